@@ -1,1 +1,23 @@
-//! stub
+//! Every system call that std has no safe function for, one noun per file.
+//!
+//! This is the only crate with `unsafe` outside the Python bridge. It exports
+//! safe functions on safe types only, so that the crates above can forbid it.
+
+pub mod clock;
+pub mod epoll;
+pub mod file;
+pub mod futex;
+pub mod memory;
+pub mod socket;
+
+use std::io;
+
+/// Turns the `-1` of a failed call into the error that `errno` names.
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// As [`check`], for calls that return a length.
+fn check_len(result: libc::ssize_t) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}

@@ -1,1 +1,48 @@
-//! stub
+//! What the processes of Monoceros say to each other, and how.
+//!
+//! [`message`] holds every message, [`channel`] carries them, and the
+//! [`scoreboard`] is what a worker shows without saying anything.
+
+pub mod channel;
+pub mod message;
+pub mod scoreboard;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A worker's place, counted from 0; outlives the process in it.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
+)]
+pub struct Slot(pub u16);
+
+/// The number of a generation of code and settings; rises by one.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
+)]
+pub struct Generation(pub u32);
+
+impl fmt::Display for Slot {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// The environment variables in which a worker finds what it was given.
+pub mod variable {
+    /// The slot's number; stays in the application's environment.
+    pub const SLOT: &str = "MONOCEROS_SLOT";
+    /// The generation's number; stays in the application's environment.
+    pub const GENERATION: &str = "MONOCEROS_GENERATION";
+    /// The descriptor of the channel; only workers of ours have one.
+    pub const CHANNEL: &str = "MONOCEROS_CHANNEL";
+    /// The descriptor of the scoreboard; only workers of ours have one.
+    pub const SCOREBOARD: &str = "MONOCEROS_SCOREBOARD";
+}

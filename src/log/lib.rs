@@ -1,0 +1,10 @@
+//! The log files: where lines go, how the error log's look, and reopening.
+//!
+//! Shared by the master and its workers. The access log's lines are the
+//! engine's business; here is only the file that they go to.
+
+mod destination;
+mod line;
+
+pub use destination::{Destination, LogFile};
+pub use line::{Identity, install};

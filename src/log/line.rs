@@ -1,0 +1,106 @@
+//! The error log's line: time, process, level, and who says it.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use log::{Level, LevelFilter};
+use monoceros_sys::clock::{LocalTime, local_time, wall_seconds};
+
+use crate::LogFile;
+
+/// Who writes a line; stands in front of the message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// The master.
+    Master,
+    /// A worker, by its slot and generation.
+    Worker {
+        /// The slot's number.
+        slot: u16,
+        /// The generation's number.
+        generation: u32,
+    },
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Master => write!(formatter, "master"),
+            Self::Worker { slot, generation } => {
+                write!(formatter, "worker={slot} gen={generation}")
+            }
+        }
+    }
+}
+
+/// Sends this process's log records to `file`, from `level` up. Only the first
+/// call in a process has an effect.
+pub fn install(identity: &Identity, level: LevelFilter, file: Arc<LogFile>) {
+    let identity = identity.to_string();
+    let pid = std::process::id();
+    let format = move |buffer: &mut env_logger::fmt::Formatter, record: &log::Record| {
+        let at = Stamp(local_time(wall_seconds()));
+        let level = name(record.level());
+        writeln!(buffer, "[{at}] [{pid}] [{level}] {identity}: {}", record.args())
+    };
+    let installed = env_logger::Builder::new()
+        .filter_level(level)
+        .format(format)
+        .target(env_logger::Target::Pipe(Box::new(Lines(file))))
+        .try_init();
+    // A second call finds the logger of the first, which is this process's.
+    drop(installed);
+}
+
+/// gunicorn's names, which log parsers know.
+fn name(level: Level) -> &'static str {
+    match level {
+        Level::Error => "ERROR",
+        Level::Warn => "WARNING",
+        Level::Info => "INFO",
+        Level::Debug => "DEBUG",
+        Level::Trace => "TRACE",
+    }
+}
+
+/// A time as gunicorn's error log has it: `2026-11-22 09:23:00 +0000`.
+struct Stamp(LocalTime);
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        let LocalTime { year, month, day, hour, minute, second, offset } = self.0;
+        let sign = if offset < 0 { '-' } else { '+' };
+        let (hours, minutes) = (offset.abs() / 3600, offset.abs() / 60 % 60);
+        write!(formatter, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} ")?;
+        write!(formatter, "{sign}{hours:02}{minutes:02}")
+    }
+}
+
+struct Lines(Arc<LogFile>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_has_the_sign_of_its_zone() {
+        let mut time = local_time(0);
+        (time.year, time.month, time.day) = (2026, 1, 2);
+        (time.hour, time.minute, time.second, time.offset) = (3, 4, 5, -12_600);
+        assert_eq!(Stamp(time).to_string(), "2026-01-02 03:04:05 -0330");
+        time.offset = 7_200;
+        assert_eq!(Stamp(time).to_string(), "2026-01-02 03:04:05 +0200");
+    }
+}

@@ -1,0 +1,208 @@
+//! What std does not offer on sockets.
+
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use crate::{check, check_len};
+
+/// An accepted connection and the bytes of its peer's address.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The connection, non-blocking and close-on-exec.
+    pub fd: OwnedFd,
+    /// The peer's address; `None` for a unix socket's.
+    pub peer: Option<std::net::SocketAddr>,
+}
+
+/// Takes one connection off a listener's queue.
+///
+/// # Errors
+/// Those of `accept4(2)`; `WouldBlock` when the queue is empty.
+pub fn accept(listener: BorrowedFd) -> io::Result<Accepted> {
+    let mut address = MaybeUninit::<libc::sockaddr_storage>::zeroed();
+    let mut length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    let address_at = address.as_mut_ptr().cast();
+    // SAFETY: the address buffer is valid for `length` bytes.
+    let fd =
+        check(unsafe { libc::accept4(listener.as_raw_fd(), address_at, &raw mut length, flags) })?;
+    // SAFETY: the kernel has just given us this descriptor; nobody else has it.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    // SAFETY: all-zero bytes are a valid storage, and the kernel wrote an address.
+    let address = unsafe { address.assume_init() };
+    Ok(Accepted { fd, peer: internet_address(&address) })
+}
+
+fn internet_address(storage: &libc::sockaddr_storage) -> Option<std::net::SocketAddr> {
+    match libc::c_int::from(storage.ss_family) {
+        libc::AF_INET => {
+            // SAFETY: the family says which of the storage's shapes was written.
+            let v4 = unsafe { &*std::ptr::from_ref(storage).cast::<libc::sockaddr_in>() };
+            let ip = std::net::Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr));
+            Some((ip, u16::from_be(v4.sin_port)).into())
+        }
+        libc::AF_INET6 => {
+            // SAFETY: as above.
+            let v6 = unsafe { &*std::ptr::from_ref(storage).cast::<libc::sockaddr_in6>() };
+            let ip = std::net::Ipv6Addr::from(v6.sin6_addr.s6_addr);
+            Some((ip, u16::from_be(v6.sin6_port)).into())
+        }
+        _ => None,
+    }
+}
+
+/// Makes a pair of sockets that keep messages apart, non-blocking and
+/// close-on-exec.
+///
+/// # Errors
+/// Those of `socketpair(2)`.
+pub fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    Ok(socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?)
+}
+
+/// Reads what has arrived, without waiting.
+///
+/// # Errors
+/// Those of `recv(2)`; `WouldBlock` when nothing has arrived.
+pub fn receive(socket: BorrowedFd, into: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the buffer is valid for its length.
+    check_len(unsafe {
+        libc::recv(socket.as_raw_fd(), into.as_mut_ptr().cast(), into.len(), libc::MSG_DONTWAIT)
+    })
+}
+
+/// Sends what the socket's buffer has room for, without waiting, and without
+/// SIGPIPE. `more` says that further bytes follow at once (`MSG_MORE`).
+///
+/// # Errors
+/// Those of `send(2)`; `WouldBlock` when there is no room.
+pub fn send(socket: BorrowedFd, bytes: &[u8], more: bool) -> io::Result<usize> {
+    let flags = send_flags(more);
+    // SAFETY: the buffer is valid for its length.
+    check_len(unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) })
+}
+
+/// As [`send`], of two pieces in one packet.
+///
+/// # Errors
+/// Those of `sendmsg(2)`; `WouldBlock` when there is no room.
+pub fn send_pair(socket: BorrowedFd, first: &[u8], second: &[u8], more: bool) -> io::Result<usize> {
+    let pieces = [IoSlice::new(first), IoSlice::new(second)];
+    // SAFETY: all-zero bytes are a valid message header.
+    let mut message = unsafe { MaybeUninit::<libc::msghdr>::zeroed().assume_init() };
+    // `IoSlice` promises the layout of `iovec`; the kernel only reads it.
+    message.msg_iov = pieces.as_ptr().cast_mut().cast();
+    message.msg_iovlen = pieces.len();
+    // SAFETY: the header and what it points to live through the call.
+    check_len(unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, send_flags(more)) })
+}
+
+fn send_flags(more: bool) -> libc::c_int {
+    let more = if more { libc::MSG_MORE } else { 0 };
+    libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | more
+}
+
+/// Ends our side of a connection: the peer reads what was sent, then an end of
+/// file (RFC 9112 section 9.6).
+///
+/// # Errors
+/// Those of `shutdown(2)`.
+pub fn shutdown_write(socket: BorrowedFd) -> io::Result<()> {
+    // SAFETY: the descriptor is open while borrowed.
+    check(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_WR) }).map(drop)
+}
+
+/// Says whether the kernel holds back connections on which nothing has arrived
+/// yet (`TCP_DEFER_ACCEPT`, `tcp(7)`): then an accepted one can be read at once.
+#[must_use]
+pub fn is_deferred(listener: BorrowedFd) -> bool {
+    integer_option(listener, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT).is_ok_and(|value| value > 0)
+}
+
+/// Makes the kernel hold back new connections until bytes arrive, at most about
+/// `seconds`.
+///
+/// # Errors
+/// Those of `setsockopt(2)`; fails on anything but TCP.
+pub fn defer_accept(listener: BorrowedFd, seconds: i32) -> io::Result<()> {
+    let size = size_of::<libc::c_int>() as libc::socklen_t;
+    let value = (&raw const seconds).cast();
+    // SAFETY: the value is an int, valid for the call.
+    check(unsafe {
+        let (level, name) = (libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT);
+        libc::setsockopt(listener.as_raw_fd(), level, name, value, size)
+    })
+    .map(drop)
+}
+
+/// Connections that wait in a TCP listener's queue; `None` for other sockets.
+/// `TCP_INFO` of a listening socket has them in `tcpi_unacked`.
+#[must_use]
+pub fn queue_length(listener: BorrowedFd) -> Option<u32> {
+    let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
+    let mut size = size_of::<libc::tcp_info>() as libc::socklen_t;
+    let at = info.as_mut_ptr().cast();
+    // SAFETY: the buffer is valid for `size` bytes, and starts as zeros.
+    check(unsafe {
+        let (level, name) = (libc::IPPROTO_TCP, libc::TCP_INFO);
+        libc::getsockopt(listener.as_raw_fd(), level, name, at, &raw mut size)
+    })
+    .ok()?;
+    // SAFETY: every bit pattern of a `tcp_info` is valid.
+    Some(unsafe { info.assume_init() }.tcpi_unacked)
+}
+
+/// Says whether a descriptor is a listening socket (`SO_ACCEPTCONN`).
+#[must_use]
+pub fn is_listening(fd: BorrowedFd) -> bool {
+    integer_option(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN).is_ok_and(|value| value != 0)
+}
+
+fn integer_option(fd: BorrowedFd, level: libc::c_int, name: libc::c_int) -> io::Result<i32> {
+    let mut value: libc::c_int = 0;
+    let mut size = size_of::<libc::c_int>() as libc::socklen_t;
+    let at = (&raw mut value).cast();
+    // SAFETY: the value is an int, valid for the call.
+    check(unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, at, &raw mut size) })?;
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn a_connection_is_counted_accepted_and_spoken_to() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        assert!(is_listening(listener.as_fd()));
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert_eq!(queue_length(listener.as_fd()), Some(1));
+        let accepted = accept(listener.as_fd()).unwrap();
+        assert_eq!(accepted.peer, Some(client.local_addr().unwrap()));
+        let mut buffer = [0; 8];
+        let empty = receive(accepted.fd.as_fd(), &mut buffer).unwrap_err();
+        assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
+        client.write_all(b"ab").unwrap();
+        assert_eq!(send_pair(accepted.fd.as_fd(), b"12", b"345", false).unwrap(), 5);
+        shutdown_write(accepted.fd.as_fd()).unwrap();
+        let mut said = Vec::new();
+        client.read_to_end(&mut said).unwrap();
+        assert_eq!(said, b"12345");
+        assert_eq!(receive(accepted.fd.as_fd(), &mut buffer).unwrap(), 2);
+    }
+
+    #[test]
+    fn a_listener_can_hold_back_silent_connections() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        assert!(!is_deferred(listener.as_fd()));
+        defer_accept(listener.as_fd(), 1).unwrap();
+        assert!(is_deferred(listener.as_fd()));
+        assert!(!is_listening(std::io::stdin().as_fd()));
+    }
+}

@@ -1,0 +1,121 @@
+//! The typed, bounded pair of sockets between the master and a worker.
+//!
+//! `SOCK_SEQPACKET` keeps messages apart, and an end of file says that the
+//! other process is gone, however it went.
+
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use monoceros_sys::socket;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::message::{FromWorker, ToWorker};
+
+/// The longest message, in bytes; longer texts are cut by who sends them.
+pub const MESSAGE_LIMIT: usize = 128 * 1024;
+
+/// The master's end.
+pub type MasterEnd = Channel<ToWorker, FromWorker>;
+/// The worker's end.
+pub type WorkerEnd = Channel<FromWorker, ToWorker>;
+
+/// One end of a channel, which sends `Out` and receives `In`.
+#[derive(Debug)]
+pub struct Channel<Out, In> {
+    socket: OwnedFd,
+    speaks: PhantomData<fn(Out) -> In>,
+}
+
+/// What was found at the receiving end.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Received<In> {
+    /// A message.
+    Message(In),
+    /// None has arrived yet.
+    Nothing,
+    /// The other process is gone.
+    Closed,
+}
+
+/// Makes both ends; each is non-blocking and close-on-exec.
+///
+/// # Errors
+/// Those of `socketpair(2)`.
+pub fn pair() -> io::Result<(MasterEnd, WorkerEnd)> {
+    let (master, worker) = socket::packet_pair()?;
+    Ok((Channel::from(master), Channel::from(worker)))
+}
+
+impl<Out: Serialize, In: DeserializeOwned> Channel<Out, In> {
+    /// Sends without waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the other end has stopped reading, `BrokenPipe` when
+    /// it is gone, `InvalidInput` when the message is too long.
+    pub fn send(&self, message: &Out) -> io::Result<()> {
+        let bytes = serde_json::to_vec(message)?;
+        if bytes.len() > MESSAGE_LIMIT {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "message too long"));
+        }
+        socket::send(self.socket.as_fd(), &bytes, false).map(drop)
+    }
+
+    /// Receives without waiting.
+    ///
+    /// # Errors
+    /// Those of `recv(2)`, and `InvalidData` when the message is of another
+    /// version of the program.
+    pub fn receive(&self) -> io::Result<Received<In>> {
+        let mut bytes = vec![0; MESSAGE_LIMIT];
+        match socket::receive(self.socket.as_fd(), &mut bytes) {
+            Ok(0) => Ok(Received::Closed),
+            Ok(length) => Ok(Received::Message(serde_json::from_slice(&bytes[..length])?)),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => Ok(Received::Nothing),
+                io::ErrorKind::ConnectionReset => Ok(Received::Closed),
+                _ => Err(error),
+            },
+        }
+    }
+}
+
+impl<Out, In> From<OwnedFd> for Channel<Out, In> {
+    fn from(socket: OwnedFd) -> Self {
+        Self { socket, speaks: PhantomData }
+    }
+}
+
+impl<Out, In> AsFd for Channel<Out, In> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{BootFailure, Start};
+
+    #[test]
+    fn messages_arrive_whole_and_in_order() {
+        let (master, worker) = pair().unwrap();
+        assert_eq!(worker.receive().unwrap(), Received::Nothing);
+        let start = ToWorker::Start(Start { workers: 2, ..Start::default() });
+        master.send(&start).unwrap();
+        master.send(&ToWorker::Reopen).unwrap();
+        assert_eq!(worker.receive().unwrap(), Received::Message(start));
+        assert_eq!(worker.receive().unwrap(), Received::Message(ToWorker::Reopen));
+        drop(master);
+        assert_eq!(worker.receive().unwrap(), Received::Closed);
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_is_refused() {
+        let (_master, worker) = pair().unwrap();
+        let failed =
+            FromWorker::Failed { failure: BootFailure::Boot, text: "x".repeat(MESSAGE_LIMIT) };
+        assert_eq!(worker.send(&failed).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+}

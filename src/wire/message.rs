@@ -1,0 +1,70 @@
+//! Every message between the master and its own workers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Generation, Slot};
+
+/// What the master says to a worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToWorker {
+    /// The first message: who the worker is and how it is set. It waits in the
+    /// channel before the worker's program is executed.
+    Start(Start),
+    /// Stop accepting, finish what is open, exit.
+    Drain {
+        /// Serve what waits in the listeners' queues first: nobody else will.
+        serve_queue: bool,
+    },
+    /// Open the log files again, by name.
+    Reopen,
+}
+
+/// What a worker needs to know before it can serve.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Start {
+    /// The worker's place.
+    pub slot: Slot,
+    /// The generation it belongs to.
+    pub generation: Generation,
+    /// How many workers there are to be: whether others serve beside this one.
+    pub workers: u16,
+    /// The application to load, as the user named it; `None` to look for one.
+    pub app: Option<String>,
+    /// The settings that workers read, as (name, text).
+    pub settings: Vec<(String, String)>,
+}
+
+/// What a worker says to the master.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromWorker {
+    /// The application is loaded and requests can be served.
+    Ready {
+        /// The application that was found, such as `config.wsgi:application`.
+        app: String,
+    },
+    /// The worker cannot serve and exits.
+    Failed {
+        /// What went wrong, as the exit code says it too.
+        failure: BootFailure,
+        /// The text for people: a traceback, or one line.
+        text: String,
+    },
+}
+
+/// Why a worker could not get ready. The numbers are gunicorn's exit codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BootFailure {
+    /// The worker failed, as when importing the application raises.
+    Boot = 3,
+    /// The application was imported, but is not to be found in it, or cannot
+    /// be called.
+    Application = 4,
+}
+
+impl BootFailure {
+    /// The exit code of the worker, and of the master that gives up for it.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        self as u8
+    }
+}
