@@ -1,0 +1,122 @@
+//! Chunk extensions (RFC 9112 7.1.1): read for their grammar alone, and otherwise ignored.
+
+use crate::class::{TOKEN, is_control};
+
+/// Where in `*( BWS ";" BWS name [ BWS "=" BWS value ] )` the last byte was. White space is let
+/// through where the grammar has it, and that is only before something: what ends with white space
+/// is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extension {
+    /// White space before a semicolon.
+    BeforeSemicolon,
+    /// A semicolon, or white space after it.
+    BeforeName,
+    Name,
+    /// White space after a name: an equals sign or a semicolon must come.
+    AfterName,
+    /// An equals sign, or white space after it.
+    BeforeValue,
+    Value,
+    Quoted,
+    /// A backslash in a quoted string.
+    Escape,
+    /// The closing quote.
+    AfterQuoted,
+}
+
+impl Extension {
+    /// Begins with the byte after the size of the chunk.
+    pub(crate) fn begin(byte: u8) -> Option<Extension> {
+        match byte {
+            b';' => Some(Extension::BeforeName),
+            b' ' | b'\t' => Some(Extension::BeforeSemicolon),
+            _ => None,
+        }
+    }
+
+    /// Takes the next byte; `None` if it may not stand there.
+    pub(crate) fn step(self, byte: u8) -> Option<Extension> {
+        use Extension::*;
+        let blank = byte == b' ' || byte == b'\t';
+        let token = TOKEN[usize::from(byte)];
+        match self {
+            BeforeSemicolon | BeforeName | AfterName | BeforeValue if blank => Some(self),
+            BeforeSemicolon => (byte == b';').then_some(BeforeName),
+            BeforeName | Name if token => Some(Name),
+            BeforeName => None,
+            Name if blank => Some(AfterName),
+            Name | AfterName => match byte {
+                b'=' => Some(BeforeValue),
+                b';' => Some(BeforeName),
+                _ => None,
+            },
+            BeforeValue if byte == b'"' => Some(Quoted),
+            BeforeValue | Value if token => Some(Value),
+            BeforeValue => None,
+            Value | AfterQuoted => Extension::begin(byte),
+            Quoted if byte == b'"' => Some(AfterQuoted),
+            Quoted if byte == b'\\' => Some(Escape),
+            Quoted | Escape => (!is_control(byte)).then_some(Quoted),
+        }
+    }
+
+    /// Whether the line may end here.
+    pub(crate) fn may_end(self) -> bool {
+        matches!(self, Extension::Name | Extension::Value | Extension::AfterQuoted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn valid(text: &[u8]) -> bool {
+        let (&first, rest) = text.split_first().unwrap();
+        let last =
+            rest.iter().try_fold(Extension::begin(first), |state, &byte| Some(state?.step(byte)));
+        last.flatten().is_some_and(Extension::may_end)
+    }
+
+    #[test]
+    fn the_grammar_is_followed() {
+        for text in [
+            &b";a"[..],
+            b";a=b",
+            b";a=b;c;d=\"e\"",
+            b";a=\"b;c\\\"\\\\\td \xff\"",
+            b";a=\"\"",
+            b" ; a = b ;\tc\t=\t\"d\" ;e",
+            b";0",
+        ] {
+            assert!(valid(text), "{text:?}");
+        }
+        for text in [
+            &b";"[..],
+            b" ",
+            b" a",
+            b"; ",
+            b";;a",
+            b";a;",
+            b";a ",
+            b";a=",
+            b";a= ",
+            b";=b",
+            b";a=b ",
+            b";a b",
+            b";a=b c",
+            b";a=b=c",
+            b";a=\"b",
+            b";a=\"b\\\"",
+            b";a=\"b\"c",
+            b";a=\"b\" ",
+            b";a=\"\0\"",
+            b";a=\"\\\x7f\"",
+            b";a\"b\"",
+            b";a\0",
+            b";\xc3\xa9",
+            b";a,b",
+        ] {
+            assert!(!valid(text), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! One field line: a name, a colon, a value. The same for heads and for trailers.
+
+use crate::class::{TOKEN, trim};
+use crate::reject::Reject;
+
+/// A field line taken apart. `value_at` is where in the line the value begins.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Field<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) value: &'a [u8],
+    pub(crate) value_at: usize,
+}
+
+/// Takes a line apart that has no control character but HTAB in it; the scan for its end has seen
+/// to that.
+///
+/// # Errors
+/// 400 for a folded line (RFC 9112 5.2), white space before the first field (2.2) or the colon
+/// (5.1), no colon, and a name that is not a token (5.1).
+pub(crate) fn split(line: &[u8]) -> Result<Field<'_>, Reject> {
+    let end = line.iter().position(|&byte| !TOKEN[usize::from(byte)]).unwrap_or(line.len());
+    match (end, line.get(end)) {
+        (0, Some(b' ' | b'\t')) => return Err(Reject::bad("folded field line")),
+        (0, Some(b':')) => return Err(Reject::bad("field without a name")),
+        (_, Some(b':')) => {}
+        (_, Some(b' ' | b'\t')) => return Err(Reject::bad("white space in a field name")),
+        (_, Some(_)) => return Err(Reject::bad("invalid field name")),
+        (_, None) => return Err(Reject::bad("field line without a colon")),
+    }
+    let (name, rest) = line.split_at(end);
+    let blank = rest[1..].iter().take_while(|&&byte| byte == b' ' || byte == b'\t').count();
+    Ok(Field { name, value: trim(&rest[1 + blank..]), value_at: end + 1 + blank })
+}
+
+/// The fields that decide something in this crate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    Host,
+    Expect,
+    Connection,
+    ContentType,
+    ContentLength,
+    TransferEncoding,
+}
+
+impl Known {
+    /// Which one `name` is, if any. The length rules out nearly all other names at once.
+    pub(crate) fn of(name: &[u8]) -> Option<Known> {
+        let (spelled, known): (&[u8], _) = match name.len() {
+            4 => (b"host", Known::Host),
+            6 => (b"expect", Known::Expect),
+            10 => (b"connection", Known::Connection),
+            12 => (b"content-type", Known::ContentType),
+            14 => (b"content-length", Known::ContentLength),
+            17 => (b"transfer-encoding", Known::TransferEncoding),
+            _ => return None,
+        };
+        name.eq_ignore_ascii_case(spelled).then_some(known)
+    }
+}
+
+/// Whether a trailer section must not have this field (RFC 9110 6.5.1): it would take part in
+/// framing, routing, authentication, the choice of the answer or the reading of the body, all of
+/// which are decided before it is read.
+pub(crate) fn is_forbidden_trailer(name: &[u8]) -> bool {
+    const NAMES: [&str; 25] = [
+        "authorization",
+        "cache-control",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-range",
+        "content-type",
+        "cookie",
+        "expect",
+        "forwarded",
+        "host",
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "if-range",
+        "if-unmodified-since",
+        "keep-alive",
+        "max-forwards",
+        "proxy-authorization",
+        "proxy-connection",
+        "range",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    NAMES.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_line_is_a_name_and_a_trimmed_value() {
+        for (line, name, value) in [
+            ("Host: a", "Host", "a"),
+            ("Host:a", "Host", "a"),
+            ("Host:", "Host", ""),
+            ("Host: \t ", "Host", ""),
+            ("x-a:\t a b\t ", "x-a", "a b"),
+            ("a_b: c:d", "a_b", "c:d"),
+            ("!#$%&'*+-.^_`|~9: x", "!#$%&'*+-.^_`|~9", "x"),
+        ] {
+            let field = split(line.as_bytes()).unwrap();
+            assert_eq!((field.name, field.value), (name.as_bytes(), value.as_bytes()), "{line:?}");
+            assert!(line.as_bytes()[field.value_at..].starts_with(field.value));
+        }
+    }
+
+    #[test]
+    fn a_bad_field_line_is_refused() {
+        for (line, reason) in [
+            (&b" Host: a"[..], "folded field line"),
+            (b"\tHost: a", "folded field line"),
+            (b" ", "folded field line"),
+            (b": a", "field without a name"),
+            (b":", "field without a name"),
+            (b"Host : a", "white space in a field name"),
+            (b"Host\t: a", "white space in a field name"),
+            (b"Ho st: a", "white space in a field name"),
+            (b"Ho(st: a", "invalid field name"),
+            (b"Ho\xc3\x9fst: a", "invalid field name"),
+            (b"\xe2\x84\xaaeep-alive: a", "invalid field name"),
+            (b"Host\xa0: a", "invalid field name"),
+            (b"\"Host\": a", "invalid field name"),
+            (b"Host", "field line without a colon"),
+        ] {
+            assert_eq!(split(line), Err(Reject::bad(reason)), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn known_fields_are_known_in_any_case() {
+        assert_eq!(Known::of(b"HOST"), Some(Known::Host));
+        assert_eq!(Known::of(b"Transfer-Encoding"), Some(Known::TransferEncoding));
+        assert_eq!(Known::of(b"content_length"), None);
+        assert_eq!(Known::of(b"hosts"), None);
+        assert_eq!(Known::of(b"post"), None);
+    }
+}

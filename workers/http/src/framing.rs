@@ -1,0 +1,224 @@
+//! How the body of a request is delimited (RFC 9112 6): the one decision that request smuggling
+//! attacks.
+
+use crate::class::is_token;
+use crate::list::elements;
+use crate::reject::Reject;
+use crate::request_line::Version;
+
+/// How the body of a request is delimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// No body: neither Content-Length nor Transfer-Encoding was given (RFC 9112 6.3, rule 7).
+    None,
+    /// So many bytes, at most `i64::MAX`.
+    Length(u64),
+    /// The chunked coding; see [`crate::Chunks`].
+    Chunked,
+}
+
+/// What the fields read so far say about framing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FramingFields {
+    length: Option<u64>,
+    codings: Option<Codings>,
+}
+
+/// What the Transfer-Encoding fields read so far name.
+#[derive(Clone, Copy, Debug, Default)]
+struct Codings {
+    chunked: bool,
+    /// gzip and the like: registered, but not done by this server.
+    compressed: bool,
+    /// Anything that is not registered.
+    unknown: bool,
+}
+
+impl FramingFields {
+    /// Takes the value of a Content-Length field.
+    ///
+    /// # Errors
+    /// 400 if it is repeated, even with the same value, which RFC 9112 6.3 leaves to the recipient;
+    /// if it is not `1*DIGIT` (RFC 9110 8.6); if it is larger than `i64::MAX`; if there is a
+    /// Transfer-Encoding too (RFC 9112 6.1).
+    pub(crate) fn content_length(&mut self, value: &[u8]) -> Result<(), Reject> {
+        if self.length.is_some() {
+            return Err(Reject::bad("two Content-Length fields"));
+        }
+        if self.codings.is_some() {
+            return Err(Reject::bad("Content-Length with Transfer-Encoding"));
+        }
+        self.length = Some(decimal(value)?);
+        Ok(())
+    }
+
+    /// Takes the value of a Transfer-Encoding field.
+    ///
+    /// # Errors
+    /// 400 with HTTP/1.0 or Content-Length (RFC 9112 6.1), for an element that is not a plain token
+    /// (empty, quoted or with parameters, 7.1), for `identity`, which is no coding any more
+    /// (appendix C.3), and for anything after `chunked` (6.1).
+    pub(crate) fn transfer_encoding(
+        &mut self,
+        value: &[u8],
+        version: Version,
+    ) -> Result<(), Reject> {
+        if version == Version::Http10 {
+            return Err(Reject::bad("Transfer-Encoding in HTTP/1.0"));
+        }
+        if self.length.is_some() {
+            return Err(Reject::bad("Content-Length with Transfer-Encoding"));
+        }
+        let codings = self.codings.get_or_insert_default();
+        elements(value).try_for_each(|coding| codings.add(coding))
+    }
+
+    /// Decides, after the last field.
+    ///
+    /// # Errors
+    /// 501 for a coding that this server does not do (RFC 9112 6.1), 400 if `chunked` is not the
+    /// last (6.3).
+    pub(crate) fn conclude(&self) -> Result<Framing, Reject> {
+        match (self.codings, self.length) {
+            (None, None) => Ok(Framing::None),
+            (None, Some(length)) => Ok(Framing::Length(length)),
+            (Some(Codings { unknown: true, .. }), _) => {
+                Err(Reject::new(501, "unknown transfer coding"))
+            }
+            (Some(Codings { chunked: false, .. }), _) => {
+                Err(Reject::bad("Transfer-Encoding without chunked"))
+            }
+            (Some(Codings { compressed: true, .. }), _) => {
+                Err(Reject::new(501, "compressed transfer coding"))
+            }
+            (Some(_), _) => Ok(Framing::Chunked),
+        }
+    }
+}
+
+impl Codings {
+    fn add(&mut self, coding: &[u8]) -> Result<(), Reject> {
+        const COMPRESSED: [&[u8]; 5] = [b"gzip", b"deflate", b"compress", b"x-gzip", b"x-compress"];
+        if !is_token(coding) {
+            return Err(Reject::bad("invalid Transfer-Encoding"));
+        }
+        if self.chunked {
+            return Err(Reject::bad("transfer coding after chunked"));
+        }
+        if coding.eq_ignore_ascii_case(b"chunked") {
+            self.chunked = true;
+        } else if coding.eq_ignore_ascii_case(b"identity") {
+            return Err(Reject::bad("identity as a transfer coding"));
+        } else if COMPRESSED.iter().any(|known| coding.eq_ignore_ascii_case(known)) {
+            self.compressed = true;
+        } else {
+            self.unknown = true;
+        }
+        Ok(())
+    }
+}
+
+/// Reads `1*DIGIT`, at most `i64::MAX`: offsets of files are signed.
+fn decimal(digits: &[u8]) -> Result<u64, Reject> {
+    const INVALID: Reject = Reject::bad("invalid Content-Length");
+    if digits.is_empty() {
+        return Err(INVALID);
+    }
+    let mut value = 0u64;
+    for &digit in digits {
+        if !digit.is_ascii_digit() {
+            return Err(INVALID);
+        }
+        value = value
+            .checked_mul(10)
+            .and_then(|value| value.checked_add(u64::from(digit - b'0')))
+            .filter(|&value| value <= i64::MAX as u64)
+            .ok_or(Reject::bad("Content-Length too large"))?;
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The framing of a request with these fields, `L` for Content-Length and `T` for
+    /// Transfer-Encoding.
+    fn framing(fields: &[(char, &str)]) -> Result<Framing, u16> {
+        let mut framing = FramingFields::default();
+        for (name, value) in fields {
+            match name {
+                'L' => framing.content_length(value.as_bytes()),
+                _ => framing.transfer_encoding(value.as_bytes(), Version::Http11),
+            }
+            .map_err(|reject| reject.status)?;
+        }
+        framing.conclude().map_err(|reject| reject.status)
+    }
+
+    #[test]
+    fn a_length_is_plain_digits() {
+        assert_eq!(framing(&[]), Ok(Framing::None));
+        for (value, length) in
+            [("0", 0), ("5", 5), ("005", 5), ("9223372036854775807", i64::MAX as u64)]
+        {
+            assert_eq!(framing(&[('L', value)]), Ok(Framing::Length(length)), "{value}");
+        }
+        let too_large =
+            ["9223372036854775808", "18446744073709551621", "99999999999999999999999999"];
+        let not_digits = [
+            "", "+5", "-5", "-0", "0x5", "0o5", "5 5", "1_0", "5.0", "5;x", "5,5", "5, 6",
+            "\u{b2}", "٥",
+        ];
+        for value in too_large.into_iter().chain(not_digits) {
+            assert_eq!(framing(&[('L', value)]), Err(400), "{value}");
+        }
+    }
+
+    #[test]
+    fn only_a_single_chunked_frames_a_body() {
+        assert_eq!(framing(&[('T', "chunked")]), Ok(Framing::Chunked));
+        assert_eq!(framing(&[('T', "ChunKed")]), Ok(Framing::Chunked));
+        for value in [
+            "",
+            ",chunked",
+            "chunked,",
+            "chunked ,",
+            "chunked, chunked",
+            "chunked, gzip",
+            "chunked, nonsense",
+            "chunked;q=1",
+            "\"chunked\"",
+            "\u{b}chunked",
+            "chunked\u{a0}",
+            "identity",
+            "identity, chunked",
+            "chunked, identity",
+            "gzip",
+            "gzip, deflate",
+        ] {
+            assert_eq!(framing(&[('T', value)]), Err(400), "{value:?}");
+        }
+        for value in
+            ["xchunked", "gzip, chunked", "nonsense, chunked", "x-gzip, chunked", "gzip, nonsense"]
+        {
+            assert_eq!(framing(&[('T', value)]), Err(501), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn two_fields_are_judged_as_one_list() {
+        assert_eq!(framing(&[('T', "gzip"), ('T', "chunked")]), Err(501));
+        assert_eq!(framing(&[('T', "chunked"), ('T', "chunked")]), Err(400));
+        assert_eq!(framing(&[('T', "chunked"), ('T', "gzip")]), Err(400));
+        assert_eq!(framing(&[('L', "5"), ('L', "5")]), Err(400));
+        assert_eq!(framing(&[('L', "5"), ('T', "chunked")]), Err(400));
+        assert_eq!(framing(&[('T', "nonsense"), ('L', "5")]), Err(400));
+    }
+
+    #[test]
+    fn http_10_has_no_transfer_codings() {
+        let mut framing = FramingFields::default();
+        assert!(framing.transfer_encoding(b"chunked", Version::Http10).is_err());
+    }
+}

@@ -1,0 +1,156 @@
+//! Host: `uri-host [ ":" port ]` (RFC 9112 3.2), in the Host field and in an absolute target.
+
+use std::net::Ipv6Addr;
+
+use crate::class::REG_NAME;
+
+/// A host taken apart. The port is `None` if it is absent or empty, which mean the same (RFC 3986
+/// 3.2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Host<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) port: Option<u16>,
+}
+
+/// Takes `value` apart; `None` if it breaks the grammar, or means nothing: a port without a name, a
+/// port beyond 65535. Nothing at all is a valid Host: clients send it for targets without an
+/// authority (RFC 9112 3.2).
+pub(crate) fn split(value: &[u8]) -> Option<Host<'_>> {
+    let len = if value.first() == Some(&b'[') {
+        value.iter().position(|&byte| byte == b']')? + 1
+    } else {
+        value.iter().position(|&byte| byte == b':').unwrap_or(value.len())
+    };
+    let (name, rest) = value.split_at(len);
+    if !is_ip_literal(name) && !is_reg_name(name) {
+        return None;
+    }
+    let port = match rest {
+        [] => None,
+        [b':', digits @ ..] if !name.is_empty() => port(digits)?,
+        _ => return None,
+    };
+    Some(Host { name, port })
+}
+
+/// Whether both name the same server, when a port that is not given is `default_port`.
+pub(crate) fn same(one: Host<'_>, other: Host<'_>, default_port: u16) -> bool {
+    one.name.eq_ignore_ascii_case(other.name)
+        && one.port.unwrap_or(default_port) == other.port.unwrap_or(default_port)
+}
+
+/// `"[" IPv6address "]"`. The other kind that RFC 3986 3.2.2 reserves, IPvFuture, is to be refused
+/// by whoever does not know the version in it, and there is none to be known.
+fn is_ip_literal(name: &[u8]) -> bool {
+    let [b'[', address @ .., b']'] = name else { return false };
+    std::str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())
+}
+
+/// `reg-name` (RFC 3986 3.2.2), of which an IPv4 address is a case.
+fn is_reg_name(name: &[u8]) -> bool {
+    let mut rest = name;
+    while let [byte, after @ ..] = rest {
+        rest = match (byte, after) {
+            (b'%', [high, low, after @ ..])
+                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
+            {
+                after
+            }
+            _ if REG_NAME[usize::from(*byte)] => after,
+            _ => return false,
+        };
+    }
+    true
+}
+
+/// Reads `*DIGIT`, at most 65535; the inner `None` is an empty port.
+fn port(digits: &[u8]) -> Option<Option<u16>> {
+    let mut port = None;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        port = Some(port.unwrap_or(0u16).checked_mul(10)?.checked_add(u16::from(digit - b'0'))?);
+    }
+    Some(port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_with_or_without_a_port() {
+        for (value, name, port) in [
+            ("a", "a", None),
+            ("", "", None),
+            ("a.example:8000", "a.example", Some(8000)),
+            ("a:", "a", None),
+            ("a:0", "a", Some(0)),
+            ("a:65535", "a", Some(65535)),
+            ("a:0080", "a", Some(80)),
+            ("127.0.0.1:80", "127.0.0.1", Some(80)),
+            ("[::1]", "[::1]", None),
+            ("[2001:db8::7]:443", "[2001:db8::7]", Some(443)),
+            ("a_b-c~!$&'()*+;=", "a_b-c~!$&'()*+;=", None),
+            ("a%2Fb", "a%2Fb", None),
+        ] {
+            assert_eq!(
+                split(value.as_bytes()),
+                Some(Host { name: name.as_bytes(), port }),
+                "{value:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_bad_host_is_none() {
+        for value in [
+            "a,b",
+            "a b",
+            "a@b",
+            "a/b",
+            "a/b?c=",
+            "a?b",
+            "a#b",
+            "a\\b",
+            "a:65536",
+            "a:999999",
+            "a:8x",
+            "a:+1",
+            "a:-1",
+            "a:80:80",
+            "::1",
+            "[::1",
+            "[::1]x",
+            "[::1]80",
+            "[]",
+            "[v1.a]",
+            "[::1%25eth0]",
+            "[a]",
+            "]",
+            ":80",
+            ":",
+            "a%",
+            "a%4",
+            "a%zz",
+            "a\0",
+            "a\u{e9}",
+            "a\"",
+            "a<b>",
+            "a|b",
+            "a^b",
+        ] {
+            assert_eq!(split(value.as_bytes()), None, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn the_default_port_may_be_left_out() {
+        let split = |value: &'static str| split(value.as_bytes()).unwrap();
+        assert!(same(split("A.example"), split("a.Example:80"), 80));
+        assert!(same(split("a:"), split("a:443"), 443));
+        assert!(!same(split("a:8000"), split("a"), 80));
+        assert!(!same(split("a"), split("b"), 80));
+    }
+}

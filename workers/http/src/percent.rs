@@ -1,0 +1,75 @@
+//! Percent-decoding (RFC 3986 2.1) of paths.
+
+/// Appends `path` to `out` with its percent escapes decoded, as PATH_INFO wants it. What is no
+/// escape, such as a `%` without two hexadecimal digits after it, is kept as it is.
+///
+/// The result may hold any byte, NUL and CRLF too: it is a name for an application, not text for a
+/// protocol.
+///
+/// ```
+/// let mut out = Vec::new();
+/// monoceros_http::percent_decode(b"/caf%C3%A9/100%", &mut out);
+/// assert_eq!(out, "/café/100%".as_bytes());
+/// ```
+pub fn percent_decode(path: &[u8], out: &mut Vec<u8>) {
+    let mut rest = path;
+    while let Some(at) = rest.iter().position(|&byte| byte == b'%') {
+        let (plain, escape) = rest.split_at(at);
+        out.extend_from_slice(plain);
+        rest = match escape {
+            [_, high, low, after @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                out.push(hex_digit(*high) << 4 | hex_digit(*low));
+                after
+            }
+            [percent, after @ ..] => {
+                out.push(*percent);
+                after
+            }
+            [] => escape,
+        };
+    }
+    out.extend_from_slice(rest);
+}
+
+/// The value of a hexadecimal digit; of anything else, something.
+pub(crate) fn hex_digit(digit: u8) -> u8 {
+    (digit & 0x0f) + 9 * (digit >> 6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded(path: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        percent_decode(path.as_bytes(), &mut out);
+        out
+    }
+
+    #[test]
+    fn escapes_are_decoded_and_all_else_is_kept() {
+        for (path, plain) in [
+            ("", &b""[..]),
+            ("/", b"/"),
+            ("/a%20b", b"/a b"),
+            ("%41%5a%5A%7e", b"AZZ~"),
+            ("%00%0d%0a%ff", b"\0\r\n\xff"),
+            ("%2525", b"%25"),
+            ("%", b"%"),
+            ("%4", b"%4"),
+            ("%zz%4g%g4", b"%zz%4g%g4"),
+            ("%%41", b"%A"),
+            ("a+b", b"a+b"),
+        ] {
+            assert_eq!(decoded(path), plain, "{path}");
+        }
+    }
+
+    #[test]
+    fn every_byte_has_two_escapes() {
+        for byte in 0..=255u8 {
+            assert_eq!(decoded(&format!("%{byte:02x}")), [byte]);
+            assert_eq!(decoded(&format!("%{byte:02X}")), [byte]);
+        }
+    }
+}

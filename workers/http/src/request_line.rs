@@ -1,0 +1,146 @@
+//! The request line (RFC 9112 3): `method SP request-target SP HTTP-version`, with exactly one
+//! space each.
+
+use crate::class::{METHOD, all};
+use crate::reject::Reject;
+use crate::span::Span;
+use crate::target::{self, Target};
+
+/// The versions of HTTP that are served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Version {
+    /// `HTTP/1.0`.
+    Http10,
+    /// `HTTP/1.1`.
+    #[default]
+    Http11,
+}
+
+impl Version {
+    /// As it stands in the request line: `HTTP/1.1`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Version::Http10 => "HTTP/1.0",
+            Version::Http11 => "HTTP/1.1",
+        }
+    }
+}
+
+/// A request line taken apart; spans are positions in the head.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RequestLine {
+    pub(crate) method: Span,
+    pub(crate) target: Target,
+    pub(crate) version: Version,
+}
+
+/// Takes `line`, which stands at `at` in the head, apart.
+///
+/// # Errors
+/// 400 unless it has the three parts and each is valid; 505 for a version of HTTP that is none of
+/// ours (RFC 9110 15.6.6); 501 for CONNECT.
+pub(crate) fn parse(line: &[u8], at: usize) -> Result<RequestLine, Reject> {
+    let mut parts = line.splitn(3, |&byte| byte == b' ');
+    let (Some(method), Some(target), Some(version)) = (parts.next(), parts.next(), parts.next())
+    else {
+        return Err(Reject::bad("request line without three parts"));
+    };
+    // The length is gunicorn's; every registered method fits.
+    if !(3..=20).contains(&method.len()) || !all(method, &METHOD) {
+        return Err(Reject::bad("invalid method"));
+    }
+    Ok(RequestLine {
+        method: Span::new(at, method.len()),
+        target: target::parse(target, at + method.len() + 1, method)?,
+        version: parse_version(version)?,
+    })
+}
+
+/// `"HTTP" "/" DIGIT "." DIGIT`, case-sensitive (RFC 9112 2.3).
+fn parse_version(version: &[u8]) -> Result<Version, Reject> {
+    match version {
+        b"HTTP/1.1" => Ok(Version::Http11),
+        b"HTTP/1.0" => Ok(Version::Http10),
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
+            Err(Reject::new(505, "unsupported HTTP version"))
+        }
+        _ => Err(Reject::bad("invalid HTTP version")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(line: &str) -> Option<u16> {
+        parse(line.as_bytes(), 0).err().map(|reject| reject.status)
+    }
+
+    #[test]
+    fn a_request_line_has_three_parts_and_two_spaces() {
+        let line = b"PATCH /a?b HTTP/1.0";
+        let parsed = parse(line, 0).unwrap();
+        assert_eq!(parsed.method.of(line), b"PATCH");
+        assert_eq!(parsed.target.whole.of(line), b"/a?b");
+        assert_eq!(parsed.version, Version::Http10);
+        assert_eq!(parsed.version.as_str(), "HTTP/1.0");
+        for line in [
+            "",
+            "GET",
+            "GET /",
+            "GET  / HTTP/1.1",
+            "GET /  HTTP/1.1",
+            "GET / HTTP/1.1 ",
+            " GET / HTTP/1.1",
+            "GET\t/\tHTTP/1.1",
+            "GET /\tHTTP/1.1",
+            "GET / a HTTP/1.1",
+        ] {
+            assert_eq!(refused(line), Some(400), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_method_is_an_upper_case_token_of_3_to_20() {
+        for method in ["GET", "BASELINE-CONTROL", "M-SEARCH", "X_Y.1", "ABCDEFGHIJKLMNOPQRST"] {
+            assert_eq!(refused(&format!("{method} / HTTP/1.1")), None, "{method}");
+        }
+        for method in [
+            "GE",
+            "ABCDEFGHIJKLMNOPQRSTU",
+            "get",
+            "GeT",
+            "GET#",
+            "G(T",
+            "G:T",
+            "G\u{c9}T",
+            "\"GET\"",
+        ] {
+            assert_eq!(refused(&format!("{method} / HTTP/1.1")), Some(400), "{method}");
+        }
+    }
+
+    #[test]
+    fn other_versions_are_505_and_no_versions_400() {
+        for version in ["HTTP/0.9", "HTTP/1.2", "HTTP/2.0", "HTTP/3.1", "HTTP/9.9"] {
+            assert_eq!(refused(&format!("GET / {version}")), Some(505), "{version}");
+        }
+        for version in [
+            "http/1.1",
+            "Http/1.1",
+            "HTTP/1",
+            "HTTP/1.",
+            "HTTP/.1",
+            "HTTP/1.01",
+            "HTTP/11.1",
+            "HTTP1.1",
+            "HTTP/1,1",
+            "HTTP/-1.1",
+            "HTTP/1.1x",
+            "HTTPS/1.1",
+            "HTTP/١.1",
+        ] {
+            assert_eq!(refused(&format!("GET / {version}")), Some(400), "{version}");
+        }
+    }
+}

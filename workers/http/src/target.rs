@@ -1,0 +1,147 @@
+//! The request target (RFC 9112 3.2): origin-form, absolute-form, and `*` of OPTIONS.
+
+use crate::class::{TARGET, all};
+use crate::host::{self, Host};
+use crate::reject::Reject;
+use crate::span::Span;
+
+/// A target taken apart; spans are positions in the head.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Target {
+    pub(crate) whole: Span,
+    /// Empty in absolute-form if only the authority was given.
+    pub(crate) path: Span,
+    pub(crate) query: Span,
+    pub(crate) authority: Option<Authority>,
+}
+
+/// Whom an absolute-form target names.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Authority {
+    pub(crate) host: Span,
+    pub(crate) default_port: u16,
+}
+
+/// Takes the target `bytes`, which stand at `at` in the head, apart.
+///
+/// # Errors
+/// 400 for a character that no URI has and for a fragment (RFC 9112 3.2), for a form that does not
+/// fit the method (3.2.3, 3.2.4), and for an absolute-form that is not `http` or `https` with a
+/// valid host. 501 for CONNECT, which a server of applications does not do (RFC 9110 9.3.6).
+pub(crate) fn parse(bytes: &[u8], at: usize, method: &[u8]) -> Result<Target, Reject> {
+    if bytes.is_empty() {
+        return Err(Reject::bad("no request target"));
+    }
+    if !all(bytes, &TARGET) {
+        return Err(Reject::bad("invalid character in the request target"));
+    }
+    if method == b"CONNECT" {
+        return Err(Reject::new(501, "CONNECT"));
+    }
+    let whole = Span::new(at, bytes.len());
+    match bytes {
+        [b'/', ..] => Ok(split_query(bytes, at, whole, None)),
+        b"*" if method == b"OPTIONS" => Ok(Target { whole, path: whole, ..Target::default() }),
+        b"*" => Err(Reject::bad("request target * without OPTIONS")),
+        _ => absolute(bytes, at),
+    }
+}
+
+/// `scheme "://" authority path-abempty [ "?" query ]` (RFC 9112 3.2.2, RFC 9110 4.2). User
+/// information in the authority makes it invalid, as RFC 9110 4.2.4 wants it.
+fn absolute(bytes: &[u8], at: usize) -> Result<Target, Reject> {
+    let (scheme_len, default_port) = match bytes.iter().position(|&byte| byte == b':') {
+        Some(4) if bytes[..4].eq_ignore_ascii_case(b"http") => (4, 80),
+        Some(5) if bytes[..5].eq_ignore_ascii_case(b"https") => (5, 443),
+        _ => return Err(Reject::bad("invalid form of the request target")),
+    };
+    let Some(rest) = bytes[scheme_len..].strip_prefix(b"://") else {
+        return Err(Reject::bad("invalid form of the request target"));
+    };
+    let len = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
+    if !matches!(host::split(&rest[..len]), Some(Host { name: [_, ..], .. })) {
+        return Err(Reject::bad("invalid host in the request target"));
+    }
+    let host_at = at + scheme_len + 3;
+    let authority = Authority { host: Span::new(host_at, len), default_port };
+    Ok(split_query(&rest[len..], host_at + len, Span::new(at, bytes.len()), Some(authority)))
+}
+
+/// Splits what follows the authority, if there is one, at the first question mark.
+fn split_query(bytes: &[u8], at: usize, whole: Span, authority: Option<Authority>) -> Target {
+    let path = bytes.iter().position(|&byte| byte == b'?').unwrap_or(bytes.len());
+    let query = (path + 1).min(bytes.len());
+    Target {
+        whole,
+        path: Span::new(at, path),
+        query: Span::new(at + query, bytes.len() - query),
+        authority,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(target: &[u8], method: &str) -> Option<u16> {
+        parse(target, 0, method.as_bytes()).err().map(|reject| reject.status)
+    }
+
+    #[test]
+    fn each_form_is_taken_apart() {
+        for (method, bytes, path, query, host) in [
+            ("GET", "/", "/", "", None),
+            ("GET", "/a/b?c=d?e", "/a/b", "c=d?e", None),
+            ("GET", "/?", "/", "", None),
+            ("GET", "//a/b", "//a/b", "", None),
+            ("GET", "/a://b", "/a://b", "", None),
+            ("GET", "/%00%0d%0a%2f..;/", "/%00%0d%0a%2f..;/", "", None),
+            ("GET", "/\\|\"<>{}^`", "/\\|\"<>{}^`", "", None),
+            ("OPTIONS", "*", "*", "", None),
+            ("GET", "http://a.example", "", "", Some("a.example")),
+            ("GET", "http://a?b", "", "b", Some("a")),
+            ("GET", "HTTPS://a:1/b?c", "/b", "c", Some("a:1")),
+            ("GET", "http://[::1]:80/b", "/b", "", Some("[::1]:80")),
+        ] {
+            let target = parse(bytes.as_bytes(), 0, method.as_bytes()).unwrap();
+            let of = |span: Span| std::str::from_utf8(span.of(bytes.as_bytes())).unwrap();
+            assert_eq!((of(target.whole), of(target.path), of(target.query)), (bytes, path, query));
+            assert_eq!(target.authority.map(|authority| of(authority.host)), host, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn a_bad_target_is_refused() {
+        for target in [
+            &b""[..],
+            b"a/b",
+            b"?a",
+            b"a:443",
+            b"*",
+            b"**",
+            b"/a#b",
+            b"/a\tb",
+            b"/\xc3\xa9",
+            b"/\xff",
+            b"ftp://a/",
+            b"://a/",
+            b"http:a",
+            b"http:/a",
+            b"http://",
+            b"http:///a",
+            b"http://:80/",
+            b"http://u:p@a/",
+            b"http://u@a/",
+            b"http://a,b/",
+            b"http://a\\b/",
+            b"http://a:99999/",
+            b"http://[::1/",
+        ] {
+            assert_eq!(refused(target, "GET"), Some(400), "{target:?}");
+        }
+        assert_eq!(refused(b"*", "OPTIONS"), None);
+        assert_eq!(refused(b"*", "PRI"), Some(400));
+        assert_eq!(refused(b"a:443", "CONNECT"), Some(501));
+        assert_eq!(refused(b"/", "CONNECT"), Some(501));
+    }
+}
