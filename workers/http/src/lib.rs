@@ -2,7 +2,8 @@
 //!
 //! A request is read in two parts: [`Head`] takes its request line and fields and says how the body
 //! is framed, [`Chunks`] decodes a chunked body. Both are resumable at any byte, and give the same
-//! answer however the bytes arrive in pieces.
+//! answer however the bytes arrive in pieces. What an application answers is checked and written
+//! with [`reply`].
 //!
 //! There is one policy and no switch for it: RFC 9112, and where it leaves a choice, the strict
 //! one. Each rule names the section that it comes from. What is refused comes back as a [`Reject`]
@@ -23,8 +24,10 @@ mod limits;
 mod list;
 mod percent;
 mod reject;
+pub mod reply;
 mod request_line;
 mod span;
+mod status;
 mod target;
 
 pub use chunks::{Chunks, Decoded};
