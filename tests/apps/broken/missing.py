@@ -1,0 +1,3 @@
+"""Has no ``application``, and one thing that cannot be called."""
+
+number = 42
