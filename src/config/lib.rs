@@ -1,1 +1,34 @@
-//! stub
+//! The settings of Monoceros: the table, its sources, and what is printed from
+//! it. Reading settings touches nothing but the one configuration file; no
+//! socket, user database or log.
+
+mod access_format;
+mod bind;
+mod environment;
+mod error;
+mod file;
+mod flags;
+mod gunicorn;
+mod help;
+mod listing;
+mod load;
+mod log;
+mod markup;
+mod pairs;
+mod process;
+mod row;
+mod said;
+mod shell;
+mod suggestion;
+mod table;
+mod value;
+mod worker;
+
+pub use bind::Bind;
+pub use error::{Error, Errors, Place};
+pub use load::{Command, Loaded, load};
+pub use log::{LogFile, LogLevel};
+pub use process::{Assignment, SearchPath, Umask};
+pub use row::{Ambient, Effect, Reader, Row, Section, Takes};
+pub use table::{ROWS, Settings};
+pub use worker::{WorkerClass, Workers};

@@ -1,0 +1,173 @@
+//! The environment: `MONOCEROS_*`, `GUNICORN_CMD_ARGS`, and the variables that
+//! replace a default. An empty variable is as good as none.
+
+use std::ffi::{OsStr, OsString};
+
+use crate::error::{Errors, Place};
+use crate::flags::{self, Line};
+use crate::gunicorn::Foreign;
+use crate::row::{Row, Takes};
+use crate::said::Said;
+use crate::shell;
+use crate::suggestion;
+use crate::table::ROWS;
+
+const PREFIX: &str = "MONOCEROS_";
+
+/// Variables that the server itself sets for its workers.
+const INTERNAL: [&str; 4] =
+    ["MONOCEROS_SLOT", "MONOCEROS_GENERATION", "MONOCEROS_CHANNEL", "MONOCEROS_SCOREBOARD"];
+
+/// What the environment says, from the weakest to the strongest.
+#[derive(Debug, Default)]
+pub(crate) struct Environment {
+    /// `WEB_CONCURRENCY` and `PORT`: weaker than the configuration file.
+    pub(crate) defaults: Vec<Said>,
+    /// `GUNICORN_CMD_ARGS`.
+    pub(crate) arguments: Line,
+    /// `MONOCEROS_*`.
+    pub(crate) variables: Vec<Said>,
+}
+
+/// Reads the environment; variables that do not concern us are not looked at.
+pub(crate) fn read(variables: &[(OsString, OsString)], errors: &mut Errors) -> Environment {
+    let mut environment = Environment::default();
+    for (name, value) in variables {
+        let Some(name) = name.to_str().filter(|name| is_ours(name) && !value.is_empty()) else {
+            continue;
+        };
+        let place = Place::Variable(name.to_owned());
+        let Some(value) = text(value, &place, errors) else { continue };
+        if name == "GUNICORN_CMD_ARGS" {
+            environment.arguments = arguments(value, &place, errors);
+        } else if let Some(key) = name.strip_prefix(PREFIX) {
+            environment.variables.extend(variable(key, value, place, errors));
+        } else {
+            environment.defaults.extend(default(name, value, place));
+        }
+    }
+    environment
+}
+
+fn is_ours(name: &str) -> bool {
+    name == "GUNICORN_CMD_ARGS"
+        || name.starts_with(PREFIX) && !INTERNAL.contains(&name)
+        || ROWS.iter().any(|row| row.ambient.is_some_and(|ambient| ambient.variable == name))
+}
+
+fn text<'a>(value: &'a OsStr, place: &Place, errors: &mut Errors) -> Option<&'a str> {
+    let text = value.to_str();
+    if text.is_none() {
+        errors.add(place.clone(), "", "is not UTF-8");
+    }
+    text
+}
+
+fn arguments(value: &str, place: &Place, errors: &mut Errors) -> Line {
+    match shell::split(value) {
+        Ok(words) => {
+            let words: Vec<_> = words.into_iter().map(OsString::from).collect();
+            flags::read(&words, place, errors)
+        }
+        Err(reason) => {
+            errors.add(place.clone(), "", reason);
+            Line::default()
+        }
+    }
+}
+
+fn variable(key: &str, value: &str, place: Place, errors: &mut Errors) -> Option<Said> {
+    let Some(row) = Row::find(&key.to_lowercase()) else {
+        errors.add(place, "", unknown(key));
+        return None;
+    };
+    // As in a shell, so that a value can have spaces: 'A=1 B="two words"'.
+    let texts =
+        if row.takes == Takes::List { shell::split(value) } else { Ok(vec![value.to_owned()]) };
+    match texts {
+        Ok(texts) => Some(Said::new(row, place, "", texts)),
+        Err(reason) => {
+            errors.add(place, "", reason);
+            None
+        }
+    }
+}
+
+fn unknown(key: &str) -> String {
+    if let Some(foreign) = Foreign::find(&key.to_lowercase()) {
+        return foreign.refusal();
+    }
+    let known: Vec<_> = ROWS.iter().map(Row::variable).collect();
+    format!("unknown setting{}", suggestion::question(&format!("{PREFIX}{key}"), &known))
+}
+
+fn default(name: &str, value: &str, place: Place) -> Option<Said> {
+    let row = ROWS.iter().find(|row| row.ambient.is_some_and(|a| a.variable == name))?;
+    let text = row.ambient?.template.replace("{}", value);
+    Some(Said::new(row, place, "", vec![text]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(variables: &[(&str, &str)]) -> (Environment, String) {
+        let variables: Vec<_> =
+            variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let mut errors = Errors::default();
+        (read(&variables, &mut errors), errors.to_string())
+    }
+
+    fn words(said: &Said) -> Vec<&str> {
+        said.words.iter().map(|word| word.text.as_str()).collect()
+    }
+
+    #[test]
+    fn a_list_is_split_as_in_a_shell() {
+        let (environment, errors) = parse(&[("MONOCEROS_ENV", "A=1 B='two words'")]);
+        assert_eq!(errors, "");
+        assert_eq!(words(&environment.variables[0]), ["A=1", "B=two words"]);
+    }
+
+    #[test]
+    fn gunicorns_names_are_known() {
+        let (environment, _) = parse(&[("MONOCEROS_ERRORLOG", "-")]);
+        assert_eq!(environment.variables[0].row.name, "error_logfile");
+    }
+
+    #[test]
+    fn defaults_come_from_two_variables() {
+        let (environment, errors) =
+            parse(&[("WEB_CONCURRENCY", "3"), ("PORT", "5000"), ("HOME", "/root")]);
+        assert_eq!(errors, "");
+        let said: Vec<_> = environment.defaults.iter().flat_map(words).collect();
+        assert_eq!(said, ["3", "0.0.0.0:5000"]);
+    }
+
+    #[test]
+    fn empty_and_internal_variables_are_not_read() {
+        let (environment, errors) =
+            parse(&[("WEB_CONCURRENCY", ""), ("MONOCEROS_SLOT", "1"), ("MONOCEROS_BIND", "")]);
+        assert_eq!(errors, "");
+        assert!(environment.defaults.is_empty() && environment.variables.is_empty());
+    }
+
+    #[test]
+    fn an_unknown_variable_is_an_error() {
+        let (_, errors) = parse(&[("MONOCEROS_TIMOUT", "1"), ("MONOCEROS_PRELOAD_APP", "1")]);
+        assert_eq!(
+            errors,
+            "MONOCEROS_TIMOUT: unknown setting; did you mean MONOCEROS_TIMEOUT?\n\
+             MONOCEROS_PRELOAD_APP: gunicorn's preload_app is not supported yet"
+        );
+    }
+
+    #[test]
+    fn gunicorns_arguments_name_their_variable() {
+        let (environment, errors) = parse(&[("GUNICORN_CMD_ARGS", "-w 3 --bogus-flag")]);
+        assert_eq!(errors, "GUNICORN_CMD_ARGS: --bogus-flag: unknown flag");
+        assert_eq!(words(&environment.arguments.said[0]), ["3"]);
+        let (_, errors) = parse(&[("GUNICORN_CMD_ARGS", "-n 'shop")]);
+        assert_eq!(errors, "GUNICORN_CMD_ARGS: a quote is not closed");
+    }
+}

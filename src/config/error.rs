@@ -1,0 +1,125 @@
+//! What was said wrong, and where. Every error names its place; all of them
+//! are collected before the first is shown.
+
+use std::fmt;
+
+/// Where a value was said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Nowhere: the value in the table.
+    Default,
+    /// In the configuration file.
+    File {
+        /// The file as the user named it.
+        name: String,
+        /// The line, counted from 1, if it could be found.
+        line: Option<usize>,
+    },
+    /// In the environment.
+    Variable(String),
+    /// On the command line.
+    CommandLine,
+    /// In what the master sent to a worker.
+    Master,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => out.write_str("default"),
+            Self::File { name, line: Some(line) } => write!(out, "{name} line {line}"),
+            Self::File { name, line: None } => out.write_str(name),
+            Self::Variable(name) => out.write_str(name),
+            Self::CommandLine => out.write_str("command line"),
+            Self::Master => out.write_str("settings from the master"),
+        }
+    }
+}
+
+/// One thing said wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// Where.
+    pub place: Place,
+    /// The key or flag as written there; empty if the place says it all.
+    pub subject: String,
+    /// What is wrong with it, and what to do.
+    pub reason: String,
+}
+
+impl Error {
+    pub(crate) fn new(place: Place, subject: &str, reason: impl Into<String>) -> Self {
+        Self { place, subject: subject.to_owned(), reason: reason.into() }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A flag says by itself that it is on the command line.
+        if self.place != Place::CommandLine {
+            write!(out, "{}: ", self.place)?;
+        }
+        if !self.subject.is_empty() {
+            write!(out, "{}: ", self.subject)?;
+        }
+        out.write_str(&self.reason)
+    }
+}
+
+/// Everything said wrong; shown one to a line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Errors(pub Vec<Error>);
+
+impl Errors {
+    /// 2 if the command line itself is wrong, else 1: gunicorn's codes.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        if self.0.iter().any(|error| error.place == Place::CommandLine) { 2 } else { 1 }
+    }
+
+    pub(crate) fn add(&mut self, place: Place, subject: &str, reason: impl Into<String>) {
+        self.0.push(Error::new(place, subject, reason));
+    }
+}
+
+impl fmt::Display for Errors {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            if index > 0 {
+                out.write_str("\n")?;
+            }
+            error.fmt(out)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Errors {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_starts_with_its_place() {
+        let file = Place::File { name: "shop.yaml".to_owned(), line: Some(3) };
+        let variable = Place::Variable("MONOCEROS_BIND".to_owned());
+        let errors = Errors(vec![
+            Error::new(file, "bind", "bad"),
+            Error::new(variable, "", "bad"),
+            Error::new(Place::CommandLine, "--bind", "bad"),
+        ]);
+        assert_eq!(
+            errors.to_string(),
+            "shop.yaml line 3: bind: bad\nMONOCEROS_BIND: bad\n--bind: bad"
+        );
+    }
+
+    #[test]
+    fn only_the_command_line_is_a_usage_error() {
+        let variable = Error::new(Place::Variable("PORT".to_owned()), "", "bad");
+        let flag = Error::new(Place::CommandLine, "--bind", "bad");
+        assert_eq!(Errors(vec![variable.clone()]).exit_code(), 1);
+        assert_eq!(Errors(vec![variable, flag]).exit_code(), 2);
+    }
+}

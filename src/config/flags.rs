@@ -1,0 +1,251 @@
+//! The command line: flags driven from the table, tokenised by clap.
+//!
+//! `GUNICORN_CMD_ARGS` goes through the same door. Values stay text here, so
+//! that every wrong one is reported, not only the first.
+
+use std::ffi::{OsStr, OsString};
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use crate::error::{Errors, Place};
+use crate::gunicorn::{FOREIGN, Foreign};
+use crate::row::{Row, Takes};
+use crate::said::Said;
+use crate::suggestion;
+use crate::table::ROWS;
+
+/// What one command line says.
+#[derive(Debug, Default)]
+pub(crate) struct Line {
+    pub(crate) help: bool,
+    pub(crate) version: bool,
+    pub(crate) said: Vec<Said>,
+}
+
+/// Reads the words of a command line; what it does not know goes into `errors`.
+pub(crate) fn read(words: &[OsString], place: &Place, errors: &mut Errors) -> Line {
+    let mut words = words.to_vec();
+    let mut unknown = false;
+    loop {
+        let error = match command().try_get_matches_from(&words) {
+            Ok(matches) => return line(&matches, place, errors),
+            Err(error) => error,
+        };
+        let subject = context(&error, ContextKind::InvalidArg);
+        let is_flag = subject.starts_with('-');
+        // Behind a flag that is not known, its value looks like one word too many.
+        if is_flag || !unknown {
+            errors.add(place.clone(), &subject_of(&subject), refusal(&error, &subject));
+        }
+        unknown |= is_flag;
+        // Without that word the rest may tell more.
+        match words.iter().position(|word| is_word(word, &subject)) {
+            Some(index) => words.remove(index),
+            None => return Line::default(),
+        };
+    }
+}
+
+/// The flags of the table, gunicorn's others (to be refused by name), help and version.
+fn command() -> Command {
+    Command::new("monoceros")
+        .no_binary_name(true)
+        .args_override_self(true)
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .args(ROWS.iter().map(arg))
+        .args(FOREIGN.iter().filter(|foreign| !foreign.flags.is_empty()).map(foreign_arg))
+        .arg(Arg::new("help").short('h').long("help").action(ArgAction::SetTrue))
+        .arg(
+            Arg::new("version")
+                .short('V')
+                .short_alias('v')
+                .long("version")
+                .action(ArgAction::SetTrue),
+        )
+}
+
+fn arg(row: &'static Row) -> Arg {
+    let arg = with_values(Arg::new(row.name), row.takes);
+    if row.positional {
+        return arg;
+    }
+    let arg = arg.long(row.key()).aliases(row.aliases);
+    match row.short {
+        Some(short) => arg.short(short),
+        None => arg,
+    }
+}
+
+fn foreign_arg(foreign: &'static Foreign) -> Arg {
+    let mut arg = with_values(Arg::new(foreign.name), foreign.takes);
+    for flag in foreign.flags {
+        let short = flag.chars().nth(1).filter(|c| *c != '-');
+        arg = match (short, flag.strip_prefix("--")) {
+            (Some(short), _) => arg.short(short),
+            (None, Some(long)) if arg.get_long().is_none() => arg.long(long),
+            (None, Some(long)) => arg.alias(long),
+            (None, None) => arg,
+        };
+    }
+    arg
+}
+
+fn with_values(arg: Arg, takes: Takes) -> Arg {
+    match takes {
+        // `--daemon=false` takes back what a file says.
+        Takes::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+        Takes::One => arg.action(ArgAction::Set),
+        Takes::List => arg.action(ArgAction::Append),
+    }
+}
+
+fn line(matches: &ArgMatches, place: &Place, errors: &mut Errors) -> Line {
+    for foreign in FOREIGN.iter().filter(|foreign| !foreign.flags.is_empty()) {
+        if matches.contains_id(foreign.name) {
+            let flag = foreign.flags.iter().find(|flag| flag.starts_with("--")).unwrap_or(&"");
+            errors.add(place.clone(), flag, foreign.refusal());
+        }
+    }
+    let said = ROWS.iter().filter_map(|row| {
+        let texts: Vec<String> = matches.get_many(row.name)?.cloned().collect();
+        let subject = if row.positional { row.placeholder.to_owned() } else { row.flag() };
+        Some(Said::new(row, place.clone(), subject, texts))
+    });
+    Line {
+        help: matches.get_flag("help"),
+        version: matches.get_flag("version"),
+        said: said.collect(),
+    }
+}
+
+fn context(error: &clap::Error, kind: ContextKind) -> String {
+    match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        Some(ContextValue::Strings(texts)) => texts.join(" "),
+        _ => String::new(),
+    }
+}
+
+/// `--timeout <timeout>` is `--timeout` to the user.
+fn subject_of(subject: &str) -> String {
+    subject.split([' ', '[', '=']).next().unwrap_or_default().to_owned()
+}
+
+fn refusal(error: &clap::Error, subject: &str) -> String {
+    match error.kind() {
+        ErrorKind::UnknownArgument if subject.starts_with('-') => {
+            let known: Vec<_> = ROWS.iter().filter(|row| !row.positional).map(Row::flag).collect();
+            format!("unknown flag{}", suggestion::question(&subject_of(subject), &known))
+        }
+        ErrorKind::UnknownArgument => {
+            "one word too many; only APP is said without a flag".to_owned()
+        }
+        ErrorKind::InvalidValue => "a value is missing".to_owned(),
+        ErrorKind::TooManyValues => "takes no value".to_owned(),
+        ErrorKind::InvalidUtf8 => "a word is not UTF-8".to_owned(),
+        kind => kind.to_string(),
+    }
+}
+
+/// Whether this word of the command line is the one that clap names.
+fn is_word(word: &OsStr, subject: &str) -> bool {
+    let (word, subject) = (word.to_string_lossy(), subject_of(subject));
+    match subject.strip_prefix('-') {
+        _ if subject.is_empty() => false,
+        Some(letter) if letter.chars().count() == 1 && letter != "-" => {
+            word.starts_with('-') && !word.starts_with("--") && word.contains(letter)
+        }
+        _ => word.split('=').next() == Some(&subject),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> (Line, String) {
+        let words: Vec<_> = words.iter().map(OsString::from).collect();
+        let mut errors = Errors::default();
+        let line = read(&words, &Place::CommandLine, &mut errors);
+        (line, errors.to_string())
+    }
+
+    fn texts(line: &Line, name: &str) -> Vec<String> {
+        let said = line.said.iter().find(|said| said.row.name == name);
+        said.map_or(Vec::new(), |said| said.words.iter().map(|word| word.text.clone()).collect())
+    }
+
+    #[test]
+    fn clap_finds_no_contradiction_in_the_table() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn flags_are_read_in_every_spelling() {
+        let (line, errors) =
+            parse(&["-w4", "-b", ":1", "--bind=:2", "-D", "shop:app", "--timeout", "5"]);
+        assert_eq!(errors, "");
+        assert_eq!(texts(&line, "workers"), ["4"]);
+        assert_eq!(texts(&line, "bind"), [":1", ":2"]);
+        assert_eq!(texts(&line, "daemon"), ["true"]);
+        assert_eq!(texts(&line, "app"), ["shop:app"]);
+        assert_eq!(texts(&line, "timeout"), ["5"]);
+    }
+
+    #[test]
+    fn the_last_one_counts_and_a_switch_can_be_turned_off() {
+        let (line, errors) =
+            parse(&["-t1", "-t2", "--daemon", "--daemon=false", "--log-file", "-"]);
+        assert_eq!(errors, "");
+        assert_eq!(texts(&line, "timeout"), ["2"]);
+        assert_eq!(texts(&line, "daemon"), ["false"]);
+        assert_eq!(texts(&line, "error_logfile"), ["-"]);
+    }
+
+    #[test]
+    fn every_unknown_flag_is_reported_with_a_suggestion() {
+        let (_, errors) = parse(&["--timout", "3", "--nonsense=x", "-Z", "a:b"]);
+        assert_eq!(
+            errors,
+            "--timout: unknown flag; did you mean --timeout?\n\
+             --nonsense: unknown flag\n\
+             -Z: unknown flag"
+        );
+    }
+
+    #[test]
+    fn a_flag_of_gunicorn_is_refused_by_name() {
+        let (_, errors) = parse(&["--preload", "--max-requests", "100", "-R", "a:b"]);
+        assert!(errors.contains("--preload: gunicorn's preload_app is not supported yet"));
+        assert!(errors.contains("--max-requests: gunicorn's max_requests is not supported yet"));
+        assert!(errors.contains("--enable-stdio-inheritance: gunicorn's"), "{errors}");
+        assert_eq!(errors.lines().count(), 3);
+    }
+
+    #[test]
+    fn what_is_missing_or_too_much_is_said() {
+        assert_eq!(parse(&["--timeout"]).1, "--timeout: a value is missing");
+        assert_eq!(
+            parse(&["a:b", "c:d"]).1,
+            "c:d: one word too many; only APP is said without a flag"
+        );
+    }
+
+    #[test]
+    fn words_that_are_not_text_are_refused() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let mut errors = Errors::default();
+        let words = [OsString::from("-n"), OsString::from_vec(vec![0xff])];
+        read(&words, &Place::CommandLine, &mut errors);
+        assert_eq!(errors.0.len(), 1);
+        assert!(errors.to_string().contains("not UTF-8"));
+    }
+
+    #[test]
+    fn help_and_version_are_flags() {
+        assert!(parse(&["-h"]).0.help && parse(&["--help"]).0.help);
+        assert!(parse(&["-V"]).0.version && parse(&["-v"]).0.version);
+    }
+}

@@ -1,0 +1,89 @@
+//! What `--help` prints: every flag on one screen or two, by section.
+
+use std::fmt::Write as _;
+
+use crate::markup::wrap;
+use crate::row::{Row, Section, Takes};
+use crate::table::ROWS;
+
+/// Columns of a terminal that cannot be asked.
+const WIDTH: usize = 80;
+
+/// Where the explanations start.
+const COLUMN: usize = 30;
+
+/// The whole text.
+pub(crate) fn text() -> String {
+    let mut out = String::from(
+        "Serves a Python web application from pre-forked worker processes.\n\n\
+         Usage: monoceros [FLAGS] [APP]\n",
+    );
+    for section in Section::ALL {
+        push(&mut out, format_args!("\n{}:\n", section.title()));
+        for row in ROWS.iter().filter(|row| row.section == section) {
+            entry(&mut out, &left(row), &right(row));
+        }
+    }
+    out.push('\n');
+    entry(&mut out, "  -V, --version", "Print the version.");
+    entry(&mut out, "  -h, --help", "Print this.");
+    out.push('\n');
+    for paragraph in [
+        "Each setting can also stand in the configuration file (keep-alive: 75) and in the \
+         environment (MONOCEROS_KEEP_ALIVE=75). Lengths of time are in seconds, or have a \
+         unit: 500ms, 30s, 2m, 1h.",
+        "The manual page monoceros(1) and docs/settings.md tell more about each.",
+    ] {
+        push(&mut out, format_args!("{}\n", wrap(paragraph, WIDTH).join("\n")));
+    }
+    out
+}
+
+fn left(row: &Row) -> String {
+    if row.positional {
+        return format!("  {}", row.placeholder);
+    }
+    let short = row.short.map_or("    ".to_owned(), |short| format!("-{short}, "));
+    let value = if row.takes == Takes::Switch { "" } else { row.placeholder };
+    format!("  {short}{} {value}", row.flag()).trim_end().to_owned()
+}
+
+fn right(row: &Row) -> String {
+    let summary = row.summary().replace('`', "");
+    match row.default_text().as_str() {
+        "" | "false" => summary,
+        default => format!("{summary} [{default}]"),
+    }
+}
+
+fn entry(out: &mut String, left: &str, right: &str) {
+    let mut first = left.to_owned();
+    if left.len() + 2 > COLUMN {
+        push(out, format_args!("{first}\n"));
+        first.clear();
+    }
+    for line in wrap(right, WIDTH - COLUMN) {
+        push(out, format_args!("{first:COLUMN$}{line}\n"));
+        first.clear();
+    }
+}
+
+fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("writing to a String does not fail");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_flag_is_there_and_no_line_is_too_wide() {
+        let text = text();
+        for row in ROWS {
+            assert!(text.contains(&left(row)), "{}", row.name);
+        }
+        for line in text.lines() {
+            assert!(line.len() <= WIDTH && line.trim_end() == line, "{line:?}");
+        }
+    }
+}

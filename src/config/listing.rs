@@ -1,0 +1,128 @@
+//! What `--print-config` prints: YAML, with the source of each value.
+
+use std::fmt::Write as _;
+
+use crate::load::Loaded;
+use crate::row::{Row, Takes};
+use crate::table::ROWS;
+
+/// The settings as a configuration file; unset ones and those that cannot
+/// stand in a file are comments.
+pub(crate) fn text(loaded: &Loaded) -> String {
+    let mut out = String::new();
+    for row in ROWS {
+        let value = value(row, loaded);
+        let comment = if value.is_empty() || !row.in_file { "# " } else { "" };
+        let separator = if value.starts_with('\n') || value.is_empty() { "" } else { " " };
+        let line = format!("{comment}{}:{separator}{value}", row.key());
+        let (first, rest) = line.split_once('\n').unwrap_or((&line, ""));
+        writeln!(out, "{first:<40}  # {}", loaded.source(row))
+            .expect("writing to a String does not fail");
+        if !rest.is_empty() {
+            out.push_str(rest);
+            out.push('\n');
+        }
+    }
+    out
+}
+
+fn value(row: &Row, loaded: &Loaded) -> String {
+    let texts = row.texts(&loaded.settings);
+    match row.takes {
+        Takes::List => texts.iter().map(|text| format!("\n  - {}", quote(text))).collect(),
+        Takes::Switch => texts.concat(),
+        Takes::One => texts.iter().map(|text| quote(text)).collect(),
+    }
+}
+
+/// The text as a YAML scalar that reads back as the same text.
+fn quote(text: &str) -> String {
+    if is_plain(text) {
+        return text.to_owned();
+    }
+    let mut quoted = String::from("\"");
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => quoted.extend(['\\', letter]),
+            _ if letter.is_control() => {
+                write!(quoted, "\\U{:08X}", u32::from(letter))
+                    .expect("writing to a String does not fail");
+            }
+            _ => quoted.push(letter),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// Whether YAML reads the bare text as itself: a small number, or a word that
+/// is neither a number nor a constant.
+fn is_plain(text: &str) -> bool {
+    let number = text.len() < 10 && text.bytes().all(|byte| byte.is_ascii_digit());
+    if number {
+        return text == "0" || !text.starts_with('0') && !text.is_empty();
+    }
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "/._-:".contains(c);
+    text.chars().all(allowed)
+        && !text.ends_with(':')
+        && text.contains(|c: char| c.is_ascii_alphabetic())
+        && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
+        && !matches!(text.to_ascii_lowercase().as_str(), "null" | "true" | "false" | "yes" | "no")
+        || is_length(text)
+}
+
+fn is_length(text: &str) -> bool {
+    let digits = text.trim_end_matches("ms").trim_end_matches('s');
+    digits.len() < text.len() && !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quoted_text_reads_back() {
+        for text in [
+            "shop:app",
+            "shop",
+            "/run/x",
+            "-",
+            "0",
+            "10",
+            "007",
+            "0x10",
+            "1e3",
+            "1.10",
+            "null",
+            "~",
+            "true",
+            ":80",
+            "a: b",
+            "a #b",
+            "30s",
+            "500ms",
+            "s",
+            "\"",
+            "\\",
+            "a\nb",
+            "\t",
+            "é",
+            "127.0.0.1:8000",
+            "[::1]:80",
+            "%(h)s \"%(r)s\"",
+            "",
+            ".inf",
+            "12:30:45",
+            "\u{85}",
+        ] {
+            let yaml = format!("key: {}\n", quote(text));
+            let value: serde_yaml::Value = serde_yaml::from_str(&yaml).unwrap();
+            let read = match &value["key"] {
+                serde_yaml::Value::String(read) => read.clone(),
+                serde_yaml::Value::Number(read) => read.to_string(),
+                other => panic!("{text:?} became {other:?}"),
+            };
+            assert_eq!(read, text, "{yaml}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! All sources together: which value counts, and what the user asked for.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::environment;
+use crate::error::{Errors, Place};
+use crate::file;
+use crate::flags;
+use crate::help;
+use crate::row::Row;
+use crate::said::Said;
+use crate::table::{ROWS, Settings};
+
+/// The configuration file that is read when none is named.
+pub(crate) const DEFAULT_FILE: &str = "monoceros.yaml";
+
+/// What the user asked for.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Serve.
+    Run(Loaded),
+    /// Check settings and application, and exit.
+    CheckConfig(Loaded),
+    /// Check, print the settings ([`Loaded::print`]), and exit.
+    PrintConfig(Loaded),
+    /// Print this text and exit.
+    Help(String),
+    /// Print this text and exit.
+    Version(String),
+}
+
+/// Settings with where they come from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// Every value.
+    pub settings: Settings,
+    /// The application as said, `settings.app`.
+    pub app: Option<String>,
+    /// The file that was read.
+    pub config_file: Option<PathBuf>,
+    /// What the user should know although nothing is wrong, one text each.
+    pub warnings: Vec<String>,
+    /// Where each value was said, in the order of [`ROWS`].
+    sources: Vec<Place>,
+}
+
+impl Loaded {
+    /// Where the value of a setting was said.
+    #[must_use]
+    pub fn source(&self, row: &Row) -> &Place {
+        let index = ROWS.iter().position(|known| known.name == row.name);
+        index.and_then(|index| self.sources.get(index)).unwrap_or(&Place::Default)
+    }
+}
+
+/// Reads the settings: `args` are the words after the program's name, `env` the
+/// environment, `cwd` the directory that relative names start from.
+///
+/// Weakest first: default, `WEB_CONCURRENCY` and `PORT`, configuration file,
+/// `GUNICORN_CMD_ARGS`, `MONOCEROS_*`, command line. Touches nothing but the
+/// configuration file, so that a reload can call it again.
+///
+/// # Errors
+///
+/// With everything that was said wrong anywhere, even where a stronger source
+/// says something else.
+pub fn load(
+    args: &[OsString],
+    env: &[(OsString, OsString)],
+    cwd: &Path,
+) -> Result<Command, Errors> {
+    let mut errors = Errors::default();
+    let line = flags::read(args, &Place::CommandLine, &mut errors);
+    if line.help {
+        return Ok(Command::Help(help::text()));
+    }
+    if line.version {
+        return Ok(Command::Version(format!("monoceros {}\n", env!("CARGO_PKG_VERSION"))));
+    }
+    let mut found = Errors::default();
+    let environment = environment::read(env, &mut found);
+    let mut said = environment.arguments.said;
+    said.extend(environment.variables);
+    said.extend(line.said);
+
+    let file = File::choose(&said, cwd);
+    let mut levels = match &file {
+        Ok(Some(file)) => file::read(&file.path, &file.name, &mut found),
+        Ok(None) => Vec::new(),
+        Err(refused) => {
+            found.add(refused.0.clone(), &refused.1, refused.2);
+            Vec::new()
+        }
+    };
+    levels.extend(said);
+    // A default that nobody needs cannot be wrong.
+    let unsaid = |default: &Said| levels.iter().all(|said| said.row.name != default.row.name);
+    let mut all: Vec<_> = environment.defaults.into_iter().filter(unsaid).collect();
+    all.extend(levels);
+
+    let loaded = merge(&all, file.ok().flatten(), cwd, &mut found);
+    found.0.append(&mut errors.0);
+    if found.0.is_empty() { Ok(command(loaded)) } else { Err(found) }
+}
+
+fn merge(said: &[Said], file: Option<File>, cwd: &Path, errors: &mut Errors) -> Loaded {
+    let mut settings = Settings::default();
+    let mut sources = vec![Place::Default; ROWS.len()];
+    for said in said {
+        said.apply(&mut settings, errors);
+        if let Some(index) = ROWS.iter().position(|row| row.name == said.row.name) {
+            sources[index] = said.place.clone();
+        }
+    }
+    let mut warnings = Vec::new();
+    if file.is_none() && cwd.join("gunicorn.conf.py").exists() {
+        warnings.push(format!("gunicorn.conf.py is not read; settings belong into {DEFAULT_FILE}"));
+    }
+    let app = settings.app.clone();
+    Loaded { settings, app, config_file: file.map(|file| file.path), warnings, sources }
+}
+
+fn command(loaded: Loaded) -> Command {
+    if loaded.settings.print_config {
+        Command::PrintConfig(loaded)
+    } else if loaded.settings.check_config {
+        Command::CheckConfig(loaded)
+    } else {
+        Command::Run(loaded)
+    }
+}
+
+/// The configuration file.
+struct File {
+    path: PathBuf,
+    /// As the user calls it.
+    name: String,
+}
+
+impl File {
+    /// The file said last, else the one in `cwd` if it is there.
+    fn choose(said: &[Said], cwd: &Path) -> Result<Option<Self>, (Place, String, &'static str)> {
+        let last = said.iter().rev().find(|said| said.row.name == "config");
+        let Some((said, word)) = last.and_then(|said| said.words.last().map(|word| (said, word)))
+        else {
+            let path = cwd.join(DEFAULT_FILE);
+            return Ok(path.exists().then(|| Self { path, name: DEFAULT_FILE.to_owned() }));
+        };
+        let name = word.text.clone();
+        if name.starts_with("python:") || name.ends_with(".py") {
+            let reason = "configuration in Python is not read; write the settings in YAML";
+            return Err((said.place.clone(), said.subject.clone(), reason));
+        }
+        let name = name.strip_prefix("file:").map_or(name.clone(), str::to_owned);
+        Ok(Some(Self { path: cwd.join(&name), name }))
+    }
+}
+
+impl Loaded {
+    /// Every setting with its source, as YAML that can be loaded again.
+    #[must_use]
+    pub fn print(&self) -> String {
+        crate::listing::text(self)
+    }
+}

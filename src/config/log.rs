@@ -1,0 +1,101 @@
+//! Settings with a meaning of their own: what is logged, and where to.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::row::Range;
+use crate::value::{Value, not_empty};
+
+/// Least severe message that is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Everything.
+    Debug,
+    /// What happens.
+    Info,
+    /// What may need attention.
+    Warning,
+    /// What failed.
+    Error,
+    /// What ends the server.
+    Critical,
+}
+
+const LEVELS: [(LogLevel, &str); 5] = [
+    (LogLevel::Debug, "debug"),
+    (LogLevel::Info, "info"),
+    (LogLevel::Warning, "warning"),
+    (LogLevel::Error, "error"),
+    (LogLevel::Critical, "critical"),
+];
+
+impl fmt::Display for LogLevel {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = LEVELS.iter().find(|(level, _)| level == self).map_or("", |(_, name)| name);
+        out.write_str(name)
+    }
+}
+
+impl Value for LogLevel {
+    fn parse(text: &str, _: Range) -> Result<Self, String> {
+        let lower = text.to_ascii_lowercase();
+        LEVELS.iter().find(|(_, name)| *name == lower).map(|(level, _)| *level).ok_or_else(|| {
+            let names: Vec<_> = LEVELS.iter().map(|(_, name)| *name).collect();
+            format!("{text:?} is not one of {}", names.join(", "))
+        })
+    }
+
+    fn texts(&self) -> Vec<String> {
+        vec![self.to_string()]
+    }
+}
+
+/// Where a log is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogFile {
+    /// `-`: standard error for the error log, standard output for the access log.
+    Stream,
+    /// A file, appended to, and opened again on SIGUSR1.
+    Path(PathBuf),
+}
+
+impl fmt::Display for LogFile {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stream => out.write_str("-"),
+            Self::Path(path) => path.display().fmt(out),
+        }
+    }
+}
+
+impl Value for LogFile {
+    fn parse(text: &str, _: Range) -> Result<Self, String> {
+        not_empty(text)?;
+        Ok(if text == "-" { Self::Stream } else { Self::Path(PathBuf::from(text)) })
+    }
+
+    fn texts(&self) -> Vec<String> {
+        vec![self.to_string()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_gunicorns_in_any_case() {
+        assert_eq!(LogLevel::parse("WARNING", None), Ok(LogLevel::Warning));
+        assert_eq!(
+            LogLevel::parse("loud", None).unwrap_err(),
+            "\"loud\" is not one of debug, info, warning, error, critical"
+        );
+    }
+
+    #[test]
+    fn a_dash_is_the_stream() {
+        assert_eq!(LogFile::parse("-", None), Ok(LogFile::Stream));
+        assert_eq!(LogFile::parse("a.log", None), Ok(LogFile::Path("a.log".into())));
+        assert!(LogFile::parse("", None).is_err());
+    }
+}

@@ -1,0 +1,113 @@
+//! Settings with a meaning of their own: what a process is given by the
+//! operating system (mask of permissions, variables, Python's search path).
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::row::Range;
+use crate::value::{Value, integer, not_empty};
+
+/// Permissions that new files do not get (umask(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Umask(pub u32);
+
+impl fmt::Display for Umask {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 { out.write_str("0") } else { write!(out, "{:#05o}", self.0) }
+    }
+}
+
+impl Value for Umask {
+    /// A leading zero means octal, as in the shell and on gunicorn's command line.
+    fn parse(text: &str, _: Range) -> Result<Self, String> {
+        let octal = text.len() > 1 && text.bytes().all(|byte| byte.is_ascii_digit());
+        let mask = match text.strip_prefix('0') {
+            Some(digits) if octal => u64::from_str_radix(digits, 8).ok(),
+            _ => integer(text),
+        };
+        match mask.and_then(|mask| u32::try_from(mask).ok()) {
+            Some(mask) if mask <= 0o777 => Ok(Self(mask)),
+            Some(_) => Err(format!("{text} is not between 0 and 0o777")),
+            None => Err(format!("cannot read {text:?} as a umask; examples: 022, 0o22, 18")),
+        }
+    }
+
+    fn texts(&self) -> Vec<String> {
+        vec![self.to_string()]
+    }
+}
+
+/// An environment variable for the workers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// Its name, not empty.
+    pub name: String,
+    /// Its value, possibly empty.
+    pub value: String,
+}
+
+impl Value for Assignment {
+    fn parse(text: &str, _: Range) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() && !text.contains('\0') => {
+                Ok(Self { name: name.to_owned(), value: value.to_owned() })
+            }
+            _ => Err(format!("cannot read {text:?} as NAME=VALUE")),
+        }
+    }
+
+    fn texts(&self) -> Vec<String> {
+        vec![format!("{}={}", self.name, self.value)]
+    }
+}
+
+/// Directories where Python looks for modules, said with commas between them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SearchPath(pub Vec<PathBuf>);
+
+impl Value for SearchPath {
+    fn parse(text: &str, _: Range) -> Result<Self, String> {
+        not_empty(text)?;
+        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+        Ok(Self(names.map(PathBuf::from).collect()))
+    }
+
+    fn texts(&self) -> Vec<String> {
+        let names: Vec<_> = self.0.iter().map(|path| path.to_string_lossy()).collect();
+        if names.is_empty() { Vec::new() } else { vec![names.join(",")] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_umask_is_octal_hexadecimal_or_decimal() {
+        for text in ["022", "0022", "0o22", "0x12", "18"] {
+            assert_eq!(Umask::parse(text, None), Ok(Umask(0o22)), "{text}");
+        }
+        assert_eq!(Umask::parse("0", None), Ok(Umask(0)));
+        for text in ["", "rwx", "088", "-1", "0o1000", "4294967296"] {
+            assert!(Umask::parse(text, None).is_err(), "{text}");
+        }
+        assert_eq!(Umask(0o22).to_string(), "0o022");
+    }
+
+    #[test]
+    fn an_assignment_has_a_name() {
+        let assignment = Assignment::parse("A=b=c", None).unwrap();
+        assert_eq!((assignment.name.as_str(), assignment.value.as_str()), ("A", "b=c"));
+        assert!(Assignment::parse("A=", None).is_ok());
+        for text in ["A", "=b", "", "A=\0"] {
+            assert!(Assignment::parse(text, None).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_search_path_has_commas() {
+        let path = SearchPath::parse("/a, b,", None).unwrap();
+        assert_eq!(path.0, [PathBuf::from("/a"), PathBuf::from("b")]);
+        assert_eq!(path.texts(), ["/a,b"]);
+    }
+}

@@ -1,0 +1,273 @@
+//! One line of the settings table: its columns, and the macro that makes the
+//! table and `Settings` from one list. The list itself is in `table.rs`.
+
+use crate::table::{ROWS, Settings};
+
+/// Heading under which a setting is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// What is served, and the Python that runs it.
+    Application,
+    /// Where connections come from.
+    Socket,
+    /// How many serve, and how long they may take.
+    Workers,
+    /// What a client may send, and how slowly.
+    Http,
+    /// Identity of the processes towards the operating system.
+    Process,
+    /// What is written, and where to.
+    Logging,
+    /// Where settings come from.
+    Configuration,
+}
+
+impl Section {
+    /// All of them, in the order of the printed pages.
+    pub const ALL: [Self; 7] = [
+        Self::Application,
+        Self::Socket,
+        Self::Workers,
+        Self::Http,
+        Self::Process,
+        Self::Logging,
+        Self::Configuration,
+    ];
+
+    /// The heading as printed.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Application => "Application",
+            Self::Socket => "Server socket",
+            Self::Workers => "Workers",
+            Self::Http => "HTTP",
+            Self::Process => "Process",
+            Self::Logging => "Logging",
+            Self::Configuration => "Configuration",
+        }
+    }
+}
+
+/// Part of the server that reads a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// The master itself.
+    Master,
+    /// The master's listeners.
+    Listener,
+    /// Worker processes; they are sent exactly these rows.
+    Worker,
+}
+
+/// What makes a changed value take effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    /// A reload (SIGHUP) applies it to the processes that run.
+    Live,
+    /// A reload (SIGHUP) applies it to the workers that it starts.
+    Rollout,
+    /// Only a restart applies it.
+    Restart,
+}
+
+/// How many words a setting takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// None on the command line (`--daemon`), a truth value elsewhere.
+    Switch,
+    /// One; the last one said counts.
+    One,
+    /// Any number.
+    List,
+}
+
+/// Smallest and largest number allowed.
+pub(crate) type Range = Option<(u64, u64)>;
+
+/// Nothing, or the reason why a text is refused.
+pub(crate) type Checked = Result<(), String>;
+
+/// A variable of the surroundings that replaces a default, as gunicorn has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Ambient {
+    /// Its name.
+    pub variable: &'static str,
+    /// The value it makes; `{}` stands for the variable's text.
+    pub template: &'static str,
+}
+
+/// One setting.
+///
+/// Names are Rust's in here (`keep_alive`); see [`Row::key`] for the user's.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// Field of [`Settings`].
+    pub name: &'static str,
+    /// The whole documentation; its first paragraph is one sentence.
+    pub doc: &'static str,
+    /// Heading under which it is printed.
+    pub section: Section,
+    /// One-letter flag.
+    pub short: Option<char>,
+    /// Further spellings of the flag and the key.
+    pub aliases: &'static [&'static str],
+    /// What the value is called in help.
+    pub placeholder: &'static str,
+    /// Smallest and largest number allowed, in the unit of the setting.
+    pub range: Range,
+    /// How many words it takes.
+    pub takes: Takes,
+    /// Said as a bare word on the command line, without a flag.
+    pub positional: bool,
+    /// Can be said in the configuration file.
+    pub in_file: bool,
+    /// Who reads it.
+    pub readers: &'static [Reader],
+    /// What makes a change take effect.
+    pub effect: Effect,
+    /// Name of the same setting in gunicorn's configuration file.
+    pub gunicorn: Option<&'static str>,
+    /// How it differs from gunicorn's, if it does.
+    pub differs: Option<&'static str>,
+    /// The variable that gunicorn, too, takes a default from.
+    pub ambient: Option<Ambient>,
+    /// A rule that the type does not know.
+    pub(crate) check: Option<fn(&str) -> Checked>,
+    pub(crate) parse: fn(&str, Range) -> Checked,
+    pub(crate) set: fn(&mut Settings, &[String], Range) -> Checked,
+    pub(crate) get: fn(&Settings) -> Vec<String>,
+}
+
+/// A row with every column at its most frequent value.
+pub(crate) const BLANK: Row = Row {
+    name: "",
+    doc: "",
+    section: Section::Application,
+    short: None,
+    aliases: &[],
+    placeholder: "",
+    range: None,
+    takes: Takes::One,
+    positional: false,
+    in_file: true,
+    readers: &[],
+    effect: Effect::Rollout,
+    gunicorn: None,
+    differs: None,
+    ambient: None,
+    check: None,
+    parse: |_, _| Ok(()),
+    set: |_, _, _| Ok(()),
+    get: |_| Vec::new(),
+};
+
+impl Row {
+    /// The user's name for the setting: `keep-alive`.
+    #[must_use]
+    pub fn key(&self) -> String {
+        self.name.replace('_', "-")
+    }
+
+    /// The long flag: `--keep-alive`.
+    #[must_use]
+    pub fn flag(&self) -> String {
+        format!("--{}", self.key())
+    }
+
+    /// The environment variable: `MONOCEROS_KEEP_ALIVE`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("MONOCEROS_{}", self.name.to_uppercase())
+    }
+
+    /// The setting that a key of the file or the rest of a variable means.
+    ///
+    /// `-` and `_` are the same; gunicorn's name is as good as ours.
+    #[must_use]
+    pub fn find(key: &str) -> Option<&'static Self> {
+        let name = key.replace('-', "_");
+        ROWS.iter().find(|row| row.names().any(|known| known == name))
+    }
+
+    /// Every name it answers to, with `_`.
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> + use<> {
+        let others = self.aliases.iter().copied().chain(self.gunicorn);
+        std::iter::once(self.name).chain(others).map(|name| name.replace('-', "_"))
+    }
+
+    /// The value as the user would write it: no text if unset, several for a list.
+    #[must_use]
+    pub fn texts(&self, settings: &Settings) -> Vec<String> {
+        (self.get)(settings)
+    }
+
+    /// The default as text, empty if there is none.
+    #[must_use]
+    pub fn default_text(&self) -> String {
+        self.texts(&Settings::default()).join(" ")
+    }
+
+    /// The first sentence of the documentation.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        self.paragraphs().into_iter().next().unwrap_or_default()
+    }
+
+    /// The documentation, one text without line ends for each paragraph.
+    #[must_use]
+    pub fn paragraphs(&self) -> Vec<String> {
+        let lines: Vec<_> = self.doc.lines().map(str::trim).collect();
+        lines
+            .split(|line| line.is_empty())
+            .filter(|lines| !lines.is_empty())
+            .map(|lines| lines.join(" "))
+            .collect()
+    }
+
+    /// Says what is wrong with one word of a value, if anything is.
+    pub(crate) fn refuse(&self, text: &str) -> Checked {
+        (self.parse)(text, self.range)?;
+        self.check.map_or(Ok(()), |check| check(text))
+    }
+}
+
+/// Makes `Settings` and `ROWS` from one list, so that no row can lack a field
+/// or a field a row. The documentation comment of a row is the setting's
+/// documentation everywhere.
+macro_rules! settings {
+    ($(
+        $(#[doc = $doc:literal])+
+        $name:ident: $type:ty = $default:expr, { $($column:ident: $value:expr),+ $(,)? };
+    )+) => {
+        /// The value of every setting.
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct Settings {
+            $($(#[doc = $doc])+ pub $name: $type,)+
+        }
+
+        impl Default for Settings {
+            fn default() -> Self {
+                Self { $($name: $default,)+ }
+            }
+        }
+
+        /// The settings table, in the order of the printed pages.
+        pub static ROWS: &[Row] = &[$(
+            Row {
+                name: stringify!($name),
+                doc: concat!($($doc, "\n"),+),
+                takes: <$type as Value>::TAKES,
+                parse: |text, range| <$type as Value>::parse(text, range).map(drop),
+                set: |settings, texts, range| {
+                    settings.$name = <$type as Value>::read(texts, range)?;
+                    Ok(())
+                },
+                get: |settings| settings.$name.texts(),
+                $($column: $value,)+
+                ..BLANK
+            },
+        )+];
+    };
+}
+pub(crate) use settings;

@@ -1,0 +1,323 @@
+//! The settings table: one row per setting, and nothing else about settings
+//! anywhere. To add a setting, add a row and print the documentation again.
+//!
+//! The first paragraph of a row's comment is one sentence and is what `--help`
+//! shows. A flag in backquotes refers to another row.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::access_format;
+use crate::bind::Bind;
+use crate::log::{LogFile, LogLevel};
+use crate::process::{Assignment, SearchPath, Umask};
+use crate::row::Effect::{Live, Restart, Rollout};
+use crate::row::Reader::{Listener, Master, Worker};
+use crate::row::{Ambient, BLANK, Row, Section, settings};
+use crate::value::Value;
+use crate::worker::{WorkerClass, Workers};
+
+/// Longest length of time that a setting may have, in seconds.
+const DAY: u64 = 86_400;
+
+settings! {
+    /// The application to serve, as `MODULE` or `MODULE:CALLABLE`.
+    ///
+    /// `shop.wsgi` means the callable `application` in the module `shop.wsgi`;
+    /// `shop:app` names the callable; `shop:create_app("production")` calls it
+    /// with literal arguments to get one. Without any, a Django project is found
+    /// by the `manage.py` in the directory.
+    app: Option<String> = None, {
+        section: Section::Application, positional: true, placeholder: "APP",
+        readers: &[Master, Worker], effect: Rollout, gunicorn: Some("wsgi_app"),
+    };
+
+    /// Directory to change to before anything else is done.
+    ///
+    /// Relative paths in other settings start from it, except that of `--config`.
+    chdir: Option<PathBuf> = None, {
+        section: Section::Application, placeholder: "DIRECTORY",
+        readers: &[Master], effect: Rollout, gunicorn: Some("chdir"),
+    };
+
+    /// Directories to add to Python's search path, with commas between them.
+    pythonpath: SearchPath = SearchPath::default(), {
+        section: Section::Application, placeholder: "DIRECTORIES",
+        readers: &[Worker], effect: Rollout, gunicorn: Some("pythonpath"),
+    };
+
+    /// The Python interpreter that runs the application.
+    ///
+    /// Without it: `$VIRTUAL_ENV/bin/python`, else `python3` in the directory of
+    /// the `monoceros` program, else `python3` on the `PATH`. CPython 3.10 or later.
+    python: Option<PathBuf> = None, {
+        section: Section::Application, placeholder: "PATH",
+        readers: &[Master], effect: Rollout,
+    };
+
+    /// Environment variable for the application; can be repeated.
+    ///
+    /// In the configuration file either a list of `NAME=VALUE` or a mapping of
+    /// names to values.
+    env: Vec<Assignment> = Vec::new(), {
+        section: Section::Application, short: Some('e'), placeholder: "NAME=VALUE",
+        readers: &[Master], effect: Rollout, gunicorn: Some("raw_env"),
+    };
+
+    /// Address to listen on; can be repeated.
+    ///
+    /// `HOST:PORT`, `HOST` (port 8000), `:PORT` (all IPv4 addresses),
+    /// `[IPV6]:PORT`, `unix:PATH`, `unix:@NAME` (the abstract name space of
+    /// Linux), or `fd://NUMBER` (a listening socket that was passed in).
+    bind: Vec<Bind> = vec![Bind::Tcp { host: "127.0.0.1".to_owned(), port: 8000 }], {
+        section: Section::Socket, short: Some('b'), placeholder: "ADDRESS",
+        readers: &[Listener], effect: Rollout, gunicorn: Some("bind"),
+        ambient: Some(Ambient { variable: "PORT", template: "0.0.0.0:{}" }),
+    };
+
+    /// Most connections that may wait to be accepted, for each address.
+    ///
+    /// The kernel cuts it to `net.core.somaxconn`.
+    backlog: u32 = 2048, {
+        section: Section::Socket, placeholder: "COUNT", range: Some((1, 1_000_000)),
+        readers: &[Listener], effect: Rollout, gunicorn: Some("backlog"),
+    };
+
+    /// Number of worker processes.
+    ///
+    /// `auto` means as many as there are processors to use: what the affinity
+    /// mask and the processor quota of the control group (a container's limit)
+    /// allow.
+    workers: Workers = Workers::Count(1), {
+        section: Section::Workers, short: Some('w'), placeholder: "COUNT",
+        range: Some((1, 1024)), readers: &[Master, Worker], effect: Live,
+        gunicorn: Some("workers"), differs: Some("`auto` is understood; an empty `WEB_CONCURRENCY` is as good as none"),
+        ambient: Some(Ambient { variable: "WEB_CONCURRENCY", template: "{}" }),
+    };
+
+    /// Kind of worker: `wsgi`.
+    ///
+    /// `sync` and `gthread`, gunicorn's names, are understood as `wsgi`.
+    worker_class: WorkerClass = WorkerClass::Wsgi, {
+        section: Section::Workers, short: Some('k'), placeholder: "CLASS",
+        readers: &[Master], effect: Rollout, gunicorn: Some("worker_class"),
+        differs: Some("`sync` and `gthread` both mean `wsgi`, which keeps connections alive and reads slow clients without occupying a thread; no other class yet"),
+    };
+
+    /// Threads in each worker that run the application.
+    ///
+    /// With 1 the application runs on Python's main thread.
+    threads: u16 = 1, {
+        section: Section::Workers, placeholder: "COUNT", range: Some((1, 1024)),
+        readers: &[Master, Worker], effect: Rollout, gunicorn: Some("threads"),
+    };
+
+    /// Most connections that a worker keeps open at a time.
+    worker_connections: u32 = 1000, {
+        section: Section::Workers, placeholder: "COUNT", range: Some((1, 1_000_000)),
+        readers: &[Worker], effect: Rollout, gunicorn: Some("worker_connections"),
+        differs: Some("enforced for every class"),
+    };
+
+    /// Longest time a worker may be silent before it is killed and replaced.
+    ///
+    /// A worker is silent while it does not beat, which includes the time that
+    /// one request takes in the application. 0 turns the check off.
+    timeout: Duration = Duration::from_secs(30), {
+        section: Section::Workers, short: Some('t'), placeholder: "SECONDS",
+        range: Some((0, DAY)), readers: &[Master, Worker], effect: Rollout,
+        gunicorn: Some("timeout"),
+    };
+
+    /// Longest time a draining worker may take to finish its requests.
+    ///
+    /// A worker that is to stop, for a reload or for good, accepts nothing more
+    /// and finishes what it has; what is left after this time is killed.
+    graceful_timeout: Duration = Duration::from_secs(30), {
+        section: Section::Workers, placeholder: "SECONDS", range: Some((0, DAY)),
+        readers: &[Master, Worker], effect: Rollout, gunicorn: Some("graceful_timeout"),
+        differs: Some("also holds for the workers that a reload replaces"),
+    };
+
+    /// Longest time a connection may be idle between two requests.
+    ///
+    /// The default is longer than the 60 seconds for which common load balancers
+    /// keep an idle connection to a server. The side that closes later never
+    /// sends a request into a connection that is just being closed. An idle
+    /// connection occupies no thread. 0 closes each connection after its response.
+    keep_alive: Duration = Duration::from_secs(75), {
+        section: Section::Http, placeholder: "SECONDS", range: Some((0, DAY)),
+        readers: &[Worker], effect: Rollout, gunicorn: Some("keepalive"),
+        differs: Some("75 seconds instead of 2, so that a load balancer closes first; idle connections occupy no thread here"),
+    };
+
+    /// Longest time a client may take to send the head of a request.
+    ///
+    /// It counts from the first byte of the request, or from the start of a new
+    /// connection, to the empty line after the last header. 0 turns the limit off.
+    header_timeout: Duration = Duration::from_secs(10), {
+        section: Section::Http, placeholder: "SECONDS", range: Some((0, DAY)),
+        readers: &[Worker], effect: Rollout,
+    };
+
+    /// Longest time a client may send nothing more of a request's body.
+    ///
+    /// A drip is not enough: what arrives has to be a minimum of progress. 0
+    /// turns the limit off.
+    body_timeout: Duration = Duration::from_secs(30), {
+        section: Section::Http, placeholder: "SECONDS", range: Some((0, DAY)),
+        readers: &[Worker], effect: Rollout,
+    };
+
+    /// Longest time a client may take nothing more of a response.
+    ///
+    /// 0 turns the limit off.
+    write_timeout: Duration = Duration::from_secs(30), {
+        section: Section::Http, placeholder: "SECONDS", range: Some((0, DAY)),
+        readers: &[Worker], effect: Rollout,
+    };
+
+    /// Longest request line, in bytes; 0 is no limit of its own.
+    ///
+    /// A longer one is answered with 414.
+    limit_request_line: u32 = 4094, {
+        section: Section::Http, placeholder: "BYTES", range: Some((0, 8190)),
+        readers: &[Worker], effect: Rollout, gunicorn: Some("limit_request_line"),
+        differs: Some("more than 8190 is an error instead of being cut to it"),
+    };
+
+    /// Most headers that a request may have.
+    ///
+    /// More are answered with 431.
+    limit_request_fields: u32 = 100, {
+        section: Section::Http, placeholder: "COUNT", range: Some((1, 32_768)),
+        readers: &[Worker], effect: Rollout, gunicorn: Some("limit_request_fields"),
+        differs: Some("a value out of range is an error"),
+    };
+
+    /// Longest header, name and value, in bytes.
+    ///
+    /// A longer one is answered with 431. gunicorn's spelling of the flag,
+    /// `--limit-request-field_size`, is understood.
+    limit_request_field_size: u32 = 8190, {
+        section: Section::Http, placeholder: "BYTES", range: Some((1, 1_048_576)),
+        aliases: &["limit-request-field_size"],
+        readers: &[Worker], effect: Rollout, gunicorn: Some("limit_request_field_size"),
+        differs: Some("a value out of range is an error"),
+    };
+
+    /// Name in the titles of the processes.
+    ///
+    /// Without it, the application's.
+    name: Option<String> = None, {
+        section: Section::Process, short: Some('n'), placeholder: "NAME",
+        readers: &[Master, Worker], effect: Rollout, gunicorn: Some("proc_name"),
+    };
+
+    /// Run in the background, detached from the terminal.
+    daemon: bool = false, {
+        section: Section::Process, short: Some('D'),
+        readers: &[Master], effect: Restart, gunicorn: Some("daemon"),
+    };
+
+    /// File to write the number of the master process to.
+    pid: Option<PathBuf> = None, {
+        section: Section::Process, short: Some('p'), placeholder: "FILE",
+        readers: &[Master], effect: Restart, gunicorn: Some("pidfile"),
+        differs: Some("a change takes effect with a restart"),
+    };
+
+    /// User to run the workers as, by name or number.
+    user: Option<String> = None, {
+        section: Section::Process, short: Some('u'), placeholder: "USER",
+        readers: &[Master, Listener], effect: Rollout, gunicorn: Some("user"),
+    };
+
+    /// Group to run the workers as, by name or number.
+    group: Option<String> = None, {
+        section: Section::Process, short: Some('g'), placeholder: "GROUP",
+        readers: &[Master, Listener], effect: Rollout, gunicorn: Some("group"),
+    };
+
+    /// Give the workers all groups of their user.
+    initgroups: bool = false, {
+        section: Section::Process,
+        readers: &[Master], effect: Rollout, gunicorn: Some("initgroups"),
+    };
+
+    /// Permissions that files made by the server and the application do not get.
+    ///
+    /// Octal with a leading zero (`022`, `0o22`), else decimal or `0x` hexadecimal.
+    umask: Umask = Umask(0), {
+        section: Section::Process, short: Some('m'), placeholder: "MASK",
+        readers: &[Master, Listener], effect: Rollout, gunicorn: Some("umask"),
+    };
+
+    /// Least severe message in the error log.
+    ///
+    /// One of `debug`, `info`, `warning`, `error`, `critical`.
+    log_level: LogLevel = LogLevel::Info, {
+        section: Section::Logging, placeholder: "LEVEL",
+        readers: &[Master, Worker], effect: Rollout, gunicorn: Some("loglevel"),
+        differs: Some("an unknown level is an error instead of `info`"),
+    };
+
+    /// File for messages of the server; `-` is standard error.
+    error_logfile: LogFile = LogFile::Stream, {
+        section: Section::Logging, placeholder: "FILE", aliases: &["log-file"],
+        readers: &[Master, Worker], effect: Rollout, gunicorn: Some("errorlog"),
+    };
+
+    /// File for a line about each request; `-` is standard output.
+    access_logfile: Option<LogFile> = None, {
+        section: Section::Logging, placeholder: "FILE",
+        readers: &[Master, Worker], effect: Rollout, gunicorn: Some("accesslog"),
+    };
+
+    /// Format of a line in the access log.
+    ///
+    /// The atoms are in the list below.
+    access_logformat: String =
+        r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s""#.to_owned(), {
+        section: Section::Logging, placeholder: "FORMAT", check: Some(access_format::check),
+        readers: &[Worker], effect: Rollout, gunicorn: Some("access_log_format"),
+        differs: Some("an unknown atom is an error instead of `-`"),
+    };
+
+    /// Send the application's standard output and error to the error log.
+    capture_output: bool = false, {
+        section: Section::Logging,
+        readers: &[Master, Worker], effect: Rollout, gunicorn: Some("capture_output"),
+    };
+
+    /// The configuration file, YAML.
+    ///
+    /// Without it `./monoceros.yaml` is read if it exists.
+    config: Option<PathBuf> = None, {
+        section: Section::Configuration, short: Some('c'), placeholder: "FILE", in_file: false,
+        readers: &[Master], effect: Restart, gunicorn: Some("config"),
+        differs: Some("YAML instead of Python; `./monoceros.yaml` instead of `./gunicorn.conf.py`"),
+    };
+
+    /// Check the settings and the application, say what is wrong, and exit.
+    check_config: bool = false, {
+        section: Section::Configuration, in_file: false,
+        readers: &[Master], effect: Restart, gunicorn: Some("check_config"),
+    };
+
+    /// Check as `--check-config`, and print every setting with its source.
+    ///
+    /// What is printed can be used as a configuration file.
+    print_config: bool = false, {
+        section: Section::Configuration, in_file: false,
+        readers: &[Master], effect: Restart, gunicorn: Some("print_config"),
+    };
+}
+
+impl Settings {
+    /// The rows that differ from `other`; [`Row::effect`] says what each needs.
+    #[must_use]
+    pub fn changes(&self, other: &Self) -> Vec<&'static Row> {
+        ROWS.iter().filter(|row| row.texts(self) != row.texts(other)).collect()
+    }
+}
