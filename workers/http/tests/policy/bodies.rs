@@ -3,8 +3,7 @@
 use super::{Open, Outcome, Refused, check_all, served};
 
 /// Bodies of a chunked request.
-fn bodies() -> Vec<(&'static str, &'static [u8], Outcome)> {
-    vec![
+static BODIES: &[(&str, &[u8], Outcome)] = &[
         ("one chunk", b"5\r\nhello\r\n0\r\n\r\n", served("hello")),
         ("two chunks", b"3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n", served("hello")),
         ("no data", b"0\r\n\r\n", served("")),
@@ -82,13 +81,12 @@ fn bodies() -> Vec<(&'static str, &'static [u8], Outcome)> {
         ("Authorization as a trailer", b"0\r\nAuthorization: x\r\n\r\n", Refused(400)),
         ("Cookie as a trailer", b"0\r\nCookie: x\r\n\r\n", Refused(400)),
         ("Content-Encoding as a trailer", b"0\r\nContent-Encoding: x\r\n\r\n", Refused(400)),
-    ]
-}
+];
 
 #[test]
 fn each_chunked_body_has_its_answer() {
-    check_all(bodies().into_iter().map(|(name, body, want)| {
+    check_all(BODIES.iter().map(|(name, body, want)| {
         let head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
-        (name, [&head[..], body].concat(), want)
+        (*name, [&head[..], body].concat(), want)
     }));
 }

@@ -5,8 +5,7 @@ use super::{Open, Outcome, Refused, check_all, served};
 type Vector = (&'static str, &'static [u8], Outcome);
 
 /// Whole requests, as they stand.
-fn requests() -> Vec<Vector> {
-    vec![
+static REQUESTS: &[Vector] = &[
         ("origin-form", b"GET /a?b HTTP/1.1\r\nHost: a\r\n\r\n", served("")),
         ("HTTP/1.0 without Host", b"GET / HTTP/1.0\r\n\r\n", served("")),
         ("two requests: the first", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\0\0", served("")),
@@ -102,12 +101,10 @@ fn requests() -> Vec<Vector> {
         ("expectation of HTTP/1.0", b"GET / HTTP/1.0\r\nExpect: miracles\r\n\r\n", served("")),
         ("first line folded", b"GET / HTTP/1.1\r\n Host: a\r\n\r\n", Refused(400)),
         ("first line blank", b"GET / HTTP/1.1\r\n \r\nHost: a\r\n\r\n", Refused(400)),
-    ]
-}
+];
 
 /// Fields of a POST to `a`; after the head come five bytes that a server might take for the body.
-fn fields() -> Vec<Vector> {
-    vec![
+static FIELDS: &[Vector] = &[
         ("length", b"Content-Length: 5", served("0\r\n\r\n")),
         ("leading zeros", b"Content-Length: 005", served("0\r\n\r\n")),
         ("tabs around the length", b"Content-Length:\t5\t ", served("0\r\n\r\n")),
@@ -205,19 +202,18 @@ fn fields() -> Vec<Vector> {
             b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c",
             served(""),
         ),
-    ]
-}
+];
 
 #[test]
 fn each_request_line_has_its_answer() {
-    check_all(requests().into_iter().map(|(name, bytes, want)| (name, bytes.to_vec(), want)));
+    check_all(REQUESTS.iter().map(|(name, bytes, want)| (*name, bytes.to_vec(), want)));
 }
 
 #[test]
 fn each_field_has_its_answer() {
-    check_all(fields().into_iter().map(|(name, lines, want)| {
+    check_all(FIELDS.iter().map(|(name, lines, want)| {
         let request = [b"POST / HTTP/1.1\r\nHost: a\r\n", lines, b"\r\n\r\n0\r\n\r\n"].concat();
-        (name, request, want)
+        (*name, request, want)
     }));
 }
 
@@ -227,10 +223,10 @@ fn the_place_of_a_field_does_not_matter() {
     for (around, after) in
         [("", "\r\nHost: a"), ("Accept: */*\r\nX-Y: z\r\n", "\r\nhost: a\r\nCookie: a")]
     {
-        check_all(fields().into_iter().map(|(name, lines, want)| {
+        check_all(FIELDS.iter().map(|(name, lines, want)| {
             let head =
                 [b"POST / HTTP/1.1\r\n", around.as_bytes(), lines, after.as_bytes()].concat();
-            (name, [&head[..], b"\r\n\r\n0\r\n\r\n"].concat(), want)
+            (*name, [&head[..], b"\r\n\r\n0\r\n\r\n"].concat(), want)
         }));
     }
 }
