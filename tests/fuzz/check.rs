@@ -33,7 +33,11 @@ pub(crate) type Read = Result<Option<(Parts, usize)>, Reject>;
 pub(crate) type Body = (Vec<u8>, Result<Option<usize>, Reject>);
 
 /// Reads `input` as a head that arrives in pieces which end at `cuts`.
-pub(crate) fn read_head(input: &[u8], limits: &Limits, cuts: impl IntoIterator<Item = usize>) -> Read {
+pub(crate) fn read_head(
+    input: &[u8],
+    limits: &Limits,
+    cuts: impl IntoIterator<Item = usize>,
+) -> Read {
     let mut head = Head::new();
     // Whatever was read before must leave no trace.
     let _ = head.read(
@@ -66,7 +70,11 @@ fn parts(head: &Head) -> Parts {
 }
 
 /// Decodes `input` as a chunked body that arrives in pieces which end at `cuts`.
-pub(crate) fn read_body(input: &[u8], limits: &Limits, cuts: impl IntoIterator<Item = usize>) -> Body {
+pub(crate) fn read_body(
+    input: &[u8],
+    limits: &Limits,
+    cuts: impl IntoIterator<Item = usize>,
+) -> Body {
     let mut chunks = Chunks::new(limits);
     let mut body = Vec::new();
     let mut start = 0;
