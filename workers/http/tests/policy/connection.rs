@@ -46,10 +46,12 @@ fn a_connection_stays_open_if_both_sides_can() {
         ("1.1", "Connection: close\r\n", false),
         ("1.1", "Connection: x, CLOSE ,y\r\n", false),
         ("1.1", "Connection: x\r\nConnection: close\r\n", false),
+        ("1.1", "Connection: close\r\nConnection: x\r\n", false),
         ("1.1", "Connection: closed\r\n", true),
         ("1.1", "Connection: close, keep-alive\r\n", false),
         ("1.0", "", false),
         ("1.0", "Connection: Keep-Alive\r\n", true),
+        ("1.0", "Connection: keep-alive\r\nConnection: x\r\n", true),
         ("1.0", "Connection: keep-alive, close\r\n", false),
         ("1.0", "Keep-Alive: timeout=5\r\n", false),
     ] {
