@@ -1,10 +1,10 @@
 //! Which atoms an access log format may use. Only the check at load time: the
 //! engine compiles the format.
 
-/// Atoms of one letter and what they mean.
-pub(crate) const ATOMS: [(&str, &str); 18] = [
+/// What may stand between the parentheses of `%(...)s`, and what it means.
+pub(crate) const ATOMS: [(&str, &str); 22] = [
     ("h", "address of the client"),
-    ("l", "`-`"),
+    ("l", "always `-`"),
     ("u", "user name of basic authentication"),
     ("t", "date of the request"),
     ("r", "request line"),
@@ -21,10 +21,6 @@ pub(crate) const ATOMS: [(&str, &str); 18] = [
     ("M", "time taken, milliseconds"),
     ("D", "time taken, microseconds"),
     ("L", "time taken, seconds with six decimals"),
-];
-
-/// The other atoms: process, and what is named in braces.
-pub(crate) const MORE_ATOMS: [(&str, &str); 4] = [
     ("p", "process of the worker"),
     ("{name}i", "header of the request"),
     ("{name}o", "header of the response"),
@@ -62,11 +58,11 @@ fn is_known(name: &str) -> bool {
     if let Some((named, kind)) = name.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
         return !named.is_empty() && matches!(kind, "i" | "o" | "e");
     }
-    ATOMS.iter().chain(&MORE_ATOMS).any(|(atom, _)| *atom == name)
+    ATOMS.iter().any(|(atom, _)| *atom == name)
 }
 
 fn known() -> Vec<&'static str> {
-    ATOMS.iter().chain(&MORE_ATOMS).map(|(atom, _)| *atom).collect()
+    ATOMS.iter().map(|(atom, _)| *atom).collect()
 }
 
 #[cfg(test)]

@@ -120,7 +120,7 @@ fn texts(row: &Row, value: &Value) -> Result<Vec<String>, &'static str> {
             let texts: Option<Vec<_>> = items.iter().map(scalar).collect();
             texts.ok_or("an item of the list is not a word")
         }
-        Value::Mapping(pairs) if row.takes == Takes::List && row.placeholder == "NAME=VALUE" => {
+        Value::Mapping(pairs) if row.mapping => {
             let pair = |(name, value)| Some(format!("{}={}", scalar(name)?, scalar(value)?));
             let texts: Option<Vec<_>> = pairs.iter().map(pair).collect();
             texts.ok_or("a name or value is not a word")

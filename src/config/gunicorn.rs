@@ -145,3 +145,6 @@ pub(crate) const FOREIGN: &[Foreign] = &[
     later("post_request", &[], One),
     later("ssl_context", &[], One),
 ];
+
+#[cfg(test)]
+mod tests;

@@ -11,14 +11,16 @@ mod flags;
 mod gunicorn;
 mod help;
 mod listing;
-mod load;
+
 mod log;
 mod markup;
 mod pairs;
+pub mod print;
 mod process;
 mod row;
 mod said;
 mod shell;
+mod source;
 mod suggestion;
 mod table;
 mod value;
@@ -26,9 +28,9 @@ mod worker;
 
 pub use bind::Bind;
 pub use error::{Error, Errors, Place};
-pub use load::{Command, Loaded, load};
 pub use log::{LogFile, LogLevel};
 pub use process::{Assignment, SearchPath, Umask};
 pub use row::{Ambient, Effect, Reader, Row, Section, Takes};
+pub use source::{Command, Loaded, load};
 pub use table::{ROWS, Settings};
 pub use worker::{WorkerClass, Workers};

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::load::Loaded;
 use crate::row::{Row, Takes};
+use crate::source::Loaded;
 use crate::table::ROWS;
 
 /// The settings as a configuration file; unset ones and those that cannot

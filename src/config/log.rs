@@ -21,28 +21,37 @@ pub enum LogLevel {
     Critical,
 }
 
-const LEVELS: [(LogLevel, &str); 5] = [
-    (LogLevel::Debug, "debug"),
-    (LogLevel::Info, "info"),
-    (LogLevel::Warning, "warning"),
-    (LogLevel::Error, "error"),
-    (LogLevel::Critical, "critical"),
+/// Names of the levels, from everything to little, and what each adds.
+pub(crate) const LEVELS: [(&str, &str); 5] = [
+    ("debug", "everything"),
+    ("info", "what happens"),
+    ("warning", "what may need attention"),
+    ("error", "what failed"),
+    ("critical", "what ends the server"),
 ];
 
 impl fmt::Display for LogLevel {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = LEVELS.iter().find(|(level, _)| level == self).map_or("", |(_, name)| name);
-        out.write_str(name)
+        out.write_str(match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Critical => "critical",
+        })
     }
 }
 
 impl Value for LogLevel {
     fn parse(text: &str, _: Range) -> Result<Self, String> {
-        let lower = text.to_ascii_lowercase();
-        LEVELS.iter().find(|(_, name)| *name == lower).map(|(level, _)| *level).ok_or_else(|| {
-            let names: Vec<_> = LEVELS.iter().map(|(_, name)| *name).collect();
-            format!("{text:?} is not one of {}", names.join(", "))
-        })
+        match text.to_ascii_lowercase().as_str() {
+            "debug" => Ok(Self::Debug),
+            "info" => Ok(Self::Info),
+            "warning" => Ok(Self::Warning),
+            "error" => Ok(Self::Error),
+            "critical" => Ok(Self::Critical),
+            _ => Err(format!("{text:?} is not one of {}", LEVELS.map(|(name, _)| name).join(", "))),
+        }
     }
 
     fn texts(&self) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! Settings as they go from the master to a worker: names and text.
 
 use crate::error::{Errors, Place};
-use crate::row::{Reader, Row};
+use crate::row::Reader;
 use crate::said::Said;
 use crate::table::{ROWS, Settings};
 
@@ -20,7 +20,8 @@ impl Settings {
     /// For an unknown name, and for text that does not read.
     pub fn from_pairs(pairs: &[(String, String)]) -> Result<Self, Errors> {
         let (mut settings, mut errors) = (Self::default(), Errors::default());
-        for (name, _) in pairs.iter().filter(|(name, _)| Row::find(name).is_none()) {
+        let is_unknown = |name: &str| ROWS.iter().all(|row| row.key() != name);
+        for (name, _) in pairs.iter().filter(|(name, _)| is_unknown(name)) {
             errors.add(Place::Master, name, "unknown setting");
         }
         for row in ROWS {

@@ -116,8 +116,12 @@ pub struct Row {
     pub placeholder: &'static str,
     /// Smallest and largest number allowed, in the unit of the setting.
     pub range: Range,
+    /// Words with a meaning in the value, and what they mean.
+    pub words: &'static [(&'static str, &'static str)],
     /// How many words it takes.
     pub takes: Takes,
+    /// Can be a mapping of names to values in the configuration file.
+    pub mapping: bool,
     /// Said as a bare word on the command line, without a flag.
     pub positional: bool,
     /// Can be said in the configuration file.
@@ -148,7 +152,9 @@ pub(crate) const BLANK: Row = Row {
     aliases: &[],
     placeholder: "",
     range: None,
+    words: &[],
     takes: Takes::One,
+    mapping: false,
     positional: false,
     in_file: true,
     readers: &[],

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::access_format;
 use crate::bind::Bind;
-use crate::log::{LogFile, LogLevel};
+use crate::log::{LEVELS, LogFile, LogLevel};
 use crate::process::{Assignment, SearchPath, Umask};
 use crate::row::Effect::{Live, Restart, Rollout};
 use crate::row::Reader::{Listener, Master, Worker};
@@ -61,6 +61,7 @@ settings! {
     /// names to values.
     env: Vec<Assignment> = Vec::new(), {
         section: Section::Application, short: Some('e'), placeholder: "NAME=VALUE",
+        mapping: true,
         readers: &[Master], effect: Rollout, gunicorn: Some("raw_env"),
     };
 
@@ -254,10 +255,8 @@ settings! {
     };
 
     /// Least severe message in the error log.
-    ///
-    /// One of `debug`, `info`, `warning`, `error`, `critical`.
     log_level: LogLevel = LogLevel::Info, {
-        section: Section::Logging, placeholder: "LEVEL",
+        section: Section::Logging, placeholder: "LEVEL", words: &LEVELS,
         readers: &[Master, Worker], effect: Rollout, gunicorn: Some("loglevel"),
         differs: Some("an unknown level is an error instead of `info`"),
     };
@@ -276,10 +275,11 @@ settings! {
 
     /// Format of a line in the access log.
     ///
-    /// The atoms are in the list below.
+    /// gunicorn's atoms, each written as `%(ATOM)s`; `%%` is a percent sign.
     access_logformat: String =
         r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s""#.to_owned(), {
         section: Section::Logging, placeholder: "FORMAT", check: Some(access_format::check),
+        words: &access_format::ATOMS,
         readers: &[Worker], effect: Rollout, gunicorn: Some("access_log_format"),
         differs: Some("an unknown atom is an error instead of `-`"),
     };
@@ -321,3 +321,6 @@ impl Settings {
         ROWS.iter().filter(|row| row.texts(self) != row.texts(other)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

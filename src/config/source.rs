@@ -164,3 +164,6 @@ impl Loaded {
         crate::listing::text(self)
     }
 }
+
+#[cfg(test)]
+mod tests;

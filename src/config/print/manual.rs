@@ -1,0 +1,141 @@
+//! docs/man/monoceros.1: the manual page, in the man macros of roff (man(7)).
+
+use std::fmt::Write as _;
+
+use super::prose;
+use crate::row::{Row, Section};
+use crate::table::ROWS;
+
+const SIGNALS: [(&str, &str); 6] = [
+    (
+        "SIGHUP",
+        "Reload: read the settings again and replace the workers, each old one only when the new ones are ready.",
+    ),
+    (
+        "SIGTERM",
+        "Drain: accept nothing more, finish what is open within `--graceful-timeout`, and exit.",
+    ),
+    ("SIGINT, SIGQUIT", "Stop at once."),
+    ("SIGTTIN", "One worker more."),
+    ("SIGTTOU", "One worker less."),
+    ("SIGUSR1", "Open the log files again."),
+];
+
+const EXITS: [(&str, &str); 5] = [
+    ("0", "Stopped as asked."),
+    ("1", "A setting is wrong, or the server cannot start with it."),
+    ("2", "The command line is wrong."),
+    (
+        "3",
+        "A worker failed to start, for example because importing the application raised an exception.",
+    ),
+    ("4", "The application cannot be loaded: it is not in its module, or cannot be called."),
+];
+
+const FILES: [(&str, &str); 1] = [(
+    "monoceros.yaml",
+    "Settings, read from the working directory unless `--config` names another file.",
+)];
+
+/// The page.
+pub(super) fn text() -> String {
+    let mut out = format!(
+        ".\\\" Printed from the settings table; not edited by hand.\n\
+         .TH MONOCEROS 1 \"\" \"monoceros {}\" \"User Commands\"\n\
+         .SH NAME\nmonoceros \\- application server for Python\n\
+         .SH SYNOPSIS\n.B monoceros\n[\\fIFLAG\\fR]... [\\fIAPP\\fR]\n\
+         .SH DESCRIPTION\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    paragraph(
+        &mut out,
+        "Serves a Python web application from worker processes that a master process starts, \
+         watches and replaces. `APP` names the application.",
+    );
+    for text in prose::SOURCES {
+        out.push_str(".PP\n");
+        paragraph(&mut out, text);
+    }
+    out.push_str(".SH OPTIONS\n");
+    for section in Section::ALL {
+        line(&mut out, format_args!(".SS \"{}\"", section.title()));
+        ROWS.iter().filter(|row| row.section == section).for_each(|row| option(&mut out, row));
+    }
+    out.push_str(".SS Other\n");
+    list(
+        &mut out,
+        &[("-V, --version", "Print the version."), ("-h, --help", "Print a summary of the flags.")],
+    );
+    for (heading, entries) in
+        [("SIGNALS", &SIGNALS[..]), ("EXIT STATUS", &EXITS), ("FILES", &FILES)]
+    {
+        line(&mut out, format_args!(".SH \"{heading}\""));
+        list(&mut out, entries);
+    }
+    out
+}
+
+fn option(out: &mut String, row: &Row) {
+    tag(out, &prose::flags(row).join(", "));
+    let mut paragraphs = row.paragraphs();
+    paragraphs.push(facts(row));
+    for (index, text) in paragraphs.iter().enumerate() {
+        if index > 0 {
+            out.push_str(".IP\n");
+        }
+        paragraph(out, text);
+    }
+    if !row.words.is_empty() {
+        out.push_str(".RS\n");
+        list(out, row.words);
+        out.push_str(".RE\n");
+    }
+}
+
+fn facts(row: &Row) -> String {
+    let default = prose::default(row);
+    let range = prose::range(row).map_or(String::new(), |range| format!(" Range: {range}."));
+    format!("Default: {default}.{range} A change takes effect {}.", prose::effect(row))
+}
+
+fn list(out: &mut String, entries: &[(&str, &str)]) {
+    for (name, meaning) in entries {
+        tag(out, name);
+        paragraph(out, meaning);
+    }
+}
+
+fn tag(out: &mut String, text: &str) {
+    line(out, format_args!(".TP\n\\fB{}\\fR", escape(text)));
+}
+
+/// Writes running text; what is in backquotes becomes bold.
+fn paragraph(out: &mut String, text: &str) {
+    let pieces = text.split('`').map(escape).enumerate();
+    let text: String = pieces
+        .map(|(index, piece)| if index % 2 == 1 { format!("\\fB{piece}\\fR") } else { piece })
+        .collect();
+    // A line that starts with a dot or an apostrophe would be a request.
+    let guard = if text.starts_with(['.', '\'']) { "\\&" } else { "" };
+    line(out, format_args!("{guard}{text}"));
+}
+
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\e").replace('-', "\\-")
+}
+
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    writeln!(out, "{text}").expect("writing to a String does not fail");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_never_taken_for_a_request() {
+        let mut out = String::new();
+        paragraph(&mut out, ".conf is `a-b` and \\n");
+        assert_eq!(out, "\\&.conf is \\fBa\\-b\\fR and \\en\n");
+    }
+}

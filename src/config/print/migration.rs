@@ -1,0 +1,69 @@
+//! docs/from-gunicorn.md: what becomes of each of gunicorn's settings.
+
+use std::fmt::Write as _;
+
+use crate::gunicorn::{FOREIGN, Foreign};
+use crate::markup::wrap;
+use crate::table::ROWS;
+
+const INTRODUCTION: [&str; 4] = [
+    "`gunicorn` in a command line can be replaced by `monoceros` as long as all of its flags \
+     are in the first table; `GUNICORN_CMD_ARGS`, `WEB_CONCURRENCY` and `PORT` are read as well. \
+     A flag that is not there yet is refused by name, never ignored.",
+    "`gunicorn.conf.py` is not read, because the master runs no Python. Its settings go into \
+     `monoceros.yaml` under the same names; what it computes, the environment can say: \
+     `MONOCEROS_WORKERS=$((2 * $(nproc) + 1))`, or `workers: auto`.",
+    "Flags cannot be abbreviated (`--work 4`): a flag added later must not change what a \
+     command line means.",
+    "Numbers out of range, unknown names and unreadable values are errors at the start, and \
+     leave the running settings in place at a reload.",
+];
+
+/// The page.
+pub(super) fn text() -> String {
+    let mut out = String::from(
+        "# From gunicorn\n\nPrinted from the settings table; not edited by hand. \
+         Compared with gunicorn 27.\n",
+    );
+    for text in INTRODUCTION {
+        line(&mut out, format_args!("\n{}", wrap(text, 80).join("\n")));
+    }
+    line(&mut out, format_args!("\n## Settings that are here\n"));
+    line(&mut out, format_args!("| gunicorn | here | meaning |\n| --- | --- | --- |"));
+    for row in ROWS {
+        if let Some(name) = row.gunicorn {
+            let said = if row.positional { row.key() } else { row.flag() };
+            let meaning =
+                row.differs.map_or("same".to_owned(), |differs| format!("different: {differs}"));
+            line(&mut out, format_args!("| `{name}` | `{said}` | {meaning} |"));
+        }
+    }
+    line(&mut out, format_args!("\n## Not yet\n"));
+    line(&mut out, format_args!("| gunicorn | flag |\n| --- | --- |"));
+    for foreign in FOREIGN.iter().filter(|foreign| foreign.instead.is_none()) {
+        line(&mut out, format_args!("| `{}` | {} |", foreign.name, flags(foreign)));
+    }
+    line(&mut out, format_args!("\n## Not here, and why\n"));
+    line(&mut out, format_args!("| gunicorn | flag | why, or what to do |\n| --- | --- | --- |"));
+    for foreign in FOREIGN {
+        if let Some(instead) = foreign.instead {
+            line(&mut out, format_args!("| `{}` | {} | {instead} |", foreign.name, flags(foreign)));
+        }
+    }
+    line(&mut out, format_args!("\n## Only here\n"));
+    for row in ROWS.iter().filter(|row| row.gunicorn.is_none()) {
+        let summary = row.summary();
+        let text = format!("- [`{}`](settings.md#{}): {summary}", row.flag(), row.key());
+        line(&mut out, format_args!("{}", wrap(&text, 80).join("\n  ")));
+    }
+    out
+}
+
+fn flags(foreign: &Foreign) -> String {
+    let flags: Vec<_> = foreign.flags.iter().map(|flag| format!("`{flag}`")).collect();
+    flags.join(", ")
+}
+
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    writeln!(out, "{text}").expect("writing to a String does not fail");
+}

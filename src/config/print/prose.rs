@@ -1,0 +1,70 @@
+//! What the printed pages say about all settings together, and the words they
+//! have for the columns of a row.
+
+use crate::row::{Effect, Row, Takes};
+
+/// How settings are said.
+pub(super) const SOURCES: [&str; 5] = [
+    "Every setting can be said on the command line (`--keep-alive 75`), in the environment \
+     (`MONOCEROS_KEEP_ALIVE=75`) and in the configuration file (`keep-alive: 75`). The file is \
+     a YAML mapping: the one named with `--config`, else `monoceros.yaml` in the working \
+     directory if there is one. A key may also have gunicorn's name (`keepalive`), and `_` for \
+     `-`.",
+    "From the weakest to the strongest: the default; the variables `WEB_CONCURRENCY` and \
+     `PORT`, which replace the defaults of `--workers` and `--bind`; the file; \
+     `GUNICORN_CMD_ARGS`, read like a command line; `MONOCEROS_*`; the command line. A setting \
+     that can be repeated is replaced as a whole by the stronger source. An empty variable \
+     counts as unset. In a variable, the items of a repeatable setting are separated by spaces \
+     and quoted as in a shell.",
+    "Lengths of time are in seconds, or have a unit: `500ms`, `30s`, `2m`, `1h`. On the command \
+     line a switch can be taken back: `--daemon=false`.",
+    "A setting that is unknown or cannot be read stops the start, wherever it stands, and all \
+     such faults are reported at once, each with its place. `--print-config` shows every \
+     setting and where it comes from.",
+    "SIGHUP reads everything again. If something is wrong then, the running settings stay.",
+];
+
+/// Spellings on the command line: `-t SECONDS, --timeout SECONDS`, one each.
+pub(super) fn flags(row: &Row) -> Vec<String> {
+    if row.positional {
+        return vec![row.placeholder.to_owned()];
+    }
+    let value = match row.takes {
+        Takes::Switch => String::new(),
+        Takes::One | Takes::List => format!(" {}", row.placeholder),
+    };
+    let short = row.short.map(|short| format!("-{short}{value}"));
+    let others = row.aliases.iter().map(|alias| format!("--{alias}{value}"));
+    short.into_iter().chain([format!("{}{value}", row.flag())]).chain(others).collect()
+}
+
+/// When a changed value counts.
+pub(super) fn effect(row: &Row) -> &'static str {
+    match row.effect {
+        Effect::Live => "with a reload, at once",
+        Effect::Rollout => "with a reload, in the workers it starts",
+        Effect::Restart => "with a restart",
+    }
+}
+
+/// The allowed numbers, with their unit.
+pub(super) fn range(row: &Row) -> Option<String> {
+    let (least, most) = row.range?;
+    let unit = match row.placeholder {
+        "SECONDS" => " seconds",
+        "BYTES" => " bytes",
+        _ => "",
+    };
+    Some(format!("{least} to {most}{unit}"))
+}
+
+/// The default, and the variable that replaces it.
+pub(super) fn default(row: &Row) -> String {
+    let text = row.default_text();
+    let mut default = if text.is_empty() { "none".to_owned() } else { format!("`{text}`") };
+    if let Some(ambient) = row.ambient {
+        let value = ambient.template.replace("{}", &format!("${}", ambient.variable));
+        default += &format!("; `{value}` if `{}` is set", ambient.variable);
+    }
+    default
+}

@@ -1,0 +1,228 @@
+//! Which source counts, and what is said when one is wrong.
+
+use std::fs;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use super::*;
+use crate::{Bind, Workers};
+
+/// A directory of its own for a test, removed at its end.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("monoceros-config-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn with(name: &str, text: &str) -> Self {
+        let directory = Self::new();
+        fs::write(directory.0.join(name), text).unwrap();
+        directory
+    }
+
+    fn load(&self, args: &str, env: &[(&str, &str)]) -> Result<Command, Errors> {
+        let args: Vec<_> = args.split_whitespace().map(OsString::from).collect();
+        let env: Vec<_> = env.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        load(&args, &env, &self.0)
+    }
+
+    fn run(&self, args: &str, env: &[(&str, &str)]) -> Loaded {
+        match self.load(args, env) {
+            Ok(Command::Run(loaded)) => loaded,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn errors(&self, args: &str, env: &[(&str, &str)]) -> Errors {
+        self.load(args, env).unwrap_err()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+fn source(loaded: &Loaded, key: &str) -> String {
+    loaded.source(Row::find(key).unwrap()).to_string()
+}
+
+#[test]
+fn nothing_said_is_all_defaults() {
+    let loaded = Directory::new().run("", &[]);
+    assert_eq!(loaded.settings, Settings::default());
+    assert_eq!((loaded.app.as_deref(), loaded.config_file.as_ref()), (None, None));
+    assert_eq!(source(&loaded, "workers"), "default");
+}
+
+#[test]
+fn each_source_is_stronger_than_the_one_before() {
+    let directory = Directory::with("monoceros.yaml", "workers: 3\n");
+    let empty = Directory::new();
+    let mut env = vec![("WEB_CONCURRENCY", "2")];
+    let mut seen = vec![empty.run("", &[]), empty.run("", &env), directory.run("", &env)];
+    env.push(("GUNICORN_CMD_ARGS", "--workers 4"));
+    seen.push(directory.run("", &env));
+    // The order of the variables in the environment means nothing.
+    env.insert(0, ("MONOCEROS_WORKERS", "5"));
+    seen.push(directory.run("", &env));
+    seen.push(directory.run("-w 6", &env));
+
+    let seen: Vec<_> = seen.iter().map(|l| (l.settings.workers, source(l, "workers"))).collect();
+    let expected = [
+        (1, "default"),
+        (2, "WEB_CONCURRENCY"),
+        (3, "monoceros.yaml line 1"),
+        (4, "GUNICORN_CMD_ARGS"),
+        (5, "MONOCEROS_WORKERS"),
+        (6, "command line"),
+    ];
+    assert_eq!(seen, expected.map(|(count, at)| (Workers::Count(count), at.to_owned())));
+}
+
+#[test]
+fn a_list_is_replaced_not_extended() {
+    let directory = Directory::with("monoceros.yaml", "bind: [':1', ':2']\n");
+    let loaded = directory.run("-b :3", &[("PORT", "4")]);
+    assert_eq!(loaded.settings.bind, [Bind::Tcp { host: "0.0.0.0".to_owned(), port: 3 }]);
+}
+
+#[test]
+fn port_moves_the_default_address() {
+    let directory = Directory::new();
+    let loaded = directory.run("", &[("PORT", "5000")]);
+    assert_eq!(loaded.settings.bind[0].to_string(), "0.0.0.0:5000");
+    assert_eq!(directory.run("", &[("PORT", "")]).settings.bind[0].to_string(), "127.0.0.1:8000");
+    // Somebody else's variable is only wrong when it is needed.
+    assert_eq!(directory.errors("", &[("PORT", "x")]).to_string(), "PORT: \"x\" is not a port");
+    directory.run("-b :1", &[("PORT", "x")]);
+}
+
+#[test]
+fn the_application_can_stand_anywhere() {
+    let directory = Directory::with("monoceros.yaml", "wsgi_app: a:a\n");
+    assert_eq!(directory.run("", &[]).app.as_deref(), Some("a:a"));
+    assert_eq!(directory.run("", &[("MONOCEROS_APP", "b:b")]).app.as_deref(), Some("b:b"));
+    let loaded = directory.run("c:c", &[]);
+    assert_eq!(
+        (loaded.app.as_deref(), source(&loaded, "app")),
+        (Some("c:c"), "command line".to_owned())
+    );
+}
+
+#[test]
+fn the_file_can_be_named_in_three_ways() {
+    let directory = Directory::with("shop.yaml", "timeout: 5\n");
+    fs::write(directory.0.join("monoceros.yaml"), "timeout: 6\n").unwrap();
+    let shop = directory.0.join("shop.yaml");
+    for (args, env) in [
+        ("-c shop.yaml", vec![]),
+        ("", vec![("MONOCEROS_CONFIG", "shop.yaml")]),
+        ("", vec![("GUNICORN_CMD_ARGS", "-c shop.yaml")]),
+        ("-c file:shop.yaml", vec![("MONOCEROS_CONFIG", "nowhere.yaml")]),
+    ] {
+        let loaded = directory.run(args, &env);
+        assert_eq!(loaded.settings.timeout, Duration::from_secs(5));
+        assert_eq!(loaded.config_file.as_ref(), Some(&shop));
+        assert_eq!(source(&loaded, "timeout"), "shop.yaml line 1");
+    }
+    assert_eq!(directory.run("", &[]).settings.timeout, Duration::from_secs(6));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_an_error() {
+    let directory = Directory::with("gunicorn.conf.py", "workers = 2\n");
+    let errors = directory.errors("-c shop.yaml", &[]);
+    assert_eq!(errors.to_string(), "shop.yaml: cannot read it: no such file");
+    assert_eq!(errors.exit_code(), 1);
+    let errors = directory.errors("-c .", &[]);
+    assert_eq!(errors.to_string(), ".: cannot read it: it is a directory");
+    for name in ["gunicorn.conf.py", "python:shop.conf"] {
+        let errors = directory.errors(&format!("-c {name}"), &[]);
+        assert!(errors.to_string().starts_with("--config: configuration in Python"), "{errors}");
+    }
+}
+
+#[test]
+fn a_configuration_of_gunicorn_left_lying_is_warned_of() {
+    let directory = Directory::with("gunicorn.conf.py", "workers = 2\n");
+    assert_eq!(directory.run("", &[]).warnings.len(), 1);
+    fs::write(directory.0.join("monoceros.yaml"), "").unwrap();
+    assert!(directory.run("", &[]).warnings.is_empty());
+}
+
+#[test]
+fn everything_wrong_is_reported_at_once() {
+    let text = "# shop\nworkers: 0\ntimout: 3\nbind:\n  - :80\n  - x:y\ntimeout: 30x\n";
+    let directory = Directory::with("monoceros.yaml", text);
+    let errors = directory.errors(
+        "--threads no --bogus --access-logformat %(z)s --timeout 3",
+        &[("MONOCEROS_TIMEOUT", "soon"), ("GUNICORN_CMD_ARGS", "--backlog 0 --log-level=loud")],
+    );
+    let known = "h l u t r m U q H s B b f a T M D L p {name}i {name}o {name}e";
+    assert_eq!(
+        errors.to_string().lines().collect::<Vec<_>>(),
+        [
+            "monoceros.yaml line 3: timout: unknown setting; did you mean timeout?",
+            "monoceros.yaml line 2: workers: 0 is not between 1 and 1024, or auto",
+            "monoceros.yaml line 6: bind: \"y\" is not a port",
+            "monoceros.yaml line 7: timeout: cannot read \"30x\" as seconds; \
+             examples: 30, 30s, 500ms, 2m",
+            "GUNICORN_CMD_ARGS: --backlog: 0 is not between 1 and 1000000",
+            "GUNICORN_CMD_ARGS: --log-level: \"loud\" is not one of \
+             debug, info, warning, error, critical",
+            "MONOCEROS_TIMEOUT: cannot read \"soon\" as seconds; examples: 30, 30s, 500ms, 2m",
+            "--threads: cannot read \"no\" as a whole number",
+            &format!("--access-logformat: unknown atom %(z)s; known are {known}"),
+            "--bogus: unknown flag",
+        ]
+    );
+    assert_eq!(errors.exit_code(), 2);
+}
+
+#[test]
+fn a_wrong_file_or_environment_is_no_usage_error() {
+    let directory = Directory::with("monoceros.yaml", "workers: x\n");
+    assert_eq!(directory.errors("", &[]).exit_code(), 1);
+    assert_eq!(Directory::new().errors("", &[("MONOCEROS_UMASK", "x")]).exit_code(), 1);
+    assert_eq!(Directory::new().errors("--umask x", &[]).exit_code(), 2);
+}
+
+#[test]
+fn what_is_asked_for_is_found() {
+    let directory = Directory::new();
+    assert!(matches!(directory.load("--check-config", &[]), Ok(Command::CheckConfig(_))));
+    assert!(matches!(directory.load("--print-config", &[]), Ok(Command::PrintConfig(_))));
+    let Ok(Command::Version(text)) = directory.load("-V", &[]) else { panic!() };
+    assert_eq!(text, concat!("monoceros ", env!("CARGO_PKG_VERSION"), "\n"));
+    // Whatever else is wrong: who asks for help gets it.
+    let Ok(Command::Help(text)) = directory.load("--bogus -h", &[("MONOCEROS_X", "1")]) else {
+        panic!()
+    };
+    assert!(text.contains("--keep-alive SECONDS"), "{text}");
+}
+
+#[test]
+fn what_is_printed_can_be_loaded_again() {
+    let directory = Directory::new();
+    let env = [
+        ("MONOCEROS_NAME", "007"),
+        ("MONOCEROS_ENV", "'A=two words: \"x\"' B=#"),
+        ("MONOCEROS_ACCESS_LOGFILE", "-"),
+        ("MONOCEROS_PYTHONPATH", "/a,/b"),
+    ];
+    let first = directory.run("-b [::1]:80 -b unix:@a -w auto -t 1500ms -m 022 shop:app", &env);
+    fs::write(directory.0.join("monoceros.yaml"), first.print()).unwrap();
+    let second = directory.run("", &[]);
+    assert_eq!(second.settings, first.settings);
+    let line = first.print().lines().position(|line| line.starts_with("name:")).unwrap() + 1;
+    assert_eq!(source(&second, "name"), format!("monoceros.yaml line {line}"));
+    assert!(first.print().contains("# MONOCEROS_NAME\n"), "{}", first.print());
+}
