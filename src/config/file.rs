@@ -20,7 +20,8 @@ use crate::table::ROWS;
 pub(crate) fn read(path: &Path, name: &str, errors: &mut Errors) -> Vec<Said> {
     let whole = Place::File { name: name.to_owned(), line: None };
     match std::fs::read_to_string(path) {
-        Ok(text) => parse(&text, name, errors),
+        // serde_yaml takes the mark that some editors put first for a document.
+        Ok(text) => parse(text.strip_prefix('\u{feff}').unwrap_or(&text), name, errors),
         Err(error) => {
             errors.add(whole, "", format!("cannot read it: {}", cause(&error)));
             Vec::new()

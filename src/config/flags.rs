@@ -149,16 +149,19 @@ fn refusal(error: &clap::Error, subject: &str) -> String {
     }
 }
 
-/// Whether this word of the command line is the one that clap names.
+/// Whether this word of the command line is the one that clap names, which it
+/// does by the long flag when it knows one.
 fn is_word(word: &OsStr, subject: &str) -> bool {
     let (word, subject) = (word.to_string_lossy(), subject_of(subject));
-    match subject.strip_prefix('-') {
-        _ if subject.is_empty() => false,
-        Some(letter) if letter.chars().count() == 1 && letter != "-" => {
-            word.starts_with('-') && !word.starts_with("--") && word.contains(letter)
-        }
-        _ => word.split('=').next() == Some(&subject),
-    }
+    let row = ROWS.iter().find(|row| !row.positional && row.flag() == subject);
+    let short = match subject.strip_prefix('-').map(|rest| rest.chars().collect::<Vec<_>>()) {
+        Some(letters) if letters.len() == 1 && letters != ['-'] => letters.first().copied(),
+        _ => row.and_then(|row| row.short),
+    };
+    let in_shorts =
+        |short| word.starts_with('-') && !word.starts_with("--") && word.contains(short);
+    !subject.is_empty()
+        && (word.split('=').next() == Some(&subject) || short.is_some_and(in_shorts))
 }
 
 #[cfg(test)]
@@ -227,6 +230,9 @@ mod tests {
     #[test]
     fn what_is_missing_or_too_much_is_said() {
         assert_eq!(parse(&["--timeout"]).1, "--timeout: a value is missing");
+        let (line, errors) = parse(&["-t", "-w", "3"]);
+        assert_eq!(errors, "--timeout: a value is missing");
+        assert_eq!(texts(&line, "workers"), ["3"]);
         assert_eq!(
             parse(&["a:b", "c:d"]).1,
             "c:d: one word too many; only APP is said without a flag"

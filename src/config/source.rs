@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::environment;
-use crate::error::{Errors, Place};
+use crate::error::{Error, Errors, Place};
 use crate::file;
 use crate::flags;
 use crate::help;
@@ -78,20 +78,18 @@ pub fn load(
     if line.version {
         return Ok(Command::Version(format!("monoceros {}\n", env!("CARGO_PKG_VERSION"))));
     }
-    let mut found = Errors::default();
-    let environment = environment::read(env, &mut found);
+    let environment = environment::read(env, &mut errors);
     let mut said = environment.arguments.said;
     said.extend(environment.variables);
     said.extend(line.said);
 
-    let file = File::choose(&said, cwd);
+    let file = File::choose(&said, cwd).unwrap_or_else(|error| {
+        errors.0.push(error);
+        None
+    });
     let mut levels = match &file {
-        Ok(Some(file)) => file::read(&file.path, &file.name, &mut found),
-        Ok(None) => Vec::new(),
-        Err(refused) => {
-            found.add(refused.0.clone(), &refused.1, refused.2);
-            Vec::new()
-        }
+        Some(file) => file::read(&file.path, &file.name, &mut errors),
+        None => Vec::new(),
     };
     levels.extend(said);
     // A default that nobody needs cannot be wrong.
@@ -99,9 +97,8 @@ pub fn load(
     let mut all: Vec<_> = environment.defaults.into_iter().filter(unsaid).collect();
     all.extend(levels);
 
-    let loaded = merge(&all, file.ok().flatten(), cwd, &mut found);
-    found.0.append(&mut errors.0);
-    if found.0.is_empty() { Ok(command(loaded)) } else { Err(found) }
+    let loaded = merge(&all, file, cwd, &mut errors);
+    if errors.0.is_empty() { Ok(command(loaded)) } else { Err(errors) }
 }
 
 fn merge(said: &[Said], file: Option<File>, cwd: &Path, errors: &mut Errors) -> Loaded {
@@ -140,8 +137,12 @@ struct File {
 
 impl File {
     /// The file said last, else the one in `cwd` if it is there.
-    fn choose(said: &[Said], cwd: &Path) -> Result<Option<Self>, (Place, String, &'static str)> {
-        let last = said.iter().rev().find(|said| said.row.name == "config");
+    fn choose(said: &[Said], cwd: &Path) -> Result<Option<Self>, Error> {
+        // An empty name is refused with all other values.
+        let named = |said: &&Said| {
+            said.row.name == "config" && said.words.iter().all(|word| !word.text.is_empty())
+        };
+        let last = said.iter().rev().find(named);
         let Some((said, word)) = last.and_then(|said| said.words.last().map(|word| (said, word)))
         else {
             let path = cwd.join(DEFAULT_FILE);
@@ -150,7 +151,7 @@ impl File {
         let name = word.text.clone();
         if name.starts_with("python:") || name.ends_with(".py") {
             let reason = "configuration in Python is not read; write the settings in YAML";
-            return Err((said.place.clone(), said.subject.clone(), reason));
+            return Err(Error::new(said.place.clone(), &said.subject, reason));
         }
         let name = name.strip_prefix("file:").map_or(name.clone(), str::to_owned);
         Ok(Some(Self { path: cwd.join(&name), name }))

@@ -151,6 +151,16 @@ fn a_file_that_cannot_be_read_is_an_error() {
 }
 
 #[test]
+fn a_byte_order_mark_is_no_fault() {
+    let directory = Directory::with("monoceros.yaml", "\u{feff}workers: 2\r\nthreads: x\r\n");
+    let errors = directory.errors("", &[]);
+    assert_eq!(
+        errors.to_string(),
+        "monoceros.yaml line 2: threads: cannot read \"x\" as a whole number"
+    );
+}
+
+#[test]
 fn a_configuration_of_gunicorn_left_lying_is_warned_of() {
     let directory = Directory::with("gunicorn.conf.py", "workers = 2\n");
     assert_eq!(directory.run("", &[]).warnings.len(), 1);
@@ -170,6 +180,7 @@ fn everything_wrong_is_reported_at_once() {
     assert_eq!(
         errors.to_string().lines().collect::<Vec<_>>(),
         [
+            "--bogus: unknown flag",
             "monoceros.yaml line 3: timout: unknown setting; did you mean timeout?",
             "monoceros.yaml line 2: workers: 0 is not between 1 and 1024, or auto",
             "monoceros.yaml line 6: bind: \"y\" is not a port",
@@ -181,7 +192,6 @@ fn everything_wrong_is_reported_at_once() {
             "MONOCEROS_TIMEOUT: cannot read \"soon\" as seconds; examples: 30, 30s, 500ms, 2m",
             "--threads: cannot read \"no\" as a whole number",
             &format!("--access-logformat: unknown atom %(z)s; known are {known}"),
-            "--bogus: unknown flag",
         ]
     );
     assert_eq!(errors.exit_code(), 2);
