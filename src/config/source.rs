@@ -8,6 +8,7 @@ use crate::error::{Error, Errors, Place};
 use crate::file;
 use crate::flags;
 use crate::help;
+use crate::listing;
 use crate::row::Row;
 use crate::said::Said;
 use crate::table::{ROWS, Settings};
@@ -51,6 +52,12 @@ impl Loaded {
     pub fn source(&self, row: &Row) -> &Place {
         let index = ROWS.iter().position(|known| known.name == row.name);
         index.and_then(|index| self.sources.get(index)).unwrap_or(&Place::Default)
+    }
+
+    /// Every setting with its source, as YAML that can be loaded again.
+    #[must_use]
+    pub fn print(&self) -> String {
+        listing::text(self)
     }
 }
 
@@ -155,14 +162,6 @@ impl File {
         }
         let name = name.strip_prefix("file:").map_or(name.clone(), str::to_owned);
         Ok(Some(Self { path: cwd.join(&name), name }))
-    }
-}
-
-impl Loaded {
-    /// Every setting with its source, as YAML that can be loaded again.
-    #[must_use]
-    pub fn print(&self) -> String {
-        crate::listing::text(self)
     }
 }
 

@@ -140,6 +140,16 @@ settings! {
         differs: Some("also holds for the workers that a reload replaces"),
     };
 
+    /// Longest time a new worker may take to get ready.
+    ///
+    /// It counts from the start of its process and includes loading the
+    /// application. A worker that takes longer is killed; at the first start that
+    /// ends the server, later the workers that serve go on. 0 turns the limit off.
+    boot_timeout: Duration = Duration::from_secs(60), {
+        section: Section::Workers, placeholder: "SECONDS", range: Some((0, DAY)),
+        readers: &[Master], effect: Rollout,
+    };
+
     /// Longest time a connection may be idle between two requests.
     ///
     /// The default is longer than the 60 seconds for which common load balancers
