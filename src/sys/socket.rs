@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use crate::{check, check_len};
 
@@ -85,17 +85,16 @@ pub fn send(socket: BorrowedFd, bytes: &[u8], more: bool) -> io::Result<usize> {
     check_len(unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) })
 }
 
-/// As [`send`], of two pieces in one packet.
+/// As [`send`], of several pieces in one call.
 ///
 /// # Errors
 /// Those of `sendmsg(2)`; `WouldBlock` when there is no room.
-pub fn send_pair(socket: BorrowedFd, first: &[u8], second: &[u8], more: bool) -> io::Result<usize> {
-    let pieces = [IoSlice::new(first), IoSlice::new(second)];
+pub fn send_parts(socket: BorrowedFd, parts: &[IoSlice], more: bool) -> io::Result<usize> {
     // SAFETY: all-zero bytes are a valid message header.
     let mut message = unsafe { MaybeUninit::<libc::msghdr>::zeroed().assume_init() };
     // `IoSlice` promises the layout of `iovec`; the kernel only reads it.
-    message.msg_iov = pieces.as_ptr().cast_mut().cast();
-    message.msg_iovlen = pieces.len();
+    message.msg_iov = parts.as_ptr().cast_mut().cast();
+    message.msg_iovlen = parts.len();
     // SAFETY: the header and what it points to live through the call.
     check_len(unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, send_flags(more)) })
 }
@@ -113,6 +112,15 @@ fn send_flags(more: bool) -> libc::c_int {
 pub fn shutdown_write(socket: BorrowedFd) -> io::Result<()> {
     // SAFETY: the descriptor is open while borrowed.
     check(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_WR) }).map(drop)
+}
+
+/// Ends both sides of a connection, whoever else holds a copy of it.
+///
+/// # Errors
+/// Those of `shutdown(2)`.
+pub fn shutdown(socket: BorrowedFd) -> io::Result<()> {
+    // SAFETY: the descriptor is open while borrowed.
+    check(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RDWR) }).map(drop)
 }
 
 /// Says whether the kernel holds back connections on which nothing has arrived
@@ -161,6 +169,31 @@ pub fn is_listening(fd: BorrowedFd) -> bool {
     integer_option(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN).is_ok_and(|value| value != 0)
 }
 
+/// Takes a listening socket that was passed in under this number, which is
+/// closed; the socket is made non-blocking and close-on-exec. To be called
+/// before this process has opened any listening socket itself.
+///
+/// # Errors
+/// `InvalidInput` when the number is not that of a listening socket, and those
+/// of `fcntl(2)`.
+pub fn adopt(number: std::os::fd::RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: takes numbers only.
+    let fd = check(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 0) })?;
+    // SAFETY: the kernel has just given us this descriptor.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    if !is_listening(fd.as_fd()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a listening socket"));
+    }
+    // SAFETY: a listening socket is under this number, and none is this
+    // process's own, as asked for; so nobody here uses the number.
+    check(unsafe { libc::close(number) })?;
+    // SAFETY: takes numbers only.
+    let flags = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
+    // SAFETY: takes numbers only.
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) })?;
+    Ok(fd)
+}
+
 fn integer_option(fd: BorrowedFd, level: libc::c_int, name: libc::c_int) -> io::Result<i32> {
     let mut value: libc::c_int = 0;
     let mut size = size_of::<libc::c_int>() as libc::socklen_t;
@@ -175,7 +208,6 @@ mod tests {
     use super::*;
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
-    use std::os::fd::AsFd;
 
     #[test]
     fn a_connection_is_counted_accepted_and_spoken_to() {
@@ -189,12 +221,25 @@ mod tests {
         let empty = receive(accepted.fd.as_fd(), &mut buffer).unwrap_err();
         assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
         client.write_all(b"ab").unwrap();
-        assert_eq!(send_pair(accepted.fd.as_fd(), b"12", b"345", false).unwrap(), 5);
+        let parts = [IoSlice::new(b"12"), IoSlice::new(b"345")];
+        assert_eq!(send_parts(accepted.fd.as_fd(), &parts, false).unwrap(), 5);
         shutdown_write(accepted.fd.as_fd()).unwrap();
         let mut said = Vec::new();
         client.read_to_end(&mut said).unwrap();
         assert_eq!(said, b"12345");
         assert_eq!(receive(accepted.fd.as_fd(), &mut buffer).unwrap(), 2);
+    }
+
+    #[test]
+    fn only_a_listening_socket_is_adopted() {
+        use std::os::fd::IntoRawFd;
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let error = adopt(client.as_raw_fd()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        let adopted = adopt(listener.into_raw_fd()).unwrap();
+        assert!(accept(adopted.as_fd()).is_ok());
+        assert_eq!(accept(adopted.as_fd()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]

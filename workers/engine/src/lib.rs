@@ -1,1 +1,41 @@
-//! stub
+//! The event loop of a worker, whatever it serves.
+//!
+//! A worker has two sides that share nothing but two queues and the
+//! scoreboard. The I/O thread accepts, reads whole requests, watches deadlines
+//! and writes what a slow client could not take at once. Application threads
+//! take a request at a [`Desk`], answer it through its [`Exchange`], and are
+//! free as soon as they have given the answer, however slow the client is.
+
+mod accept;
+mod access;
+mod answer;
+mod body;
+mod connection;
+mod core;
+mod desk;
+mod drain;
+mod exchange;
+mod gate;
+mod hub;
+mod io;
+mod link;
+mod options;
+mod outgoing;
+mod payload;
+mod request;
+mod stamp;
+mod sweep;
+mod traffic;
+mod worker;
+
+pub use access::AccessLog;
+pub use answer::Fault;
+pub use body::{Body, MEMORY_LIMIT};
+pub use desk::Desk;
+pub use exchange::{Chunk, Exchange, Gone};
+pub use hub::Wait;
+pub use link::Address;
+pub use options::Options;
+pub use payload::Payload;
+pub use request::Request;
+pub use worker::{Given, Worker};

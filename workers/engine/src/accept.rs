@@ -1,0 +1,143 @@
+//! The I/O thread's way of taking new connections.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use monoceros_sys::epoll;
+use monoceros_sys::socket::{self, Accepted};
+
+use crate::connection::{Connection, Phase};
+use crate::io::Io;
+use crate::link::{Address, Link};
+
+/// Connections that a worker alone takes at a time, so that those it has are
+/// served in between.
+const BATCH: usize = 32;
+
+impl Io {
+    /// Takes connections from a listener that has some. A worker that was woken
+    /// takes one in any case: the kernel has told nobody else.
+    pub(crate) fn accept(&mut self, index: usize) {
+        let is_shared = self.core.options.shared;
+        for _ in 0..if is_shared { 1 } else { BATCH } {
+            if !self.accept_one(index) {
+                break;
+            }
+        }
+        if is_shared && self.life.is_serving() {
+            self.gate.rotate(epoll::borrow(&self.poll), index);
+        }
+    }
+
+    /// Takes one connection; whether there may be another.
+    fn accept_one(&mut self, index: usize) -> bool {
+        if self.connections.len() >= self.core.options.connections && !self.make_room() {
+            return false;
+        }
+        let Some(listener) = self.gate.listeners.get(index) else { return false };
+        match socket::accept(listener.as_fd()) {
+            Ok(accepted) => {
+                let (local, is_deferred) =
+                    (listener.local_of(accepted.fd.as_fd()), listener.is_deferred);
+                self.adopt(accepted, local, is_deferred);
+                self.count_down(index)
+            }
+            Err(error) => self.cannot_accept(index, &error),
+        }
+    }
+
+    fn cannot_accept(&mut self, index: usize, error: &io::Error) -> bool {
+        match error.raw_os_error() {
+            // accept(2): errors of the network that belong to a connection
+            // which has gone already.
+            Some(
+                libc::ECONNABORTED
+                | libc::EINTR
+                | libc::EPROTO
+                | libc::ENETDOWN
+                | libc::ENETUNREACH
+                | libc::EHOSTDOWN
+                | libc::EHOSTUNREACH
+                | libc::ENONET
+                | libc::EOPNOTSUPP
+                | libc::ENOPROTOOPT,
+            ) => true,
+            Some(libc::EAGAIN) => {
+                self.end_queue(index);
+                false
+            }
+            // No descriptors or no memory: somebody who is idle has to go.
+            _ if self.make_room() => true,
+            _ => {
+                self.pause(error);
+                false
+            }
+        }
+    }
+
+    /// Makes a connection part of the loop.
+    fn adopt(&mut self, accepted: Accepted, local: Arc<Address>, is_deferred: bool) {
+        let peer = match accepted.peer {
+            Some(address) => Address::Internet {
+                host: address.ip().to_canonical().to_string(),
+                port: address.port(),
+            },
+            None => Address::Unix(String::new()),
+        };
+        let entry = self.connections.vacant_entry();
+        let token = entry.key();
+        entry.insert(Connection::new(Arc::new(Link::new(accepted.fd, token, peer, local))));
+        if is_deferred {
+            // Its request is there: it may be answered and over before the loop
+            // would have heard of it.
+            self.read(token, false);
+        } else if self.register(token).is_err() {
+            self.close(token);
+        } else {
+            self.expect_request(token);
+        }
+    }
+
+    /// Closes the connection that has been idle for longest, if one is.
+    fn make_room(&mut self) -> bool {
+        let oldest = self.oldest_idle();
+        if let Some(token) = oldest {
+            self.close(token);
+        }
+        oldest.is_some()
+    }
+
+    /// The connection that has been idle for longest.
+    pub(crate) fn oldest_idle(&self) -> Option<usize> {
+        let idle =
+            self.connections.iter().filter_map(|(token, connection)| match connection.phase {
+                Phase::Idle { .. } => Some((connection.since_ms, token)),
+                Phase::Lent if connection.link.is_free() => {
+                    Some((connection.link.finished_ms(), token))
+                }
+                _ => None,
+            });
+        idle.min().map(|(_, token)| token)
+    }
+
+    /// Counts a connection that was taken while draining; whether there may be
+    /// another.
+    fn count_down(&mut self, index: usize) -> bool {
+        let Some(listener) = self.gate.listeners.get_mut(index) else { return false };
+        let Some(rest) = &mut listener.rest else { return true };
+        *rest = rest.saturating_sub(1);
+        if *rest > 0 {
+            return true;
+        }
+        self.end_queue(index);
+        false
+    }
+
+    /// The queue is empty: a draining worker lets its listener go.
+    fn end_queue(&mut self, index: usize) {
+        if self.gate.listeners.get(index).is_some_and(|listener| listener.rest.is_some()) {
+            self.close_listener(index);
+        }
+    }
+}

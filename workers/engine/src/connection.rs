@@ -1,0 +1,377 @@
+//! The I/O thread's part of a connection: what is being read, and what comes
+//! of it. Bytes in, steps out; sockets are the loop's business.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use monoceros_http::{Chunks, Framing, Limits, Reject};
+use monoceros_sys::clock;
+
+use crate::link::{After, Link};
+use crate::request::Request;
+
+/// A connection as the I/O thread sees it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) link: Arc<Link>,
+    pub(crate) phase: Phase,
+    /// Bytes that were received and not used yet: a part of a head, or what was
+    /// sent behind a request.
+    input: Vec<u8>,
+    /// The client sends nothing more.
+    pub(crate) read_closed: bool,
+    /// The loop gets this connection's events.
+    pub(crate) registered: bool,
+    /// When the phase began, in milliseconds of the rising clock.
+    pub(crate) since_ms: u64,
+}
+
+/// What a connection is doing.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// Waiting for a request; nothing of it has come.
+    Idle {
+        /// Requests have been answered on this connection.
+        used: bool,
+    },
+    /// Reading a request's head.
+    Head(Box<Request>),
+    /// Reading a request's body.
+    Body(Upload),
+    /// The application side has it.
+    Lent,
+    /// The application side is through, and what it left is being written.
+    Writing(After),
+    /// Our side is closed; what the client still sends is thrown away.
+    Lingering {
+        /// When the client last sent something.
+        heard_ms: u64,
+    },
+}
+
+/// A request whose body is being read.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    request: Box<Request>,
+    left: Left,
+    /// When the current measure of progress began.
+    pub(crate) window_ms: u64,
+    /// Bytes that have come since.
+    pub(crate) window_bytes: u64,
+}
+
+/// What is missing of a body.
+#[derive(Debug)]
+enum Left {
+    Length(u64),
+    Chunks(Chunks),
+}
+
+/// What feeding bytes came to.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// More bytes are needed.
+    More,
+    /// The client waits for `100 Continue` before it sends the body.
+    Continue,
+    /// The request is complete.
+    Ready(Box<Request>),
+    /// The request is refused.
+    Refused {
+        /// What to answer.
+        reject: Reject,
+        /// What could be read of it.
+        request: Box<Request>,
+    },
+    /// The body cannot be kept.
+    Unkept {
+        /// Why.
+        error: io::Error,
+        /// The request.
+        request: Box<Request>,
+    },
+}
+
+/// What reading needs from outside.
+pub(crate) struct Reading<'a> {
+    pub(crate) limits: &'a Limits,
+    pub(crate) spool_directory: &'a Path,
+    pub(crate) new_request: &'a mut dyn FnMut() -> Box<Request>,
+}
+
+impl Connection {
+    pub(crate) fn new(link: Arc<Link>) -> Self {
+        Self {
+            link,
+            phase: Phase::Idle { used: false },
+            input: Vec::new(),
+            read_closed: false,
+            registered: false,
+            since_ms: clock::monotonic_ms(),
+        }
+    }
+
+    /// Enters a phase now.
+    pub(crate) fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.since_ms = clock::monotonic_ms();
+    }
+
+    /// Sees whether the application side has given the connection back without
+    /// a message.
+    pub(crate) fn notice_return(&mut self) {
+        if matches!(self.phase, Phase::Lent) && self.link.is_free() {
+            self.phase = Phase::Idle { used: true };
+            self.since_ms = self.link.finished_ms();
+        }
+    }
+
+    /// Begins the measure of a body's progress anew.
+    pub(crate) fn measure(&mut self, now_ms: u64) {
+        if let Phase::Body(upload) = &mut self.phase {
+            (upload.window_ms, upload.window_bytes) = (now_ms, 0);
+        }
+    }
+
+    /// Forgets what waits behind the last request.
+    pub(crate) fn drop_input(&mut self) {
+        self.input = Vec::new();
+    }
+
+    /// Takes the request that is being read, if one is.
+    pub(crate) fn take_request(&mut self) -> Option<Box<Request>> {
+        match std::mem::replace(&mut self.phase, Phase::Idle { used: true }) {
+            Phase::Head(request) => Some(request),
+            Phase::Body(upload) => Some(upload.request),
+            other => {
+                self.phase = other;
+                None
+            }
+        }
+    }
+
+    /// Whether bytes wait that came behind the last request.
+    pub(crate) fn has_input(&self) -> bool {
+        !self.input.is_empty()
+    }
+
+    /// Takes bytes that have arrived, after those that wait, and goes on until
+    /// a request is complete or more is needed.
+    pub(crate) fn feed(&mut self, bytes: &[u8], reading: &mut Reading) -> Step {
+        if self.input.is_empty() {
+            let (step, used) = self.read(bytes, reading);
+            self.input.extend_from_slice(&bytes[used..]);
+            return step;
+        }
+        let mut all = std::mem::take(&mut self.input);
+        all.extend_from_slice(bytes);
+        let (step, used) = self.read(&all, reading);
+        all.drain(..used);
+        self.input = all;
+        step
+    }
+
+    /// Reads a request from `bytes`: what came of it and how many were used.
+    fn read(&mut self, bytes: &[u8], reading: &mut Reading) -> (Step, usize) {
+        if matches!(self.phase, Phase::Idle { .. }) && !bytes.is_empty() {
+            let mut request = (reading.new_request)();
+            request.begun_us = clock::monotonic_us();
+            self.enter(Phase::Head(request));
+        }
+        match std::mem::replace(&mut self.phase, Phase::Lent) {
+            Phase::Head(request) => self.read_head(request, bytes, reading),
+            Phase::Body(upload) => self.read_body(upload, bytes, reading),
+            other => {
+                self.phase = other;
+                (Step::More, 0)
+            }
+        }
+    }
+
+    fn read_head(
+        &mut self,
+        mut request: Box<Request>,
+        bytes: &[u8],
+        reading: &mut Reading,
+    ) -> (Step, usize) {
+        let used = match request.head.read(bytes, reading.limits) {
+            Ok(Some(used)) => used,
+            Ok(None) => {
+                self.phase = Phase::Head(request);
+                return (Step::More, 0);
+            }
+            Err(reject) => return (Step::Refused { reject, request }, bytes.len()),
+        };
+        let left = match request.head.framing() {
+            Framing::None | Framing::Length(0) => return (self.complete(request), used),
+            Framing::Length(length) => match request.body.expect(length, reading.spool_directory) {
+                Ok(()) => Left::Length(length),
+                Err(error) => return (Step::Unkept { error, request }, bytes.len()),
+            },
+            Framing::Chunked => Left::Chunks(Chunks::new(reading.limits)),
+        };
+        let asks = request.head.expects_continue() && bytes.len() == used;
+        let window_ms = clock::monotonic_ms();
+        let upload = Upload { request, left, window_ms, window_bytes: 0 };
+        if asks {
+            self.phase = Phase::Body(upload);
+            return (Step::Continue, used);
+        }
+        let (step, more) = self.read_body(upload, &bytes[used..], reading);
+        (step, used + more)
+    }
+
+    fn read_body(
+        &mut self,
+        mut upload: Upload,
+        bytes: &[u8],
+        reading: &mut Reading,
+    ) -> (Step, usize) {
+        upload.window_bytes += bytes.len() as u64;
+        match upload.take(bytes, reading.spool_directory) {
+            Ok(Taken { used, ended: true }) => match upload.request.body.rewind() {
+                Ok(()) => (self.complete(upload.request), used),
+                Err(error) => (Step::Unkept { error, request: upload.request }, used),
+            },
+            Ok(Taken { used, ended: false }) => {
+                self.phase = Phase::Body(upload);
+                (Step::More, used)
+            }
+            Err(Broken::Reject(reject)) => {
+                (Step::Refused { reject, request: upload.request }, bytes.len())
+            }
+            Err(Broken::Disk(error)) => {
+                (Step::Unkept { error, request: upload.request }, bytes.len())
+            }
+        }
+    }
+
+    fn complete(&mut self, request: Box<Request>) -> Step {
+        self.phase = Phase::Lent;
+        Step::Ready(request)
+    }
+}
+
+/// What was used of the bytes of a body.
+struct Taken {
+    used: usize,
+    ended: bool,
+}
+
+/// Why a body cannot be read.
+enum Broken {
+    Reject(Reject),
+    Disk(io::Error),
+}
+
+impl Upload {
+    fn take(&mut self, bytes: &[u8], directory: &Path) -> Result<Taken, Broken> {
+        let body = &mut self.request.body;
+        match &mut self.left {
+            Left::Length(left) => {
+                let used = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                body.push(&bytes[..used], directory).map_err(Broken::Disk)?;
+                *left -= used as u64;
+                Ok(Taken { used, ended: *left == 0 })
+            }
+            Left::Chunks(chunks) => {
+                let mut kept = Ok(());
+                let decoded = chunks.read(bytes, &mut |data| {
+                    if kept.is_ok() {
+                        kept = body.push(data, directory);
+                    }
+                });
+                kept.map_err(Broken::Disk)?;
+                let decoded = decoded.map_err(Broken::Reject)?;
+                Ok(Taken { used: decoded.consumed, ended: decoded.ended })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body::Body;
+    use crate::link::Address;
+    use std::os::unix::net::UnixStream;
+
+    fn connection() -> Connection {
+        let (one, _) = UnixStream::pair().unwrap();
+        let nowhere = Address::Unix(String::new());
+        Connection::new(Arc::new(Link::new(one.into(), 0, nowhere.clone(), Arc::new(nowhere))))
+    }
+
+    fn feed(connection: &mut Connection, bytes: &[u8]) -> Step {
+        let (limits, directory) = (Limits::default(), std::env::temp_dir());
+        connection.feed(
+            bytes,
+            &mut Reading {
+                limits: &limits,
+                spool_directory: &directory,
+                new_request: &mut Box::default,
+            },
+        )
+    }
+
+    fn ready(step: Step) -> Box<Request> {
+        match step {
+            Step::Ready(request) => request,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_request_is_the_same_however_it_is_cut() {
+        let bytes = b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\
+            3\r\nabc\r\n2\r\nde\r\n0\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n";
+        for cut in 0..bytes.len() {
+            let mut connection = connection();
+            let mut found = Vec::new();
+            for part in [&bytes[..cut], &bytes[cut..]] {
+                let mut step = feed(&mut connection, part);
+                while let Step::Ready(request) = step {
+                    found.push(request);
+                    connection.enter(Phase::Idle { used: true });
+                    step = feed(&mut connection, b"");
+                    if !connection.has_input() && !matches!(step, Step::Ready(_)) {
+                        break;
+                    }
+                }
+            }
+            assert_eq!(found.len(), 2, "cut at {cut}");
+            assert_eq!(found[0].head.path(), b"/a");
+            assert!(matches!(&found[0].body, Body::Memory(body) if body == b"abcde"));
+            assert_eq!(found[1].head.path(), b"/b");
+        }
+    }
+
+    #[test]
+    fn what_follows_a_request_waits() {
+        let mut connection = connection();
+        let one = b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET /2";
+        assert!(ready(feed(&mut connection, one)).body.is_empty());
+        assert!(connection.has_input());
+        assert!(matches!(connection.phase, Phase::Lent));
+    }
+
+    #[test]
+    fn a_body_is_asked_for_only_when_it_has_not_come() {
+        let head =
+            b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
+        let mut waiting = connection();
+        assert!(matches!(feed(&mut waiting, head), Step::Continue));
+        assert_eq!(ready(feed(&mut waiting, b"ab")).body.len(), 2);
+        let mut eager = connection();
+        assert_eq!(ready(feed(&mut eager, &[&head[..], b"ab"].concat())).body.len(), 2);
+    }
+
+    #[test]
+    fn a_bad_chunk_is_refused() {
+        let mut connection = connection();
+        let bytes = b"PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n+1\r\n";
+        let Step::Refused { reject, .. } = feed(&mut connection, bytes) else { panic!("served") };
+        assert_eq!(reject.status, 400);
+    }
+}

@@ -1,0 +1,39 @@
+//! What every part of a worker's engine can reach.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use monoceros_wire::scoreboard::Scoreboard;
+
+use crate::access::AccessLog;
+use crate::hub::Hub;
+use crate::options::Options;
+
+/// The parts that both sides share.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) hub: Hub,
+    pub(crate) options: Options,
+    pub(crate) board: Scoreboard,
+    pub(crate) access: Option<AccessLog>,
+    pub(crate) forked: AtomicBool,
+}
+
+impl Core {
+    /// Whether connections are to be used again after an answer.
+    pub(crate) fn keeps_alive(&self) -> bool {
+        !self.options.keep_alive.is_zero() && !self.hub.is_draining()
+    }
+
+    /// Whether the application has forked: another process may hold copies of
+    /// the connections' descriptors.
+    pub(crate) fn has_forked(&self) -> bool {
+        self.forked.load(Ordering::Relaxed)
+    }
+
+    /// Writes the access log's lines out.
+    pub(crate) fn flush_access(&self) {
+        if let Some(access) = &self.access {
+            access.flush();
+        }
+    }
+}

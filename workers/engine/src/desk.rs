@@ -1,0 +1,35 @@
+//! Where an application thread gets its requests.
+
+use std::sync::Arc;
+
+use crate::core::Core;
+use crate::exchange::Exchange;
+use crate::hub::Wait;
+
+/// An application thread's end of the engine.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    core: Arc<Core>,
+    thread: usize,
+}
+
+impl Desk {
+    pub(crate) fn new(core: Arc<Core>, thread: usize) -> Self {
+        Self { core, thread }
+    }
+
+    /// Takes the next request, without waiting.
+    #[must_use]
+    pub fn next(&self) -> Option<Exchange> {
+        let job = self.core.hub.next()?;
+        Some(Exchange::new(Arc::clone(&self.core), self.thread, job))
+    }
+
+    /// Waits until there may be a request. The access log is written out first:
+    /// who looks at it sees everything that has been answered.
+    #[must_use]
+    pub fn wait(&self) -> Wait {
+        self.core.flush_access();
+        self.core.hub.wait()
+    }
+}

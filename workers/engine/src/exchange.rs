@@ -1,0 +1,456 @@
+//! One request and its answer, in the hands of an application thread.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use monoceros_http::reply;
+use monoceros_sys::{clock, file, socket};
+
+use crate::access::Record;
+use crate::answer::{Answer, Asked, Fault, Framing};
+use crate::body::Body;
+use crate::core::Core;
+use crate::link::{Address, After, Link, Room};
+use crate::payload::Payload;
+use crate::request::{Job, Request};
+
+/// Bodies up to this many bytes are copied behind the head, which is cheaper
+/// than a second piece.
+const COPY_LIMIT: usize = 16 * 1024;
+
+/// Above this many waiting bytes an application is to wait for its client.
+const HIGH_WATER: usize = 1 << 20;
+
+/// Down to this many waiting bytes it is to wait.
+const LOW_WATER: usize = 256 * 1024;
+
+/// How much of a file an application thread sends by itself before it leaves
+/// the rest to the I/O thread.
+const FILE_SHARE: u64 = 4 << 20;
+
+thread_local! {
+    /// Where a piece of an answer is put together.
+    static PIECE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The client is gone, or has taken nothing for too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone;
+
+/// Bytes that an application gives: a slice, and how to keep it for later
+/// should the socket have no room.
+pub struct Chunk<'a> {
+    /// The bytes.
+    pub bytes: &'a [u8],
+    /// Makes an owner of the same bytes; called at most once.
+    pub keep: &'a dyn Fn() -> Box<dyn Payload>,
+}
+
+/// A request that is being answered. It ends with [`Exchange::finish`]; one
+/// that is dropped before breaks the connection, so that the client does not
+/// take half an answer for a whole one.
+#[derive(Debug)]
+pub struct Exchange {
+    core: Arc<Core>,
+    thread: usize,
+    /// Present until the end, when its memory goes back.
+    request: Option<Box<Request>>,
+    link: Arc<Link>,
+    /// When the application got it, in microseconds of the rising clock.
+    taken_us: u64,
+    /// The I/O thread may have something of this answer to write.
+    handed_over: bool,
+    gone: bool,
+    ended: bool,
+}
+
+impl Exchange {
+    pub(crate) fn new(core: Arc<Core>, thread: usize, job: Job) -> Self {
+        let Job { request, link } = job;
+        let taken_us = clock::monotonic_us();
+        core.board.begin(thread, taken_us / 1000, request.head.method(), request.head.target());
+        Self {
+            core,
+            thread,
+            request: Some(request),
+            link,
+            taken_us,
+            handed_over: false,
+            gone: false,
+            ended: false,
+        }
+    }
+
+    /// The request.
+    #[must_use]
+    pub fn request(&self) -> &Request {
+        self.request.as_deref().expect("present until the end")
+    }
+
+    fn request_mut(&mut self) -> &mut Request {
+        self.request.as_deref_mut().expect("present until the end")
+    }
+
+    fn answer(&self) -> &Answer {
+        &self.request().answer
+    }
+
+    /// Takes the body out of the request.
+    pub fn take_body(&mut self) -> Body {
+        std::mem::take(&mut self.request_mut().body)
+    }
+
+    /// Who asks.
+    #[must_use]
+    pub fn peer(&self) -> &Address {
+        &self.link.peer
+    }
+
+    /// Our end of the connection.
+    #[must_use]
+    pub fn local(&self) -> &Address {
+        &self.link.local
+    }
+
+    /// Begins the answer, or begins it anew, with a status such as `200 OK`.
+    ///
+    /// # Errors
+    /// When it is malformed.
+    pub fn begin(&mut self, status: &[u8]) -> Result<(), Fault> {
+        self.request_mut().answer.begin(status)
+    }
+
+    /// Adds a field to the answer's head.
+    ///
+    /// # Errors
+    /// When it is malformed, or contradicts an earlier one.
+    pub fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
+        self.request_mut().answer.field(name, value)
+    }
+
+    /// Whether a status has been given.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.answer().has_begun()
+    }
+
+    /// Whether the head has gone: nothing in it can be changed any more.
+    #[must_use]
+    pub fn is_committed(&self) -> bool {
+        self.answer().is_concluded()
+    }
+
+    /// Whether the client cannot be written to any more.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.gone
+    }
+
+    /// Whether the application gave more than the length that it promised.
+    #[must_use]
+    pub fn was_cut(&self) -> bool {
+        self.answer().was_cut()
+    }
+
+    /// Whether the application gave less than the length that it promised.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.answer().is_short()
+    }
+
+    /// The Content-Length that the application gave.
+    #[must_use]
+    pub fn promised_length(&self) -> Option<u64> {
+        self.answer().promised()
+    }
+
+    /// Sends a piece of the body, with the head if that has not gone yet.
+    /// `whole` is the length of the body where it is known. Never waits: what
+    /// the socket has no room for goes out later, see
+    /// [`Exchange::is_crowded`].
+    ///
+    /// # Errors
+    /// When the client is gone; the application may as well stop.
+    pub fn write(&mut self, chunk: &Chunk, whole: Option<u64>) -> Result<(), Gone> {
+        let with_head = self.commit(whole);
+        let count = self.request_mut().answer.take(chunk.bytes.len() as u64);
+        let bytes = &chunk.bytes[..usize::try_from(count).unwrap_or(chunk.bytes.len())];
+        if !with_head && bytes.is_empty() {
+            return if self.gone { Err(Gone) } else { Ok(()) };
+        }
+        PIECE.with_borrow_mut(|piece| {
+            piece.clear();
+            if with_head {
+                piece.extend_from_slice(self.answer().head());
+            }
+            self.send(piece, bytes, chunk)
+        })
+    }
+
+    /// Sends a range of a file as the whole body.
+    ///
+    /// # Errors
+    /// When the client is gone.
+    pub fn write_file(&mut self, source: &File, offset: u64, length: u64) -> Result<(), Gone> {
+        if self.commit(Some(length)) {
+            let length = self.request_mut().answer.take(length);
+            let head = self.answer().head().to_vec();
+            // The head waits for the first bytes of the file, if there are any.
+            self.push_bytes(&head, length > 0, &|| Box::new(head.clone()))?;
+            if length > 0 {
+                self.push_file(source, offset, length)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether so much waits for the client that the application is to wait.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.handed_over && self.link.leftover().outgoing.held() > HIGH_WATER
+    }
+
+    /// Waits until the client has taken most of what waits for it. May return
+    /// early, after a second: ask [`Exchange::is_crowded`] again.
+    ///
+    /// # Errors
+    /// When the client is gone.
+    pub fn wait_for_room(&mut self) -> Result<(), Gone> {
+        match self.link.wait_for_room(LOW_WATER, Duration::from_secs(1)) {
+            Room::Some | Room::None => Ok(()),
+            Room::Gone => self.lose(),
+        }
+    }
+
+    /// Ends the answer. `environ` tells the access log the variables of the
+    /// application's environment.
+    pub fn finish(mut self, environ: &dyn Fn(&str) -> Option<String>) {
+        if !self.gone && self.answer().has_begun() {
+            self.complete();
+        }
+        let answer = self.answer();
+        let after = if self.gone || !answer.is_concluded() || answer.is_short() {
+            After::Abort
+        } else if answer.closes() {
+            After::Close
+        } else {
+            After::KeepAlive
+        };
+        self.end(after, environ);
+    }
+
+    /// Ends the answer by breaking the connection: it cannot be completed.
+    pub fn abort(mut self, environ: &dyn Fn(&str) -> Option<String>) {
+        self.end(After::Abort, environ);
+    }
+
+    /// Sends the head if nothing has gone, and the end of a chunked body.
+    fn complete(&mut self) {
+        let nothing = Chunk { bytes: b"", keep: &|| Box::new(Vec::new()) };
+        // A client that is gone is seen by `self.gone`.
+        if !self.is_committed() {
+            let whole = (!self.request().head.is_head()).then_some(0);
+            self.write(&nothing, whole).ok();
+        }
+        if self.answer().framing() == Framing::Chunked && !self.gone {
+            self.push_bytes(reply::LAST_CHUNK, false, &|| Box::new(reply::LAST_CHUNK.to_vec()))
+                .ok();
+        }
+    }
+
+    /// Completes the head; whether it has still to go out.
+    fn commit(&mut self, whole: Option<u64>) -> bool {
+        if self.is_committed() {
+            return false;
+        }
+        let head = &self.request().head;
+        let asked = Asked {
+            version: head.version(),
+            is_head: head.is_head(),
+            keep_alive: head.keep_alive() && self.core.keeps_alive() && !self.request().last,
+        };
+        self.request_mut().answer.conclude(asked, whole);
+        true
+    }
+
+    /// Sends what is in `piece` and then `bytes`, framed.
+    fn send(&mut self, piece: &mut Vec<u8>, bytes: &[u8], chunk: &Chunk) -> Result<(), Gone> {
+        let chunked = self.answer().framing() == Framing::Chunked && !bytes.is_empty();
+        if chunked {
+            reply::push_chunk_head(piece, bytes.len());
+        }
+        let end: &[u8] = if chunked { reply::CHUNK_END } else { b"" };
+        if bytes.len() <= COPY_LIMIT {
+            piece.extend_from_slice(bytes);
+            piece.extend_from_slice(end);
+            return self.push_bytes(piece, false, &|| Box::new(piece.clone()));
+        }
+        self.push_parts(piece, bytes, end, chunk)
+    }
+
+    /// Sends three parts, of which the middle one is large.
+    fn push_parts(
+        &mut self,
+        before: &[u8],
+        bytes: &[u8],
+        end: &[u8],
+        chunk: &Chunk,
+    ) -> Result<(), Gone> {
+        let mut sent = 0;
+        if self.may_send()? {
+            let parts = [IoSlice::new(before), IoSlice::new(bytes), IoSlice::new(end)];
+            sent = self.sent(socket::send_parts(self.link.as_fd(), &parts, false))?;
+        }
+        if sent == before.len() + bytes.len() + end.len() {
+            return Ok(());
+        }
+        let mut leftover = self.link.leftover();
+        for (part, keep) in [(before, None), (bytes, Some(chunk.keep)), (end, None)] {
+            let gone = sent.min(part.len());
+            sent -= gone;
+            if gone < part.len() {
+                let Some(keep) = keep else {
+                    leftover.outgoing.push_bytes(Box::new(part[gone..].to_vec()), 0);
+                    continue;
+                };
+                // The owner has all bytes of the chunk; only those of `bytes`
+                // may go, which a promised length may have cut.
+                if part.len() == chunk.bytes.len() {
+                    leftover.outgoing.push_bytes(keep(), gone);
+                } else {
+                    leftover.outgoing.push_bytes(Box::new(part[gone..].to_vec()), 0);
+                }
+            }
+        }
+        drop(leftover);
+        self.hand_over();
+        Ok(())
+    }
+
+    /// Sends bytes, and lets the rest wait.
+    fn push_bytes(
+        &mut self,
+        bytes: &[u8],
+        more: bool,
+        keep: &dyn Fn() -> Box<dyn Payload>,
+    ) -> Result<(), Gone> {
+        let mut sent = 0;
+        if self.may_send()? {
+            sent = self.sent(socket::send(self.link.as_fd(), bytes, more))?;
+            if sent == bytes.len() {
+                return Ok(());
+            }
+        }
+        self.link.leftover().outgoing.push_bytes(keep(), sent);
+        self.hand_over();
+        Ok(())
+    }
+
+    /// Sends a range of a file, and lets the rest wait.
+    fn push_file(&mut self, source: &File, mut offset: u64, length: u64) -> Result<(), Gone> {
+        let mut left = length;
+        let mut share = FILE_SHARE;
+        while left > 0 && share > 0 && self.may_send()? {
+            let step = usize::try_from(left.min(share)).unwrap_or(usize::MAX);
+            let sent = file::send(self.link.as_fd(), source.as_fd(), offset, step);
+            let sent = match sent {
+                Ok(0) => return self.lose(),
+                other => self.sent(other)? as u64,
+            };
+            if sent == 0 {
+                break;
+            }
+            offset += sent;
+            left -= sent;
+            share = share.saturating_sub(sent);
+        }
+        if left > 0 {
+            let Ok(copy) = source.try_clone() else { return self.lose() };
+            self.link.leftover().outgoing.push_file(copy, offset, left);
+            self.hand_over();
+        }
+        Ok(())
+    }
+
+    /// Whether this thread may write to the socket: nothing waits before.
+    fn may_send(&mut self) -> Result<bool, Gone> {
+        if self.gone {
+            return Err(Gone);
+        }
+        if !self.handed_over {
+            return Ok(true);
+        }
+        let leftover = self.link.leftover();
+        let (failed, is_empty) = (leftover.failed, leftover.outgoing.is_empty());
+        drop(leftover);
+        if failed { self.lose().map(|()| false) } else { Ok(is_empty) }
+    }
+
+    /// What a call of the send family did; a full socket took nothing.
+    fn sent(&mut self, result: io::Result<usize>) -> Result<usize, Gone> {
+        match result {
+            Ok(count) => Ok(count),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(0),
+                _ => self.lose().map(|()| 0),
+            },
+        }
+    }
+
+    fn lose(&mut self) -> Result<(), Gone> {
+        self.gone = true;
+        Err(Gone)
+    }
+
+    /// Has the I/O thread write what waits.
+    fn hand_over(&mut self) {
+        self.handed_over = true;
+        self.core.hub.call_back(Arc::clone(&self.link));
+    }
+
+    fn end(&mut self, after: After, environ: &dyn Fn(&str) -> Option<String>) {
+        self.ended = true;
+        self.log(environ);
+        self.core.board.finish(self.thread);
+        if self.handed_over || after != After::KeepAlive || !self.link.give_back() {
+            self.link.leftover().after = Some(after);
+            self.core.hub.call_back(Arc::clone(&self.link));
+        }
+        if let Some(request) = self.request.take() {
+            self.core.hub.recycle(request);
+        }
+        self.core.hub.finish(clock::monotonic_us().saturating_sub(self.taken_us));
+    }
+
+    fn log(&self, environ: &dyn Fn(&str) -> Option<String>) {
+        let Some(access) = &self.core.access else { return };
+        let answer = self.answer();
+        access.add(&Record {
+            peer: &self.link.peer,
+            head: Some(&self.request().head),
+            status: answer.status(),
+            body_bytes: answer.body_bytes(),
+            took_us: clock::monotonic_us().saturating_sub(self.request().begun_us),
+            answer_head: answer.head(),
+            environ,
+        });
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.end(After::Abort, &|_| None);
+        }
+    }
+}
+
+impl AsFd for Exchange {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.link.as_fd()
+    }
+}

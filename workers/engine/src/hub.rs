@@ -1,0 +1,299 @@
+//! The two queues between the I/O thread and the application threads, and the
+//! ways they wake each other as rarely as possible.
+//!
+//! Requests go one way, connections come back the other. The common answer
+//! needs neither a message nor a wake-up: the application thread writes it and
+//! gives the connection back by one atomic word (see `link`).
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use monoceros_sys::futex::{self, Wake};
+
+use crate::link::Link;
+use crate::request::{Job, Request};
+
+/// Requests that are kept to be used again, at most.
+const SPARE_LIMIT: usize = 256;
+
+/// An application whose requests take less than this on average is served by
+/// few threads: waking more would only make them wait for each other.
+const QUICK_US: u32 = 200;
+
+/// How long the I/O thread leaves the application alone before it looks
+/// whether another thread is needed.
+const PARK_STEP: Duration = Duration::from_micros(250);
+
+/// Why an application thread stopped waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// There may be a request.
+    Look,
+    /// A signal was handled on this thread.
+    Interrupted,
+    /// The worker stops: nothing will come any more.
+    Stop,
+}
+
+/// What both sides share.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    threads: u32,
+    queue: Mutex<VecDeque<Job>>,
+    /// Changes when sleeping application threads are to look.
+    bell: AtomicU32,
+    /// Application threads that sleep or are about to.
+    idle: AtomicU32,
+    /// Requests that are queued or running.
+    in_flight: AtomicU32,
+    /// Average time of a request in the application, in microseconds.
+    service_us: AtomicU32,
+    /// 1 while the I/O thread leaves the application alone.
+    parked: AtomicU32,
+    /// The I/O thread wants to know when a slot gets free.
+    slot_wanted: AtomicBool,
+    returned: Mutex<Vec<Arc<Link>>>,
+    /// The I/O thread sleeps in its loop, or is about to.
+    asleep: AtomicBool,
+    waker: mio::Waker,
+    spare: Mutex<Vec<Box<Request>>>,
+    draining: AtomicBool,
+    stopping: AtomicBool,
+}
+
+impl Hub {
+    pub(crate) fn new(threads: u16, waker: mio::Waker) -> Self {
+        Self {
+            threads: u32::from(threads),
+            queue: Mutex::default(),
+            bell: AtomicU32::new(0),
+            idle: AtomicU32::new(0),
+            in_flight: AtomicU32::new(0),
+            service_us: AtomicU32::new(0),
+            parked: AtomicU32::new(0),
+            slot_wanted: AtomicBool::new(false),
+            returned: Mutex::default(),
+            asleep: AtomicBool::new(false),
+            waker,
+            spare: Mutex::default(),
+            draining: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    // The application side.
+
+    /// Takes the next request, without waiting.
+    pub(crate) fn next(&self) -> Option<Job> {
+        let mut queue = lock(&self.queue);
+        let job = queue.pop_front();
+        let drained = queue.is_empty();
+        drop(queue);
+        if drained && job.is_some() {
+            self.unpark();
+        }
+        job
+    }
+
+    /// Sleeps until there may be a request.
+    pub(crate) fn wait(&self) -> Wait {
+        let seen = self.bell.load(Ordering::SeqCst);
+        self.idle.fetch_add(1, Ordering::SeqCst);
+        let wake = if self.stopping.load(Ordering::SeqCst) || !lock(&self.queue).is_empty() {
+            Wake::Changed
+        } else {
+            futex::wait(&self.bell, seen, None)
+        };
+        self.idle.fetch_sub(1, Ordering::SeqCst);
+        if self.stopping.load(Ordering::SeqCst) && lock(&self.queue).is_empty() {
+            return Wait::Stop;
+        }
+        match wake {
+            Wake::Changed | Wake::Elapsed => Wait::Look,
+            Wake::Interrupted => Wait::Interrupted,
+        }
+    }
+
+    /// Sleeps until the worker stops or a signal was handled.
+    pub(crate) fn wait_for_stop(&self) -> Wait {
+        let seen = self.bell.load(Ordering::SeqCst);
+        if self.stopping.load(Ordering::SeqCst) {
+            return Wait::Stop;
+        }
+        match futex::wait(&self.bell, seen, Some(Duration::from_secs(1))) {
+            Wake::Interrupted => Wait::Interrupted,
+            Wake::Changed | Wake::Elapsed => Wait::Look,
+        }
+    }
+
+    /// Counts a request as done, which took so long.
+    pub(crate) fn finish(&self, took_us: u64) {
+        let average = self.service_us.load(Ordering::Relaxed);
+        let took = u32::try_from(took_us).unwrap_or(u32::MAX).min(10_000_000);
+        self.service_us.store((average / 8 * 7).saturating_add(took / 8), Ordering::Relaxed);
+        let before = self.in_flight.fetch_sub(1, Ordering::SeqCst);
+        if before == self.threads && self.slot_wanted.swap(false, Ordering::SeqCst) {
+            self.unpark();
+            self.wake_io();
+        }
+    }
+
+    /// Returns a connection to the I/O thread by message.
+    pub(crate) fn call_back(&self, link: Arc<Link>) {
+        lock(&self.returned).push(link);
+        self.wake_io();
+    }
+
+    /// Keeps a request's memory for the next.
+    pub(crate) fn recycle(&self, mut request: Box<Request>) {
+        request.clear();
+        let mut spare = lock(&self.spare);
+        if spare.len() < SPARE_LIMIT {
+            spare.push(request);
+        }
+    }
+
+    /// Whether answers are to announce that the connection will be closed.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    fn wake_io(&self) {
+        if self.asleep.swap(false, Ordering::SeqCst) {
+            // Fails only when the counter is full, and then a wake-up is due.
+            self.waker.wake().ok();
+        }
+    }
+
+    fn unpark(&self) {
+        if self.parked.swap(0, Ordering::SeqCst) == 1 {
+            futex::wake(&self.parked, 1);
+        }
+    }
+
+    // The I/O side.
+
+    /// Queues requests and wakes as many threads as they need; whether some
+    /// have to wait for a thread.
+    pub(crate) fn push(&self, jobs: &mut Vec<Job>) -> bool {
+        let count = u32::try_from(jobs.len()).unwrap_or(u32::MAX);
+        self.in_flight.fetch_add(count, Ordering::SeqCst);
+        let mut queue = lock(&self.queue);
+        queue.extend(jobs.drain(..));
+        let queued = queue.len();
+        drop(queue);
+        let idle = self.idle.load(Ordering::SeqCst) as usize;
+        let is_quick = self.service_us.load(Ordering::Relaxed) < QUICK_US;
+        self.ring(if is_quick { 1 } else { count });
+        queued > idle
+    }
+
+    fn ring(&self, most: u32) {
+        let count = self.idle.load(Ordering::SeqCst).min(most);
+        if count > 0 {
+            self.bell.fetch_add(1, Ordering::SeqCst);
+            futex::wake(&self.bell, count.cast_signed());
+        }
+    }
+
+    /// Sleeps while requests wait to be taken, at most `limit`: while the
+    /// application is busy, news from the network can wait for a moment, and a
+    /// batch of it costs less than each alone. Wakes another thread when those
+    /// awake seem to be stuck.
+    pub(crate) fn park_while_queued(&self, limit: Duration) {
+        let mut left = limit;
+        while !left.is_zero() {
+            let before = lock(&self.queue).len();
+            let step = left.min(PARK_STEP);
+            if before == 0 || !self.park(step, || !lock(&self.queue).is_empty()) {
+                return;
+            }
+            left -= step;
+            if lock(&self.queue).len() >= before {
+                self.ring(1);
+            }
+        }
+        if !lock(&self.queue).is_empty() {
+            self.ring(1);
+        }
+    }
+
+    /// Sleeps while every thread has a request, at most `limit`.
+    pub(crate) fn park_while_full(&self, limit: Duration) {
+        self.slot_wanted.store(true, Ordering::SeqCst);
+        self.park(limit, || self.is_full());
+    }
+
+    /// Sleeps while `needed`, which changes only before an unpark; whether the
+    /// time was over.
+    fn park(&self, limit: Duration, needed: impl Fn() -> bool) -> bool {
+        self.parked.store(1, Ordering::SeqCst);
+        let elapsed = needed() && futex::wait(&self.parked, 1, Some(limit)) == Wake::Elapsed;
+        self.parked.store(0, Ordering::SeqCst);
+        elapsed
+    }
+
+    /// Whether every application thread has a request.
+    pub(crate) fn is_full(&self) -> bool {
+        self.in_flight.load(Ordering::SeqCst) >= self.threads
+    }
+
+    /// Requests that are queued or running.
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::SeqCst)
+    }
+
+    /// Asks for a wake-up when a slot gets free. To be asked before looking
+    /// whether one is.
+    pub(crate) fn want_slot(&self) {
+        self.slot_wanted.store(self.is_full(), Ordering::SeqCst);
+    }
+
+    /// Announces that the I/O thread is going to sleep in its loop; `false`
+    /// when something was returned in between.
+    pub(crate) fn fall_asleep(&self) -> bool {
+        self.asleep.store(true, Ordering::SeqCst);
+        let quiet = lock(&self.returned).is_empty();
+        if !quiet {
+            self.wake_up();
+        }
+        quiet
+    }
+
+    /// Announces that the I/O thread is awake.
+    pub(crate) fn wake_up(&self) {
+        self.asleep.store(false, Ordering::SeqCst);
+    }
+
+    /// Takes the connections that were returned by message.
+    pub(crate) fn take_returned(&self, into: &mut Vec<Arc<Link>>) {
+        std::mem::swap(&mut *lock(&self.returned), into);
+    }
+
+    /// Takes memory for a request.
+    pub(crate) fn spare_request(&self, local: &mut Vec<Box<Request>>) -> Box<Request> {
+        if local.is_empty() {
+            std::mem::swap(&mut *lock(&self.spare), local);
+        }
+        local.pop().unwrap_or_default()
+    }
+
+    /// Answers announce from now on that connections will be closed.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Lets the application threads go when they have finished.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.bell.fetch_add(1, Ordering::SeqCst);
+        futex::wake(&self.bell, i32::MAX);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // No holder of these locks can panic half-way through a change.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,404 @@
+//! The I/O thread: one loop for connections, listeners, the master's messages
+//! and signals. It never enters the application.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use monoceros_sys::{clock, epoll};
+use monoceros_wire::channel::{Received, WorkerEnd};
+use monoceros_wire::message::ToWorker;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
+use signal_hook_mio::v1_0::Signals;
+use slab::Slab;
+
+use crate::connection::{Connection, Phase};
+use crate::core::Core;
+use crate::drain::{Cause, Life, Open};
+use crate::gate::{Gate, Listener, Load};
+use crate::link::Link;
+use crate::request::{Job, Request};
+use crate::sweep::{self, Idle, Verdict};
+
+/// Connections have the tokens below; these are of the loop's own sources.
+const SOURCES: usize = usize::MAX / 2;
+pub(crate) const WAKER: Token = Token(SOURCES);
+const CHANNEL: Token = Token(SOURCES + 1);
+const SIGNALS: Token = Token(SOURCES + 2);
+const FIRST_LISTENER: usize = SOURCES + 16;
+
+/// Bytes that are received at once.
+const SCRATCH: usize = 64 * 1024;
+
+/// How long the I/O thread leaves a busy application alone.
+const PARK: Duration = Duration::from_millis(1);
+
+/// The longest sleep: the heart beats that often.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// How long the gate stays shut when no connection can be accepted for lack of
+/// descriptors or memory, in milliseconds.
+const PAUSE_MS: u64 = 250;
+
+/// How long a connection that cannot be held back by the kernel counts as a
+/// request that is about to come, in microseconds.
+const FRESH_US: u64 = 2_000;
+
+/// The I/O thread's state.
+pub(crate) struct Io {
+    pub(crate) core: Arc<Core>,
+    pub(crate) poll: Poll,
+    channel: WorkerEnd,
+    signals: Signals,
+    reopen: Box<dyn FnMut() + Send>,
+    pub(crate) gate: Gate,
+    pub(crate) connections: Slab<Connection>,
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) scratch: Vec<u8>,
+    pub(crate) spare: Vec<Box<Request>>,
+    returned: Vec<Arc<Link>>,
+    pub(crate) life: Life,
+    next_sweep_ms: u64,
+    channel_open: bool,
+    /// Connections are not accepted before this time.
+    paused_until_ms: u64,
+    /// Connections whose first request is expected now, and until when.
+    fresh: Vec<(usize, u64)>,
+}
+
+impl Io {
+    /// Makes the loop. `poll` is the one that the hub's waker wakes; `reopen`
+    /// opens the error log again.
+    ///
+    /// # Errors
+    /// Those of `epoll_ctl(2)` and `sigaction(2)`.
+    pub(crate) fn new(
+        core: Arc<Core>,
+        poll: Poll,
+        channel: WorkerEnd,
+        listeners: Vec<Listener>,
+        reopen: Box<dyn FnMut() + Send>,
+    ) -> io::Result<Self> {
+        let registry = poll.registry();
+        let fd = channel.as_fd().as_raw_fd();
+        registry.register(&mut SourceFd(&fd), CHANNEL, Interest::READABLE)?;
+        let mut signals = Signals::new([SIGTERM, SIGQUIT, SIGINT, SIGUSR1, SIGHUP])?;
+        registry.register(&mut signals, SIGNALS, Interest::READABLE)?;
+        Ok(Self {
+            core,
+            poll,
+            channel,
+            signals,
+            reopen,
+            gate: Gate::new(listeners, FIRST_LISTENER),
+            connections: Slab::new(),
+            jobs: Vec::new(),
+            scratch: vec![0; SCRATCH],
+            spare: Vec::new(),
+            returned: Vec::new(),
+            life: Life::Serving,
+            next_sweep_ms: 0,
+            channel_open: true,
+            paused_until_ms: 0,
+            fresh: Vec::new(),
+        })
+    }
+
+    /// Runs until the process is to end, whatever is open.
+    pub(crate) fn run(mut self) {
+        let mut events = Events::with_capacity(256);
+        loop {
+            let now_ms = clock::monotonic_ms();
+            self.core.board.beat(now_ms);
+            if self.life.is_over(now_ms) {
+                return;
+            }
+            if let Err(error) = self.sleep(&mut events) {
+                log::error!("cannot wait for events: {error}");
+                return;
+            }
+            for event in &events {
+                if self.take_event(event).is_break() {
+                    return;
+                }
+            }
+            self.take_returned();
+            self.sweep();
+            self.push_jobs();
+            self.settle();
+        }
+    }
+
+    /// Waits for events, having made sure that others get the connections that
+    /// this worker cannot serve now.
+    fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
+        if self.gate.is_open() && self.load().is_shared_and_full() {
+            // Most requests are over before leaving the listeners would pay.
+            self.poll(events, Some(Duration::ZERO))?;
+            if !events.is_empty() {
+                return Ok(());
+            }
+            self.core.hub.park_while_full(PARK);
+        }
+        if self.core.options.shared {
+            self.core.hub.want_slot();
+        }
+        let open = self.accepts() && self.load().admits();
+        self.gate.set(epoll::borrow(&self.poll), open);
+        self.core.flush_access();
+        if !self.core.hub.fall_asleep() {
+            return self.poll(events, Some(Duration::ZERO));
+        }
+        let result = self.poll(events, Some(self.longest_sleep()));
+        self.core.hub.wake_up();
+        result
+    }
+
+    fn poll(&mut self, events: &mut Events, limit: Option<Duration>) -> io::Result<()> {
+        match self.poll.poll(events, limit) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                events.clear();
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn longest_sleep(&self) -> Duration {
+        if !self.fresh.is_empty() {
+            return Duration::from_micros(FRESH_US);
+        }
+        let is_quiet = self.connections.is_empty() && self.paused_until_ms == 0;
+        if is_quiet && self.life.is_serving() {
+            return BEAT;
+        }
+        let left = self.next_sweep_ms.saturating_sub(clock::monotonic_ms());
+        Duration::from_millis(left.clamp(1, sweep::INTERVAL_MS))
+    }
+
+    fn load(&mut self) -> Load {
+        let limit = self.core.options.connections;
+        Load {
+            is_full: self.core.hub.in_flight() + self.count_fresh()
+                >= u32::from(self.core.options.threads),
+            is_shared: self.core.options.shared,
+            connections: self.connections.len(),
+            limit,
+            has_idle: self.connections.len() >= limit && self.oldest_idle().is_some(),
+        }
+    }
+
+    /// Counts a connection as a request that is about to come.
+    pub(crate) fn expect_request(&mut self, token: usize) {
+        if self.core.options.shared {
+            self.fresh.push((token, clock::monotonic_us() + FRESH_US));
+        }
+    }
+
+    fn count_fresh(&mut self) -> u32 {
+        if self.fresh.is_empty() {
+            return 0;
+        }
+        let now_us = clock::monotonic_us();
+        let connections = &self.connections;
+        self.fresh.retain(|(token, until_us)| {
+            let connection = connections.get(*token);
+            *until_us > now_us
+                && connection.is_some_and(|it| matches!(it.phase, Phase::Idle { used: false }))
+        });
+        u32::try_from(self.fresh.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Stops accepting for a moment: descriptors or memory are short.
+    pub(crate) fn pause(&mut self, error: &io::Error) {
+        if self.paused_until_ms == 0 {
+            log::error!("cannot accept connections: {error}; trying again");
+        }
+        self.paused_until_ms = clock::monotonic_ms() + PAUSE_MS;
+    }
+
+    /// Whether there is anything to accept from.
+    fn accepts(&mut self) -> bool {
+        if self.paused_until_ms > 0 && clock::monotonic_ms() >= self.paused_until_ms {
+            self.paused_until_ms = 0;
+        }
+        self.paused_until_ms == 0 && !self.gate.listeners.is_empty()
+    }
+
+    fn take_event(&mut self, event: &Event) -> ControlFlow<()> {
+        match event.token() {
+            WAKER => {}
+            CHANNEL => self.hear_master(),
+            SIGNALS => return self.take_signals(),
+            Token(token) => match self.gate.index(token) {
+                Some(index) => self.accept(index),
+                None => self.take_traffic(token, event),
+            },
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn hear_master(&mut self) {
+        while self.channel_open {
+            match self.channel.receive() {
+                Ok(Received::Message(ToWorker::Drain { serve_queue })) => {
+                    self.drain(Cause::Told, serve_queue);
+                }
+                Ok(Received::Message(ToWorker::Reopen)) => self.reopen_logs(),
+                // The first message, which was taken before the loop began.
+                Ok(Received::Message(ToWorker::Start(_))) => {}
+                Ok(Received::Nothing) => return,
+                Ok(Received::Closed) => self.lose_master("has gone"),
+                Err(error) => self.lose_master(&format!("cannot be understood: {error}")),
+            }
+        }
+    }
+
+    fn lose_master(&mut self, why: &str) {
+        self.channel_open = false;
+        let fd = self.channel.as_fd().as_raw_fd();
+        // The descriptor is registered, and nothing else is to be done with it.
+        self.poll.registry().deregister(&mut SourceFd(&fd)).ok();
+        if self.life.is_serving() {
+            log::warn!("the master {why}; finishing what is open");
+        }
+        self.drain(Cause::Orphaned, false);
+    }
+
+    fn take_signals(&mut self) -> ControlFlow<()> {
+        let pending: Vec<_> = self.signals.pending().collect();
+        for signal in pending {
+            match signal {
+                SIGQUIT | SIGINT => return ControlFlow::Break(()),
+                SIGTERM => self.drain(Cause::Told, false),
+                SIGUSR1 => self.reopen_logs(),
+                // SIGHUP is the master's: sent to every process by name, it
+                // must not hurt a worker.
+                _ => {}
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn reopen_logs(&mut self) {
+        (self.reopen)();
+        if let Some(Err(error)) = self.core.access.as_ref().map(|access| access.reopen()) {
+            log::error!("{error}");
+        }
+    }
+
+    fn drain(&mut self, cause: Cause, serve_queue: bool) {
+        let graceful = self.core.options.graceful_timeout;
+        self.life.drain(cause, clock::monotonic_ms(), graceful);
+        self.core.hub.drain();
+        self.next_sweep_ms = 0;
+        for index in (0..self.gate.listeners.len()).rev() {
+            let listener = &mut self.gate.listeners[index];
+            // What waits now is served, and no more: the queue of a busy server
+            // is never empty.
+            listener.rest = Some(if serve_queue { listener.waiting() } else { 0 });
+            if listener.rest == Some(0) {
+                self.close_listener(index);
+            }
+        }
+    }
+
+    fn take_returned(&mut self) {
+        let mut returned = std::mem::take(&mut self.returned);
+        self.core.hub.take_returned(&mut returned);
+        for link in returned.drain(..) {
+            self.take_back(&link);
+        }
+        self.returned = returned;
+    }
+
+    fn push_jobs(&mut self) {
+        if self.jobs.is_empty() {
+            return;
+        }
+        if self.core.hub.push(&mut self.jobs) {
+            self.core.hub.park_while_queued(PARK);
+        }
+    }
+
+    /// Looks at the deadlines of the connections.
+    fn sweep(&mut self) {
+        let now_ms = clock::monotonic_ms();
+        if now_ms < self.next_sweep_ms {
+            return;
+        }
+        self.next_sweep_ms = now_ms + sweep::INTERVAL_MS;
+        self.core.board.show_connections(self.connections.len() as u64);
+        let idle = match self.life {
+            Life::Draining { idle, .. } => Idle::draining(idle),
+            Life::Serving | Life::Stopping { .. } => Idle::serving(&self.core.options),
+        };
+        let tokens: Vec<usize> = self.connections.iter().map(|(token, _)| token).collect();
+        for token in tokens {
+            self.judge(token, idle, now_ms);
+        }
+    }
+
+    fn judge(&mut self, token: usize, idle: Idle, now_ms: u64) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        connection.notice_return();
+        match sweep::judge(connection, &self.core.options, idle, now_ms) {
+            Verdict::Keep => {}
+            Verdict::Measure => connection.measure(now_ms),
+            Verdict::Close => self.close(token),
+            Verdict::Refuse(reason) => self.time_out(token, reason),
+        }
+    }
+
+    /// Goes on with the end of the worker's life when nothing is open any more.
+    fn settle(&mut self) {
+        if self.life.is_serving() {
+            return;
+        }
+        self.serve_queues();
+        let open = Open {
+            connections: self.connections.len(),
+            requests: self.core.hub.in_flight(),
+            listeners: self.gate.listeners.len(),
+        };
+        if self.life.settle(open) {
+            self.core.flush_access();
+            self.core.hub.stop();
+        }
+    }
+
+    /// Takes what waits in the queues, as far as there is room: that one is
+    /// empty by now, no event would tell.
+    fn serve_queues(&mut self) {
+        for index in (0..self.gate.listeners.len()).rev() {
+            if self.load().admits() {
+                self.accept(index);
+            }
+        }
+    }
+
+    /// Lets a listener go.
+    pub(crate) fn close_listener(&mut self, index: usize) {
+        self.gate.close(epoll::borrow(&self.poll), index);
+    }
+
+    /// Has the loop get a connection's events.
+    ///
+    /// # Errors
+    /// Those of `epoll_ctl(2)`.
+    pub(crate) fn register(&mut self, token: usize) -> io::Result<()> {
+        let Some(connection) = self.connections.get_mut(token) else { return Ok(()) };
+        if !connection.registered {
+            let fd = connection.link.as_fd().as_raw_fd();
+            let both = Interest::READABLE | Interest::WRITABLE;
+            self.poll.registry().register(&mut SourceFd(&fd), Token(token), both)?;
+            connection.registered = true;
+        }
+        Ok(())
+    }
+}

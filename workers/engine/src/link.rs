@@ -1,0 +1,255 @@
+//! The part of a connection that both sides of a worker hold.
+//!
+//! At each moment one side owns the connection: the I/O thread while it reads,
+//! an application thread while it answers. The owner changes hands without a
+//! message in the usual case, by one atomic word.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use monoceros_sys::clock::monotonic_ms;
+
+use crate::outgoing::{Flushed, Outgoing};
+
+/// The I/O thread owns the connection.
+const IO: u8 = 0;
+/// The application side owns it.
+const BUSY: u8 = 1;
+/// The application side owns it, and the I/O thread has something to do with
+/// it as soon as it is free.
+const BUSY_WANTED: u8 = 2;
+
+/// Where a listener, or a connection's own side, is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// An IP address as text, and the port.
+    Internet {
+        /// The address, without brackets.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// A unix socket; the path, `@name`, or nothing.
+    Unix(String),
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Self::Internet { host, port } if host.contains(':') => {
+                write!(formatter, "[{host}]:{port}")
+            }
+            Self::Internet { host, port } => write!(formatter, "{host}:{port}"),
+            Self::Unix(path) => write!(formatter, "unix:{path}"),
+        }
+    }
+}
+
+/// What becomes of a connection after the application's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// The next request is read.
+    KeepAlive,
+    /// The connection is closed when everything has been written.
+    Close,
+    /// The connection is closed at once: the answer is broken, and the client
+    /// must see that.
+    Abort,
+}
+
+/// What an application thread and the I/O thread share of a connection.
+#[derive(Debug)]
+pub(crate) struct Link {
+    fd: OwnedFd,
+    /// Where the I/O thread keeps its part.
+    pub(crate) token: usize,
+    /// Who is at the other end.
+    pub(crate) peer: Address,
+    /// Our own end.
+    pub(crate) local: Arc<Address>,
+    owner: AtomicU8,
+    finished_ms: AtomicU64,
+    leftover: Mutex<Leftover>,
+    written: Condvar,
+}
+
+/// What the I/O thread is to write for the application side.
+#[derive(Debug, Default)]
+pub(crate) struct Leftover {
+    /// What waits.
+    pub(crate) outgoing: Outgoing,
+    /// Set when the application side is through with the connection.
+    pub(crate) after: Option<After>,
+    /// The client cannot be written to any more.
+    pub(crate) failed: bool,
+    /// When a byte last went out, for the write timeout.
+    pub(crate) progress_ms: u64,
+}
+
+impl Link {
+    pub(crate) fn new(fd: OwnedFd, token: usize, peer: Address, local: Arc<Address>) -> Self {
+        Self {
+            fd,
+            token,
+            peer,
+            local,
+            owner: AtomicU8::new(IO),
+            finished_ms: AtomicU64::new(0),
+            leftover: Mutex::default(),
+            written: Condvar::new(),
+        }
+    }
+
+    /// Hands the connection to the application side. `wanted` says that more
+    /// input waits already, so that the I/O thread wants it back by message.
+    pub(crate) fn lend(&self, wanted: bool) {
+        self.owner.store(if wanted { BUSY_WANTED } else { BUSY }, Ordering::Release);
+    }
+
+    /// The application side gives the connection back without a message.
+    /// `false`: the I/O thread has to be told, and owns it only then.
+    pub(crate) fn give_back(&self) -> bool {
+        self.finished_ms.store(monotonic_ms(), Ordering::Relaxed);
+        self.owner.compare_exchange(BUSY, IO, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// The I/O thread takes the connection, having been told that it may.
+    pub(crate) fn take(&self) {
+        self.owner.store(IO, Ordering::Release);
+    }
+
+    /// An event has come: whether the I/O thread owns the connection. If not,
+    /// it will be told when it does.
+    pub(crate) fn want(&self) -> bool {
+        let wanted =
+            self.owner.compare_exchange(BUSY, BUSY_WANTED, Ordering::AcqRel, Ordering::Acquire);
+        wanted == Err(IO)
+    }
+
+    /// Whether the I/O thread owns the connection.
+    pub(crate) fn is_free(&self) -> bool {
+        self.owner.load(Ordering::Acquire) == IO
+    }
+
+    /// When the application side last gave the connection back.
+    pub(crate) fn finished_ms(&self) -> u64 {
+        self.finished_ms.load(Ordering::Relaxed)
+    }
+
+    /// What waits to be written.
+    pub(crate) fn leftover(&self) -> MutexGuard<'_, Leftover> {
+        self.leftover.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what waits, as far as the socket takes it, and wakes who waits
+    /// for room.
+    ///
+    /// # Errors
+    /// Those of writing; then nothing waits any more.
+    pub(crate) fn flush(&self) -> io::Result<Flushed> {
+        let mut leftover = self.leftover();
+        let flushed = leftover.outgoing.flush(self.fd.as_fd());
+        match &flushed {
+            Ok(Flushed::Blocked(0)) => {}
+            Ok(_) => leftover.progress_ms = monotonic_ms(),
+            Err(_) => leftover.fail(),
+        }
+        drop(leftover);
+        self.written.notify_all();
+        flushed
+    }
+
+    /// Gives up writing, and wakes who waits for room.
+    pub(crate) fn fail(&self) {
+        self.leftover().fail();
+        self.written.notify_all();
+    }
+
+    /// Waits until at most `held` bytes wait, or the client is gone, or the
+    /// time is over (then ask again: the I/O thread ends a wait that is
+    /// hopeless by [`Link::fail`]).
+    pub(crate) fn wait_for_room(&self, held: usize, limit: Duration) -> Room {
+        let leftover = self.leftover();
+        let full = |state: &mut Leftover| !state.failed && state.outgoing.held() > held;
+        let (leftover, _) = self
+            .written
+            .wait_timeout_while(leftover, limit, full)
+            .unwrap_or_else(PoisonError::into_inner);
+        match (leftover.failed, leftover.outgoing.held() > held) {
+            (true, _) => Room::Gone,
+            (false, true) => Room::None,
+            (false, false) => Room::Some,
+        }
+    }
+}
+
+/// What a wait for room found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// There is room.
+    Some,
+    /// There is none yet.
+    None,
+    /// The client is gone.
+    Gone,
+}
+
+impl Leftover {
+    fn fail(&mut self) {
+        self.failed = true;
+        self.outgoing.clear();
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    fn link() -> (Link, UnixStream) {
+        let (one, two) = UnixStream::pair().unwrap();
+        one.set_nonblocking(true).unwrap();
+        let nowhere = Address::Unix(String::new());
+        (Link::new(one.into(), 1, nowhere.clone(), Arc::new(nowhere)), two)
+    }
+
+    #[test]
+    fn an_undisturbed_connection_comes_back_without_a_message() {
+        let (link, _client) = link();
+        link.lend(false);
+        assert!(!link.is_free());
+        assert!(link.give_back());
+        assert!(link.is_free());
+    }
+
+    #[test]
+    fn a_wanted_connection_comes_back_by_message() {
+        let (link, _client) = link();
+        link.lend(false);
+        assert!(!link.want());
+        assert!(!link.give_back());
+        assert!(!link.is_free());
+        link.take();
+        assert!(link.want());
+    }
+
+    #[test]
+    fn who_waits_for_room_learns_that_the_client_is_gone() {
+        let (link, client) = link();
+        link.leftover().outgoing.push_bytes(Box::new(vec![0; 8 << 20]), 0);
+        link.flush().unwrap();
+        assert_eq!(link.wait_for_room(0, Duration::ZERO), Room::None);
+        drop(client);
+        link.flush().unwrap_err();
+        assert_eq!(link.wait_for_room(0, Duration::ZERO), Room::Gone);
+    }
+}

@@ -1,0 +1,87 @@
+//! The texts of the current second: made once, used by every answer in it.
+
+use std::cell::RefCell;
+use std::fmt::Write;
+
+use monoceros_http::date;
+use monoceros_sys::clock::{LocalTime, local_time, wall_seconds};
+
+/// The texts of one second.
+#[derive(Debug)]
+struct Second {
+    seconds: i64,
+    /// As the Date field has it.
+    date: [u8; 29],
+    /// As the access log has it; made when it is first asked for.
+    log: String,
+}
+
+thread_local! {
+    static NOW: RefCell<Second> =
+        const { RefCell::new(Second { seconds: -1, date: [b' '; 29], log: String::new() }) };
+}
+
+/// Appends the current date as a field value (RFC 9110 section 5.6.7).
+pub(crate) fn push_date(out: &mut Vec<u8>) {
+    with_now(|now| out.extend_from_slice(&now.date));
+}
+
+/// Appends the current time as the access log has it:
+/// `[22/Nov/2026:09:23:00 +0000]`.
+pub(crate) fn push_log_time(out: &mut Vec<u8>) {
+    with_now(|now| {
+        if now.log.is_empty() {
+            write_log_time(&mut now.log, &local_time(now.seconds));
+        }
+        out.extend_from_slice(now.log.as_bytes());
+    });
+}
+
+fn with_now(show: impl FnOnce(&mut Second)) {
+    NOW.with_borrow_mut(|now| {
+        let seconds = wall_seconds();
+        if now.seconds != seconds {
+            now.seconds = seconds;
+            now.date = date::imf_fixdate(seconds.unsigned_abs());
+            now.log.clear();
+        }
+        show(now);
+    });
+}
+
+fn write_log_time(out: &mut String, time: &LocalTime) {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let LocalTime { year, month, day, hour, minute, second, offset } = *time;
+    let month = MONTHS.get(usize::from(month).wrapping_sub(1)).unwrap_or(&"-");
+    let sign = if offset < 0 { '-' } else { '+' };
+    let (hours, minutes) = (offset.abs() / 3600, offset.abs() / 60 % 60);
+    // Writing to a String cannot fail.
+    write!(out, "[{day:02}/{month}/{year:04}:{hour:02}:{minute:02}:{second:02} ").ok();
+    write!(out, "{sign}{hours:02}{minutes:02}]").ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_time_is_as_apache_writes_it() {
+        let mut time = local_time(0);
+        (time.year, time.month, time.day) = (2026, 11, 2);
+        (time.hour, time.minute, time.second, time.offset) = (3, 4, 5, -12_600);
+        let mut text = String::new();
+        write_log_time(&mut text, &time);
+        assert_eq!(text, "[02/Nov/2026:03:04:05 -0330]");
+    }
+
+    #[test]
+    fn both_texts_are_of_now() {
+        let mut out = Vec::new();
+        push_date(&mut out);
+        assert!(out.ends_with(b" GMT"));
+        out.clear();
+        push_log_time(&mut out);
+        assert!(out.starts_with(b"[") && out.ends_with(b"]"));
+    }
+}

@@ -1,0 +1,333 @@
+//! The I/O thread's dealings with one connection: reading requests, writing
+//! what the application side could not, refusing, closing.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use mio::event::Event;
+use monoceros_http::{Head, Reject, date, reply};
+use monoceros_sys::{clock, socket};
+
+use crate::access::Record;
+use crate::connection::{Phase, Reading, Step};
+use crate::io::Io;
+use crate::link::{After, Link};
+use crate::outgoing::Flushed;
+use crate::request::{Job, Request};
+
+/// What has been received.
+enum Got {
+    /// So many bytes, in the scratch memory; `true`: there may be more at once.
+    Bytes(usize, bool),
+    /// Nothing for now.
+    Nothing,
+    /// The client sends nothing more, or is gone.
+    End,
+}
+
+impl Io {
+    /// Takes an event of a connection.
+    pub(crate) fn take_traffic(&mut self, token: usize, event: &Event) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        let news = event.is_readable() || event.is_read_closed() || event.is_error();
+        if matches!(connection.phase, Phase::Lent) {
+            if event.is_writable() && !connection.link.leftover().outgoing.is_empty() {
+                // Its end, if that is due, comes by message.
+                connection.link.flush().ok();
+            }
+            if !news || !connection.link.want() {
+                return;
+            }
+            connection.notice_return();
+        }
+        match connection.phase {
+            Phase::Writing(_) => self.write(token),
+            // The event tells of the client's end only once: it has to be read
+            // up to there.
+            _ if news => self.read(token, event.is_read_closed()),
+            _ => {}
+        }
+    }
+
+    /// Reads and goes on, until nothing has arrived or somebody else has the
+    /// connection. A short piece is taken for the last that has arrived, unless
+    /// `to_end`.
+    pub(crate) fn read(&mut self, token: usize, to_end: bool) {
+        loop {
+            let Some(connection) = self.connections.get_mut(token) else { return };
+            match connection.phase {
+                Phase::Idle { .. } | Phase::Head(_) | Phase::Body(_) => {}
+                Phase::Lingering { .. } => return self.linger(token),
+                Phase::Lent | Phase::Writing(_) => return,
+            }
+            match self.receive(token) {
+                Got::Bytes(count, more) => {
+                    self.feed(token, count, more || to_end);
+                    if !more && !to_end {
+                        return self.settle_reading(token);
+                    }
+                }
+                Got::Nothing => return self.settle_reading(token),
+                Got::End => return self.end_of_input(token),
+            }
+        }
+    }
+
+    /// A connection that waits for its client has to be in the loop's set.
+    fn settle_reading(&mut self, token: usize) {
+        let Some(connection) = self.connections.get(token) else { return };
+        if !connection.registered
+            && !matches!(connection.phase, Phase::Lent)
+            && self.register(token).is_err()
+        {
+            self.close(token);
+        }
+    }
+
+    fn receive(&mut self, token: usize) -> Got {
+        let Some(connection) = self.connections.get(token) else { return Got::End };
+        match socket::receive(connection.link.as_fd(), &mut self.scratch) {
+            Ok(0) => Got::End,
+            Ok(count) => Got::Bytes(count, count == self.scratch.len()),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Got::Nothing,
+                _ => Got::End,
+            },
+        }
+    }
+
+    /// Feeds what was received to the connection.
+    fn feed(&mut self, token: usize, count: usize, more: bool) {
+        let scratch = std::mem::take(&mut self.scratch);
+        self.advance(token, &scratch[..count], more);
+        self.scratch = scratch;
+    }
+
+    /// Goes on with what waits in the connection and `bytes` behind it.
+    fn advance(&mut self, token: usize, bytes: &[u8], more: bool) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        let core = &self.core;
+        let spare = &mut self.spare;
+        let step = connection.feed(
+            bytes,
+            &mut Reading {
+                limits: &core.options.limits,
+                spool_directory: &core.options.spool_directory,
+                new_request: &mut || core.hub.spare_request(spare),
+            },
+        );
+        match step {
+            Step::More => {}
+            Step::Continue => self.send_now(token, reply::CONTINUE),
+            Step::Ready(request) => self.lend(token, request, more),
+            Step::Refused { reject, request } => self.refuse(token, reject, Some(request)),
+            Step::Unkept { error, request } => {
+                log::error!("cannot keep a request's body: {error}");
+                let reject = Reject { status: 503, reason: "its body cannot be kept" };
+                self.refuse(token, reject, Some(request));
+            }
+        }
+    }
+
+    /// Gives a request to the application side.
+    fn lend(&mut self, token: usize, mut request: Box<Request>, more: bool) {
+        let keeps_alive = request.head.keep_alive() && self.core.keeps_alive();
+        // The answer to a connection that is over needs no events.
+        if keeps_alive && self.register(token).is_err() {
+            return self.close(token);
+        }
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        request.last = connection.read_closed;
+        let wanted = more || connection.has_input() || connection.read_closed;
+        connection.link.lend(wanted);
+        self.jobs.push(Job { request, link: Arc::clone(&connection.link) });
+    }
+
+    /// The client has ended its side. What it has asked for it still gets.
+    fn end_of_input(&mut self, token: usize) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        connection.read_closed = true;
+        match connection.phase {
+            Phase::Idle { .. } | Phase::Head(_) => self.close(token),
+            Phase::Body(_) => {
+                let reject = Reject { status: 400, reason: "the body ended early" };
+                self.refuse(token, reject, None);
+            }
+            Phase::Lingering { .. } => self.close(token),
+            Phase::Lent | Phase::Writing(_) => {}
+        }
+    }
+
+    /// A connection comes back from the application side by message.
+    pub(crate) fn take_back(&mut self, link: &Arc<Link>) {
+        let token = link.token;
+        let is_ours =
+            |connection: &crate::connection::Connection| Arc::ptr_eq(&connection.link, link);
+        if !self.connections.get(token).is_some_and(is_ours) {
+            return;
+        }
+        let after = link.leftover().after.take();
+        let Some(after) = after else {
+            // The answer goes on; the socket may have got room since the
+            // application found it full.
+            link.flush().ok();
+            if self.register(token).is_err() {
+                link.fail();
+            }
+            return;
+        };
+        link.take();
+        if let Some(connection) = self.connections.get_mut(token) {
+            connection.enter(Phase::Writing(after));
+        }
+        self.write(token);
+    }
+
+    /// Writes what waits, and then does what comes after.
+    fn write(&mut self, token: usize) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Phase::Writing(after) = connection.phase else { return };
+        match connection.link.flush() {
+            Err(_) => self.close(token),
+            Ok(Flushed::Blocked(_)) => {
+                if self.register(token).is_err() {
+                    self.close(token);
+                }
+            }
+            Ok(Flushed::All) if connection.link.leftover().failed => self.close(token),
+            Ok(Flushed::All) => match after {
+                After::KeepAlive => self.await_request(token),
+                After::Close => self.close_politely(token),
+                After::Abort => self.close(token),
+            },
+        }
+    }
+
+    /// Goes on with the next request, which may be there already.
+    fn await_request(&mut self, token: usize) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        connection.enter(Phase::Idle { used: true });
+        if connection.has_input() {
+            self.advance(token, b"", true);
+        }
+        match self.connections.get(token) {
+            Some(connection) if connection.read_closed => match connection.phase {
+                Phase::Idle { .. } | Phase::Head(_) | Phase::Body(_) => self.end_of_input(token),
+                Phase::Lent | Phase::Writing(_) | Phase::Lingering { .. } => {}
+            },
+            Some(_) => self.read(token, true),
+            None => {}
+        }
+    }
+
+    /// Answers a request that is not served, and closes the connection in a way
+    /// that lets the client read the answer.
+    fn refuse(&mut self, token: usize, reject: Reject, request: Option<Box<Request>>) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        log::info!("refused {}: {} {}", connection.link.peer, reject.status, reject.reason);
+        let mut answer = Vec::with_capacity(256);
+        let date = date::imf_fixdate(clock::wall_seconds().unsigned_abs());
+        reply::refusal(reject.status, &mut answer, &date);
+        log_refusal(self, token, reject.status, request.as_deref(), &answer);
+        if let Some(request) = request {
+            self.core.hub.recycle(request);
+        }
+        self.send_now(token, &answer);
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        connection.drop_input();
+        connection.enter(Phase::Writing(After::Close));
+        self.write(token);
+    }
+
+    /// Gives up on a request that takes too long to arrive.
+    pub(crate) fn time_out(&mut self, token: usize, reason: &'static str) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        let request = connection.take_request();
+        self.refuse(token, Reject { status: 408, reason }, request);
+    }
+
+    /// Sends bytes of our own, and lets wait what finds no room.
+    fn send_now(&mut self, token: usize, bytes: &[u8]) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        connection.link.leftover().outgoing.push_bytes(Box::new(bytes.to_vec()), 0);
+        // A client that is gone is seen when it is read from.
+        connection.link.flush().ok();
+    }
+
+    /// Closes a connection after an answer. Bytes that were not read would make
+    /// the kernel send a reset, which can destroy the answer on its way; so our
+    /// side is closed first, and the rest is read and thrown away (RFC 9112
+    /// section 9.6).
+    fn close_politely(&mut self, token: usize) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        let may_have_more = connection.has_input() || connection.registered;
+        if connection.read_closed || !may_have_more {
+            return self.close(token);
+        }
+        connection.drop_input();
+        if socket::shutdown_write(connection.link.as_fd()).is_err() {
+            return self.close(token);
+        }
+        connection.enter(Phase::Lingering { heard_ms: clock::monotonic_ms() });
+        self.linger(token);
+    }
+
+    fn linger(&mut self, token: usize) {
+        if self.register(token).is_err() {
+            return self.close(token);
+        }
+        loop {
+            match self.receive(token) {
+                Got::Bytes(_, more) => {
+                    if let Some(connection) = self.connections.get_mut(token) {
+                        connection.phase = Phase::Lingering { heard_ms: clock::monotonic_ms() };
+                    }
+                    if !more {
+                        return;
+                    }
+                }
+                Got::Nothing => return,
+                Got::End => return self.close(token),
+            }
+        }
+    }
+
+    /// Closes a connection.
+    pub(crate) fn close(&mut self, token: usize) {
+        let Some(mut connection) = self.connections.try_remove(token) else { return };
+        // An application thread that still writes learns it, and a process that
+        // the application has forked cannot hold the connection open.
+        if matches!(connection.phase, Phase::Lent) && !connection.link.is_free() {
+            connection.link.fail();
+        }
+        if self.core.has_forked() {
+            socket::shutdown(connection.link.as_fd()).ok();
+        }
+        if let Some(request) = connection.take_request() {
+            self.core.hub.recycle(request);
+        }
+    }
+}
+
+fn log_refusal(io: &Io, token: usize, status: u16, request: Option<&Request>, answer: &[u8]) {
+    let (Some(access), Some(connection)) = (&io.core.access, io.connections.get(token)) else {
+        return;
+    };
+    let begun_us = request.map_or(0, |request| request.begun_us);
+    let head = request.map(|request| &request.head).filter(|head| !Head::method(head).is_empty());
+    access.add(&Record {
+        peer: &connection.link.peer,
+        head,
+        status,
+        body_bytes: body_length(answer),
+        took_us: if begun_us == 0 { 0 } else { clock::monotonic_us().saturating_sub(begun_us) },
+        answer_head: answer,
+        environ: &|_| None,
+    });
+}
+
+fn body_length(answer: &[u8]) -> u64 {
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+    end.map_or(0, |end| (answer.len() - end - 4) as u64)
+}

@@ -1,0 +1,95 @@
+//! A worker's engine from outside: started, asked for desks, waited for.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mio::{Poll, Waker};
+use monoceros_wire::channel::WorkerEnd;
+use monoceros_wire::scoreboard::Scoreboard;
+
+use crate::access::AccessLog;
+use crate::core::Core;
+use crate::desk::Desk;
+use crate::gate::Listener;
+use crate::hub::{Hub, Wait};
+use crate::io::{Io, WAKER};
+use crate::options::Options;
+
+/// What a worker was given by the master.
+pub struct Given {
+    /// Its end of the channel, from which the first message has been taken.
+    pub channel: WorkerEnd,
+    /// Its scoreboard.
+    pub scoreboard: Scoreboard,
+    /// The listening sockets.
+    pub listeners: Vec<OwnedFd>,
+    /// The access log, if there is to be one.
+    pub access: Option<AccessLog>,
+    /// Opens the error log again, by name.
+    pub reopen: Box<dyn FnMut() + Send>,
+}
+
+/// The running engine.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    core: Arc<Core>,
+}
+
+impl Worker {
+    /// Starts the I/O thread: from now on connections are accepted. When the
+    /// worker must end at once, `end` is called on that thread.
+    ///
+    /// # Errors
+    /// Those of `epoll_create(2)`, `sigaction(2)` and starting a thread.
+    pub fn start(
+        options: Options,
+        given: Given,
+        end: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        let listeners: io::Result<Vec<_>> =
+            given.listeners.into_iter().map(Listener::adopt).collect();
+        let core = Arc::new(Core {
+            hub: Hub::new(options.threads, waker),
+            options,
+            board: given.scoreboard,
+            access: given.access,
+            forked: AtomicBool::new(false),
+        });
+        let io = Io::new(Arc::clone(&core), poll, given.channel, listeners?, given.reopen)?;
+        let run = move || {
+            io.run();
+            end();
+        };
+        std::thread::Builder::new().name("monoceros-io".to_owned()).spawn(run)?;
+        Ok(Self { core })
+    }
+
+    /// The desk of the application thread of this number.
+    #[must_use]
+    pub fn desk(&self, thread: usize) -> Desk {
+        Desk::new(Arc::clone(&self.core), thread)
+    }
+
+    /// Waits until the worker stops, at most about a second, or a signal was
+    /// handled on this thread.
+    #[must_use]
+    pub fn wait_for_stop(&self) -> Wait {
+        self.core.hub.wait_for_stop()
+    }
+
+    /// Takes note that the application forks.
+    pub fn note_fork(&self) {
+        self.core.forked.store(true, Ordering::Relaxed);
+    }
+
+    /// How long a drain may take.
+    #[must_use]
+    pub fn graceful_timeout(&self) -> Duration {
+        self.core.options.graceful_timeout
+    }
+}
