@@ -1,0 +1,116 @@
+"""One measurement: a fresh server under one scenario's load, and what that cost."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import environments
+import load
+import places
+from processes import Memory, Tree, started
+from scenarios import UPLOAD_BYTES, Scenario
+from servers import Launch, Server
+
+READY_SECONDS = 15.0
+
+
+class Unfit(Exception):
+    """The server did not start, or gives a wrong answer."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What stays the same in a run."""
+
+    monoceros: Path
+    server_core: int
+    load_core: int
+    seconds: int
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One server in one round of one scenario."""
+
+    cpu_us: float
+    """Processor time of the whole process tree, in microseconds a request."""
+    rate: float
+    """Requests a second."""
+    p50_ms: float
+    p99_ms: float
+    memory: Memory
+    errors: str
+
+
+def measure(bench: Bench, server: Server, scenario: Scenario, seed: int) -> Measurement:
+    """Starts, checks, warms, loads and ends the server."""
+    with serving(bench, server, scenario) as (tree, port):
+        load.warm_up(scenario, port, bench.load_core)
+        before = tree.cpu_seconds()
+        result = load.run(scenario, port, bench.load_core, bench.seconds, seed)
+        cpu = tree.cpu_seconds() - before
+        memory = tree.memory()
+    if result.requests == 0:
+        raise Unfit("it answered no request")
+    return Measurement(
+        cpu / result.requests * 1e6, result.requests / result.seconds, result.p50_ms, result.p99_ms,
+        memory, result.errors)
+
+
+@contextmanager
+def serving(bench: Bench, server: Server, scenario: Scenario) -> Iterator[tuple[Tree, int]]:
+    """The server, started and giving right answers, at a port of its own; ended with the block."""
+    port = _free_port()
+    command = server.command(Launch(scenario, port, environments.programs(server), bench.monoceros))
+    environment = {**os.environ, "PYTHONPATH": str(places.APPS), "PYTHONDONTWRITEBYTECODE": "1"}
+    log = places.SCRATCH / f"{server.name}.log"
+    with started(command, bench.server_core, environment, log) as tree:
+        _await_ready(tree, port)
+        _check(tree, server, scenario, port)
+        yield tree, port
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _await_ready(tree: Tree, port: int) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        if tree.exit_code is not None:
+            raise Unfit(f"it exits with {tree.exit_code}: {tree.last_words()}")
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.01)
+    raise Unfit(f"it does not listen after {READY_SECONDS:.0f} s: {tree.last_words()}")
+
+
+def _check(tree: Tree, server: Server, scenario: Scenario, port: int) -> None:
+    """One request whose answer is read in full; the application may still be loading."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=READY_SECONDS)
+    try:
+        if scenario.upload:
+            connection.request("POST", "/", body=b"x" * UPLOAD_BYTES)
+        else:
+            connection.request("GET", "/")
+        response = connection.getresponse()
+        body = response.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise Unfit(f"it does not answer: {error}; {tree.last_words()}") from error
+    finally:
+        connection.close()
+    right = len(body) == scenario.least_bytes if server.name == "floor" else scenario.accepts(body)
+    if response.status != 200 or not right:
+        raise Unfit(f"wrong answer: {response.status} {body[:60]!r}")

@@ -1,0 +1,84 @@
+"""Results as tables of text, for the terminal and for Markdown alike. Decides nothing and measures nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from results import Figure, Results, Row, cpu, p99
+from scenarios import Load, Scenario
+from targets import Verdict
+
+Table = list[list[str]]
+
+HEADER = ["server", "µs CPU/request", "monoceros / it", "requests/s", "p50 ms", "p99 ms", "master MB", "workers MB"]
+
+
+def scenario_table(results: Results, scenario: Scenario) -> Table:
+    """One row a server, the least CPU first."""
+    rows = [(server, row) for server in results.servers(scenario.name)
+            if (row := results.row(scenario.name, server)) is not None]
+    rows.sort(key=lambda item: item[1].cpu_us)
+    header = list(HEADER)
+    if scenario.load is Load.POISSON:
+        header.insert(3, "p99: monoceros / it")
+    return [header, *(_line(results, scenario, server, row) for server, row in rows)]
+
+
+def _line(results: Results, scenario: Scenario, server: str, row: Row) -> list[str]:
+    master = row.memory.master
+    if row.errors:
+        return [server, f"invalid: {row.errors}"] + [""] * (6 + (scenario.load is Load.POISSON))
+    ratios = [_ratio(results, scenario, server, cpu)]
+    if scenario.load is Load.POISSON:
+        ratios.append(_ratio(results, scenario, server, p99))
+    return [
+        server, f"{row.cpu_us:.1f}", *ratios, f"{row.rate:.0f}", f"{row.p50_ms:.2f}", f"{row.p99_ms:.2f}",
+        "" if master is None else f"{master / 1024:.1f}", f"{sum(row.memory.workers) / 1024:.1f}",
+    ]
+
+
+def _ratio(results: Results, scenario: Scenario, server: str, figure: Figure) -> str:
+    if server == "monoceros":
+        return "1"
+    ratio = results.ratio(scenario.name, "monoceros", server, figure)
+    return str(ratio) if ratio else ""
+
+
+def syscall_table(results: Results) -> Table:
+    """Calls a keep-alive request, by server."""
+    table = [["server", "recvfrom", "sendto", "all others", "of which"]]
+    for server, calls in results.syscalls.items():
+        others = {name: number for name, number in calls.items() if name not in ("recvfrom", "sendto")}
+        named = ", ".join(f"{name} {number:.2f}" for name, number in others.items() if number >= 0.01)
+        table.append([server, f"{calls.get('recvfrom', 0):.2f}", f"{calls.get('sendto', 0):.2f}",
+                      f"{sum(others.values()):.2f}", named])
+    return table
+
+
+def verdict_table(verdicts: Sequence[Verdict]) -> Table:
+    """Each target beside what was reached."""
+    words = {True: "yes", False: "NO", None: "-"}
+    return [["target", "reached", "met"], *([one.target, one.reached, words[one.met]] for one in verdicts)]
+
+
+def failure_lines(results: Results, unavailable: dict[str, str]) -> list[str]:
+    """What is missing from the tables, and why."""
+    missing = [f"{server}: {reason}" for server, reason in unavailable.items()]
+    return missing + [f"{server} in {scenario}: {reason}" for (scenario, server), reason in results.failures.items()]
+
+
+def as_text(table: Table) -> str:
+    """Columns aligned with spaces; the first is text, the others are set to the right."""
+    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
+    return "\n".join("  ".join(_cells(line, widths)).rstrip() for line in table)
+
+
+def _cells(line: list[str], widths: list[int]) -> Iterable[str]:
+    for column, (cell, width) in enumerate(zip(line, widths, strict=True)):
+        yield cell.ljust(width) if column == 0 or not cell[:1].isdigit() else cell.rjust(width)
+
+
+def as_markdown(table: Table) -> str:
+    """A pipe table."""
+    rule = ["---"] * len(table[0])
+    return "\n".join("| " + " | ".join(line) + " |" for line in [table[0], rule, *table[1:]])

@@ -1,0 +1,96 @@
+"""All measurements of a run, and the medians and ratios that are drawn from them. Prints nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import median
+
+from measure import Measurement
+from processes import Memory
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """One server's figure divided by another's in the same round: the median over the rounds, and the extremes."""
+
+    median: float
+    least: float
+    most: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f} ({self.least:.2f}-{self.most:.2f})"
+
+
+@dataclass(frozen=True)
+class Row:
+    """The medians of one server in one scenario."""
+
+    cpu_us: float
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    memory: Memory
+    rounds: int
+    errors: str
+    """What went wrong in any round; a row that has some proves nothing."""
+
+
+Figure = Callable[[Measurement], float]
+"""What of a measurement is compared."""
+
+
+def cpu(measurement: Measurement) -> float:
+    return measurement.cpu_us
+
+
+def p99(measurement: Measurement) -> float:
+    return measurement.p99_ms
+
+
+@dataclass
+class Results:
+    """Measurements by scenario, server and round; and why others are missing."""
+
+    rounds: dict[tuple[str, str], dict[int, Measurement]] = field(default_factory=lambda: defaultdict(dict))
+    failures: dict[tuple[str, str], str] = field(default_factory=dict)
+    syscalls: dict[str, dict[str, float]] = field(default_factory=dict)
+    """By server: calls a request, by name of the call."""
+
+    def add(self, scenario: str, server: str, number: int, measurement: Measurement) -> None:
+        self.rounds[scenario, server][number] = measurement
+
+    def fail(self, scenario: str, server: str, reason: str) -> None:
+        self.failures[scenario, server] = reason
+
+    def servers(self, scenario: str) -> list[str]:
+        """The servers that were measured in this scenario."""
+        return [server for name, server in self.rounds if name == scenario]
+
+    def row(self, scenario: str, server: str) -> Row | None:
+        """The medians; None if there is no measurement."""
+        seen = list(self.rounds.get((scenario, server), {}).values())
+        if not seen:
+            return None
+        errors = next((one.errors for one in seen if one.errors), "")
+        return Row(
+            median(one.cpu_us for one in seen), median(one.rate for one in seen),
+            median(one.p50_ms for one in seen), median(one.p99_ms for one in seen),
+            _median_memory([one.memory for one in seen]), len(seen), errors)
+
+    def ratio(self, scenario: str, server: str, other: str, figure: Figure) -> Ratio | None:
+        """`server` / `other` within each round; None without a round that has both, or with a faulty row."""
+        ours, theirs = self.row(scenario, server), self.row(scenario, other)
+        if ours is None or theirs is None or ours.errors or theirs.errors:
+            return None
+        left, right = self.rounds[scenario, server], self.rounds[scenario, other]
+        quotients = [figure(left[one]) / figure(right[one])
+                     for one in left if one in right and figure(right[one]) > 0]
+        return Ratio(median(quotients), min(quotients), max(quotients)) if quotients else None
+
+
+def _median_memory(seen: list[Memory]) -> Memory:
+    masters = [memory.master for memory in seen if memory.master is not None]
+    workers = [sum(memory.workers) for memory in seen]
+    return Memory(round(median(masters)) if masters else None, (round(median(workers)),))

@@ -1,0 +1,96 @@
+"""What Monoceros is to reach, and whether a run reached it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from results import Results, cpu, p99
+from scenarios import SCENARIOS, Load
+from servers import SERVERS
+
+HELLO = "hello"
+CPU_LIMITS = {"floor": 1.3, "fastwsgi": 0.9, "bjoern": 0.85, "granian": 0.55, "gunicorn-sync": 0.05}
+"""Processor time a request in `hello`, as a multiple of the other's."""
+ACCESS_LOG_LIMIT = 1.10
+MASTER_LIMIT_KB = 6 * 1024
+WORKER_OVER_BJOERN_KB = 3 * 1024
+ONE_CALL = 1.05
+"""One call a request, with room for what a connection costs once."""
+OTHER_CALLS_LIMIT = 0.1
+
+PEERS = tuple(server.name for server in SERVERS if not server.variant and server.name not in ("monoceros", "floor"))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One target beside what was reached; `met` is None where it was not measured."""
+
+    target: str
+    reached: str
+    met: bool | None
+
+
+def judge(results: Results) -> list[Verdict]:
+    """Every target, in the order of the table."""
+    verdicts = [_cpu(results, peer, limit) for peer, limit in CPU_LIMITS.items()]
+    return [*verdicts, _nobody_ahead(results), _access_log(results), *_memory(results), *_syscalls(results)]
+
+
+def _cpu(results: Results, peer: str, limit: float) -> Verdict:
+    target = f"hello keep-alive: CPU a request <= {limit} x {peer}"
+    ratio = results.ratio(HELLO, "monoceros", peer, cpu)
+    return Verdict(target, str(ratio), ratio.median <= limit) if ratio else _unknown(target)
+
+
+def _access_log(results: Results) -> Verdict:
+    target = f"access log to a file: CPU a request <= {ACCESS_LOG_LIMIT} x without"
+    ratio = results.ratio(HELLO, "monoceros-log", "monoceros", cpu)
+    return Verdict(target, str(ratio), ratio.median <= ACCESS_LOG_LIMIT) if ratio else _unknown(target)
+
+
+def _nobody_ahead(results: Results) -> Verdict:
+    """Ahead: less CPU a request in the median of the rounds; where light requests wait for heavy ones, a lower p99."""
+    target = "no scenario in which a peer is ahead"
+    ahead, compared = [], 0
+    for scenario in SCENARIOS:
+        figures = [("CPU", cpu)] + ([("p99", p99)] if scenario.load is Load.POISSON else [])
+        for label, figure in figures:
+            for peer in PEERS:
+                ratio = results.ratio(scenario.name, "monoceros", peer, figure)
+                compared += ratio is not None
+                if ratio and ratio.median > 1:
+                    ahead.append(f"{scenario.name}: {peer}, {label} {ratio}")
+    if not compared:
+        return _unknown(target)
+    return Verdict(target, "; ".join(ahead) or f"none of {compared} comparisons", not ahead)
+
+
+def _memory(results: Results) -> list[Verdict]:
+    master = f"memory: master <= {MASTER_LIMIT_KB // 1024} MB PSS"
+    worker = f"memory: hello worker <= bjoern's + {WORKER_OVER_BJOERN_KB // 1024} MB PSS"
+    ours, theirs = results.row(HELLO, "monoceros"), results.row(HELLO, "bjoern")
+    if ours is None or ours.memory.master is None:
+        return [_unknown(master), _unknown(worker)]
+    verdicts = [Verdict(master, f"{ours.memory.master / 1024:.1f} MB", ours.memory.master <= MASTER_LIMIT_KB)]
+    if theirs is None:
+        return [*verdicts, _unknown(worker)]
+    ours_kb, theirs_kb = sum(ours.memory.workers), sum(theirs.memory.workers)
+    reached = f"{ours_kb / 1024:.1f} MB, bjoern {theirs_kb / 1024:.1f} MB"
+    return [*verdicts, Verdict(worker, reached, ours_kb <= theirs_kb + WORKER_OVER_BJOERN_KB)]
+
+
+def _syscalls(results: Results) -> list[Verdict]:
+    calls = results.syscalls.get("monoceros")
+    targets = ("system calls a keep-alive request: one recvfrom", "system calls a keep-alive request: one sendto",
+               f"system calls a keep-alive request: < {OTHER_CALLS_LIMIT} of all others together")
+    if calls is None:
+        return [_unknown(target) for target in targets]
+    received, sent = calls.get("recvfrom", 0.0), calls.get("sendto", 0.0)
+    others = sum(calls.values()) - received - sent
+    return [Verdict(targets[0], f"{received:.3f}", 0.9 <= received <= ONE_CALL),
+            Verdict(targets[1], f"{sent:.3f}", 0.9 <= sent <= ONE_CALL),
+            Verdict(targets[2], f"{others:.3f}", others < OTHER_CALLS_LIMIT)]
+
+
+def _unknown(target: str) -> Verdict:
+    return Verdict(target, "not measured", None)
