@@ -17,7 +17,6 @@ from scenarios import Scenario
 from servers import Launch, Server
 from targets import judge
 
-
 NOISE = """## Noise
 
 A virtual machine moves by more than most differences here: the same server has been seen up to 1.8 times slower or
@@ -105,8 +104,8 @@ def _method(run: Run) -> str:
   to core {run.bench.load_core}.
 - A round measures every server once in every scenario, one after the other, each freshly started; the order is rotated
   from round to round.
-- Before each measurement one answer is checked byte for byte (JSON by value; the floor's by length), and {load.WARM_UP_SECONDS} s of the same
-  load are thrown away.
+- Before each measurement one answer is checked byte for byte (JSON by value; the floor's by length), and
+  {load.WARM_UP_SECONDS} s of the same load are thrown away.
 - A row with any error, any answer with an error status, or fewer bytes than its answers must have is marked invalid and
   takes part in no ratio.
 - `wrk` with one thread makes the load. Random arrivals come from `tests/bench/load`: an open-loop client, Poisson

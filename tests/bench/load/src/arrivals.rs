@@ -57,3 +57,25 @@ impl Arrivals {
         bits as f64 / (1u64 << 53) as f64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrives_at_the_rate_and_in_the_mixture_asked_for() {
+        let start = Instant::now();
+        let end = start + Duration::from_secs(1000);
+        let mut arrivals = Arrivals::new(start, 100.0, 20, 7);
+        let (mut light, mut heavy) = (0, 0);
+        while let Some(request) = arrivals.due(end) {
+            match request.weight {
+                Weight::Light => light += 1,
+                Weight::Heavy => heavy += 1,
+            }
+        }
+        // Five standard deviations of 100,000 Poisson arrivals, of which 5,000 are heavy.
+        assert!((98_400..=101_600).contains(&(light + heavy)), "{light} + {heavy}");
+        assert!((4_650..=5_350).contains(&heavy), "{heavy}");
+    }
+}

@@ -141,3 +141,43 @@ fn progress(input: &[u8]) -> Progress {
         connection != "close" && (head.starts_with(b"HTTP/1.1") || connection == "keep-alive");
     Progress::Complete { keep }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keeps(input: &str) -> Option<bool> {
+        match progress(input.as_bytes()) {
+            Progress::Partial => None,
+            Progress::Complete { keep } => Some(keep),
+        }
+    }
+
+    #[test]
+    fn a_length_says_where_the_answer_ends() {
+        assert_eq!(keeps("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na"), None);
+        assert_eq!(keeps("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nab"), Some(true));
+    }
+
+    #[test]
+    fn the_last_chunk_ends_a_chunked_answer() {
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert_eq!(keeps(&format!("{head}1\r\na\r\n")), None);
+        assert_eq!(keeps(&format!("{head}1\r\na\r\n0\r\n\r\n")), Some(true));
+    }
+
+    #[test]
+    fn a_server_that_closes_is_believed() {
+        assert_eq!(
+            keeps("HTTP/1.1 200 OK\r\nConnection: Close\r\nContent-Length: 0\r\n\r\n"),
+            Some(false)
+        );
+        assert_eq!(keeps("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n"), Some(false));
+    }
+
+    #[test]
+    fn only_2xx_is_an_answer() {
+        assert_eq!(outcome(b"HTTP/1.1 204 No Content\r\n\r\n"), Outcome::Answered);
+        assert_eq!(outcome(b"HTTP/1.1 503 Service Unavailable\r\n\r\n"), Outcome::Refused);
+    }
+}
