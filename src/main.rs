@@ -1,2 +1,20 @@
-//! stub
-fn main() {}
+//! The program: argv, one command, one exit code.
+
+mod cli;
+mod master;
+
+use std::process::ExitCode;
+
+use monoceros_config::Command;
+
+use crate::master::Purpose;
+
+fn main() -> ExitCode {
+    match cli::command() {
+        Ok(Command::Run(loaded)) => master::run(&loaded, Purpose::Serve).into(),
+        Ok(Command::CheckConfig(loaded)) => master::run(&loaded, Purpose::Check).into(),
+        Ok(Command::PrintConfig(loaded)) => cli::print_settings(&loaded),
+        Ok(Command::Help(_) | Command::Version(_)) => ExitCode::SUCCESS,
+        Err(code) => code,
+    }
+}

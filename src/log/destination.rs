@@ -55,12 +55,16 @@ impl LogFile {
 
     /// Opens the file again by name, after a rotation, under the same
     /// descriptor: whoever holds a copy of `self` by reference sees the new one.
+    /// A standard stream is followed to where it leads now.
     ///
     /// # Errors
     /// Those of `open(2)`, with the path; the old file stays in use.
     pub fn reopen(&self) -> io::Result<()> {
-        let Destination::File(path) = &self.destination else { return Ok(()) };
-        self.replace_with(append(path)?.as_fd())
+        match &self.destination {
+            Destination::Stdout => self.replace_with(io::stdout().as_fd()),
+            Destination::Stderr => self.replace_with(io::stderr().as_fd()),
+            Destination::File(path) => self.replace_with(append(path)?.as_fd()),
+        }
     }
 
     /// Makes this descriptor a copy of another.
@@ -102,7 +106,8 @@ impl AsFd for LogFile {
 
 fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o640).open(path).map_err(|error| {
-        let text = format!("cannot open log file {}: {error}", path.display());
+        let reason = monoceros_sys::reason(&error);
+        let text = format!("cannot open log file {}: {reason}", path.display());
         io::Error::new(error.kind(), text)
     })
 }

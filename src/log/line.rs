@@ -34,8 +34,9 @@ impl fmt::Display for Identity {
     }
 }
 
-/// Sends this process's log records to `file`, from `level` up. Only the first
-/// call in a process has an effect.
+/// Sends this process's log records to `file`, from `level` up; the level can be
+/// changed later with [`log::set_max_level`]. Only the first call in a process
+/// has an effect.
 pub fn install(identity: &Identity, level: LevelFilter, file: Arc<LogFile>) {
     let identity = identity.to_string();
     let pid = std::process::id();
@@ -45,12 +46,14 @@ pub fn install(identity: &Identity, level: LevelFilter, file: Arc<LogFile>) {
         writeln!(buffer, "[{at}] [{pid}] [{level}] {identity}: {}", record.args())
     };
     let installed = env_logger::Builder::new()
-        .filter_level(level)
+        .filter_level(LevelFilter::Trace)
         .format(format)
         .target(env_logger::Target::Pipe(Box::new(Lines(file))))
         .try_init();
     // A second call finds the logger of the first, which is this process's.
-    drop(installed);
+    if installed.is_ok() {
+        log::set_max_level(level);
+    }
 }
 
 /// gunicorn's names, which log parsers know.

@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -33,7 +33,6 @@ fn lacks_unnamed_files(error: &io::Error) -> bool {
 }
 
 fn unlinked(directory: &Path) -> io::Result<File> {
-    use std::os::fd::FromRawFd;
     use std::os::unix::ffi::OsStrExt;
     let template = directory.join("monoceros-XXXXXX");
     let mut template = CString::new(template.as_os_str().as_bytes())?.into_bytes_with_nul();
@@ -60,6 +59,31 @@ pub fn send(socket: BorrowedFd, file: BorrowedFd, offset: u64, count: usize) -> 
     check_len(unsafe { libc::sendfile(socket.as_raw_fd(), file.as_raw_fd(), &raw mut at, count) })
 }
 
+/// Copies a descriptor that somebody else owns and names by its number,
+/// close-on-exec.
+///
+/// # Errors
+/// Those of `fcntl(2)`; a number that names nothing is one of them.
+pub fn duplicate(number: i32) -> io::Result<OwnedFd> {
+    // SAFETY: fcntl(2) checks the number, and uses no memory of ours.
+    let copy = check(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) })?;
+    // SAFETY: the kernel has just given us this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// Takes over a descriptor that was passed in under a number, and makes it
+/// close-on-exec. To be called once for each number, by the program that it was
+/// passed to.
+///
+/// # Errors
+/// Those of `fcntl(2)`; a number that names nothing is one of them.
+pub fn adopt(number: i32) -> io::Result<OwnedFd> {
+    // SAFETY: fcntl(2) checks the number, and uses no memory of ours.
+    check(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    // SAFETY: it is open, and its former owner was another program.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
 /// Makes `target` a copy of `source`, close-on-exec; what `target` was is
 /// closed in the same step (`dup3(2)`).
 ///
@@ -79,6 +103,13 @@ pub fn duplicate_onto(source: BorrowedFd, target: BorrowedFd) -> io::Result<()> 
 pub fn duplicate_for_programs(source: BorrowedFd, target: BorrowedFd) -> io::Result<()> {
     // SAFETY: as above.
     check(unsafe { libc::dup2(source.as_raw_fd(), target.as_raw_fd()) }).map(drop)
+}
+
+/// Sets the permissions that new files do not get, and returns what they were
+/// (`umask(2)`). They are the whole process's.
+pub fn set_umask(mask: u32) -> u32 {
+    use nix::sys::stat::{Mode, umask};
+    umask(Mode::from_bits_truncate(mask)).bits()
 }
 
 #[cfg(test)]

@@ -4,13 +4,35 @@
 //! safe functions on safe types only, so that the crates above can forbid it.
 
 pub mod clock;
+pub mod daemon;
 pub mod epoll;
 pub mod file;
 pub mod futex;
 pub mod memory;
+pub mod process;
+pub mod signal;
 pub mod socket;
+pub mod title;
+pub mod user;
 
 use std::io;
+
+/// What went wrong, in the lower case of our messages and without a number:
+/// `permission denied`.
+#[must_use]
+pub fn reason(error: &io::Error) -> String {
+    let text = match error.raw_os_error() {
+        Some(number) => nix::errno::Errno::from_raw(number).desc().to_owned(),
+        None => error.to_string(),
+    };
+    let mut letters = text.chars();
+    match (letters.next(), letters.next()) {
+        (Some(first), Some(second)) if !second.is_uppercase() => {
+            first.to_lowercase().chain([second]).chain(letters).collect()
+        }
+        _ => text,
+    }
+}
 
 /// Turns the `-1` of a failed call into the error that `errno` names.
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {

@@ -54,6 +54,8 @@ pub enum FromWorker {
 /// Why a worker could not get ready. The numbers are gunicorn's exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BootFailure {
+    /// The interpreter cannot run the worker: not CPython, or too old.
+    Interpreter = 1,
     /// The worker failed, as when importing the application raises.
     Boot = 3,
     /// The application was imported, but is not to be found in it, or cannot

@@ -1,0 +1,45 @@
+# The first thing that a worker's interpreter runs: finds out whether it is one
+# that can, and hands over to the extension module. Any Python must be able to
+# read this file, if only to say that it is too old.
+import os
+import sys
+
+
+def fail(text):
+    import json
+
+    message = json.dumps({"Failed": {"failure": "Interpreter", "text": text}})
+    os.write(int(os.environ["MONOCEROS_CHANNEL"]), message.encode("utf-8"))
+    os._exit(1)
+
+
+def check():
+    import platform
+
+    name = platform.python_implementation()
+    if name != "CPython" or sys.version_info < (3, 10):
+        fail(
+            "%s is %s %s; CPython 3.10 or later is needed, name one with --python"
+            % (sys.executable, name, platform.python_version())
+        )
+
+
+def load(path):
+    from importlib.machinery import ExtensionFileLoader
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    loader = ExtensionFileLoader("monoceros", path)
+    module = module_from_spec(spec_from_file_location("monoceros", path, loader=loader))
+    sys.modules["monoceros"] = module
+    try:
+        loader.exec_module(module)
+    except ImportError as error:
+        fail("%s cannot load %s: %s" % (sys.executable, path, error))
+    return module
+
+
+if getattr(sys, "implementation", None) is None or sys.implementation.name != "cpython":
+    check()
+if sys.version_info < (3, 10):
+    check()
+load(sys.argv.pop()).run_worker()

@@ -1,0 +1,342 @@
+//! The owner of every listening socket: opens, adopts, names and removes them.
+//! Serves nobody.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use monoceros_config::{Bind, Settings};
+use monoceros_sys::user::Credentials;
+use monoceros_sys::{process, reason, socket};
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::state::BindFailure;
+
+/// For so many seconds the kernel may hold back a connection on which nothing
+/// has arrived.
+const DEFER_SECONDS: i32 = 1;
+
+/// One address of the settings, or a socket that was passed in.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    origin: Origin,
+    backlog: u32,
+    /// Several if a name has several addresses.
+    sockets: Vec<OwnedFd>,
+    /// The file of a unix socket that this process has made.
+    file: Option<PathBuf>,
+}
+
+/// Where a listener comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Origin {
+    /// The settings.
+    Said(Bind),
+    /// `LISTEN_FDS`, with the name that it was given.
+    Announced(String),
+}
+
+/// How sockets are made.
+#[derive(Clone, Debug)]
+pub(crate) struct Manner {
+    backlog: u32,
+    umask: u32,
+    owner: Option<Credentials>,
+    /// Where relative paths start.
+    directory: PathBuf,
+}
+
+impl Manner {
+    /// What the settings say about it.
+    pub(crate) fn new(settings: &Settings, owner: Option<Credentials>, directory: &Path) -> Self {
+        let (backlog, umask) = (settings.backlog, settings.umask.0);
+        Self { backlog, umask, owner, directory: directory.to_owned() }
+    }
+}
+
+/// Takes every address that is asked for and not yet among `open`, and adds it
+/// there; returns those asked for. After a failure those that could be taken
+/// are among `open`, for the next time.
+pub(crate) fn open_all(
+    binds: &[Bind],
+    manner: &Manner,
+    open: &mut Vec<Rc<Listener>>,
+) -> Result<Vec<Rc<Listener>>, BindFailure> {
+    let mut asked = Vec::new();
+    for bind in binds {
+        let known = open.iter().find(|listener| listener.origin == Origin::Said(bind.clone()));
+        let listener = match known {
+            Some(known) => {
+                known.set_backlog(manner).map_err(|error| failure(bind, &error))?;
+                Rc::clone(known)
+            }
+            None => {
+                let listener = Rc::new(Listener::open(bind, manner)?);
+                open.push(Rc::clone(&listener));
+                listener
+            }
+        };
+        asked.push(listener);
+    }
+    Ok(asked)
+}
+
+/// Takes the sockets that another process has announced to this one
+/// (`sd_listen_fds(3)`); none if it has not.
+pub(crate) fn adopt_announced(
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Vec<Rc<Listener>>, BindFailure> {
+    let number = |name| variable(name)?.parse::<u32>().ok();
+    if number("LISTEN_PID") != Some(std::process::id()) {
+        return Ok(Vec::new());
+    }
+    let count = number("LISTEN_FDS").and_then(|count| i32::try_from(count).ok()).unwrap_or(0);
+    let names = variable("LISTEN_FDNAMES").unwrap_or_default();
+    let mut names = names.split(':').filter(|name| !name.is_empty());
+    let numbers = process::FIRST_DESCRIPTOR..process::FIRST_DESCRIPTOR.saturating_add(count);
+    numbers
+        .map(|number| {
+            let name = names.next().unwrap_or("unknown").to_owned();
+            let fd = socket::adopt(number).map_err(|error| failure(&Bind::Fd(number), &error))?;
+            let origin = Origin::Announced(name);
+            Ok(Rc::new(Listener { origin, backlog: 0, sockets: vec![fd], file: None }))
+        })
+        .collect()
+}
+
+impl Listener {
+    fn open(bind: &Bind, manner: &Manner) -> Result<Self, BindFailure> {
+        let (sockets, file) = match bind {
+            Bind::Tcp { host, port } => (open_tcp(host, *port, manner), None),
+            Bind::Unix(path) => {
+                let path = manner.directory.join(path);
+                (open_unix(&path, manner).map(|fd| vec![fd]), Some(path))
+            }
+            Bind::Abstract(name) => (open_abstract(name, manner).map(|fd| vec![fd]), None),
+            Bind::Fd(number) => (socket::adopt(*number).map(|fd| vec![fd]), None),
+        };
+        let sockets = sockets.map_err(|error| failure(bind, &error))?;
+        let origin = Origin::Said(bind.clone());
+        Ok(Self { origin, backlog: manner.backlog, sockets, file })
+    }
+
+    /// The sockets, for a worker.
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.sockets.iter().map(AsFd::as_fd)
+    }
+
+    /// The name of each socket in `LISTEN_FDNAMES`, where no colon may be.
+    pub(crate) fn name(&self) -> String {
+        match &self.origin {
+            Origin::Said(bind) => bind.to_string().replace(':', "-"),
+            Origin::Announced(name) => name.clone(),
+        }
+    }
+
+    /// Where clients find it: `http://127.0.0.1:8000`, `unix:/run/shop.sock`.
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        self.sockets.iter().map(|fd| describe(fd.as_fd())).collect()
+    }
+
+    /// Removes the file of a unix socket that this process has made.
+    pub(crate) fn remove_file(&self) {
+        if let Some(path) = &self.file {
+            // It may have been removed already, by whoever replaces this server.
+            drop(std::fs::remove_file(path));
+        }
+    }
+
+    /// `listen(2)` again changes the length of the queue.
+    fn set_backlog(&self, manner: &Manner) -> io::Result<()> {
+        if self.backlog == manner.backlog || self.backlog == 0 {
+            return Ok(());
+        }
+        let again = |fd: &OwnedFd| Socket::from(fd.try_clone()?).listen(backlog(manner));
+        self.sockets.iter().try_for_each(again)
+    }
+}
+
+fn failure(bind: &Bind, error: &io::Error) -> BindFailure {
+    let in_use = error.kind() == io::ErrorKind::AddrInUse;
+    BindFailure { text: format!("cannot bind {bind}: {}", reason(error)), in_use }
+}
+
+fn backlog(manner: &Manner) -> i32 {
+    i32::try_from(manner.backlog).unwrap_or(i32::MAX)
+}
+
+/// Listens on every address of the host; one of a family that this machine does
+/// not have is passed over if there is another.
+fn open_tcp(host: &str, port: u16, manner: &Manner) -> io::Result<Vec<OwnedFd>> {
+    let mut addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
+    if port == 0 {
+        // Each would get another port.
+        addresses.truncate(1);
+    }
+    let (mut sockets, mut missing) = (Vec::new(), None);
+    for address in addresses {
+        match open_address(address, manner) {
+            Ok(socket) => sockets.push(socket),
+            Err(error) if lacks_family(&error) => missing = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    match missing {
+        Some(error) if sockets.is_empty() => Err(error),
+        _ => Ok(sockets),
+    }
+}
+
+fn lacks_family(error: &io::Error) -> bool {
+    let unsupported = error.raw_os_error() == Some(libc::EAFNOSUPPORT);
+    unsupported || error.kind() == io::ErrorKind::AddrNotAvailable
+}
+
+fn open_address(address: SocketAddr, manner: &Manner) -> io::Result<OwnedFd> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_tcp_nodelay(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    let socket = listen(socket, manner)?;
+    socket::defer_accept(socket.as_fd(), DEFER_SECONDS)?;
+    Ok(socket)
+}
+
+fn open_unix(path: &Path, manner: &Manner) -> io::Result<OwnedFd> {
+    remove_stale(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    let bound = with_umask(manner.umask, || socket.bind(&SockAddr::unix(path)?));
+    bound?;
+    if let Some(Credentials { uid, gid, .. }) = manner.owner {
+        std::os::unix::fs::chown(path, Some(uid), Some(gid))?;
+    }
+    listen(socket, manner)
+}
+
+fn open_abstract(name: &str, manner: &Manner) -> io::Result<OwnedFd> {
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+    let listener = std::os::unix::net::UnixListener::bind_addr(&address)?;
+    listener.set_nonblocking(true)?;
+    listen(Socket::from(OwnedFd::from(listener)), manner)
+}
+
+fn listen(socket: Socket, manner: &Manner) -> io::Result<OwnedFd> {
+    socket.listen(backlog(manner))?;
+    Ok(socket.into())
+}
+
+/// Removes a socket's file on which nobody listens. Anything else stays.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let kind = match std::fs::symlink_metadata(path) {
+        Ok(metadata) => metadata.file_type(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if !kind.is_socket() {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the file is not a socket"));
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path)
+        }
+        Err(error) => Err(error),
+        Ok(_) => Err(io::Error::from_raw_os_error(libc::EADDRINUSE)),
+    }
+}
+
+/// The mask belongs to the whole process, which has one thread.
+fn with_umask<T>(umask: u32, make: impl FnOnce() -> T) -> T {
+    let before = monoceros_sys::file::set_umask(umask);
+    let made = make();
+    monoceros_sys::file::set_umask(before);
+    made
+}
+
+fn describe(fd: BorrowedFd) -> String {
+    let Ok(address) = fd.try_clone_to_owned().and_then(|fd| Socket::from(fd).local_addr()) else {
+        return "an unknown address".to_owned();
+    };
+    if let Some(address) = address.as_socket() {
+        return format!("http://{address}");
+    }
+    match (address.as_pathname(), address.as_abstract_namespace()) {
+        (Some(path), _) => format!("unix:{}", path.display()),
+        (_, Some(name)) => format!("unix:@{}", String::from_utf8_lossy(name)),
+        (None, None) => "an unnamed socket".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::os::unix::net::UnixListener;
+
+    fn manner() -> Manner {
+        let directory = std::env::temp_dir();
+        Manner { backlog: 16, umask: 0o77, owner: None, directory }
+    }
+
+    fn tcp(port: u16) -> Bind {
+        Bind::Tcp { host: "127.0.0.1".to_owned(), port }
+    }
+
+    #[test]
+    fn what_is_open_already_is_not_opened_again() {
+        let (mut open, binds) = (Vec::new(), [tcp(0)]);
+        let first = open_all(&binds, &manner(), &mut open).unwrap();
+        let second = open_all(&binds, &manner(), &mut open).unwrap();
+        assert!(Rc::ptr_eq(&first[0], &second[0]));
+        assert_eq!(open.len(), 1);
+        assert!(first[0].addresses()[0].starts_with("http://127.0.0.1:"));
+        assert!(socket::is_deferred(first[0].sockets().next().unwrap()));
+    }
+
+    #[test]
+    fn an_address_in_use_says_so() {
+        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = other.local_addr().unwrap().port();
+        let failure = open_all(&[tcp(port)], &manner(), &mut Vec::new()).unwrap_err();
+        assert_eq!(failure.text, format!("cannot bind 127.0.0.1:{port}: address already in use"));
+        assert!(failure.in_use);
+    }
+
+    #[test]
+    fn only_a_stale_socket_is_removed() {
+        let name = format!("monoceros-listener-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&directory).unwrap();
+        let manner = Manner { directory: directory.clone(), ..manner() };
+        let path = directory.join("a.sock");
+        let binds = [Bind::Unix(PathBuf::from("a.sock"))];
+        let other = UnixListener::bind(&path).unwrap();
+        assert!(open_all(&binds, &manner, &mut Vec::new()).unwrap_err().in_use);
+        drop(other);
+        let open = open_all(&binds, &manner, &mut Vec::new()).unwrap();
+        UnixStream::connect(&path).unwrap();
+        open[0].remove_file();
+        std::fs::write(&path, "precious").unwrap();
+        let failure = open_all(&binds, &manner, &mut Vec::new()).unwrap_err();
+        assert_eq!(failure.text, "cannot bind unix:a.sock: the file is not a socket");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn sockets_announced_to_another_process_are_left_alone() {
+        let variable = |name: &str| match name {
+            "LISTEN_PID" => Some("1".to_owned()),
+            "LISTEN_FDS" => Some("1".to_owned()),
+            _ => None,
+        };
+        assert!(adopt_announced(variable).unwrap().is_empty());
+    }
+}

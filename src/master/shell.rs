@@ -1,0 +1,376 @@
+//! The master's loop: everything that happens comes in as an event, everything
+//! decided goes out as an action. Decides nothing.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use monoceros_log::LogFile;
+use monoceros_sys::daemon::Starter;
+use monoceros_sys::process::{self, End};
+use monoceros_sys::signal::Signals;
+use monoceros_sys::{reason, title};
+use monoceros_wire::Generation;
+use monoceros_wire::channel::Received;
+use monoceros_wire::message::FromWorker;
+
+use super::Master;
+use super::listener::{Listener, open_all};
+use super::recipe::{Recipe, Source};
+use super::spawn::{WorkerProcess, spawn};
+use super::state::{Action, BindFailure, Command, Event, Exit, Terms, WorkerId};
+
+/// The token of the signals; those of workers' channels come after it.
+const SIGNALS: Token = Token(0);
+/// The signals that are heard.
+const HEARD: [i32; 10] = [
+    libc::SIGCHLD,
+    libc::SIGTERM,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGHUP,
+    libc::SIGTTIN,
+    libc::SIGTTOU,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGWINCH,
+];
+
+/// The master's hands.
+pub(crate) struct Shell {
+    poll: Poll,
+    ready: Events,
+    signals: Signals,
+    source: Source,
+    log: Arc<LogFile>,
+    /// Lets the starting process go, when the server went to the background.
+    starter: Option<Starter>,
+    /// What workers are made of, by generation: the one that serves, and one
+    /// that may take its place.
+    recipes: BTreeMap<Generation, Recipe>,
+    /// Every socket of any recipe.
+    listeners: Vec<Rc<Listener>>,
+    /// Sockets that were passed in take the place of those in the settings.
+    announced: Vec<Rc<Listener>>,
+    workers: BTreeMap<WorkerId, WorkerProcess>,
+    code: Option<u8>,
+}
+
+/// What a shell is made from.
+pub(crate) struct Parts {
+    /// Where settings are read from.
+    pub(crate) source: Source,
+    /// What the first generation is made of.
+    pub(crate) recipe: Recipe,
+    /// Sockets that were passed in by `LISTEN_FDS`.
+    pub(crate) announced: Vec<Rc<Listener>>,
+    /// The error log.
+    pub(crate) log: Arc<LogFile>,
+    /// Who waits for this server to serve.
+    pub(crate) starter: Option<Starter>,
+}
+
+impl Shell {
+    /// Collects signals from now on.
+    pub(crate) fn new(parts: Parts) -> io::Result<Self> {
+        let Parts { source, recipe, announced, log, starter } = parts;
+        let (poll, signals) = (Poll::new()?, Signals::collect(&HEARD)?);
+        let fd = signals.as_fd().as_raw_fd();
+        poll.registry().register(&mut SourceFd(&fd), SIGNALS, Interest::READABLE)?;
+        Ok(Self {
+            poll,
+            ready: Events::with_capacity(64),
+            signals,
+            source,
+            log,
+            starter,
+            recipes: BTreeMap::from([(Generation(1), recipe)]),
+            listeners: Vec::new(),
+            announced,
+            workers: BTreeMap::new(),
+            code: None,
+        })
+    }
+
+    /// Runs the master to its end, and returns its exit code.
+    pub(crate) fn run(mut self, mut master: Master) -> u8 {
+        let mut events = VecDeque::new();
+        for action in master.begin() {
+            events.extend(self.act(action));
+        }
+        loop {
+            while let Some(event) = events.pop_front() {
+                for action in master.step(event, Instant::now()) {
+                    events.extend(self.act(action));
+                }
+            }
+            if let Some(code) = self.code {
+                self.leave(code);
+                return code;
+            }
+            self.wait(master.next_deadline(), &mut events);
+        }
+    }
+
+    /// Waits for events. The deadline is heard last: what has happened before
+    /// it may have made it pointless.
+    fn wait(&mut self, deadline: Option<Instant>, events: &mut VecDeque<Event>) {
+        let timeout = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        match self.poll.poll(&mut self.ready, timeout) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => log::error!("cannot wait for events: {}", reason(&error)),
+        }
+        let tokens: Vec<_> = self.ready.iter().map(mio::event::Event::token).collect();
+        for token in tokens {
+            if token == SIGNALS {
+                self.hear_signals(events);
+            } else {
+                self.hear_worker(id_of(token), events);
+            }
+        }
+        if deadline.is_some_and(|at| at <= Instant::now()) {
+            events.push_back(Event::Elapsed);
+        }
+    }
+
+    fn hear_signals(&mut self, events: &mut VecDeque<Event>) {
+        for signal in self.signals.take() {
+            match signal {
+                libc::SIGCHLD => self.reap(events),
+                libc::SIGTERM => events.push_back(Event::Asked(Command::Drain)),
+                libc::SIGINT | libc::SIGQUIT => events.push_back(Event::Asked(Command::Stop)),
+                libc::SIGHUP => events.push_back(Event::Asked(Command::Reload)),
+                libc::SIGTTIN => events.push_back(Event::Asked(Command::Add)),
+                libc::SIGTTOU => events.push_back(Event::Asked(Command::Remove)),
+                libc::SIGUSR1 => events.push_back(Event::Asked(Command::Reopen)),
+                other => {
+                    let name = monoceros_sys::signal::name(other);
+                    log::info!("{name} is ignored: it has no meaning yet");
+                }
+            }
+        }
+    }
+
+    /// Everything that a worker has said so far.
+    fn hear_worker(&mut self, worker: WorkerId, events: &mut VecDeque<Event>) {
+        let Some(process) = self.workers.get(&worker) else { return };
+        loop {
+            match process.channel.receive() {
+                Ok(Received::Message(FromWorker::Ready { app })) => {
+                    events.push_back(Event::Ready { worker, app });
+                }
+                Ok(Received::Message(FromWorker::Failed { failure, text })) => {
+                    events.push_back(Event::Failed { worker, failure, text });
+                }
+                Ok(Received::Nothing) => return,
+                Ok(Received::Closed) => break,
+                Err(error) => {
+                    let (slot, generation) = (process.slot, process.generation);
+                    log::error!("cannot understand worker={slot} gen={generation}: {error}");
+                    break;
+                }
+            }
+        }
+        self.stop_listening(worker);
+    }
+
+    fn stop_listening(&self, worker: WorkerId) {
+        if let Some(process) = self.workers.get(&worker) {
+            let fd = process.descriptor().as_raw_fd();
+            // It is not in the set any more if the worker has hung up before.
+            drop(self.poll.registry().deregister(&mut SourceFd(&fd)));
+        }
+    }
+
+    /// Takes leave of every process that has ended. Those that are not workers
+    /// came to this process because it is the first one (PID 1), whose duty it
+    /// is.
+    fn reap(&mut self, events: &mut VecDeque<Event>) {
+        loop {
+            let pid = match process::ended() {
+                Ok(Some(pid)) => pid,
+                Ok(None) => return,
+                Err(error) => return log::error!("cannot reap: {}", reason(&error)),
+            };
+            let known = self.workers.iter().find(|(_, process)| process.pid() == pid);
+            let known = known.map(|(worker, _)| *worker);
+            if let Some(worker) = known {
+                // Its last words come first.
+                self.hear_worker(worker, events);
+            }
+            let end = match process::reap(pid) {
+                Ok(end) => end,
+                Err(error) => return log::error!("cannot reap pid {pid}: {}", reason(&error)),
+            };
+            if let Some(worker) = known {
+                events.extend(self.bury(worker, end));
+            }
+        }
+    }
+
+    fn bury(&mut self, worker: WorkerId, end: End) -> Option<Event> {
+        self.stop_listening(worker);
+        let process = self.workers.remove(&worker)?;
+        if let Some(text) = process.trouble(self.recipes.get(&process.generation)) {
+            return Some(Event::SpawnFailed { worker, text });
+        }
+        let exit = match end {
+            End::Code(code) => Exit::Code(code),
+            End::Signal(signal) => Exit::Signal(signal),
+        };
+        Some(Event::Exited { worker, exit, running: process.running() })
+    }
+
+    /// Carries out an action; what comes of it is an event.
+    fn act(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::Bind => return Some(Event::Bound(self.bind(Generation(1)))),
+            Action::Spawn { worker, slot, generation, workers } => {
+                let recipe = self.recipes.get(&generation)?;
+                return Some(match spawn(recipe, slot, generation, workers) {
+                    Ok(process) => self.keep(worker, process),
+                    Err(text) => Event::SpawnFailed { worker, text },
+                });
+            }
+            Action::Tell { worker, message } => self.workers.get(&worker)?.tell(&message),
+            Action::Signal { worker, signal } => self.workers.get(&worker)?.signal(signal),
+            Action::Inspect => {
+                let vitals = self.workers.iter().map(|(worker, process)| process.vital(*worker));
+                return Some(Event::Inspected(vitals.collect()));
+            }
+            Action::ReadSettings { generation } => {
+                return Some(Event::Read { generation, terms: self.read_settings(generation) });
+            }
+            Action::Settle { generation } => self.settle(generation),
+            Action::Reopen => self.reopen(),
+            Action::CloseListeners => self.close_listeners(),
+            Action::Announce { app, workers } => self.announce(&app, workers),
+            Action::Log(level, text) => log::log!(level, "{text}"),
+            Action::Exit(code) => self.code = Some(code),
+        }
+        None
+    }
+
+    fn keep(&mut self, worker: WorkerId, process: WorkerProcess) -> Event {
+        let fd = process.descriptor().as_raw_fd();
+        let source = &mut SourceFd(&fd);
+        let heard = self.poll.registry().register(source, token_of(worker), Interest::READABLE);
+        if let Err(error) = heard {
+            // Nobody would hear that it is ready; its boot-timeout ends it.
+            log::error!("cannot wait for a worker: {}", reason(&error));
+        }
+        let pid = process.pid();
+        self.workers.insert(worker, process);
+        Event::Spawned { worker, pid }
+    }
+
+    /// Opens what the recipe of a generation asks for.
+    fn bind(&mut self, generation: Generation) -> Result<(), BindFailure> {
+        let Some(recipe) = self.recipes.get_mut(&generation) else { return Ok(()) };
+        recipe.listeners = if self.announced.is_empty() {
+            open_all(&recipe.settings.bind, &recipe.manner(), &mut self.listeners)?
+        } else {
+            self.announced.clone()
+        };
+        Ok(())
+    }
+
+    fn read_settings(&mut self, generation: Generation) -> Result<Terms, String> {
+        let loaded = self.source.load()?;
+        for warning in &loaded.warnings {
+            log::warn!("{warning}");
+        }
+        let recipe = Recipe::new(&loaded, &self.source)?;
+        if let Some(current) = self.recipes.values().next() {
+            for key in recipe.needs_restart(current) {
+                log::warn!("{key} has changed: that takes effect with a restart only");
+            }
+        }
+        let terms = recipe.terms();
+        self.recipes.insert(generation, recipe);
+        if let Err(failure) = self.bind(generation) {
+            self.recipes.remove(&generation);
+            self.close_unused();
+            return Err(failure.text);
+        }
+        Ok(terms)
+    }
+
+    /// Forgets every other generation, and closes what only they listened on.
+    fn settle(&mut self, generation: Generation) {
+        self.recipes.retain(|known, _| *known == generation);
+        self.close_unused();
+        if let Some(recipe) = self.recipes.get(&generation) {
+            log::set_max_level(recipe.level());
+        }
+    }
+
+    fn close_unused(&mut self) {
+        let recipes = &self.recipes;
+        self.listeners.retain(|listener| {
+            let mut used = recipes.values().flat_map(|recipe| &recipe.listeners);
+            let used = used.any(|known| Rc::ptr_eq(known, listener));
+            if !used {
+                listener.remove_file();
+            }
+            used
+        });
+    }
+
+    fn close_listeners(&mut self) {
+        self.recipes.values_mut().for_each(|recipe| recipe.listeners.clear());
+        self.announced.clear();
+        self.close_unused();
+    }
+
+    fn reopen(&self) {
+        let capture = self.recipes.values().any(|recipe| recipe.settings.capture_output);
+        let reopened = self
+            .log
+            .reopen()
+            .and_then(|()| if capture { self.log.capture_output() } else { Ok(()) });
+        match reopened {
+            Ok(()) => log::info!("log files opened again"),
+            Err(error) => log::error!("{}", reason(&error)),
+        }
+    }
+
+    fn announce(&mut self, app: &str, workers: u16) {
+        let Some(recipe) = self.recipes.values().next() else { return };
+        title::set(&format!("monoceros: master [{}]", recipe.name(app)));
+        let addresses: Vec<_> = recipe.listeners.iter().flat_map(|it| it.addresses()).collect();
+        let (addresses, pid) = (addresses.join(", "), std::process::id());
+        let (version, plural) = (env!("CARGO_PKG_VERSION"), if workers == 1 { "" } else { "s" });
+        log::info!(
+            "serving {app} at {addresses} with {workers} worker{plural} \
+             (pid {pid}, monoceros {version})"
+        );
+        if let Some(starter) = self.starter.take() {
+            starter.answer(0);
+            // From now on there is no terminal.
+            self.reopen();
+        }
+    }
+
+    fn leave(&mut self, code: u8) {
+        self.close_listeners();
+        log::info!("exiting with code {code}");
+        if let Some(starter) = self.starter.take() {
+            starter.answer(code);
+        }
+    }
+}
+
+fn token_of(worker: WorkerId) -> Token {
+    Token(usize::try_from(worker.0).unwrap_or(usize::MAX).saturating_add(1))
+}
+
+fn id_of(token: Token) -> WorkerId {
+    WorkerId((token.0 - 1) as u64)
+}

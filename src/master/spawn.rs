@@ -1,0 +1,140 @@
+//! One worker's process, seen from the master: how it is started, what it says,
+//! and what it is told.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use monoceros_sys::clock::monotonic_ms;
+use monoceros_sys::process::{FIRST_DESCRIPTOR, Process};
+use monoceros_sys::reason;
+use monoceros_wire::channel::{MasterEnd, pair};
+use monoceros_wire::message::{Start, ToWorker};
+use monoceros_wire::scoreboard::{Running, Scoreboard};
+use monoceros_wire::{Generation, Slot, variable};
+use std::time::Duration;
+
+use super::recipe::Recipe;
+use super::state::{Signal, Vital, WorkerId};
+
+/// A worker's process, and what the master shares with it.
+#[derive(Debug)]
+pub(crate) struct WorkerProcess {
+    /// Its place.
+    pub(crate) slot: Slot,
+    /// Whose recipe it was made by.
+    pub(crate) generation: Generation,
+    /// What it says comes here.
+    pub(crate) channel: MasterEnd,
+    process: Process,
+    scoreboard: Scoreboard,
+}
+
+/// Starts a worker. Its first message waits for it before it runs.
+pub(crate) fn spawn(
+    recipe: &Recipe,
+    slot: Slot,
+    generation: Generation,
+    workers: u16,
+) -> Result<WorkerProcess, String> {
+    let cannot = |error: io::Error| format!("cannot start a process: {}", reason(&error));
+    let (channel, theirs) = pair().map_err(cannot)?;
+    let scoreboard = Scoreboard::create(recipe.settings.threads).map_err(cannot)?;
+    let (app, settings) = (recipe.app.clone(), recipe.pairs.clone());
+    let start = Start { slot, generation, workers, app, settings };
+    channel.send(&ToWorker::Start(start)).map_err(cannot)?;
+
+    let mut descriptors: Vec<_> = recipe.listeners.iter().flat_map(|it| it.sockets()).collect();
+    let mut program = recipe.program.clone();
+    program.environment.extend(variables(recipe, slot, generation, descriptors.len()));
+    descriptors.extend([theirs.as_fd(), scoreboard.as_fd()]);
+    let process = Process::start(&program, &descriptors).map_err(cannot)?;
+    Ok(WorkerProcess { slot, generation, channel, process, scoreboard })
+}
+
+/// What tells a worker who it is, and where its descriptors are.
+fn variables(
+    recipe: &Recipe,
+    slot: Slot,
+    generation: Generation,
+    sockets: usize,
+) -> impl Iterator<Item = CString> {
+    let names = recipe.listeners.iter().flat_map(|it| it.sockets().map(|_| it.name()));
+    let names = names.collect::<Vec<_>>().join(":");
+    let after = usize::try_from(FIRST_DESCRIPTOR).unwrap_or_default() + sockets;
+    let texts = [
+        format!("LISTEN_FDS={sockets}"),
+        format!("LISTEN_FDNAMES={names}"),
+        format!("{}={slot}", variable::SLOT),
+        format!("{}={generation}", variable::GENERATION),
+        format!("{}={after}", variable::CHANNEL),
+        format!("{}={}", variable::SCOREBOARD, after + 1),
+    ];
+    texts.into_iter().filter_map(|text| CString::new(text).ok())
+}
+
+impl WorkerProcess {
+    /// Its pid, which is its own until it is reaped.
+    pub(crate) fn pid(&self) -> i32 {
+        self.process.pid()
+    }
+
+    /// Its channel, to wait for.
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.channel.as_fd()
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.raise(match signal {
+            Signal::Terminate => libc::SIGTERM,
+            Signal::Quit => libc::SIGQUIT,
+            Signal::Abort => libc::SIGABRT,
+            Signal::Kill => libc::SIGKILL,
+        });
+    }
+
+    /// Sends a message; a worker that does not read its channel gets the signal
+    /// that means the same.
+    pub(crate) fn tell(&self, message: &ToWorker) {
+        if self.channel.send(message).is_ok() {
+            return;
+        }
+        match message {
+            ToWorker::Drain { .. } => self.raise(libc::SIGTERM),
+            ToWorker::Reopen => self.raise(libc::SIGUSR1),
+            ToWorker::Start(_) => {}
+        }
+    }
+
+    fn raise(&self, signal: i32) {
+        if let Err(error) = self.process.signal(signal) {
+            let (name, pid) = (monoceros_sys::signal::name(signal), self.pid());
+            log::error!("cannot send {name} to pid {pid}: {}", reason(&error));
+        }
+    }
+
+    /// Why it did not become a worker at all; known when it has ended.
+    pub(crate) fn trouble(&self, recipe: Option<&Recipe>) -> Option<String> {
+        let trouble = self.process.trouble()?;
+        Some(recipe.map_or_else(
+            || "cannot execute the interpreter".to_owned(),
+            |recipe| trouble.describe(&recipe.program),
+        ))
+    }
+
+    /// What it is running.
+    pub(crate) fn running(&self) -> Vec<Running> {
+        self.scoreboard.running()
+    }
+
+    /// How it does.
+    pub(crate) fn vital(&self, worker: WorkerId) -> Vital {
+        let now = monotonic_ms();
+        let since = |then: u64| Duration::from_millis(now.saturating_sub(then));
+        let beat = self.scoreboard.last_beat_ms();
+        let running = self.scoreboard.running();
+        let longest = running.first().map(|it| (it.label.clone(), since(it.since_ms)));
+        Vital { worker, silent: (beat > 0).then(|| since(beat)), longest }
+    }
+}

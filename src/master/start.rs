@@ -1,0 +1,130 @@
+//! From settings to a running master: what has to be done once, in this order,
+//! and undone at the end.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use monoceros_config::{Loaded, LogFile as Setting};
+use monoceros_log::{Destination, Identity, LogFile, install};
+use monoceros_sys::daemon::{self, Side, Starter};
+use monoceros_sys::{reason, title};
+
+use super::listener::adopt_announced;
+use super::pidfile::PidFile;
+use super::recipe::{Recipe, Source};
+use super::shell::{Parts, Shell};
+use super::{Master, Purpose};
+
+/// The exit code when the master cannot even begin.
+const CANNOT_START: u8 = 1;
+
+/// Serves, or checks, until the end; returns the exit code.
+pub(crate) fn run(loaded: &Loaded, purpose: Purpose) -> u8 {
+    match open(loaded, purpose) {
+        Ok(Opened::Starter(code)) => code,
+        Ok(Opened::Server(parts)) => {
+            loaded.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+            serve(*parts, purpose).unwrap_or_else(|text| {
+                log::error!("{text}");
+                CANNOT_START
+            })
+        }
+        Err(text) => {
+            eprintln!("monoceros: {text}");
+            CANNOT_START
+        }
+    }
+}
+
+/// Which process this has become.
+enum Opened {
+    /// The one that was started, when the server went to the background; it is
+    /// to exit with this code.
+    Starter(u8),
+    /// The one that serves.
+    Server(Box<Parts>),
+}
+
+/// Does everything up to the error log; before, errors can only be printed.
+fn open(loaded: &Loaded, purpose: Purpose) -> Result<Opened, String> {
+    let source = Source::own()?;
+    let mut recipe = Recipe::new(loaded, &source)?;
+    let mut starter = None;
+    if purpose == Purpose::Check {
+        recipe.settings.bind.clear();
+    } else if recipe.settings.daemon {
+        match daemon::detach() {
+            Ok(Side::Server(server)) => starter = Some(server),
+            Ok(Side::Starter(code)) => {
+                report_failure(code, &recipe);
+                return Ok(Opened::Starter(code));
+            }
+            Err(error) => return Err(format!("cannot go to the background: {}", reason(&error))),
+        }
+    }
+    let log = open_logs(&recipe, starter.as_ref())?;
+    Ok(Opened::Server(Box::new(Parts { source, recipe, announced: Vec::new(), log, starter })))
+}
+
+/// The server has told its log why it does not serve; the terminal may not know.
+fn report_failure(code: u8, recipe: &Recipe) {
+    if let (1.., Setting::Path(path)) = (code, &recipe.settings.error_logfile) {
+        let path = recipe.directory.join(path);
+        eprintln!("monoceros: cannot serve; {} says why", path.display());
+    }
+}
+
+/// Opens the logs before there is any worker, so that a path that cannot be
+/// written is known at once, and gives them to who will write them.
+fn open_logs(recipe: &Recipe, starter: Option<&Starter>) -> Result<Arc<LogFile>, String> {
+    let destination = |setting: &Setting, stream| match setting {
+        Setting::Stream => stream,
+        Setting::Path(path) => Destination::File(recipe.directory.join(path)),
+    };
+    let open = |destination| {
+        let log = LogFile::open(destination).map_err(|error| reason(&error))?;
+        let owner = recipe.owner.as_ref();
+        log.give_to(owner.map(|it| it.uid), owner.map(|it| it.gid))
+            .map_err(|error| format!("cannot give a log file away: {}", reason(&error)))?;
+        Ok::<_, String>(log)
+    };
+    if let Some(setting) = &recipe.settings.access_logfile {
+        open(destination(setting, Destination::Stdout))?;
+    }
+    let log = Arc::new(open(destination(&recipe.settings.error_logfile, Destination::Stderr))?);
+    install(&Identity::Master, recipe.level(), Arc::clone(&log));
+    let mut redirected = Ok(());
+    if starter.is_some() {
+        // The log keeps its own way to the terminal until the server serves.
+        redirected = daemon::close_standard();
+    }
+    if recipe.settings.capture_output {
+        redirected = redirected.and_then(|()| log.capture_output());
+    }
+    redirected.map_err(|error| format!("cannot redirect the output: {}", reason(&error)))?;
+    Ok(log)
+}
+
+fn serve(mut parts: Parts, purpose: Purpose) -> Result<u8, String> {
+    let (recipe, source) = (&parts.recipe, &parts.source);
+    let mut terms = recipe.terms();
+    title::set(&format!("monoceros: master [{}]", recipe.name("")));
+    let pid_file = if purpose == Purpose::Check {
+        terms.workers = 1;
+        None
+    } else {
+        let variable = |name: &str| source.variable(name)?.into_string().ok();
+        parts.announced = adopt_announced(variable).map_err(|failure| failure.text)?;
+        if !parts.announced.is_empty() && recipe.binds_said {
+            log::warn!("bind is ignored: sockets were passed in by LISTEN_FDS");
+        }
+        let path = recipe.settings.pid.as_ref().map(|path| recipe.directory.join(path));
+        path.map(|path| PidFile::write(&path)).transpose()?
+    };
+    let shell = Shell::new(parts).map_err(|error| format!("cannot start: {}", reason(&error)));
+    let code = shell.map(|shell| shell.run(Master::new(purpose, terms, Instant::now())));
+    if let Some(pid_file) = pid_file {
+        pid_file.remove();
+    }
+    code
+}

@@ -1,0 +1,257 @@
+//! The master's vocabulary: the states it is in, the events it hears, and the
+//! actions it decides on. Types only; the decisions are in `mod.rs`.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use log::Level;
+use monoceros_wire::message::{BootFailure, ToWorker};
+use monoceros_wire::scoreboard::Running;
+use monoceros_wire::{Generation, Slot};
+
+/// Names one worker process for as long as the master runs: never used again,
+/// unlike a pid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct WorkerId(pub(crate) u64);
+
+/// What the master is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Taking its addresses; no worker exists.
+    Binding {
+        /// When to try again, after an address was in use.
+        retry: Option<Instant>,
+        /// When to give up.
+        until: Option<Instant>,
+    },
+    /// The first generation is on its way; a failure ends the master.
+    Booting,
+    /// Keeps the workers that it should have; a failure ends nothing.
+    Serving,
+    /// The workers finish what they have; then the master exits.
+    Draining,
+    /// The workers stop at once; then the master exits.
+    Stopping,
+    /// There is nothing left to do.
+    Stopped,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// The answer to [`Action::Bind`].
+    Bound(Result<(), BindFailure>),
+    /// The answer to [`Action::Spawn`]: the process exists.
+    Spawned {
+        /// Which worker.
+        worker: WorkerId,
+        /// Its pid, for people to read.
+        pid: i32,
+    },
+    /// The answer to [`Action::Spawn`]: no process, or not the program meant.
+    SpawnFailed {
+        /// Which worker.
+        worker: WorkerId,
+        /// What failed.
+        text: String,
+    },
+    /// A worker can serve.
+    Ready {
+        /// Which worker.
+        worker: WorkerId,
+        /// The application it serves.
+        app: String,
+    },
+    /// A worker cannot serve, and exits.
+    Failed {
+        /// Which worker.
+        worker: WorkerId,
+        /// What kind of failure, and so which exit code.
+        failure: BootFailure,
+        /// The text for people.
+        text: String,
+    },
+    /// A process was reaped.
+    Exited {
+        /// Which worker.
+        worker: WorkerId,
+        /// How it ended.
+        exit: Exit,
+        /// What it was running when it ended.
+        running: Vec<Running>,
+    },
+    /// The answer to [`Action::Inspect`].
+    Inspected(Vec<Vital>),
+    /// An operator wants something.
+    Asked(Command),
+    /// The answer to [`Action::ReadSettings`].
+    Read {
+        /// The generation that the settings were read for.
+        generation: Generation,
+        /// What they ask for, or why they cannot be used.
+        terms: Result<Terms, String>,
+    },
+    /// The deadline that the master had named has passed.
+    Elapsed,
+}
+
+/// What an operator can want, mostly by a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// TERM: finish, then exit.
+    Drain,
+    /// INT, QUIT: exit now.
+    Stop,
+    /// HUP: new settings and code.
+    Reload,
+    /// TTIN: one worker more.
+    Add,
+    /// TTOU: one worker less.
+    Remove,
+    /// USR1: open the log files again.
+    Reopen,
+}
+
+/// What to do. Each is carried out by the shell; those that can fail answer
+/// with an event.
+#[derive(Clone, Debug)]
+pub(crate) enum Action {
+    /// Take the addresses; answered by [`Event::Bound`].
+    Bind,
+    /// Start a worker; answered by [`Event::Spawned`] or [`Event::SpawnFailed`].
+    Spawn {
+        /// Which worker this will be.
+        worker: WorkerId,
+        /// Its place.
+        slot: Slot,
+        /// Whose settings and code it runs.
+        generation: Generation,
+        /// How many workers there are to be.
+        workers: u16,
+    },
+    /// Send a message, or what comes nearest as a signal.
+    Tell {
+        /// Whom.
+        worker: WorkerId,
+        /// What.
+        message: ToWorker,
+    },
+    /// Send a signal.
+    Signal {
+        /// To whom.
+        worker: WorkerId,
+        /// Which one.
+        signal: Signal,
+    },
+    /// Look at what the workers are running; answered by [`Event::Inspected`].
+    Inspect,
+    /// Read the settings for a new generation; answered by [`Event::Read`].
+    ReadSettings {
+        /// The number that the generation will have.
+        generation: Generation,
+    },
+    /// Of all generations read so far only this one will be spawned from now on.
+    Settle {
+        /// The generation that serves.
+        generation: Generation,
+    },
+    /// Open the master's own log files again.
+    Reopen,
+    /// Close the master's listeners: what waits in their queues is the workers'.
+    CloseListeners,
+    /// Tell the world that the server serves.
+    Announce {
+        /// The application, as the workers found it.
+        app: String,
+        /// How many workers serve.
+        workers: u16,
+    },
+    /// Write a line to the error log.
+    Log(Level, String),
+    /// End the master with this exit code.
+    Exit(u8),
+}
+
+/// The signals that a worker is sent. They mean the same to every program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// Stop; a worker that is not ready has nothing to finish.
+    Terminate,
+    /// Stop now, whatever is open.
+    Quit,
+    /// Show where you are, and die.
+    Abort,
+    /// Die.
+    Kill,
+}
+
+/// Why the addresses could not be taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BindFailure {
+    /// What failed, with the address.
+    pub(crate) text: String,
+    /// Somebody else has the address, who may be about to leave.
+    pub(crate) in_use: bool,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// By itself, with this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(formatter, "exit code {code}"),
+            Self::Signal(signal) => {
+                write!(formatter, "{}", monoceros_sys::signal::name(*signal))
+            }
+        }
+    }
+}
+
+/// What a worker's scoreboard shows.
+#[derive(Clone, Debug)]
+pub(crate) struct Vital {
+    /// Which worker.
+    pub(crate) worker: WorkerId,
+    /// How long ago its loop last came round; `None` if it never did.
+    pub(crate) silent: Option<Duration>,
+    /// The request that has run longest: its method and target, and for how
+    /// long.
+    pub(crate) longest: Option<(String, Duration)>,
+}
+
+/// What the settings ask of the master.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// How many workers there are to be.
+    pub(crate) workers: u16,
+    /// What a rollout may do.
+    pub(crate) limits: Limits,
+    /// How long a request may run, and a worker be silent; zero is for ever.
+    pub(crate) timeout: Duration,
+    /// How long a worker may drain.
+    pub(crate) graceful_timeout: Duration,
+    /// How long a worker may take to get ready; zero is for ever.
+    pub(crate) boot_timeout: Duration,
+}
+
+/// How far a rollout may go from the number of workers that is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// So many more may live at a time (those that drain are not counted).
+    pub(crate) max_surge: u16,
+    /// So many fewer may be ready.
+    pub(crate) max_unavailable: u16,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_surge: 1, max_unavailable: 0 }
+    }
+}

@@ -1,0 +1,589 @@
+//! Starting, addressing, signalling and reaping processes.
+//!
+//! A process is made by `fork(2)` and `execve(2)`. All that it needs is
+//! prepared before the fork; between the two only calls that are safe in a
+//! signal handler are made (`signal-safety(7)`).
+
+use std::ffi::CString;
+use std::fmt;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use crate::user::Credentials;
+use crate::{check, check_len};
+
+/// The first descriptor that a program is given, as `sd_listen_fds(3)` has it.
+pub const FIRST_DESCRIPTOR: RawFd = 3;
+
+/// The exit code of a process that could not become its program.
+const NOT_EXECUTED: libc::c_int = 127;
+
+/// The variable that names the process for which the sockets are meant
+/// (`sd_listen_fds(3)`); its value is written when the pid is known.
+const LISTEN_PID: &[u8] = b"LISTEN_PID=";
+/// The most digits of a pid.
+const PID_DIGITS: usize = 10;
+
+/// A program to execute, and the surroundings that it is given.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The file to execute; not looked up on a path.
+    pub path: CString,
+    /// Its arguments, from the zeroth.
+    pub arguments: Vec<CString>,
+    /// Its environment as `NAME=VALUE`; `LISTEN_PID` is added.
+    pub environment: Vec<CString>,
+    /// The directory it starts in; `None` for this process's.
+    pub directory: Option<CString>,
+    /// Its mask of permissions; `None` for this process's.
+    pub umask: Option<u32>,
+    /// Whom it runs as; `None` for this process's user.
+    pub credentials: Option<Credentials>,
+}
+
+/// A process that this one has started. Dropping it closes descriptors only.
+#[derive(Debug)]
+pub struct Process {
+    pid: i32,
+    /// Names the process even after it has been reaped and its pid reused.
+    pidfd: OwnedFd,
+    /// Says why the program could not be executed; closed when it was.
+    trouble: OwnedFd,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By itself, with this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+/// What a new process was doing when it failed to become its program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Descriptors = 1,
+    Directory,
+    Groups,
+    Group,
+    User,
+    Execute,
+}
+
+/// Why a new process did not become its program.
+#[derive(Debug)]
+pub struct Trouble {
+    step: Option<Step>,
+    error: io::Error,
+}
+
+impl Trouble {
+    /// Says what failed, given what the process was to become.
+    #[must_use]
+    pub fn describe(&self, program: &Program) -> String {
+        let reason = crate::reason(&self.error);
+        let path = program.path.to_string_lossy();
+        let directory = program.directory.as_deref().unwrap_or_default().to_string_lossy();
+        match self.step {
+            Some(Step::Descriptors) => format!("cannot pass descriptors to {path}: {reason}"),
+            Some(Step::Directory) => format!("cannot change to directory {directory}: {reason}"),
+            Some(Step::Groups) => format!("cannot set the groups of {path}: {reason}"),
+            Some(Step::Group) => format!("cannot set the group of {path}: {reason}"),
+            Some(Step::User) => format!("cannot set the user of {path}: {reason}"),
+            Some(Step::Execute) | None => format!("cannot execute {path}: {reason}"),
+        }
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(formatter, "exit code {code}"),
+            Self::Signal(signal) => formatter.write_str(&crate::signal::name(*signal)),
+        }
+    }
+}
+
+impl Process {
+    /// Starts a program, which gets copies of `descriptors` from number 3 on,
+    /// and no others but the standard ones. Its signals have their default
+    /// actions and none is blocked. Must be called by a process with one
+    /// thread. That the program could not be executed is found out later: see
+    /// [`Process::trouble`].
+    ///
+    /// # Errors
+    /// Those of `fork(2)`, `pipe2(2)` and `pidfd_open(2)`.
+    pub fn start(program: &Program, descriptors: &[BorrowedFd]) -> io::Result<Self> {
+        let (trouble, report) = pipe()?;
+        let mut image = Image::prepare(program, descriptors, &report);
+        let held = hold_signals();
+        // SAFETY: this process has one thread, so the new one finds no lock
+        // held; it calls nothing but what `Image::become_program` does.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            image.become_program();
+        }
+        let forked = check(pid);
+        release_signals(&held);
+        let pid = forked?;
+        match open_pidfd(pid) {
+            Ok(pidfd) => Ok(Self { pid, pidfd, trouble }),
+            Err(error) => {
+                // SAFETY: the process is our own and not reaped, so the pid is
+                // still its.
+                unsafe { libc::kill(pid, libc::SIGKILL) };
+                drop(reap(pid));
+                Err(error)
+            }
+        }
+    }
+
+    /// The pid: for people, and for [`reap`]. Not for signals.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Sends a signal; a process that is gone already does not get it.
+    ///
+    /// # Errors
+    /// Those of `pidfd_send_signal(2)`, but for `ESRCH`.
+    pub fn signal(&self, signal: i32) -> io::Result<()> {
+        let null = std::ptr::null::<libc::siginfo_t>();
+        // SAFETY: the descriptor is open, and the kernel makes up the
+        // information where none is given.
+        let result = unsafe {
+            libc::syscall(libc::SYS_pidfd_send_signal, self.pidfd.as_raw_fd(), signal, null, 0)
+        };
+        match io::Error::last_os_error() {
+            error if result == -1 && error.raw_os_error() != Some(libc::ESRCH) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Why the process did not become its program, if it did not: complete
+    /// when the process has ended.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        let mut report = [0u8; 5];
+        // SAFETY: the buffer is valid for its length.
+        let length = check_len(unsafe {
+            libc::read(self.trouble.as_raw_fd(), report.as_mut_ptr().cast(), report.len())
+        });
+        if length.ok()? != report.len() {
+            return None;
+        }
+        let [step, error @ ..] = report;
+        let steps = [
+            Step::Descriptors,
+            Step::Directory,
+            Step::Groups,
+            Step::Group,
+            Step::User,
+            Step::Execute,
+        ];
+        let step = steps.into_iter().find(|it| *it as u8 == step);
+        Some(Trouble { step, error: io::Error::from_raw_os_error(i32::from_ne_bytes(error)) })
+    }
+}
+
+/// The pid of a process that has ended and can be reaped, if there is one. It
+/// keeps its pid until then.
+///
+/// # Errors
+/// Those of `waitid(2)`, but for `ECHILD`.
+pub fn ended() -> io::Result<Option<i32>> {
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    match wait(libc::P_ALL, 0, flags) {
+        Ok((0, _)) => Ok(None),
+        Ok((pid, _)) => Ok(Some(pid)),
+        Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Waits for the end of this process and lets the kernel forget it.
+///
+/// # Errors
+/// Those of `waitid(2)`.
+pub fn reap(pid: i32) -> io::Result<End> {
+    Ok(wait(libc::P_PID, pid.cast_unsigned(), libc::WEXITED)?.1)
+}
+
+/// As `waitid(2)`: the pid, which is 0 for nobody, and its end.
+fn wait(kind: libc::idtype_t, id: libc::id_t, flags: libc::c_int) -> io::Result<(i32, End)> {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: the information is valid for writes.
+    check(unsafe { libc::waitid(kind, id, info.as_mut_ptr(), flags) })?;
+    // SAFETY: all-zero bytes are a valid `siginfo_t`, and the call changed them
+    // to another one or not at all.
+    let info = unsafe { info.assume_init() };
+    // SAFETY: waitid(2) fills the fields of SIGCHLD, or leaves zeros.
+    let pid = unsafe { info.si_pid() };
+    // SAFETY: as above.
+    let status = unsafe { info.si_status() };
+    let by_itself = info.si_code == libc::CLD_EXITED;
+    Ok((pid, if by_itself { End::Code(status) } else { End::Signal(status) }))
+}
+
+fn open_pidfd(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: takes numbers only.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let fd = check(i32::try_from(fd).unwrap_or(-1))?;
+    // SAFETY: the kernel has just given us this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A pipe, close-on-exec, of which reading does not wait.
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC | nix::fcntl::OFlag::O_NONBLOCK)?)
+}
+
+/// Holds back all signals: a handler of this process must not run in the new
+/// one, where it would swallow what is meant for the program.
+fn hold_signals() -> libc::sigset_t {
+    set_mask(&full_mask())
+}
+
+fn release_signals(before: &libc::sigset_t) {
+    set_mask(before);
+}
+
+fn full_mask() -> libc::sigset_t {
+    let mut mask = MaybeUninit::uninit();
+    // SAFETY: sigfillset(3) fills all of the mask, and cannot fail.
+    unsafe { libc::sigfillset(mask.as_mut_ptr()) };
+    // SAFETY: it is filled.
+    unsafe { mask.assume_init() }
+}
+
+fn empty_mask() -> libc::sigset_t {
+    let mut mask = MaybeUninit::uninit();
+    // SAFETY: sigemptyset(3) fills all of the mask, and cannot fail.
+    unsafe { libc::sigemptyset(mask.as_mut_ptr()) };
+    // SAFETY: it is filled.
+    unsafe { mask.assume_init() }
+}
+
+fn set_mask(mask: &libc::sigset_t) -> libc::sigset_t {
+    let mut before = empty_mask();
+    // SAFETY: both masks are valid.
+    let result = unsafe { libc::sigprocmask(libc::SIG_SETMASK, mask, &raw mut before) };
+    debug_assert_eq!(result, 0, "sigprocmask(2) knows SIG_SETMASK");
+    before
+}
+
+/// What the new process needs between fork and exec, where nothing may be
+/// allocated.
+struct Image<'a> {
+    program: &'a Program,
+    arguments: Vec<*const libc::c_char>,
+    environment: Vec<*const libc::c_char>,
+    listen_pid: Vec<u8>,
+    descriptors: Vec<RawFd>,
+    report: RawFd,
+    /// Room to read back the groups into.
+    groups: Vec<libc::gid_t>,
+    umask: Option<libc::mode_t>,
+    mask: libc::sigset_t,
+}
+
+impl<'a> Image<'a> {
+    fn prepare(program: &'a Program, descriptors: &[BorrowedFd], report: &OwnedFd) -> Self {
+        let mut listen_pid = LISTEN_PID.to_vec();
+        listen_pid.resize(LISTEN_PID.len() + PID_DIGITS + 1, 0);
+        let mut environment: Vec<_> = program.environment.iter().map(|it| it.as_ptr()).collect();
+        environment.push(listen_pid.as_ptr().cast());
+        environment.push(std::ptr::null());
+        let mut arguments: Vec<_> = program.arguments.iter().map(|it| it.as_ptr()).collect();
+        arguments.push(std::ptr::null());
+        let count = program.credentials.as_ref().map_or(0, |it| it.groups.len());
+        Self {
+            program,
+            arguments,
+            environment,
+            listen_pid,
+            descriptors: descriptors.iter().map(AsRawFd::as_raw_fd).collect(),
+            report: report.as_raw_fd(),
+            groups: vec![0; count + 1],
+            umask: program.umask,
+            mask: empty_mask(),
+        }
+    }
+
+    /// Runs in the new process, and never returns.
+    fn become_program(&mut self) -> ! {
+        let (step, errno) = match self.try_to_become_program() {
+            Ok(never) => match never {},
+            Err((step, errno)) => (step, errno),
+        };
+        let [a, b, c, d] = errno.to_ne_bytes();
+        let report = [step as u8, a, b, c, d];
+        // SAFETY: the buffer is valid for its length. If the parent is gone
+        // there is nobody to tell.
+        unsafe { libc::write(self.report, report.as_ptr().cast(), report.len()) };
+        // SAFETY: _exit(2) ends the process without running anything of it.
+        unsafe { libc::_exit(NOT_EXECUTED) }
+    }
+
+    fn try_to_become_program(&mut self) -> Result<std::convert::Infallible, (Step, i32)> {
+        reset_signal_actions();
+        self.place_descriptors().map_err(|errno| (Step::Descriptors, errno))?;
+        if let Some(directory) = &self.program.directory {
+            // SAFETY: the directory is a C string.
+            plain(unsafe { libc::chdir(directory.as_ptr()) })
+                .map_err(|errno| (Step::Directory, errno))?;
+        }
+        if let Some(umask) = self.umask {
+            // SAFETY: takes a number only.
+            unsafe { libc::umask(umask) };
+        }
+        if let Some(credentials) = &self.program.credentials {
+            become_user(credentials, &mut self.groups)?;
+        }
+        self.write_pid();
+        set_mask(&self.mask);
+        // SAFETY: the path is a C string, and both lists are of C strings and
+        // end in null.
+        unsafe {
+            let path = self.program.path.as_ptr();
+            libc::execve(path, self.arguments.as_ptr(), self.environment.as_ptr())
+        };
+        Err((Step::Execute, errno()))
+    }
+
+    /// Puts the descriptors from 3 on, and makes all others close-on-exec.
+    fn place_descriptors(&mut self) -> Result<(), i32> {
+        let count = RawFd::try_from(self.descriptors.len()).map_err(|_| libc::EMFILE)?;
+        let end = FIRST_DESCRIPTOR + count;
+        // First out of the way: a target may be the source of another.
+        self.report = move_above(self.report, end)?;
+        for fd in &mut self.descriptors {
+            *fd = move_above(*fd, end)?;
+        }
+        for (fd, target) in self.descriptors.iter().zip(FIRST_DESCRIPTOR..) {
+            // SAFETY: nothing in this process uses the target any more.
+            plain(unsafe { libc::dup2(*fd, target) })?;
+        }
+        close_on_exec_from(end);
+        Ok(())
+    }
+
+    /// Writes this process's pid behind `LISTEN_PID=`.
+    fn write_pid(&mut self) {
+        // SAFETY: takes nothing, and always succeeds.
+        let mut rest = unsafe { libc::getpid() }.unsigned_abs();
+        let mut digits = [0u8; PID_DIGITS];
+        let mut start = digits.len();
+        loop {
+            start -= 1;
+            digits[start] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 || start == 0 {
+                break;
+            }
+        }
+        let places = self.listen_pid[LISTEN_PID.len()..].iter_mut();
+        places.zip(&digits[start..]).for_each(|(place, digit)| *place = *digit);
+    }
+}
+
+/// Gives every signal its default action; one that was ignored would stay so.
+fn reset_signal_actions() {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: the default action runs nothing of ours. Those that cannot be
+        // changed (SIGKILL, SIGSTOP, libc's own) fail, and have it already.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
+/// In the order in which each step is still allowed, and read back: a step that
+/// seems to work but does not would leave the program with our rights.
+fn become_user(credentials: &Credentials, groups: &mut [libc::gid_t]) -> Result<(), (Step, i32)> {
+    let Credentials { uid, gid, groups: wanted } = credentials;
+    // SAFETY: the list is valid for its length.
+    plain(unsafe { libc::setgroups(wanted.len(), wanted.as_ptr()) })
+        .map_err(|errno| (Step::Groups, errno))?;
+    // SAFETY: takes numbers only.
+    plain(unsafe { libc::setresgid(*gid, *gid, *gid) }).map_err(|errno| (Step::Group, errno))?;
+    // SAFETY: takes numbers only.
+    plain(unsafe { libc::setresuid(*uid, *uid, *uid) }).map_err(|errno| (Step::User, errno))?;
+    if !has_groups(wanted, groups) {
+        return Err((Step::Groups, libc::EPERM));
+    }
+    if group_ids() != [*gid; 3] {
+        return Err((Step::Group, libc::EPERM));
+    }
+    // SAFETY: takes a number only; that it fails is what is hoped for.
+    let can_go_back = *uid != 0 && unsafe { libc::setuid(0) } == 0;
+    if user_ids() != [*uid; 3] || can_go_back {
+        return Err((Step::User, libc::EPERM));
+    }
+    Ok(())
+}
+
+fn has_groups(wanted: &[libc::gid_t], room: &mut [libc::gid_t]) -> bool {
+    let size = libc::c_int::try_from(room.len()).unwrap_or(0);
+    // SAFETY: the list is valid for its length.
+    let count = unsafe { libc::getgroups(size, room.as_mut_ptr()) };
+    let found = usize::try_from(count).ok().and_then(|count| room.get(..count));
+    found.is_some_and(|found| {
+        found.iter().all(|it| wanted.contains(it)) && wanted.iter().all(|it| found.contains(it))
+    })
+}
+
+fn user_ids() -> [libc::uid_t; 3] {
+    let [mut real, mut effective, mut saved] = [0; 3];
+    // SAFETY: the three are valid for writes.
+    unsafe { libc::getresuid(&raw mut real, &raw mut effective, &raw mut saved) };
+    [real, effective, saved]
+}
+
+fn group_ids() -> [libc::gid_t; 3] {
+    let [mut real, mut effective, mut saved] = [0; 3];
+    // SAFETY: the three are valid for writes.
+    unsafe { libc::getresgid(&raw mut real, &raw mut effective, &raw mut saved) };
+    [real, effective, saved]
+}
+
+/// A copy of `fd` with a number from `least` up, close-on-exec.
+fn move_above(fd: RawFd, least: RawFd) -> Result<RawFd, i32> {
+    // SAFETY: takes numbers only.
+    plain(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, least) })
+}
+
+/// Lets an exec close every descriptor from `first` up.
+fn close_on_exec_from(first: RawFd) {
+    let (from, flags) = (first.cast_unsigned(), libc::CLOSE_RANGE_CLOEXEC);
+    // SAFETY: takes numbers only; the call is newer than some kernels.
+    if unsafe { libc::syscall(libc::SYS_close_range, from, u32::MAX, flags) } == 0 {
+        return;
+    }
+    for fd in first..most_descriptors() {
+        // SAFETY: takes numbers only; numbers that are not open fail.
+        unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+}
+
+/// The end of the numbers that are looked at where the kernel cannot do it.
+fn most_descriptors() -> RawFd {
+    const MOST: RawFd = 65_536;
+    // SAFETY: takes a number only.
+    let limit = unsafe { libc::sysconf(libc::_SC_OPEN_MAX) };
+    RawFd::try_from(limit).map_or(MOST, |limit| limit.clamp(0, MOST))
+}
+
+/// As [`check`], without making an [`io::Error`], which may allocate.
+fn plain(result: libc::c_int) -> Result<libc::c_int, i32> {
+    if result == -1 { Err(errno()) } else { Ok(result) }
+}
+
+fn errno() -> i32 {
+    nix::errno::Errno::last_raw()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::io::{Read, Write};
+    use std::os::fd::AsFd;
+
+    fn shell(script: &str) -> Program {
+        let text = |text: &str| CString::new(text).unwrap();
+        Program {
+            path: text("/bin/sh"),
+            arguments: ["sh", "-c", script].map(text).to_vec(),
+            environment: vec![text("A=b")],
+            directory: Some(text("/")),
+            umask: Some(0o27),
+            credentials: None,
+        }
+    }
+
+    /// Runs a script whose descriptor 3 is a pipe, and returns what it wrote.
+    fn output(script: &str) -> (String, End) {
+        let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+        let process = Process::start(&shell(script), &[write.as_fd()]).unwrap();
+        drop(write);
+        let mut said = String::new();
+        File::from(read).read_to_string(&mut said).unwrap();
+        let end = reap(process.pid()).unwrap();
+        assert!(process.trouble().is_none());
+        (said, end)
+    }
+
+    #[test]
+    fn a_program_has_what_it_was_given() {
+        let (said, end) = output("{ echo $$ $LISTEN_PID $A $(pwd) $(umask); } >&3; exit 5");
+        let words: Vec<_> = said.split_whitespace().collect();
+        assert_eq!(words[0], words[1]);
+        assert_eq!(words[2..], ["b", "/", "0027"]);
+        assert_eq!(end, End::Code(5));
+    }
+
+    #[test]
+    fn a_program_has_no_other_descriptors() {
+        // An inheritable one of ours, with a number that would be in the way.
+        let file = File::open("/dev/null").unwrap();
+        // SAFETY: takes a number only.
+        let stray = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD, 50) };
+        assert!(stray >= 50);
+        let (said, _) = output("exec /bin/ls -1 /proc/self/fd >&3");
+        let numbers: Vec<_> = said.lines().collect();
+        assert!(numbers.starts_with(&["0", "1", "2", "3"]), "{numbers:?}");
+        assert!(!numbers.contains(&stray.to_string().as_str()), "{numbers:?}");
+    }
+
+    #[test]
+    fn descriptors_can_be_each_others_targets() {
+        let files: Vec<_> = (0..6).map(|_| tempfile()).collect();
+        for (number, mut file) in files.iter().enumerate() {
+            write!(file, "{number}").unwrap();
+        }
+        let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+        let mut given: Vec<_> = files.iter().rev().map(AsFd::as_fd).collect();
+        given.push(write.as_fd());
+        let script = "for fd in 3 4 5 6 7 8; do cat /proc/self/fd/$fd >&9; done";
+        let process = Process::start(&shell(script), &given).unwrap();
+        drop(given);
+        drop(write);
+        let mut said = String::new();
+        File::from(read).read_to_string(&mut said).unwrap();
+        assert_eq!(said, "543210");
+        reap(process.pid()).unwrap();
+    }
+
+    fn tempfile() -> File {
+        crate::file::unnamed(&std::env::temp_dir()).unwrap()
+    }
+
+    #[test]
+    fn what_cannot_be_executed_says_so() {
+        let program = Program { path: c"/no/such/program".to_owned(), ..shell("") };
+        let process = Process::start(&program, &[]).unwrap();
+        assert_eq!(reap(process.pid()).unwrap(), End::Code(NOT_EXECUTED));
+        let trouble = process.trouble().unwrap();
+        assert_eq!(
+            trouble.describe(&program),
+            "cannot execute /no/such/program: no such file or directory"
+        );
+        let program = Program { directory: Some(c"/no/where".to_owned()), ..shell("") };
+        let process = Process::start(&program, &[]).unwrap();
+        reap(process.pid()).unwrap();
+        assert_eq!(
+            process.trouble().unwrap().describe(&program),
+            "cannot change to directory /no/where: no such file or directory"
+        );
+    }
+
+    #[test]
+    fn a_signal_reaches_the_process_and_only_it() {
+        let process = Process::start(&shell("exec sleep 1000"), &[]).unwrap();
+        process.signal(libc::SIGTERM).unwrap();
+        assert_eq!(reap(process.pid()).unwrap(), End::Signal(libc::SIGTERM));
+        process.signal(libc::SIGKILL).unwrap();
+    }
+}

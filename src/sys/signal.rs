@@ -1,0 +1,69 @@
+//! Signals as readable events, and their names.
+
+use std::borrow::Cow;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+
+use signal_hook::iterator::backend::SignalDelivery;
+use signal_hook::iterator::exfiltrator::SignalOnly;
+
+/// Signals that wait to be read instead of interrupting anything.
+#[derive(Debug)]
+pub struct Signals {
+    delivery: SignalDelivery<UnixStream, SignalOnly>,
+}
+
+impl Signals {
+    /// From now on collects these signals. A program that is executed has their
+    /// default actions again.
+    ///
+    /// # Errors
+    /// Those of `socketpair(2)` and `sigaction(2)`.
+    pub fn collect(signals: &[i32]) -> io::Result<Self> {
+        let (read, write) = UnixStream::pair()?;
+        let delivery = SignalDelivery::with_pipe(read, write, SignalOnly, signals)?;
+        Ok(Self { delivery })
+    }
+
+    /// Those that have arrived since the last time; one that arrived twice in
+    /// between is there once.
+    pub fn take(&mut self) -> Vec<i32> {
+        self.delivery.pending().collect()
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.delivery.get_read().as_fd()
+    }
+}
+
+/// The name of a signal, such as `SIGSEGV`.
+#[must_use]
+pub fn name(signal: i32) -> Cow<'static, str> {
+    match nix::sys::signal::Signal::try_from(signal) {
+        Ok(known) => Cow::Borrowed(known.as_str()),
+        Err(_) => Cow::Owned(format!("signal {signal}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_waits_to_be_read() {
+        let mut signals = Signals::collect(&[libc::SIGURG]).unwrap();
+        assert!(signals.take().is_empty());
+        signal_hook::low_level::raise(libc::SIGURG).unwrap();
+        assert_eq!(signals.take(), [libc::SIGURG]);
+        assert!(signals.take().is_empty());
+    }
+
+    #[test]
+    fn signals_have_names() {
+        assert_eq!(name(libc::SIGKILL), "SIGKILL");
+        assert_eq!(name(63), "signal 63");
+    }
+}

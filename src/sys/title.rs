@@ -1,0 +1,116 @@
+//! The name under which `ps` shows this process: the memory in which the kernel
+//! keeps the arguments, written over.
+
+use std::fs;
+use std::sync::Mutex;
+
+/// The longest name of a thread, without the final NUL (`PR_SET_NAME`).
+const THREAD_NAME: usize = 15;
+
+/// The places in memory that the kernel reads for `/proc/PID/cmdline`
+/// (`proc_pid_stat(5)`, the fields from `arg_start` to `env_end`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Area {
+    start: usize,
+    arguments_end: usize,
+    environment_end: usize,
+    /// Up to here a title was written, or are arguments.
+    used: usize,
+}
+
+/// Found at the first call: afterwards the arguments are gone.
+static AREA: Mutex<Option<Area>> = Mutex::new(None);
+
+/// Shows `title` as this process's command line, cut to the memory that there
+/// is. Where the system does not tell where that is, nothing changes. To be
+/// called while no other thread reads the environment: if the arguments take
+/// too little memory, the variables are moved to make room.
+pub fn set(title: &str) {
+    let Ok(mut area) = AREA.lock() else { return };
+    let Some(mut found) = area.or_else(find) else { return };
+    if title.len() >= found.arguments_end - found.start {
+        extend(&mut found);
+    }
+    write(&mut found, title.as_bytes());
+    *area = Some(found);
+    name_thread(title);
+}
+
+fn find() -> Option<Area> {
+    let area = parse(&fs::read_to_string("/proc/self/stat").ok()?)?;
+    let ordered = area.start < area.arguments_end && area.arguments_end <= area.environment_end;
+    (area.start != 0 && ordered).then_some(area)
+}
+
+/// The process's name, in parentheses, may itself have any characters.
+fn parse(stat: &str) -> Option<Area> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    // The first field after the name is the third.
+    let fields: Vec<_> = fields.split_whitespace().collect();
+    let field = |number: usize| fields.get(number - 3)?.parse::<usize>().ok();
+    let (start, arguments_end) = (field(48)?, field(49)?);
+    let (environment_start, environment_end) = (field(50)?, field(51)?);
+    let adjacent = environment_start == arguments_end;
+    let environment_end = if adjacent { environment_end } else { arguments_end };
+    Some(Area { start, arguments_end, environment_end, used: arguments_end })
+}
+
+/// Moves the variables away, so that their place can be used too.
+fn extend(area: &mut Area) {
+    if area.environment_end == area.arguments_end {
+        return;
+    }
+    for (name, value) in std::env::vars_os() {
+        // SAFETY: no other thread reads the environment, as `set` asks for.
+        // setenv(3) copies the text and lets `environ` point to the copy.
+        unsafe { std::env::set_var(name, value) };
+    }
+    area.arguments_end = area.environment_end;
+}
+
+/// Leaves as much of the environment as it can: people look for it there.
+fn write(area: &mut Area, title: &[u8]) {
+    let length = title.len().min(area.arguments_end - area.start - 1);
+    let end = (area.start + length + 1).max(area.used);
+    let start = std::ptr::with_exposed_provenance_mut::<u8>(area.start);
+    // SAFETY: the kernel has named this memory, which is the process's stack;
+    // nothing refers to its text any more, since the variables were moved and
+    // arguments are copied when a program starts.
+    let memory = unsafe { std::slice::from_raw_parts_mut(start, end - area.start) };
+    let (text, rest) = memory.split_at_mut(length);
+    text.copy_from_slice(&title[..length]);
+    rest.fill(0);
+    area.used = end;
+}
+
+/// What `top` shows: the first word.
+fn name_thread(title: &str) {
+    let word = title.split([' ', ':']).next().unwrap_or_default();
+    let mut name = [0u8; THREAD_NAME + 1];
+    let length = word.len().min(THREAD_NAME);
+    name[..length].copy_from_slice(&word.as_bytes()[..length]);
+    // SAFETY: the name is a C string; prctl(2) cannot fail for it.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_area_is_read_behind_any_name() {
+        let mut stat = "7 (a) b) R".to_owned();
+        for field in 4..=52 {
+            stat.push_str(&format!(" {}", if field == 50 { 490 } else { field * 10 }));
+        }
+        let area = Area { start: 480, arguments_end: 490, environment_end: 510, used: 490 };
+        assert_eq!(parse(&stat), Some(area));
+        assert_eq!(parse("7 (x) R 1 2"), None);
+    }
+
+    #[test]
+    fn this_process_has_an_area() {
+        let area = find().unwrap();
+        assert!(area.start < area.arguments_end);
+    }
+}
