@@ -20,7 +20,7 @@ use crate::request::{Job, Request};
 
 /// Bodies up to this many bytes are copied behind the head, which is cheaper
 /// than a second piece.
-const COPY_LIMIT: usize = 16 * 1024;
+pub const COPY_LIMIT: usize = 16 * 1024;
 
 /// Above this many waiting bytes an application is to wait for its client.
 const HIGH_WATER: usize = 1 << 20;
@@ -41,15 +41,6 @@ thread_local! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
 
-/// Bytes that an application gives: a slice, and how to keep it for later
-/// should the socket have no room.
-pub struct Chunk<'a> {
-    /// The bytes.
-    pub bytes: &'a [u8],
-    /// Makes an owner of the same bytes; called at most once.
-    pub keep: &'a dyn Fn() -> Box<dyn Payload>,
-}
-
 /// A request that is being answered. It ends with [`Exchange::finish`]; one
 /// that is dropped before breaks the connection, so that the client does not
 /// take half an answer for a whole one.
@@ -65,6 +56,7 @@ pub struct Exchange {
     /// The I/O thread may have something of this answer to write.
     handed_over: bool,
     gone: bool,
+    completed: bool,
     ended: bool,
 }
 
@@ -81,6 +73,7 @@ impl Exchange {
             taken_us,
             handed_over: false,
             gone: false,
+            completed: false,
             ended: false,
         }
     }
@@ -124,6 +117,13 @@ impl Exchange {
         self.request_mut().answer.begin(status)
     }
 
+    /// Forgets what was set of the answer.
+    pub fn reset(&mut self) {
+        if !self.is_committed() {
+            self.request_mut().answer.clear();
+        }
+    }
+
     /// Adds a field to the answer's head.
     ///
     /// # Errors
@@ -142,6 +142,12 @@ impl Exchange {
     #[must_use]
     pub fn is_committed(&self) -> bool {
         self.answer().is_concluded()
+    }
+
+    /// Whether the whole answer has been given.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.completed
     }
 
     /// Whether the client cannot be written to any more.
@@ -169,16 +175,24 @@ impl Exchange {
     }
 
     /// Sends a piece of the body, with the head if that has not gone yet.
-    /// `whole` is the length of the body where it is known. Never waits: what
-    /// the socket has no room for goes out later, see
+    /// `whole` is the length of the body where it is known, and `owner` owns
+    /// the same bytes, so that they need not be copied if they have to wait.
+    /// Never waits itself: what the socket has no room for goes out later, see
     /// [`Exchange::is_crowded`].
     ///
     /// # Errors
     /// When the client is gone; the application may as well stop.
-    pub fn write(&mut self, chunk: &Chunk, whole: Option<u64>) -> Result<(), Gone> {
+    pub fn write(
+        &mut self,
+        bytes: &[u8],
+        owner: Option<Box<dyn Payload>>,
+        whole: Option<u64>,
+    ) -> Result<(), Gone> {
         let with_head = self.commit(whole);
-        let count = self.request_mut().answer.take(chunk.bytes.len() as u64);
-        let bytes = &chunk.bytes[..usize::try_from(count).unwrap_or(chunk.bytes.len())];
+        let count = self.request_mut().answer.take(bytes.len() as u64);
+        // Only all of the bytes can be left to their owner.
+        let owner = owner.filter(|_| count == bytes.len() as u64);
+        let bytes = &bytes[..usize::try_from(count).unwrap_or(bytes.len())];
         if !with_head && bytes.is_empty() {
             return if self.gone { Err(Gone) } else { Ok(()) };
         }
@@ -187,7 +201,7 @@ impl Exchange {
             if with_head {
                 piece.extend_from_slice(self.answer().head());
             }
-            self.send(piece, bytes, chunk)
+            self.send(piece, bytes, owner)
         })
     }
 
@@ -200,7 +214,7 @@ impl Exchange {
             let length = self.request_mut().answer.take(length);
             let head = self.answer().head().to_vec();
             // The head waits for the first bytes of the file, if there are any.
-            self.push_bytes(&head, length > 0, &|| Box::new(head.clone()))?;
+            self.push_bytes(&head, length > 0)?;
             if length > 0 {
                 self.push_file(source, offset, length)?;
             }
@@ -229,9 +243,7 @@ impl Exchange {
     /// Ends the answer. `environ` tells the access log the variables of the
     /// application's environment.
     pub fn finish(mut self, environ: &dyn Fn(&str) -> Option<String>) {
-        if !self.gone && self.answer().has_begun() {
-            self.complete();
-        }
+        self.complete();
         let answer = self.answer();
         let after = if self.gone || !answer.is_concluded() || answer.is_short() {
             After::Abort
@@ -248,17 +260,20 @@ impl Exchange {
         self.end(After::Abort, environ);
     }
 
-    /// Sends the head if nothing has gone, and the end of a chunked body.
-    fn complete(&mut self) {
-        let nothing = Chunk { bytes: b"", keep: &|| Box::new(Vec::new()) };
+    /// Sends what is missing of a whole answer: the head if nothing has gone,
+    /// the end of a chunked body. Nothing can be written after it.
+    pub fn complete(&mut self) {
+        if self.completed || self.gone || !self.has_begun() {
+            return;
+        }
+        self.completed = true;
         // A client that is gone is seen by `self.gone`.
         if !self.is_committed() {
             let whole = (!self.request().head.is_head()).then_some(0);
-            self.write(&nothing, whole).ok();
+            self.write(b"", None, whole).ok();
         }
         if self.answer().framing() == Framing::Chunked && !self.gone {
-            self.push_bytes(reply::LAST_CHUNK, false, &|| Box::new(reply::LAST_CHUNK.to_vec()))
-                .ok();
+            self.push_bytes(reply::LAST_CHUNK, false).ok();
         }
     }
 
@@ -278,7 +293,12 @@ impl Exchange {
     }
 
     /// Sends what is in `piece` and then `bytes`, framed.
-    fn send(&mut self, piece: &mut Vec<u8>, bytes: &[u8], chunk: &Chunk) -> Result<(), Gone> {
+    fn send(
+        &mut self,
+        piece: &mut Vec<u8>,
+        bytes: &[u8],
+        owner: Option<Box<dyn Payload>>,
+    ) -> Result<(), Gone> {
         let chunked = self.answer().framing() == Framing::Chunked && !bytes.is_empty();
         if chunked {
             reply::push_chunk_head(piece, bytes.len());
@@ -287,43 +307,32 @@ impl Exchange {
         if bytes.len() <= COPY_LIMIT {
             piece.extend_from_slice(bytes);
             piece.extend_from_slice(end);
-            return self.push_bytes(piece, false, &|| Box::new(piece.clone()));
+            return self.push_bytes(piece, false);
         }
-        self.push_parts(piece, bytes, end, chunk)
+        self.push_parts([piece, bytes, end], owner)
     }
 
     /// Sends three parts, of which the middle one is large.
     fn push_parts(
         &mut self,
-        before: &[u8],
-        bytes: &[u8],
-        end: &[u8],
-        chunk: &Chunk,
+        parts: [&[u8]; 3],
+        mut owner: Option<Box<dyn Payload>>,
     ) -> Result<(), Gone> {
         let mut sent = 0;
         if self.may_send()? {
-            let parts = [IoSlice::new(before), IoSlice::new(bytes), IoSlice::new(end)];
-            sent = self.sent(socket::send_parts(self.link.as_fd(), &parts, false))?;
+            sent =
+                self.sent(socket::send_parts(self.link.as_fd(), &parts.map(IoSlice::new), false))?;
         }
-        if sent == before.len() + bytes.len() + end.len() {
+        if sent == parts.iter().map(|part| part.len()).sum::<usize>() {
             return Ok(());
         }
         let mut leftover = self.link.leftover();
-        for (part, keep) in [(before, None), (bytes, Some(chunk.keep)), (end, None)] {
+        for (index, part) in parts.into_iter().enumerate() {
             let gone = sent.min(part.len());
             sent -= gone;
-            if gone < part.len() {
-                let Some(keep) = keep else {
-                    leftover.outgoing.push_bytes(Box::new(part[gone..].to_vec()), 0);
-                    continue;
-                };
-                // The owner has all bytes of the chunk; only those of `bytes`
-                // may go, which a promised length may have cut.
-                if part.len() == chunk.bytes.len() {
-                    leftover.outgoing.push_bytes(keep(), gone);
-                } else {
-                    leftover.outgoing.push_bytes(Box::new(part[gone..].to_vec()), 0);
-                }
+            match owner.take_if(|_| index == 1) {
+                Some(owner) => leftover.outgoing.push_bytes(owner, gone),
+                None => leftover.outgoing.push_bytes(Box::new(part[gone..].to_vec()), 0),
             }
         }
         drop(leftover);
@@ -332,12 +341,7 @@ impl Exchange {
     }
 
     /// Sends bytes, and lets the rest wait.
-    fn push_bytes(
-        &mut self,
-        bytes: &[u8],
-        more: bool,
-        keep: &dyn Fn() -> Box<dyn Payload>,
-    ) -> Result<(), Gone> {
+    fn push_bytes(&mut self, bytes: &[u8], more: bool) -> Result<(), Gone> {
         let mut sent = 0;
         if self.may_send()? {
             sent = self.sent(socket::send(self.link.as_fd(), bytes, more))?;
@@ -345,7 +349,7 @@ impl Exchange {
                 return Ok(());
             }
         }
-        self.link.leftover().outgoing.push_bytes(keep(), sent);
+        self.link.leftover().outgoing.push_bytes(Box::new(bytes[sent..].to_vec()), 0);
         self.hand_over();
         Ok(())
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use monoceros_sys::futex::{self, Wake};
 
 use crate::link::Link;
-use crate::request::{Job, Request};
+use crate::request::{Job, Request, Spare};
 
 /// Requests that are kept to be used again, at most.
 const SPARE_LIMIT: usize = 256;
@@ -44,6 +44,8 @@ pub(crate) struct Hub {
     queue: Mutex<VecDeque<Job>>,
     /// Changes when sleeping application threads are to look.
     bell: AtomicU32,
+    /// Changes when the worker stops.
+    stop_bell: AtomicU32,
     /// Application threads that sleep or are about to.
     idle: AtomicU32,
     /// Requests that are queued or running.
@@ -58,7 +60,7 @@ pub(crate) struct Hub {
     /// The I/O thread sleeps in its loop, or is about to.
     asleep: AtomicBool,
     waker: mio::Waker,
-    spare: Mutex<Vec<Box<Request>>>,
+    spare: Mutex<Spare>,
     draining: AtomicBool,
     stopping: AtomicBool,
 }
@@ -69,6 +71,7 @@ impl Hub {
             threads: u32::from(threads),
             queue: Mutex::default(),
             bell: AtomicU32::new(0),
+            stop_bell: AtomicU32::new(0),
             idle: AtomicU32::new(0),
             in_flight: AtomicU32::new(0),
             service_us: AtomicU32::new(0),
@@ -118,11 +121,10 @@ impl Hub {
 
     /// Sleeps until the worker stops or a signal was handled.
     pub(crate) fn wait_for_stop(&self) -> Wait {
-        let seen = self.bell.load(Ordering::SeqCst);
         if self.stopping.load(Ordering::SeqCst) {
             return Wait::Stop;
         }
-        match futex::wait(&self.bell, seen, Some(Duration::from_secs(1))) {
+        match futex::wait(&self.stop_bell, 0, None) {
             Wake::Interrupted => Wait::Interrupted,
             Wake::Changed | Wake::Elapsed => Wait::Look,
         }
@@ -273,7 +275,7 @@ impl Hub {
     }
 
     /// Takes memory for a request.
-    pub(crate) fn spare_request(&self, local: &mut Vec<Box<Request>>) -> Box<Request> {
+    pub(crate) fn spare_request(&self, local: &mut Spare) -> Box<Request> {
         if local.is_empty() {
             std::mem::swap(&mut *lock(&self.spare), local);
         }
@@ -290,6 +292,8 @@ impl Hub {
         self.stopping.store(true, Ordering::SeqCst);
         self.bell.fetch_add(1, Ordering::SeqCst);
         futex::wake(&self.bell, i32::MAX);
+        self.stop_bell.store(1, Ordering::SeqCst);
+        futex::wake(&self.stop_bell, i32::MAX);
     }
 }
 

@@ -22,7 +22,7 @@ use crate::core::Core;
 use crate::drain::{Cause, Life, Open};
 use crate::gate::{Gate, Listener, Load};
 use crate::link::Link;
-use crate::request::{Job, Request};
+use crate::request::{Job, Spare};
 use crate::sweep::{self, Idle, Verdict};
 
 /// Connections have the tokens below; these are of the loop's own sources.
@@ -60,7 +60,7 @@ pub(crate) struct Io {
     pub(crate) connections: Slab<Connection>,
     pub(crate) jobs: Vec<Job>,
     pub(crate) scratch: Vec<u8>,
-    pub(crate) spare: Vec<Box<Request>>,
+    pub(crate) spare: Spare,
     returned: Vec<Arc<Link>>,
     pub(crate) life: Life,
     next_sweep_ms: u64,

@@ -32,7 +32,7 @@ pub use access::AccessLog;
 pub use answer::Fault;
 pub use body::{Body, MEMORY_LIMIT};
 pub use desk::Desk;
-pub use exchange::{Chunk, Exchange, Gone};
+pub use exchange::{COPY_LIMIT, Exchange, Gone};
 pub use hub::Wait;
 pub use link::Address;
 pub use options::Options;

@@ -38,3 +38,7 @@ pub(crate) struct Job {
     pub(crate) request: Box<Request>,
     pub(crate) link: Arc<Link>,
 }
+
+/// Requests whose memory is to be used again, in the boxes in which they go
+/// from hand to hand.
+pub(crate) type Spare = Vec<Box<Request>>;

@@ -75,8 +75,8 @@ impl Worker {
         Desk::new(Arc::clone(&self.core), thread)
     }
 
-    /// Waits until the worker stops, at most about a second, or a signal was
-    /// handled on this thread.
+    /// Waits until the worker stops, or a signal was handled on this
+    /// thread.
     #[must_use]
     pub fn wait_for_stop(&self) -> Wait {
         self.core.hub.wait_for_stop()

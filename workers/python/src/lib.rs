@@ -1,1 +1,37 @@
-//! stub
+//! The Python worker: an extension module that the user's own interpreter
+//! loads. One build serves every CPython from 3.10 on (abi3, PEP 384).
+
+mod boot;
+mod cache;
+mod conversation;
+mod environ;
+mod errors;
+mod ffi;
+mod file_wrapper;
+mod serve;
+mod trouble;
+mod wsgi;
+
+use pyo3::prelude::*;
+
+/// What the worker's program calls, and the types that applications meet.
+#[pymodule]
+mod monoceros {
+    #[pymodule_export]
+    use super::boot::run_worker;
+    #[pymodule_export]
+    use super::conversation::Conversation;
+    #[pymodule_export]
+    use super::errors::ErrorStream;
+    #[pymodule_export]
+    use super::file_wrapper::FileWrapper;
+    #[pymodule_export]
+    use super::serve::Server;
+
+    use super::{Bound, PyModule, PyModuleMethods, PyResult};
+
+    #[pymodule_init]
+    fn init(module: &Bound<PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

@@ -1,0 +1,268 @@
+//! A worker's way from a bare interpreter to serving: what the master passed
+//! in, the settings, the application.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use monoceros_config::{LogFile as LogSetting, LogLevel, Settings};
+use monoceros_engine::{AccessLog, Given, Options, Worker};
+use monoceros_http::Limits;
+use monoceros_log::{Destination, Identity, LogFile};
+use monoceros_sys::{file, process, title};
+use monoceros_wire::channel::{MESSAGE_LIMIT, Received, WorkerEnd};
+use monoceros_wire::message::{BootFailure, FromWorker, Start, ToWorker};
+use monoceros_wire::scoreboard::Scoreboard;
+use monoceros_wire::variable;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::PyModule;
+
+use crate::serve::{self, Server};
+use crate::trouble;
+
+/// The first descriptor of `LISTEN_FDS` (`sd_listen_fds(3)`).
+const FIRST_LISTENER: i32 = 3;
+
+/// Texts longer than this are cut in front: the end says what is wrong.
+const TEXT_LIMIT: usize = MESSAGE_LIMIT / 4;
+
+/// What was found in the environment and in the channel.
+struct Parcel {
+    channel: WorkerEnd,
+    scoreboard: Scoreboard,
+    listeners: Vec<OwnedFd>,
+    start: Start,
+}
+
+/// Serves until the master or a signal says otherwise. Called by the worker's
+/// program, once; a worker that cannot serve ends the process here.
+#[pyfunction]
+pub(crate) fn run_worker(py: Python) -> PyResult<()> {
+    let parcel = receive().map_err(|error| {
+        let text = format!("cannot start as a worker: {error}; is this run by monoceros?");
+        PyRuntimeError::new_err(text)
+    })?;
+    hide_variables(py)?;
+    let settings = match Settings::from_pairs(&parcel.start.settings) {
+        Ok(settings) => settings,
+        Err(errors) => give_up(&parcel.channel, BootFailure::Boot, &errors.to_string()),
+    };
+    let log = match open_log(&settings, &parcel.start) {
+        Ok(log) => log,
+        Err(error) => give_up(&parcel.channel, BootFailure::Boot, &error.to_string()),
+    };
+    show_title(&parcel.start, &settings, None);
+    match load(py, &parcel.start, &settings) {
+        Ok((application, name)) => run(py, parcel, &settings, log, application, &name),
+        Err(error) => {
+            let (failure, text) = explain(py, &error);
+            flush_output(py);
+            give_up(&parcel.channel, failure, &text)
+        }
+    }
+}
+
+fn receive() -> io::Result<Parcel> {
+    let channel = WorkerEnd::from(file::adopt(number(variable::CHANNEL)?)?);
+    let scoreboard = Scoreboard::adopt(file::adopt(number(variable::SCOREBOARD)?)?)?;
+    let count = number("LISTEN_FDS").unwrap_or(0);
+    let listeners: io::Result<_> =
+        (FIRST_LISTENER..FIRST_LISTENER + count).map(file::adopt).collect();
+    match channel.receive()? {
+        Received::Message(ToWorker::Start(start)) => {
+            Ok(Parcel { channel, scoreboard, listeners: listeners?, start })
+        }
+        _ => Err(io::Error::other("the master has not said what to do")),
+    }
+}
+
+fn number(name: &str) -> io::Result<i32> {
+    let text = std::env::var(name).map_err(|_| io::Error::other(format!("{name} is not set")))?;
+    text.parse().map_err(|_| io::Error::other(format!("{name} is no number")))
+}
+
+/// Takes what was meant for this process alone out of the environment: programs
+/// that the application starts must not take it for theirs.
+fn hide_variables(py: Python) -> PyResult<()> {
+    let environ = py.import("os")?.getattr("environ")?;
+    let names =
+        [variable::CHANNEL, variable::SCOREBOARD, "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
+    for name in names {
+        environ.call_method1("pop", (name, py.None()))?;
+    }
+    Ok(())
+}
+
+fn open_log(settings: &Settings, start: &Start) -> io::Result<Arc<LogFile>> {
+    let destination = match &settings.error_logfile {
+        LogSetting::Stream => Destination::Stderr,
+        LogSetting::Path(path) => Destination::File(path.clone()),
+    };
+    let log = Arc::new(LogFile::open(destination)?);
+    if settings.capture_output {
+        log.capture_output()?;
+    }
+    let level = match settings.log_level {
+        LogLevel::Debug => log::LevelFilter::Debug,
+        LogLevel::Info => log::LevelFilter::Info,
+        LogLevel::Warning => log::LevelFilter::Warn,
+        LogLevel::Error | LogLevel::Critical => log::LevelFilter::Error,
+    };
+    let identity = Identity::Worker { slot: start.slot.0, generation: start.generation.0 };
+    monoceros_log::install(&identity, level, Arc::clone(&log));
+    Ok(log)
+}
+
+/// The access log of these settings.
+fn open_access_log(settings: &Settings) -> io::Result<Option<AccessLog>> {
+    let Some(setting) = &settings.access_logfile else { return Ok(None) };
+    let destination = match setting {
+        LogSetting::Stream => Destination::Stdout,
+        LogSetting::Path(path) => Destination::File(path.clone()),
+    };
+    Ok(Some(AccessLog::new(LogFile::open(destination)?, &settings.access_logformat)))
+}
+
+fn show_title(start: &Start, settings: &Settings, app: Option<&str>) {
+    let name = settings.name.as_deref().or(app).or(start.app.as_deref()).unwrap_or("?");
+    title::set(&format!("monoceros: worker {} gen={} [{name}]", start.slot, start.generation));
+}
+
+fn load(py: Python, start: &Start, settings: &Settings) -> PyResult<(Py<PyAny>, String)> {
+    let mut paths = vec![std::env::current_dir()?];
+    paths.extend(settings.pythonpath.0.iter().cloned());
+    let paths: Vec<PathBuf> = paths.into_iter().collect();
+    loader(py)?.getattr("load")?.call1((start.app.as_deref(), paths_as_text(&paths)))?.extract()
+}
+
+fn paths_as_text(paths: &[PathBuf]) -> Vec<String> {
+    paths.iter().map(|path| path.display().to_string()).collect()
+}
+
+fn loader(py: Python) -> PyResult<Bound<PyModule>> {
+    const SOURCE: &std::ffi::CStr = match std::ffi::CStr::from_bytes_with_nul(
+        concat!(include_str!("loader.py"), "\0").as_bytes(),
+    ) {
+        Ok(source) => source,
+        Err(_) => c"raise SystemError('the loader has a NUL')",
+    };
+    let file = std::ffi::CString::new(trouble::OWN_FILE)?;
+    PyModule::from_code(py, SOURCE, &file, c"monoceros.loader")
+}
+
+/// Why an application was not loaded, and the text for people.
+fn explain(py: Python, error: &PyErr) -> (BootFailure, String) {
+    let is_known = loader(py).is_ok_and(|_| {
+        error.get_type(py).name().is_ok_and(|name| name == "ApplicationError")
+            && error.get_type(py).module().is_ok_and(|module| module == "monoceros.loader")
+    });
+    if is_known {
+        (BootFailure::Application, error.value(py).to_string())
+    } else {
+        (BootFailure::Boot, trouble::describe(py, error))
+    }
+}
+
+/// Tells the master why this worker cannot serve, and ends the process without
+/// waiting for threads that the application may have started.
+fn give_up(channel: &WorkerEnd, failure: BootFailure, text: &str) -> ! {
+    let mut start = text.len().saturating_sub(TEXT_LIMIT);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    let failed = FromWorker::Failed { failure, text: text[start..].to_owned() };
+    if channel.send(&failed).is_err() {
+        // The master is gone: nobody else would say it.
+        eprintln!("monoceros: {text}");
+    }
+    process::exit_now(failure.exit_code().into())
+}
+
+fn flush_output(py: Python) {
+    for name in ["stdout", "stderr"] {
+        // What cannot be flushed is lost with the process in any case.
+        py.import("sys")
+            .and_then(|sys| sys.getattr(name)?.call_method0("flush"))
+            .map(drop)
+            .unwrap_or_default();
+    }
+}
+
+fn run(
+    py: Python,
+    parcel: Parcel,
+    settings: &Settings,
+    log: Arc<LogFile>,
+    application: Py<PyAny>,
+    name: &str,
+) -> PyResult<()> {
+    let Parcel { channel, scoreboard, listeners, start } = parcel;
+    show_title(&start, settings, Some(name));
+    let speaker = WorkerEnd::from(std::os::fd::AsFd::as_fd(&channel).try_clone_to_owned()?);
+    let access = match open_access_log(settings) {
+        Ok(access) => access,
+        Err(error) => give_up(&speaker, BootFailure::Boot, &error.to_string()),
+    };
+    let reopened = Arc::clone(&log);
+    let reopen = Box::new(move || {
+        if let Err(error) = reopened.reopen() {
+            log::error!("{error}");
+        }
+    });
+    let options = options(settings, start.workers);
+    let given = Given { channel, scoreboard, listeners, access, reopen };
+    let worker = match Worker::start(options, given, || process::exit_now(0)) {
+        Ok(worker) => worker,
+        Err(error) => give_up(&speaker, BootFailure::Boot, &format!("cannot serve: {error}")),
+    };
+    let server = Server {
+        worker,
+        application,
+        log,
+        threads: settings.threads,
+        multiprocess: start.workers > 1,
+        script_name: std::env::var("SCRIPT_NAME").unwrap_or_default(),
+    };
+    let server = Bound::new(py, server)?;
+    watch_forks(&server)?;
+    speaker.send(&FromWorker::Ready { app: name.to_owned() })?;
+    drop(speaker);
+    serve::run(&server)
+}
+
+/// Learns of forks of the application: their processes hold copies of the
+/// connections, so that closing alone does not end one.
+fn watch_forks(server: &Bound<Server>) -> PyResult<()> {
+    let py = server.py();
+    let arguments = pyo3::types::PyDict::new(py);
+    arguments.set_item("before", server.getattr("note_fork")?)?;
+    py.import("os")?.call_method("register_at_fork", (), Some(&arguments)).map(drop)
+}
+
+fn options(settings: &Settings, workers: u16) -> Options {
+    let unlimited = |limit: usize| if limit == 0 { usize::MAX } else { limit };
+    Options {
+        threads: settings.threads,
+        shared: workers > 1,
+        connections: usize::try_from(settings.worker_connections).unwrap_or(usize::MAX),
+        limits: Limits {
+            request_line: unlimited(settings.limit_request_line as usize),
+            fields: settings.limit_request_fields as usize,
+            field_size: settings.limit_request_field_size as usize,
+        },
+        header_timeout: never_if_zero(settings.header_timeout),
+        body_timeout: never_if_zero(settings.body_timeout),
+        write_timeout: never_if_zero(settings.write_timeout),
+        keep_alive: settings.keep_alive,
+        graceful_timeout: settings.graceful_timeout,
+        spool_directory: std::env::temp_dir(),
+    }
+}
+
+/// A timeout of zero is none.
+fn never_if_zero(length: Duration) -> Duration {
+    if length.is_zero() { Duration::MAX } else { length }
+}

@@ -1,0 +1,181 @@
+//! `start_response` and `write`: the application's way to its answer (PEP 3333,
+//! "The start_response() Callable").
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use monoceros_engine::Exchange;
+use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+
+use crate::ffi;
+use crate::wsgi;
+
+/// Holds the exchange while the application may act on it. Used for one request
+/// after the other, unless an application keeps it.
+#[pyclass(frozen, module = "monoceros")]
+#[derive(Default)]
+pub(crate) struct Conversation {
+    exchange: Mutex<Option<Exchange>>,
+    write: Mutex<Option<Py<PyAny>>>,
+}
+
+/// A conversation and its two callables, which refer to it.
+pub(crate) struct Callables {
+    pub(crate) conversation: Py<Conversation>,
+    pub(crate) start_response: Py<PyAny>,
+}
+
+impl Callables {
+    pub(crate) fn new(py: Python) -> PyResult<Self> {
+        let conversation = Bound::new(py, Conversation::default())?;
+        let write = conversation.getattr("write")?.unbind();
+        *lock(&conversation.get().write) = Some(write);
+        let start_response = conversation.getattr("start_response")?.unbind();
+        Ok(Self { conversation: conversation.unbind(), start_response })
+    }
+
+    /// Whether the application has kept none of it.
+    pub(crate) fn is_ours_alone(&self, py: Python) -> bool {
+        let write = lock(&self.conversation.get().write);
+        let kept = write.as_ref().is_none_or(|write| ffi::references(write.bind(py)) > 1);
+        !kept && ffi::references(self.start_response.bind(py)) == 1
+    }
+}
+
+impl Drop for Callables {
+    fn drop(&mut self) {
+        // The two refer to each other.
+        lock(&self.conversation.get().write).take();
+    }
+}
+
+impl Conversation {
+    /// Gives the exchange to the application.
+    pub(crate) fn put(&self, exchange: Exchange) {
+        *lock(&self.exchange) = Some(exchange);
+    }
+
+    /// Takes the exchange from the application.
+    pub(crate) fn take(&self) -> Option<Exchange> {
+        lock(&self.exchange).take()
+    }
+
+    /// Acts on the exchange, which is nobody else's meanwhile: neither a second
+    /// thread nor what the action calls can reach it.
+    fn act<T>(&self, action: impl FnOnce(&mut Exchange) -> PyResult<T>) -> PyResult<T> {
+        let Some(mut exchange) = self.take() else {
+            return Err(PyAssertionError::new_err("the request is over, or in use elsewhere"));
+        };
+        let result = action(&mut exchange);
+        self.put(exchange);
+        result
+    }
+}
+
+#[pymethods]
+impl Conversation {
+    /// Begins the answer; returns the callable `write(body)`.
+    #[pyo3(signature = (status, headers, exc_info = None))]
+    fn start_response(
+        &self,
+        py: Python,
+        status: &Bound<PyAny>,
+        headers: &Bound<PyAny>,
+        exc_info: Option<&Bound<PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        self.act(|exchange| {
+            match exc_info.filter(|info| !info.is_none()) {
+                Some(info) if exchange.is_committed() => return Err(exception_of(info)),
+                None if exchange.has_begun() => {
+                    let text = "start_response was called before; \
+                        calling it again takes exc_info";
+                    return Err(PyAssertionError::new_err(text));
+                }
+                Some(_) | None => {}
+            }
+            let begun = begin(exchange, status, headers);
+            if begun.is_err() {
+                exchange.reset();
+            }
+            begun
+        })?;
+        let write = lock(&self.write);
+        write
+            .as_ref()
+            .map(|write| write.clone_ref(py))
+            .ok_or_else(|| PyAssertionError::new_err("the request is over"))
+    }
+
+    /// Sends a piece of the body at once.
+    fn write(&self, py: Python, body: &Bound<PyAny>) -> PyResult<()> {
+        let Ok(bytes) = body.cast::<PyBytes>() else {
+            return Err(not_bytes(body));
+        };
+        self.act(|exchange| {
+            if !exchange.has_begun() {
+                return Err(PyAssertionError::new_err("write was called before start_response"));
+            }
+            wsgi::send(py, exchange, bytes, None)
+                .map_err(|_| PyBrokenPipeError::new_err("the client has gone"))
+        })
+    }
+}
+
+fn begin(exchange: &mut Exchange, status: &Bound<PyAny>, fields: &Bound<PyAny>) -> PyResult<()> {
+    let status = text(status, "the status")?;
+    exchange.begin(&ffi::latin1_bytes(status)?).map_err(|fault| refused("status", &fault))?;
+    if let Ok(list) = fields.cast_exact::<PyList>() {
+        for field in list {
+            add(exchange, &field)?;
+        }
+        return Ok(());
+    }
+    for field in fields.try_iter()? {
+        add(exchange, &field?)?;
+    }
+    Ok(())
+}
+
+fn add(exchange: &mut Exchange, field: &Bound<PyAny>) -> PyResult<()> {
+    let pair = field.cast::<PyTuple>().ok().filter(|pair| pair.len() == 2);
+    let Some(pair) = pair else {
+        return Err(PyTypeError::new_err("each header must be a tuple of a name and a value"));
+    };
+    let (name, value) = (pair.get_item(0)?, pair.get_item(1)?);
+    let (name, value) = (text(&name, "a header name")?, text(&value, "a header value")?);
+    exchange
+        .field(&ffi::latin1_bytes(name)?, &ffi::latin1_bytes(value)?)
+        .map_err(|fault| refused(&format!("header {name:?}"), &fault))
+}
+
+fn text<'a, 'py>(object: &'a Bound<'py, PyAny>, what: &str) -> PyResult<&'a Bound<'py, PyString>> {
+    object.cast::<PyString>().map_err(|_| {
+        let kind =
+            object.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
+        PyTypeError::new_err(format!("{what} must be a str, not {kind}"))
+    })
+}
+
+fn refused(what: &str, fault: &monoceros_engine::Fault) -> PyErr {
+    PyValueError::new_err(format!("invalid {what}: {fault}"))
+}
+
+/// The error for a piece of a body that is not bytes.
+pub(crate) fn not_bytes(object: &Bound<PyAny>) -> PyErr {
+    let kind = object.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
+    PyTypeError::new_err(format!("a piece of the body must be bytes, not {kind}"))
+}
+
+/// The exception of an `exc_info` tuple, to be raised again.
+fn exception_of(info: &Bound<PyAny>) -> PyErr {
+    let value = info.get_item(1).ok().filter(|value| !value.is_none());
+    value.map_or_else(
+        || PyAssertionError::new_err("the answer has begun, and exc_info has no exception"),
+        PyErr::from_value,
+    )
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

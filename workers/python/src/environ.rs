@@ -1,0 +1,308 @@
+//! The environment of a request (PEP 3333, "environ Variables").
+
+use std::fs::File;
+use std::os::fd::IntoRawFd;
+
+use monoceros_engine::{Address, Body, Exchange};
+use monoceros_http::{Head, percent_decode};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyString};
+
+use crate::cache::Cache;
+use crate::errors::ErrorStream;
+use crate::ffi;
+use crate::file_wrapper::FileWrapper;
+
+/// What is the same for every request of a worker.
+pub(crate) struct Constants<'a> {
+    /// Whether application threads run at the same time.
+    pub(crate) multithread: bool,
+    /// Whether other workers do.
+    pub(crate) multiprocess: bool,
+    /// The prefix of every path, from the variable `SCRIPT_NAME`.
+    pub(crate) script_name: &'a str,
+    /// `wsgi.errors`.
+    pub(crate) errors: &'a Bound<'a, ErrorStream>,
+}
+
+/// Makes environments; one for each application thread.
+pub(crate) struct Environ {
+    template: Py<PyDict>,
+    keys: Keys,
+    texts: Cache,
+    variables: Cache,
+    script_name: Vec<u8>,
+    bytes_io: Py<PyAny>,
+    open: Py<PyAny>,
+    slash: Py<PyString>,
+    /// Where a path is decoded.
+    decoded: Vec<u8>,
+}
+
+/// Why a request has no environment.
+pub(crate) enum Unfit {
+    /// Its path does not begin with the prefix.
+    Prefix,
+    /// Python could not make it.
+    Python(PyErr),
+}
+
+impl From<PyErr> for Unfit {
+    fn from(error: PyErr) -> Self {
+        Self::Python(error)
+    }
+}
+
+macro_rules! keys {
+    ($($field:ident = $name:literal,)*) => {
+        /// The keys that are set for each request.
+        struct Keys { $($field: Py<PyString>,)* }
+
+        impl Keys {
+            fn new(py: Python) -> Self {
+                Self { $($field: PyString::intern(py, $name).unbind(),)* }
+            }
+
+            /// All of them, in the order in which they stand in the template.
+            fn all(&self) -> Vec<&Py<PyString>> {
+                vec![$(&self.$field,)*]
+            }
+        }
+    };
+}
+
+keys! {
+    method = "REQUEST_METHOD",
+    path = "PATH_INFO",
+    query = "QUERY_STRING",
+    target = "RAW_URI",
+    protocol = "SERVER_PROTOCOL",
+    peer_host = "REMOTE_ADDR",
+    peer_port = "REMOTE_PORT",
+    local_host = "SERVER_NAME",
+    local_port = "SERVER_PORT",
+    host = "HTTP_HOST",
+    input = "wsgi.input",
+    content_type = "CONTENT_TYPE",
+    content_length = "CONTENT_LENGTH",
+}
+
+impl Environ {
+    pub(crate) fn new(py: Python, constants: &Constants) -> PyResult<Self> {
+        let keys = Keys::new(py);
+        let io = py.import("io")?;
+        Ok(Self {
+            template: template(py, constants, &keys)?.unbind(),
+            keys,
+            texts: Cache::of_texts(),
+            variables: Cache::of_variables(),
+            script_name: constants.script_name.as_bytes().to_vec(),
+            bytes_io: io.getattr("BytesIO")?.unbind(),
+            open: io.getattr("open")?.unbind(),
+            slash: PyString::intern(py, "/").unbind(),
+            decoded: Vec::new(),
+        })
+    }
+
+    /// Makes the environment of a request, and takes its body.
+    pub(crate) fn make<'py>(
+        &mut self,
+        py: Python<'py>,
+        exchange: &mut Exchange,
+    ) -> Result<Bound<'py, PyDict>, Unfit> {
+        let environ = self.template.bind(py).copy()?;
+        let body = exchange.take_body();
+        let length = body.len();
+        let input = self.input(py, body)?;
+        let request = exchange.request();
+        let head = &request.head;
+        environ.set_item(&self.keys.input, input)?;
+        environ.set_item(&self.keys.method, self.texts.find(py, head.method())?)?;
+        self.set_target(py, &environ, head)?;
+        let protocol = head.version().as_str().as_bytes();
+        environ.set_item(&self.keys.protocol, self.texts.find(py, protocol)?)?;
+        self.set_addresses(py, &environ, exchange)?;
+        self.set_fields(py, &environ, head)?;
+        if head.framing() == monoceros_http::Framing::Chunked {
+            // The body is complete, and its length known: applications that
+            // need one (Django among them) get it.
+            environ.set_item(&self.keys.content_length, length.to_string())?;
+        }
+        Ok(environ)
+    }
+
+    fn set_target(
+        &mut self,
+        py: Python,
+        environ: &Bound<PyDict>,
+        head: &Head,
+    ) -> Result<(), Unfit> {
+        let target = ffi::latin1(py, head.target())?;
+        let path = head.path();
+        let Some(below) = path.strip_prefix(self.script_name.as_slice()) else {
+            return Err(Unfit::Prefix);
+        };
+        if below == b"/" || below == b"*" {
+            environ.set_item(&self.keys.path, &self.slash)?;
+        } else if below.contains(&b'%') {
+            self.decoded.clear();
+            percent_decode(below, &mut self.decoded);
+            environ.set_item(&self.keys.path, ffi::latin1(py, &self.decoded)?)?;
+        } else if below.len() == head.target().len() {
+            environ.set_item(&self.keys.path, &target)?;
+        } else {
+            environ.set_item(&self.keys.path, ffi::latin1(py, below)?)?;
+        }
+        environ.set_item(&self.keys.target, target)?;
+        if !head.query().is_empty() {
+            environ.set_item(&self.keys.query, ffi::latin1(py, head.query())?)?;
+        }
+        Ok(())
+    }
+
+    fn set_addresses(
+        &mut self,
+        py: Python,
+        environ: &Bound<PyDict>,
+        exchange: &Exchange,
+    ) -> PyResult<()> {
+        let keys = &self.keys;
+        match exchange.peer() {
+            Address::Internet { host, port } => {
+                environ.set_item(&keys.peer_host, self.texts.find(py, host.as_bytes())?)?;
+                environ.set_item(&keys.peer_port, port.to_string())?;
+            }
+            Address::Unix(_) => environ.del_item(&keys.peer_port)?,
+        }
+        let head = &exchange.request().head;
+        let (name, port) = match exchange.local() {
+            Address::Internet { host, port } => (host.as_bytes(), decimal(*port)),
+            Address::Unix(path) => server_of(head.host().unwrap_or(b""), path.as_bytes()),
+        };
+        environ.set_item(&keys.local_host, self.texts.find(py, name)?)?;
+        environ.set_item(&keys.local_port, self.texts.find(py, port.as_bytes())?)
+    }
+
+    fn set_fields(&mut self, py: Python, environ: &Bound<PyDict>, head: &Head) -> PyResult<()> {
+        let mut has_host = false;
+        for (name, value) in head.fields() {
+            match name.len() {
+                4 if name.eq_ignore_ascii_case(b"host") => {
+                    // That of an absolute target comes first (RFC 9112 3.2.2).
+                    has_host = true;
+                    let host = head.host().unwrap_or(value);
+                    environ.set_item(&self.keys.host, self.texts.find(py, host)?)?;
+                }
+                12 if name.eq_ignore_ascii_case(b"content-type") => {
+                    environ.set_item(&self.keys.content_type, ffi::latin1(py, value)?)?;
+                }
+                14 if name.eq_ignore_ascii_case(b"content-length") => {
+                    environ.set_item(&self.keys.content_length, ffi::latin1(py, value)?)?;
+                }
+                _ if is_left_out(name) => {}
+                _ => self.set_field(py, environ, head, (name, value))?,
+            }
+        }
+        if !has_host {
+            environ.del_item(&self.keys.host)?;
+        }
+        Ok(())
+    }
+
+    fn set_field(
+        &mut self,
+        py: Python,
+        environ: &Bound<PyDict>,
+        head: &Head,
+        (name, value): (&[u8], &[u8]),
+    ) -> PyResult<()> {
+        let key = self.variables.find(py, name)?;
+        let before = environ.len();
+        environ.set_item(&key, ffi::latin1(py, value)?)?;
+        if environ.len() == before {
+            // There was one before: all of them make one value.
+            environ.set_item(key, ffi::latin1(py, &join(head, name))?)?;
+        }
+        Ok(())
+    }
+
+    /// `wsgi.input`: Python's own objects, so that every way of reading is
+    /// theirs.
+    fn input<'py>(&self, py: Python<'py>, body: Body) -> PyResult<Bound<'py, PyAny>> {
+        match body {
+            Body::Empty => self.bytes_io.bind(py).call0(),
+            Body::Memory(bytes) => self.bytes_io.bind(py).call1((PyBytes::new(py, &bytes),)),
+            Body::File { file, .. } => self.open_file(py, file),
+        }
+    }
+
+    fn open_file<'py>(&self, py: Python<'py>, file: File) -> PyResult<Bound<'py, PyAny>> {
+        self.open.bind(py).call1((file.into_raw_fd(), "rb"))
+    }
+}
+
+/// Everything that is the same for each request, and a place for what is not:
+/// a copied dictionary then never has to grow.
+fn template<'py>(
+    py: Python<'py>,
+    constants: &Constants,
+    keys: &Keys,
+) -> PyResult<Bound<'py, PyDict>> {
+    let template = PyDict::new(py);
+    template.set_item("wsgi.version", (1, 0))?;
+    template.set_item("wsgi.url_scheme", "http")?;
+    template.set_item("wsgi.errors", constants.errors)?;
+    template.set_item("wsgi.multithread", constants.multithread)?;
+    template.set_item("wsgi.multiprocess", constants.multiprocess)?;
+    template.set_item("wsgi.run_once", false)?;
+    template.set_item("wsgi.file_wrapper", py.get_type::<FileWrapper>())?;
+    template.set_item("wsgi.input_terminated", true)?;
+    let software = concat!("monoceros/", env!("CARGO_PKG_VERSION"));
+    template.set_item("SERVER_SOFTWARE", software)?;
+    template.set_item("SCRIPT_NAME", constants.script_name)?;
+    let empty = PyString::intern(py, "");
+    for key in keys.all() {
+        template.set_item(key, &empty)?;
+    }
+    // These two are there only if the request has them.
+    template.del_item(&keys.content_type)?;
+    template.del_item(&keys.content_length)?;
+    Ok(template)
+}
+
+/// Fields that do not become variables. An underscore would make two different
+/// names the same variable; `Proxy` would become `HTTP_PROXY`, which clients in
+/// the application take for a setting; the coding has been taken off the body.
+fn is_left_out(name: &[u8]) -> bool {
+    name.contains(&b'_')
+        || name.eq_ignore_ascii_case(b"proxy")
+        || name.eq_ignore_ascii_case(b"transfer-encoding")
+}
+
+/// The values of all fields of a name as one (RFC 9110 section 5.3), those of
+/// cookies with their own separator (RFC 6265 section 4.2.1).
+fn join(head: &Head, name: &[u8]) -> Vec<u8> {
+    let separator: &[u8] = if name.eq_ignore_ascii_case(b"cookie") { b"; " } else { b"," };
+    let same = head.fields().filter(|(other, _)| other.eq_ignore_ascii_case(name));
+    same.map(|(_, value)| value).collect::<Vec<_>>().join(separator)
+}
+
+/// The name and port of a server on a unix socket: what the client calls it,
+/// else the socket's path.
+fn server_of<'a>(host: &'a [u8], path: &'a [u8]) -> (&'a [u8], String) {
+    if host.is_empty() {
+        return (path, String::new());
+    }
+    let colon = host.iter().rposition(|byte| *byte == b':');
+    let port = colon.map(|at| &host[at + 1..]);
+    match (colon, port) {
+        (Some(at), Some(port)) if !port.is_empty() && port.iter().all(u8::is_ascii_digit) => {
+            (&host[..at], String::from_utf8_lossy(port).into_owned())
+        }
+        _ => (host, "80".to_owned()),
+    }
+}
+
+fn decimal(port: u16) -> String {
+    port.to_string()
+}

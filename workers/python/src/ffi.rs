@@ -1,0 +1,73 @@
+//! What PyO3 has no safe call for. The only unsafe code of the bridge.
+#![allow(unsafe_code)]
+
+use std::borrow::Cow;
+
+use monoceros_engine::Payload;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+
+/// Makes a string whose characters are the bytes (ISO 8859-1), as PEP 3333 has
+/// it for everything that comes from a request.
+pub(crate) fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyString>> {
+    let length = bytes.len() as pyo3::ffi::Py_ssize_t;
+    // SAFETY: the bytes are valid for their length; null errors means strict,
+    // and every byte is a character.
+    let made = unsafe {
+        let at = bytes.as_ptr().cast();
+        let object = pyo3::ffi::PyUnicode_DecodeLatin1(at, length, std::ptr::null());
+        Bound::from_owned_ptr_or_err(py, object)?
+    };
+    Ok(made.cast_into::<PyString>()?)
+}
+
+/// The bytes whose characters a string has (ISO 8859-1).
+///
+/// # Errors
+/// `UnicodeEncodeError` when a character is above 255.
+pub(crate) fn latin1_bytes<'a>(text: &'a Bound<PyString>) -> PyResult<Cow<'a, [u8]>> {
+    if let Ok(text) = text.to_str()
+        && text.is_ascii()
+    {
+        return Ok(Cow::Borrowed(text.as_bytes()));
+    }
+    // SAFETY: the argument is a string, and the result a new bytes object.
+    let encoded = unsafe {
+        let object = pyo3::ffi::PyUnicode_AsLatin1String(text.as_ptr());
+        Bound::from_owned_ptr_or_err(text.py(), object)?
+    };
+    Ok(Cow::Owned(encoded.cast_into::<PyBytes>()?.as_bytes().to_vec()))
+}
+
+/// How many references to an object there are.
+pub(crate) fn references(object: &Bound<PyAny>) -> isize {
+    // SAFETY: the object is alive while it is borrowed.
+    unsafe { pyo3::ffi::Py_REFCNT(object.as_ptr()) }
+}
+
+/// A bytes object that stays alive until it has been sent, readable without
+/// the interpreter's lock.
+pub(crate) struct SentBytes {
+    at: *const u8,
+    length: usize,
+    /// Released by PyO3 as soon as some thread holds the lock.
+    _owner: Py<PyBytes>,
+}
+
+// SAFETY: a bytes object never changes, nor moves while it is referred to; the
+// reference is released by PyO3 under the interpreter's lock.
+unsafe impl Send for SentBytes {}
+
+impl SentBytes {
+    pub(crate) fn new(bytes: &Bound<PyBytes>) -> Self {
+        let slice = bytes.as_bytes();
+        Self { at: slice.as_ptr(), length: slice.len(), _owner: bytes.clone().unbind() }
+    }
+}
+
+impl Payload for SentBytes {
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: the owner keeps the memory, and nothing writes to it.
+        unsafe { std::slice::from_raw_parts(self.at, self.length) }
+    }
+}

@@ -1,0 +1,120 @@
+"""Finds the application: a name to a callable, as gunicorn resolves it."""
+
+import ast
+import importlib
+import os
+import re
+import sys
+import traceback
+
+
+class ApplicationError(Exception):
+    """The application is not to be found in its module, or cannot be called."""
+
+
+def load(name, paths):
+    """Returns the application of this name, and the name that it was found by.
+
+    `name` is `MODULE`, `MODULE:ATTRIBUTE` or `MODULE:FACTORY(LITERALS)`, or None
+    to look for a Django project. `paths` are put before Python's search path.
+    Raises ApplicationError, and whatever importing the module raises.
+    """
+    for path in reversed(paths):
+        if path in sys.path:
+            sys.path.remove(path)
+        sys.path.insert(0, path)
+    if name is None:
+        name = find_django()
+    module_name, _, expression = name.partition(":")
+    expression = expression or "application"
+    module = import_module(module_name)
+    application = resolve(module, module_name, expression)
+    if not callable(application):
+        raise ApplicationError(
+            "%s:%s is no application: %s objects cannot be called"
+            % (module_name, expression, type(application).__name__)
+        )
+    return application, "%s:%s" % (module_name, expression)
+
+
+def import_module(name):
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        if name.endswith(".py") and os.path.exists(name):
+            raise ApplicationError(
+                "%s is a file; name the module instead: %s" % (name, name[:-3].replace("/", "."))
+            ) from None
+        raise
+
+
+def resolve(module, module_name, expression):
+    try:
+        tree = ast.parse(expression, mode="eval").body
+    except SyntaxError:
+        tree = None
+    if isinstance(tree, ast.Call):
+        factory = attribute(module, module_name, tree.func, expression)
+        return call(factory, tree, expression)
+    return attribute(module, module_name, tree, expression)
+
+
+def attribute(module, module_name, tree, expression):
+    names = []
+    while isinstance(tree, ast.Attribute):
+        names.insert(0, tree.attr)
+        tree = tree.value
+    if not isinstance(tree, ast.Name):
+        raise ApplicationError(
+            "cannot read %r: write MODULE:NAME or MODULE:FACTORY(ARGUMENTS)" % expression
+        )
+    found = module
+    for name in [tree.id, *names]:
+        try:
+            found = getattr(found, name)
+        except AttributeError:
+            raise ApplicationError(
+                "cannot find %r in the module %s" % (name, module_name)
+            ) from None
+    return found
+
+
+def call(factory, tree, expression):
+    try:
+        arguments = [ast.literal_eval(argument) for argument in tree.args]
+        keywords = {word.arg: ast.literal_eval(word.value) for word in tree.keywords}
+    except ValueError:
+        raise ApplicationError(
+            "cannot read %r: the arguments must be literals" % expression
+        ) from None
+    if None in keywords or not callable(factory):
+        raise ApplicationError("cannot call %r" % expression)
+    try:
+        return factory(*arguments, **keywords)
+    except TypeError as error:
+        # Raised by the call itself, not inside: the arguments do not fit.
+        if len(traceback.extract_tb(error.__traceback__)) > 1:
+            raise
+        raise ApplicationError("cannot call %s: %s" % (expression, error)) from None
+
+
+def find_django():
+    """The WSGI application of the Django project in the current directory."""
+    if not os.path.exists("manage.py"):
+        raise ApplicationError("no application was named, and there is no manage.py")
+    if "DJANGO_SETTINGS_MODULE" not in os.environ:
+        with open("manage.py", encoding="utf-8") as file:
+            pattern = r"""["']DJANGO_SETTINGS_MODULE["']\s*,\s*["']([\w.]+)["']"""
+            found = re.search(pattern, file.read())
+        if not found:
+            raise ApplicationError(
+                "manage.py names no DJANGO_SETTINGS_MODULE; name the application instead"
+            )
+        os.environ["DJANGO_SETTINGS_MODULE"] = found.group(1)
+    from django.conf import settings
+
+    path = settings.WSGI_APPLICATION
+    if path is None:
+        return "django.core.wsgi:get_wsgi_application()"
+    module, _, name = path.rpartition(".")
+    return "%s:%s" % (module, name)

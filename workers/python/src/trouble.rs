@@ -1,0 +1,72 @@
+//! Python's exceptions as text for the error log.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use monoceros_engine::Request;
+use pyo3::prelude::*;
+
+/// The name under which the bridge's own Python code appears in tracebacks.
+pub(crate) const OWN_FILE: &str = "<monoceros>";
+
+/// Requests that had no identifier of their own and got one.
+static NUMBERED: AtomicU64 = AtomicU64::new(0);
+
+/// The traceback and message of an exception, without the frames of our own
+/// code that stand before the application's.
+pub(crate) fn describe(py: Python, error: &PyErr) -> String {
+    format(py, error).unwrap_or_else(|_| error.to_string())
+}
+
+fn format(py: Python, error: &PyErr) -> PyResult<String> {
+    let value = error.value(py);
+    let mut frames = value.getattr("__traceback__")?;
+    while !frames.is_none() {
+        let file = frames.getattr("tb_frame")?.getattr("f_code")?.getattr("co_filename")?;
+        if file.extract::<String>()? != OWN_FILE {
+            break;
+        }
+        frames = frames.getattr("tb_next")?;
+    }
+    let lines = py
+        .import("traceback")?
+        .call_method1("format_exception", (value.get_type(), value, frames))?;
+    let text: String = "".into_pyobject(py)?.call_method1("join", (lines,))?.extract()?;
+    Ok(text.trim_end().to_owned())
+}
+
+/// Writes an exception of the application to the error log, with the request.
+pub(crate) fn report(py: Python, request: &Request, what: &str, error: &PyErr) {
+    let head = &request.head;
+    log::error!(
+        "{} {} (request {}): {what}\n{}",
+        head.method().escape_ascii(),
+        head.path().escape_ascii(),
+        identify(request),
+        describe(py, error),
+    );
+}
+
+/// Writes what is wrong with an answer to the error log, with the request.
+pub(crate) fn complain(request: &Request, what: &str) {
+    let head = &request.head;
+    log::error!(
+        "{} {} (request {}): {what}",
+        head.method().escape_ascii(),
+        head.path().escape_ascii(),
+        identify(request),
+    );
+}
+
+/// The request's identifier: the client's `X-Request-ID` if it is a plain one,
+/// else a new one.
+fn identify(request: &Request) -> String {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte);
+    let given = request.head.field(b"x-request-id");
+    match given.filter(|id| (1..=64).contains(&id.len()) && id.iter().all(is_plain)) {
+        Some(id) => String::from_utf8_lossy(id).into_owned(),
+        None => {
+            let number = NUMBERED.fetch_add(1, Ordering::Relaxed);
+            format!("{:x}-{number:x}", std::process::id())
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! One request through a WSGI application (PEP 3333).
+
+use monoceros_engine::{COPY_LIMIT, Exchange, Gone, Payload};
+use pyo3::exceptions::PyAssertionError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+
+use crate::conversation::{Callables, Conversation, not_bytes};
+use crate::environ::{Environ, Unfit};
+use crate::ffi::SentBytes;
+use crate::file_wrapper::FileWrapper;
+use crate::trouble;
+
+/// What an application thread needs for its requests.
+pub(crate) struct Seat {
+    pub(crate) application: Py<PyAny>,
+    pub(crate) environ: Environ,
+    pub(crate) callables: Callables,
+}
+
+/// Why an answer ended before its end.
+enum Broken {
+    /// The client is gone.
+    Gone,
+    /// The application raised, or broke the protocol.
+    Application(PyErr),
+}
+
+impl From<PyErr> for Broken {
+    fn from(error: PyErr) -> Self {
+        Self::Application(error)
+    }
+}
+
+impl From<Gone> for Broken {
+    fn from(_: Gone) -> Self {
+        Self::Gone
+    }
+}
+
+impl Seat {
+    /// Answers a request.
+    pub(crate) fn answer(&mut self, py: Python, mut exchange: Exchange) {
+        let environ = match self.environ.make(py, &mut exchange) {
+            Ok(environ) => environ,
+            Err(unfit) => return cannot_begin(py, exchange, unfit),
+        };
+        let conversation = self.callables.conversation.clone_ref(py);
+        let conversation = conversation.get();
+        conversation.put(exchange);
+        let result = self.respond(py, &environ, conversation);
+        if let Some(exchange) = conversation.take() {
+            end(py, exchange, &environ, result);
+        }
+        drop(environ);
+        if !self.callables.is_ours_alone(py) {
+            match Callables::new(py) {
+                Ok(callables) => self.callables = callables,
+                Err(error) => log::error!("cannot make start_response: {error}"),
+            }
+        }
+    }
+
+    fn respond(
+        &self,
+        py: Python,
+        environ: &Bound<PyDict>,
+        conversation: &Conversation,
+    ) -> Result<(), Broken> {
+        let arguments = (environ, self.callables.start_response.bind(py));
+        let body = self.application.bind(py).call1(arguments)?;
+        let sent = send_body(py, &body, conversation);
+        let closed = close(&body);
+        sent?;
+        closed.map_err(Broken::Application)
+    }
+}
+
+/// Sends what the application returned.
+fn send_body(py: Python, body: &Bound<PyAny>, conversation: &Conversation) -> Result<(), Broken> {
+    if let Ok(list) = body.cast_exact::<PyList>() {
+        send_all(py, || list.iter(), conversation)?;
+    } else if let Ok(tuple) = body.cast_exact::<PyTuple>() {
+        send_all(py, || tuple.iter(), conversation)?;
+    } else if !send_wrapped(py, body, conversation)? {
+        for piece in body.try_iter()? {
+            let more = act(conversation, |exchange| {
+                send_piece(py, exchange, &piece?, None)?;
+                Ok(wants_more(exchange))
+            })?;
+            if !more {
+                break;
+            }
+        }
+    }
+    act(conversation, |exchange| {
+        if !exchange.has_begun() {
+            return Err(never_begun().into());
+        }
+        exchange.complete();
+        Ok(())
+    })
+}
+
+/// Whether there is any use in asking the application for more.
+fn wants_more(exchange: &Exchange) -> bool {
+    !exchange.is_gone() && !exchange.request().head.is_head()
+}
+
+/// Sends the pieces of a list, whose length together is known.
+fn send_all<'py, Pieces: Iterator<Item = Bound<'py, PyAny>>>(
+    py: Python<'py>,
+    pieces: impl Fn() -> Pieces,
+    conversation: &Conversation,
+) -> Result<(), Broken> {
+    let mut whole = 0;
+    for piece in pieces() {
+        let bytes = piece.cast::<PyBytes>().map_err(|_| not_bytes(&piece))?;
+        whole += bytes.as_bytes().len() as u64;
+    }
+    act(conversation, |exchange| {
+        for piece in pieces() {
+            send_piece(py, exchange, &piece, Some(whole))?;
+        }
+        Ok(())
+    })
+}
+
+fn send_piece(
+    py: Python,
+    exchange: &mut Exchange,
+    piece: &Bound<PyAny>,
+    whole: Option<u64>,
+) -> Result<(), Broken> {
+    let bytes = piece.cast::<PyBytes>().map_err(|_| not_bytes(piece))?;
+    if !exchange.has_begun() {
+        return Err(never_begun().into());
+    }
+    // The head goes with the first bytes of the body (PEP 3333).
+    if !bytes.as_bytes().is_empty() {
+        send(py, exchange, bytes, whole)?;
+    }
+    Ok(())
+}
+
+/// Sends bytes, and waits while too many others wait for the client.
+pub(crate) fn send(
+    py: Python,
+    exchange: &mut Exchange,
+    bytes: &Bound<PyBytes>,
+    whole: Option<u64>,
+) -> Result<(), Gone> {
+    let slice = bytes.as_bytes();
+    let owner =
+        (slice.len() > COPY_LIMIT).then(|| Box::new(SentBytes::new(bytes)) as Box<dyn Payload>);
+    exchange.write(slice, owner, whole)?;
+    while exchange.is_crowded() {
+        py.detach(|| exchange.wait_for_room())?;
+    }
+    Ok(())
+}
+
+/// Sends a `wsgi.file_wrapper` without reading it, if it wraps a real file.
+fn send_wrapped(
+    py: Python,
+    body: &Bound<PyAny>,
+    conversation: &Conversation,
+) -> Result<bool, Broken> {
+    let Ok(wrapper) = body.cast_exact::<FileWrapper>() else { return Ok(false) };
+    let Some(rest) = wrapper.get().rest(py) else { return Ok(false) };
+    act(conversation, |exchange| {
+        if !exchange.has_begun() {
+            return Err(never_begun().into());
+        }
+        // After write(), or with a length of its own, the file is one piece.
+        if exchange.is_committed() {
+            return Ok(false);
+        }
+        let length = exchange.promised_length().map_or(rest.length, |it| it.min(rest.length));
+        py.detach(|| exchange.write_file(&rest.file, rest.offset, length))?;
+        Ok(true)
+    })
+}
+
+/// Acts on the exchange while the application cannot reach it.
+fn act<T>(
+    conversation: &Conversation,
+    action: impl FnOnce(&mut Exchange) -> Result<T, Broken>,
+) -> Result<T, Broken> {
+    let Some(mut exchange) = conversation.take() else {
+        let text = "another thread of the application is using this request's write()";
+        return Err(PyAssertionError::new_err(text).into());
+    };
+    let result = action(&mut exchange);
+    conversation.put(exchange);
+    result
+}
+
+fn never_begun() -> PyErr {
+    PyAssertionError::new_err("the application gave a body without calling start_response")
+}
+
+/// Closes what the application returned, whatever became of the answer.
+fn close(body: &Bound<PyAny>) -> PyResult<()> {
+    if body.is_exact_instance_of::<PyList>() || body.is_exact_instance_of::<PyTuple>() {
+        return Ok(());
+    }
+    match body.getattr_opt("close")? {
+        Some(close) => close.call0().map(drop),
+        None => Ok(()),
+    }
+}
+
+/// Ends the exchange by what became of the answer.
+fn end(py: Python, mut exchange: Exchange, environ: &Bound<PyDict>, result: Result<(), Broken>) {
+    let variable = |name: &str| {
+        let value = environ.get_item(name).ok()??;
+        value.str().ok().map(|text| text.to_string_lossy().into_owned())
+    };
+    match result {
+        Ok(()) => {
+            if exchange.was_cut() {
+                trouble::complain(exchange.request(), "more body than its Content-Length, cut");
+            } else if exchange.is_short() && !exchange.is_gone() {
+                let text = "less body than its Content-Length, connection closed";
+                trouble::complain(exchange.request(), text);
+            }
+        }
+        Err(Broken::Gone) => {}
+        // What an application raises because its client is gone is no news.
+        Err(Broken::Application(_)) if exchange.is_gone() => {}
+        Err(Broken::Application(error)) => {
+            trouble::report(py, exchange.request(), "the application failed", &error);
+            if exchange.is_complete() {
+                return exchange.finish(&variable);
+            }
+            if exchange.is_committed() {
+                return exchange.abort(&variable);
+            }
+            fail(&mut exchange);
+        }
+    }
+    exchange.finish(&variable);
+}
+
+fn cannot_begin(py: Python, mut exchange: Exchange, unfit: Unfit) {
+    match unfit {
+        Unfit::Prefix => {
+            trouble::complain(exchange.request(), "its path does not begin with SCRIPT_NAME");
+        }
+        Unfit::Python(error) => {
+            trouble::report(py, exchange.request(), "cannot make its environment", &error);
+        }
+    }
+    fail(&mut exchange);
+    exchange.finish(&|_| None);
+}
+
+/// Answers 500, with a body that discloses nothing.
+fn fail(exchange: &mut Exchange) {
+    const BODY: &[u8] = b"500 Internal Server Error\n";
+    let begun = exchange
+        .begin(b"500 Internal Server Error")
+        .and_then(|()| exchange.field(b"Content-Type", b"text/plain; charset=utf-8"));
+    debug_assert!(begun.is_ok(), "a status and a field of our own");
+    // A client that is gone is seen by finish.
+    exchange.write(BODY, None, Some(BODY.len() as u64)).ok();
+}
