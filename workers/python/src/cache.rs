@@ -16,9 +16,12 @@ const LONGEST: usize = 64;
 /// kept, but never make it grow.
 #[derive(Debug)]
 pub(crate) struct Cache {
-    places: Vec<Option<(Box<[u8]>, Py<PyString>)>>,
+    places: Vec<Option<Known>>,
     make: fn(Python, &[u8]) -> PyResult<Py<PyString>>,
 }
+
+/// A text and the string that was made from it.
+type Known = (Box<[u8]>, Py<PyString>);
 
 impl Cache {
     /// Strings with the same characters.
