@@ -326,16 +326,16 @@ impl Exchange {
         if sent == parts.iter().map(|part| part.len()).sum::<usize>() {
             return Ok(());
         }
-        let mut leftover = self.link.leftover();
-        for (index, part) in parts.into_iter().enumerate() {
-            let gone = sent.min(part.len());
-            sent -= gone;
-            match owner.take_if(|_| index == 1) {
-                Some(owner) => leftover.outgoing.push_bytes(owner, gone),
-                None => leftover.outgoing.push_bytes(Box::new(part[gone..].to_vec()), 0),
+        self.link.leave(|waiting| {
+            for (index, part) in parts.into_iter().enumerate() {
+                let gone = sent.min(part.len());
+                sent -= gone;
+                match owner.take_if(|_| index == 1) {
+                    Some(owner) => waiting.push_bytes(owner, gone),
+                    None => waiting.push_bytes(Box::new(part[gone..].to_vec()), 0),
+                }
             }
-        }
-        drop(leftover);
+        });
         self.hand_over();
         Ok(())
     }
@@ -349,7 +349,7 @@ impl Exchange {
                 return Ok(());
             }
         }
-        self.link.leftover().outgoing.push_bytes(Box::new(bytes[sent..].to_vec()), 0);
+        self.link.leave(|waiting| waiting.push_bytes(Box::new(bytes[sent..].to_vec()), 0));
         self.hand_over();
         Ok(())
     }
@@ -374,7 +374,7 @@ impl Exchange {
         }
         if left > 0 {
             let Ok(copy) = source.try_clone() else { return self.lose() };
-            self.link.leftover().outgoing.push_file(copy, offset, left);
+            self.link.leave(|waiting| waiting.push_file(copy, offset, left));
             self.hand_over();
         }
         Ok(())

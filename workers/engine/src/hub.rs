@@ -22,6 +22,9 @@ const SPARE_LIMIT: usize = 256;
 /// few threads: waking more would only make them wait for each other.
 const QUICK_US: u32 = 200;
 
+/// The I/O thread fetches more requests when one in so many of a batch is left.
+const LOW_SHARE: usize = 8;
+
 /// How long the I/O thread leaves the application alone before it looks
 /// whether another thread is needed.
 const PARK_STEP: Duration = Duration::from_micros(250);
@@ -52,6 +55,9 @@ pub(crate) struct Hub {
     in_flight: AtomicU32,
     /// Average time of a request in the application, in microseconds.
     service_us: AtomicU32,
+    /// When so few requests wait, the I/O thread fetches more: the application
+    /// goes on with these meanwhile, and need not fall asleep.
+    low_mark: AtomicU32,
     /// 1 while the I/O thread leaves the application alone.
     parked: AtomicU32,
     /// The I/O thread wants to know when a slot gets free.
@@ -75,6 +81,7 @@ impl Hub {
             idle: AtomicU32::new(0),
             in_flight: AtomicU32::new(0),
             service_us: AtomicU32::new(0),
+            low_mark: AtomicU32::new(0),
             parked: AtomicU32::new(0),
             slot_wanted: AtomicBool::new(false),
             returned: Mutex::default(),
@@ -92,9 +99,9 @@ impl Hub {
     pub(crate) fn next(&self) -> Option<Job> {
         let mut queue = lock(&self.queue);
         let job = queue.pop_front();
-        let drained = queue.is_empty();
+        let left = queue.len();
         drop(queue);
-        if drained && job.is_some() {
+        if job.is_some() && left == self.low_mark.load(Ordering::Relaxed) as usize {
             self.unpark();
         }
         job
@@ -186,6 +193,7 @@ impl Hub {
         queue.extend(jobs.drain(..));
         let queued = queue.len();
         drop(queue);
+        self.low_mark.store(u32::try_from(queued / LOW_SHARE).unwrap_or(0), Ordering::Relaxed);
         let idle = self.idle.load(Ordering::SeqCst) as usize;
         let is_quick = self.service_us.load(Ordering::Relaxed) < QUICK_US;
         self.ring(if is_quick { 1 } else { count });
@@ -208,8 +216,11 @@ impl Hub {
         let mut left = limit;
         while !left.is_zero() {
             let before = lock(&self.queue).len();
-            let step = left.min(PARK_STEP);
-            if before == 0 || !self.park(step, || !lock(&self.queue).is_empty()) {
+            // Where no thread is idle there is nobody to be woken.
+            let is_idle = self.idle.load(Ordering::SeqCst) > 0;
+            let step = if is_idle { left.min(PARK_STEP) } else { left };
+            let low_mark = self.low_mark.load(Ordering::Relaxed) as usize;
+            if before <= low_mark || !self.park(step, || lock(&self.queue).len() > low_mark) {
                 return;
             }
             left -= step;

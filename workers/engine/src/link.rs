@@ -144,6 +144,16 @@ impl Link {
         self.leftover.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Adds to what waits. The client's time to take it begins now, if nothing
+    /// waited before.
+    pub(crate) fn leave(&self, add: impl FnOnce(&mut Outgoing)) {
+        let mut leftover = self.leftover();
+        if leftover.outgoing.is_empty() {
+            leftover.progress_ms = monotonic_ms();
+        }
+        add(&mut leftover.outgoing);
+    }
+
     /// Writes what waits, as far as the socket takes it, and wakes who waits
     /// for room.
     ///

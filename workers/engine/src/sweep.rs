@@ -166,7 +166,7 @@ mod tests {
         let mut connection = connection();
         connection.enter(Phase::Writing(After::Close));
         assert_eq!(at(&connection, 99), Verdict::Keep);
-        connection.link.leftover().outgoing.push_bytes(Box::new(vec![1]), 0);
+        connection.link.leave(|waiting| waiting.push_bytes(Box::new(vec![1]), 0));
         assert_eq!(at(&connection, 30), Verdict::Keep);
         assert_eq!(at(&connection, 31), Verdict::Close);
     }

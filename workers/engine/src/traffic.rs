@@ -250,7 +250,7 @@ impl Io {
     /// Sends bytes of our own, and lets wait what finds no room.
     fn send_now(&mut self, token: usize, bytes: &[u8]) {
         let Some(connection) = self.connections.get_mut(token) else { return };
-        connection.link.leftover().outgoing.push_bytes(Box::new(bytes.to_vec()), 0);
+        connection.link.leave(|waiting| waiting.push_bytes(Box::new(bytes.to_vec()), 0));
         // A client that is gone is seen when it is read from.
         connection.link.flush().ok();
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -17,6 +18,10 @@ use crate::gate::Listener;
 use crate::hub::{Hub, Wait};
 use crate::io::{Io, WAKER};
 use crate::options::Options;
+
+/// The exit code of a worker whose I/O thread panicked; sysexits(3) calls it an
+/// internal error.
+const PANICKED: i32 = 70;
 
 /// What a worker was given by the master.
 pub struct Given {
@@ -40,14 +45,15 @@ pub struct Worker {
 
 impl Worker {
     /// Starts the I/O thread: from now on connections are accepted. When the
-    /// worker must end at once, `end` is called on that thread.
+    /// worker must end at once, `end` is called on that thread with the exit
+    /// code.
     ///
     /// # Errors
     /// Those of `epoll_create(2)`, `sigaction(2)` and starting a thread.
     pub fn start(
         options: Options,
         given: Given,
-        end: impl FnOnce() + Send + 'static,
+        end: impl FnOnce(i32) + Send + 'static,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
@@ -62,8 +68,12 @@ impl Worker {
         });
         let io = Io::new(Arc::clone(&core), poll, given.channel, listeners?, given.reopen)?;
         let run = move || {
-            io.run();
-            end();
+            // Without its I/O thread a worker is of no use: the master is to
+            // see that it is gone.
+            match catch_unwind(AssertUnwindSafe(|| io.run())) {
+                Ok(()) => end(0),
+                Err(_) => end(PANICKED),
+            }
         };
         std::thread::Builder::new().name("monoceros-io".to_owned()).spawn(run)?;
         Ok(Self { core })

@@ -214,7 +214,7 @@ fn run(
     });
     let options = options(settings, start.workers);
     let given = Given { channel, scoreboard, listeners, access, reopen };
-    let worker = match Worker::start(options, given, || process::exit_now(0)) {
+    let worker = match Worker::start(options, given, |code| process::exit_now(code)) {
         Ok(worker) => worker,
         Err(error) => give_up(&speaker, BootFailure::Boot, &format!("cannot serve: {error}")),
     };

@@ -1,5 +1,6 @@
 //! The application threads: they take requests until the worker stops.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use monoceros_engine::{Desk, Wait, Worker};
@@ -88,7 +89,10 @@ pub(crate) fn run(server: &Bound<Server>) -> PyResult<()> {
 /// worker goes on.
 fn take_requests(py: Python, desk: &Desk, seat: &mut Seat) -> bool {
     while let Some(exchange) = desk.next() {
-        seat.answer(py, exchange);
+        // A defect of ours costs the client its answer, and nobody else theirs.
+        if catch_unwind(AssertUnwindSafe(|| seat.answer(py, exchange))).is_err() {
+            log::error!("answering a request panicked; its connection was closed");
+        }
     }
     match py.detach(|| desk.wait()) {
         Wait::Stop => return false,
