@@ -114,7 +114,12 @@ impl Master {
             Why::Late => (true, ", killed by the master: it was not ready within boot-timeout"),
             Why::Hung => (true, ", killed by the master: it hung"),
         };
-        let level = if fault { Level::Warn } else { Level::Info };
+        // When the first boot has failed, the reason has been told.
+        let level = match (self.code, fault) {
+            (1.., _) => Level::Debug,
+            (0, true) => Level::Warn,
+            (0, false) => Level::Info,
+        };
         self.log(level, format!("{worker} left: {exit}{ours}{}", describe(running)));
     }
 
@@ -215,8 +220,8 @@ impl Master {
             Life::Killed { .. } => return,
         };
         worker.life = Life::Leaving { until, why };
-        // One that has failed is on its way out, and may be telling why.
-        if why != Why::Failed {
+        // Others are on their way out already, and may be telling why.
+        if matches!(why, Why::Retired | Why::Stopped) {
             self.actions.push(Action::Signal { worker: id, signal });
         }
     }

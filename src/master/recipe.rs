@@ -99,6 +99,7 @@ impl Recipe {
             Some(directory) => source.directory.join(directory),
             None => source.directory.clone(),
         };
+        check_directory(&directory)?;
         check_application(loaded.app.as_deref(), &directory)?;
         let owner = find_owner(&settings)?;
         let said = |name| Row::find(name).is_some_and(|row| is_said(loaded, row));
@@ -130,10 +131,11 @@ impl Recipe {
         Manner::new(&self.settings, self.owner.clone(), &self.directory)
     }
 
-    /// The name in the titles of processes: as set, else the application's.
-    pub(crate) fn name<'a>(&'a self, app: &'a str) -> &'a str {
-        let known = self.settings.name.as_deref().or(self.app.as_deref());
-        known.unwrap_or(if app.is_empty() { "monoceros" } else { app })
+    /// The name in the titles of processes: as set, else the application's, as
+    /// the workers have found it or, before they have, as said.
+    pub(crate) fn name<'a>(&'a self, found: Option<&'a str>) -> &'a str {
+        let said = || found.or(self.app.as_deref()).unwrap_or("monoceros");
+        self.settings.name.as_deref().unwrap_or_else(said)
     }
 
     /// The least severe message that is logged.
@@ -166,6 +168,15 @@ fn working_directory(env: &[(OsString, OsString)]) -> std::io::Result<PathBuf> {
     Ok(named
         .filter(|named| named.is_absolute() && identity(named) == identity(&real))
         .unwrap_or(real))
+}
+
+fn check_directory(directory: &Path) -> Result<(), String> {
+    let cannot = |why: &str| format!("cannot change to directory {}: {why}", directory.display());
+    match directory.metadata() {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => Err(cannot("not a directory")),
+        Err(error) => Err(cannot(&reason(&error))),
+    }
 }
 
 fn check_application(app: Option<&str>, directory: &Path) -> Result<(), String> {

@@ -161,7 +161,7 @@ impl Shell {
     fn hear_worker(&mut self, worker: WorkerId, events: &mut VecDeque<Event>) {
         let Some(process) = self.workers.get(&worker) else { return };
         loop {
-            match process.channel.receive() {
+            match process.hear() {
                 Ok(Received::Message(FromWorker::Ready { app })) => {
                     events.push_back(Event::Ready { worker, app });
                 }
@@ -217,13 +217,14 @@ impl Shell {
     fn bury(&mut self, worker: WorkerId, end: End) -> Option<Event> {
         self.stop_listening(worker);
         let process = self.workers.remove(&worker)?;
-        if let Some(text) = process.trouble(self.recipes.get(&process.generation)) {
-            return Some(Event::SpawnFailed { worker, text });
-        }
         let exit = match end {
             End::Code(code) => Exit::Code(code),
             End::Signal(signal) => Exit::Signal(signal),
         };
+        let recipe = self.recipes.get(&process.generation);
+        if let Some(text) = recipe.and_then(|it| process.trouble(&it.program, exit)) {
+            return Some(Event::SpawnFailed { worker, text });
+        }
         Some(Event::Exited { worker, exit, running: process.running() })
     }
 
@@ -343,7 +344,7 @@ impl Shell {
 
     fn announce(&mut self, app: &str, workers: u16) {
         let Some(recipe) = self.recipes.values().next() else { return };
-        title::set(&format!("monoceros: master [{}]", recipe.name(app)));
+        title::set(&format!("monoceros: master [{}]", recipe.name(Some(app))));
         let addresses: Vec<_> = recipe.listeners.iter().flat_map(|it| it.addresses()).collect();
         let (addresses, pid) = (addresses.join(", "), std::process::id());
         let (version, plural) = (env!("CARGO_PKG_VERSION"), if workers == 1 { "" } else { "s" });

@@ -1,21 +1,22 @@
 //! One worker's process, seen from the master: how it is started, what it says,
 //! and what it is told.
 
+use std::cell::Cell;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-
-use monoceros_sys::clock::monotonic_ms;
-use monoceros_sys::process::{FIRST_DESCRIPTOR, Process};
-use monoceros_sys::reason;
-use monoceros_wire::channel::{MasterEnd, pair};
-use monoceros_wire::message::{Start, ToWorker};
-use monoceros_wire::scoreboard::{Running, Scoreboard};
-use monoceros_wire::{Generation, Slot, variable};
 use std::time::Duration;
 
+use monoceros_sys::clock::monotonic_ms;
+use monoceros_sys::process::{FIRST_DESCRIPTOR, Process, Program};
+use monoceros_sys::reason;
+use monoceros_wire::channel::{MasterEnd, Received, pair};
+use monoceros_wire::message::{FromWorker, Start, ToWorker};
+use monoceros_wire::scoreboard::{Running, Scoreboard};
+use monoceros_wire::{Generation, Slot, variable};
+
 use super::recipe::Recipe;
-use super::state::{Signal, Vital, WorkerId};
+use super::state::{Exit, Signal, Vital, WorkerId};
 
 /// A worker's process, and what the master shares with it.
 #[derive(Debug)]
@@ -24,8 +25,9 @@ pub(crate) struct WorkerProcess {
     pub(crate) slot: Slot,
     /// Whose recipe it was made by.
     pub(crate) generation: Generation,
-    /// What it says comes here.
-    pub(crate) channel: MasterEnd,
+    channel: MasterEnd,
+    /// Nothing was said after the first message, by either side.
+    fresh: Cell<bool>,
     process: Process,
     scoreboard: Scoreboard,
 }
@@ -49,7 +51,7 @@ pub(crate) fn spawn(
     program.environment.extend(variables(recipe, slot, generation, descriptors.len()));
     descriptors.extend([theirs.as_fd(), scoreboard.as_fd()]);
     let process = Process::start(&program, &descriptors).map_err(cannot)?;
-    Ok(WorkerProcess { slot, generation, channel, process, scoreboard })
+    Ok(WorkerProcess { slot, generation, channel, fresh: Cell::new(true), process, scoreboard })
 }
 
 /// What tells a worker who it is, and where its descriptors are.
@@ -79,6 +81,15 @@ impl WorkerProcess {
         self.process.pid()
     }
 
+    /// What it has said.
+    pub(crate) fn hear(&self) -> io::Result<Received<FromWorker>> {
+        let received = self.channel.receive()?;
+        if matches!(received, Received::Message(_)) {
+            self.fresh.set(false);
+        }
+        Ok(received)
+    }
+
     /// Its channel, to wait for.
     pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
         self.channel.as_fd()
@@ -97,6 +108,7 @@ impl WorkerProcess {
     /// Sends a message; a worker that does not read its channel gets the signal
     /// that means the same.
     pub(crate) fn tell(&self, message: &ToWorker) {
+        self.fresh.set(false);
         if self.channel.send(message).is_ok() {
             return;
         }
@@ -114,13 +126,17 @@ impl WorkerProcess {
         }
     }
 
-    /// Why it did not become a worker at all; known when it has ended.
-    pub(crate) fn trouble(&self, recipe: Option<&Recipe>) -> Option<String> {
-        let trouble = self.process.trouble()?;
-        Some(recipe.map_or_else(
-            || "cannot execute the interpreter".to_owned(),
-            |recipe| trouble.describe(&recipe.program),
-        ))
+    /// Why it did not become a worker at all, if it did not; known when it has
+    /// ended, like this.
+    pub(crate) fn trouble(&self, program: &Program, exit: Exit) -> Option<String> {
+        if let Some(trouble) = self.process.trouble() {
+            return Some(trouble.describe(program));
+        }
+        // A worker reads its first message before anything else.
+        let path = program.path.to_string_lossy();
+        (self.fresh.get() && self.channel.left_unread()).then(|| {
+            format!("{path} ended with {exit} and ran no worker; is it CPython 3.10 or later?")
+        })
     }
 
     /// What it is running.

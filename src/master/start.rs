@@ -108,7 +108,7 @@ fn open_logs(recipe: &Recipe, starter: Option<&Starter>) -> Result<Arc<LogFile>,
 fn serve(mut parts: Parts, purpose: Purpose) -> Result<u8, String> {
     let (recipe, source) = (&parts.recipe, &parts.source);
     let mut terms = recipe.terms();
-    title::set(&format!("monoceros: master [{}]", recipe.name("")));
+    title::set(&format!("monoceros: master [{}]", recipe.name(None)));
     let pid_file = if purpose == Purpose::Check {
         terms.workers = 1;
         None

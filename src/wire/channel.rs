@@ -3,6 +3,7 @@
 //! `SOCK_SEQPACKET` keeps messages apart, and an end of file says that the
 //! other process is gone, however it went.
 
+use std::cell::Cell;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -25,6 +26,8 @@ pub type WorkerEnd = Channel<FromWorker, ToWorker>;
 #[derive(Debug)]
 pub struct Channel<Out, In> {
     socket: OwnedFd,
+    /// The other end was closed before it had read everything.
+    unread: Cell<bool>,
     speaks: PhantomData<fn(Out) -> In>,
 }
 
@@ -74,16 +77,25 @@ impl<Out: Serialize, In: DeserializeOwned> Channel<Out, In> {
             Ok(length) => Ok(Received::Message(serde_json::from_slice(&bytes[..length])?)),
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => Ok(Received::Nothing),
+                // The kernel says this once, before it hands out what the other
+                // end had sent.
+                io::ErrorKind::ConnectionReset if !self.unread.replace(true) => self.receive(),
                 io::ErrorKind::ConnectionReset => Ok(Received::Closed),
                 _ => Err(error),
             },
         }
     }
+
+    /// Says whether the other process went without reading all that it was
+    /// sent; known when its end was found [`Received::Closed`].
+    pub fn left_unread(&self) -> bool {
+        self.unread.get()
+    }
 }
 
 impl<Out, In> From<OwnedFd> for Channel<Out, In> {
     fn from(socket: OwnedFd) -> Self {
-        Self { socket, speaks: PhantomData }
+        Self { socket, unread: Cell::new(false), speaks: PhantomData }
     }
 }
 
@@ -109,6 +121,28 @@ mod tests {
         assert_eq!(worker.receive().unwrap(), Received::Message(ToWorker::Reopen));
         drop(master);
         assert_eq!(worker.receive().unwrap(), Received::Closed);
+    }
+
+    #[test]
+    fn the_last_words_of_a_process_that_did_not_listen_arrive() {
+        let (master, worker) = pair().unwrap();
+        master.send(&ToWorker::Reopen).unwrap();
+        let ready = FromWorker::Ready { app: "a".to_owned() };
+        worker.send(&ready).unwrap();
+        drop(worker);
+        assert_eq!(master.receive().unwrap(), Received::Message(ready));
+        assert_eq!(master.receive().unwrap(), Received::Closed);
+        assert!(master.left_unread());
+    }
+
+    #[test]
+    fn a_process_that_has_read_everything_has_left_nothing() {
+        let (master, worker) = pair().unwrap();
+        master.send(&ToWorker::Reopen).unwrap();
+        worker.receive().unwrap();
+        drop(worker);
+        assert_eq!(master.receive().unwrap(), Received::Closed);
+        assert!(!master.left_unread());
     }
 
     #[test]
