@@ -11,18 +11,20 @@ pub(crate) const OWN_FILE: &str = "<monoceros>";
 /// Requests that had no identifier of their own and got one.
 static NUMBERED: AtomicU64 = AtomicU64::new(0);
 
-/// The traceback and message of an exception, without the frames of our own
-/// code that stand before the application's.
+/// The traceback and message of an exception, without the frames that
+/// stand before the application's: our own, and those of importing it.
 pub(crate) fn describe(py: Python, error: &PyErr) -> String {
     format(py, error).unwrap_or_else(|_| error.to_string())
 }
 
 fn format(py: Python, error: &PyErr) -> PyResult<String> {
     let value = error.value(py);
-    let mut frames = value.getattr("__traceback__")?;
+    let traceback = error.traceback(py);
+    let mut frames =
+        traceback.map_or_else(|| py.None().into_bound(py), |traceback| traceback.into_any());
     while !frames.is_none() {
         let file = frames.getattr("tb_frame")?.getattr("f_code")?.getattr("co_filename")?;
-        if file.extract::<String>()? != OWN_FILE {
+        if !is_machinery(&file.extract::<String>()?) {
             break;
         }
         frames = frames.getattr("tb_next")?;
@@ -32,6 +34,14 @@ fn format(py: Python, error: &PyErr) -> PyResult<String> {
         .call_method1("format_exception", (value.get_type(), value, frames))?;
     let text: String = "".into_pyobject(py)?.call_method1("join", (lines,))?.extract()?;
     Ok(text.trim_end().to_owned())
+}
+
+/// Whether a file belongs to the way in which an application is loaded, and
+/// not to the application.
+fn is_machinery(file: &str) -> bool {
+    file == OWN_FILE
+        || file.starts_with("<frozen importlib")
+        || file.ends_with("/importlib/__init__.py")
 }
 
 /// Writes an exception of the application to the error log, with the request.
