@@ -5,7 +5,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -29,7 +29,14 @@ pub(crate) struct Listener {
     /// Several if a name has several addresses.
     sockets: Vec<OwnedFd>,
     /// The file of a unix socket that this process has made.
-    file: Option<PathBuf>,
+    file: Option<SocketFile>,
+}
+
+/// A file, by name and by what identifies it.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
 }
 
 /// Where a listener comes from.
@@ -115,7 +122,8 @@ impl Listener {
             Bind::Tcp { host, port } => (open_tcp(host, *port, manner), None),
             Bind::Unix(path) => {
                 let path = manner.directory.join(path);
-                (open_unix(&path, manner).map(|fd| vec![fd]), Some(path))
+                let opened = open_unix(&path, manner).map(|fd| vec![fd]);
+                (opened, identify(&path).map(|identity| SocketFile { path, identity }))
             }
             Bind::Abstract(name) => (open_abstract(name, manner).map(|fd| vec![fd]), None),
             Bind::Fd(number) => (socket::adopt(*number).map(|fd| vec![fd]), None),
@@ -143,10 +151,13 @@ impl Listener {
         self.sockets.iter().map(|fd| describe(fd.as_fd())).collect()
     }
 
-    /// Removes the file of a unix socket that this process has made.
+    /// Removes the file of a unix socket that this process has made, unless
+    /// another server has put its own there.
     pub(crate) fn remove_file(&self) {
-        if let Some(path) = &self.file {
-            // It may have been removed already, by whoever replaces this server.
+        if let Some(SocketFile { path, identity }) = &self.file
+            && identify(path) == Some(*identity)
+        {
+            // A file that stays is known as stale by the next server.
             drop(std::fs::remove_file(path));
         }
     }
@@ -159,6 +170,11 @@ impl Listener {
         let again = |fd: &OwnedFd| Socket::from(fd.try_clone()?).listen(backlog(manner));
         self.sockets.iter().try_for_each(again)
     }
+}
+
+fn identify(path: &Path) -> Option<(u64, u64)> {
+    let metadata = std::fs::symlink_metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
 }
 
 fn failure(bind: &Bind, error: &io::Error) -> BindFailure {
@@ -323,9 +339,11 @@ mod tests {
         let open = open_all(&binds, &manner, &mut Vec::new()).unwrap();
         UnixStream::connect(&path).unwrap();
         open[0].remove_file();
+        assert!(!path.exists());
         std::fs::write(&path, "precious").unwrap();
         let failure = open_all(&binds, &manner, &mut Vec::new()).unwrap_err();
         assert_eq!(failure.text, "cannot bind unix:a.sock: the file is not a socket");
+        open[0].remove_file();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
         std::fs::remove_dir_all(directory).unwrap();
     }

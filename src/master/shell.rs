@@ -361,7 +361,10 @@ impl Shell {
 
     fn leave(&mut self, code: u8) {
         self.close_listeners();
-        log::info!("exiting with code {code}");
+        // What ends it with another code has been told.
+        if code == 0 {
+            log::info!("stopped");
+        }
         if let Some(starter) = self.starter.take() {
             starter.answer(code);
         }

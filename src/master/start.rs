@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use monoceros_config::{Loaded, LogFile as Setting};
+use monoceros_config::{Loaded, LogFile as Setting, LogLevel};
 use monoceros_log::{Destination, Identity, LogFile, install};
 use monoceros_sys::daemon::{self, Side, Starter};
 use monoceros_sys::{reason, title};
@@ -52,6 +52,8 @@ fn open(loaded: &Loaded, purpose: Purpose) -> Result<Opened, String> {
     let mut starter = None;
     if purpose == Purpose::Check {
         recipe.settings.bind.clear();
+        // Nothing but what is wrong.
+        recipe.settings.log_level = recipe.settings.log_level.max(LogLevel::Warning);
     } else if recipe.settings.daemon {
         match daemon::detach() {
             Ok(Side::Server(server)) => starter = Some(server),
