@@ -25,13 +25,15 @@ def check():
 
 
 def load(path):
-    from importlib.machinery import ExtensionFileLoader
-    from importlib.util import module_from_spec, spec_from_file_location
+    from importlib.machinery import ExtensionFileLoader, ModuleSpec
 
+    # importlib.util would do the same with four lines less and half a MiB more.
     loader = ExtensionFileLoader("monoceros", path)
-    module = module_from_spec(spec_from_file_location("monoceros", path, loader=loader))
-    sys.modules["monoceros"] = module
+    spec = ModuleSpec("monoceros", loader, origin=path)
     try:
+        module = loader.create_module(spec)
+        module.__spec__, module.__loader__, module.__file__ = spec, loader, path
+        sys.modules["monoceros"] = module
         loader.exec_module(module)
     except ImportError as error:
         fail("%s cannot load %s: %s" % (sys.executable, path, error))

@@ -1,11 +1,12 @@
-"""Finds the application: a name to a callable, as gunicorn resolves it."""
+"""Finds the application: a name to a callable, as gunicorn resolves it.
 
-import ast
-import importlib
+What only some names need is imported where it is needed: every worker pays for
+the rest with memory.
+"""
+
 import os
-import re
 import sys
-import traceback
+from importlib import import_module
 
 
 class ApplicationError(Exception):
@@ -27,7 +28,7 @@ def load(name, paths):
         name = find_django()
     module_name, _, expression = name.partition(":")
     expression = expression or "application"
-    module = import_module(module_name)
+    module = import_named(module_name)
     application = resolve(module, module_name, expression)
     if not callable(application):
         raise ApplicationError(
@@ -37,9 +38,9 @@ def load(name, paths):
     return application, "%s:%s" % (module_name, expression)
 
 
-def import_module(name):
+def import_named(name):
     try:
-        return importlib.import_module(name)
+        return import_module(name)
     except ImportError:
         if name.endswith(".py") and os.path.exists(name):
             raise ApplicationError(
@@ -49,27 +50,31 @@ def import_module(name):
 
 
 def resolve(module, module_name, expression):
+    if expression.isidentifier():
+        return attribute(module, module_name, [expression])
+    import ast
+
     try:
         tree = ast.parse(expression, mode="eval").body
     except SyntaxError:
         tree = None
-    if isinstance(tree, ast.Call):
-        factory = attribute(module, module_name, tree.func, expression)
-        return call(factory, tree, expression)
-    return attribute(module, module_name, tree, expression)
-
-
-def attribute(module, module_name, tree, expression):
+    is_call = isinstance(tree, ast.Call)
+    named = tree.func if is_call else tree
     names = []
-    while isinstance(tree, ast.Attribute):
-        names.insert(0, tree.attr)
-        tree = tree.value
-    if not isinstance(tree, ast.Name):
+    while isinstance(named, ast.Attribute):
+        names.insert(0, named.attr)
+        named = named.value
+    if not isinstance(named, ast.Name):
         raise ApplicationError(
             "cannot read %r: write MODULE:NAME or MODULE:FACTORY(ARGUMENTS)" % expression
         )
+    found = attribute(module, module_name, [named.id, *names])
+    return call(found, tree, expression) if is_call else found
+
+
+def attribute(module, module_name, names):
     found = module
-    for name in [tree.id, *names]:
+    for name in names:
         try:
             found = getattr(found, name)
         except AttributeError:
@@ -80,6 +85,9 @@ def attribute(module, module_name, tree, expression):
 
 
 def call(factory, tree, expression):
+    import ast
+    import traceback
+
     try:
         arguments = [ast.literal_eval(argument) for argument in tree.args]
         keywords = {word.arg: ast.literal_eval(word.value) for word in tree.keywords}
@@ -103,6 +111,8 @@ def find_django():
     if not os.path.exists("manage.py"):
         raise ApplicationError("no application was named, and there is no manage.py")
     if "DJANGO_SETTINGS_MODULE" not in os.environ:
+        import re
+
         with open("manage.py", encoding="utf-8") as file:
             pattern = r"""["']DJANGO_SETTINGS_MODULE["']\s*,\s*["']([\w.]+)["']"""
             found = re.search(pattern, file.read())
