@@ -151,6 +151,7 @@ def show(run: Run) -> None:
     if run.results.syscalls:
         print(f"\nsystem calls a request\n{report.as_text(report.syscall_table(run.results))}")
     print(f"\n{report.as_text(report.verdict_table(judge(run.results)))}")
+    print(f"\n{report.quiet_line(run.results)}")
     for line in report.failure_lines(run.results, run.unavailable):
         print(f"not measured: {line}")
 

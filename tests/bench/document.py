@@ -23,7 +23,9 @@ A virtual machine moves by more than most differences here: the same server has 
 faster from one minute to the next, which is why only quotients within one round are compared. Differences below about
 7 % mean nothing, even so. CPU time comes in ticks of 10 ms. With one connection most of the cost is the machine going
 to sleep and waking up again. Requests a second and latencies are those of one server core against one client core over
-loopback, with the client at times the slower of the two; CPU a request is the figure that carries over."""
+loopback, with the client at times the slower of the two; CPU a request is the figure that carries over. The
+proportional set size counts a shared page by how many processes share it: other Python programs that run meanwhile
+make every server look smaller."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Run:
 
 def write(path: Path, run: Run) -> None:
     """Replaces the file."""
-    parts = [_opening(run), _targets(run), _scenarios(run), _syscalls(run), _missing(run), _method(run), NOISE,
+    parts = [_opening(run), _targets(run), _scenarios(run), _syscalls(run), _missing(run), _method(run), _noise(run),
              _commands(run)]
     path.write_text("\n\n".join(part for part in parts if part) + "\n")
 
@@ -115,6 +117,10 @@ def _method(run: Run) -> str:
   kernel costs any server on this machine.
 
 {notes}"""
+
+
+def _noise(run: Run) -> str:
+    return f"{NOISE}\n\n{report.quiet_line(run.results)}"
 
 
 def _commands(run: Run) -> str:

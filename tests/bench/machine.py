@@ -1,10 +1,35 @@
-"""Facts about the machine that a reader of the figures needs."""
+"""Facts about the machine that a reader of the figures needs, and how busy others keep it."""
 
 from __future__ import annotations
 
 import os
 import platform
 from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Core:
+    """One core from now on."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._busy, self._all = self._read()
+
+    def foreign(self, ours: float) -> float:
+        """The share of the time since the start in which it worked, but not the seconds that are `ours`."""
+        busy, everything = self._read()
+        elapsed = everything - self._all
+        return max(0.0, busy - self._busy - ours) / elapsed if elapsed else 0.0
+
+    def _read(self) -> tuple[float, float]:
+        """Seconds busy, stolen by the hypervisor included, and seconds altogether."""
+        for line in Path("/proc/stat").read_text().splitlines():
+            if line.startswith(f"cpu{self.number} "):
+                # proc(5): user, nice, system, idle, iowait, irq, softirq, steal; guest time is in user already.
+                fields = [int(field) / TICKS for field in line.split()[1:9]]
+                return sum(fields) - fields[3] - fields[4], sum(fields)
+        return 0.0, 0.0
 
 
 def facts() -> dict[str, str]:

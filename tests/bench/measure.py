@@ -14,6 +14,7 @@ from pathlib import Path
 import environments
 import load
 import places
+from machine import Core
 from processes import Memory, Tree, started
 from scenarios import UPLOAD_BYTES, Scenario
 from servers import Launch, Server
@@ -47,21 +48,25 @@ class Measurement:
     p99_ms: float
     memory: Memory
     errors: str
+    foreign: float
+    """The share of the server's core that other programs took meanwhile."""
 
 
 def measure(bench: Bench, server: Server, scenario: Scenario, seed: int) -> Measurement:
     """Starts, checks, warms, loads and ends the server."""
     with serving(bench, server, scenario) as (tree, port):
         load.warm_up(scenario, port, bench.load_core)
+        core = Core(bench.server_core)
         before = tree.cpu_seconds()
         result = load.run(scenario, port, bench.load_core, bench.seconds, seed)
         cpu = tree.cpu_seconds() - before
+        foreign = core.foreign(cpu)
         memory = tree.memory()
     if result.requests == 0:
         raise Unfit("it answered no request")
     return Measurement(
         cpu / result.requests * 1e6, result.requests / result.seconds, result.p50_ms, result.p99_ms,
-        memory, result.errors)
+        memory, result.errors, foreign)
 
 
 @contextmanager

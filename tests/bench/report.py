@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from results import Figure, Results, Row, cpu, p99
@@ -9,6 +10,8 @@ from scenarios import Load, Scenario
 from targets import Verdict
 
 Table = list[list[str]]
+
+FIGURE = re.compile(r"[\d.]+( \([\d.]+-[\d.]+\))?")
 
 HEADER = ["server", "µs CPU/request", "monoceros / it", "requests/s", "p50 ms", "p99 ms", "master MB", "workers MB"]
 
@@ -58,7 +61,13 @@ def syscall_table(results: Results) -> Table:
 def verdict_table(verdicts: Sequence[Verdict]) -> Table:
     """Each target beside what was reached."""
     words = {True: "yes", False: "NO", None: "-"}
-    return [["target", "reached", "met"], *([one.target, one.reached, words[one.met]] for one in verdicts)]
+    return [["met", "target", "reached"], *([words[one.met], one.target, one.reached] for one in verdicts)]
+
+
+def quiet_line(results: Results) -> str:
+    """How much of the server's core was taken by others, which is what spoils figures most."""
+    usual, worst = results.foreign()
+    return f"Other programs took {usual:.0%} of the server's core in the median measurement, {worst:.0%} at worst."
 
 
 def failure_lines(results: Results, unavailable: dict[str, str]) -> list[str]:
@@ -68,14 +77,14 @@ def failure_lines(results: Results, unavailable: dict[str, str]) -> list[str]:
 
 
 def as_text(table: Table) -> str:
-    """Columns aligned with spaces; the first is text, the others are set to the right."""
+    """Columns aligned with spaces: figures to the right, words to the left."""
     widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
     return "\n".join("  ".join(_cells(line, widths)).rstrip() for line in table)
 
 
 def _cells(line: list[str], widths: list[int]) -> Iterable[str]:
     for column, (cell, width) in enumerate(zip(line, widths, strict=True)):
-        yield cell.ljust(width) if column == 0 or not cell[:1].isdigit() else cell.rjust(width)
+        yield cell.rjust(width) if column and FIGURE.fullmatch(cell) else cell.ljust(width)
 
 
 def as_markdown(table: Table) -> str:

@@ -68,6 +68,11 @@ class Results:
         """The servers that were measured in this scenario."""
         return [server for name, server in self.rounds if name == scenario]
 
+    def foreign(self) -> tuple[float, float]:
+        """The share of the server's core that other programs took: in the median measurement, and at worst."""
+        shares = [one.foreign for rounds in self.rounds.values() for one in rounds.values()]
+        return (median(shares), max(shares)) if shares else (0.0, 0.0)
+
     def row(self, scenario: str, server: str) -> Row | None:
         """The medians; None if there is no measurement."""
         seen = list(self.rounds.get((scenario, server), {}).values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from results import Results, cpu, p99
-from scenarios import SCENARIOS, Load
+from scenarios import SCENARIOS, Load, Scenario
 from servers import SERVERS
 
 HELLO = "hello"
@@ -33,7 +33,8 @@ class Verdict:
 def judge(results: Results) -> list[Verdict]:
     """Every target, in the order of the table."""
     verdicts = [_cpu(results, peer, limit) for peer, limit in CPU_LIMITS.items()]
-    return [*verdicts, _nobody_ahead(results), _access_log(results), *_memory(results), *_syscalls(results)]
+    ahead = [_nobody_ahead(results, scenario) for scenario in SCENARIOS]
+    return [*verdicts, *ahead, _access_log(results), *_memory(results), *_syscalls(results)]
 
 
 def _cpu(results: Results, peer: str, limit: float) -> Verdict:
@@ -48,21 +49,17 @@ def _access_log(results: Results) -> Verdict:
     return Verdict(target, str(ratio), ratio.median <= ACCESS_LOG_LIMIT) if ratio else _unknown(target)
 
 
-def _nobody_ahead(results: Results) -> Verdict:
+def _nobody_ahead(results: Results, scenario: Scenario) -> Verdict:
     """Ahead: less CPU a request in the median of the rounds; where light requests wait for heavy ones, a lower p99."""
-    target = "no scenario in which a peer is ahead"
-    ahead, compared = [], 0
-    for scenario in SCENARIOS:
-        figures = [("CPU", cpu)] + ([("p99", p99)] if scenario.load is Load.POISSON else [])
-        for label, figure in figures:
-            for peer in PEERS:
-                ratio = results.ratio(scenario.name, "monoceros", peer, figure)
-                compared += ratio is not None
-                if ratio and ratio.median > 1:
-                    ahead.append(f"{scenario.name}: {peer}, {label} {ratio}")
-    if not compared:
+    target = f"{scenario.name}: no peer is ahead"
+    figures = {"CPU": cpu, "p99": p99} if scenario.load is Load.POISSON else {"CPU": cpu}
+    found = [(ratio, f"{peer} {label} {ratio}") for label, figure in figures.items() for peer in PEERS
+             if (ratio := results.ratio(scenario.name, "monoceros", peer, figure))]
+    if not found:
         return _unknown(target)
-    return Verdict(target, "; ".join(ahead) or f"none of {compared} comparisons", not ahead)
+    closest = max(found, key=lambda one: one[0].median)
+    ahead = [words for ratio, words in found if ratio.median > 1]
+    return Verdict(target, ", ".join(ahead) or f"closest: {closest[1]}", not ahead)
 
 
 def _memory(results: Results) -> list[Verdict]:

@@ -14,7 +14,7 @@ from targets import Verdict, judge
 
 
 def measurement(cpu_us: float, errors: str = "", workers_kb: int = 8000) -> Measurement:
-    return Measurement(cpu_us, 1000.0, 1.0, 2.0, Memory(4000, (workers_kb,)), errors)
+    return Measurement(cpu_us, 1000.0, 1.0, 2.0, Memory(4000, (workers_kb,)), errors, 0.0)
 
 
 def results(**rounds: list[float]) -> Results:
@@ -61,7 +61,7 @@ class Verdicts(unittest.TestCase):
     def test_names_the_peer_that_is_ahead(self) -> None:
         ahead = verdict(results(monoceros=[10], uwsgi=[9]), "ahead")
         self.assertFalse(ahead.met)
-        self.assertIn("hello: uwsgi", ahead.reached)
+        self.assertIn("uwsgi CPU 1.11", ahead.reached)
 
     def test_the_floor_is_no_peer(self) -> None:
         self.assertTrue(verdict(results(monoceros=[10], floor=[9], uwsgi=[11]), "ahead").met)
