@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import threading
 
 
@@ -21,6 +22,13 @@ def application(environ, start_response):
 def is_plain(value) -> bool:
     """Whether JSON has a form of its own for ``value``."""
     return isinstance(value, (str, bool, int, list, tuple))
+
+
+def variables(environ, start_response):
+    """Answers with the environment of the process as JSON."""
+    body = json.dumps(dict(os.environ)).encode()
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    return [body]
 
 
 def complain(environ, start_response):

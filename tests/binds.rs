@@ -1,0 +1,176 @@
+//! Addresses: every kind that can be bound, and those that cannot.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+
+use crate::support::client::Connection;
+use crate::support::directory::Directory;
+use crate::support::setup::Setup;
+
+fn bound(address: &str) -> Setup {
+    Setup::bare().apps().flags(&["--bind", address, "environ"])
+}
+
+#[test]
+fn ipv4_with_a_free_port() {
+    let server = bound("127.0.0.1:0").start();
+    let environ = server.get("/").json();
+    assert_eq!(environ["SERVER_NAME"], "127.0.0.1");
+    assert_eq!(environ["SERVER_PORT"], server.address().port().to_string());
+    assert!(server.ready_line().contains(&server.pid().to_string()), "{}", server.ready_line());
+}
+
+#[test]
+fn ipv6_in_brackets() {
+    let server = bound("[::1]:0").start();
+    assert!(server.address().is_ipv6());
+    let environ = server.get("/").json();
+    assert_eq!((&environ["SERVER_NAME"], &environ["REMOTE_ADDR"]), (&"::1".into(), &"::1".into()));
+}
+
+#[test]
+fn a_port_alone_is_every_address() {
+    let server = bound(":0").start();
+    let mut address = server.address();
+    address.set_ip([127, 0, 0, 1].into());
+    assert_eq!(Connection::tcp(address).unwrap().get("/").status, 200);
+}
+
+#[test]
+fn the_variable_port_moves_the_default() {
+    let setup = Setup::bare().apps().flag("environ").variable("PORT", "0");
+    let server = setup.start();
+    assert!(server.ready_line().contains("0.0.0.0"), "{}", server.ready_line());
+}
+
+#[test]
+fn a_unix_socket() {
+    let server = bound("unix:here.sock").start();
+    let path = server.directory.join("here.sock");
+    assert!(fs::metadata(&path).unwrap().file_type().is_socket());
+    let environ = Connection::unix(&path).unwrap().get("/").json();
+    assert_eq!(environ["REMOTE_ADDR"], "");
+    assert!(server.ready_line().contains("here.sock"), "{}", server.ready_line());
+}
+
+#[test]
+fn an_abstract_unix_socket() {
+    let name = format!("monoceros-test-{}", std::process::id());
+    let server = bound(&format!("unix:@{name}")).start();
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let stream = UnixStream::connect_addr(&address).unwrap();
+    assert_eq!(Connection::over_unix(stream).unwrap().get("/").status, 200);
+    drop(server);
+}
+
+#[test]
+fn a_socket_that_was_passed_in_is_taken_by_number() {
+    let server = Setup::of("environ").start();
+    let environ = server.get("/").json();
+    assert_eq!(environ["SERVER_PORT"], server.address().port().to_string());
+}
+
+#[test]
+fn an_announced_socket_takes_the_place_of_every_address() {
+    let setup = Setup::of("environ:variables").announced().flags(&["--bind", "127.0.0.1:0"]);
+    let server = setup.start();
+    let variables = server.get("/").json();
+    for name in ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"] {
+        assert_eq!(
+            variables.get(name),
+            None,
+            "a process of the application would take it for its own"
+        );
+    }
+}
+
+#[test]
+fn a_unix_socket_that_was_passed_in_is_not_removed() {
+    let outside = Directory::new();
+    let path = outside.join("mine.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let server =
+        Setup::bare().apps().socket(listener).flags(&["--bind", "fd://3", "environ"]).start();
+    assert_eq!(Connection::unix(&path).unwrap().get("/").status, 200);
+    server.stop();
+    assert!(path.exists(), "whoever made the socket removes it");
+}
+
+#[test]
+fn several_addresses_at_once() {
+    let server = bound("127.0.0.1:0").flags(&["--bind", "unix:here.sock"]).start();
+    let line = server.ready_line();
+    assert!(line.contains("127.0.0.1") && line.contains("here.sock"), "{line}");
+    assert_eq!(server.get("/").status, 200);
+    let path = server.directory.join("here.sock");
+    assert_eq!(Connection::unix(&path).unwrap().get("/").status, 200);
+}
+
+#[test]
+fn a_stale_unix_socket_is_replaced() {
+    let setup = bound("unix:here.sock");
+    drop(UnixListener::bind(setup.directory.join("here.sock")).unwrap());
+    let server = setup.start();
+    let path = server.directory.join("here.sock");
+    assert_eq!(Connection::unix(&path).unwrap().get("/").status, 200);
+}
+
+#[test]
+fn a_unix_socket_with_a_live_owner_is_left_alone() {
+    let setup = bound("unix:here.sock");
+    let path = setup.directory.join("here.sock");
+    let owner = UnixListener::bind(&path).unwrap();
+    let end = setup.run();
+    assert_eq!(end.code, Some(1), "{}", end.stderr);
+    assert!(end.stderr.contains("here.sock"), "{}", end.stderr);
+    UnixStream::connect(&path).expect("the owner still listens");
+    drop(owner);
+}
+
+#[test]
+fn a_regular_file_is_not_mistaken_for_a_socket() {
+    let end = bound("unix:precious").file("precious", "data").run();
+    assert_eq!(end.code, Some(1), "{}", end.stderr);
+    assert_eq!(end.directory.read("precious"), "data");
+    assert!(end.stderr.contains("precious"), "{}", end.stderr);
+}
+
+#[test]
+fn the_umask_decides_who_may_connect() {
+    let server = bound("unix:here.sock").flags(&["--umask", "0o117"]).start();
+    let mode = fs::metadata(server.directory.join("here.sock")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o660);
+}
+
+#[test]
+fn an_address_in_use_is_tried_again_and_then_given_up() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let end = bound(&address).flags(&["--pid", "master.pid"]).run();
+    assert_eq!(end.code, Some(1), "{}", end.stderr);
+    let said = format!("cannot bind {address}: address already in use");
+    assert!(end.stderr.to_lowercase().contains(&said), "{}", end.stderr);
+    assert!(!end.directory.join("master.pid").exists());
+}
+
+#[test]
+fn an_address_that_becomes_free_is_taken() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let server = bound(&address.to_string()).spawn();
+    server.allow("in use");
+    server.wait_for_log("in use");
+    drop(taken);
+    server.wait_until_ready();
+    assert_eq!(Connection::tcp(address).unwrap().get("/").status, 200);
+}
+
+#[test]
+fn an_address_of_another_machine_is_refused_at_once() {
+    let end = bound("192.0.2.1:80").run();
+    assert_eq!(end.code, Some(1), "{}", end.stderr);
+    assert!(end.stderr.contains("cannot bind 192.0.2.1:80"), "{}", end.stderr);
+}

@@ -1,0 +1,128 @@
+//! Applications and settings that cannot be served: exit codes, one traceback,
+//! and nothing left behind.
+
+use std::net::TcpListener;
+
+use nix::sys::signal::Signal;
+
+use crate::support::server::Finished;
+use crate::support::setup::Setup;
+use crate::support::until;
+
+/// Starts a server for an application that fails, with a pid file and a socket
+/// of its own, and checks what every failure has in common.
+fn fail(application: &str, workers: usize, code: i32) -> Finished {
+    let setup = Setup::bare().apps().workers(workers).flags(&["--bind", "127.0.0.1:0"]);
+    let end = setup.flags(&["--pid", "master.pid", application]).run();
+    assert_eq!(end.code, Some(code), "{application} with {workers}:\n{}", end.stderr);
+    assert!(!end.directory.join("master.pid").exists(), "{application}: the pid file stays");
+    assert!(!end.stderr.contains("panicked"), "{}", end.stderr);
+    end
+}
+
+fn times(end: &Finished, text: &str) -> usize {
+    end.stderr.matches(text).count()
+}
+
+#[test]
+fn an_application_that_raises_at_import_exits_with_3_and_one_traceback() {
+    for workers in [1, 4] {
+        let end = fail("raising", workers, 3);
+        assert_eq!(times(&end, "Traceback (most recent call last)"), 1, "{}", end.stderr);
+        assert_eq!(times(&end, "RuntimeError: raised at import"), 1, "{}", end.stderr);
+    }
+}
+
+#[test]
+fn a_syntax_error_exits_with_3_and_shows_the_line() {
+    let end = fail("syntax", 4, 3);
+    assert_eq!(times(&end, "SyntaxError"), 1, "{}", end.stderr);
+    assert!(end.stderr.contains("def application(environ, start_response)"), "{}", end.stderr);
+}
+
+#[test]
+fn a_missing_dependency_exits_with_3_and_names_it() {
+    let end = fail("dependent", 4, 3);
+    assert_eq!(times(&end, "No module named 'no_such_module_at_all'"), 1, "{}", end.stderr);
+}
+
+#[test]
+fn a_module_that_does_not_exist_exits_with_3() {
+    let end = fail("nowhere.to_be_found:application", 4, 3);
+    assert_eq!(times(&end, "No module named 'nowhere'"), 1, "{}", end.stderr);
+}
+
+#[test]
+fn sys_exit_at_import_exits_with_3() {
+    let end = fail("exits", 4, 3);
+    assert!(end.stderr.contains("left at import"), "{}", end.stderr);
+}
+
+#[test]
+fn a_process_that_vanishes_at_import_exits_with_3_and_says_how() {
+    let end = fail("dies", 1, 3);
+    assert!(end.stderr.contains('9'), "the exit code: {}", end.stderr);
+    let end = fail("crashes", 1, 3);
+    assert!(end.stderr.contains("SIGSEGV"), "{}", end.stderr);
+}
+
+#[test]
+fn an_attribute_that_is_missing_exits_with_4() {
+    for workers in [1, 4] {
+        let end = fail("missing:application", workers, 4);
+        let lines: Vec<_> =
+            end.stderr.lines().filter(|line| line.contains("application")).collect();
+        assert!(!lines.is_empty() && times(&end, "Traceback") < 2, "{}", end.stderr);
+    }
+    fail("missing", 1, 4);
+    fail("missing:a.b", 1, 4);
+}
+
+#[test]
+fn what_cannot_be_called_exits_with_4() {
+    for application in ["missing:number", "missing:number()", "factory:useless()"] {
+        fail(application, 4, 4);
+    }
+}
+
+#[test]
+fn a_factory_with_wrong_arguments_exits_with_4() {
+    for application in ["factory:useless(1)", "factory:make(name)", "factory:make(1"] {
+        fail(application, 1, 4);
+    }
+}
+
+#[test]
+fn the_port_is_free_after_a_failed_boot() {
+    let probe = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = probe.local_addr().unwrap();
+    drop(probe);
+    let setup = Setup::bare().apps().workers(4).flags(&["--bind", &address.to_string()]);
+    assert_eq!(setup.flag("raising").run().code, Some(3));
+    TcpListener::bind(address).expect("the port is free");
+}
+
+#[test]
+fn nothing_to_serve_is_said_in_one_line() {
+    let end = Setup::bare().apps().run();
+    assert_ne!(end.code, Some(0));
+    assert!(end.stderr.lines().count() <= 3, "{}", end.stderr);
+    assert!(end.stderr.contains("application"), "{}", end.stderr);
+}
+
+#[test]
+fn a_stop_during_a_long_import_is_obeyed() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let server = Setup::of("hangs").workers(2).flags(&["--graceful-timeout", "60"]).spawn();
+        until::holds("two imports", || server.directory.read("importing").lines().count() == 2);
+        server.signal(signal);
+        assert_eq!(server.wait_for_exit(), 0, "{signal}");
+    }
+}
+
+#[test]
+fn an_import_that_hangs_is_ended_by_the_boot_timeout() {
+    let end = Setup::of("hangs").workers(2).flags(&["--boot-timeout", "1"]).run();
+    assert_eq!(end.code, Some(3), "{}", end.stderr);
+    assert!(end.stderr.contains("boot-timeout"), "{}", end.stderr);
+}

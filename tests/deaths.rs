@@ -1,0 +1,139 @@
+//! What happens when a process is killed.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::support::client::{Connection, get};
+use crate::support::pipe::{Pipe, Writer};
+use crate::support::process;
+use crate::support::setup::Setup;
+use crate::support::until;
+
+#[test]
+fn a_killed_worker_is_replaced_and_the_log_names_the_signal() {
+    let server = Setup::of("stream:route").workers(2).start();
+    server.allow("SIGKILL");
+    let old = server.workers();
+    process::signal(old[0], Signal::SIGKILL);
+    until::holds("a new worker", || {
+        let now = server.workers();
+        now.len() == 2 && !now.contains(&old[0])
+    });
+    assert!(server.workers().contains(&old[1]), "the other worker lives on");
+    server.wait_for_log("SIGKILL");
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn a_worker_that_ends_within_a_request_is_replaced() {
+    for (path, reason) in [("/dies", "7"), ("/crashes", "SIGSEGV")] {
+        let server = Setup::of("faults").start();
+        server.allow("[ERROR]");
+        let mut connection = server.connect();
+        connection.send(get(path));
+        assert!(connection.try_response("GET").is_err(), "{path}: there is nobody to answer");
+        server.wait_for_log(reason);
+        assert_eq!(server.get("/").status, 200, "{path}");
+    }
+}
+
+#[test]
+fn a_connection_that_waits_in_the_queue_outlives_the_worker() {
+    let server = Setup::of("stream:route").workers(2).start();
+    server.allow("SIGKILL");
+    let pipes = ["one", "two"].map(|name| Pipe::new(&server.directory, name));
+    let mut writers = Vec::new();
+    let mut busy = pipes.each_ref().map(|pipe| {
+        let mut connection = server.connect();
+        connection.send(get(&format!("/wait?{}", pipe.query())));
+        writers.push(pipe.open());
+        connection
+    });
+    let old = server.workers();
+    let mut waiting = server.connect();
+    waiting.send(get("/"));
+    process::signal(old[0], Signal::SIGKILL);
+    let answer = waiting.response().text();
+    assert!(!old.iter().any(|pid| pid.to_string() == answer), "the new worker answers");
+    writers.into_iter().for_each(Writer::finish);
+    let alive = busy.each_mut().map(|connection| connection.try_response("GET").is_ok());
+    assert_ne!(alive[0], alive[1], "only the killed worker's request is lost");
+}
+
+/// Long enough to see a request through, and still a promise.
+const SOON: Duration = Duration::from_secs(5);
+
+#[test]
+fn idle_workers_go_when_the_master_is_killed_and_the_port_is_free() {
+    let server = Setup::of("stream:route").workers(3).start();
+    let mut kept = server.connect();
+    assert_eq!(kept.get("/").status, 200);
+    let workers = server.workers();
+    server.signal(Signal::SIGKILL);
+    server.wait_for_exit();
+    let gone = || !workers.iter().any(|pid| process::is_alive(*pid));
+    until::within(SOON, || gone().then_some(())).expect("idle workers go");
+    kept.assert_closed();
+    TcpListener::bind(server.address()).expect("the port is free");
+}
+
+#[test]
+fn a_request_in_flight_is_finished_when_the_master_is_killed() {
+    let server = Setup::of("stream:route").workers(2).start();
+    let pipe = Pipe::new(&server.directory, "pipe");
+    let mut connection = server.connect();
+    connection.send(get(&format!("/wait?{}", pipe.query())));
+    let writer = pipe.open();
+    let workers = server.workers();
+    server.signal(Signal::SIGKILL);
+    server.wait_for_exit();
+    until::holds("the idle worker's end", || {
+        workers.iter().filter(|pid| process::is_alive(**pid)).count() == 1
+    });
+    until::holds("a closed port", || Connection::tcp(server.address()).is_err());
+    writer.finish();
+    let response = connection.response();
+    assert_eq!(response.status, 200);
+    assert!(response.closes());
+    let gone = || !workers.iter().any(|pid| process::is_alive(*pid));
+    until::within(SOON, || gone().then_some(())).expect("the busy worker goes too");
+}
+
+#[test]
+fn a_worker_without_master_does_not_wait_for_ever() {
+    let server = Setup::of("stream:stubborn").flags(&["--graceful-timeout", "1"]).start();
+    let pipe = Pipe::new(&server.directory, "pipe");
+    let mut connection = server.connect();
+    connection.send(get(&format!("/wait?{}", pipe.query())));
+    let writer = pipe.open();
+    let workers = server.workers();
+    server.signal(Signal::SIGKILL);
+    server.wait_for_exit();
+    until::holds("the worker's end", || !process::is_alive(workers[0]));
+    assert!(connection.try_response("GET").is_err());
+    writer.finish();
+}
+
+#[test]
+fn processes_of_the_application_do_not_hold_the_port() {
+    let server = Setup::of("spawning:application")
+        .file("spawning.py", SPAWNING)
+        .flags(&["--pythonpath", "."])
+        .start();
+    let child: i32 = server.get("/").text().parse().unwrap();
+    let held = process::descriptors(child).unwrap();
+    process::signal(child, Signal::SIGKILL);
+    assert!(!held.iter().any(|target| target.starts_with("socket:")), "{held:?}");
+}
+
+const SPAWNING: &str = "
+import subprocess
+children = []
+def application(environ, start_response):
+    children.append(subprocess.Popen(['sleep', '1000'], close_fds=False))
+    body = str(children[-1].pid).encode()
+    start_response('200 OK', [('Content-Length', str(len(body)))])
+    return [body]
+";

@@ -1,0 +1,92 @@
+//! Workers that hang, and workers that die again and again.
+
+use nix::sys::signal::Signal;
+
+use crate::support::client::get;
+use crate::support::pipe::Pipe;
+use crate::support::process;
+use crate::support::setup::Setup;
+use crate::support::until;
+
+#[test]
+fn a_worker_whose_request_takes_too_long_is_replaced_and_the_log_names_the_request() {
+    for threads in [1, 2] {
+        let setup = Setup::of("stream:route").workers(2).threads(threads);
+        let server = setup.flags(&["--timeout", "1"]).start();
+        server.allow("/wait");
+        server.allow("SIG");
+        let old = server.workers();
+        let pipe = Pipe::new(&server.directory, "pipe");
+        let mut connection = server.connect();
+        connection.send(get(&format!("/wait?{}", pipe.query())));
+        let writer = pipe.open();
+        assert_eq!(server.get("/").status, 200, "others are served meanwhile");
+        assert!(connection.try_response("GET").is_err(), "its worker is killed");
+        server.wait_for_log("GET /wait");
+        until::holds("another worker", || {
+            let now = server.workers();
+            now.len() == 2 && now != old
+        });
+        writer.finish();
+    }
+}
+
+#[test]
+fn a_worker_that_is_stopped_is_replaced() {
+    let server = Setup::of("stream:route").flags(&["--timeout", "1"]).start();
+    server.allow("SIGKILL");
+    server.allow("no sign of life");
+    let old = server.workers();
+    process::signal(old[0], Signal::SIGSTOP);
+    until::holds("another worker", || {
+        let now = server.workers();
+        now.len() == 1 && now != old
+    });
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn a_master_that_was_stopped_kills_nobody_for_it() {
+    let server = Setup::of("stream:route").workers(2).flags(&["--timeout", "1"]).start();
+    let old = server.workers();
+    server.signal(Signal::SIGSTOP);
+    until::holds("a stopped master", || {
+        process::state(server.pid()).is_some_and(|(s, _)| s == 'T')
+    });
+    // The workers serve on, for longer than they may be silent.
+    let begun = std::time::Instant::now();
+    until::holds("time to pass", || {
+        server.get("/").status == 200 && begun.elapsed() > std::time::Duration::from_secs(2)
+    });
+    server.signal(Signal::SIGCONT);
+    server.signal(Signal::SIGTTIN);
+    server.wait_for_workers(3);
+    assert!(old.iter().all(|pid| process::is_alive(*pid)));
+}
+
+const SHORT_LIVED: &str = "
+import os, threading
+if os.path.exists('sick'):
+    threading.Timer(0.05, os._exit, [7]).start()
+
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Length', '0')])
+    return []
+";
+
+#[test]
+fn workers_that_die_again_and_again_are_replaced_with_pauses_until_they_are_well() {
+    let setup = Setup::of("short_lived:application").file("short_lived.py", SHORT_LIVED);
+    let server = setup.flag("--pythonpath=.").start();
+    server.allow("exit code 7");
+    server.directory.write("sick", "");
+    process::signal(server.workers()[0], Signal::SIGKILL);
+    server.allow("SIGKILL");
+    server.wait_for_log_times("exit code 7", 4);
+    std::fs::remove_file(server.directory.join("sick")).unwrap();
+    until::holds("a worker that stays", || {
+        let before = server.workers();
+        before.len() == 1 && server.get("/").status == 200 && server.workers() == before
+    });
+    assert!(!server.has_ended(), "the master lives on");
+}

@@ -1,0 +1,229 @@
+//! The error log and the access log.
+
+use std::fs;
+
+use nix::sys::signal::Signal;
+
+use crate::support::client::request;
+use crate::support::process;
+use crate::support::server::Server;
+use crate::support::setup::Setup;
+use crate::support::until;
+
+/// `[2026-11-22 09:23:00 +0000] [pid] [LEVEL] text` as (pid, level, text).
+fn parse(line: &str) -> Option<(i32, &str, &str)> {
+    let (time, rest) = line.strip_prefix('[')?.split_once("] [")?;
+    let (pid, rest) = rest.split_once("] [")?;
+    let (level, text) = rest.split_once("] ")?;
+    let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
+    let right =
+        ["9999-99-99 99:99:99 +9999", "9999-99-99 99:99:99 -9999"].contains(&shape.as_str());
+    right.then_some(())?;
+    Some((pid.parse().ok()?, level, text))
+}
+
+#[test]
+fn every_line_of_the_error_log_has_the_same_form() {
+    let server = Setup::of("environ").workers(2).start();
+    assert_eq!(server.get("/").status, 200);
+    let log = server.log();
+    for line in log.lines() {
+        let (pid, level, text) = parse(line).unwrap_or_else(|| panic!("{line:?}"));
+        assert!(pid == server.pid() || server.workers().contains(&pid), "{line}");
+        assert!(["DEBUG", "INFO", "WARNING"].contains(&level), "{line}");
+        assert!(text.starts_with("master: ") || text.starts_with("worker="), "{line}");
+    }
+    let ready = server.ready_line();
+    for part in [server.address().to_string(), server.pid().to_string()] {
+        assert!(ready.contains(&part), "{part} in {ready}");
+    }
+    assert!(ready.contains(env!("CARGO_PKG_VERSION")), "{ready}");
+}
+
+#[test]
+fn the_log_level_is_the_least_that_is_logged() {
+    let level = |name: &str| {
+        let server = Setup::of("faults").flags(&["--log-level", name]).spawn();
+        until::holds("a worker", || server.get("/").status == 200);
+        server.allow("[ERROR]");
+        server.allow("Traceback");
+        assert_eq!(server.get("/before").status, 500);
+        server.wait_for_log("raised before start_response");
+        server.log()
+    };
+    assert!(level("info").contains("[INFO]"));
+    assert!(level("debug").contains("[INFO]"));
+    let log = level("error");
+    assert!(log.contains("[ERROR]") && !log.contains("[INFO]"), "{log}");
+}
+
+#[test]
+fn the_error_log_can_be_a_file_that_is_reopened_when_it_was_moved() {
+    let server = Setup::of("faults").workers(2).flags(&["--error-logfile", "error.log"]).spawn();
+    let read = |name: &str| server.directory.read(name);
+    until::holds("a ready line", || read("error.log").contains("master: serving"));
+    assert_eq!(server.get("/before").status, 500);
+    until::holds("the traceback", || read("error.log").contains("raised before"));
+    fs::rename(server.directory.join("error.log"), server.directory.join("error.log.1")).unwrap();
+    server.signal(Signal::SIGUSR1);
+    until::holds("a new file", || server.directory.join("error.log").exists());
+    until::holds("workers that have it open", || {
+        let path = server.directory.join("error.log").display().to_string();
+        server.workers().iter().all(|pid| process::descriptors(*pid).unwrap().contains(&path))
+    });
+    for _ in 0..10 {
+        assert_eq!(server.get("/after").status, 500);
+    }
+    until::holds("ten more", || {
+        read("error.log").matches("ValueError: raised after").count() == 10
+    });
+    assert!(!read("error.log.1").contains("raised after"));
+    assert_eq!(server.log(), "", "nothing is on standard error");
+}
+
+#[test]
+fn a_log_file_that_cannot_be_opened_is_named() {
+    for flag in ["--error-logfile", "--access-logfile"] {
+        let end = Setup::of("environ").flags(&[flag, "no/such/directory/log"]).run();
+        assert_eq!(end.code, Some(1), "{}", end.stderr);
+        assert!(end.stderr.contains("no/such/directory/log"), "{}", end.stderr);
+    }
+}
+
+fn access(server: &Server, lines: usize) -> Vec<String> {
+    let read = || server.directory.read("access.log");
+    until::holds("lines in the access log", || read().lines().count() >= lines);
+    let log = read();
+    assert_eq!(log.lines().count(), lines, "{log}");
+    log.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_access_log_has_gunicorns_format() {
+    let server = Setup::of("environ:echo").flags(&["--access-logfile", "access.log"]).start();
+    let headers = [
+        ("Referer", "http://here/"),
+        ("User-Agent", "test \"quoted\""),
+        ("Authorization", "Basic YWRhOnNlY3JldA=="),
+    ];
+    server.ask(request("POST", "/path?query=1", &headers, "hello"));
+    let line = access(&server, 1).remove(0);
+    assert!(line.starts_with("127.0.0.1 - ada ["), "{line}");
+    let shape: String = line.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
+    let month = shape.find('/').expect("a date");
+    assert!(shape[month + 4..].starts_with("/9999:99:99:99 +9999] "), "{line}");
+    let rest = "\"POST /path?query=1 HTTP/1.1\" 200 5 \"http://here/\" \"test \\\"quoted\\\"\"";
+    assert!(line.ends_with(rest), "{line}");
+}
+
+#[test]
+fn every_answer_has_its_line_in_the_access_log() {
+    let format = ["--access-logformat", "%(m)s %(U)s %(s)s %(B)s"];
+    let flags = ["--access-logfile", "access.log"];
+    let server = Setup::of("faults").flags(&flags).flags(&format).start();
+    server.allow("[ERROR]");
+    server.allow("Traceback");
+    server.get("/");
+    server.get("/before");
+    server.get("/second-to-none");
+    server.ask("GET / HTTP/1.1\r\n\r\n");
+    let lines = access(&server, 4);
+    assert_eq!(lines[0], "GET / 200 4");
+    assert!(lines[1].starts_with("GET /before 500 "), "{lines:?}");
+    assert_eq!(lines[2], "GET /second-to-none 200 4");
+    assert!(lines[3].contains(" 400 "), "{lines:?}");
+}
+
+#[test]
+fn a_client_cannot_forge_a_line_of_the_access_log() {
+    let flags = ["--access-logfile", "access.log", "--access-logformat", "%(a)s|%(U)s"];
+    let server = Setup::of("environ:echo").flags(&flags).start();
+    server.ask(b"GET /%0aforged%1b HTTP/1.1\r\nHost: a\r\nUser-Agent: a\x85\xe9\tb\r\n\r\n");
+    let line = access(&server, 1).remove(0);
+    assert!(!line.contains('\u{1b}'), "{line:?}");
+}
+
+#[test]
+fn the_access_log_can_be_standard_output() {
+    let server = Setup::of("environ:echo").flags(&["--access-logfile", "-"]).start();
+    server.get("/here");
+    until::holds("a line", || server.directory.read("stdout").contains("GET /here"));
+}
+
+#[test]
+fn the_access_log_loses_no_line_when_it_is_rotated() {
+    let flags = ["--access-logfile", "access.log", "--access-logformat", "%(U)s"];
+    let server = Setup::of("environ:echo").workers(2).flags(&flags).start();
+    for round in 0..5 {
+        for number in 0..20 {
+            server.get(&format!("/{round}-{number}"));
+        }
+        let rotated = server.directory.join(&format!("access.log.{round}"));
+        fs::rename(server.directory.join("access.log"), rotated).unwrap();
+        server.signal(Signal::SIGUSR1);
+        until::holds("a new file", || server.directory.join("access.log").exists());
+    }
+    server.get("/last");
+    let lines = || -> Vec<String> {
+        let names = (0..5).map(|round| format!("access.log.{round}"));
+        let files = names.chain(["access.log".to_owned()]);
+        files
+            .flat_map(|name| {
+                server.directory.read(&name).lines().map(str::to_owned).collect::<Vec<_>>()
+            })
+            .collect()
+    };
+    until::holds("all lines", || lines().len() >= 101);
+    let mut seen = lines();
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 101, "each once");
+}
+
+const PRINTING: &str = "
+import os, sys
+
+def application(environ, start_response):
+    print('said by print')
+    print('said on stderr', file=sys.stderr)
+    os.write(1, b'said by write\\n')
+    start_response('200 OK', [('Content-Length', '0')])
+    return []
+";
+
+#[test]
+fn what_the_application_prints_can_be_captured() {
+    let setup = Setup::of("printing:application").file("printing.py", PRINTING);
+    let flags = ["--pythonpath", ".", "--capture-output", "--error-logfile", "error.log"];
+    let server = setup.flags(&flags).spawn();
+    let read = || server.directory.read("error.log");
+    until::holds("a ready line", || read().contains("master: serving"));
+    assert_eq!(server.get("/").status, 200);
+    for text in ["said by print", "said on stderr", "said by write"] {
+        until::holds(text, || read().contains(text));
+    }
+    assert_eq!(server.directory.read("stdout"), "");
+}
+
+#[test]
+fn what_the_application_prints_goes_where_it_always_went() {
+    let setup = Setup::of("printing:application").file("printing.py", PRINTING);
+    let server = setup.flags(&["--pythonpath", "."]).start();
+    assert_eq!(server.get("/").status, 200);
+    until::holds("stdout", || {
+        let stdout = server.directory.read("stdout");
+        stdout.contains("said by print") && stdout.contains("said by write")
+    });
+    server.wait_for_log("said on stderr");
+}
+
+#[test]
+fn a_full_disk_does_not_stop_the_service() {
+    let flags = ["--access-logfile", "/dev/full", "--error-logfile", "/dev/full"];
+    let server = Setup::of("faults").flags(&flags).spawn();
+    until::holds("a worker", || server.get("/").status == 200);
+    for _ in 0..20 {
+        assert_eq!(server.get("/").status, 200);
+        assert_eq!(server.get("/before").status, 500);
+    }
+}

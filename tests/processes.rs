@@ -1,0 +1,204 @@
+//! What the master and its workers are to the system: pid file, daemon, user,
+//! directory, environment, search path.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use nix::sys::signal::Signal;
+use nix::unistd::geteuid;
+
+use crate::support::process;
+use crate::support::setup::Setup;
+use crate::support::until;
+
+#[test]
+fn the_pid_file_names_the_master_while_it_runs() {
+    let server = Setup::of("environ").flags(&["--pid", "master.pid"]).start();
+    assert_eq!(server.directory.read("master.pid"), format!("{}\n", server.pid()));
+    let mode = fs::metadata(server.directory.join("master.pid")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o644);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait_for_exit(), 0);
+    assert!(!server.directory.join("master.pid").exists());
+}
+
+#[test]
+fn the_pid_file_of_a_running_master_is_respected() {
+    let server = Setup::of("environ").flags(&["--pid", "master.pid"]).start();
+    let path = server.directory.join("master.pid");
+    let end = Setup::of("environ").flags(&["--pid", path.to_str().unwrap()]).run();
+    assert_eq!(end.code, Some(1), "{}", end.stderr);
+    let pid = server.pid().to_string();
+    assert!(end.stderr.contains("master.pid") && end.stderr.contains(&pid), "{}", end.stderr);
+    assert_eq!(server.directory.read("master.pid").trim(), pid, "the file is untouched");
+}
+
+#[test]
+fn a_stale_pid_file_is_replaced() {
+    for content in ["4194000\n", "", "no number", "-5", "0"] {
+        let setup = Setup::of("environ").flags(&["--pid", "master.pid"]);
+        let server = setup.file("master.pid", content).start();
+        let written = server.directory.read("master.pid");
+        assert_eq!(written, format!("{}\n", server.pid()), "{content:?}");
+    }
+}
+
+#[test]
+fn a_pid_file_of_somebody_else_is_not_removed() {
+    let server = Setup::of("environ").flags(&["--pid", "own.pid"]).start();
+    let path = server.directory.write("own.pid", "12345\n");
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait_for_exit(), 0);
+    assert_eq!(server.directory.read("own.pid"), "12345\n");
+    fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn a_pid_file_that_cannot_be_written_is_one_line() {
+    let end = Setup::of("environ").flags(&["--pid", "no/such/directory/master.pid"]).run();
+    assert_eq!(end.code, Some(1), "{}", end.stderr);
+    assert!(end.stderr.contains("no/such/directory"), "{}", end.stderr);
+}
+
+#[test]
+fn a_daemon_serves_on_its_own() {
+    let probe = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = probe.local_addr().unwrap().to_string();
+    drop(probe);
+    let setup = Setup::bare().apps().workers(2).flags(&["--daemon", "--pid", "master.pid"]);
+    let server =
+        setup.flags(&["--bind", &address, "--error-logfile", "log", "stream:route"]).spawn();
+    assert_eq!(server.wait_for_exit(), 0, "whoever started it goes on");
+    let read = || server.directory.read("master.pid").trim().parse::<i32>().ok();
+    let master = until::some("a pid file", read);
+    until::holds("a ready line", || server.directory.read("log").contains("master: serving"));
+    assert_ne!(master, server.pid());
+    let session = nix::unistd::getsid(Some(nix::unistd::Pid::from_raw(master))).unwrap();
+    assert_ne!(session, nix::unistd::getsid(None).unwrap(), "it has a session of its own");
+    let held = process::descriptors(master).unwrap();
+    assert!(!held.iter().any(|target| target.ends_with("stderr")), "{held:?}");
+    let worker = process::children(master)[0];
+    let mut connection = crate::support::client::Connection::tcp(address.parse().unwrap()).unwrap();
+    assert_eq!(connection.get("/").status, 200);
+    process::signal(master, Signal::SIGTERM);
+    until::holds("the end of the daemon", || {
+        !process::is_alive(master) && !process::is_alive(worker)
+    });
+    let log = server.directory.read("log");
+    assert!(!log.contains("ERROR"), "{log}");
+}
+
+/// Nobody, by number.
+const NOBODY: u32 = 65534;
+
+#[test]
+fn workers_give_up_their_privileges_and_the_master_keeps_its_own() {
+    if !geteuid().is_root() {
+        eprintln!("only root can change users: nothing to test");
+        return;
+    }
+    let Some(python) = python_of_nobody() else {
+        eprintln!("no interpreter here that others may execute: nothing to test");
+        return;
+    };
+    let setup = Setup::bare().flag("--python").flag(python).flags(&["--bind", "127.0.0.1:0"]);
+    let setup = setup.flags(&["--user", "nobody", "--group", "nogroup", "--umask", "0o027"]);
+    let setup = setup.flag("writing:application").file("writing.py", WRITING);
+    chown(setup.directory.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    let server = setup.start();
+    let number = NOBODY.to_string();
+    let worker = server.workers()[0];
+    for name in ["Uid", "Gid"] {
+        assert_eq!(process::status(worker, name), vec![number.clone(); 4], "{name}");
+        assert_eq!(process::status(server.pid(), name)[1], "0", "{name}");
+    }
+    assert!(!process::status(worker, "Groups").contains(&"0".to_owned()), "no group of root");
+    assert_eq!(server.get("/").status, 200);
+    let written = fs::metadata(server.directory.join("written")).unwrap();
+    assert_eq!((written.uid(), written.mode() & 0o777), (NOBODY, 0o640));
+}
+
+/// An interpreter that a user without privileges can execute, with the
+/// extension in its reach.
+fn python_of_nobody() -> Option<&'static str> {
+    let extension = crate::support::setup::program().with_file_name("libmonoceros_python.so");
+    let script = "import sys; open(sys.argv[1]); sys.exit(sys.version_info < (3, 10))";
+    let works = |python: &&str| {
+        let mut command = Command::new(python);
+        command.args(["-c", script]).arg(&extension).uid(NOBODY).gid(NOBODY).current_dir("/");
+        command.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    };
+    ["/usr/bin/python3", "/usr/local/bin/python3"].into_iter().find(works)
+}
+
+const WRITING: &str = "
+def application(environ, start_response):
+    open('written', 'w').close()
+    start_response('200 OK', [])
+    return []
+";
+
+#[test]
+fn users_and_groups_that_do_not_exist_are_named() {
+    for (flag, name) in [("--user", "nobody-of-that-name"), ("--group", "no-group-of-that-name")] {
+        let end = Setup::of("environ").flags(&[flag, name]).run();
+        assert_eq!(end.code, Some(1), "{}", end.stderr);
+        assert!(end.stderr.contains(name), "{}", end.stderr);
+    }
+}
+
+#[test]
+fn workers_get_variables_a_directory_and_a_search_path() {
+    let setup = Setup::bare().flag("--python").flag(crate::support::setup::python());
+    let setup =
+        setup.flags(&["--bind", "127.0.0.1:0", "--chdir", "site", "--pythonpath", "../lib"]);
+    let setup = setup.flags(&["-e", "ONE=1", "--env", "TWO=a=b c", "looking:application"]);
+    let setup = setup.file("site/looking.py", LOOKING).file("lib/beside.py", "word = 'beside'");
+    let server = setup.variable("INHERITED", "yes").start();
+    let answer = server.get("/").json();
+    assert_eq!(answer["cwd"], server.directory.join("site").to_str().unwrap());
+    assert_eq!(answer["word"], "beside");
+    for (name, value) in [("ONE", "1"), ("TWO", "a=b c"), ("INHERITED", "yes")] {
+        assert_eq!(answer["environment"][name], value);
+    }
+    assert_eq!(answer["environment"]["MONOCEROS_SLOT"], "0");
+    assert_eq!(answer["environment"]["MONOCEROS_GENERATION"], "1");
+    let names = answer["environment"].as_object().unwrap().keys();
+    let internal: Vec<_> = names.filter(|name| name.contains("CHANNEL")).collect();
+    assert!(internal.is_empty(), "{internal:?}");
+}
+
+const LOOKING: &str = "
+import json, os
+import beside
+
+def application(environ, start_response):
+    answer = {'cwd': os.getcwd(), 'environment': dict(os.environ), 'word': beside.word}
+    body = json.dumps(answer).encode()
+    start_response('200 OK', [('Content-Length', str(len(body)))])
+    return [body]
+";
+
+#[test]
+fn a_directory_that_does_not_exist_is_named() {
+    let end = Setup::of("environ").flags(&["--chdir", "no/such/place"]).run();
+    assert_eq!(end.code, Some(1), "{}", end.stderr);
+    assert!(end.stderr.contains("no/such/place"), "{}", end.stderr);
+}
+
+#[test]
+fn an_application_in_the_working_directory_is_found() {
+    let setup = Setup::bare().flag("--python").flag(crate::support::setup::python());
+    let setup = setup.flags(&["--bind", "127.0.0.1:0", "looking:application"]);
+    let server = setup.file("looking.py", LOOKING).file("beside.py", "word = 'here'").start();
+    assert_eq!(server.get("/").json()["word"], "here");
+}
+
+#[test]
+fn workers_can_be_as_many_as_the_machine_can_run() {
+    let server = Setup::of("environ").flags(&["--workers", "auto"]).start();
+    assert!(!server.workers().is_empty());
+}

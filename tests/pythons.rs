@@ -1,0 +1,105 @@
+//! One build of the extension serves every CPython from 3.10 on.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+use std::{env, fs};
+
+use crate::support::client::request;
+use crate::support::setup::{Setup, apps, python};
+
+const ASK: &str =
+    "import platform, sys; print(platform.python_implementation(), *sys.version_info[:2])";
+
+/// Every interpreter on the search path and under pyenv, one of each version.
+fn found() -> BTreeMap<(u32, u32), PathBuf> {
+    let home = env::var_os("HOME").map_or_else(PathBuf::new, PathBuf::from);
+    let pyenv = env::var_os("PYENV_ROOT").map_or_else(|| home.join(".pyenv"), PathBuf::from);
+    let versions = fs::read_dir(pyenv.join("versions")).into_iter().flatten();
+    let mut candidates: Vec<_> =
+        versions.filter_map(|entry| Some(entry.ok()?.path().join("bin/python"))).collect();
+    for directory in env::split_paths(&env::var_os("PATH").unwrap_or_default()) {
+        candidates.extend((6..30).map(|minor| directory.join(format!("python3.{minor}"))));
+        candidates.push(directory.join("python2.7"));
+    }
+    candidates.retain(|path| path.exists());
+    candidates.into_iter().filter_map(|path| Some((version(&path)?, path))).collect()
+}
+
+/// The version, if it is CPython and works.
+fn version(path: &PathBuf) -> Option<(u32, u32)> {
+    let output = Command::new(path).args(["-c", ASK]).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let text = text.trim().trim_matches(['(', ')']);
+    let mut words = text.split([' ', ',', '\'']).filter(|word| !word.is_empty());
+    (words.next()? == "CPython").then_some(())?;
+    Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
+}
+
+fn with(interpreter: &PathBuf) -> Setup {
+    let paths = format!("{},{}", apps("wsgi").display(), packages().display());
+    let setup = Setup::bare().flag("--python").flag(interpreter).flags(&["--pythonpath", &paths]);
+    setup.flags(&["--bind", "127.0.0.1:0", "--workers", "2"])
+}
+
+/// Where Django and Flask lie: they are written in Python alone, or can do
+/// without what is not, so that every version can use them.
+fn packages() -> PathBuf {
+    let lib = python().ancestors().nth(2).unwrap().join("lib");
+    let version = fs::read_dir(lib).unwrap().next().unwrap().unwrap();
+    version.path().join("site-packages")
+}
+
+#[test]
+fn every_python_that_is_new_enough_serves() {
+    let found = found();
+    let new: Vec<_> = found.iter().filter(|(version, _)| **version >= (3, 10)).collect();
+    assert!(!new.is_empty(), "there is a Python");
+    for (version, interpreter) in new {
+        eprintln!("Python {version:?}: {}", interpreter.display());
+        let server = with(interpreter).flag("validated").start();
+        assert_eq!(server.get("/pieces").text(), "one two three");
+        let body = "line\n".repeat(20_000);
+        let answer = server.ask(request("POST", "/read_all", &[], &body)).text();
+        assert_eq!(answer.matches("line\\n").count(), 20_000, "{version:?}");
+        server.stop();
+        let server = with(interpreter).flags(&["--threads", "4", "faults"]).start();
+        server.allow("[ERROR]");
+        server.allow("Traceback");
+        for _ in 0..20 {
+            assert_eq!(server.get("/before").status, 500, "{version:?}");
+            assert_eq!(server.get("/").text(), "well", "{version:?}");
+        }
+        server.stop();
+        let server =
+            with(interpreter).flag("--chdir").flag(apps("flaskapp")).flag("app:app").start();
+        let numbers = request(
+            "POST",
+            "/sum",
+            &[("Content-Type", "application/json")],
+            "{\"numbers\": [1, 2]}",
+        );
+        assert_eq!(server.ask(numbers).json()["sum"], 3, "{version:?}");
+    }
+}
+
+#[test]
+fn a_python_that_is_too_old_is_one_clear_line() {
+    for (version, interpreter) in found().iter().filter(|(version, _)| **version < (3, 10)) {
+        let end = with(interpreter).flag("environ").run();
+        assert_eq!(end.code, Some(1), "{version:?}: {}", end.stderr);
+        let (major, minor) = version;
+        assert!(end.stderr.contains(&format!("{major}.{minor}")), "{}", end.stderr);
+        assert!(end.stderr.contains("3.10"), "what is needed is said: {}", end.stderr);
+        let errors = end.stderr.lines().filter(|line| line.contains("[ERROR]")).count();
+        assert!(errors == 1 && !end.stderr.contains("Traceback"), "{version:?}: {}", end.stderr);
+    }
+}
+
+#[test]
+fn the_virtual_environment_that_is_active_is_used() {
+    let setup = Setup::bare().flags(&["--bind", "127.0.0.1:0", "--chdir"]).flag(apps("flaskapp"));
+    let venv = python().ancestors().nth(2).unwrap().to_owned();
+    let server = setup.flag("app:app").variable("VIRTUAL_ENV", venv).start();
+    assert_eq!(server.get("/").text(), "Hello, stranger\n");
+}

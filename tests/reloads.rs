@@ -1,0 +1,192 @@
+//! Reloads (SIGHUP): new code and settings, while requests go on.
+
+use nix::sys::signal::Signal;
+
+use crate::support::client::get;
+use crate::support::load::Load;
+use crate::support::pipe::{Pipe, Writer};
+use crate::support::server::Server;
+use crate::support::setup::Setup;
+use crate::support::until;
+
+/// Waits until `count` workers serve, none of them among `old`.
+fn wait_for_replacement(server: &Server, old: &[i32], count: usize) {
+    until::holds("new workers alone", || {
+        let now = server.workers();
+        now.len() == count && !now.iter().any(|pid| old.contains(pid))
+    });
+}
+
+#[test]
+fn a_reload_replaces_all_workers_without_a_failed_request() {
+    for workers in [1, 2] {
+        let server = Setup::of("stream:route").workers(workers).start();
+        let old = server.workers();
+        let load = Load::start(server.address(), 4);
+        load.proceed(20);
+        server.signal(Signal::SIGHUP);
+        wait_for_replacement(&server, &old, workers);
+        load.proceed(20);
+        let seen = load.finish();
+        assert!(seen.len() >= 2, "old and new workers answered: {seen:?}");
+    }
+}
+
+const VERSION: &str = "
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Length', '5')])
+    return [b'one\\n\\n']
+";
+
+#[test]
+fn a_reload_takes_the_new_code_and_keeps_the_old_if_the_new_is_broken() {
+    let server = Setup::of("changing:application")
+        .workers(2)
+        .file("changing.py", VERSION)
+        .flag("--pythonpath=.");
+    let server = server.start();
+    let load = Load::start(server.address(), 4);
+    load.proceed(20);
+    let old = server.workers();
+    server.directory.write("changing.py", "raise RuntimeError('broken on reload')");
+    server.signal(Signal::SIGHUP);
+    for text in ["[ERROR]", "Traceback", "broken on reload"] {
+        server.allow(text);
+    }
+    server.wait_for_log("broken on reload");
+    load.proceed(50);
+    until::holds("the old workers alone", || server.workers() == old);
+    server.directory.write("changing.py", &VERSION.replace("one", "two"));
+    server.signal(Signal::SIGHUP);
+    until::holds("the new code", || server.get("/").text() == "two\n\n");
+    server.wait_for_workers(2);
+    load.proceed(20);
+    assert_eq!(load.finish().into_iter().collect::<Vec<_>>(), ["one\n\n", "two\n\n"]);
+    assert_eq!(server.log().matches("Traceback").count(), 1, "the traceback is told once");
+}
+
+#[test]
+fn a_reload_takes_changed_settings() {
+    let yaml = |workers| format!("bind: fd://3\nworkers: {workers}\nthreads: {workers}\n");
+    let server = Setup::of("environ").file("monoceros.yaml", &yaml(1)).start();
+    let environ = server.get("/").json();
+    assert_eq!(environ["wsgi.multithread"], false);
+    for workers in [3, 2] {
+        let old = server.workers();
+        server.directory.write("monoceros.yaml", &yaml(workers));
+        server.signal(Signal::SIGHUP);
+        wait_for_replacement(&server, &old, workers);
+        let environ = server.get("/").json();
+        assert_eq!(
+            (&environ["wsgi.multithread"], &environ["wsgi.multiprocess"]),
+            (&true.into(), &true.into())
+        );
+    }
+}
+
+#[test]
+fn a_reload_with_wrong_settings_changes_nothing() {
+    let server =
+        Setup::of("stream:route").workers(2).file("monoceros.yaml", "timeout: 30\n").start();
+    server.allow("monoceros.yaml");
+    let old = server.workers();
+    server.directory.write("monoceros.yaml", "timeout: soon\nworkerz: 3\n");
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("monoceros.yaml line 1: timeout: ");
+    server.wait_for_log("monoceros.yaml line 2: ");
+    assert_eq!(server.workers(), old);
+    assert_eq!(server.get("/").status, 200);
+    server.directory.write("monoceros.yaml", "timeout: 20\n");
+    server.signal(Signal::SIGHUP);
+    wait_for_replacement(&server, &old, 2);
+}
+
+/// Starts a server, keeps its workers busy, and reloads it. Nobody has to wait
+/// behind what is busy; what is busy is finished.
+fn reload_busy(workers: usize) {
+    let server = Setup::of("stream:route").workers(workers).start();
+    let old = server.workers();
+    let name = |number| format!("pipe-{number}");
+    let pipes: Vec<_> = (0..workers).map(|n| Pipe::new(&server.directory, &name(n))).collect();
+    let mut busy = Vec::new();
+    let mut writers = Vec::new();
+    for pipe in &pipes {
+        let mut connection = server.connect();
+        connection.send(get(&format!("/wait?{}", pipe.query())));
+        busy.push(connection);
+        writers.push(pipe.open());
+    }
+    server.signal(Signal::SIGHUP);
+    for _ in 0..10 {
+        let answer = server.get("/").text();
+        assert!(!old.iter().any(|pid| pid.to_string() == answer), "a new worker answers");
+    }
+    writers.into_iter().for_each(Writer::finish);
+    busy.iter_mut().for_each(|connection| assert_eq!(connection.response().status, 200));
+    wait_for_replacement(&server, &old, workers);
+}
+
+#[test]
+fn a_reload_waits_for_requests_in_flight_while_the_new_workers_serve() {
+    reload_busy(2);
+}
+
+#[test]
+fn a_connection_kept_over_a_reload_is_told_to_close_and_loses_no_request() {
+    let server = Setup::of("stream:route").start();
+    let old = server.workers();
+    let mut kept: Vec<_> = (0..20).map(|_| server.connect()).collect();
+    kept.iter_mut().for_each(|connection| assert_eq!(connection.get("/").status, 200));
+    server.signal(Signal::SIGHUP);
+    until::holds("an answer of a new worker", || server.get("/").text() != old[0].to_string());
+    let mut answered = 0;
+    for connection in kept.iter_mut().filter(|connection| connection.is_open()) {
+        assert!(connection.get("/").closes(), "the last answer on this connection");
+        answered += 1;
+    }
+    assert!(answered > 0, "no connection was closed without a word");
+    wait_for_replacement(&server, &old, 1);
+}
+
+#[test]
+fn many_reloads_at_once_end_with_the_right_number_of_workers() {
+    let server = Setup::of("stream:route").workers(2).start();
+    let load = Load::start(server.address(), 4);
+    for _ in 0..30 {
+        server.signal(Signal::SIGHUP);
+        load.proceed(5);
+    }
+    load.finish();
+    let mut last = Vec::new();
+    until::holds("workers that stay", || {
+        let now = server.workers();
+        let stays = now.len() == 2 && now == last && !server.log().is_empty();
+        last = now;
+        stays && server.get("/").status == 200
+    });
+}
+
+#[test]
+fn a_stop_during_a_reload_wins() {
+    let server = Setup::of("changing:application").workers(2).file("changing.py", VERSION);
+    let server = server.flag("--pythonpath=.").start();
+    let hang = "import os\nos.mkfifo('never')\nopen('never').read()";
+    server.directory.write("changing.py", hang);
+    server.signal(Signal::SIGHUP);
+    until::holds("an import that hangs", || server.directory.join("never").exists());
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait_for_exit(), 0);
+}
+
+#[test]
+fn a_reload_that_hangs_is_given_up_and_the_old_workers_serve_on() {
+    let server = Setup::of("changing:application").workers(2).file("changing.py", VERSION);
+    let server = server.flags(&["--pythonpath=.", "--boot-timeout", "1"]).start();
+    server.allow("[ERROR]");
+    let old = server.workers();
+    server.directory.write("changing.py", "import signal\nsignal.pause()");
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("boot-timeout");
+    until::holds("the old workers alone", || server.workers() == old);
+    assert_eq!(server.get("/").text(), "one\n\n");
+}

@@ -1,0 +1,283 @@
+//! What a WSGI application gets: the environ, the body, the error log.
+
+use serde_json::{Value, json};
+
+use crate::support::client::{Connection, get, request};
+use crate::support::process;
+use crate::support::setup::Setup;
+use crate::support::until;
+
+#[test]
+fn the_environ_has_every_key_of_pep_3333() {
+    let server = Setup::of("environ").start();
+    let port = server.address().port().to_string();
+    let headers = [("Content-Type", "text/x"), ("Cookie", "a=1"), ("X-Own", "yes")];
+    let environ = server.ask(request("POST", "/a%20b/%E2%82%AC?q=%20&r", &headers, "hello")).json();
+    let expected = json!({
+        "REQUEST_METHOD": "POST",
+        "SCRIPT_NAME": "",
+        "PATH_INFO": "/a b/\u{e2}\u{82}\u{ac}",
+        "RAW_URI": "/a%20b/%E2%82%AC?q=%20&r",
+        "QUERY_STRING": "q=%20&r",
+        "CONTENT_TYPE": "text/x",
+        "CONTENT_LENGTH": "5",
+        "SERVER_NAME": "127.0.0.1",
+        "SERVER_PORT": port,
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "127.0.0.1",
+        "HTTP_HOST": "localhost",
+        "HTTP_COOKIE": "a=1",
+        "HTTP_X_OWN": "yes",
+        "wsgi.version": [1, 0],
+        "wsgi.url_scheme": "http",
+        "wsgi.multithread": false,
+        "wsgi.multiprocess": false,
+        "wsgi.run_once": false,
+        "wsgi.input_terminated": true,
+        "input is readable": true,
+        "errors is writable": true,
+        "environ is a dict": true,
+        "on main thread": true,
+        "body": "hello",
+    });
+    for (key, value) in expected.as_object().unwrap() {
+        assert_eq!(&environ[key], value, "{key}");
+    }
+    let software = environ["SERVER_SOFTWARE"].as_str().unwrap();
+    assert!(software.starts_with("monoceros"), "{software}");
+    environ["REMOTE_PORT"].as_str().unwrap().parse::<u16>().unwrap();
+    assert!(environ["wsgi.file_wrapper"].is_string());
+    assert_eq!(environ.get("HTTP_CONTENT_LENGTH"), None);
+    assert_eq!(environ.get("HTTP_CONTENT_TYPE"), None);
+}
+
+#[test]
+fn the_environ_of_a_get_has_no_content() {
+    let server = Setup::of("environ").start();
+    let environ = server.get("/").json();
+    assert_eq!(environ["QUERY_STRING"], "");
+    assert!(matches!(environ.get("CONTENT_LENGTH"), None | Some(Value::String(_))));
+    assert_eq!(environ.get("CONTENT_LENGTH").map_or("", |value| value.as_str().unwrap()), "");
+    assert_eq!(environ["body"], "");
+}
+
+#[test]
+fn repeated_headers_are_joined() {
+    let server = Setup::of("environ").start();
+    let headers = [("X-A", "1"), ("Cookie", "a=1"), ("x-a", " 2 "), ("Cookie", "b=2"), ("X-E", "")];
+    let environ = server.ask(request("GET", "/", &headers, "")).json();
+    assert_eq!(environ["HTTP_X_A"], "1,2");
+    assert_eq!(environ["HTTP_COOKIE"], "a=1; b=2");
+    assert_eq!(environ["HTTP_X_E"], "");
+}
+
+#[test]
+fn values_are_latin_1() {
+    let server = Setup::of("environ").start();
+    let mut bytes = b"GET /%ff HTTP/1.1\r\nHost: localhost\r\nX-Name: caf\xe9 ".to_vec();
+    bytes.extend("\u{20ac}\r\n\r\n".bytes());
+    let environ = server.ask(bytes).json();
+    assert_eq!(environ["HTTP_X_NAME"], "caf\u{e9} \u{e2}\u{82}\u{ac}");
+    assert_eq!(environ["PATH_INFO"], "/\u{ff}");
+}
+
+#[test]
+fn what_is_no_escape_stays_as_it_is() {
+    let server = Setup::of("environ").start();
+    for (raw, path) in
+        [("/%", "/%"), ("/%4", "/%4"), ("/%zz%41", "/%zzA"), ("//a/../b;c", "//a/../b;c")]
+    {
+        let environ = server.get(raw).json();
+        assert_eq!((&environ["PATH_INFO"], &environ["RAW_URI"]), (&json!(path), &json!(raw)));
+    }
+}
+
+#[test]
+fn headers_that_can_be_mistaken_for_others_are_dropped() {
+    let server = Setup::of("environ").start();
+    let headers = [("X_Forwarded_For", "1"), ("X-Forwarded-For", "2"), ("Proxy", "evil")];
+    let environ = server.ask(request("GET", "/", &headers, "")).json();
+    assert_eq!(environ["HTTP_X_FORWARDED_FOR"], "2");
+    assert_eq!(environ.get("HTTP_PROXY"), None);
+}
+
+#[test]
+fn the_flags_for_threads_and_processes_are_true_to_fact() {
+    for (workers, threads) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
+        let server = Setup::of("environ").workers(workers).threads(threads).start();
+        let environ = server.get("/").json();
+        assert_eq!(environ["wsgi.multiprocess"], workers > 1);
+        assert_eq!(environ["wsgi.multithread"], threads > 1);
+        assert_eq!(environ["on main thread"], threads == 1);
+    }
+}
+
+/// Reads the body by `calls` from `wsgi.input` and from `io.BytesIO`.
+fn assert_reads_alike(connection: &mut Connection, body: &str, calls: &str) {
+    let mut ask = |path: &str| {
+        connection.send(request("POST", &format!("{path}?{calls}"), &[], body));
+        connection.response().json()
+    };
+    assert_eq!(ask("/input"), ask("/bytesio"), "{calls} of {} bytes", body.len());
+}
+
+#[test]
+fn the_body_reads_as_bytesio_does() {
+    let server = Setup::of("environ:reading").start();
+    let mut connection = server.connect();
+    let long = format!("{}\n", "line of text ".repeat(20)).repeat(400);
+    let bodies = ["", "\n", "no line end", "one\ntwo\n", "one\r\n\r\nthree\n\nlast", long.as_str()];
+    let calls = [
+        "read:",
+        "read:None",
+        "read:-1",
+        "read:0;read:",
+        "read:2;read:3;read:",
+        "read:1000000;read:1",
+        "readline:",
+        "readline:None",
+        "readline:-1;readline:",
+        "readline:0;readline:",
+        "readline:2;readline:2;readline:2;readline:",
+        "readline:5;read:3;readline:;read:",
+        "readlines:",
+        "readlines:None",
+        "readlines:0",
+        "readlines:1;readlines:",
+        "readlines:4;readlines:5",
+        "readlines:-1;read:",
+        "iterate:",
+        "read:4;iterate:",
+        "next:;next:;readline:;next:;readlines:;next:",
+        "readline:;iterate:;read:;readline:;readlines:",
+    ];
+    for body in bodies {
+        for call in calls {
+            assert_reads_alike(&mut connection, body, call);
+        }
+    }
+}
+
+#[test]
+fn bodies_of_every_size_arrive_whole() {
+    let server = Setup::of("environ:echo").start();
+    let mut connection = server.connect();
+    let pattern: String = ('a'..='z').cycle().take(3_000_001).collect();
+    for size in [0, 1, 8191, 8192, 65535, 65536, 65537, 131_072, 1_000_000, 3_000_001] {
+        connection.send(request("POST", "/", &[], &pattern[..size]));
+        assert!(connection.response().body == pattern.as_bytes()[..size], "{size} bytes");
+    }
+}
+
+#[test]
+fn a_chunked_body_is_whole_however_it_is_cut() {
+    let server = Setup::of("environ:echo").start();
+    let mut connection = server.connect();
+    let pattern: String = ('a'..='z').cycle().take(200_000).collect();
+    for size in [100, 4096, 65535, 65536, 65537, 200_000] {
+        connection.send("POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
+        for piece in pattern.as_bytes().chunks(size) {
+            connection.send(format!("{:x}\r\n", piece.len()));
+            connection.send(piece);
+            connection.send("\r\n");
+        }
+        connection.send("0\r\n\r\n");
+        assert!(connection.response().body == pattern.as_bytes(), "chunks of {size}");
+    }
+}
+
+#[test]
+fn a_large_body_lies_in_a_file_without_a_name() {
+    let server = Setup::of("environ:echo").start();
+    let worker = server.workers()[0];
+    let spooled = || {
+        let held = process::descriptors(worker).unwrap();
+        held.iter().any(|target| target.ends_with("(deleted)") && !target.contains("memfd"))
+    };
+    let mut connection = server.connect();
+    connection.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 300000\r\n\r\n");
+    connection.send(vec![b'x'; 200_000]);
+    until::holds("a spooled body", spooled);
+    connection.send(vec![b'x'; 100_000]);
+    assert_eq!(connection.response().body.len(), 300_000);
+    until::holds("a closed file", || !spooled());
+}
+
+#[test]
+fn the_application_is_not_bothered_before_the_body_is_there() {
+    let server = Setup::of("environ:echo").start();
+    let mut slow = server.connect();
+    slow.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhel");
+    for _ in 0..10 {
+        assert_eq!(server.get("/").status, 200, "the only thread is free");
+    }
+    slow.send("lo");
+    assert_eq!(slow.response().text(), "hello");
+}
+
+#[test]
+fn a_body_that_was_not_read_is_not_the_next_request() {
+    let server = Setup::of("stream:who").start();
+    let mut connection = server.connect();
+    let smuggled = get("/smuggled");
+    for body in [smuggled.clone(), smuggled.repeat(4000)] {
+        connection.send(request("POST", "/", &[], &body) + &get("/"));
+        assert_eq!(connection.response().status, 200);
+        assert_eq!(connection.response().status, 200);
+        assert_eq!(connection.get("/").status, 200);
+    }
+}
+
+#[test]
+fn what_the_application_says_to_wsgi_errors_is_in_the_error_log() {
+    let server = Setup::of("environ:complain").start();
+    assert_eq!(server.get("/").text(), "complained");
+    let lines = ["one line by write", "two lines by writelines", "three lines by print: \u{2603}"];
+    lines.iter().for_each(|line| server.wait_for_log(line));
+}
+
+#[test]
+fn wsgiref_finds_nothing_to_complain_about() {
+    let server = Setup::of("validated").workers(2).start();
+    let file = server.directory.write("file", "content of a file");
+    let file = [("X-File", file.to_str().unwrap())];
+    for path in [
+        "/one_piece",
+        "/pieces",
+        "/empty",
+        "/written",
+        "/written_counted",
+        "/memory_file",
+        "/cookies",
+    ] {
+        assert_eq!(server.get(path).status, 200, "{path}");
+        assert_eq!(server.ask(request("POST", path, &[], "a body")).status, 200, "{path}");
+    }
+    assert_eq!(server.ask(request("GET", "/real_file", &file, "")).text(), "content of a file");
+    assert_eq!(server.get("/no_content").status, 204);
+    let body = "one\ntwo\nthree\n".repeat(10);
+    let answer = server.ask(request("POST", "/read_all", &[], &body)).text();
+    assert_eq!(answer, format!("b'{}'", body.replace('\n', "\\n")));
+    assert_eq!(server.get("/environ").status, 200);
+    let mut connection = server.connect();
+    connection.send(request("HEAD", "/one_piece", &[], ""));
+    assert_eq!(connection.try_response("HEAD").unwrap().status, 200);
+    assert!(!server.log().contains("without being closed"));
+}
+
+#[test]
+fn applications_are_found_as_gunicorn_finds_them() {
+    let cases = [
+        ("factory:make()", "((), [])"),
+        (
+            "factory:make('a', 2, [None], key={'b': True})",
+            "(('a', 2, [None]), [('key', {'b': True})])",
+        ),
+        ("factory:instance", "instance"),
+        ("factory:Holder.inner", "instance"),
+    ];
+    for (application, expected) in cases {
+        let server = Setup::of(application).start();
+        assert_eq!(server.get("/").text(), expected, "{application}");
+    }
+}

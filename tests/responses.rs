@@ -1,0 +1,332 @@
+//! What becomes of what an application returns.
+
+use std::time::Duration;
+
+use crate::support::client::{Connection, Response, get, request};
+use crate::support::pipe::Pipe;
+use crate::support::process;
+use crate::support::server::Server;
+use crate::support::setup::Setup;
+use crate::support::until;
+
+#[test]
+fn a_single_piece_is_counted_and_many_are_chunked() {
+    let server = Setup::of("responses").start();
+    let response = server.get("/one_piece");
+    assert_eq!((response.header("content-length"), response.text().as_str()), (Some("5"), "hello"));
+    let response = server.get("/pieces");
+    assert_eq!(response.header("transfer-encoding"), Some("chunked"));
+    assert_eq!(response.text(), "one two three");
+    let response = server.get("/empty");
+    assert_eq!((response.status, response.text().as_str()), (200, ""));
+}
+
+#[test]
+fn the_server_names_itself_and_the_date() {
+    let server = Setup::of("responses").start();
+    let response = server.get("/one_piece");
+    assert_eq!(response.line, "HTTP/1.1 200 OK");
+    assert_eq!(response.header("server"), Some("monoceros"));
+    let date = response.header("date").unwrap();
+    assert!(date.len() == 29 && date.ends_with(" GMT"), "{date}");
+    let response = server.get("/own_headers");
+    assert_eq!((response.all("server").len(), response.all("date").len()), (1, 1));
+}
+
+#[test]
+fn more_than_the_content_length_is_cut() {
+    let server = Setup::of("responses").start();
+    server.allow("Content-Length");
+    for path in ["/too_long", "/too_long_at_once"] {
+        let mut connection = server.connect();
+        assert_eq!(connection.get(path).text(), "hello");
+        assert_eq!(
+            connection.get("/one_piece").text(),
+            "hello",
+            "{path}: nothing leaks into the next"
+        );
+    }
+}
+
+#[test]
+fn less_than_the_content_length_closes_the_connection() {
+    let server = Setup::of("responses").start();
+    server.allow("Content-Length");
+    let mut connection = server.connect();
+    connection.send(get("/too_short"));
+    assert_eq!(connection.head().header("content-length"), Some("50"));
+    assert_eq!(connection.rest().unwrap(), b"hello");
+}
+
+/// Sends `method`, reads a head only, and expects the connection to go on.
+fn head_only(server: &Server, method: &str, path: &str) -> Response {
+    let mut connection = server.connect();
+    connection.send(request(method, path, &[], ""));
+    let response = connection.try_response("HEAD").unwrap();
+    assert_eq!(connection.get("/one_piece").text(), "hello", "{method} {path} has no body");
+    response
+}
+
+#[test]
+fn there_is_no_body_where_there_must_be_none() {
+    let server = Setup::of("responses").start();
+    assert_eq!(head_only(&server, "HEAD", "/too_long_at_once").header("content-length"), Some("5"));
+    assert_eq!(head_only(&server, "HEAD", "/pieces").status, 200);
+    assert_eq!(head_only(&server, "HEAD", "/memory_file").status, 200);
+    assert_eq!(head_only(&server, "HEAD", "/written").status, 200);
+    let response = head_only(&server, "GET", "/no_content");
+    assert_eq!((response.status, response.header("content-length")), (204, None));
+    assert_eq!(response.header("transfer-encoding"), None);
+    let response = head_only(&server, "GET", "/not_modified");
+    assert_eq!((response.status, response.header("etag")), (304, Some("\"a\"")));
+}
+
+#[test]
+fn write_comes_before_what_is_returned() {
+    let server = Setup::of("responses").start();
+    let mut connection = server.connect();
+    assert_eq!(connection.get("/written").text(), "written twice and returned");
+    let response = connection.get("/written_counted");
+    assert_eq!(
+        (response.header("content-length"), response.text().as_str()),
+        (Some("7"), "written")
+    );
+}
+
+#[test]
+fn headers_go_out_as_they_came() {
+    let server = Setup::of("responses").start();
+    assert_eq!(server.get("/cookies").all("set-cookie"), ["a=1", "b=2"]);
+    assert_eq!(server.get("/latin").header("x-name"), Some("caf\u{e9}"));
+    let mut connection = server.connect();
+    assert!(connection.get("/closing").closes());
+    connection.assert_closed();
+}
+
+#[test]
+fn heads_that_are_none_are_refused_and_inject_nothing() {
+    let paths = [
+        "/crlf_in_value",
+        "/lf_in_value",
+        "/nul_in_value",
+        "/crlf_in_name",
+        "/space_in_name",
+        "/empty_name",
+        "/beyond_latin",
+        "/bytes_in_value",
+        "/number_in_value",
+        "/crlf_in_status",
+        "/status_without_number",
+        "/status_too_short",
+        "/status_in_bytes",
+        "/length_no_number",
+        "/length_negative",
+        "/two_lengths",
+        "/headers_no_list",
+        "/header_no_pair",
+    ];
+    let server = Setup::of("responses:bad_headers").start();
+    let worker = server.workers();
+    for text in ["[ERROR]", "Traceback", "AssertionError"] {
+        server.allow(text);
+    }
+    for path in paths {
+        let response = server.get(path);
+        assert_eq!(response.status, 500, "{path}: {response:?}");
+        assert_eq!(response.header("x-injected"), None, "{path}");
+        assert_eq!(response.header("x-a"), None, "{path}");
+    }
+    assert_eq!(server.get("/good").text(), "ok");
+    assert_eq!(server.workers(), worker, "the worker lives on");
+}
+
+#[test]
+fn what_is_yielded_is_seen_as_it_is_yielded() {
+    let server = Setup::of("stream").start();
+    let pipe = Pipe::new(&server.directory, "pipe");
+    let mut connection = server.connect();
+    connection.send(get(&format!("/stream?{}", pipe.query())));
+    let mut writer = pipe.open();
+    writer.say("first\n");
+    let head = connection.head();
+    assert_eq!((head.status, head.header("transfer-encoding")), (200, Some("chunked")));
+    assert_eq!(connection.chunk().unwrap().unwrap(), b"first\n");
+    writer.say("second\n");
+    assert_eq!(connection.chunk().unwrap().unwrap(), b"second\n");
+    writer.finish();
+    assert_eq!(connection.chunk().unwrap(), None);
+    assert_eq!(server.get("/missing?pipe=/dev/null").text(), "", "the worker is free again");
+}
+
+#[test]
+fn what_is_yielded_with_a_length_is_seen_as_it_is_yielded() {
+    let server = Setup::of("stream:counted").start();
+    let pipe = Pipe::new(&server.directory, "pipe");
+    let mut connection = server.connect();
+    connection.send(get(&format!("/?{}", pipe.query())));
+    let mut writer = pipe.open();
+    writer.say("one\n");
+    assert_eq!(connection.head().header("content-length"), Some("8"));
+    assert_eq!(connection.exactly(4).unwrap(), b"one\n");
+    writer.say("two\n");
+    assert_eq!(connection.exactly(4).unwrap(), b"two\n");
+    writer.finish();
+}
+
+/// Asks for a file through `wsgi.file_wrapper`.
+fn file(connection: &mut Connection, headers: &[(&str, &str)]) -> Response {
+    connection.send(request("GET", "/real_file", headers, ""));
+    connection.response()
+}
+
+#[test]
+fn a_file_is_sent_whole_from_where_it_stands() {
+    let server = Setup::of("responses").start();
+    let content: String = ('a'..='z').cycle().take(3_000_000).collect();
+    let path = server.directory.write("file", &content);
+    let name = ("X-File", path.to_str().unwrap());
+    let mut connection = server.connect();
+    assert!(file(&mut connection, &[name]).body == content.as_bytes());
+    let rest = file(&mut connection, &[name, ("X-Skip", "2999990")]);
+    assert_eq!(rest.text(), content[2_999_990..]);
+    let cut = file(&mut connection, &[name, ("X-Length", "10")]);
+    assert_eq!(cut.text(), content[..10]);
+    let uncounted = file(&mut connection, &[name, ("X-Uncounted", "1")]);
+    assert!(uncounted.body == content.as_bytes());
+    assert_eq!(connection.get("/one_piece").text(), "hello");
+    connection.send(request("HEAD", "/real_file", &[name], ""));
+    assert_eq!(connection.try_response("HEAD").unwrap().header("content-length"), Some("3000000"));
+    assert_eq!(connection.get("/one_piece").text(), "hello");
+}
+
+#[test]
+fn a_file_shorter_than_its_length_closes_the_connection() {
+    let server = Setup::of("responses").start();
+    server.allow("Content-Length");
+    let path = server.directory.write("file", "short");
+    let mut connection = server.connect();
+    let headers = [("X-File", path.to_str().unwrap()), ("X-Length", "50")];
+    connection.send(request("GET", "/real_file", &headers, ""));
+    assert_eq!(connection.head().header("content-length"), Some("50"));
+    assert_eq!(connection.rest().unwrap(), b"short");
+}
+
+#[test]
+fn files_are_closed_after_they_were_sent() {
+    let server = Setup::of("responses").start();
+    let path = server.directory.write("file", "content");
+    let mut connection = server.connect();
+    for _ in 0..20 {
+        file(&mut connection, &[("X-File", path.to_str().unwrap())]);
+    }
+    let worker = server.workers()[0];
+    let open = || process::descriptors(worker).unwrap().join("\n");
+    until::holds("closed files", || !open().contains(path.to_str().unwrap()));
+}
+
+#[test]
+fn what_only_looks_like_a_file_is_sent_too() {
+    let server = Setup::of("responses").start();
+    assert_eq!(server.get("/memory_file").text(), "from memory ".repeat(2000));
+}
+
+#[test]
+fn close_is_called_once_however_a_body_ends() {
+    let server = Setup::of("closing").start();
+    for text in ["[ERROR]", "Traceback", "AssertionError"] {
+        server.allow(text);
+    }
+    let closed = || server.directory.read("closed").lines().count();
+    let mut expected = 0;
+    for path in ["/whole", "/empty", "/text", "/raising"] {
+        let mut connection = server.connect();
+        connection.send(get(path));
+        let _cut_off = connection.try_response("GET");
+        expected += 1;
+        until::holds(path, || closed() == expected);
+    }
+    let mut connection = server.connect();
+    connection.send(request("HEAD", "/whole", &[], ""));
+    connection.try_response("HEAD").unwrap();
+    until::holds("HEAD", || closed() == expected + 1);
+    let mut connection = server.connect();
+    connection.send(get("/endless"));
+    connection.head();
+    drop(connection);
+    until::holds("a client that went away", || closed() == expected + 2);
+    assert_eq!(server.get("/whole").text(), "onetwo");
+    until::holds("the last one", || closed() == expected + 3);
+}
+
+#[test]
+fn a_failing_application_is_answered_with_500_that_discloses_nothing() {
+    let server = Setup::of("faults").start();
+    for text in ["[ERROR]", "Traceback", "AssertionError"] {
+        server.allow(text);
+    }
+    let worker = server.workers();
+    for path in ["/before", "/after", "/first", "/twice", "/never", "/nothing", "/text", "/exits"] {
+        let response = server.get(path);
+        assert_eq!(response.status, 500, "{path}");
+        let text = response.text();
+        assert!(text.len() < 200 && !text.contains("raised") && !text.contains("/"), "{text}");
+        assert_eq!(server.get("/").text(), "well", "{path}");
+    }
+    assert_eq!(server.workers(), worker, "the worker lives on");
+    let log = server.log();
+    assert!(log.contains("GET /before") && log.contains("ValueError: raised before"), "{log}");
+}
+
+#[test]
+fn an_application_that_fails_half_way_cuts_the_connection() {
+    let server = Setup::of("faults").start();
+    for text in ["[ERROR]", "Traceback"] {
+        server.allow(text);
+    }
+    for path in ["/second", "/counted", "/too_late"] {
+        let mut connection = server.connect();
+        connection.send(get(path));
+        assert_eq!(connection.head().status, 200, "{path}");
+        let rest = connection.rest().unwrap_or_default();
+        let rest = String::from_utf8_lossy(&rest);
+        assert!(rest.contains("one piece") && !rest.ends_with("0\r\n\r\n"), "{path}: {rest}");
+        assert!(!rest.contains("500"), "{path}: no second head within the body: {rest}");
+    }
+    server.wait_for_log("ValueError: raised while iterating");
+    server.wait_for_log("GET /second");
+    assert_eq!(server.get("/").text(), "well");
+}
+
+#[test]
+fn exc_info_takes_back_what_was_not_sent() {
+    let server = Setup::of("faults").start();
+    let response = server.get("/replaced");
+    assert_eq!(response.line, "HTTP/1.1 503 Not Now");
+    assert_eq!((response.header("x-first"), response.header("x-second")), (None, Some("yes")));
+    assert_eq!(response.text(), "replaced");
+}
+
+#[test]
+fn a_close_that_raises_does_no_harm_to_what_was_sent() {
+    let server = Setup::of("faults").start();
+    for text in ["[ERROR]", "Traceback"] {
+        server.allow(text);
+    }
+    assert_eq!(server.get("/closing").text(), "done");
+    server.wait_for_log("raised in close");
+    assert_eq!(server.get("/").text(), "well");
+}
+
+#[test]
+fn memory_stays_bounded_when_a_client_does_not_read() {
+    let server = Setup::of("stream:endless").start();
+    let worker = server.workers()[0];
+    let resident = || process::status(worker, "VmRSS")[0].parse::<u64>().unwrap();
+    let before = resident();
+    let mut client = server.connect();
+    client.send(get("/"));
+    assert_eq!(client.head().status, 200);
+    let grown = || (resident() > before + 65_536).then(&resident);
+    let most = until::within(Duration::from_secs(1), grown);
+    assert_eq!(most, None, "KiB, of {before} in the beginning");
+}

@@ -1,0 +1,163 @@
+//! Where settings come from, and what is said of those that are wrong.
+
+use crate::support::server::Finished;
+use crate::support::setup::{Setup, apps};
+
+fn print(setup: Setup) -> Finished {
+    let end = setup.flags(&["--print-config"]).run();
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
+    end
+}
+
+fn refuse(setup: Setup, code: i32, parts: &[&str]) {
+    let end = setup.run();
+    assert_eq!(end.code, Some(code), "{}", end.stderr);
+    for part in parts {
+        assert!(end.stderr.contains(part), "{part:?} in {}", end.stderr);
+    }
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    for flag in ["-h", "--help"] {
+        let end = Setup::bare().flag(flag).run();
+        assert_eq!((end.code, end.stderr.as_str()), (Some(0), ""));
+        assert!(end.stdout.contains("--graceful-timeout"), "{}", end.stdout);
+    }
+    for flag in ["-V", "--version"] {
+        let end = Setup::bare().flag(flag).run();
+        assert_eq!(end.code, Some(0));
+        assert!(end.stdout.contains(env!("CARGO_PKG_VERSION")), "{}", end.stdout);
+    }
+}
+
+#[test]
+fn a_flag_beats_a_variable_beats_the_file_beats_the_default() {
+    let setup = || {
+        let setup =
+            Setup::bare().flag("environ").file("monoceros.yaml", "timeout: 7\nworkers: 3\n");
+        setup.variable("MONOCEROS_TIMEOUT", "8")
+    };
+    let line = |end: &Finished, name: &str| {
+        let found = end.stdout.lines().find(|line| line.starts_with(name));
+        found.unwrap_or_else(|| panic!("{name} in {}", end.stdout)).to_owned()
+    };
+    let end = print(setup());
+    assert!(line(&end, "timeout").contains('8'), "{}", end.stdout);
+    assert!(line(&end, "timeout").contains("MONOCEROS_TIMEOUT"), "the source is named");
+    assert!(line(&end, "workers").contains('3'));
+    assert!(line(&end, "workers").contains("monoceros.yaml line 2"), "the source is named");
+    let end = print(setup().flags(&["--timeout", "9"]));
+    assert!(line(&end, "timeout").contains('9'), "{}", end.stdout);
+}
+
+#[test]
+fn a_file_of_another_name_is_read_and_must_exist() {
+    let setup = Setup::bare().flag("environ").file("other.yaml", "workers: 5\n");
+    let end = print(setup.flags(&["-c", "other.yaml"]));
+    assert!(end.stdout.contains("other.yaml line 1"), "{}", end.stdout);
+    refuse(Setup::bare().flags(&["-c", "missing.yaml", "environ"]), 1, &["missing.yaml"]);
+}
+
+#[test]
+fn the_file_configures_a_server() {
+    let yaml = "bind: fd://3\nworkers: 2\nthreads: 2\nname: from the file\n";
+    let server = Setup::of("environ").file("monoceros.yaml", yaml).start();
+    assert_eq!(server.workers().len(), 2);
+    let environ = server.get("/").json();
+    assert_eq!(
+        (&environ["wsgi.multiprocess"], &environ["wsgi.multithread"]),
+        (&true.into(), &true.into())
+    );
+    assert!(crate::support::process::title(server.pid()).contains("[from the file]"));
+}
+
+#[test]
+fn web_concurrency_and_gunicorns_arguments_are_understood() {
+    let server = Setup::of("environ").variable("WEB_CONCURRENCY", "2").start();
+    assert_eq!(server.workers().len(), 2);
+    let setup = Setup::of("environ").variable("GUNICORN_CMD_ARGS", "--workers=2 -n 'two words'");
+    let server = setup.start();
+    assert_eq!(server.workers().len(), 2);
+    assert!(crate::support::process::title(server.pid()).contains("[two words]"));
+}
+
+#[test]
+fn gunicorns_worker_classes_are_understood() {
+    for class in ["wsgi", "sync", "gthread"] {
+        let server = Setup::of("environ").flags(&["--worker-class", class]).start();
+        assert_eq!(server.get("/").status, 200, "{class}");
+    }
+}
+
+#[test]
+fn every_error_is_told_at_once_and_names_its_source() {
+    let yaml = "bind: 127.0.0.1:0\n\ntimeout: 30x\nworkerz: 3\n";
+    let setup = Setup::bare().flags(&["--threads", "many", "environ"]).file("monoceros.yaml", yaml);
+    let setup = setup.variable("MONOCEROS_BACKLOG", "-1");
+    // A wrong command line is what exits with 2, as gunicorn's does.
+    refuse(
+        setup,
+        2,
+        &[
+            "monoceros.yaml line 3: timeout: cannot read \"30x\" as seconds",
+            "monoceros.yaml line 4: ",
+            "workers?",
+            "--threads",
+            "\"many\"",
+            "MONOCEROS_BACKLOG",
+        ],
+    );
+}
+
+#[test]
+fn an_unknown_flag_exits_with_2_and_a_suggestion() {
+    refuse(Setup::bare().flags(&["--worker", "2", "environ"]), 2, &["--worker", "--workers"]);
+    refuse(
+        Setup::bare().flags(&["--no-such-thing-at-all", "environ"]),
+        2,
+        &["--no-such-thing-at-all"],
+    );
+}
+
+#[test]
+fn a_file_that_is_no_yaml_is_refused_with_its_line() {
+    let setup = Setup::bare().flag("environ").file("monoceros.yaml", "workers: 2\n  timeout: [\n");
+    refuse(setup, 1, &["monoceros.yaml line"]);
+}
+
+#[test]
+fn check_config_loads_the_application() {
+    let check = |application: &str| Setup::of(application).flags(&["--check-config"]).run();
+    let end = check("environ");
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
+    assert_ne!(check("raising").code, Some(0));
+    assert_ne!(check("missing").code, Some(0));
+    let end =
+        Setup::of("environ").flags(&["--check-config"]).file("monoceros.yaml", "timeout: x\n");
+    assert_eq!(end.run().code, Some(1));
+}
+
+#[test]
+fn a_django_project_needs_no_argument() {
+    let setup = Setup::bare().flag("--python").flag(crate::support::setup::python());
+    let setup = setup.flags(&["--bind", "127.0.0.1:0"]).flag("--chdir").flag(apps("shop"));
+    let data = setup.directory.join("data");
+    let server = setup.variable("SHOP_DATA", data).start();
+    assert!(server.log().contains("config.wsgi"), "the log says what was found");
+    assert_eq!(server.get("/static/admin/css/base.css").status, 200);
+}
+
+#[test]
+fn a_program_that_is_no_python_is_one_clear_line() {
+    let directory = crate::support::directory::Directory::new();
+    let missing = directory.join("no-such-python");
+    for program in ["/bin/true", "/bin/false", "/bin/cat", "/etc/passwd", missing.to_str().unwrap()]
+    {
+        let end =
+            Setup::bare().flags(&["--bind", "127.0.0.1:0", "--python", program, "environ"]).run();
+        assert_eq!(end.code, Some(1), "{program}: {}", end.stderr);
+        assert!(end.stderr.contains(program), "{}", end.stderr);
+        assert!(end.stderr.lines().count() <= 3, "{program}: {}", end.stderr);
+    }
+}

@@ -1,0 +1,110 @@
+//! What signals to the master do.
+
+use nix::sys::signal::Signal;
+
+use crate::support::client::get;
+use crate::support::pipe::Pipe;
+use crate::support::process;
+use crate::support::setup::Setup;
+
+#[test]
+fn term_int_and_quit_end_an_idle_server_with_zero() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT] {
+        let server = Setup::of("stream:route").workers(2).start();
+        server.signal(signal);
+        assert_eq!(server.wait_for_exit(), 0, "{signal}");
+    }
+}
+
+#[test]
+fn term_waits_for_requests_in_flight() {
+    let server = Setup::of("stream:route").workers(2).start();
+    let pipe = Pipe::new(&server.directory, "pipe");
+    let mut connection = server.connect();
+    connection.send(get(&format!("/wait?{}", pipe.query())));
+    let writer = pipe.open();
+    server.signal(Signal::SIGTERM);
+    server.wait_for_workers(1);
+    writer.finish();
+    let response = connection.response();
+    assert_eq!(response.status, 200);
+    assert!(response.closes());
+    assert_eq!(server.wait_for_exit(), 0);
+}
+
+#[test]
+fn term_kills_what_does_not_end_in_time() {
+    let server = Setup::of("stream:stubborn").flags(&["--graceful-timeout", "1"]).start();
+    server.allow("graceful-timeout");
+    let pipe = Pipe::new(&server.directory, "pipe");
+    let mut connection = server.connect();
+    connection.send(get(&format!("/wait?{}", pipe.query())));
+    let writer = pipe.open();
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait_for_exit(), 0);
+    assert!(connection.try_response("GET").is_err(), "the worker was killed");
+    writer.finish();
+}
+
+#[test]
+fn int_does_not_wait_for_requests_in_flight() {
+    for signal in [Signal::SIGINT, Signal::SIGQUIT] {
+        let server = Setup::of("stream:route").start();
+        let pipe = Pipe::new(&server.directory, "pipe");
+        let mut connection = server.connect();
+        connection.send(get(&format!("/wait?{}", pipe.query())));
+        let writer = pipe.open();
+        server.signal(signal);
+        assert_eq!(server.wait_for_exit(), 0, "{signal}");
+        writer.finish();
+    }
+}
+
+#[test]
+fn int_while_draining_ends_the_wait() {
+    let server = Setup::of("stream:route").workers(2).start();
+    let pipe = Pipe::new(&server.directory, "pipe");
+    let mut connection = server.connect();
+    connection.send(get(&format!("/wait?{}", pipe.query())));
+    let writer = pipe.open();
+    server.signal(Signal::SIGTERM);
+    server.wait_for_workers(1);
+    server.signal(Signal::SIGINT);
+    assert_eq!(server.wait_for_exit(), 0);
+    writer.finish();
+}
+
+#[test]
+fn ttin_adds_a_worker_and_ttou_removes_one() {
+    let server = Setup::of("stream:route").workers(2).start();
+    server.signal(Signal::SIGTTIN);
+    server.wait_for_workers(3);
+    server.signal(Signal::SIGTTIN);
+    server.wait_for_workers(4);
+    for count in [3, 2, 1] {
+        server.signal(Signal::SIGTTOU);
+        server.wait_for_workers(count);
+    }
+    server.signal(Signal::SIGTTOU);
+    assert_eq!(server.get("/").status, 200, "the last worker stays");
+    assert_eq!(server.workers().len(), 1);
+}
+
+#[test]
+fn signals_to_a_worker_that_mean_nothing_to_it_do_not_kill_it() {
+    let server = Setup::of("stream:route").start();
+    let workers = server.workers();
+    for signal in [Signal::SIGHUP, Signal::SIGPIPE, Signal::SIGWINCH, Signal::SIGUSR1] {
+        process::signal(workers[0], signal);
+        assert_eq!(server.get("/").text(), workers[0].to_string(), "{signal}");
+    }
+}
+
+#[test]
+fn titles_say_who_is_who() {
+    let server = Setup::of("stream:route").workers(2).flags(&["--name", "shop"]).start();
+    assert_eq!(process::title(server.pid()), "monoceros: master [shop]");
+    let mut titles: Vec<_> = server.workers().into_iter().map(process::title).collect();
+    titles.sort();
+    assert_eq!(titles, ["monoceros: worker 0 gen=1 [shop]", "monoceros: worker 1 gen=1 [shop]"]);
+}

@@ -1,0 +1,284 @@
+//! A client that speaks bytes: what it sends is what the test wrote, and what
+//! it reads is checked to be HTTP.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use socket2::{Domain, Socket, Type};
+
+use super::until::DEADLINE;
+
+/// One answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    /// The status line as it came.
+    pub(crate) line: String,
+    /// In order; names in lower case, values as latin-1.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Response {
+    /// The value of a header that must not come twice.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let values = self.all(name);
+        assert!(values.len() < 2, "{name} came {} times", values.len());
+        values.first().copied()
+    }
+
+    /// All values of a header.
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
+        let found = self.headers.iter().filter(|(key, _)| key == name);
+        found.map(|(_, value)| value.as_str()).collect()
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    /// The server will not read another request.
+    pub(crate) fn closes(&self) -> bool {
+        self.header("connection") == Some("close")
+    }
+}
+
+/// Any stream socket.
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buffer),
+            Self::Unix(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(bytes),
+            Self::Unix(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A connection that can be kept.
+pub(crate) struct Connection {
+    pub(crate) stream: Stream,
+    /// What came and was not asked for yet.
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    pub(crate) fn tcp(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, DEADLINE)?;
+        // Each send is a segment of its own, as the tests that split mean it.
+        stream.set_nodelay(true)?;
+        Self::over(stream)
+    }
+
+    /// Keeps as little as it can of what was not read.
+    pub(crate) fn narrow(address: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        // The window is agreed upon when connecting: tcp(7).
+        socket.set_recv_buffer_size(4096)?;
+        socket.connect(&address.into())?;
+        Self::over(socket.into())
+    }
+
+    pub(crate) fn over(stream: TcpStream) -> io::Result<Self> {
+        stream.set_read_timeout(Some(DEADLINE))?;
+        stream.set_write_timeout(Some(DEADLINE))?;
+        Ok(Self { stream: Stream::Tcp(stream), buffer: Vec::new() })
+    }
+
+    pub(crate) fn unix(path: &Path) -> io::Result<Self> {
+        Self::over_unix(UnixStream::connect(path)?)
+    }
+
+    pub(crate) fn over_unix(stream: UnixStream) -> io::Result<Self> {
+        stream.set_read_timeout(Some(DEADLINE))?;
+        stream.set_write_timeout(Some(DEADLINE))?;
+        Ok(Self { stream: Stream::Unix(stream), buffer: Vec::new() })
+    }
+
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).expect("the server takes what is sent");
+    }
+
+    /// Sends as much as the server takes before it closes or resets.
+    pub(crate) fn send_if_taken(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.write_all(bytes.as_ref())
+    }
+
+    /// The server has not closed the connection, as far as a client can know.
+    pub(crate) fn is_open(&self) -> bool {
+        let Stream::Tcp(stream) = &self.stream else { panic!("only asked of TCP") };
+        stream.set_nonblocking(true).unwrap();
+        let peeked = stream.peek(&mut [0]);
+        stream.set_nonblocking(false).unwrap();
+        peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    }
+
+    /// Says that nothing more will be sent.
+    pub(crate) fn finish_sending(&self) {
+        let done = match &self.stream {
+            Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
+        };
+        done.expect("the connection is open");
+    }
+
+    /// Sends a GET and reads the answer.
+    pub(crate) fn get(&mut self, target: &str) -> Response {
+        self.send(get(target));
+        self.response()
+    }
+
+    /// Reads the answer to anything but HEAD.
+    pub(crate) fn response(&mut self) -> Response {
+        self.try_response("GET").unwrap_or_else(|error| panic!("no answer: {error}"))
+    }
+
+    /// Reads an answer, which has no body if the method is HEAD. An error if
+    /// the connection ended before it was complete.
+    pub(crate) fn try_response(&mut self, method: &str) -> io::Result<Response> {
+        let mut response = self.try_head()?;
+        if method != "HEAD" && response.status >= 200 && ![204, 304].contains(&response.status) {
+            response.body = self.body(&response)?;
+        }
+        Ok(response)
+    }
+
+    /// Reads an answer's head.
+    pub(crate) fn head(&mut self) -> Response {
+        self.try_head().unwrap_or_else(|error| panic!("no answer: {error}"))
+    }
+
+    fn try_head(&mut self) -> io::Result<Response> {
+        let line = self.line()?;
+        assert!(line.starts_with("HTTP/1.1 "), "a status line: {line:?}");
+        let status = line[9..12].parse().expect("a status has three digits");
+        let mut response = Response { status, line, ..Response::default() };
+        loop {
+            let line = self.line()?;
+            if line.is_empty() {
+                return Ok(response);
+            }
+            let (name, value) = line.split_once(':').expect("a header has a colon");
+            let value = value.trim_matches([' ', '\t']).to_owned();
+            response.headers.push((name.to_ascii_lowercase(), value));
+        }
+    }
+
+    fn body(&mut self, response: &Response) -> io::Result<Vec<u8>> {
+        if response.header("transfer-encoding").is_some() {
+            assert_eq!(response.header("transfer-encoding"), Some("chunked"));
+            assert_eq!(response.header("content-length"), None, "RFC 9112 6.2");
+            let mut body = Vec::new();
+            while let Some(chunk) = self.chunk()? {
+                body.extend(chunk);
+            }
+            return Ok(body);
+        }
+        match response.header("content-length") {
+            Some(length) => self.exactly(length.parse().expect("a length is a number")),
+            None => self.rest(),
+        }
+    }
+
+    /// Reads one chunk; nothing after the last one.
+    pub(crate) fn chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let size = self.line()?;
+        let size = usize::from_str_radix(&size, 16).expect("a chunk starts with its size");
+        let chunk = self.exactly(size)?;
+        assert_eq!(self.line()?, "", "a chunk ends with a line end");
+        Ok((size > 0).then_some(chunk))
+    }
+
+    /// Reads so many bytes.
+    pub(crate) fn exactly(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        while self.buffer.len() < count {
+            self.more()?;
+        }
+        Ok(self.buffer.drain(..count).collect())
+    }
+
+    /// Reads everything until the server closes.
+    pub(crate) fn rest(&mut self) -> io::Result<Vec<u8>> {
+        loop {
+            match self.more() {
+                Ok(()) => (),
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                    return Ok(std::mem::take(&mut self.buffer));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Nothing more comes, and the server closes without a reset.
+    pub(crate) fn assert_closed(&mut self) {
+        let rest = self.rest().expect("the server closes, and does not reset");
+        assert_eq!(String::from_utf8_lossy(&rest), "", "nothing comes before the close");
+    }
+
+    fn line(&mut self) -> io::Result<String> {
+        loop {
+            if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\r\n") {
+                let line: Vec<_> = self.buffer.drain(..end + 2).take(end).collect();
+                // latin-1: each byte is the character of the same number.
+                return Ok(line.into_iter().map(char::from).collect());
+            }
+            self.more()?;
+        }
+    }
+
+    fn more(&mut self) -> io::Result<()> {
+        let mut bytes = [0; 65536];
+        let count = loop {
+            match self.stream.read(&mut bytes) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => (),
+                result => break result?,
+            }
+        };
+        if count == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        self.buffer.extend(&bytes[..count]);
+        Ok(())
+    }
+}
+
+/// The bytes of a plain GET.
+pub(crate) fn get(target: &str) -> String {
+    request("GET", target, &[], "")
+}
+
+/// The bytes of a request; a body brings its Content-Length.
+pub(crate) fn request(method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> String {
+    let mut text = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n");
+    for (name, value) in headers {
+        text += &format!("{name}: {value}\r\n");
+    }
+    if !body.is_empty() || method == "POST" {
+        text += &format!("Content-Length: {}\r\n", body.len());
+    }
+    text + "\r\n" + body
+}

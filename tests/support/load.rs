@@ -1,0 +1,84 @@
+//! Clients that ask all the time, do not retry, and count what went wrong.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+
+use super::client::{Connection, get};
+use super::until;
+
+/// What the clients have seen.
+#[derive(Default)]
+struct Tally {
+    stop: AtomicBool,
+    answers: AtomicUsize,
+}
+
+/// Clients at work, until they are told to stop.
+pub(crate) struct Load {
+    tally: Arc<Tally>,
+    clients: Vec<JoinHandle<(BTreeSet<String>, Vec<String>)>>,
+}
+
+impl Load {
+    /// Half of the clients keep their connection, the others make a new one
+    /// for each request.
+    pub(crate) fn start(address: SocketAddr, clients: usize) -> Self {
+        let tally = Arc::new(Tally::default());
+        let start = |number| {
+            let tally = Arc::clone(&tally);
+            thread::spawn(move || ask(address, number % 2 == 0, &tally))
+        };
+        let clients = (0..clients).map(start).collect();
+        Self { tally, clients }
+    }
+
+    /// Waits until so many more requests have been answered.
+    pub(crate) fn proceed(&self, count: usize) {
+        let goal = self.tally.answers.load(Ordering::Relaxed) + count;
+        let reached = || self.tally.answers.load(Ordering::Relaxed) >= goal;
+        let ended = || self.clients.iter().all(JoinHandle::is_finished);
+        until::holds("answers to the clients", || reached() || ended());
+    }
+
+    /// Ends the clients: no request may have failed. Returns the different
+    /// bodies that were seen.
+    pub(crate) fn finish(self) -> BTreeSet<String> {
+        self.tally.stop.store(true, Ordering::Relaxed);
+        let mut seen = BTreeSet::new();
+        let mut failures = Vec::new();
+        for client in self.clients {
+            let (bodies, failed) = client.join().unwrap();
+            seen.extend(bodies);
+            failures.extend(failed);
+        }
+        let answers = self.tally.answers.load(Ordering::Relaxed);
+        assert!(failures.is_empty(), "{} failed beside {answers}: {failures:?}", failures.len());
+        seen
+    }
+}
+
+fn ask(address: SocketAddr, keeps: bool, tally: &Tally) -> (BTreeSet<String>, Vec<String>) {
+    let mut seen = BTreeSet::new();
+    let mut failures = Vec::new();
+    let mut kept = None;
+    while !tally.stop.load(Ordering::Relaxed) && failures.len() < 5 {
+        let answer = kept.take().map_or_else(|| Connection::tcp(address), Ok).and_then(|mut c| {
+            c.send_if_taken(get("/"))?;
+            let response = c.try_response("GET")?;
+            Ok((c, response))
+        });
+        match answer {
+            Ok((connection, response)) if response.status == 200 => {
+                kept = (keeps && !response.closes()).then_some(connection);
+                seen.insert(response.text());
+                tally.answers.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok((_, response)) => failures.push(format!("{response:?}")),
+            Err(error) => failures.push(error.to_string()),
+        }
+    }
+    (seen, failures)
+}

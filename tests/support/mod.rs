@@ -1,0 +1,12 @@
+//! What black-box tests stand on: a server under guard, a client that speaks
+//! bytes, conditions with a deadline, and a look around after each test.
+
+pub(crate) mod aftermath;
+pub(crate) mod client;
+pub(crate) mod directory;
+pub(crate) mod load;
+pub(crate) mod pipe;
+pub(crate) mod process;
+pub(crate) mod server;
+pub(crate) mod setup;
+pub(crate) mod until;

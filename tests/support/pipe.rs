@@ -1,0 +1,57 @@
+//! A named pipe between a test and the application: each knows what the other
+//! has reached, and nobody sleeps.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
+use super::directory::Directory;
+use super::until;
+
+pub(crate) struct Pipe {
+    path: PathBuf,
+}
+
+impl Pipe {
+    pub(crate) fn new(directory: &Directory, name: &str) -> Self {
+        let path = directory.join(name);
+        mkfifo(&path, Mode::S_IRWXU).unwrap();
+        Self { path }
+    }
+
+    /// As the applications under test expect it in a query.
+    pub(crate) fn query(&self) -> String {
+        format!("pipe={}", self.path.display())
+    }
+
+    /// The application has begun to work on the request.
+    pub(crate) fn is_started(&self) -> bool {
+        self.path.with_extension("started").exists()
+    }
+
+    /// Waits until the application reads from the pipe, and opens it.
+    pub(crate) fn open(&self) -> Writer {
+        let mut options = OpenOptions::new();
+        // Without a reader the call fails at once: fifo(7).
+        options.write(true).custom_flags(nix::libc::O_NONBLOCK);
+        Writer(until::some("a reader of the pipe", || options.open(&self.path).ok()))
+    }
+}
+
+/// The test's end: when it is dropped, the application reads the end of file.
+pub(crate) struct Writer(File);
+
+impl Writer {
+    pub(crate) fn say(&mut self, text: &str) {
+        self.0.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Lets the application go on.
+    pub(crate) fn finish(self) {
+        drop(self);
+    }
+}

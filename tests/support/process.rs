@@ -1,0 +1,81 @@
+//! What the kernel knows of processes, as `/proc` shows it.
+
+use std::path::Path;
+use std::{fs, io};
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// Sends a signal; a process that is gone has nothing to be told.
+pub(crate) fn signal(pid: i32, signal: Signal) {
+    match kill(Pid::from_raw(pid), signal) {
+        Ok(()) | Err(Errno::ESRCH) => (),
+        Err(error) => panic!("cannot send {signal} to {pid}: {error}"),
+    }
+}
+
+/// All processes.
+pub(crate) fn all() -> Vec<i32> {
+    let entries = fs::read_dir("/proc").unwrap();
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// The state's letter and the parent of a process, if it exists.
+pub(crate) fn state(pid: i32) -> Option<(char, i32)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name stands in parentheses and can contain anything.
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}
+
+/// It exists and is no zombie.
+pub(crate) fn is_alive(pid: i32) -> bool {
+    state(pid).is_some_and(|(state, _)| state != 'Z')
+}
+
+/// The living children of a process, in order of their numbers.
+pub(crate) fn children(parent: i32) -> Vec<i32> {
+    let is_child = |pid: &i32| state(*pid).is_some_and(|(s, of)| of == parent && s != 'Z');
+    let mut children: Vec<_> = all().into_iter().filter(is_child).collect();
+    children.sort_unstable();
+    children
+}
+
+/// The children of a process that wait to be reaped.
+pub(crate) fn zombies(parent: i32) -> Vec<i32> {
+    let is_zombie = |pid: &i32| state(*pid).is_some_and(|(s, of)| of == parent && s == 'Z');
+    all().into_iter().filter(is_zombie).collect()
+}
+
+/// Everything alive that belongs to a test: started with its mark in the
+/// environment, or working in its directory.
+pub(crate) fn marked(mark: &str, directory: &Path) -> Vec<i32> {
+    let belongs = |pid: &i32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes())
+            || fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == directory)
+    };
+    all().into_iter().filter(|pid| belongs(pid) && is_alive(*pid)).collect()
+}
+
+/// The command line as `ps` shows it.
+pub(crate) fn title(pid: i32) -> String {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).replace('\0', " ").trim().to_owned()
+}
+
+/// Where each descriptor of a process leads.
+pub(crate) fn descriptors(pid: i32) -> io::Result<Vec<String>> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd"))?;
+    let target = |entry: fs::DirEntry| fs::read_link(entry.path()).ok();
+    let targets = entries.filter_map(|entry| target(entry.ok()?));
+    Ok(targets.map(|path| path.display().to_string()).collect())
+}
+
+/// A line of `/proc/PID/status`, such as `Uid`.
+pub(crate) fn status(pid: i32, name: &str) -> Vec<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+}

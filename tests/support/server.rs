@@ -1,0 +1,212 @@
+//! A server under guard: whatever happens, nothing of it outlives the test.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ExitStatus};
+use std::thread;
+
+use nix::sys::signal::Signal;
+
+use super::aftermath;
+use super::client::{Connection, Response};
+use super::directory::Directory;
+use super::process;
+use super::until;
+
+/// What the master logs, once, when all workers serve.
+const READY: &str = "] master: serving";
+
+/// A master that runs, or has run.
+pub(crate) struct Server {
+    child: RefCell<Child>,
+    pub(crate) directory: Directory,
+    pub(crate) mark: String,
+    address: Option<SocketAddr>,
+    /// Parts of log lines that would otherwise fail the test.
+    allowed: RefCell<Vec<String>>,
+    /// Descriptors and workers of the master when it began to serve.
+    baseline: Cell<Option<(usize, usize)>>,
+    status: Cell<Option<ExitStatus>>,
+}
+
+/// What is left of a program that has ended.
+pub(crate) struct Finished {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) directory: Directory,
+}
+
+impl Server {
+    pub(crate) fn new(
+        child: Child,
+        directory: Directory,
+        mark: String,
+        address: Option<SocketAddr>,
+    ) -> Self {
+        let (allowed, baseline, status) = <_>::default();
+        Self { child: RefCell::new(child), directory, mark, address, allowed, baseline, status }
+    }
+
+    /// The master.
+    pub(crate) fn pid(&self) -> i32 {
+        self.child.borrow().id().try_into().unwrap()
+    }
+
+    /// The living workers.
+    pub(crate) fn workers(&self) -> Vec<i32> {
+        process::children(self.pid())
+    }
+
+    /// Waits until there are exactly so many workers.
+    pub(crate) fn wait_for_workers(&self, count: usize) -> Vec<i32> {
+        until::some(&format!("{count} workers"), || {
+            Some(self.workers()).filter(|workers| workers.len() == count)
+        })
+    }
+
+    /// What was written to standard error: the error log, unless set otherwise.
+    pub(crate) fn log(&self) -> String {
+        self.directory.read("stderr")
+    }
+
+    /// Waits until the log contains `text`.
+    pub(crate) fn wait_for_log(&self, text: &str) {
+        self.wait_for_log_times(text, 1);
+    }
+
+    /// Waits until the log contains `text` so many times.
+    pub(crate) fn wait_for_log_times(&self, text: &str, count: usize) {
+        let found = || self.log().matches(text).count() >= count;
+        until::holds(&format!("{text:?} in the log"), || found() || self.has_ended());
+        assert!(found(), "the server has ended without {text:?}:\n{}", self.log());
+    }
+
+    pub(crate) fn wait_until_ready(&self) {
+        self.wait_for_log(READY);
+        let count = process::descriptors(self.pid()).unwrap().len();
+        self.baseline.set(Some((count, self.workers().len())));
+    }
+
+    /// The line that says where the server serves.
+    pub(crate) fn ready_line(&self) -> String {
+        self.log().lines().find(|line| line.contains(READY)).unwrap_or_default().to_owned()
+    }
+
+    /// Where the server listens: the test's own socket, or what the log says.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address.unwrap_or_else(|| {
+            let line = self.ready_line();
+            let after = line.split("http://").nth(1).expect("an address in the ready line");
+            let end = after.find(|c: char| !c.is_ascii_hexdigit() && !"[].:".contains(c));
+            let text = after[..end.unwrap_or(after.len())].trim_end_matches(['.', ':']);
+            text.parse().unwrap_or_else(|error| panic!("{error}: {text:?} in {line:?}"))
+        })
+    }
+
+    pub(crate) fn connect(&self) -> Connection {
+        Connection::tcp(self.address()).expect("the server listens")
+    }
+
+    /// One GET on a connection of its own.
+    pub(crate) fn get(&self, target: &str) -> Response {
+        self.connect().get(target)
+    }
+
+    /// Sends bytes on a new connection and reads one answer.
+    pub(crate) fn ask(&self, bytes: impl AsRef<[u8]>) -> Response {
+        let mut connection = self.connect();
+        connection.send(bytes);
+        connection.response()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        process::signal(self.pid(), signal);
+    }
+
+    /// Lines of the log that contain `text` do not fail the test.
+    pub(crate) fn allow(&self, text: &str) {
+        self.allowed.borrow_mut().push(text.to_owned());
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        if self.status.get().is_none() {
+            self.status.set(self.child.borrow_mut().try_wait().unwrap());
+        }
+        self.status.get().is_some()
+    }
+
+    /// Waits until the master has exited, and returns the exit code; of a death
+    /// by signal, its number below zero.
+    pub(crate) fn wait_for_exit(&self) -> i32 {
+        until::holds("the end of the master", || self.has_ended());
+        let status = self.status.get().unwrap();
+        status.code().unwrap_or_else(|| -status.signal().unwrap())
+    }
+
+    /// Asks the server to stop, expects 0, and looks around.
+    pub(crate) fn stop(self) {
+        drop(self);
+    }
+
+    /// Waits for the end; the caller judges what was written.
+    pub(crate) fn wait_for_end(self) -> Finished {
+        let code = self.wait_for_exit();
+        aftermath::assert_nothing_runs(&self.mark, self.directory.path());
+        let (stdout, stderr) = (self.directory.read("stdout"), self.log());
+        // The directory moves out of a value that would look around once more.
+        let directory = self.replace_directory();
+        Finished { code: Some(code), stdout, stderr, directory }
+    }
+
+    fn replace_directory(mut self) -> Directory {
+        let empty = Directory::new();
+        std::mem::replace(&mut self.directory, empty)
+    }
+
+    /// The usual end of a test: the server is in order, stops, leaves nothing.
+    fn finish(&self) {
+        if !self.has_ended() {
+            aftermath::assert_in_order(self.pid(), self.baseline.get());
+            self.signal(Signal::SIGTERM);
+            assert_eq!(self.wait_for_exit(), 0, "the exit code after SIGTERM");
+        }
+        aftermath::assert_nothing_runs(&self.mark, self.directory.path());
+        aftermath::assert_nothing_left(self.directory.path());
+        aftermath::assert_clean(&self.log(), &self.allowed.borrow());
+    }
+
+    /// Kills everything that was started here.
+    fn kill(&self) {
+        if !self.has_ended() {
+            self.signal(Signal::SIGKILL);
+            self.child.borrow_mut().wait().unwrap();
+        }
+        for pid in process::marked(&self.mark, self.directory.path()) {
+            process::signal(pid, Signal::SIGKILL);
+        }
+    }
+}
+
+/// Kills and shows the log, unless it is told that all went well.
+struct Guard<'a>(&'a Server);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.kill();
+            eprintln!("--- log\n{}---", self.0.log());
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let guard = Guard(self);
+        if !thread::panicking() {
+            self.finish();
+        }
+        drop(guard);
+    }
+}

@@ -1,0 +1,173 @@
+//! How a server is started: its arguments, its environment, its socket.
+
+use std::ffi::OsString;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{env, fs};
+
+use socket2::SockRef;
+
+use super::directory::Directory;
+use super::server::{Finished, Server};
+
+/// Gives the descriptor that came as standard input its place as number 3. A
+/// shell does it, so that no other child of this process can inherit it.
+const PASS: &str = "exec \"$0\" \"$@\" 3<&0 0</dev/null";
+/// The same, as systemd announces it (sd_listen_fds(3)).
+const ANNOUNCE: &str = "export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$0\" \"$@\" 3<&0 0</dev/null";
+const PLAIN: &str = "exec \"$0\" \"$@\" 0</dev/null";
+
+/// A server that was not started yet.
+pub(crate) struct Setup {
+    pub(crate) directory: Directory,
+    arguments: Vec<OsString>,
+    variables: Vec<(OsString, OsString)>,
+    socket: Option<OwnedFd>,
+    address: Option<SocketAddr>,
+    script: &'static str,
+}
+
+impl Setup {
+    /// A server for an application among `tests/apps/wsgi` and
+    /// `tests/apps/broken`, with one worker. The test binds the socket and
+    /// passes it on: no port is guessed, and nobody else can take it.
+    pub(crate) fn of(application: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut setup = Self::bare().apps().flags(&["--bind", "fd://3"]).flag(application);
+        (setup.socket, setup.address) = (Some(listener.into()), Some(address));
+        setup.script = PASS;
+        setup
+    }
+
+    /// Nothing but the program.
+    pub(crate) fn bare() -> Self {
+        let directory = Directory::new();
+        let (arguments, variables) = (Vec::new(), Vec::new());
+        Self { directory, arguments, variables, socket: None, address: None, script: PLAIN }
+    }
+
+    /// The applications under test, and the interpreter of the tests.
+    pub(crate) fn apps(self) -> Self {
+        let paths = format!("{},{}", apps("wsgi").display(), apps("broken").display());
+        self.flag("--python").flag(python()).flags(&["--pythonpath", &paths])
+    }
+
+    /// Announces the socket through `LISTEN_FDS`, which takes the place of any
+    /// address.
+    pub(crate) fn announced(mut self) -> Self {
+        self.script = ANNOUNCE;
+        self
+    }
+
+    /// Passes this socket as descriptor 3.
+    pub(crate) fn socket(mut self, socket: impl Into<OwnedFd>) -> Self {
+        self.socket = Some(socket.into());
+        self.script = PASS;
+        self
+    }
+
+    /// Lets the kernel keep as little as it can of what clients do not read.
+    pub(crate) fn narrow(self) -> Self {
+        let socket = self.socket.as_ref().expect("the test binds the socket");
+        // Connections inherit it from the listener: tcp(7).
+        SockRef::from(socket).set_send_buffer_size(4096).unwrap();
+        self
+    }
+
+    pub(crate) fn flag(mut self, flag: impl Into<OsString>) -> Self {
+        self.arguments.push(flag.into());
+        self
+    }
+
+    pub(crate) fn flags(mut self, flags: &[&str]) -> Self {
+        self.arguments.extend(flags.iter().map(OsString::from));
+        self
+    }
+
+    pub(crate) fn workers(self, count: usize) -> Self {
+        self.flags(&["--workers", &count.to_string()])
+    }
+
+    pub(crate) fn threads(self, count: usize) -> Self {
+        self.flags(&["--threads", &count.to_string()])
+    }
+
+    pub(crate) fn variable(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.variables.push((name.into(), value.into()));
+        self
+    }
+
+    /// A file in the server's working directory.
+    pub(crate) fn file(self, name: &str, content: &str) -> Self {
+        self.directory.write(name, content);
+        self
+    }
+
+    /// Starts the server and waits until it serves.
+    pub(crate) fn start(self) -> Server {
+        let server = self.spawn();
+        server.wait_until_ready();
+        server
+    }
+
+    /// Starts the server.
+    pub(crate) fn spawn(self) -> Server {
+        let mark = format!("UNDER_TEST={}", self.directory.path().display());
+        let output = |name| fs::File::create(self.directory.join(name)).unwrap();
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", self.script]).arg(program()).args(&self.arguments);
+        command.current_dir(self.directory.path()).process_group(0);
+        command.stdout(output("stdout")).stderr(output("stderr"));
+        for (name, _) in env::vars_os() {
+            if ["MONOCEROS_", "GUNICORN_"].iter().any(|prefix| starts(&name, prefix)) {
+                command.env_remove(name);
+            }
+        }
+        for name in ["WEB_CONCURRENCY", "PORT", "VIRTUAL_ENV", "NOTIFY_SOCKET", "LISTEN_FDS"] {
+            command.env_remove(name);
+        }
+        let (name, value) = mark.split_once('=').unwrap();
+        // What is compiled from a changed file within a second would pass for
+        // the new one.
+        command.env(name, value).env("PYTHONDONTWRITEBYTECODE", "1").envs(self.variables);
+        if let Some(socket) = self.socket {
+            command.stdin(Stdio::from(socket));
+        }
+        Server::new(command.spawn().unwrap(), self.directory, mark, self.address)
+    }
+
+    /// Runs the program to its end.
+    pub(crate) fn run(self) -> Finished {
+        self.spawn().wait_for_end()
+    }
+}
+
+fn starts(name: &OsString, prefix: &str) -> bool {
+    name.as_encoded_bytes().starts_with(prefix.as_bytes())
+}
+
+/// The program under test: the one just built, or any other that is installed.
+pub(crate) fn program() -> PathBuf {
+    let installed = env::var_os("PROGRAM_UNDER_TEST").map(PathBuf::from);
+    installed.unwrap_or_else(|| BUILT.into())
+}
+
+const BUILT: &str = env!("CARGO_BIN_EXE_monoceros");
+
+/// The interpreter with Django and Flask, which `make test` has set up.
+pub(crate) fn python() -> PathBuf {
+    let beside = Path::new(BUILT).ancestors().nth(2).unwrap().join("tests/venv/bin/python");
+    let python =
+        env::var_os("TESTS_VENV").map_or(beside, |venv| Path::new(&venv).join("bin/python"));
+    assert!(python.exists(), "{} is missing: `make test` sets it up", python.display());
+    python
+}
+
+/// A directory of applications.
+pub(crate) fn apps(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/apps").join(name)
+}

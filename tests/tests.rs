@@ -1,0 +1,22 @@
+//! Black-box tests: the built program, through sockets, signals, files and exit
+//! codes only. One binary, so that it is linked once.
+
+// All of this is a test, also what is not marked as one.
+#![allow(clippy::unwrap_used)]
+
+mod binds;
+mod boot;
+mod connections;
+mod deaths;
+mod frameworks;
+mod hangs;
+mod logs;
+mod processes;
+mod pythons;
+mod reloads;
+mod requests;
+mod responses;
+mod settings;
+mod signals;
+mod support;
+mod threads;
