@@ -36,7 +36,7 @@ run: build $(demo)/$(stamp) ## Serve the demonstration shop at 127.0.0.1:8000
 
 test: tools $(venv)/$(stamp) ## Run every test; PROFILE=release tests what is shipped
 	cargo build --workspace --profile $(PROFILE)
-	TESTS_VENV=$(venv) cargo test --workspace --profile $(PROFILE)
+	cargo test --workspace --profile $(PROFILE)
 
 check: tools ## Check the format, the lints and the documentation
 	cargo fmt --all --check

@@ -160,9 +160,7 @@ const BUILT: &str = env!("CARGO_BIN_EXE_monoceros");
 
 /// The interpreter with Django and Flask, which `make test` has set up.
 pub(crate) fn python() -> PathBuf {
-    let beside = Path::new(BUILT).ancestors().nth(2).unwrap().join("tests/venv/bin/python");
-    let python =
-        env::var_os("TESTS_VENV").map_or(beside, |venv| Path::new(&venv).join("bin/python"));
+    let python = Path::new(BUILT).ancestors().nth(2).unwrap().join("tests/venv/bin/python");
     assert!(python.exists(), "{} is missing: `make test` sets it up", python.display());
     python
 }
