@@ -20,10 +20,12 @@ impl Io {
     /// takes one in any case: the kernel has told nobody else.
     pub(crate) fn accept(&mut self, index: usize) {
         let is_shared = self.core.options.shared;
+        let mut must = self.slept;
         for _ in 0..if is_shared { 1 } else { BATCH } {
-            if !self.accept_one(index) {
+            if !must && self.load().is_full() || !self.accept_one(index) {
                 break;
             }
+            must = false;
         }
         if is_shared && self.life.is_serving() {
             self.gate.rotate(epoll::borrow(&self.poll), index);
@@ -31,7 +33,7 @@ impl Io {
     }
 
     /// Takes one connection; whether there may be another.
-    fn accept_one(&mut self, index: usize) -> bool {
+    pub(crate) fn accept_one(&mut self, index: usize) -> bool {
         if self.connections.len() >= self.core.options.connections && !self.make_room() {
             return false;
         }

@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use monoceros_http::Head;
 use monoceros_http::reply::push_decimal;
+use monoceros_http::{Head, percent_decode};
 use monoceros_log::LogFile;
 
 use crate::link::Address;
@@ -196,7 +196,7 @@ impl Record<'_> {
             Atom::Time => stamp::push_log_time(out),
             Atom::RequestLine => self.push_request_line(out),
             Atom::Method => push_or_dash(self.head.map(Head::method), out),
-            Atom::Path => push_or_dash(self.head.map(Head::path), out),
+            Atom::Path => self.push_path(out),
             Atom::Query => push_escaped(self.head.map_or(b"", Head::query), out),
             Atom::Protocol => {
                 push_or_dash(self.head.map(|head| head.version().as_str().as_bytes()), out);
@@ -220,6 +220,13 @@ impl Record<'_> {
                 push_or_dash((self.environ)(name).as_deref().map(str::as_bytes), out);
             }
         }
+    }
+
+    /// The path as the application sees it, decoded.
+    fn push_path(&self, out: &mut Vec<u8>) {
+        let mut path = Vec::new();
+        percent_decode(self.head.map_or(b"-", Head::path), &mut path);
+        push_escaped(&path, out);
     }
 
     fn push_request_line(&self, out: &mut Vec<u8>) {
@@ -305,7 +312,7 @@ mod tests {
         let pid = std::process::id();
         assert_eq!(line("%(h)s %(l)s %(u)s"), "1.2.3.4 - user");
         assert_eq!(line("%(r)s"), "GET /a%20b?c=\\\"d HTTP/1.1");
-        assert_eq!(line("%(m)s|%(U)s|%(q)s|%(H)s"), "GET|/a%20b|c=\\\"d|HTTP/1.1");
+        assert_eq!(line("%(m)s|%(U)s|%(q)s|%(H)s"), "GET|/a b|c=\\\"d|HTTP/1.1");
         assert_eq!(line("%(s)s %(B)s %(b)s"), "200 0 -");
         assert_eq!(line("%(f)s %(a)s"), "r\\\\\\x80 wrk");
         assert_eq!(line("%(T)s %(M)s %(D)s %(L)s"), "1 1234 1234567 1.234567");

@@ -23,6 +23,8 @@ pub(crate) struct Connection {
     pub(crate) read_closed: bool,
     /// The loop gets this connection's events.
     pub(crate) registered: bool,
+    /// More may have arrived than was received.
+    pub(crate) unread: bool,
     /// When the phase began, in milliseconds of the rising clock.
     pub(crate) since_ms: u64,
 }
@@ -108,6 +110,7 @@ impl Connection {
             input: Vec::new(),
             read_closed: false,
             registered: false,
+            unread: false,
             since_ms: clock::monotonic_ms(),
         }
     }

@@ -89,10 +89,11 @@ fn own_address(fd: BorrowedFd) -> io::Result<(Address, bool)> {
 /// What the gate's decision depends on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
-    /// Every application thread has a request.
-    pub(crate) is_full: bool,
-    /// Other workers could take the connection.
-    pub(crate) is_shared: bool,
+    /// Requests that are queued or running, or about to come.
+    pub(crate) requests: usize,
+    /// Requests that may be: as many as there are application threads, and
+    /// what is read ahead.
+    pub(crate) capacity: usize,
     /// Connections that are open.
     pub(crate) connections: usize,
     /// The most there may be.
@@ -102,16 +103,19 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Whether a connection would wait here while another worker may be free.
-    pub(crate) fn is_shared_and_full(self) -> bool {
-        self.is_shared && self.is_full
+    /// Whether a connection would have to wait in this worker.
+    pub(crate) fn is_full(self) -> bool {
+        self.requests >= self.capacity
     }
 
-    /// Whether the worker is to wait for connections. A worker alone takes them
-    /// at once: nobody else could, and reading ahead costs nothing.
+    /// Whether there is room for another connection.
+    pub(crate) fn has_room(self) -> bool {
+        self.connections < self.limit || self.has_idle
+    }
+
+    /// Whether the worker is to wait for connections.
     pub(crate) fn admits(self) -> bool {
-        let has_room = self.connections < self.limit || self.has_idle;
-        has_room && !self.is_shared_and_full()
+        self.has_room() && !self.is_full()
     }
 }
 
@@ -199,13 +203,13 @@ mod tests {
     use super::*;
 
     const LOAD: Load =
-        Load { is_full: false, is_shared: true, connections: 0, limit: 10, has_idle: false };
+        Load { requests: 0, capacity: 1, connections: 0, limit: 10, has_idle: false };
 
     #[test]
     fn a_full_worker_leaves_connections_to_others() {
         assert!(LOAD.admits());
-        assert!(!Load { is_full: true, ..LOAD }.admits());
-        assert!(Load { is_full: true, is_shared: false, ..LOAD }.admits());
+        assert!(!Load { requests: 1, ..LOAD }.admits());
+        assert!(Load { requests: 1, capacity: 2, ..LOAD }.admits());
     }
 
     #[test]

@@ -22,6 +22,9 @@ const SPARE_LIMIT: usize = 256;
 /// few threads: waking more would only make them wait for each other.
 const QUICK_US: u32 = 200;
 
+/// The average before the first request: nothing is known to be quick.
+const UNKNOWN_US: u32 = 100_000;
+
 /// The I/O thread fetches more requests when one in so many of a batch is left.
 const LOW_SHARE: usize = 8;
 
@@ -53,6 +56,8 @@ pub(crate) struct Hub {
     idle: AtomicU32,
     /// Requests that are queued or running.
     in_flight: AtomicU32,
+    /// Requests that the application has answered.
+    finished: AtomicU32,
     /// Average time of a request in the application, in microseconds.
     service_us: AtomicU32,
     /// When so few requests wait, the I/O thread fetches more: the application
@@ -80,7 +85,8 @@ impl Hub {
             stop_bell: AtomicU32::new(0),
             idle: AtomicU32::new(0),
             in_flight: AtomicU32::new(0),
-            service_us: AtomicU32::new(0),
+            finished: AtomicU32::new(0),
+            service_us: AtomicU32::new(UNKNOWN_US),
             low_mark: AtomicU32::new(0),
             parked: AtomicU32::new(0),
             slot_wanted: AtomicBool::new(false),
@@ -142,8 +148,9 @@ impl Hub {
         let average = self.service_us.load(Ordering::Relaxed);
         let took = u32::try_from(took_us).unwrap_or(u32::MAX).min(10_000_000);
         self.service_us.store((average / 8 * 7).saturating_add(took / 8), Ordering::Relaxed);
-        let before = self.in_flight.fetch_sub(1, Ordering::SeqCst);
-        if before == self.threads && self.slot_wanted.swap(false, Ordering::SeqCst) {
+        self.finished.fetch_add(1, Ordering::Relaxed);
+        let left = self.in_flight.fetch_sub(1, Ordering::SeqCst) - 1;
+        if left < self.threads && self.slot_wanted.swap(false, Ordering::SeqCst) {
             self.unpark();
             self.wake_io();
         }
@@ -195,9 +202,13 @@ impl Hub {
         drop(queue);
         self.low_mark.store(u32::try_from(queued / LOW_SHARE).unwrap_or(0), Ordering::Relaxed);
         let idle = self.idle.load(Ordering::SeqCst) as usize;
-        let is_quick = self.service_us.load(Ordering::Relaxed) < QUICK_US;
-        self.ring(if is_quick { 1 } else { count });
+        self.ring(if self.is_quick() { 1 } else { count });
         queued > idle
+    }
+
+    /// Whether the application usually answers faster than threads are woken.
+    pub(crate) fn is_quick(&self) -> bool {
+        self.service_us.load(Ordering::Relaxed) < QUICK_US
     }
 
     fn ring(&self, most: u32) {
@@ -233,10 +244,12 @@ impl Hub {
         }
     }
 
-    /// Sleeps while every thread has a request, at most `limit`.
+    /// Sleeps while every thread has a request and none waits, at most `limit`.
     pub(crate) fn park_while_full(&self, limit: Duration) {
-        self.slot_wanted.store(true, Ordering::SeqCst);
-        self.park(limit, || self.is_full());
+        if lock(&self.queue).is_empty() {
+            self.slot_wanted.store(true, Ordering::SeqCst);
+            self.park(limit, || self.is_full());
+        }
     }
 
     /// Sleeps while `needed`, which changes only before an unpark; whether the
@@ -256,6 +269,11 @@ impl Hub {
     /// Requests that are queued or running.
     pub(crate) fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::SeqCst)
+    }
+
+    /// How many requests the application has answered; wraps.
+    pub(crate) fn finished(&self) -> u32 {
+        self.finished.load(Ordering::Relaxed)
     }
 
     /// Asks for a wake-up when a slot gets free. To be asked before looking

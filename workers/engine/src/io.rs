@@ -38,6 +38,10 @@ const SCRATCH: usize = 64 * 1024;
 /// How long the I/O thread leaves a busy application alone.
 const PARK: Duration = Duration::from_millis(1);
 
+/// Requests that a worker alone reads ahead while its application is quick:
+/// nobody else could answer them, and a batch costs less than each alone.
+const AHEAD: usize = 32;
+
 /// The longest sleep: the heart beats that often.
 const BEAT: Duration = Duration::from_secs(1);
 
@@ -69,6 +73,12 @@ pub(crate) struct Io {
     paused_until_ms: u64,
     /// Connections whose first request is expected now, and until when.
     fresh: Vec<(usize, u64)>,
+    /// The events at hand ended a sleep: the kernel may have told nobody else
+    /// of a connection.
+    pub(crate) slept: bool,
+    /// While the gate is shut: how many requests have to be answered before a
+    /// connection is taken nevertheless.
+    turn: Option<u32>,
 }
 
 impl Io {
@@ -106,6 +116,8 @@ impl Io {
             channel_open: true,
             paused_until_ms: 0,
             fresh: Vec::new(),
+            slept: false,
+            turn: None,
         })
     }
 
@@ -122,14 +134,19 @@ impl Io {
                 log::error!("cannot wait for events: {error}");
                 return;
             }
-            for event in &events {
-                if self.take_event(event).is_break() {
-                    return;
+            // Listeners first: what a connection brings may take the slot for
+            // which the kernel has woken this worker.
+            for listeners in [true, false] {
+                for event in events.iter().filter(|event| is_of_listener(event) == listeners) {
+                    if self.take_event(event).is_break() {
+                        return;
+                    }
                 }
             }
             self.take_returned();
             self.sweep();
             self.push_jobs();
+            self.admit_in_turn();
             self.settle();
         }
     }
@@ -137,17 +154,12 @@ impl Io {
     /// Waits for events, having made sure that others get the connections that
     /// this worker cannot serve now.
     fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
-        if self.gate.is_open() && self.load().is_shared_and_full() {
+        self.slept = false;
+        if self.gate.is_open() && self.load().is_full() {
             // Most requests are over before leaving the listeners would pay.
-            self.poll(events, Some(Duration::ZERO))?;
-            if !events.is_empty() {
-                return Ok(());
-            }
             self.core.hub.park_while_full(PARK);
         }
-        if self.core.options.shared {
-            self.core.hub.want_slot();
-        }
+        self.core.hub.want_slot();
         let open = self.accepts() && self.load().admits();
         self.gate.set(epoll::borrow(&self.poll), open);
         self.core.flush_access();
@@ -155,6 +167,7 @@ impl Io {
             return self.poll(events, Some(Duration::ZERO));
         }
         let result = self.poll(events, Some(self.longest_sleep()));
+        self.slept = true;
         self.core.hub.wake_up();
         result
     }
@@ -181,12 +194,13 @@ impl Io {
         Duration::from_millis(left.clamp(1, sweep::INTERVAL_MS))
     }
 
-    fn load(&mut self) -> Load {
+    pub(crate) fn load(&mut self) -> Load {
         let limit = self.core.options.connections;
+        let reads_ahead = !self.core.options.shared && self.core.hub.is_quick();
+        let ahead = if reads_ahead { AHEAD } else { 0 };
         Load {
-            is_full: self.core.hub.in_flight() + self.count_fresh()
-                >= u32::from(self.core.options.threads),
-            is_shared: self.core.options.shared,
+            requests: self.core.hub.in_flight() as usize + self.jobs.len() + self.count_fresh(),
+            capacity: usize::from(self.core.options.threads) + ahead,
             connections: self.connections.len(),
             limit,
             has_idle: self.connections.len() >= limit && self.oldest_idle().is_some(),
@@ -195,12 +209,10 @@ impl Io {
 
     /// Counts a connection as a request that is about to come.
     pub(crate) fn expect_request(&mut self, token: usize) {
-        if self.core.options.shared {
-            self.fresh.push((token, clock::monotonic_us() + FRESH_US));
-        }
+        self.fresh.push((token, clock::monotonic_us() + FRESH_US));
     }
 
-    fn count_fresh(&mut self) -> u32 {
+    fn count_fresh(&mut self) -> usize {
         if self.fresh.is_empty() {
             return 0;
         }
@@ -211,7 +223,28 @@ impl Io {
             *until_us > now_us
                 && connection.is_some_and(|it| matches!(it.phase, Phase::Idle { used: false }))
         });
-        u32::try_from(self.fresh.len()).unwrap_or(u32::MAX)
+        self.fresh.len()
+    }
+
+    /// Takes a connection although every thread has a request, once for each
+    /// turn of the queue. When all workers are kept busy by the connections
+    /// they have, new ones would else wait for ever; and while nothing is
+    /// answered, another worker may be free before this one.
+    fn admit_in_turn(&mut self) {
+        if self.gate.is_open() || !self.accepts() || !self.load().has_room() {
+            self.turn = None;
+            return;
+        }
+        let finished = self.core.hub.finished();
+        let due = *self.turn.get_or_insert(finished.wrapping_add(self.core.hub.in_flight()));
+        // The difference wraps with the counter.
+        if finished.wrapping_sub(due).cast_signed() >= 0 {
+            self.turn = Some(finished.wrapping_add(self.core.hub.in_flight().max(1)));
+            for index in (0..self.gate.listeners.len()).rev() {
+                self.accept_one(index);
+            }
+            self.push_jobs();
+        }
     }
 
     /// Stops accepting for a moment: descriptors or memory are short.
@@ -401,4 +434,9 @@ impl Io {
         }
         Ok(())
     }
+}
+
+/// Whether an event tells of a listener.
+fn is_of_listener(event: &Event) -> bool {
+    event.token().0 >= FIRST_LISTENER
 }

@@ -55,6 +55,9 @@ pub(crate) enum After {
     KeepAlive,
     /// The connection is closed when everything has been written.
     Close,
+    /// The same, but the client may still be sending what nobody reads: its
+    /// bytes are thrown away for a while.
+    Linger,
     /// The connection is closed at once: the answer is broken, and the client
     /// must see that.
     Abort,

@@ -139,6 +139,7 @@ impl Io {
         }
         let Some(connection) = self.connections.get_mut(token) else { return };
         request.last = connection.read_closed;
+        connection.unread = more;
         let wanted = more || connection.has_input() || connection.read_closed;
         connection.link.lend(wanted);
         self.jobs.push(Job { request, link: Arc::clone(&connection.link) });
@@ -198,7 +199,8 @@ impl Io {
             Ok(Flushed::All) if connection.link.leftover().failed => self.close(token),
             Ok(Flushed::All) => match after {
                 After::KeepAlive => self.await_request(token),
-                After::Close => self.close_politely(token),
+                After::Close => self.close_politely(token, false),
+                After::Linger => self.close_politely(token, true),
                 After::Abort => self.close(token),
             },
         }
@@ -236,7 +238,7 @@ impl Io {
         self.send_now(token, &answer);
         let Some(connection) = self.connections.get_mut(token) else { return };
         connection.drop_input();
-        connection.enter(Phase::Writing(After::Close));
+        connection.enter(Phase::Writing(After::Linger));
         self.write(token);
     }
 
@@ -259,9 +261,10 @@ impl Io {
     /// the kernel send a reset, which can destroy the answer on its way; so our
     /// side is closed first, and the rest is read and thrown away (RFC 9112
     /// section 9.6).
-    fn close_politely(&mut self, token: usize) {
+    fn close_politely(&mut self, token: usize, is_sending: bool) {
         let Some(connection) = self.connections.get_mut(token) else { return };
-        let may_have_more = connection.has_input() || connection.registered;
+        let may_have_more =
+            is_sending || connection.has_input() || connection.unread || connection.registered;
         if connection.read_closed || !may_have_more {
             return self.close(token);
         }
