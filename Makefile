@@ -1,4 +1,4 @@
-# `make help` lists the targets. Nothing is written outside the target directory.
+# `make help` lists the targets. What they make lies in the target directory.
 
 # The interpreter that runs the demo and most tests: the first that is new enough.
 ifndef PYTHON
