@@ -147,6 +147,20 @@ fn the_asterisk_asks_about_the_server() {
 }
 
 #[test]
+fn an_error_answer_arrives_although_the_client_still_sends() {
+    let server = Setup::of("environ").start();
+    for bad in ["BAD\r\n\r\n", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n"] {
+        let mut connection = server.connect();
+        connection.send(bad);
+        // The server takes a bounded part of it; the rest may fail to be sent.
+        let _taken = connection.send_if_taken(vec![b'x'; 200_000]);
+        connection.finish_sending();
+        assert_eq!(connection.response().status, 400);
+        connection.assert_closed();
+    }
+}
+
+#[test]
 fn an_early_answer_arrives_although_the_client_still_sends() {
     let server = Setup::of("environ").flags(&["--limit-request-field_size", "100"]).start();
     let mut connection = server.connect();
@@ -262,6 +276,24 @@ fn idle_and_dripping_connections_do_not_delay_others() {
         assert_eq!(kept.get("/").status, 200);
     }
     drop(idle);
+}
+
+#[test]
+fn of_two_requests_at_once_never_both_go_to_one_worker() {
+    let server = Setup::of("stream:route").workers(2).start();
+    for round in 0..60 {
+        let pipes = [0, 1].map(|n| Pipe::new(&server.directory, &format!("pipe-{round}-{n}")));
+        let mut clients = pipes.each_ref().map(|pipe| {
+            let mut connection = server.connect();
+            connection.send(get(&format!("/wait?{}", pipe.query())));
+            connection
+        });
+        // Both are being worked on: neither waits behind the other.
+        let writers = pipes.each_ref().map(Pipe::open);
+        writers.into_iter().for_each(|writer| writer.finish());
+        let seen = clients.each_mut().map(|client| client.response().text());
+        assert_ne!(seen[0], seen[1], "round {round}");
+    }
 }
 
 #[test]

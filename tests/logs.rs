@@ -117,6 +117,28 @@ fn the_access_log_has_gunicorns_format() {
 }
 
 #[test]
+fn every_atom_of_gunicorns_format_is_known() {
+    let format = "h=%(h)s l=%(l)s u=%(u)s r=%(r)s m=%(m)s U=%(U)s q=%(q)s H=%(H)s s=%(s)s B=%(B)s \
+        b=%(b)s f=%(f)s a=%(a)s p=%(p)s own=%({x-own}i)s type=%({content-type}o)s \
+        raw=%({RAW_URI}e)s none=%({x-none}i)s T=%(T)s M=%(M)s D=%(D)s L=%(L)s";
+    let flags = ["--access-logfile", "access.log", "--access-logformat", format];
+    let server = Setup::of("environ:echo").flags(&flags).start();
+    server.ask(request("GET", "/a%20b?q=1", &[("X-Own", "mine")], ""));
+    let line = access(&server, 1).remove(0);
+    let worker = server.workers()[0];
+    let expected = format!(
+        "h=127.0.0.1 l=- u=- r=GET /a%20b?q=1 HTTP/1.1 m=GET U=/a b q=q=1 H=HTTP/1.1 s=200 B=0 b=- \
+         f=- a=- p=<{worker}> own=mine type=application/octet-stream raw=/a%20b?q=1 none=- T=0 M="
+    );
+    // gunicorn's U is the path as PATH_INFO has it.
+    assert!(line.starts_with(&expected), "{line}\n{expected}");
+    let rest: Vec<_> = line[expected.len()..].split(' ').collect();
+    assert!(rest[0].parse::<u64>().is_ok(), "{rest:?}");
+    assert!(rest[1].strip_prefix("D=").is_some_and(|text| text.parse::<u64>().is_ok()), "{rest:?}");
+    assert!(rest[2].strip_prefix("L=").is_some_and(|text| text.parse::<f64>().is_ok()), "{rest:?}");
+}
+
+#[test]
 fn every_answer_has_its_line_in_the_access_log() {
     let format = ["--access-logformat", "%(m)s %(U)s %(s)s %(B)s"];
     let flags = ["--access-logfile", "access.log"];

@@ -132,6 +132,11 @@ fn a_reload_waits_for_requests_in_flight_while_the_new_workers_serve() {
 }
 
 #[test]
+fn a_reload_of_a_single_busy_worker_lets_nobody_wait_behind_it() {
+    reload_busy(1);
+}
+
+#[test]
 fn a_connection_kept_over_a_reload_is_told_to_close_and_loses_no_request() {
     let server = Setup::of("stream:route").start();
     let old = server.workers();

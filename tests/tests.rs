@@ -20,3 +20,4 @@ mod settings;
 mod signals;
 mod support;
 mod threads;
+mod vectors;

@@ -38,6 +38,12 @@ fn as_many_requests_run_at_once_as_there_are_threads() {
 }
 
 #[test]
+fn requests_that_come_together_run_together() {
+    let server = Setup::of("stream:route").threads(4).start();
+    fill(&server, 4, |_| ());
+}
+
+#[test]
 fn a_request_that_waits_does_not_delay_others_while_a_thread_is_free() {
     let server = Setup::of("stream:route").threads(2).start();
     let pipe = Pipe::new(&server.directory, "pipe");
