@@ -2,10 +2,10 @@
 //! name.
 
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::io;
+use std::os::unix::fs::FileExt;
 
-use monoceros_sys::file;
+use crate::spool::Spools;
 
 /// The longest body that is kept in memory, in bytes.
 pub const MEMORY_LIMIT: usize = 64 * 1024;
@@ -18,11 +18,12 @@ pub enum Body {
     Empty,
     /// At most [`MEMORY_LIMIT`] bytes.
     Memory(Vec<u8>),
-    /// More than that, in a file that stands at its beginning.
+    /// More than that, from the beginning of a file. Behind it may stand
+    /// anything.
     File {
         /// The file; vanishes with its last descriptor.
         file: File,
-        /// Its length in bytes.
+        /// The body's length in bytes.
         length: u64,
     },
 }
@@ -44,19 +45,18 @@ impl Body {
         self.len() == 0
     }
 
-    /// Adds bytes; moves everything to a file in `directory` when memory is to
-    /// hold no more.
+    /// Adds bytes; moves everything to a file when memory is to hold no more.
     ///
     /// # Errors
     /// Those of `open(2)` and `write(2)`: the disk may be full.
-    pub(crate) fn push(&mut self, bytes: &[u8], directory: &Path) -> io::Result<()> {
+    pub(crate) fn push(&mut self, bytes: &[u8], spools: &Spools) -> io::Result<()> {
         match self {
             Self::Empty if bytes.len() <= MEMORY_LIMIT => *self = Self::Memory(bytes.to_vec()),
             Self::Memory(held) if held.len() + bytes.len() <= MEMORY_LIMIT => {
                 held.extend_from_slice(bytes);
             }
             Self::Empty | Self::Memory(_) => {
-                self.move_to_file(directory)?;
+                self.move_to_file(spools)?;
                 self.append(bytes)?;
             }
             Self::File { .. } => self.append(bytes)?,
@@ -68,32 +68,21 @@ impl Body {
     ///
     /// # Errors
     /// Those of `open(2)`.
-    pub(crate) fn expect(&mut self, length: u64, directory: &Path) -> io::Result<()> {
+    pub(crate) fn expect(&mut self, length: u64, spools: &Spools) -> io::Result<()> {
         match usize::try_from(length) {
             Ok(length) if length <= MEMORY_LIMIT => {
                 *self = Self::Memory(Vec::with_capacity(length))
             }
-            _ => self.move_to_file(directory)?,
+            _ => self.move_to_file(spools)?,
         }
         Ok(())
     }
 
-    /// Puts the file to its beginning, to be read.
-    ///
-    /// # Errors
-    /// Those of `lseek(2)`.
-    pub(crate) fn rewind(&mut self) -> io::Result<()> {
-        match self {
-            Self::File { file, .. } => file.seek(SeekFrom::Start(0)).map(drop),
-            Self::Empty | Self::Memory(_) => Ok(()),
-        }
-    }
-
-    fn move_to_file(&mut self, directory: &Path) -> io::Result<()> {
-        let mut file = file::unnamed(directory)?;
+    fn move_to_file(&mut self, spools: &Spools) -> io::Result<()> {
+        let file = spools.take()?;
         let mut length = 0;
         if let Self::Memory(held) = self {
-            file.write_all(held)?;
+            file.write_all_at(held, 0)?;
             length = held.len() as u64;
         }
         *self = Self::File { file, length };
@@ -102,7 +91,7 @@ impl Body {
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         if let Self::File { file, length } = self {
-            file.write_all(bytes)?;
+            file.write_all_at(bytes, *length)?;
             *length += bytes.len() as u64;
         }
         Ok(())
@@ -112,33 +101,35 @@ impl Body {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
+
+    fn spools() -> Spools {
+        Spools::new(std::env::temp_dir())
+    }
 
     #[test]
     fn a_body_moves_to_a_file_when_it_outgrows_memory() {
-        let directory = std::env::temp_dir();
+        let spools = spools();
         let mut body = Body::default();
         assert!(body.is_empty());
-        body.push(&[b'a'; MEMORY_LIMIT], &directory).unwrap();
+        body.push(&[b'a'; MEMORY_LIMIT], &spools).unwrap();
         assert!(matches!(body, Body::Memory(_)));
-        body.push(b"b", &directory).unwrap();
-        body.rewind().unwrap();
+        body.push(b"b", &spools).unwrap();
         assert_eq!(body.len(), MEMORY_LIMIT as u64 + 1);
-        let Body::File { mut file, .. } = body else { panic!("still in memory") };
-        let mut text = String::new();
-        file.read_to_string(&mut text).unwrap();
-        assert!(text.ends_with("aab"));
-        assert_eq!(text.len(), MEMORY_LIMIT + 1);
+        let Body::File { file, length } = body else { panic!("still in memory") };
+        let mut text = vec![0; MEMORY_LIMIT + 1];
+        file.read_exact_at(&mut text, 0).unwrap();
+        assert_eq!(length, text.len() as u64);
+        assert!(text.ends_with(b"aab"));
     }
 
     #[test]
     fn a_body_of_known_length_goes_where_it_fits() {
-        let directory = std::env::temp_dir();
+        let spools = spools();
         let mut body = Body::default();
-        body.expect(MEMORY_LIMIT as u64 + 1, &directory).unwrap();
+        body.expect(MEMORY_LIMIT as u64 + 1, &spools).unwrap();
         assert!(matches!(body, Body::File { .. }));
         let mut body = Body::default();
-        body.expect(MEMORY_LIMIT as u64, &directory).unwrap();
+        body.expect(MEMORY_LIMIT as u64, &spools).unwrap();
         assert!(matches!(body, Body::Memory(_)));
     }
 }

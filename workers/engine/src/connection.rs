@@ -2,7 +2,6 @@
 //! of it. Bytes in, steps out; sockets are the loop's business.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use monoceros_http::{Chunks, Framing, Limits, Reject};
@@ -10,6 +9,7 @@ use monoceros_sys::clock;
 
 use crate::link::{After, Link};
 use crate::request::Request;
+use crate::spool::Spools;
 
 /// A connection as the I/O thread sees it.
 #[derive(Debug)]
@@ -98,7 +98,7 @@ pub(crate) enum Step {
 /// What reading needs from outside.
 pub(crate) struct Reading<'a> {
     pub(crate) limits: &'a Limits,
-    pub(crate) spool_directory: &'a Path,
+    pub(crate) spools: &'a Spools,
     pub(crate) new_request: &'a mut dyn FnMut() -> Box<Request>,
 }
 
@@ -208,7 +208,7 @@ impl Connection {
         };
         let left = match request.head.framing() {
             Framing::None | Framing::Length(0) => return (self.complete(request), used),
-            Framing::Length(length) => match request.body.expect(length, reading.spool_directory) {
+            Framing::Length(length) => match request.body.expect(length, reading.spools) {
                 Ok(()) => Left::Length(length),
                 Err(error) => return (Step::Unkept { error, request }, bytes.len()),
             },
@@ -232,11 +232,8 @@ impl Connection {
         reading: &mut Reading,
     ) -> (Step, usize) {
         upload.window_bytes += bytes.len() as u64;
-        match upload.take(bytes, reading.spool_directory) {
-            Ok(Taken { used, ended: true }) => match upload.request.body.rewind() {
-                Ok(()) => (self.complete(upload.request), used),
-                Err(error) => (Step::Unkept { error, request: upload.request }, used),
-            },
+        match upload.take(bytes, reading.spools) {
+            Ok(Taken { used, ended: true }) => (self.complete(upload.request), used),
             Ok(Taken { used, ended: false }) => {
                 self.phase = Phase::Body(upload);
                 (Step::More, used)
@@ -269,12 +266,12 @@ enum Broken {
 }
 
 impl Upload {
-    fn take(&mut self, bytes: &[u8], directory: &Path) -> Result<Taken, Broken> {
+    fn take(&mut self, bytes: &[u8], spools: &Spools) -> Result<Taken, Broken> {
         let body = &mut self.request.body;
         match &mut self.left {
             Left::Length(left) => {
                 let used = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
-                body.push(&bytes[..used], directory).map_err(Broken::Disk)?;
+                body.push(&bytes[..used], spools).map_err(Broken::Disk)?;
                 *left -= used as u64;
                 Ok(Taken { used, ended: *left == 0 })
             }
@@ -282,7 +279,7 @@ impl Upload {
                 let mut kept = Ok(());
                 let decoded = chunks.read(bytes, &mut |data| {
                     if kept.is_ok() {
-                        kept = body.push(data, directory);
+                        kept = body.push(data, spools);
                     }
                 });
                 kept.map_err(Broken::Disk)?;
@@ -307,14 +304,10 @@ mod tests {
     }
 
     fn feed(connection: &mut Connection, bytes: &[u8]) -> Step {
-        let (limits, directory) = (Limits::default(), std::env::temp_dir());
+        let (limits, spools) = (Limits::default(), Spools::new(std::env::temp_dir()));
         connection.feed(
             bytes,
-            &mut Reading {
-                limits: &limits,
-                spool_directory: &directory,
-                new_request: &mut Box::default,
-            },
+            &mut Reading { limits: &limits, spools: &spools, new_request: &mut Box::default },
         )
     }
 

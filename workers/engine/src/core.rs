@@ -7,6 +7,7 @@ use monoceros_wire::scoreboard::Scoreboard;
 use crate::access::AccessLog;
 use crate::hub::Hub;
 use crate::options::Options;
+use crate::spool::Spools;
 
 /// The parts that both sides share.
 #[derive(Debug)]
@@ -14,6 +15,7 @@ pub(crate) struct Core {
     pub(crate) hub: Hub,
     pub(crate) options: Options,
     pub(crate) board: Scoreboard,
+    pub(crate) spools: Spools,
     pub(crate) access: Option<AccessLog>,
     pub(crate) forked: AtomicBool,
 }

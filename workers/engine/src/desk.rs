@@ -1,5 +1,6 @@
 //! Where an application thread gets its requests.
 
+use std::fs::File;
 use std::sync::Arc;
 
 use crate::core::Core;
@@ -23,6 +24,12 @@ impl Desk {
     pub fn next(&self) -> Option<Exchange> {
         let job = self.core.hub.next()?;
         Some(Exchange::new(Arc::clone(&self.core), self.thread, job))
+    }
+
+    /// Gives back the file of a body. Nobody else may be able to reach it: it
+    /// will hold the body of somebody else's request.
+    pub fn give_back(&self, file: File, length: u64) {
+        self.core.spools.give_back(file, length);
     }
 
     /// Waits until there may be a request. The access log is written out first:

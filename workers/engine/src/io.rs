@@ -35,8 +35,12 @@ const FIRST_LISTENER: usize = SOURCES + 16;
 /// Bytes that are received at once.
 const SCRATCH: usize = 64 * 1024;
 
-/// How long the I/O thread leaves a busy application alone.
-const PARK: Duration = Duration::from_millis(1);
+/// How long the I/O thread leaves a busy application alone while requests wait
+/// for it: what arrives meanwhile would wait behind them.
+const PARK_QUEUED: Duration = Duration::from_millis(10);
+
+/// The same while none waits.
+const PARK_FULL: Duration = Duration::from_millis(1);
 
 /// Requests that a worker alone reads ahead while its application is quick:
 /// nobody else could answer them, and a batch costs less than each alone.
@@ -157,7 +161,7 @@ impl Io {
         self.slept = false;
         if self.gate.is_open() && self.load().is_full() {
             // Most requests are over before leaving the listeners would pay.
-            self.core.hub.park_while_full(PARK);
+            self.core.hub.park_while_full(PARK_FULL);
         }
         self.core.hub.want_slot();
         let open = self.accepts() && self.load().admits();
@@ -355,7 +359,7 @@ impl Io {
             return;
         }
         if self.core.hub.push(&mut self.jobs) {
-            self.core.hub.park_while_queued(PARK);
+            self.core.hub.park_while_queued(PARK_QUEUED);
         }
     }
 

@@ -23,6 +23,7 @@ mod options;
 mod outgoing;
 mod payload;
 mod request;
+mod spool;
 mod stamp;
 mod sweep;
 mod traffic;

@@ -103,6 +103,7 @@ mod tests {
     use super::*;
     use crate::connection::{Reading, Step};
     use crate::link::{Address, After, Link};
+    use crate::spool::Spools;
     use std::os::unix::net::UnixStream;
     use std::sync::Arc;
 
@@ -117,11 +118,12 @@ mod tests {
 
     fn feed(connection: &mut Connection, bytes: &[u8]) {
         let options = Options::default();
+        let spools = Spools::new(std::env::temp_dir());
         let step = connection.feed(
             bytes,
             &mut Reading {
                 limits: &options.limits,
-                spool_directory: &options.spool_directory,
+                spools: &spools,
                 new_request: &mut Box::default,
             },
         );

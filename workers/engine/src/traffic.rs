@@ -113,7 +113,7 @@ impl Io {
             bytes,
             &mut Reading {
                 limits: &core.options.limits,
-                spool_directory: &core.options.spool_directory,
+                spools: &core.spools,
                 new_request: &mut || core.hub.spare_request(spare),
             },
         );

@@ -5,7 +5,6 @@ use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use mio::{Poll, Waker};
 use monoceros_wire::channel::WorkerEnd;
@@ -18,6 +17,7 @@ use crate::gate::Listener;
 use crate::hub::{Hub, Wait};
 use crate::io::{Io, WAKER};
 use crate::options::Options;
+use crate::spool::Spools;
 
 /// The exit code of a worker whose I/O thread panicked; sysexits(3) calls it an
 /// internal error.
@@ -61,6 +61,7 @@ impl Worker {
             given.listeners.into_iter().map(Listener::adopt).collect();
         let core = Arc::new(Core {
             hub: Hub::new(options.threads, waker),
+            spools: Spools::new(options.spool_directory.clone()),
             options,
             board: given.scoreboard,
             access: given.access,
@@ -95,11 +96,5 @@ impl Worker {
     /// Takes note that the application forks.
     pub fn note_fork(&self) {
         self.core.forked.store(true, Ordering::Relaxed);
-    }
-
-    /// How long a drain may take.
-    #[must_use]
-    pub fn graceful_timeout(&self) -> Duration {
-        self.core.options.graceful_timeout
     }
 }

@@ -1,17 +1,15 @@
 //! The environment of a request (PEP 3333, "environ Variables").
 
-use std::fs::File;
-use std::os::fd::IntoRawFd;
-
-use monoceros_engine::{Address, Body, Exchange};
+use monoceros_engine::{Address, Exchange};
 use monoceros_http::{Head, percent_decode};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString};
+use pyo3::types::{PyDict, PyString};
 
 use crate::cache::Cache;
 use crate::errors::ErrorStream;
 use crate::ffi;
 use crate::file_wrapper::FileWrapper;
+use crate::input::{Inputs, Spooled};
 
 /// What is the same for every request of a worker.
 pub(crate) struct Constants<'a> {
@@ -32,8 +30,7 @@ pub(crate) struct Environ {
     texts: Cache,
     variables: Cache,
     script_name: Vec<u8>,
-    bytes_io: Py<PyAny>,
-    open: Py<PyAny>,
+    inputs: Inputs,
     slash: Py<PyString>,
     /// Where a path is decoded.
     decoded: Vec<u8>,
@@ -90,30 +87,29 @@ keys! {
 impl Environ {
     pub(crate) fn new(py: Python, constants: &Constants) -> PyResult<Self> {
         let keys = Keys::new(py);
-        let io = py.import("io")?;
         Ok(Self {
             template: template(py, constants, &keys)?.unbind(),
             keys,
             texts: Cache::of_texts(),
             variables: Cache::of_variables(),
             script_name: constants.script_name.as_bytes().to_vec(),
-            bytes_io: io.getattr("BytesIO")?.unbind(),
-            open: io.getattr("open")?.unbind(),
+            inputs: Inputs::new(py)?,
             slash: PyString::intern(py, "/").unbind(),
             decoded: Vec::new(),
         })
     }
 
-    /// Makes the environment of a request, and takes its body.
+    /// Makes the environment of a request, and takes its body; one in a file is
+    /// to be given back afterwards.
     pub(crate) fn make<'py>(
         &mut self,
         py: Python<'py>,
         exchange: &mut Exchange,
-    ) -> Result<Bound<'py, PyDict>, Unfit> {
+    ) -> Result<(Bound<'py, PyDict>, Option<Spooled>), Unfit> {
         let environ = self.template.bind(py).copy()?;
         let body = exchange.take_body();
         let length = body.len();
-        let input = self.input(py, body)?;
+        let (input, spooled) = self.inputs.make(py, body)?;
         let request = exchange.request();
         let head = &request.head;
         environ.set_item(&self.keys.input, input)?;
@@ -128,7 +124,7 @@ impl Environ {
             // need one (Django among them) get it.
             environ.set_item(&self.keys.content_length, length.to_string())?;
         }
-        Ok(environ)
+        Ok((environ, spooled))
     }
 
     fn set_target(
@@ -224,20 +220,6 @@ impl Environ {
             environ.set_item(key, ffi::latin1(py, &join(head, name))?)?;
         }
         Ok(())
-    }
-
-    /// `wsgi.input`: Python's own objects, so that every way of reading is
-    /// theirs.
-    fn input<'py>(&self, py: Python<'py>, body: Body) -> PyResult<Bound<'py, PyAny>> {
-        match body {
-            Body::Empty => self.bytes_io.bind(py).call0(),
-            Body::Memory(bytes) => self.bytes_io.bind(py).call1((PyBytes::new(py, &bytes),)),
-            Body::File { file, .. } => self.open_file(py, file),
-        }
-    }
-
-    fn open_file<'py>(&self, py: Python<'py>, file: File) -> PyResult<Bound<'py, PyAny>> {
-        self.open.bind(py).call1((file.into_raw_fd(), "rb"))
     }
 }
 

@@ -8,6 +8,7 @@ mod environ;
 mod errors;
 mod ffi;
 mod file_wrapper;
+mod input;
 mod serve;
 mod trouble;
 mod wsgi;

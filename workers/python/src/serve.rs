@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use monoceros_engine::{Desk, Wait, Worker};
+use monoceros_engine::{Wait, Worker};
 use monoceros_log::LogFile;
 use pyo3::prelude::*;
 
@@ -28,9 +28,8 @@ pub(crate) struct Server {
 impl Server {
     /// Serves as the application thread of this number until the worker stops.
     fn serve(&self, py: Python, thread: usize) -> PyResult<()> {
-        let mut seat = self.seat(py)?;
-        let desk = self.worker.desk(thread);
-        while take_requests(py, &desk, &mut seat) {}
+        let mut seat = self.seat(py, thread)?;
+        while take_requests(py, &mut seat) {}
         Ok(())
     }
 
@@ -41,7 +40,7 @@ impl Server {
 }
 
 impl Server {
-    fn seat(&self, py: Python) -> PyResult<Seat> {
+    fn seat(&self, py: Python, thread: usize) -> PyResult<Seat> {
         let errors = Bound::new(py, ErrorStream::new(Arc::clone(&self.log)))?;
         let constants = Constants {
             multithread: self.threads > 1,
@@ -53,6 +52,7 @@ impl Server {
             application: self.application.clone_ref(py),
             environ: Environ::new(py, &constants)?,
             callables: Callables::new(py)?,
+            desk: self.worker.desk(thread),
         })
     }
 }
@@ -87,13 +87,14 @@ pub(crate) fn run(server: &Bound<Server>) -> PyResult<()> {
 
 /// Answers the requests that are there and waits for the next; whether the
 /// worker goes on.
-fn take_requests(py: Python, desk: &Desk, seat: &mut Seat) -> bool {
-    while let Some(exchange) = desk.next() {
+fn take_requests(py: Python, seat: &mut Seat) -> bool {
+    while let Some(exchange) = seat.desk.next() {
         // A defect of ours costs the client its answer, and nobody else theirs.
         if catch_unwind(AssertUnwindSafe(|| seat.answer(py, exchange))).is_err() {
             log::error!("answering a request panicked; its connection was closed");
         }
     }
+    let desk = &seat.desk;
     match py.detach(|| desk.wait()) {
         Wait::Stop => return false,
         Wait::Interrupted => run_signal_handlers(py),

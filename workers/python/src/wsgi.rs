@@ -1,6 +1,6 @@
 //! One request through a WSGI application (PEP 3333).
 
-use monoceros_engine::{COPY_LIMIT, Exchange, Gone, Payload};
+use monoceros_engine::{COPY_LIMIT, Desk, Exchange, Gone, Payload};
 use pyo3::exceptions::PyAssertionError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
@@ -16,6 +16,7 @@ pub(crate) struct Seat {
     pub(crate) application: Py<PyAny>,
     pub(crate) environ: Environ,
     pub(crate) callables: Callables,
+    pub(crate) desk: Desk,
 }
 
 /// Why an answer ended before its end.
@@ -41,8 +42,8 @@ impl From<Gone> for Broken {
 impl Seat {
     /// Answers a request.
     pub(crate) fn answer(&mut self, py: Python, mut exchange: Exchange) {
-        let environ = match self.environ.make(py, &mut exchange) {
-            Ok(environ) => environ,
+        let (environ, spooled) = match self.environ.make(py, &mut exchange) {
+            Ok(made) => made,
             Err(unfit) => return cannot_begin(py, exchange, unfit),
         };
         let conversation = self.callables.conversation.clone_ref(py);
@@ -53,6 +54,9 @@ impl Seat {
             end(py, exchange, &environ, result);
         }
         drop(environ);
+        if let Some(spooled) = spooled {
+            spooled.give_back(py, &self.desk);
+        }
         if !self.callables.is_ours_alone(py) {
             match Callables::new(py) {
                 Ok(callables) => self.callables = callables,
