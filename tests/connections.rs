@@ -299,10 +299,7 @@ fn of_two_requests_at_once_never_both_go_to_one_worker() {
 #[test]
 fn a_new_connection_finds_the_worker_that_is_free() {
     let server = Setup::of("stream:route").workers(2).start();
-    let pipe = Pipe::new(&server.directory, "pipe");
-    let mut busy = server.connect();
-    busy.send(get(&format!("/wait?{}", pipe.query())));
-    let writer = pipe.open();
+    let (mut busy, writer) = server.occupy("pipe");
     for _ in 0..50 {
         assert_eq!(server.get("/").status, 200);
     }

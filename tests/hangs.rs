@@ -2,8 +2,6 @@
 
 use nix::sys::signal::Signal;
 
-use crate::support::client::get;
-use crate::support::pipe::Pipe;
 use crate::support::process;
 use crate::support::setup::Setup;
 use crate::support::until;
@@ -16,10 +14,7 @@ fn a_worker_whose_request_takes_too_long_is_replaced_and_the_log_names_the_reque
         server.allow("/wait");
         server.allow("SIG");
         let old = server.workers();
-        let pipe = Pipe::new(&server.directory, "pipe");
-        let mut connection = server.connect();
-        connection.send(get(&format!("/wait?{}", pipe.query())));
-        let writer = pipe.open();
+        let (mut connection, writer) = server.occupy("pipe");
         assert_eq!(server.get("/").status, 200, "others are served meanwhile");
         assert!(connection.try_response("GET").is_err(), "its worker is killed");
         server.wait_for_log("GET /wait");

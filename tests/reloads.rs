@@ -2,9 +2,8 @@
 
 use nix::sys::signal::Signal;
 
-use crate::support::client::get;
 use crate::support::load::Load;
-use crate::support::pipe::{Pipe, Writer};
+use crate::support::pipe::Writer;
 use crate::support::server::Server;
 use crate::support::setup::Setup;
 use crate::support::until;
@@ -106,16 +105,8 @@ fn a_reload_with_wrong_settings_changes_nothing() {
 fn reload_busy(workers: usize) {
     let server = Setup::of("stream:route").workers(workers).start();
     let old = server.workers();
-    let name = |number| format!("pipe-{number}");
-    let pipes: Vec<_> = (0..workers).map(|n| Pipe::new(&server.directory, &name(n))).collect();
-    let mut busy = Vec::new();
-    let mut writers = Vec::new();
-    for pipe in &pipes {
-        let mut connection = server.connect();
-        connection.send(get(&format!("/wait?{}", pipe.query())));
-        busy.push(connection);
-        writers.push(pipe.open());
-    }
+    let names = (0..workers).map(|number| format!("pipe-{number}"));
+    let (mut busy, writers): (Vec<_>, Vec<_>) = names.map(|name| server.occupy(&name)).unzip();
     server.signal(Signal::SIGHUP);
     for _ in 0..10 {
         let answer = server.get("/").text();

@@ -2,8 +2,6 @@
 
 use nix::sys::signal::Signal;
 
-use crate::support::client::get;
-use crate::support::pipe::Pipe;
 use crate::support::process;
 use crate::support::setup::Setup;
 
@@ -19,10 +17,7 @@ fn term_int_and_quit_end_an_idle_server_with_zero() {
 #[test]
 fn term_waits_for_requests_in_flight() {
     let server = Setup::of("stream:route").workers(2).start();
-    let pipe = Pipe::new(&server.directory, "pipe");
-    let mut connection = server.connect();
-    connection.send(get(&format!("/wait?{}", pipe.query())));
-    let writer = pipe.open();
+    let (mut connection, writer) = server.occupy("pipe");
     server.signal(Signal::SIGTERM);
     server.wait_for_workers(1);
     writer.finish();
@@ -36,10 +31,7 @@ fn term_waits_for_requests_in_flight() {
 fn term_kills_what_does_not_end_in_time() {
     let server = Setup::of("stream:stubborn").flags(&["--graceful-timeout", "1"]).start();
     server.allow("graceful-timeout");
-    let pipe = Pipe::new(&server.directory, "pipe");
-    let mut connection = server.connect();
-    connection.send(get(&format!("/wait?{}", pipe.query())));
-    let writer = pipe.open();
+    let (mut connection, writer) = server.occupy("pipe");
     server.signal(Signal::SIGTERM);
     assert_eq!(server.wait_for_exit(), 0);
     assert!(connection.try_response("GET").is_err(), "the worker was killed");
@@ -50,10 +42,7 @@ fn term_kills_what_does_not_end_in_time() {
 fn int_does_not_wait_for_requests_in_flight() {
     for signal in [Signal::SIGINT, Signal::SIGQUIT] {
         let server = Setup::of("stream:route").start();
-        let pipe = Pipe::new(&server.directory, "pipe");
-        let mut connection = server.connect();
-        connection.send(get(&format!("/wait?{}", pipe.query())));
-        let writer = pipe.open();
+        let (_connection, writer) = server.occupy("pipe");
         server.signal(signal);
         assert_eq!(server.wait_for_exit(), 0, "{signal}");
         writer.finish();
@@ -63,10 +52,7 @@ fn int_does_not_wait_for_requests_in_flight() {
 #[test]
 fn int_while_draining_ends_the_wait() {
     let server = Setup::of("stream:route").workers(2).start();
-    let pipe = Pipe::new(&server.directory, "pipe");
-    let mut connection = server.connect();
-    connection.send(get(&format!("/wait?{}", pipe.query())));
-    let writer = pipe.open();
+    let (_connection, writer) = server.occupy("pipe");
     server.signal(Signal::SIGTERM);
     server.wait_for_workers(1);
     server.signal(Signal::SIGINT);

@@ -46,10 +46,7 @@ fn requests_that_come_together_run_together() {
 #[test]
 fn a_request_that_waits_does_not_delay_others_while_a_thread_is_free() {
     let server = Setup::of("stream:route").threads(2).start();
-    let pipe = Pipe::new(&server.directory, "pipe");
-    let mut busy = server.connect();
-    busy.send(get(&format!("/wait?{}", pipe.query())));
-    let writer = pipe.open();
+    let (mut busy, writer) = server.occupy("pipe");
     let mut kept = server.connect();
     for _ in 0..50 {
         assert_eq!(server.get("/").status, 200);

@@ -9,8 +9,9 @@ use std::thread;
 use nix::sys::signal::Signal;
 
 use super::aftermath;
-use super::client::{Connection, Response};
+use super::client::{Connection, Response, get};
 use super::directory::Directory;
+use super::pipe::{Pipe, Writer};
 use super::process;
 use super::until;
 
@@ -119,6 +120,15 @@ impl Server {
         let mut connection = self.connect();
         connection.send(bytes);
         connection.response()
+    }
+
+    /// Sends a request that lasts until the pipe's writer is dropped; the
+    /// application has it when this returns.
+    pub(crate) fn occupy(&self, name: &str) -> (Connection, Writer) {
+        let pipe = Pipe::new(&self.directory, name);
+        let mut connection = self.connect();
+        connection.send(get(&format!("/wait?{}", pipe.query())));
+        (connection, pipe.open())
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
