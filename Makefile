@@ -43,8 +43,8 @@ check: tools ## Check the format, the lints and the documentation
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 
-bench: build $(venv)/$(stamp) ## Compare with other servers; writes docs/performance.md
-	TARGET=$(target) $(PYTHON) tests/bench/run.py
+bench: build python ## Compare with other servers; writes docs/performance.md
+	$(PYTHON) tests/bench/bench.py --strace --write docs/performance.md
 
 fmt: tools ## Format the source
 	cargo fmt --all

@@ -262,6 +262,11 @@ fn an_answer_waits_for_a_slow_reader_while_others_are_served() {
 }
 
 #[test]
+fn a_very_large_answer_waits_for_a_slow_reader_while_others_are_served() {
+    assert_waits_for_a_slow_reader(5_000_000);
+}
+
+#[test]
 fn idle_and_dripping_connections_do_not_delay_others() {
     let server = Setup::of("stream:who").workers(2).start();
     let idle: Vec<_> = (0..200).map(|_| server.connect()).collect();

@@ -1,4 +1,5 @@
-//! Memory that two processes share: a file without a name, mapped.
+//! Mapped files: memory that two processes share, and files that are received
+//! into without a copy.
 
 use std::fs::File;
 use std::io;
@@ -8,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-use crate::check;
+use crate::{check, check_len};
 
 /// A shared mapping, seen as 64-bit words that any process may change at any
 /// time; hence atomics, for which that is defined.
@@ -83,10 +84,95 @@ impl Drop for SharedWords {
     }
 }
 
+/// The beginning of a file, mapped, to receive into. What is received is in the
+/// file at once; nobody here reads the mapping.
+#[derive(Debug)]
+pub struct FileStart {
+    start: NonNull<libc::c_void>,
+    length: usize,
+}
+
+// SAFETY: the mapping is only handed to the kernel, and stays until drop.
+unsafe impl Send for FileStart {}
+
+impl FileStart {
+    /// Maps the first `length` bytes of a file that is open for reading and
+    /// writing, having reserved room for them: a full disk is an error here,
+    /// where a hole would be a SIGBUS later.
+    ///
+    /// # Errors
+    /// Those of `fallocate(2)` and `mmap(2)`.
+    pub fn map(file: &File, length: usize) -> io::Result<Self> {
+        let bytes = libc::off_t::try_from(length).map_err(io::Error::other)?;
+        // SAFETY: the descriptor is open while borrowed.
+        check(unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, bytes) })?;
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new mapping at an address of the kernel's choice touches no
+        // memory of ours.
+        let start = unsafe {
+            let null = std::ptr::null_mut();
+            libc::mmap(null, length, protection, libc::MAP_SHARED, file.as_raw_fd(), 0)
+        };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let start = NonNull::new(start).expect("mmap(2) gives null only when asked to");
+        Ok(Self { start, length })
+    }
+
+    /// How many bytes are mapped.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Receives at most `limit` bytes into the file at `offset`, without
+    /// waiting.
+    ///
+    /// # Errors
+    /// Those of `recv(2)`; `WouldBlock` when nothing has arrived,
+    /// `InvalidInput` when there is no room behind `offset`.
+    pub fn receive(&self, socket: BorrowedFd, offset: usize, limit: usize) -> io::Result<usize> {
+        let room = self.length.saturating_sub(offset).min(limit);
+        if room == 0 {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        // SAFETY: `offset` is inside the mapping.
+        let at = unsafe { self.start.as_ptr().byte_add(offset) };
+        // SAFETY: the mapping has `room` bytes from there on.
+        check_len(unsafe { libc::recv(socket.as_raw_fd(), at, room, libc::MSG_DONTWAIT) })
+    }
+}
+
+impl Drop for FileStart {
+    fn drop(&mut self) {
+        // SAFETY: the address and length are those of the mapping.
+        let result = check(unsafe { libc::munmap(self.start.as_ptr(), self.length) });
+        debug_assert!(result.is_ok(), "munmap(2) of our own mapping");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::atomic::Ordering;
+
+    #[test]
+    fn what_is_received_is_in_the_file() {
+        use std::io::Write;
+        use std::os::unix::fs::FileExt;
+        let file = crate::file::unnamed(&std::env::temp_dir()).unwrap();
+        let start = FileStart::map(&file, 4096).unwrap();
+        let (mut one, two) = std::os::unix::net::UnixStream::pair().unwrap();
+        one.write_all(b"hello").unwrap();
+        assert_eq!(start.receive(two.as_fd(), 2, 3).unwrap(), 3);
+        assert_eq!(start.receive(two.as_fd(), 4095, 100).unwrap(), 1);
+        let full = start.receive(two.as_fd(), 4096, 100).unwrap_err();
+        assert_eq!(full.kind(), io::ErrorKind::InvalidInput);
+        let mut found = [0; 6];
+        file.read_exact_at(&mut found, 0).unwrap();
+        assert_eq!(&found, b"\0\0hel\0");
+    }
 
     #[test]
     fn two_mappings_of_one_descriptor_share_their_words() {

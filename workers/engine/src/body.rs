@@ -1,11 +1,10 @@
 //! A request's body: in memory while it is small, else in a file without a
 //! name.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::fd::BorrowedFd;
 
-use crate::spool::Spools;
+use crate::spool::{Spool, Spools};
 
 /// The longest body that is kept in memory, in bytes.
 pub const MEMORY_LIMIT: usize = 64 * 1024;
@@ -22,7 +21,7 @@ pub enum Body {
     /// anything.
     File {
         /// The file; vanishes with its last descriptor.
-        file: File,
+        file: Spool,
         /// The body's length in bytes.
         length: u64,
     },
@@ -78,11 +77,20 @@ impl Body {
         Ok(())
     }
 
+    /// Receives at most `limit` bytes from a socket to the end of the body;
+    /// `None` when that has to be done by way of memory.
+    pub(crate) fn receive(&mut self, socket: BorrowedFd, limit: u64) -> Option<io::Result<usize>> {
+        let Self::File { file, length } = self else { return None };
+        let received = file.receive(socket, *length, limit)?;
+        *length += *received.as_ref().unwrap_or(&0) as u64;
+        Some(received)
+    }
+
     fn move_to_file(&mut self, spools: &Spools) -> io::Result<()> {
         let file = spools.take()?;
         let mut length = 0;
         if let Self::Memory(held) = self {
-            file.write_all_at(held, 0)?;
+            file.write_at(held, 0)?;
             length = held.len() as u64;
         }
         *self = Self::File { file, length };
@@ -91,7 +99,7 @@ impl Body {
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         if let Self::File { file, length } = self {
-            file.write_all_at(bytes, *length)?;
+            file.write_at(bytes, *length)?;
             *length += bytes.len() as u64;
         }
         Ok(())
@@ -101,6 +109,8 @@ impl Body {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::FileExt;
 
     fn spools() -> Spools {
         Spools::new(std::env::temp_dir())
@@ -117,6 +127,7 @@ mod tests {
         assert_eq!(body.len(), MEMORY_LIMIT as u64 + 1);
         let Body::File { file, length } = body else { panic!("still in memory") };
         let mut text = vec![0; MEMORY_LIMIT + 1];
+        let file = std::fs::File::from(file.as_fd().try_clone_to_owned().unwrap());
         file.read_exact_at(&mut text, 0).unwrap();
         assert_eq!(length, text.len() as u64);
         assert!(text.ends_with(b"aab"));

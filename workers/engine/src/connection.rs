@@ -2,6 +2,7 @@
 //! of it. Bytes in, steps out; sockets are the loop's business.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use monoceros_http::{Chunks, Framing, Limits, Reject};
@@ -173,6 +174,24 @@ impl Connection {
         all.drain(..used);
         self.input = all;
         step
+    }
+
+    /// Receives a part of a large body to where it is kept, past our memory:
+    /// how much it was. `None` when the connection is not at that.
+    pub(crate) fn receive_body(&mut self) -> Option<io::Result<usize>> {
+        if !self.input.is_empty() {
+            return None;
+        }
+        let Phase::Body(Upload { request, left: Left::Length(left), window_bytes, .. }) =
+            &mut self.phase
+        else {
+            return None;
+        };
+        let received = request.body.receive(self.link.as_fd(), *left)?;
+        Some(received.inspect(|&count| {
+            *left -= count as u64;
+            *window_bytes += count as u64;
+        }))
     }
 
     /// Reads a request from `bytes`: what came of it and how many were used.

@@ -1,11 +1,11 @@
 //! Where an application thread gets its requests.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use crate::core::Core;
 use crate::exchange::Exchange;
 use crate::hub::Wait;
+use crate::spool::Spool;
 
 /// An application thread's end of the engine.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ impl Desk {
 
     /// Gives back the file of a body. Nobody else may be able to reach it: it
     /// will hold the body of somebody else's request.
-    pub fn give_back(&self, file: File, length: u64) {
+    pub fn give_back(&self, file: Spool, length: u64) {
         self.core.spools.give_back(file, length);
     }
 

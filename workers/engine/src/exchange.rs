@@ -22,9 +22,6 @@ use crate::request::{Job, Request};
 /// than a second piece.
 pub const COPY_LIMIT: usize = 16 * 1024;
 
-/// Above this many waiting bytes an application is to wait for its client.
-const HIGH_WATER: usize = 1 << 20;
-
 /// Down to this many waiting bytes it is to wait.
 const LOW_WATER: usize = 256 * 1024;
 
@@ -225,7 +222,7 @@ impl Exchange {
     /// Whether so much waits for the client that the application is to wait.
     #[must_use]
     pub fn is_crowded(&self) -> bool {
-        self.handed_over && self.link.leftover().outgoing.held() > HIGH_WATER
+        self.handed_over && self.link.leftover().outgoing.is_full()
     }
 
     /// Waits until the client has taken most of what waits for it. May return
@@ -326,13 +323,14 @@ impl Exchange {
         if sent == parts.iter().map(|part| part.len()).sum::<usize>() {
             return Ok(());
         }
+        let core = &self.core;
         self.link.leave(|waiting| {
             for (index, part) in parts.into_iter().enumerate() {
                 let gone = sent.min(part.len());
                 sent -= gone;
                 match owner.take_if(|_| index == 1) {
-                    Some(owner) => waiting.push_bytes(owner, gone),
-                    None => waiting.push_bytes(Box::new(part[gone..].to_vec()), 0),
+                    Some(owner) => waiting.push_bytes(owner, gone, &core.spools),
+                    None => waiting.push_bytes(Box::new(part[gone..].to_vec()), 0, &core.spools),
                 }
             }
         });
@@ -349,7 +347,9 @@ impl Exchange {
                 return Ok(());
             }
         }
-        self.link.leave(|waiting| waiting.push_bytes(Box::new(bytes[sent..].to_vec()), 0));
+        let core = &self.core;
+        self.link
+            .leave(|waiting| waiting.push_bytes(Box::new(bytes[sent..].to_vec()), 0, &core.spools));
         self.hand_over();
         Ok(())
     }

@@ -39,4 +39,5 @@ pub use link::Address;
 pub use options::Options;
 pub use payload::Payload;
 pub use request::Request;
+pub use spool::Spool;
 pub use worker::{Given, Worker};

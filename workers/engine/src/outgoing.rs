@@ -1,16 +1,27 @@
 //! What waits to be written to a connection: pieces, in order.
+//!
+//! An application is not to wait for a slow client. What memory is not to hold
+//! goes to a file without a name, and only beyond that is there no room.
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
 
 use monoceros_sys::{file, socket};
 
 use crate::payload::Payload;
+use crate::spool::Spools;
 
 /// The most that one `sendfile(2)` is asked for, in bytes.
 const FILE_STEP: usize = 1 << 20;
+
+/// Above this many bytes in memory, what is added goes to a file.
+const MEMORY_LIMIT: usize = 1 << 20;
+
+/// The longest that file gets, in bytes.
+const FILE_LIMIT: u64 = 64 << 20;
 
 /// One piece of an answer.
 #[derive(Debug)]
@@ -47,6 +58,19 @@ pub(crate) enum Flushed {
 pub(crate) struct Outgoing {
     pieces: VecDeque<Piece>,
     held: usize,
+    overflow: Overflow,
+}
+
+/// The file behind memory.
+#[derive(Debug, Default)]
+enum Overflow {
+    /// It was not needed.
+    #[default]
+    None,
+    /// So many bytes were written to it.
+    File(File, u64),
+    /// It cannot be used: the disk is full, perhaps.
+    Broken,
 }
 
 impl Outgoing {
@@ -61,12 +85,51 @@ impl Outgoing {
     }
 
     /// Lets bytes wait, of which `sent` have gone already.
-    pub(crate) fn push_bytes(&mut self, payload: Box<dyn Payload>, sent: usize) {
-        let left = payload.bytes().len().saturating_sub(sent);
-        if left > 0 {
-            self.held += left;
-            self.pieces.push_back(Piece::Bytes { payload, sent });
+    pub(crate) fn push_bytes(&mut self, payload: Box<dyn Payload>, sent: usize, spools: &Spools) {
+        let left = payload.bytes().get(sent..).unwrap_or_default();
+        if left.is_empty() || self.held > MEMORY_LIMIT && self.spill(left, spools) {
+            return;
         }
+        self.held += left.len();
+        self.pieces.push_back(Piece::Bytes { payload, sent });
+    }
+
+    /// Writes bytes behind those that are in the file; whether that was done.
+    fn spill(&mut self, bytes: &[u8], spools: &Spools) -> bool {
+        let spilled = self.overflow.append(bytes, spools);
+        match spilled {
+            Ok(Some((file, offset))) => {
+                match self.pieces.back_mut() {
+                    Some(Piece::File { offset: start, left, .. }) if *start + *left == offset => {
+                        *left += bytes.len() as u64;
+                    }
+                    _ => {
+                        self.pieces.push_back(Piece::File {
+                            file,
+                            offset,
+                            left: bytes.len() as u64,
+                        });
+                    }
+                }
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                log::warn!("cannot keep an answer on disk, a slow client holds a thread: {error}");
+                self.overflow = Overflow::Broken;
+                false
+            }
+        }
+    }
+
+    /// Whether neither memory nor the file is to hold more.
+    pub(crate) fn is_full(&self) -> bool {
+        self.held > MEMORY_LIMIT
+            && match self.overflow {
+                Overflow::None => false,
+                Overflow::File(_, length) => length >= FILE_LIMIT,
+                Overflow::Broken => true,
+            }
     }
 
     /// Lets a range of a file wait.
@@ -78,8 +141,7 @@ impl Outgoing {
 
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
-        self.pieces.clear();
-        self.held = 0;
+        *self = Self::default();
     }
 
     /// Writes until everything has gone or the socket has no room.
@@ -108,7 +170,27 @@ impl Outgoing {
                 Err(error) => return Err(error),
             }
         }
+        self.overflow = Overflow::None;
         Ok(Flushed::All)
+    }
+}
+
+impl Overflow {
+    /// Appends to the file: where the bytes are then, or `None` if it takes no
+    /// more.
+    fn append(&mut self, bytes: &[u8], spools: &Spools) -> io::Result<Option<(File, u64)>> {
+        if let Self::None = self {
+            *self = Self::File(spools.unnamed()?, 0);
+        }
+        match self {
+            Self::File(file, length) if *length < FILE_LIMIT => {
+                file.write_all_at(bytes, *length)?;
+                let offset = *length;
+                *length += bytes.len() as u64;
+                Ok(Some((file.try_clone()?, offset)))
+            }
+            Self::File(..) | Self::Broken | Self::None => Ok(None),
+        }
     }
 }
 
@@ -147,6 +229,44 @@ mod tests {
     use std::io::{Read, Seek, SeekFrom, Write};
     use std::os::unix::net::UnixStream;
 
+    fn spools() -> Spools {
+        Spools::new(std::env::temp_dir())
+    }
+
+    #[test]
+    fn what_memory_is_not_to_hold_goes_to_a_file_in_order() {
+        let (one, mut two) = UnixStream::pair().unwrap();
+        one.set_nonblocking(true).unwrap();
+        let mut outgoing = Outgoing::default();
+        let piece = 300_000;
+        for letter in b'a'..=b'j' {
+            outgoing.push_bytes(Box::new(vec![letter; piece]), 0, &spools());
+        }
+        assert!(outgoing.held() < 10 * piece && !outgoing.is_full());
+        assert!(matches!(outgoing.overflow, Overflow::File(_, length) if length > 0));
+        let mut received = Vec::new();
+        let mut buffer = vec![0; 1 << 20];
+        while received.len() < 10 * piece {
+            outgoing.flush(one.as_fd()).unwrap();
+            let count = two.read(&mut buffer).unwrap();
+            received.extend_from_slice(&buffer[..count]);
+        }
+        let expected: Vec<_> = (b'a'..=b'j').flat_map(|letter| vec![letter; piece]).collect();
+        assert!(received == expected);
+        assert!(matches!(outgoing.overflow, Overflow::None) || !outgoing.is_empty());
+    }
+
+    #[test]
+    fn without_a_disk_memory_is_all_there_is() {
+        let mut outgoing = Outgoing::default();
+        let nowhere = Spools::new("/nowhere".into());
+        for _ in 0..3 {
+            outgoing.push_bytes(Box::new(vec![0; MEMORY_LIMIT]), 0, &nowhere);
+        }
+        assert!(outgoing.is_full());
+        assert_eq!(outgoing.held(), 3 * MEMORY_LIMIT);
+    }
+
     fn a_file(text: &[u8]) -> File {
         let mut made = file::unnamed(&std::env::temp_dir()).unwrap();
         made.write_all(text).unwrap();
@@ -158,9 +278,9 @@ mod tests {
     fn pieces_go_in_order() {
         let (one, mut two) = UnixStream::pair().unwrap();
         let mut outgoing = Outgoing::default();
-        outgoing.push_bytes(Box::new(b"xxab".to_vec()), 2);
+        outgoing.push_bytes(Box::new(b"xxab".to_vec()), 2, &spools());
         outgoing.push_file(a_file(b"012345"), 1, 3);
-        outgoing.push_bytes(Box::new(b"cd".to_vec()), 0);
+        outgoing.push_bytes(Box::new(b"cd".to_vec()), 0, &spools());
         assert_eq!(outgoing.held(), 4);
         assert_eq!(outgoing.flush(one.as_fd()).unwrap(), Flushed::All);
         assert!(outgoing.is_empty());
@@ -176,7 +296,7 @@ mod tests {
         let (one, mut two) = UnixStream::pair().unwrap();
         let mut outgoing = Outgoing::default();
         let length = 4 << 20;
-        outgoing.push_bytes(Box::new(vec![b'a'; length]), 0);
+        outgoing.push_bytes(Box::new(vec![b'a'; length]), 0, &spools());
         let Flushed::Blocked(first) = outgoing.flush(one.as_fd()).unwrap() else {
             panic!("the socket takes 4 MiB at once");
         };

@@ -1,26 +1,75 @@
 //! Files for bodies that are too large for memory, used again and again.
 //!
 //! A new file costs more than what goes through it: the file system has to find
-//! a page for every one that is written. A file that was used before has them.
+//! a page for every one that is written. A file that was used before has them,
+//! and since its beginning is mapped, bytes go there from the socket directly.
 
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use monoceros_sys::file;
+use monoceros_sys::memory::FileStart;
 
 /// Files that are kept.
-const KEPT: usize = 4;
+const KEPT: usize = 16;
 
-/// The most bytes of a file that are kept with it.
-const KEPT_LENGTH: u64 = 4 << 20;
+/// The bytes of a file that are mapped, and kept with it.
+const MAPPED: usize = 1 << 20;
+
+/// A file for a body. What stands in it may be of an earlier request: only what
+/// has been written since may be read.
+#[derive(Debug)]
+pub struct Spool {
+    file: File,
+    /// `None` where the file system cannot reserve room.
+    start: Option<FileStart>,
+}
+
+impl Spool {
+    /// Receives into the file at `offset`; `None` when that has to be done by
+    /// way of memory.
+    pub(crate) fn receive(
+        &self,
+        socket: BorrowedFd,
+        offset: u64,
+        limit: u64,
+    ) -> Option<io::Result<usize>> {
+        let start = self.start.as_ref()?;
+        let offset = usize::try_from(offset).ok().filter(|offset| *offset < start.length())?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Some(start.receive(socket, offset, limit))
+    }
+
+    /// Writes bytes at `offset`.
+    ///
+    /// # Errors
+    /// Those of `pwrite(2)`.
+    pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset)
+    }
+}
+
+impl AsFd for Spool {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl AsRawFd for Spool {
+    fn as_raw_fd(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+}
 
 /// The files of a worker that nobody uses at the moment.
 #[derive(Debug)]
 pub(crate) struct Spools {
     directory: PathBuf,
-    spare: Mutex<Vec<File>>,
+    spare: Mutex<Vec<Spool>>,
 }
 
 impl Spools {
@@ -28,30 +77,44 @@ impl Spools {
         Self { directory, spare: Mutex::default() }
     }
 
-    /// Takes a file. What stands in it is of an earlier request: only what has
-    /// been written since may be read.
+    /// Takes a file.
     ///
     /// # Errors
     /// Those of `open(2)`, with the directory.
-    pub(crate) fn take(&self) -> io::Result<File> {
+    pub(crate) fn take(&self) -> io::Result<Spool> {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        if let Some(file) = spare {
-            return Ok(file);
+        if let Some(spool) = spare {
+            return Ok(spool);
         }
-        file::unnamed(&self.directory).map_err(|error| {
-            let text = format!("no file in {}: {error}", self.directory.display());
-            io::Error::new(error.kind(), text)
-        })
+        let file = self.unnamed()?;
+        match FileStart::map(&file, MAPPED) {
+            Ok(start) => Ok(Spool { file, start: Some(start) }),
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => Err(self.no_file(&error)),
+            Err(_) => Ok(Spool { file, start: None }),
+        }
+    }
+
+    /// Makes a file for something else.
+    ///
+    /// # Errors
+    /// Those of `open(2)`, with the directory.
+    pub(crate) fn unnamed(&self) -> io::Result<File> {
+        file::unnamed(&self.directory).map_err(|error| self.no_file(&error))
+    }
+
+    fn no_file(&self, error: &io::Error) -> io::Error {
+        let text = format!("no file in {}: {error}", self.directory.display());
+        io::Error::new(error.kind(), text)
     }
 
     /// Gives back a file that nobody else can reach.
-    pub(crate) fn give_back(&self, file: File, length: u64) {
-        if length > KEPT_LENGTH && file.set_len(0).is_err() {
+    pub(crate) fn give_back(&self, spool: Spool, length: u64) {
+        if length > MAPPED as u64 && spool.file.set_len(MAPPED as u64).is_err() {
             return;
         }
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         if spare.len() < KEPT {
-            spare.push(file);
+            spare.push(spool);
         }
     }
 }
@@ -60,17 +123,31 @@ impl Spools {
 mod tests {
     use super::*;
     use std::io::Write;
+    use std::os::unix::net::UnixStream;
 
     #[test]
-    fn a_file_is_used_again_and_a_large_one_is_emptied() {
+    fn a_file_is_used_again_and_a_large_one_is_cut() {
         let spools = Spools::new(std::env::temp_dir());
-        let mut file = spools.take().unwrap();
-        file.write_all(b"abc").unwrap();
-        spools.give_back(file, 3);
-        let file = spools.take().unwrap();
-        assert_eq!(file.metadata().unwrap().len(), 3);
-        spools.give_back(file, KEPT_LENGTH + 1);
-        assert_eq!(spools.take().unwrap().metadata().unwrap().len(), 0);
+        let spool = spools.take().unwrap();
+        let number = spool.as_raw_fd();
+        let length = MAPPED as u64 + 3;
+        spool.write_at(b"abc", MAPPED as u64).unwrap();
+        spools.give_back(spool, length);
+        let spool = spools.take().unwrap();
+        assert_eq!(spool.as_raw_fd(), number);
+        assert_eq!(spool.file.metadata().unwrap().len(), MAPPED as u64);
+    }
+
+    #[test]
+    fn bytes_go_from_the_socket_to_the_file() {
+        let spool = Spools::new(std::env::temp_dir()).take().unwrap();
+        let (mut one, two) = UnixStream::pair().unwrap();
+        one.write_all(b"hello").unwrap();
+        assert_eq!(spool.receive(two.as_fd(), 1, 4).unwrap().unwrap(), 4);
+        assert!(spool.receive(two.as_fd(), MAPPED as u64, 4).is_none());
+        let mut found = [0; 4];
+        spool.file.read_exact_at(&mut found, 1).unwrap();
+        assert_eq!(&found, b"hell");
     }
 
     #[test]

@@ -168,7 +168,8 @@ mod tests {
         let mut connection = connection();
         connection.enter(Phase::Writing(After::Close));
         assert_eq!(at(&connection, 99), Verdict::Keep);
-        connection.link.leave(|waiting| waiting.push_bytes(Box::new(vec![1]), 0));
+        let spools = Spools::new(std::env::temp_dir());
+        connection.link.leave(|waiting| waiting.push_bytes(Box::new(vec![1]), 0, &spools));
         assert_eq!(at(&connection, 30), Verdict::Keep);
         assert_eq!(at(&connection, 31), Verdict::Close);
     }

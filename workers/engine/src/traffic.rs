@@ -86,14 +86,20 @@ impl Io {
     }
 
     fn receive(&mut self, token: usize) -> Got {
-        let Some(connection) = self.connections.get(token) else { return Got::End };
+        let Some(connection) = self.connections.get_mut(token) else { return Got::End };
+        if let Some(received) = connection.receive_body() {
+            // Nothing of it is in the scratch memory; there is more to come
+            // until the socket says otherwise.
+            return match received {
+                Ok(0) => Got::End,
+                Ok(_) => Got::Bytes(0, true),
+                Err(error) => no_bytes(&error),
+            };
+        }
         match socket::receive(connection.link.as_fd(), &mut self.scratch) {
             Ok(0) => Got::End,
             Ok(count) => Got::Bytes(count, count == self.scratch.len()),
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Got::Nothing,
-                _ => Got::End,
-            },
+            Err(error) => no_bytes(&error),
         }
     }
 
@@ -252,7 +258,10 @@ impl Io {
     /// Sends bytes of our own, and lets wait what finds no room.
     fn send_now(&mut self, token: usize, bytes: &[u8]) {
         let Some(connection) = self.connections.get_mut(token) else { return };
-        connection.link.leave(|waiting| waiting.push_bytes(Box::new(bytes.to_vec()), 0));
+        let core = &self.core;
+        connection
+            .link
+            .leave(|waiting| waiting.push_bytes(Box::new(bytes.to_vec()), 0, &core.spools));
         // A client that is gone is seen when it is read from.
         connection.link.flush().ok();
     }
@@ -310,6 +319,13 @@ impl Io {
         if let Some(request) = connection.take_request() {
             self.core.hub.recycle(request);
         }
+    }
+}
+
+fn no_bytes(error: &io::Error) -> Got {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Got::Nothing,
+        _ => Got::End,
     }
 }
 

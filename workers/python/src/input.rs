@@ -1,10 +1,9 @@
 //! `wsgi.input`: Python's own objects, so that every way of reading is theirs.
 
-use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::sync::{Mutex, PoisonError};
 
-use monoceros_engine::{Body, Desk};
+use monoceros_engine::{Body, Desk, Spool};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyModule};
 
@@ -14,7 +13,7 @@ use crate::trouble;
 /// The file of a body; open as long as somebody can read from it.
 #[pyclass(frozen, module = "monoceros")]
 pub(crate) struct SpoolFile {
-    file: Mutex<Option<File>>,
+    file: Mutex<Option<Spool>>,
 }
 
 /// Makes the objects.
@@ -60,7 +59,7 @@ impl Inputs {
     fn open<'py>(
         &self,
         py: Python<'py>,
-        file: File,
+        file: Spool,
         length: u64,
     ) -> PyResult<(Bound<'py, PyAny>, Option<Spooled>)> {
         let number = file.as_raw_fd();
