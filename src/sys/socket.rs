@@ -74,6 +74,18 @@ pub fn receive(socket: BorrowedFd, into: &mut [u8]) -> io::Result<usize> {
     })
 }
 
+/// As [`receive`], but what is read stays to be read again.
+///
+/// # Errors
+/// Those of `recv(2)`; `WouldBlock` when nothing has arrived.
+pub fn peek(socket: BorrowedFd, into: &mut [u8]) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_PEEK;
+    // SAFETY: the buffer is valid for its length.
+    check_len(unsafe {
+        libc::recv(socket.as_raw_fd(), into.as_mut_ptr().cast(), into.len(), flags)
+    })
+}
+
 /// Sends what the socket's buffer has room for, without waiting, and without
 /// SIGPIPE. `more` says that further bytes follow at once (`MSG_MORE`).
 ///

@@ -4,8 +4,8 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use monoceros_sys::epoll;
 use monoceros_sys::socket::{self, Accepted};
+use monoceros_sys::{clock, epoll};
 
 use crate::connection::{Connection, Phase};
 use crate::io::Io;
@@ -56,6 +56,7 @@ impl Io {
             Some(
                 libc::ECONNABORTED
                 | libc::EINTR
+                | libc::EPERM
                 | libc::EPROTO
                 | libc::ENETDOWN
                 | libc::ENETUNREACH
@@ -101,26 +102,31 @@ impl Io {
         }
     }
 
-    /// Closes the connection that has been idle for longest, if one is.
+    /// Closes the connection that is missed least, if there is one.
     fn make_room(&mut self) -> bool {
-        let oldest = self.oldest_idle();
-        if let Some(token) = oldest {
+        let least = self.least_missed();
+        if let Some(token) = least {
             self.close(token);
         }
-        oldest.is_some()
+        least.is_some()
     }
 
-    /// The connection that has been idle for longest.
-    pub(crate) fn oldest_idle(&self) -> Option<usize> {
-        let idle =
-            self.connections.iter().filter_map(|(token, connection)| match connection.phase {
-                Phase::Idle { .. } => Some((connection.since_ms, token)),
-                Phase::Lent if connection.link.is_free() => {
-                    Some((connection.link.finished_ms(), token))
-                }
-                _ => None,
-            });
-        idle.min().map(|(_, token)| token)
+    /// The connection to be closed first when there are too many: one that is
+    /// idle, else one whose head is not complete, else one whose body makes the
+    /// least progress; of several, the oldest. None whose request is complete.
+    pub(crate) fn least_missed(&self) -> Option<usize> {
+        let ranked = self.connections.iter().filter_map(|(token, connection)| {
+            let since_ms = connection.since_ms;
+            let rank = match &connection.phase {
+                Phase::Idle { .. } | Phase::Lingering { .. } => (0, since_ms),
+                Phase::Lent if connection.link.is_free() => (0, connection.link.finished_ms()),
+                Phase::Head(_) => (1, since_ms),
+                Phase::Body(upload) => (2, upload.window_bytes),
+                Phase::Lent | Phase::Writing(_) => return None,
+            };
+            Some((rank, token))
+        });
+        ranked.min().map(|(_, token)| token)
     }
 
     /// Counts a connection that was taken while draining; whether there may be
@@ -129,15 +135,19 @@ impl Io {
         let Some(listener) = self.gate.listeners.get_mut(index) else { return false };
         let Some(rest) = &mut listener.rest else { return true };
         *rest = rest.saturating_sub(1);
-        if *rest > 0 {
-            return true;
+        if *rest == 0 {
+            self.end_queue(index);
         }
-        self.end_queue(index);
-        false
+        index < self.gate.listeners.len()
     }
 
-    /// The queue is empty: a draining worker lets its listener go.
+    /// The queue is empty, or what waited in it is served: a draining worker
+    /// lets its listener go, unless clients that have connected may still be
+    /// about to send.
     fn end_queue(&mut self, index: usize) {
+        if clock::monotonic_ms() < self.last_call_ms {
+            return;
+        }
         if self.gate.listeners.get(index).is_some_and(|listener| listener.rest.is_some()) {
             self.close_listener(index);
         }

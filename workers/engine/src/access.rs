@@ -3,6 +3,7 @@
 //! Lines are gathered and written together: by whoever is about to sleep, or
 //! when many have come together.
 
+use std::cell::RefCell;
 use std::sync::{Mutex, PoisonError};
 
 use base64::Engine;
@@ -16,6 +17,11 @@ use crate::stamp;
 
 /// Gathered bytes beyond this are written at once.
 const GATHER_LIMIT: usize = 32 * 1024;
+
+thread_local! {
+    /// Where a line is put together.
+    static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// The log's file and format.
 #[derive(Debug)]
@@ -81,14 +87,28 @@ impl AccessLog {
 
     /// Adds a line.
     pub(crate) fn add(&self, record: &Record) {
-        let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+        LINE.with_borrow_mut(|line| {
+            // Made before the lock is taken: a variable is asked of Python,
+            // which may run anything.
+            line.clear();
+            self.make(record, line);
+            self.gather(line);
+        });
+    }
+
+    fn make(&self, record: &Record, line: &mut Vec<u8>) {
         for piece in &self.pieces {
             match piece {
-                Piece::Text(text) => gathered.extend_from_slice(text.as_bytes()),
-                Piece::Atom(atom) => record.push(atom, &mut gathered),
+                Piece::Text(text) => line.extend_from_slice(text.as_bytes()),
+                Piece::Atom(atom) => record.push(atom, line),
             }
         }
-        gathered.push(b'\n');
+        line.push(b'\n');
+    }
+
+    fn gather(&self, line: &[u8]) {
+        let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+        gathered.extend_from_slice(line);
         if gathered.len() > GATHER_LIMIT {
             self.write_out(&mut gathered);
         }

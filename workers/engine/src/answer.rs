@@ -113,7 +113,11 @@ impl Answer {
     /// Completes the head and decides how the body is delimited. `whole` is the
     /// body's length where it is known without the application's word.
     pub(crate) fn conclude(&mut self, asked: Asked, whole: Option<u64>) {
-        let no_body = asked.is_head || reply::has_no_body(self.status);
+        let no_body = asked.is_head || reply::has_no_body(self.status) || self.status == 205;
+        if self.status == 205 {
+            // RFC 9110 15.3.6: nothing, and said to be nothing.
+            self.length = Some(0);
+        }
         let length = self.length.or(whole.filter(|length| !no_body || *length > 0));
         self.framing = match length {
             _ if no_body => Framing::NoBody,
@@ -288,6 +292,9 @@ mod tests {
             let text = text(&answer);
             assert!(!text.contains("Content-Length") && !text.contains("Transfer"), "{text}");
         }
+        let reset = answer("205 Reset Content", &[], ASKED, Some(9));
+        assert_eq!(reset.framing(), Framing::NoBody);
+        assert!(text(&reset).contains("Content-Length: 0\r\n"));
         let length = [("Content-Length", "9")];
         assert!(!text(&answer("204 No Content", &length, ASKED, None)).contains("Length"));
         assert!(text(&answer("304 Not Modified", &length, ASKED, None)).contains("Length: 9"));

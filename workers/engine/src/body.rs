@@ -50,6 +50,7 @@ impl Body {
     /// Those of `open(2)` and `write(2)`: the disk may be full.
     pub(crate) fn push(&mut self, bytes: &[u8], spools: &Spools) -> io::Result<()> {
         match self {
+            _ if bytes.is_empty() => {}
             Self::Empty if bytes.len() <= MEMORY_LIMIT => *self = Self::Memory(bytes.to_vec()),
             Self::Memory(held) if held.len() + bytes.len() <= MEMORY_LIMIT => {
                 held.extend_from_slice(bytes);

@@ -155,6 +155,11 @@ impl Connection {
         }
     }
 
+    /// Whether nothing of a request has come but an empty line in front of it.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.input.iter().all(|byte| b"\r\n".contains(byte))
+    }
+
     /// Whether bytes wait that came behind the last request.
     pub(crate) fn has_input(&self) -> bool {
         !self.input.is_empty()
@@ -295,14 +300,12 @@ impl Upload {
                 Ok(Taken { used, ended: *left == 0 })
             }
             Left::Chunks(chunks) => {
-                let mut kept = Ok(());
-                let decoded = chunks.read(bytes, &mut |data| {
-                    if kept.is_ok() {
-                        kept = body.push(data, spools);
-                    }
-                });
-                kept.map_err(Broken::Disk)?;
+                // Put together first: a chunk may be one byte, and the body a
+                // file.
+                let mut data = Vec::with_capacity(bytes.len());
+                let decoded = chunks.read(bytes, &mut |piece| data.extend_from_slice(piece));
                 let decoded = decoded.map_err(Broken::Reject)?;
+                body.push(&data, spools).map_err(Broken::Disk)?;
                 Ok(Taken { used: decoded.consumed, ended: decoded.ended })
             }
         }

@@ -29,7 +29,10 @@ impl Desk {
     /// Gives back the file of a body. Nobody else may be able to reach it: it
     /// will hold the body of somebody else's request.
     pub fn give_back(&self, file: Spool, length: u64) {
-        self.core.spools.give_back(file, length);
+        // A process that the application has forked can reach it as well.
+        if !self.core.has_forked() {
+            self.core.spools.give_back(file, length);
+        }
     }
 
     /// Waits until there may be a request. The access log is written out first:

@@ -61,6 +61,7 @@ impl Exchange {
     pub(crate) fn new(core: Arc<Core>, thread: usize, job: Job) -> Self {
         let Job { request, link } = job;
         let taken_us = clock::monotonic_us();
+        let handed_over = request.behind;
         core.board.begin(thread, taken_us / 1000, request.head.method(), request.head.target());
         Self {
             core,
@@ -68,7 +69,7 @@ impl Exchange {
             request: Some(request),
             link,
             taken_us,
-            handed_over: false,
+            handed_over,
             gone: false,
             completed: false,
             ended: false,
@@ -243,7 +244,7 @@ impl Exchange {
         self.complete();
         let answer = self.answer();
         let after = if self.gone || !answer.is_concluded() || answer.is_short() {
-            After::Abort
+            self.broken()
         } else if answer.closes() {
             After::Close
         } else {
@@ -254,7 +255,12 @@ impl Exchange {
 
     /// Ends the answer by breaking the connection: it cannot be completed.
     pub fn abort(mut self, environ: &dyn Fn(&str) -> Option<String>) {
-        self.end(After::Abort, environ);
+        self.end(self.broken(), environ);
+    }
+
+    /// How the connection ends when the answer cannot be completed.
+    fn broken(&self) -> After {
+        if self.answer().framing() == Framing::UntilClose { After::Reset } else { After::Abort }
     }
 
     /// Sends what is missing of a whole answer: the head if nothing has gone,
@@ -283,7 +289,7 @@ impl Exchange {
         let asked = Asked {
             version: head.version(),
             is_head: head.is_head(),
-            keep_alive: head.keep_alive() && self.core.keeps_alive() && !self.request().last,
+            keep_alive: head.keep_alive() && self.core.keeps_alive(),
         };
         self.request_mut().answer.conclude(asked, whole);
         true
@@ -448,7 +454,7 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         if !self.ended {
-            self.end(After::Abort, &|_| None);
+            self.end(self.broken(), &|_| None);
         }
     }
 }

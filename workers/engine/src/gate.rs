@@ -43,9 +43,18 @@ impl Listener {
     pub(crate) fn adopt(fd: OwnedFd) -> io::Result<Self> {
         // Fails on a unix socket, which has nothing to hold back.
         socket::defer_accept(fd.as_fd(), DEFER_SECONDS).ok();
+        // Inherited by the connections; pieces of an answer are not held back.
+        SockRef::from(&fd).set_tcp_nodelay(true).ok();
         let (local, is_wildcard) = own_address(fd.as_fd())?;
         let is_deferred = socket::is_deferred(fd.as_fd());
         Ok(Self { fd, local: Arc::new(local), is_wildcard, is_deferred, rest: None })
+    }
+
+    /// Has the kernel hand over connections at once from now on: there is not
+    /// much time left to accept them.
+    pub(crate) fn stop_deferring(&self) {
+        // Fails on a unix socket, which has deferred nothing.
+        socket::defer_accept(self.fd.as_fd(), 0).ok();
     }
 
     /// Connections that wait to be accepted; where the kernel does not say, as

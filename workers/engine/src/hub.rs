@@ -271,6 +271,18 @@ impl Hub {
         self.in_flight.load(Ordering::SeqCst)
     }
 
+    /// Whether requests wait although a thread sleeps: one was thought to be
+    /// enough.
+    pub(crate) fn is_neglected(&self) -> bool {
+        self.idle.load(Ordering::SeqCst) > 0 && !lock(&self.queue).is_empty()
+    }
+
+    /// Wakes a thread for each request that waits.
+    pub(crate) fn nudge(&self) {
+        let queued = lock(&self.queue).len();
+        self.ring(u32::try_from(queued).unwrap_or(u32::MAX));
+    }
+
     /// How many requests the application has answered; wraps.
     pub(crate) fn finished(&self) -> u32 {
         self.finished.load(Ordering::Relaxed)

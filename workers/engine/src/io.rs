@@ -49,6 +49,13 @@ const AHEAD: usize = 32;
 /// The longest sleep: the heart beats that often.
 const BEAT: Duration = Duration::from_secs(1);
 
+/// How long requests may wait beside a sleeping thread.
+const NEGLECT: Duration = Duration::from_millis(1);
+
+/// How long a draining worker keeps its listeners at least, in milliseconds:
+/// clients that have just connected are about to send.
+const LAST_CALL_MS: u64 = 50;
+
 /// How long the gate stays shut when no connection can be accepted for lack of
 /// descriptors or memory, in milliseconds.
 const PAUSE_MS: u64 = 250;
@@ -56,6 +63,23 @@ const PAUSE_MS: u64 = 250;
 /// How long a connection that cannot be held back by the kernel counts as a
 /// request that is about to come, in microseconds.
 const FRESH_US: u64 = 2_000;
+
+/// A connection that has had its share of a turn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Unfinished {
+    /// There is more to be read.
+    Reading {
+        /// The connection.
+        token: usize,
+        /// Its client has sent the last of it.
+        to_end: bool,
+    },
+    /// There is more to be written.
+    Writing {
+        /// The connection.
+        token: usize,
+    },
+}
 
 /// The I/O thread's state.
 pub(crate) struct Io {
@@ -80,6 +104,10 @@ pub(crate) struct Io {
     /// The events at hand ended a sleep: the kernel may have told nobody else
     /// of a connection.
     pub(crate) slept: bool,
+    /// Connections that have more for us than is taken at a time.
+    pub(crate) unfinished: Vec<Unfinished>,
+    /// A draining worker lets no listener go before this time.
+    pub(crate) last_call_ms: u64,
     /// While the gate is shut: how many requests have to be answered before a
     /// connection is taken nevertheless.
     turn: Option<u32>,
@@ -122,11 +150,18 @@ impl Io {
             fresh: Vec::new(),
             slept: false,
             turn: None,
+            unfinished: Vec::new(),
+            last_call_ms: 0,
         })
     }
 
     /// Runs until the process is to end, whatever is open.
     pub(crate) fn run(mut self) {
+        self.turn_until_over();
+        self.core.flush_access();
+    }
+
+    fn turn_until_over(&mut self) {
         let mut events = Events::with_capacity(256);
         loop {
             let now_ms = clock::monotonic_ms();
@@ -147,6 +182,7 @@ impl Io {
                     }
                 }
             }
+            self.go_on();
             self.take_returned();
             self.sweep();
             self.push_jobs();
@@ -170,8 +206,12 @@ impl Io {
         if !self.core.hub.fall_asleep() {
             return self.poll(events, Some(Duration::ZERO));
         }
+        let finished = self.core.hub.finished();
         let result = self.poll(events, Some(self.longest_sleep()));
         self.slept = true;
+        if self.core.hub.is_neglected() && self.core.hub.finished() == finished {
+            self.core.hub.nudge();
+        }
         self.core.hub.wake_up();
         result
     }
@@ -187,6 +227,12 @@ impl Io {
     }
 
     fn longest_sleep(&self) -> Duration {
+        if !self.unfinished.is_empty() {
+            return Duration::ZERO;
+        }
+        if self.core.hub.is_neglected() {
+            return NEGLECT;
+        }
         if !self.fresh.is_empty() {
             return Duration::from_micros(FRESH_US);
         }
@@ -194,7 +240,10 @@ impl Io {
         if is_quiet && self.life.is_serving() {
             return BEAT;
         }
-        let left = self.next_sweep_ms.saturating_sub(clock::monotonic_ms());
+        let now_ms = clock::monotonic_ms();
+        let left = self.next_sweep_ms.saturating_sub(now_ms);
+        let last_call = self.last_call_ms.saturating_sub(now_ms);
+        let left = if last_call > 0 { left.min(last_call) } else { left };
         Duration::from_millis(left.clamp(1, sweep::INTERVAL_MS))
     }
 
@@ -207,7 +256,7 @@ impl Io {
             capacity: usize::from(self.core.options.threads) + ahead,
             connections: self.connections.len(),
             limit,
-            has_idle: self.connections.len() >= limit && self.oldest_idle().is_some(),
+            has_idle: self.connections.len() >= limit && self.least_missed().is_some(),
         }
     }
 
@@ -331,15 +380,19 @@ impl Io {
 
     fn drain(&mut self, cause: Cause, serve_queue: bool) {
         let graceful = self.core.options.graceful_timeout;
-        self.life.drain(cause, clock::monotonic_ms(), graceful);
+        let now_ms = clock::monotonic_ms();
+        self.life.drain(cause, now_ms, graceful);
         self.core.hub.drain();
         self.next_sweep_ms = 0;
         for index in (0..self.gate.listeners.len()).rev() {
             let listener = &mut self.gate.listeners[index];
             // What waits now is served, and no more: the queue of a busy server
             // is never empty.
-            listener.rest = Some(if serve_queue { listener.waiting() } else { 0 });
-            if listener.rest == Some(0) {
+            if serve_queue {
+                listener.rest.get_or_insert(listener.waiting());
+                listener.stop_deferring();
+                self.last_call_ms = now_ms + LAST_CALL_MS;
+            } else {
                 self.close_listener(index);
             }
         }
@@ -360,6 +413,16 @@ impl Io {
         }
         if self.core.hub.push(&mut self.jobs) {
             self.core.hub.park_while_queued(PARK_QUEUED);
+        }
+    }
+
+    /// Goes on with the connections that had more.
+    fn go_on(&mut self) {
+        for unfinished in std::mem::take(&mut self.unfinished) {
+            match unfinished {
+                Unfinished::Reading { token, to_end } => self.read(token, to_end),
+                Unfinished::Writing { token } => self.write(token),
+            }
         }
     }
 

@@ -59,8 +59,11 @@ pub(crate) enum After {
     /// bytes are thrown away for a while.
     Linger,
     /// The connection is closed at once: the answer is broken, and the client
-    /// must see that.
+    /// sees that by its framing.
     Abort,
+    /// The same for an answer that ends with the connection: only a reset tells
+    /// the client that it is broken.
+    Reset,
 }
 
 /// What an application thread and the I/O thread share of a connection.

@@ -23,6 +23,9 @@ const MEMORY_LIMIT: usize = 1 << 20;
 /// The longest that file gets, in bytes.
 const FILE_LIMIT: u64 = 64 << 20;
 
+/// How much is written at a time, so that others get their turn.
+const SHARE: u64 = 8 << 20;
+
 /// One piece of an answer.
 #[derive(Debug)]
 pub(crate) enum Piece {
@@ -51,6 +54,8 @@ pub(crate) enum Flushed {
     All,
     /// The socket has no room; so many bytes have gone.
     Blocked(u64),
+    /// As much has gone as may at a time.
+    Paused,
 }
 
 /// The pieces that wait, and how much memory they hold.
@@ -152,8 +157,10 @@ impl Outgoing {
     pub(crate) fn flush(&mut self, to: BorrowedFd) -> io::Result<Flushed> {
         let mut total = 0;
         while let Some(piece) = self.pieces.front_mut() {
-            let more = false;
-            match piece.write(to, more) {
+            if total >= SHARE {
+                return Ok(Flushed::Paused);
+            }
+            match piece.write(to) {
                 Ok(written) => {
                     total += written;
                     if let Piece::Bytes { .. } = piece {
@@ -195,10 +202,10 @@ impl Overflow {
 }
 
 impl Piece {
-    fn write(&mut self, to: BorrowedFd, more: bool) -> io::Result<u64> {
+    fn write(&mut self, to: BorrowedFd) -> io::Result<u64> {
         match self {
             Self::Bytes { payload, sent } => {
-                let written = socket::send(to, &payload.bytes()[*sent..], more)?;
+                let written = socket::send(to, &payload.bytes()[*sent..], false)?;
                 *sent += written;
                 Ok(written as u64)
             }

@@ -17,8 +17,8 @@ pub struct Request {
     pub body: Body,
     /// When the first byte was seen, in microseconds of the rising clock.
     pub(crate) begun_us: u64,
-    /// The client has said that no other request follows on this connection.
-    pub(crate) last: bool,
+    /// Bytes of ours still wait to go out before the answer.
+    pub(crate) behind: bool,
     /// The answer, as far as it is made.
     pub(crate) answer: Answer,
 }
@@ -27,7 +27,7 @@ impl Request {
     pub(crate) fn clear(&mut self) {
         self.head.clear();
         self.body = Body::Empty;
-        self.last = false;
+        self.behind = false;
         self.answer.clear();
     }
 }

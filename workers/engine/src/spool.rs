@@ -107,6 +107,11 @@ impl Spools {
         io::Error::new(error.kind(), text)
     }
 
+    /// Keeps no file of before.
+    pub(crate) fn forget(&self) {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Gives back a file that nobody else can reach.
     pub(crate) fn give_back(&self, spool: Spool, length: u64) {
         if length > MAPPED as u64 && spool.file.set_len(MAPPED as u64).is_err() {

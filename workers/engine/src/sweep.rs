@@ -67,6 +67,7 @@ pub(crate) fn judge(
     match &connection.phase {
         Phase::Idle { used: false } if over(since, idle.fresh) => Verdict::Close,
         Phase::Idle { used: true } if over(since, idle.used) => Verdict::Close,
+        Phase::Head(_) if connection.is_blank() && over(since, idle.used) => Verdict::Close,
         Phase::Head(_) if over(since, options.header_timeout) => {
             Verdict::Refuse("the head took longer than --header-timeout")
         }

@@ -2,19 +2,24 @@
 //! what the application side could not, refusing, closing.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use mio::event::Event;
 use monoceros_http::{Head, Reject, date, reply};
 use monoceros_sys::{clock, socket};
+use socket2::SockRef;
 
 use crate::access::Record;
 use crate::connection::{Phase, Reading, Step};
-use crate::io::Io;
+use crate::io::{Io, Unfinished};
 use crate::link::{After, Link};
 use crate::outgoing::Flushed;
 use crate::request::{Job, Request};
+
+/// How often a connection is received from before others get their turn.
+const SHARE: usize = 16;
 
 /// What has been received.
 enum Got {
@@ -32,15 +37,17 @@ impl Io {
         let Some(connection) = self.connections.get_mut(token) else { return };
         let news = event.is_readable() || event.is_read_closed() || event.is_error();
         if matches!(connection.phase, Phase::Lent) {
-            if event.is_writable() && !connection.link.leftover().outgoing.is_empty() {
-                // Its end, if that is due, comes by message.
-                connection.link.flush().ok();
+            let waits = !connection.link.leftover().outgoing.is_empty();
+            let is_ours = news && connection.link.want();
+            if event.is_writable() && waits {
+                self.write_for_application(token);
             }
-            if !news || !connection.link.want() {
+            let Some(connection) = self.connections.get_mut(token).filter(|_| is_ours) else {
                 return;
-            }
+            };
             connection.notice_return();
         }
+        let Some(connection) = self.connections.get_mut(token) else { return };
         match connection.phase {
             Phase::Writing(_) => self.write(token),
             // The event tells of the client's end only once: it has to be read
@@ -54,7 +61,7 @@ impl Io {
     /// connection. A short piece is taken for the last that has arrived, unless
     /// `to_end`.
     pub(crate) fn read(&mut self, token: usize, to_end: bool) {
-        loop {
+        for _ in 0..SHARE {
             let Some(connection) = self.connections.get_mut(token) else { return };
             match connection.phase {
                 Phase::Idle { .. } | Phase::Head(_) | Phase::Body(_) => {}
@@ -72,6 +79,8 @@ impl Io {
                 Got::End => return self.end_of_input(token),
             }
         }
+        self.settle_reading(token);
+        self.unfinished.push(Unfinished::Reading { token, to_end });
     }
 
     /// A connection that waits for its client has to be in the loop's set.
@@ -144,8 +153,10 @@ impl Io {
             return self.close(token);
         }
         let Some(connection) = self.connections.get_mut(token) else { return };
-        request.last = connection.read_closed;
         connection.unread = more;
+        // Of 100 Continue something may wait: the answer comes behind it.
+        request.behind =
+            request.head.expects_continue() && !connection.link.leftover().outgoing.is_empty();
         let wanted = more || connection.has_input() || connection.read_closed;
         connection.link.lend(wanted);
         self.jobs.push(Job { request, link: Arc::clone(&connection.link) });
@@ -178,7 +189,7 @@ impl Io {
         let Some(after) = after else {
             // The answer goes on; the socket may have got room since the
             // application found it full.
-            link.flush().ok();
+            self.write_for_application(token);
             if self.register(token).is_err() {
                 link.fail();
             }
@@ -192,11 +203,16 @@ impl Io {
     }
 
     /// Writes what waits, and then does what comes after.
-    fn write(&mut self, token: usize) {
+    pub(crate) fn write(&mut self, token: usize) {
         let Some(connection) = self.connections.get_mut(token) else { return };
-        let Phase::Writing(after) = connection.phase else { return };
+        let after = match connection.phase {
+            Phase::Writing(after) => after,
+            Phase::Lent => return self.write_for_application(token),
+            _ => return,
+        };
         match connection.link.flush() {
             Err(_) => self.close(token),
+            Ok(Flushed::Paused) => self.unfinished.push(Unfinished::Writing { token }),
             Ok(Flushed::Blocked(_)) => {
                 if self.register(token).is_err() {
                     self.close(token);
@@ -208,7 +224,18 @@ impl Io {
                 After::Close => self.close_politely(token, false),
                 After::Linger => self.close_politely(token, true),
                 After::Abort => self.close(token),
+                After::Reset => self.reset(token),
             },
+        }
+    }
+
+    /// Writes for an application that goes on; the end, when it is due, comes
+    /// by message.
+    fn write_for_application(&mut self, token: usize) {
+        let Some(connection) = self.connections.get(token) else { return };
+        // A client that is gone is seen by the application side.
+        if let Ok(Flushed::Paused) = connection.link.flush() {
+            self.unfinished.push(Unfinished::Writing { token });
         }
     }
 
@@ -272,8 +299,11 @@ impl Io {
     /// section 9.6).
     fn close_politely(&mut self, token: usize, is_sending: bool) {
         let Some(connection) = self.connections.get_mut(token) else { return };
-        let may_have_more =
-            is_sending || connection.has_input() || connection.unread || connection.registered;
+        let may_have_more = is_sending
+            || connection.has_input()
+            || connection.unread
+            || connection.registered
+            || has_arrived(connection.link.as_fd());
         if connection.read_closed || !may_have_more {
             return self.close(token);
         }
@@ -289,20 +319,29 @@ impl Io {
         if self.register(token).is_err() {
             return self.close(token);
         }
-        loop {
-            match self.receive(token) {
-                Got::Bytes(_, more) => {
-                    if let Some(connection) = self.connections.get_mut(token) {
-                        connection.phase = Phase::Lingering { heard_ms: clock::monotonic_ms() };
-                    }
-                    if !more {
-                        return;
-                    }
+        // Not the scratch memory: what is being refused may be in it.
+        let mut waste = [0; 16 * 1024];
+        for _ in 0..SHARE {
+            let Some(connection) = self.connections.get_mut(token) else { return };
+            match socket::receive(connection.link.as_fd(), &mut waste) {
+                Ok(1..) => {
+                    connection.phase = Phase::Lingering { heard_ms: clock::monotonic_ms() };
                 }
-                Got::Nothing => return,
-                Got::End => return self.close(token),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Ok(0) | Err(_) => return self.close(token),
             }
         }
+        self.unfinished.push(Unfinished::Reading { token, to_end: false });
+    }
+
+    /// Closes a connection in a way that its client takes for a failure.
+    fn reset(&mut self, token: usize) {
+        if let Some(connection) = self.connections.get(token) {
+            // Without it the end looks like any other, which is the best there
+            // is then.
+            SockRef::from(&connection.link.as_fd()).set_linger(Some(Duration::ZERO)).ok();
+        }
+        self.close(token);
     }
 
     /// Closes a connection.
@@ -320,6 +359,13 @@ impl Io {
             self.core.hub.recycle(request);
         }
     }
+}
+
+/// Whether bytes, or an end, have come that nobody has read.
+fn has_arrived(socket: BorrowedFd) -> bool {
+    let mut byte = [0];
+    let looked = socket::peek(socket, &mut byte);
+    !matches!(looked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
 fn no_bytes(error: &io::Error) -> Got {

@@ -96,5 +96,6 @@ impl Worker {
     /// Takes note that the application forks.
     pub fn note_fork(&self) {
         self.core.forked.store(true, Ordering::Relaxed);
+        self.core.spools.forget();
     }
 }

@@ -224,13 +224,19 @@ fn run(
         log,
         threads: settings.threads,
         multiprocess: start.workers > 1,
-        script_name: std::env::var("SCRIPT_NAME").unwrap_or_default(),
+        script_name: script_name(),
     };
     let server = Bound::new(py, server)?;
     watch_forks(&server)?;
     speaker.send(&FromWorker::Ready { app: name.to_owned() })?;
     drop(speaker);
     serve::run(&server)
+}
+
+/// The prefix of every path (PEP 3333): empty, or without a slash at its end.
+fn script_name() -> String {
+    let name = std::env::var("SCRIPT_NAME").unwrap_or_default();
+    name.trim_end_matches('/').to_owned()
 }
 
 /// Learns of forks of the application: their processes hold copies of the

@@ -9,15 +9,25 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
 use crate::ffi;
-use crate::wsgi;
+use crate::wsgi::{self, Broken};
 
 /// Holds the exchange while the application may act on it. Used for one request
 /// after the other, unless an application keeps it.
 #[pyclass(frozen, module = "monoceros")]
 #[derive(Default)]
 pub(crate) struct Conversation {
-    exchange: Mutex<Option<Exchange>>,
+    turn: Mutex<Turn>,
     write: Mutex<Option<Py<PyAny>>>,
+}
+
+/// The request that a conversation is about.
+#[derive(Default)]
+struct Turn {
+    /// `None` while somebody acts on it, and between two requests.
+    exchange: Option<Exchange>,
+    /// The application is through with it: whoever still acts on it gives it up
+    /// afterwards.
+    is_over: bool,
 }
 
 /// A conversation and its two callables, which refer to it.
@@ -51,14 +61,31 @@ impl Drop for Callables {
 }
 
 impl Conversation {
-    /// Gives the exchange to the application.
-    pub(crate) fn put(&self, exchange: Exchange) {
-        *lock(&self.exchange) = Some(exchange);
+    /// Gives an exchange to the application.
+    pub(crate) fn begin(&self, exchange: Exchange) {
+        *lock(&self.turn) = Turn { exchange: Some(exchange), is_over: false };
     }
 
-    /// Takes the exchange from the application.
+    /// Takes the exchange from the application for good; `None` if one of its
+    /// threads is still acting on it.
+    pub(crate) fn end(&self) -> Option<Exchange> {
+        let mut turn = lock(&self.turn);
+        turn.is_over = true;
+        turn.exchange.take()
+    }
+
+    /// Takes the exchange, to act on it.
     pub(crate) fn take(&self) -> Option<Exchange> {
-        lock(&self.exchange).take()
+        lock(&self.turn).exchange.take()
+    }
+
+    /// Puts it back. If the request is over, the exchange is dropped, which
+    /// breaks the connection: nobody knows what the client has got.
+    pub(crate) fn put(&self, exchange: Exchange) {
+        let mut turn = lock(&self.turn);
+        if !turn.is_over {
+            turn.exchange = Some(exchange);
+        }
     }
 
     /// Acts on the exchange, which is nobody else's meanwhile: neither a second
@@ -116,9 +143,16 @@ impl Conversation {
             if !exchange.has_begun() {
                 return Err(PyAssertionError::new_err("write was called before start_response"));
             }
-            wsgi::send(py, exchange, bytes, None)
-                .map_err(|_| PyBrokenPipeError::new_err("the client has gone"))
+            wsgi::put(exchange, bytes, None).map_err(|gone| raised(gone.into()))?;
+            wsgi::await_room(py, exchange).map_err(raised)
         })
+    }
+}
+
+fn raised(broken: Broken) -> PyErr {
+    match broken {
+        Broken::Gone => PyBrokenPipeError::new_err("the client has gone"),
+        Broken::Application(error) => error,
     }
 }
 

@@ -135,8 +135,12 @@ impl Environ {
     ) -> Result<(), Unfit> {
         let target = ffi::latin1(py, head.target())?;
         let path = head.path();
-        let Some(below) = path.strip_prefix(self.script_name.as_slice()) else {
-            return Err(Unfit::Prefix);
+        let below = match path {
+            b"*" => path,
+            _ => path
+                .strip_prefix(self.script_name.as_slice())
+                .filter(|below| below.is_empty() || below.starts_with(b"/"))
+                .ok_or(Unfit::Prefix)?,
         };
         if below == b"/" || below == b"*" {
             environ.set_item(&self.keys.path, &self.slash)?;
@@ -200,7 +204,11 @@ impl Environ {
             }
         }
         if !has_host {
-            environ.del_item(&self.keys.host)?;
+            match head.host() {
+                // Of an absolute target in HTTP/1.0.
+                Some(host) => environ.set_item(&self.keys.host, self.texts.find(py, host)?)?,
+                None => environ.del_item(&self.keys.host)?,
+            }
         }
         Ok(())
     }

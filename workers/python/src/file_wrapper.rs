@@ -74,7 +74,8 @@ impl FileWrapper {
         let file = File::from(monoceros_sys::file::duplicate(number).ok()?);
         let metadata = file.metadata().ok()?;
         let length = metadata.len().checked_sub(offset)?;
-        metadata.is_file().then_some(Rest { file, offset, length })
+        // A file of no length may have a content all the same, as in /proc.
+        (metadata.is_file() && length > 0).then_some(Rest { file, offset, length })
     }
 }
 

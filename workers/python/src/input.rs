@@ -81,8 +81,9 @@ impl Spooled {
     /// it.
     pub(crate) fn give_back(self, py: Python, desk: &Desk) {
         // Ours, and for the raw object the reader's.
-        let is_ours_alone =
-            ffi::references(self.input.bind(py)) == 1 && ffi::references(self.raw.bind(py)) == 2;
+        let is_ours_alone = ffi::references(self.input.bind(py)) == 1
+            && self.input.bind(py).getattr("raw").is_ok_and(|raw| raw.is(&self.raw))
+            && ffi::references(self.raw.bind(py)) == 2;
         if is_ours_alone {
             let file = self.owner.get().file.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(file) = file {

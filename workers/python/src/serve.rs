@@ -91,6 +91,7 @@ fn take_requests(py: Python, seat: &mut Seat) -> bool {
     while let Some(exchange) = seat.desk.next() {
         // A defect of ours costs the client its answer, and nobody else theirs.
         if catch_unwind(AssertUnwindSafe(|| seat.answer(py, exchange))).is_err() {
+            drop(seat.callables.conversation.get().end());
             log::error!("answering a request panicked; its connection was closed");
         }
     }

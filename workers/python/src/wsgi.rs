@@ -11,6 +11,9 @@ use crate::ffi::SentBytes;
 use crate::file_wrapper::FileWrapper;
 use crate::trouble;
 
+/// What a client is told of a failure of the application.
+const FAILED: &str = "500 Internal Server Error";
+
 /// What an application thread needs for its requests.
 pub(crate) struct Seat {
     pub(crate) application: Py<PyAny>,
@@ -20,7 +23,7 @@ pub(crate) struct Seat {
 }
 
 /// Why an answer ended before its end.
-enum Broken {
+pub(crate) enum Broken {
     /// The client is gone.
     Gone,
     /// The application raised, or broke the protocol.
@@ -48,9 +51,9 @@ impl Seat {
         };
         let conversation = self.callables.conversation.clone_ref(py);
         let conversation = conversation.get();
-        conversation.put(exchange);
+        conversation.begin(exchange);
         let result = self.respond(py, &environ, conversation);
-        if let Some(exchange) = conversation.take() {
+        if let Some(exchange) = conversation.end() {
             end(py, exchange, &environ, result);
         }
         drop(environ);
@@ -83,13 +86,14 @@ impl Seat {
 /// Sends what the application returned.
 fn send_body(py: Python, body: &Bound<PyAny>, conversation: &Conversation) -> Result<(), Broken> {
     if let Ok(list) = body.cast_exact::<PyList>() {
-        send_all(py, || list.iter(), conversation)?;
+        send_all(|| list.iter(), conversation)?;
     } else if let Ok(tuple) = body.cast_exact::<PyTuple>() {
-        send_all(py, || tuple.iter(), conversation)?;
+        send_all(|| tuple.iter(), conversation)?;
     } else if !send_wrapped(py, body, conversation)? {
         for piece in body.try_iter()? {
             let more = act(conversation, |exchange| {
-                send_piece(py, exchange, &piece?, None)?;
+                put_piece(exchange, &piece?, None)?;
+                await_room(py, exchange)?;
                 Ok(wants_more(exchange))
             })?;
             if !more {
@@ -113,7 +117,6 @@ fn wants_more(exchange: &Exchange) -> bool {
 
 /// Sends the pieces of a list, whose length together is known.
 fn send_all<'py, Pieces: Iterator<Item = Bound<'py, PyAny>>>(
-    py: Python<'py>,
     pieces: impl Fn() -> Pieces,
     conversation: &Conversation,
 ) -> Result<(), Broken> {
@@ -124,14 +127,14 @@ fn send_all<'py, Pieces: Iterator<Item = Bound<'py, PyAny>>>(
     }
     act(conversation, |exchange| {
         for piece in pieces() {
-            send_piece(py, exchange, &piece, Some(whole))?;
+            // All of it exists already: waiting for the client saves nothing.
+            put_piece(exchange, &piece, Some(whole))?;
         }
         Ok(())
     })
 }
 
-fn send_piece(
-    py: Python,
+fn put_piece(
     exchange: &mut Exchange,
     piece: &Bound<PyAny>,
     whole: Option<u64>,
@@ -142,14 +145,13 @@ fn send_piece(
     }
     // The head goes with the first bytes of the body (PEP 3333).
     if !bytes.as_bytes().is_empty() {
-        send(py, exchange, bytes, whole)?;
+        put(exchange, bytes, whole)?;
     }
     Ok(())
 }
 
-/// Sends bytes, and waits while too many others wait for the client.
-pub(crate) fn send(
-    py: Python,
+/// Sends bytes, or has them wait for the client.
+pub(crate) fn put(
     exchange: &mut Exchange,
     bytes: &Bound<PyBytes>,
     whole: Option<u64>,
@@ -157,9 +159,15 @@ pub(crate) fn send(
     let slice = bytes.as_bytes();
     let owner =
         (slice.len() > COPY_LIMIT).then(|| Box::new(SentBytes::new(bytes)) as Box<dyn Payload>);
-    exchange.write(slice, owner, whole)?;
+    exchange.write(slice, owner, whole)
+}
+
+/// Waits while too much waits for the client. Python's signal handlers run
+/// meanwhile, and what they raise ends the wait.
+pub(crate) fn await_room(py: Python, exchange: &mut Exchange) -> Result<(), Broken> {
     while exchange.is_crowded() {
         py.detach(|| exchange.wait_for_room())?;
+        py.check_signals()?;
     }
     Ok(())
 }
@@ -241,7 +249,7 @@ fn end(py: Python, mut exchange: Exchange, environ: &Bound<PyDict>, result: Resu
             if exchange.is_committed() {
                 return exchange.abort(&variable);
             }
-            fail(&mut exchange);
+            fail(&mut exchange, FAILED);
         }
     }
     exchange.finish(&variable);
@@ -249,24 +257,22 @@ fn end(py: Python, mut exchange: Exchange, environ: &Bound<PyDict>, result: Resu
 
 fn cannot_begin(py: Python, mut exchange: Exchange, unfit: Unfit) {
     match unfit {
-        Unfit::Prefix => {
-            trouble::complain(exchange.request(), "its path does not begin with SCRIPT_NAME");
-        }
+        Unfit::Prefix => fail(&mut exchange, "404 Not Found"),
         Unfit::Python(error) => {
             trouble::report(py, exchange.request(), "cannot make its environment", &error);
+            fail(&mut exchange, FAILED);
         }
     }
-    fail(&mut exchange);
     exchange.finish(&|_| None);
 }
 
-/// Answers 500, with a body that discloses nothing.
-fn fail(exchange: &mut Exchange) {
-    const BODY: &[u8] = b"500 Internal Server Error\n";
+/// Answers a status of our own, with a body that discloses nothing else.
+fn fail(exchange: &mut Exchange, status: &str) {
     let begun = exchange
-        .begin(b"500 Internal Server Error")
+        .begin(status.as_bytes())
         .and_then(|()| exchange.field(b"Content-Type", b"text/plain; charset=utf-8"));
     debug_assert!(begun.is_ok(), "a status and a field of our own");
+    let body = format!("{status}\n");
     // A client that is gone is seen by finish.
-    exchange.write(BODY, None, Some(BODY.len() as u64)).ok();
+    exchange.write(body.as_bytes(), None, Some(body.len() as u64)).ok();
 }
