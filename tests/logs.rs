@@ -1,8 +1,12 @@
 //! The error log and the access log.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 
 use crate::support::client::request;
 use crate::support::process;
@@ -247,5 +251,51 @@ fn a_full_disk_does_not_stop_the_service() {
     for _ in 0..20 {
         assert_eq!(server.get("/").status, 200);
         assert_eq!(server.get("/before").status, 500);
+    }
+}
+
+/// Fills a pipe.
+fn fill(pipe: &mut File) {
+    let line = format!("{:0100}\n", 0);
+    loop {
+        match pipe.write(line.as_bytes()) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn a_log_that_nobody_reads_any_more_does_not_stop_the_service() {
+    for flag in ["--access-logfile", "--error-logfile"] {
+        let setup = Setup::of("faults").workers(2).flags(&[flag, "log"]);
+        let path = setup.directory.join("log");
+        mkfifo(&path, Mode::S_IRWXU).unwrap();
+        let server = setup.spawn();
+        let old = server.wait_for_workers(2);
+        until::holds("a worker", || server.get("/").status == 200);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).custom_flags(nix::libc::O_NONBLOCK);
+        let mut pipe = options.open(&path).unwrap();
+        fill(&mut pipe);
+        server.allow("[ERROR]");
+        server.allow("Traceback");
+        for _ in 0..50 {
+            assert_eq!(server.get("/").status, 200);
+            assert_eq!(server.get("/before").status, 500);
+        }
+        server.signal(Signal::SIGUSR1);
+        let mut seen = String::new();
+        until::holds("lines after the loss", || {
+            assert_eq!(server.get("/before").status, 500);
+            let mut bytes = vec![0; 64 * 1024];
+            while let Ok(count) = pipe.read(&mut bytes) {
+                seen.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
+            }
+            let rest = seen.split("were lost here").nth(1).unwrap_or_default();
+            rest.contains("GET /before") || rest.contains("ValueError")
+        });
+        assert_eq!(server.workers(), old, "nobody was killed");
     }
 }

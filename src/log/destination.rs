@@ -3,8 +3,13 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use monoceros_sys::file;
+
+use crate::loss::Loss;
 
 /// Where log lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,16 +18,24 @@ pub enum Destination {
     Stdout,
     /// Standard error.
     Stderr,
-    /// A file, appended to; made with mode 0640 if it is missing.
+    /// A file, appended to; made with mode 0640 if it is missing. A named pipe
+    /// is opened for reading and writing, so that it can be without a reader.
     File(PathBuf),
 }
 
-/// An open log file. A write goes out whole in one call, so that lines of
-/// several processes do not mix (`O_APPEND`, `write(2)`).
+/// An open log file. A write to a file goes out whole in one call, so that lines
+/// of several processes do not mix (`O_APPEND`, `write(2)`).
+///
+/// A log never stops what it is about. Lines that a pipe, a socket or a terminal
+/// has no room for, and those that a full disk refuses, are lost; when a line can
+/// be written again, one before it says how many.
 #[derive(Debug)]
 pub struct LogFile {
     file: File,
     destination: Destination,
+    /// A regular file never makes a writer wait for a reader.
+    is_regular: AtomicBool,
+    loss: Loss,
 }
 
 impl LogFile {
@@ -36,21 +49,60 @@ impl LogFile {
             Destination::Stderr => File::from(io::stderr().as_fd().try_clone_to_owned()?),
             Destination::File(path) => append(path)?,
         };
-        Ok(Self { file, destination })
+        let log = Self { file, destination, is_regular: <_>::default(), loss: <_>::default() };
+        log.look()?;
+        Ok(log)
     }
 
-    /// Writes bytes that end in a newline. A full disk or a closed pipe loses
-    /// them: a log must never stop what it is about.
+    /// Finds out what is behind the descriptor.
+    fn look(&self) -> io::Result<()> {
+        self.is_regular.store(self.file.metadata()?.is_file(), Ordering::Relaxed);
+        file::widen_pipe(self.file.as_fd());
+        Ok(())
+    }
+
+    /// Writes bytes that end in a newline. Never waits for a reader: what does
+    /// not fit is lost, in whole lines.
     pub fn write(&self, bytes: &[u8]) {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            match (&self.file).write(rest) {
-                Ok(0) => return,
-                Ok(written) => rest = &rest[written..],
+        let told = self.tell_loss();
+        let kept = if told { self.put(bytes) } else { 0 };
+        if kept < bytes.len() {
+            self.loss.add(&bytes[kept..]);
+        }
+    }
+
+    /// Says what was lost, if anything was; whether that went out.
+    fn tell_loss(&self) -> bool {
+        let Some(lost) = self.loss.take() else { return true };
+        let line = self.loss.tell(lost);
+        let told = self.put(line.as_bytes()) == line.len();
+        if !told {
+            self.loss.put_back(lost);
+        }
+        told
+    }
+
+    /// Writes as much as there is room for; returns how much that was.
+    fn put(&self, bytes: &[u8]) -> usize {
+        let is_regular = self.is_regular.load(Ordering::Relaxed);
+        let limit = if is_regular { usize::MAX } else { file::PIPE_BUF };
+        let mut kept = 0;
+        while kept < bytes.len() {
+            let piece = whole_lines(&bytes[kept..], limit);
+            let result = if is_regular {
+                (&self.file).write(piece)
+            } else {
+                file::write_at_once(self.file.as_fd(), piece)
+            };
+            match result {
+                Ok(0) => break,
+                Ok(written) => kept += written,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return,
+                Err(_) => break,
             }
         }
+        self.loss.keep(&bytes[..kept]);
+        kept
     }
 
     /// Opens the file again by name, after a rotation, under the same
@@ -64,22 +116,31 @@ impl LogFile {
             Destination::Stdout => self.replace_with(io::stdout().as_fd()),
             Destination::Stderr => self.replace_with(io::stderr().as_fd()),
             Destination::File(path) => self.replace_with(append(path)?.as_fd()),
-        }
+        }?;
+        self.look()
     }
 
     /// Makes this descriptor a copy of another.
     fn replace_with(&self, other: BorrowedFd) -> io::Result<()> {
-        monoceros_sys::file::duplicate_onto(other, self.file.as_fd())
+        file::duplicate_onto(other, self.file.as_fd())
     }
 
     /// Makes standard output and standard error lead here too.
     ///
     /// # Errors
-    /// Those of `dup3(2)`.
+    /// Those of `dup3(2)`, and for a named pipe those of `open(2)`.
     pub fn capture_output(&self) -> io::Result<()> {
+        let waiting = match &self.destination {
+            // Programs do not expect that their output cannot be written now.
+            Destination::File(path) if is_fifo(path) => {
+                Some(OpenOptions::new().append(true).open(path)?)
+            }
+            _ => None,
+        };
+        let file = waiting.as_ref().unwrap_or(&self.file);
         for standard in [io::stdout().as_fd(), io::stderr().as_fd()] {
-            if standard.as_raw_fd() != self.file.as_raw_fd() {
-                monoceros_sys::file::duplicate_for_programs(self.file.as_fd(), standard)?;
+            if standard.as_raw_fd() != file.as_raw_fd() {
+                file::duplicate_for_programs(file.as_fd(), standard)?;
             }
         }
         Ok(())
@@ -105,16 +166,37 @@ impl AsFd for LogFile {
 }
 
 fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o640).open(path).map_err(|error| {
+    let opened = if is_fifo(path) {
+        file::open_fifo(path)
+    } else {
+        OpenOptions::new().append(true).create(true).mode(0o640).open(path)
+    };
+    opened.map_err(|error| {
         let reason = monoceros_sys::reason(&error);
         let text = format!("cannot open log file {}: {reason}", path.display());
         io::Error::new(error.kind(), text)
     })
 }
 
+fn is_fifo(path: &Path) -> bool {
+    path.metadata().is_ok_and(|found| found.file_type().is_fifo())
+}
+
+/// The whole lines at the beginning of `bytes` that are together no longer than
+/// `limit`; of a line that is longer, as much as that.
+fn whole_lines(bytes: &[u8], limit: usize) -> &[u8] {
+    if bytes.len() <= limit {
+        return bytes;
+    }
+    let within = &bytes[..limit];
+    let end = within.iter().rposition(|byte| *byte == b'\n');
+    end.map_or(within, |at| &bytes[..=at])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Read;
 
     #[test]
     fn a_reopened_file_is_the_new_one() {
@@ -137,5 +219,97 @@ mod tests {
         let missing = PathBuf::from("/nowhere/at/all.log");
         let error = LogFile::open(Destination::File(missing)).unwrap_err();
         assert!(error.to_string().starts_with("cannot open log file /nowhere/at/all.log: "));
+    }
+
+    #[test]
+    fn lines_stay_whole_as_long_as_they_fit() {
+        assert_eq!(whole_lines(b"one\ntwo\n", 8), b"one\ntwo\n");
+        assert_eq!(whole_lines(b"one\ntwo\n", 7), b"one\n");
+        assert_eq!(whole_lines(b"longer\ntwo\n", 4), b"long");
+    }
+
+    fn log_to(end: impl Into<std::os::fd::OwnedFd>) -> LogFile {
+        let log = LogFile {
+            file: File::from(end.into()),
+            destination: Destination::Stdout,
+            is_regular: AtomicBool::new(true),
+            loss: Loss::default(),
+        };
+        log.look().unwrap();
+        log
+    }
+
+    /// Writes numbered lines until some are lost; how many were written.
+    fn fill(log: &LogFile) -> usize {
+        let mut count = 0;
+        while log.loss.is_none() {
+            log.write(format!("line {count:06} {:0200}\n", 0).as_bytes());
+            count += 1;
+        }
+        count
+    }
+
+    /// Nobody reads until the log is full; then all that was kept is whole, and
+    /// what follows comes after a line that tells the loss.
+    fn assert_loses_whole_lines(log: LogFile, reader: impl Into<std::os::fd::OwnedFd>) {
+        let written = fill(&log);
+        log.write(b"not this either\nnor this\n");
+        let mut reader = File::from(reader.into());
+        let mut first = vec![0; 512 * 1024];
+        let mut seen = String::new();
+        while seen.matches('\n').count() < written - 1 {
+            let count = reader.read(&mut first).unwrap();
+            seen.push_str(std::str::from_utf8(&first[..count]).unwrap());
+        }
+        log.write(b"again\n");
+        drop(log);
+        reader.read_to_string(&mut seen).unwrap();
+        let lines: Vec<_> = seen.lines().collect();
+        assert_eq!(lines.len(), written + 1, "all but the one that filled it, and two more");
+        for (number, line) in lines[..written - 1].iter().enumerate() {
+            assert_eq!(*line, format!("line {number:06} {:0200}", 0));
+        }
+        assert!(lines[written - 1].contains("] log: 3 lines (238 bytes) were lost here"), "{seen}");
+        assert_eq!(lines[written], "again");
+    }
+
+    #[test]
+    fn a_pipe_whose_reader_stalls_loses_whole_lines_and_says_so() {
+        let (reader, writer) = io::pipe().unwrap();
+        assert_loses_whole_lines(log_to(writer), reader);
+    }
+
+    #[test]
+    fn a_named_pipe_needs_no_reader() {
+        let path = std::env::temp_dir().join(format!("monoceros-fifo-{}", std::process::id()));
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        let log = LogFile::open(Destination::File(path.clone())).unwrap();
+        log.reopen().unwrap();
+        let reader = OpenOptions::new().read(true).open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_loses_whole_lines(log, reader);
+    }
+
+    #[test]
+    fn a_line_longer_than_a_pipe_takes_at_once_goes_out_in_pieces() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let log = log_to(writer);
+        let line = format!("{:010000}\n", 7);
+        log.write(line.as_bytes());
+        drop(log);
+        let mut seen = String::new();
+        reader.read_to_string(&mut seen).unwrap();
+        assert_eq!(seen, line);
+    }
+
+    #[test]
+    fn a_full_disk_loses_lines_and_counts_them() {
+        let full = PathBuf::from("/dev/full");
+        let log = LogFile::open(Destination::File(full)).unwrap();
+        log.write(b"one\n");
+        log.write(b"two\nthree\n");
+        let lost = log.loss.take().unwrap();
+        assert!(log.loss.tell(lost).contains("3 lines (14 bytes)"));
     }
 }

@@ -5,6 +5,7 @@
 
 mod destination;
 mod line;
+mod loss;
 
 pub use destination::{Destination, LogFile};
 pub use line::{Identity, install};

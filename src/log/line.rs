@@ -41,7 +41,7 @@ pub fn install(identity: &Identity, level: LevelFilter, file: Arc<LogFile>) {
     let identity = identity.to_string();
     let pid = std::process::id();
     let format = move |buffer: &mut env_logger::fmt::Formatter, record: &log::Record| {
-        let at = Stamp(local_time(wall_seconds()));
+        let at = Stamp::now();
         let level = name(record.level());
         writeln!(buffer, "[{at}] [{pid}] [{level}] {identity}: {}", record.args())
     };
@@ -68,7 +68,13 @@ fn name(level: Level) -> &'static str {
 }
 
 /// A time as gunicorn's error log has it: `2026-11-22 09:23:00 +0000`.
-struct Stamp(LocalTime);
+pub(crate) struct Stamp(LocalTime);
+
+impl Stamp {
+    pub(crate) fn now() -> Self {
+        Self(local_time(wall_seconds()))
+    }
+}
 
 impl fmt::Display for Stamp {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {

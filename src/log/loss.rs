@@ -1,0 +1,96 @@
+//! What a log file could not take: counted, and told when it takes lines again.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::line::Stamp;
+
+/// The count. Without a lock: a process that the application forks at any moment
+/// can go on writing.
+#[derive(Debug, Default)]
+pub(crate) struct Loss {
+    lines: AtomicU64,
+    bytes: AtomicU64,
+    /// What was written last has not ended its line.
+    open_line: AtomicBool,
+}
+
+/// So much was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lost {
+    lines: u64,
+    bytes: u64,
+}
+
+impl Loss {
+    /// Takes note of what was written.
+    pub(crate) fn keep(&self, bytes: &[u8]) {
+        if let Some(last) = bytes.last() {
+            self.open_line.store(*last != b'\n', Ordering::Relaxed);
+        }
+    }
+
+    /// Counts what was not written.
+    pub(crate) fn add(&self, bytes: &[u8]) {
+        let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
+        self.put_back(Lost { lines: lines as u64, bytes: bytes.len() as u64 });
+    }
+
+    /// Whether nothing was lost since it was last taken.
+    pub(crate) fn is_none(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) == 0
+    }
+
+    /// Takes the count, which begins anew; `None` when nothing was lost.
+    pub(crate) fn take(&self) -> Option<Lost> {
+        if self.is_none() {
+            return None;
+        }
+        let bytes = self.bytes.swap(0, Ordering::Relaxed);
+        let lines = self.lines.swap(0, Ordering::Relaxed);
+        (bytes > 0).then_some(Lost { lines, bytes })
+    }
+
+    /// Counts again what could not be told.
+    pub(crate) fn put_back(&self, lost: Lost) {
+        self.lines.fetch_add(lost.lines, Ordering::Relaxed);
+        self.bytes.fetch_add(lost.bytes, Ordering::Relaxed);
+    }
+
+    /// The line that tells it, on a line of its own.
+    pub(crate) fn tell(&self, lost: Lost) -> String {
+        let before = if self.open_line.load(Ordering::Relaxed) { "\n" } else { "" };
+        let (at, pid, Lost { lines, bytes }) = (Stamp::now(), std::process::id(), lost);
+        format!(
+            "{before}[{at}] [{pid}] [WARNING] log: {lines} lines ({bytes} bytes) were lost here: \
+             the log could not be written\n"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_lost_is_told_once_with_what_could_not_be_told_before() {
+        let loss = Loss::default();
+        assert_eq!(loss.take(), None);
+        loss.add(b"one\ntwo\n");
+        let lost = loss.take().unwrap();
+        assert_eq!((lost, loss.take()), (Lost { lines: 2, bytes: 8 }, None));
+        loss.put_back(lost);
+        loss.add(b"three\n");
+        let text = loss.tell(loss.take().unwrap());
+        assert!(text.contains("] [WARNING] log: 3 lines (14 bytes) were lost here"), "{text}");
+    }
+
+    #[test]
+    fn a_line_that_was_cut_is_ended_first() {
+        let loss = Loss::default();
+        loss.keep(b"one\n");
+        assert!(loss.tell(Lost { lines: 1, bytes: 4 }).starts_with('['));
+        loss.keep(b"tw");
+        loss.keep(b"");
+        assert!(loss.tell(Lost { lines: 1, bytes: 2 }).starts_with("\n["));
+    }
+}
