@@ -21,6 +21,9 @@ pub(crate) enum Hang {
         /// For how long.
         lasted: Duration,
     },
+    /// No request was taken for so long, though some waited for a thread that
+    /// is free: nothing runs Python, or something does and never lets go.
+    Stuck(Duration),
     /// The worker's loop has not come round for so long.
     Silent(Duration),
 }
@@ -31,6 +34,12 @@ impl fmt::Display for Hang {
             Self::Request { label, lasted } => {
                 write!(formatter, "has been running {label} for {} s", lasted.as_secs())
             }
+            Self::Stuck(lasted) => write!(
+                formatter,
+                "has not taken a request for {} s although a thread is free (is something \
+                 holding the interpreter's lock?)",
+                lasted.as_secs()
+            ),
             Self::Silent(lasted) => {
                 write!(formatter, "has given no sign of life for {} s", lasted.as_secs())
             }
@@ -54,6 +63,11 @@ pub(crate) fn judge(
             return Some(Hang::Request { label: label.clone(), lasted });
         }
     }
+    if let Some(lasted) = vital.stuck.map(|lasted| lasted.min(awake))
+        && lasted > timeout
+    {
+        return Some(Hang::Stuck(lasted));
+    }
     (silent > timeout.max(LEAST_SILENCE)).then_some(Hang::Silent(silent))
 }
 
@@ -69,6 +83,7 @@ mod tests {
             worker: WorkerId(0),
             silent: silent.map(Duration::from_secs),
             longest: longest.map(|lasted| ("GET /".to_owned(), Duration::from_secs(lasted))),
+            stuck: None,
         }
     }
 
@@ -83,6 +98,19 @@ mod tests {
         assert!(hangs(&vital(Some(0), Some(3)), 2, 100));
         let hang = judge(&vital(Some(0), Some(3)), Duration::from_secs(2), LONG, LONG).unwrap();
         assert_eq!(hang.to_string(), "has been running GET / for 3 s");
+    }
+
+    #[test]
+    fn requests_may_be_stuck_for_the_timeout() {
+        let timeout = Duration::from_secs(2);
+        let stuck = |lasted, awake| {
+            let vital = Vital { stuck: Some(lasted), ..vital(Some(0), None) };
+            judge(&vital, timeout, LONG, awake)
+        };
+        assert_eq!(stuck(timeout, LONG), None);
+        assert_eq!(stuck(LONG, timeout), None);
+        let text = stuck(Duration::from_secs(3), LONG).unwrap().to_string();
+        assert!(text.starts_with("has not taken a request for 3 s"), "{text}");
     }
 
     #[test]

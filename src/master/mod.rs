@@ -285,7 +285,7 @@ impl Master {
     }
 
     fn resize(&mut self, workers: u16) {
-        self.workers = workers.clamp(1, MOST_WORKERS);
+        self.set_number(workers.clamp(1, MOST_WORKERS));
         self.log(Level::Info, format!("{} workers asked for", self.workers));
     }
 
@@ -293,6 +293,19 @@ impl Master {
         self.actions.push(Action::Reopen);
         for worker in self.roster.workers() {
             self.actions.push(Action::Tell { worker: worker.id, message: ToWorker::Reopen });
+        }
+    }
+
+    /// Sets how many workers there are to be, and tells them: one that is alone
+    /// takes connections that it would else leave to others.
+    fn set_number(&mut self, workers: u16) {
+        if workers == self.workers {
+            return;
+        }
+        self.workers = workers;
+        for worker in self.roster.workers() {
+            let message = ToWorker::Workers(workers);
+            self.actions.push(Action::Tell { worker: worker.id, message });
         }
     }
 
@@ -306,7 +319,7 @@ impl Master {
         let workers_before =
             self.rolling.as_ref().map_or(self.workers, |rolling| rolling.workers_before);
         if terms.workers != self.terms().workers {
-            self.workers = terms.workers;
+            self.set_number(terms.workers);
         }
         self.told.clear();
         self.roster.forget_failures();
@@ -318,7 +331,7 @@ impl Master {
     fn abandon(&mut self) {
         let Some(rolling) = self.rolling.take() else { return };
         if self.workers == rolling.terms.workers {
-            self.workers = rolling.workers_before;
+            self.set_number(rolling.workers_before);
         }
         self.roster.forget_failures();
         let (failed, current) = (rolling.generation, self.current);

@@ -328,6 +328,7 @@ impl World {
             worker: *worker,
             silent: Some(Duration::ZERO),
             longest: process.stuck.then(|| ("GET /".to_owned(), Duration::from_secs(3_600))),
+            stuck: None,
         };
         let vitals = self.processes.iter().map(vital).collect();
         self.plan(Event::Inspected(vitals), 0);

@@ -115,7 +115,8 @@ impl WorkerProcess {
         match message {
             ToWorker::Drain { .. } => self.raise(libc::SIGTERM),
             ToWorker::Reopen => self.raise(libc::SIGUSR1),
-            ToWorker::Start(_) => {}
+            // No signal means either.
+            ToWorker::Start(_) | ToWorker::Workers(_) => {}
         }
     }
 
@@ -151,6 +152,7 @@ impl WorkerProcess {
         let beat = self.scoreboard.last_beat_ms();
         let running = self.scoreboard.running();
         let longest = running.first().map(|it| (it.label.clone(), since(it.since_ms)));
-        Vital { worker, silent: (beat > 0).then(|| since(beat)), longest }
+        let stuck = self.scoreboard.stuck_since_ms().map(since);
+        Vital { worker, silent: (beat > 0).then(|| since(beat)), longest, stuck }
     }
 }

@@ -224,6 +224,8 @@ pub(crate) struct Vital {
     /// The request that has run longest: its method and target, and for how
     /// long.
     pub(crate) longest: Option<(String, Duration)>,
+    /// For how long requests have waited although a thread is free.
+    pub(crate) stuck: Option<Duration>,
 }
 
 /// What the settings ask of the master.

@@ -283,13 +283,24 @@ fn a_hung_worker_is_aborted_then_killed_and_the_log_says_who_did_it() {
     let mut bench = Bench::serving(1);
     bench.pass(20 * SECOND);
     let longest = Some(("GET /slow".to_owned(), 11 * SECOND));
-    let vital = Vital { worker: WorkerId(0), silent: Some(SECOND), longest };
+    let vital = Vital { worker: WorkerId(0), silent: Some(SECOND), longest, stuck: None };
     let actions = bench.hear(Event::Inspected(vec![vital]));
     assert_eq!(signalled(&actions, Signal::Abort), [0]);
     assert_eq!(signalled(&bench.pass(SECOND), Signal::Kill), [0]);
     bench.exit(0, Exit::Signal(9));
     assert_eq!(bench.logged("has been running GET /slow for 11 s"), 1);
     assert_eq!(bench.logged("killed by the master: it hung"), 1);
+}
+
+#[test]
+fn a_worker_that_takes_no_request_is_aborted_too() {
+    let mut bench = Bench::serving(1);
+    bench.pass(20 * SECOND);
+    let stuck = Some(11 * SECOND);
+    let vital = Vital { worker: WorkerId(0), silent: Some(SECOND), longest: None, stuck };
+    let actions = bench.hear(Event::Inspected(vec![vital]));
+    assert_eq!(signalled(&actions, Signal::Abort), [0]);
+    assert_eq!(bench.logged("has not taken a request for 11 s"), 1);
 }
 
 #[test]
@@ -313,7 +324,7 @@ fn a_master_that_was_stopped_blames_nobody_for_it() {
     let actions = bench.hear(Event::Elapsed);
     assert!(signalled(&actions, Signal::Abort).is_empty());
     let longest = Some(("GET /".to_owned(), 100 * SECOND));
-    let vital = Vital { worker: WorkerId(0), silent: Some(100 * SECOND), longest };
+    let vital = Vital { worker: WorkerId(0), silent: Some(100 * SECOND), longest, stuck: None };
     assert!(bench.hear(Event::Inspected(vec![vital])).is_empty());
     assert_eq!(bench.log.last().map(|line| line.starts_with(Level::Warn.as_str())), Some(true));
 }

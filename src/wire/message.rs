@@ -17,6 +17,8 @@ pub enum ToWorker {
     },
     /// Open the log files again, by name.
     Reopen,
+    /// There are to be so many workers now.
+    Workers(u16),
 }
 
 /// What a worker needs to know before it can serve.

@@ -19,7 +19,7 @@ impl Io {
     /// Takes connections from a listener that has some. A worker that was woken
     /// takes one in any case: the kernel has told nobody else.
     pub(crate) fn accept(&mut self, index: usize) {
-        let is_shared = self.core.options.shared;
+        let is_shared = self.core.is_shared();
         let mut must = self.slept;
         for _ in 0..if is_shared { 1 } else { BATCH } {
             if !must && self.load().is_full() || !self.accept_one(index) {

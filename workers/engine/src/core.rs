@@ -18,6 +18,7 @@ pub(crate) struct Core {
     pub(crate) spools: Spools,
     pub(crate) access: Option<AccessLog>,
     pub(crate) forked: AtomicBool,
+    pub(crate) shared: AtomicBool,
 }
 
 impl Core {
@@ -30,6 +31,11 @@ impl Core {
     /// the connections' descriptors.
     pub(crate) fn has_forked(&self) -> bool {
         self.forked.load(Ordering::Relaxed)
+    }
+
+    /// Whether other workers accept from the same listeners.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared.load(Ordering::Relaxed)
     }
 
     /// Writes the access log's lines out.

@@ -26,6 +26,12 @@ impl Desk {
         Some(Exchange::new(Arc::clone(&self.core), self.thread, job))
     }
 
+    /// Whether there are other workers now.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.core.is_shared()
+    }
+
     /// Gives back the file of a body. Nobody else may be able to reach it: it
     /// will hold the body of somebody else's request.
     pub fn give_back(&self, file: Spool, length: u64) {

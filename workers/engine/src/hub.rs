@@ -13,6 +13,7 @@ use std::time::Duration;
 use monoceros_sys::futex::{self, Wake};
 
 use crate::link::Link;
+use crate::queue_age::Sight;
 use crate::request::{Job, Request, Spare};
 
 /// Requests that are kept to be used again, at most.
@@ -281,6 +282,17 @@ impl Hub {
     pub(crate) fn nudge(&self) {
         let queued = lock(&self.queue).len();
         self.ring(u32::try_from(queued).unwrap_or(u32::MAX));
+    }
+
+    /// The queue as it is now.
+    pub(crate) fn sight(&self) -> Sight {
+        let queued = lock(&self.queue).len();
+        Sight {
+            queued: u32::try_from(queued).unwrap_or(u32::MAX),
+            in_flight: self.in_flight(),
+            finished: self.finished(),
+            threads: self.threads,
+        }
     }
 
     /// How many requests the application has answered; wraps.

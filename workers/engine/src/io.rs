@@ -5,6 +5,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use mio::event::Event;
@@ -22,6 +23,7 @@ use crate::core::Core;
 use crate::drain::{Cause, Life, Open};
 use crate::gate::{Gate, Listener, Load};
 use crate::link::Link;
+use crate::queue_age::QueueAge;
 use crate::request::{Job, Spare};
 use crate::sweep::{self, Idle, Verdict};
 
@@ -96,6 +98,7 @@ pub(crate) struct Io {
     returned: Vec<Arc<Link>>,
     pub(crate) life: Life,
     next_sweep_ms: u64,
+    queue_age: QueueAge,
     channel_open: bool,
     /// Connections are not accepted before this time.
     paused_until_ms: u64,
@@ -145,6 +148,7 @@ impl Io {
             returned: Vec::new(),
             life: Life::Serving,
             next_sweep_ms: 0,
+            queue_age: QueueAge::default(),
             channel_open: true,
             paused_until_ms: 0,
             fresh: Vec::new(),
@@ -249,7 +253,7 @@ impl Io {
 
     pub(crate) fn load(&mut self) -> Load {
         let limit = self.core.options.connections;
-        let reads_ahead = !self.core.options.shared && self.core.hub.is_quick();
+        let reads_ahead = !self.core.is_shared() && self.core.hub.is_quick();
         let ahead = if reads_ahead { AHEAD } else { 0 };
         Load {
             requests: self.core.hub.in_flight() as usize + self.jobs.len() + self.count_fresh(),
@@ -336,6 +340,9 @@ impl Io {
                     self.drain(Cause::Told, serve_queue);
                 }
                 Ok(Received::Message(ToWorker::Reopen)) => self.reopen_logs(),
+                Ok(Received::Message(ToWorker::Workers(count))) => {
+                    self.core.shared.store(count > 1, Ordering::Relaxed);
+                }
                 // The first message, which was taken before the loop began.
                 Ok(Received::Message(ToWorker::Start(_))) => {}
                 Ok(Received::Nothing) => return,
@@ -434,6 +441,7 @@ impl Io {
         }
         self.next_sweep_ms = now_ms + sweep::INTERVAL_MS;
         self.core.board.show_connections(self.connections.len() as u64);
+        self.core.board.show_stuck(self.queue_age.look(self.core.hub.sight(), now_ms));
         let idle = match self.life {
             Life::Draining { idle, .. } => Idle::draining(idle),
             Life::Serving | Life::Stopping { .. } => Idle::serving(&self.core.options),

@@ -22,6 +22,7 @@ mod link;
 mod options;
 mod outgoing;
 mod payload;
+mod queue_age;
 mod request;
 mod spool;
 mod stamp;

@@ -10,7 +10,7 @@ use monoceros_http::Limits;
 pub struct Options {
     /// Application threads.
     pub threads: u16,
-    /// Whether other workers accept from the same listeners.
+    /// Whether other workers accept from the same listeners, to begin with.
     pub shared: bool,
     /// The most connections at one time.
     pub connections: usize,

@@ -19,7 +19,7 @@ use crate::outgoing::Flushed;
 use crate::request::{Job, Request};
 
 /// How often a connection is received from before others get their turn.
-const SHARE: usize = 16;
+const SHARE: usize = 4;
 
 /// What has been received.
 enum Got {

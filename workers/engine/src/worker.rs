@@ -62,6 +62,7 @@ impl Worker {
         let core = Arc::new(Core {
             hub: Hub::new(options.threads, waker),
             spools: Spools::new(options.spool_directory.clone()),
+            shared: AtomicBool::new(options.shared),
             options,
             board: given.scoreboard,
             access: given.access,

@@ -23,6 +23,8 @@ pub(crate) struct Constants<'a> {
     pub(crate) errors: &'a Bound<'a, ErrorStream>,
 }
 
+const MULTIPROCESS: &str = "wsgi.multiprocess";
+
 /// Makes environments; one for each application thread.
 pub(crate) struct Environ {
     template: Py<PyDict>,
@@ -32,6 +34,8 @@ pub(crate) struct Environ {
     script_name: Vec<u8>,
     inputs: Inputs,
     slash: Py<PyString>,
+    /// What the template says of other workers.
+    multiprocess: bool,
     /// Where a path is decoded.
     decoded: Vec<u8>,
 }
@@ -95,8 +99,18 @@ impl Environ {
             script_name: constants.script_name.as_bytes().to_vec(),
             inputs: Inputs::new(py)?,
             slash: PyString::intern(py, "/").unbind(),
+            multiprocess: constants.multiprocess,
             decoded: Vec::new(),
         })
+    }
+
+    /// Takes note whether there are other workers.
+    fn set_multiprocess(&mut self, py: Python, multiprocess: bool) -> PyResult<()> {
+        if self.multiprocess != multiprocess {
+            self.template.bind(py).set_item(MULTIPROCESS, multiprocess)?;
+            self.multiprocess = multiprocess;
+        }
+        Ok(())
     }
 
     /// Makes the environment of a request, and takes its body; one in a file is
@@ -105,7 +119,9 @@ impl Environ {
         &mut self,
         py: Python<'py>,
         exchange: &mut Exchange,
+        is_shared: bool,
     ) -> Result<(Bound<'py, PyDict>, Option<Spooled>), Unfit> {
+        self.set_multiprocess(py, is_shared)?;
         let environ = self.template.bind(py).copy()?;
         let body = exchange.take_body();
         let length = body.len();
@@ -243,7 +259,7 @@ fn template<'py>(
     template.set_item("wsgi.url_scheme", "http")?;
     template.set_item("wsgi.errors", constants.errors)?;
     template.set_item("wsgi.multithread", constants.multithread)?;
-    template.set_item("wsgi.multiprocess", constants.multiprocess)?;
+    template.set_item(MULTIPROCESS, constants.multiprocess)?;
     template.set_item("wsgi.run_once", false)?;
     template.set_item("wsgi.file_wrapper", py.get_type::<FileWrapper>())?;
     template.set_item("wsgi.input_terminated", true)?;

@@ -45,7 +45,7 @@ impl From<Gone> for Broken {
 impl Seat {
     /// Answers a request.
     pub(crate) fn answer(&mut self, py: Python, mut exchange: Exchange) {
-        let (environ, spooled) = match self.environ.make(py, &mut exchange) {
+        let (environ, spooled) = match self.environ.make(py, &mut exchange, self.desk.is_shared()) {
             Ok(made) => made,
             Err(unfit) => return cannot_begin(py, exchange, unfit),
         };
