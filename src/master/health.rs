@@ -21,8 +21,8 @@ pub(crate) enum Hang {
         /// For how long.
         lasted: Duration,
     },
-    /// No request was taken for so long, though some waited for a thread that
-    /// is free: nothing runs Python, or something does and never lets go.
+    /// Requests have waited for so long, and none was taken, although a thread
+    /// is free.
     Stuck(Duration),
     /// The worker's loop has not come round for so long.
     Silent(Duration),

@@ -13,7 +13,7 @@ use monoceros_sys::memory::SharedWords;
 /// Words in a row: two cache lines, so that threads do not share one.
 const ROW: usize = 16;
 /// The layout's version, in the first word; raised when a word moves.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 /// The most bytes of a request's method and target that a row holds.
 const LABEL_LIMIT: usize = (ROW - label::TEXT) * 8;
 
@@ -22,6 +22,7 @@ mod head {
     pub(super) const VERSION: usize = 0;
     pub(super) const HEARTBEAT: usize = 1;
     pub(super) const CONNECTIONS: usize = 2;
+    pub(super) const STUCK_SINCE: usize = 3;
 }
 
 /// The words of a thread's row.
@@ -94,6 +95,20 @@ impl Scoreboard {
         self.head(head::CONNECTIONS).load(Ordering::Relaxed)
     }
 
+    /// Says since when requests wait although a thread is free; `None` if they
+    /// do not.
+    pub fn show_stuck(&self, since_ms: Option<u64>) {
+        let word = since_ms.map_or(0, |since_ms| since_ms.max(1));
+        self.head(head::STUCK_SINCE).store(word, Ordering::Relaxed);
+    }
+
+    /// Since when requests wait although a thread is free, in milliseconds of
+    /// the rising clock; `None` if they do not.
+    #[must_use]
+    pub fn stuck_since_ms(&self) -> Option<u64> {
+        Some(self.head(head::STUCK_SINCE).load(Ordering::Relaxed)).filter(|since_ms| *since_ms > 0)
+    }
+
     /// Says that a thread has begun a request; a thread without a row is passed
     /// over.
     pub fn begin(&self, thread: usize, now_ms: u64, method: &[u8], target: &[u8]) {
@@ -107,6 +122,21 @@ impl Scoreboard {
         }
         row[label::LENGTH].store(length as u64, Ordering::Relaxed);
         row[label::BUSY_SINCE].store(now_ms.max(1), Ordering::Release);
+    }
+
+    /// Says that a thread waits for the client of its request, and does not run
+    /// it meanwhile: a slow client is no fault of the application's.
+    pub fn pause(&self, thread: usize) {
+        if let Some(row) = self.row(thread) {
+            row[label::BUSY_SINCE].store(0, Ordering::Release);
+        }
+    }
+
+    /// Says that a thread runs the request again that it paused.
+    pub fn resume(&self, thread: usize, now_ms: u64) {
+        if let Some(row) = self.row(thread) {
+            row[label::BUSY_SINCE].store(now_ms.max(1), Ordering::Release);
+        }
     }
 
     /// Says that a thread has finished its request.
@@ -197,6 +227,31 @@ mod tests {
         worker.finish(0);
         assert_eq!(master.running(), []);
         assert_eq!(master.requests(), 2);
+    }
+
+    #[test]
+    fn a_request_that_waits_for_its_client_does_not_run() {
+        let (master, worker) = two_sides(1);
+        worker.begin(0, 40, b"GET", b"/large");
+        worker.pause(0);
+        assert_eq!(master.running(), []);
+        worker.resume(0, 90);
+        worker.resume(7, 90);
+        let expected = Running { thread: 0, since_ms: 90, label: "GET /large".to_owned() };
+        assert_eq!(master.running(), [expected]);
+        worker.pause(0);
+        worker.finish(0);
+        assert_eq!((master.running(), master.requests()), (vec![], 1));
+    }
+
+    #[test]
+    fn the_master_sees_since_when_requests_are_stuck() {
+        let (master, worker) = two_sides(1);
+        assert_eq!(master.stuck_since_ms(), None);
+        worker.show_stuck(Some(40));
+        assert_eq!(master.stuck_since_ms(), Some(40));
+        worker.show_stuck(None);
+        assert_eq!(master.stuck_since_ms(), None);
     }
 
     #[test]
