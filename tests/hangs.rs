@@ -26,6 +26,48 @@ fn a_worker_whose_request_takes_too_long_is_replaced_and_the_log_names_the_reque
     }
 }
 
+/// Once there is a file `hold`, a thread beside the requests sleeps with the
+/// interpreter's lock.
+const HOLDING: &str = "
+import ctypes, os, threading, time
+
+def hold():
+    while not os.path.exists('hold'):
+        time.sleep(0.01)
+    os.remove('hold')
+    ctypes.PyDLL(None).sleep(3600)
+
+threading.Thread(target=hold, daemon=True).start()
+
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Length', '0')])
+    return []
+";
+
+#[test]
+fn a_worker_that_cannot_take_requests_is_replaced() {
+    for threads in [1, 2] {
+        let setup = Setup::of("holding:application").file("holding.py", HOLDING).threads(threads);
+        let server = setup.flags(&["--pythonpath=.", "--timeout", "1"]).start();
+        server.allow("interpreter's lock");
+        server.allow("SIG");
+        let old = server.workers();
+        server.directory.write("hold", "");
+        until::holds("a thread that holds the lock", || !server.directory.join("hold").exists());
+        until::holds("a request that nobody takes", || {
+            let mut connection = server.connect();
+            connection.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            connection.try_response("GET").is_err()
+        });
+        server.wait_for_log("has not taken a request for");
+        until::holds("another worker", || {
+            let now = server.workers();
+            now.len() == 1 && now != old
+        });
+        assert_eq!(server.get("/").status, 200);
+    }
+}
+
 #[test]
 fn a_worker_that_is_stopped_is_replaced() {
     let server = Setup::of("stream:route").flags(&["--timeout", "1"]).start();
