@@ -5,18 +5,20 @@ use std::sync::Arc;
 use crate::core::Core;
 use crate::exchange::Exchange;
 use crate::hub::Wait;
+use crate::lead::Lead;
 use crate::spool::Spool;
 
 /// An application thread's end of the engine.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Desk {
     core: Arc<Core>,
+    lead: Arc<Lead>,
     thread: usize,
 }
 
 impl Desk {
-    pub(crate) fn new(core: Arc<Core>, thread: usize) -> Self {
-        Self { core, thread }
+    pub(crate) fn new(core: Arc<Core>, lead: Arc<Lead>, thread: usize) -> Self {
+        Self { core, lead, thread }
     }
 
     /// Takes the next request, without waiting.
@@ -45,6 +47,9 @@ impl Desk {
     /// who looks at it sees everything that has been answered.
     #[must_use]
     pub fn wait(&self) -> Wait {
+        if let Some(wait) = self.lead.run_while_idle(&self.core.hub) {
+            return wait;
+        }
         self.core.flush_access();
         self.core.hub.wait()
     }

@@ -253,6 +253,28 @@ impl Hub {
         }
     }
 
+    /// Sleeps while every thread has a request, whether or not others wait, at
+    /// most `limit`.
+    pub(crate) fn park_while_busy(&self, limit: Duration) {
+        self.slot_wanted.store(true, Ordering::SeqCst);
+        self.park(limit, || self.is_full());
+    }
+
+    /// Wakes a thread that sleeps, to look for itself.
+    pub(crate) fn ring_one(&self) {
+        self.ring(1);
+    }
+
+    /// Whether requests wait to be taken.
+    pub(crate) fn has_requests(&self) -> bool {
+        !lock(&self.queue).is_empty()
+    }
+
+    /// Whether the worker stops.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
     /// Sleeps while `needed`, which changes only before an unpark; whether the
     /// time was over.
     fn park(&self, limit: Duration, needed: impl Fn() -> bool) -> bool {

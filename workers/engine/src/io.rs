@@ -34,6 +34,9 @@ const CHANNEL: Token = Token(SOURCES + 1);
 const SIGNALS: Token = Token(SOURCES + 2);
 const FIRST_LISTENER: usize = SOURCES + 16;
 
+/// Events that are taken at once.
+const EVENTS: usize = 256;
+
 /// Bytes that are received at once.
 const SCRATCH: usize = 64 * 1024;
 
@@ -114,6 +117,23 @@ pub(crate) struct Io {
     /// While the gate is shut: how many requests have to be answered before a
     /// connection is taken nevertheless.
     turn: Option<u32>,
+    /// Used again at each turn.
+    events: Option<Events>,
+    /// This thread may sleep while the application is busy.
+    parks: bool,
+    /// A signal was handled on this thread.
+    interrupted: bool,
+}
+
+/// How a turn of the loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// What has happened has been dealt with.
+    Done,
+    /// The same; and a signal was handled on this thread.
+    Interrupted,
+    /// The process is to end, whatever is open.
+    Over,
 }
 
 impl Io {
@@ -156,43 +176,50 @@ impl Io {
             turn: None,
             unfinished: Vec::new(),
             last_call_ms: 0,
+            events: None,
+            parks: true,
+            interrupted: false,
         })
     }
 
-    /// Runs until the process is to end, whatever is open.
-    pub(crate) fn run(mut self) {
-        self.turn_until_over();
+    /// Waits for events and deals with them. `parks` says that this thread may
+    /// sleep while the application is busy, which another thread runs.
+    pub(crate) fn turn(&mut self, parks: bool) -> Turn {
+        self.parks = parks;
+        let now_ms = clock::monotonic_ms();
+        self.core.board.beat(now_ms);
+        if self.life.is_over(now_ms) {
+            return Turn::Over;
+        }
+        let mut events = self.events.take().unwrap_or_else(|| Events::with_capacity(EVENTS));
+        let over = self.sleep(&mut events).is_err() || self.take_events(&events).is_break();
+        self.events = Some(events);
+        if over {
+            return Turn::Over;
+        }
+        self.go_on();
+        self.take_returned();
+        self.sweep();
+        self.push_jobs();
+        self.admit_in_turn();
+        self.settle();
+        if std::mem::take(&mut self.interrupted) { Turn::Interrupted } else { Turn::Done }
+    }
+
+    /// Writes out what the loop still holds.
+    pub(crate) fn flush(&mut self) {
         self.core.flush_access();
     }
 
-    fn turn_until_over(&mut self) {
-        let mut events = Events::with_capacity(256);
-        loop {
-            let now_ms = clock::monotonic_ms();
-            self.core.board.beat(now_ms);
-            if self.life.is_over(now_ms) {
-                return;
+    /// Listeners first: what a connection brings may take the slot for which
+    /// the kernel has woken this worker.
+    fn take_events(&mut self, events: &Events) -> ControlFlow<()> {
+        for listeners in [true, false] {
+            for event in events.iter().filter(|event| is_of_listener(event) == listeners) {
+                self.take_event(event)?;
             }
-            if let Err(error) = self.sleep(&mut events) {
-                log::error!("cannot wait for events: {error}");
-                return;
-            }
-            // Listeners first: what a connection brings may take the slot for
-            // which the kernel has woken this worker.
-            for listeners in [true, false] {
-                for event in events.iter().filter(|event| is_of_listener(event) == listeners) {
-                    if self.take_event(event).is_break() {
-                        return;
-                    }
-                }
-            }
-            self.go_on();
-            self.take_returned();
-            self.sweep();
-            self.push_jobs();
-            self.admit_in_turn();
-            self.settle();
         }
+        ControlFlow::Continue(())
     }
 
     /// Waits for events, having made sure that others get the connections that
@@ -224,9 +251,14 @@ impl Io {
         match self.poll.poll(events, limit) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 events.clear();
+                self.interrupted = true;
                 Ok(())
             }
-            other => other,
+            Err(error) => {
+                log::error!("cannot wait for events: {error}");
+                Err(error)
+            }
+            Ok(()) => Ok(()),
         }
     }
 
@@ -418,7 +450,7 @@ impl Io {
         if self.jobs.is_empty() {
             return;
         }
-        if self.core.hub.push(&mut self.jobs) {
+        if self.core.hub.push(&mut self.jobs) && self.parks {
             self.core.hub.park_while_queued(PARK_QUEUED);
         }
     }

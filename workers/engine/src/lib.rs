@@ -18,6 +18,7 @@ mod exchange;
 mod gate;
 mod hub;
 mod io;
+mod lead;
 mod link;
 mod options;
 mod outgoing;

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,12 +15,9 @@ use crate::desk::Desk;
 use crate::gate::Listener;
 use crate::hub::{Hub, Wait};
 use crate::io::{Io, WAKER};
+use crate::lead::Lead;
 use crate::options::Options;
 use crate::spool::Spools;
-
-/// The exit code of a worker whose I/O thread panicked; sysexits(3) calls it an
-/// internal error.
-const PANICKED: i32 = 70;
 
 /// What a worker was given by the master.
 pub struct Given {
@@ -38,22 +34,23 @@ pub struct Given {
 }
 
 /// The running engine.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Worker {
     core: Arc<Core>,
+    lead: Arc<Lead>,
 }
 
 impl Worker {
     /// Starts the I/O thread: from now on connections are accepted. When the
-    /// worker must end at once, `end` is called on that thread with the exit
-    /// code.
+    /// worker must end at once, `end` is called with the exit code, on whatever
+    /// thread, and is not to return.
     ///
     /// # Errors
     /// Those of `epoll_create(2)`, `sigaction(2)` and starting a thread.
     pub fn start(
         options: Options,
         given: Given,
-        end: impl FnOnce(i32) + Send + 'static,
+        end: impl Fn(i32) + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
@@ -69,22 +66,17 @@ impl Worker {
             forked: AtomicBool::new(false),
         });
         let io = Io::new(Arc::clone(&core), poll, given.channel, listeners?, given.reopen)?;
-        let run = move || {
-            // Without its I/O thread a worker is of no use: the master is to
-            // see that it is gone.
-            match catch_unwind(AssertUnwindSafe(|| io.run())) {
-                Ok(()) => end(0),
-                Err(_) => end(PANICKED),
-            }
-        };
+        let lead = Arc::new(Lead::new(io, core.options.threads, Box::new(end)));
+        let (runs, looks) = (Arc::clone(&lead), Arc::clone(&core));
+        let run = move || runs.run(&looks.hub);
         std::thread::Builder::new().name("monoceros-io".to_owned()).spawn(run)?;
-        Ok(Self { core })
+        Ok(Self { core, lead })
     }
 
     /// The desk of the application thread of this number.
     #[must_use]
     pub fn desk(&self, thread: usize) -> Desk {
-        Desk::new(Arc::clone(&self.core), thread)
+        Desk::new(Arc::clone(&self.core), Arc::clone(&self.lead), thread)
     }
 
     /// Waits until the worker stops, or a signal was handled on this

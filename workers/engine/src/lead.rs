@@ -1,0 +1,178 @@
+//! Who runs the loop: the I/O thread, or the application's only thread while it
+//! has nothing else to do.
+//!
+//! Handing a request from one thread to another costs two wake-ups, which is
+//! more than a quick application takes. So a single application thread whose
+//! requests are quick runs the loop by itself between them. The I/O thread looks
+//! a few hundred times a second whether a request takes longer than thought, and
+//! takes the loop over then: deadlines, slow clients and the master never wait
+//! for the application. It gives the loop back when requests are quick again.
+//!
+//! While nothing happens both sleep: the one in the loop, the other until it is
+//! woken with the first request.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::time::Duration;
+
+use monoceros_sys::futex;
+
+use crate::hub::{Hub, Wait};
+use crate::io::{Io, Turn};
+
+/// How often the I/O thread looks; a request that takes longer loses the loop.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// How long the I/O thread waits for quick requests to end before it goes on
+/// with the loop.
+const HAND_BACK: Duration = Duration::from_millis(1);
+
+/// The exit code of a worker whose loop panicked; sysexits(3) calls it an
+/// internal error.
+const PANICKED: i32 = 70;
+
+/// The loop and who has it.
+pub(crate) struct Lead {
+    /// Locked by who runs it.
+    io: Mutex<Io>,
+    /// There is a single application thread.
+    is_single: bool,
+    /// Odd while the application thread runs the loop; changes with each
+    /// request that it takes.
+    steps: AtomicU32,
+    /// 1 while the I/O thread sleeps until it is woken.
+    asleep: AtomicU32,
+    /// The application thread is gone for good.
+    is_retired: AtomicBool,
+    /// Ends the process.
+    end: Box<dyn Fn(i32) + Send + Sync>,
+}
+
+impl Lead {
+    pub(crate) fn new(io: Io, threads: u16, end: Box<dyn Fn(i32) + Send + Sync>) -> Self {
+        Self {
+            io: Mutex::new(io),
+            is_single: threads == 1,
+            steps: AtomicU32::new(0),
+            asleep: AtomicU32::new(0),
+            is_retired: AtomicBool::new(false),
+            end,
+        }
+    }
+
+    /// Runs the loop on the application thread until there is a request for it;
+    /// `None` when it is not its turn.
+    pub(crate) fn run_while_idle(&self, hub: &Hub) -> Option<Wait> {
+        if !self.is_single || !hub.is_quick() {
+            return None;
+        }
+        let mut io = match self.io.try_lock() {
+            Ok(io) => io,
+            Err(TryLockError::Poisoned(io)) => io.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        self.steps.fetch_add(1, Ordering::SeqCst);
+        let wait = loop {
+            match self.turn(&mut io, false) {
+                Turn::Over => self.end_process(io),
+                Turn::Interrupted => break Wait::Interrupted,
+                Turn::Done if hub.has_requests() => break Wait::Look,
+                Turn::Done if hub.is_stopping() => break Wait::Stop,
+                Turn::Done => {}
+            }
+        };
+        drop(io);
+        self.steps.fetch_add(1, Ordering::SeqCst);
+        self.is_retired.store(wait == Wait::Stop, Ordering::SeqCst);
+        self.wake_io_thread();
+        Some(wait)
+    }
+
+    /// The I/O thread: runs the loop whenever the application thread does not,
+    /// until the process is to end.
+    pub(crate) fn run(&self, hub: &Hub) {
+        loop {
+            if self.is_single {
+                self.stand_by();
+            }
+            // Where it is locked, the application thread has been faster.
+            let Ok(mut io) = self.io.try_lock() else { continue };
+            loop {
+                if let Turn::Over = self.turn(&mut io, true) {
+                    self.end_process(io);
+                }
+                if self.may_hand_back(hub) {
+                    break;
+                }
+            }
+            drop(io);
+            hub.ring_one();
+        }
+    }
+
+    fn turn(&self, io: &mut Io, parks: bool) -> Turn {
+        let turn = catch_unwind(AssertUnwindSafe(|| io.turn(parks)));
+        turn.unwrap_or_else(|_| {
+            // Without its loop a worker is of no use: the master is to see that
+            // it is gone.
+            (self.end)(PANICKED);
+            Turn::Over
+        })
+    }
+
+    /// Sleeps until the application thread has been with one request for so
+    /// long that the loop has to go on without it.
+    fn stand_by(&self) {
+        let mut seen = self.steps.load(Ordering::SeqCst);
+        while !self.is_retired.load(Ordering::SeqCst) {
+            futex::wait(&self.asleep, 0, Some(LOOK));
+            let now = self.steps.load(Ordering::SeqCst);
+            if now == seen {
+                if !is_running_loop(now) {
+                    return;
+                }
+                self.sleep_until_woken(now);
+            }
+            seen = self.steps.load(Ordering::SeqCst);
+        }
+    }
+
+    /// Sleeps while the application thread only waits, in the loop.
+    fn sleep_until_woken(&self, seen: u32) {
+        self.asleep.store(1, Ordering::SeqCst);
+        while self.steps.load(Ordering::SeqCst) == seen && self.asleep.load(Ordering::SeqCst) == 1 {
+            futex::wait(&self.asleep, 1, None);
+        }
+        self.asleep.store(0, Ordering::SeqCst);
+    }
+
+    fn wake_io_thread(&self) {
+        if self.asleep.swap(0, Ordering::SeqCst) == 1 {
+            futex::wake(&self.asleep, 1);
+        }
+    }
+
+    /// Whether the application thread had better run the loop.
+    fn may_hand_back(&self, hub: &Hub) -> bool {
+        if !self.is_single || !hub.is_quick() || self.is_retired.load(Ordering::SeqCst) {
+            return false;
+        }
+        hub.park_while_busy(HAND_BACK);
+        !hub.is_full() && !hub.is_stopping()
+    }
+
+    fn end_process(&self, mut io: MutexGuard<Io>) -> ! {
+        io.flush();
+        (self.end)(0);
+        // `end` does not return; who passes one that does has asked for it.
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+/// Whether a count of steps says that the application thread runs the loop.
+fn is_running_loop(steps: u32) -> bool {
+    steps % 2 == 1
+}
