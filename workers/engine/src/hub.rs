@@ -322,17 +322,20 @@ impl Hub {
         self.finished.load(Ordering::Relaxed)
     }
 
-    /// Asks for a wake-up when a slot gets free. To be asked before looking
-    /// whether one is.
-    pub(crate) fn want_slot(&self) {
-        self.slot_wanted.store(self.is_full(), Ordering::SeqCst);
+    /// Asks for a wake-up when a slot gets free, if none is; whether it asked.
+    /// To be asked before the decision that depends on it.
+    pub(crate) fn want_slot(&self) -> bool {
+        let wanted = self.is_full();
+        self.slot_wanted.store(wanted, Ordering::SeqCst);
+        wanted
     }
 
-    /// Announces that the I/O thread is going to sleep in its loop; `false`
-    /// when something was returned in between.
-    pub(crate) fn fall_asleep(&self) -> bool {
+    /// Announces that the loop is going to sleep; `false` when something was
+    /// returned in between, or a slot has got free that it has asked for.
+    pub(crate) fn fall_asleep(&self, slot_wanted: bool) -> bool {
         self.asleep.store(true, Ordering::SeqCst);
-        let quiet = lock(&self.returned).is_empty();
+        let slot_free = slot_wanted && !self.slot_wanted.load(Ordering::SeqCst);
+        let quiet = lock(&self.returned).is_empty() && !slot_free;
         if !quiet {
             self.wake_up();
         }

@@ -230,11 +230,11 @@ impl Io {
             // Most requests are over before leaving the listeners would pay.
             self.core.hub.park_while_full(PARK_FULL);
         }
-        self.core.hub.want_slot();
+        let slot_wanted = self.core.hub.want_slot();
         let open = self.accepts() && self.load().admits();
         self.gate.set(epoll::borrow(&self.poll), open);
         self.core.flush_access();
-        if !self.core.hub.fall_asleep() {
+        if !self.core.hub.fall_asleep(slot_wanted) {
             return self.poll(events, Some(Duration::ZERO));
         }
         let finished = self.core.hub.finished();
