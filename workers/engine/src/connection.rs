@@ -26,6 +26,8 @@ pub(crate) struct Connection {
     pub(crate) registered: bool,
     /// More may have arrived than was received.
     pub(crate) unread: bool,
+    /// The last request had a body, behind which some clients send a line end.
+    pub(crate) had_body: bool,
     /// When the phase began, in milliseconds of the rising clock.
     pub(crate) since_ms: u64,
 }
@@ -112,6 +114,7 @@ impl Connection {
             read_closed: false,
             registered: false,
             unread: false,
+            had_body: false,
             since_ms: clock::monotonic_ms(),
         }
     }

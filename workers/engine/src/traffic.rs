@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mio::event::Event;
-use monoceros_http::{Head, Reject, date, reply};
+use monoceros_http::{Framing, Head, Reject, date, reply};
 use monoceros_sys::{clock, socket};
 use socket2::SockRef;
 
@@ -154,6 +154,7 @@ impl Io {
         }
         let Some(connection) = self.connections.get_mut(token) else { return };
         connection.unread = more;
+        connection.had_body = request.head.framing() != Framing::None;
         // Of 100 Continue something may wait: the answer comes behind it.
         request.behind =
             request.head.expects_continue() && !connection.link.leftover().outgoing.is_empty();
@@ -303,7 +304,7 @@ impl Io {
             || connection.has_input()
             || connection.unread
             || connection.registered
-            || has_arrived(connection.link.as_fd());
+            || (connection.had_body && has_arrived(connection.link.as_fd()));
         if connection.read_closed || !may_have_more {
             return self.close(token);
         }

@@ -228,6 +228,7 @@ fn run(
     };
     let server = Bound::new(py, server)?;
     watch_forks(&server)?;
+    spare_collector(py)?;
     speaker.send(&FromWorker::Ready { app: name.to_owned() })?;
     drop(speaker);
     serve::run(&server)
@@ -237,6 +238,14 @@ fn run(
 fn script_name() -> String {
     let name = std::env::var("SCRIPT_NAME").unwrap_or_default();
     name.trim_end_matches('/').to_owned()
+}
+
+/// What the application has loaded stays: the collector need not look through
+/// it again and again.
+fn spare_collector(py: Python) -> PyResult<()> {
+    let gc = py.import("gc")?;
+    gc.call_method0("collect")?;
+    gc.call_method0("freeze").map(drop)
 }
 
 /// Learns of forks of the application: their processes hold copies of the
