@@ -37,6 +37,7 @@ run: build $(demo)/$(stamp) ## Serve the demonstration shop at 127.0.0.1:8000
 test: tools $(venv)/$(stamp) ## Run every test; PROFILE=release tests what is shipped
 	cargo build --workspace --profile $(PROFILE)
 	cargo test --workspace --profile $(PROFILE)
+	cd tests/bench && $(PYTHON) -m unittest --quiet
 
 check: tools ## Check the format, the lints and the documentation
 	cargo fmt --all --check
