@@ -21,7 +21,7 @@ const SPARE_LIMIT: usize = 256;
 
 /// An application whose requests take less than this on average is served by
 /// few threads: waking more would only make them wait for each other.
-const QUICK_US: u32 = 200;
+const QUICK_US: u32 = 400;
 
 /// The average before the first request: nothing is known to be quick.
 const UNKNOWN_US: u32 = 100_000;

@@ -24,6 +24,9 @@ use crate::io::{Io, Turn};
 /// How often the I/O thread looks; a request that takes longer loses the loop.
 const LOOK: Duration = Duration::from_millis(2);
 
+/// How many looks a batch of requests may take, each of which ends in time.
+const LOOKS: u32 = 10;
+
 /// How long the I/O thread waits for quick requests to end before it goes on
 /// with the loop.
 const HAND_BACK: Duration = Duration::from_millis(1);
@@ -94,7 +97,7 @@ impl Lead {
     pub(crate) fn run(&self, hub: &Hub) {
         loop {
             if self.is_single {
-                self.stand_by();
+                self.stand_by(hub);
             }
             // Where it is locked, the application thread has been faster.
             let Ok(mut io) = self.io.try_lock() else { continue };
@@ -121,20 +124,21 @@ impl Lead {
         })
     }
 
-    /// Sleeps until the application thread has been with one request for so
-    /// long that the loop has to go on without it.
-    fn stand_by(&self) {
+    /// Sleeps until the application thread has been with one request, or with
+    /// one batch of them, for so long that the loop has to go on without it.
+    fn stand_by(&self, hub: &Hub) {
         let mut seen = self.steps.load(Ordering::SeqCst);
+        let (mut finished, mut looks) = (hub.finished(), 0);
         while !self.is_retired.load(Ordering::SeqCst) {
             futex::wait(&self.asleep, 0, Some(LOOK));
             let now = self.steps.load(Ordering::SeqCst);
-            if now == seen {
-                if !is_running_loop(now) {
-                    return;
-                }
+            looks = if now == seen { looks + 1 } else { 0 };
+            if now == seen && is_running_loop(now) {
                 self.sleep_until_woken(now);
+            } else if now == seen && (hub.finished() == finished || looks >= LOOKS) {
+                return;
             }
-            seen = self.steps.load(Ordering::SeqCst);
+            (seen, finished) = (self.steps.load(Ordering::SeqCst), hub.finished());
         }
     }
 
