@@ -247,9 +247,8 @@ impl Hub {
 
     /// Sleeps while every thread has a request and none waits, at most `limit`.
     pub(crate) fn park_while_full(&self, limit: Duration) {
-        if lock(&self.queue).is_empty() {
-            self.slot_wanted.store(true, Ordering::SeqCst);
-            self.park(limit, || self.is_full());
+        if !self.has_requests() {
+            self.park_while_busy(limit);
         }
     }
 

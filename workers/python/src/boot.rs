@@ -134,7 +134,6 @@ fn show_title(start: &Start, settings: &Settings, app: Option<&str>) {
 fn load(py: Python, start: &Start, settings: &Settings) -> PyResult<(Py<PyAny>, String)> {
     let mut paths = vec![std::env::current_dir()?];
     paths.extend(settings.pythonpath.0.iter().cloned());
-    let paths: Vec<PathBuf> = paths.into_iter().collect();
     loader(py)?.getattr("load")?.call1((start.app.as_deref(), paths_as_text(&paths)))?.extract()
 }
 
@@ -155,10 +154,9 @@ fn loader(py: Python) -> PyResult<Bound<PyModule>> {
 
 /// Why an application was not loaded, and the text for people.
 fn explain(py: Python, error: &PyErr) -> (BootFailure, String) {
-    let is_known = loader(py).is_ok_and(|_| {
-        error.get_type(py).name().is_ok_and(|name| name == "ApplicationError")
-            && error.get_type(py).module().is_ok_and(|module| module == "monoceros.loader")
-    });
+    let kind = error.get_type(py);
+    let is_known = kind.name().is_ok_and(|name| name == "ApplicationError")
+        && kind.module().is_ok_and(|module| module == "monoceros.loader");
     if is_known {
         (BootFailure::Application, error.value(py).to_string())
     } else {
