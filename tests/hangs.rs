@@ -72,7 +72,7 @@ fn a_worker_that_cannot_take_requests_is_replaced() {
 fn a_worker_that_is_stopped_is_replaced() {
     let server = Setup::of("stream:route").flags(&["--timeout", "1"]).start();
     server.allow("SIGKILL");
-    server.allow("no sign of life");
+    server.allow("was stopped by a signal (SIGSTOP)");
     let old = server.workers();
     process::signal(old[0], Signal::SIGSTOP);
     until::holds("another worker", || {

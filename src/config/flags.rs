@@ -220,9 +220,9 @@ mod tests {
 
     #[test]
     fn a_flag_of_gunicorn_is_refused_by_name() {
-        let (_, errors) = parse(&["--preload", "--max-requests", "100", "-R", "a:b"]);
-        assert!(errors.contains("--preload: gunicorn's preload_app is not supported yet"));
-        assert!(errors.contains("--max-requests: gunicorn's max_requests is not supported yet"));
+        let (_, errors) = parse(&["--reload", "--certfile", "a.pem", "-R", "a:b"]);
+        assert!(errors.contains("--reload: gunicorn's reload is not supported yet"));
+        assert!(errors.contains("--certfile: gunicorn's certfile is not supported yet"));
         assert!(errors.contains("--enable-stdio-inheritance: gunicorn's"), "{errors}");
         assert_eq!(errors.lines().count(), 3);
     }

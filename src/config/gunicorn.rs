@@ -59,8 +59,6 @@ pub(crate) const FOREIGN: &[Foreign] = &[
     never("reload_engine", &["--reload-engine"], One, "changes will be seen by the operating system's own notice"),
     later("reload_extra_files", &["--reload-extra-file"], List),
     never("spew", &["--spew"], Switch, "use python -m trace"),
-    later("max_requests", &["--max-requests"], One),
-    later("max_requests_jitter", &["--max-requests-jitter"], One),
     later("asgi_loop", &["--asgi-loop"], One),
     later("asgi_lifespan", &["--asgi-lifespan"], One),
     later("asgi_disconnect_grace_period", &["--asgi-disconnect-grace-period"], One),

@@ -14,6 +14,7 @@ use crate::process::{Assignment, SearchPath, Umask};
 use crate::row::Effect::{Live, Restart, Rollout};
 use crate::row::Reader::{Listener, Master, Worker};
 use crate::row::{Ambient, BLANK, Row, Section, settings};
+use crate::size::Size;
 use crate::value::Value;
 use crate::worker::{WorkerClass, Workers};
 
@@ -120,14 +121,18 @@ settings! {
         differs: Some("enforced for every class"),
     };
 
-    /// Longest time a worker may be silent before it is killed and replaced.
+    /// Longest time a request may take in the application.
     ///
-    /// A worker is silent while it does not beat, which includes the time that
-    /// one request takes in the application. 0 turns the check off.
+    /// It holds for each thread. At half of it and at its end the log shows where
+    /// the request is stuck. At its end the request's client is answered 504, the
+    /// worker is replaced, its other requests finish, and then it is killed. A
+    /// worker that gives no sign of life for so long, and for 5 seconds at least,
+    /// is killed and replaced as well. 0 turns the check off.
     timeout: Duration = Duration::from_secs(30), {
         section: Section::Workers, short: Some('t'), placeholder: "SECONDS",
         range: Some((0, DAY)), readers: &[Master, Worker], effect: Rollout,
         gunicorn: Some("timeout"),
+        differs: Some("holds for each request, in every class and thread; its client gets an answer (504)"),
     };
 
     /// Longest time a draining worker may take to finish its requests.
@@ -148,6 +153,90 @@ settings! {
     boot_timeout: Duration = Duration::from_secs(60), {
         section: Section::Workers, placeholder: "SECONDS", range: Some((0, DAY)),
         readers: &[Master], effect: Rollout,
+    };
+
+    /// Most workers that may live at a time beyond their number.
+    ///
+    /// A reload starts so many new workers before it lets old ones go; those that
+    /// finish their last requests are not counted. If `--max-unavailable` is 0 it
+    /// is 1 at least: without any room nothing could be replaced.
+    max_surge: u16 = 1, {
+        section: Section::Workers, placeholder: "COUNT", range: Some((0, 1024)),
+        readers: &[Master], effect: Live,
+    };
+
+    /// Most workers that may be missing while others are replaced.
+    ///
+    /// With 0 a worker goes only when another one is ready to take its place.
+    max_unavailable: u16 = 0, {
+        section: Section::Workers, placeholder: "COUNT", range: Some((0, 1024)),
+        readers: &[Master], effect: Live,
+    };
+
+    /// Time for which a new worker must have been ready before it counts.
+    ///
+    /// A reload goes on to the next worker only then; a new worker that dies
+    /// before has failed.
+    min_ready_seconds: Duration = Duration::ZERO, {
+        section: Section::Workers, placeholder: "SECONDS", range: Some((0, DAY)),
+        readers: &[Master], effect: Live,
+    };
+
+    /// Longest time a reload may go without one more new worker that serves.
+    ///
+    /// Then it is given up, and the old generation serves again. 0 turns the limit
+    /// off.
+    progress_deadline: Duration = Duration::from_secs(600), {
+        section: Section::Workers, placeholder: "SECONDS", range: Some((0, DAY)),
+        readers: &[Master], effect: Live,
+    };
+
+    /// Longest time a new master may take to serve when the program is upgraded.
+    ///
+    /// On SIGUSR2 the program is executed again beside the running one. If it does
+    /// not serve with workers of its own after this time it is ended, and all goes
+    /// on as before.
+    upgrade_timeout: Duration = Duration::from_secs(120), {
+        section: Section::Workers, placeholder: "SECONDS", range: Some((1, DAY)),
+        readers: &[Master], effect: Live,
+    };
+
+    /// Requests after which a worker is replaced; 0 for never.
+    ///
+    /// Its place is taken by a new worker, which is ready first. The number is
+    /// looked at once a second. One worker is replaced at a time.
+    max_requests: u32 = 0, {
+        section: Section::Workers, placeholder: "COUNT",
+        readers: &[Master], effect: Live, gunicorn: Some("max_requests"),
+        differs: Some("the new worker is ready before the old one goes; the number is looked at once a second"),
+    };
+
+    /// Random addition to `--max-requests`, for each worker another one.
+    max_requests_jitter: u32 = 0, {
+        section: Section::Workers, placeholder: "COUNT",
+        readers: &[Master], effect: Live, gunicorn: Some("max_requests_jitter"),
+    };
+
+    /// Time after which a worker is replaced; 0 for never.
+    max_lifetime: Duration = Duration::ZERO, {
+        section: Section::Workers, placeholder: "SECONDS", range: Some((0, 365 * DAY)),
+        readers: &[Master], effect: Live,
+    };
+
+    /// Random addition to `--max-lifetime`, for each worker another one.
+    max_lifetime_jitter: Duration = Duration::ZERO, {
+        section: Section::Workers, placeholder: "SECONDS", range: Some((0, 365 * DAY)),
+        readers: &[Master], effect: Live,
+    };
+
+    /// Memory beyond which a worker is replaced, such as `512M`; 0 for any.
+    ///
+    /// What counts is what is its own: the proportional set size, in which memory
+    /// that workers share is divided by their number. It must be found too large
+    /// three times, a second apart.
+    max_rss: Size = Size(0), {
+        section: Section::Workers, placeholder: "SIZE",
+        readers: &[Master], effect: Live,
     };
 
     /// Longest time a connection may be idle between two requests.

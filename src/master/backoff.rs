@@ -1,7 +1,9 @@
-//! How long a slot waits after a failure: longer each time, so that a worker
+//! How long a place waits after a failure: longer each time, so that a worker
 //! that dies at once costs little, and never for ever.
 
 use std::time::{Duration, Instant};
+
+use super::random::Random;
 
 /// The wait after the first failure.
 const FIRST: Duration = Duration::from_millis(100);
@@ -11,8 +13,11 @@ const LONGEST: Duration = Duration::from_secs(30);
 const HEALTHY: Duration = Duration::from_secs(60);
 /// 1.5 to this power times the first wait is beyond the longest.
 const ENOUGH: u32 = 16;
+/// One part in so many of a wait is random: what makes the workers of many
+/// servers fail at once must not see them all come back at once.
+const JITTER: u32 = 4;
 
-/// The failures of one slot, and when it may try again.
+/// The failures of one place, and when it may try again.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Backoff {
     failures: u32,
@@ -20,14 +25,17 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// Notes a failure of a worker that had been ready for `lived`.
-    pub(crate) fn fail(&mut self, lived: Duration, now: Instant) {
+    /// Notes a failure of a process that had been ready for `lived`; returns
+    /// the wait.
+    pub(crate) fn fail(&mut self, lived: Duration, now: Instant, random: &mut Random) -> Duration {
         if lived >= HEALTHY {
             self.failures = 0;
         }
-        let wait = FIRST.mul_f64(1.5f64.powi(self.failures.min(ENOUGH).cast_signed()));
+        let wait = FIRST.mul_f64(1.5f64.powi(self.failures.min(ENOUGH).cast_signed())).min(LONGEST);
+        let wait = wait - random.length(wait / JITTER);
         self.failures = self.failures.saturating_add(1);
-        self.until = Some(now + wait.min(LONGEST));
+        self.until = Some(now + wait);
+        wait
     }
 
     /// Notes an end that is nobody's failure; the shortest wait bounds the
@@ -54,20 +62,21 @@ mod tests {
     #[test]
     fn waits_grow_to_the_longest_and_a_healthy_minute_resets_them() {
         let (mut backoff, mut now) = (Backoff::default(), Instant::now());
+        let mut random = Random(1);
         assert_eq!(backoff.wait(now), None);
         let mut waits = Vec::new();
         for _ in 0..20 {
-            backoff.fail(Duration::ZERO, now);
+            let wait = backoff.fail(Duration::ZERO, now, &mut random);
             let until = backoff.wait(now).unwrap();
-            waits.push(until - now);
+            assert_eq!(until - now, wait);
+            waits.push(wait);
             now = until;
             assert_eq!(backoff.wait(now), None);
         }
-        assert_eq!(waits[0], FIRST);
-        assert_eq!(waits[1], FIRST * 3 / 2);
-        assert!(waits.is_sorted());
-        assert_eq!(waits[19], LONGEST);
-        backoff.fail(HEALTHY, now);
-        assert_eq!(backoff.wait(now), Some(now + FIRST));
+        let near = |wait: Duration, full: Duration| wait <= full && wait >= full * 3 / 4;
+        assert!(near(waits[0], FIRST) && near(waits[1], FIRST * 3 / 2), "{waits:?}");
+        assert!(near(waits[18], LONGEST) && near(waits[19], LONGEST), "{waits:?}");
+        assert_ne!(waits[18], waits[19]);
+        assert!(near(backoff.fail(HEALTHY, now, &mut random), FIRST));
     }
 }

@@ -1,39 +1,51 @@
-//! Which workers hang, from what their scoreboards show. Pure.
+//! Whether a worker still works, from what the scoreboards show. Pure.
 
 use std::fmt;
 use std::time::Duration;
 
-use super::state::Vital;
+use super::roster::Record;
+use super::state::{Run, Vital};
 
-/// How often the scoreboards are looked at.
-pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
+/// How often the scoreboards are looked at, at most.
+const OFTEN: Duration = Duration::from_millis(100);
+/// The same, at least: a worker's heart beats once a second.
+const SELDOM: Duration = Duration::from_secs(1);
 /// A worker may be silent for so long even if requests may not: it beats once
 /// a second, and a loaded machine may be late.
 const LEAST_SILENCE: Duration = Duration::from_secs(5);
 
-/// What is wrong with a worker.
+/// How often the scoreboards are looked at, so that a request that is over the
+/// timeout is found soon.
+pub(crate) fn interval(timeout: Duration) -> Duration {
+    if timeout.is_zero() { SELDOM } else { (timeout / 8).clamp(OFTEN, SELDOM) }
+}
+
+/// What is wrong with a worker, the worst first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Concern {
+    /// It serves nobody any more.
+    Hangs(Hang),
+    /// Requests have run for all of the timeout.
+    Expired(Vec<Run>),
+    /// Requests have run for half of it.
+    Slow(Vec<Run>),
+}
+
+/// How a worker hangs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Hang {
-    /// A request has run for too long.
-    Request {
-        /// Its method and target.
-        label: String,
-        /// For how long.
-        lasted: Duration,
-    },
     /// Requests have waited for so long, and none was taken, although a thread
     /// is free.
     Stuck(Duration),
     /// The worker's loop has not come round for so long.
     Silent(Duration),
+    /// The same, because a signal has stopped the process.
+    Stopped(Duration),
 }
 
 impl fmt::Display for Hang {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Self::Request { label, lasted } => {
-                write!(formatter, "has been running {label} for {} s", lasted.as_secs())
-            }
             Self::Stuck(lasted) => write!(
                 formatter,
                 "has not taken a request for {} s although a thread is free (is something \
@@ -43,87 +55,135 @@ impl fmt::Display for Hang {
             Self::Silent(lasted) => {
                 write!(formatter, "has given no sign of life for {} s", lasted.as_secs())
             }
+            Self::Stopped(lasted) => {
+                let lasted = lasted.as_secs();
+                write!(formatter, "was stopped by a signal (SIGSTOP) {lasted} s ago at least")
+            }
         }
     }
 }
 
-/// Judges a worker that has been ready for `ready`. Nothing is older than
-/// `awake`, the time for which this process has run without a pause: what
-/// stopped the master may have stopped the workers too.
+/// Judges a worker that has been ready for `ready`; zero as `timeout` is no
+/// limit. Nothing is older than `awake`, the time for which this process has
+/// run without a pause: what stopped the master may have stopped the workers
+/// too. What has been said of a request, by `record`, is not said again.
 pub(crate) fn judge(
     vital: &Vital,
+    record: &Record,
     timeout: Duration,
     ready: Duration,
     awake: Duration,
-) -> Option<Hang> {
-    let silent = vital.silent.unwrap_or(ready).min(awake);
-    if let Some((label, lasted)) = &vital.longest {
-        let lasted = (*lasted).min(awake);
-        if lasted > timeout {
-            return Some(Hang::Request { label: label.clone(), lasted });
-        }
+) -> Option<Concern> {
+    if timeout.is_zero() {
+        return None;
     }
-    if let Some(lasted) = vital.stuck.map(|lasted| lasted.min(awake))
-        && lasted > timeout
+    let silent = vital.silent.map(|silent| silent.min(ready).min(awake));
+    if let Some(silent) = silent.filter(|silent| *silent > timeout.max(LEAST_SILENCE)) {
+        let hang = if vital.stopped { Hang::Stopped(silent) } else { Hang::Silent(silent) };
+        return Some(Concern::Hangs(hang));
+    }
+    if let Some(stuck) = vital.stuck.map(|stuck| stuck.min(awake))
+        && stuck > timeout
     {
-        return Some(Hang::Stuck(lasted));
+        return Some(Concern::Hangs(Hang::Stuck(stuck)));
     }
-    (silent > timeout.max(LEAST_SILENCE)).then_some(Hang::Silent(silent))
+    let longer = |limit: Duration| {
+        vital.running.iter().filter(move |run| run.lasted.min(awake) > limit).cloned()
+    };
+    let expired: Vec<_> =
+        longer(timeout).filter(|run| !record.expired.contains(&run.number)).collect();
+    if !expired.is_empty() {
+        return Some(Concern::Expired(expired));
+    }
+    let told =
+        |run: &Run| record.slow.contains(&run.number) || record.expired.contains(&run.number);
+    let slow: Vec<_> = longer(timeout / 2).filter(|run| !told(run)).collect();
+    (!slow.is_empty()).then_some(Concern::Slow(slow))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::master::state::WorkerId;
 
     const LONG: Duration = Duration::from_secs(1000);
 
-    fn vital(silent: Option<u64>, longest: Option<u64>) -> Vital {
-        Vital {
-            worker: WorkerId(0),
-            silent: silent.map(Duration::from_secs),
-            longest: longest.map(|lasted| ("GET /".to_owned(), Duration::from_secs(lasted))),
-            stuck: None,
-        }
+    fn seconds(count: u64) -> Duration {
+        Duration::from_secs(count)
     }
 
-    fn hangs(vital: &Vital, timeout: u64, ready: u64) -> bool {
-        let seconds = Duration::from_secs;
-        judge(vital, seconds(timeout), seconds(ready), LONG).is_some()
+    fn runs(lasted: u64) -> Run {
+        let label = "GET /".to_owned();
+        Run { thread: 0, number: 7, label, lasted: seconds(lasted), used: None }
+    }
+
+    fn vital(silent: Option<u64>, running: &[u64]) -> Vital {
+        let running = running.iter().copied().map(runs).collect();
+        Vital { silent: silent.map(seconds), running, ..Vital::default() }
+    }
+
+    fn concern(vital: &Vital, timeout: u64, ready: u64) -> Option<Concern> {
+        judge(vital, &Record::default(), seconds(timeout), seconds(ready), LONG)
     }
 
     #[test]
-    fn a_request_may_run_for_the_timeout() {
-        assert!(!hangs(&vital(Some(0), Some(2)), 2, 100));
-        assert!(hangs(&vital(Some(0), Some(3)), 2, 100));
-        let hang = judge(&vital(Some(0), Some(3)), Duration::from_secs(2), LONG, LONG).unwrap();
-        assert_eq!(hang.to_string(), "has been running GET / for 3 s");
+    fn a_request_is_told_of_at_half_of_the_timeout_and_at_its_end() {
+        assert_eq!(concern(&vital(Some(0), &[5]), 10, 100), None);
+        let slow = Some(Concern::Slow(vec![runs(6)]));
+        assert_eq!(concern(&vital(Some(0), &[6, 1]), 10, 100), slow);
+        let expired = Some(Concern::Expired(vec![runs(11)]));
+        assert_eq!(concern(&vital(Some(0), &[11, 6]), 10, 100), expired);
+        assert_eq!(concern(&vital(Some(900), &[900]), 0, 1000), None);
+    }
+
+    #[test]
+    fn it_is_told_of_once() {
+        let mut record = Record::default();
+        record.slow.insert(7);
+        let judge = |record: &Record, lasted| {
+            judge(&vital(Some(0), &[lasted]), record, seconds(10), LONG, LONG)
+        };
+        assert_eq!(judge(&record, 6), None);
+        assert_eq!(judge(&record, 11), Some(Concern::Expired(vec![runs(11)])));
+        record.expired.insert(7);
+        assert_eq!(judge(&record, 900), None);
     }
 
     #[test]
     fn requests_may_be_stuck_for_the_timeout() {
-        let timeout = Duration::from_secs(2);
         let stuck = |lasted, awake| {
-            let vital = Vital { stuck: Some(lasted), ..vital(Some(0), None) };
-            judge(&vital, timeout, LONG, awake)
+            let vital = Vital { stuck: Some(lasted), ..vital(Some(0), &[]) };
+            judge(&vital, &Record::default(), seconds(2), LONG, awake)
         };
-        assert_eq!(stuck(timeout, LONG), None);
-        assert_eq!(stuck(LONG, timeout), None);
-        let text = stuck(Duration::from_secs(3), LONG).unwrap().to_string();
-        assert!(text.starts_with("has not taken a request for 3 s"), "{text}");
+        assert_eq!(stuck(seconds(2), LONG), None);
+        assert_eq!(stuck(LONG, seconds(2)), None);
+        let hang = Hang::Stuck(seconds(3));
+        assert!(hang.to_string().starts_with("has not taken a request for 3 s"));
+        assert_eq!(stuck(seconds(3), LONG), Some(Concern::Hangs(hang)));
     }
 
     #[test]
     fn silence_is_allowed_for_five_seconds_at_least() {
-        assert!(!hangs(&vital(Some(4), None), 1, 100));
-        assert!(hangs(&vital(Some(6), None), 1, 100));
-        assert!(!hangs(&vital(None, None), 1, 4));
-        assert!(hangs(&vital(None, None), 1, 6));
+        assert_eq!(concern(&vital(Some(4), &[]), 1, 100), None);
+        let silent = Some(Concern::Hangs(Hang::Silent(seconds(6))));
+        assert_eq!(concern(&vital(Some(6), &[]), 1, 100), silent);
+        assert_eq!(concern(&vital(Some(100), &[]), 1, 4), None);
+        let stopped = Vital { stopped: true, ..vital(Some(6), &[]) };
+        let hang = Some(Concern::Hangs(Hang::Stopped(seconds(6))));
+        assert_eq!(concern(&stopped, 1, 100), hang);
+        assert_eq!(concern(&vital(None, &[]), 1, 100), None);
     }
 
     #[test]
     fn nothing_is_older_than_the_masters_own_wake() {
-        let stuck = vital(Some(900), Some(900));
-        assert_eq!(judge(&stuck, Duration::from_secs(5), LONG, Duration::from_secs(1)), None);
+        let vital = vital(Some(900), &[900]);
+        assert_eq!(judge(&vital, &Record::default(), seconds(5), LONG, seconds(1)), None);
+    }
+
+    #[test]
+    fn a_short_timeout_is_looked_at_more_often() {
+        assert_eq!(interval(Duration::ZERO), SELDOM);
+        assert_eq!(interval(seconds(30)), SELDOM);
+        assert_eq!(interval(seconds(2)), Duration::from_millis(250));
+        assert_eq!(interval(Duration::from_millis(1)), OFTEN);
     }
 }

@@ -5,15 +5,17 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 use monoceros_wire::message::{BootFailure, ToWorker};
-use monoceros_wire::scoreboard::Running;
 
-use super::roster::{Life, Why, Worker};
-use super::state::{Action, Exit, Signal, State, Vital, WorkerId};
+use super::roster::{Life, Place, Why, Worker};
+use super::state::{Action, Death, Exit, Notice, Signal, State, WorkerId};
 use super::{ABORT_LIMIT, BOOT_STOP_LIMIT, Master, Purpose, STOP_LIMIT, health};
 
 /// An end of a worker that lived for so long, with exit code 0, was somebody's
 /// wish (`kill PID`), not a fault.
 const WISHED: Duration = Duration::from_secs(1);
+/// So much longer than now the start may take, as the init system is told again
+/// and again.
+const BOOT_EXTENSION: Duration = Duration::from_secs(15);
 /// The most texts that are remembered so as not to log them twice.
 const MOST_TOLD: usize = 16;
 
@@ -32,11 +34,11 @@ impl Master {
             return;
         }
         worker.life = Life::Ready { since: now };
-        let (generation, text) = (worker.generation, format!("{worker} ready"));
-        self.app = app;
+        let (place, text) = (worker.place, format!("{worker} ready"));
         self.log(Level::Info, text);
-        if let Some(rolling) = self.rolling.as_mut().filter(|it| it.generation == generation) {
-            rolling.proven = true;
+        if let Place::Slot(_) = place {
+            self.app = app;
+            self.allot(id, now);
         }
     }
 
@@ -60,59 +62,62 @@ impl Master {
     }
 
     /// A worker's process is gone.
-    pub(super) fn note_exit(
-        &mut self,
-        id: WorkerId,
-        exit: Exit,
-        running: &[Running],
-        now: Instant,
-    ) {
+    pub(super) fn note_exit(&mut self, id: WorkerId, death: &Death, now: Instant) {
         let Some(worker) = self.roster.remove(id) else { return };
+        self.tally.add(worker.record.requests);
         match worker.life {
             Life::Booting { .. } => {
-                let text = format!("it ended with {exit} before it was ready");
+                let text = format!("it ended with {} before it was ready", explain(death));
                 self.fail_boot(&worker, BootFailure::Boot.exit_code(), &text, now);
             }
-            Life::Ready { .. } => self.note_death(&worker, exit, running, now),
-            Life::Leaving { why, .. } => self.note_leave(&worker, exit, why, false, running),
-            Life::Killed { why } => self.note_leave(&worker, exit, why, true, running),
+            Life::Ready { .. } => self.note_death(&worker, death, now),
+            Life::Leaving { why, .. } => self.note_leave(&worker, death, why, false),
+            Life::Killed { why } => self.note_leave(&worker, death, why, true),
         }
     }
 
     /// A serving worker died unasked.
-    fn note_death(&mut self, worker: &Worker, exit: Exit, running: &[Running], now: Instant) {
+    fn note_death(&mut self, worker: &Worker, death: &Death, now: Instant) {
         let lived = worker.lived(now);
-        let wished = exit == Exit::Code(0) && lived >= WISHED;
-        let backoff = self.roster.backoff(worker.slot);
-        if wished {
-            backoff.pause(now)
+        let wished = death.exit == Exit::Code(0) && lived >= WISHED;
+        let wait = if wished {
+            self.roster.pause(worker.place, now);
+            String::new()
         } else {
-            backoff.fail(lived, now)
-        }
+            let wait = self.roster.fail(worker.place, lived, now, &mut self.random);
+            format!("; the next one in {:.1} s", wait.as_secs_f64())
+        };
         let level = if wished { Level::Warn } else { Level::Error };
-        self.log(level, format!("{worker} died: {exit}{}", describe(running)));
+        let (cause, running) = (explain(death), describe(&death.running));
+        self.log(level, format!("{worker} died: {cause}{running}{wait}"));
+        self.doubt(worker);
+    }
+
+    /// A new generation of which a worker dies young is not to be trusted.
+    fn doubt(&mut self, worker: &Worker) {
+        let unproven = |it: &&super::Rolling| it.generation == worker.generation && !it.proven;
+        if self.rolling.as_ref().filter(unproven).is_some() && worker.slot().is_some() {
+            self.abandon("does not last");
+        }
     }
 
     /// A worker is gone that was to go.
-    fn note_leave(
-        &mut self,
-        worker: &Worker,
-        exit: Exit,
-        why: Why,
-        killed: bool,
-        running: &[Running],
-    ) {
+    fn note_leave(&mut self, worker: &Worker, death: &Death, why: Why, killed: bool) {
         let in_time = if killed {
             ", killed by the master: it did not finish within graceful-timeout"
         } else {
             ""
         };
-        let clean = exit == Exit::Code(0) || matches!(exit, Exit::Signal(_)) && !killed;
+        let clean = match death.exit {
+            Exit::Code(code) => code == 0,
+            Exit::Signal(_) => !killed && !death.out_of_memory,
+        };
         let (fault, ours) = match why {
             Why::Retired | Why::Stopped => (!clean, in_time),
             Why::Failed => (false, ""),
             Why::Late => (true, ", killed by the master: it was not ready within boot-timeout"),
-            Why::Hung => (true, ", killed by the master: it hung"),
+            Why::Hung if killed => (true, ", killed by the master: it hung"),
+            Why::Hung => (true, ": it hung"),
         };
         // When the first boot has failed, the reason has been told.
         let level = match (self.code, fault) {
@@ -120,7 +125,8 @@ impl Master {
             (0, true) => Level::Warn,
             (0, false) => Level::Info,
         };
-        self.log(level, format!("{worker} left: {exit}{ours}{}", describe(running)));
+        let cause = if killed { death.exit.to_string() } else { explain(death) };
+        self.log(level, format!("{worker} left: {cause}{ours}{}", describe(&death.running)));
     }
 
     /// A worker did not get ready, for the reason in `text`.
@@ -128,13 +134,13 @@ impl Master {
         self.tell_once(worker, text);
         let rolling = self.rolling.as_ref().filter(|it| it.generation == worker.generation);
         let unproven = rolling.is_some_and(|rolling| !rolling.proven);
-        if self.state == State::Booting {
+        if self.state == State::Booting && self.roster.ready().next().is_none() {
             let code = if self.purpose == Purpose::Check { 1 } else { code };
             self.stop(code, now);
         } else if unproven {
-            self.abandon();
+            self.abandon("cannot serve");
         } else {
-            self.roster.backoff(worker.slot).fail(Duration::ZERO, now);
+            self.roster.fail(worker.place, Duration::ZERO, now, &mut self.random);
         }
     }
 
@@ -148,35 +154,45 @@ impl Master {
         self.log(Level::Error, format!("{worker} cannot boot: {rest}"));
     }
 
-    pub(super) fn note_vitals(&mut self, vitals: &[Vital], now: Instant) {
-        let timeout = self.terms().timeout;
-        let awake = now.saturating_duration_since(self.awake);
-        for vital in vitals {
-            let Some(worker) = self.roster.get(vital.worker).filter(|it| it.is_ready()) else {
-                continue;
-            };
-            if let Some(hang) = health::judge(vital, timeout, worker.lived(now), awake) {
-                let (slot, text) = (worker.slot, format!("{worker} {hang}; killing it"));
-                self.log(Level::Error, text);
-                self.abort(vital.worker, Why::Hung, now);
-                self.roster.backoff(slot).pause(now);
-            }
-        }
-    }
-
     /// Does what workers' deadlines, and the master's own, ask for.
     pub(super) fn note_deadlines(&mut self, now: Instant) {
         for id in self.ids() {
             let due = self.roster.get(id).filter(|it| it.deadline().is_some_and(|at| at <= now));
             match due.map(|worker| worker.life) {
-                Some(Life::Booting { .. }) => self.note_late(id, now),
+                Some(Life::Booting { until, .. }) if until.is_some_and(|at| at <= now) => {
+                    self.note_late(id, now);
+                }
+                // It has lived for as long as a worker must that says nothing.
+                Some(Life::Booting { .. }) => self.note_ready(id, self.app.clone(), now),
                 Some(Life::Leaving { why, .. }) => self.kill(id, why),
                 Some(Life::Ready { .. } | Life::Killed { .. }) | None => {}
             }
         }
+        self.note_watchdog(now);
+        self.note_successor_deadline(now);
+        if self.rolling.as_ref().is_some_and(|it| it.deadline.is_some_and(|at| at <= now)) {
+            self.abandon("made no progress within progress-deadline");
+        }
         if self.inspect.is_some_and(|at| at <= now) {
-            self.inspect = Some(now + health::INTERVAL);
+            self.inspect = Some(now + health::interval(self.terms().timeout));
             self.actions.push(Action::Inspect);
+            if self.state == State::Booting {
+                self.notify(Notice::Extend(BOOT_EXTENSION));
+            }
+        }
+    }
+
+    /// Tells the init system that all is well, if it is: without any worker to
+    /// rely on, a start from scratch is the better chance.
+    pub(super) fn note_watchdog(&mut self, now: Instant) {
+        let Some((every, at)) = self.watchdog else { return };
+        if at > now {
+            return;
+        }
+        self.watchdog = Some((every, now + every));
+        let asked = self.state == State::Serving && self.workers > 0;
+        if !asked || self.roster.ready().any(|worker| !worker.is_doomed()) {
+            self.notify(Notice::Alive);
         }
     }
 
@@ -193,12 +209,13 @@ impl Master {
     /// finish. A worker that leaves already gets no more time.
     pub(super) fn release(&mut self, id: WorkerId, why: Why, limit: Duration, now: Instant) {
         let Some(worker) = self.roster.get_mut(id) else { return };
+        let serves = worker.is_ready() && worker.slot().is_some();
         match worker.life {
-            Life::Booting { .. } => {
+            Life::Booting { .. } | Life::Ready { .. } if !serves => {
                 worker.life = Life::Leaving { until: now + BOOT_STOP_LIMIT, why };
                 self.actions.push(Action::Signal { worker: id, signal: Signal::Terminate });
             }
-            Life::Ready { .. } => {
+            Life::Booting { .. } | Life::Ready { .. } => {
                 worker.life = Life::Leaving { until: now + limit, why };
                 let message = ToWorker::Drain { serve_queue: why == Why::Stopped };
                 self.actions.push(Action::Tell { worker: id, message });
@@ -227,7 +244,7 @@ impl Master {
     }
 
     /// Ends a worker that does not answer, after a chance to show where it is.
-    fn abort(&mut self, id: WorkerId, why: Why, now: Instant) {
+    pub(super) fn abort(&mut self, id: WorkerId, why: Why, now: Instant) {
         let Some(worker) = self.roster.get_mut(id) else { return };
         worker.life = Life::Leaving { until: now + ABORT_LIMIT, why };
         self.actions.push(Action::Signal { worker: id, signal: Signal::Abort });
@@ -240,12 +257,22 @@ impl Master {
     }
 }
 
+/// How a process ended, and who has done it as far as the exit tells.
+fn explain(death: &Death) -> String {
+    if death.out_of_memory && death.exit == Exit::Signal(libc::SIGKILL) {
+        return format!("{}, by the kernel: out of memory", death.exit);
+    }
+    match death.exit {
+        Exit::Signal(libc::SIGKILL) => format!("{}, not by the master", death.exit),
+        Exit::Code(_) | Exit::Signal(_) => death.exit.to_string(),
+    }
+}
+
 /// The requests that a worker left undone.
-fn describe(running: &[Running]) -> String {
-    let labels: Vec<_> = running.iter().map(|running| running.label.as_str()).collect();
-    if labels.is_empty() {
+fn describe(running: &[String]) -> String {
+    if running.is_empty() {
         String::new()
     } else {
-        format!("; it was running {}", labels.join(", "))
+        format!("; it was running {}", running.join(", "))
     }
 }

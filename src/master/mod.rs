@@ -1,20 +1,29 @@
 //! The master: what it decides on each event. Nothing in this file, nor in
-//! those that it is made of (`life`, `roster`, `rollout`, `backoff`, `health`),
-//! touches the world: `shell.rs` does, and reports back. Time is an argument.
+//! those that it is made of (`life`, `watch`, `succession`, `roster`, `rollout`,
+//! `backoff`, `health`, `recycling`, `status`), touches the world: `shell.rs`
+//! does, and reports back. Time is an argument, and chance a seed.
 
 mod backoff;
 mod health;
 mod interpreter;
 mod life;
 mod listener;
+mod memory;
+mod notify;
 mod pidfile;
+mod random;
 mod recipe;
+mod recycling;
 mod rollout;
 mod roster;
 mod shell;
 mod spawn;
 mod start;
+mod stat;
 mod state;
+mod status;
+mod succession;
+mod watch;
 
 #[cfg(test)]
 mod simulation;
@@ -25,14 +34,17 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use log::Level;
-use monoceros_wire::Generation;
 use monoceros_wire::message::ToWorker;
+use monoceros_wire::{Generation, Slot};
 
 pub(crate) use self::start::run;
 
-use self::rollout::{Target, plan};
-use self::roster::{Roster, Why};
-use self::state::{Action, BindFailure, Command, Event, State, Terms};
+use self::random::Random;
+use self::rollout::{Fallback, Target, plan};
+use self::roster::{Life, Place, Roster, Why};
+use self::state::{Action, BindFailure, Command, Event, Notice, State, Terms};
+use self::status::Tally;
+use self::succession::Successor;
 
 /// How long an address may be in use before the master gives up.
 const BIND_LIMIT: Duration = Duration::from_secs(5);
@@ -58,6 +70,21 @@ pub(crate) enum Purpose {
     Check,
 }
 
+/// What a master finds when it begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Beginning {
+    /// What it is for.
+    pub(crate) purpose: Purpose,
+    /// The number of its first generation.
+    pub(crate) generation: Generation,
+    /// How many workers an operator wants, if not what is set.
+    pub(crate) workers: Option<u16>,
+    /// How often the init system wants to hear that all is well.
+    pub(crate) watchdog: Option<Duration>,
+    /// Where its random numbers begin.
+    pub(crate) seed: u64,
+}
+
 /// The master's mind.
 #[derive(Debug)]
 pub(crate) struct Master {
@@ -66,6 +93,8 @@ pub(crate) struct Master {
     terms: Terms,
     /// How many workers there are to be: what is set, and TTIN and TTOU.
     workers: u16,
+    /// How many there were before they were withdrawn.
+    withdrawn: Option<u16>,
     /// The generation that serves, or is to be the first.
     current: Generation,
     /// The generation that is replacing it.
@@ -74,15 +103,23 @@ pub(crate) struct Master {
     newest: Generation,
     /// A reload came when it could not be done yet.
     reload_again: bool,
+    /// The master that is to take over.
+    successor: Option<Successor>,
     roster: Roster,
     /// The application, as the first ready worker named it.
     app: String,
     /// Why workers could not boot, as far as that has been logged.
     told: BTreeSet<String>,
+    /// How the last reload went, if it failed.
+    failed_reload: Option<String>,
+    tally: Tally,
+    random: Random,
     /// When the scoreboards are to be looked at.
     inspect: Option<Instant>,
     /// When the plan changes by itself.
     wake: Option<Instant>,
+    /// How often the init system is told that all is well, and when next.
+    watchdog: Option<(Duration, Instant)>,
     /// What the master meant to wake up for.
     expected: Option<Instant>,
     /// Since when the master has run without a pause.
@@ -98,27 +135,41 @@ struct Rolling {
     terms: Terms,
     /// How many workers there were to be before.
     workers_before: u16,
-    /// One of its workers has been ready: its code can serve.
+    /// How many there were.
+    lived_before: u16,
+    /// One of its workers could be relied on: its code can serve.
     proven: bool,
+    /// The most of its workers that could be relied on at a time.
+    best: usize,
+    /// When it must have one more.
+    deadline: Option<Instant>,
 }
 
 impl Master {
     /// A master of which nothing exists yet, whose settings are read.
-    pub(crate) fn new(purpose: Purpose, terms: Terms, now: Instant) -> Self {
+    pub(crate) fn new(beginning: Beginning, terms: Terms, now: Instant) -> Self {
+        let Beginning { purpose, generation, workers, watchdog, seed } = beginning;
         Self {
             purpose,
             state: State::Binding { retry: None, until: None },
-            workers: terms.workers,
+            workers: workers.unwrap_or(terms.workers),
+            withdrawn: None,
             terms,
-            current: Generation(1),
+            current: generation,
             rolling: None,
-            newest: Generation(1),
+            newest: generation,
             reload_again: false,
+            successor: None,
             roster: Roster::default(),
             app: String::new(),
             told: BTreeSet::new(),
+            failed_reload: None,
+            tally: Tally::default(),
+            random: Random(seed),
             inspect: None,
             wake: None,
+            // Twice as often as it must be (`sd_watchdog_enabled(3)`).
+            watchdog: watchdog.map(|every| (every / 2, now + every / 2)),
             expected: None,
             awake: now,
             code: 0,
@@ -143,7 +194,8 @@ impl Master {
             State::Stopped => {}
         }
         self.proceed(now);
-        self.expected = self.next_deadline();
+        // What is overdue now was so for another reason than a pause to come.
+        self.expected = self.next_deadline().map(|at| at.max(now));
         std::mem::take(&mut self.actions)
     }
 
@@ -154,8 +206,11 @@ impl Master {
             State::Booting | State::Serving | State::Draining | State::Stopping => None,
             State::Stopped => return None,
         };
-        let deadlines = [retry, self.inspect, self.wake, self.roster.deadline()];
-        deadlines.into_iter().flatten().min()
+        let rolling = self.rolling.as_ref().and_then(|rolling| rolling.deadline);
+        let successor = self.successor.and_then(|successor| successor.deadline());
+        let watchdog = self.watchdog.map(|(_, at)| at);
+        let own = [retry, self.inspect, self.wake, rolling, successor, watchdog];
+        own.into_iter().chain([self.roster.deadline()]).flatten().min()
     }
 
     fn step_binding(
@@ -169,8 +224,9 @@ impl Master {
             Event::Bound(Ok(())) => self.state = State::Booting,
             Event::Bound(Err(failure)) => self.retry_binding(failure, until, now),
             Event::Asked(Command::Drain | Command::Stop) => self.state = State::Stopping,
-            Event::Asked(command) => self.adjust(command),
+            Event::Asked(command) => self.adjust(command, now),
             Event::Elapsed => {
+                self.note_watchdog(now);
                 if retry.is_some_and(|retry| retry <= now) {
                     self.state = State::Binding { retry: None, until };
                     self.actions.push(Action::Bind);
@@ -182,6 +238,9 @@ impl Master {
             | Event::Failed { .. }
             | Event::Exited { .. }
             | Event::Inspected(_)
+            | Event::SuccessorStarted { .. }
+            | Event::SuccessorReady
+            | Event::SuccessorEnded { .. }
             | Event::Read { .. } => {}
         }
     }
@@ -190,17 +249,21 @@ impl Master {
         match event {
             Event::Asked(Command::Drain) => self.drain(now),
             Event::Asked(Command::Stop) => self.stop(0, now),
-            Event::Asked(command) => self.adjust(command),
+            Event::Asked(command) => self.adjust(command, now),
             Event::Spawned { worker, pid } => self.note_pid(worker, pid),
             Event::SpawnFailed { worker, text } => self.note_spawn_failure(worker, &text, now),
             Event::Ready { worker, app } => self.note_ready(worker, app, now),
             Event::Failed { worker, failure, text } => {
                 self.note_failure(worker, failure.exit_code(), &text, now);
             }
-            Event::Exited { worker, exit, running } => self.note_exit(worker, exit, &running, now),
+            Event::Exited { worker, death } => self.note_exit(worker, &death, now),
             Event::Inspected(vitals) => self.note_vitals(&vitals, now),
             Event::Elapsed => self.note_deadlines(now),
-            Event::Bound(_) | Event::Read { .. } => {}
+            Event::Bound(_)
+            | Event::SuccessorStarted { .. }
+            | Event::SuccessorReady
+            | Event::SuccessorEnded { .. }
+            | Event::Read { .. } => {}
         }
     }
 
@@ -208,19 +271,20 @@ impl Master {
         match event {
             Event::Asked(Command::Drain) => self.drain(now),
             Event::Asked(Command::Stop) => self.stop(0, now),
-            Event::Asked(command) => self.adjust(command),
-            Event::Read { generation, terms: Ok(terms) } => self.roll_to(generation, terms),
-            Event::Read { terms: Err(text), .. } => {
-                self.log(Level::Error, format!("reload failed, nothing is changed: {text}"));
-            }
+            Event::Asked(command) => self.adjust(command, now),
+            Event::Read { generation, terms: Ok(terms) } => self.roll_to(generation, terms, now),
+            Event::Read { terms: Err(text), .. } => self.refuse_reload(&text),
             Event::Spawned { worker, pid } => self.note_pid(worker, pid),
             Event::SpawnFailed { worker, text } => self.note_spawn_failure(worker, &text, now),
             Event::Ready { worker, app } => self.note_ready(worker, app, now),
             Event::Failed { worker, failure, text } => {
                 self.note_failure(worker, failure.exit_code(), &text, now);
             }
-            Event::Exited { worker, exit, running } => self.note_exit(worker, exit, &running, now),
+            Event::Exited { worker, death } => self.note_exit(worker, &death, now),
             Event::Inspected(vitals) => self.note_vitals(&vitals, now),
+            Event::SuccessorStarted { pid } => self.note_successor(pid),
+            Event::SuccessorReady => self.hand_over(now),
+            Event::SuccessorEnded { text } => self.lose_successor(&text),
             Event::Elapsed => self.note_deadlines(now),
             Event::Bound(_) => {}
         }
@@ -232,13 +296,22 @@ impl Master {
             Event::Asked(Command::Reopen) => self.reopen(),
             Event::Spawned { worker, pid } => self.note_pid(worker, pid),
             Event::SpawnFailed { worker, .. } => drop(self.roster.remove(worker)),
-            Event::Exited { worker, exit, running } => self.note_exit(worker, exit, &running, now),
+            Event::Exited { worker, death } => self.note_exit(worker, &death, now),
+            Event::SuccessorStarted { pid } => self.note_successor(pid),
+            Event::SuccessorEnded { .. } => self.successor = None,
             Event::Elapsed => self.note_deadlines(now),
-            Event::Asked(Command::Reload | Command::Add | Command::Remove)
+            Event::Asked(
+                Command::Reload
+                | Command::Add
+                | Command::Remove
+                | Command::Upgrade
+                | Command::Withdraw,
+            )
             | Event::Bound(_)
             | Event::Ready { .. }
             | Event::Failed { .. }
             | Event::Inspected(_)
+            | Event::SuccessorReady
             | Event::Read { .. } => {}
         }
     }
@@ -248,27 +321,38 @@ impl Master {
             Event::Asked(Command::Reopen) => self.reopen(),
             Event::Spawned { worker, pid } => self.note_pid(worker, pid),
             Event::SpawnFailed { worker, .. } => drop(self.roster.remove(worker)),
-            Event::Exited { worker, exit, running } => self.note_exit(worker, exit, &running, now),
+            Event::Exited { worker, death } => self.note_exit(worker, &death, now),
+            Event::SuccessorStarted { pid } => self.note_successor(pid),
+            Event::SuccessorEnded { .. } => self.successor = None,
             Event::Elapsed => self.note_deadlines(now),
             Event::Asked(
-                Command::Drain | Command::Stop | Command::Reload | Command::Add | Command::Remove,
+                Command::Drain
+                | Command::Stop
+                | Command::Reload
+                | Command::Add
+                | Command::Remove
+                | Command::Upgrade
+                | Command::Withdraw,
             )
             | Event::Bound(_)
             | Event::Ready { .. }
             | Event::Failed { .. }
             | Event::Inspected(_)
+            | Event::SuccessorReady
             | Event::Read { .. } => {}
         }
     }
 
     /// What does not end the master.
-    fn adjust(&mut self, command: Command) {
+    fn adjust(&mut self, command: Command, now: Instant) {
         match command {
             Command::Reload if self.state == State::Serving => self.read_settings(),
             Command::Reload => self.reload_again = true,
             Command::Add => self.resize(self.workers.saturating_add(1)),
             Command::Remove => self.resize(self.workers.saturating_sub(1)),
             Command::Reopen => self.reopen(),
+            Command::Upgrade => self.upgrade(now),
+            Command::Withdraw => self.withdraw(),
             Command::Drain | Command::Stop => {}
         }
     }
@@ -285,14 +369,28 @@ impl Master {
     }
 
     fn resize(&mut self, workers: u16) {
+        if self.withdrawn.is_some() && workers == 0 {
+            return;
+        }
+        self.withdrawn = None;
         self.set_number(workers.clamp(1, MOST_WORKERS));
         self.log(Level::Info, format!("{} workers asked for", self.workers));
     }
 
+    /// Lets all workers go, and stays: connections wait for those to come.
+    fn withdraw(&mut self) {
+        if self.state != State::Serving || self.withdrawn.is_some() {
+            return;
+        }
+        self.withdrawn = Some(self.workers);
+        self.set_number(0);
+        self.log(Level::Info, "withdrawing the workers; a reload brings them back".to_owned());
+    }
+
     fn reopen(&mut self) {
         self.actions.push(Action::Reopen);
-        for worker in self.roster.workers() {
-            self.actions.push(Action::Tell { worker: worker.id, message: ToWorker::Reopen });
+        for id in self.ids() {
+            self.actions.push(Action::Tell { worker: id, message: ToWorker::Reopen });
         }
     }
 
@@ -310,12 +408,23 @@ impl Master {
     }
 
     fn read_settings(&mut self) {
+        self.notify(Notice::Reloading);
         self.newest.0 += 1;
         self.actions.push(Action::ReadSettings { generation: self.newest });
     }
 
+    /// New settings cannot be used: all goes on with the old ones.
+    fn refuse_reload(&mut self, text: &str) {
+        self.log(Level::Error, format!("reload failed, nothing is changed: {text}"));
+        self.failed_reload = Some(text.lines().next().unwrap_or_default().to_owned());
+        self.end_reload();
+    }
+
     /// Makes a generation the target, in place of one that was on its way.
-    fn roll_to(&mut self, generation: Generation, terms: Terms) {
+    fn roll_to(&mut self, generation: Generation, terms: Terms, now: Instant) {
+        if let Some(before) = self.withdrawn.take() {
+            self.set_number(before);
+        }
         let workers_before =
             self.rolling.as_ref().map_or(self.workers, |rolling| rolling.workers_before);
         if terms.workers != self.terms().workers {
@@ -324,11 +433,22 @@ impl Master {
         self.told.clear();
         self.roster.forget_failures();
         self.log(Level::Info, format!("reloading: gen={generation} replaces gen={}", self.current));
-        self.rolling = Some(Rolling { generation, terms, workers_before, proven: false });
+        let deadline = after(terms.progress_deadline, now);
+        let lived_before = u16::try_from(self.roster.live().count()).unwrap_or(u16::MAX);
+        let (proven, best) = (false, 0);
+        self.rolling = Some(Rolling {
+            generation,
+            terms,
+            workers_before,
+            lived_before,
+            proven,
+            best,
+            deadline,
+        });
     }
 
     /// Ends a rollout whose generation cannot serve: the old one goes on.
-    fn abandon(&mut self) {
+    fn abandon(&mut self, reason: &str) {
         let Some(rolling) = self.rolling.take() else { return };
         if self.workers == rolling.terms.workers {
             self.set_number(rolling.workers_before);
@@ -337,16 +457,26 @@ impl Master {
         let (failed, current) = (rolling.generation, self.current);
         self.log(
             Level::Error,
-            format!("reload failed: gen={failed} cannot serve; gen={current} goes on"),
+            format!("reload failed: gen={failed} {reason}; gen={current} goes on"),
         );
+        self.failed_reload = Some(format!("gen={failed} {reason}"));
         self.actions.push(Action::Settle { generation: current });
+        self.end_reload();
+    }
+
+    /// Tells the init system that a reload is over, however it went.
+    fn end_reload(&mut self) {
+        self.tell_status();
+        self.notify(Notice::Ready);
     }
 
     /// Lets everybody finish, then exits.
     fn drain(&mut self, now: Instant) {
         self.log(Level::Info, "draining".to_owned());
-        self.state = State::Draining;
+        self.leave_service(State::Draining);
+        self.dismiss_successor(now);
         let limit = self.terms().graceful_timeout;
+        self.notify(Notice::Extend(limit + STOP_LIMIT));
         for id in self.ids() {
             self.release(id, Why::Stopped, limit, now);
         }
@@ -355,7 +485,8 @@ impl Master {
 
     /// Stops everybody, then exits with this code.
     fn stop(&mut self, code: u8, now: Instant) {
-        self.state = State::Stopping;
+        self.leave_service(State::Stopping);
+        self.dismiss_successor(now);
         self.code = code;
         for id in self.ids() {
             self.halt(id, now);
@@ -363,17 +494,25 @@ impl Master {
         self.actions.push(Action::CloseListeners);
     }
 
+    fn leave_service(&mut self, state: State) {
+        if !matches!(self.state, State::Draining | State::Stopping) {
+            self.notify(Notice::Stopping);
+        }
+        self.state = state;
+    }
+
     /// What follows from how things stand, whatever happened.
     fn proceed(&mut self, now: Instant) {
         match self.state {
             State::Booting | State::Serving => {
+                self.choose_recycled();
                 self.carry_out_plan(now);
                 self.note_progress(now);
                 self.arm_inspection(now);
             }
             State::Draining | State::Stopping => {
-                (self.inspect, self.wake) = (None, None);
-                if self.roster.is_empty() {
+                (self.inspect, self.wake, self.rolling) = (None, None, None);
+                if self.roster.is_empty() && self.successor.is_none() {
                     self.state = State::Stopped;
                     self.actions.push(Action::Exit(self.code));
                 }
@@ -385,23 +524,80 @@ impl Master {
     fn carry_out_plan(&mut self, now: Instant) {
         let (target, terms) = (self.target(), self.terms().clone());
         let plan = plan(&self.roster, target, terms.limits, now);
+        self.wake = plan.wake;
         for id in plan.retire {
             self.release(id, Why::Retired, terms.graceful_timeout, now);
         }
-        let limit = terms.boot_timeout;
-        let until = (limit > Duration::ZERO).then(|| now + limit);
-        for slot in plan.spawn {
-            let generation = target.generation;
-            let worker = self.roster.add(slot, generation, until);
-            let workers = self.workers;
-            self.actions.push(Action::Spawn { worker, slot, generation, workers });
+        self.tend_molds(now);
+        for (slot, generation) in plan.spawn {
+            if self.has_mold(generation) {
+                self.spawn(slot, generation, now);
+            }
         }
-        self.wake = plan.wake;
+    }
+
+    fn spawn(&mut self, slot: Slot, generation: Generation, now: Instant) {
+        let terms = self.terms();
+        let until = after(terms.boot_timeout, now);
+        let ready_at = terms.ready_after.map(|length| now + length);
+        let life = Life::Booting { until, ready_at };
+        let worker = self.roster.add(Place::Slot(slot), generation, life);
+        let workers = self.workers;
+        self.actions.push(Action::Spawn { worker, slot, generation, workers });
+    }
+
+    /// Has a mold for each generation that may have to fork workers, and no
+    /// other.
+    fn tend_molds(&mut self, now: Instant) {
+        let wanted = self.generations_with_mold();
+        let unwanted: Vec<_> = self
+            .roster
+            .molds()
+            .filter(|mold| mold.is_live() && !wanted.contains(&mold.generation))
+            .map(|mold| mold.id)
+            .collect();
+        for id in unwanted {
+            self.release(id, Why::Retired, BOOT_STOP_LIMIT, now);
+        }
+        let lacks = |generation: &Generation| {
+            !self.roster.molds().any(|it| it.is_live() && it.generation == *generation)
+        };
+        let lacking: Vec<_> = wanted.into_iter().filter(lacks).collect();
+        for generation in lacking {
+            if let Some(at) = self.roster.wait(Place::Mold, now) {
+                self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
+                continue;
+            }
+            let until = after(self.terms().boot_timeout, now);
+            let life = Life::Booting { until, ready_at: None };
+            let worker = self.roster.add(Place::Mold, generation, life);
+            self.actions.push(Action::SpawnMold { worker, generation });
+        }
+    }
+
+    fn generations_with_mold(&self) -> Vec<Generation> {
+        let rolling = self.rolling.as_ref().map(|it| (it.generation, it.terms.preload));
+        let known = [Some((self.current, self.terms.preload)), rolling];
+        known.into_iter().flatten().filter(|(_, preload)| *preload).map(|(it, _)| it).collect()
+    }
+
+    fn has_mold(&self, generation: Generation) -> bool {
+        let preloads = self.generations_with_mold().contains(&generation);
+        !preloads || self.roster.molds().any(|it| it.is_ready() && it.generation == generation)
     }
 
     /// Goes on to the next state, or generation, when all are there.
     fn note_progress(&mut self, now: Instant) {
-        if !self.target().is_reached(&self.roster) {
+        let target = self.target();
+        if let Some(rolling) = &mut self.rolling {
+            let count = target.count(&self.roster, now);
+            if count > rolling.best {
+                rolling.best = count;
+                rolling.proven = true;
+                rolling.deadline = after(rolling.terms.progress_deadline, now);
+            }
+        }
+        if !target.is_reached(&self.roster, now) {
             return;
         }
         if self.state == State::Booting {
@@ -411,6 +607,7 @@ impl Master {
             self.state = State::Serving;
             let (app, workers) = (self.app.clone(), self.workers);
             self.actions.push(Action::Announce { app, workers });
+            self.end_reload();
             if std::mem::take(&mut self.reload_again) {
                 self.read_settings();
             }
@@ -418,23 +615,37 @@ impl Master {
         if let Some(rolling) = self.rolling.take() {
             self.current = rolling.generation;
             self.terms = rolling.terms;
+            self.failed_reload = None;
             self.log(Level::Info, format!("reloaded: gen={} serves", self.current));
             self.actions.push(Action::Settle { generation: self.current });
+            self.tend_molds(now);
+            self.end_reload();
         }
     }
 
     fn arm_inspection(&mut self, now: Instant) {
-        if self.terms().timeout.is_zero() {
-            self.inspect = None;
-        } else if self.inspect.is_none() {
-            self.inspect = Some(now + health::INTERVAL);
+        if self.inspect.is_none() {
+            self.inspect = Some(now + health::interval(self.terms().timeout));
         }
     }
 
     /// What is asked for.
     fn target(&self) -> Target {
-        let generation = self.rolling.as_ref().map_or(self.current, |rolling| rolling.generation);
-        Target { generation, workers: self.workers }
+        let workers = self.workers;
+        let Some(rolling) = &self.rolling else {
+            // The first workers need not be old before they are announced.
+            let booting = self.state == State::Booting;
+            let min_ready = if booting { Duration::ZERO } else { self.terms.min_ready };
+            return Target { generation: self.current, workers, min_ready, fallback: None };
+        };
+        let before = rolling.workers_before.min(rolling.lived_before);
+        let fallback = Fallback { generation: self.current, workers: before };
+        Target {
+            generation: rolling.generation,
+            workers,
+            min_ready: rolling.terms.min_ready,
+            fallback: Some(fallback).filter(|_| !rolling.proven),
+        }
     }
 
     /// The newest settings.
@@ -455,7 +666,19 @@ impl Master {
         for deadline in [&mut self.inspect, &mut self.wake] {
             *deadline = deadline.map(|at| at + late);
         }
+        if let Some(rolling) = &mut self.rolling {
+            rolling.deadline = rolling.deadline.map(|at| at + late);
+        }
+        if let Some(successor) = &mut self.successor {
+            successor.shift(late);
+        }
         self.log(Level::Warn, format!("the master was not running for {} s", late.as_secs()));
+    }
+
+    fn notify(&mut self, notice: Notice) {
+        if self.purpose == Purpose::Serve {
+            self.actions.push(Action::Notify(notice));
+        }
     }
 
     fn log(&mut self, level: Level, text: String) {
@@ -463,6 +686,11 @@ impl Master {
     }
 
     fn ids(&self) -> Vec<state::WorkerId> {
-        self.roster.workers().map(|worker| worker.id).collect()
+        self.roster.everyone().map(|worker| worker.id).collect()
     }
+}
+
+/// The deadline of a limit that begins now; zero is none.
+fn after(limit: Duration, now: Instant) -> Option<Instant> {
+    (!limit.is_zero()).then(|| now + limit)
 }

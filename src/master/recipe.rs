@@ -15,7 +15,7 @@ use monoceros_sys::user::{Credentials, is_root};
 
 use super::interpreter::{BOOT, find_extension, find_python};
 use super::listener::{Listener, Manner};
-use super::state::{Limits, Terms};
+use super::state::{Limits, Recycling, Terms};
 
 /// Variables that are about the master, and not for a worker.
 const MASTERS_OWN: [&str; 6] = [
@@ -116,13 +116,26 @@ impl Recipe {
 
     /// What the master makes of the settings.
     pub(crate) fn terms(&self) -> Terms {
-        let Settings { timeout, graceful_timeout, boot_timeout, .. } = self.settings;
+        let settings = &self.settings;
+        let Settings { max_surge, max_unavailable, .. } = *settings;
         Terms {
-            workers: count_workers(self.settings.workers),
-            limits: Limits::default(),
-            timeout,
-            graceful_timeout,
-            boot_timeout,
+            workers: count_workers(settings.workers),
+            limits: Limits { max_surge, max_unavailable },
+            min_ready: settings.min_ready_seconds,
+            progress_deadline: settings.progress_deadline,
+            timeout: settings.timeout,
+            graceful_timeout: settings.graceful_timeout,
+            boot_timeout: settings.boot_timeout,
+            upgrade_timeout: settings.upgrade_timeout,
+            ready_after: None,
+            preload: false,
+            recycling: Recycling {
+                requests: settings.max_requests,
+                requests_jitter: settings.max_requests_jitter,
+                lifetime: settings.max_lifetime,
+                lifetime_jitter: settings.max_lifetime_jitter,
+                memory: settings.max_rss.0,
+            },
         }
     }
 

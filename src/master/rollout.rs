@@ -1,14 +1,14 @@
 //! The one planner: which workers to spawn and which to retire next, so that
-//! those that exist become those that are asked for. Boot, reload, crash and a
-//! changed number of workers are all this. Pure, and without memory: it is
-//! asked again after every event.
+//! those that exist become those that are asked for. Boot, reload, crash,
+//! recycling and a changed number of workers are all this. Pure, and without
+//! memory: it is asked again after every event.
 
 use std::cmp::Reverse;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use monoceros_wire::{Generation, Slot};
 
-use super::roster::{Roster, Worker};
+use super::roster::{Fate, Life, Place, Roster, Worker};
 use super::state::{Limits, WorkerId};
 
 /// What is asked for: this many workers of this generation.
@@ -18,87 +18,190 @@ pub(crate) struct Target {
     pub(crate) generation: Generation,
     /// How many.
     pub(crate) workers: u16,
+    /// For how long they must have been ready.
+    pub(crate) min_ready: Duration,
+    /// Who takes the place of those that are lost meanwhile.
+    pub(crate) fallback: Option<Fallback>,
+}
+
+/// A generation that is known to serve, while the target's is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fallback {
+    /// Whose settings and code.
+    pub(crate) generation: Generation,
+    /// How many of it there were.
+    pub(crate) workers: u16,
 }
 
 /// What to do now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Plan {
-    /// Slots to spawn a worker of the target's generation into.
-    pub(crate) spawn: Vec<Slot>,
+    /// Slots to spawn a worker into, and of which generation.
+    pub(crate) spawn: Vec<(Slot, Generation)>,
     /// Workers to retire.
     pub(crate) retire: Vec<WorkerId>,
-    /// When a slot that waits may be tried; the plan is the same until then.
+    /// When the plan changes by itself; it is the same until then.
     pub(crate) wake: Option<Instant>,
 }
 
 impl Target {
     /// This worker is one of those asked for.
-    fn wants(&self, worker: &Worker) -> bool {
-        worker.generation == self.generation && worker.slot.0 < self.workers
+    pub(crate) fn wants(&self, worker: &Worker) -> bool {
+        let stays = matches!(worker.fate, Fate::Stays | Fate::Due);
+        let has_slot = worker.slot().is_some_and(|slot| slot.0 < self.workers);
+        stays && has_slot && worker.generation == self.generation
     }
 
-    /// Everything asked for is ready, and nothing else lives.
-    pub(crate) fn is_reached(&self, roster: &Roster) -> bool {
-        let ready = roster.ready().filter(|worker| self.wants(worker)).count();
-        ready == usize::from(self.workers) && roster.live().count() == ready
+    /// This worker is one of those asked for, and can be relied on.
+    fn has(&self, worker: &Worker, now: Instant) -> bool {
+        self.wants(worker) && worker.is_available(self.min_ready, now)
+    }
+
+    /// How many of those asked for can be relied on.
+    pub(crate) fn count(&self, roster: &Roster, now: Instant) -> usize {
+        roster.ready().filter(|worker| self.has(worker, now)).count()
+    }
+
+    /// Everything asked for is there, and nothing else lives.
+    pub(crate) fn is_reached(&self, roster: &Roster, now: Instant) -> bool {
+        let count = self.count(roster, now);
+        count == usize::from(self.workers) && roster.live().count() == count
     }
 }
 
 /// Makes the plan for this moment.
 pub(crate) fn plan(roster: &Roster, target: Target, limits: Limits, now: Instant) -> Plan {
-    let retire = choose_retired(roster, target, limits);
+    let view = View { roster, target, limits, now };
+    let retire = view.choose_retired();
     let live = roster.live().count() - retire.len();
-    // Without any room in either direction no rollout could begin.
-    let surge = limits.max_surge.max(u16::from(limits.max_unavailable == 0));
-    let room = (usize::from(target.workers) + usize::from(surge)).saturating_sub(live);
-    let (spawn, wake) = choose_spawned(roster, target, room, now);
+    let most = usize::from(target.workers) + usize::from(limits.surge());
+    let (spawn, waits) = view.choose_spawned(most.saturating_sub(live));
+    let wake = [waits, view.next_relied_on()].into_iter().flatten().min();
     Plan { spawn, retire, wake }
 }
 
-/// Those not asked for: at once if they serve nobody yet, else as long as
-/// enough others are ready.
-fn choose_retired(roster: &Roster, target: Target, limits: Limits) -> Vec<WorkerId> {
-    let (serving, mut retire): (Vec<_>, Vec<_>) =
-        roster.live().filter(|worker| !target.wants(worker)).partition(|worker| worker.is_ready());
-    let least = target.workers.saturating_sub(limits.max_unavailable);
-    let spare = roster.ready().count().saturating_sub(usize::from(least));
-    let mut serving = serving;
-    serving.sort_by_key(|worker| Reverse(is_replaced(worker, roster, target)));
-    retire.extend(serving.into_iter().take(spare));
-    retire.into_iter().map(|worker| worker.id).collect()
-}
-
-/// Nothing waits for this worker: its successor serves, or its slot is gone.
-fn is_replaced(worker: &Worker, roster: &Roster, target: Target) -> bool {
-    let mut ready = roster.ready();
-    worker.slot.0 >= target.workers
-        || ready.any(|other| other.slot == worker.slot && target.wants(other))
-}
-
-/// Slots without a worker of the target, empty ones first.
-fn choose_spawned(
-    roster: &Roster,
+/// What a plan is made from.
+#[derive(Clone, Copy)]
+struct View<'a> {
+    roster: &'a Roster,
     target: Target,
-    room: usize,
+    limits: Limits,
     now: Instant,
-) -> (Vec<Slot>, Option<Instant>) {
-    let holds = |slot, wanted: bool| {
-        roster.live().any(|worker| worker.slot == slot && (!wanted || target.wants(worker)))
-    };
-    let lacking: Vec<_> =
-        (0..target.workers).map(Slot).filter(|slot| !holds(*slot, true)).collect();
-    let wake = lacking.iter().filter_map(|slot| roster.wait(*slot, now)).min();
-    let mut spawn: Vec<_> =
-        lacking.into_iter().filter(|slot| roster.wait(*slot, now).is_none()).collect();
-    spawn.sort_by_key(|slot| holds(*slot, false));
-    spawn.truncate(room);
-    (spawn, wake)
+}
+
+impl View<'_> {
+    /// Those not asked for: at once if they serve nobody, else as long as
+    /// enough others serve.
+    fn choose_retired(&self) -> Vec<WorkerId> {
+        let unwanted = self.roster.live().filter(|worker| !self.target.wants(worker));
+        let (serving, idle): (Vec<_>, Vec<_>) =
+            unwanted.partition(|worker| worker.is_ready() && !worker.is_doomed());
+        let mut retire: Vec<_> =
+            idle.into_iter().filter(|worker| self.may_go(worker)).map(|worker| worker.id).collect();
+        let mut serving = serving;
+        serving.sort_by_key(|worker| Reverse(self.is_replaced(worker)));
+        retire.extend(serving.into_iter().take(self.count_spare()).map(|worker| worker.id));
+        retire
+    }
+
+    /// A worker that is not ready, or hangs, and is not asked for. One that
+    /// hangs may have other requests to finish, so its successor comes first.
+    fn may_go(&self, worker: &Worker) -> bool {
+        if worker.is_ready() {
+            return self.is_replaced(worker) || self.is_jammed();
+        }
+        let fallback = self.target.fallback;
+        let is_fallback = fallback.is_some_and(|it| it.generation == worker.generation);
+        !is_fallback || self.is_replaced(worker) || self.count_missing(Some(worker.id)) == 0
+    }
+
+    /// There is no room for anybody's successor, and none is to come: whoever
+    /// hangs has to make room.
+    fn is_jammed(&self) -> bool {
+        let most = usize::from(self.target.workers) + usize::from(self.limits.surge());
+        let boots = |worker: &Worker| self.target.wants(worker) && !worker.is_ready();
+        self.roster.live().count() >= most && !self.roster.live().any(boots)
+    }
+
+    /// How many serve beyond those that have to. An old worker is relied on
+    /// however young it is: it is what there is.
+    fn count_spare(&self) -> usize {
+        let serves = |worker: &&Worker| {
+            let old = !self.target.wants(worker) && !worker.is_doomed();
+            old || self.target.has(worker, self.now)
+        };
+        let serving = self.roster.ready().filter(serves).count();
+        serving.saturating_sub(usize::from(self.least()))
+    }
+
+    /// So many have to serve at any time.
+    fn least(&self) -> u16 {
+        self.target.workers.saturating_sub(self.limits.max_unavailable)
+    }
+
+    /// Nothing waits for this worker: its successor serves, or its slot is gone.
+    fn is_replaced(&self, worker: &Worker) -> bool {
+        let mut ready = self.roster.ready();
+        worker.slot().is_none_or(|slot| slot.0 >= self.target.workers)
+            || ready.any(|other| other.place == worker.place && self.target.has(other, self.now))
+    }
+
+    /// Slots to spawn into: those of the fallback first, then empty ones.
+    fn choose_spawned(&self, room: usize) -> (Vec<(Slot, Generation)>, Option<Instant>) {
+        let slots = || (0..self.target.workers).map(Slot);
+        let saved = slots().filter(|slot| self.is_lost(*slot)).take(self.count_missing(None));
+        let saved = saved.filter_map(|slot| Some((slot, self.target.fallback?.generation)));
+        let mut lacking: Vec<_> = slots().filter(|slot| !self.holds_wanted(*slot)).collect();
+        lacking.sort_by_key(|slot| self.roster.live().any(|it| it.slot() == Some(*slot)));
+        let lacking = lacking.into_iter().map(|slot| (slot, self.target.generation));
+        let chosen: Vec<_> = saved.chain(lacking).collect();
+        let wait = |slot: Slot| self.roster.wait(Place::Slot(slot), self.now);
+        let waits = chosen.iter().filter_map(|(slot, _)| wait(*slot)).min();
+        let free = chosen.into_iter().filter(|(slot, _)| wait(*slot).is_none());
+        (free.take(room).collect(), waits)
+    }
+
+    fn holds_wanted(&self, slot: Slot) -> bool {
+        self.roster.live().any(|it| it.slot() == Some(slot) && self.target.wants(it))
+    }
+
+    /// Nobody serves in this slot, and no worker of the fallback is about to.
+    fn is_lost(&self, slot: Slot) -> bool {
+        !self.roster.live().any(|it| it.slot() == Some(slot) && self.makes_up(it))
+    }
+
+    /// This worker serves, however old it is, or is about to and can be relied
+    /// on, since it is of the fallback.
+    fn makes_up(&self, worker: &Worker) -> bool {
+        let fallback = self.target.fallback;
+        let known = fallback.is_some_and(|it| it.generation == worker.generation);
+        let old = !self.target.wants(worker) && !worker.is_doomed();
+        self.target.has(worker, self.now) || old && (known || worker.is_ready())
+    }
+
+    /// How many workers of the fallback there are too few, or would be without
+    /// this one.
+    fn count_missing(&self, without: Option<WorkerId>) -> usize {
+        let Some(fallback) = self.target.fallback else { return 0 };
+        let counts = |worker: &&Worker| Some(worker.id) != without && self.makes_up(worker);
+        let wanted = self.least().min(fallback.workers);
+        usize::from(wanted).saturating_sub(self.roster.live().filter(counts).count())
+    }
+
+    /// When the next worker has been ready for long enough.
+    fn next_relied_on(&self) -> Option<Instant> {
+        let ready = self.roster.ready().filter(|worker| self.target.wants(worker));
+        let times = ready.filter_map(|worker| match worker.life {
+            Life::Ready { since } => Some(since + self.target.min_ready),
+            Life::Booting { .. } | Life::Leaving { .. } | Life::Killed { .. } => None,
+        });
+        times.filter(|at| *at > self.now).min()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::master::roster::Life;
 
     const ONE: Generation = Generation(1);
     const TWO: Generation = Generation(2);
@@ -115,7 +218,12 @@ mod tests {
         }
 
         fn boot(&mut self, slot: u16, generation: Generation) -> WorkerId {
-            self.roster.add(Slot(slot), generation, None)
+            let life = Life::Booting { until: None, ready_at: None };
+            self.roster.add(Place::Slot(Slot(slot)), generation, life)
+        }
+
+        fn doom(&mut self, id: WorkerId, fate: Fate) {
+            self.roster.get_mut(id).unwrap().fate = fate;
         }
 
         fn ready(&mut self, slot: u16, generation: Generation) -> WorkerId {
@@ -125,10 +233,14 @@ mod tests {
         }
 
         fn plan(&self, generation: Generation, workers: u16) -> (Vec<u16>, Vec<WorkerId>) {
-            let target = Target { generation, workers };
-            let plan = plan(&self.roster, target, self.limits, self.now);
-            (plan.spawn.iter().map(|slot| slot.0).collect(), plan.retire)
+            let plan = plan(&self.roster, target(generation, workers), self.limits, self.now);
+            assert!(plan.spawn.iter().all(|(_, it)| *it == generation));
+            (plan.spawn.iter().map(|(slot, _)| slot.0).collect(), plan.retire)
         }
+    }
+
+    fn target(generation: Generation, workers: u16) -> Target {
+        Target { generation, workers, min_ready: Duration::ZERO, fallback: None }
     }
 
     #[test]
@@ -185,23 +297,110 @@ mod tests {
     fn a_slot_that_waits_is_left_out_until_then() {
         let mut bench = Bench::new();
         let now = bench.now;
-        bench.roster.backoff(Slot(0)).pause(now);
-        let target = Target { generation: ONE, workers: 2 };
-        let plan = plan(&bench.roster, target, bench.limits, now);
-        assert_eq!(plan.spawn, [Slot(1)]);
-        assert_eq!(plan.wake, bench.roster.wait(Slot(0), now));
+        bench.roster.pause(Place::Slot(Slot(0)), now);
+        let plan = plan(&bench.roster, target(ONE, 2), bench.limits, now);
+        assert_eq!(plan.spawn, [(Slot(1), ONE)]);
+        assert_eq!(plan.wake, bench.roster.wait(Place::Slot(Slot(0)), now));
     }
 
     #[test]
     fn a_target_is_reached_when_nothing_else_lives() {
         let mut bench = Bench::new();
         bench.ready(0, TWO);
-        let target = Target { generation: TWO, workers: 1 };
-        assert!(target.is_reached(&bench.roster));
+        let target = target(TWO, 1);
+        assert!(target.is_reached(&bench.roster, bench.now));
         let old = bench.ready(0, ONE);
-        assert!(!target.is_reached(&bench.roster));
+        assert!(!target.is_reached(&bench.roster, bench.now));
         bench.roster.remove(old);
         bench.boot(1, TWO);
-        assert!(!target.is_reached(&bench.roster));
+        assert!(!target.is_reached(&bench.roster, bench.now));
+    }
+
+    #[test]
+    fn a_young_worker_counts_when_it_has_been_ready_for_long_enough() {
+        let mut bench = Bench::new();
+        bench.ready(0, ONE);
+        bench.ready(0, TWO);
+        let target = Target { min_ready: Duration::from_secs(5), ..target(TWO, 1) };
+        let plan_at = |now| plan(&bench.roster, target, bench.limits, now);
+        let later = bench.now + Duration::from_secs(5);
+        assert_eq!(plan_at(bench.now), Plan { wake: Some(later), ..Plan::default() });
+        assert_eq!(plan_at(later).retire, [WorkerId(0)]);
+        assert!(!target.is_reached(&bench.roster, bench.now));
+    }
+
+    #[test]
+    fn old_workers_count_however_young_they_are() {
+        let mut bench = Bench::new();
+        bench.ready(0, ONE);
+        bench.ready(1, ONE);
+        bench.ready(0, TWO);
+        let target = Target { min_ready: Duration::from_secs(5), ..target(TWO, 2) };
+        assert_eq!(plan(&bench.roster, target, bench.limits, bench.now).retire, []);
+    }
+
+    #[test]
+    fn what_is_lost_while_the_new_generation_is_not_proven_is_replaced_by_the_old() {
+        let mut bench = Bench::new();
+        bench.ready(1, ONE);
+        bench.boot(0, TWO);
+        let fallback = Some(Fallback { generation: ONE, workers: 2 });
+        let target = Target { fallback, ..target(TWO, 2) };
+        let plan_now = |bench: &Bench| plan(&bench.roster, target, bench.limits, bench.now);
+        assert_eq!(plan_now(&bench).spawn, [(Slot(0), ONE)]);
+        let saved = bench.boot(0, ONE);
+        assert_eq!(plan_now(&bench), Plan::default());
+        let new = bench.roster.workers().find(|it| it.generation == TWO).unwrap().id;
+        bench.roster.get_mut(new).unwrap().life = Life::Ready { since: bench.now };
+        assert_eq!(plan_now(&bench).retire, [saved]);
+    }
+
+    #[test]
+    fn growth_belongs_to_the_new_generation() {
+        let mut bench = Bench::new();
+        bench.ready(0, ONE);
+        let fallback = Some(Fallback { generation: ONE, workers: 1 });
+        let target = Target { fallback, ..target(TWO, 3) };
+        let spawn = plan(&bench.roster, target, bench.limits, bench.now).spawn;
+        assert_eq!(spawn, [(Slot(1), TWO), (Slot(2), TWO), (Slot(0), TWO)]);
+    }
+
+    #[test]
+    fn a_worker_that_hangs_is_replaced_before_it_goes() {
+        let mut bench = Bench::new();
+        let (hangs, _) = (bench.ready(0, ONE), bench.ready(1, ONE));
+        bench.doom(hangs, Fate::Doomed);
+        assert_eq!(bench.plan(ONE, 2), (vec![0], vec![]));
+        bench.ready(0, ONE);
+        assert_eq!(bench.plan(ONE, 2), (vec![], vec![hangs]));
+    }
+
+    #[test]
+    fn without_surge_a_worker_that_hangs_goes_first() {
+        let mut bench = Bench::new();
+        let (hangs, _) = (bench.ready(0, ONE), bench.ready(1, ONE));
+        bench.doom(hangs, Fate::Doomed);
+        bench.limits = Limits { max_surge: 0, max_unavailable: 1 };
+        assert_eq!(bench.plan(ONE, 2), (vec![0], vec![hangs]));
+    }
+
+    #[test]
+    fn when_all_hang_and_no_room_is_left_they_make_room() {
+        let mut bench = Bench::new();
+        let hang = [bench.ready(0, ONE), bench.ready(0, ONE)];
+        hang.iter().for_each(|id| bench.doom(*id, Fate::Doomed));
+        assert_eq!(bench.plan(ONE, 1), (vec![0], hang.to_vec()));
+    }
+
+    #[test]
+    fn a_worker_that_is_replaced_without_need_serves_until_then() {
+        let mut bench = Bench::new();
+        let (old, _) = (bench.ready(0, ONE), bench.ready(1, ONE));
+        bench.doom(old, Fate::Due);
+        assert_eq!(bench.plan(ONE, 2), (vec![], vec![]));
+        bench.doom(old, Fate::Going);
+        assert_eq!(bench.plan(ONE, 2), (vec![0], vec![]));
+        bench.ready(0, ONE);
+        assert_eq!(bench.plan(ONE, 2), (vec![], vec![old]));
     }
 }

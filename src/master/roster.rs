@@ -1,36 +1,50 @@
-//! Who exists: the workers by their ids, and the slots that outlive them.
-//! Knows nothing of processes, and decides nothing.
+//! Who exists: the workers and molds by their ids, and the places that outlive
+//! them. Knows nothing of processes, and decides nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use monoceros_wire::{Generation, Slot};
 
 use super::backoff::Backoff;
+use super::random::Random;
 use super::state::WorkerId;
 
-/// Every worker that has been spawned and not yet been reaped.
-#[derive(Debug, Default)]
+/// Every process that has been spawned and not yet been reaped.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Roster {
     workers: BTreeMap<WorkerId, Worker>,
-    slots: BTreeMap<Slot, Backoff>,
+    places: BTreeMap<Place, Backoff>,
     next: u64,
 }
 
-/// One worker.
+/// Where a process belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Place {
+    /// It is a worker.
+    Slot(Slot),
+    /// It forks the workers of its generation, and serves nobody.
+    Mold,
+}
+
+/// One worker, or mold.
 #[derive(Clone, Debug)]
 pub(crate) struct Worker {
     /// Its name for the master.
     pub(crate) id: WorkerId,
     /// Its place.
-    pub(crate) slot: Slot,
+    pub(crate) place: Place,
     /// Whose settings and code it runs.
     pub(crate) generation: Generation,
     /// Its pid, for people to read; 0 until it is spawned.
     pub(crate) pid: i32,
     /// How far it has come.
     pub(crate) life: Life,
+    /// Whether it is to stay, while it serves.
+    pub(crate) fate: Fate,
+    /// What has been seen of it while it served.
+    pub(crate) record: Record,
 }
 
 /// How far a worker has come.
@@ -40,6 +54,8 @@ pub(crate) enum Life {
     Booting {
         /// When that has lasted too long.
         until: Option<Instant>,
+        /// When it is taken for ready without having said so.
+        ready_at: Option<Instant>,
     },
     /// Serves.
     Ready {
@@ -75,15 +91,65 @@ pub(crate) enum Why {
     Hung,
 }
 
+/// Whether a worker that serves is to stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is.
+    Stays,
+    /// It is to be replaced some time: it has served long enough.
+    Due,
+    /// It is being replaced.
+    Going,
+    /// It is being replaced because it hangs, and does not count as serving.
+    Doomed,
+}
+
+/// What has been seen of a worker while it served.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Record {
+    /// After so many requests it is due.
+    pub(crate) most_requests: Option<u64>,
+    /// At this time it is due.
+    pub(crate) due_at: Option<Instant>,
+    /// How many times in a row it had too much memory.
+    pub(crate) heavy: u8,
+    /// How many requests it had answered when it was last looked at.
+    pub(crate) requests: u64,
+    /// The requests that were seen to take half of the timeout.
+    pub(crate) slow: BTreeSet<u64>,
+    /// The requests that were seen to take all of it.
+    pub(crate) expired: BTreeSet<u64>,
+    /// It was asked where its threads are, and has not been looked at since.
+    pub(crate) traced: bool,
+}
+
 impl Worker {
+    /// Its slot, if it is a worker.
+    pub(crate) fn slot(&self) -> Option<Slot> {
+        match self.place {
+            Place::Slot(slot) => Some(slot),
+            Place::Mold => None,
+        }
+    }
+
     /// Serves, or is about to.
     pub(crate) fn is_live(&self) -> bool {
         matches!(self.life, Life::Booting { .. } | Life::Ready { .. })
     }
 
-    /// Serves.
+    /// Has said that it can serve.
     pub(crate) fn is_ready(&self) -> bool {
         matches!(self.life, Life::Ready { .. })
+    }
+
+    /// Hangs, and is being replaced.
+    pub(crate) fn is_doomed(&self) -> bool {
+        self.fate == Fate::Doomed
+    }
+
+    /// Serves, and has done so for long enough to be relied on.
+    pub(crate) fn is_available(&self, min_ready: Duration, now: Instant) -> bool {
+        self.is_ready() && !self.is_doomed() && self.lived(now) >= min_ready
     }
 
     /// How long it has served.
@@ -97,7 +163,7 @@ impl Worker {
     /// When something has to be done about it.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.life {
-            Life::Booting { until } => until,
+            Life::Booting { until, ready_at } => [until, ready_at].into_iter().flatten().min(),
             Life::Leaving { until, .. } => Some(until),
             Life::Ready { .. } | Life::Killed { .. } => None,
         }
@@ -105,7 +171,10 @@ impl Worker {
 
     fn shift(&mut self, by: Duration) {
         match &mut self.life {
-            Life::Booting { until } => *until = until.map(|until| until + by),
+            Life::Booting { until, ready_at } => {
+                *until = until.map(|until| until + by);
+                *ready_at = ready_at.map(|at| at + by);
+            }
             Life::Leaving { until, .. } => *until += by,
             Life::Ready { .. } | Life::Killed { .. } => {}
         }
@@ -114,27 +183,26 @@ impl Worker {
 
 impl fmt::Display for Worker {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-        let Self { slot, generation, pid, .. } = self;
-        write!(formatter, "worker={slot} gen={generation} pid={pid}")
+        let Self { place, generation, pid, .. } = self;
+        match place {
+            Place::Slot(slot) => write!(formatter, "worker={slot} gen={generation} pid={pid}"),
+            Place::Mold => write!(formatter, "mold gen={generation} pid={pid}"),
+        }
     }
 }
 
 impl Roster {
-    /// Adds a worker that is about to be spawned.
-    pub(crate) fn add(
-        &mut self,
-        slot: Slot,
-        generation: Generation,
-        until: Option<Instant>,
-    ) -> WorkerId {
+    /// Adds a process that is about to be spawned.
+    pub(crate) fn add(&mut self, place: Place, generation: Generation, life: Life) -> WorkerId {
         let id = WorkerId(self.next);
         self.next += 1;
-        let worker = Worker { id, slot, generation, pid: 0, life: Life::Booting { until } };
+        let (fate, record) = (Fate::Stays, Record::default());
+        let worker = Worker { id, place, generation, pid: 0, life, fate, record };
         self.workers.insert(id, worker);
         id
     }
 
-    /// The worker of this id, unless it is gone.
+    /// The process of this id, unless it is gone.
     pub(crate) fn get(&self, id: WorkerId) -> Option<&Worker> {
         self.workers.get(&id)
     }
@@ -144,14 +212,19 @@ impl Roster {
         self.workers.get_mut(&id)
     }
 
-    /// Takes out a worker whose process is gone.
+    /// Takes out a process that is gone.
     pub(crate) fn remove(&mut self, id: WorkerId) -> Option<Worker> {
         self.workers.remove(&id)
     }
 
+    /// Workers and molds, the oldest first.
+    pub(crate) fn everyone(&self) -> impl Iterator<Item = &Worker> {
+        self.workers.values()
+    }
+
     /// All workers, the oldest first.
     pub(crate) fn workers(&self) -> impl Iterator<Item = &Worker> {
-        self.workers.values()
+        self.everyone().filter(|worker| worker.slot().is_some())
     }
 
     /// Those that serve or are about to.
@@ -164,34 +237,50 @@ impl Roster {
         self.workers().filter(|worker| worker.is_ready())
     }
 
+    /// All molds, the oldest first.
+    pub(crate) fn molds(&self) -> impl Iterator<Item = &Worker> {
+        self.everyone().filter(|worker| worker.place == Place::Mold)
+    }
+
     /// Nobody is left.
     pub(crate) fn is_empty(&self) -> bool {
         self.workers.is_empty()
     }
 
-    /// The waits of a slot.
-    pub(crate) fn backoff(&mut self, slot: Slot) -> &mut Backoff {
-        self.slots.entry(slot).or_default()
+    /// Notes a failure in a place; returns how long it waits now.
+    pub(crate) fn fail(
+        &mut self,
+        place: Place,
+        lived: Duration,
+        now: Instant,
+        random: &mut Random,
+    ) -> Duration {
+        self.places.entry(place).or_default().fail(lived, now, random)
     }
 
-    /// When a slot may be spawned into, if that is to come.
-    pub(crate) fn wait(&self, slot: Slot, now: Instant) -> Option<Instant> {
-        self.slots.get(&slot).and_then(|backoff| backoff.wait(now))
+    /// Notes an end in a place that is nobody's failure.
+    pub(crate) fn pause(&mut self, place: Place, now: Instant) {
+        self.places.entry(place).or_default().pause(now);
+    }
+
+    /// When a place may be spawned into, if that is to come.
+    pub(crate) fn wait(&self, place: Place, now: Instant) -> Option<Instant> {
+        self.places.get(&place).and_then(|backoff| backoff.wait(now))
     }
 
     /// Forgets all failures: there is new code to try.
     pub(crate) fn forget_failures(&mut self) {
-        self.slots.clear();
+        self.places.clear();
     }
 
     /// Moves every deadline by the time that the master slept.
     pub(crate) fn shift(&mut self, by: Duration) {
         self.workers.values_mut().for_each(|worker| worker.shift(by));
-        self.slots.values_mut().for_each(|backoff| backoff.shift(by));
+        self.places.values_mut().for_each(|backoff| backoff.shift(by));
     }
 
-    /// The next deadline of any worker.
+    /// The next deadline of anybody.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.workers().filter_map(Worker::deadline).min()
+        self.everyone().filter_map(Worker::deadline).min()
     }
 }

@@ -21,9 +21,11 @@ use monoceros_wire::message::FromWorker;
 
 use super::Master;
 use super::listener::{Listener, open_all};
+use super::memory::OutOfMemory;
+use super::notify::Notifier;
 use super::recipe::{Recipe, Source};
 use super::spawn::{WorkerProcess, spawn};
-use super::state::{Action, BindFailure, Command, Event, Exit, Terms, WorkerId};
+use super::state::{Action, BindFailure, Command, Death, Event, Exit, Terms, Vital, WorkerId};
 
 /// The token of the signals; those of workers' channels come after it.
 const SIGNALS: Token = Token(0);
@@ -58,6 +60,8 @@ pub(crate) struct Shell {
     /// Sockets that were passed in take the place of those in the settings.
     announced: Vec<Rc<Listener>>,
     workers: BTreeMap<WorkerId, WorkerProcess>,
+    notifier: Notifier,
+    out_of_memory: OutOfMemory,
     code: Option<u8>,
 }
 
@@ -73,12 +77,16 @@ pub(crate) struct Parts {
     pub(crate) log: Arc<LogFile>,
     /// Who waits for this server to serve.
     pub(crate) starter: Option<Starter>,
+    /// The way to the init system.
+    pub(crate) notifier: Notifier,
+    /// The number of the first generation.
+    pub(crate) generation: Generation,
 }
 
 impl Shell {
     /// Collects signals from now on.
     pub(crate) fn new(parts: Parts) -> io::Result<Self> {
-        let Parts { source, recipe, announced, log, starter } = parts;
+        let Parts { source, recipe, announced, log, starter, notifier, generation } = parts;
         let (poll, signals) = (Poll::new()?, Signals::collect(&HEARD)?);
         let fd = signals.as_fd().as_raw_fd();
         poll.registry().register(&mut SourceFd(&fd), SIGNALS, Interest::READABLE)?;
@@ -89,10 +97,12 @@ impl Shell {
             source,
             log,
             starter,
-            recipes: BTreeMap::from([(Generation(1), recipe)]),
+            recipes: BTreeMap::from([(generation, recipe)]),
             listeners: Vec::new(),
             announced,
             workers: BTreeMap::new(),
+            notifier,
+            out_of_memory: OutOfMemory::watch(),
             code: None,
         })
     }
@@ -149,11 +159,23 @@ impl Shell {
                 libc::SIGTTIN => events.push_back(Event::Asked(Command::Add)),
                 libc::SIGTTOU => events.push_back(Event::Asked(Command::Remove)),
                 libc::SIGUSR1 => events.push_back(Event::Asked(Command::Reopen)),
+                libc::SIGUSR2 => events.push_back(Event::Asked(Command::Upgrade)),
+                libc::SIGWINCH => self.hear_window_change(events),
                 other => {
                     let name = monoceros_sys::signal::name(other);
-                    log::info!("{name} is ignored: it has no meaning yet");
+                    log::error!("{name} was heard and means nothing");
                 }
             }
+        }
+    }
+
+    /// A terminal sends this whenever its window changes; only without one it
+    /// is an operator's wish.
+    fn hear_window_change(&self, events: &mut VecDeque<Event>) {
+        if process::has_terminal() {
+            log::debug!("SIGWINCH is ignored: this process has a terminal, whose window changed");
+        } else {
+            events.push_back(Event::Asked(Command::Withdraw));
         }
     }
 
@@ -225,13 +247,18 @@ impl Shell {
         if let Some(text) = recipe.and_then(|it| process.trouble(&it.program, exit)) {
             return Some(Event::SpawnFailed { worker, text });
         }
-        Some(Event::Exited { worker, exit, running: process.running() })
+        let out_of_memory = self.out_of_memory.has_struck();
+        let death = Death { exit, out_of_memory, running: process.running() };
+        Some(Event::Exited { worker, death })
     }
 
     /// Carries out an action; what comes of it is an event.
     fn act(&mut self, action: Action) -> Option<Event> {
         match action {
-            Action::Bind => return Some(Event::Bound(self.bind(Generation(1)))),
+            Action::Bind => {
+                let first = self.recipes.keys().next().copied();
+                return first.map(|generation| Event::Bound(self.bind(generation)));
+            }
             Action::Spawn { worker, slot, generation, workers } => {
                 let recipe = self.recipes.get(&generation)?;
                 return Some(match spawn(recipe, slot, generation, workers) {
@@ -239,12 +266,19 @@ impl Shell {
                     Err(text) => Event::SpawnFailed { worker, text },
                 });
             }
+            Action::SpawnMold { worker, .. } => {
+                return Some(Event::SpawnFailed { worker, text: "no molds".to_owned() });
+            }
+            Action::Trace { .. } | Action::SignalSuccessor(_) | Action::PassOn => {}
+            Action::StartSuccessor { .. } => {
+                return Some(Event::SuccessorEnded { text: "not yet".to_owned() });
+            }
             Action::Tell { worker, message } => self.workers.get(&worker)?.tell(&message),
             Action::Signal { worker, signal } => self.workers.get(&worker)?.signal(signal),
             Action::Inspect => {
-                let vitals = self.workers.iter().map(|(worker, process)| process.vital(*worker));
-                return Some(Event::Inspected(vitals.collect()));
+                return Some(Event::Inspected(self.inspect()));
             }
+            Action::Notify(notice) => self.notifier.say(&notice),
             Action::ReadSettings { generation } => {
                 return Some(Event::Read { generation, terms: self.read_settings(generation) });
             }
@@ -256,6 +290,13 @@ impl Shell {
             Action::Exit(code) => self.code = Some(code),
         }
         None
+    }
+
+    fn inspect(&mut self) -> Vec<Vital> {
+        let recipes = &self.recipes;
+        let limit = |generation| recipes.get(&generation).map_or(0, |it| it.settings.max_rss.0);
+        let workers = self.workers.iter_mut();
+        workers.map(|(worker, process)| process.vital(*worker, limit(process.generation))).collect()
     }
 
     fn keep(&mut self, worker: WorkerId, process: WorkerProcess) -> Event {

@@ -3,18 +3,22 @@
 //! that must hold whatever happens.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use monoceros_wire::Generation;
 use monoceros_wire::message::{BootFailure, ToWorker};
 
+use super::random::Random;
+use super::roster::{Roster, Worker};
 use super::state::{
-    Action, BindFailure, Command, Event, Exit, Limits, Signal, State, Terms, Vital, WorkerId,
+    Action, BindFailure, Command, Death, Event, Exit, Limits, Recycling, Run, Signal, State, Terms,
+    Vital, WorkerId,
 };
-use super::{Master, Purpose};
+use super::{Beginning, Master, Purpose};
 
 /// How many schedules are tried.
-const SCHEDULES: u64 = 2_000;
+const SCHEDULES: u64 = 10_000;
 /// How many random things happen in each.
 const FAULTS: usize = 40;
 
@@ -22,27 +26,21 @@ const FAULTS: usize = 40;
 #[test]
 fn the_rules_hold_under_random_schedules() {
     let only: Option<u64> = std::env::var("SIMULATION_SEED").ok().and_then(|it| it.parse().ok());
-    let seeds = only.map_or(0..SCHEDULES, |seed| seed..seed + 1);
-    for seed in seeds {
-        let run = std::panic::catch_unwind(|| World::new(seed).run());
-        assert!(run.is_ok(), "a rule is broken: replay with SIMULATION_SEED={seed}");
-    }
+    let next = AtomicU64::new(only.unwrap_or(0));
+    let end = only.map_or(SCHEDULES, |seed| seed + 1);
+    let run = || {
+        while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|it| *it < end) {
+            let run = std::panic::catch_unwind(|| World::new(seed).run());
+            assert!(run.is_ok(), "a rule is broken: replay with SIMULATION_SEED={seed}");
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(run))));
 }
 
-/// A small generator of random numbers (splitmix64).
-struct Random(u64);
-
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
     fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
+        self.up_to(limit - 1)
     }
 
     fn chance(&mut self, percent: u64) -> bool {
@@ -59,6 +57,14 @@ struct Process {
     stubborn: bool,
     /// Runs a request that does not end.
     stuck: bool,
+    /// Has been stopped by a signal.
+    stopped: bool,
+    /// Has been asked where it is.
+    traced: bool,
+    /// Was sent SIGKILL.
+    killed: bool,
+    /// When it was asked to go, the first time.
+    asked: Option<Duration>,
 }
 
 struct World {
@@ -69,16 +75,23 @@ struct World {
     queue: BTreeMap<(Duration, u64), Event>,
     planned: u64,
     processes: BTreeMap<WorkerId, Process>,
+    /// Whether there is a successor, and whether it is about to end.
+    successor: Option<bool>,
     reaped: Vec<WorkerId>,
     master: Master,
     exit: Option<u8>,
     announced: bool,
+    passed_on: bool,
+    /// The master slept since an event: deadlines have moved.
+    paused: Duration,
     /// The odds of faults, in percent; zero when the world is to calm down.
     spawn_fails: u64,
     boot_fails: u64,
     stubborn: u64,
+    lost: u64,
     /// Generations whose code cannot be loaded.
     broken: Vec<Generation>,
+    calm: bool,
 }
 
 impl World {
@@ -86,22 +99,31 @@ impl World {
         let mut random = Random(seed);
         let start = Instant::now();
         let terms = terms(&mut random);
-        let master = Master::new(Purpose::Serve, terms, start);
+        let watchdog = random.chance(50).then_some(Duration::from_secs(4));
+        let workers = random.chance(10).then_some(2);
+        let (purpose, generation) = (Purpose::Serve, Generation(1));
+        let beginning = Beginning { purpose, generation, workers, watchdog, seed };
+        let master = Master::new(beginning, terms, start);
         Self {
             spawn_fails: random.below(2) * random.below(30),
             boot_fails: random.below(2) * random.below(30),
             stubborn: random.below(2) * random.below(40),
+            lost: random.below(2) * random.below(10),
             random,
             start,
             now: Duration::ZERO,
             queue: BTreeMap::new(),
             planned: 0,
             processes: BTreeMap::new(),
+            successor: None,
             reaped: Vec::new(),
             master,
             exit: None,
             announced: false,
+            passed_on: false,
+            paused: Duration::ZERO,
             broken: Vec::new(),
+            calm: false,
         }
     }
 
@@ -123,15 +145,21 @@ impl World {
 
     /// Without further faults, everything asked for is there after a while.
     fn calm_down(&mut self) {
-        (self.spawn_fails, self.boot_fails, self.stubborn) = (0, 0, 0);
+        (self.spawn_fails, self.boot_fails, self.stubborn, self.lost) = (0, 0, 0, 0);
         self.broken.clear();
-        self.pass(Duration::from_secs(200));
+        self.calm = true;
+        self.pass(Duration::from_secs(400));
         if self.master.state == State::Serving {
             assert!(self.announced);
             assert!(self.master.rolling.is_none(), "a rollout does not end");
             let target = self.master.target();
-            assert!(target.is_reached(&self.master.roster), "{:?}", self.master.roster);
-            assert_eq!(self.processes.len(), usize::from(target.workers));
+            let now = self.start + self.now;
+            let roster = &self.master.roster;
+            let recycles = !self.master.terms.recycling.lifetime.is_zero();
+            assert!(recycles || target.is_reached(roster, now), "{roster:?}");
+            let molds = roster.molds().filter(|mold| mold.is_ready()).count();
+            assert_eq!(molds, usize::from(self.master.terms.preload));
+            assert_eq!(self.processes.len(), roster.everyone().count());
         }
     }
 
@@ -141,7 +169,8 @@ impl World {
             0 => (Command::Drain, self.master.terms().graceful_timeout),
             _ => (Command::Stop, Duration::from_secs(2)),
         };
-        limit += Duration::from_secs(1);
+        // A successor may have to be killed.
+        limit = limit.max(Duration::from_secs(2)) + Duration::from_secs(1);
         self.hear(Event::Asked(command));
         self.pass(limit);
         self.check_end();
@@ -150,6 +179,7 @@ impl World {
     fn check_end(&self) {
         assert!(self.exit.is_some(), "the master goes on: {:?}", self.master);
         assert!(self.processes.is_empty(), "the master left a process behind");
+        assert!(self.successor.is_none() || self.passed_on, "the master left a successor behind");
         assert_eq!(self.master.next_deadline(), None);
         let mut once = self.reaped.clone();
         once.sort();
@@ -159,7 +189,7 @@ impl World {
 
     /// Lets something random happen.
     fn disturb(&mut self) {
-        match self.random.below(14) {
+        match self.random.below(18) {
             0 | 1 => self.hear(Event::Asked(Command::Reload)),
             2 => self.hear(Event::Asked(Command::Add)),
             3 => self.hear(Event::Asked(Command::Remove)),
@@ -170,13 +200,18 @@ impl World {
             8 | 9 => self.strike(|process| process.stuck = true),
             10 => self.strike(|process| process.stubborn = true),
             11 | 12 => self.crash(),
+            13 => self.strike(|process| process.stopped = true),
+            14 if self.random.chance(30) => self.hear(Event::Asked(Command::Upgrade)),
+            15 if self.random.chance(30) => self.hear(Event::Asked(Command::Withdraw)),
             _ => {}
         }
     }
 
     /// The master does not run for a while; the others do.
     fn pause(&mut self) {
-        self.now += Duration::from_millis(self.random.below(60_000));
+        let span = Duration::from_millis(self.random.below(60_000));
+        self.now += span;
+        self.paused += span;
     }
 
     fn strike(&mut self, change: impl FnOnce(&mut Process)) {
@@ -228,39 +263,85 @@ impl World {
             assert!(self.processes.remove(worker).is_some(), "reaped twice");
             self.reaped.push(*worker);
         }
-        let before = (self.master.roster.ready().count(), self.master.roster.live().count());
+        if let Event::SuccessorEnded { .. } = &event {
+            self.successor = None;
+        }
+        let before = self.master.roster.clone();
+        let serving = self.master.state == State::Serving;
         let gone = matches!(event, Event::Exited { .. } | Event::Inspected(_));
         let actions = self.master.step(event, self.start + self.now);
-        self.check_numbers(before, gone);
+        self.check_numbers(&before, gone || !serving);
         for action in actions {
             self.act(action);
         }
+        self.check_deadlines();
     }
 
-    /// By the master's own doing never fewer are ready, and never more alive,
+    /// How many serve, as the master's target is now.
+    fn count_serving(&self, roster: &Roster) -> usize {
+        let (now, target) = (self.start + self.now, self.master.target());
+        let serves = |worker: &&Worker| {
+            let counts = !target.wants(worker) || worker.is_available(target.min_ready, now);
+            counts && !worker.is_doomed()
+        };
+        roster.ready().filter(serves).count()
+    }
+
+    /// By the master's own doing never fewer serve, and never more are alive,
     /// than is allowed.
-    fn check_numbers(&self, (ready_before, live_before): (usize, usize), gone: bool) {
+    fn check_numbers(&self, before: &Roster, gone: bool) {
         if self.master.state != State::Serving {
             return;
         }
         let (workers, limits) = (self.master.workers, self.master.terms().limits);
-        let ready = self.master.roster.ready().count();
+        let serving = self.count_serving(&self.master.roster);
+        let serving_before = self.count_serving(before);
         let least = usize::from(workers.saturating_sub(limits.max_unavailable));
-        assert!(gone || ready >= ready_before || ready >= least, "{ready} of {least} are ready");
-        let surge = limits.max_surge.max(u16::from(limits.max_unavailable == 0));
+        assert!(
+            gone || serving >= serving_before || serving >= least,
+            "{serving} of {least} serve, {serving_before} did: {:?}",
+            self.master.roster
+        );
         let live = self.master.roster.live().count();
-        let most = live_before.max(usize::from(workers + surge));
+        let most = before.live().count().max(usize::from(workers + limits.surge()));
         assert!(live <= most, "{live} of at most {most} are alive");
+    }
+
+    /// Nobody outlives its deadline twice: who was asked to go is gone, or
+    /// killed, within the longest time that it may have.
+    fn check_deadlines(&self) {
+        let longest = Duration::from_secs(10 + 4);
+        for (worker, process) in &self.processes {
+            let Some(asked) = process.asked else { continue };
+            let over = self.now.saturating_sub(asked) > longest + self.paused;
+            assert!(!over || process.killed, "{worker:?} outlives its deadline");
+        }
     }
 
     fn act(&mut self, action: Action) {
         match action {
             Action::Bind => self.bind(),
-            Action::Spawn { worker, generation, .. } => self.spawn(worker, generation),
-            Action::Tell { worker, message: ToWorker::Drain { .. } } => self.end(worker, 8_000),
+            Action::Spawn { worker, generation, .. } | Action::SpawnMold { worker, generation } => {
+                self.spawn(worker, generation);
+            }
+            Action::Tell { worker, message: ToWorker::Drain { .. } } => {
+                self.ask(worker);
+                self.end(worker, 8_000);
+            }
             Action::Signal { worker, signal } => self.signal(worker, signal),
+            Action::Trace { worker } => {
+                if let Some(process) = self.processes.get_mut(&worker) {
+                    process.traced = true;
+                }
+            }
             Action::Inspect => self.inspect(),
             Action::ReadSettings { generation } => self.read_settings(generation),
+            Action::StartSuccessor { .. } => self.start_successor(),
+            Action::SignalSuccessor(signal) => self.signal_successor(signal),
+            Action::PassOn => {
+                assert!(self.successor.is_some() && !self.passed_on, "nobody to pass on to");
+                self.passed_on = true;
+            }
             Action::Exit(code) => {
                 assert_eq!(self.exit.replace(code), None, "the master exits once");
             }
@@ -268,6 +349,7 @@ impl World {
                 assert!(!std::mem::replace(&mut self.announced, true), "announced once");
             }
             Action::Tell { .. }
+            | Action::Notify(_)
             | Action::Settle { .. }
             | Action::Reopen
             | Action::CloseListeners
@@ -290,7 +372,9 @@ impl World {
         }
         let stubborn = self.random.chance(self.stubborn);
         self.processes.insert(worker, Process { stubborn, ..Process::default() });
-        self.plan(Event::Spawned { worker, pid: 1 }, 0);
+        // Pids are used again.
+        let pid = 1 + i32::try_from(self.random.below(4)).unwrap();
+        self.plan(Event::Spawned { worker, pid }, 0);
         let boot = 50 + self.random.below(3_000);
         if self.broken.contains(&generation) || self.random.chance(self.boot_fails) {
             match self.random.below(3) {
@@ -299,18 +383,36 @@ impl World {
                 _ => {}
             }
             let failure = BootFailure::Application;
-            self.plan(Event::Failed { worker, failure, text: "traceback".to_owned() }, boot);
+            self.tell(Event::Failed { worker, failure, text: "traceback".to_owned() }, boot);
             return self.plan_exit(worker, Exit::Code(4), boot + 10);
         }
-        self.plan(Event::Ready { worker, app: "app".to_owned() }, boot);
+        self.tell(Event::Ready { worker, app: "app".to_owned() }, boot);
+    }
+
+    /// A message arrives, unless it is lost.
+    fn tell(&mut self, event: Event, after: u64) {
+        if !self.random.chance(self.lost) {
+            self.plan(event, after);
+        }
     }
 
     fn signal(&mut self, worker: WorkerId, signal: Signal) {
+        self.ask(worker);
         match signal {
             Signal::Kill => {
+                if let Some(process) = self.processes.get_mut(&worker) {
+                    process.killed = true;
+                }
                 self.plan_exit(worker, Exit::Signal(9), 1);
             }
             Signal::Terminate | Signal::Quit | Signal::Abort => self.end(worker, 100),
+        }
+    }
+
+    /// Notes when a process was first asked to go.
+    fn ask(&mut self, worker: WorkerId) {
+        if let Some(process) = self.processes.get_mut(&worker) {
+            process.asked.get_or_insert(self.now);
         }
     }
 
@@ -318,19 +420,31 @@ impl World {
     fn end(&mut self, worker: WorkerId, within: u64) {
         let after = self.random.below(within);
         match self.processes.get(&worker) {
-            Some(process) if !process.stubborn => self.plan_exit(worker, Exit::Code(0), after),
+            Some(process) if !process.stubborn && !process.stopped => {
+                self.plan_exit(worker, Exit::Code(0), after);
+            }
             _ => {}
         }
     }
 
     fn inspect(&mut self) {
-        let vital = |(worker, process): (&WorkerId, &Process)| Vital {
-            worker: *worker,
-            silent: Some(Duration::ZERO),
-            longest: process.stuck.then(|| ("GET /".to_owned(), Duration::from_secs(3_600))),
-            stuck: None,
-        };
-        let vitals = self.processes.iter().map(vital).collect();
+        let label = || "GET /".to_owned();
+        let lasted = Duration::from_secs(3_600);
+        let run = || Run { thread: 0, number: 1, label: label(), lasted, used: None };
+        let mut vitals = Vec::new();
+        for (worker, process) in &mut self.processes {
+            let shows = std::mem::take(&mut process.traced) && !process.stopped;
+            vitals.push(Vital {
+                worker: *worker,
+                silent: Some(if process.stopped { lasted } else { Duration::ZERO }),
+                stopped: process.stopped,
+                running: process.stuck.then(run).into_iter().collect(),
+                stuck: None,
+                requests: if self.calm { 0 } else { self.random.below(200) },
+                memory: Some(if self.calm { 0 } else { self.random.below(200) }),
+                stacks: shows.then(|| "File a.py".to_owned()),
+            });
+        }
         self.plan(Event::Inspected(vitals), 0);
     }
 
@@ -346,6 +460,29 @@ impl World {
         self.plan(Event::Read { generation, terms }, 0);
     }
 
+    /// A successor that is ready, fails, or hangs.
+    fn start_successor(&mut self) {
+        assert_eq!(self.successor, None, "one upgrade at a time");
+        let failed = || Event::SuccessorEnded { text: "no".to_owned() };
+        match self.random.below(5) {
+            0 => return self.plan(failed(), 0),
+            1 => self.plan(failed(), 2_000),
+            2 => {}
+            _ => self.plan(Event::SuccessorReady, 3_000),
+        }
+        self.successor = Some(false);
+        self.plan(Event::SuccessorStarted { pid: 9 }, 0);
+    }
+
+    fn signal_successor(&mut self, signal: Signal) {
+        let Some(ending) = &mut self.successor else { return };
+        let listens = signal == Signal::Kill || self.random.chance(50);
+        if listens && !std::mem::replace(ending, true) {
+            self.queue.retain(|_, it| !matches!(it, Event::SuccessorEnded { .. }));
+            self.plan(Event::SuccessorEnded { text: "ended".to_owned() }, 1);
+        }
+    }
+
     /// A process ends once: SIGKILL is earlier than anything else it planned.
     fn plan_exit(&mut self, worker: WorkerId, exit: Exit, after: u64) {
         let Some(process) = self.processes.get_mut(&worker) else { return };
@@ -357,7 +494,8 @@ impl World {
                 |_, event| !matches!(event, Event::Exited { worker: it, .. } if *it == worker),
             );
         }
-        self.plan(Event::Exited { worker, exit, running: Vec::new() }, after);
+        let death = Death { exit, out_of_memory: self.random.chance(5), running: Vec::new() };
+        self.plan(Event::Exited { worker, death }, after);
     }
 
     fn plan(&mut self, event: Event, after: u64) {
@@ -369,11 +507,24 @@ impl World {
 
 fn terms(random: &mut Random) -> Terms {
     let limit = |random: &mut Random| u16::try_from(random.below(3)).unwrap();
+    let seconds = |random: &mut Random, below| Duration::from_secs(random.below(below));
     Terms {
         workers: 1 + u16::try_from(random.below(5)).unwrap(),
         limits: Limits { max_surge: limit(random), max_unavailable: limit(random) },
-        timeout: Duration::from_secs(random.below(2) * 30),
-        graceful_timeout: Duration::from_secs(random.below(10)),
+        min_ready: seconds(random, 2) * 3,
+        progress_deadline: seconds(random, 3) * 30,
+        timeout: seconds(random, 2) * 30,
+        graceful_timeout: seconds(random, 10),
         boot_timeout: Duration::from_secs(20),
+        upgrade_timeout: Duration::from_secs(5),
+        ready_after: random.chance(20).then_some(Duration::from_secs(1)),
+        preload: random.chance(30),
+        recycling: Recycling {
+            requests: u32::try_from(random.below(2) * 190).unwrap(),
+            requests_jitter: 10,
+            lifetime: seconds(random, 2) * 60,
+            lifetime_jitter: seconds(random, 20),
+            memory: random.below(2) * 150,
+        },
     }
 }

@@ -12,11 +12,15 @@ use monoceros_sys::process::{FIRST_DESCRIPTOR, Process, Program};
 use monoceros_sys::reason;
 use monoceros_wire::channel::{MasterEnd, Received, pair};
 use monoceros_wire::message::{FromWorker, Start, ToWorker};
-use monoceros_wire::scoreboard::{Running, Scoreboard};
+use monoceros_wire::scoreboard::Scoreboard;
 use monoceros_wire::{Generation, Slot, variable};
 
 use super::recipe::Recipe;
-use super::state::{Exit, Signal, Vital, WorkerId};
+use super::state::{Exit, Run, Signal, Vital, WorkerId};
+use super::{memory, stat};
+
+/// A worker that is silent for so long may have been stopped by a signal.
+const DOUBT: Duration = Duration::from_secs(2);
 
 /// A worker's process, and what the master shares with it.
 #[derive(Debug)]
@@ -115,8 +119,8 @@ impl WorkerProcess {
         match message {
             ToWorker::Drain { .. } => self.raise(libc::SIGTERM),
             ToWorker::Reopen => self.raise(libc::SIGUSR1),
-            // No signal means either.
-            ToWorker::Start(_) | ToWorker::Workers(_) => {}
+            // No signal means any of them.
+            ToWorker::Start(_) | ToWorker::Workers(_) | ToWorker::Expire { .. } => {}
         }
     }
 
@@ -140,19 +144,40 @@ impl WorkerProcess {
         })
     }
 
-    /// What it is running.
-    pub(crate) fn running(&self) -> Vec<Running> {
-        self.scoreboard.running()
+    /// The requests that it is running.
+    pub(crate) fn running(&self) -> Vec<String> {
+        self.scoreboard.running().into_iter().map(|running| running.label).collect()
     }
 
-    /// How it does.
-    pub(crate) fn vital(&self, worker: WorkerId) -> Vital {
+    /// How it does; its memory if it may have more than `limit` bytes, and that
+    /// is not 0.
+    pub(crate) fn vital(&mut self, worker: WorkerId, limit: u64) -> Vital {
         let now = monotonic_ms();
         let since = |then: u64| Duration::from_millis(now.saturating_sub(then));
         let beat = self.scoreboard.last_beat_ms();
-        let running = self.scoreboard.running();
-        let longest = running.first().map(|it| (it.label.clone(), since(it.since_ms)));
-        let stuck = self.scoreboard.stuck_since_ms().map(since);
-        Vital { worker, silent: (beat > 0).then(|| since(beat)), longest, stuck }
+        let silent = if beat > 0 { since(beat) } else { Duration::MAX };
+        Vital {
+            worker,
+            silent: Some(silent),
+            stopped: silent > DOUBT && stat::is_stopped(self.pid()),
+            running: self.watch_runs(now),
+            stuck: self.scoreboard.stuck_since_ms().map(since),
+            requests: self.scoreboard.requests(),
+            memory: (limit > 0).then(|| memory::measure(self.pid(), limit)).flatten(),
+            stacks: None,
+        }
+    }
+
+    /// What its threads run, and how much processor time they have used since
+    /// they were first seen to do so.
+    fn watch_runs(&mut self, now: u64) -> Vec<Run> {
+        let runs = self.scoreboard.running().into_iter().map(|it| Run {
+            thread: u16::try_from(it.thread).unwrap_or(u16::MAX),
+            number: it.since_ms,
+            label: it.label,
+            lasted: Duration::from_millis(now.saturating_sub(it.since_ms)),
+            used: None,
+        });
+        runs.collect()
     }
 }

@@ -2,18 +2,20 @@
 //! and undone at the end.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use monoceros_config::{Loaded, LogFile as Setting, LogLevel};
 use monoceros_log::{Destination, Identity, LogFile, install};
 use monoceros_sys::daemon::{self, Side, Starter};
-use monoceros_sys::{reason, title};
+use monoceros_sys::{clock, reason, title};
+use monoceros_wire::Generation;
 
 use super::listener::adopt_announced;
+use super::notify::Notifier;
 use super::pidfile::PidFile;
 use super::recipe::{Recipe, Source};
 use super::shell::{Parts, Shell};
-use super::{Master, Purpose};
+use super::{Beginning, Master, Purpose};
 
 /// The exit code when the master cannot even begin.
 const CANNOT_START: u8 = 1;
@@ -65,7 +67,11 @@ fn open(loaded: &Loaded, purpose: Purpose) -> Result<Opened, String> {
         }
     }
     let log = open_logs(&recipe, starter.as_ref())?;
-    Ok(Opened::Server(Box::new(Parts { source, recipe, announced: Vec::new(), log, starter })))
+    let notifier = Notifier::open(source.variable("NOTIFY_SOCKET").as_deref())
+        .map_err(|error| format!("cannot use NOTIFY_SOCKET: {}", reason(&error)))?;
+    let (announced, generation) = (Vec::new(), Generation(1));
+    let parts = Parts { source, recipe, announced, log, starter, notifier, generation };
+    Ok(Opened::Server(Box::new(parts)))
 }
 
 /// The server has told its log why it does not serve; the terminal may not know.
@@ -123,10 +129,27 @@ fn serve(mut parts: Parts, purpose: Purpose) -> Result<u8, String> {
         let path = recipe.settings.pid.as_ref().map(|path| recipe.directory.join(path));
         path.map(|path| PidFile::write(&path)).transpose()?
     };
+    let beginning = begin(purpose, &parts);
     let shell = Shell::new(parts).map_err(|error| format!("cannot start: {}", reason(&error)));
-    let code = shell.map(|shell| shell.run(Master::new(purpose, terms, Instant::now())));
+    let code = shell.map(|shell| shell.run(Master::new(beginning, terms, Instant::now())));
     if let Some(pid_file) = pid_file {
         pid_file.remove();
     }
     code
+}
+
+/// What the master's mind is to know before anything has happened.
+fn begin(purpose: Purpose, parts: &Parts) -> Beginning {
+    let number = |name| parts.source.variable(name)?.to_str()?.parse::<u64>().ok();
+    let own = std::process::id();
+    // The init system names the process that it means (`sd_watchdog_enabled(3)`).
+    let is_meant = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(own));
+    let watchdog = number("WATCHDOG_USEC").filter(|usec| is_meant && *usec > 0);
+    Beginning {
+        purpose,
+        generation: parts.generation,
+        workers: None,
+        watchdog: watchdog.map(Duration::from_micros),
+        seed: clock::monotonic_us() ^ (u64::from(own) << 32),
+    }
 }

@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 use monoceros_wire::message::{BootFailure, ToWorker};
-use monoceros_wire::scoreboard::Running;
 use monoceros_wire::{Generation, Slot};
 
-/// Names one worker process for as long as the master runs: never used again,
+/// Names one worker process, or mold, for as long as the master runs: never used again,
 /// unlike a pid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct WorkerId(pub(crate) u64);
 
 /// What the master is doing.
@@ -75,10 +74,8 @@ pub(crate) enum Event {
     Exited {
         /// Which worker.
         worker: WorkerId,
-        /// How it ended.
-        exit: Exit,
-        /// What it was running when it ended.
-        running: Vec<Running>,
+        /// How it ended, and what is known of why.
+        death: Death,
     },
     /// The answer to [`Action::Inspect`].
     Inspected(Vec<Vital>),
@@ -90,6 +87,18 @@ pub(crate) enum Event {
         generation: Generation,
         /// What they ask for, or why they cannot be used.
         terms: Result<Terms, String>,
+    },
+    /// The answer to [`Action::StartSuccessor`]: its process exists.
+    SuccessorStarted {
+        /// Its pid, for people to read.
+        pid: i32,
+    },
+    /// The successor serves, with workers of its own.
+    SuccessorReady,
+    /// There is no successor: it could not be started, or has ended.
+    SuccessorEnded {
+        /// What failed, or how it ended.
+        text: String,
     },
     /// The deadline that the master had named has passed.
     Elapsed,
@@ -110,6 +119,10 @@ pub(crate) enum Command {
     Remove,
     /// USR1: open the log files again.
     Reopen,
+    /// USR2: let a new master take over.
+    Upgrade,
+    /// WINCH: let the workers go, and stay.
+    Withdraw,
 }
 
 /// What to do. Each is carried out by the shell; those that can fail answer
@@ -129,6 +142,14 @@ pub(crate) enum Action {
         /// How many workers there are to be.
         workers: u16,
     },
+    /// Start the process that loads the application and forks the workers of a
+    /// generation; answered as [`Action::Spawn`] is.
+    SpawnMold {
+        /// Which process this will be.
+        worker: WorkerId,
+        /// Whose settings and code it loads.
+        generation: Generation,
+    },
     /// Send a message, or what comes nearest as a signal.
     Tell {
         /// Whom.
@@ -145,6 +166,27 @@ pub(crate) enum Action {
     },
     /// Look at what the workers are running; answered by [`Event::Inspected`].
     Inspect,
+    /// Ask a worker to show where its threads are; the next
+    /// [`Event::Inspected`] has it, if the worker can.
+    Trace {
+        /// Which one.
+        worker: WorkerId,
+    },
+    /// Start the program again, as a master that is to take over; answered by
+    /// [`Event::SuccessorStarted`] or [`Event::SuccessorEnded`].
+    StartSuccessor {
+        /// The highest number given to a generation.
+        newest: Generation,
+        /// How many workers there are to be, if an operator has changed that.
+        workers: Option<u16>,
+    },
+    /// Send a signal to the successor.
+    SignalSuccessor(Signal),
+    /// Leave everything that outlives a master to the successor: listeners,
+    /// files, and who hears of us.
+    PassOn,
+    /// Tell the init system.
+    Notify(Notice),
     /// Read the settings for a new generation; answered by [`Event::Read`].
     ReadSettings {
         /// The number that the generation will have.
@@ -214,18 +256,70 @@ impl fmt::Display for Exit {
     }
 }
 
-/// What a worker's scoreboard shows.
-#[derive(Clone, Debug)]
+/// How a worker's process ended, and what is known of why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Death {
+    /// How it ended.
+    pub(crate) exit: Exit,
+    /// The kernel had run out of memory and killed somebody here meanwhile.
+    pub(crate) out_of_memory: bool,
+    /// The requests that it was running.
+    pub(crate) running: Vec<String>,
+}
+
+/// What the init system is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// The server serves, after a start or a reload.
+    Ready,
+    /// A reload has begun.
+    Reloading,
+    /// The server is about to stop.
+    Stopping,
+    /// The master and its workers are well.
+    Alive,
+    /// How things are, in a line for people.
+    Status(String),
+    /// Starting, or stopping, may take so much longer from now on.
+    Extend(Duration),
+}
+
+/// How a worker does, by its scoreboard and the kernel.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Vital {
     /// Which worker.
     pub(crate) worker: WorkerId,
-    /// How long ago its loop last came round; `None` if it never did.
+    /// How long ago its loop last came round; `None` if it never did, or has
+    /// no scoreboard.
     pub(crate) silent: Option<Duration>,
-    /// The request that has run longest: its method and target, and for how
-    /// long.
-    pub(crate) longest: Option<(String, Duration)>,
+    /// A signal has stopped its process (`SIGSTOP`).
+    pub(crate) stopped: bool,
+    /// What its threads run, the longest first.
+    pub(crate) running: Vec<Run>,
     /// For how long requests have waited although a thread is free.
     pub(crate) stuck: Option<Duration>,
+    /// How many requests it has answered.
+    pub(crate) requests: u64,
+    /// Its memory, in bytes, if there is a limit that it may be near.
+    pub(crate) memory: Option<u64>,
+    /// Where its threads are, if it was asked and has answered.
+    pub(crate) stacks: Option<String>,
+}
+
+/// A request that is being run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// The thread's number in its worker.
+    pub(crate) thread: u16,
+    /// The request's number in its worker.
+    pub(crate) number: u64,
+    /// Its method and target, and what identifies it.
+    pub(crate) label: String,
+    /// For how long.
+    pub(crate) lasted: Duration,
+    /// How much processor time the thread has used since it was first seen to
+    /// run this request; `None` if that is not known.
+    pub(crate) used: Option<Duration>,
 }
 
 /// What the settings ask of the master.
@@ -235,12 +329,40 @@ pub(crate) struct Terms {
     pub(crate) workers: u16,
     /// What a rollout may do.
     pub(crate) limits: Limits,
+    /// How long a new worker must have been ready before it counts.
+    pub(crate) min_ready: Duration,
+    /// How long a rollout may go without progress; zero is for ever.
+    pub(crate) progress_deadline: Duration,
     /// How long a request may run, and a worker be silent; zero is for ever.
     pub(crate) timeout: Duration,
     /// How long a worker may drain.
     pub(crate) graceful_timeout: Duration,
     /// How long a worker may take to get ready; zero is for ever.
     pub(crate) boot_timeout: Duration,
+    /// How long a successor may take to serve.
+    pub(crate) upgrade_timeout: Duration,
+    /// A worker that says nothing is ready when it has lived for so long;
+    /// `None` for workers that say it.
+    pub(crate) ready_after: Option<Duration>,
+    /// Workers are forked from a mold.
+    pub(crate) preload: bool,
+    /// When workers are replaced without need.
+    pub(crate) recycling: Recycling,
+}
+
+/// When workers are replaced although nothing is wrong; zero is never.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Recycling {
+    /// After so many requests,
+    pub(crate) requests: u32,
+    /// and up to so many more.
+    pub(crate) requests_jitter: u32,
+    /// After so long,
+    pub(crate) lifetime: Duration,
+    /// and up to so much longer.
+    pub(crate) lifetime_jitter: Duration,
+    /// When they have more memory than this, in bytes.
+    pub(crate) memory: u64,
 }
 
 /// How far a rollout may go from the number of workers that is asked for.
@@ -250,6 +372,13 @@ pub(crate) struct Limits {
     pub(crate) max_surge: u16,
     /// So many fewer may be ready.
     pub(crate) max_unavailable: u16,
+}
+
+impl Limits {
+    /// Without any room in either direction no rollout could begin.
+    pub(crate) fn surge(self) -> u16 {
+        self.max_surge.max(u16::from(self.max_unavailable == 0))
+    }
 }
 
 impl Default for Limits {

@@ -6,8 +6,11 @@ use log::Level;
 use monoceros_wire::Generation;
 use monoceros_wire::message::{BootFailure, ToWorker};
 
-use super::state::{Action, Command, Event, Exit, Limits, Signal, Terms, Vital, WorkerId};
-use super::{Master, Purpose};
+use super::state::{
+    Action, Command, Death, Event, Exit, Limits, Notice, Recycling, Run, Signal, Terms, Vital,
+    WorkerId,
+};
+use super::{Beginning, Master, Purpose};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -15,14 +18,15 @@ struct Bench {
     master: Master,
     now: Instant,
     log: Vec<String>,
+    notices: Vec<Notice>,
 }
 
 impl Bench {
     /// A master that has bound its addresses and spawned its first workers.
     fn booting(purpose: Purpose, workers: u16) -> Self {
         let now = Instant::now();
-        let mut bench =
-            Self { master: Master::new(purpose, terms(workers), now), now, log: Vec::new() };
+        let master = Master::new(beginning(purpose), terms(workers), now);
+        let mut bench = Self { master, now, log: Vec::new(), notices: Vec::new() };
         assert!(matches!(bench.master.begin()[..], [Action::Bind]));
         let actions = bench.hear(Event::Bound(Ok(())));
         assert_eq!(spawned(&actions).len(), usize::from(workers));
@@ -45,6 +49,11 @@ impl Bench {
                 self.log.push(format!("{level} {text}"));
                 false
             }
+            Action::Notify(notice) => {
+                self.notices.push(notice.clone());
+                false
+            }
+            Action::Inspect => false,
             _ => true,
         });
         actions
@@ -64,7 +73,8 @@ impl Bench {
     }
 
     fn exit(&mut self, worker: u64, exit: Exit) -> Vec<Action> {
-        self.hear(Event::Exited { worker: WorkerId(worker), exit, running: Vec::new() })
+        let death = Death { exit, out_of_memory: false, running: Vec::new() };
+        self.hear(Event::Exited { worker: WorkerId(worker), death })
     }
 
     /// Settings for generation `number` are read.
@@ -85,6 +95,11 @@ impl Bench {
         actions
     }
 
+    /// This process was asked to go.
+    fn roster_leaves(&self, worker: u64) -> bool {
+        self.master.roster.get(WorkerId(worker)).is_some_and(|it| !it.is_live())
+    }
+
     fn logged(&self, text: &str) -> usize {
         self.log.iter().filter(|line| line.contains(text)).count()
     }
@@ -97,7 +112,17 @@ fn terms(workers: u16) -> Terms {
         timeout: 10 * SECOND,
         graceful_timeout: 5 * SECOND,
         boot_timeout: 20 * SECOND,
+        min_ready: Duration::ZERO,
+        progress_deadline: 600 * SECOND,
+        upgrade_timeout: 60 * SECOND,
+        ready_after: None,
+        preload: false,
+        recycling: Recycling::default(),
     }
+}
+
+fn beginning(purpose: Purpose) -> Beginning {
+    Beginning { purpose, generation: Generation(1), workers: None, watchdog: None, seed: 1 }
 }
 
 fn spawned(actions: &[Action]) -> Vec<(u16, u32)> {
@@ -146,15 +171,23 @@ fn it_is_announced_when_all_are_ready() {
 #[test]
 fn a_failed_first_boot_stops_everybody_with_the_first_failures_code() {
     let mut bench = Bench::booting(Purpose::Serve, 3);
-    bench.ready(0);
     let actions = bench.fail(1);
-    assert_eq!(signalled(&actions, Signal::Quit), [0]);
-    assert_eq!(signalled(&actions, Signal::Terminate), [2]);
+    assert_eq!(signalled(&actions, Signal::Terminate), [0, 2]);
     assert_eq!(bench.exit(2, Exit::Code(3)).len(), 0);
     bench.fail(2);
     bench.exit(0, Exit::Code(0));
     assert_eq!(exit_code(&bench.exit(1, Exit::Code(4))), Some(4));
     assert_eq!(bench.logged("Traceback"), 1);
+}
+
+#[test]
+fn at_the_first_boot_one_that_fails_beside_one_that_serves_is_tried_again() {
+    let mut bench = Bench::booting(Purpose::Serve, 2);
+    bench.ready(0);
+    assert!(bench.fail(1).is_empty());
+    bench.exit(1, Exit::Code(4));
+    assert_eq!(spawned(&bench.pass(SECOND)), [(1, 1)]);
+    assert!(bench.ready(2).iter().any(|it| matches!(it, Action::Announce { .. })));
 }
 
 #[test]
@@ -278,29 +311,276 @@ fn a_second_wish_to_drain_stops() {
     assert_eq!(signalled(&bench.pass(2 * SECOND), Signal::Kill), [0]);
 }
 
+/// What a worker shows that runs one request.
+fn busy(worker: u64, lasted: Duration) -> Vital {
+    let label = "GET /slow".to_owned();
+    let running = vec![Run { thread: 0, number: 7, label, lasted, used: None }];
+    Vital { worker: WorkerId(worker), silent: Some(SECOND), running, ..Vital::default() }
+}
+
+fn traced(actions: &[Action]) -> usize {
+    actions.iter().filter(|it| matches!(it, Action::Trace { .. })).count()
+}
+
+fn expired(actions: &[Action]) -> Vec<u64> {
+    let expired = actions.iter().filter_map(|action| match action {
+        Action::Tell { worker, message: ToWorker::Expire { thread: 0, request: 7 } } => {
+            Some(worker.0)
+        }
+        _ => None,
+    });
+    expired.collect()
+}
+
 #[test]
-fn a_hung_worker_is_aborted_then_killed_and_the_log_says_who_did_it() {
+fn a_request_that_takes_too_long_is_answered_for_and_its_worker_replaced() {
+    let mut bench = Bench::serving(2);
+    bench.pass(20 * SECOND);
+    let shown = |lasted| Vital { stacks: Some("File a.py".to_owned()), ..busy(0, lasted) };
+    assert_eq!(traced(&bench.hear(Event::Inspected(vec![busy(0, 6 * SECOND)]))), 1);
+    assert!(bench.hear(Event::Inspected(vec![shown(7 * SECOND)])).is_empty());
+    assert_eq!(bench.logged("GET /slow for 7.0 s, which is half of timeout\nFile a.py"), 1);
+    assert!(bench.hear(Event::Inspected(vec![busy(0, 8 * SECOND)])).is_empty());
+    assert_eq!(traced(&bench.hear(Event::Inspected(vec![busy(0, 11 * SECOND)]))), 1);
+    let actions = bench.hear(Event::Inspected(vec![shown(12 * SECOND)]));
+    assert_eq!((expired(&actions), spawned(&actions)), (vec![0], vec![(0, 1)]));
+    assert!(bench.hear(Event::Inspected(vec![busy(0, 13 * SECOND)])).is_empty());
+    assert_eq!(drained(&bench.ready(2)), [(0, false)]);
+    assert_eq!(signalled(&bench.pass(5 * SECOND), Signal::Kill), [0]);
+    bench.exit(0, Exit::Signal(9));
+    assert_eq!(bench.logged("killed by the master: it hung"), 0);
+    assert_eq!(bench.logged("did not finish within graceful-timeout"), 1);
+}
+
+#[test]
+fn a_worker_that_takes_no_request_is_aborted() {
     let mut bench = Bench::serving(1);
     bench.pass(20 * SECOND);
-    let longest = Some(("GET /slow".to_owned(), 11 * SECOND));
-    let vital = Vital { worker: WorkerId(0), silent: Some(SECOND), longest, stuck: None };
-    let actions = bench.hear(Event::Inspected(vec![vital]));
+    let vital = || Vital {
+        worker: WorkerId(0),
+        silent: Some(SECOND),
+        stuck: Some(11 * SECOND),
+        ..Vital::default()
+    };
+    assert_eq!(traced(&bench.hear(Event::Inspected(vec![vital()]))), 1);
+    let actions = bench.hear(Event::Inspected(vec![vital()]));
     assert_eq!(signalled(&actions, Signal::Abort), [0]);
+    assert_eq!(bench.logged("has not taken a request for 11 s"), 1);
     assert_eq!(signalled(&bench.pass(SECOND), Signal::Kill), [0]);
     bench.exit(0, Exit::Signal(9));
-    assert_eq!(bench.logged("has been running GET /slow for 11 s"), 1);
     assert_eq!(bench.logged("killed by the master: it hung"), 1);
 }
 
 #[test]
-fn a_worker_that_takes_no_request_is_aborted_too() {
+fn a_stopped_worker_is_killed_without_being_asked_anything() {
     let mut bench = Bench::serving(1);
     bench.pass(20 * SECOND);
-    let stuck = Some(11 * SECOND);
-    let vital = Vital { worker: WorkerId(0), silent: Some(SECOND), longest: None, stuck };
+    let silent = Some(15 * SECOND);
+    let vital = Vital { worker: WorkerId(0), silent, stopped: true, ..Vital::default() };
     let actions = bench.hear(Event::Inspected(vec![vital]));
-    assert_eq!(signalled(&actions, Signal::Abort), [0]);
-    assert_eq!(bench.logged("has not taken a request for 11 s"), 1);
+    assert_eq!((traced(&actions), signalled(&actions, Signal::Abort)), (0, vec![0]));
+    assert_eq!(bench.logged("was stopped by a signal"), 1);
+}
+
+#[test]
+fn a_worker_that_has_served_enough_is_replaced_one_at_a_time() {
+    let recycling = Recycling { requests: 100, memory: 1000, ..Recycling::default() };
+    let mut bench = Bench::serving(2);
+    bench.ask(Command::Reload);
+    bench.read(2, Terms { recycling, ..terms(2) });
+    bench.ready(2);
+    bench.exit(0, Exit::Code(0));
+    bench.ready(3);
+    bench.exit(1, Exit::Code(0));
+    let vital = |worker, requests, memory| Vital {
+        worker: WorkerId(worker),
+        silent: Some(SECOND),
+        requests,
+        memory: Some(memory),
+        ..Vital::default()
+    };
+    let look = |bench: &mut Bench, requests, memory| {
+        let vitals = vec![vital(2, requests, 0), vital(3, 0, memory)];
+        spawned(&bench.hear(Event::Inspected(vitals)))
+    };
+    assert_eq!(look(&mut bench, 99, 1001), []);
+    assert_eq!(look(&mut bench, 99, 1001), []);
+    assert_eq!(look(&mut bench, 99, 1001), [(1, 2)]);
+    assert_eq!(look(&mut bench, 100, 1001), []);
+    assert_eq!(bench.logged("is due"), 2);
+    let actions = bench.ready(4);
+    assert_eq!((drained(&actions), spawned(&actions)), (vec![(3, false)], vec![]));
+    assert_eq!(spawned(&bench.exit(3, Exit::Code(0))), [(0, 2)]);
+}
+
+#[test]
+fn workers_can_be_withdrawn_and_a_reload_brings_them_back() {
+    let mut bench = Bench::serving(2);
+    assert_eq!(drained(&bench.ask(Command::Withdraw)), [(0, false), (1, false)]);
+    bench.exit(0, Exit::Code(0));
+    bench.exit(1, Exit::Code(0));
+    assert!(bench.ask(Command::Remove).is_empty());
+    assert!(spawned(&bench.pass(60 * SECOND)).is_empty());
+    bench.ask(Command::Reload);
+    assert_eq!(spawned(&bench.read(2, terms(2))).len(), 2);
+    bench.ask(Command::Withdraw);
+    assert_eq!(spawned(&bench.ask(Command::Add)), [(0, 2)]);
+}
+
+#[test]
+fn a_worker_that_says_nothing_is_ready_after_a_while() {
+    let mut bench = Bench::serving(1);
+    bench.ask(Command::Reload);
+    bench.read(2, Terms { ready_after: Some(SECOND), ..terms(1) });
+    assert!(drained(&bench.pass(SECOND / 2)).is_empty());
+    assert_eq!(drained(&bench.pass(SECOND / 2)), [(0, false)]);
+}
+
+#[test]
+fn a_reload_without_progress_is_given_up() {
+    let mut bench = Bench::serving(1);
+    bench.ask(Command::Reload);
+    bench.read(2, Terms { progress_deadline: 5 * SECOND, ..terms(1) });
+    assert_eq!(signalled(&bench.pass(5 * SECOND), Signal::Terminate), [1]);
+    assert_eq!(bench.logged("gen=2 made no progress within progress-deadline; gen=1 goes on"), 1);
+    assert!(bench.master.status().contains("reload failed: gen=2 made no progress"));
+}
+
+#[test]
+fn a_new_worker_that_does_not_last_for_min_ready_seconds_has_failed() {
+    let mut bench = Bench::serving(1);
+    bench.ask(Command::Reload);
+    bench.read(2, Terms { min_ready: 5 * SECOND, ..terms(1) });
+    assert!(bench.ready(1).is_empty());
+    assert!(drained(&bench.pass(4 * SECOND)).is_empty());
+    bench.exit(1, Exit::Signal(11));
+    assert_eq!(bench.logged("reload failed: gen=2 does not last; gen=1 goes on"), 1);
+    bench.ask(Command::Reload);
+    bench.read(3, Terms { min_ready: 5 * SECOND, ..terms(1) });
+    bench.ready(2);
+    assert_eq!(drained(&bench.pass(5 * SECOND)), [(0, false)]);
+}
+
+fn molds(actions: &[Action]) -> Vec<(u64, u32)> {
+    let molds = actions.iter().filter_map(|action| match action {
+        Action::SpawnMold { worker, generation } => Some((worker.0, generation.0)),
+        _ => None,
+    });
+    molds.collect()
+}
+
+#[test]
+fn workers_wait_for_their_mold_and_the_old_mold_goes_when_the_new_generation_serves() {
+    let preload = || Terms { preload: true, ..terms(1) };
+    let mut bench = Bench::serving(1);
+    bench.ask(Command::Reload);
+    let actions = bench.read(2, preload());
+    assert_eq!((spawned(&actions), molds(&actions)), (vec![], vec![(1, 2)]));
+    assert_eq!(spawned(&bench.ready(1)), [(0, 2)]);
+    assert_eq!(drained(&bench.ready(2)), [(0, false)]);
+    bench.exit(0, Exit::Code(0));
+    bench.ask(Command::Reload);
+    assert_eq!(molds(&bench.read(3, preload())), [(3, 3)]);
+    let actions = bench.fail(3);
+    assert!(actions.iter().any(|it| matches!(it, Action::Settle { generation: Generation(2) })));
+    bench.exit(3, Exit::Code(3));
+    bench.exit(2, Exit::Signal(9));
+    assert_eq!(spawned(&bench.pass(SECOND)), [(0, 2)]);
+    bench.ready(4);
+    bench.ask(Command::Reload);
+    assert_eq!(molds(&bench.read(4, preload())), [(5, 4)]);
+    bench.ready(5);
+    assert_eq!(drained(&bench.ready(6)), [(4, false)]);
+    assert!(bench.roster_leaves(1), "the old mold goes");
+}
+
+#[test]
+fn a_mold_that_dies_is_replaced_and_workers_go_on() {
+    let mut bench = Bench::serving(1);
+    bench.ask(Command::Reload);
+    bench.read(2, Terms { preload: true, ..terms(1) });
+    bench.ready(1);
+    bench.ready(2);
+    bench.exit(0, Exit::Code(0));
+    assert_eq!(molds(&bench.exit(1, Exit::Signal(9))), []);
+    assert_eq!(bench.logged("mold gen=2 pid=0 died"), 1);
+    assert_eq!(molds(&bench.pass(SECOND)), [(3, 2)]);
+}
+
+#[test]
+fn an_upgrade_hands_over_when_the_new_master_serves() {
+    let mut bench = Bench::serving(1);
+    let actions = bench.ask(Command::Upgrade);
+    let newest = Generation(1);
+    assert!(
+        matches!(actions[..], [Action::StartSuccessor { newest: it, workers: None }] if it == newest)
+    );
+    bench.hear(Event::SuccessorStarted { pid: 7 });
+    assert!(bench.ask(Command::Upgrade).is_empty());
+    let actions = bench.hear(Event::SuccessorReady);
+    assert!(matches!(actions[0], Action::PassOn), "{actions:?}");
+    assert_eq!(drained(&actions), [(0, false)]);
+    assert_eq!(exit_code(&bench.exit(0, Exit::Code(0))), Some(0));
+}
+
+#[test]
+fn an_upgrade_that_fails_or_hangs_changes_nothing() {
+    let mut bench = Bench::serving(1);
+    bench.ask(Command::Add);
+    bench.ready(1);
+    let actions = bench.ask(Command::Upgrade);
+    assert!(matches!(actions[..], [Action::StartSuccessor { workers: Some(2), .. }]));
+    let text = "exit code 3".to_owned();
+    assert!(bench.hear(Event::SuccessorEnded { text: text.clone() }).is_empty());
+    assert_eq!(bench.logged("upgrade failed, all goes on as before: exit code 3"), 1);
+    bench.ask(Command::Upgrade);
+    let asked = |actions: &[Action], wanted| {
+        actions.iter().any(|it| matches!(it, Action::SignalSuccessor(signal) if *signal == wanted))
+    };
+    assert!(asked(&bench.pass(60 * SECOND), Signal::Quit));
+    assert!(asked(&bench.pass(2 * SECOND), Signal::Kill));
+    assert!(bench.hear(Event::SuccessorReady).is_empty());
+    bench.hear(Event::SuccessorEnded { text });
+    assert_eq!(exit_code(&bench.exit(0, Exit::Code(0))), None);
+}
+
+#[test]
+fn a_master_that_stops_waits_for_its_successors_end() {
+    let mut bench = Bench::serving(1);
+    bench.ask(Command::Upgrade);
+    bench.ask(Command::Drain);
+    assert_eq!(exit_code(&bench.exit(0, Exit::Code(0))), None);
+    let text = "SIGQUIT".to_owned();
+    assert_eq!(exit_code(&bench.hear(Event::SuccessorEnded { text })), Some(0));
+}
+
+#[test]
+fn the_init_system_is_told_of_a_reload_however_it_ends() {
+    let mut bench = Bench::serving(1);
+    assert!(bench.notices.ends_with(&[Notice::Ready]));
+    bench.notices.clear();
+    bench.ask(Command::Reload);
+    assert_eq!(bench.notices, [Notice::Reloading]);
+    let terms = Err("timeout: cannot read".to_owned());
+    bench.hear(Event::Read { generation: Generation(2), terms });
+    assert_eq!(bench.notices.last(), Some(&Notice::Ready));
+    let failed = |notice: &Notice| matches!(notice, Notice::Status(text) if text.ends_with("reload failed: timeout: cannot read"));
+    assert!(bench.notices.iter().any(failed), "{:?}", bench.notices);
+    bench.ask(Command::Drain);
+    assert!(bench.notices.contains(&Notice::Stopping));
+}
+
+#[test]
+fn the_watchdog_hears_nothing_when_no_worker_can_be_relied_on() {
+    let mut bench = Bench::serving(1);
+    bench.master.watchdog = Some((SECOND, bench.now + SECOND));
+    bench.notices.clear();
+    bench.pass(3 * SECOND);
+    assert_eq!(bench.notices.iter().filter(|it| **it == Notice::Alive).count(), 3);
+    bench.exit(0, Exit::Signal(9));
+    bench.notices.clear();
+    bench.pass(3 * SECOND);
+    assert!(!bench.notices.contains(&Notice::Alive));
 }
 
 #[test]
@@ -323,8 +603,7 @@ fn a_master_that_was_stopped_blames_nobody_for_it() {
     bench.now += 100 * SECOND;
     let actions = bench.hear(Event::Elapsed);
     assert!(signalled(&actions, Signal::Abort).is_empty());
-    let longest = Some(("GET /".to_owned(), 100 * SECOND));
-    let vital = Vital { worker: WorkerId(0), silent: Some(100 * SECOND), longest, stuck: None };
+    let vital = Vital { silent: Some(100 * SECOND), ..busy(0, 100 * SECOND) };
     assert!(bench.hear(Event::Inspected(vec![vital])).is_empty());
     assert_eq!(bench.log.last().map(|line| line.starts_with(Level::Warn.as_str())), Some(true));
 }

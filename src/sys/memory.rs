@@ -11,6 +11,14 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::{check, check_len};
 
+/// The size of a page of memory, in bytes.
+#[must_use]
+pub fn page_size() -> u64 {
+    use nix::unistd::{SysconfVar, sysconf};
+    let size = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
+    size.and_then(|size| u64::try_from(size).ok()).unwrap_or(4096)
+}
+
 /// A shared mapping, seen as 64-bit words that any process may change at any
 /// time; hence atomics, for which that is defined.
 #[derive(Debug)]

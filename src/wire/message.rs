@@ -19,6 +19,13 @@ pub enum ToWorker {
     Reopen,
     /// There are to be so many workers now.
     Workers(u16),
+    /// A request has run for too long: its client is to be told.
+    Expire {
+        /// The application thread that runs it.
+        thread: u16,
+        /// The request's number in its worker.
+        request: u64,
+    },
 }
 
 /// What a worker needs to know before it can serve.

@@ -375,6 +375,7 @@ impl Io {
                 Ok(Received::Message(ToWorker::Workers(count))) => {
                     self.core.shared.store(count > 1, Ordering::Relaxed);
                 }
+                Ok(Received::Message(ToWorker::Expire { .. })) => {}
                 // The first message, which was taken before the loop began.
                 Ok(Received::Message(ToWorker::Start(_))) => {}
                 Ok(Received::Nothing) => return,

@@ -1,0 +1,117 @@
+//! What the kernel says about memory: how much a process has, and whether it
+//! had to kill somebody for lack of it.
+
+use std::fs;
+use std::path::PathBuf;
+
+use monoceros_sys::memory::page_size;
+
+/// Where the kernel counts the processes that it has killed.
+#[derive(Debug, Default)]
+pub(crate) struct OutOfMemory {
+    /// Files with a line `oom_kill N`: this control group's and the machine's.
+    sources: Vec<PathBuf>,
+    seen: u64,
+}
+
+impl OutOfMemory {
+    /// Begins to count, in the control group of this process.
+    pub(crate) fn watch() -> Self {
+        let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let mut sources: Vec<_> = groups.lines().filter_map(source_of).collect();
+        sources.push(PathBuf::from("/proc/vmstat"));
+        let mut watch = Self { sources, seen: 0 };
+        watch.has_struck();
+        watch
+    }
+
+    /// Whether the kernel has killed anybody since this was last asked.
+    pub(crate) fn has_struck(&mut self) -> bool {
+        let texts = self.sources.iter().filter_map(|path| fs::read_to_string(path).ok());
+        let now: u64 = texts.filter_map(|text| count_kills(&text)).sum();
+        now > std::mem::replace(&mut self.seen, now)
+    }
+}
+
+/// The file of a line of `/proc/self/cgroup` (`cgroups(7)`): of version 2, or
+/// of the memory controller of version 1.
+fn source_of(line: &str) -> Option<PathBuf> {
+    let mut parts = line.splitn(3, ':').skip(1);
+    let (controllers, group) = (parts.next()?, parts.next()?.trim_start_matches('/'));
+    let (root, file) = if controllers.is_empty() {
+        ("/sys/fs/cgroup", "memory.events")
+    } else if controllers.split(',').any(|it| it == "memory") {
+        ("/sys/fs/cgroup/memory", "memory.oom_control")
+    } else {
+        return None;
+    };
+    let own = PathBuf::from(root).join(group).join(file);
+    // In a container the group's own path is often mounted as the root.
+    Some(if own.exists() { own } else { PathBuf::from(root).join(file) })
+}
+
+/// The number in the line `oom_kill N`.
+fn count_kills(text: &str) -> Option<u64> {
+    let lines = text.lines().filter_map(|line| line.split_once(' '));
+    let mut counts = lines.filter(|(name, _)| *name == "oom_kill").map(|(_, count)| count);
+    counts.next()?.trim().parse().ok()
+}
+
+/// The memory of a process that is its own, in bytes, if that may be more than
+/// `limit`: its proportional set size, which takes the kernel a while to count
+/// and is not asked for while all of its memory is less.
+pub(crate) fn measure(pid: i32, limit: u64) -> Option<u64> {
+    let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let resident = statm.split(' ').nth(1)?.parse::<u64>().ok()? * page_size();
+    if resident <= limit {
+        return Some(resident);
+    }
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"));
+    // Not every kernel has that file.
+    rollup.ok().and_then(|text| proportional(&text)).or(Some(resident))
+}
+
+/// The line `Pss: N kB`, in bytes.
+fn proportional(rollup: &str) -> Option<u64> {
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kills_are_counted_in_every_version_of_the_file() {
+        assert_eq!(count_kills("low 0\noom 3\noom_kill 2\noom_group_kill 9\n"), Some(2));
+        assert_eq!(count_kills("oom_kill_disable 0\nunder_oom 0\noom_kill 5\n"), Some(5));
+        assert_eq!(count_kills("nr_free_pages 1\n"), None);
+    }
+
+    #[test]
+    fn only_a_group_that_counts_memory_is_a_source() {
+        assert!(source_of("0::/").unwrap().ends_with("memory.events"));
+        assert!(source_of("4:memory:/shop").unwrap().ends_with("memory.oom_control"));
+        assert_eq!(source_of("3:cpu,cpuacct:/shop"), None);
+        assert_eq!(source_of("garbage"), None);
+    }
+
+    #[test]
+    fn the_machine_says_how_often_it_has_struck() {
+        let mut watch = OutOfMemory::watch();
+        assert!(!watch.sources.is_empty());
+        watch.seen = 0;
+        watch.has_struck();
+        assert!(!watch.has_struck());
+    }
+
+    #[test]
+    fn memory_is_measured_as_exactly_as_needed() {
+        let pid = std::process::id().cast_signed();
+        let resident = measure(pid, u64::MAX).unwrap();
+        let own = measure(pid, 0).unwrap();
+        assert!(resident > 0 && own > 0);
+        assert_eq!(measure(0, 0), None);
+        assert_eq!(proportional("Rss: 12 kB\nPss:      7 kB\nPss_Dirty: 1 kB\n"), Some(7168));
+    }
+}

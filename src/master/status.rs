@@ -1,0 +1,60 @@
+//! How things are, in one line for people: what `systemctl status` shows.
+
+use super::Master;
+use super::state::{Notice, State};
+
+/// What the status counts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    /// Requests that workers which are gone have answered.
+    answered: u64,
+    /// Requests that are being run.
+    pub(crate) running: usize,
+    /// The line that was told last.
+    told: String,
+}
+
+impl Tally {
+    /// Adds what a worker that is gone has answered.
+    pub(crate) fn add(&mut self, requests: u64) {
+        self.answered = self.answered.saturating_add(requests);
+    }
+}
+
+impl Master {
+    /// Tells the init system how things are, if that has changed.
+    pub(super) fn report_status(&mut self) {
+        let line = self.status();
+        if self.tally.told != line {
+            self.tally.told.clone_from(&line);
+            self.notify(Notice::Status(line));
+        }
+    }
+
+    /// Tells it even if nothing has changed.
+    pub(super) fn tell_status(&mut self) {
+        self.tally.told.clear();
+        self.report_status();
+    }
+
+    /// Such as `gen=2: 4 of 4 workers ready, 1 request running, 1234 answered`.
+    pub(super) fn status(&self) -> String {
+        let ready = self.roster.ready().count();
+        let living: u64 = self.roster.workers().map(|worker| worker.record.requests).sum();
+        let answered = self.tally.answered.saturating_add(living);
+        let (generation, workers, running) = (self.current, self.workers, self.tally.running);
+        let mut line = format!(
+            "gen={generation}: {ready} of {workers} workers ready, {running} requests running, \
+             {answered} answered"
+        );
+        if let Some(rolling) = &self.rolling {
+            line += &format!("; reloading to gen={}", rolling.generation);
+        } else if let Some(failed) = &self.failed_reload {
+            line += &format!("; reload failed: {failed}");
+        }
+        if self.successor.is_some() && self.state == State::Serving {
+            line += "; upgrading";
+        }
+        line
+    }
+}

@@ -1,0 +1,117 @@
+//! The master's end of an upgrade: a new master is started beside it, and when
+//! that serves this one goes. Whatever becomes of the new one, this one serves
+//! until then.
+
+use std::time::{Duration, Instant};
+
+use log::Level;
+
+use super::roster::Why;
+use super::state::{Action, Notice, Signal, State};
+use super::{Master, STOP_LIMIT};
+
+/// The master that is to take over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Successor {
+    /// It is getting ready.
+    Starting {
+        /// When that has lasted too long.
+        until: Instant,
+    },
+    /// It was asked to go.
+    Leaving {
+        /// When it is killed.
+        until: Instant,
+    },
+    /// It was sent SIGKILL, and is not reaped yet.
+    Killed,
+}
+
+impl Successor {
+    /// When something has to be done about it.
+    pub(crate) fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::Starting { until } | Self::Leaving { until } => Some(until),
+            Self::Killed => None,
+        }
+    }
+
+    /// Moves its deadline by the time that the master slept.
+    pub(crate) fn shift(&mut self, by: Duration) {
+        match self {
+            Self::Starting { until } | Self::Leaving { until } => *until += by,
+            Self::Killed => {}
+        }
+    }
+}
+
+impl Master {
+    pub(super) fn upgrade(&mut self, now: Instant) {
+        if self.state != State::Serving {
+            self.log(Level::Warn, "cannot upgrade: the server does not serve yet".to_owned());
+        } else if self.successor.is_some() {
+            self.log(Level::Warn, "an upgrade is under way already".to_owned());
+        } else {
+            self.log(Level::Info, "upgrading: starting a new master".to_owned());
+            self.successor =
+                Some(Successor::Starting { until: now + self.terms().upgrade_timeout });
+            let changed = self.workers != self.terms().workers;
+            let workers = Some(self.workers).filter(|workers| changed && *workers > 0);
+            self.actions.push(Action::StartSuccessor { newest: self.newest, workers });
+        }
+    }
+
+    pub(super) fn note_successor(&mut self, pid: i32) {
+        self.log(Level::Info, format!("the new master has pid {pid}"));
+    }
+
+    /// The successor serves: everything is its from now on.
+    pub(super) fn hand_over(&mut self, now: Instant) {
+        if !matches!(self.successor, Some(Successor::Starting { .. })) {
+            return;
+        }
+        self.successor = None;
+        self.log(Level::Info, "upgraded: the new master serves, this one drains".to_owned());
+        self.actions.push(Action::PassOn);
+        self.state = State::Draining;
+        let limit = self.terms().graceful_timeout;
+        for id in self.ids() {
+            self.release(id, Why::Retired, limit, now);
+        }
+        self.actions.push(Action::CloseListeners);
+    }
+
+    /// The successor is gone before it has taken over.
+    pub(super) fn lose_successor(&mut self, text: &str) {
+        if self.successor.take().is_some() {
+            self.log(Level::Error, format!("upgrade failed, all goes on as before: {text}"));
+            self.tell_status();
+        }
+    }
+
+    /// There is nothing to take over any more.
+    pub(super) fn dismiss_successor(&mut self, now: Instant) {
+        if let Some(Successor::Starting { .. }) = self.successor {
+            self.successor = Some(Successor::Leaving { until: now + STOP_LIMIT });
+            self.actions.push(Action::SignalSuccessor(Signal::Quit));
+        }
+    }
+
+    pub(super) fn note_successor_deadline(&mut self, now: Instant) {
+        match self.successor {
+            Some(Successor::Starting { until }) if until <= now => {
+                let limit = self.terms().upgrade_timeout.as_secs();
+                let text = format!("the new master does not serve within {limit} s; ending it");
+                self.log(Level::Error, text);
+                self.notify(Notice::Status("upgrade failed".to_owned()));
+                self.dismiss_successor(now);
+            }
+            Some(Successor::Leaving { until }) if until <= now => {
+                self.successor = Some(Successor::Killed);
+                self.actions.push(Action::SignalSuccessor(Signal::Kill));
+            }
+            Some(Successor::Starting { .. } | Successor::Leaving { .. } | Successor::Killed)
+            | None => {}
+        }
+    }
+}

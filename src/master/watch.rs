@@ -1,0 +1,162 @@
+//! What the master makes of what it sees of its workers: requests that take too
+//! long, workers that hang, and those that have served long enough.
+
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use log::Level;
+use monoceros_wire::message::ToWorker;
+
+use super::Master;
+use super::health::{self, Concern, Hang};
+use super::recycling::{self, Due};
+use super::roster::{Fate, Record, Why};
+use super::state::{Action, Recycling, Run, Vital, WorkerId};
+
+impl Master {
+    pub(super) fn note_vitals(&mut self, vitals: &[Vital], now: Instant) {
+        for vital in vitals {
+            let id = vital.worker;
+            if self.roster.get(id).is_some_and(|it| it.is_ready() && it.slot().is_some()) {
+                self.note_due(vital, now);
+                self.note_health(vital, now);
+            }
+        }
+        let running = vitals.iter().map(|vital| vital.running.len()).sum();
+        self.tally.running = running;
+        self.report_status();
+    }
+
+    /// Decides when a worker that has just got ready is to be replaced.
+    pub(super) fn allot(&mut self, id: WorkerId, now: Instant) {
+        let Recycling { requests, requests_jitter, lifetime, lifetime_jitter, .. } =
+            self.terms().recycling;
+        let more = self.random.up_to(requests_jitter.into());
+        let longer = self.random.length(lifetime_jitter);
+        let Some(worker) = self.roster.get_mut(id) else { return };
+        worker.record.most_requests = (requests > 0).then(|| u64::from(requests) + more);
+        worker.record.due_at = (!lifetime.is_zero()).then(|| now + lifetime + longer);
+    }
+
+    /// One worker at a time is replaced without need, and none while others are
+    /// replaced anyhow.
+    pub(super) fn choose_recycled(&mut self) {
+        let busy = self.rolling.is_some()
+            || self.roster.live().any(|worker| matches!(worker.fate, Fate::Going | Fate::Doomed));
+        let due = self.roster.ready().find(|worker| worker.fate == Fate::Due);
+        if let Some(id) = due.filter(|_| !busy).map(|worker| worker.id)
+            && let Some(worker) = self.roster.get_mut(id)
+        {
+            worker.fate = Fate::Going;
+        }
+    }
+
+    fn note_due(&mut self, vital: &Vital, now: Instant) {
+        let limit = self.terms().recycling.memory;
+        let Some(worker) = self.roster.get_mut(vital.worker) else { return };
+        let record = &mut worker.record;
+        record.requests = vital.requests;
+        record.heavy = recycling::weigh(record.heavy, vital.memory, limit);
+        if worker.fate != Fate::Stays {
+            return;
+        }
+        if let Some(due) = recycling::judge(record, vital, now) {
+            worker.fate = Fate::Due;
+            let text = match due {
+                Due::Requests => format!("{worker} is due: {} requests", vital.requests),
+                Due::Lifetime => format!("{worker} is due: max-lifetime"),
+                Due::Memory(bytes) => format!("{worker} is due: {} MiB of memory", bytes >> 20),
+            };
+            self.log(Level::Info, text);
+        }
+    }
+
+    fn note_health(&mut self, vital: &Vital, now: Instant) {
+        let timeout = self.terms().timeout;
+        let awake = now.saturating_duration_since(self.awake);
+        let Some(worker) = self.roster.get_mut(vital.worker) else { return };
+        let lived = worker.lived(now);
+        let record = &mut worker.record;
+        record.forget_finished(&vital.running);
+        let Some(concern) = health::judge(vital, record, timeout, lived, awake) else {
+            record.traced = false;
+            return;
+        };
+        // A stopped process cannot show anything.
+        if !std::mem::replace(&mut record.traced, true) && !vital.stopped {
+            self.actions.push(Action::Trace { worker: vital.worker });
+            return;
+        }
+        record.traced = false;
+        match concern {
+            Concern::Slow(runs) => self.tell_slow(vital, &runs),
+            Concern::Expired(runs) => self.expire(vital, &runs),
+            Concern::Hangs(hang) => self.give_up(vital, &hang, now),
+        }
+    }
+
+    /// Requests have taken half of what they may.
+    fn tell_slow(&mut self, vital: &Vital, runs: &[Run]) {
+        let Some(worker) = self.roster.get_mut(vital.worker) else { return };
+        worker.record.slow.extend(runs.iter().map(|run| run.number));
+        let text = format!("{worker} {}{}", list(runs, "half of timeout"), stacks(vital));
+        self.log(Level::Warn, text);
+    }
+
+    /// Requests have taken all that they may: their clients get an answer, and
+    /// the worker is replaced.
+    fn expire(&mut self, vital: &Vital, runs: &[Run]) {
+        let Some(worker) = self.roster.get_mut(vital.worker) else { return };
+        worker.fate = Fate::Doomed;
+        worker.record.expired.extend(runs.iter().map(|run| run.number));
+        let verdict = "timeout; the client is answered 504 and the worker is replaced";
+        let text = format!("{worker} {}{}", list(runs, verdict), stacks(vital));
+        self.log(Level::Error, text);
+        for run in runs {
+            let message = ToWorker::Expire { thread: run.thread, request: run.number };
+            self.actions.push(Action::Tell { worker: vital.worker, message });
+        }
+    }
+
+    /// A worker serves nobody any more.
+    fn give_up(&mut self, vital: &Vital, hang: &Hang, now: Instant) {
+        let Some(worker) = self.roster.get(vital.worker) else { return };
+        let (place, text) = (worker.place, format!("{worker} {hang}; killing it{}", stacks(vital)));
+        self.log(Level::Error, text);
+        self.abort(vital.worker, Why::Hung, now);
+        self.roster.pause(place, now);
+    }
+}
+
+impl Record {
+    /// Only what still runs can take too long.
+    fn forget_finished(&mut self, running: &[Run]) {
+        let runs = |number: &u64| running.iter().any(|run| run.number == *number);
+        self.slow.retain(runs);
+        self.expired.retain(runs);
+    }
+}
+
+/// The requests, in one line: `has been running GET /a for 15 s (0.1 s of
+/// processor time), which is half of timeout`.
+fn list(runs: &[Run], limit: &str) -> String {
+    let mut text = "has been running ".to_owned();
+    for (index, run) in runs.iter().enumerate() {
+        let comma = if index > 0 { ", " } else { "" };
+        let Run { label, lasted, .. } = run;
+        let lasted = lasted.as_secs_f64();
+        // Writing to a String cannot fail.
+        write!(text, "{comma}{label} for {lasted:.1} s").ok();
+        if let Some(used) = run.used.map(|used: Duration| used.as_secs_f64()) {
+            write!(text, " ({used:.1} s of processor time)").ok();
+        }
+    }
+    write!(text, ", which is {limit}").ok();
+    text
+}
+
+/// Where the worker's threads are, on lines of their own.
+fn stacks(vital: &Vital) -> String {
+    let shown = vital.stacks.as_deref().map(str::trim_end).filter(|it| !it.is_empty());
+    shown.map_or_else(String::new, |shown| format!("\n{shown}"))
+}
