@@ -15,8 +15,14 @@ use crate::table::ROWS;
 const PREFIX: &str = "MONOCEROS_";
 
 /// Variables that the server itself sets for its workers.
-const INTERNAL: [&str; 4] =
-    ["MONOCEROS_SLOT", "MONOCEROS_GENERATION", "MONOCEROS_CHANNEL", "MONOCEROS_SCOREBOARD"];
+const INTERNAL: [&str; 6] = [
+    "MONOCEROS_SLOT",
+    "MONOCEROS_GENERATION",
+    "MONOCEROS_CHANNEL",
+    "MONOCEROS_SCOREBOARD",
+    "MONOCEROS_STACKS",
+    "MONOCEROS_PREDECESSOR",
+];
 
 /// What the environment says, from the weakest to the strongest.
 #[derive(Debug, Default)]

@@ -13,6 +13,7 @@ use std::rc::Rc;
 use monoceros_config::{Bind, Settings};
 use monoceros_sys::user::Credentials;
 use monoceros_sys::{process, reason, socket};
+use serde::{Deserialize, Serialize};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::state::BindFailure;
@@ -33,10 +34,22 @@ pub(crate) struct Listener {
 }
 
 /// A file, by name and by what identifies it.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct SocketFile {
     path: PathBuf,
     identity: (u64, u64),
+}
+
+/// A listener without its sockets, as one master tells another.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// The address in the settings; else it was announced.
+    said: Option<String>,
+    /// The name that it was announced by.
+    name: String,
+    backlog: u32,
+    sockets: usize,
+    file: Option<SocketFile>,
 }
 
 /// Where a listener comes from.
@@ -131,6 +144,40 @@ impl Listener {
         let sockets = sockets.map_err(|error| failure(bind, &error))?;
         let origin = Origin::Said(bind.clone());
         Ok(Self { origin, backlog: manner.backlog, sockets, file })
+    }
+
+    /// What another master has to know about it.
+    pub(crate) fn record(&self) -> Record {
+        let (said, name) = match &self.origin {
+            Origin::Said(bind) => (Some(bind.to_string()), String::new()),
+            Origin::Announced(name) => (None, name.clone()),
+        };
+        let (backlog, sockets, file) = (self.backlog, self.sockets.len(), self.file.clone());
+        Record { said, name, backlog, sockets, file }
+    }
+
+    /// Takes a listener over from another master, whose sockets are passed from
+    /// the descriptor `next` on; moves that behind them.
+    pub(crate) fn inherit(record: Record, next: &mut i32) -> Result<Self, BindFailure> {
+        let Record { said, name, backlog, sockets, file } = record;
+        let origin = match said {
+            Some(said) => Origin::Said(said.parse().map_err(|text| BindFailure {
+                text: format!("cannot take over {said}: {text}"),
+                in_use: false,
+            })?),
+            None => Origin::Announced(name),
+        };
+        let numbers = *next..next.saturating_add(i32::try_from(sockets).unwrap_or(i32::MAX));
+        *next = numbers.end;
+        let adopt =
+            |number| socket::adopt(number).map_err(|error| failure(&Bind::Fd(number), &error));
+        let sockets = numbers.map(adopt).collect::<Result<_, _>>()?;
+        Ok(Self { origin, backlog, sockets, file })
+    }
+
+    /// Was passed in by another process, which has announced it.
+    pub(crate) fn is_announced(&self) -> bool {
+        matches!(self.origin, Origin::Announced(_))
     }
 
     /// The sockets, for a worker.

@@ -23,6 +23,7 @@ mod stat;
 mod state;
 mod status;
 mod succession;
+mod upgrade;
 mod watch;
 
 #[cfg(test)]

@@ -18,7 +18,8 @@ use super::listener::{Listener, Manner};
 use super::state::{Limits, Recycling, Terms};
 
 /// Variables that are about the master, and not for a worker.
-const MASTERS_OWN: [&str; 6] = [
+const MASTERS_OWN: [&str; 7] = [
+    super::upgrade::VARIABLE,
     "NOTIFY_SOCKET",
     "WATCHDOG_PID",
     "WATCHDOG_USEC",
@@ -37,9 +38,11 @@ const WORKERS_OWN: [&str; 4] = [
 /// Where settings are read from, at the start and at each reload.
 #[derive(Debug)]
 pub(crate) struct Source {
-    args: Vec<OsString>,
-    env: Vec<(OsString, OsString)>,
-    directory: PathBuf,
+    /// What this process was called.
+    pub(super) name: OsString,
+    pub(super) args: Vec<OsString>,
+    pub(super) env: Vec<(OsString, OsString)>,
+    pub(super) directory: PathBuf,
 }
 
 /// Everything that the workers of a generation share.
@@ -66,11 +69,13 @@ pub(crate) struct Recipe {
 impl Source {
     /// This process's own arguments and environment, as it was started.
     pub(crate) fn own() -> Result<Self, String> {
-        let args = std::env::args_os().skip(1).collect();
+        let mut args = std::env::args_os();
+        let name = args.next().unwrap_or_default();
+        let args = args.collect();
         let env: Vec<_> = std::env::vars_os().collect();
         let directory = working_directory(&env)
             .map_err(|error| format!("cannot find the working directory: {}", reason(&error)))?;
-        Ok(Self { args, env, directory })
+        Ok(Self { name, args, env, directory })
     }
 
     /// Reads the settings again.

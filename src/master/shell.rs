@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,12 +24,19 @@ use super::Master;
 use super::listener::{Listener, open_all};
 use super::memory::OutOfMemory;
 use super::notify::Notifier;
+use super::pidfile::PidFile;
 use super::recipe::{Recipe, Source};
-use super::spawn::{WorkerProcess, spawn};
+use super::spawn::{WorkerProcess, number_of, spawn};
+use super::start::CANNOT_START;
 use super::state::{Action, BindFailure, Command, Death, Event, Exit, Terms, Vital, WorkerId};
+use super::upgrade::{Inherited, Predecessor, SuccessorProcess};
 
 /// The token of the signals; those of workers' channels come after it.
 const SIGNALS: Token = Token(0);
+/// The token of the channel to the master that is to take over.
+const SUCCESSOR: Token = Token(usize::MAX - 1);
+/// The token of the channel to the master that was before this one.
+const PREDECESSOR: Token = Token(usize::MAX - 2);
 /// The signals that are heard.
 const HEARD: [i32; 10] = [
     libc::SIGCHLD,
@@ -60,6 +68,14 @@ pub(crate) struct Shell {
     /// Sockets that were passed in take the place of those in the settings.
     announced: Vec<Rc<Listener>>,
     workers: BTreeMap<WorkerId, WorkerProcess>,
+    successor: Option<SuccessorProcess>,
+    /// Until it has passed everything on.
+    predecessor: Option<Predecessor>,
+    /// Everything outlives this master: nothing is to be removed.
+    passed_on: bool,
+    pid_file: Option<PidFile>,
+    /// Where the pid file is to be.
+    pid_path: Option<PathBuf>,
     notifier: Notifier,
     out_of_memory: OutOfMemory,
     code: Option<u8>,
@@ -79,17 +95,26 @@ pub(crate) struct Parts {
     pub(crate) starter: Option<Starter>,
     /// The way to the init system.
     pub(crate) notifier: Notifier,
-    /// The number of the first generation.
-    pub(crate) generation: Generation,
+    /// Where the pid file is to be.
+    pub(crate) pid_path: Option<PathBuf>,
+    /// What another master passes on.
+    pub(crate) inherited: Option<Inherited>,
 }
 
 impl Shell {
     /// Collects signals from now on.
     pub(crate) fn new(parts: Parts) -> io::Result<Self> {
-        let Parts { source, recipe, announced, log, starter, notifier, generation } = parts;
+        let Parts { source, recipe, announced, log, starter, notifier, pid_path, inherited } =
+            parts;
         let (poll, signals) = (Poll::new()?, Signals::collect(&HEARD)?);
         let fd = signals.as_fd().as_raw_fd();
         poll.registry().register(&mut SourceFd(&fd), SIGNALS, Interest::READABLE)?;
+        let generation = inherited.as_ref().map_or(Generation(1), |it| it.generation);
+        let (listeners, predecessor) = inherited.map(|it| (it.listeners, it.predecessor)).unzip();
+        if let Some(predecessor) = &predecessor {
+            let fd = predecessor.as_fd().as_raw_fd();
+            poll.registry().register(&mut SourceFd(&fd), PREDECESSOR, Interest::READABLE)?;
+        }
         Ok(Self {
             poll,
             ready: Events::with_capacity(64),
@@ -98,9 +123,14 @@ impl Shell {
             log,
             starter,
             recipes: BTreeMap::from([(generation, recipe)]),
-            listeners: Vec::new(),
+            listeners: listeners.unwrap_or_default(),
             announced,
             workers: BTreeMap::new(),
+            successor: None,
+            predecessor,
+            passed_on: false,
+            pid_file: None,
+            pid_path,
             notifier,
             out_of_memory: OutOfMemory::watch(),
             code: None,
@@ -109,6 +139,13 @@ impl Shell {
 
     /// Runs the master to its end, and returns its exit code.
     pub(crate) fn run(mut self, mut master: Master) -> u8 {
+        if self.predecessor.is_none()
+            && let Err(text) = self.write_pid_file()
+        {
+            log::error!("{text}");
+            self.leave(CANNOT_START);
+            return CANNOT_START;
+        }
         let mut events = VecDeque::new();
         for action in master.begin() {
             events.extend(self.act(action));
@@ -138,10 +175,11 @@ impl Shell {
         }
         let tokens: Vec<_> = self.ready.iter().map(mio::event::Event::token).collect();
         for token in tokens {
-            if token == SIGNALS {
-                self.hear_signals(events);
-            } else {
-                self.hear_worker(id_of(token), events);
+            match token {
+                SIGNALS => self.hear_signals(events),
+                SUCCESSOR => self.hear_successor(events),
+                PREDECESSOR => self.hear_predecessor(),
+                _ => self.hear_worker(id_of(token), events),
             }
         }
         if deadline.is_some_and(|at| at <= Instant::now()) {
@@ -232,6 +270,10 @@ impl Shell {
             };
             if let Some(worker) = known {
                 events.extend(self.bury(worker, end));
+            } else if self.successor.as_ref().is_some_and(|it| it.pid() == pid) {
+                // What it said last has been said: it may be ready no more.
+                let text = self.stop_hearing_successor().map(|it| it.describe(end));
+                events.extend(text.map(|text| Event::SuccessorEnded { text }));
             }
         }
     }
@@ -269,10 +311,14 @@ impl Shell {
             Action::SpawnMold { worker, .. } => {
                 return Some(Event::SpawnFailed { worker, text: "no molds".to_owned() });
             }
-            Action::Trace { .. } | Action::SignalSuccessor(_) | Action::PassOn => {}
-            Action::StartSuccessor { .. } => {
-                return Some(Event::SuccessorEnded { text: "not yet".to_owned() });
+            Action::Trace { .. } => {}
+            Action::StartSuccessor { newest, workers } => {
+                return Some(self.start_successor(newest, workers));
             }
+            Action::SignalSuccessor(signal) => {
+                self.successor.as_ref()?.signal(number_of(signal));
+            }
+            Action::PassOn => self.pass_on(),
             Action::Tell { worker, message } => self.workers.get(&worker)?.tell(&message),
             Action::Signal { worker, signal } => self.workers.get(&worker)?.signal(signal),
             Action::Inspect => {
@@ -310,6 +356,76 @@ impl Shell {
         let pid = process.pid();
         self.workers.insert(worker, process);
         Event::Spawned { worker, pid }
+    }
+
+    fn start_successor(&mut self, newest: Generation, workers: Option<u16>) -> Event {
+        let listeners = if self.announced.is_empty() { &self.listeners } else { &self.announced };
+        match SuccessorProcess::start(&self.source, listeners, newest, workers) {
+            Ok(successor) => {
+                let (fd, pid) = (successor.as_fd().as_raw_fd(), successor.pid());
+                let registry = self.poll.registry();
+                let heard = registry.register(&mut SourceFd(&fd), SUCCESSOR, Interest::READABLE);
+                if let Err(error) = heard {
+                    // Nobody would hear that it is ready; upgrade-timeout ends it.
+                    log::error!("cannot wait for the new master: {}", reason(&error));
+                }
+                self.successor = Some(successor);
+                Event::SuccessorStarted { pid }
+            }
+            Err(text) => Event::SuccessorEnded { text },
+        }
+    }
+
+    fn hear_successor(&mut self, events: &mut VecDeque<Event>) {
+        if self.successor.as_ref().is_some_and(SuccessorProcess::is_ready) {
+            events.push_back(Event::SuccessorReady);
+        } else {
+            // It has closed its end: its exit follows.
+            let fd = self.successor.as_ref().map(|it| it.as_fd().as_raw_fd());
+            fd.map(|fd| self.poll.registry().deregister(&mut SourceFd(&fd)));
+        }
+    }
+
+    fn stop_hearing_successor(&mut self) -> Option<SuccessorProcess> {
+        let successor = self.successor.take()?;
+        let fd = successor.as_fd().as_raw_fd();
+        // It is not in the set any more if it has hung up before.
+        drop(self.poll.registry().deregister(&mut SourceFd(&fd)));
+        Some(successor)
+    }
+
+    /// Leaves the pid file, the sockets' files and the init system to the new
+    /// master. That is told last: then nothing is held here any more.
+    fn pass_on(&mut self) {
+        let Some(successor) = self.stop_hearing_successor() else { return };
+        self.passed_on = true;
+        self.pid_file = None;
+        self.notifier.pass_on(successor.pid());
+        self.notifier = Notifier::default();
+        successor.pass_on();
+    }
+
+    /// Takes what the old master has left, once it has.
+    fn hear_predecessor(&mut self) {
+        let passed_on = self.predecessor.as_ref().is_some_and(Predecessor::has_passed_on);
+        let Some(predecessor) = self.predecessor.take_if(|_| passed_on) else { return };
+        let fd = predecessor.as_fd().as_raw_fd();
+        drop(self.poll.registry().deregister(&mut SourceFd(&fd)));
+        if let Err(text) = self.write_pid_file() {
+            log::error!("{text}");
+        }
+        match Notifier::open(self.source.variable("NOTIFY_SOCKET").as_deref()) {
+            Ok(notifier) => self.notifier = notifier,
+            Err(error) => log::error!("cannot use NOTIFY_SOCKET: {}", reason(&error)),
+        }
+        self.close_unused();
+        log::info!("has taken over from the old master");
+    }
+
+    fn write_pid_file(&mut self) -> Result<(), String> {
+        let path = self.pid_path.as_deref();
+        self.pid_file = path.map(PidFile::write).transpose()?;
+        Ok(())
     }
 
     /// Opens what the recipe of a generation asks for.
@@ -354,11 +470,11 @@ impl Shell {
     }
 
     fn close_unused(&mut self) {
-        let recipes = &self.recipes;
+        let (recipes, passed_on) = (&self.recipes, self.passed_on);
         self.listeners.retain(|listener| {
             let mut used = recipes.values().flat_map(|recipe| &recipe.listeners);
             let used = used.any(|known| Rc::ptr_eq(known, listener));
-            if !used {
+            if !used && !passed_on {
                 listener.remove_file();
             }
             used
@@ -393,6 +509,9 @@ impl Shell {
             "serving {app} at {addresses} with {workers} worker{plural} \
              (pid {pid}, monoceros {version})"
         );
+        if let Some(predecessor) = &self.predecessor {
+            predecessor.tell_ready();
+        }
         if let Some(starter) = self.starter.take() {
             starter.answer(0);
             // From now on there is no terminal.
@@ -405,6 +524,9 @@ impl Shell {
         // What ends it with another code has been told.
         if code == 0 {
             log::info!("stopped");
+        }
+        if let Some(pid_file) = self.pid_file.take() {
+            pid_file.remove();
         }
         if let Some(starter) = self.starter.take() {
             starter.answer(code);

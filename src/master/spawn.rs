@@ -79,6 +79,16 @@ fn variables(
     texts.into_iter().filter_map(|text| CString::new(text).ok())
 }
 
+/// The number of a signal (`signal(7)`).
+pub(crate) fn number_of(signal: Signal) -> i32 {
+    match signal {
+        Signal::Terminate => libc::SIGTERM,
+        Signal::Quit => libc::SIGQUIT,
+        Signal::Abort => libc::SIGABRT,
+        Signal::Kill => libc::SIGKILL,
+    }
+}
+
 impl WorkerProcess {
     /// Its pid, which is its own until it is reaped.
     pub(crate) fn pid(&self) -> i32 {
@@ -101,12 +111,7 @@ impl WorkerProcess {
 
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
-        self.raise(match signal {
-            Signal::Terminate => libc::SIGTERM,
-            Signal::Quit => libc::SIGQUIT,
-            Signal::Abort => libc::SIGABRT,
-            Signal::Kill => libc::SIGKILL,
-        });
+        self.raise(number_of(signal));
     }
 
     /// Sends a message; a worker that does not read its channel gets the signal

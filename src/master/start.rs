@@ -1,6 +1,7 @@
 //! From settings to a running master: what has to be done once, in this order,
 //! and undone at the end.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,15 +11,15 @@ use monoceros_sys::daemon::{self, Side, Starter};
 use monoceros_sys::{clock, reason, title};
 use monoceros_wire::Generation;
 
-use super::listener::adopt_announced;
+use super::listener::{Listener, adopt_announced};
 use super::notify::Notifier;
-use super::pidfile::PidFile;
 use super::recipe::{Recipe, Source};
 use super::shell::{Parts, Shell};
+use super::upgrade::inherit;
 use super::{Beginning, Master, Purpose};
 
 /// The exit code when the master cannot even begin.
-const CANNOT_START: u8 = 1;
+pub(crate) const CANNOT_START: u8 = 1;
 
 /// Serves, or checks, until the end; returns the exit code.
 pub(crate) fn run(loaded: &Loaded, purpose: Purpose) -> u8 {
@@ -50,13 +51,14 @@ enum Opened {
 /// Does everything up to the error log; before, errors can only be printed.
 fn open(loaded: &Loaded, purpose: Purpose) -> Result<Opened, String> {
     let source = Source::own()?;
+    let inherited = inherit(&source)?;
     let mut recipe = Recipe::new(loaded, &source)?;
     let mut starter = None;
     if purpose == Purpose::Check {
         recipe.settings.bind.clear();
         // Nothing but what is wrong.
         recipe.settings.log_level = recipe.settings.log_level.max(LogLevel::Warning);
-    } else if recipe.settings.daemon {
+    } else if recipe.settings.daemon && inherited.is_none() {
         match daemon::detach() {
             Ok(Side::Server(server)) => starter = Some(server),
             Ok(Side::Starter(code)) => {
@@ -67,10 +69,12 @@ fn open(loaded: &Loaded, purpose: Purpose) -> Result<Opened, String> {
         }
     }
     let log = open_logs(&recipe, starter.as_ref())?;
-    let notifier = Notifier::open(source.variable("NOTIFY_SOCKET").as_deref())
+    // Until everything is passed on, the init system hears of the old master.
+    let socket = source.variable("NOTIFY_SOCKET").filter(|_| inherited.is_none());
+    let notifier = Notifier::open(socket.as_deref())
         .map_err(|error| format!("cannot use NOTIFY_SOCKET: {}", reason(&error)))?;
-    let (announced, generation) = (Vec::new(), Generation(1));
-    let parts = Parts { source, recipe, announced, log, starter, notifier, generation };
+    let (announced, pid_path) = (Vec::new(), None);
+    let parts = Parts { source, recipe, announced, log, starter, notifier, pid_path, inherited };
     Ok(Opened::Server(Box::new(parts)))
 }
 
@@ -114,28 +118,32 @@ fn open_logs(recipe: &Recipe, starter: Option<&Starter>) -> Result<Arc<LogFile>,
 }
 
 fn serve(mut parts: Parts, purpose: Purpose) -> Result<u8, String> {
-    let (recipe, source) = (&parts.recipe, &parts.source);
+    let recipe = &parts.recipe;
     let mut terms = recipe.terms();
     title::set(&format!("monoceros: master [{}]", recipe.name(None)));
-    let pid_file = if purpose == Purpose::Check {
+    if purpose == Purpose::Check {
         terms.workers = 1;
-        None
     } else {
-        let variable = |name: &str| source.variable(name)?.into_string().ok();
-        parts.announced = adopt_announced(variable).map_err(|failure| failure.text)?;
+        parts.announced = find_announced(&parts)?;
         if !parts.announced.is_empty() && recipe.binds_said {
             log::warn!("bind is ignored: sockets were passed in by LISTEN_FDS");
         }
-        let path = recipe.settings.pid.as_ref().map(|path| recipe.directory.join(path));
-        path.map(|path| PidFile::write(&path)).transpose()?
-    };
-    let beginning = begin(purpose, &parts);
-    let shell = Shell::new(parts).map_err(|error| format!("cannot start: {}", reason(&error)));
-    let code = shell.map(|shell| shell.run(Master::new(beginning, terms, Instant::now())));
-    if let Some(pid_file) = pid_file {
-        pid_file.remove();
+        parts.pid_path = recipe.settings.pid.as_ref().map(|path| recipe.directory.join(path));
     }
-    code
+    let beginning = begin(purpose, &parts);
+    let shell = Shell::new(parts).map_err(|error| format!("cannot start: {}", reason(&error)))?;
+    Ok(shell.run(Master::new(beginning, terms, Instant::now())))
+}
+
+/// The sockets that were passed in by `LISTEN_FDS`, to this process or to the
+/// master before it.
+fn find_announced(parts: &Parts) -> Result<Vec<Rc<Listener>>, String> {
+    if let Some(inherited) = &parts.inherited {
+        let announced = inherited.listeners.iter().filter(|it| it.is_announced());
+        return Ok(announced.cloned().collect());
+    }
+    let variable = |name: &str| parts.source.variable(name)?.into_string().ok();
+    adopt_announced(variable).map_err(|failure| failure.text)
 }
 
 /// What the master's mind is to know before anything has happened.
@@ -143,12 +151,14 @@ fn begin(purpose: Purpose, parts: &Parts) -> Beginning {
     let number = |name| parts.source.variable(name)?.to_str()?.parse::<u64>().ok();
     let own = std::process::id();
     // The init system names the process that it means (`sd_watchdog_enabled(3)`).
-    let is_meant = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(own));
+    let inherited = parts.inherited.as_ref();
+    let is_own = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(own));
+    let is_meant = inherited.is_some() || is_own;
     let watchdog = number("WATCHDOG_USEC").filter(|usec| is_meant && *usec > 0);
     Beginning {
         purpose,
-        generation: parts.generation,
-        workers: None,
+        generation: inherited.map_or(Generation(1), |it| it.generation),
+        workers: inherited.and_then(|it| it.workers),
         watchdog: watchdog.map(Duration::from_micros),
         seed: clock::monotonic_us() ^ (u64::from(own) << 32),
     }

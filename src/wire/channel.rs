@@ -46,7 +46,7 @@ pub enum Received<In> {
 ///
 /// # Errors
 /// Those of `socketpair(2)`.
-pub fn pair() -> io::Result<(MasterEnd, WorkerEnd)> {
+pub fn pair<Here, There>() -> io::Result<(Channel<Here, There>, Channel<There, Here>)> {
     let (master, worker) = socket::packet_pair()?;
     Ok((Channel::from(master), Channel::from(worker)))
 }

@@ -1,0 +1,235 @@
+//! The hand-over from a running master to the one that takes its place: what is
+//! passed on, and the channel between the two. Each end is held by a shell;
+//! nothing is decided here.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use monoceros_sys::process::{End, FIRST_DESCRIPTOR, Process, Program};
+use monoceros_sys::{file, reason};
+use monoceros_wire::Generation;
+use monoceros_wire::channel::{Channel, Received, pair};
+use serde::{Deserialize, Serialize};
+
+use super::listener::{self, Listener};
+use super::recipe::Source;
+
+/// The variable in which a new master finds the descriptor of the channel to
+/// the one before it.
+pub(crate) const VARIABLE: &str = "MONOCEROS_PREDECESSOR";
+
+/// What the old master says.
+#[derive(Debug, Serialize, Deserialize)]
+enum ToSuccessor {
+    /// The first message: it waits in the channel before the program runs.
+    Begin(Heritage),
+    /// Everything is yours.
+    PassedOn,
+}
+
+/// What the new master says.
+#[derive(Debug, Serialize, Deserialize)]
+enum FromSuccessor {
+    /// It serves with workers of its own.
+    Ready,
+}
+
+/// What outlives a master.
+#[derive(Debug, Serialize, Deserialize)]
+struct Heritage {
+    /// The highest number given to a generation.
+    newest: Generation,
+    /// How many workers an operator has asked for, if not what is set.
+    workers: Option<u16>,
+    /// The listeners; their sockets follow each other from descriptor 3 on.
+    listeners: Vec<listener::Record>,
+}
+
+/// The new master, seen from the old one.
+#[derive(Debug)]
+pub(crate) struct SuccessorProcess {
+    channel: Channel<ToSuccessor, FromSuccessor>,
+    process: Process,
+    program: Program,
+}
+
+/// The old master, seen from the new one.
+#[derive(Debug)]
+pub(crate) struct Predecessor {
+    channel: Channel<FromSuccessor, ToSuccessor>,
+}
+
+/// What a new master was given.
+#[derive(Debug)]
+pub(crate) struct Inherited {
+    /// The one before it.
+    pub(crate) predecessor: Predecessor,
+    /// Every socket that it had.
+    pub(crate) listeners: Vec<Rc<Listener>>,
+    /// The number of the first generation.
+    pub(crate) generation: Generation,
+    /// How many workers there are to be, if not what is set.
+    pub(crate) workers: Option<u16>,
+}
+
+impl SuccessorProcess {
+    /// Starts the program that is now where this one was started from.
+    pub(crate) fn start(
+        source: &Source,
+        listeners: &[Rc<Listener>],
+        newest: Generation,
+        workers: Option<u16>,
+    ) -> Result<Self, String> {
+        if std::process::id() == 1 {
+            return Err("the first process of a container cannot be replaced; \
+                        start another container"
+                .to_owned());
+        }
+        let cannot = |error: io::Error| format!("cannot start a new master: {}", reason(&error));
+        let (ours, theirs) = pair().map_err(cannot)?;
+        let records = listeners.iter().map(|listener| listener.record()).collect();
+        let heritage = Heritage { newest, workers, listeners: records };
+        ours.send(&ToSuccessor::Begin(heritage)).map_err(cannot)?;
+        let mut descriptors: Vec<_> = listeners.iter().flat_map(|it| it.sockets()).collect();
+        let program = program(source, descriptors.len())?;
+        descriptors.push(theirs.as_fd());
+        let process = Process::start(&program, &descriptors).map_err(cannot)?;
+        Ok(Self { channel: ours, process, program })
+    }
+
+    /// Its pid, which is its own until it is reaped.
+    pub(crate) fn pid(&self) -> i32 {
+        self.process.pid()
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: i32) {
+        if let Err(error) = self.process.signal(signal) {
+            log::error!("cannot signal the new master: {}", reason(&error));
+        }
+    }
+
+    /// Says whether it serves. What it says is not believed if it cannot be
+    /// understood: its end, or the time, will tell.
+    pub(crate) fn is_ready(&self) -> bool {
+        matches!(self.channel.receive(), Ok(Received::Message(FromSuccessor::Ready)))
+    }
+
+    /// Tells it that everything is its own.
+    pub(crate) fn pass_on(&self) {
+        if let Err(error) = self.channel.send(&ToSuccessor::PassedOn) {
+            // It takes the end of the channel for the same.
+            log::debug!("cannot tell the new master: {}", reason(&error));
+        }
+    }
+
+    /// How it ended, for people.
+    pub(crate) fn describe(&self, end: End) -> String {
+        let trouble = self.process.trouble().map(|trouble| trouble.describe(&self.program));
+        trouble.unwrap_or_else(|| format!("the new master ended with {end} before it served"))
+    }
+}
+
+impl AsFd for SuccessorProcess {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.channel.as_fd()
+    }
+}
+
+impl Predecessor {
+    /// Tells it that this master serves.
+    pub(crate) fn tell_ready(&self) {
+        if let Err(error) = self.channel.send(&FromSuccessor::Ready) {
+            log::debug!("cannot tell the old master: {}", reason(&error));
+        }
+    }
+
+    /// Says whether everything has been passed on: it said so, or it is gone.
+    pub(crate) fn has_passed_on(&self) -> bool {
+        match self.channel.receive() {
+            Ok(Received::Nothing) => false,
+            Ok(Received::Message(_) | Received::Closed) => true,
+            Err(error) => {
+                log::error!("cannot understand the old master: {error}");
+                true
+            }
+        }
+    }
+}
+
+impl AsFd for Predecessor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.channel.as_fd()
+    }
+}
+
+/// Takes what the master before this one passes on; nothing if there is none.
+pub(crate) fn inherit(source: &Source) -> Result<Option<Inherited>, String> {
+    let Some(variable) = source.variable(VARIABLE) else { return Ok(None) };
+    let cannot = |why: String| format!("cannot take over from the old master: {why}");
+    let number = variable.to_str().and_then(|text| text.parse().ok());
+    let number = number.ok_or_else(|| cannot(format!("{VARIABLE} is no descriptor")))?;
+    let fd = file::adopt(number).map_err(|error| cannot(reason(&error)))?;
+    let channel = Channel::<FromSuccessor, ToSuccessor>::from(fd);
+    let heritage = match channel.receive() {
+        Ok(Received::Message(ToSuccessor::Begin(heritage))) => heritage,
+        Ok(_) => return Err(cannot("it has not said what to do".to_owned())),
+        Err(error) => return Err(cannot(reason(&error))),
+    };
+    let mut next = FIRST_DESCRIPTOR;
+    let mut listeners = Vec::new();
+    for record in heritage.listeners {
+        let listener = Listener::inherit(record, &mut next).map_err(|it| cannot(it.text))?;
+        listeners.push(Rc::new(listener));
+    }
+    Ok(Some(Inherited {
+        predecessor: Predecessor { channel },
+        listeners,
+        generation: Generation(heritage.newest.0.saturating_add(1)),
+        workers: heritage.workers,
+    }))
+}
+
+fn program(source: &Source, sockets: usize) -> Result<Program, String> {
+    let path = find(source)?;
+    let channel = usize::try_from(FIRST_DESCRIPTOR).unwrap_or_default() + sockets;
+    let passed = ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_PID", VARIABLE];
+    let kept = source.env.iter().filter(|(name, _)| !passed.iter().any(|it| name == it));
+    let kept = kept.map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat());
+    let own = format!("{VARIABLE}={channel}").into_bytes();
+    let text = |bytes: Vec<u8>| {
+        CString::new(bytes).map_err(|_| "cannot start a new master: a NUL in a text".to_owned())
+    };
+    let arguments = std::iter::once(&source.name).chain(&source.args);
+    let arguments: Result<_, _> =
+        arguments.map(|argument| text(argument.as_bytes().to_vec())).collect();
+    let environment: Result<_, _> = kept.chain([own]).map(text).collect();
+    Ok(Program {
+        path: text(path.into_os_string().into_encoded_bytes())?,
+        arguments: arguments?,
+        environment: environment?,
+        directory: Some(text(source.directory.as_os_str().as_bytes().to_vec())?),
+        umask: None,
+        credentials: None,
+    })
+}
+
+/// Where the program is now that this one was started from: by the name it was
+/// called by, since what that leads to may have changed.
+fn find(source: &Source) -> Result<PathBuf, String> {
+    let name = Path::new(&source.name);
+    let is_path = name.as_os_str().as_bytes().contains(&b'/');
+    let found = if is_path {
+        Some(source.directory.join(name)).filter(|path| path.is_file())
+    } else {
+        let path = source.variable("PATH").unwrap_or_else(OsString::new);
+        std::env::split_paths(<OsString as AsRef<OsStr>>::as_ref(&path))
+            .map(|directory| directory.join(name))
+            .find(|path| path.is_file())
+    };
+    found.ok_or_else(|| format!("cannot find {} any more", name.display()))
+}
