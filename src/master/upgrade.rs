@@ -12,7 +12,7 @@ use std::rc::Rc;
 use monoceros_sys::process::{End, FIRST_DESCRIPTOR, Process, Program};
 use monoceros_sys::{file, reason};
 use monoceros_wire::Generation;
-use monoceros_wire::channel::{Channel, Received, pair};
+use monoceros_wire::channel::{Channel, Received, ends};
 use serde::{Deserialize, Serialize};
 
 use super::listener::{self, Listener};
@@ -90,7 +90,7 @@ impl SuccessorProcess {
                 .to_owned());
         }
         let cannot = |error: io::Error| format!("cannot start a new master: {}", reason(&error));
-        let (ours, theirs) = pair().map_err(cannot)?;
+        let (ours, theirs) = ends().map_err(cannot)?;
         let records = listeners.iter().map(|listener| listener.record()).collect();
         let heritage = Heritage { newest, workers, listeners: records };
         ours.send(&ToSuccessor::Begin(heritage)).map_err(cannot)?;

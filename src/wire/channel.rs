@@ -42,13 +42,22 @@ pub enum Received<In> {
     Closed,
 }
 
-/// Makes both ends; each is non-blocking and close-on-exec.
+/// Makes both ends of a worker's channel; each is non-blocking and
+/// close-on-exec.
 ///
 /// # Errors
 /// Those of `socketpair(2)`.
-pub fn pair<Here, There>() -> io::Result<(Channel<Here, There>, Channel<There, Here>)> {
-    let (master, worker) = socket::packet_pair()?;
-    Ok((Channel::from(master), Channel::from(worker)))
+pub fn pair() -> io::Result<(MasterEnd, WorkerEnd)> {
+    ends()
+}
+
+/// As [`pair`], between any two processes.
+///
+/// # Errors
+/// Those of `socketpair(2)`.
+pub fn ends<Here, There>() -> io::Result<(Channel<Here, There>, Channel<There, Here>)> {
+    let (here, there) = socket::packet_pair()?;
+    Ok((Channel::from(here), Channel::from(there)))
 }
 
 impl<Out: Serialize, In: DeserializeOwned> Channel<Out, In> {
