@@ -3,7 +3,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -76,10 +76,7 @@ impl AsFd for Held {
 }
 
 /// Ignores a signal, or gives it its default action; returns what it did.
-fn replace_action(
-    signal: libc::c_int,
-    action: libc::sighandler_t,
-) -> io::Result<libc::sigaction> {
+fn replace_action(signal: libc::c_int, action: libc::sighandler_t) -> io::Result<libc::sigaction> {
     let mut before = MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: all-zero bytes are a valid action, without handler and flags.
     let mut new = unsafe { MaybeUninit::<libc::sigaction>::zeroed().assume_init() };

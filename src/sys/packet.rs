@@ -86,9 +86,6 @@ mod tests {
     fn more_descriptors_than_are_received_are_not_sent() {
         let (one, _two) = crate::socket::packet_pair().unwrap();
         let many = [one.as_fd(); MOST_DESCRIPTORS + 1];
-        assert_eq!(
-            send(one.as_fd(), b"x", &many).unwrap_err().kind(),
-            io::ErrorKind::InvalidInput
-        );
+        assert_eq!(send(one.as_fd(), b"x", &many).unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
 }

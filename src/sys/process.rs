@@ -5,13 +5,15 @@
 //! signal handler are made (`signal-safety(7)`).
 
 mod end;
+mod fork;
 
 use std::ffi::CString;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-pub use self::end::{End, adopt_orphans, ended, reap};
+pub use self::end::{End, adopt_orphans, ended, is_ancestor_of, reap};
+pub use self::fork::{Side, fork_orphan};
 
 use crate::user::Credentials;
 use crate::{check, check_len};
@@ -564,6 +566,18 @@ mod tests {
         assert_eq!(reap(process.pid()).unwrap(), End::Signal(libc::SIGKILL));
         assert!(process.trouble().is_none());
         assert!(Process::adopt(process.pid()).is_err());
+    }
+
+    #[test]
+    fn only_descendants_have_this_process_as_an_ancestor() {
+        let (said, _) = output("sh -c 'echo $PPID $$' >&3; true");
+        assert!(said.split_whitespace().all(|pid| !is_ancestor_of(pid.parse().unwrap())));
+        let process = Process::start(&shell("exec sleep 1000"), &[]).unwrap();
+        assert!(is_ancestor_of(process.pid()));
+        assert!(!is_ancestor_of(1));
+        assert!(!is_ancestor_of(std::process::id().cast_signed()));
+        process.signal(libc::SIGKILL).unwrap();
+        reap(process.pid()).unwrap();
     }
 
     #[test]

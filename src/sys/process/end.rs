@@ -6,6 +6,9 @@ use std::mem::MaybeUninit;
 
 use crate::check;
 
+/// How often a changing line of ancestors is looked through.
+const ATTEMPTS: usize = 3;
+
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -61,6 +64,26 @@ fn wait(kind: libc::idtype_t, id: libc::id_t, flags: libc::c_int) -> io::Result<
     let status = unsafe { info.si_status() };
     let by_itself = info.si_code == libc::CLD_EXITED;
     Ok((pid, if by_itself { End::Code(status) } else { End::Signal(status) }))
+}
+
+/// Says whether this process is an ancestor of that one, as `/proc` has it. A
+/// process that has ended and is not reaped still has its ancestors.
+#[must_use]
+pub fn is_ancestor_of(pid: i32) -> bool {
+    let own = std::process::id().cast_signed();
+    // An ancestor that ends meanwhile is missing on the way up, and the next
+    // attempt finds another one in its place.
+    (0..ATTEMPTS).any(|_| {
+        let mut ancestors = std::iter::successors(parent(pid), |pid| parent(*pid));
+        ancestors.any(|pid| pid == own)
+    })
+}
+
+fn parent(pid: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name before it stands in parentheses and may have any characters.
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(1)?.parse().ok().filter(|pid| *pid > 0)
 }
 
 /// From now on processes whose parent has ended, and which descend from this
