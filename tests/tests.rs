@@ -11,6 +11,7 @@ mod deaths;
 mod frameworks;
 mod hangs;
 mod logs;
+mod molds;
 mod processes;
 mod pythons;
 mod reloads;

@@ -160,11 +160,11 @@ mod tests {
 
     #[test]
     fn an_unknown_variable_is_an_error() {
-        let (_, errors) = parse(&[("MONOCEROS_TIMOUT", "1"), ("MONOCEROS_PRELOAD_APP", "1")]);
+        let (_, errors) = parse(&[("MONOCEROS_TIMOUT", "1"), ("MONOCEROS_RELOAD", "1")]);
         assert_eq!(
             errors,
             "MONOCEROS_TIMOUT: unknown setting; did you mean MONOCEROS_TIMEOUT?\n\
-             MONOCEROS_PRELOAD_APP: gunicorn's preload_app is not supported yet"
+             MONOCEROS_RELOAD: gunicorn's reload is not supported yet"
         );
     }
 

@@ -64,7 +64,6 @@ pub(crate) const FOREIGN: &[Foreign] = &[
     later("asgi_disconnect_grace_period", &["--asgi-disconnect-grace-period"], One),
     later("websocket_max_message_size", &["--websocket-max-message-size"], One),
     never("http_parser", &["--http-parser"], One, ONE_PARSER),
-    later("preload_app", &["--preload"], Switch),
     never("sendfile", &["--no-sendfile"], Switch, "sendfile is used where it can be"),
     never("reuse_port", &["--reuse-port"], Switch, "workers share the master's sockets, and connections spread evenly"),
     never("worker_tmp_dir", &["--worker-tmp-dir"], One, "heartbeats are kept in memory; leave it out"),

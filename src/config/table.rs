@@ -106,6 +106,19 @@ settings! {
         differs: Some("`sync` and `gthread` both mean `wsgi`, which keeps connections alive and reads slow clients without occupying a thread; no other class yet"),
     };
 
+    /// Load the application once, in a process that forks the workers.
+    ///
+    /// Workers share the memory of what was loaded, and one that died is replaced
+    /// in milliseconds, by the code that was loaded. A reload loads the new code in
+    /// a new such process, the mold. What the application opens at import is
+    /// either shared by all workers, like connections, or missing in them, like
+    /// threads; a warning names it.
+    preload: bool = false, {
+        section: Section::Workers,
+        readers: &[Master], effect: Rollout, gunicorn: Some("preload_app"),
+        differs: Some("a reload loads the new code; the master never runs the application"),
+    };
+
     /// Threads in each worker that run the application.
     ///
     /// With 1 the application runs on Python's main thread.

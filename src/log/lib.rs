@@ -8,4 +8,4 @@ mod line;
 mod loss;
 
 pub use destination::{Destination, LogFile};
-pub use line::{Identity, install};
+pub use line::{Identity, identify, install};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use log::{Level, LevelFilter};
 use monoceros_sys::clock::{LocalTime, local_time, wall_seconds};
@@ -21,6 +21,11 @@ pub enum Identity {
         /// The generation's number.
         generation: u32,
     },
+    /// A mold, by its generation.
+    Mold {
+        /// The generation's number.
+        generation: u32,
+    },
 }
 
 impl fmt::Display for Identity {
@@ -30,19 +35,30 @@ impl fmt::Display for Identity {
             Self::Worker { slot, generation } => {
                 write!(formatter, "worker={slot} gen={generation}")
             }
+            Self::Mold { generation } => write!(formatter, "mold gen={generation}"),
         }
     }
 }
 
+/// Who writes this process's lines: its pid and its name.
+static SPEAKER: RwLock<(u32, String)> = RwLock::new((0, String::new()));
+
+/// Says who this process is from now on: it was forked, and is not what it was.
+pub fn identify(identity: &Identity) {
+    if let Ok(mut speaker) = SPEAKER.write() {
+        *speaker = (std::process::id(), identity.to_string());
+    }
+}
+
 /// Sends this process's log records to `file`, from `level` up; the level can be
-/// changed later with [`log::set_max_level`]. Only the first call in a process
+/// changed later with [`log::set_max_level`], who writes with [`identify`]. Only the first call in a process
 /// has an effect.
 pub fn install(identity: &Identity, level: LevelFilter, file: Arc<LogFile>) {
-    let identity = identity.to_string();
-    let pid = std::process::id();
-    let format = move |buffer: &mut env_logger::fmt::Formatter, record: &log::Record| {
+    let format = |buffer: &mut env_logger::fmt::Formatter, record: &log::Record| {
         let at = Stamp::now();
         let level = name(record.level());
+        let speaker = SPEAKER.read().unwrap_or_else(PoisonError::into_inner);
+        let (pid, identity) = &*speaker;
         writeln!(buffer, "[{at}] [{pid}] [{level}] {identity}: {}", record.args())
     };
     let installed = env_logger::Builder::new()
@@ -52,6 +68,7 @@ pub fn install(identity: &Identity, level: LevelFilter, file: Arc<LogFile>) {
         .try_init();
     // A second call finds the logger of the first, which is this process's.
     if installed.is_ok() {
+        identify(identity);
         log::set_max_level(level);
     }
 }

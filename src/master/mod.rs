@@ -9,6 +9,7 @@ mod interpreter;
 mod life;
 mod listener;
 mod memory;
+mod mold;
 mod notify;
 mod pidfile;
 mod random;

@@ -133,7 +133,7 @@ impl Recipe {
             boot_timeout: settings.boot_timeout,
             upgrade_timeout: settings.upgrade_timeout,
             ready_after: None,
-            preload: false,
+            preload: settings.preload,
             recycling: Recycling {
                 requests: settings.max_requests,
                 requests_jitter: settings.max_requests_jitter,

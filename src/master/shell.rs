@@ -18,15 +18,16 @@ use monoceros_sys::signal::Signals;
 use monoceros_sys::{reason, title};
 use monoceros_wire::Generation;
 use monoceros_wire::channel::Received;
-use monoceros_wire::message::FromWorker;
+use monoceros_wire::message::{FromWorker, Start};
 
 use super::Master;
 use super::listener::{Listener, open_all};
 use super::memory::OutOfMemory;
+use super::mold::{Forks, Unborn, discard};
 use super::notify::Notifier;
 use super::pidfile::PidFile;
 use super::recipe::{Recipe, Source};
-use super::spawn::{WorkerProcess, number_of, spawn};
+use super::spawn::{WorkerProcess, number_of, spawn, spawn_mold};
 use super::start::CANNOT_START;
 use super::state::{Action, BindFailure, Command, Death, Event, Exit, Terms, Vital, WorkerId};
 use super::upgrade::{Inherited, Predecessor, SuccessorProcess};
@@ -67,6 +68,7 @@ pub(crate) struct Shell {
     listeners: Vec<Rc<Listener>>,
     /// Sockets that were passed in take the place of those in the settings.
     announced: Vec<Rc<Listener>>,
+    /// Workers, and molds.
     workers: BTreeMap<WorkerId, WorkerProcess>,
     successor: Option<SuccessorProcess>,
     /// Until it has passed everything on.
@@ -78,6 +80,8 @@ pub(crate) struct Shell {
     pid_path: Option<PathBuf>,
     notifier: Notifier,
     out_of_memory: OutOfMemory,
+    /// The workers that molds were asked for.
+    forks: Forks<Unborn>,
     code: Option<u8>,
 }
 
@@ -133,6 +137,7 @@ impl Shell {
             pid_path,
             notifier,
             out_of_memory: OutOfMemory::watch(),
+            forks: Forks::default(),
             code: None,
         })
     }
@@ -219,8 +224,7 @@ impl Shell {
 
     /// Everything that a worker has said so far.
     fn hear_worker(&mut self, worker: WorkerId, events: &mut VecDeque<Event>) {
-        let Some(process) = self.workers.get(&worker) else { return };
-        loop {
+        while let Some(process) = self.workers.get(&worker) {
             match process.hear() {
                 Ok(Received::Message(FromWorker::Ready { app })) => {
                     events.push_back(Event::Ready { worker, app });
@@ -228,16 +232,35 @@ impl Shell {
                 Ok(Received::Message(FromWorker::Failed { failure, text })) => {
                     events.push_back(Event::Failed { worker, failure, text });
                 }
+                Ok(Received::Message(FromWorker::Forked { worker: forked, pid })) => {
+                    events.extend(self.note_forked(worker, WorkerId(forked), pid));
+                }
+                Ok(Received::Message(FromWorker::NotForked { worker: forked, text })) => {
+                    let forked = WorkerId(forked);
+                    let asked = self.forks.answer(worker, forked);
+                    events.extend(asked.map(|_| Event::SpawnFailed { worker: forked, text }));
+                }
                 Ok(Received::Nothing) => return,
                 Ok(Received::Closed) => break,
                 Err(error) => {
-                    let (slot, generation) = (process.slot, process.generation);
-                    log::error!("cannot understand worker={slot} gen={generation}: {error}");
+                    log::error!("cannot understand pid {}: {error}", process.pid());
                     break;
                 }
             }
         }
         self.stop_listening(worker);
+    }
+
+    /// A mold has forked a worker: whoever asked for it gets it.
+    fn note_forked(&mut self, mold: WorkerId, worker: WorkerId, pid: i32) -> Option<Event> {
+        let Some(unborn) = self.forks.answer(mold, worker) else {
+            discard(pid);
+            return None;
+        };
+        Some(match unborn.adopt(pid) {
+            Ok(process) => self.keep(worker, process),
+            Err(text) => Event::SpawnFailed { worker, text },
+        })
     }
 
     fn stop_listening(&self, worker: WorkerId) {
@@ -249,8 +272,8 @@ impl Shell {
     }
 
     /// Takes leave of every process that has ended. Those that are not workers
-    /// came to this process because it is the first one (PID 1), whose duty it
-    /// is.
+    /// came to this process because it is the first one (PID 1), or because it
+    /// takes all orphans for the workers that molds fork.
     fn reap(&mut self, events: &mut VecDeque<Event>) {
         loop {
             let pid = match process::ended() {
@@ -258,8 +281,13 @@ impl Shell {
                 Ok(None) => return,
                 Err(error) => return log::error!("cannot reap: {}", reason(&error)),
             };
-            let known = self.workers.iter().find(|(_, process)| process.pid() == pid);
-            let known = known.map(|(worker, _)| *worker);
+            let mut known = self.find_worker(pid);
+            if known.is_none() {
+                // A mold says that it has forked a worker before that worker can
+                // become this process's to reap.
+                self.hear_molds(events);
+                known = self.find_worker(pid);
+            }
             if let Some(worker) = known {
                 // Its last words come first.
                 self.hear_worker(worker, events);
@@ -270,11 +298,26 @@ impl Shell {
             };
             if let Some(worker) = known {
                 events.extend(self.bury(worker, end));
+                let orphaned = self.forks.orphan(worker).into_iter();
+                let text = || "its mold has ended".to_owned();
+                events.extend(orphaned.map(|worker| Event::SpawnFailed { worker, text: text() }));
             } else if self.successor.as_ref().is_some_and(|it| it.pid() == pid) {
                 // What it said last has been said: it may be ready no more.
                 let text = self.stop_hearing_successor().map(|it| it.describe(end));
                 events.extend(text.map(|text| Event::SuccessorEnded { text }));
             }
+        }
+    }
+
+    fn find_worker(&self, pid: i32) -> Option<WorkerId> {
+        let found = self.workers.iter().find(|(_, process)| process.pid() == pid);
+        found.map(|(worker, _)| *worker)
+    }
+
+    fn hear_molds(&mut self, events: &mut VecDeque<Event>) {
+        let molds = self.workers.iter().filter(|(_, process)| process.is_mold());
+        for mold in molds.map(|(worker, _)| *worker).collect::<Vec<_>>() {
+            self.hear_worker(mold, events);
         }
     }
 
@@ -303,13 +346,17 @@ impl Shell {
             }
             Action::Spawn { worker, slot, generation, workers } => {
                 let recipe = self.recipes.get(&generation)?;
-                return Some(match spawn(recipe, slot, generation, workers) {
-                    Ok(process) => self.keep(worker, process),
-                    Err(text) => Event::SpawnFailed { worker, text },
-                });
+                let (app, settings) = (recipe.app.clone(), recipe.pairs.clone());
+                let start = Start { slot, generation, workers, app, settings };
+                let answer = if recipe.settings.preload {
+                    self.ask_mold(worker, start).map(|()| None)
+                } else {
+                    spawn(recipe, start).map(|process| Some(self.keep(worker, process)))
+                };
+                return answer.unwrap_or_else(|text| Some(Event::SpawnFailed { worker, text }));
             }
-            Action::SpawnMold { worker, .. } => {
-                return Some(Event::SpawnFailed { worker, text: "no molds".to_owned() });
+            Action::SpawnMold { worker, generation } => {
+                return self.spawn_mold(worker, generation);
             }
             Action::Trace { .. } => {}
             Action::StartSuccessor { newest, workers } => {
@@ -319,8 +366,14 @@ impl Shell {
                 self.successor.as_ref()?.signal(number_of(signal));
             }
             Action::PassOn => self.pass_on(),
-            Action::Tell { worker, message } => self.workers.get(&worker)?.tell(&message),
-            Action::Signal { worker, signal } => self.workers.get(&worker)?.signal(signal),
+            Action::Tell { worker, message } => match self.workers.get(&worker) {
+                Some(process) => process.tell(&message),
+                None => self.forks.get_mut(worker)?.tell(message),
+            },
+            Action::Signal { worker, signal } => match self.workers.get(&worker) {
+                Some(process) => process.signal(signal),
+                None => return self.withdraw(worker),
+            },
             Action::Inspect => {
                 return Some(Event::Inspected(self.inspect()));
             }
@@ -343,6 +396,36 @@ impl Shell {
         let limit = |generation| recipes.get(&generation).map_or(0, |it| it.settings.max_rss.0);
         let workers = self.workers.iter_mut();
         workers.map(|(worker, process)| process.vital(*worker, limit(process.generation))).collect()
+    }
+
+    /// Starts a mold, and takes the orphans that it will make.
+    fn spawn_mold(&mut self, worker: WorkerId, generation: Generation) -> Option<Event> {
+        let recipe = self.recipes.get(&generation)?;
+        let spawned = process::adopt_orphans()
+            .map_err(|error| format!("cannot take over orphans: {}", reason(&error)))
+            .and_then(|()| spawn_mold(recipe, generation));
+        Some(match spawned {
+            Ok(process) => self.keep(worker, process),
+            Err(text) => Event::SpawnFailed { worker, text },
+        })
+    }
+
+    /// Asks the generation's mold for a worker; the answer comes later.
+    fn ask_mold(&mut self, worker: WorkerId, start: Start) -> Result<(), String> {
+        let generation = start.generation;
+        let recipe = self.recipes.get(&generation).ok_or("its settings are gone")?;
+        let mut molds = self.workers.iter().rev();
+        let mold = molds.find(|(_, it)| it.is_mold() && it.generation == generation);
+        let (mold, process) = mold.ok_or("its mold is gone")?;
+        let unborn = Unborn::ask(process, recipe, worker, start)?;
+        self.forks.ask(*mold, worker, unborn);
+        Ok(())
+    }
+
+    /// A worker that is still to come has to go already.
+    fn withdraw(&mut self, worker: WorkerId) -> Option<Event> {
+        self.forks.withdraw(worker)?;
+        Some(Event::SpawnFailed { worker, text: "it is not wanted any more".to_owned() })
     }
 
     fn keep(&mut self, worker: WorkerId, process: WorkerProcess) -> Event {

@@ -1,5 +1,5 @@
-//! One worker's process, seen from the master: how it is started, what it says,
-//! and what it is told.
+//! One worker's process, or a mold's, seen from the master: how it is started,
+//! what it says, and what it is told.
 
 use std::cell::Cell;
 use std::ffi::CString;
@@ -11,7 +11,7 @@ use monoceros_sys::clock::monotonic_ms;
 use monoceros_sys::process::{FIRST_DESCRIPTOR, Process, Program};
 use monoceros_sys::reason;
 use monoceros_wire::channel::{MasterEnd, Received, pair};
-use monoceros_wire::message::{FromWorker, Start, ToWorker};
+use monoceros_wire::message::{FromWorker, Start, StartMold, ToWorker};
 use monoceros_wire::scoreboard::Scoreboard;
 use monoceros_wire::{Generation, Slot, variable};
 
@@ -22,60 +22,82 @@ use super::{memory, stat};
 /// A worker that is silent for so long may have been stopped by a signal.
 const DOUBT: Duration = Duration::from_secs(2);
 
-/// A worker's process, and what the master shares with it.
+/// A worker's process or a mold's, and what the master shares with it.
 #[derive(Debug)]
 pub(crate) struct WorkerProcess {
-    /// Its place.
-    pub(crate) slot: Slot,
+    /// Its place; a mold has none.
+    pub(crate) slot: Option<Slot>,
     /// Whose recipe it was made by.
     pub(crate) generation: Generation,
     channel: MasterEnd,
     /// Nothing was said after the first message, by either side.
     fresh: Cell<bool>,
     process: Process,
-    scoreboard: Scoreboard,
+    /// What a worker shows; a mold shows nothing.
+    scoreboard: Option<Scoreboard>,
 }
 
 /// Starts a worker. Its first message waits for it before it runs.
-pub(crate) fn spawn(
-    recipe: &Recipe,
-    slot: Slot,
-    generation: Generation,
-    workers: u16,
-) -> Result<WorkerProcess, String> {
+pub(crate) fn spawn(recipe: &Recipe, start: Start) -> Result<WorkerProcess, String> {
+    let Start { slot, generation, .. } = start;
     let cannot = |error: io::Error| format!("cannot start a process: {}", reason(&error));
     let (channel, theirs) = pair().map_err(cannot)?;
     let scoreboard = Scoreboard::create(recipe.settings.threads).map_err(cannot)?;
-    let (app, settings) = (recipe.app.clone(), recipe.pairs.clone());
-    let start = Start { slot, generation, workers, app, settings };
     channel.send(&ToWorker::Start(start)).map_err(cannot)?;
-
-    let mut descriptors: Vec<_> = recipe.listeners.iter().flat_map(|it| it.sockets()).collect();
-    let mut program = recipe.program.clone();
-    program.environment.extend(variables(recipe, slot, generation, descriptors.len()));
-    descriptors.extend([theirs.as_fd(), scoreboard.as_fd()]);
-    let process = Process::start(&program, &descriptors).map_err(cannot)?;
-    Ok(WorkerProcess { slot, generation, channel, fresh: Cell::new(true), process, scoreboard })
+    let given = [(variable::CHANNEL, theirs.as_fd()), (variable::SCOREBOARD, scoreboard.as_fd())];
+    let process = execute(recipe, Some(slot), generation, &given).map_err(cannot)?;
+    let (slot, scoreboard, fresh) = (Some(slot), Some(scoreboard), Cell::new(true));
+    Ok(WorkerProcess { slot, generation, channel, fresh, process, scoreboard })
 }
 
-/// What tells a worker who it is, and where its descriptors are.
-fn variables(
+/// Starts a mold. Its first message waits for it before it runs.
+pub(crate) fn spawn_mold(recipe: &Recipe, generation: Generation) -> Result<WorkerProcess, String> {
+    let cannot = |error: io::Error| format!("cannot start a process: {}", reason(&error));
+    let (channel, theirs) = pair().map_err(cannot)?;
+    let (app, settings) = (recipe.app.clone(), recipe.pairs.clone());
+    let start = StartMold { generation, app, settings };
+    channel.send(&ToWorker::StartMold(start)).map_err(cannot)?;
+    let given = [(variable::CHANNEL, theirs.as_fd())];
+    let process = execute(recipe, None, generation, &given).map_err(cannot)?;
+    let fresh = Cell::new(true);
+    Ok(WorkerProcess { slot: None, generation, channel, fresh, process, scoreboard: None })
+}
+
+/// Executes the program with the listeners and what else is `given`, by the
+/// variables that name the descriptors.
+fn execute(
     recipe: &Recipe,
-    slot: Slot,
+    slot: Option<Slot>,
+    generation: Generation,
+    given: &[(&str, BorrowedFd)],
+) -> io::Result<Process> {
+    let mut descriptors: Vec<_> = recipe.listeners.iter().flat_map(|it| it.sockets()).collect();
+    let mut program = recipe.program.clone();
+    let names = given.iter().map(|(name, _)| *name);
+    program.environment.extend(variables(recipe, slot, generation, descriptors.len(), names));
+    descriptors.extend(given.iter().map(|(_, descriptor)| *descriptor));
+    Process::start(&program, &descriptors)
+}
+
+/// What tells a process who it is, and where its descriptors are: the sockets
+/// first, then those of these names.
+fn variables<'a>(
+    recipe: &Recipe,
+    slot: Option<Slot>,
     generation: Generation,
     sockets: usize,
+    given: impl Iterator<Item = &'a str>,
 ) -> impl Iterator<Item = CString> {
     let names = recipe.listeners.iter().flat_map(|it| it.sockets().map(|_| it.name()));
     let names = names.collect::<Vec<_>>().join(":");
     let after = usize::try_from(FIRST_DESCRIPTOR).unwrap_or_default() + sockets;
-    let texts = [
+    let mut texts = vec![
         format!("LISTEN_FDS={sockets}"),
         format!("LISTEN_FDNAMES={names}"),
-        format!("{}={slot}", variable::SLOT),
         format!("{}={generation}", variable::GENERATION),
-        format!("{}={after}", variable::CHANNEL),
-        format!("{}={}", variable::SCOREBOARD, after + 1),
     ];
+    texts.extend(slot.map(|slot| format!("{}={slot}", variable::SLOT)));
+    texts.extend(given.zip(after..).map(|(name, number)| format!("{name}={number}")));
     texts.into_iter().filter_map(|text| CString::new(text).ok())
 }
 
@@ -90,6 +112,29 @@ pub(crate) fn number_of(signal: Signal) -> i32 {
 }
 
 impl WorkerProcess {
+    /// A worker that a mold has forked.
+    pub(crate) fn forked(
+        slot: Slot,
+        generation: Generation,
+        channel: MasterEnd,
+        process: Process,
+        scoreboard: Scoreboard,
+    ) -> Self {
+        let (slot, scoreboard, fresh) = (Some(slot), Some(scoreboard), Cell::new(false));
+        Self { slot, generation, channel, fresh, process, scoreboard }
+    }
+
+    /// It forks workers and serves nobody.
+    pub(crate) fn is_mold(&self) -> bool {
+        self.slot.is_none()
+    }
+
+    /// Asks a mold to fork a worker, which gets these descriptors.
+    pub(crate) fn ask_fork(&self, worker: WorkerId, given: &[BorrowedFd]) -> io::Result<()> {
+        self.fresh.set(false);
+        self.channel.send_with(&ToWorker::Fork { worker: worker.0 }, given)
+    }
+
     /// Its pid, which is its own until it is reaped.
     pub(crate) fn pid(&self) -> i32 {
         self.process.pid()
@@ -125,7 +170,11 @@ impl WorkerProcess {
             ToWorker::Drain { .. } => self.raise(libc::SIGTERM),
             ToWorker::Reopen => self.raise(libc::SIGUSR1),
             // No signal means any of them.
-            ToWorker::Start(_) | ToWorker::Workers(_) | ToWorker::Expire { .. } => {}
+            ToWorker::Start(_)
+            | ToWorker::StartMold(_)
+            | ToWorker::Fork { .. }
+            | ToWorker::Workers(_)
+            | ToWorker::Expire { .. } => {}
         }
     }
 
@@ -151,38 +200,42 @@ impl WorkerProcess {
 
     /// The requests that it is running.
     pub(crate) fn running(&self) -> Vec<String> {
-        self.scoreboard.running().into_iter().map(|running| running.label).collect()
+        let running = self.scoreboard.as_ref().map(Scoreboard::running).unwrap_or_default();
+        running.into_iter().map(|running| running.label).collect()
     }
 
     /// How it does; its memory if it may have more than `limit` bytes, and that
     /// is not 0.
     pub(crate) fn vital(&mut self, worker: WorkerId, limit: u64) -> Vital {
+        let Some(scoreboard) = &self.scoreboard else {
+            return Vital { worker, ..Vital::default() };
+        };
         let now = monotonic_ms();
         let since = |then: u64| Duration::from_millis(now.saturating_sub(then));
-        let beat = self.scoreboard.last_beat_ms();
+        let beat = scoreboard.last_beat_ms();
         let silent = if beat > 0 { since(beat) } else { Duration::MAX };
         Vital {
             worker,
             silent: Some(silent),
             stopped: silent > DOUBT && stat::is_stopped(self.pid()),
-            running: self.watch_runs(now),
-            stuck: self.scoreboard.stuck_since_ms().map(since),
-            requests: self.scoreboard.requests(),
+            running: watch_runs(scoreboard, now),
+            stuck: scoreboard.stuck_since_ms().map(since),
+            requests: scoreboard.requests(),
             memory: (limit > 0).then(|| memory::measure(self.pid(), limit)).flatten(),
             stacks: None,
         }
     }
+}
 
-    /// What its threads run, and how much processor time they have used since
-    /// they were first seen to do so.
-    fn watch_runs(&mut self, now: u64) -> Vec<Run> {
-        let runs = self.scoreboard.running().into_iter().map(|it| Run {
-            thread: u16::try_from(it.thread).unwrap_or(u16::MAX),
-            number: it.since_ms,
-            label: it.label,
-            lasted: Duration::from_millis(now.saturating_sub(it.since_ms)),
-            used: None,
-        });
-        runs.collect()
-    }
+/// What its threads run, and how much processor time they have used since
+/// they were first seen to do so.
+fn watch_runs(scoreboard: &Scoreboard, now: u64) -> Vec<Run> {
+    let runs = scoreboard.running().into_iter().map(|it| Run {
+        thread: u16::try_from(it.thread).unwrap_or(u16::MAX),
+        number: it.since_ms,
+        label: it.label,
+        lasted: Duration::from_millis(now.saturating_sub(it.since_ms)),
+        used: None,
+    });
+    runs.collect()
 }

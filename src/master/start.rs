@@ -56,6 +56,7 @@ fn open(loaded: &Loaded, purpose: Purpose) -> Result<Opened, String> {
     let mut starter = None;
     if purpose == Purpose::Check {
         recipe.settings.bind.clear();
+        recipe.settings.preload = false;
         // Nothing but what is wrong.
         recipe.settings.log_level = recipe.settings.log_level.max(LogLevel::Warning);
     } else if recipe.settings.daemon && inherited.is_none() {

@@ -8,12 +8,15 @@ pub mod daemon;
 pub mod epoll;
 pub mod file;
 pub mod futex;
+pub mod hold;
 pub mod memory;
+pub mod packet;
 pub mod process;
 pub mod signal;
 pub mod socket;
 pub mod title;
 pub mod user;
+pub mod wait;
 
 use std::io;
 

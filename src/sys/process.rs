@@ -4,11 +4,16 @@
 //! prepared before the fork; between the two only calls that are safe in a
 //! signal handler are made (`signal-safety(7)`).
 
+mod end;
+mod fork;
+
 use std::ffi::CString;
-use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+pub use self::end::{End, adopt_orphans, ended, is_ancestor_of, reap};
+pub use self::fork::{Side, fork_orphan};
 
 use crate::user::Credentials;
 use crate::{check, check_len};
@@ -42,14 +47,16 @@ pub struct Program {
     pub credentials: Option<Credentials>,
 }
 
-/// A process that this one has started. Dropping it closes descriptors only.
+/// A process that this one has started or adopted. Dropping it closes
+/// descriptors only.
 #[derive(Debug)]
 pub struct Process {
     pid: i32,
     /// Names the process even after it has been reaped and its pid reused.
     pidfd: OwnedFd,
-    /// Says why the program could not be executed; closed when it was.
-    trouble: OwnedFd,
+    /// Says why the program could not be executed; closed when it was. An
+    /// adopted process has executed none.
+    trouble: Option<OwnedFd>,
 }
 
 /// Ends this process at once: no handler runs, and no thread is waited for.
@@ -62,15 +69,6 @@ pub fn exit_now(code: i32) -> ! {
 #[must_use]
 pub fn has_terminal() -> bool {
     std::fs::File::open("/dev/tty").is_ok()
-}
-
-/// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// By itself, with this code.
-    Code(i32),
-    /// By this signal.
-    Signal(i32),
 }
 
 /// What a new process was doing when it failed to become its program.
@@ -109,15 +107,6 @@ impl Trouble {
     }
 }
 
-impl fmt::Display for End {
-    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Self::Code(code) => write!(formatter, "exit code {code}"),
-            Self::Signal(signal) => formatter.write_str(&crate::signal::name(*signal)),
-        }
-    }
-}
-
 impl Process {
     /// Starts a program, which gets copies of `descriptors` from number 3 on,
     /// and no others but the standard ones. Its signals have their default
@@ -141,7 +130,7 @@ impl Process {
         release_signals(&held);
         let pid = forked?;
         match open_pidfd(pid) {
-            Ok(pidfd) => Ok(Self { pid, pidfd, trouble }),
+            Ok(pidfd) => Ok(Self { pid, pidfd, trouble: Some(trouble) }),
             Err(error) => {
                 // SAFETY: the process is our own and not reaped, so the pid is
                 // still its.
@@ -150,6 +139,15 @@ impl Process {
                 Err(error)
             }
         }
+    }
+
+    /// Addresses a process that somebody else has forked. The caller knows that
+    /// it has not been reaped: until then the pid cannot be another's.
+    ///
+    /// # Errors
+    /// Those of `pidfd_open(2)`.
+    pub fn adopt(pid: i32) -> io::Result<Self> {
+        Ok(Self { pid, pidfd: open_pidfd(pid)?, trouble: None })
     }
 
     /// The pid: for people, and for [`reap`]. Not for signals.
@@ -179,10 +177,11 @@ impl Process {
     /// when the process has ended.
     #[must_use]
     pub fn trouble(&self) -> Option<Trouble> {
+        let trouble = self.trouble.as_ref()?;
         let mut report = [0u8; 5];
         // SAFETY: the buffer is valid for its length.
         let length = check_len(unsafe {
-            libc::read(self.trouble.as_raw_fd(), report.as_mut_ptr().cast(), report.len())
+            libc::read(trouble.as_raw_fd(), report.as_mut_ptr().cast(), report.len())
         });
         if length.ok()? != report.len() {
             return None;
@@ -201,43 +200,11 @@ impl Process {
     }
 }
 
-/// The pid of a process that has ended and can be reaped, if there is one. It
-/// keeps its pid until then.
-///
-/// # Errors
-/// Those of `waitid(2)`, but for `ECHILD`.
-pub fn ended() -> io::Result<Option<i32>> {
-    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-    match wait(libc::P_ALL, 0, flags) {
-        Ok((0, _)) => Ok(None),
-        Ok((pid, _)) => Ok(Some(pid)),
-        Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(None),
-        Err(error) => Err(error),
+/// Can be read when the process has ended (`pidfd_open(2)`).
+impl AsFd for Process {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
     }
-}
-
-/// Waits for the end of this process and lets the kernel forget it.
-///
-/// # Errors
-/// Those of `waitid(2)`.
-pub fn reap(pid: i32) -> io::Result<End> {
-    Ok(wait(libc::P_PID, pid.cast_unsigned(), libc::WEXITED)?.1)
-}
-
-/// As `waitid(2)`: the pid, which is 0 for nobody, and its end.
-fn wait(kind: libc::idtype_t, id: libc::id_t, flags: libc::c_int) -> io::Result<(i32, End)> {
-    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
-    // SAFETY: the information is valid for writes.
-    check(unsafe { libc::waitid(kind, id, info.as_mut_ptr(), flags) })?;
-    // SAFETY: all-zero bytes are a valid `siginfo_t`, and the call changed them
-    // to another one or not at all.
-    let info = unsafe { info.assume_init() };
-    // SAFETY: waitid(2) fills the fields of SIGCHLD, or leaves zeros.
-    let pid = unsafe { info.si_pid() };
-    // SAFETY: as above.
-    let status = unsafe { info.si_status() };
-    let by_itself = info.si_code == libc::CLD_EXITED;
-    Ok((pid, if by_itself { End::Code(status) } else { End::Signal(status) }))
 }
 
 fn open_pidfd(pid: i32) -> io::Result<OwnedFd> {
@@ -589,6 +556,28 @@ mod tests {
             process.trouble().unwrap().describe(&program),
             "cannot change to directory /no/where: no such file or directory"
         );
+    }
+
+    #[test]
+    fn an_adopted_process_can_be_signalled_and_reaped() {
+        let started = Process::start(&shell("exec sleep 1000"), &[]).unwrap();
+        let process = Process::adopt(started.pid()).unwrap();
+        process.signal(libc::SIGKILL).unwrap();
+        assert_eq!(reap(process.pid()).unwrap(), End::Signal(libc::SIGKILL));
+        assert!(process.trouble().is_none());
+        assert!(Process::adopt(process.pid()).is_err());
+    }
+
+    #[test]
+    fn only_descendants_have_this_process_as_an_ancestor() {
+        let (said, _) = output("sh -c 'echo $PPID $$' >&3; true");
+        assert!(said.split_whitespace().all(|pid| !is_ancestor_of(pid.parse().unwrap())));
+        let process = Process::start(&shell("exec sleep 1000"), &[]).unwrap();
+        assert!(is_ancestor_of(process.pid()));
+        assert!(!is_ancestor_of(1));
+        assert!(!is_ancestor_of(std::process::id().cast_signed()));
+        process.signal(libc::SIGKILL).unwrap();
+        reap(process.pid()).unwrap();
     }
 
     #[test]

@@ -8,6 +8,21 @@ use std::os::unix::net::UnixStream;
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
+/// Hang-up: reload, or nothing.
+pub const HUP: i32 = libc::SIGHUP;
+/// Interrupt, as by Ctrl-C.
+pub const INT: i32 = libc::SIGINT;
+/// Die.
+pub const KILL: i32 = libc::SIGKILL;
+/// Stop now.
+pub const QUIT: i32 = libc::SIGQUIT;
+/// Stop.
+pub const TERM: i32 = libc::SIGTERM;
+/// Open the logs again.
+pub const USR1: i32 = libc::SIGUSR1;
+/// Upgrade, or nothing.
+pub const USR2: i32 = libc::SIGUSR2;
+
 /// Signals that wait to be read instead of interrupting anything.
 #[derive(Debug)]
 pub struct Signals {

@@ -8,7 +8,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use monoceros_sys::socket;
+use monoceros_sys::{packet, socket};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -67,11 +67,21 @@ impl<Out: Serialize, In: DeserializeOwned> Channel<Out, In> {
     /// `WouldBlock` when the other end has stopped reading, `BrokenPipe` when
     /// it is gone, `InvalidInput` when the message is too long.
     pub fn send(&self, message: &Out) -> io::Result<()> {
+        self.send_with(message, &[])
+    }
+
+    /// As [`Channel::send`], with copies of descriptors, which only who receives
+    /// with [`Channel::receive_with`] gets.
+    ///
+    /// # Errors
+    /// As [`Channel::send`]; `InvalidInput` also when there are too many
+    /// descriptors.
+    pub fn send_with(&self, message: &Out, descriptors: &[BorrowedFd]) -> io::Result<()> {
         let bytes = serde_json::to_vec(message)?;
         if bytes.len() > MESSAGE_LIMIT {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "message too long"));
         }
-        socket::send(self.socket.as_fd(), &bytes, false).map(drop)
+        packet::send(self.socket.as_fd(), &bytes, descriptors).map(drop)
     }
 
     /// Receives without waiting.
@@ -80,16 +90,34 @@ impl<Out: Serialize, In: DeserializeOwned> Channel<Out, In> {
     /// Those of `recv(2)`, and `InvalidData` when the message is of another
     /// version of the program.
     pub fn receive(&self) -> io::Result<Received<In>> {
+        self.receive_by(|socket, bytes| Ok((socket::receive(socket, bytes)?, ())))
+            .map(|(received, ())| received)
+    }
+
+    /// As [`Channel::receive`], with the descriptors that came along.
+    ///
+    /// # Errors
+    /// As [`Channel::receive`].
+    pub fn receive_with(&self) -> io::Result<(Received<In>, Vec<OwnedFd>)> {
+        self.receive_by(packet::receive)
+    }
+
+    fn receive_by<T: Default>(
+        &self,
+        by: impl Fn(BorrowedFd, &mut [u8]) -> io::Result<(usize, T)>,
+    ) -> io::Result<(Received<In>, T)> {
         let mut bytes = vec![0; MESSAGE_LIMIT];
-        match socket::receive(self.socket.as_fd(), &mut bytes) {
-            Ok(0) => Ok(Received::Closed),
-            Ok(length) => Ok(Received::Message(serde_json::from_slice(&bytes[..length])?)),
+        match by(self.socket.as_fd(), &mut bytes) {
+            Ok((0, with)) => Ok((Received::Closed, with)),
+            Ok((length, with)) => {
+                Ok((Received::Message(serde_json::from_slice(&bytes[..length])?), with))
+            }
             Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => Ok(Received::Nothing),
+                io::ErrorKind::WouldBlock => Ok((Received::Nothing, T::default())),
                 // The kernel says this once, before it hands out what the other
                 // end had sent.
-                io::ErrorKind::ConnectionReset if !self.unread.replace(true) => self.receive(),
-                io::ErrorKind::ConnectionReset => Ok(Received::Closed),
+                io::ErrorKind::ConnectionReset if !self.unread.replace(true) => self.receive_by(by),
+                io::ErrorKind::ConnectionReset => Ok((Received::Closed, T::default())),
                 _ => Err(error),
             },
         }
@@ -130,6 +158,21 @@ mod tests {
         assert_eq!(worker.receive().unwrap(), Received::Message(ToWorker::Reopen));
         drop(master);
         assert_eq!(worker.receive().unwrap(), Received::Closed);
+    }
+
+    #[test]
+    fn descriptors_come_with_their_message_only() {
+        let (master, worker) = pair().unwrap();
+        let (_, theirs) = pair().unwrap();
+        let fork = ToWorker::Fork { worker: 7 };
+        master.send_with(&fork, &[theirs.as_fd()]).unwrap();
+        master.send(&ToWorker::Reopen).unwrap();
+        master.send_with(&fork, &[theirs.as_fd()]).unwrap();
+        let (received, descriptors) = worker.receive_with().unwrap();
+        assert_eq!((received, descriptors.len()), (Received::Message(fork.clone()), 1));
+        let (received, descriptors) = worker.receive_with().unwrap();
+        assert_eq!((received, descriptors.len()), (Received::Message(ToWorker::Reopen), 0));
+        assert_eq!(worker.receive().unwrap(), Received::Message(fork));
     }
 
     #[test]

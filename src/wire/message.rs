@@ -10,6 +10,16 @@ pub enum ToWorker {
     /// The first message: who the worker is and how it is set. It waits in the
     /// channel before the worker's program is executed.
     Start(Start),
+    /// The first message to a mold: load the application, fork workers of it
+    /// when asked to, serve nobody.
+    StartMold(StartMold),
+    /// To a mold: fork a worker, which gets the descriptors that come with this
+    /// message, its channel first. The worker's own first message is
+    /// [`ToWorker::Start`]; it serves nobody before.
+    Fork {
+        /// The master's name for the worker.
+        worker: u64,
+    },
     /// Stop accepting, finish what is open, exit.
     Drain {
         /// Serve what waits in the listeners' queues first: nobody else will.
@@ -43,10 +53,22 @@ pub struct Start {
     pub settings: Vec<(String, String)>,
 }
 
-/// What a worker says to the master.
+/// What a mold needs to know before it can load the application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct StartMold {
+    /// The generation it belongs to.
+    pub generation: Generation,
+    /// The application to load, as the user named it; `None` to look for one.
+    pub app: Option<String>,
+    /// The settings that workers read, as (name, text).
+    pub settings: Vec<(String, String)>,
+}
+
+/// What a worker, or a mold, says to the master.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromWorker {
-    /// The application is loaded and requests can be served.
+    /// The application is loaded and requests can be served; of a mold: workers
+    /// can be forked.
     Ready {
         /// The application that was found, such as `config.wsgi:application`.
         app: String,
@@ -56,6 +78,21 @@ pub enum FromWorker {
         /// What went wrong, as the exit code says it too.
         failure: BootFailure,
         /// The text for people: a traceback, or one line.
+        text: String,
+    },
+    /// A mold's answer to [`ToWorker::Fork`]: the worker exists, and waits for
+    /// its first message. Sent before the worker can be the master's to reap.
+    Forked {
+        /// The worker, as the master named it.
+        worker: u64,
+        /// Its pid.
+        pid: i32,
+    },
+    /// A mold's answer to [`ToWorker::Fork`]: there is no such worker.
+    NotForked {
+        /// The worker, as the master named it.
+        worker: u64,
+        /// What failed.
         text: String,
     },
 }

@@ -377,7 +377,9 @@ impl Io {
                 }
                 Ok(Received::Message(ToWorker::Expire { .. })) => {}
                 // The first message, which was taken before the loop began.
-                Ok(Received::Message(ToWorker::Start(_))) => {}
+                Ok(Received::Message(
+                    ToWorker::Start(_) | ToWorker::StartMold(_) | ToWorker::Fork { .. },
+                )) => {}
                 Ok(Received::Nothing) => return,
                 Ok(Received::Closed) => self.lose_master("has gone"),
                 Err(error) => self.lose_master(&format!("cannot be understood: {error}")),

@@ -13,7 +13,7 @@ use monoceros_http::Limits;
 use monoceros_log::{Destination, Identity, LogFile};
 use monoceros_sys::{file, process, title};
 use monoceros_wire::channel::{MESSAGE_LIMIT, Received, WorkerEnd};
-use monoceros_wire::message::{BootFailure, FromWorker, Start, ToWorker};
+use monoceros_wire::message::{BootFailure, FromWorker, Start, StartMold, ToWorker};
 use monoceros_wire::scoreboard::Scoreboard;
 use monoceros_wire::variable;
 use pyo3::exceptions::PyRuntimeError;
@@ -21,7 +21,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyModule;
 
 use crate::serve::{self, Server};
-use crate::trouble;
+use crate::{mold, trouble};
 
 /// The first descriptor of `LISTEN_FDS` (`sd_listen_fds(3)`).
 const FIRST_LISTENER: i32 = 3;
@@ -29,54 +29,62 @@ const FIRST_LISTENER: i32 = 3;
 /// Texts longer than this are cut in front: the end says what is wrong.
 const TEXT_LIMIT: usize = MESSAGE_LIMIT / 4;
 
-/// What was found in the environment and in the channel.
-struct Parcel {
-    channel: WorkerEnd,
-    scoreboard: Scoreboard,
-    listeners: Vec<OwnedFd>,
-    start: Start,
+/// What a worker has to work with.
+pub(crate) struct Parcel {
+    pub(crate) channel: WorkerEnd,
+    pub(crate) scoreboard: Scoreboard,
+    pub(crate) listeners: Vec<OwnedFd>,
+    pub(crate) start: Start,
+}
+
+/// What this process is to be.
+enum Order {
+    Worker(Parcel),
+    Mold { channel: WorkerEnd, listeners: Vec<OwnedFd>, start: StartMold },
 }
 
 /// Serves until the master or a signal says otherwise. Called by the worker's
 /// program, once; a worker that cannot serve ends the process here.
 #[pyfunction]
 pub(crate) fn run_worker(py: Python) -> PyResult<()> {
-    let parcel = receive().map_err(|error| {
+    let order = receive().map_err(|error| {
         let text = format!("cannot start as a worker: {error}; is this run by monoceros?");
         PyRuntimeError::new_err(text)
     })?;
     hide_variables(py)?;
-    let settings = match Settings::from_pairs(&parcel.start.settings) {
-        Ok(settings) => settings,
-        Err(errors) => give_up(&parcel.channel, BootFailure::Boot, &errors.to_string()),
-    };
-    let log = match open_log(&settings, &parcel.start) {
-        Ok(log) => log,
-        Err(error) => give_up(&parcel.channel, BootFailure::Boot, &error.to_string()),
-    };
-    show_title(&parcel.start, &settings, None);
-    match load(py, &parcel.start, &settings) {
-        Ok((application, name)) => run(py, parcel, &settings, log, application, &name),
-        Err(error) => {
-            let (failure, text) = explain(py, &error);
-            flush_output(py);
-            give_up(&parcel.channel, failure, &text)
-        }
+    match order {
+        Order::Worker(parcel) => work(py, parcel),
+        Order::Mold { channel, listeners, start } => mold::run(py, channel, listeners, &start),
     }
 }
 
-fn receive() -> io::Result<Parcel> {
+fn receive() -> io::Result<Order> {
     let channel = WorkerEnd::from(file::adopt(number(variable::CHANNEL)?)?);
-    let scoreboard = Scoreboard::adopt(file::adopt(number(variable::SCOREBOARD)?)?)?;
     let count = number("LISTEN_FDS").unwrap_or(0);
     let listeners: io::Result<_> =
         (FIRST_LISTENER..FIRST_LISTENER + count).map(file::adopt).collect();
+    let listeners = listeners?;
     match channel.receive()? {
         Received::Message(ToWorker::Start(start)) => {
-            Ok(Parcel { channel, scoreboard, listeners: listeners?, start })
+            let scoreboard = Scoreboard::adopt(file::adopt(number(variable::SCOREBOARD)?)?)?;
+            Ok(Order::Worker(Parcel { channel, scoreboard, listeners, start }))
+        }
+        Received::Message(ToWorker::StartMold(start)) => {
+            Ok(Order::Mold { channel, listeners, start })
         }
         _ => Err(io::Error::other("the master has not said what to do")),
     }
+}
+
+/// Loads the application itself, and serves.
+fn work(py: Python, parcel: Parcel) -> PyResult<()> {
+    let Parcel { channel, start, .. } = &parcel;
+    let settings = read_settings(channel, &start.settings);
+    let identity = Identity::Worker { slot: start.slot.0, generation: start.generation.0 };
+    let log = open_log(channel, &settings, &identity);
+    show_title(start, &settings, None);
+    let (application, name) = load(py, channel, start.app.as_deref(), &settings);
+    run(py, parcel, &settings, log, application, &name)
 }
 
 fn number(name: &str) -> io::Result<i32> {
@@ -96,7 +104,27 @@ fn hide_variables(py: Python) -> PyResult<()> {
     Ok(())
 }
 
-fn open_log(settings: &Settings, start: &Start) -> io::Result<Arc<LogFile>> {
+/// The settings as the master has sent them, or the end of this process.
+pub(crate) fn read_settings(channel: &WorkerEnd, pairs: &[(String, String)]) -> Settings {
+    match Settings::from_pairs(pairs) {
+        Ok(settings) => settings,
+        Err(errors) => give_up(channel, BootFailure::Boot, &errors.to_string()),
+    }
+}
+
+/// Opens the error log, or ends this process.
+pub(crate) fn open_log(
+    channel: &WorkerEnd,
+    settings: &Settings,
+    identity: &Identity,
+) -> Arc<LogFile> {
+    match try_to_open_log(settings, identity) {
+        Ok(log) => log,
+        Err(error) => give_up(channel, BootFailure::Boot, &error.to_string()),
+    }
+}
+
+fn try_to_open_log(settings: &Settings, identity: &Identity) -> io::Result<Arc<LogFile>> {
     let destination = match &settings.error_logfile {
         LogSetting::Stream => Destination::Stderr,
         LogSetting::Path(path) => Destination::File(path.clone()),
@@ -111,8 +139,7 @@ fn open_log(settings: &Settings, start: &Start) -> io::Result<Arc<LogFile>> {
         LogLevel::Warning => log::LevelFilter::Warn,
         LogLevel::Error | LogLevel::Critical => log::LevelFilter::Error,
     };
-    let identity = Identity::Worker { slot: start.slot.0, generation: start.generation.0 };
-    monoceros_log::install(&identity, level, Arc::clone(&log));
+    monoceros_log::install(identity, level, Arc::clone(&log));
     Ok(log)
 }
 
@@ -131,10 +158,29 @@ fn show_title(start: &Start, settings: &Settings, app: Option<&str>) {
     title::set(&format!("monoceros: worker {} gen={} [{name}]", start.slot, start.generation));
 }
 
-fn load(py: Python, start: &Start, settings: &Settings) -> PyResult<(Py<PyAny>, String)> {
+/// The application and the name that it was found by, or the end of this
+/// process.
+pub(crate) fn load(
+    py: Python,
+    channel: &WorkerEnd,
+    app: Option<&str>,
+    settings: &Settings,
+) -> (Py<PyAny>, String) {
+    try_to_load(py, app, settings).unwrap_or_else(|error| {
+        let (failure, text) = explain(py, &error);
+        flush_output(py);
+        give_up(channel, failure, &text)
+    })
+}
+
+fn try_to_load(
+    py: Python,
+    app: Option<&str>,
+    settings: &Settings,
+) -> PyResult<(Py<PyAny>, String)> {
     let mut paths = vec![std::env::current_dir()?];
     paths.extend(settings.pythonpath.0.iter().cloned());
-    loader(py)?.getattr("load")?.call1((start.app.as_deref(), paths_as_text(&paths)))?.extract()
+    loader(py)?.getattr("load")?.call1((app, paths_as_text(&paths)))?.extract()
 }
 
 fn paths_as_text(paths: &[PathBuf]) -> Vec<String> {
@@ -179,7 +225,8 @@ fn give_up(channel: &WorkerEnd, failure: BootFailure, text: &str) -> ! {
     process::exit_now(failure.exit_code().into())
 }
 
-fn flush_output(py: Python) {
+/// Writes out what Python has buffered.
+pub(crate) fn flush_output(py: Python) {
     for name in ["stdout", "stderr"] {
         // What cannot be flushed is lost with the process in any case.
         py.import("sys")
@@ -189,7 +236,8 @@ fn flush_output(py: Python) {
     }
 }
 
-fn run(
+/// Serves with the application that was loaded.
+pub(crate) fn run(
     py: Python,
     parcel: Parcel,
     settings: &Settings,
@@ -240,7 +288,7 @@ fn script_name() -> String {
 
 /// What the application has loaded stays: the collector need not look through
 /// it again and again.
-fn spare_collector(py: Python) -> PyResult<()> {
+pub(crate) fn spare_collector(py: Python) -> PyResult<()> {
     let gc = py.import("gc")?;
     gc.call_method0("collect")?;
     gc.call_method0("freeze").map(drop)

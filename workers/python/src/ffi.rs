@@ -71,3 +71,24 @@ impl Payload for SentBytes {
         unsafe { std::slice::from_raw_parts(self.at, self.length) }
     }
 }
+
+/// What `os.fork` does before it forks: hooks, and locks that must not be copied
+/// while another thread holds them (`PyOS_BeforeFork`).
+pub(crate) fn before_fork(_py: Python) {
+    // SAFETY: the interpreter's lock is held.
+    unsafe { pyo3::ffi::PyOS_BeforeFork() }
+}
+
+/// What `os.fork` does afterwards in the process that has forked, or failed to.
+pub(crate) fn after_fork_in_parent(_py: Python) {
+    // SAFETY: the interpreter's lock is held, and `before_fork` was called.
+    unsafe { pyo3::ffi::PyOS_AfterFork_Parent() }
+}
+
+/// What `os.fork` does afterwards in the new process: its other threads are
+/// forgotten, locks are made anew, hooks run.
+pub(crate) fn after_fork_in_child(_py: Python) {
+    // SAFETY: this is a copy of the thread that called `before_fork` with the
+    // interpreter's lock held.
+    unsafe { pyo3::ffi::PyOS_AfterFork_Child() }
+}

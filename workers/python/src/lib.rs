@@ -1,6 +1,7 @@
 //! The Python worker: an extension module that the user's own interpreter
 //! loads. One build serves every CPython from 3.10 on (abi3, PEP 384).
 
+mod audit;
 mod boot;
 mod cache;
 mod conversation;
@@ -9,6 +10,7 @@ mod errors;
 mod ffi;
 mod file_wrapper;
 mod input;
+mod mold;
 mod serve;
 mod trouble;
 mod wsgi;

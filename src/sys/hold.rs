@@ -1,0 +1,111 @@
+//! Signals held back for a while, in a process whose handlers are somebody
+//! else's and are to be found as they were.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use crate::check;
+
+/// Signals that wait to be read instead of what they would do. Unlike
+/// [`Signals`](crate::signal::Signals) this is undone as a whole, also in a
+/// process that was forked meanwhile, which has none of them.
+#[derive(Debug)]
+pub struct Held {
+    pending: SignalFd,
+    /// Which signals this thread had blocked before.
+    mask: SigSet,
+    /// What the signals had done before.
+    actions: Vec<(libc::c_int, libc::sigaction)>,
+}
+
+impl Held {
+    /// Holds back these signals. Another thread of the process that gets one
+    /// of `harmless` ignores it; with one of `deadly` it ends the process.
+    ///
+    /// # Errors
+    /// Those of `sigaction(2)` and `signalfd(2)`.
+    pub fn new(harmless: &[libc::c_int], deadly: &[libc::c_int]) -> io::Result<Self> {
+        let mut held = SigSet::empty();
+        for signal in harmless.iter().chain(deadly) {
+            held.add(Signal::try_from(*signal)?);
+        }
+        let pending = SignalFd::with_flags(&held, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        let mut mask = SigSet::empty();
+        pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&held), Some(&mut mask))?;
+        let mut actions = Vec::new();
+        for (signals, action) in [(harmless, libc::SIG_IGN), (deadly, libc::SIG_DFL)] {
+            for signal in signals {
+                actions.push((*signal, replace_action(*signal, action)?));
+            }
+        }
+        Ok(Self { pending, mask, actions })
+    }
+
+    /// The signal that has come, if one has.
+    ///
+    /// # Errors
+    /// Those of `read(2)`, but for `EAGAIN`.
+    pub fn take(&self) -> io::Result<Option<libc::c_int>> {
+        let found = self.pending.read_signal()?;
+        Ok(found.and_then(|found| libc::c_int::try_from(found.ssi_signo).ok()))
+    }
+
+    /// Lets the signals do again what they did before.
+    ///
+    /// # Errors
+    /// Those of `sigaction(2)`.
+    pub fn release(self) -> io::Result<()> {
+        for (signal, action) in &self.actions {
+            // SAFETY: the action is one that the kernel has handed out for this
+            // signal, and its handler is still the program's.
+            check(unsafe { libc::sigaction(*signal, action, std::ptr::null_mut()) })?;
+        }
+        pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&self.mask), None)?;
+        Ok(())
+    }
+}
+
+impl AsFd for Held {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pending.as_fd()
+    }
+}
+
+/// Ignores a signal, or gives it its default action; returns what it did.
+fn replace_action(signal: libc::c_int, action: libc::sighandler_t) -> io::Result<libc::sigaction> {
+    let mut before = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: all-zero bytes are a valid action, without handler and flags.
+    let mut new = unsafe { MaybeUninit::<libc::sigaction>::zeroed().assume_init() };
+    new.sa_sigaction = action;
+    // SAFETY: both records are valid; the new action runs nothing of ours.
+    check(unsafe { libc::sigaction(signal, &raw const new, before.as_mut_ptr()) })?;
+    // SAFETY: the call has filled it.
+    Ok(unsafe { before.assume_init() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // One test: signals are the whole process's.
+    #[test]
+    fn held_signals_can_be_read_and_get_their_actions_back() {
+        let before = replace_action(libc::SIGWINCH, libc::SIG_DFL).unwrap();
+        let held = Held::new(&[libc::SIGWINCH], &[libc::SIGUSR2]).unwrap();
+        assert_eq!(held.take().unwrap(), None);
+        signal_hook::low_level::raise(libc::SIGUSR2).unwrap();
+        signal_hook::low_level::raise(libc::SIGWINCH).unwrap();
+        let mut found = [held.take().unwrap(), held.take().unwrap()];
+        found.sort_unstable();
+        let mut expected = [Some(libc::SIGUSR2), Some(libc::SIGWINCH)];
+        expected.sort_unstable();
+        assert_eq!(found, expected);
+        held.release().unwrap();
+        let after = replace_action(libc::SIGWINCH, libc::SIG_DFL).unwrap();
+        assert_eq!(before.sa_sigaction, after.sa_sigaction);
+    }
+}

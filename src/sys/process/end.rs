@@ -1,0 +1,98 @@
+//! How processes end, and who is told: reaping, and the orphans of others.
+
+use std::fmt;
+use std::io;
+use std::mem::MaybeUninit;
+
+use crate::check;
+
+/// How often a changing line of ancestors is looked through.
+const ATTEMPTS: usize = 3;
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By itself, with this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(formatter, "exit code {code}"),
+            Self::Signal(signal) => formatter.write_str(&crate::signal::name(*signal)),
+        }
+    }
+}
+
+/// The pid of a process that has ended and can be reaped, if there is one. It
+/// keeps its pid until then.
+///
+/// # Errors
+/// Those of `waitid(2)`, but for `ECHILD`.
+pub fn ended() -> io::Result<Option<i32>> {
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    match wait(libc::P_ALL, 0, flags) {
+        Ok((0, _)) => Ok(None),
+        Ok((pid, _)) => Ok(Some(pid)),
+        Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Waits for the end of this process and lets the kernel forget it.
+///
+/// # Errors
+/// Those of `waitid(2)`.
+pub fn reap(pid: i32) -> io::Result<End> {
+    Ok(wait(libc::P_PID, pid.cast_unsigned(), libc::WEXITED)?.1)
+}
+
+/// As `waitid(2)`: the pid, which is 0 for nobody, and its end.
+fn wait(kind: libc::idtype_t, id: libc::id_t, flags: libc::c_int) -> io::Result<(i32, End)> {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: the information is valid for writes.
+    check(unsafe { libc::waitid(kind, id, info.as_mut_ptr(), flags) })?;
+    // SAFETY: all-zero bytes are a valid `siginfo_t`, and the call changed them
+    // to another one or not at all.
+    let info = unsafe { info.assume_init() };
+    // SAFETY: waitid(2) fills the fields of SIGCHLD, or leaves zeros.
+    let pid = unsafe { info.si_pid() };
+    // SAFETY: as above.
+    let status = unsafe { info.si_status() };
+    let by_itself = info.si_code == libc::CLD_EXITED;
+    Ok((pid, if by_itself { End::Code(status) } else { End::Signal(status) }))
+}
+
+/// Says whether this process is an ancestor of that one, as `/proc` has it. A
+/// process that has ended and is not reaped still has its ancestors.
+#[must_use]
+pub fn is_ancestor_of(pid: i32) -> bool {
+    let own = std::process::id().cast_signed();
+    // An ancestor that ends meanwhile is missing on the way up, and the next
+    // attempt finds another one in its place.
+    (0..ATTEMPTS).any(|_| {
+        let mut ancestors = std::iter::successors(parent(pid), |pid| parent(*pid));
+        ancestors.any(|pid| pid == own)
+    })
+}
+
+fn parent(pid: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name before it stands in parentheses and may have any characters.
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(1)?.parse().ok().filter(|pid| *pid > 0)
+}
+
+/// From now on processes whose parent has ended, and which descend from this
+/// one, become its own instead of the first process's (`PR_SET_CHILD_SUBREAPER`,
+/// prctl(2)). Whoever asks for that has to reap them.
+///
+/// # Errors
+/// Those of `prctl(2)`.
+pub fn adopt_orphans() -> io::Result<()> {
+    // SAFETY: takes numbers only.
+    check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }).map(drop)
+}

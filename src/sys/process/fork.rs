@@ -1,0 +1,46 @@
+//! Forking without executing anything: a process with this one's memory, whose
+//! parent is somebody else.
+
+use std::io;
+
+use super::exit_now;
+use crate::check;
+
+/// Which process this is, after [`fork_orphan`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The one that forked.
+    Caller {
+        /// The process between the two, to be reaped: it ends with code 0 when
+        /// the orphan was made and told of.
+        between: i32,
+    },
+    /// The new one. It has the calling thread only.
+    Orphan,
+}
+
+/// Forks a process that is nobody's here: its parent ends at once, so that it
+/// becomes that of the nearest reaper of orphans (`PR_SET_CHILD_SUBREAPER`,
+/// prctl(2)), or of the first process. `tell` is called in the process between,
+/// with the orphan's pid or why there is none, before that process ends: so
+/// before the orphan can be anybody else's to reap. It returns whether it was
+/// heard.
+///
+/// # Errors
+/// Those of the first `fork(2)`.
+pub fn fork_orphan(tell: impl FnOnce(io::Result<i32>) -> bool) -> io::Result<Side> {
+    let between = fork()?;
+    if between > 0 {
+        return Ok(Side::Caller { between });
+    }
+    match fork() {
+        Ok(0) => Ok(Side::Orphan),
+        forked => exit_now(i32::from(!tell(forked))),
+    }
+}
+
+fn fork() -> io::Result<i32> {
+    // SAFETY: the C library makes its own locks, such as malloc's, usable in the
+    // new process (fork(3)); all memory is a copy, and stays valid.
+    check(unsafe { libc::fork() })
+}

@@ -1,0 +1,60 @@
+//! Waiting for a few descriptors, where a loop would be too much.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+use crate::check;
+
+/// What a descriptor is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Something can be read, or the other end is gone.
+    Readable,
+    /// There is room to write, or the other end is gone.
+    Writable,
+}
+
+/// Waits until one of these has happened, or for `limit`; says which have
+/// (`poll(2)`). A signal that was handled meanwhile may end the wait early.
+///
+/// # Errors
+/// Those of `poll(2)`, but for `EINTR`.
+pub fn wait(asked: &[(BorrowedFd, Event)], limit: Option<Duration>) -> io::Result<Vec<bool>> {
+    let record = |(fd, event): &(BorrowedFd, Event)| libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: match event {
+            Event::Readable => libc::POLLIN,
+            Event::Writable => libc::POLLOUT,
+        },
+        revents: 0,
+    };
+    let mut records: Vec<_> = asked.iter().map(record).collect();
+    let milliseconds =
+        limit.map_or(-1, |limit| i32::try_from(limit.as_millis()).unwrap_or(i32::MAX));
+    let count = records.len() as libc::nfds_t;
+    // SAFETY: the records are valid, and writable, for the time of the call.
+    match check(unsafe { libc::poll(records.as_mut_ptr(), count, milliseconds) }) {
+        Ok(_) => Ok(records.iter().map(|record| record.revents != 0).collect()),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(vec![false; asked.len()]),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn what_has_happened_is_told_apart() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let asked = [(reader.as_fd(), Event::Readable)];
+        assert_eq!(wait(&asked, Some(Duration::ZERO)).unwrap(), [false]);
+        writer.write_all(b"x").unwrap();
+        assert_eq!(wait(&asked, None).unwrap(), [true]);
+        let asked = [(writer.as_fd(), Event::Writable), (reader.as_fd(), Event::Readable)];
+        assert_eq!(wait(&asked, None).unwrap(), [true, true]);
+    }
+}

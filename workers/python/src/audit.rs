@@ -1,0 +1,146 @@
+//! What the application has opened at import and a fork does not copy as one
+//! would think: threads, sockets, epoll descriptors.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+
+use monoceros_sys::file;
+use pyo3::prelude::*;
+
+/// The threads and descriptors of this process at one moment.
+#[derive(Debug, Default)]
+pub(crate) struct Inventory {
+    /// By their numbers: where they lead, as `/proc/self/fd` has it.
+    descriptors: BTreeMap<i32, String>,
+    /// By their numbers: what they are called.
+    threads: BTreeMap<i32, Thread>,
+}
+
+/// A thread beside the main one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Thread {
+    /// Python knows it, by this name.
+    Python(String),
+    /// Some library has started it; the kernel knows it by this name.
+    Native(String),
+}
+
+impl Inventory {
+    /// Looks around.
+    pub(crate) fn take(py: Python) -> Self {
+        Self { descriptors: find_descriptors(), threads: find_threads(py) }
+    }
+
+    /// What was not there `before`, and what to do about each; `None` if there is
+    /// nothing.
+    pub(crate) fn left_since(&self, before: &Self) -> Option<String> {
+        let threads = self.threads.iter().filter(|(id, _)| !before.threads.contains_key(id));
+        let threads = threads.map(|(_, thread)| tell_thread(thread));
+        let new = |(number, target): &(&i32, &String)| {
+            before.descriptors.get(number).is_none_or(|known| known != *target)
+        };
+        let descriptors = self.descriptors.iter().filter(new);
+        let descriptors = descriptors.filter_map(|(number, target)| tell(*number, target));
+        let lines: Vec<_> = threads.chain(descriptors).map(|it| format!("\n  {it}")).collect();
+        (!lines.is_empty()).then(|| {
+            format!(
+                "the application has left what workers that are forked do not get as a copy of \
+                 their own:{}",
+                lines.concat()
+            )
+        })
+    }
+}
+
+fn tell_thread(thread: &Thread) -> String {
+    match thread {
+        Thread::Python(name) => format!(
+            "thread {name:?} runs in no worker: start it on a worker's first request, or in \
+             os.register_at_fork(after_in_child=...)"
+        ),
+        Thread::Native(name) => format!(
+            "native thread {name:?} runs in no worker: set its library up on a worker's first \
+             request, unless it does so itself after a fork, as OpenBLAS does"
+        ),
+    }
+}
+
+/// What to do about a descriptor, if it is of a kind that matters.
+fn tell(number: i32, target: &str) -> Option<String> {
+    if target.starts_with("socket:") {
+        let peer = peer(number).map(|peer| format!(" to {peer}")).unwrap_or_default();
+        return Some(format!(
+            "socket {number}{peer} is one and the same in all workers: close it when the import \
+             is done, and let each worker open its own"
+        ));
+    }
+    let kind = match target {
+        "anon_inode:[eventpoll]" => "epoll descriptor",
+        "anon_inode:[io_uring]" => "io_uring",
+        _ => return None,
+    };
+    Some(format!(
+        "{kind} {number} is one and the same in all workers: make the event loop that has it in \
+         each worker instead"
+    ))
+}
+
+/// Whom a socket is connected to, as far as that has a name.
+fn peer(number: i32) -> Option<String> {
+    let socket = file::duplicate(number).ok()?;
+    // getpeername(2) serves every kind; which one it is shows in the answer.
+    let socket = TcpStream::from(socket);
+    if let Ok(address) = socket.peer_addr() {
+        return Some(address.to_string());
+    }
+    let socket = UnixStream::from(std::os::fd::OwnedFd::from(socket));
+    let address = socket.peer_addr().ok()?;
+    Some(address.as_pathname()?.display().to_string())
+}
+
+fn find_descriptors() -> BTreeMap<i32, String> {
+    // Without /proc there is nothing to compare, and nothing to warn of.
+    let entries = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    let described = entries.filter_map(|entry| {
+        let number = entry.file_name().to_str()?.parse().ok()?;
+        Some((number, fs::read_link(entry.path()).ok()?.display().to_string()))
+    });
+    described.collect()
+}
+
+fn find_threads(py: Python) -> BTreeMap<i32, Thread> {
+    let known = python_threads(py).unwrap_or_default();
+    let main = std::process::id().cast_signed();
+    let entries = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let threads = entries.filter_map(|entry| {
+        let id: i32 = entry.file_name().to_str()?.parse().ok()?;
+        let thread = match known.get(&id) {
+            Some(name) => Thread::Python(name.clone()),
+            None => {
+                let name = fs::read_to_string(entry.path().join("comm")).ok()?;
+                Thread::Native(name.trim_end().to_owned())
+            }
+        };
+        (id != main).then_some((id, thread))
+    });
+    threads.collect()
+}
+
+/// The names of Python's threads, by the kernel's numbers. A process that has not
+/// loaded `threading` has none but the main one.
+fn python_threads(py: Python) -> PyResult<BTreeMap<i32, String>> {
+    let modules = py.import("sys")?.getattr("modules")?;
+    let mut names = BTreeMap::new();
+    if modules.contains("threading")? {
+        let threads = modules.get_item("threading")?.call_method0("enumerate")?;
+        for thread in threads.try_iter()? {
+            let thread = thread?;
+            if let Ok(id) = thread.getattr("native_id")?.extract() {
+                names.insert(id, thread.getattr("name")?.extract()?);
+            }
+        }
+    }
+    Ok(names)
+}

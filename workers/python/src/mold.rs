@@ -1,0 +1,262 @@
+//! The mold: a process in which the application is loaded, and which serves
+//! nobody. It forks the workers of its generation, so that they share the memory
+//! of what was loaded, and are there in no time.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use monoceros_config::Settings;
+use monoceros_log::{Identity, LogFile};
+use monoceros_sys::hold::Held;
+use monoceros_sys::process::{self, End, Process, Side, exit_now};
+use monoceros_sys::wait::{Event, wait};
+use monoceros_sys::{reason, signal};
+use monoceros_wire::channel::{Received, WorkerEnd};
+use monoceros_wire::message::{FromWorker, Start, StartMold, ToWorker};
+use monoceros_wire::scoreboard::Scoreboard;
+use monoceros_wire::variable;
+use pyo3::prelude::*;
+
+use crate::audit::Inventory;
+use crate::boot::{self, Parcel};
+use crate::{ffi, trouble};
+
+/// Signals that change nothing; USR1 opens the log again.
+const HARMLESS: [i32; 3] = [signal::HUP, signal::USR1, signal::USR2];
+/// Signals that end the mold: there is nothing to finish.
+const DEADLY: [i32; 3] = [signal::TERM, signal::INT, signal::QUIT];
+/// How long a fork may take before it is given up.
+const FORK_LIMIT: Duration = Duration::from_secs(10);
+
+/// Loads the application and forks workers until the master or a signal says
+/// otherwise. Returns in each of the workers, when it has ended.
+pub(crate) fn run(
+    py: Python,
+    channel: WorkerEnd,
+    listeners: Vec<OwnedFd>,
+    start: &StartMold,
+) -> PyResult<()> {
+    let settings = boot::read_settings(&channel, &start.settings);
+    let identity = Identity::Mold { generation: start.generation.0 };
+    let log = boot::open_log(&channel, &settings, &identity);
+    show_title(start, &settings, None);
+    let before = Inventory::take(py);
+    let (application, name) = boot::load(py, &channel, start.app.as_deref(), &settings);
+    show_title(start, &settings, Some(&name));
+    settle(py, &before)?;
+    // From here on signals are read between two forks.
+    let held = Held::new(&HARMLESS, &DEADLY)?;
+    let mold = Mold { channel, held, log };
+    mold.channel.send(&FromWorker::Ready { app: name.clone() })?;
+    let (given, log) = mold.serve(py)?;
+    let parcel = given.become_worker(py, listeners)?;
+    let settings = boot::read_settings(&parcel.channel, &parcel.start.settings);
+    boot::run(py, parcel, &settings, log, application, &name)
+}
+
+fn show_title(start: &StartMold, settings: &Settings, app: Option<&str>) {
+    let name = settings.name.as_deref().or(app).or(start.app.as_deref()).unwrap_or("?");
+    monoceros_sys::title::set(&format!("monoceros: mold gen={} [{name}]", start.generation));
+}
+
+/// Makes what was loaded ready to be forked: nothing half-written, nothing open
+/// that can be closed, and objects that the collector does not write to, since
+/// that would copy their memory.
+fn settle(py: Python, before: &Inventory) -> PyResult<()> {
+    boot::flush_output(py);
+    if let Err(error) = close_databases(py) {
+        let text = trouble::describe(py, &error);
+        log::warn!("cannot close the database connections that were opened at import\n{text}");
+    }
+    if let Some(text) = Inventory::take(py).left_since(before) {
+        log::warn!("{text}");
+    }
+    boot::spare_collector(py)
+}
+
+/// Closes Django's database connections: a worker that used a copy would speak
+/// into the connection of another.
+fn close_databases(py: Python) -> PyResult<()> {
+    let modules = py.import("sys")?.getattr("modules")?;
+    let (database, conf) = ("django.db", "django.conf");
+    if !modules.contains(database)? || !modules.contains(conf)? {
+        return Ok(());
+    }
+    let is_configured = modules.get_item(conf)?.getattr("settings")?.getattr("configured")?;
+    if is_configured.extract()? {
+        modules.get_item(database)?.getattr("connections")?.call_method0("close_all")?;
+    }
+    Ok(())
+}
+
+/// A mold that is ready.
+struct Mold {
+    channel: WorkerEnd,
+    held: Held,
+    log: Arc<LogFile>,
+}
+
+/// What a worker has when it comes into being.
+struct Given {
+    channel: WorkerEnd,
+    scoreboard: OwnedFd,
+}
+
+impl Mold {
+    /// Forks workers when asked to; returns in each of them. The interpreter's
+    /// lock is kept throughout: threads that the application has left here stand
+    /// still.
+    fn serve(self, py: Python) -> PyResult<(Given, Arc<LogFile>)> {
+        loop {
+            let asked = [&self.channel.as_fd(), &self.held.as_fd()];
+            let happened = wait(&asked.map(|fd| (*fd, Event::Readable)), None)?;
+            if happened[1] {
+                self.heed_signal()?;
+            }
+            if !happened[0] {
+                continue;
+            }
+            let (received, descriptors) = self.channel.receive_with()?;
+            match received {
+                Received::Message(ToWorker::Fork { worker }) => {
+                    if let Some(given) = self.fork(py, worker, descriptors) {
+                        self.held.release()?;
+                        return Ok((given, self.log));
+                    }
+                }
+                Received::Message(ToWorker::Reopen) => self.reopen(),
+                Received::Message(ToWorker::Drain { .. }) | Received::Closed => exit_now(0),
+                Received::Message(
+                    ToWorker::Start(_)
+                    | ToWorker::StartMold(_)
+                    | ToWorker::Workers(_)
+                    | ToWorker::Expire { .. },
+                )
+                | Received::Nothing => {}
+            }
+        }
+    }
+
+    fn heed_signal(&self) -> io::Result<()> {
+        match self.held.take()? {
+            Some(signal) if DEADLY.contains(&signal) => exit_now(0),
+            Some(signal::USR1) => self.reopen(),
+            Some(_) | None => {}
+        }
+        Ok(())
+    }
+
+    fn reopen(&self) {
+        if let Err(error) = self.log.reopen() {
+            log::error!("{}", reason(&error));
+        }
+    }
+
+    /// Forks a worker, and tells the master. Returns what it has in the worker,
+    /// and nothing in the mold.
+    fn fork(&self, py: Python, worker: u64, descriptors: Vec<OwnedFd>) -> Option<Given> {
+        let tell = |forked: io::Result<i32>| {
+            self.say(&match forked {
+                Ok(pid) => FromWorker::Forked { worker, pid },
+                Err(error) => not_forked(worker, &reason(&error)),
+            })
+        };
+        ffi::before_fork(py);
+        let side = process::fork_orphan(tell);
+        if let Ok(Side::Orphan) = side {
+            ffi::after_fork_in_child(py);
+            return Some(Given::new(descriptors));
+        }
+        ffi::after_fork_in_parent(py);
+        let failure = match side {
+            Ok(Side::Caller { between }) => see_off(between).err(),
+            Ok(Side::Orphan) => None,
+            Err(error) => Some(reason(&error)),
+        };
+        if let Some(text) = failure {
+            self.say(&not_forked(worker, &text));
+        }
+        None
+    }
+
+    /// Tells the master something, waiting until there is room for it; whether
+    /// that worked. It does not only if the master is gone.
+    fn say(&self, message: &FromWorker) -> bool {
+        loop {
+            match self.channel.send(message) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let room = wait(&[(self.channel.as_fd(), Event::Writable)], None);
+                    if room.is_err() {
+                        return false;
+                    }
+                }
+                sent => return sent.is_ok(),
+            }
+        }
+    }
+}
+
+fn not_forked(worker: u64, text: &str) -> FromWorker {
+    FromWorker::NotForked { worker, text: format!("the mold cannot fork: {text}") }
+}
+
+/// Waits for the end of the process between the mold and a worker, and says what
+/// went wrong in it, if something did.
+fn see_off(between: i32) -> Result<(), String> {
+    let deadline = Instant::now() + FORK_LIMIT;
+    // Without a way to wait for it with a limit it is waited for without one.
+    if let Ok(process) = Process::adopt(between) {
+        let asked = [(process.as_fd(), Event::Readable)];
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match wait(&asked, Some(left)) {
+                Ok(ended) if ended[0] => break,
+                Ok(_) if !left.is_zero() => {}
+                Ok(_) | Err(_) => {
+                    // It is there until it is reaped below.
+                    drop(process.signal(signal::KILL));
+                    break;
+                }
+            }
+        }
+    }
+    match process::reap(between) {
+        Ok(End::Code(0)) => Ok(()),
+        Ok(end) => Err(format!("the process that forks ended with {end}")),
+        // The application lets the kernel reap (SIGCHLD is ignored): how it
+        // ended is not known, and it tells by itself when it fails.
+        Err(_) => Ok(()),
+    }
+}
+
+impl Given {
+    /// In the worker, of the descriptors that came for it.
+    fn new(descriptors: Vec<OwnedFd>) -> Self {
+        let mut descriptors = descriptors.into_iter();
+        match (descriptors.next(), descriptors.next()) {
+            (Some(channel), Some(scoreboard)) => Self { channel: channel.into(), scoreboard },
+            // The master is of another version; it hears that this one has ended.
+            _ => exit_now(1),
+        }
+    }
+
+    /// Waits until the master has taken note of this worker, and says who it is.
+    fn become_worker(self, py: Python, listeners: Vec<OwnedFd>) -> PyResult<Parcel> {
+        wait(&[(self.channel.as_fd(), Event::Readable)], None)?;
+        let start = match self.channel.receive()? {
+            Received::Message(ToWorker::Start(start)) => start,
+            // The master is gone, or does not want this worker any more.
+            Received::Message(_) | Received::Nothing | Received::Closed => exit_now(0),
+        };
+        let Start { slot, generation, .. } = &start;
+        let identity = Identity::Worker { slot: slot.0, generation: generation.0 };
+        monoceros_log::identify(&identity);
+        let environ = py.import("os")?.getattr("environ")?;
+        environ.set_item(variable::SLOT, slot.to_string())?;
+        environ.set_item(variable::GENERATION, generation.to_string())?;
+        let scoreboard = Scoreboard::adopt(self.scoreboard)?;
+        Ok(Parcel { channel: self.channel, scoreboard, listeners, start })
+    }
+}
