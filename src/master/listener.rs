@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use monoceros_config::{Bind, Settings};
 use monoceros_sys::user::Credentials;
-use monoceros_sys::{process, reason, socket};
+use monoceros_sys::{filter, process, reason, socket};
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -196,6 +196,30 @@ impl Listener {
     /// Where clients find it: `http://127.0.0.1:8000`, `unix:/run/shop.sock`.
     pub(crate) fn addresses(&self) -> Vec<String> {
         self.sockets.iter().map(|fd| describe(fd.as_fd())).collect()
+    }
+
+    /// Lets nobody else connect, so that whoever has connected can be served to
+    /// the last. A socket that was passed in goes on: its queue belongs to who
+    /// has passed it, and so may other processes that serve it. Those that are
+    /// not TCP are refused nothing: their name goes with their file.
+    pub(crate) fn refuse_new(&self) {
+        if let Origin::Said(Bind::Tcp { .. }) = self.origin {
+            for fd in self.sockets() {
+                if let Err(error) = filter::refuse_new(fd) {
+                    // Clients that connect in the last moment may be reset.
+                    log::debug!("cannot refuse new connections: {}", reason(&error));
+                }
+            }
+        }
+    }
+
+    /// Lets clients connect again.
+    pub(crate) fn admit_new(&self) {
+        for fd in self.sockets().filter(|fd| filter::refuses_new(*fd)) {
+            if let Err(error) = filter::admit_new(fd) {
+                log::error!("cannot admit new connections: {}", reason(&error));
+            }
+        }
     }
 
     /// Removes the file of a unix socket that this process has made, unless

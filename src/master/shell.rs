@@ -18,7 +18,7 @@ use monoceros_sys::signal::Signals;
 use monoceros_sys::{reason, title};
 use monoceros_wire::Generation;
 use monoceros_wire::channel::Received;
-use monoceros_wire::message::FromWorker;
+use monoceros_wire::message::{FromWorker, ToWorker};
 
 use super::Master;
 use super::listener::{Listener, open_all};
@@ -319,7 +319,12 @@ impl Shell {
                 self.successor.as_ref()?.signal(number_of(signal));
             }
             Action::PassOn => self.pass_on(),
-            Action::Tell { worker, message } => self.workers.get(&worker)?.tell(&message),
+            Action::Tell { worker, message } => {
+                if let ToWorker::Drain { serve_queue } = message {
+                    self.refuse_new(worker, serve_queue);
+                }
+                self.workers.get(&worker)?.tell(&message);
+            }
             Action::Signal { worker, signal } => self.workers.get(&worker)?.signal(signal),
             Action::Inspect => {
                 return Some(Event::Inspected(self.inspect()));
@@ -436,6 +441,8 @@ impl Shell {
         } else {
             self.announced.clone()
         };
+        // One that was given up may be wanted again.
+        recipe.listeners.iter().for_each(|listener| listener.admit_new());
         Ok(())
     }
 
@@ -464,6 +471,8 @@ impl Shell {
     fn settle(&mut self, generation: Generation) {
         self.recipes.retain(|known, _| *known == generation);
         self.close_unused();
+        // Those of a generation that goes on after all.
+        self.listeners.iter().for_each(|listener| listener.admit_new());
         if let Some(recipe) = self.recipes.get(&generation) {
             log::set_max_level(recipe.level());
         }
@@ -479,6 +488,30 @@ impl Shell {
             }
             used
         });
+    }
+
+    /// Before a worker drains: a listener that nobody will serve after it takes
+    /// no new connection, and so its queue can be served to the end. At the last
+    /// stop these are all of its listeners; else those that the newest settings
+    /// do not name any more, when it is the last worker to have them.
+    fn refuse_new(&self, worker: WorkerId, at_last: bool) {
+        let Some(process) = self.workers.get(&worker) else { return };
+        let Some(recipe) = self.recipes.get(&process.generation) else { return };
+        let newest = self.recipes.last_key_value().map(|(_, recipe)| recipe);
+        let has = |recipe: &Recipe, listener| {
+            recipe.listeners.iter().any(|known| Rc::ptr_eq(known, listener))
+        };
+        let is_served_by = |other: &WorkerProcess, listener| {
+            !other.was_told_to_drain()
+                && self.recipes.get(&other.generation).is_some_and(|recipe| has(recipe, listener))
+        };
+        for listener in &recipe.listeners {
+            let stays = newest.is_some_and(|recipe| has(recipe, listener))
+                || self.workers.iter().any(|(id, it)| *id != worker && is_served_by(it, listener));
+            if at_last || !stays {
+                listener.refuse_new();
+            }
+        }
     }
 
     fn close_listeners(&mut self) {

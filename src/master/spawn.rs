@@ -32,6 +32,7 @@ pub(crate) struct WorkerProcess {
     channel: MasterEnd,
     /// Nothing was said after the first message, by either side.
     fresh: Cell<bool>,
+    draining: Cell<bool>,
     process: Process,
     scoreboard: Scoreboard,
 }
@@ -55,7 +56,8 @@ pub(crate) fn spawn(
     program.environment.extend(variables(recipe, slot, generation, descriptors.len()));
     descriptors.extend([theirs.as_fd(), scoreboard.as_fd()]);
     let process = Process::start(&program, &descriptors).map_err(cannot)?;
-    Ok(WorkerProcess { slot, generation, channel, fresh: Cell::new(true), process, scoreboard })
+    let (fresh, draining) = (Cell::new(true), Cell::new(false));
+    Ok(WorkerProcess { slot, generation, channel, fresh, draining, process, scoreboard })
 }
 
 /// What tells a worker who it is, and where its descriptors are.
@@ -118,6 +120,9 @@ impl WorkerProcess {
     /// that means the same.
     pub(crate) fn tell(&self, message: &ToWorker) {
         self.fresh.set(false);
+        if matches!(message, ToWorker::Drain { .. }) {
+            self.draining.set(true);
+        }
         if self.channel.send(message).is_ok() {
             return;
         }
@@ -127,6 +132,11 @@ impl WorkerProcess {
             // No signal means any of them.
             ToWorker::Start(_) | ToWorker::Workers(_) | ToWorker::Expire { .. } => {}
         }
+    }
+
+    /// It accepts no new connections any more, or is about to stop.
+    pub(crate) fn was_told_to_drain(&self) -> bool {
+        self.draining.get()
     }
 
     fn raise(&self, signal: i32) {

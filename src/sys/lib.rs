@@ -7,6 +7,7 @@ pub mod clock;
 pub mod daemon;
 pub mod epoll;
 pub mod file;
+pub mod filter;
 pub mod futex;
 pub mod memory;
 pub mod process;

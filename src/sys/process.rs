@@ -81,6 +81,7 @@ enum Step {
     Groups,
     Group,
     User,
+    Privileges,
     Execute,
 }
 
@@ -104,6 +105,7 @@ impl Trouble {
             Some(Step::Groups) => format!("cannot set the groups of {path}: {reason}"),
             Some(Step::Group) => format!("cannot set the group of {path}: {reason}"),
             Some(Step::User) => format!("cannot set the user of {path}: {reason}"),
+            Some(Step::Privileges) => format!("cannot set no_new_privs of {path}: {reason}"),
             Some(Step::Execute) | None => format!("cannot execute {path}: {reason}"),
         }
     }
@@ -194,6 +196,7 @@ impl Process {
             Step::Groups,
             Step::Group,
             Step::User,
+            Step::Privileges,
             Step::Execute,
         ];
         let step = steps.into_iter().find(|it| *it as u8 == step);
@@ -433,6 +436,12 @@ fn become_user(credentials: &Credentials, groups: &mut [libc::gid_t]) -> Result<
     if user_ids() != [*uid; 3] || can_go_back {
         return Err((Step::User, libc::EPERM));
     }
+    // What was given up is not to come back through a program that runs as its
+    // owner: prctl(2), inherited by everything that is executed from now on.
+    let (yes, unused): (libc::c_ulong, libc::c_ulong) = (1, 0);
+    // SAFETY: takes numbers only.
+    plain(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, yes, unused, unused, unused) })
+        .map_err(|errno| (Step::Privileges, errno))?;
     Ok(())
 }
 

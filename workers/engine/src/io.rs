@@ -59,7 +59,7 @@ const NEGLECT: Duration = Duration::from_millis(1);
 
 /// How long a draining worker keeps its listeners at least, in milliseconds:
 /// clients that have just connected are about to send.
-const LAST_CALL_MS: u64 = 50;
+pub(crate) const LAST_CALL_MS: u64 = 50;
 
 /// How long the gate stays shut when no connection can be accepted for lack of
 /// descriptors or memory, in milliseconds.
@@ -426,10 +426,9 @@ impl Io {
         self.next_sweep_ms = 0;
         for index in (0..self.gate.listeners.len()).rev() {
             let listener = &mut self.gate.listeners[index];
-            // What waits now is served, and no more: the queue of a busy server
-            // is never empty.
-            if serve_queue {
-                listener.rest.get_or_insert(listener.waiting());
+            if serve_queue || listener.refuses_new() {
+                let rest = listener.waiting();
+                listener.rest.get_or_insert(rest);
                 listener.stop_deferring();
                 self.last_call_ms = now_ms + LAST_CALL_MS;
             } else {
