@@ -66,7 +66,7 @@ fn a_master_that_may_open_nothing_more_serves_on() {
     let before = std::cell::Cell::new(0);
     // The numbers of descriptors, not how many there are, are what is limited.
     let begin = || before.set(process::limit_descriptors(master, 4));
-    let end = || drop(process::limit_descriptors(master, before.get()));
+    let end = || before.set(process::limit_descriptors(master, before.get()));
     survive_a_failing_spawn(&server, begin, end);
 }
 

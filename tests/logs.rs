@@ -299,3 +299,24 @@ fn a_log_that_nobody_reads_any_more_does_not_stop_the_service() {
         assert_eq!(server.workers(), old, "nobody was killed");
     }
 }
+
+#[test]
+fn a_log_whose_reader_has_died_does_not_stop_the_service() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let setup = Setup::of("faults").workers(2).flags(&["--access-logfile", "-"]);
+    let server = setup.output(writer).spawn();
+    let old = server.wait_for_workers(2);
+    until::holds("a worker", || server.get("/").status == 200);
+    drop(reader);
+    for _ in 0..50 {
+        assert_eq!(server.get("/").status, 200);
+        assert_eq!(server.get("/before").status, 500);
+    }
+    assert_eq!(server.workers(), old, "nobody has died of SIGPIPE");
+    server.signal(Signal::SIGHUP);
+    until::holds("new workers alone", || {
+        let now = server.workers();
+        now.len() == 2 && !now.iter().any(|pid| old.contains(pid))
+    });
+    assert_eq!(server.get("/").status, 200);
+}

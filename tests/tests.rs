@@ -20,6 +20,8 @@ mod responses;
 mod settings;
 mod signals;
 mod stops;
+mod storms;
 mod support;
+mod surroundings;
 mod threads;
 mod vectors;

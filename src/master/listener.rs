@@ -1,6 +1,7 @@
 //! The owner of every listening socket: opens, adopts, names and removes them.
 //! Serves nobody.
 
+use std::fs::{File, TryLockError};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -298,6 +299,8 @@ fn open_address(address: SocketAddr, manner: &Manner) -> io::Result<OwnedFd> {
 }
 
 fn open_unix(path: &Path, manner: &Manner) -> io::Result<OwnedFd> {
+    // Held until the socket listens: before, others would take it for stale.
+    let _alone = lock_directory(path)?;
     remove_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
     let bound = with_umask(manner.umask, || socket.bind(&SockAddr::unix(path)?));
@@ -318,6 +321,21 @@ fn open_abstract(name: &str, manner: &Manner) -> io::Result<OwnedFd> {
 fn listen(socket: Socket, manner: &Manner) -> io::Result<OwnedFd> {
     socket.listen(backlog(manner))?;
     Ok(socket.into())
+}
+
+/// Keeps other servers from looking at the sockets in this directory meanwhile
+/// (`flock(2)`): of two that find the same stale one, the later would remove
+/// what the earlier has made. One that cannot be locked is passed over: a
+/// directory that others may not read, or a file system without locks.
+fn lock_directory(path: &Path) -> io::Result<Option<File>> {
+    let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
+    let Ok(directory) = File::open(directory.unwrap_or(Path::new("."))) else { return Ok(None) };
+    match directory.try_lock() {
+        Ok(()) => Ok(Some(directory)),
+        // Tried again, as with an address that is in use: nobody is waited for.
+        Err(TryLockError::WouldBlock) => Err(io::Error::from_raw_os_error(libc::EADDRINUSE)),
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
 }
 
 /// Removes a socket's file on which nobody listens. Anything else stays.
