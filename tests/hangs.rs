@@ -112,7 +112,7 @@ fn a_machine_that_was_suspended_kills_nobody_for_it() {
     process::signal(-server.pid(), Signal::SIGSTOP);
     let is_stopped = |pid: &i32| process::state(*pid).is_some_and(|(state, _)| state == 'T');
     until::holds("everybody stopped", || old.iter().all(is_stopped) && is_stopped(&server.pid()));
-    until::passes(Duration::from_millis(2500));
+    until::passes(Duration::from_secs(4));
     process::signal(-server.pid(), Signal::SIGCONT);
     server.signal(Signal::SIGTTIN);
     server.wait_for_workers(3);

@@ -22,7 +22,8 @@ def leave_one(path, code):
     if os.fork():
         return
     if os.fork() == 0:
-        open(path).read()
+        # Waits for the test to open the other end.
+        open(path)
         os._exit(code)
     os._exit(0)
 
@@ -57,8 +58,9 @@ fn the_first_process_reaps_orphans_and_takes_none_for_a_worker() {
     let pipe = Pipe::new(&server.directory, "pipe");
     assert_eq!(server.get(&format!("/?{}", pipe.query())).status, 200);
     until::holds("orphans", || process::children(master).len() == 22);
-    pipe.open().finish();
+    let writer = pipe.open();
     until::holds("an end of the orphans", || process::children(master) == workers);
+    writer.finish();
     until::holds("no zombies", || process::zombies(master).is_empty());
     assert_eq!(server.get("/").status, 200);
     process::signal(master, Signal::SIGTERM);
