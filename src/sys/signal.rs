@@ -47,6 +47,13 @@ impl AsFd for Signals {
     }
 }
 
+/// Lets a write beyond the limit of a file's size fail as any other, instead of
+/// ending this process (`SIGXFSZ`, `setrlimit(2)`).
+pub fn ignore_file_size_limit() {
+    // SAFETY: ignoring runs nothing of ours, and the signal can be ignored.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 /// The name of a signal, such as `SIGSEGV`.
 #[must_use]
 pub fn name(signal: i32) -> Cow<'static, str> {
