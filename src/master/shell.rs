@@ -63,6 +63,8 @@ pub(crate) struct Shell {
     /// What workers are made of, by generation: the one that serves, and one
     /// that may take its place.
     recipes: BTreeMap<Generation, Recipe>,
+    /// The last generation of which the master knows that it was read.
+    heard: Generation,
     /// Every socket of any recipe.
     listeners: Vec<Rc<Listener>>,
     /// Sockets that were passed in take the place of those in the settings.
@@ -123,6 +125,7 @@ impl Shell {
             log,
             starter,
             recipes: BTreeMap::from([(generation, recipe)]),
+            heard: generation,
             listeners: listeners.unwrap_or_default(),
             announced,
             workers: BTreeMap::new(),
@@ -152,6 +155,9 @@ impl Shell {
         }
         loop {
             while let Some(event) = events.pop_front() {
+                if let Event::Read { generation, .. } = event {
+                    self.heard = generation;
+                }
                 for action in master.step(event, Instant::now()) {
                     events.extend(self.act(action));
                 }
@@ -302,8 +308,11 @@ impl Shell {
                 return first.map(|generation| Event::Bound(self.bind(generation)));
             }
             Action::Spawn { worker, slot, generation, workers } => {
-                let recipe = self.recipes.get(&generation)?;
-                return Some(match spawn(recipe, slot, generation, workers) {
+                let spawned = match self.recipes.get(&generation) {
+                    Some(recipe) => spawn(recipe, slot, generation, workers),
+                    None => Err(format!("the settings of gen={generation} are forgotten")),
+                };
+                return Some(match spawned {
                     Ok(process) => self.keep(worker, process),
                     Err(text) => Event::SpawnFailed { worker, text },
                 });
@@ -468,8 +477,10 @@ impl Shell {
     }
 
     /// Forgets every other generation, and closes what only they listened on.
+    /// One that was read while this was decided is still to come.
     fn settle(&mut self, generation: Generation) {
-        self.recipes.retain(|known, _| *known == generation);
+        let heard = self.heard;
+        self.recipes.retain(|known, _| *known == generation || *known > heard);
         self.close_unused();
         // Those of a generation that goes on after all.
         self.listeners.iter().for_each(|listener| listener.admit_new());
