@@ -62,6 +62,11 @@ fn take(path: &Path, draft: &Draft) -> io::Result<Taken> {
             return match fs::hard_link(&draft.path, path) {
                 Ok(()) => Ok(Taken::Ours),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Taken::Changed),
+                // A file system without links (link(2)): better one of two
+                // masters without its file than none with any.
+                Err(error) if lacks_links(&error) => {
+                    fs::rename(&draft.path, path).map(|()| Taken::Ours)
+                }
                 Err(error) => Err(error),
             };
         }
@@ -116,6 +121,10 @@ impl Draft {
         writeln!(draft.file, "{pid}")?;
         Ok(draft)
     }
+}
+
+fn lacks_links(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EPERM | libc::EOPNOTSUPP | libc::ENOSYS))
 }
 
 fn is_changed(taken: &io::Result<Taken>) -> bool {

@@ -111,8 +111,9 @@ impl WorkerProcess {
         self.channel.as_fd()
     }
 
-    /// Sends a signal.
+    /// Sends a signal; each of them ends it, sooner or later.
     pub(crate) fn signal(&self, signal: Signal) {
+        self.draining.set(true);
         self.raise(number_of(signal));
     }
 
