@@ -10,6 +10,7 @@ pub mod file;
 pub mod filter;
 pub mod futex;
 pub mod memory;
+mod privileges;
 pub mod process;
 pub mod signal;
 pub mod socket;

@@ -11,7 +11,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use crate::user::Credentials;
-use crate::{check, check_len};
+use crate::{check, check_len, privileges};
 
 /// The first descriptor that a program is given, as `sd_listen_fds(3)` has it.
 pub const FIRST_DESCRIPTOR: RawFd = 3;
@@ -75,7 +75,7 @@ pub enum End {
 
 /// What a new process was doing when it failed to become its program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+pub(crate) enum Step {
     Descriptors = 1,
     Directory,
     Groups,
@@ -356,7 +356,7 @@ impl<'a> Image<'a> {
             unsafe { libc::umask(umask) };
         }
         if let Some(credentials) = &self.program.credentials {
-            become_user(credentials, &mut self.groups)?;
+            privileges::give_up(credentials, &mut self.groups)?;
         }
         self.write_pid();
         set_mask(&self.mask);
@@ -414,61 +414,6 @@ fn reset_signal_actions() {
     }
 }
 
-/// In the order in which each step is still allowed, and read back: a step that
-/// seems to work but does not would leave the program with our rights.
-fn become_user(credentials: &Credentials, groups: &mut [libc::gid_t]) -> Result<(), (Step, i32)> {
-    let Credentials { uid, gid, groups: wanted } = credentials;
-    // SAFETY: the list is valid for its length.
-    plain(unsafe { libc::setgroups(wanted.len(), wanted.as_ptr()) })
-        .map_err(|errno| (Step::Groups, errno))?;
-    // SAFETY: takes numbers only.
-    plain(unsafe { libc::setresgid(*gid, *gid, *gid) }).map_err(|errno| (Step::Group, errno))?;
-    // SAFETY: takes numbers only.
-    plain(unsafe { libc::setresuid(*uid, *uid, *uid) }).map_err(|errno| (Step::User, errno))?;
-    if !has_groups(wanted, groups) {
-        return Err((Step::Groups, libc::EPERM));
-    }
-    if group_ids() != [*gid; 3] {
-        return Err((Step::Group, libc::EPERM));
-    }
-    // SAFETY: takes a number only; that it fails is what is hoped for.
-    let can_go_back = *uid != 0 && unsafe { libc::setuid(0) } == 0;
-    if user_ids() != [*uid; 3] || can_go_back {
-        return Err((Step::User, libc::EPERM));
-    }
-    // What was given up is not to come back through a program that runs as its
-    // owner: prctl(2), inherited by everything that is executed from now on.
-    let (yes, unused): (libc::c_ulong, libc::c_ulong) = (1, 0);
-    // SAFETY: takes numbers only.
-    plain(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, yes, unused, unused, unused) })
-        .map_err(|errno| (Step::Privileges, errno))?;
-    Ok(())
-}
-
-fn has_groups(wanted: &[libc::gid_t], room: &mut [libc::gid_t]) -> bool {
-    let size = libc::c_int::try_from(room.len()).unwrap_or(0);
-    // SAFETY: the list is valid for its length.
-    let count = unsafe { libc::getgroups(size, room.as_mut_ptr()) };
-    let found = usize::try_from(count).ok().and_then(|count| room.get(..count));
-    found.is_some_and(|found| {
-        found.iter().all(|it| wanted.contains(it)) && wanted.iter().all(|it| found.contains(it))
-    })
-}
-
-fn user_ids() -> [libc::uid_t; 3] {
-    let [mut real, mut effective, mut saved] = [0; 3];
-    // SAFETY: the three are valid for writes.
-    unsafe { libc::getresuid(&raw mut real, &raw mut effective, &raw mut saved) };
-    [real, effective, saved]
-}
-
-fn group_ids() -> [libc::gid_t; 3] {
-    let [mut real, mut effective, mut saved] = [0; 3];
-    // SAFETY: the three are valid for writes.
-    unsafe { libc::getresgid(&raw mut real, &raw mut effective, &raw mut saved) };
-    [real, effective, saved]
-}
-
 /// A copy of `fd` with a number from `least` up, close-on-exec.
 fn move_above(fd: RawFd, least: RawFd) -> Result<RawFd, i32> {
     // SAFETY: takes numbers only.
@@ -497,7 +442,7 @@ fn most_descriptors() -> RawFd {
 }
 
 /// As [`check`], without making an [`io::Error`], which may allocate.
-fn plain(result: libc::c_int) -> Result<libc::c_int, i32> {
+pub(crate) fn plain(result: libc::c_int) -> Result<libc::c_int, i32> {
     if result == -1 { Err(errno()) } else { Ok(result) }
 }
 
