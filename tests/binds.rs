@@ -8,7 +8,9 @@ use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 
 use crate::support::client::Connection;
 use crate::support::directory::Directory;
+use crate::support::server::Server;
 use crate::support::setup::Setup;
+use crate::support::until;
 
 fn bound(address: &str) -> Setup {
     Setup::bare().apps().flags(&["--bind", address, "environ"])
@@ -116,6 +118,31 @@ fn a_stale_unix_socket_is_replaced() {
     let server = setup.start();
     let path = server.directory.join("here.sock");
     assert_eq!(Connection::unix(&path).unwrap().get("/").status, 200);
+}
+
+#[test]
+fn of_two_servers_that_start_at_once_one_has_the_unix_socket() {
+    for stale in [false, true] {
+        let directory = Directory::new();
+        let path = directory.join("shared.sock");
+        if stale {
+            drop(UnixListener::bind(&path).unwrap());
+        }
+        let address = format!("unix:{}", path.display());
+        let pair = [bound(&address).spawn(), bound(&address).spawn()];
+        until::holds("an end of one", || pair.iter().any(Server::has_ended));
+        let [mut one, mut other] = pair;
+        if other.has_ended() {
+            std::mem::swap(&mut one, &mut other);
+        }
+        other.wait_until_ready();
+        let end = one.wait_for_end();
+        assert_eq!(end.code, Some(1), "{}", end.stderr);
+        assert!(end.stderr.contains("address already in use"), "{}", end.stderr);
+        assert_eq!(Connection::unix(&path).unwrap().get("/").status, 200);
+        other.stop();
+        assert!(!path.exists());
+    }
 }
 
 #[test]

@@ -108,6 +108,29 @@ fn a_worker_without_master_does_not_wait_for_ever() {
     writer.finish();
 }
 
+/// Sleeps with the interpreter's lock as soon as it is asked.
+const HOLDING: &str = "
+import ctypes
+
+def application(environ, start_response):
+    open('holding', 'w').close()
+    ctypes.PyDLL(None).sleep(3600)
+";
+
+#[test]
+fn a_worker_that_cannot_run_python_goes_too_when_the_master_is_killed() {
+    let setup = Setup::of("holding:application").file("holding.py", HOLDING);
+    let server = setup.flags(&["--pythonpath=.", "--graceful-timeout", "1"]).start();
+    let worker = server.workers()[0];
+    let mut connection = server.connect();
+    connection.send(get("/"));
+    until::holds("a worker that holds the lock", || server.directory.join("holding").exists());
+    server.signal(Signal::SIGKILL);
+    server.wait_for_exit();
+    until::holds("the worker's end", || !process::is_alive(worker));
+    TcpListener::bind(server.address()).expect("the port is free");
+}
+
 #[test]
 fn processes_of_the_application_do_not_hold_the_port() {
     let server = Setup::of("spawning:application")

@@ -1,5 +1,7 @@
 //! Workers that hang, and workers that die again and again.
 
+use std::time::Duration;
+
 use nix::sys::signal::Signal;
 
 use crate::support::process;
@@ -93,12 +95,30 @@ fn a_master_that_was_stopped_kills_nobody_for_it() {
     // The workers serve on, for longer than they may be silent.
     let begun = std::time::Instant::now();
     until::holds("time to pass", || {
-        server.get("/").status == 200 && begun.elapsed() > std::time::Duration::from_secs(2)
+        server.get("/").status == 200 && begun.elapsed() > Duration::from_secs(2)
     });
     server.signal(Signal::SIGCONT);
     server.signal(Signal::SIGTTIN);
     server.wait_for_workers(3);
     assert!(old.iter().all(|pid| process::is_alive(*pid)));
+}
+
+#[test]
+fn a_machine_that_was_suspended_kills_nobody_for_it() {
+    let server = Setup::of("stream:route").workers(2).flags(&["--timeout", "1"]).start();
+    let (mut connection, writer) = server.occupy("pipe");
+    let old = server.workers();
+    // Of the group that the master leads, as its workers are in it too.
+    process::signal(-server.pid(), Signal::SIGSTOP);
+    let is_stopped = |pid: &i32| process::state(*pid).is_some_and(|(state, _)| state == 'T');
+    until::holds("everybody stopped", || old.iter().all(is_stopped) && is_stopped(&server.pid()));
+    until::passes(Duration::from_secs(4));
+    process::signal(-server.pid(), Signal::SIGCONT);
+    server.signal(Signal::SIGTTIN);
+    server.wait_for_workers(3);
+    writer.finish();
+    assert_eq!(connection.response().status, 200);
+    assert!(old.iter().all(|pid| process::is_alive(*pid)), "{:?}", server.workers());
 }
 
 const SHORT_LIVED: &str = "

@@ -299,3 +299,49 @@ fn a_log_that_nobody_reads_any_more_does_not_stop_the_service() {
         assert_eq!(server.workers(), old, "nobody was killed");
     }
 }
+
+#[test]
+fn a_log_whose_reader_has_died_does_not_stop_the_service() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let setup = Setup::of("faults").workers(2).flags(&["--access-logfile", "-"]);
+    let server = setup.output(writer).spawn();
+    let old = server.wait_for_workers(2);
+    until::holds("a worker", || server.get("/").status == 200);
+    drop(reader);
+    for _ in 0..50 {
+        assert_eq!(server.get("/").status, 200);
+        assert_eq!(server.get("/before").status, 500);
+    }
+    assert_eq!(server.workers(), old, "nobody has died of SIGPIPE");
+    server.signal(Signal::SIGHUP);
+    until::holds("new workers alone", || {
+        let now = server.workers();
+        now.len() == 2 && !now.iter().any(|pid| old.contains(pid))
+    });
+    assert_eq!(server.get("/").status, 200);
+}
+
+/// No file may be longer than 1024 bytes, or 512, as shells disagree.
+const SHORT_FILES: &str = "ulimit -f 1; exec \"$0\" \"$@\" 3<&0 0</dev/null";
+
+#[test]
+fn a_log_that_may_not_grow_does_not_stop_the_service() {
+    let flags = ["--log-level", "debug", "--access-logfile", "access"];
+    let server = Setup::of("faults").flags(&flags).script(SHORT_FILES).spawn();
+    let old = server.wait_for_workers(1);
+    until::holds("a worker", || server.get("/").status == 200);
+    server.allow("ValueError");
+    server.allow("Traceback");
+    server.allow("[ERROR]");
+    for _ in 0..20 {
+        assert_eq!(server.get("/").status, 200);
+        assert_eq!(server.get("/before").status, 500);
+    }
+    // The master has something to say of each.
+    for count in 2..4 {
+        server.signal(Signal::SIGTTIN);
+        server.wait_for_workers(count);
+    }
+    assert!(server.workers().contains(&old[0]), "nobody has died of SIGXFSZ");
+    assert!(server.log().len() <= 1024);
+}

@@ -3,14 +3,16 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
 
+use crate::support::directory::Directory;
 use crate::support::process;
+use crate::support::server::Server;
 use crate::support::setup::Setup;
 use crate::support::until;
 
@@ -37,8 +39,41 @@ fn the_pid_file_of_a_running_master_is_respected() {
 }
 
 #[test]
+fn of_two_masters_that_start_at_once_one_has_the_pid_file() {
+    for content in [None, Some("1\n")] {
+        let directory = Directory::new();
+        let path = directory.join("shared.pid");
+        content.inspect(|content| fs::write(&path, content).unwrap());
+        let start = || Setup::of("environ").flags(&["--pid", path.to_str().unwrap()]).spawn();
+        let pair = [start(), start()];
+        until::holds("an end of one", || pair.iter().any(Server::has_ended));
+        let [mut one, mut other] = pair;
+        if other.has_ended() {
+            std::mem::swap(&mut one, &mut other);
+        }
+        other.wait_until_ready();
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", other.pid()));
+        let end = one.wait_for_end();
+        assert_eq!(end.code, Some(1), "{}", end.stderr);
+        assert!(end.stderr.contains("shared.pid is held by a running master"), "{}", end.stderr);
+        other.stop();
+        assert!(!path.exists());
+    }
+}
+
+#[test]
+fn a_pid_file_that_is_a_link_is_not_followed() {
+    let setup = Setup::of("environ").flags(&["--pid", "link.pid"]).file("precious", "content");
+    symlink("precious", setup.directory.join("link.pid")).unwrap();
+    let end = setup.run();
+    assert_eq!(end.code, Some(1), "{}", end.stderr);
+    assert!(end.stderr.contains("link.pid: it is a symbolic link"), "{}", end.stderr);
+    assert_eq!(end.directory.read("precious"), "content");
+}
+
+#[test]
 fn a_stale_pid_file_is_replaced() {
-    for content in ["4194000\n", "", "no number", "-5", "0"] {
+    for content in ["1\n", "4194000\n", "", "no number", "-5", "0"] {
         let setup = Setup::of("environ").flags(&["--pid", "master.pid"]);
         let server = setup.file("master.pid", content).start();
         let written = server.directory.read("master.pid");
@@ -116,6 +151,9 @@ fn workers_give_up_their_privileges_and_the_master_keeps_its_own() {
         assert_eq!(process::status(server.pid(), name)[1], "0", "{name}");
     }
     assert!(!process::status(worker, "Groups").contains(&"0".to_owned()), "no group of root");
+    assert_eq!(process::status(worker, "NoNewPrivs"), ["1"]);
+    assert_eq!(process::status(server.pid(), "NoNewPrivs"), ["0"]);
+    assert_eq!(server.directory.read("imported by"), NOBODY.to_string());
     assert_eq!(server.get("/").status, 200);
     let written = fs::metadata(server.directory.join("written")).unwrap();
     assert_eq!((written.uid(), written.mode() & 0o777), (NOBODY, 0o640));
@@ -135,6 +173,11 @@ fn python_of_nobody() -> Option<&'static str> {
 }
 
 const WRITING: &str = "
+import os
+
+with open('imported by', 'w') as file:
+    file.write(str(os.geteuid()))
+
 def application(environ, start_response):
     open('written', 'w').close()
     start_response('200 OK', [])

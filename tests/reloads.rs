@@ -1,9 +1,13 @@
 //! Reloads (SIGHUP): new code and settings, while requests go on.
 
+use std::net::TcpListener;
+use std::os::unix::fs::symlink;
+
 use nix::sys::signal::Signal;
 
+use crate::support::client::Connection;
 use crate::support::load::Load;
-use crate::support::pipe::Writer;
+use crate::support::pipe::{Pipe, Writer};
 use crate::support::server::Server;
 use crate::support::setup::Setup;
 use crate::support::until;
@@ -98,6 +102,97 @@ fn a_reload_with_wrong_settings_changes_nothing() {
     server.directory.write("monoceros.yaml", "timeout: 20\n");
     server.signal(Signal::SIGHUP);
     wait_for_replacement(&server, &old, 2);
+}
+
+#[test]
+fn a_reload_fails_however_the_new_code_fails_and_the_old_goes_on() {
+    let server = Setup::of("changing:application").workers(2).file("changing.py", VERSION);
+    let server = server.flag("--pythonpath=.").start();
+    ["[ERROR]", "Traceback"].iter().for_each(|text| server.allow(text));
+    let old = server.workers();
+    let faults = [
+        "def application(:",
+        "import no_such_module_at_all",
+        "import sys; sys.exit('leaving')",
+        "import os; os._exit(0)",
+        "import os; os._exit(3)",
+        "import os; os.abort()",
+        "application = None",
+        "raise SystemExit",
+    ];
+    let load = Load::start(server.address(), 2);
+    for (number, fault) in (1..).zip(faults) {
+        server.directory.write("changing.py", fault);
+        server.signal(Signal::SIGHUP);
+        server.wait_for_log_times("reload failed: gen=", number);
+        until::holds("the old workers alone", || server.workers() == old);
+        load.proceed(5);
+    }
+    server.directory.write("changing.py", VERSION);
+    server.signal(Signal::SIGHUP);
+    wait_for_replacement(&server, &old, 2);
+    load.finish();
+}
+
+#[test]
+fn a_reload_to_an_address_in_use_changes_nothing() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let yaml = "bind: [\"127.0.0.1:0\"]\n";
+    let setup = Setup::bare().apps().flag("stream:route").file("monoceros.yaml", yaml);
+    let server = setup.start();
+    server.allow("address already in use");
+    let old = server.workers();
+    let address = taken.local_addr().unwrap();
+    let both = format!("bind: [\"unix:new.sock\", \"{address}\"]\n");
+    server.directory.write("monoceros.yaml", &both);
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("address already in use");
+    assert_eq!((server.get("/").status, server.workers()), (200, old.clone()));
+    assert!(!server.directory.join("new.sock").exists(), "what was opened is closed again");
+    drop(taken);
+    server.directory.write("monoceros.yaml", &format!("bind: \"{address}\"\n"));
+    server.signal(Signal::SIGHUP);
+    wait_for_replacement(&server, &old, 1);
+    assert_eq!(Connection::tcp(address).unwrap().get("/").status, 200);
+}
+
+#[test]
+fn a_reload_during_the_first_boot_comes_after_it() {
+    let slow = "import os\nopen('begun', 'w').close()\nopen('gate').read()\n";
+    let setup = Setup::of("changing:application").file("changing.py", &(slow.to_owned() + VERSION));
+    let gate = Pipe::new(&setup.directory, "gate");
+    let server = setup.flag("--pythonpath=.").spawn();
+    until::holds("an import", || server.directory.join("begun").exists());
+    server.directory.write("changing.py", &VERSION.replace("one", "two"));
+    for _ in 0..3 {
+        server.signal(Signal::SIGHUP);
+    }
+    gate.open().finish();
+    server.wait_for_log("reloaded: gen=2 serves");
+    assert_eq!(server.get("/").text(), "two\n\n");
+    assert!(!server.log().contains("gen=3"), "once is enough");
+}
+
+#[test]
+fn a_reload_follows_the_link_to_the_new_release() {
+    let setup = Setup::of("changing:application").flags(&["--chdir", "current"]);
+    for (release, text) in [("1", "one"), ("2", "two")] {
+        let content = VERSION.replace("one", text);
+        setup.directory.write(&format!("{release}/changing.py"), &content);
+    }
+    let link = setup.directory.join("current");
+    symlink("1", &link).unwrap();
+    let server = setup.start();
+    assert_eq!(server.get("/").text(), "one\n\n");
+    let old = server.workers();
+    let draft = server.directory.join("next");
+    symlink("2", &draft).unwrap();
+    std::fs::rename(draft, link).unwrap();
+    // As after a deployment that keeps only what is current.
+    std::fs::remove_dir_all(server.directory.join("1")).unwrap();
+    server.signal(Signal::SIGHUP);
+    wait_for_replacement(&server, &old, 1);
+    assert_eq!(server.get("/").text(), "two\n\n");
 }
 
 /// Starts a server, keeps its workers busy, and reloads it. Nobody has to wait

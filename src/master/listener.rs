@@ -1,6 +1,7 @@
 //! The owner of every listening socket: opens, adopts, names and removes them.
 //! Serves nobody.
 
+use std::fs::{File, TryLockError};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,7 +13,7 @@ use std::rc::Rc;
 
 use monoceros_config::{Bind, Settings};
 use monoceros_sys::user::Credentials;
-use monoceros_sys::{process, reason, socket};
+use monoceros_sys::{filter, process, reason, socket};
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -198,6 +199,30 @@ impl Listener {
         self.sockets.iter().map(|fd| describe(fd.as_fd())).collect()
     }
 
+    /// Lets nobody else connect, so that whoever has connected can be served to
+    /// the last. A socket that was passed in goes on: its queue belongs to who
+    /// has passed it, and so may other processes that serve it. Those that are
+    /// not TCP are refused nothing: their name goes with their file.
+    pub(crate) fn refuse_new(&self) {
+        if let Origin::Said(Bind::Tcp { .. }) = self.origin {
+            for fd in self.sockets() {
+                if let Err(error) = filter::refuse_new(fd) {
+                    // Clients that connect in the last moment may be reset.
+                    log::debug!("cannot refuse new connections: {}", reason(&error));
+                }
+            }
+        }
+    }
+
+    /// Lets clients connect again.
+    pub(crate) fn admit_new(&self) {
+        for fd in self.sockets().filter(|fd| filter::refuses_new(*fd)) {
+            if let Err(error) = filter::admit_new(fd) {
+                log::error!("cannot admit new connections: {}", reason(&error));
+            }
+        }
+    }
+
     /// Removes the file of a unix socket that this process has made, unless
     /// another server has put its own there.
     pub(crate) fn remove_file(&self) {
@@ -274,6 +299,8 @@ fn open_address(address: SocketAddr, manner: &Manner) -> io::Result<OwnedFd> {
 }
 
 fn open_unix(path: &Path, manner: &Manner) -> io::Result<OwnedFd> {
+    // Held until the socket listens: before, others would take it for stale.
+    let _alone = lock_directory(path)?;
     remove_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
     let bound = with_umask(manner.umask, || socket.bind(&SockAddr::unix(path)?));
@@ -294,6 +321,21 @@ fn open_abstract(name: &str, manner: &Manner) -> io::Result<OwnedFd> {
 fn listen(socket: Socket, manner: &Manner) -> io::Result<OwnedFd> {
     socket.listen(backlog(manner))?;
     Ok(socket.into())
+}
+
+/// Keeps other servers from looking at the sockets in this directory meanwhile
+/// (`flock(2)`): of two that find the same stale one, the later would remove
+/// what the earlier has made. One that cannot be locked is passed over: a
+/// directory that others may not read, or a file system without locks.
+fn lock_directory(path: &Path) -> io::Result<Option<File>> {
+    let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
+    let Ok(directory) = File::open(directory.unwrap_or(Path::new("."))) else { return Ok(None) };
+    match directory.try_lock() {
+        Ok(()) => Ok(Some(directory)),
+        // Tried again, as with an address that is in use: nobody is waited for.
+        Err(TryLockError::WouldBlock) => Err(io::Error::from_raw_os_error(libc::EADDRINUSE)),
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
 }
 
 /// Removes a socket's file on which nobody listens. Anything else stays.

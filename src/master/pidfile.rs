@@ -3,10 +3,13 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use monoceros_sys::reason;
+
+/// How often a master looks again at a file that others are about to replace.
+const ATTEMPTS: u32 = 100;
 
 /// A pid file that is this process's.
 #[derive(Debug)]
@@ -18,78 +21,127 @@ pub(crate) struct PidFile {
 
 impl PidFile {
     /// Writes this process's pid, unless a living master holds the file: a pid
-    /// in it proves nothing, since pids are reused, but its lock does.
+    /// in it proves nothing, since pids are reused, but its lock does. Of
+    /// several that start at once one succeeds; whoever reads the file finds a
+    /// whole pid.
     pub(crate) fn write(path: &Path) -> Result<Self, String> {
-        let cannot = |error: io::Error| {
-            format!("cannot write pid file {}: {}", path.display(), reason(&error))
-        };
-        if let Some(pid) = holder(path).map_err(cannot)? {
-            let path = path.display();
-            return Err(format!(
-                "cannot start: pid file {path} is held by a running master, pid {pid}"
-            ));
+        let cannot =
+            |error| format!("cannot write pid file {}: {}", path.display(), reason(&error));
+        let draft = Draft::write(path).map_err(cannot)?;
+        let taken = (0..ATTEMPTS).map(|_| take(path, &draft)).find(|it| !is_changed(it));
+        // Its own name; if it was renamed there is none.
+        drop(fs::remove_file(&draft.path));
+        match taken {
+            Some(Ok(Taken::Held(pid))) => {
+                let path = path.display();
+                Err(format!("cannot start: pid file {path} is held by a running master, pid {pid}"))
+            }
+            Some(Ok(Taken::Ours)) => Ok(Self { path: path.to_owned(), file: draft.file }),
+            Some(Err(error)) => Err(cannot(error)),
+            Some(Ok(Taken::Changed)) | None => {
+                Err(cannot(io::Error::other("others replace it all the time")))
+            }
         }
-        let file = replace(path).map_err(cannot)?;
-        Ok(Self { path: path.to_owned(), file })
     }
 
     /// Removes the file, if it is still the one that was written.
     pub(crate) fn remove(self) {
-        let ours = self.file.metadata().map(|it| (it.dev(), it.ino()));
-        let there = fs::symlink_metadata(&self.path).map(|it| (it.dev(), it.ino()));
-        if let (Ok(ours), Ok(there)) = (ours, there)
-            && ours == there
-        {
+        if is_at(&self.file, &self.path) {
             // Nobody waits for it: the next master replaces it.
             drop(fs::remove_file(&self.path));
         }
     }
 }
 
-/// What a living process that has locked the file wrote into it.
-fn holder(path: &Path) -> io::Result<Option<String>> {
-    let file = match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path) {
+/// Tries once to put the draft in its place. Only who has locked a file may
+/// replace it, and where there is none, only one can make it.
+fn take(path: &Path, draft: &Draft) -> io::Result<Taken> {
+    let there = match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        // The file is replaced by name; where the link leads stays as it is.
-        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return match fs::hard_link(&draft.path, path) {
+                Ok(()) => Ok(Taken::Ours),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Taken::Changed),
+                // A file system without links (link(2)): better one of two
+                // masters without its file than none with any.
+                Err(error) if lacks_links(&error) => {
+                    fs::rename(&draft.path, path).map(|()| Taken::Ours)
+                }
+                Err(error) => Err(error),
+            };
+        }
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
+            return Err(io::Error::other("it is a symbolic link"));
+        }
         Err(error) => return Err(error),
     };
-    match file.try_lock() {
-        Ok(()) => Ok(None),
-        Err(TryLockError::WouldBlock) => Ok(Some(io::read_to_string(file)?.trim().to_owned())),
-        Err(TryLockError::Error(error)) => Err(error),
+    let locked = match there.try_lock() {
+        Ok(()) => true,
+        Err(TryLockError::WouldBlock) => false,
+        Err(TryLockError::Error(error)) => return Err(error),
+    };
+    if !is_at(&there, path) {
+        return Ok(Taken::Changed);
+    }
+    if !locked {
+        return Ok(Taken::Held(io::read_to_string(there)?.trim().to_owned()));
+    }
+    fs::rename(&draft.path, path)?;
+    Ok(Taken::Ours)
+}
+
+/// What came of a try.
+enum Taken {
+    /// The file is ours.
+    Ours,
+    /// A living master holds it, which wrote this into it.
+    Held(String),
+    /// Somebody else has put another file there meanwhile.
+    Changed,
+}
+
+/// A file that is locked and complete, and not yet in its place.
+struct Draft {
+    path: PathBuf,
+    file: File,
+}
+
+impl Draft {
+    fn write(path: &Path) -> io::Result<Self> {
+        let pid = std::process::id();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let path = path.with_file_name(format!(".{name}.{pid}"));
+        // Left by one of the same pid, which did not live to remove it.
+        drop(fs::remove_file(&path));
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(0o644).custom_flags(libc::O_NOFOLLOW);
+        let mut draft = Self { file: options.open(&path)?, path };
+        draft.file.try_lock()?;
+        draft.file.set_permissions(PermissionsExt::from_mode(0o644))?;
+        writeln!(draft.file, "{pid}")?;
+        Ok(draft)
     }
 }
 
-/// Puts a new file, locked and complete, in the place of whatever is there.
-fn replace(path: &Path) -> io::Result<File> {
-    let pid = std::process::id();
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = path.with_file_name(format!(".{name}.{pid}"));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o644)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(&temporary)?;
-    let written = file
-        .try_lock()
-        .map_err(io::Error::from)
-        .and_then(|()| file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644)))
-        .and_then(|()| writeln!(file, "{pid}"))
-        .and_then(|()| fs::rename(&temporary, path));
-    if let Err(error) = written {
-        drop(fs::remove_file(&temporary));
-        return Err(error);
-    }
-    Ok(file)
+fn lacks_links(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EPERM | libc::EOPNOTSUPP | libc::ENOSYS))
+}
+
+fn is_changed(taken: &io::Result<Taken>) -> bool {
+    matches!(taken, Ok(Taken::Changed))
+}
+
+/// The file at this path is this one.
+fn is_at(file: &File, path: &Path) -> bool {
+    let identity = |it: fs::Metadata| (it.dev(), it.ino());
+    let (open, there) = (file.metadata().map(identity), fs::symlink_metadata(path).map(identity));
+    matches!((open, there), (Ok(open), Ok(there)) if open == there)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
+    use std::thread;
 
     fn directory(name: &str) -> PathBuf {
         let name = format!("monoceros-pidfile-{name}-{}", std::process::id());
@@ -140,8 +192,40 @@ mod tests {
         fs::remove_file(&path).unwrap();
         fs::write(&target, "precious").unwrap();
         std::os::unix::fs::symlink(&target, &path).unwrap();
-        PidFile::write(&path).unwrap().remove();
+        let refused = PidFile::write(&path).unwrap_err();
+        assert!(refused.contains("symbolic link"), "{refused}");
         assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn of_several_at_once_one_has_it() {
+        let directory = directory("race");
+        let path = directory.join("a.pid");
+        for stale in [false, true].repeat(20) {
+            if stale {
+                fs::write(&path, "1\n").unwrap();
+            }
+            let taken: Vec<_> = thread::scope(|scope| {
+                // Threads have one pid: each draft gets a name of its own.
+                let race = |name: &str| {
+                    let draft = Draft::write(&directory.join(name)).unwrap();
+                    let path = &path;
+                    scope.spawn(move || {
+                        let mut takes = (0..ATTEMPTS).map(|_| take(path, &draft));
+                        let taken = takes.find(|it| !is_changed(it)).unwrap().unwrap();
+                        drop(fs::remove_file(&draft.path));
+                        matches!(taken, Taken::Ours).then_some(draft.file)
+                    })
+                };
+                let racers = ["b", "c", "d", "e"].map(race);
+                racers.into_iter().filter_map(|racer| racer.join().unwrap()).collect()
+            });
+            assert_eq!(taken.len(), 1);
+            assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
+            fs::remove_file(&path).unwrap();
+        }
+        assert_eq!(entries(&directory), 0);
         fs::remove_dir_all(directory).unwrap();
     }
 

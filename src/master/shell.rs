@@ -16,9 +16,9 @@ use monoceros_sys::daemon::Starter;
 use monoceros_sys::process::{self, End};
 use monoceros_sys::signal::Signals;
 use monoceros_sys::{reason, title};
-use monoceros_wire::Generation;
 use monoceros_wire::channel::Received;
-use monoceros_wire::message::{FromWorker, Start};
+use monoceros_wire::message::{FromWorker, Start, ToWorker};
+use monoceros_wire::{Generation, Slot};
 
 use super::Master;
 use super::listener::{Listener, open_all};
@@ -64,6 +64,8 @@ pub(crate) struct Shell {
     /// What workers are made of, by generation: the one that serves, and one
     /// that may take its place.
     recipes: BTreeMap<Generation, Recipe>,
+    /// The last generation of which the master knows that it was read.
+    heard: Generation,
     /// Every socket of any recipe.
     listeners: Vec<Rc<Listener>>,
     /// Sockets that were passed in take the place of those in the settings.
@@ -127,6 +129,7 @@ impl Shell {
             log,
             starter,
             recipes: BTreeMap::from([(generation, recipe)]),
+            heard: generation,
             listeners: listeners.unwrap_or_default(),
             announced,
             workers: BTreeMap::new(),
@@ -157,6 +160,9 @@ impl Shell {
         }
         loop {
             while let Some(event) = events.pop_front() {
+                if let Event::Read { generation, .. } = event {
+                    self.heard = generation;
+                }
                 for action in master.step(event, Instant::now()) {
                     events.extend(self.act(action));
                 }
@@ -345,14 +351,7 @@ impl Shell {
                 return first.map(|generation| Event::Bound(self.bind(generation)));
             }
             Action::Spawn { worker, slot, generation, workers } => {
-                let recipe = self.recipes.get(&generation)?;
-                let (app, settings) = (recipe.app.clone(), recipe.pairs.clone());
-                let start = Start { slot, generation, workers, app, settings };
-                let answer = if recipe.settings.preload {
-                    self.ask_mold(worker, start).map(|()| None)
-                } else {
-                    spawn(recipe, start).map(|process| Some(self.keep(worker, process)))
-                };
+                let answer = self.spawn(worker, slot, generation, workers);
                 return answer.unwrap_or_else(|text| Some(Event::SpawnFailed { worker, text }));
             }
             Action::SpawnMold { worker, generation } => {
@@ -366,10 +365,15 @@ impl Shell {
                 self.successor.as_ref()?.signal(number_of(signal));
             }
             Action::PassOn => self.pass_on(),
-            Action::Tell { worker, message } => match self.workers.get(&worker) {
-                Some(process) => process.tell(&message),
-                None => self.forks.get_mut(worker)?.tell(message),
-            },
+            Action::Tell { worker, message } => {
+                if let ToWorker::Drain { serve_queue } = message {
+                    self.refuse_new(worker, serve_queue);
+                }
+                match self.workers.get(&worker) {
+                    Some(process) => process.tell(&message),
+                    None => self.forks.get_mut(worker)?.tell(message),
+                }
+            }
             Action::Signal { worker, signal } => match self.workers.get(&worker) {
                 Some(process) => process.signal(signal),
                 None => return self.withdraw(worker),
@@ -396,6 +400,24 @@ impl Shell {
         let limit = |generation| recipes.get(&generation).map_or(0, |it| it.settings.max_rss.0);
         let workers = self.workers.iter_mut();
         workers.map(|(worker, process)| process.vital(*worker, limit(process.generation))).collect()
+    }
+
+    /// Starts a worker, or asks the mold for one, which answers later.
+    fn spawn(
+        &mut self,
+        worker: WorkerId,
+        slot: Slot,
+        generation: Generation,
+        workers: u16,
+    ) -> Result<Option<Event>, String> {
+        let recipe = self.recipes.get(&generation);
+        let recipe = recipe.ok_or_else(|| format!("the settings of gen={generation} are gone"))?;
+        let (app, settings) = (recipe.app.clone(), recipe.pairs.clone());
+        let start = Start { slot, generation, workers, app, settings };
+        if recipe.settings.preload {
+            return self.ask_mold(worker, start).map(|()| None);
+        }
+        spawn(recipe, start).map(|process| Some(self.keep(worker, process)))
     }
 
     /// Starts a mold, and takes the orphans that it will make.
@@ -519,6 +541,8 @@ impl Shell {
         } else {
             self.announced.clone()
         };
+        // One that was given up may be wanted again.
+        recipe.listeners.iter().for_each(|listener| listener.admit_new());
         Ok(())
     }
 
@@ -544,9 +568,13 @@ impl Shell {
     }
 
     /// Forgets every other generation, and closes what only they listened on.
+    /// One that was read while this was decided is still to come.
     fn settle(&mut self, generation: Generation) {
-        self.recipes.retain(|known, _| *known == generation);
+        let heard = self.heard;
+        self.recipes.retain(|known, _| *known == generation || *known > heard);
         self.close_unused();
+        // Those of a generation that goes on after all.
+        self.listeners.iter().for_each(|listener| listener.admit_new());
         if let Some(recipe) = self.recipes.get(&generation) {
             log::set_max_level(recipe.level());
         }
@@ -562,6 +590,30 @@ impl Shell {
             }
             used
         });
+    }
+
+    /// Before a worker drains: a listener that nobody will serve after it takes
+    /// no new connection, and so its queue can be served to the end. At the last
+    /// stop these are all of its listeners; else those that the newest settings
+    /// do not name any more, when it is the last worker to have them.
+    fn refuse_new(&self, worker: WorkerId, at_last: bool) {
+        let Some(process) = self.workers.get(&worker) else { return };
+        let Some(recipe) = self.recipes.get(&process.generation) else { return };
+        let newest = self.recipes.last_key_value().map(|(_, recipe)| recipe);
+        let has = |recipe: &Recipe, listener| {
+            recipe.listeners.iter().any(|known| Rc::ptr_eq(known, listener))
+        };
+        let is_served_by = |other: &WorkerProcess, listener| {
+            !other.was_told_to_drain()
+                && self.recipes.get(&other.generation).is_some_and(|recipe| has(recipe, listener))
+        };
+        for listener in &recipe.listeners {
+            let stays = newest.is_some_and(|recipe| has(recipe, listener))
+                || self.workers.iter().any(|(id, it)| *id != worker && is_served_by(it, listener));
+            if at_last || !stays {
+                listener.refuse_new();
+            }
+        }
     }
 
     fn close_listeners(&mut self) {

@@ -32,6 +32,7 @@ pub(crate) struct WorkerProcess {
     channel: MasterEnd,
     /// Nothing was said after the first message, by either side.
     fresh: Cell<bool>,
+    draining: Cell<bool>,
     process: Process,
     /// What a worker shows; a mold shows nothing.
     scoreboard: Option<Scoreboard>,
@@ -46,8 +47,9 @@ pub(crate) fn spawn(recipe: &Recipe, start: Start) -> Result<WorkerProcess, Stri
     channel.send(&ToWorker::Start(start)).map_err(cannot)?;
     let given = [(variable::CHANNEL, theirs.as_fd()), (variable::SCOREBOARD, scoreboard.as_fd())];
     let process = execute(recipe, Some(slot), generation, &given).map_err(cannot)?;
-    let (slot, scoreboard, fresh) = (Some(slot), Some(scoreboard), Cell::new(true));
-    Ok(WorkerProcess { slot, generation, channel, fresh, process, scoreboard })
+    let (slot, scoreboard) = (Some(slot), Some(scoreboard));
+    let (fresh, draining) = (Cell::new(true), Cell::new(false));
+    Ok(WorkerProcess { slot, generation, channel, fresh, draining, process, scoreboard })
 }
 
 /// Starts a mold. Its first message waits for it before it runs.
@@ -59,8 +61,9 @@ pub(crate) fn spawn_mold(recipe: &Recipe, generation: Generation) -> Result<Work
     channel.send(&ToWorker::StartMold(start)).map_err(cannot)?;
     let given = [(variable::CHANNEL, theirs.as_fd())];
     let process = execute(recipe, None, generation, &given).map_err(cannot)?;
-    let fresh = Cell::new(true);
-    Ok(WorkerProcess { slot: None, generation, channel, fresh, process, scoreboard: None })
+    let (fresh, draining) = (Cell::new(true), Cell::new(false));
+    let (slot, scoreboard) = (None, None);
+    Ok(WorkerProcess { slot, generation, channel, fresh, draining, process, scoreboard })
 }
 
 /// Executes the program with the listeners and what else is `given`, by the
@@ -121,7 +124,8 @@ impl WorkerProcess {
         scoreboard: Scoreboard,
     ) -> Self {
         let (slot, scoreboard, fresh) = (Some(slot), Some(scoreboard), Cell::new(false));
-        Self { slot, generation, channel, fresh, process, scoreboard }
+        let draining = Cell::new(false);
+        Self { slot, generation, channel, fresh, draining, process, scoreboard }
     }
 
     /// It forks workers and serves nobody.
@@ -154,8 +158,9 @@ impl WorkerProcess {
         self.channel.as_fd()
     }
 
-    /// Sends a signal.
+    /// Sends a signal; each of them ends it, sooner or later.
     pub(crate) fn signal(&self, signal: Signal) {
+        self.draining.set(true);
         self.raise(number_of(signal));
     }
 
@@ -163,6 +168,9 @@ impl WorkerProcess {
     /// that means the same.
     pub(crate) fn tell(&self, message: &ToWorker) {
         self.fresh.set(false);
+        if matches!(message, ToWorker::Drain { .. }) {
+            self.draining.set(true);
+        }
         if self.channel.send(message).is_ok() {
             return;
         }
@@ -176,6 +184,11 @@ impl WorkerProcess {
             | ToWorker::Workers(_)
             | ToWorker::Expire { .. } => {}
         }
+    }
+
+    /// It accepts no new connections any more, or is about to stop.
+    pub(crate) fn was_told_to_drain(&self) -> bool {
+        self.draining.get()
     }
 
     fn raise(&self, signal: i32) {

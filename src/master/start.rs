@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use monoceros_config::{Loaded, LogFile as Setting, LogLevel};
 use monoceros_log::{Destination, Identity, LogFile, install};
 use monoceros_sys::daemon::{self, Side, Starter};
-use monoceros_sys::{clock, reason, title};
+use monoceros_sys::{clock, reason, signal, title};
 use monoceros_wire::Generation;
 
 use super::listener::{Listener, adopt_announced};
@@ -23,6 +23,8 @@ pub(crate) const CANNOT_START: u8 = 1;
 
 /// Serves, or checks, until the end; returns the exit code.
 pub(crate) fn run(loaded: &Loaded, purpose: Purpose) -> u8 {
+    // A log that may not grow is no reason to end; workers' Python ignores it too.
+    signal::ignore_file_size_limit();
     match open(loaded, purpose) {
         Ok(Opened::Starter(code)) => code,
         Ok(Opened::Server(parts)) => {

@@ -16,7 +16,7 @@ pub use self::end::{End, adopt_orphans, ended, is_ancestor_of, reap};
 pub use self::fork::{Side, fork_orphan};
 
 use crate::user::Credentials;
-use crate::{check, check_len};
+use crate::{check, check_len, privileges};
 
 /// The first descriptor that a program is given, as `sd_listen_fds(3)` has it.
 pub const FIRST_DESCRIPTOR: RawFd = 3;
@@ -73,12 +73,13 @@ pub fn has_terminal() -> bool {
 
 /// What a new process was doing when it failed to become its program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+pub(crate) enum Step {
     Descriptors = 1,
     Directory,
     Groups,
     Group,
     User,
+    Privileges,
     Execute,
 }
 
@@ -102,6 +103,7 @@ impl Trouble {
             Some(Step::Groups) => format!("cannot set the groups of {path}: {reason}"),
             Some(Step::Group) => format!("cannot set the group of {path}: {reason}"),
             Some(Step::User) => format!("cannot set the user of {path}: {reason}"),
+            Some(Step::Privileges) => format!("cannot set no_new_privs of {path}: {reason}"),
             Some(Step::Execute) | None => format!("cannot execute {path}: {reason}"),
         }
     }
@@ -193,6 +195,7 @@ impl Process {
             Step::Groups,
             Step::Group,
             Step::User,
+            Step::Privileges,
             Step::Execute,
         ];
         let step = steps.into_iter().find(|it| *it as u8 == step);
@@ -320,7 +323,7 @@ impl<'a> Image<'a> {
             unsafe { libc::umask(umask) };
         }
         if let Some(credentials) = &self.program.credentials {
-            become_user(credentials, &mut self.groups)?;
+            privileges::give_up(credentials, &mut self.groups)?;
         }
         self.write_pid();
         set_mask(&self.mask);
@@ -378,55 +381,6 @@ fn reset_signal_actions() {
     }
 }
 
-/// In the order in which each step is still allowed, and read back: a step that
-/// seems to work but does not would leave the program with our rights.
-fn become_user(credentials: &Credentials, groups: &mut [libc::gid_t]) -> Result<(), (Step, i32)> {
-    let Credentials { uid, gid, groups: wanted } = credentials;
-    // SAFETY: the list is valid for its length.
-    plain(unsafe { libc::setgroups(wanted.len(), wanted.as_ptr()) })
-        .map_err(|errno| (Step::Groups, errno))?;
-    // SAFETY: takes numbers only.
-    plain(unsafe { libc::setresgid(*gid, *gid, *gid) }).map_err(|errno| (Step::Group, errno))?;
-    // SAFETY: takes numbers only.
-    plain(unsafe { libc::setresuid(*uid, *uid, *uid) }).map_err(|errno| (Step::User, errno))?;
-    if !has_groups(wanted, groups) {
-        return Err((Step::Groups, libc::EPERM));
-    }
-    if group_ids() != [*gid; 3] {
-        return Err((Step::Group, libc::EPERM));
-    }
-    // SAFETY: takes a number only; that it fails is what is hoped for.
-    let can_go_back = *uid != 0 && unsafe { libc::setuid(0) } == 0;
-    if user_ids() != [*uid; 3] || can_go_back {
-        return Err((Step::User, libc::EPERM));
-    }
-    Ok(())
-}
-
-fn has_groups(wanted: &[libc::gid_t], room: &mut [libc::gid_t]) -> bool {
-    let size = libc::c_int::try_from(room.len()).unwrap_or(0);
-    // SAFETY: the list is valid for its length.
-    let count = unsafe { libc::getgroups(size, room.as_mut_ptr()) };
-    let found = usize::try_from(count).ok().and_then(|count| room.get(..count));
-    found.is_some_and(|found| {
-        found.iter().all(|it| wanted.contains(it)) && wanted.iter().all(|it| found.contains(it))
-    })
-}
-
-fn user_ids() -> [libc::uid_t; 3] {
-    let [mut real, mut effective, mut saved] = [0; 3];
-    // SAFETY: the three are valid for writes.
-    unsafe { libc::getresuid(&raw mut real, &raw mut effective, &raw mut saved) };
-    [real, effective, saved]
-}
-
-fn group_ids() -> [libc::gid_t; 3] {
-    let [mut real, mut effective, mut saved] = [0; 3];
-    // SAFETY: the three are valid for writes.
-    unsafe { libc::getresgid(&raw mut real, &raw mut effective, &raw mut saved) };
-    [real, effective, saved]
-}
-
 /// A copy of `fd` with a number from `least` up, close-on-exec.
 fn move_above(fd: RawFd, least: RawFd) -> Result<RawFd, i32> {
     // SAFETY: takes numbers only.
@@ -455,7 +409,7 @@ fn most_descriptors() -> RawFd {
 }
 
 /// As [`check`], without making an [`io::Error`], which may allocate.
-fn plain(result: libc::c_int) -> Result<libc::c_int, i32> {
+pub(crate) fn plain(result: libc::c_int) -> Result<libc::c_int, i32> {
     if result == -1 { Err(errno()) } else { Ok(result) }
 }
 

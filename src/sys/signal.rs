@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
+use nix::sys::signal::{SigSet, Signal};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
@@ -30,14 +31,21 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// From now on collects these signals. A program that is executed has their
-    /// default actions again.
+    /// From now on collects these signals, also those that the parent of this
+    /// process has ignored or blocked, which `execve(2)` keeps. A program that
+    /// is executed has their default actions again. To be called by a process
+    /// with one thread: a mask belongs to a thread.
     ///
     /// # Errors
-    /// Those of `socketpair(2)` and `sigaction(2)`.
+    /// Those of `socketpair(2)`, `sigaction(2)` and `sigprocmask(2)`.
     pub fn collect(signals: &[i32]) -> io::Result<Self> {
         let (read, write) = UnixStream::pair()?;
         let delivery = SignalDelivery::with_pipe(read, write, SignalOnly, signals)?;
+        let mut heard = SigSet::empty();
+        for signal in signals {
+            heard.add(Signal::try_from(*signal)?);
+        }
+        heard.thread_unblock()?;
         Ok(Self { delivery })
     }
 
@@ -54,10 +62,17 @@ impl AsFd for Signals {
     }
 }
 
+/// Lets a write beyond the limit of a file's size fail as any other, instead of
+/// ending this process (`SIGXFSZ`, `setrlimit(2)`).
+pub fn ignore_file_size_limit() {
+    // SAFETY: ignoring runs nothing of ours, and the signal can be ignored.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 /// The name of a signal, such as `SIGSEGV`.
 #[must_use]
 pub fn name(signal: i32) -> Cow<'static, str> {
-    match nix::sys::signal::Signal::try_from(signal) {
+    match Signal::try_from(signal) {
         Ok(known) => Cow::Borrowed(known.as_str()),
         Err(_) => Cow::Owned(format!("signal {signal}")),
     }
@@ -74,6 +89,16 @@ mod tests {
         signal_hook::low_level::raise(libc::SIGURG).unwrap();
         assert_eq!(signals.take(), [libc::SIGURG]);
         assert!(signals.take().is_empty());
+    }
+
+    #[test]
+    fn a_signal_that_was_blocked_is_heard() {
+        let mut blocked = SigSet::empty();
+        blocked.add(Signal::SIGIO);
+        blocked.thread_block().unwrap();
+        signal_hook::low_level::raise(libc::SIGIO).unwrap();
+        let mut signals = Signals::collect(&[libc::SIGIO]).unwrap();
+        assert_eq!(signals.take(), [libc::SIGIO]);
     }
 
     #[test]

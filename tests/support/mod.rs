@@ -9,4 +9,5 @@ pub(crate) mod pipe;
 pub(crate) mod process;
 pub(crate) mod server;
 pub(crate) mod setup;
+pub(crate) mod shim;
 pub(crate) mod until;

@@ -1,6 +1,8 @@
 //! What the kernel knows of processes, as `/proc` shows it.
 
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 use std::{fs, io};
 
 use nix::errno::Errno;
@@ -27,6 +29,28 @@ pub(crate) fn state(pid: i32) -> Option<(char, i32)> {
     // The name stands in parentheses and can contain anything.
     let mut fields = stat.rsplit_once(") ")?.1.split(' ');
     Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}
+
+/// The time that a process has run on any processor.
+pub(crate) fn cpu(pid: i32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    // utime and stime, the 14th and 15th of all (proc(5)); the third is first here.
+    let ticks = fields[11..13].iter().map(|it| it.parse::<u64>().unwrap()).sum::<u64>();
+    // USER_HZ is 100 wherever Linux runs.
+    Duration::from_millis(ticks * 10)
+}
+
+/// Sets how many descriptors a process may have open (`prlimit(1)`), and returns
+/// how many it could.
+pub(crate) fn limit_descriptors(pid: i32, count: usize) -> usize {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let before = line.split_whitespace().nth(3).unwrap().parse().unwrap();
+    let mut command = Command::new("prlimit");
+    command.arg(format!("--pid={pid}")).arg(format!("--nofile={count}:"));
+    assert!(command.status().expect("prlimit is part of util-linux").success());
+    before
 }
 
 /// It exists and is no zombie.

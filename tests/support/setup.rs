@@ -28,6 +28,7 @@ pub(crate) struct Setup {
     socket: Option<OwnedFd>,
     address: Option<SocketAddr>,
     script: &'static str,
+    output: Option<OwnedFd>,
 }
 
 impl Setup {
@@ -47,7 +48,8 @@ impl Setup {
     pub(crate) fn bare() -> Self {
         let directory = Directory::new();
         let (arguments, variables) = (Vec::new(), Vec::new());
-        Self { directory, arguments, variables, socket: None, address: None, script: PLAIN }
+        let (socket, address, output) = (None, None, None);
+        Self { directory, arguments, variables, socket, address, script: PLAIN, output }
     }
 
     /// The applications under test, and the interpreter of the tests.
@@ -67,6 +69,20 @@ impl Setup {
     pub(crate) fn socket(mut self, socket: impl Into<OwnedFd>) -> Self {
         self.socket = Some(socket.into());
         self.script = PASS;
+        self
+    }
+
+    /// Starts the program by another line of shell: it is `$0`, its arguments
+    /// are `$@`, and standard input is the socket, if there is one.
+    pub(crate) fn script(mut self, script: &'static str) -> Self {
+        self.script = script;
+        self
+    }
+
+    /// Lets standard output and standard error lead elsewhere: the log is then
+    /// not seen.
+    pub(crate) fn output(mut self, output: impl Into<OwnedFd>) -> Self {
+        self.output = Some(output.into());
         self
     }
 
@@ -122,6 +138,9 @@ impl Setup {
         command.args(["-c", self.script]).arg(program()).args(&self.arguments);
         command.current_dir(self.directory.path()).process_group(0);
         command.stdout(output("stdout")).stderr(output("stderr"));
+        if let Some(output) = self.output {
+            command.stdout(output.try_clone().unwrap()).stderr(output);
+        }
         for (name, _) in env::vars_os() {
             if ["MONOCEROS_", "GUNICORN_"].iter().any(|prefix| starts(&name, prefix)) {
                 command.env_remove(name);

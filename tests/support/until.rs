@@ -29,3 +29,8 @@ pub(crate) fn within<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> 
         thread::sleep(Duration::from_millis(5));
     }
 }
+
+/// Lets time pass: for what must not happen meanwhile, however long it takes.
+pub(crate) fn passes(time: Duration) {
+    thread::sleep(time);
+}

@@ -8,7 +8,7 @@ use monoceros_sys::socket::{self, Accepted};
 use monoceros_sys::{clock, epoll};
 
 use crate::connection::{Connection, Phase};
-use crate::io::Io;
+use crate::io::{Io, LAST_CALL_MS};
 use crate::link::{Address, Link};
 
 /// Connections that a worker alone takes at a time, so that those it has are
@@ -133,6 +133,10 @@ impl Io {
     /// another.
     fn count_down(&mut self, index: usize) -> bool {
         let Some(listener) = self.gate.listeners.get_mut(index) else { return false };
+        if listener.rest.is_some() && listener.refuses_new() {
+            // Where one was late, others may be; none of them is new.
+            self.last_call_ms = clock::monotonic_ms() + LAST_CALL_MS;
+        }
         let Some(rest) = &mut listener.rest else { return true };
         *rest = rest.saturating_sub(1);
         if *rest == 0 {

@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use monoceros_sys::{epoll, socket};
+use monoceros_sys::{epoll, filter, socket};
 use socket2::SockRef;
 
 use crate::link::Address;
@@ -57,10 +57,17 @@ impl Listener {
         socket::defer_accept(self.fd.as_fd(), 0).ok();
     }
 
-    /// Connections that wait to be accepted; where the kernel does not say, as
-    /// many as there may be.
+    /// Nobody else can connect: its queue comes to an end, and is to be served.
+    pub(crate) fn refuses_new(&self) -> bool {
+        filter::refuses_new(self.fd.as_fd())
+    }
+
+    /// Connections that are still to be accepted when this worker drains. What
+    /// waits now is served, and no more, as the queue of a busy server is never
+    /// empty; unless nobody else can connect, or the kernel does not say.
     pub(crate) fn waiting(&self) -> u32 {
-        socket::queue_length(self.fd.as_fd()).unwrap_or(u32::MAX)
+        let length = socket::queue_length(self.fd.as_fd());
+        length.filter(|_| !self.refuses_new()).unwrap_or(u32::MAX)
     }
 
     /// The address of our end of a connection.

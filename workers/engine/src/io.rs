@@ -11,7 +11,7 @@ use std::time::Duration;
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use monoceros_sys::{clock, epoll};
+use monoceros_sys::{clock, epoll, reason};
 use monoceros_wire::channel::{Received, WorkerEnd};
 use monoceros_wire::message::ToWorker;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
@@ -59,11 +59,14 @@ const NEGLECT: Duration = Duration::from_millis(1);
 
 /// How long a draining worker keeps its listeners at least, in milliseconds:
 /// clients that have just connected are about to send.
-const LAST_CALL_MS: u64 = 50;
+pub(crate) const LAST_CALL_MS: u64 = 50;
 
 /// How long the gate stays shut when no connection can be accepted for lack of
 /// descriptors or memory, in milliseconds.
 const PAUSE_MS: u64 = 250;
+
+/// How long the log is spared the same complaint, in milliseconds.
+const COMPLAIN_MS: u64 = 60_000;
 
 /// How long a connection that cannot be held back by the kernel counts as a
 /// request that is about to come, in microseconds.
@@ -105,6 +108,8 @@ pub(crate) struct Io {
     channel_open: bool,
     /// Connections are not accepted before this time.
     paused_until_ms: u64,
+    /// That it cannot is not logged before this time.
+    complain_at_ms: u64,
     /// Connections whose first request is expected now, and until when.
     fresh: Vec<(usize, u64)>,
     /// The events at hand ended a sleep: the kernel may have told nobody else
@@ -171,6 +176,7 @@ impl Io {
             queue_age: QueueAge::default(),
             channel_open: true,
             paused_until_ms: 0,
+            complain_at_ms: 0,
             fresh: Vec::new(),
             slept: false,
             turn: None,
@@ -338,10 +344,12 @@ impl Io {
 
     /// Stops accepting for a moment: descriptors or memory are short.
     pub(crate) fn pause(&mut self, error: &io::Error) {
-        if self.paused_until_ms == 0 {
-            log::error!("cannot accept connections: {error}; trying again");
+        let now_ms = clock::monotonic_ms();
+        if now_ms >= self.complain_at_ms {
+            log::error!("cannot accept connections: {}; trying again", reason(error));
+            self.complain_at_ms = now_ms + COMPLAIN_MS;
         }
-        self.paused_until_ms = clock::monotonic_ms() + PAUSE_MS;
+        self.paused_until_ms = now_ms + PAUSE_MS;
     }
 
     /// Whether there is anything to accept from.
@@ -428,10 +436,9 @@ impl Io {
         self.next_sweep_ms = 0;
         for index in (0..self.gate.listeners.len()).rev() {
             let listener = &mut self.gate.listeners[index];
-            // What waits now is served, and no more: the queue of a busy server
-            // is never empty.
-            if serve_queue {
-                listener.rest.get_or_insert(listener.waiting());
+            if serve_queue || listener.refuses_new() {
+                let rest = listener.waiting();
+                listener.rest.get_or_insert(rest);
                 listener.stop_deferring();
                 self.last_call_ms = now_ms + LAST_CALL_MS;
             } else {

@@ -1,0 +1,63 @@
+//! Giving up privileges between fork and exec, where nothing may be allocated:
+//! what was given up, and that it cannot come back, is read back.
+
+use crate::process::{Step, plain};
+use crate::user::Credentials;
+
+/// In the order in which each step is still allowed, and read back: a step that
+/// seems to work but does not would leave the program with our rights.
+pub(crate) fn give_up(
+    credentials: &Credentials,
+    groups: &mut [libc::gid_t],
+) -> Result<(), (Step, i32)> {
+    let Credentials { uid, gid, groups: wanted } = credentials;
+    // SAFETY: the list is valid for its length.
+    plain(unsafe { libc::setgroups(wanted.len(), wanted.as_ptr()) })
+        .map_err(|errno| (Step::Groups, errno))?;
+    // SAFETY: takes numbers only.
+    plain(unsafe { libc::setresgid(*gid, *gid, *gid) }).map_err(|errno| (Step::Group, errno))?;
+    // SAFETY: takes numbers only.
+    plain(unsafe { libc::setresuid(*uid, *uid, *uid) }).map_err(|errno| (Step::User, errno))?;
+    if !has_groups(wanted, groups) {
+        return Err((Step::Groups, libc::EPERM));
+    }
+    if group_ids() != [*gid; 3] {
+        return Err((Step::Group, libc::EPERM));
+    }
+    // SAFETY: takes a number only; that it fails is what is hoped for.
+    let can_go_back = *uid != 0 && unsafe { libc::setuid(0) } == 0;
+    if user_ids() != [*uid; 3] || can_go_back {
+        return Err((Step::User, libc::EPERM));
+    }
+    // What was given up is not to come back through a program that runs as its
+    // owner: prctl(2), inherited by everything that is executed from now on.
+    let (yes, unused): (libc::c_ulong, libc::c_ulong) = (1, 0);
+    // SAFETY: takes numbers only.
+    plain(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, yes, unused, unused, unused) })
+        .map_err(|errno| (Step::Privileges, errno))?;
+    Ok(())
+}
+
+fn has_groups(wanted: &[libc::gid_t], room: &mut [libc::gid_t]) -> bool {
+    let size = libc::c_int::try_from(room.len()).unwrap_or(0);
+    // SAFETY: the list is valid for its length.
+    let count = unsafe { libc::getgroups(size, room.as_mut_ptr()) };
+    let found = usize::try_from(count).ok().and_then(|count| room.get(..count));
+    found.is_some_and(|found| {
+        found.iter().all(|it| wanted.contains(it)) && wanted.iter().all(|it| found.contains(it))
+    })
+}
+
+fn user_ids() -> [libc::uid_t; 3] {
+    let [mut real, mut effective, mut saved] = [0; 3];
+    // SAFETY: the three are valid for writes.
+    unsafe { libc::getresuid(&raw mut real, &raw mut effective, &raw mut saved) };
+    [real, effective, saved]
+}
+
+fn group_ids() -> [libc::gid_t; 3] {
+    let [mut real, mut effective, mut saved] = [0; 3];
+    // SAFETY: the three are valid for writes.
+    unsafe { libc::getresgid(&raw mut real, &raw mut effective, &raw mut saved) };
+    [real, effective, saved]
+}

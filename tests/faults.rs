@@ -1,0 +1,185 @@
+//! What the system refuses or gets wrong: processes, descriptors, clocks, and
+//! workers that vanish before they are ready.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::support::client::{Connection, get};
+use crate::support::process;
+use crate::support::server::Server;
+use crate::support::setup::Setup;
+use crate::support::until;
+
+/// Nobody is busy without need: over a second a process runs for less than half
+/// of it.
+fn assert_no_busy_loop(pid: i32) {
+    let (begun, before) = (Instant::now(), process::cpu(pid));
+    until::passes(Duration::from_secs(1));
+    let (passed, used) = (begun.elapsed(), process::cpu(pid).saturating_sub(before));
+    assert!(used < passed / 2, "pid {pid} has used {used:?} of {passed:?}");
+}
+
+/// Two workers serve, none of them among `old`.
+fn wait_for_others(server: &Server, old: &[i32]) {
+    until::holds("two new workers", || {
+        let now = server.workers();
+        now.len() == 2 && !now.iter().any(|pid| old.contains(pid))
+    });
+    assert_eq!(server.get("/").status, 200);
+}
+
+/// While `fault` holds, the master starts nobody and lives: what is left of the
+/// old generation serves. Afterwards all is well again.
+fn survive_a_failing_spawn(server: &Server, begin: impl Fn(), end: impl Fn()) {
+    ["cannot boot", "SIGKILL", "reload failed"].iter().for_each(|text| server.allow(text));
+    let old = server.workers();
+    begin();
+    process::signal(old[0], Signal::SIGKILL);
+    server.wait_for_log("cannot start a process");
+    assert_no_busy_loop(server.pid());
+    assert_eq!(server.get("/").text(), old[1].to_string());
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("reload failed");
+    assert_eq!(server.get("/").text(), old[1].to_string());
+    end();
+    server.wait_for_workers(2);
+    assert!(server.workers().contains(&old[1]), "who was well is left alone");
+    let between = server.workers();
+    server.signal(Signal::SIGHUP);
+    wait_for_others(server, &between);
+}
+
+#[test]
+fn a_machine_that_has_no_room_for_a_process_costs_no_more_than_that_process() {
+    let server = Setup::of("stream:route").workers(2).shim("fork").start();
+    let fault = server.directory.join("fault");
+    let begin = || fs::write(&fault, "").unwrap();
+    survive_a_failing_spawn(&server, begin, || fs::remove_file(&fault).unwrap());
+}
+
+#[test]
+fn a_master_that_may_open_nothing_more_serves_on() {
+    let server = Setup::of("stream:route").workers(2).start();
+    let master = server.pid();
+    let before = std::cell::Cell::new(0);
+    // The numbers of descriptors, not how many there are, are what is limited.
+    let begin = || before.set(process::limit_descriptors(master, 4));
+    let end = || before.set(process::limit_descriptors(master, before.get()));
+    survive_a_failing_spawn(&server, begin, end);
+}
+
+#[test]
+fn a_worker_without_descriptors_makes_room_of_idle_connections() {
+    let server = Setup::of("stream:route").start();
+    let worker = server.workers()[0];
+    let held = process::descriptors(worker).unwrap().len();
+    process::limit_descriptors(worker, held + 20);
+    let mut kept = Vec::new();
+    for _ in 0..60 {
+        let mut connection = server.connect();
+        assert_eq!(connection.get("/").text(), worker.to_string());
+        kept.push(connection);
+    }
+    assert_no_busy_loop(worker);
+}
+
+#[test]
+fn a_worker_that_can_accept_nobody_waits_and_goes_on_when_it_can() {
+    let server = Setup::of("stream:large").narrow().start();
+    server.allow("cannot accept connections");
+    let worker = server.workers()[0];
+    let held = process::descriptors(worker).unwrap().len();
+    let before = process::limit_descriptors(worker, held + 4);
+    // Each holds a descriptor, as long as its client does not read.
+    let mut unread = Vec::new();
+    until::holds("a worker that can accept nobody", || {
+        if let Ok(mut connection) = Connection::narrow(server.address()) {
+            connection.send(get("/?1000000"));
+            unread.push(connection);
+        }
+        server.log().contains("cannot accept connections")
+    });
+    let mut waiting = server.connect();
+    waiting.send(get("/?2"));
+    assert_no_busy_loop(worker);
+    assert_eq!(server.log().matches("cannot accept connections").count(), 1, "told once");
+    process::limit_descriptors(worker, before);
+    assert_eq!(waiting.response().text(), "xx");
+    assert_eq!(server.workers(), [worker]);
+    drop(unread);
+}
+
+const CLOCK: &str = "
+import time
+
+def application(environ, start_response):
+    body = str(int(time.time())).encode()
+    start_response('200 OK', [('Content-Length', str(len(body)))])
+    return [body]
+";
+
+#[test]
+fn a_clock_that_is_set_changes_dates_and_nothing_else() {
+    let setup = Setup::of("clock:application").workers(2).file("clock.py", CLOCK).shim("clock");
+    let server = setup.flags(&["--pythonpath=.", "--timeout", "1", "--keep-alive", "60"]).start();
+    let old = server.workers();
+    let mut kept = server.connect();
+    let now = || server.get("/").text().parse::<i64>().unwrap();
+    let (begun, mut kept_alive) = (now(), kept.get("/"));
+    for (offset, text) in [(-86_400, "-86400"), (86_400, "86400"), (0, "0")] {
+        let date = kept_alive.header("date").unwrap().to_owned();
+        server.directory.write("fault", text);
+        // Longer than anybody may be silent.
+        until::passes(Duration::from_millis(1500));
+        let shifted = now() - begun;
+        assert!((shifted - offset).abs() < 3600, "the application's clock: {shifted}");
+        kept_alive = kept.get("/");
+        assert_ne!(kept_alive.header("date"), Some(date.as_str()), "a connection is kept");
+        assert_eq!(server.workers(), old, "nobody is replaced");
+    }
+    server.signal(Signal::SIGTTIN);
+    server.wait_for_workers(3);
+    server.signal(Signal::SIGTTOU);
+    server.wait_for_workers(2);
+}
+
+#[test]
+fn a_worker_that_is_killed_while_it_loads_the_application_ends_the_first_boot() {
+    let server = Setup::of("hangs").spawn();
+    until::holds("an import", || !server.directory.read("importing").is_empty());
+    process::signal(server.workers()[0], Signal::SIGKILL);
+    let end = server.wait_for_end();
+    assert_eq!(end.code, Some(3), "{}", end.stderr);
+    for text in ["SIGKILL", "before it was ready"] {
+        assert!(end.stderr.contains(text), "{}", end.stderr);
+    }
+}
+
+const CHANGING: &str = "
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Length', '0')])
+    return []
+";
+
+#[test]
+fn a_worker_that_is_killed_while_it_loads_the_application_ends_that_reload() {
+    let setup = Setup::of("changing:application").workers(2).file("changing.py", CHANGING);
+    let server = setup.flag("--pythonpath=.").start();
+    server.allow("[ERROR]");
+    let old = server.workers();
+    let hang = "import os\nopen('importing', 'w').close()\nos.mkfifo('never')\nopen('never')\n";
+    server.directory.write("changing.py", hang);
+    server.signal(Signal::SIGHUP);
+    until::holds("an import", || server.directory.join("importing").exists());
+    let is_new = |pid: &i32| !old.contains(pid);
+    process::signal(server.workers().into_iter().find(is_new).unwrap(), Signal::SIGKILL);
+    server.wait_for_log("reload failed");
+    server.wait_for_log("SIGKILL");
+    until::holds("the old workers alone", || server.workers() == old);
+    assert_eq!(server.get("/").status, 200);
+    server.directory.write("changing.py", CHANGING);
+    server.signal(Signal::SIGHUP);
+    wait_for_others(&server, &old);
+}

@@ -1,0 +1,122 @@
+//! Stops under load and at bad moments: whoever has connected is answered, and
+//! the end comes as soon as it was asked for.
+
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::support::client::{Connection, get};
+use crate::support::setup::Setup;
+use crate::support::until;
+
+/// Clients that make a connection for each request, without a pause, until they
+/// cannot connect any more.
+struct Crowd {
+    answers: Arc<AtomicUsize>,
+    visitors: Vec<JoinHandle<Option<String>>>,
+}
+
+/// Shorter than the second after which a client says again that it wants to
+/// connect: by then it would only be refused.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+impl Crowd {
+    fn gather(address: SocketAddr, size: usize) -> Self {
+        let answers = Arc::new(AtomicUsize::new(0));
+        let visitor = |_| {
+            let answers = Arc::clone(&answers);
+            thread::spawn(move || visit(address, &answers))
+        };
+        let visitors = (0..size).map(visitor).collect();
+        Self { answers, visitors }
+    }
+
+    /// Waits until so many requests have been answered.
+    fn wait_for(&self, count: usize) {
+        until::holds("answers", || self.answers.load(Ordering::Relaxed) >= count);
+    }
+
+    /// Waits until nobody can connect any more; nobody who could may have been
+    /// left without an answer.
+    fn disperse(self) {
+        let lost = self.visitors.into_iter().filter_map(|visitor| visitor.join().unwrap());
+        let (lost, answers) = (lost.collect::<Vec<_>>(), self.answers.load(Ordering::Relaxed));
+        let (count, first) = (lost.len(), lost.first());
+        assert_eq!(first, None, "{count} lost beside {answers} answered");
+    }
+}
+
+/// Asks until nobody listens; returns what went wrong after it had connected.
+fn visit(address: SocketAddr, answers: &AtomicUsize) -> Option<String> {
+    loop {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
+        let answer = Connection::over(stream).and_then(|mut connection| {
+            connection.send_if_taken(get("/"))?;
+            connection.try_response("GET")
+        });
+        match answer {
+            Ok(response) if response.status == 200 => answers.fetch_add(1, Ordering::Relaxed),
+            Ok(response) => return Some(format!("{response:?}")),
+            Err(error) => return Some(error.to_string()),
+        };
+    }
+}
+
+#[test]
+fn a_stop_resets_nobody_who_has_connected() {
+    for address in ["127.0.0.1:0", "127.0.0.1:0", "[::1]:0"] {
+        let setup = Setup::bare().apps().workers(2).flags(&["--bind", address, "stream:route"]);
+        let server = setup.start();
+        let crowd = Crowd::gather(server.address(), 64);
+        crowd.wait_for(200);
+        server.signal(Signal::SIGTERM);
+        assert_eq!(server.wait_for_exit(), 0);
+        crowd.disperse();
+    }
+}
+
+#[test]
+fn a_reload_that_gives_an_address_up_resets_nobody_who_has_connected() {
+    let both = "bind: [\"127.0.0.1:0\", \"unix:kept.sock\"]\nworkers: 2\n";
+    let setup = Setup::bare().apps().flag("stream:route").file("monoceros.yaml", both);
+    let server = setup.start();
+    let crowd = Crowd::gather(server.address(), 32);
+    crowd.wait_for(100);
+    server.directory.write("monoceros.yaml", "bind: unix:kept.sock\nworkers: 2\n");
+    server.signal(Signal::SIGHUP);
+    crowd.disperse();
+    let kept = Connection::unix(&server.directory.join("kept.sock")).unwrap().get("/");
+    assert_eq!(kept.status, 200);
+}
+
+#[test]
+fn a_second_term_ends_the_wait() {
+    let server = Setup::of("stream:route").workers(2).start();
+    let (_connection, writer) = server.occupy("pipe");
+    server.signal(Signal::SIGTERM);
+    server.wait_for_workers(1);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait_for_exit(), 0);
+    writer.finish();
+}
+
+#[test]
+fn a_stop_during_a_reload_counts_graceful_timeout_once() {
+    let setup = Setup::of("stream:stubborn").flags(&["--graceful-timeout", "4"]);
+    let server = setup.start();
+    server.allow("graceful-timeout");
+    let (mut connection, writer) = server.occupy("pipe");
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("gen=2 serves");
+    // The old worker has begun to drain; half of its time goes by.
+    until::passes(Duration::from_secs(2));
+    server.signal(Signal::SIGTERM);
+    let limit = Duration::from_millis(3500);
+    until::within(limit, || server.has_ended().then_some(())).expect("an end in time");
+    assert!(connection.try_response("GET").is_err(), "its worker was killed");
+    writer.finish();
+}
