@@ -45,7 +45,8 @@ pub(crate) fn spawn(
 ) -> Result<WorkerProcess, String> {
     let cannot = |error: io::Error| format!("cannot start a process: {}", reason(&error));
     let (channel, theirs) = pair().map_err(cannot)?;
-    let scoreboard = Scoreboard::create(recipe.settings.threads).map_err(cannot)?;
+    let scoreboard =
+        Scoreboard::create(slot, generation, recipe.settings.threads).map_err(cannot)?;
     let (app, settings) = (recipe.app.clone(), recipe.pairs.clone());
     let start = Start { slot, generation, workers, app, settings };
     channel.send(&ToWorker::Start(start)).map_err(cannot)?;

@@ -12,6 +12,7 @@ pub mod memory;
 pub mod process;
 pub mod signal;
 pub mod socket;
+pub mod thread;
 pub mod title;
 pub mod user;
 

@@ -204,19 +204,24 @@ impl Connection {
 
     /// Reads a request from `bytes`: what came of it and how many were used.
     fn read(&mut self, bytes: &[u8], reading: &mut Reading) -> (Step, usize) {
-        if matches!(self.phase, Phase::Idle { .. }) && !bytes.is_empty() {
+        let is_new = matches!(self.phase, Phase::Idle { .. }) && !bytes.is_empty();
+        if is_new {
             let mut request = (reading.new_request)();
             request.begun_us = clock::monotonic_us();
             self.enter(Phase::Head(request));
         }
-        match std::mem::replace(&mut self.phase, Phase::Lent) {
+        let (mut step, used) = match std::mem::replace(&mut self.phase, Phase::Lent) {
             Phase::Head(request) => self.read_head(request, bytes, reading),
             Phase::Body(upload) => self.read_body(upload, bytes, reading),
             other => {
                 self.phase = other;
                 (Step::More, 0)
             }
+        };
+        if let Step::Ready(request) = &mut step {
+            request.ready_us = if is_new { request.begun_us } else { clock::monotonic_us() };
         }
+        (step, used)
     }
 
     fn read_head(

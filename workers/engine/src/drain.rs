@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use monoceros_wire::scoreboard::State;
+
 /// How long idle connections are kept while draining: clients that were about
 /// to send a request get an answer rather than a closed connection.
 const IDLE: Duration = Duration::from_secs(1);
@@ -80,6 +82,15 @@ impl Life {
             Self::Draining { deadline_ms, .. } | Self::Stopping { deadline_ms } => {
                 now_ms >= deadline_ms
             }
+        }
+    }
+
+    /// What the master is shown.
+    pub(crate) fn state(self) -> State {
+        match self {
+            Self::Serving => State::Serving,
+            Self::Draining { .. } => State::Draining,
+            Self::Stopping { .. } => State::Stopping,
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use monoceros_http::reply;
 use monoceros_sys::{clock, file, socket};
+use monoceros_wire::scoreboard::{Begun, Finished};
 
 use crate::access::Record;
 use crate::answer::{Answer, Asked, Fault, Framing};
@@ -62,7 +63,15 @@ impl Exchange {
         let Job { request, link } = job;
         let taken_us = clock::monotonic_us();
         let handed_over = request.behind;
-        core.board.begin(thread, taken_us / 1000, request.head.method(), request.head.target());
+        let begun = Begun {
+            number: request.number,
+            now_us: taken_us,
+            queued_us: taken_us.saturating_sub(request.ready_us),
+            method: request.head.method(),
+            target: request.head.target(),
+            id: request.own_id(),
+        };
+        core.board.begin(thread, &begun);
         Self {
             core,
             thread,
@@ -428,19 +437,33 @@ impl Exchange {
 
     fn end(&mut self, after: After, environ: &dyn Fn(&str) -> Option<String>) {
         self.ended = true;
-        self.log(environ);
-        self.core.board.finish(self.thread);
-        if self.handed_over || after != After::KeepAlive || !self.link.give_back() {
+        let now_us = clock::monotonic_us();
+        let took_us = now_us.saturating_sub(self.taken_us);
+        self.log(now_us, environ);
+        self.show_end(took_us);
+        if self.handed_over || after != After::KeepAlive || !self.link.give_back(now_us / 1000) {
             self.link.leftover().after = Some(after);
             self.core.hub.call_back(Arc::clone(&self.link));
         }
         if let Some(request) = self.request.take() {
             self.core.hub.recycle(request);
         }
-        self.core.hub.finish(clock::monotonic_us().saturating_sub(self.taken_us));
+        self.core.hub.finish(took_us);
     }
 
-    fn log(&self, environ: &dyn Fn(&str) -> Option<String>) {
+    fn show_end(&self, took_us: u64) {
+        let (request, answer) = (self.request(), self.answer());
+        let finished = Finished {
+            number: request.number,
+            took_us,
+            status: answer.status(),
+            bytes: answer.body_bytes(),
+            counts: true,
+        };
+        self.core.board.finish(self.thread, &finished);
+    }
+
+    fn log(&self, now_us: u64, environ: &dyn Fn(&str) -> Option<String>) {
         let Some(access) = &self.core.access else { return };
         let answer = self.answer();
         access.add(&Record {
@@ -448,7 +471,7 @@ impl Exchange {
             head: Some(&self.request().head),
             status: answer.status(),
             body_bytes: answer.body_bytes(),
-            took_us: clock::monotonic_us().saturating_sub(self.request().begun_us),
+            took_us: now_us.saturating_sub(self.request().begun_us),
             answer_head: answer.head(),
             environ,
         });

@@ -98,6 +98,8 @@ pub(crate) struct Io {
     pub(crate) jobs: Vec<Job>,
     pub(crate) scratch: Vec<u8>,
     pub(crate) spare: Spare,
+    /// Requests that the application side was ever given.
+    pub(crate) lent: u64,
     returned: Vec<Arc<Link>>,
     pub(crate) life: Life,
     next_sweep_ms: u64,
@@ -165,6 +167,7 @@ impl Io {
             jobs: Vec::new(),
             scratch: vec![0; SCRATCH],
             spare: Vec::new(),
+            lent: 0,
             returned: Vec::new(),
             life: Life::Serving,
             next_sweep_ms: 0,
@@ -422,6 +425,7 @@ impl Io {
         let graceful = self.core.options.graceful_timeout;
         let now_ms = clock::monotonic_ms();
         self.life.drain(cause, now_ms, graceful);
+        self.core.board.show_state(self.life.state());
         self.core.hub.drain();
         self.next_sweep_ms = 0;
         for index in (0..self.gate.listeners.len()).rev() {
@@ -508,6 +512,7 @@ impl Io {
             listeners: self.gate.listeners.len(),
         };
         if self.life.settle(open) {
+            self.core.board.show_state(self.life.state());
             self.core.flush_access();
             self.core.hub.stop();
         }

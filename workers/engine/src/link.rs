@@ -115,10 +115,10 @@ impl Link {
         self.owner.store(if wanted { BUSY_WANTED } else { BUSY }, Ordering::Release);
     }
 
-    /// The application side gives the connection back without a message.
+    /// The application side gives the connection back now, without a message.
     /// `false`: the I/O thread has to be told, and owns it only then.
-    pub(crate) fn give_back(&self) -> bool {
-        self.finished_ms.store(monotonic_ms(), Ordering::Relaxed);
+    pub(crate) fn give_back(&self, now_ms: u64) -> bool {
+        self.finished_ms.store(now_ms, Ordering::Relaxed);
         self.owner.compare_exchange(BUSY, IO, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
@@ -243,7 +243,7 @@ mod tests {
         let (link, _client) = link();
         link.lend(false);
         assert!(!link.is_free());
-        assert!(link.give_back());
+        assert!(link.give_back(1));
         assert!(link.is_free());
     }
 
@@ -252,7 +252,7 @@ mod tests {
         let (link, _client) = link();
         link.lend(false);
         assert!(!link.want());
-        assert!(!link.give_back());
+        assert!(!link.give_back(1));
         assert!(!link.is_free());
         link.take();
         assert!(link.want());

@@ -153,6 +153,8 @@ impl Io {
             return self.close(token);
         }
         let Some(connection) = self.connections.get_mut(token) else { return };
+        self.lent += 1;
+        request.number = self.lent;
         connection.unread = more;
         connection.had_body = request.head.framing() != Framing::None;
         // Of 100 Continue something may wait: the answer comes behind it.
@@ -265,6 +267,7 @@ impl Io {
         let mut answer = Vec::with_capacity(256);
         let date = date::imf_fixdate(clock::wall_seconds().unsigned_abs());
         reply::refusal(reject.status, &mut answer, &date);
+        self.core.board.count_answer(reject.status);
         log_refusal(self, token, reject.status, request.as_deref(), &answer);
         if let Some(request) = request {
             self.core.hub.recycle(request);
