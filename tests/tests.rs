@@ -18,6 +18,7 @@ mod requests;
 mod responses;
 mod settings;
 mod signals;
+mod stacks;
 mod support;
 mod threads;
 mod vectors;

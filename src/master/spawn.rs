@@ -13,6 +13,7 @@ use monoceros_sys::reason;
 use monoceros_wire::channel::{MasterEnd, Received, pair};
 use monoceros_wire::message::{FromWorker, Start, ToWorker};
 use monoceros_wire::scoreboard::Scoreboard;
+use monoceros_wire::stacks::{self, Stacks};
 use monoceros_wire::{Generation, Slot, variable};
 
 use super::recipe::Recipe;
@@ -34,6 +35,7 @@ pub(crate) struct WorkerProcess {
     fresh: Cell<bool>,
     process: Process,
     scoreboard: Scoreboard,
+    stacks: Stacks,
 }
 
 /// Starts a worker. Its first message waits for it before it runs.
@@ -47,6 +49,7 @@ pub(crate) fn spawn(
     let (channel, theirs) = pair().map_err(cannot)?;
     let scoreboard =
         Scoreboard::create(slot, generation, recipe.settings.threads).map_err(cannot)?;
+    let stacks = Stacks::create().map_err(cannot)?;
     let (app, settings) = (recipe.app.clone(), recipe.pairs.clone());
     let start = Start { slot, generation, workers, app, settings };
     channel.send(&ToWorker::Start(start)).map_err(cannot)?;
@@ -54,9 +57,10 @@ pub(crate) fn spawn(
     let mut descriptors: Vec<_> = recipe.listeners.iter().flat_map(|it| it.sockets()).collect();
     let mut program = recipe.program.clone();
     program.environment.extend(variables(recipe, slot, generation, descriptors.len()));
-    descriptors.extend([theirs.as_fd(), scoreboard.as_fd()]);
+    descriptors.extend([theirs.as_fd(), scoreboard.as_fd(), stacks.as_fd()]);
     let process = Process::start(&program, &descriptors).map_err(cannot)?;
-    Ok(WorkerProcess { slot, generation, channel, fresh: Cell::new(true), process, scoreboard })
+    let fresh = Cell::new(true);
+    Ok(WorkerProcess { slot, generation, channel, fresh, process, scoreboard, stacks })
 }
 
 /// What tells a worker who it is, and where its descriptors are.
@@ -76,6 +80,7 @@ fn variables(
         format!("{}={generation}", variable::GENERATION),
         format!("{}={after}", variable::CHANNEL),
         format!("{}={}", variable::SCOREBOARD, after + 1),
+        format!("{}={}", variable::STACKS, after + 2),
     ];
     texts.into_iter().filter_map(|text| CString::new(text).ok())
 }
@@ -148,6 +153,22 @@ impl WorkerProcess {
         (self.fresh.get() && self.channel.left_unread()).then(|| {
             format!("{path} ended with {exit} and ran no worker; is it CPython 3.10 or later?")
         })
+    }
+
+    /// Asks for the stacks of its threads; whether it can answer.
+    #[expect(dead_code, reason = "asked for where requests are looked after")]
+    pub(crate) fn ask_for_stacks(&self) -> bool {
+        let can_answer = self.scoreboard.has_stacks();
+        if can_answer {
+            self.raise(stacks::SIGNAL);
+        }
+        can_answer
+    }
+
+    /// The stacks that it has written since they were last taken.
+    #[expect(dead_code, reason = "asked for where requests are looked after")]
+    pub(crate) fn take_stacks(&self) -> String {
+        self.stacks.take()
     }
 
     /// The requests that it is running.

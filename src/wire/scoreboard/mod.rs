@@ -274,7 +274,7 @@ impl Scoreboard {
         found
     }
 
-    /// Whether this thread is busy with the request of this number.
+    /// Whether this thread runs the request of this number.
     #[must_use]
     pub fn is_running(&self, thread: usize, number: u64) -> bool {
         self.row(thread).is_some_and(|row| row.is_running(number))

@@ -1,6 +1,7 @@
 //! The words of one application thread: what it runs, what it has counted, and
 //! its last requests.
 
+use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -46,6 +47,13 @@ pub struct Running {
     pub label: String,
 }
 
+impl fmt::Display for Running {
+    /// As the error log names a request.
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        write!(formatter, "{} (request {})", self.label, self.id)
+    }
+}
+
 /// A view of the words.
 pub(super) struct Row<'a>(pub(super) &'a [AtomicU64; WORDS]);
 
@@ -74,7 +82,7 @@ impl Row<'_> {
     pub(super) fn finish(&self, finished: &Finished) {
         // An application can keep an exchange in a thread of its own, while this
         // one has gone on to the next request.
-        if self.is_running(finished.number) {
+        if self.has(finished.number) {
             self.pause();
             self.0[NUMBER].store(0, Relaxed);
             self.entry(self.0[BEGUN].load(Relaxed).wrapping_sub(1)).finish(finished);
@@ -87,8 +95,12 @@ impl Row<'_> {
         histogram::count(self.part(LATENCY), finished.took_us);
     }
 
-    pub(super) fn is_running(&self, number: u64) -> bool {
+    fn has(&self, number: u64) -> bool {
         self.0[NUMBER].load(Relaxed) == number
+    }
+
+    pub(super) fn is_running(&self, number: u64) -> bool {
+        self.0[BUSY_SINCE].load(Acquire) != 0 && self.has(number)
     }
 
     pub(super) fn running(&self, thread: usize, pid: u64) -> Option<Running> {

@@ -48,6 +48,7 @@ fn the_master_sees_what_a_thread_runs() {
         label: "POST /slow?a".to_owned(),
     };
     assert_eq!(running[0], slow);
+    assert_eq!(slow.to_string(), "POST /slow?a (request abc-1)");
     assert_eq!(running[1].id, format!("{:x}-2", std::process::id()));
     assert!(master.is_running(1, 1) && !master.is_running(1, 2) && !master.is_running(9, 1));
     worker.finish(1, &finished(1, 200));
@@ -63,8 +64,9 @@ fn a_request_that_waits_for_its_client_does_not_run() {
     worker.begin(0, &begun(1, 40, b"/large"));
     worker.pause(0);
     assert_eq!(master.running(), []);
-    assert!(master.is_running(0, 1), "but it is not over");
+    assert!(!master.is_running(0, 1));
     worker.resume(0, 90);
+    assert!(master.is_running(0, 1));
     worker.resume(7, 90);
     let running = master.running();
     assert_eq!((running[0].since_ms, running[0].label.as_str()), (90, "GET /large"));

@@ -378,7 +378,9 @@ impl Io {
                 Ok(Received::Message(ToWorker::Workers(count))) => {
                     self.core.shared.store(count > 1, Ordering::Relaxed);
                 }
-                Ok(Received::Message(ToWorker::Expire { .. })) => {}
+                Ok(Received::Message(ToWorker::Expire { thread, request })) => {
+                    self.expire(thread, request);
+                }
                 // The first message, which was taken before the loop began.
                 Ok(Received::Message(ToWorker::Start(_))) => {}
                 Ok(Received::Nothing) => return,
@@ -422,9 +424,8 @@ impl Io {
     }
 
     fn drain(&mut self, cause: Cause, serve_queue: bool) {
-        let graceful = self.core.options.graceful_timeout;
         let now_ms = clock::monotonic_ms();
-        self.life.drain(cause, now_ms, graceful);
+        self.life.drain(cause, now_ms, &self.core.options);
         self.core.board.show_state(self.life.state());
         self.core.hub.drain();
         self.next_sweep_ms = 0;
