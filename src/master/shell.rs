@@ -311,7 +311,7 @@ impl Shell {
             Action::SpawnMold { worker, .. } => {
                 return Some(Event::SpawnFailed { worker, text: "no molds".to_owned() });
             }
-            Action::Trace { .. } => {}
+            Action::Trace { worker } => self.workers.get(&worker)?.ask_for_stacks(),
             Action::StartSuccessor { newest, workers } => {
                 return Some(self.start_successor(newest, workers));
             }

@@ -36,6 +36,9 @@ pub(crate) struct WorkerProcess {
     process: Process,
     scoreboard: Scoreboard,
     stacks: Stacks,
+    /// The requests that were last seen to run, and the processor time that
+    /// their threads had used when they were first seen.
+    seen: Vec<(u64, Duration)>,
 }
 
 /// Starts a worker. Its first message waits for it before it runs.
@@ -60,7 +63,8 @@ pub(crate) fn spawn(
     descriptors.extend([theirs.as_fd(), scoreboard.as_fd(), stacks.as_fd()]);
     let process = Process::start(&program, &descriptors).map_err(cannot)?;
     let fresh = Cell::new(true);
-    Ok(WorkerProcess { slot, generation, channel, fresh, process, scoreboard, stacks })
+    let seen = Vec::new();
+    Ok(WorkerProcess { slot, generation, channel, fresh, process, scoreboard, stacks, seen })
 }
 
 /// What tells a worker who it is, and where its descriptors are.
@@ -155,25 +159,17 @@ impl WorkerProcess {
         })
     }
 
-    /// Asks for the stacks of its threads; whether it can answer.
-    #[expect(dead_code, reason = "asked for where requests are looked after")]
-    pub(crate) fn ask_for_stacks(&self) -> bool {
-        let can_answer = self.scoreboard.has_stacks();
-        if can_answer {
+    /// Asks for the stacks of its threads; the next look at it shows them.
+    pub(crate) fn ask_for_stacks(&self) {
+        // Before it has a handler it would die of the signal.
+        if self.scoreboard.has_stacks() {
             self.raise(stacks::SIGNAL);
         }
-        can_answer
-    }
-
-    /// The stacks that it has written since they were last taken.
-    #[expect(dead_code, reason = "asked for where requests are looked after")]
-    pub(crate) fn take_stacks(&self) -> String {
-        self.stacks.take()
     }
 
     /// The requests that it is running.
     pub(crate) fn running(&self) -> Vec<String> {
-        self.scoreboard.running().into_iter().map(|running| running.label).collect()
+        self.scoreboard.running().iter().map(ToString::to_string).collect()
     }
 
     /// How it does; its memory if it may have more than `limit` bytes, and that
@@ -191,19 +187,27 @@ impl WorkerProcess {
             stuck: self.scoreboard.stuck_since_ms().map(since),
             requests: self.scoreboard.requests(),
             memory: (limit > 0).then(|| memory::measure(self.pid(), limit)).flatten(),
-            stacks: None,
+            stacks: Some(self.stacks.take()).filter(|stacks| !stacks.is_empty()),
         }
     }
 
     /// What its threads run, and how much processor time they have used since
     /// they were first seen to do so.
     fn watch_runs(&mut self, now: u64) -> Vec<Run> {
-        let runs = self.scoreboard.running().into_iter().map(|it| Run {
-            thread: u16::try_from(it.thread).unwrap_or(u16::MAX),
-            number: it.since_ms,
-            label: it.label,
-            lasted: Duration::from_millis(now.saturating_sub(it.since_ms)),
-            used: None,
+        let (running, pid) = (self.scoreboard.running(), self.pid());
+        let before = std::mem::take(&mut self.seen);
+        let runs = running.into_iter().map(|it| {
+            let time = stat::processor_time(pid, it.tid.cast_signed());
+            let first = before.iter().find(|(number, _)| *number == it.number);
+            let first = first.map(|(_, time)| *time).or(time);
+            self.seen.extend(first.map(|time| (it.number, time)));
+            Run {
+                thread: u16::try_from(it.thread).unwrap_or(u16::MAX),
+                number: it.number,
+                label: it.to_string(),
+                lasted: Duration::from_millis(now.saturating_sub(it.since_ms)),
+                used: time.zip(first).map(|(time, first)| time.saturating_sub(first)),
+            }
         });
         runs.collect()
     }
