@@ -20,6 +20,7 @@ mod requests;
 mod responses;
 mod settings;
 mod signals;
+mod stacks;
 mod stops;
 mod storms;
 mod support;

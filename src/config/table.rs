@@ -158,6 +158,16 @@ settings! {
         differs: Some("also holds for the workers that a reload replaces"),
     };
 
+    /// Longest time a connection may be idle while its worker drains.
+    ///
+    /// A client that was just about to send its next request still gets the
+    /// answer, with `Connection: close`, instead of a closed connection.
+    /// `graceful_timeout` holds nevertheless. 0 closes idle connections at once.
+    drain_idle: Duration = Duration::from_secs(1), {
+        section: Section::Workers, placeholder: "SECONDS", range: Some((0, DAY)),
+        readers: &[Worker], effect: Rollout,
+    };
+
     /// Longest time a new worker may take to get ready.
     ///
     /// It counts from the start of its process and includes loading the

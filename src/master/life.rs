@@ -67,7 +67,8 @@ impl Master {
         self.tally.add(worker.record.requests);
         match worker.life {
             Life::Booting { .. } => {
-                let text = format!("it ended with {} before it was ready", explain(death));
+                let (cause, left) = (explain(death), describe(death));
+                let text = format!("it ended with {cause} before it was ready{left}");
                 self.fail_boot(&worker, BootFailure::Boot.exit_code(), &text, now);
             }
             Life::Ready { .. } => self.note_death(&worker, death, now),
@@ -88,8 +89,8 @@ impl Master {
             format!("; the next one in {:.1} s", wait.as_secs_f64())
         };
         let level = if wished { Level::Warn } else { Level::Error };
-        let (cause, running) = (explain(death), describe(&death.running));
-        self.log(level, format!("{worker} died: {cause}{running}{wait}"));
+        let (cause, left) = (explain(death), describe(death));
+        self.log(level, format!("{worker} died: {cause}{wait}{left}"));
         self.doubt(worker);
     }
 
@@ -126,7 +127,7 @@ impl Master {
             (0, false) => Level::Info,
         };
         let cause = if killed { death.exit.to_string() } else { explain(death) };
-        self.log(level, format!("{worker} left: {cause}{ours}{}", describe(&death.running)));
+        self.log(level, format!("{worker} left: {cause}{ours}{}", describe(death)));
     }
 
     /// A worker did not get ready, for the reason in `text`.
@@ -268,11 +269,15 @@ fn explain(death: &Death) -> String {
     }
 }
 
-/// The requests that a worker left undone.
-fn describe(running: &[String]) -> String {
-    if running.is_empty() {
-        String::new()
-    } else {
-        format!("; it was running {}", running.join(", "))
+/// The requests that a worker left undone, and where it was.
+fn describe(death: &Death) -> String {
+    let mut text = String::new();
+    if !death.running.is_empty() {
+        text = format!("; it was running {}", death.running.join(", "));
     }
+    let stacks = death.stacks.trim_end();
+    if !stacks.is_empty() {
+        text = format!("{text}\n{stacks}");
+    }
+    text
 }

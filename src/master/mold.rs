@@ -11,9 +11,10 @@ use monoceros_wire::Generation;
 use monoceros_wire::channel::{MasterEnd, pair};
 use monoceros_wire::message::{Start, ToWorker};
 use monoceros_wire::scoreboard::Scoreboard;
+use monoceros_wire::stacks::Stacks;
 
 use super::recipe::Recipe;
-use super::spawn::WorkerProcess;
+use super::spawn::{Shown, WorkerProcess};
 use super::state::WorkerId;
 
 /// Forks that were asked for and not answered yet. Each is answered once: by the
@@ -69,7 +70,7 @@ pub(crate) struct Unborn {
     generation: Generation,
     start: Start,
     channel: MasterEnd,
-    scoreboard: Scoreboard,
+    shown: Shown,
     /// What it is to be told when it exists.
     later: Vec<ToWorker>,
 }
@@ -84,10 +85,14 @@ impl Unborn {
     ) -> Result<Self, String> {
         let cannot = |error: io::Error| format!("cannot ask the mold: {}", reason(&error));
         let (channel, theirs) = pair().map_err(cannot)?;
-        let scoreboard = Scoreboard::create(recipe.settings.threads).map_err(cannot)?;
-        mold.ask_fork(worker, &[theirs.as_fd(), scoreboard.as_fd()]).map_err(cannot)?;
-        let (generation, later) = (start.generation, Vec::new());
-        Ok(Self { generation, start, channel, scoreboard, later })
+        let Start { slot, generation, .. } = start;
+        let scoreboard =
+            Scoreboard::create(slot, generation, recipe.settings.threads).map_err(cannot)?;
+        let stacks = Stacks::create().map_err(cannot)?;
+        let given = [theirs.as_fd(), scoreboard.as_fd(), stacks.as_fd()];
+        mold.ask_fork(worker, &given).map_err(cannot)?;
+        let (shown, later) = (Shown { scoreboard: Some(scoreboard), stacks }, Vec::new());
+        Ok(Self { generation, start, channel, shown, later })
     }
 
     /// Keeps a message until there is somebody to read it.
@@ -99,10 +104,10 @@ impl Unborn {
     /// found out when it is reaped.
     pub(crate) fn adopt(self, pid: i32) -> Result<WorkerProcess, String> {
         let process = address(pid)?;
-        let Self { generation, start, channel, scoreboard, later } = self;
+        let Self { generation, start, channel, shown, later } = self;
         let slot = start.slot;
         let sent = channel.send(&ToWorker::Start(start));
-        let worker = WorkerProcess::forked(slot, generation, channel, process, scoreboard);
+        let worker = WorkerProcess::forked(slot, generation, channel, process, shown);
         if sent.is_ok() {
             later.iter().for_each(|message| worker.tell(message));
         }

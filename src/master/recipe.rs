@@ -28,11 +28,12 @@ const MASTERS_OWN: [&str; 7] = [
     "LISTEN_FDNAMES",
 ];
 /// What workers alone are given, under such names.
-const WORKERS_OWN: [&str; 4] = [
+const WORKERS_OWN: [&str; 5] = [
     monoceros_wire::variable::SLOT,
     monoceros_wire::variable::GENERATION,
     monoceros_wire::variable::CHANNEL,
     monoceros_wire::variable::SCOREBOARD,
+    monoceros_wire::variable::STACKS,
 ];
 
 /// Where settings are read from, at the start and at each reload.

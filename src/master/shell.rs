@@ -339,7 +339,8 @@ impl Shell {
             return Some(Event::SpawnFailed { worker, text });
         }
         let out_of_memory = self.out_of_memory.has_struck();
-        let death = Death { exit, out_of_memory, running: process.running() };
+        let death =
+            Death { exit, out_of_memory, running: process.running(), stacks: process.stacks() };
         Some(Event::Exited { worker, death })
     }
 
@@ -357,7 +358,7 @@ impl Shell {
             Action::SpawnMold { worker, generation } => {
                 return self.spawn_mold(worker, generation);
             }
-            Action::Trace { .. } => {}
+            Action::Trace { worker } => self.workers.get(&worker)?.ask_for_stacks(),
             Action::StartSuccessor { newest, workers } => {
                 return Some(self.start_successor(newest, workers));
             }

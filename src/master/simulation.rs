@@ -494,7 +494,12 @@ impl World {
                 |_, event| !matches!(event, Event::Exited { worker: it, .. } if *it == worker),
             );
         }
-        let death = Death { exit, out_of_memory: self.random.chance(5), running: Vec::new() };
+        let death = Death {
+            exit,
+            out_of_memory: self.random.chance(5),
+            running: Vec::new(),
+            stacks: String::new(),
+        };
         self.plan(Event::Exited { worker, death }, after);
     }
 

@@ -13,6 +13,7 @@ use monoceros_sys::reason;
 use monoceros_wire::channel::{MasterEnd, Received, pair};
 use monoceros_wire::message::{FromWorker, Start, StartMold, ToWorker};
 use monoceros_wire::scoreboard::Scoreboard;
+use monoceros_wire::stacks::{self, Stacks};
 use monoceros_wire::{Generation, Slot, variable};
 
 use super::recipe::Recipe;
@@ -34,8 +35,18 @@ pub(crate) struct WorkerProcess {
     fresh: Cell<bool>,
     draining: Cell<bool>,
     process: Process,
-    /// What a worker shows; a mold shows nothing.
-    scoreboard: Option<Scoreboard>,
+    shown: Shown,
+    /// The requests that were last seen to run, and the processor time that
+    /// their threads had used when they were first seen.
+    seen: Vec<(u64, Duration)>,
+}
+
+/// What a worker or a mold shows without saying anything.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    /// A mold has none.
+    pub(crate) scoreboard: Option<Scoreboard>,
+    pub(crate) stacks: Stacks,
 }
 
 /// Starts a worker. Its first message waits for it before it runs.
@@ -43,13 +54,18 @@ pub(crate) fn spawn(recipe: &Recipe, start: Start) -> Result<WorkerProcess, Stri
     let Start { slot, generation, .. } = start;
     let cannot = |error: io::Error| format!("cannot start a process: {}", reason(&error));
     let (channel, theirs) = pair().map_err(cannot)?;
-    let scoreboard = Scoreboard::create(recipe.settings.threads).map_err(cannot)?;
+    let scoreboard =
+        Scoreboard::create(slot, generation, recipe.settings.threads).map_err(cannot)?;
+    let stacks = Stacks::create().map_err(cannot)?;
     channel.send(&ToWorker::Start(start)).map_err(cannot)?;
-    let given = [(variable::CHANNEL, theirs.as_fd()), (variable::SCOREBOARD, scoreboard.as_fd())];
+    let given = [
+        (variable::CHANNEL, theirs.as_fd()),
+        (variable::SCOREBOARD, scoreboard.as_fd()),
+        (variable::STACKS, stacks.as_fd()),
+    ];
     let process = execute(recipe, Some(slot), generation, &given).map_err(cannot)?;
-    let (slot, scoreboard) = (Some(slot), Some(scoreboard));
-    let (fresh, draining) = (Cell::new(true), Cell::new(false));
-    Ok(WorkerProcess { slot, generation, channel, fresh, draining, process, scoreboard })
+    let shown = Shown { scoreboard: Some(scoreboard), stacks };
+    Ok(WorkerProcess::new(Some(slot), generation, channel, process, shown))
 }
 
 /// Starts a mold. Its first message waits for it before it runs.
@@ -59,11 +75,11 @@ pub(crate) fn spawn_mold(recipe: &Recipe, generation: Generation) -> Result<Work
     let (app, settings) = (recipe.app.clone(), recipe.pairs.clone());
     let start = StartMold { generation, app, settings };
     channel.send(&ToWorker::StartMold(start)).map_err(cannot)?;
-    let given = [(variable::CHANNEL, theirs.as_fd())];
+    let stacks = Stacks::create().map_err(cannot)?;
+    let given = [(variable::CHANNEL, theirs.as_fd()), (variable::STACKS, stacks.as_fd())];
     let process = execute(recipe, None, generation, &given).map_err(cannot)?;
-    let (fresh, draining) = (Cell::new(true), Cell::new(false));
-    let (slot, scoreboard) = (None, None);
-    Ok(WorkerProcess { slot, generation, channel, fresh, draining, process, scoreboard })
+    let shown = Shown { scoreboard: None, stacks };
+    Ok(WorkerProcess::new(None, generation, channel, process, shown))
 }
 
 /// Executes the program with the listeners and what else is `given`, by the
@@ -115,17 +131,30 @@ pub(crate) fn number_of(signal: Signal) -> i32 {
 }
 
 impl WorkerProcess {
-    /// A worker that a mold has forked.
+    /// A process that is there, and to which nothing has been said but the
+    /// first message.
+    fn new(
+        slot: Option<Slot>,
+        generation: Generation,
+        channel: MasterEnd,
+        process: Process,
+        shown: Shown,
+    ) -> Self {
+        let (fresh, draining, seen) = (Cell::new(true), Cell::new(false), Vec::new());
+        Self { slot, generation, channel, fresh, draining, process, shown, seen }
+    }
+
+    /// A worker that a mold has forked, which is known to be one.
     pub(crate) fn forked(
         slot: Slot,
         generation: Generation,
         channel: MasterEnd,
         process: Process,
-        scoreboard: Scoreboard,
+        shown: Shown,
     ) -> Self {
-        let (slot, scoreboard, fresh) = (Some(slot), Some(scoreboard), Cell::new(false));
-        let draining = Cell::new(false);
-        Self { slot, generation, channel, fresh, draining, process, scoreboard }
+        let worker = Self::new(Some(slot), generation, channel, process, shown);
+        worker.fresh.set(false);
+        worker
     }
 
     /// It forks workers and serves nobody.
@@ -211,19 +240,33 @@ impl WorkerProcess {
         })
     }
 
+    /// Asks for the stacks of its threads; the next look at it shows them.
+    pub(crate) fn ask_for_stacks(&self) {
+        // Before it has a handler it would die of the signal.
+        if self.shown.scoreboard.as_ref().is_some_and(Scoreboard::has_stacks) {
+            self.raise(stacks::SIGNAL);
+        }
+    }
+
     /// The requests that it is running.
     pub(crate) fn running(&self) -> Vec<String> {
-        let running = self.scoreboard.as_ref().map(Scoreboard::running).unwrap_or_default();
-        running.into_iter().map(|running| running.label).collect()
+        let running = self.shown.scoreboard.as_ref().map(Scoreboard::running).unwrap_or_default();
+        running.iter().map(ToString::to_string).collect()
+    }
+
+    /// Where its threads were when it crashed or was last asked.
+    pub(crate) fn stacks(&self) -> String {
+        self.shown.stacks.take()
     }
 
     /// How it does; its memory if it may have more than `limit` bytes, and that
     /// is not 0.
     pub(crate) fn vital(&mut self, worker: WorkerId, limit: u64) -> Vital {
-        let Some(scoreboard) = &self.scoreboard else {
+        let now = monotonic_ms();
+        let running = self.watch_runs(now);
+        let Some(scoreboard) = &self.shown.scoreboard else {
             return Vital { worker, ..Vital::default() };
         };
-        let now = monotonic_ms();
         let since = |then: u64| Duration::from_millis(now.saturating_sub(then));
         let beat = scoreboard.last_beat_ms();
         let silent = if beat > 0 { since(beat) } else { Duration::MAX };
@@ -231,24 +274,32 @@ impl WorkerProcess {
             worker,
             silent: Some(silent),
             stopped: silent > DOUBT && stat::is_stopped(self.pid()),
-            running: watch_runs(scoreboard, now),
+            running,
             stuck: scoreboard.stuck_since_ms().map(since),
             requests: scoreboard.requests(),
             memory: (limit > 0).then(|| memory::measure(self.pid(), limit)).flatten(),
-            stacks: None,
+            stacks: Some(self.shown.stacks.take()).filter(|stacks| !stacks.is_empty()),
         }
     }
-}
 
-/// What its threads run, and how much processor time they have used since
-/// they were first seen to do so.
-fn watch_runs(scoreboard: &Scoreboard, now: u64) -> Vec<Run> {
-    let runs = scoreboard.running().into_iter().map(|it| Run {
-        thread: u16::try_from(it.thread).unwrap_or(u16::MAX),
-        number: it.since_ms,
-        label: it.label,
-        lasted: Duration::from_millis(now.saturating_sub(it.since_ms)),
-        used: None,
-    });
-    runs.collect()
+    /// What its threads run, and how much processor time they have used since
+    /// they were first seen to do so.
+    fn watch_runs(&mut self, now: u64) -> Vec<Run> {
+        let running = self.shown.scoreboard.as_ref().map(Scoreboard::running).unwrap_or_default();
+        let (before, pid) = (std::mem::take(&mut self.seen), self.pid());
+        let runs = running.into_iter().map(|it| {
+            let time = stat::processor_time(pid, it.tid.cast_signed());
+            let first = before.iter().find(|(number, _)| *number == it.number);
+            let first = first.map(|(_, time)| *time).or(time);
+            self.seen.extend(first.map(|time| (it.number, time)));
+            Run {
+                thread: u16::try_from(it.thread).unwrap_or(u16::MAX),
+                number: it.number,
+                label: it.to_string(),
+                lasted: Duration::from_millis(now.saturating_sub(it.since_ms)),
+                used: time.zip(first).map(|(time, first)| time.saturating_sub(first)),
+            }
+        });
+        runs.collect()
+    }
 }

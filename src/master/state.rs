@@ -265,6 +265,8 @@ pub(crate) struct Death {
     pub(crate) out_of_memory: bool,
     /// The requests that it was running.
     pub(crate) running: Vec<String>,
+    /// Where its threads were, if it could still show that.
+    pub(crate) stacks: String,
 }
 
 /// What the init system is told.

@@ -73,7 +73,8 @@ impl Bench {
     }
 
     fn exit(&mut self, worker: u64, exit: Exit) -> Vec<Action> {
-        let death = Death { exit, out_of_memory: false, running: Vec::new() };
+        let death =
+            Death { exit, out_of_memory: false, running: Vec::new(), stacks: String::new() };
         self.hear(Event::Exited { worker: WorkerId(worker), death })
     }
 

@@ -16,6 +16,7 @@ mod privileges;
 pub mod process;
 pub mod signal;
 pub mod socket;
+pub mod thread;
 pub mod title;
 pub mod user;
 pub mod wait;

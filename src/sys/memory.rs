@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 
+use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::{check, check_len};
@@ -34,14 +35,19 @@ unsafe impl Send for SharedWords {}
 unsafe impl Sync for SharedWords {}
 
 impl SharedWords {
-    /// Makes `count` words, all zero; `name` shows in `/proc/PID/maps`.
+    /// Makes `count` words, all zero; `name` shows in `/proc/PID/maps`. No
+    /// process can make the memory shorter: reading what is gone would be a
+    /// SIGBUS.
     ///
     /// # Errors
-    /// Those of `memfd_create(2)`, `ftruncate(2)` and `mmap(2)`.
+    /// Those of `memfd_create(2)`, `ftruncate(2)`, `F_ADD_SEALS` (`fcntl(2)`)
+    /// and `mmap(2)`.
     pub fn create(name: &str, count: usize) -> io::Result<Self> {
-        let fd = memfd_create(name, MFdFlags::MFD_CLOEXEC)?;
+        let fd = memfd_create(name, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
         let file = File::from(fd);
         file.set_len((count * size_of::<AtomicU64>()) as u64)?;
+        let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
+        fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
         Self::adopt(file.into())
     }
 
@@ -90,6 +96,17 @@ impl Drop for SharedWords {
         let result = check(unsafe { libc::munmap(self.start.as_ptr().cast(), length) });
         debug_assert!(result.is_ok(), "munmap(2) of our own mapping");
     }
+}
+
+/// Makes a file in memory to which every write goes to its end, whoever writes;
+/// `name` shows in `/proc/PID/fd`.
+///
+/// # Errors
+/// Those of `memfd_create(2)` and `fcntl(2)`.
+pub fn appended_file(name: &str) -> io::Result<File> {
+    let fd = memfd_create(name, MFdFlags::MFD_CLOEXEC)?;
+    fcntl(&fd, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_APPEND))?;
+    Ok(File::from(fd))
 }
 
 /// The beginning of a file, mapped, to receive into. What is received is in the
@@ -180,6 +197,27 @@ mod tests {
         let mut found = [0; 6];
         file.read_exact_at(&mut found, 0).unwrap();
         assert_eq!(&found, b"\0\0hel\0");
+    }
+
+    #[test]
+    fn nobody_can_make_shared_memory_shorter() {
+        let words = SharedWords::create("test", 8).unwrap();
+        let file = File::from(words.as_fd().try_clone_to_owned().unwrap());
+        assert_eq!(file.set_len(0).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+    }
+
+    #[test]
+    fn a_file_that_was_cut_goes_on_at_its_new_end() {
+        use std::io::Write;
+        use std::os::unix::fs::FileExt;
+        let mut one = appended_file("test").unwrap();
+        let two = one.try_clone().unwrap();
+        one.write_all(b"before").unwrap();
+        two.set_len(0).unwrap();
+        one.write_all(b"after").unwrap();
+        let mut found = [0; 9];
+        assert_eq!(two.read_at(&mut found, 0).unwrap(), 5);
+        assert_eq!(&found[..5], b"after");
     }
 
     #[test]

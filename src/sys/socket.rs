@@ -135,6 +135,27 @@ pub fn shutdown(socket: BorrowedFd) -> io::Result<()> {
     check(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RDWR) }).map(drop)
 }
 
+/// Breaks a connection, whoever else holds a copy of it: the peer reads what has
+/// arrived, then an error. Where only closing the last copy could do that, as
+/// with a unix socket, the peer reads an end of file.
+///
+/// # Errors
+/// Those of `shutdown(2)`.
+pub fn reset(socket: BorrowedFd) -> io::Result<()> {
+    // SAFETY: all-zero bytes are a valid address.
+    let mut nowhere = unsafe { MaybeUninit::<libc::sockaddr>::zeroed().assume_init() };
+    nowhere.sa_family = libc::AF_UNSPEC as libc::sa_family_t;
+    let length = size_of::<libc::sockaddr>() as libc::socklen_t;
+    // connect(2): AF_UNSPEC dissolves the connection; Linux tells the peer by
+    // RST.
+    // SAFETY: the descriptor is open while borrowed, and the address lives
+    // through the call.
+    match check(unsafe { libc::connect(socket.as_raw_fd(), &raw const nowhere, length) }) {
+        Ok(_) => Ok(()),
+        Err(_) => shutdown(socket),
+    }
+}
+
 /// Says whether the kernel holds back connections on which nothing has arrived
 /// yet (`TCP_DEFER_ACCEPT`, `tcp(7)`): then an accepted one can be read at once.
 #[must_use]
@@ -240,6 +261,30 @@ mod tests {
         client.read_to_end(&mut said).unwrap();
         assert_eq!(said, b"12345");
         assert_eq!(receive(accepted.fd.as_fd(), &mut buffer).unwrap(), 2);
+    }
+
+    #[test]
+    fn a_connection_that_is_broken_ends_for_every_holder() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (one, _) = listener.accept().unwrap();
+        let two = one.try_clone().unwrap();
+        send(one.as_fd(), b"half", false).unwrap();
+        reset(one.as_fd()).unwrap();
+        let mut said = Vec::new();
+        let error = client.read_to_end(&mut said).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(said, b"half");
+        assert!(send(two.as_fd(), b"x", false).is_err());
+    }
+
+    #[test]
+    fn a_unix_connection_that_is_broken_ends_for_every_holder() {
+        let (mut client, one) = std::os::unix::net::UnixStream::pair().unwrap();
+        let two = one.try_clone().unwrap();
+        reset(one.as_fd()).unwrap();
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
+        assert_eq!(send(two.as_fd(), b"x", false).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! What the processes of Monoceros say to each other, and how.
 //!
 //! [`message`] holds every message, [`channel`] carries them, and the
-//! [`scoreboard`] is what a worker shows without saying anything.
+//! [`scoreboard`] is what a worker shows without saying anything, and [`stacks`]
+//! where its interpreter writes what it is at.
 
 pub mod channel;
 pub mod message;
 pub mod scoreboard;
+pub mod stacks;
 
 use std::fmt;
 
@@ -45,4 +47,6 @@ pub mod variable {
     pub const CHANNEL: &str = "MONOCEROS_CHANNEL";
     /// The descriptor of the scoreboard; only workers of ours have one.
     pub const SCOREBOARD: &str = "MONOCEROS_SCOREBOARD";
+    /// The descriptor of the file for stacks; only workers of ours have one.
+    pub const STACKS: &str = "MONOCEROS_STACKS";
 }

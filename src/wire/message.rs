@@ -29,11 +29,12 @@ pub enum ToWorker {
     Reopen,
     /// There are to be so many workers now.
     Workers(u16),
-    /// A request has run for too long: its client is to be told.
+    /// A request has run for longer than `timeout`: its client is answered
+    /// without the application. Nothing is done if it is over.
     Expire {
-        /// The application thread that runs it.
+        /// The number of the application thread that runs it.
         thread: u16,
-        /// The request's number in its worker.
+        /// The request's number, as the scoreboard shows it.
         request: u64,
     },
 }

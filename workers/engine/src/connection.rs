@@ -30,6 +30,23 @@ pub(crate) struct Connection {
     pub(crate) had_body: bool,
     /// When the phase began, in milliseconds of the rising clock.
     pub(crate) since_ms: u64,
+    /// The request that the application side has, or had.
+    pub(crate) lent: Lent,
+    /// The application side has lost the connection, but not its descriptor.
+    pub(crate) expired: bool,
+}
+
+/// What the I/O thread keeps of a request that it has lent, to answer for it.
+#[derive(Debug, Default)]
+pub(crate) struct Lent {
+    /// The request's number.
+    pub(crate) number: u64,
+    /// When its first byte was seen, in microseconds of the rising clock.
+    pub(crate) begun_us: u64,
+    /// Its answer has no body.
+    pub(crate) is_head: bool,
+    /// The bytes of its head, if they are needed.
+    pub(crate) head: Vec<u8>,
 }
 
 /// What a connection is doing.
@@ -116,6 +133,8 @@ impl Connection {
             unread: false,
             had_body: false,
             since_ms: clock::monotonic_ms(),
+            lent: Lent::default(),
+            expired: false,
         }
     }
 
@@ -204,19 +223,24 @@ impl Connection {
 
     /// Reads a request from `bytes`: what came of it and how many were used.
     fn read(&mut self, bytes: &[u8], reading: &mut Reading) -> (Step, usize) {
-        if matches!(self.phase, Phase::Idle { .. }) && !bytes.is_empty() {
+        let is_new = matches!(self.phase, Phase::Idle { .. }) && !bytes.is_empty();
+        if is_new {
             let mut request = (reading.new_request)();
             request.begun_us = clock::monotonic_us();
             self.enter(Phase::Head(request));
         }
-        match std::mem::replace(&mut self.phase, Phase::Lent) {
+        let (mut step, used) = match std::mem::replace(&mut self.phase, Phase::Lent) {
             Phase::Head(request) => self.read_head(request, bytes, reading),
             Phase::Body(upload) => self.read_body(upload, bytes, reading),
             other => {
                 self.phase = other;
                 (Step::More, 0)
             }
+        };
+        if let Step::Ready(request) = &mut step {
+            request.ready_us = if is_new { request.begun_us } else { clock::monotonic_us() };
         }
+        (step, used)
     }
 
     fn read_head(

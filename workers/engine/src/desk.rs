@@ -18,6 +18,7 @@ pub struct Desk {
 
 impl Desk {
     pub(crate) fn new(core: Arc<Core>, lead: Arc<Lead>, thread: usize) -> Self {
+        core.board.show_thread(thread, monoceros_sys::thread::id());
         Self { core, lead, thread }
     }
 

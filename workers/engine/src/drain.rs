@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-/// How long idle connections are kept while draining: clients that were about
-/// to send a request get an answer rather than a closed connection.
-const IDLE: Duration = Duration::from_secs(1);
+use monoceros_wire::scoreboard::State;
 
-/// The same when the master has died: another server wants the address.
+use crate::options::Options;
+
+/// How long idle connections are kept at most when the master has died: another
+/// server wants the address.
 const IDLE_ORPHANED: Duration = Duration::from_millis(250);
 
 /// Where a worker is between serving and gone.
@@ -47,14 +48,15 @@ pub(crate) struct Open {
 
 impl Life {
     /// Begins to drain; one that drains already keeps its deadline.
-    pub(crate) fn drain(&mut self, cause: Cause, now_ms: u64, graceful: Duration) {
+    pub(crate) fn drain(&mut self, cause: Cause, now_ms: u64, options: &Options) {
         let idle = match cause {
-            Cause::Told => IDLE,
-            Cause::Orphaned => IDLE_ORPHANED,
+            Cause::Told => options.drain_idle,
+            Cause::Orphaned => options.drain_idle.min(IDLE_ORPHANED),
         };
         match self {
             Self::Serving => {
-                let graceful = u64::try_from(graceful.as_millis()).unwrap_or(u64::MAX);
+                let graceful = options.graceful_timeout.as_millis();
+                let graceful = u64::try_from(graceful).unwrap_or(u64::MAX);
                 let deadline_ms = now_ms.saturating_add(graceful);
                 *self = Self::Draining { deadline_ms, idle };
             }
@@ -83,6 +85,15 @@ impl Life {
         }
     }
 
+    /// What the master is shown.
+    pub(crate) fn state(self) -> State {
+        match self {
+            Self::Serving => State::Serving,
+            Self::Draining { .. } => State::Draining,
+            Self::Stopping { .. } => State::Stopping,
+        }
+    }
+
     /// Whether connections are accepted without end.
     pub(crate) fn is_serving(self) -> bool {
         self == Self::Serving
@@ -95,11 +106,15 @@ mod tests {
 
     const NOTHING: Open = Open { connections: 0, requests: 0, listeners: 0 };
 
+    fn options() -> Options {
+        Options { graceful_timeout: Duration::from_secs(5), ..Options::default() }
+    }
+
     #[test]
     fn a_drain_ends_when_nothing_is_open() {
         let mut life = Life::Serving;
         assert!(!life.settle(NOTHING));
-        life.drain(Cause::Told, 1000, Duration::from_secs(5));
+        life.drain(Cause::Told, 1000, &options());
         assert!(!life.settle(Open { connections: 1, ..NOTHING }));
         assert!(!life.settle(Open { requests: 1, ..NOTHING }));
         assert!(!life.settle(Open { listeners: 1, ..NOTHING }));
@@ -111,8 +126,9 @@ mod tests {
     #[test]
     fn the_first_deadline_holds() {
         let mut life = Life::Serving;
-        life.drain(Cause::Told, 0, Duration::from_secs(5));
-        life.drain(Cause::Orphaned, 3000, Duration::from_secs(5));
+        life.drain(Cause::Told, 0, &options());
+        assert_eq!(life, Life::Draining { deadline_ms: 5000, idle: options().drain_idle });
+        life.drain(Cause::Orphaned, 3000, &options());
         assert_eq!(life, Life::Draining { deadline_ms: 5000, idle: IDLE_ORPHANED });
     }
 }

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use monoceros_http::reply;
 use monoceros_sys::{clock, file, socket};
+use monoceros_wire::scoreboard::{Begun, Finished};
 
 use crate::access::Record;
 use crate::answer::{Answer, Asked, Fault, Framing};
 use crate::body::Body;
 use crate::core::Core;
+use crate::expire::EXPIRED;
 use crate::link::{Address, After, Link, Room};
 use crate::payload::Payload;
 use crate::request::{Job, Request};
@@ -62,7 +64,15 @@ impl Exchange {
         let Job { request, link } = job;
         let taken_us = clock::monotonic_us();
         let handed_over = request.behind;
-        core.board.begin(thread, taken_us / 1000, request.head.method(), request.head.target());
+        let begun = Begun {
+            number: request.number,
+            now_us: taken_us,
+            queued_us: taken_us.saturating_sub(request.ready_us),
+            method: request.head.method(),
+            target: request.head.target(),
+            id: request.own_id(),
+        };
+        core.board.begin(thread, &begun);
         Self {
             core,
             thread,
@@ -186,7 +196,7 @@ impl Exchange {
         owner: Option<Box<dyn Payload>>,
         whole: Option<u64>,
     ) -> Result<(), Gone> {
-        let with_head = self.commit(whole);
+        let with_head = self.commit(whole)?;
         let count = self.request_mut().answer.take(bytes.len() as u64);
         // Only all of the bytes can be left to their owner.
         let owner = owner.filter(|_| count == bytes.len() as u64);
@@ -208,7 +218,7 @@ impl Exchange {
     /// # Errors
     /// When the client is gone.
     pub fn write_file(&mut self, source: &File, offset: u64, length: u64) -> Result<(), Gone> {
-        if self.commit(Some(length)) {
+        if self.commit(Some(length))? {
             let length = self.request_mut().answer.take(length);
             let head = self.answer().head().to_vec();
             // The head waits for the first bytes of the file, if there are any.
@@ -282,12 +292,22 @@ impl Exchange {
         if self.answer().framing() == Framing::Chunked && !self.gone {
             self.push_bytes(reply::LAST_CHUNK, false).ok();
         }
+        if !self.gone && !self.is_short() {
+            self.link.give_answer();
+        }
     }
 
-    /// Completes the head; whether it has still to go out.
-    fn commit(&mut self, whole: Option<u64>) -> bool {
+    /// Completes the head; whether it has still to go out. From then on the
+    /// answer is this side's.
+    ///
+    /// # Errors
+    /// When the time of the request is over and its client was told so.
+    fn commit(&mut self, whole: Option<u64>) -> Result<bool, Gone> {
         if self.is_committed() {
-            return false;
+            return Ok(false);
+        }
+        if !self.link.begin_answer() {
+            return self.lose().map(|()| false);
         }
         let head = &self.request().head;
         let asked = Asked {
@@ -296,7 +316,7 @@ impl Exchange {
             keep_alive: head.keep_alive() && self.core.keeps_alive(),
         };
         self.request_mut().answer.conclude(asked, whole);
-        true
+        Ok(true)
     }
 
     /// Sends what is in `piece` and then `bytes`, framed.
@@ -428,19 +448,42 @@ impl Exchange {
 
     fn end(&mut self, after: After, environ: &dyn Fn(&str) -> Option<String>) {
         self.ended = true;
-        self.log(environ);
-        self.core.board.finish(self.thread);
-        if self.handed_over || after != After::KeepAlive || !self.link.give_back() {
-            self.link.leftover().after = Some(after);
-            self.core.hub.call_back(Arc::clone(&self.link));
+        let now_us = clock::monotonic_us();
+        let took_us = now_us.saturating_sub(self.taken_us);
+        let is_ours = self.is_committed() || self.link.begin_answer();
+        if is_ours {
+            self.log(now_us, environ);
+        }
+        self.show_end(took_us, is_ours);
+        if is_ours {
+            self.give_back(after, now_us / 1000);
         }
         if let Some(request) = self.request.take() {
             self.core.hub.recycle(request);
         }
-        self.core.hub.finish(clock::monotonic_us().saturating_sub(self.taken_us));
+        self.core.hub.finish(took_us);
     }
 
-    fn log(&self, environ: &dyn Fn(&str) -> Option<String>) {
+    fn give_back(&self, after: After, now_ms: u64) {
+        if self.handed_over || after != After::KeepAlive || !self.link.give_back(now_ms) {
+            self.link.leftover().after = Some(after);
+            self.core.hub.call_back(Arc::clone(&self.link));
+        }
+    }
+
+    fn show_end(&self, took_us: u64, is_ours: bool) {
+        let (request, answer) = (self.request(), self.answer());
+        let finished = Finished {
+            number: request.number,
+            took_us,
+            status: if is_ours { answer.status() } else { EXPIRED },
+            bytes: answer.body_bytes(),
+            counts: is_ours,
+        };
+        self.core.board.finish(self.thread, &finished);
+    }
+
+    fn log(&self, now_us: u64, environ: &dyn Fn(&str) -> Option<String>) {
         let Some(access) = &self.core.access else { return };
         let answer = self.answer();
         access.add(&Record {
@@ -448,7 +491,7 @@ impl Exchange {
             head: Some(&self.request().head),
             status: answer.status(),
             body_bytes: answer.body_bytes(),
-            took_us: clock::monotonic_us().saturating_sub(self.request().begun_us),
+            took_us: now_us.saturating_sub(self.request().begun_us),
             answer_head: answer.head(),
             environ,
         });

@@ -101,6 +101,8 @@ pub(crate) struct Io {
     pub(crate) jobs: Vec<Job>,
     pub(crate) scratch: Vec<u8>,
     pub(crate) spare: Spare,
+    /// Requests that the application side was ever given.
+    pub(crate) lent: u64,
     returned: Vec<Arc<Link>>,
     pub(crate) life: Life,
     next_sweep_ms: u64,
@@ -170,6 +172,7 @@ impl Io {
             jobs: Vec::new(),
             scratch: vec![0; SCRATCH],
             spare: Vec::new(),
+            lent: 0,
             returned: Vec::new(),
             life: Life::Serving,
             next_sweep_ms: 0,
@@ -383,7 +386,9 @@ impl Io {
                 Ok(Received::Message(ToWorker::Workers(count))) => {
                     self.core.shared.store(count > 1, Ordering::Relaxed);
                 }
-                Ok(Received::Message(ToWorker::Expire { .. })) => {}
+                Ok(Received::Message(ToWorker::Expire { thread, request })) => {
+                    self.expire(thread, request);
+                }
                 // The first message, which was taken before the loop began.
                 Ok(Received::Message(
                     ToWorker::Start(_) | ToWorker::StartMold(_) | ToWorker::Fork { .. },
@@ -429,9 +434,9 @@ impl Io {
     }
 
     fn drain(&mut self, cause: Cause, serve_queue: bool) {
-        let graceful = self.core.options.graceful_timeout;
         let now_ms = clock::monotonic_ms();
-        self.life.drain(cause, now_ms, graceful);
+        self.life.drain(cause, now_ms, &self.core.options);
+        self.core.board.show_state(self.life.state());
         self.core.hub.drain();
         self.next_sweep_ms = 0;
         for index in (0..self.gate.listeners.len()).rev() {
@@ -517,6 +522,7 @@ impl Io {
             listeners: self.gate.listeners.len(),
         };
         if self.life.settle(open) {
+            self.core.board.show_state(self.life.state());
             self.core.flush_access();
             self.core.hub.stop();
         }

@@ -15,6 +15,7 @@ mod core;
 mod desk;
 mod drain;
 mod exchange;
+mod expire;
 mod gate;
 mod hub;
 mod io;

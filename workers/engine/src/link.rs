@@ -22,6 +22,15 @@ const BUSY: u8 = 1;
 /// it as soon as it is free.
 const BUSY_WANTED: u8 = 2;
 
+/// Nothing of the answer has gone.
+const OPEN: u8 = 0;
+/// The application side has the right to write the answer, for good.
+const BEGUN: u8 = 1;
+/// It has given the whole answer.
+const GIVEN: u8 = 2;
+/// The I/O thread has taken the right to answer.
+const EXPIRED: u8 = 3;
+
 /// Where a listener, or a connection's own side, is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
@@ -77,6 +86,8 @@ pub(crate) struct Link {
     /// Our own end.
     pub(crate) local: Arc<Address>,
     owner: AtomicU8,
+    /// Who may write the answer to the request that the connection is lent for.
+    answer: AtomicU8,
     finished_ms: AtomicU64,
     leftover: Mutex<Leftover>,
     written: Condvar,
@@ -103,6 +114,7 @@ impl Link {
             peer,
             local,
             owner: AtomicU8::new(IO),
+            answer: AtomicU8::new(OPEN),
             finished_ms: AtomicU64::new(0),
             leftover: Mutex::default(),
             written: Condvar::new(),
@@ -112,13 +124,35 @@ impl Link {
     /// Hands the connection to the application side. `wanted` says that more
     /// input waits already, so that the I/O thread wants it back by message.
     pub(crate) fn lend(&self, wanted: bool) {
+        self.answer.store(OPEN, Ordering::Relaxed);
         self.owner.store(if wanted { BUSY_WANTED } else { BUSY }, Ordering::Release);
     }
 
-    /// The application side gives the connection back without a message.
+    /// The application side is about to write the answer. `false`: the I/O
+    /// thread has answered for it, and nothing may be written any more.
+    pub(crate) fn begin_answer(&self) -> bool {
+        self.answer.compare_exchange(OPEN, BEGUN, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// The application side has given the whole answer.
+    pub(crate) fn give_answer(&self) {
+        self.answer.store(GIVEN, Ordering::Release);
+    }
+
+    /// The I/O thread is about to answer for the application side.
+    pub(crate) fn expire(&self) -> Expiry {
+        let answer = &self.answer;
+        match answer.compare_exchange(OPEN, EXPIRED, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => Expiry::Unanswered,
+            Err(GIVEN) => Expiry::Answered,
+            Err(_) => Expiry::Begun,
+        }
+    }
+
+    /// The application side gives the connection back now, without a message.
     /// `false`: the I/O thread has to be told, and owns it only then.
-    pub(crate) fn give_back(&self) -> bool {
-        self.finished_ms.store(monotonic_ms(), Ordering::Relaxed);
+    pub(crate) fn give_back(&self, now_ms: u64) -> bool {
+        self.finished_ms.store(now_ms, Ordering::Relaxed);
         self.owner.compare_exchange(BUSY, IO, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
@@ -202,6 +236,17 @@ impl Link {
     }
 }
 
+/// How far the answer was when its time was over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expiry {
+    /// Nothing of it had gone, and nothing will: the I/O thread is to answer.
+    Unanswered,
+    /// It has begun, and may never end.
+    Begun,
+    /// It was given.
+    Answered,
+}
+
 /// What a wait for room found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
@@ -243,7 +288,7 @@ mod tests {
         let (link, _client) = link();
         link.lend(false);
         assert!(!link.is_free());
-        assert!(link.give_back());
+        assert!(link.give_back(1));
         assert!(link.is_free());
     }
 
@@ -252,10 +297,24 @@ mod tests {
         let (link, _client) = link();
         link.lend(false);
         assert!(!link.want());
-        assert!(!link.give_back());
+        assert!(!link.give_back(1));
         assert!(!link.is_free());
         link.take();
         assert!(link.want());
+    }
+
+    #[test]
+    fn only_one_side_answers() {
+        let (link, _client) = link();
+        link.lend(false);
+        assert!(link.begin_answer());
+        assert_eq!(link.expire(), Expiry::Begun);
+        link.give_answer();
+        assert_eq!(link.expire(), Expiry::Answered);
+        link.lend(false);
+        assert_eq!(link.expire(), Expiry::Unanswered);
+        assert!(!link.begin_answer());
+        assert_eq!(link.expire(), Expiry::Begun, "once is enough");
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub struct Options {
     pub keep_alive: Duration,
     /// How long a drain may take.
     pub graceful_timeout: Duration,
+    /// How long a draining worker keeps idle connections.
+    pub drain_idle: Duration,
     /// Where bodies that are too large for memory go.
     pub spool_directory: PathBuf,
 }
@@ -43,6 +45,7 @@ impl Default for Options {
             write_timeout: Duration::from_secs(30),
             keep_alive: Duration::from_secs(75),
             graceful_timeout: Duration::from_secs(30),
+            drain_idle: Duration::from_secs(1),
             spool_directory: std::env::temp_dir(),
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use monoceros_http::Head;
+use monoceros_wire::scoreboard::{ID_LIMIT, made_id};
 
 use crate::answer::Answer;
 use crate::body::Body;
@@ -15,8 +16,12 @@ pub struct Request {
     pub head: Head,
     /// The body; the application never sees a part of one.
     pub body: Body,
+    /// Its number in the worker, from 1.
+    pub(crate) number: u64,
     /// When the first byte was seen, in microseconds of the rising clock.
     pub(crate) begun_us: u64,
+    /// When it was complete.
+    pub(crate) ready_us: u64,
     /// Bytes of ours still wait to go out before the answer.
     pub(crate) behind: bool,
     /// The answer, as far as it is made.
@@ -24,6 +29,23 @@ pub struct Request {
 }
 
 impl Request {
+    /// What the request is called wherever it is named: the client's own
+    /// identifier, or one of the worker's pid and the request's number.
+    #[must_use]
+    pub fn id(&self) -> String {
+        match self.own_id() {
+            Some(id) => String::from_utf8_lossy(id).into_owned(),
+            None => made_id(std::process::id().into(), self.number),
+        }
+    }
+
+    /// The client's `X-Request-ID`, if it is a plain one.
+    pub(crate) fn own_id(&self) -> Option<&[u8]> {
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte);
+        let is_short = |id: &&[u8]| (1..=ID_LIMIT).contains(&id.len());
+        self.head.request_id().filter(is_short).filter(|id| id.iter().all(is_plain))
+    }
+
     pub(crate) fn clear(&mut self) {
         self.head.clear();
         self.body = Body::Empty;
@@ -42,3 +64,26 @@ pub(crate) struct Job {
 /// Requests whose memory is to be used again, in the boxes in which they go
 /// from hand to hand.
 pub(crate) type Spare = Vec<Box<Request>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use monoceros_http::Limits;
+
+    fn id(given: &str) -> String {
+        let mut request = Request { number: 255, ..Request::default() };
+        let head = format!("GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: {given}\r\n\r\n");
+        request.head.read(head.as_bytes(), &Limits::default()).unwrap().unwrap();
+        request.id()
+    }
+
+    #[test]
+    fn a_plain_identifier_of_the_client_is_kept_and_another_replaced() {
+        let own = format!("{:x}-ff", std::process::id());
+        assert_eq!(id("4bf9:2f.3_5-7"), "4bf9:2f.3_5-7");
+        assert_eq!(id(&"a".repeat(64)), "a".repeat(64));
+        for odd in ["", "a b", "a\u{e9}", "<a>", &"a".repeat(65)] {
+            assert_eq!(id(odd), own, "{odd}");
+        }
+    }
+}

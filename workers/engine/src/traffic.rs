@@ -12,7 +12,7 @@ use monoceros_sys::{clock, socket};
 use socket2::SockRef;
 
 use crate::access::Record;
-use crate::connection::{Phase, Reading, Step};
+use crate::connection::{Connection, Phase, Reading, Step};
 use crate::io::{Io, Unfinished};
 use crate::link::{After, Link};
 use crate::outgoing::Flushed;
@@ -153,6 +153,15 @@ impl Io {
             return self.close(token);
         }
         let Some(connection) = self.connections.get_mut(token) else { return };
+        self.lent += 1;
+        request.number = self.lent;
+        connection.lent.number = self.lent;
+        connection.lent.begun_us = request.begun_us;
+        connection.lent.is_head = request.head.is_head();
+        if self.core.access.is_some() {
+            connection.lent.head.clear();
+            connection.lent.head.extend_from_slice(request.head.bytes());
+        }
         connection.unread = more;
         connection.had_body = request.head.framing() != Framing::None;
         // Of 100 Continue something may wait: the answer comes behind it.
@@ -181,8 +190,9 @@ impl Io {
     /// A connection comes back from the application side by message.
     pub(crate) fn take_back(&mut self, link: &Arc<Link>) {
         let token = link.token;
+        // One that has expired is not the application's any more.
         let is_ours =
-            |connection: &crate::connection::Connection| Arc::ptr_eq(&connection.link, link);
+            |connection: &Connection| Arc::ptr_eq(&connection.link, link) && !connection.expired;
         if !self.connections.get(token).is_some_and(is_ours) {
             return;
         }
@@ -265,15 +275,48 @@ impl Io {
         let mut answer = Vec::with_capacity(256);
         let date = date::imf_fixdate(clock::wall_seconds().unsigned_abs());
         reply::refusal(reject.status, &mut answer, &date);
-        log_refusal(self, token, reject.status, request.as_deref(), &answer);
+        self.core.board.count_answer(reject.status);
+        let head = request.as_deref().map(|request| &request.head);
+        let begun_us = request.as_deref().map_or(0, |request| request.begun_us);
+        self.log_own(token, reject.status, head, begun_us, &answer);
         if let Some(request) = request {
             self.core.hub.recycle(request);
         }
-        self.send_now(token, &answer);
+        self.end_with(token, &answer);
+    }
+
+    /// Sends an answer of the server itself as the last one of a connection.
+    pub(crate) fn end_with(&mut self, token: usize, answer: &[u8]) {
+        self.send_now(token, answer);
         let Some(connection) = self.connections.get_mut(token) else { return };
         connection.drop_input();
         connection.enter(Phase::Writing(After::Linger));
         self.write(token);
+    }
+
+    /// Adds an answer of the server itself to the access log.
+    pub(crate) fn log_own(
+        &self,
+        token: usize,
+        status: u16,
+        head: Option<&Head>,
+        begun_us: u64,
+        answer: &[u8],
+    ) {
+        let (Some(access), Some(connection)) = (&self.core.access, self.connections.get(token))
+        else {
+            return;
+        };
+        let took_us = clock::monotonic_us().saturating_sub(begun_us);
+        access.add(&Record {
+            peer: &connection.link.peer,
+            head: head.filter(|head| !head.method().is_empty()),
+            status,
+            body_bytes: body_length(answer) as u64,
+            took_us: if begun_us == 0 { 0 } else { took_us },
+            answer_head: answer,
+            environ: &|_| None,
+        });
     }
 
     /// Gives up on a request that takes too long to arrive.
@@ -353,7 +396,7 @@ impl Io {
         if matches!(connection.phase, Phase::Lent) && !connection.link.is_free() {
             connection.link.fail();
         }
-        if self.core.has_forked() {
+        if self.core.has_forked() || connection.expired {
             socket::shutdown(connection.link.as_fd()).ok();
         }
         if let Some(request) = connection.take_request() {
@@ -376,24 +419,8 @@ fn no_bytes(error: &io::Error) -> Got {
     }
 }
 
-fn log_refusal(io: &Io, token: usize, status: u16, request: Option<&Request>, answer: &[u8]) {
-    let (Some(access), Some(connection)) = (&io.core.access, io.connections.get(token)) else {
-        return;
-    };
-    let begun_us = request.map_or(0, |request| request.begun_us);
-    let head = request.map(|request| &request.head).filter(|head| !Head::method(head).is_empty());
-    access.add(&Record {
-        peer: &connection.link.peer,
-        head,
-        status,
-        body_bytes: body_length(answer),
-        took_us: if begun_us == 0 { 0 } else { clock::monotonic_us().saturating_sub(begun_us) },
-        answer_head: answer,
-        environ: &|_| None,
-    });
-}
-
-fn body_length(answer: &[u8]) -> u64 {
+/// How much of a whole answer is its body.
+pub(crate) fn body_length(answer: &[u8]) -> usize {
     let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
-    end.map_or(0, |end| (answer.len() - end - 4) as u64)
+    end.map_or(0, |end| answer.len() - end - 4)
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use mio::{Poll, Waker};
 use monoceros_wire::channel::WorkerEnd;
-use monoceros_wire::scoreboard::Scoreboard;
+use monoceros_wire::scoreboard::{Scoreboard, State};
 
 use crate::access::AccessLog;
 use crate::core::Core;
@@ -69,11 +69,13 @@ impl Worker {
         let lead = Arc::new(Lead::new(io, core.options.threads, Box::new(end)));
         let (runs, looks) = (Arc::clone(&lead), Arc::clone(&core));
         let run = move || runs.run(&looks.hub);
+        core.board.show_state(State::Serving);
         std::thread::Builder::new().name("monoceros-io".to_owned()).spawn(run)?;
         Ok(Self { core, lead })
     }
 
-    /// The desk of the application thread of this number.
+    /// The desk of the application thread of this number; to be called on that
+    /// thread.
     #[must_use]
     pub fn desk(&self, thread: usize) -> Desk {
         Desk::new(Arc::clone(&self.core), Arc::clone(&self.lead), thread)

@@ -69,6 +69,7 @@ enum Stage {
 #[derive(Clone, Debug, Default)]
 struct Seen {
     host: Option<Span>,
+    request_id: Option<Span>,
     content_type: bool,
     close: bool,
     keep_alive: bool,
@@ -221,6 +222,10 @@ impl Head {
                 self.seen.keep_alive |= has_token(value, b"keep-alive");
                 Ok(())
             }
+            Known::RequestId => {
+                self.seen.request_id.get_or_insert(span);
+                Ok(())
+            }
             // It has no list form, so a second one is an attack or a defect (RFC 9110 5.3).
             Known::ContentType if self.seen.content_type => {
                 Err(Reject::bad("two Content-Type fields"))
@@ -323,6 +328,17 @@ impl Head {
     pub fn host(&self) -> Option<&[u8]> {
         let target = self.request.target.authority.map(|authority| authority.host);
         target.or(self.seen.host).map(|host| host.of(&self.bytes))
+    }
+
+    /// The value of the first X-Request-ID, which clients and proxies use to find a request again:
+    /// whatever they wrote. Costs nothing where there is none.
+    pub fn request_id(&self) -> Option<&[u8]> {
+        self.seen.request_id.map(|id| id.of(&self.bytes))
+    }
+
+    /// The whole head as received, with the empty line at its end: can be read again.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// How the body is delimited.

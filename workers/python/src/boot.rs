@@ -2,7 +2,7 @@
 //! in, the settings, the application.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{IntoRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use monoceros_sys::{file, process, title};
 use monoceros_wire::channel::{MESSAGE_LIMIT, Received, WorkerEnd};
 use monoceros_wire::message::{BootFailure, FromWorker, Start, StartMold, ToWorker};
 use monoceros_wire::scoreboard::Scoreboard;
+use monoceros_wire::stacks::{self, Stacks};
 use monoceros_wire::variable;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -47,19 +48,43 @@ enum Order {
 /// program, once; a worker that cannot serve ends the process here.
 #[pyfunction]
 pub(crate) fn run_worker(py: Python) -> PyResult<()> {
-    let order = receive().map_err(|error| {
+    let (order, stacks) = receive().map_err(|error| {
         let text = format!("cannot start as a worker: {error}; is this run by monoceros?");
         PyRuntimeError::new_err(text)
     })?;
+    show_stacks(py, stacks)?;
     hide_variables(py)?;
     match order {
-        Order::Worker(parcel) => work(py, parcel),
+        Order::Worker(parcel) => {
+            parcel.scoreboard.show_stacks();
+            work(py, parcel)
+        }
         Order::Mold { channel, listeners, start } => mold::run(py, channel, listeners, &start),
     }
 }
 
-fn receive() -> io::Result<Order> {
+/// Has the interpreter write the stacks of all its threads when the master asks
+/// for them, and when it crashes: in the handler of the signal, which needs no
+/// lock, so that it works while something holds the interpreter's. The handler
+/// restarts what it interrupts, as far as the kernel can (`SA_RESTART`,
+/// `signal(7)`).
+pub(crate) fn show_stacks(py: Python, stacks: Stacks) -> PyResult<()> {
+    let arguments = pyo3::types::PyDict::new(py);
+    // The file is the interpreter's from now on, to its end.
+    arguments.set_item("file", OwnedFd::from(stacks).into_raw_fd())?;
+    arguments.set_item("all_threads", true)?;
+    let faulthandler = py.import("faulthandler")?;
+    // Who has enabled it already (`PYTHONFAULTHANDLER`) wants it elsewhere.
+    if !faulthandler.call_method0("is_enabled")?.extract::<bool>()? {
+        faulthandler.call_method("enable", (), Some(&arguments))?;
+    }
+    arguments.set_item("chain", false)?;
+    faulthandler.call_method("register", (stacks::SIGNAL,), Some(&arguments)).map(drop)
+}
+
+fn receive() -> io::Result<(Order, Stacks)> {
     let channel = WorkerEnd::from(file::adopt(number(variable::CHANNEL)?)?);
+    let stacks = Stacks::from(file::adopt(number(variable::STACKS)?)?);
     let count = number("LISTEN_FDS").unwrap_or(0);
     let listeners: io::Result<_> =
         (FIRST_LISTENER..FIRST_LISTENER + count).map(file::adopt).collect();
@@ -67,10 +92,11 @@ fn receive() -> io::Result<Order> {
     match channel.receive()? {
         Received::Message(ToWorker::Start(start)) => {
             let scoreboard = Scoreboard::adopt(file::adopt(number(variable::SCOREBOARD)?)?)?;
-            Ok(Order::Worker(Parcel { channel, scoreboard, listeners, start }))
+            let parcel = Parcel { channel, scoreboard, listeners, start };
+            Ok((Order::Worker(parcel), stacks))
         }
         Received::Message(ToWorker::StartMold(start)) => {
-            Ok(Order::Mold { channel, listeners, start })
+            Ok((Order::Mold { channel, listeners, start }, stacks))
         }
         _ => Err(io::Error::other("the master has not said what to do")),
     }
@@ -96,8 +122,14 @@ fn number(name: &str) -> io::Result<i32> {
 /// that the application starts must not take it for theirs.
 fn hide_variables(py: Python) -> PyResult<()> {
     let environ = py.import("os")?.getattr("environ")?;
-    let names =
-        [variable::CHANNEL, variable::SCOREBOARD, "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
+    let names = [
+        variable::CHANNEL,
+        variable::SCOREBOARD,
+        variable::STACKS,
+        "LISTEN_FDS",
+        "LISTEN_PID",
+        "LISTEN_FDNAMES",
+    ];
     for name in names {
         environ.call_method1("pop", (name, py.None()))?;
     }
@@ -319,6 +351,7 @@ fn options(settings: &Settings, workers: u16) -> Options {
         write_timeout: never_if_zero(settings.write_timeout),
         keep_alive: settings.keep_alive,
         graceful_timeout: settings.graceful_timeout,
+        drain_idle: settings.drain_idle,
         spool_directory: std::env::temp_dir(),
     }
 }

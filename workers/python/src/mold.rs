@@ -102,6 +102,7 @@ struct Mold {
 struct Given {
     channel: WorkerEnd,
     scoreboard: OwnedFd,
+    stacks: OwnedFd,
 }
 
 impl Mold {
@@ -235,8 +236,10 @@ impl Given {
     /// In the worker, of the descriptors that came for it.
     fn new(descriptors: Vec<OwnedFd>) -> Self {
         let mut descriptors = descriptors.into_iter();
-        match (descriptors.next(), descriptors.next()) {
-            (Some(channel), Some(scoreboard)) => Self { channel: channel.into(), scoreboard },
+        match (descriptors.next(), descriptors.next(), descriptors.next()) {
+            (Some(channel), Some(scoreboard), Some(stacks)) => {
+                Self { channel: channel.into(), scoreboard, stacks }
+            }
             // The master is of another version; it hears that this one has ended.
             _ => exit_now(1),
         }
@@ -257,6 +260,8 @@ impl Given {
         environ.set_item(variable::SLOT, slot.to_string())?;
         environ.set_item(variable::GENERATION, generation.to_string())?;
         let scoreboard = Scoreboard::adopt(self.scoreboard)?;
+        boot::show_stacks(py, self.stacks.into())?;
+        scoreboard.show_stacks();
         Ok(Parcel { channel: self.channel, scoreboard, listeners, start })
     }
 }

@@ -1,15 +1,10 @@
 //! Python's exceptions as text for the error log.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use monoceros_engine::Request;
 use pyo3::prelude::*;
 
 /// The name under which the bridge's own Python code appears in tracebacks.
 pub(crate) const OWN_FILE: &str = "<monoceros>";
-
-/// Requests that had no identifier of their own and got one.
-static NUMBERED: AtomicU64 = AtomicU64::new(0);
 
 /// The traceback and message of an exception, without the frames that
 /// stand before the application's: our own, and those of importing it.
@@ -51,7 +46,7 @@ pub(crate) fn report(py: Python, request: &Request, what: &str, error: &PyErr) {
         "{} {} (request {}): {what}\n{}",
         head.method().escape_ascii(),
         head.path().escape_ascii(),
-        identify(request),
+        request.id(),
         describe(py, error),
     );
 }
@@ -63,20 +58,6 @@ pub(crate) fn complain(request: &Request, what: &str) {
         "{} {} (request {}): {what}",
         head.method().escape_ascii(),
         head.path().escape_ascii(),
-        identify(request),
+        request.id(),
     );
-}
-
-/// The request's identifier: the client's `X-Request-ID` if it is a plain one,
-/// else a new one.
-fn identify(request: &Request) -> String {
-    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte);
-    let given = request.head.field(b"x-request-id");
-    match given.filter(|id| (1..=64).contains(&id.len()) && id.iter().all(is_plain)) {
-        Some(id) => String::from_utf8_lossy(id).into_owned(),
-        None => {
-            let number = NUMBERED.fetch_add(1, Ordering::Relaxed);
-            format!("{:x}-{number:x}", std::process::id())
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! What a head says about its connection and its meaning, beyond being accepted.
 
-use monoceros_http::{Framing, Limits, Version};
+use monoceros_http::{Framing, Head, Limits, Version};
 
 use super::check::{Parts, head_however_cut};
 
@@ -74,4 +74,16 @@ fn only_a_body_can_be_continued() {
         let parts = parts(&format!("POST / HTTP/{version}\r\nHost: a\r\n{fields}\r\n"));
         assert_eq!(parts.expects_continue, expects, "{version} {fields:?}");
     }
+}
+
+#[test]
+fn the_first_request_id_counts_and_a_head_can_be_read_again() {
+    let input = b"GET / HTTP/1.1\r\nHost: a\r\nX-REQUEST-ID: 1\r\nx-request-id: 2\r\n\r\n";
+    let mut head = Head::new();
+    head.read(&[input, &b"more"[..]].concat(), &Limits::default()).unwrap();
+    assert_eq!(head.request_id(), Some(&b"1"[..]));
+    assert_eq!(head.bytes(), input);
+    head.clear();
+    head.read(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", &Limits::default()).unwrap();
+    assert_eq!(head.request_id(), None);
 }

@@ -1,0 +1,141 @@
+//! The words about a worker as a whole.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::{Generation, Slot};
+
+use super::{Counters, add, class_of};
+
+/// How many words these are: three cache lines.
+pub(super) const WORDS: usize = 24;
+
+/// The layout's version, in the first word; raised when a word moves.
+const VERSION_NOW: u64 = 3;
+
+// Written once, by the master and then by the worker as it starts.
+const VERSION: usize = 0;
+const SLOT: usize = 1;
+const GENERATION: usize = 2;
+const PID: usize = 3;
+const STACKS: usize = 4;
+// Written by the worker's loop.
+const STATE: usize = 8;
+const HEARTBEAT: usize = 9;
+const CONNECTIONS: usize = 10;
+const STUCK_SINCE: usize = 11;
+const TIMEOUTS: usize = 12;
+const ANSWERS: usize = 16;
+
+/// Where a worker is in its life, as it says itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// It loads the application.
+    #[default]
+    Booting,
+    /// It serves.
+    Serving,
+    /// It finishes what is open.
+    Draining,
+    /// Nothing is open any more, and it ends.
+    Stopping,
+}
+
+/// A view of the words.
+pub(super) struct Head<'a>(pub(super) &'a [AtomicU64; WORDS]);
+
+impl Head<'_> {
+    fn get(&self, word: usize) -> u64 {
+        self.0[word].load(Relaxed)
+    }
+
+    fn set(&self, word: usize, value: u64) {
+        self.0[word].store(value, Relaxed);
+    }
+
+    pub(super) fn sign(&self, slot: Slot, generation: Generation) {
+        self.set(SLOT, slot.0.into());
+        self.set(GENERATION, generation.0.into());
+        self.set(VERSION, VERSION_NOW);
+    }
+
+    pub(super) fn is_of_this_version(&self) -> bool {
+        self.get(VERSION) == VERSION_NOW
+    }
+
+    pub(super) fn show_pid(&self, pid: u32) {
+        self.set(PID, pid.into());
+    }
+
+    pub(super) fn show_stacks(&self) {
+        self.set(STACKS, 1);
+    }
+
+    pub(super) fn show_state(&self, state: State) {
+        self.set(STATE, state as u64);
+    }
+
+    pub(super) fn beat(&self, now_ms: u64) {
+        self.set(HEARTBEAT, now_ms);
+    }
+
+    pub(super) fn show_connections(&self, count: u64) {
+        self.set(CONNECTIONS, count);
+    }
+
+    pub(super) fn show_stuck(&self, since_ms: Option<u64>) {
+        self.set(STUCK_SINCE, since_ms.map_or(0, |since_ms| since_ms.max(1)));
+    }
+
+    pub(super) fn count_timeout(&self) {
+        add(&self.0[TIMEOUTS], 1);
+    }
+
+    pub(super) fn count_answer(&self, status: u16) {
+        if let Some(class) = class_of(status) {
+            add(&self.0[ANSWERS + class], 1);
+        }
+    }
+
+    // What is too large for its type was not written by a worker of ours.
+
+    pub(super) fn slot(&self) -> Slot {
+        Slot(u16::try_from(self.get(SLOT)).unwrap_or(u16::MAX))
+    }
+
+    pub(super) fn generation(&self) -> Generation {
+        Generation(u32::try_from(self.get(GENERATION)).unwrap_or(u32::MAX))
+    }
+
+    pub(super) fn pid(&self) -> u64 {
+        self.get(PID)
+    }
+
+    pub(super) fn has_stacks(&self) -> bool {
+        self.get(STACKS) == 1
+    }
+
+    pub(super) fn state(&self) -> State {
+        let states = [State::Serving, State::Draining, State::Stopping];
+        let found = states.into_iter().find(|state| *state as u64 == self.get(STATE));
+        found.unwrap_or(State::Booting)
+    }
+
+    pub(super) fn last_beat_ms(&self) -> u64 {
+        self.get(HEARTBEAT)
+    }
+
+    pub(super) fn connections(&self) -> u64 {
+        self.get(CONNECTIONS)
+    }
+
+    pub(super) fn stuck_since_ms(&self) -> Option<u64> {
+        Some(self.get(STUCK_SINCE)).filter(|since_ms| *since_ms > 0)
+    }
+
+    /// What was counted for the worker as a whole.
+    pub(super) fn counters(&self) -> Counters {
+        let answers = std::array::from_fn(|class| self.get(ANSWERS + class));
+        Counters { answers, timeouts: self.get(TIMEOUTS), ..Counters::default() }
+    }
+}

@@ -1,0 +1,162 @@
+//! The words of one application thread: what it runs, what it has counted, and
+//! its last requests.
+
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use super::histogram::{self, Histogram};
+use super::ring::{ENTRIES, Entry, Recent};
+use super::{Begun, Counters, Finished, add, class_of, ring};
+
+const BUSY_SINCE: usize = 0;
+/// The request that the thread is busy with; 0 for none.
+const NUMBER: usize = 1;
+/// How many requests it has begun: the last of them is in the ring, at this
+/// number less one.
+const BEGUN: usize = 2;
+const REQUESTS: usize = 3;
+const BYTES: usize = 4;
+const THREAD_ID: usize = 5;
+const ANSWERS: usize = 8;
+const QUEUE_TIME: usize = 16;
+// Each begins with a cache line.
+const LATENCY: usize = (QUEUE_TIME + histogram::WORDS).next_multiple_of(8);
+const RING: usize = (LATENCY + histogram::WORDS).next_multiple_of(8);
+
+/// How many words these are.
+pub(super) const WORDS: usize = RING + ENTRIES * ring::WORDS;
+
+/// How often what a thread runs is read again when it has changed meanwhile.
+const TRIES: usize = 3;
+
+/// What a thread is running.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// The thread's number in its worker, from 0.
+    pub thread: usize,
+    /// The thread's number in the kernel, `gettid(2)`; 0 if it is not known.
+    pub tid: u32,
+    /// The request's number in the worker.
+    pub number: u64,
+    /// The request's identifier: the client's own, or the one that was made.
+    pub id: String,
+    /// Since when, in milliseconds of the rising clock.
+    pub since_ms: u64,
+    /// The method and target, cut to what fits.
+    pub label: String,
+}
+
+impl fmt::Display for Running {
+    /// As the error log names a request.
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        write!(formatter, "{} (request {})", self.label, self.id)
+    }
+}
+
+/// A view of the words.
+pub(super) struct Row<'a>(pub(super) &'a [AtomicU64; WORDS]);
+
+impl Row<'_> {
+    pub(super) fn show_thread(&self, id: u32) {
+        self.0[THREAD_ID].store(id.into(), Relaxed);
+    }
+
+    pub(super) fn begin(&self, begun: &Begun) {
+        let count = self.0[BEGUN].load(Relaxed);
+        self.entry(count).begin(begun);
+        histogram::count(self.part(QUEUE_TIME), begun.queued_us);
+        self.0[BEGUN].store(count.wrapping_add(1), Relaxed);
+        self.0[NUMBER].store(begun.number, Relaxed);
+        self.resume(begun.now_us / 1000);
+    }
+
+    pub(super) fn pause(&self) {
+        self.0[BUSY_SINCE].store(0, Release);
+    }
+
+    pub(super) fn resume(&self, now_ms: u64) {
+        self.0[BUSY_SINCE].store(now_ms.max(1), Release);
+    }
+
+    pub(super) fn finish(&self, finished: &Finished) {
+        // An application can keep an exchange in a thread of its own, while this
+        // one has gone on to the next request.
+        if self.has(finished.number) {
+            self.pause();
+            self.0[NUMBER].store(0, Relaxed);
+            self.entry(self.0[BEGUN].load(Relaxed).wrapping_sub(1)).finish(finished);
+        }
+        add(&self.0[REQUESTS], 1);
+        add(&self.0[BYTES], finished.bytes);
+        if let Some(class) = class_of(finished.status).filter(|_| finished.counts) {
+            add(&self.0[ANSWERS + class], 1);
+        }
+        histogram::count(self.part(LATENCY), finished.took_us);
+    }
+
+    fn has(&self, number: u64) -> bool {
+        self.0[NUMBER].load(Relaxed) == number
+    }
+
+    pub(super) fn is_running(&self, number: u64) -> bool {
+        self.0[BUSY_SINCE].load(Acquire) != 0 && self.has(number)
+    }
+
+    pub(super) fn running(&self, thread: usize, pid: u64) -> Option<Running> {
+        let mut found = None;
+        for _ in 0..TRIES {
+            let since_ms = self.0[BUSY_SINCE].load(Acquire);
+            if since_ms == 0 {
+                return None;
+            }
+            let number = self.0[NUMBER].load(Relaxed);
+            let entry = self.entry(self.0[BEGUN].load(Relaxed).wrapping_sub(1)).read(thread, pid);
+            let (id, label) = match entry {
+                Some(entry) if entry.number == number => (entry.id, entry.label),
+                _ => (String::new(), String::new()),
+            };
+            let is_whole = !label.is_empty() && self.0[BUSY_SINCE].load(Relaxed) == since_ms;
+            let tid = u32::try_from(self.0[THREAD_ID].load(Relaxed)).unwrap_or(0);
+            found = Some(Running { thread, tid, number, id, since_ms, label });
+            if is_whole {
+                break;
+            }
+        }
+        found
+    }
+
+    pub(super) fn recent(self, thread: usize, pid: u64) -> impl Iterator<Item = Recent> {
+        (0..ENTRIES as u64).filter_map(move |index| self.entry(index).read(thread, pid))
+    }
+
+    pub(super) fn requests(&self) -> u64 {
+        self.0[REQUESTS].load(Relaxed)
+    }
+
+    pub(super) fn add_counters(&self, counters: &mut Counters) {
+        let add = |sum: &mut u64, word: usize| *sum = sum.wrapping_add(self.0[word].load(Relaxed));
+        add(&mut counters.requests, REQUESTS);
+        add(&mut counters.bytes, BYTES);
+        for (class, sum) in counters.answers.iter_mut().enumerate() {
+            add(sum, ANSWERS + class);
+        }
+    }
+
+    pub(super) fn latency(&self) -> Histogram {
+        histogram::read(self.part(LATENCY))
+    }
+
+    pub(super) fn queue_time(&self) -> Histogram {
+        histogram::read(self.part(QUEUE_TIME))
+    }
+
+    fn entry(&self, count: u64) -> Entry<'_> {
+        let index = count as usize % ENTRIES;
+        Entry(self.part(RING + index * ring::WORDS))
+    }
+
+    fn part<const LENGTH: usize>(&self, start: usize) -> &[AtomicU64; LENGTH] {
+        self.0[start..].first_chunk().expect("every part is inside the row")
+    }
+}

@@ -1,0 +1,346 @@
+//! Requests whose time is over, with a real listener and a real channel. The
+//! application is a thread of the test that does what the target says.
+
+// All of this is a test, also what is not marked as one.
+#![allow(clippy::unwrap_used)]
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use monoceros_engine::{AccessLog, Desk, Exchange, Given, Options, Wait, Worker};
+use monoceros_log::{Destination, LogFile};
+use monoceros_wire::channel::{MasterEnd, pair};
+use monoceros_wire::message::ToWorker;
+use monoceros_wire::scoreboard::{Running, Scoreboard, State};
+use monoceros_wire::{Generation, Slot};
+
+/// Long enough for a loaded machine; a test that passes never waits for it.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// A worker in this process, and what its master holds.
+struct Bench {
+    master: MasterEnd,
+    board: Scoreboard,
+    address: SocketAddr,
+    log: PathBuf,
+    /// Lets one application thread go that is stuck.
+    release: Sender<()>,
+    /// Whether the application's last write was taken.
+    written: Receiver<bool>,
+}
+
+/// What the application threads share.
+struct Application {
+    released: Mutex<Receiver<()>>,
+    written: Mutex<Sender<bool>>,
+}
+
+impl Bench {
+    fn start(name: &str, threads: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (master, channel_end) = pair().unwrap();
+        let board = Scoreboard::create(Slot(0), Generation(1), threads).unwrap();
+        let theirs = Scoreboard::adopt(board.as_fd().try_clone_to_owned().unwrap()).unwrap();
+        let log = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
+        let file = LogFile::open(Destination::File(log.clone())).unwrap();
+        let given = Given {
+            channel: channel_end,
+            scoreboard: theirs,
+            listeners: vec![listener.into()],
+            access: Some(AccessLog::new(file, "%(r)s|%(s)s|%(B)s|%(a)s|%(M)s")),
+            reopen: Box::new(|| {}),
+        };
+        let options = Options { threads, ..Options::default() };
+        let end = |_| {
+            loop {
+                thread::park();
+            }
+        };
+        let worker = Worker::start(options, given, end).unwrap();
+        let (release, released) = channel();
+        let (writes, written) = channel();
+        let application =
+            Arc::new(Application { released: Mutex::new(released), written: Mutex::new(writes) });
+        for number in 0..threads {
+            let (worker, application) = (worker.clone(), Arc::clone(&application));
+            thread::spawn(move || application.run(&worker.desk(number.into())));
+        }
+        Self { master, board, address, log, release, written }
+    }
+
+    fn ask(&self, request: &str) -> TcpStream {
+        let mut client = TcpStream::connect(self.address).unwrap();
+        client.set_read_timeout(Some(DEADLINE)).unwrap();
+        write!(client, "{request} HTTP/1.1\r\nHost: a\r\nUser-Agent: test\r\n\r\n").unwrap();
+        client
+    }
+
+    /// Waits until the application runs a request of this label.
+    fn wait_for(&self, label: &str) -> Running {
+        let running = || self.board.running().into_iter().find(|it| it.label == label);
+        some(label, running)
+    }
+
+    fn expire(&self, running: &Running) {
+        let thread = running.thread.try_into().unwrap();
+        self.master.send(&ToWorker::Expire { thread, request: running.number }).unwrap();
+    }
+
+    /// Lets a stuck thread go; whether its next write was taken.
+    fn let_go(&self) -> bool {
+        self.release.send(()).unwrap();
+        self.written.recv_timeout(DEADLINE).unwrap()
+    }
+
+    fn is_served(&self) {
+        let mut client = self.ask("GET /quick");
+        assert!(one_answer(&mut client).starts_with("HTTP/1.1 200"));
+    }
+
+    fn logged(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Ends the worker's life, so that the access log is complete.
+    fn drain(&self) -> String {
+        self.master.send(&ToWorker::Drain { serve_queue: false }).unwrap();
+        some("the end", || (self.board.state() == State::Stopping).then_some(()));
+        self.logged()
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.log).ok();
+    }
+}
+
+impl Application {
+    fn run(&self, desk: &Desk) {
+        loop {
+            while let Some(exchange) = desk.next() {
+                self.answer(exchange);
+            }
+            if desk.wait() == Wait::Stop {
+                return;
+            }
+        }
+    }
+
+    fn answer(&self, mut exchange: Exchange) {
+        let path = exchange.request().head.path().to_vec();
+        match &path[..] {
+            b"/stuck" => {
+                self.hang();
+                exchange.begin(b"200 OK").unwrap();
+                self.tell(exchange.write(b"late", None, Some(4)).is_ok());
+            }
+            b"/raising" => {
+                self.hang();
+                self.tell(false);
+                return exchange.abort(&|_| None);
+            }
+            b"/half" => {
+                exchange.begin(b"200 OK").unwrap();
+                exchange.field(b"Content-Length", b"8").unwrap();
+                exchange.write(b"half", None, None).unwrap();
+                self.hang();
+                // The kernel may take one write more before it knows.
+                let again = |_| exchange.write(b"x", None, None).is_ok();
+                self.tell((0..4).all(again));
+            }
+            b"/given" => {
+                exchange.begin(b"200 OK").unwrap();
+                exchange.write(b"given", None, Some(5)).unwrap();
+                exchange.complete();
+                self.hang();
+                self.tell(true);
+            }
+            _ => {
+                exchange.begin(b"200 OK").unwrap();
+                exchange.write(b"quick", None, Some(5)).unwrap();
+            }
+        }
+        exchange.finish(&|_| None);
+    }
+
+    fn hang(&self) {
+        self.released.lock().unwrap().recv_timeout(DEADLINE).unwrap();
+    }
+
+    fn tell(&self, written: bool) {
+        self.written.lock().unwrap().send(written).unwrap();
+    }
+}
+
+fn some<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = ask() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Reads one answer with a body of five bytes.
+fn one_answer(client: &mut TcpStream) -> String {
+    let mut said = Vec::new();
+    let mut byte = [0];
+    while !said.ends_with(b"\r\n\r\nquick") {
+        assert_eq!(client.read(&mut byte).unwrap(), 1, "{said:?}");
+        said.push(byte[0]);
+    }
+    String::from_utf8(said).unwrap()
+}
+
+/// All that is said up to the end of the connection.
+fn whole(client: &mut TcpStream) -> String {
+    let mut said = String::new();
+    client.read_to_string(&mut said).unwrap();
+    said
+}
+
+#[test]
+fn the_client_of_a_stuck_request_gets_504_and_the_application_is_not_heard() {
+    for threads in [1, 3] {
+        let bench = Bench::start("stuck", threads);
+        bench.is_served();
+        for target in ["/stuck", "/raising"] {
+            let mut client = bench.ask(&format!("GET {target}"));
+            let running = bench.wait_for(&format!("GET {target}"));
+            bench.expire(&running);
+            let said = whole(&mut client);
+            assert!(said.starts_with("HTTP/1.1 504 Gateway Timeout\r\n"), "{said}");
+            assert!(said.contains("\r\nConnection: close\r\n"), "{said}");
+            assert!(said.ends_with("\r\n\r\n504 Gateway Timeout\n"), "{said}");
+            assert_eq!(bench.wait_for(&running.label), running, "its thread is still stuck");
+            bench.expire(&running);
+            assert!(!bench.let_go());
+            bench.is_served();
+            let end =
+                || bench.board.recent().into_iter().find(|it| it.number == running.number)?.end;
+            assert_eq!(some("the end of the request", end).status, 504);
+        }
+        let log = bench.drain();
+        let counters = bench.board.counters();
+        assert_eq!((counters.requests, counters.timeouts), (5, 2));
+        assert_eq!(counters.answers, [3, 0, 0, 2]);
+        for target in ["/stuck", "/raising"] {
+            let lines: Vec<_> = log.lines().filter(|line| line.contains(target)).collect();
+            let line = format!("GET {target} HTTP/1.1|504|20|test|");
+            assert!(lines.len() == 1 && lines[0].starts_with(&line), "{log}");
+        }
+    }
+}
+
+#[test]
+fn the_answer_to_head_has_no_body() {
+    let bench = Bench::start("head", 1);
+    let mut client = bench.ask("HEAD /stuck");
+    bench.expire(&bench.wait_for("HEAD /stuck"));
+    let said = whole(&mut client);
+    assert!(said.starts_with("HTTP/1.1 504 ") && said.ends_with("\r\n\r\n"), "{said}");
+    assert!(!bench.let_go());
+    assert!(bench.drain().starts_with("HEAD /stuck HTTP/1.1|504|0|test|"));
+}
+
+#[test]
+fn an_answer_that_has_begun_is_broken() {
+    for threads in [1, 2] {
+        let bench = Bench::start("half", threads);
+        let mut client = bench.ask("GET /half");
+        let mut said = vec![0; 4096];
+        let mut length = 0;
+        while !said[..length].ends_with(b"half") {
+            length += client.read(&mut said[length..]).unwrap();
+        }
+        bench.expire(&bench.wait_for("GET /half"));
+        assert_eq!(client.read(&mut said).unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert!(!bench.let_go());
+        bench.is_served();
+        assert_eq!(bench.board.counters().timeouts, 1);
+        assert_eq!(bench.drain().matches("GET /half HTTP/1.1|200|").count(), 1);
+    }
+}
+
+#[test]
+fn an_answer_that_was_given_is_kept() {
+    let bench = Bench::start("given", 1);
+    let mut client = bench.ask("GET /given");
+    bench.expire(&bench.wait_for("GET /given"));
+    let said = whole(&mut client);
+    assert!(said.starts_with("HTTP/1.1 200 ") && said.ends_with("\r\n\r\ngiven"), "{said}");
+    assert!(bench.let_go());
+    bench.is_served();
+    assert_eq!(bench.drain().matches("GET /given HTTP/1.1|200|5|").count(), 1);
+}
+
+#[test]
+fn a_request_that_is_over_or_another_one_is_left_alone() {
+    let bench = Bench::start("over", 2);
+    let mut client = bench.ask("GET /quick");
+    one_answer(&mut client);
+    let number = bench.board.recent()[0].number;
+    let mut stuck = bench.ask("GET /stuck");
+    let running = bench.wait_for("GET /stuck");
+    for (thread, number) in [(0, number), (1, number), (0, u64::MAX), (9, number)] {
+        bench.expire(&Running { thread, number, ..running.clone() });
+    }
+    bench.expire(&Running { thread: 1 - running.thread, ..running.clone() });
+    client.write_all(b"GET /quick HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    one_answer(&mut client);
+    assert!(bench.let_go());
+    stuck.write_all(b"GET /quick HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert!(one_answer(&mut stuck).starts_with("HTTP/1.1 200"));
+    assert_eq!(bench.board.counters().timeouts, 0);
+}
+
+/// Whoever is faster, the client gets one answer, and the whole of it; or none
+/// when the one had just begun to be written.
+#[test]
+fn the_application_and_the_end_of_its_time_can_come_together() {
+    for threads in [1, 2] {
+        let bench = Bench::start("race", threads);
+        let mut timeouts = 0;
+        for round in 0..200 {
+            let mut client = bench.ask("GET /stuck");
+            let running = bench.wait_for("GET /stuck");
+            if round % 2 == 0 {
+                bench.expire(&running);
+                bench.release.send(()).unwrap();
+            } else {
+                bench.release.send(()).unwrap();
+                bench.expire(&running);
+            }
+            // It may be broken already.
+            client.shutdown(std::net::Shutdown::Write).ok();
+            let written = bench.written.recv_timeout(DEADLINE).unwrap();
+            let mut said = String::new();
+            let end = client.read_to_string(&mut said);
+            if said.is_empty() {
+                assert!(end.is_err(), "an end without an answer looks like a whole one");
+            } else if said.starts_with("HTTP/1.1 504 ") {
+                assert!(!written && said.ends_with("\r\n\r\n504 Gateway Timeout\n"), "{said}");
+                assert!(end.is_ok(), "{end:?}");
+                timeouts += 1;
+            } else {
+                // The connection may be broken behind the answer.
+                assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+                assert!(said.ends_with("\r\n\r\nlate"), "{said}");
+            }
+            some("a free thread", || bench.board.running().is_empty().then_some(()));
+        }
+        assert!(bench.board.counters().timeouts >= timeouts);
+        assert_eq!(bench.drain().lines().count(), 200);
+    }
+}
