@@ -226,7 +226,7 @@ fn find(source: &Source) -> Result<PathBuf, String> {
     let found = if is_path {
         Some(source.directory.join(name)).filter(|path| path.is_file())
     } else {
-        let path = source.variable("PATH").unwrap_or_else(OsString::new);
+        let path = source.variable("PATH").unwrap_or_default();
         std::env::split_paths(<OsString as AsRef<OsStr>>::as_ref(&path))
             .map(|directory| directory.join(name))
             .find(|path| path.is_file())
