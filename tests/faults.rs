@@ -157,6 +157,40 @@ fn a_worker_that_is_killed_while_it_loads_the_application_ends_the_first_boot() 
     }
 }
 
+/// Of those that import this the first goes on, the second waits for its end,
+/// and all others go on.
+const SECOND_WAITS: &str = "
+import os
+
+def is_next(name):
+    try:
+        os.mkdir(name)
+        return True
+    except FileExistsError:
+        return False
+
+if not is_next('one') and is_next('two'):
+    os.mkfifo('never')
+    os.symlink(str(os.getpid()), 'importing')
+    open('never')
+
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Length', '0')])
+    return []
+";
+
+#[test]
+fn a_worker_that_is_killed_while_another_is_ready_is_replaced_also_at_first() {
+    let setup = Setup::of("waiting:application").workers(2).file("waiting.py", SECOND_WAITS);
+    let server = setup.flag("--pythonpath=.").spawn();
+    server.allow("before it was ready");
+    server.wait_for_log(" ready");
+    let pid = until::some("an import", || fs::read_link(server.directory.join("importing")).ok());
+    process::signal(pid.to_str().unwrap().parse().unwrap(), Signal::SIGKILL);
+    server.wait_until_ready();
+    assert_eq!(server.workers().len(), 2);
+}
+
 const CHANGING: &str = "
 def application(environ, start_response):
     start_response('200 OK', [('Content-Length', '0')])

@@ -350,9 +350,11 @@ settings! {
         differs: Some("a change takes effect with a restart"),
     };
 
-    /// User to run the workers as, by name or number. Workers that give up the
-    /// master's user or group do so before any application code runs, and get
-    /// no privileges back through programs such as sudo (`no_new_privs`).
+    /// User to run the workers as, by name or number.
+    ///
+    /// Workers that give up the master's user or group do so before any
+    /// application code runs, and get no privileges back through programs such
+    /// as sudo (`no_new_privs`).
     user: Option<String> = None, {
         section: Section::Process, short: Some('u'), placeholder: "USER",
         readers: &[Master, Listener], effect: Rollout, gunicorn: Some("user"),
