@@ -121,6 +121,8 @@ fn workers_have_nothing_of_the_mold_open() {
         let held = process::descriptors(pid).unwrap();
         assert!(!held.iter().any(|it| it.contains("signalfd")), "{held:?}");
     }
+    let held = process::descriptors(mold(&server)).unwrap();
+    assert!(!held.iter().any(|it| it.contains("eventpoll")), "{held:?}");
     let again: Vec<_> = workers(&server).into_iter().map(count).collect();
     assert_eq!(again[0], again[1], "the first and a later one have as many");
 }

@@ -7,6 +7,7 @@ use std::{env, fs};
 
 use crate::support::client::request;
 use crate::support::setup::{Setup, apps, python};
+use crate::support::until;
 
 const ASK: &str =
     "import platform, sys; print(platform.python_implementation(), *sys.version_info[:2])";
@@ -70,6 +71,12 @@ fn every_python_that_is_new_enough_serves() {
             assert_eq!(server.get("/before").status, 500, "{version:?}");
             assert_eq!(server.get("/").text(), "well", "{version:?}");
         }
+        server.stop();
+        let server = with(interpreter).flags(&["--preload", "preloaded"]).start();
+        let pid = || server.get("/").json()["pid"].to_string();
+        let (first, token) = (pid(), server.get("/").json()["token"].clone());
+        until::holds("the other worker", || pid() != first);
+        assert_eq!(server.get("/").json()["token"], token, "{version:?}: one import");
         server.stop();
         let server =
             with(interpreter).flag("--chdir").flag(apps("flaskapp")).flag("app:app").start();

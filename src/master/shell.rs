@@ -1,6 +1,8 @@
 //! The master's loop: everything that happens comes in as an event, everything
 //! decided goes out as an action. Decides nothing.
 
+mod forks;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -16,18 +18,18 @@ use monoceros_sys::daemon::Starter;
 use monoceros_sys::process::{self, End};
 use monoceros_sys::signal::Signals;
 use monoceros_sys::{reason, title};
+use monoceros_wire::Generation;
 use monoceros_wire::channel::Received;
-use monoceros_wire::message::{FromWorker, Start, ToWorker};
-use monoceros_wire::{Generation, Slot};
+use monoceros_wire::message::{FromWorker, ToWorker};
 
 use super::Master;
 use super::listener::{Listener, open_all};
 use super::memory::OutOfMemory;
-use super::mold::{Forks, Unborn, discard};
+use super::mold::{Forks, Unborn};
 use super::notify::Notifier;
 use super::pidfile::PidFile;
 use super::recipe::{Recipe, Source};
-use super::spawn::{WorkerProcess, number_of, spawn, spawn_mold};
+use super::spawn::{WorkerProcess, number_of};
 use super::start::CANNOT_START;
 use super::state::{Action, BindFailure, Command, Death, Event, Exit, Terms, Vital, WorkerId};
 use super::upgrade::{Inherited, Predecessor, SuccessorProcess};
@@ -242,9 +244,7 @@ impl Shell {
                     events.extend(self.note_forked(worker, WorkerId(forked), pid));
                 }
                 Ok(Received::Message(FromWorker::NotForked { worker: forked, text })) => {
-                    let forked = WorkerId(forked);
-                    let asked = self.forks.answer(worker, forked);
-                    events.extend(asked.map(|_| Event::SpawnFailed { worker: forked, text }));
+                    events.extend(self.note_not_forked(worker, WorkerId(forked), text));
                 }
                 Ok(Received::Nothing) => return,
                 Ok(Received::Closed) => break,
@@ -255,18 +255,6 @@ impl Shell {
             }
         }
         self.stop_listening(worker);
-    }
-
-    /// A mold has forked a worker: whoever asked for it gets it.
-    fn note_forked(&mut self, mold: WorkerId, worker: WorkerId, pid: i32) -> Option<Event> {
-        let Some(unborn) = self.forks.answer(mold, worker) else {
-            discard(pid);
-            return None;
-        };
-        Some(match unborn.adopt(pid) {
-            Ok(process) => self.keep(worker, process),
-            Err(text) => Event::SpawnFailed { worker, text },
-        })
     }
 
     fn stop_listening(&self, worker: WorkerId) {
@@ -304,9 +292,7 @@ impl Shell {
             };
             if let Some(worker) = known {
                 events.extend(self.bury(worker, end));
-                let orphaned = self.forks.orphan(worker).into_iter();
-                let text = || "its mold has ended".to_owned();
-                events.extend(orphaned.map(|worker| Event::SpawnFailed { worker, text: text() }));
+                self.note_end_of_mold(worker, events);
             } else if self.successor.as_ref().is_some_and(|it| it.pid() == pid) {
                 // What it said last has been said: it may be ready no more.
                 let text = self.stop_hearing_successor().map(|it| it.describe(end));
@@ -318,13 +304,6 @@ impl Shell {
     fn find_worker(&self, pid: i32) -> Option<WorkerId> {
         let found = self.workers.iter().find(|(_, process)| process.pid() == pid);
         found.map(|(worker, _)| *worker)
-    }
-
-    fn hear_molds(&mut self, events: &mut VecDeque<Event>) {
-        let molds = self.workers.iter().filter(|(_, process)| process.is_mold());
-        for mold in molds.map(|(worker, _)| *worker).collect::<Vec<_>>() {
-            self.hear_worker(mold, events);
-        }
     }
 
     fn bury(&mut self, worker: WorkerId, end: End) -> Option<Event> {
@@ -356,7 +335,7 @@ impl Shell {
                 return answer.unwrap_or_else(|text| Some(Event::SpawnFailed { worker, text }));
             }
             Action::SpawnMold { worker, generation } => {
-                return self.spawn_mold(worker, generation);
+                return Some(self.spawn_mold(worker, generation));
             }
             Action::Trace { worker } => self.workers.get(&worker)?.ask_for_stacks(),
             Action::StartSuccessor { newest, workers } => {
@@ -401,54 +380,6 @@ impl Shell {
         let limit = |generation| recipes.get(&generation).map_or(0, |it| it.settings.max_rss.0);
         let workers = self.workers.iter_mut();
         workers.map(|(worker, process)| process.vital(*worker, limit(process.generation))).collect()
-    }
-
-    /// Starts a worker, or asks the mold for one, which answers later.
-    fn spawn(
-        &mut self,
-        worker: WorkerId,
-        slot: Slot,
-        generation: Generation,
-        workers: u16,
-    ) -> Result<Option<Event>, String> {
-        let recipe = self.recipes.get(&generation);
-        let recipe = recipe.ok_or_else(|| format!("the settings of gen={generation} are gone"))?;
-        let (app, settings) = (recipe.app.clone(), recipe.pairs.clone());
-        let start = Start { slot, generation, workers, app, settings };
-        if recipe.settings.preload {
-            return self.ask_mold(worker, start).map(|()| None);
-        }
-        spawn(recipe, start).map(|process| Some(self.keep(worker, process)))
-    }
-
-    /// Starts a mold, and takes the orphans that it will make.
-    fn spawn_mold(&mut self, worker: WorkerId, generation: Generation) -> Option<Event> {
-        let recipe = self.recipes.get(&generation)?;
-        let spawned = process::adopt_orphans()
-            .map_err(|error| format!("cannot take over orphans: {}", reason(&error)))
-            .and_then(|()| spawn_mold(recipe, generation));
-        Some(match spawned {
-            Ok(process) => self.keep(worker, process),
-            Err(text) => Event::SpawnFailed { worker, text },
-        })
-    }
-
-    /// Asks the generation's mold for a worker; the answer comes later.
-    fn ask_mold(&mut self, worker: WorkerId, start: Start) -> Result<(), String> {
-        let generation = start.generation;
-        let recipe = self.recipes.get(&generation).ok_or("its settings are gone")?;
-        let mut molds = self.workers.iter().rev();
-        let mold = molds.find(|(_, it)| it.is_mold() && it.generation == generation);
-        let (mold, process) = mold.ok_or("its mold is gone")?;
-        let unborn = Unborn::ask(process, recipe, worker, start)?;
-        self.forks.ask(*mold, worker, unborn);
-        Ok(())
-    }
-
-    /// A worker that is still to come has to go already.
-    fn withdraw(&mut self, worker: WorkerId) -> Option<Event> {
-        self.forks.withdraw(worker)?;
-        Some(Event::SpawnFailed { worker, text: "it is not wanted any more".to_owned() })
     }
 
     fn keep(&mut self, worker: WorkerId, process: WorkerProcess) -> Event {

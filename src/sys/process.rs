@@ -6,15 +6,16 @@
 
 mod end;
 mod fork;
+mod mask;
 
 use std::ffi::CString;
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 pub use self::end::{End, adopt_orphans, ended, is_ancestor_of, reap};
 pub use self::fork::{Side, fork_orphan};
 
+use self::mask::{empty_mask, hold_signals, release_signals, set_mask};
 use crate::user::Credentials;
 use crate::{check, check_len, privileges};
 
@@ -221,40 +222,6 @@ fn open_pidfd(pid: i32) -> io::Result<OwnedFd> {
 /// A pipe, close-on-exec, of which reading does not wait.
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC | nix::fcntl::OFlag::O_NONBLOCK)?)
-}
-
-/// Holds back all signals: a handler of this process must not run in the new
-/// one, where it would swallow what is meant for the program.
-fn hold_signals() -> libc::sigset_t {
-    set_mask(&full_mask())
-}
-
-fn release_signals(before: &libc::sigset_t) {
-    set_mask(before);
-}
-
-fn full_mask() -> libc::sigset_t {
-    let mut mask = MaybeUninit::uninit();
-    // SAFETY: sigfillset(3) fills all of the mask, and cannot fail.
-    unsafe { libc::sigfillset(mask.as_mut_ptr()) };
-    // SAFETY: it is filled.
-    unsafe { mask.assume_init() }
-}
-
-fn empty_mask() -> libc::sigset_t {
-    let mut mask = MaybeUninit::uninit();
-    // SAFETY: sigemptyset(3) fills all of the mask, and cannot fail.
-    unsafe { libc::sigemptyset(mask.as_mut_ptr()) };
-    // SAFETY: it is filled.
-    unsafe { mask.assume_init() }
-}
-
-fn set_mask(mask: &libc::sigset_t) -> libc::sigset_t {
-    let mut before = empty_mask();
-    // SAFETY: both masks are valid.
-    let result = unsafe { libc::sigprocmask(libc::SIG_SETMASK, mask, &raw mut before) };
-    debug_assert_eq!(result, 0, "sigprocmask(2) knows SIG_SETMASK");
-    before
 }
 
 /// What the new process needs between fork and exec, where nothing may be

@@ -46,8 +46,7 @@ impl Inventory {
         let lines: Vec<_> = threads.chain(descriptors).map(|it| format!("\n  {it}")).collect();
         (!lines.is_empty()).then(|| {
             format!(
-                "the application has left what workers that are forked do not get as a copy of \
-                 their own:{}",
+                "the application has made at import what a fork does not copy:{}",
                 lines.concat()
             )
         })
