@@ -58,7 +58,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(2);
 const BOOT_STOP_LIMIT: Duration = Duration::from_millis(500);
 /// How long a worker may take to show where it hangs.
 const ABORT_LIMIT: Duration = Duration::from_secs(1);
-/// The master was not running if it comes so much later than it meant to.
+/// The master was not running if it comes so much later than it meant to; less
+/// if `timeout` is as short, so that nobody is blamed for its pause.
 const LATE: Duration = Duration::from_secs(2);
 /// The most workers that TTIN can ask for, as the settings table has it.
 const MOST_WORKERS: u16 = 1024;
@@ -660,7 +661,9 @@ impl Master {
     fn forgive_pause(&mut self, now: Instant) {
         let Some(expected) = self.expected else { return };
         let late = now.saturating_duration_since(expected);
-        if late <= LATE {
+        let timeout = self.terms().timeout;
+        let harmless = if timeout.is_zero() { LATE } else { LATE.min(timeout / 2) };
+        if late <= harmless {
             return;
         }
         self.awake = now;
@@ -674,7 +677,8 @@ impl Master {
         if let Some(successor) = &mut self.successor {
             successor.shift(late);
         }
-        self.log(Level::Warn, format!("the master was not running for {} s", late.as_secs()));
+        let level = if late > LATE { Level::Warn } else { Level::Debug };
+        self.log(level, format!("the master was not running for {:.1} s", late.as_secs_f64()));
     }
 
     fn notify(&mut self, notice: Notice) {

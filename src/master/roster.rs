@@ -185,9 +185,10 @@ impl fmt::Display for Worker {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         let Self { place, generation, pid, .. } = self;
         match place {
-            Place::Slot(slot) => write!(formatter, "worker={slot} gen={generation} pid={pid}"),
-            Place::Mold => write!(formatter, "mold gen={generation} pid={pid}"),
+            Place::Slot(slot) => write!(formatter, "worker={slot} gen={generation}")?,
+            Place::Mold => write!(formatter, "mold gen={generation}")?,
         }
+        if *pid > 0 { write!(formatter, " pid={pid}") } else { Ok(()) }
     }
 }
 

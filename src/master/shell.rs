@@ -13,10 +13,11 @@ use std::time::Instant;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use monoceros_config::{SIGNALS, Wish};
 use monoceros_log::LogFile;
 use monoceros_sys::daemon::Starter;
 use monoceros_sys::process::{self, End};
-use monoceros_sys::signal::Signals;
+use monoceros_sys::signal::{self, Signals};
 use monoceros_sys::{reason, title};
 use monoceros_wire::Generation;
 use monoceros_wire::channel::Received;
@@ -35,25 +36,11 @@ use super::state::{Action, BindFailure, Command, Death, Event, Exit, Terms, Vita
 use super::upgrade::{Inherited, Predecessor, SuccessorProcess};
 
 /// The token of the signals; those of workers' channels come after it.
-const SIGNALS: Token = Token(0);
+const SIGNAL: Token = Token(0);
 /// The token of the channel to the master that is to take over.
 const SUCCESSOR: Token = Token(usize::MAX - 1);
 /// The token of the channel to the master that was before this one.
 const PREDECESSOR: Token = Token(usize::MAX - 2);
-/// The signals that are heard.
-const HEARD: [i32; 10] = [
-    libc::SIGCHLD,
-    libc::SIGTERM,
-    libc::SIGINT,
-    libc::SIGQUIT,
-    libc::SIGHUP,
-    libc::SIGTTIN,
-    libc::SIGTTOU,
-    libc::SIGUSR1,
-    libc::SIGUSR2,
-    libc::SIGWINCH,
-];
-
 /// The master's hands.
 pub(crate) struct Shell {
     poll: Poll,
@@ -114,9 +101,9 @@ impl Shell {
     pub(crate) fn new(parts: Parts) -> io::Result<Self> {
         let Parts { source, recipe, announced, log, starter, notifier, pid_path, inherited } =
             parts;
-        let (poll, signals) = (Poll::new()?, Signals::collect(&HEARD)?);
+        let (poll, signals) = (Poll::new()?, Signals::collect(&heard())?);
         let fd = signals.as_fd().as_raw_fd();
-        poll.registry().register(&mut SourceFd(&fd), SIGNALS, Interest::READABLE)?;
+        poll.registry().register(&mut SourceFd(&fd), SIGNAL, Interest::READABLE)?;
         let generation = inherited.as_ref().map_or(Generation(1), |it| it.generation);
         let (listeners, predecessor) = inherited.map(|it| (it.listeners, it.predecessor)).unzip();
         if let Some(predecessor) = &predecessor {
@@ -189,7 +176,7 @@ impl Shell {
         let tokens: Vec<_> = self.ready.iter().map(mio::event::Event::token).collect();
         for token in tokens {
             match token {
-                SIGNALS => self.hear_signals(events),
+                SIGNAL => self.hear_signals(events),
                 SUCCESSOR => self.hear_successor(events),
                 PREDECESSOR => self.hear_predecessor(),
                 _ => self.hear_worker(id_of(token), events),
@@ -201,21 +188,12 @@ impl Shell {
     }
 
     fn hear_signals(&mut self, events: &mut VecDeque<Event>) {
-        for signal in self.signals.take() {
-            match signal {
-                libc::SIGCHLD => self.reap(events),
-                libc::SIGTERM => events.push_back(Event::Asked(Command::Drain)),
-                libc::SIGINT | libc::SIGQUIT => events.push_back(Event::Asked(Command::Stop)),
-                libc::SIGHUP => events.push_back(Event::Asked(Command::Reload)),
-                libc::SIGTTIN => events.push_back(Event::Asked(Command::Add)),
-                libc::SIGTTOU => events.push_back(Event::Asked(Command::Remove)),
-                libc::SIGUSR1 => events.push_back(Event::Asked(Command::Reopen)),
-                libc::SIGUSR2 => events.push_back(Event::Asked(Command::Upgrade)),
-                libc::SIGWINCH => self.hear_window_change(events),
-                other => {
-                    let name = monoceros_sys::signal::name(other);
-                    log::error!("{name} was heard and means nothing");
-                }
+        for number in self.signals.take() {
+            let wish = SIGNALS.iter().find(|signal| signal::number(signal.name) == Some(number));
+            match wish.map(|signal| signal.wish) {
+                None => self.reap(events),
+                Some(Wish::Withdraw) => self.hear_window_change(events),
+                Some(wish) => events.push_back(Event::Asked(command_of(wish))),
             }
         }
     }
@@ -226,7 +204,7 @@ impl Shell {
         if process::has_terminal() {
             log::debug!("SIGWINCH is ignored: this process has a terminal, whose window changed");
         } else {
-            events.push_back(Event::Asked(Command::Withdraw));
+            events.push_back(Event::Asked(command_of(Wish::Withdraw)));
         }
     }
 
@@ -607,4 +585,23 @@ fn token_of(worker: WorkerId) -> Token {
 
 fn id_of(token: Token) -> WorkerId {
     WorkerId((token.0 - 1) as u64)
+}
+
+/// The signals that are heard: those of the table, and of processes that end.
+fn heard() -> Vec<i32> {
+    let table = SIGNALS.iter().filter_map(|signal| signal::number(signal.name));
+    table.chain([signal::CHLD]).collect()
+}
+
+fn command_of(wish: Wish) -> Command {
+    match wish {
+        Wish::Drain => Command::Drain,
+        Wish::Stop => Command::Stop,
+        Wish::Reload => Command::Reload,
+        Wish::Add => Command::Add,
+        Wish::Remove => Command::Remove,
+        Wish::Reopen => Command::Reopen,
+        Wish::Upgrade => Command::Upgrade,
+        Wish::Withdraw => Command::Withdraw,
+    }
 }

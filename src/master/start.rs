@@ -23,8 +23,8 @@ pub(crate) const CANNOT_START: u8 = 1;
 
 /// Serves, or checks, until the end; returns the exit code.
 pub(crate) fn run(loaded: &Loaded, purpose: Purpose) -> u8 {
-    // A log that may not grow is no reason to end; workers' Python ignores it too.
-    signal::ignore_file_size_limit();
+    // Workers' Python has its own mind about them.
+    signal::ignore_meaningless();
     match open(loaded, purpose) {
         Ok(Opened::Starter(code)) => code,
         Ok(Opened::Server(parts)) => {

@@ -504,7 +504,7 @@ fn a_mold_that_dies_is_replaced_and_workers_go_on() {
     bench.ready(2);
     bench.exit(0, Exit::Code(0));
     assert_eq!(molds(&bench.exit(1, Exit::Signal(9))), []);
-    assert_eq!(bench.logged("mold gen=2 pid=0 died"), 1);
+    assert_eq!(bench.logged("mold gen=2 died"), 1);
     assert_eq!(molds(&bench.pass(SECOND)), [(3, 2)]);
 }
 

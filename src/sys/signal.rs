@@ -9,6 +9,8 @@ use nix::sys::signal::{SigSet, Signal};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
+/// A process that this one has started has ended.
+pub const CHLD: i32 = libc::SIGCHLD;
 /// Hang-up: reload, or nothing.
 pub const HUP: i32 = libc::SIGHUP;
 /// Interrupt, as by Ctrl-C.
@@ -62,11 +64,32 @@ impl AsFd for Signals {
     }
 }
 
-/// Lets a write beyond the limit of a file's size fail as any other, instead of
-/// ending this process (`SIGXFSZ`, `setrlimit(2)`).
-pub fn ignore_file_size_limit() {
-    // SAFETY: ignoring runs nothing of ours, and the signal can be ignored.
-    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+/// Ignores the signals that would end this process by default although nobody
+/// who sends one means that (`signal(7)`): timers, hints about descriptors and
+/// power, the real-time signals; and `SIGXFSZ`, so that a write beyond the limit
+/// of a file's size fails as any other does (`setrlimit(2)`). A program that is
+/// executed has their default actions again.
+pub fn ignore_meaningless() {
+    const MEANINGLESS: [i32; 8] = [
+        libc::SIGALRM,
+        libc::SIGIO,
+        libc::SIGPIPE,
+        libc::SIGPROF,
+        libc::SIGPWR,
+        libc::SIGSTKFLT,
+        libc::SIGVTALRM,
+        libc::SIGXFSZ,
+    ];
+    for signal in MEANINGLESS.into_iter().chain(libc::SIGRTMIN()..=libc::SIGRTMAX()) {
+        // SAFETY: ignoring runs nothing of ours, and these can be ignored.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+}
+
+/// The number of a signal by its name, such as `SIGTERM`.
+#[must_use]
+pub fn number(name: &str) -> Option<i32> {
+    name.parse::<Signal>().ok().map(|signal| signal as i32)
 }
 
 /// The name of a signal, such as `SIGSEGV`.
@@ -105,5 +128,7 @@ mod tests {
     fn signals_have_names() {
         assert_eq!(name(libc::SIGKILL), "SIGKILL");
         assert_eq!(name(63), "signal 63");
+        assert_eq!(number("SIGTERM"), Some(TERM));
+        assert_eq!(number("TERM"), None);
     }
 }

@@ -4,22 +4,8 @@ use std::fmt::Write as _;
 
 use super::prose;
 use crate::row::{Row, Section};
+use crate::signals::SIGNALS;
 use crate::table::ROWS;
-
-const SIGNALS: [(&str, &str); 6] = [
-    (
-        "SIGHUP",
-        "Reload: read the settings again and replace the workers, each old one only when the new ones are ready.",
-    ),
-    (
-        "SIGTERM",
-        "Drain: accept nothing more, finish what is open within `--graceful-timeout`, and exit.",
-    ),
-    ("SIGINT, SIGQUIT", "Stop at once."),
-    ("SIGTTIN", "One worker more."),
-    ("SIGTTOU", "One worker less."),
-    ("SIGUSR1", "Open the log files again."),
-];
 
 const EXITS: [(&str, &str); 5] = [
     ("0", "Stopped as asked."),
@@ -66,8 +52,9 @@ pub(super) fn text() -> String {
         &mut out,
         &[("-V, --version", "Print the version."), ("-h, --help", "Print a summary of the flags.")],
     );
+    let signals: Vec<_> = SIGNALS.iter().map(|signal| (signal.name, signal.master)).collect();
     for (heading, entries) in
-        [("SIGNALS", &SIGNALS[..]), ("EXIT STATUS", &EXITS), ("FILES", &FILES)]
+        [("SIGNALS", &signals[..]), ("EXIT STATUS", &EXITS), ("FILES", &FILES)]
     {
         line(&mut out, format_args!(".SH \"{heading}\""));
         list(&mut out, entries);

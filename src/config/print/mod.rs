@@ -3,6 +3,7 @@
 
 mod manual;
 mod migration;
+mod operation;
 mod prose;
 mod reference;
 
@@ -17,10 +18,11 @@ pub struct Page {
 
 /// Every printed file.
 #[must_use]
-pub fn pages() -> [Page; 3] {
+pub fn pages() -> [Page; 4] {
     [
         Page { path: "docs/settings.md", text: reference::text() },
         Page { path: "docs/from-gunicorn.md", text: migration::text() },
+        Page { path: "docs/signals.md", text: operation::text() },
         Page { path: "docs/man/monoceros.1", text: manual::text() },
     ]
 }
