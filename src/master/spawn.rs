@@ -235,7 +235,8 @@ impl WorkerProcess {
         }
         // A worker reads its first message before anything else.
         let path = program.path.to_string_lossy();
-        (self.fresh.get() && self.channel.left_unread()).then(|| {
+        let by_itself = matches!(exit, Exit::Code(_));
+        (by_itself && self.fresh.get() && self.channel.left_unread()).then(|| {
             format!("{path} ended with {exit} and ran no worker; is it CPython 3.10 or later?")
         })
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use monoceros_config::{LogFile as LogSetting, LogLevel, Settings};
@@ -29,6 +30,9 @@ const FIRST_LISTENER: i32 = 3;
 
 /// Texts longer than this are cut in front: the end says what is wrong.
 const TEXT_LIMIT: usize = MESSAGE_LIMIT / 4;
+
+/// It was this module that has enabled the handler of crashes.
+static CRASHES_SHOWN: AtomicBool = AtomicBool::new(false);
 
 /// What a worker has to work with.
 pub(crate) struct Parcel {
@@ -74,9 +78,12 @@ pub(crate) fn show_stacks(py: Python, stacks: Stacks) -> PyResult<()> {
     arguments.set_item("file", OwnedFd::from(stacks).into_raw_fd())?;
     arguments.set_item("all_threads", true)?;
     let faulthandler = py.import("faulthandler")?;
-    // Who has enabled it already (`PYTHONFAULTHANDLER`) wants it elsewhere.
-    if !faulthandler.call_method0("is_enabled")?.extract::<bool>()? {
+    // Who has enabled it already (`PYTHONFAULTHANDLER`) wants it elsewhere; but
+    // a worker from a mold has it as the mold, from here.
+    let is_enabled: bool = faulthandler.call_method0("is_enabled")?.extract()?;
+    if !is_enabled || CRASHES_SHOWN.swap(false, Ordering::Relaxed) {
         faulthandler.call_method("enable", (), Some(&arguments))?;
+        CRASHES_SHOWN.store(true, Ordering::Relaxed);
     }
     arguments.set_item("chain", false)?;
     faulthandler.call_method("register", (stacks::SIGNAL,), Some(&arguments)).map(drop)
