@@ -1,6 +1,7 @@
 //! The program: argv, one command, one exit code.
 
 mod cli;
+mod ctl;
 mod master;
 
 use std::process::ExitCode;
@@ -13,6 +14,7 @@ fn main() -> ExitCode {
     match cli::command() {
         Ok(Command::Run(loaded)) => master::run(&loaded, Purpose::Serve).into(),
         Ok(Command::CheckConfig(loaded)) => master::run(&loaded, Purpose::Check).into(),
+        Ok(Command::Order(order)) => ctl::run(&order).into(),
         Ok(Command::PrintConfig(loaded)) => cli::print_settings(&loaded),
         Ok(Command::Help(_) | Command::Version(_)) => ExitCode::SUCCESS,
         Err(code) => code,

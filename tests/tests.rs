@@ -7,6 +7,7 @@
 mod binds;
 mod boot;
 mod connections;
+mod control;
 mod deaths;
 mod faults;
 mod frameworks;

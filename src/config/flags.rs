@@ -120,7 +120,8 @@ fn line(matches: &ArgMatches, place: &Place, errors: &mut Errors) -> Line {
     }
 }
 
-fn context(error: &clap::Error, kind: ContextKind) -> String {
+/// What clap knows about an error, as text.
+pub(crate) fn context(error: &clap::Error, kind: ContextKind) -> String {
     match error.get(kind) {
         Some(ContextValue::String(text)) => text.clone(),
         Some(ContextValue::Strings(texts)) => texts.join(" "),
@@ -129,7 +130,7 @@ fn context(error: &clap::Error, kind: ContextKind) -> String {
 }
 
 /// `--timeout <timeout>` is `--timeout` to the user.
-fn subject_of(subject: &str) -> String {
+pub(crate) fn subject_of(subject: &str) -> String {
     subject.split([' ', '[', '=']).next().unwrap_or_default().to_owned()
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::markup::wrap;
+use crate::order::{COMMANDS, FLAGS, NOTES};
 use crate::row::{Row, Section, Takes};
 use crate::table::ROWS;
 
@@ -16,8 +17,9 @@ const COLUMN: usize = 30;
 pub(crate) fn text() -> String {
     let mut out = String::from(
         "Serves a Python web application from pre-forked worker processes.\n\n\
-         Usage: monoceros [FLAGS] [APP]\n",
+         Usage: monoceros [FLAGS] [APP]\n       monoceros COMMAND [FLAGS] [PID]\n",
     );
+    push_commands(&mut out);
     for section in Section::ALL {
         push(&mut out, format_args!("\n{}:\n", section.title()));
         for row in ROWS.iter().filter(|row| row.section == section) {
@@ -37,6 +39,27 @@ pub(crate) fn text() -> String {
         push(&mut out, format_args!("{}\n", wrap(paragraph, WIDTH).join("\n")));
     }
     out
+}
+
+/// What `--help` prints behind a command.
+pub(crate) fn commands() -> String {
+    let mut out = String::from("Usage: monoceros COMMAND [FLAGS] [PID]\n");
+    push_commands(&mut out);
+    out.push_str("\nFlags of commands:\n");
+    for (flag, text) in FLAGS {
+        entry(&mut out, &format!("  {flag}"), &text.replace('`', ""));
+    }
+    for note in NOTES {
+        push(&mut out, format_args!("\n{}\n", wrap(&note.replace('`', ""), WIDTH).join("\n")));
+    }
+    out
+}
+
+fn push_commands(out: &mut String) {
+    out.push_str("\nCommands:\n");
+    for (name, text) in COMMANDS {
+        entry(out, &format!("  {name}"), text);
+    }
 }
 
 fn left(row: &Row) -> String {
@@ -82,7 +105,7 @@ mod tests {
         for row in ROWS {
             assert!(text.contains(&left(row)), "{}", row.name);
         }
-        for line in text.lines() {
+        for line in text.lines().chain(commands().lines()) {
             assert!(line.len() <= WIDTH && line.trim_end() == line, "{line:?}");
         }
     }

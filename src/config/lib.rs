@@ -14,6 +14,7 @@ mod listing;
 
 mod log;
 mod markup;
+mod order;
 mod pairs;
 pub mod print;
 mod process;
@@ -31,6 +32,7 @@ mod worker;
 pub use bind::Bind;
 pub use error::{Error, Errors, Place};
 pub use log::{LogFile, LogLevel};
+pub use order::{Order, Target, Verb};
 pub use process::{Assignment, SearchPath, Umask};
 pub use row::{Ambient, Effect, Reader, Row, Section, Takes};
 pub use signals::{SIGNALS, Signal, Wish};

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use crate::environment;
 use crate::error::{Error, Errors, Place};
 use crate::file;
-use crate::flags;
+use crate::flags::{self, Line};
 use crate::help;
 use crate::listing;
+use crate::order::{self, Order};
 use crate::row::Row;
 use crate::said::Said;
 use crate::table::{ROWS, Settings};
@@ -25,6 +26,8 @@ pub enum Command {
     CheckConfig(Loaded),
     /// Check, print the settings ([`Loaded::print`]), and exit.
     PrintConfig(Loaded),
+    /// Ask this of a server that runs.
+    Order(Order),
     /// Print this text and exit.
     Help(String),
     /// Print this text and exit.
@@ -77,6 +80,9 @@ pub fn load(
     env: &[(OsString, OsString)],
     cwd: &Path,
 ) -> Result<Command, Errors> {
+    if let Some(order) = order::read(args, env, cwd) {
+        return order;
+    }
     let mut errors = Errors::default();
     let line = flags::read(args, &Place::CommandLine, &mut errors);
     if line.help {
@@ -85,6 +91,16 @@ pub fn load(
     if line.version {
         return Ok(Command::Version(format!("monoceros {}\n", env!("CARGO_PKG_VERSION"))));
     }
+    merge_all(line, env, cwd, errors).map(command)
+}
+
+/// The settings that follow from all sources, or all that is wrong with them.
+pub(crate) fn merge_all(
+    line: Line,
+    env: &[(OsString, OsString)],
+    cwd: &Path,
+    mut errors: Errors,
+) -> Result<Loaded, Errors> {
     let environment = environment::read(env, &mut errors);
     let mut said = environment.arguments.said;
     said.extend(environment.variables);
@@ -105,7 +121,7 @@ pub fn load(
     all.extend(levels);
 
     let loaded = merge(&all, file, cwd, &mut errors);
-    if errors.0.is_empty() { Ok(command(loaded)) } else { Err(errors) }
+    if errors.0.is_empty() { Ok(loaded) } else { Err(errors) }
 }
 
 fn merge(said: &[Said], file: Option<File>, cwd: &Path, errors: &mut Errors) -> Loaded {

@@ -139,7 +139,8 @@ impl Master {
             let code = if self.purpose == Purpose::Check { 1 } else { code };
             self.stop(code, now);
         } else if unproven {
-            self.abandon("cannot serve");
+            let last = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or(text);
+            self.abandon(&format!("cannot serve: {}", last.trim()));
         } else {
             self.roster.fail(worker.place, Duration::ZERO, now, &mut self.random);
         }

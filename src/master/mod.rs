@@ -1,9 +1,10 @@
 //! The master: what it decides on each event. Nothing in this file, nor in
 //! those that it is made of (`life`, `watch`, `succession`, `roster`, `rollout`,
-//! `backoff`, `health`, `recycling`, `status`), touches the world: `shell.rs`
+//! `backoff`, `health`, `recycling`, `request`, `status`), touches the world: `shell.rs`
 //! does, and reports back. Time is an argument, and chance a seed.
 
 mod backoff;
+mod control;
 mod health;
 mod interpreter;
 mod life;
@@ -15,6 +16,7 @@ mod pidfile;
 mod random;
 mod recipe;
 mod recycling;
+mod request;
 mod rollout;
 mod roster;
 mod shell;
@@ -39,9 +41,11 @@ use log::Level;
 use monoceros_wire::message::ToWorker;
 use monoceros_wire::{Generation, Slot};
 
+pub(crate) use self::pidfile::find_master;
 pub(crate) use self::start::run;
 
 use self::random::Random;
+use self::request::Waiting;
 use self::rollout::{Fallback, Target, plan};
 use self::roster::{Life, Place, Roster, Why};
 use self::state::{Action, BindFailure, Command, Event, Notice, State, Terms};
@@ -108,6 +112,8 @@ pub(crate) struct Master {
     reload_again: bool,
     /// The master that is to take over.
     successor: Option<Successor>,
+    /// The commands that wait for an answer.
+    waiting: Waiting,
     roster: Roster,
     /// The application, as the first ready worker named it.
     app: String,
@@ -163,6 +169,7 @@ impl Master {
             newest: generation,
             reload_again: false,
             successor: None,
+            waiting: Waiting::default(),
             roster: Roster::default(),
             app: String::new(),
             told: BTreeSet::new(),
@@ -228,6 +235,7 @@ impl Master {
             Event::Bound(Err(failure)) => self.retry_binding(failure, until, now),
             Event::Asked(Command::Drain | Command::Stop) => self.state = State::Stopping,
             Event::Asked(command) => self.adjust(command, now),
+            Event::Requested { client, request } => self.take_request(client, request, now),
             Event::Elapsed => {
                 self.note_watchdog(now);
                 if retry.is_some_and(|retry| retry <= now) {
@@ -261,6 +269,7 @@ impl Master {
             }
             Event::Exited { worker, death } => self.note_exit(worker, &death, now),
             Event::Inspected(vitals) => self.note_vitals(&vitals, now),
+            Event::Requested { client, request } => self.take_request(client, request, now),
             Event::Elapsed => self.note_deadlines(now),
             Event::Bound(_)
             | Event::SuccessorStarted { .. }
@@ -276,7 +285,7 @@ impl Master {
             Event::Asked(Command::Stop) => self.stop(0, now),
             Event::Asked(command) => self.adjust(command, now),
             Event::Read { generation, terms: Ok(terms) } => self.roll_to(generation, terms, now),
-            Event::Read { terms: Err(text), .. } => self.refuse_reload(&text),
+            Event::Read { generation, terms: Err(text) } => self.refuse_reload(generation, &text),
             Event::Spawned { worker, pid } => self.note_pid(worker, pid),
             Event::SpawnFailed { worker, text } => self.note_spawn_failure(worker, &text, now),
             Event::Ready { worker, app } => self.note_ready(worker, app, now),
@@ -288,6 +297,7 @@ impl Master {
             Event::SuccessorStarted { pid } => self.note_successor(pid),
             Event::SuccessorReady => self.hand_over(now),
             Event::SuccessorEnded { text } => self.lose_successor(&text),
+            Event::Requested { client, request } => self.take_request(client, request, now),
             Event::Elapsed => self.note_deadlines(now),
             Event::Bound(_) => {}
         }
@@ -302,6 +312,7 @@ impl Master {
             Event::Exited { worker, death } => self.note_exit(worker, &death, now),
             Event::SuccessorStarted { pid } => self.note_successor(pid),
             Event::SuccessorEnded { .. } => self.successor = None,
+            Event::Requested { client, request } => self.take_request(client, request, now),
             Event::Elapsed => self.note_deadlines(now),
             Event::Asked(
                 Command::Reload
@@ -327,6 +338,7 @@ impl Master {
             Event::Exited { worker, death } => self.note_exit(worker, &death, now),
             Event::SuccessorStarted { pid } => self.note_successor(pid),
             Event::SuccessorEnded { .. } => self.successor = None,
+            Event::Requested { client, request } => self.take_request(client, request, now),
             Event::Elapsed => self.note_deadlines(now),
             Event::Asked(
                 Command::Drain
@@ -354,7 +366,11 @@ impl Master {
             Command::Add => self.resize(self.workers.saturating_add(1)),
             Command::Remove => self.resize(self.workers.saturating_sub(1)),
             Command::Reopen => self.reopen(),
-            Command::Upgrade => self.upgrade(now),
+            Command::Upgrade => {
+                if let Err(reason) = self.upgrade(now) {
+                    self.log(Level::Warn, reason.to_owned());
+                }
+            }
             Command::Withdraw => self.withdraw(),
             Command::Drain | Command::Stop => {}
         }
@@ -417,9 +433,10 @@ impl Master {
     }
 
     /// New settings cannot be used: all goes on with the old ones.
-    fn refuse_reload(&mut self, text: &str) {
+    fn refuse_reload(&mut self, generation: Generation, text: &str) {
         self.log(Level::Error, format!("reload failed, nothing is changed: {text}"));
         self.failed_reload = Some(text.lines().next().unwrap_or_default().to_owned());
+        self.answer_unread(generation, text);
         self.end_reload();
     }
 
@@ -458,11 +475,10 @@ impl Master {
         }
         self.roster.forget_failures();
         let (failed, current) = (rolling.generation, self.current);
-        self.log(
-            Level::Error,
-            format!("reload failed: gen={failed} {reason}; gen={current} goes on"),
-        );
+        let text = format!("gen={failed} {reason}; gen={current} goes on");
+        self.log(Level::Error, format!("reload failed: {text}"));
         self.failed_reload = Some(format!("gen={failed} {reason}"));
+        self.answer_abandoned(failed, &text);
         self.actions.push(Action::Settle { generation: current });
         self.end_reload();
     }
@@ -515,6 +531,7 @@ impl Master {
             }
             State::Draining | State::Stopping => {
                 (self.inspect, self.wake, self.rolling) = (None, None, None);
+                self.dismiss_leaving();
                 if self.roster.is_empty() && self.successor.is_none() {
                     self.state = State::Stopped;
                     self.actions.push(Action::Exit(self.code));
@@ -620,6 +637,7 @@ impl Master {
             self.terms = rolling.terms;
             self.failed_reload = None;
             self.log(Level::Info, format!("reloaded: gen={} serves", self.current));
+            self.answer_reloaded();
             self.actions.push(Action::Settle { generation: self.current });
             self.tend_molds(now);
             self.end_reload();

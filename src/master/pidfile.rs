@@ -53,6 +53,24 @@ impl PidFile {
     }
 }
 
+/// The pid of the living master that holds this file.
+pub(crate) fn find_master(path: &Path) -> Result<i32, String> {
+    let cannot = |why: &str| format!("cannot find the server by {}: {why}", path.display());
+    let text = holder(path).map_err(|error| cannot(&reason(&error)))?;
+    let text = text.ok_or_else(|| cannot("no running server holds this pid file"))?;
+    text.parse().map_err(|_| cannot("there is no pid in it"))
+}
+
+/// What a living process that has locked the file wrote into it.
+fn holder(path: &Path) -> io::Result<Option<String>> {
+    let file = File::open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => Ok(Some(io::read_to_string(file)?.trim().to_owned())),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
 /// Tries once to put the draft in its place. Only who has locked a file may
 /// replace it, and where there is none, only one can make it.
 fn take(path: &Path, draft: &Draft) -> io::Result<Taken> {
@@ -226,6 +244,24 @@ mod tests {
             fs::remove_file(&path).unwrap();
         }
         assert_eq!(entries(&directory), 0);
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_master_is_found_only_while_it_holds_the_file() {
+        let directory = directory("find");
+        let path = directory.join("a.pid");
+        let error = find_master(&path).unwrap_err();
+        assert!(error.ends_with("a.pid: no such file or directory"), "{error}");
+        fs::write(&path, "1\n").unwrap();
+        let error = find_master(&path).unwrap_err();
+        assert!(error.ends_with("no running server holds this pid file"), "{error}");
+        let ours = PidFile::write(&path).unwrap();
+        let own = i32::try_from(std::process::id()).unwrap();
+        assert_eq!(find_master(&path), Ok(own));
+        fs::write(&path, "nonsense\n").unwrap();
+        assert!(find_master(&path).unwrap_err().ends_with("there is no pid in it"));
+        ours.remove();
         fs::remove_dir_all(directory).unwrap();
     }
 

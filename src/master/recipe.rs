@@ -85,7 +85,9 @@ impl Source {
             Ok(
                 Command::Run(loaded) | Command::CheckConfig(loaded) | Command::PrintConfig(loaded),
             ) => Ok(loaded),
-            Ok(Command::Help(_) | Command::Version(_)) => Err("there are none".to_owned()),
+            Ok(Command::Help(_) | Command::Version(_) | Command::Order(_)) => {
+                Err("there are none".to_owned())
+            }
             Err(errors) => Err(errors.to_string()),
         }
     }

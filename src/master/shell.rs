@@ -24,6 +24,7 @@ use monoceros_wire::channel::Received;
 use monoceros_wire::message::{FromWorker, ToWorker};
 
 use super::Master;
+use super::control::Control;
 use super::listener::{Listener, open_all};
 use super::memory::OutOfMemory;
 use super::mold::{Forks, Unborn};
@@ -41,6 +42,9 @@ const SIGNAL: Token = Token(0);
 const SUCCESSOR: Token = Token(usize::MAX - 1);
 /// The token of the channel to the master that was before this one.
 const PREDECESSOR: Token = Token(usize::MAX - 2);
+/// The first token of operators' commands.
+const CONTROL: Token = Token(usize::MAX - 2 - Control::TOKENS);
+
 /// The master's hands.
 pub(crate) struct Shell {
     poll: Poll,
@@ -70,6 +74,7 @@ pub(crate) struct Shell {
     /// Where the pid file is to be.
     pid_path: Option<PathBuf>,
     notifier: Notifier,
+    control: Control,
     out_of_memory: OutOfMemory,
     /// The workers that molds were asked for.
     forks: Forks<Unborn>,
@@ -128,10 +133,16 @@ impl Shell {
             pid_file: None,
             pid_path,
             notifier,
+            control: Control::deaf(CONTROL),
             out_of_memory: OutOfMemory::watch(),
             forks: Forks::default(),
             code: None,
         })
+    }
+
+    /// Hears operators' commands from now on.
+    pub(crate) fn hear_commands(&mut self) {
+        self.control.open(self.poll.registry());
     }
 
     /// Runs the master to its end, and returns its exit code.
@@ -167,7 +178,8 @@ impl Shell {
     /// Waits for events. The deadline is heard last: what has happened before
     /// it may have made it pointless.
     fn wait(&mut self, deadline: Option<Instant>, events: &mut VecDeque<Event>) {
-        let timeout = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        let next = deadline.into_iter().chain(self.control.deadline()).min();
+        let timeout = next.map(|at| at.saturating_duration_since(Instant::now()));
         match self.poll.poll(&mut self.ready, timeout) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -179,9 +191,11 @@ impl Shell {
                 SIGNAL => self.hear_signals(events),
                 SUCCESSOR => self.hear_successor(events),
                 PREDECESSOR => self.hear_predecessor(),
+                _ if token >= CONTROL => events.extend(self.control.hear(token, Instant::now())),
                 _ => self.hear_worker(id_of(token), events),
             }
         }
+        self.control.close_silent(Instant::now());
         if deadline.is_some_and(|at| at <= Instant::now()) {
             events.push_back(Event::Elapsed);
         }
@@ -339,6 +353,7 @@ impl Shell {
             Action::Inspect => {
                 return Some(Event::Inspected(self.inspect()));
             }
+            Action::Answer { client, answer } => self.control.answer(client, &answer),
             Action::Notify(notice) => self.notifier.say(&notice),
             Action::ReadSettings { generation } => {
                 return Some(Event::Read { generation, terms: self.read_settings(generation) });

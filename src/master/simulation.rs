@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use monoceros_wire::Generation;
+use monoceros_wire::control::{Answer, Request};
 use monoceros_wire::message::{BootFailure, ToWorker};
 
 use super::random::Random;
 use super::roster::{Roster, Worker};
 use super::state::{
-    Action, BindFailure, Command, Death, Event, Exit, Limits, Recycling, Run, Signal, State, Terms,
-    Vital, WorkerId,
+    Action, BindFailure, ClientId, Command, Death, Event, Exit, Limits, Recycling, Run, Signal,
+    State, Terms, Vital, WorkerId,
 };
 use super::{Beginning, Master, Purpose};
 
@@ -79,6 +80,10 @@ struct World {
     successor: Option<bool>,
     reaped: Vec<WorkerId>,
     master: Master,
+    /// The commands that wait, and for a reload the first generation that it
+    /// can be answered by.
+    clients: BTreeMap<ClientId, (Request, Generation)>,
+    asked: u64,
     exit: Option<u8>,
     announced: bool,
     passed_on: bool,
@@ -118,6 +123,8 @@ impl World {
             successor: None,
             reaped: Vec::new(),
             master,
+            clients: BTreeMap::new(),
+            asked: 0,
             exit: None,
             announced: false,
             passed_on: false,
@@ -152,6 +159,7 @@ impl World {
         if self.master.state == State::Serving {
             assert!(self.announced);
             assert!(self.master.rolling.is_none(), "a rollout does not end");
+            assert!(self.clients.is_empty(), "commands without an answer: {:?}", self.clients);
             let target = self.master.target();
             let now = self.start + self.now;
             let roster = &self.master.roster;
@@ -180,6 +188,7 @@ impl World {
         assert!(self.exit.is_some(), "the master goes on: {:?}", self.master);
         assert!(self.processes.is_empty(), "the master left a process behind");
         assert!(self.successor.is_none() || self.passed_on, "the master left a successor behind");
+        assert!(self.clients.is_empty(), "commands without an answer: {:?}", self.clients);
         assert_eq!(self.master.next_deadline(), None);
         let mut once = self.reaped.clone();
         once.sort();
@@ -189,7 +198,7 @@ impl World {
 
     /// Lets something random happen.
     fn disturb(&mut self) {
-        match self.random.below(18) {
+        match self.random.below(20) {
             0 | 1 => self.hear(Event::Asked(Command::Reload)),
             2 => self.hear(Event::Asked(Command::Add)),
             3 => self.hear(Event::Asked(Command::Remove)),
@@ -203,7 +212,44 @@ impl World {
             13 => self.strike(|process| process.stopped = true),
             14 if self.random.chance(30) => self.hear(Event::Asked(Command::Upgrade)),
             15 if self.random.chance(30) => self.hear(Event::Asked(Command::Withdraw)),
+            16 | 17 => self.request(),
             _ => {}
+        }
+    }
+
+    /// A command asks, and waits.
+    fn request(&mut self) {
+        let request = match self.random.below(4) {
+            0 => Request::Status,
+            1 => Request::Upgrade,
+            _ => Request::Reload,
+        };
+        self.asked += 1;
+        let client = ClientId(self.asked);
+        self.clients.insert(client, (request, Generation(self.master.newest.0 + 1)));
+        self.hear(Event::Requested { client, request });
+    }
+
+    /// A command is answered once, by what it has asked for, or a failure.
+    fn answer(&mut self, client: ClientId, answer: &Answer) {
+        let asked = self.clients.remove(&client);
+        let (request, least) = asked.expect("nobody waits for this answer");
+        match (request, answer) {
+            (Request::Reload, Answer::Reloaded { generation, .. }) => {
+                assert!(*generation >= least, "answered by what was read before");
+                assert_eq!(*generation, self.master.current);
+            }
+            (Request::Upgrade, Answer::Upgraded { .. }) => {
+                assert!(self.passed_on, "nobody has taken over");
+            }
+            (Request::Status, Answer::Status(status)) => {
+                // More may have been spawned at once.
+                assert!(status.workers.len() <= self.master.roster.everyone().count());
+            }
+            (Request::Reload | Request::Upgrade, Answer::Failed(_)) => {}
+            (Request::Reload | Request::Upgrade | Request::Status, _) => {
+                panic!("{answer:?} to {request:?}")
+            }
         }
     }
 
@@ -348,6 +394,7 @@ impl World {
             Action::Announce { .. } => {
                 assert!(!std::mem::replace(&mut self.announced, true), "announced once");
             }
+            Action::Answer { client, answer } => self.answer(client, &answer),
             Action::Tell { .. }
             | Action::Notify(_)
             | Action::Settle { .. }

@@ -134,7 +134,10 @@ fn serve(mut parts: Parts, purpose: Purpose) -> Result<u8, String> {
         parts.pid_path = recipe.settings.pid.as_ref().map(|path| recipe.directory.join(path));
     }
     let beginning = begin(purpose, &parts);
-    let shell = Shell::new(parts).map_err(|error| format!("cannot start: {}", reason(&error)))?;
+    let mut shell = Shell::new(parts).map_err(|it| format!("cannot start: {}", reason(&it)))?;
+    if purpose == Purpose::Serve {
+        shell.hear_commands();
+    }
     Ok(shell.run(Master::new(beginning, terms, Instant::now())))
 }
 

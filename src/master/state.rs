@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use log::Level;
+use monoceros_wire::control::{Answer, Request};
 use monoceros_wire::message::{BootFailure, ToWorker};
 use monoceros_wire::{Generation, Slot};
 
@@ -12,6 +13,10 @@ use monoceros_wire::{Generation, Slot};
 /// unlike a pid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct WorkerId(pub(crate) u64);
+
+/// Names one connection of an operator's command; never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ClientId(pub(crate) u64);
 
 /// What the master is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +86,13 @@ pub(crate) enum Event {
     Inspected(Vec<Vital>),
     /// An operator wants something.
     Asked(Command),
+    /// A command wants something, and waits for [`Action::Answer`].
+    Requested {
+        /// Who.
+        client: ClientId,
+        /// What.
+        request: Request,
+    },
     /// The answer to [`Action::ReadSettings`].
     Read {
         /// The generation that the settings were read for.
@@ -185,6 +197,13 @@ pub(crate) enum Action {
     /// Leave everything that outlives a master to the successor: listeners,
     /// files, and who hears of us.
     PassOn,
+    /// Answer a command; each is answered once.
+    Answer {
+        /// Whom.
+        client: ClientId,
+        /// What has become of it.
+        answer: Answer,
+    },
     /// Tell the init system.
     Notify(Notice),
     /// Read the settings for a new generation; answered by [`Event::Read`].

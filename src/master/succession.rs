@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use log::Level;
+use monoceros_wire::control::Answer;
 
 use super::roster::Why;
 use super::state::{Action, Notice, Signal, State};
@@ -15,6 +16,8 @@ use super::{Master, STOP_LIMIT};
 pub(crate) enum Successor {
     /// It is getting ready.
     Starting {
+        /// Its pid; 0 until it is known.
+        pid: i32,
         /// When that has lasted too long.
         until: Instant,
     },
@@ -31,7 +34,7 @@ impl Successor {
     /// When something has to be done about it.
     pub(crate) fn deadline(self) -> Option<Instant> {
         match self {
-            Self::Starting { until } | Self::Leaving { until } => Some(until),
+            Self::Starting { until, .. } | Self::Leaving { until } => Some(until),
             Self::Killed => None,
         }
     }
@@ -39,40 +42,46 @@ impl Successor {
     /// Moves its deadline by the time that the master slept.
     pub(crate) fn shift(&mut self, by: Duration) {
         match self {
-            Self::Starting { until } | Self::Leaving { until } => *until += by,
+            Self::Starting { until, .. } | Self::Leaving { until } => *until += by,
             Self::Killed => {}
         }
     }
 }
 
 impl Master {
-    pub(super) fn upgrade(&mut self, now: Instant) {
+    /// Begins, or says why not.
+    pub(super) fn upgrade(&mut self, now: Instant) -> Result<(), &'static str> {
         if self.state != State::Serving {
-            self.log(Level::Warn, "cannot upgrade: the server does not serve yet".to_owned());
-        } else if self.successor.is_some() {
-            self.log(Level::Warn, "an upgrade is under way already".to_owned());
-        } else {
-            self.log(Level::Info, "upgrading: starting a new master".to_owned());
-            self.successor =
-                Some(Successor::Starting { until: now + self.terms().upgrade_timeout });
-            let changed = self.workers != self.terms().workers;
-            let workers = Some(self.workers).filter(|workers| changed && *workers > 0);
-            self.actions.push(Action::StartSuccessor { newest: self.newest, workers });
+            return Err("cannot upgrade: the server does not serve yet");
         }
+        if self.successor.is_some() {
+            return Err("an upgrade is under way already");
+        }
+        self.log(Level::Info, "upgrading: starting a new master".to_owned());
+        let until = now + self.terms().upgrade_timeout;
+        self.successor = Some(Successor::Starting { pid: 0, until });
+        let changed = self.workers != self.terms().workers;
+        let workers = Some(self.workers).filter(|workers| changed && *workers > 0);
+        self.actions.push(Action::StartSuccessor { newest: self.newest, workers });
+        Ok(())
     }
 
     pub(super) fn note_successor(&mut self, pid: i32) {
+        if let Some(Successor::Starting { pid: known, .. }) = &mut self.successor {
+            *known = pid;
+        }
         self.log(Level::Info, format!("the new master has pid {pid}"));
     }
 
     /// The successor serves: everything is its from now on.
     pub(super) fn hand_over(&mut self, now: Instant) {
-        if !matches!(self.successor, Some(Successor::Starting { .. })) {
-            return;
-        }
+        let Some(Successor::Starting { pid, .. }) = self.successor else { return };
         self.successor = None;
         self.log(Level::Info, "upgraded: the new master serves, this one drains".to_owned());
         self.actions.push(Action::PassOn);
+        // When a command hears of it, the new master has been told.
+        self.answer_upgrades(&Answer::Upgraded { pid });
+        self.dismiss_clients("a new master has taken over meanwhile; ask that one");
         self.state = State::Draining;
         let limit = self.terms().graceful_timeout;
         for id in self.ids() {
@@ -85,6 +94,7 @@ impl Master {
     pub(super) fn lose_successor(&mut self, text: &str) {
         if self.successor.take().is_some() {
             self.log(Level::Error, format!("upgrade failed, all goes on as before: {text}"));
+            self.answer_upgrades(&Answer::failed(text));
             self.tell_status();
         }
     }
@@ -99,9 +109,10 @@ impl Master {
 
     pub(super) fn note_successor_deadline(&mut self, now: Instant) {
         match self.successor {
-            Some(Successor::Starting { until }) if until <= now => {
+            Some(Successor::Starting { until, .. }) if until <= now => {
                 let limit = self.terms().upgrade_timeout.as_secs();
                 let text = format!("the new master does not serve within {limit} s; ending it");
+                self.answer_upgrades(&Answer::failed(&text));
                 self.log(Level::Error, text);
                 self.notify(Notice::Status("upgrade failed".to_owned()));
                 self.dismiss_successor(now);

@@ -1,5 +1,7 @@
 //! What the master decides, event by event.
 
+mod requests;
+
 use std::time::{Duration, Instant};
 
 use log::Level;

@@ -10,6 +10,7 @@ pub mod file;
 pub mod filter;
 pub mod futex;
 pub mod hold;
+pub mod local;
 pub mod memory;
 pub mod packet;
 mod privileges;

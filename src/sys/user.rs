@@ -52,6 +52,12 @@ pub fn is_root() -> bool {
     geteuid().is_root()
 }
 
+/// The user that this process acts as.
+#[must_use]
+pub fn own() -> u32 {
+    geteuid().as_raw()
+}
+
 struct Account {
     uid: u32,
     gid: u32,

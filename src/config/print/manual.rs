@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 
 use super::prose;
+use crate::order::{COMMANDS, FLAGS, NOTES};
 use crate::row::{Row, Section};
 use crate::signals::SIGNALS;
 use crate::table::ROWS;
 
 const EXITS: [(&str, &str); 5] = [
     ("0", "Stopped as asked."),
-    ("1", "A setting is wrong, or the server cannot start with it."),
+    ("1", "A setting is wrong, or the server cannot start with it. Of a command: it has failed."),
     ("2", "The command line is wrong."),
     (
         "3",
@@ -30,6 +31,7 @@ pub(super) fn text() -> String {
          .TH MONOCEROS 1 \"\" \"monoceros {}\" \"User Commands\"\n\
          .SH NAME\nmonoceros \\- application server for Python\n\
          .SH SYNOPSIS\n.B monoceros\n[\\fIFLAG\\fR]... [\\fIAPP\\fR]\n\
+         .br\n.B monoceros\n\\fICOMMAND\\fR [\\fIFLAG\\fR]... [\\fIPID\\fR]\n\
          .SH DESCRIPTION\n",
         env!("CARGO_PKG_VERSION")
     );
@@ -42,6 +44,14 @@ pub(super) fn text() -> String {
         out.push_str(".PP\n");
         paragraph(&mut out, text);
     }
+    out.push_str(".SH COMMANDS\n");
+    list(&mut out, &COMMANDS);
+    for text in NOTES {
+        out.push_str(".PP\n");
+        paragraph(&mut out, text);
+    }
+    out.push_str(".SS \"Flags of commands\"\n");
+    list(&mut out, &FLAGS);
     out.push_str(".SH OPTIONS\n");
     for section in Section::ALL {
         line(&mut out, format_args!(".SS \"{}\"", section.title()));

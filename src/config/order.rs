@@ -1,0 +1,302 @@
+//! The commands to a server that runs: `monoceros reload`, `upgrade`, `status`.
+//! Their words are read here; nothing is done about them.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Arg, ArgAction, ArgMatches};
+
+use crate::error::{Errors, Place};
+use crate::flags::{self, context, subject_of};
+use crate::source::{self, Command, DEFAULT_FILE};
+use crate::suggestion;
+use crate::value::Value;
+
+/// What each command does, for help and the manual page.
+pub(crate) const COMMANDS: [(&str, &str); 4] = [
+    (
+        "reload",
+        "Reload the server as SIGHUP does, and wait: 0 when the new workers serve, 1 with the \
+         reason when they cannot and the old ones go on.",
+    ),
+    (
+        "upgrade",
+        "Start the program anew in place of the running one, as SIGUSR2 does, and wait: 0 when \
+         the new master has taken over, 1 with the reason when all goes on as before.",
+    ),
+    ("status", "Say how the server and each of its workers are doing."),
+    ("help", "Print the flags and commands."),
+];
+
+/// The flags of commands.
+pub(crate) const FLAGS: [(&str, &str); 4] = [
+    ("-p, --pid FILE", "The pid file of the server."),
+    ("-c, --config FILE", "The configuration file that names its pid file."),
+    (
+        "--timeout SECONDS",
+        "Wait no longer than this for the answer, and exit with 1; what was asked for goes on. [0: as long as it takes]",
+    ),
+    ("--json", "Of `status`: print for programs."),
+];
+
+/// What is said about all of them.
+pub(crate) const NOTES: [&str; 2] = [
+    "A command is the first word of the command line; an application of such a name is said \
+     with its callable (`reload:application`). The server is named by the `PID` of its master \
+     or by its pid file; with neither, it is the one whose pid file is in the settings, of the \
+     environment and the configuration file.",
+    "Only the user of the master, and root, are answered. The exit code is 0 when it is done, 1 \
+     with the reason when it is not, and 2 when the command line is wrong.",
+];
+
+/// Something to be asked of a server that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// What.
+    pub verb: Verb,
+    /// Which server.
+    pub target: Target,
+    /// How long to wait for the answer; `None` for as long as it takes.
+    pub timeout: Option<Duration>,
+    /// Print what programs can read.
+    pub json: bool,
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// New settings and code.
+    Reload,
+    /// A new master.
+    Upgrade,
+    /// How things are.
+    Status,
+}
+
+/// How a server is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// By its master's pid.
+    Pid(i32),
+    /// By the file that its master holds.
+    PidFile(PathBuf),
+}
+
+impl Verb {
+    const ALL: [Self; 3] = [Self::Reload, Self::Upgrade, Self::Status];
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Reload => "reload",
+            Self::Upgrade => "upgrade",
+            Self::Status => "status",
+        })
+    }
+}
+
+/// Reads a command line that starts with a command, if this one does.
+pub(crate) fn read(
+    args: &[OsString],
+    env: &[(OsString, OsString)],
+    cwd: &Path,
+) -> Option<Result<Command, Errors>> {
+    let (first, rest) = args.split_first()?;
+    if first == "help" && rest.is_empty() {
+        return Some(Ok(Command::Help(crate::help::text())));
+    }
+    let verb = Verb::ALL.into_iter().find(|verb| first == verb.to_string().as_str())?;
+    let matches = match words(verb).try_get_matches_from(rest) {
+        Ok(matches) => matches,
+        Err(error) => return Some(Err(usage(&refusal(verb, &error)))),
+    };
+    if matches.get_flag("help") {
+        return Some(Ok(Command::Help(crate::help::commands())));
+    }
+    Some(order(verb, &matches, env, cwd).map(Command::Order))
+}
+
+fn words(verb: Verb) -> clap::Command {
+    let words = clap::Command::new("monoceros")
+        .no_binary_name(true)
+        .args_override_self(true)
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .arg(Arg::new("PID"))
+        .arg(Arg::new("pid").short('p').long("pid"))
+        .arg(Arg::new("config").short('c').long("config"))
+        .arg(Arg::new("timeout").long("timeout"))
+        .arg(Arg::new("help").short('h').long("help").action(ArgAction::SetTrue));
+    match verb {
+        Verb::Status => words.arg(Arg::new("json").long("json").action(ArgAction::SetTrue)),
+        Verb::Reload | Verb::Upgrade => words,
+    }
+}
+
+fn refusal(verb: Verb, error: &clap::Error) -> String {
+    use clap::error::{ContextKind, ErrorKind};
+    let subject = subject_of(&context(error, ContextKind::InvalidArg));
+    let reason = match error.kind() {
+        ErrorKind::UnknownArgument if subject.starts_with('-') => {
+            let words = words(verb);
+            let known = words.get_arguments().filter_map(Arg::get_long);
+            let known: Vec<_> = known.map(|name| format!("--{name}")).collect();
+            format!("{verb} has no such flag{}", suggestion::question(&subject, &known))
+        }
+        ErrorKind::UnknownArgument => format!("one word too many; {verb} takes one PID"),
+        ErrorKind::InvalidValue => "a value is missing".to_owned(),
+        ErrorKind::TooManyValues => "takes no value".to_owned(),
+        ErrorKind::InvalidUtf8 => "a word is not UTF-8".to_owned(),
+        kind => kind.to_string(),
+    };
+    if subject.is_empty() { reason } else { format!("{subject}: {reason}") }
+}
+
+fn usage(reason: &str) -> Errors {
+    let mut errors = Errors::default();
+    errors.add(Place::CommandLine, "", reason);
+    errors
+}
+
+fn order(
+    verb: Verb,
+    matches: &ArgMatches,
+    env: &[(OsString, OsString)],
+    cwd: &Path,
+) -> Result<Order, Errors> {
+    let said = |name: &str| matches.get_one::<String>(name);
+    let timeout = said("timeout").map(|text| Duration::parse(text, None)).transpose();
+    let timeout = timeout.map_err(|reason| usage(&format!("--timeout: {reason}")))?;
+    let timeout = timeout.filter(|timeout| !timeout.is_zero());
+    let target = match (said("PID"), said("pid")) {
+        (Some(_), Some(_)) => return Err(usage("either PID or --pid FILE names the server")),
+        (Some(text), None) => Target::Pid(pid(text).map_err(|reason| usage(&reason))?),
+        (None, Some(file)) => Target::PidFile(cwd.join(file)),
+        (None, None) => Target::PidFile(pid_file(verb, said("config"), env, cwd)?),
+    };
+    let json = verb == Verb::Status && matches.get_flag("json");
+    Ok(Order { verb, target, timeout, json })
+}
+
+fn pid(text: &str) -> Result<i32, String> {
+    let pid = text.parse().ok().filter(|pid| *pid > 0 && !text.starts_with('+'));
+    pid.ok_or_else(|| format!("{text:?} is no PID; a file that has it is said with --pid FILE"))
+}
+
+/// The pid file in the settings that a server started here would have.
+fn pid_file(
+    verb: Verb,
+    config: Option<&String>,
+    env: &[(OsString, OsString)],
+    cwd: &Path,
+) -> Result<PathBuf, Errors> {
+    let config = config.map(|file| [OsString::from("--config"), OsString::from(file)]);
+    let args: Vec<_> = config.into_iter().flatten().collect();
+    let mut errors = Errors::default();
+    let line = flags::read(&args, &Place::CommandLine, &mut errors);
+    let settings = source::merge_all(line, env, cwd, errors)?.settings;
+    let directory = settings.chdir.map_or(cwd.to_owned(), |directory| cwd.join(directory));
+    settings.pid.map(|file| directory.join(file)).ok_or_else(|| {
+        usage(&format!(
+            "which server? name its PID (monoceros {verb} PID), its pid file (--pid FILE), or \
+             set pid in {DEFAULT_FILE}"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(words: &str, variables: &[(&str, &str)]) -> Result<Command, Errors> {
+        let args: Vec<_> = words.split_whitespace().map(OsString::from).collect();
+        let env: Vec<_> =
+            variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        source::load(&args, &env, Path::new("/nowhere"))
+    }
+
+    fn order(words: &str) -> Order {
+        match load(words, &[]) {
+            Ok(Command::Order(order)) => order,
+            other => panic!("{words}: {other:?}"),
+        }
+    }
+
+    fn refused(words: &str) -> String {
+        let errors = load(words, &[]).unwrap_err();
+        assert_eq!(errors.exit_code(), 2, "{words}");
+        errors.to_string()
+    }
+
+    #[test]
+    fn clap_finds_no_contradiction_in_the_words() {
+        Verb::ALL.into_iter().for_each(|verb| words(verb).debug_assert());
+    }
+
+    #[test]
+    fn the_first_word_is_a_command() {
+        let file = Target::PidFile(PathBuf::from("/nowhere/a.pid"));
+        for (words, verb, target) in [
+            ("reload 12", Verb::Reload, Target::Pid(12)),
+            ("reload --pid a.pid", Verb::Reload, file.clone()),
+            ("upgrade -p a.pid", Verb::Upgrade, file),
+            ("status --pid=/b", Verb::Status, Target::PidFile(PathBuf::from("/b"))),
+        ] {
+            let order = order(words);
+            assert_eq!((order.verb, order.target), (verb, target), "{words}");
+            assert_eq!((order.timeout, order.json), (None, false));
+        }
+        let order = order("status 1 --timeout 500ms --json");
+        assert_eq!((order.timeout, order.json), (Some(Duration::from_millis(500)), true));
+    }
+
+    #[test]
+    fn an_application_can_have_the_name_of_a_command() {
+        for words in ["reload:application", "status:app -w 2", "-w 2 reload"] {
+            assert!(matches!(load(words, &[]), Ok(Command::Run(_))), "{words}");
+        }
+    }
+
+    #[test]
+    fn the_settings_say_where_the_pid_file_is() {
+        let variables = [("MONOCEROS_PID", "run/a.pid"), ("MONOCEROS_CHDIR", "shop")];
+        let Ok(Command::Order(order)) = load("status", &variables) else { panic!("no order") };
+        assert_eq!(order.target, Target::PidFile(PathBuf::from("/nowhere/shop/run/a.pid")));
+        assert!(refused("reload").starts_with("which server? name its PID (monoceros reload PID)"));
+        let wrong = load("reload", &[("MONOCEROS_TIMEOUT", "soon")]).unwrap_err();
+        assert_eq!(wrong.exit_code(), 1);
+        let missing = load("reload --config missing.yaml", &[]).unwrap_err();
+        assert!(missing.to_string().contains("missing.yaml"), "{missing}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (words, text) in [
+            ("reload 1 2", "2: one word too many; reload takes one PID"),
+            ("reload 1 --pid a", "either PID or --pid FILE names the server"),
+            ("reload 1 --timout 3", "--timout: reload has no such flag; did you mean --timeout?"),
+            ("reload 1 --json", "--json: reload has no such flag"),
+            ("status 1 --timeout", "--timeout: a value is missing"),
+            ("status 1 --json=yes", "--json: takes no value"),
+        ] {
+            assert_eq!(refused(words), text, "{words}");
+        }
+        assert!(refused("status 1 --timeout soon").starts_with("--timeout: cannot read"));
+        for pid in ["0", "-1", "+1", "a.pid", "99999999999"] {
+            refused(&format!("status {pid}"));
+        }
+    }
+
+    #[test]
+    fn help_is_given() {
+        for words in ["help", "--help"] {
+            let Ok(Command::Help(text)) = load(words, &[]) else { panic!("{words}") };
+            assert!(text.contains("reload") && text.contains("--workers"), "{words}");
+        }
+        let Ok(Command::Help(text)) = load("upgrade --help", &[]) else { panic!("no help") };
+        assert!(text.contains("--pid FILE") && !text.contains("--workers"));
+    }
+}

@@ -1,0 +1,230 @@
+//! The client of the master's control socket: one command asked, one answer
+//! waited for and told. What the answer means is decided by the master.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::{Duration, Instant};
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use monoceros_config::{Order, Target, Verb};
+use monoceros_sys::{local, reason};
+use monoceros_wire::channel::{Channel, Received};
+use monoceros_wire::control::{Answer, Request, Status, WorkerStatus, name};
+
+use crate::master::find_master;
+
+/// The exit code when it was done.
+const DONE: u8 = 0;
+/// The exit code when it was not.
+const FAILED: u8 = 1;
+
+/// Asks a server that runs; returns the exit code.
+pub(crate) fn run(order: &Order) -> u8 {
+    match carry_out(order) {
+        Ok(text) => {
+            // A reader that went away changes nothing about what was done.
+            drop(io::stdout().write_all(text.as_bytes()));
+            DONE
+        }
+        Err(text) => {
+            eprintln!("monoceros: {}", printable(&text));
+            FAILED
+        }
+    }
+}
+
+/// What to print when it was done, or why it was not.
+fn carry_out(order: &Order) -> Result<String, String> {
+    let verb = order.verb;
+    let pid = match &order.target {
+        Target::Pid(pid) => *pid,
+        Target::PidFile(path) => find_master(path)?,
+    };
+    let deadline = order.timeout.map(|timeout| Instant::now() + timeout);
+    match ask(pid, request(verb), deadline)? {
+        Answer::Reloaded { generation, workers } => {
+            let plural = if workers == 1 { "" } else { "s" };
+            Ok(format!("reloaded: gen={generation} serves with {workers} worker{plural}\n"))
+        }
+        Answer::Upgraded { pid } => {
+            settle(pid, deadline);
+            Ok(format!("upgraded: the new master has pid {pid}\n"))
+        }
+        Answer::Status(status) if order.json => {
+            status.to_json().map(|text| text + "\n").map_err(|error| error.to_string())
+        }
+        Answer::Status(status) => Ok(table(&status)),
+        Answer::Failed(reason) => Err(format!("{verb} failed: {reason}")),
+    }
+}
+
+fn request(verb: Verb) -> Request {
+    match verb {
+        Verb::Reload => Request::Reload,
+        Verb::Upgrade => Request::Upgrade,
+        Verb::Status => Request::Status,
+    }
+}
+
+/// Waits until a new master has its pid file, so that the next command finds
+/// it: it has written that when it answers. One that hears no commands serves
+/// all the same.
+fn settle(pid: i32, deadline: Option<Instant>) {
+    drop(ask(pid, Request::Status, deadline));
+}
+
+fn ask(pid: i32, request: Request, deadline: Option<Instant>) -> Result<Answer, String> {
+    let channel = connect(pid, left(deadline))?;
+    let cannot = |error: &io::Error| format!("cannot ask pid {pid}: {}", reason(error));
+    match channel.send(&request) {
+        // Who was refused finds the reason in the answer.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(cannot(&error)),
+        Ok(()) | Err(_) => {}
+    }
+    wait(&channel, deadline).map_err(|error| match error.kind() {
+        io::ErrorKind::TimedOut => {
+            "no answer within --timeout; what was asked for goes on".to_owned()
+        }
+        io::ErrorKind::UnexpectedEof => {
+            format!("the server with pid {pid} ended before it answered")
+        }
+        _ => cannot(&error),
+    })
+}
+
+/// A way to the master with this pid, and to nobody else.
+fn connect(pid: i32, limit: Option<Duration>) -> Result<Channel<Request, Answer>, String> {
+    let fd = local::connect(&name(pid), limit).map_err(|error| match error.kind() {
+        io::ErrorKind::ConnectionRefused => format!(
+            "pid {pid} hears no commands: it is no monoceros server, or is not in the same \
+             network and pid namespace"
+        ),
+        io::ErrorKind::WouldBlock => format!("pid {pid} does not answer within --timeout"),
+        _ => format!("cannot reach pid {pid}: {}", reason(&error)),
+    })?;
+    let peer = local::peer(fd.as_fd())
+        .map_err(|error| format!("cannot tell who answers for pid {pid}: {}", reason(&error)))?;
+    if peer.pid != pid {
+        return Err(format!("pid {} answers in place of pid {pid}: nothing was asked", peer.pid));
+    }
+    Ok(Channel::from(fd))
+}
+
+fn wait(channel: &Channel<Request, Answer>, deadline: Option<Instant>) -> io::Result<Answer> {
+    let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(1));
+    let fd = channel.as_fd().as_raw_fd();
+    poll.registry().register(&mut SourceFd(&fd), Token(0), Interest::READABLE)?;
+    loop {
+        match channel.receive()? {
+            Received::Message(answer) => return Ok(answer),
+            Received::Closed => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Received::Nothing if left(deadline) == Some(Duration::ZERO) => {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            Received::Nothing => {}
+        }
+        match poll.poll(&mut events, left(deadline)) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+}
+
+fn left(deadline: Option<Instant>) -> Option<Duration> {
+    deadline.map(|at| at.saturating_duration_since(Instant::now()))
+}
+
+/// The status for people.
+fn table(status: &Status) -> String {
+    let mut text = printable(&status.summary) + "\n";
+    row(&mut text, ["slot", "gen", "pid", "state", "ready for", "requests"].map(str::to_owned));
+    for worker in &status.workers {
+        row(&mut text, cells(worker));
+    }
+    if status.omitted > 0 {
+        line(&mut text, format_args!("and {} more", status.omitted));
+    }
+    text
+}
+
+fn cells(worker: &WorkerStatus) -> [String; 6] {
+    let WorkerStatus { slot, generation, pid, state, age, requests } = worker;
+    [
+        slot.map_or("mold".to_owned(), |slot| slot.to_string()),
+        generation.to_string(),
+        pid.to_string(),
+        printable(state),
+        age.map_or("-".to_owned(), duration),
+        requests.to_string(),
+    ]
+}
+
+fn row(text: &mut String, [slot, generation, pid, state, age, requests]: [String; 6]) {
+    let cells =
+        format_args!("{slot:>5} {generation:>5} {pid:>8}  {state:<9} {age:>11} {requests:>10}");
+    line(text, cells);
+}
+
+fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
+    writeln!(text, "{line}").expect("writing to a String does not fail");
+}
+
+/// Such as `2 h 5 min`: the two largest units.
+fn duration(seconds: u64) -> String {
+    match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60) {
+        (0, 0, 0, seconds) => format!("{seconds} s"),
+        (0, 0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (0, hours, minutes, _) => format!("{hours} h {minutes} min"),
+        (days, hours, _, _) => format!("{days} d {hours} h"),
+    }
+}
+
+/// What an application has written must not command the terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|it| if it.is_control() && it != '\n' { '\u{fffd}' } else { it }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use monoceros_wire::{Generation, Slot};
+
+    #[test]
+    fn a_status_is_a_table() {
+        let worker = WorkerStatus {
+            slot: Some(Slot(0)),
+            generation: Generation(2),
+            pid: 4_194_304,
+            state: "ready".to_owned(),
+            age: Some(100),
+            requests: 12,
+        };
+        let mold = WorkerStatus { slot: None, age: None, ..worker.clone() };
+        let mut status = Status::new("gen=2: all well".to_owned(), vec![worker, mold]);
+        status.omitted = 3;
+        assert_eq!(
+            table(&status),
+            "gen=2: all well\n\
+             \u{20}slot   gen      pid  state       ready for   requests\n\
+             \u{20}   0     2  4194304  ready      1 min 40 s         12\n\
+             \u{20}mold     2  4194304  ready               -         12\n\
+             and 3 more\n"
+        );
+    }
+
+    #[test]
+    fn a_length_of_time_has_its_two_largest_units() {
+        for (seconds, text) in
+            [(0, "0 s"), (60, "1 min 0 s"), (7_500, "2 h 5 min"), (90_000, "1 d 1 h")]
+        {
+            assert_eq!(duration(seconds), text);
+        }
+    }
+
+    #[test]
+    fn nothing_commands_the_terminal() {
+        assert_eq!(printable("a\u{1b}[31m\nb\r"), "a\u{fffd}[31m\nb\u{fffd}");
+    }
+}

@@ -1,0 +1,134 @@
+//! What operators' commands ask, and when they are answered: a reload when the
+//! generation that was read for it, or a later one, serves or has failed; an
+//! upgrade when the new master has taken over or is gone.
+
+use std::time::Instant;
+
+use monoceros_wire::Generation;
+use monoceros_wire::control::{Answer, Request, Status, WorkerStatus};
+
+use super::Master;
+use super::roster::{Life, Why, Worker};
+use super::state::{Action, ClientId, Command, State};
+
+/// Why nothing can be asked of a master any more.
+const LEAVING: &str = "the server is stopping";
+
+/// Who waits for an answer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Waiting {
+    /// For a reload, with the number of the generation that is read for it.
+    reloads: Vec<(ClientId, Generation)>,
+    /// For an upgrade.
+    upgrades: Vec<ClientId>,
+}
+
+impl Master {
+    pub(super) fn take_request(&mut self, client: ClientId, request: Request, now: Instant) {
+        let leaves = match self.state {
+            State::Binding { .. } | State::Booting | State::Serving => false,
+            State::Draining | State::Stopping | State::Stopped => true,
+        };
+        match request {
+            Request::Status => {
+                let status = self.overview(now);
+                self.answer(client, Answer::Status(status));
+            }
+            Request::Reload | Request::Upgrade if leaves => {
+                self.answer(client, Answer::failed(LEAVING));
+            }
+            Request::Reload => self.take_reload(client, now),
+            Request::Upgrade => match self.upgrade(now) {
+                Ok(()) => self.waiting.upgrades.push(client),
+                Err(reason) => self.answer(client, Answer::failed(reason)),
+            },
+        }
+    }
+
+    fn take_reload(&mut self, client: ClientId, now: Instant) {
+        self.adjust(Command::Reload, now);
+        // Until the server serves, the settings are not read.
+        let read = self.state == State::Serving;
+        let generation = self.newest.0.saturating_add(u32::from(!read));
+        self.waiting.reloads.push((client, Generation(generation)));
+    }
+
+    /// The settings for a generation could not be used: who waits for another
+    /// one, that is on its way, still does.
+    pub(super) fn answer_unread(&mut self, generation: Generation, reason: &str) {
+        self.answer_reloads(|asked| asked == generation, &Answer::failed(reason));
+    }
+
+    /// A generation serves, and every reload that was asked for before it was
+    /// read has come true.
+    pub(super) fn answer_reloaded(&mut self) {
+        let (generation, workers) = (self.current, self.workers);
+        let answer = Answer::Reloaded { generation, workers };
+        self.answer_reloads(|asked| asked <= generation, &answer);
+    }
+
+    /// A generation cannot serve.
+    pub(super) fn answer_abandoned(&mut self, generation: Generation, reason: &str) {
+        self.answer_reloads(|asked| asked <= generation, &Answer::failed(reason));
+    }
+
+    /// The upgrade has ended like this.
+    pub(super) fn answer_upgrades(&mut self, answer: &Answer) {
+        for client in std::mem::take(&mut self.waiting.upgrades) {
+            self.answer(client, answer.clone());
+        }
+    }
+
+    /// Nothing that anybody waits for will happen here.
+    pub(super) fn dismiss_clients(&mut self, reason: &str) {
+        self.answer_reloads(|_| true, &Answer::failed(reason));
+        self.answer_upgrades(&Answer::failed(reason));
+    }
+
+    pub(super) fn dismiss_leaving(&mut self) {
+        self.dismiss_clients(LEAVING);
+    }
+
+    fn answer_reloads(&mut self, which: impl Fn(Generation) -> bool, answer: &Answer) {
+        for (client, asked) in std::mem::take(&mut self.waiting.reloads) {
+            if which(asked) {
+                self.answer(client, answer.clone());
+            } else {
+                self.waiting.reloads.push((client, asked));
+            }
+        }
+    }
+
+    fn answer(&mut self, client: ClientId, answer: Answer) {
+        self.actions.push(Action::Answer { client, answer });
+    }
+
+    fn overview(&self, now: Instant) -> Status {
+        let workers = self.roster.everyone().map(|worker| describe(worker, now));
+        let mut workers: Vec<_> = workers.collect();
+        workers.sort_by_key(|it| (it.slot, it.generation, it.pid));
+        Status::new(self.status(), workers)
+    }
+}
+
+fn describe(worker: &Worker, now: Instant) -> WorkerStatus {
+    WorkerStatus {
+        slot: worker.slot(),
+        generation: worker.generation,
+        pid: worker.pid,
+        state: word(worker).to_owned(),
+        age: worker.is_ready().then(|| worker.lived(now).as_secs()),
+        requests: worker.record.requests,
+    }
+}
+
+fn word(worker: &Worker) -> &'static str {
+    match worker.life {
+        Life::Booting { .. } => "booting",
+        Life::Ready { .. } if worker.is_doomed() => "hung",
+        Life::Ready { .. } => "ready",
+        Life::Leaving { why: Why::Retired | Why::Stopped, .. } => "draining",
+        Life::Leaving { why: Why::Failed | Why::Late | Why::Hung, .. } => "stopping",
+        Life::Killed { .. } => "killed",
+    }
+}

@@ -1,0 +1,148 @@
+//! What an operator's command and a running master say to each other, and
+//! where they meet. One request, one answer, for each connection.
+
+use std::fs;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Generation, Slot};
+
+/// The longest text in an answer, in bytes; the log has the rest.
+const TEXT_LIMIT: usize = 16 * 1024;
+/// The most workers in a [`Status`]: so many fit into one message.
+const MOST_WORKERS: usize = 500;
+
+/// What a command asks of the master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// New settings and code, as SIGHUP; answered when that has succeeded or
+    /// failed.
+    Reload,
+    /// A new master, as SIGUSR2; answered when it has taken over or is gone.
+    Upgrade,
+    /// How things are; answered at once.
+    Status,
+}
+
+/// What the master answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// A generation serves that was read after the request, or for it.
+    Reloaded {
+        /// Its number.
+        generation: Generation,
+        /// How many workers it has.
+        workers: u16,
+    },
+    /// Another master serves.
+    Upgraded {
+        /// Its pid.
+        pid: i32,
+    },
+    /// How things are.
+    Status(Status),
+    /// It cannot be done, or has failed: all goes on as before.
+    Failed(String),
+}
+
+/// How a server is doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// All of it in a line for people.
+    pub summary: String,
+    /// Each worker, those that leave too.
+    pub workers: Vec<WorkerStatus>,
+    /// How many more there are.
+    pub omitted: usize,
+}
+
+/// How a worker, or mold, is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerStatus {
+    /// Its place; a mold has none.
+    pub slot: Option<Slot>,
+    /// Whose settings and code it runs.
+    pub generation: Generation,
+    /// Its pid; 0 until there is a process.
+    pub pid: i32,
+    /// How far it has come, in a word.
+    pub state: String,
+    /// For how many seconds it has been ready, if it is.
+    pub age: Option<u64>,
+    /// How many requests it had answered when it was last looked at.
+    pub requests: u64,
+}
+
+impl Answer {
+    /// A failure, with the reason cut to what a message may hold.
+    #[must_use]
+    pub fn failed(reason: &str) -> Self {
+        let end = (0..=reason.len().min(TEXT_LIMIT)).rev().find(|at| reason.is_char_boundary(*at));
+        Self::Failed(reason[..end.unwrap_or_default()].to_owned())
+    }
+}
+
+impl Status {
+    /// The status with as many workers as a message may hold.
+    #[must_use]
+    pub fn new(summary: String, mut workers: Vec<WorkerStatus>) -> Self {
+        let omitted = workers.len().saturating_sub(MOST_WORKERS);
+        workers.truncate(MOST_WORKERS);
+        Self { summary, workers, omitted }
+    }
+
+    /// The status for programs.
+    ///
+    /// # Errors
+    /// None that a status can have.
+    pub fn to_json(&self) -> std::io::Result<String> {
+        Ok(serde_json::to_string(self)?)
+    }
+}
+
+/// How long a client may take to ask; the master has few seats.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The abstract name (unix(7)) at which the master with this pid hears
+/// commands. It is gone with the master, and nobody has to remove it.
+///
+/// Containers that share a network namespace share its abstract names, and each
+/// has a pid 1: so the pid namespace is part of the name.
+#[must_use]
+pub fn name(pid: i32) -> String {
+    let namespace = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    format!("monoceros/{}/{pid}", namespace.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::{Channel, Received, ends};
+
+    #[test]
+    fn the_longest_answers_fit_into_a_message() {
+        let worker = WorkerStatus {
+            slot: Some(Slot(u16::MAX)),
+            generation: Generation(u32::MAX),
+            pid: i32::MIN,
+            state: "draining".to_owned(),
+            age: Some(u64::MAX),
+            requests: u64::MAX,
+        };
+        let status = Status::new("x".repeat(1000), vec![worker; 2000]);
+        assert_eq!((status.workers.len(), status.omitted), (500, 1500));
+        let failed = Answer::failed(&"\u{1}é".repeat(TEXT_LIMIT));
+        let (here, there): (Channel<Answer, Request>, Channel<Request, Answer>) = ends().unwrap();
+        for answer in [Answer::Status(status), failed] {
+            here.send(&answer).unwrap();
+            assert_eq!(there.receive().unwrap(), Received::Message(answer));
+        }
+    }
+
+    #[test]
+    fn masters_have_names_of_their_own() {
+        assert_ne!(name(1), name(12));
+        assert!(name(i32::MAX).len() < 107, "unix(7)");
+    }
+}

@@ -1,0 +1,448 @@
+//! Commands to a running server: `reload`, `upgrade`, `status`, and what the
+//! master makes of clients that are not ours.
+
+use std::fs;
+use std::io::{ErrorKind, Read as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use nix::sys::signal::Signal;
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use crate::support::load::Load;
+use crate::support::pipe::Writer;
+use crate::support::process;
+use crate::support::server::Server;
+use crate::support::setup::{Setup, program};
+use crate::support::until;
+
+const VERSION: &str = "
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Length', '5')])
+    return [b'one\\n\\n']
+";
+
+const BUSY: ErrorKind = ErrorKind::ExecutableFileBusy;
+
+/// A server whose code the test can change.
+fn changing() -> Setup {
+    Setup::of("changing:application").file("changing.py", VERSION).flag("--pythonpath=.")
+}
+
+/// A command that is about to run in the server's directory.
+fn command(directory: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    command.args(words).current_dir(directory);
+    for (name, _) in std::env::vars() {
+        if name.starts_with("MONOCEROS_") || name.starts_with("GUNICORN_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// What a command said and how it ended.
+#[derive(Debug)]
+struct Answer {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl From<Output> for Answer {
+    fn from(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let code = output.status.code().unwrap();
+        Self { code, stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
+
+fn run(directory: &Path, words: &[&str]) -> Answer {
+    command(directory, words).output().unwrap().into()
+}
+
+/// Asks the server by its pid.
+fn ask(server: &Server, words: &[&str]) -> Answer {
+    let pid = server.pid().to_string();
+    run(server.directory.path(), &[words, &[&pid]].concat())
+}
+
+/// Asks the server, and does not wait.
+fn begin(server: &Server, verb: &str) -> Child {
+    let mut command = command(server.directory.path(), &[verb, &server.pid().to_string()]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn end(child: Child) -> Answer {
+    child.wait_with_output().unwrap().into()
+}
+
+/// A client of the test's own, that says what it likes.
+fn connect(server: &Server) -> Socket {
+    let socket = Socket::new(Domain::UNIX, Type::SEQPACKET, None).unwrap();
+    let namespace = fs::read_link("/proc/self/ns/pid").unwrap();
+    let name = format!("\0monoceros/{}/{}", namespace.display(), server.pid());
+    socket.connect(&SockAddr::unix(name).unwrap()).unwrap();
+    socket.set_read_timeout(Some(until::DEADLINE)).unwrap();
+    socket
+}
+
+/// What the server says on a connection before it hangs up.
+fn last_words(mut socket: &Socket) -> String {
+    let mut bytes = [0; 4096];
+    loop {
+        // What was not read before the end is said once: unix(7).
+        match socket.read(&mut bytes) {
+            Ok(length) => return String::from_utf8_lossy(&bytes[..length]).into_owned(),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => (),
+            Err(error) => panic!("no answer: {error}"),
+        }
+    }
+}
+
+#[test]
+fn a_reload_is_over_when_the_command_is() {
+    let server = changing().workers(2).start();
+    let load = Load::start(server.address(), 4);
+    load.proceed(20);
+    server.directory.write("changing.py", &VERSION.replace("one", "two"));
+    let answer = ask(&server, &["reload"]);
+    assert_eq!(answer.stdout, "reloaded: gen=2 serves with 2 workers\n", "{answer:?}");
+    assert_eq!((answer.code, answer.stderr.as_str()), (0, ""));
+    let status = ask(&server, &["status"]).stdout;
+    assert!(status.starts_with("gen=2: 2 of 2 workers ready"), "{status}");
+    load.finish();
+}
+
+#[test]
+fn a_reload_of_broken_code_fails_with_its_reason() {
+    let server = changing().workers(2).start();
+    server.allow("broken on reload");
+    server.allow("Traceback");
+    let old = server.workers();
+    server.directory.write("changing.py", "raise RuntimeError('broken on reload')");
+    let answer = ask(&server, &["reload"]);
+    let expected = "monoceros: reload failed: gen=2 cannot serve: RuntimeError: broken on reload; \
+                    gen=1 goes on\n";
+    assert_eq!((answer.code, answer.stderr.as_str()), (1, expected));
+    assert_eq!(answer.stdout, "");
+    until::holds("the old workers alone", || server.workers() == old);
+    let status = ask(&server, &["status"]).stdout;
+    let line = status.lines().next().unwrap_or_default();
+    assert!(line.ends_with("reload failed: gen=2 cannot serve: RuntimeError: broken on reload"));
+    server.directory.write("changing.py", VERSION);
+    assert_eq!(ask(&server, &["reload"]).code, 0, "the next good one works");
+}
+
+#[test]
+fn a_reload_of_broken_settings_names_each_fault() {
+    let server = Setup::of("environ").file("monoceros.yaml", "timeout: 30\n").start();
+    server.allow("monoceros.yaml line");
+    server.directory.write("monoceros.yaml", "timeout: soon\nworkerz: 3\n");
+    let answer = ask(&server, &["reload"]);
+    assert_eq!(answer.code, 1);
+    for text in ["reload failed: ", "monoceros.yaml line 1: timeout: ", "monoceros.yaml line 2: "] {
+        assert!(answer.stderr.contains(text), "{answer:?}");
+    }
+    server.directory.write("monoceros.yaml", "timeout: [\n");
+    assert_eq!(ask(&server, &["reload"]).code, 1);
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn a_reload_that_hangs_fails_after_the_progress_deadline() {
+    let server = changing().flags(&["--progress-deadline", "1"]).start();
+    server.allow("progress-deadline");
+    server.directory.write("changing.py", "import signal\nsignal.pause()");
+    let answer = ask(&server, &["reload"]);
+    assert_eq!(answer.code, 1);
+    assert!(answer.stderr.contains("made no progress within progress-deadline"), "{answer:?}");
+    assert_eq!(server.get("/").text(), "one\n\n");
+}
+
+#[test]
+fn a_command_waits_no_longer_than_asked() {
+    let server = changing().start();
+    let hang = "import os\nos.mkfifo('never')\nopen('never').read()";
+    server.directory.write("changing.py", hang);
+    let answer = ask(&server, &["reload", "--timeout", "100ms"]);
+    assert_eq!(answer.code, 1);
+    assert!(answer.stderr.contains("no answer within --timeout"), "{answer:?}");
+    server.directory.write("changing.py", VERSION);
+    assert_eq!(ask(&server, &["reload"]).code, 0);
+}
+
+#[test]
+fn a_superseded_reload_has_the_outcome_of_the_later_one() {
+    let server = changing().start();
+    let hang = "import os\nos.mkfifo('never')\nopen('never').read()";
+    server.directory.write("changing.py", hang);
+    let first = begin(&server, "reload");
+    until::holds("an import that hangs", || server.directory.join("never").exists());
+    server.directory.write("changing.py", &VERSION.replace("one", "two"));
+    let second = begin(&server, "reload");
+    for answer in [end(first), end(second)] {
+        assert_eq!(
+            (answer.code, answer.stdout.as_str()),
+            (0, "reloaded: gen=3 serves with 1 worker\n")
+        );
+    }
+    assert_eq!(server.get("/").text(), "two\n\n");
+}
+
+#[test]
+fn reloads_at_the_same_time_are_all_answered() {
+    let server = changing().start();
+    let commands: Vec<_> = (0..5).map(|_| begin(&server, "reload")).collect();
+    for answer in commands.into_iter().map(end) {
+        assert_eq!(answer.code, 0, "{answer:?}");
+    }
+    until::holds("one worker", || server.workers().len() == 1);
+}
+
+#[test]
+fn a_stop_ends_the_waiting() {
+    let server = changing().start();
+    let hang = "import os\nos.mkfifo('never')\nopen('never').read()";
+    server.directory.write("changing.py", hang);
+    let reload = begin(&server, "reload");
+    until::holds("an import that hangs", || server.directory.join("never").exists());
+    server.signal(Signal::SIGTERM);
+    let answer = end(reload);
+    assert_eq!(answer.stderr, "monoceros: reload failed: the server is stopping\n");
+    assert_eq!((answer.code, server.wait_for_exit()), (1, 0));
+}
+
+#[test]
+fn an_upgrade_is_over_when_the_command_is() {
+    let server = Setup::of("environ").flags(&["--pid", "master.pid"]).start();
+    let old = server.pid();
+    let answer = run(server.directory.path(), &["upgrade", "--pid", "master.pid"]);
+    let pid = answer.stdout.strip_prefix("upgraded: the new master has pid ");
+    let pid: i32 =
+        pid.and_then(|pid| pid.trim().parse().ok()).unwrap_or_else(|| panic!("{answer:?}"));
+    let _guard = Master(pid);
+    assert_eq!((answer.code, pid == old), (0, false));
+    assert_eq!(
+        server.directory.read("master.pid").trim(),
+        pid.to_string(),
+        "it is written already"
+    );
+    assert_eq!(server.wait_for_exit(), 0);
+    let answer = run(server.directory.path(), &["reload", "--pid", "master.pid"]);
+    assert_eq!(answer.stdout, "reloaded: gen=3 serves with 1 worker\n", "{answer:?}");
+    assert_eq!(server.get("/").status, 200);
+}
+
+/// A master that the test did not start itself: it ends with the test.
+struct Master(i32);
+
+impl Drop for Master {
+    fn drop(&mut self) {
+        process::signal(self.0, Signal::SIGTERM);
+        until::holds("the end of the new master", || {
+            process::state(self.0).is_none_or(|(state, _)| state == 'Z')
+        });
+    }
+}
+
+#[test]
+fn an_upgrade_that_fails_says_why() {
+    let server = changing().flags(&["--upgrade-timeout", "1"]).start();
+    server.allow("[ERROR]");
+    server.allow("Traceback");
+    server.allow("broken");
+    server.directory.write("changing.py", "raise RuntimeError('broken')");
+    let answer = ask(&server, &["upgrade"]);
+    assert_eq!(answer.code, 1);
+    let text = "upgrade failed: the new master ended with exit code 3 before it served";
+    assert!(answer.stderr.contains(text), "{answer:?}");
+    server.directory.write("changing.py", "import signal\nsignal.pause()");
+    let answer = ask(&server, &["upgrade"]);
+    let text = "upgrade failed: the new master does not serve within 1 s";
+    assert!(answer.code == 1 && answer.stderr.contains(text), "{answer:?}");
+    assert_eq!(server.get("/").text(), "one\n\n");
+}
+
+#[test]
+fn a_status_shows_the_workers() {
+    let server = Setup::of("environ").workers(2).start();
+    let answer = ask(&server, &["status"]);
+    assert_eq!(answer.code, 0);
+    let lines: Vec<_> = answer.stdout.lines().collect();
+    assert!(lines[0].starts_with("gen=1: 2 of 2 workers ready, "), "{answer:?}");
+    assert_eq!(lines[1].split_whitespace().next(), Some("slot"));
+    assert_eq!(lines.len(), 4);
+    let mut pids: Vec<i32> = Vec::new();
+    for (slot, line) in lines[2..].iter().enumerate() {
+        let cells: Vec<_> = line.split_whitespace().collect();
+        assert_eq!((cells[0], cells[1], cells[3]), (slot.to_string().as_str(), "1", "ready"));
+        pids.push(cells[2].parse().unwrap());
+    }
+    pids.sort_unstable();
+    assert_eq!(pids, server.workers());
+    let json: serde_json::Value =
+        serde_json::from_str(&ask(&server, &["status", "--json"]).stdout).unwrap();
+    assert_eq!(json["workers"].as_array().map(Vec::len), Some(2));
+    assert_eq!(json["workers"][0]["state"], "ready");
+}
+
+#[test]
+fn the_server_is_found_by_its_settings() {
+    let yaml = "bind: fd://3\npid: master.pid\n";
+    let server = Setup::of("environ").file("monoceros.yaml", yaml).start();
+    let directory = server.directory.path();
+    assert_eq!(run(directory, &["status"]).code, 0);
+    let (config, elsewhere) = (server.directory.join("monoceros.yaml"), Path::new("/"));
+    let answer = run(elsewhere, &["status", "--config", config.to_str().unwrap()]);
+    assert!(answer.stderr.contains("/master.pid: no such file or directory"), "{answer:?}");
+    let file = server.directory.join("master.pid");
+    let mut command = command(elsewhere, &["status"]);
+    let answer: Answer = command.env("MONOCEROS_PID", file).output().unwrap().into();
+    assert_eq!(answer.code, 0, "{answer:?}");
+}
+
+#[test]
+fn what_is_no_server_is_said() {
+    let server = Setup::of("environ").start();
+    let directory = server.directory.path();
+    server.directory.write("stale", &format!("{}\n", server.pid()));
+    for (words, code, text) in [
+        (&["reload", "--pid", "missing"][..], 1, "missing: no such file or directory"),
+        (&["reload", "--pid", "stale"], 1, "stale: no running server holds this pid file"),
+        (&["status", "1"], 1, "pid 1 hears no commands: it is no monoceros server"),
+        (&["upgrade", "2147483647"], 1, "pid 2147483647 hears no commands"),
+        (&["reload"], 2, "which server? name its PID (monoceros reload PID)"),
+        (&["reload", "shop"], 2, "\"shop\" is no PID"),
+        (&["status", "--nonsense"], 2, "--nonsense: status has no such flag"),
+    ] {
+        let answer = run(directory, words);
+        assert_eq!((answer.code, answer.stdout.as_str()), (code, ""), "{words:?} {answer:?}");
+        assert!(answer.stderr.contains(text), "{words:?}: {answer:?}");
+        assert_eq!(answer.stderr.lines().count(), 1, "{answer:?}");
+    }
+    let worker = server.workers()[0].to_string();
+    assert!(run(directory, &["reload", &worker]).stderr.contains("hears no commands"));
+}
+
+#[test]
+fn a_process_that_answers_for_another_is_not_asked() {
+    let namespace = fs::read_link("/proc/self/ns/pid").unwrap();
+    let victim = i32::MAX - 7;
+    let listener = Socket::new(Domain::UNIX, Type::SEQPACKET, None).unwrap();
+    let name = format!("\0monoceros/{}/{victim}", namespace.display());
+    listener.bind(&SockAddr::unix(name).unwrap()).unwrap();
+    listener.listen(1).unwrap();
+    let answer = run(Path::new("/"), &["status", &victim.to_string()]);
+    assert_eq!(answer.code, 1);
+    let text = format!("pid {} answers in place of pid {victim}", std::process::id());
+    assert!(answer.stderr.contains(&text), "{answer:?}");
+}
+
+#[test]
+fn another_users_command_is_refused() {
+    let server = Setup::of("environ").start();
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("only root can become somebody else: not tested");
+        return;
+    }
+    let old = server.workers();
+    // Another user may not enter the directories on the way to the program.
+    let copy = server.directory.join("monoceros");
+    fs::copy(program(), &copy).unwrap();
+    for verb in ["reload", "upgrade", "status"] {
+        let mut command = Command::new(&copy);
+        command.args([verb, &server.pid().to_string()]).current_dir("/").uid(65534).gid(65534);
+        // A process that another test is about to start may still have it open.
+        let run = || command.output().map_err(|error| assert_eq!(error.kind(), BUSY)).ok();
+        let answer: Answer = until::some("a copy that can be executed", run).into();
+        let text = "permission denied: user 65534 is neither the server's user 0 nor root";
+        assert!(answer.code == 1 && answer.stderr.contains(text), "{verb}: {answer:?}");
+    }
+    assert_eq!(server.workers(), old);
+}
+
+#[test]
+fn who_says_nothing_is_shown_out_while_others_are_answered() {
+    let server = Setup::of("environ").start();
+    let silent: Vec<_> = (0..16).map(|_| connect(&server)).collect();
+    let refused = until::some("a full house", || {
+        let answer = ask(&server, &["status"]);
+        (answer.code == 1).then_some(answer)
+    });
+    assert!(refused.stderr.contains("too many commands wait for the server"), "{refused:?}");
+    assert_eq!(server.get("/").status, 200);
+    for socket in &silent {
+        assert!(last_words(socket).contains("nothing was asked"));
+    }
+    assert_eq!(ask(&server, &["status"]).code, 0);
+}
+
+#[test]
+fn nonsense_is_refused_and_harms_nobody() {
+    let server = Setup::of("environ").start();
+    let old = server.workers();
+    let long = vec![b'"'; 150_000];
+    for bytes in [&b"\0\xff garbage"[..], b"{", b"\"Destroy\"", b"{\"Reload\":1}", &long] {
+        let socket = connect(&server);
+        assert_eq!(socket.send(bytes).unwrap(), bytes.len());
+        let answer = last_words(&socket);
+        assert!(answer.contains("the server does not know this command"), "{answer}");
+    }
+    let twice = connect(&server);
+    // The second one is found by the master, or by nobody.
+    drop(twice.send(b"\"Status\"").and_then(|_| twice.send(b"\"Reload\"")));
+    assert!(last_words(&twice).contains("1 of 1 workers ready"));
+    assert_eq!(ask(&server, &["status"]).code, 0);
+    assert_eq!(server.workers(), old);
+}
+
+#[test]
+fn a_hundred_clients_at_once_are_each_answered_or_refused() {
+    let server = Setup::of("environ").start();
+    let commands: Vec<_> = (0..100).map(|_| begin(&server, "status")).collect();
+    let mut done = 0;
+    for answer in commands.into_iter().map(end) {
+        let refused = answer.code == 1 && answer.stderr.contains("too many commands");
+        assert!(refused || answer.code == 0, "{answer:?}");
+        done += usize::from(answer.code == 0);
+    }
+    assert!(done > 0);
+    let sockets: Vec<_> = (0..100).map(|_| connect(&server)).collect();
+    assert_eq!(server.get("/").status, 200);
+    drop(sockets);
+    until::holds("a free seat", || ask(&server, &["status"]).code == 0);
+}
+
+#[test]
+fn who_asks_and_leaves_or_does_not_read_delays_nobody() {
+    let server = changing().start();
+    for _ in 0..3 {
+        let gone = connect(&server);
+        gone.send(b"\"Reload\"").unwrap();
+    }
+    let deaf = connect(&server);
+    deaf.send(b"\"Reload\"").unwrap();
+    assert_eq!(ask(&server, &["reload"]).code, 0);
+    assert_eq!(server.get("/").text(), "one\n\n");
+    assert!(last_words(&deaf).contains("Reloaded"));
+}
+
+#[test]
+fn a_command_does_not_outlive_its_server() {
+    let server = Setup::of("stream:route").start();
+    let (_busy, writer) = server.occupy("pipe");
+    let status = connect(&server);
+    server.signal(Signal::SIGTERM);
+    server.wait_for_log("draining");
+    let answer = ask(&server, &["reload"]);
+    assert_eq!((answer.code, answer.stdout.as_str()), (1, ""));
+    assert!(answer.stderr.contains("the server is stopping"), "{answer:?}");
+    assert_eq!(ask(&server, &["status"]).code, 0, "a server that drains still tells how it is");
+    Writer::finish(writer);
+    assert_eq!(server.wait_for_exit(), 0);
+    assert_eq!(last_words(&status), "");
+    let gone = ask(&server, &["status"]);
+    assert!(gone.code == 1 && gone.stderr.contains("hears no commands"), "{gone:?}");
+}
