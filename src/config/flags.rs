@@ -69,7 +69,8 @@ fn command() -> Command {
 fn arg(row: &'static Row) -> Arg {
     let arg = with_values(Arg::new(row.name), row.takes);
     if row.positional {
-        return arg;
+        // The words behind `--` are one list, whatever they look like.
+        return if row.takes == Takes::List { arg.last(true).num_args(1..) } else { arg };
     }
     let arg = arg.long(row.key()).aliases(row.aliases);
     match row.short {
@@ -110,8 +111,7 @@ fn line(matches: &ArgMatches, place: &Place, errors: &mut Errors) -> Line {
     }
     let said = ROWS.iter().filter_map(|row| {
         let texts: Vec<String> = matches.get_many(row.name)?.cloned().collect();
-        let subject = if row.positional { row.placeholder.to_owned() } else { row.flag() };
-        Some(Said::new(row, place.clone(), subject, texts))
+        Some(Said::new(row, place.clone(), row.subject(), texts))
     });
     Line {
         help: matches.get_flag("help"),
@@ -238,6 +238,18 @@ mod tests {
             parse(&["a:b", "c:d"]).1,
             "c:d: one word too many; only APP is said without a flag"
         );
+    }
+
+    #[test]
+    fn everything_behind_two_dashes_is_the_program() {
+        let (line, errors) = parse(&["-k", "exec", "--", "run", "-k", "--", "--bind=x", "", "-Z"]);
+        assert_eq!(errors, "");
+        assert_eq!(texts(&line, "worker_class"), ["exec"]);
+        assert_eq!(texts(&line, "program"), ["run", "-k", "--", "--bind=x", "", "-Z"]);
+        assert_eq!(texts(&parse(&["a:b", "--"]).0, "program"), [""; 0]);
+        let (line, errors) = parse(&["--bogus", "--", "run", "--bogus"]);
+        assert_eq!(errors, "--bogus: unknown flag");
+        assert_eq!(texts(&line, "program"), ["run", "--bogus"]);
     }
 
     #[test]

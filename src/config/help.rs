@@ -16,8 +16,11 @@ const COLUMN: usize = 30;
 /// The whole text.
 pub(crate) fn text() -> String {
     let mut out = String::from(
-        "Serves a Python web application from pre-forked worker processes.\n\n\
-         Usage: monoceros [FLAGS] [APP]\n       monoceros COMMAND [FLAGS] [PID]\n",
+        "Serves a Python web application, or runs any server, in pre-forked worker\n\
+         processes.\n\n\
+         Usage: monoceros [FLAGS] [APP]\n       \
+         monoceros [FLAGS] --worker-class exec -- PROGRAM [ARGUMENT]...\n       \
+         monoceros COMMAND [FLAGS] [PID]\n",
     );
     push_commands(&mut out);
     for section in Section::ALL {

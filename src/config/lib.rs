@@ -3,6 +3,7 @@
 //! socket, user database or log.
 
 mod access_format;
+mod agreement;
 mod bind;
 mod environment;
 mod error;
@@ -33,10 +34,10 @@ pub use bind::Bind;
 pub use error::{Error, Errors, Place};
 pub use log::{LogFile, LogLevel};
 pub use order::{Order, Target, Verb};
-pub use process::{Assignment, SearchPath, Umask};
+pub use process::{Argument, Assignment, SearchPath, Umask};
 pub use row::{Ambient, Effect, Reader, Row, Section, Takes};
 pub use signals::{SIGNALS, Signal, Wish};
 pub use size::Size;
 pub use source::{Command, Loaded, load};
 pub use table::{ROWS, Settings};
-pub use worker::{WorkerClass, Workers};
+pub use worker::{ReadyAfter, WorkerClass, Workers};

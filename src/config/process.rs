@@ -1,11 +1,31 @@
 //! Settings with a meaning of their own: what a process is given by the
-//! operating system (mask of permissions, variables, Python's search path).
+//! operating system (arguments, mask of permissions, variables, Python's search
+//! path).
 
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::row::Range;
 use crate::value::{Value, integer, not_empty};
+
+/// A word of a program's command line, possibly empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Argument(pub String);
+
+impl Value for Argument {
+    fn parse(text: &str, _: Range) -> Result<Self, String> {
+        // execve(2) takes strings that end in NUL.
+        if text.contains('\0') {
+            Err("has a NUL in it".to_owned())
+        } else {
+            Ok(Self(text.to_owned()))
+        }
+    }
+
+    fn texts(&self) -> Vec<String> {
+        vec![self.0.clone()]
+    }
+}
 
 /// Permissions that new files do not get (umask(2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +112,12 @@ mod tests {
             assert!(Umask::parse(text, None).is_err(), "{text}");
         }
         assert_eq!(Umask(0o22).to_string(), "0o022");
+    }
+
+    #[test]
+    fn an_argument_can_be_empty() {
+        assert_eq!(Argument::parse("", None), Ok(Argument(String::new())));
+        assert!(Argument::parse("a\0b", None).is_err());
     }
 
     #[test]

@@ -181,6 +181,17 @@ impl Row {
         format!("--{}", self.key())
     }
 
+    /// What it is called on the command line: the flag, or the placeholder of
+    /// what is said without one.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        if !self.positional {
+            return self.flag();
+        }
+        let words = self.placeholder.split(' ');
+        words.filter(|word| *word != "--").take(1).collect()
+    }
+
     /// The environment variable: `MONOCEROS_KEEP_ALIVE`.
     #[must_use]
     pub fn variable(&self) -> String {

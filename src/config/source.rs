@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::agreement;
 use crate::environment;
 use crate::error::{Error, Errors, Place};
 use crate::file;
@@ -91,7 +92,7 @@ pub fn load(
     if line.version {
         return Ok(Command::Version(format!("monoceros {}\n", env!("CARGO_PKG_VERSION"))));
     }
-    merge_all(line, env, cwd, errors).map(command)
+    merge_all(line, env, cwd, errors).and_then(agreement::check).map(command)
 }
 
 /// The settings that follow from all sources, or all that is wrong with them.

@@ -10,13 +10,13 @@ use std::time::Duration;
 use crate::access_format;
 use crate::bind::Bind;
 use crate::log::{LEVELS, LogFile, LogLevel};
-use crate::process::{Assignment, SearchPath, Umask};
+use crate::process::{Argument, Assignment, SearchPath, Umask};
 use crate::row::Effect::{Live, Restart, Rollout};
 use crate::row::Reader::{Listener, Master, Worker};
 use crate::row::{Ambient, BLANK, Row, Section, settings};
 use crate::size::Size;
 use crate::value::Value;
-use crate::worker::{WorkerClass, Workers};
+use crate::worker::{ReadyAfter, WorkerClass, Workers};
 
 /// Longest length of time that a setting may have, in seconds.
 const DAY: u64 = 86_400;
@@ -31,6 +31,17 @@ settings! {
     app: Option<String> = None, {
         section: Section::Application, positional: true, placeholder: "APP",
         readers: &[Master, Worker], effect: Rollout, gunicorn: Some("wsgi_app"),
+    };
+
+    /// The program that workers of class exec run, with its arguments.
+    ///
+    /// On the command line everything behind two dashes is part of it; in the
+    /// configuration file it is a list of words. It is looked up on the `PATH`
+    /// of its own environment, runs once for each worker, and serves from the
+    /// sockets that it finds open from descriptor 3 on (`LISTEN_FDS`).
+    program: Vec<Argument> = Vec::new(), {
+        section: Section::Application, positional: true, placeholder: "-- PROGRAM [ARGUMENT]...",
+        readers: &[Master], effect: Rollout,
     };
 
     /// Directory to change to before anything else is done.
@@ -97,13 +108,28 @@ settings! {
         ambient: Some(Ambient { variable: "WEB_CONCURRENCY", template: "{}" }),
     };
 
-    /// Kind of worker: `wsgi`.
+    /// Kind of worker: `wsgi` or `exec`.
     ///
-    /// `sync` and `gthread`, gunicorn's names, are understood as `wsgi`.
+    /// `wsgi` serves a WSGI application; `sync` and `gthread`, gunicorn's names,
+    /// are understood as `wsgi`. `exec` runs any program that can serve from a
+    /// socket it inherits, named behind two dashes; settings that are about HTTP or
+    /// Python mean nothing to it.
     worker_class: WorkerClass = WorkerClass::Wsgi, {
         section: Section::Workers, short: Some('k'), placeholder: "CLASS",
         readers: &[Master], effect: Rollout, gunicorn: Some("worker_class"),
-        differs: Some("`sync` and `gthread` both mean `wsgi`, which keeps connections alive and reads slow clients without occupying a thread; no other class yet"),
+        differs: Some("`sync` and `gthread` both mean `wsgi`, which keeps connections alive and reads slow clients without occupying a thread; `exec` runs any other server"),
+    };
+
+    /// How long a worker of class exec lives before it counts as ready.
+    ///
+    /// A program that says `READY=1` to `NOTIFY_SOCKET` (`sd_notify(3)`) is ready
+    /// at once. With `notify` only such a word counts, and `--boot-timeout` ends
+    /// a program that does not say it. 0 takes every program for ready that could
+    /// be executed. Other classes tell when they are ready.
+    ready_after: ReadyAfter = ReadyAfter::Length(Duration::from_secs(1)), {
+        section: Section::Workers, placeholder: "SECONDS", range: Some((0, DAY)),
+        words: &[("notify", "when it says so")],
+        readers: &[Master], effect: Rollout,
     };
 
     /// Load the application once, in a process that forks the workers.

@@ -1,6 +1,8 @@
-//! Settings with a meaning of their own: how many workers, and of which kind.
+//! Settings with a meaning of their own: how many workers, of which kind, and
+//! when one of them can serve.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::row::Range;
 use crate::value::Value;
@@ -41,12 +43,15 @@ impl Value for Workers {
 pub enum WorkerClass {
     /// Serves a WSGI application.
     Wsgi,
+    /// Any program that serves from sockets it inherits.
+    Exec,
 }
 
 impl fmt::Display for WorkerClass {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Wsgi => out.write_str("wsgi"),
+            Self::Exec => out.write_str("exec"),
         }
     }
 }
@@ -55,19 +60,56 @@ impl Value for WorkerClass {
     fn parse(text: &str, _: Range) -> Result<Self, String> {
         let reason = match text {
             "wsgi" | "sync" | "gthread" => return Ok(Self::Wsgi),
-            "asgi" => "ASGI is not supported yet",
+            "exec" => return Ok(Self::Exec),
+            "asgi" => "ASGI is not supported yet; exec runs any server of it",
             "gevent" | "gevent_wsgi" | "gevent_pywsgi" | "eventlet" => {
                 "there are no green threads here; use wsgi with --threads"
             }
             "tornado" => "Tornado is not supported; use wsgi for its WSGI applications",
-            _ if text.contains(['.', ':']) => "worker classes written in Python are not supported",
-            _ => "unknown; use wsgi",
+            _ if text.contains(['.', ':']) => {
+                "worker classes written in Python are not supported; exec runs any server"
+            }
+            _ => "unknown; use wsgi or exec",
         };
         Err(format!("{text:?}: {reason}"))
     }
 
     fn texts(&self) -> Vec<String> {
         vec![self.to_string()]
+    }
+}
+
+/// When a worker of class exec can serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadyAfter {
+    /// When it has lived for so long, or says so before.
+    Length(Duration),
+    /// When it says so (`READY=1`, `sd_notify(3)`).
+    Notify,
+}
+
+impl ReadyAfter {
+    /// The time after which it needs to say nothing.
+    #[must_use]
+    pub fn length(self) -> Option<Duration> {
+        match self {
+            Self::Length(length) => Some(length),
+            Self::Notify => None,
+        }
+    }
+}
+
+impl Value for ReadyAfter {
+    fn parse(text: &str, range: Range) -> Result<Self, String> {
+        if text == "notify" {
+            return Ok(Self::Notify);
+        }
+        let length = Duration::parse(text, range).map(Self::Length);
+        length.map_err(|reason| format!("{reason}, or notify"))
+    }
+
+    fn texts(&self) -> Vec<String> {
+        self.length().map_or_else(|| vec!["notify".to_owned()], |length| length.texts())
     }
 }
 
@@ -84,10 +126,26 @@ mod tests {
     }
 
     #[test]
+    fn readiness_is_a_length_or_a_word() {
+        for (text, ready_after) in [
+            ("0", ReadyAfter::Length(Duration::ZERO)),
+            ("0.5", ReadyAfter::Length(Duration::from_millis(500))),
+            ("notify", ReadyAfter::Notify),
+        ] {
+            let read = ReadyAfter::parse(text, None).unwrap();
+            assert_eq!(read, ready_after);
+            assert_eq!(ReadyAfter::parse(&read.texts()[0], None), Ok(read));
+        }
+        let reason = ReadyAfter::parse("soon", None).unwrap_err();
+        assert!(reason.ends_with("2m, or notify"), "{reason}");
+    }
+
+    #[test]
     fn gunicorns_classes_are_mapped_or_refused() {
         for text in ["wsgi", "sync", "gthread"] {
             assert_eq!(WorkerClass::parse(text, None), Ok(WorkerClass::Wsgi));
         }
+        assert_eq!(WorkerClass::parse("exec", None), Ok(WorkerClass::Exec));
         for (text, part) in [
             ("gevent", "--threads"),
             ("tornado", "wsgi"),

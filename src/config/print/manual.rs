@@ -30,7 +30,9 @@ pub(super) fn text() -> String {
         ".\\\" Printed from the settings table; not edited by hand.\n\
          .TH MONOCEROS 1 \"\" \"monoceros {}\" \"User Commands\"\n\
          .SH NAME\nmonoceros \\- application server for Python\n\
-         .SH SYNOPSIS\n.B monoceros\n[\\fIFLAG\\fR]... [\\fIAPP\\fR]\n\
+         .SH SYNOPSIS\n.B monoceros\n[\\fIFLAG\\fR]... [\\fIAPP\\fR]\n.br\n\
+         .B monoceros\n[\\fIFLAG\\fR]... \\-\\-worker\\-class exec \\-\\- \
+         \\fIPROGRAM\\fR [\\fIARGUMENT\\fR]...\n\
          .br\n.B monoceros\n\\fICOMMAND\\fR [\\fIFLAG\\fR]... [\\fIPID\\fR]\n\
          .SH DESCRIPTION\n",
         env!("CARGO_PKG_VERSION")
@@ -38,7 +40,8 @@ pub(super) fn text() -> String {
     paragraph(
         &mut out,
         "Serves a Python web application from worker processes that a master process starts, \
-         watches and replaces. `APP` names the application.",
+         watches and replaces. `APP` names the application. With `--worker-class exec` the worker \
+         processes run `PROGRAM`, any server that can serve from a socket it inherits.",
     );
     for text in prose::SOURCES {
         out.push_str(".PP\n");

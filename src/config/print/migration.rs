@@ -53,7 +53,7 @@ pub(super) fn text() -> String {
     line(&mut out, format_args!("\n## Only here\n"));
     for row in ROWS.iter().filter(|row| row.gunicorn.is_none()) {
         let summary = row.summary();
-        let text = format!("- [`{}`](settings.md#{}): {summary}", row.flag(), row.key());
+        let text = format!("- [`{}`](settings.md#{}): {summary}", row.subject(), row.key());
         line(&mut out, format_args!("{}", wrap(&text, 80).join("\n  ")));
     }
     out

@@ -88,12 +88,11 @@ fn every_default_reads_back_and_is_in_range() {
 }
 
 /// Texts of which each row takes one for a value that is not its default.
-const TEXTS: [&str; 8] = ["true", "7", "critical", "7s", ":7", "A=7", "%(h)s", "auto"];
+const TEXTS: [&str; 9] = ["exec", "true", "7", "critical", "7s", ":7", "A=7", "%(h)s", "auto"];
 
 #[test]
 fn a_row_sets_its_own_field_and_no_other() {
-    // Its only value is the default.
-    for row in ROWS.iter().filter(|row| row.name != "worker_class") {
+    for row in ROWS {
         let changed = TEXTS.iter().filter(|text| row.refuse(text).is_ok()).find_map(|text| {
             let mut settings = Settings::default();
             (row.set)(&mut settings, &[(*text).to_owned()], row.range).unwrap();
