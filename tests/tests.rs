@@ -15,6 +15,7 @@ mod hangs;
 mod logs;
 mod molds;
 mod processes;
+mod programs;
 mod pythons;
 mod reloads;
 mod requests;

@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use monoceros_config::{Bind, Settings};
+use monoceros_config::{Bind, Settings, WorkerClass};
 use monoceros_sys::user::Credentials;
 use monoceros_sys::{filter, process, reason, socket};
 use serde::{Deserialize, Serialize};
@@ -68,6 +68,9 @@ pub(crate) struct Manner {
     backlog: u32,
     umask: u32,
     owner: Option<Credentials>,
+    /// The kernel is to keep TCP connections on which nothing has arrived. A
+    /// program of class exec may be the one to speak first.
+    defer: bool,
     /// Where relative paths start.
     directory: PathBuf,
 }
@@ -76,7 +79,13 @@ impl Manner {
     /// What the settings say about it.
     pub(crate) fn new(settings: &Settings, owner: Option<Credentials>, directory: &Path) -> Self {
         let (backlog, umask) = (settings.backlog, settings.umask.0);
-        Self { backlog, umask, owner, directory: directory.to_owned() }
+        let defer = settings.worker_class != WorkerClass::Exec;
+        Self { backlog, umask, owner, defer, directory: directory.to_owned() }
+    }
+
+    /// Zero is never (`tcp(7)`).
+    fn defer_seconds(&self) -> i32 {
+        if self.defer { DEFER_SECONDS } else { 0 }
     }
 }
 
@@ -93,7 +102,7 @@ pub(crate) fn open_all(
         let known = open.iter().find(|listener| listener.origin == Origin::Said(bind.clone()));
         let listener = match known {
             Some(known) => {
-                known.set_backlog(manner).map_err(|error| failure(bind, &error))?;
+                known.adjust(manner).map_err(|error| failure(bind, &error))?;
                 Rc::clone(known)
             }
             None => {
@@ -234,6 +243,15 @@ impl Listener {
         }
     }
 
+    /// Makes open sockets what they would be if they were opened now.
+    fn adjust(&self, manner: &Manner) -> io::Result<()> {
+        if let Origin::Said(Bind::Tcp { .. }) = self.origin {
+            let defer = |fd: &OwnedFd| socket::defer_accept(fd.as_fd(), manner.defer_seconds());
+            self.sockets.iter().try_for_each(defer)?;
+        }
+        self.set_backlog(manner)
+    }
+
     /// `listen(2)` again changes the length of the queue.
     fn set_backlog(&self, manner: &Manner) -> io::Result<()> {
         if self.backlog == manner.backlog || self.backlog == 0 {
@@ -294,7 +312,7 @@ fn open_address(address: SocketAddr, manner: &Manner) -> io::Result<OwnedFd> {
     }
     socket.bind(&address.into())?;
     let socket = listen(socket, manner)?;
-    socket::defer_accept(socket.as_fd(), DEFER_SECONDS)?;
+    socket::defer_accept(socket.as_fd(), manner.defer_seconds())?;
     Ok(socket)
 }
 
@@ -387,7 +405,7 @@ mod tests {
 
     fn manner() -> Manner {
         let directory = std::env::temp_dir();
-        Manner { backlog: 16, umask: 0o77, owner: None, directory }
+        Manner { backlog: 16, umask: 0o77, owner: None, defer: true, directory }
     }
 
     fn tcp(port: u16) -> Bind {
@@ -403,6 +421,9 @@ mod tests {
         assert_eq!(open.len(), 1);
         assert!(first[0].addresses()[0].starts_with("http://127.0.0.1:"));
         assert!(socket::is_deferred(first[0].sockets().next().unwrap()));
+        let others = Manner { defer: false, ..manner() };
+        open_all(&binds, &others, &mut open).unwrap();
+        assert!(!socket::is_deferred(first[0].sockets().next().unwrap()));
     }
 
     #[test]

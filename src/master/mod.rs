@@ -5,13 +5,16 @@
 
 mod backoff;
 mod control;
+mod executable;
 mod health;
+mod herald;
 mod interpreter;
 mod life;
 mod listener;
 mod memory;
 mod mold;
 mod notify;
+mod own;
 mod pidfile;
 mod random;
 mod recipe;

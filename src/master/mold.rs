@@ -13,8 +13,9 @@ use monoceros_wire::message::{Start, ToWorker};
 use monoceros_wire::scoreboard::Scoreboard;
 use monoceros_wire::stacks::Stacks;
 
+use super::own::Shown;
 use super::recipe::Recipe;
-use super::spawn::{Shown, WorkerProcess};
+use super::spawn::WorkerProcess;
 use super::state::WorkerId;
 
 /// Forks that were asked for and not answered yet. Each is answered once: by the

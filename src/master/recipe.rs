@@ -8,11 +8,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use monoceros_config::{Command, Effect, Loaded, LogLevel, Reader, Row, Settings, Workers};
+use monoceros_config::{
+    Command, Effect, Loaded, LogLevel, Reader, Row, Settings, WorkerClass, Workers,
+};
 use monoceros_sys::process::Program;
 use monoceros_sys::reason;
 use monoceros_sys::user::{Credentials, is_root};
 
+use super::executable::find_program;
 use super::interpreter::{BOOT, find_extension, find_python};
 use super::listener::{Listener, Manner};
 use super::state::{Limits, Recycling, Terms};
@@ -51,7 +54,7 @@ pub(crate) struct Source {
 pub(crate) struct Recipe {
     /// The settings it was made from.
     pub(crate) settings: Settings,
-    /// The application as said.
+    /// What is served, as said: the application, or the program's name.
     pub(crate) app: Option<String>,
     /// What is executed; variables of the single worker are added.
     pub(crate) program: Program,
@@ -102,22 +105,30 @@ impl Source {
 impl Recipe {
     /// Works out everything but the listeners.
     pub(crate) fn new(loaded: &Loaded, source: &Source) -> Result<Self, String> {
-        let settings = loaded.settings.clone();
+        let mut settings = loaded.settings.clone();
+        // Nothing of somebody else's program can be loaded before.
+        settings.preload &= settings.worker_class != WorkerClass::Exec;
         let directory = match &settings.chdir {
             Some(directory) => source.directory.join(directory),
             None => source.directory.clone(),
         };
         check_directory(&directory)?;
-        check_application(loaded.app.as_deref(), &directory)?;
         let owner = find_owner(&settings)?;
         let said = |name| Row::find(name).is_some_and(|row| is_said(loaded, row));
         let program = Program {
             umask: said("umask").then_some(settings.umask.0),
             credentials: owner.clone(),
-            ..program(&settings, source, &directory)?
+            ..match settings.worker_class {
+                WorkerClass::Wsgi => {
+                    check_application(loaded.app.as_deref(), &directory)?;
+                    interpreter(&settings, source, &directory)?
+                }
+                WorkerClass::Exec => foreign(&settings, source, &directory)?,
+            }
         };
         let pairs = settings.to_pairs(Reader::Worker);
-        let (app, binds_said) = (loaded.app.clone(), said("bind"));
+        let app = loaded.app.clone().or_else(|| program_name(&settings));
+        let binds_said = said("bind");
         let listeners = Vec::new();
         Ok(Self { settings, app, program, pairs, listeners, owner, directory, binds_said })
     }
@@ -135,7 +146,7 @@ impl Recipe {
             graceful_timeout: settings.graceful_timeout,
             boot_timeout: settings.boot_timeout,
             upgrade_timeout: settings.upgrade_timeout,
-            ready_after: None,
+            ready_after: if self.is_foreign() { settings.ready_after.length() } else { None },
             preload: settings.preload,
             recycling: Recycling {
                 requests: settings.max_requests,
@@ -145,6 +156,12 @@ impl Recipe {
                 memory: settings.max_rss.0,
             },
         }
+    }
+
+    /// Its workers run somebody else's program, which knows nothing of this
+    /// master but what every program knows.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.settings.worker_class == WorkerClass::Exec
     }
 
     /// How its sockets are to be made.
@@ -238,7 +255,32 @@ fn count_workers(workers: Workers) -> u16 {
     }
 }
 
-fn program(settings: &Settings, source: &Source, directory: &Path) -> Result<Program, String> {
+fn program_name(settings: &Settings) -> Option<String> {
+    let path = Path::new(&settings.program.first()?.0);
+    Some(path.file_name()?.to_string_lossy().into_owned())
+}
+
+/// The program of class exec. It cannot notice by itself that the master is
+/// gone.
+fn foreign(settings: &Settings, source: &Source, directory: &Path) -> Result<Program, String> {
+    let name = settings.program.first().map_or("", |word| word.0.as_str());
+    let set = settings.env.iter().find(|it| it.name == "PATH").map(|it| OsString::from(&it.value));
+    let path = set.or_else(|| source.variable("PATH"));
+    let found = find_program(name, path.as_deref(), directory)?;
+    let words = settings.program.iter().map(|word| text(OsStr::new(&word.0)));
+    Ok(Program {
+        path: text(found.as_os_str())?,
+        arguments: words.collect::<Result<_, _>>()?,
+        environment: environment(settings, source)?,
+        directory: Some(text(directory.as_os_str())?),
+        umask: None,
+        credentials: None,
+        orphan_signal: Some(libc::SIGTERM),
+    })
+}
+
+/// The interpreter, which runs the worker that is made of our extension.
+fn interpreter(settings: &Settings, source: &Source, directory: &Path) -> Result<Program, String> {
     let own = std::env::current_exe()
         .map_err(|error| format!("cannot find the path of this program: {}", reason(&error)))?;
     let extension = find_extension(&own)?;
@@ -254,6 +296,7 @@ fn program(settings: &Settings, source: &Source, directory: &Path) -> Result<Pro
         directory: Some(text(directory.as_os_str())?),
         umask: None,
         credentials: None,
+        orphan_signal: None,
     })
 }
 

@@ -20,7 +20,6 @@ use monoceros_sys::process::{self, End};
 use monoceros_sys::signal::{self, Signals};
 use monoceros_sys::{reason, title};
 use monoceros_wire::Generation;
-use monoceros_wire::channel::Received;
 use monoceros_wire::message::{FromWorker, ToWorker};
 
 use super::Master;
@@ -31,7 +30,7 @@ use super::mold::{Forks, Unborn};
 use super::notify::Notifier;
 use super::pidfile::PidFile;
 use super::recipe::{Recipe, Source};
-use super::spawn::{WorkerProcess, number_of};
+use super::spawn::{Heard, WorkerProcess, number_of};
 use super::start::CANNOT_START;
 use super::state::{Action, BindFailure, Command, Death, Event, Exit, Terms, Vital, WorkerId};
 use super::upgrade::{Inherited, Predecessor, SuccessorProcess};
@@ -44,6 +43,8 @@ const SUCCESSOR: Token = Token(usize::MAX - 1);
 const PREDECESSOR: Token = Token(usize::MAX - 2);
 /// The first token of operators' commands.
 const CONTROL: Token = Token(usize::MAX - 2 - Control::TOKENS);
+/// So many messages of one worker are heard before others have their turn.
+const MOST_HEARD: usize = 100;
 
 /// The master's hands.
 pub(crate) struct Shell {
@@ -222,31 +223,39 @@ impl Shell {
         }
     }
 
-    /// Everything that a worker has said so far.
+    /// What a worker has said so far.
     fn hear_worker(&mut self, worker: WorkerId, events: &mut VecDeque<Event>) {
-        while let Some(process) = self.workers.get(&worker) {
+        for _ in 0..MOST_HEARD {
+            let Some(process) = self.workers.get(&worker) else { return };
             match process.hear() {
-                Ok(Received::Message(FromWorker::Ready { app })) => {
+                Ok(Heard::Message(FromWorker::Ready { app })) => {
                     events.push_back(Event::Ready { worker, app });
                 }
-                Ok(Received::Message(FromWorker::Failed { failure, text })) => {
+                Ok(Heard::Message(FromWorker::Failed { failure, text })) => {
                     events.push_back(Event::Failed { worker, failure, text });
                 }
-                Ok(Received::Message(FromWorker::Forked { worker: forked, pid })) => {
+                Ok(Heard::Message(FromWorker::Forked { worker: forked, pid })) => {
                     events.extend(self.note_forked(worker, WorkerId(forked), pid));
                 }
-                Ok(Received::Message(FromWorker::NotForked { worker: forked, text })) => {
+                Ok(Heard::Message(FromWorker::NotForked { worker: forked, text })) => {
                     events.extend(self.note_not_forked(worker, WorkerId(forked), text));
                 }
-                Ok(Received::Nothing) => return,
-                Ok(Received::Closed) => break,
+                Ok(Heard::Noise) => {}
+                Ok(Heard::Nothing) => return,
+                Ok(Heard::Closed) => return self.stop_listening(worker),
                 Err(error) => {
                     log::error!("cannot understand pid {}: {error}", process.pid());
-                    break;
+                    return self.stop_listening(worker);
                 }
             }
         }
-        self.stop_listening(worker);
+        // mio tells of what arrives, not of what is left: only once more.
+        let Some(process) = self.workers.get(&worker) else { return };
+        let fd = process.descriptor().as_raw_fd();
+        let (source, token) = (&mut SourceFd(&fd), token_of(worker));
+        if let Err(error) = self.poll.registry().reregister(source, token, Interest::READABLE) {
+            log::error!("cannot wait for a worker: {}", reason(&error));
+        }
     }
 
     fn stop_listening(&self, worker: WorkerId) {
@@ -561,6 +570,9 @@ impl Shell {
 
     fn announce(&mut self, app: &str, workers: u16) {
         let Some(recipe) = self.recipes.values().next() else { return };
+        // A program need not have said what it is.
+        let said = recipe.app.as_deref().unwrap_or_default();
+        let app = if app.is_empty() { said } else { app };
         title::set(&format!("monoceros: master [{}]", recipe.name(Some(app))));
         let addresses: Vec<_> = recipe.listeners.iter().flat_map(|it| it.addresses()).collect();
         let (addresses, pid) = (addresses.join(", "), std::process::id());

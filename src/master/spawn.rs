@@ -5,23 +5,20 @@ use std::cell::Cell;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
 
-use monoceros_sys::clock::monotonic_ms;
 use monoceros_sys::process::{FIRST_DESCRIPTOR, Process, Program};
-use monoceros_sys::reason;
+use monoceros_sys::{reason, user};
 use monoceros_wire::channel::{MasterEnd, Received, pair};
 use monoceros_wire::message::{FromWorker, Start, StartMold, ToWorker};
 use monoceros_wire::scoreboard::Scoreboard;
 use monoceros_wire::stacks::{self, Stacks};
 use monoceros_wire::{Generation, Slot, variable};
 
+use super::herald::Herald;
+use super::memory;
+use super::own::{Own, Shown};
 use super::recipe::Recipe;
-use super::state::{Exit, Run, Signal, Vital, WorkerId};
-use super::{memory, stat};
-
-/// A worker that is silent for so long may have been stopped by a signal.
-const DOUBT: Duration = Duration::from_secs(2);
+use super::state::{Exit, Signal, Vital, WorkerId};
 
 /// A worker's process or a mold's, and what the master shares with it.
 #[derive(Debug)]
@@ -30,27 +27,59 @@ pub(crate) struct WorkerProcess {
     pub(crate) slot: Option<Slot>,
     /// Whose recipe it was made by.
     pub(crate) generation: Generation,
-    channel: MasterEnd,
-    /// Nothing was said after the first message, by either side.
-    fresh: Cell<bool>,
     draining: Cell<bool>,
     process: Process,
-    shown: Shown,
-    /// The requests that were last seen to run, and the processor time that
-    /// their threads had used when they were first seen.
-    seen: Vec<(u64, Duration)>,
+    kind: Kind,
 }
 
-/// What a worker or a mold shows without saying anything.
+/// How the master and the process speak.
 #[derive(Debug)]
-pub(crate) struct Shown {
-    /// A mold has none.
-    pub(crate) scoreboard: Option<Scoreboard>,
-    pub(crate) stacks: Stacks,
+enum Kind {
+    /// It is ours.
+    Own(Own),
+    /// It is a program of class exec, which can announce itself, and
+    /// understands signals.
+    Program {
+        herald: Herald,
+        /// The program's name.
+        name: String,
+    },
 }
 
-/// Starts a worker. Its first message waits for it before it runs.
+/// What was heard of a process.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// Something to act upon.
+    Message(FromWorker),
+    /// Something else.
+    Noise,
+    /// Nothing more.
+    Nothing,
+    /// Nothing more for ever.
+    Closed,
+}
+
+/// Starts a worker of the recipe's class.
 pub(crate) fn spawn(recipe: &Recipe, start: Start) -> Result<WorkerProcess, String> {
+    if recipe.is_foreign() { spawn_program(recipe, &start) } else { spawn_own(recipe, start) }
+}
+
+/// Starts a program of class exec, with what every program understands.
+fn spawn_program(recipe: &Recipe, start: &Start) -> Result<WorkerProcess, String> {
+    let cannot = |error: io::Error| format!("cannot start a process: {}", reason(&error));
+    let (slot, generation) = (Some(start.slot), start.generation);
+    let uid = recipe.owner.as_ref().map_or_else(user::own_uid, |it| it.uid);
+    let herald = Herald::open(uid).map_err(cannot)?;
+    let mut program = recipe.program.clone();
+    let address = CString::new(format!("NOTIFY_SOCKET={}", herald.address()));
+    program.environment.extend(address.ok());
+    let process = execute(program, recipe, slot, generation, &[]).map_err(cannot)?;
+    let name = recipe.app.clone().unwrap_or_default();
+    Ok(WorkerProcess::new(slot, generation, process, Kind::Program { herald, name }))
+}
+
+/// Starts a worker of ours. Its first message waits for it before it runs.
+fn spawn_own(recipe: &Recipe, start: Start) -> Result<WorkerProcess, String> {
     let Start { slot, generation, .. } = start;
     let cannot = |error: io::Error| format!("cannot start a process: {}", reason(&error));
     let (channel, theirs) = pair().map_err(cannot)?;
@@ -63,9 +92,11 @@ pub(crate) fn spawn(recipe: &Recipe, start: Start) -> Result<WorkerProcess, Stri
         (variable::SCOREBOARD, scoreboard.as_fd()),
         (variable::STACKS, stacks.as_fd()),
     ];
-    let process = execute(recipe, Some(slot), generation, &given).map_err(cannot)?;
+    let process = execute(recipe.program.clone(), recipe, Some(slot), generation, &given);
+    let process = process.map_err(cannot)?;
     let shown = Shown { scoreboard: Some(scoreboard), stacks };
-    Ok(WorkerProcess::new(Some(slot), generation, channel, process, shown))
+    let kind = Kind::Own(Own::new(channel, shown));
+    Ok(WorkerProcess::new(Some(slot), generation, process, kind))
 }
 
 /// Starts a mold. Its first message waits for it before it runs.
@@ -77,21 +108,23 @@ pub(crate) fn spawn_mold(recipe: &Recipe, generation: Generation) -> Result<Work
     channel.send(&ToWorker::StartMold(start)).map_err(cannot)?;
     let stacks = Stacks::create().map_err(cannot)?;
     let given = [(variable::CHANNEL, theirs.as_fd()), (variable::STACKS, stacks.as_fd())];
-    let process = execute(recipe, None, generation, &given).map_err(cannot)?;
+    let process = execute(recipe.program.clone(), recipe, None, generation, &given);
+    let process = process.map_err(cannot)?;
     let shown = Shown { scoreboard: None, stacks };
-    Ok(WorkerProcess::new(None, generation, channel, process, shown))
+    let kind = Kind::Own(Own::new(channel, shown));
+    Ok(WorkerProcess::new(None, generation, process, kind))
 }
 
 /// Executes the program with the listeners and what else is `given`, by the
 /// variables that name the descriptors.
 fn execute(
+    mut program: Program,
     recipe: &Recipe,
     slot: Option<Slot>,
     generation: Generation,
     given: &[(&str, BorrowedFd)],
 ) -> io::Result<Process> {
     let mut descriptors: Vec<_> = recipe.listeners.iter().flat_map(|it| it.sockets()).collect();
-    let mut program = recipe.program.clone();
     let names = given.iter().map(|(name, _)| *name);
     program.environment.extend(variables(recipe, slot, generation, descriptors.len(), names));
     descriptors.extend(given.iter().map(|(_, descriptor)| *descriptor));
@@ -131,17 +164,8 @@ pub(crate) fn number_of(signal: Signal) -> i32 {
 }
 
 impl WorkerProcess {
-    /// A process that is there, and to which nothing has been said but the
-    /// first message.
-    fn new(
-        slot: Option<Slot>,
-        generation: Generation,
-        channel: MasterEnd,
-        process: Process,
-        shown: Shown,
-    ) -> Self {
-        let (fresh, draining, seen) = (Cell::new(true), Cell::new(false), Vec::new());
-        Self { slot, generation, channel, fresh, draining, process, shown, seen }
+    fn new(slot: Option<Slot>, generation: Generation, process: Process, kind: Kind) -> Self {
+        Self { slot, generation, draining: Cell::new(false), process, kind }
     }
 
     /// A worker that a mold has forked, which is known to be one.
@@ -152,9 +176,7 @@ impl WorkerProcess {
         process: Process,
         shown: Shown,
     ) -> Self {
-        let worker = Self::new(Some(slot), generation, channel, process, shown);
-        worker.fresh.set(false);
-        worker
+        Self::new(Some(slot), generation, process, Kind::Own(Own::known(channel, shown)))
     }
 
     /// It forks workers and serves nobody.
@@ -164,8 +186,7 @@ impl WorkerProcess {
 
     /// Asks a mold to fork a worker, which gets these descriptors.
     pub(crate) fn ask_fork(&self, worker: WorkerId, given: &[BorrowedFd]) -> io::Result<()> {
-        self.fresh.set(false);
-        self.channel.send_with(&ToWorker::Fork { worker: worker.0 }, given)
+        self.own().ok_or(io::ErrorKind::Unsupported)?.ask_fork(worker, given)
     }
 
     /// Its pid, which is its own until it is reaped.
@@ -174,17 +195,39 @@ impl WorkerProcess {
     }
 
     /// What it has said.
-    pub(crate) fn hear(&self) -> io::Result<Received<FromWorker>> {
-        let received = self.channel.receive()?;
-        if matches!(received, Received::Message(_)) {
-            self.fresh.set(false);
+    pub(crate) fn hear(&self) -> io::Result<Heard> {
+        match &self.kind {
+            Kind::Own(own) => Ok(match own.hear()? {
+                Received::Message(message) => Heard::Message(message),
+                Received::Nothing => Heard::Nothing,
+                Received::Closed => Heard::Closed,
+            }),
+            Kind::Program { herald, name } => self.hear_program(herald, name),
         }
-        Ok(received)
     }
 
-    /// Its channel, to wait for.
+    fn hear_program(&self, herald: &Herald, name: &str) -> io::Result<Heard> {
+        let notice = match herald.hear() {
+            Ok(notice) => notice,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Heard::Nothing),
+            Err(error) => return Err(error),
+        };
+        if let Some(status) = &notice.status {
+            log::debug!("pid {} says: {status}", self.pid());
+        }
+        if notice.stopping {
+            log::debug!("pid {} says that it stops", self.pid());
+        }
+        let ready = FromWorker::Ready { app: name.to_owned() };
+        Ok(if notice.ready { Heard::Message(ready) } else { Heard::Noise })
+    }
+
+    /// Where it speaks, to wait for.
     pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
-        self.channel.as_fd()
+        match &self.kind {
+            Kind::Own(own) => own.as_fd(),
+            Kind::Program { herald, .. } => herald.as_fd(),
+        }
     }
 
     /// Sends a signal; each of them ends it, sooner or later.
@@ -196,11 +239,10 @@ impl WorkerProcess {
     /// Sends a message; a worker that does not read its channel gets the signal
     /// that means the same.
     pub(crate) fn tell(&self, message: &ToWorker) {
-        self.fresh.set(false);
         if matches!(message, ToWorker::Drain { .. }) {
             self.draining.set(true);
         }
-        if self.channel.send(message).is_ok() {
+        if self.own().is_some_and(|own| own.tell(message).is_ok()) {
             return;
         }
         match message {
@@ -233,74 +275,47 @@ impl WorkerProcess {
         if let Some(trouble) = self.process.trouble() {
             return Some(trouble.describe(program));
         }
-        // A worker reads its first message before anything else.
         let path = program.path.to_string_lossy();
         let by_itself = matches!(exit, Exit::Code(_));
-        (by_itself && self.fresh.get() && self.channel.left_unread()).then(|| {
+        (by_itself && self.own().is_some_and(Own::was_foreign)).then(|| {
             format!("{path} ended with {exit} and ran no worker; is it CPython 3.10 or later?")
         })
     }
 
     /// Asks for the stacks of its threads; the next look at it shows them.
     pub(crate) fn ask_for_stacks(&self) {
-        // Before it has a handler it would die of the signal.
-        if self.shown.scoreboard.as_ref().is_some_and(Scoreboard::has_stacks) {
+        if self.own().is_some_and(Own::has_stacks) {
             self.raise(stacks::SIGNAL);
         }
     }
 
-    /// The requests that it is running.
+    /// The requests that it is running, as far as it shows.
     pub(crate) fn running(&self) -> Vec<String> {
-        let running = self.shown.scoreboard.as_ref().map(Scoreboard::running).unwrap_or_default();
-        running.iter().map(ToString::to_string).collect()
+        self.own().map(Own::running).unwrap_or_default()
     }
 
-    /// Where its threads were when it crashed or was last asked.
+    /// Where its threads were when it crashed or was last asked, if it shows.
     pub(crate) fn stacks(&self) -> String {
-        self.shown.stacks.take()
+        self.own().map(Own::stacks).unwrap_or_default()
     }
 
-    /// How it does; its memory if it may have more than `limit` bytes, and that
-    /// is not 0.
+    /// How it does, as far as it shows; its memory if it may have more than
+    /// `limit` bytes, and that is not 0.
     pub(crate) fn vital(&mut self, worker: WorkerId, limit: u64) -> Vital {
-        let now = monotonic_ms();
-        let running = self.watch_runs(now);
-        let Some(scoreboard) = &self.shown.scoreboard else {
-            return Vital { worker, ..Vital::default() };
+        let pid = self.pid();
+        let limited = limit > 0 && !self.is_mold();
+        let memory = limited.then(|| memory::measure(pid, limit)).flatten();
+        let vital = match &mut self.kind {
+            Kind::Own(own) => own.vital(worker, pid),
+            Kind::Program { .. } => Vital { worker, ..Vital::default() },
         };
-        let since = |then: u64| Duration::from_millis(now.saturating_sub(then));
-        let beat = scoreboard.last_beat_ms();
-        let silent = if beat > 0 { since(beat) } else { Duration::MAX };
-        Vital {
-            worker,
-            silent: Some(silent),
-            stopped: silent > DOUBT && stat::is_stopped(self.pid()),
-            running,
-            stuck: scoreboard.stuck_since_ms().map(since),
-            requests: scoreboard.requests(),
-            memory: (limit > 0).then(|| memory::measure(self.pid(), limit)).flatten(),
-            stacks: Some(self.shown.stacks.take()).filter(|stacks| !stacks.is_empty()),
-        }
+        Vital { memory, ..vital }
     }
 
-    /// What its threads run, and how much processor time they have used since
-    /// they were first seen to do so.
-    fn watch_runs(&mut self, now: u64) -> Vec<Run> {
-        let running = self.shown.scoreboard.as_ref().map(Scoreboard::running).unwrap_or_default();
-        let (before, pid) = (std::mem::take(&mut self.seen), self.pid());
-        let runs = running.into_iter().map(|it| {
-            let time = stat::processor_time(pid, it.tid.cast_signed());
-            let first = before.iter().find(|(number, _)| *number == it.number);
-            let first = first.map(|(_, time)| *time).or(time);
-            self.seen.extend(first.map(|time| (it.number, time)));
-            Run {
-                thread: u16::try_from(it.thread).unwrap_or(u16::MAX),
-                number: it.number,
-                label: it.to_string(),
-                lasted: Duration::from_millis(now.saturating_sub(it.since_ms)),
-                used: time.zip(first).map(|(time, first)| time.saturating_sub(first)),
-            }
-        });
-        runs.collect()
+    fn own(&self) -> Option<&Own> {
+        match &self.kind {
+            Kind::Own(own) => Some(own),
+            Kind::Program { .. } => None,
+        }
     }
 }

@@ -215,6 +215,7 @@ fn program(source: &Source, sockets: usize) -> Result<Program, String> {
         directory: Some(text(source.directory.as_os_str().as_bytes().to_vec())?),
         umask: None,
         credentials: None,
+        orphan_signal: None,
     })
 }
 

@@ -11,6 +11,7 @@ pub mod filter;
 pub mod futex;
 pub mod hold;
 pub mod local;
+pub mod mailbox;
 pub mod memory;
 pub mod packet;
 mod privileges;

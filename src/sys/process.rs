@@ -46,6 +46,9 @@ pub struct Program {
     pub umask: Option<u32>,
     /// Whom it runs as; `None` for this process's user.
     pub credentials: Option<Credentials>,
+    /// The signal that it gets when this process dies (`PR_SET_PDEATHSIG`,
+    /// `prctl(2)`); `None` for none.
+    pub orphan_signal: Option<i32>,
 }
 
 /// A process that this one has started or adopted. Dropping it closes
@@ -236,6 +239,7 @@ struct Image<'a> {
     /// Room to read back the groups into.
     groups: Vec<libc::gid_t>,
     umask: Option<libc::mode_t>,
+    parent: libc::pid_t,
     mask: libc::sigset_t,
 }
 
@@ -258,6 +262,7 @@ impl<'a> Image<'a> {
             report: report.as_raw_fd(),
             groups: vec![0; count + 1],
             umask: program.umask,
+            parent: std::process::id().cast_signed(),
             mask: empty_mask(),
         }
     }
@@ -291,6 +296,10 @@ impl<'a> Image<'a> {
         }
         if let Some(credentials) = &self.program.credentials {
             privileges::give_up(credentials, &mut self.groups)?;
+        }
+        if let Some(signal) = self.program.orphan_signal {
+            // A change of the user would take it back.
+            ask_for_orphan_signal(signal, self.parent).map_err(|errno| (Step::Execute, errno))?;
         }
         self.write_pid();
         set_mask(&self.mask);
@@ -348,6 +357,15 @@ fn reset_signal_actions() {
     }
 }
 
+/// Asks for a signal when the parent dies; fails if it is dead already.
+fn ask_for_orphan_signal(signal: i32, parent: libc::pid_t) -> Result<(), i32> {
+    let signal = libc::c_ulong::from(signal.unsigned_abs());
+    // SAFETY: takes numbers only.
+    plain(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) })?;
+    // SAFETY: takes nothing, and always succeeds.
+    if unsafe { libc::getppid() } == parent { Ok(()) } else { Err(libc::ESRCH) }
+}
+
 /// A copy of `fd` with a number from `least` up, close-on-exec.
 fn move_above(fd: RawFd, least: RawFd) -> Result<RawFd, i32> {
     // SAFETY: takes numbers only.
@@ -400,6 +418,7 @@ mod tests {
             directory: Some(text("/")),
             umask: Some(0o27),
             credentials: None,
+            orphan_signal: None,
         }
     }
 

@@ -46,6 +46,12 @@ impl Credentials {
     }
 }
 
+/// The user that this process acts as.
+#[must_use]
+pub fn own_uid() -> u32 {
+    geteuid().as_raw()
+}
+
 /// This process may do what only the administrator may.
 #[must_use]
 pub fn is_root() -> bool {

@@ -24,6 +24,8 @@ const PLAIN: &str = "exec \"$0\" \"$@\" 0</dev/null";
 pub(crate) struct Setup {
     pub(crate) directory: Directory,
     arguments: Vec<OsString>,
+    /// What comes behind `--`.
+    program: Vec<OsString>,
     variables: Vec<(OsString, OsString)>,
     socket: Option<OwnedFd>,
     address: Option<SocketAddr>,
@@ -33,23 +35,33 @@ pub(crate) struct Setup {
 
 impl Setup {
     /// A server for an application among `tests/apps/wsgi` and
-    /// `tests/apps/broken`, with one worker. The test binds the socket and
-    /// passes it on: no port is guessed, and nobody else can take it.
+    /// `tests/apps/broken`, with one worker.
     pub(crate) fn of(application: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut setup = Self::bare().apps().flags(&["--bind", "fd://3"]).flag(application);
-        (setup.socket, setup.address) = (Some(listener.into()), Some(address));
-        setup.script = PASS;
+        Self::listening().apps().flag(application)
+    }
+
+    /// A server whose workers run this program.
+    pub(crate) fn program(words: &[&str]) -> Self {
+        let mut setup = Self::listening().flags(&["--worker-class", "exec"]);
+        setup.program = words.iter().map(OsString::from).collect();
         setup
+    }
+
+    /// A server that is not told what to serve. The test binds the socket and
+    /// passes it on: no port is guessed, and nobody else can take it.
+    pub(crate) fn listening() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut setup = Self::bare();
+        setup.address = Some(listener.local_addr().unwrap());
+        setup.socket(listener).flags(&["--bind", "fd://3"])
     }
 
     /// Nothing but the program.
     pub(crate) fn bare() -> Self {
         let directory = Directory::new();
-        let (arguments, variables) = (Vec::new(), Vec::new());
+        let (arguments, program, variables) = <_>::default();
         let (socket, address, output) = (None, None, None);
-        Self { directory, arguments, variables, socket, address, script: PLAIN, output }
+        Self { directory, arguments, program, variables, socket, address, script: PLAIN, output }
     }
 
     /// The applications under test, and the interpreter of the tests.
@@ -136,6 +148,9 @@ impl Setup {
         let output = |name| fs::File::create(self.directory.join(name)).unwrap();
         let mut command = Command::new("/bin/sh");
         command.args(["-c", self.script]).arg(program()).args(&self.arguments);
+        if !self.program.is_empty() {
+            command.arg("--").args(&self.program);
+        }
         command.current_dir(self.directory.path()).process_group(0);
         command.stdout(output("stdout")).stderr(output("stderr"));
         if let Some(output) = self.output {

@@ -1,0 +1,90 @@
+//! Which file a program's name means, as `execvp(3)` finds it in the
+//! surroundings that the program will have. Files are looked for, not run.
+
+use std::ffi::OsStr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// Where to look without a `PATH`, as glibc does.
+const DEFAULT_PATH: &str = "/bin:/usr/bin";
+
+/// Finds the file of a program, by its name or by a path that starts from
+/// `directory`, where the program will start. It is absolute, so that an
+/// interpreter named in its first line finds it.
+///
+/// # Errors
+/// In words: there is none, or none that can be executed.
+pub(crate) fn find_program(
+    name: &str,
+    path: Option<&OsStr>,
+    directory: &Path,
+) -> Result<PathBuf, String> {
+    if name.is_empty() {
+        return Err("cannot run a program without a name".to_owned());
+    }
+    let (candidates, place): (Vec<_>, _) = if name.contains('/') {
+        (vec![directory.join(name)], "")
+    } else {
+        let path = path.unwrap_or(OsStr::new(DEFAULT_PATH));
+        // An empty entry means the working directory: joined it adds nothing.
+        let directories = std::env::split_paths(path);
+        (directories.map(|it| directory.join(it).join(name)).collect(), " on the PATH")
+    };
+    if let Some(found) = candidates.iter().find(|it| is_executable(it)) {
+        return Ok(found.clone());
+    }
+    if let Some(found) = candidates.iter().find(|it| it.exists()) {
+        let why = if found.is_file() { "permission denied" } else { "not a file" };
+        return Err(format!("cannot execute {}: {why}", found.display()));
+    }
+    // The list was written as one text, as for a shell.
+    let hint = if name.contains(' ') {
+        "; a program with arguments is a list, one item for each word"
+    } else {
+        ""
+    };
+    Err(format!("cannot find the program {name}{place}{hint}"))
+}
+
+fn is_executable(path: &Path) -> bool {
+    path.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn make(path: &Path, mode: u32) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "").unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_program_is_found_as_execvp_finds_it() {
+        let root = std::env::temp_dir().join(format!("monoceros-exec-{}", std::process::id()));
+        let path = format!("{0}/one:two:{0}/three:", root.display());
+        let find = |name: &str| find_program(name, Some(OsStr::new(&path)), &root);
+        assert_eq!(find("serve").unwrap_err(), "cannot find the program serve on the PATH");
+        make(&root.join("one/serve"), 0o644);
+        let refused = find("serve").unwrap_err();
+        assert!(refused.ends_with("one/serve: permission denied"), "{refused}");
+        make(&root.join("serve"), 0o755);
+        assert_eq!(find("serve"), Ok(root.join("serve")), "an empty entry");
+        make(&root.join("two/serve"), 0o755);
+        assert_eq!(find("serve"), Ok(root.join("two/serve")), "a relative entry");
+        assert_eq!(find("./serve"), Ok(root.join("./serve")));
+        assert!(find("./one").unwrap_err().ends_with("./one: not a file"));
+        assert_eq!(find("./none").unwrap_err(), "cannot find the program ./none");
+        assert!(find("serve --fd 3").unwrap_err().contains("one item for each word"));
+        assert!(find("").is_err());
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn without_a_path_the_usual_places_count() {
+        let found = find_program("sh", None, Path::new("/nonexistent")).unwrap();
+        assert!(found == Path::new("/bin/sh") || found == Path::new("/usr/bin/sh"));
+    }
+}

@@ -1,0 +1,143 @@
+//! What the master shares with a process of its own, a worker or a mold: a
+//! channel, and what the process shows without saying anything.
+
+use std::cell::Cell;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use monoceros_sys::clock::monotonic_ms;
+use monoceros_wire::channel::{MasterEnd, Received};
+use monoceros_wire::message::{FromWorker, ToWorker};
+use monoceros_wire::scoreboard::Scoreboard;
+use monoceros_wire::stacks::Stacks;
+
+use super::stat;
+use super::state::{Run, Vital, WorkerId};
+
+/// A worker that is silent for so long may have been stopped by a signal.
+const DOUBT: Duration = Duration::from_secs(2);
+
+/// A process of ours, as far as it is shared.
+#[derive(Debug)]
+pub(crate) struct Own {
+    channel: MasterEnd,
+    /// Nothing was said after the first message, by either side.
+    fresh: Cell<bool>,
+    shown: Shown,
+    /// The requests that were last seen to run, and the processor time that
+    /// their threads had used when they were first seen.
+    seen: Vec<(u64, Duration)>,
+}
+
+/// What a worker or a mold shows without saying anything.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    /// A mold has none.
+    pub(crate) scoreboard: Option<Scoreboard>,
+    pub(crate) stacks: Stacks,
+}
+
+impl Own {
+    /// Of a process to which nothing has been said but the first message.
+    pub(crate) fn new(channel: MasterEnd, shown: Shown) -> Self {
+        Self { channel, fresh: Cell::new(true), shown, seen: Vec::new() }
+    }
+
+    /// Of a process that is known to be ours.
+    pub(crate) fn known(channel: MasterEnd, shown: Shown) -> Self {
+        Self { fresh: Cell::new(false), ..Self::new(channel, shown) }
+    }
+
+    /// What it has said.
+    pub(crate) fn hear(&self) -> io::Result<Received<FromWorker>> {
+        let received = self.channel.receive()?;
+        if matches!(received, Received::Message(_)) {
+            self.fresh.set(false);
+        }
+        Ok(received)
+    }
+
+    /// Sends a message; fails if it does not read its channel.
+    pub(crate) fn tell(&self, message: &ToWorker) -> io::Result<()> {
+        self.fresh.set(false);
+        self.channel.send(message)
+    }
+
+    /// Asks a mold to fork a worker, which gets these descriptors.
+    pub(crate) fn ask_fork(&self, worker: WorkerId, given: &[BorrowedFd]) -> io::Result<()> {
+        self.fresh.set(false);
+        self.channel.send_with(&ToWorker::Fork { worker: worker.0 }, given)
+    }
+
+    /// It has ended and was not what was meant: a worker reads its first
+    /// message before anything else.
+    pub(crate) fn was_foreign(&self) -> bool {
+        self.fresh.get() && self.channel.left_unread()
+    }
+
+    /// It can be asked for its stacks; before, it would die of the signal.
+    pub(crate) fn has_stacks(&self) -> bool {
+        self.shown.scoreboard.as_ref().is_some_and(Scoreboard::has_stacks)
+    }
+
+    /// The requests that it is running.
+    pub(crate) fn running(&self) -> Vec<String> {
+        let running = self.shown.scoreboard.as_ref().map(Scoreboard::running).unwrap_or_default();
+        running.iter().map(ToString::to_string).collect()
+    }
+
+    /// Where its threads were when it crashed or was last asked.
+    pub(crate) fn stacks(&self) -> String {
+        self.shown.stacks.take()
+    }
+
+    /// How it does, but for its memory; a mold shows nothing.
+    pub(crate) fn vital(&mut self, worker: WorkerId, pid: i32) -> Vital {
+        let now = monotonic_ms();
+        let running = self.watch_runs(now, pid);
+        let Some(scoreboard) = &self.shown.scoreboard else {
+            return Vital { worker, ..Vital::default() };
+        };
+        let since = |then: u64| Duration::from_millis(now.saturating_sub(then));
+        let beat = scoreboard.last_beat_ms();
+        let silent = if beat > 0 { since(beat) } else { Duration::MAX };
+        Vital {
+            worker,
+            silent: Some(silent),
+            stopped: silent > DOUBT && stat::is_stopped(pid),
+            running,
+            stuck: scoreboard.stuck_since_ms().map(since),
+            requests: scoreboard.requests(),
+            memory: None,
+            stacks: Some(self.shown.stacks.take()).filter(|stacks| !stacks.is_empty()),
+        }
+    }
+
+    /// What its threads run, and how much processor time they have used since
+    /// they were first seen to do so.
+    fn watch_runs(&mut self, now: u64, pid: i32) -> Vec<Run> {
+        let running = self.shown.scoreboard.as_ref().map(Scoreboard::running).unwrap_or_default();
+        let before = std::mem::take(&mut self.seen);
+        let runs = running.into_iter().map(|it| {
+            let time = stat::processor_time(pid, it.tid.cast_signed());
+            let first = before.iter().find(|(number, _)| *number == it.number);
+            let first = first.map(|(_, time)| *time).or(time);
+            self.seen.extend(first.map(|time| (it.number, time)));
+            Run {
+                thread: u16::try_from(it.thread).unwrap_or(u16::MAX),
+                number: it.number,
+                label: it.to_string(),
+                lasted: Duration::from_millis(now.saturating_sub(it.since_ms)),
+                used: time.zip(first).map(|(time, first)| time.saturating_sub(first)),
+            }
+        });
+        runs.collect()
+    }
+}
+
+impl AsFd for Own {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.channel.as_fd()
+    }
+}
