@@ -51,7 +51,9 @@ impl PidFile {
             fs::rename(&draft.path, path)?;
             Ok(Self { path: path.to_owned(), file: draft.file })
         });
-        taken.map_err(|error| format!("cannot write pid file {}: {}", path.display(), reason(&error)))
+        taken.map_err(|error| {
+            format!("cannot write pid file {}: {}", path.display(), reason(&error))
+        })
     }
 
     /// Leaves the file to the next master. A process that is just being started
