@@ -47,9 +47,8 @@ impl Master {
 
     fn take_reload(&mut self, client: ClientId, now: Instant) {
         self.adjust(Command::Reload, now);
-        // Until the server serves, the settings are not read.
-        let read = self.state == State::Serving;
-        let generation = self.newest.0.saturating_add(u32::from(!read));
+        // If it had to be put off, the settings are not read yet.
+        let generation = self.newest.0.saturating_add(u32::from(self.reload_again));
         self.waiting.reloads.push((client, Generation(generation)));
     }
 

@@ -18,6 +18,15 @@ use super::server::{Finished, Server};
 const PASS: &str = "exec \"$0\" \"$@\" 3<&0 0</dev/null";
 /// The same, as systemd announces it (sd_listen_fds(3)).
 const ANNOUNCE: &str = "export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$0\" \"$@\" 3<&0 0</dev/null";
+/// The same for two, of which the second came as standard output.
+const ANNOUNCE_TWO: &str = "export LISTEN_FDS=2 LISTEN_PID=$$; \
+    exec \"$0\" \"$@\" 3<&0 4<&1 0</dev/null >stdout";
+/// The same, announced to another process.
+const ANNOUNCE_ANOTHER: &str = "export LISTEN_FDS=1 LISTEN_PID=$PPID; \
+    exec \"$0\" \"$@\" 3<&0 0</dev/null";
+/// On a terminal of its own, in a session of its own.
+const TERMINAL: &str = "exec 3<&0; for word; do line=\"$line '$word'\"; done; \
+    exec script -qec \"exec '$0' $line\" /dev/null </dev/null";
 const PLAIN: &str = "exec \"$0\" \"$@\" 0</dev/null";
 
 /// A server that was not started yet.
@@ -25,9 +34,11 @@ pub(crate) struct Setup {
     pub(crate) directory: Directory,
     arguments: Vec<OsString>,
     /// What comes behind `--`.
-    program: Vec<OsString>,
+    words: Vec<OsString>,
     variables: Vec<(OsString, OsString)>,
     socket: Option<OwnedFd>,
+    second: Option<OwnedFd>,
+    binary: PathBuf,
     address: Option<SocketAddr>,
     script: &'static str,
     output: Option<OwnedFd>,
@@ -43,7 +54,7 @@ impl Setup {
     /// A server whose workers run this program.
     pub(crate) fn program(words: &[&str]) -> Self {
         let mut setup = Self::listening().flags(&["--worker-class", "exec"]);
-        setup.program = words.iter().map(OsString::from).collect();
+        setup.words = words.iter().map(OsString::from).collect();
         setup
     }
 
@@ -59,9 +70,20 @@ impl Setup {
     /// Nothing but the program.
     pub(crate) fn bare() -> Self {
         let directory = Directory::new();
-        let (arguments, program, variables) = <_>::default();
-        let (socket, address, output) = (None, None, None);
-        Self { directory, arguments, program, variables, socket, address, script: PLAIN, output }
+        let (arguments, words, variables) = <_>::default();
+        let (socket, second, address, output) = (None, None, None, None);
+        Self {
+            directory,
+            arguments,
+            words,
+            variables,
+            socket,
+            second,
+            binary: program(),
+            address,
+            script: PLAIN,
+            output,
+        }
     }
 
     /// The applications under test, and the interpreter of the tests.
@@ -74,6 +96,31 @@ impl Setup {
     /// address.
     pub(crate) fn announced(mut self) -> Self {
         self.script = ANNOUNCE;
+        self
+    }
+
+    /// Announces the socket to a process that is not the server.
+    pub(crate) fn announced_to_another(mut self) -> Self {
+        self.script = ANNOUNCE_ANOTHER;
+        self
+    }
+
+    /// Announces the socket, and this one as the next.
+    pub(crate) fn announced_with(mut self, second: impl Into<OwnedFd>) -> Self {
+        self.second = Some(second.into());
+        self.script = ANNOUNCE_TWO;
+        self
+    }
+
+    /// Starts it on a terminal.
+    pub(crate) fn on_terminal(mut self) -> Self {
+        self.script = TERMINAL;
+        self
+    }
+
+    /// Runs another file than the one just built.
+    pub(crate) fn binary(mut self, path: impl Into<PathBuf>) -> Self {
+        self.binary = path.into();
         self
     }
 
@@ -147,9 +194,9 @@ impl Setup {
         let mark = format!("UNDER_TEST={}", self.directory.path().display());
         let output = |name| fs::File::create(self.directory.join(name)).unwrap();
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", self.script]).arg(program()).args(&self.arguments);
-        if !self.program.is_empty() {
-            command.arg("--").args(&self.program);
+        command.args(["-c", self.script]).arg(self.binary).args(&self.arguments);
+        if !self.words.is_empty() {
+            command.arg("--").args(&self.words);
         }
         command.current_dir(self.directory.path()).process_group(0);
         command.stdout(output("stdout")).stderr(output("stderr"));
@@ -170,6 +217,9 @@ impl Setup {
         command.env(name, value).env("PYTHONDONTWRITEBYTECODE", "1").envs(self.variables);
         if let Some(socket) = self.socket {
             command.stdin(Stdio::from(socket));
+        }
+        if let Some(second) = self.second {
+            command.stdout(Stdio::from(second));
         }
         Server::new(command.spawn().unwrap(), self.directory, mark, self.address)
     }
