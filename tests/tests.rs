@@ -4,16 +4,19 @@
 // All of this is a test, also what is not marked as one.
 #![allow(clippy::unwrap_used)]
 
+mod activation;
 mod binds;
 mod boot;
 mod connections;
 mod control;
+mod daemon;
 mod deaths;
 mod faults;
 mod frameworks;
 mod hangs;
 mod logs;
 mod molds;
+mod notify;
 mod processes;
 mod pythons;
 mod reloads;
@@ -27,4 +30,5 @@ mod storms;
 mod support;
 mod surroundings;
 mod threads;
+mod upgrades;
 mod vectors;

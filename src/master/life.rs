@@ -8,12 +8,12 @@ use monoceros_wire::message::{BootFailure, ToWorker};
 
 use super::roster::{Life, Place, Why, Worker};
 use super::state::{Action, Death, Exit, Notice, Signal, State, WorkerId};
-use super::{ABORT_LIMIT, BOOT_STOP_LIMIT, Master, Purpose, STOP_LIMIT, health};
+use super::{ABORT_LIMIT, BOOT_STOP_LIMIT, Master, Purpose, STOP_LIMIT, gist, health};
 
 /// An end of a worker that lived for so long, with exit code 0, was somebody's
 /// wish (`kill PID`), not a fault.
 const WISHED: Duration = Duration::from_secs(1);
-/// So much longer than now the start may take, as the init system is told again
+/// So much longer than now a start or a reload may take, as the init system is told again
 /// and again.
 const BOOT_EXTENSION: Duration = Duration::from_secs(15);
 /// The most texts that are remembered so as not to log them twice.
@@ -137,10 +137,9 @@ impl Master {
         let unproven = rolling.is_some_and(|rolling| !rolling.proven);
         if self.state == State::Booting && self.roster.ready().next().is_none() {
             let code = if self.purpose == Purpose::Check { 1 } else { code };
-            self.stop(code, now);
+            self.fail(code, text, now);
         } else if unproven {
-            let last = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or(text);
-            self.abandon(&format!("cannot serve: {}", last.trim()));
+            self.abandon(&format!("cannot serve: {}", gist(text)));
         } else {
             self.roster.fail(worker.place, Duration::ZERO, now, &mut self.random);
         }
@@ -178,7 +177,7 @@ impl Master {
         if self.inspect.is_some_and(|at| at <= now) {
             self.inspect = Some(now + health::interval(self.terms().timeout));
             self.actions.push(Action::Inspect);
-            if self.state == State::Booting {
+            if self.state == State::Booting || self.rolling.is_some() || self.reload_again {
                 self.notify(Notice::Extend(BOOT_EXTENSION));
             }
         }

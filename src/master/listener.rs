@@ -1,6 +1,7 @@
 //! The owner of every listening socket: opens, adopts, names and removes them.
 //! Serves nobody.
 
+use std::cell::Cell;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -32,6 +33,8 @@ pub(crate) struct Listener {
     sockets: Vec<OwnedFd>,
     /// The file of a unix socket that this process has made.
     file: Option<SocketFile>,
+    /// Another master's still, which this one is to follow.
+    borrowed: Cell<bool>,
 }
 
 /// A file, by name and by what identifies it.
@@ -118,14 +121,20 @@ pub(crate) fn adopt_announced(
     }
     let count = number("LISTEN_FDS").and_then(|count| i32::try_from(count).ok()).unwrap_or(0);
     let names = variable("LISTEN_FDNAMES").unwrap_or_default();
-    let mut names = names.split(':').filter(|name| !name.is_empty());
+    let mut names = names.split(':');
     let numbers = process::FIRST_DESCRIPTOR..process::FIRST_DESCRIPTOR.saturating_add(count);
     numbers
         .map(|number| {
-            let name = names.next().unwrap_or("unknown").to_owned();
+            let name = names.next().filter(|name| !name.is_empty()).unwrap_or("unknown").to_owned();
             let fd = socket::adopt(number).map_err(|error| failure(&Bind::Fd(number), &error))?;
             let origin = Origin::Announced(name);
-            Ok(Rc::new(Listener { origin, backlog: 0, sockets: vec![fd], file: None }))
+            Ok(Rc::new(Listener {
+                origin,
+                backlog: 0,
+                sockets: vec![fd],
+                file: None,
+                borrowed: Cell::new(false),
+            }))
         })
         .collect()
 }
@@ -144,7 +153,8 @@ impl Listener {
         };
         let sockets = sockets.map_err(|error| failure(bind, &error))?;
         let origin = Origin::Said(bind.clone());
-        Ok(Self { origin, backlog: manner.backlog, sockets, file })
+        let borrowed = Cell::new(false);
+        Ok(Self { origin, backlog: manner.backlog, sockets, file, borrowed })
     }
 
     /// What another master has to know about it.
@@ -173,7 +183,17 @@ impl Listener {
         let adopt =
             |number| socket::adopt(number).map_err(|error| failure(&Bind::Fd(number), &error));
         let sockets = numbers.map(adopt).collect::<Result<_, _>>()?;
-        Ok(Self { origin, backlog, sockets, file })
+        Ok(Self { origin, backlog, sockets, file, borrowed: Cell::new(true) })
+    }
+
+    /// Is another master's still: not to be closed, and its file not to be removed.
+    pub(crate) fn is_borrowed(&self) -> bool {
+        self.borrowed.get()
+    }
+
+    /// The other master has passed it on.
+    pub(crate) fn own(&self) {
+        self.borrowed.set(false);
     }
 
     /// Was passed in by another process, which has announced it.

@@ -84,6 +84,8 @@ pub(crate) struct Beginning {
     pub(crate) purpose: Purpose,
     /// The number of its first generation.
     pub(crate) generation: Generation,
+    /// Another master serves, and has not passed everything on yet.
+    pub(crate) follows: bool,
     /// How many workers an operator wants, if not what is set.
     pub(crate) workers: Option<u16>,
     /// How often the init system wants to hear that all is well.
@@ -114,6 +116,12 @@ pub(crate) struct Master {
     successor: Option<Successor>,
     /// The commands that wait for an answer.
     waiting: Waiting,
+    /// How the last upgrade went, if it failed.
+    failed_upgrade: Option<String>,
+    /// Another master serves, and has not passed everything on yet.
+    follows: bool,
+    /// This one has, and only finishes what it has.
+    passed_on: bool,
     roster: Roster,
     /// The application, as the first ready worker named it.
     app: String,
@@ -157,7 +165,7 @@ struct Rolling {
 impl Master {
     /// A master of which nothing exists yet, whose settings are read.
     pub(crate) fn new(beginning: Beginning, terms: Terms, now: Instant) -> Self {
-        let Beginning { purpose, generation, workers, watchdog, seed } = beginning;
+        let Beginning { purpose, generation, follows, workers, watchdog, seed } = beginning;
         Self {
             purpose,
             state: State::Binding { retry: None, until: None },
@@ -170,6 +178,9 @@ impl Master {
             reload_again: false,
             successor: None,
             waiting: Waiting::default(),
+            failed_upgrade: None,
+            follows,
+            passed_on: false,
             roster: Roster::default(),
             app: String::new(),
             told: BTreeSet::new(),
@@ -236,6 +247,7 @@ impl Master {
             Event::Asked(Command::Drain | Command::Stop) => self.state = State::Stopping,
             Event::Asked(command) => self.adjust(command, now),
             Event::Requested { client, request } => self.take_request(client, request, now),
+            Event::TookOver => self.take_over(),
             Event::Elapsed => {
                 self.note_watchdog(now);
                 if retry.is_some_and(|retry| retry <= now) {
@@ -270,6 +282,7 @@ impl Master {
             Event::Exited { worker, death } => self.note_exit(worker, &death, now),
             Event::Inspected(vitals) => self.note_vitals(&vitals, now),
             Event::Requested { client, request } => self.take_request(client, request, now),
+            Event::TookOver => self.take_over(),
             Event::Elapsed => self.note_deadlines(now),
             Event::Bound(_)
             | Event::SuccessorStarted { .. }
@@ -298,6 +311,7 @@ impl Master {
             Event::SuccessorReady => self.hand_over(now),
             Event::SuccessorEnded { text } => self.lose_successor(&text),
             Event::Requested { client, request } => self.take_request(client, request, now),
+            Event::TookOver => self.take_over(),
             Event::Elapsed => self.note_deadlines(now),
             Event::Bound(_) => {}
         }
@@ -305,6 +319,8 @@ impl Master {
 
     fn step_draining(&mut self, event: Event, now: Instant) {
         match event {
+            // Nobody has asked this one to before: it is its first time.
+            Event::Asked(Command::Drain) if std::mem::take(&mut self.passed_on) => {}
             Event::Asked(Command::Drain | Command::Stop) => self.stop(0, now),
             Event::Asked(Command::Reopen) => self.reopen(),
             Event::Spawned { worker, pid } => self.note_pid(worker, pid),
@@ -313,6 +329,7 @@ impl Master {
             Event::SuccessorStarted { pid } => self.note_successor(pid),
             Event::SuccessorEnded { .. } => self.successor = None,
             Event::Requested { client, request } => self.take_request(client, request, now),
+            Event::TookOver => self.take_over(),
             Event::Elapsed => self.note_deadlines(now),
             Event::Asked(
                 Command::Reload
@@ -339,6 +356,7 @@ impl Master {
             Event::SuccessorStarted { pid } => self.note_successor(pid),
             Event::SuccessorEnded { .. } => self.successor = None,
             Event::Requested { client, request } => self.take_request(client, request, now),
+            Event::TookOver => self.take_over(),
             Event::Elapsed => self.note_deadlines(now),
             Event::Asked(
                 Command::Drain
@@ -361,6 +379,7 @@ impl Master {
     /// What does not end the master.
     fn adjust(&mut self, command: Command, now: Instant) {
         match command {
+            Command::Reload if self.successor.is_some() => self.reload_after_upgrade(),
             Command::Reload if self.state == State::Serving => self.read_settings(),
             Command::Reload => self.reload_again = true,
             Command::Add => self.resize(self.workers.saturating_add(1)),
@@ -382,8 +401,8 @@ impl Master {
             self.log(Level::Warn, format!("{}; trying again", failure.text));
             self.state = State::Binding { retry: Some(now + BIND_RETRY), until: Some(until) };
         } else {
-            self.log(Level::Error, failure.text);
-            self.stop(1, now);
+            self.log(Level::Error, failure.text.clone());
+            self.fail(1, &failure.text, now);
         }
     }
 
@@ -492,7 +511,7 @@ impl Master {
     /// Lets everybody finish, then exits.
     fn drain(&mut self, now: Instant) {
         self.log(Level::Info, "draining".to_owned());
-        self.leave_service(State::Draining);
+        self.leave_service(State::Draining, "draining");
         self.dismiss_successor(now);
         let limit = self.terms().graceful_timeout;
         self.notify(Notice::Extend(limit + STOP_LIMIT));
@@ -502,9 +521,15 @@ impl Master {
         self.actions.push(Action::CloseListeners);
     }
 
+    /// Stops everybody, then exits with this code, for this reason.
+    fn fail(&mut self, code: u8, reason: &str, now: Instant) {
+        self.leave_service(State::Stopping, &format!("cannot serve: {}", gist(reason)));
+        self.stop(code, now);
+    }
+
     /// Stops everybody, then exits with this code.
     fn stop(&mut self, code: u8, now: Instant) {
-        self.leave_service(State::Stopping);
+        self.leave_service(State::Stopping, "stopping");
         self.dismiss_successor(now);
         self.code = code;
         for id in self.ids() {
@@ -513,9 +538,10 @@ impl Master {
         self.actions.push(Action::CloseListeners);
     }
 
-    fn leave_service(&mut self, state: State) {
+    fn leave_service(&mut self, state: State, status: &str) {
         if !matches!(self.state, State::Draining | State::Stopping) {
             self.notify(Notice::Stopping);
+            self.notify(Notice::Status(status.to_owned()));
         }
         self.state = state;
     }
@@ -712,6 +738,11 @@ impl Master {
     fn ids(&self) -> Vec<state::WorkerId> {
         self.roster.everyone().map(|worker| worker.id).collect()
     }
+}
+
+/// The line of a text that says most: a traceback's last.
+fn gist(text: &str) -> &str {
+    text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default()
 }
 
 /// The deadline of a limit that begins now; zero is none.

@@ -1,20 +1,30 @@
 //! What the init system is told, in its own words (`sd_notify(3)`). Decides
 //! nothing; nobody answers.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
 
 use monoceros_sys::{clock, reason};
 
 use super::state::Notice;
 
+/// For so long the master waits until a message is taken that must not be lost.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The most messages that are kept for an init system that takes none.
+const MOST_UNSENT: usize = 64;
+
 /// The way to the init system, if there is one that wants to hear.
 #[derive(Debug, Default)]
 pub(crate) struct Notifier {
     way: Option<(UnixDatagram, SocketAddr)>,
+    /// What it had no room for yet.
+    unsent: RefCell<VecDeque<String>>,
 }
 
 impl Notifier {
@@ -33,24 +43,53 @@ impl Notifier {
         let socket = UnixDatagram::unbound()?;
         // A full queue must not stop the master.
         socket.set_nonblocking(true)?;
-        Ok(Self { way: Some((socket, address)) })
+        Ok(Self { way: Some((socket, address)), unsent: RefCell::default() })
     }
 
     /// Says it, if anybody listens.
     pub(crate) fn say(&self, notice: &Notice) {
-        self.send(&compose(notice, clock::monotonic_us()));
+        self.send(compose(notice, clock::monotonic_us()));
     }
 
-    /// Says that another process is the server's from now on, and serves.
-    pub(crate) fn pass_on(&self, pid: i32) {
-        self.send(&format!("MAINPID={pid}\nREADY=1\nSTATUS=upgraded"));
-    }
-
-    fn send(&self, text: &str) {
+    /// Says what the init system had no room for before.
+    pub(crate) fn try_again(&self) {
         let Some((socket, address)) = &self.way else { return };
-        if let Err(error) = socket.send_to_addr(text.as_bytes(), address) {
-            log::debug!("cannot notify the init system: {}", reason(&error));
+        let mut unsent = self.unsent.borrow_mut();
+        while let Some(text) = unsent.front() {
+            match socket.send_to_addr(text.as_bytes(), address) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => log::debug!("cannot notify the init system: {}", reason(&error)),
+                Ok(_) => {}
+            }
+            unsent.pop_front();
         }
+    }
+
+    /// Says that another process is the server's from now on; that one says how
+    /// it does. An init system that did not hear it would take the end of this
+    /// process for the server's.
+    pub(crate) fn pass_on(self, pid: i32) {
+        if let Some((socket, _)) = &self.way {
+            let waits = socket.set_write_timeout(Some(PATIENCE));
+            if let Err(error) = waits.and_then(|()| socket.set_nonblocking(false)) {
+                log::debug!("cannot wait for the init system: {}", reason(&error));
+            }
+        }
+        self.send(format!("MAINPID={pid}\nSTATUS=upgraded"));
+    }
+
+    /// In the order in which it is said.
+    fn send(&self, text: String) {
+        if self.way.is_none() {
+            return;
+        }
+        let mut unsent = self.unsent.borrow_mut();
+        if unsent.len() >= MOST_UNSENT {
+            unsent.pop_front();
+        }
+        unsent.push_back(text);
+        drop(unsent);
+        self.try_again();
     }
 }
 
@@ -60,7 +99,7 @@ fn compose(notice: &Notice, now_us: u64) -> String {
     match notice {
         Notice::Ready => "READY=1".to_owned(),
         Notice::Reloading => format!("RELOADING=1\nMONOTONIC_USEC={now_us}"),
-        Notice::Stopping => "STOPPING=1\nSTATUS=draining".to_owned(),
+        Notice::Stopping => "STOPPING=1".to_owned(),
         Notice::Alive => "WATCHDOG=1".to_owned(),
         // What follows a line end would be another assignment.
         Notice::Status(line) => format!("STATUS={}", line.replace(['\n', '\r'], " ")),
@@ -86,19 +125,37 @@ mod tests {
         }
     }
 
+    fn socket_of(notifier: &Notifier) -> &UnixDatagram {
+        &notifier.way.as_ref().unwrap().0
+    }
+
     #[test]
-    fn they_arrive_and_nobody_has_to_listen() {
+    fn they_arrive_in_order_and_nobody_has_to_listen() {
         let name = format!("monoceros-notify-{}", std::process::id());
         let address = SocketAddr::from_abstract_name(&name).unwrap();
         let listener = UnixDatagram::bind_addr(&address).unwrap();
         let variable = format!("@{name}");
         let notifier = Notifier::open(Some(OsStr::new(&variable))).unwrap();
-        notifier.pass_on(12);
         let mut text = [0; 100];
-        let length = listener.recv(&mut text).unwrap();
-        assert_eq!(&text[..length], b"MAINPID=12\nREADY=1\nSTATUS=upgraded");
-        drop(listener);
+        let mut hear = || {
+            let length = listener.recv(&mut text).unwrap();
+            String::from_utf8(text[..length].to_vec()).unwrap()
+        };
+        // More than the queue has room for (`max_dgram_qlen` in `unix(7)`).
+        let fill = || socket_of(&notifier).send_to_addr(b"", &address).is_ok();
+        let mut filled = 0;
+        while fill() {
+            filled += 1;
+        }
         notifier.say(&Notice::Ready);
+        notifier.say(&Notice::Alive);
+        (0..filled).for_each(|_| assert_eq!(hear(), ""));
+        notifier.try_again();
+        assert_eq!([hear(), hear()], ["READY=1", "WATCHDOG=1"]);
+        notifier.pass_on(12);
+        assert_eq!(hear(), "MAINPID=12\nSTATUS=upgraded");
+        drop(listener);
+        Notifier::open(Some(OsStr::new(&variable))).unwrap().say(&Notice::Ready);
         Notifier::open(None).unwrap().say(&Notice::Ready);
         assert!(Notifier::open(Some(OsStr::new(&"x".repeat(200)))).is_err());
     }

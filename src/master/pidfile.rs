@@ -44,6 +44,25 @@ impl PidFile {
         }
     }
 
+    /// Writes this process's pid in the place of the master's before it, which
+    /// has let the file go, or is dying.
+    pub(crate) fn take_over(path: &Path) -> Result<Self, String> {
+        let taken = Draft::write(path).and_then(|draft| {
+            fs::rename(&draft.path, path)?;
+            Ok(Self { path: path.to_owned(), file: draft.file })
+        });
+        taken.map_err(|error| {
+            format!("cannot write pid file {}: {}", path.display(), reason(&error))
+        })
+    }
+
+    /// Leaves the file to the next master. A process that is just being started
+    /// has a copy of the descriptor: to close it is not to let go of the lock.
+    pub(crate) fn leave(self) {
+        // Who takes it over needs no lock.
+        drop(self.file.unlock());
+    }
+
     /// Removes the file, if it is still the one that was written.
     pub(crate) fn remove(self) {
         if is_at(&self.file, &self.path) {
@@ -176,13 +195,18 @@ mod tests {
     fn it_is_written_held_and_removed() {
         let directory = directory("whole");
         let path = directory.join("a.pid");
-        let ours = PidFile::write(&path).unwrap();
+        let before = PidFile::write(&path).unwrap();
+        let ours = PidFile::take_over(&path).unwrap();
+        before.remove();
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
         let refused = PidFile::write(&path).unwrap_err();
         assert!(refused.contains(&format!("pid {}", std::process::id())), "{refused}");
         assert_eq!(entries(&directory), 1);
-        ours.remove();
+        let copy = ours.file.try_clone().unwrap();
+        ours.leave();
+        PidFile::write(&path).unwrap().remove();
+        drop(copy);
         assert_eq!(entries(&directory), 0);
         fs::remove_dir_all(directory).unwrap();
     }

@@ -97,6 +97,13 @@ impl Source {
         let found = self.env.iter().find(|(known, _)| known == OsStr::new(name));
         found.map(|(_, value)| value.clone())
     }
+
+    /// `WATCHDOG_USEC` is meant for this process (`sd_watchdog_enabled(3)`), or
+    /// for the one that it follows.
+    pub(crate) fn is_watched(&self) -> bool {
+        let pid = self.variable("WATCHDOG_PID");
+        pid.is_none_or(|pid| pid.to_str() == Some(&std::process::id().to_string()))
+    }
 }
 
 impl Recipe {

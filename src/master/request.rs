@@ -47,8 +47,9 @@ impl Master {
 
     fn take_reload(&mut self, client: ClientId, now: Instant) {
         self.adjust(Command::Reload, now);
-        // Until the server serves, the settings are not read.
-        let read = self.state == State::Serving;
+        // Until the server serves, or an upgrade has ended, the settings are not
+        // read.
+        let read = self.state == State::Serving && !self.reload_again;
         let generation = self.newest.0.saturating_add(u32::from(!read));
         self.waiting.reloads.push((client, Generation(generation)));
     }

@@ -6,7 +6,7 @@ mod forks;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -148,7 +148,7 @@ impl Shell {
     /// Runs the master to its end, and returns its exit code.
     pub(crate) fn run(mut self, mut master: Master) -> u8 {
         if self.predecessor.is_none()
-            && let Err(text) = self.write_pid_file()
+            && let Err(text) = self.write_pid_file(PidFile::write)
         {
             log::error!("{text}");
             self.leave(CANNOT_START);
@@ -190,7 +190,7 @@ impl Shell {
             match token {
                 SIGNAL => self.hear_signals(events),
                 SUCCESSOR => self.hear_successor(events),
-                PREDECESSOR => self.hear_predecessor(),
+                PREDECESSOR => self.hear_predecessor(events),
                 _ if token >= CONTROL => events.extend(self.control.hear(token, Instant::now())),
                 _ => self.hear_worker(id_of(token), events),
             }
@@ -351,6 +351,7 @@ impl Shell {
                 None => return self.withdraw(worker),
             },
             Action::Inspect => {
+                self.notifier.try_again();
                 return Some(Event::Inspected(self.inspect()));
             }
             Action::Answer { client, answer } => self.control.answer(client, &answer),
@@ -390,7 +391,8 @@ impl Shell {
 
     fn start_successor(&mut self, newest: Generation, workers: Option<u16>) -> Event {
         let listeners = if self.announced.is_empty() { &self.listeners } else { &self.announced };
-        match SuccessorProcess::start(&self.source, listeners, newest, workers) {
+        let pid_path = self.pid_path.as_deref();
+        match SuccessorProcess::start(&self.source, listeners, pid_path, newest, workers) {
             Ok(successor) => {
                 let (fd, pid) = (successor.as_fd().as_raw_fd(), successor.pid());
                 let registry = self.poll.registry();
@@ -429,32 +431,44 @@ impl Shell {
     fn pass_on(&mut self) {
         let Some(successor) = self.stop_hearing_successor() else { return };
         self.passed_on = true;
-        self.pid_file = None;
-        self.notifier.pass_on(successor.pid());
-        self.notifier = Notifier::default();
+        if let Some(pid_file) = self.pid_file.take() {
+            pid_file.leave();
+        }
+        std::mem::take(&mut self.notifier).pass_on(successor.pid());
         successor.pass_on();
     }
 
     /// Takes what the old master has left, once it has.
-    fn hear_predecessor(&mut self) {
+    fn hear_predecessor(&mut self, events: &mut VecDeque<Event>) {
         let passed_on = self.predecessor.as_ref().is_some_and(Predecessor::has_passed_on);
         let Some(predecessor) = self.predecessor.take_if(|_| passed_on) else { return };
         let fd = predecessor.as_fd().as_raw_fd();
         drop(self.poll.registry().deregister(&mut SourceFd(&fd)));
-        if let Err(text) = self.write_pid_file() {
+        let (left, own) = (predecessor.pid_path(), self.pid_path.as_deref());
+        let same = left == own;
+        if let Some(left) = left.filter(|_| !same) {
+            // It names nobody any more.
+            drop(std::fs::remove_file(left));
+        }
+        let write = if same { PidFile::take_over } else { PidFile::write };
+        if let Err(text) = self.write_pid_file(write) {
             log::error!("{text}");
         }
         match Notifier::open(self.source.variable("NOTIFY_SOCKET").as_deref()) {
             Ok(notifier) => self.notifier = notifier,
             Err(error) => log::error!("cannot use NOTIFY_SOCKET: {}", reason(&error)),
         }
+        self.listeners.iter().for_each(|listener| listener.own());
         self.close_unused();
-        log::info!("has taken over from the old master");
+        events.push_back(Event::TookOver);
     }
 
-    fn write_pid_file(&mut self) -> Result<(), String> {
+    fn write_pid_file(
+        &mut self,
+        write: impl Fn(&Path) -> Result<PidFile, String>,
+    ) -> Result<(), String> {
         let path = self.pid_path.as_deref();
-        self.pid_file = path.map(PidFile::write).transpose()?;
+        self.pid_file = path.map(write).transpose()?;
         Ok(())
     }
 
@@ -510,10 +524,10 @@ impl Shell {
         self.listeners.retain(|listener| {
             let mut used = recipes.values().flat_map(|recipe| &recipe.listeners);
             let used = used.any(|known| Rc::ptr_eq(known, listener));
-            if !used && !passed_on {
+            if !used && !passed_on && !listener.is_borrowed() {
                 listener.remove_file();
             }
-            used
+            used || listener.is_borrowed()
         });
     }
 

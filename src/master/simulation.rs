@@ -107,7 +107,7 @@ impl World {
         let watchdog = random.chance(50).then_some(Duration::from_secs(4));
         let workers = random.chance(10).then_some(2);
         let (purpose, generation) = (Purpose::Serve, Generation(1));
-        let beginning = Beginning { purpose, generation, workers, watchdog, seed };
+        let beginning = Beginning { purpose, generation, follows: false, workers, watchdog, seed };
         let master = Master::new(beginning, terms, start);
         Self {
             spawn_fails: random.below(2) * random.below(30),
@@ -452,7 +452,9 @@ impl World {
                 }
                 self.plan_exit(worker, Exit::Signal(9), 1);
             }
-            Signal::Terminate | Signal::Quit | Signal::Abort => self.end(worker, 100),
+            Signal::Reload | Signal::Terminate | Signal::Quit | Signal::Abort => {
+                self.end(worker, 100);
+            }
         }
     }
 

@@ -123,6 +123,7 @@ fn variables<'a>(
 /// The number of a signal (`signal(7)`).
 pub(crate) fn number_of(signal: Signal) -> i32 {
     match signal {
+        Signal::Reload => libc::SIGHUP,
         Signal::Terminate => libc::SIGTERM,
         Signal::Quit => libc::SIGQUIT,
         Signal::Abort => libc::SIGABRT,

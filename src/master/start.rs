@@ -155,17 +155,14 @@ fn find_announced(parts: &Parts) -> Result<Vec<Rc<Listener>>, String> {
 /// What the master's mind is to know before anything has happened.
 fn begin(purpose: Purpose, parts: &Parts) -> Beginning {
     let number = |name| parts.source.variable(name)?.to_str()?.parse::<u64>().ok();
-    let own = std::process::id();
-    // The init system names the process that it means (`sd_watchdog_enabled(3)`).
     let inherited = parts.inherited.as_ref();
-    let is_own = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(own));
-    let is_meant = inherited.is_some() || is_own;
-    let watchdog = number("WATCHDOG_USEC").filter(|usec| is_meant && *usec > 0);
+    let watchdog = number("WATCHDOG_USEC").filter(|usec| parts.source.is_watched() && *usec > 0);
     Beginning {
         purpose,
         generation: inherited.map_or(Generation(1), |it| it.generation),
+        follows: inherited.is_some(),
         workers: inherited.and_then(|it| it.workers),
         watchdog: watchdog.map(Duration::from_micros),
-        seed: clock::monotonic_us() ^ (u64::from(own) << 32),
+        seed: clock::monotonic_us() ^ (u64::from(std::process::id()) << 32),
     }
 }

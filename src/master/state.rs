@@ -107,6 +107,8 @@ pub(crate) enum Event {
     },
     /// The successor serves, with workers of its own.
     SuccessorReady,
+    /// The master before this one has passed everything on, or is gone.
+    TookOver,
     /// There is no successor: it could not be started, or has ended.
     SuccessorEnded {
         /// What failed, or how it ended.
@@ -236,6 +238,8 @@ pub(crate) enum Action {
 /// The signals that a worker is sent. They mean the same to every program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signal {
+    /// Read settings and code again. Only masters are asked to.
+    Reload,
     /// Stop; a worker that is not ready has nothing to finish.
     Terminate,
     /// Stop now, whatever is open.

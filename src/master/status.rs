@@ -55,6 +55,9 @@ impl Master {
         if self.successor.is_some() && self.state == State::Serving {
             line += "; upgrading";
         }
+        if let Some(failed) = &self.failed_upgrade {
+            line += &format!("; upgrade failed: {failed}");
+        }
         line
     }
 }

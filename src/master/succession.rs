@@ -1,4 +1,4 @@
-//! The master's end of an upgrade: a new master is started beside it, and when
+//! The masters' ends of an upgrade: a new master is started beside it, and when
 //! that serves this one goes. Whatever becomes of the new one, this one serves
 //! until then.
 
@@ -54,9 +54,10 @@ impl Master {
         if self.state != State::Serving {
             return Err("cannot upgrade: the server does not serve yet");
         }
-        if self.successor.is_some() {
+        if self.successor.is_some() || self.follows {
             return Err("an upgrade is under way already");
         }
+        self.failed_upgrade = None;
         self.log(Level::Info, "upgrading: starting a new master".to_owned());
         let until = now + self.terms().upgrade_timeout;
         self.successor = Some(Successor::Starting { pid: 0, until });
@@ -73,16 +74,39 @@ impl Master {
         self.log(Level::Info, format!("the new master has pid {pid}"));
     }
 
+    /// The successor has read its settings, perhaps too early; the init system
+    /// has to hear at once that it is obeyed.
+    pub(super) fn reload_after_upgrade(&mut self) {
+        self.log(Level::Info, "an upgrade is under way: the reload comes after it".to_owned());
+        self.reload_again = true;
+        self.notify(Notice::Reloading);
+    }
+
+    /// The master before this one is out of the way.
+    pub(super) fn take_over(&mut self) {
+        self.follows = false;
+        self.log(Level::Info, "has taken over from the old master".to_owned());
+        // What was said before went nowhere.
+        if self.rolling.is_some() {
+            self.notify(Notice::Reloading);
+        } else if self.state == State::Serving {
+            self.end_reload();
+        }
+    }
+
     /// The successor serves: everything is its from now on.
     pub(super) fn hand_over(&mut self, now: Instant) {
         let Some(Successor::Starting { pid, .. }) = self.successor else { return };
         self.successor = None;
         self.log(Level::Info, "upgraded: the new master serves, this one drains".to_owned());
+        if std::mem::take(&mut self.reload_again) {
+            self.actions.push(Action::SignalSuccessor(Signal::Reload));
+        }
         self.actions.push(Action::PassOn);
         // When a command hears of it, the new master has been told.
         self.answer_upgrades(&Answer::Upgraded { pid });
         self.dismiss_clients("a new master has taken over meanwhile; ask that one");
-        self.state = State::Draining;
+        (self.state, self.passed_on) = (State::Draining, true);
         let limit = self.terms().graceful_timeout;
         for id in self.ids() {
             self.release(id, Why::Retired, limit, now);
@@ -95,7 +119,11 @@ impl Master {
         if self.successor.take().is_some() {
             self.log(Level::Error, format!("upgrade failed, all goes on as before: {text}"));
             self.answer_upgrades(&Answer::failed(text));
+            self.failed_upgrade.get_or_insert_with(|| text.to_owned());
             self.tell_status();
+            if std::mem::take(&mut self.reload_again) {
+                self.read_settings();
+            }
         }
     }
 
@@ -111,10 +139,11 @@ impl Master {
         match self.successor {
             Some(Successor::Starting { until, .. }) if until <= now => {
                 let limit = self.terms().upgrade_timeout.as_secs();
-                let text = format!("the new master does not serve within {limit} s; ending it");
+                let text = format!("the new master does not serve within {limit} s");
+                self.log(Level::Error, format!("{text}; ending it"));
                 self.answer_upgrades(&Answer::failed(&text));
-                self.log(Level::Error, text);
-                self.notify(Notice::Status("upgrade failed".to_owned()));
+                self.failed_upgrade = Some(text);
+                self.tell_status();
                 self.dismiss_successor(now);
             }
             Some(Successor::Leaving { until }) if until <= now => {

@@ -125,7 +125,8 @@ fn terms(workers: u16) -> Terms {
 }
 
 fn beginning(purpose: Purpose) -> Beginning {
-    Beginning { purpose, generation: Generation(1), workers: None, watchdog: None, seed: 1 }
+    let generation = Generation(1);
+    Beginning { purpose, generation, follows: false, workers: None, watchdog: None, seed: 1 }
 }
 
 fn spawned(actions: &[Action]) -> Vec<(u16, u32)> {

@@ -45,6 +45,9 @@ struct Heritage {
     newest: Generation,
     /// How many workers an operator has asked for, if not what is set.
     workers: Option<u16>,
+    /// The pid file, which the new master may have elsewhere.
+    #[serde(default)]
+    pid_path: Option<PathBuf>,
     /// The listeners; their sockets follow each other from descriptor 3 on.
     listeners: Vec<listener::Record>,
 }
@@ -61,6 +64,7 @@ pub(crate) struct SuccessorProcess {
 #[derive(Debug)]
 pub(crate) struct Predecessor {
     channel: Channel<FromSuccessor, ToSuccessor>,
+    pid_path: Option<PathBuf>,
 }
 
 /// What a new master was given.
@@ -81,6 +85,7 @@ impl SuccessorProcess {
     pub(crate) fn start(
         source: &Source,
         listeners: &[Rc<Listener>],
+        pid_path: Option<&Path>,
         newest: Generation,
         workers: Option<u16>,
     ) -> Result<Self, String> {
@@ -92,7 +97,8 @@ impl SuccessorProcess {
         let cannot = |error: io::Error| format!("cannot start a new master: {}", reason(&error));
         let (ours, theirs) = ends().map_err(cannot)?;
         let records = listeners.iter().map(|listener| listener.record()).collect();
-        let heritage = Heritage { newest, workers, listeners: records };
+        let pid_path = pid_path.map(Path::to_owned);
+        let heritage = Heritage { newest, workers, pid_path, listeners: records };
         ours.send(&ToSuccessor::Begin(heritage)).map_err(cannot)?;
         let mut descriptors: Vec<_> = listeners.iter().flat_map(|it| it.sockets()).collect();
         let program = program(source, descriptors.len())?;
@@ -148,6 +154,11 @@ impl Predecessor {
         }
     }
 
+    /// Its pid file.
+    pub(crate) fn pid_path(&self) -> Option<&Path> {
+        self.pid_path.as_deref()
+    }
+
     /// Says whether everything has been passed on: it said so, or it is gone.
     pub(crate) fn has_passed_on(&self) -> bool {
         match self.channel.receive() {
@@ -187,7 +198,7 @@ pub(crate) fn inherit(source: &Source) -> Result<Option<Inherited>, String> {
         listeners.push(Rc::new(listener));
     }
     Ok(Some(Inherited {
-        predecessor: Predecessor { channel },
+        predecessor: Predecessor { channel, pid_path: heritage.pid_path },
         listeners,
         generation: Generation(heritage.newest.0.saturating_add(1)),
         workers: heritage.workers,
@@ -197,8 +208,11 @@ pub(crate) fn inherit(source: &Source) -> Result<Option<Inherited>, String> {
 fn program(source: &Source, sockets: usize) -> Result<Program, String> {
     let path = find(source)?;
     let channel = usize::try_from(FIRST_DESCRIPTOR).unwrap_or_default() + sockets;
-    let passed = ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_PID", VARIABLE];
-    let kept = source.env.iter().filter(|(name, _)| !passed.iter().any(|it| name == it));
+    let mut dropped = vec!["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_PID", VARIABLE];
+    if !source.is_watched() {
+        dropped.push("WATCHDOG_USEC");
+    }
+    let kept = source.env.iter().filter(|(name, _)| !dropped.iter().any(|it| name == it));
     let kept = kept.map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat());
     let own = format!("{VARIABLE}={channel}").into_bytes();
     let text = |bytes: Vec<u8>| {

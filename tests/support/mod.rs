@@ -4,6 +4,7 @@
 pub(crate) mod aftermath;
 pub(crate) mod client;
 pub(crate) mod directory;
+pub(crate) mod init;
 pub(crate) mod load;
 pub(crate) mod pipe;
 pub(crate) mod process;

@@ -18,9 +18,14 @@ use super::until;
 /// What the master logs, once, when all workers serve.
 const READY: &str = "] master: serving";
 
+/// What a master logs before the pid of the one that is to take over.
+const NAMED: &str = "the new master has pid ";
+
 /// A master that runs, or has run.
 pub(crate) struct Server {
     child: RefCell<Child>,
+    /// Another process than the one that was started: a daemon, or what took over.
+    adopted: Cell<Option<i32>>,
     pub(crate) directory: Directory,
     pub(crate) mark: String,
     address: Option<SocketAddr>,
@@ -46,13 +51,49 @@ impl Server {
         mark: String,
         address: Option<SocketAddr>,
     ) -> Self {
-        let (allowed, baseline, status) = <_>::default();
-        Self { child: RefCell::new(child), directory, mark, address, allowed, baseline, status }
+        let (adopted, allowed, baseline, status) = <_>::default();
+        let child = RefCell::new(child);
+        Self { child, adopted, directory, mark, address, allowed, baseline, status }
     }
 
     /// The master.
     pub(crate) fn pid(&self) -> i32 {
-        self.child.borrow().id().try_into().unwrap()
+        self.adopted.get().unwrap_or_else(|| self.child.borrow().id().try_into().unwrap())
+    }
+
+    /// Another process is the master from now on.
+    pub(crate) fn adopt(&self, master: i32) {
+        // The one before is to be reaped some time.
+        self.has_ended();
+        self.adopted.set(Some(master));
+        self.baseline.set(None);
+    }
+
+    /// Lets a new master take over, and waits until the old one is gone.
+    pub(crate) fn upgrade(&self) {
+        let before = self.log().matches(NAMED).count();
+        self.signal(Signal::SIGUSR2);
+        self.wait_for_log_times(NAMED, before + 1);
+        self.follow();
+    }
+
+    /// Waits until a new master has taken over and the old one is gone.
+    pub(crate) fn follow(&self) {
+        let new = self.named_master();
+        let line = format!("[{new}] [INFO] master: has taken over");
+        // The old one may be gone before.
+        until::holds("a new master", || self.log().contains(&line) || !process::is_alive(new));
+        assert!(self.log().contains(&line), "it has not taken over:\n{}", self.log());
+        until::holds("the end of the old master", || self.has_ended());
+        self.adopt(new);
+    }
+
+    /// The new master that the log names last.
+    pub(crate) fn named_master(&self) -> i32 {
+        self.wait_for_log(NAMED);
+        let log = self.log();
+        let (_, after) = log.rsplit_once(NAMED).unwrap();
+        after.lines().next().unwrap().parse().unwrap()
     }
 
     /// The living workers.
@@ -144,13 +185,18 @@ impl Server {
         if self.status.get().is_none() {
             self.status.set(self.child.borrow_mut().try_wait().unwrap());
         }
-        self.status.get().is_some()
+        let lives = self.adopted.get().is_some_and(process::is_alive);
+        self.status.get().is_some() && !lives
     }
 
     /// Waits until the master has exited, and returns the exit code; of a death
     /// by signal, its number below zero.
     pub(crate) fn wait_for_exit(&self) -> i32 {
         until::holds("the end of the master", || self.has_ended());
+        if self.adopted.get().is_some() {
+            // Only its parent knows its exit code; with 0 it says this last.
+            return i32::from(!self.log().ends_with("master: stopped\n"));
+        }
         let status = self.status.get().unwrap();
         status.code().unwrap_or_else(|| -status.signal().unwrap())
     }
@@ -191,7 +237,11 @@ impl Server {
     fn kill(&self) {
         if !self.has_ended() {
             self.signal(Signal::SIGKILL);
-            self.child.borrow_mut().wait().unwrap();
+        }
+        if self.status.get().is_none() {
+            let mut child = self.child.borrow_mut();
+            child.kill().unwrap();
+            child.wait().unwrap();
         }
         for pid in process::marked(&self.mark, self.directory.path()) {
             process::signal(pid, Signal::SIGKILL);

@@ -18,6 +18,15 @@ use super::server::{Finished, Server};
 const PASS: &str = "exec \"$0\" \"$@\" 3<&0 0</dev/null";
 /// The same, as systemd announces it (sd_listen_fds(3)).
 const ANNOUNCE: &str = "export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$0\" \"$@\" 3<&0 0</dev/null";
+/// The same for two, of which the second came as standard output.
+const ANNOUNCE_TWO: &str = "export LISTEN_FDS=2 LISTEN_PID=$$; \
+    exec \"$0\" \"$@\" 3<&0 4<&1 0</dev/null >stdout";
+/// The same, announced to another process.
+const ANNOUNCE_ANOTHER: &str = "export LISTEN_FDS=1 LISTEN_PID=$PPID; \
+    exec \"$0\" \"$@\" 3<&0 0</dev/null";
+/// On a terminal of its own, in a session of its own.
+const TERMINAL: &str = "exec 3<&0; for word; do line=\"$line '$word'\"; done; \
+    exec script -qec \"exec '$0' $line\" /dev/null </dev/null";
 const PLAIN: &str = "exec \"$0\" \"$@\" 0</dev/null";
 
 /// A server that was not started yet.
@@ -26,6 +35,8 @@ pub(crate) struct Setup {
     arguments: Vec<OsString>,
     variables: Vec<(OsString, OsString)>,
     socket: Option<OwnedFd>,
+    second: Option<OwnedFd>,
+    program: PathBuf,
     address: Option<SocketAddr>,
     script: &'static str,
     output: Option<OwnedFd>,
@@ -48,8 +59,9 @@ impl Setup {
     pub(crate) fn bare() -> Self {
         let directory = Directory::new();
         let (arguments, variables) = (Vec::new(), Vec::new());
-        let (socket, address, output) = (None, None, None);
-        Self { directory, arguments, variables, socket, address, script: PLAIN, output }
+        let (socket, second, address, program) = (None, None, None, program());
+        let (script, output) = (PLAIN, None);
+        Self { directory, arguments, variables, socket, second, program, address, script, output }
     }
 
     /// The applications under test, and the interpreter of the tests.
@@ -62,6 +74,31 @@ impl Setup {
     /// address.
     pub(crate) fn announced(mut self) -> Self {
         self.script = ANNOUNCE;
+        self
+    }
+
+    /// Announces the socket to a process that is not the server.
+    pub(crate) fn announced_to_another(mut self) -> Self {
+        self.script = ANNOUNCE_ANOTHER;
+        self
+    }
+
+    /// Announces the socket, and this one as the next.
+    pub(crate) fn announced_with(mut self, second: impl Into<OwnedFd>) -> Self {
+        self.second = Some(second.into());
+        self.script = ANNOUNCE_TWO;
+        self
+    }
+
+    /// Starts it on a terminal.
+    pub(crate) fn on_terminal(mut self) -> Self {
+        self.script = TERMINAL;
+        self
+    }
+
+    /// Runs another file than the one just built.
+    pub(crate) fn program(mut self, path: impl Into<PathBuf>) -> Self {
+        self.program = path.into();
         self
     }
 
@@ -135,7 +172,7 @@ impl Setup {
         let mark = format!("UNDER_TEST={}", self.directory.path().display());
         let output = |name| fs::File::create(self.directory.join(name)).unwrap();
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", self.script]).arg(program()).args(&self.arguments);
+        command.args(["-c", self.script]).arg(self.program).args(&self.arguments);
         command.current_dir(self.directory.path()).process_group(0);
         command.stdout(output("stdout")).stderr(output("stderr"));
         if let Some(output) = self.output {
@@ -155,6 +192,9 @@ impl Setup {
         command.env(name, value).env("PYTHONDONTWRITEBYTECODE", "1").envs(self.variables);
         if let Some(socket) = self.socket {
             command.stdin(Stdio::from(socket));
+        }
+        if let Some(second) = self.second {
+            command.stdout(Stdio::from(second));
         }
         Server::new(command.spawn().unwrap(), self.directory, mark, self.address)
     }

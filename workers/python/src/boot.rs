@@ -314,7 +314,11 @@ pub(crate) fn run(
     let server = Bound::new(py, server)?;
     watch_forks(&server)?;
     spare_collector(py)?;
-    speaker.send(&FromWorker::Ready { app: name.to_owned() })?;
+    match speaker.send(&FromWorker::Ready { app: name.to_owned() }) {
+        // The engine hears that the master has gone, and leaves.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        said => said?,
+    }
     drop(speaker);
     serve::run(&server)
 }

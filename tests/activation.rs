@@ -1,0 +1,108 @@
+//! Sockets that the init system has bound (`sd_listen_fds(3)`): the server
+//! serves from them, and never closes or removes them.
+
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use nix::sys::signal::Signal;
+
+use crate::support::client::Connection;
+use crate::support::load::Load;
+use crate::support::process;
+use crate::support::server::Server;
+use crate::support::setup::Setup;
+use crate::support::until;
+
+/// The value that a process was started with.
+fn variable(pid: i32, name: &str) -> Option<String> {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let mut entries = environment.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+    entries.find_map(|entry| Some(entry.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
+}
+
+fn answer(path: &Path) -> String {
+    Connection::unix(path).unwrap().get("/").text()
+}
+
+/// A server on an inet and a unix socket, both of which the test keeps.
+fn start(application: &str) -> (Server, TcpListener, UnixListener) {
+    let web = TcpListener::bind("127.0.0.1:0").unwrap();
+    let setup = Setup::bare().apps().workers(2).flags(&["--pid", "master.pid"]).flag(application);
+    let admin = UnixListener::bind(setup.directory.join("admin.sock")).unwrap();
+    let setup = setup.socket(web.try_clone().unwrap());
+    let setup = setup.announced_with(admin.try_clone().unwrap());
+    let server = setup.variable("LISTEN_FDNAMES", "web:admin").start();
+    (server, web, admin)
+}
+
+/// What a test has bound is the test's to remove.
+fn unlink(server: &Server) {
+    std::fs::remove_file(server.directory.join("admin.sock")).expect("it is still there");
+}
+
+#[test]
+fn two_sockets_with_names_are_served_and_passed_on_to_the_workers() {
+    let (server, web, _admin) = start("environ:variables");
+    let address = web.local_addr().unwrap();
+    let line = server.ready_line();
+    assert!(line.contains(&format!("http://{address}")) && line.contains("admin.sock"), "{line}");
+    for worker in server.workers() {
+        assert_eq!(variable(worker, "LISTEN_FDS").as_deref(), Some("2"));
+        assert_eq!(variable(worker, "LISTEN_FDNAMES").as_deref(), Some("web:admin"));
+        assert_eq!(variable(worker, "LISTEN_PID"), Some(worker.to_string()));
+    }
+    let overs = [
+        Connection::tcp(address).unwrap(),
+        Connection::unix(&server.directory.join("admin.sock")).unwrap(),
+    ];
+    for mut connection in overs {
+        let variables = connection.get("/").json();
+        for name in ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"] {
+            assert_eq!(variables.get(name), None, "the application does not inherit {name}");
+        }
+    }
+    unlink(&server);
+}
+
+#[test]
+fn sockets_announced_to_another_process_are_not_taken() {
+    let server = Setup::of("environ:variables").announced_to_another().start();
+    assert!(!server.log().contains("bind is ignored"), "{}", server.log());
+    assert_eq!(server.get("/").json().get("LISTEN_PID"), None);
+}
+
+#[test]
+fn what_was_passed_in_outlives_reloads_upgrades_and_the_server() {
+    let (server, web, admin) = start("stream:route");
+    let (address, path) = (web.local_addr().unwrap(), server.directory.join("admin.sock"));
+    let load = Load::start(address, 4);
+    for _ in 0..2 {
+        let (old, master) = (server.workers(), server.pid());
+        server.signal(Signal::SIGHUP);
+        until::holds("new workers", || {
+            let now = server.workers();
+            now.len() == 2 && !now.iter().any(|pid| old.contains(pid))
+        });
+        load.proceed(20);
+        answer(&path);
+        server.upgrade();
+        assert_ne!(server.pid(), master);
+        for worker in server.wait_for_workers(2) {
+            assert_eq!(variable(worker, "LISTEN_FDNAMES").as_deref(), Some("web:admin"));
+        }
+        load.proceed(20);
+        let worker = answer(&path).parse().unwrap();
+        assert!(process::is_alive(worker) && server.workers().contains(&worker));
+    }
+    load.finish();
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait_for_exit(), 0);
+    assert!(!server.directory.join("master.pid").exists());
+    // Whoever connects now waits for the next server.
+    let mut waiting = (Connection::tcp(address).unwrap(), Connection::unix(&path).unwrap());
+    waiting.0.send("x");
+    waiting.1.send("x");
+    assert!(web.accept().is_ok() && admin.accept().is_ok());
+    unlink(&server);
+}

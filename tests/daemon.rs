@@ -1,0 +1,147 @@
+//! A server in the background (`--daemon`): what its starter hears, and what it
+//! is afterwards.
+
+use std::fs;
+use std::net::TcpListener;
+
+use nix::sys::signal::Signal;
+use nix::unistd::{Pid, getpgid, getsid};
+
+use crate::support::client::get;
+use crate::support::process;
+use crate::support::server::Server;
+use crate::support::setup::Setup;
+use crate::support::until;
+
+/// A daemon that logs to its standard error until it serves, and to a file of
+/// the same name.
+fn daemon(application: &str) -> Setup {
+    let setup = Setup::of(application).flags(&["--daemon", "--pid", "master.pid"]);
+    setup.flags(&["--error-logfile", "stderr"])
+}
+
+/// Starts a daemon and waits until its starter has exited.
+fn start(setup: Setup) -> Server {
+    let server = setup.spawn();
+    assert_eq!(server.wait_for_exit(), 0, "{}", server.log());
+    assert!(server.log().contains("master: serving"), "0 means that it serves");
+    let starter = server.pid();
+    let master = server.directory.read("master.pid").trim().parse().unwrap();
+    assert_ne!(master, starter);
+    server.adopt(master);
+    server.wait_until_ready();
+    server
+}
+
+#[test]
+fn the_starter_exits_with_zero_when_the_server_serves() {
+    let server = start(daemon("stream:route").workers(2));
+    assert_eq!(server.wait_for_workers(2).len(), 2);
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn the_starter_exits_as_the_server_would_when_that_cannot_serve() {
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = other.local_addr().unwrap().to_string();
+    let failures: [(&str, &[&str], i32, &str); 4] = [
+        ("raising", &[], 3, "raised at import"),
+        ("missing", &[], 4, "application"),
+        ("stream:route", &["--bind", &taken], 1, "in use"),
+        ("stream:route", &["--error-logfile", "no/such/log"], 1, "no/such/log"),
+    ];
+    for (application, flags, code, reason) in failures {
+        let end = daemon(application).flags(flags).run();
+        assert_eq!(end.code, Some(code), "{application}: {}", end.stderr);
+        assert!(end.stderr.contains(reason), "{application}: {}", end.stderr);
+        assert!(!end.directory.join("master.pid").exists(), "{application}: the pid file stays");
+    }
+}
+
+#[test]
+fn a_failure_is_told_on_the_terminal_when_there_is_no_log_file() {
+    let end = Setup::of("raising").flags(&["--daemon"]).run();
+    assert_eq!(end.code, Some(3));
+    assert!(end.stderr.contains("raised at import"), "{}", end.stderr);
+}
+
+#[test]
+fn a_daemon_belongs_to_no_terminal() {
+    let server = start(daemon("stream:route"));
+    let master = Pid::from_raw(server.pid());
+    let session = getsid(Some(master)).unwrap();
+    assert_ne!(session, getsid(None).unwrap());
+    assert_ne!(session, master, "the leader of a session can get a terminal");
+    assert_eq!(getpgid(Some(master)).unwrap(), session);
+    let directory = fs::read_link(format!("/proc/{master}/cwd")).unwrap();
+    assert_eq!(directory, fs::canonicalize(server.directory.path()).unwrap());
+    for pid in [server.pid(), server.workers()[0]] {
+        for fd in 0..3 {
+            let target = fs::read_link(format!("/proc/{pid}/fd/{fd}")).unwrap();
+            assert_eq!(target.to_str(), Some("/dev/null"), "descriptor {fd} of {pid}");
+        }
+    }
+}
+
+#[test]
+fn a_daemon_is_reloaded_upgraded_and_ended_as_any_other() {
+    let server = start(daemon("stream:route").workers(2));
+    let (old, master) = (server.workers(), server.pid());
+    server.signal(Signal::SIGHUP);
+    until::holds("new workers alone", || {
+        let now = server.workers();
+        now.len() == 2 && !now.iter().any(|pid| old.contains(pid))
+    });
+    let session = getsid(Some(Pid::from_raw(master))).unwrap();
+    server.upgrade();
+    assert_ne!(server.pid(), master);
+    assert_eq!(getsid(Some(Pid::from_raw(server.pid()))).unwrap(), session);
+    assert_eq!(server.directory.read("master.pid"), format!("{}\n", server.pid()));
+    server.wait_for_workers(2);
+    assert_eq!(server.get("/").status, 200);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait_for_exit(), 0);
+    assert!(!server.directory.join("master.pid").exists());
+}
+
+#[test]
+fn winch_withdraws_the_workers_and_a_reload_brings_them_back() {
+    let server = start(daemon("stream:route").workers(2));
+    let (mut busy, writer) = server.occupy("pipe");
+    server.signal(Signal::SIGWINCH);
+    server.wait_for_log("withdrawing");
+    server.wait_for_workers(1);
+    writer.finish();
+    assert_eq!(busy.response().status, 200, "what was begun is finished");
+    server.wait_for_workers(0);
+    server.signal(Signal::SIGWINCH);
+    let mut waiting = server.connect();
+    waiting.send(get("/"));
+    server.signal(Signal::SIGHUP);
+    assert_eq!(waiting.response().status, 200, "whoever came meanwhile is served");
+    server.wait_for_workers(2);
+}
+
+#[test]
+fn ttin_after_winch_brings_one_worker() {
+    let server = start(daemon("stream:route").workers(2));
+    server.signal(Signal::SIGWINCH);
+    server.wait_for_workers(0);
+    server.signal(Signal::SIGTTIN);
+    server.wait_for_workers(1);
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn winch_means_nothing_when_there_is_a_terminal() {
+    let setup = Setup::of("stream:route").flags(&["--log-level", "debug", "--pid", "master.pid"]);
+    let server = setup.flags(&["--error-logfile", "stderr"]).on_terminal().spawn();
+    let read = || server.directory.read("master.pid").trim().parse().ok();
+    server.adopt(until::some("a pid file", read));
+    server.wait_until_ready();
+    let workers = server.workers();
+    server.signal(Signal::SIGWINCH);
+    server.wait_for_log("SIGWINCH is ignored");
+    assert_eq!(server.workers(), workers);
+    assert_eq!(server.get("/").status, 200);
+}

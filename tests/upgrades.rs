@@ -1,0 +1,330 @@
+//! Upgrades (SIGUSR2): another program takes over, or all goes on as before.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::sys::signal::Signal;
+
+use crate::support::client::{Connection, get};
+use crate::support::load::Load;
+use crate::support::process;
+use crate::support::server::Server;
+use crate::support::setup::{Setup, program};
+use crate::support::until;
+
+const CODE: &str = "
+import os
+def application(environ, start_response):
+    body = str(os.getpid()).encode()
+    start_response('200 OK', [('Content-Length', str(len(body)))])
+    return [body]
+";
+/// Appended to the code: imports until the file `go` appears.
+const SLOW: &str = "
+import time
+open('importing', 'a').close()
+while not os.path.exists('go'):
+    time.sleep(0.005)
+";
+
+fn changing() -> Setup {
+    Setup::of("changing:application").file("changing.py", CODE).flag("--pythonpath=.")
+}
+
+/// A copy of the program, which can be removed and replaced.
+fn copied(setup: Setup) -> (Setup, PathBuf) {
+    let copy = setup.directory.join("bin/monoceros");
+    put_program(&copy);
+    (setup.program(&copy), copy)
+}
+
+/// The program as it was built, in the place of whatever is there.
+fn put_program(copy: &Path) {
+    let (directory, built) = (copy.parent().unwrap(), program());
+    let extension = "libmonoceros_python.so";
+    let places = ["", "../lib/monoceros"];
+    let found = places.iter().map(|it| built.with_file_name(it).join(extension));
+    let found = found.into_iter().find(|it| it.exists()).unwrap();
+    fs::create_dir_all(directory).unwrap();
+    for (from, to) in [(built, copy.to_owned()), (found, directory.join(extension))] {
+        let draft = to.with_extension("draft");
+        fs::copy(from, &draft).unwrap();
+        fs::rename(draft, to).unwrap();
+    }
+}
+
+/// A shell script in its place.
+fn put_script(copy: &Path, script: &str) {
+    let draft = copy.with_extension("draft");
+    fs::write(&draft, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&draft, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::rename(draft, copy).unwrap();
+}
+
+/// The old master and its workers serve on, and nothing else runs.
+fn assert_goes_on(server: &Server, workers: &[i32]) {
+    until::holds("the old workers alone", || server.workers() == workers);
+    assert_eq!(server.get("/").status, 200);
+    assert!(!server.has_ended());
+}
+
+#[test]
+fn upgrades_under_load_lose_no_request() {
+    let setup = Setup::of("stream:route").workers(2).flags(&["--pid", "master.pid"]);
+    let server = setup.start();
+    let load = Load::start(server.address(), 8);
+    for round in 1..=5 {
+        load.proceed(50);
+        server.upgrade();
+        assert_eq!(server.directory.read("master.pid"), format!("{}\n", server.pid()));
+        server.wait_for_workers(2);
+        let titles: Vec<_> = server.workers().into_iter().map(process::title).collect();
+        let generation = format!("gen={}", round + 1);
+        assert!(titles.iter().all(|title| title.contains(&generation)), "{titles:?}");
+        load.proceed(50);
+    }
+    let seen = load.finish();
+    assert!(seen.len() >= 6, "workers of every master have answered: {seen:?}");
+}
+
+#[test]
+fn an_upgrade_waits_for_requests_in_flight() {
+    let server = Setup::of("stream:route").start();
+    let (mut busy, writer) = server.occupy("pipe");
+    let (old, worker) = (server.pid(), server.workers()[0]);
+    server.signal(Signal::SIGUSR2);
+    server.wait_for_log("has taken over");
+    assert_ne!(server.get("/").text(), worker.to_string());
+    // An operator who is used to ending the old master by hand.
+    server.signal(Signal::SIGTERM);
+    let mut kept = server.connect();
+    assert_eq!(kept.get("/").status, 200);
+    assert!(process::is_alive(old) && process::is_alive(worker));
+    writer.finish();
+    assert_eq!(busy.response().text(), worker.to_string());
+    server.follow();
+}
+
+#[test]
+fn a_socket_file_stays_through_upgrades_and_goes_at_the_end() {
+    let setup = Setup::bare().apps().flags(&["--bind", "unix:web.sock", "stream:route"]);
+    let server = setup.start();
+    let path = server.directory.join("web.sock");
+    let inode = |path: &Path| std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).unwrap());
+    let first = inode(&path);
+    for _ in 0..2 {
+        server.upgrade();
+        let answer = Connection::unix(&path).unwrap().get("/").text();
+        assert_eq!(server.workers(), [answer.parse::<i32>().unwrap()]);
+        assert_eq!(inode(&path), first, "it is the same socket");
+    }
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait_for_exit(), 0);
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_failed_upgrade_does_not_take_the_socket_file_or_the_pid_file() {
+    let setup = Setup::bare().apps().file("changing.py", CODE).flag("--pythonpath=.");
+    let setup = setup.flags(&["--bind", "unix:web.sock", "--pid", "master.pid"]);
+    let server = setup.flag("changing:application").start();
+    for text in ["[ERROR]", "Traceback", "broken"] {
+        server.allow(text);
+    }
+    let path = server.directory.join("web.sock");
+    server.directory.write("changing.py", "raise RuntimeError('broken')");
+    server.signal(Signal::SIGUSR2);
+    server.wait_for_log("upgrade failed, all goes on as before");
+    assert_eq!(Connection::unix(&path).unwrap().get("/").status, 200);
+    assert_eq!(server.directory.read("master.pid"), format!("{}\n", server.pid()));
+}
+
+#[test]
+fn the_pid_file_may_be_another_one_after_an_upgrade() {
+    let server = Setup::of("stream:route").file("monoceros.yaml", "pid: one.pid\n").start();
+    server.directory.write("monoceros.yaml", "pid: two.pid\n");
+    server.upgrade();
+    assert_eq!(server.directory.read("two.pid"), format!("{}\n", server.pid()));
+    assert!(!server.directory.join("one.pid").exists());
+}
+
+#[test]
+fn addresses_may_change_with_an_upgrade() {
+    let setup =
+        Setup::bare().apps().file("monoceros.yaml", "bind: [unix:one.sock, unix:two.sock]\n");
+    let server = setup.flag("stream:route").start();
+    let path = |name| server.directory.join(name);
+    server.directory.write("monoceros.yaml", "bind: [unix:two.sock, unix:three.sock]\n");
+    server.upgrade();
+    until::holds("that the first is gone", || !path("one.sock").exists());
+    for name in ["two.sock", "three.sock"] {
+        assert_eq!(Connection::unix(&path(name)).unwrap().get("/").status, 200, "{name}");
+    }
+}
+
+#[test]
+fn a_changed_number_of_workers_survives_an_upgrade() {
+    let server = Setup::of("stream:route").workers(1).start();
+    for count in [2, 3] {
+        server.signal(Signal::SIGTTIN);
+        server.wait_for_workers(count);
+    }
+    server.upgrade();
+    server.wait_for_workers(3);
+    server.signal(Signal::SIGTTOU);
+    server.wait_for_workers(2);
+}
+
+#[test]
+fn a_new_program_that_does_not_work_changes_nothing_and_the_next_one_does() {
+    let (setup, copy) = copied(changing().workers(2).flags(&["--upgrade-timeout", "1"]));
+    let server = setup.start();
+    server.allow("[ERROR]");
+    server.allow("Traceback");
+    server.allow("broken");
+    let (old, load) = (server.workers(), Load::start(server.address(), 4));
+    let mut failures = 0;
+    let mut fails = |reason: &str| {
+        failures += 1;
+        server.signal(Signal::SIGUSR2);
+        server.wait_for_log_times("upgrade failed, all goes on as before", failures);
+        assert!(server.log().contains(reason), "{reason}:\n{}", server.log());
+        assert_goes_on(&server, &old);
+        load.proceed(20);
+    };
+    fs::remove_file(&copy).unwrap();
+    fails("cannot find");
+    put_script(&copy, "exit 7");
+    fails("the new master ended with exit code 7 before it served");
+    put_script(&copy, "kill -SEGV $$");
+    fails("SIGSEGV");
+    put_script(&copy, "exec sleep 1000");
+    fails("does not serve within 1 s");
+    put_script(&copy, "trap '' QUIT; while :; do read line < /dev/zero; done");
+    fails("SIGKILL");
+    put_script(&copy, "");
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).unwrap();
+    fails("permission denied");
+    put_program(&copy);
+    server.directory.write("changing.py", "raise RuntimeError('broken on disk')");
+    fails("broken on disk");
+    server.directory.write("changing.py", CODE);
+    load.proceed(20);
+    // Long enough for this machine, as the one above is short enough for a test.
+    server.directory.write("monoceros.yaml", "timeout: 20\n");
+    server.upgrade();
+    server.wait_for_workers(2);
+    load.proceed(20);
+    load.finish();
+}
+
+/// A server whose new master waits for the file `go`; both masters' pids.
+fn start_slow_upgrade() -> (Server, i32) {
+    let server = changing().workers(2).flags(&["--pid", "master.pid"]).start();
+    server.directory.write("changing.py", &format!("{CODE}{SLOW}"));
+    server.signal(Signal::SIGUSR2);
+    until::holds("an import", || server.directory.join("importing").exists());
+    let new = server.named_master();
+    (server, new)
+}
+
+#[test]
+fn a_second_upgrade_waits_for_the_first() {
+    let (server, new) = start_slow_upgrade();
+    server.signal(Signal::SIGUSR2);
+    server.wait_for_log("an upgrade is under way already");
+    process::signal(new, Signal::SIGUSR2);
+    server.wait_for_log("cannot upgrade: the server does not serve yet");
+    server.directory.write("go", "");
+    server.follow();
+    assert_eq!(server.pid(), new);
+    server.wait_for_workers(2);
+    assert_eq!(server.get("/").status, 200);
+    server.upgrade();
+}
+
+#[test]
+fn a_reload_during_an_upgrade_comes_after_it() {
+    let (server, new) = start_slow_upgrade();
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("the reload comes after it");
+    assert_eq!(server.get("/").status, 200);
+    server.directory.write("changing.py", &CODE.replace("getpid()", "getppid()"));
+    server.directory.write("go", "");
+    server.follow();
+    until::holds("the newest code", || server.get("/").text() == new.to_string());
+    server.wait_for_log("reloaded: gen=3 serves");
+    server.wait_for_workers(2);
+}
+
+#[test]
+fn a_reload_during_an_upgrade_that_fails_is_not_forgotten() {
+    let (server, new) = start_slow_upgrade();
+    server.allow("upgrade failed");
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("the reload comes after it");
+    server.directory.write("changing.py", &CODE.replace("getpid()", "getppid()"));
+    process::signal(new, Signal::SIGTERM);
+    until::holds("the newest code", || server.get("/").text() == server.pid().to_string());
+    server.wait_for_log("reloaded: ");
+    server.wait_for_workers(2);
+}
+
+#[test]
+fn a_stop_during_an_upgrade_ends_both_masters() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT] {
+        let (server, new) = start_slow_upgrade();
+        server.signal(signal);
+        assert_eq!(server.wait_for_exit(), 0, "{signal}");
+        assert!(!process::is_alive(new), "{signal}: the old master ends last");
+        assert!(!server.directory.join("master.pid").exists(), "{signal}");
+    }
+}
+
+#[test]
+fn a_new_master_that_is_killed_leaves_nothing_behind() {
+    let (server, new) = start_slow_upgrade();
+    server.allow("upgrade failed");
+    let old = server.workers().into_iter().filter(|pid| *pid != new).collect::<Vec<_>>();
+    let booting = process::children(new);
+    assert!(!booting.is_empty());
+    process::signal(new, Signal::SIGKILL);
+    server.wait_for_log("upgrade failed, all goes on as before");
+    assert_goes_on(&server, &old);
+    server.directory.write("go", "");
+    until::holds("the end of its workers", || !booting.iter().any(|pid| process::is_alive(*pid)));
+    server.upgrade();
+}
+
+#[test]
+fn a_new_master_takes_over_from_one_that_is_killed() {
+    let (server, new) = start_slow_upgrade();
+    let old = server.workers().into_iter().filter(|pid| *pid != new).collect::<Vec<_>>();
+    let mut waiting = server.connect();
+    server.signal(Signal::SIGKILL);
+    until::holds("the end of the old master", || server.has_ended());
+    server.adopt(new);
+    server.wait_for_log("has taken over");
+    assert_eq!(server.directory.read("master.pid"), format!("{new}\n"));
+    until::holds("the end of the old workers", || !old.iter().any(|pid| process::is_alive(*pid)));
+    waiting.send_if_taken(get("/")).unwrap();
+    server.directory.write("go", "");
+    server.wait_for_log_times("master: serving", 2);
+    server.wait_for_workers(2);
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn a_reload_runs_while_the_program_on_disk_is_replaced() {
+    let (setup, copy) = copied(changing());
+    let server = setup.start();
+    let old = server.workers();
+    fs::remove_file(&copy).unwrap();
+    server.signal(Signal::SIGHUP);
+    until::holds("a new worker", || server.workers().len() == 1 && server.workers() != old);
+    assert_eq!(server.get("/").status, 200);
+    put_program(&copy);
+    server.upgrade();
+    assert_eq!(server.get("/").status, 200);
+}
