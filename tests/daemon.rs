@@ -8,7 +8,6 @@ use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpgid, getsid};
 
 use crate::support::client::get;
-use crate::support::process;
 use crate::support::server::Server;
 use crate::support::setup::Setup;
 use crate::support::until;

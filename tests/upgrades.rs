@@ -271,6 +271,38 @@ fn a_reload_during_an_upgrade_that_fails_is_not_forgotten() {
     server.wait_for_workers(2);
 }
 
+/// Appended to the code: one worker imports at once, all others wait as above.
+const SECOND_SLOW: &str = "
+import time
+try:
+    open('first', 'x').close()
+except FileExistsError:
+    open('importing', 'a').close()
+    while not os.path.exists('go'):
+        time.sleep(0.005)
+";
+
+#[test]
+fn a_new_master_that_is_stopped_half_way_takes_nothing_from_the_old_one() {
+    // An address that the master has bound: only such a one can be closed.
+    let setup = Setup::bare().apps().workers(2).file("changing.py", CODE);
+    let setup = setup.flags(&["--bind", "127.0.0.1:0", "--pythonpath=.", "changing:application"]);
+    let server = setup.start();
+    server.allow("upgrade failed");
+    let old = server.workers();
+    server.directory.write("changing.py", &format!("{CODE}{SECOND_SLOW}"));
+    server.signal(Signal::SIGUSR2);
+    server.wait_for_log("gen=2 pid=");
+    until::holds("an import", || server.directory.join("importing").exists());
+    let load = Load::start(server.address(), 4);
+    load.proceed(20);
+    process::signal(server.named_master(), Signal::SIGTERM);
+    server.wait_for_log("upgrade failed, all goes on as before");
+    assert_goes_on(&server, &old);
+    load.proceed(100);
+    load.finish();
+}
+
 #[test]
 fn a_stop_during_an_upgrade_ends_both_masters() {
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT] {

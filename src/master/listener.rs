@@ -222,8 +222,12 @@ impl Listener {
     /// Lets nobody else connect, so that whoever has connected can be served to
     /// the last. A socket that was passed in goes on: its queue belongs to who
     /// has passed it, and so may other processes that serve it. Those that are
-    /// not TCP are refused nothing: their name goes with their file.
+    /// not TCP are refused nothing: their name goes with their file. Nor is one
+    /// that another master serves.
     pub(crate) fn refuse_new(&self) {
+        if self.is_borrowed() {
+            return;
+        }
         if let Origin::Said(Bind::Tcp { .. }) = self.origin {
             for fd in self.sockets() {
                 if let Err(error) = filter::refuse_new(fd) {

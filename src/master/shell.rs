@@ -536,6 +536,9 @@ impl Shell {
     /// stop these are all of its listeners; else those that the newest settings
     /// do not name any more, when it is the last worker to have them.
     fn refuse_new(&self, worker: WorkerId, at_last: bool) {
+        if self.passed_on {
+            return;
+        }
         let Some(process) = self.workers.get(&worker) else { return };
         let Some(recipe) = self.recipes.get(&process.generation) else { return };
         let newest = self.recipes.last_key_value().map(|(_, recipe)| recipe);
