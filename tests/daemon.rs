@@ -8,7 +8,8 @@ use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpgid, getsid};
 
 use crate::support::client::get;
-use crate::support::server::Server;
+use crate::support::process;
+use crate::support::server::{Finished, Server};
 use crate::support::setup::Setup;
 use crate::support::until;
 
@@ -32,6 +33,15 @@ fn start(setup: Setup) -> Server {
     server
 }
 
+/// Runs a daemon that cannot serve to its end, which is not that of its starter.
+fn fail(setup: Setup) -> Finished {
+    let server = setup.spawn();
+    server.wait_for_exit();
+    let runs = || process::marked(&server.mark, server.directory.path());
+    until::holds("the end of the daemon", || runs().is_empty());
+    server.wait_for_end()
+}
+
 #[test]
 fn the_starter_exits_with_zero_when_the_server_serves() {
     let server = start(daemon("stream:route").workers(2));
@@ -50,7 +60,7 @@ fn the_starter_exits_as_the_server_would_when_that_cannot_serve() {
         ("stream:route", &["--error-logfile", "no/such/log"], 1, "no/such/log"),
     ];
     for (application, flags, code, reason) in failures {
-        let end = daemon(application).flags(flags).run();
+        let end = fail(daemon(application).flags(flags));
         assert_eq!(end.code, Some(code), "{application}: {}", end.stderr);
         assert!(end.stderr.contains(reason), "{application}: {}", end.stderr);
         assert!(!end.directory.join("master.pid").exists(), "{application}: the pid file stays");
@@ -59,7 +69,7 @@ fn the_starter_exits_as_the_server_would_when_that_cannot_serve() {
 
 #[test]
 fn a_failure_is_told_on_the_terminal_when_there_is_no_log_file() {
-    let end = Setup::of("raising").flags(&["--daemon"]).run();
+    let end = fail(Setup::of("raising").flags(&["--daemon"]));
     assert_eq!(end.code, Some(3));
     assert!(end.stderr.contains("raised at import"), "{}", end.stderr);
 }
