@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use log::Level;
 use monoceros_wire::message::{BootFailure, ToWorker};
 
+use super::rolling::Rolling;
 use super::roster::{Life, Place, Why, Worker};
 use super::state::{Action, Death, Exit, Notice, Signal, State, WorkerId};
 use super::{ABORT_LIMIT, BOOT_STOP_LIMIT, Master, Purpose, STOP_LIMIT, gist, health};
@@ -96,7 +97,7 @@ impl Master {
 
     /// A new generation of which a worker dies young is not to be trusted.
     fn doubt(&mut self, worker: &Worker) {
-        let unproven = |it: &&super::Rolling| it.generation == worker.generation && !it.proven;
+        let unproven = |it: &&Rolling| it.generation == worker.generation && !it.proven;
         if self.rolling.as_ref().filter(unproven).is_some() && worker.slot().is_some() {
             self.abandon("does not last");
         }

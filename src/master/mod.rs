@@ -1,7 +1,8 @@
 //! The master: what it decides on each event. Nothing in this file, nor in
-//! those that it is made of (`life`, `watch`, `succession`, `roster`, `rollout`,
-//! `backoff`, `health`, `recycling`, `request`, `status`), touches the world: `shell.rs`
-//! does, and reports back. Time is an argument, and chance a seed.
+//! those that it is made of (`rolling`, `staff`, `life`, `watch`, `succession`,
+//! `request`, `roster`, `rollout`, `backoff`, `health`, `recycling`, `status`),
+//! touches the world: `shell.rs` does, and reports back. Time is an argument, and
+//! chance a seed.
 
 mod backoff;
 mod control;
@@ -20,10 +21,12 @@ mod random;
 mod recipe;
 mod recycling;
 mod request;
+mod rolling;
 mod rollout;
 mod roster;
 mod shell;
 mod spawn;
+mod staff;
 mod start;
 mod stat;
 mod state;
@@ -41,16 +44,16 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use log::Level;
+use monoceros_wire::Generation;
 use monoceros_wire::message::ToWorker;
-use monoceros_wire::{Generation, Slot};
 
 pub(crate) use self::pidfile::find_master;
 pub(crate) use self::start::run;
 
 use self::random::Random;
 use self::request::Waiting;
-use self::rollout::{Fallback, Target, plan};
-use self::roster::{Life, Place, Roster, Why};
+use self::rolling::Rolling;
+use self::roster::{Roster, Why};
 use self::state::{Action, BindFailure, Command, Event, Notice, State, Terms};
 use self::status::Tally;
 use self::succession::Successor;
@@ -146,23 +149,6 @@ pub(crate) struct Master {
     awake: Instant,
     code: u8,
     actions: Vec<Action>,
-}
-
-/// A generation that is replacing another one.
-#[derive(Clone, Debug)]
-struct Rolling {
-    generation: Generation,
-    terms: Terms,
-    /// How many workers there were to be before.
-    workers_before: u16,
-    /// How many there were.
-    lived_before: u16,
-    /// One of its workers could be relied on: its code can serve.
-    proven: bool,
-    /// The most of its workers that could be relied on at a time.
-    best: usize,
-    /// When it must have one more.
-    deadline: Option<Instant>,
 }
 
 impl Master {
@@ -448,69 +434,6 @@ impl Master {
         }
     }
 
-    fn read_settings(&mut self) {
-        self.notify(Notice::Reloading);
-        self.newest.0 += 1;
-        self.actions.push(Action::ReadSettings { generation: self.newest });
-    }
-
-    /// New settings cannot be used: all goes on with the old ones.
-    fn refuse_reload(&mut self, generation: Generation, text: &str) {
-        self.log(Level::Error, format!("reload failed, nothing is changed: {text}"));
-        self.failed_reload = Some(text.lines().next().unwrap_or_default().to_owned());
-        self.answer_unread(generation, text);
-        self.end_reload();
-    }
-
-    /// Makes a generation the target, in place of one that was on its way.
-    fn roll_to(&mut self, generation: Generation, terms: Terms, now: Instant) {
-        if let Some(before) = self.withdrawn.take() {
-            self.set_number(before);
-        }
-        let workers_before =
-            self.rolling.as_ref().map_or(self.workers, |rolling| rolling.workers_before);
-        if terms.workers != self.terms().workers {
-            self.set_number(terms.workers);
-        }
-        self.told.clear();
-        self.roster.forget_failures();
-        self.log(Level::Info, format!("reloading: gen={generation} replaces gen={}", self.current));
-        let deadline = after(terms.progress_deadline, now);
-        let lived_before = u16::try_from(self.roster.live().count()).unwrap_or(u16::MAX);
-        let (proven, best) = (false, 0);
-        self.rolling = Some(Rolling {
-            generation,
-            terms,
-            workers_before,
-            lived_before,
-            proven,
-            best,
-            deadline,
-        });
-    }
-
-    /// Ends a rollout whose generation cannot serve: the old one goes on.
-    fn abandon(&mut self, reason: &str) {
-        let Some(rolling) = self.rolling.take() else { return };
-        if self.workers == rolling.terms.workers {
-            self.set_number(rolling.workers_before);
-        }
-        self.roster.forget_failures();
-        let (failed, current) = (rolling.generation, self.current);
-        let text = format!("gen={failed} {reason}; gen={current} goes on");
-        self.log(Level::Error, format!("reload failed: {text}"));
-        self.failed_reload = Some(format!("gen={failed} {reason}"));
-        self.answer_abandoned(failed, &text);
-        self.actions.push(Action::Settle { generation: current });
-        self.end_reload();
-    }
-
-    /// Tells the init system that a reload is over, however it went.
-    fn end_reload(&mut self) {
-        self.tell_status();
-        self.notify(Notice::Ready);
-    }
-
     /// Lets everybody finish, then exits.
     fn drain(&mut self, now: Instant) {
         self.log(Level::Info, "draining".to_owned());
@@ -570,137 +493,10 @@ impl Master {
         }
     }
 
-    fn carry_out_plan(&mut self, now: Instant) {
-        let (target, terms) = (self.target(), self.terms().clone());
-        let plan = plan(&self.roster, target, terms.limits, now);
-        self.wake = plan.wake;
-        for id in plan.retire {
-            self.release(id, Why::Retired, terms.graceful_timeout, now);
-        }
-        self.tend_molds(now);
-        for (slot, generation) in plan.spawn {
-            if self.has_mold(generation) {
-                self.spawn(slot, generation, now);
-            }
-        }
-    }
-
-    fn spawn(&mut self, slot: Slot, generation: Generation, now: Instant) {
-        let terms = self.terms();
-        let until = after(terms.boot_timeout, now);
-        let ready_at = terms.ready_after.map(|length| now + length);
-        let life = Life::Booting { until, ready_at };
-        let worker = self.roster.add(Place::Slot(slot), generation, life);
-        let workers = self.workers;
-        self.actions.push(Action::Spawn { worker, slot, generation, workers });
-    }
-
-    /// Has a mold for each generation that may have to fork workers, and no
-    /// other.
-    fn tend_molds(&mut self, now: Instant) {
-        let wanted = self.generations_with_mold();
-        let unwanted: Vec<_> = self
-            .roster
-            .molds()
-            .filter(|mold| mold.is_live() && !wanted.contains(&mold.generation))
-            .map(|mold| mold.id)
-            .collect();
-        for id in unwanted {
-            self.release(id, Why::Retired, BOOT_STOP_LIMIT, now);
-        }
-        let lacks = |generation: &Generation| {
-            !self.roster.molds().any(|it| it.is_live() && it.generation == *generation)
-        };
-        let lacking: Vec<_> = wanted.into_iter().filter(lacks).collect();
-        for generation in lacking {
-            if let Some(at) = self.roster.wait(Place::Mold, now) {
-                self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
-                continue;
-            }
-            let until = after(self.terms().boot_timeout, now);
-            let life = Life::Booting { until, ready_at: None };
-            let worker = self.roster.add(Place::Mold, generation, life);
-            self.actions.push(Action::SpawnMold { worker, generation });
-        }
-    }
-
-    fn generations_with_mold(&self) -> Vec<Generation> {
-        let rolling = self.rolling.as_ref().map(|it| (it.generation, it.terms.preload));
-        let known = [Some((self.current, self.terms.preload)), rolling];
-        known.into_iter().flatten().filter(|(_, preload)| *preload).map(|(it, _)| it).collect()
-    }
-
-    fn has_mold(&self, generation: Generation) -> bool {
-        let preloads = self.generations_with_mold().contains(&generation);
-        !preloads || self.roster.molds().any(|it| it.is_ready() && it.generation == generation)
-    }
-
-    /// Goes on to the next state, or generation, when all are there.
-    fn note_progress(&mut self, now: Instant) {
-        let target = self.target();
-        if let Some(rolling) = &mut self.rolling {
-            let count = target.count(&self.roster, now);
-            if count > rolling.best {
-                rolling.best = count;
-                rolling.proven = true;
-                rolling.deadline = after(rolling.terms.progress_deadline, now);
-            }
-        }
-        if !target.is_reached(&self.roster, now) {
-            return;
-        }
-        if self.state == State::Booting {
-            if self.purpose == Purpose::Check {
-                return self.stop(0, now);
-            }
-            self.state = State::Serving;
-            let (app, workers) = (self.app.clone(), self.workers);
-            self.actions.push(Action::Announce { app, workers });
-            self.end_reload();
-            if std::mem::take(&mut self.reload_again) {
-                self.read_settings();
-            }
-        }
-        if let Some(rolling) = self.rolling.take() {
-            self.current = rolling.generation;
-            self.terms = rolling.terms;
-            self.failed_reload = None;
-            self.log(Level::Info, format!("reloaded: gen={} serves", self.current));
-            self.answer_reloaded();
-            self.actions.push(Action::Settle { generation: self.current });
-            self.tend_molds(now);
-            self.end_reload();
-        }
-    }
-
     fn arm_inspection(&mut self, now: Instant) {
         if self.inspect.is_none() {
             self.inspect = Some(now + health::interval(self.terms().timeout));
         }
-    }
-
-    /// What is asked for.
-    fn target(&self) -> Target {
-        let workers = self.workers;
-        let Some(rolling) = &self.rolling else {
-            // The first workers need not be old before they are announced.
-            let booting = self.state == State::Booting;
-            let min_ready = if booting { Duration::ZERO } else { self.terms.min_ready };
-            return Target { generation: self.current, workers, min_ready, fallback: None };
-        };
-        let before = rolling.workers_before.min(rolling.lived_before);
-        let fallback = Fallback { generation: self.current, workers: before };
-        Target {
-            generation: rolling.generation,
-            workers,
-            min_ready: rolling.terms.min_ready,
-            fallback: Some(fallback).filter(|_| !rolling.proven),
-        }
-    }
-
-    /// The newest settings.
-    fn terms(&self) -> &Terms {
-        self.rolling.as_ref().map_or(&self.terms, |rolling| &rolling.terms)
     }
 
     /// Moves every deadline when the master has been stopped or suspended: the

@@ -2,11 +2,13 @@
 //! decided goes out as an action. Decides nothing.
 
 mod forks;
+mod generations;
+mod handover;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,7 +26,7 @@ use monoceros_wire::message::{FromWorker, ToWorker};
 
 use super::Master;
 use super::control::Control;
-use super::listener::{Listener, open_all};
+use super::listener::Listener;
 use super::memory::OutOfMemory;
 use super::mold::{Forks, Unborn};
 use super::notify::Notifier;
@@ -32,7 +34,7 @@ use super::pidfile::PidFile;
 use super::recipe::{Recipe, Source};
 use super::spawn::{Heard, WorkerProcess, number_of};
 use super::start::CANNOT_START;
-use super::state::{Action, BindFailure, Command, Death, Event, Exit, Terms, Vital, WorkerId};
+use super::state::{Action, Command, Death, Event, Exit, Vital, WorkerId};
 use super::upgrade::{Inherited, Predecessor, SuccessorProcess};
 
 /// The token of the signals; those of workers' channels come after it.
@@ -396,181 +398,6 @@ impl Shell {
         let pid = process.pid();
         self.workers.insert(worker, process);
         Event::Spawned { worker, pid }
-    }
-
-    fn start_successor(&mut self, newest: Generation, workers: Option<u16>) -> Event {
-        let listeners = if self.announced.is_empty() { &self.listeners } else { &self.announced };
-        let pid_path = self.pid_path.as_deref();
-        match SuccessorProcess::start(&self.source, listeners, pid_path, newest, workers) {
-            Ok(successor) => {
-                let (fd, pid) = (successor.as_fd().as_raw_fd(), successor.pid());
-                let registry = self.poll.registry();
-                let heard = registry.register(&mut SourceFd(&fd), SUCCESSOR, Interest::READABLE);
-                if let Err(error) = heard {
-                    // Nobody would hear that it is ready; upgrade-timeout ends it.
-                    log::error!("cannot wait for the new master: {}", reason(&error));
-                }
-                self.successor = Some(successor);
-                Event::SuccessorStarted { pid }
-            }
-            Err(text) => Event::SuccessorEnded { text },
-        }
-    }
-
-    fn hear_successor(&mut self, events: &mut VecDeque<Event>) {
-        if self.successor.as_ref().is_some_and(SuccessorProcess::is_ready) {
-            events.push_back(Event::SuccessorReady);
-        } else {
-            // It has closed its end: its exit follows.
-            let fd = self.successor.as_ref().map(|it| it.as_fd().as_raw_fd());
-            fd.map(|fd| self.poll.registry().deregister(&mut SourceFd(&fd)));
-        }
-    }
-
-    fn stop_hearing_successor(&mut self) -> Option<SuccessorProcess> {
-        let successor = self.successor.take()?;
-        let fd = successor.as_fd().as_raw_fd();
-        // It is not in the set any more if it has hung up before.
-        drop(self.poll.registry().deregister(&mut SourceFd(&fd)));
-        Some(successor)
-    }
-
-    /// Leaves the pid file, the sockets' files and the init system to the new
-    /// master. That is told last: then nothing is held here any more.
-    fn pass_on(&mut self) {
-        let Some(successor) = self.stop_hearing_successor() else { return };
-        self.passed_on = true;
-        if let Some(pid_file) = self.pid_file.take() {
-            pid_file.leave();
-        }
-        std::mem::take(&mut self.notifier).pass_on(successor.pid());
-        successor.pass_on();
-    }
-
-    /// Takes what the old master has left, once it has.
-    fn hear_predecessor(&mut self, events: &mut VecDeque<Event>) {
-        let passed_on = self.predecessor.as_ref().is_some_and(Predecessor::has_passed_on);
-        let Some(predecessor) = self.predecessor.take_if(|_| passed_on) else { return };
-        let fd = predecessor.as_fd().as_raw_fd();
-        drop(self.poll.registry().deregister(&mut SourceFd(&fd)));
-        let (left, own) = (predecessor.pid_path(), self.pid_path.as_deref());
-        let same = left == own;
-        if let Some(left) = left.filter(|_| !same) {
-            // It names nobody any more.
-            drop(std::fs::remove_file(left));
-        }
-        let write = if same { PidFile::take_over } else { PidFile::write };
-        if let Err(text) = self.write_pid_file(write) {
-            log::error!("{text}");
-        }
-        match Notifier::open(self.source.variable("NOTIFY_SOCKET").as_deref()) {
-            Ok(notifier) => self.notifier = notifier,
-            Err(error) => log::error!("cannot use NOTIFY_SOCKET: {}", reason(&error)),
-        }
-        self.listeners.iter().for_each(|listener| listener.own());
-        self.close_unused();
-        events.push_back(Event::TookOver);
-    }
-
-    fn write_pid_file(
-        &mut self,
-        write: impl Fn(&Path) -> Result<PidFile, String>,
-    ) -> Result<(), String> {
-        let path = self.pid_path.as_deref();
-        self.pid_file = path.map(write).transpose()?;
-        Ok(())
-    }
-
-    /// Opens what the recipe of a generation asks for.
-    fn bind(&mut self, generation: Generation) -> Result<(), BindFailure> {
-        let Some(recipe) = self.recipes.get_mut(&generation) else { return Ok(()) };
-        recipe.listeners = if self.announced.is_empty() {
-            open_all(&recipe.settings.bind, &recipe.manner(), &mut self.listeners)?
-        } else {
-            self.announced.clone()
-        };
-        // One that was given up may be wanted again.
-        recipe.listeners.iter().for_each(|listener| listener.admit_new());
-        Ok(())
-    }
-
-    fn read_settings(&mut self, generation: Generation) -> Result<Terms, String> {
-        let loaded = self.source.load()?;
-        for warning in &loaded.warnings {
-            log::warn!("{warning}");
-        }
-        let recipe = Recipe::new(&loaded, &self.source)?;
-        if let Some(current) = self.recipes.values().next() {
-            for key in recipe.needs_restart(current) {
-                log::warn!("{key} has changed: that takes effect with a restart only");
-            }
-        }
-        let terms = recipe.terms();
-        self.recipes.insert(generation, recipe);
-        if let Err(failure) = self.bind(generation) {
-            self.recipes.remove(&generation);
-            self.close_unused();
-            return Err(failure.text);
-        }
-        Ok(terms)
-    }
-
-    /// Forgets every other generation, and closes what only they listened on.
-    /// One that was read while this was decided is still to come.
-    fn settle(&mut self, generation: Generation) {
-        let heard = self.heard;
-        self.recipes.retain(|known, _| *known == generation || *known > heard);
-        self.close_unused();
-        // Those of a generation that goes on after all.
-        self.listeners.iter().for_each(|listener| listener.admit_new());
-        if let Some(recipe) = self.recipes.get(&generation) {
-            log::set_max_level(recipe.level());
-        }
-    }
-
-    fn close_unused(&mut self) {
-        let (recipes, passed_on) = (&self.recipes, self.passed_on);
-        self.listeners.retain(|listener| {
-            let mut used = recipes.values().flat_map(|recipe| &recipe.listeners);
-            let used = used.any(|known| Rc::ptr_eq(known, listener));
-            if !used && !passed_on && !listener.is_borrowed() {
-                listener.remove_file();
-            }
-            used || listener.is_borrowed()
-        });
-    }
-
-    /// Before a worker drains: a listener that nobody will serve after it takes
-    /// no new connection, and so its queue can be served to the end. At the last
-    /// stop these are all of its listeners; else those that the newest settings
-    /// do not name any more, when it is the last worker to have them.
-    fn refuse_new(&self, worker: WorkerId, at_last: bool) {
-        if self.passed_on {
-            return;
-        }
-        let Some(process) = self.workers.get(&worker) else { return };
-        let Some(recipe) = self.recipes.get(&process.generation) else { return };
-        let newest = self.recipes.last_key_value().map(|(_, recipe)| recipe);
-        let has = |recipe: &Recipe, listener| {
-            recipe.listeners.iter().any(|known| Rc::ptr_eq(known, listener))
-        };
-        let is_served_by = |other: &WorkerProcess, listener| {
-            !other.was_told_to_drain()
-                && self.recipes.get(&other.generation).is_some_and(|recipe| has(recipe, listener))
-        };
-        for listener in &recipe.listeners {
-            let stays = newest.is_some_and(|recipe| has(recipe, listener))
-                || self.workers.iter().any(|(id, it)| *id != worker && is_served_by(it, listener));
-            if at_last || !stays {
-                listener.refuse_new();
-            }
-        }
-    }
-
-    fn close_listeners(&mut self) {
-        self.recipes.values_mut().for_each(|recipe| recipe.listeners.clear());
-        self.announced.clear();
-        self.close_unused();
     }
 
     fn reopen(&self) {

@@ -1,0 +1,106 @@
+//! The shell's generations: the settings of each are read, its listeners opened,
+//! and closed when no generation needs them any more.
+
+use std::rc::Rc;
+
+use monoceros_wire::Generation;
+
+use super::Shell;
+use crate::master::listener::open_all;
+use crate::master::recipe::Recipe;
+use crate::master::spawn::WorkerProcess;
+use crate::master::state::{BindFailure, Terms, WorkerId};
+
+impl Shell {
+    /// Opens what the recipe of a generation asks for.
+    pub(super) fn bind(&mut self, generation: Generation) -> Result<(), BindFailure> {
+        let Some(recipe) = self.recipes.get_mut(&generation) else { return Ok(()) };
+        recipe.listeners = if self.announced.is_empty() {
+            open_all(&recipe.settings.bind, &recipe.manner(), &mut self.listeners)?
+        } else {
+            self.announced.clone()
+        };
+        // One that was given up may be wanted again.
+        recipe.listeners.iter().for_each(|listener| listener.admit_new());
+        Ok(())
+    }
+
+    pub(super) fn read_settings(&mut self, generation: Generation) -> Result<Terms, String> {
+        let loaded = self.source.load()?;
+        for warning in &loaded.warnings {
+            log::warn!("{warning}");
+        }
+        let recipe = Recipe::new(&loaded, &self.source)?;
+        if let Some(current) = self.recipes.values().next() {
+            for key in recipe.needs_restart(current) {
+                log::warn!("{key} has changed: that takes effect with a restart only");
+            }
+        }
+        let terms = recipe.terms();
+        self.recipes.insert(generation, recipe);
+        if let Err(failure) = self.bind(generation) {
+            self.recipes.remove(&generation);
+            self.close_unused();
+            return Err(failure.text);
+        }
+        Ok(terms)
+    }
+
+    /// Forgets every other generation, and closes what only they listened on.
+    /// One that was read while this was decided is still to come.
+    pub(super) fn settle(&mut self, generation: Generation) {
+        let heard = self.heard;
+        self.recipes.retain(|known, _| *known == generation || *known > heard);
+        self.close_unused();
+        // Those of a generation that goes on after all.
+        self.listeners.iter().for_each(|listener| listener.admit_new());
+        if let Some(recipe) = self.recipes.get(&generation) {
+            log::set_max_level(recipe.level());
+        }
+    }
+
+    pub(super) fn close_unused(&mut self) {
+        let (recipes, passed_on) = (&self.recipes, self.passed_on);
+        self.listeners.retain(|listener| {
+            let mut used = recipes.values().flat_map(|recipe| &recipe.listeners);
+            let used = used.any(|known| Rc::ptr_eq(known, listener));
+            if !used && !passed_on && !listener.is_borrowed() {
+                listener.remove_file();
+            }
+            used || listener.is_borrowed()
+        });
+    }
+
+    /// Before a worker drains: a listener that nobody will serve after it takes
+    /// no new connection, and so its queue can be served to the end. At the last
+    /// stop these are all of its listeners; else those that the newest settings
+    /// do not name any more, when it is the last worker to have them.
+    pub(super) fn refuse_new(&self, worker: WorkerId, at_last: bool) {
+        if self.passed_on {
+            return;
+        }
+        let Some(process) = self.workers.get(&worker) else { return };
+        let Some(recipe) = self.recipes.get(&process.generation) else { return };
+        let newest = self.recipes.last_key_value().map(|(_, recipe)| recipe);
+        let has = |recipe: &Recipe, listener| {
+            recipe.listeners.iter().any(|known| Rc::ptr_eq(known, listener))
+        };
+        let is_served_by = |other: &WorkerProcess, listener| {
+            !other.was_told_to_drain()
+                && self.recipes.get(&other.generation).is_some_and(|recipe| has(recipe, listener))
+        };
+        for listener in &recipe.listeners {
+            let stays = newest.is_some_and(|recipe| has(recipe, listener))
+                || self.workers.iter().any(|(id, it)| *id != worker && is_served_by(it, listener));
+            if at_last || !stays {
+                listener.refuse_new();
+            }
+        }
+    }
+
+    pub(super) fn close_listeners(&mut self) {
+        self.recipes.values_mut().for_each(|recipe| recipe.listeners.clear());
+        self.announced.clear();
+        self.close_unused();
+    }
+}

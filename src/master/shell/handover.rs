@@ -1,0 +1,102 @@
+//! The shell's part in an upgrade: the channels to the master that is to take
+//! over and to the one before, and what is passed on between them.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
+
+use mio::Interest;
+use mio::unix::SourceFd;
+use monoceros_sys::reason;
+use monoceros_wire::Generation;
+
+use super::{SUCCESSOR, Shell};
+use crate::master::notify::Notifier;
+use crate::master::pidfile::PidFile;
+use crate::master::state::Event;
+use crate::master::upgrade::{Predecessor, SuccessorProcess};
+
+impl Shell {
+    pub(super) fn start_successor(&mut self, newest: Generation, workers: Option<u16>) -> Event {
+        let listeners = if self.announced.is_empty() { &self.listeners } else { &self.announced };
+        let pid_path = self.pid_path.as_deref();
+        match SuccessorProcess::start(&self.source, listeners, pid_path, newest, workers) {
+            Ok(successor) => {
+                let (fd, pid) = (successor.as_fd().as_raw_fd(), successor.pid());
+                let registry = self.poll.registry();
+                let heard = registry.register(&mut SourceFd(&fd), SUCCESSOR, Interest::READABLE);
+                if let Err(error) = heard {
+                    // Nobody would hear that it is ready; upgrade-timeout ends it.
+                    log::error!("cannot wait for the new master: {}", reason(&error));
+                }
+                self.successor = Some(successor);
+                Event::SuccessorStarted { pid }
+            }
+            Err(text) => Event::SuccessorEnded { text },
+        }
+    }
+
+    pub(super) fn hear_successor(&mut self, events: &mut VecDeque<Event>) {
+        if self.successor.as_ref().is_some_and(SuccessorProcess::is_ready) {
+            events.push_back(Event::SuccessorReady);
+        } else {
+            // It has closed its end: its exit follows.
+            let fd = self.successor.as_ref().map(|it| it.as_fd().as_raw_fd());
+            fd.map(|fd| self.poll.registry().deregister(&mut SourceFd(&fd)));
+        }
+    }
+
+    pub(super) fn stop_hearing_successor(&mut self) -> Option<SuccessorProcess> {
+        let successor = self.successor.take()?;
+        let fd = successor.as_fd().as_raw_fd();
+        // It is not in the set any more if it has hung up before.
+        drop(self.poll.registry().deregister(&mut SourceFd(&fd)));
+        Some(successor)
+    }
+
+    /// Leaves the pid file, the sockets' files and the init system to the new
+    /// master. That is told last: then nothing is held here any more.
+    pub(super) fn pass_on(&mut self) {
+        let Some(successor) = self.stop_hearing_successor() else { return };
+        self.passed_on = true;
+        if let Some(pid_file) = self.pid_file.take() {
+            pid_file.leave();
+        }
+        std::mem::take(&mut self.notifier).pass_on(successor.pid());
+        successor.pass_on();
+    }
+
+    /// Takes what the old master has left, once it has.
+    pub(super) fn hear_predecessor(&mut self, events: &mut VecDeque<Event>) {
+        let passed_on = self.predecessor.as_ref().is_some_and(Predecessor::has_passed_on);
+        let Some(predecessor) = self.predecessor.take_if(|_| passed_on) else { return };
+        let fd = predecessor.as_fd().as_raw_fd();
+        drop(self.poll.registry().deregister(&mut SourceFd(&fd)));
+        let (left, own) = (predecessor.pid_path(), self.pid_path.as_deref());
+        let same = left == own;
+        if let Some(left) = left.filter(|_| !same) {
+            // It names nobody any more.
+            drop(std::fs::remove_file(left));
+        }
+        let write = if same { PidFile::take_over } else { PidFile::write };
+        if let Err(text) = self.write_pid_file(write) {
+            log::error!("{text}");
+        }
+        match Notifier::open(self.source.variable("NOTIFY_SOCKET").as_deref()) {
+            Ok(notifier) => self.notifier = notifier,
+            Err(error) => log::error!("cannot use NOTIFY_SOCKET: {}", reason(&error)),
+        }
+        self.listeners.iter().for_each(|listener| listener.own());
+        self.close_unused();
+        events.push_back(Event::TookOver);
+    }
+
+    pub(super) fn write_pid_file(
+        &mut self,
+        write: impl Fn(&Path) -> Result<PidFile, String>,
+    ) -> Result<(), String> {
+        let path = self.pid_path.as_deref();
+        self.pid_file = path.map(write).transpose()?;
+        Ok(())
+    }
+}

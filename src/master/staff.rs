@@ -1,0 +1,78 @@
+//! Who is spawned and who is retired, as the plan says, and the molds that this
+//! takes.
+
+use std::time::Instant;
+
+use monoceros_wire::{Generation, Slot};
+
+use super::rollout::plan;
+use super::roster::{Life, Place, Why};
+use super::state::Action;
+use super::{BOOT_STOP_LIMIT, Master, after};
+
+impl Master {
+    pub(super) fn carry_out_plan(&mut self, now: Instant) {
+        let (target, terms) = (self.target(), self.terms().clone());
+        let plan = plan(&self.roster, target, terms.limits, now);
+        self.wake = plan.wake;
+        for id in plan.retire {
+            self.release(id, Why::Retired, terms.graceful_timeout, now);
+        }
+        self.tend_molds(now);
+        for (slot, generation) in plan.spawn {
+            if self.has_mold(generation) {
+                self.spawn(slot, generation, now);
+            }
+        }
+    }
+
+    pub(super) fn spawn(&mut self, slot: Slot, generation: Generation, now: Instant) {
+        let terms = self.terms();
+        let until = after(terms.boot_timeout, now);
+        let ready_at = terms.ready_after.map(|length| now + length);
+        let life = Life::Booting { until, ready_at };
+        let worker = self.roster.add(Place::Slot(slot), generation, life);
+        let workers = self.workers;
+        self.actions.push(Action::Spawn { worker, slot, generation, workers });
+    }
+
+    /// Has a mold for each generation that may have to fork workers, and no
+    /// other.
+    pub(super) fn tend_molds(&mut self, now: Instant) {
+        let wanted = self.generations_with_mold();
+        let unwanted: Vec<_> = self
+            .roster
+            .molds()
+            .filter(|mold| mold.is_live() && !wanted.contains(&mold.generation))
+            .map(|mold| mold.id)
+            .collect();
+        for id in unwanted {
+            self.release(id, Why::Retired, BOOT_STOP_LIMIT, now);
+        }
+        let lacks = |generation: &Generation| {
+            !self.roster.molds().any(|it| it.is_live() && it.generation == *generation)
+        };
+        let lacking: Vec<_> = wanted.into_iter().filter(lacks).collect();
+        for generation in lacking {
+            if let Some(at) = self.roster.wait(Place::Mold, now) {
+                self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
+                continue;
+            }
+            let until = after(self.terms().boot_timeout, now);
+            let life = Life::Booting { until, ready_at: None };
+            let worker = self.roster.add(Place::Mold, generation, life);
+            self.actions.push(Action::SpawnMold { worker, generation });
+        }
+    }
+
+    pub(super) fn generations_with_mold(&self) -> Vec<Generation> {
+        let rolling = self.rolling.as_ref().map(|it| (it.generation, it.terms.preload));
+        let known = [Some((self.current, self.terms.preload)), rolling];
+        known.into_iter().flatten().filter(|(_, preload)| *preload).map(|(it, _)| it).collect()
+    }
+
+    pub(super) fn has_mold(&self, generation: Generation) -> bool {
+        let preloads = self.generations_with_mold().contains(&generation);
+        !preloads || self.roster.molds().any(|it| it.is_ready() && it.generation == generation)
+    }
+}
