@@ -360,3 +360,22 @@ fn a_reload_runs_while_the_program_on_disk_is_replaced() {
     server.upgrade();
     assert_eq!(server.get("/").status, 200);
 }
+
+#[test]
+fn workers_are_of_their_masters_version_whatever_is_installed_meanwhile() {
+    let (setup, copy) = copied(changing());
+    let server = setup.start();
+    server.allow("SIGKILL");
+    let extension = copy.with_file_name("libmonoceros_python.so");
+    fs::write(extension.with_extension("draft"), "of another version").unwrap();
+    fs::rename(extension.with_extension("draft"), &extension).unwrap();
+    let old = server.workers();
+    process::signal(old[0], Signal::SIGKILL);
+    until::holds("another worker", || server.workers().len() == 1 && server.workers() != old);
+    assert_eq!(server.get("/").status, 200);
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("reloaded: gen=2 serves");
+    put_program(&copy);
+    server.upgrade();
+    assert_eq!(server.get("/").status, 200);
+}

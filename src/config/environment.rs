@@ -15,12 +15,13 @@ use crate::table::ROWS;
 const PREFIX: &str = "MONOCEROS_";
 
 /// Variables that the server itself sets for its workers.
-const INTERNAL: [&str; 6] = [
+const INTERNAL: [&str; 7] = [
     "MONOCEROS_SLOT",
     "MONOCEROS_GENERATION",
     "MONOCEROS_CHANNEL",
     "MONOCEROS_SCOREBOARD",
     "MONOCEROS_STACKS",
+    "MONOCEROS_EXTENSION",
     "MONOCEROS_PREDECESSOR",
 ];
 

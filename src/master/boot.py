@@ -24,7 +24,7 @@ def check():
         )
 
 
-def load(path):
+def load(path, name):
     from importlib.machinery import ExtensionFileLoader, ModuleSpec
 
     # importlib.util would do the same with four lines less and half a MiB more.
@@ -32,11 +32,11 @@ def load(path):
     spec = ModuleSpec("monoceros", loader, origin=path)
     try:
         module = loader.create_module(spec)
-        module.__spec__, module.__loader__, module.__file__ = spec, loader, path
+        module.__spec__, module.__loader__, module.__file__ = spec, loader, name
         sys.modules["monoceros"] = module
         loader.exec_module(module)
     except ImportError as error:
-        fail("%s cannot load %s: %s" % (sys.executable, path, error))
+        fail("%s cannot load %s: %s" % (sys.executable, name, error))
     return module
 
 
@@ -44,4 +44,9 @@ if getattr(sys, "implementation", None) is None or sys.implementation.name != "c
     check()
 if sys.version_info < (3, 10):
     check()
-load(sys.argv.pop()).run_worker()
+# The file that the master has open, whatever has its name by now.
+name, number = sys.argv.pop(), os.environ.pop("MONOCEROS_EXTENSION")
+path = "/proc/self/fd/" + number
+module = load(path if os.path.exists(path) else name, name)
+os.close(int(number))
+module.run_worker()

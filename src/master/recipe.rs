@@ -2,7 +2,10 @@
 //! user, listeners. Read from the sources of settings at the start and at each
 //! reload; spawning only copies it.
 
+use std::cell::OnceCell;
 use std::ffi::{CString, OsStr, OsString};
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -31,7 +34,8 @@ const MASTERS_OWN: [&str; 7] = [
     "LISTEN_FDNAMES",
 ];
 /// What workers alone are given, under such names.
-const WORKERS_OWN: [&str; 5] = [
+const WORKERS_OWN: [&str; 6] = [
+    monoceros_wire::variable::EXTENSION,
     monoceros_wire::variable::SLOT,
     monoceros_wire::variable::GENERATION,
     monoceros_wire::variable::CHANNEL,
@@ -47,6 +51,16 @@ pub(crate) struct Source {
     pub(super) args: Vec<OsString>,
     pub(super) env: Vec<(OsString, OsString)>,
     pub(super) directory: PathBuf,
+    /// Opened when it is first needed, and kept: the workers of a master are of
+    /// its own version, whatever is installed meanwhile.
+    extension: OnceCell<Rc<Extension>>,
+}
+
+/// The extension module that workers load.
+#[derive(Debug)]
+pub(crate) struct Extension {
+    path: PathBuf,
+    file: File,
 }
 
 /// Everything that the workers of a generation share.
@@ -58,6 +72,8 @@ pub(crate) struct Recipe {
     pub(crate) app: Option<String>,
     /// What is executed; variables of the single worker are added.
     pub(crate) program: Program,
+    /// What workers of our own load.
+    pub(crate) extension: Option<Rc<Extension>>,
     /// What workers are told, as (name, text).
     pub(crate) pairs: Vec<(String, String)>,
     /// The sockets they serve from.
@@ -70,6 +86,12 @@ pub(crate) struct Recipe {
     pub(crate) binds_said: bool,
 }
 
+impl AsFd for Extension {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
 impl Source {
     /// This process's own arguments and environment, as it was started.
     pub(crate) fn own() -> Result<Self, String> {
@@ -79,7 +101,7 @@ impl Source {
         let env: Vec<_> = std::env::vars_os().collect();
         let directory = working_directory(&env)
             .map_err(|error| format!("cannot find the working directory: {}", reason(&error)))?;
-        Ok(Self { name, args, env, directory })
+        Ok(Self { name, args, env, directory, extension: OnceCell::new() })
     }
 
     /// Reads the settings again.
@@ -93,6 +115,16 @@ impl Source {
             }
             Err(errors) => Err(errors.to_string()),
         }
+    }
+
+    fn extension(&self, own: &Path) -> Result<Rc<Extension>, String> {
+        if let Some(known) = self.extension.get() {
+            return Ok(Rc::clone(known));
+        }
+        let path = find_extension(own)?;
+        let file = File::open(&path)
+            .map_err(|error| format!("cannot open {}: {}", path.display(), reason(&error)))?;
+        Ok(Rc::clone(self.extension.get_or_init(|| Rc::new(Extension { path, file }))))
     }
 
     /// The value of an environment variable of this process.
@@ -121,6 +153,11 @@ impl Recipe {
         };
         check_directory(&directory)?;
         let owner = find_owner(&settings)?;
+        let own = own_program()?;
+        let extension = match settings.worker_class {
+            WorkerClass::Wsgi => Some(source.extension(&own)?),
+            WorkerClass::Exec => None,
+        };
         let said = |name| Row::find(name).is_some_and(|row| is_said(loaded, row));
         let program = Program {
             umask: said("umask").then_some(settings.umask.0),
@@ -128,7 +165,7 @@ impl Recipe {
             ..match settings.worker_class {
                 WorkerClass::Wsgi => {
                     check_application(loaded.app.as_deref(), &directory)?;
-                    interpreter(&settings, source, &directory)?
+                    interpreter(&settings, source, &own, &directory)?
                 }
                 WorkerClass::Exec => foreign(&settings, source, &directory)?,
             }
@@ -137,7 +174,17 @@ impl Recipe {
         let app = loaded.app.clone().or_else(|| program_name(&settings));
         let binds_said = said("bind");
         let listeners = Vec::new();
-        Ok(Self { settings, app, program, pairs, listeners, owner, directory, binds_said })
+        Ok(Self {
+            settings,
+            app,
+            program,
+            extension,
+            pairs,
+            listeners,
+            owner,
+            directory,
+            binds_said,
+        })
     }
 
     /// What the master makes of the settings.
@@ -286,16 +333,24 @@ fn foreign(settings: &Settings, source: &Source, directory: &Path) -> Result<Pro
     })
 }
 
+fn own_program() -> Result<PathBuf, String> {
+    std::env::current_exe()
+        .map_err(|error| format!("cannot find the path of this program: {}", reason(&error)))
+}
+
 /// The interpreter, which runs the worker that is made of our extension.
-fn interpreter(settings: &Settings, source: &Source, directory: &Path) -> Result<Program, String> {
-    let own = std::env::current_exe()
-        .map_err(|error| format!("cannot find the path of this program: {}", reason(&error)))?;
-    let extension = find_extension(&own)?;
+fn interpreter(
+    settings: &Settings,
+    source: &Source,
+    own: &Path,
+    directory: &Path,
+) -> Result<Program, String> {
+    let extension = source.extension(own)?;
     let variable = |name: &str| source.variable(name);
-    let python = find_python(settings.python.as_deref(), variable, &own, directory)?;
+    let python = find_python(settings.python.as_deref(), variable, own, directory)?;
     let path = text(python.as_os_str())?;
     let arguments = vec![path.clone(), text(OsStr::new("-c"))?, text(OsStr::new(BOOT))?];
-    let arguments = [arguments, vec![text(extension.as_os_str())?]].concat();
+    let arguments = [arguments, vec![text(extension.path.as_os_str())?]].concat();
     Ok(Program {
         path,
         arguments,

@@ -124,6 +124,8 @@ fn execute(
     generation: Generation,
     given: &[(&str, BorrowedFd)],
 ) -> io::Result<Process> {
+    let extension = recipe.extension.as_ref().map(|it| (variable::EXTENSION, it.as_fd()));
+    let given: Vec<_> = given.iter().copied().chain(extension).collect();
     let mut descriptors: Vec<_> = recipe.listeners.iter().flat_map(|it| it.sockets()).collect();
     let names = given.iter().map(|(name, _)| *name);
     program.environment.extend(variables(recipe, slot, generation, descriptors.len(), names));

@@ -47,6 +47,9 @@ pub mod variable {
     pub const GENERATION: &str = "MONOCEROS_GENERATION";
     /// The descriptor of the channel; only workers of ours have one.
     pub const CHANNEL: &str = "MONOCEROS_CHANNEL";
+    /// The descriptor of the extension module, as it was when the master
+    /// started: what is on the disk may be of another version meanwhile.
+    pub const EXTENSION: &str = "MONOCEROS_EXTENSION";
     /// The descriptor of the scoreboard; only workers of ours have one.
     pub const SCOREBOARD: &str = "MONOCEROS_SCOREBOARD";
     /// The descriptor of the file for stacks; only workers of ours have one.
