@@ -76,9 +76,9 @@ impl Own {
         self.fresh.get() && self.channel.left_unread()
     }
 
-    /// It can be asked for its stacks; before, it would die of the signal.
-    pub(crate) fn has_stacks(&self) -> bool {
-        self.shown.scoreboard.as_ref().is_some_and(Scoreboard::has_stacks)
+    /// The thread to ask for the stacks of all.
+    pub(crate) fn stacks_thread(&self) -> Option<i32> {
+        self.shown.scoreboard.as_ref()?.stacks_thread()
     }
 
     /// The requests that it is running.

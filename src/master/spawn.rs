@@ -287,8 +287,9 @@ impl WorkerProcess {
 
     /// Asks for the stacks of its threads; the next look at it shows them.
     pub(crate) fn ask_for_stacks(&self) {
-        if self.own().is_some_and(Own::has_stacks) {
-            self.raise(stacks::SIGNAL);
+        let Some(thread) = self.own().and_then(Own::stacks_thread) else { return };
+        if let Err(error) = self.process.signal_thread(thread, stacks::SIGNAL) {
+            log::error!("cannot ask pid {} for its stacks: {}", self.pid(), reason(&error));
         }
     }
 

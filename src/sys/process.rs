@@ -179,6 +179,21 @@ impl Process {
         }
     }
 
+    /// Sends a signal to one thread of the process, by the kernel's number; one
+    /// that is gone already does not get it. A thread of another process cannot
+    /// be meant: the pid is this process's until it is reaped.
+    ///
+    /// # Errors
+    /// Those of `tgkill(2)`, but for `ESRCH`.
+    pub fn signal_thread(&self, thread: i32, signal: i32) -> io::Result<()> {
+        // SAFETY: takes numbers only.
+        let result = unsafe { libc::syscall(libc::SYS_tgkill, self.pid, thread, signal) };
+        match io::Error::last_os_error() {
+            error if result == -1 && error.raw_os_error() != Some(libc::ESRCH) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Why the process did not become its program, if it did not: complete
     /// when the process has ended.
     #[must_use]

@@ -12,7 +12,7 @@ use monoceros_sys::memory;
 /// The signal that asks for the stacks. Programs and libraries that use
 /// real-time signals (`signal(7)`) count from the first or from the last of
 /// them: this one is in the middle. Its default action ends a process, so it is
-/// only for a worker whose scoreboard says that it `has_stacks`.
+/// only for a worker whose scoreboard says that it has a `stacks_thread`.
 pub const SIGNAL: i32 = 50;
 
 /// The most that is taken at a time, in bytes: stacks of a hundred threads.

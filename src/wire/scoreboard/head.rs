@@ -19,6 +19,7 @@ const SLOT: usize = 1;
 const GENERATION: usize = 2;
 const PID: usize = 3;
 const STACKS: usize = 4;
+const IO_THREAD: usize = 5;
 // Written by the worker's loop.
 const STATE: usize = 8;
 const HEARTBEAT: usize = 9;
@@ -65,6 +66,14 @@ impl Head<'_> {
 
     pub(super) fn show_pid(&self, pid: u32) {
         self.set(PID, pid.into());
+    }
+
+    pub(super) fn show_io_thread(&self, id: u32) {
+        self.set(IO_THREAD, id.into());
+    }
+
+    pub(super) fn io_thread(&self) -> Option<i32> {
+        i32::try_from(self.get(IO_THREAD)).ok().filter(|id| *id > 0)
     }
 
     pub(super) fn show_stacks(&self) {

@@ -145,6 +145,11 @@ impl Scoreboard {
         self.head().show_state(state);
     }
 
+    /// Says which thread is the I/O thread, as the kernel numbers it.
+    pub fn show_io_thread(&self, id: u32) {
+        self.head().show_io_thread(id);
+    }
+
     /// Says that the signal for the stacks is answered from now on.
     pub fn show_stacks(&self) {
         self.head().show_stacks();
@@ -225,11 +230,12 @@ impl Scoreboard {
         self.head().state()
     }
 
-    /// Whether the worker answers the signal for the stacks; before, it would
-    /// die of it.
+    /// The thread to send the signal for the stacks to, when the worker answers
+    /// it; before, it would die of it. The thread is the I/O thread, so that no
+    /// call of the application's is interrupted.
     #[must_use]
-    pub fn has_stacks(&self) -> bool {
-        self.head().has_stacks()
+    pub fn stacks_thread(&self) -> Option<i32> {
+        self.head().io_thread().filter(|_| self.head().has_stacks())
     }
 
     /// When the worker's loop last came round, in milliseconds of the rising

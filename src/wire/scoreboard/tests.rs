@@ -22,12 +22,14 @@ fn the_master_sees_who_the_worker_is_and_how_it_is() {
     let (master, worker) = two_sides(1);
     assert_eq!((worker.slot(), worker.generation()), (Slot(3), Generation(2)));
     assert_eq!(master.pid(), u64::from(std::process::id()));
-    assert_eq!((master.state(), master.has_stacks()), (State::Booting, false));
+    assert_eq!((master.state(), master.stacks_thread()), (State::Booting, None));
     worker.show_stacks();
     worker.show_state(State::Draining);
     worker.beat(17);
     worker.show_connections(4);
-    assert_eq!((master.state(), master.has_stacks()), (State::Draining, true));
+    assert_eq!((master.state(), master.stacks_thread()), (State::Draining, None));
+    worker.show_io_thread(7);
+    assert_eq!(master.stacks_thread(), Some(7));
     assert_eq!((master.last_beat_ms(), master.connections()), (17, 4));
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mio::{Poll, Waker};
+use monoceros_sys::thread;
 use monoceros_wire::channel::WorkerEnd;
 use monoceros_wire::scoreboard::{Scoreboard, State};
 
@@ -68,7 +69,10 @@ impl Worker {
         let io = Io::new(Arc::clone(&core), poll, given.channel, listeners?, given.reopen)?;
         let lead = Arc::new(Lead::new(io, core.options.threads, Box::new(end)));
         let (runs, looks) = (Arc::clone(&lead), Arc::clone(&core));
-        let run = move || runs.run(&looks.hub);
+        let run = move || {
+            looks.board.show_io_thread(thread::id());
+            runs.run(&looks.hub);
+        };
         core.board.show_state(State::Serving);
         std::thread::Builder::new().name("monoceros-io".to_owned()).spawn(run)?;
         Ok(Self { core, lead })
