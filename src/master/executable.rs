@@ -46,7 +46,8 @@ pub(crate) fn find_program(
     Err(format!("cannot find the program {name}{place}{hint}"))
 }
 
-fn is_executable(path: &Path) -> bool {
+/// It is a file, and somebody may execute it.
+pub(crate) fn is_executable(path: &Path) -> bool {
     path.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
 }
 

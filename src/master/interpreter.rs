@@ -2,8 +2,9 @@
 //! Files are looked for, not run.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+use super::executable::is_executable;
 
 /// What a worker's interpreter runs first; its argument is the extension.
 pub(crate) const BOOT: &str = include_str!("boot.py");
@@ -30,12 +31,12 @@ pub(crate) fn find_python(
     }
     let active = variable("VIRTUAL_ENV").filter(|it| !it.is_empty());
     if let Some(python) = active.map(|it| Path::new(&it).join("bin/python"))
-        && is_program(&python)
+        && is_executable(&python)
     {
         return Ok(python);
     }
     let beside = program.with_file_name("python3");
-    if is_program(&beside) {
+    if is_executable(&beside) {
         return Ok(beside);
     }
     on_path(Path::new("python3"), &variable).ok_or_else(|| {
@@ -58,17 +59,14 @@ fn on_path(name: &Path, variable: impl Fn(&str) -> Option<OsString>) -> Option<P
     std::env::split_paths(<OsString as AsRef<OsStr>>::as_ref(&path))
         .filter(|directory| directory.is_absolute())
         .map(|directory| directory.join(name))
-        .find(|candidate| is_program(candidate))
-}
-
-fn is_program(path: &Path) -> bool {
-    path.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
+        .find(|candidate| is_executable(candidate))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
 
     fn make(path: &Path, mode: u32) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -44,6 +44,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use log::Level;
+use monoceros_config::Wish;
 use monoceros_wire::Generation;
 use monoceros_wire::message::ToWorker;
 
@@ -54,7 +55,7 @@ use self::random::Random;
 use self::request::Waiting;
 use self::rolling::Rolling;
 use self::roster::{Roster, Why};
-use self::state::{Action, BindFailure, Command, Event, Notice, State, Terms};
+use self::state::{Action, BindFailure, Event, Notice, State, Terms};
 use self::status::Tally;
 use self::succession::Successor;
 
@@ -233,7 +234,7 @@ impl Master {
         match event {
             Event::Bound(Ok(())) => self.state = State::Booting,
             Event::Bound(Err(failure)) => self.retry_binding(failure, until, now),
-            Event::Asked(Command::Drain | Command::Stop) => self.state = State::Stopping,
+            Event::Asked(Wish::Drain | Wish::Stop) => self.state = State::Stopping,
             Event::Asked(command) => self.adjust(command, now),
             Event::Requested { client, request } => self.take_request(client, request, now),
             Event::TookOver => self.take_over(),
@@ -259,8 +260,8 @@ impl Master {
 
     fn step_booting(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Asked(Command::Drain) => self.drain(now),
-            Event::Asked(Command::Stop) => self.stop(0, now),
+            Event::Asked(Wish::Drain) => self.drain(now),
+            Event::Asked(Wish::Stop) => self.stop(0, now),
             Event::Asked(command) => self.adjust(command, now),
             Event::Spawned { worker, pid } => self.note_pid(worker, pid),
             Event::SpawnFailed { worker, text } => self.note_spawn_failure(worker, &text, now),
@@ -283,8 +284,8 @@ impl Master {
 
     fn step_serving(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Asked(Command::Drain) => self.drain(now),
-            Event::Asked(Command::Stop) => self.stop(0, now),
+            Event::Asked(Wish::Drain) => self.drain(now),
+            Event::Asked(Wish::Stop) => self.stop(0, now),
             Event::Asked(command) => self.adjust(command, now),
             Event::Read { generation, terms: Ok(terms) } => self.roll_to(generation, terms, now),
             Event::Read { generation, terms: Err(text) } => self.refuse_reload(generation, &text),
@@ -309,9 +310,9 @@ impl Master {
     fn step_draining(&mut self, event: Event, now: Instant) {
         match event {
             // Nobody has asked this one to before: it is its first time.
-            Event::Asked(Command::Drain) if std::mem::take(&mut self.passed_on) => {}
-            Event::Asked(Command::Drain | Command::Stop) => self.stop(0, now),
-            Event::Asked(Command::Reopen) => self.reopen(),
+            Event::Asked(Wish::Drain) if std::mem::take(&mut self.passed_on) => {}
+            Event::Asked(Wish::Drain | Wish::Stop) => self.stop(0, now),
+            Event::Asked(Wish::Reopen) => self.reopen(),
             Event::Spawned { worker, pid } => self.note_pid(worker, pid),
             Event::SpawnFailed { worker, .. } => drop(self.roster.remove(worker)),
             Event::Exited { worker, death } => self.note_exit(worker, &death, now),
@@ -321,11 +322,7 @@ impl Master {
             Event::TookOver => self.take_over(),
             Event::Elapsed => self.note_deadlines(now),
             Event::Asked(
-                Command::Reload
-                | Command::Add
-                | Command::Remove
-                | Command::Upgrade
-                | Command::Withdraw,
+                Wish::Reload | Wish::Add | Wish::Remove | Wish::Upgrade | Wish::Withdraw,
             )
             | Event::Bound(_)
             | Event::Ready { .. }
@@ -338,7 +335,7 @@ impl Master {
 
     fn step_stopping(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Asked(Command::Reopen) => self.reopen(),
+            Event::Asked(Wish::Reopen) => self.reopen(),
             Event::Spawned { worker, pid } => self.note_pid(worker, pid),
             Event::SpawnFailed { worker, .. } => drop(self.roster.remove(worker)),
             Event::Exited { worker, death } => self.note_exit(worker, &death, now),
@@ -348,13 +345,13 @@ impl Master {
             Event::TookOver => self.take_over(),
             Event::Elapsed => self.note_deadlines(now),
             Event::Asked(
-                Command::Drain
-                | Command::Stop
-                | Command::Reload
-                | Command::Add
-                | Command::Remove
-                | Command::Upgrade
-                | Command::Withdraw,
+                Wish::Drain
+                | Wish::Stop
+                | Wish::Reload
+                | Wish::Add
+                | Wish::Remove
+                | Wish::Upgrade
+                | Wish::Withdraw,
             )
             | Event::Bound(_)
             | Event::Ready { .. }
@@ -366,21 +363,21 @@ impl Master {
     }
 
     /// What does not end the master.
-    fn adjust(&mut self, command: Command, now: Instant) {
+    fn adjust(&mut self, command: Wish, now: Instant) {
         match command {
-            Command::Reload if self.successor.is_some() => self.reload_after_upgrade(),
-            Command::Reload if self.state == State::Serving => self.read_settings(),
-            Command::Reload => self.reload_again = true,
-            Command::Add => self.resize(self.workers.saturating_add(1)),
-            Command::Remove => self.resize(self.workers.saturating_sub(1)),
-            Command::Reopen => self.reopen(),
-            Command::Upgrade => {
+            Wish::Reload if self.successor.is_some() => self.reload_after_upgrade(),
+            Wish::Reload if self.state == State::Serving => self.read_settings(),
+            Wish::Reload => self.reload_again = true,
+            Wish::Add => self.resize(self.workers.saturating_add(1)),
+            Wish::Remove => self.resize(self.workers.saturating_sub(1)),
+            Wish::Reopen => self.reopen(),
+            Wish::Upgrade => {
                 if let Err(reason) = self.upgrade(now) {
                     self.log(Level::Warn, reason.to_owned());
                 }
             }
-            Command::Withdraw => self.withdraw(),
-            Command::Drain | Command::Stop => {}
+            Wish::Withdraw => self.withdraw(),
+            Wish::Drain | Wish::Stop => {}
         }
     }
 

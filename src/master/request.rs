@@ -4,12 +4,13 @@
 
 use std::time::Instant;
 
+use monoceros_config::Wish;
 use monoceros_wire::Generation;
 use monoceros_wire::control::{Answer, Request, Status, WorkerStatus};
 
 use super::Master;
 use super::roster::{Life, Why, Worker};
-use super::state::{Action, ClientId, Command, State};
+use super::state::{Action, ClientId, State};
 
 /// Why nothing can be asked of a master any more.
 const LEAVING: &str = "the server is stopping";
@@ -46,7 +47,7 @@ impl Master {
     }
 
     fn take_reload(&mut self, client: ClientId, now: Instant) {
-        self.adjust(Command::Reload, now);
+        self.adjust(Wish::Reload, now);
         // If it had to be put off, the settings are not read yet.
         let generation = self.newest.0.saturating_add(u32::from(self.reload_again));
         self.waiting.reloads.push((client, Generation(generation)));

@@ -34,7 +34,7 @@ use super::pidfile::PidFile;
 use super::recipe::{Recipe, Source};
 use super::spawn::{Heard, WorkerProcess, number_of};
 use super::start::CANNOT_START;
-use super::state::{Action, Command, Death, Event, Exit, Vital, WorkerId};
+use super::state::{Action, Death, Event, Exit, Vital, WorkerId};
 use super::upgrade::{Inherited, Predecessor, SuccessorProcess};
 
 /// The token of the signals; those of workers' channels come after it.
@@ -210,7 +210,7 @@ impl Shell {
             match wish.map(|signal| signal.wish) {
                 None => self.reap(events),
                 Some(Wish::Withdraw) => self.hear_window_change(events),
-                Some(wish) => events.push_back(Event::Asked(command_of(wish))),
+                Some(wish) => events.push_back(Event::Asked(wish)),
             }
         }
     }
@@ -221,7 +221,7 @@ impl Shell {
         if process::has_terminal() {
             log::debug!("SIGWINCH is ignored: this process has a terminal, whose window changed");
         } else {
-            events.push_back(Event::Asked(command_of(Wish::Withdraw)));
+            events.push_back(Event::Asked(Wish::Withdraw));
         }
     }
 
@@ -462,17 +462,4 @@ fn id_of(token: Token) -> WorkerId {
 fn heard() -> Vec<i32> {
     let table = SIGNALS.iter().filter_map(|signal| signal::number(signal.name));
     table.chain([signal::CHLD]).collect()
-}
-
-fn command_of(wish: Wish) -> Command {
-    match wish {
-        Wish::Drain => Command::Drain,
-        Wish::Stop => Command::Stop,
-        Wish::Reload => Command::Reload,
-        Wish::Add => Command::Add,
-        Wish::Remove => Command::Remove,
-        Wish::Reopen => Command::Reopen,
-        Wish::Upgrade => Command::Upgrade,
-        Wish::Withdraw => Command::Withdraw,
-    }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use monoceros_config::Wish;
 use monoceros_wire::Generation;
 use monoceros_wire::control::{Answer, Request};
 use monoceros_wire::message::{BootFailure, ToWorker};
@@ -13,8 +14,8 @@ use monoceros_wire::message::{BootFailure, ToWorker};
 use super::random::Random;
 use super::roster::{Roster, Worker};
 use super::state::{
-    Action, BindFailure, ClientId, Command, Death, Event, Exit, Limits, Recycling, Run, Signal,
-    State, Terms, Vital, WorkerId,
+    Action, BindFailure, ClientId, Death, Event, Exit, Limits, Recycling, Run, Signal, State,
+    Terms, Vital, WorkerId,
 };
 use super::{Beginning, Master, Purpose};
 
@@ -174,8 +175,8 @@ impl World {
     /// Every stop ends, within the time that it may take.
     fn stop(mut self) {
         let (command, mut limit) = match self.random.below(2) {
-            0 => (Command::Drain, self.master.terms().graceful_timeout),
-            _ => (Command::Stop, Duration::from_secs(2)),
+            0 => (Wish::Drain, self.master.terms().graceful_timeout),
+            _ => (Wish::Stop, Duration::from_secs(2)),
         };
         // A successor may have to be killed.
         limit = limit.max(Duration::from_secs(2)) + Duration::from_secs(1);
@@ -199,19 +200,19 @@ impl World {
     /// Lets something random happen.
     fn disturb(&mut self) {
         match self.random.below(20) {
-            0 | 1 => self.hear(Event::Asked(Command::Reload)),
-            2 => self.hear(Event::Asked(Command::Add)),
-            3 => self.hear(Event::Asked(Command::Remove)),
-            4 => self.hear(Event::Asked(Command::Reopen)),
-            5 if self.random.chance(5) => self.hear(Event::Asked(Command::Drain)),
-            6 if self.random.chance(5) => self.hear(Event::Asked(Command::Stop)),
+            0 | 1 => self.hear(Event::Asked(Wish::Reload)),
+            2 => self.hear(Event::Asked(Wish::Add)),
+            3 => self.hear(Event::Asked(Wish::Remove)),
+            4 => self.hear(Event::Asked(Wish::Reopen)),
+            5 if self.random.chance(5) => self.hear(Event::Asked(Wish::Drain)),
+            6 if self.random.chance(5) => self.hear(Event::Asked(Wish::Stop)),
             7 => self.pause(),
             8 | 9 => self.strike(|process| process.stuck = true),
             10 => self.strike(|process| process.stubborn = true),
             11 | 12 => self.crash(),
             13 => self.strike(|process| process.stopped = true),
-            14 if self.random.chance(30) => self.hear(Event::Asked(Command::Upgrade)),
-            15 if self.random.chance(30) => self.hear(Event::Asked(Command::Withdraw)),
+            14 if self.random.chance(30) => self.hear(Event::Asked(Wish::Upgrade)),
+            15 if self.random.chance(30) => self.hear(Event::Asked(Wish::Withdraw)),
             16 | 17 => self.request(),
             _ => {}
         }

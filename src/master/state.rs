@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use log::Level;
+use monoceros_config::Wish;
 use monoceros_wire::control::{Answer, Request};
 use monoceros_wire::message::{BootFailure, ToWorker};
 use monoceros_wire::{Generation, Slot};
@@ -85,7 +86,7 @@ pub(crate) enum Event {
     /// The answer to [`Action::Inspect`].
     Inspected(Vec<Vital>),
     /// An operator wants something.
-    Asked(Command),
+    Asked(Wish),
     /// A command wants something, and waits for [`Action::Answer`].
     Requested {
         /// Who.
@@ -116,27 +117,6 @@ pub(crate) enum Event {
     },
     /// The deadline that the master had named has passed.
     Elapsed,
-}
-
-/// What an operator can want, mostly by a signal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Command {
-    /// TERM: finish, then exit.
-    Drain,
-    /// INT, QUIT: exit now.
-    Stop,
-    /// HUP: new settings and code.
-    Reload,
-    /// TTIN: one worker more.
-    Add,
-    /// TTOU: one worker less.
-    Remove,
-    /// USR1: open the log files again.
-    Reopen,
-    /// USR2: let a new master take over.
-    Upgrade,
-    /// WINCH: let the workers go, and stay.
-    Withdraw,
 }
 
 /// What to do. Each is carried out by the shell; those that can fail answer

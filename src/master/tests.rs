@@ -5,12 +5,12 @@ mod requests;
 use std::time::{Duration, Instant};
 
 use log::Level;
+use monoceros_config::Wish;
 use monoceros_wire::Generation;
 use monoceros_wire::message::{BootFailure, ToWorker};
 
 use super::state::{
-    Action, Command, Death, Event, Exit, Limits, Notice, Recycling, Run, Signal, Terms, Vital,
-    WorkerId,
+    Action, Death, Event, Exit, Limits, Notice, Recycling, Run, Signal, Terms, Vital, WorkerId,
 };
 use super::{Beginning, Master, Purpose};
 
@@ -61,7 +61,7 @@ impl Bench {
         actions
     }
 
-    fn ask(&mut self, command: Command) -> Vec<Action> {
+    fn ask(&mut self, command: Wish) -> Vec<Action> {
         self.hear(Event::Asked(command))
     }
 
@@ -230,7 +230,7 @@ fn a_dead_worker_is_replaced_after_a_wait_that_grows() {
 #[test]
 fn a_reload_has_each_new_worker_ready_before_an_old_one_drains() {
     let mut bench = Bench::serving(2);
-    let asked = bench.ask(Command::Reload);
+    let asked = bench.ask(Wish::Reload);
     assert!(matches!(asked[..], [Action::ReadSettings { generation: Generation(2) }]));
     let actions = bench.read(2, terms(2));
     assert_eq!((spawned(&actions), drained(&actions)), (vec![(0, 2)], vec![]));
@@ -244,13 +244,13 @@ fn a_reload_has_each_new_worker_ready_before_an_old_one_drains() {
 #[test]
 fn a_reload_that_fails_leaves_the_old_generation_and_the_next_one_works() {
     let mut bench = Bench::serving(1);
-    bench.ask(Command::Reload);
+    bench.ask(Wish::Reload);
     bench.read(2, terms(1));
     let actions = bench.fail(1);
     assert!(matches!(actions[..], [Action::Settle { generation: Generation(1) }]));
     bench.exit(1, Exit::Code(4));
     assert_eq!(bench.logged("reload failed"), 1);
-    bench.ask(Command::Reload);
+    bench.ask(Wish::Reload);
     assert_eq!(spawned(&bench.read(3, terms(1))), [(0, 3)]);
     assert_eq!(drained(&bench.ready(2)), [(0, false)]);
 }
@@ -258,9 +258,9 @@ fn a_reload_that_fails_leaves_the_old_generation_and_the_next_one_works() {
 #[test]
 fn a_reload_during_a_reload_takes_its_place() {
     let mut bench = Bench::serving(1);
-    bench.ask(Command::Reload);
+    bench.ask(Wish::Reload);
     bench.read(2, terms(1));
-    bench.ask(Command::Reload);
+    bench.ask(Wish::Reload);
     let actions = bench.read(3, terms(1));
     assert_eq!(signalled(&actions, Signal::Terminate), [1]);
     assert_eq!(spawned(&actions), [(0, 3)]);
@@ -269,7 +269,7 @@ fn a_reload_during_a_reload_takes_its_place() {
 #[test]
 fn settings_that_cannot_be_read_change_nothing() {
     let mut bench = Bench::serving(1);
-    bench.ask(Command::Reload);
+    bench.ask(Wish::Reload);
     let terms = Err("timeout: cannot read".to_owned());
     let actions = bench.hear(Event::Read { generation: Generation(2), terms });
     assert!(actions.is_empty());
@@ -279,8 +279,8 @@ fn settings_that_cannot_be_read_change_nothing() {
 #[test]
 fn added_workers_survive_a_reload_that_does_not_change_their_number() {
     let mut bench = Bench::serving(1);
-    assert_eq!(spawned(&bench.ask(Command::Add)), [(1, 1)]);
-    bench.ask(Command::Reload);
+    assert_eq!(spawned(&bench.ask(Wish::Add)), [(1, 1)]);
+    bench.ask(Wish::Reload);
     bench.read(2, terms(1));
     assert_eq!(bench.master.workers, 2);
     bench.read(3, terms(3));
@@ -290,14 +290,14 @@ fn added_workers_survive_a_reload_that_does_not_change_their_number() {
 #[test]
 fn the_last_worker_is_not_removed() {
     let mut bench = Bench::serving(2);
-    assert_eq!(drained(&bench.ask(Command::Remove)), [(1, false)]);
-    assert_eq!(drained(&bench.ask(Command::Remove)), []);
+    assert_eq!(drained(&bench.ask(Wish::Remove)), [(1, false)]);
+    assert_eq!(drained(&bench.ask(Wish::Remove)), []);
 }
 
 #[test]
 fn a_drain_serves_the_queue_and_kills_what_does_not_end() {
     let mut bench = Bench::serving(2);
-    let actions = bench.ask(Command::Drain);
+    let actions = bench.ask(Wish::Drain);
     assert_eq!(drained(&actions), [(0, true), (1, true)]);
     assert!(actions.iter().any(|it| matches!(it, Action::CloseListeners)));
     bench.exit(0, Exit::Code(0));
@@ -310,8 +310,8 @@ fn a_drain_serves_the_queue_and_kills_what_does_not_end() {
 #[test]
 fn a_second_wish_to_drain_stops() {
     let mut bench = Bench::serving(1);
-    bench.ask(Command::Drain);
-    assert_eq!(signalled(&bench.ask(Command::Drain), Signal::Quit), [0]);
+    bench.ask(Wish::Drain);
+    assert_eq!(signalled(&bench.ask(Wish::Drain), Signal::Quit), [0]);
     assert_eq!(signalled(&bench.pass(2 * SECOND), Signal::Kill), [0]);
 }
 
@@ -390,7 +390,7 @@ fn a_stopped_worker_is_killed_without_being_asked_anything() {
 fn a_worker_that_has_served_enough_is_replaced_one_at_a_time() {
     let recycling = Recycling { requests: 100, memory: 1000, ..Recycling::default() };
     let mut bench = Bench::serving(2);
-    bench.ask(Command::Reload);
+    bench.ask(Wish::Reload);
     bench.read(2, Terms { recycling, ..terms(2) });
     bench.ready(2);
     bench.exit(0, Exit::Code(0));
@@ -420,21 +420,21 @@ fn a_worker_that_has_served_enough_is_replaced_one_at_a_time() {
 #[test]
 fn workers_can_be_withdrawn_and_a_reload_brings_them_back() {
     let mut bench = Bench::serving(2);
-    assert_eq!(drained(&bench.ask(Command::Withdraw)), [(0, false), (1, false)]);
+    assert_eq!(drained(&bench.ask(Wish::Withdraw)), [(0, false), (1, false)]);
     bench.exit(0, Exit::Code(0));
     bench.exit(1, Exit::Code(0));
-    assert!(bench.ask(Command::Remove).is_empty());
+    assert!(bench.ask(Wish::Remove).is_empty());
     assert!(spawned(&bench.pass(60 * SECOND)).is_empty());
-    bench.ask(Command::Reload);
+    bench.ask(Wish::Reload);
     assert_eq!(spawned(&bench.read(2, terms(2))).len(), 2);
-    bench.ask(Command::Withdraw);
-    assert_eq!(spawned(&bench.ask(Command::Add)), [(0, 2)]);
+    bench.ask(Wish::Withdraw);
+    assert_eq!(spawned(&bench.ask(Wish::Add)), [(0, 2)]);
 }
 
 #[test]
 fn a_worker_that_says_nothing_is_ready_after_a_while() {
     let mut bench = Bench::serving(1);
-    bench.ask(Command::Reload);
+    bench.ask(Wish::Reload);
     bench.read(2, Terms { ready_after: Some(SECOND), ..terms(1) });
     assert!(drained(&bench.pass(SECOND / 2)).is_empty());
     assert_eq!(drained(&bench.pass(SECOND / 2)), [(0, false)]);
@@ -443,7 +443,7 @@ fn a_worker_that_says_nothing_is_ready_after_a_while() {
 #[test]
 fn a_reload_without_progress_is_given_up() {
     let mut bench = Bench::serving(1);
-    bench.ask(Command::Reload);
+    bench.ask(Wish::Reload);
     bench.read(2, Terms { progress_deadline: 5 * SECOND, ..terms(1) });
     assert_eq!(signalled(&bench.pass(5 * SECOND), Signal::Terminate), [1]);
     assert_eq!(bench.logged("gen=2 made no progress within progress-deadline; gen=1 goes on"), 1);
@@ -453,13 +453,13 @@ fn a_reload_without_progress_is_given_up() {
 #[test]
 fn a_new_worker_that_does_not_last_for_min_ready_seconds_has_failed() {
     let mut bench = Bench::serving(1);
-    bench.ask(Command::Reload);
+    bench.ask(Wish::Reload);
     bench.read(2, Terms { min_ready: 5 * SECOND, ..terms(1) });
     assert!(bench.ready(1).is_empty());
     assert!(drained(&bench.pass(4 * SECOND)).is_empty());
     bench.exit(1, Exit::Signal(11));
     assert_eq!(bench.logged("reload failed: gen=2 does not last; gen=1 goes on"), 1);
-    bench.ask(Command::Reload);
+    bench.ask(Wish::Reload);
     bench.read(3, Terms { min_ready: 5 * SECOND, ..terms(1) });
     bench.ready(2);
     assert_eq!(drained(&bench.pass(5 * SECOND)), [(0, false)]);
@@ -477,13 +477,13 @@ fn molds(actions: &[Action]) -> Vec<(u64, u32)> {
 fn workers_wait_for_their_mold_and_the_old_mold_goes_when_the_new_generation_serves() {
     let preload = || Terms { preload: true, ..terms(1) };
     let mut bench = Bench::serving(1);
-    bench.ask(Command::Reload);
+    bench.ask(Wish::Reload);
     let actions = bench.read(2, preload());
     assert_eq!((spawned(&actions), molds(&actions)), (vec![], vec![(1, 2)]));
     assert_eq!(spawned(&bench.ready(1)), [(0, 2)]);
     assert_eq!(drained(&bench.ready(2)), [(0, false)]);
     bench.exit(0, Exit::Code(0));
-    bench.ask(Command::Reload);
+    bench.ask(Wish::Reload);
     assert_eq!(molds(&bench.read(3, preload())), [(3, 3)]);
     let actions = bench.fail(3);
     assert!(actions.iter().any(|it| matches!(it, Action::Settle { generation: Generation(2) })));
@@ -491,7 +491,7 @@ fn workers_wait_for_their_mold_and_the_old_mold_goes_when_the_new_generation_ser
     bench.exit(2, Exit::Signal(9));
     assert_eq!(spawned(&bench.pass(SECOND)), [(0, 2)]);
     bench.ready(4);
-    bench.ask(Command::Reload);
+    bench.ask(Wish::Reload);
     assert_eq!(molds(&bench.read(4, preload())), [(5, 4)]);
     bench.ready(5);
     assert_eq!(drained(&bench.ready(6)), [(4, false)]);
@@ -501,7 +501,7 @@ fn workers_wait_for_their_mold_and_the_old_mold_goes_when_the_new_generation_ser
 #[test]
 fn a_mold_that_dies_is_replaced_and_workers_go_on() {
     let mut bench = Bench::serving(1);
-    bench.ask(Command::Reload);
+    bench.ask(Wish::Reload);
     bench.read(2, Terms { preload: true, ..terms(1) });
     bench.ready(1);
     bench.ready(2);
@@ -514,13 +514,13 @@ fn a_mold_that_dies_is_replaced_and_workers_go_on() {
 #[test]
 fn an_upgrade_hands_over_when_the_new_master_serves() {
     let mut bench = Bench::serving(1);
-    let actions = bench.ask(Command::Upgrade);
+    let actions = bench.ask(Wish::Upgrade);
     let newest = Generation(1);
     assert!(
         matches!(actions[..], [Action::StartSuccessor { newest: it, workers: None }] if it == newest)
     );
     bench.hear(Event::SuccessorStarted { pid: 7 });
-    assert!(bench.ask(Command::Upgrade).is_empty());
+    assert!(bench.ask(Wish::Upgrade).is_empty());
     let actions = bench.hear(Event::SuccessorReady);
     assert!(matches!(actions[0], Action::PassOn), "{actions:?}");
     assert_eq!(drained(&actions), [(0, false)]);
@@ -530,14 +530,14 @@ fn an_upgrade_hands_over_when_the_new_master_serves() {
 #[test]
 fn an_upgrade_that_fails_or_hangs_changes_nothing() {
     let mut bench = Bench::serving(1);
-    bench.ask(Command::Add);
+    bench.ask(Wish::Add);
     bench.ready(1);
-    let actions = bench.ask(Command::Upgrade);
+    let actions = bench.ask(Wish::Upgrade);
     assert!(matches!(actions[..], [Action::StartSuccessor { workers: Some(2), .. }]));
     let text = "exit code 3".to_owned();
     assert!(bench.hear(Event::SuccessorEnded { text: text.clone() }).is_empty());
     assert_eq!(bench.logged("upgrade failed, all goes on as before: exit code 3"), 1);
-    bench.ask(Command::Upgrade);
+    bench.ask(Wish::Upgrade);
     let asked = |actions: &[Action], wanted| {
         actions.iter().any(|it| matches!(it, Action::SignalSuccessor(signal) if *signal == wanted))
     };
@@ -551,8 +551,8 @@ fn an_upgrade_that_fails_or_hangs_changes_nothing() {
 #[test]
 fn a_master_that_stops_waits_for_its_successors_end() {
     let mut bench = Bench::serving(1);
-    bench.ask(Command::Upgrade);
-    bench.ask(Command::Drain);
+    bench.ask(Wish::Upgrade);
+    bench.ask(Wish::Drain);
     assert_eq!(exit_code(&bench.exit(0, Exit::Code(0))), None);
     let text = "SIGQUIT".to_owned();
     assert_eq!(exit_code(&bench.hear(Event::SuccessorEnded { text })), Some(0));
@@ -563,14 +563,14 @@ fn the_init_system_is_told_of_a_reload_however_it_ends() {
     let mut bench = Bench::serving(1);
     assert!(bench.notices.ends_with(&[Notice::Ready]));
     bench.notices.clear();
-    bench.ask(Command::Reload);
+    bench.ask(Wish::Reload);
     assert_eq!(bench.notices, [Notice::Reloading]);
     let terms = Err("timeout: cannot read".to_owned());
     bench.hear(Event::Read { generation: Generation(2), terms });
     assert_eq!(bench.notices.last(), Some(&Notice::Ready));
     let failed = |notice: &Notice| matches!(notice, Notice::Status(text) if text.ends_with("reload failed: timeout: cannot read"));
     assert!(bench.notices.iter().any(failed), "{:?}", bench.notices);
-    bench.ask(Command::Drain);
+    bench.ask(Wish::Drain);
     assert!(bench.notices.contains(&Notice::Stopping));
 }
 
@@ -593,7 +593,7 @@ fn a_worker_that_is_late_ends_the_first_boot_but_not_a_later_one() {
     assert_eq!(signalled(&bench.pass(20 * SECOND), Signal::Abort), [0]);
     assert_eq!(exit_code(&bench.exit(0, Exit::Signal(6))), Some(3));
     let mut bench = Bench::serving(1);
-    bench.ask(Command::Reload);
+    bench.ask(Wish::Reload);
     bench.read(2, terms(1));
     assert_eq!(signalled(&bench.pass(20 * SECOND), Signal::Abort), [1]);
     assert_eq!(bench.logged("reload failed"), 1);
@@ -602,7 +602,7 @@ fn a_worker_that_is_late_ends_the_first_boot_but_not_a_later_one() {
 #[test]
 fn a_master_that_was_stopped_blames_nobody_for_it() {
     let mut bench = Bench::serving(1);
-    bench.ask(Command::Reload);
+    bench.ask(Wish::Reload);
     bench.read(2, terms(1));
     bench.now += 100 * SECOND;
     let actions = bench.hear(Event::Elapsed);

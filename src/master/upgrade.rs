@@ -2,7 +2,7 @@
 //! passed on, and the channel between the two. Each end is held by a shell;
 //! nothing is decided here.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -15,6 +15,7 @@ use monoceros_wire::Generation;
 use monoceros_wire::channel::{Channel, Received, ends};
 use serde::{Deserialize, Serialize};
 
+use super::executable::find_program;
 use super::listener::{self, Listener};
 use super::recipe::Source;
 
@@ -236,15 +237,7 @@ fn program(source: &Source, sockets: usize) -> Result<Program, String> {
 /// Where the program is now that this one was started from: by the name it was
 /// called by, since what that leads to may have changed.
 fn find(source: &Source) -> Result<PathBuf, String> {
-    let name = Path::new(&source.name);
-    let is_path = name.as_os_str().as_bytes().contains(&b'/');
-    let found = if is_path {
-        Some(source.directory.join(name)).filter(|path| path.is_file())
-    } else {
-        let path = source.variable("PATH").unwrap_or_default();
-        std::env::split_paths(<OsString as AsRef<OsStr>>::as_ref(&path))
-            .map(|directory| directory.join(name))
-            .find(|path| path.is_file())
-    };
-    found.ok_or_else(|| format!("cannot find {} any more", name.display()))
+    let name = source.name.to_str();
+    let name = name.ok_or_else(|| format!("{} is no text", source.name.to_string_lossy()))?;
+    find_program(name, source.variable("PATH").as_deref(), &source.directory)
 }

@@ -71,7 +71,7 @@ fn a_superseded_reload_has_the_outcome_of_the_later_one() {
     bench.read(2, terms(1));
     bench.request(2, Request::Reload);
     assert_eq!(bench.refuse(3, "broken"), [failed(2, "broken")], "the first one is on its way");
-    bench.ask(Command::Reload);
+    bench.ask(Wish::Reload);
     bench.read(4, terms(1));
     bench.ready(1);
     assert_eq!(answers(&bench.ready(2)), [reloaded(1, 4)]);
@@ -80,7 +80,7 @@ fn a_superseded_reload_has_the_outcome_of_the_later_one() {
 #[test]
 fn a_reload_is_not_answered_by_what_was_read_before() {
     let mut bench = Bench::serving(1);
-    bench.ask(Command::Reload);
+    bench.ask(Wish::Reload);
     bench.read(2, terms(1));
     bench.request(1, Request::Reload);
     assert_eq!(answers(&bench.ready(1)), [], "generation 2 serves, 3 is meant");
@@ -104,7 +104,7 @@ fn a_stop_answers_everybody() {
     bench.request(1, Request::Reload);
     bench.request(2, Request::Upgrade);
     let text = "the server is stopping";
-    assert_eq!(answers(&bench.ask(Command::Drain)), [failed(1, text), failed(2, text)]);
+    assert_eq!(answers(&bench.ask(Wish::Drain)), [failed(1, text), failed(2, text)]);
     assert_eq!(bench.request(3, Request::Reload), [failed(3, text)]);
     assert!(matches!(bench.request(4, Request::Status)[..], [(4, Answer::Status(_))]));
     let mut bench = Bench::booting(Purpose::Serve, 1);
@@ -147,7 +147,7 @@ fn a_status_tells_of_every_worker() {
     let mut bench = Bench::serving(2);
     bench.hear(Event::Spawned { worker: WorkerId(1), pid: 12 });
     bench.pass(3 * SECOND);
-    bench.ask(Command::Reload);
+    bench.ask(Wish::Reload);
     bench.read(2, terms(2));
     let answers = bench.request(1, Request::Status);
     let [(1, Answer::Status(Status { summary, workers, omitted: 0 }))] = &answers[..] else {
