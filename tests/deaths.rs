@@ -131,6 +131,36 @@ fn a_worker_that_cannot_run_python_goes_too_when_the_master_is_killed() {
     TcpListener::bind(server.address()).expect("the port is free");
 }
 
+/// From the second time on it is never loaded.
+const LOADING: &str = "
+import os, signal
+
+if os.path.exists('again'):
+    open('loading', 'w').close()
+    while True:
+        signal.pause()
+
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Length', '0')])
+    return []
+";
+
+#[test]
+fn a_worker_that_still_loads_goes_too_when_the_master_is_killed() {
+    for flag in ["--workers=1", "--preload"] {
+        let setup = Setup::of("loading:application").file("loading.py", LOADING);
+        let server = setup.flags(&["--pythonpath=.", flag]).start();
+        server.directory.write("again", "");
+        server.signal(Signal::SIGHUP);
+        until::holds("another one that loads", || server.directory.join("loading").exists());
+        let started = process::children(server.pid());
+        server.signal(Signal::SIGKILL);
+        server.wait_for_exit();
+        until::holds("the end of all", || !started.iter().any(|pid| process::is_alive(*pid)));
+        TcpListener::bind(server.address()).expect("the port is free");
+    }
+}
+
 #[test]
 fn processes_of_the_application_do_not_hold_the_port() {
     let server = Setup::of("spawning:application")

@@ -28,6 +28,57 @@ fn a_worker_whose_request_takes_too_long_is_replaced_and_the_log_names_the_reque
     }
 }
 
+#[test]
+fn a_request_that_takes_too_long_is_answered_for_while_its_worker_drains() {
+    for signal in [Signal::SIGHUP, Signal::SIGTERM] {
+        let server = Setup::of("stream:route").flags(&["--timeout", "1"]).start();
+        server.allow("/wait");
+        let (mut connection, writer) = server.occupy("pipe");
+        server.signal(signal);
+        assert_eq!(connection.response().status, 504);
+        server.wait_for_log("GET /wait");
+        writer.finish();
+    }
+}
+
+/// `/lock` waits with the interpreter's lock for a lock that it has itself.
+const LOCKED: &str = "
+import ctypes
+
+def application(environ, start_response):
+    if environ['PATH_INFO'] == '/lock':
+        lock = ctypes.PyDLL(None).pthread_mutex_lock
+        mutex = ctypes.create_string_buffer(64)
+        lock(mutex)
+        lock(mutex)
+    start_response('200 OK', [('Content-Length', '0')])
+    return []
+";
+
+#[test]
+fn a_request_that_holds_the_interpreters_lock_is_answered_for_and_its_worker_replaced() {
+    for threads in [1, 3] {
+        let setup = Setup::of("locked:application").file("locked.py", LOCKED).threads(threads);
+        let flags = ["--pythonpath=.", "--timeout", "1", "--graceful-timeout", "1"];
+        let server = setup.flags(&flags).start();
+        server.allow("/lock");
+        server.allow("SIGKILL");
+        let old = server.workers();
+        let mut stuck = server.connect();
+        stuck.send("GET /lock HTTP/1.1\r\nHost: a\r\n\r\n");
+        server.wait_for_log("GET /lock");
+        // It waits behind the lock: a thread is free, as far as anybody can know.
+        let mut waiting = server.connect();
+        waiting.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        assert_eq!(stuck.response().status, 504);
+        until::holds("another worker", || {
+            let now = server.workers();
+            now.len() == 1 && now != old
+        });
+        assert_eq!(server.get("/").status, 200);
+    }
+}
+
 /// Once there is a file `hold`, a thread beside the requests sleeps with the
 /// interpreter's lock.
 const HOLDING: &str = "

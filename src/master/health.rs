@@ -20,7 +20,7 @@ pub(crate) fn interval(timeout: Duration) -> Duration {
     if timeout.is_zero() { SELDOM } else { (timeout / 8).clamp(OFTEN, SELDOM) }
 }
 
-/// What is wrong with a worker, the worst first.
+/// What is wrong with a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Concern {
     /// It serves nobody any more.
@@ -82,11 +82,6 @@ pub(crate) fn judge(
         let hang = if vital.stopped { Hang::Stopped(silent) } else { Hang::Silent(silent) };
         return Some(Concern::Hangs(hang));
     }
-    if let Some(stuck) = vital.stuck.map(|stuck| stuck.min(awake))
-        && stuck > timeout
-    {
-        return Some(Concern::Hangs(Hang::Stuck(stuck)));
-    }
     let longer = |limit: Duration| {
         vital.running.iter().filter(move |run| run.lasted.min(awake) > limit).cloned()
     };
@@ -98,7 +93,13 @@ pub(crate) fn judge(
     let told =
         |run: &Run| record.slow.contains(&run.number) || record.expired.contains(&run.number);
     let slow: Vec<_> = longer(timeout / 2).filter(|run| !told(run)).collect();
-    (!slow.is_empty()).then_some(Concern::Slow(slow))
+    if !slow.is_empty() {
+        return Some(Concern::Slow(slow));
+    }
+    // The last: where a request holds what the others wait for, its client is
+    // answered and the worker replaced, and that may be the end of it.
+    let stuck = vital.stuck.map(|stuck| stuck.min(awake)).filter(|stuck| *stuck > timeout);
+    stuck.map(|stuck| Concern::Hangs(Hang::Stuck(stuck)))
 }
 
 #[cfg(test)]
@@ -159,6 +160,15 @@ mod tests {
         let hang = Hang::Stuck(seconds(3));
         assert!(hang.to_string().starts_with("has not taken a request for 3 s"));
         assert_eq!(stuck(seconds(3), LONG), Some(Concern::Hangs(hang)));
+    }
+
+    #[test]
+    fn a_request_that_keeps_the_others_waiting_is_judged_before_its_worker() {
+        let vital = Vital { stuck: Some(seconds(11)), ..vital(Some(0), &[11]) };
+        assert_eq!(concern(&vital, 10, 100), Some(Concern::Expired(vec![runs(11)])));
+        let record = Record { expired: [7].into(), ..Record::default() };
+        let hang = judge(&vital, &record, seconds(10), LONG, LONG);
+        assert_eq!(hang, Some(Concern::Hangs(Hang::Stuck(seconds(11)))));
     }
 
     #[test]

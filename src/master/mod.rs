@@ -316,6 +316,7 @@ impl Master {
             Event::Spawned { worker, pid } => self.note_pid(worker, pid),
             Event::SpawnFailed { worker, .. } => drop(self.roster.remove(worker)),
             Event::Exited { worker, death } => self.note_exit(worker, &death, now),
+            Event::Inspected(vitals) => self.note_vitals(&vitals, now),
             Event::SuccessorStarted { pid } => self.note_successor(pid),
             Event::SuccessorEnded { .. } => self.successor = None,
             Event::Requested { client, request } => self.take_request(client, request, now),
@@ -327,7 +328,6 @@ impl Master {
             | Event::Bound(_)
             | Event::Ready { .. }
             | Event::Failed { .. }
-            | Event::Inspected(_)
             | Event::SuccessorReady
             | Event::Read { .. } => {}
         }
@@ -479,8 +479,14 @@ impl Master {
                 self.arm_inspection(now);
             }
             State::Draining | State::Stopping => {
-                (self.inspect, self.wake, self.rolling) = (None, None, None);
+                (self.wake, self.rolling) = (None, None);
                 self.dismiss_leaving();
+                // A request may still take too long while the rest is finished.
+                if self.state == State::Draining {
+                    self.arm_inspection(now);
+                } else {
+                    self.inspect = None;
+                }
                 if self.roster.is_empty() && self.successor.is_none() {
                     self.state = State::Stopped;
                     self.actions.push(Action::Exit(self.code));

@@ -358,7 +358,9 @@ fn interpreter(
         directory: Some(text(directory.as_os_str())?),
         umask: None,
         credentials: None,
-        orphan_signal: None,
+        // It hears nothing while it loads the application, which may take for
+        // ever, and would keep the listeners. It takes this back when it can.
+        orphan_signal: Some(libc::SIGKILL),
     })
 }
 

@@ -376,6 +376,48 @@ fn a_worker_that_takes_no_request_is_aborted() {
 }
 
 #[test]
+fn a_worker_whose_request_keeps_others_waiting_is_replaced_before_it_goes() {
+    let mut bench = Bench::serving(1);
+    bench.pass(20 * SECOND);
+    let vital = || Vital { stuck: Some(11 * SECOND), ..busy(0, 11 * SECOND) };
+    assert_eq!(traced(&bench.hear(Event::Inspected(vec![vital()]))), 1);
+    let actions = bench.hear(Event::Inspected(vec![vital()]));
+    assert_eq!((expired(&actions), spawned(&actions)), (vec![0], vec![(0, 1)]));
+    for _ in 0..2 {
+        assert!(bench.hear(Event::Inspected(vec![vital()])).is_empty());
+    }
+    assert_eq!(drained(&bench.ready(1)), [(0, false)]);
+    assert!(bench.hear(Event::Inspected(vec![vital()])).is_empty());
+    assert_eq!(signalled(&bench.pass(5 * SECOND), Signal::Kill), [0]);
+}
+
+#[test]
+fn a_request_may_not_take_longer_because_its_worker_leaves() {
+    let reload = |bench: &mut Bench| {
+        bench.ask(Command::Reload);
+        bench.read(2, terms(1));
+        bench.ready(1);
+    };
+    let drain = |bench: &mut Bench| drop(bench.ask(Command::Drain));
+    let ways: [&dyn Fn(&mut Bench); 2] = [&reload, &drain];
+    for leave in ways {
+        let mut bench = Bench::serving(1);
+        bench.pass(20 * SECOND);
+        leave(&mut bench);
+        assert!(bench.roster_leaves(0));
+        assert_eq!(traced(&bench.hear(Event::Inspected(vec![busy(0, 6 * SECOND)]))), 1);
+        bench.hear(Event::Inspected(vec![busy(0, 7 * SECOND)]));
+        assert_eq!(bench.logged("which is half of timeout"), 1);
+        assert_eq!(traced(&bench.hear(Event::Inspected(vec![busy(0, 11 * SECOND)]))), 1);
+        assert_eq!(expired(&bench.hear(Event::Inspected(vec![busy(0, 12 * SECOND)]))), [0]);
+        assert!(bench.hear(Event::Inspected(vec![busy(0, 13 * SECOND)])).is_empty());
+        assert_eq!(bench.logged("the client is answered 504"), 1);
+        assert_eq!(bench.logged("the worker is replaced"), 0);
+        assert_eq!(signalled(&bench.pass(5 * SECOND), Signal::Kill), [0]);
+    }
+}
+
+#[test]
 fn a_stopped_worker_is_killed_without_being_asked_anything() {
     let mut bench = Bench::serving(1);
     bench.pass(20 * SECOND);

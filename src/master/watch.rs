@@ -10,16 +10,24 @@ use monoceros_wire::message::ToWorker;
 use super::Master;
 use super::health::{self, Concern, Hang};
 use super::recycling::{self, Due};
-use super::roster::{Fate, Record, Why};
+use super::roster::{Fate, Life, Record, Why};
 use super::state::{Action, Recycling, Run, Vital, WorkerId};
 
 impl Master {
     pub(super) fn note_vitals(&mut self, vitals: &[Vital], now: Instant) {
         for vital in vitals {
-            let id = vital.worker;
-            if self.roster.get(id).is_some_and(|it| it.is_ready() && it.slot().is_some()) {
-                self.note_due(vital, now);
-                self.note_health(vital, now);
+            let Some(worker) = self.roster.get(vital.worker) else { continue };
+            match worker.life {
+                _ if worker.slot().is_none() => {}
+                Life::Ready { .. } => {
+                    self.note_due(vital, now);
+                    self.note_health(vital, now);
+                }
+                // Its end has a deadline, but a request may be over before that.
+                Life::Leaving { why: Why::Retired | Why::Stopped, .. } => {
+                    self.note_health(vital, now);
+                }
+                Life::Booting { .. } | Life::Leaving { .. } | Life::Killed { .. } => {}
             }
         }
         let running = vitals.iter().map(|vital| vital.running.len()).sum();
@@ -75,10 +83,14 @@ impl Master {
         let timeout = self.terms().timeout;
         let awake = now.saturating_duration_since(self.awake);
         let Some(worker) = self.roster.get_mut(vital.worker) else { return };
-        let lived = worker.lived(now);
+        let (lived, is_staying) = (worker.lived(now), worker.is_ready() && !worker.is_doomed());
         let record = &mut worker.record;
         record.forget_finished(&vital.running);
-        let Some(concern) = health::judge(vital, record, timeout, lived, awake) else {
+        // One that is to go anyway keeps the time for that: what holds the lock
+        // may let it go, and then the rest is served.
+        let concern = health::judge(vital, record, timeout, lived, awake)
+            .filter(|it| is_staying || !matches!(it, Concern::Hangs(Hang::Stuck(_))));
+        let Some(concern) = concern else {
             record.traced = false;
             return;
         };
@@ -107,9 +119,13 @@ impl Master {
     /// the worker is replaced.
     fn expire(&mut self, vital: &Vital, runs: &[Run]) {
         let Some(worker) = self.roster.get_mut(vital.worker) else { return };
-        worker.fate = Fate::Doomed;
+        let verdict = if worker.is_live() {
+            worker.fate = Fate::Doomed;
+            "timeout; the client is answered 504 and the worker is replaced"
+        } else {
+            "timeout; the client is answered 504"
+        };
         worker.record.expired.extend(runs.iter().map(|run| run.number));
-        let verdict = "timeout; the client is answered 504 and the worker is replaced";
         let text = format!("{worker} {}{}", list(runs, verdict), stacks(vital));
         self.log(Level::Error, text);
         for run in runs {

@@ -12,7 +12,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-pub use self::end::{End, adopt_orphans, ended, is_ancestor_of, reap};
+pub use self::end::{End, adopt_orphans, ended, is_ancestor_of, outlive_parent, reap};
 pub use self::fork::{Side, fork_orphan};
 
 use self::mask::{empty_mask, hold_signals, release_signals, set_mask};

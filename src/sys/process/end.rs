@@ -96,3 +96,13 @@ pub fn adopt_orphans() -> io::Result<()> {
     // SAFETY: takes numbers only.
     check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }).map(drop)
 }
+
+/// From now on the parent's death brings no signal (`PR_SET_PDEATHSIG`,
+/// prctl(2)).
+///
+/// # Errors
+/// Those of `prctl(2)`.
+pub fn outlive_parent() -> io::Result<()> {
+    // SAFETY: takes numbers only.
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, 0, 0, 0, 0) }).map(drop)
+}

@@ -303,6 +303,8 @@ pub(crate) fn run(
         Ok(worker) => worker,
         Err(error) => give_up(&speaker, BootFailure::Boot, &format!("cannot serve: {error}")),
     };
+    // The engine hears it when the master goes, and finishes what is open.
+    process::outlive_parent()?;
     let server = Server {
         worker,
         application,

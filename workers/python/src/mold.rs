@@ -49,6 +49,8 @@ pub(crate) fn run(
     // From here on signals are read between two forks.
     let held = Held::new(&HARMLESS, &DEADLY)?;
     let mold = Mold { channel, held, log };
+    // Nor does it miss the master's end: it waits for the channel.
+    process::outlive_parent()?;
     mold.channel.send(&FromWorker::Ready { app: name.clone() })?;
     let (given, log) = mold.serve(py)?;
     let parcel = given.become_worker(py, listeners)?;
