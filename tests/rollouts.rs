@@ -1,0 +1,162 @@
+//! How far a rollout goes at a time, when it goes on, and when it is given up;
+//! and what clients see of many of them.
+
+use nix::sys::signal::Signal;
+
+use crate::support::client::get;
+use crate::support::load::Load;
+use crate::support::process;
+use crate::support::server::Server;
+use crate::support::setup::Setup;
+use crate::support::until;
+
+/// The greatest number of workers that were there at a time, by the log: who has
+/// been spawned or is ready, and has not left.
+fn most_at_a_time(server: &Server) -> usize {
+    let (mut now, mut most) = (0usize, 0);
+    for line in server.log().lines().filter(|line| line.contains("worker=")) {
+        if line.ends_with(" spawned") {
+            now += 1;
+        } else if line.contains(" left: ") {
+            now -= 1;
+        }
+        most = most.max(now);
+    }
+    most
+}
+
+fn reload(server: &Server, generation: usize) {
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log(&format!("reloaded: gen={generation} serves"));
+}
+
+#[test]
+fn a_reload_needs_no_more_workers_than_max_surge_allows() {
+    for (surge, most) in [("1", 5), ("4", 8)] {
+        let flags = ["--log-level", "debug", "--max-surge", surge, "--drain-idle", "0"];
+        let server = Setup::of("stream:route").workers(4).flags(&flags).start();
+        reload(&server, 2);
+        // A worker that drains lives a little longer.
+        let seen = most_at_a_time(&server);
+        assert!(seen >= most && (surge == "4" || seen < 8), "{seen}\n{}", server.log());
+    }
+}
+
+#[test]
+fn without_surge_old_workers_go_first() {
+    let flags = ["--log-level", "debug", "--max-surge", "0", "--max-unavailable", "1"];
+    let server = Setup::of("stream:route").workers(2).flags(&flags).start();
+    reload(&server, 2);
+    let log = server.log();
+    let gone = log.find("gen=1 pid=").and_then(|_| log.find("left: ")).unwrap();
+    assert!(gone < log.find("gen=2 pid=").map_or(0, |_| log.rfind("ready").unwrap()));
+    assert!(most_at_a_time(&server) <= 4, "{log}");
+}
+
+/// Ends soon after it has got ready, while there is a file.
+const FLEETING: &str = "
+import os, threading
+if os.path.exists('fleeting'):
+    threading.Timer(0.3, os._exit, [9]).start()
+
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Length', '0')])
+    return []
+";
+
+#[test]
+fn a_new_worker_that_does_not_last_ends_the_reload() {
+    let setup = Setup::of("fleeting:application").workers(2).file("fleeting.py", FLEETING);
+    let server = setup.flags(&["--pythonpath=.", "--min-ready-seconds", "60"]).start();
+    server.allow("exit code 9");
+    server.allow("reload failed");
+    let old = server.workers();
+    server.directory.write("fleeting", "");
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("reload failed: gen=2 does not last; gen=1 goes on");
+    until::holds("the old workers alone", || server.workers() == old);
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn a_reload_that_makes_no_progress_is_given_up() {
+    let code = "import os, time\nwhile os.path.exists('slow'):\n    time.sleep(0.01)\n\
+                def application(environ, start_response):\n    \
+                start_response('200 OK', [('Content-Length', '0')])\n    return []\n";
+    let setup = Setup::of("slow_import:application").file("slow_import.py", code);
+    let server = setup.flags(&["--pythonpath=.", "--progress-deadline", "1"]).start();
+    server.allow("reload failed");
+    let old = server.workers();
+    server.directory.write("slow", "");
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("gen=2 made no progress within progress-deadline; gen=1 goes on");
+    until::holds("the old worker alone", || server.workers() == old);
+    std::fs::remove_file(server.directory.join("slow")).unwrap();
+    reload(&server, 3);
+}
+
+#[test]
+fn whatever_is_done_to_workers_no_request_fails() {
+    for flags in [&[][..], &["--preload"], &["--threads", "4"]] {
+        let server = Setup::of("stream:route").workers(2).flags(flags).start();
+        let load = Load::start(server.address(), 8);
+        for round in 0..6 {
+            load.proceed(30);
+            match round % 3 {
+                0 => reload(&server, 2 + round / 3),
+                1 => {
+                    // What `kill PID` does: it drains, and another one comes.
+                    let worker = server
+                        .workers()
+                        .into_iter()
+                        .find(|pid| process::title(*pid).contains("worker"));
+                    process::signal(worker.unwrap(), Signal::SIGTERM);
+                    server.allow("died: exit code 0");
+                }
+                _ => {
+                    server.signal(Signal::SIGTTIN);
+                    server.wait_for_log_times("3 workers asked for", round / 3 + 1);
+                    load.proceed(30);
+                    server.signal(Signal::SIGTTOU);
+                }
+            }
+        }
+        load.proceed(100);
+        load.finish();
+    }
+}
+
+/// Takes its interpreter down, with a stack to show.
+const CRASH: &str = "
+import ctypes
+
+def fall():
+    ctypes.string_at(0)
+
+def application(environ, start_response):
+    if environ['PATH_INFO'] == '/fall':
+        fall()
+    start_response('200 OK', [('Content-Length', '0')])
+    return []
+";
+
+#[test]
+fn a_crash_is_logged_with_its_request_and_its_stack() {
+    for flags in [&[][..], &["--preload"]] {
+        let setup = Setup::of("crash:application").file("crash.py", CRASH);
+        let server = setup.flags(&["--pythonpath=."]).flags(flags).start();
+        server.allow("SIGSEGV");
+        let mut connection = server.connect();
+        connection.send("GET /fall HTTP/1.1\r\nHost: x\r\nX-Request-ID: odd-7\r\n\r\n");
+        server.wait_for_log("died: SIGSEGV");
+        let log = server.log();
+        let line = log.lines().find(|line| line.contains("died: SIGSEGV")).unwrap();
+        assert!(line.contains("it was running GET /fall (request odd-7)"), "{line}");
+        assert!(log.contains("crash.py\", line 5 in fall"), "{log}");
+        until::holds("another worker", || {
+            let mut connection = server.connect();
+            connection.send(get("/"));
+            connection.try_response("GET").is_ok()
+        });
+    }
+}
