@@ -160,7 +160,9 @@ impl FileStart {
         unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), self.length) }
     }
 
-    /// The same, to be written to.
+    /// The same, for a system call to write to. It fails where a store of our own
+    /// would be a SIGBUS: a file system that never overwrites (btrfs) needs room
+    /// again for what was written before, whatever was reserved.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as above, and nobody else has a reference.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().cast(), self.length) }

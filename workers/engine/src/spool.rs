@@ -45,13 +45,7 @@ impl Spool {
     /// # Errors
     /// Those of `pwrite(2)`.
     pub(crate) fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let mut mapped = 0;
-        if let Some(room) = self.room(offset, bytes.len() as u64) {
-            mapped = room.len();
-            room.copy_from_slice(&bytes[..mapped]);
-        }
-        let rest = &bytes[mapped..];
-        if rest.is_empty() { Ok(()) } else { self.file.write_all_at(rest, offset + mapped as u64) }
+        self.file.write_all_at(bytes, offset)
     }
 
     /// The beginning of the file, as far as it is in memory. What stands behind
