@@ -45,7 +45,7 @@ check: tools ## Check the format, the lints and the documentation
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 
 bench: build python ## Compare with other servers; writes docs/performance.md
-	$(PYTHON) tests/bench/bench.py --strace --write docs/performance.md
+	$(PYTHON) tests/bench/bench.py --strace --preload --write docs/performance.md
 
 fmt: tools ## Format the source
 	cargo fmt --all

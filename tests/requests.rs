@@ -150,8 +150,33 @@ fn the_body_reads_as_bytesio_does() {
         "read:4;iterate:",
         "next:;next:;readline:;next:;readlines:;next:",
         "readline:;iterate:;read:;readline:;readlines:",
+        "seek:3;read:2;tell:;seek:0;readline:;seek:-1;tell:",
+        "seek:-2:2;read:;seek:-9000000:1;tell:;seek:1:1;read:3;seek:9000000;readline:;read:",
+        "seek:0:3;seek:5:2;read:1;tell:;seek:0;iterate:",
+        "close:;read:;readline:;tell:;seek:0;next:",
     ];
     for body in bodies {
+        for call in calls {
+            assert_reads_alike(&mut connection, body, call);
+        }
+    }
+}
+
+/// The first mebibyte of a body is in memory while it is read.
+#[test]
+fn a_body_beyond_a_mebibyte_reads_as_bytesio_does() {
+    let server = Setup::of("environ:reading").start();
+    let mut connection = server.connect();
+    let lines = format!("{}\n", "line of text ".repeat(9)).repeat(10_000);
+    let endless = "x".repeat(1_200_000);
+    let calls = [
+        "seek:1048570;read:3;read:9;read:5",
+        "seek:1048560;readline:;readline:4;readline:;tell:;seek:1048577;readline:",
+        "seek:1040000;readlines:200000;tell:;read:7",
+        "seek:1048576;readline:;seek:1100000;iterate:;tell:",
+        "seek:1000000;readline:;seek:-3:2;readlines:",
+    ];
+    for body in [&lines, &endless] {
         for call in calls {
             assert_reads_alike(&mut connection, body, call);
         }

@@ -1,5 +1,5 @@
 //! Mapped files: memory that two processes share, and files that are received
-//! into without a copy.
+//! into and read from without a copy of our own.
 
 use std::fs::File;
 use std::io;
@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicU64;
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-use crate::{check, check_len};
+use crate::check;
 
 /// The size of a page of memory, in bytes.
 #[must_use]
@@ -109,16 +109,22 @@ pub fn appended_file(name: &str) -> io::Result<File> {
     Ok(File::from(fd))
 }
 
-/// The beginning of a file, mapped, to receive into. What is received is in the
-/// file at once; nobody here reads the mapping.
+/// The beginning of a file, mapped: bytes are received into it, and read from
+/// it, by one copy each. What is received is in the file at once.
+///
+/// As with every mapped file, a page that the disk can no longer deliver is a
+/// SIGBUS for who reads it (`mmap(2)`).
 #[derive(Debug)]
 pub struct FileStart {
     start: NonNull<libc::c_void>,
     length: usize,
 }
 
-// SAFETY: the mapping is only handed to the kernel, and stays until drop.
+// SAFETY: the mapping is memory of the process like any other, and stays until
+// drop.
 unsafe impl Send for FileStart {}
+// SAFETY: through a shared reference it is only read.
+unsafe impl Sync for FileStart {}
 
 impl FileStart {
     /// Maps the first `length` bytes of a file that is open for reading and
@@ -145,27 +151,21 @@ impl FileStart {
         Ok(Self { start, length })
     }
 
-    /// How many bytes are mapped.
+    /// What stands in the file. Other processes that have it open are trusted
+    /// not to write to it.
     #[must_use]
-    pub fn length(&self) -> usize {
-        self.length
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: the mapping is `length` bytes long, was reserved to its end,
+        // and lives as long as `self`, whose methods write through `&mut self`.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), self.length) }
     }
 
-    /// Receives at most `limit` bytes into the file at `offset`, without
-    /// waiting.
-    ///
-    /// # Errors
-    /// Those of `recv(2)`; `WouldBlock` when nothing has arrived,
-    /// `InvalidInput` when there is no room behind `offset`.
-    pub fn receive(&self, socket: BorrowedFd, offset: usize, limit: usize) -> io::Result<usize> {
-        let room = self.length.saturating_sub(offset).min(limit);
-        if room == 0 {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        // SAFETY: `offset` is inside the mapping.
-        let at = unsafe { self.start.as_ptr().byte_add(offset) };
-        // SAFETY: the mapping has `room` bytes from there on.
-        check_len(unsafe { libc::recv(socket.as_raw_fd(), at, room, libc::MSG_DONTWAIT) })
+    /// The same, for a system call to write to. It fails where a store of our own
+    /// would be a SIGBUS: a file system that never overwrites (btrfs) needs room
+    /// again for what was written before, whatever was reserved.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and nobody else has a reference.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().cast(), self.length) }
     }
 }
 
@@ -187,13 +187,13 @@ mod tests {
         use std::io::Write;
         use std::os::unix::fs::FileExt;
         let file = crate::file::unnamed(&std::env::temp_dir()).unwrap();
-        let start = FileStart::map(&file, 4096).unwrap();
+        let mut start = FileStart::map(&file, 4096).unwrap();
         let (mut one, two) = std::os::unix::net::UnixStream::pair().unwrap();
         one.write_all(b"hello").unwrap();
-        assert_eq!(start.receive(two.as_fd(), 2, 3).unwrap(), 3);
-        assert_eq!(start.receive(two.as_fd(), 4095, 100).unwrap(), 1);
-        let full = start.receive(two.as_fd(), 4096, 100).unwrap_err();
-        assert_eq!(full.kind(), io::ErrorKind::InvalidInput);
+        let mut rest = [0; 4];
+        let parts = [&mut start.bytes_mut()[2..5], &mut rest];
+        assert_eq!(crate::socket::receive_parts(two.as_fd(), parts).unwrap(), 5);
+        assert_eq!((&start.bytes()[..6], &rest), (&b"\0\0hel\0"[..], b"lo\0\0"));
         let mut found = [0; 6];
         file.read_exact_at(&mut found, 0).unwrap();
         assert_eq!(&found, b"\0\0hel\0");

@@ -1,6 +1,6 @@
 //! What std does not offer on sockets.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -72,6 +72,21 @@ pub fn receive(socket: BorrowedFd, into: &mut [u8]) -> io::Result<usize> {
     check_len(unsafe {
         libc::recv(socket.as_raw_fd(), into.as_mut_ptr().cast(), into.len(), libc::MSG_DONTWAIT)
     })
+}
+
+/// As [`receive`], into two places, one behind the other.
+///
+/// # Errors
+/// Those of `recvmsg(2)`; `WouldBlock` when nothing has arrived.
+pub fn receive_parts(socket: BorrowedFd, parts: [&mut [u8]; 2]) -> io::Result<usize> {
+    let mut parts = parts.map(IoSliceMut::new);
+    // SAFETY: all-zero bytes are a valid message header.
+    let mut message = unsafe { MaybeUninit::<libc::msghdr>::zeroed().assume_init() };
+    // `IoSliceMut` promises the layout of `iovec`.
+    message.msg_iov = parts.as_mut_ptr().cast();
+    message.msg_iovlen = parts.len();
+    // SAFETY: the header and what it points to live through the call.
+    check_len(unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_DONTWAIT) })
 }
 
 /// As [`receive`], but what is read stays to be read again.

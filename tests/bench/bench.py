@@ -17,6 +17,7 @@ import document
 import environments
 import load
 import places
+import preload
 import report
 import scenarios
 import servers
@@ -57,8 +58,9 @@ def parse() -> argparse.Namespace:
     add("--server", action="append", default=[], choices=servers.NAMES, metavar="NAME",
         help="only this server; may be repeated: " + ", ".join(servers.NAMES))
     add("--rounds", type=positive, default=3, metavar="N", help="rounds to take the median of (default 3)")
-    add("--seconds", type=positive, default=1, metavar="N", help="length of one measurement (default 1)")
+    add("--seconds", type=length, default=1.0, metavar="N", help="length of one measurement (default 1)")
     add("--strace", action="store_true", help="also count system calls a request, with strace")
+    add("--preload", action="store_true", help="also compare memory and respawn with and without --preload")
     add("--write", type=Path, metavar="FILE", help="write the results as Markdown, as in docs/performance.md")
     add("--monoceros", type=Path, default=places.MONOCEROS, metavar="FILE", help="the binary to measure")
     add("--python", default=sys.executable, metavar="FILE", help="the interpreter to measure with")
@@ -74,6 +76,13 @@ def positive(text: str) -> int:
     return number
 
 
+def length(text: str) -> float:
+    seconds = float(text)
+    if not 0.1 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError("must be at least 0.1 and at most 3600")
+    return seconds
+
+
 def perform(arguments: argparse.Namespace) -> Run:
     """Prepares everything, then measures."""
     tools.require("wrk", "taskset", "cargo", *(["strace"] if arguments.strace else []))
@@ -86,6 +95,8 @@ def perform(arguments: argparse.Namespace) -> Run:
     results = measure_all(bench, chosen, available, arguments.rounds)
     if arguments.strace:
         count_all(bench, available, results)
+    if arguments.preload:
+        compare_preload(bench, arguments.python, results)
     places.ACCESS_LOG.unlink(missing_ok=True)
     return Run(
         bench, arguments.rounds, command_line(arguments), chosen, available, versions(available, bench),
@@ -143,6 +154,16 @@ def count_all(bench: Bench, available: Sequence[Server], results: Results) -> No
     progress("")
 
 
+def compare_preload(bench: Bench, python: str, results: Results) -> None:
+    """The demonstration shop with and without --preload."""
+    progress("the shop, with and without --preload")
+    try:
+        results.preload = preload.compare(bench, python)
+    except (Unfit, environments.Unavailable) as error:
+        results.fail("preload", "monoceros", str(error))
+    progress("")
+
+
 def show(run: Run) -> None:
     """The tables, on standard output."""
     for scenario in run.scenarios:
@@ -150,6 +171,8 @@ def show(run: Run) -> None:
             print(f"\n{scenario.title}\n{report.as_text(report.scenario_table(run.results, scenario))}")
     if run.results.syscalls:
         print(f"\nsystem calls a request\n{report.as_text(report.syscall_table(run.results))}")
+    if run.results.preload:
+        print(f"\nmemory and respawn\n{report.as_text(report.preload_table(run.results))}")
     print(f"\n{report.as_text(report.verdict_table(judge(run.results)))}")
     print(f"\n{report.quiet_line(run.results)}")
     for line in report.failure_lines(run.results, run.unavailable):
@@ -173,9 +196,9 @@ def frameworks(available: Sequence[Server], python: str) -> str:
 
 def command_line(arguments: argparse.Namespace) -> str:
     """What to type to get the same, wherever the checkout and its binaries are."""
-    words = ["python3 tests/bench/bench.py", f"--rounds {arguments.rounds}", f"--seconds {arguments.seconds}"]
+    words = ["python3 tests/bench/bench.py", f"--rounds {arguments.rounds}", f"--seconds {arguments.seconds:g}"]
     words += [f"--scenario {name}" for name in arguments.scenario] + [f"--server {name}" for name in arguments.server]
-    return " ".join(words + ["--strace"] * arguments.strace)
+    return " ".join(words + ["--strace"] * arguments.strace + ["--preload"] * arguments.preload)
 
 
 def progress(line: str) -> None:

@@ -10,18 +10,20 @@ from pathlib import Path
 import load
 import machine
 import places
+import preload
 import report
 from measure import Bench
 from results import Results
 from scenarios import Scenario
 from servers import Launch, Server
+from targets import NOISE as NOISE_LIMIT
 from targets import judge
 
-NOISE = """## Noise
+NOISE = f"""## Noise
 
 A virtual machine moves by more than most differences here: the same server has been seen up to 1.8 times slower or
 faster from one minute to the next, which is why only quotients within one round are compared. Differences below about
-7 % mean nothing, even so. CPU time comes in ticks of 10 ms. With one connection most of the cost is the machine going
+{NOISE_LIMIT:.0%} mean nothing, even so. CPU time comes in ticks of 10 ms. With one connection most of the cost is the machine going
 to sleep and waking up again. Requests a second and latencies are those of one server core against one client core over
 loopback, with the client at times the slower of the two; CPU a request is the figure that carries over. The
 proportional set size counts a shared page by how many processes share it: other Python programs that run meanwhile
@@ -45,8 +47,8 @@ class Run:
 
 def write(path: Path, run: Run) -> None:
     """Replaces the file."""
-    parts = [_opening(run), _targets(run), _scenarios(run), _syscalls(run), _missing(run), _method(run), _noise(run),
-             _commands(run)]
+    parts = [_opening(run), _targets(run), _scenarios(run), _syscalls(run), _preload(run), _missing(run), _method(run),
+             _noise(run), _commands(run)]
     path.write_text("\n\n".join(part for part in parts if part) + "\n")
 
 
@@ -60,11 +62,17 @@ Written by `{run.command}` on {datetime.date.today().isoformat()}; do not edit b
 {facts}
 - servers: {versions}
 - Python and frameworks, the same for all: {run.frameworks}
-- {run.rounds} rounds, {run.bench.seconds} s a measurement ({load.POISSON_SECONDS} s at least for random arrivals)"""
+- {run.rounds} rounds, {run.bench.seconds:g} s a measurement ({load.POISSON_SECONDS} s at least for random arrivals)"""
 
 
 def _targets(run: Run) -> str:
-    return "## Targets\n\n" + report.as_markdown(report.verdict_table(judge(run.results)))
+    table = report.as_markdown(report.verdict_table(judge(run.results)))
+    return f"""## Targets
+
+A peer is ahead when `monoceros / it` is above {1 + NOISE_LIMIT:.2f}, which is more than noise, in the median of the
+rounds and in most of them; within {NOISE_LIMIT:.0%} of 1, or with rounds that contradict each other, it is level.
+
+{table}"""
 
 
 def _scenarios(run: Run) -> str:
@@ -88,6 +96,19 @@ def _syscalls(run: Run) -> str:
 
 `strace -f -c`, hello, keep-alive, 64 connections. Counts only: strace slows a server down, so that it finds more to do
 each time it wakes.
+
+{table}"""
+
+
+def _preload(run: Run) -> str:
+    if not run.results.preload:
+        return ""
+    table = report.as_markdown(report.preload_table(run.results))
+    return f"""## Memory and respawn with and without --preload
+
+The demonstration shop (`tests/apps/shop`) with {preload.WORKERS} workers. Memory is the proportional set size, of a
+worker the median; requests go to {len(preload.PAGES)} pages in turn. The time is the median of {preload.KILLS} kills,
+taken from the lines of the master's log. Then the code on disk is changed, and another worker killed.
 
 {table}"""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -33,15 +34,15 @@ class Result:
     """Empty if every request was answered in full and without an error status."""
 
 
-def command(scenario: Scenario, port: int, seconds: int, seed: int) -> list[str]:
+def command(scenario: Scenario, port: int, seconds: float, seed: int) -> list[str]:
     """The client's command line."""
     if scenario.load is Load.POISSON:
         return [str(places.POISSON), f"127.0.0.1:{port}", "--rate", str(scenario.rate),
-                "--seconds", str(max(seconds, POISSON_SECONDS)), "--connections", str(scenario.connections),
+                "--seconds", str(math.ceil(max(seconds, POISSON_SECONDS))), "--connections", str(scenario.connections),
                 "--seed", str(seed)]
     script = "upload.lua" if scenario.upload else "result.lua"
     close = ["-H", "Connection: close"] if scenario.new_connection else []
-    return ["wrk", "-t1", f"-c{scenario.connections}", f"-d{seconds}s", *close,
+    return ["wrk", "-t1", f"-c{scenario.connections}", f"-d{math.ceil(seconds)}s", *close,
             "-s", str(places.WRK_SCRIPTS / script), f"http://127.0.0.1:{port}/"]
 
 
@@ -56,10 +57,14 @@ def warm_up(scenario: Scenario, port: int, core: int) -> None:
             client.kill()
 
 
-def run(scenario: Scenario, port: int, core: int, seconds: int, seed: int) -> Result:
+def run(scenario: Scenario, port: int, core: int, seconds: float, seed: int) -> Result:
     """Loads the server once."""
     with _start(command(scenario, port, seconds, seed), core) as client:
         try:
+            if scenario.load is Load.WRK and seconds % 1:
+                # It counts in whole seconds, and reports what it has when it is interrupted.
+                time.sleep(seconds)
+                client.send_signal(signal.SIGINT)
             output, errors = client.communicate(timeout=max(seconds, POISSON_SECONDS) + 20)
         except subprocess.TimeoutExpired:
             raise LoadFailed("the client does not end") from None
@@ -68,7 +73,7 @@ def run(scenario: Scenario, port: int, core: int, seconds: int, seed: int) -> Re
     if client.returncode != 0:
         raise LoadFailed(errors.strip() or f"the client exits with {client.returncode}")
     if scenario.load is Load.POISSON:
-        return _read_poisson(output, max(seconds, POISSON_SECONDS))
+        return _read_poisson(output, math.ceil(max(seconds, POISSON_SECONDS)))
     return _read_wrk(output, scenario)
 
 

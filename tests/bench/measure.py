@@ -33,7 +33,7 @@ class Bench:
     monoceros: Path
     server_core: int
     load_core: int
-    seconds: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def measure(bench: Bench, server: Server, scenario: Scenario, seed: int) -> Meas
 @contextmanager
 def serving(bench: Bench, server: Server, scenario: Scenario) -> Iterator[tuple[Tree, int]]:
     """The server, started and giving right answers, at a port of its own; ended with the block."""
-    port = _free_port()
+    port = free_port()
     command = server.command(Launch(scenario, port, environments.programs(server), bench.monoceros))
     environment = {**os.environ, "PYTHONPATH": str(places.APPS), "PYTHONDONTWRITEBYTECODE": "1"}
     log = places.SCRATCH / f"{server.name}.log"
@@ -82,7 +82,8 @@ def serving(bench: Bench, server: Server, scenario: Scenario) -> Iterator[tuple[
         yield tree, port
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

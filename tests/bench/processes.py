@@ -71,6 +71,11 @@ class Tree:
             self._root.wait()
 
     @property
+    def pid(self) -> int:
+        """The root's."""
+        return self._root.pid
+
+    @property
     def exit_code(self) -> int | None:
         """None while the root runs."""
         return self._root.poll()
@@ -94,7 +99,7 @@ class Tree:
 
     def memory(self) -> Memory:
         """What the tree holds now; the root is the master if it has children."""
-        sizes = [_pss(process.pid) for process in self.processes()]
+        sizes = [pss(process.pid) for process in self.processes()]
         if len(sizes) == 1:
             return Memory(None, tuple(sizes))
         return Memory(sizes[0], tuple(sizes[1:]))
@@ -120,7 +125,8 @@ def _read(pid: int) -> Process | None:
     return Process(pid, parent, started, ticks / TICKS)
 
 
-def _pss(pid: int) -> int:
+def pss(pid: int) -> int:
+    """Proportional set size of a process, in kB."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1])

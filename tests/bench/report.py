@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from statistics import median
 
+import preload
+from preload import Preload
 from results import Figure, Results, Row, cpu, p99
 from scenarios import Load, Scenario
 from targets import Verdict
@@ -56,6 +59,32 @@ def syscall_table(results: Results) -> Table:
         table.append([server, f"{calls.get('recvfrom', 0):.2f}", f"{calls.get('sendto', 0):.2f}",
                       f"{sum(others.values()):.2f}", named])
     return table
+
+
+def preload_table(results: Results) -> Table:
+    """The demonstration shop without and with --preload."""
+    seen = [results.preload[preload] for preload in (False, True)]
+    rows: list[tuple[str, Callable[[Preload], str]]] = [
+        ("master, MB", lambda one: _mb(one.fresh.master)),
+        ("mold, MB", lambda one: _mb(one.fresh.mold) if one.fresh.mold else ""),
+        ("a worker, fresh, MB", lambda one: _mb(median(one.fresh.workers))),
+        ("all processes, fresh, MB", lambda one: _mb(one.fresh.all)),
+        (f"a worker after {preload.REQUESTS} requests, MB", lambda one: _mb(median(one.used.workers))),
+        (f"all processes after {preload.REQUESTS} requests, MB", lambda one: _mb(one.used.all)),
+        ("from kill -9 of a worker to the next one ready, ms", lambda one: f"{one.total_ms:.0f}"),
+        ("of which the master paused, as its log says, ms", lambda one: f"{one.wait_ms:.0f}"),
+        ("a respawned worker runs the old code when files have changed", lambda one: _yes(one.keeps_loaded)),
+        ("the same of modules imported with the first request", lambda one: _yes(one.keeps_late)),
+    ]
+    return [["", "without", "with --preload"], *([label, *map(show, seen)] for label, show in rows)]
+
+
+def _mb(kb: float) -> str:
+    return f"{kb / 1024:.1f}"
+
+
+def _yes(fact: bool) -> str:
+    return "yes" if fact else "no"
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> Table:

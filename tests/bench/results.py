@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from measure import Measurement
+from preload import Preload
 from processes import Memory
 
 
@@ -15,9 +16,24 @@ from processes import Memory
 class Ratio:
     """One server's figure divided by another's in the same round: the median over the rounds, and the extremes."""
 
-    median: float
-    least: float
-    most: float
+    quotients: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return median(self.quotients)
+
+    @property
+    def least(self) -> float:
+        return min(self.quotients)
+
+    @property
+    def most(self) -> float:
+        return max(self.quotients)
+
+    def mostly_above(self, limit: float) -> bool:
+        """Whether the median is above the limit, and so are most of the rounds."""
+        above = sum(quotient > limit for quotient in self.quotients)
+        return self.median > limit and above * 2 > len(self.quotients)
 
     def __str__(self) -> str:
         return f"{self.median:.2f} ({self.least:.2f}-{self.most:.2f})"
@@ -57,6 +73,8 @@ class Results:
     failures: dict[tuple[str, str], str] = field(default_factory=dict)
     syscalls: dict[str, dict[str, float]] = field(default_factory=dict)
     """By server: calls a request, by name of the call."""
+    preload: dict[bool, Preload] = field(default_factory=dict)
+    """The demonstration shop, by whether --preload was given."""
 
     def add(self, scenario: str, server: str, number: int, measurement: Measurement) -> None:
         self.rounds[scenario, server][number] = measurement
@@ -92,7 +110,7 @@ class Results:
         left, right = self.rounds[scenario, server], self.rounds[scenario, other]
         quotients = [figure(left[one]) / figure(right[one])
                      for one in left if one in right and figure(right[one]) > 0]
-        return Ratio(median(quotients), min(quotients), max(quotients)) if quotients else None
+        return Ratio(tuple(quotients)) if quotients else None
 
 
 def _median_memory(seen: list[Memory]) -> Memory:

@@ -17,6 +17,8 @@ WORKER_OVER_BJOERN_KB = 3 * 1024
 ONE_CALL = 1.05
 """One call a request, with room for what a connection costs once."""
 OTHER_CALLS_LIMIT = 0.1
+NOISE = 0.07
+"""Ratios that are no farther from 1 than this say nothing."""
 
 PEERS = tuple(server.name for server in SERVERS if not server.variant and server.name not in ("monoceros", "floor"))
 
@@ -50,7 +52,8 @@ def _access_log(results: Results) -> Verdict:
 
 
 def _nobody_ahead(results: Results, scenario: Scenario) -> Verdict:
-    """Ahead: less CPU a request in the median of the rounds; where light requests wait for heavy ones, a lower p99."""
+    """Ahead: less CPU a request, by more than the noise, in the median and in most of the rounds; where light requests
+    wait for heavy ones, also a lower p99. Level: nobody can tell."""
     target = f"{scenario.name}: no peer is ahead"
     figures = {"CPU": cpu, "p99": p99} if scenario.load is Load.POISSON else {"CPU": cpu}
     found = [(ratio, f"{peer} {label} {ratio}") for label, figure in figures.items() for peer in PEERS
@@ -58,8 +61,10 @@ def _nobody_ahead(results: Results, scenario: Scenario) -> Verdict:
     if not found:
         return _unknown(target)
     closest = max(found, key=lambda one: one[0].median)
-    ahead = [words for ratio, words in found if ratio.median > 1]
-    return Verdict(target, ", ".join(ahead) or f"closest: {closest[1]}", not ahead)
+    ahead = [words for ratio, words in found if ratio.mostly_above(1 + NOISE)]
+    level = [words for ratio, words in found if ratio.median >= 1 - NOISE and words not in ahead]
+    said = [f"{label}: {', '.join(words)}" for label, words in (("ahead", ahead), ("level", level)) if words]
+    return Verdict(target, "; ".join(said) or f"closest: {closest[1]}", not ahead)
 
 
 def _memory(results: Results) -> list[Verdict]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unittest
 
+import preload
 import report
 import syscalls
 from measure import Measurement
@@ -61,7 +62,19 @@ class Verdicts(unittest.TestCase):
     def test_names_the_peer_that_is_ahead(self) -> None:
         ahead = verdict(results(monoceros=[10], uwsgi=[9]), "ahead")
         self.assertFalse(ahead.met)
-        self.assertIn("uwsgi CPU 1.11", ahead.reached)
+        self.assertEqual("ahead: uwsgi CPU 1.11 (1.11-1.11)", ahead.reached)
+
+    def test_what_is_within_the_noise_is_level(self) -> None:
+        level = verdict(results(monoceros=[10], uwsgi=[9.4], bjoern=[10.7], granian=[20]), "ahead")
+        self.assertTrue(level.met)
+        self.assertEqual("level: uwsgi CPU 1.06 (1.06-1.06), bjoern CPU 0.93 (0.93-0.93)", level.reached)
+
+    def test_one_round_decides_nothing(self) -> None:
+        # Of four rounds two are far ahead and two are not: the median is above the noise, most rounds are not.
+        divided = verdict(results(monoceros=[10, 10, 10, 10], uwsgi=[5, 5, 10, 10]), "ahead")
+        self.assertTrue(divided.met)
+        self.assertIn("level: uwsgi", divided.reached)
+        self.assertFalse(verdict(results(monoceros=[10, 10, 10], uwsgi=[5, 5, 10]), "ahead").met)
 
     def test_the_floor_is_no_peer(self) -> None:
         self.assertTrue(verdict(results(monoceros=[10], floor=[9], uwsgi=[11]), "ahead").met)
@@ -85,7 +98,26 @@ class Strace(unittest.TestCase):
         self.assertEqual(found, {"sendto": 200, "recvfrom": 123})
 
 
+class Lines(unittest.TestCase):
+    def test_reads_who_is_ready_and_how_long_the_master_pauses(self) -> None:
+        ready = preload.READY.search("[12] [INFO] master: worker=3 gen=1 pid=345 ready")
+        died = preload.DIED.search("worker=3 gen=1 pid=345 died: SIGKILL, not by the master; the next one in 0.1 s")
+        assert ready and died
+        self.assertEqual((ready["name"], ready["pid"], died["pid"], died["wait"]), ("worker=3", "345", "345", "0.1"))
+
+
 class Tables(unittest.TestCase):
+    def test_shows_the_shop_without_and_with_a_mold(self) -> None:
+        made = Results()
+        for molded in (False, True):
+            sizes = preload.Sizes(2048, 1024 if molded else 0, (1024, 3072, 2048, 2048))
+            respawn = preload.Respawn(150, 100)
+            made.preload[molded] = preload.Preload(sizes, sizes, (respawn,), molded, False)
+        table = {line[0]: line[1:] for line in report.preload_table(made)}
+        self.assertEqual(table["mold, MB"], ["", "1.0"])
+        self.assertEqual(table["all processes, fresh, MB"], ["10.0", "11.0"])
+        self.assertEqual(table["a worker, fresh, MB"], ["2.0", "2.0"])
+
     def test_an_invalid_row_has_as_many_cells_as_the_others(self) -> None:
         for scenario in SCENARIOS:
             made = Results()

@@ -74,6 +74,8 @@ def call(source, text):
         given = getattr(source, name)(*arguments) if given is None else given
     except Exception as error:
         return type(error).__name__
+    if given is None or isinstance(given, int):
+        return given
     if isinstance(given, bytes):
         return given.decode("latin-1")
     return [piece.decode("latin-1") for piece in given]

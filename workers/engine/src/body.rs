@@ -4,6 +4,8 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
+use monoceros_sys::socket;
+
 use crate::spool::{Spool, Spools};
 
 /// The longest body that is kept in memory, in bytes.
@@ -25,6 +27,17 @@ pub enum Body {
         /// The body's length in bytes.
         length: u64,
     },
+}
+
+/// What was received of a body.
+#[derive(Debug)]
+pub(crate) struct Received {
+    /// Bytes of the body.
+    pub(crate) body: usize,
+    /// Bytes of what follows it.
+    pub(crate) beyond: usize,
+    /// Nothing more has arrived.
+    pub(crate) is_all: bool,
 }
 
 impl Body {
@@ -78,17 +91,30 @@ impl Body {
         Ok(())
     }
 
-    /// Receives at most `limit` bytes from a socket to the end of the body;
-    /// `None` when that has to be done by way of memory.
-    pub(crate) fn receive(&mut self, socket: BorrowedFd, limit: u64) -> Option<io::Result<usize>> {
+    /// Receives at most `limit` bytes from a socket to the end of the body, and
+    /// what comes behind them to `beyond`: how many of both. `None` when that
+    /// has to be done by way of memory.
+    pub(crate) fn receive(
+        &mut self,
+        socket: BorrowedFd,
+        limit: u64,
+        beyond: &mut [u8],
+    ) -> Option<io::Result<Received>> {
         let Self::File { file, length } = self else { return None };
-        let received = file.receive(socket, *length, limit)?;
-        *length += *received.as_ref().unwrap_or(&0) as u64;
-        Some(received)
+        let room = file.room(*length, limit)?;
+        let size = room.len();
+        // Only what is behind the body's last byte is not the body's.
+        let beyond = if size as u64 == limit { beyond } else { &mut [] };
+        let all = size + beyond.len();
+        Some(socket::receive_parts(socket, [room, beyond]).map(|count| {
+            let body = count.min(size);
+            *length += body as u64;
+            Received { body, beyond: count - body, is_all: count < all }
+        }))
     }
 
     fn move_to_file(&mut self, spools: &Spools) -> io::Result<()> {
-        let file = spools.take()?;
+        let mut file = spools.take()?;
         let mut length = 0;
         if let Self::Memory(held) = self {
             file.write_at(held, 0)?;
@@ -110,8 +136,10 @@ impl Body {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
     use std::os::fd::AsFd;
     use std::os::unix::fs::FileExt;
+    use std::os::unix::net::UnixStream;
 
     fn spools() -> Spools {
         Spools::new(std::env::temp_dir())
@@ -143,5 +171,22 @@ mod tests {
         let mut body = Body::default();
         body.expect(MEMORY_LIMIT as u64, &spools).unwrap();
         assert!(matches!(body, Body::Memory(_)));
+    }
+
+    #[test]
+    fn what_comes_behind_a_body_is_kept_apart() {
+        let (mut one, two) = UnixStream::pair().unwrap();
+        let mut body = Body::default();
+        body.expect(MEMORY_LIMIT as u64 + 1, &spools()).unwrap();
+        let mut beyond = [0; 8];
+        one.write_all(b"body").unwrap();
+        let received = body.receive(two.as_fd(), 5, &mut beyond).unwrap().unwrap();
+        assert!(matches!(received, Received { body: 4, beyond: 0, is_all: true }));
+        one.write_all(b"!GET /").unwrap();
+        let received = body.receive(two.as_fd(), 1, &mut beyond).unwrap().unwrap();
+        assert!(matches!(received, Received { body: 1, beyond: 5, is_all: true }));
+        assert_eq!((&beyond[..5], body.len()), (&b"GET /"[..], 5));
+        let Body::File { file, .. } = body else { panic!("in memory") };
+        assert_eq!(&file.start()[..5], b"body!");
     }
 }

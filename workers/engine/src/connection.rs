@@ -8,6 +8,7 @@ use std::sync::Arc;
 use monoceros_http::{Chunks, Framing, Limits, Reject};
 use monoceros_sys::clock;
 
+use crate::body::Received;
 use crate::link::{After, Link};
 use crate::request::Request;
 use crate::spool::Spools;
@@ -203,9 +204,9 @@ impl Connection {
         step
     }
 
-    /// Receives a part of a large body to where it is kept, past our memory:
-    /// how much it was. `None` when the connection is not at that.
-    pub(crate) fn receive_body(&mut self) -> Option<io::Result<usize>> {
+    /// Receives a part of a large body to where it is kept, and what follows it
+    /// to `beyond`. `None` when the connection is not at that.
+    pub(crate) fn receive_body(&mut self, beyond: &mut [u8]) -> Option<io::Result<Received>> {
         if !self.input.is_empty() {
             return None;
         }
@@ -214,10 +215,10 @@ impl Connection {
         else {
             return None;
         };
-        let received = request.body.receive(self.link.as_fd(), *left)?;
-        Some(received.inspect(|&count| {
-            *left -= count as u64;
-            *window_bytes += count as u64;
+        let received = request.body.receive(self.link.as_fd(), *left, beyond)?;
+        Some(received.inspect(|received| {
+            *left -= received.body as u64;
+            *window_bytes += received.body as u64;
         }))
     }
 

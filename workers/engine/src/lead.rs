@@ -4,7 +4,7 @@
 //! Handing a request from one thread to another costs two wake-ups, which is
 //! more than a quick application takes. So a single application thread whose
 //! requests are quick runs the loop by itself between them. The I/O thread looks
-//! a few hundred times a second whether a request takes longer than thought, and
+//! two hundred times a second whether a request takes longer than thought, and
 //! takes the loop over then: deadlines, slow clients and the master never wait
 //! for the application. It gives the loop back when requests are quick again.
 //!
@@ -22,10 +22,10 @@ use crate::hub::{Hub, Wait};
 use crate::io::{Io, Turn};
 
 /// How often the I/O thread looks; a request that takes longer loses the loop.
-const LOOK: Duration = Duration::from_millis(2);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// How many looks a batch of requests may take, each of which ends in time.
-const LOOKS: u32 = 10;
+const LOOKS: u32 = 4;
 
 /// How long the I/O thread waits for quick requests to end before it goes on
 /// with the loop.

@@ -30,26 +30,41 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// Receives into the file at `offset`; `None` when that has to be done by
-    /// way of memory.
-    pub(crate) fn receive(
-        &self,
-        socket: BorrowedFd,
-        offset: u64,
-        limit: u64,
-    ) -> Option<io::Result<usize>> {
-        let start = self.start.as_ref()?;
-        let offset = usize::try_from(offset).ok().filter(|offset| *offset < start.length())?;
+    /// Where at most `limit` bytes at `offset` can be received to; `None` when
+    /// that has to be done by way of memory.
+    pub(crate) fn room(&mut self, offset: u64, limit: u64) -> Option<&mut [u8]> {
+        let bytes = self.start.as_mut()?.bytes_mut();
+        let offset = usize::try_from(offset).ok().filter(|offset| *offset < bytes.len())?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        Some(start.receive(socket, offset, limit))
+        let end = offset.saturating_add(limit).min(bytes.len());
+        Some(&mut bytes[offset..end])
     }
 
     /// Writes bytes at `offset`.
     ///
     /// # Errors
     /// Those of `pwrite(2)`.
-    pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+    pub(crate) fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.file.write_all_at(bytes, offset)
+    }
+
+    /// The beginning of the file, as far as it is in memory. What stands behind
+    /// the body is of earlier requests.
+    #[must_use]
+    pub fn start(&self) -> &[u8] {
+        self.start.as_ref().map_or(&[], FileStart::bytes)
+    }
+
+    /// Reads exactly what stands at `offset`.
+    ///
+    /// # Errors
+    /// Those of `pread(2)`; `UnexpectedEof` when the file is shorter.
+    pub fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
+        let start = usize::try_from(offset).ok().and_then(|offset| self.start().get(offset..));
+        let start = start.unwrap_or(&[]);
+        let (mapped, rest) = into.split_at_mut(start.len().min(into.len()));
+        mapped.copy_from_slice(&start[..mapped.len()]);
+        self.file.read_exact_at(rest, offset + mapped.len() as u64)
     }
 }
 
@@ -127,13 +142,11 @@ impl Spools {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
-    use std::os::unix::net::UnixStream;
 
     #[test]
     fn a_file_is_used_again_and_a_large_one_is_cut() {
         let spools = Spools::new(std::env::temp_dir());
-        let spool = spools.take().unwrap();
+        let mut spool = spools.take().unwrap();
         let number = spool.as_raw_fd();
         let length = MAPPED as u64 + 3;
         spool.write_at(b"abc", MAPPED as u64).unwrap();
@@ -144,15 +157,22 @@ mod tests {
     }
 
     #[test]
-    fn bytes_go_from_the_socket_to_the_file() {
-        let spool = Spools::new(std::env::temp_dir()).take().unwrap();
-        let (mut one, two) = UnixStream::pair().unwrap();
-        one.write_all(b"hello").unwrap();
-        assert_eq!(spool.receive(two.as_fd(), 1, 4).unwrap().unwrap(), 4);
-        assert!(spool.receive(two.as_fd(), MAPPED as u64, 4).is_none());
-        let mut found = [0; 4];
-        spool.file.read_exact_at(&mut found, 1).unwrap();
-        assert_eq!(&found, b"hell");
+    fn what_is_written_is_read_across_the_end_of_the_mapping() {
+        let mut mapped = Spools::new(std::env::temp_dir()).take().unwrap();
+        let mut plain = Spool { file: mapped.file.try_clone().unwrap(), start: None };
+        let end = MAPPED as u64;
+        assert_eq!(mapped.room(end - 3, 9).unwrap().len(), 3);
+        assert!(mapped.room(end, 9).is_none() && plain.room(0, 9).is_none());
+        mapped.write_at(b"hello", end - 3).unwrap();
+        plain.write_at(b"j", end - 3).unwrap();
+        for spool in [mapped, plain] {
+            let mut found = [0; 5];
+            spool.read_at(&mut found, end - 3).unwrap();
+            assert_eq!(&found, b"jello");
+            spool.read_at(&mut found[..2], end).unwrap();
+            assert_eq!(&found[..2], b"lo");
+            assert!(spool.read_at(&mut found, end).is_err());
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use monoceros_sys::{clock, socket};
 use socket2::SockRef;
 
 use crate::access::Record;
+use crate::body::Received;
 use crate::connection::{Connection, Phase, Reading, Step};
 use crate::io::{Io, Unfinished};
 use crate::link::{After, Link};
@@ -96,12 +97,10 @@ impl Io {
 
     fn receive(&mut self, token: usize) -> Got {
         let Some(connection) = self.connections.get_mut(token) else { return Got::End };
-        if let Some(received) = connection.receive_body() {
-            // Nothing of it is in the scratch memory; there is more to come
-            // until the socket says otherwise.
+        if let Some(received) = connection.receive_body(&mut self.scratch) {
             return match received {
-                Ok(0) => Got::End,
-                Ok(_) => Got::Bytes(0, true),
+                Ok(Received { body: 0, .. }) => Got::End,
+                Ok(Received { beyond, is_all, .. }) => Got::Bytes(beyond, !is_all),
                 Err(error) => no_bytes(&error),
             };
         }

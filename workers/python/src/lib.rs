@@ -12,6 +12,7 @@ mod file_wrapper;
 mod input;
 mod mold;
 mod serve;
+mod spooled;
 mod trouble;
 mod wsgi;
 

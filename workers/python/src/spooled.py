@@ -1,21 +1,17 @@
 """`wsgi.input` of a body that was too large for memory."""
 
 import io
-import os
 
 
-class SpooledBody(io.RawIOBase):
-    """Reads the first `length` bytes of the file that `owner` keeps open.
+class SpooledBody(io.BufferedIOBase):
+    """Reads the body that `file` holds, and nothing behind it.
 
-    The file may hold more, of earlier requests. It has no fileno() for that
-    reason, like io.BytesIO.
+    Like io.BytesIO it has no fileno(): the file may hold more, of earlier
+    requests.
     """
 
-    def __init__(self, owner, fd, length):
-        self._owner = owner
-        self._fd = fd
-        self._length = length
-        self._at = 0
+    def __init__(self, file):
+        self._file = file
 
     def readable(self):
         return True
@@ -23,20 +19,21 @@ class SpooledBody(io.RawIOBase):
     def seekable(self):
         return True
 
-    def readinto(self, buffer):
-        left = self._length - self._at
-        if left <= 0:
-            return 0
-        count = os.preadv(self._fd, [memoryview(buffer).cast("B")[:left]], self._at)
-        self._at += count
-        return count
+    def read(self, size=-1, /):
+        return self._file.read(size)
 
-    def seek(self, offset, whence=os.SEEK_SET):
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._length}[whence]
-        if start + offset < 0:
-            raise ValueError("negative seek value %d" % offset)
-        self._at = start + offset
-        return self._at
+    def read1(self, size=-1, /):
+        return self._file.read(size)
+
+    def readline(self, size=-1, /):
+        return self._file.readline(size)
+
+    def seek(self, offset, whence=io.SEEK_SET, /):
+        return self._file.seek(offset, whence)
 
     def tell(self):
-        return self._at
+        return self._file.tell()
+
+    def close(self):
+        self._file.close()
+        super().close()

@@ -1,0 +1,193 @@
+//! What reads a body that was too large for memory. `spooled.py` makes an object
+//! of Python's own kind of it.
+
+use std::io::BufRead;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use monoceros_engine::Spool;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+/// How much is read at a time to look for the ends of lines, in bytes.
+const WINDOW: usize = 64 * 1024;
+
+/// The file of a body, and how far it was read. What is in memory of it is read
+/// without a system call.
+#[pyclass(frozen, module = "monoceros")]
+pub(crate) struct SpooledFile {
+    length: u64,
+    /// Never held while waiting for the interpreter or the disk.
+    state: Mutex<State>,
+}
+
+struct State {
+    /// `None` once it is closed, or given back.
+    spool: Option<Arc<Spool>>,
+    at: u64,
+    window: Window,
+}
+
+/// A piece of the file, of what is not in memory of it.
+#[derive(Default)]
+struct Window {
+    at: u64,
+    bytes: Vec<u8>,
+}
+
+/// What is to be read.
+struct Range {
+    spool: Arc<Spool>,
+    at: u64,
+    count: usize,
+    /// What is left of the body.
+    left: usize,
+}
+
+#[pymethods]
+impl SpooledFile {
+    /// Reads `size` bytes; all that are left for `None` or less than 0.
+    #[pyo3(signature = (size=None))]
+    fn read<'py>(&self, py: Python<'py>, size: Option<isize>) -> PyResult<Bound<'py, PyBytes>> {
+        let range = self.range(size)?;
+        self.state().at += range.count as u64;
+        match range.in_memory() {
+            bytes if bytes.len() == range.count => Ok(PyBytes::new(py, bytes)),
+            _ => PyBytes::new_with(py, range.count, |into| {
+                Ok(py.detach(|| range.spool.read_at(into, range.at))?)
+            }),
+        }
+    }
+
+    /// Reads a line, at most `size` bytes of it.
+    #[pyo3(signature = (size=None))]
+    fn readline<'py>(&self, py: Python<'py>, size: Option<isize>) -> PyResult<Bound<'py, PyBytes>> {
+        let range = self.range(size)?;
+        let bytes = range.in_memory();
+        let end = line_end(bytes);
+        if end.is_some() || bytes.len() == range.count {
+            let line = &bytes[..end.unwrap_or(bytes.len())];
+            self.state().at += line.len() as u64;
+            return Ok(PyBytes::new(py, line));
+        }
+        let mut line = bytes.to_vec();
+        let mut window = std::mem::take(&mut self.state().window);
+        let read = py.detach(|| window.read_line(&range, &mut line));
+        let mut state = self.state();
+        state.window = window;
+        read?;
+        state.at += line.len() as u64;
+        Ok(PyBytes::new(py, &line))
+    }
+
+    /// Goes somewhere else, as `io.BytesIO` does.
+    #[pyo3(signature = (offset, whence=0))]
+    fn seek(&self, offset: i64, whence: i32) -> PyResult<u64> {
+        let mut state = self.state();
+        if state.spool.is_none() {
+            return Err(closed());
+        }
+        let from = match whence {
+            0 if offset < 0 => {
+                return Err(PyValueError::new_err(format!("negative seek value {offset}")));
+            }
+            0 => 0,
+            1 => state.at,
+            2 => self.length,
+            _ => {
+                let text = format!("invalid whence ({whence}, should be 0, 1 or 2)");
+                return Err(PyValueError::new_err(text));
+            }
+        };
+        state.at = from.saturating_add_signed(offset);
+        Ok(state.at)
+    }
+
+    /// Where the next byte is read.
+    fn tell(&self) -> PyResult<u64> {
+        let state = self.state();
+        if state.spool.is_some() { Ok(state.at) } else { Err(closed()) }
+    }
+
+    /// Reads no more.
+    fn close(&self) {
+        self.state().spool = None;
+    }
+}
+
+impl SpooledFile {
+    pub(crate) fn new(spool: Spool, length: u64) -> Self {
+        let state = State { spool: Some(Arc::new(spool)), at: 0, window: Window::default() };
+        Self { length, state: Mutex::new(state) }
+    }
+
+    /// Takes the file out, and its body's length; `None` if it is closed, or
+    /// somebody is reading.
+    pub(crate) fn take(&self) -> Option<(Spool, u64)> {
+        let spool = self.state().spool.take()?;
+        Some((Arc::into_inner(spool)?, self.length))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a call with this size is to read, from here on.
+    fn range(&self, size: Option<isize>) -> PyResult<Range> {
+        let state = self.state();
+        let spool = Arc::clone(state.spool.as_ref().ok_or_else(closed)?);
+        let left = self.length.saturating_sub(state.at);
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        let size = size.and_then(|size| usize::try_from(size).ok()).unwrap_or(usize::MAX);
+        Ok(Range { spool, at: state.at, count: size.min(left), left })
+    }
+}
+
+impl Range {
+    /// Its beginning, as far as it is in memory.
+    fn in_memory(&self) -> &[u8] {
+        let at = usize::try_from(self.at).unwrap_or(usize::MAX);
+        let bytes = self.spool.start().get(at..).unwrap_or(&[]);
+        &bytes[..bytes.len().min(self.count)]
+    }
+}
+
+impl Window {
+    /// Adds the rest of a line to its beginning, which is where the range is.
+    fn read_line(&mut self, range: &Range, line: &mut Vec<u8>) -> std::io::Result<()> {
+        while line.len() < range.count {
+            let at = range.at + line.len() as u64;
+            if self.bytes_at(at).is_empty() {
+                // The next line is usually asked for as well.
+                self.bytes.resize(WINDOW.min(range.left - line.len()), 0);
+                self.at = at;
+                range.spool.read_at(&mut self.bytes, at)?;
+            }
+            let bytes = self.bytes_at(at);
+            let bytes = &bytes[..bytes.len().min(range.count - line.len())];
+            let end = line_end(bytes);
+            line.extend_from_slice(&bytes[..end.unwrap_or(bytes.len())]);
+            if end.is_some() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn bytes_at(&self, at: u64) -> &[u8] {
+        let offset = at.checked_sub(self.at).and_then(|offset| usize::try_from(offset).ok());
+        offset.and_then(|offset| self.bytes.get(offset..)).unwrap_or(&[])
+    }
+}
+
+/// Where the first line ends, behind its `\n`; `None` if it has none.
+fn line_end(bytes: &[u8]) -> Option<usize> {
+    let mut rest = bytes;
+    // A slice is read without fail.
+    let length = rest.skip_until(b'\n').unwrap_or(0);
+    bytes[..length].ends_with(b"\n").then_some(length)
+}
+
+fn closed() -> PyErr {
+    PyValueError::new_err("I/O operation on closed file.")
+}
