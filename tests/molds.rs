@@ -402,6 +402,43 @@ fn database_connections_of_django_are_closed_before_forking() {
     assert!(!held.iter().any(|it| it.ends_with("/database")), "{held:?}");
 }
 
+/// A Django project in two files.
+const PROJECT: &str = "
+from django.conf import settings
+settings.configure(ALLOWED_HOSTS=['*'], ROOT_URLCONF='addresses', SECRET_KEY='x')
+from django.core.wsgi import get_wsgi_application
+application = get_wsgi_application()
+";
+const ADDRESSES: &str = "
+from django.http import HttpResponse
+from django.urls import path
+urlpatterns = [path('', lambda request: HttpResponse('old'))]
+";
+
+#[test]
+fn what_django_loads_with_the_first_request_is_loaded_before_forking() {
+    let setup = preloaded("project", 1).flag("--pythonpath=.").file("project.py", PROJECT);
+    let server = setup.file("addresses.py", ADDRESSES).start();
+    server.allow("SIGKILL");
+    server.directory.write("addresses.py", "raise RuntimeError('half deployed')");
+    assert_eq!(server.get("/").text(), "old");
+    let old = workers(&server);
+    process::signal(old[0], Signal::SIGKILL);
+    wait_for_others(&server, &old, 1);
+    assert_eq!(server.get("/").text(), "old");
+}
+
+#[test]
+fn urls_that_cannot_be_loaded_are_warned_of_and_answered_as_without_preload() {
+    let setup = preloaded("project", 1).flag("--pythonpath=.").file("project.py", PROJECT);
+    let server = setup.file("addresses.py", "raise RuntimeError('no urls')").start();
+    for text in ["no urls", "Traceback", "Internal Server Error", "[ERROR]"] {
+        server.allow(text);
+    }
+    assert!(server.log().contains("cannot load the URLs of the Django project"));
+    assert_eq!(server.get("/").status, 500);
+}
+
 #[test]
 fn orphans_of_the_application_are_reaped() {
     let server = preloaded("daemons", 1).start();

@@ -68,6 +68,10 @@ fn show_title(start: &StartMold, settings: &Settings, app: Option<&str>) {
 /// that would copy their memory.
 fn settle(py: Python, before: &Inventory) -> PyResult<()> {
     boot::flush_output(py);
+    if let Err(error) = load_urls(py) {
+        let text = trouble::describe(py, &error);
+        log::warn!("cannot load the URLs of the Django project before forking\n{text}");
+    }
     if let Err(error) = close_databases(py) {
         let text = trouble::describe(py, &error);
         log::warn!("cannot close the database connections that were opened at import\n{text}");
@@ -78,19 +82,33 @@ fn settle(py: Python, before: &Inventory) -> PyResult<()> {
     boot::spare_collector(py)
 }
 
+/// Loads the URLs and views of a Django project, which Django itself does with
+/// the first request: else each worker would load them by itself, and one that
+/// is forked later might find half of a new release on the disk.
+fn load_urls(py: Python) -> PyResult<()> {
+    if !is_django_project(py, "django.core.handlers.wsgi")? {
+        return Ok(());
+    }
+    py.import("django.urls")?.call_method0("get_resolver")?.getattr("url_patterns").map(drop)
+}
+
+/// Says whether a module of Django is loaded, with settings to work with.
+fn is_django_project(py: Python, module: &str) -> PyResult<bool> {
+    let modules = py.import("sys")?.getattr("modules")?;
+    let conf = "django.conf";
+    if !modules.contains(module)? || !modules.contains(conf)? {
+        return Ok(false);
+    }
+    modules.get_item(conf)?.getattr("settings")?.getattr("configured")?.extract()
+}
+
 /// Closes Django's database connections: a worker that used a copy would speak
 /// into the connection of another.
 fn close_databases(py: Python) -> PyResult<()> {
-    let modules = py.import("sys")?.getattr("modules")?;
-    let (database, conf) = ("django.db", "django.conf");
-    if !modules.contains(database)? || !modules.contains(conf)? {
+    if !is_django_project(py, "django.db")? {
         return Ok(());
     }
-    let is_configured = modules.get_item(conf)?.getattr("settings")?.getattr("configured")?;
-    if is_configured.extract()? {
-        modules.get_item(database)?.getattr("connections")?.call_method0("close_all")?;
-    }
-    Ok(())
+    py.import("django.db")?.getattr("connections")?.call_method0("close_all").map(drop)
 }
 
 /// A mold that is ready.
