@@ -1,7 +1,7 @@
 //! What a worker shows the master without saying anything: shared words.
 //!
 //! Each word has one writer: the master where it makes the memory, the worker's
-//! loop in the [`head`], each application thread in its [`row`]. The master only
+//! loop in the `head`, each application thread in its `row`. The master only
 //! reads, and survives whatever the worker writes; and it can still read when
 //! the worker has died.
 
