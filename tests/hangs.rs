@@ -1,9 +1,12 @@
 //! Workers that hang, and workers that die again and again.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
+use crate::support::client::get;
+use crate::support::pipe::Pipe;
 use crate::support::process;
 use crate::support::setup::Setup;
 use crate::support::until;
@@ -24,6 +27,54 @@ fn a_worker_whose_request_takes_too_long_is_replaced_and_the_log_names_the_reque
             let now = server.workers();
             now.len() == 2 && now != old
         });
+        writer.finish();
+    }
+}
+
+#[test]
+fn an_answer_that_grows_is_not_stuck_however_long_it_takes() {
+    for threads in [1, 2] {
+        let server = Setup::of("stream:route").threads(threads).flags(&["--timeout", "1"]).start();
+        let old = server.workers();
+        let pipe = Pipe::new(&server.directory, "pipe");
+        let mut connection = server.connect();
+        connection.send(get(&format!("/stream?{}", pipe.query())));
+        let mut writer = pipe.open();
+        // The head goes with the first piece.
+        writer.say("more\n");
+        assert_eq!(connection.head().status, 200);
+        assert_eq!(connection.chunk().unwrap().unwrap(), b"more\n");
+        let begun = std::time::Instant::now();
+        until::holds("time to pass", || {
+            writer.say("more\n");
+            assert_eq!(connection.chunk().unwrap().unwrap(), b"more\n");
+            begun.elapsed() > Duration::from_millis(2500)
+        });
+        writer.finish();
+        assert_eq!(connection.chunk().unwrap(), None);
+        assert_eq!(server.workers(), old);
+    }
+}
+
+#[test]
+fn an_answer_that_has_begun_and_grows_no_more_is_broken() {
+    for threads in [1, 2] {
+        let server = Setup::of("stream:route").threads(threads).flags(&["--timeout", "1"]).start();
+        server.allow("/stream");
+        let pipe = Pipe::new(&server.directory, "pipe");
+        let mut connection = server.connect();
+        connection.send(get(&format!("/stream?{}", pipe.query())));
+        let mut writer = pipe.open();
+        for _ in 0..2 {
+            writer.say("more\n");
+        }
+        assert_eq!(connection.head().status, 200);
+        assert_eq!(connection.exactly(20).unwrap(), b"5\r\nmore\n\r\n5\r\nmore\n\r\n");
+        assert_eq!(connection.chunk().unwrap_err().kind(), ErrorKind::ConnectionReset);
+        server.wait_for_log("which is timeout");
+        let log = server.log();
+        let (_, stacks) = log.split_once("which is timeout").unwrap();
+        assert!(stacks.contains("stream.py"), "{log}");
         writer.finish();
     }
 }

@@ -196,6 +196,14 @@ impl Scoreboard {
         }
     }
 
+    /// Says that a thread has given another piece of the answer to the request
+    /// of this number: its time begins anew.
+    pub fn progress(&self, thread: usize, number: u64, now_ms: u64) {
+        if let Some(row) = self.row(thread) {
+            row.progress(number, now_ms);
+        }
+    }
+
     /// Says that a thread has finished its request.
     pub fn finish(&self, thread: usize, finished: &Finished) {
         if let Some(row) = self.row(thread) {

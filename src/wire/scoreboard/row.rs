@@ -41,7 +41,8 @@ pub struct Running {
     pub number: u64,
     /// The request's identifier: the client's own, or the one that was made.
     pub id: String,
-    /// Since when, in milliseconds of the rising clock.
+    /// Since when, or since the last piece of its answer, in milliseconds of
+    /// the rising clock.
     pub since_ms: u64,
     /// The method and target, cut to what fits.
     pub label: String,
@@ -77,6 +78,13 @@ impl Row<'_> {
 
     pub(super) fn resume(&self, now_ms: u64) {
         self.0[BUSY_SINCE].store(now_ms.max(1), Release);
+    }
+
+    pub(super) fn progress(&self, number: u64, now_ms: u64) {
+        // As for an end: the thread may have gone on to another request.
+        if self.is_running(number) {
+            self.resume(now_ms);
+        }
     }
 
     pub(super) fn finish(&self, finished: &Finished) {

@@ -78,6 +78,25 @@ fn a_request_that_waits_for_its_client_does_not_run() {
 }
 
 #[test]
+fn the_time_of_a_request_begins_anew_with_each_piece_of_its_answer() {
+    let (master, worker) = two_sides(1);
+    worker.begin(0, &begun(1, 40, b"/export"));
+    let since_ms = || master.running().first().map(|running| running.since_ms);
+    assert_eq!(since_ms(), Some(40));
+    worker.progress(0, 1, 70);
+    assert_eq!(since_ms(), Some(70));
+    worker.progress(0, 2, 80);
+    worker.progress(7, 1, 80);
+    assert_eq!(since_ms(), Some(70), "another request, and another thread");
+    worker.pause(0);
+    worker.progress(0, 1, 90);
+    assert_eq!(since_ms(), None, "it waits for its client");
+    worker.finish(0, &finished(1, 200));
+    worker.progress(0, 1, 95);
+    assert_eq!(since_ms(), None);
+}
+
+#[test]
 fn the_master_sees_since_when_requests_are_stuck() {
     let (master, worker) = two_sides(1);
     assert_eq!(master.stuck_since_ms(), None);

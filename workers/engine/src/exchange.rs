@@ -204,6 +204,11 @@ impl Exchange {
         if !with_head && bytes.is_empty() {
             return if self.gone { Err(Gone) } else { Ok(()) };
         }
+        if !with_head {
+            // An answer that grows is not stuck, however long it takes.
+            let number = self.request().number;
+            self.core.board.progress(self.thread, number, clock::monotonic_ms());
+        }
         PIECE.with_borrow_mut(|piece| {
             piece.clear();
             if with_head {

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use monoceros_engine::{AccessLog, Desk, Exchange, Given, Options, Wait, Worker};
 use monoceros_log::{Destination, LogFile};
+use monoceros_sys::clock;
 use monoceros_wire::channel::{MasterEnd, pair};
 use monoceros_wire::message::ToWorker;
 use monoceros_wire::scoreboard::{Running, Scoreboard, State};
@@ -157,6 +158,15 @@ impl Application {
                 let again = |_| exchange.write(b"x", None, None).is_ok();
                 self.tell((0..4).all(again));
             }
+            b"/pieces" => {
+                exchange.begin(b"200 OK").unwrap();
+                exchange.write(b"one", None, None).unwrap();
+                for piece in [&b"two"[..], b""] {
+                    self.hang();
+                    self.tell(exchange.write(piece, None, None).is_ok());
+                }
+                self.hang();
+            }
             b"/given" => {
                 exchange.begin(b"200 OK").unwrap();
                 exchange.write(b"given", None, Some(5)).unwrap();
@@ -271,6 +281,22 @@ fn an_answer_that_has_begun_is_broken() {
         assert_eq!(bench.board.counters().timeouts, 1);
         assert_eq!(bench.drain().matches("GET /half HTTP/1.1|200|").count(), 1);
     }
+}
+
+#[test]
+fn the_time_of_a_request_begins_anew_with_each_piece_of_its_answer() {
+    let bench = Bench::start("pieces", 1);
+    let _client = bench.ask("GET /pieces");
+    let begun = bench.wait_for("GET /pieces").since_ms;
+    some("another time", || (clock::monotonic_ms() > begun).then_some(()));
+    assert!(bench.let_go());
+    let again = bench.wait_for("GET /pieces").since_ms;
+    assert!(again > begun);
+    some("another time", || (clock::monotonic_ms() > again).then_some(()));
+    assert!(bench.let_go());
+    assert_eq!(bench.wait_for("GET /pieces").since_ms, again, "nothing is no piece");
+    bench.release.send(()).unwrap();
+    bench.drain();
 }
 
 #[test]
