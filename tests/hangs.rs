@@ -130,6 +130,56 @@ fn a_request_that_holds_the_interpreters_lock_is_answered_for_and_its_worker_rep
     }
 }
 
+/// `/lock` says that it has begun, and sleeps with the interpreter's lock.
+const SLEEPING: &str = "
+import ctypes
+
+def application(environ, start_response):
+    if environ['PATH_INFO'] == '/lock':
+        open('begun', 'w').close()
+        ctypes.PyDLL(None).sleep(3600)
+    start_response('200 OK', [('Content-Length', '0')])
+    return []
+";
+
+#[test]
+fn requests_behind_one_that_is_stuck_are_answered_all_the_same() {
+    for threads in [1, 2] {
+        let setup = Setup::of("sleeping:application").file("sleeping.py", SLEEPING);
+        let flags = ["--pythonpath=.", "--timeout", "1", "--graceful-timeout", "2"];
+        let server = setup.threads(threads).flags(&flags).start();
+        server.allow("/lock");
+        server.allow("SIGKILL");
+        let old = server.workers();
+        // Kept connections, of an application that is quick so far.
+        let mut kept: Vec<_> = (0..4).map(|_| server.connect()).collect();
+        for _ in 0..25 {
+            assert!(kept.iter_mut().all(|connection| connection.get("/").status == 200));
+        }
+        let mut stuck = server.connect();
+        stuck.send(get("/lock"));
+        until::holds("a stuck request", || server.directory.join("begun").exists());
+        kept[0].send("GET / HTTP/1.1\r\nHo");
+        kept.iter_mut().skip(1).for_each(|connection| connection.send(get("/")));
+        let mut new: Vec<_> = (0..4).map(|_| server.connect()).collect();
+        new.iter_mut().for_each(|connection| connection.send(get("/")));
+        assert_eq!(stuck.response().status, 504);
+        for connection in &mut kept {
+            let response = connection.response();
+            assert_eq!((response.status, response.closes()), (503, true));
+            assert_eq!(response.header("retry-after"), Some("1"));
+        }
+        for connection in &mut new {
+            assert!([200, 503].contains(&connection.response().status));
+        }
+        until::holds("another worker", || {
+            let now = server.workers();
+            now.len() == 1 && now != old
+        });
+        assert_eq!(server.get("/").status, 200);
+    }
+}
+
 /// Once there is a file `hold`, a thread beside the requests sleeps with the
 /// interpreter's lock.
 const HOLDING: &str = "

@@ -179,7 +179,9 @@ settings! {
     /// Longest time a draining worker may take to finish its requests.
     ///
     /// A worker that is to stop, for a reload or for good, accepts nothing more
-    /// and finishes what it has; what is left after this time is killed.
+    /// and finishes what it has; what is left after this time is killed. Requests
+    /// that the application has not begun by three quarters of it are answered
+    /// 503.
     graceful_timeout: Duration = Duration::from_secs(30), {
         section: Section::Workers, placeholder: "SECONDS", range: Some((0, DAY)),
         readers: &[Master, Worker], effect: Rollout, gunicorn: Some("graceful_timeout"),

@@ -10,6 +10,10 @@ use crate::options::Options;
 /// server wants the address.
 const IDLE_ORPHANED: Duration = Duration::from_millis(250);
 
+/// How long before its deadline a draining worker refuses what it cannot begin
+/// any more, at least: the answers have to go out.
+const RESERVE_MS: u64 = 200;
+
 /// Where a worker is between serving and gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Life {
@@ -19,6 +23,8 @@ pub(crate) enum Life {
     Draining {
         /// When it must be gone, in milliseconds of the rising clock.
         deadline_ms: u64,
+        /// When it refuses what the application has not begun.
+        last_begin_ms: u64,
         /// How long idle connections are kept.
         idle: Duration,
     },
@@ -58,7 +64,10 @@ impl Life {
                 let graceful = options.graceful_timeout.as_millis();
                 let graceful = u64::try_from(graceful).unwrap_or(u64::MAX);
                 let deadline_ms = now_ms.saturating_add(graceful);
-                *self = Self::Draining { deadline_ms, idle };
+                // The master counts from a moment earlier, and then kills.
+                let reserve = (graceful / 4).max(RESERVE_MS).min(graceful / 2);
+                let last_begin_ms = deadline_ms - reserve;
+                *self = Self::Draining { deadline_ms, last_begin_ms, idle };
             }
             Self::Draining { idle: kept, .. } => *kept = idle.min(*kept),
             Self::Stopping { .. } => {}
@@ -82,6 +91,22 @@ impl Life {
             Self::Draining { deadline_ms, .. } | Self::Stopping { deadline_ms } => {
                 now_ms >= deadline_ms
             }
+        }
+    }
+
+    /// Whether requests that were not begun are to be refused.
+    pub(crate) fn refuses(self, now_ms: u64) -> bool {
+        matches!(self, Self::Draining { last_begin_ms, .. } if now_ms >= last_begin_ms)
+    }
+
+    /// When the connections are to be looked at next, if they would be at
+    /// `next_ms`: as soon as requests are to be refused.
+    pub(crate) fn next_look(self, now_ms: u64, next_ms: u64) -> u64 {
+        match self {
+            Self::Draining { last_begin_ms, .. } if now_ms < last_begin_ms => {
+                next_ms.min(last_begin_ms)
+            }
+            _ => next_ms,
         }
     }
 
@@ -127,8 +152,26 @@ mod tests {
     fn the_first_deadline_holds() {
         let mut life = Life::Serving;
         life.drain(Cause::Told, 0, &options());
-        assert_eq!(life, Life::Draining { deadline_ms: 5000, idle: options().drain_idle });
+        let draining = |idle| Life::Draining { deadline_ms: 5000, last_begin_ms: 3750, idle };
+        assert_eq!(life, draining(options().drain_idle));
         life.drain(Cause::Orphaned, 3000, &options());
-        assert_eq!(life, Life::Draining { deadline_ms: 5000, idle: IDLE_ORPHANED });
+        assert_eq!(life, draining(IDLE_ORPHANED));
+    }
+
+    #[test]
+    fn what_was_not_begun_is_refused_some_time_before_the_deadline() {
+        for (graceful, last_begin) in [(0, 0), (100, 50), (500, 300), (2000, 1500)] {
+            let graceful_timeout = Duration::from_millis(graceful);
+            let options = Options { graceful_timeout, ..Options::default() };
+            let mut life = Life::Serving;
+            assert!(!life.refuses(u64::MAX));
+            assert_eq!(life.next_look(10, 260), 260);
+            life.drain(Cause::Told, 10, &options);
+            let last_begin = 10 + last_begin;
+            assert!(life.refuses(last_begin) && !life.refuses(last_begin - 1));
+            assert_eq!(life.next_look(last_begin - 1, last_begin + 249), last_begin);
+            assert_eq!(life.next_look(last_begin - 1, last_begin - 1), last_begin - 1);
+            assert_eq!(life.next_look(last_begin, last_begin + 250), last_begin + 250);
+        }
     }
 }

@@ -1,19 +1,24 @@
-//! Requests that the application has had for too long: the I/O thread, which is
-//! not stuck, tells their clients.
+//! Requests that the application has had for too long, and those that it will
+//! not begin any more: the I/O thread, which is not stuck, tells their clients.
 
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
-use monoceros_http::{Head, date, reply};
-use monoceros_sys::{clock, socket};
+use monoceros_http::{Head, Reject};
+use monoceros_sys::socket;
 
-use crate::connection::Phase;
+use crate::connection::{Connection, Phase};
 use crate::io::Io;
 use crate::link::{After, Expiry};
-use crate::traffic::body_length;
+use crate::request::Job;
+use crate::traffic::own_answer;
 
 /// Gateway Timeout: what a client gets from a proxy too when the application
 /// does not answer.
 pub(crate) const EXPIRED: u16 = 504;
+
+/// Service Unavailable: another worker may answer what this one cannot.
+const UNBEGUN: Reject = Reject { status: 503, reason: "the worker ends before it can be begun" };
 
 impl Io {
     /// Ends the connection of a request that runs on this application thread.
@@ -49,6 +54,32 @@ impl Io {
         }
     }
 
+    /// Refuses the requests that no application thread has begun, and those
+    /// that are still arriving: the process ends soon, and without an answer
+    /// their clients could not know that nothing was done.
+    pub(crate) fn refuse_unbegun(&mut self) {
+        for Job { request, link } in self.core.hub.take_unbegun() {
+            let is_its = |connection: &&Connection| Arc::ptr_eq(&connection.link, &link);
+            if self.connections.get(link.token).filter(is_its).is_some() {
+                link.take();
+                self.refuse(link.token, UNBEGUN, Some(request));
+            } else {
+                // Its client has been given up meanwhile.
+                self.core.hub.recycle(request);
+            }
+        }
+        let tokens: Vec<usize> = self.connections.iter().map(|(token, _)| token).collect();
+        for token in tokens {
+            let Some(connection) = self.connections.get_mut(token) else { continue };
+            if connection.is_blank() && matches!(connection.phase, Phase::Head(_)) {
+                continue;
+            }
+            if let Some(request) = connection.take_request() {
+                self.refuse(token, UNBEGUN, Some(request));
+            }
+        }
+    }
+
     /// The connection whose request of this number is with the application.
     fn find_lent(&self, number: u64) -> Option<usize> {
         let mut lent = self.connections.iter().filter(|(_, connection)| {
@@ -60,12 +91,7 @@ impl Io {
     fn answer_expired(&mut self, token: usize) {
         let Some(connection) = self.connections.get_mut(token) else { return };
         let lent = std::mem::take(&mut connection.lent);
-        let mut answer = Vec::with_capacity(256);
-        let date = date::imf_fixdate(clock::wall_seconds().unsigned_abs());
-        reply::refusal(EXPIRED, &mut answer, &date);
-        if lent.is_head {
-            answer.truncate(answer.len() - body_length(&answer));
-        }
+        let answer = own_answer(EXPIRED, lent.is_head);
         self.core.board.count_answer(EXPIRED);
         let mut head = Head::new();
         let read = head.read(&lent.head, &self.core.options.limits);

@@ -207,6 +207,14 @@ impl Hub {
         queued > idle
     }
 
+    /// Takes back the requests that no application thread has begun.
+    pub(crate) fn take_unbegun(&self) -> VecDeque<Job> {
+        let jobs = std::mem::take(&mut *lock(&self.queue));
+        let count = u32::try_from(jobs.len()).unwrap_or(u32::MAX);
+        self.in_flight.fetch_sub(count, Ordering::SeqCst);
+        jobs
+    }
+
     /// Whether the application usually answers faster than threads are woken.
     pub(crate) fn is_quick(&self) -> bool {
         self.service_us.load(Ordering::Relaxed) < QUICK_US

@@ -486,7 +486,10 @@ impl Io {
         if now_ms < self.next_sweep_ms {
             return;
         }
-        self.next_sweep_ms = now_ms + sweep::INTERVAL_MS;
+        self.next_sweep_ms = self.life.next_look(now_ms, now_ms + sweep::INTERVAL_MS);
+        if self.life.refuses(now_ms) {
+            self.refuse_unbegun();
+        }
         self.core.board.show_connections(self.connections.len() as u64);
         self.core.board.show_stuck(self.queue_age.look(self.core.hub.sight(), now_ms));
         let idle = match self.life {

@@ -268,14 +268,12 @@ impl Io {
 
     /// Answers a request that is not served, and closes the connection in a way
     /// that lets the client read the answer.
-    fn refuse(&mut self, token: usize, reject: Reject, request: Option<Box<Request>>) {
+    pub(crate) fn refuse(&mut self, token: usize, reject: Reject, request: Option<Box<Request>>) {
         let Some(connection) = self.connections.get_mut(token) else { return };
         log::info!("refused {}: {} {}", connection.link.peer, reject.status, reject.reason);
-        let mut answer = Vec::with_capacity(256);
-        let date = date::imf_fixdate(clock::wall_seconds().unsigned_abs());
-        reply::refusal(reject.status, &mut answer, &date);
-        self.core.board.count_answer(reject.status);
         let head = request.as_deref().map(|request| &request.head);
+        let answer = own_answer(reject.status, head.is_some_and(Head::is_head));
+        self.core.board.count_answer(reject.status);
         let begun_us = request.as_deref().map_or(0, |request| request.begun_us);
         self.log_own(token, reject.status, head, begun_us, &answer);
         if let Some(request) = request {
@@ -418,8 +416,19 @@ fn no_bytes(error: &io::Error) -> Got {
     }
 }
 
+/// An answer of the server itself, with which the connection ends.
+pub(crate) fn own_answer(status: u16, is_head: bool) -> Vec<u8> {
+    let mut answer = Vec::with_capacity(256);
+    let date = date::imf_fixdate(clock::wall_seconds().unsigned_abs());
+    reply::refusal(status, &mut answer, &date);
+    if is_head {
+        answer.truncate(answer.len() - body_length(&answer));
+    }
+    answer
+}
+
 /// How much of a whole answer is its body.
-pub(crate) fn body_length(answer: &[u8]) -> usize {
+fn body_length(answer: &[u8]) -> usize {
     let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
     end.map_or(0, |end| answer.len() - end - 4)
 }

@@ -44,6 +44,11 @@ struct Application {
 
 impl Bench {
     fn start(name: &str, threads: u16) -> Self {
+        Self::with(name, Options { threads, ..Options::default() })
+    }
+
+    fn with(name: &str, options: Options) -> Self {
+        let threads = options.threads;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -59,7 +64,6 @@ impl Bench {
             access: Some(AccessLog::new(file, "%(r)s|%(s)s|%(B)s|%(a)s|%(M)s")),
             reopen: Box::new(|| {}),
         };
-        let options = Options { threads, ..Options::default() };
         let end = |_| {
             loop {
                 thread::park();
@@ -329,6 +333,52 @@ fn a_request_that_is_over_or_another_one_is_left_alone() {
     stuck.write_all(b"GET /quick HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     assert!(one_answer(&mut stuck).starts_with("HTTP/1.1 200"));
     assert_eq!(bench.board.counters().timeouts, 0);
+}
+
+#[test]
+fn a_draining_worker_refuses_in_time_what_it_cannot_begin() {
+    for threads in [1, 2] {
+        let graceful_timeout = Duration::from_secs(2);
+        let options =
+            Options { threads, graceful_timeout, drain_idle: DEADLINE, ..Options::default() };
+        let bench = Bench::with("unbegun", options);
+        let mut clients: Vec<_> = (0..4).map(|_| bench.ask("GET /quick")).collect();
+        clients.iter_mut().for_each(|client| drop(one_answer(client)));
+        let mut stuck: Vec<_> = (0..threads).map(|_| bench.ask("GET /stuck")).collect();
+        let is_full = || bench.board.running().len() == usize::from(threads);
+        some("a request on each thread", || is_full().then_some(()));
+        let requests = [
+            "GET /waiting HTTP/1.1\r\nHost: a\r\n\r\n",
+            "HEAD /waiting HTTP/1.1\r\nHost: a\r\n\r\n",
+            "POST /arriving HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf",
+            "GET /arriving HTTP/1.1\r\nHo",
+        ];
+        for (client, request) in clients.iter_mut().zip(requests) {
+            client.write_all(request.as_bytes()).unwrap();
+        }
+        bench.master.send(&ToWorker::Drain { serve_queue: false }).unwrap();
+        for (client, request) in clients.iter_mut().zip(requests) {
+            let said = whole(client);
+            assert!(said.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{said}");
+            assert!(said.contains("\r\nConnection: close\r\n"), "{said}");
+            assert!(said.contains("\r\nRetry-After: 1\r\n"), "{said}");
+            let body = if request.starts_with("HEAD") { "" } else { "503 Service Unavailable\n" };
+            assert!(said.ends_with(&format!("\r\n\r\n{body}")), "{said}");
+        }
+        for client in &mut stuck {
+            assert!(bench.let_go(), "what has begun goes on");
+            let mut begin = [0; 12];
+            client.read_exact(&mut begin).unwrap();
+            assert_eq!(&begin, b"HTTP/1.1 200");
+        }
+        some("free threads", || bench.board.running().is_empty().then_some(()));
+        let counters = bench.board.counters();
+        assert_eq!(counters.requests, 4 + u64::from(threads));
+        assert_eq!(counters.answers, [4 + u64::from(threads), 0, 0, 4]);
+        let lines = || bench.logged().matches("|503|").count();
+        some("the access log", || (lines() == 4).then_some(()));
+        assert!(bench.logged().contains("HEAD /waiting HTTP/1.1|503|0|"), "{}", bench.logged());
+    }
 }
 
 /// Whoever is faster, the client gets one answer, and the whole of it; or none

@@ -136,8 +136,8 @@ pub fn push_decimal(out: &mut Vec<u8>, number: u64) {
 }
 
 /// Appends a whole answer of the server itself, after which the connection is closed: the status in
-/// plain text and nothing that tells more about the server. `date` is what
-/// [`crate::date::imf_fixdate`] gives.
+/// plain text and nothing that tells more about the server; with 503, that another try may be
+/// answered soon (RFC 9110 10.2.3). `date` is what [`crate::date::imf_fixdate`] gives.
 pub fn refusal(status: u16, out: &mut Vec<u8>, date: &(impl AsRef<[u8]> + ?Sized)) {
     let mut line = Vec::with_capacity(48);
     push_decimal(&mut line, status.into());
@@ -147,6 +147,9 @@ pub fn refusal(status: u16, out: &mut Vec<u8>, date: &(impl AsRef<[u8]> + ?Sized
     push_field(out, b"Server", b"monoceros");
     push_field(out, b"Date", date.as_ref());
     push_field(out, b"Connection", b"close");
+    if status == 503 {
+        push_field(out, b"Retry-After", b"1");
+    }
     push_field(out, b"Content-Type", b"text/plain; charset=utf-8");
     line.push(b'\n');
     out.extend_from_slice(b"Content-Length: ");
@@ -290,6 +293,13 @@ mod tests {
              \r\n\
              431 Request Header Fields Too Large\n"
         );
+    }
+
+    #[test]
+    fn who_is_not_served_now_is_told_to_come_back() {
+        let refused = |status| written(|out| refusal(status, out, "now"));
+        assert!(refused(503).contains("\r\nRetry-After: 1\r\n"));
+        assert!(!refused(504).contains("Retry-After"));
     }
 
     #[test]
