@@ -1,6 +1,9 @@
 //! What the master decides, event by event.
 
+mod hangs;
+mod molds;
 mod requests;
+mod upgrades;
 
 use std::time::{Duration, Instant};
 
@@ -315,119 +318,6 @@ fn a_second_wish_to_drain_stops() {
     assert_eq!(signalled(&bench.pass(2 * SECOND), Signal::Kill), [0]);
 }
 
-/// What a worker shows that runs one request.
-fn busy(worker: u64, lasted: Duration) -> Vital {
-    let label = "GET /slow".to_owned();
-    let running = vec![Run { thread: 0, number: 7, label, lasted, used: None }];
-    Vital { worker: WorkerId(worker), silent: Some(SECOND), running, ..Vital::default() }
-}
-
-fn traced(actions: &[Action]) -> usize {
-    actions.iter().filter(|it| matches!(it, Action::Trace { .. })).count()
-}
-
-fn expired(actions: &[Action]) -> Vec<u64> {
-    let expired = actions.iter().filter_map(|action| match action {
-        Action::Tell { worker, message: ToWorker::Expire { thread: 0, request: 7 } } => {
-            Some(worker.0)
-        }
-        _ => None,
-    });
-    expired.collect()
-}
-
-#[test]
-fn a_request_that_takes_too_long_is_answered_for_and_its_worker_replaced() {
-    let mut bench = Bench::serving(2);
-    bench.pass(20 * SECOND);
-    let shown = |lasted| Vital { stacks: Some("File a.py".to_owned()), ..busy(0, lasted) };
-    assert_eq!(traced(&bench.hear(Event::Inspected(vec![busy(0, 6 * SECOND)]))), 1);
-    assert!(bench.hear(Event::Inspected(vec![shown(7 * SECOND)])).is_empty());
-    assert_eq!(bench.logged("GET /slow for 7.0 s, which is half of timeout\nFile a.py"), 1);
-    assert!(bench.hear(Event::Inspected(vec![busy(0, 8 * SECOND)])).is_empty());
-    assert_eq!(traced(&bench.hear(Event::Inspected(vec![busy(0, 11 * SECOND)]))), 1);
-    let actions = bench.hear(Event::Inspected(vec![shown(12 * SECOND)]));
-    assert_eq!((expired(&actions), spawned(&actions)), (vec![0], vec![(0, 1)]));
-    assert!(bench.hear(Event::Inspected(vec![busy(0, 13 * SECOND)])).is_empty());
-    assert_eq!(drained(&bench.ready(2)), [(0, false)]);
-    assert_eq!(signalled(&bench.pass(5 * SECOND), Signal::Kill), [0]);
-    bench.exit(0, Exit::Signal(9));
-    assert_eq!(bench.logged("killed by the master: it hung"), 0);
-    assert_eq!(bench.logged("did not finish within graceful-timeout"), 1);
-}
-
-#[test]
-fn a_worker_that_takes_no_request_is_aborted() {
-    let mut bench = Bench::serving(1);
-    bench.pass(20 * SECOND);
-    let vital = || Vital {
-        worker: WorkerId(0),
-        silent: Some(SECOND),
-        stuck: Some(11 * SECOND),
-        ..Vital::default()
-    };
-    assert_eq!(traced(&bench.hear(Event::Inspected(vec![vital()]))), 1);
-    let actions = bench.hear(Event::Inspected(vec![vital()]));
-    assert_eq!(signalled(&actions, Signal::Abort), [0]);
-    assert_eq!(bench.logged("has not taken a request for 11 s"), 1);
-    assert_eq!(signalled(&bench.pass(SECOND), Signal::Kill), [0]);
-    bench.exit(0, Exit::Signal(9));
-    assert_eq!(bench.logged("killed by the master: it hung"), 1);
-}
-
-#[test]
-fn a_worker_whose_request_keeps_others_waiting_is_replaced_before_it_goes() {
-    let mut bench = Bench::serving(1);
-    bench.pass(20 * SECOND);
-    let vital = || Vital { stuck: Some(11 * SECOND), ..busy(0, 11 * SECOND) };
-    assert_eq!(traced(&bench.hear(Event::Inspected(vec![vital()]))), 1);
-    let actions = bench.hear(Event::Inspected(vec![vital()]));
-    assert_eq!((expired(&actions), spawned(&actions)), (vec![0], vec![(0, 1)]));
-    for _ in 0..2 {
-        assert!(bench.hear(Event::Inspected(vec![vital()])).is_empty());
-    }
-    assert_eq!(drained(&bench.ready(1)), [(0, false)]);
-    assert!(bench.hear(Event::Inspected(vec![vital()])).is_empty());
-    assert_eq!(signalled(&bench.pass(5 * SECOND), Signal::Kill), [0]);
-}
-
-#[test]
-fn a_request_may_not_take_longer_because_its_worker_leaves() {
-    let reload = |bench: &mut Bench| {
-        bench.ask(Wish::Reload);
-        bench.read(2, terms(1));
-        bench.ready(1);
-    };
-    let drain = |bench: &mut Bench| drop(bench.ask(Wish::Drain));
-    let ways: [&dyn Fn(&mut Bench); 2] = [&reload, &drain];
-    for leave in ways {
-        let mut bench = Bench::serving(1);
-        bench.pass(20 * SECOND);
-        leave(&mut bench);
-        assert!(bench.roster_leaves(0));
-        assert_eq!(traced(&bench.hear(Event::Inspected(vec![busy(0, 6 * SECOND)]))), 1);
-        bench.hear(Event::Inspected(vec![busy(0, 7 * SECOND)]));
-        assert_eq!(bench.logged("which is half of timeout"), 1);
-        assert_eq!(traced(&bench.hear(Event::Inspected(vec![busy(0, 11 * SECOND)]))), 1);
-        assert_eq!(expired(&bench.hear(Event::Inspected(vec![busy(0, 12 * SECOND)]))), [0]);
-        assert!(bench.hear(Event::Inspected(vec![busy(0, 13 * SECOND)])).is_empty());
-        assert_eq!(bench.logged("the client is answered 504"), 1);
-        assert_eq!(bench.logged("the worker is replaced"), 0);
-        assert_eq!(signalled(&bench.pass(5 * SECOND), Signal::Kill), [0]);
-    }
-}
-
-#[test]
-fn a_stopped_worker_is_killed_without_being_asked_anything() {
-    let mut bench = Bench::serving(1);
-    bench.pass(20 * SECOND);
-    let silent = Some(15 * SECOND);
-    let vital = Vital { worker: WorkerId(0), silent, stopped: true, ..Vital::default() };
-    let actions = bench.hear(Event::Inspected(vec![vital]));
-    assert_eq!((traced(&actions), signalled(&actions, Signal::Abort)), (0, vec![0]));
-    assert_eq!(bench.logged("was stopped by a signal"), 1);
-}
-
 #[test]
 fn a_worker_that_has_served_enough_is_replaced_one_at_a_time() {
     let recycling = Recycling { requests: 100, memory: 1000, ..Recycling::default() };
@@ -507,99 +397,6 @@ fn a_new_worker_that_does_not_last_for_min_ready_seconds_has_failed() {
     assert_eq!(drained(&bench.pass(5 * SECOND)), [(0, false)]);
 }
 
-fn molds(actions: &[Action]) -> Vec<(u64, u32)> {
-    let molds = actions.iter().filter_map(|action| match action {
-        Action::SpawnMold { worker, generation } => Some((worker.0, generation.0)),
-        _ => None,
-    });
-    molds.collect()
-}
-
-#[test]
-fn workers_wait_for_their_mold_and_the_old_mold_goes_when_the_new_generation_serves() {
-    let preload = || Terms { preload: true, ..terms(1) };
-    let mut bench = Bench::serving(1);
-    bench.ask(Wish::Reload);
-    let actions = bench.read(2, preload());
-    assert_eq!((spawned(&actions), molds(&actions)), (vec![], vec![(1, 2)]));
-    assert_eq!(spawned(&bench.ready(1)), [(0, 2)]);
-    assert_eq!(drained(&bench.ready(2)), [(0, false)]);
-    bench.exit(0, Exit::Code(0));
-    bench.ask(Wish::Reload);
-    assert_eq!(molds(&bench.read(3, preload())), [(3, 3)]);
-    let actions = bench.fail(3);
-    assert!(actions.iter().any(|it| matches!(it, Action::Settle { generation: Generation(2) })));
-    bench.exit(3, Exit::Code(3));
-    bench.exit(2, Exit::Signal(9));
-    assert_eq!(spawned(&bench.pass(SECOND)), [(0, 2)]);
-    bench.ready(4);
-    bench.ask(Wish::Reload);
-    assert_eq!(molds(&bench.read(4, preload())), [(5, 4)]);
-    bench.ready(5);
-    assert_eq!(drained(&bench.ready(6)), [(4, false)]);
-    assert!(bench.roster_leaves(1), "the old mold goes");
-}
-
-#[test]
-fn a_mold_that_dies_is_replaced_and_workers_go_on() {
-    let mut bench = Bench::serving(1);
-    bench.ask(Wish::Reload);
-    bench.read(2, Terms { preload: true, ..terms(1) });
-    bench.ready(1);
-    bench.ready(2);
-    bench.exit(0, Exit::Code(0));
-    assert_eq!(molds(&bench.exit(1, Exit::Signal(9))), []);
-    assert_eq!(bench.logged("mold gen=2 died"), 1);
-    assert_eq!(molds(&bench.pass(SECOND)), [(3, 2)]);
-}
-
-#[test]
-fn an_upgrade_hands_over_when_the_new_master_serves() {
-    let mut bench = Bench::serving(1);
-    let actions = bench.ask(Wish::Upgrade);
-    let newest = Generation(1);
-    assert!(
-        matches!(actions[..], [Action::StartSuccessor { newest: it, workers: None }] if it == newest)
-    );
-    bench.hear(Event::SuccessorStarted { pid: 7 });
-    assert!(bench.ask(Wish::Upgrade).is_empty());
-    let actions = bench.hear(Event::SuccessorReady);
-    assert!(matches!(actions[0], Action::PassOn), "{actions:?}");
-    assert_eq!(drained(&actions), [(0, false)]);
-    assert_eq!(exit_code(&bench.exit(0, Exit::Code(0))), Some(0));
-}
-
-#[test]
-fn an_upgrade_that_fails_or_hangs_changes_nothing() {
-    let mut bench = Bench::serving(1);
-    bench.ask(Wish::Add);
-    bench.ready(1);
-    let actions = bench.ask(Wish::Upgrade);
-    assert!(matches!(actions[..], [Action::StartSuccessor { workers: Some(2), .. }]));
-    let text = "exit code 3".to_owned();
-    assert!(bench.hear(Event::SuccessorEnded { text: text.clone() }).is_empty());
-    assert_eq!(bench.logged("upgrade failed, all goes on as before: exit code 3"), 1);
-    bench.ask(Wish::Upgrade);
-    let asked = |actions: &[Action], wanted| {
-        actions.iter().any(|it| matches!(it, Action::SignalSuccessor(signal) if *signal == wanted))
-    };
-    assert!(asked(&bench.pass(60 * SECOND), Signal::Quit));
-    assert!(asked(&bench.pass(2 * SECOND), Signal::Kill));
-    assert!(bench.hear(Event::SuccessorReady).is_empty());
-    bench.hear(Event::SuccessorEnded { text });
-    assert_eq!(exit_code(&bench.exit(0, Exit::Code(0))), None);
-}
-
-#[test]
-fn a_master_that_stops_waits_for_its_successors_end() {
-    let mut bench = Bench::serving(1);
-    bench.ask(Wish::Upgrade);
-    bench.ask(Wish::Drain);
-    assert_eq!(exit_code(&bench.exit(0, Exit::Code(0))), None);
-    let text = "SIGQUIT".to_owned();
-    assert_eq!(exit_code(&bench.hear(Event::SuccessorEnded { text })), Some(0));
-}
-
 #[test]
 fn the_init_system_is_told_of_a_reload_however_it_ends() {
     let mut bench = Bench::serving(1);
@@ -649,7 +446,7 @@ fn a_master_that_was_stopped_blames_nobody_for_it() {
     bench.now += 100 * SECOND;
     let actions = bench.hear(Event::Elapsed);
     assert!(signalled(&actions, Signal::Abort).is_empty());
-    let vital = Vital { silent: Some(100 * SECOND), ..busy(0, 100 * SECOND) };
+    let vital = Vital { silent: Some(100 * SECOND), ..hangs::busy(0, 100 * SECOND) };
     assert!(bench.hear(Event::Inspected(vec![vital])).is_empty());
     assert_eq!(bench.log.last().map(|line| line.starts_with(Level::Warn.as_str())), Some(true));
 }

@@ -1,0 +1,116 @@
+//! What is decided about requests that take too long, and workers that hang.
+
+use super::*;
+
+/// What a worker shows that runs one request.
+pub(super) fn busy(worker: u64, lasted: Duration) -> Vital {
+    let label = "GET /slow".to_owned();
+    let running = vec![Run { thread: 0, number: 7, label, lasted, used: None }];
+    Vital { worker: WorkerId(worker), silent: Some(SECOND), running, ..Vital::default() }
+}
+
+fn traced(actions: &[Action]) -> usize {
+    actions.iter().filter(|it| matches!(it, Action::Trace { .. })).count()
+}
+
+fn expired(actions: &[Action]) -> Vec<u64> {
+    let expired = actions.iter().filter_map(|action| match action {
+        Action::Tell { worker, message: ToWorker::Expire { thread: 0, request: 7 } } => {
+            Some(worker.0)
+        }
+        _ => None,
+    });
+    expired.collect()
+}
+
+#[test]
+fn a_request_that_takes_too_long_is_answered_for_and_its_worker_replaced() {
+    let mut bench = Bench::serving(2);
+    bench.pass(20 * SECOND);
+    let shown = |lasted| Vital { stacks: Some("File a.py".to_owned()), ..busy(0, lasted) };
+    assert_eq!(traced(&bench.hear(Event::Inspected(vec![busy(0, 6 * SECOND)]))), 1);
+    assert!(bench.hear(Event::Inspected(vec![shown(7 * SECOND)])).is_empty());
+    assert_eq!(bench.logged("GET /slow for 7.0 s, which is half of timeout\nFile a.py"), 1);
+    assert!(bench.hear(Event::Inspected(vec![busy(0, 8 * SECOND)])).is_empty());
+    assert_eq!(traced(&bench.hear(Event::Inspected(vec![busy(0, 11 * SECOND)]))), 1);
+    let actions = bench.hear(Event::Inspected(vec![shown(12 * SECOND)]));
+    assert_eq!((expired(&actions), spawned(&actions)), (vec![0], vec![(0, 1)]));
+    assert!(bench.hear(Event::Inspected(vec![busy(0, 13 * SECOND)])).is_empty());
+    assert_eq!(drained(&bench.ready(2)), [(0, false)]);
+    assert_eq!(signalled(&bench.pass(5 * SECOND), Signal::Kill), [0]);
+    bench.exit(0, Exit::Signal(9));
+    assert_eq!(bench.logged("killed by the master: it hung"), 0);
+    assert_eq!(bench.logged("did not finish within graceful-timeout"), 1);
+}
+
+#[test]
+fn a_worker_that_takes_no_request_is_aborted() {
+    let mut bench = Bench::serving(1);
+    bench.pass(20 * SECOND);
+    let vital = || Vital {
+        worker: WorkerId(0),
+        silent: Some(SECOND),
+        stuck: Some(11 * SECOND),
+        ..Vital::default()
+    };
+    assert_eq!(traced(&bench.hear(Event::Inspected(vec![vital()]))), 1);
+    let actions = bench.hear(Event::Inspected(vec![vital()]));
+    assert_eq!(signalled(&actions, Signal::Abort), [0]);
+    assert_eq!(bench.logged("has not taken a request for 11 s"), 1);
+    assert_eq!(signalled(&bench.pass(SECOND), Signal::Kill), [0]);
+    bench.exit(0, Exit::Signal(9));
+    assert_eq!(bench.logged("killed by the master: it hung"), 1);
+}
+
+#[test]
+fn a_worker_whose_request_keeps_others_waiting_is_replaced_before_it_goes() {
+    let mut bench = Bench::serving(1);
+    bench.pass(20 * SECOND);
+    let vital = || Vital { stuck: Some(11 * SECOND), ..busy(0, 11 * SECOND) };
+    assert_eq!(traced(&bench.hear(Event::Inspected(vec![vital()]))), 1);
+    let actions = bench.hear(Event::Inspected(vec![vital()]));
+    assert_eq!((expired(&actions), spawned(&actions)), (vec![0], vec![(0, 1)]));
+    for _ in 0..2 {
+        assert!(bench.hear(Event::Inspected(vec![vital()])).is_empty());
+    }
+    assert_eq!(drained(&bench.ready(1)), [(0, false)]);
+    assert!(bench.hear(Event::Inspected(vec![vital()])).is_empty());
+    assert_eq!(signalled(&bench.pass(5 * SECOND), Signal::Kill), [0]);
+}
+
+#[test]
+fn a_request_may_not_take_longer_because_its_worker_leaves() {
+    let reload = |bench: &mut Bench| {
+        bench.ask(Wish::Reload);
+        bench.read(2, terms(1));
+        bench.ready(1);
+    };
+    let drain = |bench: &mut Bench| drop(bench.ask(Wish::Drain));
+    let ways: [&dyn Fn(&mut Bench); 2] = [&reload, &drain];
+    for leave in ways {
+        let mut bench = Bench::serving(1);
+        bench.pass(20 * SECOND);
+        leave(&mut bench);
+        assert!(bench.roster_leaves(0));
+        assert_eq!(traced(&bench.hear(Event::Inspected(vec![busy(0, 6 * SECOND)]))), 1);
+        bench.hear(Event::Inspected(vec![busy(0, 7 * SECOND)]));
+        assert_eq!(bench.logged("which is half of timeout"), 1);
+        assert_eq!(traced(&bench.hear(Event::Inspected(vec![busy(0, 11 * SECOND)]))), 1);
+        assert_eq!(expired(&bench.hear(Event::Inspected(vec![busy(0, 12 * SECOND)]))), [0]);
+        assert!(bench.hear(Event::Inspected(vec![busy(0, 13 * SECOND)])).is_empty());
+        assert_eq!(bench.logged("the client is answered 504"), 1);
+        assert_eq!(bench.logged("the worker is replaced"), 0);
+        assert_eq!(signalled(&bench.pass(5 * SECOND), Signal::Kill), [0]);
+    }
+}
+
+#[test]
+fn a_stopped_worker_is_killed_without_being_asked_anything() {
+    let mut bench = Bench::serving(1);
+    bench.pass(20 * SECOND);
+    let silent = Some(15 * SECOND);
+    let vital = Vital { worker: WorkerId(0), silent, stopped: true, ..Vital::default() };
+    let actions = bench.hear(Event::Inspected(vec![vital]));
+    assert_eq!((traced(&actions), signalled(&actions, Signal::Abort)), (0, vec![0]));
+    assert_eq!(bench.logged("was stopped by a signal"), 1);
+}

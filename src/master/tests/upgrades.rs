@@ -1,0 +1,50 @@
+//! What is decided while a new master gets ready to take over.
+
+use super::*;
+
+#[test]
+fn an_upgrade_hands_over_when_the_new_master_serves() {
+    let mut bench = Bench::serving(1);
+    let actions = bench.ask(Wish::Upgrade);
+    let newest = Generation(1);
+    assert!(
+        matches!(actions[..], [Action::StartSuccessor { newest: it, workers: None }] if it == newest)
+    );
+    bench.hear(Event::SuccessorStarted { pid: 7 });
+    assert!(bench.ask(Wish::Upgrade).is_empty());
+    let actions = bench.hear(Event::SuccessorReady);
+    assert!(matches!(actions[0], Action::PassOn), "{actions:?}");
+    assert_eq!(drained(&actions), [(0, false)]);
+    assert_eq!(exit_code(&bench.exit(0, Exit::Code(0))), Some(0));
+}
+
+#[test]
+fn an_upgrade_that_fails_or_hangs_changes_nothing() {
+    let mut bench = Bench::serving(1);
+    bench.ask(Wish::Add);
+    bench.ready(1);
+    let actions = bench.ask(Wish::Upgrade);
+    assert!(matches!(actions[..], [Action::StartSuccessor { workers: Some(2), .. }]));
+    let text = "exit code 3".to_owned();
+    assert!(bench.hear(Event::SuccessorEnded { text: text.clone() }).is_empty());
+    assert_eq!(bench.logged("upgrade failed, all goes on as before: exit code 3"), 1);
+    bench.ask(Wish::Upgrade);
+    let asked = |actions: &[Action], wanted| {
+        actions.iter().any(|it| matches!(it, Action::SignalSuccessor(signal) if *signal == wanted))
+    };
+    assert!(asked(&bench.pass(60 * SECOND), Signal::Quit));
+    assert!(asked(&bench.pass(2 * SECOND), Signal::Kill));
+    assert!(bench.hear(Event::SuccessorReady).is_empty());
+    bench.hear(Event::SuccessorEnded { text });
+    assert_eq!(exit_code(&bench.exit(0, Exit::Code(0))), None);
+}
+
+#[test]
+fn a_master_that_stops_waits_for_its_successors_end() {
+    let mut bench = Bench::serving(1);
+    bench.ask(Wish::Upgrade);
+    bench.ask(Wish::Drain);
+    assert_eq!(exit_code(&bench.exit(0, Exit::Code(0))), None);
+    let text = "SIGQUIT".to_owned();
+    assert_eq!(exit_code(&bench.hear(Event::SuccessorEnded { text })), Some(0));
+}
