@@ -4,6 +4,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::process;
 use crate::support::setup::Setup;
+use crate::support::until;
 
 #[test]
 fn term_int_and_quit_end_an_idle_server_with_zero() {
@@ -93,4 +94,46 @@ fn titles_say_who_is_who() {
     let mut titles: Vec<_> = server.workers().into_iter().map(process::title).collect();
     titles.sort();
     assert_eq!(titles, ["monoceros: worker 0 gen=1 [shop]", "monoceros: worker 1 gen=1 [shop]"]);
+}
+
+/// The application is loaded when there is a file.
+const WAITING: &str = "
+import os, time
+open('loading', 'w').close()
+while not os.path.exists('go'):
+    time.sleep(0.005)
+
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Length', '0')])
+    return []
+";
+
+#[test]
+fn signals_of_the_master_do_no_harm_to_a_worker_whether_it_serves_or_loads() {
+    let masters = [
+        Signal::SIGHUP,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGTTIN,
+        Signal::SIGTTOU,
+        Signal::SIGWINCH,
+    ];
+    for flags in [&[][..], &["--preload"]] {
+        let setup = Setup::of("waiting:application").file("waiting.py", WAITING);
+        let server = setup.flag("--pythonpath=.").flags(flags).spawn();
+        until::holds("a process that loads", || server.directory.join("loading").exists());
+        let loads = server.workers();
+        for signal in masters {
+            loads.iter().for_each(|pid| process::signal(*pid, signal));
+        }
+        server.directory.write("go", "");
+        server.wait_until_ready();
+        assert!(loads.iter().all(|pid| server.workers().contains(pid)));
+        let serve = server.workers();
+        for signal in masters {
+            serve.iter().for_each(|pid| process::signal(*pid, signal));
+        }
+        assert_eq!(server.get("/").status, 200);
+        assert_eq!(server.workers(), serve);
+    }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
@@ -83,6 +83,28 @@ pub fn ignore_meaningless() {
     for signal in MEANINGLESS.into_iter().chain(libc::SIGRTMIN()..=libc::SIGRTMAX()) {
         // SAFETY: ignoring runs nothing of ours, and these can be ignored.
         unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+}
+
+/// From now on does nothing about the signals that mean something to a master
+/// only: one that is sent to every process by name must not hurt a worker, and
+/// by default most of them would end or stop it. A handler does it, and not
+/// `SIG_IGN`, which programs that the application starts would inherit.
+pub fn disregard_masters() {
+    extern "C" fn nothing(_: libc::c_int) {}
+    let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::SA_RESTART, SigSet::empty());
+    let masters = [
+        Signal::SIGHUP,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGTTIN,
+        Signal::SIGTTOU,
+        Signal::SIGWINCH,
+    ];
+    for signal in masters {
+        // SAFETY: the handler does nothing, which is safe at any time.
+        let replaced = unsafe { sigaction(signal, &action) };
+        debug_assert!(replaced.is_ok(), "sigaction(2) knows {signal}");
     }
 }
 

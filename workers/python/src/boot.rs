@@ -12,7 +12,7 @@ use monoceros_config::{LogFile as LogSetting, LogLevel, Settings};
 use monoceros_engine::{AccessLog, Given, Options, Worker};
 use monoceros_http::Limits;
 use monoceros_log::{Destination, Identity, LogFile};
-use monoceros_sys::{file, process, title};
+use monoceros_sys::{file, process, signal, title};
 use monoceros_wire::channel::{MESSAGE_LIMIT, Received, WorkerEnd};
 use monoceros_wire::message::{BootFailure, FromWorker, Start, StartMold, ToWorker};
 use monoceros_wire::scoreboard::Scoreboard;
@@ -52,6 +52,7 @@ enum Order {
 /// program, once; a worker that cannot serve ends the process here.
 #[pyfunction]
 pub(crate) fn run_worker(py: Python) -> PyResult<()> {
+    signal::disregard_masters();
     let (order, stacks) = receive().map_err(|error| {
         let text = format!("cannot start as a worker: {error}; is this run by monoceros?");
         PyRuntimeError::new_err(text)
