@@ -126,3 +126,16 @@ fn an_import_that_hangs_is_ended_by_the_boot_timeout() {
     assert_eq!(end.code, Some(3), "{}", end.stderr);
     assert!(end.stderr.contains("boot-timeout"), "{}", end.stderr);
 }
+
+#[test]
+fn an_import_that_hangs_is_shown_when_the_boot_timeout_ends_it() {
+    let code = "import time\n\ndef stuck():\n    time.sleep(100)\n\nstuck()\n";
+    for flags in [&[][..], &["--preload"]] {
+        let setup = Setup::of("hanging:application").file("hanging.py", code);
+        let setup = setup.flags(&["--pythonpath=.", "--boot-timeout", "1"]).flags(flags);
+        let finished = setup.run();
+        assert_eq!(finished.code, Some(3), "{}", finished.stderr);
+        assert!(finished.stderr.contains("not ready within boot-timeout (1 s)"));
+        assert!(finished.stderr.contains("hanging.py\", line 4 in stuck"), "{}", finished.stderr);
+    }
+}

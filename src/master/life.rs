@@ -121,11 +121,13 @@ impl Master {
             Why::Hung if killed => (true, ", killed by the master: it hung"),
             Why::Hung => (true, ": it hung"),
         };
-        // When the first boot has failed, the reason has been told.
+        // When the first boot has failed, the reason has been told; but not yet
+        // where a worker was that was late.
+        let shows = why == Why::Late && !death.stacks.is_empty();
         let level = match (self.code, fault) {
-            (1.., _) => Level::Debug,
-            (0, true) => Level::Warn,
-            (0, false) => Level::Info,
+            (1.., _) if !shows => Level::Debug,
+            (_, true) => Level::Warn,
+            (_, false) => Level::Info,
         };
         let cause = if killed { death.exit.to_string() } else { explain(death) };
         self.log(level, format!("{worker} left: {cause}{ours}{}", describe(death)));
