@@ -12,11 +12,11 @@ use super::{BOOT_STOP_LIMIT, Master, after};
 
 impl Master {
     pub(super) fn carry_out_plan(&mut self, now: Instant) {
-        let (target, terms) = (self.target(), self.terms().clone());
-        let plan = plan(&self.roster, target, terms.limits, now);
+        let (limits, graceful_timeout) = (self.terms().limits, self.terms().graceful_timeout);
+        let plan = plan(&self.roster, self.target(), limits, now);
         self.wake = plan.wake;
         for id in plan.retire {
-            self.release(id, Why::Retired, terms.graceful_timeout, now);
+            self.release(id, Why::Retired, graceful_timeout, now);
         }
         self.tend_molds(now);
         for (slot, generation) in plan.spawn {
@@ -26,7 +26,7 @@ impl Master {
         }
     }
 
-    pub(super) fn spawn(&mut self, slot: Slot, generation: Generation, now: Instant) {
+    fn spawn(&mut self, slot: Slot, generation: Generation, now: Instant) {
         let terms = self.terms();
         let until = after(terms.boot_timeout, now);
         let ready_at = terms.ready_after.map(|length| now + length);
@@ -65,13 +65,13 @@ impl Master {
         }
     }
 
-    pub(super) fn generations_with_mold(&self) -> Vec<Generation> {
+    fn generations_with_mold(&self) -> Vec<Generation> {
         let rolling = self.rolling.as_ref().map(|it| (it.generation, it.terms.preload));
         let known = [Some((self.current, self.terms.preload)), rolling];
         known.into_iter().flatten().filter(|(_, preload)| *preload).map(|(it, _)| it).collect()
     }
 
-    pub(super) fn has_mold(&self, generation: Generation) -> bool {
+    fn has_mold(&self, generation: Generation) -> bool {
         let preloads = self.generations_with_mold().contains(&generation);
         !preloads || self.roster.molds().any(|it| it.is_ready() && it.generation == generation)
     }
