@@ -169,6 +169,7 @@ fn a_reload_during_the_first_boot_comes_after_it() {
     }
     gate.open().finish();
     server.wait_for_log("reloaded: gen=2 serves");
+    server.wait_for_log("left: exit code 0");
     assert_eq!(server.get("/").text(), "two\n\n");
     assert!(!server.log().contains("gen=3"), "once is enough");
 }
