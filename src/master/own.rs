@@ -25,6 +25,8 @@ pub(crate) struct Own {
     /// Nothing was said after the first message, by either side.
     fresh: Cell<bool>,
     shown: Shown,
+    /// It was asked for the stacks of its threads.
+    traced: Cell<bool>,
     /// The requests that were last seen to run, and the processor time that
     /// their threads had used when they were first seen.
     seen: Vec<(u64, Duration)>,
@@ -41,7 +43,8 @@ pub(crate) struct Shown {
 impl Own {
     /// Of a process to which nothing has been said but the first message.
     pub(crate) fn new(channel: MasterEnd, shown: Shown) -> Self {
-        Self { channel, fresh: Cell::new(true), shown, seen: Vec::new() }
+        let (fresh, traced) = (Cell::new(true), Cell::new(false));
+        Self { channel, fresh, shown, traced, seen: Vec::new() }
     }
 
     /// Of a process that is known to be ours.
@@ -76,9 +79,20 @@ impl Own {
         self.fresh.get() && self.channel.left_unread()
     }
 
-    /// The thread to ask for the stacks of all.
-    pub(crate) fn stacks_thread(&self) -> Option<i32> {
-        self.shown.scoreboard.as_ref()?.stacks_thread()
+    /// The thread that is now asked for the stacks of all.
+    pub(crate) fn trace(&self) -> Option<i32> {
+        let thread = self.shown.scoreboard.as_ref()?.stacks_thread();
+        self.traced.set(thread.is_some());
+        thread
+    }
+
+    /// The stacks that it was asked for, once they are there. Those of a crash
+    /// are left for its end: it may still be writing them.
+    fn traced(&self) -> Option<String> {
+        let stacks = self.traced.get().then(|| self.shown.stacks.take());
+        let stacks = stacks.filter(|stacks| !stacks.is_empty())?;
+        self.traced.set(false);
+        Some(stacks)
     }
 
     /// The requests that it is running.
@@ -110,7 +124,7 @@ impl Own {
             stuck: scoreboard.stuck_since_ms().map(since),
             requests: scoreboard.requests(),
             memory: None,
-            stacks: Some(self.shown.stacks.take()).filter(|stacks| !stacks.is_empty()),
+            stacks: self.traced(),
         }
     }
 

@@ -287,7 +287,7 @@ impl WorkerProcess {
 
     /// Asks for the stacks of its threads; the next look at it shows them.
     pub(crate) fn ask_for_stacks(&self) {
-        let Some(thread) = self.own().and_then(Own::stacks_thread) else { return };
+        let Some(thread) = self.own().and_then(Own::trace) else { return };
         if let Err(error) = self.process.signal_thread(thread, stacks::SIGNAL) {
             log::error!("cannot ask pid {} for its stacks: {}", self.pid(), reason(&error));
         }
