@@ -245,15 +245,22 @@ fn a_client_that_does_not_read_is_given_up() {
     assert_eq!(server.get("/whole").text(), "onetwo");
 }
 
-/// The only thread answers a client that does not read, and is free again.
+/// The only thread answers a client that does not read, and is free again. What
+/// the client asks meanwhile is answered too.
 fn assert_waits_for_a_slow_reader(size: usize) {
     let server = Setup::of("stream:large").narrow().start();
     let mut slow = Connection::narrow(server.address()).unwrap();
+    assert_eq!(slow.get("/?10").body.len(), 10);
     slow.send(get(&format!("/?{size}")));
     for _ in 0..20 {
         assert_eq!(server.get("/?10").body.len(), 10);
     }
+    slow.send(get("/?20"));
+    for _ in 0..20 {
+        assert_eq!(server.get("/?10").body.len(), 10);
+    }
     assert_eq!(slow.response().body.len(), size);
+    assert_eq!(slow.response().body.len(), 20);
 }
 
 #[test]

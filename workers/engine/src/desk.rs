@@ -22,9 +22,13 @@ impl Desk {
         Self { core, lead, thread }
     }
 
-    /// Takes the next request, without waiting.
+    /// Takes the next request, without waiting. There is none either while
+    /// answers are due to be written, which is a part of waiting.
     #[must_use]
     pub fn next(&self) -> Option<Exchange> {
+        if self.core.hub.batch.is_due() {
+            return None;
+        }
         let job = self.core.hub.next()?;
         Some(Exchange::new(Arc::clone(&self.core), self.thread, job))
     }

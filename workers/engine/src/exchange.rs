@@ -339,6 +339,11 @@ impl Exchange {
         if bytes.len() <= COPY_LIMIT {
             piece.extend_from_slice(bytes);
             piece.extend_from_slice(end);
+            if self.joins_batch() {
+                self.core.hub.batch.add();
+                self.leave(piece);
+                return Ok(());
+            }
             return self.push_bytes(piece, false);
         }
         self.push_parts([piece, bytes, end], owner)
@@ -382,11 +387,22 @@ impl Exchange {
                 return Ok(());
             }
         }
-        let core = &self.core;
-        self.link
-            .leave(|waiting| waiting.push_bytes(Box::new(bytes[sent..].to_vec()), 0, &core.spools));
-        self.hand_over();
+        self.leave(&bytes[sent..]);
+        self.core.hub.call_back(Arc::clone(&self.link));
         Ok(())
+    }
+
+    /// Leaves bytes to be written by the loop.
+    fn leave(&mut self, bytes: &[u8]) {
+        let core = &self.core;
+        self.link.leave(|waiting| waiting.push_bytes(Box::new(bytes.to_vec()), 0, &core.spools));
+        self.handed_over = true;
+    }
+
+    /// Whether this is a whole answer that had better be written with others.
+    fn joins_batch(&self) -> bool {
+        let is_whole = matches!(self.answer().framing(), Framing::Length(0) | Framing::NoBody);
+        is_whole && !self.handed_over && self.core.hub.is_batching()
     }
 
     /// Sends a range of a file, and lets the rest wait.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use monoceros_sys::futex::{self, Wake};
 
+use crate::batch::Batch;
 use crate::link::Link;
 use crate::queue_age::Sight;
 use crate::request::{Job, Request, Spare};
@@ -22,6 +23,10 @@ const SPARE_LIMIT: usize = 256;
 /// An application whose requests take less than this on average is served by
 /// few threads: waking more would only make them wait for each other.
 const QUICK_US: u32 = 400;
+
+/// An application whose requests take less than this on average keeps its
+/// clients awake.
+const INSTANT_US: u32 = 30;
 
 /// The average before the first request: nothing is known to be quick.
 const UNKNOWN_US: u32 = 100_000;
@@ -69,6 +74,8 @@ pub(crate) struct Hub {
     /// The I/O thread wants to know when a slot gets free.
     slot_wanted: AtomicBool,
     returned: Mutex<Vec<Arc<Link>>>,
+    /// Answers among them that the application thread is to write.
+    pub(crate) batch: Batch,
     /// The I/O thread sleeps in its loop, or is about to.
     asleep: AtomicBool,
     waker: mio::Waker,
@@ -92,6 +99,7 @@ impl Hub {
             parked: AtomicU32::new(0),
             slot_wanted: AtomicBool::new(false),
             returned: Mutex::default(),
+            batch: Batch::default(),
             asleep: AtomicBool::new(false),
             waker,
             spare: Mutex::default(),
@@ -155,6 +163,14 @@ impl Hub {
             self.unpark();
             self.wake_io();
         }
+    }
+
+    /// Whether an answer had better be written with others: this thread runs the
+    /// loop after a few requests, and has one more to begin with.
+    pub(crate) fn is_batching(&self) -> bool {
+        self.batch.is_open()
+            && (INSTANT_US..QUICK_US).contains(&self.service_us.load(Ordering::Relaxed))
+            && self.has_requests()
     }
 
     /// Returns a connection to the I/O thread by message.

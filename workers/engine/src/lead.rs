@@ -67,7 +67,7 @@ impl Lead {
     /// Runs the loop on the application thread until there is a request for it;
     /// `None` when it is not its turn.
     pub(crate) fn run_while_idle(&self, hub: &Hub) -> Option<Wait> {
-        if !self.is_single || !hub.is_quick() {
+        if !self.is_single || !(hub.is_quick() || hub.batch.waits()) {
             return None;
         }
         let mut io = match self.io.try_lock() {
@@ -75,6 +75,10 @@ impl Lead {
             Err(TryLockError::Poisoned(io)) => io.into_inner(),
             Err(TryLockError::WouldBlock) => return None,
         };
+        if hub.has_requests() && !hub.batch.waits() {
+            // The I/O thread had the loop, and has written what was due.
+            return Some(Wait::Look);
+        }
         self.steps.fetch_add(1, Ordering::SeqCst);
         let wait = loop {
             match self.turn(&mut io, false) {
@@ -85,6 +89,7 @@ impl Lead {
                 Turn::Done => {}
             }
         };
+        hub.batch.open();
         drop(io);
         self.steps.fetch_add(1, Ordering::SeqCst);
         self.is_retired.store(wait == Wait::Stop, Ordering::SeqCst);
@@ -101,6 +106,7 @@ impl Lead {
             }
             // Where it is locked, the application thread has been faster.
             let Ok(mut io) = self.io.try_lock() else { continue };
+            hub.batch.close();
             loop {
                 if let Turn::Over = self.turn(&mut io, true) {
                     self.end_process(io);

@@ -9,6 +9,7 @@
 mod accept;
 mod access;
 mod answer;
+mod batch;
 mod body;
 mod connection;
 mod core;

@@ -156,9 +156,10 @@ impl Link {
         self.owner.compare_exchange(BUSY, IO, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// The I/O thread takes the connection, having been told that it may.
-    pub(crate) fn take(&self) {
-        self.owner.store(IO, Ordering::Release);
+    /// The I/O thread takes the connection, having been told that it may:
+    /// whether more input was announced meanwhile.
+    pub(crate) fn take(&self) -> bool {
+        self.owner.swap(IO, Ordering::AcqRel) == BUSY_WANTED
     }
 
     /// An event has come: whether the I/O thread owns the connection. If not,
@@ -299,7 +300,7 @@ mod tests {
         assert!(!link.want());
         assert!(!link.give_back(1));
         assert!(!link.is_free());
-        link.take();
+        assert!(link.take(), "more has come");
         assert!(link.want());
     }
 

@@ -50,7 +50,10 @@ impl Io {
         }
         let Some(connection) = self.connections.get_mut(token) else { return };
         match connection.phase {
-            Phase::Writing(_) => self.write(token),
+            Phase::Writing(_) => {
+                connection.unread |= news;
+                self.write(token);
+            }
             // The event tells of the client's end only once: it has to be read
             // up to there.
             _ if news => self.read(token, event.is_read_closed()),
@@ -205,8 +208,9 @@ impl Io {
             }
             return;
         };
-        link.take();
+        let wanted = link.take();
         if let Some(connection) = self.connections.get_mut(token) {
+            connection.unread |= wanted;
             connection.enter(Phase::Writing(after));
         }
         self.write(token);
@@ -261,8 +265,11 @@ impl Io {
                 Phase::Idle { .. } | Phase::Head(_) | Phase::Body(_) => self.end_of_input(token),
                 Phase::Lent | Phase::Writing(_) | Phase::Lingering { .. } => {}
             },
-            Some(_) => self.read(token, true),
-            None => {}
+            // Else an event will tell of what comes.
+            Some(connection) if connection.unread || !connection.registered => {
+                self.read(token, true);
+            }
+            Some(_) | None => {}
         }
     }
 

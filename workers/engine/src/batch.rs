@@ -1,0 +1,105 @@
+//! Answers that are written together.
+//!
+//! A client that sleeps is woken by the answer that is sent to it, which costs
+//! as much as a fifth of a small Django view. One that has many connections, a
+//! proxy or a load generator, is woken once for all that it finds. So while
+//! requests wait for the only application thread, its answers are left to the
+//! loop, which it runs again after a few of them; where answering costs less
+//! than a wake-up, the client is not asleep, and nothing is left.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use monoceros_sys::clock;
+
+/// Answers that are left at most.
+const MOST: u32 = 8;
+
+/// How long the first of them waits before no further request is begun, in
+/// microseconds.
+const LONGEST_US: u64 = 500;
+
+/// The answers that wait for the loop. They are with the returned connections;
+/// this counts them.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    /// The application thread has left the loop and will be back.
+    open: AtomicBool,
+    count: AtomicU32,
+    /// When the first was left, in microseconds of the rising clock.
+    since_us: AtomicU64,
+}
+
+impl Batch {
+    /// The application thread leaves the loop, in which nothing waits.
+    pub(crate) fn open(&self) {
+        self.count.store(0, Ordering::Relaxed);
+        self.open.store(true, Ordering::SeqCst);
+    }
+
+    /// Another thread runs the loop: it writes what was left, and what is left
+    /// from now on would have to wake it.
+    pub(crate) fn close(&self) {
+        self.open.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether answers may be left.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    /// Counts an answer.
+    pub(crate) fn add(&self) {
+        if self.count.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.since_us.store(clock::monotonic_us(), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether answers wait for the application thread to run the loop.
+    pub(crate) fn waits(&self) -> bool {
+        self.is_open() && self.count.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether they have to be written before the next request is begun.
+    pub(crate) fn is_due(&self) -> bool {
+        self.waits()
+            && (self.count.load(Ordering::Relaxed) >= MOST
+                || clock::monotonic_us() - self.since_us.load(Ordering::Relaxed) >= LONGEST_US)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_due_when_it_is_full() {
+        let batch = Batch::default();
+        batch.open();
+        assert!(!batch.is_due());
+        (0..MOST).for_each(|_| batch.add());
+        assert!(batch.is_due());
+        batch.open();
+        assert!(!batch.waits());
+    }
+
+    #[test]
+    fn a_batch_is_due_when_its_first_answer_has_waited() {
+        let batch = Batch::default();
+        batch.open();
+        batch.add();
+        assert!(batch.waits());
+        while clock::monotonic_us() - batch.since_us.load(Ordering::Relaxed) < LONGEST_US {
+            std::hint::spin_loop();
+        }
+        assert!(batch.is_due());
+    }
+
+    #[test]
+    fn what_another_thread_writes_does_not_wait() {
+        let batch = Batch::default();
+        batch.open();
+        (0..MOST).for_each(|_| batch.add());
+        batch.close();
+        assert!(!batch.waits() && !batch.is_due());
+    }
+}
