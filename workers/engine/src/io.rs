@@ -294,15 +294,18 @@ impl Io {
 
     pub(crate) fn load(&mut self) -> Load {
         let limit = self.core.options.connections;
-        let reads_ahead = !self.core.is_shared() && self.core.hub.is_quick();
-        let ahead = if reads_ahead { AHEAD } else { 0 };
         Load {
             requests: self.core.hub.in_flight() as usize + self.jobs.len() + self.count_fresh(),
-            capacity: usize::from(self.core.options.threads) + ahead,
+            capacity: usize::from(self.core.options.threads) + self.ahead(),
             connections: self.connections.len(),
             limit,
             has_idle: self.connections.len() >= limit && self.least_missed().is_some(),
         }
+    }
+
+    /// Requests that are read although every thread has one.
+    fn ahead(&self) -> usize {
+        if !self.core.is_shared() && self.core.hub.is_quick() { AHEAD } else { 0 }
     }
 
     /// Counts a connection as a request that is about to come.
@@ -324,10 +327,10 @@ impl Io {
         self.fresh.len()
     }
 
-    /// Takes a connection although every thread has a request, once for each
-    /// turn of the queue. When all workers are kept busy by the connections
-    /// they have, new ones would else wait for ever; and while nothing is
-    /// answered, another worker may be free before this one.
+    /// Takes a connection although every thread has a request, or as many as are
+    /// read ahead, once for each turn of the queue. When all workers are kept
+    /// busy by the connections they have, new ones would else wait for ever; and
+    /// while nothing is answered, another worker may be free before this one.
     fn admit_in_turn(&mut self) {
         if self.gate.is_open() || !self.accepts() || !self.load().has_room() {
             self.turn = None;
@@ -339,7 +342,7 @@ impl Io {
         if finished.wrapping_sub(due).cast_signed() >= 0 {
             self.turn = Some(finished.wrapping_add(self.core.hub.in_flight().max(1)));
             for index in (0..self.gate.listeners.len()).rev() {
-                self.accept_one(index);
+                (0..self.ahead().max(1)).all(|_| self.accept_one(index));
             }
             self.push_jobs();
         }

@@ -104,6 +104,8 @@ pub(crate) struct Leftover {
     pub(crate) failed: bool,
     /// When a byte last went out, for the write timeout.
     pub(crate) progress_ms: u64,
+    /// The application side waits for room: waking costs a call.
+    awaited: bool,
 }
 
 impl Link {
@@ -208,27 +210,37 @@ impl Link {
             Ok(_) => leftover.progress_ms = monotonic_ms(),
             Err(_) => leftover.fail(),
         }
-        drop(leftover);
-        self.written.notify_all();
+        self.wake(leftover);
         flushed
     }
 
     /// Gives up writing, and wakes who waits for room.
     pub(crate) fn fail(&self) {
-        self.leftover().fail();
-        self.written.notify_all();
+        let mut leftover = self.leftover();
+        leftover.fail();
+        self.wake(leftover);
+    }
+
+    fn wake(&self, leftover: MutexGuard<Leftover>) {
+        let awaited = leftover.awaited;
+        drop(leftover);
+        if awaited {
+            self.written.notify_all();
+        }
     }
 
     /// Waits until at most `held` bytes wait, or the client is gone, or the
     /// time is over (then ask again: the I/O thread ends a wait that is
     /// hopeless by [`Link::fail`]).
     pub(crate) fn wait_for_room(&self, held: usize, limit: Duration) -> Room {
-        let leftover = self.leftover();
+        let mut leftover = self.leftover();
+        leftover.awaited = true;
         let full = |state: &mut Leftover| !state.failed && state.outgoing.held() > held;
-        let (leftover, _) = self
+        let (mut leftover, _) = self
             .written
             .wait_timeout_while(leftover, limit, full)
             .unwrap_or_else(PoisonError::into_inner);
+        leftover.awaited = false;
         match (leftover.failed, leftover.outgoing.held() > held) {
             (true, _) => Room::Gone,
             (false, true) => Room::None,
