@@ -208,11 +208,7 @@ fn a_worker_that_cannot_take_requests_is_replaced() {
         let old = server.workers();
         server.directory.write("hold", "");
         until::holds("a thread that holds the lock", || !server.directory.join("hold").exists());
-        until::holds("a request that nobody takes", || {
-            let mut connection = server.connect();
-            connection.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-            connection.try_response("GET").is_err()
-        });
+        until::holds("a request that nobody takes", || server.get("/").status == 503);
         server.wait_for_log("has not taken a request for");
         until::holds("another worker", || {
             let now = server.workers();

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use log::Level;
-use monoceros_wire::message::{BootFailure, ToWorker};
+use monoceros_wire::message::{BootFailure, Drain, ToWorker};
 
 use super::rolling::Rolling;
 use super::roster::{Life, Place, Why, Worker};
@@ -221,7 +221,12 @@ impl Master {
             }
             Life::Booting { .. } | Life::Ready { .. } => {
                 worker.life = Life::Leaving { until: now + limit, why };
-                let message = ToWorker::Drain { serve_queue: why == Why::Stopped };
+                let drain = match why {
+                    Why::Stopped => Drain::ServeQueue,
+                    Why::Hung => Drain::Refuse,
+                    Why::Retired | Why::Failed | Why::Late => Drain::Retire,
+                };
+                let message = ToWorker::Drain(drain);
                 self.actions.push(Action::Tell { worker: id, message });
             }
             Life::Leaving { until, why } => {

@@ -22,7 +22,7 @@ use monoceros_sys::process::{self, End};
 use monoceros_sys::signal::{self, Signals};
 use monoceros_sys::{reason, title};
 use monoceros_wire::Generation;
-use monoceros_wire::message::{FromWorker, ToWorker};
+use monoceros_wire::message::{Drain, FromWorker, ToWorker};
 
 use super::Master;
 use super::control::Control;
@@ -349,8 +349,8 @@ impl Shell {
             }
             Action::PassOn => self.pass_on(),
             Action::Tell { worker, message } => {
-                if let ToWorker::Drain { serve_queue } = message {
-                    self.refuse_new(worker, serve_queue);
+                if let ToWorker::Drain(drain) = message {
+                    self.refuse_new(worker, drain == Drain::ServeQueue);
                 }
                 match self.workers.get(&worker) {
                     Some(process) => process.tell(&message),

@@ -59,6 +59,8 @@ struct Process {
     stubborn: bool,
     /// Runs a request that does not end.
     stuck: bool,
+    /// Takes no requests.
+    numb: bool,
     /// Has been stopped by a signal.
     stopped: bool,
     /// Has been asked where it is.
@@ -207,7 +209,8 @@ impl World {
             5 if self.random.chance(5) => self.hear(Event::Asked(Wish::Drain)),
             6 if self.random.chance(5) => self.hear(Event::Asked(Wish::Stop)),
             7 => self.pause(),
-            8 | 9 => self.strike(|process| process.stuck = true),
+            8 => self.strike(|process| process.stuck = true),
+            9 => self.strike(|process| process.numb = true),
             10 => self.strike(|process| process.stubborn = true),
             11 | 12 => self.crash(),
             13 => self.strike(|process| process.stopped = true),
@@ -371,7 +374,7 @@ impl World {
             Action::Spawn { worker, generation, .. } | Action::SpawnMold { worker, generation } => {
                 self.spawn(worker, generation);
             }
-            Action::Tell { worker, message: ToWorker::Drain { .. } } => {
+            Action::Tell { worker, message: ToWorker::Drain(_) } => {
                 self.ask(worker);
                 self.end(worker, 8_000);
             }
@@ -489,7 +492,7 @@ impl World {
                 silent: Some(if process.stopped { lasted } else { Duration::ZERO }),
                 stopped: process.stopped,
                 running: process.stuck.then(run).into_iter().collect(),
-                stuck: None,
+                stuck: process.numb.then_some(lasted),
                 requests: if self.calm { 0 } else { self.random.below(200) },
                 memory: Some(if self.calm { 0 } else { self.random.below(200) }),
                 stacks: shows.then(|| "File a.py".to_owned()),

@@ -242,14 +242,14 @@ impl WorkerProcess {
     /// Sends a message; a worker that does not read its channel gets the signal
     /// that means the same.
     pub(crate) fn tell(&self, message: &ToWorker) {
-        if matches!(message, ToWorker::Drain { .. }) {
+        if matches!(message, ToWorker::Drain(_)) {
             self.draining.set(true);
         }
         if self.own().is_some_and(|own| own.tell(message).is_ok()) {
             return;
         }
         match message {
-            ToWorker::Drain { .. } => self.raise(libc::SIGTERM),
+            ToWorker::Drain(_) => self.raise(libc::SIGTERM),
             ToWorker::Reopen => self.raise(libc::SIGUSR1),
             // No signal means any of them.
             ToWorker::Start(_)

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use log::Level;
 use monoceros_config::Wish;
 use monoceros_wire::Generation;
-use monoceros_wire::message::{BootFailure, ToWorker};
+use monoceros_wire::message::{BootFailure, Drain, ToWorker};
 
 use super::state::{
     Action, Death, Event, Exit, Limits, Notice, Recycling, Run, Signal, Terms, Vital, WorkerId,
@@ -140,11 +140,9 @@ fn spawned(actions: &[Action]) -> Vec<(u16, u32)> {
     spawned.collect()
 }
 
-fn drained(actions: &[Action]) -> Vec<(u64, bool)> {
+fn drained(actions: &[Action]) -> Vec<(u64, Drain)> {
     let drained = actions.iter().filter_map(|action| match action {
-        Action::Tell { worker, message: ToWorker::Drain { serve_queue } } => {
-            Some((worker.0, *serve_queue))
-        }
+        Action::Tell { worker, message: ToWorker::Drain(drain) } => Some((worker.0, *drain)),
         _ => None,
     });
     drained.collect()
@@ -238,9 +236,9 @@ fn a_reload_has_each_new_worker_ready_before_an_old_one_drains() {
     let actions = bench.read(2, terms(2));
     assert_eq!((spawned(&actions), drained(&actions)), (vec![(0, 2)], vec![]));
     let actions = bench.ready(2);
-    assert_eq!((spawned(&actions), drained(&actions)), (vec![(1, 2)], vec![(0, false)]));
+    assert_eq!((spawned(&actions), drained(&actions)), (vec![(1, 2)], vec![(0, Drain::Retire)]));
     let actions = bench.ready(3);
-    assert_eq!(drained(&actions), [(1, false)]);
+    assert_eq!(drained(&actions), [(1, Drain::Retire)]);
     assert!(actions.iter().any(|it| matches!(it, Action::Settle { generation: Generation(2) })));
 }
 
@@ -255,7 +253,7 @@ fn a_reload_that_fails_leaves_the_old_generation_and_the_next_one_works() {
     assert_eq!(bench.logged("reload failed"), 1);
     bench.ask(Wish::Reload);
     assert_eq!(spawned(&bench.read(3, terms(1))), [(0, 3)]);
-    assert_eq!(drained(&bench.ready(2)), [(0, false)]);
+    assert_eq!(drained(&bench.ready(2)), [(0, Drain::Retire)]);
 }
 
 #[test]
@@ -293,7 +291,7 @@ fn added_workers_survive_a_reload_that_does_not_change_their_number() {
 #[test]
 fn the_last_worker_is_not_removed() {
     let mut bench = Bench::serving(2);
-    assert_eq!(drained(&bench.ask(Wish::Remove)), [(1, false)]);
+    assert_eq!(drained(&bench.ask(Wish::Remove)), [(1, Drain::Retire)]);
     assert_eq!(drained(&bench.ask(Wish::Remove)), []);
 }
 
@@ -301,7 +299,7 @@ fn the_last_worker_is_not_removed() {
 fn a_drain_serves_the_queue_and_kills_what_does_not_end() {
     let mut bench = Bench::serving(2);
     let actions = bench.ask(Wish::Drain);
-    assert_eq!(drained(&actions), [(0, true), (1, true)]);
+    assert_eq!(drained(&actions), [(0, Drain::ServeQueue), (1, Drain::ServeQueue)]);
     assert!(actions.iter().any(|it| matches!(it, Action::CloseListeners)));
     bench.exit(0, Exit::Code(0));
     assert!(bench.pass(4 * SECOND).is_empty());
@@ -345,14 +343,14 @@ fn a_worker_that_has_served_enough_is_replaced_one_at_a_time() {
     assert_eq!(look(&mut bench, 100, 1001), []);
     assert_eq!(bench.logged("is due"), 2);
     let actions = bench.ready(4);
-    assert_eq!((drained(&actions), spawned(&actions)), (vec![(3, false)], vec![]));
+    assert_eq!((drained(&actions), spawned(&actions)), (vec![(3, Drain::Retire)], vec![]));
     assert_eq!(spawned(&bench.exit(3, Exit::Code(0))), [(0, 2)]);
 }
 
 #[test]
 fn workers_can_be_withdrawn_and_a_reload_brings_them_back() {
     let mut bench = Bench::serving(2);
-    assert_eq!(drained(&bench.ask(Wish::Withdraw)), [(0, false), (1, false)]);
+    assert_eq!(drained(&bench.ask(Wish::Withdraw)), [(0, Drain::Retire), (1, Drain::Retire)]);
     bench.exit(0, Exit::Code(0));
     bench.exit(1, Exit::Code(0));
     assert!(bench.ask(Wish::Remove).is_empty());
@@ -369,7 +367,7 @@ fn a_worker_that_says_nothing_is_ready_after_a_while() {
     bench.ask(Wish::Reload);
     bench.read(2, Terms { ready_after: Some(SECOND), ..terms(1) });
     assert!(drained(&bench.pass(SECOND / 2)).is_empty());
-    assert_eq!(drained(&bench.pass(SECOND / 2)), [(0, false)]);
+    assert_eq!(drained(&bench.pass(SECOND / 2)), [(0, Drain::Retire)]);
 }
 
 #[test]
@@ -394,7 +392,7 @@ fn a_new_worker_that_does_not_last_for_min_ready_seconds_has_failed() {
     bench.ask(Wish::Reload);
     bench.read(3, Terms { min_ready: 5 * SECOND, ..terms(1) });
     bench.ready(2);
-    assert_eq!(drained(&bench.pass(5 * SECOND)), [(0, false)]);
+    assert_eq!(drained(&bench.pass(5 * SECOND)), [(0, Drain::Retire)]);
 }
 
 #[test]

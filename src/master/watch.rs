@@ -134,12 +134,19 @@ impl Master {
         }
     }
 
-    /// A worker serves nobody any more.
+    /// A worker serves nobody any more. If its loop is well, that can say so to
+    /// the clients.
     fn give_up(&mut self, vital: &Vital, hang: &Hang, now: Instant) {
         let Some(worker) = self.roster.get(vital.worker) else { return };
-        let (place, text) = (worker.place, format!("{worker} {hang}; killing it{}", stacks(vital)));
-        self.log(Level::Error, text);
-        self.abort(vital.worker, Why::Hung, now);
+        let (id, place, refuses) = (worker.id, worker.place, matches!(hang, Hang::Stuck(_)));
+        let verdict =
+            if refuses { "its clients are answered 503 and it is replaced" } else { "killing it" };
+        self.log(Level::Error, format!("{worker} {hang}; {verdict}{}", stacks(vital)));
+        if refuses {
+            self.release(id, Why::Hung, self.terms().graceful_timeout, now);
+        } else {
+            self.abort(id, Why::Hung, now);
+        }
         self.roster.pause(place, now);
     }
 }

@@ -21,10 +21,7 @@ pub enum ToWorker {
         worker: u64,
     },
     /// Stop accepting, finish what is open, exit.
-    Drain {
-        /// Serve what waits in the listeners' queues first: nobody else will.
-        serve_queue: bool,
-    },
+    Drain(Drain),
     /// Open the log files again, by name.
     Reopen,
     /// There are to be so many workers now.
@@ -37,6 +34,18 @@ pub enum ToWorker {
         /// The request's number, as the scoreboard shows it.
         request: u64,
     },
+}
+
+/// What becomes of requests that a draining worker has not begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Drain {
+    /// It begins those that it has read; others serve what waits in the
+    /// listeners' queues.
+    Retire,
+    /// It serves what waits in the listeners' queues too: nobody else will.
+    ServeQueue,
+    /// It refuses them, as its application takes none.
+    Refuse,
 }
 
 /// What a worker needs to know before it can serve.

@@ -36,7 +36,7 @@ fn a_request_that_takes_too_long_is_answered_for_and_its_worker_replaced() {
     let actions = bench.hear(Event::Inspected(vec![shown(12 * SECOND)]));
     assert_eq!((expired(&actions), spawned(&actions)), (vec![0], vec![(0, 1)]));
     assert!(bench.hear(Event::Inspected(vec![busy(0, 13 * SECOND)])).is_empty());
-    assert_eq!(drained(&bench.ready(2)), [(0, false)]);
+    assert_eq!(drained(&bench.ready(2)), [(0, Drain::Retire)]);
     assert_eq!(signalled(&bench.pass(5 * SECOND), Signal::Kill), [0]);
     bench.exit(0, Exit::Signal(9));
     assert_eq!(bench.logged("killed by the master: it hung"), 0);
@@ -44,7 +44,7 @@ fn a_request_that_takes_too_long_is_answered_for_and_its_worker_replaced() {
 }
 
 #[test]
-fn a_worker_that_takes_no_request_is_aborted() {
+fn a_worker_that_takes_no_request_refuses_those_that_it_has() {
     let mut bench = Bench::serving(1);
     bench.pass(20 * SECOND);
     let vital = || Vital {
@@ -54,10 +54,10 @@ fn a_worker_that_takes_no_request_is_aborted() {
         ..Vital::default()
     };
     assert_eq!(traced(&bench.hear(Event::Inspected(vec![vital()]))), 1);
-    let actions = bench.hear(Event::Inspected(vec![vital()]));
-    assert_eq!(signalled(&actions, Signal::Abort), [0]);
+    assert_eq!(drained(&bench.hear(Event::Inspected(vec![vital()]))), [(0, Drain::Refuse)]);
     assert_eq!(bench.logged("has not taken a request for 11 s"), 1);
-    assert_eq!(signalled(&bench.pass(SECOND), Signal::Kill), [0]);
+    assert!(bench.hear(Event::Inspected(vec![vital()])).is_empty(), "it is told once");
+    assert_eq!(signalled(&bench.pass(5 * SECOND), Signal::Kill), [0]);
     bench.exit(0, Exit::Signal(9));
     assert_eq!(bench.logged("killed by the master: it hung"), 1);
 }
@@ -73,7 +73,7 @@ fn a_worker_whose_request_keeps_others_waiting_is_replaced_before_it_goes() {
     for _ in 0..2 {
         assert!(bench.hear(Event::Inspected(vec![vital()])).is_empty());
     }
-    assert_eq!(drained(&bench.ready(1)), [(0, false)]);
+    assert_eq!(drained(&bench.ready(1)), [(0, Drain::Retire)]);
     assert!(bench.hear(Event::Inspected(vec![vital()])).is_empty());
     assert_eq!(signalled(&bench.pass(5 * SECOND), Signal::Kill), [0]);
 }

@@ -18,7 +18,7 @@ fn workers_wait_for_their_mold_and_the_old_mold_goes_when_the_new_generation_ser
     let actions = bench.read(2, preload());
     assert_eq!((spawned(&actions), molds(&actions)), (vec![], vec![(1, 2)]));
     assert_eq!(spawned(&bench.ready(1)), [(0, 2)]);
-    assert_eq!(drained(&bench.ready(2)), [(0, false)]);
+    assert_eq!(drained(&bench.ready(2)), [(0, Drain::Retire)]);
     bench.exit(0, Exit::Code(0));
     bench.ask(Wish::Reload);
     assert_eq!(molds(&bench.read(3, preload())), [(3, 3)]);
@@ -31,7 +31,7 @@ fn workers_wait_for_their_mold_and_the_old_mold_goes_when_the_new_generation_ser
     bench.ask(Wish::Reload);
     assert_eq!(molds(&bench.read(4, preload())), [(5, 4)]);
     bench.ready(5);
-    assert_eq!(drained(&bench.ready(6)), [(4, false)]);
+    assert_eq!(drained(&bench.ready(6)), [(4, Drain::Retire)]);
     assert!(bench.roster_leaves(1), "the old mold goes");
 }
 

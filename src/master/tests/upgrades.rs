@@ -14,7 +14,7 @@ fn an_upgrade_hands_over_when_the_new_master_serves() {
     assert!(bench.ask(Wish::Upgrade).is_empty());
     let actions = bench.hear(Event::SuccessorReady);
     assert!(matches!(actions[0], Action::PassOn), "{actions:?}");
-    assert_eq!(drained(&actions), [(0, false)]);
+    assert_eq!(drained(&actions), [(0, Drain::Retire)]);
     assert_eq!(exit_code(&bench.exit(0, Exit::Code(0))), Some(0));
 }
 

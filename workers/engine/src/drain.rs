@@ -14,6 +14,9 @@ const IDLE_ORPHANED: Duration = Duration::from_millis(250);
 /// any more, at least: the answers have to go out.
 const RESERVE_MS: u64 = 200;
 
+/// How long an application side that was stuck may take to end.
+const STUCK_END_MS: u64 = 1_000;
+
 /// Where a worker is between serving and gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Life {
@@ -25,6 +28,8 @@ pub(crate) enum Life {
         deadline_ms: u64,
         /// When it refuses what the application has not begun.
         last_begin_ms: u64,
+        /// How long the application side may take to end, in milliseconds.
+        end_ms: u64,
         /// How long idle connections are kept.
         idle: Duration,
     },
@@ -40,6 +45,8 @@ pub(crate) enum Life {
 pub(crate) enum Cause {
     /// It was told to.
     Told,
+    /// It was told to, because the application takes no requests.
+    Stuck,
     /// The master is gone.
     Orphaned,
 }
@@ -56,7 +63,7 @@ impl Life {
     /// Begins to drain; one that drains already keeps its deadline.
     pub(crate) fn drain(&mut self, cause: Cause, now_ms: u64, options: &Options) {
         let idle = match cause {
-            Cause::Told => options.drain_idle,
+            Cause::Told | Cause::Stuck => options.drain_idle,
             Cause::Orphaned => options.drain_idle.min(IDLE_ORPHANED),
         };
         match self {
@@ -66,8 +73,11 @@ impl Life {
                 let deadline_ms = now_ms.saturating_add(graceful);
                 // The master counts from a moment earlier, and then kills.
                 let reserve = (graceful / 4).max(RESERVE_MS).min(graceful / 2);
-                let last_begin_ms = deadline_ms - reserve;
-                *self = Self::Draining { deadline_ms, last_begin_ms, idle };
+                let (last_begin_ms, end_ms) = match cause {
+                    Cause::Told | Cause::Orphaned => (deadline_ms - reserve, graceful),
+                    Cause::Stuck => (now_ms, STUCK_END_MS),
+                };
+                *self = Self::Draining { deadline_ms, last_begin_ms, end_ms, idle };
             }
             Self::Draining { idle: kept, .. } => *kept = idle.min(*kept),
             Self::Stopping { .. } => {}
@@ -75,11 +85,11 @@ impl Life {
     }
 
     /// Goes on when nothing is open any more; whether it did so just now.
-    pub(crate) fn settle(&mut self, open: Open) -> bool {
-        let Self::Draining { deadline_ms, .. } = *self else { return false };
+    pub(crate) fn settle(&mut self, open: Open, now_ms: u64) -> bool {
+        let Self::Draining { deadline_ms, end_ms, .. } = *self else { return false };
         let nothing = open.connections == 0 && open.requests == 0 && open.listeners == 0;
         if nothing {
-            *self = Self::Stopping { deadline_ms };
+            *self = Self::Stopping { deadline_ms: deadline_ms.min(now_ms.saturating_add(end_ms)) };
         }
         nothing
     }
@@ -138,13 +148,13 @@ mod tests {
     #[test]
     fn a_drain_ends_when_nothing_is_open() {
         let mut life = Life::Serving;
-        assert!(!life.settle(NOTHING));
+        assert!(!life.settle(NOTHING, 0));
         life.drain(Cause::Told, 1000, &options());
-        assert!(!life.settle(Open { connections: 1, ..NOTHING }));
-        assert!(!life.settle(Open { requests: 1, ..NOTHING }));
-        assert!(!life.settle(Open { listeners: 1, ..NOTHING }));
-        assert!(life.settle(NOTHING));
-        assert!(!life.settle(NOTHING));
+        assert!(!life.settle(Open { connections: 1, ..NOTHING }, 2000));
+        assert!(!life.settle(Open { requests: 1, ..NOTHING }, 2000));
+        assert!(!life.settle(Open { listeners: 1, ..NOTHING }, 2000));
+        assert!(life.settle(NOTHING, 2000));
+        assert!(!life.settle(NOTHING, 2000));
         assert!(!life.is_over(5999) && life.is_over(6000));
     }
 
@@ -152,10 +162,20 @@ mod tests {
     fn the_first_deadline_holds() {
         let mut life = Life::Serving;
         life.drain(Cause::Told, 0, &options());
-        let draining = |idle| Life::Draining { deadline_ms: 5000, last_begin_ms: 3750, idle };
+        let draining =
+            |idle| Life::Draining { deadline_ms: 5000, last_begin_ms: 3750, end_ms: 5000, idle };
         assert_eq!(life, draining(options().drain_idle));
         life.drain(Cause::Orphaned, 3000, &options());
         assert_eq!(life, draining(IDLE_ORPHANED));
+    }
+
+    #[test]
+    fn what_cannot_be_begun_is_refused_at_once() {
+        let mut life = Life::Serving;
+        life.drain(Cause::Stuck, 10, &options());
+        assert!(life.refuses(10) && !life.is_over(5009));
+        assert!(life.settle(NOTHING, 3000));
+        assert!(!life.is_over(3999) && life.is_over(4000), "nobody waits for it");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use monoceros_sys::{clock, epoll, reason};
 use monoceros_wire::channel::{Received, WorkerEnd};
-use monoceros_wire::message::ToWorker;
+use monoceros_wire::message::{Drain, ToWorker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
 use signal_hook_mio::v1_0::Signals;
 use slab::Slab;
@@ -382,8 +382,9 @@ impl Io {
     fn hear_master(&mut self) {
         while self.channel_open {
             match self.channel.receive() {
-                Ok(Received::Message(ToWorker::Drain { serve_queue })) => {
-                    self.drain(Cause::Told, serve_queue);
+                Ok(Received::Message(ToWorker::Drain(how))) => {
+                    let cause = if how == Drain::Refuse { Cause::Stuck } else { Cause::Told };
+                    self.drain(cause, how == Drain::ServeQueue);
                 }
                 Ok(Received::Message(ToWorker::Reopen)) => self.reopen_logs(),
                 Ok(Received::Message(ToWorker::Workers(count))) => {
@@ -527,7 +528,7 @@ impl Io {
             requests: self.core.hub.in_flight(),
             listeners: self.gate.listeners.len(),
         };
-        if self.life.settle(open) {
+        if self.life.settle(open, clock::monotonic_ms()) {
             self.core.board.show_state(self.life.state());
             self.core.flush_access();
             self.core.hub.stop();

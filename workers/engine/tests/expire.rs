@@ -17,7 +17,7 @@ use monoceros_engine::{AccessLog, Desk, Exchange, Given, Options, Wait, Worker};
 use monoceros_log::{Destination, LogFile};
 use monoceros_sys::clock;
 use monoceros_wire::channel::{MasterEnd, pair};
-use monoceros_wire::message::ToWorker;
+use monoceros_wire::message::{Drain, ToWorker};
 use monoceros_wire::scoreboard::{Running, Scoreboard, State};
 use monoceros_wire::{Generation, Slot};
 
@@ -116,7 +116,7 @@ impl Bench {
 
     /// Ends the worker's life, so that the access log is complete.
     fn drain(&self) -> String {
-        self.master.send(&ToWorker::Drain { serve_queue: false }).unwrap();
+        self.master.send(&ToWorker::Drain(Drain::Retire)).unwrap();
         some("the end", || (self.board.state() == State::Stopping).then_some(()));
         self.logged()
     }
@@ -356,7 +356,7 @@ fn a_draining_worker_refuses_in_time_what_it_cannot_begin() {
         for (client, request) in clients.iter_mut().zip(requests) {
             client.write_all(request.as_bytes()).unwrap();
         }
-        bench.master.send(&ToWorker::Drain { serve_queue: false }).unwrap();
+        bench.master.send(&ToWorker::Drain(Drain::Retire)).unwrap();
         for (client, request) in clients.iter_mut().zip(requests) {
             let said = whole(client);
             assert!(said.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{said}");
