@@ -259,6 +259,16 @@ fn a_reload_during_an_upgrade_comes_after_it() {
 }
 
 #[test]
+fn workers_that_are_asked_for_during_an_upgrade_come_after_it() {
+    let (server, _) = start_slow_upgrade();
+    server.signal(Signal::SIGTTIN);
+    server.wait_for_log("3 workers asked for");
+    server.directory.write("go", "");
+    server.follow();
+    server.wait_for_workers(3);
+}
+
+#[test]
 fn a_reload_during_an_upgrade_that_fails_is_not_forgotten() {
     let (server, new) = start_slow_upgrade();
     server.allow("upgrade failed");

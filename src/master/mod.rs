@@ -237,7 +237,7 @@ impl Master {
             Event::Asked(Wish::Drain | Wish::Stop) => self.state = State::Stopping,
             Event::Asked(command) => self.adjust(command, now),
             Event::Requested { client, request } => self.take_request(client, request, now),
-            Event::TookOver => self.take_over(),
+            Event::TookOver { workers } => self.take_over(workers),
             Event::Elapsed => {
                 self.note_watchdog(now);
                 if retry.is_some_and(|retry| retry <= now) {
@@ -272,7 +272,7 @@ impl Master {
             Event::Exited { worker, death } => self.note_exit(worker, &death, now),
             Event::Inspected(vitals) => self.note_vitals(&vitals, now),
             Event::Requested { client, request } => self.take_request(client, request, now),
-            Event::TookOver => self.take_over(),
+            Event::TookOver { workers } => self.take_over(workers),
             Event::Elapsed => self.note_deadlines(now),
             Event::Bound(_)
             | Event::SuccessorStarted { .. }
@@ -301,7 +301,7 @@ impl Master {
             Event::SuccessorReady => self.hand_over(now),
             Event::SuccessorEnded { text } => self.lose_successor(&text),
             Event::Requested { client, request } => self.take_request(client, request, now),
-            Event::TookOver => self.take_over(),
+            Event::TookOver { workers } => self.take_over(workers),
             Event::Elapsed => self.note_deadlines(now),
             Event::Bound(_) => {}
         }
@@ -320,7 +320,7 @@ impl Master {
             Event::SuccessorStarted { pid } => self.note_successor(pid),
             Event::SuccessorEnded { .. } => self.successor = None,
             Event::Requested { client, request } => self.take_request(client, request, now),
-            Event::TookOver => self.take_over(),
+            Event::TookOver { workers } => self.take_over(workers),
             Event::Elapsed => self.note_deadlines(now),
             Event::Asked(
                 Wish::Reload | Wish::Add | Wish::Remove | Wish::Upgrade | Wish::Withdraw,
@@ -342,7 +342,7 @@ impl Master {
             Event::SuccessorStarted { pid } => self.note_successor(pid),
             Event::SuccessorEnded { .. } => self.successor = None,
             Event::Requested { client, request } => self.take_request(client, request, now),
-            Event::TookOver => self.take_over(),
+            Event::TookOver { workers } => self.take_over(workers),
             Event::Elapsed => self.note_deadlines(now),
             Event::Asked(
                 Wish::Drain

@@ -347,7 +347,7 @@ impl Shell {
             Action::SignalSuccessor(signal) => {
                 self.successor.as_ref()?.signal(number_of(signal));
             }
-            Action::PassOn => self.pass_on(),
+            Action::PassOn { workers } => self.pass_on(workers),
             Action::Tell { worker, message } => {
                 if let ToWorker::Drain(drain) = message {
                     self.refuse_new(worker, drain == Drain::ServeQueue);

@@ -388,7 +388,7 @@ impl World {
             Action::ReadSettings { generation } => self.read_settings(generation),
             Action::StartSuccessor { .. } => self.start_successor(),
             Action::SignalSuccessor(signal) => self.signal_successor(signal),
-            Action::PassOn => {
+            Action::PassOn { .. } => {
                 assert!(self.successor.is_some() && !self.passed_on, "nobody to pass on to");
                 self.passed_on = true;
             }

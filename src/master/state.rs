@@ -109,7 +109,10 @@ pub(crate) enum Event {
     /// The successor serves, with workers of its own.
     SuccessorReady,
     /// The master before this one has passed everything on, or is gone.
-    TookOver,
+    TookOver {
+        /// How many workers it was asked for while this one got ready, if it was.
+        workers: Option<u16>,
+    },
     /// There is no successor: it could not be started, or has ended.
     SuccessorEnded {
         /// What failed, or how it ended.
@@ -178,7 +181,10 @@ pub(crate) enum Action {
     SignalSuccessor(Signal),
     /// Leave everything that outlives a master to the successor: listeners,
     /// files, and who hears of us.
-    PassOn,
+    PassOn {
+        /// How many workers were asked for since it was started, if any were.
+        workers: Option<u16>,
+    },
     /// Answer a command; each is answered once.
     Answer {
         /// Whom.

@@ -20,6 +20,8 @@ pub(crate) enum Successor {
         pid: i32,
         /// When that has lasted too long.
         until: Instant,
+        /// How many workers there were to be when it was started.
+        workers: u16,
     },
     /// It was asked to go.
     Leaving {
@@ -60,7 +62,7 @@ impl Master {
         self.failed_upgrade = None;
         self.log(Level::Info, "upgrading: starting a new master".to_owned());
         let until = now + self.terms().upgrade_timeout;
-        self.successor = Some(Successor::Starting { pid: 0, until });
+        self.successor = Some(Successor::Starting { pid: 0, until, workers: self.workers });
         let changed = self.workers != self.terms().workers;
         let workers = Some(self.workers).filter(|workers| changed && *workers > 0);
         self.actions.push(Action::StartSuccessor { newest: self.newest, workers });
@@ -83,9 +85,12 @@ impl Master {
     }
 
     /// The master before this one is out of the way.
-    pub(super) fn take_over(&mut self) {
+    pub(super) fn take_over(&mut self, workers: Option<u16>) {
         self.follows = false;
         self.log(Level::Info, "has taken over from the old master".to_owned());
+        if let Some(workers) = workers {
+            self.resize(workers);
+        }
         // What was said before went nowhere.
         if self.rolling.is_some() {
             self.notify(Notice::Reloading);
@@ -96,13 +101,14 @@ impl Master {
 
     /// The successor serves: everything is its from now on.
     pub(super) fn hand_over(&mut self, now: Instant) {
-        let Some(Successor::Starting { pid, .. }) = self.successor else { return };
+        let Some(Successor::Starting { pid, workers, .. }) = self.successor else { return };
         self.successor = None;
         self.log(Level::Info, "upgraded: the new master serves, this one drains".to_owned());
         if std::mem::take(&mut self.reload_again) {
             self.actions.push(Action::SignalSuccessor(Signal::Reload));
         }
-        self.actions.push(Action::PassOn);
+        let changed = self.workers != workers && self.workers > 0;
+        self.actions.push(Action::PassOn { workers: changed.then_some(self.workers) });
         // When a command hears of it, the new master has been told.
         self.answer_upgrades(&Answer::Upgraded { pid });
         self.dismiss_clients("a new master has taken over meanwhile; ask that one");

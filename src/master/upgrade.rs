@@ -29,7 +29,14 @@ enum ToSuccessor {
     /// The first message: it waits in the channel before the program runs.
     Begin(Heritage),
     /// Everything is yours.
-    PassedOn,
+    PassedOn(PassedOn),
+}
+
+/// What the old master says at the end.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct PassedOn {
+    /// How many workers an operator has asked for since [`ToSuccessor::Begin`].
+    pub(crate) workers: Option<u16>,
 }
 
 /// What the new master says.
@@ -126,9 +133,9 @@ impl SuccessorProcess {
         matches!(self.channel.receive(), Ok(Received::Message(FromSuccessor::Ready)))
     }
 
-    /// Tells it that everything is its own.
-    pub(crate) fn pass_on(&self) {
-        if let Err(error) = self.channel.send(&ToSuccessor::PassedOn) {
+    /// Tells it that everything is its own, and so many workers are wanted.
+    pub(crate) fn pass_on(&self, workers: Option<u16>) {
+        if let Err(error) = self.channel.send(&ToSuccessor::PassedOn(PassedOn { workers })) {
             // It takes the end of the channel for the same.
             log::debug!("cannot tell the new master: {}", reason(&error));
         }
@@ -160,14 +167,18 @@ impl Predecessor {
         self.pid_path.as_deref()
     }
 
-    /// Says whether everything has been passed on: it said so, or it is gone.
-    pub(crate) fn has_passed_on(&self) -> bool {
+    /// Takes what it says when everything has been passed on; it may also just
+    /// be gone.
+    pub(crate) fn passed_on(&self) -> Option<PassedOn> {
         match self.channel.receive() {
-            Ok(Received::Nothing) => false,
-            Ok(Received::Message(_) | Received::Closed) => true,
+            Ok(Received::Nothing) => None,
+            Ok(Received::Message(ToSuccessor::PassedOn(rest))) => Some(rest),
+            Ok(Received::Message(ToSuccessor::Begin(_)) | Received::Closed) => {
+                Some(PassedOn::default())
+            }
             Err(error) => {
                 log::error!("cannot understand the old master: {error}");
-                true
+                Some(PassedOn::default())
             }
         }
     }

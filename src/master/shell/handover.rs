@@ -14,7 +14,7 @@ use super::{SUCCESSOR, Shell};
 use crate::master::notify::Notifier;
 use crate::master::pidfile::PidFile;
 use crate::master::state::Event;
-use crate::master::upgrade::{Predecessor, SuccessorProcess};
+use crate::master::upgrade::{PassedOn, Predecessor, SuccessorProcess};
 
 impl Shell {
     pub(super) fn start_successor(&mut self, newest: Generation, workers: Option<u16>) -> Event {
@@ -56,20 +56,21 @@ impl Shell {
 
     /// Leaves the pid file, the sockets' files and the init system to the new
     /// master. That is told last: then nothing is held here any more.
-    pub(super) fn pass_on(&mut self) {
+    pub(super) fn pass_on(&mut self, workers: Option<u16>) {
         let Some(successor) = self.stop_hearing_successor() else { return };
         self.passed_on = true;
         if let Some(pid_file) = self.pid_file.take() {
             pid_file.leave();
         }
         std::mem::take(&mut self.notifier).pass_on(successor.pid());
-        successor.pass_on();
+        successor.pass_on(workers);
     }
 
     /// Takes what the old master has left, once it has.
     pub(super) fn hear_predecessor(&mut self, events: &mut VecDeque<Event>) {
-        let passed_on = self.predecessor.as_ref().is_some_and(Predecessor::has_passed_on);
-        let Some(predecessor) = self.predecessor.take_if(|_| passed_on) else { return };
+        let passed_on = self.predecessor.as_ref().and_then(Predecessor::passed_on);
+        let Some(PassedOn { workers }) = passed_on else { return };
+        let Some(predecessor) = self.predecessor.take() else { return };
         let fd = predecessor.as_fd().as_raw_fd();
         drop(self.poll.registry().deregister(&mut SourceFd(&fd)));
         let (left, own) = (predecessor.pid_path(), self.pid_path.as_deref());
@@ -88,7 +89,7 @@ impl Shell {
         }
         self.listeners.iter().for_each(|listener| listener.own());
         self.close_unused();
-        events.push_back(Event::TookOver);
+        events.push_back(Event::TookOver { workers });
     }
 
     pub(super) fn write_pid_file(

@@ -120,7 +120,8 @@ fn an_upgrade_is_answered_after_the_hand_over() {
     bench.hear(Event::SuccessorStarted { pid: 7 });
     assert_eq!(bench.request(3, Request::Upgrade), [failed(3, "an upgrade is under way already")]);
     let actions = bench.hear(Event::SuccessorReady);
-    let begun = matches!(actions[..2], [Action::SignalSuccessor(Signal::Reload), Action::PassOn]);
+    let begun =
+        matches!(actions[..2], [Action::SignalSuccessor(Signal::Reload), Action::PassOn { .. }]);
     assert!(begun, "{actions:?}");
     let meanwhile = "a new master has taken over meanwhile; ask that one";
     let upgraded = (1, Answer::Upgraded { pid: 7 });

@@ -13,9 +13,20 @@ fn an_upgrade_hands_over_when_the_new_master_serves() {
     bench.hear(Event::SuccessorStarted { pid: 7 });
     assert!(bench.ask(Wish::Upgrade).is_empty());
     let actions = bench.hear(Event::SuccessorReady);
-    assert!(matches!(actions[0], Action::PassOn), "{actions:?}");
+    assert!(matches!(actions[0], Action::PassOn { workers: None }), "{actions:?}");
     assert_eq!(drained(&actions), [(0, Drain::Retire)]);
     assert_eq!(exit_code(&bench.exit(0, Exit::Code(0))), Some(0));
+}
+
+#[test]
+fn workers_that_are_asked_for_during_an_upgrade_are_asked_of_the_new_master() {
+    let mut bench = Bench::serving(1);
+    bench.ask(Wish::Upgrade);
+    bench.ask(Wish::Add);
+    let actions = bench.hear(Event::SuccessorReady);
+    assert!(matches!(actions[0], Action::PassOn { workers: Some(2) }), "{actions:?}");
+    let mut next = Bench::serving(1);
+    assert_eq!(spawned(&next.hear(Event::TookOver { workers: Some(2) })), [(1, 1)]);
 }
 
 #[test]
