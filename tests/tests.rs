@@ -16,6 +16,7 @@ mod faults;
 mod frameworks;
 mod hangs;
 mod logs;
+mod memory;
 mod molds;
 mod notify;
 mod processes;

@@ -1,0 +1,74 @@
+//! What becomes of a worker that the kernel kills for lack of memory, in a
+//! control group that has little. Where none can be made, which needs root,
+//! nothing is tested.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::client::get;
+use crate::support::process;
+use crate::support::setup::Setup;
+use crate::support::until;
+
+/// Where each version of control groups is mounted, and what limits memory.
+const VERSIONS: [(&str, &str); 2] =
+    [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
+
+/// Starts the server in the group.
+const INSIDE: &str = "echo $$ >\"$GROUP/cgroup.procs\" && exec \"$0\" \"$@\" 3<&0 0</dev/null";
+
+const GROWING: &str = "
+def application(environ, start_response):
+    body = b'x' * int(environ['QUERY_STRING'])
+    length = str(len(body)).encode()
+    start_response('200 OK', [('Content-Length', str(len(length)))])
+    return [length]
+";
+
+/// A control group; it goes with this.
+struct Group(PathBuf);
+
+impl Group {
+    fn with_limit(bytes: u64) -> Option<Self> {
+        VERSIONS.iter().find_map(|(root, limit)| {
+            let name = format!("monoceros-test-{}", std::process::id());
+            let group = Self(Path::new(root).join(name));
+            fs::create_dir(&group.0).ok()?;
+            let swap = group.0.join("memory.swap.max");
+            // The machine may have none; then nothing can be limited.
+            fs::write(swap, "0").ok();
+            fs::write(group.0.join(limit), bytes.to_string()).ok().map(|()| group)
+        })
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            until::holds("an empty control group", || fs::remove_dir(&self.0).is_ok());
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_the_kernel_kills_for_memory_is_named_and_replaced() {
+    let Some(group) = Group::with_limit(256 << 20) else {
+        eprintln!("skipped: no control group can be made");
+        return;
+    };
+    let setup = Setup::of("growing:application").file("growing.py", GROWING);
+    let setup = setup.flag("--pythonpath=.").script(INSIDE).variable("GROUP", &group.0);
+    let server = setup.start();
+    let cause = "died: SIGKILL, by the kernel: out of memory; the next one in ";
+    server.allow(cause);
+    let old = server.workers();
+    assert_eq!(server.get("/?1000000").text(), "1000000");
+    let mut greedy = server.connect();
+    greedy.send(get("/too-much?1000000000"));
+    greedy.try_response("GET").unwrap_err();
+    server.wait_for_log(cause);
+    server.wait_for_log("; it was running GET /too-much?1000000000 (request ");
+    until::holds("another worker", || server.workers().iter().any(|pid| !old.contains(pid)));
+    assert_eq!(server.get("/?1000000").text(), "1000000");
+    assert!(process::is_alive(server.pid()));
+}
