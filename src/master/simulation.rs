@@ -109,8 +109,8 @@ impl World {
         let terms = terms(&mut random);
         let watchdog = random.chance(50).then_some(Duration::from_secs(4));
         let workers = random.chance(10).then_some(2);
-        let (purpose, generation) = (Purpose::Serve, Generation(1));
-        let beginning = Beginning { purpose, generation, follows: false, workers, watchdog, seed };
+        let (purpose, generation, follows) = (Purpose::Serve, Generation(1), random.chance(20));
+        let beginning = Beginning { purpose, generation, follows, workers, watchdog, seed };
         let master = Master::new(beginning, terms, start);
         Self {
             spawn_fails: random.below(2) * random.below(30),
@@ -138,6 +138,11 @@ impl World {
     }
 
     fn run(mut self) {
+        if self.master.follows {
+            let workers = self.random.chance(30).then_some(3);
+            let after = self.random.below(10_000);
+            self.plan(Event::TookOver { workers }, after);
+        }
         for action in self.master.begin() {
             self.act(action);
         }
