@@ -71,7 +71,8 @@ fn the_status_has_figures_that_change() {
 fn a_reload_is_told_from_its_beginning_to_its_end() {
     let init = Init::at_name();
     let server = told(changing(SLOW).file("go", ""), &init).start();
-    let (old, from, before) = (server.workers(), init.count(), monotonic_us());
+    let (first, _) = init.wait_for(0, "READY", is_one);
+    let (old, from, before) = (server.workers(), first + 1, monotonic_us());
     fs::remove_file(server.directory.join("go")).unwrap();
     server.signal(Signal::SIGHUP);
     let (began, message) = init.wait_for(from, "RELOADING", is_one);
@@ -118,7 +119,7 @@ fn stopping_is_said_with_the_time_that_it_may_take() {
     let init = Init::at_name();
     let server = told(Setup::of("stream:route"), &init).start();
     let (_busy, writer) = server.occupy("pipe");
-    let from = init.count();
+    let from = init.wait_for(0, "READY", is_one).0 + 1;
     server.signal(Signal::SIGTERM);
     let (stopping, _) = init.wait_for(from, "STOPPING", is_one);
     let graceful = |usec: &str| usec.parse::<u64>().unwrap() > 30_000_000;
