@@ -2,10 +2,12 @@
 
 use std::io::Read;
 
+use nix::sys::signal::Signal;
+
 use crate::support::client::{Connection, get, request};
 use crate::support::pipe::Pipe;
 use crate::support::setup::Setup;
-use crate::support::until;
+use crate::support::{process, until};
 
 #[test]
 fn a_connection_is_kept_until_the_client_says_close() {
@@ -337,6 +339,26 @@ fn more_connections_than_allowed_wait_their_turn() {
     waiting.iter_mut().for_each(|connection| connection.send(get("/")));
     drop(held);
     waiting.iter_mut().for_each(|connection| assert_eq!(connection.response().status, 200));
+}
+
+#[test]
+fn who_has_just_come_is_not_closed_to_make_room() {
+    let limit = ["--bind", "unix:here.sock", "--worker-connections", "10"];
+    let server = Setup::bare().apps().flags(&limit).flag("batched").start();
+    let connect = || Connection::unix(&server.directory.join("here.sock")).unwrap();
+    for _ in 0..5 {
+        let mut warm = connect();
+        (0..100).for_each(|_| assert_eq!(warm.get("/").status, 200));
+        drop(warm);
+        // All of them are there when it goes on.
+        process::signal(server.workers()[0], Signal::SIGSTOP);
+        let mut clients: Vec<_> = (0..30).map(|_| connect()).collect();
+        for client in &mut clients {
+            client.send(request("GET", "/", &[("Connection", "close")], ""));
+        }
+        process::signal(server.workers()[0], Signal::SIGCONT);
+        clients.iter_mut().for_each(|client| assert_eq!(client.response().status, 200));
+    }
 }
 
 #[test]

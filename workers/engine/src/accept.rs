@@ -10,6 +10,7 @@ use monoceros_sys::{clock, epoll};
 use crate::connection::{Connection, Phase};
 use crate::io::{Io, LAST_CALL_MS};
 use crate::link::{Address, Link};
+use crate::traffic::has_arrived;
 
 /// Connections that a worker alone takes at a time, so that those it has are
 /// served in between.
@@ -104,20 +105,35 @@ impl Io {
 
     /// Closes the connection that is missed least, if there is one.
     fn make_room(&mut self) -> bool {
-        let least = self.least_missed();
-        if let Some(token) = least {
-            self.close(token);
+        while let Some(token) = self.least_missed() {
+            if !self.has_request(token) {
+                self.close(token);
+                return true;
+            }
+            self.read(token, false);
+            if !self.connections.contains(token) {
+                return true;
+            }
         }
-        least.is_some()
+        false
+    }
+
+    /// Whether a connection is idle only as far as the loop has heard.
+    fn has_request(&mut self, token: usize) -> bool {
+        let Some(connection) = self.connections.get_mut(token) else { return false };
+        connection.notice_return();
+        matches!(connection.phase, Phase::Idle { .. }) && has_arrived(connection.link.as_fd())
     }
 
     /// The connection to be closed first when there are too many: one that is
     /// idle, else one whose head is not complete, else one whose body makes the
-    /// least progress; of several, the oldest. None whose request is complete.
+    /// least progress; of several, the oldest. None whose request is complete,
+    /// or is about to come.
     pub(crate) fn least_missed(&self) -> Option<usize> {
         let ranked = self.connections.iter().filter_map(|(token, connection)| {
             let since_ms = connection.since_ms;
             let rank = match &connection.phase {
+                Phase::Idle { used: false } if self.is_fresh(token) => return None,
                 Phase::Idle { .. } | Phase::Lingering { .. } => (0, since_ms),
                 Phase::Lent if connection.link.is_free() => (0, connection.link.finished_ms()),
                 Phase::Head(_) => (1, since_ms),

@@ -313,6 +313,12 @@ impl Io {
         self.fresh.push((token, clock::monotonic_us() + FRESH_US));
     }
 
+    /// Whether a connection's first request is expected now.
+    pub(crate) fn is_fresh(&self, token: usize) -> bool {
+        let mut fresh = self.fresh.iter().filter(|(other, _)| *other == token);
+        fresh.any(|(_, until_us)| *until_us > clock::monotonic_us())
+    }
+
     fn count_fresh(&mut self) -> usize {
         if self.fresh.is_empty() {
             return 0;

@@ -410,7 +410,7 @@ impl Io {
 }
 
 /// Whether bytes, or an end, have come that nobody has read.
-fn has_arrived(socket: BorrowedFd) -> bool {
+pub(crate) fn has_arrived(socket: BorrowedFd) -> bool {
     let mut byte = [0];
     let looked = socket::peek(socket, &mut byte);
     !matches!(looked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
