@@ -1,10 +1,15 @@
 //! Answers that are written together, because other requests wait for the same
 //! thread.
 
+use std::thread;
+
+use nix::sys::signal::Signal;
+
 use crate::support::client::{Connection, get, request};
 use crate::support::pipe::Pipe;
 use crate::support::server::Server;
 use crate::support::setup::Setup;
+use crate::support::{process, until};
 
 /// Makes the server sure that requests are quick.
 fn warm(server: &Server) {
@@ -40,6 +45,60 @@ fn an_answer_does_not_wait_for_what_gets_stuck_behind_it() {
         writer.finish();
         waiting.into_iter().for_each(|client| assert_eq!(client.response().status, 200));
     }
+}
+
+#[test]
+fn an_answer_does_not_wait_for_what_is_done_behind_it() {
+    let server = Setup::of("batched").start();
+    let worker = server.workers()[0];
+    let mut clients: Vec<_> = (0..8).map(|_| server.connect()).collect();
+    for round in 0..5 {
+        clients.iter_mut().for_each(|client| assert_eq!(client.get("/").status, 200));
+        warm(&server);
+        let pipe = Pipe::new(&server.directory, &format!("pipe-{round}"));
+        // All of them are there when it goes on.
+        process::signal(worker, Signal::SIGSTOP);
+        for (number, client) in clients.iter_mut().enumerate() {
+            let behind = format!("/behind?{}", pipe.query());
+            client.send(get(if number == 4 { &behind } else { "/" }));
+        }
+        process::signal(worker, Signal::SIGCONT);
+        let writer = pipe.open();
+        assert_eq!(clients[4].response().text(), "/behind");
+        writer.finish();
+        for client in clients.iter_mut().enumerate().filter(|(number, _)| *number != 4) {
+            assert_eq!(client.1.response().status, 200);
+        }
+    }
+}
+
+#[test]
+fn what_was_answered_arrives_though_the_server_stops_at_once() {
+    let server = Setup::of("batched").start();
+    warm(&server);
+    let clients: Vec<_> = (0..16).map(|number| (number, server.connect())).collect();
+    let received: Vec<_> = thread::scope(|scope| {
+        let asking = clients.into_iter().map(|(client, mut connection)| {
+            scope.spawn(move || {
+                let paths = (0..).map(|number| format!("/{client}-{number}"));
+                let is_answered = |path: &String| {
+                    connection.send_if_taken(get(path)).is_ok()
+                        && connection.try_response("GET").is_ok_and(|answer| answer.text() == *path)
+                };
+                paths.take_while(is_answered).collect::<Vec<_>>()
+            })
+        });
+        let asking: Vec<_> = asking.collect();
+        until::holds("requests", || server.directory.read("answered").lines().count() > 1000);
+        server.signal(Signal::SIGQUIT);
+        asking.into_iter().flat_map(|client| client.join().unwrap()).collect()
+    });
+    assert_eq!(server.wait_for_exit(), 0);
+    let answered = server.directory.read("answered");
+    let is_lost = |path: &&str| *path != "/warm" && !received.iter().any(|it| it == path);
+    let lost: Vec<_> = answered.lines().filter(is_lost).collect();
+    // One may have been about to be answered.
+    assert!(lost.len() <= 1, "{lost:?}");
 }
 
 /// What a client does.

@@ -342,6 +342,9 @@ impl Exchange {
             if self.joins_batch() {
                 self.core.hub.batch.add();
                 self.leave(piece);
+                // Not only at the end: the application may be long at what it
+                // does behind the answer.
+                self.core.hub.call_back(Arc::clone(&self.link));
                 return Ok(());
             }
             return self.push_bytes(piece, false);

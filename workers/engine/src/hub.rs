@@ -173,9 +173,14 @@ impl Hub {
             && self.has_requests()
     }
 
-    /// Returns a connection to the I/O thread by message.
+    /// Returns a connection to the I/O thread by message. One message that was
+    /// not read yet says as much as two.
     pub(crate) fn call_back(&self, link: Arc<Link>) {
-        lock(&self.returned).push(link);
+        let mut returned = lock(&self.returned);
+        if !returned.last().is_some_and(|last| Arc::ptr_eq(last, &link)) {
+            returned.push(link);
+        }
+        drop(returned);
         self.wake_io();
     }
 

@@ -215,8 +215,10 @@ impl Io {
         if std::mem::take(&mut self.interrupted) { Turn::Interrupted } else { Turn::Done }
     }
 
-    /// Writes out what the loop still holds.
+    /// Writes out what the loop still holds: answers that were left to it, as
+    /// far as their clients take them at once, and the access log.
     pub(crate) fn flush(&mut self) {
+        self.take_returned();
         self.core.flush_access();
     }
 
