@@ -30,7 +30,8 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// The application thread leaves the loop, in which nothing waits.
+    /// The application thread leaves the loop, or is given it, and nothing waits
+    /// there.
     pub(crate) fn open(&self) {
         self.count.store(0, Ordering::Relaxed);
         self.open.store(true, Ordering::SeqCst);

@@ -115,6 +115,7 @@ impl Lead {
                     break;
                 }
             }
+            hub.batch.open();
             drop(io);
             hub.ring_one();
         }
@@ -168,8 +169,11 @@ impl Lead {
         if !self.is_single || !hub.is_quick() || self.is_retired.load(Ordering::SeqCst) {
             return false;
         }
+        let finished = hub.finished();
         hub.park_while_busy(HAND_BACK);
-        !hub.is_full() && !hub.is_stopping()
+        // A queue that does not run empty is as good as one that does: with a
+        // batch open, the application thread is soon back.
+        (!hub.is_full() || hub.finished() != finished) && !hub.is_stopping()
     }
 
     fn end_process(&self, mut io: MutexGuard<Io>) -> ! {
