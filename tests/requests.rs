@@ -324,3 +324,49 @@ fn applications_are_found_as_gunicorn_finds_them() {
         assert_eq!(server.get("/").text(), expected, "{application}");
     }
 }
+
+const FORKING: &str = "
+import os, sys
+
+def fork(path):
+    pid = os.fork()
+    if pid == 0 and path == '/exit':
+        sys.exit(3)
+    if pid == 0 and path == '/raise':
+        raise RuntimeError('in the other process')
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) if pid else 'forked'
+    return str(code).encode()
+
+def stream(path):
+    yield b'code '
+    yield fork(path)
+
+def application(environ, start_response):
+    path = environ['PATH_INFO']
+    if environ['QUERY_STRING'] == 'stream':
+        start_response('200 OK', [])
+        return stream(path)
+    body = b'code ' + fork(path)
+    start_response('200 OK', [('Content-Length', str(len(body)))])
+    return [body]
+";
+
+#[test]
+fn a_process_that_the_application_forks_answers_nobody() {
+    for threads in [1, 2] {
+        let setup = Setup::of("forking:application").file("forking.py", FORKING).threads(threads);
+        let server = setup.flag("--pythonpath=.").start();
+        let workers = server.workers();
+        ["Traceback", "in the other process", "a process that the application has forked"]
+            .iter()
+            .for_each(|text| server.allow(text));
+        let mut kept = server.connect();
+        for (path, code) in [("/exit", "3"), ("/raise", "1"), ("/return", "0")] {
+            for query in ["", "?stream"] {
+                assert_eq!(kept.get(&format!("{path}{query}")).text(), format!("code {code}"));
+            }
+        }
+        assert!(server.log().contains("came back from the request and ends here"));
+        assert_eq!(server.workers(), workers);
+    }
+}

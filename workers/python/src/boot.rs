@@ -341,11 +341,13 @@ pub(crate) fn spare_collector(py: Python) -> PyResult<()> {
 }
 
 /// Learns of forks of the application: their processes hold copies of the
-/// connections, so that closing alone does not end one.
+/// connections, so that closing alone does not end one, and are to answer
+/// nobody.
 fn watch_forks(server: &Bound<Server>) -> PyResult<()> {
     let py = server.py();
     let arguments = pyo3::types::PyDict::new(py);
     arguments.set_item("before", server.getattr("note_fork")?)?;
+    arguments.set_item("after_in_child", server.getattr("note_child")?)?;
     py.import("os")?.call_method("register_at_fork", (), Some(&arguments)).map(drop)
 }
 

@@ -4,6 +4,7 @@
 mod audit;
 mod boot;
 mod cache;
+mod child;
 mod conversation;
 mod environ;
 mod errors;

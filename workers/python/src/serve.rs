@@ -7,6 +7,7 @@ use monoceros_engine::{Wait, Worker};
 use monoceros_log::LogFile;
 use pyo3::prelude::*;
 
+use crate::child;
 use crate::conversation::Callables;
 use crate::environ::{Constants, Environ};
 use crate::errors::ErrorStream;
@@ -36,6 +37,12 @@ impl Server {
     /// Takes note that the application is about to fork.
     fn note_fork(&self) {
         self.worker.note_fork();
+    }
+
+    /// Takes note that this process was forked by the application.
+    #[staticmethod]
+    fn note_child() {
+        child::note();
     }
 }
 

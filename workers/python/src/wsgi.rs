@@ -5,6 +5,7 @@ use pyo3::exceptions::PyAssertionError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
+use crate::child;
 use crate::conversation::{Callables, Conversation, not_bytes};
 use crate::environ::{Environ, Unfit};
 use crate::ffi::SentBytes;
@@ -75,9 +76,12 @@ impl Seat {
         conversation: &Conversation,
     ) -> Result<(), Broken> {
         let arguments = (environ, self.callables.start_response.bind(py));
-        let body = self.application.bind(py).call1(arguments)?;
+        let body = self.application.bind(py).call1(arguments);
+        child::leave(py, &body);
+        let body = body?;
         let sent = send_body(py, &body, conversation);
         let closed = close(&body);
+        child::leave(py, &closed);
         sent?;
         closed.map_err(Broken::Application)
     }
@@ -91,6 +95,7 @@ fn send_body(py: Python, body: &Bound<PyAny>, conversation: &Conversation) -> Re
         send_all(|| tuple.iter(), conversation)?;
     } else if !send_wrapped(py, body, conversation)? {
         for piece in body.try_iter()? {
+            child::leave(py, &piece);
             let more = act(conversation, |exchange| {
                 put_piece(exchange, &piece?, None)?;
                 await_room(py, exchange)?;
