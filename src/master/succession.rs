@@ -63,10 +63,15 @@ impl Master {
         self.log(Level::Info, "upgrading: starting a new master".to_owned());
         let until = now + self.terms().upgrade_timeout;
         self.successor = Some(Successor::Starting { pid: 0, until, workers: self.workers });
-        let changed = self.workers != self.terms().workers;
-        let workers = Some(self.workers).filter(|workers| changed && *workers > 0);
+        let workers = self.workers_if_not(self.terms().workers);
         self.actions.push(Action::StartSuccessor { newest: self.newest, workers });
         Ok(())
+    }
+
+    /// How many workers there are to be, for the successor, which knows of so
+    /// many; those that were withdrawn are not its concern.
+    fn workers_if_not(&self, known: u16) -> Option<u16> {
+        Some(self.workers).filter(|workers| *workers != known && *workers > 0)
     }
 
     pub(super) fn note_successor(&mut self, pid: i32) {
@@ -107,8 +112,7 @@ impl Master {
         if std::mem::take(&mut self.reload_again) {
             self.actions.push(Action::SignalSuccessor(Signal::Reload));
         }
-        let changed = self.workers != workers && self.workers > 0;
-        self.actions.push(Action::PassOn { workers: changed.then_some(self.workers) });
+        self.actions.push(Action::PassOn { workers: self.workers_if_not(workers) });
         // When a command hears of it, the new master has been told.
         self.answer_upgrades(&Answer::Upgraded { pid });
         self.dismiss_clients("a new master has taken over meanwhile; ask that one");

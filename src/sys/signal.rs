@@ -86,22 +86,13 @@ pub fn ignore_meaningless() {
     }
 }
 
-/// From now on does nothing about the signals that mean something to a master
-/// only: one that is sent to every process by name must not hurt a worker, and
-/// by default most of them would end or stop it. A handler does it, and not
-/// `SIG_IGN`, which programs that the application starts would inherit.
-pub fn disregard_masters() {
+/// From now on does nothing about these signals, by name; those that there are
+/// not are left out. A handler does it, and not `SIG_IGN`, which programs that
+/// this one starts would inherit.
+pub fn disregard<'a>(names: impl IntoIterator<Item = &'a str>) {
     extern "C" fn nothing(_: libc::c_int) {}
     let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::SA_RESTART, SigSet::empty());
-    let masters = [
-        Signal::SIGHUP,
-        Signal::SIGUSR1,
-        Signal::SIGUSR2,
-        Signal::SIGTTIN,
-        Signal::SIGTTOU,
-        Signal::SIGWINCH,
-    ];
-    for signal in masters {
+    for signal in names.into_iter().filter_map(|name| name.parse().ok()) {
         // SAFETY: the handler does nothing, which is safe at any time.
         let replaced = unsafe { sigaction(signal, &action) };
         debug_assert!(replaced.is_ok(), "sigaction(2) knows {signal}");

@@ -340,11 +340,10 @@ impl Exchange {
             piece.extend_from_slice(bytes);
             piece.extend_from_slice(end);
             if self.joins_batch() {
+                // The loop is told now and not only at the end: the application
+                // may be long at what it does behind the answer.
                 self.core.hub.batch.add();
                 self.leave(piece);
-                // Not only at the end: the application may be long at what it
-                // does behind the answer.
-                self.core.hub.call_back(Arc::clone(&self.link));
                 return Ok(());
             }
             return self.push_bytes(piece, false);
@@ -391,7 +390,6 @@ impl Exchange {
             }
         }
         self.leave(&bytes[sent..]);
-        self.core.hub.call_back(Arc::clone(&self.link));
         Ok(())
     }
 
@@ -399,7 +397,7 @@ impl Exchange {
     fn leave(&mut self, bytes: &[u8]) {
         let core = &self.core;
         self.link.leave(|waiting| waiting.push_bytes(Box::new(bytes.to_vec()), 0, &core.spools));
-        self.handed_over = true;
+        self.hand_over();
     }
 
     /// Whether this is a whole answer that had better be written with others.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use monoceros_config::{LogFile as LogSetting, LogLevel, Settings};
+use monoceros_config::{LogFile as LogSetting, LogLevel, SIGNALS, Settings, Wish};
 use monoceros_engine::{AccessLog, Given, Options, Worker};
 use monoceros_http::Limits;
 use monoceros_log::{Destination, Identity, LogFile};
@@ -52,7 +52,7 @@ enum Order {
 /// program, once; a worker that cannot serve ends the process here.
 #[pyfunction]
 pub(crate) fn run_worker(py: Python) -> PyResult<()> {
-    signal::disregard_masters();
+    disregard_masters();
     let (order, stacks) = receive().map_err(|error| {
         let text = format!("cannot start as a worker: {error}; is this run by monoceros?");
         PyRuntimeError::new_err(text)
@@ -263,6 +263,14 @@ fn give_up(channel: &WorkerEnd, failure: BootFailure, text: &str) -> ! {
         eprintln!("monoceros: {text}");
     }
     process::exit_now(failure.exit_code().into())
+}
+
+/// Does nothing about the signals that mean something to a master only: one
+/// that is sent to every process by name must not hurt a worker, and by default
+/// most of them would end or stop it.
+fn disregard_masters() {
+    let masters = SIGNALS.iter().filter(|it| !matches!(it.wish, Wish::Drain | Wish::Stop));
+    signal::disregard(masters.map(|it| it.name));
 }
 
 /// Writes out what Python has buffered.

@@ -8,7 +8,7 @@ use monoceros_sys::process;
 use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
 
-use crate::trouble;
+use crate::{boot, trouble};
 
 /// This process was forked by an application that serves in another.
 static IS_CHILD: AtomicBool = AtomicBool::new(false);
@@ -38,12 +38,7 @@ pub(crate) fn leave<T>(py: Python, result: &PyResult<T>) {
             1
         }
     };
-    for name in ["stdout", "stderr"] {
-        // What cannot be written has nowhere else to go.
-        py.import("sys")
-            .and_then(|sys| sys.getattr(name)?.call_method0("flush"))
-            .map_or_else(drop, drop);
-    }
+    boot::flush_output(py);
     process::exit_now(code)
 }
 
