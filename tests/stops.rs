@@ -10,6 +10,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::support::client::{Connection, get};
+use crate::support::server::Server;
 use crate::support::setup::Setup;
 use crate::support::until;
 
@@ -81,13 +82,22 @@ fn a_stop_resets_nobody_who_has_connected() {
 
 #[test]
 fn a_reload_that_gives_an_address_up_resets_nobody_who_has_connected() {
+    gives_an_address_up(|server| server.signal(Signal::SIGHUP));
+}
+
+#[test]
+fn an_upgrade_that_gives_an_address_up_resets_nobody_who_has_connected() {
+    gives_an_address_up(Server::upgrade);
+}
+
+fn gives_an_address_up(by: impl Fn(&Server)) {
     let both = "bind: [\"127.0.0.1:0\", \"unix:kept.sock\"]\nworkers: 2\n";
     let setup = Setup::bare().apps().flag("stream:route").file("monoceros.yaml", both);
     let server = setup.start();
     let crowd = Crowd::gather(server.address(), 32);
     crowd.wait_for(100);
     server.directory.write("monoceros.yaml", "bind: unix:kept.sock\nworkers: 2\n");
-    server.signal(Signal::SIGHUP);
+    by(&server);
     crowd.disperse();
     let kept = Connection::unix(&server.directory.join("kept.sock")).unwrap().get("/");
     assert_eq!(kept.status, 200);

@@ -168,10 +168,11 @@ impl Listener {
 
     /// What another master has to know about it.
     pub(crate) fn record(&self) -> Record {
-        let (said, name) = match &self.origin {
-            Origin::Said(bind) => (Some(bind.to_string()), String::new()),
-            Origin::Announced(name) => (None, name.clone()),
+        let name = match &self.origin {
+            Origin::Said(_) => String::new(),
+            Origin::Announced(name) => name.clone(),
         };
+        let said = self.said();
         let (backlog, sockets, file) = (self.backlog, self.sockets.len(), self.file.clone());
         Record { said, name, backlog, sockets, file }
     }
@@ -208,6 +209,14 @@ impl Listener {
     /// Was passed in by another process, which has announced it.
     pub(crate) fn is_announced(&self) -> bool {
         matches!(self.origin, Origin::Announced(_))
+    }
+
+    /// The address in the settings that asked for it.
+    pub(crate) fn said(&self) -> Option<String> {
+        match &self.origin {
+            Origin::Said(bind) => Some(bind.to_string()),
+            Origin::Announced(_) => None,
+        }
     }
 
     /// The sockets, for a worker.

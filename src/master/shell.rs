@@ -425,9 +425,7 @@ impl Shell {
             "serving {app} at {addresses} with {workers} worker{plural} \
              (pid {pid}, monoceros {version})"
         );
-        if let Some(predecessor) = &self.predecessor {
-            predecessor.tell_ready();
-        }
+        self.tell_predecessor();
         if let Some(starter) = self.starter.take() {
             starter.answer(0);
             // From now on there is no terminal.

@@ -43,7 +43,10 @@ pub(crate) struct PassedOn {
 #[derive(Debug, Serialize, Deserialize)]
 enum FromSuccessor {
     /// It serves with workers of its own.
-    Ready,
+    Ready {
+        /// The addresses among those passed on that it does not serve.
+        given_up: Vec<String>,
+    },
 }
 
 /// What outlives a master.
@@ -66,6 +69,8 @@ pub(crate) struct SuccessorProcess {
     channel: Channel<ToSuccessor, FromSuccessor>,
     process: Process,
     program: Program,
+    /// The addresses that it serves no more; none before it serves.
+    given_up: Vec<String>,
 }
 
 /// The old master, seen from the new one.
@@ -112,7 +117,7 @@ impl SuccessorProcess {
         let program = program(source, descriptors.len())?;
         descriptors.push(theirs.as_fd());
         let process = Process::start(&program, &descriptors).map_err(cannot)?;
-        Ok(Self { channel: ours, process, program })
+        Ok(Self { channel: ours, process, program, given_up: Vec::new() })
     }
 
     /// Its pid, which is its own until it is reaped.
@@ -127,10 +132,18 @@ impl SuccessorProcess {
         }
     }
 
-    /// Says whether it serves. What it says is not believed if it cannot be
+    /// Hears whether it serves. What it says is not believed if it cannot be
     /// understood: its end, or the time, will tell.
-    pub(crate) fn is_ready(&self) -> bool {
-        matches!(self.channel.receive(), Ok(Received::Message(FromSuccessor::Ready)))
+    pub(crate) fn is_ready(&mut self) -> bool {
+        let said = self.channel.receive();
+        let Ok(Received::Message(FromSuccessor::Ready { given_up })) = said else { return false };
+        self.given_up = given_up;
+        true
+    }
+
+    /// Whether it serves, and not at this listener's address.
+    pub(crate) fn has_given_up(&self, listener: &Listener) -> bool {
+        listener.said().is_some_and(|address| self.given_up.contains(&address))
     }
 
     /// Tells it that everything is its own, and so many workers are wanted.
@@ -155,9 +168,9 @@ impl AsFd for SuccessorProcess {
 }
 
 impl Predecessor {
-    /// Tells it that this master serves.
-    pub(crate) fn tell_ready(&self) {
-        if let Err(error) = self.channel.send(&FromSuccessor::Ready) {
+    /// Tells it that this master serves, and where it does not.
+    pub(crate) fn tell_ready(&self, given_up: Vec<String>) {
+        if let Err(error) = self.channel.send(&FromSuccessor::Ready { given_up }) {
             log::debug!("cannot tell the old master: {}", reason(&error));
         }
     }

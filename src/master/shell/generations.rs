@@ -6,7 +6,7 @@ use std::rc::Rc;
 use monoceros_wire::Generation;
 
 use super::Shell;
-use crate::master::listener::open_all;
+use crate::master::listener::{Listener, open_all};
 use crate::master::recipe::Recipe;
 use crate::master::spawn::WorkerProcess;
 use crate::master::state::{BindFailure, Terms, WorkerId};
@@ -60,15 +60,19 @@ impl Shell {
     }
 
     pub(super) fn close_unused(&mut self) {
-        let (recipes, passed_on) = (&self.recipes, self.passed_on);
-        self.listeners.retain(|listener| {
-            let mut used = recipes.values().flat_map(|recipe| &recipe.listeners);
-            let used = used.any(|known| Rc::ptr_eq(known, listener));
-            if !used && !passed_on && !listener.is_borrowed() {
-                listener.remove_file();
-            }
-            used || listener.is_borrowed()
-        });
+        let listeners = std::mem::take(&mut self.listeners);
+        let is_kept = |it: &Rc<Listener>| self.is_used(it) || it.is_borrowed();
+        let (kept, closed): (Vec<_>, Vec<_>) = listeners.into_iter().partition(is_kept);
+        if !self.passed_on {
+            closed.iter().for_each(|listener| listener.remove_file());
+        }
+        self.listeners = kept;
+    }
+
+    /// Whether the settings of any generation name it.
+    pub(super) fn is_used(&self, listener: &Rc<Listener>) -> bool {
+        let mut used = self.recipes.values().flat_map(|recipe| &recipe.listeners);
+        used.any(|known| Rc::ptr_eq(known, listener))
     }
 
     /// Before a worker drains: a listener that nobody will serve after it takes

@@ -37,7 +37,7 @@ impl Shell {
     }
 
     pub(super) fn hear_successor(&mut self, events: &mut VecDeque<Event>) {
-        if self.successor.as_ref().is_some_and(SuccessorProcess::is_ready) {
+        if self.successor.as_mut().is_some_and(SuccessorProcess::is_ready) {
             events.push_back(Event::SuccessorReady);
         } else {
             // It has closed its end: its exit follows.
@@ -54,11 +54,21 @@ impl Shell {
         Some(successor)
     }
 
+    /// Tells the old master that this one serves.
+    pub(super) fn tell_predecessor(&self) {
+        let Some(predecessor) = &self.predecessor else { return };
+        let given_up = self.listeners.iter().filter(|it| it.is_borrowed() && !self.is_used(it));
+        predecessor.tell_ready(given_up.filter_map(|it| it.said()).collect());
+    }
+
     /// Leaves the pid file, the sockets' files and the init system to the new
-    /// master. That is told last: then nothing is held here any more.
+    /// master. That is told last: then nothing is held here any more. The
+    /// workers here are the last to serve what the new master has given up.
     pub(super) fn pass_on(&mut self, workers: Option<u16>) {
         let Some(successor) = self.stop_hearing_successor() else { return };
         self.passed_on = true;
+        let given_up = self.listeners.iter().filter(|it| successor.has_given_up(it));
+        given_up.for_each(|listener| listener.refuse_new());
         if let Some(pid_file) = self.pid_file.take() {
             pid_file.leave();
         }
