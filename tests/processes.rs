@@ -2,7 +2,6 @@
 //! directory, environment, search path.
 
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -100,23 +99,24 @@ fn a_pid_file_that_cannot_be_written_is_one_line() {
 
 #[test]
 fn a_daemon_serves_on_its_own() {
-    let probe = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = probe.local_addr().unwrap().to_string();
-    drop(probe);
     let setup = Setup::bare().apps().workers(2).flags(&["--daemon", "--pid", "master.pid"]);
-    let server =
-        setup.flags(&["--bind", &address, "--error-logfile", "log", "stream:route"]).spawn();
+    let setup = setup.flags(&["--bind", "127.0.0.1:0", "--error-logfile", "log", "stream:route"]);
+    let server = setup.spawn();
     assert_eq!(server.wait_for_exit(), 0, "whoever started it goes on");
     let read = || server.directory.read("master.pid").trim().parse::<i32>().ok();
     let master = until::some("a pid file", read);
-    until::holds("a ready line", || server.directory.read("log").contains("master: serving"));
+    let address = until::some("a ready line", || {
+        let log = server.directory.read("log");
+        let (_, after) = log.split_once("master: serving stream:route at http://")?;
+        after.split_whitespace().next()?.parse().ok()
+    });
     assert_ne!(master, server.pid());
     let session = nix::unistd::getsid(Some(nix::unistd::Pid::from_raw(master))).unwrap();
     assert_ne!(session, nix::unistd::getsid(None).unwrap(), "it has a session of its own");
     let held = process::descriptors(master).unwrap();
     assert!(!held.iter().any(|target| target.ends_with("stderr")), "{held:?}");
     let worker = process::children(master)[0];
-    let mut connection = crate::support::client::Connection::tcp(address.parse().unwrap()).unwrap();
+    let mut connection = crate::support::client::Connection::tcp(address).unwrap();
     assert_eq!(connection.get("/").status, 200);
     process::signal(master, Signal::SIGTERM);
     until::holds("the end of the daemon", || {

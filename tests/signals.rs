@@ -1,5 +1,7 @@
 //! What signals to the master do.
 
+use std::fs;
+
 use nix::sys::signal::Signal;
 
 use crate::support::process;
@@ -17,10 +19,16 @@ fn term_int_and_quit_end_an_idle_server_with_zero() {
 
 #[test]
 fn term_waits_for_requests_in_flight() {
-    let server = Setup::of("stream:route").workers(2).start();
+    let setup = Setup::of("stream:route").workers(2);
+    let server = setup.flags(&["--access-logfile", "access"]).start();
     let (mut connection, writer) = server.occupy("pipe");
     server.signal(Signal::SIGTERM);
     server.wait_for_workers(1);
+    // The worker that is left has been told to drain; it has heard it when it has
+    // opened its log again, which it is told after that.
+    fs::remove_file(server.directory.join("access")).unwrap();
+    server.signal(Signal::SIGUSR1);
+    until::holds("a log opened again", || server.directory.join("access").exists());
     writer.finish();
     let response = connection.response();
     assert_eq!(response.status, 200);

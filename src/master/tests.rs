@@ -309,6 +309,20 @@ fn a_drain_serves_the_queue_and_kills_what_does_not_end() {
 }
 
 #[test]
+fn a_drain_during_a_reload_counts_graceful_timeout_once() {
+    let mut bench = Bench::serving(1);
+    bench.ask(Wish::Reload);
+    bench.read(2, terms(1));
+    assert_eq!(drained(&bench.ready(1)), [(0, Drain::Retire)]);
+    bench.pass(3 * SECOND);
+    assert_eq!(drained(&bench.ask(Wish::Drain)), [(1, Drain::ServeQueue)]);
+    bench.exit(1, Exit::Code(0));
+    assert_eq!(signalled(&bench.pass(SECOND), Signal::Kill), []);
+    assert_eq!(signalled(&bench.pass(SECOND), Signal::Kill), [0]);
+    assert_eq!(exit_code(&bench.exit(0, Exit::Signal(9))), Some(0));
+}
+
+#[test]
 fn a_second_wish_to_drain_stops() {
     let mut bench = Bench::serving(1);
     bench.ask(Wish::Drain);

@@ -167,6 +167,13 @@ impl Setup {
         self.flags(&["--workers", &count.to_string()])
     }
 
+    /// Lets workers that drain wait for clients that the machine does not run for
+    /// a while: an idle connection is closed after a second otherwise, just when
+    /// its client may go on to ask.
+    pub(crate) fn patient(self) -> Self {
+        self.flags(&["--drain-idle", "20"])
+    }
+
     pub(crate) fn threads(self, count: usize) -> Self {
         self.flags(&["--threads", &count.to_string()])
     }
@@ -247,6 +254,17 @@ pub(crate) fn python() -> PathBuf {
     let python = Path::new(BUILT).ancestors().nth(2).unwrap().join("tests/venv/bin/python");
     assert!(python.exists(), "{} is missing: `make test` sets it up", python.display());
     python
+}
+
+/// Puts a copy of a file that is to be executed into the place of whatever is
+/// there. Another process writes it: of a file that this one has open for writing,
+/// the processes that other tests start just then have a copy, and who executes it
+/// meanwhile hears that it is busy (`execve(2)`, `ETXTBSY`).
+pub(crate) fn install(from: &Path, to: &Path) {
+    let draft = to.with_extension("draft");
+    let copied = Command::new("cp").arg(from).arg(&draft).status().unwrap();
+    assert!(copied.success(), "a copy of {}", from.display());
+    fs::rename(draft, to).unwrap();
 }
 
 /// A directory of applications.

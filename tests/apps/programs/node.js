@@ -5,8 +5,9 @@
 const http = require("node:http");
 const net = require("node:net");
 
-// How long a kept connection may be idle while the server drains.
-const DRAIN_IDLE = 1000;
+// How long a kept connection may be idle while the server drains, in milliseconds:
+// longer than a busy machine lets a client stand still that is about to ask.
+const DRAIN_IDLE = 20000;
 let draining = false;
 
 const server = http.createServer((request, response) => {

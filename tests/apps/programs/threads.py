@@ -13,8 +13,9 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-# How long a kept connection may be idle while the server drains.
-DRAIN_IDLE = 1
+# How long a kept connection may be idle while the server drains: longer than a
+# busy machine lets a client stand still that is about to ask.
+DRAIN_IDLE = 20
 OPTIONS = dict(word.partition("=")[::2] for word in sys.argv[1:])
 
 
@@ -27,7 +28,16 @@ class Server(ThreadingHTTPServer):
         self.socket.close()
         self.socket = listener
         self.draining = False
+        self.open = set()
         self.idle = set()
+
+    def process_request(self, request, client_address):
+        self.open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request):
+        super().shutdown_request(request)
+        self.open.discard(request)
 
     def drain(self):
         """Waits for SIGTERM: a handler might run while the main thread holds a
@@ -36,7 +46,9 @@ class Server(ThreadingHTTPServer):
         self.draining = True
         self.shutdown()
         # Nothing more is accepted; who is kept may ask once more.
-        time.sleep(DRAIN_IDLE)
+        until = time.monotonic() + DRAIN_IDLE
+        while self.open and time.monotonic() < until:
+            time.sleep(0.01)
         for connection in list(self.idle):
             connection.shutdown(socket.SHUT_RD)
 
