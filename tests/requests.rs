@@ -1,5 +1,8 @@
 //! What a WSGI application gets: the environ, the body, the error log.
 
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::support::client::{Connection, get, request};
@@ -256,6 +259,20 @@ fn the_application_is_not_bothered_before_the_body_is_there() {
     }
     slow.send("lo");
     assert_eq!(slow.response().text(), "hello");
+}
+
+#[test]
+fn a_request_that_comes_in_time_is_answered_by_a_worker_that_stands_still_meanwhile() {
+    // A busy machine may run neither the test nor the worker for some seconds.
+    let server = Setup::of("stream:who").flags(&["--keep-alive", "5"]).start();
+    let worker = server.workers()[0];
+    let mut kept = server.connect();
+    assert_eq!(kept.get("/").status, 200);
+    process::signal(worker, Signal::SIGSTOP);
+    kept.send(get("/"));
+    until::passes(Duration::from_secs(6));
+    process::signal(worker, Signal::SIGCONT);
+    assert_eq!(kept.response().text(), worker.to_string());
 }
 
 #[test]

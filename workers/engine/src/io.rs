@@ -106,6 +106,9 @@ pub(crate) struct Io {
     returned: Vec<Arc<Link>>,
     pub(crate) life: Life,
     next_sweep_ms: u64,
+    /// Whatever had come by this time has been heard. Deadlines are judged by it,
+    /// so that no client pays for a time in which this process did not run.
+    heard_ms: u64,
     queue_age: QueueAge,
     channel_open: bool,
     /// Connections are not accepted before this time.
@@ -176,6 +179,7 @@ impl Io {
             returned: Vec::new(),
             life: Life::Serving,
             next_sweep_ms: 0,
+            heard_ms: 0,
             queue_age: QueueAge::default(),
             channel_open: true,
             paused_until_ms: 0,
@@ -202,6 +206,9 @@ impl Io {
         }
         let mut events = self.events.take().unwrap_or_else(|| Events::with_capacity(EVENTS));
         let over = self.sleep(&mut events).is_err() || self.take_events(&events).is_break();
+        if events.iter().count() < EVENTS {
+            self.heard_ms = now_ms;
+        }
         self.events = Some(events);
         if over {
             return Turn::Over;
@@ -261,9 +268,10 @@ impl Io {
     fn poll(&mut self, events: &mut Events, limit: Option<Duration>) -> io::Result<()> {
         match self.poll.poll(events, limit) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                events.clear();
                 self.interrupted = true;
-                Ok(())
+                // Something may have come nevertheless, if the signal has stopped
+                // this process; what does not wait is not interrupted.
+                self.poll(events, Some(Duration::ZERO))
             }
             Err(error) => {
                 log::error!("cannot wait for events: {error}");
@@ -510,7 +518,7 @@ impl Io {
         };
         let tokens: Vec<usize> = self.connections.iter().map(|(token, _)| token).collect();
         for token in tokens {
-            self.judge(token, idle, now_ms);
+            self.judge(token, idle, self.heard_ms);
         }
     }
 
