@@ -143,7 +143,7 @@ fn a_server_that_cannot_serve_says_why_and_never_that_it_is_ready() {
 #[test]
 fn the_watchdog_hears_as_long_as_a_worker_can_be_relied_on() {
     let init = Init::at_name();
-    let setup = told(changing(SLOW).file("go", ""), &init).variable("WATCHDOG_USEC", "100000");
+    let setup = told(changing(SLOW).file("go", ""), &init).variable("WATCHDOG_USEC", "300000");
     let server = setup.start();
     let (ready, _) = init.wait_for(0, "READY", is_one);
     for text in ["[ERROR]", "Traceback", "broken"] {

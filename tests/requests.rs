@@ -263,14 +263,22 @@ fn the_application_is_not_bothered_before_the_body_is_there() {
 
 #[test]
 fn a_request_that_comes_in_time_is_answered_by_a_worker_that_stands_still_meanwhile() {
-    // A busy machine may run neither the test nor the worker for some seconds.
-    let server = Setup::of("stream:who").flags(&["--keep-alive", "5"]).start();
+    let server = Setup::of("stream:who").flags(&["--keep-alive", "2"]).start();
     let worker = server.workers()[0];
     let mut kept = server.connect();
-    assert_eq!(kept.get("/").status, 200);
-    process::signal(worker, Signal::SIGSTOP);
+    until::holds("a worker that stands still with an open connection", || {
+        kept = server.connect();
+        assert_eq!(kept.get("/").status, 200);
+        process::signal(worker, Signal::SIGSTOP);
+        // It is not if this test has stood still for two seconds.
+        let is_open = kept.is_open();
+        if !is_open {
+            process::signal(worker, Signal::SIGCONT);
+        }
+        is_open
+    });
     kept.send(get("/"));
-    until::passes(Duration::from_secs(6));
+    until::passes(Duration::from_secs(3));
     process::signal(worker, Signal::SIGCONT);
     assert_eq!(kept.response().text(), worker.to_string());
 }
