@@ -22,6 +22,7 @@ use crate::connection::{Connection, Phase};
 use crate::core::Core;
 use crate::drain::{Cause, Life, Open};
 use crate::gate::{Gate, Listener, Load};
+use crate::hearing::Hearing;
 use crate::link::Link;
 use crate::queue_age::QueueAge;
 use crate::request::{Job, Spare};
@@ -106,9 +107,7 @@ pub(crate) struct Io {
     returned: Vec<Arc<Link>>,
     pub(crate) life: Life,
     next_sweep_ms: u64,
-    /// Whatever had come by this time has been heard. Deadlines are judged by it,
-    /// so that no client pays for a time in which this process did not run.
-    heard_ms: u64,
+    hearing: Hearing,
     queue_age: QueueAge,
     channel_open: bool,
     /// Connections are not accepted before this time.
@@ -179,7 +178,7 @@ impl Io {
             returned: Vec::new(),
             life: Life::Serving,
             next_sweep_ms: 0,
-            heard_ms: 0,
+            hearing: Hearing::default(),
             queue_age: QueueAge::default(),
             channel_open: true,
             paused_until_ms: 0,
@@ -206,9 +205,7 @@ impl Io {
         }
         let mut events = self.events.take().unwrap_or_else(|| Events::with_capacity(EVENTS));
         let over = self.sleep(&mut events).is_err() || self.take_events(&events).is_break();
-        if events.iter().count() < EVENTS {
-            self.heard_ms = now_ms;
-        }
+        self.hearing.note(now_ms, events.iter().count(), EVENTS, self.connections.len());
         self.events = Some(events);
         if over {
             return Turn::Over;
@@ -518,7 +515,7 @@ impl Io {
         };
         let tokens: Vec<usize> = self.connections.iter().map(|(token, _)| token).collect();
         for token in tokens {
-            self.judge(token, idle, self.heard_ms);
+            self.judge(token, idle, self.hearing.until_ms());
         }
     }
 

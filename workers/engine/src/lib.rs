@@ -18,6 +18,7 @@ mod drain;
 mod exchange;
 mod expire;
 mod gate;
+mod hearing;
 mod hub;
 mod io;
 mod lead;
