@@ -96,6 +96,8 @@ fn last_words(mut socket: &Socket) -> String {
         match socket.read(&mut bytes) {
             Ok(length) => return String::from_utf8_lossy(&bytes[..length]).into_owned(),
             Err(error) if error.kind() == ErrorKind::ConnectionReset => (),
+            // A socket with a timeout, on a machine that has slept: signal(7).
+            Err(error) if error.kind() == ErrorKind::Interrupted => (),
             Err(error) => panic!("no answer: {error}"),
         }
     }
@@ -250,20 +252,23 @@ impl Drop for Master {
 
 #[test]
 fn an_upgrade_that_fails_says_why() {
-    let server = changing().flags(&["--upgrade-timeout", "1"]).start();
-    server.allow("[ERROR]");
-    server.allow("Traceback");
-    server.allow("broken");
-    server.directory.write("changing.py", "raise RuntimeError('broken')");
-    let answer = ask(&server, &["upgrade"]);
-    assert_eq!(answer.code, 1);
-    let text = "upgrade failed: the new master ended with exit code 3 before it served";
-    assert!(answer.stderr.contains(text), "{answer:?}");
-    server.directory.write("changing.py", "import signal\nsignal.pause()");
-    let answer = ask(&server, &["upgrade"]);
-    let text = "upgrade failed: the new master does not serve within 1 s";
-    assert!(answer.code == 1 && answer.stderr.contains(text), "{answer:?}");
-    assert_eq!(server.get("/").text(), "one\n\n");
+    let broken = "the new master ended with exit code 3 before it served";
+    let late = "the new master does not serve within 1 s";
+    // A second is little for a start: only for the one that never serves.
+    for (flags, code, text) in [
+        (&[][..], "raise RuntimeError('broken')", broken),
+        (&["--upgrade-timeout", "1"], "import signal\nsignal.pause()", late),
+    ] {
+        let server = changing().flags(flags).start();
+        server.allow("[ERROR]");
+        server.allow("Traceback");
+        server.allow("broken");
+        server.directory.write("changing.py", code);
+        let answer = ask(&server, &["upgrade"]);
+        let text = format!("upgrade failed: {text}");
+        assert!(answer.code == 1 && answer.stderr.contains(&text), "{answer:?}");
+        assert_eq!(server.get("/").text(), "one\n\n");
+    }
 }
 
 #[test]
@@ -330,7 +335,8 @@ fn what_is_no_server_is_said() {
 #[test]
 fn a_process_that_answers_for_another_is_not_asked() {
     let namespace = fs::read_link("/proc/self/ns/pid").unwrap();
-    let victim = i32::MAX - 7;
+    // Nobody's pid, and no other run's name.
+    let victim = i32::MAX - i32::try_from(std::process::id()).unwrap();
     let listener = Socket::new(Domain::UNIX, Type::SEQPACKET, None).unwrap();
     let name = format!("\0monoceros/{}/{victim}", namespace.display());
     listener.bind(&SockAddr::unix(name).unwrap()).unwrap();
@@ -367,16 +373,19 @@ fn another_users_command_is_refused() {
 #[test]
 fn who_says_nothing_is_shown_out_while_others_are_answered() {
     let server = Setup::of("environ").start();
-    let silent: Vec<_> = (0..16).map(|_| connect(&server)).collect();
+    // They come again while the first are shown out before anybody has asked.
+    let mut silent = Vec::new();
     let refused = until::some("a full house", || {
+        silent.extend((0..16).map(|_| connect(&server)));
         let answer = ask(&server, &["status"]);
         (answer.code == 1).then_some(answer)
     });
     assert!(refused.stderr.contains("too many commands wait for the server"), "{refused:?}");
     assert_eq!(server.get("/").status, 200);
-    for socket in &silent {
+    for socket in &silent[..16] {
         assert!(last_words(socket).contains("nothing was asked"));
     }
+    drop(silent);
     assert_eq!(ask(&server, &["status"]).code, 0);
 }
 
@@ -443,7 +452,9 @@ fn a_command_does_not_outlive_its_server() {
     assert_eq!(ask(&server, &["status"]).code, 0, "a server that drains still tells how it is");
     Writer::finish(writer);
     assert_eq!(server.wait_for_exit(), 0);
-    assert_eq!(last_words(&status), "");
+    // It may have been shown out before.
+    let words = last_words(&status);
+    assert!(words.is_empty() || words.contains("nothing was asked"), "{words}");
     let gone = ask(&server, &["status"]);
     assert!(gone.code == 1 && gone.stderr.contains("hears no commands"), "{gone:?}");
 }
