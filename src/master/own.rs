@@ -114,6 +114,7 @@ impl Own {
             return Vital { worker, ..Vital::default() };
         };
         let since = |then: u64| Duration::from_millis(now.saturating_sub(then));
+        let stacks = self.traced();
         let beat = scoreboard.last_beat_ms();
         let silent = if beat > 0 { since(beat) } else { Duration::MAX };
         Vital {
@@ -124,7 +125,8 @@ impl Own {
             stuck: scoreboard.stuck_since_ms().map(since),
             requests: scoreboard.requests(),
             memory: None,
-            stacks: self.traced(),
+            stacks,
+            asked: self.traced.get(),
         }
     }
 

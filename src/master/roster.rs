@@ -119,8 +119,9 @@ pub(crate) struct Record {
     pub(crate) slow: BTreeSet<u64>,
     /// The requests that were seen to take all of it.
     pub(crate) expired: BTreeSet<u64>,
-    /// It was asked where its threads are, and has not been looked at since.
-    pub(crate) traced: bool,
+    /// When it was asked where its threads are, unless something was made of
+    /// that since.
+    pub(crate) traced: Option<Instant>,
 }
 
 impl Worker {

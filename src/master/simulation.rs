@@ -491,7 +491,9 @@ impl World {
         let run = || Run { thread: 0, number: 1, label: label(), lasted, used: None };
         let mut vitals = Vec::new();
         for (worker, process) in &mut self.processes {
-            let shows = std::mem::take(&mut process.traced) && !process.stopped;
+            let asked = process.traced;
+            let shows = asked && !process.stopped && self.random.below(2) == 0;
+            process.traced = asked && !shows;
             vitals.push(Vital {
                 worker: *worker,
                 silent: Some(if process.stopped { lasted } else { Duration::ZERO }),
@@ -501,6 +503,7 @@ impl World {
                 requests: if self.calm { 0 } else { self.random.below(200) },
                 memory: Some(if self.calm { 0 } else { self.random.below(200) }),
                 stacks: shows.then(|| "File a.py".to_owned()),
+                asked: asked && !shows,
             });
         }
         self.plan(Event::Inspected(vitals), 0);

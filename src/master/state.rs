@@ -315,6 +315,8 @@ pub(crate) struct Vital {
     pub(crate) memory: Option<u64>,
     /// Where its threads are, if it was asked and has answered.
     pub(crate) stacks: Option<String>,
+    /// It was asked, and has not answered yet.
+    pub(crate) asked: bool,
 }
 
 /// A request that is being run.

@@ -13,6 +13,11 @@ use super::recycling::{self, Due};
 use super::roster::{Fate, Life, Record, Why};
 use super::state::{Action, Recycling, Run, Vital, WorkerId};
 
+/// How long a worker may take to show where its threads are: on a busy machine
+/// it may not come to run at once, and what is to become of it would not reach
+/// it either.
+const TRACE_LIMIT: Duration = Duration::from_secs(3);
+
 impl Master {
     pub(super) fn note_vitals(&mut self, vitals: &[Vital], now: Instant) {
         for vital in vitals {
@@ -91,15 +96,21 @@ impl Master {
         let concern = health::judge(vital, record, timeout, lived, awake)
             .filter(|it| is_staying || !matches!(it, Concern::Hangs(Hang::Stuck(_))));
         let Some(concern) = concern else {
-            record.traced = false;
+            record.traced = None;
             return;
         };
-        // A stopped process cannot show anything.
-        if !std::mem::replace(&mut record.traced, true) && !vital.stopped {
-            self.actions.push(Action::Trace { worker: vital.worker });
-            return;
+        match record.traced {
+            // A stopped process cannot show anything.
+            _ if vital.stopped => {}
+            None => {
+                record.traced = Some(now);
+                self.actions.push(Action::Trace { worker: vital.worker });
+                return;
+            }
+            Some(at) if vital.asked && now.saturating_duration_since(at) < TRACE_LIMIT => return,
+            Some(_) => {}
         }
-        record.traced = false;
+        record.traced = None;
         match concern {
             Concern::Slow(runs) => self.tell_slow(vital, &runs),
             Concern::Expired(runs) => self.expire(vital, &runs),

@@ -105,6 +105,30 @@ fn a_request_may_not_take_longer_because_its_worker_leaves() {
 }
 
 #[test]
+fn a_worker_that_was_asked_where_it_is_has_a_moment_to_answer() {
+    let mut bench = Bench::serving(1);
+    bench.pass(20 * SECOND);
+    let silent = || Vital { asked: true, ..busy(0, 11 * SECOND) };
+    assert_eq!(traced(&bench.hear(Event::Inspected(vec![busy(0, 11 * SECOND)]))), 1);
+    assert!(bench.hear(Event::Inspected(vec![silent()])).is_empty());
+    bench.pass(2 * SECOND);
+    assert!(bench.hear(Event::Inspected(vec![silent()])).is_empty());
+    let answered = Vital { stacks: Some("File a.py".to_owned()), ..busy(0, 14 * SECOND) };
+    assert_eq!(expired(&bench.hear(Event::Inspected(vec![answered]))), [0]);
+    assert_eq!(bench.logged("the worker is replaced\nFile a.py"), 1);
+}
+
+#[test]
+fn a_worker_that_does_not_say_where_it_is_is_not_waited_for_for_ever() {
+    let mut bench = Bench::serving(1);
+    bench.pass(20 * SECOND);
+    assert_eq!(traced(&bench.hear(Event::Inspected(vec![busy(0, 11 * SECOND)]))), 1);
+    bench.pass(3 * SECOND);
+    let silent = Vital { asked: true, ..busy(0, 14 * SECOND) };
+    assert_eq!(expired(&bench.hear(Event::Inspected(vec![silent]))), [0]);
+}
+
+#[test]
 fn a_stopped_worker_is_killed_without_being_asked_anything() {
     let mut bench = Bench::serving(1);
     bench.pass(20 * SECOND);
