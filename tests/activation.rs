@@ -28,7 +28,8 @@ fn answer(path: &Path) -> String {
 /// A server on an inet and a unix socket, both of which the test keeps.
 fn start(application: &str) -> (Server, TcpListener, UnixListener) {
     let web = TcpListener::bind("127.0.0.1:0").unwrap();
-    let setup = Setup::bare().apps().workers(2).flags(&["--pid", "master.pid"]).flag(application);
+    let setup = Setup::bare().apps().workers(2).patient().flags(&["--pid", "master.pid"]);
+    let setup = setup.flag(application);
     let admin = UnixListener::bind(setup.directory.join("admin.sock")).unwrap();
     let setup = setup.socket(web.try_clone().unwrap());
     let setup = setup.announced_with(admin.try_clone().unwrap());
@@ -103,6 +104,8 @@ fn what_was_passed_in_outlives_reloads_upgrades_and_the_server() {
     let mut waiting = (Connection::tcp(address).unwrap(), Connection::unix(&path).unwrap());
     waiting.0.send("x");
     waiting.1.send("x");
-    assert!(web.accept().is_ok() && admin.accept().is_ok());
+    // The server has made them non-blocking, for all who hold them.
+    until::holds("a connection in the queue", || web.accept().is_ok());
+    until::holds("another one", || admin.accept().is_ok());
     unlink(&server);
 }

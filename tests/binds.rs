@@ -9,7 +9,7 @@ use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use crate::support::client::Connection;
 use crate::support::directory::Directory;
 use crate::support::server::Server;
-use crate::support::setup::Setup;
+use crate::support::setup::{Setup, own_ip};
 use crate::support::until;
 
 fn bound(address: &str) -> Setup {
@@ -185,7 +185,7 @@ fn an_address_in_use_is_tried_again_and_then_given_up() {
 
 #[test]
 fn an_address_that_becomes_free_is_taken() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = TcpListener::bind((own_ip(), 0)).unwrap();
     let address = taken.local_addr().unwrap();
     let server = bound(&address.to_string()).spawn();
     server.allow("in use");

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use nix::sys::signal::Signal;
 
 use crate::support::server::Finished;
-use crate::support::setup::Setup;
+use crate::support::setup::{Setup, own_ip};
 use crate::support::until;
 
 /// Starts a server for an application that fails, with a pid file and a socket
@@ -61,7 +61,7 @@ fn sys_exit_at_import_exits_with_3() {
 #[test]
 fn a_process_that_vanishes_at_import_exits_with_3_and_says_how() {
     let end = fail("dies", 1, 3);
-    assert!(end.stderr.contains('9'), "the exit code: {}", end.stderr);
+    assert!(end.stderr.contains("exit code 9"), "{}", end.stderr);
     let end = fail("crashes", 1, 3);
     assert!(end.stderr.contains("SIGSEGV"), "{}", end.stderr);
 }
@@ -94,7 +94,7 @@ fn a_factory_with_wrong_arguments_exits_with_4() {
 
 #[test]
 fn the_port_is_free_after_a_failed_boot() {
-    let probe = TcpListener::bind("127.0.0.1:0").unwrap();
+    let probe = TcpListener::bind((own_ip(), 0)).unwrap();
     let address = probe.local_addr().unwrap();
     drop(probe);
     let setup = Setup::bare().apps().workers(4).flags(&["--bind", &address.to_string()]);

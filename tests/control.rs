@@ -105,7 +105,7 @@ fn last_words(mut socket: &Socket) -> String {
 
 #[test]
 fn a_reload_is_over_when_the_command_is() {
-    let server = changing().workers(2).start();
+    let server = changing().workers(2).patient().start();
     let load = Load::start(server.address(), 4);
     load.proceed(20);
     server.directory.write("changing.py", &VERSION.replace("one", "two"));

@@ -1,13 +1,13 @@
 //! What happens when a process is killed.
 
 use std::net::TcpListener;
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use crate::support::client::{Connection, get};
 use crate::support::pipe::Writer;
 use crate::support::process;
+use crate::support::server::Server;
 use crate::support::setup::Setup;
 use crate::support::until;
 
@@ -28,7 +28,7 @@ fn a_killed_worker_is_replaced_and_the_log_names_the_signal() {
 
 #[test]
 fn a_worker_that_ends_within_a_request_is_replaced() {
-    for (path, reason) in [("/dies", "7"), ("/crashes", "SIGSEGV")] {
+    for (path, reason) in [("/dies", "exit code 7"), ("/crashes", "SIGSEGV")] {
         let server = Setup::of("faults").start();
         server.allow("[ERROR]");
         let mut connection = server.connect();
@@ -60,26 +60,30 @@ fn a_connection_that_waits_in_the_queue_outlives_the_worker() {
     );
 }
 
-/// Long enough to see a request through, and still a promise.
-const SOON: Duration = Duration::from_secs(5);
+/// Who goes only because the time is over does not within a test.
+const PATIENT: [&str; 2] = ["--graceful-timeout", "600"];
+
+/// A process that another test is about to start may still have the socket.
+fn wait_for_free_port(server: &Server) {
+    until::holds("a free port", || TcpListener::bind(server.address()).is_ok());
+}
 
 #[test]
 fn idle_workers_go_when_the_master_is_killed_and_the_port_is_free() {
-    let server = Setup::of("stream:route").workers(3).start();
+    let server = Setup::of("stream:route").apart().workers(3).flags(&PATIENT).start();
     let mut kept = server.connect();
     assert_eq!(kept.get("/").status, 200);
     let workers = server.workers();
     server.signal(Signal::SIGKILL);
     server.wait_for_exit();
-    let gone = || !workers.iter().any(|pid| process::is_alive(*pid));
-    until::within(SOON, || gone().then_some(())).expect("idle workers go");
+    until::holds("the end of all", || !workers.iter().any(|pid| process::is_alive(*pid)));
     kept.assert_closed();
-    TcpListener::bind(server.address()).expect("the port is free");
+    wait_for_free_port(&server);
 }
 
 #[test]
 fn a_request_in_flight_is_finished_when_the_master_is_killed() {
-    let server = Setup::of("stream:route").workers(2).start();
+    let server = Setup::of("stream:route").apart().workers(2).flags(&PATIENT).start();
     let (mut connection, writer) = server.occupy("pipe");
     let workers = server.workers();
     server.signal(Signal::SIGKILL);
@@ -92,8 +96,7 @@ fn a_request_in_flight_is_finished_when_the_master_is_killed() {
     let response = connection.response();
     assert_eq!(response.status, 200);
     assert!(response.closes());
-    let gone = || !workers.iter().any(|pid| process::is_alive(*pid));
-    until::within(SOON, || gone().then_some(())).expect("the busy worker goes too");
+    until::holds("the end of both", || !workers.iter().any(|pid| process::is_alive(*pid)));
 }
 
 #[test]
@@ -119,7 +122,7 @@ def application(environ, start_response):
 
 #[test]
 fn a_worker_that_cannot_run_python_goes_too_when_the_master_is_killed() {
-    let setup = Setup::of("holding:application").file("holding.py", HOLDING);
+    let setup = Setup::of("holding:application").apart().file("holding.py", HOLDING);
     let server = setup.flags(&["--pythonpath=.", "--graceful-timeout", "1"]).start();
     let worker = server.workers()[0];
     let mut connection = server.connect();
@@ -128,7 +131,7 @@ fn a_worker_that_cannot_run_python_goes_too_when_the_master_is_killed() {
     server.signal(Signal::SIGKILL);
     server.wait_for_exit();
     until::holds("the worker's end", || !process::is_alive(worker));
-    TcpListener::bind(server.address()).expect("the port is free");
+    wait_for_free_port(&server);
 }
 
 /// From the second time on it is never loaded.
@@ -148,7 +151,7 @@ def application(environ, start_response):
 #[test]
 fn a_worker_that_still_loads_goes_too_when_the_master_is_killed() {
     for flag in ["--workers=1", "--preload"] {
-        let setup = Setup::of("loading:application").file("loading.py", LOADING);
+        let setup = Setup::of("loading:application").apart().file("loading.py", LOADING);
         let server = setup.flags(&["--pythonpath=.", flag]).start();
         server.directory.write("again", "");
         server.signal(Signal::SIGHUP);
@@ -157,7 +160,7 @@ fn a_worker_that_still_loads_goes_too_when_the_master_is_killed() {
         server.signal(Signal::SIGKILL);
         server.wait_for_exit();
         until::holds("the end of all", || !started.iter().any(|pid| process::is_alive(*pid)));
-        TcpListener::bind(server.address()).expect("the port is free");
+        wait_for_free_port(&server);
     }
 }
 
@@ -170,6 +173,7 @@ fn processes_of_the_application_do_not_hold_the_port() {
     let child: i32 = server.get("/").text().parse().unwrap();
     let held = process::descriptors(child).unwrap();
     process::signal(child, Signal::SIGKILL);
+    until::holds("its end", || !process::is_alive(child));
     assert!(!held.iter().any(|target| target.starts_with("socket:")), "{held:?}");
 }
 

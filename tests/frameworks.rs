@@ -96,7 +96,7 @@ fn open(setup: Setup) -> (Server, String) {
 
 fn shop() -> (Server, String) {
     let python = Setup::bare().flag("--python").flag(python());
-    open(python.flags(&["--bind", "127.0.0.1:0", "--workers", "2"]))
+    open(python.flags(&["--bind", "127.0.0.1:0", "--workers", "2"]).patient())
 }
 
 fn login(visitor: &mut Visitor, password: &str) {

@@ -27,13 +27,15 @@ fn assert_one_at_a_time(server: &Server) {
 #[test]
 fn after_max_requests_a_worker_is_replaced_and_no_client_sees_it() {
     let flags = ["--max-requests", "30", "--max-requests-jitter", "10"];
-    let server = Setup::of("stream:route").workers(2).flags(&flags).start();
+    let server = Setup::of("stream:route").workers(2).patient().flags(&flags).start();
     let old = server.workers();
     let load = Load::start(server.address(), 4);
     until::holds("other workers", || {
         load.proceed(10);
         server.workers().iter().all(|worker| !old.contains(worker))
     });
+    // More than may have been answered by the old ones without having been counted.
+    load.proceed(10);
     let seen = load.finish();
     assert!(seen.len() >= 3, "workers of two rounds have answered: {seen:?}");
     assert!(due(&server) >= 2 && server.log().contains("requests"), "{}", server.log());
@@ -53,7 +55,7 @@ fn without_a_reason_nobody_is_replaced() {
 #[test]
 fn after_max_lifetime_a_worker_is_replaced_also_a_forked_one() {
     for flags in [&[][..], &["--preload"]] {
-        let server = Setup::of("stream:route").workers(2).flags(&["--max-lifetime", "1"]);
+        let server = Setup::of("stream:route").workers(2).patient().flags(&["--max-lifetime", "1"]);
         let server = server.flags(flags).start();
         let load = Load::start(server.address(), 2);
         server.wait_for_log_times("is due: max-lifetime", 3);
@@ -62,13 +64,13 @@ fn after_max_lifetime_a_worker_is_replaced_also_a_forked_one() {
     }
 }
 
-/// Keeps what it is asked for, until it is asked to stop that.
+/// Keeps what it is asked for, until it has enough or is asked to stop that.
 const LEAK: &str = "
 import os
 kept = []
 
 def application(environ, start_response):
-    if not os.path.exists('tight'):
+    if len(kept) < 100 and not os.path.exists('tight'):
         kept.append(bytearray(1 << 20))
     body = str(os.getpid()).encode()
     start_response('200 OK', [('Content-Length', str(len(body)))])
@@ -78,7 +80,7 @@ def application(environ, start_response):
 #[test]
 fn a_worker_with_too_much_memory_is_replaced() {
     let setup = Setup::of("leak:application").file("leak.py", LEAK);
-    let server = setup.flags(&["--pythonpath=.", "--max-rss", "60M"]).start();
+    let server = setup.patient().flags(&["--pythonpath=.", "--max-rss", "60M"]).start();
     let old = server.workers();
     let load = Load::start(server.address(), 2);
     load.proceed(100);
@@ -91,7 +93,7 @@ fn a_worker_with_too_much_memory_is_replaced() {
 #[test]
 fn limits_that_a_reload_brings_hold_for_the_workers_that_it_starts() {
     let setup = Setup::of("stream:route").file("monoceros.yaml", "max-requests: 0\n");
-    let server = setup.start();
+    let server = setup.patient().start();
     server.directory.write("monoceros.yaml", "max-requests: 20\n");
     server.signal(Signal::SIGHUP);
     server.wait_for_log("reloaded: gen=2 serves");

@@ -1,11 +1,12 @@
 //! How a server is started: its arguments, its environment, its socket.
 
 use std::ffi::OsString;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::{env, fs};
 
 use socket2::SockRef;
@@ -65,6 +66,14 @@ impl Setup {
         let mut setup = Self::bare();
         setup.address = Some(listener.local_addr().unwrap());
         setup.socket(listener).flags(&["--bind", "fd://3"])
+    }
+
+    /// Takes a socket whose address nobody else has, also when it is free again:
+    /// for tests that use the address when the server does not.
+    pub(crate) fn apart(mut self) -> Self {
+        let listener = TcpListener::bind((own_ip(), 0)).unwrap();
+        self.address = Some(listener.local_addr().unwrap());
+        self.socket(listener)
     }
 
     /// Nothing but the program.
@@ -163,6 +172,12 @@ impl Setup {
         self
     }
 
+    /// A worker that leaves keeps idle connections for as long as a test may
+    /// take: a client that does not come to run for a second loses nothing.
+    pub(crate) fn patient(self) -> Self {
+        self.flags(&["--drain-idle", "30"])
+    }
+
     pub(crate) fn workers(self, count: usize) -> Self {
         self.flags(&["--workers", &count.to_string()])
     }
@@ -239,6 +254,14 @@ impl Setup {
 
 fn starts(name: &OsString, prefix: &str) -> bool {
     name.as_encoded_bytes().starts_with(prefix.as_bytes())
+}
+
+/// An address of this machine that no other test uses, in this run or another
+/// one at the same time: a port there is nobody's until it is bound by name.
+pub(crate) fn own_ip() -> Ipv4Addr {
+    static NUMBER: AtomicU8 = AtomicU8::new(0);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, high | 128, low, NUMBER.fetch_add(1, Ordering::Relaxed))
 }
 
 /// The program under test: the one just built, or any other that is installed.
