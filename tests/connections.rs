@@ -153,9 +153,9 @@ fn an_error_answer_arrives_although_the_client_still_sends() {
     let server = Setup::of("environ").start();
     for bad in ["BAD\r\n\r\n", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n"] {
         let mut connection = server.connect();
-        connection.send(bad);
-        // The server takes a bounded part of it; the rest may fail to be sent.
-        let _taken = connection.send_if_taken(vec![b'x'; 200_000]);
+        // The server takes a bounded part of it, and does not wait for ever; the
+        // rest may fail to be sent.
+        let _taken = connection.send_if_taken(bad.to_owned() + &"x".repeat(200_000));
         connection.finish_sending();
         assert_eq!(connection.response().status, 400);
         connection.assert_closed();
@@ -324,8 +324,14 @@ fn a_new_connection_finds_the_worker_that_is_free() {
 #[test]
 fn kept_connections_are_spread_over_the_workers() {
     let server = Setup::of("stream:route").workers(2).start();
+    let workers = server.workers();
     let mut kept: Vec<_> = (0..100).map(|_| server.connect()).collect();
-    let seen = kept.iter_mut().map(|connection| connection.get("/").text());
+    let seen = kept.iter_mut().map(|connection| {
+        // One that does not come to run has to leave them to the other.
+        let are_asleep = || workers.iter().all(|pid| process::is_asleep(*pid));
+        until::holds("workers that wait for connections", are_asleep);
+        connection.get("/").text()
+    });
     let seen: std::collections::BTreeSet<_> = seen.collect();
     assert_eq!(seen.len(), 2);
 }

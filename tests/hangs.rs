@@ -1,6 +1,7 @@
 //! Workers that hang, and workers that die again and again.
 
 use std::io::ErrorKind;
+use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -11,11 +12,25 @@ use crate::support::process;
 use crate::support::setup::Setup;
 use crate::support::until;
 
+/// A timeout within which something has to be done: longer than a test, or a
+/// worker, may be kept from running.
+const LIMIT: [&str; 2] = ["--timeout", "4"];
+
+/// Tests with each number of threads, all at once: these tests wait a lot.
+fn at_once(threads: [usize; 2], test: impl Fn(usize) + Sync) {
+    thread::scope(|scope| {
+        for count in threads {
+            let test = &test;
+            scope.spawn(move || test(count));
+        }
+    });
+}
+
 #[test]
 fn a_worker_whose_request_takes_too_long_is_replaced_and_the_log_names_the_request() {
-    for threads in [1, 2] {
+    at_once([1, 2], |threads| {
         let setup = Setup::of("stream:route").workers(2).threads(threads);
-        let server = setup.flags(&["--timeout", "1", "--graceful-timeout", "1"]).start();
+        let server = setup.flags(&LIMIT).flags(&["--graceful-timeout", "1"]).start();
         server.allow("/wait");
         server.allow("SIG");
         let old = server.workers();
@@ -28,13 +43,13 @@ fn a_worker_whose_request_takes_too_long_is_replaced_and_the_log_names_the_reque
             now.len() == 2 && now != old
         });
         writer.finish();
-    }
+    });
 }
 
 #[test]
 fn an_answer_that_grows_is_not_stuck_however_long_it_takes() {
-    for threads in [1, 2] {
-        let server = Setup::of("stream:route").threads(threads).flags(&["--timeout", "1"]).start();
+    at_once([1, 2], |threads| {
+        let server = Setup::of("stream:route").threads(threads).flags(&LIMIT).start();
         let old = server.workers();
         let pipe = Pipe::new(&server.directory, "pipe");
         let mut connection = server.connect();
@@ -48,18 +63,18 @@ fn an_answer_that_grows_is_not_stuck_however_long_it_takes() {
         until::holds("time to pass", || {
             writer.say("more\n");
             assert_eq!(connection.chunk().unwrap().unwrap(), b"more\n");
-            begun.elapsed() > Duration::from_millis(2500)
+            begun.elapsed() > Duration::from_secs(6)
         });
         writer.finish();
         assert_eq!(connection.chunk().unwrap(), None);
         assert_eq!(server.workers(), old);
-    }
+    });
 }
 
 #[test]
 fn an_answer_that_has_begun_and_grows_no_more_is_broken() {
-    for threads in [1, 2] {
-        let server = Setup::of("stream:route").threads(threads).flags(&["--timeout", "1"]).start();
+    at_once([1, 2], |threads| {
+        let server = Setup::of("stream:route").threads(threads).flags(&LIMIT).start();
         server.allow("/stream");
         let pipe = Pipe::new(&server.directory, "pipe");
         let mut connection = server.connect();
@@ -76,7 +91,7 @@ fn an_answer_that_has_begun_and_grows_no_more_is_broken() {
         let (_, stacks) = log.split_once("which is timeout").unwrap();
         assert!(stacks.contains("stream.py"), "{log}");
         writer.finish();
-    }
+    });
 }
 
 #[test]
@@ -144,10 +159,11 @@ def application(environ, start_response):
 
 #[test]
 fn requests_behind_one_that_is_stuck_are_answered_all_the_same() {
-    for threads in [1, 2] {
+    at_once([1, 2], |threads| {
         let setup = Setup::of("sleeping:application").file("sleeping.py", SLEEPING);
-        let flags = ["--pythonpath=.", "--timeout", "1", "--graceful-timeout", "2"];
-        let server = setup.threads(threads).flags(&flags).start();
+        // The answers take a quarter of the last of these before it is over.
+        let flags = ["--pythonpath=.", "--header-timeout", "60", "--graceful-timeout", "6"];
+        let server = setup.threads(threads).flags(&LIMIT).flags(&flags).start();
         server.allow("/lock");
         server.allow("SIGKILL");
         let old = server.workers();
@@ -177,19 +193,23 @@ fn requests_behind_one_that_is_stuck_are_answered_all_the_same() {
             now.len() == 1 && now != old
         });
         assert_eq!(server.get("/").status, 200);
-    }
+    });
 }
 
-/// Once there is a file `hold`, a thread beside the requests sleeps with the
-/// interpreter's lock.
+/// Once there is a file `hold`, a thread beside the requests takes the
+/// interpreter's lock, removes the file, and sleeps. These calls keep the lock,
+/// and whoever asks for it in between waits for an hour.
 const HOLDING: &str = "
-import ctypes, os, threading, time
+import ctypes, os, sys, threading, time
+
+C = ctypes.PyDLL(None)
 
 def hold():
     while not os.path.exists('hold'):
         time.sleep(0.01)
-    os.remove('hold')
-    ctypes.PyDLL(None).sleep(3600)
+    sys.setswitchinterval(3600)
+    C.unlink(b'hold')
+    C.sleep(3600)
 
 threading.Thread(target=hold, daemon=True).start()
 
@@ -208,7 +228,7 @@ fn a_worker_that_cannot_take_requests_is_replaced() {
         let old = server.workers();
         server.directory.write("hold", "");
         until::holds("a thread that holds the lock", || !server.directory.join("hold").exists());
-        until::holds("a request that nobody takes", || server.get("/").status == 503);
+        assert_eq!(server.get("/").status, 503, "nobody takes it");
         server.wait_for_log("has not taken a request for");
         until::holds("another worker", || {
             let now = server.workers();
@@ -253,14 +273,15 @@ fn a_master_that_was_stopped_kills_nobody_for_it() {
 
 #[test]
 fn a_machine_that_was_suspended_kills_nobody_for_it() {
-    let server = Setup::of("stream:route").workers(2).flags(&["--timeout", "1"]).start();
+    let server = Setup::of("stream:route").workers(2).flags(&LIMIT).start();
     let (mut connection, writer) = server.occupy("pipe");
     let old = server.workers();
     // Of the group that the master leads, as its workers are in it too.
     process::signal(-server.pid(), Signal::SIGSTOP);
     let is_stopped = |pid: &i32| process::state(*pid).is_some_and(|(state, _)| state == 'T');
     until::holds("everybody stopped", || old.iter().all(is_stopped) && is_stopped(&server.pid()));
-    until::passes(Duration::from_secs(4));
+    // Longer than a request may take, and a worker be silent.
+    until::passes(Duration::from_secs(6));
     process::signal(-server.pid(), Signal::SIGCONT);
     server.signal(Signal::SIGTTIN);
     server.wait_for_workers(3);
@@ -269,10 +290,18 @@ fn a_machine_that_was_suspended_kills_nobody_for_it() {
     assert!(old.iter().all(|pid| process::is_alive(*pid)), "{:?}", server.workers());
 }
 
+/// While there is a file `sick`, those that are loaded end as soon as the master
+/// knows that they are ready.
 const SHORT_LIVED: &str = "
-import os, threading
+import os, threading, time
+
+def end():
+    while f'pid={os.getpid()} ready' not in open('stderr').read():
+        time.sleep(0.01)
+    os._exit(7)
+
 if os.path.exists('sick'):
-    threading.Timer(0.05, os._exit, [7]).start()
+    threading.Thread(target=end, daemon=True).start()
 
 def application(environ, start_response):
     start_response('200 OK', [('Content-Length', '0')])
@@ -289,9 +318,13 @@ fn workers_that_die_again_and_again_are_replaced_with_pauses_until_they_are_well
     server.allow("SIGKILL");
     server.wait_for_log_times("exit code 7", 4);
     std::fs::remove_file(server.directory.join("sick")).unwrap();
+    // One more may have been loaded before.
     until::holds("a worker that stays", || {
         let before = server.workers();
-        before.len() == 1 && server.get("/").status == 200 && server.workers() == before
+        let mut connection = server.connect();
+        connection.send(get("/"));
+        let is_answered = connection.try_response("GET").is_ok_and(|it| it.status == 200);
+        before.len() == 1 && is_answered && server.workers() == before
     });
     assert!(!server.has_ended(), "the master lives on");
 }

@@ -53,6 +53,13 @@ pub(crate) fn limit_descriptors(pid: i32, count: usize) -> usize {
     before
 }
 
+/// All of its threads wait for something.
+pub(crate) fn is_asleep(pid: i32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let stats = threads.map(|it| fs::read_to_string(it.unwrap().path().join("stat")));
+    stats.flatten().all(|stat| stat.rsplit_once(") ").is_some_and(|(_, it)| it.starts_with('S')))
+}
+
 /// It exists and is no zombie.
 pub(crate) fn is_alive(pid: i32) -> bool {
     state(pid).is_some_and(|(state, _)| state != 'Z')
