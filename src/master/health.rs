@@ -64,26 +64,26 @@ impl fmt::Display for Hang {
 }
 
 /// Judges a worker that has been ready for `ready`; zero as `timeout` is no
-/// limit. Nothing is older than `awake`, the time for which this process has
-/// run without a pause: what stopped the master may have stopped the workers
+/// limit. Of each length only the part counts for which this process has run,
+/// which `awake` tells: what stopped the master may have stopped the workers
 /// too. What has been said of a request, by `record`, is not said again.
 pub(crate) fn judge(
     vital: &Vital,
     record: &Record,
     timeout: Duration,
     ready: Duration,
-    awake: Duration,
+    awake: &dyn Fn(Duration) -> Duration,
 ) -> Option<Concern> {
     if timeout.is_zero() {
         return None;
     }
-    let silent = vital.silent.map(|silent| silent.min(ready).min(awake));
+    let silent = vital.silent.map(|silent| awake(silent.min(ready)));
     if let Some(silent) = silent.filter(|silent| *silent > timeout.max(LEAST_SILENCE)) {
         let hang = if vital.stopped { Hang::Stopped(silent) } else { Hang::Silent(silent) };
         return Some(Concern::Hangs(hang));
     }
     let longer = |limit: Duration| {
-        vital.running.iter().filter(move |run| run.lasted.min(awake) > limit).cloned()
+        vital.running.iter().filter(move |run| awake(run.lasted) > limit).cloned()
     };
     let expired: Vec<_> =
         longer(timeout).filter(|run| !record.expired.contains(&run.number)).collect();
@@ -98,7 +98,7 @@ pub(crate) fn judge(
     }
     // The last: where a request holds what the others wait for, its client is
     // answered and the worker replaced, and that may be the end of it.
-    let stuck = vital.stuck.map(|stuck| stuck.min(awake)).filter(|stuck| *stuck > timeout);
+    let stuck = vital.stuck.map(awake).filter(|stuck| *stuck > timeout);
     stuck.map(|stuck| Concern::Hangs(Hang::Stuck(stuck)))
 }
 
@@ -112,6 +112,11 @@ mod tests {
         Duration::from_secs(count)
     }
 
+    /// Of a master that has always run.
+    fn all(length: Duration) -> Duration {
+        length
+    }
+
     fn runs(lasted: u64) -> Run {
         let label = "GET /".to_owned();
         Run { thread: 0, number: 7, label, lasted: seconds(lasted), used: None }
@@ -123,7 +128,7 @@ mod tests {
     }
 
     fn concern(vital: &Vital, timeout: u64, ready: u64) -> Option<Concern> {
-        judge(vital, &Record::default(), seconds(timeout), seconds(ready), LONG)
+        judge(vital, &Record::default(), seconds(timeout), seconds(ready), &all)
     }
 
     #[test]
@@ -141,7 +146,7 @@ mod tests {
         let mut record = Record::default();
         record.slow.insert(7);
         let judge = |record: &Record, lasted| {
-            judge(&vital(Some(0), &[lasted]), record, seconds(10), LONG, LONG)
+            judge(&vital(Some(0), &[lasted]), record, seconds(10), LONG, &all)
         };
         assert_eq!(judge(&record, 6), None);
         assert_eq!(judge(&record, 11), Some(Concern::Expired(vec![runs(11)])));
@@ -151,15 +156,15 @@ mod tests {
 
     #[test]
     fn requests_may_be_stuck_for_the_timeout() {
-        let stuck = |lasted, awake| {
+        let stuck = |lasted, awake: &dyn Fn(Duration) -> Duration| {
             let vital = Vital { stuck: Some(lasted), ..vital(Some(0), &[]) };
             judge(&vital, &Record::default(), seconds(2), LONG, awake)
         };
-        assert_eq!(stuck(seconds(2), LONG), None);
-        assert_eq!(stuck(LONG, seconds(2)), None);
+        assert_eq!(stuck(seconds(2), &all), None);
+        assert_eq!(stuck(LONG, &|_| seconds(2)), None);
         let hang = Hang::Stuck(seconds(3));
         assert!(hang.to_string().starts_with("has not taken a request for 3 s"));
-        assert_eq!(stuck(seconds(3), LONG), Some(Concern::Hangs(hang)));
+        assert_eq!(stuck(seconds(3), &all), Some(Concern::Hangs(hang)));
     }
 
     #[test]
@@ -167,7 +172,7 @@ mod tests {
         let vital = Vital { stuck: Some(seconds(11)), ..vital(Some(0), &[11]) };
         assert_eq!(concern(&vital, 10, 100), Some(Concern::Expired(vec![runs(11)])));
         let record = Record { expired: [7].into(), ..Record::default() };
-        let hang = judge(&vital, &record, seconds(10), LONG, LONG);
+        let hang = judge(&vital, &record, seconds(10), LONG, &all);
         assert_eq!(hang, Some(Concern::Hangs(Hang::Stuck(seconds(11)))));
     }
 
@@ -184,9 +189,10 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_older_than_the_masters_own_wake() {
+    fn only_the_time_for_which_the_master_has_run_counts() {
         let vital = vital(Some(900), &[900]);
-        assert_eq!(judge(&vital, &Record::default(), seconds(5), LONG, seconds(1)), None);
+        let second = |_| seconds(1);
+        assert_eq!(judge(&vital, &Record::default(), seconds(5), LONG, &second), None);
     }
 
     #[test]

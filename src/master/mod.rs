@@ -1,7 +1,7 @@
 //! The master: what it decides on each event. Nothing in this file, nor in
 //! those that it is made of (`rolling`, `staff`, `life`, `watch`, `succession`,
-//! `request`, `roster`, `rollout`, `backoff`, `health`, `recycling`, `status`),
-//! touches the world: `shell.rs` does, and reports back. Time is an argument, and
+//! `request`, `roster`, `rollout`, `backoff`, `health`, `pauses`, `recycling`,
+//! `status`), touches the world: `shell.rs` does, and reports back. Time is an argument, and
 //! chance a seed.
 
 mod backoff;
@@ -16,6 +16,7 @@ mod memory;
 mod mold;
 mod notify;
 mod own;
+mod pauses;
 mod pidfile;
 mod random;
 mod recipe;
@@ -51,6 +52,7 @@ use monoceros_wire::message::ToWorker;
 pub(crate) use self::pidfile::find_master;
 pub(crate) use self::start::run;
 
+use self::pauses::Pauses;
 use self::random::Random;
 use self::request::Waiting;
 use self::rolling::Rolling;
@@ -146,8 +148,8 @@ pub(crate) struct Master {
     watchdog: Option<(Duration, Instant)>,
     /// What the master meant to wake up for.
     expected: Option<Instant>,
-    /// Since when the master has run without a pause.
-    awake: Instant,
+    /// When the master has not run.
+    pauses: Pauses,
     code: u8,
     actions: Vec<Action>,
 }
@@ -182,7 +184,7 @@ impl Master {
             // Twice as often as it must be (`sd_watchdog_enabled(3)`).
             watchdog: watchdog.map(|every| (every / 2, now + every / 2)),
             expected: None,
-            awake: now,
+            pauses: Pauses::since(now),
             code: 0,
             actions: Vec::new(),
         }
@@ -512,7 +514,7 @@ impl Master {
         if late <= harmless {
             return;
         }
-        self.awake = now;
+        self.pauses.add(late, now);
         self.roster.shift(late);
         for deadline in [&mut self.inspect, &mut self.wake] {
             *deadline = deadline.map(|at| at + late);

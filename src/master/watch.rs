@@ -86,14 +86,14 @@ impl Master {
 
     fn note_health(&mut self, vital: &Vital, now: Instant) {
         let timeout = self.terms().timeout;
-        let awake = now.saturating_duration_since(self.awake);
+        let awake = |length| self.pauses.awake(length, now);
         let Some(worker) = self.roster.get_mut(vital.worker) else { return };
         let (lived, is_staying) = (worker.lived(now), worker.is_ready() && !worker.is_doomed());
         let record = &mut worker.record;
         record.forget_finished(&vital.running);
         // One that is to go anyway keeps the time for that: what holds the lock
         // may let it go, and then the rest is served.
-        let concern = health::judge(vital, record, timeout, lived, awake)
+        let concern = health::judge(vital, record, timeout, lived, &awake)
             .filter(|it| is_staying || !matches!(it, Concern::Hangs(Hang::Stuck(_))));
         let Some(concern) = concern else {
             record.traced = None;

@@ -129,6 +129,24 @@ fn a_worker_that_does_not_say_where_it_is_is_not_waited_for_for_ever() {
 }
 
 #[test]
+fn a_hang_is_found_however_often_the_master_pauses() {
+    let mut bench = Bench::serving(1);
+    bench.pass(20 * SECOND);
+    let begun = bench.now;
+    let mut look = |times| {
+        for _ in 0..times {
+            // It meant to wake up within a second.
+            bench.now += 5 * SECOND;
+            bench.hear(Event::Elapsed);
+            bench.hear(Event::Inspected(vec![busy(0, bench.now - begun)]));
+        }
+        bench.logged("which is timeout; the client is answered 504")
+    };
+    assert_eq!(look(9), 0, "it has not run for ten seconds");
+    assert_eq!(look(9), 1);
+}
+
+#[test]
 fn a_stopped_worker_is_killed_without_being_asked_anything() {
     let mut bench = Bench::serving(1);
     bench.pass(20 * SECOND);
