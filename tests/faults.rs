@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use crate::support::cases::LIMIT;
 use crate::support::client::{Connection, get};
 use crate::support::process;
 use crate::support::server::Server;
@@ -123,7 +124,7 @@ def application(environ, start_response):
 #[test]
 fn a_clock_that_is_set_changes_dates_and_nothing_else() {
     let setup = Setup::of("clock:application").workers(2).file("clock.py", CLOCK).shim("clock");
-    let server = setup.flags(&["--pythonpath=.", "--timeout", "1", "--keep-alive", "60"]).start();
+    let server = setup.flags(&LIMIT).flags(&["--pythonpath=.", "--keep-alive", "60"]).start();
     let old = server.workers();
     let mut kept = server.connect();
     let now = || server.get("/").text().parse::<i64>().unwrap();
@@ -131,7 +132,7 @@ fn a_clock_that_is_set_changes_dates_and_nothing_else() {
     for (offset, text) in [(-86_400, "-86400"), (86_400, "86400"), (0, "0")] {
         let date = kept_alive.header("date").unwrap().to_owned();
         server.directory.write("fault", text);
-        // Longer than anybody may be silent.
+        // The master looks at its workers, and those at their connections.
         until::passes(Duration::from_millis(1500));
         let shifted = now() - begun;
         assert!((shifted - offset).abs() < 3600, "the application's clock: {shifted}");

@@ -1,34 +1,20 @@
 //! Workers that hang, and workers that die again and again.
 
 use std::io::ErrorKind;
-use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
+use crate::support::cases::{LIMIT, at_once};
 use crate::support::client::get;
 use crate::support::pipe::Pipe;
 use crate::support::process;
 use crate::support::setup::Setup;
 use crate::support::until;
 
-/// A timeout within which something has to be done: longer than a test, or a
-/// worker, may be kept from running.
-const LIMIT: [&str; 2] = ["--timeout", "4"];
-
-/// Tests with each number of threads, all at once: these tests wait a lot.
-fn at_once(threads: [usize; 2], test: impl Fn(usize) + Sync) {
-    thread::scope(|scope| {
-        for count in threads {
-            let test = &test;
-            scope.spawn(move || test(count));
-        }
-    });
-}
-
 #[test]
 fn a_worker_whose_request_takes_too_long_is_replaced_and_the_log_names_the_request() {
-    at_once([1, 2], |threads| {
+    at_once(&[1, 2], |threads| {
         let setup = Setup::of("stream:route").workers(2).threads(threads);
         let server = setup.flags(&LIMIT).flags(&["--graceful-timeout", "1"]).start();
         server.allow("/wait");
@@ -48,7 +34,7 @@ fn a_worker_whose_request_takes_too_long_is_replaced_and_the_log_names_the_reque
 
 #[test]
 fn an_answer_that_grows_is_not_stuck_however_long_it_takes() {
-    at_once([1, 2], |threads| {
+    at_once(&[1, 2], |threads| {
         let server = Setup::of("stream:route").threads(threads).flags(&LIMIT).start();
         let old = server.workers();
         let pipe = Pipe::new(&server.directory, "pipe");
@@ -73,7 +59,7 @@ fn an_answer_that_grows_is_not_stuck_however_long_it_takes() {
 
 #[test]
 fn an_answer_that_has_begun_and_grows_no_more_is_broken() {
-    at_once([1, 2], |threads| {
+    at_once(&[1, 2], |threads| {
         let server = Setup::of("stream:route").threads(threads).flags(&LIMIT).start();
         server.allow("/stream");
         let pipe = Pipe::new(&server.directory, "pipe");
@@ -96,15 +82,15 @@ fn an_answer_that_has_begun_and_grows_no_more_is_broken() {
 
 #[test]
 fn a_request_that_takes_too_long_is_answered_for_while_its_worker_drains() {
-    for signal in [Signal::SIGHUP, Signal::SIGTERM] {
-        let server = Setup::of("stream:route").flags(&["--timeout", "1"]).start();
+    at_once(&[Signal::SIGHUP, Signal::SIGTERM], |signal| {
+        let server = Setup::of("stream:route").flags(&LIMIT).start();
         server.allow("/wait");
         let (mut connection, writer) = server.occupy("pipe");
         server.signal(signal);
         assert_eq!(connection.response().status, 504);
         server.wait_for_log("GET /wait");
         writer.finish();
-    }
+    });
 }
 
 /// `/lock` waits with the interpreter's lock for a lock that it has itself.
@@ -123,10 +109,10 @@ def application(environ, start_response):
 
 #[test]
 fn a_request_that_holds_the_interpreters_lock_is_answered_for_and_its_worker_replaced() {
-    for threads in [1, 3] {
+    at_once(&[1, 3], |threads| {
         let setup = Setup::of("locked:application").file("locked.py", LOCKED).threads(threads);
-        let flags = ["--pythonpath=.", "--timeout", "1", "--graceful-timeout", "1"];
-        let server = setup.flags(&flags).start();
+        let flags = ["--pythonpath=.", "--graceful-timeout", "1"];
+        let server = setup.flags(&LIMIT).flags(&flags).start();
         server.allow("/lock");
         server.allow("SIGKILL");
         let old = server.workers();
@@ -142,7 +128,7 @@ fn a_request_that_holds_the_interpreters_lock_is_answered_for_and_its_worker_rep
             now.len() == 1 && now != old
         });
         assert_eq!(server.get("/").status, 200);
-    }
+    });
 }
 
 /// `/lock` says that it has begun, and sleeps with the interpreter's lock.
@@ -159,7 +145,7 @@ def application(environ, start_response):
 
 #[test]
 fn requests_behind_one_that_is_stuck_are_answered_all_the_same() {
-    at_once([1, 2], |threads| {
+    at_once(&[1, 2], |threads| {
         let setup = Setup::of("sleeping:application").file("sleeping.py", SLEEPING);
         // The answers take a quarter of the last of these before it is over.
         let flags = ["--pythonpath=.", "--header-timeout", "60", "--graceful-timeout", "6"];
@@ -220,9 +206,9 @@ def application(environ, start_response):
 
 #[test]
 fn a_worker_that_cannot_take_requests_is_replaced() {
-    for threads in [1, 2] {
+    at_once(&[1, 2], |threads| {
         let setup = Setup::of("holding:application").file("holding.py", HOLDING).threads(threads);
-        let server = setup.flags(&["--pythonpath=.", "--timeout", "1"]).start();
+        let server = setup.flags(&LIMIT).flag("--pythonpath=.").start();
         server.allow("interpreter's lock");
         server.allow("SIG");
         let old = server.workers();
@@ -235,12 +221,12 @@ fn a_worker_that_cannot_take_requests_is_replaced() {
             now.len() == 1 && now != old
         });
         assert_eq!(server.get("/").status, 200);
-    }
+    });
 }
 
 #[test]
 fn a_worker_that_is_stopped_is_replaced() {
-    let server = Setup::of("stream:route").flags(&["--timeout", "1"]).start();
+    let server = Setup::of("stream:route").flags(&LIMIT).start();
     server.allow("SIGKILL");
     server.allow("was stopped by a signal (SIGSTOP)");
     let old = server.workers();
@@ -254,7 +240,7 @@ fn a_worker_that_is_stopped_is_replaced() {
 
 #[test]
 fn a_master_that_was_stopped_kills_nobody_for_it() {
-    let server = Setup::of("stream:route").workers(2).flags(&["--timeout", "1"]).start();
+    let server = Setup::of("stream:route").workers(2).flags(&LIMIT).start();
     let old = server.workers();
     server.signal(Signal::SIGSTOP);
     until::holds("a stopped master", || {
@@ -263,7 +249,7 @@ fn a_master_that_was_stopped_kills_nobody_for_it() {
     // The workers serve on, for longer than they may be silent.
     let begun = std::time::Instant::now();
     until::holds("time to pass", || {
-        server.get("/").status == 200 && begun.elapsed() > Duration::from_secs(2)
+        server.get("/").status == 200 && begun.elapsed() > Duration::from_secs(6)
     });
     server.signal(Signal::SIGCONT);
     server.signal(Signal::SIGTTIN);

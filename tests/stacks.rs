@@ -7,6 +7,7 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
+use crate::support::cases::{LIMIT, at_once};
 use crate::support::client::get;
 use crate::support::pipe::Pipe;
 use crate::support::process;
@@ -118,10 +119,10 @@ fn a_stuck_thread_shows_where_it_is_and_goes_on() {
 
 #[test]
 fn a_request_that_does_not_end_is_answered_and_the_log_shows_where_it_is() {
-    for threads in [1, 4] {
-        for function in ["waits", "holds_the_lock", "turns_round"] {
+    for function in ["waits", "holds_the_lock", "turns_round"] {
+        at_once(&[1, 4], |threads| {
             let setup = Setup::of("stuck:application").file("stuck.py", STUCK).threads(threads);
-            let server = setup.flags(&["--pythonpath=.", "--timeout", "1"]).start();
+            let server = setup.flags(&LIMIT).flag("--pythonpath=.").start();
             server.allow("(request stuck-1)");
             let pipe = Pipe::new(&server.directory, "pipe");
             let mut connection = server.connect();
@@ -136,7 +137,7 @@ fn a_request_that_does_not_end_is_answered_and_the_log_shows_where_it_is() {
             }
             writer.finish();
             assert_eq!(server.get("/").body, b"idle");
-        }
+        });
     }
 }
 

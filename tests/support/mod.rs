@@ -2,6 +2,7 @@
 //! bytes, conditions with a deadline, and a look around after each test.
 
 pub(crate) mod aftermath;
+pub(crate) mod cases;
 pub(crate) mod client;
 pub(crate) mod directory;
 pub(crate) mod init;
