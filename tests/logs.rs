@@ -53,6 +53,9 @@ fn the_log_level_is_the_least_that_is_logged() {
         server.allow("Traceback");
         assert_eq!(server.get("/before").status, 500);
         server.wait_for_log("raised before start_response");
+        // What the master has to say of it may come later.
+        server.signal(Signal::SIGTERM);
+        assert_eq!(server.wait_for_exit(), 0);
         server.log()
     };
     assert!(level("info").contains("[INFO]"));

@@ -20,7 +20,7 @@ const SIGNAL: u32 = 50;
 
 /// Is stuck until the pipe's writer is gone, in the way that the path names.
 const STUCK: &str = "
-import ctypes, os
+import ctypes, os, select
 
 C = ctypes.PyDLL(None)
 
@@ -30,13 +30,11 @@ def waits(pipe):
 def holds_the_lock(pipe):
     return C.read(pipe, ctypes.create_string_buffer(1), 1)
 
+# No call in it fails: the handler of the signal does not keep errno.
 def turns_round(pipe):
-    os.set_blocking(pipe, False)
-    while True:
-        try:
-            return len(os.read(pipe, 1))
-        except BlockingIOError:
-            pass
+    while not select.select([pipe], [], [], 0)[0]:
+        pass
+    return len(os.read(pipe, 1))
 
 def application(environ, start_response):
     name = environ['PATH_INFO'][1:]
