@@ -172,12 +172,6 @@ impl Setup {
         self
     }
 
-    /// A worker that leaves keeps idle connections for as long as a test may
-    /// take: a client that does not come to run for a second loses nothing.
-    pub(crate) fn patient(self) -> Self {
-        self.flags(&["--drain-idle", "30"])
-    }
-
     pub(crate) fn workers(self, count: usize) -> Self {
         self.flags(&["--workers", &count.to_string()])
     }
