@@ -88,6 +88,7 @@ pub fn refuses_new(listener: BorrowedFd) -> bool {
 mod tests {
     use super::*;
     use crate::socket::accept;
+    use crate::wait::{Event, wait};
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsFd;
@@ -110,6 +111,7 @@ mod tests {
             early.write_all(b"early").unwrap();
             let late = TcpStream::connect_timeout(&address, Duration::from_millis(100));
             assert_eq!(late.unwrap_err().kind(), io::ErrorKind::TimedOut);
+            wait(&[(listener.as_fd(), Event::Readable)], None).unwrap();
             let mut accepted = TcpStream::from(accept(listener.as_fd()).unwrap().fd);
             accepted.set_nonblocking(false).unwrap();
             let mut said = [0; 5];

@@ -50,6 +50,7 @@ pub fn receive(socket: BorrowedFd, into: &mut [u8]) -> io::Result<(usize, Vec<Ow
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wait::{Event, wait};
     use std::fs::File;
     use std::io::{Read, Write};
     use std::os::fd::AsFd;
@@ -79,6 +80,8 @@ mod tests {
         let nothing = receive(two.as_fd(), &mut buffer).unwrap_err();
         assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
         drop(one);
+        // A process that another test starts has a copy until it executes.
+        wait(&[(two.as_fd(), Event::Readable)], None).unwrap();
         assert_eq!(receive(two.as_fd(), &mut buffer).unwrap().0, 0);
     }
 

@@ -254,14 +254,22 @@ fn integer_option(fd: BorrowedFd, level: libc::c_int, name: libc::c_int) -> io::
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wait::{Event, wait};
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
+
+    /// Waits until something has arrived: also on the loopback, packets can be
+    /// under way when the call that has sent them returns.
+    fn wait_for_arrival(socket: BorrowedFd) {
+        assert_eq!(wait(&[(socket, Event::Readable)], None).unwrap(), [true]);
+    }
 
     #[test]
     fn a_connection_is_counted_accepted_and_spoken_to() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         assert!(is_listening(listener.as_fd()));
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        wait_for_arrival(listener.as_fd());
         assert_eq!(queue_length(listener.as_fd()), Some(1));
         let accepted = accept(listener.as_fd()).unwrap();
         assert_eq!(accepted.peer, Some(client.local_addr().unwrap()));
@@ -275,6 +283,7 @@ mod tests {
         let mut said = Vec::new();
         client.read_to_end(&mut said).unwrap();
         assert_eq!(said, b"12345");
+        wait_for_arrival(accepted.fd.as_fd());
         assert_eq!(receive(accepted.fd.as_fd(), &mut buffer).unwrap(), 2);
     }
 
@@ -285,6 +294,7 @@ mod tests {
         let (one, _) = listener.accept().unwrap();
         let two = one.try_clone().unwrap();
         send(one.as_fd(), b"half", false).unwrap();
+        wait_for_arrival(client.as_fd());
         reset(one.as_fd()).unwrap();
         let mut said = Vec::new();
         let error = client.read_to_end(&mut said).unwrap_err();
@@ -310,6 +320,7 @@ mod tests {
         let error = adopt(client.as_raw_fd()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         let adopted = adopt(listener.into_raw_fd()).unwrap();
+        wait_for_arrival(adopted.as_fd());
         assert!(accept(adopted.as_fd()).is_ok());
         assert_eq!(accept(adopted.as_fd()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
