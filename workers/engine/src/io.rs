@@ -198,14 +198,11 @@ impl Io {
     /// sleep while the application is busy, which another thread runs.
     pub(crate) fn turn(&mut self, parks: bool) -> Turn {
         self.parks = parks;
-        let now_ms = clock::monotonic_ms();
-        self.core.board.beat(now_ms);
-        if self.life.is_over(now_ms) {
-            return Turn::Over;
-        }
+        let begun_ms = clock::monotonic_ms();
+        self.core.board.beat(begun_ms);
         let mut events = self.events.take().unwrap_or_else(|| Events::with_capacity(EVENTS));
         let over = self.sleep(&mut events).is_err() || self.take_events(&events).is_break();
-        self.hearing.note(now_ms, events.iter().count(), EVENTS, self.connections.len());
+        self.hearing.note(begun_ms, events.iter().count(), EVENTS, self.connections.len());
         self.events = Some(events);
         if over {
             return Turn::Over;
@@ -216,6 +213,11 @@ impl Io {
         self.push_jobs();
         self.admit_in_turn();
         self.settle();
+        if self.life.is_over(clock::monotonic_ms()) {
+            // It may be longer than thought since the last look at the requests.
+            self.refuse_unbegun();
+            return Turn::Over;
+        }
         if std::mem::take(&mut self.interrupted) { Turn::Interrupted } else { Turn::Done }
     }
 
@@ -542,8 +544,9 @@ impl Io {
             listeners: self.gate.listeners.len(),
         };
         if self.life.settle(open, clock::monotonic_ms()) {
-            self.core.board.show_state(self.life.state());
+            // Who sees the state finds all that was answered in the log.
             self.core.flush_access();
+            self.core.board.show_state(self.life.state());
             self.core.hub.stop();
         }
     }

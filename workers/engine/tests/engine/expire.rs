@@ -1,35 +1,23 @@
-//! Requests whose time is over, with a real listener and a real channel. The
-//! application is a thread of the test that does what the target says.
-
-// All of this is a test, also what is not marked as one.
-#![allow(clippy::unwrap_used)]
+//! Requests whose time is over. The application does what the target says.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::net::TcpStream;
+use std::ops::Deref;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use monoceros_engine::{AccessLog, Desk, Exchange, Given, Options, Wait, Worker};
-use monoceros_log::{Destination, LogFile};
+use monoceros_engine::{Desk, Exchange, Options, Wait};
 use monoceros_sys::clock;
-use monoceros_wire::channel::{MasterEnd, pair};
 use monoceros_wire::message::{Drain, ToWorker};
-use monoceros_wire::scoreboard::{Running, Scoreboard, State};
-use monoceros_wire::{Generation, Slot};
+use monoceros_wire::scoreboard::{Running, State};
 
-/// Long enough for a loaded machine; a test that passes never waits for it.
-const DEADLINE: Duration = Duration::from_secs(10);
+use crate::running::{DEADLINE, Engine, some};
 
-/// A worker in this process, and what its master holds.
+/// A worker whose application can be stuck.
 struct Bench {
-    master: MasterEnd,
-    board: Scoreboard,
-    address: SocketAddr,
-    log: PathBuf,
+    engine: Engine,
     /// Lets one application thread go that is stuck.
     release: Sender<()>,
     /// Whether the application's last write was taken.
@@ -48,37 +36,21 @@ impl Bench {
     }
 
     fn with(name: &str, options: Options) -> Self {
+        Self::reopening(name, options, || {})
+    }
+
+    fn reopening(name: &str, options: Options, reopen: impl FnMut() + Send + 'static) -> Self {
         let threads = options.threads;
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
-        let (master, channel_end) = pair().unwrap();
-        let board = Scoreboard::create(Slot(0), Generation(1), threads).unwrap();
-        let theirs = Scoreboard::adopt(board.as_fd().try_clone_to_owned().unwrap()).unwrap();
-        let log = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
-        let file = LogFile::open(Destination::File(log.clone())).unwrap();
-        let given = Given {
-            channel: channel_end,
-            scoreboard: theirs,
-            listeners: vec![listener.into()],
-            access: Some(AccessLog::new(file, "%(r)s|%(s)s|%(B)s|%(a)s|%(M)s")),
-            reopen: Box::new(|| {}),
-        };
-        let end = |_| {
-            loop {
-                thread::park();
-            }
-        };
-        let worker = Worker::start(options, given, end).unwrap();
+        let engine = Engine::start(name, options, reopen);
         let (release, released) = channel();
         let (writes, written) = channel();
         let application =
             Arc::new(Application { released: Mutex::new(released), written: Mutex::new(writes) });
         for number in 0..threads {
-            let (worker, application) = (worker.clone(), Arc::clone(&application));
+            let (worker, application) = (engine.worker.clone(), Arc::clone(&application));
             thread::spawn(move || application.run(&worker.desk(number.into())));
         }
-        Self { master, board, address, log, release, written }
+        Self { engine, release, written }
     }
 
     fn ask(&self, request: &str) -> TcpStream {
@@ -122,9 +94,11 @@ impl Bench {
     }
 }
 
-impl Drop for Bench {
-    fn drop(&mut self) {
-        std::fs::remove_file(&self.log).ok();
+impl Deref for Bench {
+    type Target = Engine;
+
+    fn deref(&self) -> &Engine {
+        &self.engine
     }
 }
 
@@ -175,6 +149,7 @@ impl Application {
                 exchange.begin(b"200 OK").unwrap();
                 exchange.write(b"given", None, Some(5)).unwrap();
                 exchange.complete();
+                self.tell(true);
                 self.hang();
                 self.tell(true);
             }
@@ -192,17 +167,6 @@ impl Application {
 
     fn tell(&self, written: bool) {
         self.written.lock().unwrap().send(written).unwrap();
-    }
-}
-
-fn some<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        if let Some(found) = ask() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -307,6 +271,7 @@ fn the_time_of_a_request_begins_anew_with_each_piece_of_its_answer() {
 fn an_answer_that_was_given_is_kept() {
     let bench = Bench::start("given", 1);
     let mut client = bench.ask("GET /given");
+    assert!(bench.written.recv_timeout(DEADLINE).unwrap());
     bench.expire(&bench.wait_for("GET /given"));
     let said = whole(&mut client);
     assert!(said.starts_with("HTTP/1.1 200 ") && said.ends_with("\r\n\r\ngiven"), "{said}");
@@ -321,6 +286,8 @@ fn a_request_that_is_over_or_another_one_is_left_alone() {
     let mut client = bench.ask("GET /quick");
     one_answer(&mut client);
     let number = bench.board.recent()[0].number;
+    // Its answer has come a moment before its end.
+    some("the end of the request", || bench.board.recent()[0].end);
     let mut stuck = bench.ask("GET /stuck");
     let running = bench.wait_for("GET /stuck");
     for (thread, number) in [(0, number), (1, number), (0, u64::MAX), (9, number)] {
@@ -374,14 +341,41 @@ fn a_draining_worker_refuses_in_time_what_it_cannot_begin() {
             client.read_exact(&mut begin).unwrap();
             assert_eq!(&begin, b"HTTP/1.1 200");
         }
-        some("free threads", || bench.board.running().is_empty().then_some(()));
-        let counters = bench.board.counters();
-        assert_eq!(counters.requests, 4 + u64::from(threads));
-        assert_eq!(counters.answers, [4 + u64::from(threads), 0, 0, 4]);
+        // They are counted when their clients have them.
+        let served = 4 + u64::from(threads);
+        let counters = || bench.board.counters();
+        some("the end of all requests", || (counters().requests == served).then_some(()));
+        some("all answers", || (counters().answers == [served, 0, 0, 4]).then_some(()));
         let lines = || bench.logged().matches("|503|").count();
         some("the access log", || (lines() == 4).then_some(()));
         assert!(bench.logged().contains("HEAD /waiting HTTP/1.1|503|0|"), "{}", bench.logged());
     }
+}
+
+/// The loop finds the request and its own end at once, and then leaves the
+/// application a moment to begin.
+#[test]
+fn a_worker_whose_time_is_over_refuses_first() {
+    let ((stopped, is_stopped), (go, may_go)) = (channel(), channel());
+    let reopen = move || {
+        stopped.send(()).unwrap();
+        may_go.recv_timeout(DEADLINE).unwrap();
+    };
+    let graceful_timeout = Duration::from_millis(5);
+    let options = Options { graceful_timeout, drain_idle: DEADLINE, ..Options::default() };
+    let bench = Bench::reopening("late", options, reopen);
+    let mut client = bench.ask("GET /quick");
+    one_answer(&mut client);
+    let _stuck = bench.ask("GET /stuck");
+    bench.wait_for("GET /stuck");
+    bench.master.send(&ToWorker::Reopen).unwrap();
+    is_stopped.recv_timeout(DEADLINE).unwrap();
+    client.write_all(b"GET /waiting HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    bench.master.send(&ToWorker::Drain(Drain::Retire)).unwrap();
+    go.send(()).unwrap();
+    let said = whole(&mut client);
+    assert!(said.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{said}");
+    assert!(bench.let_go());
 }
 
 /// Whoever is faster, the client gets one answer, and the whole of it; or none

@@ -1,0 +1,8 @@
+//! The engine from outside: a worker in this process, with a real listener and
+//! a real channel. The application is a thread of the test.
+
+// All of this is a test, also what is not marked as one.
+#![allow(clippy::unwrap_used)]
+
+mod expire;
+mod running;

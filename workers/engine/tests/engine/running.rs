@@ -1,0 +1,77 @@
+//! A worker in this process, and what its master holds.
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use monoceros_engine::{AccessLog, Given, Options, Worker};
+use monoceros_log::{Destination, LogFile};
+use monoceros_wire::channel::{MasterEnd, pair};
+use monoceros_wire::scoreboard::Scoreboard;
+use monoceros_wire::{Generation, Slot};
+
+/// Long enough for a loaded machine; a test that passes never waits for it.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// The worker without its application threads. It goes when this is dropped,
+/// as one whose master has died; its threads stay.
+pub(crate) struct Engine {
+    pub(crate) worker: Worker,
+    pub(crate) master: MasterEnd,
+    pub(crate) board: Scoreboard,
+    pub(crate) address: SocketAddr,
+    pub(crate) log: PathBuf,
+}
+
+impl Engine {
+    /// Starts one; `name` is the access log's, `reopen` is called by the loop
+    /// when the master says so.
+    pub(crate) fn start(
+        name: &str,
+        options: Options,
+        reopen: impl FnMut() + Send + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (master, channel_end) = pair().unwrap();
+        let board = Scoreboard::create(Slot(0), Generation(1), options.threads).unwrap();
+        let theirs = Scoreboard::adopt(board.as_fd().try_clone_to_owned().unwrap()).unwrap();
+        let log = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
+        let file = LogFile::open(Destination::File(log.clone())).unwrap();
+        let given = Given {
+            channel: channel_end,
+            scoreboard: theirs,
+            listeners: vec![listener.into()],
+            access: Some(AccessLog::new(file, "%(r)s|%(s)s|%(B)s|%(a)s|%(M)s")),
+            reopen: Box::new(reopen),
+        };
+        let end = |_| {
+            loop {
+                thread::park();
+            }
+        };
+        let worker = Worker::start(options, given, end).unwrap();
+        Self { worker, master, board, address, log }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.log).ok();
+    }
+}
+
+/// Waits until there is something.
+pub(crate) fn some<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = ask() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
