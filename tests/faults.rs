@@ -60,6 +60,55 @@ fn a_machine_that_has_no_room_for_a_process_costs_no_more_than_that_process() {
     survive_a_failing_spawn(&server, begin, || fs::remove_file(&fault).unwrap());
 }
 
+/// Runs until its first process can be made, and then serves.
+fn survive_a_failing_start(server: &Server, text: &str, end: impl Fn()) {
+    server.allow("cannot boot");
+    server.wait_for_log(&format!("cannot boot: {text}; trying again"));
+    server.wait_for_log_times("cannot boot: the reason is the same", 3);
+    assert_no_busy_loop(server.pid());
+    end();
+    server.wait_until_ready();
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn a_machine_that_has_no_room_for_the_first_process_may_have_it_later() {
+    let setup = Setup::of("stream:route").workers(2).shim("fork");
+    let fault = setup.directory.join("fault");
+    fs::write(&fault, "").unwrap();
+    let server = setup.spawn();
+    let text = "cannot start a process: resource temporarily unavailable";
+    survive_a_failing_start(&server, text, || fs::remove_file(&fault).unwrap());
+}
+
+/// The application is loaded, and then there is no room for more.
+const LAST: &str = "
+open('fault', 'w').close()
+
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Length', '0')])
+    return []
+";
+
+#[test]
+fn a_mold_that_cannot_fork_at_first_may_do_so_later() {
+    let setup = Setup::of("last:application").workers(2).shim("fork").file("last.py", LAST);
+    let server = setup.flags(&["--pythonpath=.", "--preload"]).spawn();
+    let text = "the mold cannot fork: resource temporarily unavailable";
+    let fault = server.directory.join("fault");
+    survive_a_failing_start(&server, text, || fs::remove_file(&fault).unwrap());
+}
+
+#[test]
+fn a_machine_that_has_no_room_for_a_process_fails_a_check() {
+    let setup = Setup::of("stream:route").shim("fork");
+    fs::write(setup.directory.join("fault"), "").unwrap();
+    let server = setup.flag("--check-config").spawn();
+    let end = server.wait_for_end();
+    assert_eq!(end.code, Some(1), "{}", end.stderr);
+    assert!(end.stderr.contains("resource temporarily unavailable"), "{}", end.stderr);
+}
+
 #[test]
 fn a_master_that_may_open_nothing_more_serves_on() {
     let server = Setup::of("stream:route").workers(2).start();

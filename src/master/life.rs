@@ -8,7 +8,7 @@ use monoceros_wire::message::{BootFailure, Drain, ToWorker};
 
 use super::rolling::Rolling;
 use super::roster::{Life, Place, Why, Worker};
-use super::state::{Action, Death, Exit, Notice, Signal, State, WorkerId};
+use super::state::{Action, Death, Exit, Notice, Refusal, Signal, State, WorkerId};
 use super::{ABORT_LIMIT, BOOT_STOP_LIMIT, Master, Purpose, STOP_LIMIT, gist, health};
 
 /// An end of a worker that lived for so long, with exit code 0, was somebody's
@@ -55,11 +55,23 @@ impl Master {
     }
 
     /// A process could not be made, or could not become the program meant.
-    pub(super) fn note_spawn_failure(&mut self, id: WorkerId, text: &str, now: Instant) {
+    pub(super) fn note_spawn_failure(&mut self, id: WorkerId, refusal: &Refusal, now: Instant) {
         let Some(worker) = self.roster.remove(id) else { return };
-        if worker.is_live() {
+        if !worker.is_live() {
+            return;
+        }
+        let Refusal { text, passes } = refusal;
+        if *passes && self.is_first_start() {
+            self.tell_once(&worker, &format!("{text}; trying again"));
+            self.roster.fail(worker.place, Duration::ZERO, now, &mut self.random);
+        } else {
             self.fail_boot(&worker, BootFailure::Interpreter.exit_code(), text, now);
         }
+    }
+
+    /// Nobody serves, here or elsewhere, and somebody waits for that.
+    fn is_first_start(&self) -> bool {
+        self.state == State::Booting && self.purpose == Purpose::Serve && !self.follows
     }
 
     /// A worker's process is gone.

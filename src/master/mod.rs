@@ -266,7 +266,9 @@ impl Master {
             Event::Asked(Wish::Stop) => self.stop(0, now),
             Event::Asked(command) => self.adjust(command, now),
             Event::Spawned { worker, pid } => self.note_pid(worker, pid),
-            Event::SpawnFailed { worker, text } => self.note_spawn_failure(worker, &text, now),
+            Event::SpawnFailed { worker, refusal } => {
+                self.note_spawn_failure(worker, &refusal, now);
+            }
             Event::Ready { worker, app } => self.note_ready(worker, app, now),
             Event::Failed { worker, failure, text } => {
                 self.note_failure(worker, failure.exit_code(), &text, now);
@@ -292,7 +294,9 @@ impl Master {
             Event::Read { generation, terms: Ok(terms) } => self.roll_to(generation, terms, now),
             Event::Read { generation, terms: Err(text) } => self.refuse_reload(generation, &text),
             Event::Spawned { worker, pid } => self.note_pid(worker, pid),
-            Event::SpawnFailed { worker, text } => self.note_spawn_failure(worker, &text, now),
+            Event::SpawnFailed { worker, refusal } => {
+                self.note_spawn_failure(worker, &refusal, now);
+            }
             Event::Ready { worker, app } => self.note_ready(worker, app, now),
             Event::Failed { worker, failure, text } => {
                 self.note_failure(worker, failure.exit_code(), &text, now);

@@ -34,7 +34,7 @@ use super::pidfile::PidFile;
 use super::recipe::{Recipe, Source};
 use super::spawn::{Heard, WorkerProcess, number_of};
 use super::start::CANNOT_START;
-use super::state::{Action, Death, Event, Exit, Vital, WorkerId};
+use super::state::{Action, Death, Event, Exit, Refusal, Vital, WorkerId};
 use super::upgrade::{Inherited, Predecessor, SuccessorProcess};
 
 /// The token of the signals; those of workers' channels come after it.
@@ -239,8 +239,9 @@ impl Shell {
                 Ok(Heard::Message(FromWorker::Forked { worker: forked, pid })) => {
                     events.extend(self.note_forked(worker, WorkerId(forked), pid));
                 }
-                Ok(Heard::Message(FromWorker::NotForked { worker: forked, text })) => {
-                    events.extend(self.note_not_forked(worker, WorkerId(forked), text));
+                Ok(Heard::Message(FromWorker::NotForked { worker: forked, text, passes })) => {
+                    let refusal = Refusal { text, passes };
+                    events.extend(self.note_not_forked(worker, WorkerId(forked), refusal));
                 }
                 Ok(Heard::Noise) => {}
                 Ok(Heard::Nothing) => return,
@@ -318,7 +319,7 @@ impl Shell {
         };
         let recipe = self.recipes.get(&process.generation);
         if let Some(text) = recipe.and_then(|it| process.trouble(&it.program, exit)) {
-            return Some(Event::SpawnFailed { worker, text });
+            return Some(Event::SpawnFailed { worker, refusal: text.into() });
         }
         let out_of_memory = self.out_of_memory.has_struck();
         let death =
@@ -335,7 +336,8 @@ impl Shell {
             }
             Action::Spawn { worker, slot, generation, workers } => {
                 let answer = self.spawn(worker, slot, generation, workers);
-                return answer.unwrap_or_else(|text| Some(Event::SpawnFailed { worker, text }));
+                return answer
+                    .unwrap_or_else(|refusal| Some(Event::SpawnFailed { worker, refusal }));
             }
             Action::SpawnMold { worker, generation } => {
                 return Some(self.spawn_mold(worker, generation));

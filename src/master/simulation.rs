@@ -14,8 +14,8 @@ use monoceros_wire::message::{BootFailure, ToWorker};
 use super::random::Random;
 use super::roster::{Roster, Worker};
 use super::state::{
-    Action, BindFailure, ClientId, Death, Event, Exit, Limits, Recycling, Run, Signal, State,
-    Terms, Vital, WorkerId,
+    Action, BindFailure, ClientId, Death, Event, Exit, Limits, Recycling, Refusal, Run, Signal,
+    State, Terms, Vital, WorkerId,
 };
 use super::{Beginning, Master, Purpose};
 
@@ -424,7 +424,8 @@ impl World {
 
     fn spawn(&mut self, worker: WorkerId, generation: Generation) {
         if self.random.chance(self.spawn_fails) {
-            return self.plan(Event::SpawnFailed { worker, text: "no process".to_owned() }, 0);
+            let refusal = Refusal { text: "no process".to_owned(), passes: self.random.chance(50) };
+            return self.plan(Event::SpawnFailed { worker, refusal }, 0);
         }
         let stubborn = self.random.chance(self.stubborn);
         self.processes.insert(worker, Process { stubborn, ..Process::default() });

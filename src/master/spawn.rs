@@ -6,7 +6,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use monoceros_sys::process::{FIRST_DESCRIPTOR, Process, Program};
+use monoceros_sys::process::{FIRST_DESCRIPTOR, Process, Program, lacks_room};
 use monoceros_sys::{reason, user};
 use monoceros_wire::channel::{MasterEnd, Received, pair};
 use monoceros_wire::message::{FromWorker, Start, StartMold, ToWorker};
@@ -18,7 +18,7 @@ use super::herald::Herald;
 use super::memory;
 use super::own::{Own, Shown};
 use super::recipe::Recipe;
-use super::state::{Exit, Signal, Vital, WorkerId};
+use super::state::{Exit, Refusal, Signal, Vital, WorkerId};
 
 /// A worker's process or a mold's, and what the master shares with it.
 #[derive(Debug)]
@@ -60,59 +60,66 @@ pub(crate) enum Heard {
 }
 
 /// Starts a worker of the recipe's class.
-pub(crate) fn spawn(recipe: &Recipe, start: Start) -> Result<WorkerProcess, String> {
+pub(crate) fn spawn(recipe: &Recipe, start: Start) -> Result<WorkerProcess, Refusal> {
     if recipe.is_foreign() { spawn_program(recipe, &start) } else { spawn_own(recipe, start) }
 }
 
 /// Starts a program of class exec, with what every program understands.
-fn spawn_program(recipe: &Recipe, start: &Start) -> Result<WorkerProcess, String> {
-    let cannot = |error: io::Error| format!("cannot start a process: {}", reason(&error));
+fn spawn_program(recipe: &Recipe, start: &Start) -> Result<WorkerProcess, Refusal> {
     let (slot, generation) = (Some(start.slot), start.generation);
     let uid = recipe.owner.as_ref().map_or_else(user::own_uid, |it| it.uid);
-    let herald = Herald::open(uid).map_err(cannot)?;
+    let herald = Herald::open(uid).map_err(refusal)?;
     let mut program = recipe.program.clone();
     let address = CString::new(format!("NOTIFY_SOCKET={}", herald.address()));
     program.environment.extend(address.ok());
-    let process = execute(program, recipe, slot, generation, &[]).map_err(cannot)?;
+    let process = execute(program, recipe, slot, generation, &[]).map_err(refusal)?;
     let name = recipe.app.clone().unwrap_or_default();
     Ok(WorkerProcess::new(slot, generation, process, Kind::Program { herald, name }))
 }
 
 /// Starts a worker of ours. Its first message waits for it before it runs.
-fn spawn_own(recipe: &Recipe, start: Start) -> Result<WorkerProcess, String> {
+fn spawn_own(recipe: &Recipe, start: Start) -> Result<WorkerProcess, Refusal> {
     let Start { slot, generation, .. } = start;
-    let cannot = |error: io::Error| format!("cannot start a process: {}", reason(&error));
-    let (channel, theirs) = pair().map_err(cannot)?;
+    let (channel, theirs) = pair().map_err(refusal)?;
     let scoreboard =
-        Scoreboard::create(slot, generation, recipe.settings.threads).map_err(cannot)?;
-    let stacks = Stacks::create().map_err(cannot)?;
-    channel.send(&ToWorker::Start(start)).map_err(cannot)?;
+        Scoreboard::create(slot, generation, recipe.settings.threads).map_err(refusal)?;
+    let stacks = Stacks::create().map_err(refusal)?;
+    channel.send(&ToWorker::Start(start)).map_err(refusal)?;
     let given = [
         (variable::CHANNEL, theirs.as_fd()),
         (variable::SCOREBOARD, scoreboard.as_fd()),
         (variable::STACKS, stacks.as_fd()),
     ];
     let process = execute(recipe.program.clone(), recipe, Some(slot), generation, &given);
-    let process = process.map_err(cannot)?;
+    let process = process.map_err(refusal)?;
     let shown = Shown { scoreboard: Some(scoreboard), stacks };
     let kind = Kind::Own(Own::new(channel, shown));
     Ok(WorkerProcess::new(Some(slot), generation, process, kind))
 }
 
 /// Starts a mold. Its first message waits for it before it runs.
-pub(crate) fn spawn_mold(recipe: &Recipe, generation: Generation) -> Result<WorkerProcess, String> {
-    let cannot = |error: io::Error| format!("cannot start a process: {}", reason(&error));
-    let (channel, theirs) = pair().map_err(cannot)?;
+pub(crate) fn spawn_mold(
+    recipe: &Recipe,
+    generation: Generation,
+) -> Result<WorkerProcess, Refusal> {
+    let (channel, theirs) = pair().map_err(refusal)?;
     let (app, settings) = (recipe.app.clone(), recipe.pairs.clone());
     let start = StartMold { generation, app, settings };
-    channel.send(&ToWorker::StartMold(start)).map_err(cannot)?;
-    let stacks = Stacks::create().map_err(cannot)?;
+    channel.send(&ToWorker::StartMold(start)).map_err(refusal)?;
+    let stacks = Stacks::create().map_err(refusal)?;
     let given = [(variable::CHANNEL, theirs.as_fd()), (variable::STACKS, stacks.as_fd())];
     let process = execute(recipe.program.clone(), recipe, None, generation, &given);
-    let process = process.map_err(cannot)?;
+    let process = process.map_err(refusal)?;
     let shown = Shown { scoreboard: None, stacks };
     let kind = Kind::Own(Own::new(channel, shown));
     Ok(WorkerProcess::new(None, generation, process, kind))
+}
+
+/// The system has refused what a process needs.
+#[expect(clippy::needless_pass_by_value, reason = "it is for map_err")]
+fn refusal(error: io::Error) -> Refusal {
+    let text = format!("cannot start a process: {}", reason(&error));
+    Refusal { text, passes: lacks_room(&error) }
 }
 
 /// Executes the program with the listeners and what else is `given`, by the

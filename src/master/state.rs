@@ -58,7 +58,7 @@ pub(crate) enum Event {
         /// Which worker.
         worker: WorkerId,
         /// What failed.
-        text: String,
+        refusal: Refusal,
     },
     /// A worker can serve.
     Ready {
@@ -243,6 +243,28 @@ pub(crate) struct BindFailure {
     pub(crate) text: String,
     /// Somebody else has the address, who may be about to leave.
     pub(crate) in_use: bool,
+}
+
+/// Why there is no process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// What failed.
+    pub(crate) text: String,
+    /// The machine has no room for it now, and may have later.
+    pub(crate) passes: bool,
+}
+
+/// One that does not pass.
+impl From<String> for Refusal {
+    fn from(text: String) -> Self {
+        Self { text, passes: false }
+    }
+}
+
+impl From<&str> for Refusal {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
 }
 
 /// How a process ended.

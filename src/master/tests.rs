@@ -13,7 +13,8 @@ use monoceros_wire::Generation;
 use monoceros_wire::message::{BootFailure, Drain, ToWorker};
 
 use super::state::{
-    Action, Death, Event, Exit, Limits, Notice, Recycling, Run, Signal, Terms, Vital, WorkerId,
+    Action, Death, Event, Exit, Limits, Notice, Recycling, Refusal, Run, Signal, Terms, Vital,
+    WorkerId,
 };
 use super::{Beginning, Master, Purpose};
 
@@ -132,6 +133,12 @@ fn beginning(purpose: Purpose) -> Beginning {
     Beginning { purpose, generation, follows: false, workers: None, watchdog: None, seed: 1 }
 }
 
+/// There is no process, and there may be one later.
+fn no_room(worker: u64) -> Event {
+    let refusal = Refusal { text: "no room".to_owned(), passes: true };
+    Event::SpawnFailed { worker: WorkerId(worker), refusal }
+}
+
 fn spawned(actions: &[Action]) -> Vec<(u16, u32)> {
     let spawned = actions.iter().filter_map(|action| match action {
         Action::Spawn { slot, generation, .. } => Some((slot.0, generation.0)),
@@ -193,6 +200,30 @@ fn at_the_first_boot_one_that_fails_beside_one_that_serves_is_tried_again() {
     bench.exit(1, Exit::Code(4));
     assert_eq!(spawned(&bench.pass(SECOND)), [(1, 1)]);
     assert!(bench.ready(2).iter().any(|it| matches!(it, Action::Announce { .. })));
+}
+
+#[test]
+fn at_the_first_boot_a_machine_without_room_is_waited_for() {
+    let mut bench = Bench::booting(Purpose::Serve, 2);
+    for worker in [0, 1] {
+        assert_eq!(spawned(&bench.hear(no_room(worker))), [], "not at once");
+    }
+    assert_eq!(spawned(&bench.pass(SECOND)).len(), 2);
+    assert_eq!(bench.logged("no room; trying again"), 1);
+    bench.hear(no_room(2));
+    bench.ready(3);
+    assert_eq!(spawned(&bench.pass(SECOND)).len(), 1);
+    assert!(bench.ready(4).iter().any(|it| matches!(it, Action::Announce { .. })));
+}
+
+#[test]
+fn who_only_checks_and_who_takes_over_does_not_wait_for_room() {
+    let mut checking = Bench::booting(Purpose::Check, 1);
+    assert_eq!(exit_code(&checking.hear(no_room(0))), Some(1));
+    let mut following = Bench::booting(Purpose::Serve, 1);
+    following.master.follows = true;
+    let code = BootFailure::Interpreter.exit_code();
+    assert_eq!(exit_code(&following.hear(no_room(0))), Some(code));
 }
 
 #[test]

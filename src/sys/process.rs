@@ -13,7 +13,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 pub use self::end::{End, adopt_orphans, ended, is_ancestor_of, outlive_parent, reap};
-pub use self::fork::{Side, fork_orphan};
+pub use self::fork::{Side, fork_orphan, lacks_room};
 
 use self::mask::{empty_mask, hold_signals, release_signals, set_mask};
 use crate::user::Credentials;

@@ -104,6 +104,8 @@ pub enum FromWorker {
         worker: u64,
         /// What failed.
         text: String,
+        /// The machine has no room for it now, and may have later.
+        passes: bool,
     },
 }
 

@@ -11,7 +11,7 @@ use super::Shell;
 use crate::master::mold::{Unborn, discard};
 use crate::master::recipe::Recipe;
 use crate::master::spawn::{spawn, spawn_mold};
-use crate::master::state::{Event, WorkerId};
+use crate::master::state::{Event, Refusal, WorkerId};
 
 impl Shell {
     /// Starts a worker, or asks the mold for one, which answers later.
@@ -21,26 +21,26 @@ impl Shell {
         slot: Slot,
         generation: Generation,
         workers: u16,
-    ) -> Result<Option<Event>, String> {
+    ) -> Result<Option<Event>, Refusal> {
         let recipe = self.find_recipe(generation)?;
         let (app, settings) = (recipe.app.clone(), recipe.pairs.clone());
         let start = Start { slot, generation, workers, app, settings };
         if recipe.settings.preload {
-            return self.ask_mold(worker, start).map(|()| None);
+            return Ok(self.ask_mold(worker, start).map(|()| None)?);
         }
         spawn(recipe, start).map(|process| Some(self.keep(worker, process)))
     }
 
     /// Starts a mold, and takes the orphans that it will make.
     pub(super) fn spawn_mold(&mut self, worker: WorkerId, generation: Generation) -> Event {
-        let spawned = self.find_recipe(generation).and_then(|recipe| {
+        let spawned = self.find_recipe(generation).map_err(Refusal::from).and_then(|recipe| {
             process::adopt_orphans()
                 .map_err(|error| format!("cannot take over orphans: {}", reason(&error)))?;
             spawn_mold(recipe, generation)
         });
         match spawned {
             Ok(process) => self.keep(worker, process),
-            Err(text) => Event::SpawnFailed { worker, text },
+            Err(refusal) => Event::SpawnFailed { worker, refusal },
         }
     }
 
@@ -64,7 +64,7 @@ impl Shell {
     /// A worker that is still to come has to go already.
     pub(super) fn withdraw(&mut self, worker: WorkerId) -> Option<Event> {
         self.forks.withdraw(worker)?;
-        Some(Event::SpawnFailed { worker, text: "it is not wanted any more".to_owned() })
+        Some(Event::SpawnFailed { worker, refusal: "it is not wanted any more".into() })
     }
 
     /// A mold has forked a worker: whoever asked for it gets it.
@@ -80,7 +80,7 @@ impl Shell {
         };
         Some(match unborn.adopt(pid) {
             Ok(process) => self.keep(worker, process),
-            Err(text) => Event::SpawnFailed { worker, text },
+            Err(text) => Event::SpawnFailed { worker, refusal: text.into() },
         })
     }
 
@@ -89,14 +89,14 @@ impl Shell {
         &mut self,
         mold: WorkerId,
         worker: WorkerId,
-        text: String,
+        refusal: Refusal,
     ) -> Option<Event> {
-        self.forks.answer(mold, worker).map(|_| Event::SpawnFailed { worker, text })
+        self.forks.answer(mold, worker).map(|_| Event::SpawnFailed { worker, refusal })
     }
 
     /// Nobody will answer what this process was asked, if it was a mold.
     pub(super) fn note_end_of_mold(&mut self, mold: WorkerId, events: &mut VecDeque<Event>) {
-        let failed = |worker| Event::SpawnFailed { worker, text: "its mold has ended".to_owned() };
+        let failed = |worker| Event::SpawnFailed { worker, refusal: "its mold has ended".into() };
         events.extend(self.forks.orphan(mold).into_iter().map(failed));
     }
 

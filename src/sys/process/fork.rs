@@ -39,6 +39,14 @@ pub fn fork_orphan(tell: impl FnOnce(io::Result<i32>) -> bool) -> io::Result<Sid
     }
 }
 
+/// Whether a call was refused because the machine, or a limit that others share,
+/// has no room for another process now (`EAGAIN` and `ENOMEM`, fork(2); `ENFILE`,
+/// `open(2)`): there may be room later.
+#[must_use]
+pub fn lacks_room(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOMEM | libc::ENFILE))
+}
+
 fn fork() -> io::Result<i32> {
     // SAFETY: the C library makes its own locks, such as malloc's, usable in the
     // new process (fork(3)); all memory is a copy, and stays valid.

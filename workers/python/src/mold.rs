@@ -181,7 +181,7 @@ impl Mold {
         let tell = |forked: io::Result<i32>| {
             self.say(&match forked {
                 Ok(pid) => FromWorker::Forked { worker, pid },
-                Err(error) => not_forked(worker, &reason(&error)),
+                Err(error) => not_forked(worker, &error),
             })
         };
         ffi::before_fork(py);
@@ -192,12 +192,12 @@ impl Mold {
         }
         ffi::after_fork_in_parent(py);
         let failure = match side {
-            Ok(Side::Caller { between }) => see_off(between).err(),
+            Ok(Side::Caller { between }) => see_off(between).err().map(io::Error::other),
             Ok(Side::Orphan) => None,
-            Err(error) => Some(reason(&error)),
+            Err(error) => Some(error),
         };
-        if let Some(text) = failure {
-            self.say(&not_forked(worker, &text));
+        if let Some(error) = failure {
+            self.say(&not_forked(worker, &error));
         }
         None
     }
@@ -219,8 +219,9 @@ impl Mold {
     }
 }
 
-fn not_forked(worker: u64, text: &str) -> FromWorker {
-    FromWorker::NotForked { worker, text: format!("the mold cannot fork: {text}") }
+fn not_forked(worker: u64, error: &io::Error) -> FromWorker {
+    let text = format!("the mold cannot fork: {}", reason(error));
+    FromWorker::NotForked { worker, text, passes: process::lacks_room(error) }
 }
 
 /// Waits for the end of the process between the mold and a worker, and says what
