@@ -181,18 +181,18 @@ impl Scoreboard {
         }
     }
 
-    /// Says that a thread waits for the client of its request, and does not run
-    /// it meanwhile: a slow client is no fault of the application's.
-    pub fn pause(&self, thread: usize) {
+    /// Says that the request of this number waits for its client, and does not
+    /// run meanwhile: a slow client is no fault of the application's.
+    pub fn pause(&self, thread: usize, number: u64) {
         if let Some(row) = self.row(thread) {
-            row.pause();
+            row.pause(number);
         }
     }
 
-    /// Says that a thread runs the request again that it paused.
-    pub fn resume(&self, thread: usize, now_ms: u64) {
+    /// Says that the request of this number runs again, which was paused.
+    pub fn resume(&self, thread: usize, number: u64, now_ms: u64) {
         if let Some(row) = self.row(thread) {
-            row.resume(now_ms);
+            row.resume(number, now_ms);
         }
     }
 

@@ -69,21 +69,27 @@ impl Row<'_> {
         histogram::count(self.part(QUEUE_TIME), begun.queued_us);
         self.0[BEGUN].store(count.wrapping_add(1), Relaxed);
         self.0[NUMBER].store(begun.number, Relaxed);
-        self.resume(begun.now_us / 1000);
+        self.0[BUSY_SINCE].store((begun.now_us / 1000).max(1), Release);
     }
 
-    pub(super) fn pause(&self) {
-        self.0[BUSY_SINCE].store(0, Release);
+    pub(super) fn pause(&self, number: u64) {
+        self.set_since(number, |since| (since != 0).then_some(0));
     }
 
-    pub(super) fn resume(&self, now_ms: u64) {
-        self.0[BUSY_SINCE].store(now_ms.max(1), Release);
+    pub(super) fn resume(&self, number: u64, now_ms: u64) {
+        self.set_since(number, |since| (since == 0).then_some(now_ms.max(1)));
     }
 
     pub(super) fn progress(&self, number: u64, now_ms: u64) {
-        // As for an end: the thread may have gone on to another request.
-        if self.is_running(number) {
-            self.resume(now_ms);
+        self.set_since(number, |since| (since != 0).then_some(now_ms.max(1)));
+    }
+
+    /// As for an end: the thread may have gone on to another request, also at
+    /// this moment, and then the time is that one's.
+    fn set_since(&self, number: u64, next: impl FnOnce(u64) -> Option<u64>) {
+        let since = self.0[BUSY_SINCE].load(Acquire);
+        if let Some(next) = next(since).filter(|_| self.has(number)) {
+            self.0[BUSY_SINCE].compare_exchange(since, next, Release, Relaxed).ok();
         }
     }
 
@@ -91,7 +97,7 @@ impl Row<'_> {
         // An application can keep an exchange in a thread of its own, while this
         // one has gone on to the next request.
         if self.has(finished.number) {
-            self.pause();
+            self.0[BUSY_SINCE].store(0, Release);
             self.0[NUMBER].store(0, Relaxed);
             self.entry(self.0[BEGUN].load(Relaxed).wrapping_sub(1)).finish(finished);
         }

@@ -64,17 +64,33 @@ fn the_master_sees_what_a_thread_runs() {
 fn a_request_that_waits_for_its_client_does_not_run() {
     let (master, worker) = two_sides(1);
     worker.begin(0, &begun(1, 40, b"/large"));
-    worker.pause(0);
+    worker.pause(0, 1);
     assert_eq!(master.running(), []);
     assert!(!master.is_running(0, 1));
-    worker.resume(0, 90);
+    worker.resume(0, 1, 90);
     assert!(master.is_running(0, 1));
-    worker.resume(7, 90);
+    worker.resume(7, 1, 90);
     let running = master.running();
     assert_eq!((running[0].since_ms, running[0].label.as_str()), (90, "GET /large"));
-    worker.pause(0);
+    worker.pause(0, 1);
     worker.finish(0, &finished(1, 200));
     assert_eq!((master.running(), master.requests()), (vec![], 1));
+}
+
+#[test]
+fn who_waits_for_a_client_does_not_stop_the_time_of_another_request() {
+    let (master, worker) = two_sides(1);
+    worker.begin(0, &begun(1, 40, b"/kept"));
+    worker.pause(0, 1);
+    worker.begin(0, &begun(2, 50, b"/next"));
+    let running = || master.running().first().map(|it| (it.number, it.since_ms));
+    worker.resume(0, 1, 60);
+    assert_eq!(running(), Some((2, 50)));
+    worker.pause(0, 1);
+    assert_eq!(running(), Some((2, 50)));
+    worker.finish(0, &finished(2, 200));
+    worker.resume(0, 1, 70);
+    assert_eq!(running(), None, "nothing runs that has no number");
 }
 
 #[test]
@@ -88,7 +104,7 @@ fn the_time_of_a_request_begins_anew_with_each_piece_of_its_answer() {
     worker.progress(0, 2, 80);
     worker.progress(7, 1, 80);
     assert_eq!(since_ms(), Some(70), "another request, and another thread");
-    worker.pause(0);
+    worker.pause(0, 1);
     worker.progress(0, 1, 90);
     assert_eq!(since_ms(), None, "it waits for its client");
     worker.finish(0, &finished(1, 200));

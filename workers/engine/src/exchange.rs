@@ -248,9 +248,10 @@ impl Exchange {
     /// When the client is gone.
     pub fn wait_for_room(&mut self) -> Result<(), Gone> {
         // A slow client is no fault of the application's.
-        self.core.board.pause(self.thread);
+        let number = self.request().number;
+        self.core.board.pause(self.thread, number);
         let room = self.link.wait_for_room(LOW_WATER, Duration::from_secs(1));
-        self.core.board.resume(self.thread, clock::monotonic_ms());
+        self.core.board.resume(self.thread, number, clock::monotonic_ms());
         match room {
             Room::Some | Room::None => Ok(()),
             Room::Gone => self.lose(),

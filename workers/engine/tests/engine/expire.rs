@@ -153,12 +153,29 @@ impl Application {
                 self.hang();
                 self.tell(true);
             }
+            b"/kept" => return self.keep(exchange),
             _ => {
                 exchange.begin(b"200 OK").unwrap();
                 exchange.write(b"quick", None, Some(5)).unwrap();
             }
         }
         exchange.finish(&|_| None);
+    }
+
+    /// Leaves the answer to a thread of its own, which waits for the client.
+    fn keep(&self, mut exchange: Exchange) {
+        exchange.begin(b"200 OK").unwrap();
+        let written = self.written.lock().unwrap().clone();
+        thread::spawn(move || {
+            // The kernel may take some more at any time.
+            let mut fill = || {
+                while !exchange.is_crowded() {
+                    exchange.write(&[b'a'; 1 << 20], None, None)?;
+                }
+                exchange.wait_for_room()
+            };
+            while fill().is_ok() && written.send(true).is_ok() {}
+        });
     }
 
     fn hang(&self) {
@@ -350,6 +367,29 @@ fn a_draining_worker_refuses_in_time_what_it_cannot_begin() {
         some("the access log", || (lines() == 4).then_some(()));
         assert!(bench.logged().contains("HEAD /waiting HTTP/1.1|503|0|"), "{}", bench.logged());
     }
+}
+
+#[test]
+fn who_waits_for_a_client_says_nothing_of_the_thread_that_has_gone_on() {
+    let bench = Bench::start("kept", 1);
+    // Nobody else is accepted while the worker has something to do.
+    let mut stuck = bench.ask("GET /quick");
+    one_answer(&mut stuck);
+    let _client = bench.ask("GET /kept");
+    bench.written.recv_timeout(DEADLINE).unwrap();
+    stuck.write_all(b"GET /stuck HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let running = bench.wait_for("GET /stuck");
+    for _ in 0..2 {
+        assert!(bench.written.recv_timeout(DEADLINE).unwrap(), "a wait");
+        assert_eq!(bench.board.running(), std::slice::from_ref(&running));
+    }
+    bench.release.send(()).unwrap();
+    some("a free thread", || bench.board.running().is_empty().then_some(()));
+    // One of these has ended since.
+    for _ in 0..3 {
+        bench.written.recv_timeout(DEADLINE).unwrap();
+    }
+    assert_eq!(bench.board.running(), []);
 }
 
 /// The loop finds the request and its own end at once, and then leaves the
