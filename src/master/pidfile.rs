@@ -93,7 +93,9 @@ fn holder(path: &Path) -> io::Result<Option<String>> {
 /// Tries once to put the draft in its place. Only who has locked a file may
 /// replace it, and where there is none, only one can make it.
 fn take(path: &Path, draft: &Draft) -> io::Result<Taken> {
-    let there = match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path) {
+    // Opening a named pipe would wait for its other end (fifo(7)).
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let there = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return match fs::hard_link(&draft.path, path) {
@@ -112,6 +114,11 @@ fn take(path: &Path, draft: &Draft) -> io::Result<Taken> {
         }
         Err(error) => return Err(error),
     };
+    // To put a file in the place of /dev/null would be the end of it.
+    let kind = there.metadata()?.file_type();
+    if !kind.is_file() && !kind.is_dir() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
     let locked = match there.try_lock() {
         Ok(()) => true,
         Err(TryLockError::WouldBlock) => false,
@@ -237,6 +244,18 @@ mod tests {
         let refused = PidFile::write(&path).unwrap_err();
         assert!(refused.contains("symbolic link"), "{refused}");
         assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_left_alone() {
+        let directory = directory("special");
+        let path = directory.join("a.pid");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let refused = PidFile::write(&path).unwrap_err();
+        assert!(refused.ends_with("it is not a regular file"), "{refused}");
+        assert!(!fs::symlink_metadata(&path).unwrap().is_file());
+        assert_eq!(entries(&directory), 1);
         fs::remove_dir_all(directory).unwrap();
     }
 
