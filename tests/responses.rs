@@ -37,7 +37,7 @@ fn the_server_names_itself_and_the_date() {
 fn more_than_the_content_length_is_cut() {
     let server = Setup::of("responses").start();
     server.allow("Content-Length");
-    for path in ["/too_long", "/too_long_at_once"] {
+    for path in ["/too_long", "/too_long_at_once", "/endless"] {
         let mut connection = server.connect();
         assert_eq!(connection.get(path).text(), "hello");
         assert_eq!(

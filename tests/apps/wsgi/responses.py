@@ -1,6 +1,7 @@
 """Answers of every shape, honest and not."""
 
 import io
+import itertools
 import os
 
 PLAIN = ("Content-Type", "text/plain")
@@ -16,6 +17,12 @@ def too_long_at_once(environ, start_response):
     """The same in one piece."""
     start_response("200 OK", [PLAIN, ("Content-Length", "5")])
     return [b"hello, and more"]
+
+
+def endless(environ, start_response):
+    """More bytes than Content-Length says, without an end."""
+    start_response("200 OK", [PLAIN, ("Content-Length", "5")])
+    return itertools.repeat(b"hello")
 
 
 def too_short(environ, start_response):
@@ -123,7 +130,7 @@ HONEST = {
 BY_PATH = HONEST | {
     "/" + function.__name__: function
     for function in (
-        too_long, too_long_at_once, too_short, no_content, not_modified, own_headers, closing,
+        too_long, too_long_at_once, endless, too_short, no_content, not_modified, own_headers, closing,
     )
 }  # fmt: skip
 

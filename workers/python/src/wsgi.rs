@@ -117,7 +117,9 @@ fn send_body(py: Python, body: &Bound<PyAny>, conversation: &Conversation) -> Re
 
 /// Whether there is any use in asking the application for more.
 fn wants_more(exchange: &Exchange) -> bool {
-    !exchange.is_gone() && !exchange.request().head.is_head()
+    // Nothing beyond the Content-Length is sent (PEP 3333, "Handling the
+    // Content-Length Header"), and an endless body would hold the thread.
+    !exchange.is_gone() && !exchange.was_cut() && !exchange.request().head.is_head()
 }
 
 /// Sends the pieces of a list, whose length together is known.
