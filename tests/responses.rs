@@ -278,6 +278,17 @@ fn a_failing_application_is_answered_with_500_that_discloses_nothing() {
 }
 
 #[test]
+fn a_traceback_is_whole_whatever_bytes_are_in_its_message() {
+    let server = Setup::of("faults").start();
+    for text in ["[ERROR]", "Traceback"] {
+        server.allow(text);
+    }
+    assert_eq!(server.get("/unprintable").status, 500);
+    server.wait_for_log("FileNotFoundError: caf\\udce9");
+    server.wait_for_log("Traceback (most recent call last)");
+}
+
+#[test]
 fn an_application_that_fails_half_way_cuts_the_connection() {
     let server = Setup::of("faults").start();
     for text in ["[ERROR]", "Traceback"] {

@@ -33,6 +33,11 @@ def before(environ, start_response):
     raise ValueError("raised before start_response")
 
 
+def unprintable(environ, start_response):
+    """Raises with a name of a file that is not UTF-8."""
+    raise FileNotFoundError(os.fsdecode(b"caf\xe9"))
+
+
 def after(environ, start_response):
     """Raises after start_response, with nothing sent."""
     start_response("200 OK", PLAIN)
@@ -130,7 +135,7 @@ def crashes(environ, start_response):
 BY_PATH = {
     "/" + function.__name__: function
     for function in (
-        before, after, first, second, counted, closing, replaced, too_late, twice,
+        before, unprintable, after, first, second, counted, closing, replaced, too_late, twice,
         never, nothing, text, exits, dies, crashes,
     )
 }  # fmt: skip

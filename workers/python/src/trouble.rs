@@ -19,7 +19,7 @@ fn format(py: Python, error: &PyErr) -> PyResult<String> {
         traceback.map_or_else(|| py.None().into_bound(py), |traceback| traceback.into_any());
     while !frames.is_none() {
         let file = frames.getattr("tb_frame")?.getattr("f_code")?.getattr("co_filename")?;
-        if !is_machinery(&file.extract::<String>()?) {
+        if !is_machinery(&file.str()?.to_string_lossy()) {
             break;
         }
         frames = frames.getattr("tb_next")?;
@@ -27,8 +27,10 @@ fn format(py: Python, error: &PyErr) -> PyResult<String> {
     let lines = py
         .import("traceback")?
         .call_method1("format_exception", (value.get_type(), value, frames))?;
-    let text: String = "".into_pyobject(py)?.call_method1("join", (lines,))?.extract()?;
-    Ok(text.trim_end().to_owned())
+    let text = "".into_pyobject(py)?.call_method1("join", (lines,))?;
+    // A name of a file that is not UTF-8 has no UTF-8 form in a str either.
+    let text = text.call_method1("encode", ("utf-8", "backslashreplace"))?;
+    Ok(String::from_utf8_lossy(text.extract()?).trim_end().to_owned())
 }
 
 /// Whether a file belongs to the way in which an application is loaded, and
