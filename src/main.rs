@@ -15,7 +15,10 @@ fn main() -> ExitCode {
         Ok(Command::Run(loaded)) => master::run(&loaded, Purpose::Serve).into(),
         Ok(Command::CheckConfig(loaded)) => master::run(&loaded, Purpose::Check).into(),
         Ok(Command::Order(order)) => ctl::run(&order).into(),
-        Ok(Command::PrintConfig(loaded)) => cli::print_settings(&loaded),
+        Ok(Command::PrintConfig(loaded)) => match cli::print_settings(&loaded) {
+            ExitCode::SUCCESS => master::run(&loaded, Purpose::Check).into(),
+            failed => failed,
+        },
         Ok(Command::Help(_) | Command::Version(_)) => ExitCode::SUCCESS,
         Err(code) => code,
     }

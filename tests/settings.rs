@@ -35,7 +35,7 @@ fn help_and_version_go_to_standard_output() {
 fn a_flag_beats_a_variable_beats_the_file_beats_the_default() {
     let setup = || {
         let setup =
-            Setup::bare().flag("environ").file("monoceros.yaml", "timeout: 7\nworkers: 3\n");
+            Setup::bare().apps().flag("environ").file("monoceros.yaml", "timeout: 7\nworkers: 3\n");
         setup.variable("MONOCEROS_TIMEOUT", "8")
     };
     let line = |end: &Finished, name: &str| {
@@ -52,8 +52,16 @@ fn a_flag_beats_a_variable_beats_the_file_beats_the_default() {
 }
 
 #[test]
+fn printing_the_settings_checks_the_application_as_well() {
+    let end = Setup::bare().apps().flags(&["--print-config", "no_such_module"]).run();
+    assert_eq!(end.code, Some(1));
+    assert!(end.stdout.contains("app: no_such_module"), "{}", end.stdout);
+    assert!(end.stderr.contains("No module named 'no_such_module'"), "{}", end.stderr);
+}
+
+#[test]
 fn a_file_of_another_name_is_read_and_must_exist() {
-    let setup = Setup::bare().flag("environ").file("other.yaml", "workers: 5\n");
+    let setup = Setup::bare().apps().flag("environ").file("other.yaml", "workers: 5\n");
     let end = print(setup.flags(&["-c", "other.yaml"]));
     assert!(end.stdout.contains("other.yaml line 1"), "{}", end.stdout);
     refuse(Setup::bare().flags(&["-c", "missing.yaml", "environ"]), 1, &["missing.yaml"]);
