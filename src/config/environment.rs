@@ -40,7 +40,8 @@ pub(crate) struct Environment {
 pub(crate) fn read(variables: &[(OsString, OsString)], errors: &mut Errors) -> Environment {
     let mut environment = Environment::default();
     for (name, value) in variables {
-        let Some(name) = name.to_str().filter(|name| is_ours(name) && !value.is_empty()) else {
+        let Some(name) = name.to_str().filter(|name| is_ours(name, value) && !value.is_empty())
+        else {
             continue;
         };
         let place = Place::Variable(name.to_owned());
@@ -56,9 +57,20 @@ pub(crate) fn read(variables: &[(OsString, OsString)], errors: &mut Errors) -> E
     environment
 }
 
-fn is_ours(name: &str) -> bool {
+/// Whether Kubernetes, and not the operator, has set a variable: in every
+/// container beside a service called `monoceros` there are its addresses, such
+/// as `MONOCEROS_SERVICE_HOST` and `MONOCEROS_PORT_80_TCP`.
+fn is_of_a_service(key: &str, value: &OsStr) -> bool {
+    key.starts_with("SERVICE_HOST")
+        || key.starts_with("SERVICE_PORT")
+        || key.starts_with("PORT_")
+        || key == "PORT" && value.to_str().is_some_and(|value| value.contains("://"))
+}
+
+fn is_ours(name: &str, value: &OsStr) -> bool {
+    let is_setting = |key| !INTERNAL.contains(&name) && !is_of_a_service(key, value);
     name == "GUNICORN_CMD_ARGS"
-        || name.starts_with(PREFIX) && !INTERNAL.contains(&name)
+        || name.strip_prefix(PREFIX).is_some_and(is_setting)
         || ROWS.iter().any(|row| row.ambient.is_some_and(|ambient| ambient.variable == name))
 }
 
@@ -134,6 +146,19 @@ mod tests {
         let (environment, errors) = parse(&[("MONOCEROS_ENV", "A=1 B='two words'")]);
         assert_eq!(errors, "");
         assert_eq!(words(&environment.variables[0]), ["A=1", "B=two words"]);
+    }
+
+    #[test]
+    fn the_addresses_of_a_service_of_kubernetes_are_no_settings() {
+        let (environment, errors) = parse(&[
+            ("MONOCEROS_SERVICE_HOST", "10.0.0.11"),
+            ("MONOCEROS_SERVICE_PORT_HTTP", "8000"),
+            ("MONOCEROS_PORT", "tcp://10.0.0.11:8000"),
+            ("MONOCEROS_PORT_8000_TCP_ADDR", "10.0.0.11"),
+        ]);
+        assert_eq!((environment.variables.len(), errors.as_str()), (0, ""));
+        let (_, errors) = parse(&[("MONOCEROS_PORT", "8000")]);
+        assert!(errors.starts_with("MONOCEROS_PORT: unknown setting"), "{errors}");
     }
 
     #[test]
