@@ -348,7 +348,7 @@ settings! {
         differs: Some("a value out of range is an error"),
     };
 
-    /// Longest header, name and value, in bytes.
+    /// Longest header, from its name to the end of its line, in bytes.
     ///
     /// A longer one is answered with 431. gunicorn's spelling of the flag,
     /// `--limit-request-field_size`, is understood.
@@ -405,6 +405,8 @@ settings! {
     /// Permissions that files made by the server and the application do not get.
     ///
     /// Octal with a leading zero (`022`, `0o22`), else decimal or `0x` hexadecimal.
+    /// Unless it is set, it holds for unix sockets alone, and all else keeps the
+    /// mask that the server was started with.
     umask: Umask = Umask(0), {
         section: Section::Process, short: Some('m'), placeholder: "MASK",
         readers: &[Master, Listener], effect: Rollout, gunicorn: Some("umask"),
