@@ -49,8 +49,9 @@ fn parse(text: &str, name: &str, errors: &mut Errors) -> Vec<Said> {
             return Vec::new();
         }
         Err(error) => {
+            let reason = without_location(&error);
             let line = error.location().map(|location| location.line());
-            errors.add(page.place(line), "", without_location(&error));
+            errors.add(page.place(page.line_of_second(&reason).or(line)), "", reason);
             return Vec::new();
         }
     };
@@ -165,6 +166,15 @@ impl Page<'_> {
         self.lines.iter().position(is_key).map(|index| index + 1)
     }
 
+    /// The line on which a key stands again, by what serde_yaml says of it: the
+    /// position that it gives is that of the whole mapping.
+    fn line_of_second(&self, reason: &str) -> Option<usize> {
+        let key = reason.strip_prefix("duplicate entry with key \"")?.strip_suffix('"')?;
+        let first = self.line_of(key)?;
+        let below = Page { name: self.name, lines: self.lines[first..].to_vec() };
+        below.line_of(key).map(|second| first + second)
+    }
+
     /// The lines of the items below a key, or the key's own for each.
     fn lines_of_items(&self, key: Option<usize>, count: usize) -> Vec<Option<usize>> {
         let Some(start) = key else { return vec![None; count] };
@@ -275,7 +285,7 @@ mod tests {
         let (_, errors) = read_text("pid: a\npidfile: b\n");
         assert_eq!(errors, "shop.yaml line 2: pidfile: is the same setting as pid, said before");
         let (_, errors) = read_text("workers: 1\nname: x\nworkers: 2\n");
-        assert!(errors.contains("duplicate"), "{errors}");
+        assert_eq!(errors, "shop.yaml line 3: duplicate entry with key \"workers\"");
     }
 
     #[test]
