@@ -98,6 +98,9 @@ fn a_reload_with_wrong_settings_changes_nothing() {
     server.signal(Signal::SIGHUP);
     server.wait_for_log("monoceros.yaml line 1: timeout: ");
     server.wait_for_log("monoceros.yaml line 2: ");
+    std::fs::remove_file(server.directory.join("monoceros.yaml")).unwrap();
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("monoceros.yaml is not there any more");
     assert_eq!(server.workers(), old);
     assert_eq!(server.get("/").status, 200);
     server.directory.write("monoceros.yaml", "timeout: 20\n");

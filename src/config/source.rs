@@ -170,7 +170,9 @@ impl File {
         let Some((said, word)) = last.and_then(|said| said.words.last().map(|word| (said, word)))
         else {
             let path = cwd.join(DEFAULT_FILE);
-            return Ok(path.exists().then(|| Self { path, name: DEFAULT_FILE.to_owned() }));
+            // A link to nowhere is a file that cannot be read.
+            let is_there = path.symlink_metadata().is_ok();
+            return Ok(is_there.then(|| Self { path, name: DEFAULT_FILE.to_owned() }));
         };
         let name = word.text.clone();
         if name.starts_with("python:") || name.ends_with(".py") {

@@ -84,6 +84,8 @@ pub(crate) struct Recipe {
     pub(crate) directory: PathBuf,
     /// The addresses were said, and are not just the default.
     pub(crate) binds_said: bool,
+    /// The configuration file that was read.
+    pub(crate) config_file: Option<PathBuf>,
 }
 
 impl AsFd for Extension {
@@ -184,7 +186,21 @@ impl Recipe {
             owner,
             directory,
             binds_said,
+            config_file: loaded.config_file.clone(),
         })
+    }
+
+    /// Fails if these settings have a configuration file and the new ones have
+    /// none: nobody who removes a file, or deploys without it, means to have
+    /// the server go back to its defaults, addresses included.
+    pub(crate) fn check_file(&self, loaded: &Loaded) -> Result<(), String> {
+        match (&self.config_file, &loaded.config_file) {
+            (Some(path), None) => Err(format!(
+                "{} is not there any more; put it back, or restart without it",
+                path.display()
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// What the master makes of the settings.

@@ -144,6 +144,9 @@ fn a_file_that_cannot_be_read_is_an_error() {
     assert_eq!(errors.exit_code(), 1);
     let errors = directory.errors("-c .", &[]);
     assert_eq!(errors.to_string(), ".: cannot read it: it is a directory");
+    std::os::unix::fs::symlink("nowhere", directory.0.join("monoceros.yaml")).unwrap();
+    let errors = directory.errors("", &[]);
+    assert_eq!(errors.to_string(), "monoceros.yaml: cannot read it: no such file");
     for name in ["gunicorn.conf.py", "python:shop.conf"] {
         let errors = directory.errors(&format!("-c {name}"), &[]);
         assert!(errors.to_string().starts_with("--config: configuration in Python"), "{errors}");

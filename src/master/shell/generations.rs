@@ -30,8 +30,10 @@ impl Shell {
         for warning in &loaded.warnings {
             log::warn!("{warning}");
         }
+        let current = self.recipes.values().next();
+        current.map_or(Ok(()), |current| current.check_file(&loaded))?;
         let recipe = Recipe::new(&loaded, &self.source)?;
-        if let Some(current) = self.recipes.values().next() {
+        if let Some(current) = current {
             for key in recipe.needs_restart(current) {
                 log::warn!("{key} has changed: that takes effect with a restart only");
             }
