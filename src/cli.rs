@@ -12,7 +12,7 @@ pub(crate) fn command() -> Result<Command, ExitCode> {
     let args: Vec<_> = std::env::args_os().skip(1).collect();
     let env: Vec<_> = std::env::vars_os().collect();
     let cwd = std::env::current_dir().map_err(|error| {
-        eprintln!("monoceros: cannot find the working directory: {error}");
+        complain(&format!("cannot find the working directory: {error}"));
         ExitCode::FAILURE
     })?;
     match load(&args, &env, &cwd) {
@@ -20,7 +20,7 @@ pub(crate) fn command() -> Result<Command, ExitCode> {
         Ok(command) => Ok(command),
         Err(errors) => {
             for error in &errors.0 {
-                eprintln!("monoceros: {error}");
+                complain(&error.to_string());
             }
             Err(ExitCode::from(errors.exit_code()))
         }
@@ -30,6 +30,12 @@ pub(crate) fn command() -> Result<Command, ExitCode> {
 /// Writes the settings with their sources to standard output.
 pub(crate) fn print_settings(loaded: &Loaded) -> ExitCode {
     print(&loaded.print())
+}
+
+/// Says on standard error what is wrong. When that takes nothing, such as a
+/// pipe that nobody reads, the exit code still tells.
+pub(crate) fn complain(text: &str) {
+    drop(writeln!(std::io::stderr(), "monoceros: {text}"));
 }
 
 /// A reader that went away (`monoceros --help | head`) is no reason to panic.

@@ -13,6 +13,7 @@ use monoceros_sys::{local, reason};
 use monoceros_wire::channel::{Channel, Received};
 use monoceros_wire::control::{Answer, Request, Status, WorkerStatus, name};
 
+use crate::cli::complain;
 use crate::master::find_master;
 
 /// The exit code when it was done.
@@ -29,7 +30,7 @@ pub(crate) fn run(order: &Order) -> u8 {
             DONE
         }
         Err(text) => {
-            eprintln!("monoceros: {}", printable(&text));
+            complain(&printable(&text));
             FAILED
         }
     }

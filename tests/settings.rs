@@ -1,7 +1,10 @@
 //! Where settings come from, and what is said of those that are wrong.
 
+use std::fs::File;
+use std::process::Command;
+
 use crate::support::server::Finished;
-use crate::support::setup::{Setup, apps};
+use crate::support::setup::{Setup, apps, program};
 
 fn print(setup: Setup) -> Finished {
     let end = setup.flags(&["--print-config"]).run();
@@ -28,6 +31,19 @@ fn help_and_version_go_to_standard_output() {
         let end = Setup::bare().flag(flag).run();
         assert_eq!(end.code, Some(0));
         assert!(end.stdout.contains(env!("CARGO_PKG_VERSION")), "{}", end.stdout);
+    }
+}
+
+#[test]
+fn the_exit_code_tells_what_standard_error_cannot() {
+    for (words, code) in [
+        (&["--no-such-flag"][..], 2),
+        (&["--chdir", "/no/such/directory", "environ"], 1),
+        (&["status", "--pid", "/no/such/file"], 1),
+    ] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let status = Command::new(program()).args(words).stderr(full).status().unwrap();
+        assert_eq!(status.code(), Some(code), "{words:?}");
     }
 }
 

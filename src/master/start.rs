@@ -11,6 +11,8 @@ use monoceros_sys::daemon::{self, Side, Starter};
 use monoceros_sys::{clock, reason, signal, title};
 use monoceros_wire::Generation;
 
+use crate::cli::complain;
+
 use super::listener::{Listener, adopt_announced};
 use super::notify::Notifier;
 use super::recipe::{Recipe, Source};
@@ -35,7 +37,7 @@ pub(crate) fn run(loaded: &Loaded, purpose: Purpose) -> u8 {
             })
         }
         Err(text) => {
-            eprintln!("monoceros: {text}");
+            complain(&text);
             CANNOT_START
         }
     }
@@ -85,7 +87,7 @@ fn open(loaded: &Loaded, purpose: Purpose) -> Result<Opened, String> {
 fn report_failure(code: u8, recipe: &Recipe) {
     if let (1.., Setting::Path(path)) = (code, &recipe.settings.error_logfile) {
         let path = recipe.directory.join(path);
-        eprintln!("monoceros: cannot serve; {} says why", path.display());
+        complain(&format!("cannot serve; {} says why", path.display()));
     }
 }
 

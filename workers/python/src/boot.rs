@@ -1,7 +1,7 @@
 //! A worker's way from a bare interpreter to serving: what the master passed
 //! in, the settings, the application.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -260,7 +260,7 @@ fn give_up(channel: &WorkerEnd, failure: BootFailure, text: &str) -> ! {
     let failed = FromWorker::Failed { failure, text: text[start..].to_owned() };
     if channel.send(&failed).is_err() {
         // The master is gone: nobody else would say it.
-        eprintln!("monoceros: {text}");
+        drop(writeln!(io::stderr(), "monoceros: {text}"));
     }
     process::exit_now(failure.exit_code().into())
 }
