@@ -147,6 +147,19 @@ fn the_pid_file_may_be_another_one_after_an_upgrade() {
 }
 
 #[test]
+fn an_upgrade_without_the_configuration_file_is_refused() {
+    let server = Setup::of("stream:route").file("monoceros.yaml", "workers: 2\n").start();
+    server.allow("upgrade failed");
+    let workers = server.workers();
+    std::fs::remove_file(server.directory.join("monoceros.yaml")).unwrap();
+    server.signal(Signal::SIGUSR2);
+    server.wait_for_log("monoceros.yaml is not there any more");
+    assert_goes_on(&server, &workers);
+    server.directory.write("monoceros.yaml", "workers: 2\n");
+    server.upgrade();
+}
+
+#[test]
 fn addresses_may_change_with_an_upgrade() {
     let setup =
         Setup::bare().apps().file("monoceros.yaml", "bind: [unix:one.sock, unix:two.sock]\n");

@@ -190,16 +190,16 @@ impl Recipe {
         })
     }
 
-    /// Fails if these settings have a configuration file and the new ones have
-    /// none: nobody who removes a file, or deploys without it, means to have
-    /// the server go back to its defaults, addresses included.
-    pub(crate) fn check_file(&self, loaded: &Loaded) -> Result<(), String> {
-        match (&self.config_file, &loaded.config_file) {
-            (Some(path), None) => Err(format!(
+    /// Fails if the configuration file that was read is not there any more:
+    /// nobody who removes it, or deploys without it, means to have the server
+    /// go back to its defaults, addresses included.
+    pub(crate) fn check_file(&self) -> Result<(), String> {
+        match &self.config_file {
+            Some(path) if path.symlink_metadata().is_err() => Err(format!(
                 "{} is not there any more; put it back, or restart without it",
                 path.display()
             )),
-            _ => Ok(()),
+            Some(_) | None => Ok(()),
         }
     }
 

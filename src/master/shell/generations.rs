@@ -31,7 +31,7 @@ impl Shell {
             log::warn!("{warning}");
         }
         let current = self.recipes.values().next();
-        current.map_or(Ok(()), |current| current.check_file(&loaded))?;
+        current.map_or(Ok(()), Recipe::check_file)?;
         let recipe = Recipe::new(&loaded, &self.source)?;
         if let Some(current) = current {
             for key in recipe.needs_restart(current) {

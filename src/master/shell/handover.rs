@@ -13,11 +13,16 @@ use monoceros_wire::Generation;
 use super::{SUCCESSOR, Shell};
 use crate::master::notify::Notifier;
 use crate::master::pidfile::PidFile;
+use crate::master::recipe::Recipe;
 use crate::master::state::Event;
 use crate::master::upgrade::{PassedOn, Predecessor, SuccessorProcess};
 
 impl Shell {
     pub(super) fn start_successor(&mut self, newest: Generation, workers: Option<u16>) -> Event {
+        // The new master would not know that there was one.
+        if let Some(Err(text)) = self.recipes.values().next().map(Recipe::check_file) {
+            return Event::SuccessorEnded { text };
+        }
         let listeners = if self.announced.is_empty() { &self.listeners } else { &self.announced };
         let pid_path = self.pid_path.as_deref();
         match SuccessorProcess::start(&self.source, listeners, pid_path, newest, workers) {
