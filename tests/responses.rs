@@ -1,5 +1,6 @@
 //! What becomes of what an application returns.
 
+use std::fs::File;
 use std::time::Duration;
 
 use crate::support::client::{Connection, Response, get, request};
@@ -209,6 +210,23 @@ fn a_file_shorter_than_its_length_closes_the_connection() {
     connection.send(request("GET", "/real_file", &headers, ""));
     assert_eq!(connection.head().header("content-length"), Some("50"));
     assert_eq!(connection.rest().unwrap(), b"short");
+}
+
+#[test]
+fn a_file_that_becomes_shorter_while_it_is_sent_is_told_of() {
+    const LENGTH: u64 = 200 << 20;
+    let server = Setup::of("responses").start();
+    let path = server.directory.write("file", "");
+    let file = File::options().write(true).open(&path).unwrap();
+    file.set_len(LENGTH).unwrap();
+    let mut connection = server.connect();
+    connection.send(request("GET", "/real_file", &[("X-File", path.to_str().unwrap())], ""));
+    // The application has been done with it by then, and the client is slow.
+    assert_eq!(server.get("/one_piece").text(), "hello");
+    file.set_len(0).unwrap();
+    assert_eq!(connection.head().status, 200);
+    assert!((connection.rest().unwrap().len() as u64) < LENGTH);
+    server.wait_for_log("a file has become shorter while it was sent");
 }
 
 #[test]

@@ -17,6 +17,7 @@ use crate::body::Body;
 use crate::core::Core;
 use crate::expire::EXPIRED;
 use crate::link::{Address, After, Link, Room};
+use crate::outgoing::SHORTENED;
 use crate::payload::Payload;
 use crate::request::{Job, Request};
 
@@ -415,7 +416,10 @@ impl Exchange {
             let step = usize::try_from(left.min(share)).unwrap_or(usize::MAX);
             let sent = file::send(self.link.as_fd(), source.as_fd(), offset, step);
             let sent = match sent {
-                Ok(0) => return self.lose(),
+                Ok(0) => {
+                    log::warn!("{SHORTENED}");
+                    return self.lose();
+                }
                 other => self.sent(other)? as u64,
             };
             if sent == 0 {

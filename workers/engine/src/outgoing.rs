@@ -26,6 +26,10 @@ const FILE_LIMIT: u64 = 64 << 20;
 /// How much is written at a time, so that others get their turn.
 const SHARE: u64 = 8 << 20;
 
+/// What the log tells when a file ends before the range that is sent of it.
+pub(crate) const SHORTENED: &str =
+    "a file has become shorter while it was sent; the connection was closed";
+
 /// One piece of an answer.
 #[derive(Debug)]
 pub(crate) enum Piece {
@@ -213,6 +217,7 @@ impl Piece {
                 let step = usize::try_from(*left).unwrap_or(FILE_STEP).min(FILE_STEP);
                 let written = file::send(to, file.as_fd(), *offset, step)? as u64;
                 if written == 0 {
+                    log::warn!("{SHORTENED}");
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
                 *offset += written;
