@@ -144,3 +144,13 @@ fn an_import_that_hangs_is_shown_when_the_boot_timeout_ends_it() {
         assert!(end.stderr.contains("in stuck\n"), "{}", end.stderr);
     }
 }
+
+#[test]
+fn the_application_finds_the_program_s_name_and_no_arguments() {
+    let code = "import sys\nargv = str(sys.argv).encode()\n\ndef application(environ, start_response):\n    start_response('200 OK', [('Content-Length', str(len(argv)))])\n    return [argv]\n";
+    for flags in [&[][..], &["--preload"]] {
+        let setup = Setup::of("asking:application").file("asking.py", code).flags(flags);
+        let server = setup.flag("--pythonpath=.").start();
+        assert_eq!(server.get("/").text(), "['monoceros']");
+    }
+}

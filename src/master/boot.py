@@ -49,4 +49,6 @@ name, number = sys.argv.pop(), os.environ.pop("MONOCEROS_EXTENSION")
 path = "/proc/self/fd/" + number
 module = load(path if os.path.exists(path) else name, name)
 os.close(int(number))
+# To the application this is the program's name, which was "-c" until now.
+sys.argv[0] = "monoceros"
 module.run_worker()

@@ -10,11 +10,12 @@ const INTRODUCTION: [&str; 5] = [
     "`gunicorn` in a command line can be replaced by `monoceros` as long as all of its flags \
      are in the first table; `GUNICORN_CMD_ARGS`, `WEB_CONCURRENCY` and `PORT` are read as well. \
      A flag that is not there yet is refused by name, never ignored.",
-    "One thing that gunicorn does without any flag is not here yet: for a proxy on the \
-     same machine, or in `FORWARDED_ALLOW_IPS`, that sends `X-Forwarded-Proto: https` it makes \
-     `wsgi.url_scheme` `https`. Here the application has to believe its proxy itself: Django by `SECURE_PROXY_SSL_HEADER`, Flask by \
-     werkzeug's `ProxyFix`. Otherwise it takes each request for plain HTTP, which shows as \
-     endless redirections and as forms that fail the check of their origin.",
+    "One thing that gunicorn does without any flag is not here yet: for a proxy on the same \
+     machine, or in `FORWARDED_ALLOW_IPS`, that sends `X-Forwarded-Proto: https` it makes \
+     `wsgi.url_scheme` `https`. Here the application has to believe its proxy itself: Django by \
+     `SECURE_PROXY_SSL_HEADER`, Flask by werkzeug's `ProxyFix`. Otherwise it takes each request \
+     for plain HTTP, which shows as endless redirections and as forms that fail the check of \
+     their origin.",
     "`gunicorn.conf.py` is not read, because the master runs no Python. Its settings go into \
      `monoceros.yaml` under the same names; what it computes, the environment can say: \
      `MONOCEROS_WORKERS=$((2 * $(nproc) + 1))`, or `workers: auto`.",
