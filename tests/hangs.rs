@@ -148,7 +148,7 @@ fn requests_behind_one_that_is_stuck_are_answered_all_the_same() {
     at_once(&[1, 2], |threads| {
         let setup = Setup::of("sleeping:application").file("sleeping.py", SLEEPING);
         // The answers take a quarter of the last of these before it is over.
-        let flags = ["--pythonpath=.", "--header-timeout", "60", "--graceful-timeout", "6"];
+        let flags = ["--pythonpath=.", "--header-timeout", "60", "--graceful-timeout", "12"];
         let server = setup.threads(threads).flags(&LIMIT).flags(&flags).start();
         server.allow("/lock");
         server.allow("SIGKILL");
