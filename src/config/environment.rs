@@ -58,13 +58,14 @@ pub(crate) fn read(variables: &[(OsString, OsString)], errors: &mut Errors) -> E
 }
 
 /// Whether Kubernetes, and not the operator, has set a variable: in every
-/// container beside a service called `monoceros` there are its addresses, such
-/// as `MONOCEROS_SERVICE_HOST` and `MONOCEROS_PORT_80_TCP`.
+/// container beside a service called `monoceros` or `monoceros-web` there are its
+/// addresses, such as `MONOCEROS_SERVICE_HOST` and `MONOCEROS_WEB_PORT_80_TCP`.
 fn is_of_a_service(key: &str, value: &OsStr) -> bool {
-    key.starts_with("SERVICE_HOST")
-        || key.starts_with("SERVICE_PORT")
-        || key.starts_with("PORT_")
-        || key == "PORT" && value.to_str().is_some_and(|value| value.contains("://"))
+    let mut after_port = key.split("PORT_").skip(1);
+    key.ends_with("SERVICE_HOST")
+        || key.contains("SERVICE_PORT")
+        || after_port.any(|rest| rest.starts_with(|it: char| it.is_ascii_digit()))
+        || key.ends_with("PORT") && value.to_str().is_some_and(|value| value.contains("://"))
 }
 
 fn is_ours(name: &str, value: &OsStr) -> bool {
@@ -155,10 +156,18 @@ mod tests {
             ("MONOCEROS_SERVICE_PORT_HTTP", "8000"),
             ("MONOCEROS_PORT", "tcp://10.0.0.11:8000"),
             ("MONOCEROS_PORT_8000_TCP_ADDR", "10.0.0.11"),
+            ("MONOCEROS_WEB_SERVICE_HOST", "10.0.0.12"),
+            ("MONOCEROS_WEB_SERVICE_PORT", "80"),
+            ("MONOCEROS_WEB_PORT", "tcp://10.0.0.12:80"),
+            ("MONOCEROS_WEB_PORT_80_TCP_PROTO", "tcp"),
         ]);
         assert_eq!((environment.variables.len(), errors.as_str()), (0, ""));
         let (_, errors) = parse(&[("MONOCEROS_PORT", "8000")]);
         assert!(errors.starts_with("MONOCEROS_PORT: unknown setting"), "{errors}");
+        for name in ROWS.iter().flat_map(Row::names) {
+            let key = name.to_uppercase();
+            assert!(!is_of_a_service(&key, OsStr::new("a://b")), "{key} is a setting");
+        }
     }
 
     #[test]
