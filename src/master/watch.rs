@@ -15,7 +15,7 @@ use super::state::{Action, Recycling, Run, Vital, WorkerId};
 
 /// How long a worker may take to show where its threads are: on a busy machine
 /// it may not come to run at once, and what is to become of it would not reach
-/// it either.
+/// it either. Only the time for which the master has run counts.
 const TRACE_LIMIT: Duration = Duration::from_secs(3);
 
 impl Master {
@@ -107,7 +107,9 @@ impl Master {
                 self.actions.push(Action::Trace { worker: vital.worker });
                 return;
             }
-            Some(at) if vital.asked && now.saturating_duration_since(at) < TRACE_LIMIT => return,
+            Some(at) if vital.asked && awake(now.saturating_duration_since(at)) < TRACE_LIMIT => {
+                return;
+            }
             Some(_) => {}
         }
         record.traced = None;

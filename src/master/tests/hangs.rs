@@ -129,6 +129,19 @@ fn a_worker_that_does_not_say_where_it_is_is_not_waited_for_for_ever() {
 }
 
 #[test]
+fn what_stops_the_master_leaves_a_worker_the_moment_to_answer() {
+    let mut bench = Bench::serving(1);
+    bench.pass(20 * SECOND);
+    assert_eq!(traced(&bench.hear(Event::Inspected(vec![busy(0, 11 * SECOND)]))), 1);
+    bench.now += 60 * SECOND;
+    bench.hear(Event::Elapsed);
+    let silent = Vital { asked: true, ..busy(0, 71 * SECOND) };
+    assert!(bench.hear(Event::Inspected(vec![silent])).is_empty());
+    let answered = Vital { stacks: Some("File a.py".to_owned()), ..busy(0, 72 * SECOND) };
+    assert_eq!(expired(&bench.hear(Event::Inspected(vec![answered]))), [0]);
+}
+
+#[test]
 fn a_hang_is_found_however_often_the_master_pauses() {
     let mut bench = Bench::serving(1);
     bench.pass(20 * SECOND);
