@@ -75,9 +75,11 @@ fn there_is_no_body_where_there_must_be_none() {
     assert_eq!(head_only(&server, "HEAD", "/pieces").status, 200);
     assert_eq!(head_only(&server, "HEAD", "/memory_file").status, 200);
     assert_eq!(head_only(&server, "HEAD", "/written").status, 200);
-    let response = head_only(&server, "GET", "/no_content");
-    assert_eq!((response.status, response.header("content-length")), (204, None));
-    assert_eq!(response.header("transfer-encoding"), None);
+    for path in ["/no_content", "/endless_no_content"] {
+        let response = head_only(&server, "GET", path);
+        assert_eq!((response.status, response.header("content-length")), (204, None));
+        assert_eq!(response.header("transfer-encoding"), None);
+    }
     let response = head_only(&server, "GET", "/not_modified");
     assert_eq!((response.status, response.header("etag")), (304, Some("\"a\"")));
 }

@@ -25,6 +25,12 @@ def endless(environ, start_response):
     return itertools.repeat(b"hello")
 
 
+def endless_no_content(environ, start_response):
+    """204 with a body that must not be sent, without an end."""
+    start_response("204 No Content", [])
+    return itertools.repeat(b"never seen")
+
+
 def too_short(environ, start_response):
     """Fewer bytes than Content-Length says."""
     start_response("200 OK", [PLAIN, ("Content-Length", "50")])
@@ -130,7 +136,7 @@ HONEST = {
 BY_PATH = HONEST | {
     "/" + function.__name__: function
     for function in (
-        too_long, too_long_at_once, endless, too_short, no_content, not_modified, own_headers, closing,
+        too_long, too_long_at_once, endless, endless_no_content, too_short, no_content, not_modified, own_headers, closing,
     )
 }  # fmt: skip
 

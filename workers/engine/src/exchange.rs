@@ -165,6 +165,12 @@ impl Exchange {
         self.gone
     }
 
+    /// Whether nothing of a body is sent: to HEAD, and with 204 and 304.
+    #[must_use]
+    pub fn is_bodiless(&self) -> bool {
+        self.request().head.is_head() || self.answer().framing() == Framing::NoBody
+    }
+
     /// Whether the application gave more than the length that it promised.
     #[must_use]
     pub fn was_cut(&self) -> bool {

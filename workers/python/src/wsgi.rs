@@ -118,8 +118,9 @@ fn send_body(py: Python, body: &Bound<PyAny>, conversation: &Conversation) -> Re
 /// Whether there is any use in asking the application for more.
 fn wants_more(exchange: &Exchange) -> bool {
     // Nothing beyond the Content-Length is sent (PEP 3333, "Handling the
-    // Content-Length Header"), and an endless body would hold the thread.
-    !exchange.is_gone() && !exchange.was_cut() && !exchange.request().head.is_head()
+    // Content-Length Header"), nor any body with 204 or 304, and an endless one
+    // would hold the thread.
+    !exchange.is_gone() && !exchange.was_cut() && !exchange.is_bodiless()
 }
 
 /// Sends the pieces of a list, whose length together is known.
