@@ -100,6 +100,29 @@ fn a_mold_that_cannot_fork_at_first_may_do_so_later() {
 }
 
 #[test]
+fn a_start_that_waits_for_room_can_be_ended() {
+    let ends: [(Signal, &[&str], i32); 3] = [
+        (Signal::SIGTERM, &[], 0),
+        (Signal::SIGINT, &[], 0),
+        (Signal::SIGTERM, &["--daemon", "--error-logfile", "stderr"], 1),
+    ];
+    for (signal, flags, code) in ends {
+        let setup = Setup::of("last:application").shim("fork").file("last.py", LAST).flags(flags);
+        let setup = setup.flags(&["--pythonpath=.", "--preload", "--pid", "master.pid"]);
+        let server = setup.spawn();
+        server.allow("cannot boot");
+        server.wait_for_log("trying again");
+        let pid = server.directory.read("master.pid").trim().parse().unwrap();
+        process::signal(pid, Signal::SIGHUP);
+        server.wait_for_log("the reason is the same");
+        process::signal(pid, signal);
+        assert_eq!(server.wait_for_exit(), code, "{signal}: {}", server.log());
+        server.wait_for_log("master: stopped");
+        until::holds("no pid file", || !server.directory.join("master.pid").exists());
+    }
+}
+
+#[test]
 fn a_machine_that_has_no_room_for_a_process_fails_a_check() {
     let setup = Setup::of("stream:route").shim("fork");
     fs::write(setup.directory.join("fault"), "").unwrap();

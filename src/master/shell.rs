@@ -445,7 +445,8 @@ impl Shell {
             pid_file.remove();
         }
         if let Some(starter) = self.starter.take() {
-            starter.answer(code);
+            // To the starter 0 says that the server serves.
+            starter.answer(code.max(CANNOT_START));
         }
     }
 }
