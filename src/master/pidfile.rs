@@ -114,7 +114,8 @@ fn take(path: &Path, draft: &Draft) -> io::Result<Taken> {
         }
         Err(error) => return Err(error),
     };
-    // To put a file in the place of /dev/null would be the end of it.
+    // To put a file in the place of /dev/null would be the end of it. That of a
+    // directory nothing can take (rename(2)).
     let kind = there.metadata()?.file_type();
     if !kind.is_file() && !kind.is_dir() {
         return Err(io::Error::other("it is not a regular file"));
