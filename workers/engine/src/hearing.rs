@@ -13,11 +13,12 @@ pub(crate) struct Hearing {
 }
 
 impl Hearing {
-    /// Notes a turn that began to ask for events at `begun_ms`, and got so many
-    /// of `most`. When it got as many as it takes, more may have waited: the
-    /// kernel tells of each connection once before it tells of one again, so
-    /// after some turns all of them have had their say.
-    pub(crate) fn note(&mut self, begun_ms: u64, events: usize, most: usize, sources: usize) {
+    /// Notes a turn that began to ask for events at `begun_ms`, of so many
+    /// `sources` as there were then, and got so many of `most`. When it got as
+    /// many as it takes, more may have waited: the kernel tells of each source
+    /// once before it tells of one again, so after some turns all of them have
+    /// had their say.
+    pub(crate) fn note(&mut self, begun_ms: u64, sources: usize, events: usize, most: usize) {
         if self.turns == 0 {
             (self.begun_ms, self.turns) = (begun_ms, sources / most + 1);
         }
@@ -43,10 +44,10 @@ mod tests {
     #[test]
     fn who_does_not_get_as_much_as_it_takes_has_heard_everything() {
         let mut hearing = Hearing::default();
-        hearing.note(10, 3, 4, 100);
+        hearing.note(10, 100, 3, 4);
         assert_eq!(hearing.until_ms(), 10);
-        hearing.note(20, 4, 4, 100);
-        hearing.note(30, 0, 4, 100);
+        hearing.note(20, 100, 4, 4);
+        hearing.note(30, 100, 0, 4);
         assert_eq!(hearing.until_ms(), 30);
     }
 
@@ -54,12 +55,12 @@ mod tests {
     fn a_crowd_that_never_stops_is_heard_in_rounds() {
         let mut hearing = Hearing::default();
         for turn in 0..3 {
-            hearing.note(10 + turn, 4, 4, 9);
+            hearing.note(10 + turn, 9, 4, 4);
         }
         assert_eq!(hearing.until_ms(), 10, "nine have been told of, four at a time");
         for turn in 0..3 {
             assert_eq!(hearing.until_ms(), 10);
-            hearing.note(20 + turn, 4, 4, 9);
+            hearing.note(20 + turn, 9, 4, 4);
         }
         assert_eq!(hearing.until_ms(), 20);
     }

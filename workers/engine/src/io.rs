@@ -35,6 +35,9 @@ const CHANNEL: Token = Token(SOURCES + 1);
 const SIGNALS: Token = Token(SOURCES + 2);
 const FIRST_LISTENER: usize = SOURCES + 16;
 
+/// The waker, the channel and the signals.
+const OWN_SOURCES: usize = 3;
+
 /// Events that are taken at once.
 const EVENTS: usize = 256;
 
@@ -200,9 +203,11 @@ impl Io {
         self.parks = parks;
         let begun_ms = clock::monotonic_ms();
         self.core.board.beat(begun_ms);
+        // Those that this turn closes had their say before others.
+        let sources = self.connections.len() + self.gate.listeners.len() + OWN_SOURCES;
         let mut events = self.events.take().unwrap_or_else(|| Events::with_capacity(EVENTS));
         let over = self.sleep(&mut events).is_err() || self.take_events(&events).is_break();
-        self.hearing.note(begun_ms, events.iter().count(), EVENTS, self.connections.len());
+        self.hearing.note(begun_ms, sources, events.iter().count(), EVENTS);
         self.events = Some(events);
         if over {
             return Turn::Over;
