@@ -26,7 +26,8 @@ impl Shell {
         let (app, settings) = (recipe.app.clone(), recipe.pairs.clone());
         let start = Start { slot, generation, workers, app, settings };
         if recipe.settings.preload {
-            return Ok(self.ask_mold(worker, start).map(|()| None)?);
+            self.ask_mold(worker, start)?;
+            return Ok(None);
         }
         spawn(recipe, start).map(|process| Some(self.keep(worker, process)))
     }
