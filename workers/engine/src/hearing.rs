@@ -64,4 +64,15 @@ mod tests {
         }
         assert_eq!(hearing.until_ms(), 20);
     }
+
+    #[test]
+    fn a_round_is_as_long_as_there_were_sources_when_it_began() {
+        let mut hearing = Hearing::default();
+        // Each turn closes those that it has heard.
+        hearing.note(10, 9, 4, 4);
+        hearing.note(11, 5, 4, 4);
+        assert_eq!(hearing.until_ms(), 0, "one of the nine has not been told of");
+        hearing.note(12, 1, 1, 4);
+        assert_eq!(hearing.until_ms(), 12);
+    }
 }
