@@ -218,7 +218,7 @@ impl Io {
         self.push_jobs();
         self.admit_in_turn();
         self.settle();
-        if self.life.is_over(clock::monotonic_ms()) {
+        if !self.life.is_serving() && self.life.is_over(clock::monotonic_ms()) {
             // It may be longer than thought since the last look at the requests.
             self.refuse_unbegun();
             return Turn::Over;
