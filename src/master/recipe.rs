@@ -190,6 +190,11 @@ impl Recipe {
         })
     }
 
+    /// Whether its workers are given this listener.
+    pub(crate) fn has(&self, listener: &Rc<Listener>) -> bool {
+        self.listeners.iter().any(|known| Rc::ptr_eq(known, listener))
+    }
+
     /// Fails if the configuration file that was read is not there any more:
     /// nobody who removes it, or deploys without it, means to have the server
     /// go back to its defaults, addresses included.

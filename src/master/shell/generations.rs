@@ -73,8 +73,7 @@ impl Shell {
 
     /// Whether the settings of any generation name it.
     pub(super) fn is_used(&self, listener: &Rc<Listener>) -> bool {
-        let mut used = self.recipes.values().flat_map(|recipe| &recipe.listeners);
-        used.any(|known| Rc::ptr_eq(known, listener))
+        self.recipes.values().any(|recipe| recipe.has(listener))
     }
 
     /// Before a worker drains: a listener that nobody will serve after it takes
@@ -88,15 +87,12 @@ impl Shell {
         let Some(process) = self.workers.get(&worker) else { return };
         let Some(recipe) = self.recipes.get(&process.generation) else { return };
         let newest = self.recipes.last_key_value().map(|(_, recipe)| recipe);
-        let has = |recipe: &Recipe, listener| {
-            recipe.listeners.iter().any(|known| Rc::ptr_eq(known, listener))
-        };
         let is_served_by = |other: &WorkerProcess, listener| {
             !other.was_told_to_drain()
-                && self.recipes.get(&other.generation).is_some_and(|recipe| has(recipe, listener))
+                && self.recipes.get(&other.generation).is_some_and(|recipe| recipe.has(listener))
         };
         for listener in &recipe.listeners {
-            let stays = newest.is_some_and(|recipe| has(recipe, listener))
+            let stays = newest.is_some_and(|recipe| recipe.has(listener))
                 || self.workers.iter().any(|(id, it)| *id != worker && is_served_by(it, listener));
             if at_last || !stays {
                 listener.refuse_new();
