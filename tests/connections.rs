@@ -133,11 +133,15 @@ fn a_head_that_is_cut_off_is_not_served() {
 #[test]
 fn the_absolute_form_names_the_host() {
     let server = Setup::of("environ").start();
-    let environ =
-        server.ask("GET http://localhost:81/a%20b?c HTTP/1.1\r\nHost: localhost:81\r\n\r\n").json();
-    assert_eq!(environ["PATH_INFO"], "/a b");
-    assert_eq!(environ["QUERY_STRING"], "c");
-    assert_eq!(environ["HTTP_HOST"], "localhost:81");
+    for host in ["localhost:81", "another.example", ""] {
+        let request = format!("GET http://localhost:81/a%20b?c HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        let environ = server.ask(request).json();
+        assert_eq!(environ["PATH_INFO"], "/a b");
+        assert_eq!(environ["QUERY_STRING"], "c");
+        assert_eq!(environ["HTTP_HOST"], "localhost:81", "the target counts (RFC 9112 3.2.2)");
+    }
+    let invalid = server.ask("GET http://localhost/ HTTP/1.1\r\nHost: a/b\r\n\r\n");
+    assert_eq!(invalid.status, 400);
 }
 
 #[test]

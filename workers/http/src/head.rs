@@ -116,7 +116,7 @@ impl Head {
             match self.stage {
                 Stage::Start | Stage::RequestLine => self.take_request_line(line)?,
                 Stage::Fields if line.is_empty() => self.conclude()?,
-                Stage::Fields => self.take_field(line, input)?,
+                Stage::Fields => self.take_field(line)?,
                 Stage::Complete => {}
             }
             self.line = end + 2;
@@ -192,26 +192,20 @@ impl Head {
         Ok(())
     }
 
-    fn take_field(&mut self, line: &[u8], input: &[u8]) -> Result<(), Reject> {
+    fn take_field(&mut self, line: &[u8]) -> Result<(), Reject> {
         let field = field::split(line)?;
         let name = Span::new(self.line, field.name.len());
         let value = Span::new(self.line + field.value_at, field.value.len());
         if let Some(known) = Known::of(field.name) {
-            self.take_known(known, field.value, value, input)?;
+            self.take_known(known, field.value, value)?;
         }
         self.fields.push(FieldSpans { name, value });
         Ok(())
     }
 
-    fn take_known(
-        &mut self,
-        known: Known,
-        value: &[u8],
-        span: Span,
-        input: &[u8],
-    ) -> Result<(), Reject> {
+    fn take_known(&mut self, known: Known, value: &[u8], span: Span) -> Result<(), Reject> {
         match known {
-            Known::Host => self.take_host(value, span, input),
+            Known::Host => self.take_host(value, span),
             Known::ContentLength => self.seen.framing.content_length(value),
             Known::TransferEncoding => {
                 self.seen.framing.transfer_encoding(value, self.request.version)
@@ -237,21 +231,13 @@ impl Head {
         }
     }
 
-    /// RFC 9112 3.2: at most one, and valid. With an absolute target the field is to be ignored
-    /// (3.2.2); one that names another server than the target does is refused instead, so that
-    /// nobody can be misled by it.
-    fn take_host(&mut self, value: &[u8], span: Span, input: &[u8]) -> Result<(), Reject> {
+    /// RFC 9112 3.2: at most one, and valid, whatever the target. With an absolute target the field
+    /// means nothing (3.2.2): whom the target names is whom the client asks.
+    fn take_host(&mut self, value: &[u8], span: Span) -> Result<(), Reject> {
         if self.seen.host.is_some() {
             return Err(Reject::bad("two Host fields"));
         }
-        let host = host::split(value).ok_or(Reject::bad("invalid Host"))?;
-        if let Some(authority) = self.request.target.authority {
-            let differs = host::split(authority.host.of(input))
-                .is_none_or(|target| !host::same(target, host, authority.default_port));
-            if differs {
-                return Err(Reject::bad("Host differs from the request target"));
-            }
-        }
+        host::split(value).ok_or(Reject::bad("invalid Host"))?;
         self.seen.host = Some(span);
         Ok(())
     }
@@ -326,7 +312,7 @@ impl Head {
     /// The server that the client names, `example.com:8000`: of an absolute target, else of the
     /// Host field. Always valid; may be empty, and is `None` only in HTTP/1.0.
     pub fn host(&self) -> Option<&[u8]> {
-        let target = self.request.target.authority.map(|authority| authority.host);
+        let target = self.request.target.authority;
         target.or(self.seen.host).map(|host| host.of(&self.bytes))
     }
 

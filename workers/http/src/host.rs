@@ -33,12 +33,6 @@ pub(crate) fn split(value: &[u8]) -> Option<Host<'_>> {
     Some(Host { name, port })
 }
 
-/// Whether both name the same server, when a port that is not given is `default_port`.
-pub(crate) fn same(one: Host<'_>, other: Host<'_>, default_port: u16) -> bool {
-    one.name.eq_ignore_ascii_case(other.name)
-        && one.port.unwrap_or(default_port) == other.port.unwrap_or(default_port)
-}
-
 /// `"[" IPv6address "]"`. The other kind that RFC 3986 3.2.2 reserves, IPvFuture, is to be refused
 /// by whoever does not know the version in it, and there is none to be known.
 fn is_ip_literal(name: &[u8]) -> bool {
@@ -143,14 +137,5 @@ mod tests {
         ] {
             assert_eq!(split(value.as_bytes()), None, "{value:?}");
         }
-    }
-
-    #[test]
-    fn the_default_port_may_be_left_out() {
-        let split = |value: &'static str| split(value.as_bytes()).unwrap();
-        assert!(same(split("A.example"), split("a.Example:80"), 80));
-        assert!(same(split("a:"), split("a:443"), 443));
-        assert!(!same(split("a:8000"), split("a"), 80));
-        assert!(!same(split("a"), split("b"), 80));
     }
 }

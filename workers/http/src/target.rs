@@ -12,14 +12,8 @@ pub(crate) struct Target {
     /// Empty in absolute-form if only the authority was given.
     pub(crate) path: Span,
     pub(crate) query: Span,
-    pub(crate) authority: Option<Authority>,
-}
-
-/// Whom an absolute-form target names.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Authority {
-    pub(crate) host: Span,
-    pub(crate) default_port: u16,
+    /// Whom an absolute-form target names: host and port.
+    pub(crate) authority: Option<Span>,
 }
 
 /// Takes the target `bytes`, which stand at `at` in the head, apart.
@@ -50,9 +44,9 @@ pub(crate) fn parse(bytes: &[u8], at: usize, method: &[u8]) -> Result<Target, Re
 /// `scheme "://" authority path-abempty [ "?" query ]` (RFC 9112 3.2.2, RFC 9110 4.2). User
 /// information in the authority makes it invalid, as RFC 9110 4.2.4 wants it.
 fn absolute(bytes: &[u8], at: usize) -> Result<Target, Reject> {
-    let (scheme_len, default_port) = match bytes.iter().position(|&byte| byte == b':') {
-        Some(4) if bytes[..4].eq_ignore_ascii_case(b"http") => (4, 80),
-        Some(5) if bytes[..5].eq_ignore_ascii_case(b"https") => (5, 443),
+    let scheme_len = match bytes.iter().position(|&byte| byte == b':') {
+        Some(4) if bytes[..4].eq_ignore_ascii_case(b"http") => 4,
+        Some(5) if bytes[..5].eq_ignore_ascii_case(b"https") => 5,
         _ => return Err(Reject::bad("invalid form of the request target")),
     };
     let Some(rest) = bytes[scheme_len..].strip_prefix(b"://") else {
@@ -63,12 +57,12 @@ fn absolute(bytes: &[u8], at: usize) -> Result<Target, Reject> {
         return Err(Reject::bad("invalid host in the request target"));
     }
     let host_at = at + scheme_len + 3;
-    let authority = Authority { host: Span::new(host_at, len), default_port };
+    let authority = Span::new(host_at, len);
     Ok(split_query(&rest[len..], host_at + len, Span::new(at, bytes.len()), Some(authority)))
 }
 
 /// Splits what follows the authority, if there is one, at the first question mark.
-fn split_query(bytes: &[u8], at: usize, whole: Span, authority: Option<Authority>) -> Target {
+fn split_query(bytes: &[u8], at: usize, whole: Span, authority: Option<Span>) -> Target {
     let path = bytes.iter().position(|&byte| byte == b'?').unwrap_or(bytes.len());
     let query = (path + 1).min(bytes.len());
     Target {
@@ -106,7 +100,7 @@ mod tests {
             let target = parse(bytes.as_bytes(), 0, method.as_bytes()).unwrap();
             let of = |span: Span| std::str::from_utf8(span.of(bytes.as_bytes())).unwrap();
             assert_eq!((of(target.whole), of(target.path), of(target.query)), (bytes, path, query));
-            assert_eq!(target.authority.map(|authority| of(authority.host)), host, "{bytes}");
+            assert_eq!(target.authority.map(of), host, "{bytes}");
         }
     }
 

@@ -30,7 +30,7 @@ fn a_head_is_taken_apart() {
 
 #[test]
 fn an_absolute_target_names_the_host() {
-    let parts = parts("GET http://A.example?b HTTP/1.1\r\nHost: a.example:80\r\n\r\n");
+    let parts = parts("GET http://A.example?b HTTP/1.1\r\nHost: b.example:81\r\n\r\n");
     assert_eq!(parts.target, b"http://A.example?b");
     assert_eq!(parts.path, b"/");
     assert_eq!(parts.query, b"b");
