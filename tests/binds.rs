@@ -59,6 +59,30 @@ fn a_unix_socket() {
 }
 
 #[test]
+fn a_server_on_a_unix_socket_has_a_name_and_a_port() {
+    let server = bound("unix:here.sock").start();
+    let path = server.directory.join("here.sock");
+    let own = path.to_str().unwrap();
+    for (head, name, port) in [
+        ("HTTP/1.0\r\n", own, "80"),
+        ("HTTP/1.1\r\nHost:\r\n", own, "80"),
+        ("HTTP/1.1\r\nHost: a.example\r\n", "a.example", "80"),
+        ("HTTP/1.1\r\nHost: a.example:\r\n", "a.example", "80"),
+        ("HTTP/1.1\r\nHost: a.example:8000\r\n", "a.example", "8000"),
+        ("HTTP/1.1\r\nHost: [::1]\r\n", "[::1]", "80"),
+        ("HTTP/1.1\r\nHost: [::1]:81\r\n", "[::1]", "81"),
+    ] {
+        let mut connection = Connection::unix(&path).unwrap();
+        connection.send(format!("GET / {head}\r\n"));
+        let environ = connection.response().json();
+        assert_eq!(
+            (&environ["SERVER_NAME"], &environ["SERVER_PORT"]),
+            (&name.into(), &port.into())
+        );
+    }
+}
+
+#[test]
 fn an_abstract_unix_socket() {
     let name = format!("monoceros-test-{}", std::process::id());
     let server = bound(&format!("unix:@{name}")).start();

@@ -1,5 +1,7 @@
 //! What a WSGI application gets: the environ, the body, the error log.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -72,6 +74,38 @@ fn repeated_headers_are_joined() {
     assert_eq!(environ["HTTP_X_A"], "1,2");
     assert_eq!(environ["HTTP_COOKIE"], "a=1; b=2");
     assert_eq!(environ["HTTP_X_E"], "");
+}
+
+#[test]
+fn fields_that_come_thousands_of_times_are_joined() {
+    let flags = ["--limit-request-fields", "10000"];
+    let server = Setup::of("environ").flags(&flags).start();
+    let many: String =
+        (0..3000).map(|number| format!("X-A: {number}\r\nX-{number}: a\r\n")).collect();
+    let again: String = (0..3000).map(|number| format!("x-{number}: b\r\n")).collect();
+    let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{many}{again}X_A: no\r\nX_A: no\r\n\r\n");
+    let environ = server.ask(request).json();
+    let numbers: Vec<_> = (0..3000).map(|number| number.to_string()).collect();
+    assert_eq!(environ["HTTP_X_A"], numbers.join(","));
+    numbers.iter().for_each(|number| assert_eq!(environ[format!("HTTP_X_{number}")], "a,b"));
+}
+
+#[test]
+fn a_prefix_is_compared_with_the_decoded_path() {
+    let prefix = OsStr::from_bytes(b"caf\xc3\xa9 1%/\xff/");
+    let server = Setup::of("environ").variable("SCRIPT_NAME", prefix).start();
+    for (target, rest) in [
+        ("/caf%C3%A9%201%/%ff/a%20b", "/a b"),
+        ("/%63af%c3%a9%201%25/%FF", ""),
+        ("http://a/caf%c3%a9%201%/%ff/?b", "/"),
+    ] {
+        let environ = server.get(target).json();
+        assert_eq!(environ["SCRIPT_NAME"], "/caf\u{c3}\u{a9} 1%/\u{ff}", "{target}");
+        assert_eq!(environ["PATH_INFO"], rest, "{target}");
+    }
+    for target in ["/", "/caf%C3%A9%201%/%ffa", "/caf%E9%201%/%ff/", "/caf%C3%A9+1%/%ff/"] {
+        assert_eq!(server.get(target).status, 404, "{target}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::io::{self, Write as _};
 use std::os::fd::{IntoRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -334,10 +335,17 @@ pub(crate) fn run(
     serve::run(&server)
 }
 
-/// The prefix of every path (PEP 3333): empty, or without a slash at its end.
-fn script_name() -> String {
-    let name = std::env::var("SCRIPT_NAME").unwrap_or_default();
-    name.trim_end_matches('/').to_owned()
+/// The prefix of every path, decoded (PEP 3333): empty, or with a slash at its
+/// beginning and none at its end.
+fn script_name() -> Vec<u8> {
+    let name = std::env::var_os("SCRIPT_NAME").unwrap_or_default().into_vec();
+    let is_slash = |byte: &u8| *byte == b'/';
+    let start = name.iter().take_while(|byte| is_slash(byte)).count();
+    let end = name.len() - name.iter().rev().take_while(|byte| is_slash(byte)).count();
+    match name.get(start..end) {
+        Some(inner @ [_, ..]) => [b"/", inner].concat(),
+        Some([]) | None => Vec::new(),
+    }
 }
 
 /// What the application has loaded stays: the collector need not look through

@@ -1,7 +1,7 @@
 //! The environment of a request (PEP 3333, "environ Variables").
 
 use monoceros_engine::{Address, Exchange};
-use monoceros_http::{Head, percent_decode};
+use monoceros_http::{Head, join_repeated, percent_decode};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
@@ -17,8 +17,8 @@ pub(crate) struct Constants<'a> {
     pub(crate) multithread: bool,
     /// Whether other workers do.
     pub(crate) multiprocess: bool,
-    /// The prefix of every path, from the variable `SCRIPT_NAME`.
-    pub(crate) script_name: &'a str,
+    /// The prefix of every path, from the variable `SCRIPT_NAME`: decoded bytes.
+    pub(crate) script_name: &'a [u8],
     /// `wsgi.errors`.
     pub(crate) errors: &'a Bound<'a, ErrorStream>,
 }
@@ -96,7 +96,7 @@ impl Environ {
             keys,
             texts: Cache::of_texts(),
             variables: Cache::of_variables(),
-            script_name: constants.script_name.as_bytes().to_vec(),
+            script_name: constants.script_name.to_vec(),
             inputs: Inputs::new(py)?,
             slash: PyString::intern(py, "/").unbind(),
             multiprocess: constants.multiprocess,
@@ -150,7 +150,7 @@ impl Environ {
         head: &Head,
     ) -> Result<(), Unfit> {
         let target = ffi::latin1(py, head.target())?;
-        let path = head.path();
+        let path = decode(head.path(), &mut self.decoded);
         let below = match path {
             b"*" => path,
             _ => path
@@ -160,10 +160,6 @@ impl Environ {
         };
         if below == b"/" || below == b"*" {
             environ.set_item(&self.keys.path, &self.slash)?;
-        } else if below.contains(&b'%') {
-            self.decoded.clear();
-            percent_decode(below, &mut self.decoded);
-            environ.set_item(&self.keys.path, ffi::latin1(py, &self.decoded)?)?;
         } else if below.len() == head.target().len() {
             environ.set_item(&self.keys.path, &target)?;
         } else {
@@ -201,6 +197,7 @@ impl Environ {
 
     fn set_fields(&mut self, py: Python, environ: &Bound<PyDict>, head: &Head) -> PyResult<()> {
         let mut has_host = false;
+        let mut repeats = false;
         for (name, value) in head.fields() {
             match name.len() {
                 4 if name.eq_ignore_ascii_case(b"host") => {
@@ -216,8 +213,16 @@ impl Environ {
                     environ.set_item(&self.keys.content_length, ffi::latin1(py, value)?)?;
                 }
                 _ if is_left_out(name) => {}
-                _ => self.set_field(py, environ, head, (name, value))?,
+                _ => {
+                    let before = environ.len();
+                    let key = self.variables.find(py, name)?;
+                    environ.set_item(key, ffi::latin1(py, value)?)?;
+                    repeats |= environ.len() == before;
+                }
             }
+        }
+        if repeats {
+            self.set_repeated(py, environ, head)?;
         }
         if !has_host {
             match head.host() {
@@ -229,19 +234,12 @@ impl Environ {
         Ok(())
     }
 
-    fn set_field(
-        &mut self,
-        py: Python,
-        environ: &Bound<PyDict>,
-        head: &Head,
-        (name, value): (&[u8], &[u8]),
-    ) -> PyResult<()> {
-        let key = self.variables.find(py, name)?;
-        let before = environ.len();
-        environ.set_item(&key, ffi::latin1(py, value)?)?;
-        if environ.len() == before {
-            // There was one before: all of them make one value.
-            environ.set_item(key, ffi::latin1(py, &join(head, name))?)?;
+    /// Sets the fields that come more than once: all of a name make one value.
+    fn set_repeated(&mut self, py: Python, environ: &Bound<PyDict>, head: &Head) -> PyResult<()> {
+        // Host and the fields of the content come once, or the head is refused.
+        let fields = head.fields().filter(|(name, _)| !is_left_out(name));
+        for (name, value) in join_repeated(fields) {
+            environ.set_item(self.variables.find(py, name)?, ffi::latin1(py, &value)?)?;
         }
         Ok(())
     }
@@ -265,7 +263,7 @@ fn template<'py>(
     template.set_item("wsgi.input_terminated", true)?;
     let software = concat!("monoceros/", env!("CARGO_PKG_VERSION"));
     template.set_item("SERVER_SOFTWARE", software)?;
-    template.set_item("SCRIPT_NAME", constants.script_name)?;
+    template.set_item("SCRIPT_NAME", ffi::latin1(py, constants.script_name)?)?;
     let empty = PyString::intern(py, "");
     for key in keys.all() {
         template.set_item(key, &empty)?;
@@ -285,28 +283,26 @@ fn is_left_out(name: &[u8]) -> bool {
         || name.eq_ignore_ascii_case(b"transfer-encoding")
 }
 
-/// The values of all fields of a name as one (RFC 9110 section 5.3), those of
-/// cookies with their own separator (RFC 6265 section 4.2.1).
-fn join(head: &Head, name: &[u8]) -> Vec<u8> {
-    let separator: &[u8] = if name.eq_ignore_ascii_case(b"cookie") { b"; " } else { b"," };
-    let same = head.fields().filter(|(other, _)| other.eq_ignore_ascii_case(name));
-    same.map(|(_, value)| value).collect::<Vec<_>>().join(separator)
+/// The path without its percent escapes.
+fn decode<'a>(path: &'a [u8], room: &'a mut Vec<u8>) -> &'a [u8] {
+    if !path.contains(&b'%') {
+        return path;
+    }
+    room.clear();
+    percent_decode(path, room);
+    room
 }
 
-/// The name and port of a server on a unix socket: what the client calls it,
-/// else the socket's path.
+/// The name and port of a server on a unix socket, neither of them empty (PEP
+/// 3333): what the client calls it, else the socket's path, and the port that
+/// its scheme has.
 fn server_of<'a>(host: &'a [u8], path: &'a [u8]) -> (&'a [u8], String) {
-    if host.is_empty() {
-        return (path, String::new());
-    }
-    let colon = host.iter().rposition(|byte| *byte == b':');
-    let port = colon.map(|at| &host[at + 1..]);
-    match (colon, port) {
-        (Some(at), Some(port)) if !port.is_empty() && port.iter().all(u8::is_ascii_digit) => {
-            (&host[..at], String::from_utf8_lossy(port).into_owned())
-        }
-        _ => (host, "80".to_owned()),
-    }
+    let is_port = |at: &usize| host[at + 1..].iter().all(u8::is_ascii_digit);
+    let colon = host.iter().rposition(|byte| *byte == b':').filter(is_port);
+    let (name, port) = colon.map_or((host, &b""[..]), |at| (&host[..at], &host[at + 1..]));
+    let name = [name, path].into_iter().find(|it| !it.is_empty()).unwrap_or(b"localhost");
+    let port = if port.is_empty() { b"80" } else { port };
+    (name, String::from_utf8_lossy(port).into_owned())
 }
 
 fn decimal(port: u16) -> String {

@@ -22,7 +22,7 @@ pub(crate) struct Server {
     pub(crate) log: Arc<LogFile>,
     pub(crate) threads: u16,
     pub(crate) multiprocess: bool,
-    pub(crate) script_name: String,
+    pub(crate) script_name: Vec<u8>,
 }
 
 #[pymethods]
