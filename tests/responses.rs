@@ -1,6 +1,7 @@
 //! What becomes of what an application returns.
 
 use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
 use std::time::Duration;
 
 use crate::support::client::{Connection, Response, get, request};
@@ -248,6 +249,83 @@ fn files_are_closed_after_they_were_sent() {
 fn what_only_looks_like_a_file_is_sent_too() {
     let server = Setup::of("responses").start();
     assert_eq!(server.get("/memory_file").text(), "from memory ".repeat(2000));
+}
+
+/// What those files read whose `read` is their own.
+fn turned(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().map(|byte| 255 - byte).collect()
+}
+
+#[test]
+fn what_read_gives_is_sent_whatever_file_is_behind_it() {
+    let content: Vec<u8> = (b'a'..=b'z').cycle().take(300_000).collect();
+    let turned = turned(&content);
+    let server = Setup::of("files").start();
+    std::fs::write(server.directory.join("content"), &content).unwrap();
+    let mut connection = server.connect();
+    for kind in
+        ["reader", "raw", "random", "django", "image", "around", "temporary", "uploaded", "packed"]
+    {
+        assert!(connection.get(&format!("/{kind}")).body == content, "{kind}");
+    }
+    for kind in [
+        "veiled",
+        "around_veiled",
+        "diverted",
+        "proxy",
+        "derived",
+        "derived_raw",
+        "changed",
+        "changed_temporary",
+    ] {
+        assert!(connection.get(&format!("/{kind}")).body == turned, "{kind}");
+    }
+    assert_eq!(connection.get("/part").body, turned[..100]);
+}
+
+/// To read all that stands before the range would take longer than any test may.
+#[test]
+fn the_end_of_a_huge_file_costs_no_more_than_its_beginning() {
+    const LENGTH: u64 = 200 << 30;
+    let server = Setup::of("files:ranged").start();
+    let path = server.directory.write("content", "the beginning");
+    let mut file = File::options().write(true).open(&path).unwrap();
+    file.set_len(LENGTH).unwrap();
+    file.seek(SeekFrom::End(-7)).unwrap();
+    file.write_all(b"the end").unwrap();
+    let mut connection = server.connect();
+    for target in ["/", "/read"] {
+        for (range, text, place) in [
+            ("bytes=0-2", "the", "0-2".to_owned()),
+            ("bytes=4-12", "beginning", "4-12".to_owned()),
+            ("bytes=-3", "end", format!("{}-{}", LENGTH - 3, LENGTH - 1)),
+        ] {
+            connection.send(request("GET", target, &[("Range", range)], ""));
+            let answer = connection.response();
+            let body = if target == "/" { answer.body.clone() } else { turned(&answer.body) };
+            assert_eq!((answer.status, &body[..]), (206, text.as_bytes()), "{target} {range}");
+            let place = format!("bytes {place}/{LENGTH}");
+            assert_eq!(answer.header("content-range"), Some(place.as_str()));
+        }
+    }
+}
+
+#[test]
+fn a_wrapped_file_gives_a_part_of_itself() {
+    let server = Setup::of("files:part").start();
+    server.directory.write("content", "abcdefghijklmnopqrstuvwxyz");
+    let mut connection = server.connect();
+    for (query, text) in [
+        ("0,3,0", "abc"),
+        ("10,20,0", "klmnopqrst"),
+        ("10,,2", "mnopqrstuvwxyz"),
+        ("5,15,20", "z"),
+        ("3,3,0", ""),
+    ] {
+        assert_eq!(connection.get(&format!("/?{query}")).text(), text, "{query}");
+        let read = connection.get(&format!("/read?{query}")).body;
+        assert_eq!(turned(&read), text.as_bytes(), "{query}, read");
+    }
 }
 
 #[test]

@@ -1,15 +1,24 @@
 //! `wsgi.file_wrapper`: a file-like object as an iterable that can be sent
 //! without being read (PEP 3333, "Optional Platform-Specific File Handling").
 
-use std::fs::File;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use crate::plain_file::{Extent, PlainFile};
 
 /// Bytes that are read at once where the application says nothing.
 const BLOCK: usize = 8192;
 
+/// How `seek` counts from where a file stands (`io.SEEK_CUR`).
+const FROM_HERE: u8 = 1;
+
 /// Wraps a file-like object; iterates over its blocks.
+///
+/// It can be told to seek, as far as the object can: werkzeug does so to answer a
+/// range, and reads all that stands before it otherwise.
 #[pyclass(frozen, module = "monoceros")]
 pub(crate) struct FileWrapper {
     /// The file-like object.
@@ -18,6 +27,8 @@ pub(crate) struct FileWrapper {
     /// How many bytes are read at once.
     #[pyo3(get)]
     blksize: usize,
+    /// How many bytes it gives at most.
+    left: AtomicU64,
 }
 
 #[pymethods]
@@ -25,7 +36,7 @@ impl FileWrapper {
     #[new]
     #[pyo3(signature = (filelike, blksize = BLOCK))]
     fn new(filelike: Py<PyAny>, blksize: usize) -> Self {
-        Self { filelike, blksize }
+        Self { filelike, blksize, left: AtomicU64::new(u64::MAX) }
     }
 
     fn __iter__(this: PyRef<Self>) -> PyRef<Self> {
@@ -33,12 +44,60 @@ impl FileWrapper {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let block = self.filelike.bind(py).call_method1("read", (self.blksize,))?;
-        Ok(if block.is_truthy()? { Some(block) } else { None })
+        let left = self.left.load(Ordering::Relaxed);
+        let size = usize::try_from(left).unwrap_or(usize::MAX).min(self.blksize);
+        if left == 0 {
+            return Ok(None);
+        }
+        let block = self.filelike.bind(py).call_method1("read", (size,))?;
+        if !block.is_truthy()? {
+            return Ok(None);
+        }
+        if left != u64::MAX {
+            let length = block.len()? as u64;
+            self.left.store(left.saturating_sub(length), Ordering::Relaxed);
+        }
+        Ok(Some(block))
     }
 
     fn __getitem__<'py>(&self, py: Python<'py>, _index: usize) -> PyResult<Bound<'py, PyAny>> {
         self.__next__(py)?.ok_or_else(|| PyIndexError::new_err("the file has ended"))
+    }
+
+    /// Whether the file-like object can seek.
+    fn seekable(&self, py: Python) -> PyResult<bool> {
+        let filelike = self.filelike.bind(py);
+        match filelike.getattr_opt("seekable")? {
+            Some(seekable) => seekable.call0()?.is_truthy(),
+            None => filelike.hasattr("seek"),
+        }
+    }
+
+    /// Seeks in the file-like object.
+    #[pyo3(signature = (*arguments))]
+    fn seek(&self, py: Python, arguments: &Bound<PyTuple>) -> PyResult<Py<PyAny>> {
+        self.filelike.call_method1(py, "seek", arguments)
+    }
+
+    /// Where the file-like object stands.
+    fn tell(&self, py: Python) -> PyResult<Py<PyAny>> {
+        self.filelike.call_method0(py, "tell")
+    }
+
+    /// A part of what it gives: from byte `start` up to `stop`. WebOb asks for it
+    /// to answer a range; `None` tells it to answer the whole.
+    fn app_iter_range(&self, py: Python, start: u64, stop: Option<u64>) -> PyResult<Option<Self>> {
+        if !self.seekable(py)? {
+            return Ok(None);
+        }
+        let left = self.left.load(Ordering::Relaxed).saturating_sub(start);
+        let length = stop.map_or(u64::MAX, |stop| stop.saturating_sub(start));
+        self.filelike.call_method1(py, "seek", (start, FROM_HERE))?;
+        Ok(Some(Self {
+            filelike: self.filelike.clone_ref(py),
+            blksize: self.blksize,
+            left: AtomicU64::new(left.min(length)),
+        }))
     }
 
     /// Closes the file-like object, if it can be closed.
@@ -51,48 +110,46 @@ impl FileWrapper {
     }
 }
 
-/// The rest of a real file.
-pub(crate) struct Rest {
-    pub(crate) file: File,
-    pub(crate) offset: u64,
-    pub(crate) length: u64,
+/// What the kernel can send in place of a body: a range of a regular file. `None`
+/// for everything else, which is iterated over.
+pub(crate) fn extent(body: &Bound<PyAny>) -> Option<Extent> {
+    // What cannot be found out is no reason to fail: reading tells.
+    find_extent(body).unwrap_or(None)
 }
 
-impl FileWrapper {
-    /// The file that can be sent by the kernel: a regular one, from where its
-    /// object stands. `None` for everything else, which is read instead.
-    pub(crate) fn rest(&self, py: Python) -> Option<Rest> {
-        let filelike = self.filelike.bind(py);
-        let number: i32 = filelike.call_method0("fileno").ok()?.extract().ok()?;
-        // Text has to be read: its object stands at no byte. So does what is
-        // unpacked on the way, such as gzip, whose fileno is the packed file.
-        let is_plain = is_plain_file(filelike).unwrap_or(false);
-        let offset: u64 = filelike.call_method0("tell").ok()?.extract().ok()?;
-        if !is_plain || number < 0 {
-            return None;
-        }
-        let file = File::from(monoceros_sys::file::duplicate(number).ok()?);
-        let metadata = file.metadata().ok()?;
-        let length = metadata.len().checked_sub(offset)?;
-        // A file of no length may have a content all the same, as in /proc.
-        (metadata.is_file() && length > 0).then_some(Rest { file, offset, length })
+fn find_extent(body: &Bound<PyAny>) -> PyResult<Option<Extent>> {
+    let py = body.py();
+    if let Ok(wrapper) = body.cast_exact::<FileWrapper>() {
+        let wrapper = wrapper.get();
+        let Some(file) = PlainFile::of(wrapper.filelike.bind(py))? else { return Ok(None) };
+        return file.extent(None, wrapper.left.load(Ordering::Relaxed));
+    }
+    let Some((wrapper, start, length)) = range_of_werkzeug(body)? else { return Ok(None) };
+    match PlainFile::of(wrapper.get().filelike.bind(py))? {
+        Some(file) => file.extent(Some(start), length),
+        None => Ok(None),
     }
 }
 
-/// Whether an object reads the very bytes of its file.
-fn is_plain_file(filelike: &Bound<PyAny>) -> PyResult<bool> {
-    let io = filelike.py().import("io")?;
-    for name in ["BufferedReader", "BufferedRandom"] {
-        if filelike.is_exact_instance(&io.getattr(name)?) {
-            return Ok(filelike.getattr("raw")?.is_exact_instance(&io.getattr("FileIO")?));
-        }
+/// The wrapper that an answer of werkzeug's to a range goes through, from which
+/// byte, and how many bytes, if nothing was read from it.
+fn range_of_werkzeug<'py>(
+    body: &Bound<'py, PyAny>,
+) -> PyResult<Option<(Bound<'py, FileWrapper>, u64, u64)>> {
+    let kind = body.get_type();
+    if kind.name()? != "_RangeWrapper" || kind.module()? != "werkzeug.wsgi" {
+        return Ok(None);
     }
-    if filelike.is_exact_instance(&io.getattr("FileIO")?) {
-        return Ok(true);
-    }
-    // tempfile's wrappers and Django's File have the real one in `file`.
-    match filelike.getattr("file") {
-        Ok(inner) if !inner.is(filelike) => is_plain_file(&inner),
-        _ => Ok(false),
-    }
+    let Ok(wrapper) = body.getattr("iterable")?.cast_into_exact::<FileWrapper>() else {
+        return Ok(None);
+    };
+    let read: u64 = body.getattr("read_length")?.extract()?;
+    let is_untouched = read == 0
+        && wrapper.get().left.load(Ordering::Relaxed) == u64::MAX
+        && body.getattr("seekable")?.is_truthy()?
+        && !body.getattr("end_reached")?.is_truthy()?;
+    let start: u64 = body.getattr("start_byte")?.extract()?;
+    let end: Option<u64> = body.getattr("end_byte")?.extract()?;
+    let length = end.map_or(u64::MAX, |end| end.saturating_sub(start));
+    Ok(is_untouched.then_some((wrapper, start, length)))
 }

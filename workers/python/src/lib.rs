@@ -12,6 +12,7 @@ mod ffi;
 mod file_wrapper;
 mod input;
 mod mold;
+mod plain_file;
 mod serve;
 mod spooled;
 mod trouble;

@@ -9,8 +9,7 @@ use crate::child;
 use crate::conversation::{Callables, Conversation, not_bytes};
 use crate::environ::{Environ, Unfit};
 use crate::ffi::SentBytes;
-use crate::file_wrapper::FileWrapper;
-use crate::trouble;
+use crate::{file_wrapper, trouble};
 
 /// What a client is told of a failure of the application.
 const FAILED: &str = "500 Internal Server Error";
@@ -180,14 +179,14 @@ pub(crate) fn await_room(py: Python, exchange: &mut Exchange) -> Result<(), Brok
     Ok(())
 }
 
-/// Sends a `wsgi.file_wrapper` without reading it, if it wraps a real file.
+/// Sends a `wsgi.file_wrapper` without reading it, if it wraps a real file, or a
+/// range of that.
 fn send_wrapped(
     py: Python,
     body: &Bound<PyAny>,
     conversation: &Conversation,
 ) -> Result<bool, Broken> {
-    let Ok(wrapper) = body.cast_exact::<FileWrapper>() else { return Ok(false) };
-    let Some(rest) = wrapper.get().rest(py) else { return Ok(false) };
+    let Some(extent) = file_wrapper::extent(body) else { return Ok(false) };
     act(conversation, |exchange| {
         if !exchange.has_begun() {
             return Err(never_begun().into());
@@ -196,8 +195,8 @@ fn send_wrapped(
         if exchange.is_committed() {
             return Ok(false);
         }
-        let length = exchange.promised_length().map_or(rest.length, |it| it.min(rest.length));
-        py.detach(|| exchange.write_file(&rest.file, rest.offset, length))?;
+        let length = exchange.promised_length().map_or(extent.length, |it| it.min(extent.length));
+        py.detach(|| exchange.write_file(&extent.file, extent.offset, length))?;
         Ok(true)
     })
 }
