@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use crate::support::client::request;
+use crate::support::client::{get, request};
 use crate::support::process;
 use crate::support::server::Server;
 use crate::support::setup::Setup;
@@ -250,6 +250,36 @@ fn what_the_application_prints_goes_where_it_always_went() {
         stdout.contains("said by print") && stdout.contains("said by write")
     });
     server.wait_for_log("said on stderr");
+}
+
+const CALLING: &str = "
+import os
+
+print('said at import')
+
+def application(environ, start_response):
+    print('said in a request')
+    os.kill(os.getpid(), 9)
+";
+
+#[test]
+fn what_was_printed_has_been_written_when_its_worker_is_killed() {
+    for flags in [&[][..], &["--preload"], &["--threads", "2"]] {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let setup = Setup::of("calling:application").file("calling.py", CALLING);
+        let setup = setup.flags(&["--pythonpath", ".", "--error-logfile", "log"]).flags(flags);
+        let server = setup.output(writer).spawn();
+        let mut connection = server.connect();
+        connection.send(get("/"));
+        connection.try_response("GET").unwrap_err();
+        let mut seen = String::new();
+        while !seen.contains("said in a request\n") {
+            let mut bytes = [0; 1024];
+            let count = reader.read(&mut bytes).unwrap();
+            seen.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
+        }
+        assert!(seen.starts_with("said at import\n"), "{flags:?}: {seen}");
+    }
 }
 
 #[test]

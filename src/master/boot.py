@@ -49,6 +49,10 @@ name, number = sys.argv.pop(), os.environ.pop("MONOCEROS_EXTENSION")
 path = "/proc/self/fd/" + number
 module = load(path if os.path.exists(path) else name, name)
 os.close(int(number))
+# Into a file, a pipe or the journal Python would write when its buffer is full:
+# what is printed would be seen late, or never after a kill.
+if hasattr(sys.stdout, "reconfigure"):
+    sys.stdout.reconfigure(line_buffering=True)
 # To the application this is the program's name, which was "-c" until now.
 sys.argv[0] = "monoceros"
 module.run_worker()
