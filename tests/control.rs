@@ -10,7 +10,9 @@ use std::process::{Child, Command, Output, Stdio};
 use nix::sys::signal::Signal;
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use crate::support::environment;
 use crate::support::load::Load;
+use crate::support::need;
 use crate::support::pipe::Writer;
 use crate::support::process;
 use crate::support::server::Server;
@@ -33,12 +35,7 @@ fn changing() -> Setup {
 /// A command that is about to run in the server's directory.
 fn command(directory: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(program());
-    command.args(words).current_dir(directory);
-    for (name, _) in std::env::vars() {
-        if name.starts_with("MONOCEROS_") || name.starts_with("GUNICORN_") {
-            command.env_remove(name);
-        }
-    }
+    environment::clear(&mut command).args(words).current_dir(directory);
     command
 }
 
@@ -349,11 +346,10 @@ fn a_process_that_answers_for_another_is_not_asked() {
 
 #[test]
 fn another_users_command_is_refused() {
-    let server = Setup::of("environ").start();
-    if !nix::unistd::geteuid().is_root() {
-        eprintln!("only root can become somebody else: not tested");
+    if !need::root() {
         return;
     }
+    let server = Setup::of("environ").start();
     let old = server.workers();
     // Another user may not enter the directories on the way to the program.
     let copy = server.directory.join("monoceros");

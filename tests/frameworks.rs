@@ -5,6 +5,7 @@ use std::process::Command;
 
 use crate::support::client::{Connection, Response, request};
 use crate::support::directory::Directory;
+use crate::support::environment;
 use crate::support::load::Load;
 use crate::support::server::Server;
 use crate::support::setup::{Setup, apps, python};
@@ -85,8 +86,8 @@ fn open(setup: Setup) -> (Server, String) {
     for command in [&["migrate", "--verbosity=0"][..], &["demo"]] {
         let manage = apps("shop").join("manage.py");
         let mut command_line = Command::new(python());
-        command_line.arg(manage).args(command).env("SHOP_DATA", &data);
-        let output = command_line.env("PYTHONDONTWRITEBYTECODE", "1").output().unwrap();
+        environment::clear(&mut command_line).env("SHOP_DATA", &data);
+        let output = command_line.arg(manage).args(command).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
     let server = setup.variable("SHOP_DATA", data).start();

@@ -7,9 +7,9 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
-use nix::unistd::geteuid;
 
 use crate::support::directory::Directory;
+use crate::support::need;
 use crate::support::process;
 use crate::support::server::Server;
 use crate::support::setup::Setup;
@@ -131,12 +131,11 @@ const NOBODY: u32 = 65534;
 
 #[test]
 fn workers_give_up_their_privileges_and_the_master_keeps_its_own() {
-    if !geteuid().is_root() {
-        eprintln!("only root can change users: nothing to test");
+    if !need::root() {
         return;
     }
     let Some(python) = python_of_nobody() else {
-        eprintln!("no interpreter here that others may execute: nothing to test");
+        need::met(false, "an interpreter, and the program, that others may execute");
         return;
     };
     let setup = Setup::bare().flag("--python").flag(python).flags(&["--bind", "127.0.0.1:0"]);

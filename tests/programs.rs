@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
-use nix::unistd::geteuid;
 
 use crate::support::load::Load;
+use crate::support::need;
 use crate::support::process;
 use crate::support::server::Server;
 use crate::support::setup::{Setup, apps, install, python};
@@ -137,8 +137,7 @@ fn uvicorn_that_drains_loses_no_request() {
 #[test]
 fn node_is_led() {
     let version = Command::new("node").arg("--version").stdout(Stdio::null()).status();
-    if !version.is_ok_and(|status| status.success()) {
-        eprintln!("no node on the PATH: nothing to test");
+    if !need::met(version.is_ok_and(|status| status.success()), "node on the PATH") {
         return;
     }
     let script = apps("programs").join("node.js");
@@ -370,8 +369,7 @@ const NOBODY: u32 = 65534;
 #[test]
 fn a_program_without_privileges_is_heard() {
     let python = Path::new("/usr/bin/python3");
-    if !geteuid().is_root() || !python.exists() {
-        eprintln!("only root can change users, and to an interpreter of all: nothing to test");
+    if !need::root() || !need::met(python.exists(), "/usr/bin/python3") {
         return;
     }
     let script = fs::read_to_string(apps("programs").join("threads.py")).unwrap();

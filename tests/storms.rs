@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use crate::support::environment;
 use crate::support::load::Load;
 use crate::support::process;
 use crate::support::server::Server;
@@ -41,7 +42,7 @@ fn settle(server: &Server, count: usize) {
 /// their way out, which takes as long as the machine takes.
 fn count_live(server: &Server) -> usize {
     let mut command = Command::new(program());
-    command.args(["status", "--json", &server.pid().to_string()]);
+    environment::clear(&mut command).args(["status", "--json", &server.pid().to_string()]);
     command.current_dir(server.directory.path());
     // The master does not wait for a client that the machine has stopped.
     let answer = until::some("an answer", || {

@@ -5,8 +5,8 @@
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
-use nix::unistd::geteuid;
 
+use crate::support::need;
 use crate::support::pipe::Pipe;
 use crate::support::process;
 use crate::support::setup::Setup;
@@ -43,8 +43,8 @@ const FIRST: &str = "exec unshare --pid --fork --mount-proc \"$0\" \"$@\" 3<&0 0
 fn the_first_process_reaps_orphans_and_takes_none_for_a_worker() {
     let mut namespace = Command::new("unshare");
     namespace.args(["--pid", "--fork", "--mount-proc", "true"]).stderr(Stdio::null());
-    if !geteuid().is_root() || !namespace.status().is_ok_and(|status| status.success()) {
-        eprintln!("no pid namespace can be made here: nothing to test");
+    let is_made = namespace.status().is_ok_and(|status| status.success());
+    if !need::met(is_made, "root, to make a pid namespace") {
         return;
     }
     let setup = Setup::of("orphans:application").file("orphans.py", ORPHANS).workers(2);

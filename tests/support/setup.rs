@@ -12,6 +12,7 @@ use std::{env, fs};
 use socket2::SockRef;
 
 use super::directory::Directory;
+use super::environment;
 use super::server::{Finished, Server};
 
 /// Gives the descriptor that came as standard input its place as number 3. A
@@ -219,18 +220,8 @@ impl Setup {
         if let Some(output) = self.output {
             command.stdout(output.try_clone().unwrap()).stderr(output);
         }
-        for (name, _) in env::vars_os() {
-            if ["MONOCEROS_", "GUNICORN_"].iter().any(|prefix| starts(&name, prefix)) {
-                command.env_remove(name);
-            }
-        }
-        for name in ["WEB_CONCURRENCY", "PORT", "VIRTUAL_ENV", "NOTIFY_SOCKET", "LISTEN_FDS"] {
-            command.env_remove(name);
-        }
         let (name, value) = mark.split_once('=').unwrap();
-        // What is compiled from a changed file within a second would pass for
-        // the new one.
-        command.env(name, value).env("PYTHONDONTWRITEBYTECODE", "1").envs(self.variables);
+        environment::clear(&mut command).env(name, value).envs(self.variables);
         if let Some(socket) = self.socket {
             command.stdin(Stdio::from(socket));
         }
@@ -244,10 +235,6 @@ impl Setup {
     pub(crate) fn run(self) -> Finished {
         self.spawn().wait_for_end()
     }
-}
-
-fn starts(name: &OsString, prefix: &str) -> bool {
-    name.as_encoded_bytes().starts_with(prefix.as_bytes())
 }
 
 /// An address of this machine that no other test uses, in this run or another
