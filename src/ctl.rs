@@ -147,6 +147,11 @@ fn table(status: &Status) -> String {
     if status.omitted > 0 {
         line(&mut text, format_args!("and {} more", status.omitted));
     }
+    if !status.given_up.is_empty() {
+        let counts: Vec<_> =
+            status.given_up.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        line(&mut text, format_args!("given up: {}", printable(&counts.join(", "))));
+    }
     text
 }
 
@@ -205,13 +210,15 @@ mod tests {
         let mold = WorkerStatus { slot: None, age: None, ..worker.clone() };
         let mut status = Status::new("gen=2: all well".to_owned(), vec![worker, mold]);
         status.omitted = 3;
+        status.given_up = [("refused", 12), ("late", 1)].map(|(it, n)| (it.to_owned(), n)).into();
         assert_eq!(
             table(&status),
             "gen=2: all well\n\
              \u{20}slot   gen      pid  state       ready for   requests\n\
              \u{20}   0     2  4194304  ready      1 min 40 s         12\n\
              \u{20}mold     2  4194304  ready               -         12\n\
-             and 3 more\n"
+             and 3 more\n\
+             given up: 1 late, 12 refused\n"
         );
     }
 

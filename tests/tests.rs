@@ -14,6 +14,7 @@ mod daemon;
 mod deaths;
 mod faults;
 mod frameworks;
+mod given_up;
 mod hangs;
 mod logs;
 mod memory;

@@ -77,7 +77,7 @@ impl Master {
     /// A worker's process is gone.
     pub(super) fn note_exit(&mut self, id: WorkerId, death: &Death, now: Instant) {
         let Some(worker) = self.roster.remove(id) else { return };
-        self.tally.add(worker.record.requests);
+        self.tally.add(worker.record.requests, &death.losses);
         match worker.life {
             Life::Booting { .. } => {
                 let (cause, left) = (explain(death), describe(death));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use monoceros_sys::clock::monotonic_ms;
 use monoceros_wire::channel::{MasterEnd, Received};
 use monoceros_wire::message::{FromWorker, ToWorker};
-use monoceros_wire::scoreboard::Scoreboard;
+use monoceros_wire::scoreboard::{Losses, Scoreboard};
 use monoceros_wire::stacks::Stacks;
 
 use super::stat;
@@ -101,6 +101,11 @@ impl Own {
         running.iter().map(ToString::to_string).collect()
     }
 
+    /// What it has given up by its own decision.
+    pub(crate) fn losses(&self) -> Losses {
+        self.shown.scoreboard.as_ref().map(Scoreboard::losses).unwrap_or_default()
+    }
+
     /// Where its threads were when it crashed or was last asked.
     pub(crate) fn stacks(&self) -> String {
         self.shown.stacks.take()
@@ -124,6 +129,7 @@ impl Own {
             running,
             stuck: scoreboard.stuck_since_ms().map(since),
             requests: scoreboard.requests(),
+            losses: scoreboard.losses(),
             memory: None,
             stacks,
             asked: self.traced.get(),

@@ -107,7 +107,7 @@ impl Master {
         let workers = self.roster.everyone().map(|worker| describe(worker, now));
         let mut workers: Vec<_> = workers.collect();
         workers.sort_by_key(|it| (it.slot, it.generation, it.pid));
-        Status::new(self.status(), workers)
+        Status::new(self.status(), workers).with_losses(&self.losses())
     }
 }
 

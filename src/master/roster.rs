@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use monoceros_wire::scoreboard::Losses;
 use monoceros_wire::{Generation, Slot};
 
 use super::backoff::Backoff;
@@ -115,6 +116,8 @@ pub(crate) struct Record {
     pub(crate) heavy: u8,
     /// How many requests it had answered when it was last looked at.
     pub(crate) requests: u64,
+    /// What it had given up by its own decision then.
+    pub(crate) losses: Losses,
     /// The requests that were seen to take half of the timeout.
     pub(crate) slow: BTreeSet<u64>,
     /// The requests that were seen to take all of it.

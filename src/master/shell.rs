@@ -322,8 +322,8 @@ impl Shell {
             return Some(Event::SpawnFailed { worker, refusal: text.into() });
         }
         let out_of_memory = self.out_of_memory.has_struck();
-        let death =
-            Death { exit, out_of_memory, running: process.running(), stacks: process.stacks() };
+        let (running, stacks, losses) = (process.running(), process.stacks(), process.losses());
+        let death = Death { exit, out_of_memory, running, stacks, losses };
         Some(Event::Exited { worker, death })
     }
 

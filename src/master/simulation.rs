@@ -10,6 +10,7 @@ use monoceros_config::Wish;
 use monoceros_wire::Generation;
 use monoceros_wire::control::{Answer, Request};
 use monoceros_wire::message::{BootFailure, ToWorker};
+use monoceros_wire::scoreboard::Losses;
 
 use super::random::Random;
 use super::roster::{Roster, Worker};
@@ -502,6 +503,7 @@ impl World {
                 running: process.stuck.then(run).into_iter().collect(),
                 stuck: process.numb.then_some(lasted),
                 requests: if self.calm { 0 } else { self.random.below(200) },
+                losses: Losses::default(),
                 memory: Some(if self.calm { 0 } else { self.random.below(200) }),
                 stacks: shows.then(|| "File a.py".to_owned()),
                 asked: asked && !shows,
@@ -561,6 +563,7 @@ impl World {
             out_of_memory: self.random.chance(5),
             running: Vec::new(),
             stacks: String::new(),
+            losses: Losses::default(),
         };
         self.plan(Event::Exited { worker, death }, after);
     }

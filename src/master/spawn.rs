@@ -10,7 +10,7 @@ use monoceros_sys::process::{FIRST_DESCRIPTOR, Process, Program, lacks_room};
 use monoceros_sys::{reason, user};
 use monoceros_wire::channel::{MasterEnd, Received, pair};
 use monoceros_wire::message::{FromWorker, Start, StartMold, ToWorker};
-use monoceros_wire::scoreboard::Scoreboard;
+use monoceros_wire::scoreboard::{Losses, Scoreboard};
 use monoceros_wire::stacks::{self, Stacks};
 use monoceros_wire::{Generation, Slot, variable};
 
@@ -303,6 +303,11 @@ impl WorkerProcess {
     /// The requests that it is running, as far as it shows.
     pub(crate) fn running(&self) -> Vec<String> {
         self.own().map(Own::running).unwrap_or_default()
+    }
+
+    /// What it has given up by its own decision, as far as it shows.
+    pub(crate) fn losses(&self) -> Losses {
+        self.own().map(Own::losses).unwrap_or_default()
     }
 
     /// Where its threads were when it crashed or was last asked, if it shows.

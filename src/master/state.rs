@@ -8,6 +8,7 @@ use log::Level;
 use monoceros_config::Wish;
 use monoceros_wire::control::{Answer, Request};
 use monoceros_wire::message::{BootFailure, ToWorker};
+use monoceros_wire::scoreboard::Losses;
 use monoceros_wire::{Generation, Slot};
 
 /// Names one worker process, or mold, for as long as the master runs: never used again,
@@ -298,6 +299,8 @@ pub(crate) struct Death {
     pub(crate) running: Vec<String>,
     /// Where its threads were, if it could still show that.
     pub(crate) stacks: String,
+    /// What it has given up by its own decision.
+    pub(crate) losses: Losses,
 }
 
 /// What the init system is told.
@@ -333,6 +336,8 @@ pub(crate) struct Vital {
     pub(crate) stuck: Option<Duration>,
     /// How many requests it has answered.
     pub(crate) requests: u64,
+    /// What it has given up by its own decision.
+    pub(crate) losses: Losses,
     /// Its memory, in bytes, if there is a limit that it may be near.
     pub(crate) memory: Option<u64>,
     /// Where its threads are, if it was asked and has answered.

@@ -1,5 +1,7 @@
 //! How things are, in one line for people: what `systemctl status` shows.
 
+use monoceros_wire::scoreboard::Losses;
+
 use super::Master;
 use super::state::{Notice, State};
 
@@ -8,6 +10,8 @@ use super::state::{Notice, State};
 pub(crate) struct Tally {
     /// Requests that workers which are gone have answered.
     answered: u64,
+    /// What such workers have given up by their own decision.
+    losses: Losses,
     /// Requests that are being run.
     pub(crate) running: usize,
     /// The line that was told last.
@@ -15,9 +19,10 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Adds what a worker that is gone has answered.
-    pub(crate) fn add(&mut self, requests: u64) {
+    /// Adds what a worker that is gone has answered and given up.
+    pub(crate) fn add(&mut self, requests: u64, losses: &Losses) {
         self.answered = self.answered.saturating_add(requests);
+        add(&mut self.losses, losses);
     }
 }
 
@@ -35,6 +40,13 @@ impl Master {
     pub(super) fn tell_status(&mut self) {
         self.tally.told.clear();
         self.report_status();
+    }
+
+    /// What all workers have given up by their own decision.
+    pub(super) fn losses(&self) -> Losses {
+        let mut sum = self.tally.losses;
+        self.roster.workers().for_each(|worker| add(&mut sum, &worker.record.losses));
+        sum
     }
 
     /// Such as `gen=2: 4 of 4 workers ready, 1 request running, 1234 answered`.
@@ -60,4 +72,8 @@ impl Master {
         }
         line
     }
+}
+
+fn add(sum: &mut Losses, more: &Losses) {
+    sum.iter_mut().zip(more).for_each(|(sum, more)| *sum = sum.saturating_add(*more));
 }

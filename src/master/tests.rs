@@ -11,6 +11,7 @@ use log::Level;
 use monoceros_config::Wish;
 use monoceros_wire::Generation;
 use monoceros_wire::message::{BootFailure, Drain, ToWorker};
+use monoceros_wire::scoreboard::Losses;
 
 use super::state::{
     Action, Death, Event, Exit, Limits, Notice, Recycling, Refusal, Run, Signal, Terms, Vital,
@@ -79,8 +80,12 @@ impl Bench {
     }
 
     fn exit(&mut self, worker: u64, exit: Exit) -> Vec<Action> {
-        let death =
-            Death { exit, out_of_memory: false, running: Vec::new(), stacks: String::new() };
+        self.die(worker, exit, Losses::default())
+    }
+
+    fn die(&mut self, worker: u64, exit: Exit, losses: Losses) -> Vec<Action> {
+        let (running, stacks) = (Vec::new(), String::new());
+        let death = Death { exit, out_of_memory: false, running, stacks, losses };
         self.hear(Event::Exited { worker: WorkerId(worker), death })
     }
 

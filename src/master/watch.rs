@@ -21,7 +21,8 @@ const TRACE_LIMIT: Duration = Duration::from_secs(3);
 impl Master {
     pub(super) fn note_vitals(&mut self, vitals: &[Vital], now: Instant) {
         for vital in vitals {
-            let Some(worker) = self.roster.get(vital.worker) else { continue };
+            let Some(worker) = self.roster.get_mut(vital.worker) else { continue };
+            worker.record.losses = vital.losses;
             match worker.life {
                 _ if worker.slot().is_none() => {}
                 Life::Ready { .. } => {

@@ -1,11 +1,13 @@
 //! What an operator's command and a running master say to each other, and
 //! where they meet. One request, one answer, for each connection.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::scoreboard::{GivenUp, Losses};
 use crate::{Generation, Slot};
 
 /// The longest text in an answer, in bytes; the log has the rest.
@@ -55,6 +57,11 @@ pub struct Status {
     pub workers: Vec<WorkerStatus>,
     /// How many more there are.
     pub omitted: usize,
+    /// What its workers, those that are gone too, have given up by their own
+    /// decision: how often, by kind ([`GivenUp::name`]). What has not occurred
+    /// is left out.
+    #[serde(default)]
+    pub given_up: BTreeMap<String, u64>,
 }
 
 /// How a worker, or mold, is doing.
@@ -89,7 +96,15 @@ impl Status {
     pub fn new(summary: String, mut workers: Vec<WorkerStatus>) -> Self {
         let omitted = workers.len().saturating_sub(MOST_WORKERS);
         workers.truncate(MOST_WORKERS);
-        Self { summary, workers, omitted }
+        Self { summary, workers, omitted, given_up: BTreeMap::new() }
+    }
+
+    /// The same with what was given up.
+    #[must_use]
+    pub fn with_losses(mut self, losses: &Losses) -> Self {
+        let counted = GivenUp::ALL.iter().zip(losses).filter(|(_, count)| **count > 0);
+        self.given_up = counted.map(|(kind, count)| (kind.name().to_owned(), *count)).collect();
+        self
     }
 
     /// The status for programs.
@@ -119,6 +134,7 @@ pub fn name(pid: i32) -> String {
 mod tests {
     use super::*;
     use crate::channel::{Channel, Received, ends};
+    use crate::scoreboard::KINDS;
 
     #[test]
     fn the_longest_answers_fit_into_a_message() {
@@ -131,6 +147,7 @@ mod tests {
             requests: u64::MAX,
         };
         let status = Status::new("x".repeat(1000), vec![worker; 2000]);
+        let status = status.with_losses(&[u64::MAX; KINDS]);
         assert_eq!((status.workers.len(), status.omitted), (500, 1500));
         let failed = Answer::failed(&"\u{1}é".repeat(TEXT_LIMIT));
         let (here, there): (Channel<Answer, Request>, Channel<Request, Answer>) = ends().unwrap();

@@ -1,6 +1,7 @@
 //! When operators' commands are answered, and with what.
 
 use monoceros_wire::control::{Answer, Request, Status};
+use monoceros_wire::scoreboard::GivenUp;
 
 use super::*;
 use crate::master::state::ClientId;
@@ -151,7 +152,7 @@ fn a_status_tells_of_every_worker() {
     bench.ask(Wish::Reload);
     bench.read(2, terms(2));
     let answers = bench.request(1, Request::Status);
-    let [(1, Answer::Status(Status { summary, workers, omitted: 0 }))] = &answers[..] else {
+    let [(1, Answer::Status(Status { summary, workers, omitted: 0, .. }))] = &answers[..] else {
         panic!("{answers:?}")
     };
     assert!(summary.starts_with("gen=1: 2 of 2 workers ready"), "{summary}");
@@ -161,4 +162,23 @@ fn a_status_tells_of_every_worker() {
         .collect();
     assert_eq!(seen[1], (Some(0), 2, 0, "booting", None), "{seen:?}");
     assert_eq!(seen[2], (Some(1), 1, 12, "ready", Some(3)), "{seen:?}");
+}
+
+#[test]
+fn what_was_given_up_is_told_also_of_workers_that_are_gone() {
+    let mut bench = Bench::serving(2);
+    let losses = |refused| {
+        let mut losses = Losses::default();
+        losses[GivenUp::Refused.index()] = refused;
+        losses
+    };
+    let given_up = |bench: &mut Bench| match &bench.request(1, Request::Status)[..] {
+        [(1, Answer::Status(status))] => status.given_up.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert!(given_up(&mut bench).is_empty());
+    bench.die(0, Exit::Signal(9), losses(2));
+    let vital = Vital { worker: WorkerId(1), losses: losses(3), ..Vital::default() };
+    bench.hear(Event::Inspected(vec![vital]));
+    assert_eq!(given_up(&mut bench), [("refused".to_owned(), 5)].into());
 }

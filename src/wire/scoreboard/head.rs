@@ -5,13 +5,13 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::{Generation, Slot};
 
-use super::{Counters, add, class_of};
+use super::{Counters, GivenUp, KINDS, Losses, add, class_of};
 
-/// How many words these are: three cache lines.
-pub(super) const WORDS: usize = 24;
+/// How many words these are: whole cache lines.
+pub(super) const WORDS: usize = (GIVEN_UP + KINDS).next_multiple_of(8);
 
 /// The layout's version, in the first word; raised when a word moves.
-const VERSION_NOW: u64 = 3;
+const VERSION_NOW: u64 = 4;
 
 // Written once, by the master and then by the worker as it starts.
 const VERSION: usize = 0;
@@ -27,6 +27,8 @@ const CONNECTIONS: usize = 10;
 const STUCK_SINCE: usize = 11;
 const TIMEOUTS: usize = 12;
 const ANSWERS: usize = 16;
+// Written by the loop and by application threads, seldom.
+const GIVEN_UP: usize = 24;
 
 /// Where a worker is in its life, as it says itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,6 +102,10 @@ impl Head<'_> {
         add(&self.0[TIMEOUTS], 1);
     }
 
+    pub(super) fn count_given_up(&self, kind: GivenUp) {
+        self.0[GIVEN_UP + kind.index()].fetch_add(1, Relaxed);
+    }
+
     pub(super) fn count_answer(&self, status: u16) {
         if let Some(class) = class_of(status) {
             add(&self.0[ANSWERS + class], 1);
@@ -140,6 +146,10 @@ impl Head<'_> {
 
     pub(super) fn stuck_since_ms(&self) -> Option<u64> {
         Some(self.get(STUCK_SINCE)).filter(|since_ms| *since_ms > 0)
+    }
+
+    pub(super) fn losses(&self) -> Losses {
+        std::array::from_fn(|kind| self.get(GIVEN_UP + kind))
     }
 
     /// What was counted for the worker as a whole.

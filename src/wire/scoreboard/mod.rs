@@ -1,10 +1,12 @@
 //! What a worker shows the master without saying anything: shared words.
 //!
 //! Each word has one writer: the master where it makes the memory, the worker's
-//! loop in the `head`, each application thread in its `row`. The master only
+//! loop in the `head`, each application thread in its `row`. What is given up is
+//! counted by all of them, by atomic addition. The master only
 //! reads, and survives whatever the worker writes; and it can still read when
 //! the worker has died.
 
+mod given_up;
 mod head;
 mod histogram;
 mod ring;
@@ -22,6 +24,7 @@ use crate::{Generation, Slot};
 use head::Head;
 use row::Row;
 
+pub use given_up::{GivenUp, KINDS, Losses};
 pub use head::State;
 pub use histogram::Histogram;
 pub use ring::{Ended, ID_LIMIT, Recent};
@@ -165,6 +168,13 @@ impl Scoreboard {
         self.head().count_timeout();
     }
 
+    // Any thread of the worker.
+
+    /// Counts something that the server gives up by its own decision.
+    pub fn count_given_up(&self, kind: GivenUp) {
+        self.head().count_given_up(kind);
+    }
+
     // An application thread; one without a row is passed over.
 
     /// Says which thread of the kernel's this application thread is.
@@ -300,6 +310,12 @@ impl Scoreboard {
         let mut counters = self.head().counters();
         self.rows().for_each(|row| row.add_counters(&mut counters));
         counters
+    }
+
+    /// What the worker has given up by its own decision.
+    #[must_use]
+    pub fn losses(&self) -> Losses {
+        self.head().losses()
     }
 
     /// How many requests the application is through with.

@@ -34,6 +34,17 @@ fn the_master_sees_who_the_worker_is_and_how_it_is() {
 }
 
 #[test]
+fn what_is_given_up_is_counted_by_kind() {
+    let (master, worker) = two_sides(1);
+    worker.begin(0, &begun(1, 40, b"/"));
+    for kind in GivenUp::ALL {
+        (0..=kind.index()).for_each(|_| worker.count_given_up(kind));
+    }
+    assert_eq!(master.losses(), std::array::from_fn(|place| place as u64 + 1));
+    assert!(master.is_running(0, 1), "a thread's words are others");
+}
+
+#[test]
 fn the_master_sees_what_a_thread_runs() {
     let (master, worker) = two_sides(2);
     worker.show_thread(1, 77);

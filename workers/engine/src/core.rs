@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use monoceros_wire::scoreboard::Scoreboard;
 
 use crate::access::AccessLog;
+use crate::giving_up::Told;
 use crate::hub::Hub;
 use crate::options::Options;
 use crate::spool::Spools;
@@ -17,6 +18,7 @@ pub(crate) struct Core {
     pub(crate) board: Scoreboard,
     pub(crate) spools: Spools,
     pub(crate) access: Option<AccessLog>,
+    pub(crate) told: Told,
     pub(crate) forked: AtomicBool,
     pub(crate) shared: AtomicBool,
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use monoceros_http::{Head, Reject};
 use monoceros_sys::socket;
+use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::{Connection, Phase};
 use crate::io::Io;
@@ -31,6 +32,8 @@ impl Io {
         let Some(connection) = self.connections.get_mut(token) else { return };
         let expiry = connection.link.expire();
         self.core.board.count_timeout();
+        // The master has said so in the log.
+        self.core.board.count_given_up(GivenUp::Expired);
         match expiry {
             Expiry::Unanswered => {
                 connection.expired = true;
@@ -62,7 +65,7 @@ impl Io {
             let is_its = |connection: &&Connection| Arc::ptr_eq(&connection.link, &link);
             if self.connections.get(link.token).filter(is_its).is_some() {
                 link.take();
-                self.refuse(link.token, UNBEGUN, Some(request));
+                self.refuse(link.token, GivenUp::Unbegun, UNBEGUN, Some(request));
             } else {
                 // Its client has been given up meanwhile.
                 self.core.hub.recycle(request);
@@ -75,7 +78,7 @@ impl Io {
                 continue;
             }
             if let Some(request) = connection.take_request() {
-                self.refuse(token, UNBEGUN, Some(request));
+                self.refuse(token, GivenUp::Unbegun, UNBEGUN, Some(request));
             }
         }
     }

@@ -227,9 +227,10 @@ impl Io {
     }
 
     /// Writes out what the loop still holds: answers that were left to it, as
-    /// far as their clients take them at once, and the access log.
+    /// far as their clients take them at once, and the logs.
     pub(crate) fn flush(&mut self) {
         self.take_returned();
+        self.core.tell_omitted(true);
         self.core.flush_access();
     }
 
@@ -514,6 +515,7 @@ impl Io {
         if self.life.refuses(now_ms) {
             self.refuse_unbegun();
         }
+        self.core.tell_omitted(false);
         self.core.board.show_connections(self.connections.len() as u64);
         self.core.board.show_stuck(self.queue_age.look(self.core.hub.sight(), now_ms));
         let idle = match self.life {
@@ -549,8 +551,9 @@ impl Io {
             listeners: self.gate.listeners.len(),
         };
         if self.life.settle(open, clock::monotonic_ms()) {
-            // Who sees the state finds all that was answered in the log.
+            // Who sees the state finds all that was answered in the logs.
             self.core.flush_access();
+            self.core.tell_omitted(true);
             self.core.board.show_state(self.life.state());
             self.core.hub.stop();
         }

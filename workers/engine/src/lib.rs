@@ -18,6 +18,7 @@ mod drain;
 mod exchange;
 mod expire;
 mod gate;
+mod giving_up;
 mod hearing;
 mod hub;
 mod io;

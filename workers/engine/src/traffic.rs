@@ -9,6 +9,7 @@ use std::time::Duration;
 use mio::event::Event;
 use monoceros_http::{Framing, Head, Reject, date, reply};
 use monoceros_sys::{clock, socket};
+use monoceros_wire::scoreboard::GivenUp;
 use socket2::SockRef;
 
 use crate::access::Record;
@@ -138,11 +139,13 @@ impl Io {
             Step::More => {}
             Step::Continue => self.send_now(token, reply::CONTINUE),
             Step::Ready(request) => self.lend(token, request, more),
-            Step::Refused { reject, request } => self.refuse(token, reject, Some(request)),
+            Step::Refused { reject, request } => {
+                self.refuse(token, GivenUp::Refused, reject, Some(request));
+            }
             Step::Unkept { error, request } => {
-                log::error!("cannot keep a request's body: {error}");
-                let reject = Reject { status: 503, reason: "its body cannot be kept" };
-                self.refuse(token, reject, Some(request));
+                let line = format_args!("cannot keep a request's body: {error}; answered 503");
+                core.give_up(GivenUp::Unkept, line);
+                self.answer_refusal(token, 503, Some(request));
             }
         }
     }
@@ -182,7 +185,7 @@ impl Io {
             Phase::Idle { .. } | Phase::Head(_) => self.close(token),
             Phase::Body(_) => {
                 let reject = Reject { status: 400, reason: "the body ended early" };
-                self.refuse(token, reject, None);
+                self.refuse(token, GivenUp::Refused, reject, None);
             }
             Phase::Lingering { .. } => self.close(token),
             Phase::Lent | Phase::Writing(_) => {}
@@ -275,14 +278,27 @@ impl Io {
 
     /// Answers a request that is not served, and closes the connection in a way
     /// that lets the client read the answer.
-    pub(crate) fn refuse(&mut self, token: usize, reject: Reject, request: Option<Box<Request>>) {
-        let Some(connection) = self.connections.get_mut(token) else { return };
-        log::info!("refused {}: {} {}", connection.link.peer, reject.status, reject.reason);
+    pub(crate) fn refuse(
+        &mut self,
+        token: usize,
+        kind: GivenUp,
+        reject: Reject,
+        request: Option<Box<Request>>,
+    ) {
+        let Some(connection) = self.connections.get(token) else { return };
+        let Reject { status, reason } = reject;
+        let peer = &connection.link.peer;
+        self.core.give_up(kind, format_args!("refused {peer}: {status} {reason}"));
+        self.answer_refusal(token, status, request);
+    }
+
+    /// Answers a request that is not served, of which the log has been told.
+    fn answer_refusal(&mut self, token: usize, status: u16, request: Option<Box<Request>>) {
         let head = request.as_deref().map(|request| &request.head);
-        let answer = own_answer(reject.status, head.is_some_and(Head::is_head));
-        self.core.board.count_answer(reject.status);
+        let answer = own_answer(status, head.is_some_and(Head::is_head));
+        self.core.board.count_answer(status);
         let begun_us = request.as_deref().map_or(0, |request| request.begun_us);
-        self.log_own(token, reject.status, head, begun_us, &answer);
+        self.log_own(token, status, head, begun_us, &answer);
         if let Some(request) = request {
             self.core.hub.recycle(request);
         }
@@ -327,7 +343,7 @@ impl Io {
     pub(crate) fn time_out(&mut self, token: usize, reason: &'static str) {
         let Some(connection) = self.connections.get_mut(token) else { return };
         let request = connection.take_request();
-        self.refuse(token, Reject { status: 408, reason }, request);
+        self.refuse(token, GivenUp::Late, Reject { status: 408, reason }, request);
     }
 
     /// Sends bytes of our own, and lets wait what finds no room.

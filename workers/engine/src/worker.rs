@@ -14,6 +14,7 @@ use crate::access::AccessLog;
 use crate::core::Core;
 use crate::desk::Desk;
 use crate::gate::Listener;
+use crate::giving_up::Told;
 use crate::hub::{Hub, Wait};
 use crate::io::{Io, WAKER};
 use crate::lead::Lead;
@@ -64,6 +65,7 @@ impl Worker {
             options,
             board: given.scoreboard,
             access: given.access,
+            told: Told::default(),
             forked: AtomicBool::new(false),
         });
         let io = Io::new(Arc::clone(&core), poll, given.channel, listeners?, given.reopen)?;

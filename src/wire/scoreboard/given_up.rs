@@ -1,0 +1,95 @@
+//! What a server gives up by its own decision, by kind.
+
+use std::fmt;
+
+/// Why a server gives up a request, an answer or a connection by its own
+/// decision: not because the client has gone, nor because the application has
+/// failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenUp {
+    /// The request is malformed, or larger than allowed.
+    Refused,
+    /// The request takes too long to arrive (408).
+    Late,
+    /// The request's body cannot be kept (503).
+    Unkept,
+    /// The worker ends before the request can be begun (503).
+    Unbegun,
+    /// The request has run for longer than `timeout` (504).
+    Expired,
+    /// The connection has to make room for others.
+    Displaced,
+    /// The client has taken nothing of the answer for `write-timeout`.
+    Untaken,
+    /// What waits for clients takes too much room, and this one is the slowest.
+    Slowest,
+    /// The file that is the answer cannot be read to its end.
+    Unreadable,
+    /// The worker ends before the answer has been sent.
+    Unfinished,
+}
+
+/// How many kinds there are.
+pub const KINDS: usize = GivenUp::ALL.len();
+
+/// How often each kind has occurred, in the order of [`GivenUp::ALL`].
+pub type Losses = [u64; KINDS];
+
+impl GivenUp {
+    /// Every kind; each is at the place of its number.
+    pub const ALL: [Self; 10] = [
+        Self::Refused,
+        Self::Late,
+        Self::Unkept,
+        Self::Unbegun,
+        Self::Expired,
+        Self::Displaced,
+        Self::Untaken,
+        Self::Slowest,
+        Self::Unreadable,
+        Self::Unfinished,
+    ];
+
+    /// Its place in [`GivenUp::ALL`] and among [`Losses`].
+    #[must_use]
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Its name, as `monoceros status` has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Late => "late",
+            Self::Unkept => "unkept",
+            Self::Unbegun => "unbegun",
+            Self::Expired => "expired",
+            Self::Displaced => "displaced",
+            Self::Untaken => "untaken",
+            Self::Slowest => "slowest",
+            Self::Unreadable => "unreadable",
+            Self::Unfinished => "unfinished",
+        }
+    }
+}
+
+impl fmt::Display for GivenUp {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_its_place_and_a_name_of_its_own() {
+        for (place, kind) in GivenUp::ALL.into_iter().enumerate() {
+            assert_eq!(kind.index(), place);
+            let same = GivenUp::ALL.iter().filter(|other| other.name() == kind.name()).count();
+            assert_eq!(same, 1, "{kind}");
+        }
+    }
+}
