@@ -1,8 +1,9 @@
 //! The error log and the access log.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
 
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
@@ -280,6 +281,32 @@ fn what_was_printed_has_been_written_when_its_worker_is_killed() {
         }
         assert!(seen.starts_with("said at import\n"), "{flags:?}: {seen}");
     }
+}
+
+#[test]
+fn a_stream_that_is_a_socket_is_written_by_its_name() {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_read_timeout(Some(until::DEADLINE)).unwrap();
+    let flags = ["--error-logfile", "/dev/stderr", "--access-logfile", "/proc/self/fd/1"];
+    let server = Setup::of("environ").flags(&flags).output(theirs).spawn();
+    let mut said = BufReader::new(ours).lines().map(Result::unwrap);
+    assert!(said.any(|line| line.contains("master: serving")));
+    assert_eq!(server.get("/").status, 200);
+    assert!(said.any(|line| line.contains("\"GET / HTTP/1.1\" 200")));
+}
+
+#[test]
+fn a_descriptor_that_was_passed_in_is_a_log() {
+    let script = "exec \"$0\" \"$@\" 3<&0 0</dev/null 7>>given";
+    let flags = ["--error-logfile", "/dev/fd/7", "--access-logfile", "/dev/fd/7"];
+    let server = Setup::of("environ").script(script).flags(&flags).spawn();
+    let given = || server.directory.read("given");
+    until::holds("a ready line", || given().contains("master: serving"));
+    assert_eq!(server.get("/").status, 200);
+    until::holds("an access line", || given().contains("\"GET / HTTP/1.1\" 200"));
+    server.signal(Signal::SIGUSR1);
+    until::holds("an opened log", || given().contains("log files opened again"));
+    assert_eq!(server.log(), "");
 }
 
 #[test]

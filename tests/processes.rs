@@ -127,7 +127,7 @@ fn a_daemon_serves_on_its_own() {
 }
 
 /// Nobody, by number.
-const NOBODY: u32 = 65534;
+pub(crate) const NOBODY: u32 = 65534;
 
 #[test]
 fn workers_give_up_their_privileges_and_the_master_keeps_its_own() {
@@ -160,7 +160,7 @@ fn workers_give_up_their_privileges_and_the_master_keeps_its_own() {
 
 /// An interpreter that a user without privileges can execute, with the
 /// extension in its reach.
-fn python_of_nobody() -> Option<&'static str> {
+pub(crate) fn python_of_nobody() -> Option<&'static str> {
     let extension = crate::support::setup::program().with_file_name("libmonoceros_python.so");
     let script = "import sys; open(sys.argv[1]); sys.exit(sys.version_info < (3, 10))";
     let works = |python: &&str| {

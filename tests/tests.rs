@@ -36,5 +36,6 @@ mod storms;
 mod support;
 mod surroundings;
 mod threads;
+mod trust;
 mod upgrades;
 mod vectors;

@@ -1,15 +1,20 @@
 //! A log file under a descriptor that stays the same when it is reopened.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use monoceros_sys::file;
 
 use crate::loss::Loss;
+
+/// Where the kernel names a process's descriptors (`proc_pid_fd(5)`).
+const DESCRIPTORS: [&str; 3] = ["/dev/fd/", "/proc/self/fd/", "/proc/thread-self/fd/"];
+/// The most links on the way to such a name.
+const MOST_LINKS: usize = 8;
 
 /// Where log lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,9 +23,46 @@ pub enum Destination {
     Stdout,
     /// Standard error.
     Stderr,
+    /// Another descriptor that this process was given, by its number.
+    Given(i32),
     /// A file, appended to; made with mode 0640 if it is missing. A named pipe
     /// is opened for reading and writing, so that it can be without a reader.
     File(PathBuf),
+}
+
+impl Destination {
+    /// What a path means. The names that the kernel has for a process's own
+    /// descriptors, `/dev/stdout` and its like, mean these descriptors: to open
+    /// such a name is to open what is behind it once more, which a socket does not
+    /// allow (`ENXIO`, `open(2)`), nor the file of another user. A link to such a
+    /// name means the same.
+    #[must_use]
+    pub fn named(path: PathBuf) -> Self {
+        let mut name = path.clone();
+        for _ in 0..MOST_LINKS {
+            match descriptor(&name) {
+                Some(1) => return Self::Stdout,
+                Some(2) => return Self::Stderr,
+                Some(number) => return Self::Given(number),
+                None => {}
+            }
+            let Ok(target) = name.read_link() else { break };
+            name = name.parent().unwrap_or(Path::new("/")).join(target);
+        }
+        Self::File(path)
+    }
+}
+
+/// The number of the descriptor that this is a name of.
+fn descriptor(path: &Path) -> Option<i32> {
+    match path.to_str()? {
+        "/dev/stdout" => Some(1),
+        "/dev/stderr" => Some(2),
+        name => {
+            let mut numbers = DESCRIPTORS.iter().filter_map(|place| name.strip_prefix(place));
+            numbers.next()?.parse().ok().filter(|number| *number >= 0)
+        }
+    }
 }
 
 /// An open log file. A write to a file goes out whole in one call, so that lines
@@ -44,11 +86,49 @@ impl LogFile {
     /// # Errors
     /// Those of `open(2)`, with the path.
     pub fn open(destination: Destination) -> io::Result<Self> {
-        let file = match &destination {
-            Destination::Stdout => File::from(io::stdout().as_fd().try_clone_to_owned()?),
-            Destination::Stderr => File::from(io::stderr().as_fd().try_clone_to_owned()?),
-            Destination::File(path) => append(path)?,
-        };
+        Self::open_by(destination, file::open_to_append)
+    }
+
+    /// As [`LogFile::open`], but a file is opened by `by`.
+    ///
+    /// # Errors
+    /// As [`LogFile::open`].
+    pub fn open_by(
+        destination: Destination,
+        by: impl FnOnce(&Path) -> io::Result<File>,
+    ) -> io::Result<Self> {
+        let file = find(&destination, by)?;
+        Self::of(file, destination)
+    }
+
+    /// As [`LogFile::open`]; when that fails, the lines go to the standard stream
+    /// `instead` until a [`LogFile::reopen`] succeeds. Returns why, too.
+    ///
+    /// # Errors
+    /// Those of `dup(2)`.
+    pub fn open_or(
+        destination: Destination,
+        instead: Destination,
+    ) -> io::Result<(Self, Option<io::Error>)> {
+        match find(&destination, file::open_to_append) {
+            Ok(file) => Ok((Self::of(file, destination)?, None)),
+            Err(error) => {
+                let stream = find(&instead, file::open_to_append)?;
+                Ok((Self::of(stream, destination)?, Some(error)))
+            }
+        }
+    }
+
+    /// A log file that another process has opened for this one.
+    ///
+    /// # Errors
+    /// Those of `fstat(2)`.
+    pub fn adopt(fd: OwnedFd) -> io::Result<Self> {
+        let number = fd.as_raw_fd();
+        Self::of(File::from(fd), Destination::Given(number))
+    }
+
+    fn of(file: File, destination: Destination) -> io::Result<Self> {
         let log = Self { file, destination, is_regular: <_>::default(), loss: <_>::default() };
         log.look()?;
         Ok(log)
@@ -112,10 +192,20 @@ impl LogFile {
     /// # Errors
     /// Those of `open(2)`, with the path; the old file stays in use.
     pub fn reopen(&self) -> io::Result<()> {
+        self.reopen_by(file::open_to_append)
+    }
+
+    /// As [`LogFile::reopen`], but a file is opened by `by`.
+    ///
+    /// # Errors
+    /// As [`LogFile::reopen`].
+    pub fn reopen_by(&self, by: impl FnOnce(&Path) -> io::Result<File>) -> io::Result<()> {
         match &self.destination {
             Destination::Stdout => self.replace_with(io::stdout().as_fd()),
             Destination::Stderr => self.replace_with(io::stderr().as_fd()),
-            Destination::File(path) => self.replace_with(append(path)?.as_fd()),
+            // There is no name to open it by.
+            Destination::Given(_) => Ok(()),
+            Destination::File(path) => self.replace_with(open(path, by)?.as_fd()),
         }?;
         self.look()
     }
@@ -130,12 +220,12 @@ impl LogFile {
     /// # Errors
     /// Those of `dup3(2)`, and for a named pipe those of `open(2)`.
     pub fn capture_output(&self) -> io::Result<()> {
-        let waiting = match &self.destination {
-            // Programs do not expect that their output cannot be written now.
-            Destination::File(path) if is_fifo(path) => {
-                Some(OpenOptions::new().append(true).open(path)?)
-            }
-            _ => None,
+        // Programs do not expect that their output cannot be written now.
+        let is_pipe = self.file.metadata()?.file_type().is_fifo();
+        let opened = matches!(self.destination, Destination::File(_));
+        let waiting = match is_pipe && opened {
+            true => Some(file::open_again_to_append(self.file.as_fd())?),
+            false => None,
         };
         let file = waiting.as_ref().unwrap_or(&self.file);
         for standard in [io::stdout().as_fd(), io::stderr().as_fd()] {
@@ -145,18 +235,6 @@ impl LogFile {
         }
         Ok(())
     }
-
-    /// Gives the file to another user, who is to write it after this process
-    /// has; other destinations stay whose they are.
-    ///
-    /// # Errors
-    /// Those of `fchown(2)`.
-    pub fn give_to(&self, user: Option<u32>, group: Option<u32>) -> io::Result<()> {
-        match self.destination {
-            Destination::File(_) => std::os::unix::fs::fchown(&self.file, user, group),
-            Destination::Stdout | Destination::Stderr => Ok(()),
-        }
-    }
 }
 
 impl AsFd for LogFile {
@@ -165,21 +243,25 @@ impl AsFd for LogFile {
     }
 }
 
-fn append(path: &Path) -> io::Result<File> {
-    let opened = if is_fifo(path) {
-        file::open_fifo(path)
-    } else {
-        OpenOptions::new().append(true).create(true).mode(0o640).open(path)
-    };
-    opened.map_err(|error| {
-        let reason = monoceros_sys::reason(&error);
-        let text = format!("cannot open log file {}: {reason}", path.display());
-        io::Error::new(error.kind(), text)
-    })
+fn find(destination: &Destination, by: impl FnOnce(&Path) -> io::Result<File>) -> io::Result<File> {
+    match destination {
+        Destination::Stdout => Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?)),
+        Destination::Stderr => Ok(File::from(io::stderr().as_fd().try_clone_to_owned()?)),
+        Destination::Given(number) => {
+            let given = file::duplicate(*number);
+            given.map(File::from).map_err(|error| named(&format!("descriptor {number}"), &error))
+        }
+        Destination::File(path) => open(path, by),
+    }
 }
 
-fn is_fifo(path: &Path) -> bool {
-    path.metadata().is_ok_and(|found| found.file_type().is_fifo())
+fn open(path: &Path, by: impl FnOnce(&Path) -> io::Result<File>) -> io::Result<File> {
+    by(path).map_err(|error| named(&path.display().to_string(), &error))
+}
+
+fn named(name: &str, error: &io::Error) -> io::Error {
+    let text = format!("cannot open log file {name}: {}", monoceros_sys::reason(error));
+    io::Error::new(error.kind(), text)
 }
 
 /// The whole lines at the beginning of `bytes` that are together no longer than
@@ -215,6 +297,40 @@ mod tests {
     }
 
     #[test]
+    fn a_name_of_a_stream_means_the_stream() {
+        let named = |name: &str| Destination::named(PathBuf::from(name));
+        for name in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
+            assert_eq!(named(name), Destination::Stdout);
+        }
+        for name in ["/dev/stderr", "/dev/fd/2", "/proc/self/fd/2"] {
+            assert_eq!(named(name), Destination::Stderr);
+        }
+        assert_eq!(named("/dev/fd/7"), Destination::Given(7));
+        for name in ["/dev/null", "/dev/fd/x", "/dev/fd/-1", "stdout"] {
+            assert_eq!(named(name), Destination::File(PathBuf::from(name)));
+        }
+        let link = std::env::temp_dir().join(format!("monoceros-stream-{}", std::process::id()));
+        std::os::unix::fs::symlink("/dev/stderr", &link).unwrap();
+        assert_eq!(Destination::named(link.clone()), Destination::Stderr);
+        std::fs::remove_file(link).unwrap();
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_opened_goes_to_a_stream_until_it_can() {
+        let directory = std::env::temp_dir().join(format!("monoceros-late-{}", std::process::id()));
+        let path = directory.join("a.log");
+        let destination = Destination::File(path.clone());
+        let (log, error) = LogFile::open_or(destination, Destination::Stderr).unwrap();
+        assert!(error.unwrap().to_string().starts_with("cannot open log file"));
+        assert!(log.reopen().is_err());
+        std::fs::create_dir(&directory).unwrap();
+        log.reopen().unwrap();
+        log.write(b"one\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\n");
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
     fn an_error_names_the_file() {
         let missing = PathBuf::from("/nowhere/at/all.log");
         let error = LogFile::open(Destination::File(missing)).unwrap_err();
@@ -229,14 +345,7 @@ mod tests {
     }
 
     fn log_to(end: impl Into<std::os::fd::OwnedFd>) -> LogFile {
-        let log = LogFile {
-            file: File::from(end.into()),
-            destination: Destination::Stdout,
-            is_regular: AtomicBool::new(true),
-            loss: Loss::default(),
-        };
-        log.look().unwrap();
-        log
+        LogFile::of(File::from(end.into()), Destination::Stdout).unwrap()
     }
 
     /// Writes numbered lines until some are lost; how many were written.
@@ -286,7 +395,7 @@ mod tests {
         assert!(made.success());
         let log = LogFile::open(Destination::File(path.clone())).unwrap();
         log.reopen().unwrap();
-        let reader = OpenOptions::new().read(true).open(&path).unwrap();
+        let reader = File::open(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
         assert_loses_whole_lines(log, reader);
     }

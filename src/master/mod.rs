@@ -12,6 +12,7 @@ mod herald;
 mod interpreter;
 mod life;
 mod listener;
+mod logs;
 mod memory;
 mod mold;
 mod notify;

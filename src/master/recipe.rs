@@ -34,13 +34,15 @@ const MASTERS_OWN: [&str; 7] = [
     "LISTEN_FDNAMES",
 ];
 /// What workers alone are given, under such names.
-const WORKERS_OWN: [&str; 6] = [
+const WORKERS_OWN: [&str; 8] = [
     monoceros_wire::variable::EXTENSION,
     monoceros_wire::variable::SLOT,
     monoceros_wire::variable::GENERATION,
     monoceros_wire::variable::CHANNEL,
     monoceros_wire::variable::SCOREBOARD,
     monoceros_wire::variable::STACKS,
+    monoceros_wire::variable::ERROR_LOG,
+    monoceros_wire::variable::ACCESS_LOG,
 ];
 
 /// Where settings are read from, at the start and at each reload.

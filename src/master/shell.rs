@@ -27,6 +27,7 @@ use monoceros_wire::message::{Drain, FromWorker, ToWorker};
 use super::Master;
 use super::control::Control;
 use super::listener::Listener;
+use super::logs;
 use super::memory::OutOfMemory;
 use super::mold::{Forks, Unborn};
 use super::notify::Notifier;
@@ -402,16 +403,19 @@ impl Shell {
         Event::Spawned { worker, pid }
     }
 
+    /// Opens the log files again, before the workers do so by their names.
     fn reopen(&self) {
         let capture = self.recipes.values().any(|recipe| recipe.settings.capture_output);
+        let owner = self.recipes.values().next().and_then(|recipe| recipe.owner.as_ref());
         let reopened = self
             .log
-            .reopen()
+            .reopen_by(|path| logs::open(path, owner))
             .and_then(|()| if capture { self.log.capture_output() } else { Ok(()) });
         match reopened {
             Ok(()) => log::info!("log files opened again"),
-            Err(error) => log::error!("{}", reason(&error)),
+            Err(error) => log::error!("{}; the old one is written on", reason(&error)),
         }
+        self.recipes.values().for_each(prepare_logs);
     }
 
     fn announce(&mut self, app: &str, workers: u16) {
@@ -449,6 +453,12 @@ impl Shell {
             starter.answer(code.max(CANNOT_START));
         }
     }
+}
+
+/// Makes the log files of a recipe there for its workers. One that cannot be
+/// opened does not keep a worker from serving: it writes to its standard streams.
+fn prepare_logs(recipe: &Recipe) {
+    logs::prepare(recipe).iter().for_each(|text| log::error!("{text}"));
 }
 
 fn token_of(worker: WorkerId) -> Token {

@@ -15,6 +15,7 @@ use monoceros_wire::stacks::{self, Stacks};
 use monoceros_wire::{Generation, Slot, variable};
 
 use super::herald::Herald;
+use super::logs;
 use super::memory;
 use super::own::{Own, Shown};
 use super::recipe::Recipe;
@@ -132,7 +133,9 @@ fn execute(
     given: &[(&str, BorrowedFd)],
 ) -> io::Result<Process> {
     let extension = recipe.extension.as_ref().map(|it| (variable::EXTENSION, it.as_fd()));
-    let given: Vec<_> = given.iter().copied().chain(extension).collect();
+    let logs = if recipe.is_foreign() { Vec::new() } else { logs::given(recipe) };
+    let logs = logs.iter().map(|(name, fd)| (*name, fd.as_fd()));
+    let given: Vec<_> = given.iter().copied().chain(extension).chain(logs).collect();
     let mut descriptors: Vec<_> = recipe.listeners.iter().flat_map(|it| it.sockets()).collect();
     let names = given.iter().map(|(name, _)| *name);
     program.environment.extend(variables(recipe, slot, generation, descriptors.len(), names));

@@ -14,6 +14,7 @@ use monoceros_wire::Generation;
 use crate::cli::complain;
 
 use super::listener::{Listener, adopt_announced};
+use super::logs;
 use super::notify::Notifier;
 use super::recipe::{Recipe, Source};
 use super::shell::{Parts, Shell};
@@ -92,23 +93,17 @@ fn report_failure(code: u8, recipe: &Recipe) {
 }
 
 /// Opens the logs before there is any worker, so that a path that cannot be
-/// written is known at once, and gives them to who will write them.
+/// written is known at once, by those who will write them too.
 fn open_logs(recipe: &Recipe, starter: Option<&Starter>) -> Result<Arc<LogFile>, String> {
-    let destination = |setting: &Setting, stream| match setting {
-        Setting::Stream => stream,
-        Setting::Path(path) => Destination::File(recipe.directory.join(path)),
-    };
-    let open = |destination| {
-        let log = LogFile::open(destination).map_err(|error| reason(&error))?;
-        let owner = recipe.owner.as_ref();
-        log.give_to(owner.map(|it| it.uid), owner.map(|it| it.gid))
-            .map_err(|error| format!("cannot give a log file away: {}", reason(&error)))?;
-        Ok::<_, String>(log)
+    let open = |setting, stream| {
+        let destination = logs::destination(setting, stream, &recipe.directory);
+        let opened = LogFile::open_by(destination, |path| logs::open(path, recipe.owner.as_ref()));
+        opened.map_err(|error| reason(&error))
     };
     if let Some(setting) = &recipe.settings.access_logfile {
-        open(destination(setting, Destination::Stdout))?;
+        open(setting, Destination::Stdout)?;
     }
-    let log = Arc::new(open(destination(&recipe.settings.error_logfile, Destination::Stderr))?);
+    let log = Arc::new(open(&recipe.settings.error_logfile, Destination::Stderr)?);
     install(&Identity::Master, recipe.level(), Arc::clone(&log));
     let mut redirected = Ok(());
     if starter.is_some() {

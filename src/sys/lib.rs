@@ -3,6 +3,7 @@
 //! This is the only crate with `unsafe` outside the Python bridge. It exports
 //! safe functions on safe types only, so that the crates above can forbid it.
 
+pub mod acting;
 pub mod clock;
 pub mod daemon;
 pub mod epoll;
@@ -14,6 +15,7 @@ pub mod local;
 pub mod mailbox;
 pub mod memory;
 pub mod packet;
+pub mod path;
 mod privileges;
 pub mod process;
 pub mod signal;

@@ -54,4 +54,9 @@ pub mod variable {
     pub const SCOREBOARD: &str = "MONOCEROS_SCOREBOARD";
     /// The descriptor of the file for stacks; only workers of ours have one.
     pub const STACKS: &str = "MONOCEROS_STACKS";
+    /// The descriptor of the error log, if the settings name one of the master's
+    /// descriptors (`/dev/fd/5`).
+    pub const ERROR_LOG: &str = "MONOCEROS_ERROR_LOG_FD";
+    /// The same of the access log.
+    pub const ACCESS_LOG: &str = "MONOCEROS_ACCESS_LOG_FD";
 }

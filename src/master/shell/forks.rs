@@ -7,7 +7,7 @@ use monoceros_sys::{process, reason};
 use monoceros_wire::message::Start;
 use monoceros_wire::{Generation, Slot};
 
-use super::Shell;
+use super::{Shell, prepare_logs};
 use crate::master::mold::{Unborn, discard};
 use crate::master::recipe::Recipe;
 use crate::master::spawn::{spawn, spawn_mold};
@@ -23,6 +23,7 @@ impl Shell {
         workers: u16,
     ) -> Result<Option<Event>, Refusal> {
         let recipe = self.find_recipe(generation)?;
+        prepare_logs(recipe);
         let (app, settings) = (recipe.app.clone(), recipe.pairs.clone());
         let start = Start { slot, generation, workers, app, settings };
         if recipe.settings.preload {
@@ -35,6 +36,7 @@ impl Shell {
     /// Starts a mold, and takes the orphans that it will make.
     pub(super) fn spawn_mold(&mut self, worker: WorkerId, generation: Generation) -> Event {
         let spawned = self.find_recipe(generation).map_err(Refusal::from).and_then(|recipe| {
+            prepare_logs(recipe);
             process::adopt_orphans()
                 .map_err(|error| format!("cannot take over orphans: {}", reason(&error)))?;
             spawn_mold(recipe, generation)

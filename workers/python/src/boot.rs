@@ -5,15 +5,15 @@ use std::io::{self, Write as _};
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use monoceros_config::{LogFile as LogSetting, LogLevel, SIGNALS, Settings, Wish};
 use monoceros_engine::{AccessLog, Given, Options, Worker};
 use monoceros_http::Limits;
 use monoceros_log::{Destination, Identity, LogFile};
-use monoceros_sys::{file, process, signal, title};
+use monoceros_sys::{file, process, reason, signal, title};
 use monoceros_wire::channel::{MESSAGE_LIMIT, Received, WorkerEnd};
 use monoceros_wire::message::{BootFailure, FromWorker, Start, StartMold, ToWorker};
 use monoceros_wire::scoreboard::Scoreboard;
@@ -31,6 +31,10 @@ const FIRST_LISTENER: i32 = 3;
 
 /// Texts longer than this are cut in front: the end says what is wrong.
 const TEXT_LIMIT: usize = MESSAGE_LIMIT / 4;
+
+/// The logs that are descriptors of the master's.
+static ERROR_LOG: OnceLock<OwnedFd> = OnceLock::new();
+static ACCESS_LOG: OnceLock<OwnedFd> = OnceLock::new();
 
 /// It was this module that has enabled the handler of crashes.
 static CRASHES_SHOWN: AtomicBool = AtomicBool::new(false);
@@ -98,6 +102,12 @@ fn receive() -> io::Result<(Order, Stacks)> {
     let listeners: io::Result<_> =
         (FIRST_LISTENER..FIRST_LISTENER + count).map(file::adopt).collect();
     let listeners = listeners?;
+    for (name, log) in [(variable::ERROR_LOG, &ERROR_LOG), (variable::ACCESS_LOG, &ACCESS_LOG)] {
+        if let Ok(number) = number(name) {
+            // It is called once.
+            log.set(file::adopt(number)?).ok();
+        }
+    }
     match channel.receive()? {
         Received::Message(ToWorker::Start(start)) => {
             let scoreboard = Scoreboard::adopt(file::adopt(number(variable::SCOREBOARD)?)?)?;
@@ -135,6 +145,8 @@ fn hide_variables(py: Python) -> PyResult<()> {
         variable::CHANNEL,
         variable::SCOREBOARD,
         variable::STACKS,
+        variable::ERROR_LOG,
+        variable::ACCESS_LOG,
         "LISTEN_FDS",
         "LISTEN_PID",
         "LISTEN_FDNAMES",
@@ -166,11 +178,9 @@ pub(crate) fn open_log(
 }
 
 fn try_to_open_log(settings: &Settings, identity: &Identity) -> io::Result<Arc<LogFile>> {
-    let destination = match &settings.error_logfile {
-        LogSetting::Stream => Destination::Stderr,
-        LogSetting::Path(path) => Destination::File(path.clone()),
-    };
-    let log = Arc::new(LogFile::open(destination)?);
+    let setting = &settings.error_logfile;
+    let (log, error) = open_or(setting, &ERROR_LOG, Destination::Stderr)?;
+    let log = Arc::new(log);
     if settings.capture_output {
         log.capture_output()?;
     }
@@ -181,17 +191,43 @@ fn try_to_open_log(settings: &Settings, identity: &Identity) -> io::Result<Arc<L
         LogLevel::Error | LogLevel::Critical => log::LevelFilter::Error,
     };
     monoceros_log::install(identity, level, Arc::clone(&log));
+    if let Some(error) = error {
+        log::error!("{}; standard error is written instead", reason(&error));
+    }
     Ok(log)
 }
 
 /// The access log of these settings.
 fn open_access_log(settings: &Settings) -> io::Result<Option<AccessLog>> {
     let Some(setting) = &settings.access_logfile else { return Ok(None) };
+    let (file, error) = open_or(setting, &ACCESS_LOG, Destination::Stdout)?;
+    if let Some(error) = error {
+        log::error!("{}; standard output is written instead", reason(&error));
+    }
+    Ok(Some(AccessLog::new(file, &settings.access_logformat)))
+}
+
+/// Opens a log. One that cannot be opened does not keep the worker from serving:
+/// it writes to a standard stream until the file can be opened again. `given` is
+/// used where the settings name a descriptor of the master's.
+fn open_or(
+    setting: &LogSetting,
+    given: &OnceLock<OwnedFd>,
+    stream: Destination,
+) -> io::Result<(LogFile, Option<io::Error>)> {
     let destination = match setting {
-        LogSetting::Stream => Destination::Stdout,
-        LogSetting::Path(path) => Destination::File(path.clone()),
+        LogSetting::Stream => stream.clone(),
+        LogSetting::Path(path) => Destination::named(path.clone()),
     };
-    Ok(Some(AccessLog::new(LogFile::open(destination)?, &settings.access_logformat)))
+    match (destination, given.get()) {
+        (Destination::Given(_), Some(fd)) => Ok((LogFile::adopt(fd.try_clone()?)?, None)),
+        // Here the number is that of something else.
+        (Destination::Given(number), None) => {
+            let error = io::Error::other(format!("descriptor {number} is no log"));
+            Ok((LogFile::open(stream)?, Some(error)))
+        }
+        (destination, _) => LogFile::open_or(destination, stream),
+    }
 }
 
 fn show_title(start: &Start, settings: &Settings, app: Option<&str>) {

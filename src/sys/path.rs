@@ -1,0 +1,195 @@
+//! Whether a path can be relied on: who can change what it leads to.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Component, Path, PathBuf};
+
+/// The most symbolic links on the way, as the kernel has it (`path_resolution(7)`).
+const MOST_LINKS: usize = 40;
+/// Others than the owner may write to it.
+const OTHERS_WRITE: u32 = 0o022;
+/// Only the owner of a name in this directory may remove it.
+const STICKY: u32 = 0o1000;
+
+/// Follows a path, and returns it without links: what it names can be changed or
+/// replaced by no user but `owners`. Every directory on the way is looked at, also
+/// those that links lead through. The last name may be missing, and who owns that
+/// file is not looked at.
+///
+/// A user who cannot change a path now cannot make this true of another one: so
+/// what holds here also held before, and goes on to hold.
+///
+/// # Errors
+/// `PermissionDenied`, with the directory and who can change it; those of
+/// `lstat(2)` and `readlink(2)`.
+pub fn follow(path: &Path, owners: &[u32]) -> io::Result<PathBuf> {
+    let mut ahead: VecDeque<OsString> = names(&std::path::absolute(path)?);
+    let (mut at, mut links) = (PathBuf::from("/"), 0);
+    while let Some(name) = ahead.pop_front() {
+        if name == ".." {
+            at.pop();
+            continue;
+        }
+        let directory = at.symlink_metadata()?;
+        let next = at.join(&name);
+        let found = match next.symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && ahead.is_empty() => None,
+            found => Some(found?),
+        };
+        check_name(&at, &directory, found.as_ref(), owners)?;
+        if !found.is_some_and(|it| it.is_symlink()) {
+            at = next;
+            continue;
+        }
+        links += 1;
+        if links > MOST_LINKS {
+            return Err(io::Error::from_raw_os_error(libc::ELOOP));
+        }
+        let target = next.read_link()?;
+        if target.is_absolute() {
+            at = PathBuf::from("/");
+        }
+        let mut target = names(&target);
+        target.append(&mut ahead);
+        ahead = target;
+    }
+    Ok(at)
+}
+
+/// As [`follow`], for a file that is there: nor can others write to it.
+///
+/// # Errors
+/// As [`follow`].
+pub fn follow_to_file(path: &Path, owners: &[u32]) -> io::Result<PathBuf> {
+    let path = follow(path, owners)?;
+    let found = path.symlink_metadata()?;
+    if !owners.contains(&found.uid()) {
+        return Err(belongs(&path, found.uid()));
+    }
+    if is_open(&found) {
+        return Err(written_by_others(&path));
+    }
+    Ok(path)
+}
+
+fn names(path: &Path) -> VecDeque<OsString> {
+    let names = path.components().filter_map(|component| match component {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some(OsString::from("..")),
+        Component::Prefix(_) | Component::RootDir | Component::CurDir => None,
+    });
+    names.collect()
+}
+
+/// Whether this name in this directory means the same to all.
+fn check_name(
+    at: &Path,
+    directory: &Metadata,
+    found: Option<&Metadata>,
+    owners: &[u32],
+) -> io::Result<()> {
+    if !owners.contains(&directory.uid()) {
+        return Err(belongs(at, directory.uid()));
+    }
+    let is_kept = found.is_some_and(|it| owners.contains(&it.uid()));
+    let is_sticky = directory.permissions().mode() & STICKY != 0;
+    if is_open(directory) && !(is_sticky && is_kept) {
+        return Err(written_by_others(at));
+    }
+    Ok(())
+}
+
+/// Others than the owner can write to it. The group of root is root's.
+fn is_open(found: &Metadata) -> bool {
+    let writers = if found.gid() == 0 { OTHERS_WRITE & 0o007 } else { OTHERS_WRITE };
+    found.permissions().mode() & writers != 0
+}
+
+fn belongs(path: &Path, uid: u32) -> io::Error {
+    denied(format!("{} belongs to user {uid}", path.display()))
+}
+
+fn written_by_others(path: &Path) -> io::Error {
+    denied(format!("{} can be written by others than its owner", path.display()))
+}
+
+fn denied(text: String) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::user::own;
+    use std::fs::{self, Permissions, set_permissions};
+    use std::os::unix::fs::symlink;
+
+    fn directory(name: &str) -> PathBuf {
+        let name = format!("monoceros-path-{name}-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        fs::create_dir_all(directory.join("inner")).unwrap();
+        for one in ["", "inner"] {
+            set_permissions(directory.join(one), Permissions::from_mode(0o755)).unwrap();
+        }
+        fs::write(directory.join("inner/file"), "").unwrap();
+        set_permissions(directory.join("inner/file"), Permissions::from_mode(0o644)).unwrap();
+        directory
+    }
+
+    fn owners() -> [u32; 2] {
+        [0, own()]
+    }
+
+    #[test]
+    fn a_path_of_ones_own_is_followed_through_links() {
+        let directory = directory("own");
+        let link = directory.join("link");
+        symlink("inner/../inner", &link).unwrap();
+        symlink(directory.join("link/file"), directory.join("file")).unwrap();
+        let real = fs::canonicalize(directory.join("inner/file")).unwrap();
+        assert_eq!(follow(&directory.join("file"), &owners()).unwrap(), real);
+        assert_eq!(follow_to_file(&directory.join("file"), &owners()).unwrap(), real);
+        let missing = follow(&link.join("missing"), &owners()).unwrap();
+        assert_eq!(missing, real.with_file_name("missing"));
+        let error = follow(&link.join("missing/file"), &owners()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        symlink("circle", directory.join("circle")).unwrap();
+        let error = follow(&directory.join("circle"), &owners()).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ELOOP));
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_others_can_write_is_named() {
+        let directory = directory("open");
+        let (inner, link) = (directory.join("inner"), directory.join("link"));
+        symlink(&inner, &link).unwrap();
+        set_permissions(&inner, Permissions::from_mode(0o777)).unwrap();
+        for path in [inner.join("file"), link.join("file"), inner.join("missing")] {
+            let error = follow(&path, &owners()).unwrap_err();
+            let text = error.to_string();
+            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+            assert!(text.ends_with("inner can be written by others than its owner"), "{text}");
+        }
+        set_permissions(&inner, Permissions::from_mode(0o1777)).unwrap();
+        follow(&inner.join("file"), &owners()).unwrap();
+        assert!(follow(&inner.join("missing"), &owners()).is_err(), "anyone can make it");
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_others_can_change_is_named() {
+        let directory = directory("file");
+        let file = directory.join("inner/file");
+        set_permissions(&file, Permissions::from_mode(0o646)).unwrap();
+        assert!(follow(&file, &owners()).is_ok());
+        assert!(follow_to_file(&file, &owners()).is_err());
+        set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+        let error = follow_to_file(&file, &[own() + 1]).unwrap_err();
+        assert!(error.to_string().contains("/ belongs to user 0") || own() == 0, "{error}");
+        fs::remove_dir_all(directory).unwrap();
+    }
+}
