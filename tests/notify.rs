@@ -223,6 +223,26 @@ fn an_upgrade_names_the_new_master_before_that_says_anything() {
     init.wait_for(began, "READY", is_one);
 }
 
+/// An init system waits for the end of its own children only, and looks at that
+/// when it hears of the new main process: with `KillMode=mixed` systemd kills all
+/// others at once when another's child is stopped.
+#[test]
+fn a_new_master_is_no_longer_the_child_of_the_old_one_when_it_is_named() {
+    for flags in [&[][..], &["--preload"]] {
+        let init = Init::at_name();
+        let server = told(Setup::of("stream:route").workers(2), &init).flags(flags).start();
+        for _ in 0..2 {
+            let (old, from) = (server.pid(), init.count());
+            server.upgrade();
+            let (_, message) = init.wait_for(from, "MAINPID", |pid| pid != old.to_string());
+            let now = process::state(server.pid()).map(|(_, parent)| parent);
+            assert_eq!(message.main_parent, now, "its parent is the one that it keeps");
+            assert_ne!(now, Some(old));
+            server.wait_for_workers(2 + flags.len());
+        }
+    }
+}
+
 #[test]
 fn a_failed_upgrade_is_in_the_status_until_the_next_one() {
     let init = Init::at_name();

@@ -44,8 +44,10 @@ const SIGNAL: Token = Token(0);
 const SUCCESSOR: Token = Token(usize::MAX - 1);
 /// The token of the channel to the master that was before this one.
 const PREDECESSOR: Token = Token(usize::MAX - 2);
+/// The token of what tells the end of the master that is to take over.
+const SUCCESSOR_END: Token = Token(usize::MAX - 3);
 /// The first token of operators' commands.
-const CONTROL: Token = Token(usize::MAX - 2 - Control::TOKENS);
+const CONTROL: Token = Token(usize::MAX - 3 - Control::TOKENS);
 /// So many messages of one worker are heard before others have their turn.
 const MOST_HEARD: usize = 100;
 
@@ -82,6 +84,8 @@ pub(crate) struct Shell {
     out_of_memory: OutOfMemory,
     /// The workers that molds were asked for.
     forks: Forks<Unborn>,
+    /// Workers that were killed, and whose end the kernel tells another process.
+    strays: Vec<WorkerId>,
     code: Option<u8>,
 }
 
@@ -140,6 +144,7 @@ impl Shell {
             control: Control::deaf(CONTROL),
             out_of_memory: OutOfMemory::watch(),
             forks: Forks::default(),
+            strays: Vec::new(),
             code: None,
         })
     }
@@ -182,6 +187,9 @@ impl Shell {
     /// Waits for events. The deadline is heard last: what has happened before
     /// it may have made it pointless.
     fn wait(&mut self, deadline: Option<Instant>, events: &mut VecDeque<Event>) {
+        if self.bury_strays(events) {
+            return;
+        }
         let next = deadline.into_iter().chain(self.control.deadline()).min();
         let timeout = next.map(|at| at.saturating_duration_since(Instant::now()));
         match self.poll.poll(&mut self.ready, timeout) {
@@ -194,6 +202,7 @@ impl Shell {
             match token {
                 SIGNAL => self.hear_signals(events),
                 SUCCESSOR => self.hear_successor(events),
+                SUCCESSOR_END => self.note_end_of_successor(events),
                 PREDECESSOR => self.hear_predecessor(events),
                 _ if token >= CONTROL => events.extend(self.control.hear(token, Instant::now())),
                 _ => self.hear_worker(id_of(token), events),
@@ -298,10 +307,6 @@ impl Shell {
             if let Some(worker) = known {
                 events.extend(self.bury(worker, end));
                 self.note_end_of_mold(worker, events);
-            } else if self.successor.as_ref().is_some_and(|it| it.pid() == pid) {
-                // What it said last has been said: it may be ready no more.
-                let text = self.stop_hearing_successor().map(|it| it.describe(end));
-                events.extend(text.map(|text| Event::SuccessorEnded { text }));
             }
         }
     }

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use monoceros_sys::process::{End, FIRST_DESCRIPTOR, Process, Program};
+use monoceros_sys::process::{Detached, Ending, FIRST_DESCRIPTOR, Program};
 use monoceros_sys::{file, reason};
 use monoceros_wire::Generation;
 use monoceros_wire::channel::{Channel, Received, ends};
@@ -22,6 +22,9 @@ use super::recipe::Source;
 /// The variable in which a new master finds the descriptor of the channel to
 /// the one before it.
 pub(crate) const VARIABLE: &str = "MONOCEROS_PREDECESSOR";
+
+/// How the process that waits for the new master is named until that serves.
+const ATTENDANT: &str = "monoceros: upgrade";
 
 /// What the old master says.
 #[derive(Debug, Serialize, Deserialize)]
@@ -67,7 +70,8 @@ struct Heritage {
 #[derive(Debug)]
 pub(crate) struct SuccessorProcess {
     channel: Channel<ToSuccessor, FromSuccessor>,
-    process: Process,
+    /// No child of this process: an init system relies on its own children only.
+    process: Detached,
     program: Program,
     /// The addresses that it serves no more; none before it serves.
     given_up: Vec<String>,
@@ -116,11 +120,11 @@ impl SuccessorProcess {
         let mut descriptors: Vec<_> = listeners.iter().flat_map(|it| it.sockets()).collect();
         let program = program(source, descriptors.len())?;
         descriptors.push(theirs.as_fd());
-        let process = Process::start(&program, &descriptors).map_err(cannot)?;
+        let process = Detached::start(&program, &descriptors, ATTENDANT).map_err(cannot)?;
         Ok(Self { channel: ours, process, program, given_up: Vec::new() })
     }
 
-    /// Its pid, which is its own until it is reaped.
+    /// Its pid.
     pub(crate) fn pid(&self) -> i32 {
         self.process.pid()
     }
@@ -154,10 +158,29 @@ impl SuccessorProcess {
         }
     }
 
-    /// How it ended, for people.
-    pub(crate) fn describe(&self, end: End) -> String {
-        let trouble = self.process.trouble().map(|trouble| trouble.describe(&self.program));
-        trouble.unwrap_or_else(|| format!("the new master ended with {end} before it served"))
+    /// How it has ended, for people, if it has.
+    pub(crate) fn ending(&mut self) -> Option<String> {
+        Some(match self.process.ending()? {
+            Ending { trouble: Some(trouble), .. } => trouble.describe(&self.program),
+            Ending { end: Some(end), .. } => {
+                format!("the new master ended with {end} before it served")
+            }
+            Ending { end: None, .. } => {
+                "the process that waits for the new master was killed".to_owned()
+            }
+        })
+    }
+
+    /// Where its end is told, to wait for.
+    pub(crate) fn end_descriptor(&self) -> BorrowedFd<'_> {
+        self.process.as_fd()
+    }
+
+    /// Makes it the init system's own child.
+    pub(crate) fn release(&self) {
+        if let Err(error) = self.process.release() {
+            log::error!("cannot leave the new master to the init system: {}", reason(&error));
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! prepared before the fork; between the two only calls that are safe in a
 //! signal handler are made (`signal-safety(7)`).
 
+mod detached;
 mod end;
 mod fork;
 mod mask;
@@ -12,7 +13,8 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-pub use self::end::{End, adopt_orphans, ended, is_ancestor_of, outlive_parent, reap};
+pub use self::detached::{Detached, Ending};
+pub use self::end::{End, adopt_orphans, ended, is_ancestor_of, outlive_parent, reap, will_reap};
 pub use self::fork::{Side, fork_orphan, lacks_room};
 
 use self::mask::{empty_mask, hold_signals, release_signals, set_mask};
@@ -85,6 +87,22 @@ pub(crate) enum Step {
     User,
     Privileges,
     Execute,
+}
+
+impl Step {
+    /// The one that was reported as this number.
+    fn of(number: i32) -> Option<Self> {
+        let steps = [
+            Self::Descriptors,
+            Self::Directory,
+            Self::Groups,
+            Self::Group,
+            Self::User,
+            Self::Privileges,
+            Self::Execute,
+        ];
+        steps.into_iter().find(|it| *it as i32 == number)
+    }
 }
 
 /// Why a new process did not become its program.
@@ -208,17 +226,8 @@ impl Process {
             return None;
         }
         let [step, error @ ..] = report;
-        let steps = [
-            Step::Descriptors,
-            Step::Directory,
-            Step::Groups,
-            Step::Group,
-            Step::User,
-            Step::Privileges,
-            Step::Execute,
-        ];
-        let step = steps.into_iter().find(|it| *it as u8 == step);
-        Some(Trouble { step, error: io::Error::from_raw_os_error(i32::from_ne_bytes(error)) })
+        let error = io::Error::from_raw_os_error(i32::from_ne_bytes(error));
+        Some(Trouble { step: Step::of(step.into()), error })
     }
 }
 
@@ -424,7 +433,7 @@ mod tests {
     use std::io::{Read, Write};
     use std::os::fd::AsFd;
 
-    fn shell(script: &str) -> Program {
+    pub(super) fn shell(script: &str) -> Program {
         let text = |text: &str| CString::new(text).unwrap();
         Program {
             path: text("/bin/sh"),

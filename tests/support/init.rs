@@ -15,13 +15,15 @@ use nix::sys::socket::{
 };
 
 use super::directory::Directory;
-use super::until;
+use super::{process, until};
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Message {
     /// The process that has sent it, as the kernel knows it.
     pub(crate) sender: i32,
+    /// The parent of the process that it names as the main one, at that moment.
+    pub(crate) main_parent: Option<i32>,
     pub(crate) text: String,
 }
 
@@ -127,5 +129,9 @@ fn receive(socket: &UnixDatagram) -> Message {
         });
         (got.bytes, sender.expect("the kernel adds the credentials"))
     };
-    Message { sender, text: String::from_utf8(bytes[..length].to_vec()).unwrap() }
+    let text = String::from_utf8(bytes[..length].to_vec()).unwrap();
+    let mut message = Message { sender, main_parent: None, text };
+    let main = message.value("MAINPID").map(|pid| pid.parse().unwrap());
+    message.main_parent = main.and_then(process::state).map(|(_, parent)| parent);
+    message
 }

@@ -2,19 +2,20 @@
 //! over and to the one before, and what is passed on between them.
 
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 
 use mio::Interest;
 use mio::unix::SourceFd;
+use monoceros_sys::process::{End, will_reap};
 use monoceros_sys::reason;
 use monoceros_wire::Generation;
 
-use super::{SUCCESSOR, Shell};
+use super::{SUCCESSOR, SUCCESSOR_END, Shell};
 use crate::master::notify::Notifier;
 use crate::master::pidfile::PidFile;
 use crate::master::recipe::Recipe;
-use crate::master::state::Event;
+use crate::master::state::{Event, Signal};
 use crate::master::upgrade::{PassedOn, Predecessor, SuccessorProcess};
 
 impl Shell {
@@ -25,14 +26,21 @@ impl Shell {
         }
         let listeners = if self.announced.is_empty() { &self.listeners } else { &self.announced };
         let pid_path = self.pid_path.as_deref();
-        match SuccessorProcess::start(&self.source, listeners, pid_path, newest, workers) {
+        let started = SuccessorProcess::start(&self.source, listeners, pid_path, newest, workers);
+        self.end_strays();
+        match started {
             Ok(successor) => {
-                let (fd, pid) = (successor.as_fd().as_raw_fd(), successor.pid());
-                let registry = self.poll.registry();
-                let heard = registry.register(&mut SourceFd(&fd), SUCCESSOR, Interest::READABLE);
+                let pid = successor.pid();
+                let register = |fd: BorrowedFd, token| {
+                    let fd = fd.as_raw_fd();
+                    self.poll.registry().register(&mut SourceFd(&fd), token, Interest::READABLE)
+                };
+                let heard = register(successor.as_fd(), SUCCESSOR)
+                    .and_then(|()| register(successor.end_descriptor(), SUCCESSOR_END));
                 if let Err(error) = heard {
-                    // Nobody would hear that it is ready; upgrade-timeout ends it.
-                    log::error!("cannot wait for the new master: {}", reason(&error));
+                    successor.signal(libc::SIGKILL);
+                    let text = format!("cannot wait for the new master: {}", reason(&error));
+                    return Event::SuccessorEnded { text };
                 }
                 self.successor = Some(successor);
                 Event::SuccessorStarted { pid }
@@ -51,12 +59,47 @@ impl Shell {
         }
     }
 
-    pub(super) fn stop_hearing_successor(&mut self) -> Option<SuccessorProcess> {
+    /// The new master has ended, before it has taken over. What it said last does
+    /// not count: it may be ready no more.
+    pub(super) fn note_end_of_successor(&mut self, events: &mut VecDeque<Event>) {
+        let Some(text) = self.successor.as_mut().and_then(SuccessorProcess::ending) else { return };
+        self.stop_hearing_successor();
+        events.push_back(Event::SuccessorEnded { text });
+    }
+
+    /// Lets go of the new master, which belongs to the init system from then on.
+    fn stop_hearing_successor(&mut self) -> Option<SuccessorProcess> {
         let successor = self.successor.take()?;
-        let fd = successor.as_fd().as_raw_fd();
-        // It is not in the set any more if it has hung up before.
-        drop(self.poll.registry().deregister(&mut SourceFd(&fd)));
+        for fd in [successor.as_fd(), successor.end_descriptor()] {
+            // It is not in the set any more if it has hung up before.
+            drop(self.poll.registry().deregister(&mut SourceFd(&fd.as_raw_fd())));
+        }
+        successor.release();
         Some(successor)
+    }
+
+    /// Kills the workers that a mold forked in the moment in which this master
+    /// took no orphans: they are another's children, so that their end would not
+    /// be heard of. They have not begun to serve, or have just begun.
+    fn end_strays(&mut self) {
+        let strays = self.workers.iter().filter(|(_, it)| !will_reap(it.pid()));
+        let strays: Vec<_> = strays.map(|(worker, _)| *worker).collect();
+        for worker in &strays {
+            if let Some(process) = self.workers.get(worker) {
+                log::debug!("pid {} has another parent; ending it", process.pid());
+                process.signal(Signal::Kill);
+            }
+        }
+        self.strays.extend(strays);
+    }
+
+    /// Tells of the end of those that were ended so; whether there were any.
+    pub(super) fn bury_strays(&mut self, events: &mut VecDeque<Event>) -> bool {
+        let strays = std::mem::take(&mut self.strays);
+        for worker in &strays {
+            events.extend(self.bury(*worker, End::Signal(libc::SIGKILL)));
+        }
+        !strays.is_empty()
     }
 
     /// Tells the old master that this one serves.
@@ -67,8 +110,10 @@ impl Shell {
     }
 
     /// Leaves the pid file, the sockets' files and the init system to the new
-    /// master. That is told last: then nothing is held here any more. The
-    /// workers here are the last to serve what the new master has given up.
+    /// master, which is the init system's own child before that hears of it: for
+    /// a main process of somebody else it would not wait (`systemd.kill(5)`). The
+    /// new master is told last: then nothing is held here any more. The workers
+    /// here are the last to serve what the new master has given up.
     pub(super) fn pass_on(&mut self, workers: Option<u16>) {
         let Some(successor) = self.stop_hearing_successor() else { return };
         self.passed_on = true;

@@ -50,6 +50,19 @@ pub fn reap(pid: i32) -> io::Result<End> {
     Ok(wait(libc::P_PID, pid.cast_unsigned(), libc::WEXITED)?.1)
 }
 
+/// How a process of this one's has ended, without reaping it; waits for it.
+pub(super) fn peek(pid: i32) -> io::Result<End> {
+    Ok(wait(libc::P_PID, pid.cast_unsigned(), libc::WEXITED | libc::WNOWAIT)?.1)
+}
+
+/// Says whether this process is the parent of that one, or adopts it when its
+/// parent has ended: so that it can [`reap`] it.
+#[must_use]
+pub fn will_reap(pid: i32) -> bool {
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    wait(libc::P_PID, pid.cast_unsigned(), flags).is_ok() || is_ancestor_of(pid)
+}
+
 /// As `waitid(2)`: the pid, which is 0 for nobody, and its end.
 fn wait(kind: libc::idtype_t, id: libc::id_t, flags: libc::c_int) -> io::Result<(i32, End)> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
@@ -79,7 +92,7 @@ pub fn is_ancestor_of(pid: i32) -> bool {
     })
 }
 
-fn parent(pid: i32) -> Option<i32> {
+pub(super) fn parent(pid: i32) -> Option<i32> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name before it stands in parentheses and may have any characters.
     let (_, fields) = stat.rsplit_once(')')?;
@@ -93,8 +106,22 @@ fn parent(pid: i32) -> Option<i32> {
 /// # Errors
 /// Those of `prctl(2)`.
 pub fn adopt_orphans() -> io::Result<()> {
+    take_orphans(true)
+}
+
+/// Begins or ends what [`adopt_orphans`] asks for.
+pub(super) fn take_orphans(takes: bool) -> io::Result<()> {
+    let takes = libc::c_ulong::from(takes);
     // SAFETY: takes numbers only.
-    check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }).map(drop)
+    check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, takes, 0, 0, 0) }).map(drop)
+}
+
+/// Whether this process has asked for orphans.
+pub(super) fn takes_orphans() -> io::Result<bool> {
+    let mut takes: libc::c_int = 0;
+    // SAFETY: the number lives through the call, which writes it.
+    check(unsafe { libc::prctl(libc::PR_GET_CHILD_SUBREAPER, &raw mut takes, 0, 0, 0) })?;
+    Ok(takes != 0)
 }
 
 /// From now on the parent's death brings no signal (`PR_SET_PDEATHSIG`,

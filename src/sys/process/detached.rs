@@ -1,0 +1,317 @@
+//! Programs that are not this process's children, whose end is told all the same.
+//!
+//! An init system waits for its own children only (`systemd.service(5)`), so a
+//! program that is to be its main process must be one of them. Three forks make
+//! it so: the process between ends at once, and its child, the attendant, becomes
+//! the init system's. The attendant starts the program, tells how it ends, and
+//! leaves when it is asked to; then the kernel gives the program to the init
+//! system as well.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
+
+use super::ask_for_orphan_signal;
+use super::end::{End, peek, reap, take_orphans, takes_orphans};
+use super::fork::{Side, fork_orphan};
+use super::mask::{hold_signals, release_signals};
+use super::{FIRST_DESCRIPTOR, Process, Program, Step, Trouble, exit_now, most_descriptors};
+use crate::title;
+use crate::wait::{Event, wait};
+
+/// For so long an attendant that was killed may be on its way out.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// What the attendant writes in one piece (`pipe(7)`): four numbers.
+const REPORT: usize = 16;
+
+/// A program that is no child of this process. Dropping it closes descriptors,
+/// which lets the attendant go.
+#[derive(Debug)]
+pub struct Detached {
+    process: Process,
+    attendant: Process,
+    /// Where the attendant tells how the program ended.
+    told: File,
+    /// The attendant leaves when this is closed, so also when this process dies.
+    _hold: OwnedFd,
+}
+
+/// How a program ended, as far as that is known.
+#[derive(Debug)]
+pub struct Ending {
+    /// How; `None` if its attendant was killed and could not tell.
+    pub end: Option<End>,
+    /// Why the program could not be executed, if it could not.
+    pub trouble: Option<Trouble>,
+}
+
+impl Detached {
+    /// Starts a program as [`Process::start`] does, below an attendant that
+    /// `title` names in lists of processes. While this runs, no orphan becomes
+    /// this process's (`PR_SET_CHILD_SUBREAPER`, prctl(2)). Must be called by a
+    /// process with one thread.
+    ///
+    /// # Errors
+    /// Those of `fork(2)`, `pipe2(2)` and `pidfd_open(2)`.
+    pub fn start(program: &Program, descriptors: &[BorrowedFd], title: &str) -> io::Result<Self> {
+        let (told, tell) = pipe2(OFlag::O_CLOEXEC)?;
+        let (held, hold) = pipe2(OFlag::O_CLOEXEC)?;
+        let parent = std::process::id().cast_signed();
+        let signals = hold_signals();
+        let forked = fork_orphan(|orphan| stay_between(orphan, &tell, parent));
+        if matches!(forked, Ok(Side::Orphan)) {
+            drop((told, hold));
+            title::set(title);
+            attend(program, descriptors, tell, &held);
+        }
+        release_signals(&signals);
+        let Side::Caller { between } = forked? else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        drop((tell, held));
+        let mut told = File::from(told);
+        let met = meet(&mut told);
+        let orphaned = orphan_attendant(between);
+        let (process, attendant) = met?;
+        orphaned?;
+        nix::fcntl::fcntl(&told, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        Ok(Self { process, attendant, told, _hold: hold })
+    }
+
+    /// The program's pid: for people, and for the init system.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.process.pid()
+    }
+
+    /// Sends a signal to the program, as [`Process::signal`] does.
+    ///
+    /// # Errors
+    /// Those of [`Process::signal`].
+    pub fn signal(&self, signal: i32) -> io::Result<()> {
+        self.process.signal(signal)
+    }
+
+    /// How the program has ended; `None` while it runs. A program whose attendant
+    /// was killed is killed as well: its end could not be told.
+    pub fn ending(&mut self) -> Option<Ending> {
+        match read_report(&mut self.told) {
+            Ok([by_signal, value, step, errno]) => {
+                let end = if by_signal == 0 { End::Code(value) } else { End::Signal(value) };
+                let error = io::Error::from_raw_os_error(errno);
+                let trouble = (errno != 0).then(|| Trouble { step: Step::of(step), error });
+                Some(Ending { end: Some(end), trouble })
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(_) => {
+                drop(self.process.signal(libc::SIGKILL));
+                Some(Ending { end: None, trouble: None })
+            }
+        }
+    }
+
+    /// Ends the attendant and waits until it is gone: from then on the program is
+    /// the child of the nearest process that takes orphans, or of the first one.
+    ///
+    /// # Errors
+    /// Those of [`Process::signal`] and `poll(2)`; `TimedOut` if it is not gone
+    /// after a while.
+    pub fn release(&self) -> io::Result<()> {
+        self.attendant.signal(libc::SIGKILL)?;
+        match wait(&[(self.attendant.as_fd(), Event::Readable)], Some(PATIENCE))?[..] {
+            [true] => Ok(()),
+            _ => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+}
+
+/// Can be read when there is an [`Detached::ending`].
+impl AsFd for Detached {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.told.as_fd()
+    }
+}
+
+/// What the process between does: it is there until this one has a hold on its
+/// child, so that no pid can be another's meanwhile.
+fn stay_between(orphan: io::Result<i32>, tell: &OwnedFd, parent: i32) -> bool {
+    if let Err(error) = orphan {
+        report(tell.as_fd(), [error.raw_os_error().unwrap_or(libc::EIO), 0, 0, 0]);
+        return false;
+    }
+    if ask_for_orphan_signal(libc::SIGKILL, parent).is_err() {
+        return false;
+    }
+    // SAFETY: only the attendant is to have it, so that an end of file says that
+    // it is gone; and this process ends without dropping anything.
+    unsafe { libc::close(tell.as_raw_fd()) };
+    loop {
+        // SAFETY: takes nothing.
+        unsafe { libc::pause() };
+    }
+}
+
+/// What the attendant does. All signals are blocked.
+fn attend(program: &Program, descriptors: &[BorrowedFd], tell: OwnedFd, held: &OwnedFd) -> ! {
+    let process = match Process::start(program, descriptors) {
+        Ok(process) => process,
+        Err(error) => {
+            report(tell.as_fd(), [error.raw_os_error().unwrap_or(libc::EIO), 0, 0, 0]);
+            exit_now(1);
+        }
+    };
+    let trouble = process.trouble.as_ref().map(AsRawFd::as_raw_fd);
+    let own = [tell.as_raw_fd(), held.as_raw_fd(), process.as_fd().as_raw_fd()];
+    close_all_but(own.into_iter().chain(trouble).collect());
+    report(tell.as_fd(), [0, process.pid(), std::process::id().cast_signed(), 0]);
+    let released = || wait(&[(held.as_fd(), Event::Readable)], None);
+    loop {
+        let asked = [(held.as_fd(), Event::Readable), (process.as_fd(), Event::Readable)];
+        match wait(&asked, None).as_deref() {
+            Ok([false, true]) => break,
+            Ok([false, false]) => {}
+            Ok(_) | Err(_) => exit_now(0),
+        }
+    }
+    // Not reaped: the pid stays its own until this process is gone.
+    if let Ok(end) = peek(process.pid()) {
+        let (by_signal, value) = match end {
+            End::Code(code) => (0, code),
+            End::Signal(signal) => (1, signal),
+        };
+        let trouble = process.trouble();
+        let errno = trouble.as_ref().and_then(|it| it.error.raw_os_error()).unwrap_or(0);
+        let step = trouble.and_then(|it| it.step).map_or(0, |step| step as i32);
+        report(tell.as_fd(), [by_signal, value, step, errno]);
+        drop(released());
+    }
+    exit_now(0)
+}
+
+/// Takes hold of the program and its attendant, by what that tells first.
+fn meet(told: &mut File) -> io::Result<(Process, Process)> {
+    let (pid, attendant) = match read_report(told)? {
+        [0, pid, attendant, _] => (pid, attendant),
+        [errno, ..] => return Err(io::Error::from_raw_os_error(errno)),
+    };
+    let met = Process::adopt(pid).and_then(|it| Ok((it, Process::adopt(attendant)?)));
+    if met.is_err() {
+        // SAFETY: the attendant, which is not gone, does not reap it: so the pid
+        // is still its own.
+        unsafe { libc::kill(pid, libc::SIGKILL) };
+    }
+    met
+}
+
+/// Ends the process between while no orphan becomes this process's.
+fn orphan_attendant(between: i32) -> io::Result<()> {
+    let adopts = takes_orphans()?;
+    if adopts {
+        take_orphans(false)?;
+    }
+    // SAFETY: the process is our own and not reaped, so the pid is still its.
+    unsafe { libc::kill(between, libc::SIGKILL) };
+    let reaped = reap(between);
+    if adopts {
+        take_orphans(true)?;
+    }
+    reaped.map(drop)
+}
+
+fn report(tell: BorrowedFd, numbers: [i32; 4]) {
+    let mut bytes = [0; REPORT];
+    for (place, number) in bytes.chunks_exact_mut(4).zip(numbers) {
+        place.copy_from_slice(&number.to_ne_bytes());
+    }
+    if let Ok(tell) = tell.try_clone_to_owned() {
+        // Without a reader there is nobody to tell.
+        drop(File::from(tell).write_all(&bytes));
+    }
+}
+
+fn read_report(told: &mut File) -> io::Result<[i32; 4]> {
+    let mut bytes = [0; REPORT];
+    told.read_exact(&mut bytes)?;
+    let mut numbers = [0; 4];
+    for (number, place) in numbers.iter_mut().zip(bytes.chunks_exact(4)) {
+        *number = i32::from_ne_bytes(place.try_into().unwrap_or_default());
+    }
+    Ok(numbers)
+}
+
+/// Closes every descriptor but the standard ones and these.
+fn close_all_but(mut kept: Vec<RawFd>) {
+    kept.sort_unstable();
+    let mut first = FIRST_DESCRIPTOR;
+    for fd in kept.into_iter().chain([RawFd::MAX]) {
+        if first < fd {
+            close_range(first, fd - 1);
+        }
+        first = fd.saturating_add(1);
+    }
+}
+
+fn close_range(first: RawFd, last: RawFd) {
+    // SAFETY: this process uses none of them; the call is newer than some kernels.
+    if unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } == 0 {
+        return;
+    }
+    for fd in first..=last.min(most_descriptors()) {
+        // SAFETY: as above; numbers that are not open fail.
+        unsafe { libc::close(fd) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::end::parent;
+    use super::super::tests::shell;
+    use super::*;
+
+    fn ending(detached: &mut Detached) -> Ending {
+        wait(&[(detached.as_fd(), Event::Readable)], None).unwrap();
+        detached.ending().unwrap()
+    }
+
+    #[test]
+    fn its_end_is_told_though_it_is_no_child() {
+        for (script, end) in
+            [("exit 7", End::Code(7)), ("kill -SEGV $$", End::Signal(libc::SIGSEGV))]
+        {
+            let mut detached = Detached::start(&shell(script), &[], "attendant").unwrap();
+            let ending = ending(&mut detached);
+            assert_eq!(ending.end, Some(end));
+            assert!(ending.trouble.is_none());
+            assert!(reap(detached.pid()).is_err(), "it is no child");
+        }
+        let program = Program { path: c"/no/such/program".to_owned(), ..shell("") };
+        let mut detached = Detached::start(&program, &[], "attendant").unwrap();
+        let trouble = ending(&mut detached).trouble.unwrap();
+        let text = "cannot execute /no/such/program: no such file or directory";
+        assert_eq!(trouble.describe(&program), text);
+    }
+
+    #[test]
+    fn when_it_is_released_it_is_the_first_process_s() {
+        let detached = Detached::start(&shell("exec sleep 1000"), &[], "attendant").unwrap();
+        let attendant = parent(detached.pid()).unwrap();
+        assert_ne!(parent(attendant), Some(std::process::id().cast_signed()));
+        let of = parent(attendant);
+        detached.release().unwrap();
+        assert_eq!(parent(detached.pid()), of);
+        detached.signal(libc::SIGKILL).unwrap();
+    }
+
+    #[test]
+    fn without_its_attendant_it_is_ended() {
+        let mut detached = Detached::start(&shell("exec sleep 1000"), &[], "attendant").unwrap();
+        assert!(detached.ending().is_none());
+        detached.attendant.signal(libc::SIGKILL).unwrap();
+        assert_eq!(ending(&mut detached).end, None);
+        wait(&[(detached.process.as_fd(), Event::Readable)], None).unwrap();
+    }
+}
