@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use monoceros_config::{Order, Target, Verb};
-use monoceros_sys::{local, reason};
+use monoceros_sys::process::Process;
+use monoceros_sys::{local, reason, wait};
 use monoceros_wire::channel::{Channel, Received};
 use monoceros_wire::control::{Answer, Request, Status, WorkerStatus, name};
 
@@ -44,7 +45,15 @@ fn carry_out(order: &Order) -> Result<String, String> {
         Target::PidFile(path) => find_master(path)?,
     };
     let deadline = order.timeout.map(|timeout| Instant::now() + timeout);
-    match ask(pid, request(verb), deadline)? {
+    // Opened before it is asked: later the pid may be another's.
+    let process = (verb == Verb::Stop).then(|| Process::adopt(pid)).transpose();
+    let process = process.map_err(|error| format!("cannot find pid {pid}: {}", reason(&error)))?;
+    let answer = match ask(pid, request(verb), deadline) {
+        // Others have stopped it, and it was gone before it could answer.
+        Err(_) if process.as_ref().is_some_and(has_ended) => Answer::Stopping,
+        answer => answer?,
+    };
+    match answer {
         Answer::Reloaded { generation, workers } => {
             let plural = if workers == 1 { "" } else { "s" };
             Ok(format!("reloaded: gen={generation} serves with {workers} worker{plural}\n"))
@@ -52,6 +61,10 @@ fn carry_out(order: &Order) -> Result<String, String> {
         Answer::Upgraded { pid } => {
             settle(pid, deadline);
             Ok(format!("upgraded: the new master has pid {pid}\n"))
+        }
+        Answer::Stopping => {
+            process.map_or(Ok(()), |process| wait_for_end(&process, deadline))?;
+            Ok("stopped\n".to_owned())
         }
         Answer::Status(status) if order.json => {
             status.to_json().map(|text| text + "\n").map_err(|error| error.to_string())
@@ -65,8 +78,31 @@ fn request(verb: Verb) -> Request {
     match verb {
         Verb::Reload => Request::Reload,
         Verb::Upgrade => Request::Upgrade,
+        Verb::Stop => Request::Stop,
         Verb::Status => Request::Status,
     }
+}
+
+/// Waits until the master is gone, which is the last of its server.
+fn wait_for_end(process: &Process, deadline: Option<Instant>) -> Result<(), String> {
+    let pid = process.pid();
+    loop {
+        let left = left(deadline);
+        let ended = wait::wait(&[(process.as_fd(), wait::Event::Readable)], left)
+            .map_err(|error| format!("cannot wait for pid {pid}: {}", reason(&error)))?;
+        match ended[..] {
+            [true] => return Ok(()),
+            _ if left == Some(Duration::ZERO) => {
+                return Err(format!("pid {pid} is not gone within --timeout; it goes on to drain"));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn has_ended(process: &Process) -> bool {
+    let asked = [(process.as_fd(), wait::Event::Readable)];
+    wait::wait(&asked, Some(Duration::ZERO)).is_ok_and(|ended| ended[..] == [true])
 }
 
 /// Waits until a new master has its pid file, so that the next command finds
@@ -84,7 +120,7 @@ fn ask(pid: i32, request: Request, deadline: Option<Instant>) -> Result<Answer, 
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(cannot(&error)),
         Ok(()) | Err(_) => {}
     }
-    wait(&channel, deadline).map_err(|error| match error.kind() {
+    receive(&channel, deadline).map_err(|error| match error.kind() {
         io::ErrorKind::TimedOut => {
             "no answer within --timeout; what was asked for goes on".to_owned()
         }
@@ -113,7 +149,7 @@ fn connect(pid: i32, limit: Option<Duration>) -> Result<Channel<Request, Answer>
     Ok(Channel::from(fd))
 }
 
-fn wait(channel: &Channel<Request, Answer>, deadline: Option<Instant>) -> io::Result<Answer> {
+fn receive(channel: &Channel<Request, Answer>, deadline: Option<Instant>) -> io::Result<Answer> {
     let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(1));
     let fd = channel.as_fd().as_raw_fd();
     poll.registry().register(&mut SourceFd(&fd), Token(0), Interest::READABLE)?;

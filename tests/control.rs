@@ -1,4 +1,4 @@
-//! Commands to a running server: `reload`, `upgrade`, `status`, and what the
+//! Commands to a running server: `reload`, `upgrade`, `stop`, `status`, and what the
 //! master makes of clients that are not ours.
 
 use std::fs;
@@ -98,6 +98,44 @@ fn last_words(mut socket: &Socket) -> String {
             Err(error) => panic!("no answer: {error}"),
         }
     }
+}
+
+#[test]
+fn a_stop_is_over_when_the_command_is() {
+    let server = Setup::of("stream:route").workers(2).flags(&["--pid", "master.pid"]).start();
+    let (mut busy, writer) = server.occupy("pipe");
+    let patience = ["stop", "--pid", "master.pid", "--timeout", "500ms"];
+    let answer = run(server.directory.path(), &patience);
+    assert_eq!((answer.code, answer.stdout.as_str()), (1, ""));
+    assert!(answer.stderr.contains("is not gone within --timeout"), "{}", answer.stderr);
+    // The second one waits as the first did, where a second signal would hurry.
+    let stop = begin(&server, "stop");
+    server.wait_for_log("draining");
+    writer.finish();
+    assert_eq!(busy.response().status, 200);
+    let answer = end(stop);
+    assert_eq!((answer.code, answer.stdout.as_str(), answer.stderr.as_str()), (0, "stopped\n", ""));
+    assert_eq!(server.wait_for_exit(), 0);
+    assert!(server.log().ends_with("master: stopped\n"));
+    let answer = run(server.directory.path(), &["stop", "--pid", "master.pid"]);
+    assert_eq!(answer.code, 1, "nothing runs that could be stopped: {answer:?}");
+}
+
+#[test]
+fn a_stop_ends_the_master_that_has_taken_over_and_not_the_one_before() {
+    let server = Setup::of("stream:route").flags(&["--pid", "master.pid"]).start();
+    let (mut busy, writer) = server.occupy("pipe");
+    let old = server.pid();
+    server.signal(Signal::SIGUSR2);
+    server.wait_for_log("has taken over");
+    let answer = ask(&server, &["stop"]);
+    assert!(answer.stderr.contains("a new master has taken over"), "{}", answer.stderr);
+    let answer = run(server.directory.path(), &["stop", "--pid", "master.pid"]);
+    assert_eq!((answer.code, answer.stderr.as_str()), (0, ""));
+    assert!(process::is_alive(old), "who is served there still is");
+    writer.finish();
+    assert_eq!(busy.response().status, 200);
+    server.follow();
 }
 
 #[test]

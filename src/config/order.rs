@@ -1,4 +1,5 @@
-//! The commands to a server that runs: `monoceros reload`, `upgrade`, `status`.
+//! The commands to a server that runs: `monoceros reload`, `upgrade`, `stop`,
+//! `status`.
 //! Their words are read here; nothing is done about them.
 
 use std::ffi::OsString;
@@ -15,7 +16,7 @@ use crate::suggestion;
 use crate::value::Value;
 
 /// What each command does, for help and the manual page.
-pub(crate) const COMMANDS: [(&str, &str); 4] = [
+pub(crate) const COMMANDS: [(&str, &str); 5] = [
     (
         "reload",
         "Reload the server as SIGHUP does, and wait: 0 when the new workers serve, 1 with the \
@@ -25,6 +26,11 @@ pub(crate) const COMMANDS: [(&str, &str); 4] = [
         "upgrade",
         "Start the program anew in place of the running one, as SIGUSR2 does, and wait: 0 when \
          the new master has taken over, 1 with the reason when all goes on as before.",
+    ),
+    (
+        "stop",
+        "Drain and stop the server as SIGTERM does, and wait: 0 when its master is gone. A server \
+         that drains already is waited for, and not told to hurry.",
     ),
     ("status", "Say how the server and each of its workers are doing."),
     ("help", "Print the flags and commands."),
@@ -36,7 +42,8 @@ pub(crate) const FLAGS: [(&str, &str); 4] = [
     ("-c, --config FILE", "The configuration file that names its pid file."),
     (
         "--timeout SECONDS",
-        "Wait no longer than this for the answer, and exit with 1; what was asked for goes on. [0: as long as it takes]",
+        "Wait no longer than this for the answer or the end, and exit with 1; what was asked for \
+         goes on. [0: as long as it takes]",
     ),
     ("--json", "Of `status`: print for programs."),
 ];
@@ -71,6 +78,8 @@ pub enum Verb {
     Reload,
     /// A new master.
     Upgrade,
+    /// The end, when everybody is served.
+    Stop,
     /// How things are.
     Status,
 }
@@ -85,7 +94,7 @@ pub enum Target {
 }
 
 impl Verb {
-    const ALL: [Self; 3] = [Self::Reload, Self::Upgrade, Self::Status];
+    const ALL: [Self; 4] = [Self::Reload, Self::Upgrade, Self::Stop, Self::Status];
 }
 
 impl fmt::Display for Verb {
@@ -93,6 +102,7 @@ impl fmt::Display for Verb {
         out.write_str(match self {
             Self::Reload => "reload",
             Self::Upgrade => "upgrade",
+            Self::Stop => "stop",
             Self::Status => "status",
         })
     }
@@ -132,7 +142,7 @@ fn words(verb: Verb) -> clap::Command {
         .arg(Arg::new("help").short('h').long("help").action(ArgAction::SetTrue));
     match verb {
         Verb::Status => words.arg(Arg::new("json").long("json").action(ArgAction::SetTrue)),
-        Verb::Reload | Verb::Upgrade => words,
+        Verb::Reload | Verb::Upgrade | Verb::Stop => words,
     }
 }
 
@@ -243,6 +253,7 @@ mod tests {
             ("reload 12", Verb::Reload, Target::Pid(12)),
             ("reload --pid a.pid", Verb::Reload, file.clone()),
             ("upgrade -p a.pid", Verb::Upgrade, file),
+            ("stop 12", Verb::Stop, Target::Pid(12)),
             ("status --pid=/b", Verb::Status, Target::PidFile(PathBuf::from("/b"))),
         ] {
             let order = order(words);

@@ -15,6 +15,9 @@ use super::state::{Action, ClientId, State};
 /// Why nothing can be asked of a master any more.
 const LEAVING: &str = "the server is stopping";
 
+/// Why nothing is asked of one that another has taken over from.
+pub(super) const REPLACED: &str = "a new master has taken over meanwhile; ask that one";
+
 /// Who waits for an answer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Waiting {
@@ -38,11 +41,25 @@ impl Master {
             Request::Reload | Request::Upgrade if leaves => {
                 self.answer(client, Answer::failed(LEAVING));
             }
+            Request::Stop if self.passed_on => self.answer(client, Answer::failed(REPLACED)),
+            Request::Stop => {
+                self.take_stop(now);
+                self.answer(client, Answer::Stopping);
+            }
             Request::Reload => self.take_reload(client, now),
             Request::Upgrade => match self.upgrade(now) {
                 Ok(()) => self.waiting.upgrades.push(client),
                 Err(reason) => self.answer(client, Answer::failed(reason)),
             },
+        }
+    }
+
+    /// As SIGTERM, but that a second one changes nothing.
+    fn take_stop(&mut self, now: Instant) {
+        match self.state {
+            State::Binding { .. } => self.state = State::Stopping,
+            State::Booting | State::Serving => self.drain(now),
+            State::Draining | State::Stopping | State::Stopped => {}
         }
     }
 

@@ -232,6 +232,7 @@ impl World {
         let request = match self.random.below(4) {
             0 => Request::Status,
             1 => Request::Upgrade,
+            2 if self.random.chance(5) => Request::Stop,
             _ => Request::Reload,
         };
         self.asked += 1;
@@ -256,8 +257,13 @@ impl World {
                 // More may have been spawned at once.
                 assert!(status.workers.len() <= self.master.roster.everyone().count());
             }
+            (Request::Stop, Answer::Stopping) => {
+                let leaves = [State::Draining, State::Stopping, State::Stopped];
+                assert!(leaves.contains(&self.master.state), "it goes on");
+            }
+            (Request::Stop, Answer::Failed(_)) => assert!(self.passed_on, "it can always stop"),
             (Request::Reload | Request::Upgrade, Answer::Failed(_)) => {}
-            (Request::Reload | Request::Upgrade | Request::Status, _) => {
+            (Request::Reload | Request::Upgrade | Request::Stop | Request::Status, _) => {
                 panic!("{answer:?} to {request:?}")
             }
         }

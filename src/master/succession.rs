@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use log::Level;
 use monoceros_wire::control::Answer;
 
+use super::request::REPLACED;
 use super::roster::Why;
 use super::state::{Action, Notice, Signal, State};
 use super::{Master, STOP_LIMIT};
@@ -115,7 +116,7 @@ impl Master {
         self.actions.push(Action::PassOn { workers: self.workers_if_not(workers) });
         // When a command hears of it, the new master has been told.
         self.answer_upgrades(&Answer::Upgraded { pid });
-        self.dismiss_clients("a new master has taken over meanwhile; ask that one");
+        self.dismiss_clients(REPLACED);
         (self.state, self.passed_on) = (State::Draining, true);
         let limit = self.terms().graceful_timeout;
         for id in self.ids() {

@@ -23,6 +23,8 @@ pub enum Request {
     Reload,
     /// A new master, as SIGUSR2; answered when it has taken over or is gone.
     Upgrade,
+    /// The end, as SIGTERM; answered when it has begun.
+    Stop,
     /// How things are; answered at once.
     Status,
 }
@@ -42,6 +44,8 @@ pub enum Answer {
         /// Its pid.
         pid: i32,
     },
+    /// The server finishes what it has, and ends.
+    Stopping,
     /// How things are.
     Status(Status),
     /// It cannot be done, or has failed: all goes on as before.
