@@ -4,7 +4,9 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use log::Level;
 use monoceros_config::{Command, Loaded, load};
+use monoceros_log::journal;
 
 /// What to do: serve, or only check. Help and version are printed here and end
 /// the program with 0, wrong settings with 1, a wrong command line with 2.
@@ -35,7 +37,13 @@ pub(crate) fn print_settings(loaded: &Loaded) -> ExitCode {
 /// Says on standard error what is wrong. When that takes nothing, such as a
 /// pipe that nobody reads, the exit code still tells.
 pub(crate) fn complain(text: &str) {
-    drop(writeln!(std::io::stderr(), "monoceros: {text}"));
+    let text = format!("monoceros: {text}");
+    let (level, text) = (Level::Error, text.as_str());
+    let mut stderr = std::io::stderr();
+    drop(match journal::reads_stderr() {
+        true => writeln!(stderr, "{}", journal::Entry { level, text }),
+        false => writeln!(stderr, "{text}"),
+    });
 }
 
 /// A reader that went away (`monoceros --help | head`) is no reason to panic.

@@ -45,6 +45,33 @@ fn every_line_of_the_error_log_has_the_same_form() {
     assert!(ready.contains(env!("CARGO_PKG_VERSION")), "{ready}");
 }
 
+/// Says that standard error is the journal's (`systemd.exec(5)`).
+const JOURNAL: &str = "export JOURNAL_STREAM=$(stat -Lc %d:%i /proc/self/fd/2); \
+                       exec \"$0\" \"$@\" 3<&0 0</dev/null";
+
+#[test]
+fn the_journal_is_told_the_priority_of_each_line_and_nothing_that_it_knows() {
+    for flags in [&[][..], &["--preload"]] {
+        let server = Setup::of("faults").flags(flags).script(JOURNAL).start();
+        server.allow("[ERROR]");
+        server.allow("Traceback");
+        assert_eq!(server.get("/before").status, 500);
+        server.wait_for_log("ValueError: raised before start_response");
+        server.signal(Signal::SIGTERM);
+        assert_eq!(server.wait_for_exit(), 0);
+        let log = server.log();
+        let (before, failure) = log.split_once("<3>[ERROR] worker=0 gen=1: ").expect("an error");
+        assert!(before.lines().all(|line| line.starts_with("<6>[INFO] ")), "{log}");
+        let (traceback, after) = failure.split_once("<6>").expect("lines after the error");
+        assert!(traceback.lines().skip(1).all(|line| line.starts_with("<3>")), "{log}");
+        assert!(after.ends_with("<6>[INFO] master: stopped\n"), "{log}");
+    }
+    let wrong = Setup::bare().flags(&["--workers", "many"]).script(JOURNAL).run();
+    assert!(wrong.stderr.starts_with("<3>monoceros: "), "{}", wrong.stderr);
+    let another = Setup::of("faults").variable("JOURNAL_STREAM", "1:1").start();
+    assert!(parse(&another.ready_line()).is_some(), "{}", another.log());
+}
+
 #[test]
 fn the_log_level_is_the_least_that_is_logged() {
     let level = |name: &str| {

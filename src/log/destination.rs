@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use monoceros_sys::file;
 
+use crate::journal;
 use crate::loss::Loss;
 
 /// Where the kernel names a process's descriptors (`proc_pid_fd(5)`).
@@ -77,6 +78,8 @@ pub struct LogFile {
     destination: Destination,
     /// A regular file never makes a writer wait for a reader.
     is_regular: AtomicBool,
+    /// systemd's journal reads it.
+    is_journal: AtomicBool,
     loss: Loss,
 }
 
@@ -129,7 +132,8 @@ impl LogFile {
     }
 
     fn of(file: File, destination: Destination) -> io::Result<Self> {
-        let log = Self { file, destination, is_regular: <_>::default(), loss: <_>::default() };
+        let (is_regular, is_journal, loss) = <_>::default();
+        let log = Self { file, destination, is_regular, is_journal, loss };
         log.look()?;
         Ok(log)
     }
@@ -137,8 +141,14 @@ impl LogFile {
     /// Finds out what is behind the descriptor.
     fn look(&self) -> io::Result<()> {
         self.is_regular.store(self.file.metadata()?.is_file(), Ordering::Relaxed);
+        self.is_journal.store(journal::reads(&self.file), Ordering::Relaxed);
         file::widen_pipe(self.file.as_fd());
         Ok(())
+    }
+
+    /// Whether systemd's journal reads it: lines then have another form.
+    pub(crate) fn is_journal(&self) -> bool {
+        self.is_journal.load(Ordering::Relaxed)
     }
 
     /// Writes bytes that end in a newline. Never waits for a reader: what does
@@ -154,7 +164,7 @@ impl LogFile {
     /// Says what was lost, if anything was; whether that went out.
     fn tell_loss(&self) -> bool {
         let Some(lost) = self.loss.take() else { return true };
-        let line = self.loss.tell(lost);
+        let line = self.loss.tell(lost, self.is_journal());
         let told = self.put(line.as_bytes()) == line.len();
         if !told {
             self.loss.put_back(lost);
@@ -419,6 +429,6 @@ mod tests {
         log.write(b"one\n");
         log.write(b"two\nthree\n");
         let lost = log.loss.take().unwrap();
-        assert!(log.loss.tell(lost).contains("3 lines (14 bytes)"));
+        assert!(log.loss.tell(lost, false).contains("3 lines (14 bytes)"));
     }
 }

@@ -4,6 +4,7 @@
 //! engine's business; here is only the file that they go to.
 
 mod destination;
+pub mod journal;
 mod line;
 mod loss;
 

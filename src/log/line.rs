@@ -1,4 +1,5 @@
-//! The error log's line: time, process, level, and who says it.
+//! The error log's line: time, process, level, and who says it; for the journal,
+//! which knows time and process, the other two.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -8,6 +9,7 @@ use log::{Level, LevelFilter};
 use monoceros_sys::clock::{LocalTime, local_time, wall_seconds};
 
 use crate::LogFile;
+use crate::journal::Entry;
 
 /// Who writes a line; stands in front of the message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,12 +56,12 @@ pub fn identify(identity: &Identity) {
 /// changed later with [`log::set_max_level`], who writes with [`identify`]. Only the first call in a process
 /// has an effect.
 pub fn install(identity: &Identity, level: LevelFilter, file: Arc<LogFile>) {
-    let format = |buffer: &mut env_logger::fmt::Formatter, record: &log::Record| {
-        let at = Stamp::now();
-        let level = name(record.level());
+    let form = Arc::clone(&file);
+    let format = move |buffer: &mut env_logger::fmt::Formatter, record: &log::Record| {
         let speaker = SPEAKER.read().unwrap_or_else(PoisonError::into_inner);
         let (pid, identity) = &*speaker;
-        writeln!(buffer, "[{at}] [{pid}] [{level}] {identity}: {}", record.args())
+        let text = format!("{identity}: {}", record.args());
+        writeln!(buffer, "{}", line(form.is_journal(), record.level(), *pid, &text))
     };
     let installed = env_logger::Builder::new()
         .filter_level(LevelFilter::Trace)
@@ -71,6 +73,15 @@ pub fn install(identity: &Identity, level: LevelFilter, file: Arc<LogFile>) {
         identify(identity);
         log::set_max_level(level);
     }
+}
+
+/// A line of the error log, or several, without the end of the last.
+pub(crate) fn line(is_journal: bool, level: Level, pid: u32, text: &str) -> String {
+    let name = name(level);
+    if is_journal {
+        return Entry { level, text: &format!("[{name}] {text}") }.to_string();
+    }
+    format!("[{}] [{pid}] [{name}] {text}", Stamp::now())
 }
 
 /// gunicorn's names, which log parsers know.

@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::line::Stamp;
+use log::Level;
+
+use crate::line::line;
 
 /// The count. Without a lock: a process that the application forks at any moment
 /// can go on writing.
@@ -57,13 +59,14 @@ impl Loss {
     }
 
     /// The line that tells it, on a line of its own.
-    pub(crate) fn tell(&self, lost: Lost) -> String {
+    pub(crate) fn tell(&self, lost: Lost, is_journal: bool) -> String {
         let before = if self.open_line.load(Ordering::Relaxed) { "\n" } else { "" };
-        let (at, pid, Lost { lines, bytes }) = (Stamp::now(), std::process::id(), lost);
-        format!(
-            "{before}[{at}] [{pid}] [WARNING] log: {lines} lines ({bytes} bytes) were lost here: \
-             the log could not be written\n"
-        )
+        let Lost { lines, bytes } = lost;
+        let text = format!(
+            "log: {lines} lines ({bytes} bytes) were lost here: the log could not be written"
+        );
+        let pid = std::process::id();
+        format!("{before}{}\n", line(is_journal, Level::Warn, pid, &text))
     }
 }
 
@@ -80,17 +83,19 @@ mod tests {
         assert_eq!((lost, loss.take()), (Lost { lines: 2, bytes: 8 }, None));
         loss.put_back(lost);
         loss.add(b"three\n");
-        let text = loss.tell(loss.take().unwrap());
+        let text = loss.tell(loss.take().unwrap(), false);
         assert!(text.contains("] [WARNING] log: 3 lines (14 bytes) were lost here"), "{text}");
+        let text = loss.tell(lost, true);
+        assert!(text.starts_with("<4>[WARNING] log: 2 lines (8 bytes) were lost"), "{text}");
     }
 
     #[test]
     fn a_line_that_was_cut_is_ended_first() {
         let loss = Loss::default();
         loss.keep(b"one\n");
-        assert!(loss.tell(Lost { lines: 1, bytes: 4 }).starts_with('['));
+        assert!(loss.tell(Lost { lines: 1, bytes: 4 }, false).starts_with('['));
         loss.keep(b"tw");
         loss.keep(b"");
-        assert!(loss.tell(Lost { lines: 1, bytes: 2 }).starts_with("\n["));
+        assert!(loss.tell(Lost { lines: 1, bytes: 2 }, false).starts_with("\n["));
     }
 }
