@@ -425,7 +425,7 @@ fn a_process_that_the_application_forks_answers_nobody() {
                 assert_eq!(kept.get(&format!("{path}{query}")).text(), format!("code {code}"));
             }
         }
-        assert!(server.log().contains("came back from the request and ends here"));
+        assert!(server.log().contains("came back from it and ends here"));
         assert_eq!(server.workers(), workers);
     }
 }

@@ -13,6 +13,7 @@ mod control;
 mod daemon;
 mod deaths;
 mod faults;
+mod forks;
 mod frameworks;
 mod given_up;
 mod hangs;

@@ -9,13 +9,16 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::check;
+use crate::fork::{self, Actions, Mark};
 
 /// Signals that wait to be read instead of what they would do. Unlike
 /// [`Signals`](crate::signal::Signals) this is undone as a whole, also in a
 /// process that was forked meanwhile, which has none of them.
 #[derive(Debug)]
 pub struct Held {
+    _mark: Mark,
     pending: SignalFd,
+    entered: Actions,
     /// Which signals this thread had blocked before.
     mask: SigSet,
     /// What the signals had done before.
@@ -36,13 +39,20 @@ impl Held {
         let pending = SignalFd::with_flags(&held, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         let mut mask = SigSet::empty();
         pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&held), Some(&mut mask))?;
-        let mut actions = Vec::new();
-        for (signals, action) in [(harmless, libc::SIG_IGN), (deadly, libc::SIG_DFL)] {
-            for signal in signals {
-                actions.push((*signal, replace_action(*signal, action)?));
-            }
-        }
-        Ok(Self { pending, mask, actions })
+        let mut without_us = held;
+        mask.iter().for_each(|blocked| without_us.remove(blocked));
+        fork::hold_back(&without_us);
+        let signals = [harmless, deadly].concat();
+        let (entered, actions) = Actions::enter(&signals, || {
+            let harmless = harmless.iter().map(|signal| (*signal, libc::SIG_IGN));
+            let deadly = deadly.iter().map(|signal| (*signal, libc::SIG_DFL));
+            harmless
+                .chain(deadly)
+                .map(|(it, action)| Ok((it, replace_action(it, action)?)))
+                .collect()
+        });
+        let actions: io::Result<_> = actions;
+        Ok(Self { _mark: Mark::new(pending.as_fd()), pending, entered, mask, actions: actions? })
     }
 
     /// The signal that has come, if one has.
@@ -64,6 +74,8 @@ impl Held {
             // signal, and its handler is still the program's.
             check(unsafe { libc::sigaction(*signal, action, std::ptr::null_mut()) })?;
         }
+        self.entered.withdraw();
+        fork::hold_back(&SigSet::empty());
         pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&self.mask), None)?;
         Ok(())
     }

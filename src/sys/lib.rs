@@ -9,6 +9,7 @@ pub mod daemon;
 pub mod epoll;
 pub mod file;
 pub mod filter;
+pub mod fork;
 pub mod futex;
 pub mod hold;
 pub mod local;

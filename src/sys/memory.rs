@@ -11,6 +11,7 @@ use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::check;
+use crate::fork::{Memory, Private};
 
 /// The size of a page of memory, in bytes.
 #[must_use]
@@ -26,7 +27,9 @@ pub fn page_size() -> u64 {
 pub struct SharedWords {
     start: NonNull<AtomicU64>,
     count: usize,
-    fd: OwnedFd,
+    fd: Private,
+    /// A process that the application forks writes into none of it.
+    forked: Option<Memory>,
 }
 
 // SAFETY: the mapping is reached through atomics only, and stays until drop.
@@ -69,8 +72,9 @@ impl SharedWords {
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
+        let forked = Some(Memory::new(start, length));
         let start = NonNull::new(start.cast()).expect("mmap(2) gives null only when asked to");
-        Ok(Self { start, count: length / size_of::<AtomicU64>(), fd })
+        Ok(Self { start, count: length / size_of::<AtomicU64>(), fd: fd.into(), forked })
     }
 
     /// The words.
@@ -90,6 +94,7 @@ impl AsFd for SharedWords {
 
 impl Drop for SharedWords {
     fn drop(&mut self) {
+        self.forked = None;
         let length = self.count * size_of::<AtomicU64>();
         // SAFETY: the address and length are those of the mapping, and no
         // borrow of it outlives `self`.

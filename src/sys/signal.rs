@@ -9,6 +9,8 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
+use crate::fork::{Actions, Mark};
+
 /// A process that this one has started has ended.
 pub const CHLD: i32 = libc::SIGCHLD;
 /// Hang-up: reload, or nothing.
@@ -26,9 +28,14 @@ pub const USR1: i32 = libc::SIGUSR1;
 /// Upgrade, or nothing.
 pub const USR2: i32 = libc::SIGUSR2;
 
+/// What ends a process that has done what it cannot; `faulthandler` shows where.
+pub const CRASHES: [i32; 5] =
+    [libc::SIGSEGV, libc::SIGFPE, libc::SIGABRT, libc::SIGBUS, libc::SIGILL];
+
 /// Signals that wait to be read instead of interrupting anything.
 #[derive(Debug)]
 pub struct Signals {
+    _marks: [Mark; 2],
     delivery: SignalDelivery<UnixStream, SignalOnly>,
 }
 
@@ -42,13 +49,15 @@ impl Signals {
     /// Those of `socketpair(2)`, `sigaction(2)` and `sigprocmask(2)`.
     pub fn collect(signals: &[i32]) -> io::Result<Self> {
         let (read, write) = UnixStream::pair()?;
-        let delivery = SignalDelivery::with_pipe(read, write, SignalOnly, signals)?;
+        let marks = [Mark::new(read.as_fd()), Mark::new(write.as_fd())];
+        let collect = || SignalDelivery::with_pipe(read, write, SignalOnly, signals);
+        let (_, delivery) = Actions::enter(signals, collect);
         let mut heard = SigSet::empty();
         for signal in signals {
             heard.add(Signal::try_from(*signal)?);
         }
         heard.thread_unblock()?;
-        Ok(Self { delivery })
+        Ok(Self { _marks: marks, delivery: delivery? })
     }
 
     /// Those that have arrived since the last time; one that arrived twice in
@@ -92,11 +101,14 @@ pub fn ignore_meaningless() {
 pub fn disregard<'a>(names: impl IntoIterator<Item = &'a str>) {
     extern "C" fn nothing(_: libc::c_int) {}
     let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::SA_RESTART, SigSet::empty());
-    for signal in names.into_iter().filter_map(|name| name.parse().ok()) {
+    let signals: Vec<_> = names.into_iter().filter_map(|name| name.parse().ok()).collect();
+    let numbers: Vec<_> = signals.iter().map(|signal: &Signal| *signal as i32).collect();
+    let replace = |signal: &Signal| {
         // SAFETY: the handler does nothing, which is safe at any time.
-        let replaced = unsafe { sigaction(signal, &action) };
+        let replaced = unsafe { sigaction(*signal, &action) };
         debug_assert!(replaced.is_ok(), "sigaction(2) knows {signal}");
-    }
+    };
+    Actions::enter(&numbers, || signals.iter().for_each(replace));
 }
 
 /// The number of a signal by its name, such as `SIGTERM`.

@@ -8,6 +8,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use monoceros_sys::fork::Private;
 use monoceros_sys::{packet, socket};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,7 +26,7 @@ pub type WorkerEnd = Channel<FromWorker, ToWorker>;
 /// One end of a channel, which sends `Out` and receives `In`.
 #[derive(Debug)]
 pub struct Channel<Out, In> {
-    socket: OwnedFd,
+    socket: Private,
     /// The other end was closed before it had read everything.
     unread: Cell<bool>,
     speaks: PhantomData<fn(Out) -> In>,
@@ -132,7 +133,7 @@ impl<Out: Serialize, In: DeserializeOwned> Channel<Out, In> {
 
 impl<Out, In> From<OwnedFd> for Channel<Out, In> {
     fn from(socket: OwnedFd) -> Self {
-        Self { socket, unread: Cell::new(false), speaks: PhantomData }
+        Self { socket: socket.into(), unread: Cell::new(false), speaks: PhantomData }
     }
 }
 

@@ -50,5 +50,5 @@ pub fn lacks_room(error: &io::Error) -> bool {
 fn fork() -> io::Result<i32> {
     // SAFETY: the C library makes its own locks, such as malloc's, usable in the
     // new process (fork(3)); all memory is a copy, and stays valid.
-    check(unsafe { libc::fork() })
+    check(crate::fork::keeping(|| unsafe { libc::fork() }))
 }

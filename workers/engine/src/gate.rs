@@ -5,9 +5,10 @@
 //! one that is free; the queue is the kernel's, and no worker's.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
+use monoceros_sys::fork::Private;
 use monoceros_sys::{epoll, filter, socket};
 use socket2::SockRef;
 
@@ -19,7 +20,7 @@ const DEFER_SECONDS: i32 = 1;
 /// A listening socket that the master passed in.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    fd: OwnedFd,
+    fd: Private,
     /// Its own address, as it stands for its connections'.
     pub(crate) local: Arc<Address>,
     /// It listens on every address of the machine: only a connection knows
@@ -40,7 +41,7 @@ impl Listener {
     ///
     /// # Errors
     /// Those of `getsockname(2)`.
-    pub(crate) fn adopt(fd: OwnedFd) -> io::Result<Self> {
+    pub(crate) fn adopt(fd: Private) -> io::Result<Self> {
         // Fails on a unix socket, which has nothing to hold back.
         socket::defer_accept(fd.as_fd(), DEFER_SECONDS).ok();
         // Inherited by the connections; pieces of an answer are not held back.
@@ -238,7 +239,7 @@ mod tests {
     fn a_listener_knows_its_address() {
         let bound = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = bound.local_addr().unwrap().port();
-        let listener = Listener::adopt(bound.into()).unwrap();
+        let listener = Listener::adopt(std::os::fd::OwnedFd::from(bound).into()).unwrap();
         let address = Address::Internet { host: "127.0.0.1".to_owned(), port };
         assert_eq!(*listener.local, address);
         assert!(listener.is_deferred && !listener.is_wildcard);

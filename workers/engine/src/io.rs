@@ -11,11 +11,11 @@ use std::time::Duration;
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use monoceros_sys::fork::Mark;
+use monoceros_sys::signal::{self, Signals};
 use monoceros_sys::{clock, epoll, reason};
 use monoceros_wire::channel::{Received, WorkerEnd};
 use monoceros_wire::message::{Drain, ToWorker};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
-use signal_hook_mio::v1_0::Signals;
 use slab::Slab;
 
 use crate::connection::{Connection, Phase};
@@ -34,6 +34,9 @@ pub(crate) const WAKER: Token = Token(SOURCES);
 const CHANNEL: Token = Token(SOURCES + 1);
 const SIGNALS: Token = Token(SOURCES + 2);
 const FIRST_LISTENER: usize = SOURCES + 16;
+
+/// The signals that are read in the loop.
+const HEARD: [i32; 5] = [signal::TERM, signal::QUIT, signal::INT, signal::USR1, signal::HUP];
 
 /// The waker, the channel and the signals.
 const OWN_SOURCES: usize = 3;
@@ -96,6 +99,7 @@ pub(crate) enum Unfinished {
 /// The I/O thread's state.
 pub(crate) struct Io {
     pub(crate) core: Arc<Core>,
+    _mark: Mark,
     pub(crate) poll: Poll,
     channel: WorkerEnd,
     signals: Signals,
@@ -164,10 +168,12 @@ impl Io {
         let registry = poll.registry();
         let fd = channel.as_fd().as_raw_fd();
         registry.register(&mut SourceFd(&fd), CHANNEL, Interest::READABLE)?;
-        let mut signals = Signals::new([SIGTERM, SIGQUIT, SIGINT, SIGUSR1, SIGHUP])?;
-        registry.register(&mut signals, SIGNALS, Interest::READABLE)?;
+        let signals = Signals::collect(&HEARD)?;
+        let fd = signals.as_fd().as_raw_fd();
+        registry.register(&mut SourceFd(&fd), SIGNALS, Interest::READABLE)?;
         Ok(Self {
             core,
+            _mark: Mark::new(epoll::borrow(&poll)),
             poll,
             channel,
             signals,
@@ -437,12 +443,11 @@ impl Io {
     }
 
     fn take_signals(&mut self) -> ControlFlow<()> {
-        let pending: Vec<_> = self.signals.pending().collect();
-        for signal in pending {
+        for signal in self.signals.take() {
             match signal {
-                SIGQUIT | SIGINT => return ControlFlow::Break(()),
-                SIGTERM => self.drain(Cause::Told, false),
-                SIGUSR1 => self.reopen_logs(),
+                signal::QUIT | signal::INT => return ControlFlow::Break(()),
+                signal::TERM => self.drain(Cause::Told, false),
+                signal::USR1 => self.reopen_logs(),
                 // SIGHUP is the master's: sent to every process by name, it
                 // must not hurt a worker.
                 _ => {}

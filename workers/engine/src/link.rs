@@ -11,6 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use monoceros_sys::clock::monotonic_ms;
+use monoceros_sys::fork::Private;
 
 use crate::outgoing::{Flushed, Outgoing};
 
@@ -78,7 +79,7 @@ pub(crate) enum After {
 /// What an application thread and the I/O thread share of a connection.
 #[derive(Debug)]
 pub(crate) struct Link {
-    fd: OwnedFd,
+    fd: Private,
     /// Where the I/O thread keeps its part.
     pub(crate) token: usize,
     /// Who is at the other end.
@@ -111,7 +112,7 @@ pub(crate) struct Leftover {
 impl Link {
     pub(crate) fn new(fd: OwnedFd, token: usize, peer: Address, local: Arc<Address>) -> Self {
         Self {
-            fd,
+            fd: fd.into(),
             token,
             peer,
             local,

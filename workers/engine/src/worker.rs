@@ -1,11 +1,11 @@
 //! A worker's engine from outside: started, asked for desks, waited for.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mio::{Poll, Waker};
+use monoceros_sys::fork::Private;
 use monoceros_sys::thread;
 use monoceros_wire::channel::WorkerEnd;
 use monoceros_wire::scoreboard::{Scoreboard, State};
@@ -28,7 +28,7 @@ pub struct Given {
     /// Its scoreboard.
     pub scoreboard: Scoreboard,
     /// The listening sockets.
-    pub listeners: Vec<OwnedFd>,
+    pub listeners: Vec<Private>,
     /// The access log, if there is to be one.
     pub access: Option<AccessLog>,
     /// Opens the error log again, by name.

@@ -2,7 +2,7 @@
 //! in, the settings, the application.
 
 use std::io::{self, Write as _};
-use std::os::fd::{IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +13,7 @@ use monoceros_config::{LogFile as LogSetting, LogLevel, SIGNALS, Settings, Wish}
 use monoceros_engine::{AccessLog, Given, Options, Worker};
 use monoceros_http::Limits;
 use monoceros_log::{Destination, Identity, LogFile};
+use monoceros_sys::fork::{Actions, Mark, Private};
 use monoceros_sys::{file, process, reason, signal, title};
 use monoceros_wire::channel::{MESSAGE_LIMIT, Received, WorkerEnd};
 use monoceros_wire::message::{BootFailure, FromWorker, Start, StartMold, ToWorker};
@@ -21,10 +22,10 @@ use monoceros_wire::stacks::{self, Stacks};
 use monoceros_wire::variable;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::PyModule;
+use pyo3::types::{PyDict, PyModule};
 
 use crate::serve::{self, Server};
-use crate::{mold, trouble};
+use crate::{child, mold, signals, trouble};
 
 /// The first descriptor of `LISTEN_FDS` (`sd_listen_fds(3)`).
 const FIRST_LISTENER: i32 = 3;
@@ -43,14 +44,14 @@ static CRASHES_SHOWN: AtomicBool = AtomicBool::new(false);
 pub(crate) struct Parcel {
     pub(crate) channel: WorkerEnd,
     pub(crate) scoreboard: Scoreboard,
-    pub(crate) listeners: Vec<OwnedFd>,
+    pub(crate) listeners: Vec<Private>,
     pub(crate) start: Start,
 }
 
 /// What this process is to be.
 enum Order {
     Worker(Parcel),
-    Mold { channel: WorkerEnd, listeners: Vec<OwnedFd>, start: StartMold },
+    Mold { channel: WorkerEnd, listeners: Vec<Private>, start: StartMold },
 }
 
 /// Serves until the master or a signal says otherwise. Called by the worker's
@@ -64,6 +65,7 @@ pub(crate) fn run_worker(py: Python) -> PyResult<()> {
     })?;
     show_stacks(py, stacks)?;
     hide_variables(py)?;
+    child::watch(py)?;
     match order {
         Order::Worker(parcel) => {
             parcel.scoreboard.show_stacks();
@@ -79,28 +81,43 @@ pub(crate) fn run_worker(py: Python) -> PyResult<()> {
 /// restarts what it interrupts, as far as the kernel can (`SA_RESTART`,
 /// `signal(7)`).
 pub(crate) fn show_stacks(py: Python, stacks: Stacks) -> PyResult<()> {
-    let arguments = pyo3::types::PyDict::new(py);
+    let arguments = PyDict::new(py);
     // The file is the interpreter's from now on, to its end.
+    std::mem::forget(Mark::new(stacks.as_fd()));
     arguments.set_item("file", OwnedFd::from(stacks).into_raw_fd())?;
     arguments.set_item("all_threads", true)?;
+    let signals = [&signal::CRASHES[..], &[stacks::SIGNAL]].concat();
+    Actions::enter(&signals, || register(py, &arguments)).1
+}
+
+fn register(py: Python, arguments: &Bound<PyDict>) -> PyResult<()> {
     let faulthandler = py.import("faulthandler")?;
     // Who has enabled it already (`PYTHONFAULTHANDLER`) wants it elsewhere; but
     // a worker from a mold has it as the mold, from here.
     let is_enabled: bool = faulthandler.call_method0("is_enabled")?.extract()?;
     if !is_enabled || CRASHES_SHOWN.swap(false, Ordering::Relaxed) {
-        faulthandler.call_method("enable", (), Some(&arguments))?;
+        faulthandler.call_method("enable", (), Some(arguments))?;
         CRASHES_SHOWN.store(true, Ordering::Relaxed);
     }
     arguments.set_item("chain", false)?;
-    faulthandler.call_method("register", (stacks::SIGNAL,), Some(&arguments)).map(drop)
+    faulthandler.call_method("register", (stacks::SIGNAL,), Some(arguments)).map(drop)
+}
+
+/// Has the interpreter show crashes no longer, if it does so from here.
+pub(crate) fn hide_crashes(faulthandler: &Bound<PyModule>) -> PyResult<()> {
+    if CRASHES_SHOWN.swap(false, Ordering::Relaxed) {
+        faulthandler.call_method0("disable")?;
+    }
+    Ok(())
 }
 
 fn receive() -> io::Result<(Order, Stacks)> {
     let channel = WorkerEnd::from(file::adopt(number(variable::CHANNEL)?)?);
     let stacks = Stacks::from(file::adopt(number(variable::STACKS)?)?);
     let count = number("LISTEN_FDS").unwrap_or(0);
-    let listeners: io::Result<_> =
-        (FIRST_LISTENER..FIRST_LISTENER + count).map(file::adopt).collect();
+    let listeners: io::Result<_> = (FIRST_LISTENER..FIRST_LISTENER + count)
+        .map(|it| file::adopt(it).map(Private::from))
+        .collect();
     let listeners = listeners?;
     for (name, log) in [(variable::ERROR_LOG, &ERROR_LOG), (variable::ACCESS_LOG, &ACCESS_LOG)] {
         if let Ok(number) = number(name) {
@@ -243,7 +260,9 @@ pub(crate) fn load(
     app: Option<&str>,
     settings: &Settings,
 ) -> (Py<PyAny>, String) {
-    try_to_load(py, app, settings).unwrap_or_else(|error| {
+    let loaded = try_to_load(py, app, settings);
+    child::leave(py, &loaded);
+    loaded.unwrap_or_else(|error| {
         let (failure, text) = explain(py, &error);
         flush_output(py);
         give_up(channel, failure, &text)
@@ -343,6 +362,7 @@ pub(crate) fn run(
             log::error!("{error}");
         }
     });
+    signals::take_over(py)?;
     let options = options(settings, start.workers);
     let given = Given { channel, scoreboard, listeners, access, reopen };
     let worker = match Worker::start(options, given, |code| process::exit_now(code)) {
@@ -392,14 +412,13 @@ pub(crate) fn spare_collector(py: Python) -> PyResult<()> {
     gc.call_method0("freeze").map(drop)
 }
 
-/// Learns of forks of the application: their processes hold copies of the
-/// connections, so that closing alone does not end one, and are to answer
-/// nobody.
+/// Learns of forks of the application: for a moment their processes hold copies
+/// of the connections, so that closing alone does not end one, and for longer
+/// the files of bodies.
 fn watch_forks(server: &Bound<Server>) -> PyResult<()> {
     let py = server.py();
-    let arguments = pyo3::types::PyDict::new(py);
+    let arguments = PyDict::new(py);
     arguments.set_item("before", server.getattr("note_fork")?)?;
-    arguments.set_item("after_in_child", server.getattr("note_child")?)?;
     py.import("os")?.call_method("register_at_fork", (), Some(&arguments)).map(drop)
 }
 

@@ -1,33 +1,50 @@
-//! A process that the application has forked in a request. It has a copy of
-//! everything, the connection and the queue included; when it comes back from
-//! the application it ends, and answers nobody.
+//! A process that the application has forked. It has a copy of everything, the
+//! connection and the queue included; what is a worker's of it is let go of
+//! (`sys/fork.rs`), and what is Python's here. When it comes back from the
+//! application it ends, and answers nobody.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use monoceros_sys::process;
+use monoceros_sys::{fork, process};
+use monoceros_wire::stacks;
 use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
-use crate::{boot, trouble};
+use crate::{boot, signals, trouble};
 
-/// This process was forked by an application that serves in another.
-static IS_CHILD: AtomicBool = AtomicBool::new(false);
+/// Has every process that is forked from this one be none of the server's; to be
+/// called before the application is loaded, so that its own functions of
+/// `os.register_at_fork` find what a plain interpreter has.
+pub(crate) fn watch(py: Python) -> PyResult<()> {
+    fork::watch();
+    let arguments = PyDict::new(py);
+    arguments.set_item("after_in_child", wrap_pyfunction!(become_plain, py)?)?;
+    py.import("os")?.call_method("register_at_fork", (), Some(&arguments)).map(drop)
+}
 
-/// Takes note that this is such a process.
-pub(crate) fn note() {
-    IS_CHILD.store(true, Ordering::Relaxed);
+/// Called in each process that is forked by way of Python, the mold's workers
+/// among them, which stay what they are.
+#[pyfunction]
+fn become_plain(py: Python) -> PyResult<()> {
+    if !fork::is_forked() {
+        return Ok(());
+    }
+    // The file is the worker's; what shows there would be taken for the worker's.
+    let faulthandler = py.import("faulthandler")?;
+    faulthandler.call_method1("unregister", (stacks::SIGNAL,))?;
+    boot::hide_crashes(&faulthandler)?;
+    signals::give_back(py)
 }
 
 /// Ends such a process, by what it came back with from the application.
 pub(crate) fn leave<T>(py: Python, result: &PyResult<T>) {
-    if !IS_CHILD.load(Ordering::Relaxed) {
+    if !fork::is_forked() {
         return;
     }
     let code = match result {
         Ok(_) => {
             log::warn!(
-                "a process that the application has forked came back from the request and ends \
-                 here; it should call os._exit()"
+                "a process that the application has forked came back from it and ends here; it \
+                 should call os._exit()"
             );
             0
         }

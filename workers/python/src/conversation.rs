@@ -4,6 +4,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use monoceros_engine::Exchange;
+use monoceros_sys::fork;
 use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
@@ -139,6 +140,9 @@ impl Conversation {
         let Ok(bytes) = body.cast::<PyBytes>() else {
             return Err(not_bytes(body));
         };
+        if fork::is_forked() {
+            return Err(PyBrokenPipeError::new_err("another process answers this request"));
+        }
         self.act(|exchange| {
             if !exchange.has_begun() {
                 return Err(PyAssertionError::new_err("write was called before start_response"));

@@ -14,6 +14,7 @@ mod input;
 mod mold;
 mod plain_file;
 mod serve;
+mod signals;
 mod spooled;
 mod trouble;
 mod wsgi;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use monoceros_config::Settings;
 use monoceros_log::{Identity, LogFile};
+use monoceros_sys::fork::Private;
 use monoceros_sys::hold::Held;
 use monoceros_sys::process::{self, End, Process, Side, exit_now};
 use monoceros_sys::wait::{Event, wait};
@@ -35,7 +36,7 @@ const FORK_LIMIT: Duration = Duration::from_secs(10);
 pub(crate) fn run(
     py: Python,
     channel: WorkerEnd,
-    listeners: Vec<OwnedFd>,
+    listeners: Vec<Private>,
     start: &StartMold,
 ) -> PyResult<()> {
     let settings = boot::read_settings(&channel, &start.settings);
@@ -267,7 +268,7 @@ impl Given {
     }
 
     /// Waits until the master has taken note of this worker, and says who it is.
-    fn become_worker(self, py: Python, listeners: Vec<OwnedFd>) -> PyResult<Parcel> {
+    fn become_worker(self, py: Python, listeners: Vec<Private>) -> PyResult<Parcel> {
         wait(&[(self.channel.as_fd(), Event::Readable)], None)?;
         let start = match self.channel.receive()? {
             Received::Message(ToWorker::Start(start)) => start,

@@ -38,12 +38,6 @@ impl Server {
     fn note_fork(&self) {
         self.worker.note_fork();
     }
-
-    /// Takes note that this process was forked by the application.
-    #[staticmethod]
-    fn note_child() {
-        child::note();
-    }
 }
 
 impl Server {
@@ -114,7 +108,9 @@ fn take_requests(py: Python, seat: &mut Seat) -> bool {
 /// Python runs its signal handlers on the main thread, between two steps of
 /// its own; a thread that waits in our code has to give it the occasion.
 fn run_signal_handlers(py: Python) {
-    if let Err(error) = py.check_signals() {
+    let result = py.check_signals();
+    child::leave(py, &result);
+    if let Err(error) = result {
         log::error!("a signal handler raised\n{}", trouble::describe(py, &error));
     }
 }

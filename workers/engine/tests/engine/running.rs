@@ -44,7 +44,7 @@ impl Engine {
         let given = Given {
             channel: channel_end,
             scoreboard: theirs,
-            listeners: vec![listener.into()],
+            listeners: vec![std::os::fd::OwnedFd::from(listener).into()],
             access: Some(AccessLog::new(file, "%(r)s|%(s)s|%(B)s|%(a)s|%(M)s")),
             reopen: Box::new(reopen),
         };
