@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
+use nix::unistd::User;
 
 use crate::support::directory::Directory;
 use crate::support::need;
@@ -156,6 +157,50 @@ fn workers_give_up_their_privileges_and_the_master_keeps_its_own() {
     assert_eq!(server.get("/").status, 200);
     let written = fs::metadata(server.directory.join("written")).unwrap();
     assert_eq!((written.uid(), written.mode() & 0o777), (NOBODY, 0o640));
+}
+
+const VARIABLES: &str = "
+import json, os
+
+def application(environ, start_response):
+    body = json.dumps(dict(os.environ)).encode()
+    start_response('200 OK', [('Content-Length', str(len(body)))])
+    return [body]
+";
+
+#[test]
+fn workers_of_another_user_are_told_whose_they_are() {
+    if !need::root() {
+        return;
+    }
+    let Some(python) = python_of_nobody() else {
+        need::met(false, "an interpreter, and the program, that others may execute");
+        return;
+    };
+    let variables = |flags: &[&str]| {
+        let setup = Setup::bare().flag("--python").flag(python).flags(&["--bind", "127.0.0.1:0"]);
+        let setup = setup.flag("variables:application").file("variables.py", VARIABLES);
+        let setup =
+            setup.variable("HOME", "/root").variable("USER", "root").variable("LOGNAME", "root");
+        chown(setup.directory.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        setup.flags(flags).start().get("/").json()
+    };
+    let home = |name: &str| User::from_name(name).unwrap().unwrap().dir;
+    let known = variables(&["--user", "nobody"]);
+    assert_eq!(known["HOME"], home("nobody").to_str().unwrap());
+    assert_eq!((&known["USER"], &known["LOGNAME"]), (&"nobody".into(), &"nobody".into()));
+    let set = variables(&["--user", "nobody", "--env", "HOME=/srv", "--env", "USER=shop"]);
+    assert_eq!(
+        (&set["HOME"], &set["USER"], &set["LOGNAME"]),
+        (&"/srv".into(), &"shop".into(), &"nobody".into())
+    );
+    let number = variables(&["--user", "123456"]);
+    assert_eq!(
+        (&number["HOME"], number.get("USER"), number.get("LOGNAME")),
+        (&"/".into(), None, None)
+    );
+    let group = variables(&["--group", "nogroup"]);
+    assert_eq!((&group["HOME"], &group["USER"]), (&"/root".into(), &"root".into()));
 }
 
 /// An interpreter that a user without privileges can execute, with the

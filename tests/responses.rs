@@ -108,6 +108,16 @@ fn headers_go_out_as_they_came() {
 }
 
 #[test]
+fn headers_are_pairs_of_any_kind() {
+    let server = Setup::of("responses").start();
+    let response = server.get("/sequences");
+    for (name, value) in [("x-list", "a"), ("x-tuple", "b"), ("x-own", "c"), ("x-named", "d")] {
+        assert_eq!(response.header(name), Some(value));
+    }
+    assert_eq!(response.text(), "ok");
+}
+
+#[test]
 fn heads_that_are_none_are_refused_and_inject_nothing() {
     let paths = [
         "/crlf_in_value",
@@ -128,6 +138,11 @@ fn heads_that_are_none_are_refused_and_inject_nothing() {
         "/two_lengths",
         "/headers_no_list",
         "/header_no_pair",
+        "/header_of_three",
+        "/header_is_text",
+        "/header_is_a_set",
+        "/header_is_a_dictionary",
+        "/bytes_in_a_list",
     ];
     let server = Setup::of("responses:bad_headers").start();
     let worker = server.workers();

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod activation;
+mod application;
 mod batches;
 mod binds;
 mod boot;

@@ -384,7 +384,8 @@ settings! {
     ///
     /// Workers that give up the master's user or group do so before any
     /// application code runs, and get no privileges back through programs such
-    /// as sudo (`no_new_privs`).
+    /// as sudo (`no_new_privs`). `HOME`, `USER` and `LOGNAME` are that user's, unless
+    /// `--env` sets them.
     user: Option<String> = None, {
         section: Section::Process, short: Some('u'), placeholder: "USER",
         readers: &[Master, Listener], effect: Rollout, gunicorn: Some("user"),

@@ -4,6 +4,11 @@
 import os
 import sys
 
+# With -c the current directory comes first, whatever it is by then, and before the
+# standard library. The one that the server serves from is added by its name.
+if sys.path and sys.path[0] == "":
+    del sys.path[0]
+
 
 def fail(text):
     import json

@@ -16,7 +16,7 @@ use monoceros_config::{
 };
 use monoceros_sys::process::Program;
 use monoceros_sys::reason;
-use monoceros_sys::user::{Credentials, is_root};
+use monoceros_sys::user::{Credentials, Login, is_root};
 
 use super::executable::find_program;
 use super::interpreter::{BOOT, find_extension, find_python};
@@ -44,6 +44,12 @@ const WORKERS_OWN: [&str; 8] = [
     monoceros_wire::variable::ERROR_LOG,
     monoceros_wire::variable::ACCESS_LOG,
 ];
+
+/// What applications find in `SERVER_SOFTWARE` of their process. web.py takes a
+/// process without it for one that is developed with, and shows what it knows in
+/// error pages; others look for the name of gunicorn, to do without their own
+/// server.
+const SOFTWARE: &str = concat!("monoceros/", env!("CARGO_PKG_VERSION"), " (like gunicorn)");
 
 /// Where settings are read from, at the start and at each reload.
 #[derive(Debug)]
@@ -166,6 +172,7 @@ impl Recipe {
         let program = Program {
             umask: said("umask").then_some(settings.umask.0),
             credentials: owner.clone(),
+            environment: environment(&settings, source, owner.as_ref())?,
             ..match settings.worker_class {
                 WorkerClass::Wsgi => {
                     check_application(loaded.app.as_deref(), &directory)?;
@@ -348,7 +355,7 @@ fn foreign(settings: &Settings, source: &Source, directory: &Path) -> Result<Pro
     Ok(Program {
         path: text(found.as_os_str())?,
         arguments: words.collect::<Result<_, _>>()?,
-        environment: environment(settings, source)?,
+        environment: Vec::new(),
         directory: Some(text(directory.as_os_str())?),
         umask: None,
         credentials: None,
@@ -377,7 +384,7 @@ fn interpreter(
     Ok(Program {
         path,
         arguments,
-        environment: environment(settings, source)?,
+        environment: Vec::new(),
         directory: Some(text(directory.as_os_str())?),
         umask: None,
         credentials: None,
@@ -387,19 +394,65 @@ fn interpreter(
     })
 }
 
-fn environment(settings: &Settings, source: &Source) -> Result<Vec<CString>, String> {
+/// What the workers' environment is made of: this process's own, what the server
+/// says in its place, and what the settings say in place of both.
+fn environment(
+    settings: &Settings,
+    source: &Source,
+    owner: Option<&Credentials>,
+) -> Result<Vec<CString>, String> {
+    let said = said_variables(settings, owner)?;
     let is_set = |name: &OsStr| settings.env.iter().any(|it| OsStr::new(&it.name) == name);
     let is_own =
         |name: &OsStr| MASTERS_OWN.iter().chain(&WORKERS_OWN).any(|own| OsStr::new(own) == name);
-    let inherited = source.env.iter().filter(|(name, _)| !is_set(name) && !is_own(name));
+    let is_said = |name: &OsStr| said.iter().any(|(known, _)| OsStr::new(known) == name);
+    let kept = |name: &OsStr| !is_set(name) && !is_own(name) && !is_said(name);
+    let inherited = source.env.iter().filter(|(name, _)| kept(name));
     let mut environment = Vec::new();
     for (name, value) in inherited {
         environment.push(text(&assign(name, value))?);
+    }
+    for (name, value) in &said {
+        let value = value.as_ref().filter(|_| !is_set(OsStr::new(name)));
+        if let Some(value) = value {
+            environment.push(text(&assign(name, value))?);
+        }
     }
     for assignment in settings.env.iter().filter(|it| !is_own(OsStr::new(&it.name))) {
         environment.push(text(&assign(&assignment.name, &assignment.value))?);
     }
     Ok(environment)
+}
+
+/// A variable and its value; without one it is taken away.
+type Said = (&'static str, Option<OsString>);
+
+/// The variables that do not come from where the server was started.
+fn said_variables(settings: &Settings, owner: Option<&Credentials>) -> Result<Vec<Said>, String> {
+    let mut said = match owner {
+        Some(owner) if settings.user.is_some() => login(owner.uid)?,
+        Some(_) | None => Vec::new(),
+    };
+    if settings.worker_class == WorkerClass::Wsgi {
+        said.push(("SERVER_SOFTWARE", Some(SOFTWARE.into())));
+    }
+    Ok(said)
+}
+
+/// What a user's own programs know of their user, in place of what is known of
+/// the one that the server was started by (`environ(7)`).
+fn login(uid: u32) -> Result<Vec<Said>, String> {
+    let login =
+        Login::of(uid).map_err(|error| format!("cannot look up user {uid}: {}", reason(&error)))?;
+    Ok(match login {
+        Some(Login { name, home }) => vec![
+            ("HOME", Some(home.into_os_string())),
+            ("USER", Some(OsString::from(&name))),
+            ("LOGNAME", Some(name.into())),
+        ],
+        // A container's user often has a number only.
+        None => vec![("HOME", Some("/".into())), ("USER", None), ("LOGNAME", None)],
+    })
 }
 
 /// `NAME=VALUE`.

@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 use std::io;
+use std::path::PathBuf;
 
 use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid, getgrouplist};
 
@@ -64,6 +65,26 @@ pub fn own() -> u32 {
     geteuid().as_raw()
 }
 
+/// What a login tells a process of its user (`login(1)`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// The user's name.
+    pub name: String,
+    /// The user's home directory.
+    pub home: PathBuf,
+}
+
+impl Login {
+    /// Looks up a user by number; `None` for one that the user database lacks.
+    ///
+    /// # Errors
+    /// Those of the user database.
+    pub fn of(uid: u32) -> io::Result<Option<Self>> {
+        let user = User::from_uid(Uid::from_raw(uid))?;
+        Ok(user.map(|user| Self { name: user.name, home: user.dir }))
+    }
+}
+
 struct Account {
     uid: u32,
     gid: u32,
@@ -124,6 +145,13 @@ mod tests {
         let strange = Credentials::find(Some("123456"), Some("654321"), true).unwrap();
         assert_eq!((strange.uid, strange.gid), (123_456, 654_321));
         assert_eq!(strange.groups, [654_321]);
+    }
+
+    #[test]
+    fn a_login_has_a_home() {
+        let root = Login { name: "root".to_owned(), home: PathBuf::from("/root") };
+        assert_eq!(Login::of(0).unwrap(), Some(root));
+        assert_eq!(Login::of(123_456).unwrap(), None);
     }
 
     #[test]

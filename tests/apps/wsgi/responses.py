@@ -3,8 +3,11 @@
 import io
 import itertools
 import os
+from collections import namedtuple
+from collections.abc import Sequence
 
 PLAIN = ("Content-Type", "text/plain")
+Field = namedtuple("Field", "name value")
 
 
 def too_long(environ, start_response):
@@ -126,6 +129,33 @@ def latin(environ, start_response):
     return [b"ok"]
 
 
+class Pair:
+    """A sequence of its own kind."""
+
+    def __init__(self, *words):
+        self.words = words
+
+    def __len__(self):
+        return len(self.words)
+
+    def __getitem__(self, index):
+        return self.words[index]
+
+
+Sequence.register(Pair)
+
+
+class Word(str):
+    """Text of a derived type, as templates make it."""
+
+
+def sequences(environ, start_response):
+    """Headers that are pairs, but no tuples."""
+    fields = [["X-List", "a"], ("X-Tuple", Word("b")), Pair("X-Own", "c"), Field("X-Named", "d"), ["Content-Length", "2"]]
+    start_response(Word("200 OK"), (field for field in fields))
+    return [b"ok"]
+
+
 HONEST = {
     "/" + function.__name__: function
     for function in (
@@ -137,6 +167,7 @@ BY_PATH = HONEST | {
     "/" + function.__name__: function
     for function in (
         too_long, too_long_at_once, endless, endless_no_content, too_short, no_content, not_modified, own_headers, closing,
+        sequences,
     )
 }  # fmt: skip
 
@@ -165,6 +196,11 @@ BAD_HEADERS = {
     "/two_lengths": ("200 OK", [("Content-Length", "2"), ("Content-Length", "3")]),
     "/headers_no_list": ("200 OK", None),
     "/header_no_pair": ("200 OK", [("X-A",)]),
+    "/header_of_three": ("200 OK", [["X-A", "a", "b"]]),
+    "/header_is_text": ("200 OK", ["AB"]),
+    "/header_is_a_set": ("200 OK", [{"X-A", "a"}]),
+    "/header_is_a_dictionary": ("200 OK", [{0: "X-A", 1: "a"}]),
+    "/bytes_in_a_list": ("200 OK", [[b"X-A", b"a"]]),
 }
 
 

@@ -276,11 +276,9 @@ fn try_to_load(
 ) -> PyResult<(Py<PyAny>, String)> {
     let mut paths = vec![std::env::current_dir()?];
     paths.extend(settings.pythonpath.0.iter().cloned());
-    loader(py)?.getattr("load")?.call1((app, paths_as_text(&paths)))?.extract()
-}
-
-fn paths_as_text(paths: &[PathBuf]) -> Vec<String> {
-    paths.iter().map(|path| path.display().to_string()).collect()
+    // Names that are not UTF-8 keep their bytes (PEP 383).
+    let paths: Vec<_> = paths.into_iter().map(PathBuf::into_os_string).collect();
+    loader(py)?.getattr("load")?.call1((app, paths))?.extract()
 }
 
 fn loader(py: Python) -> PyResult<Bound<PyModule>> {

@@ -7,7 +7,7 @@ use monoceros_engine::Exchange;
 use monoceros_sys::fork;
 use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyList, PySequence, PyString, PyTuple};
 
 use crate::ffi;
 use crate::wsgi::{self, Broken};
@@ -176,15 +176,29 @@ fn begin(exchange: &mut Exchange, status: &Bound<PyAny>, fields: &Bound<PyAny>) 
 }
 
 fn add(exchange: &mut Exchange, field: &Bound<PyAny>) -> PyResult<()> {
-    let pair = field.cast::<PyTuple>().ok().filter(|pair| pair.len() == 2);
-    let Some(pair) = pair else {
-        return Err(PyTypeError::new_err("each header must be a tuple of a name and a value"));
-    };
-    let (name, value) = (pair.get_item(0)?, pair.get_item(1)?);
+    let (name, value) = pair(field)?;
     let (name, value) = (text(&name, "a header name")?, text(&value, "a header value")?);
     exchange
         .field(&ffi::latin1_bytes(name)?, &ffi::latin1_bytes(value)?)
         .map_err(|fault| refused(&format!("header {name:?}"), &fault))
+}
+
+/// The two parts of a header. PEP 3333 has a tuple; lists and other sequences are
+/// common, and nothing else that they could mean. A text of two characters is
+/// none: it would hide a mistake.
+fn pair<'py>(field: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    let no_pair = || PyTypeError::new_err("each header must be a tuple of a name and a value");
+    if let Ok(pair) = field.cast::<PyTuple>()
+        && pair.len() == 2
+    {
+        return Ok((pair.get_item(0)?, pair.get_item(1)?));
+    }
+    let is_text = field.is_instance_of::<PyString>() || field.is_instance_of::<PyBytes>();
+    let Ok(sequence) = field.cast::<PySequence>() else { return Err(no_pair()) };
+    if is_text || sequence.len()? != 2 {
+        return Err(no_pair());
+    }
+    Ok((sequence.get_item(0)?, sequence.get_item(1)?))
 }
 
 fn text<'a, 'py>(object: &'a Bound<'py, PyAny>, what: &str) -> PyResult<&'a Bound<'py, PyString>> {
