@@ -240,6 +240,19 @@ fn a_connection_that_says_nothing_is_closed_when_its_time_is_over() {
 }
 
 #[test]
+fn a_connection_that_was_opened_in_advance_is_kept() {
+    let server = Setup::of("environ").flags(&["--header-timeout", "1"]).start();
+    let mut silent = server.connect();
+    // The kernel hands it over after a second; each of these takes one more.
+    for _ in 0..3 {
+        let mut slow = server.connect();
+        slow.send("GET / HTTP/1.1\r\n");
+        assert_eq!(slow.response().status, 408);
+    }
+    assert_eq!(silent.get("/").status, 200);
+}
+
+#[test]
 fn a_client_that_does_not_read_is_given_up() {
     let server = Setup::of("closing").flags(&["--write-timeout", "1"]).start();
     let mut connection = server.connect();

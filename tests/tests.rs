@@ -40,4 +40,5 @@ mod surroundings;
 mod threads;
 mod trust;
 mod upgrades;
+mod uploads;
 mod vectors;

@@ -292,8 +292,10 @@ settings! {
         readers: &[Master], effect: Live,
     };
 
-    /// Longest time a connection may be idle between two requests.
+    /// Longest time a connection may be idle before a request.
     ///
+    /// It counts between two requests, and before the first one: load balancers
+    /// open connections in advance.
     /// The default is longer than the 60 seconds for which common load balancers
     /// keep an idle connection to a server. The side that closes later never
     /// sends a request into a connection that is just being closed. An idle
@@ -306,8 +308,9 @@ settings! {
 
     /// Longest time a client may take to send the head of a request.
     ///
-    /// It counts from the first byte of the request, or from the start of a new
-    /// connection, to the empty line after the last header. 0 turns the limit off.
+    /// It counts from the first byte of the request to the empty line after the
+    /// last header. 0 turns the limit off. With `keep-alive` 0 it is also how long
+    /// a new connection may wait with its first byte.
     header_timeout: Duration = Duration::from_secs(10), {
         section: Section::Http, placeholder: "SECONDS", range: Some((0, DAY)),
         readers: &[Worker], effect: Rollout,

@@ -114,15 +114,29 @@ pub fn appended_file(name: &str) -> io::Result<File> {
     Ok(File::from(fd))
 }
 
+/// Makes a file in memory; `name` shows in `/proc/PID/fd`.
+///
+/// # Errors
+/// Those of `memfd_create(2)`.
+pub fn anonymous_file(name: &str) -> io::Result<File> {
+    Ok(File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC)?))
+}
+
 /// The beginning of a file, mapped: bytes are received into it, and read from
 /// it, by one copy each. What is received is in the file at once.
+///
+/// The mapping is an address range and costs nothing. Only the part that the
+/// file has room for can be reached.
 ///
 /// As with every mapped file, a page that the disk can no longer deliver is a
 /// SIGBUS for who reads it (`mmap(2)`).
 #[derive(Debug)]
 pub struct FileStart {
     start: NonNull<libc::c_void>,
+    /// Bytes that are mapped.
     length: usize,
+    /// Bytes that the file has room for: the part that can be reached.
+    reserved: usize,
 }
 
 // SAFETY: the mapping is memory of the process like any other, and stays until
@@ -133,15 +147,11 @@ unsafe impl Sync for FileStart {}
 
 impl FileStart {
     /// Maps the first `length` bytes of a file that is open for reading and
-    /// writing, having reserved room for them: a full disk is an error here,
-    /// where a hole would be a SIGBUS later.
+    /// writing. None can be reached before there is room for it.
     ///
     /// # Errors
-    /// Those of `fallocate(2)` and `mmap(2)`.
+    /// Those of `mmap(2)`.
     pub fn map(file: &File, length: usize) -> io::Result<Self> {
-        let bytes = libc::off_t::try_from(length).map_err(io::Error::other)?;
-        // SAFETY: the descriptor is open while borrowed.
-        check(unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, bytes) })?;
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice touches no
         // memory of ours.
@@ -153,16 +163,46 @@ impl FileStart {
             return Err(io::Error::last_os_error());
         }
         let start = NonNull::new(start).expect("mmap(2) gives null only when asked to");
-        Ok(Self { start, length })
+        Ok(Self { start, length, reserved: 0 })
+    }
+
+    /// Reserves room in the file up to `end`, as far as it is mapped: a full disk
+    /// is an error here, where a hole would be a SIGBUS later.
+    ///
+    /// # Errors
+    /// Those of `fallocate(2)`.
+    pub fn reserve(&mut self, file: &File, end: usize) -> io::Result<()> {
+        let end = end.min(self.length);
+        if end > self.reserved {
+            let offset = libc::off_t::try_from(self.reserved).map_err(io::Error::other)?;
+            let more = libc::off_t::try_from(end - self.reserved).map_err(io::Error::other)?;
+            // SAFETY: the descriptor is open while borrowed.
+            let reserve = || check(unsafe { libc::fallocate(file.as_raw_fd(), 0, offset, more) });
+            while let Err(error) = reserve() {
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+            self.reserved = end;
+        }
+        Ok(())
+    }
+
+    /// Takes note that the file was written without a hole up to `end`, by other
+    /// means.
+    pub fn note_written(&mut self, end: u64) {
+        let end = usize::try_from(end).unwrap_or(usize::MAX).min(self.length);
+        self.reserved = self.reserved.max(end);
     }
 
     /// What stands in the file. Other processes that have it open are trusted
     /// not to write to it.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: the mapping is `length` bytes long, was reserved to its end,
-        // and lives as long as `self`, whose methods write through `&mut self`.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), self.length) }
+        // SAFETY: the mapping is at least `reserved` bytes long, the file has room
+        // for as many, and it lives as long as `self`, whose methods write
+        // through `&mut self`.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), self.reserved) }
     }
 
     /// The same, for a system call to write to. It fails where a store of our own
@@ -170,7 +210,7 @@ impl FileStart {
     /// again for what was written before, whatever was reserved.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as above, and nobody else has a reference.
-        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().cast(), self.length) }
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().cast(), self.reserved) }
     }
 }
 
@@ -192,7 +232,13 @@ mod tests {
         use std::io::Write;
         use std::os::unix::fs::FileExt;
         let file = crate::file::unnamed(&std::env::temp_dir()).unwrap();
-        let mut start = FileStart::map(&file, 4096).unwrap();
+        let mut start = FileStart::map(&file, 8192).unwrap();
+        assert!(start.bytes().is_empty() && file.metadata().unwrap().len() == 0);
+        start.reserve(&file, 4096).unwrap();
+        assert_eq!((start.bytes().len(), file.metadata().unwrap().len()), (4096, 4096));
+        start.note_written(5000);
+        start.reserve(&file, 9000).unwrap();
+        assert_eq!((start.bytes().len(), file.metadata().unwrap().len()), (8192, 8192));
         let (mut one, two) = std::os::unix::net::UnixStream::pair().unwrap();
         one.write_all(b"hello").unwrap();
         let mut rest = [0; 4];

@@ -93,6 +93,8 @@ impl AccessLog {
             line.clear();
             self.make(record, line);
             self.gather(line);
+            line.clear();
+            line.shrink_to(GATHER_LIMIT);
         });
     }
 
@@ -124,6 +126,7 @@ impl AccessLog {
         if !gathered.is_empty() {
             self.file.write(gathered);
             gathered.clear();
+            gathered.shrink_to(2 * GATHER_LIMIT);
         }
     }
 

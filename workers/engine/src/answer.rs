@@ -5,6 +5,9 @@ use monoceros_http::{Version, has_token};
 
 use crate::stamp;
 
+/// The memory that is kept for the next answer's head, in bytes.
+const KEPT: usize = 8 * 1024;
+
 /// How a body is delimited (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Framing {
@@ -55,6 +58,7 @@ impl Answer {
     pub(crate) fn clear(&mut self) {
         let mut head = std::mem::take(&mut self.head);
         head.clear();
+        head.shrink_to(KEPT);
         *self = Self { head, ..Self::default() };
     }
 

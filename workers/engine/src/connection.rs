@@ -11,7 +11,13 @@ use monoceros_sys::clock;
 use crate::body::Received;
 use crate::link::{After, Link};
 use crate::request::Request;
-use crate::spool::Spools;
+use crate::spools::Spools;
+
+/// Content Too Large.
+const TOO_LARGE: Reject = Reject { status: 413, reason: "the body is larger than 1 GiB" };
+
+/// The memory that a connection keeps for what it may read next, in bytes.
+const KEPT: usize = 1024;
 
 /// A connection as the I/O thread sees it.
 #[derive(Debug)]
@@ -48,6 +54,15 @@ pub(crate) struct Lent {
     pub(crate) is_head: bool,
     /// The bytes of its head, if they are needed.
     pub(crate) head: Vec<u8>,
+}
+
+impl Lent {
+    /// Keeps the head no longer, and of its memory little: a connection may be
+    /// idle for long.
+    fn forget_head(&mut self) {
+        self.head.clear();
+        self.head.shrink_to(KEPT);
+    }
 }
 
 /// What a connection is doing.
@@ -120,6 +135,8 @@ pub(crate) enum Step {
 pub(crate) struct Reading<'a> {
     pub(crate) limits: &'a Limits,
     pub(crate) spools: &'a Spools,
+    /// The longest body, in bytes.
+    pub(crate) longest_body: u64,
     pub(crate) new_request: &'a mut dyn FnMut() -> Box<Request>,
 }
 
@@ -139,9 +156,10 @@ impl Connection {
         }
     }
 
-    /// Enters a phase now.
+    /// Enters a phase now. The application side has no request of it any more.
     pub(crate) fn enter(&mut self, phase: Phase) {
         self.phase = phase;
+        self.lent.forget_head();
         self.since_ms = clock::monotonic_ms();
     }
 
@@ -151,6 +169,7 @@ impl Connection {
         if matches!(self.phase, Phase::Lent) && self.link.is_free() {
             self.phase = Phase::Idle { used: true };
             self.since_ms = self.link.finished_ms();
+            self.lent.forget_head();
         }
     }
 
@@ -199,26 +218,38 @@ impl Connection {
         let mut all = std::mem::take(&mut self.input);
         all.extend_from_slice(bytes);
         let (step, used) = self.read(&all, reading);
-        all.drain(..used);
+        if used > 0 {
+            all.drain(..used);
+            all.shrink_to(if all.is_empty() { 0 } else { KEPT });
+        }
         self.input = all;
         step
     }
 
     /// Receives a part of a large body to where it is kept, and what follows it
     /// to `beyond`. `None` when the connection is not at that.
-    pub(crate) fn receive_body(&mut self, beyond: &mut [u8]) -> Option<io::Result<Received>> {
+    ///
+    /// # Errors
+    /// The body cannot be kept.
+    pub(crate) fn receive_body(
+        &mut self,
+        beyond: &mut [u8],
+        spools: &Spools,
+    ) -> io::Result<Option<io::Result<Received>>> {
         if !self.input.is_empty() {
-            return None;
+            return Ok(None);
         }
         let Phase::Body(Upload { request, left: Left::Length(left), window_bytes, .. }) =
             &mut self.phase
         else {
-            return None;
+            return Ok(None);
         };
-        let received = request.body.receive(self.link.as_fd(), *left, beyond)?;
-        Some(received.inspect(|received| {
-            *left -= received.body as u64;
-            *window_bytes += received.body as u64;
+        let received = request.body.receive(self.link.as_fd(), *left, beyond, spools)?;
+        Ok(received.map(|received| {
+            received.inspect(|received| {
+                *left -= received.body as u64;
+                *window_bytes += received.body as u64;
+            })
         }))
     }
 
@@ -260,10 +291,10 @@ impl Connection {
         };
         let left = match request.head.framing() {
             Framing::None | Framing::Length(0) => return (self.complete(request), used),
-            Framing::Length(length) => match request.body.expect(length, reading.spools) {
-                Ok(()) => Left::Length(length),
-                Err(error) => return (Step::Unkept { error, request }, bytes.len()),
-            },
+            Framing::Length(length) if length > reading.longest_body => {
+                return (Step::Refused { reject: TOO_LARGE, request }, bytes.len());
+            }
+            Framing::Length(length) => Left::Length(length),
             Framing::Chunked => Left::Chunks(Chunks::new(reading.limits)),
         };
         let asks = request.head.expects_continue() && bytes.len() == used;
@@ -284,7 +315,7 @@ impl Connection {
         reading: &mut Reading,
     ) -> (Step, usize) {
         upload.window_bytes += bytes.len() as u64;
-        match upload.take(bytes, reading.spools) {
+        match upload.take(bytes, reading) {
             Ok(Taken { used, ended: true }) => (self.complete(upload.request), used),
             Ok(Taken { used, ended: false }) => {
                 self.phase = Phase::Body(upload);
@@ -318,12 +349,14 @@ enum Broken {
 }
 
 impl Upload {
-    fn take(&mut self, bytes: &[u8], spools: &Spools) -> Result<Taken, Broken> {
+    fn take(&mut self, bytes: &[u8], reading: &Reading) -> Result<Taken, Broken> {
         let body = &mut self.request.body;
+        let spools = reading.spools;
         match &mut self.left {
             Left::Length(left) => {
                 let used = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
-                body.push(&bytes[..used], spools).map_err(Broken::Disk)?;
+                let announced = Some(body.len() + *left);
+                body.push(&bytes[..used], announced, spools).map_err(Broken::Disk)?;
                 *left -= used as u64;
                 Ok(Taken { used, ended: *left == 0 })
             }
@@ -333,7 +366,10 @@ impl Upload {
                 let mut data = Vec::with_capacity(bytes.len());
                 let decoded = chunks.read(bytes, &mut |piece| data.extend_from_slice(piece));
                 let decoded = decoded.map_err(Broken::Reject)?;
-                body.push(&data, spools).map_err(Broken::Disk)?;
+                if body.len() + data.len() as u64 > reading.longest_body {
+                    return Err(Broken::Reject(TOO_LARGE));
+                }
+                body.push(&data, None, spools).map_err(Broken::Disk)?;
                 Ok(Taken { used: decoded.consumed, ended: decoded.ended })
             }
         }
@@ -357,7 +393,12 @@ mod tests {
         let (limits, spools) = (Limits::default(), Spools::new(std::env::temp_dir()));
         connection.feed(
             bytes,
-            &mut Reading { limits: &limits, spools: &spools, new_request: &mut Box::default },
+            &mut Reading {
+                limits: &limits,
+                spools: &spools,
+                longest_body: 1000,
+                new_request: &mut Box::default,
+            },
         )
     }
 
@@ -394,6 +435,22 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_keeps_no_memory_of_a_large_head() {
+        let mut connection = connection();
+        let fields = format!("X: {}\r\n", "a".repeat(8000)).repeat(50);
+        let head = format!("GET / HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
+        for part in head.as_bytes().chunks(60_000) {
+            let step = feed(&mut connection, part);
+            assert!(matches!(step, Step::More | Step::Ready(_)), "{step:?}");
+        }
+        connection.lent.head.extend_from_slice(head.as_bytes());
+        assert!(matches!(connection.phase, Phase::Lent));
+        connection.notice_return();
+        assert!(matches!(connection.phase, Phase::Idle { used: true }));
+        assert!(connection.input.capacity() + connection.lent.head.capacity() <= 2 * KEPT);
+    }
+
+    #[test]
     fn what_follows_a_request_waits() {
         let mut connection = connection();
         let one = b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET /2";
@@ -411,6 +468,22 @@ mod tests {
         assert_eq!(ready(feed(&mut waiting, b"ab")).body.len(), 2);
         let mut eager = connection();
         assert_eq!(ready(feed(&mut eager, &[&head[..], b"ab"].concat())).body.len(), 2);
+    }
+
+    #[test]
+    fn a_body_that_is_too_large_is_refused_as_soon_as_that_is_known() {
+        let announced = b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\n\r\n";
+        let chunked = b"PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1f4\r\n";
+        let half = [b'a'; 500];
+        let chunked = [&chunked[..], &half, b"\r\n1f5\r\n", &half, b"a"].concat();
+        for bytes in [&announced[..], &chunked] {
+            let Step::Refused { reject, .. } = feed(&mut connection(), bytes) else {
+                panic!("served")
+            };
+            assert_eq!(reject.status, 413);
+        }
+        let enough = b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n";
+        assert!(matches!(feed(&mut connection(), enough), Step::More));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::access::AccessLog;
 use crate::giving_up::Told;
 use crate::hub::Hub;
 use crate::options::Options;
-use crate::spool::Spools;
+use crate::spools::Spools;
 
 /// The parts that both sides share.
 #[derive(Debug)]

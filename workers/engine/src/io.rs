@@ -521,6 +521,7 @@ impl Io {
             self.refuse_unbegun();
         }
         self.core.tell_omitted(false);
+        self.core.spools.look(now_ms);
         self.core.board.show_connections(self.connections.len() as u64);
         self.core.board.show_stuck(self.queue_age.look(self.core.hub.sight(), now_ms));
         let idle = match self.life {

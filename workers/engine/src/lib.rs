@@ -8,6 +8,7 @@
 
 mod accept;
 mod access;
+mod allowance;
 mod answer;
 mod batch;
 mod body;
@@ -30,8 +31,10 @@ mod payload;
 mod queue_age;
 mod request;
 mod spool;
+mod spools;
 mod stamp;
 mod sweep;
+mod temporary;
 mod traffic;
 mod worker;
 
@@ -42,8 +45,9 @@ pub use desk::Desk;
 pub use exchange::{COPY_LIMIT, Exchange, Gone};
 pub use hub::Wait;
 pub use link::Address;
-pub use options::Options;
+pub use options::{LONGEST_BODY, Options};
 pub use payload::Payload;
 pub use request::Request;
 pub use spool::Spool;
+pub use temporary::Temporary;
 pub use worker::{Given, Worker};

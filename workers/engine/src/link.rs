@@ -334,7 +334,7 @@ mod tests {
     #[test]
     fn who_waits_for_room_learns_that_the_client_is_gone() {
         let (link, client) = link();
-        let spools = crate::spool::Spools::new(std::env::temp_dir());
+        let spools = crate::spools::Spools::new(std::env::temp_dir());
         link.leave(|waiting| waiting.push_bytes(Box::new(vec![0; 8 << 20]), 0, &spools));
         link.flush().unwrap();
         assert_eq!(link.wait_for_room(0, Duration::ZERO), Room::None);

@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use monoceros_http::Limits;
 
+/// The longest body of a request, in bytes: 1 GiB. Whatever an application
+/// accepts, one client is not to fill the disk.
+pub const LONGEST_BODY: u64 = 1 << 30;
+
 /// The engine's share of the settings.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -16,21 +20,24 @@ pub struct Options {
     pub connections: usize,
     /// Limits of a request head.
     pub limits: Limits,
-    /// How long a request head may take, from accept or its first byte.
+    /// How long a request head may take, from its first byte.
     pub header_timeout: Duration,
     /// How long a request body may go without progress.
     pub body_timeout: Duration,
     /// How long an answer may wait for a client that takes nothing.
     pub write_timeout: Duration,
-    /// How long a connection may be idle between two requests; zero closes it
-    /// after each answer.
+    /// How long a connection may be idle before a request; zero closes it after
+    /// each answer.
     pub keep_alive: Duration,
     /// How long a drain may take.
     pub graceful_timeout: Duration,
     /// How long a draining worker keeps idle connections.
     pub drain_idle: Duration,
-    /// Where bodies that are too large for memory go.
-    pub spool_directory: PathBuf,
+    /// The longest body of a request, in bytes.
+    pub longest_body: u64,
+    /// Where bodies that are too large for memory go; `None` keeps them in files
+    /// in memory.
+    pub spool_directory: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -46,7 +53,8 @@ impl Default for Options {
             keep_alive: Duration::from_secs(75),
             graceful_timeout: Duration::from_secs(30),
             drain_idle: Duration::from_secs(1),
-            spool_directory: std::env::temp_dir(),
+            longest_body: LONGEST_BODY,
+            spool_directory: Some(std::env::temp_dir()),
         }
     }
 }

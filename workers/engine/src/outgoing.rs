@@ -12,7 +12,7 @@ use std::os::unix::fs::FileExt;
 use monoceros_sys::{file, socket};
 
 use crate::payload::Payload;
-use crate::spool::Spools;
+use crate::spools::Spools;
 
 /// The most that one `sendfile(2)` is asked for, in bytes.
 const FILE_STEP: usize = 1 << 20;
@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn without_a_disk_memory_is_all_there_is() {
         let mut outgoing = Outgoing::default();
-        let nowhere = Spools::new("/nowhere".into());
+        let nowhere = Spools::new(std::path::PathBuf::from("/nowhere"));
         for _ in 0..3 {
             outgoing.push_bytes(Box::new(vec![0; MEMORY_LIMIT]), 0, &nowhere);
         }

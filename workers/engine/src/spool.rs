@@ -1,24 +1,23 @@
-//! Files for bodies that are too large for memory, used again and again.
+//! A file for a body that is too large for memory.
 //!
-//! A new file costs more than what goes through it: the file system has to find
-//! a page for every one that is written. A file that was used before has them,
-//! and since its beginning is mapped, bytes go there from the socket directly.
+//! What is received goes to the file directly where its beginning is mapped, and
+//! is read from there without a system call. Room is reserved as the body
+//! arrives: what a client announces costs nothing.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 
-use monoceros_sys::file;
 use monoceros_sys::memory::FileStart;
 
-/// Files that are kept.
-const KEPT: usize = 16;
+use crate::allowance::Share;
 
 /// The bytes of a file that are mapped, and kept with it.
-const MAPPED: usize = 1 << 20;
+pub(crate) const MAPPED: usize = 1 << 20;
+
+/// The least room that is reserved at a time, in bytes.
+const LEAST_STEP: usize = 16 * 1024;
 
 /// A file for a body. What stands in it may be of an earlier request: only what
 /// has been written since may be read.
@@ -27,9 +26,51 @@ pub struct Spool {
     file: File,
     /// `None` where the file system cannot reserve room.
     start: Option<FileStart>,
+    /// What it takes of the memory for such files, if it is in memory.
+    share: Option<Share>,
 }
 
 impl Spool {
+    /// Makes one of a new file, which is in memory if it has a share.
+    pub(crate) fn new(file: File, share: Option<Share>) -> Self {
+        let start = FileStart::map(&file, MAPPED).ok();
+        Self { file, start, share }
+    }
+
+    /// Whether the file is in memory.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        self.share.is_some()
+    }
+
+    /// Gets room for the next of at most `limit` bytes at `offset`: as much again
+    /// as stands before them.
+    ///
+    /// # Errors
+    /// A full disk, or too much in memory.
+    pub(crate) fn prepare(&mut self, offset: u64, limit: u64) -> io::Result<()> {
+        let Some(start) = &mut self.start else { return Ok(()) };
+        let Some(offset) = usize::try_from(offset).ok().filter(|offset| *offset < MAPPED) else {
+            return Ok(());
+        };
+        if offset < start.bytes().len() {
+            return Ok(());
+        }
+        let step = offset.max(LEAST_STEP).min(usize::try_from(limit).unwrap_or(usize::MAX));
+        let end = offset.saturating_add(step).min(MAPPED);
+        if let Some(share) = &mut self.share {
+            share.grow(end as u64)?;
+        }
+        match start.reserve(&self.file, end) {
+            Err(error) if is_full(&error) => Err(error),
+            // A file system that cannot reserve: bytes go by way of memory.
+            Err(_) => {
+                self.start = None;
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
     /// Where at most `limit` bytes at `offset` can be received to; `None` when
     /// that has to be done by way of memory.
     pub(crate) fn room(&mut self, offset: u64, limit: u64) -> Option<&mut [u8]> {
@@ -40,12 +81,28 @@ impl Spool {
         Some(&mut bytes[offset..end])
     }
 
-    /// Writes bytes at `offset`.
+    /// Writes bytes at `offset`, where the last ones ended.
     ///
     /// # Errors
-    /// Those of `pwrite(2)`.
+    /// Those of `pwrite(2)`; too much in memory.
     pub(crate) fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.file.write_all_at(bytes, offset)
+        let end = offset + bytes.len() as u64;
+        if let Some(share) = &mut self.share {
+            share.grow(end)?;
+        }
+        self.file.write_all_at(bytes, offset)?;
+        if let Some(start) = &mut self.start {
+            start.note_written(end);
+        }
+        Ok(())
+    }
+
+    /// Makes the file no longer than what is mapped of it.
+    ///
+    /// # Errors
+    /// Those of `ftruncate(2)`.
+    pub(crate) fn cut(&self) -> io::Result<()> {
+        self.file.set_len(MAPPED as u64)
     }
 
     /// The beginning of the file, as far as it is in memory. What stands behind
@@ -68,6 +125,12 @@ impl Spool {
     }
 }
 
+/// Whether an error says that there is no room: on the disk, in the user's part
+/// of it, or in the memory for such files.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 impl AsFd for Spool {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
@@ -80,87 +143,17 @@ impl AsRawFd for Spool {
     }
 }
 
-/// The files of a worker that nobody uses at the moment.
-#[derive(Debug)]
-pub(crate) struct Spools {
-    directory: PathBuf,
-    spare: Mutex<Vec<Spool>>,
-}
-
-impl Spools {
-    pub(crate) fn new(directory: PathBuf) -> Self {
-        Self { directory, spare: Mutex::default() }
-    }
-
-    /// Takes a file.
-    ///
-    /// # Errors
-    /// Those of `open(2)`, with the directory.
-    pub(crate) fn take(&self) -> io::Result<Spool> {
-        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        if let Some(spool) = spare {
-            return Ok(spool);
-        }
-        let file = self.unnamed()?;
-        match FileStart::map(&file, MAPPED) {
-            Ok(start) => Ok(Spool { file, start: Some(start) }),
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => Err(self.no_file(&error)),
-            Err(_) => Ok(Spool { file, start: None }),
-        }
-    }
-
-    /// Makes a file for something else.
-    ///
-    /// # Errors
-    /// Those of `open(2)`, with the directory.
-    pub(crate) fn unnamed(&self) -> io::Result<File> {
-        file::unnamed(&self.directory).map_err(|error| self.no_file(&error))
-    }
-
-    fn no_file(&self, error: &io::Error) -> io::Error {
-        let text = format!("no file in {}: {error}", self.directory.display());
-        io::Error::new(error.kind(), text)
-    }
-
-    /// Keeps no file of before.
-    pub(crate) fn forget(&self) {
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-
-    /// Gives back a file that nobody else can reach.
-    pub(crate) fn give_back(&self, spool: Spool, length: u64) {
-        if length > MAPPED as u64 && spool.file.set_len(MAPPED as u64).is_err() {
-            return;
-        }
-        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.len() < KEPT {
-            spare.push(spool);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_file_is_used_again_and_a_large_one_is_cut() {
-        let spools = Spools::new(std::env::temp_dir());
-        let mut spool = spools.take().unwrap();
-        let number = spool.as_raw_fd();
-        let length = MAPPED as u64 + 3;
-        spool.write_at(b"abc", MAPPED as u64).unwrap();
-        spools.give_back(spool, length);
-        let spool = spools.take().unwrap();
-        assert_eq!(spool.as_raw_fd(), number);
-        assert_eq!(spool.file.metadata().unwrap().len(), MAPPED as u64);
-    }
+    use crate::spools::Spools;
 
     #[test]
     fn what_is_written_is_read_across_the_end_of_the_mapping() {
         let mut mapped = Spools::new(std::env::temp_dir()).take().unwrap();
-        let mut plain = Spool { file: mapped.file.try_clone().unwrap(), start: None };
+        let mut plain = Spool { file: mapped.file.try_clone().unwrap(), start: None, share: None };
         let end = MAPPED as u64;
+        mapped.write_at(&vec![b'a'; MAPPED], 0).unwrap();
         assert_eq!(mapped.room(end - 3, 9).unwrap().len(), 3);
         assert!(mapped.room(end, 9).is_none() && plain.room(0, 9).is_none());
         mapped.write_at(b"hello", end - 3).unwrap();
@@ -176,8 +169,17 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_the_directory() {
-        let error = Spools::new(PathBuf::from("/nowhere")).take().unwrap_err();
-        assert!(error.to_string().starts_with("no file in /nowhere: "));
+    fn room_grows_with_what_has_come_and_not_with_what_is_announced() {
+        let mut spool = Spools::new(std::env::temp_dir()).take().unwrap();
+        let announced = 1 << 40;
+        assert_eq!(spool.file.metadata().unwrap().len(), 0);
+        for (offset, room) in [(0, LEAST_STEP), (LEAST_STEP, LEAST_STEP), (32 << 10, 32 << 10)] {
+            spool.prepare(offset as u64, announced).unwrap();
+            assert_eq!(spool.room(offset as u64, announced).unwrap().len(), room);
+        }
+        spool.prepare(64 << 10, 10).unwrap();
+        assert_eq!(spool.room(64 << 10, 10).unwrap().len(), 10);
+        spool.prepare(MAPPED as u64, announced).unwrap();
+        assert!(spool.room(MAPPED as u64, announced).is_none());
     }
 }

@@ -45,7 +45,10 @@ pub(crate) struct Idle {
 impl Idle {
     /// While the worker serves.
     pub(crate) fn serving(options: &Options) -> Self {
-        Self { fresh: options.header_timeout, used: options.keep_alive }
+        let keep_alive = options.keep_alive;
+        // Without kept connections, a new one still gets time for its request.
+        let fresh = if keep_alive.is_zero() { options.header_timeout } else { keep_alive };
+        Self { fresh, used: keep_alive }
     }
 
     /// While the worker drains: clients get a moment to send what they were
@@ -104,7 +107,7 @@ mod tests {
     use super::*;
     use crate::connection::{Reading, Step};
     use crate::link::{Address, After, Link};
-    use crate::spool::Spools;
+    use crate::spools::Spools;
     use std::os::unix::net::UnixStream;
     use std::sync::Arc;
 
@@ -125,6 +128,7 @@ mod tests {
             &mut Reading {
                 limits: &options.limits,
                 spools: &spools,
+                longest_body: options.longest_body,
                 new_request: &mut Box::default,
             },
         );
@@ -139,11 +143,18 @@ mod tests {
     #[test]
     fn idle_connections_are_closed_without_a_word() {
         let mut connection = connection();
-        assert_eq!(at(&connection, 10), Verdict::Keep);
-        assert_eq!(at(&connection, 11), Verdict::Close);
-        connection.enter(Phase::Idle { used: true });
-        assert_eq!(at(&connection, 75), Verdict::Keep);
-        assert_eq!(at(&connection, 76), Verdict::Close);
+        for used in [false, true] {
+            connection.enter(Phase::Idle { used });
+            assert_eq!(at(&connection, 75), Verdict::Keep);
+            assert_eq!(at(&connection, 76), Verdict::Close);
+        }
+    }
+
+    #[test]
+    fn a_connection_has_time_for_its_first_request_though_none_are_kept() {
+        let options = Options { keep_alive: Duration::ZERO, ..Options::default() };
+        let idle = Idle::serving(&options);
+        assert_eq!((idle.fresh, idle.used), (options.header_timeout, Duration::ZERO));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mio::event::Event;
 use monoceros_http::{Framing, Head, Reject, date, reply};
-use monoceros_sys::{clock, socket};
+use monoceros_sys::{clock, reason, socket};
 use monoceros_wire::scoreboard::GivenUp;
 use socket2::SockRef;
 
@@ -31,6 +31,8 @@ enum Got {
     Nothing,
     /// The client sends nothing more, or is gone.
     End,
+    /// What it sends cannot be kept.
+    Unkept(io::Error),
 }
 
 impl Io {
@@ -82,6 +84,7 @@ impl Io {
                 }
                 Got::Nothing => return self.settle_reading(token),
                 Got::End => return self.end_of_input(token),
+                Got::Unkept(error) => return self.refuse_unkept(token, &error, None),
             }
         }
         self.settle_reading(token);
@@ -101,12 +104,12 @@ impl Io {
 
     fn receive(&mut self, token: usize) -> Got {
         let Some(connection) = self.connections.get_mut(token) else { return Got::End };
-        if let Some(received) = connection.receive_body(&mut self.scratch) {
-            return match received {
-                Ok(Received { body: 0, .. }) => Got::End,
-                Ok(Received { beyond, is_all, .. }) => Got::Bytes(beyond, !is_all),
-                Err(error) => no_bytes(&error),
-            };
+        match connection.receive_body(&mut self.scratch, &self.core.spools) {
+            Ok(None) => {}
+            Ok(Some(Ok(Received { body: 0, .. }))) => return Got::End,
+            Ok(Some(Ok(Received { beyond, is_all, .. }))) => return Got::Bytes(beyond, !is_all),
+            Ok(Some(Err(error))) => return no_bytes(&error),
+            Err(error) => return Got::Unkept(error),
         }
         match socket::receive(connection.link.as_fd(), &mut self.scratch) {
             Ok(0) => Got::End,
@@ -132,6 +135,7 @@ impl Io {
             &mut Reading {
                 limits: &core.options.limits,
                 spools: &core.spools,
+                longest_body: core.options.longest_body,
                 new_request: &mut || core.hub.spare_request(spare),
             },
         );
@@ -142,12 +146,18 @@ impl Io {
             Step::Refused { reject, request } => {
                 self.refuse(token, GivenUp::Refused, reject, Some(request));
             }
-            Step::Unkept { error, request } => {
-                let line = format_args!("cannot keep a request's body: {error}; answered 503");
-                core.give_up(GivenUp::Unkept, line);
-                self.answer_refusal(token, 503, Some(request));
-            }
+            Step::Unkept { error, request } => self.refuse_unkept(token, &error, Some(request)),
         }
+    }
+
+    /// Refuses a request whose body cannot be kept: there is no room for it.
+    fn refuse_unkept(&mut self, token: usize, error: &io::Error, request: Option<Box<Request>>) {
+        let error = reason(error);
+        let line = format_args!("cannot keep a request's body: {error}; answered 503");
+        self.core.give_up(GivenUp::Unkept, line);
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        let request = request.or_else(|| connection.take_request());
+        self.answer_refusal(token, 503, request);
     }
 
     /// Gives a request to the application side.
@@ -185,7 +195,8 @@ impl Io {
             Phase::Idle { .. } | Phase::Head(_) => self.close(token),
             Phase::Body(_) => {
                 let reject = Reject { status: 400, reason: "the body ended early" };
-                self.refuse(token, GivenUp::Refused, reject, None);
+                let request = connection.take_request();
+                self.refuse(token, GivenUp::Refused, reject, request);
             }
             Phase::Lingering { .. } => self.close(token),
             Phase::Lent | Phase::Writing(_) => {}

@@ -19,7 +19,7 @@ use crate::hub::{Hub, Wait};
 use crate::io::{Io, WAKER};
 use crate::lead::Lead;
 use crate::options::Options;
-use crate::spool::Spools;
+use crate::spools::Spools;
 
 /// What a worker was given by the master.
 pub struct Given {

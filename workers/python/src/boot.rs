@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use monoceros_config::{LogFile as LogSetting, LogLevel, SIGNALS, Settings, Wish};
-use monoceros_engine::{AccessLog, Given, Options, Worker};
+use monoceros_engine::{AccessLog, Given, LONGEST_BODY, Options, Temporary, Worker};
 use monoceros_http::Limits;
 use monoceros_log::{Destination, Identity, LogFile};
 use monoceros_sys::fork::{Actions, Mark, Private};
@@ -437,8 +437,19 @@ fn options(settings: &Settings, workers: u16) -> Options {
         keep_alive: settings.keep_alive,
         graceful_timeout: settings.graceful_timeout,
         drain_idle: settings.drain_idle,
-        spool_directory: std::env::temp_dir(),
+        longest_body: LONGEST_BODY,
+        spool_directory: find_temporary(),
     }
+}
+
+/// Where temporary files go. What is wrong with a place, or with all of them, is
+/// said now and not when a client waits.
+fn find_temporary() -> Option<PathBuf> {
+    let temporary = Temporary::find();
+    if let Some(text) = temporary.complaint() {
+        log::warn!("{text}");
+    }
+    temporary.directory
 }
 
 /// A timeout of zero is none.

@@ -1,0 +1,209 @@
+//! What a client may make the server hold: announced bodies, full disks, no
+//! disk at all, and more uploads than there are descriptors.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::support::client::Connection;
+use crate::support::directory::Directory;
+use crate::support::process;
+use crate::support::server::Server;
+use crate::support::setup::Setup;
+use crate::support::until;
+
+/// Answers with the length of the body.
+const LENGTH: &str = "
+def application(environ, start_response):
+    length = 0
+    while piece := environ['wsgi.input'].read(65536):
+        length += len(piece)
+    body = str(length).encode()
+    start_response('200 OK', [('Content-Length', str(len(body)))])
+    return [body]
+";
+
+fn setup() -> Setup {
+    Setup::of("length:application").file("length.py", LENGTH).flag("--pythonpath=.")
+}
+
+fn head(length: usize) -> String {
+    format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n")
+}
+
+/// Connections on which a body was begun: so much is announced, and so much of
+/// it sent.
+fn begin(server: &Server, count: usize, announced: usize, sent: usize) -> Vec<Connection> {
+    let begun = (0..count).map(|_| {
+        let mut connection = server.connect();
+        connection.send(head(announced).into_bytes());
+        connection.send(vec![b'x'; sent]);
+        connection
+    });
+    begun.collect()
+}
+
+/// Anonymous memory of a process and what it maps of files in memory, in bytes.
+fn memory(pid: i32) -> usize {
+    let kib = |name| process::status(pid, name)[0].parse::<usize>().unwrap();
+    (kib("RssAnon") + kib("RssShmem")) << 10
+}
+
+/// Files without a name that a process has.
+fn unnamed(pid: i32) -> Vec<PathBuf> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let is_unnamed = |path: &PathBuf| {
+        let target = fs::read_link(path).unwrap_or_default();
+        let target = target.to_string_lossy();
+        target.ends_with("(deleted)") && (!target.contains("memfd") || target.contains("body"))
+    };
+    paths.filter(is_unnamed).collect()
+}
+
+/// What they take on their disks, in bytes.
+fn on_disk(pid: i32) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let sizes = unnamed(pid).into_iter().filter_map(|path| fs::metadata(path).ok());
+    sizes.map(|data| data.blocks() * 512).sum()
+}
+
+#[test]
+fn what_is_announced_costs_nothing() {
+    let server = setup().start();
+    let worker = server.workers()[0];
+    assert_eq!(server.ask(head(2) + "xx").text(), "2");
+    let before = memory(worker);
+    let count = 300;
+    let held = begin(&server, count, 1_000_000, 10_000);
+    until::holds("all of them", || process::descriptors(worker).unwrap().len() > count);
+    assert_eq!(server.ask(head(2) + "xx").text(), "2");
+    assert_eq!(unnamed(worker).len(), 0, "a file for what has not come");
+    let grown = memory(worker).saturating_sub(before);
+    // What was sent, and as much again for the rest of each connection.
+    assert!(grown < 2 * count * 10_000, "{grown} bytes for {count} announced bodies");
+    drop(held);
+}
+
+#[test]
+fn what_is_sent_costs_about_its_size() {
+    let server = setup().start();
+    let worker = server.workers()[0];
+    let (count, sent) = (50, 200_000);
+    let mut held = begin(&server, count, 5_000_000, sent);
+    until::holds("a file for each", || unnamed(worker).len() == count);
+    let least = (count * sent) as u64;
+    until::holds("all of it", || on_disk(worker) >= least);
+    let taken = on_disk(worker);
+    assert!(taken <= 2 * least + (count << 14) as u64, "{taken} bytes for {least}");
+    for connection in &mut held {
+        connection.send(vec![b'x'; 5_000_000 - sent]);
+        assert_eq!(connection.response().text(), "5000000");
+    }
+    until::holds("files that are not needed to go", || unnamed(worker).is_empty());
+}
+
+/// A small file system; it goes with this.
+struct Small(Directory);
+
+impl Small {
+    fn mount(size: &str) -> Option<Self> {
+        let at = Directory::new();
+        let mut mount = Command::new("mount");
+        let size = format!("size={size}");
+        mount.args(["-t", "tmpfs", "-o", &size, "small"]).arg(at.path());
+        mount.output().is_ok_and(|done| done.status.success()).then_some(Self(at))
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        Command::new("umount").arg("-l").arg(self.0.path()).output().unwrap();
+    }
+}
+
+#[test]
+fn a_small_disk_has_room_for_many_uploads() {
+    let Some(small) = Small::mount("16M") else {
+        eprintln!("skipped: only root can mount a small file system");
+        return;
+    };
+    let server = setup().variable("TMPDIR", small.0.path()).threads(4).start();
+    for _ in 0..3 {
+        let mut held = begin(&server, 40, 100_000, 99_999);
+        for connection in &mut held {
+            connection.send("x");
+            assert_eq!(connection.response().text(), "100000");
+        }
+    }
+    server.stop();
+}
+
+#[test]
+fn uploads_arrive_where_no_temporary_file_can_be_made() {
+    let setup = setup().shim("disk").file("fault", "none");
+    let server = setup.start();
+    server.wait_for_log("bodies above 64 KiB are kept in memory");
+    assert!(server.log().contains("/var/tmp (read-only file system)"), "{}", server.log());
+    for size in [1_000, 65_537, 3_000_000] {
+        assert_eq!(
+            server.ask([head(size).into_bytes(), vec![b'x'; size]].concat()).text(),
+            size.to_string()
+        );
+    }
+    // Of 64 MiB there is not enough left for one more.
+    server.allow("cannot keep a request's body");
+    let held = begin(&server, 5, 13_000_000, 12_000_000);
+    until::holds("all of it", || on_disk(server.workers()[0]) >= 60_000_000);
+    let mut connection = server.connect();
+    let _refused =
+        connection.send_if_taken([head(8_000_000).into_bytes(), vec![b'x'; 8_000_000]].concat());
+    assert_eq!(connection.response().status, 503);
+    server.wait_for_log("the 64 MiB of memory for bodies are in use");
+    drop(held);
+    until::holds("memory to be free again", || unnamed(server.workers()[0]).is_empty());
+    assert_eq!(
+        server.ask([head(8_000_000).into_bytes(), vec![b'x'; 8_000_000]].concat()).text(),
+        "8000000"
+    );
+}
+
+#[test]
+fn another_place_is_found_where_the_named_one_is_of_no_use() {
+    let server = setup().variable("TMPDIR", "/proc").start();
+    server.wait_for_log("no temporary files in /proc (");
+    let size = 200_000;
+    let body = vec![b'x'; size];
+    assert_eq!(server.ask([head(size).into_bytes(), body].concat()).text(), "200000");
+    assert!(server.log().contains("; they go to /"), "{}", server.log());
+}
+
+#[test]
+fn a_full_disk_is_said_to_the_client_and_in_the_log() {
+    let server = setup().shim("disk").start();
+    server.allow("cannot keep a request's body: no space left on device");
+    let mut connection = server.connect();
+    connection.send(head(300_000));
+    connection.send(vec![b'x'; 20_000]);
+    until::holds("the first file", || !unnamed(server.workers()[0]).is_empty());
+    fs::write(server.directory.join("fault"), "full").unwrap();
+    let _refused = connection.send_if_taken(vec![b'x'; 280_000]);
+    let response = connection.response();
+    assert_eq!((response.status, response.header("retry-after")), (503, Some("1")));
+    server.wait_for_log("cannot keep a request's body: no space left on device");
+    fs::remove_file(server.directory.join("fault")).unwrap();
+    assert_eq!(
+        server.ask([head(300_000).into_bytes(), vec![b'x'; 300_000]].concat()).text(),
+        "300000"
+    );
+}
+
+#[test]
+fn a_body_beyond_the_bound_is_refused_before_it_is_sent() {
+    let server = setup().start();
+    let response = server.ask(head((1 << 30) + 1));
+    assert_eq!(response.status, 413);
+    assert!(response.closes());
+    let expecting = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n", 1u64 << 40);
+    assert_eq!(server.ask(expecting + "Expect: 100-continue\r\n\r\n").status, 413);
+}
