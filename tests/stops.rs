@@ -76,30 +76,41 @@ fn visit(address: SocketAddr, answers: &AtomicUsize) -> Option<String> {
 #[test]
 fn a_stop_resets_nobody_who_has_connected() {
     for address in ["127.0.0.1:0", "127.0.0.1:0", "[::1]:0"] {
-        let setup = Setup::bare().apps().workers(2).flags(&["--bind", address, "stream:route"]);
-        let server = setup.patient().start();
-        let crowd = Crowd::gather(server.address(), 64);
-        crowd.wait_for(200);
-        server.signal(Signal::SIGTERM);
-        assert_eq!(server.wait_for_exit(), 0);
-        crowd.disperse();
+        for with in PRIVILEGES {
+            let setup = Setup::bare().apps().workers(2).flags(&["--bind", address, "stream:route"]);
+            let server = with(setup).patient().start();
+            let crowd = Crowd::gather(server.address(), 64);
+            crowd.wait_for(200);
+            server.signal(Signal::SIGTERM);
+            assert_eq!(server.wait_for_exit(), 0);
+            assert!(!server.log().contains("cannot refuse"), "{}", server.log());
+            crowd.disperse();
+        }
+    }
+}
+
+/// With all that the user of the tests may do, and without the capabilities that
+/// the kernel asks for to filter packets.
+const PRIVILEGES: [fn(Setup) -> Setup; 2] = [|setup| setup, Setup::unprivileged];
+
+#[test]
+fn a_reload_that_gives_an_address_up_resets_nobody_who_has_connected() {
+    for with in PRIVILEGES {
+        gives_an_address_up(with, |server| server.signal(Signal::SIGHUP));
     }
 }
 
 #[test]
-fn a_reload_that_gives_an_address_up_resets_nobody_who_has_connected() {
-    gives_an_address_up(|server| server.signal(Signal::SIGHUP));
-}
-
-#[test]
 fn an_upgrade_that_gives_an_address_up_resets_nobody_who_has_connected() {
-    gives_an_address_up(Server::upgrade);
+    for with in PRIVILEGES {
+        gives_an_address_up(with, Server::upgrade);
+    }
 }
 
-fn gives_an_address_up(by: impl Fn(&Server)) {
+fn gives_an_address_up(with: fn(Setup) -> Setup, by: impl Fn(&Server)) {
     let both = "bind: [\"127.0.0.1:0\", \"unix:kept.sock\"]\nworkers: 2\n";
     let setup = Setup::bare().apps().flag("stream:route").file("monoceros.yaml", both);
-    let server = setup.patient().start();
+    let server = with(setup).patient().start();
     let crowd = Crowd::gather(server.address(), 32);
     crowd.wait_for(100);
     server.directory.write("monoceros.yaml", "bind: unix:kept.sock\nworkers: 2\n");
@@ -107,6 +118,43 @@ fn gives_an_address_up(by: impl Fn(&Server)) {
     crowd.disperse();
     let kept = Connection::unix(&server.directory.join("kept.sock")).unwrap().get("/");
     assert_eq!(kept.status, 200);
+}
+
+const CODE: &str = "
+import os
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Length', '1')])
+    return [b'x']
+";
+
+/// The old worker goes first, and with it the address; the new one fails.
+#[test]
+fn an_address_that_a_failed_reload_has_given_up_is_served_again() {
+    let dies = "os._exit(5)\n";
+    let dies_when_forked = "os.register_at_fork(after_in_child=lambda: os._exit(5))\n";
+    for (preload, end) in [(false, dies), (true, dies_when_forked)] {
+        for with in PRIVILEGES {
+            let kept = "bind: unix:kept.sock\nmax-surge: 0\nmax-unavailable: 1\n";
+            let kept = format!("{kept}preload: {preload}\n");
+            let both = kept.replace("unix:kept.sock", "[\"127.0.0.1:0\", \"unix:kept.sock\"]");
+            let setup = Setup::bare().apps().file("changing.py", CODE).flag("--pythonpath=.");
+            let setup = setup.flag("changing:application").file("monoceros.yaml", &both);
+            let server = with(setup).start();
+            let address = server.address();
+            for text in ["[ERROR]", "exit code 5"] {
+                server.allow(text);
+            }
+            for round in 1..=2 {
+                server.directory.write("changing.py", &format!("{CODE}{end}"));
+                server.directory.write("monoceros.yaml", &kept);
+                server.signal(Signal::SIGHUP);
+                server.wait_for_log_times("reload failed: gen=", round);
+                server.directory.write("changing.py", CODE);
+                let mut connection = until::some("a connection", || Connection::tcp(address).ok());
+                assert_eq!(connection.get("/").status, 200, "{preload}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use monoceros_config::{Bind, Settings, WorkerClass};
 use monoceros_sys::user::Credentials;
-use monoceros_sys::{filter, process, reason, socket};
+use monoceros_sys::{process, reason, refuse, socket};
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -35,6 +35,8 @@ pub(crate) struct Listener {
     file: Option<SocketFile>,
     /// Another master's still, which this one is to follow.
     borrowed: Cell<bool>,
+    /// Its sockets have taken the place of others, which processes may still have.
+    is_anew: bool,
 }
 
 /// A file, by name and by what identifies it.
@@ -143,6 +145,7 @@ pub(crate) fn adopt_announced(
                 sockets: vec![fd],
                 file: None,
                 borrowed: Cell::new(false),
+                is_anew: false,
             }))
         })
         .collect()
@@ -163,7 +166,7 @@ impl Listener {
         let sockets = sockets.map_err(|error| failure(bind, &error))?;
         let origin = Origin::Said(bind.clone());
         let borrowed = Cell::new(false);
-        Ok(Self { origin, backlog: manner.backlog, sockets, file, borrowed })
+        Ok(Self { origin, backlog: manner.backlog, sockets, file, borrowed, is_anew: false })
     }
 
     /// What another master has to know about it.
@@ -193,7 +196,8 @@ impl Listener {
         let adopt =
             |number| socket::adopt(number).map_err(|error| failure(&Bind::Fd(number), &error));
         let sockets = numbers.map(adopt).collect::<Result<_, _>>()?;
-        Ok(Self { origin, backlog, sockets, file, borrowed: Cell::new(true) })
+        let borrowed = Cell::new(true);
+        Ok(Self { origin, backlog, sockets, file, borrowed, is_anew: false })
     }
 
     /// Is another master's still: not to be closed, and its file not to be removed.
@@ -248,21 +252,54 @@ impl Listener {
         }
         if let Origin::Said(Bind::Tcp { .. }) = self.origin {
             for fd in self.sockets() {
-                if let Err(error) = filter::refuse_new(fd) {
-                    // Clients that connect in the last moment may be reset.
-                    log::debug!("cannot refuse new connections: {}", reason(&error));
+                if let Err(error) = refuse::refuse_new(fd) {
+                    log::warn!(
+                        "cannot refuse new connections at {}, clients that connect in the last \
+                         moment may be reset: {}",
+                        describe(fd),
+                        reason(&error)
+                    );
                 }
             }
         }
     }
 
-    /// Lets clients connect again.
-    pub(crate) fn admit_new(&self) {
-        for fd in self.sockets().filter(|fd| filter::refuses_new(*fd)) {
-            if let Err(error) = filter::admit_new(fd) {
-                log::error!("cannot admit new connections: {}", reason(&error));
-            }
+    /// Lets clients connect again. Where this process may not take it back, the
+    /// same addresses are opened anew: the result takes the place of this one,
+    /// and who has a copy of the old sockets serves what waits in them.
+    pub(crate) fn admit_new(&self, manner: &Manner) -> io::Result<Option<Self>> {
+        if !self.sockets().any(refuse::refuses_new) {
+            return Ok(None);
         }
+        match self.sockets().try_for_each(refuse::admit_new) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.open_anew(manner).map(Some)
+            }
+            admitted => admitted.map(|()| None),
+        }
+    }
+
+    fn open_anew(&self, manner: &Manner) -> io::Result<Self> {
+        let open = |old: BorrowedFd| {
+            let address = Socket::from(old.try_clone_to_owned()?).local_addr()?;
+            let address = address.as_socket().ok_or(io::ErrorKind::Unsupported)?;
+            // Two sockets that listen on one address have both agreed to it.
+            socket::share_address(old, true)?;
+            let socket = open_address(address, manner, true)?;
+            // Nobody else is to join.
+            socket::share_address(socket.as_fd(), false)?;
+            Ok(socket)
+        };
+        let sockets = self.sockets().map(open).collect::<io::Result<_>>()?;
+        let (origin, backlog) = (self.origin.clone(), manner.backlog);
+        let borrowed = Cell::new(false);
+        Ok(Self { origin, backlog, sockets, file: None, borrowed, is_anew: true })
+    }
+
+    /// Its sockets are others than those that a mold of the same generation may
+    /// have been given.
+    pub(crate) fn is_anew(&self) -> bool {
+        self.is_anew
     }
 
     /// Removes the file of a unix socket that this process has made, unless
@@ -319,7 +356,7 @@ fn open_tcp(host: &str, port: u16, manner: &Manner) -> io::Result<Vec<OwnedFd>> 
     }
     let (mut sockets, mut missing) = (Vec::new(), None);
     for address in addresses {
-        match open_address(address, manner) {
+        match open_address(address, manner, false) {
             Ok(socket) => sockets.push(socket),
             Err(error) if lacks_family(&error) => missing = Some(error),
             Err(error) => return Err(error),
@@ -336,9 +373,10 @@ fn lacks_family(error: &io::Error) -> bool {
     unsupported || error.kind() == io::ErrorKind::AddrNotAvailable
 }
 
-fn open_address(address: SocketAddr, manner: &Manner) -> io::Result<OwnedFd> {
+fn open_address(address: SocketAddr, manner: &Manner, shared: bool) -> io::Result<OwnedFd> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), None)?;
     socket.set_reuse_address(true)?;
+    socket::share_address(socket.as_fd(), shared)?;
     socket.set_tcp_nodelay(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -466,6 +504,25 @@ mod tests {
         let failure = open_all(&[tcp(port)], &manner(), &mut Vec::new()).unwrap_err();
         assert_eq!(failure.text, format!("cannot bind 127.0.0.1:{port}: address already in use"));
         assert!(failure.in_use);
+    }
+
+    #[test]
+    fn an_address_can_be_opened_anew_while_the_old_socket_refuses() {
+        for host in ["127.0.0.1", "::1"] {
+            let bind = Bind::Tcp { host: host.to_owned(), port: 0 };
+            let Ok(old) = Listener::open(&bind, &manner()) else { continue };
+            assert!(old.admit_new(&manner()).unwrap().is_none(), "nobody was refused");
+            old.refuse_new();
+            let new = old.open_anew(&manner()).unwrap();
+            assert_eq!(new.addresses(), old.addresses());
+            assert!(new.is_anew() && !old.is_anew());
+            let address = new.addresses()[0].replace("http://", "");
+            std::net::TcpStream::connect(address).unwrap();
+            let waiting = |it: &Listener| socket::queue_length(it.sockets().next().unwrap());
+            // The kernel holds it back until it says something.
+            assert_eq!(waiting(&old), Some(0));
+            old.admit_new(&manner()).unwrap();
+        }
     }
 
     #[test]

@@ -90,7 +90,11 @@ impl Unborn {
         let scoreboard =
             Scoreboard::create(slot, generation, recipe.settings.threads).map_err(cannot)?;
         let stacks = Stacks::create().map_err(cannot)?;
-        let given = [theirs.as_fd(), scoreboard.as_fd(), stacks.as_fd()];
+        let mut given = vec![theirs.as_fd(), scoreboard.as_fd(), stacks.as_fd()];
+        if recipe.listeners.iter().any(|it| it.is_anew()) {
+            // The mold may have been given others.
+            given.extend(recipe.listeners.iter().flat_map(|it| it.sockets()));
+        }
         mold.ask_fork(worker, &given).map_err(cannot)?;
         let (shown, later) = (Shown { scoreboard: Some(scoreboard), stacks }, Vec::new());
         Ok(Self { generation, start, channel, shown, later })

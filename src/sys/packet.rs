@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 
 /// The most descriptors that one message can have here.
-pub const MOST_DESCRIPTORS: usize = 8;
+pub const MOST_DESCRIPTORS: usize = 64;
 
 /// Sends a message with copies of `descriptors`, without waiting, and without
 /// SIGPIPE.

@@ -194,6 +194,22 @@ pub fn defer_accept(listener: BorrowedFd, seconds: i32) -> io::Result<()> {
     .map(drop)
 }
 
+/// Lets another socket of this user, which asks for the same, listen on the same
+/// address (`SO_REUSEPORT`, `socket(7)`), or takes that back.
+///
+/// # Errors
+/// Those of `setsockopt(2)`.
+pub fn share_address(listener: BorrowedFd, shared: bool) -> io::Result<()> {
+    let shared = libc::c_int::from(shared);
+    let size = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the value is an int, valid for the call.
+    check(unsafe {
+        let (level, name) = (libc::SOL_SOCKET, libc::SO_REUSEPORT);
+        libc::setsockopt(listener.as_raw_fd(), level, name, (&raw const shared).cast(), size)
+    })
+    .map(drop)
+}
+
 /// Connections that wait in a TCP listener's queue; `None` for other sockets.
 /// `TCP_INFO` of a listening socket has them in `tcpi_unacked`.
 #[must_use]
@@ -242,7 +258,11 @@ pub fn adopt(number: std::os::fd::RawFd) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-fn integer_option(fd: BorrowedFd, level: libc::c_int, name: libc::c_int) -> io::Result<i32> {
+pub(crate) fn integer_option(
+    fd: BorrowedFd,
+    level: libc::c_int,
+    name: libc::c_int,
+) -> io::Result<i32> {
     let mut value: libc::c_int = 0;
     let mut size = size_of::<libc::c_int>() as libc::socklen_t;
     let at = (&raw mut value).cast();

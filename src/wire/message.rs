@@ -14,7 +14,8 @@ pub enum ToWorker {
     /// when asked to, serve nobody.
     StartMold(StartMold),
     /// To a mold: fork a worker, which gets the descriptors that come with this
-    /// message, its channel first. The worker's own first message is
+    /// message: its channel, scoreboard and file for stacks, and listening sockets
+    /// if they are others than the mold's. The worker's own first message is
     /// [`ToWorker::Start`]; it serves nobody before.
     Fork {
         /// The master's name for the worker.

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::{env, fs};
 
+use nix::unistd::geteuid;
 use socket2::SockRef;
 
 use super::directory::Directory;
@@ -29,6 +30,9 @@ const ANNOUNCE_ANOTHER: &str = "export LISTEN_FDS=1 LISTEN_PID=$PPID; \
 /// On a terminal of its own, in a session of its own.
 const TERMINAL: &str = "exec 3<&0; for word; do line=\"$line '$word'\"; done; \
     exec script -qec \"exec '$0' $line\" /dev/null </dev/null";
+/// Without the capabilities over the network that root has, as in many containers.
+const PLAIN_USER: &str = "exec setpriv --bounding-set=-net_admin,-net_raw \
+    --inh-caps=-net_admin,-net_raw \"$0\" \"$@\" 0</dev/null";
 const PLAIN: &str = "exec \"$0\" \"$@\" 0</dev/null";
 
 /// A server that was not started yet.
@@ -67,6 +71,15 @@ impl Setup {
         let mut setup = Self::bare();
         setup.address = Some(listener.local_addr().unwrap());
         setup.socket(listener).flags(&["--bind", "fd://3"])
+    }
+
+    /// Has no more rights over the network than an ordinary user, whoever runs the
+    /// tests. For a server that binds its addresses itself.
+    pub(crate) fn unprivileged(mut self) -> Self {
+        if geteuid().is_root() {
+            self.script = PLAIN_USER;
+        }
+        self
     }
 
     /// Takes a socket whose address nobody else has, also when it is free again:

@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use monoceros_sys::reason;
 use monoceros_wire::Generation;
 
 use super::Shell;
@@ -21,7 +22,7 @@ impl Shell {
             self.announced.clone()
         };
         // One that was given up may be wanted again.
-        recipe.listeners.iter().for_each(|listener| listener.admit_new());
+        self.admit_new(generation);
         Ok(())
     }
 
@@ -55,9 +56,32 @@ impl Shell {
         self.recipes.retain(|known, _| *known == generation || *known > heard);
         self.close_unused();
         // Those of a generation that goes on after all.
-        self.listeners.iter().for_each(|listener| listener.admit_new());
+        self.admit_new(generation);
         if let Some(recipe) = self.recipes.get(&generation) {
             log::set_max_level(recipe.level());
+        }
+    }
+
+    /// Lets clients connect again to what a generation listens on. What has to be
+    /// opened anew for that takes the place of the old one everywhere.
+    fn admit_new(&mut self, generation: Generation) {
+        let Some(recipe) = self.recipes.get(&generation) else { return };
+        let manner = recipe.manner();
+        for old in recipe.listeners.clone() {
+            match old.admit_new(&manner) {
+                Ok(Some(anew)) => self.replace_listener(&old, &Rc::new(anew)),
+                Ok(None) => {}
+                Err(error) => log::error!("cannot admit new connections: {}", reason(&error)),
+            }
+        }
+    }
+
+    fn replace_listener(&mut self, old: &Rc<Listener>, anew: &Rc<Listener>) {
+        let of_recipes = self.recipes.values_mut().map(|recipe| &mut recipe.listeners);
+        for listener in of_recipes.chain([&mut self.listeners]).flatten() {
+            if Rc::ptr_eq(listener, old) {
+                *listener = Rc::clone(anew);
+            }
         }
     }
 

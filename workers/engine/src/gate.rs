@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use monoceros_sys::fork::Private;
-use monoceros_sys::{epoll, filter, socket};
+use monoceros_sys::{epoll, refuse, socket};
 use socket2::SockRef;
 
 use crate::link::Address;
@@ -60,7 +60,7 @@ impl Listener {
 
     /// Nobody else can connect: its queue comes to an end, and is to be served.
     pub(crate) fn refuses_new(&self) -> bool {
-        filter::refuses_new(self.fd.as_fd())
+        refuse::refuses_new(self.fd.as_fd())
     }
 
     /// Connections that are still to be accepted when this worker drains. What

@@ -124,6 +124,8 @@ struct Given {
     channel: WorkerEnd,
     scoreboard: OwnedFd,
     stacks: OwnedFd,
+    /// Listening sockets in place of the mold's; none if those are the right ones.
+    sockets: Vec<Private>,
 }
 
 impl Mold {
@@ -260,7 +262,8 @@ impl Given {
         let mut descriptors = descriptors.into_iter();
         match (descriptors.next(), descriptors.next(), descriptors.next()) {
             (Some(channel), Some(scoreboard), Some(stacks)) => {
-                Self { channel: channel.into(), scoreboard, stacks }
+                let sockets = descriptors.map(Private::from).collect();
+                Self { channel: channel.into(), scoreboard, stacks, sockets }
             }
             // The master is of another version; it hears that this one has ended.
             _ => exit_now(1),
@@ -284,6 +287,7 @@ impl Given {
         let scoreboard = Scoreboard::adopt(self.scoreboard)?;
         boot::show_stacks(py, self.stacks.into())?;
         scoreboard.show_stacks();
+        let listeners = if self.sockets.is_empty() { listeners } else { self.sockets };
         Ok(Parcel { channel: self.channel, scoreboard, listeners, start })
     }
 }

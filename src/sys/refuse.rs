@@ -1,0 +1,160 @@
+//! Lets no new connection come to a listening TCP socket that is about to be
+//! closed, so that its queue comes to an end and nobody in it is reset.
+
+mod filter;
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use crate::check;
+use crate::socket::integer_option;
+
+/// The index of an interface that does not exist: the kernel gives the smallest
+/// that are free.
+const NOWHERE: libc::c_int = libc::c_int::MAX;
+
+/// Refuses new connections to a listening socket, whoever else holds a copy of
+/// it, while those that are connected, or connecting, get through. Kernels differ
+/// in which of the two ways they allow an ordinary user:
+///
+/// 1. A filter drops the first packet of a connection. CAP_NET_ADMIN since 2026.
+/// 2. The socket is bound to an interface that does not exist, so that the kernel
+///    finds no listener, and answers with RST (`SO_BINDTOIFINDEX`, `socket(7)`).
+///    CAP_NET_RAW before Linux 5.7.
+///
+/// # Errors
+/// Those of `setsockopt(2)`, when neither is allowed.
+pub fn refuse_new(listener: BorrowedFd) -> io::Result<()> {
+    if refuses_new(listener) {
+        // To bind it again would take a capability.
+        return Ok(());
+    }
+    filter::attach(listener).or_else(|_| bind_to_interface(listener, NOWHERE))
+}
+
+/// Takes [`refuse_new`] back.
+///
+/// # Errors
+/// Those of `setsockopt(2)`: `PermissionDenied` where it was refused the second
+/// way, and CAP_NET_RAW is missing. Then only a new socket helps.
+pub fn admit_new(listener: BorrowedFd) -> io::Result<()> {
+    if filter::is_attached(listener) {
+        filter::detach(listener)?;
+    }
+    if is_nowhere(listener) { bind_to_interface(listener, 0) } else { Ok(()) }
+}
+
+/// Says whether any process has told this socket to [`refuse_new`].
+#[must_use]
+pub fn refuses_new(listener: BorrowedFd) -> bool {
+    is_nowhere(listener) || filter::is_attached(listener)
+}
+
+fn is_nowhere(listener: BorrowedFd) -> bool {
+    let index = integer_option(listener, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX);
+    index.is_ok_and(|index| index == NOWHERE)
+}
+
+fn bind_to_interface(listener: BorrowedFd, index: libc::c_int) -> io::Result<()> {
+    let (at, size) = ((&raw const index).cast(), size_of_val(&index) as libc::socklen_t);
+    // SAFETY: the value is an int, valid for the call.
+    check(unsafe {
+        let (level, name) = (libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX);
+        libc::setsockopt(listener.as_raw_fd(), level, name, at, size)
+    })
+    .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::socket::accept;
+    use crate::wait::{Event, wait};
+    use socket2::{Domain, SockAddr, Socket, Type};
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpStream};
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixListener;
+    use std::time::Duration;
+
+    type Way = fn(BorrowedFd) -> io::Result<()>;
+
+    /// A listener on both families, if it is on the wildcard of the sixth.
+    fn listen(address: &str) -> Option<Socket> {
+        let address: SocketAddr = address.parse().unwrap();
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).ok()?;
+        if address.is_ipv6() {
+            socket.set_only_v6(false).unwrap();
+        }
+        socket.bind(&SockAddr::from(address)).ok()?;
+        socket.listen(16).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        Some(socket)
+    }
+
+    /// Where a client finds it.
+    fn target(listener: &Socket, host: &str) -> SocketAddr {
+        let port = listener.local_addr().unwrap().as_socket().unwrap().port();
+        SocketAddr::new(host.parse().unwrap(), port)
+    }
+
+    fn refuses_by(way: Way, listen_at: &str, host: &str) -> Option<()> {
+        let listener = listen(listen_at)?;
+        let (fd, address) = (listener.as_fd(), target(&listener, host));
+        let mut early = TcpStream::connect(address).unwrap();
+        assert!(!refuses_new(fd));
+        match way(fd) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return None,
+            done => done.unwrap(),
+        }
+        assert!(refuses_new(fd));
+        early.write_all(b"early").unwrap();
+        let late = TcpStream::connect_timeout(&address, Duration::from_millis(100));
+        let kind = late.unwrap_err().kind();
+        assert!([io::ErrorKind::TimedOut, io::ErrorKind::ConnectionRefused].contains(&kind));
+        wait(&[(fd, Event::Readable)], None).unwrap();
+        let mut accepted = TcpStream::from(accept(fd).unwrap().fd);
+        accepted.set_nonblocking(false).unwrap();
+        let mut said = [0; 5];
+        accepted.read_exact(&mut said).unwrap();
+        assert_eq!(&said, b"early");
+        assert_eq!(accept(fd).unwrap_err().kind(), io::ErrorKind::WouldBlock, "nobody else");
+        match admit_new(fd) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            done => {
+                done.unwrap();
+                assert!(!refuses_new(fd));
+                TcpStream::connect(address).unwrap();
+            }
+        }
+        Some(())
+    }
+
+    #[test]
+    fn who_has_connected_is_accepted_and_nobody_else() {
+        let nowhere: Way = |fd| bind_to_interface(fd, NOWHERE);
+        for (listen_at, host) in
+            [("127.0.0.1:0", "127.0.0.1"), ("[::1]:0", "::1"), ("[::]:0", "127.0.0.1")]
+        {
+            for (name, way) in [("a filter", filter::attach as Way), ("no interface", nowhere)] {
+                if refuses_by(way, listen_at, host).is_none() {
+                    eprintln!("this user and machine have no {listen_at}, or not by {name}");
+                }
+            }
+            if listen(listen_at).is_some() {
+                refuses_by(refuse_new, listen_at, host)
+                    .expect("one of the ways needs no privilege");
+            }
+        }
+    }
+
+    #[test]
+    fn a_socket_of_another_kind_refuses_nobody() {
+        let name = format!("monoceros-refuse-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let listener = UnixListener::bind(&path).unwrap();
+        assert!(!refuses_new(listener.as_fd()));
+        admit_new(listener.as_fd()).unwrap();
+        std::fs::remove_file(path).unwrap();
+    }
+}
