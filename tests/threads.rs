@@ -100,3 +100,142 @@ def application(environ, start_response):
     start_response('200 OK', [])
     return []
 ";
+
+/// A request starts a thread that goes on until there is a file, and then writes
+/// one.
+const LEAVING: &str = "
+import os, threading, time
+
+def work(name):
+    while not os.path.exists('leave'):
+        time.sleep(0.01)
+    open(name, 'w').close()
+
+def application(environ, start_response):
+    name = environ['PATH_INFO'][1:]
+    if name:
+        threading.Thread(target=work, args=(name,)).start()
+    thread = threading.current_thread()
+    body = f'{os.getpid()} {thread.daemon}'.encode()
+    start_response('200 OK', [('Content-Length', str(len(body)))])
+    return [body]
+";
+
+#[test]
+fn a_thread_that_a_request_has_started_finishes_when_the_worker_leaves() {
+    for (threads, flags) in [(1, &[][..]), (3, &[]), (3, &["--preload"])] {
+        let setup = Setup::of("leaving:application").file("leaving.py", LEAVING).threads(threads);
+        let server = setup.flag("--pythonpath=.").flags(flags).start();
+        let answer = server.get("/reload").text();
+        let (worker, is_daemon) = answer.split_once(' ').unwrap();
+        let worker = worker.parse().unwrap();
+        assert_eq!(is_daemon, "False");
+        server.signal(Signal::SIGHUP);
+        server.wait_for_log("] master: reloaded");
+        assert_eq!(server.get("/stop").status, 200);
+        server.signal(Signal::SIGTERM);
+        server.wait_for_log("master: draining");
+        server.directory.write("leave", "");
+        assert_eq!(server.wait_for_exit(), 0);
+        assert!(!process::is_alive(worker));
+        assert!(server.directory.path().join("reload").exists(), "{threads} {flags:?}");
+        assert!(server.directory.path().join("stop").exists(), "{threads} {flags:?}");
+    }
+}
+
+/// As gevent does, for one: what starts threads starts none.
+const PATCHED: &str = "
+import _thread, threading
+
+def start_nothing(*arguments, **keywords):
+    return 1
+
+for module in (_thread, threading):
+    for name in ('start_new_thread', '_start_new_thread', 'start_joinable_thread',
+                 '_start_joinable_thread'):
+        if hasattr(module, name):
+            setattr(module, name, start_nothing)
+threading.Thread.start = start_nothing
+
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Length', '0')])
+    return []
+";
+
+#[test]
+fn an_application_can_take_the_threads_of_python_but_not_ours() {
+    let setup = Setup::of("patched:application").file("patched.py", PATCHED).threads(3);
+    let server = setup.flag("--pythonpath=.").start();
+    for _ in 0..10 {
+        assert_eq!(server.get("/").status, 200);
+    }
+}
+
+/// What traces all threads, set up at import, sees requests.
+const TRACED: &str = "
+import json, sys, threading
+
+traced, profiled = [], []
+threading.settrace(lambda frame, event, argument: traced.append(frame.f_code.co_name))
+threading.setprofile(lambda frame, event, argument: profiled.append(frame.f_code.co_name))
+
+def application(environ, start_response):
+    thread = threading.current_thread()
+    seen = ['application' in traced, 'application' in profiled]
+    body = json.dumps([thread.name, thread.is_alive(), thread in threading.enumerate(), seen])
+    start_response('200 OK', [('Content-Length', str(len(body)))])
+    return [body.encode()]
+";
+
+#[test]
+fn application_threads_are_what_the_module_threading_knows() {
+    let setup = Setup::of("traced:application").file("traced.py", TRACED).threads(2);
+    let server = setup.flag("--pythonpath=.").start();
+    let answer = server.get("/").json();
+    assert!(answer[0].as_str().unwrap().starts_with("monoceros-"), "{answer}");
+    assert_eq!((&answer[1], &answer[2]), (&true.into(), &true.into()));
+    assert_eq!(answer[3], serde_json::json!([true, true]));
+}
+
+/// There is room for some threads, and not for all that a setting asks for.
+const NARROW: &str = "
+import os, resource
+
+with open('/proc/self/statm') as file:
+    size = int(file.read().split()[0]) * resource.getpagesize()
+room = size + (400 << 20)
+resource.setrlimit(resource.RLIMIT_STACK, (8 << 20, resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_AS, (room, room))
+
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Length', '0')])
+    return []
+";
+
+fn narrow() -> Setup {
+    Setup::of("narrow:application").file("narrow.py", NARROW).flag("--pythonpath=.")
+}
+
+#[test]
+fn a_server_whose_threads_cannot_all_be_started_does_not_start() {
+    for flags in [&[][..], &["--preload"]] {
+        let end = narrow().threads(200).flags(flags).run();
+        assert_eq!(end.code, Some(3), "{}", end.stderr);
+        let text = "its 200 application threads cannot be started";
+        assert!(end.stderr.contains(text), "{}", end.stderr);
+        assert!(!end.stderr.contains("master: serving"), "{}", end.stderr);
+    }
+}
+
+#[test]
+fn a_reload_that_asks_for_more_threads_than_can_be_started_fails() {
+    let yaml = |threads| format!("bind: fd://3\nthreads: {threads}\n");
+    let server = narrow().file("monoceros.yaml", &yaml(2)).start();
+    ["[ERROR]", "reload failed"].iter().for_each(|text| server.allow(text));
+    let old = server.workers();
+    server.directory.write("monoceros.yaml", &yaml(200));
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("reload failed: gen=2 cannot serve");
+    until::holds("the old worker alone", || server.workers() == old);
+    assert_eq!(server.get("/").status, 200);
+}

@@ -35,7 +35,7 @@ pub struct Given {
     pub reopen: Box<dyn FnMut() + Send>,
 }
 
-/// The running engine.
+/// The engine.
 #[derive(Clone)]
 pub struct Worker {
     core: Arc<Core>,
@@ -43,13 +43,13 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts the I/O thread: from now on connections are accepted. When the
-    /// worker must end at once, `end` is called with the exit code, on whatever
-    /// thread, and is not to return.
+    /// Makes everything ready but the I/O thread: application threads can sit
+    /// down, and wait for requests. When the worker must end at once, `end` is
+    /// called with the exit code, on whatever thread, and is not to return.
     ///
     /// # Errors
-    /// Those of `epoll_create(2)`, `sigaction(2)` and starting a thread.
-    pub fn start(
+    /// Those of `epoll_create(2)` and `sigaction(2)`.
+    pub fn prepare(
         options: Options,
         given: Given,
         end: impl Fn(i32) + Send + Sync + 'static,
@@ -70,14 +70,22 @@ impl Worker {
         });
         let io = Io::new(Arc::clone(&core), poll, given.channel, listeners?, given.reopen)?;
         let lead = Arc::new(Lead::new(io, core.options.threads, Box::new(end)));
-        let (runs, looks) = (Arc::clone(&lead), Arc::clone(&core));
+        Ok(Self { core, lead })
+    }
+
+    /// Starts the I/O thread: from now on connections are accepted. To be called
+    /// once, when all application threads sit.
+    ///
+    /// # Errors
+    /// Those of starting a thread.
+    pub fn start(&self) -> io::Result<()> {
+        let (runs, looks) = (Arc::clone(&self.lead), Arc::clone(&self.core));
         let run = move || {
             looks.board.show_io_thread(thread::id());
             runs.run(&looks.hub);
         };
-        core.board.show_state(State::Serving);
-        std::thread::Builder::new().name("monoceros-io".to_owned()).spawn(run)?;
-        Ok(Self { core, lead })
+        self.core.board.show_state(State::Serving);
+        std::thread::Builder::new().name("monoceros-io".to_owned()).spawn(run).map(drop)
     }
 
     /// The desk of the application thread of this number; to be called on that

@@ -24,8 +24,8 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule};
 
-use crate::serve::{self, Server};
-use crate::{child, mold, signals, trouble};
+use crate::serve::{self, Reports, Server};
+use crate::{child, mold, signals, threads, trouble};
 
 /// The first descriptor of `LISTEN_FDS` (`sd_listen_fds(3)`).
 const FIRST_LISTENER: i32 = 3;
@@ -66,6 +66,7 @@ pub(crate) fn run_worker(py: Python) -> PyResult<()> {
     show_stacks(py, stacks)?;
     hide_variables(py)?;
     child::watch(py)?;
+    threads::prepare(py)?;
     match order {
         Order::Worker(parcel) => {
             parcel.scoreboard.show_stacks();
@@ -363,30 +364,42 @@ pub(crate) fn run(
     signals::take_over(py)?;
     let options = options(settings, start.workers);
     let given = Given { channel, scoreboard, listeners, access, reopen };
-    let worker = match Worker::start(options, given, |code| process::exit_now(code)) {
-        Ok(worker) => worker,
-        Err(error) => give_up(&speaker, BootFailure::Boot, &format!("cannot serve: {error}")),
+    let cannot_serve = |why: String| -> ! {
+        give_up(&speaker, BootFailure::Boot, &format!("cannot serve: {why}"))
     };
+    let worker = Worker::prepare(options, given, |code| process::exit_now(code));
+    let worker = worker.unwrap_or_else(|error| cannot_serve(reason(&error)));
     // The engine hears it when the master goes, and finishes what is open.
     process::outlive_parent()?;
     let server = Server {
-        worker,
+        worker: worker.clone(),
         application,
         log,
         threads: settings.threads,
         multiprocess: start.workers > 1,
         script_name: script_name(),
+        reports: Reports::default(),
     };
     let server = Bound::new(py, server)?;
     watch_forks(&server)?;
     spare_collector(py)?;
+    let crew = serve::gather(&server).unwrap_or_else(|error| {
+        cannot_serve(format!(
+            "its {} application threads cannot be started ({error}): lower threads, or raise what \
+             limits processes or memory (ulimit -u, ulimit -v, TasksMax=, a container)",
+            settings.threads,
+        ))
+    });
+    if let Err(error) = worker.start() {
+        cannot_serve(reason(&error));
+    }
     match speaker.send(&FromWorker::Ready { app: name.to_owned() }) {
         // The engine hears that the master has gone, and leaves.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         said => said?,
     }
     drop(speaker);
-    serve::run(&server)
+    serve::run(&server, crew)
 }
 
 /// The prefix of every path, decoded (PEP 3333): empty, or with a slash at its

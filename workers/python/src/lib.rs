@@ -16,6 +16,7 @@ mod plain_file;
 mod serve;
 mod signals;
 mod spooled;
+mod threads;
 mod trouble;
 mod wsgi;
 

@@ -1,7 +1,8 @@
 //! The application threads: they take requests until the worker stops.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use monoceros_engine::{Wait, Worker};
 use monoceros_log::LogFile;
@@ -11,8 +12,8 @@ use crate::child;
 use crate::conversation::Callables;
 use crate::environ::{Constants, Environ};
 use crate::errors::ErrorStream;
-use crate::trouble;
 use crate::wsgi::Seat;
+use crate::{threads, trouble};
 
 /// What the application threads of a worker share.
 #[pyclass(frozen, module = "monoceros")]
@@ -23,15 +24,63 @@ pub(crate) struct Server {
     pub(crate) threads: u16,
     pub(crate) multiprocess: bool,
     pub(crate) script_name: Vec<u8>,
+    pub(crate) reports: Reports,
+}
+
+/// What application threads beside the main one say: that they sit, or why they
+/// do not, and then that they leave.
+pub(crate) struct Reports {
+    said: Sender<PyResult<()>>,
+    heard: Mutex<Receiver<PyResult<()>>>,
+}
+
+impl Default for Reports {
+    fn default() -> Self {
+        let (said, heard) = channel();
+        Self { said, heard: Mutex::new(heard) }
+    }
+}
+
+impl Reports {
+    /// Waits for one report of each of so many threads.
+    fn hear(&self, py: Python, count: u16) -> PyResult<()> {
+        let wait = || {
+            let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+            // There is always somebody who could still say something.
+            (0..count).try_for_each(|_| heard.recv().unwrap_or(Ok(())))
+        };
+        py.detach(wait)
+    }
+}
+
+/// The application threads, each of which can take requests.
+pub(crate) enum Crew {
+    /// The main thread is the only one.
+    Main(Box<Seat>),
+    /// So many others, which serve already.
+    Others(u16),
 }
 
 #[pymethods]
 impl Server {
-    /// Serves as the application thread of this number until the worker stops.
-    fn serve(&self, py: Python, thread: usize) -> PyResult<()> {
-        let mut seat = self.seat(py, thread)?;
-        while take_requests(py, &mut seat) {}
-        Ok(())
+    /// Serves as the application thread of this number, beside the main thread,
+    /// until the worker stops.
+    fn serve(&self, py: Python, thread: u16) {
+        if let Err(error) = threads::introduce(py, thread) {
+            log::debug!("thread {thread} has no name: {error}");
+        }
+        let seat = self.seat(py, thread);
+        let (mut seat, report) = match seat {
+            Ok(seat) => (Some(seat), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        // The server has the other end.
+        self.reports.said.send(report).ok();
+        if let Some(seat) = &mut seat {
+            while take_requests(py, seat) {}
+        }
+        drop(seat);
+        self.reports.said.send(Ok(())).ok();
     }
 
     /// Takes note that the application is about to fork.
@@ -41,7 +90,7 @@ impl Server {
 }
 
 impl Server {
-    fn seat(&self, py: Python, thread: usize) -> PyResult<Seat> {
+    fn seat(&self, py: Python, thread: u16) -> PyResult<Seat> {
         let errors = Bound::new(py, ErrorStream::new(Arc::clone(&self.log)))?;
         let constants = Constants {
             multithread: self.threads > 1,
@@ -53,33 +102,49 @@ impl Server {
             application: self.application.clone_ref(py),
             environ: Environ::new(py, &constants)?,
             callables: Callables::new(py)?,
-            desk: self.worker.desk(thread),
+            desk: self.worker.desk(usize::from(thread)),
         })
     }
 }
 
-/// Runs the application threads. One is Python's main thread, where profilers,
-/// debuggers and signal handlers expect the application; of several, none is.
-pub(crate) fn run(server: &Bound<Server>) -> PyResult<()> {
-    let py = server.py();
-    let threads = server.get().threads;
-    if threads == 1 {
-        return server.get().serve(py, 0);
+/// Has the application threads take their seats. One is Python's main thread,
+/// where profilers, debuggers and signal handlers expect the application; of
+/// several, none is.
+///
+/// # Errors
+/// What Python raises when a thread cannot be started, for want of memory or by
+/// a limit of processes; those that were started wait for ever.
+pub(crate) fn gather(server: &Bound<Server>) -> PyResult<Crew> {
+    let (py, shared) = (server.py(), server.get());
+    if shared.threads == 1 {
+        return Ok(Crew::Main(Box::new(shared.seat(py, 0)?)));
     }
     let serve = server.getattr("serve")?;
-    let make = py.import("threading")?.getattr("Thread")?;
-    for number in 0..threads {
-        let arguments = pyo3::types::PyDict::new(py);
-        arguments.set_item("target", &serve)?;
-        arguments.set_item("args", (number,))?;
-        arguments.set_item("name", format!("monoceros-{number}"))?;
-        arguments.set_item("daemon", true)?;
-        make.call((), Some(&arguments))?.call_method0("start")?;
+    (0..shared.threads).try_for_each(|number| threads::start(&serve, number))?;
+    shared.reports.hear(py, shared.threads)?;
+    Ok(Crew::Others(shared.threads))
+}
+
+/// Serves until the worker stops.
+pub(crate) fn run(server: &Bound<Server>, crew: Crew) -> PyResult<()> {
+    let (py, shared) = (server.py(), server.get());
+    match crew {
+        Crew::Main(mut seat) => {
+            while take_requests(py, &mut seat) {}
+            Ok(())
+        }
+        Crew::Others(count) => {
+            wait_for_stop(py, &shared.worker);
+            // Python would end threads that still have something to do with it.
+            shared.reports.hear(py, count)
+        }
     }
-    let worker = server.get().worker.clone();
+}
+
+fn wait_for_stop(py: Python, worker: &Worker) {
     loop {
         match py.detach(|| worker.wait_for_stop()) {
-            Wait::Stop => return Ok(()),
+            Wait::Stop => return,
             Wait::Interrupted => run_signal_handlers(py),
             Wait::Look => {}
         }

@@ -53,7 +53,8 @@ impl Engine {
                 thread::park();
             }
         };
-        let worker = Worker::start(options, given, end).unwrap();
+        let worker = Worker::prepare(options, given, end).unwrap();
+        worker.start().unwrap();
         Self { worker, master, board, address, log }
     }
 }
