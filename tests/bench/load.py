@@ -37,7 +37,7 @@ class Result:
 def command(scenario: Scenario, port: int, seconds: float, seed: int) -> list[str]:
     """The client's command line."""
     if scenario.load is Load.POISSON:
-        return [str(places.POISSON), f"127.0.0.1:{port}", "--rate", str(scenario.rate),
+        return [str(places.CLIENT), "open", f"127.0.0.1:{port}", "--rate", str(scenario.rate),
                 "--seconds", str(math.ceil(max(seconds, POISSON_SECONDS))), "--connections", str(scenario.connections),
                 "--seed", str(seed)]
     script = "upload.lua" if scenario.upload else "result.lua"

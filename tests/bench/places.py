@@ -15,7 +15,7 @@ ACCESS_LOG = SCRATCH / "access.log"
 VENVS = SCRATCH / "venvs"
 RUST = SCRATCH / "rust"
 FLOOR = RUST / "release" / "bench-floor"
-POISSON = RUST / "release" / "bench-load"
+CLIENT = RUST / "release" / "bench-load"
 MONOCEROS = TARGET / "release" / "monoceros"
 
 

@@ -2,10 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-#[derive(Clone, Copy)]
+use crate::random::Random;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Weight {
     Light,
     Heavy,
+}
+
+impl Weight {
+    /// Heavy once in `every` times.
+    pub fn draw(random: &mut Random, every: u32) -> Self {
+        if random.one_in(every) { Self::Heavy } else { Self::Light }
+    }
 }
 
 /// One arrival: when it was due, which counts as its start, and which path it asks for.
@@ -18,18 +27,22 @@ pub struct Request {
 /// A Poisson process: independent, exponentially distributed gaps.
 pub struct Arrivals {
     next: Instant,
+    /// Arrivals per second.
     rate: f64,
     heavy_every: u32,
-    random: u64,
+    random: Random,
 }
 
 impl Arrivals {
     pub fn new(start: Instant, rate: f64, heavy_every: u32, seed: u64) -> Self {
-        // An odd constant keeps seed 0 away from the one state that xorshift cannot leave.
-        let random = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-        let mut arrivals = Self { next: start, rate, heavy_every, random };
+        let mut arrivals = Self { next: start, rate, heavy_every, random: Random::new(seed) };
         arrivals.advance();
         arrivals
+    }
+
+    /// When the next request is due.
+    pub fn next(&self) -> Instant {
+        self.next
     }
 
     /// The next request that was due before `now`, if there is one.
@@ -38,23 +51,14 @@ impl Arrivals {
             return None;
         }
         let due = self.next;
-        let heavy = self.uniform() * f64::from(self.heavy_every) < 1.0;
+        let weight = Weight::draw(&mut self.random, self.heavy_every);
         self.advance();
-        Some(Request { due, weight: if heavy { Weight::Heavy } else { Weight::Light } })
+        Some(Request { due, weight })
     }
 
     fn advance(&mut self) {
-        let gap = -(1.0 - self.uniform()).ln() / self.rate;
+        let gap = -(1.0 - self.random.uniform()).ln() / self.rate;
         self.next += Duration::from_secs_f64(gap);
-    }
-
-    /// Uniform in [0, 1), by xorshift64*.
-    fn uniform(&mut self) -> f64 {
-        self.random ^= self.random >> 12;
-        self.random ^= self.random << 25;
-        self.random ^= self.random >> 27;
-        let bits = self.random.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 11;
-        bits as f64 / (1u64 << 53) as f64
     }
 }
 

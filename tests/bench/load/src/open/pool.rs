@@ -3,29 +3,28 @@
 use std::collections::VecDeque;
 use std::io::Result;
 
-use crate::arrivals::{Request, Weight};
-use crate::connection::{Connection, Outcome};
-use crate::settings::Settings;
+use super::connection::Connection;
+use crate::answer::Outcome;
+use crate::arrivals::Request;
+use crate::settings::{Requests, Target};
 
 pub struct Pool {
     idle: VecDeque<Connection>,
     busy: Vec<(Connection, Request)>,
     waiting: VecDeque<Request>,
     failed: Vec<(Request, Outcome)>,
-    light: Vec<u8>,
-    heavy: Vec<u8>,
+    requests: Requests,
 }
 
 impl Pool {
-    pub fn open(settings: &Settings) -> Result<Self> {
-        let idle = (0..settings.connections).map(|_| Connection::open(settings.address));
+    pub fn open(target: &Target) -> Result<Self> {
+        let idle = (0..target.connections).map(|_| Connection::open(target.address));
         Ok(Self {
             idle: idle.collect::<Result<_>>()?,
             busy: Vec::new(),
             waiting: VecDeque::new(),
             failed: Vec::new(),
-            light: request(&settings.light, settings),
-            heavy: request(&settings.heavy, settings),
+            requests: target.requests(),
         })
     }
 
@@ -42,11 +41,7 @@ impl Pool {
             let Some(request) = self.waiting.pop_front() else {
                 return;
             };
-            let bytes = match request.weight {
-                Weight::Light => &self.light,
-                Weight::Heavy => &self.heavy,
-            };
-            match connection.send(bytes) {
+            match connection.send(self.requests.of(request.weight)) {
                 Ok(()) => self.busy.push((connection, request)),
                 Err(_) => {
                     self.failed.push((request, Outcome::Broken));
@@ -80,8 +75,4 @@ impl Pool {
     pub fn outstanding(&self) -> usize {
         self.busy.len() + self.waiting.len() + self.failed.len()
     }
-}
-
-fn request(path: &str, settings: &Settings) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", settings.address).into_bytes()
 }

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::connection::Outcome;
+use crate::answer::Outcome;
+use crate::quantile::Sorted;
 
 #[derive(Default)]
 pub struct Report {
@@ -40,34 +41,22 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let light = sorted(&self.light);
-        let heavy = sorted(&self.heavy);
+        let light = Sorted::new(self.light.clone());
+        let heavy = Sorted::new(self.heavy.clone());
         write!(
             out,
             "{{\"light\":{},\"heavy\":{},\"p50_ms\":{:.3},\"p90_ms\":{:.3},\"p99_ms\":{:.3},\"max_ms\":{:.3},\
              \"heavy_p50_ms\":{:.3},\"refused\":{},\"broken\":{},\"abandoned\":{}}}",
-            light.len(),
-            heavy.len(),
-            quantile(&light, 0.50),
-            quantile(&light, 0.90),
-            quantile(&light, 0.99),
-            quantile(&light, 1.0),
-            quantile(&heavy, 0.50),
+            light.count(),
+            heavy.count(),
+            light.quantile(0.50),
+            light.quantile(0.90),
+            light.quantile(0.99),
+            light.quantile(1.0),
+            heavy.quantile(0.50),
             self.refused,
             self.broken,
             self.abandoned,
         )
     }
-}
-
-fn sorted(times: &[Duration]) -> Vec<Duration> {
-    let mut times = times.to_vec();
-    times.sort_unstable();
-    times
-}
-
-/// In milliseconds, by nearest rank; 0 of nothing.
-fn quantile(sorted: &[Duration], q: f64) -> f64 {
-    let rank = (q * sorted.len() as f64).ceil() as usize;
-    sorted.get(rank.saturating_sub(1)).map_or(0.0, |time| time.as_secs_f64() * 1e3)
 }
