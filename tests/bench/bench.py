@@ -28,7 +28,6 @@ from measure import Bench, Unfit, measure
 from results import Results
 from scenarios import Scenario
 from servers import Server
-from targets import judge
 
 
 def main() -> int:
@@ -55,6 +54,9 @@ def parse() -> argparse.Namespace:
     add = parser.add_argument
     add("--scenario", action="append", default=[], choices=[one.name for one in scenarios.SCENARIOS],
         metavar="NAME", help="only this scenario; may be repeated: " + ", ".join(s.name for s in scenarios.SCENARIOS))
+    groups = [group.value for group in scenarios.Group]
+    add("--group", action="append", default=[], choices=groups, metavar="NAME",
+        help="only the scenarios of this group; may be repeated: " + ", ".join(groups))
     add("--server", action="append", default=[], choices=servers.NAMES, metavar="NAME",
         help="only this server; may be repeated: " + ", ".join(servers.NAMES))
     add("--rounds", type=positive, default=3, metavar="N", help="rounds to take the median of (default 3)")
@@ -90,7 +92,7 @@ def perform(arguments: argparse.Namespace) -> Run:
     tools.build()
     cores = tools.cores(arguments.server_core, arguments.load_core)
     bench = Bench(arguments.monoceros.absolute(), *cores, arguments.seconds)
-    chosen = scenarios.select(arguments.scenario)
+    chosen = scenarios.select(arguments.scenario, arguments.group)
     available, unavailable = prepare(servers.select(arguments.server), bench, arguments.python)
     results = measure_all(bench, chosen, available, arguments.rounds)
     if arguments.strace:
@@ -166,14 +168,14 @@ def compare_preload(bench: Bench, python: str, results: Results) -> None:
 
 def show(run: Run) -> None:
     """The tables, on standard output."""
-    for scenario in run.scenarios:
-        if run.results.servers(scenario.name):
-            print(f"\n{scenario.title}\n{report.as_text(report.scenario_table(run.results, scenario))}")
+    for group in scenarios.Group:
+        for title, table in report.tables(run.results, run.scenarios, group):
+            print(f"\n{title}\n{report.as_text(table)}")
     if run.results.syscalls:
         print(f"\nsystem calls a request\n{report.as_text(report.syscall_table(run.results))}")
     if run.results.preload:
         print(f"\nmemory and respawn\n{report.as_text(report.preload_table(run.results))}")
-    print(f"\n{report.as_text(report.verdict_table(judge(run.results)))}")
+    print(f"\n{report.as_text(report.verdict_table(run.verdicts))}")
     print(f"\n{report.quiet_line(run.results)}")
     for line in report.failure_lines(run.results, run.unavailable):
         print(f"not measured: {line}")
@@ -197,6 +199,7 @@ def frameworks(available: Sequence[Server], python: str) -> str:
 def command_line(arguments: argparse.Namespace) -> str:
     """What to type to get the same, wherever the checkout and its binaries are."""
     words = ["python3 tests/bench/bench.py", f"--rounds {arguments.rounds}", f"--seconds {arguments.seconds:g}"]
+    words += [f"--group {name}" for name in arguments.group]
     words += [f"--scenario {name}" for name in arguments.scenario] + [f"--server {name}" for name in arguments.server]
     return " ".join(words + ["--strace"] * arguments.strace + ["--preload"] * arguments.preload)
 

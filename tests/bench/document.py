@@ -14,20 +14,43 @@ import preload
 import report
 from measure import Bench
 from results import Results
-from scenarios import Scenario
+from scenarios import Group, Scenario
 from servers import Launch, Server
-from targets import NOISE as NOISE_LIMIT
 from targets import judge
+from verdicts import NOISE as NOISE_LIMIT
+from verdicts import Verdict
 
 NOISE = f"""## Noise
 
 A virtual machine moves by more than most differences here: the same server has been seen up to 1.8 times slower or
 faster from one minute to the next, which is why only quotients within one round are compared. Differences below about
 {NOISE_LIMIT:.0%} mean nothing, even so. CPU time comes in ticks of 10 ms. With one connection most of the cost is the machine going
-to sleep and waking up again. Requests a second and latencies are those of one server core against one client core over
-loopback, with the client at times the slower of the two; CPU a request is the figure that carries over. The
+to sleep and waking up again. Requests a second and latencies of pinned servers are those of one server core against one
+client core over loopback, with the client at times the slower of the two; where they share the cores, the client takes
+part of them; CPU a request is the figure that carries over. The
 proportional set size counts a shared page by how many processes share it: other Python programs that run meanwhile
 make every server look smaller."""
+
+
+GROUPS = {
+    Group.COST: """## What a request costs
+
+CPU is user and system time of all processes of the server, divided by the requests answered. `monoceros / it` is the
+median over the rounds of the quotient within one round, with the least and the most in parentheses; below 1 Monoceros
+needs less. Memory is the proportional set size right after the load.""",
+    Group.FAIRNESS: """## How long requests wait for each other
+
+More connections than threads: each client sends its next request when it has the answer to the last. A request over a
+new connection is timed from before connect(2), a new connection beside the others from the moment at which it was due.
+*kept* is a request over a connection that its client keeps, *new* one for which a connection is opened. *First second*
+is its slowest request, when all clients start at once; it is not in the other figures. *ideal* is a queue that is
+served in order: connections / threads x the time of a request; where requests compute, connections / requests a second
+of Monoceros. One worker has a core of its own; two workers and the client share all cores.""",
+    Group.THREADS: """## More threads
+
+Server and client share all cores; one worker. Context switches are those of all threads of the server, of their own
+will or not. With CPython's global interpreter lock a second thread that computes gains nothing; one that waits does.""",
+}
 
 
 @dataclass(frozen=True)
@@ -44,10 +67,15 @@ class Run:
     unavailable: dict[str, str]
     results: Results
 
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """The targets of the groups that have a scenario in this run."""
+        return judge(self.results, {scenario.group for scenario in self.scenarios})
+
 
 def write(path: Path, run: Run) -> None:
     """Replaces the file."""
-    parts = [_opening(run), _targets(run), _scenarios(run), _syscalls(run), _preload(run), _missing(run), _method(run),
+    parts = [_opening(run), _targets(run), _groups(run), _syscalls(run), _preload(run), _missing(run), _method(run),
              _noise(run), _commands(run)]
     path.write_text("\n\n".join(part for part in parts if part) + "\n")
 
@@ -62,30 +90,26 @@ Written by `{run.command}` on {datetime.date.today().isoformat()}; do not edit b
 {facts}
 - servers: {versions}
 - Python and frameworks, the same for all: {run.frameworks}
-- {run.rounds} rounds, {run.bench.seconds:g} s a measurement ({load.POISSON_SECONDS} s at least for random arrivals)"""
+- {run.rounds} rounds, {run.bench.seconds:g} s a measurement ({load.OPEN_SECONDS} s at least for random arrivals)"""
 
 
 def _targets(run: Run) -> str:
-    table = report.as_markdown(report.verdict_table(judge(run.results)))
+    table = report.as_markdown(report.verdict_table(run.verdicts))
     return f"""## Targets
 
 A peer is ahead when `monoceros / it` is above {1 + NOISE_LIMIT:.2f}, which is more than noise, in the median of the
-rounds and in most of them; within {NOISE_LIMIT:.0%} of 1, or with rounds that contradict each other, it is level.
+rounds and in most of them; within {NOISE_LIMIT:.0%} of 1, or with rounds that contradict each other, it is level. Other
+figures in parentheses are the least and the most of the rounds; beside several peers, the one that does best is named.
 
 {table}"""
 
 
-def _scenarios(run: Run) -> str:
-    parts = ["""## Scenarios
-
-CPU is user and system time of all processes of the server, divided by the requests answered. `monoceros / it` is the
-median over the rounds of the quotient within one round, with the least and the most in parentheses; below 1 Monoceros
-needs less. Memory is the proportional set size right after the load."""]
-    for scenario in run.scenarios:
-        if run.results.servers(scenario.name):
-            table = report.as_markdown(report.scenario_table(run.results, scenario))
-            parts.append(f"### {scenario.title}\n\n{table}")
-    return "\n\n".join(parts)
+def _groups(run: Run) -> str:
+    """A section for each group that has any measurement."""
+    found = {group: report.tables(run.results, run.scenarios, group) for group in GROUPS}
+    return "\n\n".join("\n\n".join([GROUPS[group], *(f"### {title}\n\n{report.as_markdown(table)}"
+                                                       for title, table in tables)])
+                       for group, tables in found.items() if tables)
 
 
 def _syscalls(run: Run) -> str:
@@ -124,16 +148,19 @@ def _method(run: Run) -> str:
 
 - Every server runs the same application with the same interpreter from a virtual environment of its own, with one
   worker and no access log unless its name says otherwise, pinned to core {run.bench.server_core}; the client is pinned
-  to core {run.bench.load_core}.
+  to core {run.bench.load_core}. Where it is said that they share the cores, neither is pinned.
 - A round measures every server once in every scenario, one after the other, each freshly started; the order is rotated
   from round to round.
 - Before each measurement one answer is checked byte for byte (JSON by value; the floor's by length), and
-  {load.WARM_UP_SECONDS} s of the same load are thrown away.
+  {load.WARM_UP_SECONDS} s of the same load are thrown away ({load.RAMP_SECONDS:g} s where the first second is a figure).
 - A row with any error, any answer with an error status, or fewer bytes than its answers must have is marked invalid and
   takes part in no ratio.
-- `wrk` with one thread makes the load. Random arrivals come from `tests/bench/load`: an open-loop client, Poisson
+- `wrk` with one thread makes the load where the cost of a request is compared; its percentiles are corrected for
+  coordinated omission. All other load comes from `tests/bench/load`. Random arrivals are an open loop: Poisson
   arrivals, each request timed from the moment at which it was due; p50 and p99 are those of the requests that do not
-  sleep. wrk's own percentiles are corrected for coordinated omission.
+  sleep. In its closed loop a request counts if it is under way in the measurement, and the load goes on until all those
+  have ended, so that the end hides no slow one.
+- The database (`tests/bench/database`) sends back each byte after 1 ms.
 - The floor (`tests/bench/floor`) is an epoll loop of one recv and one send a request that parses nothing: what the
   kernel costs any server on this machine.
 

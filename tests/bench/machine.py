@@ -4,32 +4,37 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Collection
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-class Core:
-    """One core from now on."""
+class Cores:
+    """Some cores from now on."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
+    def __init__(self, numbers: Collection[int]) -> None:
+        self.numbers = numbers
         self._busy, self._all = self._read()
 
     def foreign(self, ours: float) -> float:
-        """The share of the time since the start in which it worked, but not the seconds that are `ours`."""
+        """The share of the time since the start in which they worked, but not the seconds that are `ours`."""
         busy, everything = self._read()
         elapsed = everything - self._all
         return max(0.0, busy - self._busy - ours) / elapsed if elapsed else 0.0
 
     def _read(self) -> tuple[float, float]:
         """Seconds busy, stolen by the hypervisor included, and seconds altogether."""
+        names = {f"cpu{number}" for number in self.numbers}
+        busy = everything = 0.0
         for line in Path("/proc/stat").read_text().splitlines():
-            if line.startswith(f"cpu{self.number} "):
+            name, *values = line.split()
+            if name in names:
                 # proc(5): user, nice, system, idle, iowait, irq, softirq, steal; guest time is in user already.
-                fields = [int(field) / TICKS for field in line.split()[1:9]]
-                return sum(fields) - fields[3] - fields[4], sum(fields)
-        return 0.0, 0.0
+                fields = [int(value) / TICKS for value in values[:8]]
+                busy += sum(fields) - fields[3] - fields[4]
+                everything += sum(fields)
+        return busy, everything
 
 
 def facts() -> dict[str, str]:

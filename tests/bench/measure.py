@@ -5,21 +5,24 @@ from __future__ import annotations
 import http.client
 import os
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import environments
 import load
 import places
-from machine import Core
+from load import Times
+from machine import Cores
 from processes import Memory, Tree, started
 from scenarios import UPLOAD_BYTES, Scenario
 from servers import Launch, Server
 
 READY_SECONDS = 15.0
+DATABASE_MICROSECONDS = 1000
 
 
 class Unfit(Exception):
@@ -35,6 +38,10 @@ class Bench:
     load_core: int
     seconds: float
 
+    def cores(self, scenario: Scenario) -> tuple[int | None, int | None]:
+        """The core of the server and that of the client; None where they share all."""
+        return (self.server_core, self.load_core) if scenario.pinned else (None, None)
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -44,29 +51,32 @@ class Measurement:
     """Processor time of the whole process tree, in microseconds a request."""
     rate: float
     """Requests a second."""
-    p50_ms: float
-    p99_ms: float
+    times: dict[str, Times]
+    """How long requests took, by kind; those of `all` are always there, if there are answers."""
     memory: Memory
     errors: str
     foreign: float
-    """The share of the server's core that other programs took meanwhile."""
+    """The share of the server's cores that other programs took meanwhile."""
+    switches: float = 0.0
+    """Context switches of the whole process tree a request."""
 
 
 def measure(bench: Bench, server: Server, scenario: Scenario, seed: int) -> Measurement:
     """Starts, checks, warms, loads and ends the server."""
+    server_core, load_core = bench.cores(scenario)
     with serving(bench, server, scenario) as (tree, port):
-        load.warm_up(scenario, port, bench.load_core)
-        core = Core(bench.server_core)
-        before = tree.cpu_seconds()
-        result = load.run(scenario, port, bench.load_core, bench.seconds, seed)
-        cpu = tree.cpu_seconds() - before
-        foreign = core.foreign(cpu)
+        load.warm_up(scenario, port, load_core)
+        cores = Cores(os.sched_getaffinity(0) if server_core is None else [server_core])
+        cpu_before, switches_before = tree.cpu_seconds(), tree.switches()
+        result = load.run(scenario, port, load_core, bench.seconds, seed)
+        cpu, switches = tree.cpu_seconds() - cpu_before, tree.switches() - switches_before
+        foreign = cores.foreign(cpu + (result.client_cpu if server_core is None else 0))
         memory = tree.memory()
-    if result.requests == 0:
+    if result.requests == 0 or "all" not in result.times:
         raise Unfit("it answered no request")
     return Measurement(
-        cpu / result.requests * 1e6, result.requests / result.seconds, result.p50_ms, result.p99_ms,
-        memory, result.errors, foreign)
+        cpu / result.requests * 1e6, result.rate, result.times, memory, result.errors, foreign,
+        switches / result.requests)
 
 
 @contextmanager
@@ -76,10 +86,27 @@ def serving(bench: Bench, server: Server, scenario: Scenario) -> Iterator[tuple[
     command = server.command(Launch(scenario, port, environments.programs(server), bench.monoceros))
     environment = {**os.environ, "PYTHONPATH": str(places.APPS), "PYTHONDONTWRITEBYTECODE": "1"}
     log = places.SCRATCH / f"{server.name}.log"
-    with started(command, bench.server_core, environment, log) as tree:
+    with ExitStack() as beside:
+        if scenario.database:
+            environment["BENCH_DATABASE"] = beside.enter_context(database())
+        tree = beside.enter_context(started(command, bench.cores(scenario)[0], environment, log))
         _await_ready(tree, port)
         _check(tree, server, scenario, port)
         yield tree, port
+
+
+@contextmanager
+def database() -> Iterator[str]:
+    """The address of what stands for a database, which ends with the block."""
+    command = [str(places.DATABASE), str(DATABASE_MICROSECONDS)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            address = process.stdout.readline().strip() if process.stdout else ""
+            if not address:
+                raise Unfit("the database does not start")
+            yield address
+        finally:
+            process.kill()
 
 
 def free_port() -> int:
@@ -108,9 +135,9 @@ def _check(tree: Tree, server: Server, scenario: Scenario, port: int) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=READY_SECONDS)
     try:
         if scenario.upload:
-            connection.request("POST", "/", body=b"x" * UPLOAD_BYTES)
+            connection.request("POST", scenario.path, body=b"x" * UPLOAD_BYTES)
         else:
-            connection.request("GET", "/")
+            connection.request("GET", scenario.path)
         response = connection.getresponse()
         body = response.read()
     except (OSError, http.client.HTTPException) as error:

@@ -16,6 +16,7 @@ VENVS = SCRATCH / "venvs"
 RUST = SCRATCH / "rust"
 FLOOR = RUST / "release" / "bench-floor"
 CLIENT = RUST / "release" / "bench-load"
+DATABASE = RUST / "release" / "bench-database"
 MONOCEROS = TARGET / "release" / "monoceros"
 
 

@@ -36,10 +36,15 @@ class Memory:
     workers: tuple[int, ...]
 
 
+def pinned(command: list[str], core: int | None) -> list[str]:
+    """The command line that runs it on this core; on all for None."""
+    return command if core is None else ["taskset", "--cpu-list", str(core), *command]
+
+
 @contextmanager
-def started(command: list[str], core: int, environment: dict[str, str], log: Path) -> Iterator[Tree]:
-    """Starts a server on one core and ends all of its processes with the block."""
-    arguments = ["taskset", "--cpu-list", str(core), *command]
+def started(command: list[str], core: int | None, environment: dict[str, str], log: Path) -> Iterator[Tree]:
+    """Starts a server, on one core or on all, and ends all of its processes with the block."""
+    arguments = pinned(command, core)
     with log.open("wb") as output:
         # A session of its own, so that Ctrl-C reaches us alone and the server is ended in good order.
         root = subprocess.Popen(
@@ -97,6 +102,10 @@ class Tree:
         """Processor time that the tree has used so far, of the living and of the reaped."""
         return sum(process.cpu_seconds for process in self.processes())
 
+    def switches(self) -> int:
+        """Context switches of all threads that live, of their own will and against it."""
+        return sum(_switches(process.pid) for process in self.processes())
+
     def memory(self) -> Memory:
         """What the tree holds now; the root is the master if it has children."""
         sizes = [pss(process.pid) for process in self.processes()]
@@ -123,6 +132,16 @@ def _read(pid: int) -> Process | None:
     parent, started = int(fields[1]), int(fields[19])
     ticks = sum(int(field) for field in fields[11:15])
     return Process(pid, parent, started, ticks / TICKS)
+
+
+def _switches(pid: int) -> int:
+    found = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        # A thread may end meanwhile.
+        with suppress(OSError):
+            lines = (task / "status").read_text().splitlines()
+            found += sum(int(line.split()[1]) for line in lines if "voluntary_ctxt_switches:" in line)
+    return found
 
 
 def pss(pid: int) -> int:

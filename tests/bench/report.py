@@ -8,9 +8,10 @@ from statistics import median
 
 import preload
 from preload import Preload
-from results import Figure, Results, Row, cpu, p99
-from scenarios import Load, Scenario
-from targets import Verdict
+from load import Times
+from results import NO_TIMES, Figure, Results, Row, cpu, p99, rate
+from scenarios import Group, Load, Scenario, families
+from verdicts import Verdict
 
 Table = list[list[str]]
 
@@ -19,13 +20,21 @@ FIGURE = re.compile(r"[\d.]+( \([\d.]+-[\d.]+\))?")
 HEADER = ["server", "µs CPU/request", "monoceros / it", "requests/s", "p50 ms", "p99 ms", "master MB", "workers MB"]
 
 
+def tables(results: Results, chosen: Sequence[Scenario], group: Group) -> list[tuple[str, Table]]:
+    """The tables of a group that have any measurement, each with its title."""
+    measured = [one for one in chosen if results.servers(one.name)]
+    if group is Group.COST:
+        return [(one.title, scenario_table(results, one)) for one in measured if one.group is group]
+    return [(family[0].title, family_table(results, family)) for family in families(measured, group)]
+
+
 def scenario_table(results: Results, scenario: Scenario) -> Table:
     """One row a server, the least CPU first."""
     rows = [(server, row) for server in results.servers(scenario.name)
             if (row := results.row(scenario.name, server)) is not None]
     rows.sort(key=lambda item: item[1].cpu_us)
     header = list(HEADER)
-    if scenario.load is Load.POISSON:
+    if scenario.load is Load.OPEN:
         header.insert(3, "p99: monoceros / it")
     return [header, *(_line(results, scenario, server, row) for server, row in rows)]
 
@@ -33,13 +42,51 @@ def scenario_table(results: Results, scenario: Scenario) -> Table:
 def _line(results: Results, scenario: Scenario, server: str, row: Row) -> list[str]:
     master = row.memory.master
     if row.errors:
-        return [server, f"invalid: {row.errors}"] + [""] * (6 + (scenario.load is Load.POISSON))
+        return [server, f"invalid: {row.errors}"] + [""] * (6 + (scenario.load is Load.OPEN))
     ratios = [_ratio(results, scenario, server, cpu)]
-    if scenario.load is Load.POISSON:
+    if scenario.load is Load.OPEN:
         ratios.append(_ratio(results, scenario, server, p99))
     return [
-        server, f"{row.cpu_us:.1f}", *ratios, f"{row.rate:.0f}", f"{row.p50_ms:.2f}", f"{row.p99_ms:.2f}",
+        server, f"{row.cpu_us:.1f}", *ratios, f"{row.rate:.0f}", f"{_all(row).p50_ms:.2f}", f"{_all(row).p99_ms:.2f}",
         "" if master is None else f"{master / 1024:.1f}", f"{sum(row.memory.workers) / 1024:.1f}",
+    ]
+
+
+def _all(row: Row) -> Times:
+    return row.times.get("all", NO_TIMES)
+
+
+def family_table(results: Results, family: Sequence[Scenario]) -> Table:
+    """Scenarios that differ in one thing, each with its servers, the most requests first, and the ideal."""
+    fairness, kinds = family[0].group is Group.FAIRNESS, family[0].kinds
+    times = ["p50 / p99 / slowest, ms" if kind == "all" else f"{kind}: p50 / p99 / slowest, ms" for kind in kinds]
+    header = ["", "server", "requests/s", "monoceros / it", "p99: monoceros / it", *times,
+              *(["first second: slowest, ms"] if fairness else []), "µs CPU/request",
+              *([] if fairness else ["switches/request"])]
+    table = [header]
+    for scenario in family:
+        rows = [(server, row) for server in results.servers(scenario.name)
+                if (row := results.row(scenario.name, server)) is not None]
+        rows.sort(key=lambda item: -item[1].rate)
+        lines = [_family_line(results, scenario, server, row) for server, row in rows]
+        if fairness and (ours := results.row(scenario.name, "monoceros")) and not ours.errors:
+            ideal = scenario.ideal_ms(ours.rate)
+            lines.append([scenario.label, "ideal", "", "", "", *([f"{ideal:.1f}"] * len(kinds))])
+        table += [line + [""] * (len(header) - len(line)) for line in lines]
+    return table
+
+
+def _family_line(results: Results, scenario: Scenario, server: str, row: Row) -> list[str]:
+    if row.errors:
+        return [scenario.label, server, f"invalid: {row.errors}"]
+    fairness = scenario.group is Group.FAIRNESS
+    times = [row.times.get(kind, NO_TIMES) for kind in scenario.kinds]
+    return [
+        scenario.label, server, f"{row.rate:.0f}", _ratio(results, scenario, server, rate),
+        _ratio(results, scenario, server, p99),
+        *(f"{one.p50_ms:.1f} / {one.p99_ms:.1f} / {one.max_ms:.1f}" for one in times),
+        *([f"{row.times.get('ramp', NO_TIMES).max_ms:.1f}"] if fairness else []), f"{row.cpu_us:.1f}",
+        *([] if fairness else [f"{row.switches:.2f}"]),
     ]
 
 
@@ -94,9 +141,9 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
 
 
 def quiet_line(results: Results) -> str:
-    """How much of the server's core was taken by others, which is what spoils figures most."""
+    """How much of the server's cores was taken by others, which is what spoils figures most."""
     usual, worst = results.foreign()
-    return f"Other programs took {usual:.0%} of the server's core in the median measurement, {worst:.0%} at worst."
+    return f"Other programs took {usual:.0%} of the server's cores in the median measurement, {worst:.0%} at worst."
 
 
 def failure_lines(results: Results, unavailable: dict[str, str]) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median
 
+from load import Times
 from measure import Measurement
 from preload import Preload
 from processes import Memory
@@ -30,6 +31,11 @@ class Ratio:
     def most(self) -> float:
         return max(self.quotients)
 
+    def mostly_below(self, limit: float) -> bool:
+        """Whether the median is below the limit, and so are most of the rounds."""
+        below = sum(quotient < limit for quotient in self.quotients)
+        return self.median < limit and below * 2 > len(self.quotients)
+
     def mostly_above(self, limit: float) -> bool:
         """Whether the median is above the limit, and so are most of the rounds."""
         above = sum(quotient > limit for quotient in self.quotients)
@@ -45,9 +51,10 @@ class Row:
 
     cpu_us: float
     rate: float
-    p50_ms: float
-    p99_ms: float
+    times: dict[str, Times]
+    """By kind."""
     memory: Memory
+    switches: float
     rounds: int
     errors: str
     """What went wrong in any round; a row that has some proves nothing."""
@@ -57,12 +64,29 @@ Figure = Callable[[Measurement], float]
 """What of a measurement is compared."""
 
 
+NO_TIMES = Times(0, 0.0, 0.0, 0.0)
+
+
 def cpu(measurement: Measurement) -> float:
     return measurement.cpu_us
 
 
+def rate(measurement: Measurement) -> float:
+    return measurement.rate
+
+
 def p99(measurement: Measurement) -> float:
-    return measurement.p99_ms
+    return measurement.times["all"].p99_ms
+
+
+def p99_of(kind: str) -> Figure:
+    """The p99 of one kind of requests; 0 if there are none, which takes part in no ratio."""
+    return lambda measurement: measurement.times.get(kind, NO_TIMES).p99_ms
+
+
+def slowest_of(kind: str) -> Figure:
+    """The slowest request of one kind."""
+    return lambda measurement: measurement.times.get(kind, NO_TIMES).max_ms
 
 
 @dataclass
@@ -87,7 +111,7 @@ class Results:
         return [server for name, server in self.rounds if name == scenario]
 
     def foreign(self) -> tuple[float, float]:
-        """The share of the server's core that other programs took: in the median measurement, and at worst."""
+        """The share of the server's cores that other programs took: in the median measurement, and at worst."""
         shares = [one.foreign for rounds in self.rounds.values() for one in rounds.values()]
         return (median(shares), max(shares)) if shares else (0.0, 0.0)
 
@@ -99,18 +123,34 @@ class Results:
         errors = next((one.errors for one in seen if one.errors), "")
         return Row(
             median(one.cpu_us for one in seen), median(one.rate for one in seen),
-            median(one.p50_ms for one in seen), median(one.p99_ms for one in seen),
-            _median_memory([one.memory for one in seen]), len(seen), errors)
+            _median_times([one.times for one in seen]), _median_memory([one.memory for one in seen]),
+            median(one.switches for one in seen), len(seen), errors)
 
     def ratio(self, scenario: str, server: str, other: str, figure: Figure) -> Ratio | None:
         """`server` / `other` within each round; None without a round that has both, or with a faulty row."""
-        ours, theirs = self.row(scenario, server), self.row(scenario, other)
-        if ours is None or theirs is None or ours.errors or theirs.errors:
+        return self.ratio_between((scenario, server), (scenario, other), figure)
+
+    def ratio_between(self, ours: tuple[str, str], theirs: tuple[str, str], figure: Figure) -> Ratio | None:
+        """The same of any two rows, each a scenario and a server."""
+        rows = self.row(*ours), self.row(*theirs)
+        if any(row is None or row.errors for row in rows):
             return None
-        left, right = self.rounds[scenario, server], self.rounds[scenario, other]
+        left, right = self.rounds[ours], self.rounds[theirs]
         quotients = [figure(left[one]) / figure(right[one])
-                     for one in left if one in right and figure(right[one]) > 0]
+                     for one in left if one in right and figure(left[one]) > 0 and figure(right[one]) > 0]
         return Ratio(tuple(quotients)) if quotients else None
+
+
+def _median_times(seen: list[dict[str, Times]]) -> dict[str, Times]:
+    """The medians of each kind over the rounds that have it."""
+    kinds = dict.fromkeys(kind for times in seen for kind in times)
+    return {kind: _median_of([times[kind] for times in seen if kind in times]) for kind in kinds}
+
+
+def _median_of(seen: list[Times]) -> Times:
+    return Times(
+        round(median(one.count for one in seen)), median(one.p50_ms for one in seen),
+        median(one.p99_ms for one in seen), median(one.max_ms for one in seen))
 
 
 def _median_memory(seen: list[Memory]) -> Memory:

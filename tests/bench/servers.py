@@ -1,6 +1,6 @@
 """The servers: how each is started for a scenario, in the way its own documentation recommends for production.
 
-One worker, no access log, a backlog that holds every connection; threads as the scenario says. Where a server has
+Workers and threads as the scenario says, no access log, a backlog that holds every connection. Where a server has
 several ways to serve the same load, the one that costs it least is taken, and the choice is said in `note`.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import places
-from scenarios import Scenario
+from scenarios import Group, Scenario
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,16 @@ class Launch:
         return f"127.0.0.1:{self.port}"
 
     @property
+    def workers(self) -> str:
+        return str(self.scenario.workers)
+
+    @property
     def threads(self) -> str:
         return str(self.scenario.threads)
+
+    def threads_at_least(self, number: int) -> str:
+        """For servers that are slower with fewer; where threads are what is compared, all have the same number."""
+        return str(max(number, self.scenario.threads)) if self.scenario.group is Group.COST else self.threads
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,8 @@ class Server:
     """Its virtual environment, if it is not called as the server."""
     threaded: bool = True
     """Whether requests can run on several threads of one process."""
+    forking: bool = False
+    """Whether it can have several workers."""
     variant: bool = False
     """Another way of running Monoceros, measured only where a scenario names it."""
     note: str = ""
@@ -60,13 +70,15 @@ class Server:
             return self.name in scenario.variants
         if self.name == "floor":
             return scenario.floor
-        return self.threaded or not scenario.needs_threads
+        if scenario.servers and self.name not in scenario.servers:
+            return False
+        return (self.threaded or not scenario.needs_threads) and (self.forking or scenario.workers == 1)
 
 
-def monoceros(launch: Launch, workers: int = 1, threads: str = "", access_log: bool = False) -> list[str]:
+def monoceros(launch: Launch, workers: str = "", threads: str = "", access_log: bool = False) -> list[str]:
     log = ["--access-logfile", str(places.ACCESS_LOG)] if access_log else []
     return [
-        str(launch.monoceros), "--bind", launch.address, "--workers", str(workers),
+        str(launch.monoceros), "--bind", launch.address, "--workers", workers or launch.workers,
         "--threads", threads or launch.threads, "--python", str(launch.bin / "python"),
         "--log-level", "warning", *log, launch.scenario.application,
     ]
@@ -78,14 +90,14 @@ def floor(launch: Launch) -> list[str]:
 
 
 def gunicorn_sync(launch: Launch) -> list[str]:
-    return [str(launch.bin / "gunicorn"), "--bind", launch.address, "--workers", "1",
+    return [str(launch.bin / "gunicorn"), "--bind", launch.address, "--workers", launch.workers,
             "--log-level", "warning", launch.scenario.application]
 
 
 def gunicorn_gthread(launch: Launch) -> list[str]:
-    threads = str(max(4, launch.scenario.threads))
-    return [str(launch.bin / "gunicorn"), "--bind", launch.address, "--workers", "1", "--worker-class", "gthread",
-            "--threads", threads, "--log-level", "warning", launch.scenario.application]
+    return [str(launch.bin / "gunicorn"), "--bind", launch.address, "--workers", launch.workers,
+            "--worker-class", "gthread", "--threads", launch.threads_at_least(4), "--log-level", "warning",
+            launch.scenario.application]
 
 
 def uwsgi(launch: Launch) -> list[str]:
@@ -96,14 +108,14 @@ def uwsgi(launch: Launch) -> list[str]:
         socket = ["--http-socket", launch.address, "--add-header", "Connection: close"]
     threads = ["--threads", launch.threads] if launch.scenario.needs_threads else []
     module, attribute = launch.scenario.application.split(":")
-    return [str(launch.bin / "uwsgi"), *socket, "--master", "--processes", "1", *threads, "--single-interpreter",
+    return [str(launch.bin / "uwsgi"), *socket, "--master", "--processes", launch.workers, *threads, "--single-interpreter",
             "--need-app", "--disable-logging", "--die-on-term", "--listen", "1024",
             "--module", module, "--callable", attribute]
 
 
 def granian(launch: Launch) -> list[str]:
     return [str(launch.bin / "granian"), "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(launch.port),
-            "--workers", "1", "--blocking-threads", launch.threads, "--http", "1", "--no-ws",
+            "--workers", launch.workers, "--blocking-threads", launch.threads, "--http", "1", "--no-ws",
             "--log-level", "warning", launch.scenario.application]
 
 
@@ -119,33 +131,34 @@ def fastwsgi(launch: Launch) -> list[str]:
 
 
 def waitress(launch: Launch) -> list[str]:
-    threads = max(4, launch.scenario.threads)
-    return [str(launch.bin / "waitress-serve"), f"--listen={launch.address}", f"--threads={threads}",
-            "--connection-limit=1000", launch.scenario.application]
+    return [str(launch.bin / "waitress-serve"), f"--listen={launch.address}",
+            f"--threads={launch.threads_at_least(4)}", "--connection-limit=1000", launch.scenario.application]
 
 
 SERVERS = (
-    Server("monoceros", monoceros),
+    Server("monoceros", monoceros, forking=True),
     Server("monoceros-log", lambda launch: monoceros(launch, access_log=True), venv="monoceros", variant=True,
            note="with an access log to a file"),
     Server("monoceros-4t", lambda launch: monoceros(launch, threads="4"), venv="monoceros", variant=True,
            note="with 4 threads"),
-    Server("monoceros-2w", lambda launch: monoceros(launch, workers=2), venv="monoceros", variant=True,
+    Server("monoceros-2w", lambda launch: monoceros(launch, workers="2"), venv="monoceros", variant=True,
            note="with 2 workers, both on the one core"),
     Server("floor", floor, note="no HTTP server: answers fixed bytes to whatever arrives"),
-    Server("gunicorn-sync", gunicorn_sync, ("gunicorn",), venv="gunicorn", threaded=False,
+    Server("gunicorn-sync", gunicorn_sync, ("gunicorn",), venv="gunicorn", threaded=False, forking=True,
            note="has no keep-alive: every request is a new connection"),
-    Server("gunicorn-gthread", gunicorn_gthread, ("gunicorn",), venv="gunicorn",
-           note="never fewer than 4 threads: with 1 it is slower"),
-    Server("uwsgi", uwsgi, ("uwsgi",), hint="it is compiled: a C compiler and python3-dev are needed",
+    Server("gunicorn-gthread", gunicorn_gthread, ("gunicorn",), venv="gunicorn", forking=True,
+           note="never fewer than 4 threads where the cost of a request is compared: with 1 it is slower"),
+    Server("uwsgi", uwsgi, ("uwsgi",), forking=True, hint="it is compiled: a C compiler and python3-dev are needed",
            note="--http-socket, closing each connection: its keep-alive binds a connection to a worker, and its "
                 "HTTP router costs more than new connections do; --http11-socket for the one connection"),
-    Server("granian", granian, ("granian",)),
+    Server("granian", granian, ("granian",), forking=True),
     Server("bjoern", bjoern, ("bjoern",), threaded=False,
            hint="it is compiled: a C compiler, python3-dev and libev-dev are needed"),
     Server("fastwsgi", fastwsgi, ("fastwsgi", "setuptools<81"), threaded=False,
            hint="it is compiled: a C compiler and python3-dev are needed"),
-    Server("waitress", waitress, ("waitress",), note="never fewer than 4 threads, its default: with 1 it is no faster"),
+    Server("waitress", waitress, ("waitress",),
+           note="never fewer than 4 threads, its default, where the cost of a request is compared: with 1 it is no "
+                "faster"),
 )
 
 NAMES = tuple(server.name for server in SERVERS)

@@ -24,10 +24,11 @@ def count(bench: Bench, server: Server, scenario: Scenario) -> dict[str, float]:
     """Calls a request by name, most frequent first, over all threads and processes of the server."""
     summary = places.SCRATCH / f"{server.name}.strace"
     with serving(bench, server, scenario) as (tree, port):
-        load.warm_up(scenario, port, bench.load_core)
+        core = bench.cores(scenario)[1]
+        load.warm_up(scenario, port, core)
         tracer = _attach(tree, str(summary))
         try:
-            result = load.run(scenario, port, bench.load_core, max(bench.seconds, 2), seed=1)
+            result = load.run(scenario, port, core, max(bench.seconds, 2), seed=1)
         finally:
             tracer.send_signal(signal.SIGINT)
             tracer.communicate(timeout=10)

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import unittest
+from collections.abc import Mapping
+from pathlib import Path
 
+import load
 import preload
 import report
+import scenarios
 import syscalls
+from load import Times
 from measure import Measurement
 from processes import Memory
 from results import Ratio, Results, cpu
-from scenarios import SCENARIOS
-from targets import Verdict, judge
+from scenarios import SCENARIOS, Group, Scenario
+from servers import SERVERS, Launch
+from targets import judge
+from verdicts import Verdict
 
 
-def measurement(cpu_us: float, errors: str = "", workers_kb: int = 8000) -> Measurement:
-    return Measurement(cpu_us, 1000.0, 1.0, 2.0, Memory(4000, (workers_kb,)), errors, 0.0)
+def measurement(cpu_us: float, errors: str = "", rate: float = 1000.0, **times: tuple[float, float]) -> Measurement:
+    """`times`: p99 and the slowest, in milliseconds, by kind."""
+    seen = {kind: Times(100, 1.0, *pair) for kind, pair in {"all": (2.0, 3.0), **times}.items()}
+    return Measurement(cpu_us, rate, seen, Memory(4000, (8000,)), errors, 0.0)
 
 
 def results(**rounds: list[float]) -> Results:
@@ -89,6 +99,130 @@ class Verdicts(unittest.TestCase):
         self.assertTrue(verdict(made, "one recvfrom").met)
 
 
+def one(name: str) -> Scenario:
+    return next(scenario for scenario in SCENARIOS if scenario.name == name)
+
+
+def fair(scenario: str, servers: Mapping[str, Measurement]) -> Results:
+    """Results of one round of a scenario."""
+    made = Results()
+    for server, seen in servers.items():
+        made.add(scenario, server, 0, seen)
+    return made
+
+
+class Fairness(unittest.TestCase):
+    def test_the_best_peer_is_the_one_that_counts(self) -> None:
+        made = fair("sleep-4", {
+            "monoceros": measurement(1, all=(170, 200), ramp=(0, 300)), "uwsgi": measurement(1, all=(150, 190)),
+            "granian": measurement(1, all=(280, 310), ramp=(0, 310)), "gunicorn-gthread": measurement(1, "3 broken")})
+        self.assertEqual(("all uwsgi 1.13 (1.13-1.13)", False),
+                         (verdict(made, "sleep-4: p99 <= 1.1 x the best").reached,
+                          verdict(made, "sleep-4: p99 <= 1.1 x the best").met))
+        self.assertTrue(verdict(made, "sleep-4: slowest <= 1.5").met)
+        self.assertTrue(verdict(made, "sleep-4: slowest of the first second").met)
+
+    def test_kept_and_new_connections_are_judged_apart(self) -> None:
+        ours = measurement(1, kept=(150, 150), new=(400, 450))
+        made = fair("reopen", {"monoceros": ours, "granian": measurement(1, kept=(200, 200), new=(200, 200))})
+        judged = verdict(made, "reopen: p99 <= 1.1 x the best")
+        self.assertFalse(judged.met)
+        self.assertEqual("kept granian 0.75 (0.75-0.75), new granian 2.00 (2.00-2.00)", judged.reached)
+        self.assertIn("new 2.50 (160 ms)", verdict(made, "reopen: p99 <= 1.3 x the ideal").reached)
+
+    def test_the_ideal_is_a_queue_served_in_order(self) -> None:
+        self.assertEqual(160, one("sleep-4").ideal_ms(rate=1))
+        self.assertEqual(80, one("sleep-4-2w").ideal_ms(rate=1))
+        self.assertEqual(100, one("django-200").ideal_ms(rate=2000))
+
+    def test_our_errors_meet_no_target_and_a_peer_s_prove_nothing(self) -> None:
+        made = fair("sleep-4", {"monoceros": measurement(1, "5 abandoned"), "granian": measurement(1)})
+        self.assertEqual({False}, {seen.met for seen in judge(made) if seen.target.startswith("sleep-4:")})
+        made = fair("sleep-4", {"monoceros": measurement(1), "granian": measurement(1, "5 abandoned")})
+        self.assertIsNone(verdict(made, "sleep-4: p99 <= 1.1").met)
+
+    def test_fewer_requests_than_a_peer_are_seen(self) -> None:
+        made = fair("sleep-4", {"monoceros": measurement(1, rate=380), "granian": measurement(1, rate=399)})
+        self.assertFalse(verdict(made, "sleep-4: no peer answers more").met)
+
+    def test_the_crowd_is_beside_the_two_that_it_names(self) -> None:
+        made = fair("crowd", {"monoceros": measurement(1, all=(1.1, 9)), "bjoern": measurement(1, all=(1.0, 1)),
+                              "fastwsgi": measurement(1, all=(1.1, 1))})
+        self.assertFalse(verdict(made, "crowd: p99 not above fastwsgi and bjoern").met)
+
+
+class Threads(unittest.TestCase):
+    def test_more_threads_are_compared_with_one(self) -> None:
+        made = Results()
+        made.add("view-1t", "monoceros", 0, measurement(100, rate=7000))
+        made.add("view-4t", "monoceros", 0, measurement(112, rate=6900))
+        made.add("view-8t", "monoceros", 0, measurement(110, rate=6650))
+        self.assertFalse(verdict(made, "view-4t").met)
+        self.assertTrue(verdict(made, "view-8t").met)
+        self.assertIsNone(verdict(made, "view-2t").met)
+
+    def test_threads_that_sleep_are_all_used(self) -> None:
+        made = fair("wait-50ms-4t", {"monoceros": measurement(1, rate=77), "granian": measurement(1, rate=70)})
+        judged = verdict(made, "wait-50ms-4t: requests/s >= 0.96")
+        self.assertEqual(("0.96, granian 0.88", True), (judged.reached, judged.met))
+        made = fair("wait-50ms-4t", {"monoceros": measurement(1, rate=76)})
+        self.assertFalse(verdict(made, "wait-50ms-4t: requests/s >= 0.96").met)
+
+    def test_both_kinds_of_a_mix_are_judged(self) -> None:
+        made = fair("mix-4t", {"monoceros": measurement(1, light=(10, 10), heavy=(30, 30)),
+                               "granian": measurement(1, light=(20, 20), heavy=(25, 25))})
+        self.assertFalse(verdict(made, "mix-4t").met)
+        self.assertIn("p99 of light 0.50", verdict(made, "mix-4t").reached)
+        self.assertIn("p99 of heavy 1.20", verdict(made, "mix-4t").reached)
+
+
+class Selection(unittest.TestCase):
+    def test_names_are_used_once(self) -> None:
+        self.assertEqual(len(SCENARIOS), len({scenario.name for scenario in SCENARIOS}))
+
+    def test_chooses_by_name_and_by_group(self) -> None:
+        self.assertEqual(SCENARIOS, scenarios.select([], []))
+        self.assertEqual(["hello"], [scenario.name for scenario in scenarios.select(["hello"], [])])
+        self.assertEqual({Group.FAIRNESS}, {scenario.group for scenario in scenarios.select([], ["fairness"])})
+
+    def test_a_group_that_was_not_chosen_has_no_targets(self) -> None:
+        self.assertEqual([], [seen for seen in judge(Results(), {Group.COST}) if "view" in seen.target])
+
+    def test_a_server_of_one_process_is_no_peer_of_two_workers(self) -> None:
+        taking_part = {server.name for server in SERVERS if server.takes_part(one("django-pair-2w"))}
+        self.assertEqual({"monoceros", "gunicorn-sync", "gunicorn-gthread", "uwsgi", "granian"}, taking_part)
+
+    def test_all_have_as_many_workers_and_threads_where_those_are_compared(self) -> None:
+        launch = Launch(one("beside-2w"), 8000, Path("bin"), Path("monoceros"))
+        commands = {server.name: " ".join(server.command(launch)) for server in SERVERS
+                    if server.takes_part(launch.scenario)}
+        self.assertEqual({"monoceros", "gunicorn-gthread", "uwsgi", "granian"}, set(commands))
+        for name, command in commands.items():
+            self.assertRegex(command, r"(workers|processes) 2\b", name)
+            self.assertRegex(command, r"threads 4\b", name)
+
+
+class Client(unittest.TestCase):
+    def test_says_what_each_scenario_is_about(self) -> None:
+        command = load.command(one("beside-2w"), 80, 0.5, 1)
+        self.assertEqual("20", command[command.index("--new-per-second") + 1])
+        self.assertEqual("4", command[command.index("--seconds") + 1])
+        self.assertNotIn("--reopen", command)
+        command = load.command(one("page-4t"), 80, 0.5, 1)
+        self.assertEqual("/page", command[command.index("--heavy") + 1])
+
+    def test_reads_the_kinds_that_there_are(self) -> None:
+        none = {"count": 0, "p50_ms": 0, "p99_ms": 0, "p999_ms": 0, "max_ms": 0}
+        some = {"count": 5, "p50_ms": 1, "p99_ms": 2, "p999_ms": 3, "max_ms": 4}
+        output = json.dumps({
+            "seconds": 1, "answered": 9, "requests": 5, "rate": 5.0, "kept": some, "new": none, "light": some,
+            "heavy": none, "all": some, "ramp": some, "errors": {"refused": 0, "abandoned": 2}})
+        seen = load.read(output, one("sleep-4"), 1.0)
+        self.assertEqual({"kept", "light", "all", "ramp"}, set(seen.times))
+        self.assertEqual((9, 5.0, "2 abandoned"), (seen.requests, seen.rate, seen.errors))
+        self.assertEqual(Times(5, 1, 2, 4), seen.times["all"])
+
+
 class Strace(unittest.TestCase):
     def test_reads_rows_with_and_without_errors(self) -> None:
         lines = [" 50.00    0.000100           1       200           sendto",
@@ -123,7 +257,17 @@ class Tables(unittest.TestCase):
             made = Results()
             made.add(scenario.name, "bjoern", 0, measurement(1, errors="3 read"))
             made.add(scenario.name, "monoceros", 0, measurement(1))
-            self.assertEqual(len({len(line) for line in report.scenario_table(made, scenario)}), 1)
+            for _, table in report.tables(made, SCENARIOS, scenario.group):
+                self.assertEqual(len({len(line) for line in table}), 1)
+
+    def test_a_family_shares_a_table(self) -> None:
+        made = Results()
+        for name in ("django-200", "django-200-2w"):
+            made.add(name, "monoceros", 0, measurement(1, rate=2000))
+        ((title, table),) = report.tables(made, SCENARIOS, Group.FAIRNESS)
+        self.assertEqual("Django, JSON, 4 threads, 200 connections", title)
+        self.assertEqual([["1 worker", "monoceros"], ["1 worker", "ideal"], ["2 workers", "monoceros"],
+                          ["2 workers", "ideal"]], [line[:2] for line in table[1:]])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The programs that measuring needs: wrk, taskset, strace, and our two small ones, which are compiled first."""
+"""The programs that measuring needs: wrk, taskset, strace, and our small ones, which are compiled first."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def require(*programs: str) -> None:
 
 
 def build() -> None:
-    """Compiles the floor and the open-loop client."""
+    """Compiles the floor, the client and the database."""
     environment = {**os.environ, "CARGO_TARGET_DIR": str(places.RUST)}
-    for crate in ("floor", "load"):
+    for crate in ("floor", "load", "database"):
         manifest = places.BENCH / crate / "Cargo.toml"
         command = ["cargo", "build", "--quiet", "--release", "--locked", "--manifest-path", str(manifest)]
         result = subprocess.run(command, env=environment)

@@ -99,7 +99,7 @@ impl Load<'_> {
         if now < schedule.until {
             return false;
         }
-        let is_measured = |client: &&Client| schedule.measures(client.exchange().started);
+        let is_measured = |client: &&Client| schedule.waits_for(client.exchange().started);
         let left: Vec<Exchange> =
             self.clients.iter().flatten().filter(is_measured).map(|one| *one.exchange()).collect();
         if now >= schedule.patience {

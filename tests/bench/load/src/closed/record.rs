@@ -57,9 +57,14 @@ impl Schedule {
         Self { start, from, until, patience: until + patience }
     }
 
-    /// Whether a request that started then is measured.
-    pub fn measures(&self, started: Instant) -> bool {
-        self.from <= started && started < self.until
+    /// Whether a request that started then is measured, if it has not ended before the measurement. One that waits
+    /// since the warm-up counts: what is starved for long would otherwise be in no figure.
+    pub fn waits_for(&self, started: Instant) -> bool {
+        started < self.until
+    }
+
+    fn is_during(&self, now: Instant) -> bool {
+        self.from <= now && now < self.until
     }
 
     fn is_ramp(&self, started: Instant) -> bool {
@@ -112,7 +117,7 @@ impl Record {
         match ending {
             Ending::Exchanged(Outcome::Answered) => {
                 self.answered += 1;
-                self.meanwhile += u64::from(self.schedule.measures(now));
+                self.meanwhile += u64::from(self.schedule.is_during(now));
                 self.sample(exchange, now);
             }
             Ending::Exchanged(Outcome::Refused) => self.refused += 1,
@@ -130,7 +135,7 @@ impl Record {
         if self.schedule.is_ramp(exchange.started) {
             self.ramp.push(took);
         }
-        if self.schedule.measures(exchange.started) {
+        if self.schedule.waits_for(exchange.started) && self.schedule.from <= now {
             self.measured.push(Sample { origin: exchange.origin, weight: exchange.weight, took });
         }
     }
@@ -206,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_measured_by_its_start_and_the_rate_by_the_ends() {
+    fn what_is_under_way_while_it_is_measured_counts_and_the_rate_is_that_of_the_ends() {
         let start = Instant::now();
         let mut record = record(start);
         for (at, took) in [(0, 30), (1500, 700), (2100, 10), (2900, 400), (3000, 1)] {
@@ -214,7 +219,7 @@ mod tests {
             record.add(&exchange(started, Origin::Kept), ANSWERED, started + ms(took));
         }
         let took: Vec<_> = record.measured.iter().map(|sample| sample.took).collect();
-        assert_eq!(took, [ms(10), ms(400)]);
+        assert_eq!(took, [ms(700), ms(10), ms(400)]);
         assert_eq!(record.ramp, [ms(30)]);
         assert_eq!((record.answered, record.meanwhile), (5, 2));
     }
