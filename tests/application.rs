@@ -3,7 +3,9 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::support::setup::Setup;
+use crate::support::client::get;
+use crate::support::setup::{Setup, python};
+use crate::support::until;
 
 /// Goes to a directory in which others may write, and imports there what it did
 /// not need before.
@@ -58,4 +60,179 @@ fn the_process_has_a_name_for_the_server() {
     // The environ of a request has the server's name alone.
     let environ = software(Setup::of("environ"));
     assert!(!environ.as_str().unwrap().contains("gunicorn"), "{environ}");
+}
+
+/// Asks `wsgi.errors` for everything that a text stream has.
+const COMPLAINING: &str = "
+import faulthandler, io, logging, os, sys
+
+def check(errors):
+    assert isinstance(errors, io.TextIOBase) and isinstance(errors.buffer, io.RawIOBase)
+    assert (errors.isatty(), errors.closed, errors.writable()) == (False, False, True)
+    assert (errors.readable(), errors.seekable()) == (False, False)
+    assert (errors.encoding, errors.errors) == ('utf-8', 'backslashreplace')
+    assert errors.line_buffering and errors.name and errors.mode
+    assert os.path.sameopenfile(errors.fileno(), 2)
+    assert errors.write('one') == 3 and errors.flush() is None
+    errors.writelines([' line in', ' pieces\\n'])
+    print('print:', '\\N{SNOWMAN}', 'caf\\udce9', file=errors)
+    errors.buffer.write(bytearray(b'bytes\\n'))
+    handler = logging.StreamHandler(errors)
+    handler.handle(logging.makeLogRecord({'msg': 'a record'}))
+    with errors as same:
+        assert same is errors
+    errors.close()
+    assert not errors.closed and not errors.buffer.closed
+    for wrong in (errors.read, errors.detach, errors.tell):
+        try:
+            wrong()
+        except io.UnsupportedOperation:
+            continue
+        raise AssertionError(wrong)
+    for wrong in (b'bytes', None, 1):
+        try:
+            errors.write(wrong)
+        except TypeError:
+            continue
+        raise AssertionError(wrong)
+    faulthandler.dump_traceback(file=errors)
+    errors.write('no end')
+
+def application(environ, start_response):
+    check(environ['wsgi.errors'])
+    start_response('200 OK', [('Content-Length', '0')])
+    return []
+
+def many(environ, start_response):
+    for _ in range(200):
+        print('left', 'right', sep='-middle-', end='-end\\n', file=environ['wsgi.errors'])
+    start_response('200 OK', [('Content-Length', '0')])
+    return []
+";
+
+#[test]
+fn the_error_stream_of_a_request_is_a_text_stream() {
+    let setup = Setup::of("complaining:application").file("complaining.py", COMPLAINING);
+    let server = setup.flag("--pythonpath=.").start();
+    for count in 1..3 {
+        assert_eq!(server.get("/").status, 200);
+        server.wait_for_log_times("no end", count);
+    }
+    let text = "one line in pieces\nprint: \u{2603} caf\\udce9\nbytes\na record\n";
+    assert_eq!(server.log().matches(text).count(), 2, "{}", server.log());
+}
+
+#[test]
+fn lines_of_several_threads_and_workers_do_not_mix() {
+    let setup = Setup::of("complaining:many").file("complaining.py", COMPLAINING);
+    let server = setup.flag("--pythonpath=.").threads(4).workers(2).start();
+    let mut connections: Vec<_> = (0..8).map(|_| server.connect()).collect();
+    connections.iter_mut().for_each(|connection| connection.send(get("/")));
+    connections.iter_mut().for_each(|it| assert_eq!(it.response().status, 200));
+    server.wait_for_log_times("left-middle-right-end\n", 8 * 200);
+    let log = server.log();
+    let mixed = log.lines().find(|it| it.contains("left") && *it != "left-middle-right-end");
+    assert_eq!(mixed, None);
+}
+
+/// Hands its own log to that of gunicorn, as many do.
+const LOGGING: &str = "
+import logging
+server = logging.getLogger('gunicorn.error')
+shop = logging.getLogger('shop')
+shop.handlers = server.handlers
+shop.setLevel(server.level)
+shop.info('while it is loaded')
+
+def application(environ, start_response):
+    shop.debug('shop says debug')
+    shop.info('shop says %s', 'info')
+    server.warning('the server says warning')
+    logging.getLogger('gunicorn.access').info('access says info')
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        shop.exception('shop says exception')
+    start_response('200 OK', [('Content-Length', '0')])
+    return []
+";
+
+#[test]
+fn the_loggers_of_gunicorn_write_the_error_log() {
+    for (level, preload) in [("info", false), ("debug", false), ("info", true), ("error", false)] {
+        let setup = Setup::of("logging_shop:application").file("logging_shop.py", LOGGING);
+        let setup = setup.flags(&["--pythonpath=.", "--log-level", level]);
+        let setup = if preload { setup.flag("--preload") } else { setup };
+        let server = setup.spawn();
+        server.allow("shop says exception");
+        server.allow("Traceback");
+        until::holds("an answer", || server.get("/").status == 200);
+        server.wait_for_log("ZeroDivisionError: division by zero");
+        let log = server.log();
+        let who = if preload { "mold gen=1: " } else { "worker=0 gen=1: " };
+        for (severity, text) in [
+            ("DEBUG", "worker=0 gen=1: shop says debug".to_owned()),
+            ("INFO", format!("{who}while it is loaded")),
+            ("INFO", "worker=0 gen=1: shop says info".to_owned()),
+            ("INFO", "worker=0 gen=1: access says info".to_owned()),
+            ("WARNING", "worker=0 gen=1: the server says warning".to_owned()),
+            ("ERROR", "worker=0 gen=1: shop says exception".to_owned()),
+        ] {
+            let expected = match (level, severity) {
+                ("info", "DEBUG") | ("error", "DEBUG" | "INFO" | "WARNING") => 0,
+                _ => 1,
+            };
+            let line = format!("] [{severity}] {text}\n");
+            assert_eq!(log.matches(&line).count(), expected, "{level}: {line}: {log}");
+            let count = log.lines().filter(|it| it.ends_with(&text)).count();
+            assert_eq!(count, expected, "{level}: {text} comes once: {log}");
+        }
+    }
+}
+
+/// Looks whether anything is left of how the loggers came to be.
+const USING: &str = "
+import importlib.machinery, logging, sys
+from multiprocessing import util
+assert all('monoceros' not in type(finder).__module__ for finder in sys.meta_path)
+assert type(logging.__loader__) is importlib.machinery.SourceFileLoader
+assert logging.__spec__.loader is logging.__loader__
+for name in 'gunicorn.error', 'gunicorn.access':
+    logger = logging.getLogger(name)
+    assert len(logger.handlers) == 1 and logger.level == logging.INFO and not logger.propagate
+assert not logging.getLogger().handlers and not logging.getLogger('gunicorn').handlers
+
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Length', '0')])
+    return []
+";
+
+const WITHOUT: &str = "
+import sys
+
+def application(environ, start_response):
+    assert 'logging' not in sys.modules
+    start_response('200 OK', [('Content-Length', '0')])
+    return []
+";
+
+#[test]
+fn logging_is_what_it_always_is_but_for_these_loggers() {
+    let setup = || {
+        let setup = Setup::listening().flag("--python").flag(python()).flag("--pythonpath=.");
+        setup.file("using.py", USING).file("without.py", WITHOUT)
+    };
+    for setup in [
+        setup().flag("using:application"),
+        setup().flag("using:application").flag("--preload"),
+        // Something imports it before the server does anything.
+        setup()
+            .flag("using:application")
+            .variable("PYTHONPATH", ".")
+            .file("sitecustomize.py", "import logging"),
+        // Who does without does not pay for its memory.
+        setup().flag("without:application"),
+    ] {
+        assert_eq!(setup.start().get("/").status, 200);
+    }
 }

@@ -9,4 +9,4 @@ mod line;
 mod loss;
 
 pub use destination::{Destination, LogFile};
-pub use line::{Identity, identify, install};
+pub use line::{Identity, identify, install, own_line};

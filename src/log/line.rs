@@ -58,10 +58,7 @@ pub fn identify(identity: &Identity) {
 pub fn install(identity: &Identity, level: LevelFilter, file: Arc<LogFile>) {
     let form = Arc::clone(&file);
     let format = move |buffer: &mut env_logger::fmt::Formatter, record: &log::Record| {
-        let speaker = SPEAKER.read().unwrap_or_else(PoisonError::into_inner);
-        let (pid, identity) = &*speaker;
-        let text = format!("{identity}: {}", record.args());
-        writeln!(buffer, "{}", line(form.is_journal(), record.level(), *pid, &text))
+        writeln!(buffer, "{}", own_line(&form, record.level(), record.args()))
     };
     let installed = env_logger::Builder::new()
         .filter_level(LevelFilter::Trace)
@@ -73,6 +70,14 @@ pub fn install(identity: &Identity, level: LevelFilter, file: Arc<LogFile>) {
         identify(identity);
         log::set_max_level(level);
     }
+}
+
+/// What this process says, as a line of the error log `file`, or as several,
+/// without the end of the last.
+pub fn own_line(file: &LogFile, level: Level, text: impl fmt::Display) -> String {
+    let speaker = SPEAKER.read().unwrap_or_else(PoisonError::into_inner);
+    let (pid, identity) = &*speaker;
+    line(file.is_journal(), level, *pid, &format!("{identity}: {text}"))
 }
 
 /// A line of the error log, or several, without the end of the last.

@@ -6,7 +6,7 @@ use crate::gunicorn::{FOREIGN, Foreign};
 use crate::markup::wrap;
 use crate::table::ROWS;
 
-const INTRODUCTION: [&str; 5] = [
+const INTRODUCTION: [&str; 6] = [
     "`gunicorn` in a command line can be replaced by `monoceros` as long as all of its flags \
      are in the first table; `GUNICORN_CMD_ARGS`, `WEB_CONCURRENCY` and `PORT` are read as well. \
      A flag that is not there yet is refused by name, never ignored.",
@@ -19,6 +19,9 @@ const INTRODUCTION: [&str; 5] = [
     "`gunicorn.conf.py` is not read, because the master runs no Python. Its settings go into \
      `monoceros.yaml` under the same names; what it computes, the environment can say: \
      `MONOCEROS_WORKERS=$((2 * $(nproc) + 1))`, or `workers: auto`.",
+    "The loggers `gunicorn.error` and `gunicorn.access` are there, and write the error log: an \
+     application that hands its own log to them needs no change. `SERVER_SOFTWARE` in \
+     `os.environ` has the names of both servers.",
     "Flags cannot be abbreviated (`--work 4`): a flag added later must not change what a \
      command line means.",
     "Numbers out of range, unknown names and unreadable values are errors at the start, and \

@@ -25,7 +25,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule};
 
 use crate::serve::{self, Reports, Server};
-use crate::{child, mold, signals, threads, trouble};
+use crate::{child, errors, mold, signals, threads, trouble};
 
 /// The first descriptor of `LISTEN_FDS` (`sd_listen_fds(3)`).
 const FIRST_LISTENER: i32 = 3;
@@ -146,7 +146,7 @@ fn work(py: Python, parcel: Parcel) -> PyResult<()> {
     let identity = Identity::Worker { slot: start.slot.0, generation: start.generation.0 };
     let log = open_log(channel, &settings, &identity);
     show_title(start, &settings, None);
-    let (application, name) = load(py, channel, start.app.as_deref(), &settings);
+    let (application, name) = load(py, channel, start.app.as_deref(), &settings, &log);
     run(py, parcel, &settings, log, application, &name)
 }
 
@@ -260,8 +260,9 @@ pub(crate) fn load(
     channel: &WorkerEnd,
     app: Option<&str>,
     settings: &Settings,
+    log: &Arc<LogFile>,
 ) -> (Py<PyAny>, String) {
-    let loaded = try_to_load(py, app, settings);
+    let loaded = try_to_load(py, app, settings, log);
     child::leave(py, &loaded);
     loaded.unwrap_or_else(|error| {
         let (failure, text) = explain(py, &error);
@@ -274,23 +275,18 @@ fn try_to_load(
     py: Python,
     app: Option<&str>,
     settings: &Settings,
+    log: &Arc<LogFile>,
 ) -> PyResult<(Py<PyAny>, String)> {
+    let level = settings.log_level.to_string().to_ascii_uppercase();
+    errors::make_loggers(py, Arc::clone(log), &level)?;
     let mut paths = vec![std::env::current_dir()?];
     paths.extend(settings.pythonpath.0.iter().cloned());
     // Names that are not UTF-8 keep their bytes (PEP 383).
     let paths: Vec<_> = paths.into_iter().map(PathBuf::into_os_string).collect();
-    loader(py)?.getattr("load")?.call1((app, paths))?.extract()
-}
-
-fn loader(py: Python) -> PyResult<Bound<PyModule>> {
-    const SOURCE: &std::ffi::CStr = match std::ffi::CStr::from_bytes_with_nul(
-        concat!(include_str!("loader.py"), "\0").as_bytes(),
-    ) {
-        Ok(source) => source,
-        Err(_) => c"raise SystemError('the loader has a NUL')",
-    };
-    let file = std::ffi::CString::new(trouble::OWN_FILE)?;
-    PyModule::from_code(py, SOURCE, &file, c"monoceros.loader")
+    trouble::own_module(py, include_str!("loader.py"), "monoceros.loader")?
+        .getattr("load")?
+        .call1((app, paths))?
+        .extract()
 }
 
 /// Why an application was not loaded, and the text for people.

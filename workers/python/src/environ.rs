@@ -6,7 +6,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::cache::Cache;
-use crate::errors::ErrorStream;
 use crate::ffi;
 use crate::file_wrapper::FileWrapper;
 use crate::input::{Inputs, Spooled};
@@ -20,7 +19,7 @@ pub(crate) struct Constants<'a> {
     /// The prefix of every path, from the variable `SCRIPT_NAME`: decoded bytes.
     pub(crate) script_name: &'a [u8],
     /// `wsgi.errors`.
-    pub(crate) errors: &'a Bound<'a, ErrorStream>,
+    pub(crate) errors: &'a Bound<'a, PyAny>,
 }
 
 const MULTIPROCESS: &str = "wsgi.multiprocess";

@@ -2,7 +2,7 @@
 
 use monoceros_engine::{Body, Desk, Spool};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyModule};
+use pyo3::types::PyBytes;
 
 use crate::ffi;
 use crate::spooled::SpooledFile;
@@ -68,7 +68,5 @@ impl Spooled {
 }
 
 fn spooled_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let file = std::ffi::CString::new(trouble::OWN_FILE)?;
-    let source = std::ffi::CString::new(include_str!("spooled.py"))?;
-    PyModule::from_code(py, &source, &file, c"monoceros.spooled")?.getattr("SpooledBody")
+    trouble::own_module(py, include_str!("spooled.py"), "monoceros.spooled")?.getattr("SpooledBody")
 }

@@ -30,7 +30,7 @@ mod monoceros {
     #[pymodule_export]
     use super::conversation::Conversation;
     #[pymodule_export]
-    use super::errors::ErrorStream;
+    use super::errors::ErrorLog;
     #[pymodule_export]
     use super::file_wrapper::FileWrapper;
     #[pymodule_export]

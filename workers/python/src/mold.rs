@@ -44,7 +44,7 @@ pub(crate) fn run(
     let log = boot::open_log(&channel, &settings, &identity);
     show_title(start, &settings, None);
     let before = Inventory::take(py);
-    let (application, name) = boot::load(py, &channel, start.app.as_deref(), &settings);
+    let (application, name) = boot::load(py, &channel, start.app.as_deref(), &settings, &log);
     show_title(start, &settings, Some(&name));
     settle(py, &before)?;
     // From here on signals are read between two forks.

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use crate::child;
 use crate::conversation::Callables;
 use crate::environ::{Constants, Environ};
-use crate::errors::ErrorStream;
+use crate::errors::ErrorLog;
 use crate::wsgi::Seat;
 use crate::{threads, trouble};
 
@@ -91,17 +91,19 @@ impl Server {
 
 impl Server {
     fn seat(&self, py: Python, thread: u16) -> PyResult<Seat> {
-        let errors = Bound::new(py, ErrorStream::new(Arc::clone(&self.log)))?;
+        // Each thread has its own: what one has begun is no line of another's.
+        let (errors, stream) = ErrorLog::open(py, Arc::clone(&self.log))?;
         let constants = Constants {
             multithread: self.threads > 1,
             multiprocess: self.multiprocess,
             script_name: &self.script_name,
-            errors: &errors,
+            errors: &stream,
         };
         Ok(Seat {
             application: self.application.clone_ref(py),
             environ: Environ::new(py, &constants)?,
             callables: Callables::new(py)?,
+            errors,
             desk: self.worker.desk(usize::from(thread)),
         })
     }

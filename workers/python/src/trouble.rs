@@ -1,10 +1,28 @@
 //! Python's exceptions as text for the error log.
 
+use std::ffi::CString;
+
 use monoceros_engine::Request;
 use pyo3::prelude::*;
 
 /// The name under which the bridge's own Python code appears in tracebacks.
 pub(crate) const OWN_FILE: &str = "<monoceros>";
+
+/// A module of Python code of the bridge's own, made when it is first needed.
+pub(crate) fn own_module<'py>(
+    py: Python<'py>,
+    source: &str,
+    name: &str,
+) -> PyResult<Bound<'py, PyModule>> {
+    let modules = py.import("sys")?.getattr("modules")?;
+    if let Ok(module) = modules.get_item(name)
+        && let Ok(module) = module.cast_into::<PyModule>()
+    {
+        return Ok(module);
+    }
+    let (source, file) = (CString::new(source)?, CString::new(OWN_FILE)?);
+    PyModule::from_code(py, &source, &file, &CString::new(name)?)
+}
 
 /// The traceback and message of an exception, without the frames that
 /// stand before the application's: our own, and those of importing it.

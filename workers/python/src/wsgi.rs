@@ -8,6 +8,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use crate::child;
 use crate::conversation::{Callables, Conversation, not_bytes};
 use crate::environ::{Environ, Unfit};
+use crate::errors::ErrorLog;
 use crate::ffi::SentBytes;
 use crate::{file_wrapper, trouble};
 
@@ -19,6 +20,7 @@ pub(crate) struct Seat {
     pub(crate) application: Py<PyAny>,
     pub(crate) environ: Environ,
     pub(crate) callables: Callables,
+    pub(crate) errors: Py<ErrorLog>,
     pub(crate) desk: Desk,
 }
 
@@ -57,6 +59,7 @@ impl Seat {
             end(py, exchange, &environ, result);
         }
         drop(environ);
+        self.errors.get().end_line();
         if let Some(spooled) = spooled {
             spooled.give_back(py, &self.desk);
         }

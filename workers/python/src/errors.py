@@ -1,0 +1,57 @@
+"""`wsgi.errors`: the error log as a text stream such as `sys.stderr`.
+
+It stays the server's: closing it writes out what waits, and no more.
+"""
+
+import io
+import os
+
+
+class ErrorBytes(io.RawIOBase):
+    """The bytes below the text."""
+
+    name = "<error log>"
+    mode = "wb"
+
+    def __init__(self, log):
+        self._log = log
+
+    def writable(self):
+        return True
+
+    def fileno(self):
+        return self._log.fileno()
+
+    def isatty(self):
+        return os.isatty(self._log.fileno())
+
+    def write(self, data, /):
+        with memoryview(data) as view:
+            return self._log.write(view.tobytes())
+
+    def flush(self):
+        self._log.flush()
+
+    def close(self):
+        self.flush()
+
+
+class ErrorStream(io.TextIOWrapper):
+    """The text. Lines go out whole: the bytes below gather them."""
+
+    mode = "w"
+
+    def __init__(self, log):
+        super().__init__(
+            ErrorBytes(log),
+            encoding="utf-8",
+            errors="backslashreplace",
+            line_buffering=True,
+            write_through=True,
+        )
+
+    def close(self):
+        self.flush()
+
+    def detach(self):
+        raise io.UnsupportedOperation("the error log is the server's")

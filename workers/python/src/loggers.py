@@ -1,0 +1,75 @@
+"""The loggers of gunicorn, which many applications hand their own log to:
+
+    log = logging.getLogger("gunicorn.error")
+    app.logger.handlers = log.handlers
+    app.logger.setLevel(log.level)
+
+They are made as soon as `logging` is imported, before anybody else has it: an
+application that does without does not pay for its memory.
+"""
+
+import sys
+
+NAMES = "gunicorn.error", "gunicorn.access"
+
+
+class Watch:
+    """Stands before the finders of modules until `logging` is imported."""
+
+    def __init__(self, then):
+        self.then = then
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "logging":
+            return None
+        sys.meta_path.remove(self)
+        for finder in sys.meta_path:
+            spec = finder.find_spec(name, path, target)
+            if spec is not None:
+                spec.loader = Loader(spec.loader, self.then)
+                return spec
+        return None
+
+
+class Loader:
+    """Loads a module as another loader does, and does something with it then."""
+
+    def __init__(self, loader, then):
+        self.loader = loader
+        self.then = then
+
+    def create_module(self, spec):
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module):
+        module.__spec__.loader = module.__loader__ = self.loader
+        self.loader.exec_module(module)
+        self.then(module)
+
+
+def prepare(stream, line, level):
+    """Makes the loggers, now or when `logging` is imported.
+
+    `stream` is the error log, `line` makes a line of the server's own of a level's
+    number and a text, `level` is the name of the least severe one that is logged.
+    """
+
+    def make(logging):
+        class Line(logging.Formatter):
+            """The text of a record as a line of the server's."""
+
+            def format(self, record):
+                return line(record.levelno, super().format(record))
+
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(Line())
+        for name in NAMES:
+            logger = logging.getLogger(name)
+            logger.addHandler(handler)
+            logger.setLevel(level)
+            logger.propagate = False
+
+    if "logging" in sys.modules:
+        make(sys.modules["logging"])
+    else:
+        sys.meta_path.insert(0, Watch(make))
