@@ -1,7 +1,7 @@
 //! Stops under load and at bad moments: whoever has connected is answered, and
 //! the end comes as soon as it was asked for.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::support::client::{Connection, get};
+use crate::support::process;
 use crate::support::server::Server;
 use crate::support::setup::Setup;
 use crate::support::until;
@@ -118,6 +119,61 @@ fn gives_an_address_up(with: fn(Setup) -> Setup, by: impl Fn(&Server)) {
     crowd.disperse();
     let kept = Connection::unix(&server.directory.join("kept.sock")).unwrap().get("/");
     assert_eq!(kept.status, 200);
+}
+
+/// As many do that stop a server: systemd by default, supervisord with
+/// `stopasgroup`, Heroku.
+#[test]
+fn a_signal_to_all_processes_resets_nobody_who_waits() {
+    for with in PRIVILEGES {
+        let setup = Setup::bare().apps().flags(&["--bind", "127.0.0.1:0", "stream:route"]);
+        let server = with(setup).patient().start();
+        let (mut busy, writer) = server.occupy("pipe");
+        let join = |_| {
+            let mut connection = server.connect();
+            connection.send(get("/"));
+            connection
+        };
+        let mut waiting: Vec<_> = (0..5).map(join).collect();
+        let worker = server.workers()[0];
+        // The worker hears it first, and the master when it has acted on it.
+        server.signal(Signal::SIGSTOP);
+        process::signal(worker, Signal::SIGTERM);
+        server.signal(Signal::SIGTERM);
+        let has_heard = || process::status(worker, "ShdPnd")[0].ends_with("0000");
+        until::holds("a worker that has heard", || has_heard() && process::is_asleep(worker));
+        waiting.extend((0..5).map(join));
+        server.signal(Signal::SIGCONT);
+        server.wait_for_log("draining");
+        writer.finish();
+        assert_eq!(busy.response().status, 200);
+        for connection in &mut waiting {
+            assert_eq!(connection.response().status, 200);
+        }
+        assert_eq!(server.wait_for_exit(), 0);
+    }
+}
+
+/// The time that an init system grants is over while a request runs.
+#[test]
+fn the_next_server_can_bind_while_a_worker_without_a_master_finishes() {
+    for with in PRIVILEGES {
+        let setup = Setup::bare().apps().flags(&["--bind", "127.0.0.1:0", "stream:route"]);
+        let server = with(setup).start();
+        server.allow("the master has gone");
+        let (mut busy, writer) = server.occupy("pipe");
+        let (worker, address) = (server.workers()[0], server.address());
+        server.signal(Signal::SIGTERM);
+        server.wait_for_log("draining");
+        server.signal(Signal::SIGKILL);
+        assert_eq!(server.wait_for_exit(), -9);
+        let next = until::some("the address", || TcpListener::bind(address).ok());
+        assert!(process::is_alive(worker));
+        writer.finish();
+        assert_eq!(busy.response().status, 200);
+        until::holds("the end of the worker", || !process::is_alive(worker));
+        drop(next);
+    }
 }
 
 const CODE: &str = "

@@ -164,7 +164,7 @@ impl Io {
     /// The queue is empty, or what waited in it is served: a draining worker
     /// lets its listener go, unless clients that have connected may still be
     /// about to send.
-    fn end_queue(&mut self, index: usize) {
+    pub(crate) fn end_queue(&mut self, index: usize) {
         if clock::monotonic_ms() < self.last_call_ms {
             return;
         }

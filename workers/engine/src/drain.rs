@@ -51,6 +51,20 @@ pub(crate) enum Cause {
     Orphaned,
 }
 
+/// What a worker that drains does about the queues of its listeners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Queue {
+    /// They are others': it lets go of the listeners.
+    Leave,
+    /// It serves what waits.
+    Serve,
+    /// Not known yet: somebody has told it directly. It serves what waits, and
+    /// keeps the listeners for a moment, in which the master may say more. Many
+    /// send SIGTERM to all processes of a server, and nobody would be left to
+    /// serve the queues if the workers heard it before the master.
+    Keep,
+}
+
 /// What is open in a worker.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Open {

@@ -63,10 +63,21 @@ impl Listener {
         refuse::refuses_new(self.fd.as_fd())
     }
 
+    /// Draining has begun, or its listeners are to be served to their end: what
+    /// waits now is to be accepted.
+    pub(crate) fn serve_rest(&mut self) {
+        self.rest = Some(self.rest.unwrap_or(0).max(self.waiting()));
+    }
+
+    /// Nothing waits, and nobody else can connect.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.refuses_new() && socket::queue_length(self.fd.as_fd()) == Some(0)
+    }
+
     /// Connections that are still to be accepted when this worker drains. What
     /// waits now is served, and no more, as the queue of a busy server is never
     /// empty; unless nobody else can connect, or the kernel does not say.
-    pub(crate) fn waiting(&self) -> u32 {
+    fn waiting(&self) -> u32 {
         let length = socket::queue_length(self.fd.as_fd());
         length.filter(|_| !self.refuses_new()).unwrap_or(u32::MAX)
     }

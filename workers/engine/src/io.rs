@@ -20,7 +20,7 @@ use slab::Slab;
 
 use crate::connection::{Connection, Phase};
 use crate::core::Core;
-use crate::drain::{Cause, Life, Open};
+use crate::drain::{Cause, Life, Open, Queue};
 use crate::gate::{Gate, Listener, Load};
 use crate::hearing::Hearing;
 use crate::link::Link;
@@ -67,6 +67,10 @@ const NEGLECT: Duration = Duration::from_millis(1);
 /// How long a draining worker keeps its listeners at least, in milliseconds:
 /// clients that have just connected are about to send.
 pub(crate) const LAST_CALL_MS: u64 = 50;
+
+/// How long a worker that was told to drain by a signal keeps its listeners, in
+/// milliseconds: the master may have been told as well.
+const MOMENT_MS: u64 = 1_000;
 
 /// How long the gate stays shut when no connection can be accepted for lack of
 /// descriptors or memory, in milliseconds.
@@ -411,7 +415,8 @@ impl Io {
             match self.channel.receive() {
                 Ok(Received::Message(ToWorker::Drain(how))) => {
                     let cause = if how == Drain::Refuse { Cause::Stuck } else { Cause::Told };
-                    self.drain(cause, how == Drain::ServeQueue);
+                    let serve = how == Drain::ServeQueue;
+                    self.drain(cause, if serve { Queue::Serve } else { Queue::Leave });
                 }
                 Ok(Received::Message(ToWorker::Reopen)) => self.reopen_logs(),
                 Ok(Received::Message(ToWorker::Workers(count))) => {
@@ -439,14 +444,14 @@ impl Io {
         if self.life.is_serving() {
             log::warn!("the master {why}; finishing what is open");
         }
-        self.drain(Cause::Orphaned, false);
+        self.drain(Cause::Orphaned, Queue::Leave);
     }
 
     fn take_signals(&mut self) -> ControlFlow<()> {
         for signal in self.signals.take() {
             match signal {
                 signal::QUIT | signal::INT => return ControlFlow::Break(()),
-                signal::TERM => self.drain(Cause::Told, false),
+                signal::TERM if self.life.is_serving() => self.drain(Cause::Told, Queue::Keep),
                 signal::USR1 => self.reopen_logs(),
                 // SIGHUP is the master's: sent to every process by name, it
                 // must not hurt a worker.
@@ -463,19 +468,20 @@ impl Io {
         }
     }
 
-    fn drain(&mut self, cause: Cause, serve_queue: bool) {
+    fn drain(&mut self, cause: Cause, queue: Queue) {
         let now_ms = clock::monotonic_ms();
         self.life.drain(cause, now_ms, &self.core.options);
         self.core.board.show_state(self.life.state());
         self.core.hub.drain();
         self.next_sweep_ms = 0;
+        self.last_call_ms = now_ms + if queue == Queue::Keep { MOMENT_MS } else { LAST_CALL_MS };
         for index in (0..self.gate.listeners.len()).rev() {
             let listener = &mut self.gate.listeners[index];
-            if serve_queue || listener.refuses_new() {
-                let rest = listener.waiting();
-                listener.rest.get_or_insert(rest);
+            if queue == Queue::Serve || listener.refuses_new() {
+                listener.serve_rest();
                 listener.stop_deferring();
-                self.last_call_ms = now_ms + LAST_CALL_MS;
+            } else if queue == Queue::Keep {
+                listener.serve_rest();
             } else {
                 self.close_listener(index);
             }
@@ -571,6 +577,9 @@ impl Io {
         for index in (0..self.gate.listeners.len()).rev() {
             if self.load().admits() {
                 self.accept(index);
+            } else if !self.channel_open && self.gate.listeners[index].has_ended() {
+                // The master is gone, and another server wants the address.
+                self.end_queue(index);
             }
         }
     }
