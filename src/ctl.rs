@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use monoceros_config::{Order, Target, Verb};
+use monoceros_log::printable;
 use monoceros_sys::process::Process;
 use monoceros_sys::{local, reason, wait};
 use monoceros_wire::channel::{Channel, Received};
@@ -31,7 +32,7 @@ pub(crate) fn run(order: &Order) -> u8 {
             DONE
         }
         Err(text) => {
-            complain(&printable(&text));
+            complain(&printable::text(&text));
             FAILED
         }
     }
@@ -175,7 +176,7 @@ fn left(deadline: Option<Instant>) -> Option<Duration> {
 
 /// The status for people.
 fn table(status: &Status) -> String {
-    let mut text = printable(&status.summary) + "\n";
+    let mut text = printable::line(&status.summary) + "\n";
     row(&mut text, ["slot", "gen", "pid", "state", "ready for", "requests"].map(str::to_owned));
     for worker in &status.workers {
         row(&mut text, cells(worker));
@@ -186,7 +187,7 @@ fn table(status: &Status) -> String {
     if !status.given_up.is_empty() {
         let counts: Vec<_> =
             status.given_up.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-        line(&mut text, format_args!("given up: {}", printable(&counts.join(", "))));
+        line(&mut text, format_args!("given up: {}", printable::line(&counts.join(", "))));
     }
     text
 }
@@ -197,7 +198,7 @@ fn cells(worker: &WorkerStatus) -> [String; 6] {
         slot.map_or("mold".to_owned(), |slot| slot.to_string()),
         generation.to_string(),
         pid.to_string(),
-        printable(state),
+        printable::line(state),
         age.map_or("-".to_owned(), duration),
         requests.to_string(),
     ]
@@ -221,11 +222,6 @@ fn duration(seconds: u64) -> String {
         (0, hours, minutes, _) => format!("{hours} h {minutes} min"),
         (days, hours, _, _) => format!("{days} d {hours} h"),
     }
-}
-
-/// What an application has written must not command the terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|it| if it.is_control() && it != '\n' { '\u{fffd}' } else { it }).collect()
 }
 
 #[cfg(test)]
@@ -265,10 +261,5 @@ mod tests {
         {
             assert_eq!(duration(seconds), text);
         }
-    }
-
-    #[test]
-    fn nothing_commands_the_terminal() {
-        assert_eq!(printable("a\u{1b}[31m\nb\r"), "a\u{fffd}[31m\nb\u{fffd}");
     }
 }

@@ -187,3 +187,112 @@ fn a_link_that_comes_later_leads_root_nowhere() {
         server.directory.read("logs/error.log").contains("gen=2 serves")
     });
 }
+
+/// An application that speaks to the master through the channel that it finds.
+const SPEAKING: &str = "
+import os, socket, stat
+
+def channels():
+    for name in os.listdir('/proc/self/fd'):
+        try:
+            if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                continue
+        except OSError:
+            continue
+        found = socket.socket(fileno=os.dup(int(name)))
+        if found.type == socket.SOCK_SEQPACKET:
+            yield found
+
+def say(text, last=0):
+    for channel in list(channels())[-last:]:
+        try:
+            channel.send(text)
+        except OSError:
+            pass
+
+def application(environ, start_response):
+    if environ['PATH_INFO'] == '/say':
+        say(environ['QUERY_STRING'].encode())
+    start_response('200 OK', [])
+    return [b'x']
+";
+
+/// What a worker may send, and is not to be believed.
+fn speaking(application: &str) -> Setup {
+    let setup = Setup::of(application).file("speaking.py", SPEAKING);
+    setup.flags(&["--pythonpath", "."])
+}
+
+#[test]
+fn a_worker_is_not_believed_what_only_a_mold_can_say() {
+    let not_forked = r#"{"NotForked":{"worker":1,"text":"x","passes":true}}"#;
+    let forked = format!(r#"{{"Forked":{{"worker":1,"pid":{}}}}}"#, std::process::id());
+    for text in [r#""Forked""#, not_forked, forked.as_str(), "{}", "\\u0000"] {
+        let server = speaking("speaking:application").workers(2).start();
+        let old = server.workers();
+        server.allow("[ERROR]");
+        server.get(&format!("/say?{text}"));
+        until::holds("a refusal", || {
+            let log = server.log();
+            log.contains("says what it may not say") || log.contains("cannot understand pid")
+        });
+        assert_eq!(server.get("/").status, 200);
+        assert_eq!(server.workers(), old);
+    }
+}
+
+#[test]
+fn what_a_worker_says_is_cleaned_before_it_is_logged() {
+    let broken = "raise ValueError('\\x1b[2Jred\\x07')\n";
+    let setup = Setup::of("broken_by:application").file("broken_by.py", broken);
+    let end = setup.flags(&["--pythonpath", "."]).run();
+    assert_eq!(end.code, Some(3), "{}", end.stderr);
+    assert!(end.stderr.contains("\u{fffd}[2Jred\u{fffd}"), "{}", end.stderr);
+    assert!(!end.stderr.contains(['\u{1b}', '\u{7}']), "{}", end.stderr);
+}
+
+/// A mold that says of a child of its own that it is the worker.
+const CLAIMING: &str = "
+import os, speaking
+
+application = speaking.application
+inside = False
+
+def claim():
+    global inside
+    if inside or not os.path.exists('claim'):
+        return
+    inside = True
+    if os.fork() == 0:
+        speaking.say(b'\"Forked\"', 1)
+        os.execv('/bin/sleep', ['sleep', '1000'])
+    inside = False
+
+os.register_at_fork(before=claim)
+";
+
+#[test]
+fn a_mold_that_claims_a_process_of_its_own_has_not_forked() {
+    let setup = speaking("claiming:application").flags(&["--preload"]);
+    let server = setup.file("claiming.py", CLAIMING).start();
+    server.allow("[ERROR]");
+    let worker = |server: &Server| {
+        let found =
+            server.workers().into_iter().find(|pid| process::title(*pid).contains("worker"));
+        until::some("a worker", || found)
+    };
+    let old = worker(&server);
+    server.directory.write("claim", "");
+    process::signal(old, Signal::SIGKILL);
+    server.wait_for_log("says that it is a forked worker: it is no child of the master");
+    fs::remove_file(server.directory.join("claim")).unwrap();
+    until::holds("a true one", || server.log().matches("worker=0").count() > 2);
+    until::holds("an answer", || server.get("/").status == 200);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait_for_exit(), 0);
+    until::holds("the end of what was claimed", || {
+        let left = process::marked(&server.mark, server.directory.path());
+        left.iter().for_each(|pid| process::signal(*pid, Signal::SIGKILL));
+        left.is_empty()
+    });
+}

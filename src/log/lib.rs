@@ -7,6 +7,7 @@ mod destination;
 pub mod journal;
 mod line;
 mod loss;
+pub mod printable;
 
 pub use destination::{Destination, LogFile};
 pub use line::{Identity, identify, install, own_line};

@@ -8,8 +8,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use log::{Level, LevelFilter};
 use monoceros_sys::clock::{LocalTime, local_time, wall_seconds};
 
-use crate::LogFile;
 use crate::journal::Entry;
+use crate::{LogFile, printable};
 
 /// Who writes a line; stands in front of the message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +58,8 @@ pub fn identify(identity: &Identity) {
 pub fn install(identity: &Identity, level: LevelFilter, file: Arc<LogFile>) {
     let form = Arc::clone(&file);
     let format = move |buffer: &mut env_logger::fmt::Formatter, record: &log::Record| {
-        writeln!(buffer, "{}", own_line(&form, record.level(), record.args()))
+        let text = printable::text(&record.args().to_string());
+        writeln!(buffer, "{}", own_line(&form, record.level(), text))
     };
     let installed = env_logger::Builder::new()
         .filter_level(LevelFilter::Trace)

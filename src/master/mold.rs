@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
-use monoceros_sys::process::{Process, is_ancestor_of};
-use monoceros_sys::reason;
+use monoceros_sys::process::{self, Origin, Process};
+use monoceros_sys::{reason, user};
 use monoceros_wire::Generation;
-use monoceros_wire::channel::{MasterEnd, pair};
-use monoceros_wire::message::{Start, ToWorker};
+use monoceros_wire::channel::{MasterEnd, Received, pair};
+use monoceros_wire::message::{FromWorker, Start, ToWorker};
 use monoceros_wire::scoreboard::Scoreboard;
 use monoceros_wire::stacks::Stacks;
 
@@ -42,6 +42,16 @@ impl<T> Forks<T> {
         self.asked.get_mut(&worker).map(|(_, prepared)| prepared)
     }
 
+    /// What is prepared for a worker that is still to come.
+    pub(crate) fn get(&self, worker: WorkerId) -> Option<&T> {
+        self.asked.get(&worker).map(|(_, prepared)| prepared)
+    }
+
+    /// The workers that are still to come.
+    pub(crate) fn workers(&self) -> Vec<WorkerId> {
+        self.asked.keys().copied().collect()
+    }
+
     /// Takes out what was prepared for a worker, if this mold was asked for it:
     /// its answer has come. An answer to nothing is one that came too late.
     pub(crate) fn answer(&mut self, mold: WorkerId, worker: WorkerId) -> Option<T> {
@@ -63,13 +73,15 @@ impl<T> Forks<T> {
     }
 }
 
-/// What the master has of a worker before there is a process. Dropping it ends
-/// a process that comes all the same: its channel is closed, and it has not
-/// begun to serve.
+/// What the master has of a worker before it knows its process. Dropping it ends
+/// a process that comes all the same: its channel is closed, and it has not begun
+/// to serve.
 #[derive(Debug)]
 pub(crate) struct Unborn {
     generation: Generation,
     start: Start,
+    /// Whom it runs as.
+    uid: u32,
     channel: MasterEnd,
     shown: Shown,
     /// What it is to be told when it exists.
@@ -86,6 +98,7 @@ impl Unborn {
     ) -> Result<Self, String> {
         let cannot = |error: io::Error| format!("cannot ask the mold: {}", reason(&error));
         let (channel, theirs) = pair().map_err(cannot)?;
+        channel.ask_for_senders().map_err(cannot)?;
         let Start { slot, generation, .. } = start;
         let scoreboard =
             Scoreboard::create(slot, generation, recipe.settings.threads).map_err(cannot)?;
@@ -97,7 +110,8 @@ impl Unborn {
         }
         mold.ask_fork(worker, &given).map_err(cannot)?;
         let (shown, later) = (Shown { scoreboard: Some(scoreboard), stacks }, Vec::new());
-        Ok(Self { generation, start, channel, shown, later })
+        let uid = recipe.owner.as_ref().map_or_else(user::own, |owner| owner.uid);
+        Ok(Self { generation, start, uid, channel, shown, later })
     }
 
     /// Keeps a message until there is somebody to read it.
@@ -105,11 +119,34 @@ impl Unborn {
         self.later.push(message);
     }
 
-    /// The process is there: lets it begin. It may have ended already; that is
-    /// found out when it is reaped.
-    pub(crate) fn adopt(self, pid: i32) -> Result<WorkerProcess, String> {
-        let process = address(pid)?;
-        let Self { generation, start, channel, shown, later } = self;
+    /// Where it speaks, to wait for.
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.channel.as_fd()
+    }
+
+    /// Hears whether it is there: its pid, or why it will not be. Whoever holds
+    /// the other end of the channel can say so; who that is the kernel knows.
+    pub(crate) fn hear(&self) -> Option<Result<i32, String>> {
+        let text = |text: &str| Some(Err(text.to_owned()));
+        match self.channel.receive_signed() {
+            Ok((Received::Nothing, _)) => None,
+            Ok((Received::Message(FromWorker::Forked), Some(pid))) => Some(Ok(pid)),
+            Ok((Received::Message(FromWorker::Forked), None)) => {
+                text("it cannot be seen whose process it is")
+            }
+            Ok((Received::Message(_), _)) => text("its first words are not those of a worker"),
+            Ok((Received::Closed, _)) => text("it ended before it began"),
+            Err(error) => Some(Err(format!("cannot understand it: {error}"))),
+        }
+    }
+
+    /// The process is there: lets it begin. `known` are those that are something
+    /// else already.
+    pub(crate) fn adopt(self, pid: i32, known: &[i32]) -> Result<WorkerProcess, String> {
+        check_origin(pid, process::origin(pid), self.uid, known)?;
+        let process = Process::adopt(pid)
+            .map_err(|error| format!("cannot address pid {pid}: {}", reason(&error)))?;
+        let Self { generation, start, channel, shown, later, .. } = self;
         let slot = start.slot;
         let sent = channel.send(&ToWorker::Start(start));
         let worker = WorkerProcess::forked(slot, generation, channel, process, shown);
@@ -120,27 +157,24 @@ impl Unborn {
     }
 }
 
-/// Ends a process that a mold has forked for nobody. It serves no client.
-pub(crate) fn discard(pid: i32) {
-    let ended = address(pid).and_then(|process| {
-        process.signal(libc::SIGKILL).map_err(|error| format!("cannot kill it: {}", reason(&error)))
-    });
-    if let Err(text) = ended {
-        // It has no channel any more, and leaves by itself.
-        log::debug!("pid {pid} was forked too late: {text}");
+/// A mold runs the application, and so does what it forks. Only a child of this
+/// master, of the workers' user, is taken for a worker: it stays a child, so that
+/// it will be reaped, and its pid is its own until then.
+fn check_origin(
+    pid: i32,
+    origin: io::Result<Origin>,
+    uid: u32,
+    known: &[i32],
+) -> Result<(), String> {
+    let refuse = |why: &str| Err(format!("pid {pid} says that it is a forked worker: {why}"));
+    let own = std::process::id().cast_signed();
+    match origin {
+        _ if known.contains(&pid) => refuse("it is another process of this server"),
+        Ok(origin) if origin.parent != own => refuse("it is no child of the master"),
+        Ok(origin) if origin.users != [uid; 4] => refuse("it is not the workers' user's"),
+        Ok(_) => Ok(()),
+        Err(error) => refuse(&reason(&error)),
     }
-}
-
-/// A mold runs the application, and its word alone must not make the master send
-/// signals to just any process.
-fn address(pid: i32) -> Result<Process, String> {
-    let process = Process::adopt(pid).map_err(|error| {
-        format!("cannot address pid {pid}, a forked worker: {}", reason(&error))
-    })?;
-    if !is_ancestor_of(pid) {
-        return Err(format!("pid {pid} is said to be a forked worker, but is none of this server"));
-    }
-    Ok(process)
 }
 
 #[cfg(test)]
@@ -185,8 +219,20 @@ mod tests {
     }
 
     #[test]
-    fn a_process_of_somebody_else_is_not_addressed() {
-        let error = address(1).unwrap_err();
-        assert!(error.contains("none of this server"), "{error}");
+    fn only_a_child_of_the_workers_user_that_is_nothing_else_is_believed() {
+        let own = std::process::id().cast_signed();
+        let child = Origin { parent: own, users: [7; 4] };
+        let check = |origin, known: &[i32]| check_origin(5, origin, 7, known);
+        assert_eq!(check(Ok(child), &[1, 6]), Ok(()));
+        let refused = [
+            (Ok(child), "another process of this server"),
+            (Ok(Origin { parent: 1, ..child }), "no child of the master"),
+            (Ok(Origin { users: [7, 0, 7, 7], ..child }), "not the workers' user's"),
+            (Err(io::ErrorKind::NotFound.into()), ""),
+        ];
+        for (index, (origin, why)) in refused.into_iter().enumerate() {
+            let error = check(origin, if index == 0 { &[5] } else { &[] }).unwrap_err();
+            assert!(error.ends_with(why), "{error}");
+        }
     }
 }

@@ -7,7 +7,7 @@ mod handover;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use std::time::Instant;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use monoceros_config::{SIGNALS, Wish};
-use monoceros_log::LogFile;
+use monoceros_log::{LogFile, printable};
 use monoceros_sys::daemon::Starter;
 use monoceros_sys::process::{self, End};
 use monoceros_sys::signal::{self, Signals};
@@ -84,8 +84,6 @@ pub(crate) struct Shell {
     out_of_memory: OutOfMemory,
     /// The workers that molds were asked for.
     forks: Forks<Unborn>,
-    /// Workers that were killed, and whose end the kernel tells another process.
-    strays: Vec<WorkerId>,
     code: Option<u8>,
 }
 
@@ -144,7 +142,6 @@ impl Shell {
             control: Control::deaf(CONTROL),
             out_of_memory: OutOfMemory::watch(),
             forks: Forks::default(),
-            strays: Vec::new(),
             code: None,
         })
     }
@@ -187,9 +184,6 @@ impl Shell {
     /// Waits for events. The deadline is heard last: what has happened before
     /// it may have made it pointless.
     fn wait(&mut self, deadline: Option<Instant>, events: &mut VecDeque<Event>) {
-        if self.bury_strays(events) {
-            return;
-        }
         let next = deadline.into_iter().chain(self.control.deadline()).min();
         let timeout = next.map(|at| at.saturating_duration_since(Instant::now()));
         match self.poll.poll(&mut self.ready, timeout) {
@@ -238,20 +232,28 @@ impl Shell {
     /// What a worker has said so far.
     fn hear_worker(&mut self, worker: WorkerId, events: &mut VecDeque<Event>) {
         for _ in 0..MOST_HEARD {
-            let Some(process) = self.workers.get(&worker) else { return };
+            let Some(process) = self.workers.get(&worker) else {
+                let Some(event) = self.hear_unborn(worker) else { return };
+                events.push_back(event);
+                continue;
+            };
             match process.hear() {
                 Ok(Heard::Message(FromWorker::Ready { app })) => {
-                    events.push_back(Event::Ready { worker, app });
+                    events.push_back(Event::Ready { worker, app: printable::line(&app) });
                 }
                 Ok(Heard::Message(FromWorker::Failed { failure, text })) => {
+                    let text = printable::text(&text);
                     events.push_back(Event::Failed { worker, failure, text });
                 }
-                Ok(Heard::Message(FromWorker::Forked { worker: forked, pid })) => {
-                    events.extend(self.note_forked(worker, WorkerId(forked), pid));
-                }
-                Ok(Heard::Message(FromWorker::NotForked { worker: forked, text, passes })) => {
-                    let refusal = Refusal { text, passes };
+                Ok(Heard::Message(FromWorker::NotForked { worker: forked, text, passes }))
+                    if process.is_mold() =>
+                {
+                    let refusal = Refusal { text: printable::line(&text), passes };
                     events.extend(self.note_not_forked(worker, WorkerId(forked), refusal));
+                }
+                Ok(Heard::Message(FromWorker::Forked | FromWorker::NotForked { .. })) => {
+                    log::error!("pid {} says what it may not say", process.pid());
+                    return self.stop_listening(worker);
                 }
                 Ok(Heard::Noise) => {}
                 Ok(Heard::Nothing) => return,
@@ -267,6 +269,15 @@ impl Shell {
         let fd = process.descriptor().as_raw_fd();
         let (source, token) = (&mut SourceFd(&fd), token_of(worker));
         if let Err(error) = self.poll.registry().reregister(source, token, Interest::READABLE) {
+            log::error!("cannot wait for a worker: {}", reason(&error));
+        }
+    }
+
+    fn listen(&self, worker: WorkerId, fd: RawFd) {
+        let source = &mut SourceFd(&fd);
+        let heard = self.poll.registry().register(source, token_of(worker), Interest::READABLE);
+        if let Err(error) = heard {
+            // Nobody would hear that it is ready; its boot-timeout ends it.
             log::error!("cannot wait for a worker: {}", reason(&error));
         }
     }
@@ -291,9 +302,8 @@ impl Shell {
             };
             let mut known = self.find_worker(pid);
             if known.is_none() {
-                // A mold says that it has forked a worker before that worker can
-                // become this process's to reap.
-                self.hear_molds(events);
+                // A forked worker says so before it does anything else.
+                self.hear_all_unborn(events);
                 known = self.find_worker(pid);
             }
             if let Some(worker) = known {
@@ -396,13 +406,7 @@ impl Shell {
     }
 
     fn keep(&mut self, worker: WorkerId, process: WorkerProcess) -> Event {
-        let fd = process.descriptor().as_raw_fd();
-        let source = &mut SourceFd(&fd);
-        let heard = self.poll.registry().register(source, token_of(worker), Interest::READABLE);
-        if let Err(error) = heard {
-            // Nobody would hear that it is ready; its boot-timeout ends it.
-            log::error!("cannot wait for a worker: {}", reason(&error));
-        }
+        self.listen(worker, process.descriptor().as_raw_fd());
         let pid = process.pid();
         self.workers.insert(worker, process);
         Event::Spawned { worker, pid }

@@ -3,7 +3,10 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+use nix::sys::socket::sockopt::PassCred;
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, UnixCredentials, recvmsg, sendmsg, setsockopt,
+};
 
 /// The most descriptors that one message can have here.
 pub const MOST_DESCRIPTORS: usize = 64;
@@ -47,6 +50,36 @@ pub fn receive(socket: BorrowedFd, into: &mut [u8]) -> io::Result<(usize, Vec<Ow
     Ok((message.bytes, descriptors))
 }
 
+/// From now on each message says who has sent it: see [`receive_signed`]
+/// (`SO_PASSCRED`, `unix(7)`).
+///
+/// # Errors
+/// Those of `setsockopt(2)`.
+pub fn ask_for_senders(socket: BorrowedFd) -> io::Result<()> {
+    Ok(setsockopt(&socket, PassCred, &true)?)
+}
+
+/// Receives a message and the pid of the process that has sent it, which the
+/// kernel vouches for, without waiting. There is no pid if the sender could not be
+/// seen from here, or sent descriptors too; those are closed.
+///
+/// # Errors
+/// As [`receive`].
+pub fn receive_signed(socket: BorrowedFd, into: &mut [u8]) -> io::Result<(usize, Option<i32>)> {
+    // For the sender only: descriptors that find no room are closed by the kernel.
+    let mut room = nix::cmsg_space!(UnixCredentials);
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+    let mut parts = [IoSliceMut::new(into)];
+    let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut room), flags)?;
+    let sender = message.cmsgs().ok().and_then(|mut control| {
+        control.find_map(|it| match it {
+            ControlMessageOwned::ScmCredentials(sender) => Some(sender.pid()),
+            _ => None,
+        })
+    });
+    Ok((message.bytes, sender.filter(|pid| *pid > 0)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +116,22 @@ mod tests {
         // A process that another test starts has a copy until it executes.
         wait(&[(two.as_fd(), Event::Readable)], None).unwrap();
         assert_eq!(receive(two.as_fd(), &mut buffer).unwrap().0, 0);
+    }
+
+    #[test]
+    fn a_message_says_whose_it_is() {
+        let (one, two) = crate::socket::packet_pair().unwrap();
+        ask_for_senders(two.as_fd()).unwrap();
+        send(one.as_fd(), b"ab", &[]).unwrap();
+        send(one.as_fd(), b"c", &[one.as_fd(); 4]).unwrap();
+        let mut buffer = [0; 16];
+        let own = std::process::id().cast_signed();
+        assert_eq!(receive_signed(two.as_fd(), &mut buffer).unwrap(), (2, Some(own)));
+        assert_eq!(receive_signed(two.as_fd(), &mut buffer).unwrap().0, 1);
+        drop(one);
+        // A process that another test starts has a copy until it executes.
+        wait(&[(two.as_fd(), Event::Readable)], None).unwrap();
+        assert_eq!(receive_signed(two.as_fd(), &mut buffer).unwrap(), (0, None));
     }
 
     #[test]

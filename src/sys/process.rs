@@ -14,8 +14,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 pub use self::detached::{Detached, Ending};
-pub use self::end::{End, adopt_orphans, ended, is_ancestor_of, outlive_parent, reap, will_reap};
-pub use self::fork::{Side, fork_orphan, lacks_room};
+pub use self::end::{End, Origin, adopt_orphans, ended, origin, outlive_parent, reap};
+pub use self::fork::{Side, await_new_parent, fork_orphan, lacks_room};
 
 use self::mask::{empty_mask, hold_signals, release_signals, set_mask};
 use crate::user::Credentials;
@@ -533,15 +533,19 @@ mod tests {
     }
 
     #[test]
-    fn only_descendants_have_this_process_as_an_ancestor() {
-        let (said, _) = output("sh -c 'echo $PPID $$' >&3; true");
-        assert!(said.split_whitespace().all(|pid| !is_ancestor_of(pid.parse().unwrap())));
+    fn the_kernel_tells_parent_and_user_until_a_process_is_reaped() {
+        let own = std::process::id().cast_signed();
         let process = Process::start(&shell("exec sleep 1000"), &[]).unwrap();
-        assert!(is_ancestor_of(process.pid()));
-        assert!(!is_ancestor_of(1));
-        assert!(!is_ancestor_of(std::process::id().cast_signed()));
+        let here = Origin { parent: own, users: [crate::user::own(); 4] };
+        assert_eq!(origin(process.pid()).unwrap(), here);
+        assert_ne!(origin(1).unwrap().parent, own);
         process.signal(libc::SIGKILL).unwrap();
+        while ended().unwrap() != Some(process.pid()) {
+            std::thread::yield_now();
+        }
+        assert_eq!(origin(process.pid()).unwrap(), here);
         reap(process.pid()).unwrap();
+        assert_eq!(origin(process.pid()).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

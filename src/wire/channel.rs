@@ -103,6 +103,24 @@ impl<Out: Serialize, In: DeserializeOwned> Channel<Out, In> {
         self.receive_by(packet::receive)
     }
 
+    /// From now on messages say who has sent them: see [`Channel::receive_signed`].
+    ///
+    /// # Errors
+    /// Those of `setsockopt(2)`.
+    pub fn ask_for_senders(&self) -> io::Result<()> {
+        packet::ask_for_senders(self.socket.as_fd())
+    }
+
+    /// As [`Channel::receive`], with the pid of the sender, for which the kernel
+    /// vouches. Of a message that came before [`Channel::ask_for_senders`] there
+    /// is none.
+    ///
+    /// # Errors
+    /// As [`Channel::receive`].
+    pub fn receive_signed(&self) -> io::Result<(Received<In>, Option<i32>)> {
+        self.receive_by(packet::receive_signed)
+    }
+
     fn receive_by<T: Default>(
         &self,
         by: impl Fn(BorrowedFd, &mut [u8]) -> io::Result<(usize, T)>,

@@ -91,14 +91,10 @@ pub enum FromWorker {
         /// The text for people: a traceback, or one line.
         text: String,
     },
-    /// A mold's answer to [`ToWorker::Fork`]: the worker exists, and waits for
-    /// its first message. Sent before the worker can be the master's to reap.
-    Forked {
-        /// The worker, as the master named it.
-        worker: u64,
-        /// Its pid.
-        pid: i32,
-    },
+    /// The first words of a worker that a mold has forked, through its own channel:
+    /// it exists, is the master's child, and waits for its first message. Its pid
+    /// is what the kernel says of the sender (`SCM_CREDENTIALS`, `unix(7)`).
+    Forked,
     /// A mold's answer to [`ToWorker::Fork`]: there is no such worker.
     NotForked {
         /// The worker, as the master named it.

@@ -2,16 +2,18 @@
 //! workers, and hearing their answers.
 
 use std::collections::VecDeque;
+use std::os::fd::AsRawFd;
 
 use monoceros_sys::{process, reason};
 use monoceros_wire::message::Start;
 use monoceros_wire::{Generation, Slot};
 
 use super::{Shell, prepare_logs};
-use crate::master::mold::{Unborn, discard};
+use crate::master::mold::Unborn;
 use crate::master::recipe::Recipe;
 use crate::master::spawn::{spawn, spawn_mold};
 use crate::master::state::{Event, Refusal, WorkerId};
+use crate::master::upgrade::SuccessorProcess;
 
 impl Shell {
     /// Starts a worker, or asks the mold for one, which answers later.
@@ -55,7 +57,9 @@ impl Shell {
         let mold = molds.find(|(_, it)| it.is_mold() && it.generation == generation);
         let (mold, process) = mold.ok_or("its mold is gone")?;
         let unborn = Unborn::ask(process, recipe, worker, start)?;
-        self.forks.ask(*mold, worker, unborn);
+        let (fd, mold) = (unborn.descriptor().as_raw_fd(), *mold);
+        self.listen(worker, fd);
+        self.forks.ask(mold, worker, unborn);
         Ok(())
     }
 
@@ -70,19 +74,18 @@ impl Shell {
         Some(Event::SpawnFailed { worker, refusal: "it is not wanted any more".into() })
     }
 
-    /// A mold has forked a worker: whoever asked for it gets it.
-    pub(super) fn note_forked(
-        &mut self,
-        mold: WorkerId,
-        worker: WorkerId,
-        pid: i32,
-    ) -> Option<Event> {
-        let Some(unborn) = self.forks.answer(mold, worker) else {
-            discard(pid);
-            return None;
-        };
-        Some(match unborn.adopt(pid) {
-            Ok(process) => self.keep(worker, process),
+    /// What a worker that a mold was asked for says of itself: that it is there.
+    pub(super) fn hear_unborn(&mut self, worker: WorkerId) -> Option<Event> {
+        let heard = self.forks.get(worker)?.hear()?;
+        let unborn = self.forks.withdraw(worker)?;
+        let successor = self.successor.as_ref().map(SuccessorProcess::pid);
+        let known: Vec<_> = self.workers.values().map(|it| it.pid()).chain(successor).collect();
+        Some(match heard.and_then(|pid| unborn.adopt(pid, &known)) {
+            Ok(process) => {
+                let pid = process.pid();
+                self.workers.insert(worker, process);
+                Event::Spawned { worker, pid }
+            }
             Err(text) => Event::SpawnFailed { worker, refusal: text.into() },
         })
     }
@@ -103,10 +106,10 @@ impl Shell {
         events.extend(self.forks.orphan(mold).into_iter().map(failed));
     }
 
-    pub(super) fn hear_molds(&mut self, events: &mut VecDeque<Event>) {
-        let molds = self.workers.iter().filter(|(_, process)| process.is_mold());
-        for mold in molds.map(|(worker, _)| *worker).collect::<Vec<_>>() {
-            self.hear_worker(mold, events);
+    /// Hears whether any worker that was asked for is there.
+    pub(super) fn hear_all_unborn(&mut self, events: &mut VecDeque<Event>) {
+        for worker in self.forks.workers() {
+            events.extend(self.hear_unborn(worker));
         }
     }
 }

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use mio::Interest;
 use mio::unix::SourceFd;
-use monoceros_sys::process::{End, will_reap};
 use monoceros_sys::reason;
 use monoceros_wire::Generation;
 
@@ -15,7 +14,7 @@ use super::{SUCCESSOR, SUCCESSOR_END, Shell};
 use crate::master::notify::Notifier;
 use crate::master::pidfile::PidFile;
 use crate::master::recipe::Recipe;
-use crate::master::state::{Event, Signal};
+use crate::master::state::Event;
 use crate::master::upgrade::{PassedOn, Predecessor, SuccessorProcess};
 
 impl Shell {
@@ -26,9 +25,7 @@ impl Shell {
         }
         let listeners = if self.announced.is_empty() { &self.listeners } else { &self.announced };
         let pid_path = self.pid_path.as_deref();
-        let started = SuccessorProcess::start(&self.source, listeners, pid_path, newest, workers);
-        self.end_strays();
-        match started {
+        match SuccessorProcess::start(&self.source, listeners, pid_path, newest, workers) {
             Ok(successor) => {
                 let pid = successor.pid();
                 let register = |fd: BorrowedFd, token| {
@@ -76,30 +73,6 @@ impl Shell {
         }
         successor.release();
         Some(successor)
-    }
-
-    /// Kills the workers that a mold forked in the moment in which this master
-    /// took no orphans: they are another's children, so that their end would not
-    /// be heard of. They have not begun to serve, or have just begun.
-    fn end_strays(&mut self) {
-        let strays = self.workers.iter().filter(|(_, it)| !will_reap(it.pid()));
-        let strays: Vec<_> = strays.map(|(worker, _)| *worker).collect();
-        for worker in &strays {
-            if let Some(process) = self.workers.get(worker) {
-                log::debug!("pid {} has another parent; ending it", process.pid());
-                process.signal(Signal::Kill);
-            }
-        }
-        self.strays.extend(strays);
-    }
-
-    /// Tells of the end of those that were ended so; whether there were any.
-    pub(super) fn bury_strays(&mut self, events: &mut VecDeque<Event>) -> bool {
-        let strays = std::mem::take(&mut self.strays);
-        for worker in &strays {
-            events.extend(self.bury(*worker, End::Signal(libc::SIGKILL)));
-        }
-        !strays.is_empty()
     }
 
     /// Tells the old master that this one serves.

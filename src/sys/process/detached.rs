@@ -63,7 +63,7 @@ impl Detached {
         let parent = std::process::id().cast_signed();
         let signals = hold_signals();
         let forked = fork_orphan(|orphan| stay_between(orphan, &tell, parent));
-        if matches!(forked, Ok(Side::Orphan)) {
+        if matches!(forked, Ok(Side::Orphan { .. })) {
             drop((told, hold));
             title::set(title);
             attend(program, descriptors, tell, &held);
@@ -268,7 +268,7 @@ fn close_range(first: RawFd, last: RawFd) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::end::parent;
+    use super::super::end::origin;
     use super::super::tests::shell;
     use super::*;
 
@@ -298,11 +298,11 @@ mod tests {
     #[test]
     fn when_it_is_released_it_is_the_first_process_s() {
         let detached = Detached::start(&shell("exec sleep 1000"), &[], "attendant").unwrap();
-        let attendant = parent(detached.pid()).unwrap();
-        assert_ne!(parent(attendant), Some(std::process::id().cast_signed()));
-        let of = parent(attendant);
+        let attendant = origin(detached.pid()).unwrap().parent;
+        let of = origin(attendant).unwrap().parent;
+        assert_ne!(of, std::process::id().cast_signed());
         detached.release().unwrap();
-        assert_eq!(parent(detached.pid()), of);
+        assert_eq!(origin(detached.pid()).unwrap().parent, of);
         detached.signal(libc::SIGKILL).unwrap();
     }
 

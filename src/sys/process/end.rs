@@ -6,9 +6,6 @@ use std::mem::MaybeUninit;
 
 use crate::check;
 
-/// How often a changing line of ancestors is looked through.
-const ATTEMPTS: usize = 3;
-
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -55,14 +52,6 @@ pub(super) fn peek(pid: i32) -> io::Result<End> {
     Ok(wait(libc::P_PID, pid.cast_unsigned(), libc::WEXITED | libc::WNOWAIT)?.1)
 }
 
-/// Says whether this process is the parent of that one, or adopts it when its
-/// parent has ended: so that it can [`reap`] it.
-#[must_use]
-pub fn will_reap(pid: i32) -> bool {
-    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-    wait(libc::P_PID, pid.cast_unsigned(), flags).is_ok() || is_ancestor_of(pid)
-}
-
 /// As `waitid(2)`: the pid, which is 0 for nobody, and its end.
 fn wait(kind: libc::idtype_t, id: libc::id_t, flags: libc::c_int) -> io::Result<(i32, End)> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
@@ -79,24 +68,35 @@ fn wait(kind: libc::idtype_t, id: libc::id_t, flags: libc::c_int) -> io::Result<
     Ok((pid, if by_itself { End::Code(status) } else { End::Signal(status) }))
 }
 
-/// Says whether this process is an ancestor of that one, as `/proc` has it. A
-/// process that has ended and is not reaped still has its ancestors.
-#[must_use]
-pub fn is_ancestor_of(pid: i32) -> bool {
-    let own = std::process::id().cast_signed();
-    // An ancestor that ends meanwhile is missing on the way up, and the next
-    // attempt finds another one in its place.
-    (0..ATTEMPTS).any(|_| {
-        let mut ancestors = std::iter::successors(parent(pid), |pid| parent(*pid));
-        ancestors.any(|pid| pid == own)
-    })
+/// Where a process comes from, as the kernel has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Its parent.
+    pub parent: i32,
+    /// Its real, effective, saved and file system user.
+    pub users: [u32; 4],
 }
 
-pub(super) fn parent(pid: i32) -> Option<i32> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name before it stands in parentheses and may have any characters.
-    let (_, fields) = stat.rsplit_once(')')?;
-    fields.split_whitespace().nth(1)?.parse().ok().filter(|pid| *pid > 0)
+/// Looks up where a process comes from (`proc_pid_status(5)`); also one that has
+/// ended and is not reaped. A child of this process stays its child, and keeps its
+/// pid, until it is reaped.
+///
+/// # Errors
+/// Those of `open(2)`; `InvalidData` when the kernel writes something else.
+pub fn origin(pid: i32) -> io::Result<Origin> {
+    let status = std::fs::read(format!("/proc/{pid}/status"))?;
+    // The name in the first line may have any bytes.
+    let status = String::from_utf8_lossy(&status);
+    let numbers = |name: &str| -> Option<Vec<&str>> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        Some(line.split_whitespace().collect())
+    };
+    let read = || {
+        let parent = numbers("PPid:")?.first()?.parse().ok()?;
+        let users: Option<Vec<_>> = numbers("Uid:")?.iter().map(|it| it.parse().ok()).collect();
+        Some(Origin { parent, users: users?.try_into().ok()? })
+    };
+    read().ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// From now on processes whose parent has ended, and which descend from this

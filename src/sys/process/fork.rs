@@ -2,9 +2,11 @@
 //! parent is somebody else.
 
 use std::io;
+use std::os::fd::AsFd;
 
-use super::exit_now;
+use super::{Process, exit_now};
 use crate::check;
+use crate::wait::{Event, wait};
 
 /// Which process this is, after [`fork_orphan`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +18,10 @@ pub enum Side {
         between: i32,
     },
     /// The new one. It has the calling thread only.
-    Orphan,
+    Orphan {
+        /// The process between the two, its parent until that ends.
+        between: i32,
+    },
 }
 
 /// Forks a process that is nobody's here: its parent ends at once, so that it
@@ -33,9 +38,21 @@ pub fn fork_orphan(tell: impl FnOnce(io::Result<i32>) -> bool) -> io::Result<Sid
     if between > 0 {
         return Ok(Side::Caller { between });
     }
+    let between = std::process::id().cast_signed();
     match fork() {
-        Ok(0) => Ok(Side::Orphan),
+        Ok(0) => Ok(Side::Orphan { between }),
         forked => exit_now(i32::from(!tell(forked))),
+    }
+}
+
+/// Waits until this process has another parent than this one, which is about to
+/// end. When the kernel says that it has ended, its children have been given away.
+pub fn await_new_parent(parent: i32) {
+    while std::os::unix::process::parent_id().cast_signed() == parent {
+        // That it is gone already shows above.
+        if let Ok(process) = Process::adopt(parent) {
+            wait(&[(process.as_fd(), Event::Readable)], None).ok();
+        }
     }
 }
 

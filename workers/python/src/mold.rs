@@ -181,22 +181,25 @@ impl Mold {
     /// Forks a worker, and tells the master. Returns what it has in the worker,
     /// and nothing in the mold.
     fn fork(&self, py: Python, worker: u64, descriptors: Vec<OwnedFd>) -> Option<Given> {
-        let tell = |forked: io::Result<i32>| {
-            self.say(&match forked {
-                Ok(pid) => FromWorker::Forked { worker, pid },
-                Err(error) => not_forked(worker, &error),
-            })
+        let tell = |forked: io::Result<i32>| match forked {
+            Ok(_) => true,
+            Err(error) => self.say(&not_forked(worker, &error)),
         };
         ffi::before_fork(py);
         let side = process::fork_orphan(tell);
-        if let Ok(Side::Orphan) = side {
+        if let Ok(Side::Orphan { between }) = side {
+            process::await_new_parent(between);
+            let given = Given::new(descriptors);
+            // Before anything of the application runs here: whatever becomes of
+            // this process, the master knows it.
+            given.announce();
             ffi::after_fork_in_child(py);
-            return Some(Given::new(descriptors));
+            return Some(given);
         }
         ffi::after_fork_in_parent(py);
         let failure = match side {
             Ok(Side::Caller { between }) => see_off(between).err().map(io::Error::other),
-            Ok(Side::Orphan) => None,
+            Ok(Side::Orphan { .. }) => None,
             Err(error) => Some(error),
         };
         if let Some(error) = failure {
@@ -267,6 +270,14 @@ impl Given {
             }
             // The master is of another version; it hears that this one has ended.
             _ => exit_now(1),
+        }
+    }
+
+    /// Says that this worker is there; the kernel says which process this is.
+    fn announce(&self) {
+        if self.channel.send(&FromWorker::Forked).is_err() {
+            // The master is gone, or does not want this worker any more.
+            exit_now(0);
         }
     }
 

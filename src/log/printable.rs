@@ -1,0 +1,37 @@
+//! Text of others, made fit for a log and a terminal: control characters command
+//! a terminal, and end lines.
+
+/// The most characters of a text that is one line.
+const LONGEST_LINE: usize = 500;
+
+/// One line, cut to what a line can have; each control character is replaced.
+#[must_use]
+pub fn line(text: &str) -> String {
+    text.chars().take(LONGEST_LINE).map(|letter| replace(letter, letter.is_control())).collect()
+}
+
+/// Lines: control characters are replaced, but line ends and tabs.
+#[must_use]
+pub fn text(text: &str) -> String {
+    let is_bad = |letter: char| letter.is_control() && !matches!(letter, '\n' | '\t');
+    text.chars().map(|letter| replace(letter, is_bad(letter))).collect()
+}
+
+fn replace(letter: char, is_bad: bool) -> char {
+    if is_bad { char::REPLACEMENT_CHARACTER } else { letter }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_commands_the_terminal() {
+        assert_eq!(
+            text("a\u{1b}[31m\n\tb\r\u{9b}\0"),
+            "a\u{fffd}[31m\n\tb\u{fffd}\u{fffd}\u{fffd}"
+        );
+        assert_eq!(line("a\n[ERROR]\tb"), "a\u{fffd}[ERROR]\u{fffd}b");
+        assert_eq!(line(&"é".repeat(1000)).chars().count(), LONGEST_LINE);
+    }
+}
