@@ -327,9 +327,33 @@ settings! {
 
     /// Longest time a client may take nothing more of a response.
     ///
-    /// 0 turns the limit off.
-    write_timeout: Duration = Duration::from_secs(30), {
+    /// What counts is what its system has acknowledged. Then the connection is
+    /// reset, and the log says so. 0 turns the limit off.
+    write_timeout: Duration = Duration::from_secs(60), {
         section: Section::Http, placeholder: "SECONDS", range: Some((0, DAY)),
+        readers: &[Worker], effect: Rollout,
+    };
+
+    /// Memory that responses may take in a worker while slow clients read them.
+    ///
+    /// A client that cannot take a response at once occupies no thread: what is
+    /// left waits in memory, as far as this goes and up to 1M of a response that is
+    /// made piece by piece, and then on disk (`--response-disk`). Where neither has
+    /// room, the application waits for the client; if that leaves no thread for
+    /// requests that wait, the slowest clients are let go.
+    response_memory: Size = Size(64 << 20), {
+        section: Section::Http, placeholder: "SIZE",
+        readers: &[Worker], effect: Rollout,
+    };
+
+    /// Disk that responses may take in a worker while slow clients read them.
+    ///
+    /// The files have no name, in the directory for temporary files. A single
+    /// response takes a quarter of it at most: a longer one that is made piece by
+    /// piece holds its thread. A response with the header `X-Accel-Buffering: no`
+    /// never waits in memory or on disk. 0 uses no disk.
+    response_disk: Size = Size(1 << 30), {
+        section: Section::Http, placeholder: "SIZE",
         readers: &[Worker], effect: Rollout,
     };
 

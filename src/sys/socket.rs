@@ -171,6 +171,40 @@ pub fn reset(socket: BorrowedFd) -> io::Result<()> {
     }
 }
 
+/// Bytes that were sent and not delivered: what a TCP peer has not acknowledged
+/// (`SIOCOUTQ`, `tcp(7)`), what a unix peer has not read; 0 where the kernel
+/// does not tell.
+#[must_use]
+pub fn undelivered(socket: BorrowedFd) -> usize {
+    queued(socket, libc::TIOCOUTQ)
+}
+
+/// Bytes that were sent and have not left this machine's buffer
+/// (`SIOCOUTQNSD`); 0 where the kernel does not tell, as of a unix socket, whose
+/// buffer is the peer's.
+#[must_use]
+pub fn untransmitted(socket: BorrowedFd) -> usize {
+    /// Linux, `include/uapi/linux/sockios.h`.
+    const SIOCOUTQNSD: libc::Ioctl = 0x894B;
+    queued(socket, SIOCOUTQNSD)
+}
+
+fn queued(socket: BorrowedFd, request: libc::Ioctl) -> usize {
+    let mut count: libc::c_int = 0;
+    // SAFETY: both requests write an int, which lives through the call.
+    let asked = check(unsafe { libc::ioctl(socket.as_raw_fd(), request, &raw mut count) });
+    asked.map_or(0, |_| usize::try_from(count).unwrap_or(0))
+}
+
+/// Says whether the peer sends nothing more: it has closed the connection or its
+/// side of it, or the connection is broken (`poll(2)`).
+#[must_use]
+pub fn has_ended(socket: BorrowedFd) -> bool {
+    let mut asked = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
+    // SAFETY: `asked` is one valid record, writable, for the time of the call.
+    check(unsafe { libc::poll(&raw mut asked, 1, 0) }).is_ok_and(|count| count > 0)
+}
+
 /// Says whether the kernel holds back connections on which nothing has arrived
 /// yet (`TCP_DEFER_ACCEPT`, `tcp(7)`): then an accepted one can be read at once.
 #[must_use]
@@ -330,6 +364,35 @@ mod tests {
         reset(one.as_fd()).unwrap();
         assert_eq!(client.read(&mut [0]).unwrap(), 0);
         assert_eq!(send(two.as_fd(), b"x", false).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn what_was_sent_is_undelivered_until_the_peer_has_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (tcp, _) = listener.accept().unwrap();
+        let sent = loop {
+            match send(tcp.as_fd(), &[0; 65536], false) {
+                Ok(_) => {}
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(sent.kind(), io::ErrorKind::WouldBlock);
+        assert!(undelivered(tcp.as_fd()) > 0);
+        assert!(untransmitted(tcp.as_fd()) <= undelivered(tcp.as_fd()));
+        assert!(!has_ended(tcp.as_fd()));
+        drop(client);
+        wait_for_arrival(tcp.as_fd());
+        assert!(has_ended(tcp.as_fd()));
+        let (mut reader, unix) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert_eq!((undelivered(unix.as_fd()), has_ended(unix.as_fd())), (0, false));
+        send(unix.as_fd(), b"unread", false).unwrap();
+        assert!(undelivered(unix.as_fd()) > 0);
+        assert_eq!(untransmitted(unix.as_fd()), 0);
+        reader.read_exact(&mut [0; 6]).unwrap();
+        assert_eq!(undelivered(unix.as_fd()), 0);
+        drop(reader);
+        assert!(has_ended(unix.as_fd()));
     }
 
     #[test]

@@ -233,6 +233,16 @@ impl Connection {
         }
     }
 
+    /// Reads everything until the server resets the connection.
+    pub(crate) fn until_reset(&mut self) -> Vec<u8> {
+        match self.rest() {
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                std::mem::take(&mut self.buffer)
+            }
+            other => panic!("no reset: {:?}", other.map(|rest| rest.len())),
+        }
+    }
+
     /// Nothing more comes, and the server closes without a reset.
     pub(crate) fn assert_closed(&mut self) {
         let rest = self.rest().expect("the server closes, and does not reset");

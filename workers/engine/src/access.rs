@@ -31,6 +31,14 @@ pub struct AccessLog {
     gathered: Mutex<Vec<u8>>,
 }
 
+/// A line in which the number of bytes is missing.
+#[derive(Debug, Default)]
+pub(crate) struct Draft {
+    line: Vec<u8>,
+    /// Where it is to stand, and how.
+    gaps: Vec<(usize, Atom)>,
+}
+
 /// What a line tells.
 pub(crate) struct Record<'a> {
     pub(crate) peer: &'a Address,
@@ -98,6 +106,27 @@ impl AccessLog {
         });
     }
 
+    /// Makes a line whose answer is still being sent.
+    pub(crate) fn draft(&self, record: &Record) -> Draft {
+        let mut draft = Draft::default();
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => draft.line.extend_from_slice(text.as_bytes()),
+                Piece::Atom(atom @ (Atom::Bytes | Atom::BytesOrDash)) => {
+                    draft.gaps.push((draft.line.len(), atom.clone()));
+                }
+                Piece::Atom(atom) => record.push(atom, &mut draft.line),
+            }
+        }
+        draft.line.push(b'\n');
+        draft
+    }
+
+    /// Adds such a line when the number is known.
+    pub(crate) fn add_draft(&self, draft: &Draft, body_bytes: u64) {
+        self.gather(&draft.complete(body_bytes));
+    }
+
     fn make(&self, record: &Record, line: &mut Vec<u8>) {
         for piece in &self.pieces {
             match piece {
@@ -137,6 +166,28 @@ impl AccessLog {
     pub fn reopen(&self) -> std::io::Result<()> {
         self.flush();
         self.file.reopen()
+    }
+}
+
+impl Draft {
+    fn complete(&self, body_bytes: u64) -> Vec<u8> {
+        let mut line = Vec::with_capacity(self.line.len() + 20 * self.gaps.len());
+        let mut start = 0;
+        for (at, atom) in &self.gaps {
+            line.extend_from_slice(&self.line[start..*at]);
+            push_bytes(atom, body_bytes, &mut line);
+            start = *at;
+        }
+        line.extend_from_slice(&self.line[start..]);
+        line
+    }
+}
+
+fn push_bytes(atom: &Atom, body_bytes: u64, out: &mut Vec<u8>) {
+    if *atom == Atom::BytesOrDash && body_bytes == 0 {
+        out.push(b'-');
+    } else {
+        push_decimal(out, body_bytes);
     }
 }
 
@@ -225,8 +276,7 @@ impl Record<'_> {
                 push_or_dash(self.head.map(|head| head.version().as_str().as_bytes()), out);
             }
             Atom::Status => push_decimal(out, self.status.into()),
-            Atom::BytesOrDash if self.body_bytes == 0 => out.push(b'-'),
-            Atom::Bytes | Atom::BytesOrDash => push_decimal(out, self.body_bytes),
+            Atom::Bytes | Atom::BytesOrDash => push_bytes(atom, self.body_bytes, out),
             Atom::Seconds => push_decimal(out, self.took_us / 1_000_000),
             Atom::Milliseconds => push_decimal(out, self.took_us / 1_000),
             Atom::Microseconds => push_decimal(out, self.took_us),
@@ -344,6 +394,16 @@ mod tests {
         assert_eq!(line("%({x-a}o)s %({none}o)s"), "b -");
         assert_eq!(line("%({A_B}e)s %({none}e)s"), "c -");
         assert!(line("%(t)s").starts_with('['));
+    }
+
+    #[test]
+    fn the_number_of_bytes_can_come_later() {
+        let draft = Draft {
+            line: b"a c\n".to_vec(),
+            gaps: vec![(0, Atom::Bytes), (2, Atom::BytesOrDash), (2, Atom::Bytes)],
+        };
+        assert_eq!(draft.complete(17), b"17a 1717c\n");
+        assert_eq!(draft.complete(0), b"0a -0c\n");
     }
 
     #[test]

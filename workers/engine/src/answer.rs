@@ -46,6 +46,8 @@ pub(crate) struct Answer {
     has_server: bool,
     /// The connection is closed after this answer.
     closes: bool,
+    /// Nothing of the body is to be kept for a slow client.
+    unbuffered: bool,
     framing: Framing,
     /// Bytes of the body that were taken for sending.
     body_bytes: u64,
@@ -89,6 +91,10 @@ impl Answer {
             4 if name.eq_ignore_ascii_case(b"date") => self.has_date = true,
             6 if name.eq_ignore_ascii_case(b"server") => self.has_server = true,
             14 if name.eq_ignore_ascii_case(b"content-length") => return self.set_length(value),
+            // nginx's word for the same, which it takes from this answer.
+            17 if name.eq_ignore_ascii_case(b"x-accel-buffering") => {
+                self.unbuffered = value.trim_ascii().eq_ignore_ascii_case(b"no");
+            }
             _ if reply::is_hop_by_hop(name) => {
                 self.closes |=
                     name.eq_ignore_ascii_case(b"connection") && has_token(value, b"close");
@@ -216,6 +222,11 @@ impl Answer {
         self.closes
     }
 
+    /// Whether the application is to wait for its client.
+    pub(crate) fn is_unbuffered(&self) -> bool {
+        self.unbuffered
+    }
+
     pub(crate) fn body_bytes(&self) -> u64 {
         self.body_bytes
     }
@@ -322,6 +333,13 @@ mod tests {
         let text = text(&answer("200 OK", &fields, ASKED, Some(0)));
         assert!(text.contains("Date: today\r\n") && text.contains("server: mine\r\n"));
         assert!(!text.contains("monoceros") && text.matches("ate: ").count() == 1);
+    }
+
+    #[test]
+    fn an_answer_can_ask_not_to_be_buffered() {
+        let asks = |value| answer("200 OK", &[("x-accel-buffering", value)], ASKED, None);
+        assert!(asks("No").is_unbuffered() && !asks("yes").is_unbuffered());
+        assert!(text(&asks("no")).contains("x-accel-buffering: no\r\n"), "a proxy hears it too");
     }
 
     #[test]

@@ -6,10 +6,11 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use monoceros_http::{Chunks, Framing, Limits, Reject};
-use monoceros_sys::clock;
+use monoceros_sys::{clock, socket};
 
 use crate::body::Received;
 use crate::link::{After, Link};
+use crate::options::Options;
 use crate::request::Request;
 use crate::spools::Spools;
 
@@ -41,6 +42,17 @@ pub(crate) struct Connection {
     pub(crate) lent: Lent,
     /// The application side has lost the connection, but not its descriptor.
     pub(crate) expired: bool,
+    /// Whether the client has the last answer; `None` if it was not looked at.
+    delivery: Option<Delivery>,
+}
+
+/// How far the last answer has come that the kernel has as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delivery {
+    /// So many bytes were not acknowledged, and when that last became less.
+    Going { left: usize, progress_ms: u64 },
+    /// The client's system has all of it, or takes nothing more.
+    Over,
 }
 
 /// What the I/O thread keeps of a request that it has lent, to answer for it.
@@ -153,6 +165,7 @@ impl Connection {
             since_ms: clock::monotonic_ms(),
             lent: Lent::default(),
             expired: false,
+            delivery: None,
         }
     }
 
@@ -161,6 +174,7 @@ impl Connection {
         self.phase = phase;
         self.lent.forget_head();
         self.since_ms = clock::monotonic_ms();
+        self.delivery = None;
     }
 
     /// Sees whether the application side has given the connection back without
@@ -170,6 +184,27 @@ impl Connection {
             self.phase = Phase::Idle { used: true };
             self.since_ms = self.link.finished_ms();
             self.lent.forget_head();
+            self.delivery = None;
+        }
+    }
+
+    /// Sees whether the client has the last answer: it is idle only from then on.
+    /// What it takes nothing of for `write-timeout` does not count any more; the
+    /// kernel goes on to deliver it.
+    pub(crate) fn note_delivery(&mut self, options: &Options, now_ms: u64) {
+        let (left, progress_ms) = match self.delivery {
+            Some(Delivery::Over) => return,
+            Some(Delivery::Going { left, progress_ms }) => (left, progress_ms),
+            None => (usize::MAX, now_ms),
+        };
+        let undelivered = socket::undelivered(self.link.as_fd());
+        let progress_ms = if undelivered < left { now_ms } else { progress_ms };
+        let quiet_ms = u128::from(now_ms.saturating_sub(progress_ms));
+        if undelivered == 0 || quiet_ms > options.write_timeout.as_millis() {
+            self.delivery = Some(Delivery::Over);
+        } else {
+            self.delivery = Some(Delivery::Going { left: undelivered, progress_ms });
+            self.since_ms = self.since_ms.max(now_ms);
         }
     }
 

@@ -1,5 +1,6 @@
 //! What every part of a worker's engine can reach.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use monoceros_wire::scoreboard::Scoreboard;
@@ -8,6 +9,8 @@ use crate::access::AccessLog;
 use crate::giving_up::Told;
 use crate::hub::Hub;
 use crate::options::Options;
+use crate::outgoing::Stores;
+use crate::room::Room;
 use crate::spools::Spools;
 
 /// The parts that both sides share.
@@ -17,6 +20,8 @@ pub(crate) struct Core {
     pub(crate) options: Options,
     pub(crate) board: Scoreboard,
     pub(crate) spools: Spools,
+    /// What may wait for slow clients.
+    pub(crate) room: Arc<Room>,
     pub(crate) access: Option<AccessLog>,
     pub(crate) told: Told,
     pub(crate) forked: AtomicBool,
@@ -24,6 +29,11 @@ pub(crate) struct Core {
 }
 
 impl Core {
+    /// Where answers wait for slow clients.
+    pub(crate) fn stores(&self) -> Stores<'_> {
+        Stores { spools: &self.spools, room: &self.room }
+    }
+
     /// Whether connections are to be used again after an answer.
     pub(crate) fn keeps_alive(&self) -> bool {
         !self.options.keep_alive.is_zero() && !self.hub.is_draining()

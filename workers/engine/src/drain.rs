@@ -14,6 +14,10 @@ const IDLE_ORPHANED: Duration = Duration::from_millis(250);
 /// any more, at least: the answers have to go out.
 const RESERVE_MS: u64 = 200;
 
+/// How long before it gives up what has not been sent, at most: that is to be in
+/// the logs.
+const LAST_WORDS_MS: u64 = 300;
+
 /// How long an application side that was stuck may take to end.
 const STUCK_END_MS: u64 = 1_000;
 
@@ -28,6 +32,8 @@ pub(crate) enum Life {
         deadline_ms: u64,
         /// When it refuses what the application has not begun.
         last_begin_ms: u64,
+        /// When it gives up what has not been sent.
+        last_words_ms: u64,
         /// How long the application side may take to end, in milliseconds.
         end_ms: u64,
         /// How long idle connections are kept.
@@ -91,7 +97,8 @@ impl Life {
                     Cause::Told | Cause::Orphaned => (deadline_ms - reserve, graceful),
                     Cause::Stuck => (now_ms, STUCK_END_MS),
                 };
-                *self = Self::Draining { deadline_ms, last_begin_ms, end_ms, idle };
+                let last_words_ms = deadline_ms - LAST_WORDS_MS.min(graceful / 4);
+                *self = Self::Draining { deadline_ms, last_begin_ms, last_words_ms, end_ms, idle };
             }
             Self::Draining { idle: kept, .. } => *kept = idle.min(*kept),
             Self::Stopping { .. } => {}
@@ -123,15 +130,17 @@ impl Life {
         matches!(self, Self::Draining { last_begin_ms, .. } if now_ms >= last_begin_ms)
     }
 
+    /// Whether what has not been sent is to be given up.
+    pub(crate) fn gives_up(self, now_ms: u64) -> bool {
+        matches!(self, Self::Draining { last_words_ms, .. } if now_ms >= last_words_ms)
+    }
+
     /// When the connections are to be looked at next, if they would be at
-    /// `next_ms`: as soon as requests are to be refused.
+    /// `next_ms`: as soon as requests are to be refused, or given up.
     pub(crate) fn next_look(self, now_ms: u64, next_ms: u64) -> u64 {
-        match self {
-            Self::Draining { last_begin_ms, .. } if now_ms < last_begin_ms => {
-                next_ms.min(last_begin_ms)
-            }
-            _ => next_ms,
-        }
+        let Self::Draining { last_begin_ms, last_words_ms, .. } = self else { return next_ms };
+        let times = [last_begin_ms, last_words_ms].into_iter();
+        times.filter(|at| *at > now_ms).fold(next_ms, u64::min)
     }
 
     /// What the master is shown.
@@ -176,8 +185,13 @@ mod tests {
     fn the_first_deadline_holds() {
         let mut life = Life::Serving;
         life.drain(Cause::Told, 0, &options());
-        let draining =
-            |idle| Life::Draining { deadline_ms: 5000, last_begin_ms: 3750, end_ms: 5000, idle };
+        let draining = |idle| Life::Draining {
+            deadline_ms: 5000,
+            last_begin_ms: 3750,
+            last_words_ms: 4700,
+            end_ms: 5000,
+            idle,
+        };
         assert_eq!(life, draining(options().drain_idle));
         life.drain(Cause::Orphaned, 3000, &options());
         assert_eq!(life, draining(IDLE_ORPHANED));
@@ -205,7 +219,10 @@ mod tests {
             assert!(life.refuses(last_begin) && !life.refuses(last_begin - 1));
             assert_eq!(life.next_look(last_begin - 1, last_begin + 249), last_begin);
             assert_eq!(life.next_look(last_begin - 1, last_begin - 1), last_begin - 1);
-            assert_eq!(life.next_look(last_begin, last_begin + 250), last_begin + 250);
+            let last_words = 10 + graceful - LAST_WORDS_MS.min(graceful / 4);
+            assert!(life.gives_up(last_words) && !life.gives_up(last_words - 1));
+            assert_eq!(life.next_look(last_words - 1, last_words + 249), last_words);
+            assert_eq!(life.next_look(last_words, last_words + 250), last_words + 250);
         }
     }
 }

@@ -8,25 +8,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use monoceros_http::reply;
-use monoceros_sys::{clock, file, socket};
-use monoceros_wire::scoreboard::{Begun, Finished};
+use monoceros_sys::{clock, socket};
+use monoceros_wire::scoreboard::{Begun, Finished, GivenUp};
 
 use crate::access::Record;
 use crate::answer::{Answer, Asked, Fault, Framing};
 use crate::body::Body;
 use crate::core::Core;
 use crate::expire::EXPIRED;
-use crate::link::{Address, After, Link, Room};
-use crate::outgoing::SHORTENED;
+use crate::file_range::{Failure, FileRange, is_for_now};
+use crate::link::{Account, Address, After, Link, Waited};
 use crate::payload::Payload;
 use crate::request::{Job, Request};
 
 /// Bodies up to this many bytes are copied behind the head, which is cheaper
 /// than a second piece.
 pub const COPY_LIMIT: usize = 16 * 1024;
-
-/// Down to this many waiting bytes it is to wait.
-const LOW_WATER: usize = 256 * 1024;
 
 /// How much of a file an application thread sends by itself before it leaves
 /// the rest to the I/O thread.
@@ -36,6 +33,10 @@ thread_local! {
     /// Where a piece of an answer is put together.
     static PIECE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
+
+/// How long a slow client may hold an application thread until the log tells of
+/// it, in milliseconds.
+const HELD_MS: u64 = 10_000;
 
 /// The client is gone, or has taken nothing for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,13 @@ pub struct Exchange {
     taken_us: u64,
     /// The I/O thread may have something of this answer to write.
     handed_over: bool,
+    /// The client could not take all of it at once.
+    is_slow: bool,
+    /// Bytes that the kernel has taken since the link was told.
+    handed: u64,
+    /// Since when the client holds this thread, in milliseconds of the rising
+    /// clock; the log is told once.
+    held_ms: Option<u64>,
     gone: bool,
     completed: bool,
     ended: bool,
@@ -81,6 +89,9 @@ impl Exchange {
             link,
             taken_us,
             handed_over,
+            is_slow: false,
+            handed: 0,
+            held_ms: None,
             gone: false,
             completed: false,
             ended: false,
@@ -245,7 +256,17 @@ impl Exchange {
     /// Whether so much waits for the client that the application is to wait.
     #[must_use]
     pub fn is_crowded(&self) -> bool {
-        self.handed_over && self.link.leftover().outgoing.is_full()
+        if !self.handed_over {
+            return false;
+        }
+        let leftover = self.link.leftover();
+        let outgoing = &leftover.outgoing;
+        let is_full = if self.answer().is_unbuffered() {
+            !outgoing.is_empty()
+        } else {
+            outgoing.is_full(&self.core.room)
+        };
+        is_full && !leftover.failed
     }
 
     /// Waits until the client has taken most of what waits for it. May return
@@ -257,12 +278,32 @@ impl Exchange {
         // A slow client is no fault of the application's.
         let number = self.request().number;
         self.core.board.pause(self.thread, number);
-        let room = self.link.wait_for_room(LOW_WATER, Duration::from_secs(1));
-        self.core.board.resume(self.thread, number, clock::monotonic_ms());
-        match room {
-            Room::Some | Room::None => Ok(()),
-            Room::Gone => self.lose(),
+        let (all, limit) = (self.answer().is_unbuffered(), Duration::from_secs(1));
+        let waited = self.link.wait_for_room(&self.core.room, all, limit);
+        let now_ms = clock::monotonic_ms();
+        self.core.board.resume(self.thread, number, now_ms);
+        match waited {
+            Waited::Room => self.held_ms = None,
+            Waited::None => self.tell_held(now_ms, all),
+            Waited::Gone => return self.lose(),
         }
+        Ok(())
+    }
+
+    /// Tells the log, once, of a client that holds this thread. With `all` the
+    /// application has asked for that.
+    fn tell_held(&mut self, now_ms: u64, all: bool) {
+        let since_ms = *self.held_ms.get_or_insert(now_ms);
+        if all || now_ms < since_ms.saturating_add(HELD_MS) {
+            return;
+        }
+        self.held_ms = Some(u64::MAX);
+        let (label, peer) = (self.request().label(), &self.link.peer);
+        self.core.tell_held(format_args!(
+            "{label} for {peer} holds thread {}: its client is slow, and more of its answer waits \
+             than --response-memory and --response-disk leave room for",
+            self.thread
+        ));
     }
 
     /// Ends the answer. `environ` tells the access log the variables of the
@@ -329,6 +370,12 @@ impl Exchange {
             keep_alive: head.keep_alive() && self.core.keeps_alive(),
         };
         self.request_mut().answer.conclude(asked, whole);
+        if self.answer().framing() == Framing::UntilClose {
+            self.link.guard();
+        }
+        if self.answer().is_unbuffered() {
+            self.link.hold_little();
+        }
         Ok(true)
     }
 
@@ -351,7 +398,8 @@ impl Exchange {
                 // The loop is told now and not only at the end: the application
                 // may be long at what it does behind the answer.
                 self.core.hub.batch.add();
-                self.leave(piece);
+                self.link.leave(Box::new(piece.clone()), 0, self.core.stores());
+                self.hand_over();
                 return Ok(());
             }
             return self.push_bytes(piece, false);
@@ -373,18 +421,16 @@ impl Exchange {
         if sent == parts.iter().map(|part| part.len()).sum::<usize>() {
             return Ok(());
         }
-        let core = &self.core;
-        self.link.leave(|waiting| {
-            for (index, part) in parts.into_iter().enumerate() {
-                let gone = sent.min(part.len());
-                sent -= gone;
-                match owner.take_if(|_| index == 1) {
-                    Some(owner) => waiting.push_bytes(owner, gone, &core.spools),
-                    None => waiting.push_bytes(Box::new(part[gone..].to_vec()), 0, &core.spools),
-                }
+        let stores = self.core.stores();
+        for (index, part) in parts.into_iter().enumerate() {
+            let gone = sent.min(part.len());
+            sent -= gone;
+            match owner.take_if(|_| index == 1) {
+                Some(owner) => self.link.leave(owner, gone, stores),
+                None => self.link.leave(Box::new(part[gone..].to_vec()), 0, stores),
             }
-        });
-        self.hand_over();
+        }
+        self.slow_down();
         Ok(())
     }
 
@@ -403,9 +449,8 @@ impl Exchange {
 
     /// Leaves bytes to be written by the loop.
     fn leave(&mut self, bytes: &[u8]) {
-        let core = &self.core;
-        self.link.leave(|waiting| waiting.push_bytes(Box::new(bytes.to_vec()), 0, &core.spools));
-        self.hand_over();
+        self.link.leave(Box::new(bytes.to_vec()), 0, self.core.stores());
+        self.slow_down();
     }
 
     /// Whether this is a whole answer that had better be written with others.
@@ -415,32 +460,39 @@ impl Exchange {
     }
 
     /// Sends a range of a file, and lets the rest wait.
-    fn push_file(&mut self, source: &File, mut offset: u64, length: u64) -> Result<(), Gone> {
-        let mut left = length;
+    fn push_file(&mut self, source: &File, offset: u64, length: u64) -> Result<(), Gone> {
+        let Ok(copy) = source.try_clone() else {
+            return self.give_up_file("no descriptor is left for its file");
+        };
+        let mut range = FileRange::new(copy, offset, length);
         let mut share = FILE_SHARE;
-        while left > 0 && share > 0 && self.may_send()? {
-            let step = usize::try_from(left.min(share)).unwrap_or(usize::MAX);
-            let sent = file::send(self.link.as_fd(), source.as_fd(), offset, step);
-            let sent = match sent {
-                Ok(0) => {
-                    log::warn!("{SHORTENED}");
-                    return self.lose();
+        while range.left > 0 && share > 0 && self.may_send()? {
+            let sent = match range.send(self.link.as_fd(), share) {
+                Err(Failure::File(text)) => return self.give_up_file(&text),
+                Err(Failure::Client(error)) => self.sent(Err(error))? as u64,
+                Ok(sent) => {
+                    self.handed += sent;
+                    sent
                 }
-                other => self.sent(other)? as u64,
             };
             if sent == 0 {
                 break;
             }
-            offset += sent;
-            left -= sent;
             share = share.saturating_sub(sent);
         }
-        if left > 0 {
-            let Ok(copy) = source.try_clone() else { return self.lose() };
-            self.link.leave(|waiting| waiting.push_file(copy, offset, left));
-            self.hand_over();
+        if range.left > 0 {
+            self.link.leave_file(range);
+            self.slow_down();
         }
         Ok(())
+    }
+
+    /// The file that is the answer fails us, not the client.
+    fn give_up_file(&mut self, why: &str) -> Result<(), Gone> {
+        let (label, peer) = (self.request().label(), &self.link.peer);
+        let line = format_args!("gave up the answer to {label} for {peer}: {why}");
+        self.core.give_up(GivenUp::Unreadable, line);
+        self.lose()
     }
 
     /// Whether this thread may write to the socket: nothing waits before.
@@ -460,17 +512,31 @@ impl Exchange {
     /// What a call of the send family did; a full socket took nothing.
     fn sent(&mut self, result: io::Result<usize>) -> Result<usize, Gone> {
         match result {
-            Ok(count) => Ok(count),
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(0),
-                _ => self.lose().map(|()| 0),
-            },
+            Ok(count) => {
+                self.handed += count as u64;
+                Ok(count)
+            }
+            Err(error) if is_for_now(&error) => Ok(0),
+            Err(_) => self.lose().map(|()| 0),
         }
     }
 
     fn lose(&mut self) -> Result<(), Gone> {
         self.gone = true;
         Err(Gone)
+    }
+
+    /// Has the I/O thread write what the client could not take.
+    fn slow_down(&mut self) {
+        let label = (!self.is_slow).then(|| self.request().label());
+        self.is_slow = true;
+        let mut leftover = self.link.leftover();
+        leftover.handed += std::mem::take(&mut self.handed);
+        if label.is_some() {
+            leftover.label = label;
+        }
+        drop(leftover);
+        self.hand_over();
     }
 
     /// Has the I/O thread write what waits.
@@ -485,6 +551,9 @@ impl Exchange {
         let took_us = now_us.saturating_sub(self.taken_us);
         let is_ours = self.is_committed() || self.link.begin_answer();
         if is_ours {
+            if self.answer().is_unbuffered() {
+                self.link.hold_much();
+            }
             self.log(now_us, environ);
         }
         self.show_end(took_us, is_ours);
@@ -516,10 +585,35 @@ impl Exchange {
         self.core.board.finish(self.thread, &finished);
     }
 
-    fn log(&self, now_us: u64, environ: &dyn Fn(&str) -> Option<String>) {
-        let Some(access) = &self.core.access else { return };
+    /// Tells the access log of the request: now, or when its answer has gone.
+    fn log(&mut self, now_us: u64, environ: &dyn Fn(&str) -> Option<String>) {
+        let core = Arc::clone(&self.core);
+        let record = self.record(now_us, environ);
+        if !self.is_slow && !self.gone {
+            if let Some(access) = &core.access {
+                access.add(&record);
+            }
+            return;
+        }
+        let head = record.answer_head.len() as u64;
+        let draft = core.access.as_ref().map(|access| access.draft(&record));
+        let body = record.body_bytes;
+        let mut account = draft.map(|draft| Account { draft, head, body });
+        let handed = std::mem::take(&mut self.handed);
+        let sent = self.link.settle(handed, self.gone, &mut account);
+        if let (Some(sent), Some(account), Some(access)) = (sent, account, &core.access) {
+            let body = if self.gone { account.body_in(sent) } else { account.body };
+            access.add_draft(&account.draft, body);
+        }
+    }
+
+    fn record<'a>(
+        &'a self,
+        now_us: u64,
+        environ: &'a dyn Fn(&str) -> Option<String>,
+    ) -> Record<'a> {
         let answer = self.answer();
-        access.add(&Record {
+        Record {
             peer: &self.link.peer,
             head: Some(&self.request().head),
             status: answer.status(),
@@ -527,7 +621,7 @@ impl Exchange {
             took_us: now_us.saturating_sub(self.request().begun_us),
             answer_head: answer.head(),
             environ,
-        });
+        }
     }
 }
 

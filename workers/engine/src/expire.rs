@@ -1,11 +1,9 @@
 //! Requests that the application has had for too long, and those that it will
 //! not begin any more: the I/O thread, which is not stuck, tells their clients.
 
-use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use monoceros_http::{Head, Reject};
-use monoceros_sys::socket;
 use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::{Connection, Phase};
@@ -42,11 +40,7 @@ impl Io {
             }
             // Whatever the framing says, the client is to see that it is not
             // the whole answer.
-            Expiry::Begun => {
-                // A connection that is gone already needs no end.
-                socket::reset(connection.link.as_fd()).ok();
-                self.close(token);
-            }
+            Expiry::Begun => self.break_off(token),
             // The application is at something else that it does in the request.
             Expiry::Answered => {
                 connection.expired = true;

@@ -21,14 +21,14 @@ const WINDOW_MS: u64 = 60_000;
 
 /// How often something was to be told within a time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Window {
+pub(crate) struct Window {
     since_ms: u64,
     count: u64,
 }
 
 impl Window {
     /// Whether one more is to be told.
-    fn admit(&mut self, now_ms: u64) -> bool {
+    pub(crate) fn admit(&mut self, now_ms: u64) -> bool {
         if self.count == 0 {
             self.since_ms = now_ms;
         }
@@ -38,7 +38,7 @@ impl Window {
 
     /// When its time is over, or in any case: how many were not told. Then it
     /// begins anew.
-    fn end(&mut self, now_ms: u64, in_any_case: bool) -> u64 {
+    pub(crate) fn end(&mut self, now_ms: u64, in_any_case: bool) -> u64 {
         if self.count == 0 || !in_any_case && now_ms.saturating_sub(self.since_ms) < WINDOW_MS {
             return 0;
         }
@@ -50,6 +50,8 @@ impl Window {
 #[derive(Debug, Default)]
 pub(crate) struct Told {
     windows: [Mutex<Window>; KINDS],
+    /// Of threads that slow clients hold.
+    held: Mutex<Window>,
     /// A window has begun.
     is_open: AtomicBool,
 }
@@ -71,6 +73,13 @@ impl Core {
         }
     }
 
+    /// Tells, as seldom, that a slow client holds an application thread.
+    pub(crate) fn tell_held(&self, line: fmt::Arguments) {
+        if self.told.admit(&self.told.held) {
+            log::warn!("{line}");
+        }
+    }
+
     /// Tells how many more there were where lines were left out for long enough,
     /// or in any case.
     pub(crate) fn tell_omitted(&self, in_any_case: bool) {
@@ -78,7 +87,10 @@ impl Core {
             return;
         }
         let now_ms = clock::monotonic_ms();
-        for (kind, window) in GivenUp::ALL.into_iter().zip(&self.told.windows) {
+        let held = (Level::Warn, "held by slow clients", &self.told.held);
+        let kinds = GivenUp::ALL.into_iter().zip(&self.told.windows);
+        let kinds = kinds.map(|(kind, window)| (level(kind), kind.name(), window));
+        for (level, name, window) in kinds.chain([held]) {
             let mut window = lock(window);
             let omitted = window.end(now_ms, in_any_case);
             if window.count > 0 {
@@ -86,7 +98,7 @@ impl Core {
             }
             drop(window);
             if omitted > 0 {
-                log::log!(level(kind), "{kind}: {omitted} more within a minute");
+                log::log!(level, "{name}: {omitted} more within a minute");
             }
         }
     }

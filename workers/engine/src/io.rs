@@ -16,6 +16,7 @@ use monoceros_sys::signal::{self, Signals};
 use monoceros_sys::{clock, epoll, reason};
 use monoceros_wire::channel::{Received, WorkerEnd};
 use monoceros_wire::message::{Drain, ToWorker};
+use monoceros_wire::scoreboard::GivenUp;
 use slab::Slab;
 
 use crate::connection::{Connection, Phase};
@@ -121,6 +122,8 @@ pub(crate) struct Io {
     hearing: Hearing,
     queue_age: QueueAge,
     channel_open: bool,
+    /// Since when slow clients have left no room for others.
+    pub(crate) short_since_ms: Option<u64>,
     /// Connections are not accepted before this time.
     paused_until_ms: u64,
     /// That it cannot is not logged before this time.
@@ -194,6 +197,7 @@ impl Io {
             hearing: Hearing::default(),
             queue_age: QueueAge::default(),
             channel_open: true,
+            short_since_ms: None,
             paused_until_ms: 0,
             complain_at_ms: 0,
             fresh: Vec::new(),
@@ -240,6 +244,7 @@ impl Io {
     /// far as their clients take them at once, and the logs.
     pub(crate) fn flush(&mut self) {
         self.take_returned();
+        self.give_up_unfinished();
         self.core.tell_omitted(true);
         self.core.flush_access();
     }
@@ -526,6 +531,10 @@ impl Io {
         if self.life.refuses(now_ms) {
             self.refuse_unbegun();
         }
+        if self.life.gives_up(now_ms) {
+            self.give_up_unfinished();
+        }
+        self.relieve(now_ms);
         self.core.tell_omitted(false);
         self.core.spools.look(now_ms);
         self.core.board.show_connections(self.connections.len() as u64);
@@ -543,10 +552,19 @@ impl Io {
     fn judge(&mut self, token: usize, idle: Idle, now_ms: u64) {
         let Some(connection) = self.connections.get_mut(token) else { return };
         connection.notice_return();
+        match connection.phase {
+            Phase::Lent | Phase::Writing(_) => connection.link.note_progress(now_ms),
+            Phase::Idle { used: true } => connection.note_delivery(&self.core.options, now_ms),
+            _ => {}
+        }
         match sweep::judge(connection, &self.core.options, idle, now_ms) {
             Verdict::Keep => {}
             Verdict::Measure => connection.measure(now_ms),
             Verdict::Close => self.close(token),
+            Verdict::GiveUp => {
+                let why = "its client has taken nothing for --write-timeout";
+                self.give_up_answer(token, GivenUp::Untaken, why);
+            }
             Verdict::Refuse(reason) => self.time_out(token, reason),
         }
     }

@@ -4,16 +4,21 @@
 //! an application thread while it answers. The owner changes hands without a
 //! message in the usual case, by one atomic word.
 
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use monoceros_sys::clock::monotonic_ms;
 use monoceros_sys::fork::Private;
+use monoceros_sys::socket;
+use socket2::SockRef;
 
-use crate::outgoing::{Flushed, Outgoing};
+use crate::access::Draft;
+use crate::file_range::{Failure, FileRange};
+use crate::outgoing::{Flushed, Outgoing, Stores};
+use crate::payload::Payload;
+use crate::room::Room;
 
 /// The I/O thread owns the connection.
 const IO: u8 = 0;
@@ -22,6 +27,13 @@ const BUSY: u8 = 1;
 /// The application side owns it, and the I/O thread has something to do with
 /// it as soon as it is free.
 const BUSY_WANTED: u8 = 2;
+
+/// How long no byte has gone out before the kernel is asked for those that the
+/// peer has acknowledged, in milliseconds.
+const QUIET_MS: u64 = 1_000;
+
+/// What the kernel holds of an answer that is not to be buffered, in bytes.
+const UNSENT_LIMIT: u32 = 16 * 1024;
 
 /// Nothing of the answer has gone.
 const OPEN: u8 = 0;
@@ -90,6 +102,8 @@ pub(crate) struct Link {
     /// Who may write the answer to the request that the connection is lent for.
     answer: AtomicU8,
     finished_ms: AtomicU64,
+    /// Closing the last copy of the descriptor resets the connection.
+    guarded: AtomicBool,
     leftover: Mutex<Leftover>,
     written: Condvar,
 }
@@ -103,10 +117,49 @@ pub(crate) struct Leftover {
     pub(crate) after: Option<After>,
     /// The client cannot be written to any more.
     pub(crate) failed: bool,
-    /// When a byte last went out, for the write timeout.
+    /// When the client last took something, for the write timeout.
     pub(crate) progress_ms: u64,
+    /// Bytes that it had not acknowledged when the kernel was last asked.
+    undelivered: usize,
+    /// Bytes of the answer that the kernel has taken, as far as they are counted.
+    pub(crate) handed: u64,
+    /// Those that had not left the machine when the answer was given up.
+    untransmitted: u64,
+    /// What the log calls the request whose answer waits.
+    pub(crate) label: Option<String>,
+    /// What the access log is told when the answer has gone, once the application
+    /// side is through.
+    pub(crate) account: Option<Account>,
     /// The application side waits for room: waking costs a call.
     awaited: bool,
+}
+
+/// A line of the access log that waits for the end of its answer.
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub(crate) draft: Draft,
+    /// The length of the answer's head.
+    pub(crate) head: u64,
+    /// The length of its body.
+    pub(crate) body: u64,
+}
+
+/// An answer that was given up.
+#[derive(Debug)]
+pub(crate) struct Lost {
+    /// What the log calls its request.
+    pub(crate) label: Option<String>,
+    /// Bytes that the client can have got.
+    pub(crate) sent: u64,
+    pub(crate) account: Option<Account>,
+}
+
+impl Account {
+    /// How much of the body is in so many bytes of the answer; at most, as what
+    /// frames the body is not told apart.
+    pub(crate) fn body_in(&self, bytes: u64) -> u64 {
+        self.body.min(bytes.saturating_sub(self.head))
+    }
 }
 
 impl Link {
@@ -119,6 +172,7 @@ impl Link {
             owner: AtomicU8::new(IO),
             answer: AtomicU8::new(OPEN),
             finished_ms: AtomicU64::new(0),
+            guarded: AtomicBool::new(false),
             leftover: Mutex::default(),
             written: Condvar::new(),
         }
@@ -135,6 +189,12 @@ impl Link {
     /// thread has answered for it, and nothing may be written any more.
     pub(crate) fn begin_answer(&self) -> bool {
         self.answer.compare_exchange(OPEN, BEGUN, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Whether the application side writes the answer and has not given all of
+    /// it.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.answer.load(Ordering::Acquire) == BEGUN
     }
 
     /// The application side has given the whole answer.
@@ -188,14 +248,80 @@ impl Link {
         self.leftover.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds to what waits. The client's time to take it begins now, if nothing
-    /// waited before.
-    pub(crate) fn leave(&self, add: impl FnOnce(&mut Outgoing)) {
-        let mut leftover = self.leftover();
-        if leftover.outgoing.is_empty() {
-            leftover.progress_ms = monotonic_ms();
+    /// An answer begins whose end is the end of the connection: until it has gone
+    /// as a whole, the end is to be a reset, whatever closes the connection, also
+    /// the end of this process (`SO_LINGER`, `socket(7)`). A unix socket has no
+    /// such thing.
+    pub(crate) fn guard(&self) {
+        let set = SockRef::from(&self.fd).set_linger(Some(Duration::ZERO));
+        self.guarded.store(set.is_ok(), Ordering::Release);
+    }
+
+    /// All of it has gone: closing delivers what the kernel still has.
+    pub(crate) fn unguard(&self) {
+        if self.guarded.swap(false, Ordering::AcqRel) {
+            SockRef::from(&self.fd).set_linger(None).ok();
         }
-        add(&mut leftover.outgoing);
+    }
+
+    /// Whether the end of the connection is to be a reset.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.guarded.load(Ordering::Acquire)
+    }
+
+    /// Lets the kernel hold little that has not left this machine
+    /// (`TCP_NOTSENT_LOWAT`, `tcp(7)`): what waits there ages. A unix socket has a
+    /// small buffer in any case.
+    pub(crate) fn hold_little(&self) {
+        SockRef::from(&self.fd).set_tcp_notsent_lowat(UNSENT_LIMIT).ok();
+    }
+
+    /// Lets it hold as much as the system's settings say.
+    pub(crate) fn hold_much(&self) {
+        SockRef::from(&self.fd).set_tcp_notsent_lowat(0).ok();
+    }
+
+    /// Adds bytes to what waits, of which `sent` have gone. The client's time to
+    /// take them begins now, if nothing waited before.
+    pub(crate) fn leave(&self, payload: Box<dyn Payload>, sent: usize, stores: Stores) {
+        let spill = {
+            let mut leftover = self.leftover();
+            leftover.begin();
+            if leftover.failed {
+                return;
+            }
+            leftover.outgoing.push_bytes(payload, sent, stores)
+        };
+        if let Some(spill) = spill {
+            let written = spill.write();
+            let mut leftover = self.leftover();
+            if !leftover.failed {
+                leftover.outgoing.push_spilled(spill, written, stores);
+            }
+        }
+    }
+
+    /// The same with a range of a file.
+    pub(crate) fn leave_file(&self, range: FileRange) {
+        let mut leftover = self.leftover();
+        leftover.begin();
+        if !leftover.failed {
+            leftover.outgoing.push_file(range);
+        }
+    }
+
+    /// Sees whether the client has taken something of what the kernel has, which
+    /// tells of room in its buffer late: it waits until a third is free.
+    pub(crate) fn note_progress(&self, now_ms: u64) {
+        let mut leftover = self.leftover();
+        let is_quiet = now_ms.saturating_sub(leftover.progress_ms) > QUIET_MS;
+        if !leftover.outgoing.is_empty() && is_quiet {
+            let undelivered = socket::undelivered(self.fd.as_fd());
+            if undelivered < leftover.undelivered {
+                leftover.progress_ms = now_ms;
+            }
+            leftover.undelivered = undelivered;
+        }
     }
 
     /// Writes what waits, as far as the socket takes it, and wakes who waits
@@ -203,13 +329,15 @@ impl Link {
     ///
     /// # Errors
     /// Those of writing; then nothing waits any more.
-    pub(crate) fn flush(&self) -> io::Result<Flushed> {
+    pub(crate) fn flush(&self) -> Result<Flushed, Failure> {
         let mut leftover = self.leftover();
+        let before = leftover.outgoing.waiting();
         let flushed = leftover.outgoing.flush(self.fd.as_fd());
+        leftover.handed += before - leftover.outgoing.waiting();
         match &flushed {
             Ok(Flushed::Blocked(0)) => {}
             Ok(_) => leftover.progress_ms = monotonic_ms(),
-            Err(_) => leftover.fail(),
+            Err(_) => self.fail_with(&mut leftover),
         }
         self.wake(leftover);
         flushed
@@ -218,8 +346,61 @@ impl Link {
     /// Gives up writing, and wakes who waits for room.
     pub(crate) fn fail(&self) {
         let mut leftover = self.leftover();
-        leftover.fail();
+        self.fail_with(&mut leftover);
         self.wake(leftover);
+    }
+
+    fn fail_with(&self, leftover: &mut Leftover) {
+        if !leftover.failed {
+            leftover.failed = true;
+            leftover.untransmitted = socket::untransmitted(self.fd.as_fd()) as u64;
+            leftover.outgoing.clear();
+        }
+    }
+
+    /// Gives up writing, as [`Link::fail`]: what was lost. To be asked before
+    /// the connection is closed, after which the kernel does not tell any more.
+    pub(crate) fn give_up(&self) -> Lost {
+        let mut leftover = self.leftover();
+        self.fail_with(&mut leftover);
+        let sent = leftover.sent();
+        let (label, account) = (leftover.label.take(), leftover.account.take());
+        self.wake(leftover);
+        Lost { label, sent, account }
+    }
+
+    /// The application side is through, and has handed so many bytes to the
+    /// kernel that were not counted; `gone` says that the client cannot be written
+    /// to: how many bytes of its answer the client can have got. `None` if some
+    /// wait, and that `account` is kept for then.
+    pub(crate) fn settle(
+        &self,
+        handed: u64,
+        gone: bool,
+        account: &mut Option<Account>,
+    ) -> Option<u64> {
+        let mut leftover = self.leftover();
+        leftover.handed += handed;
+        if gone {
+            self.fail_with(&mut leftover);
+        }
+        if !leftover.failed && !leftover.outgoing.is_empty() {
+            leftover.account = account.take();
+            return None;
+        }
+        leftover.label = None;
+        let sent = leftover.sent();
+        leftover.handed = 0;
+        Some(sent)
+    }
+
+    /// All that waited has gone, and the application side is through: what the
+    /// access log is to be told, if it waits for that.
+    pub(crate) fn settle_account(&self) -> Option<Account> {
+        let mut leftover = self.leftover();
+        leftover.handed = 0;
+        leftover.label = None;
+        leftover.account.take()
     }
 
     fn wake(&self, leftover: MutexGuard<Leftover>) {
@@ -230,22 +411,25 @@ impl Link {
         }
     }
 
-    /// Waits until at most `held` bytes wait, or the client is gone, or the
-    /// time is over (then ask again: the I/O thread ends a wait that is
-    /// hopeless by [`Link::fail`]).
-    pub(crate) fn wait_for_room(&self, held: usize, limit: Duration) -> Room {
+    /// Waits until there is room for more, or the client is gone, or the time is
+    /// over (then ask again: the I/O thread ends a wait that is hopeless by
+    /// [`Link::fail`]). With `all`, room is where nothing waits.
+    pub(crate) fn wait_for_room(&self, room: &Room, all: bool, limit: Duration) -> Waited {
+        let has_room = |outgoing: &Outgoing| {
+            if all { outgoing.is_empty() } else { outgoing.has_room(room) }
+        };
         let mut leftover = self.leftover();
         leftover.awaited = true;
-        let full = |state: &mut Leftover| !state.failed && state.outgoing.held() > held;
+        let full = |state: &mut Leftover| !state.failed && !has_room(&state.outgoing);
         let (mut leftover, _) = self
             .written
             .wait_timeout_while(leftover, limit, full)
             .unwrap_or_else(PoisonError::into_inner);
         leftover.awaited = false;
-        match (leftover.failed, leftover.outgoing.held() > held) {
-            (true, _) => Room::Gone,
-            (false, true) => Room::None,
-            (false, false) => Room::Some,
+        match (leftover.failed, has_room(&leftover.outgoing)) {
+            (true, _) => Waited::Gone,
+            (false, false) => Waited::None,
+            (false, true) => Waited::Room,
         }
     }
 }
@@ -263,9 +447,9 @@ pub(crate) enum Expiry {
 
 /// What a wait for room found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Room {
+pub(crate) enum Waited {
     /// There is room.
-    Some,
+    Room,
     /// There is none yet.
     None,
     /// The client is gone.
@@ -273,9 +457,17 @@ pub(crate) enum Room {
 }
 
 impl Leftover {
-    fn fail(&mut self) {
-        self.failed = true;
-        self.outgoing.clear();
+    /// Something is about to wait.
+    fn begin(&mut self) {
+        if self.outgoing.is_empty() {
+            self.progress_ms = monotonic_ms();
+            self.undelivered = usize::MAX;
+        }
+    }
+
+    /// Bytes of the answer that the client can have got.
+    pub(crate) fn sent(&self) -> u64 {
+        self.handed.saturating_sub(self.untransmitted)
     }
 }
 
@@ -335,11 +527,29 @@ mod tests {
     fn who_waits_for_room_learns_that_the_client_is_gone() {
         let (link, client) = link();
         let spools = crate::spools::Spools::new(std::env::temp_dir());
-        link.leave(|waiting| waiting.push_bytes(Box::new(vec![0; 8 << 20]), 0, &spools));
+        let room = Arc::new(Room::new(64 << 20, 0));
+        let stores = Stores { spools: &spools, room: &room };
+        link.leave(Box::new(vec![0; 8 << 20]), 0, stores);
         link.flush().unwrap();
-        assert_eq!(link.wait_for_room(0, Duration::ZERO), Room::None);
+        assert_eq!(link.wait_for_room(&room, false, Duration::ZERO), Waited::None);
         drop(client);
         link.flush().unwrap_err();
-        assert_eq!(link.wait_for_room(0, Duration::ZERO), Room::Gone);
+        assert_eq!(link.wait_for_room(&room, false, Duration::ZERO), Waited::Gone);
+    }
+
+    #[test]
+    fn what_the_client_can_have_got_is_known_when_the_answer_is_given_up() {
+        let (link, _client) = link();
+        let spools = crate::spools::Spools::new(std::env::temp_dir());
+        let room = Arc::new(Room::new(64 << 20, 0));
+        let length = 8 << 20;
+        link.leave(Box::new(vec![0; length]), 0, Stores { spools: &spools, room: &room });
+        let Flushed::Blocked(gone) = link.flush().unwrap() else { panic!("all has gone") };
+        let mut account = Some(Account { draft: Draft::default(), head: 100, body: 1 << 30 });
+        assert_eq!(link.settle(7, false, &mut account), None, "some waits");
+        let lost = link.give_up();
+        assert_eq!(lost.sent, gone + 7);
+        assert_eq!(lost.account.unwrap().body_in(lost.sent), gone + 7 - 100);
+        assert_eq!(link.wait_for_room(&room, false, Duration::ZERO), Waited::Gone);
     }
 }

@@ -33,6 +33,10 @@ pub struct Options {
     pub graceful_timeout: Duration,
     /// How long a draining worker keeps idle connections.
     pub drain_idle: Duration,
+    /// How much of answers may wait in memory for slow clients, in bytes.
+    pub response_memory: u64,
+    /// How much of them may wait on disk.
+    pub response_disk: u64,
     /// The longest body of a request, in bytes.
     pub longest_body: u64,
     /// Where bodies that are too large for memory go; `None` keeps them in files
@@ -49,10 +53,12 @@ impl Default for Options {
             limits: Limits::default(),
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
-            write_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(60),
             keep_alive: Duration::from_secs(75),
             graceful_timeout: Duration::from_secs(30),
             drain_idle: Duration::from_secs(1),
+            response_memory: 64 << 20,
+            response_disk: 1 << 30,
             longest_body: LONGEST_BODY,
             spool_directory: Some(std::env::temp_dir()),
         }

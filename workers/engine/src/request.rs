@@ -39,6 +39,12 @@ impl Request {
         }
     }
 
+    /// What the error log calls the request.
+    pub(crate) fn label(&self) -> String {
+        let (method, path) = (self.head.method(), self.head.path());
+        format!("{} {} (request {})", method.escape_ascii(), path.escape_ascii(), self.id())
+    }
+
     /// The client's `X-Request-ID`, if it is a plain one.
     pub(crate) fn own_id(&self) -> Option<&[u8]> {
         let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte);

@@ -29,6 +29,8 @@ pub(crate) enum Verdict {
     Refuse(&'static str),
     /// It is closed without a word.
     Close,
+    /// The client takes nothing of its answer, which is given up.
+    GiveUp,
     /// The body made progress: the measure begins anew.
     Measure,
 }
@@ -85,7 +87,11 @@ pub(crate) fn judge(
             let leftover = connection.link.leftover();
             let waits = !leftover.outgoing.is_empty();
             let since = leftover.progress_ms.max(since);
-            if waits && over(since, options.write_timeout) { Verdict::Close } else { Verdict::Keep }
+            if waits && over(since, options.write_timeout) {
+                Verdict::GiveUp
+            } else {
+                Verdict::Keep
+            }
         }
         Phase::Lingering { heard_ms } => {
             if over(*heard_ms, LINGER_SILENCE) || over(since, LINGER_LIMIT) {
@@ -107,6 +113,8 @@ mod tests {
     use super::*;
     use crate::connection::{Reading, Step};
     use crate::link::{Address, After, Link};
+    use crate::outgoing::Stores;
+    use crate::room::Room;
     use crate::spools::Spools;
     use std::os::unix::net::UnixStream;
     use std::sync::Arc;
@@ -184,10 +192,12 @@ mod tests {
         connection.enter(Phase::Writing(After::Close));
         assert_eq!(at(&connection, 99), Verdict::Keep);
         let spools = Spools::new(std::env::temp_dir());
-        connection.link.leave(|waiting| waiting.push_bytes(Box::new(vec![1]), 0, &spools));
+        let room = Arc::new(Room::new(1, 0));
+        let stores = Stores { spools: &spools, room: &room };
+        connection.link.leave(Box::new(vec![1]), 0, stores);
         connection.since_ms = connection.link.leftover().progress_ms;
-        assert_eq!(at(&connection, 30), Verdict::Keep);
-        assert_eq!(at(&connection, 31), Verdict::Close);
+        assert_eq!(at(&connection, 60), Verdict::Keep);
+        assert_eq!(at(&connection, 61), Verdict::GiveUp);
     }
 
     #[test]

@@ -4,17 +4,16 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::time::Duration;
 
 use mio::event::Event;
 use monoceros_http::{Framing, Head, Reject, date, reply};
 use monoceros_sys::{clock, reason, socket};
 use monoceros_wire::scoreboard::GivenUp;
-use socket2::SockRef;
 
 use crate::access::Record;
 use crate::body::Received;
 use crate::connection::{Connection, Phase, Reading, Step};
+use crate::file_range::Failure;
 use crate::io::{Io, Unfinished};
 use crate::link::{After, Link};
 use crate::outgoing::Flushed;
@@ -239,21 +238,34 @@ impl Io {
             _ => return,
         };
         match connection.link.flush() {
-            Err(_) => self.close(token),
-            Ok(Flushed::Paused) => self.unfinished.push(Unfinished::Writing { token }),
+            Err(failure) => self.fail_answer(token, failure),
+            Ok(Flushed::Paused(_)) => self.unfinished.push(Unfinished::Writing { token }),
             Ok(Flushed::Blocked(_)) => {
                 if self.register(token).is_err() {
                     self.close(token);
                 }
             }
-            Ok(Flushed::All) if connection.link.leftover().failed => self.close(token),
-            Ok(Flushed::All) => match after {
-                After::KeepAlive => self.await_request(token),
-                After::Close => self.close_politely(token, false),
-                After::Linger => self.close_politely(token, true),
-                After::Abort => self.close(token),
-                After::Reset => self.reset(token),
-            },
+            Ok(Flushed::All) if connection.link.leftover().failed => self.break_off(token),
+            Ok(Flushed::All) => {
+                self.settle_account(token);
+                self.end_answer(token, after);
+            }
+        }
+    }
+
+    /// An answer has gone, and its connection goes on or ends.
+    fn end_answer(&mut self, token: usize, after: After) {
+        match after {
+            After::KeepAlive => self.await_request(token),
+            After::Close => {
+                if let Some(connection) = self.connections.get(token) {
+                    connection.link.unguard();
+                }
+                self.close_politely(token, false);
+            }
+            After::Linger => self.close_politely(token, true),
+            After::Abort => self.close(token),
+            After::Reset => self.break_off(token),
         }
     }
 
@@ -262,8 +274,10 @@ impl Io {
     fn write_for_application(&mut self, token: usize) {
         let Some(connection) = self.connections.get(token) else { return };
         // A client that is gone is seen by the application side.
-        if let Ok(Flushed::Paused) = connection.link.flush() {
-            self.unfinished.push(Unfinished::Writing { token });
+        match connection.link.flush() {
+            Ok(Flushed::Paused(_)) => self.unfinished.push(Unfinished::Writing { token }),
+            Err(Failure::File(why)) => self.tell_unreadable(token, &why),
+            Ok(Flushed::All | Flushed::Blocked(_)) | Err(Failure::Client(_)) => {}
         }
     }
 
@@ -360,12 +374,11 @@ impl Io {
     /// Sends bytes of our own, and lets wait what finds no room.
     fn send_now(&mut self, token: usize, bytes: &[u8]) {
         let Some(connection) = self.connections.get_mut(token) else { return };
-        let core = &self.core;
-        connection
-            .link
-            .leave(|waiting| waiting.push_bytes(Box::new(bytes.to_vec()), 0, &core.spools));
+        connection.link.leave(Box::new(bytes.to_vec()), 0, self.core.stores());
         // A client that is gone is seen when it is read from.
         connection.link.flush().ok();
+        // What is counted is the application's answer.
+        connection.link.leftover().handed = 0;
     }
 
     /// Closes a connection after an answer. Bytes that were not read would make
@@ -409,16 +422,6 @@ impl Io {
         self.unfinished.push(Unfinished::Reading { token, to_end: false });
     }
 
-    /// Closes a connection in a way that its client takes for a failure.
-    fn reset(&mut self, token: usize) {
-        if let Some(connection) = self.connections.get(token) {
-            // Without it the end looks like any other, which is the best there
-            // is then.
-            SockRef::from(&connection.link.as_fd()).set_linger(Some(Duration::ZERO)).ok();
-        }
-        self.close(token);
-    }
-
     /// Closes a connection.
     pub(crate) fn close(&mut self, token: usize) {
         let Some(mut connection) = self.connections.try_remove(token) else { return };
@@ -427,7 +430,11 @@ impl Io {
         if matches!(connection.phase, Phase::Lent) && !connection.link.is_free() {
             connection.link.fail();
         }
-        if self.core.has_forked() || connection.expired {
+        if connection.link.is_guarded() {
+            // Its answer is not whole, which only a reset tells the client; an
+            // application thread may have the descriptor, too.
+            socket::reset(connection.link.as_fd()).ok();
+        } else if self.core.has_forked() || connection.expired {
             socket::shutdown(connection.link.as_fd()).ok();
         }
         if let Some(request) = connection.take_request() {

@@ -19,6 +19,7 @@ use crate::hub::{Hub, Wait};
 use crate::io::{Io, WAKER};
 use crate::lead::Lead;
 use crate::options::Options;
+use crate::room::Room;
 use crate::spools::Spools;
 
 /// What a worker was given by the master.
@@ -61,6 +62,7 @@ impl Worker {
         let core = Arc::new(Core {
             hub: Hub::new(options.threads, waker),
             spools: Spools::new(options.spool_directory.clone()),
+            room: Arc::new(Room::new(options.response_memory, options.response_disk)),
             shared: AtomicBool::new(options.shared),
             options,
             board: given.scoreboard,

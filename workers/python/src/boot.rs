@@ -446,6 +446,8 @@ fn options(settings: &Settings, workers: u16) -> Options {
         keep_alive: settings.keep_alive,
         graceful_timeout: settings.graceful_timeout,
         drain_idle: settings.drain_idle,
+        response_memory: settings.response_memory.0,
+        response_disk: settings.response_disk.0,
         longest_body: LONGEST_BODY,
         spool_directory: find_temporary(),
     }

@@ -92,9 +92,9 @@ impl Seat {
 /// Sends what the application returned.
 fn send_body(py: Python, body: &Bound<PyAny>, conversation: &Conversation) -> Result<(), Broken> {
     if let Ok(list) = body.cast_exact::<PyList>() {
-        send_all(|| list.iter(), conversation)?;
+        send_all(py, || list.iter(), conversation)?;
     } else if let Ok(tuple) = body.cast_exact::<PyTuple>() {
-        send_all(|| tuple.iter(), conversation)?;
+        send_all(py, || tuple.iter(), conversation)?;
     } else if !send_wrapped(py, body, conversation)? {
         for piece in body.try_iter()? {
             child::leave(py, &piece);
@@ -127,6 +127,7 @@ fn wants_more(exchange: &Exchange) -> bool {
 
 /// Sends the pieces of a list, whose length together is known.
 fn send_all<'py, Pieces: Iterator<Item = Bound<'py, PyAny>>>(
+    py: Python,
     pieces: impl Fn() -> Pieces,
     conversation: &Conversation,
 ) -> Result<(), Broken> {
@@ -137,8 +138,9 @@ fn send_all<'py, Pieces: Iterator<Item = Bound<'py, PyAny>>>(
     }
     act(conversation, |exchange| {
         for piece in pieces() {
-            // All of it exists already: waiting for the client saves nothing.
             put_piece(exchange, &piece, Some(whole))?;
+            // All of it exists already, but a thread that is free makes more.
+            await_room(py, exchange)?;
         }
         Ok(())
     })
