@@ -248,17 +248,29 @@ pub fn share_address(listener: BorrowedFd, shared: bool) -> io::Result<()> {
 /// `TCP_INFO` of a listening socket has them in `tcpi_unacked`.
 #[must_use]
 pub fn queue_length(listener: BorrowedFd) -> Option<u32> {
+    Some(tcp_info(listener)?.tcpi_unacked)
+}
+
+fn tcp_info(socket: BorrowedFd) -> Option<libc::tcp_info> {
     let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
     let mut size = size_of::<libc::tcp_info>() as libc::socklen_t;
     let at = info.as_mut_ptr().cast();
     // SAFETY: the buffer is valid for `size` bytes, and starts as zeros.
     check(unsafe {
         let (level, name) = (libc::IPPROTO_TCP, libc::TCP_INFO);
-        libc::getsockopt(listener.as_raw_fd(), level, name, at, &raw mut size)
+        libc::getsockopt(socket.as_raw_fd(), level, name, at, &raw mut size)
     })
     .ok()?;
     // SAFETY: every bit pattern of a `tcp_info` is valid.
-    Some(unsafe { info.assume_init() }.tcpi_unacked)
+    Some(unsafe { info.assume_init() })
+}
+
+/// How long ago the last bytes of the peer arrived, in milliseconds; `None` for
+/// other sockets than TCP's. The kernel counts in its own ticks, of 1 to 10 ms
+/// (`tcpi_last_data_recv` of `TCP_INFO`, `tcp(7)`).
+#[must_use]
+pub fn silence_ms(connection: BorrowedFd) -> Option<u32> {
+    Some(tcp_info(connection)?.tcpi_last_data_recv)
 }
 
 /// Says whether a descriptor is a listening socket (`SO_ACCEPTCONN`).

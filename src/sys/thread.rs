@@ -1,9 +1,63 @@
-//! Threads as the kernel numbers them.
+//! Threads as the kernel sees them.
+
+use std::fs::File;
+use std::io::Read;
 
 /// The number of this thread, as in `/proc/PID/task` (`gettid(2)`).
 #[must_use]
 pub fn id() -> u32 {
     nix::unistd::gettid().as_raw().unsigned_abs()
+}
+
+/// How many processors this process may use, at least 1
+/// (`sched_getaffinity(2)`, and the quota of its control group).
+#[must_use]
+pub fn processors() -> u32 {
+    std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1))
+}
+
+/// A thread of this process, to be looked at from others. It may have ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Thread {
+    id: u32,
+    clock: Option<libc::clockid_t>,
+}
+
+impl Thread {
+    /// The calling thread.
+    #[must_use]
+    pub fn current() -> Self {
+        let mut clock: libc::clockid_t = 0;
+        // SAFETY: has no preconditions.
+        let own = unsafe { libc::pthread_self() };
+        // SAFETY: a thread's own handle is valid, and `clock` is writable.
+        let error = unsafe { libc::pthread_getcpuclockid(own, &raw mut clock) };
+        Self { id: id(), clock: (error == 0).then_some(clock) }
+    }
+
+    /// The processor time that it has used, in microseconds
+    /// (`pthread_getcpuclockid(3)`); `None` when it has ended.
+    #[must_use]
+    pub fn cpu_us(self) -> Option<u64> {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: `time` is writable; the clock of a thread that has ended is an
+        // error (clock_gettime(2)).
+        let result = unsafe { libc::clock_gettime(self.clock?, &raw mut time) };
+        let micros = time.tv_sec.unsigned_abs() * 1_000_000 + time.tv_nsec.unsigned_abs() / 1_000;
+        (result == 0).then_some(micros)
+    }
+
+    /// Whether it runs, or waits for nothing but a processor; `None` where the
+    /// kernel does not tell (`/proc/PID/task/TID/stat`, `proc(5)`).
+    #[must_use]
+    pub fn is_runnable(self) -> Option<bool> {
+        let mut bytes = [0; 128];
+        let mut file = File::open(format!("/proc/self/task/{}/stat", self.id)).ok()?;
+        let count = file.read(&mut bytes).ok()?;
+        // The state stands behind the name, which is in parentheses.
+        let end = bytes[..count].iter().rposition(|&byte| byte == b')')?;
+        Some(*bytes.get(end + 2)? == b'R')
+    }
 }
 
 #[cfg(test)]
@@ -15,5 +69,33 @@ mod tests {
         let other = std::thread::spawn(id).join().unwrap();
         assert_ne!(other, id());
         assert!(std::path::Path::new(&format!("/proc/self/task/{}", id())).exists());
+    }
+
+    #[test]
+    fn a_thread_that_computes_is_told_from_one_that_waits() {
+        assert_eq!(Thread::current().is_runnable(), Some(true));
+        let (send, receive) = std::sync::mpsc::channel::<()>();
+        let (tell, told) = std::sync::mpsc::channel();
+        let other = std::thread::spawn(move || {
+            tell.send(Thread::current()).unwrap();
+            receive.recv().ok();
+        });
+        let thread = told.recv().unwrap();
+        while thread.is_runnable() == Some(true) {
+            std::thread::yield_now();
+        }
+        assert!(thread.cpu_us().is_some());
+        drop(send);
+        other.join().unwrap();
+    }
+
+    #[test]
+    fn processor_time_is_what_a_thread_has_used() {
+        let thread = Thread::current();
+        let before = thread.cpu_us().unwrap();
+        while thread.cpu_us().unwrap() < before + 1_000 {
+            std::hint::spin_loop();
+        }
+        assert!(processors() >= 1);
     }
 }

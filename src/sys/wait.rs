@@ -41,6 +41,13 @@ pub fn wait(asked: &[(BorrowedFd, Event)], limit: Option<Duration>) -> io::Resul
     }
 }
 
+/// Whether something can be read, or the other end is gone; for a listening
+/// socket, whether a connection waits.
+#[must_use]
+pub fn is_readable(fd: BorrowedFd) -> bool {
+    wait(&[(fd, Event::Readable)], Some(Duration::ZERO)).is_ok_and(|found| found == [true])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

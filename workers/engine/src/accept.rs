@@ -23,7 +23,7 @@ impl Io {
         let is_shared = self.core.is_shared();
         let mut must = self.slept;
         for _ in 0..if is_shared { 1 } else { BATCH } {
-            if !must && self.load().is_full() || !self.accept_one(index) {
+            if !must && self.load().is_full() || !self.accept_one(index, false) {
                 break;
             }
             must = false;
@@ -33,8 +33,9 @@ impl Io {
         }
     }
 
-    /// Takes one connection; whether there may be another.
-    pub(crate) fn accept_one(&mut self, index: usize) -> bool {
+    /// Takes one connection; whether there may be another. One that `is_late` may
+    /// have waited for long: its place in the queue is by when it arrived.
+    pub(crate) fn accept_one(&mut self, index: usize, is_late: bool) -> bool {
         if self.connections.len() >= self.core.options.connections && !self.make_room() {
             return false;
         }
@@ -43,7 +44,9 @@ impl Io {
             Ok(accepted) => {
                 let (local, is_deferred) =
                     (listener.local_of(accepted.fd.as_fd()), listener.is_deferred);
-                self.adopt(accepted, local, is_deferred);
+                let silence_ms =
+                    if is_late { socket::silence_ms(accepted.fd.as_fd()) } else { None };
+                self.adopt(accepted, local, is_deferred, silence_ms.unwrap_or(0));
                 self.count_down(index)
             }
             Err(error) => self.cannot_accept(index, &error),
@@ -80,8 +83,15 @@ impl Io {
         }
     }
 
-    /// Makes a connection part of the loop.
-    fn adopt(&mut self, accepted: Accepted, local: Arc<Address>, is_deferred: bool) {
+    /// Makes a connection part of the loop. Its client has been waiting for an
+    /// answer for `waited_ms`.
+    fn adopt(
+        &mut self,
+        accepted: Accepted,
+        local: Arc<Address>,
+        is_deferred: bool,
+        waited_ms: u32,
+    ) {
         let peer = match accepted.peer {
             Some(address) => Address::Internet {
                 host: address.ip().to_canonical().to_string(),
@@ -91,7 +101,8 @@ impl Io {
         };
         let entry = self.connections.vacant_entry();
         let token = entry.key();
-        entry.insert(Connection::new(Arc::new(Link::new(accepted.fd, token, peer, local))));
+        let link = Arc::new(Link::new(accepted.fd, token, peer, local));
+        entry.insert(Connection::new(link, u64::from(waited_ms) * 1_000));
         if is_deferred {
             // Its request is there: it may be answered and over before the loop
             // would have heard of it.

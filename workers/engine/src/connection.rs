@@ -44,6 +44,9 @@ pub(crate) struct Connection {
     pub(crate) expired: bool,
     /// Whether the client has the last answer; `None` if it was not looked at.
     delivery: Option<Delivery>,
+    /// How long what is read first has been waiting for the connection to be
+    /// accepted, in microseconds.
+    waited_us: u64,
 }
 
 /// How far the last answer has come that the kernel has as a whole.
@@ -153,7 +156,7 @@ pub(crate) struct Reading<'a> {
 }
 
 impl Connection {
-    pub(crate) fn new(link: Arc<Link>) -> Self {
+    pub(crate) fn new(link: Arc<Link>, waited_us: u64) -> Self {
         Self {
             link,
             phase: Phase::Idle { used: false },
@@ -166,6 +169,7 @@ impl Connection {
             lent: Lent::default(),
             expired: false,
             delivery: None,
+            waited_us,
         }
     }
 
@@ -291,6 +295,7 @@ impl Connection {
     /// Reads a request from `bytes`: what came of it and how many were used.
     fn read(&mut self, bytes: &[u8], reading: &mut Reading) -> (Step, usize) {
         let is_new = matches!(self.phase, Phase::Idle { .. }) && !bytes.is_empty();
+        let waited_us = std::mem::take(&mut self.waited_us);
         if is_new {
             let mut request = (reading.new_request)();
             request.begun_us = clock::monotonic_us();
@@ -305,7 +310,8 @@ impl Connection {
             }
         };
         if let Step::Ready(request) = &mut step {
-            request.ready_us = if is_new { request.begun_us } else { clock::monotonic_us() };
+            let read_us = if is_new { request.begun_us } else { clock::monotonic_us() };
+            request.ready_us = read_us.saturating_sub(waited_us);
         }
         (step, used)
     }
@@ -421,7 +427,7 @@ mod tests {
     fn connection() -> Connection {
         let (one, _) = UnixStream::pair().unwrap();
         let nowhere = Address::Unix(String::new());
-        Connection::new(Arc::new(Link::new(one.into(), 0, nowhere.clone(), Arc::new(nowhere))))
+        Connection::new(Arc::new(Link::new(one.into(), 0, nowhere.clone(), Arc::new(nowhere))), 0)
     }
 
     fn feed(connection: &mut Connection, bytes: &[u8]) -> Step {

@@ -19,6 +19,7 @@ pub struct Desk {
 impl Desk {
     pub(crate) fn new(core: Arc<Core>, lead: Arc<Lead>, thread: usize) -> Self {
         core.board.show_thread(thread, monoceros_sys::thread::id());
+        core.hub.crew.sit(thread);
         Self { core, lead, thread }
     }
 
@@ -29,7 +30,7 @@ impl Desk {
         if self.core.hub.batch.is_due() {
             return None;
         }
-        let job = self.core.hub.next()?;
+        let job = self.core.hub.next(self.thread)?;
         Some(Exchange::new(Arc::clone(&self.core), self.thread, job))
     }
 

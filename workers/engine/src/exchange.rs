@@ -82,6 +82,7 @@ impl Exchange {
             id: request.own_id(),
         };
         core.board.begin(thread, &begun);
+        core.hub.crew.note_begin(thread, taken_us);
         Self {
             core,
             thread,
@@ -456,7 +457,7 @@ impl Exchange {
     /// Whether this is a whole answer that had better be written with others.
     fn joins_batch(&self) -> bool {
         let is_whole = matches!(self.answer().framing(), Framing::Length(0) | Framing::NoBody);
-        is_whole && !self.handed_over && self.core.hub.is_batching()
+        is_whole && !self.handed_over && self.core.hub.is_batching(self.thread)
     }
 
     /// Sends a range of a file, and lets the rest wait.
@@ -563,7 +564,7 @@ impl Exchange {
         if let Some(request) = self.request.take() {
             self.core.hub.recycle(request);
         }
-        self.core.hub.finish(took_us);
+        self.core.hub.finish(self.thread, took_us, now_us);
     }
 
     fn give_back(&self, after: After, now_ms: u64) {

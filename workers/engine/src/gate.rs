@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use monoceros_sys::fork::Private;
-use monoceros_sys::{epoll, refuse, socket};
+use monoceros_sys::{epoll, refuse, socket, wait};
 use socket2::SockRef;
 
 use crate::link::Address;
@@ -80,6 +80,14 @@ impl Listener {
     fn waiting(&self) -> u32 {
         let length = socket::queue_length(self.fd.as_fd());
         length.filter(|_| !self.refuses_new()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether connections wait to be accepted.
+    pub(crate) fn has_waiting(&self) -> bool {
+        match socket::queue_length(self.fd.as_fd()) {
+            Some(length) => length > 0,
+            None => wait::is_readable(self.fd.as_fd()),
+        }
     }
 
     /// The address of our end of a connection.

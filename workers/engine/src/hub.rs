@@ -6,13 +6,15 @@
 //! gives the connection back by one atomic word (see `link`).
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use monoceros_sys::clock;
 use monoceros_sys::futex::{self, Wake};
 
 use crate::batch::Batch;
+use crate::crew::Crew;
 use crate::link::Link;
 use crate::queue_age::Sight;
 use crate::request::{Job, Request, Spare};
@@ -38,6 +40,9 @@ const LOW_SHARE: usize = 8;
 /// whether another thread is needed.
 const PARK_STEP: Duration = Duration::from_micros(250);
 
+/// The same where as many threads are at work as may be.
+const LOOK_STEP: Duration = Duration::from_millis(1);
+
 /// Why an application thread stopped waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
@@ -53,6 +58,7 @@ pub enum Wait {
 #[derive(Debug)]
 pub(crate) struct Hub {
     threads: u32,
+    pub(crate) crew: Crew,
     queue: Mutex<VecDeque<Job>>,
     /// Changes when sleeping application threads are to look.
     bell: AtomicU32,
@@ -64,6 +70,8 @@ pub(crate) struct Hub {
     in_flight: AtomicU32,
     /// Requests that the application has answered.
     finished: AtomicU32,
+    /// The end of a request after this time wakes the loop; 0 for none.
+    watch_from_us: AtomicU64,
     /// Average time of a request in the application, in microseconds.
     service_us: AtomicU32,
     /// When so few requests wait, the I/O thread fetches more: the application
@@ -85,15 +93,17 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    pub(crate) fn new(threads: u16, waker: mio::Waker) -> Self {
+    pub(crate) fn new(crew: Crew, threads: u16, waker: mio::Waker) -> Self {
         Self {
             threads: u32::from(threads),
+            crew,
             queue: Mutex::default(),
             bell: AtomicU32::new(0),
             stop_bell: AtomicU32::new(0),
             idle: AtomicU32::new(0),
             in_flight: AtomicU32::new(0),
             finished: AtomicU32::new(0),
+            watch_from_us: AtomicU64::new(0),
             service_us: AtomicU32::new(UNKNOWN_US),
             low_mark: AtomicU32::new(0),
             parked: AtomicU32::new(0),
@@ -110,10 +120,17 @@ impl Hub {
 
     // The application side.
 
-    /// Takes the next request, without waiting.
-    pub(crate) fn next(&self) -> Option<Job> {
+    /// Takes the next request for a thread, without waiting. There is none while
+    /// as many threads are at work as may be: they take it.
+    pub(crate) fn next(&self, thread: usize) -> Option<Job> {
         let mut queue = lock(&self.queue);
+        if queue.is_empty() || self.crew.room() == 0 {
+            return None;
+        }
         let job = queue.pop_front();
+        if let Some(job) = &job {
+            self.crew.begin(thread, job.request.number);
+        }
         let left = queue.len();
         drop(queue);
         if job.is_some() && left == self.low_mark.load(Ordering::Relaxed) as usize {
@@ -126,7 +143,12 @@ impl Hub {
     pub(crate) fn wait(&self) -> Wait {
         let seen = self.bell.load(Ordering::SeqCst);
         self.idle.fetch_add(1, Ordering::SeqCst);
-        let wake = if self.stopping.load(Ordering::SeqCst) || !lock(&self.queue).is_empty() {
+        let has_requests = !lock(&self.queue).is_empty();
+        if !has_requests {
+            self.crew.note_dry();
+        }
+        let may_begin = has_requests && self.crew.room() > 0;
+        let wake = if self.stopping.load(Ordering::SeqCst) || may_begin {
             Wake::Changed
         } else {
             futex::wait(&self.bell, seen, None)
@@ -152,8 +174,9 @@ impl Hub {
         }
     }
 
-    /// Counts a request as done, which took so long.
-    pub(crate) fn finish(&self, took_us: u64) {
+    /// Counts a thread's request as done, which took so long, at `now_us`.
+    pub(crate) fn finish(&self, thread: usize, took_us: u64, now_us: u64) {
+        self.crew.end(thread);
         let average = self.service_us.load(Ordering::Relaxed);
         let took = u32::try_from(took_us).unwrap_or(u32::MAX).min(10_000_000);
         self.service_us.store((average / 8 * 7).saturating_add(took / 8), Ordering::Relaxed);
@@ -163,12 +186,19 @@ impl Hub {
             self.unpark();
             self.wake_io();
         }
+        let watch_from_us = self.watch_from_us.load(Ordering::Relaxed);
+        if watch_from_us != 0 && now_us >= watch_from_us {
+            self.watch_from_us.store(0, Ordering::Relaxed);
+            self.unpark();
+            self.wake_io();
+        }
     }
 
-    /// Whether an answer had better be written with others: this thread runs the
-    /// loop after a few requests, and has one more to begin with.
-    pub(crate) fn is_batching(&self) -> bool {
+    /// Whether an answer of a thread had better be written with others: it runs
+    /// the loop after a few requests, and has one more to begin with.
+    pub(crate) fn is_batching(&self, thread: usize) -> bool {
         self.batch.is_open()
+            && self.crew.is_working(thread)
             && (INSTANT_US..QUICK_US).contains(&self.service_us.load(Ordering::Relaxed))
             && self.has_requests()
     }
@@ -213,19 +243,63 @@ impl Hub {
 
     // The I/O side.
 
-    /// Queues requests and wakes as many threads as they need; whether some
-    /// have to wait for a thread.
-    pub(crate) fn push(&self, jobs: &mut Vec<Job>) -> bool {
+    /// Queues requests in the order of their arrival, and wakes as many threads
+    /// as they need; whether some have to wait for a thread. `is_led` says that
+    /// the calling thread takes one itself.
+    pub(crate) fn push(&self, jobs: &mut Vec<Job>, is_led: bool) -> bool {
         let count = u32::try_from(jobs.len()).unwrap_or(u32::MAX);
         self.in_flight.fetch_add(count, Ordering::SeqCst);
         let mut queue = lock(&self.queue);
-        queue.extend(jobs.drain(..));
+        for job in jobs.drain(..) {
+            let ready_us = job.request.ready_us;
+            if queue.back().is_some_and(|last| last.request.ready_us > ready_us) {
+                let place = queue.partition_point(|other| other.request.ready_us <= ready_us);
+                queue.insert(place, job);
+            } else {
+                queue.push_back(job);
+            }
+        }
         let queued = queue.len();
         drop(queue);
         self.low_mark.store(u32::try_from(queued / LOW_SHARE).unwrap_or(0), Ordering::Relaxed);
-        let idle = self.idle.load(Ordering::SeqCst) as usize;
-        self.ring(if self.is_quick() { 1 } else { count });
-        queued > idle
+        let room = self.crew.room();
+        if !is_led && room > 0 {
+            self.ring(if self.is_quick() { 1 } else { count });
+        } else if !is_led {
+            self.relieve(clock::monotonic_us());
+        }
+        queued > (self.idle.load(Ordering::SeqCst).min(room)) as usize
+    }
+
+    /// Requests wait: wakes threads that may take them, after others that take
+    /// long have been set aside.
+    pub(crate) fn relieve(&self, now_us: u64) {
+        if self.idle.load(Ordering::SeqCst) == 0 || !self.has_requests() {
+            return;
+        }
+        if self.crew.room() == 0 {
+            self.crew.make_room(now_us);
+        }
+        self.nudge();
+    }
+
+    /// Judges from time to time how many threads should be at work.
+    pub(crate) fn look(&self, now_us: u64) {
+        let is_waiting = !self.crew.is_sole() && self.has_requests();
+        self.crew.look(now_us, is_waiting, self.finished());
+        if is_waiting {
+            self.nudge();
+        }
+    }
+
+    /// Wakes the thread that runs the loop.
+    pub(crate) fn call_loop(&self) {
+        self.wake_io();
+    }
+
+    /// The first request that ends after this time wakes the loop.
+    pub(crate) fn watch_ends(&self, from_us: Option<u64>) {
+        self.watch_from_us.store(from_us.unwrap_or(0), Ordering::Relaxed);
     }
 
     /// Takes back the requests that no application thread has begun.
@@ -242,7 +316,7 @@ impl Hub {
     }
 
     fn ring(&self, most: u32) {
-        let count = self.idle.load(Ordering::SeqCst).min(most);
+        let count = self.idle.load(Ordering::SeqCst).min(most).min(self.crew.room());
         if count > 0 {
             self.bell.fetch_add(1, Ordering::SeqCst);
             futex::wake(&self.bell, count.cast_signed());
@@ -257,21 +331,20 @@ impl Hub {
         let mut left = limit;
         while !left.is_zero() {
             let before = lock(&self.queue).len();
-            // Where no thread is idle there is nobody to be woken.
+            // Where no thread is idle there is none to be woken.
             let is_idle = self.idle.load(Ordering::SeqCst) > 0;
-            let step = if is_idle { left.min(PARK_STEP) } else { left };
+            let longest = if self.crew.room() > 0 { PARK_STEP } else { LOOK_STEP };
+            let step = if is_idle { left.min(longest) } else { left };
             let low_mark = self.low_mark.load(Ordering::Relaxed) as usize;
             if before <= low_mark || !self.park(step, || lock(&self.queue).len() > low_mark) {
                 return;
             }
             left -= step;
             if lock(&self.queue).len() >= before {
-                self.ring(1);
+                self.relieve(clock::monotonic_us());
             }
         }
-        if !lock(&self.queue).is_empty() {
-            self.ring(1);
-        }
+        self.relieve(clock::monotonic_us());
     }
 
     /// Sleeps while every thread has a request and none waits, at most `limit`.

@@ -13,21 +13,23 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use monoceros_sys::fork::Mark;
 use monoceros_sys::signal::{self, Signals};
-use monoceros_sys::{clock, epoll, reason};
+use monoceros_sys::{clock, epoll};
 use monoceros_wire::channel::{Received, WorkerEnd};
 use monoceros_wire::message::{Drain, ToWorker};
 use monoceros_wire::scoreboard::GivenUp;
 use slab::Slab;
 
-use crate::connection::{Connection, Phase};
+use crate::admit::FRESH_US;
+use crate::connection::Connection;
 use crate::core::Core;
 use crate::drain::{Cause, Life, Open, Queue};
-use crate::gate::{Gate, Listener, Load};
+use crate::gate::{Gate, Listener};
 use crate::hearing::Hearing;
 use crate::link::Link;
 use crate::queue_age::QueueAge;
 use crate::request::{Job, Spare};
 use crate::sweep::{self, Idle, Verdict};
+use crate::turns::Turns;
 
 /// Connections have the tokens below; these are of the loop's own sources.
 const SOURCES: usize = usize::MAX / 2;
@@ -55,10 +57,6 @@ const PARK_QUEUED: Duration = Duration::from_millis(10);
 /// The same while none waits.
 const PARK_FULL: Duration = Duration::from_millis(1);
 
-/// Requests that a worker alone reads ahead while its application is quick:
-/// nobody else could answer them, and a batch costs less than each alone.
-const AHEAD: usize = 32;
-
 /// The longest sleep: the heart beats that often.
 const BEAT: Duration = Duration::from_secs(1);
 
@@ -72,17 +70,6 @@ pub(crate) const LAST_CALL_MS: u64 = 50;
 /// How long a worker that was told to drain by a signal keeps its listeners, in
 /// milliseconds: the master may have been told as well.
 const MOMENT_MS: u64 = 1_000;
-
-/// How long the gate stays shut when no connection can be accepted for lack of
-/// descriptors or memory, in milliseconds.
-const PAUSE_MS: u64 = 250;
-
-/// How long the log is spared the same complaint, in milliseconds.
-const COMPLAIN_MS: u64 = 60_000;
-
-/// How long a connection that cannot be held back by the kernel counts as a
-/// request that is about to come, in microseconds.
-const FRESH_US: u64 = 2_000;
 
 /// A connection that has had its share of a turn.
 #[derive(Clone, Copy, Debug)]
@@ -125,11 +112,11 @@ pub(crate) struct Io {
     /// Since when slow clients have left no room for others.
     pub(crate) short_since_ms: Option<u64>,
     /// Connections are not accepted before this time.
-    paused_until_ms: u64,
+    pub(crate) paused_until_ms: u64,
     /// That it cannot is not logged before this time.
-    complain_at_ms: u64,
+    pub(crate) complain_at_ms: u64,
     /// Connections whose first request is expected now, and until when.
-    fresh: Vec<(usize, u64)>,
+    pub(crate) fresh: Vec<(usize, u64)>,
     /// The events at hand ended a sleep: the kernel may have told nobody else
     /// of a connection.
     pub(crate) slept: bool,
@@ -137,9 +124,8 @@ pub(crate) struct Io {
     pub(crate) unfinished: Vec<Unfinished>,
     /// A draining worker lets no listener go before this time.
     pub(crate) last_call_ms: u64,
-    /// While the gate is shut: how many requests have to be answered before a
-    /// connection is taken nevertheless.
-    turn: Option<u32>,
+    /// What is taken while the gate is shut.
+    pub(crate) turns: Turns,
     /// Used again at each turn.
     events: Option<Events>,
     /// This thread may sleep while the application is busy.
@@ -202,7 +188,7 @@ impl Io {
             complain_at_ms: 0,
             fresh: Vec::new(),
             slept: false,
-            turn: None,
+            turns: Turns::default(),
             unfinished: Vec::new(),
             last_call_ms: 0,
             events: None,
@@ -229,8 +215,11 @@ impl Io {
         self.go_on();
         self.take_returned();
         self.sweep();
-        self.push_jobs();
         self.admit_in_turn();
+        self.push_jobs();
+        if parks && !self.core.hub.crew.is_sole() {
+            self.core.hub.look(clock::monotonic_us());
+        }
         self.settle();
         if !self.life.is_serving() && self.life.is_over(clock::monotonic_ms()) {
             // It may be longer than thought since the last look at the requests.
@@ -264,7 +253,7 @@ impl Io {
     /// this worker cannot serve now.
     fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
         self.slept = false;
-        if self.gate.is_open() && self.load().is_full() {
+        if self.parks && self.gate.is_open() && self.load().is_full() {
             // Most requests are over before leaving the listeners would pay.
             self.core.hub.park_while_full(PARK_FULL);
         }
@@ -275,11 +264,14 @@ impl Io {
         if !self.core.hub.fall_asleep(slot_wanted) {
             return self.poll(events, Some(Duration::ZERO));
         }
+        if !self.parks {
+            self.core.hub.crew.note_dry();
+        }
         let finished = self.core.hub.finished();
         let result = self.poll(events, Some(self.longest_sleep()));
         self.slept = true;
-        if self.core.hub.is_neglected() && self.core.hub.finished() == finished {
-            self.core.hub.nudge();
+        if self.parks && self.core.hub.finished() == finished {
+            self.core.hub.relieve(clock::monotonic_us());
         }
         self.core.hub.wake_up();
         result
@@ -305,7 +297,7 @@ impl Io {
         if !self.unfinished.is_empty() {
             return Duration::ZERO;
         }
-        if self.core.hub.is_neglected() {
+        if self.parks && self.core.hub.is_neglected() {
             return NEGLECT;
         }
         if !self.fresh.is_empty() {
@@ -320,86 +312,6 @@ impl Io {
         let last_call = self.last_call_ms.saturating_sub(now_ms);
         let left = if last_call > 0 { left.min(last_call) } else { left };
         Duration::from_millis(left.clamp(1, sweep::INTERVAL_MS))
-    }
-
-    pub(crate) fn load(&mut self) -> Load {
-        let limit = self.core.options.connections;
-        Load {
-            requests: self.core.hub.in_flight() as usize + self.jobs.len() + self.count_fresh(),
-            capacity: usize::from(self.core.options.threads) + self.ahead(),
-            connections: self.connections.len(),
-            limit,
-            has_idle: self.connections.len() >= limit && self.least_missed().is_some(),
-        }
-    }
-
-    /// Requests that are read although every thread has one.
-    fn ahead(&self) -> usize {
-        if !self.core.is_shared() && self.core.hub.is_quick() { AHEAD } else { 0 }
-    }
-
-    /// Counts a connection as a request that is about to come.
-    pub(crate) fn expect_request(&mut self, token: usize) {
-        self.fresh.push((token, clock::monotonic_us() + FRESH_US));
-    }
-
-    /// Whether a connection's first request is expected now.
-    pub(crate) fn is_fresh(&self, token: usize) -> bool {
-        let mut fresh = self.fresh.iter().filter(|(other, _)| *other == token);
-        fresh.any(|(_, until_us)| *until_us > clock::monotonic_us())
-    }
-
-    fn count_fresh(&mut self) -> usize {
-        if self.fresh.is_empty() {
-            return 0;
-        }
-        let now_us = clock::monotonic_us();
-        let connections = &self.connections;
-        self.fresh.retain(|(token, until_us)| {
-            let connection = connections.get(*token);
-            *until_us > now_us
-                && connection.is_some_and(|it| matches!(it.phase, Phase::Idle { used: false }))
-        });
-        self.fresh.len()
-    }
-
-    /// Takes a connection although every thread has a request, or as many as are
-    /// read ahead, once for each turn of the queue. When all workers are kept
-    /// busy by the connections they have, new ones would else wait for ever; and
-    /// while nothing is answered, another worker may be free before this one.
-    fn admit_in_turn(&mut self) {
-        if self.gate.is_open() || !self.accepts() || !self.load().has_room() {
-            self.turn = None;
-            return;
-        }
-        let finished = self.core.hub.finished();
-        let due = *self.turn.get_or_insert(finished.wrapping_add(self.core.hub.in_flight()));
-        // The difference wraps with the counter.
-        if finished.wrapping_sub(due).cast_signed() >= 0 {
-            self.turn = Some(finished.wrapping_add(self.core.hub.in_flight().max(1)));
-            for index in (0..self.gate.listeners.len()).rev() {
-                (0..self.ahead().max(1)).all(|_| self.accept_one(index));
-            }
-            self.push_jobs();
-        }
-    }
-
-    /// Stops accepting for a moment: descriptors or memory are short.
-    pub(crate) fn pause(&mut self, error: &io::Error) {
-        let now_ms = clock::monotonic_ms();
-        if now_ms >= self.complain_at_ms {
-            log::error!("cannot accept connections: {}; trying again", reason(error));
-            self.complain_at_ms = now_ms + COMPLAIN_MS;
-        }
-        self.paused_until_ms = now_ms + PAUSE_MS;
-    }
-
-    /// Whether there is anything to accept from.
-    fn accepts(&mut self) -> bool {
-        if self.paused_until_ms > 0 && clock::monotonic_ms() >= self.paused_until_ms {
-            self.paused_until_ms = 0;
-        }
-        self.paused_until_ms == 0 && !self.gate.listeners.is_empty()
     }
 
     fn take_event(&mut self, event: &Event) -> ControlFlow<()> {
@@ -506,7 +418,7 @@ impl Io {
         if self.jobs.is_empty() {
             return;
         }
-        if self.core.hub.push(&mut self.jobs) && self.parks {
+        if self.core.hub.push(&mut self.jobs, !self.parks) && self.parks {
             self.core.hub.park_while_queued(PARK_QUEUED);
         }
     }

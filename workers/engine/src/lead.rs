@@ -16,13 +16,16 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::Duration;
 
-use monoceros_sys::futex;
+use monoceros_sys::{clock, futex};
 
 use crate::hub::{Hub, Wait};
 use crate::io::{Io, Turn};
 
 /// How often the I/O thread looks; a request that takes longer loses the loop.
 const LOOK: Duration = Duration::from_millis(5);
+
+/// How often it looks whether another thread is needed.
+const SHORT_LOOK: Duration = Duration::from_millis(1);
 
 /// How many looks a batch of requests may take, each of which ends in time.
 const LOOKS: u32 = 4;
@@ -39,8 +42,6 @@ const PANICKED: i32 = 70;
 pub(crate) struct Lead {
     /// Locked by who runs it.
     io: Mutex<Io>,
-    /// There is a single application thread.
-    is_single: bool,
     /// Odd while the application thread runs the loop; changes with each
     /// request that it takes.
     steps: AtomicU32,
@@ -53,10 +54,9 @@ pub(crate) struct Lead {
 }
 
 impl Lead {
-    pub(crate) fn new(io: Io, threads: u16, end: Box<dyn Fn(i32) + Send + Sync>) -> Self {
+    pub(crate) fn new(io: Io, end: Box<dyn Fn(i32) + Send + Sync>) -> Self {
         Self {
             io: Mutex::new(io),
-            is_single: threads == 1,
             steps: AtomicU32::new(0),
             asleep: AtomicU32::new(0),
             is_retired: AtomicBool::new(false),
@@ -67,7 +67,10 @@ impl Lead {
     /// Runs the loop on the application thread until there is a request for it;
     /// `None` when it is not its turn.
     pub(crate) fn run_while_idle(&self, hub: &Hub) -> Option<Wait> {
-        if !self.is_single || !(hub.is_quick() || hub.batch.waits()) {
+        if !hub.crew.is_single_file()
+            || !hub.crew.is_at_rest()
+            || !(hub.is_quick() || hub.batch.waits())
+        {
             return None;
         }
         let mut io = match self.io.try_lock() {
@@ -86,12 +89,14 @@ impl Lead {
                 Turn::Interrupted => break Wait::Interrupted,
                 Turn::Done if hub.has_requests() => break Wait::Look,
                 Turn::Done if hub.is_stopping() => break Wait::Stop,
+                Turn::Done if !hub.crew.is_single_file() => break Wait::Look,
                 Turn::Done => {}
             }
         };
         hub.batch.open();
-        drop(io);
+        // The next to run it may be another thread: the number is even by then.
         self.steps.fetch_add(1, Ordering::SeqCst);
+        drop(io);
         self.is_retired.store(wait == Wait::Stop, Ordering::SeqCst);
         self.wake_io_thread();
         Some(wait)
@@ -101,11 +106,15 @@ impl Lead {
     /// until the process is to end.
     pub(crate) fn run(&self, hub: &Hub) {
         loop {
-            if self.is_single {
-                self.stand_by(hub);
-            }
+            self.stand_by(hub);
             // Where it is locked, the application thread has been faster.
-            let Ok(mut io) = self.io.try_lock() else { continue };
+            let Ok(mut io) = self.io.try_lock() else {
+                if !hub.crew.is_single_file() {
+                    hub.call_loop();
+                    std::thread::yield_now();
+                }
+                continue;
+            };
             hub.batch.close();
             loop {
                 if let Turn::Over = self.turn(&mut io, true) {
@@ -117,7 +126,9 @@ impl Lead {
             }
             hub.batch.open();
             drop(io);
-            hub.ring_one();
+            if hub.crew.is_at_rest() {
+                hub.ring_one();
+            }
         }
     }
 
@@ -136,8 +147,8 @@ impl Lead {
     fn stand_by(&self, hub: &Hub) {
         let mut seen = self.steps.load(Ordering::SeqCst);
         let (mut finished, mut looks) = (hub.finished(), 0);
-        while !self.is_retired.load(Ordering::SeqCst) {
-            futex::wait(&self.asleep, 0, Some(LOOK));
+        while hub.crew.is_single_file() && !self.is_retired.load(Ordering::SeqCst) {
+            self.rest(hub);
             let now = self.steps.load(Ordering::SeqCst);
             looks = if now == seen { looks + 1 } else { 0 };
             if now == seen && is_running_loop(now) {
@@ -146,6 +157,21 @@ impl Lead {
                 return;
             }
             (seen, finished) = (self.steps.load(Ordering::SeqCst), hub.finished());
+        }
+    }
+
+    /// Sleeps until the next look. Where there are other threads, one of them
+    /// takes over when the first one waits.
+    fn rest(&self, hub: &Hub) {
+        if hub.crew.is_sole() {
+            futex::wait(&self.asleep, 0, Some(LOOK));
+            return;
+        }
+        for _ in 0..LOOK.as_micros() / SHORT_LOOK.as_micros() {
+            futex::wait(&self.asleep, 0, Some(SHORT_LOOK));
+            let now_us = clock::monotonic_us();
+            hub.look(now_us);
+            hub.relieve(now_us);
         }
     }
 
@@ -166,14 +192,16 @@ impl Lead {
 
     /// Whether the application thread had better run the loop.
     fn may_hand_back(&self, hub: &Hub) -> bool {
-        if !self.is_single || !hub.is_quick() || self.is_retired.load(Ordering::SeqCst) {
+        let is_retired = self.is_retired.load(Ordering::SeqCst);
+        if !hub.crew.is_single_file() || !hub.is_quick() || is_retired {
             return false;
         }
         let finished = hub.finished();
         hub.park_while_busy(HAND_BACK);
         // A queue that does not run empty is as good as one that does: with a
         // batch open, the application thread is soon back.
-        (!hub.is_full() || hub.finished() != finished) && !hub.is_stopping()
+        let is_free = if hub.crew.is_sole() { !hub.is_full() } else { hub.crew.is_at_rest() };
+        (is_free || hub.finished() != finished) && !hub.is_stopping()
     }
 
     fn end_process(&self, mut io: MutexGuard<Io>) -> ! {

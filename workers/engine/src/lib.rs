@@ -8,12 +8,14 @@
 
 mod accept;
 mod access;
+mod admit;
 mod allowance;
 mod answer;
 mod batch;
 mod body;
 mod connection;
 mod core;
+mod crew;
 mod desk;
 mod drain;
 mod exchange;
@@ -29,6 +31,7 @@ mod link;
 mod loss;
 mod options;
 mod outgoing;
+mod pace;
 mod payload;
 mod queue_age;
 mod request;
@@ -39,6 +42,7 @@ mod stamp;
 mod sweep;
 mod temporary;
 mod traffic;
+mod turns;
 mod worker;
 
 pub use access::AccessLog;

@@ -14,6 +14,9 @@ pub const LONGEST_BODY: u64 = 1 << 30;
 pub struct Options {
     /// Application threads.
     pub threads: u16,
+    /// They have no interpreter lock in common: all of them can compute at the
+    /// same time.
+    pub parallel: bool,
     /// Whether other workers accept from the same listeners, to begin with.
     pub shared: bool,
     /// The most connections at one time.
@@ -48,6 +51,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             threads: 1,
+            parallel: false,
             shared: false,
             connections: 1000,
             limits: Limits::default(),

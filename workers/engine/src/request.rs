@@ -20,7 +20,7 @@ pub struct Request {
     pub(crate) number: u64,
     /// When the first byte was seen, in microseconds of the rising clock.
     pub(crate) begun_us: u64,
-    /// When it was complete.
+    /// When it had arrived, as far as is known: its place in the queue.
     pub(crate) ready_us: u64,
     /// Bytes of ours still wait to go out before the answer.
     pub(crate) behind: bool,

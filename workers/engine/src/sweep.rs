@@ -123,7 +123,7 @@ mod tests {
         let (one, _) = UnixStream::pair().unwrap();
         let nowhere = Address::Unix(String::new());
         let link = Link::new(one.into(), 0, nowhere.clone(), Arc::new(nowhere));
-        let mut connection = Connection::new(Arc::new(link));
+        let mut connection = Connection::new(Arc::new(link), 0);
         connection.since_ms = 0;
         connection
     }

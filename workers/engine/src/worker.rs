@@ -12,6 +12,7 @@ use monoceros_wire::scoreboard::{Scoreboard, State};
 
 use crate::access::AccessLog;
 use crate::core::Core;
+use crate::crew::Crew;
 use crate::desk::Desk;
 use crate::gate::Listener;
 use crate::giving_up::Told;
@@ -60,7 +61,7 @@ impl Worker {
         let listeners: io::Result<Vec<_>> =
             given.listeners.into_iter().map(Listener::adopt).collect();
         let core = Arc::new(Core {
-            hub: Hub::new(options.threads, waker),
+            hub: Hub::new(Crew::new(options.threads, options.parallel), options.threads, waker),
             spools: Spools::new(options.spool_directory.clone()),
             room: Arc::new(Room::new(options.response_memory, options.response_disk)),
             shared: AtomicBool::new(options.shared),
@@ -71,7 +72,7 @@ impl Worker {
             forked: AtomicBool::new(false),
         });
         let io = Io::new(Arc::clone(&core), poll, given.channel, listeners?, given.reopen)?;
-        let lead = Arc::new(Lead::new(io, core.options.threads, Box::new(end)));
+        let lead = Arc::new(Lead::new(io, Box::new(end)));
         Ok(Self { core, lead })
     }
 

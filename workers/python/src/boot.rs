@@ -433,6 +433,7 @@ fn options(settings: &Settings, workers: u16) -> Options {
     let unlimited = |limit: usize| if limit == 0 { usize::MAX } else { limit };
     Options {
         threads: settings.threads,
+        parallel: false,
         shared: workers > 1,
         connections: usize::try_from(settings.worker_connections).unwrap_or(usize::MAX),
         limits: Limits {

@@ -1,0 +1,300 @@
+//! The application threads: which of them are at work, and how many may be.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, TryLockError};
+
+use monoceros_sys::thread::{self, Thread};
+
+use crate::pace::{Pace, Window};
+
+/// The thread has no request.
+const IDLE: u64 = 0;
+/// It has one, and counts as being at work.
+const WORKING: u64 = 1;
+/// It has one that takes long; others may work meanwhile.
+const ASIDE: u64 = 2;
+/// States are kept together with the number of the request.
+const STATE_BITS: u32 = 2;
+
+/// A request that has been running for so long may be waiting for something, in
+/// microseconds: it is looked whether it is.
+const LOOK_AFTER_US: u64 = 1_000;
+
+/// A request that has been running for so long, in microseconds, does not keep
+/// others from running: the interpreter would change threads by then, too
+/// (`sys.setswitchinterval`).
+const LONG_US: u64 = 5_000;
+
+/// The length of time that is judged, in microseconds.
+const WINDOW_US: u64 = 10_000;
+
+/// The application threads of a worker.
+#[derive(Debug)]
+pub(crate) struct Crew {
+    seats: Box<[Seat]>,
+    /// Threads that may be at work.
+    permits: AtomicU32,
+    /// Threads that are.
+    at_work: AtomicU32,
+    /// Counts the times that a thread had no request to go on with.
+    dry: AtomicU32,
+    /// What decides the number; `None` where it is always the number of threads.
+    watch: Option<Mutex<Watch>>,
+}
+
+/// One application thread.
+#[derive(Debug, Default)]
+struct Seat {
+    /// Set by the thread itself when it sits down.
+    thread: OnceLock<Thread>,
+    state: AtomicU64,
+    begun_us: AtomicU64,
+}
+
+/// What was seen when the window at hand began.
+#[derive(Debug)]
+struct Watch {
+    pace: Pace,
+    begun_us: u64,
+    cpu_us: u64,
+    finished: u32,
+    dry: u32,
+    was_waiting: bool,
+}
+
+impl Crew {
+    /// Threads that share an interpreter lock, unless `parallel`.
+    pub(crate) fn new(threads: u16, parallel: bool) -> Self {
+        let is_paced = threads > 1 && !parallel;
+        let threads_count = u32::from(threads);
+        let watch = Watch {
+            pace: Pace::new(threads_count, thread::processors()),
+            begun_us: 0,
+            cpu_us: 0,
+            finished: 0,
+            dry: 0,
+            was_waiting: false,
+        };
+        Self {
+            seats: (0..threads).map(|_| Seat::default()).collect(),
+            permits: AtomicU32::new(if is_paced { 1 } else { threads_count }),
+            at_work: AtomicU32::new(0),
+            dry: AtomicU32::new(0),
+            watch: is_paced.then(|| Mutex::new(watch)),
+        }
+    }
+
+    /// Takes note of a thread; to be called on it.
+    pub(crate) fn sit(&self, thread: usize) {
+        if let Some(seat) = self.seats.get(thread) {
+            // Who sits down a second time is the same.
+            seat.thread.set(Thread::current()).ok();
+        }
+    }
+
+    /// Whether there is one thread only.
+    pub(crate) fn is_sole(&self) -> bool {
+        self.seats.len() == 1
+    }
+
+    /// Whether one thread at a time is at work.
+    pub(crate) fn is_single_file(&self) -> bool {
+        self.permits.load(Ordering::Relaxed) == 1
+    }
+
+    /// How many more threads may begin to work.
+    pub(crate) fn room(&self) -> u32 {
+        if self.watch.is_none() {
+            return u32::MAX;
+        }
+        let at_work = self.at_work.load(Ordering::SeqCst);
+        self.permits.load(Ordering::SeqCst).saturating_sub(at_work)
+    }
+
+    /// Whether no thread is at work.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.at_work.load(Ordering::SeqCst) == 0
+    }
+
+    /// Whether a thread is at work, and not with a request that takes long.
+    pub(crate) fn is_working(&self, thread: usize) -> bool {
+        self.watch.is_none() || self.seats[thread].state.load(Ordering::Relaxed) & 3 == WORKING
+    }
+
+    /// A thread takes a request of this number. Only one thread at a time asks.
+    pub(crate) fn begin(&self, thread: usize, number: u64) {
+        if self.watch.is_none() {
+            return;
+        }
+        self.seats[thread].begun_us.store(0, Ordering::Relaxed);
+        self.seats[thread].state.store(number << STATE_BITS | WORKING, Ordering::Release);
+        self.at_work.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// When the request was begun, in microseconds of the rising clock.
+    pub(crate) fn note_begin(&self, thread: usize, now_us: u64) {
+        self.seats[thread].begun_us.store(now_us, Ordering::Relaxed);
+    }
+
+    /// The thread's request is over.
+    pub(crate) fn end(&self, thread: usize) {
+        if self.watch.is_none() {
+            return;
+        }
+        let before = self.seats[thread].state.swap(IDLE, Ordering::AcqRel);
+        if before & 3 == WORKING {
+            self.at_work.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// A thread finds no request to go on with.
+    pub(crate) fn note_dry(&self) {
+        self.dry.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Requests wait, and no thread may begin one: sets those aside which have
+    /// been at work for long, or which only wait for something.
+    pub(crate) fn make_room(&self, now_us: u64) {
+        if self.watch.is_none() {
+            return;
+        }
+        let mut waits = Vec::new();
+        for seat in &self.seats {
+            let state = seat.state.load(Ordering::Acquire);
+            let begun_us = seat.begun_us.load(Ordering::Relaxed);
+            let taken_us = now_us.saturating_sub(begun_us);
+            if state & 3 != WORKING || begun_us == 0 || taken_us < LOOK_AFTER_US {
+                continue;
+            }
+            if taken_us >= LONG_US {
+                self.set_aside(seat, state);
+            } else {
+                waits.push((seat, state));
+            }
+        }
+        // With several at work the pace has allowed for those that wait.
+        if self.room() == 0 && self.is_single_file() && !waits.is_empty() && !self.is_computing() {
+            waits.into_iter().for_each(|(seat, state)| self.set_aside(seat, state));
+        }
+    }
+
+    fn set_aside(&self, seat: &Seat, state: u64) {
+        let aside = state & !3 | ASIDE;
+        let order = (Ordering::AcqRel, Ordering::Relaxed);
+        if seat.state.compare_exchange(state, aside, order.0, order.1).is_ok() {
+            self.at_work.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether a thread that has a request could run now: it runs, or waits for a
+    /// processor. One that waits for the interpreter lock could not; but another
+    /// has the lock then.
+    fn is_computing(&self) -> bool {
+        let busy = self.seats.iter().filter(|seat| seat.state.load(Ordering::Relaxed) != IDLE);
+        // Where nothing can be found out, threads count as waiting.
+        busy.filter_map(|seat| seat.thread.get()).any(|thread| thread.is_runnable() == Some(true))
+    }
+
+    /// Judges the time since the last call, if it was long enough.
+    pub(crate) fn look(&self, now_us: u64, is_waiting: bool, finished: u32) {
+        let Some(watch) = &self.watch else { return };
+        let mut watch = match watch.try_lock() {
+            Ok(watch) => watch,
+            Err(TryLockError::Poisoned(watch)) => watch.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        let length_us = now_us.saturating_sub(watch.begun_us);
+        if length_us < WINDOW_US {
+            return;
+        }
+        let clocks = self.seats.iter().filter_map(|seat| seat.thread.get()?.cpu_us());
+        let (cpu_us, dry) = (clocks.sum::<u64>(), self.dry.load(Ordering::Relaxed));
+        let is_pressed = is_waiting && watch.was_waiting && dry == watch.dry;
+        let window = Window {
+            now_us,
+            length_us,
+            cpu_us: cpu_us.saturating_sub(watch.cpu_us),
+            finished: finished.wrapping_sub(watch.finished),
+            is_pressed,
+            is_computing: is_pressed && self.is_computing(),
+        };
+        if watch.begun_us > 0 {
+            let permits = watch.pace.judge(window);
+            if self.permits.swap(permits, Ordering::SeqCst) != permits {
+                log::debug!("application threads that may be at work: {permits}; {window:?}");
+            }
+        }
+        (watch.begun_us, watch.cpu_us, watch.finished) = (now_us, cpu_us, finished);
+        (watch.dry, watch.was_waiting) = (dry, is_waiting);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_thread_at_a_time_is_at_work() {
+        let crew = Crew::new(3, false);
+        assert!(crew.is_single_file() && crew.room() == 1);
+        crew.begin(0, 7);
+        assert!(crew.room() == 0 && crew.is_working(0) && !crew.is_at_rest());
+        crew.end(0);
+        assert!(crew.room() == 1 && !crew.is_working(0) && crew.is_at_rest());
+    }
+
+    #[test]
+    fn threads_without_a_common_lock_are_not_held_back() {
+        let crew = Crew::new(3, true);
+        assert_eq!(crew.room(), u32::MAX);
+        crew.begin(0, 1);
+        assert!(crew.is_at_rest() && !crew.is_single_file() && crew.is_working(0));
+    }
+
+    #[test]
+    fn a_long_request_makes_room_for_others() {
+        let crew = Crew::new(2, false);
+        crew.begin(0, 1);
+        crew.note_begin(0, 1_000);
+        crew.make_room(1_000 + LOOK_AFTER_US - 1);
+        assert_eq!(crew.room(), 0);
+        crew.make_room(1_000 + LONG_US);
+        assert!(crew.room() == 1 && !crew.is_working(0));
+        crew.begin(1, 2);
+        assert_eq!(crew.room(), 0);
+        crew.end(0);
+        assert_eq!(crew.room(), 0, "it was counted when it was set aside");
+        crew.end(1);
+        assert_eq!(crew.room(), 1);
+    }
+
+    #[test]
+    fn a_request_that_waits_makes_room_and_one_that_computes_does_not() {
+        let crew = Crew::new(2, false);
+        let (done, wait) = std::sync::mpsc::channel::<()>();
+        let ready = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            let (crew, ready) = (&crew, &ready);
+            scope.spawn(move || {
+                crew.sit(0);
+                crew.begin(0, 1);
+                crew.note_begin(0, 1_000);
+                ready.wait();
+                let _ = wait.recv();
+            });
+            ready.wait();
+            // This thread computes, as far as the kernel can tell.
+            crew.sit(1);
+            crew.begin(1, 2);
+            crew.note_begin(1, 1_000);
+            crew.make_room(1_000 + LOOK_AFTER_US);
+            assert!(crew.is_working(0) && crew.is_working(1));
+            crew.end(1);
+            while crew.is_working(0) {
+                crew.make_room(1_000 + LOOK_AFTER_US);
+            }
+            assert_eq!(crew.room(), 1);
+            drop(done);
+        });
+    }
+}

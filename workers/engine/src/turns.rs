@@ -1,0 +1,87 @@
+//! Which connections a worker takes while its threads are all busy. Pure.
+//!
+//! The requests that wait in a worker and the connections that wait at its
+//! listeners are one line, served in the order of arrival. So for each request
+//! that is over the worker takes one connection: those outside come in as fast
+//! as requests are served, and have their place by when they arrived. While
+//! nothing is over it takes none: another worker may be free first.
+
+/// Connections that are taken at a time, at most.
+const MOST: u32 = 32;
+
+/// How long connections must have been waiting before a worker that shares its
+/// listeners takes one, in microseconds. If another worker were free, it would
+/// have taken them.
+const CROWDED_US: u64 = 1_000;
+
+/// What has been taken in turn.
+#[derive(Debug, Default)]
+pub(crate) struct Turns {
+    /// The requests that were over when connections were last looked for.
+    settled: Option<u32>,
+    /// Since when connections have been seen waiting.
+    crowded_us: Option<u64>,
+}
+
+impl Turns {
+    /// The worker waits for connections like every other: no turn is counted.
+    pub(crate) fn rest(&mut self) {
+        *self = Self::default();
+    }
+
+    /// How many connections are due when so many requests are over. The counter
+    /// wraps.
+    pub(crate) fn due(&mut self, finished: u32) -> u32 {
+        let settled = *self.settled.get_or_insert(finished);
+        finished.wrapping_sub(settled).min(MOST)
+    }
+
+    /// Connections were seen waiting, or not, by a worker that shares them with
+    /// others: whether all of these are busy, too.
+    pub(crate) fn is_crowded(&mut self, waiting: bool, now_us: u64) -> bool {
+        if !waiting {
+            self.crowded_us = None;
+            return false;
+        }
+        now_us.saturating_sub(*self.crowded_us.get_or_insert(now_us)) >= CROWDED_US
+    }
+
+    /// What was due has been taken, as far as there was something to take.
+    pub(crate) fn settle(&mut self, finished: u32) {
+        self.settled = Some(finished);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_due_for_each_request_that_is_over() {
+        let mut turns = Turns::default();
+        assert_eq!(turns.due(7), 0, "counting begins now");
+        assert_eq!(turns.due(9), 2);
+        turns.settle(9);
+        assert_eq!((turns.due(9), turns.due(10)), (0, 1));
+        turns.rest();
+        assert_eq!(turns.due(50), 0);
+    }
+
+    #[test]
+    fn the_counter_may_wrap_and_a_turn_has_a_limit() {
+        let mut turns = Turns::default();
+        turns.settle(u32::MAX - 1);
+        assert_eq!(turns.due(2), 4);
+        assert_eq!(turns.due(1000), MOST);
+    }
+
+    #[test]
+    fn who_shares_takes_only_what_no_other_worker_takes() {
+        let mut turns = Turns::default();
+        assert!(!turns.is_crowded(true, 10));
+        assert!(!turns.is_crowded(true, 10 + CROWDED_US - 1));
+        assert!(turns.is_crowded(true, 10 + CROWDED_US));
+        assert!(!turns.is_crowded(false, 20 + CROWDED_US));
+        assert!(!turns.is_crowded(true, 30 + CROWDED_US));
+    }
+}
