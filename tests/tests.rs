@@ -39,6 +39,7 @@ mod support;
 mod surroundings;
 mod threads;
 mod trust;
+mod turns;
 mod upgrades;
 mod uploads;
 mod vectors;

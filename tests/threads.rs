@@ -57,6 +57,67 @@ fn a_request_that_waits_does_not_delay_others_while_a_thread_is_free() {
 }
 
 #[test]
+fn requests_that_compute_run_one_after_the_other() {
+    let server = Setup::of("burn:application").file("burn.py", BURN).threads(4);
+    let server = server.flags(&["--pythonpath", "."]).start();
+    let mut clients: Vec<_> = (0..16).map(|_| server.connect()).collect();
+    for _ in 0..30 {
+        clients.iter_mut().for_each(|client| client.send(get("/")));
+        clients.iter_mut().for_each(|client| assert_eq!(client.response().status, 200));
+    }
+    let seen = server.get("/count").json();
+    let (all, together) = (seen["all"].as_u64().unwrap(), seen["together"].as_u64().unwrap());
+    assert!(together * 2 < all, "{together} of {all} requests began while another computed");
+}
+
+#[test]
+fn a_request_that_computes_for_long_holds_up_no_other() {
+    let server = Setup::of("burn:application").file("burn.py", BURN).threads(2);
+    let server = server.flags(&["--pythonpath", "."]).start();
+    let mut busy = server.connect();
+    busy.send(get("/spin"));
+    until::holds("the request that computes", || server.get("/count").json()["spins"] == true);
+    assert_eq!(server.get("/release").status, 200);
+    assert_eq!(busy.response().status, 200);
+}
+
+/// Counts the requests, and those of them that begin while another computes.
+/// `/spin` computes until `/release` is asked for.
+const BURN: &str = "
+import json
+from threading import RLock
+
+lock, running, seen = RLock(), set(), {'all': 0, 'together': 0, 'spins': False}
+
+def compute(turns):
+    total = 0
+    for number in range(turns):
+        total += number * number
+    return total
+
+def application(environ, start_response):
+    path, body = environ['PATH_INFO'], b''
+    if path == '/count':
+        body = json.dumps(seen).encode()
+    elif path == '/release':
+        seen['spins'] = None
+    elif path == '/spin':
+        seen['spins'] = True
+        while seen['spins']:
+            compute(100)
+    else:
+        seen['all'] += 1
+        seen['together'] += bool(running)
+        running.add(environ['REMOTE_PORT'])
+        for _ in range(10):
+            with lock:
+                compute(500)
+        running.discard(environ['REMOTE_PORT'])
+    start_response('200 OK', [('Content-Length', str(len(body)))])
+    return [body]
+";
+
+#[test]
 fn background_threads_run_while_the_worker_is_idle_and_while_it_serves() {
     for threads in [1, 2] {
         let server = Setup::of("background").threads(threads).start();

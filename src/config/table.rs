@@ -147,7 +147,11 @@ settings! {
 
     /// Threads in each worker that run the application.
     ///
-    /// With 1 the application runs on Python's main thread.
+    /// With 1 the application runs on Python's main thread. Several are for an
+    /// application that waits, for a database or for other servers: when the
+    /// running thread waits, the next one runs. Threads that compute share the
+    /// interpreter's lock and gain nothing, so one at a time is at work then;
+    /// more workers use more processors.
     threads: u16 = 1, {
         section: Section::Workers, placeholder: "COUNT", range: Some((1, 1024)),
         readers: &[Master, Worker], effect: Rollout, gunicorn: Some("threads"),

@@ -358,7 +358,7 @@ pub(crate) fn run(
         }
     });
     signals::take_over(py)?;
-    let options = options(settings, start.workers);
+    let options = Options { parallel: !has_lock(py), ..options(settings, start.workers) };
     let given = Given { channel, scoreboard, listeners, access, reopen };
     let cannot_serve = |why: String| -> ! {
         give_up(&speaker, BootFailure::Boot, &format!("cannot serve: {why}"))
@@ -427,6 +427,13 @@ fn watch_forks(server: &Bound<Server>) -> PyResult<()> {
     let arguments = PyDict::new(py);
     arguments.set_item("before", server.getattr("note_fork")?)?;
     py.import("os")?.call_method("register_at_fork", (), Some(&arguments)).map(drop)
+}
+
+/// Whether threads share an interpreter lock; only Python 3.13 and later can be
+/// without (PEP 703).
+fn has_lock(py: Python) -> bool {
+    let is_enabled = py.import("sys").and_then(|sys| sys.call_method0("_is_gil_enabled"));
+    is_enabled.and_then(|answer| answer.extract()).unwrap_or(true)
 }
 
 fn options(settings: &Settings, workers: u16) -> Options {
