@@ -46,7 +46,9 @@ fn a_connection_that_waits_outside_is_served_by_when_it_came() {
     let (mut early, mut late) = (kept(&server, 3), kept(&server, 40));
     let mut holder = server.connect();
     holder.send(get("/hold"));
-    until::holds("the request that holds the thread", || order(&server).ends_with(&["/hold".into()]));
+    until::holds("the request that holds the thread", || {
+        order(&server).ends_with(&["/hold".into()])
+    });
     early.iter_mut().for_each(|connection| connection.send(get("/early")));
     let mut outside = server.connect();
     outside.send(get("/outside"));

@@ -20,7 +20,7 @@ use monoceros_wire::scoreboard::GivenUp;
 use slab::Slab;
 
 use crate::admit::FRESH_US;
-use crate::connection::Connection;
+use crate::connection::{Connection, Phase};
 use crate::core::Core;
 use crate::drain::{Cause, Life, Open, Queue};
 use crate::gate::{Gate, Listener};
