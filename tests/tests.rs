@@ -13,6 +13,7 @@ mod connections;
 mod control;
 mod daemon;
 mod deaths;
+mod descriptors;
 mod faults;
 mod forks;
 mod frameworks;

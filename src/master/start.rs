@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use monoceros_config::{Loaded, LogFile as Setting, LogLevel};
 use monoceros_log::{Destination, Identity, LogFile, install};
 use monoceros_sys::daemon::{self, Side, Starter};
-use monoceros_sys::{clock, reason, signal, title};
+use monoceros_sys::{clock, limit, reason, signal, title};
 use monoceros_wire::Generation;
 
 use crate::cli::complain;
@@ -28,6 +28,8 @@ pub(crate) const CANNOT_START: u8 = 1;
 pub(crate) fn run(loaded: &Loaded, purpose: Purpose) -> u8 {
     // Workers' Python has its own mind about them.
     signal::ignore_meaningless();
+    // One that cannot be raised is what there is.
+    limit::raise().ok();
     match open(loaded, purpose) {
         Ok(Opened::Starter(code)) => code,
         Ok(Opened::Server(parts)) => {

@@ -10,6 +10,7 @@
 //! | actions of signals | [`Actions`] | as they were before |
 //! | signals held back | [`hold_back`] | let through |
 //! | shared memory | [`Memory`] | a private copy of nothing |
+//! | the limit of descriptors | [`raise`](crate::limit::raise) | as it was before |
 //!
 //! Logs are kept: what the process writes to them is wanted. So are the files of
 //! bodies, which have no name, and of which the process that forks knows
@@ -31,6 +32,8 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use nix::sys::signal::SigSet;
+
+use crate::limit;
 
 /// Descriptors from this number on are not let go of. No process has so many:
 /// it is the kernel's own limit (`fs.nr_open`, proc(5)).
@@ -134,6 +137,7 @@ extern "C" fn let_go() {
     restore_actions();
     let_go_of_descriptors();
     let_go_of_memory();
+    limit::give_back();
     let mut mask = BLOCKED.get();
     let_through(&mut mask);
     restore_mask(&mask);

@@ -11,6 +11,7 @@ pub mod file;
 pub mod fork;
 pub mod futex;
 pub mod hold;
+pub mod limit;
 pub mod local;
 pub mod mailbox;
 pub mod memory;

@@ -19,7 +19,7 @@ pub use self::fork::{Side, await_new_parent, fork_orphan, lacks_room};
 
 use self::mask::{empty_mask, hold_signals, release_signals, set_mask};
 use crate::user::Credentials;
-use crate::{check, check_len, privileges};
+use crate::{check, check_len, limit, privileges};
 
 /// The first descriptor that a program is given, as `sd_listen_fds(3)` has it.
 pub const FIRST_DESCRIPTOR: RawFd = 3;
@@ -309,6 +309,7 @@ impl<'a> Image<'a> {
     fn try_to_become_program(&mut self) -> Result<std::convert::Infallible, (Step, i32)> {
         reset_signal_actions();
         self.place_descriptors().map_err(|errno| (Step::Descriptors, errno))?;
+        limit::give_back();
         if let Some(directory) = &self.program.directory {
             // SAFETY: the directory is a C string.
             plain(unsafe { libc::chdir(directory.as_ptr()) })

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use monoceros_sys::{file, memory};
+use monoceros_sys::{file, limit, memory};
 
 use crate::allowance::Allowance;
 use crate::spool::{MAPPED, Spool, is_full};
@@ -68,6 +68,15 @@ impl Spools {
     }
 
     fn make(&self) -> io::Result<Spool> {
+        match self.make_at_once() {
+            Err(error) if lacks_descriptors(&error) && limit::wait_until_raised() => {
+                self.make_at_once()
+            }
+            made => made,
+        }
+    }
+
+    fn make_at_once(&self) -> io::Result<Spool> {
         if self.directory.is_none() {
             return self.make_in_memory();
         }
@@ -98,6 +107,9 @@ impl Spools {
             return Err(io::Error::new(io::ErrorKind::NotFound, text));
         };
         file::unnamed(directory).map_err(|error| {
+            if lacks_descriptors(&error) {
+                return error;
+            }
             let text = format!("no file in {}: {error}", directory.display());
             io::Error::new(error.kind(), text)
         })
@@ -149,6 +161,11 @@ impl Spools {
     fn spare(&self) -> MutexGuard<'_, Spare> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether this process, or the machine, can have no more descriptors now.
+pub(crate) fn lacks_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 /// Whether no file can be made in a directory, now or later: it has gone, or may

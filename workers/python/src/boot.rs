@@ -14,7 +14,7 @@ use monoceros_engine::{AccessLog, Given, LONGEST_BODY, Options, Temporary, Worke
 use monoceros_http::Limits;
 use monoceros_log::{Destination, Identity, LogFile};
 use monoceros_sys::fork::{Actions, Mark, Private};
-use monoceros_sys::{file, process, reason, signal, title};
+use monoceros_sys::{file, limit, process, reason, signal, title};
 use monoceros_wire::channel::{MESSAGE_LIMIT, Received, WorkerEnd};
 use monoceros_wire::message::{BootFailure, FromWorker, Start, StartMold, ToWorker};
 use monoceros_wire::scoreboard::Scoreboard;
@@ -25,7 +25,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule};
 
 use crate::serve::{self, Reports, Server};
-use crate::{child, errors, mold, signals, threads, trouble};
+use crate::{child, errors, mold, programs, signals, threads, trouble};
 
 /// The first descriptor of `LISTEN_FDS` (`sd_listen_fds(3)`).
 const FIRST_LISTENER: i32 = 3;
@@ -67,6 +67,9 @@ pub(crate) fn run_worker(py: Python) -> PyResult<()> {
     hide_variables(py)?;
     child::watch(py)?;
     threads::prepare(py)?;
+    // One that cannot be raised is what there is.
+    limit::raise().ok();
+    programs::give_limit_back(py)?;
     match order {
         Order::Worker(parcel) => {
             parcel.scoreboard.show_stacks();

@@ -13,6 +13,7 @@ mod file_wrapper;
 mod input;
 mod mold;
 mod plain_file;
+mod programs;
 mod serve;
 mod signals;
 mod spooled;

@@ -1,0 +1,28 @@
+"""The ways in which Python starts programs without forking by the C library."""
+
+import functools
+import os
+import sys
+
+import _posixsubprocess
+
+
+def give_limit_back(former_limit):
+    """Has them start programs under ``former_limit()``."""
+
+    def under_former_limit(start):
+        @functools.wraps(start)
+        def started(*args, **kwargs):
+            with former_limit():
+                return start(*args, **kwargs)
+
+        return started
+
+    fork_exec = _posixsubprocess.fork_exec
+    _posixsubprocess.fork_exec = under_former_limit(fork_exec)
+    # It may have been imported, and have a name of its own for it.
+    subprocess = sys.modules.get("subprocess")
+    if getattr(subprocess, "_fork_exec", None) is fork_exec:
+        subprocess._fork_exec = _posixsubprocess.fork_exec
+    os.posix_spawn = under_former_limit(os.posix_spawn)
+    os.posix_spawnp = under_former_limit(os.posix_spawnp)

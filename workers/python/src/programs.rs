@@ -1,0 +1,42 @@
+//! Programs that the application starts get the limit of descriptors that the
+//! server was started with: its own is the server's.
+//!
+//! A forked process is seen to by `sys/limit.rs`. One that is started without a
+//! fork of the C library's, as by `subprocess`, runs nothing of ours before the
+//! program: so the limit is lowered for that moment.
+
+use monoceros_sys::limit::Lowered;
+use pyo3::prelude::*;
+use pyo3::types::{PyModule, PyTuple};
+
+use crate::trouble;
+
+/// The limit is lowered in a `with` statement.
+#[pyclass(module = "monoceros")]
+pub(crate) struct FormerLimit(Option<Lowered>);
+
+#[pymethods]
+impl FormerLimit {
+    #[new]
+    fn new() -> Self {
+        Self(None)
+    }
+
+    fn __enter__(mut this: PyRefMut<Self>) {
+        this.0 = Some(Lowered::begin());
+    }
+
+    #[pyo3(signature = (*_args))]
+    fn __exit__(&mut self, _args: &Bound<PyTuple>) {
+        self.0 = None;
+    }
+}
+
+/// Has Python's ways of starting a program lower the limit meanwhile; to be
+/// called before the application is loaded.
+pub(crate) fn give_limit_back(py: Python) -> PyResult<()> {
+    let file = std::ffi::CString::new(trouble::OWN_FILE)?;
+    let source = std::ffi::CString::new(include_str!("programs.py"))?;
+    let module = PyModule::from_code(py, &source, &file, c"monoceros.programs")?;
+    module.getattr("give_limit_back")?.call1((py.get_type::<FormerLimit>(),)).map(drop)
+}
