@@ -24,12 +24,11 @@ NOISE = f"""## Noise
 
 A virtual machine moves by more than most differences here: the same server has been seen up to 1.8 times slower or
 faster from one minute to the next, which is why only quotients within one round are compared. Differences below about
-{NOISE_LIMIT:.0%} mean nothing, even so. CPU time comes in ticks of 10 ms. With one connection most of the cost is the machine going
-to sleep and waking up again. Requests a second and latencies of pinned servers are those of one server core against one
-client core over loopback, with the client at times the slower of the two; where they share the cores, the client takes
-part of them; CPU a request is the figure that carries over. The
-proportional set size counts a shared page by how many processes share it: other Python programs that run meanwhile
-make every server look smaller."""
+{NOISE_LIMIT:.0%} mean nothing, even so. CPU time comes in ticks of 10 ms. With one connection most of the cost is the
+machine going to sleep and waking up again. Requests a second and latencies of pinned servers are those of one server
+core against one client core over loopback, with the client at times the slower of the two; where they share the cores,
+the client takes part of them; CPU a request is the figure that carries over. The proportional set size counts a shared
+page by how many processes share it: other Python programs that run meanwhile make every server look smaller."""
 
 
 GROUPS = {
@@ -43,13 +42,14 @@ needs less. Memory is the proportional set size right after the load.""",
 More connections than threads: each client sends its next request when it has the answer to the last. A request over a
 new connection is timed from before connect(2), a new connection beside the others from the moment at which it was due.
 *kept* is a request over a connection that its client keeps, *new* one for which a connection is opened. *First second*
-is its slowest request, when all clients start at once; it is not in the other figures. *ideal* is a queue that is
-served in order: connections / threads x the time of a request; where requests compute, connections / requests a second
-of Monoceros. One worker has a core of its own; two workers and the client share all cores.""",
+is its slowest request, when all clients start at once; in the other figures are the requests that were under way later.
+*ideal* is a queue that is served in order: connections / threads x the time of a request; where requests compute,
+connections / requests a second of Monoceros. One worker has a core of its own; two workers and the client share all
+cores.""",
     Group.THREADS: """## More threads
 
-Server and client share all cores; one worker. Context switches are those of all threads of the server, of their own
-will or not. With CPython's global interpreter lock a second thread that computes gains nothing; one that waits does.""",
+One worker, which shares all cores with the client. Context switches are those of all threads of the server, of their
+own will or not. With CPython's global interpreter lock a second thread that computes gains nothing.""",
 }
 
 
@@ -152,7 +152,7 @@ def _method(run: Run) -> str:
 - A round measures every server once in every scenario, one after the other, each freshly started; the order is rotated
   from round to round.
 - Before each measurement one answer is checked byte for byte (JSON by value; the floor's by length), and
-  {load.WARM_UP_SECONDS} s of the same load are thrown away ({load.RAMP_SECONDS:g} s where the first second is a figure).
+  {load.WARM_UP_SECONDS} s of the same load are thrown away; {load.RAMP_SECONDS:g} s where the first second is a figure.
 - A row with any error, any answer with an error status, or fewer bytes than its answers must have is marked invalid and
   takes part in no ratio.
 - `wrk` with one thread makes the load where the cost of a request is compared; its percentiles are corrected for

@@ -148,6 +148,10 @@ COST = (
         connections=16, threads=16,
     ),
     Scenario(
+        "sleep-64", "10 ms sleep, 16 threads, 64 connections", "sleep:application", SLEPT,
+        connections=64, threads=16,
+    ),
+    Scenario(
         "mixed", "one request in 20 sleeps 50 ms, 4 threads, 300 arrivals/s", "mixed:application", HELLO,
         connections=32, threads=4, load=Load.OPEN, rate=300, variants=("monoceros-2w",),
     ),
@@ -155,20 +159,20 @@ COST = (
 
 
 # More connections than threads: those that wait are many, and each of them wants its turn.
-SLEEP_4 = Scenario(
-    "sleep-4", "10 ms sleep, 4 threads, 64 connections", "sleep:application", SLEPT,
+QUEUE_4 = Scenario(
+    "queue-4", "10 ms sleep, 4 threads, 64 connections", "sleep:application", SLEPT,
     group=Group.FAIRNESS, load=Load.CLOSED, threads=4, service_ms=10,
 )
-SLEEP_64 = replace(SLEEP_4, name="sleep-64", title="10 ms sleep, 16 threads, 64 connections", threads=16)
+QUEUE_16 = replace(QUEUE_4, name="queue-16", title="10 ms sleep, 16 threads, 64 connections", threads=16)
 DJANGO_200 = Scenario(
     "django-200", "Django, JSON, 4 threads, 200 connections", DJANGO, ITEMS,
     group=Group.FAIRNESS, load=Load.CLOSED, threads=4, connections=200,
 )
 DJANGO_PAIR = replace(DJANGO_200, name="django-pair", title="Django, JSON, 1 thread, 64 connections",
                       threads=1, connections=64)
-REOPEN = replace(SLEEP_4, name="reopen", reopen=0.5,
+REOPEN = replace(QUEUE_4, name="reopen", reopen=0.5,
                  title="10 ms sleep, 4 threads, 64 connections, half of the requests over a new one")
-BESIDE = replace(SLEEP_4, name="beside", path="/20", service_ms=20, new_per_second=20, least_seconds=4,
+BESIDE = replace(QUEUE_4, name="beside", path="/20", service_ms=20, new_per_second=20, least_seconds=4,
                  title="20 ms sleep, 4 threads, 64 connections and 20 new ones a second")
 CROWD = Scenario(
     "crowd", "hello, 1 thread, 64 connections", "hello:application", HELLO,
@@ -183,7 +187,7 @@ def with_workers(base: Scenario, counts: Sequence[int]) -> list[Scenario]:
 
 
 FAIRNESS = (
-    *with_workers(SLEEP_4, (1, 2)), *with_workers(SLEEP_64, (1,)), *with_workers(DJANGO_200, (1, 2)),
+    *with_workers(QUEUE_4, (1, 2)), *with_workers(QUEUE_16, (1,)), *with_workers(DJANGO_200, (1, 2)),
     *with_workers(DJANGO_PAIR, (2,)), *with_workers(REOPEN, (1, 2)), *with_workers(BESIDE, (2,)),
     *with_workers(CROWD, (1,)),
 )
@@ -215,9 +219,10 @@ def with_threads(base: Scenario, counts: Sequence[int]) -> list[Scenario]:
 
 
 def sleeping(milliseconds: int) -> Scenario:
-    """Requests that sleep for so long."""
+    """Requests that sleep for so long. All threads end at about the same time, so that a short measurement sees one
+    end too many or too few."""
     return replace(WAIT, name=f"wait-{milliseconds}ms", family="wait", label=f"{milliseconds} ms,",
-                   path=f"/{milliseconds}", service_ms=milliseconds)
+                   path=f"/{milliseconds}", service_ms=milliseconds, least_seconds=0.06 * milliseconds)
 
 
 # Fewer clients than threads: none has to wait.

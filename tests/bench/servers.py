@@ -108,8 +108,8 @@ def uwsgi(launch: Launch) -> list[str]:
         socket = ["--http-socket", launch.address, "--add-header", "Connection: close"]
     threads = ["--threads", launch.threads] if launch.scenario.needs_threads else []
     module, attribute = launch.scenario.application.split(":")
-    return [str(launch.bin / "uwsgi"), *socket, "--master", "--processes", launch.workers, *threads, "--single-interpreter",
-            "--need-app", "--disable-logging", "--die-on-term", "--listen", "1024",
+    return [str(launch.bin / "uwsgi"), *socket, "--master", "--processes", launch.workers, *threads,
+            "--single-interpreter", "--need-app", "--disable-logging", "--die-on-term", "--listen", "1024",
             "--module", module, "--callable", attribute]
 
 

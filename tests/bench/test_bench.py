@@ -113,14 +113,14 @@ def fair(scenario: str, servers: Mapping[str, Measurement]) -> Results:
 
 class Fairness(unittest.TestCase):
     def test_the_best_peer_is_the_one_that_counts(self) -> None:
-        made = fair("sleep-4", {
+        made = fair("queue-4", {
             "monoceros": measurement(1, all=(170, 200), ramp=(0, 300)), "uwsgi": measurement(1, all=(150, 190)),
             "granian": measurement(1, all=(280, 310), ramp=(0, 310)), "gunicorn-gthread": measurement(1, "3 broken")})
         self.assertEqual(("all uwsgi 1.13 (1.13-1.13)", False),
-                         (verdict(made, "sleep-4: p99 <= 1.1 x the best").reached,
-                          verdict(made, "sleep-4: p99 <= 1.1 x the best").met))
-        self.assertTrue(verdict(made, "sleep-4: slowest <= 1.5").met)
-        self.assertTrue(verdict(made, "sleep-4: slowest of the first second").met)
+                         (verdict(made, "queue-4: p99 <= 1.1 x the best").reached,
+                          verdict(made, "queue-4: p99 <= 1.1 x the best").met))
+        self.assertTrue(verdict(made, "queue-4: slowest <= 1.5").met)
+        self.assertTrue(verdict(made, "queue-4: slowest of the first second").met)
 
     def test_kept_and_new_connections_are_judged_apart(self) -> None:
         ours = measurement(1, kept=(150, 150), new=(400, 450))
@@ -131,19 +131,19 @@ class Fairness(unittest.TestCase):
         self.assertIn("new 2.50 (160 ms)", verdict(made, "reopen: p99 <= 1.3 x the ideal").reached)
 
     def test_the_ideal_is_a_queue_served_in_order(self) -> None:
-        self.assertEqual(160, one("sleep-4").ideal_ms(rate=1))
-        self.assertEqual(80, one("sleep-4-2w").ideal_ms(rate=1))
+        self.assertEqual(160, one("queue-4").ideal_ms(rate=1))
+        self.assertEqual(80, one("queue-4-2w").ideal_ms(rate=1))
         self.assertEqual(100, one("django-200").ideal_ms(rate=2000))
 
     def test_our_errors_meet_no_target_and_a_peer_s_prove_nothing(self) -> None:
-        made = fair("sleep-4", {"monoceros": measurement(1, "5 abandoned"), "granian": measurement(1)})
-        self.assertEqual({False}, {seen.met for seen in judge(made) if seen.target.startswith("sleep-4:")})
-        made = fair("sleep-4", {"monoceros": measurement(1), "granian": measurement(1, "5 abandoned")})
-        self.assertIsNone(verdict(made, "sleep-4: p99 <= 1.1").met)
+        made = fair("queue-4", {"monoceros": measurement(1, "5 abandoned"), "granian": measurement(1)})
+        self.assertEqual({False}, {seen.met for seen in judge(made) if seen.target.startswith("queue-4:")})
+        made = fair("queue-4", {"monoceros": measurement(1), "granian": measurement(1, "5 abandoned")})
+        self.assertIsNone(verdict(made, "queue-4: p99 <= 1.1").met)
 
     def test_fewer_requests_than_a_peer_are_seen(self) -> None:
-        made = fair("sleep-4", {"monoceros": measurement(1, rate=380), "granian": measurement(1, rate=399)})
-        self.assertFalse(verdict(made, "sleep-4: no peer answers more").met)
+        made = fair("queue-4", {"monoceros": measurement(1, rate=380), "granian": measurement(1, rate=399)})
+        self.assertFalse(verdict(made, "queue-4: no peer answers more").met)
 
     def test_the_crowd_is_beside_the_two_that_it_names(self) -> None:
         made = fair("crowd", {"monoceros": measurement(1, all=(1.1, 9)), "bjoern": measurement(1, all=(1.0, 1)),
@@ -217,7 +217,7 @@ class Client(unittest.TestCase):
         output = json.dumps({
             "seconds": 1, "answered": 9, "requests": 5, "rate": 5.0, "kept": some, "new": none, "light": some,
             "heavy": none, "all": some, "ramp": some, "errors": {"refused": 0, "abandoned": 2}})
-        seen = load.read(output, one("sleep-4"), 1.0)
+        seen = load.read(output, one("queue-4"), 1.0)
         self.assertEqual({"kept", "light", "all", "ramp"}, set(seen.times))
         self.assertEqual((9, 5.0, "2 abandoned"), (seen.requests, seen.rate, seen.errors))
         self.assertEqual(Times(5, 1, 2, 4), seen.times["all"])

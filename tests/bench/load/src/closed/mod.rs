@@ -221,3 +221,93 @@ impl Load<'_> {
         self.free.push(place);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::thread;
+
+    use super::*;
+    use crate::settings::{Mode, Settings};
+
+    /// Answers each request with these bytes until the client closes; its threads end with the test program.
+    fn server(answer: &'static str) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let stream = stream.unwrap();
+                thread::spawn(move || serve(stream, answer));
+            }
+        });
+        address
+    }
+
+    fn serve(mut stream: TcpStream, answer: &str) {
+        let mut request = [0; 1024];
+        while stream.read(&mut request).is_ok_and(|count| count > 0) {
+            thread::sleep(Duration::from_millis(2));
+            if stream.write_all(answer.as_bytes()).is_err() || answer.contains("close") {
+                return;
+            }
+        }
+    }
+
+    fn load(address: SocketAddr, flags: &str) -> Record {
+        let line = format!("closed {address} --connections 4 --warm-up 0 --patience 0.2 {flags}");
+        let settings = Settings::read(line.split_whitespace().map(str::to_owned)).unwrap();
+        let Mode::Closed(mode) = &settings.mode else { panic!("not the closed loop") };
+        run(&settings.target, mode).unwrap()
+    }
+
+    fn answered(status: &str, header: &str) -> &'static str {
+        format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n{header}\r\nok").leak()
+    }
+
+    #[test]
+    fn a_kept_connection_is_used_again() {
+        let record = load(server(answered("200 OK", "")), "--seconds 0.3");
+        let (kept, new) = (record.count(Origin::Kept), record.count(Origin::New));
+        assert!(kept > 4 && new == 0, "{kept} kept, {new} new");
+        assert_eq!(record.failures(), [0; 4]);
+    }
+
+    #[test]
+    fn a_server_that_closes_each_connection_is_no_error() {
+        let record = load(server(answered("200 OK", "Connection: close\r\n")), "--seconds 0.3");
+        assert!(record.count(Origin::Kept) > 4);
+        assert_eq!(record.failures(), [0; 4]);
+    }
+
+    #[test]
+    fn new_connections_are_opened_as_asked() {
+        let record = load(server(answered("200 OK", "")), "--seconds 0.3 --reopen 1");
+        let (kept, new) = (record.count(Origin::Kept), record.count(Origin::New));
+        assert!(kept == 0 && new > 4, "{kept} kept, {new} new");
+        let record = load(server(answered("200 OK", "")), "--seconds 0.3 --new-per-second 100");
+        let (kept, new) = (record.count(Origin::Kept), record.count(Origin::New));
+        assert!(kept > 4 && new > 4, "{kept} kept, {new} new");
+        assert_eq!(record.failures(), [0; 4]);
+    }
+
+    #[test]
+    fn errors_are_counted_by_kind() {
+        let [unconnected, refused, broken, abandoned] =
+            load(server(answered("503 Service Unavailable", "")), "--seconds 0.1").failures();
+        assert!(refused > 0 && [unconnected, broken, abandoned] == [0; 3]);
+
+        let [unconnected, refused, broken, abandoned] = load(
+            server("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 9\r\n\r\n"),
+            "--seconds 0.1",
+        )
+        .failures();
+        assert!(broken > 0 && [unconnected, refused, abandoned] == [0; 3]);
+
+        assert_eq!(load(server("HTTP/1.1 200 OK\r\n"), "--seconds 0.1").failures(), [0, 0, 0, 4]);
+
+        let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let [unconnected, refused, broken, abandoned] = load(nobody, "--seconds 0.1").failures();
+        assert!(unconnected > 0 && [refused, broken, abandoned] == [0; 3]);
+    }
+}

@@ -140,6 +140,18 @@ impl Record {
         }
     }
 
+    /// How many requests of this origin were measured.
+    #[cfg(test)]
+    pub fn count(&self, origin: Origin) -> usize {
+        self.measured.iter().filter(|sample| sample.origin == origin).count()
+    }
+
+    /// Errors by kind: unconnected, refused, broken, abandoned.
+    #[cfg(test)]
+    pub fn failures(&self) -> [u64; 4] {
+        [self.unconnected, self.refused, self.broken, self.abandoned]
+    }
+
     fn figures(&self, which: impl Fn(&Sample) -> bool) -> Figures {
         let chosen = self.measured.iter().filter(|sample| which(sample));
         Figures(Sorted::new(chosen.map(|sample| sample.took).collect()))
