@@ -1,6 +1,8 @@
 //! Connections: kept, pipelined, half-closed, slow, and many.
 
 use std::io::Read;
+use std::net::SocketAddr;
+use std::thread;
 
 use nix::sys::signal::Signal;
 
@@ -410,4 +412,60 @@ fn a_kept_connection_ends_well_when_the_server_stops() {
     kept.iter_mut().for_each(|connection| assert_eq!(connection.get("/").status, 200));
     server.stop();
     kept.iter_mut().for_each(Connection::assert_closed);
+}
+
+/// Asks so often, on one connection as long as the server does not say that it
+/// ends; how many answers did not come.
+fn ask_without_pause(server: SocketAddr, count: usize) -> usize {
+    let mut connection = Connection::tcp(server).unwrap();
+    let mut lost = 0;
+    for _ in 0..count {
+        let sent = connection.send_if_taken(get("/"));
+        let answer = sent.and_then(|()| connection.try_response("GET"));
+        lost += usize::from(answer.is_err());
+        if answer.map_or(true, |answer| answer.closes()) {
+            connection = Connection::tcp(server).unwrap();
+        }
+    }
+    lost
+}
+
+#[test]
+fn clients_are_told_before_there_are_too_many() {
+    let server = Setup::of("stream:who").flags(&["--worker-connections", "10"]).start();
+    let address = server.address();
+    let clients: Vec<_> =
+        (0..25).map(|_| thread::spawn(move || ask_without_pause(address, 100))).collect();
+    let lost: usize = clients.into_iter().map(|client| client.join().unwrap()).sum();
+    assert_eq!(lost, 0, "requests lost of 2,500");
+}
+
+#[test]
+fn who_has_sent_a_part_of_a_request_is_told_that_it_makes_room() {
+    let server = Setup::of("environ:echo").flags(&["--worker-connections", "2"]).start();
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n";
+    let body = format!("{head}\r\n");
+    for parts in [[head, head], [&body, &(body.clone() + "abc")]] {
+        let mut begun = parts.map(|part| {
+            let mut connection = server.connect();
+            connection.send(part);
+            connection
+        });
+        assert_eq!(server.get("/").status, 200);
+        let response = begun[0].response();
+        assert_eq!((response.status, response.header("retry-after")), (503, Some("1")));
+    }
+    server.wait_for_log_times(": 503 it had to make room for others", 2);
+}
+
+#[test]
+fn slow_readers_cannot_shut_a_worker_out() {
+    let server = Setup::of("stream:large").flags(&["--worker-connections", "3"]).narrow().start();
+    let mut slow: Vec<_> = (0..3).map(|_| Connection::narrow(server.address()).unwrap()).collect();
+    slow.iter_mut().for_each(|connection| connection.send(get("/?30000000")));
+    let mut other = server.connect();
+    assert_eq!(other.get("/?2").text(), "xx");
+    server.wait_for_log("its client is the slowest, and there are too many connections");
+    let is_cut = |connection: &mut Connection| connection.rest().is_err();
+    assert!(slow.iter_mut().any(is_cut), "seen by the client");
 }

@@ -184,6 +184,25 @@ fn a_worker_that_can_accept_nobody_waits_and_goes_on_when_it_can() {
     drop(unread);
 }
 
+#[test]
+fn a_worker_without_descriptors_says_so_to_who_has_sent_a_part_of_a_request() {
+    let server = Setup::of("environ:echo").start();
+    server.allow("cannot accept connections");
+    let worker = server.workers()[0];
+    let held = process::descriptors(worker).unwrap().len();
+    process::limit_descriptors(worker, held + 3);
+    let mut begun: Vec<_> = (0..3).map(|_| server.connect()).collect();
+    for connection in &mut begun {
+        connection.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n");
+    }
+    let all = || process::descriptors(worker).unwrap().len() == held + 3;
+    until::holds("the last descriptor to be taken", all);
+    assert_eq!(server.get("/").status, 200);
+    server.wait_for_log(": 503 it had to make room for others");
+    let refused = begun.iter_mut().find(|connection| !connection.is_open());
+    assert_eq!(refused.unwrap().response().status, 503);
+}
+
 const CLOCK: &str = "
 import time
 

@@ -5,12 +5,11 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use monoceros_sys::socket::{self, Accepted};
-use monoceros_sys::{clock, epoll};
+use monoceros_sys::{clock, epoll, limit};
 
-use crate::connection::{Connection, Phase};
+use crate::connection::Connection;
 use crate::io::{Io, LAST_CALL_MS};
 use crate::link::{Address, Link};
-use crate::traffic::has_arrived;
 
 /// Connections that a worker alone takes at a time, so that those it has are
 /// served in between.
@@ -74,8 +73,10 @@ impl Io {
                 self.end_queue(index);
                 false
             }
-            // No descriptors or no memory: somebody who is idle has to go.
-            _ if self.make_room() => true,
+            // A program was just being started, which lowers the limit.
+            Some(libc::EMFILE) if limit::wait_until_raised() => true,
+            // No descriptors or no memory: somebody has to go.
+            _ if self.free_descriptor() => true,
             _ => {
                 self.pause(error);
                 false
@@ -103,6 +104,9 @@ impl Io {
         let token = entry.key();
         let link = Arc::new(Link::new(accepted.fd, token, peer, local));
         entry.insert(Connection::new(link, u64::from(waited_ms) * 1_000));
+        if self.connections.len() >= self.core.options.connections {
+            self.note_pressure();
+        }
         if is_deferred {
             // Its request is there: it may be answered and over before the loop
             // would have heard of it.
@@ -112,48 +116,6 @@ impl Io {
         } else {
             self.expect_request(token);
         }
-    }
-
-    /// Closes the connection that is missed least, if there is one.
-    fn make_room(&mut self) -> bool {
-        while let Some(token) = self.least_missed() {
-            if !self.has_request(token) {
-                self.close(token);
-                return true;
-            }
-            self.read(token, false);
-            if !self.connections.contains(token) {
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Whether a connection is idle only as far as the loop has heard.
-    fn has_request(&mut self, token: usize) -> bool {
-        let Some(connection) = self.connections.get_mut(token) else { return false };
-        connection.notice_return();
-        matches!(connection.phase, Phase::Idle { .. }) && has_arrived(connection.link.as_fd())
-    }
-
-    /// The connection to be closed first when there are too many: one that is
-    /// idle, else one whose head is not complete, else one whose body makes the
-    /// least progress; of several, the oldest. None whose request is complete,
-    /// or is about to come.
-    pub(crate) fn least_missed(&self) -> Option<usize> {
-        let ranked = self.connections.iter().filter_map(|(token, connection)| {
-            let since_ms = connection.since_ms;
-            let rank = match &connection.phase {
-                Phase::Idle { used: false } if self.is_fresh(token) => return None,
-                Phase::Idle { .. } | Phase::Lingering { .. } => (0, since_ms),
-                Phase::Lent if connection.link.is_free() => (0, connection.link.finished_ms()),
-                Phase::Head(_) => (1, since_ms),
-                Phase::Body(upload) => (2, upload.window_bytes),
-                Phase::Lent | Phase::Writing(_) => return None,
-            };
-            Some((rank, token))
-        });
-        ranked.min().map(|(_, token)| token)
     }
 
     /// Counts a connection that was taken while draining; whether there may be

@@ -37,7 +37,7 @@ impl Io {
             capacity: usize::from(self.core.options.threads) + self.ahead(),
             connections: self.connections.len(),
             limit,
-            has_idle: self.connections.len() >= limit && self.least_missed().is_some(),
+            has_idle: self.connections.len() >= limit && self.can_make_room(),
         }
     }
 

@@ -364,11 +364,12 @@ impl Exchange {
         if !self.link.begin_answer() {
             return self.lose().map(|()| false);
         }
-        let head = &self.request().head;
+        let request = self.request();
+        let head = &request.head;
         let asked = Asked {
             version: head.version(),
             is_head: head.is_head(),
-            keep_alive: head.keep_alive() && self.core.keeps_alive(),
+            keep_alive: head.keep_alive() && !request.closes && self.core.keeps_alive(),
         };
         self.request_mut().answer.conclude(asked, whole);
         if self.answer().framing() == Framing::UntilClose {

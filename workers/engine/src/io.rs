@@ -22,6 +22,7 @@ use slab::Slab;
 use crate::admit::FRESH_US;
 use crate::connection::{Connection, Phase};
 use crate::core::Core;
+use crate::displace::Pressure;
 use crate::drain::{Cause, Life, Open, Queue};
 use crate::gate::{Gate, Listener};
 use crate::hearing::Hearing;
@@ -117,6 +118,8 @@ pub(crate) struct Io {
     pub(crate) complain_at_ms: u64,
     /// Connections whose first request is expected now, and until when.
     pub(crate) fresh: Vec<(usize, u64)>,
+    /// What is known of there being too many connections.
+    pub(crate) pressure: Pressure,
     /// The events at hand ended a sleep: the kernel may have told nobody else
     /// of a connection.
     pub(crate) slept: bool,
@@ -187,6 +190,7 @@ impl Io {
             paused_until_ms: 0,
             complain_at_ms: 0,
             fresh: Vec::new(),
+            pressure: Pressure::default(),
             slept: false,
             turns: Turns::default(),
             unfinished: Vec::new(),

@@ -17,6 +17,7 @@ mod connection;
 mod core;
 mod crew;
 mod desk;
+mod displace;
 mod drain;
 mod exchange;
 mod expire;

@@ -24,6 +24,8 @@ pub struct Request {
     pub(crate) ready_us: u64,
     /// Bytes of ours still wait to go out before the answer.
     pub(crate) behind: bool,
+    /// The client is told that the connection ends with the answer.
+    pub(crate) closes: bool,
     /// The answer, as far as it is made.
     pub(crate) answer: Answer,
 }
@@ -56,6 +58,7 @@ impl Request {
         self.head.clear();
         self.body = Body::Empty;
         self.behind = false;
+        self.closes = false;
         self.answer.clear();
     }
 }

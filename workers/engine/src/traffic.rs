@@ -19,6 +19,9 @@ use crate::link::{After, Link};
 use crate::outgoing::Flushed;
 use crate::request::{Job, Request};
 
+/// There is no room in the kernel for what has its events told.
+const UNWATCHED: Reject = Reject { status: 503, reason: "its connection cannot be watched" };
+
 /// How often a connection is received from before others get their turn.
 const SHARE: usize = 4;
 
@@ -93,11 +96,16 @@ impl Io {
     /// A connection that waits for its client has to be in the loop's set.
     fn settle_reading(&mut self, token: usize) {
         let Some(connection) = self.connections.get(token) else { return };
-        if !connection.registered
-            && !matches!(connection.phase, Phase::Lent)
-            && self.register(token).is_err()
+        if connection.registered
+            || matches!(connection.phase, Phase::Lent)
+            || self.register(token).is_ok()
         {
-            self.close(token);
+            return;
+        }
+        let request = self.connections.get_mut(token).and_then(Connection::take_request);
+        match request {
+            Some(request) => self.refuse(token, GivenUp::Displaced, UNWATCHED, Some(request)),
+            None => self.close(token),
         }
     }
 
@@ -161,10 +169,11 @@ impl Io {
 
     /// Gives a request to the application side.
     fn lend(&mut self, token: usize, mut request: Box<Request>, more: bool) {
-        let keeps_alive = request.head.keep_alive() && self.core.keeps_alive();
+        request.closes = self.pressure.tells(self.connections.len(), request.ready_us / 1_000);
+        let keeps_alive = request.head.keep_alive() && !request.closes && self.core.keeps_alive();
         // The answer to a connection that is over needs no events.
         if keeps_alive && self.register(token).is_err() {
-            return self.close(token);
+            return self.refuse(token, GivenUp::Displaced, UNWATCHED, Some(request));
         }
         let Some(connection) = self.connections.get_mut(token) else { return };
         self.lent += 1;
