@@ -2,11 +2,14 @@
 //! what was said wrong to an exit code. The flags are in `monoceros-config`.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use log::Level;
 use monoceros_config::{Command, Loaded, load};
-use monoceros_log::journal;
+use monoceros_log::{Destination, journal};
+use monoceros_sys::user::is_root;
+use monoceros_sys::{path, reason};
 
 /// What to do: serve, or only check. Help and version are printed here and end
 /// the program with 0, wrong settings with 1, a wrong command line with 2.
@@ -19,7 +22,13 @@ pub(crate) fn command() -> Result<Command, ExitCode> {
     })?;
     match load(&args, &env, &cwd) {
         Ok(Command::Help(text) | Command::Version(text)) => Err(print(&text)),
-        Ok(command) => Ok(command),
+        Ok(command) => match check_file(file_of(&command)) {
+            Ok(()) => Ok(command),
+            Err(text) => {
+                complain(&text);
+                Err(ExitCode::FAILURE)
+            }
+        },
         Err(errors) => {
             for error in &errors.0 {
                 complain(&error.to_string());
@@ -27,6 +36,39 @@ pub(crate) fn command() -> Result<Command, ExitCode> {
             Err(ExitCode::from(errors.exit_code()))
         }
     }
+}
+
+/// The configuration file that a command was read from.
+fn file_of(command: &Command) -> Option<&Path> {
+    match command {
+        Command::Run(loaded) | Command::CheckConfig(loaded) | Command::PrintConfig(loaded) => {
+            loaded.config_file.as_deref()
+        }
+        Command::Order(order) => order.config_file.as_deref(),
+        Command::Help(_) | Command::Version(_) => None,
+    }
+}
+
+/// What a configuration file says is done with the rights of who reads it. So root
+/// reads only one that no other user can change: the user who has become root by
+/// `sudo(8)` counts as root. Looked at after it was read: a path that another user
+/// could change then is one now.
+pub(crate) fn check_file(file: Option<&Path>) -> Result<(), String> {
+    let Some(file) = file.filter(|_| is_root()) else { return Ok(()) };
+    // A descriptor (`/dev/fd/63`) was opened by who has started this.
+    if !matches!(Destination::named(file.to_owned()), Destination::File(_)) {
+        return Ok(());
+    }
+    let caller = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok());
+    let owners: Vec<_> = caller.into_iter().chain([0]).collect();
+    path::follow_to_file(file, &owners).map(drop).map_err(|error| {
+        format!(
+            "{} is not believed: {}. Root takes settings only from a file that no other user can \
+             change, nor the directories on the way: chown them to root, chmod go-w",
+            file.display(),
+            reason(&error)
+        )
+    })
 }
 
 /// Writes the settings with their sources to standard output.

@@ -13,11 +13,13 @@ use monoceros_log::printable;
 use monoceros_sys::process::Process;
 use monoceros_sys::{local, reason, wait};
 use monoceros_wire::channel::{Channel, Received};
-use monoceros_wire::control::{Answer, Request, Status, WorkerStatus, name};
+use monoceros_wire::control::{Answer, Request, Status, WorkerStatus, names};
 
 use crate::cli::complain;
 use crate::master::find_master;
 
+/// How long one of several names is tried.
+const IMPOSTOR_PATIENCE: Duration = Duration::from_millis(200);
 /// The exit code when it was done.
 const DONE: u8 = 0;
 /// The exit code when it was not.
@@ -114,7 +116,7 @@ fn settle(pid: i32, deadline: Option<Instant>) {
 }
 
 fn ask(pid: i32, request: Request, deadline: Option<Instant>) -> Result<Answer, String> {
-    let channel = connect(pid, left(deadline))?;
+    let channel = connect(pid, deadline)?;
     let cannot = |error: &io::Error| format!("cannot ask pid {pid}: {}", reason(error));
     match channel.send(&request) {
         // Who was refused finds the reason in the answer.
@@ -132,20 +134,60 @@ fn ask(pid: i32, request: Request, deadline: Option<Instant>) -> Result<Answer, 
     })
 }
 
-/// A way to the master with this pid, and to nobody else.
-fn connect(pid: i32, limit: Option<Duration>) -> Result<Channel<Request, Answer>, String> {
-    let fd = local::connect(&name(pid), limit).map_err(|error| match error.kind() {
-        io::ErrorKind::ConnectionRefused => format!(
-            "pid {pid} hears no commands: it is no monoceros server, or is not in the same \
-             network and pid namespace"
-        ),
-        io::ErrorKind::WouldBlock => format!("pid {pid} does not answer within --timeout"),
-        _ => format!("cannot reach pid {pid}: {}", reason(&error)),
+/// A way to the master with this pid, and to nobody else. Other processes can have
+/// taken its name, or longer ones, and need not accept anybody: with several names
+/// none of them is waited for alone.
+fn connect(pid: i32, deadline: Option<Instant>) -> Result<Channel<Request, Answer>, String> {
+    loop {
+        let names = names(pid);
+        let patience = (names.len() > 1).then_some(IMPOSTOR_PATIENCE);
+        let limit = left(deadline).into_iter().chain(patience).min();
+        let tries: Vec<_> = names.iter().map(|name| try_to_connect(pid, name, limit)).collect();
+        let is_worth = tries.iter().any(|it| matches!(it, Err(Missed { again: true, .. })));
+        let mut reasons = Vec::new();
+        for tried in tries {
+            match tried {
+                Ok(channel) => return Ok(channel),
+                Err(Missed { text, .. }) => reasons.push(text),
+            }
+        }
+        if !is_worth || left(deadline) == Some(Duration::ZERO) {
+            return Err(reasons.swap_remove(0));
+        }
+    }
+}
+
+/// Why a name led to no master.
+struct Missed {
+    text: String,
+    /// It may lead there later.
+    again: bool,
+}
+
+fn try_to_connect(
+    pid: i32,
+    name: &str,
+    limit: Option<Duration>,
+) -> Result<Channel<Request, Answer>, Missed> {
+    let fd = local::connect(name, limit).map_err(|error| {
+        let again = error.kind() == io::ErrorKind::WouldBlock;
+        let text = match error.kind() {
+            io::ErrorKind::ConnectionRefused => format!(
+                "pid {pid} hears no commands: it is no monoceros server, or is not in the same \
+                 network and pid namespace"
+            ),
+            io::ErrorKind::WouldBlock => format!("pid {pid} does not answer within --timeout"),
+            _ => format!("cannot reach pid {pid}: {}", reason(&error)),
+        };
+        Missed { text, again }
     })?;
-    let peer = local::peer(fd.as_fd())
-        .map_err(|error| format!("cannot tell who answers for pid {pid}: {}", reason(&error)))?;
+    let missed = |text| Missed { text, again: false };
+    let peer = local::peer(fd.as_fd()).map_err(|error| {
+        missed(format!("cannot tell who answers for pid {pid}: {}", reason(&error)))
+    })?;
     if peer.pid != pid {
-        return Err(format!("pid {} answers in place of pid {pid}: nothing was asked", peer.pid));
+        let text = format!("pid {} answers in place of pid {pid}: nothing was asked", peer.pid);
+        return Err(missed(text));
     }
     Ok(Channel::from(fd))
 }

@@ -8,6 +8,8 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::support::environment;
@@ -380,6 +382,33 @@ fn a_process_that_answers_for_another_is_not_asked() {
     assert_eq!(answer.code, 1);
     let text = format!("pid {} answers in place of pid {victim}", std::process::id());
     assert!(answer.stderr.contains(&text), "{answer:?}");
+}
+
+#[test]
+fn a_server_whose_name_was_taken_first_is_found() {
+    let script = "echo $$ >own; read line <go; exec \"$0\" \"$@\" 3<&0 0</dev/null";
+    let setup = Setup::of("environ").script(script);
+    mkfifo(&setup.directory.join("go"), Mode::S_IRWXU).unwrap();
+    let server = setup.spawn();
+    let pid = until::some("the pid", || server.directory.read("own").trim().parse::<i32>().ok());
+    let namespace = fs::read_link("/proc/self/ns/pid").unwrap();
+    let name = format!("\0monoceros/{}/{pid}", namespace.display());
+    let take = |name: &str| {
+        let listener = Socket::new(Domain::UNIX, Type::SEQPACKET, None).unwrap();
+        listener.bind(&SockAddr::unix(name).unwrap()).unwrap();
+        listener.listen(0).unwrap();
+        listener
+    };
+    // Nor is it hidden by one that takes no more connections.
+    let listener = take(&name);
+    let taken = [listener, take(&format!("{name}/0"))];
+    let full = Socket::new(Domain::UNIX, Type::SEQPACKET, None).unwrap();
+    full.connect(&SockAddr::unix(&name).unwrap()).unwrap();
+    fs::write(server.directory.join("go"), "\n").unwrap();
+    server.wait_until_ready();
+    let answer = ask(&server, &["status"]);
+    assert_eq!(answer.code, 0, "{answer:?}");
+    drop((taken, full));
 }
 
 #[test]

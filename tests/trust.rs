@@ -148,7 +148,7 @@ fn a_link_in_place_of_a_log_leads_root_nowhere() {
         }
         let end = setup.run();
         assert_eq!(end.code, Some(1), "{}", end.stderr);
-        let text = "may not write it, and ";
+        let text = "may not do it, and ";
         assert!(end.stderr.contains(text), "{}", end.stderr);
         assert_untouched(&secret);
         assert_eq!(fs::read_dir(inner).unwrap().count(), 0);
@@ -172,7 +172,7 @@ fn a_link_that_comes_later_leads_root_nowhere() {
     {
         fs::rename(&log, &old).unwrap();
         symlink(target, &log).unwrap();
-        let refused = || fs::read_to_string(&old).unwrap().matches("may not write it").count();
+        let refused = || fs::read_to_string(&old).unwrap().matches("may not do it").count();
         let before = refused();
         server.signal(signal);
         until::holds("a refusal", || refused() > before);
@@ -181,11 +181,99 @@ fn a_link_that_comes_later_leads_root_nowhere() {
         fs::remove_file(&log).unwrap();
         fs::rename(&old, &log).unwrap();
     }
-    server.allow("may not write it");
+    server.allow("may not do it");
     server.allow("permission denied; standard error is written instead");
     until::holds("a new generation", || {
         server.directory.read("logs/error.log").contains("gen=2 serves")
     });
+}
+
+#[test]
+fn root_believes_no_configuration_file_that_others_can_change() {
+    type Prepare<'a> = &'a dyn Fn(&Path);
+    let refused = |prepare: Prepare| -> Option<String> {
+        let setup = setup()?.file("site/monoceros.yaml", "threads: 2\n");
+        prepare(&setup.directory.join("site"));
+        let end = setup.flags(&["--config", "site/monoceros.yaml"]).run();
+        assert_eq!(end.code, Some(1), "{}", end.stderr);
+        Some(end.stderr)
+    };
+    let own = |path: &Path| chown(path, Some(NOBODY), None).unwrap();
+    let open = |path: &Path, mode| {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    };
+    let file = |site: &Path| site.join("monoceros.yaml");
+    let cases: [(Prepare, &str); 5] = [
+        (&own, "site belongs to user 65534"),
+        (&|site| open(site, 0o757), "site can be written by others"),
+        (&|site| own(&file(site)), "monoceros.yaml belongs to user 65534"),
+        (&|site| open(&file(site), 0o646), "monoceros.yaml can be written by others"),
+        (
+            &|site| {
+                let inner = site.join("inner");
+                fs::create_dir(&inner).unwrap();
+                fs::rename(file(site), inner.join("a.yaml")).unwrap();
+                own(&inner);
+                symlink(inner.join("a.yaml"), file(site)).unwrap();
+            },
+            "inner belongs to user 65534",
+        ),
+    ];
+    for (prepare, text) in cases {
+        let Some(stderr) = refused(prepare) else { return };
+        assert!(stderr.contains("monoceros.yaml is not believed: "), "{stderr}");
+        assert!(stderr.contains(text), "{stderr}");
+    }
+}
+
+#[test]
+fn a_reload_believes_no_file_that_has_become_anothers() {
+    let Some(setup) = setup() else { return };
+    let server = setup.file("monoceros.yaml", "timeout: 30\n").start();
+    server.allow("[ERROR]");
+    let path = server.directory.write("monoceros.yaml", "user: root\n");
+    chown(&path, Some(NOBODY), None).unwrap();
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("reload failed, nothing is changed: ");
+    server.wait_for_log("monoceros.yaml belongs to user 65534");
+}
+
+#[test]
+fn the_user_who_became_root_is_believed() {
+    let Some(setup) = setup() else { return };
+    let setup = setup.file("monoceros.yaml", "timeout: 30\n");
+    chown(setup.directory.join("monoceros.yaml"), Some(NOBODY), None).unwrap();
+    let server = setup.variable("SUDO_UID", NOBODY.to_string()).start();
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn sockets_and_pid_files_are_the_users_where_the_user_can_write() {
+    for owner in [NOBODY, 0] {
+        let Some(setup) = setup() else { return };
+        let run = directory(&setup, "run", owner);
+        let setup = setup.flags(&["--bind", "unix:run/a.sock", "--pid", "run/a.pid"]);
+        let server = setup.start();
+        let uid = |name| run.join(name).symlink_metadata().unwrap().uid();
+        assert_eq!((uid("a.sock"), uid("a.pid")), (NOBODY, owner));
+        assert!(process::descriptors(server.pid()).is_ok());
+        server.signal(Signal::SIGTERM);
+        assert_eq!(server.wait_for_exit(), 0);
+        assert_eq!(fs::read_dir(&run).unwrap().count(), 0, "both are removed");
+    }
+}
+
+#[test]
+fn sockets_and_pid_files_are_made_behind_no_link_of_the_users() {
+    for flags in [["--bind", "unix:site/run/a.sock"], ["--pid", "site/run/a.pid"]] {
+        let Some(setup) = setup() else { return };
+        let (site, inner) = (directory(&setup, "site", NOBODY), directory(&setup, "inner", 0));
+        symlink(&inner, site.join("run")).unwrap();
+        let end = setup.flags(&flags).run();
+        assert_eq!(end.code, Some(1), "{}", end.stderr);
+        assert!(end.stderr.contains("site belongs to user 65534"), "{}", end.stderr);
+        assert_eq!(fs::read_dir(inner).unwrap().count(), 0);
+    }
 }
 
 /// An application that speaks to the master through the channel that it finds.

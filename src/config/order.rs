@@ -69,6 +69,8 @@ pub struct Order {
     pub timeout: Option<Duration>,
     /// Print what programs can read.
     pub json: bool,
+    /// The configuration file that was read to find the server.
+    pub config_file: Option<PathBuf>,
 }
 
 /// What is asked.
@@ -181,14 +183,17 @@ fn order(
     let timeout = said("timeout").map(|text| Duration::parse(text, None)).transpose();
     let timeout = timeout.map_err(|reason| usage(&format!("--timeout: {reason}")))?;
     let timeout = timeout.filter(|timeout| !timeout.is_zero());
-    let target = match (said("PID"), said("pid")) {
+    let (target, config_file) = match (said("PID"), said("pid")) {
         (Some(_), Some(_)) => return Err(usage("either PID or --pid FILE names the server")),
-        (Some(text), None) => Target::Pid(pid(text).map_err(|reason| usage(&reason))?),
-        (None, Some(file)) => Target::PidFile(cwd.join(file)),
-        (None, None) => Target::PidFile(pid_file(verb, said("config"), env, cwd)?),
+        (Some(text), None) => (Target::Pid(pid(text).map_err(|reason| usage(&reason))?), None),
+        (None, Some(file)) => (Target::PidFile(cwd.join(file)), None),
+        (None, None) => {
+            let (file, config_file) = pid_file(verb, said("config"), env, cwd)?;
+            (Target::PidFile(file), config_file)
+        }
     };
     let json = verb == Verb::Status && matches.get_flag("json");
-    Ok(Order { verb, target, timeout, json })
+    Ok(Order { verb, target, timeout, json, config_file })
 }
 
 fn pid(text: &str) -> Result<i32, String> {
@@ -196,25 +201,28 @@ fn pid(text: &str) -> Result<i32, String> {
     pid.ok_or_else(|| format!("{text:?} is no PID; a file that has it is said with --pid FILE"))
 }
 
-/// The pid file in the settings that a server started here would have.
+/// The pid file in the settings that a server started here would have, and the
+/// configuration file that was read.
 fn pid_file(
     verb: Verb,
     config: Option<&String>,
     env: &[(OsString, OsString)],
     cwd: &Path,
-) -> Result<PathBuf, Errors> {
+) -> Result<(PathBuf, Option<PathBuf>), Errors> {
     let config = config.map(|file| [OsString::from("--config"), OsString::from(file)]);
     let args: Vec<_> = config.into_iter().flatten().collect();
     let mut errors = Errors::default();
     let line = flags::read(&args, &Place::CommandLine, &mut errors);
-    let settings = source::merge_all(line, env, cwd, errors)?.settings;
+    let loaded = source::merge_all(line, env, cwd, errors)?;
+    let settings = loaded.settings;
     let directory = settings.chdir.map_or(cwd.to_owned(), |directory| cwd.join(directory));
-    settings.pid.map(|file| directory.join(file)).ok_or_else(|| {
+    let file = settings.pid.map(|file| directory.join(file)).ok_or_else(|| {
         usage(&format!(
             "which server? name its PID (monoceros {verb} PID), its pid file (--pid FILE), or \
              set pid in {DEFAULT_FILE}"
         ))
-    })
+    })?;
+    Ok((file, loaded.config_file))
 }
 
 #[cfg(test)]

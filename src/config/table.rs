@@ -488,7 +488,9 @@ settings! {
 
     /// The configuration file, YAML.
     ///
-    /// Without it `./monoceros.yaml` is read if it exists.
+    /// Without it `./monoceros.yaml` is read if it exists. Root reads only a file
+    /// that no other user can change, nor the directories on the way; the user who
+    /// has become root by `sudo` counts as root.
     config: Option<PathBuf> = None, {
         section: Section::Configuration, short: Some('c'), placeholder: "FILE", in_file: false,
         readers: &[Master], effect: Restart, gunicorn: Some("config"),

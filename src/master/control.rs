@@ -12,7 +12,7 @@ use mio::{Interest, Registry, Token};
 use monoceros_sys::local;
 use monoceros_sys::{reason, socket, user};
 use monoceros_wire::channel::{Channel, Received};
-use monoceros_wire::control::{Answer, PATIENCE, Request, name};
+use monoceros_wire::control::{Answer, PATIENCE, Request, name, secret_name};
 
 use super::state::{ClientId, Event};
 
@@ -57,7 +57,7 @@ impl Control {
     pub(crate) fn open(&mut self, registry: &Registry) {
         match Open::new(registry, self.first) {
             Ok(open) => self.open = Some(open),
-            Err(error) => log::warn!("cannot hear commands: {}", reason(&error)),
+            Err(error) => log::warn!("cannot hear commands, only signals: {}", reason(&error)),
         }
     }
 
@@ -104,7 +104,13 @@ impl Control {
 impl Open {
     fn new(registry: &Registry, token: Token) -> io::Result<Self> {
         let own = i32::try_from(std::process::id()).map_err(io::Error::other)?;
-        let listener = local::listen(&name(own))?;
+        let listener = match local::listen(&name(own)) {
+            // Another process has taken the name, which any user can.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                local::listen(&secret_name(own))?
+            }
+            listening => listening?,
+        };
         let registry = registry.try_clone()?;
         registry.register(&mut SourceFd(&listener.as_raw_fd()), token, Interest::READABLE)?;
         Ok(Self { listener, registry, seats: [const { None }; SEATS], next: 0 })

@@ -18,6 +18,7 @@ use monoceros_sys::{process, reason, refuse, socket};
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::reach::reach;
 use super::state::BindFailure;
 
 /// For so many seconds the kernel may hold back a connection on which nothing
@@ -44,6 +45,9 @@ pub(crate) struct Listener {
 struct SocketFile {
     path: PathBuf,
     identity: (u64, u64),
+    /// Whose it is, if not the master's.
+    #[serde(default)]
+    owner: Option<(u32, u32)>,
 }
 
 /// A listener without its sockets, as one master tells another.
@@ -158,7 +162,9 @@ impl Listener {
             Bind::Unix(path) => {
                 let path = manner.directory.join(path);
                 let opened = open_unix(&path, manner).map(|fd| vec![fd]);
-                (opened, identify(&path).map(|identity| SocketFile { path, identity }))
+                let owner = manner.owner.as_ref().map(|owner| (owner.uid, owner.gid));
+                let file = identify(&path).ok();
+                (opened, file.map(|identity| SocketFile { path, identity, owner }))
             }
             Bind::Abstract(name) => (open_abstract(name, manner).map(|fd| vec![fd]), None),
             Bind::Fd(number) => (socket::adopt(*number).map(|fd| vec![fd]), None),
@@ -305,12 +311,13 @@ impl Listener {
     /// Removes the file of a unix socket that this process has made, unless
     /// another server has put its own there.
     pub(crate) fn remove_file(&self) {
-        if let Some(SocketFile { path, identity }) = &self.file
-            && identify(path) == Some(*identity)
-        {
-            // A file that stays is known as stale by the next server.
-            drop(std::fs::remove_file(path));
-        }
+        let Some(SocketFile { path, identity, owner }) = &self.file else { return };
+        let owner = owner.map(|(uid, gid)| Credentials { uid, gid, groups: vec![gid] });
+        let remove = |path: &Path| {
+            if identify(path)? == *identity { std::fs::remove_file(path) } else { Ok(()) }
+        };
+        // A file that stays is known as stale by the next server.
+        drop(reach(path, owner.as_ref(), remove, remove));
     }
 
     /// Makes open sockets what they would be if they were opened now.
@@ -332,9 +339,9 @@ impl Listener {
     }
 }
 
-fn identify(path: &Path) -> Option<(u64, u64)> {
-    let metadata = std::fs::symlink_metadata(path).ok()?;
-    Some((metadata.dev(), metadata.ino()))
+fn identify(path: &Path) -> io::Result<(u64, u64)> {
+    let metadata = std::fs::symlink_metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 fn failure(bind: &Bind, error: &io::Error) -> BindFailure {
@@ -387,15 +394,22 @@ fn open_address(address: SocketAddr, manner: &Manner, shared: bool) -> io::Resul
     Ok(socket)
 }
 
+/// The file is made as the workers' user, or by root and then given to that user.
 fn open_unix(path: &Path, manner: &Manner) -> io::Result<OwnedFd> {
+    let owner = manner.owner.as_ref();
+    let own = |path: &Path| bind_unix(path, manner, None);
+    reach(path, owner, own, |path| bind_unix(path, manner, owner))
+}
+
+fn bind_unix(path: &Path, manner: &Manner, owner: Option<&Credentials>) -> io::Result<OwnedFd> {
     // Held until the socket listens: before, others would take it for stale.
     let _alone = lock_directory(path)?;
     remove_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
     let bound = with_umask(manner.umask, || socket.bind(&SockAddr::unix(path)?));
     bound?;
-    if let Some(Credentials { uid, gid, .. }) = manner.owner {
-        std::os::unix::fs::chown(path, Some(uid), Some(gid))?;
+    if let Some(Credentials { uid, gid, .. }) = owner {
+        std::os::unix::fs::lchown(path, Some(*uid), Some(*gid))?;
     }
     listen(socket, manner)
 }

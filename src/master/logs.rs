@@ -6,15 +6,15 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, fchown};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use monoceros_config::LogFile as Setting;
 use monoceros_log::Destination;
-use monoceros_sys::acting::act_as;
 use monoceros_sys::user::{Credentials, is_root};
-use monoceros_sys::{file, path, reason};
+use monoceros_sys::{file, reason};
 use monoceros_wire::variable;
 
+use super::reach::reach;
 use super::recipe::Recipe;
 
 /// Where a setting leads; relative paths start from `directory`.
@@ -70,27 +70,12 @@ pub(crate) fn prepare(recipe: &Recipe) -> Vec<String> {
 /// but root can change the path, root opens the file and gives it to the owner:
 /// then those of root.
 pub(crate) fn open(path: &Path, owner: Option<&Credentials>) -> io::Result<File> {
-    let Some(owner) = owner.filter(|owner| is_root() && owner.uid != 0) else {
-        return file::open_to_append(path);
-    };
-    match act_as(owner, || file::open_to_append(path).or_else(|error| renew(path, error)))? {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            let path = rely_on(path).map_err(|exposed| {
-                let uid = owner.uid;
-                let text = format!("user {uid} may not write it, and {}", reason(&exposed));
-                io::Error::new(io::ErrorKind::PermissionDenied, text)
-            })?;
-            let file = file::open_to_append(&path)?;
-            give(&file, owner)?;
-            Ok(file)
-        }
-        opened => opened,
-    }
-}
-
-/// The path without links, if nobody but root can change it.
-fn rely_on(path: &Path) -> io::Result<PathBuf> {
-    path::follow(path, &[0])
+    let own = |path: &Path| file::open_to_append(path).or_else(|error| renew(path, error));
+    reach(path, owner, own, |path| {
+        let file = file::open_to_append(path)?;
+        owner.map_or(Ok(()), |owner| give(&file, owner))?;
+        Ok(file)
+    })
 }
 
 /// What a rotation as root has made in a directory of the owner's: an empty file
@@ -125,6 +110,7 @@ mod tests {
     use std::fs::Permissions;
     use std::io::Write;
     use std::os::unix::fs::{PermissionsExt, chown, symlink};
+    use std::path::PathBuf;
 
     const USER: u32 = 65_534;
 

@@ -20,6 +20,7 @@ mod own;
 mod pauses;
 mod pidfile;
 mod random;
+mod reach;
 mod recipe;
 mod recycling;
 mod request;

@@ -7,6 +7,9 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use monoceros_sys::reason;
+use monoceros_sys::user::Credentials;
+
+use super::reach::reach;
 
 /// How often a master looks again at a file that others are about to replace.
 const ATTEMPTS: u32 = 100;
@@ -17,6 +20,8 @@ pub(crate) struct PidFile {
     path: PathBuf,
     /// Holds the lock (`flock(2)`) until it is closed.
     file: File,
+    /// The workers' user.
+    owner: Option<Credentials>,
 }
 
 impl PidFile {
@@ -24,36 +29,30 @@ impl PidFile {
     /// in it proves nothing, since pids are reused, but its lock does. Of
     /// several that start at once one succeeds; whoever reads the file finds a
     /// whole pid.
-    pub(crate) fn write(path: &Path) -> Result<Self, String> {
-        let cannot =
-            |error| format!("cannot write pid file {}: {}", path.display(), reason(&error));
-        let draft = Draft::write(path).map_err(cannot)?;
-        let taken = (0..ATTEMPTS).map(|_| take(path, &draft)).find(|it| !is_changed(it));
-        // Its own name; if it was renamed there is none.
-        drop(fs::remove_file(&draft.path));
-        match taken {
-            Some(Ok(Taken::Held(pid))) => {
+    ///
+    /// A root master writes it as its workers' user where that user can write, as
+    /// everything that the user can change: see [`reach`].
+    pub(crate) fn write(path: &Path, owner: Option<&Credentials>) -> Result<Self, String> {
+        match reach(path, owner, write, write).map_err(|error| cannot_write(path, &error))? {
+            Ok(file) => Ok(Self { path: path.to_owned(), file, owner: owner.cloned() }),
+            Err(pid) => {
                 let path = path.display();
                 Err(format!("cannot start: pid file {path} is held by a running master, pid {pid}"))
-            }
-            Some(Ok(Taken::Ours)) => Ok(Self { path: path.to_owned(), file: draft.file }),
-            Some(Err(error)) => Err(cannot(error)),
-            Some(Ok(Taken::Changed)) | None => {
-                Err(cannot(io::Error::other("others replace it all the time")))
             }
         }
     }
 
     /// Writes this process's pid in the place of the master's before it, which
     /// has let the file go, or is dying.
-    pub(crate) fn take_over(path: &Path) -> Result<Self, String> {
-        let taken = Draft::write(path).and_then(|draft| {
+    pub(crate) fn take_over(path: &Path, owner: Option<&Credentials>) -> Result<Self, String> {
+        let replace = |path: &Path| {
+            let draft = Draft::write(path)?;
             fs::rename(&draft.path, path)?;
-            Ok(Self { path: path.to_owned(), file: draft.file })
-        });
-        taken.map_err(|error| {
-            format!("cannot write pid file {}: {}", path.display(), reason(&error))
-        })
+            Ok(draft.file)
+        };
+        let taken = reach(path, owner, replace, replace);
+        let file = taken.map_err(|error| cannot_write(path, &error))?;
+        Ok(Self { path: path.to_owned(), file, owner: owner.cloned() })
     }
 
     /// Leaves the file to the next master. A process that is just being started
@@ -65,10 +64,29 @@ impl PidFile {
 
     /// Removes the file, if it is still the one that was written.
     pub(crate) fn remove(self) {
-        if is_at(&self.file, &self.path) {
-            // Nobody waits for it: the next master replaces it.
-            drop(fs::remove_file(&self.path));
-        }
+        let remove = |path: &Path| {
+            if is_at(&self.file, path)? { fs::remove_file(path) } else { Ok(()) }
+        };
+        // Nobody waits for it: the next master replaces it.
+        drop(reach(&self.path, self.owner.as_ref(), remove, remove));
+    }
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> String {
+    format!("cannot write pid file {}: {}", path.display(), reason(error))
+}
+
+/// The file with this process's pid, or the pid of the master that holds it.
+fn write(path: &Path) -> io::Result<Result<File, String>> {
+    let draft = Draft::write(path)?;
+    let taken = (0..ATTEMPTS).map(|_| take(path, &draft)).find(|it| !is_changed(it));
+    // Its own name; if it was renamed there is none.
+    drop(fs::remove_file(&draft.path));
+    match taken {
+        Some(Ok(Taken::Held(pid))) => Ok(Err(pid)),
+        Some(Ok(Taken::Ours)) => Ok(Ok(draft.file)),
+        Some(Err(error)) => Err(error),
+        Some(Ok(Taken::Changed)) | None => Err(io::Error::other("others replace it all the time")),
     }
 }
 
@@ -82,7 +100,8 @@ pub(crate) fn find_master(path: &Path) -> Result<i32, String> {
 
 /// What a living process that has locked the file wrote into it.
 fn holder(path: &Path) -> io::Result<Option<String>> {
-    let file = File::open(path)?;
+    // Opening a named pipe would wait for its other end (fifo(7)).
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     match file.try_lock() {
         Ok(()) => Ok(None),
         Err(TryLockError::WouldBlock) => Ok(Some(io::read_to_string(file)?.trim().to_owned())),
@@ -125,7 +144,7 @@ fn take(path: &Path, draft: &Draft) -> io::Result<Taken> {
         Err(TryLockError::WouldBlock) => false,
         Err(TryLockError::Error(error)) => return Err(error),
     };
-    if !is_at(&there, path) {
+    if !is_at(&there, path)? {
         return Ok(Taken::Changed);
     }
     if !locked {
@@ -177,10 +196,13 @@ fn is_changed(taken: &io::Result<Taken>) -> bool {
 }
 
 /// The file at this path is this one.
-fn is_at(file: &File, path: &Path) -> bool {
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let identity = |it: fs::Metadata| (it.dev(), it.ino());
-    let (open, there) = (file.metadata().map(identity), fs::symlink_metadata(path).map(identity));
-    matches!((open, there), (Ok(open), Ok(there)) if open == there)
+    let there = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        found => found?,
+    };
+    Ok(identity(file.metadata()?) == identity(there))
 }
 
 #[cfg(test)]
@@ -203,17 +225,17 @@ mod tests {
     fn it_is_written_held_and_removed() {
         let directory = directory("whole");
         let path = directory.join("a.pid");
-        let before = PidFile::write(&path).unwrap();
-        let ours = PidFile::take_over(&path).unwrap();
+        let before = PidFile::write(&path, None).unwrap();
+        let ours = PidFile::take_over(&path, None).unwrap();
         before.remove();
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
-        let refused = PidFile::write(&path).unwrap_err();
+        let refused = PidFile::write(&path, None).unwrap_err();
         assert!(refused.contains(&format!("pid {}", std::process::id())), "{refused}");
         assert_eq!(entries(&directory), 1);
         let copy = ours.file.try_clone().unwrap();
         ours.leave();
-        PidFile::write(&path).unwrap().remove();
+        PidFile::write(&path, None).unwrap().remove();
         drop(copy);
         assert_eq!(entries(&directory), 0);
         fs::remove_dir_all(directory).unwrap();
@@ -225,7 +247,7 @@ mod tests {
         let path = directory.join("a.pid");
         for text in ["1\n", "garbage", ""] {
             fs::write(&path, text).unwrap();
-            PidFile::write(&path).unwrap().remove();
+            PidFile::write(&path, None).unwrap().remove();
         }
         fs::remove_dir_all(directory).unwrap();
     }
@@ -234,7 +256,7 @@ mod tests {
     fn another_ones_is_not_removed_and_a_link_is_not_followed() {
         let directory = directory("other");
         let (path, target) = (directory.join("a.pid"), directory.join("target"));
-        let ours = PidFile::write(&path).unwrap();
+        let ours = PidFile::write(&path, None).unwrap();
         fs::remove_file(&path).unwrap();
         fs::write(&path, "1\n").unwrap();
         ours.remove();
@@ -242,7 +264,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
         fs::write(&target, "precious").unwrap();
         std::os::unix::fs::symlink(&target, &path).unwrap();
-        let refused = PidFile::write(&path).unwrap_err();
+        let refused = PidFile::write(&path, None).unwrap_err();
         assert!(refused.contains("symbolic link"), "{refused}");
         assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
         fs::remove_dir_all(directory).unwrap();
@@ -253,7 +275,7 @@ mod tests {
         let directory = directory("special");
         let path = directory.join("a.pid");
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let refused = PidFile::write(&path).unwrap_err();
+        let refused = PidFile::write(&path, None).unwrap_err();
         assert!(refused.ends_with("it is not a regular file"), "{refused}");
         assert!(!fs::symlink_metadata(&path).unwrap().is_file());
         assert_eq!(entries(&directory), 1);
@@ -300,7 +322,7 @@ mod tests {
         fs::write(&path, "1\n").unwrap();
         let error = find_master(&path).unwrap_err();
         assert!(error.ends_with("no running server holds this pid file"), "{error}");
-        let ours = PidFile::write(&path).unwrap();
+        let ours = PidFile::write(&path, None).unwrap();
         let own = i32::try_from(std::process::id()).unwrap();
         assert_eq!(find_master(&path), Ok(own));
         fs::write(&path, "nonsense\n").unwrap();
@@ -311,7 +333,7 @@ mod tests {
 
     #[test]
     fn a_missing_directory_is_said() {
-        let error = PidFile::write(Path::new("/no/such/a.pid")).unwrap_err();
+        let error = PidFile::write(Path::new("/no/such/a.pid"), None).unwrap_err();
         assert_eq!(error, "cannot write pid file /no/such/a.pid: no such file or directory");
     }
 }

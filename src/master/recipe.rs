@@ -18,6 +18,8 @@ use monoceros_sys::process::Program;
 use monoceros_sys::reason;
 use monoceros_sys::user::{Credentials, Login, is_root};
 
+use crate::cli::check_file;
+
 use super::executable::find_program;
 use super::interpreter::{BOOT, find_extension, find_python};
 use super::listener::{Listener, Manner};
@@ -119,7 +121,7 @@ impl Source {
         match monoceros_config::load(&self.args, &self.env, &self.directory) {
             Ok(
                 Command::Run(loaded) | Command::CheckConfig(loaded) | Command::PrintConfig(loaded),
-            ) => Ok(loaded),
+            ) => check_file(loaded.config_file.as_deref()).map(|()| loaded),
             Ok(Command::Help(_) | Command::Version(_) | Command::Order(_)) => {
                 Err("there are none".to_owned())
             }

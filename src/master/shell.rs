@@ -415,7 +415,7 @@ impl Shell {
     /// Opens the log files again, before the workers do so by their names.
     fn reopen(&self) {
         let capture = self.recipes.values().any(|recipe| recipe.settings.capture_output);
-        let owner = self.recipes.values().next().and_then(|recipe| recipe.owner.as_ref());
+        let owner = self.owner();
         let reopened = self
             .log
             .reopen_by(|path| logs::open(path, owner))

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -134,6 +135,39 @@ pub fn name(pid: i32) -> String {
     format!("monoceros/{}/{pid}", namespace.display())
 }
 
+/// Another name of the same master, which cannot be known before: any user of the
+/// machine can take [`name`] first.
+#[must_use]
+pub fn secret_name(pid: i32) -> String {
+    // Its keys come from the kernel's random numbers.
+    let random = RandomState::new().build_hasher().finish();
+    format!("{}/{random:016x}", name(pid))
+}
+
+/// The names at which something listens that may be the master with this pid. Who
+/// that is, the kernel tells when it is asked (`SO_PEERCRED`, unix(7)).
+#[must_use]
+pub fn names(pid: i32) -> Vec<String> {
+    let name = name(pid);
+    let table = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    let mut names: Vec<_> = find_secret(&table, &name).map(str::to_owned).collect();
+    names.insert(0, name);
+    names
+}
+
+/// The longer names of listening sockets in the kernel's table (`proc_net(5)`):
+/// number, references, protocol, flags, type, state, inode, name. A name may have
+/// any characters, blanks too.
+fn find_secret<'a>(table: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
+    const LISTENS: &str = "00010000";
+    table.lines().filter_map(move |line| {
+        let (_, path) = line.split_once(" @")?;
+        let is_longer = path.strip_prefix(name)?.starts_with('/');
+        let listens = line.split_ascii_whitespace().nth(3) == Some(LISTENS);
+        (is_longer && listens).then_some(path)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,6 +193,21 @@ mod tests {
             here.send(&answer).unwrap();
             assert_eq!(there.receive().unwrap(), Received::Message(answer));
         }
+    }
+
+    #[test]
+    fn longer_names_are_found_in_the_kernels_table() {
+        let table = "Num       RefCount Protocol Flags    Type St Inode Path\n\
+            0: 00000002 00000000 00010000 0005 01 11 @monoceros/pid:[1]/12\n\
+            0: 00000002 00000000 00010000 0005 01 12 @monoceros/pid:[1]/12/abc\n\
+            0: 00000002 00000000 00000000 0005 03 13 @monoceros/pid:[1]/12/def\n\
+            0: 00000002 00000000 00010000 0005 01 14 @monoceros/pid:[1]/123/abc\n\
+            0: 00000003 00000000 00000000 0001 03 15\n\
+            0: 00000002 00000000 00010000 0005 01 16 @monoceros/pid:[1]/12/a b\n";
+        let found: Vec<_> = find_secret(table, "monoceros/pid:[1]/12").collect();
+        assert_eq!(found, ["monoceros/pid:[1]/12/abc", "monoceros/pid:[1]/12/a b"]);
+        assert_ne!(secret_name(1), secret_name(1));
+        assert!(secret_name(i32::MAX).len() < 107, "unix(7)");
     }
 
     #[test]

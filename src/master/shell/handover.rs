@@ -2,17 +2,20 @@
 //! over and to the one before, and what is passed on between them.
 
 use std::collections::VecDeque;
+use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 
 use mio::Interest;
 use mio::unix::SourceFd;
 use monoceros_sys::reason;
+use monoceros_sys::user::Credentials;
 use monoceros_wire::Generation;
 
 use super::{SUCCESSOR, SUCCESSOR_END, Shell};
 use crate::master::notify::Notifier;
 use crate::master::pidfile::PidFile;
+use crate::master::reach::reach;
 use crate::master::recipe::Recipe;
 use crate::master::state::Event;
 use crate::master::upgrade::{PassedOn, Predecessor, SuccessorProcess};
@@ -110,7 +113,7 @@ impl Shell {
         let same = left == own;
         if let Some(left) = left.filter(|_| !same) {
             // It names nobody any more.
-            drop(std::fs::remove_file(left));
+            drop(reach(left, self.owner(), |it| fs::remove_file(it), |it| fs::remove_file(it)));
         }
         let write = if same { PidFile::take_over } else { PidFile::write };
         if let Err(text) = self.write_pid_file(write) {
@@ -127,10 +130,15 @@ impl Shell {
 
     pub(super) fn write_pid_file(
         &mut self,
-        write: impl Fn(&Path) -> Result<PidFile, String>,
+        write: impl Fn(&Path, Option<&Credentials>) -> Result<PidFile, String>,
     ) -> Result<(), String> {
         let path = self.pid_path.as_deref();
-        self.pid_file = path.map(write).transpose()?;
+        self.pid_file = path.map(|path| write(path, self.owner())).transpose()?;
         Ok(())
+    }
+
+    /// The workers' user, if it is not this master's.
+    pub(super) fn owner(&self) -> Option<&Credentials> {
+        self.recipes.values().next()?.owner.as_ref()
     }
 }
