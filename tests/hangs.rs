@@ -1,14 +1,14 @@
 //! Workers that hang, and workers that die again and again.
 
-use std::io::ErrorKind;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use crate::support::cases::{LIMIT, at_once};
-use crate::support::client::get;
-use crate::support::pipe::Pipe;
+use crate::support::client::{Connection, get};
+use crate::support::pipe::{Pipe, Writer};
 use crate::support::process;
+use crate::support::server::Server;
 use crate::support::setup::Setup;
 use crate::support::until;
 
@@ -57,27 +57,69 @@ fn an_answer_that_grows_is_not_stuck_however_long_it_takes() {
     });
 }
 
+/// A stream that has said a line, and is silent until the writer is used.
+fn silent_stream(server: &Server, name: &str) -> (Connection, Writer) {
+    let pipe = Pipe::new(&server.directory, name);
+    let mut connection = server.connect();
+    connection.send(get(&format!("/stream?{}", pipe.query())));
+    let mut writer = pipe.open();
+    writer.say("first\n");
+    assert_eq!(connection.head().status, 200);
+    assert_eq!(connection.chunk().unwrap().unwrap(), b"first\n");
+    (connection, writer)
+}
+
 #[test]
-fn an_answer_that_has_begun_and_grows_no_more_is_broken() {
+fn a_stream_may_be_silent_as_long_as_its_client_is_there() {
     at_once(&[1, 2], |threads| {
         let server = Setup::of("stream:route").threads(threads).flags(&LIMIT).start();
-        server.allow("/stream");
-        let pipe = Pipe::new(&server.directory, "pipe");
-        let mut connection = server.connect();
-        connection.send(get(&format!("/stream?{}", pipe.query())));
-        let mut writer = pipe.open();
-        for _ in 0..2 {
-            writer.say("more\n");
-        }
-        assert_eq!(connection.head().status, 200);
-        assert_eq!(connection.exactly(20).unwrap(), b"5\r\nmore\n\r\n5\r\nmore\n\r\n");
-        assert_eq!(connection.chunk().unwrap_err().kind(), ErrorKind::ConnectionReset);
-        server.wait_for_log("which is timeout");
-        let log = server.log();
-        let (_, stacks) = log.split_once("which is timeout").unwrap();
-        assert!(stacks.contains("stream.py"), "{log}");
+        let old = server.workers();
+        let (mut connection, mut writer) = silent_stream(&server, "pipe");
+        until::passes(Duration::from_secs(8));
+        writer.say("second\n");
+        assert_eq!(connection.chunk().unwrap().unwrap(), b"second\n");
         writer.finish();
+        assert_eq!(connection.chunk().unwrap(), None);
+        assert_eq!(server.workers(), old);
+        assert!(!server.log().contains("/stream"), "{}", server.log());
     });
+}
+
+#[test]
+fn streams_without_clients_do_not_hold_every_thread_of_a_worker() {
+    at_once(&[1, 2], |threads| {
+        let setup = Setup::of("stream:route").threads(threads).flags(&LIMIT);
+        let server = setup.flags(&["--graceful-timeout", "1"]).start();
+        server.allow("/stream");
+        server.allow("SIGKILL");
+        let old = server.workers();
+        let names = ["one", "two"];
+        let streams: Vec<_> =
+            names[..threads].iter().map(|name| silent_stream(&server, name)).collect();
+        let writers: Vec<_> = streams.into_iter().map(|(_, writer)| writer).collect();
+        server.wait_for_log("longer than timeout after the clients have left; no thread is free");
+        let log = server.log();
+        let (_, stacks) = log.split_once("no thread is free").unwrap();
+        assert!(stacks.contains("stream.py"), "{log}");
+        until::holds("another worker", || {
+            let now = server.workers();
+            now.len() == 1 && now != old
+        });
+        assert_eq!(server.get("/").status, 200);
+        writers.into_iter().for_each(Writer::finish);
+    });
+}
+
+#[test]
+fn a_stream_without_a_client_is_told_of_and_ends_when_it_speaks() {
+    let server = Setup::of("stream:route").threads(2).flags(&LIMIT).start();
+    let old = server.workers();
+    let (connection, mut writer) = silent_stream(&server, "pipe");
+    drop(connection);
+    server.wait_for_log("longer than timeout after the client has left");
+    assert_eq!(server.get("/").status, 200, "the other thread serves");
+    until::holds("the end of the stream", || writer.try_say("more\n").is_err());
+    assert_eq!(server.workers(), old);
 }
 
 #[test]

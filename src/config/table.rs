@@ -170,15 +170,17 @@ settings! {
         differs: Some("enforced for every class"),
     };
 
-    /// Longest time a request may take without giving a piece of its answer.
+    /// Longest time a request may take until its answer begins.
     ///
-    /// It counts while the application has the request, in each thread, and begins
-    /// anew with each piece of the answer's body. At half of it and at its end the
-    /// log shows where the request is stuck. At its end the request's client is
-    /// answered 504, or sees the answer that has begun break off; the worker is
-    /// replaced, its other requests finish, and then it is killed. A worker that
-    /// gives no sign of life for so long, and for 5 seconds at least, is killed and
-    /// replaced as well. 0 turns the check off.
+    /// It counts while the application has the request, in each thread. At half of
+    /// it and at its end the log shows where the request is stuck. At its end the
+    /// request's client is answered 504; the worker is replaced, its other requests
+    /// finish, and then it is killed. An answer that comes piece by piece may be
+    /// silent for as long as its client stays; when clients have left, and such
+    /// answers have held every thread of a worker for so long since, it is replaced
+    /// too. What the application does after its last piece counts again. A worker
+    /// that gives no sign of life for so long, and for 5 seconds at least, is killed
+    /// and replaced as well. 0 turns the check off.
     timeout: Duration = Duration::from_secs(30), {
         section: Section::Workers, short: Some('t'), placeholder: "SECONDS",
         range: Some((0, DAY)), readers: &[Master, Worker], effect: Rollout,

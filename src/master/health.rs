@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::roster::Record;
-use super::state::{Run, Vital};
+use super::state::{Answering, Run, Vital};
 
 /// How often the scoreboards are looked at, at most.
 const OFTEN: Duration = Duration::from_millis(100);
@@ -29,6 +29,11 @@ pub(crate) enum Concern {
     Expired(Vec<Run>),
     /// Requests have run for half of it.
     Slow(Vec<Run>),
+    /// Streams have gone on for all of it after their clients had left, and hold
+    /// every thread.
+    Deserted(Vec<Run>),
+    /// The same, but hold only some.
+    Left(Vec<Run>),
 }
 
 /// How a worker hangs.
@@ -83,7 +88,8 @@ pub(crate) fn judge(
         return Some(Concern::Hangs(hang));
     }
     let longer = |limit: Duration| {
-        vital.running.iter().filter(move |run| awake(run.lasted) > limit).cloned()
+        let runs = vital.running.iter().filter(|run| run.answer == Answering::Whole);
+        runs.filter(move |run| awake(run.lasted) > limit).cloned()
     };
     let expired: Vec<_> =
         longer(timeout).filter(|run| !record.expired.contains(&run.number)).collect();
@@ -96,10 +102,36 @@ pub(crate) fn judge(
     if !slow.is_empty() {
         return Some(Concern::Slow(slow));
     }
+    if let Some(concern) = judge_streams(vital, record, timeout, awake) {
+        return Some(concern);
+    }
     // The last: where a request holds what the others wait for, its client is
     // answered and the worker replaced, and that may be the end of it.
     let stuck = vital.stuck.map(awake).filter(|stuck| *stuck > timeout);
     stuck.map(|stuck| Concern::Hangs(Hang::Stuck(stuck)))
+}
+
+/// Judges streams. Silence of an answer that has begun is no hang, as long as its
+/// client is there; but one without a client ends only at its next write, and a
+/// worker must not be held by such for good.
+fn judge_streams(
+    vital: &Vital,
+    record: &Record,
+    timeout: Duration,
+    awake: &dyn Fn(Duration) -> Duration,
+) -> Option<Concern> {
+    let deserted = |run: &&Run| match run.answer {
+        Answering::Left(left) => awake(left.min(run.lasted)) > timeout,
+        Answering::Whole | Answering::Streams => false,
+    };
+    let deserted: Vec<_> = vital.running.iter().filter(deserted).cloned().collect();
+    let is_new = |run: &Run| !record.expired.contains(&run.number);
+    if !deserted.is_empty() && deserted.len() >= vital.threads {
+        return deserted.iter().any(is_new).then_some(Concern::Deserted(deserted));
+    }
+    let mut left = deserted;
+    left.retain(|run| is_new(run) && !record.slow.contains(&run.number));
+    (!left.is_empty()).then_some(Concern::Left(left))
 }
 
 #[cfg(test)]
@@ -119,7 +151,8 @@ mod tests {
 
     fn runs(lasted: u64) -> Run {
         let label = "GET /".to_owned();
-        Run { thread: 0, number: 7, label, lasted: seconds(lasted), used: None }
+        let answer = Answering::Whole;
+        Run { thread: 0, number: 7, label, lasted: seconds(lasted), used: None, answer }
     }
 
     fn vital(silent: Option<u64>, running: &[u64]) -> Vital {
@@ -174,6 +207,27 @@ mod tests {
         let record = Record { expired: [7].into(), ..Record::default() };
         let hang = judge(&vital, &record, seconds(10), LONG, &all);
         assert_eq!(hang, Some(Concern::Hangs(Hang::Stuck(seconds(11)))));
+    }
+
+    #[test]
+    fn a_stream_may_be_silent_as_long_as_its_client_is_there() {
+        let stream = |number, answer| Run { number, answer, ..runs(900) };
+        let of = |running: Vec<Run>| Vital { threads: 2, running, ..vital(Some(0), &[]) };
+        let there = stream(1, Answering::Streams);
+        assert_eq!(concern(&of(vec![there.clone(), there.clone()]), 10, 1000), None);
+        let lately = stream(2, Answering::Left(seconds(10)));
+        assert_eq!(concern(&of(vec![lately.clone(), lately]), 10, 1000), None);
+        let left = stream(3, Answering::Left(seconds(11)));
+        let some = of(vec![left.clone(), there]);
+        assert_eq!(concern(&some, 10, 1000), Some(Concern::Left(vec![left.clone()])));
+        let all = of(vec![left.clone(), left.clone()]);
+        assert_eq!(concern(&all, 10, 1000), Some(Concern::Deserted(all.running.clone())));
+        let talks = Run { lasted: seconds(1), ..left };
+        assert_eq!(concern(&of(vec![talks.clone(), talks]), 10, 1000), None, "it will notice");
+        let record = Record { slow: [3].into(), ..Record::default() };
+        assert_eq!(judge(&some, &record, seconds(10), LONG, &super::tests::all), None, "told once");
+        let record = Record { expired: [3].into(), ..Record::default() };
+        assert_eq!(judge(&all, &record, seconds(10), LONG, &super::tests::all), None);
     }
 
     #[test]

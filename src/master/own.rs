@@ -9,11 +9,11 @@ use std::time::Duration;
 use monoceros_sys::clock::monotonic_ms;
 use monoceros_wire::channel::{MasterEnd, Received};
 use monoceros_wire::message::{FromWorker, ToWorker};
-use monoceros_wire::scoreboard::{Losses, Scoreboard};
+use monoceros_wire::scoreboard::{Losses, Scoreboard, Stage};
 use monoceros_wire::stacks::Stacks;
 
 use super::stat;
-use super::state::{Run, Vital, WorkerId};
+use super::state::{Answering, Run, Vital, WorkerId};
 
 /// A worker that is silent for so long may have been stopped by a signal.
 const DOUBT: Duration = Duration::from_secs(2);
@@ -127,6 +127,7 @@ impl Own {
             silent: Some(silent),
             stopped: silent > DOUBT && stat::is_stopped(pid),
             running,
+            threads: scoreboard.threads(),
             stuck: scoreboard.stuck_since_ms().map(since),
             requests: scoreboard.requests(),
             losses: scoreboard.losses(),
@@ -152,6 +153,13 @@ impl Own {
                 label: it.to_string(),
                 lasted: Duration::from_millis(now.saturating_sub(it.since_ms)),
                 used: time.zip(first).map(|(time, first)| time.saturating_sub(first)),
+                answer: match it.stage {
+                    Stage::Whole => Answering::Whole,
+                    Stage::Streams => Answering::Streams,
+                    Stage::Left { since_ms } => {
+                        Answering::Left(Duration::from_millis(now.saturating_sub(since_ms)))
+                    }
+                },
             }
         });
         runs.collect()

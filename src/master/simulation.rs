@@ -15,8 +15,8 @@ use monoceros_wire::scoreboard::Losses;
 use super::random::Random;
 use super::roster::{Roster, Worker};
 use super::state::{
-    Action, BindFailure, ClientId, Death, Event, Exit, Limits, Recycling, Refusal, Run, Signal,
-    State, Terms, Vital, WorkerId,
+    Action, Answering, BindFailure, ClientId, Death, Event, Exit, Limits, Recycling, Refusal, Run,
+    Signal, State, Terms, Vital, WorkerId,
 };
 use super::{Beginning, Master, Purpose};
 
@@ -496,7 +496,9 @@ impl World {
     fn inspect(&mut self) {
         let label = || "GET /".to_owned();
         let lasted = Duration::from_secs(3_600);
-        let run = || Run { thread: 0, number: 1, label: label(), lasted, used: None };
+        let is_whole = self.random.below(2) == 0;
+        let answer = if is_whole { Answering::Whole } else { Answering::Left(lasted) };
+        let run = || Run { thread: 0, number: 1, label: label(), lasted, used: None, answer };
         let mut vitals = Vec::new();
         for (worker, process) in &mut self.processes {
             let asked = process.traced;
@@ -507,6 +509,7 @@ impl World {
                 silent: Some(if process.stopped { lasted } else { Duration::ZERO }),
                 stopped: process.stopped,
                 running: process.stuck.then(run).into_iter().collect(),
+                threads: 1,
                 stuck: process.numb.then_some(lasted),
                 requests: if self.calm { 0 } else { self.random.below(200) },
                 losses: Losses::default(),

@@ -332,6 +332,8 @@ pub(crate) struct Vital {
     pub(crate) stopped: bool,
     /// What its threads run, the longest first.
     pub(crate) running: Vec<Run>,
+    /// How many application threads it has.
+    pub(crate) threads: usize,
     /// For how long requests have waited although a thread is free.
     pub(crate) stuck: Option<Duration>,
     /// How many requests it has answered.
@@ -360,6 +362,20 @@ pub(crate) struct Run {
     /// How much processor time the thread has used since it was first seen to
     /// run this request; `None` if that is not known.
     pub(crate) used: Option<Duration>,
+    /// How far its answer is.
+    pub(crate) answer: Answering,
+}
+
+/// How far the answer to a request is that is being run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Answering {
+    /// Nothing of it has gone, or all of it; or it is of one piece.
+    #[default]
+    Whole,
+    /// It has begun and comes piece by piece, and its client is there.
+    Streams,
+    /// The same, and its client has left so long ago.
+    Left(Duration),
 }
 
 /// What the settings ask of the master.

@@ -14,8 +14,8 @@ use monoceros_wire::message::{BootFailure, Drain, ToWorker};
 use monoceros_wire::scoreboard::Losses;
 
 use super::state::{
-    Action, Death, Event, Exit, Limits, Notice, Recycling, Refusal, Run, Signal, Terms, Vital,
-    WorkerId,
+    Action, Answering, Death, Event, Exit, Limits, Notice, Recycling, Refusal, Run, Signal, Terms,
+    Vital, WorkerId,
 };
 use super::{Beginning, Master, Purpose};
 

@@ -115,32 +115,40 @@ impl Master {
         }
         record.traced = None;
         match concern {
-            Concern::Slow(runs) => self.tell_slow(vital, &runs),
-            Concern::Expired(runs) => self.expire(vital, &runs),
+            Concern::Slow(runs) => self.tell_slow(vital, &runs, "half of timeout"),
+            Concern::Expired(runs) => {
+                self.expire(vital, &runs, "timeout; the client is answered 504")
+            }
+            Concern::Deserted(runs) => {
+                let verdict = "longer than timeout after the clients have left; no thread is free";
+                self.expire(vital, &runs, verdict);
+            }
+            Concern::Left(runs) => {
+                self.tell_slow(vital, &runs, "longer than timeout after the client has left");
+            }
             Concern::Hangs(hang) => self.give_up(vital, &hang, now),
         }
     }
 
-    /// Requests have taken half of what they may.
-    fn tell_slow(&mut self, vital: &Vital, runs: &[Run]) {
+    /// Requests have taken half of what they may, or go on for nobody.
+    fn tell_slow(&mut self, vital: &Vital, runs: &[Run], limit: &str) {
         let Some(worker) = self.roster.get_mut(vital.worker) else { return };
         worker.record.slow.extend(runs.iter().map(|run| run.number));
-        let text = format!("{worker} {}{}", list(runs, "half of timeout"), stacks(vital));
+        let text = format!("{worker} {}{}", list(runs, limit), stacks(vital));
         self.log(Level::Warn, text);
     }
 
-    /// Requests have taken all that they may: their clients get an answer, and
-    /// the worker is replaced.
-    fn expire(&mut self, vital: &Vital, runs: &[Run]) {
+    /// Requests have taken all that they may, which `limit` tells: their clients
+    /// get an answer, and the worker is replaced.
+    fn expire(&mut self, vital: &Vital, runs: &[Run], limit: &str) {
         let Some(worker) = self.roster.get_mut(vital.worker) else { return };
-        let verdict = if worker.is_live() {
+        let mut verdict = limit.to_owned();
+        if worker.is_live() {
             worker.fate = Fate::Doomed;
-            "timeout; the client is answered 504 and the worker is replaced"
-        } else {
-            "timeout; the client is answered 504"
-        };
+            verdict += " and the worker is replaced";
+        }
         worker.record.expired.extend(runs.iter().map(|run| run.number));
-        let text = format!("{worker} {}{}", list(runs, verdict), stacks(vital));
+        let text = format!("{worker} {}{}", list(runs, &verdict), stacks(vital));
         self.log(Level::Error, text);
         for run in runs {
             let message = ToWorker::Expire { thread: run.thread, request: run.number };

@@ -50,6 +50,11 @@ impl Writer {
         self.0.write_all(text.as_bytes()).unwrap();
     }
 
+    /// Says it if the application still listens.
+    pub(crate) fn try_say(&mut self, text: &str) -> std::io::Result<()> {
+        self.0.write_all(text.as_bytes())
+    }
+
     /// Lets the application go on.
     pub(crate) fn finish(self) {
         drop(self);

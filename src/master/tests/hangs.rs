@@ -5,7 +5,8 @@ use super::*;
 /// What a worker shows that runs one request.
 pub(super) fn busy(worker: u64, lasted: Duration) -> Vital {
     let label = "GET /slow".to_owned();
-    let running = vec![Run { thread: 0, number: 7, label, lasted, used: None }];
+    let running =
+        vec![Run { thread: 0, number: 7, label, lasted, used: None, answer: Answering::Whole }];
     Vital { worker: WorkerId(worker), silent: Some(SECOND), running, ..Vital::default() }
 }
 

@@ -28,7 +28,7 @@ pub use given_up::{GivenUp, KINDS, Losses};
 pub use head::State;
 pub use histogram::Histogram;
 pub use ring::{Ended, ID_LIMIT, Recent};
-pub use row::Running;
+pub use row::{Running, Stage};
 
 /// How many of a worker's last requests are told.
 pub const RECENT: usize = ring::ENTRIES;
@@ -158,6 +158,11 @@ impl Scoreboard {
         self.head().show_stacks();
     }
 
+    /// Says that the client of a request has left which a thread is running.
+    pub fn show_left(&self, number: u64, now_ms: u64) {
+        self.rows().for_each(|row| row.leave(number, now_ms));
+    }
+
     /// Counts an answer of the server itself.
     pub fn count_answer(&self, status: u16) {
         self.head().count_answer(status);
@@ -211,6 +216,14 @@ impl Scoreboard {
     pub fn progress(&self, thread: usize, number: u64, now_ms: u64) {
         if let Some(row) = self.row(thread) {
             row.progress(number, now_ms);
+        }
+    }
+
+    /// Says that the answer to the request of this number has begun and will come
+    /// piece by piece, or that all of it has been given.
+    pub fn show_stream(&self, thread: usize, number: u64, goes_on: bool) {
+        if let Some(row) = self.row(thread) {
+            row.stream(number, goes_on);
         }
     }
 
@@ -274,6 +287,12 @@ impl Scoreboard {
     #[must_use]
     pub fn stuck_since_ms(&self) -> Option<u64> {
         self.head().stuck_since_ms()
+    }
+
+    /// How many application threads there are.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.rows().count()
     }
 
     /// What the threads are running now, longest first.

@@ -18,7 +18,13 @@ const BEGUN: usize = 2;
 const REQUESTS: usize = 3;
 const BYTES: usize = 4;
 const THREAD_ID: usize = 5;
+/// The request whose answer has begun and goes on; 0 for none.
+const STREAM: usize = 6;
 const ANSWERS: usize = 8;
+// Written by the worker's loop.
+/// The request whose client has left while its answer went on, and since when.
+const LEFT: usize = 12;
+const LEFT_SINCE: usize = 13;
 const QUEUE_TIME: usize = 16;
 // Each begins with a cache line.
 const LATENCY: usize = (QUEUE_TIME + histogram::WORDS).next_multiple_of(8);
@@ -46,6 +52,24 @@ pub struct Running {
     pub since_ms: u64,
     /// The method and target, cut to what fits.
     pub label: String,
+    /// How far the answer is.
+    pub stage: Stage,
+}
+
+/// How far a running request's answer is, as far as others can see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// Nothing of it has gone, or all of it; or it is of one piece.
+    #[default]
+    Whole,
+    /// It has begun, and comes piece by piece.
+    Streams,
+    /// The same, and the client has left since, at this time in milliseconds of
+    /// the rising clock.
+    Left {
+        /// When that was seen.
+        since_ms: u64,
+    },
 }
 
 impl fmt::Display for Running {
@@ -78,6 +102,29 @@ impl Row<'_> {
 
     pub(super) fn resume(&self, number: u64, now_ms: u64) {
         self.set_since(number, |since| (since == 0).then_some(now_ms.max(1)));
+    }
+
+    pub(super) fn stream(&self, number: u64, goes_on: bool) {
+        if self.has(number) {
+            self.0[STREAM].store(if goes_on { number } else { 0 }, Release);
+        }
+    }
+
+    pub(super) fn leave(&self, number: u64, now_ms: u64) {
+        if self.has(number) && self.0[LEFT].load(Relaxed) != number {
+            self.0[LEFT_SINCE].store(now_ms, Relaxed);
+            self.0[LEFT].store(number, Release);
+        }
+    }
+
+    fn stage(&self, number: u64) -> Stage {
+        if self.0[STREAM].load(Acquire) != number {
+            Stage::Whole
+        } else if self.0[LEFT].load(Acquire) != number {
+            Stage::Streams
+        } else {
+            Stage::Left { since_ms: self.0[LEFT_SINCE].load(Relaxed) }
+        }
     }
 
     pub(super) fn progress(&self, number: u64, now_ms: u64) {
@@ -132,7 +179,8 @@ impl Row<'_> {
             };
             let is_whole = !label.is_empty() && self.0[BUSY_SINCE].load(Relaxed) == since_ms;
             let tid = u32::try_from(self.0[THREAD_ID].load(Relaxed)).unwrap_or(0);
-            found = Some(Running { thread, tid, number, id, since_ms, label });
+            let stage = self.stage(number);
+            found = Some(Running { thread, tid, number, id, since_ms, label, stage });
             if is_whole {
                 break;
             }

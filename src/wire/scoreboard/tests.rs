@@ -59,6 +59,7 @@ fn the_master_sees_what_a_thread_runs() {
         id: "abc-1".to_owned(),
         since_ms: 40,
         label: "POST /slow?a".to_owned(),
+        stage: Stage::Whole,
     };
     assert_eq!(running[0], slow);
     assert_eq!(slow.to_string(), "POST /slow?a (request abc-1)");
@@ -69,6 +70,26 @@ fn the_master_sees_what_a_thread_runs() {
     assert_eq!(master.running(), []);
     assert_eq!(master.requests(), 2);
     assert!(!master.is_running(1, 1));
+}
+
+#[test]
+fn the_master_sees_streams_and_whether_their_clients_have_left() {
+    let (master, worker) = two_sides(2);
+    worker.begin(1, &begun(7, 40, b"/events"));
+    let stage = || master.running()[0].stage;
+    assert_eq!((master.threads(), stage()), (2, Stage::Whole));
+    worker.show_stream(1, 7, true);
+    assert_eq!(stage(), Stage::Streams);
+    worker.show_left(7, 90);
+    worker.show_left(7, 91);
+    assert_eq!(stage(), Stage::Left { since_ms: 90 });
+    worker.show_stream(1, 7, false);
+    assert_eq!(stage(), Stage::Whole);
+    worker.finish(1, &finished(7, 200));
+    worker.show_stream(1, 7, true);
+    worker.begin(1, &begun(8, 95, b"/"));
+    worker.show_left(7, 99);
+    assert_eq!(stage(), Stage::Whole, "of another request");
 }
 
 #[test]

@@ -56,6 +56,8 @@ pub struct Exchange {
     taken_us: u64,
     /// The I/O thread may have something of this answer to write.
     handed_over: bool,
+    /// The answer has begun, and more of it is to come from the application.
+    streams: bool,
     /// The client could not take all of it at once.
     is_slow: bool,
     /// Bytes that the kernel has taken since the link was told.
@@ -90,6 +92,7 @@ impl Exchange {
             link,
             taken_us,
             handed_over,
+            streams: false,
             is_slow: false,
             handed: 0,
             held_ms: None,
@@ -223,6 +226,10 @@ impl Exchange {
         if !with_head && bytes.is_empty() {
             return if self.gone { Err(Gone) } else { Ok(()) };
         }
+        if with_head && !matches!(self.answer().framing(), Framing::Length(0) | Framing::NoBody) {
+            self.streams = true;
+            self.core.board.show_stream(self.thread, self.request().number, true);
+        }
         if !with_head {
             // An answer that grows is not stuck, however long it takes.
             let number = self.request().number;
@@ -339,6 +346,12 @@ impl Exchange {
             return;
         }
         self.completed = true;
+        if self.streams {
+            // What the application does from now on takes its own time.
+            let (thread, number) = (self.thread, self.request().number);
+            self.core.board.progress(thread, number, clock::monotonic_ms());
+            self.core.board.show_stream(thread, number, false);
+        }
         // A client that is gone is seen by `self.gone`.
         if !self.is_committed() {
             let whole = (!self.request().head.is_head()).then_some(0);

@@ -469,7 +469,12 @@ impl Io {
         let Some(connection) = self.connections.get_mut(token) else { return };
         connection.notice_return();
         match connection.phase {
-            Phase::Lent | Phase::Writing(_) => connection.link.note_progress(now_ms),
+            Phase::Lent | Phase::Writing(_) => {
+                connection.link.note_progress(now_ms);
+                if matches!(connection.phase, Phase::Lent) && connection.link.has_left() {
+                    self.core.board.show_left(connection.lent.number, now_ms);
+                }
+            }
             Phase::Idle { used: true } => connection.note_delivery(&self.core.options, now_ms),
             _ => {}
         }

@@ -197,6 +197,13 @@ impl Link {
         self.answer.load(Ordering::Acquire) == BEGUN
     }
 
+    /// Whether the client has left while the application side writes the answer.
+    /// One that has only ended its side of the connection looks the same, and is
+    /// written to nevertheless.
+    pub(crate) fn has_left(&self) -> bool {
+        self.has_begun() && socket::has_ended(self.fd.as_fd())
+    }
+
     /// The application side has given the whole answer.
     pub(crate) fn give_answer(&self) {
         self.answer.store(GIVEN, Ordering::Release);
