@@ -34,6 +34,7 @@ fn the_search_path_has_the_directory_of_the_server_and_not_the_current_one() {
     for flags in [&[][..], &["--preload"]] {
         let setup = Setup::of("moving:application").flags(flags).script(STRANGE);
         let setup = setup.file("moving.py", MOVING).file("beside.py", "");
+        let setup = setup.flags(&["--pythonpath", ".,parts/../parts"]);
         let directory = setup.directory.path().join(OsStr::from_bytes(b"caf\xe9"));
         let server = setup.start();
         let shown = server.get("/").json();
@@ -42,7 +43,7 @@ fn the_search_path_has_the_directory_of_the_server_and_not_the_current_one() {
         let (file, path) = shown.split_last().unwrap();
         let directory: String =
             directory.as_os_str().as_bytes().iter().map(|byte| char::from(*byte)).collect();
-        assert_eq!(path[0], directory);
+        assert_eq!(path[..2], [&directory[..], &format!("{directory}/parts")]);
         assert_eq!(*file, format!("{directory}/beside.py"));
         assert!(path.iter().all(|entry| entry.starts_with('/')), "{path:?}");
     }

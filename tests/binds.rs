@@ -1,8 +1,10 @@
 //! Addresses: every kind that can be bound, and those that cannot.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 
@@ -80,6 +82,20 @@ fn a_server_on_a_unix_socket_has_a_name_and_a_port() {
             (&name.into(), &port.into())
         );
     }
+}
+
+/// A directory whose name is not UTF-8.
+const STRANGE: &str = "d=$(printf 'caf\\351'); mkdir $d; cd $d; exec \"$0\" \"$@\" 0</dev/null";
+
+#[test]
+fn a_unix_socket_keeps_the_bytes_of_its_name() {
+    let server = bound("unix:here.sock").script(STRANGE).start();
+    let path = server.directory.path().join(OsStr::from_bytes(b"caf\xe9/here.sock"));
+    let mut connection = Connection::unix(&path).unwrap();
+    connection.send("GET / HTTP/1.0\r\n\r\n");
+    let environ = connection.response().json();
+    let expected: String = path.as_os_str().as_bytes().iter().map(|it| char::from(*it)).collect();
+    assert_eq!(environ["SERVER_NAME"], expected);
 }
 
 #[test]

@@ -345,6 +345,17 @@ fn a_wrapped_file_gives_a_part_of_itself() {
 }
 
 #[test]
+fn middleware_may_wait_for_the_end_of_a_wrapped_file() {
+    let server = Setup::of("files:patched").start();
+    server.directory.write("content", "abc");
+    let mut connection = server.connect();
+    for count in 1..3 {
+        assert_eq!(connection.get("/").text(), "abc");
+        until::holds("its end", || server.directory.read("closed") == "closed".repeat(count));
+    }
+}
+
+#[test]
 fn close_is_called_once_however_a_body_ends() {
     let server = Setup::of("closing").start();
     for text in ["[ERROR]", "Traceback", "AssertionError"] {

@@ -21,7 +21,9 @@ const INTRODUCTION: [&str; 6] = [
      `MONOCEROS_WORKERS=$((2 * $(nproc) + 1))`, or `workers: auto`.",
     "The loggers `gunicorn.error` and `gunicorn.access` are there, and write the error log: an \
      application that hands its own log to them needs no change. `SERVER_SOFTWARE` in \
-     `os.environ` has the names of both servers.",
+     `os.environ` has the names of both servers. `gunicorn.socket` is in no environ: an \
+     application that takes a connection over, as flask-sock does for WebSockets, needs \
+     `worker-class: exec` and a server that lets it.",
     "Flags cannot be abbreviated (`--work 4`): a flag added later must not change what a \
      command line means.",
     "Numbers out of range, unknown names and unreadable values are errors at the start, and \

@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import tempfile
+import weakref
 
 from django.conf import settings
 from django.core.files.base import File
@@ -165,3 +166,18 @@ def part(environ, start_response):
     wrapped = environ["wsgi.file_wrapper"](file if environ["PATH_INFO"] == "/" else Proxy(file), 7)
     start_response("206 Partial Content", [("Content-Type", "application/octet-stream")])
     return wrapped.app_iter_range(start, stop)
+
+
+def patched(environ, start_response):
+    """The file ``content``, as a middleware gives it that wants to know its end."""
+    wrapped = environ["wsgi.file_wrapper"](open("content", "rb"))
+    close = weakref.ref(wrapped)().close
+
+    def closed():
+        with open("closed", "a") as file:
+            file.write("closed")
+        close()
+
+    wrapped.close = closed
+    start_response("200 OK", [("Content-Type", "application/octet-stream")])
+    return wrapped

@@ -98,7 +98,7 @@ impl Io {
                 host: address.ip().to_canonical().to_string(),
                 port: address.port(),
             },
-            None => Address::Unix(String::new()),
+            None => Address::Unix(<_>::default()),
         };
         let entry = self.connections.vacant_entry();
         let token = entry.key();

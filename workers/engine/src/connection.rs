@@ -426,7 +426,7 @@ mod tests {
 
     fn connection() -> Connection {
         let (one, _) = UnixStream::pair().unwrap();
-        let nowhere = Address::Unix(String::new());
+        let nowhere = Address::Unix(<_>::default());
         Connection::new(Arc::new(Link::new(one.into(), 0, nowhere.clone(), Arc::new(nowhere))), 0)
     }
 

@@ -208,7 +208,7 @@ mod tests {
 
     fn connection(bytes: &[u8]) -> Connection {
         let (one, _) = UnixStream::pair().unwrap();
-        let nowhere = Address::Unix(String::new());
+        let nowhere = Address::Unix(<_>::default());
         let link = Link::new(one.into(), 0, nowhere.clone(), Arc::new(nowhere));
         let mut connection = Connection::new(Arc::new(link), 0);
         let (options, spools) = (Options::default(), Spools::new(std::env::temp_dir()));

@@ -4,8 +4,10 @@
 //! threads are all busy takes itself out of the wait, so that the kernel wakes
 //! one that is free; the queue is the kernel's, and no worker's.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
 use monoceros_sys::fork::Private;
@@ -116,9 +118,9 @@ fn own_address(fd: BorrowedFd) -> io::Result<(Address, bool)> {
         let host = ip.to_canonical().to_string();
         return Ok((Address::Internet { host, port }, ip.is_unspecified()));
     }
-    let path = address.as_pathname().map(|path| path.display().to_string());
+    let path = address.as_pathname().map(|path| path.as_os_str().to_owned());
     let name =
-        address.as_abstract_namespace().map(|name| format!("@{}", String::from_utf8_lossy(name)));
+        address.as_abstract_namespace().map(|name| OsString::from_vec([b"@", name].concat()));
     Ok((Address::Unix(path.or(name).unwrap_or_default()), false))
 }
 

@@ -4,6 +4,7 @@
 //! an application thread while it answers. The owner changes hands without a
 //! message in the usual case, by one atomic word.
 
+use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -55,7 +56,7 @@ pub enum Address {
         port: u16,
     },
     /// A unix socket; the path, `@name`, or nothing.
-    Unix(String),
+    Unix(OsString),
 }
 
 impl std::fmt::Display for Address {
@@ -65,7 +66,7 @@ impl std::fmt::Display for Address {
                 write!(formatter, "[{host}]:{port}")
             }
             Self::Internet { host, port } => write!(formatter, "{host}:{port}"),
-            Self::Unix(path) => write!(formatter, "unix:{path}"),
+            Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
         }
     }
 }
@@ -492,7 +493,7 @@ mod tests {
     fn link() -> (Link, UnixStream) {
         let (one, two) = UnixStream::pair().unwrap();
         one.set_nonblocking(true).unwrap();
-        let nowhere = Address::Unix(String::new());
+        let nowhere = Address::Unix(OsString::new());
         (Link::new(one.into(), 1, nowhere.clone(), Arc::new(nowhere)), two)
     }
 

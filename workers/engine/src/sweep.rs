@@ -121,7 +121,7 @@ mod tests {
 
     fn connection() -> Connection {
         let (one, _) = UnixStream::pair().unwrap();
-        let nowhere = Address::Unix(String::new());
+        let nowhere = Address::Unix(<_>::default());
         let link = Link::new(one.into(), 0, nowhere.clone(), Arc::new(nowhere));
         let mut connection = Connection::new(Arc::new(link), 0);
         connection.since_ms = 0;

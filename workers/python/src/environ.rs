@@ -1,5 +1,7 @@
 //! The environment of a request (PEP 3333, "environ Variables").
 
+use std::os::unix::ffi::OsStrExt;
+
 use monoceros_engine::{Address, Exchange};
 use monoceros_http::{Head, join_repeated, percent_decode};
 use pyo3::prelude::*;

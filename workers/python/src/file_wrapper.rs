@@ -18,8 +18,9 @@ const FROM_HERE: u8 = 1;
 /// Wraps a file-like object; iterates over its blocks.
 ///
 /// It can be told to seek, as far as the object can: werkzeug does so to answer a
-/// range, and reads all that stands before it otherwise.
-#[pyclass(frozen, module = "monoceros")]
+/// range, and reads all that stands before it otherwise. Middleware may set
+/// attributes, `close` among them.
+#[pyclass(frozen, dict, weakref, module = "monoceros")]
 pub(crate) struct FileWrapper {
     /// The file-like object.
     #[pyo3(get)]

@@ -17,10 +17,11 @@ def load(name, paths):
     """Returns the application of this name, and the name that it was found by.
 
     `name` is `MODULE`, `MODULE:ATTRIBUTE` or `MODULE:FACTORY(LITERALS)`, or None
-    to look for a Django project. `paths` are put before Python's search path.
+    to look for a Django project. `paths` are put before Python's search path, by
+    names that stay theirs when the application changes the current directory.
     Raises ApplicationError, and whatever importing the module raises.
     """
-    for path in reversed(paths):
+    for path in map(os.path.abspath, reversed(paths)):
         if path in sys.path:
             sys.path.remove(path)
         sys.path.insert(0, path)
