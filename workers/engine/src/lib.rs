@@ -43,6 +43,7 @@ mod stamp;
 mod sweep;
 mod temporary;
 mod traffic;
+mod trim;
 mod turns;
 mod worker;
 
