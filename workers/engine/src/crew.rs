@@ -188,11 +188,14 @@ impl Crew {
 
     /// Whether a thread that has a request could run now: it runs, or waits for a
     /// processor. One that waits for the interpreter lock could not; but another
-    /// has the lock then.
+    /// has the lock then. So it is, too, while none has a request: one is between
+    /// two.
     fn is_computing(&self) -> bool {
-        let busy = self.seats.iter().filter(|seat| seat.state.load(Ordering::Relaxed) != IDLE);
+        let mut busy =
+            self.seats.iter().filter(|seat| seat.state.load(Ordering::Relaxed) != IDLE).peekable();
         // Where nothing can be found out, threads count as waiting.
-        busy.filter_map(|seat| seat.thread.get()).any(|thread| thread.is_runnable() == Some(true))
+        let is_runnable = |seat: &Seat| seat.thread.get()?.is_runnable();
+        busy.peek().is_none() || busy.any(|seat| is_runnable(seat) == Some(true))
     }
 
     /// Judges the time since the last call, if it was long enough.
