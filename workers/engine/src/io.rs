@@ -342,7 +342,7 @@ impl Io {
                 }
                 Ok(Received::Message(ToWorker::Reopen)) => self.reopen_logs(),
                 Ok(Received::Message(ToWorker::Workers(count))) => {
-                    self.core.shared.store(count > 1, Ordering::Relaxed);
+                    self.core.workers.store(count, Ordering::Relaxed);
                 }
                 Ok(Received::Message(ToWorker::Expire { thread, request })) => {
                     self.expire(thread, request);
@@ -423,7 +423,7 @@ impl Io {
         if self.jobs.is_empty() {
             return;
         }
-        if self.core.hub.push(&mut self.jobs, !self.parks) && self.parks {
+        if self.core.hub.push(&mut self.jobs) && self.parks {
             self.core.hub.park_while_queued(PARK_QUEUED);
         }
     }

@@ -444,7 +444,7 @@ fn options(settings: &Settings, workers: u16) -> Options {
     Options {
         threads: settings.threads,
         parallel: false,
-        shared: workers > 1,
+        workers,
         connections: usize::try_from(settings.worker_connections).unwrap_or(usize::MAX),
         limits: Limits {
             request_line: unlimited(settings.limit_request_line as usize),
