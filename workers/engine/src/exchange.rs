@@ -602,14 +602,14 @@ impl Exchange {
 
     /// Tells the access log of the request: now, or when its answer has gone.
     fn log(&mut self, now_us: u64, environ: &dyn Fn(&str) -> Option<String>) {
-        let core = Arc::clone(&self.core);
-        let record = self.record(now_us, environ);
         if !self.is_slow && !self.gone {
-            if let Some(access) = &core.access {
-                access.add(&record);
+            if let Some(access) = &self.core.access {
+                access.add(&self.record(now_us, environ));
             }
             return;
         }
+        let core = Arc::clone(&self.core);
+        let record = self.record(now_us, environ);
         let head = record.answer_head.len() as u64;
         let draft = core.access.as_ref().map(|access| access.draft(&record));
         let body = record.body_bytes;
