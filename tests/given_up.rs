@@ -107,6 +107,29 @@ fn an_open_ended_answer_ends_with_a_reset_when_its_worker_is_killed() {
 }
 
 #[test]
+fn an_open_ended_answer_over_a_unix_socket_fails_when_its_worker_is_killed() {
+    let setup = Setup::bare().apps().flags(&["open:application", "--pythonpath=."]);
+    let server = setup.file("open.py", OPEN_ENDED).flags(&["--bind", "unix:socket"]).start();
+    server.allow("[ERROR]");
+    let ask = || {
+        let mut connection = Connection::unix(&server.directory.join("socket")).unwrap();
+        connection.send("GET /report HTTP/1.0\r\nConnection: close\r\n\r\n");
+        assert_eq!(connection.head().status, 200);
+        connection
+    };
+    assert_eq!(ask().rest().unwrap().len(), OPEN_ENDED_LENGTH, "a whole one does not fail");
+    let mut connection = ask();
+    let worker = server.workers()[0];
+    process::signal(worker, Signal::SIGKILL);
+    until::holds("the end of the worker", || !process::is_alive(worker));
+    assert!(connection.until_reset().len() < OPEN_ENDED_LENGTH);
+    let mut connection = ask();
+    server.signal(Signal::SIGINT);
+    until::holds("the end of the server", || server.has_ended());
+    assert!(connection.until_reset().len() < OPEN_ENDED_LENGTH);
+}
+
+#[test]
 fn an_open_ended_answer_that_is_whole_ends_without_a_reset() {
     let server = open_ended(&[]);
     let mut connection = begun(&server);

@@ -9,7 +9,7 @@ use monoceros_http::{Chunks, Framing, Limits, Reject};
 use monoceros_sys::{clock, socket};
 
 use crate::body::Received;
-use crate::link::{After, Link};
+use crate::link::{Address, After, Link};
 use crate::options::Options;
 use crate::request::Request;
 use crate::spools::Spools;
@@ -212,6 +212,19 @@ impl Connection {
             self.delivery = Some(Delivery::Going { left: undelivered, progress_ms });
             self.since_ms = self.since_ms.max(now_ms);
         }
+    }
+
+    /// Whether what comes may be the only request of a connection whose end a
+    /// client cannot tell from a failure, see `pledge`.
+    pub(crate) fn may_be_last(&self) -> bool {
+        matches!(self.phase, Phase::Idle { used: false })
+            && matches!(self.link.peer, Address::Unix(_))
+            && self.input.is_empty()
+    }
+
+    /// Whether a request is being waited for or read.
+    pub(crate) fn is_reading(&self) -> bool {
+        matches!(self.phase, Phase::Idle { .. } | Phase::Head(_) | Phase::Body(_))
     }
 
     /// Begins the measure of a body's progress anew.

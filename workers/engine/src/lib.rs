@@ -34,6 +34,7 @@ mod options;
 mod outgoing;
 mod pace;
 mod payload;
+mod pledge;
 mod queue_age;
 mod request;
 mod room;

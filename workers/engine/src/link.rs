@@ -19,6 +19,7 @@ use crate::access::Draft;
 use crate::file_range::{Failure, FileRange};
 use crate::outgoing::{Flushed, Outgoing, Stores};
 use crate::payload::Payload;
+use crate::pledge;
 use crate::room::Room;
 
 /// The I/O thread owns the connection.
@@ -105,6 +106,8 @@ pub(crate) struct Link {
     finished_ms: AtomicU64,
     /// Closing the last copy of the descriptor resets the connection.
     guarded: AtomicBool,
+    /// The last byte of the request was not read, see `pledge`.
+    pledged: AtomicBool,
     leftover: Mutex<Leftover>,
     written: Condvar,
 }
@@ -174,6 +177,7 @@ impl Link {
             answer: AtomicU8::new(OPEN),
             finished_ms: AtomicU64::new(0),
             guarded: AtomicBool::new(false),
+            pledged: AtomicBool::new(false),
             leftover: Mutex::default(),
             written: Condvar::new(),
         }
@@ -259,7 +263,7 @@ impl Link {
     /// An answer begins whose end is the end of the connection: until it has gone
     /// as a whole, the end is to be a reset, whatever closes the connection, also
     /// the end of this process (`SO_LINGER`, `socket(7)`). A unix socket has no
-    /// such thing.
+    /// such thing, but may have a pledge.
     pub(crate) fn guard(&self) {
         let set = SockRef::from(&self.fd).set_linger(Some(Duration::ZERO));
         self.guarded.store(set.is_ok(), Ordering::Release);
@@ -269,6 +273,28 @@ impl Link {
     pub(crate) fn unguard(&self) {
         if self.guarded.swap(false, Ordering::AcqRel) {
             SockRef::from(&self.fd).set_linger(None).ok();
+        }
+        self.redeem();
+    }
+
+    /// The last byte of the request was not read.
+    pub(crate) fn pledge(&self) {
+        self.pledged.store(true, Ordering::Release);
+    }
+
+    /// Reads it, if it was not.
+    pub(crate) fn redeem(&self) {
+        if self.pledged.swap(false, Ordering::AcqRel) {
+            pledge::redeem(self.fd.as_fd());
+        }
+    }
+
+    /// Breaks the connection for every holder of it. Where only closing with a
+    /// pledge tells the client, the last holder's end does.
+    pub(crate) fn reset(&self) {
+        if !(self.is_guarded() && self.pledged.load(Ordering::Acquire)) {
+            // A connection that is gone already needs no end.
+            socket::reset(self.fd.as_fd()).ok();
         }
     }
 

@@ -92,8 +92,7 @@ impl Io {
         let Some(connection) = self.connections.get(token) else { return };
         let Lost { sent, account, .. } = connection.link.give_up();
         self.account_for(account, Some(sent));
-        // A connection that is gone already needs no end.
-        socket::reset(connection.link.as_fd()).ok();
+        connection.link.reset();
         self.close(token);
     }
 

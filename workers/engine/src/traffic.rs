@@ -17,6 +17,7 @@ use crate::file_range::Failure;
 use crate::io::{Io, Unfinished};
 use crate::link::{After, Link};
 use crate::outgoing::Flushed;
+use crate::pledge;
 use crate::request::{Job, Request};
 
 /// There is no room in the kernel for what has its events told.
@@ -118,6 +119,18 @@ impl Io {
             Ok(Some(Err(error))) => return no_bytes(&error),
             Err(error) => return Got::Unkept(error),
         }
+        if connection.may_be_last() {
+            return match pledge::receive(connection.link.as_fd(), &mut self.scratch) {
+                Ok((0, _)) => Got::End,
+                Ok((count, is_pledged)) => {
+                    if is_pledged {
+                        connection.link.pledge();
+                    }
+                    Got::Bytes(count, count == self.scratch.len())
+                }
+                Err(error) => no_bytes(&error),
+            };
+        }
         match socket::receive(connection.link.as_fd(), &mut self.scratch) {
             Ok(0) => Got::End,
             Ok(count) => Got::Bytes(count, count == self.scratch.len()),
@@ -130,6 +143,12 @@ impl Io {
         let scratch = std::mem::take(&mut self.scratch);
         self.advance(token, &scratch[..count], more);
         self.scratch = scratch;
+        if let Some(connection) = self.connections.get(token)
+            && connection.is_reading()
+        {
+            // It was no whole request after all.
+            connection.link.redeem();
+        }
     }
 
     /// Goes on with what waits in the connection and `bytes` behind it.
@@ -396,6 +415,7 @@ impl Io {
     /// section 9.6).
     fn close_politely(&mut self, token: usize, is_sending: bool) {
         let Some(connection) = self.connections.get_mut(token) else { return };
+        connection.link.redeem();
         let may_have_more = is_sending
             || connection.has_input()
             || connection.unread
@@ -443,7 +463,7 @@ impl Io {
         if connection.link.is_guarded() {
             // Its answer is not whole, which only a reset tells the client; an
             // application thread may have the descriptor, too.
-            socket::reset(connection.link.as_fd()).ok();
+            connection.link.reset();
         } else if self.core.has_forked() || connection.expired {
             socket::shutdown(connection.link.as_fd()).ok();
         }
