@@ -1,12 +1,15 @@
 //! One build of the extension serves every CPython from 3.10 on.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::Command;
 use std::{env, fs};
 
+use nix::sys::signal::Signal;
+
 use crate::support::client::request;
-use crate::support::setup::{Setup, apps, python};
+use crate::support::setup::{Setup, apps, install, program, python};
 use crate::support::until;
 
 const ASK: &str =
@@ -109,4 +112,35 @@ fn the_virtual_environment_that_is_active_is_used() {
     let venv = python().ancestors().nth(2).unwrap().to_owned();
     let server = setup.flag("app:app").variable("VIRTUAL_ENV", venv).start();
     assert_eq!(server.get("/").text(), "Hello, stranger\n");
+}
+
+/// Says which environment it runs in.
+const WHERE: &str = "
+import sys
+
+def application(environ, start_response):
+    body = sys.prefix.encode()
+    start_response('200 OK', [('Content-Length', str(len(body)))])
+    return [body]
+";
+
+#[test]
+fn the_virtual_environment_that_the_program_lies_in_comes_before_the_active_one() {
+    let setup = Setup::bare().flags(&["--bind", "127.0.0.1:0", "where:application"]);
+    let setup = setup.file("where.py", WHERE);
+    let active = python().ancestors().nth(2).unwrap().to_owned();
+    let own = setup.directory.join("venv");
+    fs::create_dir_all(own.join("bin")).unwrap();
+    for name in ["monoceros", "libmonoceros_python.so"] {
+        install(&program().with_file_name(name), &own.join("bin").join(name));
+    }
+    // An interpreter beside the program is not what makes an environment.
+    symlink(fs::canonicalize(python()).unwrap(), own.join("bin/python3")).unwrap();
+    let setup = setup.binary(own.join("bin/monoceros")).variable("VIRTUAL_ENV", &active);
+    let server = setup.start();
+    assert_eq!(server.get("/").text(), active.display().to_string());
+    let made = Command::new(python()).args(["-m", "venv", "--without-pip"]).arg(&own).status();
+    assert!(made.unwrap().success());
+    server.signal(Signal::SIGHUP);
+    until::holds("the new worker", || server.get("/").text() == own.display().to_string());
 }

@@ -60,8 +60,9 @@ settings! {
 
     /// The Python interpreter that runs the application.
     ///
-    /// Without it: `$VIRTUAL_ENV/bin/python`, else `python3` in the directory of
-    /// the `monoceros` program, else `python3` on the `PATH`. CPython 3.10 or later.
+    /// Without it: that of the virtual environment in which the `monoceros` program
+    /// lies, else `$VIRTUAL_ENV/bin/python`, else `python3` on the `PATH`. CPython
+    /// 3.10 or later.
     python: Option<PathBuf> = None, {
         section: Section::Application, placeholder: "PATH",
         readers: &[Master], effect: Rollout,

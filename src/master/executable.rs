@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Where to look without a `PATH`, as glibc does.
-const DEFAULT_PATH: &str = "/bin:/usr/bin";
+pub(crate) const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
 /// Finds the file of a program, by its name or by a path that starts from
 /// `directory`, where the program will start. It is absolute, so that an

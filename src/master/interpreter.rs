@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::executable::is_executable;
+use super::executable::{DEFAULT_PATH, is_executable};
 
 /// What a worker's interpreter runs first; its argument is the extension.
 pub(crate) const BOOT: &str = include_str!("boot.py");
@@ -15,13 +15,20 @@ const EXTENSION: &str = "libmonoceros_python.so";
 /// and as installed.
 const PLACES: [&str; 2] = ["", "../lib/monoceros"];
 
-/// Finds the interpreter: the one that is set, the active virtual environment's,
-/// the one beside this program, the first on the path. Links are not followed:
-/// an interpreter knows its virtual environment by the name it is called.
+/// Marks the directory of a virtual environment (Python's `venv`).
+const ENVIRONMENT: &str = "pyvenv.cfg";
+
+/// Finds the interpreter: the one that is set, that of the virtual environment
+/// that this program lies in, that of the active one, the first on the path. A
+/// program in an environment was installed for it, whatever the shell that calls
+/// it has activated; beside any other program lies no Python that belongs to it.
+/// `programs` are this program's paths: the one it was called by, which may be a
+/// link in an environment, and its file's. The interpreter's links are not
+/// followed: it knows its virtual environment by the name it is called.
 pub(crate) fn find_python(
     set: Option<&Path>,
     variable: impl Fn(&str) -> Option<OsString>,
-    program: &Path,
+    programs: &[&Path],
     directory: &Path,
 ) -> Result<PathBuf, String> {
     if let Some(set) = set {
@@ -29,17 +36,13 @@ pub(crate) fn find_python(
         let found = if by_name { on_path(set, &variable) } else { Some(directory.join(set)) };
         return found.ok_or_else(|| format!("cannot find {} on the PATH", set.display()));
     }
-    let active = variable("VIRTUAL_ENV").filter(|it| !it.is_empty());
-    if let Some(python) = active.map(|it| Path::new(&it).join("bin/python"))
-        && is_executable(&python)
-    {
-        return Ok(python);
-    }
-    let beside = program.with_file_name("python3");
-    if is_executable(&beside) {
-        return Ok(beside);
-    }
-    on_path(Path::new("python3"), &variable).ok_or_else(|| {
+    let around = programs.iter().filter_map(|it| it.ancestors().nth(2));
+    let around = around.filter(|it| it.join(ENVIRONMENT).is_file()).map(Path::to_owned);
+    let active = variable("VIRTUAL_ENV").filter(|it| !it.is_empty()).map(PathBuf::from);
+    let environments = around.chain(active);
+    let mut pythons = environments.map(|it| directory.join(it).join("bin/python"));
+    let python = pythons.find(|it| is_executable(it));
+    python.or_else(|| on_path(Path::new("python3"), &variable)).ok_or_else(|| {
         "cannot find an interpreter: no python3 is on the PATH; name one with --python".to_owned()
     })
 }
@@ -55,7 +58,7 @@ pub(crate) fn find_extension(program: &Path) -> Result<PathBuf, String> {
 }
 
 fn on_path(name: &Path, variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    let path = variable("PATH")?;
+    let path = variable("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
     std::env::split_paths(<OsString as AsRef<OsStr>>::as_ref(&path))
         .filter(|directory| directory.is_absolute())
         .map(|directory| directory.join(name))
@@ -84,16 +87,24 @@ mod tests {
             "PATH" => Some(root.join("path").into_os_string()),
             _ => None,
         };
-        let find = |set: Option<&str>| find_python(set.map(Path::new), variable, &program, &root);
+        let link = root.join("linked/bin/monoceros");
+        let programs = [link.as_path(), program.as_path()];
+        let find = |set: Option<&str>| find_python(set.map(Path::new), variable, &programs, &root);
         assert!(find(None).unwrap_err().contains("--python"));
         make(&root.join("path/python3"), 0o755);
         assert_eq!(find(None), Ok(root.join("path/python3")));
-        make(&root.join("bin/python3"), 0o644);
-        assert_eq!(find(None), Ok(root.join("path/python3")));
-        make(&root.join("bin/python3"), 0o755);
-        assert_eq!(find(None), Ok(root.join("bin/python3")));
+        make(&root.join("venv/bin/python"), 0o644);
+        assert_eq!(find(None), Ok(root.join("path/python3")), "it cannot be executed");
         make(&root.join("venv/bin/python"), 0o755);
         assert_eq!(find(None), Ok(root.join("venv/bin/python")));
+        make(&root.join("bin/python"), 0o755);
+        make(&root.join("bin/python3"), 0o755);
+        assert_eq!(find(None), Ok(root.join("venv/bin/python")), "beside is no environment");
+        make(&root.join(ENVIRONMENT), 0o644);
+        assert_eq!(find(None), Ok(root.join("bin/python")));
+        make(&root.join("linked/bin/python"), 0o755);
+        make(&root.join("linked").join(ENVIRONMENT), 0o644);
+        assert_eq!(find(None), Ok(root.join("linked/bin/python")));
         assert_eq!(find(Some("python3")), Ok(root.join("path/python3")));
         assert_eq!(find(Some("other/python")), Ok(root.join("other/python")));
         assert_eq!(find(Some("python9")).unwrap_err(), "cannot find python9 on the PATH");

@@ -228,9 +228,7 @@ impl Master {
         let serves = worker.is_ready() && worker.slot().is_some();
         match worker.life {
             Life::Booting { .. } | Life::Ready { .. } if !serves => {
-                // A mold ends what the application has started at import.
-                let limit = if worker.is_ready() { STOP_LIMIT } else { BOOT_STOP_LIMIT };
-                worker.life = Life::Leaving { until: now + limit, why };
+                worker.life = Life::Leaving { until: now + BOOT_STOP_LIMIT, why };
                 self.actions.push(Action::Signal { worker: id, signal: Signal::Terminate });
             }
             Life::Booting { .. } | Life::Ready { .. } => {
@@ -247,14 +245,6 @@ impl Master {
                 worker.life = Life::Leaving { until: until.min(now + limit), why };
             }
             Life::Killed { .. } => {}
-        }
-    }
-
-    /// Lets all workers finish what they have. Their molds follow them.
-    pub(super) fn release_workers(&mut self, why: Why, limit: Duration, now: Instant) {
-        let ids: Vec<_> = self.roster.workers().map(|worker| worker.id).collect();
-        for id in ids {
-            self.release(id, why, limit, now);
         }
     }
 

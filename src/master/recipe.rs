@@ -206,11 +206,6 @@ impl Recipe {
         self.listeners.iter().any(|known| Rc::ptr_eq(known, listener))
     }
 
-    /// The user that workers have in place of this master's rights.
-    pub(crate) fn other_user(&self) -> Option<&Credentials> {
-        self.owner.as_ref().filter(|owner| is_root() && owner.uid != 0)
-    }
-
     /// Fails if the configuration file that was read is not there any more:
     /// nobody who removes it, or deploys without it, means to have the server
     /// go back to its defaults, addresses included.
@@ -384,7 +379,10 @@ fn interpreter(
 ) -> Result<Program, String> {
     let extension = source.extension(own)?;
     let variable = |name: &str| source.variable(name);
-    let python = find_python(settings.python.as_deref(), variable, own, directory)?;
+    let name = source.name.to_str().unwrap_or_default();
+    let called = find_program(name, variable("PATH").as_deref(), &source.directory);
+    let programs = [called.as_deref().unwrap_or(own), own];
+    let python = find_python(settings.python.as_deref(), variable, &programs, directory)?;
     let path = text(python.as_os_str())?;
     let arguments = vec![path.clone(), text(OsStr::new("-c"))?, text(OsStr::new(BOOT))?];
     let arguments = [arguments, vec![text(extension.path.as_os_str())?]].concat();

@@ -183,8 +183,7 @@ impl World {
     /// Every stop ends, within the time that it may take.
     fn stop(mut self) {
         let (command, mut limit) = match self.random.below(2) {
-            // A mold follows its workers.
-            0 => (Wish::Drain, self.master.terms().graceful_timeout + Duration::from_secs(2)),
+            0 => (Wish::Drain, self.master.terms().graceful_timeout),
             _ => (Wish::Stop, Duration::from_secs(2)),
         };
         // A successor may have to be killed.

@@ -119,7 +119,9 @@ impl Master {
         self.dismiss_clients(REPLACED);
         (self.state, self.passed_on) = (State::Draining, true);
         let limit = self.terms().graceful_timeout;
-        self.release_workers(Why::Retired, limit, now);
+        for id in self.ids() {
+            self.release(id, Why::Retired, limit, now);
+        }
         self.actions.push(Action::CloseListeners);
     }
 
