@@ -10,38 +10,75 @@ endif
 PROFILE ?= dev
 # Where the demo listens.
 BIND ?= 127.0.0.1:8000
+# Where `make install` puts the program; DESTDIR stands in front, for packages.
+PREFIX ?= /usr/local
+# Where the systems for `make test-systemd` come from: what this machine uses.
+MIRROR ?= $(or $(shell apt-get indextargets --format '$$(REPO_URI)' 'Label: Debian' 2>/dev/null | head -n 1),http://deb.debian.org/debian)
 
 target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 apps := $(CURDIR)/tests/apps
 shop := $(apps)/shop
 demo := $(target)/demo
 venv := $(target)/tests/venv
+machines := $(target)/systemd
+profile-directory := $(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
+# What `make install` installs.
+built := $(target)/release
+# Names the tests that cannot run here.
+skipped := $(target)/tests/skipped
 # Stamps of what is set up, by interpreter: another PYTHON sets up anew.
 stamp := ready$(subst /,-,$(PYTHON))
 export SHOP_DATA = $(demo)
 
+rust-version := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+define get-rust
+apt install cargo-web rustc-web (Debian 13, and 12 with its security suite), or https://rustup.rs
+endef
+# Ends a recipe whose last command was a test run: what was not tested, and its exit status.
+define summary
+result=$$?; cat $(skipped) 2>/dev/null; echo "$$(cat $(skipped) 2>/dev/null | wc -l) tests were skipped"; exit $$result
+endef
+
 .DEFAULT_GOAL := build
-.PHONY: help build run test check bench fmt clean tools python
+.PHONY: help build install run test test-user test-systemd check bench fmt clean tools python
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
 build: tools ## Build everything in release mode
 	cargo build --workspace --release
 
-run: build $(demo)/$(stamp) ## Serve the demonstration shop at 127.0.0.1:8000
+install: ## Copy what `make build` has built to PREFIX
+	@test -x $(built)/monoceros || { echo "nothing is built: run make build first, as yourself" >&2; exit 1; }
+	install -D -m 755 $(built)/monoceros $(DESTDIR)$(PREFIX)/bin/monoceros
+	install -D -m 644 $(built)/libmonoceros_python.so $(DESTDIR)$(PREFIX)/lib/monoceros/libmonoceros_python.so
+	install -D -m 644 docs/man/monoceros.1 $(DESTDIR)$(PREFIX)/share/man/man1/monoceros.1
+
+run: python build $(demo)/$(stamp) ## Serve the demonstration shop at 127.0.0.1:8000
 	@$(demo)/venv/bin/python $(shop)/manage.py demo
-	@echo "The shop is served at http://$(BIND)/; stop it with Ctrl-C."
-	@exec $(target)/release/monoceros --chdir $(shop) --python $(demo)/venv/bin/python --bind $(BIND) --workers 2
+	@echo "The shop serves as soon as the log says at which address; Ctrl-C stops it."
+	@trap : INT; $(target)/release/monoceros --chdir $(shop) --python $(demo)/venv/bin/python --bind $(BIND) --workers 2 || \
+		{ echo "The shop was to serve at $(BIND); another address is set by make run BIND=127.0.0.1:8001" >&2; exit 1; }
 
 test: tools $(venv)/$(stamp) ## Run every test; PROFILE=release tests what is shipped
 	cargo build --workspace --profile $(PROFILE)
-	cargo test --workspace --profile $(PROFILE)
+	@rm -f $(skipped)
+	SKIPPED_TESTS=$(skipped) cargo test --workspace --profile $(PROFILE) --no-fail-fast; $(summary)
 	cd tests/bench && $(PYTHON) -m unittest --quiet
+
+test-user: tools $(venv)/$(stamp) ## As root: run the tests as an ordinary user
+	cargo build --workspace --profile $(PROFILE)
+	cargo test --workspace --profile $(PROFILE) --no-run --message-format=json | $(PYTHON) tests/as_user.py
+
+test-systemd: tools $(addprefix $(machines)/,bookworm/ready trixie/ready) ## As root: run the tests that boot a systemd
+	cargo build --workspace --profile $(PROFILE)
+	@rm -f $(skipped)
+	$(MAKE) --no-print-directory install built=$(target)/$(profile-directory) DESTDIR=$(machines)/installed PREFIX=/usr/local
+	SKIPPED_TESTS=$(skipped) cargo test --profile $(PROFILE) --test systemd; $(summary)
 
 check: tools ## Check the format, the lints and the documentation
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --all-targets --test systemd -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 
 bench: build python ## Compare with other servers; writes docs/performance.md
@@ -55,7 +92,9 @@ clean: ## Remove everything that was built
 
 # What a target needs that is not in this repository: says how to get it.
 tools:
-	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs" >&2; exit 1; }
+	@command -v cargo >/dev/null && command -v rustc >/dev/null || { echo "Rust is missing: $(get-rust)" >&2; exit 1; }
+	@printf '%s\n' $(rust-version) $$(rustc --version | cut -d' ' -f2) | sort --check=quiet --version-sort || \
+		{ echo "Rust $(rust-version) or newer is needed, $$(command -v rustc) is $$(rustc --version): $(get-rust)" >&2; exit 1; }
 	@command -v cc >/dev/null || { echo "a C linker is missing: apt install build-essential" >&2; exit 1; }
 
 python:
@@ -72,4 +111,14 @@ $(demo)/$(stamp): $(shop)/requirements.txt $(wildcard $(shop)/store/migrations/*
 $(venv)/$(stamp): $(shop)/requirements.txt $(apps)/flaskapp/requirements.txt $(apps)/programs/requirements.txt | python
 	$(PYTHON) -m venv --clear $(venv)
 	$(venv)/bin/pip install --quiet --disable-pip-version-check $(patsubst %,-r %,$^)
+	touch $@
+
+# A small system of a release of Debian, with its systemd.
+$(machines)/%/ready:
+	@command -v debootstrap >/dev/null && command -v systemd-nspawn >/dev/null || \
+		{ echo "systems cannot be made or booted: apt install debootstrap systemd-container" >&2; exit 1; }
+	rm -rf $(machines)/$*
+	mkdir -p $(machines)
+	debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,python3,python3-venv $* $(machines)/$* $(MIRROR) >$(machines)/$*.log || \
+		{ tail $(machines)/$*.log >&2; exit 1; }
 	touch $@

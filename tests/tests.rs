@@ -14,7 +14,6 @@ mod control;
 mod daemon;
 mod deaths;
 mod descriptors;
-mod ends;
 mod faults;
 mod forks;
 mod frameworks;

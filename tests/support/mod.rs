@@ -4,6 +4,7 @@
 pub(crate) mod aftermath;
 pub(crate) mod cases;
 pub(crate) mod client;
+pub(crate) mod crowd;
 pub(crate) mod directory;
 pub(crate) mod environment;
 pub(crate) mod init;

@@ -44,7 +44,6 @@ mod stamp;
 mod sweep;
 mod temporary;
 mod traffic;
-mod trim;
 mod turns;
 mod worker;
 

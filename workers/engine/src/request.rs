@@ -8,7 +8,6 @@ use monoceros_wire::scoreboard::{ID_LIMIT, made_id};
 use crate::answer::Answer;
 use crate::body::Body;
 use crate::link::Link;
-use crate::trim;
 
 /// A request, complete: head and body. Its memory is used again.
 #[derive(Debug, Default)]
@@ -56,7 +55,6 @@ impl Request {
     }
 
     pub(crate) fn clear(&mut self) {
-        trim::note(self.head.bytes().len());
         self.head.clear();
         self.body = Body::Empty;
         self.behind = false;
