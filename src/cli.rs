@@ -59,9 +59,7 @@ pub(crate) fn check_file(file: Option<&Path>) -> Result<(), String> {
     if !matches!(Destination::named(file.to_owned()), Destination::File(_)) {
         return Ok(());
     }
-    let caller = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok());
-    let owners: Vec<_> = caller.into_iter().chain([0]).collect();
-    path::follow_to_file(file, &owners).map(drop).map_err(|error| {
+    path::follow_to_file(file, &roots()).map(drop).map_err(|error| {
         format!(
             "{} is not believed: {}. Root takes settings only from a file that no other user can \
              change, nor the directories on the way: chown them to root, chmod go-w",
@@ -69,6 +67,13 @@ pub(crate) fn check_file(file: Option<&Path>) -> Result<(), String> {
             reason(&error)
         )
     })
+}
+
+/// Root, and the user who has become root by `sudo(8)`: what they can change is
+/// changed with root's rights.
+pub(crate) fn roots() -> Vec<u32> {
+    let caller = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok());
+    caller.into_iter().chain([0]).collect()
 }
 
 /// Writes the settings with their sources to standard output.

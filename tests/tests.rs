@@ -14,6 +14,7 @@ mod control;
 mod daemon;
 mod deaths;
 mod descriptors;
+mod ends;
 mod faults;
 mod forks;
 mod frameworks;

@@ -11,7 +11,7 @@ use nix::unistd::geteuid;
 use crate::processes::{NOBODY, python_of_nobody};
 use crate::support::process;
 use crate::support::server::Server;
-use crate::support::setup::Setup;
+use crate::support::setup::{Setup, install, program};
 use crate::support::until;
 
 const PLAIN: &str = "
@@ -276,6 +276,25 @@ fn sockets_and_pid_files_are_made_behind_no_link_of_the_users() {
     }
 }
 
+#[test]
+fn an_upgrade_executes_no_program_that_others_can_change() {
+    let Some(setup) = setup() else { return };
+    let bin = directory(&setup, "bin", 0);
+    let extension = "libmonoceros_python.so";
+    install(&program(), &bin.join("monoceros"));
+    symlink(program().with_file_name(extension), bin.join(extension)).unwrap();
+    chown(&bin, Some(NOBODY), None).unwrap();
+    let server = setup.binary(bin.join("monoceros")).start();
+    let old = server.workers();
+    let text = "bin/monoceros is not to be executed by root, since others can change it: ";
+    server.wait_for_log(text);
+    server.allow(text);
+    server.signal(Signal::SIGUSR2);
+    server.wait_for_log_times(text, 2);
+    assert_eq!(server.workers(), old);
+    assert_eq!(server.get("/").status, 200);
+}
+
 /// An application that speaks to the master through the channel that it finds.
 const SPEAKING: &str = "
 import os, socket, stat
@@ -383,4 +402,31 @@ fn a_mold_that_claims_a_process_of_its_own_has_not_forked() {
         left.iter().for_each(|pid| process::signal(*pid, Signal::SIGKILL));
         left.is_empty()
     });
+}
+
+/// The text of every source file below a directory.
+fn sources(directory: &Path) -> String {
+    let mut text = String::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("target") {
+            text += &sources(&path);
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            text += &fs::read_to_string(&path).unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn every_test_that_the_document_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = ["src", "tests", "workers"].map(|it| sources(&root.join(it))).concat();
+    let document = fs::read_to_string(root.join("docs/security.md")).unwrap();
+    let names = document.split('`').skip(1).step_by(2).filter_map(|it| it.rsplit_once("::"));
+    let tests: Vec<_> = names.filter(|(_, test)| test.matches('_').count() > 2).collect();
+    assert!(tests.len() > 15, "{tests:?}");
+    for (module, test) in tests {
+        assert!(text.contains(&format!("fn {test}()")), "{module}::{test}");
+    }
 }

@@ -207,3 +207,23 @@ fn a_body_beyond_the_bound_is_refused_before_it_is_sent() {
     let expecting = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n", 1u64 << 40);
     assert_eq!(server.ask(expecting + "Expect: 100-continue\r\n\r\n").status, 413);
 }
+
+#[test]
+fn an_idle_connection_holds_little_after_a_large_head() {
+    let server = setup().flags(&["--access-logfile", "access"]).start();
+    let worker = server.workers()[0];
+    let field = format!("X-Large: {}\r\n", "x".repeat(8_000));
+    let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", field.repeat(90));
+    assert_eq!(server.ask(&head).status, 200);
+    let mut kept: Vec<_> = (0..200).map(|_| server.connect()).collect();
+    kept.iter_mut().for_each(|connection| assert_eq!(connection.get("/").status, 200));
+    let before = memory(worker);
+    for connection in &mut kept {
+        connection.send(&head);
+        assert_eq!(connection.response().status, 200);
+    }
+    // A few large ones may be kept for the next, whatever the number of clients.
+    until::holds("memory to be given back", || {
+        memory(worker).saturating_sub(before) < kept.len() * 8_000 + (4 << 20)
+    });
+}

@@ -228,7 +228,9 @@ impl Master {
         let serves = worker.is_ready() && worker.slot().is_some();
         match worker.life {
             Life::Booting { .. } | Life::Ready { .. } if !serves => {
-                worker.life = Life::Leaving { until: now + BOOT_STOP_LIMIT, why };
+                // A mold ends what the application has started at import.
+                let limit = if worker.is_ready() { STOP_LIMIT } else { BOOT_STOP_LIMIT };
+                worker.life = Life::Leaving { until: now + limit, why };
                 self.actions.push(Action::Signal { worker: id, signal: Signal::Terminate });
             }
             Life::Booting { .. } | Life::Ready { .. } => {
@@ -245,6 +247,14 @@ impl Master {
                 worker.life = Life::Leaving { until: until.min(now + limit), why };
             }
             Life::Killed { .. } => {}
+        }
+    }
+
+    /// Lets all workers finish what they have. Their molds follow them.
+    pub(super) fn release_workers(&mut self, why: Why, limit: Duration, now: Instant) {
+        let ids: Vec<_> = self.roster.workers().map(|worker| worker.id).collect();
+        for id in ids {
+            self.release(id, why, limit, now);
         }
     }
 

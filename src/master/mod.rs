@@ -445,10 +445,9 @@ impl Master {
         self.leave_service(State::Draining, "draining");
         self.dismiss_successor(now);
         let limit = self.terms().graceful_timeout;
-        self.notify(Notice::Extend(limit + STOP_LIMIT));
-        for id in self.ids() {
-            self.release(id, Why::Stopped, limit, now);
-        }
+        // For the workers, for their molds, and for this process.
+        self.notify(Notice::Extend(limit + 2 * STOP_LIMIT));
+        self.release_workers(Why::Stopped, limit, now);
         self.actions.push(Action::CloseListeners);
     }
 
@@ -489,6 +488,7 @@ impl Master {
             State::Draining | State::Stopping => {
                 (self.wake, self.rolling) = (None, None);
                 self.dismiss_leaving();
+                self.dismiss_molds(&[], Why::Stopped, now);
                 // A request may still take too long while the rest is finished.
                 if self.state == State::Draining {
                     self.arm_inspection(now);

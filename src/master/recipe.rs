@@ -206,6 +206,11 @@ impl Recipe {
         self.listeners.iter().any(|known| Rc::ptr_eq(known, listener))
     }
 
+    /// The user that workers have in place of this master's rights.
+    pub(crate) fn other_user(&self) -> Option<&Credentials> {
+        self.owner.as_ref().filter(|owner| is_root() && owner.uid != 0)
+    }
+
     /// Fails if the configuration file that was read is not there any more:
     /// nobody who removes it, or deploys without it, means to have the server
     /// go back to its defaults, addresses included.

@@ -183,7 +183,8 @@ impl World {
     /// Every stop ends, within the time that it may take.
     fn stop(mut self) {
         let (command, mut limit) = match self.random.below(2) {
-            0 => (Wish::Drain, self.master.terms().graceful_timeout),
+            // A mold follows its workers.
+            0 => (Wish::Drain, self.master.terms().graceful_timeout + Duration::from_secs(2)),
             _ => (Wish::Stop, Duration::from_secs(2)),
         };
         // A successor may have to be killed.

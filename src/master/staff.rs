@@ -6,9 +6,9 @@ use std::time::Instant;
 use monoceros_wire::{Generation, Slot};
 
 use super::rollout::plan;
-use super::roster::{Life, Place, Why};
+use super::roster::{Life, Place, Why, Worker};
 use super::state::Action;
-use super::{BOOT_STOP_LIMIT, Master, after};
+use super::{Master, STOP_LIMIT, after};
 
 impl Master {
     pub(super) fn carry_out_plan(&mut self, now: Instant) {
@@ -40,15 +40,7 @@ impl Master {
     /// other.
     pub(super) fn tend_molds(&mut self, now: Instant) {
         let wanted = self.generations_with_mold();
-        let unwanted: Vec<_> = self
-            .roster
-            .molds()
-            .filter(|mold| mold.is_live() && !wanted.contains(&mold.generation))
-            .map(|mold| mold.id)
-            .collect();
-        for id in unwanted {
-            self.release(id, Why::Retired, BOOT_STOP_LIMIT, now);
-        }
+        self.dismiss_molds(&wanted, Why::Retired, now);
         let lacks = |generation: &Generation| {
             !self.roster.molds().any(|it| it.is_live() && it.generation == *generation)
         };
@@ -62,6 +54,21 @@ impl Master {
             let life = Life::Booting { until, ready_at: None };
             let worker = self.roster.add(Place::Mold, generation, life);
             self.actions.push(Action::SpawnMold { worker, generation });
+        }
+    }
+
+    /// Lets molds of other generations go, each when its last worker is gone: what
+    /// the application has started at import (a manager, an executor) ends with
+    /// the mold, and a worker that drains may still use it.
+    pub(super) fn dismiss_molds(&mut self, wanted: &[Generation], why: Why, now: Instant) {
+        let is_used = |mold: &Worker| {
+            wanted.contains(&mold.generation)
+                || self.roster.workers().any(|it| it.generation == mold.generation)
+        };
+        let molds = self.roster.molds().filter(|mold| mold.is_live() && !is_used(mold));
+        let unused: Vec<_> = molds.map(|mold| mold.id).collect();
+        for id in unused {
+            self.release(id, why, STOP_LIMIT, now);
         }
     }
 

@@ -18,7 +18,7 @@ use super::logs;
 use super::notify::Notifier;
 use super::recipe::{Recipe, Source};
 use super::shell::{Parts, Shell};
-use super::upgrade::inherit;
+use super::upgrade::{check_program, inherit};
 use super::{Beginning, Master, Purpose};
 
 /// The exit code when the master cannot even begin.
@@ -135,6 +135,9 @@ fn serve(mut parts: Parts, purpose: Purpose) -> Result<u8, String> {
             log::warn!("bind is ignored: sockets were passed in by LISTEN_FDS");
         }
         parts.pid_path = recipe.settings.pid.as_ref().map(|path| recipe.directory.join(path));
+    }
+    if let Some(Err(text)) = parts.recipe.other_user().map(|_| check_program(&parts.source)) {
+        log::warn!("{text}; there will be no upgrade");
     }
     let beginning = begin(purpose, &parts);
     let mut shell = Shell::new(parts).map_err(|it| format!("cannot start: {}", reason(&it)))?;

@@ -52,8 +52,9 @@ impl Master {
     /// Such as `gen=2: 4 of 4 workers ready, 1 request running, 1234 answered`.
     pub(super) fn status(&self) -> String {
         let ready = self.roster.ready().count();
-        let living: u64 = self.roster.workers().map(|worker| worker.record.requests).sum();
-        let answered = self.tally.answered.saturating_add(living);
+        let living = self.roster.workers().map(|worker| worker.record.requests);
+        // The worker may have written any number there.
+        let answered = living.fold(self.tally.answered, u64::saturating_add);
         let (generation, workers, running) = (self.current, self.workers, self.tally.running);
         let mut line = format!(
             "gen={generation}: {ready} of {workers} workers ready, {running} requests running, \

@@ -119,9 +119,7 @@ impl Master {
         self.dismiss_clients(REPLACED);
         (self.state, self.passed_on) = (State::Draining, true);
         let limit = self.terms().graceful_timeout;
-        for id in self.ids() {
-            self.release(id, Why::Retired, limit, now);
-        }
+        self.release_workers(Why::Retired, limit, now);
         self.actions.push(Action::CloseListeners);
     }
 

@@ -10,10 +10,12 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use monoceros_sys::process::{Detached, Ending, FIRST_DESCRIPTOR, Program};
-use monoceros_sys::{file, reason};
+use monoceros_sys::{file, path, reason};
 use monoceros_wire::Generation;
 use monoceros_wire::channel::{Channel, Received, ends};
 use serde::{Deserialize, Serialize};
+
+use crate::cli::roots;
 
 use super::executable::find_program;
 use super::listener::{self, Listener};
@@ -278,6 +280,16 @@ fn program(source: &Source, sockets: usize) -> Result<Program, String> {
         umask: None,
         credentials: None,
         orphan_signal: None,
+    })
+}
+
+/// Fails if another user than root can change the program that an upgrade executes
+/// with root's rights.
+pub(crate) fn check_program(source: &Source) -> Result<(), String> {
+    let path = find(source)?;
+    path::follow_to_file(&path, &roots()).map(drop).map_err(|error| {
+        let (path, why) = (path.display(), reason(&error));
+        format!("{path} is not to be executed by root, since others can change it: {why}")
     })
 }
 

@@ -26,14 +26,14 @@ pub struct Held {
 }
 
 impl Held {
-    /// Holds back these signals. Another thread of the process that gets one
-    /// of `harmless` ignores it; with one of `deadly` it ends the process.
+    /// Holds back these signals; to be called on the main thread. Another thread
+    /// of the process that gets one passes it on to this one.
     ///
     /// # Errors
     /// Those of `sigaction(2)` and `signalfd(2)`.
-    pub fn new(harmless: &[libc::c_int], deadly: &[libc::c_int]) -> io::Result<Self> {
+    pub fn new(signals: &[libc::c_int]) -> io::Result<Self> {
         let mut held = SigSet::empty();
-        for signal in harmless.iter().chain(deadly) {
+        for signal in signals {
             held.add(Signal::try_from(*signal)?);
         }
         let pending = SignalFd::with_flags(&held, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
@@ -42,16 +42,12 @@ impl Held {
         let mut without_us = held;
         mask.iter().for_each(|blocked| without_us.remove(blocked));
         fork::hold_back(&without_us);
-        let signals = [harmless, deadly].concat();
-        let (entered, actions) = Actions::enter(&signals, || {
-            let harmless = harmless.iter().map(|signal| (*signal, libc::SIG_IGN));
-            let deadly = deadly.iter().map(|signal| (*signal, libc::SIG_DFL));
-            harmless
-                .chain(deadly)
-                .map(|(it, action)| Ok((it, replace_action(it, action)?)))
-                .collect()
-        });
-        let actions: io::Result<_> = actions;
+        let pass_on = pass_on as extern "C" fn(libc::c_int);
+        let replace = |signal: &libc::c_int| {
+            Ok((*signal, replace_action(*signal, pass_on as libc::sighandler_t)?))
+        };
+        let (entered, actions) =
+            Actions::enter(signals, || signals.iter().map(replace).collect::<io::Result<_>>());
         Ok(Self { _mark: Mark::new(pending.as_fd()), pending, entered, mask, actions: actions? })
     }
 
@@ -87,13 +83,22 @@ impl AsFd for Held {
     }
 }
 
-/// Ignores a signal, or gives it its default action; returns what it did.
+/// Sends a signal that this thread has got to the main one, which holds it back.
+extern "C" fn pass_on(signal: libc::c_int) {
+    // SAFETY: takes nothing; the number of the main thread is the process's.
+    let main = unsafe { libc::getpid() };
+    // SAFETY: takes numbers only, and may be called in a handler.
+    unsafe { libc::syscall(libc::SYS_tgkill, main, main, signal) };
+}
+
+/// Gives a signal this action, or handler; returns what it did.
 fn replace_action(signal: libc::c_int, action: libc::sighandler_t) -> io::Result<libc::sigaction> {
     let mut before = MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: all-zero bytes are a valid action, without handler and flags.
     let mut new = unsafe { MaybeUninit::<libc::sigaction>::zeroed().assume_init() };
     new.sa_sigaction = action;
-    // SAFETY: both records are valid; the new action runs nothing of ours.
+    new.sa_flags = libc::SA_RESTART;
+    // SAFETY: both records are valid; what handlers of ours do may be done in one.
     check(unsafe { libc::sigaction(signal, &raw const new, before.as_mut_ptr()) })?;
     // SAFETY: the call has filled it.
     Ok(unsafe { before.assume_init() })
@@ -107,7 +112,7 @@ mod tests {
     #[test]
     fn held_signals_can_be_read_and_get_their_actions_back() {
         let before = replace_action(libc::SIGWINCH, libc::SIG_DFL).unwrap();
-        let held = Held::new(&[libc::SIGWINCH], &[libc::SIGUSR2]).unwrap();
+        let held = Held::new(&[libc::SIGWINCH, libc::SIGUSR2]).unwrap();
         assert_eq!(held.take().unwrap(), None);
         signal_hook::low_level::raise(libc::SIGUSR2).unwrap();
         signal_hook::low_level::raise(libc::SIGWINCH).unwrap();

@@ -48,8 +48,9 @@ connections / requests a second of Monoceros. One worker has a core of its own; 
 cores.""",
     Group.THREADS: """## More threads
 
-One worker, which shares all cores with the client. Context switches are those of all threads of the server, of their
-own will or not. With CPython's global interpreter lock a second thread that computes gains nothing.""",
+One worker, which shares all cores with the client; 64 connections unless another number is said. Context switches are
+those of all threads of the server, of their own will or not. With CPython's global interpreter lock a second thread
+that computes gains nothing.""",
 }
 
 

@@ -79,14 +79,19 @@ def p99(measurement: Measurement) -> float:
     return measurement.times["all"].p99_ms
 
 
-def p99_of(kind: str) -> Figure:
-    """The p99 of one kind of requests; 0 if there are none, which takes part in no ratio."""
-    return lambda measurement: measurement.times.get(kind, NO_TIMES).p99_ms
+def p99_of(*kinds: str) -> Figure:
+    """The p99 of that kind of requests for which it is higher; 0 if there are none, which takes part in no ratio."""
+    return lambda measurement: _worst(measurement, kinds, lambda times: times.p99_ms)
 
 
-def slowest_of(kind: str) -> Figure:
-    """The slowest request of one kind."""
-    return lambda measurement: measurement.times.get(kind, NO_TIMES).max_ms
+def slowest_of(*kinds: str) -> Figure:
+    """The slowest request of these kinds."""
+    return lambda measurement: _worst(measurement, kinds, lambda times: times.max_ms)
+
+
+def _worst(measurement: Measurement, kinds: tuple[str, ...], figure: Callable[[Times], float]) -> float:
+    seen = [measurement.times[kind] for kind in kinds if kind in measurement.times]
+    return max(map(figure, seen)) if len(seen) == len(kinds) else 0.0
 
 
 @dataclass

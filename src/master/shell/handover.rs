@@ -18,12 +18,15 @@ use crate::master::pidfile::PidFile;
 use crate::master::reach::reach;
 use crate::master::recipe::Recipe;
 use crate::master::state::Event;
-use crate::master::upgrade::{PassedOn, Predecessor, SuccessorProcess};
+use crate::master::upgrade::{PassedOn, Predecessor, SuccessorProcess, check_program};
 
 impl Shell {
     pub(super) fn start_successor(&mut self, newest: Generation, workers: Option<u16>) -> Event {
         // The new master would not know that there was one.
         if let Some(Err(text)) = self.recipes.values().next().map(Recipe::check_file) {
+            return Event::SuccessorEnded { text };
+        }
+        if let Some(Err(text)) = self.owner().map(|_| check_program(&self.source)) {
             return Event::SuccessorEnded { text };
         }
         let listeners = if self.announced.is_empty() { &self.listeners } else { &self.announced };
@@ -139,6 +142,6 @@ impl Shell {
 
     /// The workers' user, if it is not this master's.
     pub(super) fn owner(&self) -> Option<&Credentials> {
-        self.recipes.values().next()?.owner.as_ref()
+        self.recipes.values().next()?.other_user()
     }
 }

@@ -32,6 +32,8 @@ fn workers_wait_for_their_mold_and_the_old_mold_goes_when_the_new_generation_ser
     assert_eq!(molds(&bench.read(4, preload())), [(5, 4)]);
     bench.ready(5);
     assert_eq!(drained(&bench.ready(6)), [(4, Drain::Retire)]);
+    assert!(!bench.roster_leaves(1), "a worker may still need what the old mold has");
+    bench.exit(4, Exit::Code(0));
     assert!(bench.roster_leaves(1), "the old mold goes");
 }
 

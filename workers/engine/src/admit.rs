@@ -26,7 +26,7 @@ pub(crate) const FRESH_US: u64 = 2_000;
 
 /// How often a full worker looks for connections while requests end, in
 /// microseconds.
-const LOOK_US: u64 = 1_000;
+const LOOK_US: u64 = 5_000;
 
 impl Io {
     /// What the gate's decision depends on.
@@ -82,21 +82,24 @@ impl Io {
         }
         let finished = self.core.hub.finished();
         let now_us = clock::monotonic_us();
-        let due = self.turns.due(finished);
-        if due > 0 && self.is_crowded(now_us) {
+        let due = self.turns.due(finished, self.core.options.threads.into());
+        let share = if due > 0 { self.share(now_us) } else { 0 };
+        if share > 0 {
             self.turns.settle(finished);
-            self.take_waiting(due);
+            self.take_waiting(due.min(share));
         }
         self.core.hub.watch_ends(Some(now_us + LOOK_US));
     }
 
-    /// Whether connections wait which no other worker takes.
-    fn is_crowded(&mut self, now_us: u64) -> bool {
+    /// How many of the connections that wait are this worker's: all of them if it
+    /// is alone, else an equal part of those that no other worker takes.
+    fn share(&mut self, now_us: u64) -> u32 {
         if !self.core.is_shared() {
-            return true;
+            return u32::MAX;
         }
-        let waiting = self.gate.listeners.iter().any(Listener::has_waiting);
-        self.turns.is_crowded(waiting, now_us)
+        let crowd = self.gate.listeners.iter().map(Listener::crowd).sum::<u32>();
+        let is_crowded = self.turns.is_crowded(crowd > 0, now_us);
+        if is_crowded { crowd.div_ceil(self.core.workers().into()) } else { 0 }
     }
 
     /// Takes so many connections, one from each listener after the other.

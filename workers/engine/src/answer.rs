@@ -6,7 +6,7 @@ use monoceros_http::{Version, has_token};
 use crate::stamp;
 
 /// The memory that is kept for the next answer's head, in bytes.
-const KEPT: usize = 8 * 1024;
+const KEPT: usize = 4 * 1024;
 
 /// How a body is delimited (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -13,6 +13,7 @@ use crate::link::{Address, After, Link};
 use crate::options::Options;
 use crate::request::Request;
 use crate::spools::Spools;
+use crate::trim;
 
 /// Content Too Large.
 const TOO_LARGE: Reject = Reject { status: 413, reason: "the body is larger than 1 GiB" };
@@ -75,6 +76,7 @@ impl Lent {
     /// Keeps the head no longer, and of its memory little: a connection may be
     /// idle for long.
     fn forget_head(&mut self) {
+        trim::note(self.head.capacity());
         self.head.clear();
         self.head.shrink_to(KEPT);
     }
@@ -234,6 +236,7 @@ impl Connection {
 
     /// Forgets what waits behind the last request.
     pub(crate) fn drop_input(&mut self) {
+        trim::note(self.input.capacity());
         self.input = Vec::new();
     }
 
@@ -271,6 +274,7 @@ impl Connection {
         all.extend_from_slice(bytes);
         let (step, used) = self.read(&all, reading);
         if used > 0 {
+            trim::note(all.capacity());
             all.drain(..used);
             all.shrink_to(if all.is_empty() { 0 } else { KEPT });
         }

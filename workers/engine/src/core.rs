@@ -1,7 +1,7 @@
 //! What every part of a worker's engine can reach.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
 use monoceros_wire::scoreboard::Scoreboard;
 
@@ -25,7 +25,7 @@ pub(crate) struct Core {
     pub(crate) access: Option<AccessLog>,
     pub(crate) told: Told,
     pub(crate) forked: AtomicBool,
-    pub(crate) shared: AtomicBool,
+    pub(crate) workers: AtomicU16,
 }
 
 impl Core {
@@ -47,7 +47,12 @@ impl Core {
 
     /// Whether other workers accept from the same listeners.
     pub(crate) fn is_shared(&self) -> bool {
-        self.shared.load(Ordering::Relaxed)
+        self.workers() > 1
+    }
+
+    /// How many workers accept from the same listeners.
+    pub(crate) fn workers(&self) -> u16 {
+        self.workers.load(Ordering::Relaxed).max(1)
     }
 
     /// Writes the access log's lines out.

@@ -36,6 +36,8 @@ pub(crate) struct Crew {
     permits: AtomicU32,
     /// Threads that are.
     at_work: AtomicU32,
+    /// Threads with a request that was set aside.
+    aside: AtomicU32,
     /// Counts the times that a thread had no request to go on with.
     dry: AtomicU32,
     /// What decides the number; `None` where it is always the number of threads.
@@ -79,6 +81,7 @@ impl Crew {
             seats: (0..threads).map(|_| Seat::default()).collect(),
             permits: AtomicU32::new(if is_paced { 1 } else { threads_count }),
             at_work: AtomicU32::new(0),
+            aside: AtomicU32::new(0),
             dry: AtomicU32::new(0),
             watch: is_paced.then(|| Mutex::new(watch)),
         }
@@ -109,6 +112,18 @@ impl Crew {
         }
         let at_work = self.at_work.load(Ordering::SeqCst);
         self.permits.load(Ordering::SeqCst).saturating_sub(at_work)
+    }
+
+    /// How many threads are to be woken for requests that wait, if so many sleep.
+    /// One that neither sleeps nor has a request takes one by itself.
+    pub(crate) fn wanted(&self, asleep: u32) -> u32 {
+        if self.watch.is_none() {
+            return asleep;
+        }
+        let busy = self.at_work.load(Ordering::SeqCst) + self.aside.load(Ordering::SeqCst);
+        let threads = u32::try_from(self.seats.len()).unwrap_or(u32::MAX);
+        let between = threads.saturating_sub(asleep + busy);
+        self.room().saturating_sub(between).min(asleep)
     }
 
     /// Whether no thread is at work.
@@ -142,9 +157,8 @@ impl Crew {
             return;
         }
         let before = self.seats[thread].state.swap(IDLE, Ordering::AcqRel);
-        if before & 3 == WORKING {
-            self.at_work.fetch_sub(1, Ordering::SeqCst);
-        }
+        let count = if before & 3 == WORKING { &self.at_work } else { &self.aside };
+        count.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// A thread finds no request to go on with.
@@ -179,33 +193,38 @@ impl Crew {
     }
 
     fn set_aside(&self, seat: &Seat, state: u64) {
-        let aside = state & !3 | ASIDE;
-        let order = (Ordering::AcqRel, Ordering::Relaxed);
-        if seat.state.compare_exchange(state, aside, order.0, order.1).is_ok() {
-            self.at_work.fetch_sub(1, Ordering::SeqCst);
-        }
+        // Counted first: its end may come at any time.
+        self.aside.fetch_add(1, Ordering::SeqCst);
+        let (aside, order) = (state & !3 | ASIDE, (Ordering::AcqRel, Ordering::Relaxed));
+        let is_set = seat.state.compare_exchange(state, aside, order.0, order.1).is_ok();
+        let count = if is_set { &self.at_work } else { &self.aside };
+        count.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Whether a thread that has a request could run now: it runs, or waits for a
     /// processor. One that waits for the interpreter lock could not; but another
-    /// has the lock then.
+    /// has the lock then. So it is, too, while none has a request: one is between
+    /// two.
     fn is_computing(&self) -> bool {
-        let busy = self.seats.iter().filter(|seat| seat.state.load(Ordering::Relaxed) != IDLE);
+        let mut busy =
+            self.seats.iter().filter(|seat| seat.state.load(Ordering::Relaxed) != IDLE).peekable();
         // Where nothing can be found out, threads count as waiting.
-        busy.filter_map(|seat| seat.thread.get()).any(|thread| thread.is_runnable() == Some(true))
+        let is_runnable = |seat: &Seat| seat.thread.get()?.is_runnable();
+        busy.peek().is_none() || busy.any(|seat| is_runnable(seat) == Some(true))
     }
 
-    /// Judges the time since the last call, if it was long enough.
-    pub(crate) fn look(&self, now_us: u64, is_waiting: bool, finished: u32) {
-        let Some(watch) = &self.watch else { return };
+    /// Judges the time since the last call, if it was long enough; whether more
+    /// threads than before may be at work.
+    pub(crate) fn look(&self, now_us: u64, is_waiting: bool, finished: u32) -> bool {
+        let Some(watch) = &self.watch else { return false };
         let mut watch = match watch.try_lock() {
             Ok(watch) => watch,
             Err(TryLockError::Poisoned(watch)) => watch.into_inner(),
-            Err(TryLockError::WouldBlock) => return,
+            Err(TryLockError::WouldBlock) => return false,
         };
         let length_us = now_us.saturating_sub(watch.begun_us);
         if length_us < WINDOW_US {
-            return;
+            return false;
         }
         let clocks = self.seats.iter().filter_map(|seat| seat.thread.get()?.cpu_us());
         let (cpu_us, dry) = (clocks.sum::<u64>(), self.dry.load(Ordering::Relaxed));
@@ -218,14 +237,18 @@ impl Crew {
             is_pressed,
             is_computing: is_pressed && self.is_computing(),
         };
+        let mut is_more = false;
         if watch.begun_us > 0 {
             let permits = watch.pace.judge(window);
-            if self.permits.swap(permits, Ordering::SeqCst) != permits {
-                log::debug!("application threads that may be at work: {permits}; {window:?}");
+            let before = self.permits.swap(permits, Ordering::SeqCst);
+            is_more = permits > before;
+            if permits != before {
+                log::debug!("application threads that may be at work: {permits}");
             }
         }
         (watch.begun_us, watch.cpu_us, watch.finished) = (now_us, cpu_us, finished);
         (watch.dry, watch.was_waiting) = (dry, is_waiting);
+        is_more
     }
 }
 
@@ -241,6 +264,7 @@ mod tests {
         assert!(crew.room() == 0 && crew.is_working(0) && !crew.is_at_rest());
         crew.end(0);
         assert!(crew.room() == 1 && !crew.is_working(0) && crew.is_at_rest());
+        assert_eq!((crew.wanted(3), crew.wanted(2)), (1, 0), "one that is awake takes it");
     }
 
     #[test]
@@ -264,6 +288,7 @@ mod tests {
         assert_eq!(crew.room(), 0);
         crew.end(0);
         assert_eq!(crew.room(), 0, "it was counted when it was set aside");
+        assert_eq!(crew.wanted(1), 0);
         crew.end(1);
         assert_eq!(crew.room(), 1);
     }

@@ -84,12 +84,11 @@ impl Listener {
         length.filter(|_| !self.refuses_new()).unwrap_or(u32::MAX)
     }
 
-    /// Whether connections wait to be accepted.
-    pub(crate) fn has_waiting(&self) -> bool {
-        match socket::queue_length(self.fd.as_fd()) {
-            Some(length) => length > 0,
-            None => wait::is_readable(self.fd.as_fd()),
-        }
+    /// How many connections wait to be accepted; where the kernel does not say how
+    /// many, whether one does.
+    pub(crate) fn crowd(&self) -> u32 {
+        let length = socket::queue_length(self.fd.as_fd());
+        length.unwrap_or_else(|| u32::from(wait::is_readable(self.fd.as_fd())))
     }
 
     /// The address of our end of a connection.

@@ -70,6 +70,8 @@ pub(crate) struct Hub {
     in_flight: AtomicU32,
     /// Requests that the application has answered.
     finished: AtomicU32,
+    /// Requests that were over when it was last seen that some wait.
+    seen_waiting: AtomicU32,
     /// The end of a request after this time wakes the loop; 0 for none.
     watch_from_us: AtomicU64,
     /// Average time of a request in the application, in microseconds.
@@ -103,6 +105,7 @@ impl Hub {
             idle: AtomicU32::new(0),
             in_flight: AtomicU32::new(0),
             finished: AtomicU32::new(0),
+            seen_waiting: AtomicU32::new(0),
             watch_from_us: AtomicU64::new(0),
             service_us: AtomicU32::new(UNKNOWN_US),
             low_mark: AtomicU32::new(0),
@@ -244,9 +247,8 @@ impl Hub {
     // The I/O side.
 
     /// Queues requests in the order of their arrival, and wakes as many threads
-    /// as they need; whether some have to wait for a thread. `is_led` says that
-    /// the calling thread takes one itself.
-    pub(crate) fn push(&self, jobs: &mut Vec<Job>, is_led: bool) -> bool {
+    /// as they need; whether some have to wait for a thread.
+    pub(crate) fn push(&self, jobs: &mut Vec<Job>) -> bool {
         let count = u32::try_from(jobs.len()).unwrap_or(u32::MAX);
         self.in_flight.fetch_add(count, Ordering::SeqCst);
         let mut queue = lock(&self.queue);
@@ -263,9 +265,9 @@ impl Hub {
         drop(queue);
         self.low_mark.store(u32::try_from(queued / LOW_SHARE).unwrap_or(0), Ordering::Relaxed);
         let room = self.crew.room();
-        if !is_led && room > 0 {
+        if room > 0 {
             self.ring(if self.is_quick() { 1 } else { count });
-        } else if !is_led {
+        } else {
             self.relieve(clock::monotonic_us());
         }
         queued > (self.idle.load(Ordering::SeqCst).min(room)) as usize
@@ -277,17 +279,21 @@ impl Hub {
         if self.idle.load(Ordering::SeqCst) == 0 || !self.has_requests() {
             return;
         }
-        if self.crew.room() == 0 {
+        let was_full = self.crew.room() == 0;
+        if was_full {
             self.crew.make_room(now_us);
         }
-        self.nudge();
+        let finished = self.finished();
+        let stands = self.seen_waiting.swap(finished, Ordering::Relaxed) == finished;
+        if was_full || stands {
+            self.nudge();
+        }
     }
 
     /// Judges from time to time how many threads should be at work.
     pub(crate) fn look(&self, now_us: u64) {
         let is_waiting = !self.crew.is_sole() && self.has_requests();
-        self.crew.look(now_us, is_waiting, self.finished());
-        if is_waiting {
+        if self.crew.look(now_us, is_waiting, self.finished()) {
             self.nudge();
         }
     }
@@ -316,7 +322,10 @@ impl Hub {
     }
 
     fn ring(&self, most: u32) {
-        let count = self.idle.load(Ordering::SeqCst).min(most).min(self.crew.room());
+        self.wake_threads(self.crew.wanted(self.idle.load(Ordering::SeqCst)).min(most));
+    }
+
+    fn wake_threads(&self, count: u32) {
         if count > 0 {
             self.bell.fetch_add(1, Ordering::SeqCst);
             futex::wake(&self.bell, count.cast_signed());
@@ -401,10 +410,12 @@ impl Hub {
         self.idle.load(Ordering::SeqCst) > 0 && !lock(&self.queue).is_empty()
     }
 
-    /// Wakes a thread for each request that waits.
-    pub(crate) fn nudge(&self) {
-        let queued = lock(&self.queue).len();
-        self.ring(u32::try_from(queued).unwrap_or(u32::MAX));
+    /// Wakes a thread for each request that waits, as far as threads may take one;
+    /// also where one that is awake was thought to do.
+    fn nudge(&self) {
+        let queued = u32::try_from(lock(&self.queue).len()).unwrap_or(u32::MAX);
+        let idle = self.idle.load(Ordering::SeqCst);
+        self.wake_threads(idle.min(self.crew.room()).min(queued));
     }
 
     /// The queue as it is now.

@@ -30,6 +30,7 @@ use crate::link::Link;
 use crate::queue_age::QueueAge;
 use crate::request::{Job, Spare};
 use crate::sweep::{self, Idle, Verdict};
+use crate::trim;
 use crate::turns::Turns;
 
 /// Connections have the tokens below; these are of the loop's own sources.
@@ -341,7 +342,7 @@ impl Io {
                 }
                 Ok(Received::Message(ToWorker::Reopen)) => self.reopen_logs(),
                 Ok(Received::Message(ToWorker::Workers(count))) => {
-                    self.core.shared.store(count > 1, Ordering::Relaxed);
+                    self.core.workers.store(count, Ordering::Relaxed);
                 }
                 Ok(Received::Message(ToWorker::Expire { thread, request })) => {
                     self.expire(thread, request);
@@ -422,7 +423,7 @@ impl Io {
         if self.jobs.is_empty() {
             return;
         }
-        if self.core.hub.push(&mut self.jobs, !self.parks) && self.parks {
+        if self.core.hub.push(&mut self.jobs) && self.parks {
             self.core.hub.park_while_queued(PARK_QUEUED);
         }
     }
@@ -453,6 +454,7 @@ impl Io {
         self.relieve(now_ms);
         self.core.tell_omitted(false);
         self.core.spools.look(now_ms);
+        trim::look(now_ms);
         self.core.board.show_connections(self.connections.len() as u64);
         self.core.board.show_stuck(self.queue_age.look(self.core.hub.sight(), now_ms));
         let idle = match self.life {

@@ -44,6 +44,7 @@ mod stamp;
 mod sweep;
 mod temporary;
 mod traffic;
+mod trim;
 mod turns;
 mod worker;
 

@@ -17,8 +17,8 @@ pub struct Options {
     /// They have no interpreter lock in common: all of them can compute at the
     /// same time.
     pub parallel: bool,
-    /// Whether other workers accept from the same listeners, to begin with.
-    pub shared: bool,
+    /// How many workers accept from the same listeners, to begin with.
+    pub workers: u16,
     /// The most connections at one time.
     pub connections: usize,
     /// Limits of a request head.
@@ -52,7 +52,7 @@ impl Default for Options {
         Self {
             threads: 1,
             parallel: false,
-            shared: false,
+            workers: 1,
             connections: 1000,
             limits: Limits::default(),
             header_timeout: Duration::from_secs(10),

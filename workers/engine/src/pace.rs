@@ -29,9 +29,13 @@ const CROWDED_SHARE: f64 = 0.7;
 /// What a further thread must add to the processor time in use to be of use.
 const PROBE_GAIN: f64 = 0.25;
 
+/// How many windows in succession must show waiting threads: a machine that has
+/// other things to do looks the same for a moment.
+const SURE: u32 = 2;
+
 /// How long a number of threads that was found too low is not tried again, at
 /// first and at most, in microseconds.
-const HOLD_US: (u64, u64) = (200_000, 10_000_000);
+const HOLD_US: (u64, u64) = (50_000, 10_000_000);
 
 /// How long it takes until a further thread is tried, at first and at most, in
 /// microseconds.
@@ -64,6 +68,8 @@ pub(crate) struct Pace {
     /// Fewer than `permits` are not tried before this time.
     hold_until_us: u64,
     hold_us: u64,
+    /// Windows in succession that showed waiting threads.
+    waits: u32,
     /// A number that was just lowered; too low, if threads wait now.
     was_lowered: bool,
     /// Processor time in use and requests a microsecond, with one thread fewer:
@@ -82,6 +88,7 @@ impl Pace {
             permits: 1,
             hold_until_us: 0,
             hold_us: HOLD_US.0,
+            waits: 0,
             was_lowered: false,
             probe: None,
             probe_at_us: 0,
@@ -94,12 +101,12 @@ impl Pace {
     pub(crate) fn judge(&mut self, window: Window) -> u32 {
         let share = window.cpu_us as f64 / window.length_us as f64;
         let rate = f64::from(window.finished) / window.length_us as f64;
+        let is_waiting = share < IDLE_SHARE && window.is_pressed && !window.is_computing;
+        self.waits = if is_waiting { self.waits + 1 } else { 0 };
         if let Some(before) = self.probe.take() {
             self.end_probe(before, (share, rate), window.now_us);
-        } else if share < IDLE_SHARE {
-            if window.is_pressed && !window.is_computing {
-                self.raise(share, window.now_us);
-            }
+        } else if self.waits >= SURE {
+            self.raise(share, window.now_us);
         } else if share >= FULL_SHARE {
             self.was_lowered = false;
             if share / f64::from(self.permits) < CROWDED_SHARE {
@@ -213,7 +220,7 @@ mod tests {
     fn who_waits_gets_all_threads_at_once() {
         let sleeping = Application { compute: 50.0, wait: 10_000.0, parallel: 0.0 };
         let mut pace = Pace::new(16, 2);
-        assert!(sleeping.run(&mut pace, 0, 1000).iter().all(|&one| one == 16));
+        assert!(sleeping.run(&mut pace, 0, 1000)[1..].iter().all(|&one| one == 16));
     }
 
     #[test]
@@ -234,7 +241,7 @@ mod tests {
         sleeping.run(&mut pace, 0, 100);
         let seen = computing.run(&mut pace, 1_000_000, 100);
         assert_eq!(seen[50], 1, "{seen:?}");
-        assert_eq!(sleeping.run(&mut pace, 2_000_000, 1), [16]);
+        assert_eq!(sleeping.run(&mut pace, 2_000_000, 2), [1, 16]);
     }
 
     #[test]
@@ -260,6 +267,7 @@ mod tests {
         };
         assert_eq!(pace.judge(window), 1);
         assert_eq!(pace.judge(Window { is_pressed: true, is_computing: true, ..window }), 1);
+        assert_eq!(pace.judge(Window { is_pressed: true, ..window }), 1);
         assert_eq!(pace.judge(Window { is_pressed: true, ..window }), 8);
     }
 }

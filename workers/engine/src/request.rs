@@ -8,6 +8,7 @@ use monoceros_wire::scoreboard::{ID_LIMIT, made_id};
 use crate::answer::Answer;
 use crate::body::Body;
 use crate::link::Link;
+use crate::trim;
 
 /// A request, complete: head and body. Its memory is used again.
 #[derive(Debug, Default)]
@@ -55,6 +56,7 @@ impl Request {
     }
 
     pub(crate) fn clear(&mut self) {
+        trim::note(self.head.bytes().len());
         self.head.clear();
         self.body = Body::Empty;
         self.behind = false;

@@ -454,6 +454,7 @@ impl Io {
     /// Closes a connection.
     pub(crate) fn close(&mut self, token: usize) {
         let Some(mut connection) = self.connections.try_remove(token) else { return };
+        connection.drop_input();
         // An application thread that still writes learns it, and a process that
         // the application has forked cannot hold the connection open.
         if matches!(connection.phase, Phase::Lent) && !connection.link.is_free() {

@@ -3,11 +3,13 @@
 //! The requests that wait in a worker and the connections that wait at its
 //! listeners are one line, served in the order of arrival. So for each request
 //! that is over the worker takes one connection: those outside come in as fast
-//! as requests are served, and have their place by when they arrived. While
-//! nothing is over it takes none: another worker may be free first.
+//! as requests are served, and have their place by when they arrived. The first
+//! time it takes one more for each thread, so that no thread goes on with what
+//! came later while these are fetched. While nothing is over it takes none:
+//! another worker may be free first.
 
 /// Connections that are taken at a time, at most.
-const MOST: u32 = 32;
+const MOST: u32 = 64;
 
 /// How long connections must have been waiting before a worker that shares its
 /// listeners takes one, in microseconds. If another worker were free, it would
@@ -19,6 +21,8 @@ const CROWDED_US: u64 = 1_000;
 pub(crate) struct Turns {
     /// The requests that were over when connections were last looked for.
     settled: Option<u32>,
+    /// Connections have been taken.
+    has_begun: bool,
     /// Since when connections have been seen waiting.
     crowded_us: Option<u64>,
 }
@@ -31,9 +35,10 @@ impl Turns {
 
     /// How many connections are due when so many requests are over. The counter
     /// wraps.
-    pub(crate) fn due(&mut self, finished: u32) -> u32 {
-        let settled = *self.settled.get_or_insert(finished);
-        finished.wrapping_sub(settled).min(MOST)
+    pub(crate) fn due(&mut self, finished: u32, threads: u32) -> u32 {
+        let over = finished.wrapping_sub(*self.settled.get_or_insert(finished));
+        let ahead = if over > 0 && !self.has_begun { threads } else { 0 };
+        over.saturating_add(ahead).min(MOST)
     }
 
     /// Connections were seen waiting, or not, by a worker that shares them with
@@ -48,7 +53,7 @@ impl Turns {
 
     /// What was due has been taken, as far as there was something to take.
     pub(crate) fn settle(&mut self, finished: u32) {
-        self.settled = Some(finished);
+        (self.settled, self.has_begun) = (Some(finished), true);
     }
 }
 
@@ -59,20 +64,21 @@ mod tests {
     #[test]
     fn a_connection_is_due_for_each_request_that_is_over() {
         let mut turns = Turns::default();
-        assert_eq!(turns.due(7), 0, "counting begins now");
-        assert_eq!(turns.due(9), 2);
+        assert_eq!(turns.due(7, 4), 0, "counting begins now");
+        assert_eq!(turns.due(9, 4), 2 + 4, "one more for each thread to begin with");
         turns.settle(9);
-        assert_eq!((turns.due(9), turns.due(10)), (0, 1));
+        assert_eq!((turns.due(9, 4), turns.due(10, 4)), (0, 1));
         turns.rest();
-        assert_eq!(turns.due(50), 0);
+        assert_eq!(turns.due(50, 4), 0);
     }
 
     #[test]
     fn the_counter_may_wrap_and_a_turn_has_a_limit() {
         let mut turns = Turns::default();
         turns.settle(u32::MAX - 1);
-        assert_eq!(turns.due(2), 4);
-        assert_eq!(turns.due(1000), MOST);
+        assert_eq!(turns.due(2, 1), 4);
+        turns.settle(2);
+        assert_eq!(turns.due(1000, 1), MOST);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
 use mio::{Poll, Waker};
 use monoceros_sys::fork::Private;
@@ -64,7 +64,7 @@ impl Worker {
             hub: Hub::new(Crew::new(options.threads, options.parallel), options.threads, waker),
             spools: Spools::new(options.spool_directory.clone()),
             room: Arc::new(Room::new(options.response_memory, options.response_disk)),
-            shared: AtomicBool::new(options.shared),
+            workers: AtomicU16::new(options.workers),
             options,
             board: given.scoreboard,
             access: given.access,

@@ -10,11 +10,11 @@ use crate::reject::Reject;
 use crate::request_line::{self, RequestLine, Version};
 use crate::span::Span;
 
-/// A head that was larger than this gives its memory back when it is cleared: 16 KiB.
-const KEPT: usize = 16 << 10;
+/// A head that was larger than this gives its memory back when it is cleared: 4 KiB.
+const KEPT: usize = 4 << 10;
 
 /// How many fields' worth of memory is kept for the next head.
-const KEPT_FIELDS: usize = 128;
+const KEPT_FIELDS: usize = 64;
 
 /// Reads one request head, and holds it once it is complete.
 ///

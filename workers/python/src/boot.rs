@@ -25,7 +25,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule};
 
 use crate::serve::{self, Reports, Server};
-use crate::{child, errors, mold, programs, signals, threads, trouble};
+use crate::{child, end, errors, mold, programs, signals, threads, trouble};
 
 /// The first descriptor of `LISTEN_FDS` (`sd_listen_fds(3)`).
 const FIRST_LISTENER: i32 = 3;
@@ -304,8 +304,7 @@ fn explain(py: Python, error: &PyErr) -> (BootFailure, String) {
     }
 }
 
-/// Tells the master why this worker cannot serve, and ends the process without
-/// waiting for threads that the application may have started.
+/// Tells the master why this worker cannot serve, and ends the process at once.
 fn give_up(channel: &WorkerEnd, failure: BootFailure, text: &str) -> ! {
     let mut start = text.len().saturating_sub(TEXT_LIMIT);
     while !text.is_char_boundary(start) {
@@ -316,7 +315,7 @@ fn give_up(channel: &WorkerEnd, failure: BootFailure, text: &str) -> ! {
         // The master is gone: nobody else would say it.
         drop(writeln!(io::stderr(), "monoceros: {text}"));
     }
-    process::exit_now(failure.exit_code().into())
+    end::at_once(failure.exit_code().into())
 }
 
 /// Does nothing about the signals that mean something to a master only: one
@@ -361,12 +360,13 @@ pub(crate) fn run(
         }
     });
     signals::take_over(py)?;
+    end::watch(py)?;
     let options = Options { parallel: !has_lock(py), ..options(settings, start.workers) };
     let given = Given { channel, scoreboard, listeners, access, reopen };
     let cannot_serve = |why: String| -> ! {
         give_up(&speaker, BootFailure::Boot, &format!("cannot serve: {why}"))
     };
-    let worker = Worker::prepare(options, given, |code| process::exit_now(code));
+    let worker = Worker::prepare(options, given, |code| end::at_once(code));
     let worker = worker.unwrap_or_else(|error| cannot_serve(reason(&error)));
     // The engine hears it when the master goes, and finishes what is open.
     process::outlive_parent()?;
@@ -444,7 +444,7 @@ fn options(settings: &Settings, workers: u16) -> Options {
     Options {
         threads: settings.threads,
         parallel: false,
-        shared: workers > 1,
+        workers,
         connections: usize::try_from(settings.worker_connections).unwrap_or(usize::MAX),
         limits: Limits {
             request_line: unlimited(settings.limit_request_line as usize),

@@ -6,6 +6,7 @@ mod boot;
 mod cache;
 mod child;
 mod conversation;
+mod end;
 mod environ;
 mod errors;
 mod ffi;

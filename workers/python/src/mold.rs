@@ -19,15 +19,15 @@ use monoceros_wire::message::{FromWorker, Start, StartMold, ToWorker};
 use monoceros_wire::scoreboard::Scoreboard;
 use monoceros_wire::variable;
 use pyo3::prelude::*;
+use pyo3::types::PySet;
 
 use crate::audit::Inventory;
 use crate::boot::{self, Parcel};
-use crate::{ffi, trouble};
+use crate::{end, ffi, trouble};
 
-/// Signals that change nothing; USR1 opens the log again.
-const HARMLESS: [i32; 3] = [signal::HUP, signal::USR1, signal::USR2];
-/// Signals that end the mold: there is nothing to finish.
-const DEADLY: [i32; 3] = [signal::TERM, signal::INT, signal::QUIT];
+/// Signals that are read between two forks.
+const HELD: [i32; 6] =
+    [signal::TERM, signal::INT, signal::QUIT, signal::HUP, signal::USR1, signal::USR2];
 /// How long a fork may take before it is given up.
 const FORK_LIMIT: Duration = Duration::from_secs(10);
 
@@ -48,7 +48,7 @@ pub(crate) fn run(
     show_title(start, &settings, Some(&name));
     settle(py, &before)?;
     // From here on signals are read between two forks.
-    let held = Held::new(&HARMLESS, &DEADLY)?;
+    let held = Held::new(&HELD)?;
     let mold = Mold { channel, held, log };
     // Nor does it miss the master's end: it waits for the channel.
     process::outlive_parent()?;
@@ -151,7 +151,7 @@ impl Mold {
                     }
                 }
                 Received::Message(ToWorker::Reopen) => self.reopen(),
-                Received::Message(ToWorker::Drain { .. }) | Received::Closed => exit_now(0),
+                Received::Message(ToWorker::Drain { .. }) | Received::Closed => end::at_once(0),
                 Received::Message(
                     ToWorker::Start(_)
                     | ToWorker::StartMold(_)
@@ -165,7 +165,8 @@ impl Mold {
 
     fn heed_signal(&self) -> io::Result<()> {
         match self.held.take()? {
-            Some(signal) if DEADLY.contains(&signal) => exit_now(0),
+            // There is nothing to finish.
+            Some(signal::TERM | signal::INT | signal::QUIT) => end::at_once(0),
             Some(signal::USR1) => self.reopen(),
             Some(_) | None => {}
         }
@@ -259,6 +260,22 @@ fn see_off(between: i32) -> Result<(), String> {
     }
 }
 
+/// Makes a worker to `multiprocessing` what its own processes are: those that the
+/// application has started at import are the mold's, and stay when the worker
+/// ends; connections to a manager are made anew.
+fn part_from_processes(py: Python) -> PyResult<()> {
+    let modules = py.import("sys")?.getattr("modules")?;
+    if modules.contains("multiprocessing.process")? {
+        modules.get_item("multiprocessing.process")?.setattr("_children", PySet::empty(py)?)?;
+    }
+    if modules.contains("multiprocessing.util")? {
+        let util = modules.get_item("multiprocessing.util")?;
+        util.getattr("_finalizer_registry")?.call_method0("clear")?;
+        util.call_method0("_run_after_forkers")?;
+    }
+    Ok(())
+}
+
 impl Given {
     /// In the worker, of the descriptors that came for it.
     fn new(descriptors: Vec<OwnedFd>) -> Self {
@@ -298,6 +315,10 @@ impl Given {
         let scoreboard = Scoreboard::adopt(self.scoreboard)?;
         boot::show_stacks(py, self.stacks.into())?;
         scoreboard.show_stacks();
+        if let Err(error) = part_from_processes(py) {
+            let text = trouble::describe(py, &error);
+            log::warn!("cannot tell multiprocessing that this is another process\n{text}");
+        }
         let listeners = if self.sockets.is_empty() { listeners } else { self.sockets };
         Ok(Parcel { channel: self.channel, scoreboard, listeners, start })
     }

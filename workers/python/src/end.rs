@@ -1,0 +1,98 @@
+//! The end of a process of ours that waits for nothing: neither for requests nor
+//! for threads of the application. What Python does at its end is done all the
+//! same, within bounds, as `multiprocessing` has it for its own processes: the
+//! functions of `atexit`, which end what the application has started (managers,
+//! pools, executors), and then `_exit(2)`.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use monoceros_sys::process::exit_now;
+use pyo3::prelude::*;
+
+use crate::{boot, trouble};
+
+/// How long all of it may take. A master that stops at once kills after 2 s.
+const LIMIT: Duration = Duration::from_millis(1_500);
+
+/// How much of it executors have (`concurrent.futures`), which wait for what
+/// they were given.
+const EXECUTORS: Duration = Duration::from_millis(700);
+
+/// Some thread is at it.
+static BEGUN: AtomicBool = AtomicBool::new(false);
+
+/// The interpreter calls the functions of `atexit` by itself.
+static BY_ITSELF: AtomicBool = AtomicBool::new(false);
+
+/// Takes note when the interpreter ends by itself; to be called when the
+/// application is loaded, so that its functions are called after this.
+pub(crate) fn watch(py: Python) -> PyResult<()> {
+    py.import("atexit")?.call_method1("register", (wrap_pyfunction!(note_end, py)?,)).map(drop)
+}
+
+#[pyfunction]
+fn note_end() {
+    BY_ITSELF.store(true, Ordering::SeqCst);
+}
+
+/// Ends this process with this code, on whatever thread. Where the interpreter's
+/// lock is not to be had, or what runs does not come to its end, that is not
+/// waited for.
+pub(crate) fn at_once(code: i32) -> ! {
+    if BEGUN.swap(true, Ordering::SeqCst) {
+        loop {
+            thread::park();
+        }
+    }
+    let limited = thread::Builder::new().spawn(move || {
+        thread::sleep(LIMIT);
+        exit_now(code)
+    });
+    // Without a bound nothing is begun; what has begun has had its time.
+    if limited.is_ok() && !BY_ITSELF.load(Ordering::SeqCst) {
+        Python::try_attach(run_exit_functions);
+    }
+    exit_now(code)
+}
+
+fn run_exit_functions(py: Python) {
+    if let Err(error) = end_executors(py) {
+        log::debug!("cannot end executors: {}", trouble::describe(py, &error));
+    }
+    let run = || py.import("atexit")?.call_method0("_run_exitfuncs");
+    if let Err(error) = run() {
+        log::debug!("an exit function failed\n{}", trouble::describe(py, &error));
+    }
+    boot::flush_output(py);
+}
+
+/// Calls what `threading` has executors do at the end of the interpreter, on a
+/// thread of its own: it may wait for ever.
+fn end_executors(py: Python) -> PyResult<()> {
+    let modules = py.import("sys")?.getattr("modules")?;
+    if !modules.contains("threading")? {
+        return Ok(());
+    }
+    let functions = modules.get_item("threading")?.getattr("_threading_atexits")?;
+    let functions: Vec<Py<PyAny>> = functions.extract()?;
+    if functions.is_empty() {
+        return Ok(());
+    }
+    let (said, heard) = mpsc::channel::<()>();
+    thread::Builder::new().spawn(move || {
+        // Dropped at the end, whatever becomes of the functions.
+        let _said = said;
+        Python::try_attach(|py| {
+            for function in functions.iter().rev() {
+                if let Err(error) = function.call0(py) {
+                    log::debug!("cannot end an executor: {}", trouble::describe(py, &error));
+                }
+            }
+        });
+    })?;
+    py.detach(move || heard.recv_timeout(EXECUTORS)).ok();
+    Ok(())
+}
