@@ -2,8 +2,11 @@
 //! makes root do what the user may not.
 
 use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
@@ -295,6 +298,30 @@ fn an_upgrade_executes_no_program_that_others_can_change() {
     assert_eq!(server.get("/").status, 200);
 }
 
+#[test]
+fn what_any_user_can_lock_keeps_no_server_from_starting() {
+    const LOCK: &str = "import fcntl, os, sys\n\
+        files = [os.open(name, os.O_RDONLY) for name in sys.argv[1:]]\n\
+        [fcntl.flock(file, fcntl.LOCK_EX) for file in files]\n\
+        print('locked', flush=True)\n\
+        sys.stdin.read()";
+    let Some(setup) = setup() else { return };
+    let run = directory(&setup, "run", 0);
+    // Left by a server that was killed.
+    let pid_file = setup.directory.write("run/a.pid", "1\n");
+    fs::set_permissions(&pid_file, Permissions::from_mode(0o644)).unwrap();
+    let mut command = Command::new(python_of_nobody().unwrap());
+    command.args(["-c", LOCK]).arg(&run).arg(&pid_file).uid(NOBODY).gid(NOBODY);
+    let mut other = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(other.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said, "locked\n");
+    let server = setup.flags(&["--bind", "unix:run/a.sock", "--pid", "run/a.pid"]).start();
+    assert_eq!(server.directory.read("run/a.pid").trim(), server.pid().to_string());
+    drop(other.stdin.take());
+    assert!(other.wait().unwrap().success());
+}
+
 /// An application that speaks to the master through the channel that it finds.
 const SPEAKING: &str = "
 import os, socket, stat
@@ -370,9 +397,13 @@ def claim():
     if inside or not os.path.exists('claim'):
         return
     inside = True
+    said, tell = os.pipe()
     if os.fork() == 0:
         speaking.say(b'\"Forked\"', 1)
+        os.write(tell, b'x')
         os.execv('/bin/sleep', ['sleep', '1000'])
+    # The true one comes second.
+    os.read(said, 1)
     inside = False
 
 os.register_at_fork(before=claim)

@@ -8,13 +8,12 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use monoceros_config::{Bind, Settings, WorkerClass};
 use monoceros_sys::user::Credentials;
-use monoceros_sys::{process, reason, refuse, socket};
+use monoceros_sys::{lock, process, reason, refuse, socket};
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -435,6 +434,8 @@ fn lock_directory(path: &Path) -> io::Result<Option<File>> {
     let Ok(directory) = File::open(directory.unwrap_or(Path::new("."))) else { return Ok(None) };
     match directory.try_lock() {
         Ok(()) => Ok(Some(directory)),
+        // Any user can lock what anyone can read.
+        Err(TryLockError::WouldBlock) if lock::is_of_another_user(&directory) => Ok(None),
         // Tried again, as with an address that is in use: nobody is waited for.
         Err(TryLockError::WouldBlock) => Err(io::Error::from_raw_os_error(libc::EADDRINUSE)),
         Err(TryLockError::Error(_)) => Ok(None),
@@ -451,7 +452,12 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     if !kind.is_socket() {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the file is not a socket"));
     }
-    match UnixStream::connect(path) {
+    // Who listens there need not accept anybody.
+    let client = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    match client.connect(&SockAddr::unix(path)?) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(io::Error::from_raw_os_error(libc::EADDRINUSE))
+        }
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             std::fs::remove_file(path)
         }
@@ -486,7 +492,7 @@ fn describe(fd: BorrowedFd) -> String {
 mod tests {
     use super::*;
     use std::net::TcpListener;
-    use std::os::unix::net::UnixListener;
+    use std::os::unix::net::{UnixListener, UnixStream};
 
     fn manner() -> Manner {
         let directory = std::env::temp_dir();

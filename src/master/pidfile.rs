@@ -2,17 +2,21 @@
 //! removed by nobody else.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use monoceros_sys::reason;
+use monoceros_log::printable;
 use monoceros_sys::user::Credentials;
+use monoceros_sys::{lock, reason};
 
 use super::reach::reach;
 
 /// How often a master looks again at a file that others are about to replace.
 const ATTEMPTS: u32 = 100;
+
+/// The most bytes that are read of a file, which may be another's.
+const LONGEST_PID: u64 = 32;
 
 /// A pid file that is this process's.
 #[derive(Debug)]
@@ -104,9 +108,17 @@ fn holder(path: &Path) -> io::Result<Option<String>> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     match file.try_lock() {
         Ok(()) => Ok(None),
-        Err(TryLockError::WouldBlock) => Ok(Some(io::read_to_string(file)?.trim().to_owned())),
+        Err(TryLockError::WouldBlock) if lock::is_of_another_user(&file) => Ok(None),
+        Err(TryLockError::WouldBlock) => Ok(Some(read_pid(file)?)),
         Err(TryLockError::Error(error)) => Err(error),
     }
+}
+
+/// What is in a pid file, as far as that may be a pid.
+fn read_pid(file: File) -> io::Result<String> {
+    let mut text = Vec::new();
+    file.take(LONGEST_PID).read_to_end(&mut text)?;
+    Ok(printable::line(String::from_utf8_lossy(&text).trim()))
 }
 
 /// Tries once to put the draft in its place. Only who has locked a file may
@@ -141,14 +153,15 @@ fn take(path: &Path, draft: &Draft) -> io::Result<Taken> {
     }
     let locked = match there.try_lock() {
         Ok(()) => true,
-        Err(TryLockError::WouldBlock) => false,
+        // Any user can lock what anyone can read.
+        Err(TryLockError::WouldBlock) => lock::is_of_another_user(&there),
         Err(TryLockError::Error(error)) => return Err(error),
     };
     if !is_at(&there, path)? {
         return Ok(Taken::Changed);
     }
     if !locked {
-        return Ok(Taken::Held(io::read_to_string(there)?.trim().to_owned()));
+        return Ok(Taken::Held(read_pid(there)?));
     }
     fs::rename(&draft.path, path)?;
     Ok(Taken::Ours)
@@ -178,8 +191,9 @@ impl Draft {
         // Left by one of the same pid, which did not live to remove it.
         drop(fs::remove_file(&path));
         let mut options = OpenOptions::new();
-        options.write(true).create_new(true).mode(0o644).custom_flags(libc::O_NOFOLLOW);
+        options.write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
         let mut draft = Self { file: options.open(&path)?, path };
+        // Nobody else can open it, and lock it, before.
         draft.file.try_lock()?;
         draft.file.set_permissions(PermissionsExt::from_mode(0o644))?;
         writeln!(draft.file, "{pid}")?;

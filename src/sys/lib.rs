@@ -13,6 +13,7 @@ pub mod futex;
 pub mod hold;
 pub mod limit;
 pub mod local;
+pub mod lock;
 pub mod mailbox;
 pub mod memory;
 pub mod packet;

@@ -1,0 +1,56 @@
+//! Who holds the lock of a file (`flock(2)`): whoever can open a file for reading
+//! can lock it, also a user who may not do anything else with it.
+
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+
+use crate::process::origin;
+use crate::user::own;
+
+/// Says whether a lock that this process did not get is of no meaning to it: those
+/// who hold it, as far as they can be seen from here, are all of another user who
+/// is not root. Where nothing can be seen it has its meaning (`proc_locks(5)`).
+#[must_use]
+pub fn is_of_another_user(file: &File) -> bool {
+    let Ok(metadata) = file.metadata() else { return false };
+    let table = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    let holders: Vec<_> = holders(&table, metadata.ino()).collect();
+    let is_ours = |pid: &i32| origin(*pid).is_ok_and(|it| [0, own()].contains(&it.users[1]));
+    !holders.is_empty() && !holders.iter().any(is_ours)
+}
+
+/// The pids of those who hold a lock on the file with this number: `1: FLOCK
+/// ADVISORY WRITE 123 fd:00:456 0 EOF`. The device is not compared: some file
+/// systems show another one here. So there may be others among them.
+fn holders(table: &str, inode: u64) -> impl Iterator<Item = i32> {
+    table.lines().filter_map(move |line| {
+        let words: Vec<_> = line.split_ascii_whitespace().collect();
+        let [_, "FLOCK", _, _, pid, file, ..] = words[..] else { return None };
+        let number = file.rsplit(':').next()?.parse::<u64>().ok()?;
+        (number == inode).then(|| pid.parse().ok())?
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holders_are_found_by_the_number_of_the_file() {
+        let table = "1: FLOCK  ADVISORY  WRITE 12 fd:00:456 0 EOF\n\
+            1: -> FLOCK  ADVISORY  WRITE 13 fd:00:456 0 EOF\n\
+            2: POSIX  ADVISORY  WRITE 14 fd:00:456 0 EOF\n\
+            3: FLOCK  ADVISORY  READ 15 00:2b:456 0 EOF\n\
+            4: FLOCK  ADVISORY  READ 16 fd:00:4567 0 EOF\nnonsense\n";
+        assert_eq!(holders(table, 456).collect::<Vec<_>>(), [12, 15]);
+        assert_eq!(holders("", 456).count(), 0);
+    }
+
+    #[test]
+    fn a_lock_of_this_user_counts() {
+        let file = crate::file::unnamed(&std::env::temp_dir()).unwrap();
+        assert!(!is_of_another_user(&file), "there is none");
+        file.lock().unwrap();
+        assert!(!is_of_another_user(&file));
+    }
+}
