@@ -3,8 +3,12 @@
 use std::fs;
 
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 
+use crate::support::client::get;
 use crate::support::process;
+use crate::support::server::Server;
 use crate::support::setup::Setup;
 use crate::support::until;
 
@@ -144,4 +148,105 @@ fn signals_of_the_master_do_no_harm_to_a_worker_whether_it_serves_or_loads() {
         assert_eq!(server.get("/").status, 200);
         assert_eq!(server.workers(), serve);
     }
+}
+
+/// The application says good-bye when it hears SIGTERM.
+const HANDLING: &str = "
+import os, signal, sys, threading
+
+def leave(number, frame):
+    is_main = threading.current_thread() is threading.main_thread()
+    with open('left', 'a') as file:
+        file.write('%d %s\\n' % (os.getpid(), is_main))
+    sys.exit(0)
+
+if not os.path.exists('late'):
+    signal.signal(signal.SIGTERM, leave)
+
+def application(environ, start_response):
+    if environ['PATH_INFO'] == '/late':
+        signal.signal(signal.SIGTERM, leave)
+    elif environ['PATH_INFO'] == '/wait':
+        open('waiting', 'w').close()
+        with open('pipe') as file:
+            file.read()
+    body = b'%d' % os.getpid()
+    start_response('200 OK', [('Content-Length', str(len(body)))])
+    return [body]
+";
+
+fn handling(flags: &[&str]) -> Server {
+    let setup = Setup::of("handling:application").file("handling.py", HANDLING);
+    let server = setup.flag("--pythonpath=.").flags(flags).start();
+    mkfifo(&server.directory.path().join("pipe"), Mode::S_IRWXU).unwrap();
+    server
+}
+
+/// The only worker, of the masters' processes.
+fn worker(server: &Server) -> i32 {
+    server.get("/").text().parse().unwrap()
+}
+
+/// Has the worker leave `by` something while a request runs, which is answered.
+fn leave(server: &Server, by: impl Fn(i32)) {
+    let worker = worker(server);
+    let waiting = server.directory.path().join("waiting");
+    let mut connection = server.connect();
+    connection.send(get("/wait"));
+    until::holds("a request", || waiting.exists());
+    fs::remove_file(&waiting).unwrap();
+    by(worker);
+    until::holds("the handler", || server.directory.read("left").contains(&worker.to_string()));
+    // It opens once the worker reads, and ends what that waits for.
+    drop(fs::File::options().write(true).open(server.directory.path().join("pipe")).unwrap());
+    assert_eq!(connection.response().text(), worker.to_string());
+    until::holds("its end", || !process::is_alive(worker));
+    let left = server.directory.read("left");
+    let mine: Vec<_> = left.lines().filter(|it| it.starts_with(&worker.to_string())).collect();
+    assert_eq!(mine, [format!("{worker} True")]);
+}
+
+const WAYS: [&[&str]; 4] = [&[], &["--threads=2"], &["--preload"], &["--preload", "--threads=2"]];
+
+#[test]
+fn the_applications_handler_of_term_runs_once_when_a_worker_drains() {
+    for flags in WAYS {
+        let server = handling(flags);
+        server.allow("died: exit code 0");
+        leave(&server, |_| server.signal(Signal::SIGHUP));
+        leave(&server, |worker| process::signal(worker, Signal::SIGTERM));
+        leave(&server, |worker| {
+            process::signal(worker, Signal::SIGTERM);
+            server.signal(Signal::SIGTERM);
+            process::signal(worker, Signal::SIGTERM);
+        });
+        assert_eq!(server.wait_for_exit(), 0);
+    }
+}
+
+#[test]
+fn the_applications_handler_of_term_runs_in_an_idle_worker() {
+    for flags in WAYS {
+        let server = handling(flags);
+        let worker = worker(&server);
+        server.signal(Signal::SIGTERM);
+        assert_eq!(server.wait_for_exit(), 0);
+        assert_eq!(server.directory.read("left"), format!("{worker} True\n"), "{flags:?}");
+    }
+}
+
+#[test]
+fn a_handler_of_term_that_was_set_by_a_request_has_the_worker_leave() {
+    let setup = Setup::of("handling:application").file("handling.py", HANDLING).file("late", "");
+    let server = setup.flag("--pythonpath=.").start();
+    // It may have been ready for less than a second.
+    server.allow("died: exit code 0");
+    for by_master in [false, true] {
+        let worker: i32 = server.get("/late").text().parse().unwrap();
+        let pid = if by_master { server.pid() } else { worker };
+        process::signal(pid, Signal::SIGTERM);
+        until::holds("its end", || !process::is_alive(worker));
+        assert!(server.directory.read("left").contains(&format!("{worker} True\n")));
+    }
+    assert_eq!(server.wait_for_exit(), 0);
 }

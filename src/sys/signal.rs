@@ -9,7 +9,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
-use crate::fork::{Actions, Mark};
+use crate::fork::{Actions, Mark, action_of};
 
 /// A process that this one has started has ended.
 pub const CHLD: i32 = libc::SIGCHLD;
@@ -42,15 +42,22 @@ pub struct Signals {
 impl Signals {
     /// From now on collects these signals, also those that the parent of this
     /// process has ignored or blocked, which `execve(2)` keeps. A program that
-    /// is executed has their default actions again. To be called by a process
-    /// with one thread: a mask belongs to a thread.
+    /// is executed has their default actions again. Handlers that there were are
+    /// called as well, and interrupt the calls that they did. To be called by a
+    /// process with one thread: a mask belongs to a thread.
     ///
     /// # Errors
     /// Those of `socketpair(2)`, `sigaction(2)` and `sigprocmask(2)`.
     pub fn collect(signals: &[i32]) -> io::Result<Self> {
         let (read, write) = UnixStream::pair()?;
         let marks = [Mark::new(read.as_fd()), Mark::new(write.as_fd())];
-        let collect = || SignalDelivery::with_pipe(read, write, SignalOnly, signals);
+        let interrupting = signals.iter().copied().filter(|it| interrupts(&action_of(*it)));
+        let interrupting: Vec<_> = interrupting.collect();
+        let collect = || {
+            let delivery = SignalDelivery::with_pipe(read, write, SignalOnly, signals);
+            interrupting.iter().for_each(|signal| interrupt(*signal));
+            delivery
+        };
         let (_, delivery) = Actions::enter(signals, collect);
         let mut heard = SigSet::empty();
         for signal in signals {
@@ -71,6 +78,20 @@ impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.delivery.get_read().as_fd()
     }
+}
+
+/// Whether a call is interrupted by the handler that this action has.
+fn interrupts(action: &libc::sigaction) -> bool {
+    let handled = ![libc::SIG_DFL, libc::SIG_IGN].contains(&action.sa_sigaction);
+    handled && action.sa_flags & libc::SA_RESTART == 0
+}
+
+/// Has the handler of a signal interrupt calls (`SA_RESTART`, sigaction(2)).
+fn interrupt(signal: i32) {
+    let mut action = action_of(signal);
+    action.sa_flags &= !libc::SA_RESTART;
+    // SAFETY: the action is the one that the signal has, but for the flag.
+    unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) };
 }
 
 /// Ignores the signals that would end this process by default although nobody
@@ -109,6 +130,22 @@ pub fn disregard<'a>(names: impl IntoIterator<Item = &'a str>) {
         debug_assert!(replaced.is_ok(), "sigaction(2) knows {signal}");
     };
     Actions::enter(&numbers, || signals.iter().for_each(replace));
+}
+
+/// Sends a signal to this process, as another one would: the main thread gets it,
+/// unless it holds it back.
+pub fn raise(signal: i32) {
+    let own = std::process::id().cast_signed();
+    // SAFETY: takes numbers only; the pid is this process's.
+    unsafe { libc::kill(own, signal) };
+}
+
+/// What handles a signal, as a number that tells it from others; `None` when it
+/// is ignored or has its default action.
+#[must_use]
+pub fn handler(signal: i32) -> Option<usize> {
+    let handler = action_of(signal).sa_sigaction;
+    (handler != libc::SIG_DFL && handler != libc::SIG_IGN).then_some(handler)
 }
 
 /// The number of a signal by its name, such as `SIGTERM`.

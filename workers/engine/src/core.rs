@@ -26,6 +26,8 @@ pub(crate) struct Core {
     pub(crate) told: Told,
     pub(crate) forked: AtomicBool,
     pub(crate) workers: AtomicU16,
+    /// The application wants this worker to leave.
+    pub(crate) leaves: AtomicBool,
 }
 
 impl Core {

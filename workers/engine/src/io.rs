@@ -97,7 +97,7 @@ pub(crate) struct Io {
     pub(crate) poll: Poll,
     channel: WorkerEnd,
     signals: Signals,
-    reopen: Box<dyn FnMut() + Send>,
+    hooks: Hooks,
     pub(crate) gate: Gate,
     pub(crate) connections: Slab<Connection>,
     pub(crate) jobs: Vec<Job>,
@@ -138,6 +138,14 @@ pub(crate) struct Io {
     interrupted: bool,
 }
 
+/// What the loop has others do.
+pub(crate) struct Hooks {
+    /// Opens the error log again.
+    pub(crate) reopen: Box<dyn FnMut() + Send>,
+    /// Tells the application that the worker begins to drain.
+    pub(crate) announce: Box<dyn FnMut() + Send>,
+}
+
 /// How a turn of the loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
@@ -150,8 +158,7 @@ pub(crate) enum Turn {
 }
 
 impl Io {
-    /// Makes the loop. `poll` is the one that the hub's waker wakes; `reopen`
-    /// opens the error log again.
+    /// Makes the loop. `poll` is the one that the hub's waker wakes.
     ///
     /// # Errors
     /// Those of `epoll_ctl(2)` and `sigaction(2)`.
@@ -160,7 +167,7 @@ impl Io {
         poll: Poll,
         channel: WorkerEnd,
         listeners: Vec<Listener>,
-        reopen: Box<dyn FnMut() + Send>,
+        hooks: Hooks,
     ) -> io::Result<Self> {
         let registry = poll.registry();
         let fd = channel.as_fd().as_raw_fd();
@@ -174,7 +181,7 @@ impl Io {
             poll,
             channel,
             signals,
-            reopen,
+            hooks,
             gate: Gate::new(listeners, FIRST_LISTENER),
             connections: Slab::new(),
             jobs: Vec::new(),
@@ -216,6 +223,9 @@ impl Io {
         self.events = Some(events);
         if over {
             return Turn::Over;
+        }
+        if self.core.leaves.load(Ordering::Relaxed) && self.life.is_serving() {
+            self.drain(Cause::Told, Queue::Leave);
         }
         self.go_on();
         self.take_returned();
@@ -338,7 +348,7 @@ impl Io {
                 Ok(Received::Message(ToWorker::Drain(how))) => {
                     let cause = if how == Drain::Refuse { Cause::Stuck } else { Cause::Told };
                     let serve = how == Drain::ServeQueue;
-                    self.drain(cause, if serve { Queue::Serve } else { Queue::Leave });
+                    self.drain_untold(cause, if serve { Queue::Serve } else { Queue::Leave });
                 }
                 Ok(Received::Message(ToWorker::Reopen)) => self.reopen_logs(),
                 Ok(Received::Message(ToWorker::Workers(count))) => {
@@ -366,7 +376,18 @@ impl Io {
         if self.life.is_serving() {
             log::warn!("the master {why}; finishing what is open");
         }
-        self.drain(Cause::Orphaned, Queue::Leave);
+        self.drain_untold(Cause::Orphaned, Queue::Leave);
+    }
+
+    /// Drains for a reason of which the application knows nothing.
+    fn drain_untold(&mut self, cause: Cause, queue: Queue) {
+        let begins = self.life.is_serving();
+        self.drain(cause, queue);
+        if begins {
+            (self.hooks.announce)();
+            // If it was this thread that has got the signal, nothing is interrupted.
+            self.interrupted = true;
+        }
     }
 
     fn take_signals(&mut self) -> ControlFlow<()> {
@@ -384,7 +405,7 @@ impl Io {
     }
 
     fn reopen_logs(&mut self) {
-        (self.reopen)();
+        (self.hooks.reopen)();
         if let Some(Err(error)) = self.core.access.as_ref().map(|access| access.reopen()) {
             log::error!("{error}");
         }

@@ -17,7 +17,7 @@ use crate::desk::Desk;
 use crate::gate::Listener;
 use crate::giving_up::Told;
 use crate::hub::{Hub, Wait};
-use crate::io::{Io, WAKER};
+use crate::io::{Hooks, Io, WAKER};
 use crate::lead::Lead;
 use crate::options::Options;
 use crate::room::Room;
@@ -35,6 +35,9 @@ pub struct Given {
     pub access: Option<AccessLog>,
     /// Opens the error log again, by name.
     pub reopen: Box<dyn FnMut() + Send>,
+    /// Tells the application that the worker begins to drain, unless a signal has
+    /// told both.
+    pub announce: Box<dyn FnMut() + Send>,
 }
 
 /// The engine.
@@ -70,8 +73,10 @@ impl Worker {
             access: given.access,
             told: Told::default(),
             forked: AtomicBool::new(false),
+            leaves: AtomicBool::new(false),
         });
-        let io = Io::new(Arc::clone(&core), poll, given.channel, listeners?, given.reopen)?;
+        let hooks = Hooks { reopen: given.reopen, announce: given.announce };
+        let io = Io::new(Arc::clone(&core), poll, given.channel, listeners?, hooks)?;
         let lead = Arc::new(Lead::new(io, Box::new(end)));
         Ok(Self { core, lead })
     }
@@ -103,6 +108,12 @@ impl Worker {
     #[must_use]
     pub fn wait_for_stop(&self) -> Wait {
         self.core.hub.wait_for_stop()
+    }
+
+    /// Has this worker drain: the application wants it to leave.
+    pub fn leave(&self) {
+        self.core.leaves.store(true, Ordering::SeqCst);
+        self.core.hub.call_loop();
     }
 
     /// Takes note that the application forks.

@@ -362,12 +362,14 @@ pub(crate) fn run(
     signals::take_over(py)?;
     end::watch(py)?;
     let options = Options { parallel: !has_lock(py), ..options(settings, start.workers) };
-    let given = Given { channel, scoreboard, listeners, access, reopen };
+    let announce = Box::new(signals::announce);
+    let given = Given { channel, scoreboard, listeners, access, reopen, announce };
     let cannot_serve = |why: String| -> ! {
         give_up(&speaker, BootFailure::Boot, &format!("cannot serve: {why}"))
     };
     let worker = Worker::prepare(options, given, |code| end::at_once(code));
     let worker = worker.unwrap_or_else(|error| cannot_serve(reason(&error)));
+    signals::introduce(&worker);
     // The engine hears it when the master goes, and finishes what is open.
     process::outlive_parent()?;
     let server = Server {

@@ -8,12 +8,11 @@ use monoceros_engine::{Wait, Worker};
 use monoceros_log::LogFile;
 use pyo3::prelude::*;
 
-use crate::child;
 use crate::conversation::Callables;
 use crate::environ::{Constants, Environ};
 use crate::errors::ErrorLog;
 use crate::wsgi::Seat;
-use crate::{threads, trouble};
+use crate::{signals, threads};
 
 /// What the application threads of a worker share.
 #[pyclass(frozen, module = "monoceros")]
@@ -131,23 +130,23 @@ pub(crate) fn gather(server: &Bound<Server>) -> PyResult<Crew> {
 pub(crate) fn run(server: &Bound<Server>, crew: Crew) -> PyResult<()> {
     let (py, shared) = (server.py(), server.get());
     match crew {
-        Crew::Main(mut seat) => {
-            while take_requests(py, &mut seat) {}
-            Ok(())
-        }
+        Crew::Main(mut seat) => while take_requests(py, &mut seat) {},
         Crew::Others(count) => {
             wait_for_stop(py, &shared.worker);
             // Python would end threads that still have something to do with it.
-            shared.reports.hear(py, count)
+            shared.reports.hear(py, count)?;
         }
     }
+    // One whose signal has come with the end.
+    signals::run_handlers(py);
+    Ok(())
 }
 
 fn wait_for_stop(py: Python, worker: &Worker) {
     loop {
         match py.detach(|| worker.wait_for_stop()) {
             Wait::Stop => return,
-            Wait::Interrupted => run_signal_handlers(py),
+            Wait::Interrupted => signals::run_handlers(py),
             Wait::Look => {}
         }
     }
@@ -166,18 +165,8 @@ fn take_requests(py: Python, seat: &mut Seat) -> bool {
     let desk = &seat.desk;
     match py.detach(|| desk.wait()) {
         Wait::Stop => return false,
-        Wait::Interrupted => run_signal_handlers(py),
+        Wait::Interrupted => signals::run_handlers(py),
         Wait::Look => {}
     }
     true
-}
-
-/// Python runs its signal handlers on the main thread, between two steps of
-/// its own; a thread that waits in our code has to give it the occasion.
-fn run_signal_handlers(py: Python) {
-    let result = py.check_signals();
-    child::leave(py, &result);
-    if let Err(error) = result {
-        log::error!("a signal handler raised\n{}", trouble::describe(py, &error));
-    }
 }

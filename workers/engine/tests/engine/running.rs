@@ -47,6 +47,7 @@ impl Engine {
             listeners: vec![std::os::fd::OwnedFd::from(listener).into()],
             access: Some(AccessLog::new(file, "%(r)s|%(s)s|%(B)s|%(a)s|%(M)s")),
             reopen: Box::new(reopen),
+            announce: Box::new(|| ()),
         };
         let end = |_| {
             loop {
