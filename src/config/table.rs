@@ -161,8 +161,8 @@ settings! {
     /// Most connections that a worker keeps open at a time.
     ///
     /// When there are as many, answers say `Connection: close` until one in ten
-    /// is free. A new connection takes the place of one that has been idle for a
-    /// second, else of a client that has been sending its request for a second,
+    /// is free. A new connection takes the place of one that has been idle for two
+    /// seconds, else of a client that has been sending its request for a second,
     /// which is answered 503, else of the slowest that has been reading its answer
     /// for ten seconds, which is reset; else it waits.
     worker_connections: u32 = 1000, {

@@ -16,8 +16,17 @@ use crate::connection::{Connection, Phase};
 use crate::io::Io;
 use crate::traffic::has_arrived;
 
-/// How long a connection is idle at least, or a part of a request has been there,
-/// when it is closed to make room; in milliseconds.
+/// How long a connection is idle at least when it is closed to make room, in
+/// milliseconds.
+const IDLE_MS: u64 = 2_000;
+
+/// The same while places get free by themselves.
+const LONG_IDLE_MS: u64 = 10_000;
+
+/// For so long after one has got free, another is about to; in milliseconds.
+const FREEING_MS: u64 = 100;
+
+/// The same as [`IDLE_MS`] for how long a client has been sending a request.
 const PART_MS: u64 = 1_000;
 
 /// The same for one whose answer has been sent, and which is only read to its end.
@@ -27,9 +36,9 @@ const LINGER_MS: u64 = 250;
 /// room, in milliseconds.
 const SLOW_MS: u64 = 10_000;
 
-/// How long clients are told to close their connections after there were too
-/// many, in milliseconds.
-const TOLD_MS: u64 = 5_000;
+/// How long clients are told to close their connections after one was told, or
+/// there were too many, in milliseconds.
+const TOLD_MS: u64 = 30_000;
 
 /// The places that are to be free then: one in so many, and so many at most.
 const RESERVE_SHARE: usize = 10;
@@ -49,6 +58,8 @@ pub(crate) struct Pressure {
     count: usize,
     /// How long clients are told, in milliseconds of the rising clock.
     until_ms: u64,
+    /// When a connection last ended, but for those closed to make room.
+    pub(crate) freed_ms: u64,
     /// When it was last looked whether one could be closed, and what was found.
     looked_ms: u64,
     has_found: bool,
@@ -63,10 +74,34 @@ impl Pressure {
 
     /// Whether the client of one of `count` connections is told that its
     /// connection ends with the next answer.
-    pub(crate) fn tells(&self, count: usize, now_ms: u64) -> bool {
+    pub(crate) fn tells(&mut self, count: usize, now_ms: u64) -> bool {
         let reserve = self.count.div_ceil(RESERVE_SHARE).min(RESERVE_MOST);
-        // The only connection there can be is in nobody's way while it is busy.
-        now_ms < self.until_ms && count > 1 && count + reserve > self.count
+        let tells = now_ms < self.until_ms && count + reserve > self.count;
+        if tells {
+            self.until_ms = now_ms + TOLD_MS;
+        }
+        tells
+    }
+}
+
+/// Who may be closed to make room.
+#[derive(Clone, Copy, Debug)]
+struct Choice {
+    /// Who has been idle for so long, in milliseconds.
+    idle_ms: u64,
+    /// Also who is not idle.
+    all: bool,
+}
+
+impl Choice {
+    /// No descriptor is left.
+    const URGENT: Self = Self { idle_ms: 0, all: true };
+
+    /// There are as many connections as there may be; the last one ended at
+    /// `freed_ms`.
+    fn at(now_ms: u64, freed_ms: u64) -> Self {
+        let is_freeing = now_ms.saturating_sub(freed_ms) < FREEING_MS;
+        Self { idle_ms: if is_freeing { LONG_IDLE_MS } else { IDLE_MS }, all: !is_freeing }
     }
 }
 
@@ -105,14 +140,15 @@ impl Io {
     /// Makes room where there are as many connections as there may be; whether
     /// there is some.
     pub(crate) fn make_room(&mut self) -> bool {
-        self.displace(PART_MS, false)
+        let choice = Choice::at(clock::monotonic_ms(), self.pressure.freed_ms);
+        self.displace(choice, false)
     }
 
     /// Makes room where no descriptor is left, which is needed now: whether there
     /// is some.
     pub(crate) fn free_descriptor(&mut self) -> bool {
         self.note_pressure();
-        self.displace(0, true)
+        self.displace(Choice::URGENT, true)
     }
 
     /// Takes note that there are as many connections as there may be.
@@ -125,17 +161,19 @@ impl Io {
         let now_ms = clock::monotonic_ms();
         if now_ms.saturating_sub(self.pressure.looked_ms) >= LOOK_MS {
             self.pressure.looked_ms = now_ms;
-            self.pressure.has_found = self.least_missed(PART_MS).is_some();
+            let choice = Choice::at(now_ms, self.pressure.freed_ms);
+            self.pressure.has_found = self.least_missed(choice).is_some();
         }
         self.pressure.has_found
     }
 
-    /// Closes the connection that is missed least, of those that are idle for so
-    /// long; whether there was one.
-    fn displace(&mut self, idle_ms: u64, is_urgent: bool) -> bool {
-        while let Some(token) = self.least_missed(idle_ms) {
+    /// Closes the connection that is missed least; whether there was one.
+    fn displace(&mut self, choice: Choice, is_urgent: bool) -> bool {
+        while let Some(token) = self.least_missed(choice) {
             if !self.has_request(token) {
+                let freed_ms = self.pressure.freed_ms;
                 self.displace_one(token, is_urgent);
+                self.pressure.freed_ms = freed_ms;
                 return true;
             }
             self.read(token, false);
@@ -181,12 +219,13 @@ impl Io {
 
     /// The connection to be closed first. None whose request is complete and not
     /// answered, or is about to come.
-    fn least_missed(&self, idle_ms: u64) -> Option<usize> {
+    fn least_missed(&self, choice: Choice) -> Option<usize> {
         let now_ms = clock::monotonic_ms();
         let ranked = self.connections.iter().filter_map(|(token, connection)| {
             let is_new = matches!(connection.phase, Phase::Idle { used: false });
-            let rank = rank(connection, now_ms, idle_ms)?;
-            (!is_new || !self.is_fresh(token)).then_some((rank, token))
+            let rank = rank(connection, now_ms, choice.idle_ms)?;
+            let is_chosen = choice.all || rank.0 == 0;
+            (is_chosen && !(is_new && self.is_fresh(token))).then_some((rank, token))
         });
         ranked.min().map(|(_, token)| token)
     }
@@ -223,7 +262,7 @@ mod tests {
     }
 
     fn after(connection: &Connection, passed_ms: u64) -> Option<u8> {
-        rank(connection, connection.since_ms + passed_ms, PART_MS).map(|(rank, _)| rank)
+        rank(connection, connection.since_ms + passed_ms, IDLE_MS).map(|(rank, _)| rank)
     }
 
     #[test]
@@ -231,25 +270,38 @@ mod tests {
         let mut pressure = Pressure::default();
         assert!(!pressure.tells(1000, 0));
         pressure.note(1000, 10);
-        assert!(pressure.tells(1000, 11) && pressure.tells(901, 11) && !pressure.tells(900, 11));
-        assert!(!pressure.tells(1000, 10 + TOLD_MS));
+        assert!(pressure.tells(1000, 11) && pressure.tells(901, 12) && !pressure.tells(900, 13));
+        assert!(pressure.tells(901, 11 + TOLD_MS), "there are still as many");
+        assert!(!pressure.tells(1000, 11 + 2 * TOLD_MS));
         pressure.note(10, 20);
         assert!(pressure.tells(10, 21) && !pressure.tells(9, 21));
-        pressure.note(1, 30);
-        assert!(!pressure.tells(1, 31), "it is alone");
     }
 
     #[test]
     fn who_has_sent_something_is_missed_more_than_who_is_idle_and_nobody_at_once() {
         let head = b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n";
-        for (bytes, expected) in [(&b""[..], 0), (b"\r\n", 0), (b"GET /", 1), (head, 2)] {
+        let cases = [
+            (&b""[..], IDLE_MS, 0),
+            (b"\r\n", PART_MS, 0),
+            (b"GET /", PART_MS, 1),
+            (head, PART_MS, 2),
+        ];
+        for (bytes, least_ms, expected) in cases {
             let connection = connection(bytes);
-            assert_eq!(after(&connection, PART_MS - 1), None);
-            assert_eq!(after(&connection, PART_MS), Some(expected), "{bytes:?}");
+            assert_eq!(after(&connection, least_ms - 1), None);
+            assert_eq!(after(&connection, least_ms), Some(expected), "{bytes:?}");
         }
         let mut lingering = connection(b"");
         lingering.enter(Phase::Lingering { heard_ms: 0 });
         assert_eq!(after(&lingering, LINGER_MS), Some(0));
+    }
+
+    #[test]
+    fn while_places_get_free_only_who_is_idle_for_long_is_closed() {
+        let choice = Choice::at(FREEING_MS - 1, 0);
+        assert!(!choice.all && choice.idle_ms == LONG_IDLE_MS);
+        let choice = Choice::at(FREEING_MS, 0);
+        assert!(choice.all && choice.idle_ms == IDLE_MS);
     }
 
     #[test]

@@ -455,6 +455,7 @@ impl Io {
     pub(crate) fn close(&mut self, token: usize) {
         let Some(mut connection) = self.connections.try_remove(token) else { return };
         connection.drop_input();
+        self.pressure.freed_ms = clock::monotonic_ms();
         // An application thread that still writes learns it, and a process that
         // the application has forked cannot hold the connection open.
         if matches!(connection.phase, Phase::Lent) && !connection.link.is_free() {
