@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
-use nix::unistd::geteuid;
 
 use crate::processes::{NOBODY, python_of_nobody};
+use crate::support::need;
 use crate::support::process;
 use crate::support::server::Server;
 use crate::support::setup::{Setup, install, program};
@@ -25,12 +25,11 @@ def application(environ, start_response):
 
 /// A root server whose workers run as another user; nothing where there is none.
 fn setup() -> Option<Setup> {
-    if !geteuid().is_root() {
-        eprintln!("skipped: only root can have workers of another user");
+    if !need::root() {
         return None;
     }
     let Some(python) = python_of_nobody() else {
-        eprintln!("skipped: no interpreter here that others may execute");
+        need::met(false, "an interpreter, and the program, that others may execute");
         return None;
     };
     let setup = Setup::bare().flag("--python").flag(python).flags(&["--bind", "127.0.0.1:0"]);
