@@ -76,6 +76,10 @@ fn assert_is_plain(server: &Server, name: &str) -> i32 {
     let other: Vec<_> =
         held.iter().filter(|it| !kept.iter().any(|kept| it.starts_with(kept))).collect();
     assert!(other.is_empty(), "{name}: {other:?}");
+    // A library runs nothing of Python's in its processes, titles included.
+    let title = process::title(pid);
+    let is_told = title == "monoceros: forked by the application [forking:application]";
+    assert!(is_told || name == "library", "{name}: {title}");
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
     assert!(!maps.contains("memfd:"), "{name}: {maps}");
     // The library's process has not been through Python, which handles SIGINT.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
+use monoceros_sys::fork;
 use monoceros_wire::scoreboard::Scoreboard;
 
 use crate::access::AccessLog;
@@ -24,7 +25,8 @@ pub(crate) struct Core {
     pub(crate) room: Arc<Room>,
     pub(crate) access: Option<AccessLog>,
     pub(crate) told: Told,
-    pub(crate) forked: AtomicBool,
+    /// How often the process had forked before it was a worker.
+    pub(crate) forks: u32,
     pub(crate) workers: AtomicU16,
     /// The application wants this worker to leave.
     pub(crate) leaves: AtomicBool,
@@ -44,7 +46,7 @@ impl Core {
     /// Whether the application has forked: another process may hold copies of
     /// the connections' descriptors.
     pub(crate) fn has_forked(&self) -> bool {
-        self.forked.load(Ordering::Relaxed)
+        fork::count() != self.forks
     }
 
     /// Whether other workers accept from the same listeners.

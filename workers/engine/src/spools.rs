@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use monoceros_sys::{file, limit, memory};
+use monoceros_sys::{file, fork, limit, memory};
 
 use crate::allowance::Allowance;
 use crate::spool::{MAPPED, Spool, is_full};
@@ -40,6 +40,8 @@ struct Spare {
     /// The fewest there have been since the last look.
     fewest: usize,
     next_look_ms: u64,
+    /// How often the process had forked when these were looked at.
+    forks: u32,
 }
 
 impl Spools {
@@ -58,6 +60,11 @@ impl Spools {
     /// Those of `open(2)`, with the directory; those of `memfd_create(2)`.
     pub(crate) fn take(&self) -> io::Result<Spool> {
         let mut spare = self.spare();
+        let forks = fork::count();
+        if std::mem::replace(&mut spare.forks, forks) != forks {
+            // The other process can read what is written to them.
+            spare.spools.clear();
+        }
         let spool = spare.spools.pop();
         spare.fewest = spare.fewest.min(spare.spools.len());
         drop(spare);
@@ -128,7 +135,7 @@ impl Spools {
     }
 
     /// Keeps no file of before; whether there was one.
-    pub(crate) fn forget(&self) -> bool {
+    fn forget(&self) -> bool {
         let spools = std::mem::take(&mut self.spare().spools);
         !spools.is_empty()
     }

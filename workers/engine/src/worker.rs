@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
 use mio::{Poll, Waker};
-use monoceros_sys::fork::Private;
+use monoceros_sys::fork::{self, Private};
 use monoceros_sys::thread;
 use monoceros_wire::channel::WorkerEnd;
 use monoceros_wire::scoreboard::{Scoreboard, State};
@@ -72,7 +72,7 @@ impl Worker {
             board: given.scoreboard,
             access: given.access,
             told: Told::default(),
-            forked: AtomicBool::new(false),
+            forks: fork::count(),
             leaves: AtomicBool::new(false),
         });
         let hooks = Hooks { reopen: given.reopen, announce: given.announce };
@@ -114,11 +114,5 @@ impl Worker {
     pub fn leave(&self) {
         self.core.leaves.store(true, Ordering::SeqCst);
         self.core.hub.call_loop();
-    }
-
-    /// Takes note that the application forks.
-    pub fn note_fork(&self) {
-        self.core.forked.store(true, Ordering::Relaxed);
-        self.core.spools.forget();
     }
 }

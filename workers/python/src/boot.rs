@@ -382,7 +382,6 @@ pub(crate) fn run(
         reports: Reports::default(),
     };
     let server = Bound::new(py, server)?;
-    watch_forks(&server)?;
     spare_collector(py)?;
     let crew = serve::gather(&server).unwrap_or_else(|error| {
         cannot_serve(format!(
@@ -422,16 +421,6 @@ pub(crate) fn spare_collector(py: Python) -> PyResult<()> {
     let gc = py.import("gc")?;
     gc.call_method0("collect")?;
     gc.call_method0("freeze").map(drop)
-}
-
-/// Learns of forks of the application: for a moment their processes hold copies
-/// of the connections, so that closing alone does not end one, and for longer
-/// the files of bodies.
-fn watch_forks(server: &Bound<Server>) -> PyResult<()> {
-    let py = server.py();
-    let arguments = PyDict::new(py);
-    arguments.set_item("before", server.getattr("note_fork")?)?;
-    py.import("os")?.call_method("register_at_fork", (), Some(&arguments)).map(drop)
 }
 
 /// Whether threads share an interpreter lock; only Python 3.13 and later can be

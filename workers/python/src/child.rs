@@ -3,7 +3,7 @@
 //! (`sys/fork.rs`), and what is Python's here. When it comes back from the
 //! application it ends, and answers nobody.
 
-use monoceros_sys::{fork, process};
+use monoceros_sys::{fork, process, title};
 use monoceros_wire::stacks;
 use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
@@ -28,11 +28,21 @@ fn become_plain(py: Python) -> PyResult<()> {
     if !fork::is_forked() {
         return Ok(());
     }
+    title::set(&format!("monoceros: forked by the application{}", name()));
     // The file is the worker's; what shows there would be taken for the worker's.
     let faulthandler = py.import("faulthandler")?;
     faulthandler.call_method1("unregister", (stacks::SIGNAL,))?;
     boot::hide_crashes(&faulthandler)?;
     signals::give_back(py)
+}
+
+/// The name in brackets that the title of this process ends in, as `ps` shows it.
+fn name() -> String {
+    let title = std::fs::read("/proc/self/cmdline").unwrap_or_default();
+    let start = title.iter().position(|byte| *byte == b'[').unwrap_or(title.len());
+    let end = title.iter().rposition(|byte| *byte == b']').unwrap_or(start);
+    let name = title.get(start..=end).unwrap_or_default();
+    if name.is_empty() { String::new() } else { format!(" {}", String::from_utf8_lossy(name)) }
 }
 
 /// Ends such a process, by what it came back with from the application.

@@ -58,6 +58,11 @@ pub(crate) fn at_once(code: i32) -> ! {
     exit_now(code)
 }
 
+/// Whether this process ends at once.
+pub(crate) fn has_begun() -> bool {
+    BEGUN.load(Ordering::Relaxed)
+}
+
 fn run_exit_functions(py: Python) {
     if let Err(error) = end_executors(py) {
         log::debug!("cannot end executors: {}", trouble::describe(py, &error));

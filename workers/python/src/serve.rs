@@ -81,11 +81,6 @@ impl Server {
         drop(seat);
         self.reports.said.send(Ok(())).ok();
     }
-
-    /// Takes note that the application is about to fork.
-    fn note_fork(&self) {
-        self.worker.note_fork();
-    }
 }
 
 impl Server {

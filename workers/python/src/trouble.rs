@@ -5,6 +5,8 @@ use std::ffi::CString;
 use monoceros_engine::Request;
 use pyo3::prelude::*;
 
+use crate::end;
+
 /// The name under which the bridge's own Python code appears in tracebacks.
 pub(crate) const OWN_FILE: &str = "<monoceros>";
 
@@ -54,8 +56,13 @@ fn is_machinery(file: &str) -> bool {
         || file.ends_with("/importlib/__init__.py")
 }
 
-/// Writes an exception of the application to the error log, with the request.
+/// Writes an exception of the application to the error log, with the request. In
+/// a process that ends at once, which has ended what the application uses, it is
+/// no news.
 pub(crate) fn report(py: Python, request: &Request, what: &str, error: &PyErr) {
+    if end::has_begun() {
+        return;
+    }
     let head = &request.head;
     log::error!(
         "{} {} (request {}): {what}\n{}",
