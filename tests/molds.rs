@@ -450,6 +450,16 @@ fn urls_that_cannot_be_loaded_are_warned_of_and_answered_as_without_preload() {
 }
 
 #[test]
+fn workers_of_an_application_that_takes_orphans_are_the_masters_own() {
+    let code = "import ctypes\nctypes.CDLL(None).prctl(36, 1, 0, 0, 0)\n\
+        def application(environ, start_response):\n    \
+        start_response('200 OK', [])\n    return [b'x']\n";
+    let server = written(code, 2).start();
+    assert_eq!(workers(&server).len(), 2);
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
 fn orphans_of_the_application_are_reaped() {
     let server = preloaded("daemons", 1).start();
     let orphan: i32 = server.get("/").text().parse().unwrap();

@@ -14,7 +14,9 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 pub use self::detached::{Detached, Ending};
-pub use self::end::{End, Origin, adopt_orphans, ended, origin, outlive_parent, reap};
+pub use self::end::{
+    End, Origin, adopt_orphans, ended, origin, outlive_parent, reap, refuse_orphans,
+};
 pub use self::fork::{Side, await_new_parent, fork_orphan, lacks_room};
 
 use self::mask::{empty_mask, hold_signals, release_signals, set_mask};

@@ -109,6 +109,18 @@ pub fn adopt_orphans() -> io::Result<()> {
     take_orphans(true)
 }
 
+/// Takes back what [`adopt_orphans`] asks for; says whether it had been asked for.
+///
+/// # Errors
+/// Those of `prctl(2)`.
+pub fn refuse_orphans() -> io::Result<bool> {
+    let takes = takes_orphans()?;
+    if takes {
+        take_orphans(false)?;
+    }
+    Ok(takes)
+}
+
 /// Begins or ends what [`adopt_orphans`] asks for.
 pub(super) fn take_orphans(takes: bool) -> io::Result<()> {
     let takes = libc::c_ulong::from(takes);

@@ -187,6 +187,9 @@ impl Mold {
             Err(error) => self.say(&not_forked(worker, &error)),
         };
         ffi::before_fork(py);
+        // The application may take orphans (`PR_SET_CHILD_SUBREAPER`): the worker is
+        // to be the master's.
+        let takes = process::refuse_orphans().unwrap_or(false);
         let side = process::fork_orphan(tell);
         if let Ok(Side::Orphan { between }) = side {
             process::await_new_parent(between);
@@ -203,6 +206,9 @@ impl Mold {
             Ok(Side::Orphan { .. }) => None,
             Err(error) => Some(error),
         };
+        if takes && let Err(error) = process::adopt_orphans() {
+            log::error!("cannot take orphans again: {}", reason(&error));
+        }
         if let Some(error) = failure {
             self.say(&not_forked(worker, &error));
         }
