@@ -1,5 +1,5 @@
-//! Who holds the lock of a file (`flock(2)`): whoever can open a file for reading
-//! can lock it, also a user who may not do anything else with it.
+//! Who holds the lock of a file (`flock(2)`). A user who can open a file for
+//! reading can lock it, and need have no other right to it.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
