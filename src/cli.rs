@@ -11,12 +11,14 @@ use monoceros_log::{Destination, journal};
 use monoceros_sys::user::is_root;
 use monoceros_sys::{path, reason};
 
+use crate::directory::working_directory;
+
 /// What to do: serve, or only check. Help and version are printed here and end
 /// the program with 0, wrong settings with 1, a wrong command line with 2.
 pub(crate) fn command() -> Result<Command, ExitCode> {
     let args: Vec<_> = std::env::args_os().skip(1).collect();
     let env: Vec<_> = std::env::vars_os().collect();
-    let cwd = std::env::current_dir().map_err(|error| {
+    let cwd = working_directory(&env).map_err(|error| {
         complain(&format!("cannot find the working directory: {error}"));
         ExitCode::FAILURE
     })?;

@@ -2,6 +2,7 @@
 
 mod cli;
 mod ctl;
+mod directory;
 mod master;
 
 use std::process::ExitCode;

@@ -60,6 +60,17 @@ fn a_machine_that_has_no_room_for_a_process_costs_no_more_than_that_process() {
     survive_a_failing_spawn(&server, begin, || fs::remove_file(&fault).unwrap());
 }
 
+#[test]
+fn a_kernel_without_descriptors_for_processes_is_named() {
+    let setup = Setup::of("stream:route").shim("pidfd");
+    fs::write(setup.directory.join("fault"), "").unwrap();
+    let end = setup.run();
+    assert_eq!(end.code, Some(1));
+    let text = "monoceros: cannot start: pidfd_open(2) fails (function not implemented): \
+                Linux 5.3 or later is needed";
+    assert!(end.stderr.starts_with(text), "{}", end.stderr);
+}
+
 /// Runs until its first process can be made, and then serves.
 fn survive_a_failing_start(server: &Server, text: &str, end: impl Fn()) {
     server.allow("cannot boot");

@@ -184,3 +184,37 @@ fn a_crash_is_logged_with_its_request_and_its_stack() {
         });
     }
 }
+
+const LOCKING: &str = "
+import fcntl, os
+held = open('lock', 'w')
+fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def application(environ, start_response):
+    body = str(os.getpid()).encode()
+    start_response('200 OK', [('Content-Length', str(len(body)))])
+    return [body]
+";
+
+/// It can exist once: its successor starts when it has ended.
+#[test]
+fn an_application_that_takes_a_lock_at_import_can_be_replaced_when_told_how() {
+    let setup = Setup::of("locking:application").file("locking.py", LOCKING);
+    let server = setup.flag("--pythonpath=.").patient().start();
+    for text in ["[ERROR]", "Traceback", "BlockingIOError"] {
+        server.allow(text);
+    }
+    let old = server.get("/").text();
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("reload failed: gen=2 cannot serve: BlockingIOError");
+    assert_eq!(server.log().matches("with --max-surge 0 --max-unavailable 1").count(), 2);
+    assert_eq!(server.get("/").text(), old);
+    server.directory.write("monoceros.yaml", "max-surge: 0\nmax-unavailable: 1\n");
+    // It takes a while until the old one has ended: this one is kept.
+    let mut kept = server.connect();
+    assert_eq!(kept.get("/").text(), old);
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("reloading: gen=3");
+    assert_eq!(kept.get("/").text(), old);
+    server.wait_for_log("reloaded: gen=3 serves");
+    assert_ne!(server.get("/").text(), old);
+}

@@ -1,12 +1,13 @@
 //! Upgrades (SIGUSR2): another program takes over, or all goes on as before.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
 
 use crate::support::client::{Connection, get};
+use crate::support::directory::Directory;
 use crate::support::load::Load;
 use crate::support::process;
 use crate::support::server::Server;
@@ -251,6 +252,43 @@ fn start_slow_upgrade() -> (Server, i32) {
     until::holds("an import", || server.directory.join("importing").exists());
     let new = server.named_master();
     (server, new)
+}
+
+/// Puts a release with everything in it into a directory of its own, and lets the
+/// link lead there.
+fn put_release(directory: &Directory, text: &str) {
+    let release = format!("releases/{text}");
+    let code = CODE.replace("str(os.getpid())", &format!("{text:?}"));
+    directory.write(&format!("{release}/changing.py"), &code);
+    let yaml = "error-logfile: log\npid: ../../server.pid\n";
+    directory.write(&format!("{release}/conf/server.yaml"), yaml);
+    put_program(&directory.join(&format!("{release}/bin/monoceros")));
+    symlink(release, directory.join("next")).unwrap();
+    fs::rename(directory.join("next"), directory.join("current")).unwrap();
+}
+
+#[test]
+fn the_new_release_is_found_when_the_one_that_the_server_was_started_in_is_gone() {
+    for signal in [Signal::SIGHUP, Signal::SIGUSR2] {
+        let setup = Setup::of("changing:application").flags(&["-c", "conf/server.yaml"]);
+        put_release(&setup.directory, "uno");
+        let script = "cd current && export PWD && exec ./bin/monoceros \"$@\" 3<&0 0</dev/null";
+        let server = setup.script(script).spawn();
+        let log = |release| server.directory.read(&format!("releases/{release}/log"));
+        until::holds("a server", || log("uno").contains("master: serving"));
+        assert_eq!(server.get("/").text(), "uno");
+        put_release(&server.directory, "dos");
+        fs::remove_dir_all(server.directory.join("releases/uno")).unwrap();
+        server.signal(signal);
+        until::holds("the new release alone", || (0..5).all(|_| server.get("/").text() == "dos"));
+        if signal == Signal::SIGUSR2 {
+            until::holds("the end of the old master", || server.has_ended());
+            server.adopt(server.directory.read("server.pid").trim().parse().unwrap());
+        }
+        server.signal(Signal::SIGTERM);
+        until::holds("the end", || server.has_ended());
+        assert!(!server.directory.join("server.pid").exists());
+    }
 }
 
 #[test]

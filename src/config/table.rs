@@ -226,6 +226,10 @@ settings! {
     /// A reload starts so many new workers before it lets old ones go; those that
     /// finish their last requests are not counted. If `--max-unavailable` is 0 it
     /// is 1 at least: without any room nothing could be replaced.
+    ///
+    /// With 0, and `--max-unavailable 1`, a new worker starts when an old one has
+    /// ended: for applications that open a port or take a lock when they are
+    /// imported.
     max_surge: u16 = 1, {
         section: Section::Workers, placeholder: "COUNT", range: Some((0, 1024)),
         readers: &[Master], effect: Live,

@@ -2,8 +2,11 @@
 //! surroundings that the program will have. Files are looked for, not run.
 
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+use monoceros_sys::reason;
 
 /// Where to look without a `PATH`, as glibc does.
 pub(crate) const DEFAULT_PATH: &str = "/bin:/usr/bin";
@@ -15,14 +18,14 @@ pub(crate) const DEFAULT_PATH: &str = "/bin:/usr/bin";
 /// # Errors
 /// In words: there is none, or none that can be executed.
 pub(crate) fn find_program(
-    name: &str,
+    name: &OsStr,
     path: Option<&OsStr>,
     directory: &Path,
 ) -> Result<PathBuf, String> {
     if name.is_empty() {
         return Err("cannot run a program without a name".to_owned());
     }
-    let (candidates, place): (Vec<_>, _) = if name.contains('/') {
+    let (candidates, place): (Vec<_>, _) = if name.as_bytes().contains(&b'/') {
         (vec![directory.join(name)], "")
     } else {
         let path = path.unwrap_or(OsStr::new(DEFAULT_PATH));
@@ -38,12 +41,33 @@ pub(crate) fn find_program(
         return Err(format!("cannot execute {}: {why}", found.display()));
     }
     // The list was written as one text, as for a shell.
-    let hint = if name.contains(' ') {
+    let hint = if name.as_bytes().contains(&b' ') {
         "; a program with arguments is a list, one item for each word"
     } else {
         ""
     };
-    Err(format!("cannot find the program {name}{place}{hint}"))
+    Err(format!("cannot find the program {}{place}{hint}", name.display()))
+}
+
+/// The path of the program that runs, by the name it was called by: a link on the
+/// way to its directory is followed anew whenever it is used. Where that name
+/// leads elsewhere by now, or is a link itself, the path that the kernel knows
+/// (`/proc/self/exe`).
+///
+/// # Errors
+/// In words: the kernel does not tell.
+pub(crate) fn own_program(
+    name: &OsStr,
+    path: Option<&OsStr>,
+    directory: &Path,
+) -> Result<PathBuf, String> {
+    let real = std::env::current_exe()
+        .map_err(|error| format!("cannot find the path of this program: {}", reason(&error)))?;
+    let is_same = |named: &PathBuf| {
+        let parent = named.parent().and_then(|it| it.canonicalize().ok());
+        named.file_name() == real.file_name() && parent.as_deref() == real.parent()
+    };
+    Ok(find_program(name, path, directory).ok().filter(is_same).unwrap_or(real))
 }
 
 /// It is a file, and somebody may execute it.
@@ -66,7 +90,7 @@ mod tests {
     fn a_program_is_found_as_execvp_finds_it() {
         let root = std::env::temp_dir().join(format!("monoceros-exec-{}", std::process::id()));
         let path = format!("{0}/one:two:{0}/three:", root.display());
-        let find = |name: &str| find_program(name, Some(OsStr::new(&path)), &root);
+        let find = |name: &str| find_program(OsStr::new(name), Some(OsStr::new(&path)), &root);
         assert_eq!(find("serve").unwrap_err(), "cannot find the program serve on the PATH");
         make(&root.join("one/serve"), 0o644);
         let refused = find("serve").unwrap_err();
@@ -84,8 +108,23 @@ mod tests {
     }
 
     #[test]
+    fn this_program_is_known_by_its_name_if_that_leads_to_it() {
+        let root = std::env::temp_dir().join(format!("monoceros-own-{}", std::process::id()));
+        let real = std::env::current_exe().unwrap();
+        fs::create_dir_all(&root).unwrap();
+        std::os::unix::fs::symlink(real.parent().unwrap(), root.join("bin")).unwrap();
+        std::os::unix::fs::symlink(&real, root.join("link")).unwrap();
+        let named = Path::new("bin").join(real.file_name().unwrap());
+        let own = |name: &Path| own_program(name.as_os_str(), None, &root);
+        assert_eq!(own(&named), Ok(root.join(&named)));
+        assert_eq!(own(&root.join("link")), Ok(real.clone()));
+        assert_eq!(own(Path::new("/bin/sh")), Ok(real));
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
     fn without_a_path_the_usual_places_count() {
-        let found = find_program("sh", None, Path::new("/nonexistent")).unwrap();
+        let found = find_program(OsStr::new("sh"), None, Path::new("/nonexistent")).unwrap();
         assert!(found == Path::new("/bin/sh") || found == Path::new("/usr/bin/sh"));
     }
 }

@@ -9,7 +9,7 @@ use monoceros_wire::message::{BootFailure, Drain, ToWorker};
 use super::rolling::Rolling;
 use super::roster::{Life, Place, Why, Worker};
 use super::state::{Action, Death, Exit, Notice, Refusal, Signal, State, WorkerId};
-use super::{ABORT_LIMIT, BOOT_STOP_LIMIT, Master, Purpose, STOP_LIMIT, gist, health};
+use super::{ABORT_LIMIT, BOOT_STOP_LIMIT, Master, Purpose, STOP_LIMIT, contention, gist, health};
 
 /// An end of a worker that lived for so long, with exit code 0, was somebody's
 /// wish (`kill PID`), not a fault.
@@ -147,16 +147,40 @@ impl Master {
 
     /// A worker did not get ready, for the reason in `text`.
     fn fail_boot(&mut self, worker: &Worker, code: u8, text: &str, now: Instant) {
-        self.tell_once(worker, text);
+        let hint = self.hint(gist(text));
+        let line = hint.map_or(String::new(), |hint| format!("\n{hint}"));
+        self.tell_once(worker, &format!("{text}{line}"));
         let rolling = self.rolling.as_ref().filter(|it| it.generation == worker.generation);
         let unproven = rolling.is_some_and(|rolling| !rolling.proven);
         if self.state == State::Booting && self.roster.ready().next().is_none() {
             let code = if self.purpose == Purpose::Check { 1 } else { code };
             self.fail(code, text, now);
         } else if unproven {
-            self.abandon(&format!("cannot serve: {}", gist(text)));
+            let hint = hint.map_or(String::new(), |hint| format!(" ({hint})"));
+            self.abandon(&format!("cannot serve: {}{hint}", gist(text)));
         } else {
             self.roster.fail(worker.place, Duration::ZERO, now, &mut self.random);
+        }
+    }
+
+    /// What to do about a failure that reads as if another worker were its cause.
+    fn hint(&self, gist: &str) -> Option<&'static str> {
+        let terms = self.terms();
+        if !contention::is_likely(gist) {
+            None
+        } else if self.follows {
+            Some("the workers of the old master may have it: restart in place of the upgrade")
+        } else if self.roster.ready().next().is_none() {
+            None
+        } else if terms.preload {
+            Some("another process of this server may have it: open it in each worker instead")
+        } else if terms.limits.surge() > 0 {
+            Some(
+                "another worker may have it: with --max-surge 0 --max-unavailable 1 a new worker \
+                 starts when an old one has ended",
+            )
+        } else {
+            None
         }
     }
 

@@ -1,10 +1,11 @@
 //! The master: what it decides on each event. Nothing in this file, nor in
 //! those that it is made of (`rolling`, `staff`, `life`, `watch`, `succession`,
-//! `request`, `roster`, `rollout`, `backoff`, `health`, `pauses`, `recycling`,
-//! `status`), touches the world: `shell.rs` does, and reports back. Time is an
+//! `request`, `roster`, `rollout`, `backoff`, `contention`, `health`, `pauses`,
+//! `recycling`, `status`), touches the world: `shell.rs` does, and reports back. Time is an
 //! argument, and chance a seed.
 
 mod backoff;
+mod contention;
 mod control;
 mod executable;
 mod health;

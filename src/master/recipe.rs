@@ -7,7 +7,6 @@ use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -19,8 +18,9 @@ use monoceros_sys::reason;
 use monoceros_sys::user::{Credentials, Login, is_root};
 
 use crate::cli::check_file;
+use crate::directory::working_directory;
 
-use super::executable::find_program;
+use super::executable::{find_program, own_program};
 use super::interpreter::{BOOT, find_extension, find_python};
 use super::listener::{Listener, Manner};
 use super::state::{Limits, Recycling, Terms};
@@ -58,6 +58,8 @@ const SOFTWARE: &str = concat!("monoceros/", env!("CARGO_PKG_VERSION"), " (like 
 pub(crate) struct Source {
     /// What this process was called.
     pub(super) name: OsString,
+    /// Where this program is, and the next release of it may be.
+    program: PathBuf,
     pub(super) args: Vec<OsString>,
     pub(super) env: Vec<(OsString, OsString)>,
     pub(super) directory: PathBuf,
@@ -113,7 +115,9 @@ impl Source {
         let env: Vec<_> = std::env::vars_os().collect();
         let directory = working_directory(&env)
             .map_err(|error| format!("cannot find the working directory: {}", reason(&error)))?;
-        Ok(Self { name, args, env, directory, extension: OnceCell::new() })
+        let path = env.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path.as_os_str());
+        let program = own_program(&name, path, &directory)?;
+        Ok(Self { name, program, args, env, directory, extension: OnceCell::new() })
     }
 
     /// Reads the settings again.
@@ -165,9 +169,9 @@ impl Recipe {
         };
         check_directory(&directory)?;
         let owner = find_owner(&settings)?;
-        let own = own_program()?;
+        let own = source.program.as_path();
         let extension = match settings.worker_class {
-            WorkerClass::Wsgi => Some(source.extension(&own)?),
+            WorkerClass::Wsgi => Some(source.extension(own)?),
             WorkerClass::Exec => None,
         };
         let said = |name| Row::find(name).is_some_and(|row| is_said(loaded, row));
@@ -178,7 +182,7 @@ impl Recipe {
             ..match settings.worker_class {
                 WorkerClass::Wsgi => {
                     check_application(loaded.app.as_deref(), &directory)?;
-                    interpreter(&settings, source, &own, &directory)?
+                    interpreter(&settings, source, own, &directory)?
                 }
                 WorkerClass::Exec => foreign(&settings, source, &directory)?,
             }
@@ -288,17 +292,6 @@ fn is_said(loaded: &Loaded, row: &Row) -> bool {
     *loaded.source(row) != monoceros_config::Place::Default
 }
 
-/// As the shell names it, if it does: a name with a link in it leads to new
-/// code when the link is changed.
-fn working_directory(env: &[(OsString, OsString)]) -> std::io::Result<PathBuf> {
-    let real = std::env::current_dir()?;
-    let named = env.iter().find(|(name, _)| name == "PWD").map(|(_, value)| PathBuf::from(value));
-    let identity = |path: &Path| path.metadata().ok().map(|it| (it.dev(), it.ino()));
-    Ok(named
-        .filter(|named| named.is_absolute() && identity(named) == identity(&real))
-        .unwrap_or(real))
-}
-
 fn check_directory(directory: &Path) -> Result<(), String> {
     let cannot = |why: &str| format!("cannot change to directory {}: {why}", directory.display());
     match directory.metadata() {
@@ -354,7 +347,7 @@ fn program_name(settings: &Settings) -> Option<String> {
 /// The program of class exec. It cannot notice by itself that the master is
 /// gone.
 fn foreign(settings: &Settings, source: &Source, directory: &Path) -> Result<Program, String> {
-    let name = settings.program.first().map_or("", |word| word.0.as_str());
+    let name = settings.program.first().map_or(OsStr::new(""), |word| OsStr::new(&word.0));
     let set = settings.env.iter().find(|it| it.name == "PATH").map(|it| OsString::from(&it.value));
     let path = set.or_else(|| source.variable("PATH"));
     let found = find_program(name, path.as_deref(), directory)?;
@@ -370,11 +363,6 @@ fn foreign(settings: &Settings, source: &Source, directory: &Path) -> Result<Pro
     })
 }
 
-fn own_program() -> Result<PathBuf, String> {
-    std::env::current_exe()
-        .map_err(|error| format!("cannot find the path of this program: {}", reason(&error)))
-}
-
 /// The interpreter, which runs the worker that is made of our extension.
 fn interpreter(
     settings: &Settings,
@@ -384,8 +372,7 @@ fn interpreter(
 ) -> Result<Program, String> {
     let extension = source.extension(own)?;
     let variable = |name: &str| source.variable(name);
-    let name = source.name.to_str().unwrap_or_default();
-    let called = find_program(name, variable("PATH").as_deref(), &source.directory);
+    let called = find_program(&source.name, variable("PATH").as_deref(), &source.directory);
     let programs = [called.as_deref().unwrap_or(own), own];
     let python = find_python(settings.python.as_deref(), variable, &programs, directory)?;
     let path = text(python.as_os_str())?;

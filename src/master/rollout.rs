@@ -73,9 +73,14 @@ impl Target {
 pub(crate) fn plan(roster: &Roster, target: Target, limits: Limits, now: Instant) -> Plan {
     let view = View { roster, target, limits, now };
     let retire = view.choose_retired();
-    let live = roster.live().count() - retire.len();
+    let present = if limits.surge() == 0 {
+        // One that leaves still has what its successor may want for itself alone.
+        roster.workers().count()
+    } else {
+        roster.live().count() - retire.len()
+    };
     let most = usize::from(target.workers) + usize::from(limits.surge());
-    let (spawn, waits) = view.choose_spawned(most.saturating_sub(live));
+    let (spawn, waits) = view.choose_spawned(most.saturating_sub(present));
     let wake = [waits, view.next_relied_on()].into_iter().flatten().min();
     Plan { spawn, retire, wake }
 }
@@ -201,6 +206,7 @@ impl View<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::roster::Why;
     use super::*;
 
     const ONE: Generation = Generation(1);
@@ -220,6 +226,11 @@ mod tests {
         fn boot(&mut self, slot: u16, generation: Generation) -> WorkerId {
             let life = Life::Booting { until: None, ready_at: None };
             self.roster.add(Place::Slot(Slot(slot)), generation, life)
+        }
+
+        fn leave(&mut self, id: WorkerId) {
+            let life = Life::Leaving { until: self.now, why: Why::Retired };
+            self.roster.get_mut(id).unwrap().life = life;
         }
 
         fn doom(&mut self, id: WorkerId, fate: Fate) {
@@ -286,10 +297,14 @@ mod tests {
     #[test]
     fn without_surge_an_old_one_goes_first_if_that_is_allowed() {
         let mut bench = Bench::new();
-        bench.limits = Limits { max_surge: 0, max_unavailable: 1 };
         let old = [bench.ready(0, ONE), bench.ready(1, ONE)];
-        assert_eq!(bench.plan(TWO, 2), (vec![0], vec![old[0]]));
         bench.limits = Limits { max_surge: 0, max_unavailable: 0 };
+        assert_eq!(bench.plan(TWO, 2), (vec![0], vec![]));
+        bench.limits = Limits { max_surge: 0, max_unavailable: 1 };
+        assert_eq!(bench.plan(TWO, 2), (vec![], vec![old[0]]));
+        bench.leave(old[0]);
+        assert_eq!(bench.plan(TWO, 2), (vec![], vec![]), "it has not ended");
+        bench.roster.remove(old[0]);
         assert_eq!(bench.plan(TWO, 2), (vec![0], vec![]));
     }
 
@@ -381,7 +396,9 @@ mod tests {
         let (hangs, _) = (bench.ready(0, ONE), bench.ready(1, ONE));
         bench.doom(hangs, Fate::Doomed);
         bench.limits = Limits { max_surge: 0, max_unavailable: 1 };
-        assert_eq!(bench.plan(ONE, 2), (vec![0], vec![hangs]));
+        assert_eq!(bench.plan(ONE, 2), (vec![], vec![hangs]));
+        bench.roster.remove(hangs);
+        assert_eq!(bench.plan(ONE, 2), (vec![0], vec![]));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use monoceros_config::{Loaded, LogFile as Setting, LogLevel};
 use monoceros_log::{Destination, Identity, LogFile, install};
 use monoceros_sys::daemon::{self, Side, Starter};
-use monoceros_sys::{clock, limit, reason, signal, title};
+use monoceros_sys::{clock, limit, process, reason, signal, title};
 use monoceros_wire::Generation;
 
 use crate::cli::complain;
@@ -57,6 +57,7 @@ enum Opened {
 
 /// Does everything up to the error log; before, errors can only be printed.
 fn open(loaded: &Loaded, purpose: Purpose) -> Result<Opened, String> {
+    process::check_kernel().map_err(|error| format!("cannot start: {}", reason(&error)))?;
     let source = Source::own()?;
     let inherited = inherit(&source)?;
     let mut recipe = Recipe::new(loaded, &source)?;

@@ -296,7 +296,5 @@ pub(crate) fn check_program(source: &Source) -> Result<(), String> {
 /// Where the program is now that this one was started from: by the name it was
 /// called by, since what that leads to may have changed.
 fn find(source: &Source) -> Result<PathBuf, String> {
-    let name = source.name.to_str();
-    let name = name.ok_or_else(|| format!("{} is no text", source.name.to_string_lossy()))?;
-    find_program(name, source.variable("PATH").as_deref(), &source.directory)
+    find_program(&source.name, source.variable("PATH").as_deref(), &source.directory)
 }

@@ -240,10 +240,40 @@ impl AsFd for Process {
     }
 }
 
+/// Finds out whether the kernel has what this module needs of it, and whether it
+/// lets this process use that: a descriptor for a process.
+///
+/// # Errors
+/// In words that name the call and the least kernel.
+pub fn check_kernel() -> io::Result<()> {
+    let pid = std::process::id().cast_signed();
+    let own = open_pidfd(pid).map_err(|error| lacking("pidfd_open(2)", error))?;
+    let process = Process { pid, pidfd: own, trouble: None };
+    // 0 is sent to nobody (kill(2)).
+    process.signal(0).map_err(|error| lacking("pidfd_send_signal(2)", error))
+}
+
+fn lacking(call: &str, error: io::Error) -> io::Error {
+    if error.raw_os_error().is_none() {
+        return error;
+    }
+    let reason = crate::reason(&error);
+    let text = format!(
+        "{call} fails ({reason}): Linux 5.3 or later is needed, and a sandbox has to allow the call"
+    );
+    io::Error::new(error.kind(), text)
+}
+
 fn open_pidfd(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: takes numbers only.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    let fd = check(i32::try_from(fd).unwrap_or(-1))?;
+    let fd = check(i32::try_from(fd).unwrap_or(-1)).map_err(|error| {
+        if error.raw_os_error() == Some(libc::ENOSYS) {
+            lacking("pidfd_open(2)", error)
+        } else {
+            error
+        }
+    })?;
     // SAFETY: the kernel has just given us this descriptor.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

@@ -67,14 +67,6 @@ impl Io {
         self.break_off(token);
     }
 
-    /// Has the loop hear when a client that reads slowly has room again.
-    pub(crate) fn watch_answer(&mut self, token: usize) {
-        if self.register(token).is_err() {
-            let why = "the kernel cannot watch its connection";
-            self.give_up_answer(token, GivenUp::Displaced, why);
-        }
-    }
-
     /// An answer cannot be written any further.
     pub(crate) fn fail_answer(&mut self, token: usize, failure: Failure) {
         match failure {

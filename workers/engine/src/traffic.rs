@@ -244,7 +244,10 @@ impl Io {
             // The answer goes on; the socket may have got room since the
             // application found it full.
             self.write_for_application(token);
-            return self.watch_answer(token);
+            if self.register(token).is_err() {
+                link.fail();
+            }
+            return;
         };
         let wanted = link.take();
         if let Some(connection) = self.connections.get_mut(token) {
@@ -265,7 +268,11 @@ impl Io {
         match connection.link.flush() {
             Err(failure) => self.fail_answer(token, failure),
             Ok(Flushed::Paused(_)) => self.unfinished.push(Unfinished::Writing { token }),
-            Ok(Flushed::Blocked(_)) => self.watch_answer(token),
+            Ok(Flushed::Blocked(_)) => {
+                if self.register(token).is_err() {
+                    self.close(token);
+                }
+            }
             Ok(Flushed::All) if connection.link.leftover().failed => self.break_off(token),
             Ok(Flushed::All) => {
                 self.settle_account(token);
