@@ -7,6 +7,7 @@ use std::process::Command;
 
 use crate::support::client::Connection;
 use crate::support::directory::Directory;
+use crate::support::need;
 use crate::support::process;
 use crate::support::server::Server;
 use crate::support::setup::Setup;
@@ -125,7 +126,7 @@ impl Drop for Small {
 #[test]
 fn a_small_disk_has_room_for_many_uploads() {
     let Some(small) = Small::mount("16M") else {
-        eprintln!("skipped: only root can mount a small file system");
+        need::met(false, "root, to mount a small file system");
         return;
     };
     let server = setup().variable("TMPDIR", small.0.path()).threads(4).start();
