@@ -204,6 +204,23 @@ fn a_reload_follows_the_link_to_the_new_release() {
     assert_eq!(server.get("/").text(), "two\n\n");
 }
 
+/// As programs that clean up old files do.
+#[test]
+fn a_reload_makes_a_socket_and_a_pid_file_again_that_somebody_has_removed() {
+    let setup = Setup::bare().apps().flags(&["--bind", "unix:web.sock", "--pid", "master.pid"]);
+    let server = setup.flag("stream:route").start();
+    let (socket, pid) = (server.directory.join("web.sock"), server.directory.join("master.pid"));
+    for path in [&socket, &pid] {
+        std::fs::remove_file(path).unwrap();
+    }
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("the file of unix:web.sock was removed; it is made again");
+    server.wait_for_log("reloaded: gen=2 serves");
+    assert!(server.log().contains("master.pid was removed; it is made again"));
+    assert_eq!(Connection::unix(&socket).unwrap().get("/").status, 200);
+    assert_eq!(server.directory.read("master.pid"), format!("{}\n", server.pid()));
+}
+
 /// Starts a server, keeps its workers busy, and reloads it. Nobody has to wait
 /// behind what is busy; what is busy is finished.
 fn reload_busy(workers: usize) {

@@ -107,8 +107,13 @@ pub(crate) fn open_all(
 ) -> Result<Vec<Rc<Listener>>, BindFailure> {
     let mut asked = Vec::new();
     for bind in binds {
-        let known = open.iter().find(|listener| listener.origin == Origin::Said(bind.clone()));
-        let listener = match known {
+        let origin = Origin::Said(bind.clone());
+        let (lost, known): (Vec<_>, Vec<_>) =
+            open.iter().filter(|it| it.origin == origin).partition(|it| it.is_lost());
+        if known.is_empty() && !lost.is_empty() {
+            log::warn!("the file of {bind} was removed; it is made again");
+        }
+        let listener = match known.first() {
             Some(known) => {
                 known.adjust(manner).map_err(|error| failure(bind, &error))?;
                 Rc::clone(known)
@@ -317,6 +322,15 @@ impl Listener {
         };
         // A file that stays is known as stale by the next server.
         drop(reach(path, owner.as_ref(), remove, remove));
+    }
+
+    /// The file of its unix socket was removed, or is another's by now: nobody can
+    /// connect to it.
+    fn is_lost(&self) -> bool {
+        self.file.as_ref().is_some_and(|SocketFile { path, identity, .. }| match identify(path) {
+            Ok(found) => found != *identity,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        })
     }
 
     /// Makes open sockets what they would be if they were opened now.

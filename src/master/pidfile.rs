@@ -66,6 +66,12 @@ impl PidFile {
         drop(self.file.unlock());
     }
 
+    /// Somebody has removed the file, and no other is there.
+    pub(crate) fn is_gone(&self) -> bool {
+        let there = fs::symlink_metadata(&self.path);
+        there.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
     /// Removes the file, if it is still the one that was written.
     pub(crate) fn remove(self) {
         let remove = |path: &Path| {

@@ -1,6 +1,7 @@
 //! The shell's generations: the settings of each are read, its listeners opened,
 //! and closed when no generation needs them any more.
 
+use std::path::Path;
 use std::rc::Rc;
 
 use monoceros_sys::reason;
@@ -8,6 +9,7 @@ use monoceros_wire::Generation;
 
 use super::Shell;
 use crate::master::listener::{Listener, open_all};
+use crate::master::pidfile::PidFile;
 use crate::master::recipe::Recipe;
 use crate::master::spawn::WorkerProcess;
 use crate::master::state::{BindFailure, Terms, WorkerId};
@@ -46,7 +48,19 @@ impl Shell {
             self.close_unused();
             return Err(failure.text);
         }
+        self.renew_pid_file();
         Ok(terms)
+    }
+
+    /// Writes the pid file again if somebody has removed it.
+    fn renew_pid_file(&mut self) {
+        if self.pid_file.as_ref().is_some_and(PidFile::is_gone) {
+            let path = self.pid_path.as_deref().unwrap_or(Path::new(""));
+            log::warn!("pid file {} was removed; it is made again", path.display());
+            if let Err(text) = self.write_pid_file(PidFile::write) {
+                log::error!("{text}");
+            }
+        }
     }
 
     /// Forgets every other generation, and closes what only they listened on.
