@@ -10,7 +10,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
@@ -122,9 +122,15 @@ impl Detached {
     /// after a while.
     pub fn release(&self) -> io::Result<()> {
         self.attendant.signal(libc::SIGKILL)?;
-        match wait(&[(self.attendant.as_fd(), Event::Readable)], Some(PATIENCE))?[..] {
-            [true] => Ok(()),
-            _ => Err(io::ErrorKind::TimedOut.into()),
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            // A signal, such as that of a child's end, ends a wait early.
+            let left = deadline.saturating_duration_since(Instant::now());
+            match wait(&[(self.attendant.as_fd(), Event::Readable)], Some(left))?[..] {
+                [true] => return Ok(()),
+                _ if left.is_zero() => return Err(io::ErrorKind::TimedOut.into()),
+                _ => {}
+            }
         }
     }
 }
