@@ -63,8 +63,12 @@ impl Batch {
     /// Whether they have to be written before the next request is begun.
     pub(crate) fn is_due(&self) -> bool {
         self.waits()
-            && (self.count.load(Ordering::Relaxed) >= MOST
-                || clock::monotonic_us() - self.since_us.load(Ordering::Relaxed) >= LONGEST_US)
+            && (self.count.load(Ordering::Relaxed) >= MOST || self.lasts_us() >= LONGEST_US)
+    }
+
+    /// How long the first of them has waited. Another thread may leave it just now.
+    fn lasts_us(&self) -> u64 {
+        clock::monotonic_us().saturating_sub(self.since_us.load(Ordering::Relaxed))
     }
 }
 

@@ -141,24 +141,42 @@ impl Crew {
         if self.watch.is_none() {
             return;
         }
-        self.seats[thread].begun_us.store(0, Ordering::Relaxed);
-        self.seats[thread].state.store(number << STATE_BITS | WORKING, Ordering::Release);
+        let seat = &self.seats[thread];
+        seat.begun_us.store(0, Ordering::Relaxed);
+        let before = seat.state.swap(number << STATE_BITS | WORKING, Ordering::AcqRel);
         self.at_work.fetch_add(1, Ordering::SeqCst);
+        // Another thread of the application may still be answering the last one.
+        self.count_out(before);
     }
 
     /// When the request was begun, in microseconds of the rising clock.
     pub(crate) fn note_begin(&self, thread: usize, now_us: u64) {
-        self.seats[thread].begun_us.store(now_us, Ordering::Relaxed);
+        if self.watch.is_some() {
+            // Who sees it sees the thread counted.
+            self.seats[thread].begun_us.store(now_us, Ordering::Release);
+        }
     }
 
-    /// The thread's request is over.
-    pub(crate) fn end(&self, thread: usize) {
+    /// The thread's request of this number is over. The thread may have begun
+    /// another: then nothing of it is counted any more.
+    pub(crate) fn end(&self, thread: usize, number: u64) {
         if self.watch.is_none() {
             return;
         }
-        let before = self.seats[thread].state.swap(IDLE, Ordering::AcqRel);
-        let count = if before & 3 == WORKING { &self.at_work } else { &self.aside };
-        count.fetch_sub(1, Ordering::SeqCst);
+        let idle = |state: u64| (state >> STATE_BITS == number).then_some(IDLE);
+        let state = &self.seats[thread].state;
+        if let Ok(before) = state.fetch_update(Ordering::AcqRel, Ordering::Acquire, idle) {
+            self.count_out(before);
+        }
+    }
+
+    /// A thread has left this state.
+    fn count_out(&self, state: u64) {
+        match state & 3 {
+            WORKING => self.at_work.fetch_sub(1, Ordering::SeqCst),
+            ASIDE => self.aside.fetch_sub(1, Ordering::SeqCst),
+            _ => 0,
+        };
     }
 
     /// A thread finds no request to go on with.
@@ -175,7 +193,7 @@ impl Crew {
         let mut waits = Vec::new();
         for seat in &self.seats {
             let state = seat.state.load(Ordering::Acquire);
-            let begun_us = seat.begun_us.load(Ordering::Relaxed);
+            let begun_us = seat.begun_us.load(Ordering::Acquire);
             let taken_us = now_us.saturating_sub(begun_us);
             if state & 3 != WORKING || begun_us == 0 || taken_us < LOOK_AFTER_US {
                 continue;
@@ -262,7 +280,7 @@ mod tests {
         assert!(crew.is_single_file() && crew.room() == 1);
         crew.begin(0, 7);
         assert!(crew.room() == 0 && crew.is_working(0) && !crew.is_at_rest());
-        crew.end(0);
+        crew.end(0, 7);
         assert!(crew.room() == 1 && !crew.is_working(0) && crew.is_at_rest());
         assert_eq!((crew.wanted(3), crew.wanted(2)), (1, 0), "one that is awake takes it");
     }
@@ -286,11 +304,33 @@ mod tests {
         assert!(crew.room() == 1 && !crew.is_working(0));
         crew.begin(1, 2);
         assert_eq!(crew.room(), 0);
-        crew.end(0);
+        crew.end(0, 1);
         assert_eq!(crew.room(), 0, "it was counted when it was set aside");
         assert_eq!(crew.wanted(1), 0);
-        crew.end(1);
+        crew.end(1, 2);
         assert_eq!(crew.room(), 1);
+    }
+
+    #[test]
+    fn a_request_that_ends_after_its_thread_has_gone_on_is_counted_once() {
+        let counts =
+            |crew: &Crew| (crew.at_work.load(Ordering::SeqCst), crew.aside.load(Ordering::SeqCst));
+        for is_long in [false, true] {
+            let crew = Crew::new(2, false);
+            crew.begin(0, 1);
+            crew.note_begin(0, 1_000);
+            if is_long {
+                crew.make_room(1_000 + LONG_US);
+                assert_eq!(counts(&crew), (0, 1));
+            }
+            crew.begin(0, 2);
+            assert_eq!(counts(&crew), (1, 0));
+            crew.end(0, 1);
+            assert!(counts(&crew) == (1, 0) && crew.is_working(0));
+            crew.end(0, 2);
+            crew.end(0, 1);
+            assert_eq!(counts(&crew), (0, 0));
+        }
     }
 
     #[test]
@@ -314,7 +354,7 @@ mod tests {
             crew.note_begin(1, 1_000);
             crew.make_room(1_000 + LOOK_AFTER_US);
             assert!(crew.is_working(0) && crew.is_working(1));
-            crew.end(1);
+            crew.end(1, 2);
             while crew.is_working(0) {
                 crew.make_room(1_000 + LOOK_AFTER_US);
             }

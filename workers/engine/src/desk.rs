@@ -53,10 +53,11 @@ impl Desk {
     /// who looks at it sees everything that has been answered.
     #[must_use]
     pub fn wait(&self) -> Wait {
+        let heard = self.core.hub.hear();
         if let Some(wait) = self.lead.run_while_idle(&self.core.hub) {
             return wait;
         }
         self.core.flush_access();
-        self.core.hub.wait()
+        self.core.hub.wait(heard)
     }
 }

@@ -575,10 +575,11 @@ impl Exchange {
         if is_ours {
             self.give_back(after, now_us / 1000);
         }
+        let number = self.request().number;
         if let Some(request) = self.request.take() {
             self.core.hub.recycle(request);
         }
-        self.core.hub.finish(self.thread, took_us, now_us);
+        self.core.hub.finish(self.thread, number, took_us, now_us);
     }
 
     fn give_back(&self, after: After, now_ms: u64) {

@@ -43,12 +43,16 @@ const PARK_STEP: Duration = Duration::from_micros(250);
 /// The same where as many threads are at work as may be.
 const LOOK_STEP: Duration = Duration::from_millis(1);
 
+/// How often a thread that waits sees whether a signal was handled on it: one that
+/// came just before it fell asleep has not woken it.
+pub(crate) const SIGNALS: Duration = Duration::from_secs(1);
+
 /// Why an application thread stopped waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// There may be a request.
     Look,
-    /// A signal was handled on this thread.
+    /// A signal was handled on this thread, or may have been.
     Interrupted,
     /// The worker stops: nothing will come any more.
     Stop,
@@ -142,9 +146,15 @@ impl Hub {
         job
     }
 
-    /// Sleeps until there may be a request.
-    pub(crate) fn wait(&self) -> Wait {
-        let seen = self.bell.load(Ordering::SeqCst);
+    /// What [`Hub::wait`] is to be told: a thread that looks for work elsewhere
+    /// in between does not miss the bell.
+    pub(crate) fn hear(&self) -> u32 {
+        self.bell.load(Ordering::SeqCst)
+    }
+
+    /// Sleeps until there may be a request, unless the bell was rung since it was
+    /// `heard`. The only thread looks for signals now and then.
+    pub(crate) fn wait(&self, heard: u32) -> Wait {
         self.idle.fetch_add(1, Ordering::SeqCst);
         let has_requests = !lock(&self.queue).is_empty();
         if !has_requests {
@@ -154,32 +164,32 @@ impl Hub {
         let wake = if self.stopping.load(Ordering::SeqCst) || may_begin {
             Wake::Changed
         } else {
-            futex::wait(&self.bell, seen, None)
+            if has_requests {
+                // Only the loop can make room for this thread.
+                self.unpark();
+                self.wake_io();
+            }
+            futex::wait(&self.bell, heard, self.crew.is_sole().then_some(SIGNALS))
         };
         self.idle.fetch_sub(1, Ordering::SeqCst);
         if self.stopping.load(Ordering::SeqCst) && lock(&self.queue).is_empty() {
             return Wait::Stop;
         }
-        match wake {
-            Wake::Changed | Wake::Elapsed => Wait::Look,
-            Wake::Interrupted => Wait::Interrupted,
-        }
+        awoken(wake)
     }
 
-    /// Sleeps until the worker stops or a signal was handled.
+    /// Sleeps until the worker stops or a signal may have been handled.
     pub(crate) fn wait_for_stop(&self) -> Wait {
         if self.stopping.load(Ordering::SeqCst) {
             return Wait::Stop;
         }
-        match futex::wait(&self.stop_bell, 0, None) {
-            Wake::Interrupted => Wait::Interrupted,
-            Wake::Changed | Wake::Elapsed => Wait::Look,
-        }
+        awoken(futex::wait(&self.stop_bell, 0, Some(SIGNALS)))
     }
 
-    /// Counts a thread's request as done, which took so long, at `now_us`.
-    pub(crate) fn finish(&self, thread: usize, took_us: u64, now_us: u64) {
-        self.crew.end(thread);
+    /// Counts a thread's request of this number as done, which took so long, at
+    /// `now_us`.
+    pub(crate) fn finish(&self, thread: usize, number: u64, took_us: u64, now_us: u64) {
+        self.crew.end(thread, number);
         let average = self.service_us.load(Ordering::Relaxed);
         let took = u32::try_from(took_us).unwrap_or(u32::MAX).min(10_000_000);
         self.service_us.store((average / 8 * 7).saturating_add(took / 8), Ordering::Relaxed);
@@ -370,8 +380,9 @@ impl Hub {
         self.park(limit, || self.is_full());
     }
 
-    /// Wakes a thread that sleeps, to look for itself.
+    /// Wakes a thread that sleeps, to look for itself; or one that is about to.
     pub(crate) fn ring_one(&self) {
+        self.bell.fetch_add(1, Ordering::SeqCst);
         self.ring(1);
     }
 
@@ -487,7 +498,57 @@ impl Hub {
     }
 }
 
+/// What the end of a sleep means: nothing else ends it by time.
+fn awoken(wake: Wake) -> Wait {
+    match wake {
+        Wake::Changed => Wait::Look,
+        Wake::Interrupted | Wake::Elapsed => Wait::Interrupted,
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // No holder of these locks can panic half-way through a change.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::Address;
+    use std::os::unix::net::UnixStream;
+
+    fn job(number: u64) -> Job {
+        let (one, _) = UnixStream::pair().unwrap();
+        let nowhere = Address::Unix(<_>::default());
+        let link = Link::new(one.into(), 0, nowhere.clone(), Arc::new(nowhere));
+        Job { request: Box::new(Request { number, ..Request::default() }), link: Arc::new(link) }
+    }
+
+    #[test]
+    fn a_thread_that_may_not_begin_what_waits_wakes_the_loop() {
+        let mut poll = mio::Poll::new().unwrap();
+        let waker = mio::Waker::new(poll.registry(), mio::Token(0)).unwrap();
+        let hub = Hub::new(Crew::new(2, false), 2, waker);
+        hub.push(&mut vec![job(1), job(2)]);
+        assert!(hub.next(0).is_some() && hub.next(1).is_none());
+        assert!(hub.fall_asleep(false));
+        let mut events = mio::Events::with_capacity(1);
+        std::thread::scope(|scope| {
+            scope.spawn(|| hub.wait(hub.hear()));
+            poll.poll(&mut events, Some(Duration::from_secs(30))).unwrap();
+            hub.finish(0, 1, 0, 0);
+            hub.stop();
+        });
+        assert!(!events.is_empty() && hub.next(1).is_some());
+    }
+
+    #[test]
+    fn a_bell_that_rang_before_the_sleep_is_heard() {
+        let poll = mio::Poll::new().unwrap();
+        let waker = mio::Waker::new(poll.registry(), mio::Token(0)).unwrap();
+        let hub = Hub::new(Crew::new(2, false), 2, waker);
+        let heard = hub.hear();
+        hub.ring_one();
+        assert_eq!(hub.wait(heard), Wait::Look);
+    }
 }

@@ -62,8 +62,8 @@ const PARK_FULL: Duration = Duration::from_millis(1);
 /// The longest sleep: the heart beats that often.
 const BEAT: Duration = Duration::from_secs(1);
 
-/// How long requests may wait beside a sleeping thread.
-const NEGLECT: Duration = Duration::from_millis(1);
+/// How long requests may wait beside a sleeping thread, in microseconds.
+const NEGLECT_US: u64 = 1_000;
 
 /// How long a draining worker keeps its listeners at least, in milliseconds:
 /// clients that have just connected are about to send.
@@ -108,6 +108,9 @@ pub(crate) struct Io {
     returned: Vec<Arc<Link>>,
     pub(crate) life: Life,
     next_sweep_ms: u64,
+    /// When the requests that wait are to be looked after, in microseconds of the
+    /// rising clock.
+    look_after_us: u64,
     hearing: Hearing,
     queue_age: QueueAge,
     channel_open: bool,
@@ -191,6 +194,7 @@ impl Io {
             returned: Vec::new(),
             life: Life::Serving,
             next_sweep_ms: 0,
+            look_after_us: 0,
             hearing: Hearing::default(),
             queue_age: QueueAge::default(),
             channel_open: true,
@@ -277,19 +281,27 @@ impl Io {
         self.gate.set(epoll::borrow(&self.poll), open);
         self.core.flush_access();
         if !self.core.hub.fall_asleep(slot_wanted) {
-            return self.poll(events, Some(Duration::ZERO));
+            let result = self.poll(events, Some(Duration::ZERO));
+            self.look_after_queue();
+            return result;
         }
         if !self.parks {
             self.core.hub.crew.note_dry();
         }
-        let finished = self.core.hub.finished();
         let result = self.poll(events, Some(self.longest_sleep()));
         self.slept = true;
-        if self.parks && self.core.hub.finished() == finished {
-            self.core.hub.relieve(clock::monotonic_us());
-        }
+        self.look_after_queue();
         self.core.hub.wake_up();
         result
+    }
+
+    /// Sees to it, once a while, that threads which may take requests do.
+    fn look_after_queue(&mut self) {
+        let now_us = clock::monotonic_us();
+        if self.parks && now_us >= self.look_after_us {
+            self.look_after_us = now_us + NEGLECT_US;
+            self.core.hub.relieve(now_us);
+        }
     }
 
     fn poll(&mut self, events: &mut Events, limit: Option<Duration>) -> io::Result<()> {
@@ -313,7 +325,7 @@ impl Io {
             return Duration::ZERO;
         }
         if self.parks && self.core.hub.is_neglected() {
-            return NEGLECT;
+            return Duration::from_micros(NEGLECT_US);
         }
         if !self.fresh.is_empty() {
             return Duration::from_micros(FRESH_US);

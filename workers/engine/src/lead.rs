@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use monoceros_sys::{clock, futex};
 
-use crate::hub::{Hub, Wait};
+use crate::hub::{Hub, SIGNALS, Wait};
 use crate::io::{Io, Turn};
 
 /// How often the I/O thread looks; a request that takes longer loses the loop.
@@ -78,11 +78,16 @@ impl Lead {
             Err(TryLockError::Poisoned(io)) => io.into_inner(),
             Err(TryLockError::WouldBlock) => return None,
         };
+        if hub.is_stopping() {
+            // The loop has told so under this lock, and is the I/O thread's now.
+            return None;
+        }
         if hub.has_requests() && !hub.batch.waits() {
             // The I/O thread had the loop, and has written what was due.
             return Some(Wait::Look);
         }
         self.steps.fetch_add(1, Ordering::SeqCst);
+        let until_ms = clock::monotonic_ms() + u64::try_from(SIGNALS.as_millis()).unwrap_or(0);
         let wait = loop {
             match self.turn(&mut io, false) {
                 Turn::Over => self.end_process(io),
@@ -90,6 +95,9 @@ impl Lead {
                 Turn::Done if hub.has_requests() => break Wait::Look,
                 Turn::Done if hub.is_stopping() => break Wait::Stop,
                 Turn::Done if !hub.crew.is_single_file() => break Wait::Look,
+                Turn::Done if hub.crew.is_sole() && clock::monotonic_ms() >= until_ms => {
+                    break Wait::Interrupted;
+                }
                 Turn::Done => {}
             }
         };
