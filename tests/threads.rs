@@ -1,7 +1,11 @@
 //! Threads of the application, and those beside it.
 
+use std::fs::File;
+use std::io::Read;
+
 use nix::sys::signal::Signal;
 
+use crate::support::cases::at_once;
 use crate::support::client::get;
 use crate::support::pipe::{Pipe, Writer};
 use crate::support::process;
@@ -147,6 +151,41 @@ fn an_alarm_rings_in_an_idle_worker_without_any_request() {
     process::signal(server.workers()[0], Signal::SIGALRM);
     until::holds("the handler", || server.directory.read("rang") == "rang");
 }
+
+#[test]
+fn a_signal_that_comes_while_the_worker_falls_asleep_is_handled_without_any_request() {
+    at_once(&[1, 2], |threads| {
+        let setup = Setup::of("echoing:application").file("echoing.py", ECHOING).threads(threads);
+        let server = setup.flags(&["--pythonpath", "."]).start();
+        let mut rings = File::open(server.directory.join("rings")).unwrap();
+        let (said, heard) = std::sync::mpsc::channel();
+        // Ends with the worker, which has the other end.
+        std::thread::spawn(
+            move || {
+                while rings.read_exact(&mut [0]).is_ok() && said.send(()).is_ok() {}
+            },
+        );
+        let worker = server.workers()[0];
+        // Each comes when the handler of the one before has just ended.
+        for number in 0..10_000 {
+            process::signal(worker, Signal::SIGALRM);
+            assert!(heard.recv_timeout(until::DEADLINE).is_ok(), "signal {number} with {threads}");
+        }
+    });
+}
+
+/// Its handler writes a byte to a FIFO.
+const ECHOING: &str = "
+import os, signal
+
+os.mkfifo('rings')
+fifo = os.open('rings', os.O_RDWR)
+signal.signal(signal.SIGALRM, lambda number, frame: os.write(fifo, b'x'))
+
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return []
+";
 
 const RINGING: &str = "
 import signal
