@@ -30,11 +30,18 @@ impl Master {
     }
 
     pub(super) fn note_ready(&mut self, id: WorkerId, app: String, now: Instant) {
+        let graceful = self.terms().graceful_timeout;
         let Some(worker) = self.roster.get_mut(id) else { return };
-        if !matches!(worker.life, Life::Booting { .. }) {
-            return;
+        match worker.life {
+            Life::Booting { .. } => worker.life = Life::Ready { since: now },
+            // It was told to go just when it had begun to serve: it may have
+            // clients, and finishes what it has like any other.
+            Life::Leaving { why: Why::Retired, .. } if worker.slot().is_some() => {
+                worker.life = Life::Leaving { until: now + graceful, why: Why::Retired };
+                return;
+            }
+            Life::Ready { .. } | Life::Leaving { .. } | Life::Killed { .. } => return,
         }
-        worker.life = Life::Ready { since: now };
         let (place, text) = (worker.place, format!("{worker} ready"));
         self.log(Level::Info, text);
         if let Place::Slot(_) = place {

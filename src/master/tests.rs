@@ -304,6 +304,18 @@ fn a_reload_during_a_reload_takes_its_place() {
 }
 
 #[test]
+fn a_worker_that_gets_ready_when_it_is_told_to_go_may_finish_what_it_has() {
+    let mut bench = Bench::serving(1);
+    bench.ask(Wish::Reload);
+    bench.read(2, terms(1));
+    bench.ask(Wish::Reload);
+    assert_eq!(signalled(&bench.read(3, terms(1)), Signal::Terminate), [1]);
+    bench.ready(1);
+    assert!(signalled(&bench.pass(4 * SECOND), Signal::Kill).is_empty());
+    assert_eq!(signalled(&bench.pass(SECOND), Signal::Kill), [1]);
+}
+
+#[test]
 fn settings_that_cannot_be_read_change_nothing() {
     let mut bench = Bench::serving(1);
     bench.ask(Wish::Reload);
