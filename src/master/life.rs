@@ -30,23 +30,33 @@ impl Master {
     }
 
     pub(super) fn note_ready(&mut self, id: WorkerId, app: String, now: Instant) {
-        let graceful = self.terms().graceful_timeout;
         let Some(worker) = self.roster.get_mut(id) else { return };
-        match worker.life {
-            Life::Booting { .. } => worker.life = Life::Ready { since: now },
-            // It was told to go just when it had begun to serve: it may have
-            // clients, and finishes what it has like any other.
-            Life::Leaving { why: Why::Retired, .. } if worker.slot().is_some() => {
-                worker.life = Life::Leaving { until: now + graceful, why: Why::Retired };
-                return;
-            }
-            Life::Ready { .. } | Life::Leaving { .. } | Life::Killed { .. } => return,
+        if matches!(worker.life, Life::Leaving { .. }) {
+            return self.note_late_ready(id, now);
         }
+        if !matches!(worker.life, Life::Booting { .. }) {
+            return;
+        }
+        worker.life = Life::Ready { since: now };
         let (place, text) = (worker.place, format!("{worker} ready"));
         self.log(Level::Info, text);
         if let Place::Slot(_) = place {
             self.app = app;
             self.allot(id, now);
+        }
+    }
+
+    /// A worker that was to go before it served serves nevertheless: it may have
+    /// requests by now, so it drains like every other.
+    pub(super) fn note_late_ready(&mut self, id: WorkerId, now: Instant) {
+        let limit = self.terms().graceful_timeout;
+        let Some(worker) = self.roster.get_mut(id) else { return };
+        if let Life::Leaving { why: why @ (Why::Retired | Why::Stopped), .. } = worker.life
+            && worker.slot().is_some()
+        {
+            worker.life = Life::Leaving { until: now + limit, why };
+            let message = ToWorker::Drain(Drain::Retire);
+            self.actions.push(Action::Tell { worker: id, message });
         }
     }
 

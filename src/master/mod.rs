@@ -331,11 +331,11 @@ impl Master {
             Event::Requested { client, request } => self.take_request(client, request, now),
             Event::TookOver { workers } => self.take_over(workers),
             Event::Elapsed => self.note_deadlines(now),
+            Event::Ready { worker, .. } => self.note_late_ready(worker, now),
             Event::Asked(
                 Wish::Reload | Wish::Add | Wish::Remove | Wish::Upgrade | Wish::Withdraw,
             )
             | Event::Bound(_)
-            | Event::Ready { .. }
             | Event::Failed { .. }
             | Event::SuccessorReady
             | Event::Read { .. } => {}

@@ -344,6 +344,16 @@ fn the_last_worker_is_not_removed() {
 }
 
 #[test]
+fn a_worker_that_serves_before_it_hears_that_it_is_to_go_drains() {
+    let mut bench = Bench::serving(1);
+    bench.ask(Wish::Add);
+    assert_eq!(signalled(&bench.ask(Wish::Remove), Signal::Terminate), [1]);
+    assert_eq!(drained(&bench.ready(1)), [(1, Drain::Retire)]);
+    assert!(signalled(&bench.pass(4 * SECOND), Signal::Kill).is_empty());
+    assert_eq!(signalled(&bench.pass(2 * SECOND), Signal::Kill), [1]);
+}
+
+#[test]
 fn a_drain_serves_the_queue_and_kills_what_does_not_end() {
     let mut bench = Bench::serving(2);
     let actions = bench.ask(Wish::Drain);
