@@ -1,11 +1,14 @@
 //! The command line of the program: from `std::env` to one command, and from
 //! what was said wrong to an exit code. The flags are in `monoceros-config`.
 
+use std::ffi::OsStr;
 use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 
 use log::Level;
+use monoceros_config::raw::bytes_of;
 use monoceros_config::{Command, Loaded, load};
 use monoceros_log::{Destination, journal};
 use monoceros_sys::user::is_root;
@@ -23,7 +26,7 @@ pub(crate) fn command() -> Result<Command, ExitCode> {
         ExitCode::FAILURE
     })?;
     match load(&args, &env, &cwd) {
-        Ok(Command::Help(text) | Command::Version(text)) => Err(print(&text)),
+        Ok(Command::Help(text) | Command::Version(text)) => Err(print(text.as_ref())),
         Ok(command) => match check_file(file_of(&command)) {
             Ok(()) => Ok(command),
             Err(text) => {
@@ -80,7 +83,7 @@ pub(crate) fn roots() -> Vec<u32> {
 
 /// Writes the settings with their sources to standard output.
 pub(crate) fn print_settings(loaded: &Loaded) -> ExitCode {
-    print(&loaded.print())
+    print(&bytes_of(&loaded.print()))
 }
 
 /// Says on standard error what is wrong. When that takes nothing, such as a
@@ -96,7 +99,7 @@ pub(crate) fn complain(text: &str) {
 }
 
 /// A reader that went away (`monoceros --help | head`) is no reason to panic.
-fn print(text: &str) -> ExitCode {
+fn print(text: &OsStr) -> ExitCode {
     match std::io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,

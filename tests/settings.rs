@@ -1,8 +1,11 @@
 //! Where settings come from, and what is said of those that are wrong.
 
-use std::fs::File;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::process::Command;
 
+use crate::support::client::Connection;
 use crate::support::server::Finished;
 use crate::support::setup::{Setup, apps, program};
 
@@ -183,5 +186,44 @@ fn a_program_that_is_no_python_is_one_clear_line() {
         assert_eq!(end.code, Some(1), "{program}: {}", end.stderr);
         assert!(end.stderr.contains(program), "{}", end.stderr);
         assert!(end.stderr.lines().count() <= 3, "{program}: {}", end.stderr);
+    }
+}
+
+/// Names of files may have any bytes, wherever they are said, and keep them to the
+/// worker and through an upgrade.
+#[test]
+fn a_path_keeps_bytes_that_are_not_text() {
+    let strange = OsString::from_vec(b"caf\xe9".to_vec());
+    let in_yaml = b"chdir: caf\xe9\npid: server.pid\nbind: unix:web.sock\nenv: {PLACE: caf\xe9}\n";
+    for how in ["flags", "variables", "file"] {
+        let mut setup = Setup::bare().apps();
+        let directory = setup.directory.join("").join(&strange);
+        fs::create_dir(&directory).unwrap();
+        if how == "file" {
+            fs::write(setup.directory.join("monoceros.yaml"), in_yaml).unwrap();
+        } else {
+            setup = setup.flags(&["--pid", "server.pid", "--bind", "unix:web.sock"]);
+            let place = [OsStr::new("PLACE="), &strange].map(OsStr::as_bytes).concat();
+            let place = OsString::from_vec(place);
+            setup = if how == "flags" {
+                setup.flag("--chdir").flag(&strange).flag("--env").flag(place)
+            } else {
+                setup.variable("MONOCEROS_CHDIR", &strange).variable("MONOCEROS_ENV", place)
+            };
+        }
+        let server = setup.flag("environ:variables").start();
+        for upgraded in [false, true] {
+            if upgraded {
+                server.upgrade();
+            }
+            let worker = server.workers()[0];
+            assert_eq!(fs::read_link(format!("/proc/{worker}/cwd")).unwrap(), directory, "{how}");
+            let environment = fs::read(format!("/proc/{worker}/environ")).unwrap();
+            let mut variables = environment.split(|byte| *byte == 0);
+            assert!(variables.any(|it| it == b"PLACE=caf\xe9"), "{how}");
+            let pid = fs::read_to_string(directory.join("server.pid")).unwrap();
+            assert_eq!(pid.trim(), server.pid().to_string());
+            assert_eq!(Connection::unix(&directory.join("web.sock")).unwrap().get("/").status, 200);
+        }
     }
 }

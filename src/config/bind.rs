@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::raw::{bytes_of, text_of};
 use crate::row::Range;
 use crate::value::{Value, not_empty};
 
@@ -61,13 +62,26 @@ impl fmt::Display for Bind {
     }
 }
 
+impl Bind {
+    /// The text that reads back as this address, whatever bytes are in a path.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self {
+            Self::Unix(path) => format!("unix:{}", text_of(path.as_os_str())),
+            Self::Tcp { .. } | Self::Abstract(_) | Self::Fd(_) => self.to_string(),
+        }
+    }
+}
+
 impl Value for Bind {
+    const RAW: bool = true;
+
     fn parse(text: &str, _: Range) -> Result<Self, String> {
         text.parse()
     }
 
     fn texts(&self) -> Vec<String> {
-        vec![self.to_string()]
+        vec![self.text()]
     }
 }
 
@@ -76,12 +90,12 @@ fn unix(name: &str) -> Result<Bind, String> {
     if bare.is_empty() {
         return Err("a path is missing after unix:".to_owned());
     }
-    if bare.len() > SOCKET_NAME_MAX || bare.contains('\0') {
+    if bytes_of(bare).len() > SOCKET_NAME_MAX || bare.contains('\0') {
         return Err(format!("{name:?} is no name for a socket: at most {SOCKET_NAME_MAX} bytes"));
     }
     Ok(match name.strip_prefix('@') {
         Some(name) => Bind::Abstract(name.to_owned()),
-        None => Bind::Unix(PathBuf::from(name)),
+        None => Bind::Unix(PathBuf::from(bytes_of(name))),
     })
 }
 

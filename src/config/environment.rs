@@ -6,6 +6,7 @@ use std::ffi::{OsStr, OsString};
 use crate::error::{Errors, Place};
 use crate::flags::{self, Line};
 use crate::gunicorn::Foreign;
+use crate::raw::{bytes_of, text_of};
 use crate::row::{Row, Takes};
 use crate::said::Said;
 use crate::shell;
@@ -45,7 +46,7 @@ pub(crate) fn read(variables: &[(OsString, OsString)], errors: &mut Errors) -> E
             continue;
         };
         let place = Place::Variable(name.to_owned());
-        let Some(value) = text(value, &place, errors) else { continue };
+        let value = &text_of(value);
         if name == "GUNICORN_CMD_ARGS" {
             environment.arguments = arguments(value, &place, errors);
         } else if let Some(key) = name.strip_prefix(PREFIX) {
@@ -75,18 +76,10 @@ fn is_ours(name: &str, value: &OsStr) -> bool {
         || ROWS.iter().any(|row| row.ambient.is_some_and(|ambient| ambient.variable == name))
 }
 
-fn text<'a>(value: &'a OsStr, place: &Place, errors: &mut Errors) -> Option<&'a str> {
-    let text = value.to_str();
-    if text.is_none() {
-        errors.add(place.clone(), "", "is not UTF-8");
-    }
-    text
-}
-
 fn arguments(value: &str, place: &Place, errors: &mut Errors) -> Line {
     match shell::split(value) {
         Ok(words) => {
-            let words: Vec<_> = words.into_iter().map(OsString::from).collect();
+            let words: Vec<_> = words.iter().map(|word| bytes_of(word)).collect();
             flags::read(&words, place, errors)
         }
         Err(reason) => {

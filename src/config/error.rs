@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::raw::bytes_of;
+
 /// Where a value was said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -49,7 +51,9 @@ pub struct Error {
 
 impl Error {
     pub(crate) fn new(place: Place, subject: &str, reason: impl Into<String>) -> Self {
-        Self { place, subject: subject.to_owned(), reason: reason.into() }
+        // People are shown what can be shown.
+        let shown = |text: &str| bytes_of(text).to_string_lossy().into_owned();
+        Self { place, subject: shown(subject), reason: shown(&reason.into()) }
     }
 }
 

@@ -4,13 +4,16 @@
 //! the text; when a file is written in a way that hides it, errors name only
 //! the file.
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use serde_yaml::{Mapping, Value};
 
 use crate::error::{Errors, Place};
 use crate::gunicorn::Foreign;
+use crate::raw::text_of;
 use crate::row::{Row, Takes};
 use crate::said::{Said, Word};
 use crate::suggestion;
@@ -19,7 +22,7 @@ use crate::table::ROWS;
 /// Reads the file at `path`, called `name` in errors.
 pub(crate) fn read(path: &Path, name: &str, errors: &mut Errors) -> Vec<Said> {
     let whole = Place::File { name: name.to_owned(), line: None };
-    match std::fs::read_to_string(path) {
+    match std::fs::read(path).map(|bytes| text_of(OsStr::from_bytes(&bytes))) {
         // serde_yaml takes the mark that some editors put first for a document.
         Ok(text) => parse(text.strip_prefix('\u{feff}').unwrap_or(&text), name, errors),
         Err(error) => {
@@ -34,7 +37,6 @@ fn cause(error: &io::Error) -> String {
         io::ErrorKind::NotFound => "no such file".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
-        io::ErrorKind::InvalidData => "it is not UTF-8".to_owned(),
         _ => error.to_string(),
     }
 }

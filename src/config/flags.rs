@@ -10,6 +10,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::error::{Errors, Place};
 use crate::gunicorn::{FOREIGN, Foreign};
+use crate::raw::text_of;
 use crate::row::{Row, Takes};
 use crate::said::Said;
 use crate::suggestion;
@@ -25,7 +26,8 @@ pub(crate) struct Line {
 
 /// Reads the words of a command line; what it does not know goes into `errors`.
 pub(crate) fn read(words: &[OsString], place: &Place, errors: &mut Errors) -> Line {
-    let mut words = words.to_vec();
+    // Names of files may have any bytes.
+    let mut words: Vec<_> = words.iter().map(|it| OsString::from(text_of(it))).collect();
     let mut unknown = false;
     loop {
         let error = match command().try_get_matches_from(&words) {
@@ -253,13 +255,15 @@ mod tests {
     }
 
     #[test]
-    fn words_that_are_not_text_are_refused() {
+    fn only_names_of_files_may_have_any_bytes() {
         use std::os::unix::ffi::OsStringExt as _;
-        let mut errors = Errors::default();
-        let words = [OsString::from("-n"), OsString::from_vec(vec![0xff])];
-        read(&words, &Place::CommandLine, &mut errors);
-        assert_eq!(errors.0.len(), 1);
-        assert!(errors.to_string().contains("not UTF-8"));
+        let load = |flag: &str| {
+            let words = [OsString::from(flag), OsString::from_vec(b"/a\xff".to_vec())];
+            crate::source::load(&words, &[], std::path::Path::new("/nowhere"))
+        };
+        assert_eq!(load("--name").unwrap_err().to_string(), "--name: is not UTF-8");
+        let Ok(crate::Command::Run(loaded)) = load("--chdir") else { panic!("refused") };
+        assert_eq!(loaded.settings.chdir.unwrap().into_os_string().into_encoded_bytes(), b"/a\xff");
     }
 
     #[test]

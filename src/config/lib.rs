@@ -19,6 +19,7 @@ mod order;
 mod pairs;
 pub mod print;
 mod process;
+pub mod raw;
 mod row;
 mod said;
 mod shell;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::raw::{bytes_of, text_of};
 use crate::row::Range;
 use crate::value::{Value, not_empty};
 
@@ -78,13 +79,18 @@ impl fmt::Display for LogFile {
 }
 
 impl Value for LogFile {
+    const RAW: bool = true;
+
     fn parse(text: &str, _: Range) -> Result<Self, String> {
         not_empty(text)?;
-        Ok(if text == "-" { Self::Stream } else { Self::Path(PathBuf::from(text)) })
+        Ok(if text == "-" { Self::Stream } else { Self::Path(PathBuf::from(bytes_of(text))) })
     }
 
     fn texts(&self) -> Vec<String> {
-        vec![self.to_string()]
+        vec![match self {
+            Self::Stream => self.to_string(),
+            Self::Path(path) => text_of(path.as_os_str()),
+        }]
     }
 }
 

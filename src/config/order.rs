@@ -11,6 +11,7 @@ use clap::{Arg, ArgAction, ArgMatches};
 
 use crate::error::{Errors, Place};
 use crate::flags::{self, context, subject_of};
+use crate::raw::{bytes_of, text_of};
 use crate::source::{self, Command, DEFAULT_FILE};
 use crate::suggestion;
 use crate::value::Value;
@@ -121,7 +122,7 @@ pub(crate) fn read(
         return Some(Ok(Command::Help(crate::help::text())));
     }
     let verb = Verb::ALL.into_iter().find(|verb| first == verb.to_string().as_str())?;
-    let matches = match words(verb).try_get_matches_from(rest) {
+    let matches = match words(verb).try_get_matches_from(rest.iter().map(|it| text_of(it))) {
         Ok(matches) => matches,
         Err(error) => return Some(Err(usage(&refusal(verb, &error)))),
     };
@@ -186,7 +187,7 @@ fn order(
     let (target, config_file) = match (said("PID"), said("pid")) {
         (Some(_), Some(_)) => return Err(usage("either PID or --pid FILE names the server")),
         (Some(text), None) => (Target::Pid(pid(text).map_err(|reason| usage(&reason))?), None),
-        (None, Some(file)) => (Target::PidFile(cwd.join(file)), None),
+        (None, Some(file)) => (Target::PidFile(cwd.join(bytes_of(file))), None),
         (None, None) => {
             let (file, config_file) = pid_file(verb, said("config"), env, cwd)?;
             (Target::PidFile(file), config_file)
@@ -209,7 +210,7 @@ fn pid_file(
     env: &[(OsString, OsString)],
     cwd: &Path,
 ) -> Result<(PathBuf, Option<PathBuf>), Errors> {
-    let config = config.map(|file| [OsString::from("--config"), OsString::from(file)]);
+    let config = config.map(|file| [OsString::from("--config"), bytes_of(file)]);
     let args: Vec<_> = config.into_iter().flatten().collect();
     let mut errors = Errors::default();
     let line = flags::read(&args, &Place::CommandLine, &mut errors);

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::raw::{bytes_of, text_of};
 use crate::row::Range;
 use crate::value::{Value, integer, not_empty};
 
@@ -13,6 +14,8 @@ use crate::value::{Value, integer, not_empty};
 pub struct Argument(pub String);
 
 impl Value for Argument {
+    const RAW: bool = true;
+
     fn parse(text: &str, _: Range) -> Result<Self, String> {
         // execve(2) takes strings that end in NUL.
         if text.contains('\0') {
@@ -67,6 +70,8 @@ pub struct Assignment {
 }
 
 impl Value for Assignment {
+    const RAW: bool = true;
+
     fn parse(text: &str, _: Range) -> Result<Self, String> {
         match text.split_once('=') {
             Some((name, value)) if !name.is_empty() && !text.contains('\0') => {
@@ -86,14 +91,16 @@ impl Value for Assignment {
 pub struct SearchPath(pub Vec<PathBuf>);
 
 impl Value for SearchPath {
+    const RAW: bool = true;
+
     fn parse(text: &str, _: Range) -> Result<Self, String> {
         not_empty(text)?;
         let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
-        Ok(Self(names.map(PathBuf::from).collect()))
+        Ok(Self(names.map(|name| PathBuf::from(bytes_of(name))).collect()))
     }
 
     fn texts(&self) -> Vec<String> {
-        let names: Vec<_> = self.0.iter().map(|path| path.to_string_lossy()).collect();
+        let names: Vec<_> = self.0.iter().map(|path| text_of(path.as_os_str())).collect();
         if names.is_empty() { Vec::new() } else { vec![names.join(",")] }
     }
 }

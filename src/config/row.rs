@@ -1,6 +1,7 @@
 //! One line of the settings table: its columns, and the macro that makes the
 //! table and `Settings` from one list. The list itself is in `table.rs`.
 
+use crate::raw::is_raw;
 use crate::table::{ROWS, Settings};
 
 /// Heading under which a setting is printed.
@@ -138,6 +139,8 @@ pub struct Row {
     pub ambient: Option<Ambient>,
     /// A rule that the type does not know.
     pub(crate) check: Option<fn(&str) -> Checked>,
+    /// Its words may stand for bytes that are not UTF-8.
+    pub(crate) raw: bool,
     pub(crate) parse: fn(&str, Range) -> Checked,
     pub(crate) set: fn(&mut Settings, &[String], Range) -> Checked,
     pub(crate) get: fn(&Settings) -> Vec<String>,
@@ -163,6 +166,7 @@ pub(crate) const BLANK: Row = Row {
     differs: None,
     ambient: None,
     check: None,
+    raw: false,
     parse: |_, _| Ok(()),
     set: |_, _, _| Ok(()),
     get: |_| Vec::new(),
@@ -244,6 +248,9 @@ impl Row {
 
     /// Says what is wrong with one word of a value, if anything is.
     pub(crate) fn refuse(&self, text: &str) -> Checked {
+        if !self.raw && is_raw(text) {
+            return Err("is not UTF-8".to_owned());
+        }
         (self.parse)(text, self.range)?;
         self.check.map_or(Ok(()), |check| check(text))
     }
@@ -275,6 +282,7 @@ macro_rules! settings {
                 name: stringify!($name),
                 doc: concat!($($doc, "\n"),+),
                 takes: <$type as Value>::TAKES,
+                raw: <$type as Value>::RAW,
                 parse: |text, range| <$type as Value>::parse(text, range).map(drop),
                 set: |settings, texts, range| {
                     settings.$name = <$type as Value>::read(texts, range)?;

@@ -11,6 +11,7 @@ use crate::flags::{self, Line};
 use crate::help;
 use crate::listing;
 use crate::order::{self, Order};
+use crate::raw::bytes_of;
 use crate::row::Row;
 use crate::said::Said;
 use crate::table::{ROWS, Settings};
@@ -180,7 +181,8 @@ impl File {
             return Err(Error::new(said.place.clone(), &said.subject, reason));
         }
         let name = name.strip_prefix("file:").map_or(name.clone(), str::to_owned);
-        Ok(Some(Self { path: cwd.join(&name), name }))
+        let path = cwd.join(bytes_of(&name));
+        Ok(Some(Self { path, name: bytes_of(&name).to_string_lossy().into_owned() }))
     }
 }
 

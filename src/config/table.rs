@@ -227,8 +227,8 @@ settings! {
     /// finish their last requests are not counted. If `--max-unavailable` is 0 it
     /// is 1 at least: without any room nothing could be replaced.
     ///
-    /// With 0, and `--max-unavailable 1`, a new worker starts when an old one has
-    /// ended: for applications that open a port or take a lock when they are
+    /// With 0, and 1 for `--max-unavailable`, a new worker starts when an old one
+    /// has ended: for applications that open a port or take a lock when they are
     /// imported.
     max_surge: u16 = 1, {
         section: Section::Workers, placeholder: "COUNT", range: Some((0, 1024)),

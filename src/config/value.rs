@@ -5,12 +5,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::raw::{bytes_of, text_of};
 use crate::row::{Range, Takes};
 
 /// A type that a setting can have.
 pub(crate) trait Value: Sized {
     /// How many words a value is made of.
     const TAKES: Takes = Takes::One;
+
+    /// A word may stand for bytes that are not UTF-8 ([`crate::raw`]).
+    const RAW: bool = false;
 
     /// Reads one word; fails with the reason, which names the word.
     fn parse(text: &str, range: Range) -> Result<Self, String>;
@@ -99,18 +103,21 @@ impl Value for String {
 }
 
 impl Value for PathBuf {
+    const RAW: bool = true;
+
     fn parse(text: &str, _: Range) -> Result<Self, String> {
         not_empty(text)?;
-        Ok(Self::from(text))
+        Ok(Self::from(bytes_of(text)))
     }
 
     fn texts(&self) -> Vec<String> {
-        vec![self.to_string_lossy().into_owned()]
+        vec![text_of(self.as_os_str())]
     }
 }
 
 impl<T: Value> Value for Option<T> {
     const TAKES: Takes = T::TAKES;
+    const RAW: bool = T::RAW;
 
     fn parse(text: &str, range: Range) -> Result<Self, String> {
         T::parse(text, range).map(Some)
@@ -123,6 +130,7 @@ impl<T: Value> Value for Option<T> {
 
 impl<T: Value> Value for Vec<T> {
     const TAKES: Takes = Takes::List;
+    const RAW: bool = T::RAW;
 
     fn parse(text: &str, range: Range) -> Result<Self, String> {
         T::parse(text, range).map(|item| vec![item])

@@ -42,6 +42,7 @@ pub(crate) struct Listener {
 /// A file, by name and by what identifies it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct SocketFile {
+    #[serde(with = "super::upgrade::raw_path")]
     path: PathBuf,
     identity: (u64, u64),
     /// Whose it is, if not the master's.
@@ -228,7 +229,7 @@ impl Listener {
     /// The address in the settings that asked for it.
     pub(crate) fn said(&self) -> Option<String> {
         match &self.origin {
-            Origin::Said(bind) => Some(bind.to_string()),
+            Origin::Said(bind) => Some(bind.text()),
             Origin::Announced(_) => None,
         }
     }

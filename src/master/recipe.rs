@@ -10,6 +10,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use monoceros_config::raw::bytes_of;
 use monoceros_config::{
     Command, Effect, Loaded, LogLevel, Reader, Row, Settings, WorkerClass, Workers,
 };
@@ -340,18 +341,18 @@ fn count_workers(workers: Workers) -> u16 {
 }
 
 fn program_name(settings: &Settings) -> Option<String> {
-    let path = Path::new(&settings.program.first()?.0);
+    let path = PathBuf::from(bytes_of(&settings.program.first()?.0));
     Some(path.file_name()?.to_string_lossy().into_owned())
 }
 
 /// The program of class exec. It cannot notice by itself that the master is
 /// gone.
 fn foreign(settings: &Settings, source: &Source, directory: &Path) -> Result<Program, String> {
-    let name = settings.program.first().map_or(OsStr::new(""), |word| OsStr::new(&word.0));
-    let set = settings.env.iter().find(|it| it.name == "PATH").map(|it| OsString::from(&it.value));
+    let name = settings.program.first().map_or(OsString::new(), |word| bytes_of(&word.0));
+    let set = settings.env.iter().find(|it| it.name == "PATH").map(|it| bytes_of(&it.value));
     let path = set.or_else(|| source.variable("PATH"));
-    let found = find_program(name, path.as_deref(), directory)?;
-    let words = settings.program.iter().map(|word| text(OsStr::new(&word.0)));
+    let found = find_program(&name, path.as_deref(), directory)?;
+    let words = settings.program.iter().map(|word| text(&bytes_of(&word.0)));
     Ok(Program {
         path: text(found.as_os_str())?,
         arguments: words.collect::<Result<_, _>>()?,
@@ -416,7 +417,7 @@ fn environment(
         }
     }
     for assignment in settings.env.iter().filter(|it| !is_own(OsStr::new(&it.name))) {
-        environment.push(text(&assign(&assignment.name, &assignment.value))?);
+        environment.push(text(&assign(bytes_of(&assignment.name), bytes_of(&assignment.value)))?);
     }
     Ok(environment)
 }

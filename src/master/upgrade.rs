@@ -62,10 +62,48 @@ struct Heritage {
     /// How many workers an operator has asked for, if not what is set.
     workers: Option<u16>,
     /// The pid file, which the new master may have elsewhere.
-    #[serde(default)]
+    #[serde(default, with = "optional_path")]
     pid_path: Option<PathBuf>,
     /// The listeners; their sockets follow each other from descriptor 3 on.
     listeners: Vec<listener::Record>,
+}
+
+/// A path in a message, whatever bytes are in it.
+pub(crate) mod raw_path {
+    use std::path::{Path, PathBuf};
+
+    use monoceros_config::raw::{bytes_of, text_of};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&text_of(path.as_os_str()))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+        String::deserialize(from).map(|text| PathBuf::from(bytes_of(&text)))
+    }
+}
+
+/// The same, where there may be none.
+mod optional_path {
+    use std::path::PathBuf;
+
+    use monoceros_config::raw::{bytes_of, text_of};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        path: &Option<PathBuf>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        path.as_ref().map(|path| text_of(path.as_os_str())).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<PathBuf>, D::Error> {
+        let text = Option::<String>::deserialize(from)?;
+        Ok(text.map(|text| PathBuf::from(bytes_of(&text))))
+    }
 }
 
 /// The new master, seen from the old one.
