@@ -87,7 +87,7 @@ impl Lead {
             return Some(Wait::Look);
         }
         self.steps.fetch_add(1, Ordering::SeqCst);
-        let until_ms = clock::monotonic_ms() + u64::try_from(SIGNALS.as_millis()).unwrap_or(0);
+        let mut idle_ms = None;
         let wait = loop {
             match self.turn(&mut io, false) {
                 Turn::Over => self.end_process(io),
@@ -95,7 +95,7 @@ impl Lead {
                 Turn::Done if hub.has_requests() => break Wait::Look,
                 Turn::Done if hub.is_stopping() => break Wait::Stop,
                 Turn::Done if !hub.crew.is_single_file() => break Wait::Look,
-                Turn::Done if hub.crew.is_sole() && clock::monotonic_ms() >= until_ms => {
+                Turn::Done if hub.crew.is_sole() && is_to_look(&mut idle_ms) => {
                     break Wait::Interrupted;
                 }
                 Turn::Done => {}
@@ -220,6 +220,13 @@ impl Lead {
             std::thread::park();
         }
     }
+}
+
+/// Whether the only thread, idle since this time in milliseconds of the rising
+/// clock, is to see whether a signal was handled on it.
+fn is_to_look(idle_ms: &mut Option<u64>) -> bool {
+    let now_ms = clock::monotonic_ms();
+    u128::from(now_ms - *idle_ms.get_or_insert(now_ms)) >= SIGNALS.as_millis()
 }
 
 /// Whether a count of steps says that the application thread runs the loop.
