@@ -2,6 +2,8 @@
 //! pretended processes, a virtual clock, faults of every kind, and the rules
 //! that must hold whatever happens.
 
+mod processes;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -9,14 +11,13 @@ use std::time::{Duration, Instant};
 use monoceros_config::Wish;
 use monoceros_wire::Generation;
 use monoceros_wire::control::{Answer, Request};
-use monoceros_wire::message::{BootFailure, ToWorker};
-use monoceros_wire::scoreboard::Losses;
+use monoceros_wire::message::ToWorker;
 
+use self::processes::Process;
 use super::random::Random;
 use super::roster::{Roster, Worker};
 use super::state::{
-    Action, Answering, BindFailure, ClientId, Death, Event, Exit, Limits, Recycling, Refusal, Run,
-    Signal, State, Terms, Vital, WorkerId,
+    Action, BindFailure, ClientId, Event, Limits, Recycling, Signal, State, Terms, WorkerId,
 };
 use super::{Beginning, Master, Purpose};
 
@@ -49,27 +50,6 @@ impl Random {
     fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
-}
-
-/// A pretended process.
-#[derive(Clone, Copy, Debug, Default)]
-struct Process {
-    /// Was told, or has decided, to end at the time of this event.
-    ending: bool,
-    /// Will not end by anything but SIGKILL.
-    stubborn: bool,
-    /// Runs a request that does not end.
-    stuck: bool,
-    /// Takes no requests.
-    numb: bool,
-    /// Has been stopped by a signal.
-    stopped: bool,
-    /// Has been asked where it is.
-    traced: bool,
-    /// Was sent SIGKILL.
-    killed: bool,
-    /// When it was asked to go, the first time.
-    asked: Option<Duration>,
 }
 
 struct World {
@@ -277,24 +257,6 @@ impl World {
         self.paused += span;
     }
 
-    fn strike(&mut self, change: impl FnOnce(&mut Process)) {
-        let count = self.processes.len() as u64;
-        if count > 0 {
-            let index = usize::try_from(self.random.below(count)).unwrap();
-            change(self.processes.values_mut().nth(index).unwrap());
-        }
-    }
-
-    fn crash(&mut self) {
-        let ids: Vec<_> = self.processes.keys().copied().collect();
-        if ids.is_empty() {
-            return;
-        }
-        let id = ids[usize::try_from(self.random.below(ids.len() as u64)).unwrap()];
-        let exit = if self.random.chance(50) { Exit::Code(0) } else { Exit::Signal(11) };
-        self.plan_exit(id, exit, 0);
-    }
-
     /// Lets this much time pass, with everything that falls into it.
     fn pass(&mut self, span: Duration) {
         let end = self.now + span;
@@ -430,98 +392,6 @@ impl World {
         self.plan(Event::Bound(result), 0);
     }
 
-    fn spawn(&mut self, worker: WorkerId, generation: Generation) {
-        if self.random.chance(self.spawn_fails) {
-            let refusal = Refusal { text: "no process".to_owned(), passes: self.random.chance(50) };
-            return self.plan(Event::SpawnFailed { worker, refusal }, 0);
-        }
-        let stubborn = self.random.chance(self.stubborn);
-        self.processes.insert(worker, Process { stubborn, ..Process::default() });
-        // Pids are used again.
-        let pid = 1 + i32::try_from(self.random.below(4)).unwrap();
-        self.plan(Event::Spawned { worker, pid }, 0);
-        let boot = 50 + self.random.below(3_000);
-        if self.broken.contains(&generation) || self.random.chance(self.boot_fails) {
-            match self.random.below(3) {
-                0 => return self.plan_exit(worker, Exit::Code(1), boot),
-                1 => return, // hangs
-                _ => {}
-            }
-            let failure = BootFailure::Application;
-            self.tell(Event::Failed { worker, failure, text: "traceback".to_owned() }, boot);
-            return self.plan_exit(worker, Exit::Code(4), boot + 10);
-        }
-        self.tell(Event::Ready { worker, app: "app".to_owned() }, boot);
-    }
-
-    /// A message arrives, unless it is lost.
-    fn tell(&mut self, event: Event, after: u64) {
-        if !self.random.chance(self.lost) {
-            self.plan(event, after);
-        }
-    }
-
-    fn signal(&mut self, worker: WorkerId, signal: Signal) {
-        self.ask(worker);
-        match signal {
-            Signal::Kill => {
-                if let Some(process) = self.processes.get_mut(&worker) {
-                    process.killed = true;
-                }
-                self.plan_exit(worker, Exit::Signal(9), 1);
-            }
-            Signal::Reload | Signal::Terminate | Signal::Quit | Signal::Abort => {
-                self.end(worker, 100);
-            }
-        }
-    }
-
-    /// Notes when a process was first asked to go.
-    fn ask(&mut self, worker: WorkerId) {
-        if let Some(process) = self.processes.get_mut(&worker) {
-            process.asked.get_or_insert(self.now);
-        }
-    }
-
-    /// A process ends within this many milliseconds, if it listens.
-    fn end(&mut self, worker: WorkerId, within: u64) {
-        let after = self.random.below(within);
-        match self.processes.get(&worker) {
-            Some(process) if !process.stubborn && !process.stopped => {
-                self.plan_exit(worker, Exit::Code(0), after);
-            }
-            _ => {}
-        }
-    }
-
-    fn inspect(&mut self) {
-        let label = || "GET /".to_owned();
-        let lasted = Duration::from_secs(3_600);
-        let is_whole = self.random.below(2) == 0;
-        let answer = if is_whole { Answering::Whole } else { Answering::Left(lasted) };
-        let run = || Run { thread: 0, number: 1, label: label(), lasted, used: None, answer };
-        let mut vitals = Vec::new();
-        for (worker, process) in &mut self.processes {
-            let asked = process.traced;
-            let shows = asked && !process.stopped && self.random.below(2) == 0;
-            process.traced = asked && !shows;
-            vitals.push(Vital {
-                worker: *worker,
-                silent: Some(if process.stopped { lasted } else { Duration::ZERO }),
-                stopped: process.stopped,
-                running: process.stuck.then(run).into_iter().collect(),
-                threads: 1,
-                stuck: process.numb.then_some(lasted),
-                requests: if self.calm { 0 } else { self.random.below(200) },
-                losses: Losses::default(),
-                memory: Some(if self.calm { 0 } else { self.random.below(200) }),
-                stacks: shows.then(|| "File a.py".to_owned()),
-                asked: asked && !shows,
-            });
-        }
-        self.plan(Event::Inspected(vitals), 0);
-    }
-
     fn read_settings(&mut self, generation: Generation) {
         let terms = match self.random.below(8) {
             0 => Err("broken file".to_owned()),
@@ -555,27 +425,6 @@ impl World {
             self.queue.retain(|_, it| !matches!(it, Event::SuccessorEnded { .. }));
             self.plan(Event::SuccessorEnded { text: "ended".to_owned() }, 1);
         }
-    }
-
-    /// A process ends once: SIGKILL is earlier than anything else it planned.
-    fn plan_exit(&mut self, worker: WorkerId, exit: Exit, after: u64) {
-        let Some(process) = self.processes.get_mut(&worker) else { return };
-        if std::mem::replace(&mut process.ending, true) {
-            if exit != Exit::Signal(9) {
-                return;
-            }
-            self.queue.retain(
-                |_, event| !matches!(event, Event::Exited { worker: it, .. } if *it == worker),
-            );
-        }
-        let death = Death {
-            exit,
-            out_of_memory: self.random.chance(5),
-            running: Vec::new(),
-            stacks: String::new(),
-            losses: Losses::default(),
-        };
-        self.plan(Event::Exited { worker, death }, after);
     }
 
     fn plan(&mut self, event: Event, after: u64) {

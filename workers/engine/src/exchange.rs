@@ -1,33 +1,26 @@
 //! One request and its answer, in the hands of an application thread.
 
+mod account;
+mod sending;
+
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use monoceros_http::reply;
-use monoceros_sys::{clock, socket};
-use monoceros_wire::scoreboard::{Begun, Finished, GivenUp};
+use monoceros_sys::clock;
+use monoceros_wire::scoreboard::Begun;
 
-use crate::access::Record;
 use crate::answer::{Answer, Asked, Fault, Framing};
 use crate::body::Body;
 use crate::core::Core;
-use crate::expire::EXPIRED;
-use crate::file_range::{Failure, FileRange, is_for_now};
-use crate::link::{Account, Address, After, Link, Waited};
+use crate::link::{Address, After, Link, Waited};
 use crate::payload::Payload;
 use crate::request::{Job, Request};
 
-/// Bodies up to this many bytes are copied behind the head, which is cheaper
-/// than a second piece.
-pub const COPY_LIMIT: usize = 16 * 1024;
-
-/// How much of a file an application thread sends by itself before it leaves
-/// the rest to the I/O thread.
-const FILE_SHARE: u64 = 4 << 20;
+pub use sending::COPY_LIMIT;
 
 thread_local! {
     /// Where a piece of an answer is put together.
@@ -394,170 +387,9 @@ impl Exchange {
         Ok(true)
     }
 
-    /// Sends what is in `piece` and then `bytes`, framed.
-    fn send(
-        &mut self,
-        piece: &mut Vec<u8>,
-        bytes: &[u8],
-        owner: Option<Box<dyn Payload>>,
-    ) -> Result<(), Gone> {
-        let chunked = self.answer().framing() == Framing::Chunked && !bytes.is_empty();
-        if chunked {
-            reply::push_chunk_head(piece, bytes.len());
-        }
-        let end: &[u8] = if chunked { reply::CHUNK_END } else { b"" };
-        if bytes.len() <= COPY_LIMIT {
-            piece.extend_from_slice(bytes);
-            piece.extend_from_slice(end);
-            if self.joins_batch() {
-                // The loop is told now and not only at the end: the application
-                // may be long at what it does behind the answer.
-                self.core.hub.batch.add();
-                self.link.leave(Box::new(piece.clone()), 0, self.core.stores());
-                self.hand_over();
-                return Ok(());
-            }
-            return self.push_bytes(piece, false);
-        }
-        self.push_parts([piece, bytes, end], owner)
-    }
-
-    /// Sends three parts, of which the middle one is large.
-    fn push_parts(
-        &mut self,
-        parts: [&[u8]; 3],
-        mut owner: Option<Box<dyn Payload>>,
-    ) -> Result<(), Gone> {
-        let mut sent = 0;
-        if self.may_send()? {
-            sent =
-                self.sent(socket::send_parts(self.link.as_fd(), &parts.map(IoSlice::new), false))?;
-        }
-        if sent == parts.iter().map(|part| part.len()).sum::<usize>() {
-            return Ok(());
-        }
-        let stores = self.core.stores();
-        for (index, part) in parts.into_iter().enumerate() {
-            let gone = sent.min(part.len());
-            sent -= gone;
-            match owner.take_if(|_| index == 1) {
-                Some(owner) => self.link.leave(owner, gone, stores),
-                None => self.link.leave(Box::new(part[gone..].to_vec()), 0, stores),
-            }
-        }
-        self.slow_down();
-        Ok(())
-    }
-
-    /// Sends bytes, and lets the rest wait.
-    fn push_bytes(&mut self, bytes: &[u8], more: bool) -> Result<(), Gone> {
-        let mut sent = 0;
-        if self.may_send()? {
-            sent = self.sent(socket::send(self.link.as_fd(), bytes, more))?;
-            if sent == bytes.len() {
-                return Ok(());
-            }
-        }
-        self.leave(&bytes[sent..]);
-        Ok(())
-    }
-
-    /// Leaves bytes to be written by the loop.
-    fn leave(&mut self, bytes: &[u8]) {
-        self.link.leave(Box::new(bytes.to_vec()), 0, self.core.stores());
-        self.slow_down();
-    }
-
-    /// Whether this is a whole answer that had better be written with others.
-    fn joins_batch(&self) -> bool {
-        let is_whole = matches!(self.answer().framing(), Framing::Length(0) | Framing::NoBody);
-        is_whole && !self.handed_over && self.core.hub.is_batching(self.thread)
-    }
-
-    /// Sends a range of a file, and lets the rest wait.
-    fn push_file(&mut self, source: &File, offset: u64, length: u64) -> Result<(), Gone> {
-        let Ok(copy) = source.try_clone() else {
-            return self.give_up_file("no descriptor is left for its file");
-        };
-        let mut range = FileRange::new(copy, offset, length);
-        let mut share = FILE_SHARE;
-        while range.left > 0 && share > 0 && self.may_send()? {
-            let sent = match range.send(self.link.as_fd(), share) {
-                Err(Failure::File(text)) => return self.give_up_file(&text),
-                Err(Failure::Client(error)) => self.sent(Err(error))? as u64,
-                Ok(sent) => {
-                    self.handed += sent;
-                    sent
-                }
-            };
-            if sent == 0 {
-                break;
-            }
-            share = share.saturating_sub(sent);
-        }
-        if range.left > 0 {
-            self.link.leave_file(range);
-            self.slow_down();
-        }
-        Ok(())
-    }
-
-    /// The file that is the answer fails us, not the client.
-    fn give_up_file(&mut self, why: &str) -> Result<(), Gone> {
-        let (label, peer) = (self.request().label(), &self.link.peer);
-        let line = format_args!("gave up the answer to {label} for {peer}: {why}");
-        self.core.give_up(GivenUp::Unreadable, line);
-        self.lose()
-    }
-
-    /// Whether this thread may write to the socket: nothing waits before.
-    fn may_send(&mut self) -> Result<bool, Gone> {
-        if self.gone {
-            return Err(Gone);
-        }
-        if !self.handed_over {
-            return Ok(true);
-        }
-        let leftover = self.link.leftover();
-        let (failed, is_empty) = (leftover.failed, leftover.outgoing.is_empty());
-        drop(leftover);
-        if failed { self.lose().map(|()| false) } else { Ok(is_empty) }
-    }
-
-    /// What a call of the send family did; a full socket took nothing.
-    fn sent(&mut self, result: io::Result<usize>) -> Result<usize, Gone> {
-        match result {
-            Ok(count) => {
-                self.handed += count as u64;
-                Ok(count)
-            }
-            Err(error) if is_for_now(&error) => Ok(0),
-            Err(_) => self.lose().map(|()| 0),
-        }
-    }
-
     fn lose(&mut self) -> Result<(), Gone> {
         self.gone = true;
         Err(Gone)
-    }
-
-    /// Has the I/O thread write what the client could not take.
-    fn slow_down(&mut self) {
-        let label = (!self.is_slow).then(|| self.request().label());
-        self.is_slow = true;
-        let mut leftover = self.link.leftover();
-        leftover.handed += std::mem::take(&mut self.handed);
-        if label.is_some() {
-            leftover.label = label;
-        }
-        drop(leftover);
-        self.hand_over();
-    }
-
-    /// Has the I/O thread write what waits.
-    fn hand_over(&mut self) {
-        self.handed_over = true;
-        self.core.hub.call_back(Arc::clone(&self.link));
     }
 
     fn end(&mut self, after: After, environ: &dyn Fn(&str) -> Option<String>) {
@@ -586,57 +418,6 @@ impl Exchange {
         if self.handed_over || after != After::KeepAlive || !self.link.give_back(now_ms) {
             self.link.leftover().after = Some(after);
             self.core.hub.call_back(Arc::clone(&self.link));
-        }
-    }
-
-    fn show_end(&self, took_us: u64, is_ours: bool) {
-        let (request, answer) = (self.request(), self.answer());
-        let finished = Finished {
-            number: request.number,
-            took_us,
-            status: if is_ours { answer.status() } else { EXPIRED },
-            bytes: answer.body_bytes(),
-            counts: is_ours,
-        };
-        self.core.board.finish(self.thread, &finished);
-    }
-
-    /// Tells the access log of the request: now, or when its answer has gone.
-    fn log(&mut self, now_us: u64, environ: &dyn Fn(&str) -> Option<String>) {
-        if !self.is_slow && !self.gone {
-            if let Some(access) = &self.core.access {
-                access.add(&self.record(now_us, environ));
-            }
-            return;
-        }
-        let core = Arc::clone(&self.core);
-        let record = self.record(now_us, environ);
-        let head = record.answer_head.len() as u64;
-        let draft = core.access.as_ref().map(|access| access.draft(&record));
-        let body = record.body_bytes;
-        let mut account = draft.map(|draft| Account { draft, head, body });
-        let handed = std::mem::take(&mut self.handed);
-        let sent = self.link.settle(handed, self.gone, &mut account);
-        if let (Some(sent), Some(account), Some(access)) = (sent, account, &core.access) {
-            let body = if self.gone { account.body_in(sent) } else { account.body };
-            access.add_draft(&account.draft, body);
-        }
-    }
-
-    fn record<'a>(
-        &'a self,
-        now_us: u64,
-        environ: &'a dyn Fn(&str) -> Option<String>,
-    ) -> Record<'a> {
-        let answer = self.answer();
-        Record {
-            peer: &self.link.peer,
-            head: Some(&self.request().head),
-            status: answer.status(),
-            body_bytes: answer.body_bytes(),
-            took_us: now_us.saturating_sub(self.request().begun_us),
-            answer_head: answer.head(),
-            environ,
         }
     }
 }
