@@ -60,7 +60,8 @@ def open_way(paths):
         mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", directory)
     for path, place in zip(paths, places):
         os.makedirs(path, exist_ok=True)
-        mount("--bind", place, path)
+        mount("--move", place, path)
+        os.rmdir(place)
 
 
 def main():
