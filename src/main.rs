@@ -4,6 +4,9 @@ mod cli;
 mod ctl;
 mod directory;
 mod master;
+#[cfg(test)]
+#[path = "../tests/support/need.rs"]
+mod need;
 
 use std::process::ExitCode;
 

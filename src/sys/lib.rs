@@ -16,6 +16,9 @@ pub mod local;
 pub mod lock;
 pub mod mailbox;
 pub mod memory;
+#[cfg(test)]
+#[path = "../../tests/support/need.rs"]
+mod need;
 pub mod packet;
 pub mod path;
 mod privileges;
