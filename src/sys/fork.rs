@@ -8,8 +8,8 @@
 //! | --- | --- | --- |
 //! | descriptors of ours | [`Private`], [`Mark`] | lead nowhere |
 //! | actions of signals | [`Actions`] | as they were before |
-//! | signals held back | [`hold_back`] | let through |
-//! | shared memory | [`Memory`] | a private copy of nothing |
+//! | signals held back | `hold_back` | let through |
+//! | shared memory | `Memory` | a private copy of nothing |
 //! | the limit of descriptors | [`raise`](crate::limit::raise) | as it was before |
 //!
 //! Logs are kept: what the process writes to them is wanted. So are the files of
