@@ -55,8 +55,8 @@ pub static SIGNALS: [Signal; 9] = [
     Signal {
         name: "SIGTERM",
         wish: Wish::Drain,
-        master: "Drain: lets nobody else connect, serves who has, and exits, within \
-                 `graceful-timeout`. A second one stops at once.",
+        master: "Drain: refuses new connections, serves those that are there, and exits, \
+                 within `graceful-timeout`. A second one stops at once.",
         worker: LEAVES,
         gunicorn: Some("resets connections that wait to be accepted"),
     },
