@@ -54,13 +54,13 @@ fn file_of(command: &Command) -> Option<&Path> {
     }
 }
 
-/// What a configuration file says is done with the rights of who reads it. So root
-/// reads only one that no other user can change: the user who has become root by
-/// `sudo(8)` counts as root. Looked at after it was read: a path that another user
-/// could change then is one now.
+/// Settings take effect with the rights of the user that reads them. So root reads
+/// only a configuration file that no other user can change. The user that called
+/// `sudo(8)` counts as root. The file is checked after it was read: if another user
+/// could change the path then, the check still finds that.
 pub(crate) fn check_file(file: Option<&Path>) -> Result<(), String> {
     let Some(file) = file.filter(|_| is_root()) else { return Ok(()) };
-    // A descriptor (`/dev/fd/63`) was opened by who has started this.
+    // A descriptor (`/dev/fd/63`) was opened by the caller.
     if !matches!(Destination::named(file.to_owned()), Destination::File(_)) {
         return Ok(());
     }
@@ -74,7 +74,7 @@ pub(crate) fn check_file(file: Option<&Path>) -> Result<(), String> {
     })
 }
 
-/// Root, and the user who has become root by `sudo(8)`: what they can change is
+/// Root, and the user that called `sudo(8)`: what they can change is
 /// changed with root's rights.
 pub(crate) fn roots() -> Vec<u32> {
     let caller = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok());

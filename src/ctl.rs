@@ -48,11 +48,11 @@ fn carry_out(order: &Order) -> Result<String, String> {
         Target::PidFile(path) => find_master(path)?,
     };
     let deadline = order.timeout.map(|timeout| Instant::now() + timeout);
-    // Opened before it is asked: later the pid may be another's.
+    // Opened before the request: later the pid may be that of another process.
     let process = (verb == Verb::Stop).then(|| Process::adopt(pid)).transpose();
     let process = process.map_err(|error| format!("cannot find pid {pid}: {}", reason(&error)))?;
     let answer = match ask(pid, request(verb), deadline) {
-        // Others have stopped it, and it was gone before it could answer.
+        // It was stopped in another way, and ended before it could answer.
         Err(_) if process.as_ref().is_some_and(has_ended) => Answer::Stopping,
         answer => answer?,
     };
@@ -134,7 +134,7 @@ fn ask(pid: i32, request: Request, deadline: Option<Instant>) -> Result<Answer, 
     })
 }
 
-/// A way to the master with this pid, and to nobody else. Other processes can have
+/// A connection to the master with this pid and to no other process. Those can have
 /// taken its name, or longer ones, and need not accept anybody: with several names
 /// none of them is waited for alone.
 fn connect(pid: i32, deadline: Option<Instant>) -> Result<Channel<Request, Answer>, String> {

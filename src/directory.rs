@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// The working directory by the name that the shell has for it in `PWD`, if that
 /// leads there: a link in the name leads to the next release when it is changed,
-/// and whoever starts from it finds that one. `PWD` counts too when the directory
+/// and a process that starts from it finds that one. `PWD` counts too when the directory
 /// itself was removed meanwhile.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use crate::support::client::get;
 use crate::support::setup::{Setup, python};
 use crate::support::until;
 
-/// Goes to a directory in which others may write, and imports there what it did
+/// Goes to a directory in which other users may write, and imports there what it did
 /// not need before.
 const MOVING: &str = "
 import json, os, sys
@@ -231,7 +231,7 @@ fn logging_is_what_it_always_is_but_for_these_loggers() {
             .flag("using:application")
             .variable("PYTHONPATH", ".")
             .file("sitecustomize.py", "import logging"),
-        // Who does without does not pay for its memory.
+        // An application without `logging` does not pay for its memory.
         setup().flag("without:application"),
     ] {
         assert_eq!(setup.start().get("/").status, 200);

@@ -441,7 +441,7 @@ fn clients_are_told_before_there_are_too_many() {
 }
 
 #[test]
-fn who_has_sent_a_part_of_a_request_is_told_that_it_makes_room() {
+fn a_client_that_has_sent_a_part_of_a_request_is_told_that_it_makes_room() {
     let server = Setup::of("environ:echo").flags(&["--worker-connections", "2"]).start();
     let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n";
     let body = format!("{head}\r\n");

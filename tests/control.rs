@@ -134,7 +134,7 @@ fn a_stop_ends_the_master_that_has_taken_over_and_not_the_one_before() {
     assert!(answer.stderr.contains("a new master has taken over"), "{}", answer.stderr);
     let answer = run(server.directory.path(), &["stop", "--pid", "master.pid"]);
     assert_eq!((answer.code, answer.stderr.as_str()), (0, ""));
-    assert!(process::is_alive(old), "who is served there still is");
+    assert!(process::is_alive(old), "the old process still serves its client");
     writer.finish();
     assert_eq!(busy.response().status, 200);
     server.follow();
@@ -434,7 +434,7 @@ fn another_users_command_is_refused() {
 }
 
 #[test]
-fn who_says_nothing_is_shown_out_while_others_are_answered() {
+fn a_silent_client_is_disconnected_while_others_are_answered() {
     let server = Setup::of("environ").start();
     // They come again while the first are shown out before anybody has asked.
     let mut silent = Vec::new();

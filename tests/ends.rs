@@ -108,8 +108,8 @@ fn what_a_mold_has_started_serves_its_workers_to_their_end() {
     assert_eq!(server.wait_for_exit(), 0);
 }
 
-/// What the application does at the end, or what an executor waits for, takes
-/// for ever.
+/// What the application does at the end, or what an executor waits for, never
+/// returns.
 const ENDLESS: &str = "
 import concurrent.futures, atexit, signal, threading
 

@@ -196,7 +196,7 @@ fn a_worker_that_can_accept_nobody_waits_and_goes_on_when_it_can() {
 }
 
 #[test]
-fn a_worker_without_descriptors_says_so_to_who_has_sent_a_part_of_a_request() {
+fn a_worker_without_descriptors_answers_a_client_that_has_sent_a_part_of_a_request() {
     let server = Setup::of("environ:echo").start();
     server.allow("cannot accept connections");
     let worker = server.workers()[0];

@@ -70,7 +70,7 @@ fn signals(pid: i32, set: &str) -> Vec<Signal> {
 /// be added to with each resource that a forked process is to keep.
 fn assert_is_plain(server: &Server, name: &str) -> i32 {
     let pid = until::some(name, || server.directory.read(name).parse().ok());
-    // The log and the standard streams; a counter that wakes nobody else.
+    // The log and the standard streams; a counter that wakes no other process.
     let kept = [server.directory.path().to_str().unwrap(), "/dev/null", "anon_inode:[eventfd]"];
     let held = process::descriptors(pid).unwrap();
     let other: Vec<_> =

@@ -171,7 +171,7 @@ fn a_connection_is_idle_only_when_its_client_has_the_answer() {
     let length = 500_000;
     connection.send(get(&format!("/?{length}")));
     let worker = server.workers()[0];
-    // The kernel has all of it when another request is answered.
+    // The kernel has the whole answer when another request is answered.
     assert_eq!(server.get("/?1").text(), "x");
     server.signal(Signal::SIGHUP);
     server.wait_for_log("reloaded: gen=2");
@@ -274,7 +274,7 @@ fn large_answers_for_slow_clients_take_a_bounded_amount_of_memory() {
             connection
         })
         .collect();
-    assert_eq!(server.get("/small").text(), "small", "nobody holds the thread");
+    assert_eq!(server.get("/small").text(), "small", "no client holds the thread");
     let grown = resident().saturating_sub(before);
     assert!(grown < 100, "{grown} MiB");
     for client in &mut clients {

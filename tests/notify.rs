@@ -225,7 +225,7 @@ fn an_upgrade_names_the_new_master_before_that_says_anything() {
 
 /// An init system waits for the end of its own children only, and looks at that
 /// when it hears of the new main process: with `KillMode=mixed` systemd kills all
-/// others at once when another's child is stopped.
+/// processes of the unit at once when the main one is the child of another.
 #[test]
 fn a_new_master_is_no_longer_the_child_of_the_old_one_when_it_is_named() {
     for flags in [&[][..], &["--preload"]] {

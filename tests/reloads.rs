@@ -206,7 +206,7 @@ fn a_reload_follows_the_link_to_the_new_release() {
 
 /// As programs that clean up old files do.
 #[test]
-fn a_reload_makes_a_socket_and_a_pid_file_again_that_somebody_has_removed() {
+fn a_reload_makes_a_removed_socket_and_pid_file_again() {
     let setup = Setup::bare().apps().flags(&["--bind", "unix:web.sock", "--pid", "master.pid"]);
     let server = setup.flag("stream:route").start();
     let (socket, pid) = (server.directory.join("web.sock"), server.directory.join("master.pid"));

@@ -189,7 +189,7 @@ fn a_program_that_is_no_python_is_one_clear_line() {
     }
 }
 
-/// Names of files may have any bytes, wherever they are said, and keep them to the
+/// Names of files may have any bytes, in each setting, and keep them to the
 /// worker and through an upgrade.
 #[test]
 fn a_path_keeps_bytes_that_are_not_text() {

@@ -62,7 +62,7 @@ fn gives_an_address_up(with: fn(Setup) -> Setup, by: impl Fn(&Server)) {
 /// As many do that stop a server: systemd by default, supervisord with
 /// `stopasgroup`, Heroku.
 #[test]
-fn a_signal_to_all_processes_resets_nobody_who_waits() {
+fn a_signal_to_all_processes_resets_no_waiting_client() {
     for with in PRIVILEGES {
         let setup = Setup::bare().apps().flags(&["--bind", "127.0.0.1:0", "stream:route"]);
         let server = with(setup).patient().start();

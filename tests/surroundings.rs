@@ -86,7 +86,7 @@ const JUNK: &str = "exec \"$0\" \"$@\" 3<&0 0</dev/null \
     4</dev/zero 5</dev/zero 6</dev/zero 7</dev/zero 8</dev/zero 9</dev/zero";
 
 #[test]
-fn descriptors_that_nobody_asked_for_are_not_passed_on() {
+fn unasked_descriptors_are_not_passed_on() {
     let server = Setup::of("stream:route").script(JUNK).start();
     let held = process::descriptors(server.workers()[0]).unwrap();
     assert!(!held.iter().any(|target| target == "/dev/zero"), "{held:?}");

@@ -78,6 +78,6 @@ fn connections_that_come_in_a_crowd_all_have_their_turn() {
         let served = order(&server);
         let first_half = served.iter().take(served.len() / 2);
         let seconds = first_half.filter(|path| *path == "/second").count();
-        assert!(seconds < 20, "who has been served does not pass by those who wait: {served:?}");
+        assert!(seconds < 20, "served clients do not pass by waiting ones: {served:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Text of others, made fit for a log and a terminal: control characters command
+//! Text from outside, made fit for a log and a terminal: control characters command
 //! a terminal, and end lines.
 
 /// The most characters of a text that is one line.

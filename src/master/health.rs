@@ -29,7 +29,7 @@ pub(crate) enum Concern {
     Expired(Vec<Run>),
     /// Requests have run for half of it.
     Slow(Vec<Run>),
-    /// Streams have gone on for all of it after their clients had left, and hold
+    /// Streams have gone on for the whole limit after their clients had left, and hold
     /// every thread.
     Deserted(Vec<Run>),
     /// The same, but hold only some.

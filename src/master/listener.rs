@@ -35,7 +35,7 @@ pub(crate) struct Listener {
     file: Option<SocketFile>,
     /// Another master's still, which this one is to follow.
     borrowed: Cell<bool>,
-    /// Its sockets have taken the place of others, which processes may still have.
+    /// Its sockets replace older ones, which processes may still have.
     is_anew: bool,
 }
 
@@ -277,7 +277,7 @@ impl Listener {
 
     /// Lets clients connect again. Where this process may not take it back, the
     /// same addresses are opened anew: the result takes the place of this one,
-    /// and who has a copy of the old sockets serves what waits in them.
+    /// and the processes with a copy of the old sockets serve what waits in them.
     pub(crate) fn admit_new(&self, manner: &Manner) -> io::Result<Option<Self>> {
         if !self.sockets().any(refuse::refuses_new) {
             return Ok(None);
@@ -297,7 +297,7 @@ impl Listener {
             // Two sockets that listen on one address have both agreed to it.
             socket::share_address(old, true)?;
             let socket = open_address(address, manner, true)?;
-            // Nobody else is to join.
+            // No other socket is to join.
             socket::share_address(socket.as_fd(), false)?;
             Ok(socket)
         };
@@ -307,7 +307,7 @@ impl Listener {
         Ok(Self { origin, backlog, sockets, file: None, borrowed, is_anew: true })
     }
 
-    /// Its sockets are others than those that a mold of the same generation may
+    /// Its sockets are newer than those that a mold of the same generation may
     /// have been given.
     pub(crate) fn is_anew(&self) -> bool {
         self.is_anew
@@ -325,8 +325,8 @@ impl Listener {
         drop(reach(path, owner.as_ref(), remove, remove));
     }
 
-    /// The file of its unix socket was removed, or is another's by now: nobody can
-    /// connect to it.
+    /// The file of its unix socket was removed or replaced: no client can connect
+    /// to it.
     fn is_lost(&self) -> bool {
         self.file.as_ref().is_some_and(|SocketFile { path, identity, .. }| match identify(path) {
             Ok(found) => found != *identity,
@@ -467,7 +467,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     if !kind.is_socket() {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the file is not a socket"));
     }
-    // Who listens there need not accept anybody.
+    // The process that listens there may accept nothing.
     let client = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
     match client.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -546,7 +546,7 @@ mod tests {
         for host in ["127.0.0.1", "::1"] {
             let bind = Bind::Tcp { host: host.to_owned(), port: 0 };
             let Ok(old) = Listener::open(&bind, &manner()) else { continue };
-            assert!(old.admit_new(&manner()).unwrap().is_none(), "nobody was refused");
+            assert!(old.admit_new(&manner()).unwrap().is_none(), "no connection was refused");
             old.refuse_new();
             // A privileged process takes the refusal back: nothing is opened anew.
             let Some(new) = old.admit_new(&manner()).unwrap() else { continue };

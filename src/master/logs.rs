@@ -26,7 +26,7 @@ pub(crate) fn destination(setting: &Setting, stream: Destination, directory: &Pa
 }
 
 /// Copies of the descriptors that the settings name as logs, for a worker, which
-/// has others under their numbers; each with the variable that names it.
+/// uses their numbers for other files; each with the variable that names it.
 pub(crate) fn given(recipe: &Recipe) -> Vec<(&'static str, OwnedFd)> {
     let settings = &recipe.settings;
     let logs = [
@@ -90,8 +90,8 @@ fn renew(path: &Path, error: io::Error) -> io::Result<File> {
     file::open_to_append(path)
 }
 
-/// Gives a file to the owner by its descriptor, if it is another's. What is no
-/// file stays whose it is.
+/// Gives a file to the owner by its descriptor, if another user owns it. What is no
+/// file keeps its owner.
 fn give(file: &File, owner: &Credentials) -> io::Result<()> {
     let found = file.metadata()?;
     let is_file = found.is_file() || found.file_type().is_fifo();

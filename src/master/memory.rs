@@ -1,5 +1,5 @@
 //! What the kernel says about memory: how much a process has, and whether it
-//! had to kill somebody for lack of it.
+//! had to kill a process for lack of it.
 
 use std::fs;
 use std::path::PathBuf;

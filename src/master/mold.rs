@@ -105,7 +105,7 @@ impl Unborn {
         let stacks = Stacks::create().map_err(cannot)?;
         let mut given = vec![theirs.as_fd(), scoreboard.as_fd(), stacks.as_fd()];
         if recipe.listeners.iter().any(|it| it.is_anew()) {
-            // The mold may have been given others.
+            // The mold may have older sockets.
             given.extend(recipe.listeners.iter().flat_map(|it| it.sockets()));
         }
         mold.ask_fork(worker, &given).map_err(cannot)?;
@@ -124,8 +124,8 @@ impl Unborn {
         self.channel.as_fd()
     }
 
-    /// Hears whether it is there: its pid, or why it will not be. Whoever holds
-    /// the other end of the channel can say so; who that is the kernel knows.
+    /// Hears whether it is there: its pid, or why it will not be. Any process
+    /// with the other end of the channel can send that; the kernel gives its pid.
     pub(crate) fn hear(&self) -> Option<Result<i32, String>> {
         let text = |text: &str| Some(Err(text.to_owned()));
         match self.channel.receive_signed() {

@@ -15,7 +15,7 @@ use super::reach::reach;
 /// How often a master looks again at a file that others are about to replace.
 const ATTEMPTS: u32 = 100;
 
-/// The most bytes that are read of a file, which may be another's.
+/// The most bytes that are read of a file, which another program may have written.
 const LONGEST_PID: u64 = 32;
 
 /// A pid file that is this process's.
@@ -66,7 +66,7 @@ impl PidFile {
         drop(self.file.unlock());
     }
 
-    /// Somebody has removed the file, and no other is there.
+    /// The file was removed, and no other is there.
     pub(crate) fn is_gone(&self) -> bool {
         let there = fs::symlink_metadata(&self.path);
         there.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
@@ -77,7 +77,7 @@ impl PidFile {
         let remove = |path: &Path| {
             if is_at(&self.file, path)? { fs::remove_file(path) } else { Ok(()) }
         };
-        // Nobody waits for it: the next master replaces it.
+        // A failure does no harm: the next master replaces the file.
         drop(reach(&self.path, self.owner.as_ref(), remove, remove));
     }
 }
@@ -199,7 +199,7 @@ impl Draft {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
         let mut draft = Self { file: options.open(&path)?, path };
-        // Nobody else can open it, and lock it, before.
+        // Before, no other process can open it and lock it.
         draft.file.try_lock()?;
         draft.file.set_permissions(PermissionsExt::from_mode(0o644))?;
         writeln!(draft.file, "{pid}")?;

@@ -8,8 +8,8 @@ use monoceros_sys::acting::act_as;
 use monoceros_sys::user::{Credentials, is_root};
 use monoceros_sys::{path, reason};
 
-/// Does something about a path with the rights of the owner, whose workers are: so
-/// nothing comes of it that the owner could not do. Where the owner may not, `root`
+/// Does something about a path with the rights of the owner, the workers' user: so
+/// it can do nothing that the owner could not do. Where the owner may not, `root`
 /// does it with root's rights, if no user but root can change what the path means.
 /// Without an owner, and where the master is not root, there is one user only.
 ///

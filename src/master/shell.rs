@@ -277,7 +277,7 @@ impl Shell {
         let source = &mut SourceFd(&fd);
         let heard = self.poll.registry().register(source, token_of(worker), Interest::READABLE);
         if let Err(error) = heard {
-            // Nobody would hear that it is ready; its boot-timeout ends it.
+            // Its READY would not be heard; its boot-timeout ends it.
             log::error!("cannot wait for a worker: {}", reason(&error));
         }
     }

@@ -369,7 +369,7 @@ pub(crate) struct Run {
 /// How far the answer to a request is that is being run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Answering {
-    /// Nothing of it has gone, or all of it; or it is of one piece.
+    /// It has not begun, is of one piece, or has gone as a whole.
     #[default]
     Whole,
     /// It has begun and comes piece by piece, and its client is there.

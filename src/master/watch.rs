@@ -130,7 +130,7 @@ impl Master {
         }
     }
 
-    /// Requests have taken half of what they may, or go on for nobody.
+    /// Requests have taken half of their time, or go on without a client.
     fn tell_slow(&mut self, vital: &Vital, runs: &[Run], limit: &str) {
         let Some(worker) = self.roster.get_mut(vital.worker) else { return };
         worker.record.slow.extend(runs.iter().map(|run| run.number));

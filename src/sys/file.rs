@@ -115,8 +115,8 @@ pub fn open_to_append(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.append(true).mode(0o640).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
     let opened = match options.open(path) {
-        // Only now: to make what is there is an error for some files of others in
-        // a directory of all (`protected_fifos`, `proc_sys_fs(5)`).
+        // Only now: with O_CREAT the open of another user's file can fail in a
+        // sticky directory (`protected_fifos`, `proc_sys_fs(5)`).
         Err(error) if error.kind() == io::ErrorKind::NotFound => options.create(true).open(path),
         opened => opened,
     };

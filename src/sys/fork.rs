@@ -1,4 +1,4 @@
-//! What a process that is forked from one of ours keeps of it, and what not.
+//! What a process that is forked from one of ours keeps, and what it lets go of.
 //!
 //! An application forks when it likes: with `os.fork`, with `multiprocessing`, in
 //! a library. Its process is to be one that a plain interpreter has forked, so
@@ -128,7 +128,7 @@ extern "C" fn go_on() {
     }
 }
 
-/// In the new process. It has one thread; what others were about is not known.
+/// In the new process. It has one thread; what the others were doing is not known.
 extern "C" fn let_go() {
     if KEEPS.get() {
         return;
@@ -156,7 +156,7 @@ fn restore_mask(mask: &MaybeUninit<libc::sigset_t>) {
 pub struct Mark(RawFd);
 
 impl Mark {
-    /// Enters a descriptor that somebody else owns; it is to be dropped before
+    /// Enters a descriptor that another value owns; it is to be dropped before
     /// the descriptor is closed.
     pub fn new(fd: BorrowedFd) -> Self {
         let number = fd.as_raw_fd();
@@ -184,7 +184,7 @@ fn place(number: RawFd) -> Option<(&'static AtomicU64, u64)> {
 /// A descriptor of a worker's own.
 #[derive(Debug)]
 pub struct Private {
-    // Dropped first: the number may be somebody else's once it is closed.
+    // Dropped first: the number may be used again once it is closed.
     _mark: Mark,
     fd: OwnedFd,
 }
@@ -287,8 +287,8 @@ impl Actions {
         let mut end = first;
         for ((signal, before), room) in entries {
             let ours = action_of(*signal).sa_sigaction;
-            // SAFETY: nobody reads or writes beyond `ENTERED` but who holds the
-            // lock.
+            // SAFETY: only the holder of the lock reads or writes beyond
+            // `ENTERED`.
             unsafe { *room.get() = MaybeUninit::new(Entry { signal: *signal, ours, before }) };
             end += 1;
         }
@@ -315,7 +315,7 @@ pub(crate) fn action_of(signal: libc::c_int) -> libc::sigaction {
 fn restore_actions() {
     let count = ENTERED.swap(0, Ordering::Acquire);
     for room in ENTRIES.0[..count].iter().rev() {
-        // SAFETY: nobody changes the entry: this process has one thread.
+        // SAFETY: nothing changes the entry: this process has one thread.
         let entry = unsafe { &*room.get() };
         // SAFETY: it was written before it was counted.
         let entry = unsafe { entry.assume_init_ref() };

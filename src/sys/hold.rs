@@ -1,5 +1,5 @@
-//! Signals held back for a while, in a process whose handlers are somebody
-//! else's and are to be found as they were.
+//! Signals held back for a while, in a process whose handlers are the
+//! application's and stay as they were.
 
 use std::io;
 use std::mem::MaybeUninit;

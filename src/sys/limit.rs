@@ -51,7 +51,7 @@ pub fn raise() -> io::Result<()> {
     Ok(())
 }
 
-/// For good gives back the former limit, unless somebody else has set another
+/// For good gives back the former limit, unless the application has set another
 /// one, or so many descriptors are open that none could be opened any more. Safe
 /// between a fork and an exec of a process with threads.
 pub(crate) fn give_back() {
@@ -70,7 +70,7 @@ pub(crate) fn give_back() {
 }
 
 /// The limit is lowered to the former one as long as this is there: for a program
-/// that is started meanwhile. Who needs a descriptor beyond it waits by
+/// that is started meanwhile. A thread that needs a descriptor beyond it waits by
 /// [`wait_until_raised`].
 #[derive(Debug)]
 pub struct Lowered(());

@@ -1,5 +1,5 @@
-//! Who holds the lock of a file (`flock(2)`). A user who can open a file for
-//! reading can lock it, and need have no other right to it.
+//! The processes that hold the lock of a file (`flock(2)`). A user who can open a
+//! file for reading can lock it, without any other right to it.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -19,9 +19,9 @@ pub fn is_of_another_user(file: &File) -> bool {
     !holders.is_empty() && !holders.iter().any(is_ours)
 }
 
-/// The pids of those who hold a lock on the file with this number: `1: FLOCK
+/// The pids of the processes with a lock on the file with this number: `1: FLOCK
 /// ADVISORY WRITE 123 fd:00:456 0 EOF`. The device is not compared: some file
-/// systems show another one here. So there may be others among them.
+/// systems show another one here. So there may be holders of other files among them.
 fn holders(table: &str, inode: u64) -> impl Iterator<Item = i32> {
     table.lines().filter_map(move |line| {
         let words: Vec<_> = line.split_ascii_whitespace().collect();

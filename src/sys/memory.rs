@@ -28,7 +28,7 @@ pub struct SharedWords {
     start: NonNull<AtomicU64>,
     count: usize,
     fd: Private,
-    /// A process that the application forks writes into none of it.
+    /// A process that the application forks cannot write into this memory.
     forked: Option<Memory>,
 }
 
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_can_make_shared_memory_shorter() {
+    fn shared_memory_cannot_be_made_shorter() {
         let words = SharedWords::create("test", 8).unwrap();
         let file = File::from(words.as_fd().try_clone_to_owned().unwrap());
         assert_eq!(file.set_len(0).unwrap_err().kind(), io::ErrorKind::PermissionDenied);

@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 
 /// The most symbolic links on the way, as the kernel has it (`path_resolution(7)`).
 const MOST_LINKS: usize = 40;
-/// Others than the owner may write to it.
+/// Users other than the owner may write to it.
 const OTHERS_WRITE: u32 = 0o022;
 /// Only the owner of a name in this directory may remove it.
 const STICKY: u32 = 0o1000;
@@ -59,7 +59,7 @@ pub fn follow(path: &Path, owners: &[u32]) -> io::Result<PathBuf> {
     Ok(at)
 }
 
-/// As [`follow`], for a file that is there: nor can others write to it.
+/// As [`follow`], for a file that exists: other users cannot write to it, either.
 ///
 /// # Errors
 /// As [`follow`].
@@ -102,7 +102,7 @@ fn check_name(
     Ok(())
 }
 
-/// Others than the owner can write to it. The group of root is root's.
+/// Users other than the owner can write to it. The group of root is root's.
 fn is_open(found: &Metadata) -> bool {
     let writers = if found.gid() == 0 { OTHERS_WRITE & 0o007 } else { OTHERS_WRITE };
     found.permissions().mode() & writers != 0

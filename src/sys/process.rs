@@ -240,7 +240,7 @@ impl AsFd for Process {
     }
 }
 
-/// Finds out whether the kernel has what this module needs of it, and whether it
+/// Finds out whether the kernel has what this module needs, and whether it
 /// lets this process use that: a descriptor for a process.
 ///
 /// # Errors
@@ -249,7 +249,7 @@ pub fn check_kernel() -> io::Result<()> {
     let pid = std::process::id().cast_signed();
     let own = open_pidfd(pid).map_err(|error| lacking("pidfd_open(2)", error))?;
     let process = Process { pid, pidfd: own, trouble: None };
-    // 0 is sent to nobody (kill(2)).
+    // Signal 0 only checks (kill(2)).
     process.signal(0).map_err(|error| lacking("pidfd_send_signal(2)", error))
 }
 

@@ -1,5 +1,5 @@
 //! Lets no new connection come to a listening TCP socket that is about to be
-//! closed, so that its queue comes to an end and nobody in it is reset.
+//! closed, so that its queue comes to an end and no connection in it is reset.
 
 mod filter;
 
@@ -13,8 +13,8 @@ use crate::socket::integer_option;
 /// that are free.
 const NOWHERE: libc::c_int = libc::c_int::MAX;
 
-/// Refuses new connections to a listening socket, whoever else holds a copy of
-/// it, while those that are connected, or connecting, get through. Kernels differ
+/// Refuses new connections to a listening socket, also for other holders of a copy,
+/// while clients that are connected, or connecting, get through. Kernels differ
 /// in which of the two ways they allow an ordinary user:
 ///
 /// 1. A filter drops the first packet of a connection. CAP_NET_ADMIN since 2026.
@@ -118,7 +118,7 @@ mod tests {
         let mut said = [0; 5];
         accepted.read_exact(&mut said).unwrap();
         assert_eq!(&said, b"early");
-        assert_eq!(accept(fd).unwrap_err().kind(), io::ErrorKind::WouldBlock, "nobody else");
+        assert_eq!(accept(fd).unwrap_err().kind(), io::ErrorKind::WouldBlock, "no other");
         match admit_new(fd) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
             done => {
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_connected_is_accepted_and_nobody_else() {
+    fn connected_clients_are_accepted_and_new_ones_are_not() {
         let nowhere: Way = |fd| bind_to_interface(fd, NOWHERE);
         for (listen_at, host) in
             [("127.0.0.1:0", "127.0.0.1"), ("[::1]:0", "::1"), ("[::]:0", "127.0.0.1")]
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_of_another_kind_refuses_nobody() {
+    fn a_socket_of_another_kind_refuses_no_client() {
         let name = format!("monoceros-refuse-{}", std::process::id());
         let path = std::env::temp_dir().join(name);
         let listener = UnixListener::bind(&path).unwrap();

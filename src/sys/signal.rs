@@ -140,7 +140,7 @@ pub fn raise(signal: i32) {
     unsafe { libc::kill(own, signal) };
 }
 
-/// What handles a signal, as a number that tells it from others; `None` when it
+/// What handles a signal, as a number that tells it from other handlers; `None` when it
 /// is ignored or has its default action.
 #[must_use]
 pub fn handler(signal: i32) -> Option<usize> {

@@ -16,7 +16,7 @@ pub fn processors() -> u32 {
     std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1))
 }
 
-/// A thread of this process, to be looked at from others. It may have ended.
+/// A thread of this process, as other threads look at it. It may have ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Thread {
     id: u32,

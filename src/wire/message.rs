@@ -15,8 +15,8 @@ pub enum ToWorker {
     StartMold(StartMold),
     /// To a mold: fork a worker, which gets the descriptors that come with this
     /// message: its channel, scoreboard and file for stacks, and listening sockets
-    /// if they are others than the mold's. The worker's own first message is
-    /// [`ToWorker::Start`]; it serves nobody before.
+    /// if they differ from the mold's. The worker's own first message is
+    /// [`ToWorker::Start`]; it serves no client before.
     Fork {
         /// The master's name for the worker.
         worker: u64,

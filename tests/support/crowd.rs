@@ -1,4 +1,4 @@
-//! Clients at a server that is about to stop: whoever has connected is answered.
+//! Clients at a server that is about to stop: each one that has connected is answered.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -20,9 +20,9 @@ pub(crate) struct Crowd {
 /// connect: by then it would only be refused.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// A worker that stops waits for so long, and a little more, for those who have
-/// connected and not asked yet: nobody has promised them more, should the machine
-/// not run them for longer.
+/// A worker that stops waits for so long, and a little more, for clients that have
+/// connected and not asked yet. If the machine does not run these for longer, they
+/// may be closed.
 const LAST_CALL: Duration = Duration::from_millis(40);
 
 impl Crowd {
@@ -41,8 +41,8 @@ impl Crowd {
         until::holds("answers", || self.answers.load(Ordering::Relaxed) >= count);
     }
 
-    /// Waits until nobody can connect any more; nobody who could may have been
-    /// left without an answer.
+    /// Waits until no client can connect any more; each one that could must have
+    /// been answered.
     pub(crate) fn disperse(self) {
         let lost = self.visitors.into_iter().filter_map(|visitor| visitor.join().unwrap());
         let (lost, answers) = (lost.collect::<Vec<_>>(), self.answers.load(Ordering::Relaxed));
@@ -51,7 +51,7 @@ impl Crowd {
     }
 }
 
-/// Asks until nobody listens; returns what went wrong after it had connected.
+/// Asks until nothing listens; returns what went wrong after it had connected.
 fn visit(address: SocketAddr, answers: &AtomicUsize) -> Option<String> {
     loop {
         let begun = Instant::now();

@@ -73,8 +73,8 @@ impl Setup {
         setup.socket(listener).flags(&["--bind", "fd://3"])
     }
 
-    /// Has no more rights over the network than an ordinary user, whoever runs the
-    /// tests. For a server that binds its addresses itself.
+    /// Has no more rights over the network than an ordinary user, also when root runs
+    /// the tests. For a server that binds its addresses itself.
     pub(crate) fn unprivileged(mut self) -> Self {
         if geteuid().is_root() {
             self.script = PLAIN_USER;

@@ -52,7 +52,7 @@ impl Shell {
         Ok(terms)
     }
 
-    /// Writes the pid file again if somebody has removed it.
+    /// Writes the pid file again if it was removed.
     fn renew_pid_file(&mut self) {
         if self.pid_file.as_ref().is_some_and(PidFile::is_gone) {
             let path = self.pid_path.as_deref().unwrap_or(Path::new(""));

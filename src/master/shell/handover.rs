@@ -89,8 +89,8 @@ impl Shell {
     }
 
     /// Leaves the pid file, the sockets' files and the init system to the new
-    /// master, which is the init system's own child before that hears of it: for
-    /// a main process of somebody else it would not wait (`systemd.kill(5)`). The
+    /// master. The init system hears of the new master when it is its own child:
+    /// for the child of another process it would not wait (`systemd.kill(5)`). The
     /// new master is told last: then nothing is held here any more. The workers
     /// here are the last to serve what the new master has given up.
     pub(super) fn pass_on(&mut self, workers: Option<u16>) {

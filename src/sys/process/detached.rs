@@ -143,7 +143,7 @@ impl AsFd for Detached {
 }
 
 /// What the process between does: it is there until this one has a hold on its
-/// child, so that no pid can be another's meanwhile.
+/// child, so that no pid is used again meanwhile.
 fn stay_between(orphan: io::Result<i32>, tell: &OwnedFd, parent: i32) -> bool {
     if let Err(error) = orphan {
         report(tell.as_fd(), [error.raw_os_error().unwrap_or(libc::EIO), 0, 0, 0]);
@@ -234,7 +234,7 @@ fn report(tell: BorrowedFd, numbers: [i32; 4]) {
         place.copy_from_slice(&number.to_ne_bytes());
     }
     if let Ok(tell) = tell.try_clone_to_owned() {
-        // Without a reader there is nobody to tell.
+        // Without a reader there is no process to tell.
         drop(File::from(tell).write_all(&bytes));
     }
 }

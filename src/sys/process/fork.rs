@@ -1,5 +1,5 @@
 //! Forking without executing anything: a process with this one's memory, whose
-//! parent is somebody else.
+//! parent is another one.
 
 use std::io;
 use std::os::fd::AsFd;

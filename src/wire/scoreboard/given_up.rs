@@ -17,7 +17,7 @@ pub enum GivenUp {
     Unbegun,
     /// The request has run for longer than `timeout` (504).
     Expired,
-    /// The connection has to make room for others.
+    /// The connection has to make room for another one.
     Displaced,
     /// The client has taken nothing of the answer for `write-timeout`.
     Untaken,

@@ -56,10 +56,10 @@ pub struct Running {
     pub stage: Stage,
 }
 
-/// How far a running request's answer is, as far as others can see.
+/// How far a running request's answer is, as far as other processes can see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stage {
-    /// Nothing of it has gone, or all of it; or it is of one piece.
+    /// It has not begun, is of one piece, or has gone as a whole.
     #[default]
     Whole,
     /// It has begun, and comes piece by piece.

@@ -41,7 +41,7 @@ fn what_is_given_up_is_counted_by_kind() {
         (0..=kind.index()).for_each(|_| worker.count_given_up(kind));
     }
     assert_eq!(master.losses(), std::array::from_fn(|place| place as u64 + 1));
-    assert!(master.is_running(0, 1), "a thread's words are others");
+    assert!(master.is_running(0, 1), "a thread has words of its own");
 }
 
 #[test]

@@ -75,7 +75,7 @@ impl Io {
             }
             // A program was just being started, which lowers the limit.
             Some(libc::EMFILE) if limit::wait_until_raised() => true,
-            // No descriptors or no memory: somebody has to go.
+            // No descriptors or no memory: a connection has to be closed.
             _ if self.free_descriptor() => true,
             _ => {
                 self.pause(error);

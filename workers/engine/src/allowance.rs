@@ -11,7 +11,7 @@ const MOST: u64 = 64 << 20;
 #[derive(Clone, Debug)]
 pub(crate) struct Allowance(Arc<AtomicU64>);
 
-/// What one file has of it; goes back when the file is dropped.
+/// The part of one file; it goes back when the file is dropped.
 #[derive(Debug)]
 pub(crate) struct Share {
     allowance: Allowance,

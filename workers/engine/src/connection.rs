@@ -55,7 +55,7 @@ pub(crate) struct Connection {
 enum Delivery {
     /// So many bytes were not acknowledged, and when that last became less.
     Going { left: usize, progress_ms: u64 },
-    /// The client's system has all of it, or takes nothing more.
+    /// The client's system has all bytes, or takes nothing more.
     Over,
 }
 
@@ -175,7 +175,7 @@ impl Connection {
         }
     }
 
-    /// Enters a phase now. The application side has no request of it any more.
+    /// Enters a phase now. The application side has no request of this connection any more.
     pub(crate) fn enter(&mut self, phase: Phase) {
         self.phase = phase;
         self.lent.forget_head();

@@ -11,7 +11,7 @@ use crate::pace::{Pace, Window};
 const IDLE: u64 = 0;
 /// It has one, and counts as being at work.
 const WORKING: u64 = 1;
-/// It has one that takes long; others may work meanwhile.
+/// It has one that takes long; other threads may work meanwhile.
 const ASIDE: u64 = 2;
 /// States are kept together with the number of the request.
 const STATE_BITS: u32 = 2;
@@ -21,7 +21,7 @@ const STATE_BITS: u32 = 2;
 const LOOK_AFTER_US: u64 = 1_000;
 
 /// A request that has been running for so long, in microseconds, does not keep
-/// others from running: the interpreter would change threads by then, too
+/// other requests from running: the interpreter would change threads by then, too
 /// (`sys.setswitchinterval`).
 const LONG_US: u64 = 5_000;
 
@@ -90,7 +90,7 @@ impl Crew {
     /// Takes note of a thread; to be called on it.
     pub(crate) fn sit(&self, thread: usize) {
         if let Some(seat) = self.seats.get(thread) {
-            // Who sits down a second time is the same.
+            // A second call comes from the same thread.
             seat.thread.set(Thread::current()).ok();
         }
     }
@@ -152,13 +152,13 @@ impl Crew {
     /// When the request was begun, in microseconds of the rising clock.
     pub(crate) fn note_begin(&self, thread: usize, now_us: u64) {
         if self.watch.is_some() {
-            // Who sees it sees the thread counted.
+            // A reader of this sees the thread counted.
             self.seats[thread].begun_us.store(now_us, Ordering::Release);
         }
     }
 
     /// The thread's request of this number is over. The thread may have begun
-    /// another: then nothing of it is counted any more.
+    /// another: then the old request is not counted any more.
     pub(crate) fn end(&self, thread: usize, number: u64) {
         if self.watch.is_none() {
             return;

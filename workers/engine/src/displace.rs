@@ -84,12 +84,12 @@ impl Pressure {
     }
 }
 
-/// Who may be closed to make room.
+/// Which connections may be closed to make room.
 #[derive(Clone, Copy, Debug)]
 struct Choice {
-    /// Who has been idle for so long, in milliseconds.
+    /// Connections that have been idle for so long, in milliseconds.
     idle_ms: u64,
-    /// Also who is not idle.
+    /// Also connections that are not idle.
     all: bool,
 }
 
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_sent_something_is_missed_more_than_who_is_idle_and_nobody_at_once() {
+    fn idle_connections_are_closed_before_those_with_a_part_of_a_request() {
         let head = b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n";
         let cases = [
             (&b""[..], IDLE_MS, 0),
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn while_places_get_free_only_who_is_idle_for_long_is_closed() {
+    fn while_places_get_free_only_long_idle_connections_are_closed() {
         let choice = Choice::at(FREEING_MS - 1, 0);
         assert!(!choice.all && choice.idle_ms == LONG_IDLE_MS);
         let choice = Choice::at(FREEING_MS, 0);

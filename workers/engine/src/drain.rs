@@ -60,14 +60,14 @@ pub(crate) enum Cause {
 /// What a worker that drains does about the queues of its listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Queue {
-    /// They are others': it lets go of the listeners.
+    /// Other workers serve them: it lets go of the listeners.
     Leave,
     /// It serves what waits.
     Serve,
-    /// Not known yet: somebody has told it directly. It serves what waits, and
-    /// keeps the listeners for a moment, in which the master may say more. Many
-    /// send SIGTERM to all processes of a server, and nobody would be left to
-    /// serve the queues if the workers heard it before the master.
+    /// Not known yet: the worker was told by a signal and not by the master. It
+    /// serves what waits, and keeps the listeners for a moment, in which the
+    /// master may say more. Supervisors often send SIGTERM to all processes of a
+    /// server. If the workers left at once, no process would serve the queues.
     Keep,
 }
 

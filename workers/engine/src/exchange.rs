@@ -49,9 +49,9 @@ pub struct Exchange {
     taken_us: u64,
     /// The I/O thread may have something of this answer to write.
     handed_over: bool,
-    /// The answer has begun, and more of it is to come from the application.
+    /// The answer has begun, and the application is to give more.
     streams: bool,
-    /// The client could not take all of it at once.
+    /// The client could not take the whole answer at once.
     is_slow: bool,
     /// Bytes that the kernel has taken since the link was told.
     handed: u64,

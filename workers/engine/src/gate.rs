@@ -71,7 +71,7 @@ impl Listener {
         self.rest = Some(self.rest.unwrap_or(0).max(self.waiting()));
     }
 
-    /// Nothing waits, and nobody else can connect.
+    /// Nothing waits, and no client can connect any more.
     pub(crate) fn has_ended(&self) -> bool {
         self.refuses_new() && socket::queue_length(self.fd.as_fd()) == Some(0)
     }

@@ -64,8 +64,8 @@ impl Told {
 }
 
 impl Core {
-    /// Counts something that the server gives up by its own decision, and tells
-    /// of it in a line of the log, unless there are many of its kind.
+    /// Counts something that the server gives up by its own decision, and
+    /// writes a line to the log, unless there are many of its kind.
     pub(crate) fn give_up(&self, kind: GivenUp, line: fmt::Arguments) {
         self.board.count_given_up(kind);
         if self.told.admit(&self.told.windows[kind.index()]) {

@@ -207,7 +207,7 @@ impl Hub {
         }
     }
 
-    /// Whether an answer of a thread had better be written with others: it runs
+    /// Whether an answer of a thread is cheaper to write in a batch: it runs
     /// the loop after a few requests, and has one more to begin with.
     pub(crate) fn is_batching(&self, thread: usize) -> bool {
         self.batch.is_open()
@@ -283,7 +283,7 @@ impl Hub {
         queued > (self.idle.load(Ordering::SeqCst).min(room)) as usize
     }
 
-    /// Requests wait: wakes threads that may take them, after others that take
+    /// Requests wait: wakes threads that may take them, after requests that take
     /// long have been set aside.
     pub(crate) fn relieve(&self, now_us: u64) {
         if self.idle.load(Ordering::SeqCst) == 0 || !self.has_requests() {

@@ -114,7 +114,7 @@ pub(crate) struct Io {
     hearing: Hearing,
     queue_age: QueueAge,
     channel_open: bool,
-    /// Since when slow clients have left no room for others.
+    /// Since when slow clients take all the room.
     pub(crate) short_since_ms: Option<u64>,
     /// Connections are not accepted before this time.
     pub(crate) paused_until_ms: u64,
@@ -141,7 +141,7 @@ pub(crate) struct Io {
     interrupted: bool,
 }
 
-/// What the loop has others do.
+/// What the loop calls outside the engine.
 pub(crate) struct Hooks {
     /// Opens the error log again.
     pub(crate) reopen: Box<dyn FnMut() + Send>,
@@ -537,7 +537,7 @@ impl Io {
             listeners: self.gate.listeners.len(),
         };
         if self.life.settle(open, clock::monotonic_ms()) {
-            // Who sees the state finds all that was answered in the logs.
+            // A reader of the state finds all that was answered in the logs.
             self.core.flush_access();
             self.core.tell_omitted(true);
             self.core.board.show_state(self.life.state());

@@ -269,7 +269,7 @@ impl Link {
         self.guarded.store(set.is_ok(), Ordering::Release);
     }
 
-    /// All of it has gone: closing delivers what the kernel still has.
+    /// The whole answer has gone: closing delivers what the kernel still has.
     pub(crate) fn unguard(&self) {
         if self.guarded.swap(false, Ordering::AcqRel) {
             SockRef::from(&self.fd).set_linger(None).ok();

@@ -22,7 +22,7 @@ const SHORT_MS: u64 = 10_000;
 const NEXT_MS: u64 = 1_000;
 
 impl Io {
-    /// Lets the slowest client go where slow clients have left no room for others:
+    /// Gives up the answer to the slowest client where slow clients take all the room:
     /// the one that would take longest to read what waits for it.
     pub(crate) fn relieve(&mut self, now_ms: u64) {
         if !self.core.room.is_short() || !self.core.hub.is_full() || !self.is_asked() {
@@ -86,8 +86,8 @@ impl Io {
         self.core.give_up(GivenUp::Unreadable, line);
     }
 
-    /// Breaks a connection in a way that its client takes for a failure, whoever
-    /// else has copies of the descriptor.
+    /// Breaks a connection in a way that its client takes for a failure, also while
+    /// other processes have copies of the descriptor.
     pub(crate) fn break_off(&mut self, token: usize) {
         let Some(connection) = self.connections.get(token) else { return };
         let Lost { sent, account, .. } = connection.link.give_up();

@@ -81,7 +81,7 @@ enum Overflow {
     /// It was not needed.
     #[default]
     None,
-    /// So many bytes of it are used.
+    /// So many bytes of the file are used.
     File(Arc<File>, u64),
     /// It cannot be used: the disk is full, perhaps.
     Broken,

@@ -217,14 +217,14 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_gets_all_threads_at_once() {
+    fn waiting_gets_all_threads_at_once() {
         let sleeping = Application { compute: 50.0, wait: 10_000.0, parallel: 0.0 };
         let mut pace = Pace::new(16, 2);
         assert!(sleeping.run(&mut pace, 0, 1000)[1..].iter().all(|&one| one == 16));
     }
 
     #[test]
-    fn who_does_both_gets_as_many_as_the_lock_can_serve() {
+    fn waiting_and_computing_get_as_many_as_the_lock_can_serve() {
         let database = Application { compute: 300.0, wait: 1_000.0, parallel: 0.0 };
         for threads in [4, 16] {
             let mut pace = Pace::new(threads, 2);
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn who_computes_without_the_lock_gets_every_processor() {
+    fn computing_without_the_lock_gets_every_processor() {
         let hashing = Application { compute: 1_000.0, wait: 0.0, parallel: 1.0 };
         let mut pace = Pace::new(8, 4);
         let seen = hashing.run(&mut pace, 0, 400);

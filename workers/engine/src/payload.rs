@@ -1,4 +1,4 @@
-//! Bytes to be sent that somebody else owns.
+//! Bytes to be sent that the engine does not own.
 
 use std::fmt;
 

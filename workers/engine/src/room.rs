@@ -11,7 +11,7 @@ use crate::giving_up::Window;
 /// An answer may take this part of the room on disk.
 const SHARES: u64 = 4;
 
-/// The room of a worker, and how much of it is taken.
+/// The room of a worker, and how much is taken.
 #[derive(Debug)]
 pub(crate) struct Room {
     memory: Pool,

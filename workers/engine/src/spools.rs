@@ -3,7 +3,7 @@
 //! A new file costs more than what goes through it: the file system has to find
 //! a page for every one that is written. A file that was used before has them.
 //! Those that were not needed for a while are let go: they hold room on a disk
-//! that others need too.
+//! that other programs need too.
 
 use std::fs::File;
 use std::io;
@@ -23,7 +23,7 @@ const KEPT: usize = 16;
 /// that.
 const UNUSED_MS: u64 = 2_000;
 
-/// The files of a worker that nobody uses at the moment.
+/// The files of a worker that no request uses at the moment.
 #[derive(Debug)]
 pub(crate) struct Spools {
     /// `None` where there is none: files are in memory then.
@@ -123,7 +123,7 @@ impl Spools {
     }
 
     /// Does what needs room on the disk. When there is none, the files that
-    /// nobody uses are let go, and it is tried again.
+    /// no request uses are let go, and it is tried again.
     ///
     /// # Errors
     /// Those of what is done.
@@ -154,7 +154,7 @@ impl Spools {
         drop(spools);
     }
 
-    /// Gives back a file that nobody else can reach.
+    /// Gives back a file that no other holder can reach.
     pub(crate) fn give_back(&self, spool: Spool, length: u64) {
         if spool.is_in_memory() || length > MAPPED as u64 && spool.cut().is_err() {
             return;
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_nobody_uses_make_room() {
+    fn unused_files_make_room() {
         let spools = Spools::new(std::env::temp_dir());
         used(&spools, 1);
         let mut tries = 0;

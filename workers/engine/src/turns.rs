@@ -42,7 +42,7 @@ impl Turns {
     }
 
     /// Connections were seen waiting, or not, by a worker that shares them with
-    /// others: whether all of these are busy, too.
+    /// other workers: whether all of these are busy, too.
     pub(crate) fn is_crowded(&mut self, waiting: bool, now_us: u64) -> bool {
         if !waiting {
             self.crowded_us = None;
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn who_shares_takes_only_what_no_other_worker_takes() {
+    fn a_worker_that_shares_takes_only_what_no_other_worker_takes() {
         let mut turns = Turns::default();
         assert!(!turns.is_crowded(true, 10));
         assert!(!turns.is_crowded(true, 10 + CROWDED_US - 1));

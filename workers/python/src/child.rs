@@ -1,7 +1,7 @@
 //! A process that the application has forked. It has a copy of everything, the
-//! connection and the queue included; what is a worker's of it is let go of
-//! (`sys/fork.rs`), and what is Python's here. When it comes back from the
-//! application it ends, and answers nobody.
+//! connection and the queue included; the worker's part is let go of in
+//! `sys/fork.rs`, and Python's part here. When it comes back from the application
+//! it ends, and answers no client.
 
 use monoceros_sys::{fork, process, title};
 use monoceros_wire::stacks;

@@ -14,10 +14,10 @@ use pyo3::prelude::*;
 
 use crate::{boot, trouble};
 
-/// How long all of it may take. A master that stops at once kills after 2 s.
+/// How long the end may take in all. A master that stops at once kills after 2 s.
 const LIMIT: Duration = Duration::from_millis(1_500);
 
-/// How much of it executors have (`concurrent.futures`), which wait for what
+/// How much of that time executors have (`concurrent.futures`), which wait for what
 /// they were given.
 const EXECUTORS: Duration = Duration::from_millis(700);
 
@@ -75,7 +75,7 @@ fn run_exit_functions(py: Python) {
 }
 
 /// Calls what `threading` has executors do at the end of the interpreter, on a
-/// thread of its own: it may wait for ever.
+/// thread of its own: it may never return.
 fn end_executors(py: Python) -> PyResult<()> {
     let modules = py.import("sys")?.getattr("modules")?;
     if !modules.contains("threading")? {

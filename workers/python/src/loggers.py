@@ -4,7 +4,7 @@
     app.logger.handlers = log.handlers
     app.logger.setLevel(log.level)
 
-They are made as soon as `logging` is imported, before anybody else has it: an
+They are made as soon as `logging` is imported, before other modules have it: an
 application that does without does not pay for its memory.
 """
 

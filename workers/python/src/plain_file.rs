@@ -92,7 +92,7 @@ fn hands_on(object: &Bound<PyAny>) -> PyResult<bool> {
     if let Some(wrapper) = loaded(py, "tempfile", "_TemporaryFileWrapper")?
         && kind.is(&wrapper)
     {
-        // It keeps the methods that were asked of it, and they may be others.
+        // The wrapper caches methods as attributes, and these may be replaced.
         return Ok(!has_own(object, &["read"])?);
     }
     let Some(mixin) = loaded(py, "django.core.files.utils", "FileProxyMixin")? else {

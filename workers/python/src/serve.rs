@@ -45,7 +45,7 @@ impl Reports {
     fn hear(&self, py: Python, count: u16) -> PyResult<()> {
         let wait = || {
             let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-            // There is always somebody who could still say something.
+            // `self` keeps a sender, so the channel is never closed.
             (0..count).try_for_each(|_| heard.recv().unwrap_or(Ok(())))
         };
         py.detach(wait)
@@ -56,7 +56,7 @@ impl Reports {
 pub(crate) enum Crew {
     /// The main thread is the only one.
     Main(Box<Seat>),
-    /// So many others, which serve already.
+    /// So many threads beside it, which serve already.
     Others(u16),
 }
 
@@ -85,7 +85,7 @@ impl Server {
 
 impl Server {
     fn seat(&self, py: Python, thread: u16) -> PyResult<Seat> {
-        // Each thread has its own: what one has begun is no line of another's.
+        // Each thread has its own, so that the lines of two threads never mix.
         let (errors, stream) = ErrorLog::open(py, Arc::clone(&self.log))?;
         let constants = Constants {
             multithread: self.threads > 1,
@@ -109,7 +109,7 @@ impl Server {
 ///
 /// # Errors
 /// What Python raises when a thread cannot be started, for want of memory or by
-/// a limit of processes; those that were started wait for ever.
+/// a limit of processes; those that were started wait until the process ends.
 pub(crate) fn gather(server: &Bound<Server>) -> PyResult<Crew> {
     let (py, shared) = (server.py(), server.get());
     if shared.threads == 1 {

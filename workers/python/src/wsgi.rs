@@ -139,7 +139,7 @@ fn send_all<'py, Pieces: Iterator<Item = Bound<'py, PyAny>>>(
     act(conversation, |exchange| {
         for piece in pieces() {
             put_piece(exchange, &piece, Some(whole))?;
-            // All of it exists already, but a thread that is free makes more.
+            // The whole body exists already, but a thread that is free makes more.
             await_room(py, exchange)?;
         }
         Ok(())

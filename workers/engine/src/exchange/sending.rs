@@ -98,7 +98,7 @@ impl Exchange {
         self.slow_down();
     }
 
-    /// Whether this is a whole answer that had better be written with others.
+    /// Whether this is a whole answer that is cheaper to write in a batch.
     fn joins_batch(&self) -> bool {
         let is_whole = matches!(self.answer().framing(), Framing::Length(0) | Framing::NoBody);
         is_whole && !self.handed_over && self.core.hub.is_batching(self.thread)
