@@ -3,18 +3,16 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 use nix::unistd::User;
 
 use crate::support::directory::Directory;
-use crate::support::need;
 use crate::support::process;
 use crate::support::server::Server;
 use crate::support::setup::Setup;
 use crate::support::until;
+use crate::support::user::{self, NOBODY};
 
 #[test]
 fn the_pid_file_names_the_master_while_it_runs() {
@@ -127,18 +125,9 @@ fn a_daemon_serves_on_its_own() {
     assert!(!log.contains("ERROR"), "{log}");
 }
 
-/// Nobody, by number.
-pub(crate) const NOBODY: u32 = 65534;
-
 #[test]
 fn workers_give_up_their_privileges_and_the_master_keeps_its_own() {
-    if !need::root() {
-        return;
-    }
-    let Some(python) = python_of_nobody() else {
-        need::met(false, "an interpreter, and the program, that others may execute");
-        return;
-    };
+    let Some(python) = user::python() else { return };
     let setup = Setup::bare().flag("--python").flag(python).flags(&["--bind", "127.0.0.1:0"]);
     let setup = setup.flags(&["--user", "nobody", "--group", "nogroup", "--umask", "0o027"]);
     let setup = setup.flag("writing:application").file("writing.py", WRITING);
@@ -170,13 +159,7 @@ def application(environ, start_response):
 
 #[test]
 fn workers_of_another_user_are_told_whose_they_are() {
-    if !need::root() {
-        return;
-    }
-    let Some(python) = python_of_nobody() else {
-        need::met(false, "an interpreter, and the program, that others may execute");
-        return;
-    };
+    let Some(python) = user::python() else { return };
     let variables = |flags: &[&str]| {
         let setup = Setup::bare().flag("--python").flag(python).flags(&["--bind", "127.0.0.1:0"]);
         let setup = setup.flag("variables:application").file("variables.py", VARIABLES);
@@ -201,19 +184,6 @@ fn workers_of_another_user_are_told_whose_they_are() {
     );
     let group = variables(&["--group", "nogroup"]);
     assert_eq!((&group["HOME"], &group["USER"]), (&"/root".into(), &"root".into()));
-}
-
-/// An interpreter that a user without privileges can execute, with the
-/// extension in its reach.
-pub(crate) fn python_of_nobody() -> Option<&'static str> {
-    let extension = crate::support::setup::program().with_file_name("libmonoceros_python.so");
-    let script = "import sys; open(sys.argv[1]); sys.exit(sys.version_info < (3, 10))";
-    let works = |python: &&str| {
-        let mut command = Command::new(python);
-        command.args(["-c", script]).arg(&extension).uid(NOBODY).gid(NOBODY).current_dir("/");
-        command.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
-    };
-    ["/usr/bin/python3", "/usr/local/bin/python3"].into_iter().find(works)
 }
 
 const WRITING: &str = "

@@ -13,6 +13,7 @@ use crate::support::process;
 use crate::support::server::Server;
 use crate::support::setup::{Setup, apps, install, python};
 use crate::support::until;
+use crate::support::user::NOBODY;
 
 /// A server of the standard library that keeps the contract: the first of the
 /// real ones, and what the other tests are made with. It is ready when it says
@@ -362,9 +363,6 @@ fn a_check_runs_nothing() {
     assert_eq!(end.code, Some(1), "{}", end.stderr);
     assert!(end.stderr.contains("no-such-program-at-all"), "{}", end.stderr);
 }
-
-/// Nobody, by number.
-const NOBODY: u32 = 65534;
 
 #[test]
 fn a_program_without_privileges_is_heard() {

@@ -10,12 +10,11 @@ use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 
-use crate::processes::{NOBODY, python_of_nobody};
-use crate::support::need;
 use crate::support::process;
 use crate::support::server::Server;
 use crate::support::setup::{Setup, install, program};
 use crate::support::until;
+use crate::support::user::{self, NOBODY};
 
 const PLAIN: &str = "
 def application(environ, start_response):
@@ -25,13 +24,7 @@ def application(environ, start_response):
 
 /// A root server whose workers run as another user; nothing where there is none.
 fn setup() -> Option<Setup> {
-    if !need::root() {
-        return None;
-    }
-    let Some(python) = python_of_nobody() else {
-        need::met(false, "an interpreter, and the program, that others may execute");
-        return None;
-    };
+    let python = user::python()?;
     let setup = Setup::bare().flag("--python").flag(python).flags(&["--bind", "127.0.0.1:0"]);
     let setup = setup.flags(&["--user", "nobody", "--group", "nogroup"]);
     Some(setup.flag("plain:application").file("plain.py", PLAIN))
@@ -309,7 +302,7 @@ fn what_any_user_can_lock_keeps_no_server_from_starting() {
     // Left by a server that was killed.
     let pid_file = setup.directory.write("run/a.pid", "1\n");
     fs::set_permissions(&pid_file, Permissions::from_mode(0o644)).unwrap();
-    let mut command = Command::new(python_of_nobody().unwrap());
+    let mut command = Command::new(user::python().unwrap());
     command.args(["-c", LOCK]).arg(&run).arg(&pid_file).uid(NOBODY).gid(NOBODY);
     let mut other = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut said = String::new();

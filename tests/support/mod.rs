@@ -16,3 +16,4 @@ pub(crate) mod server;
 pub(crate) mod setup;
 pub(crate) mod shim;
 pub(crate) mod until;
+pub(crate) mod user;

@@ -2,25 +2,14 @@
    it; if that is EIO, so does pread(). */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
 
-static int fault(void) {
-    char text[32] = {0};
-    const char *path = getenv("FAULT");
-    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    if (fd < 0)
-        return 0;
-    ssize_t length = read(fd, text, sizeof text - 1);
-    close(fd);
-    return length > 0 ? atoi(text) : 0;
-}
+#include "fault.h"
 
 ssize_t sendfile64(int to, int from, off64_t *offset, size_t count) {
-    int error = fault();
+    int error = (int)fault();
     if (error == 0)
         return syscall(SYS_sendfile, to, from, offset, count);
     errno = error;

@@ -1,5 +1,5 @@
 //! The mold: a process in which the application is loaded, and which serves
-//! nobody. It forks the workers of its generation, so that they share the memory
+//! no client. It forks the workers of its generation, so that they share the memory
 //! of what was loaded, and are there in no time.
 
 use std::io;
