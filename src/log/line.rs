@@ -1,5 +1,5 @@
-//! The error log's line: time, process, level, and who says it; for the journal,
-//! which knows time and process, the other two.
+//! The error log's line: time, process, level, and the part of the server. The
+//! journal knows time and process, so a line for it has the other two.
 
 use std::fmt;
 use std::io::{self, Write};

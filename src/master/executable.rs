@@ -51,7 +51,7 @@ pub(crate) fn find_program(
 
 /// The path of the program that runs, by the name it was called by: a link on the
 /// way to its directory is followed anew whenever it is used. Where that name
-/// leads elsewhere by now, or is a link itself, the path that the kernel knows
+/// leads to another file now, or is a link itself, the path that the kernel knows
 /// (`/proc/self/exe`).
 ///
 /// # Errors

@@ -32,7 +32,7 @@ pub(crate) enum Concern {
     /// Streams have gone on for the whole limit after their clients had left, and hold
     /// every thread.
     Deserted(Vec<Run>),
-    /// The same, but hold only some.
+    /// Streams have gone on so, but hold only some of the threads.
     Left(Vec<Run>),
 }
 

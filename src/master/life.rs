@@ -46,8 +46,8 @@ impl Master {
         }
     }
 
-    /// A worker that was to go before it served serves nevertheless: it may have
-    /// requests by now, so it drains like every other.
+    /// A worker that was told to go before it was ready got ready: it may have
+    /// requests, so it drains like every other.
     pub(super) fn note_late_ready(&mut self, id: WorkerId, now: Instant) {
         let limit = self.terms().graceful_timeout;
         let Some(worker) = self.roster.get_mut(id) else { return };

@@ -252,11 +252,11 @@ impl Listener {
         self.sockets.iter().map(|fd| describe(fd.as_fd())).collect()
     }
 
-    /// Lets nobody else connect, so that whoever has connected can be served to
-    /// the last. A socket that was passed in goes on: its queue belongs to who
-    /// has passed it, and so may other processes that serve it. Those that are
-    /// not TCP are refused nothing: their name goes with their file. Nor is one
-    /// that another master serves.
+    /// Has new connections refused, so that every client that has connected can be
+    /// served. A socket that was passed in goes on: its queue belongs to the process
+    /// that has passed it, and other processes may serve it. Sockets that are not
+    /// TCP go on too, since their name goes with their file; and so do those that
+    /// another master serves.
     pub(crate) fn refuse_new(&self) {
         if self.is_borrowed() {
             return;

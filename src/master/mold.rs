@@ -74,7 +74,7 @@ impl<T> Forks<T> {
 }
 
 /// What the master has of a worker before it knows its process. Dropping it ends
-/// a process that comes all the same: its channel is closed, and it has not begun
+/// a process that comes later: its channel is closed, and it has not begun
 /// to serve.
 #[derive(Debug)]
 pub(crate) struct Unborn {

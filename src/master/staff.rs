@@ -57,7 +57,7 @@ impl Master {
         }
     }
 
-    /// Lets molds of other generations go, each when its last worker is gone: what
+    /// Ends molds of other generations, each when its last worker is gone: what
     /// the application has started at import (a manager, an executor) ends with
     /// the mold, and a worker that drains may still use it.
     pub(super) fn dismiss_molds(&mut self, wanted: &[Generation], why: Why, now: Instant) {

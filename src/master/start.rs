@@ -96,7 +96,7 @@ fn report_failure(code: u8, recipe: &Recipe) {
 }
 
 /// Opens the logs before there is any worker, so that a path that cannot be
-/// written is known at once, by those who will write them too.
+/// written is known at once, also for the user that the workers run as.
 fn open_logs(recipe: &Recipe, starter: Option<&Starter>) -> Result<Arc<LogFile>, String> {
     let open = |setting, stream| {
         let destination = logs::destination(setting, stream, &recipe.directory);

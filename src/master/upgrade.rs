@@ -84,7 +84,7 @@ pub(crate) mod raw_path {
     }
 }
 
-/// The same, where there may be none.
+/// As [`raw_path`], for a path that may be missing.
 mod optional_path {
     use std::path::PathBuf;
 

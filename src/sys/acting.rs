@@ -59,8 +59,8 @@ impl Drop for Back {
     }
 }
 
-/// The user and group that files are looked up and made as. An impossible number
-/// changes nothing, and the call returns what holds (`setfsuid(2)`).
+/// The user and group with whose rights files are looked up and made. An impossible
+/// number changes nothing, and the call returns the present one (`setfsuid(2)`).
 fn ids() -> (u32, u32) {
     let impossible = u32::MAX;
     let user = setfsuid(Uid::from_raw(impossible)).as_raw();

@@ -32,8 +32,8 @@ static LOWERED: AtomicU32 = AtomicU32::new(0);
 /// Held while that changes.
 static CHANGING: Mutex<()> = Mutex::new(());
 
-/// Raises the soft limit of this process to the hard one; a process that has
-/// done so, and those forked by it to be the same, remember the former.
+/// Raises the soft limit of this process to the hard one. This process, and the
+/// workers that it forks, remember the former limit.
 ///
 /// # Errors
 /// Those of `setrlimit(2)`.

@@ -144,8 +144,8 @@ pub fn secret_name(pid: i32) -> String {
     format!("{}/{random:016x}", name(pid))
 }
 
-/// The names at which something listens that may be the master with this pid. Who
-/// that is, the kernel tells when it is asked (`SO_PEERCRED`, unix(7)).
+/// The names at which a process listens that may be the master with this pid. The
+/// kernel tells which process it is (`SO_PEERCRED`, unix(7)).
 #[must_use]
 pub fn names(pid: i32) -> Vec<String> {
     let name = name(pid);

@@ -62,8 +62,8 @@ impl Shell {
         }
     }
 
-    /// The new master has ended, before it has taken over. What it said last does
-    /// not count: it may be ready no more.
+    /// The new master has ended before it has taken over. Its last message, which
+    /// may be that it is ready, does not count.
     pub(super) fn note_end_of_successor(&mut self, events: &mut VecDeque<Event>) {
         let Some(text) = self.successor.as_mut().and_then(SuccessorProcess::ending) else { return };
         self.stop_hearing_successor();

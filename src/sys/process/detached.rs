@@ -1,4 +1,4 @@
-//! Programs that are not this process's children, whose end is told all the same.
+//! Programs that are no children of this process, which still learns how they end.
 //!
 //! An init system waits for its own children only (`systemd.service(5)`), so a
 //! program that is to be its main process must be one of them. Three forks make
@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const REPORT: usize = 16;
 
 /// A program that is no child of this process. Dropping it closes descriptors,
-/// which lets the attendant go.
+/// which ends the attendant.
 #[derive(Debug)]
 pub struct Detached {
     process: Process,

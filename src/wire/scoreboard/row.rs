@@ -64,8 +64,8 @@ pub enum Stage {
     Whole,
     /// It has begun, and comes piece by piece.
     Streams,
-    /// The same, and the client has left since, at this time in milliseconds of
-    /// the rising clock.
+    /// The answer comes piece by piece, and the client has left at this time, in
+    /// milliseconds of the rising clock.
     Left {
         /// When that was seen.
         since_ms: u64,

@@ -12,8 +12,8 @@ use crate::spools::Spools;
 /// The longest body that is kept in memory, in bytes.
 pub const MEMORY_LIMIT: usize = 64 * 1024;
 
-/// How much of a body that is announced to be longer is kept in memory, in
-/// bytes: beyond, it goes to where it has to go in any case.
+/// How much of a body that is announced to be longer than [`MEMORY_LIMIT`] is kept
+/// in memory, in bytes: the rest goes to a file at once.
 const FIRST_LIMIT: usize = 16 * 1024;
 
 /// The body of a request, complete.

@@ -16,8 +16,8 @@ const ASIDE: u64 = 2;
 /// States are kept together with the number of the request.
 const STATE_BITS: u32 = 2;
 
-/// A request that has been running for so long may be waiting for something, in
-/// microseconds: it is looked whether it is.
+/// After so long, in microseconds, a running request may be waiting for something:
+/// from then on the state of its thread is looked at.
 const LOOK_AFTER_US: u64 = 1_000;
 
 /// A request that has been running for so long, in microseconds, does not keep

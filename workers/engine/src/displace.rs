@@ -210,7 +210,7 @@ impl Io {
         }
     }
 
-    /// Whether a connection is idle only as far as the loop has heard.
+    /// Whether a connection that seems idle has sent a request that was not read yet.
     fn has_request(&mut self, token: usize) -> bool {
         let Some(connection) = self.connections.get_mut(token) else { return false };
         connection.notice_return();

@@ -24,7 +24,7 @@ use crate::io::{Io, Turn};
 /// How often the I/O thread looks; a request that takes longer loses the loop.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// How often it looks whether another thread is needed.
+/// How often the I/O thread checks whether another thread is needed.
 const SHORT_LOOK: Duration = Duration::from_millis(1);
 
 /// How many looks a batch of requests may take, each of which ends in time.

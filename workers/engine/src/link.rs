@@ -117,7 +117,7 @@ pub(crate) struct Link {
 pub(crate) struct Leftover {
     /// What waits.
     pub(crate) outgoing: Outgoing,
-    /// Set when the application side is through with the connection.
+    /// Set when the application side has finished with the connection.
     pub(crate) after: Option<After>,
     /// The client cannot be written to any more.
     pub(crate) failed: bool,
@@ -132,7 +132,7 @@ pub(crate) struct Leftover {
     /// What the log calls the request whose answer waits.
     pub(crate) label: Option<String>,
     /// What the access log is told when the answer has gone, once the application
-    /// side is through.
+    /// side has finished.
     pub(crate) account: Option<Account>,
     /// The application side waits for room: waking costs a call.
     awaited: bool,
@@ -203,8 +203,8 @@ impl Link {
     }
 
     /// Whether the client has left while the application side writes the answer.
-    /// One that has only ended its side of the connection looks the same, and is
-    /// written to nevertheless.
+    /// A client that has only ended its side of the connection looks the same; it
+    /// still gets the answer.
     pub(crate) fn has_left(&self) -> bool {
         self.has_begun() && socket::has_ended(self.fd.as_fd())
     }
@@ -403,7 +403,7 @@ impl Link {
         Lost { label, sent, account }
     }
 
-    /// The application side is through, and has handed so many bytes to the
+    /// The application side has finished, and has handed so many bytes to the
     /// kernel that were not counted; `gone` says that the client cannot be written
     /// to: how many bytes of its answer the client can have got. `None` if some
     /// wait, and that `account` is kept for then.
@@ -428,7 +428,7 @@ impl Link {
         Some(sent)
     }
 
-    /// All that waited has gone, and the application side is through: what the
+    /// All that waited has gone, and the application side has finished: what the
     /// access log is to be told, if it waits for that.
     pub(crate) fn settle_account(&self) -> Option<Account> {
         let mut leftover = self.leftover();

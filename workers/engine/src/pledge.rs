@@ -1,5 +1,5 @@
-//! How a client at a unix socket is told that an answer is not whole whose end is
-//! the end of the connection. A unix socket cannot be reset; but one that is
+//! How a client at a unix socket learns that an answer is not whole, if the answer
+//! ends with the connection. A unix socket cannot be reset; but one that is
 //! closed while bytes wait in it that were not read fails for its peer with
 //! `ECONNRESET` (Linux, `unix_release_sock`), also when the process is killed. So
 //! the last byte of a request whose answer may end like that, a proxy's with

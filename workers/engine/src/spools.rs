@@ -30,7 +30,7 @@ pub(crate) struct Spools {
     directory: Option<PathBuf>,
     allowance: Allowance,
     spare: Mutex<Spare>,
-    /// It was said that the directory cannot be used any more.
+    /// The log was told that the directory cannot be used any more.
     is_lost: AtomicBool,
 }
 

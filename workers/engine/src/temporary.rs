@@ -11,7 +11,7 @@ use monoceros_sys::{file, reason};
 /// Variables that name the directory, the first one that is usable.
 const VARIABLES: [&str; 3] = ["TMPDIR", "TEMP", "TMP"];
 
-/// Where it is looked for next; the working directory is the last.
+/// The places after these; the working directory is the last one.
 const USUAL: [&str; 3] = ["/tmp", "/var/tmp", "/usr/tmp"];
 
 /// What a search for a directory has found.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use monoceros_sys::memory;
 
-/// Memory of this size, in bytes, is looked after when it is freed.
+/// From this size on, in bytes, memory that is freed makes giving back due.
 const LARGE: usize = 64 * 1024;
 
 /// How often memory is given back at most, in milliseconds.

@@ -455,8 +455,8 @@ fn options(settings: &Settings, workers: u16) -> Options {
     }
 }
 
-/// Where temporary files go. What is wrong with a place, or with all of them, is
-/// said now and not when a client waits.
+/// Where temporary files go. What is wrong with a place, or with all places, is
+/// logged now and not when a client waits.
 fn find_temporary() -> Option<PathBuf> {
     let temporary = Temporary::find();
     if let Some(text) = temporary.complaint() {

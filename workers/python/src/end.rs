@@ -1,6 +1,6 @@
 //! The end of a process of ours that waits for nothing: neither for requests nor
-//! for threads of the application. What Python does at its end is done all the
-//! same, within bounds, as `multiprocessing` has it for its own processes: the
+//! for threads of the application. What Python does at its end is still
+//! done, within bounds, as `multiprocessing` has it for its own processes: the
 //! functions of `atexit`, which end what the application has started (managers,
 //! pools, executors), and then `_exit(2)`.
 
@@ -51,7 +51,7 @@ pub(crate) fn at_once(code: i32) -> ! {
         thread::sleep(LIMIT);
         exit_now(code)
     });
-    // Without a bound nothing is begun; what has begun has had its time.
+    // The functions need a bound, and run once: not if the interpreter runs them.
     if limited.is_ok() && !BY_ITSELF.load(Ordering::SeqCst) {
         Python::try_attach(run_exit_functions);
     }
@@ -88,7 +88,7 @@ fn end_executors(py: Python) -> PyResult<()> {
     }
     let (said, heard) = mpsc::channel::<()>();
     thread::Builder::new().spawn(move || {
-        // Dropped at the end, whatever becomes of the functions.
+        // Dropped at the end, also when a function raises.
         let _said = said;
         Python::try_attach(|py| {
             for function in functions.iter().rev() {

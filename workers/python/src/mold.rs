@@ -194,8 +194,8 @@ impl Mold {
         if let Ok(Side::Orphan { between }) = side {
             process::await_new_parent(between);
             let given = Given::new(descriptors);
-            // Before anything of the application runs here: whatever becomes of
-            // this process, the master knows it.
+            // Before any code of the application runs here: so the master knows
+            // this process however it ends.
             given.announce();
             ffi::after_fork_in_child(py);
             return Some(given);

@@ -49,7 +49,7 @@ impl<'py> PlainFile<'py> {
 
     /// From where `read` would go on, or from `start`, to the end of the file or
     /// `limit` bytes later. `None` for what is no regular file, and for one
-    /// that has no length: there may be a content all the same, as in `/proc`.
+    /// that has no length: it may have a content nevertheless, as in `/proc`.
     pub(crate) fn extent(&self, start: Option<u64>, limit: u64) -> PyResult<Option<Extent>> {
         // What was written and is still in the object's memory, readers see.
         self.0.call_method0("flush")?;
@@ -136,7 +136,7 @@ fn inherited<'py>(kind: &Bound<'py, PyType>, name: &str) -> PyResult<Option<Boun
     Ok(None)
 }
 
-/// Whether attributes are looked up as the language has it.
+/// Whether attributes are looked up in the usual way of Python.
 fn is_plain_attribute_access(kind: &Bound<PyType>) -> PyResult<bool> {
     let usual = kind.py().import("builtins")?.getattr("object")?.getattr("__getattribute__")?;
     Ok(kind.getattr("__getattribute__")?.is(&usual))

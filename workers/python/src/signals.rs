@@ -22,9 +22,9 @@ static OURS: AtomicUsize = AtomicUsize::new(0);
 /// The worker, for handlers that want it to leave.
 static WORKER: OnceLock<Worker> = OnceLock::new();
 
-/// The application's own handler of SIGTERM, called once. To others it is a
-/// request to finish, so it is called when the worker begins to drain, however it
-/// was told. What it raises, as `sys.exit()` does, would end a request in the
+/// The application's own handler of SIGTERM, called once. Workers of other servers
+/// get this signal when they are to finish, so the handler is called when the worker
+/// begins to drain, however it was told. What it raises, as `sys.exit()` does, would end a request in the
 /// middle, and changes nothing about what is under way.
 #[pyclass(frozen, module = "monoceros")]
 struct Farewell {
