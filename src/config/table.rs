@@ -357,7 +357,7 @@ settings! {
     /// left waits in memory, as far as this goes and up to 1M of a response that is
     /// made piece by piece, and then on disk (`--response-disk`). Where neither has
     /// room, the application waits for the client; if that leaves no thread for
-    /// requests that wait, the slowest clients are let go.
+    /// requests that wait, the answers to the slowest clients are given up.
     response_memory: Size = Size(64 << 20), {
         section: Section::Http, placeholder: "SIZE",
         readers: &[Worker], effect: Rollout,
