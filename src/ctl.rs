@@ -135,8 +135,8 @@ fn ask(pid: i32, request: Request, deadline: Option<Instant>) -> Result<Answer, 
 }
 
 /// A connection to the master with this pid and to no other process. Those can have
-/// taken its name, or longer ones, and need not accept anybody: with several names
-/// none of them is waited for alone.
+/// taken its name, or longer ones, and need not accept a connection: with several
+/// names each one is tried for a short time.
 fn connect(pid: i32, deadline: Option<Instant>) -> Result<Channel<Request, Answer>, String> {
     loop {
         let names = names(pid);

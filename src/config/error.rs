@@ -51,7 +51,7 @@ pub struct Error {
 
 impl Error {
     pub(crate) fn new(place: Place, subject: &str, reason: impl Into<String>) -> Self {
-        // People are shown what can be shown.
+        // Bytes that cannot be shown are replaced.
         let shown = |text: &str| bytes_of(text).to_string_lossy().into_owned();
         Self { place, subject: shown(subject), reason: shown(&reason.into()) }
     }

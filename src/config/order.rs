@@ -81,7 +81,7 @@ pub enum Verb {
     Reload,
     /// A new master.
     Upgrade,
-    /// The end, when everybody is served.
+    /// The end, when every client is served.
     Stop,
     /// How things are.
     Status,

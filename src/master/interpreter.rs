@@ -24,7 +24,7 @@ const ENVIRONMENT: &str = "pyvenv.cfg";
 /// it has activated; beside any other program lies no Python that belongs to it.
 /// `programs` are this program's paths: the one it was called by, which may be a
 /// link in an environment, and its file's. The interpreter's links are not
-/// followed: it knows its virtual environment by the name it is called.
+/// followed: it finds its virtual environment by the name it is called by.
 pub(crate) fn find_python(
     set: Option<&Path>,
     variable: impl Fn(&str) -> Option<OsString>,

@@ -79,7 +79,7 @@ pub(crate) fn open(path: &Path, owner: Option<&Credentials>) -> io::Result<File>
 }
 
 /// What a rotation as root has made in a directory of the owner's: an empty file
-/// that the owner may not write, but may put another one in the place of.
+/// that the owner may not write, but may replace.
 fn renew(path: &Path, error: io::Error) -> io::Result<File> {
     let found = path.symlink_metadata();
     let is_empty = found.is_ok_and(|it| it.is_file() && it.len() == 0);

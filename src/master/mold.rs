@@ -80,7 +80,7 @@ impl<T> Forks<T> {
 pub(crate) struct Unborn {
     generation: Generation,
     start: Start,
-    /// Whom it runs as.
+    /// The user that it runs as.
     uid: u32,
     channel: MasterEnd,
     shown: Shown,
@@ -124,7 +124,7 @@ impl Unborn {
         self.channel.as_fd()
     }
 
-    /// Hears whether it is there: its pid, or why it will not be. Any process
+    /// Reads whether the process exists: its pid, or why there is none. Any process
     /// with the other end of the channel can send that; the kernel gives its pid.
     pub(crate) fn hear(&self) -> Option<Result<i32, String>> {
         let text = |text: &str| Some(Err(text.to_owned()));
@@ -140,8 +140,8 @@ impl Unborn {
         }
     }
 
-    /// The process is there: lets it begin. `known` are those that are something
-    /// else already.
+    /// The process exists: lets it begin. `known` are the processes that have
+    /// another part already.
     pub(crate) fn adopt(self, pid: i32, known: &[i32]) -> Result<WorkerProcess, String> {
         check_origin(pid, process::origin(pid), self.uid, known)?;
         let process = Process::adopt(pid)

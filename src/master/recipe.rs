@@ -49,8 +49,8 @@ const WORKERS_OWN: [&str; 8] = [
 ];
 
 /// What applications find in `SERVER_SOFTWARE` of their process. web.py takes a
-/// process without it for one that is developed with, and shows what it knows in
-/// error pages; other applications look for the name of gunicorn, and then start
+/// process without it for a development server, and shows details in error
+/// pages; other applications look for the name of gunicorn, and then start
 /// no server of their own.
 const SOFTWARE: &str = concat!("monoceros/", env!("CARGO_PKG_VERSION"), " (like gunicorn)");
 

@@ -15,7 +15,7 @@ use super::state::{Action, ClientId, State};
 /// Why nothing can be asked of a master any more.
 const LEAVING: &str = "the server is stopping";
 
-/// Why nothing is asked of one that another has taken over from.
+/// Why a master that was replaced takes no commands.
 pub(super) const REPLACED: &str = "a new master has taken over meanwhile; ask that one";
 
 /// Who waits for an answer.
@@ -54,7 +54,7 @@ impl Master {
         }
     }
 
-    /// As SIGTERM, but that a second one changes nothing.
+    /// As SIGTERM, but a second one changes nothing.
     fn take_stop(&mut self, now: Instant) {
         match self.state {
             State::Binding { .. } => self.state = State::Stopping,

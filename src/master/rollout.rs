@@ -74,7 +74,7 @@ pub(crate) fn plan(roster: &Roster, target: Target, limits: Limits, now: Instant
     let view = View { roster, target, limits, now };
     let retire = view.choose_retired();
     let present = if limits.surge() == 0 {
-        // One that leaves still has what its successor may want for itself alone.
+        // A worker that leaves may hold what its successor needs alone, such as a port.
         roster.workers().count()
     } else {
         roster.live().count() - retire.len()

@@ -25,7 +25,7 @@ use super::recipe::Source;
 /// the one before it.
 pub(crate) const VARIABLE: &str = "MONOCEROS_PREDECESSOR";
 
-/// How the process that waits for the new master is named until that serves.
+/// The title of the attendant, which exists until the new master serves.
 const ATTENDANT: &str = "monoceros: upgrade";
 
 /// What the old master says.

@@ -19,8 +19,8 @@ use crate::check;
 /// proc(5)).
 const MOST: u64 = 1 << 20;
 
-/// How long it is waited at most until the limit is not lowered any more: for as
-/// many milliseconds.
+/// How long to wait at most until the limit is no longer lowered, in
+/// milliseconds.
 const PATIENCE: u32 = 200;
 
 /// The soft limit before it was raised; 0 when it was not.
@@ -51,7 +51,7 @@ pub fn raise() -> io::Result<()> {
     Ok(())
 }
 
-/// For good gives back the former limit, unless the application has set another
+/// Sets the former limit for good, unless the application has set another
 /// one, or so many descriptors are open that none could be opened any more. Safe
 /// between a fork and an exec of a process with threads.
 pub(crate) fn give_back() {

@@ -7,9 +7,9 @@ use std::os::unix::fs::MetadataExt;
 use crate::process::origin;
 use crate::user::own;
 
-/// Says whether a lock that this process did not get is of no meaning to it: those
-/// who hold it, as far as they can be seen from here, are all of another user who
-/// is not root. Where nothing can be seen it has its meaning (`proc_locks(5)`).
+/// Says whether a lock that this process did not get can be ignored: all processes
+/// that hold it, as far as they can be seen from here, belong to another user, and
+/// not to root. Where none can be seen the lock counts (`proc_locks(5)`).
 #[must_use]
 pub fn is_of_another_user(file: &File) -> bool {
     let Ok(metadata) = file.metadata() else { return false };

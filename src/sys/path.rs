@@ -19,8 +19,8 @@ const STICKY: u32 = 0o1000;
 /// those that links lead through. The last name may be missing, and who owns that
 /// file is not looked at.
 ///
-/// A user who cannot change a path now cannot make this true of another one: so
-/// what holds here also held before, and goes on to hold.
+/// A user who cannot change a path now cannot gain that later: so the result held
+/// before the call, and goes on to hold.
 ///
 /// # Errors
 /// `PermissionDenied`, with the directory and who can change it; those of

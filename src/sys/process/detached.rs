@@ -23,7 +23,7 @@ use super::{FIRST_DESCRIPTOR, Process, Program, Step, Trouble, exit_now, most_de
 use crate::title;
 use crate::wait::{Event, wait};
 
-/// For so long an attendant that was killed may be on its way out.
+/// How long to wait for the end of an attendant that was killed.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What the attendant writes in one piece (`pipe(7)`): four numbers.
 const REPORT: usize = 16;
@@ -34,7 +34,7 @@ const REPORT: usize = 16;
 pub struct Detached {
     process: Process,
     attendant: Process,
-    /// Where the attendant tells how the program ended.
+    /// The pipe through which the attendant tells how the program ended.
     told: File,
     /// The attendant leaves when this is closed, so also when this process dies.
     _hold: OwnedFd,

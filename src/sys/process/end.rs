@@ -47,7 +47,8 @@ pub fn reap(pid: i32) -> io::Result<End> {
     Ok(wait(libc::P_PID, pid.cast_unsigned(), libc::WEXITED)?.1)
 }
 
-/// How a process of this one's has ended, without reaping it; waits for it.
+/// Waits for the end of a child of this process, without reaping it; returns how
+/// it has ended.
 pub(super) fn peek(pid: i32) -> io::Result<End> {
     Ok(wait(libc::P_PID, pid.cast_unsigned(), libc::WEXITED | libc::WNOWAIT)?.1)
 }

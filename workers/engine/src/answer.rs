@@ -91,7 +91,7 @@ impl Answer {
             4 if name.eq_ignore_ascii_case(b"date") => self.has_date = true,
             6 if name.eq_ignore_ascii_case(b"server") => self.has_server = true,
             14 if name.eq_ignore_ascii_case(b"content-length") => return self.set_length(value),
-            // nginx's word for the same, which it takes from this answer.
+            // nginx reads this header of the answer, with the same meaning.
             17 if name.eq_ignore_ascii_case(b"x-accel-buffering") => {
                 self.unbuffered = value.trim_ascii().eq_ignore_ascii_case(b"no");
             }

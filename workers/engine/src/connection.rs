@@ -175,7 +175,8 @@ impl Connection {
         }
     }
 
-    /// Enters a phase now. The application side has no request of this connection any more.
+    /// Enters a phase now. The application side has no request of this connection
+    /// any more.
     pub(crate) fn enter(&mut self, phase: Phase) {
         self.phase = phase;
         self.lent.forget_head();
@@ -214,8 +215,8 @@ impl Connection {
         }
     }
 
-    /// Whether what comes may be the only request of a connection whose end a
-    /// client cannot tell from a failure, see `pledge`.
+    /// Whether the request that comes may need a pledge: its client could not tell
+    /// the end of the connection from a failure, see `pledge`.
     pub(crate) fn may_be_last(&self) -> bool {
         matches!(self.phase, Phase::Idle { used: false })
             && matches!(self.link.peer, Address::Unix(_))

@@ -115,7 +115,7 @@ impl Crew {
     }
 
     /// How many threads are to be woken for requests that wait, if so many sleep.
-    /// One that neither sleeps nor has a request takes one by itself.
+    /// A thread that neither sleeps nor has a request takes one by itself.
     pub(crate) fn wanted(&self, asleep: u32) -> u32 {
         if self.watch.is_none() {
             return asleep;
@@ -220,9 +220,9 @@ impl Crew {
     }
 
     /// Whether a thread that has a request could run now: it runs, or waits for a
-    /// processor. One that waits for the interpreter lock could not; but another
-    /// has the lock then. So it is, too, while none has a request: one is between
-    /// two.
+    /// processor. A thread that waits for the interpreter lock could not run; but
+    /// then another one has the lock. The answer is yes also while no thread has a
+    /// request, since one is between two requests.
     fn is_computing(&self) -> bool {
         let mut busy =
             self.seats.iter().filter(|seat| seat.state.load(Ordering::Relaxed) != IDLE).peekable();

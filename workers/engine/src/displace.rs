@@ -4,7 +4,7 @@
 //! A client that finds its connection closed loses the request that it is about
 //! to send. So clients are told first: while there are too many connections,
 //! answers say `Connection: close`, until a part of the places is free. Only a
-//! connection that is idle for a while is closed without a word.
+//! connection that is idle for a while is closed without warning.
 
 use std::os::fd::AsFd;
 
@@ -32,8 +32,8 @@ const PART_MS: u64 = 1_000;
 /// The same for one whose answer has been sent, and which is only read to its end.
 const LINGER_MS: u64 = 250;
 
-/// For how long a client reads its answer, at least, before it is let go to make
-/// room, in milliseconds.
+/// For how long a client reads its answer, at least, before its connection is
+/// closed to make room, in milliseconds.
 const SLOW_MS: u64 = 10_000;
 
 /// How long clients are told to close their connections after one was told, or
@@ -105,7 +105,7 @@ impl Choice {
     }
 }
 
-/// How much a connection is missed, the least first: it is idle, has sent a part
+/// What a connection is worth, the least first: it is idle, has sent a part
 /// of a head, sends a body, reads its answer; of several that are idle, the one
 /// that is so for longest, of bodies the one that makes the least progress, of
 /// answers the one that would be read last. `None` for one that is not to be

@@ -422,7 +422,7 @@ impl Hub {
     }
 
     /// Wakes a thread for each request that waits, as far as threads may take one;
-    /// also where one that is awake was thought to do.
+    /// also where a thread that is awake was expected to take it.
     fn nudge(&self) {
         let queued = u32::try_from(lock(&self.queue).len()).unwrap_or(u32::MAX);
         let idle = self.idle.load(Ordering::SeqCst);

@@ -295,7 +295,7 @@ impl Io {
         result
     }
 
-    /// Sees to it, once a while, that threads which may take requests do.
+    /// Wakes, now and then, threads that may take the requests that wait.
     fn look_after_queue(&mut self) {
         let now_us = clock::monotonic_us();
         if self.parks && now_us >= self.look_after_us {
@@ -391,7 +391,7 @@ impl Io {
         self.drain_untold(Cause::Orphaned, Queue::Leave);
     }
 
-    /// Drains for a reason of which the application knows nothing.
+    /// Drains for a reason that the application does not know.
     fn drain_untold(&mut self, cause: Cause, queue: Queue) {
         let begins = self.life.is_serving();
         self.drain(cause, queue);

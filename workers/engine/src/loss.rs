@@ -15,7 +15,7 @@ use crate::io::Io;
 use crate::link::{Account, Lost};
 
 /// How long what waits for clients may take too much room, with no thread left
-/// for requests that wait, until the slowest client is let go; in milliseconds.
+/// for requests that wait, until the slowest answer is given up; in milliseconds.
 const SHORT_MS: u64 = 10_000;
 
 /// How long after it the next one is, in milliseconds.

@@ -11,7 +11,7 @@ use pyo3::types::PyDict;
 
 use crate::{boot, signals, trouble};
 
-/// Has every process that is forked from this one be none of the server's; to be
+/// Has every process that is forked from this one leave the server; to be
 /// called before the application is loaded, so that its own functions of
 /// `os.register_at_fork` find what a plain interpreter has.
 pub(crate) fn watch(py: Python) -> PyResult<()> {

@@ -21,7 +21,7 @@ const LIMIT: Duration = Duration::from_millis(1_500);
 /// they were given.
 const EXECUTORS: Duration = Duration::from_millis(700);
 
-/// Some thread is at it.
+/// A thread ends the process.
 static BEGUN: AtomicBool = AtomicBool::new(false);
 
 /// The interpreter calls the functions of `atexit` by itself.
@@ -38,9 +38,8 @@ fn note_end() {
     BY_ITSELF.store(true, Ordering::SeqCst);
 }
 
-/// Ends this process with this code, on whatever thread. Where the interpreter's
-/// lock is not to be had, or what runs does not come to its end, that is not
-/// waited for.
+/// Ends this process with this code, on whatever thread. It does not wait for
+/// longer than [`LIMIT`], neither for the interpreter's lock nor for what runs.
 pub(crate) fn at_once(code: i32) -> ! {
     if BEGUN.swap(true, Ordering::SeqCst) {
         loop {

@@ -1,9 +1,9 @@
 //! Programs that the application starts get the limit of descriptors that the
-//! server was started with: its own is the server's.
+//! server was started with. The worker's own limit is higher.
 //!
-//! A forked process is seen to by `sys/limit.rs`. One that is started without a
-//! fork of the C library's, as by `subprocess`, runs nothing of ours before the
-//! program: so the limit is lowered for that moment.
+//! In a forked process `sys/limit.rs` does that. A process that is started without
+//! a fork of the C library, as by `subprocess`, runs no code of the server before
+//! the program: so the limit is lowered for that moment.
 
 use monoceros_sys::limit::Lowered;
 use pyo3::prelude::*;

@@ -24,8 +24,8 @@ static WORKER: OnceLock<Worker> = OnceLock::new();
 
 /// The application's own handler of SIGTERM, called once. Workers of other servers
 /// get this signal when they are to finish, so the handler is called when the worker
-/// begins to drain, however it was told. What it raises, as `sys.exit()` does, would end a request in the
-/// middle, and changes nothing about what is under way.
+/// begins to drain, however it was told. What it raises, as `sys.exit()` does, is
+/// dropped: it would end a request in the middle.
 #[pyclass(frozen, module = "monoceros")]
 struct Farewell {
     handler: Py<PyAny>,

@@ -184,8 +184,8 @@ pub(crate) fn await_room(py: Python, exchange: &mut Exchange) -> Result<(), Brok
     Ok(())
 }
 
-/// Sends a `wsgi.file_wrapper` without reading it, if it wraps a real file, or a
-/// range of that.
+/// Sends a `wsgi.file_wrapper` without reading it, if it wraps a real file or a
+/// range of one.
 fn send_wrapped(
     py: Python,
     body: &Bound<PyAny>,

@@ -41,7 +41,7 @@ impl Exchange {
             piece.extend_from_slice(end);
             if self.joins_batch() {
                 // The loop is told now and not only at the end: the application
-                // may be long at what it does behind the answer.
+                // may run for long after the answer.
                 self.core.hub.batch.add();
                 self.link.leave(Box::new(piece.clone()), 0, self.core.stores());
                 self.hand_over();
@@ -137,7 +137,7 @@ impl Exchange {
         Ok(())
     }
 
-    /// The file that is the answer fails us, not the client.
+    /// Gives up the answer: its file has failed, not the client.
     fn give_up_file(&mut self, why: &str) -> Result<(), Gone> {
         let (label, peer) = (self.request().label(), &self.link.peer);
         let line = format_args!("gave up the answer to {label} for {peer}: {why}");
