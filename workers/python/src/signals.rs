@@ -24,8 +24,8 @@ static WORKER: OnceLock<Worker> = OnceLock::new();
 
 /// The application's own handler of SIGTERM, called once. Workers of other servers
 /// get this signal when they are to finish, so the handler is called when the worker
-/// begins to drain, however it was told. What it raises, as `sys.exit()` does, is
-/// dropped: it would end a request in the middle.
+/// begins to drain, however it was told. What it raises, as `sys.exit()` does, does
+/// not reach the request that runs, which it would end in the middle.
 #[pyclass(frozen, module = "monoceros")]
 struct Farewell {
     handler: Py<PyAny>,
