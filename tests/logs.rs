@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::os::unix::net::UnixStream;
 
 use nix::sys::signal::Signal;
@@ -10,6 +10,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use crate::support::client::{get, request};
+use crate::support::directory::Directory;
 use crate::support::process;
 use crate::support::server::Server;
 use crate::support::setup::Setup;
@@ -90,6 +91,33 @@ fn the_log_level_is_the_least_that_is_logged() {
     assert!(level("debug").contains("[INFO]"));
     let log = level("error");
     assert!(log.contains("[ERROR]") && !log.contains("[INFO]"), "{log}");
+}
+
+#[test]
+fn workers_open_their_logs_again_where_the_next_release_is() {
+    let said = "def application(environ, start_response):
+    environ['wsgi.errors'].write('said by the application\\n')
+    start_response('200 OK', [])
+    return []
+";
+    let setup = Setup::of("saying:application").flags(&["--error-logfile", "log"]);
+    let setup = setup.file("releases/uno/saying.py", said).file("releases/dos/log", "");
+    let point_to = |directory: &Directory, release: &str| {
+        symlink(format!("releases/{release}"), directory.join("next")).unwrap();
+        fs::rename(directory.join("next"), directory.join("current")).unwrap();
+    };
+    point_to(&setup.directory, "uno");
+    let server =
+        setup.script("cd current && export PWD && exec \"$0\" \"$@\" 3<&0 0</dev/null").spawn();
+    let log = |release| server.directory.read(&format!("releases/{release}/log"));
+    until::holds("a server", || log("uno").contains("master: serving"));
+    point_to(&server.directory, "dos");
+    fs::remove_dir_all(server.directory.join("releases/uno")).unwrap();
+    server.signal(Signal::SIGUSR1);
+    until::holds("the log of the next release", || {
+        assert_eq!(server.get("/").status, 200);
+        log("dos").contains("said by the application")
+    });
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use monoceros_config::raw::bytes_of;
 use monoceros_config::{
-    Command, Effect, Loaded, LogLevel, Reader, Row, Settings, WorkerClass, Workers,
+    Command, Effect, Loaded, LogFile, LogLevel, Reader, Row, Settings, WorkerClass, Workers,
 };
 use monoceros_sys::process::Program;
 use monoceros_sys::reason;
@@ -188,7 +188,7 @@ impl Recipe {
                 WorkerClass::Exec => foreign(&settings, source, &directory)?,
             }
         };
-        let pairs = settings.to_pairs(Reader::Worker);
+        let pairs = with_own_logs(&settings, &directory).to_pairs(Reader::Worker);
         let app = loaded.app.clone().or_else(|| program_name(&settings));
         let binds_said = said("bind");
         let listeners = Vec::new();
@@ -291,6 +291,20 @@ impl Recipe {
 
 fn is_said(loaded: &Loaded, row: &Row) -> bool {
     *loaded.source(row) != monoceros_config::Place::Default
+}
+
+/// The settings with the paths of logs from the root. A worker opens them when it
+/// has started, and again on USR1: its directory may have been removed by then,
+/// with the release that it was started from.
+fn with_own_logs(settings: &Settings, directory: &Path) -> Settings {
+    let mut settings = settings.clone();
+    let logs = [Some(&mut settings.error_logfile), settings.access_logfile.as_mut()];
+    for log in logs.into_iter().flatten() {
+        if let LogFile::Path(path) = log {
+            *path = directory.join(&*path);
+        }
+    }
+    settings
 }
 
 fn check_directory(directory: &Path) -> Result<(), String> {
