@@ -37,6 +37,9 @@ const SURE: u32 = 2;
 /// first and at most, in microseconds.
 const HOLD_US: (u64, u64) = (50_000, 10_000_000);
 
+/// How much longer that is each time.
+const HOLD_GROWTH: u64 = 4;
+
 /// How long it takes until a further thread is tried, at first and at most, in
 /// microseconds.
 const PROBE_US: (u64, u64) = (500_000, 16_000_000);
@@ -70,8 +73,8 @@ pub(crate) struct Pace {
     hold_us: u64,
     /// Windows in succession that showed waiting threads.
     waits: u32,
-    /// A number that was just lowered; too low, if threads wait now.
-    was_lowered: bool,
+    /// The number that was just lowered: fewer are too few, if threads wait now.
+    lowered_from: Option<u32>,
     /// Processor time in use and requests a microsecond, with one thread fewer:
     /// one is being tried.
     probe: Option<(f64, f64)>,
@@ -89,7 +92,7 @@ impl Pace {
             hold_until_us: 0,
             hold_us: HOLD_US.0,
             waits: 0,
-            was_lowered: false,
+            lowered_from: None,
             probe: None,
             probe_at_us: 0,
             probe_us: PROBE_US.0,
@@ -105,10 +108,10 @@ impl Pace {
         self.waits = if is_waiting { self.waits + 1 } else { 0 };
         if let Some(before) = self.probe.take() {
             self.end_probe(before, (share, rate), window.now_us);
-        } else if self.waits >= SURE {
+        } else if self.waits >= SURE || (is_waiting && self.lowered_from.is_some()) {
             self.raise(share, window.now_us);
         } else if share >= FULL_SHARE {
-            self.was_lowered = false;
+            self.lowered_from = None;
             if share / f64::from(self.permits) < CROWDED_SHARE {
                 self.lower(window.now_us);
             } else if window.is_pressed {
@@ -122,19 +125,20 @@ impl Pace {
     fn raise(&mut self, share: f64, now_us: u64) {
         let needed = f64::from(self.permits) * GOAL_SHARE / share.max(0.001);
         let needed = needed.ceil().min(f64::from(self.threads)) as u32;
-        self.permits = needed.max(self.permits + 1).min(self.threads);
-        if std::mem::take(&mut self.was_lowered) {
-            self.hold_us = (self.hold_us * 2).min(HOLD_US.1);
-        } else {
-            self.hold_us = HOLD_US.0;
-        }
+        let before = self.lowered_from.take();
+        let least = before.unwrap_or(0).max(self.permits + 1);
+        self.permits = needed.max(least).min(self.threads);
+        self.hold_us = match before {
+            Some(_) => (self.hold_us * HOLD_GROWTH).min(HOLD_US.1),
+            None => HOLD_US.0,
+        };
         self.hold_until_us = now_us + self.hold_us;
     }
 
     fn lower(&mut self, now_us: u64) {
         if self.permits > 1 && now_us >= self.hold_until_us {
+            self.lowered_from = Some(self.permits);
             self.permits /= 2;
-            self.was_lowered = true;
             self.probe_at_us = now_us + self.probe_us;
         }
     }
@@ -231,6 +235,15 @@ mod tests {
             let mean = mean(&database.run(&mut pace, 0, 1000));
             assert!((3.8..6.0).contains(&mean), "{threads}: {mean}");
         }
+    }
+
+    #[test]
+    fn a_number_that_proves_too_low_is_taken_back_at_once_and_seldom_tried_again() {
+        let database = Application { compute: 300.0, wait: 1_000.0, parallel: 0.0 };
+        let mut pace = Pace::new(16, 2);
+        let seen = database.run(&mut pace, 0, 1000);
+        let tries = seen.windows(2).filter(|pair| pair[1] < pair[0]).count();
+        assert!((1..=6).contains(&tries), "in 10 s: {tries}");
     }
 
     #[test]
