@@ -98,7 +98,8 @@ impl Io {
             return u32::MAX;
         }
         let crowd = self.gate.listeners.iter().map(Listener::crowd).sum::<u32>();
-        let is_crowded = self.turns.is_crowded(crowd > 0, now_us);
+        let wait_us = self.core.hub.wait_us();
+        let is_crowded = self.turns.is_crowded(crowd > 0, wait_us, now_us);
         if is_crowded { crowd.div_ceil(self.core.workers().into()) } else { 0 }
     }
 

@@ -308,6 +308,14 @@ impl Hub {
         }
     }
 
+    /// How long a request that comes now is going to wait, in microseconds, as far
+    /// as those before it tell.
+    pub(crate) fn wait_us(&self) -> u64 {
+        let queued = lock(&self.queue).len() as u64;
+        let service_us = self.service_us.load(Ordering::Relaxed);
+        queued * u64::from(service_us) / u64::from(self.crew.permits().max(1))
+    }
+
     /// Wakes the thread that runs the loop.
     pub(crate) fn call_loop(&self) {
         self.wake_io();

@@ -11,10 +11,14 @@
 /// Connections that are taken at a time, at most.
 const MOST: u32 = 64;
 
-/// How long connections must have been waiting before a worker that shares its
-/// listeners takes one, in microseconds. If another worker were free, it would
-/// have taken them.
-const CROWDED_US: u64 = 1_000;
+/// How long connections must have been waiting, at least and at most, before a
+/// worker that shares its listeners takes one, in microseconds. If another worker
+/// were free, it would have taken them.
+const CROWDED_US: (u64, u64) = (1_000, 50_000);
+
+/// The part of the time that requests wait in the worker that connections must
+/// have been waiting outside: the worker with the shorter queue takes them first.
+const PART: u64 = 8;
 
 /// What has been taken in turn.
 #[derive(Debug, Default)]
@@ -42,18 +46,22 @@ impl Turns {
     }
 
     /// Connections were seen waiting, or not, by a worker that shares them with
-    /// other workers: whether all of these are busy, too.
-    pub(crate) fn is_crowded(&mut self, waiting: bool, now_us: u64) -> bool {
+    /// other workers: whether all of these are busy, too, and likely to be busier. A
+    /// new request would wait in this worker for `wait_us`.
+    pub(crate) fn is_crowded(&mut self, waiting: bool, wait_us: u64, now_us: u64) -> bool {
         if !waiting {
             self.crowded_us = None;
             return false;
         }
-        now_us.saturating_sub(*self.crowded_us.get_or_insert(now_us)) >= CROWDED_US
+        let least_us = (wait_us / PART).clamp(CROWDED_US.0, CROWDED_US.1);
+        now_us.saturating_sub(*self.crowded_us.get_or_insert(now_us)) >= least_us
     }
 
     /// What was due has been taken, as far as there was something to take.
     pub(crate) fn settle(&mut self, finished: u32) {
         (self.settled, self.has_begun) = (Some(finished), true);
+        // What still waits is for the worker with the shorter queue.
+        self.crowded_us = None;
     }
 }
 
@@ -84,10 +92,14 @@ mod tests {
     #[test]
     fn a_worker_that_shares_takes_only_what_no_other_worker_takes() {
         let mut turns = Turns::default();
-        assert!(!turns.is_crowded(true, 10));
-        assert!(!turns.is_crowded(true, 10 + CROWDED_US - 1));
-        assert!(turns.is_crowded(true, 10 + CROWDED_US));
-        assert!(!turns.is_crowded(false, 20 + CROWDED_US));
-        assert!(!turns.is_crowded(true, 30 + CROWDED_US));
+        let (least, most) = CROWDED_US;
+        assert!(!turns.is_crowded(true, 0, 10));
+        assert!(!turns.is_crowded(true, 0, 10 + least - 1));
+        assert!(turns.is_crowded(true, 0, 10 + least));
+        assert!(!turns.is_crowded(true, 80_000, 10 + least), "another has the shorter queue");
+        assert!(turns.is_crowded(true, 80_000, 10 + 80_000 / PART));
+        assert!(turns.is_crowded(true, u64::MAX, 10 + most));
+        assert!(!turns.is_crowded(false, 0, 20 + most));
+        assert!(!turns.is_crowded(true, 0, 30 + most));
     }
 }
