@@ -217,7 +217,7 @@ def application(environ, start_response):
     start_response('200 OK', [('Content-Type', 'text/plain'), ('X-Accel-Buffering', 'no')])
     for number in range(2000):
         with open('draft', 'w') as file:
-            file.write(str(number))
+            file.write(str(number + 1))
         os.replace('draft', 'taken')
         yield b'%10d' % number + bytes(65526)
 ";
@@ -225,7 +225,7 @@ def application(environ, start_response):
 #[test]
 fn an_answer_that_is_not_to_be_buffered_waits_for_its_client() {
     let setup = Setup::of("frames:application").file("frames.py", FRAMES).file("taken", "0");
-    let server = setup.flags(&["--pythonpath=."]).start();
+    let server = setup.flags(&["--pythonpath=."]).narrow().start();
     let mut connection = Connection::narrow(server.address()).unwrap();
     connection.send("GET / HTTP/1.0\r\n\r\n");
     assert_eq!(connection.head().header("x-accel-buffering"), Some("no"));
