@@ -173,8 +173,8 @@ settings! {
 
     /// Longest time a request may take until its answer begins.
     ///
-    /// It counts while the application has the request, in each thread. At half of
-    /// it and at its end the log shows where the request is stuck. At its end the
+    /// It counts while the application has the request, in each thread. After half
+    /// this time and at its end the log shows where the request is stuck. At its end the
     /// request's client is answered 504; the worker is replaced, its other requests
     /// finish, and then it is killed. An answer that comes piece by piece may be
     /// silent for as long as its client stays; when clients have left, and such
@@ -366,7 +366,7 @@ settings! {
     /// Disk that responses may take in a worker while slow clients read them.
     ///
     /// The files have no name, in the directory for temporary files. A single
-    /// response takes a quarter of it at most: a longer one that is made piece by
+    /// response takes at most a quarter: a longer one that is made piece by
     /// piece holds its thread. A response with the header `X-Accel-Buffering: no`
     /// never waits in memory or on disk. 0 uses no disk.
     response_disk: Size = Size(1 << 30), {

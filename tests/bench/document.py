@@ -149,7 +149,7 @@ def _method(run: Run) -> str:
 
 - Every server runs the same application with the same interpreter from a virtual environment of its own, with one
   worker and no access log unless its name says otherwise, pinned to core {run.bench.server_core}; the client is pinned
-  to core {run.bench.load_core}. Where it is said that they share the cores, neither is pinned.
+  to core {run.bench.load_core}. Where a group shares the cores, neither is pinned.
 - A round measures every server once in every scenario, one after the other, each freshly started; the order is rotated
   from round to round.
 - Before each measurement one answer is checked byte for byte (JSON by value; the floor's by length), and

@@ -13,8 +13,11 @@ const IDLE: u64 = 0;
 const WORKING: u64 = 1;
 /// It has one that takes long; other threads may work meanwhile.
 const ASIDE: u64 = 2;
+/// The same, and it computes: it has the interpreter lock whenever another lets go.
+const LONG: u64 = 3;
 /// States are kept together with the number of the request.
 const STATE_BITS: u32 = 2;
+const STATE: u64 = (1 << STATE_BITS) - 1;
 
 /// After so long, in microseconds, a running request may be waiting for something:
 /// from then on the state of its thread is looked at.
@@ -38,6 +41,8 @@ pub(crate) struct Crew {
     at_work: AtomicU32,
     /// Threads with a request that was set aside.
     aside: AtomicU32,
+    /// Those among them that compute for long.
+    long: AtomicU32,
     /// Counts the times that a thread had no request to go on with.
     dry: AtomicU32,
     /// What decides the number; `None` where it is always the number of threads.
@@ -64,6 +69,14 @@ struct Watch {
     was_waiting: bool,
 }
 
+impl Seat {
+    /// Whether its thread runs or waits for a processor. Where nothing can be found
+    /// out, it counts as waiting for something else.
+    fn is_runnable(&self) -> bool {
+        self.thread.get().and_then(|thread| thread.is_runnable()) == Some(true)
+    }
+}
+
 impl Crew {
     /// Threads that share an interpreter lock, unless `parallel`.
     pub(crate) fn new(threads: u16, parallel: bool) -> Self {
@@ -82,6 +95,7 @@ impl Crew {
             permits: AtomicU32::new(if is_paced { 1 } else { threads_count }),
             at_work: AtomicU32::new(0),
             aside: AtomicU32::new(0),
+            long: AtomicU32::new(0),
             dry: AtomicU32::new(0),
             watch: is_paced.then(|| Mutex::new(watch)),
         }
@@ -93,6 +107,11 @@ impl Crew {
             // A second call comes from the same thread.
             seat.thread.set(Thread::current()).ok();
         }
+    }
+
+    /// How many threads there are.
+    pub(crate) fn threads(&self) -> u32 {
+        u32::try_from(self.seats.len()).unwrap_or(u32::MAX)
     }
 
     /// Whether there is one thread only.
@@ -116,7 +135,10 @@ impl Crew {
             return u32::MAX;
         }
         let at_work = self.at_work.load(Ordering::SeqCst);
-        self.permits.load(Ordering::SeqCst).saturating_sub(at_work)
+        // Threads share the interpreter lock equally: without one more for each that
+        // computes for long, other requests would get half of the time or less.
+        let long = self.long.load(Ordering::SeqCst);
+        (self.permits.load(Ordering::SeqCst) + long).saturating_sub(at_work)
     }
 
     /// How many threads are to be woken for requests that wait, if so many sleep.
@@ -126,9 +148,15 @@ impl Crew {
             return asleep;
         }
         let busy = self.at_work.load(Ordering::SeqCst) + self.aside.load(Ordering::SeqCst);
-        let threads = u32::try_from(self.seats.len()).unwrap_or(u32::MAX);
-        let between = threads.saturating_sub(asleep + busy);
+        let between = self.threads().saturating_sub(asleep + busy);
         self.room().saturating_sub(between).min(asleep)
+    }
+
+    /// Whether a thread computes for long beside those that are at work. A thread
+    /// that lets the interpreter lock go then waits until the other one must give it
+    /// back (`sys.setswitchinterval`).
+    pub(crate) fn has_long(&self) -> bool {
+        self.long.load(Ordering::SeqCst) > 0
     }
 
     /// Whether no thread is at work.
@@ -138,7 +166,7 @@ impl Crew {
 
     /// Whether a thread is at work, and not with a request that takes long.
     pub(crate) fn is_working(&self, thread: usize) -> bool {
-        self.watch.is_none() || self.seats[thread].state.load(Ordering::Relaxed) & 3 == WORKING
+        self.watch.is_none() || self.seats[thread].state.load(Ordering::Relaxed) & STATE == WORKING
     }
 
     /// A thread takes a request of this number. Only one thread at a time asks.
@@ -149,7 +177,7 @@ impl Crew {
         let seat = &self.seats[thread];
         seat.begun_us.store(0, Ordering::Relaxed);
         let before = seat.state.swap(number << STATE_BITS | WORKING, Ordering::AcqRel);
-        self.at_work.fetch_add(1, Ordering::SeqCst);
+        self.count_in(WORKING);
         // Another thread of the application may still be answering the last one.
         self.count_out(before);
     }
@@ -175,11 +203,28 @@ impl Crew {
         }
     }
 
+    /// A thread is about to enter this state.
+    fn count_in(&self, state: u64) {
+        match state & STATE {
+            WORKING => self.at_work.fetch_add(1, Ordering::SeqCst),
+            ASIDE => self.aside.fetch_add(1, Ordering::SeqCst),
+            LONG => {
+                self.long.fetch_add(1, Ordering::SeqCst);
+                self.aside.fetch_add(1, Ordering::SeqCst)
+            }
+            _ => 0,
+        };
+    }
+
     /// A thread has left this state.
     fn count_out(&self, state: u64) {
-        match state & 3 {
+        match state & STATE {
             WORKING => self.at_work.fetch_sub(1, Ordering::SeqCst),
             ASIDE => self.aside.fetch_sub(1, Ordering::SeqCst),
+            LONG => {
+                self.long.fetch_sub(1, Ordering::SeqCst);
+                self.aside.fetch_sub(1, Ordering::SeqCst)
+            }
             _ => 0,
         };
     }
@@ -200,28 +245,27 @@ impl Crew {
             let state = seat.state.load(Ordering::Acquire);
             let begun_us = seat.begun_us.load(Ordering::Acquire);
             let taken_us = now_us.saturating_sub(begun_us);
-            if state & 3 != WORKING || begun_us == 0 || taken_us < LOOK_AFTER_US {
+            if state & STATE != WORKING || begun_us == 0 || taken_us < LOOK_AFTER_US {
                 continue;
             }
             if taken_us >= LONG_US {
-                self.set_aside(seat, state);
+                self.set_aside(seat, state, if seat.is_runnable() { LONG } else { ASIDE });
             } else {
                 waits.push((seat, state));
             }
         }
         // With several at work the pace has allowed for those that wait.
         if self.room() == 0 && self.is_single_file() && !waits.is_empty() && !self.is_computing() {
-            waits.into_iter().for_each(|(seat, state)| self.set_aside(seat, state));
+            waits.into_iter().for_each(|(seat, state)| self.set_aside(seat, state, ASIDE));
         }
     }
 
-    fn set_aside(&self, seat: &Seat, state: u64) {
+    fn set_aside(&self, seat: &Seat, before: u64, to: u64) {
+        let (aside, order) = (before & !STATE | to, (Ordering::AcqRel, Ordering::Relaxed));
         // Counted first: its end may come at any time.
-        self.aside.fetch_add(1, Ordering::SeqCst);
-        let (aside, order) = (state & !3 | ASIDE, (Ordering::AcqRel, Ordering::Relaxed));
-        let is_set = seat.state.compare_exchange(state, aside, order.0, order.1).is_ok();
-        let count = if is_set { &self.at_work } else { &self.aside };
-        count.fetch_sub(1, Ordering::SeqCst);
+        self.count_in(to);
+        let is_set = seat.state.compare_exchange(before, aside, order.0, order.1).is_ok();
+        self.count_out(if is_set { before } else { to });
     }
 
     /// Whether a thread that has a request could run now: it runs, or waits for a
@@ -231,14 +275,12 @@ impl Crew {
     fn is_computing(&self) -> bool {
         let mut busy =
             self.seats.iter().filter(|seat| seat.state.load(Ordering::Relaxed) != IDLE).peekable();
-        // Where nothing can be found out, threads count as waiting.
-        let is_runnable = |seat: &Seat| seat.thread.get()?.is_runnable();
-        busy.peek().is_none() || busy.any(|seat| is_runnable(seat) == Some(true))
+        busy.peek().is_none() || busy.any(Seat::is_runnable)
     }
 
     /// Judges the time since the last call, if it was long enough; whether more
     /// threads than before may be at work.
-    pub(crate) fn look(&self, now_us: u64, is_waiting: bool, finished: u32) -> bool {
+    pub(crate) fn judge_pace(&self, now_us: u64, is_waiting: bool, finished: u32) -> bool {
         let Some(watch) = &self.watch else { return false };
         let mut watch = match watch.try_lock() {
             Ok(watch) => watch,
@@ -314,6 +356,23 @@ mod tests {
         assert_eq!(crew.wanted(1), 0);
         crew.end(1, 2);
         assert_eq!(crew.room(), 1);
+    }
+
+    #[test]
+    fn beside_a_request_that_computes_for_long_one_more_thread_works() {
+        let crew = Crew::new(3, false);
+        // This thread computes, as far as the kernel can tell.
+        crew.sit(0);
+        crew.begin(0, 1);
+        crew.note_begin(0, 1_000);
+        crew.make_room(1_000 + LONG_US);
+        assert!(crew.has_long() && crew.room() == 2);
+        crew.begin(1, 2);
+        crew.begin(2, 3);
+        assert_eq!(crew.room(), 0);
+        crew.end(1, 2);
+        crew.end(0, 1);
+        assert!(!crew.has_long() && crew.room() == 0 && !crew.is_at_rest());
     }
 
     #[test]

@@ -61,7 +61,6 @@ pub enum Wait {
 /// What both sides share.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    threads: u32,
     pub(crate) crew: Crew,
     queue: Mutex<VecDeque<Job>>,
     /// Changes when sleeping application threads are to look.
@@ -99,9 +98,8 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    pub(crate) fn new(crew: Crew, threads: u16, waker: mio::Waker) -> Self {
+    pub(crate) fn new(crew: Crew, waker: mio::Waker) -> Self {
         Self {
-            threads: u32::from(threads),
             crew,
             queue: Mutex::default(),
             bell: AtomicU32::new(0),
@@ -167,7 +165,7 @@ impl Hub {
             if has_requests {
                 // Only the loop can make room for this thread.
                 self.unpark();
-                self.wake_io();
+                self.wake_loop();
             }
             futex::wait(&self.bell, heard, self.crew.is_sole().then_some(SIGNALS))
         };
@@ -195,15 +193,15 @@ impl Hub {
         self.service_us.store((average / 8 * 7).saturating_add(took / 8), Ordering::Relaxed);
         self.finished.fetch_add(1, Ordering::Relaxed);
         let left = self.in_flight.fetch_sub(1, Ordering::SeqCst) - 1;
-        if left < self.threads && self.slot_wanted.swap(false, Ordering::SeqCst) {
+        if left < self.crew.threads() && self.slot_wanted.swap(false, Ordering::SeqCst) {
             self.unpark();
-            self.wake_io();
+            self.wake_loop();
         }
         let watch_from_us = self.watch_from_us.load(Ordering::Relaxed);
         if watch_from_us != 0 && now_us >= watch_from_us {
             self.watch_from_us.store(0, Ordering::Relaxed);
             self.unpark();
-            self.wake_io();
+            self.wake_loop();
         }
     }
 
@@ -224,7 +222,7 @@ impl Hub {
             returned.push(link);
         }
         drop(returned);
-        self.wake_io();
+        self.wake_loop();
     }
 
     /// Keeps a request's memory for the next.
@@ -241,7 +239,8 @@ impl Hub {
         self.draining.load(Ordering::Relaxed)
     }
 
-    fn wake_io(&self) {
+    /// Wakes the thread that runs the loop.
+    pub(crate) fn wake_loop(&self) {
         if self.asleep.swap(false, Ordering::SeqCst) {
             // Fails only when the counter is full, and then a wake-up is due.
             self.waker.wake().ok();
@@ -301,9 +300,8 @@ impl Hub {
     }
 
     /// Judges from time to time how many threads should be at work.
-    pub(crate) fn look(&self, now_us: u64) {
-        let is_waiting = !self.crew.is_sole() && self.has_requests();
-        if self.crew.look(now_us, is_waiting, self.finished()) {
+    pub(crate) fn judge_pace(&self, now_us: u64) {
+        if self.crew.judge_pace(now_us, self.has_requests(), self.finished()) {
             self.nudge();
         }
     }
@@ -314,11 +312,6 @@ impl Hub {
         let queued = lock(&self.queue).len() as u64;
         let service_us = self.service_us.load(Ordering::Relaxed);
         queued * u64::from(service_us) / u64::from(self.crew.permits().max(1))
-    }
-
-    /// Wakes the thread that runs the loop.
-    pub(crate) fn call_loop(&self) {
-        self.wake_io();
     }
 
     /// The first request that ends after this time wakes the loop.
@@ -415,7 +408,7 @@ impl Hub {
 
     /// Whether every application thread has a request.
     pub(crate) fn is_full(&self) -> bool {
-        self.in_flight.load(Ordering::SeqCst) >= self.threads
+        self.in_flight.load(Ordering::SeqCst) >= self.crew.threads()
     }
 
     /// Requests that are queued or running.
@@ -444,7 +437,7 @@ impl Hub {
             queued: u32::try_from(queued).unwrap_or(u32::MAX),
             in_flight: self.in_flight(),
             finished: self.finished(),
-            threads: self.threads,
+            threads: self.crew.threads(),
         }
     }
 
@@ -536,7 +529,7 @@ mod tests {
     fn a_thread_that_may_not_begin_what_waits_wakes_the_loop() {
         let mut poll = mio::Poll::new().unwrap();
         let waker = mio::Waker::new(poll.registry(), mio::Token(0)).unwrap();
-        let hub = Hub::new(Crew::new(2, false), 2, waker);
+        let hub = Hub::new(Crew::new(2, false), waker);
         hub.push(&mut vec![job(1), job(2)]);
         assert!(hub.next(0).is_some() && hub.next(1).is_none());
         assert!(hub.fall_asleep(false));
@@ -554,7 +547,7 @@ mod tests {
     fn a_bell_that_rang_before_the_sleep_is_heard() {
         let poll = mio::Poll::new().unwrap();
         let waker = mio::Waker::new(poll.registry(), mio::Token(0)).unwrap();
-        let hub = Hub::new(Crew::new(2, false), 2, waker);
+        let hub = Hub::new(Crew::new(2, false), waker);
         let heard = hub.hear();
         hub.ring_one();
         assert_eq!(hub.wait(heard), Wait::Look);

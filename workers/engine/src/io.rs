@@ -237,7 +237,7 @@ impl Io {
         self.admit_in_turn();
         self.push_jobs();
         if parks && !self.core.hub.crew.is_sole() {
-            self.core.hub.look(clock::monotonic_us());
+            self.core.hub.judge_pace(clock::monotonic_us());
         }
         self.settle();
         if !self.life.is_serving() && self.life.is_over(clock::monotonic_ms()) {

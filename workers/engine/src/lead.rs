@@ -68,6 +68,7 @@ impl Lead {
     /// `None` when it is not its turn.
     pub(crate) fn run_while_idle(&self, hub: &Hub) -> Option<Wait> {
         if !hub.crew.is_single_file()
+            || hub.crew.has_long()
             || !hub.crew.is_at_rest()
             || !(hub.is_quick() || hub.batch.waits())
         {
@@ -94,7 +95,9 @@ impl Lead {
                 Turn::Interrupted => break Wait::Interrupted,
                 Turn::Done if hub.has_requests() => break Wait::Look,
                 Turn::Done if hub.is_stopping() => break Wait::Stop,
-                Turn::Done if !hub.crew.is_single_file() => break Wait::Look,
+                Turn::Done if !hub.crew.is_single_file() || hub.crew.has_long() => {
+                    break Wait::Look;
+                }
                 Turn::Done if hub.crew.is_sole() && is_to_look(&mut idle_ms) => {
                     break Wait::Interrupted;
                 }
@@ -117,8 +120,8 @@ impl Lead {
             self.stand_by(hub);
             // Where it is locked, the application thread has been faster.
             let Ok(mut io) = self.io.try_lock() else {
-                if !hub.crew.is_single_file() {
-                    hub.call_loop();
+                if !hub.crew.is_single_file() || hub.crew.has_long() {
+                    hub.wake_loop();
                     std::thread::yield_now();
                 }
                 continue;
@@ -155,7 +158,10 @@ impl Lead {
     fn stand_by(&self, hub: &Hub) {
         let mut seen = self.steps.load(Ordering::SeqCst);
         let (mut finished, mut looks) = (hub.finished(), 0);
-        while hub.crew.is_single_file() && !self.is_retired.load(Ordering::SeqCst) {
+        while hub.crew.is_single_file()
+            && !hub.crew.has_long()
+            && !self.is_retired.load(Ordering::SeqCst)
+        {
             self.rest(hub);
             let now = self.steps.load(Ordering::SeqCst);
             looks = if now == seen { looks + 1 } else { 0 };
@@ -178,7 +184,7 @@ impl Lead {
         for _ in 0..LOOK.as_micros() / SHORT_LOOK.as_micros() {
             futex::wait(&self.asleep, 0, Some(SHORT_LOOK));
             let now_us = clock::monotonic_us();
-            hub.look(now_us);
+            hub.judge_pace(now_us);
             hub.relieve(now_us);
         }
     }
@@ -201,7 +207,7 @@ impl Lead {
     /// Whether the application thread had better run the loop.
     fn may_hand_back(&self, hub: &Hub) -> bool {
         let is_retired = self.is_retired.load(Ordering::SeqCst);
-        if !hub.crew.is_single_file() || !hub.is_quick() || is_retired {
+        if !hub.crew.is_single_file() || hub.crew.has_long() || !hub.is_quick() || is_retired {
             return false;
         }
         let finished = hub.finished();

@@ -64,7 +64,7 @@ impl Worker {
         let listeners: io::Result<Vec<_>> =
             given.listeners.into_iter().map(Listener::adopt).collect();
         let core = Arc::new(Core {
-            hub: Hub::new(Crew::new(options.threads, options.parallel), options.threads, waker),
+            hub: Hub::new(Crew::new(options.threads, options.parallel), waker),
             spools: Spools::new(options.spool_directory.clone()),
             room: Arc::new(Room::new(options.response_memory, options.response_disk)),
             workers: AtomicU16::new(options.workers),
@@ -113,6 +113,6 @@ impl Worker {
     /// Has this worker drain: the application wants it to leave.
     pub fn leave(&self) {
         self.core.leaves.store(true, Ordering::SeqCst);
-        self.core.hub.call_loop();
+        self.core.hub.wake_loop();
     }
 }
