@@ -53,6 +53,10 @@ install: ## Copy what `make build` has built to PREFIX
 	install -D -m 755 $(built)/monoceros $(DESTDIR)$(PREFIX)/bin/monoceros
 	install -D -m 644 $(built)/libmonoceros_python.so $(DESTDIR)$(PREFIX)/lib/monoceros/libmonoceros_python.so
 	install -D -m 644 docs/man/monoceros.1 $(DESTDIR)$(PREFIX)/share/man/man1/monoceros.1
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	for unit in monoceros@.service monoceros@.socket; do \
+		sed 's,/usr/bin/monoceros,$(PREFIX)/bin/monoceros,' packaging/systemd/$$unit >$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit && \
+		chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit; done
 
 run: python build $(demo)/$(stamp) ## Serve the demonstration shop at 127.0.0.1:8000
 	@$(demo)/venv/bin/python $(shop)/manage.py demo
