@@ -13,6 +13,7 @@ mod connections;
 mod control;
 mod daemon;
 mod deaths;
+mod delays;
 mod descriptors;
 mod ends;
 mod faults;

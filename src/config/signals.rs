@@ -56,7 +56,8 @@ pub static SIGNALS: [Signal; 9] = [
         name: "SIGTERM",
         wish: Wish::Drain,
         master: "Drain: refuses new connections, serves those that are there, and exits, \
-                 within `graceful-timeout`. A second one stops at once.",
+                 within `graceful-timeout`. With `shutdown-delay` it first serves as before \
+                 for so long, or until the signal comes again. One more stops at once.",
         worker: LEAVES,
         gunicorn: Some("resets connections that wait to be accepted"),
     },

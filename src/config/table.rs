@@ -189,6 +189,18 @@ settings! {
         differs: Some("holds for each request, in every class and thread; its client gets an answer (504)"),
     };
 
+    /// Time for which the server goes on to serve after SIGTERM, before it drains.
+    ///
+    /// For load balancers that are told of the stop at the same time as the server,
+    /// and still send new connections for some seconds. Everything goes on as
+    /// before meanwhile, but no reload, upgrade or withdrawal begins. A second
+    /// SIGTERM ends the delay, SIGINT and SIGQUIT the server. `graceful_timeout`
+    /// counts from its end, so what stops the server has to grant the sum of both.
+    shutdown_delay: Duration = Duration::ZERO, {
+        section: Section::Workers, placeholder: "SECONDS", range: Some((0, DAY)),
+        readers: &[Master], effect: Live,
+    };
+
     /// Longest time a draining worker may take to finish its requests.
     ///
     /// A worker that is to stop, for a reload or for good, accepts nothing more

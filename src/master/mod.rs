@@ -1,12 +1,13 @@
 //! The master: what it decides on each event. Nothing in this file, nor in
 //! those that it is made of (`rolling`, `staff`, `life`, `watch`, `succession`,
-//! `request`, `roster`, `rollout`, `backoff`, `contention`, `health`, `pauses`,
+//! `ending`, `request`, `roster`, `rollout`, `backoff`, `contention`, `health`, `pauses`,
 //! `recycling`, `status`), touches the world: `shell.rs` does, and reports back. Time is an
 //! argument, and chance a seed.
 
 mod backoff;
 mod contention;
 mod control;
+mod ending;
 mod executable;
 mod health;
 mod herald;
@@ -205,6 +206,7 @@ impl Master {
             State::Binding { retry, until } => self.step_binding(event, retry, until, now),
             State::Booting => self.step_booting(event, now),
             State::Serving => self.step_serving(event, now),
+            State::Delaying { until } => self.step_delaying(event, until, now),
             State::Draining => self.step_draining(event, now),
             State::Stopping => self.step_stopping(event, now),
             State::Stopped => {}
@@ -217,15 +219,16 @@ impl Master {
 
     /// When [`Event::Elapsed`] is to come, unless something happens before.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let retry = match self.state {
+        let step = match self.state {
             State::Binding { retry, .. } => retry,
+            State::Delaying { until } => Some(until),
             State::Booting | State::Serving | State::Draining | State::Stopping => None,
             State::Stopped => return None,
         };
         let rolling = self.rolling.as_ref().and_then(|rolling| rolling.deadline);
         let successor = self.successor.and_then(|successor| successor.deadline());
         let watchdog = self.watchdog.map(|(_, at)| at);
-        let own = [retry, self.inspect, self.wake, rolling, successor, watchdog];
+        let own = [step, self.inspect, self.wake, rolling, successor, watchdog];
         own.into_iter().chain([self.roster.deadline()]).flatten().min()
     }
 
@@ -265,7 +268,7 @@ impl Master {
 
     fn step_booting(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Asked(Wish::Drain) => self.drain(now),
+            Event::Asked(Wish::Drain) => self.depart(now),
             Event::Asked(Wish::Stop) => self.stop(0, now),
             Event::Asked(command) => self.adjust(command, now),
             Event::Spawned { worker, pid } => self.note_pid(worker, pid),
@@ -291,7 +294,7 @@ impl Master {
 
     fn step_serving(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Asked(Wish::Drain) => self.drain(now),
+            Event::Asked(Wish::Drain) => self.depart(now),
             Event::Asked(Wish::Stop) => self.stop(0, now),
             Event::Asked(command) => self.adjust(command, now),
             Event::Read { generation, terms: Ok(terms) } => self.roll_to(generation, terms, now),
@@ -313,6 +316,41 @@ impl Master {
             Event::TookOver { workers } => self.take_over(workers),
             Event::Elapsed => self.note_deadlines(now),
             Event::Bound(_) => {}
+        }
+    }
+
+    /// As while it serves, but nothing begins that would outlast it.
+    fn step_delaying(&mut self, event: Event, until: Instant, now: Instant) {
+        match event {
+            Event::Asked(Wish::Drain) => self.drain(now),
+            Event::Asked(Wish::Stop) => self.stop(0, now),
+            Event::Asked(command @ (Wish::Add | Wish::Remove | Wish::Reopen)) => {
+                self.adjust(command, now);
+            }
+            Event::Asked(Wish::Reload | Wish::Upgrade | Wish::Withdraw) => self.refuse_wish(),
+            Event::Read { generation, terms: Ok(terms) } => self.roll_to(generation, terms, now),
+            Event::Read { generation, terms: Err(text) } => self.refuse_reload(generation, &text),
+            Event::Spawned { worker, pid } => self.note_pid(worker, pid),
+            Event::SpawnFailed { worker, refusal } => {
+                self.note_spawn_failure(worker, &refusal, now);
+            }
+            Event::Ready { worker, app } => self.note_ready(worker, app, now),
+            Event::Failed { worker, failure, text } => {
+                self.note_failure(worker, failure.exit_code(), &text, now);
+            }
+            Event::Exited { worker, death } => self.note_exit(worker, &death, now),
+            Event::Inspected(vitals) => self.note_vitals(&vitals, now),
+            Event::SuccessorStarted { pid } => self.note_successor(pid),
+            Event::SuccessorEnded { .. } => self.successor = None,
+            Event::Requested { client, request } => self.take_request(client, request, now),
+            Event::TookOver { workers } => self.take_over(workers),
+            Event::Elapsed => {
+                self.note_deadlines(now);
+                if until <= now {
+                    self.drain(now);
+                }
+            }
+            Event::Bound(_) | Event::SuccessorReady => {}
         }
     }
 
@@ -440,47 +478,10 @@ impl Master {
         }
     }
 
-    /// Lets everybody finish, then exits.
-    fn drain(&mut self, now: Instant) {
-        self.log(Level::Info, "draining".to_owned());
-        self.leave_service(State::Draining, "draining");
-        self.dismiss_successor(now);
-        let limit = self.terms().graceful_timeout;
-        // For the workers, for their molds, and for this process.
-        self.notify(Notice::Extend(limit + 2 * STOP_LIMIT));
-        self.release_workers(Why::Stopped, limit, now);
-        self.actions.push(Action::CloseListeners);
-    }
-
-    /// Stops everybody, then exits with this code, for this reason.
-    fn fail(&mut self, code: u8, reason: &str, now: Instant) {
-        self.leave_service(State::Stopping, &format!("cannot serve: {}", gist(reason)));
-        self.stop(code, now);
-    }
-
-    /// Stops everybody, then exits with this code.
-    fn stop(&mut self, code: u8, now: Instant) {
-        self.leave_service(State::Stopping, "stopping");
-        self.dismiss_successor(now);
-        self.code = code;
-        for id in self.ids() {
-            self.halt(id, now);
-        }
-        self.actions.push(Action::CloseListeners);
-    }
-
-    fn leave_service(&mut self, state: State, status: &str) {
-        if !matches!(self.state, State::Draining | State::Stopping) {
-            self.notify(Notice::Stopping);
-            self.notify(Notice::Status(status.to_owned()));
-        }
-        self.state = state;
-    }
-
     /// What follows from how things stand, whatever happened.
     fn proceed(&mut self, now: Instant) {
         match self.state {
-            State::Booting | State::Serving => {
+            State::Booting | State::Serving | State::Delaying { .. } => {
                 self.choose_recycled();
                 self.carry_out_plan(now);
                 self.note_progress(now);

@@ -240,6 +240,7 @@ impl Recipe {
             progress_deadline: settings.progress_deadline,
             timeout: settings.timeout,
             graceful_timeout: settings.graceful_timeout,
+            shutdown_delay: settings.shutdown_delay,
             boot_timeout: settings.boot_timeout,
             upgrade_timeout: settings.upgrade_timeout,
             ready_after: if self.is_foreign() { settings.ready_after.length() } else { None },

@@ -13,7 +13,7 @@ use super::roster::{Life, Why, Worker};
 use super::state::{Action, ClientId, State};
 
 /// Why nothing can be asked of a master any more.
-const LEAVING: &str = "the server is stopping";
+pub(super) const LEAVING: &str = "the server is stopping";
 
 /// Why a master that was replaced takes no commands.
 pub(super) const REPLACED: &str = "a new master has taken over meanwhile; ask that one";
@@ -31,7 +31,7 @@ impl Master {
     pub(super) fn take_request(&mut self, client: ClientId, request: Request, now: Instant) {
         let leaves = match self.state {
             State::Binding { .. } | State::Booting | State::Serving => false,
-            State::Draining | State::Stopping | State::Stopped => true,
+            State::Delaying { .. } | State::Draining | State::Stopping | State::Stopped => true,
         };
         match request {
             Request::Status => {
@@ -58,8 +58,8 @@ impl Master {
     fn take_stop(&mut self, now: Instant) {
         match self.state {
             State::Binding { .. } => self.state = State::Stopping,
-            State::Booting | State::Serving => self.drain(now),
-            State::Draining | State::Stopping | State::Stopped => {}
+            State::Booting | State::Serving => self.depart(now),
+            State::Delaying { .. } | State::Draining | State::Stopping | State::Stopped => {}
         }
     }
 
@@ -94,6 +94,12 @@ impl Master {
         for client in std::mem::take(&mut self.waiting.upgrades) {
             self.answer(client, answer.clone());
         }
+    }
+
+    /// Reloads that were put off will not begin.
+    pub(super) fn dismiss_put_off(&mut self) {
+        let newest = self.newest;
+        self.answer_reloads(|asked| asked > newest, &Answer::failed(LEAVING));
     }
 
     /// Nothing that anybody waits for will happen here.

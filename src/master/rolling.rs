@@ -88,7 +88,10 @@ impl Master {
     /// Tells the init system that a reload is over, however it went.
     pub(super) fn end_reload(&mut self) {
         self.tell_status();
-        self.notify(Notice::Ready);
+        // One that has said that it stops is not ready again.
+        if !matches!(self.state, State::Delaying { .. }) {
+            self.notify(Notice::Ready);
+        }
     }
 
     /// Goes on to the next state, or generation, when all are there.

@@ -17,7 +17,7 @@ use self::processes::Process;
 use super::random::Random;
 use super::roster::{Roster, Worker};
 use super::state::{
-    Action, BindFailure, ClientId, Event, Limits, Recycling, Signal, State, Terms, WorkerId,
+    Action, BindFailure, ClientId, Event, Limits, Notice, Recycling, Signal, State, Terms, WorkerId,
 };
 use super::{Beginning, Master, Purpose};
 
@@ -71,6 +71,10 @@ struct World {
     exit: Option<u8>,
     announced: bool,
     passed_on: bool,
+    /// Until when the server has to serve, though it is to end.
+    serves_until: Option<Duration>,
+    /// The init system has heard that it is to end.
+    said_stopping: bool,
     /// The master slept since an event: deadlines have moved.
     paused: Duration,
     /// The odds of faults, in percent; zero when the world is to calm down.
@@ -112,6 +116,8 @@ impl World {
             exit: None,
             announced: false,
             passed_on: false,
+            serves_until: None,
+            said_stopping: false,
             paused: Duration::ZERO,
             broken: Vec::new(),
             calm: false,
@@ -164,7 +170,10 @@ impl World {
     fn stop(mut self) {
         let (command, mut limit) = match self.random.below(2) {
             // A mold follows its workers.
-            0 => (Wish::Drain, self.master.terms().graceful_timeout + Duration::from_secs(2)),
+            0 => {
+                let Terms { shutdown_delay, graceful_timeout, .. } = *self.master.terms();
+                (Wish::Drain, shutdown_delay + graceful_timeout + Duration::from_secs(2))
+            }
             _ => (Wish::Stop, Duration::from_secs(2)),
         };
         // A successor may have to be killed.
@@ -193,7 +202,7 @@ impl World {
             2 => self.hear(Event::Asked(Wish::Add)),
             3 => self.hear(Event::Asked(Wish::Remove)),
             4 => self.hear(Event::Asked(Wish::Reopen)),
-            5 if self.random.chance(5) => self.hear(Event::Asked(Wish::Drain)),
+            5 if self.random.chance(10) => self.hear(Event::Asked(Wish::Drain)),
             6 if self.random.chance(5) => self.hear(Event::Asked(Wish::Stop)),
             7 => self.pause(),
             8 => self.strike(|process| process.stuck = true),
@@ -239,8 +248,9 @@ impl World {
                 assert!(status.workers.len() <= self.master.roster.everyone().count());
             }
             (Request::Stop, Answer::Stopping) => {
-                let leaves = [State::Draining, State::Stopping, State::Stopped];
-                assert!(leaves.contains(&self.master.state), "it goes on");
+                let state = self.master.state;
+                let goes_on = matches!(state, State::Binding { .. } | State::Booting);
+                assert!(!goes_on && state != State::Serving, "it goes on");
             }
             (Request::Stop, Answer::Failed(_)) => assert!(self.passed_on, "it can always stop"),
             (Request::Reload | Request::Upgrade, Answer::Failed(_)) => {}
@@ -292,7 +302,12 @@ impl World {
             self.successor = None;
         }
         let before = self.master.roster.clone();
-        let serving = self.master.state == State::Serving;
+        let serving = self.serves();
+        self.note_end(&event);
+        if let Event::TookOver { .. } = &event {
+            // What was said before went nowhere.
+            self.said_stopping = false;
+        }
         let gone = matches!(event, Event::Exited { .. } | Event::Inspected(_));
         let actions = self.master.step(event, self.start + self.now);
         self.check_numbers(&before, gone || !serving);
@@ -300,6 +315,47 @@ impl World {
             self.act(action);
         }
         self.check_deadlines();
+    }
+
+    fn serves(&self) -> bool {
+        matches!(self.master.state, State::Serving | State::Delaying { .. })
+    }
+
+    /// Notes how long clients may rely on a server that is asked to end.
+    fn note_end(&mut self, event: &Event) {
+        let is_stop = matches!(event, Event::Requested { request: Request::Stop, .. });
+        match event {
+            Event::Asked(Wish::Stop) => self.serves_until = None,
+            // Who asks again does not want to wait.
+            Event::Asked(Wish::Drain) if self.serves_until.is_some() => self.serves_until = None,
+            Event::Asked(Wish::Drain) | Event::Requested { .. }
+                if self.master.state == State::Serving
+                    && self.master.workers > 0
+                    && (is_stop || matches!(event, Event::Asked(_))) =>
+            {
+                self.serves_until = Some(self.now + self.master.terms().shutdown_delay);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whoever was told to rely on the server for a while still can.
+    fn check_delay(&self) {
+        let over = self.serves_until.is_none_or(|until| until <= self.now);
+        assert!(over, "the server ends before its delay is over: {:?}", self.master);
+    }
+
+    /// To the init system the end is the last word.
+    fn hear_notice(&mut self, notice: &Notice) {
+        match notice {
+            Notice::Stopping => {
+                assert!(!std::mem::replace(&mut self.said_stopping, true), "said once");
+            }
+            Notice::Ready | Notice::Reloading => {
+                assert!(!self.said_stopping, "{notice:?} of a server that is to end");
+            }
+            Notice::Alive | Notice::Status(_) | Notice::Extend(_) => {}
+        }
     }
 
     /// How many serve, as the master's target is now.
@@ -315,7 +371,7 @@ impl World {
     /// By the master's own doing never fewer serve, and never more are alive,
     /// than is allowed.
     fn check_numbers(&self, before: &Roster, gone: bool) {
-        if self.master.state != State::Serving {
+        if !self.serves() {
             return;
         }
         let (workers, limits) = (self.master.workers, self.master.terms().limits);
@@ -360,8 +416,14 @@ impl World {
                 }
             }
             Action::Inspect => self.inspect(),
-            Action::ReadSettings { generation } => self.read_settings(generation),
-            Action::StartSuccessor { .. } => self.start_successor(),
+            Action::ReadSettings { generation } => {
+                assert!(!self.said_stopping, "a reload begins at the end");
+                self.read_settings(generation);
+            }
+            Action::StartSuccessor { .. } => {
+                assert!(!self.said_stopping, "an upgrade begins at the end");
+                self.start_successor();
+            }
             Action::SignalSuccessor(signal) => self.signal_successor(signal),
             Action::PassOn { .. } => {
                 assert!(self.successor.is_some() && !self.passed_on, "nobody to pass on to");
@@ -374,12 +436,9 @@ impl World {
                 assert!(!std::mem::replace(&mut self.announced, true), "announced once");
             }
             Action::Answer { client, answer } => self.answer(client, &answer),
-            Action::Tell { .. }
-            | Action::Notify(_)
-            | Action::Settle { .. }
-            | Action::Reopen
-            | Action::CloseListeners
-            | Action::Log(..) => {}
+            Action::CloseListeners => self.check_delay(),
+            Action::Notify(notice) => self.hear_notice(&notice),
+            Action::Tell { .. } | Action::Settle { .. } | Action::Reopen | Action::Log(..) => {}
         }
     }
 
@@ -444,6 +503,7 @@ fn terms(random: &mut Random) -> Terms {
         progress_deadline: seconds(random, 3) * 30,
         timeout: seconds(random, 2) * 30,
         graceful_timeout: seconds(random, 10),
+        shutdown_delay: seconds(random, 2) * 7,
         boot_timeout: Duration::from_secs(20),
         upgrade_timeout: Duration::from_secs(5),
         ready_after: random.chance(20).then_some(Duration::from_secs(1)),

@@ -34,6 +34,11 @@ pub(crate) enum State {
     Booting,
     /// Keeps the workers that it should have; a failure ends nothing.
     Serving,
+    /// Is to end, and serves as before until others have learnt of that.
+    Delaying {
+        /// When it drains.
+        until: Instant,
+    },
     /// The workers finish what they have; then the master exits.
     Draining,
     /// The workers stop at once; then the master exits.
@@ -393,6 +398,8 @@ pub(crate) struct Terms {
     pub(crate) timeout: Duration,
     /// How long a worker may drain.
     pub(crate) graceful_timeout: Duration,
+    /// How long the server goes on to serve when it is asked to drain.
+    pub(crate) shutdown_delay: Duration,
     /// How long a worker may take to get ready; zero is for ever.
     pub(crate) boot_timeout: Duration,
     /// How long a successor may take to serve.

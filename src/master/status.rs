@@ -65,6 +65,9 @@ impl Master {
         } else if let Some(failed) = &self.failed_reload {
             line += &format!("; reload failed: {failed}");
         }
+        if let State::Delaying { .. } = self.state {
+            line += "; stopping after shutdown-delay";
+        }
         if self.successor.is_some() && self.state == State::Serving {
             line += "; upgrading";
         }

@@ -98,7 +98,9 @@ impl Master {
             self.resize(workers);
         }
         // What was said before went nowhere.
-        if self.rolling.is_some() {
+        if let State::Delaying { .. } = self.state {
+            self.tell_delay();
+        } else if self.rolling.is_some() {
             self.notify(Notice::Reloading);
         } else if self.state == State::Serving {
             self.end_reload();

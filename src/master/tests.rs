@@ -1,5 +1,6 @@
 //! What the master decides, event by event.
 
+mod delays;
 mod hangs;
 mod molds;
 mod requests;
@@ -123,6 +124,7 @@ fn terms(workers: u16) -> Terms {
         limits: Limits::default(),
         timeout: 10 * SECOND,
         graceful_timeout: 5 * SECOND,
+        shutdown_delay: Duration::ZERO,
         boot_timeout: 20 * SECOND,
         min_ready: Duration::ZERO,
         progress_deadline: 600 * SECOND,

@@ -1,0 +1,187 @@
+//! What is decided between the wish to stop and the drain, with `shutdown-delay`.
+
+use monoceros_wire::control::{Answer, Request};
+
+use super::*;
+use crate::master::STOP_LIMIT;
+use crate::master::roster::Fate;
+use crate::master::state::{ClientId, State};
+
+const DELAY: Duration = Duration::from_secs(8);
+
+fn delayed(workers: u16) -> Terms {
+    Terms { shutdown_delay: DELAY, ..terms(workers) }
+}
+
+/// A master whose workers are ready, with the delay.
+fn serving(workers: u16) -> Bench {
+    let mut bench = Bench::serving(workers);
+    bench.master.terms = delayed(workers);
+    bench
+}
+
+fn is_delaying(bench: &Bench) -> bool {
+    matches!(bench.master.state, State::Delaying { .. })
+}
+
+fn said(bench: &Bench, notice: &Notice) -> usize {
+    bench.notices.iter().filter(|it| *it == notice).count()
+}
+
+#[test]
+fn it_serves_until_the_delay_is_over_and_then_drains() {
+    let mut bench = serving(2);
+    assert!(bench.ask(Wish::Drain).is_empty());
+    assert!(bench.pass(DELAY - SECOND / 10).is_empty());
+    let actions = bench.pass(SECOND / 10);
+    assert_eq!(drained(&actions), [(0, Drain::ServeQueue), (1, Drain::ServeQueue)]);
+    assert!(actions.iter().any(|it| matches!(it, Action::CloseListeners)));
+    // The time that a drain may take counts from here.
+    let actions = bench.pass(5 * SECOND);
+    assert_eq!(signalled(&actions, Signal::Kill), [0, 1]);
+}
+
+#[test]
+fn each_further_signal_goes_a_step_further() {
+    let mut bench = serving(1);
+    bench.ask(Wish::Drain);
+    assert_eq!(drained(&bench.ask(Wish::Drain)), [(0, Drain::ServeQueue)]);
+    let actions = bench.ask(Wish::Drain);
+    assert!(matches!(actions[0], Action::Signal { signal: Signal::Quit, .. }), "{actions:?}");
+    let mut bench = serving(1);
+    bench.ask(Wish::Drain);
+    let actions = bench.ask(Wish::Stop);
+    assert!(matches!(actions[0], Action::Signal { signal: Signal::Quit, .. }), "{actions:?}");
+}
+
+#[test]
+fn the_command_does_not_shorten_it() {
+    let mut bench = serving(1);
+    for client in 1..=2 {
+        let request = Event::Requested { client: ClientId(client), request: Request::Stop };
+        let actions = bench.hear(request);
+        assert!(matches!(actions[..], [Action::Answer { answer: Answer::Stopping, .. }]));
+        assert!(is_delaying(&bench));
+    }
+}
+
+#[test]
+fn the_init_system_hears_at_once_and_once_that_it_stops_and_how_long_that_may_take() {
+    let mut bench = serving(1);
+    bench.ask(Wish::Drain);
+    assert_eq!(said(&bench, &Notice::Stopping), 1);
+    let longest = DELAY + 5 * SECOND + 2 * STOP_LIMIT;
+    assert_eq!(said(&bench, &Notice::Extend(longest)), 1);
+    let stops =
+        |it: &&Notice| matches!(it, Notice::Status(text) if text.contains("stopping after"));
+    assert_eq!(bench.notices.iter().filter(stops).count(), 1);
+    bench.pass(DELAY);
+    assert_eq!(said(&bench, &Notice::Stopping), 1);
+    assert_eq!(said(&bench, &Notice::Status("draining".to_owned())), 1);
+}
+
+#[test]
+fn a_worker_that_dies_meanwhile_is_replaced() {
+    let mut bench = serving(1);
+    bench.ask(Wish::Drain);
+    bench.exit(0, Exit::Signal(libc::SIGSEGV));
+    assert_eq!(spawned(&bench.pass(SECOND)), [(0, 1)]);
+    bench.ready(1);
+    assert_eq!(drained(&bench.pass(DELAY)), [(1, Drain::ServeQueue)]);
+}
+
+#[test]
+fn one_that_has_served_long_enough_is_replaced_too() {
+    let mut bench = serving(1);
+    bench.ask(Wish::Drain);
+    bench.master.roster.get_mut(WorkerId(0)).unwrap().fate = Fate::Due;
+    assert_eq!(spawned(&bench.pass(SECOND)), [(0, 1)]);
+    assert_eq!(drained(&bench.ready(1)), [(0, Drain::Retire)]);
+}
+
+#[test]
+fn nothing_begins_that_would_outlast_it() {
+    let mut bench = serving(1);
+    bench.ask(Wish::Drain);
+    for wish in [Wish::Reload, Wish::Upgrade, Wish::Withdraw] {
+        assert!(bench.ask(wish).is_empty());
+    }
+    assert_eq!(bench.logged("WARN the server is stopping"), 3);
+    for request in [Request::Reload, Request::Upgrade] {
+        let actions = bench.hear(Event::Requested { client: ClientId(1), request });
+        assert!(matches!(actions[..], [Action::Answer { answer: Answer::Failed(_), .. }]));
+    }
+    assert!(is_delaying(&bench));
+}
+
+#[test]
+fn a_reload_that_has_begun_goes_on_and_is_not_told_to_be_ready() {
+    let mut bench = serving(1);
+    let client = ClientId(1);
+    bench.hear(Event::Requested { client, request: Request::Reload });
+    bench.ask(Wish::Drain);
+    let ready = said(&bench, &Notice::Ready);
+    assert_eq!(spawned(&bench.read(2, delayed(1))), [(0, 2)]);
+    let actions = bench.ready(1);
+    assert_eq!(drained(&actions), [(0, Drain::Retire)]);
+    let answer = |it: &Action| matches!(it, Action::Answer { answer: Answer::Reloaded { .. }, .. });
+    assert!(actions.iter().any(answer), "{actions:?}");
+    assert_eq!(said(&bench, &Notice::Ready), ready);
+    assert!(is_delaying(&bench));
+}
+
+#[test]
+fn an_upgrade_that_has_begun_is_ended_at_once() {
+    let mut bench = serving(1);
+    let client = ClientId(1);
+    bench.hear(Event::Requested { client, request: Request::Upgrade });
+    bench.hear(Event::SuccessorStarted { pid: 7 });
+    bench.hear(Event::Requested { client: ClientId(2), request: Request::Reload });
+    let actions = bench.ask(Wish::Drain);
+    assert!(matches!(actions[0], Action::SignalSuccessor(Signal::Quit)), "{actions:?}");
+    let failed = |it: &&Action| matches!(it, Action::Answer { answer: Answer::Failed(_), .. });
+    assert_eq!(actions.iter().filter(failed).count(), 2, "{actions:?}");
+    assert!(bench.hear(Event::SuccessorReady).is_empty());
+    bench.hear(Event::SuccessorEnded { text: "SIGQUIT".to_owned() });
+    assert_eq!(bench.logged("upgrade failed"), 0);
+    assert_eq!(drained(&bench.pass(DELAY)), [(0, Drain::ServeQueue)]);
+    assert_eq!(exit_code(&bench.exit(0, Exit::Code(0))), Some(0));
+}
+
+#[test]
+fn a_master_that_was_replaced_does_not_wait() {
+    let mut bench = serving(1);
+    bench.ask(Wish::Upgrade);
+    assert_eq!(drained(&bench.hear(Event::SuccessorReady)), [(0, Drain::Retire)]);
+    assert!(bench.ask(Wish::Drain).is_empty());
+    assert_eq!(exit_code(&bench.exit(0, Exit::Code(0))), Some(0));
+}
+
+#[test]
+fn where_nobody_is_served_nobody_is_waited_for() {
+    let mut bench = Bench::booting(Purpose::Serve, 2);
+    bench.master.terms = delayed(2);
+    bench.ask(Wish::Drain);
+    assert_eq!(bench.master.state, State::Draining);
+    let mut bench = serving(1);
+    bench.ask(Wish::Withdraw);
+    bench.ask(Wish::Drain);
+    assert_eq!(bench.master.state, State::Draining);
+    let mut bench = Bench::booting(Purpose::Check, 2);
+    bench.master.terms = delayed(2);
+    bench.ready(0);
+    bench.ask(Wish::Drain);
+    assert_eq!(bench.master.state, State::Draining);
+}
+
+/// Who has found one of the first workers may send it requests.
+#[test]
+fn a_first_start_with_a_worker_that_serves_already_waits() {
+    let mut bench = Bench::booting(Purpose::Serve, 2);
+    bench.master.terms = delayed(2);
+    bench.ready(0);
+    assert!(bench.ask(Wish::Drain).is_empty());
+    assert!(is_delaying(&bench));
+    assert!(!bench.ready(1).iter().any(|it| matches!(it, Action::Announce { .. })));
+    assert_eq!(said(&bench, &Notice::Ready), 0);
+}
