@@ -194,8 +194,9 @@ settings! {
     /// For load balancers that are told of the stop at the same time as the server,
     /// and still send new connections for some seconds. Everything goes on as
     /// before meanwhile, but no reload, upgrade or withdrawal begins. A second
-    /// SIGTERM ends the delay, SIGINT and SIGQUIT the server. `graceful_timeout`
-    /// counts from its end, so what stops the server has to grant the sum of both.
+    /// SIGTERM ends the delay; SIGINT and SIGQUIT stop the server at once.
+    /// `graceful_timeout` counts from the end of the delay: what stops the server has
+    /// to grant the sum of both.
     shutdown_delay: Duration = Duration::ZERO, {
         section: Section::Workers, placeholder: "SECONDS", range: Some((0, DAY)),
         readers: &[Master], effect: Live,
