@@ -1,7 +1,7 @@
 //! The I/O thread's way of taking new connections.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use monoceros_sys::socket::{self, Accepted};
@@ -43,9 +43,8 @@ impl Io {
             Ok(accepted) => {
                 let (local, is_deferred) =
                     (listener.local_of(accepted.fd.as_fd()), listener.is_deferred);
-                let silence_ms =
-                    if is_late { socket::silence_ms(accepted.fd.as_fd()) } else { None };
-                self.adopt(accepted, local, is_deferred, silence_ms.unwrap_or(0));
+                let waited_us = if is_late { self.take_in_turn(accepted.fd.as_fd()) } else { 0 };
+                self.adopt(accepted, local, is_deferred, waited_us);
                 self.count_down(index)
             }
             Err(error) => self.cannot_accept(index, &error),
@@ -84,14 +83,23 @@ impl Io {
         }
     }
 
+    /// Notes that a connection is taken in turn; for how long its client has been
+    /// waiting for an answer, in microseconds, as far as the kernel knows.
+    fn take_in_turn(&mut self, connection: BorrowedFd) -> u64 {
+        let waited_us = u64::from(socket::silence_ms(connection).unwrap_or(0)) * 1_000;
+        let now_us = clock::monotonic_us();
+        self.turns.take(now_us.saturating_sub(waited_us), now_us);
+        waited_us
+    }
+
     /// Makes a connection part of the loop. Its client has been waiting for an
-    /// answer for `waited_ms`.
+    /// answer for `waited_us`.
     fn adopt(
         &mut self,
         accepted: Accepted,
         local: Arc<Address>,
         is_deferred: bool,
-        waited_ms: u32,
+        waited_us: u64,
     ) {
         let peer = match accepted.peer {
             Some(address) => Address::Internet {
@@ -103,7 +111,7 @@ impl Io {
         let entry = self.connections.vacant_entry();
         let token = entry.key();
         let link = Arc::new(Link::new(accepted.fd, token, peer, local));
-        entry.insert(Connection::new(link, u64::from(waited_ms) * 1_000));
+        entry.insert(Connection::new(link, waited_us));
         if self.connections.len() >= self.core.options.connections {
             self.note_pressure();
         }

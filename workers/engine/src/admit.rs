@@ -26,7 +26,7 @@ pub(crate) const FRESH_US: u64 = 2_000;
 
 /// How often a full worker looks for connections while requests end, in
 /// microseconds.
-const LOOK_US: u64 = 5_000;
+const LOOK_US: u64 = 2_000;
 
 impl Io {
     /// What the gate's decision depends on.
@@ -98,23 +98,28 @@ impl Io {
             return u32::MAX;
         }
         let crowd = self.gate.listeners.iter().map(Listener::crowd).sum::<u32>();
-        let wait_us = self.core.hub.wait_us();
-        let is_crowded = self.turns.is_crowded(crowd > 0, wait_us, now_us);
+        let is_crowded = self.turns.is_crowded(crowd > 0, now_us);
         if is_crowded { crowd.div_ceil(self.core.workers().into()) } else { 0 }
     }
 
-    /// Takes so many connections, one from each listener after the other.
+    /// Takes so many connections, one from each listener after the other. A worker
+    /// that shares them takes none that is behind its own requests: another worker
+    /// may come to it earlier.
     fn take_waiting(&mut self, mut due: u32) {
         let mut is_empty = false;
         while due > 0 && !is_empty {
             is_empty = true;
             for index in (0..self.gate.listeners.len()).rev() {
-                if due > 0 && self.accept_one(index, true) {
+                if due > 0 && self.is_turn_of_waiting() && self.accept_one(index, true) {
                     due -= 1;
                     is_empty = false;
                 }
             }
         }
+    }
+
+    fn is_turn_of_waiting(&self) -> bool {
+        !self.core.is_shared() || self.turns.may_be_first(self.core.hub.first_us())
     }
 
     /// Stops accepting for a moment: descriptors or memory are short.

@@ -119,11 +119,6 @@ impl Crew {
         self.seats.len() == 1
     }
 
-    /// How many threads may be at work.
-    pub(crate) fn permits(&self) -> u32 {
-        self.permits.load(Ordering::Relaxed)
-    }
-
     /// Whether one thread at a time is at work.
     pub(crate) fn is_single_file(&self) -> bool {
         self.permits.load(Ordering::Relaxed) == 1

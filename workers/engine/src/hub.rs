@@ -306,12 +306,10 @@ impl Hub {
         }
     }
 
-    /// How long a request that comes now is going to wait, in microseconds, as far
-    /// as those before it tell.
-    pub(crate) fn wait_us(&self) -> u64 {
-        let queued = lock(&self.queue).len() as u64;
-        let service_us = self.service_us.load(Ordering::Relaxed);
-        queued * u64::from(service_us) / u64::from(self.crew.permits().max(1))
+    /// When the first of the requests that wait arrived, in microseconds of the
+    /// rising clock.
+    pub(crate) fn first_us(&self) -> Option<u64> {
+        lock(&self.queue).front().map(|job| job.request.ready_us)
     }
 
     /// The first request that ends after this time wakes the loop.

@@ -11,14 +11,10 @@
 /// Connections that are taken at a time, at most.
 const MOST: u32 = 64;
 
-/// How long connections must have been waiting, at least and at most, before a
-/// worker that shares its listeners takes one, in microseconds. If another worker
-/// were free, it would have taken them.
-const CROWDED_US: (u64, u64) = (1_000, 50_000);
-
-/// The part of the time that requests wait in the worker that connections must
-/// have been waiting outside: the worker with the shorter queue takes them first.
-const PART: u64 = 8;
+/// How long connections must have been waiting before a worker that shares its
+/// listeners takes one, in microseconds. If another worker were free, it would have
+/// taken them.
+const CROWDED_US: u64 = 1_000;
 
 /// What has been taken in turn.
 #[derive(Debug, Default)]
@@ -29,6 +25,8 @@ pub(crate) struct Turns {
     has_begun: bool,
     /// Since when connections have been seen waiting.
     crowded_us: Option<u64>,
+    /// When the one that was taken last had arrived.
+    arrived_us: u64,
 }
 
 impl Turns {
@@ -46,22 +44,34 @@ impl Turns {
     }
 
     /// Connections were seen waiting, or not, by a worker that shares them with
-    /// other workers: whether all of these are busy, too, and likely to be busier. A
-    /// new request would wait in this worker for `wait_us`.
-    pub(crate) fn is_crowded(&mut self, waiting: bool, wait_us: u64, now_us: u64) -> bool {
+    /// other workers: whether all of these are busy, too.
+    pub(crate) fn is_crowded(&mut self, waiting: bool, now_us: u64) -> bool {
         if !waiting {
             self.crowded_us = None;
             return false;
         }
-        let least_us = (wait_us / PART).clamp(CROWDED_US.0, CROWDED_US.1);
-        now_us.saturating_sub(*self.crowded_us.get_or_insert(now_us)) >= least_us
+        now_us.saturating_sub(*self.crowded_us.get_or_insert(now_us)) >= CROWDED_US
+    }
+
+    /// Whether the connection that waits next may be before the worker's own first
+    /// request, which arrived at this time, if there is one. It has arrived after
+    /// the one that was taken last.
+    pub(crate) fn may_be_first(&self, own_us: Option<u64>) -> bool {
+        own_us.is_none_or(|own_us| own_us >= self.arrived_us)
+    }
+
+    /// A connection was taken that had arrived at this time.
+    pub(crate) fn take(&mut self, arrived_us: u64, now_us: u64) {
+        self.arrived_us = arrived_us;
+        if now_us.saturating_sub(arrived_us) < CROWDED_US {
+            // Others are there to take them at once.
+            self.crowded_us = None;
+        }
     }
 
     /// What was due has been taken, as far as there was something to take.
     pub(crate) fn settle(&mut self, finished: u32) {
         (self.settled, self.has_begun) = (Some(finished), true);
-        // What still waits is for the worker with the shorter queue.
-        self.crowded_us = None;
     }
 }
 
@@ -92,14 +102,23 @@ mod tests {
     #[test]
     fn a_worker_that_shares_takes_only_what_no_other_worker_takes() {
         let mut turns = Turns::default();
-        let (least, most) = CROWDED_US;
-        assert!(!turns.is_crowded(true, 0, 10));
-        assert!(!turns.is_crowded(true, 0, 10 + least - 1));
-        assert!(turns.is_crowded(true, 0, 10 + least));
-        assert!(!turns.is_crowded(true, 80_000, 10 + least), "another has the shorter queue");
-        assert!(turns.is_crowded(true, 80_000, 10 + 80_000 / PART));
-        assert!(turns.is_crowded(true, u64::MAX, 10 + most));
-        assert!(!turns.is_crowded(false, 0, 20 + most));
-        assert!(!turns.is_crowded(true, 0, 30 + most));
+        assert!(!turns.is_crowded(true, 10));
+        assert!(!turns.is_crowded(true, 10 + CROWDED_US - 1));
+        assert!(turns.is_crowded(true, 10 + CROWDED_US));
+        turns.take(10, 10 + CROWDED_US);
+        assert!(turns.is_crowded(true, 11 + CROWDED_US), "others wait as long");
+        turns.take(11 + CROWDED_US, 11 + CROWDED_US);
+        assert!(!turns.is_crowded(true, 12 + CROWDED_US), "this one did not");
+        assert!(!turns.is_crowded(false, 100 * CROWDED_US));
+        assert!(!turns.is_crowded(true, 101 * CROWDED_US));
+    }
+
+    #[test]
+    fn the_worker_whose_own_requests_came_later_takes_the_next() {
+        let mut turns = Turns::default();
+        assert!(turns.may_be_first(None) && turns.may_be_first(Some(70)));
+        turns.take(80, 100);
+        assert!(turns.may_be_first(None) && turns.may_be_first(Some(90)));
+        assert!(!turns.may_be_first(Some(70)), "what waits came after 80");
     }
 }
