@@ -15,12 +15,16 @@ PREFIX ?= /usr/local
 # Where the systems for `make test-systemd` come from: what this machine uses.
 MIRROR ?= $(or $(shell apt-get indextargets --format '$$(REPO_URI)' 'Label: Debian' 2>/dev/null | head -n 1),http://deb.debian.org/debian)
 
+comma := ,
 target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 apps := $(CURDIR)/tests/apps
 shop := $(apps)/shop
 demo := $(target)/demo
 venv := $(target)/tests/venv
 machines := $(target)/systemd
+# What these systems have, and a stamp that other packages would change.
+furniture := systemd,systemd-sysv,dbus,python3,python3-venv,logrotate
+furnished := ready-$(subst $(comma),-,$(furniture))
 profile-directory := $(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 # What `make install` installs.
 built := $(target)/release
@@ -74,7 +78,7 @@ test-user: tools $(venv)/$(stamp) ## As root: run the tests as an ordinary user
 	cargo build --workspace --profile $(PROFILE)
 	cargo test --workspace --profile $(PROFILE) --no-run --message-format=json | $(PYTHON) tests/as_user.py
 
-test-systemd: tools $(addprefix $(machines)/,bookworm/ready trixie/ready) ## As root: run the tests that boot a systemd
+test-systemd: tools $(venv)/$(stamp) $(addprefix $(machines)/,bookworm/$(furnished) trixie/$(furnished)) ## As root: run the tests that boot a systemd
 	cargo build --workspace --profile $(PROFILE)
 	@rm -f $(skipped)
 	$(MAKE) --no-print-directory install built=$(target)/$(profile-directory) DESTDIR=$(machines)/installed PREFIX=/usr/local
@@ -118,11 +122,11 @@ $(venv)/$(stamp): $(shop)/requirements.txt $(apps)/flaskapp/requirements.txt $(a
 	touch $@
 
 # A small system of a release of Debian, with its systemd.
-$(machines)/%/ready:
+$(machines)/%/$(furnished):
 	@command -v debootstrap >/dev/null && command -v systemd-nspawn >/dev/null || \
 		{ echo "systems cannot be made or booted: apt install debootstrap systemd-container" >&2; exit 1; }
 	rm -rf $(machines)/$*
 	mkdir -p $(machines)
-	debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,python3,python3-venv $* $(machines)/$* $(MIRROR) >$(machines)/$*.log || \
+	debootstrap --variant=minbase --include=$(furniture) $* $(machines)/$* $(MIRROR) >$(machines)/$*.log || \
 		{ tail $(machines)/$*.log >&2; exit 1; }
-	touch $@
+	touch $(machines)/$*/ready $@

@@ -5,8 +5,11 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread::{self, JoinHandle};
 
 use nix::sys::signal::Signal;
 
@@ -21,77 +24,147 @@ const RELEASES: [&str; 2] = ["bookworm", "trixie"];
 const HIERARCHIES: [&str; 3] =
     ["/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified"];
 
-/// Enters the groups that follow, and becomes the container's guardian, which
-/// ends with the thread that has started it.
-const ENTER: &str = "groups=$1; shift; for group in $groups; do echo $$ >$group/cgroup.procs; done;
-    exec setpriv --pdeathsig KILL systemd-nspawn \"$@\"";
+/// Enters the groups, lays memory over the tree, and becomes the container's guardian,
+/// which ends with the thread that has started it. What is laid over the tree is seen by
+/// the guardian alone, and outlives a reboot: then the container's manager ends with 133
+/// (`--keep-unit`), and is started again.
+const ENTER: &str = "set -e; groups=$1 tree=$2 directory=$3; shift 3
+    for group in $groups; do echo $$ >$group/cgroup.procs; done
+    mount -t tmpfs -o mode=755 tmpfs $directory; cd $directory; mkdir upper work root
+    mount -t overlay -o lowerdir=$tree,upperdir=upper,workdir=work overlay root
+    exec setpriv --pdeathsig KILL sh -c 'while setpriv --pdeathsig KILL systemd-nspawn \"$@\";
+        test $? = 133; do :; done' guardian --directory=$directory/root \"$@\"";
+
+/// A command may take so long: as long as all that a test waits for.
+const PATIENCE: &str = "60";
 
 /// A machine that is up. Its network is the host's.
 pub(crate) struct Machine {
     /// Its release's name.
     pub(crate) release: &'static str,
-    guardian: Child,
     /// Its first process, as the host counts.
-    init: i32,
+    init: AtomicI32,
+    guardian: i32,
+    /// The thread that has started the guardian, and waits for its end.
+    keeper: Option<JoinHandle<()>>,
     groups: Vec<PathBuf>,
     /// Has what it writes on its console.
     directory: Directory,
 }
 
+/// The applications under test, in a machine.
+pub(crate) const APPS: &str = "/srv/apps";
+/// Django, and what else these applications need.
+pub(crate) const PACKAGES: &str = "/srv/packages";
+/// The directory of the Debian package.
+const PACKAGE: &str = "/srv/package";
+
+/// The machines that tests share, in the order of the releases: each is there for as
+/// long as a test uses it.
+static SHARED: [Mutex<Weak<Machine>>; 2] = [const { Mutex::new(Weak::new()) }; 2];
+
 impl Machine {
-    /// Boots a machine of each release that is there.
+    /// Runs a test on a machine of each release that is there. Tests share machines,
+    /// so what a test changes there has names of its own.
     pub(crate) fn each(test: impl Fn(&Self) + Sync) {
+        Self::of_each_release(|release, tree| test(&Self::shared(release, tree)));
+    }
+
+    /// The same with machines of its own.
+    pub(crate) fn each_alone(test: impl Fn(&Self) + Sync) {
+        Self::of_each_release(|release, tree| test(&Self::boot(RELEASES[release], tree)));
+    }
+
+    fn of_each_release(run: impl Fn(usize, &Path) + Sync) {
         if !need::root() {
             return;
         }
-        std::thread::scope(|scope| {
-            for release in RELEASES {
+        thread::scope(|scope| {
+            for (number, release) in RELEASES.iter().enumerate() {
                 let tree = trees().join(release);
                 if need::met(tree.join("ready").exists(), &format!("{}", tree.display())) {
-                    let test = &test;
-                    scope.spawn(move || test(&Self::boot(release, &tree)));
+                    let run = &run;
+                    scope.spawn(move || run(number, &tree));
                 }
             }
         });
     }
 
+    fn shared(release: usize, tree: &Path) -> Arc<Self> {
+        // A test that has failed while it booted leaves nothing behind.
+        let mut shared = SHARED[release].lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let machine = Arc::new(Self::boot(RELEASES[release], tree));
+            *shared = Arc::downgrade(&machine);
+            machine
+        })
+    }
+
     fn boot(release: &'static str, tree: &Path) -> Self {
         let directory = Directory::new();
-        let groups = make_groups();
+        fs::create_dir(directory.join("memory")).unwrap();
+        let name = unique_name();
+        let groups = make_groups(&name);
         let console = fs::File::create(directory.join("console")).unwrap();
         let list: Vec<_> = groups.iter().map(|it| it.to_str().unwrap()).collect();
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", ENTER, "enter", &list.join(" ")]);
-        command.args(["--quiet", "--register=no", "--keep-unit", "--volatile=overlay", "--boot"]);
-        command.args(["--console=pipe", "--setenv=TERM=dumb"]);
-        command.arg(format!("--directory={}", tree.display()));
-        command
-            .arg(format!("--bind-ro={}:/usr/local", trees().join("installed/usr/local").display()));
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "/bin/sh", "-c", ENTER, "enter", &list.join(" ")]);
+        command.arg(tree).arg(directory.join("memory"));
+        command.args(["--quiet", "--register=no", "--keep-unit", "--boot"]);
+        command.args(["--console=pipe", "--setenv=TERM=dumb", "--hostname=machine"]);
+        command.arg(format!("--machine={name}"));
+        for (source, place) in shared_directories() {
+            command.arg(format!("--bind-ro={}:{place}", source.display()));
+        }
         command.stdin(Stdio::null()).stdout(console.try_clone().unwrap()).stderr(console);
-        let guardian = command.spawn().unwrap();
-        let mut machine = Self { release, guardian, init: 0, groups, directory };
-        let guardian = i32::try_from(machine.guardian.id()).unwrap();
-        let booted = until::within(until::DEADLINE, || {
-            if !process::is_alive(guardian) {
+        let (sender, receiver) = channel();
+        let keeper = thread::spawn(move || keep(command, &sender));
+        let guardian = receiver.recv().unwrap();
+        let keeper = Some(keeper);
+        let machine =
+            Self { release, init: AtomicI32::new(0), guardian, keeper, groups, directory };
+        machine.wait_until_up(0);
+        machine.install();
+        machine
+    }
+
+    /// Waits until systemd has started everything, as another process than `before`.
+    fn wait_until_up(&self, before: i32) {
+        let up = until::within(until::DEADLINE, || {
+            if !process::is_alive(self.guardian) {
                 return Some(false);
             }
-            machine.init = *process::children(guardian).first()?;
-            let state = machine.run(&["systemctl", "is-system-running"]).stdout;
+            let manager = *process::children(self.guardian).first()?;
+            let init = *process::children(manager).first()?;
+            if init == before {
+                return None;
+            }
+            self.init.store(init, Ordering::Relaxed);
+            let state = self.run(&["systemctl", "is-system-running"]).stdout;
             ["running\n", "degraded\n"].iter().any(|it| it.as_bytes() == state).then_some(true)
         });
-        assert_eq!(
-            booted,
-            Some(true),
-            "{release} does not boot: {}",
-            machine.directory.read("console")
-        );
-        machine
+        let console = self.directory.read("console");
+        assert_eq!(up, Some(true), "{} does not boot: {console}", self.release);
+    }
+
+    fn install(&self) {
+        if has_package() {
+            self.said(&["sh", "-c", &format!("dpkg --install {PACKAGE}/*.deb")]);
+        }
+    }
+
+    /// Boots it again; what was written stays.
+    pub(crate) fn reboot(&self) {
+        let before = self.init.load(Ordering::Relaxed);
+        self.run(&["systemctl", "reboot"]);
+        self.wait_until_up(before);
     }
 
     /// A command that root of the machine is about to run.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new("nsenter");
-        command.args(["--all", "--target", &self.init.to_string()]).args(words);
+        let init = self.init.load(Ordering::Relaxed).to_string();
+        let mut command = Command::new("timeout");
+        command.args([PATIENCE, "nsenter", "--all", "--target", &init]).args(words);
         command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
         command
     }
@@ -113,14 +186,17 @@ impl Machine {
 
     /// A path in the machine, as the host sees it.
     pub(crate) fn path(&self, path: &str) -> PathBuf {
-        Path::new("/proc").join(self.init.to_string()).join("root").join(&path[1..])
+        let init = self.init.load(Ordering::Relaxed).to_string();
+        Path::new("/proc").join(init).join("root").join(&path[1..])
     }
 
-    /// Writes a file in the machine, and makes the directories on the way to it.
+    /// Puts a file in the machine in one step, and makes the directories on the way.
     pub(crate) fn write(&self, path: &str, content: &str) {
         let path = self.path(path);
+        let draft = path.with_extension("draft");
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
+        fs::write(&draft, content).unwrap();
+        fs::rename(draft, path).unwrap();
     }
 }
 
@@ -128,7 +204,7 @@ impl std::fmt::Display for Machine {
     /// What the machine's journal has of its services.
     fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
         let words =
-            ["journalctl", "--no-pager", "--boot", "--lines=80", "--output=short-monotonic"];
+            ["journalctl", "--no-pager", "--boot", "--lines=200", "--output=short-monotonic"];
         let journal = self.run(&words).stdout;
         formatter.write_str(&String::from_utf8_lossy(&journal))?;
         formatter.write_char('\n')
@@ -137,33 +213,62 @@ impl std::fmt::Display for Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("--- {}\n{self}---", self.release);
-        }
-        if self.init > 0 {
-            process::signal(self.init, Signal::SIGKILL);
-        } else {
-            self.guardian.kill().ok();
-        }
-        self.guardian.wait().unwrap();
+        // Two nested namespaces of processes end with the first one's first process.
+        let init = self.init.load(Ordering::Relaxed);
+        process::signal(if init > 0 { init } else { self.guardian }, Signal::SIGKILL);
+        self.keeper.take().unwrap().join().unwrap();
         for group in &self.groups {
             until::within(until::DEADLINE, || remove(group).ok());
         }
     }
 }
 
-/// Where the trees are, and what `make install` has installed for them.
-fn trees() -> PathBuf {
-    let program = crate::support::setup::program();
-    program.ancestors().nth(2).unwrap().join("systemd")
+/// Starts the guardian, says its number, and waits for its end.
+fn keep(mut command: Command, number: &Sender<i32>) {
+    let mut guardian = command.spawn().unwrap();
+    number.send(i32::try_from(guardian.id()).unwrap()).unwrap();
+    guardian.wait().unwrap();
 }
 
-fn make_groups() -> Vec<PathBuf> {
+/// Where the trees are, and what is installed on them.
+fn trees() -> PathBuf {
+    target().join("systemd")
+}
+
+fn target() -> PathBuf {
+    let program = crate::support::setup::program();
+    program.ancestors().nth(2).unwrap().to_owned()
+}
+
+/// What machines see of the host, and where.
+fn shared_directories() -> Vec<(PathBuf, &'static str)> {
+    let apps = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/apps");
+    let mut shared = vec![(apps, APPS)];
+    let versions = fs::read_dir(target().join("tests/venv/lib")).into_iter().flatten().flatten();
+    shared.extend(versions.map(|it| (it.path().join("site-packages"), PACKAGES)));
+    shared.push(if has_package() {
+        (trees().join("package"), PACKAGE)
+    } else {
+        (trees().join("installed/usr/local"), "/usr/local")
+    });
+    shared
+}
+
+/// Whether the package is there: otherwise what `make install` has installed is tested.
+fn has_package() -> bool {
+    trees().join("package").exists()
+}
+
+/// A name that no other machine of this host has.
+fn unique_name() -> String {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let name = format!("monoceros-test-{}-{number}", std::process::id());
+    format!("monoceros-test-{}-{number}", std::process::id())
+}
+
+fn make_groups(name: &str) -> Vec<PathBuf> {
     let is_hierarchy = |it: &&&str| Path::new(it).join("cgroup.procs").exists();
-    let groups = HIERARCHIES.iter().filter(is_hierarchy).map(|it| Path::new(it).join(&name));
+    let groups = HIERARCHIES.iter().filter(is_hierarchy).map(|it| Path::new(it).join(name));
     let groups: Vec<_> = groups.collect();
     groups.iter().for_each(|group| fs::create_dir(group).unwrap());
     groups

@@ -1,106 +1,135 @@
-//! The service that `docs/operating.md` describes, in a machine.
+//! An instance of the packaged unit, in a machine.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Output;
-use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::machine::Machine;
 use crate::support::client::{Connection, Response};
 use crate::support::setup::own_ip;
 use crate::support::until;
 
-/// Says which version it is, waits for a file, or fails.
+/// Says which version it is, waits for a file, fails, tells the length of what it was
+/// sent, or does what a hostile application would try: evaluates Python.
 const APPLICATION: &str = "
-import os, time
+import os, socket, time
 
 def application(environ, start_response):
-    if environ['PATH_INFO'] == '/fail':
+    path, body, gate = environ['PATH_INFO'], environ['wsgi.input'].read(), GATE
+    answer = 'VERSION'
+    if path == '/fail':
         raise ValueError('raised for the journal')
-    while environ['PATH_INFO'] == '/wait' and not os.path.exists('/srv/shop/open'):
+    if path == '/length':
+        answer = str(len(body))
+    if path == '/eval':
+        try:
+            answer = repr(eval(body))
+        except Exception as error:
+            answer = type(error).__name__
+    while path == '/wait' and not os.path.exists(gate):
         time.sleep(0.01)
-    start_response('200 OK', [('Content-Length', '3')])
-    return [b'VERSION']
+    answer = answer.encode()
+    start_response('200 OK', [('Content-Length', str(len(answer)))])
+    return [answer]
 ";
 
-/// The blocks of the section about systemd: the unit, and what else it may have.
-static BLOCKS: LazyLock<Vec<String>> = LazyLock::new(|| {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operating.md");
-    let text = fs::read_to_string(path).unwrap();
-    let section = text.split("### With systemd\n").nth(1).unwrap().split("\n### ").next().unwrap();
-    let blocks = section.split("```ini\n").skip(1).map(|it| it.split("```").next().unwrap());
-    blocks.map(str::to_owned).collect()
-});
-
-/// The unit is written; nothing runs.
+/// The configuration is written; nothing runs.
 pub(crate) struct Shop<'a> {
     pub(crate) machine: &'a Machine,
+    /// The instance.
+    pub(crate) name: String,
+    /// Its service.
+    pub(crate) unit: String,
     pub(crate) address: SocketAddr,
 }
 
 impl<'a> Shop<'a> {
-    /// Makes user, code, virtual environment and unit, as documented.
+    /// Makes code and configuration, for port 8000.
     pub(crate) fn install(machine: &'a Machine) -> Self {
-        machine.said(&["useradd", "--system", "shop"]);
-        machine.said(&["python3", "-m", "venv", "--without-pip", "/srv/shop/venv"]);
-        let ip: Ipv4Addr = own_ip();
-        let shop = Self { machine, address: (ip, 8000).into() };
+        Self::install_at(machine, 8000)
+    }
+
+    pub(crate) fn install_at(machine: &'a Machine, port: u16) -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("shop-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let unit = format!("monoceros@{name}.service");
+        // Machines share the host's addresses.
+        let shop = Self { machine, name, unit, address: (own_ip(), port).into() };
         shop.deploy("one");
-        machine.write("/etc/systemd/system/shop.service", &BLOCKS[0]);
-        // Machines share the host's addresses, and the pace of a busy host.
-        let bind = shop.address;
-        shop.drop_in(&format!(
-            "Environment=MONOCEROS_BIND={bind} MONOCEROS_THREADS=4 MONOCEROS_DRAIN_IDLE=20\n"
-        ));
+        shop.configure("");
         shop
     }
 
-    /// Adds the documented restrictions.
-    pub(crate) fn harden(&self) {
-        let block = BLOCKS[1].strip_prefix("[Service]\n").unwrap();
-        self.drop_in(block);
+    /// Writes the configuration, with these lines at its end.
+    pub(crate) fn configure(&self, lines: &str) {
+        self.configure_with("preload: true\napp: wsgi\n", lines);
+    }
+
+    /// Writes the configuration of another application.
+    pub(crate) fn configure_with(&self, application: &str, lines: &str) {
+        let (directory, address) = (self.directory(), self.address);
+        // The pace of a busy host.
+        let common = "threads: 4\ndrain-idle: 20\n";
+        let text = format!("{application}{common}chdir: {directory}\nbind: {address}\n{lines}");
+        self.machine.write(&self.configuration(), &text);
+        // Passwords are in such files: only root can read them.
+        self.machine.said(&["chmod", "600", &self.configuration()]);
+    }
+
+    pub(crate) fn configuration(&self) -> String {
+        format!("/etc/monoceros/{}.yaml", self.name)
+    }
+
+    fn directory(&self) -> String {
+        format!("/srv/{}", self.name)
     }
 
     /// Adds lines to the section of the service.
     pub(crate) fn drop_in(&self, lines: &str) {
-        let directory = self.machine.path("/etc/systemd/system/shop.service.d");
-        let count = fs::read_dir(directory).map_or(0, Iterator::count);
-        let path = format!("/etc/systemd/system/shop.service.d/{count}.conf");
-        self.machine.write(&path, &format!("[Service]\n{lines}"));
+        let directory = format!("/etc/systemd/system/{}.d", self.unit);
+        let count = fs::read_dir(self.machine.path(&directory)).map_or(0, Iterator::count);
+        self.machine.write(&format!("{directory}/{count}.conf"), &format!("[Service]\n{lines}"));
         self.machine.said(&["systemctl", "daemon-reload"]);
     }
 
     /// Puts a version of the code, of three letters, in place.
     pub(crate) fn deploy(&self, version: &str) {
-        let code = APPLICATION.replace("VERSION", version);
-        self.machine.write("/srv/shop/current/shop/wsgi.py", &code);
+        let gate = format!("'{}/open'", self.directory());
+        let code = APPLICATION.replace("VERSION", version).replace("GATE", &gate);
+        self.machine.write(&format!("{}/wsgi.py", self.directory()), &code);
     }
 
     /// Puts code in place that cannot be imported.
     pub(crate) fn break_code(&self) {
-        self.machine.write("/srv/shop/current/shop/wsgi.py", "import no_such_module\n");
+        let path = format!("{}/wsgi.py", self.directory());
+        self.machine.write(&path, "import no_such_module\n");
     }
 
     /// Lets requests for `/wait` come to an end.
     pub(crate) fn open(&self) {
-        self.machine.write("/srv/shop/open", "");
+        self.machine.write(&format!("{}/open", self.directory()), "");
     }
 
     /// Does something to the unit that succeeds.
     pub(crate) fn systemctl(&self, verb: &str) {
-        self.machine.said(&["systemctl", verb, "shop"]);
+        self.machine.said(&["systemctl", verb, &self.unit]);
     }
 
     /// Tries something that may fail.
     pub(crate) fn attempt(&self, verb: &str) -> Output {
-        self.machine.run(&["systemctl", verb, "shop"])
+        self.machine.run(&["systemctl", verb, &self.unit])
     }
 
     /// A property of the unit.
     pub(crate) fn property(&self, name: &str) -> String {
-        let said = self.machine.said(&["systemctl", "show", "--value", "--property", name, "shop"]);
-        said.trim().to_owned()
+        let words = ["systemctl", "show", "--value", "--property", name, &self.unit];
+        self.machine.said(&words).trim().to_owned()
+    }
+
+    pub(crate) fn main_pid(&self) -> String {
+        self.property("MainPID")
     }
 
     /// Waits until a property has a value.
@@ -110,11 +139,27 @@ impl<'a> Shop<'a> {
         assert!(found.is_some(), "{}: {name} is not {value}\n{machine}", machine.release);
     }
 
+    /// Waits until it serves with another main process than this one.
+    pub(crate) fn wait_for_another(&self, main: &str) {
+        let found = until::within(until::DEADLINE, || {
+            let is_other = !["0", main].contains(&&*self.main_pid());
+            (is_other && self.property("ActiveState") == "active").then_some(())
+        });
+        let machine = self.machine;
+        assert!(found.is_some(), "{}: no other main process\n{machine}", machine.release);
+    }
+
     /// Has the old state of the unit as it should be after a stop.
     pub(crate) fn assert_stopped_well(&self) {
         self.wait_for("ActiveState", "inactive");
         assert_eq!(self.property("Result"), "success", "{}", self.machine);
         assert_eq!(self.property("ExecMainStatus"), "0", "{}", self.machine);
+    }
+
+    /// Stops it, which ends well.
+    pub(crate) fn stop(&self) {
+        self.systemctl("stop");
+        self.assert_stopped_well();
     }
 
     pub(crate) fn connect(&self) -> Connection {
@@ -126,11 +171,34 @@ impl<'a> Shop<'a> {
         self.connect().get(target)
     }
 
+    /// Posts a body; returns what is answered.
+    pub(crate) fn post(&self, target: &str, body: &[u8]) -> String {
+        let mut connection = self.connect();
+        let length = body.len();
+        connection
+            .send(format!("POST {target} HTTP/1.1\r\nHost: t\r\nContent-Length: {length}\r\n\r\n"));
+        connection.send(body);
+        let response = connection.response();
+        assert_eq!(response.status, 200, "{}", self.machine);
+        response.text()
+    }
+
+    /// Has the application evaluate Python; returns the result, or the error's name.
+    pub(crate) fn evaluate(&self, python: &str) -> String {
+        self.post("/eval", python.as_bytes())
+    }
+
+    /// The socket of the socket unit, as the host sees it.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.machine.path(&format!("/run/monoceros/{}.sock", self.name))
+    }
+
     /// The messages of the unit in the journal of this priority and worse.
     pub(crate) fn journal(&self, priority: &str) -> String {
-        let words = ["journalctl", "--no-pager", "--unit=shop", "--output=cat", "--priority"];
+        let words = ["journalctl", "--no-pager", "--output=cat", "--priority", priority];
         // What was written last may not be there yet.
         self.machine.said(&["journalctl", "--sync"]);
-        self.machine.said(&[&words[..], &[priority, "_SYSTEMD_UNIT=shop.service"]].concat())
+        let unit = format!("_SYSTEMD_UNIT={}", self.unit);
+        self.machine.said(&[&words[..], &[&*unit]].concat())
     }
 }
