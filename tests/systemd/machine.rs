@@ -84,7 +84,10 @@ impl Machine {
                 let tree = trees().join(release);
                 if need::met(tree.join("ready").exists(), &format!("{}", tree.display())) {
                     let run = &run;
-                    scope.spawn(move || run(number, &tree));
+                    // What is skipped is named by its thread.
+                    let name = thread::current().name().unwrap_or_default().to_owned();
+                    let thread = thread::Builder::new().name(name);
+                    thread.spawn_scoped(scope, move || run(number, &tree)).unwrap();
                 }
             }
         });
