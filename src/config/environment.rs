@@ -15,8 +15,10 @@ use crate::table::ROWS;
 
 const PREFIX: &str = "MONOCEROS_";
 
-/// Variables that the server itself sets for its workers.
-const INTERNAL: [&str; 7] = [
+/// Variables that are no settings: the server sets them for its workers, and
+/// `python -m monoceros` for the server.
+const INTERNAL: [&str; 8] = [
+    "MONOCEROS_CALLER",
     "MONOCEROS_SLOT",
     "MONOCEROS_GENERATION",
     "MONOCEROS_CHANNEL",

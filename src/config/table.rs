@@ -60,9 +60,10 @@ settings! {
 
     /// The Python interpreter that runs the application.
     ///
-    /// Without it: that of the virtual environment in which the `monoceros` program
-    /// lies, else `$VIRTUAL_ENV/bin/python`, else `python3` on the `PATH`. CPython
-    /// 3.10 or later.
+    /// Without it: the one that has executed `python -m monoceros`, else that of the
+    /// virtual environment in which the `monoceros` program lies, else
+    /// `$VIRTUAL_ENV/bin/python`, else the one that pip has installed the program for
+    /// outside of an environment, else `python3` on the `PATH`. CPython 3.10 or later.
     python: Option<PathBuf> = None, {
         section: Section::Application, placeholder: "PATH",
         readers: &[Master], effect: Rollout,

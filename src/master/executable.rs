@@ -10,6 +10,8 @@ use monoceros_sys::reason;
 
 /// Where to look without a `PATH`, as glibc does.
 pub(crate) const DEFAULT_PATH: &str = "/bin:/usr/bin";
+/// The kernel follows as many links (`path_resolution(7)`).
+const MOST_LINKS: usize = 40;
 
 /// Finds the file of a program, by its name or by a path that starts from
 /// `directory`, where the program will start. It is absolute, so that an
@@ -68,6 +70,12 @@ pub(crate) fn own_program(
         named.file_name() == real.file_name() && parent.as_deref() == real.parent()
     };
     Ok(find_program(name, path, directory).ok().filter(is_same).unwrap_or(real))
+}
+
+/// The paths of a file: this one, and each that a link in its place leads to.
+pub(crate) fn links(path: PathBuf) -> Vec<PathBuf> {
+    let next = |it: &PathBuf| Some(it.parent()?.join(it.read_link().ok()?));
+    std::iter::successors(Some(path), next).take(MOST_LINKS).collect()
 }
 
 /// It is a file, and somebody may execute it.

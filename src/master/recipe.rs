@@ -21,14 +21,15 @@ use monoceros_sys::user::{Credentials, Login, is_root};
 use crate::cli::check_file;
 use crate::directory::working_directory;
 
-use super::executable::{find_program, own_program};
-use super::interpreter::{BOOT, find_extension, find_python};
+use super::executable::{find_program, links, own_program};
+use super::interpreter::{BOOT, CALLER, find_extension, find_python};
 use super::listener::{Listener, Manner};
 use super::state::{Limits, Recycling, Terms};
 
 /// Variables that are about the master, and not for a worker.
-const MASTERS_OWN: [&str; 7] = [
+const MASTERS_OWN: [&str; 8] = [
     super::upgrade::VARIABLE,
+    CALLER,
     "NOTIFY_SOCKET",
     "WATCHDOG_PID",
     "WATCHDOG_USEC",
@@ -134,11 +135,20 @@ impl Source {
         }
     }
 
-    fn extension(&self, own: &Path) -> Result<Rc<Extension>, String> {
+    /// The paths of this program: the one it was called by, those that links lead to
+    /// from there, and its file's.
+    fn programs(&self) -> Vec<PathBuf> {
+        let path = self.variable("PATH");
+        let called = find_program(&self.name, path.as_deref(), &self.directory);
+        let called = called.into_iter().flat_map(links);
+        called.chain([self.program.clone()]).collect()
+    }
+
+    fn extension(&self) -> Result<Rc<Extension>, String> {
         if let Some(known) = self.extension.get() {
             return Ok(Rc::clone(known));
         }
-        let path = find_extension(own)?;
+        let path = find_extension(&self.programs())?;
         let file = File::open(&path)
             .map_err(|error| format!("cannot open {}: {}", path.display(), reason(&error)))?;
         Ok(Rc::clone(self.extension.get_or_init(|| Rc::new(Extension { path, file }))))
@@ -170,9 +180,8 @@ impl Recipe {
         };
         check_directory(&directory)?;
         let owner = find_owner(&settings)?;
-        let own = source.program.as_path();
         let extension = match settings.worker_class {
-            WorkerClass::Wsgi => Some(source.extension(own)?),
+            WorkerClass::Wsgi => Some(source.extension()?),
             WorkerClass::Exec => None,
         };
         let said = |name| Row::find(name).is_some_and(|row| is_said(loaded, row));
@@ -183,7 +192,7 @@ impl Recipe {
             ..match settings.worker_class {
                 WorkerClass::Wsgi => {
                     check_application(loaded.app.as_deref(), &directory)?;
-                    interpreter(&settings, source, own, &directory)?
+                    interpreter(&settings, source, &directory)?
                 }
                 WorkerClass::Exec => foreign(&settings, source, &directory)?,
             }
@@ -380,16 +389,10 @@ fn foreign(settings: &Settings, source: &Source, directory: &Path) -> Result<Pro
 }
 
 /// The interpreter, which runs the worker that is made of our extension.
-fn interpreter(
-    settings: &Settings,
-    source: &Source,
-    own: &Path,
-    directory: &Path,
-) -> Result<Program, String> {
-    let extension = source.extension(own)?;
+fn interpreter(settings: &Settings, source: &Source, directory: &Path) -> Result<Program, String> {
+    let extension = source.extension()?;
     let variable = |name: &str| source.variable(name);
-    let called = find_program(&source.name, variable("PATH").as_deref(), &source.directory);
-    let programs = [called.as_deref().unwrap_or(own), own];
+    let programs = source.programs();
     let python = find_python(settings.python.as_deref(), variable, &programs, directory)?;
     let path = text(python.as_os_str())?;
     let arguments = vec![path.clone(), text(OsStr::new("-c"))?, text(OsStr::new(BOOT))?];
