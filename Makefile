@@ -25,9 +25,16 @@ machines := $(target)/systemd
 # What these systems have, and a stamp that other packages would change.
 furniture := systemd,systemd-sysv,dbus,python3,python3-venv,logrotate
 furnished := ready-$(subst $(comma),-,$(furniture))
+installers := $(target)/tests/installers
 profile-directory := $(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 # What `make install` installs.
 built := $(target)/release
+# Where `make wheel` works, and what it makes.
+python-source := $(target)/python/source
+python-tools := $(target)/python/tools
+wheels := $(target)/wheels
+# What of this repository a Python package is built from.
+python-files := .gitignore Cargo.toml Cargo.lock LICENSE src workers packaging/python
 # Names the tests that cannot run here.
 skipped := $(target)/tests/skipped
 # Stamps of what is set up, by interpreter: another PYTHON sets up anew.
@@ -44,7 +51,7 @@ result=$$?; cat $(skipped) 2>/dev/null; echo "$$(cat $(skipped) 2>/dev/null | wc
 endef
 
 .DEFAULT_GOAL := build
-.PHONY: help build install run test test-user test-systemd check bench fmt clean tools python
+.PHONY: help build install wheel run test test-user test-systemd test-wheel check bench fmt clean tools python python-packages
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -61,6 +68,9 @@ install: ## Copy what `make build` has built to PREFIX
 	for unit in monoceros@.service monoceros@.socket; do \
 		sed 's,/usr/bin/monoceros,$(PREFIX)/bin/monoceros,' packaging/systemd/$$unit >$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit && \
 		chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit; done
+
+wheel: python build ## Make the packages for pip, in target/wheels
+	@$(MAKE) --no-print-directory python-packages
 
 run: python build $(demo)/$(stamp) ## Serve the demonstration shop at 127.0.0.1:8000
 	@$(demo)/venv/bin/python $(shop)/manage.py demo
@@ -84,9 +94,15 @@ test-systemd: tools $(venv)/$(stamp) $(addprefix $(machines)/,bookworm/$(furnish
 	$(MAKE) --no-print-directory install built=$(target)/$(profile-directory) DESTDIR=$(machines)/installed PREFIX=/usr/local
 	SKIPPED_TESTS=$(skipped) cargo test --profile $(PROFILE) --test systemd; $(summary)
 
+test-wheel: tools $(installers)/$(stamp) ## Run the tests of the packages for pip
+	cargo build --workspace --profile $(PROFILE)
+	@$(MAKE) --no-print-directory python-packages built=$(target)/$(profile-directory) wheels=$(target)/tests/wheels
+	@rm -f $(skipped)
+	SKIPPED_TESTS=$(skipped) cargo test --profile $(PROFILE) --test wheel; $(summary)
+
 check: tools ## Check the format, the lints and the documentation
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --test systemd -- -D warnings
+	cargo clippy --workspace --all-targets --test systemd --test wheel -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 
 bench: build python ## Compare with other servers; writes docs/performance.md
@@ -119,6 +135,28 @@ $(demo)/$(stamp): $(shop)/requirements.txt $(wildcard $(shop)/store/migrations/*
 $(venv)/$(stamp): $(shop)/requirements.txt $(apps)/flaskapp/requirements.txt $(apps)/programs/requirements.txt | python
 	$(PYTHON) -m venv --clear $(venv)
 	$(venv)/bin/pip install --quiet --disable-pip-version-check $(patsubst %,-r %,$^)
+	touch $@
+
+# A source package, and from its content a wheel with what is built, for as old
+# systems as that runs on.
+python-packages: $(python-tools)/$(stamp)
+	rm -rf $(target)/python/made $(python-source) $(wheels)
+	mkdir -p $(python-source)
+	cp -R --parents $(python-files) $(python-source)
+	cp packaging/python/pyproject.toml $(python-source)
+	MONOCEROS_BUILT=$(built) $(python-tools)/bin/python -m build --outdir $(target)/python/made $(python-source)
+	PATH=$(python-tools)/bin:$$PATH auditwheel repair --strip --wheel-dir $(wheels) $(target)/python/made/*.whl
+	mv $(target)/python/made/*.tar.gz $(wheels)
+	@ls $(wheels)/*
+
+$(python-tools)/$(stamp): packaging/python/tools.txt | python
+	$(PYTHON) -m venv --clear $(python-tools)
+	$(python-tools)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+$(installers)/$(stamp): tests/wheel/requirements.txt | python
+	$(PYTHON) -m venv --clear $(installers)
+	$(installers)/bin/pip install --quiet --disable-pip-version-check --upgrade pip -r $<
 	touch $@
 
 # A small system of a release of Debian, with its systemd.

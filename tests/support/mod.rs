@@ -8,6 +8,7 @@ pub(crate) mod crowd;
 pub(crate) mod directory;
 pub(crate) mod environment;
 pub(crate) mod init;
+pub(crate) mod interpreters;
 pub(crate) mod load;
 pub(crate) mod need;
 pub(crate) mod pipe;
