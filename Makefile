@@ -26,6 +26,7 @@ machines := $(target)/systemd
 furniture := systemd,systemd-sysv,dbus,python3,python3-venv,logrotate
 furnished := ready-$(subst $(comma),-,$(furniture))
 installers := $(target)/tests/installers
+container := $(target)/container
 profile-directory := $(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 # What `make install` installs.
 built := $(target)/release
@@ -51,7 +52,7 @@ result=$$?; cat $(skipped) 2>/dev/null; echo "$$(cat $(skipped) 2>/dev/null | wc
 endef
 
 .DEFAULT_GOAL := build
-.PHONY: help build install wheel run test test-user test-systemd test-wheel check bench fmt clean tools python python-packages
+.PHONY: help build install wheel run test test-user test-systemd test-wheel test-container check bench fmt clean tools python python-packages
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -100,9 +101,16 @@ test-wheel: tools $(installers)/$(stamp) ## Run the tests of the packages for pi
 	@rm -f $(skipped)
 	SKIPPED_TESTS=$(skipped) cargo test --profile $(PROFILE) --test wheel; $(summary)
 
+test-container: tools $(container)/base/ready ## As root: run the tests of the container image
+	cargo build --workspace --profile $(PROFILE)
+	@rm -f $(skipped)
+	rm -rf $(container)/installed
+	$(MAKE) --no-print-directory install built=$(target)/$(profile-directory) DESTDIR=$(container)/installed PREFIX=/usr/local
+	SKIPPED_TESTS=$(skipped) cargo test --profile $(PROFILE) --test container; $(summary)
+
 check: tools ## Check the format, the lints and the documentation
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --test systemd --test wheel -- -D warnings
+	cargo clippy --workspace --all-targets --test systemd --test wheel --test container -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 
 bench: build python ## Compare with other servers; writes docs/performance.md
@@ -168,3 +176,12 @@ $(machines)/%/$(furnished):
 	debootstrap --variant=minbase --include=$(furniture) $* $(machines)/$* $(MIRROR) >$(machines)/$*.log || \
 		{ tail $(machines)/$*.log >&2; exit 1; }
 	touch $(machines)/$*/ready $@
+
+# The small Debian that images start from.
+$(container)/base/ready:
+	@command -v debootstrap >/dev/null || { echo "a system cannot be made: apt install debootstrap" >&2; exit 1; }
+	rm -rf $(container)/base
+	mkdir -p $(container)
+	debootstrap --variant=minbase trixie $(container)/base $(MIRROR) >$(container)/base.log || \
+		{ tail $(container)/base.log >&2; exit 1; }
+	touch $@

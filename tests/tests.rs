@@ -22,6 +22,7 @@ mod frameworks;
 mod given_up;
 mod hangs;
 mod logs;
+mod manifests;
 mod memory;
 mod molds;
 mod notify;

@@ -17,8 +17,10 @@ impl Master {
         let delay = self.terms().shutdown_delay;
         let serves = match self.state {
             State::Serving => self.workers > 0,
+            // Beside a check and a master that serves, nobody relies on it yet.
             State::Booting => {
-                self.purpose == Purpose::Serve && self.roster.ready().next().is_some()
+                let alone = self.purpose == Purpose::Serve && !self.follows;
+                alone && self.roster.ready().next().is_some()
             }
             State::Binding { .. }
             | State::Delaying { .. }

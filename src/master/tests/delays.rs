@@ -167,11 +167,13 @@ fn where_nobody_is_served_nobody_is_waited_for() {
     bench.ask(Wish::Withdraw);
     bench.ask(Wish::Drain);
     assert_eq!(bench.master.state, State::Draining);
-    let mut bench = Bench::booting(Purpose::Check, 2);
-    bench.master.terms = delayed(2);
-    bench.ready(0);
-    bench.ask(Wish::Drain);
-    assert_eq!(bench.master.state, State::Draining);
+    for (purpose, follows) in [(Purpose::Check, false), (Purpose::Serve, true)] {
+        let mut bench = Bench::booting(purpose, 2);
+        (bench.master.terms, bench.master.follows) = (delayed(2), follows);
+        bench.ready(0);
+        bench.ask(Wish::Drain);
+        assert!(!is_delaying(&bench));
+    }
 }
 
 /// Who has found one of the first workers may send it requests.

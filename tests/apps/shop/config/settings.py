@@ -2,7 +2,9 @@
 
 The environment decides what differs between installations:
 ``SHOP_DATA`` (directory of the database, the uploads and the secret key),
-``SHOP_SECRET_KEY``, ``SHOP_HOSTS`` (host names, separated by commas).
+``SHOP_SECRET_KEY``, ``SHOP_HOSTS`` (host names, separated by commas). With
+``PGDATABASE`` the database is PostgreSQL, which is reached as ``PGHOST``, ``PGUSER``
+and ``PGPASSWORD`` say (libpq reads them).
 """
 
 import os
@@ -72,6 +74,14 @@ DATABASES = {
         },
     },
 }
+
+if "PGDATABASE" in os.environ:
+    DATABASES["default"] = {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": os.environ["PGDATABASE"],
+        "CONN_MAX_AGE": 600,
+        "CONN_HEALTH_CHECKS": True,
+    }
 
 STATIC_URL = "static/"
 # Serves what the installed apps bring along, without a collected copy.
