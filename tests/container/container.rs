@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 use crate::image::{Image, identity};
 use crate::support::client::{Connection, Response};
 use crate::support::directory::Directory;
-use crate::support::{process, until};
+use crate::support::{environment, process, until};
 
 /// Makes what a container sees: a root that cannot be written to, `/proc`, some
 /// devices, a loopback, and nothing else but what it is given as `tmpfs`.
@@ -30,9 +30,8 @@ const ENTER: &str = "set -e; tree=$1 mounts=$2 directory=$3; shift 3
         mount -t tmpfs -o mode=1777,size=16m given \"$tree$mount\"
     done
     python3 -c \"$LOOPBACK\"
-    unset LOOPBACK
     cd \"$tree\"
-    exec chroot . /usr/bin/env --chdir=\"$directory\" \"$@\"";
+    exec chroot . /usr/bin/env -i --chdir=\"$directory\" \"$@\"";
 
 /// Brings the loopback of a new network up (`netdevice(7)`).
 const LOOPBACK: &str = "import fcntl, socket, struct
@@ -72,14 +71,13 @@ impl<'a> Container<'a> {
         command.args(["--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child"]);
         command.args(["/bin/sh", "-c", ENTER, "enter"]).arg(image.tree());
         command.args([&options.tmpfs.join(" "), &image.directory]);
+        command.args(variables.iter().map(|(name, value)| format!("{name}={value}")));
         command.args(confined(&image.user));
         match options.command {
             [] => command.args(&image.command),
             words => command.args(words),
         };
-        let python = std::env::var_os("PATH").unwrap();
-        command.env_clear().env("PATH", python).env("LOOPBACK", LOOPBACK);
-        command.envs(variables.iter().filter(|(name, _)| name != "PATH").cloned());
+        environment::clear(&mut command).env("LOOPBACK", LOOPBACK);
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
         let guardian = command.spawn().unwrap();
         let mut container = Self { image, variables, guardian, init: 0, directory };

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::dockerfile::{self, Stage, Step};
-use crate::support::directory::Directory;
 
 /// Runs a command in a tree, which sees nothing of the processes outside.
 const IN_TREE: &str = "set -e; tree=$1; shift
@@ -24,7 +23,7 @@ const CERTIFICATES: [&str; 2] = ["PIP_CERT", "CARGO_HTTP_CAINFO"];
 
 /// A tree, and how a container of it is started.
 pub(crate) struct Image {
-    tree: Directory,
+    tree: PathBuf,
     pub(crate) variables: Vec<(String, String)>,
     pub(crate) directory: String,
     pub(crate) user: String,
@@ -35,27 +34,29 @@ pub(crate) struct Image {
 
 impl Image {
     /// The image of a Dockerfile's last stage. What an earlier stage would have built
-    /// is in `built`.
+    /// is in `built`. Its tree is beside the others, and stays until it is built again.
     pub(crate) fn build(
+        name: &str,
         file: &Path,
         context: &Path,
         built: Option<&Path>,
         base: Option<&Self>,
     ) -> Self {
         let stage = dockerfile::read(file).pop().unwrap();
-        Self::of_stage(&stage, context, built, base)
+        Self::of_stage(name, &stage, context, built, base)
     }
 
     pub(crate) fn of_stage(
+        name: &str,
         stage: &Stage,
         context: &Path,
         built: Option<&Path>,
         base: Option<&Self>,
     ) -> Self {
         let mut image = match (stage.base.as_str(), base) {
-            ("debian:trixie-slim", None) => Self::bare(),
-            ("monoceros", Some(base)) => base.copy(),
-            (name, _) => panic!("there is no {name}"),
+            ("debian:trixie-slim", None) => Self::bare(name),
+            ("monoceros", Some(base)) => base.copy(name),
+            (base, _) => panic!("there is no {base}"),
         };
         for step in &stage.steps {
             image.take(step, context, built);
@@ -63,10 +64,10 @@ impl Image {
         image
     }
 
-    fn bare() -> Self {
+    fn bare(name: &str) -> Self {
         let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
         Self {
-            tree: copy_tree(&container().join("base")),
+            tree: copy_tree(&container().join("base"), name),
             variables: vec![("PATH".to_owned(), path.to_owned())],
             directory: "/".to_owned(),
             user: "0:0".to_owned(),
@@ -76,9 +77,9 @@ impl Image {
         }
     }
 
-    fn copy(&self) -> Self {
+    fn copy(&self, name: &str) -> Self {
         Self {
-            tree: copy_tree(self.tree()),
+            tree: copy_tree(self.tree(), name),
             variables: self.variables.clone(),
             directory: self.directory.clone(),
             user: self.user.clone(),
@@ -89,7 +90,7 @@ impl Image {
     }
 
     pub(crate) fn tree(&self) -> &Path {
-        self.tree.path()
+        &self.tree
     }
 
     fn take(&mut self, step: &Step, context: &Path, built: Option<&Path>) {
@@ -169,9 +170,12 @@ pub(crate) fn identity(user: &str) -> String {
     format!("--reuid={} --regid={} --clear-groups", id(user), id(group))
 }
 
-fn copy_tree(from: &Path) -> Directory {
-    let to = Directory::new();
-    copy_into(from, to.path());
+fn copy_tree(from: &Path, name: &str) -> PathBuf {
+    let to = container().join(name);
+    if to.exists() {
+        std::fs::remove_dir_all(&to).unwrap();
+    }
+    copy_into(from, &to);
     to
 }
 
