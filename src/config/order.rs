@@ -97,7 +97,7 @@ pub enum Target {
 }
 
 impl Verb {
-    const ALL: [Self; 4] = [Self::Reload, Self::Upgrade, Self::Stop, Self::Status];
+    pub(crate) const ALL: [Self; 4] = [Self::Reload, Self::Upgrade, Self::Stop, Self::Status];
 }
 
 impl fmt::Display for Verb {
@@ -132,7 +132,7 @@ pub(crate) fn read(
     Some(order(verb, &matches, env, cwd).map(Command::Order))
 }
 
-fn words(verb: Verb) -> clap::Command {
+pub(crate) fn words(verb: Verb) -> clap::Command {
     let words = clap::Command::new("monoceros")
         .no_binary_name(true)
         .args_override_self(true)

@@ -1,0 +1,95 @@
+//! The command line with its explanations, as completions need it. What the
+//! program itself reads is in `flags.rs` and `order.rs`, without any text.
+
+use clap::builder::{PossibleValue, PossibleValuesParser};
+use clap::{Arg, ArgAction, Command, ValueHint};
+
+use crate::order::{self, COMMANDS, FLAGS, Verb};
+use crate::row::{Row, Takes};
+use crate::table::ROWS;
+
+/// The whole command line: the settings, and the commands to a server that runs.
+#[must_use]
+pub fn command_line() -> Command {
+    let switch = |name: &'static str, short, text: &'static str| {
+        Arg::new(name).short(short).long(name).action(ArgAction::SetTrue).help(text)
+    };
+    Command::new("monoceros")
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .disable_help_subcommand(true)
+        .args(ROWS.iter().map(setting))
+        .arg(switch("help", 'h', "Print a summary of the flags"))
+        .arg(switch("version", 'V', "Print the version"))
+        .subcommands(COMMANDS.iter().map(|(name, text)| command(name, text)))
+}
+
+fn setting(row: &'static Row) -> Arg {
+    let arg = Arg::new(row.name).help(plain(&row.summary()));
+    let arg = match row.takes {
+        Takes::Switch => arg.action(ArgAction::SetTrue),
+        Takes::One => arg.action(ArgAction::Set).value_hint(hint(row.placeholder)),
+        Takes::List => arg.action(ArgAction::Append).value_hint(hint(row.placeholder)),
+    };
+    if row.positional {
+        // The words behind `--` are a program and what belongs to it.
+        return if row.takes == Takes::List {
+            arg.last(true).num_args(1..).value_hint(ValueHint::CommandWithArguments)
+        } else {
+            arg
+        };
+    }
+    let arg = arg.long(row.key()).visible_aliases(row.aliases);
+    let arg = row.short.into_iter().fold(arg, Arg::short);
+    // Of a format string the words are only parts.
+    if row.words.is_empty() || row.placeholder == "FORMAT" {
+        return arg;
+    }
+    let words = row.words.iter().map(|(word, text)| PossibleValue::new(word).help(plain(text)));
+    arg.value_parser(PossibleValuesParser::new(words))
+}
+
+/// What kind of word stands for a placeholder.
+fn hint(placeholder: &str) -> ValueHint {
+    match placeholder {
+        "FILE" => ValueHint::FilePath,
+        "DIRECTORY" | "DIRECTORIES" => ValueHint::DirPath,
+        "PATH" => ValueHint::ExecutablePath,
+        "USER" => ValueHint::Username,
+        _ => ValueHint::Other,
+    }
+}
+
+fn command(name: &'static str, text: &str) -> Command {
+    let verb = Verb::ALL.into_iter().find(|verb| verb.to_string() == name);
+    let command = verb.map_or_else(|| Command::new(name), |verb| order::words(verb).name(name));
+    command.about(plain(text)).disable_help_flag(true).mut_args(|arg| {
+        let long = arg.get_long().map(|long| format!("--{long}")).unwrap_or_default();
+        let explained = FLAGS.iter().find(|(flag, _)| flag.split(' ').any(|word| word == long));
+        match explained {
+            Some((flag, text)) if flag.ends_with("FILE") => {
+                arg.help(plain(text)).value_hint(hint("FILE"))
+            }
+            Some((_, text)) => arg.help(plain(text)),
+            None if long == "--help" => arg.help("Print the commands and their flags"),
+            None => arg.help("The pid of the server's master"),
+        }
+    })
+}
+
+/// The first sentence, as shells show it: without marks and without its dot.
+fn plain(text: &str) -> String {
+    let text = text.replace('`', "");
+    let sentence = text.split(". ").next().unwrap_or_default();
+    sentence.strip_suffix('.').unwrap_or(sentence).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clap_finds_no_contradiction_in_it() {
+        command_line().debug_assert();
+    }
+}

@@ -1,0 +1,83 @@
+//! What the shells offer behind `monoceros`, by the files that the packages install.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::support::need;
+
+/// Offers for the last of the words, as bash asks for them when a user types.
+const BASH: &str = r#"
+    . "$1"; shift
+    compopt() { :; }
+    COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=()
+    read -r _ name < <(complete -p monoceros | sed 's/.* -F \([^ ]*\) .*/x \1/')
+    "$name" monoceros "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+    printf '%s\n' "${COMPREPLY[@]}"
+"#;
+
+const FISH: &str = r#"source $argv[1]; complete --do-complete "$argv[2..]""#;
+
+#[test]
+fn bash_offers_flags_commands_and_words() {
+    let offers = |words: &[&str]| offers("bash", "monoceros.bash", BASH, words);
+    for (words, expected) in CASES {
+        if let Some(offers) = offers(words) {
+            assert!(offers.iter().any(|it| it == expected), "{words:?}: {offers:?}");
+        }
+    }
+}
+
+#[test]
+fn fish_offers_flags_and_commands() {
+    let offers = |words: &[&str]| offers("fish", "monoceros.fish", FISH, words);
+    for (words, expected) in CASES.into_iter().filter(|(words, _)| !words.contains(&"--log-level"))
+    {
+        if let Some(offers) = offers(words) {
+            let starts = |it: &String| it.split('\t').next() == Some(expected);
+            assert!(offers.iter().any(starts), "{words:?}: {offers:?}");
+        }
+    }
+}
+
+#[test]
+fn zsh_can_read_its_completions() {
+    if let Some(mut zsh) = shell("zsh") {
+        let output = zsh.arg("-n").arg(file("_monoceros")).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// Words that are typed, the last one in part, and something that has to be offered.
+const CASES: [(&[&str], &str); 5] = [
+    (&["monoceros", "rel"], "reload"),
+    (&["monoceros", "--max-r"], "--max-rss"),
+    (&["monoceros", "--log-level", "crit"], "critical"),
+    (&["monoceros", "status", "--"], "--json"),
+    (&["monoceros", "upgrade", "--t"], "--timeout"),
+];
+
+fn offers(name: &str, completions: &str, code: &str, words: &[&str]) -> Option<Vec<String>> {
+    let mut shell = shell(name)?;
+    shell.arg("-c").arg(code);
+    if name == "bash" {
+        shell.arg("bash");
+    }
+    let output = shell.arg(file(completions)).args(words).output().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && complaint.is_empty(), "{name}: {complaint}");
+    Some(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+}
+
+/// A shell without anybody's settings, if it is there.
+fn shell(name: &str) -> Option<Command> {
+    let path = ["/bin", "/usr/bin", "/usr/local/bin"].map(|it| PathBuf::from(it).join(name));
+    let found = path.into_iter().find(|it| it.exists());
+    need::met(found.is_some(), name);
+    let mut command = Command::new(found?);
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", "/nonexistent");
+    Some(command)
+}
+
+fn file(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("packaging/completions").join(name)
+}
