@@ -12,6 +12,10 @@ PROFILE ?= dev
 BIND ?= 127.0.0.1:8000
 # Where `make install` puts the program; DESTDIR stands in front, for packages.
 PREFIX ?= /usr/local
+# Where the shells look for completions; zsh not in the same place everywhere.
+bash-completions = $(PREFIX)/share/bash-completion/completions
+fish-completions = $(PREFIX)/share/fish/vendor_completions.d
+zsh-completions = $(PREFIX)/share/zsh/site-functions
 # Where the systems for `make test-systemd` come from: what this machine uses.
 MIRROR ?= $(or $(shell apt-get indextargets --format '$$(REPO_URI)' 'Label: Debian' 2>/dev/null | head -n 1),http://deb.debian.org/debian)
 
@@ -42,6 +46,13 @@ skipped := $(target)/tests/skipped
 stamp := ready$(subst /,-,$(PYTHON))
 export SHOP_DATA = $(demo)
 
+# Where the package is built, and of what.
+deb := $(target)/debian
+shipped := Cargo.toml Cargo.lock LICENSE Makefile README.md docs packaging src tests workers
+# Build dependencies that say where Rust comes from are met by any.
+other-rust = $(if $(filter /usr,$(shell rustc --print sysroot)),,--build-profiles=pkg.monoceros.other-rust)
+version := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+package = $(deb)/monoceros_$(version)_$(shell dpkg --print-architecture 2>/dev/null).deb
 rust-version := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 define get-rust
 apt install cargo-web rustc-web (Debian 13, and 12 with its security suite), or https://rustup.rs
@@ -52,7 +63,7 @@ result=$$?; cat $(skipped) 2>/dev/null; echo "$$(cat $(skipped) 2>/dev/null | wc
 endef
 
 .DEFAULT_GOAL := build
-.PHONY: help build install wheel run test test-user test-systemd test-wheel test-container check bench fmt clean tools python python-packages
+.PHONY: help build deb install wheel run test test-user test-systemd test-wheel test-container check bench fmt clean tools python python-packages
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -69,6 +80,28 @@ install: ## Copy what `make build` has built to PREFIX
 	for unit in monoceros@.service monoceros@.socket; do \
 		sed 's,/usr/bin/monoceros,$(PREFIX)/bin/monoceros,' packaging/systemd/$$unit >$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit && \
 		chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit; done
+	install -D -m 644 packaging/completions/monoceros.bash $(DESTDIR)$(bash-completions)/monoceros
+	install -D -m 644 packaging/completions/monoceros.fish $(DESTDIR)$(fish-completions)/monoceros.fish
+	install -D -m 644 packaging/completions/_monoceros $(DESTDIR)$(zsh-completions)/_monoceros
+
+deb: $(package) ## Build the Debian package: debian/*.deb in the target directory
+
+# dpkg wants a directory `debian` at the top, and a build that fetches nothing. What
+# changes meanwhile is newer than the package.
+$(package): $(shell find $(shipped) -type f -not -path '*/target/*') | tools
+	@command -v dpkg-buildpackage >/dev/null && command -v dh >/dev/null || \
+		{ echo "Debian's tools are missing: apt install debhelper dpkg-dev" >&2; exit 1; }
+	@test "$$(dpkg-parsechangelog -l packaging/debian/changelog -S Version)" = $(version) || \
+		{ echo "packaging/debian/changelog is not about version $(version), which Cargo.toml has" >&2; exit 1; }
+	rm -rf $(deb)/tree
+	mkdir -p $(deb)/tree
+	touch $(deb)/begin
+	tar --create --exclude=target --exclude=__pycache__ $(shipped) | tar --extract --touch --directory $(deb)/tree
+	mv $(deb)/tree/packaging/debian $(deb)/tree/debian
+	cd $(deb)/tree && cargo vendor --quiet --locked vendor >/dev/null
+	cd $(deb)/tree && PATH="$$(rustc --print sysroot)/bin:$$PATH" CARGO_TARGET_DIR=$(deb)/cargo \
+		dpkg-buildpackage --build=binary --no-sign $(other-rust)
+	touch --reference=$(deb)/begin $@
 
 wheel: python build ## Make the packages for pip, in target/wheels
 	@$(MAKE) --no-print-directory python-packages

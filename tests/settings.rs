@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 use std::process::Command;
 
 use crate::support::client::Connection;
@@ -151,6 +152,34 @@ fn an_unknown_flag_exits_with_2_and_a_suggestion() {
 fn a_file_that_is_no_yaml_is_refused_with_its_line() {
     let setup = Setup::bare().flag("environ").file("monoceros.yaml", "workers: 2\n  timeout: [\n");
     refuse(setup, 1, &["monoceros.yaml line"]);
+}
+
+/// The file that a package puts in place for people to copy: each line in it that can
+/// be taken out of its comment is a setting.
+#[test]
+fn the_example_of_the_package_has_settings() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/debian/example.yaml");
+    let example = fs::read_to_string(path).unwrap();
+    let example = example.replace("/srv/NAME\n", "/\n");
+    let is_setting =
+        |line: &str| line.strip_prefix('#').is_some_and(|it| it.starts_with(char::is_alphabetic));
+    let mut texts = vec![example.clone()];
+    for (index, line) in example.lines().enumerate().filter(|(_, line)| is_setting(line)) {
+        let below = example.lines().skip(index + 1).take_while(|it| it.starts_with("#  "));
+        let lines: Vec<_> = std::iter::once(line).chain(below).map(|it| &it[1..]).collect();
+        texts.push(lines.join("\n"));
+    }
+    assert!(texts.len() > 8, "{texts:?}");
+    for text in texts {
+        let key = text.lines().find(|it| !it.starts_with('#') && !it.is_empty()).unwrap();
+        let (key, _) = key.split_once(':').unwrap();
+        let setup = Setup::bare().flag("--print-config").file("monoceros.yaml", &text);
+        // There is no such application: it is printed, and the check of it then fails.
+        let end = if key == "app" { setup } else { setup.flag("absent") }.run();
+        let shown = end.stdout.lines().find(|it| it.starts_with(&format!("{key}:")));
+        let is_from_file = shown.is_some_and(|it| it.contains("monoceros.yaml"));
+        assert!(is_from_file, "{text}: {shown:?}, {}", end.stderr);
+    }
 }
 
 #[test]
