@@ -19,6 +19,10 @@ zsh-completions = $(PREFIX)/share/zsh/site-functions
 # Where the systems for `make test-systemd` come from: what this machine uses.
 MIRROR ?= $(or $(shell apt-get indextargets --format '$$(REPO_URI)' 'Label: Debian' 2>/dev/null | head -n 1),http://deb.debian.org/debian)
 
+# Systems for `make test-systemd`; `jammy` and `noble`, Ubuntu's, can be added.
+SYSTEMS ?= bookworm trixie
+UBUNTU ?= http://archive.ubuntu.com/ubuntu
+
 comma := ,
 target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 apps := $(CURDIR)/tests/apps
@@ -27,7 +31,8 @@ demo := $(target)/demo
 venv := $(target)/tests/venv
 machines := $(target)/systemd
 # What these systems have, and a stamp that other packages would change.
-furniture := systemd,systemd-sysv,dbus,python3,python3-venv,logrotate
+furniture := systemd,systemd-sysv,dbus,python3,python3-venv,logrotate,tzdata
+from = $(if $(filter jammy noble,$*),--components=main$(comma)universe $* $(machines)/$* $(UBUNTU) /usr/share/debootstrap/scripts/jammy,$* $(machines)/$* $(MIRROR))
 furnished := ready-$(subst $(comma),-,$(furniture))
 installers := $(target)/tests/installers
 container := $(target)/container
@@ -122,7 +127,7 @@ test-user: tools $(venv)/$(stamp) ## As root: run the tests as an ordinary user
 	cargo build --workspace --profile $(PROFILE)
 	cargo test --workspace --profile $(PROFILE) --no-run --message-format=json | $(PYTHON) tests/as_user.py
 
-test-systemd: tools $(venv)/$(stamp) $(addprefix $(machines)/,bookworm/$(furnished) trixie/$(furnished)) ## As root: run the tests that boot a systemd
+test-systemd: tools $(venv)/$(stamp) $(SYSTEMS:%=$(machines)/%/$(furnished)) ## As root: run the tests that boot a systemd
 	cargo build --workspace --profile $(PROFILE)
 	@rm -f $(skipped)
 	$(MAKE) --no-print-directory install built=$(target)/$(profile-directory) DESTDIR=$(machines)/installed PREFIX=/usr/local
@@ -200,13 +205,14 @@ $(installers)/$(stamp): tests/wheel/requirements.txt | python
 	$(installers)/bin/pip install --quiet --disable-pip-version-check --upgrade pip -r $<
 	touch $@
 
-# A small system of a release of Debian, with its systemd.
+# A small system of a release of Debian or Ubuntu, with its systemd. debootstrap may not
+# know a new release by name: they are all made like this one.
 $(machines)/%/$(furnished):
 	@command -v debootstrap >/dev/null && command -v systemd-nspawn >/dev/null || \
 		{ echo "systems cannot be made or booted: apt install debootstrap systemd-container" >&2; exit 1; }
 	rm -rf $(machines)/$*
 	mkdir -p $(machines)
-	debootstrap --variant=minbase --include=$(furniture) $* $(machines)/$* $(MIRROR) >$(machines)/$*.log || \
+	debootstrap --variant=minbase --include=$(furniture) $(from) >$(machines)/$*.log || \
 		{ tail $(machines)/$*.log >&2; exit 1; }
 	touch $(machines)/$*/ready $@
 
