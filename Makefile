@@ -43,6 +43,8 @@ built := $(target)/release
 python-source := $(target)/python/source
 python-tools := $(target)/python/tools
 wheels := $(target)/wheels
+# The time of everything in it: of the commit, where there is one.
+commit-time = $(or $(shell git log -1 --format=%ct 2>/dev/null),$(shell date +%s))
 # What of this repository a Python package is built from.
 python-files := .gitignore Cargo.toml Cargo.lock LICENSE src workers packaging/python
 # Names the tests that cannot run here.
@@ -190,8 +192,11 @@ python-packages: $(python-tools)/$(stamp)
 	mkdir -p $(python-source)
 	cp -R --parents $(python-files) $(python-source)
 	cp packaging/python/pyproject.toml $(python-source)
+	cargo fetch --quiet --locked
+	cd $(python-source) && $(PYTHON) $(CURDIR)/packaging/debian/copyright.py <$(CURDIR)/packaging/debian/copyright.in >COPYRIGHT
 	MONOCEROS_BUILT=$(built) $(python-tools)/bin/python -m build --outdir $(target)/python/made $(python-source)
-	PATH=$(python-tools)/bin:$$PATH auditwheel repair --strip --wheel-dir $(wheels) $(target)/python/made/*.whl
+	PATH=$(python-tools)/bin:$$PATH SOURCE_DATE_EPOCH=$(commit-time) \
+		auditwheel repair --strip --wheel-dir $(wheels) $(target)/python/made/*.whl
 	mv $(target)/python/made/*.tar.gz $(wheels)
 	@ls $(wheels)/*
 
