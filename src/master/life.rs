@@ -247,6 +247,10 @@ impl Master {
             return;
         }
         self.watchdog = Some((every, now + every));
+        self.tell_alive();
+    }
+
+    pub(super) fn tell_alive(&mut self) {
         let asked = self.state == State::Serving && self.workers > 0;
         if !asked || self.roster.ready().any(|worker| !worker.is_doomed()) {
             self.notify(Notice::Alive);

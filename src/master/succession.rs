@@ -97,7 +97,11 @@ impl Master {
         if let Some(workers) = workers {
             self.resize(workers);
         }
-        // What was said before went nowhere.
+        // What was said before went nowhere; the watchdog has heard nothing since the
+        // old master's last word, and may not be willing to wait for the next time.
+        if self.watchdog.is_some() {
+            self.tell_alive();
+        }
         if let State::Delaying { .. } = self.state {
             self.tell_delay();
         } else if self.rolling.is_some() {

@@ -29,6 +29,17 @@ fn workers_that_are_asked_for_during_an_upgrade_are_asked_of_the_new_master() {
     assert_eq!(spawned(&next.hear(Event::TookOver { workers: Some(2) })), [(1, 1)]);
 }
 
+/// It has heard the old master, whose last word may have been long ago.
+#[test]
+fn the_watchdog_hears_of_the_new_master_at_once() {
+    let mut next = Bench::serving(1);
+    next.hear(Event::TookOver { workers: None });
+    assert!(!next.notices.contains(&Notice::Alive), "there is no watchdog");
+    next.master.watchdog = Some((30 * SECOND, next.now + 30 * SECOND));
+    next.hear(Event::TookOver { workers: None });
+    assert!(next.notices.contains(&Notice::Alive), "{:?}", next.notices);
+}
+
 #[test]
 fn an_upgrade_that_fails_or_hangs_changes_nothing() {
     let mut bench = Bench::serving(1);
