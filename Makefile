@@ -93,9 +93,9 @@ install: ## Copy what `make build` has built to PREFIX
 
 deb: $(package) ## Build the Debian package: debian/*.deb in the target directory
 
-# dpkg wants a directory `debian` at the top, and a build that fetches nothing. What
-# changes meanwhile is newer than the package.
-$(package): $(shell find $(shipped) -type f -not -path '*/target/*') | tools
+# dpkg wants a directory `debian` at the top, and a build that fetches nothing; cargo
+# wants the tests to be there. What changes meanwhile is newer than the package.
+$(package): $(shell find $(filter-out tests,$(shipped)) -type f -not -path '*/target/*') | tools
 	@command -v dpkg-buildpackage >/dev/null && command -v dh >/dev/null || \
 		{ echo "Debian's tools are missing: apt install debhelper dpkg-dev" >&2; exit 1; }
 	@test "$$(dpkg-parsechangelog -l packaging/debian/changelog -S Version)" = $(version) || \
@@ -129,10 +129,13 @@ test-user: tools $(venv)/$(stamp) ## As root: run the tests as an ordinary user
 	cargo build --workspace --profile $(PROFILE)
 	cargo test --workspace --profile $(PROFILE) --no-run --message-format=json | $(PYTHON) tests/as_user.py
 
-test-systemd: tools $(venv)/$(stamp) $(SYSTEMS:%=$(machines)/%/$(furnished)) ## As root: run the tests that boot a systemd
+# With the tools for it, the package is tested, and not what `make install` installs.
+test-systemd: tools $(if $(shell command -v dh),$(package)) $(venv)/$(stamp) $(SYSTEMS:%=$(machines)/%/$(furnished)) ## As root: run the tests that boot a systemd
 	cargo build --workspace --profile $(PROFILE)
 	@rm -f $(skipped)
 	$(MAKE) --no-print-directory install built=$(target)/$(profile-directory) DESTDIR=$(machines)/installed PREFIX=/usr/local
+	rm -rf $(machines)/package
+	$(if $(shell command -v dh),install -D -m 644 -t $(machines)/package $(package))
 	SKIPPED_TESTS=$(skipped) cargo test --profile $(PROFILE) --test systemd; $(summary)
 
 test-wheel: tools $(installers)/$(stamp) ## Run the tests of the packages for pip

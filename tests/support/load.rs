@@ -35,10 +35,15 @@ impl Load {
         Self { tally, clients }
     }
 
+    /// How many requests have been answered.
+    pub(crate) fn answered(&self) -> usize {
+        self.tally.answers.load(Ordering::Relaxed)
+    }
+
     /// Waits until so many more requests have been answered.
     pub(crate) fn proceed(&self, count: usize) {
-        let goal = self.tally.answers.load(Ordering::Relaxed) + count;
-        let reached = || self.tally.answers.load(Ordering::Relaxed) >= goal;
+        let goal = self.answered() + count;
+        let reached = || self.answered() >= goal;
         let ended = || self.clients.iter().all(JoinHandle::is_finished);
         until::holds("answers to the clients", || reached() || ended());
     }

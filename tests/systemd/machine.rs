@@ -60,7 +60,7 @@ pub(crate) const APPS: &str = "/srv/apps";
 /// Django, and what else these applications need.
 pub(crate) const PACKAGES: &str = "/srv/packages";
 /// The directory of the Debian package.
-const PACKAGE: &str = "/srv/package";
+pub(crate) const PACKAGE: &str = "/srv/package";
 
 /// The machines that tests share, in the order of the releases: each is there for as
 /// long as a test uses it.
@@ -272,7 +272,7 @@ fn shared_directories() -> Vec<(PathBuf, &'static str)> {
 }
 
 /// Whether the package is there: otherwise what `make install` has installed is tested.
-fn has_package() -> bool {
+pub(crate) fn has_package() -> bool {
     trees().join("package").exists()
 }
 

@@ -6,6 +6,7 @@
 
 mod isolation;
 mod machine;
+mod package;
 mod shop;
 mod sockets;
 #[path = "../support/mod.rs"]
