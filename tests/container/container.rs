@@ -91,8 +91,7 @@ impl<'a> Container<'a> {
             let ended = self.guardian.try_wait().unwrap().is_some();
             assert!(!ended, "it has ended:\n{}", self.directory.read("log"));
             self.init = process::children(guardian).first().copied().unwrap_or_default();
-            // The title is the server's own.
-            self.init > 0 && process::title(self.init).starts_with("monoceros: master")
+            self.init > 0
         });
     }
 

@@ -179,11 +179,14 @@ fn an_image_that_starts_from_it_serves_its_own_application() {
     }
     let shop = repository().join("tests/apps/shop");
     let image = Image::build("shop", &packaging("shop.Dockerfile"), &shop, None, Some(&IMAGE));
-    let set_up = "python manage.py migrate --verbosity 0 && python manage.py demo";
+    let set_up = "python manage.py migrate && python manage.py demo";
     let command = format!("{set_up} && exec {}", image.command.join(" "));
     let command = &["sh", "-c", &command];
     let options = Options { command, tmpfs: &["/data"], ..Options::default() };
     let container = Container::start(&image, &options);
+    // Each of these has its own time.
+    container.wait_for_log("Running migrations");
+    container.wait_for_log("The admin pages at /admin/ know");
     container.wait_until_ready();
     assert!(container.get("/").text().contains("Pocket notebook"));
     assert_eq!(container.check_health(), (true, "200\n".to_owned()));
@@ -194,7 +197,7 @@ fn an_image_that_starts_from_it_serves_its_own_application() {
 }
 
 #[test]
-#[ignore = "compiles everything in the container: cargo test --test container -- --ignored"]
+#[ignore = "compiles everything: make test-container, then cargo test --test container -- --ignored"]
 fn the_first_stage_builds_what_the_others_are_given() {
     if !can_run() {
         return;
