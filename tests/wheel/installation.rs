@@ -62,7 +62,9 @@ pub(crate) fn installer(name: &str) -> PathBuf {
 pub(crate) fn pip(python: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(installer("pip"));
     environment::clear(&mut command);
-    command.args(["--disable-pip-version-check", "--quiet", "--python"]).arg(python).args(words);
+    // A wheel that was compiled before would pass for one that can be compiled.
+    command.args(["--disable-pip-version-check", "--no-cache-dir", "--quiet", "--python"]);
+    command.arg(python).args(words);
     // What Debian asks for before pip touches the system's own Python.
     command.env("PIP_BREAK_SYSTEM_PACKAGES", "1").env("PIP_ROOT_USER_ACTION", "ignore");
     command.env_remove("PYTHONDONTWRITEBYTECODE");

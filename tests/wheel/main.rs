@@ -225,6 +225,8 @@ fn pipx_and_uv_install_it_as_a_program() {
         let mut command = Command::new(installer("pipx"));
         environment::clear(&mut command).args(words);
         command.env("PIPX_HOME", at("pipx")).env("PIPX_BIN_DIR", at("bin"));
+        // Where it, and uv if it calls that, puts other things.
+        command.env("HOME", at("home")).env("UV_CACHE_DIR", at("cache"));
         command
     };
     run(pipx(&["install", "--python"]).arg(newest_python()).arg(package("whl")));
