@@ -70,10 +70,10 @@ result=$$?; cat $(skipped) 2>/dev/null; echo "$$(cat $(skipped) 2>/dev/null | wc
 endef
 
 .DEFAULT_GOAL := build
-.PHONY: help build deb install wheel run test test-user test-systemd test-wheel test-container check bench fmt clean tools python python-packages
+.PHONY: help build deb install wheel run systems test test-user test-systemd test-wheel test-container check bench fmt clean tools python python-packages
 
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
 build: tools ## Build everything in release mode
 	cargo build --workspace --release
@@ -128,6 +128,8 @@ test: tools $(venv)/$(stamp) ## Run every test; PROFILE=release tests what is sh
 test-user: tools $(venv)/$(stamp) ## As root: run the tests as an ordinary user
 	cargo build --workspace --profile $(PROFILE)
 	cargo test --workspace --profile $(PROFILE) --no-run --message-format=json | $(PYTHON) tests/as_user.py
+
+systems: $(SYSTEMS:%=$(machines)/%/$(furnished)) $(container)/base/ready ## As root: make the systems that tests boot
 
 # With the tools for it, the package is tested, and not what `make install` installs.
 test-systemd: tools $(if $(shell command -v dh),$(package)) $(venv)/$(stamp) $(SYSTEMS:%=$(machines)/%/$(furnished)) ## As root: run the tests that boot a systemd
