@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::support::directory::Directory;
 use crate::support::need;
 
 /// Offers for the last of the words, as bash asks for them when a user types.
@@ -41,7 +42,8 @@ fn fish_offers_flags_and_commands() {
 
 #[test]
 fn zsh_can_read_its_completions() {
-    if let Some(mut zsh) = shell("zsh") {
+    let home = Directory::new();
+    if let Some(mut zsh) = shell("zsh", &home) {
         let output = zsh.arg("-n").arg(file("_monoceros")).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
@@ -57,7 +59,8 @@ const CASES: [(&[&str], &str); 5] = [
 ];
 
 fn offers(name: &str, completions: &str, code: &str, words: &[&str]) -> Option<Vec<String>> {
-    let mut shell = shell(name)?;
+    let home = Directory::new();
+    let mut shell = shell(name, &home)?;
     shell.arg("-c").arg(code);
     if name == "bash" {
         shell.arg("bash");
@@ -68,13 +71,13 @@ fn offers(name: &str, completions: &str, code: &str, words: &[&str]) -> Option<V
     Some(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
 }
 
-/// A shell without anybody's settings, if it is there.
-fn shell(name: &str) -> Option<Command> {
+/// A shell without anybody's settings, if it is there. fish writes into its home.
+fn shell(name: &str, home: &Directory) -> Option<Command> {
     let path = ["/bin", "/usr/bin", "/usr/local/bin"].map(|it| PathBuf::from(it).join(name));
     let found = path.into_iter().find(|it| it.exists());
     need::met(found.is_some(), name);
     let mut command = Command::new(found?);
-    command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", "/nonexistent");
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", home.path());
     Some(command)
 }
 
