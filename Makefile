@@ -97,7 +97,7 @@ deb: $(package) ## Build the Debian package: debian/*.deb in the target director
 # wants the tests to be there. What changes meanwhile is newer than the package.
 $(package): $(shell find $(filter-out tests,$(shipped)) -type f -not -path '*/target/*') | tools
 	@command -v dpkg-buildpackage >/dev/null && command -v dh >/dev/null || \
-		{ echo "Debian's tools are missing: apt install debhelper dpkg-dev" >&2; exit 1; }
+		{ echo "Debian's tools are missing: apt install build-essential debhelper" >&2; exit 1; }
 	@test "$$(dpkg-parsechangelog -l packaging/debian/changelog -S Version)" = $(version) || \
 		{ echo "packaging/debian/changelog is not about version $(version), which Cargo.toml has" >&2; exit 1; }
 	rm -rf $(deb)/tree
