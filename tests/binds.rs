@@ -11,7 +11,7 @@ use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use crate::support::client::Connection;
 use crate::support::directory::Directory;
 use crate::support::server::Server;
-use crate::support::setup::{Setup, own_ip};
+use crate::support::setup::{Setup, own_ip, own_name};
 use crate::support::until;
 
 fn bound(address: &str) -> Setup {
@@ -100,7 +100,7 @@ fn a_unix_socket_keeps_the_bytes_of_its_name() {
 
 #[test]
 fn an_abstract_unix_socket() {
-    let name = format!("monoceros-test-{}", std::process::id());
+    let name = own_name();
     let server = bound(&format!("unix:@{name}")).start();
     let address = SocketAddr::from_abstract_name(&name).unwrap();
     let stream = UnixStream::connect_addr(&address).unwrap();

@@ -6,7 +6,6 @@ use std::io::IoSliceMut;
 use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -15,6 +14,7 @@ use nix::sys::socket::{
 };
 
 use super::directory::Directory;
+use super::setup::own_name;
 use super::{process, until};
 
 /// One message.
@@ -52,9 +52,7 @@ impl Init {
 
     /// Listens on a name that is no file's.
     pub(crate) fn at_name() -> Self {
-        static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("monoceros-init-{}-{number}", std::process::id());
+        let name = own_name();
         let address = SocketAddr::from_abstract_name(&name).unwrap();
         Self::over(UnixDatagram::bind_addr(&address).unwrap(), format!("@{name}").into())
     }

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -256,6 +257,15 @@ pub(crate) fn own_ip() -> Ipv4Addr {
     static NUMBER: AtomicU8 = AtomicU8::new(0);
     let [.., high, low] = std::process::id().to_be_bytes();
     Ipv4Addr::new(127, high | 128, low, NUMBER.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A name for an abstract socket that no other test has: such names belong to a network,
+/// and pids to a PID namespace, of which several can share one (`unix(7)`).
+pub(crate) fn own_name() -> String {
+    static NUMBER: AtomicU8 = AtomicU8::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let namespace = fs::metadata("/proc/self/ns/pid").unwrap().ino();
+    format!("monoceros-test-{namespace}-{}-{number}", std::process::id())
 }
 
 /// The program under test: the one just built, or any other that is installed.
