@@ -16,12 +16,14 @@ const BAD: [&str; 5] = ["[ERROR]", "[CRITICAL]", "Traceback", "panicked at", "As
 pub(crate) fn assert_in_order(master: i32, baseline: Option<(usize, usize)>) {
     until::holds("a master without zombies", || process::zombies(master).is_empty());
     let Some((descriptors, workers)) = baseline else { return };
-    if process::children(master).len() == workers {
-        let held = || process::descriptors(master).map_or(0, |held| held.len());
-        let back = until::within(until::DEADLINE, || (held() <= descriptors).then_some(()));
-        let held = process::descriptors(master);
-        assert!(back.is_some(), "{descriptors} descriptors in the beginning, now {held:#?}");
-    }
+    // A change of their number may still be under way: it is counted anew each time.
+    let in_order = || {
+        let held = process::descriptors(master).map_or(0, |held| held.len());
+        held <= descriptors || process::children(master).len() != workers
+    };
+    let back = until::within(until::DEADLINE, || in_order().then_some(()));
+    let held = process::descriptors(master);
+    assert!(back.is_some(), "{descriptors} descriptors in the beginning, now {held:#?}");
 }
 
 /// The master was the last to go.
