@@ -3,61 +3,32 @@
 //! A worker has two sides that share nothing but two queues and the
 //! scoreboard. The I/O thread accepts, reads whole requests, watches deadlines
 //! and writes what a slow client could not take at once. Application threads
-//! take a request at a [`Desk`], answer it through its [`Exchange`], and are
+//! take a request at a [`RequestSource`], answer it through its [`Exchange`], and are
 //! free as soon as they have given the answer, however slow the client is.
 
-mod accept;
-mod access;
-mod admit;
-mod allowance;
-mod answer;
-mod batch;
-mod body;
 mod connection;
-mod core;
-mod crew;
-mod desk;
-mod displace;
-mod drain;
-mod exchange;
-mod expire;
-mod file_range;
-mod gate;
-mod giving_up;
-mod hearing;
-mod hub;
-mod io;
-mod lead;
-mod link;
-mod loss;
+mod engine;
+mod event_loop;
+mod handoff;
+mod listen;
 mod options;
-mod outgoing;
-mod pace;
-mod payload;
-mod pledge;
-mod queue_age;
-mod request;
-mod room;
+mod record;
+mod shared;
 mod spool;
-mod spools;
-mod stamp;
-mod sweep;
-mod temporary;
-mod traffic;
+mod stream;
+mod transport;
 mod trim;
-mod turns;
-mod worker;
 
-pub use access::AccessLog;
-pub use answer::Fault;
-pub use body::{Body, MEMORY_LIMIT};
-pub use desk::Desk;
-pub use exchange::{COPY_LIMIT, Exchange, Gone};
-pub use hub::Wait;
-pub use link::Address;
+pub use connection::shared::Address;
+pub use engine::{Engine, EngineParts};
+pub use handoff::Wait;
+pub use handoff::source::RequestSource;
 pub use options::{LONGEST_BODY, Options};
-pub use payload::Payload;
-pub use request::Request;
-pub use spool::Spool;
-pub use temporary::Temporary;
-pub use worker::{Given, Worker};
+pub use record::access::AccessLog;
+pub use spool::spool_file::Spool;
+pub use spool::temporary::Temporary;
+pub use stream::body::{Body, MEMORY_LIMIT};
+pub use stream::exchange::{COPY_LIMIT, ClientDisconnected, Exchange};
+pub use stream::request::Request;
+pub use stream::response::Fault;
+pub use transport::payload::Payload;

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use monoceros_config::{LogFile as LogSetting, LogLevel, SIGNALS, Settings, Wish};
-use monoceros_engine::{AccessLog, Given, LONGEST_BODY, Options, Temporary, Worker};
+use monoceros_engine::{AccessLog, Engine, EngineParts, LONGEST_BODY, Options, Temporary};
 use monoceros_http::Limits;
 use monoceros_log::{Destination, Identity, LogFile};
 use monoceros_sys::fork::{Actions, Mark, Private};
@@ -363,11 +363,11 @@ pub(crate) fn run(
     end::watch(py)?;
     let options = Options { parallel: !has_lock(py), ..options(settings, start.workers) };
     let announce = Box::new(signals::announce);
-    let given = Given { channel, scoreboard, listeners, access, reopen, announce };
+    let given = EngineParts { channel, scoreboard, listeners, access, reopen, announce };
     let cannot_serve = |why: String| -> ! {
         give_up(&speaker, BootFailure::Boot, &format!("cannot serve: {why}"))
     };
-    let worker = Worker::prepare(options, given, |code| end::at_once(code));
+    let worker = Engine::prepare(options, given, |code| end::at_once(code));
     let worker = worker.unwrap_or_else(|error| cannot_serve(reason(&error)));
     signals::introduce(&worker);
     // The engine hears it when the master goes, and finishes what is open.

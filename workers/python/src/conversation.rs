@@ -155,7 +155,7 @@ impl Conversation {
 
 fn raised(broken: Broken) -> PyErr {
     match broken {
-        Broken::Gone => PyBrokenPipeError::new_err("the client has gone"),
+        Broken::ClientDisconnected => PyBrokenPipeError::new_err("the client has gone"),
         Broken::Application(error) => error,
     }
 }

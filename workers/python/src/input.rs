@@ -1,6 +1,6 @@
 //! `wsgi.input`: Python's own objects, so that every way of reading is theirs.
 
-use monoceros_engine::{Body, Desk, Spool};
+use monoceros_engine::{Body, RequestSource, Spool};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -57,12 +57,12 @@ impl Inputs {
 impl Spooled {
     /// Gives the file back, unless the application has kept the means to read
     /// it.
-    pub(crate) fn give_back(self, py: Python, desk: &Desk) {
+    pub(crate) fn give_back(self, py: Python, requests: &RequestSource) {
         // Ours, and for the file the input's.
         let is_ours_alone =
             ffi::references(self.input.bind(py)) == 1 && ffi::references(self.file.bind(py)) == 2;
         if is_ours_alone && let Some((file, length)) = self.file.get().take() {
-            desk.give_back(file, length);
+            requests.give_back(file, length);
         }
     }
 }

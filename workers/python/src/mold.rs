@@ -120,7 +120,7 @@ struct Mold {
 }
 
 /// What a worker has when it comes into being.
-struct Given {
+struct EngineParts {
     channel: WorkerEnd,
     scoreboard: OwnedFd,
     stacks: OwnedFd,
@@ -132,7 +132,7 @@ impl Mold {
     /// Forks workers when asked to; returns in each of them. The interpreter's
     /// lock is kept throughout: threads that the application has left here stand
     /// still.
-    fn serve(self, py: Python) -> PyResult<(Given, Arc<LogFile>)> {
+    fn serve(self, py: Python) -> PyResult<(EngineParts, Arc<LogFile>)> {
         loop {
             let asked = [&self.channel.as_fd(), &self.held.as_fd()];
             let happened = wait(&asked.map(|fd| (*fd, Event::Readable)), None)?;
@@ -181,7 +181,7 @@ impl Mold {
 
     /// Forks a worker, and tells the master. Returns what it has in the worker,
     /// and nothing in the mold.
-    fn fork(&self, py: Python, worker: u64, descriptors: Vec<OwnedFd>) -> Option<Given> {
+    fn fork(&self, py: Python, worker: u64, descriptors: Vec<OwnedFd>) -> Option<EngineParts> {
         let tell = |forked: io::Result<i32>| match forked {
             Ok(_) => true,
             Err(error) => self.say(&not_forked(worker, &error)),
@@ -193,7 +193,7 @@ impl Mold {
         let side = process::fork_orphan(tell);
         if let Ok(Side::Orphan { between }) = side {
             process::await_new_parent(between);
-            let given = Given::new(descriptors);
+            let given = EngineParts::new(descriptors);
             // Before any code of the application runs here: so the master knows
             // this process however it ends.
             given.announce();
@@ -282,7 +282,7 @@ fn part_from_processes(py: Python) -> PyResult<()> {
     Ok(())
 }
 
-impl Given {
+impl EngineParts {
     /// In the worker, of the descriptors that came for it.
     fn new(descriptors: Vec<OwnedFd>) -> Self {
         let mut descriptors = descriptors.into_iter();

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use monoceros_engine::{Wait, Worker};
+use monoceros_engine::{Engine, Wait};
 use monoceros_log::LogFile;
 use pyo3::prelude::*;
 
@@ -17,7 +17,7 @@ use crate::{signals, threads};
 /// What the application threads of a worker share.
 #[pyclass(frozen, module = "monoceros")]
 pub(crate) struct Server {
-    pub(crate) worker: Worker,
+    pub(crate) worker: Engine,
     pub(crate) application: Py<PyAny>,
     pub(crate) log: Arc<LogFile>,
     pub(crate) threads: u16,
@@ -98,7 +98,7 @@ impl Server {
             environ: Environ::new(py, &constants)?,
             callables: Callables::new(py)?,
             errors,
-            desk: self.worker.desk(usize::from(thread)),
+            requests: self.worker.requests(usize::from(thread)),
         })
     }
 }
@@ -137,7 +137,7 @@ pub(crate) fn run(server: &Bound<Server>, crew: Crew) -> PyResult<()> {
     Ok(())
 }
 
-fn wait_for_stop(py: Python, worker: &Worker) {
+fn wait_for_stop(py: Python, worker: &Engine) {
     loop {
         match py.detach(|| worker.wait_for_stop()) {
             Wait::Stop => return,
@@ -150,15 +150,15 @@ fn wait_for_stop(py: Python, worker: &Worker) {
 /// Answers the requests that are there and waits for the next; whether the
 /// worker goes on.
 fn take_requests(py: Python, seat: &mut Seat) -> bool {
-    while let Some(exchange) = seat.desk.next() {
+    while let Some(exchange) = seat.requests.next() {
         // A defect of ours costs the client its answer, and nobody else theirs.
         if catch_unwind(AssertUnwindSafe(|| seat.answer(py, exchange))).is_err() {
             drop(seat.callables.conversation.get().end());
             log::error!("answering a request panicked; its connection was closed");
         }
     }
-    let desk = &seat.desk;
-    match py.detach(|| desk.wait()) {
+    let requests = &seat.requests;
+    match py.detach(|| requests.wait()) {
         Wait::Stop => return false,
         Wait::Interrupted => signals::run_handlers(py),
         Wait::Look => {}

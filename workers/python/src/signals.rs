@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use monoceros_engine::Worker;
+use monoceros_engine::Engine;
 use monoceros_sys::signal;
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::prelude::*;
@@ -20,7 +20,7 @@ static IS_HEARD: AtomicBool = AtomicBool::new(false);
 static OURS: AtomicUsize = AtomicUsize::new(0);
 
 /// The worker, for handlers that want it to leave.
-static WORKER: OnceLock<Worker> = OnceLock::new();
+static WORKER: OnceLock<Engine> = OnceLock::new();
 
 /// The application's own handler of SIGTERM, called once. Workers of other servers
 /// get this signal when they are to finish, so the handler is called when the worker
@@ -67,7 +67,7 @@ pub(crate) fn take_over(py: Python) -> PyResult<()> {
 }
 
 /// Takes note of the worker, which listens to signals by now.
-pub(crate) fn introduce(worker: &Worker) {
+pub(crate) fn introduce(worker: &Engine) {
     WORKER.set(worker.clone()).ok();
     OURS.store(signal::handler(signal::TERM).unwrap_or(0), Ordering::Relaxed);
 }
@@ -91,7 +91,7 @@ pub(crate) fn run_handlers(py: Python) {
     child::leave(py, &result);
     if let Err(error) = result {
         if is_farewell(py, &error) {
-            WORKER.get().map(Worker::leave).unwrap_or_default();
+            WORKER.get().map(Engine::leave).unwrap_or_default();
         }
         complain(py, &error);
     }

@@ -1,6 +1,6 @@
 //! One request through a WSGI application (PEP 3333).
 
-use monoceros_engine::{COPY_LIMIT, Desk, Exchange, Gone, Payload};
+use monoceros_engine::{COPY_LIMIT, ClientDisconnected, Exchange, Payload, RequestSource};
 use pyo3::exceptions::PyAssertionError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
@@ -21,13 +21,13 @@ pub(crate) struct Seat {
     pub(crate) environ: Environ,
     pub(crate) callables: Callables,
     pub(crate) errors: Py<ErrorLog>,
-    pub(crate) desk: Desk,
+    pub(crate) requests: RequestSource,
 }
 
 /// Why an answer ended before its end.
 pub(crate) enum Broken {
     /// The client is gone.
-    Gone,
+    ClientDisconnected,
     /// The application raised, or broke the protocol.
     Application(PyErr),
 }
@@ -38,19 +38,20 @@ impl From<PyErr> for Broken {
     }
 }
 
-impl From<Gone> for Broken {
-    fn from(_: Gone) -> Self {
-        Self::Gone
+impl From<ClientDisconnected> for Broken {
+    fn from(_: ClientDisconnected) -> Self {
+        Self::ClientDisconnected
     }
 }
 
 impl Seat {
     /// Answers a request.
     pub(crate) fn answer(&mut self, py: Python, mut exchange: Exchange) {
-        let (environ, spooled) = match self.environ.make(py, &mut exchange, self.desk.is_shared()) {
-            Ok(made) => made,
-            Err(unfit) => return cannot_begin(py, exchange, unfit),
-        };
+        let (environ, spooled) =
+            match self.environ.make(py, &mut exchange, self.requests.is_shared()) {
+                Ok(made) => made,
+                Err(unfit) => return cannot_begin(py, exchange, unfit),
+            };
         let conversation = self.callables.conversation.clone_ref(py);
         let conversation = conversation.get();
         conversation.begin(exchange);
@@ -61,7 +62,7 @@ impl Seat {
         drop(environ);
         self.errors.get().end_line();
         if let Some(spooled) = spooled {
-            spooled.give_back(py, &self.desk);
+            spooled.give_back(py, &self.requests);
         }
         if !self.callables.is_ours_alone(py) {
             match Callables::new(py) {
@@ -167,7 +168,7 @@ pub(crate) fn put(
     exchange: &mut Exchange,
     bytes: &Bound<PyBytes>,
     whole: Option<u64>,
-) -> Result<(), Gone> {
+) -> Result<(), ClientDisconnected> {
     let slice = bytes.as_bytes();
     let owner =
         (slice.len() > COPY_LIMIT).then(|| Box::new(SentBytes::new(bytes)) as Box<dyn Payload>);
@@ -250,7 +251,7 @@ fn end(py: Python, mut exchange: Exchange, environ: &Bound<PyDict>, result: Resu
                 trouble::complain(exchange.request(), text);
             }
         }
-        Err(Broken::Gone) => {}
+        Err(Broken::ClientDisconnected) => {}
         // What an application raises because its client is gone is no news.
         Err(Broken::Application(_)) if exchange.is_gone() => {}
         Err(Broken::Application(error)) => {

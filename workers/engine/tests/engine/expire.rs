@@ -8,16 +8,16 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use monoceros_engine::{Desk, Exchange, Options, Wait};
+use monoceros_engine::{Exchange, Options, RequestSource, Wait};
 use monoceros_sys::clock;
 use monoceros_wire::message::{Drain, ToWorker};
 use monoceros_wire::scoreboard::{Running, State};
 
-use crate::running::{DEADLINE, Engine, some};
+use crate::running::{DEADLINE, RunningEngine, some};
 
 /// A worker whose application can be stuck.
 struct Bench {
-    engine: Engine,
+    engine: RunningEngine,
     /// Lets one application thread go that is stuck.
     release: Sender<()>,
     /// Whether the application's last write was taken.
@@ -41,14 +41,14 @@ impl Bench {
 
     fn reopening(name: &str, options: Options, reopen: impl FnMut() + Send + 'static) -> Self {
         let threads = options.threads;
-        let engine = Engine::start(name, options, reopen);
+        let engine = RunningEngine::start(name, options, reopen);
         let (release, released) = channel();
         let (writes, written) = channel();
         let application =
             Arc::new(Application { released: Mutex::new(released), written: Mutex::new(writes) });
         for number in 0..threads {
             let (worker, application) = (engine.worker.clone(), Arc::clone(&application));
-            thread::spawn(move || application.run(&worker.desk(number.into())));
+            thread::spawn(move || application.run(&worker.requests(number.into())));
         }
         Self { engine, release, written }
     }
@@ -95,20 +95,20 @@ impl Bench {
 }
 
 impl Deref for Bench {
-    type Target = Engine;
+    type Target = RunningEngine;
 
-    fn deref(&self) -> &Engine {
+    fn deref(&self) -> &RunningEngine {
         &self.engine
     }
 }
 
 impl Application {
-    fn run(&self, desk: &Desk) {
+    fn run(&self, requests: &RequestSource) {
         loop {
-            while let Some(exchange) = desk.next() {
+            while let Some(exchange) = requests.next() {
                 self.answer(exchange);
             }
-            if desk.wait() == Wait::Stop {
+            if requests.wait() == Wait::Stop {
                 return;
             }
         }

@@ -5,5 +5,5 @@
 #![allow(clippy::unwrap_used)]
 
 mod expire;
-mod lead;
+mod loop_owner;
 mod running;

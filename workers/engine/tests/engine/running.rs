@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use monoceros_engine::{AccessLog, Given, Options, Worker};
+use monoceros_engine::{AccessLog, Engine, EngineParts, Options};
 use monoceros_log::{Destination, LogFile};
 use monoceros_wire::channel::{MasterEnd, pair};
 use monoceros_wire::scoreboard::Scoreboard;
@@ -17,15 +17,15 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The worker without its application threads. It goes when this is dropped,
 /// as one whose master has died; its threads stay.
-pub(crate) struct Engine {
-    pub(crate) worker: Worker,
+pub(crate) struct RunningEngine {
+    pub(crate) worker: Engine,
     pub(crate) master: MasterEnd,
     pub(crate) board: Scoreboard,
     pub(crate) address: SocketAddr,
     pub(crate) log: PathBuf,
 }
 
-impl Engine {
+impl RunningEngine {
     /// Starts one; `name` is the access log's, `reopen` is called by the loop
     /// when the master says so.
     pub(crate) fn start(
@@ -41,7 +41,7 @@ impl Engine {
         let theirs = Scoreboard::adopt(board.as_fd().try_clone_to_owned().unwrap()).unwrap();
         let log = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
         let file = LogFile::open(Destination::File(log.clone())).unwrap();
-        let given = Given {
+        let given = EngineParts {
             channel: channel_end,
             scoreboard: theirs,
             listeners: vec![std::os::fd::OwnedFd::from(listener).into()],
@@ -54,13 +54,13 @@ impl Engine {
                 thread::park();
             }
         };
-        let worker = Worker::prepare(options, given, end).unwrap();
+        let worker = Engine::prepare(options, given, end).unwrap();
         worker.start().unwrap();
         Self { worker, master, board, address, log }
     }
 }
 
-impl Drop for Engine {
+impl Drop for RunningEngine {
     fn drop(&mut self) {
         std::fs::remove_file(&self.log).ok();
     }

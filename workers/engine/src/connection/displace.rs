@@ -1,0 +1,314 @@
+//! Which connection is closed to make room for a new one, when there are as many
+//! as there may be or no descriptor is left.
+//!
+//! A client that finds its connection closed loses the request that it is about
+//! to send. So clients are told first: while there are too many connections,
+//! answers say `Connection: close`, until a part of the places is free. Only a
+//! connection that is idle for a while is closed without warning.
+
+use std::os::fd::AsFd;
+
+use monoceros_http::Reject;
+use monoceros_sys::clock;
+use monoceros_wire::scoreboard::GivenUp;
+
+use crate::connection::traffic::has_arrived;
+use crate::connection::{Connection, Phase};
+use crate::event_loop::EventLoop;
+
+/// How long a connection is idle at least when it is closed to make room, in
+/// milliseconds.
+const IDLE_MS: u64 = 2_000;
+
+/// The same while places get free by themselves.
+const LONG_IDLE_MS: u64 = 10_000;
+
+/// For so long after one has got free, another is about to; in milliseconds.
+const FREEING_MS: u64 = 100;
+
+/// The same as [`IDLE_MS`] for how long a client has been sending a request.
+const PART_MS: u64 = 1_000;
+
+/// The same for one whose answer has been sent, and which is only read to its end.
+const LINGER_MS: u64 = 250;
+
+/// For how long a client reads its answer, at least, before its connection is
+/// closed to make room, in milliseconds.
+const SLOW_MS: u64 = 10_000;
+
+/// How long clients are told to close their connections after one was told, or
+/// there were too many, in milliseconds.
+const TOLD_MS: u64 = 30_000;
+
+/// The places that are to be free then: one in so many, and so many at most.
+const RESERVE_SHARE: usize = 10;
+const RESERVE_MOST: usize = 100;
+
+/// How long it is remembered whether a connection could be closed, in
+/// milliseconds.
+const LOOK_MS: u64 = 10;
+
+/// Part of a request has come and is thrown away.
+const DISPLACED: Reject = Reject { status: 503, reason: "it had to make room for others" };
+
+/// What is known of there being too many connections.
+#[derive(Debug, Default)]
+pub(crate) struct Pressure {
+    /// How many there were when that was too many.
+    count: usize,
+    /// How long clients are told, in milliseconds of the rising clock.
+    until_ms: u64,
+    /// When a connection last ended, but for those closed to make room.
+    pub(crate) freed_ms: u64,
+    /// When it was last looked whether one could be closed, and what was found.
+    looked_ms: u64,
+    has_found: bool,
+}
+
+impl Pressure {
+    /// There are too many, or as many as there may be.
+    pub(crate) fn note(&mut self, count: usize, now_ms: u64) {
+        self.count = count;
+        self.until_ms = now_ms + TOLD_MS;
+    }
+
+    /// Whether the client of one of `count` connections is told that its
+    /// connection ends with the next answer.
+    pub(crate) fn tells(&mut self, count: usize, now_ms: u64) -> bool {
+        let reserve = self.count.div_ceil(RESERVE_SHARE).min(RESERVE_MOST);
+        let tells = now_ms < self.until_ms && count + reserve > self.count;
+        if tells {
+            self.until_ms = now_ms + TOLD_MS;
+        }
+        tells
+    }
+}
+
+/// Which connections may be closed to make room.
+#[derive(Clone, Copy, Debug)]
+struct Choice {
+    /// Connections that have been idle for so long, in milliseconds.
+    idle_ms: u64,
+    /// Also connections that are not idle.
+    all: bool,
+}
+
+impl Choice {
+    /// No descriptor is left.
+    const URGENT: Self = Self { idle_ms: 0, all: true };
+
+    /// There are as many connections as there may be; the last one ended at
+    /// `freed_ms`.
+    fn at(now_ms: u64, freed_ms: u64) -> Self {
+        let is_freeing = now_ms.saturating_sub(freed_ms) < FREEING_MS;
+        Self { idle_ms: if is_freeing { LONG_IDLE_MS } else { IDLE_MS }, all: !is_freeing }
+    }
+}
+
+/// What a connection is worth, the least first: it is idle, has sent a part
+/// of a head, sends a body, reads its answer; of several that are idle, the one
+/// that is so for longest, of bodies the one that makes the least progress, of
+/// answers the one that would be read last. `None` for one that is not to be
+/// closed.
+fn rank(connection: &Connection, now_ms: u64, idle_ms: u64) -> Option<(u8, u64)> {
+    let since_ms = connection.since_ms;
+    let is_for = |since_ms: u64, least_ms: u64| now_ms.saturating_sub(since_ms) >= least_ms;
+    match &connection.phase {
+        Phase::Lingering { .. } => is_for(since_ms, LINGER_MS).then_some((0, since_ms)),
+        Phase::Idle { .. } => is_for(since_ms, idle_ms).then_some((0, since_ms)),
+        Phase::Head(_) if !is_for(since_ms, PART_MS) => None,
+        Phase::Head(_) => Some((u8::from(!connection.is_blank()), since_ms)),
+        Phase::Body(upload) => is_for(since_ms, PART_MS).then_some((2, upload.window_bytes)),
+        Phase::Lent if connection.link.is_free() => {
+            let since_ms = connection.link.finished_ms();
+            is_for(since_ms, idle_ms).then_some((0, since_ms))
+        }
+        Phase::Lent | Phase::Writing(_) => {
+            let age_ms = now_ms.saturating_sub(connection.lent.begun_us / 1_000);
+            if age_ms < SLOW_MS {
+                return None;
+            }
+            let outlet = connection.link.outlet();
+            let waiting = outlet.outgoing.waiting();
+            let left_ms = waiting.saturating_mul(age_ms) / outlet.handed.max(1);
+            (waiting > 0).then_some((3, u64::MAX - left_ms))
+        }
+    }
+}
+
+impl EventLoop {
+    /// Makes room where there are as many connections as there may be; whether
+    /// there is some.
+    pub(crate) fn make_room(&mut self) -> bool {
+        let choice = Choice::at(clock::monotonic_ms(), self.pressure.freed_ms);
+        self.displace(choice, false)
+    }
+
+    /// Makes room where no descriptor is left, which is needed now: whether there
+    /// is some.
+    pub(crate) fn free_descriptor(&mut self) -> bool {
+        self.note_pressure();
+        self.displace(Choice::URGENT, true)
+    }
+
+    /// Takes note that there are as many connections as there may be.
+    pub(crate) fn note_pressure(&mut self) {
+        self.pressure.note(self.connections.len(), clock::monotonic_ms());
+    }
+
+    /// Whether a connection could be closed to make room.
+    pub(crate) fn can_make_room(&mut self) -> bool {
+        let now_ms = clock::monotonic_ms();
+        if now_ms.saturating_sub(self.pressure.looked_ms) >= LOOK_MS {
+            self.pressure.looked_ms = now_ms;
+            let choice = Choice::at(now_ms, self.pressure.freed_ms);
+            self.pressure.has_found = self.least_missed(choice).is_some();
+        }
+        self.pressure.has_found
+    }
+
+    /// Closes the connection that is missed least; whether there was one.
+    fn displace(&mut self, choice: Choice, is_urgent: bool) -> bool {
+        while let Some(token) = self.least_missed(choice) {
+            if !self.has_request(token) {
+                let freed_ms = self.pressure.freed_ms;
+                self.displace_one(token, is_urgent);
+                self.pressure.freed_ms = freed_ms;
+                return true;
+            }
+            self.read(token, false);
+            if !self.connections.contains(token) {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn displace_one(&mut self, token: usize, is_urgent: bool) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        match connection.phase {
+            Phase::Lingering { .. } => self.close(token),
+            Phase::Lent | Phase::Writing(_) => {
+                let why = "its client is the slowest, and there are too many connections";
+                self.give_up_answer(token, GivenUp::Displaced, why);
+            }
+            Phase::Head(_) | Phase::Body(_) if !connection.is_blank() || is_body(connection) => {
+                let request = connection.take_request();
+                self.refuse(token, GivenUp::Displaced, DISPLACED, request);
+                // What the client still sends would be read to its end; but the
+                // answer is on its way.
+                if is_urgent {
+                    self.close(token);
+                }
+            }
+            Phase::Idle { .. } | Phase::Head(_) | Phase::Body(_) => {
+                let peer = &connection.link.peer;
+                let line = format_args!("closed {peer}, which was idle, to make room for others");
+                self.shared.give_up(GivenUp::Displaced, line);
+                self.close(token);
+            }
+        }
+    }
+
+    /// Whether a connection that seems idle has sent a request that was not read yet.
+    fn has_request(&mut self, token: usize) -> bool {
+        let Some(connection) = self.connections.get_mut(token) else { return false };
+        connection.notice_return();
+        matches!(connection.phase, Phase::Idle { .. }) && has_arrived(connection.link.as_fd())
+    }
+
+    /// The connection to be closed first. None whose request is complete and not
+    /// answered, or is about to come.
+    fn least_missed(&self, choice: Choice) -> Option<usize> {
+        let now_ms = clock::monotonic_ms();
+        let ranked = self.connections.iter().filter_map(|(token, connection)| {
+            let is_new = matches!(connection.phase, Phase::Idle { used: false });
+            let rank = rank(connection, now_ms, choice.idle_ms)?;
+            let is_chosen = choice.all || rank.0 == 0;
+            (is_chosen && !(is_new && self.is_fresh(token))).then_some((rank, token))
+        });
+        ranked.min().map(|(_, token)| token)
+    }
+}
+
+fn is_body(connection: &Connection) -> bool {
+    matches!(connection.phase, Phase::Body(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::Reading;
+    use crate::connection::shared::{Address, SharedConnection};
+    use crate::options::Options;
+    use crate::spool::Spools;
+    use std::os::unix::net::UnixStream;
+    use std::sync::Arc;
+
+    fn connection(bytes: &[u8]) -> Connection {
+        let (one, _) = UnixStream::pair().unwrap();
+        let nowhere = Address::Unix(<_>::default());
+        let link = SharedConnection::new(one.into(), 0, nowhere.clone(), Arc::new(nowhere));
+        let mut connection = Connection::new(Arc::new(link), 0);
+        let (options, spools) = (Options::default(), Spools::new(std::env::temp_dir()));
+        let mut reading = Reading {
+            limits: &options.limits,
+            spools: &spools,
+            longest_body: options.longest_body,
+            new_request: &mut Box::default,
+        };
+        connection.feed(bytes, &mut reading);
+        connection
+    }
+
+    fn after(connection: &Connection, passed_ms: u64) -> Option<u8> {
+        rank(connection, connection.since_ms + passed_ms, IDLE_MS).map(|(rank, _)| rank)
+    }
+
+    #[test]
+    fn clients_are_told_only_while_there_are_too_many_and_until_some_places_are_free() {
+        let mut pressure = Pressure::default();
+        assert!(!pressure.tells(1000, 0));
+        pressure.note(1000, 10);
+        assert!(pressure.tells(1000, 11) && pressure.tells(901, 12) && !pressure.tells(900, 13));
+        assert!(pressure.tells(901, 11 + TOLD_MS), "there are still as many");
+        assert!(!pressure.tells(1000, 11 + 2 * TOLD_MS));
+        pressure.note(10, 20);
+        assert!(pressure.tells(10, 21) && !pressure.tells(9, 21));
+    }
+
+    #[test]
+    fn idle_connections_are_closed_before_those_with_a_part_of_a_request() {
+        let head = b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n";
+        let cases = [
+            (&b""[..], IDLE_MS, 0),
+            (b"\r\n", PART_MS, 0),
+            (b"GET /", PART_MS, 1),
+            (head, PART_MS, 2),
+        ];
+        for (bytes, least_ms, expected) in cases {
+            let connection = connection(bytes);
+            assert_eq!(after(&connection, least_ms - 1), None);
+            assert_eq!(after(&connection, least_ms), Some(expected), "{bytes:?}");
+        }
+        let mut lingering = connection(b"");
+        lingering.enter(Phase::Lingering { heard_ms: 0 });
+        assert_eq!(after(&lingering, LINGER_MS), Some(0));
+    }
+
+    #[test]
+    fn while_places_get_free_only_long_idle_connections_are_closed() {
+        let choice = Choice::at(FREEING_MS - 1, 0);
+        assert!(!choice.all && choice.idle_ms == LONG_IDLE_MS);
+        let choice = Choice::at(FREEING_MS, 0);
+        assert!(choice.all && choice.idle_ms == IDLE_MS);
+    }
+
+    #[test]
+    fn of_two_idle_ones_the_older_goes_and_without_need_of_patience_at_once() {
+        let (mut one, mut two) = (connection(b""), connection(b""));
+        (one.since_ms, two.since_ms) = (5, 4);
+        assert!(rank(&two, 5, 0) < rank(&one, 5, 0));
+        assert!(rank(&one, 5, 0).is_some() && rank(&one, 5, 1).is_none());
+    }
+}

@@ -1,0 +1,99 @@
+//! Requests that the application has had for too long, and those that it will
+//! not begin any more: the I/O thread, which is not stuck, tells their clients.
+
+use std::sync::Arc;
+
+use monoceros_http::{Head, Reject};
+use monoceros_wire::scoreboard::GivenUp;
+
+use crate::connection::shared::{After, Expiry};
+use crate::connection::traffic::own_answer;
+use crate::connection::{Connection, Phase};
+use crate::event_loop::EventLoop;
+use crate::stream::request::QueuedRequest;
+
+/// Gateway Timeout: what a client gets from a proxy too when the application
+/// does not answer.
+pub(crate) const EXPIRED: u16 = 504;
+
+/// Service Unavailable: another worker may answer what this one cannot.
+const UNBEGUN: Reject = Reject { status: 503, reason: "the worker ends before it can be begun" };
+
+impl EventLoop {
+    /// Ends the connection of a request that runs on this application thread.
+    /// What the thread still says is thrown away.
+    pub(crate) fn expire(&mut self, thread: u16, number: u64) {
+        if !self.shared.board.is_running(thread.into(), number) {
+            return;
+        }
+        let Some(token) = self.find_lent(number) else { return };
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        let expiry = connection.link.expire();
+        self.shared.board.count_timeout();
+        // The master has said so in the log.
+        self.shared.board.count_given_up(GivenUp::Expired);
+        match expiry {
+            Expiry::Unanswered => {
+                connection.expired = true;
+                connection.link.take();
+                self.answer_expired(token);
+            }
+            // Whatever the framing says, the client is to see that it is not
+            // the whole answer.
+            Expiry::Begun => self.break_off(token),
+            // The application is at something else that it does in the request.
+            Expiry::Answered => {
+                connection.expired = true;
+                connection.link.take();
+                connection.enter(Phase::Writing(After::Close));
+                self.write(token);
+            }
+        }
+    }
+
+    /// Refuses the requests that no application thread has begun, and those
+    /// that are still arriving: the process ends soon, and without an answer
+    /// their clients could not know that nothing was done.
+    pub(crate) fn refuse_unbegun(&mut self) {
+        for QueuedRequest { request, link } in self.shared.handoff.take_unbegun() {
+            let is_its = |connection: &&Connection| Arc::ptr_eq(&connection.link, &link);
+            if self.connections.get(link.token).filter(is_its).is_some() {
+                link.take();
+                self.refuse(link.token, GivenUp::Unbegun, UNBEGUN, Some(request));
+            } else {
+                // Its client has been given up meanwhile.
+                self.shared.handoff.recycle(request);
+            }
+        }
+        let tokens: Vec<usize> = self.connections.iter().map(|(token, _)| token).collect();
+        for token in tokens {
+            let Some(connection) = self.connections.get_mut(token) else { continue };
+            if connection.is_blank() && matches!(connection.phase, Phase::Head(_)) {
+                continue;
+            }
+            if let Some(request) = connection.take_request() {
+                self.refuse(token, GivenUp::Unbegun, UNBEGUN, Some(request));
+            }
+        }
+    }
+
+    /// The connection whose request of this number is with the application.
+    fn find_lent(&self, number: u64) -> Option<usize> {
+        let mut lent = self.connections.iter().filter(|(_, connection)| {
+            matches!(connection.phase, Phase::Lent) && !connection.link.is_free()
+        });
+        lent.find(|(_, connection)| connection.lent.number == number).map(|(token, _)| token)
+    }
+
+    fn answer_expired(&mut self, token: usize) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        let lent = std::mem::take(&mut connection.lent);
+        let answer = own_answer(EXPIRED, lent.is_head);
+        self.shared.board.count_answer(EXPIRED);
+        let mut head = Head::new();
+        let read = head.read(&lent.head, &self.shared.options.limits);
+        let head = Some(&head).filter(|_| matches!(read, Ok(Some(_))));
+        self.log_own(token, EXPIRED, head, lent.begun_us, &answer);
+        self.end_with(token, &answer);
+    }
+}

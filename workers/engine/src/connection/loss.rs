@@ -1,0 +1,145 @@
+//! Answers that do not reach their clients as a whole: given up here, or lost
+//! because the client has gone. The client of an answer that has begun sees it by
+//! a reset, whatever delimits the answer; the access log has the bytes that it can
+//! have got.
+
+use std::os::fd::AsFd;
+
+use monoceros_sys::socket;
+use monoceros_wire::scoreboard::GivenUp;
+
+use crate::connection::Phase;
+use crate::connection::shared::{Account, Lost};
+use crate::event_loop::EventLoop;
+use crate::listen::gate::Listener;
+use crate::transport::file_range::Failure;
+
+/// How long what waits for clients may take too much room, with no thread left
+/// for requests that wait, until the slowest answer is given up; in milliseconds.
+const SHORT_MS: u64 = 10_000;
+
+/// How long after it the next one is, in milliseconds.
+const NEXT_MS: u64 = 1_000;
+
+impl EventLoop {
+    /// Gives up the answer to the slowest client where slow clients take all the room:
+    /// the one that would take longest to read what waits for it.
+    pub(crate) fn relieve(&mut self, now_ms: u64) {
+        if !self.shared.room.is_short() || !self.shared.handoff.is_full() || !self.is_asked() {
+            self.short_since_ms = None;
+            return;
+        }
+        let since_ms = *self.short_since_ms.get_or_insert(now_ms);
+        if now_ms.saturating_sub(since_ms) < SHORT_MS {
+            return;
+        }
+        self.short_since_ms = Some(now_ms.saturating_sub(SHORT_MS - NEXT_MS));
+        let left = self.connections.iter().filter_map(|(token, connection)| {
+            let outlet = connection.link.outlet();
+            let waiting = outlet.outgoing.waiting();
+            let age_ms = now_ms.saturating_sub(connection.lent.begun_us / 1000);
+            let left_ms =
+                u128::from(waiting) * u128::from(age_ms) / u128::from(outlet.handed.max(1));
+            (waiting > 0).then_some((left_ms, token))
+        });
+        if let Some((_, token)) = left.max() {
+            let why = "too much waits for slow clients, and its client is the slowest";
+            self.give_up_answer(token, GivenUp::Slowest, why);
+        }
+    }
+
+    /// Whether requests wait, here or in a queue of the kernel's.
+    fn is_asked(&self) -> bool {
+        // A kernel that does not tell of its queue is taken for one that has some.
+        let waits = |it: &Listener| socket::queue_length(it.as_fd()) != Some(0);
+        self.shared.handoff.has_requests() || self.gate.listeners.iter().any(waits)
+    }
+
+    /// Gives up an answer that has begun, and says so.
+    pub(crate) fn give_up_answer(&mut self, token: usize, kind: GivenUp, why: &str) {
+        let Some(connection) = self.connections.get(token) else { return };
+        let Lost { label, sent, account } = connection.link.give_up();
+        let (label, peer) = (label.as_deref().unwrap_or("a request"), &connection.link.peer);
+        let line =
+            format_args!("gave up the answer to {label} for {peer} after {sent} bytes: {why}");
+        self.shared.give_up(kind, line);
+        self.account_for(account, Some(sent));
+        self.break_off(token);
+    }
+
+    /// An answer cannot be written any further.
+    pub(crate) fn fail_answer(&mut self, token: usize, failure: Failure) {
+        match failure {
+            Failure::File(why) => self.give_up_answer(token, GivenUp::Unreadable, &why),
+            Failure::Client(_) => self.break_off(token),
+        }
+    }
+
+    /// The file that is the answer cannot be sent to its end; the application side,
+    /// which has the connection, finds that out by itself.
+    pub(crate) fn tell_unreadable(&self, token: usize, why: &str) {
+        let Some(connection) = self.connections.get(token) else { return };
+        let outlet = connection.link.outlet();
+        let label = outlet.label.as_deref().unwrap_or("a request");
+        let peer = &connection.link.peer;
+        let line = format_args!("gave up the answer to {label} for {peer}: {why}");
+        self.shared.give_up(GivenUp::Unreadable, line);
+    }
+
+    /// Breaks a connection in a way that its client takes for a failure, also while
+    /// other processes have copies of the descriptor.
+    pub(crate) fn break_off(&mut self, token: usize) {
+        let Some(connection) = self.connections.get(token) else { return };
+        let Lost { sent, account, .. } = connection.link.give_up();
+        self.account_for(account, Some(sent));
+        connection.link.reset();
+        self.close(token);
+    }
+
+    /// Tells the access log of an answer that has gone as a whole.
+    pub(crate) fn settle_account(&self, token: usize) {
+        let Some(connection) = self.connections.get(token) else { return };
+        self.account_for(connection.link.settle_account(), None);
+    }
+
+    /// Tells the access log of an answer of which the kernel has sent so many
+    /// bytes, or all.
+    fn account_for(&self, account: Option<Account>, sent: Option<u64>) {
+        if let (Some(account), Some(access)) = (account, &self.shared.access) {
+            let body = sent.map_or(account.body, |sent| account.body_in(sent));
+            access.add_draft(&account.draft, body);
+        }
+    }
+
+    /// Gives up what has not been sent: the worker ends.
+    pub(crate) fn give_up_unfinished(&mut self) {
+        let tokens: Vec<usize> = self.connections.iter().map(|(token, _)| token).collect();
+        for token in tokens {
+            let Some(connection) = self.connections.get_mut(token) else { continue };
+            connection.notice_return();
+            let is_unfinished = match connection.phase {
+                Phase::Lent if connection.link.has_begun() => true,
+                Phase::Lent | Phase::Writing(_) => !connection.link.outlet().outgoing.is_empty(),
+                Phase::Idle { .. } | Phase::Head(_) | Phase::Body(_) | Phase::Lingering { .. } => {
+                    false
+                }
+            };
+            if is_unfinished {
+                self.name_unfinished(token);
+                self.give_up_answer(token, GivenUp::Unfinished, "the worker ends");
+            }
+        }
+    }
+
+    /// What the application still runs is named as the scoreboard has it.
+    fn name_unfinished(&self, token: usize) {
+        let Some(connection) = self.connections.get(token) else { return };
+        let mut outlet = connection.link.outlet();
+        if outlet.label.is_none() && matches!(connection.phase, Phase::Lent) {
+            let number = connection.lent.number;
+            let mut running = self.shared.board.running().into_iter();
+            let found = running.find(|it| it.number == number);
+            outlet.label = found.map(|it| it.to_string());
+        }
+    }
+}

@@ -1,0 +1,564 @@
+//! The I/O thread's part of a connection: what is being read, and what comes
+//! of it. Bytes in, steps out; sockets are the loop's business.
+
+pub(crate) mod displace;
+pub(crate) mod expire;
+pub(crate) mod loss;
+pub(crate) mod shared;
+pub(crate) mod traffic;
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use monoceros_http::{Chunks, Framing, Limits, Reject};
+use monoceros_sys::{clock, socket};
+
+use crate::connection::shared::{Address, After, SharedConnection};
+use crate::options::Options;
+use crate::spool::Spools;
+use crate::stream::body::Received;
+use crate::stream::request::Request;
+use crate::trim;
+
+/// Content Too Large.
+const TOO_LARGE: Reject = Reject { status: 413, reason: "the body is larger than 1 GiB" };
+
+/// The memory that a connection keeps for what it may read next, in bytes.
+const KEPT: usize = 1024;
+
+/// A connection as the I/O thread sees it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) link: Arc<SharedConnection>,
+    pub(crate) phase: Phase,
+    /// Bytes that were received and not used yet: a part of a head, or what was
+    /// sent behind a request.
+    input: Vec<u8>,
+    /// The client sends nothing more.
+    pub(crate) read_closed: bool,
+    /// The loop gets this connection's events.
+    pub(crate) registered: bool,
+    /// More may have arrived than was received.
+    pub(crate) unread: bool,
+    /// The last request had a body, behind which some clients send a line end.
+    pub(crate) had_body: bool,
+    /// When the phase began, in milliseconds of the rising clock.
+    pub(crate) since_ms: u64,
+    /// The request that the application side has, or had.
+    pub(crate) lent: Lent,
+    /// The application side has lost the connection, but not its descriptor.
+    pub(crate) expired: bool,
+    /// Whether the client has the last answer; `None` if it was not looked at.
+    delivery: Option<Delivery>,
+    /// How long what is read first has been waiting for the connection to be
+    /// accepted, in microseconds.
+    waited_us: u64,
+}
+
+/// How far the last answer has come that the kernel has as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delivery {
+    /// So many bytes were not acknowledged, and when that last became less.
+    Going { left: usize, progress_ms: u64 },
+    /// The client's system has all bytes, or takes nothing more.
+    Over,
+}
+
+/// What the I/O thread keeps of a request that it has lent, to answer for it.
+#[derive(Debug, Default)]
+pub(crate) struct Lent {
+    /// The request's number.
+    pub(crate) number: u64,
+    /// When its first byte was seen, in microseconds of the rising clock.
+    pub(crate) begun_us: u64,
+    /// Its answer has no body.
+    pub(crate) is_head: bool,
+    /// The bytes of its head, if they are needed.
+    pub(crate) head: Vec<u8>,
+}
+
+impl Lent {
+    /// Keeps the head no longer, and of its memory little: a connection may be
+    /// idle for long.
+    fn forget_head(&mut self) {
+        trim::note(self.head.capacity());
+        self.head.clear();
+        self.head.shrink_to(KEPT);
+    }
+}
+
+/// What a connection is doing.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// Waiting for a request; nothing of it has come.
+    Idle {
+        /// Requests have been answered on this connection.
+        used: bool,
+    },
+    /// Reading a request's head.
+    Head(Box<Request>),
+    /// Reading a request's body.
+    Body(Upload),
+    /// The application side has it.
+    Lent,
+    /// The application side is through, and what it left is being written.
+    Writing(After),
+    /// Our side is closed; what the client still sends is thrown away.
+    Lingering {
+        /// When the client last sent something.
+        heard_ms: u64,
+    },
+}
+
+/// A request whose body is being read.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    request: Box<Request>,
+    left: Left,
+    /// When the current measure of progress began.
+    pub(crate) window_ms: u64,
+    /// Bytes that have come since.
+    pub(crate) window_bytes: u64,
+}
+
+/// What is missing of a body.
+#[derive(Debug)]
+enum Left {
+    Length(u64),
+    Chunks(Chunks),
+}
+
+/// What feeding bytes came to.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// More bytes are needed.
+    More,
+    /// The client waits for `100 Continue` before it sends the body.
+    Continue,
+    /// The request is complete.
+    Ready(Box<Request>),
+    /// The request is refused.
+    Refused {
+        /// What to answer.
+        reject: Reject,
+        /// What could be read of it.
+        request: Box<Request>,
+    },
+    /// The body cannot be kept.
+    Unkept {
+        /// Why.
+        error: io::Error,
+        /// The request.
+        request: Box<Request>,
+    },
+}
+
+/// What reading needs from outside.
+pub(crate) struct Reading<'a> {
+    pub(crate) limits: &'a Limits,
+    pub(crate) spools: &'a Spools,
+    /// The longest body, in bytes.
+    pub(crate) longest_body: u64,
+    pub(crate) new_request: &'a mut dyn FnMut() -> Box<Request>,
+}
+
+impl Connection {
+    pub(crate) fn new(link: Arc<SharedConnection>, waited_us: u64) -> Self {
+        Self {
+            link,
+            phase: Phase::Idle { used: false },
+            input: Vec::new(),
+            read_closed: false,
+            registered: false,
+            unread: false,
+            had_body: false,
+            since_ms: clock::monotonic_ms(),
+            lent: Lent::default(),
+            expired: false,
+            delivery: None,
+            waited_us,
+        }
+    }
+
+    /// Enters a phase now. The application side has no request of this connection
+    /// any more.
+    pub(crate) fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.lent.forget_head();
+        self.since_ms = clock::monotonic_ms();
+        self.delivery = None;
+    }
+
+    /// Sees whether the application side has given the connection back without
+    /// a message.
+    pub(crate) fn notice_return(&mut self) {
+        if matches!(self.phase, Phase::Lent) && self.link.is_free() {
+            self.phase = Phase::Idle { used: true };
+            self.since_ms = self.link.finished_ms();
+            self.lent.forget_head();
+            self.delivery = None;
+        }
+    }
+
+    /// Sees whether the client has the last answer: it is idle only from then on.
+    /// What it takes nothing of for `write-timeout` does not count any more; the
+    /// kernel goes on to deliver it.
+    pub(crate) fn note_delivery(&mut self, options: &Options, now_ms: u64) {
+        let (left, progress_ms) = match self.delivery {
+            Some(Delivery::Over) => return,
+            Some(Delivery::Going { left, progress_ms }) => (left, progress_ms),
+            None => (usize::MAX, now_ms),
+        };
+        let undelivered = socket::undelivered(self.link.as_fd());
+        let progress_ms = if undelivered < left { now_ms } else { progress_ms };
+        let quiet_ms = u128::from(now_ms.saturating_sub(progress_ms));
+        if undelivered == 0 || quiet_ms > options.write_timeout.as_millis() {
+            self.delivery = Some(Delivery::Over);
+        } else {
+            self.delivery = Some(Delivery::Going { left: undelivered, progress_ms });
+            self.since_ms = self.since_ms.max(now_ms);
+        }
+    }
+
+    /// Whether the request that comes may need a pledge: its client could not tell
+    /// the end of the connection from a failure, see `pledge`.
+    pub(crate) fn may_be_last(&self) -> bool {
+        matches!(self.phase, Phase::Idle { used: false })
+            && matches!(self.link.peer, Address::Unix(_))
+            && self.input.is_empty()
+    }
+
+    /// Whether a request is being waited for or read.
+    pub(crate) fn is_reading(&self) -> bool {
+        matches!(self.phase, Phase::Idle { .. } | Phase::Head(_) | Phase::Body(_))
+    }
+
+    /// Begins the measure of a body's progress anew.
+    pub(crate) fn measure(&mut self, now_ms: u64) {
+        if let Phase::Body(upload) = &mut self.phase {
+            (upload.window_ms, upload.window_bytes) = (now_ms, 0);
+        }
+    }
+
+    /// Forgets what waits behind the last request.
+    pub(crate) fn drop_input(&mut self) {
+        trim::note(self.input.capacity());
+        self.input = Vec::new();
+    }
+
+    /// Takes the request that is being read, if one is.
+    pub(crate) fn take_request(&mut self) -> Option<Box<Request>> {
+        match std::mem::replace(&mut self.phase, Phase::Idle { used: true }) {
+            Phase::Head(request) => Some(request),
+            Phase::Body(upload) => Some(upload.request),
+            other => {
+                self.phase = other;
+                None
+            }
+        }
+    }
+
+    /// Whether nothing of a request has come but an empty line in front of it.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.input.iter().all(|byte| b"\r\n".contains(byte))
+    }
+
+    /// Whether bytes wait that came behind the last request.
+    pub(crate) fn has_input(&self) -> bool {
+        !self.input.is_empty()
+    }
+
+    /// Takes bytes that have arrived, after those that wait, and goes on until
+    /// a request is complete or more is needed.
+    pub(crate) fn feed(&mut self, bytes: &[u8], reading: &mut Reading) -> Step {
+        if self.input.is_empty() {
+            let (step, used) = self.read(bytes, reading);
+            self.input.extend_from_slice(&bytes[used..]);
+            return step;
+        }
+        let mut all = std::mem::take(&mut self.input);
+        all.extend_from_slice(bytes);
+        let (step, used) = self.read(&all, reading);
+        if used > 0 {
+            trim::note(all.capacity());
+            all.drain(..used);
+            all.shrink_to(if all.is_empty() { 0 } else { KEPT });
+        }
+        self.input = all;
+        step
+    }
+
+    /// Receives a part of a large body to where it is kept, and what follows it
+    /// to `beyond`. `None` when the connection is not at that.
+    ///
+    /// # Errors
+    /// The body cannot be kept.
+    pub(crate) fn receive_body(
+        &mut self,
+        beyond: &mut [u8],
+        spools: &Spools,
+    ) -> io::Result<Option<io::Result<Received>>> {
+        if !self.input.is_empty() {
+            return Ok(None);
+        }
+        let Phase::Body(Upload { request, left: Left::Length(left), window_bytes, .. }) =
+            &mut self.phase
+        else {
+            return Ok(None);
+        };
+        let received = request.body.receive(self.link.as_fd(), *left, beyond, spools)?;
+        Ok(received.map(|received| {
+            received.inspect(|received| {
+                *left -= received.body as u64;
+                *window_bytes += received.body as u64;
+            })
+        }))
+    }
+
+    /// Reads a request from `bytes`: what came of it and how many were used.
+    fn read(&mut self, bytes: &[u8], reading: &mut Reading) -> (Step, usize) {
+        let is_new = matches!(self.phase, Phase::Idle { .. }) && !bytes.is_empty();
+        let waited_us = std::mem::take(&mut self.waited_us);
+        if is_new {
+            let mut request = (reading.new_request)();
+            request.begun_us = clock::monotonic_us();
+            self.enter(Phase::Head(request));
+        }
+        let (mut step, used) = match std::mem::replace(&mut self.phase, Phase::Lent) {
+            Phase::Head(request) => self.read_head(request, bytes, reading),
+            Phase::Body(upload) => self.read_body(upload, bytes, reading),
+            other => {
+                self.phase = other;
+                (Step::More, 0)
+            }
+        };
+        if let Step::Ready(request) = &mut step {
+            let read_us = if is_new { request.begun_us } else { clock::monotonic_us() };
+            request.ready_us = read_us.saturating_sub(waited_us);
+        }
+        (step, used)
+    }
+
+    fn read_head(
+        &mut self,
+        mut request: Box<Request>,
+        bytes: &[u8],
+        reading: &mut Reading,
+    ) -> (Step, usize) {
+        let used = match request.head.read(bytes, reading.limits) {
+            Ok(Some(used)) => used,
+            Ok(None) => {
+                self.phase = Phase::Head(request);
+                return (Step::More, 0);
+            }
+            Err(reject) => return (Step::Refused { reject, request }, bytes.len()),
+        };
+        let left = match request.head.framing() {
+            Framing::None | Framing::Length(0) => return (self.complete(request), used),
+            Framing::Length(length) if length > reading.longest_body => {
+                return (Step::Refused { reject: TOO_LARGE, request }, bytes.len());
+            }
+            Framing::Length(length) => Left::Length(length),
+            Framing::Chunked => Left::Chunks(Chunks::new(reading.limits)),
+        };
+        let asks = request.head.expects_continue() && bytes.len() == used;
+        let window_ms = clock::monotonic_ms();
+        let upload = Upload { request, left, window_ms, window_bytes: 0 };
+        if asks {
+            self.phase = Phase::Body(upload);
+            return (Step::Continue, used);
+        }
+        let (step, more) = self.read_body(upload, &bytes[used..], reading);
+        (step, used + more)
+    }
+
+    fn read_body(
+        &mut self,
+        mut upload: Upload,
+        bytes: &[u8],
+        reading: &mut Reading,
+    ) -> (Step, usize) {
+        upload.window_bytes += bytes.len() as u64;
+        match upload.take(bytes, reading) {
+            Ok(Taken { used, ended: true }) => (self.complete(upload.request), used),
+            Ok(Taken { used, ended: false }) => {
+                self.phase = Phase::Body(upload);
+                (Step::More, used)
+            }
+            Err(Broken::Reject(reject)) => {
+                (Step::Refused { reject, request: upload.request }, bytes.len())
+            }
+            Err(Broken::Disk(error)) => {
+                (Step::Unkept { error, request: upload.request }, bytes.len())
+            }
+        }
+    }
+
+    fn complete(&mut self, request: Box<Request>) -> Step {
+        self.phase = Phase::Lent;
+        Step::Ready(request)
+    }
+}
+
+/// What was used of the bytes of a body.
+struct Taken {
+    used: usize,
+    ended: bool,
+}
+
+/// Why a body cannot be read.
+enum Broken {
+    Reject(Reject),
+    Disk(io::Error),
+}
+
+impl Upload {
+    fn take(&mut self, bytes: &[u8], reading: &Reading) -> Result<Taken, Broken> {
+        let body = &mut self.request.body;
+        let spools = reading.spools;
+        match &mut self.left {
+            Left::Length(left) => {
+                let used = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                let announced = Some(body.len() + *left);
+                body.push(&bytes[..used], announced, spools).map_err(Broken::Disk)?;
+                *left -= used as u64;
+                Ok(Taken { used, ended: *left == 0 })
+            }
+            Left::Chunks(chunks) => {
+                // Put together first: a chunk may be one byte, and the body a
+                // file.
+                let mut data = Vec::with_capacity(bytes.len());
+                let decoded = chunks.read(bytes, &mut |piece| data.extend_from_slice(piece));
+                let decoded = decoded.map_err(Broken::Reject)?;
+                if body.len() + data.len() as u64 > reading.longest_body {
+                    return Err(Broken::Reject(TOO_LARGE));
+                }
+                body.push(&data, None, spools).map_err(Broken::Disk)?;
+                Ok(Taken { used: decoded.consumed, ended: decoded.ended })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::shared::Address;
+    use crate::stream::body::Body;
+    use std::os::unix::net::UnixStream;
+
+    fn connection() -> Connection {
+        let (one, _) = UnixStream::pair().unwrap();
+        let nowhere = Address::Unix(<_>::default());
+        Connection::new(
+            Arc::new(SharedConnection::new(one.into(), 0, nowhere.clone(), Arc::new(nowhere))),
+            0,
+        )
+    }
+
+    fn feed(connection: &mut Connection, bytes: &[u8]) -> Step {
+        let (limits, spools) = (Limits::default(), Spools::new(std::env::temp_dir()));
+        connection.feed(
+            bytes,
+            &mut Reading {
+                limits: &limits,
+                spools: &spools,
+                longest_body: 1000,
+                new_request: &mut Box::default,
+            },
+        )
+    }
+
+    fn ready(step: Step) -> Box<Request> {
+        match step {
+            Step::Ready(request) => request,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_request_is_the_same_however_it_is_cut() {
+        let bytes = b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\
+            3\r\nabc\r\n2\r\nde\r\n0\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n";
+        for cut in 0..bytes.len() {
+            let mut connection = connection();
+            let mut found = Vec::new();
+            for part in [&bytes[..cut], &bytes[cut..]] {
+                let mut step = feed(&mut connection, part);
+                while let Step::Ready(request) = step {
+                    found.push(request);
+                    connection.enter(Phase::Idle { used: true });
+                    step = feed(&mut connection, b"");
+                    if !connection.has_input() && !matches!(step, Step::Ready(_)) {
+                        break;
+                    }
+                }
+            }
+            assert_eq!(found.len(), 2, "cut at {cut}");
+            assert_eq!(found[0].head.path(), b"/a");
+            assert!(matches!(&found[0].body, Body::Memory(body) if body == b"abcde"));
+            assert_eq!(found[1].head.path(), b"/b");
+        }
+    }
+
+    #[test]
+    fn a_connection_keeps_no_memory_of_a_large_head() {
+        let mut connection = connection();
+        let fields = format!("X: {}\r\n", "a".repeat(8000)).repeat(50);
+        let head = format!("GET / HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
+        for part in head.as_bytes().chunks(60_000) {
+            let step = feed(&mut connection, part);
+            assert!(matches!(step, Step::More | Step::Ready(_)), "{step:?}");
+        }
+        connection.lent.head.extend_from_slice(head.as_bytes());
+        assert!(matches!(connection.phase, Phase::Lent));
+        connection.notice_return();
+        assert!(matches!(connection.phase, Phase::Idle { used: true }));
+        assert!(connection.input.capacity() + connection.lent.head.capacity() <= 2 * KEPT);
+    }
+
+    #[test]
+    fn what_follows_a_request_waits() {
+        let mut connection = connection();
+        let one = b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET /2";
+        assert!(ready(feed(&mut connection, one)).body.is_empty());
+        assert!(connection.has_input());
+        assert!(matches!(connection.phase, Phase::Lent));
+    }
+
+    #[test]
+    fn a_body_is_asked_for_only_when_it_has_not_come() {
+        let head =
+            b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
+        let mut waiting = connection();
+        assert!(matches!(feed(&mut waiting, head), Step::Continue));
+        assert_eq!(ready(feed(&mut waiting, b"ab")).body.len(), 2);
+        let mut eager = connection();
+        assert_eq!(ready(feed(&mut eager, &[&head[..], b"ab"].concat())).body.len(), 2);
+    }
+
+    #[test]
+    fn a_body_that_is_too_large_is_refused_as_soon_as_that_is_known() {
+        let announced = b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\n\r\n";
+        let chunked = b"PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1f4\r\n";
+        let half = [b'a'; 500];
+        let chunked = [&chunked[..], &half, b"\r\n1f5\r\n", &half, b"a"].concat();
+        for bytes in [&announced[..], &chunked] {
+            let Step::Refused { reject, .. } = feed(&mut connection(), bytes) else {
+                panic!("served")
+            };
+            assert_eq!(reject.status, 413);
+        }
+        let enough = b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n";
+        assert!(matches!(feed(&mut connection(), enough), Step::More));
+    }
+
+    #[test]
+    fn a_bad_chunk_is_refused() {
+        let mut connection = connection();
+        let bytes = b"PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n+1\r\n";
+        let Step::Refused { reject, .. } = feed(&mut connection, bytes) else { panic!("served") };
+        assert_eq!(reject.status, 400);
+    }
+}

@@ -1,0 +1,589 @@
+//! The part of a connection that both sides of a worker hold.
+//!
+//! At each moment one side owns the connection: the I/O thread while it reads,
+//! an application thread while it answers. The owner changes hands without a
+//! message in the usual case, by one atomic word.
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use monoceros_sys::clock::monotonic_ms;
+use monoceros_sys::fork::Private;
+use monoceros_sys::socket;
+use socket2::SockRef;
+
+use crate::record::access::Draft;
+use crate::transport::file_range::{Failure, FileRange};
+use crate::transport::outgoing::{Flushed, Outgoing, Stores};
+use crate::transport::payload::Payload;
+use crate::transport::pledge;
+use crate::transport::room::Room;
+
+/// The I/O thread owns the connection.
+const IO: u8 = 0;
+/// The application side owns it.
+const BUSY: u8 = 1;
+/// The application side owns it, and the I/O thread has something to do with
+/// it as soon as it is free.
+const BUSY_WANTED: u8 = 2;
+
+/// How long no byte has gone out before the kernel is asked for those that the
+/// peer has acknowledged, in milliseconds.
+const QUIET_MS: u64 = 1_000;
+
+/// What the kernel holds of an answer that is not to be buffered, in bytes.
+const UNSENT_LIMIT: u32 = 16 * 1024;
+
+/// Nothing of the answer has gone.
+const OPEN: u8 = 0;
+/// The application side has the right to write the answer, for good.
+const BEGUN: u8 = 1;
+/// It has given the whole answer.
+const GIVEN: u8 = 2;
+/// The I/O thread has taken the right to answer.
+const EXPIRED: u8 = 3;
+
+/// Where a listener, or a connection's own side, is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// An IP address as text, and the port.
+    Internet {
+        /// The address, without brackets.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// A unix socket; the path, `@name`, or nothing.
+    Unix(OsString),
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Self::Internet { host, port } if host.contains(':') => {
+                write!(formatter, "[{host}]:{port}")
+            }
+            Self::Internet { host, port } => write!(formatter, "{host}:{port}"),
+            Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// What becomes of a connection after the application's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// The next request is read.
+    KeepAlive,
+    /// The connection is closed when everything has been written.
+    Close,
+    /// The same, but the client may still be sending what nobody reads: its
+    /// bytes are thrown away for a while.
+    Linger,
+    /// The connection is closed at once: the answer is broken, and the client
+    /// sees that by its framing.
+    Abort,
+    /// The same for an answer that ends with the connection: only a reset tells
+    /// the client that it is broken.
+    Reset,
+}
+
+/// What an application thread and the I/O thread share of a connection.
+#[derive(Debug)]
+pub(crate) struct SharedConnection {
+    fd: Private,
+    /// Where the I/O thread keeps its part.
+    pub(crate) token: usize,
+    /// Who is at the other end.
+    pub(crate) peer: Address,
+    /// Our own end.
+    pub(crate) local: Arc<Address>,
+    owner: AtomicU8,
+    /// Who may write the answer to the request that the connection is lent for.
+    answer: AtomicU8,
+    finished_ms: AtomicU64,
+    /// Closing the last copy of the descriptor resets the connection.
+    guarded: AtomicBool,
+    /// The last byte of the request was not read, see `pledge`.
+    pledged: AtomicBool,
+    outlet: Mutex<Outlet>,
+    written: Condvar,
+}
+
+/// What the I/O thread is to write for the application side.
+#[derive(Debug, Default)]
+pub(crate) struct Outlet {
+    /// What waits.
+    pub(crate) outgoing: Outgoing,
+    /// Set when the application side has finished with the connection.
+    pub(crate) after: Option<After>,
+    /// The client cannot be written to any more.
+    pub(crate) failed: bool,
+    /// When the client last took something, for the write timeout.
+    pub(crate) progress_ms: u64,
+    /// Bytes that it had not acknowledged when the kernel was last asked.
+    undelivered: usize,
+    /// Bytes of the answer that the kernel has taken, as far as they are counted.
+    pub(crate) handed: u64,
+    /// Those that had not left the machine when the answer was given up.
+    untransmitted: u64,
+    /// What the log calls the request whose answer waits.
+    pub(crate) label: Option<String>,
+    /// What the access log is told when the answer has gone, once the application
+    /// side has finished.
+    pub(crate) account: Option<Account>,
+    /// The application side waits for room: waking costs a call.
+    awaited: bool,
+}
+
+/// A line of the access log that waits for the end of its answer.
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub(crate) draft: Draft,
+    /// The length of the answer's head.
+    pub(crate) head: u64,
+    /// The length of its body.
+    pub(crate) body: u64,
+}
+
+/// An answer that was given up.
+#[derive(Debug)]
+pub(crate) struct Lost {
+    /// What the log calls its request.
+    pub(crate) label: Option<String>,
+    /// Bytes that the client can have got.
+    pub(crate) sent: u64,
+    pub(crate) account: Option<Account>,
+}
+
+impl Account {
+    /// How much of the body is in so many bytes of the answer; at most, as what
+    /// frames the body is not told apart.
+    pub(crate) fn body_in(&self, bytes: u64) -> u64 {
+        self.body.min(bytes.saturating_sub(self.head))
+    }
+}
+
+impl SharedConnection {
+    pub(crate) fn new(fd: OwnedFd, token: usize, peer: Address, local: Arc<Address>) -> Self {
+        Self {
+            fd: fd.into(),
+            token,
+            peer,
+            local,
+            owner: AtomicU8::new(IO),
+            answer: AtomicU8::new(OPEN),
+            finished_ms: AtomicU64::new(0),
+            guarded: AtomicBool::new(false),
+            pledged: AtomicBool::new(false),
+            outlet: Mutex::default(),
+            written: Condvar::new(),
+        }
+    }
+
+    /// Hands the connection to the application side. `wanted` says that more
+    /// input waits already, so that the I/O thread wants it back by message.
+    pub(crate) fn lend(&self, wanted: bool) {
+        self.answer.store(OPEN, Ordering::Relaxed);
+        self.owner.store(if wanted { BUSY_WANTED } else { BUSY }, Ordering::Release);
+    }
+
+    /// The application side is about to write the answer. `false`: the I/O
+    /// thread has answered for it, and nothing may be written any more.
+    pub(crate) fn begin_answer(&self) -> bool {
+        self.answer.compare_exchange(OPEN, BEGUN, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Whether the application side writes the answer and has not given all of
+    /// it.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.answer.load(Ordering::Acquire) == BEGUN
+    }
+
+    /// Whether the client has left while the application side writes the answer.
+    /// A client that has only ended its side of the connection looks the same; it
+    /// still gets the answer.
+    pub(crate) fn has_left(&self) -> bool {
+        self.has_begun() && socket::has_ended(self.fd.as_fd())
+    }
+
+    /// The application side has given the whole answer.
+    pub(crate) fn give_answer(&self) {
+        self.answer.store(GIVEN, Ordering::Release);
+    }
+
+    /// The I/O thread is about to answer for the application side.
+    pub(crate) fn expire(&self) -> Expiry {
+        let answer = &self.answer;
+        match answer.compare_exchange(OPEN, EXPIRED, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => Expiry::Unanswered,
+            Err(GIVEN) => Expiry::Answered,
+            Err(_) => Expiry::Begun,
+        }
+    }
+
+    /// The application side gives the connection back now, without a message.
+    /// `false`: the I/O thread has to be told, and owns it only then.
+    pub(crate) fn give_back(&self, now_ms: u64) -> bool {
+        self.finished_ms.store(now_ms, Ordering::Relaxed);
+        self.owner.compare_exchange(BUSY, IO, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// The I/O thread takes the connection, having been told that it may:
+    /// whether more input was announced meanwhile.
+    pub(crate) fn take(&self) -> bool {
+        self.owner.swap(IO, Ordering::AcqRel) == BUSY_WANTED
+    }
+
+    /// An event has come: whether the I/O thread owns the connection. If not,
+    /// it will be told when it does.
+    pub(crate) fn want(&self) -> bool {
+        let wanted =
+            self.owner.compare_exchange(BUSY, BUSY_WANTED, Ordering::AcqRel, Ordering::Acquire);
+        wanted == Err(IO)
+    }
+
+    /// Whether the I/O thread owns the connection.
+    pub(crate) fn is_free(&self) -> bool {
+        self.owner.load(Ordering::Acquire) == IO
+    }
+
+    /// When the application side last gave the connection back.
+    pub(crate) fn finished_ms(&self) -> u64 {
+        self.finished_ms.load(Ordering::Relaxed)
+    }
+
+    /// What waits to be written.
+    pub(crate) fn outlet(&self) -> MutexGuard<'_, Outlet> {
+        self.outlet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An answer begins whose end is the end of the connection: until it has gone
+    /// as a whole, the end is to be a reset, whatever closes the connection, also
+    /// the end of this process (`SO_LINGER`, `socket(7)`). A unix socket has no
+    /// such thing, but may have a pledge.
+    pub(crate) fn guard(&self) {
+        let set = SockRef::from(&self.fd).set_linger(Some(Duration::ZERO));
+        self.guarded.store(set.is_ok(), Ordering::Release);
+    }
+
+    /// The whole answer has gone: closing delivers what the kernel still has.
+    pub(crate) fn unguard(&self) {
+        if self.guarded.swap(false, Ordering::AcqRel) {
+            SockRef::from(&self.fd).set_linger(None).ok();
+        }
+        self.redeem();
+    }
+
+    /// The last byte of the request was not read.
+    pub(crate) fn pledge(&self) {
+        self.pledged.store(true, Ordering::Release);
+    }
+
+    /// Reads it, if it was not.
+    pub(crate) fn redeem(&self) {
+        if self.pledged.swap(false, Ordering::AcqRel) {
+            pledge::redeem(self.fd.as_fd());
+        }
+    }
+
+    /// Breaks the connection for every holder of it. Where only closing with a
+    /// pledge tells the client, the last holder's end does.
+    pub(crate) fn reset(&self) {
+        if !(self.is_guarded() && self.pledged.load(Ordering::Acquire)) {
+            // A connection that is gone already needs no end.
+            socket::reset(self.fd.as_fd()).ok();
+        }
+    }
+
+    /// Whether the end of the connection is to be a reset.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.guarded.load(Ordering::Acquire)
+    }
+
+    /// Lets the kernel hold little that has not left this machine
+    /// (`TCP_NOTSENT_LOWAT`, `tcp(7)`): what waits there ages. A unix socket has a
+    /// small buffer in any case.
+    pub(crate) fn hold_little(&self) {
+        SockRef::from(&self.fd).set_tcp_notsent_lowat(UNSENT_LIMIT).ok();
+    }
+
+    /// Lets it hold as much as the system's settings say.
+    pub(crate) fn hold_much(&self) {
+        SockRef::from(&self.fd).set_tcp_notsent_lowat(0).ok();
+    }
+
+    /// Adds bytes to what waits, of which `sent` have gone. The client's time to
+    /// take them begins now, if nothing waited before.
+    pub(crate) fn leave(&self, payload: Box<dyn Payload>, sent: usize, stores: Stores) {
+        let spill = {
+            let mut outlet = self.outlet();
+            outlet.begin();
+            if outlet.failed {
+                return;
+            }
+            outlet.outgoing.push_bytes(payload, sent, stores)
+        };
+        if let Some(spill) = spill {
+            let written = spill.write();
+            let mut outlet = self.outlet();
+            if !outlet.failed {
+                outlet.outgoing.push_spilled(spill, written, stores);
+            }
+        }
+    }
+
+    /// The same with a range of a file.
+    pub(crate) fn leave_file(&self, range: FileRange) {
+        let mut outlet = self.outlet();
+        outlet.begin();
+        if !outlet.failed {
+            outlet.outgoing.push_file(range);
+        }
+    }
+
+    /// Sees whether the client has taken something of what the kernel has, which
+    /// tells of room in its buffer late: it waits until a third is free.
+    pub(crate) fn note_progress(&self, now_ms: u64) {
+        let mut outlet = self.outlet();
+        let is_quiet = now_ms.saturating_sub(outlet.progress_ms) > QUIET_MS;
+        if !outlet.outgoing.is_empty() && is_quiet {
+            let undelivered = socket::undelivered(self.fd.as_fd());
+            if undelivered < outlet.undelivered {
+                outlet.progress_ms = now_ms;
+            }
+            outlet.undelivered = undelivered;
+        }
+    }
+
+    /// Writes what waits, as far as the socket takes it, and wakes who waits
+    /// for room.
+    ///
+    /// # Errors
+    /// Those of writing; then nothing waits any more.
+    pub(crate) fn flush(&self) -> Result<Flushed, Failure> {
+        let mut outlet = self.outlet();
+        let before = outlet.outgoing.waiting();
+        let flushed = outlet.outgoing.flush(self.fd.as_fd());
+        outlet.handed += before - outlet.outgoing.waiting();
+        match &flushed {
+            Ok(Flushed::Blocked(0)) => {}
+            Ok(_) => outlet.progress_ms = monotonic_ms(),
+            Err(_) => self.fail_with(&mut outlet),
+        }
+        self.wake(outlet);
+        flushed
+    }
+
+    /// Gives up writing, and wakes who waits for room.
+    pub(crate) fn fail(&self) {
+        let mut outlet = self.outlet();
+        self.fail_with(&mut outlet);
+        self.wake(outlet);
+    }
+
+    fn fail_with(&self, outlet: &mut Outlet) {
+        if !outlet.failed {
+            outlet.failed = true;
+            outlet.untransmitted = socket::untransmitted(self.fd.as_fd()) as u64;
+            outlet.outgoing.clear();
+        }
+    }
+
+    /// Gives up writing, as [`SharedConnection::fail`]: what was lost. To be asked before
+    /// the connection is closed, after which the kernel does not tell any more.
+    pub(crate) fn give_up(&self) -> Lost {
+        let mut outlet = self.outlet();
+        self.fail_with(&mut outlet);
+        let sent = outlet.sent();
+        let (label, account) = (outlet.label.take(), outlet.account.take());
+        self.wake(outlet);
+        Lost { label, sent, account }
+    }
+
+    /// The application side has finished, and has handed so many bytes to the
+    /// kernel that were not counted; `gone` says that the client cannot be written
+    /// to: how many bytes of its answer the client can have got. `None` if some
+    /// wait, and that `account` is kept for then.
+    pub(crate) fn settle(
+        &self,
+        handed: u64,
+        gone: bool,
+        account: &mut Option<Account>,
+    ) -> Option<u64> {
+        let mut outlet = self.outlet();
+        outlet.handed += handed;
+        if gone {
+            self.fail_with(&mut outlet);
+        }
+        if !outlet.failed && !outlet.outgoing.is_empty() {
+            outlet.account = account.take();
+            return None;
+        }
+        outlet.label = None;
+        let sent = outlet.sent();
+        outlet.handed = 0;
+        Some(sent)
+    }
+
+    /// All that waited has gone, and the application side has finished: what the
+    /// access log is to be told, if it waits for that.
+    pub(crate) fn settle_account(&self) -> Option<Account> {
+        let mut outlet = self.outlet();
+        outlet.handed = 0;
+        outlet.label = None;
+        outlet.account.take()
+    }
+
+    fn wake(&self, outlet: MutexGuard<Outlet>) {
+        let awaited = outlet.awaited;
+        drop(outlet);
+        if awaited {
+            self.written.notify_all();
+        }
+    }
+
+    /// Waits until there is room for more, or the client is gone, or the time is
+    /// over (then ask again: the I/O thread ends a wait that is hopeless by
+    /// [`SharedConnection::fail`]). With `all`, room is where nothing waits.
+    pub(crate) fn wait_for_room(&self, room: &Room, all: bool, limit: Duration) -> Waited {
+        let has_room = |outgoing: &Outgoing| {
+            if all { outgoing.is_empty() } else { outgoing.has_room(room) }
+        };
+        let mut outlet = self.outlet();
+        outlet.awaited = true;
+        let full = |state: &mut Outlet| !state.failed && !has_room(&state.outgoing);
+        let (mut outlet, _) = self
+            .written
+            .wait_timeout_while(outlet, limit, full)
+            .unwrap_or_else(PoisonError::into_inner);
+        outlet.awaited = false;
+        match (outlet.failed, has_room(&outlet.outgoing)) {
+            (true, _) => Waited::ClientDisconnected,
+            (false, false) => Waited::None,
+            (false, true) => Waited::Room,
+        }
+    }
+}
+
+/// How far the answer was when its time was over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expiry {
+    /// Nothing of it had gone, and nothing will: the I/O thread is to answer.
+    Unanswered,
+    /// It has begun, and may never end.
+    Begun,
+    /// It was given.
+    Answered,
+}
+
+/// What a wait for room found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// There is room.
+    Room,
+    /// There is none yet.
+    None,
+    /// The client is gone.
+    ClientDisconnected,
+}
+
+impl Outlet {
+    /// Something is about to wait.
+    fn begin(&mut self) {
+        if self.outgoing.is_empty() {
+            self.progress_ms = monotonic_ms();
+            self.undelivered = usize::MAX;
+        }
+    }
+
+    /// Bytes of the answer that the client can have got.
+    pub(crate) fn sent(&self) -> u64 {
+        self.handed.saturating_sub(self.untransmitted)
+    }
+}
+
+impl AsFd for SharedConnection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    fn link() -> (SharedConnection, UnixStream) {
+        let (one, two) = UnixStream::pair().unwrap();
+        one.set_nonblocking(true).unwrap();
+        let nowhere = Address::Unix(OsString::new());
+        (SharedConnection::new(one.into(), 1, nowhere.clone(), Arc::new(nowhere)), two)
+    }
+
+    #[test]
+    fn an_undisturbed_connection_comes_back_without_a_message() {
+        let (link, _client) = link();
+        link.lend(false);
+        assert!(!link.is_free());
+        assert!(link.give_back(1));
+        assert!(link.is_free());
+    }
+
+    #[test]
+    fn a_wanted_connection_comes_back_by_message() {
+        let (link, _client) = link();
+        link.lend(false);
+        assert!(!link.want());
+        assert!(!link.give_back(1));
+        assert!(!link.is_free());
+        assert!(link.take(), "more has come");
+        assert!(link.want());
+    }
+
+    #[test]
+    fn only_one_side_answers() {
+        let (link, _client) = link();
+        link.lend(false);
+        assert!(link.begin_answer());
+        assert_eq!(link.expire(), Expiry::Begun);
+        link.give_answer();
+        assert_eq!(link.expire(), Expiry::Answered);
+        link.lend(false);
+        assert_eq!(link.expire(), Expiry::Unanswered);
+        assert!(!link.begin_answer());
+        assert_eq!(link.expire(), Expiry::Begun, "once is enough");
+    }
+
+    #[test]
+    fn who_waits_for_room_learns_that_the_client_is_gone() {
+        let (link, client) = link();
+        let spools = crate::spool::Spools::new(std::env::temp_dir());
+        let room = Arc::new(Room::new(64 << 20, 0));
+        let stores = Stores { spools: &spools, room: &room };
+        link.leave(Box::new(vec![0; 8 << 20]), 0, stores);
+        link.flush().unwrap();
+        assert_eq!(link.wait_for_room(&room, false, Duration::ZERO), Waited::None);
+        drop(client);
+        link.flush().unwrap_err();
+        assert_eq!(link.wait_for_room(&room, false, Duration::ZERO), Waited::ClientDisconnected);
+    }
+
+    #[test]
+    fn what_the_client_can_have_got_is_known_when_the_answer_is_given_up() {
+        let (link, _client) = link();
+        let spools = crate::spool::Spools::new(std::env::temp_dir());
+        let room = Arc::new(Room::new(64 << 20, 0));
+        let length = 8 << 20;
+        link.leave(Box::new(vec![0; length]), 0, Stores { spools: &spools, room: &room });
+        let Flushed::Blocked(gone) = link.flush().unwrap() else { panic!("all has gone") };
+        let mut account = Some(Account { draft: Draft::default(), head: 100, body: 1 << 30 });
+        assert_eq!(link.settle(7, false, &mut account), None, "some waits");
+        let lost = link.give_up();
+        assert_eq!(lost.sent, gone + 7);
+        assert_eq!(lost.account.unwrap().body_in(lost.sent), gone + 7 - 100);
+        assert_eq!(link.wait_for_room(&room, false, Duration::ZERO), Waited::ClientDisconnected);
+    }
+}

@@ -1,0 +1,506 @@
+//! The I/O thread's dealings with one connection: reading requests, writing
+//! what the application side could not, refusing, closing.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+use mio::event::Event;
+use monoceros_http::{Framing, Head, Reject, date, reply};
+use monoceros_sys::{clock, reason, socket};
+use monoceros_wire::scoreboard::GivenUp;
+
+use crate::connection::shared::{After, SharedConnection};
+use crate::connection::{Connection, Phase, Reading, Step};
+use crate::event_loop::{EventLoop, Unfinished};
+use crate::record::access::Record;
+use crate::stream::body::Received;
+use crate::stream::request::{QueuedRequest, Request};
+use crate::transport::file_range::Failure;
+use crate::transport::outgoing::Flushed;
+use crate::transport::pledge;
+
+/// There is no room in the kernel for what has its events told.
+const UNWATCHED: Reject = Reject { status: 503, reason: "its connection cannot be watched" };
+
+/// How often a connection is received from before others get their turn.
+const SHARE: usize = 4;
+
+/// What has been received.
+enum Got {
+    /// So many bytes, in the scratch memory; `true`: there may be more at once.
+    Bytes(usize, bool),
+    /// Nothing for now.
+    Nothing,
+    /// The client sends nothing more, or is gone.
+    End,
+    /// What it sends cannot be kept.
+    Unkept(io::Error),
+}
+
+impl EventLoop {
+    /// Takes an event of a connection.
+    pub(crate) fn take_traffic(&mut self, token: usize, event: &Event) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        let news = event.is_readable() || event.is_read_closed() || event.is_error();
+        if matches!(connection.phase, Phase::Lent) {
+            let waits = !connection.link.outlet().outgoing.is_empty();
+            let is_ours = news && connection.link.want();
+            if event.is_writable() && waits {
+                self.write_for_application(token);
+            }
+            let Some(connection) = self.connections.get_mut(token).filter(|_| is_ours) else {
+                return;
+            };
+            connection.notice_return();
+        }
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        match connection.phase {
+            Phase::Writing(_) => {
+                connection.unread |= news;
+                self.write(token);
+            }
+            // The event tells of the client's end only once: it has to be read
+            // up to there.
+            _ if news => self.read(token, event.is_read_closed()),
+            _ => {}
+        }
+    }
+
+    /// Reads and goes on, until nothing has arrived or somebody else has the
+    /// connection. A short piece is taken for the last that has arrived, unless
+    /// `to_end`.
+    pub(crate) fn read(&mut self, token: usize, to_end: bool) {
+        for _ in 0..SHARE {
+            let Some(connection) = self.connections.get_mut(token) else { return };
+            match connection.phase {
+                Phase::Idle { .. } | Phase::Head(_) | Phase::Body(_) => {}
+                Phase::Lingering { .. } => return self.linger(token),
+                Phase::Lent | Phase::Writing(_) => return,
+            }
+            match self.receive(token) {
+                Got::Bytes(count, more) => {
+                    self.feed(token, count, more || to_end);
+                    if !more && !to_end {
+                        return self.settle_reading(token);
+                    }
+                }
+                Got::Nothing => return self.settle_reading(token),
+                Got::End => return self.end_of_input(token),
+                Got::Unkept(error) => return self.refuse_unkept(token, &error, None),
+            }
+        }
+        self.settle_reading(token);
+        self.unfinished.push(Unfinished::Reading { token, to_end });
+    }
+
+    /// A connection that waits for its client has to be in the loop's set.
+    fn settle_reading(&mut self, token: usize) {
+        let Some(connection) = self.connections.get(token) else { return };
+        if connection.registered
+            || matches!(connection.phase, Phase::Lent)
+            || self.register(token).is_ok()
+        {
+            return;
+        }
+        let request = self.connections.get_mut(token).and_then(Connection::take_request);
+        match request {
+            Some(request) => self.refuse(token, GivenUp::Displaced, UNWATCHED, Some(request)),
+            None => self.close(token),
+        }
+    }
+
+    fn receive(&mut self, token: usize) -> Got {
+        let Some(connection) = self.connections.get_mut(token) else { return Got::End };
+        match connection.receive_body(&mut self.scratch, &self.shared.spools) {
+            Ok(None) => {}
+            Ok(Some(Ok(Received { body: 0, .. }))) => return Got::End,
+            Ok(Some(Ok(Received { beyond, is_all, .. }))) => return Got::Bytes(beyond, !is_all),
+            Ok(Some(Err(error))) => return no_bytes(&error),
+            Err(error) => return Got::Unkept(error),
+        }
+        if connection.may_be_last() {
+            return match pledge::receive(connection.link.as_fd(), &mut self.scratch) {
+                Ok((0, _)) => Got::End,
+                Ok((count, is_pledged)) => {
+                    if is_pledged {
+                        connection.link.pledge();
+                    }
+                    Got::Bytes(count, count == self.scratch.len())
+                }
+                Err(error) => no_bytes(&error),
+            };
+        }
+        match socket::receive(connection.link.as_fd(), &mut self.scratch) {
+            Ok(0) => Got::End,
+            Ok(count) => Got::Bytes(count, count == self.scratch.len()),
+            Err(error) => no_bytes(&error),
+        }
+    }
+
+    /// Feeds what was received to the connection.
+    fn feed(&mut self, token: usize, count: usize, more: bool) {
+        let scratch = std::mem::take(&mut self.scratch);
+        self.advance(token, &scratch[..count], more);
+        self.scratch = scratch;
+        if let Some(connection) = self.connections.get(token)
+            && connection.is_reading()
+        {
+            // It was no whole request after all.
+            connection.link.redeem();
+        }
+    }
+
+    /// Goes on with what waits in the connection and `bytes` behind it.
+    fn advance(&mut self, token: usize, bytes: &[u8], more: bool) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        let shared = &self.shared;
+        let spare = &mut self.spare;
+        let step = connection.feed(
+            bytes,
+            &mut Reading {
+                limits: &shared.options.limits,
+                spools: &shared.spools,
+                longest_body: shared.options.longest_body,
+                new_request: &mut || shared.handoff.spare_request(spare),
+            },
+        );
+        match step {
+            Step::More => {}
+            Step::Continue => self.send_now(token, reply::CONTINUE),
+            Step::Ready(request) => self.lend(token, request, more),
+            Step::Refused { reject, request } => {
+                self.refuse(token, GivenUp::Refused, reject, Some(request));
+            }
+            Step::Unkept { error, request } => self.refuse_unkept(token, &error, Some(request)),
+        }
+    }
+
+    /// Refuses a request whose body cannot be kept: there is no room for it.
+    fn refuse_unkept(&mut self, token: usize, error: &io::Error, request: Option<Box<Request>>) {
+        let error = reason(error);
+        let line = format_args!("cannot keep a request's body: {error}; answered 503");
+        self.shared.give_up(GivenUp::Unkept, line);
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        let request = request.or_else(|| connection.take_request());
+        self.answer_refusal(token, 503, request);
+    }
+
+    /// Gives a request to the application side.
+    fn lend(&mut self, token: usize, mut request: Box<Request>, more: bool) {
+        request.closes = self.pressure.tells(self.connections.len(), request.ready_us / 1_000);
+        let keeps_alive = request.head.keep_alive() && !request.closes && self.shared.keeps_alive();
+        // The answer to a connection that is over needs no events.
+        if keeps_alive && self.register(token).is_err() {
+            return self.refuse(token, GivenUp::Displaced, UNWATCHED, Some(request));
+        }
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        self.lent += 1;
+        request.number = self.lent;
+        connection.lent.number = self.lent;
+        connection.lent.begun_us = request.begun_us;
+        connection.lent.is_head = request.head.is_head();
+        if self.shared.access.is_some() {
+            connection.lent.head.clear();
+            connection.lent.head.extend_from_slice(request.head.bytes());
+        }
+        connection.unread = more;
+        connection.had_body = request.head.framing() != Framing::None;
+        // Of 100 Continue something may wait: the answer comes behind it.
+        request.behind =
+            request.head.expects_continue() && !connection.link.outlet().outgoing.is_empty();
+        let wanted = more || connection.has_input() || connection.read_closed;
+        connection.link.lend(wanted);
+        self.jobs.push(QueuedRequest { request, link: Arc::clone(&connection.link) });
+    }
+
+    /// The client has ended its side. What it has asked for it still gets.
+    fn end_of_input(&mut self, token: usize) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        connection.read_closed = true;
+        match connection.phase {
+            Phase::Idle { .. } | Phase::Head(_) => self.close(token),
+            Phase::Body(_) => {
+                let reject = Reject { status: 400, reason: "the body ended early" };
+                let request = connection.take_request();
+                self.refuse(token, GivenUp::Refused, reject, request);
+            }
+            Phase::Lingering { .. } => self.close(token),
+            Phase::Lent | Phase::Writing(_) => {}
+        }
+    }
+
+    /// A connection comes back from the application side by message.
+    pub(crate) fn take_back(&mut self, link: &Arc<SharedConnection>) {
+        let token = link.token;
+        // One that has expired is not the application's any more.
+        let is_ours =
+            |connection: &Connection| Arc::ptr_eq(&connection.link, link) && !connection.expired;
+        if !self.connections.get(token).is_some_and(is_ours) {
+            return;
+        }
+        let after = link.outlet().after.take();
+        let Some(after) = after else {
+            // The answer goes on; the socket may have got room since the
+            // application found it full.
+            self.write_for_application(token);
+            if self.register(token).is_err() {
+                link.fail();
+            }
+            return;
+        };
+        let wanted = link.take();
+        if let Some(connection) = self.connections.get_mut(token) {
+            connection.unread |= wanted;
+            connection.enter(Phase::Writing(after));
+        }
+        self.write(token);
+    }
+
+    /// Writes what waits, and then does what comes after.
+    pub(crate) fn write(&mut self, token: usize) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        let after = match connection.phase {
+            Phase::Writing(after) => after,
+            Phase::Lent => return self.write_for_application(token),
+            _ => return,
+        };
+        match connection.link.flush() {
+            Err(failure) => self.fail_answer(token, failure),
+            Ok(Flushed::Paused(_)) => self.unfinished.push(Unfinished::Writing { token }),
+            Ok(Flushed::Blocked(_)) => {
+                if self.register(token).is_err() {
+                    self.close(token);
+                }
+            }
+            Ok(Flushed::All) if connection.link.outlet().failed => self.break_off(token),
+            Ok(Flushed::All) => {
+                self.settle_account(token);
+                self.end_answer(token, after);
+            }
+        }
+    }
+
+    /// An answer has gone, and its connection goes on or ends.
+    fn end_answer(&mut self, token: usize, after: After) {
+        match after {
+            After::KeepAlive => self.await_request(token),
+            After::Close => {
+                if let Some(connection) = self.connections.get(token) {
+                    connection.link.unguard();
+                }
+                self.close_politely(token, false);
+            }
+            After::Linger => self.close_politely(token, true),
+            After::Abort => self.close(token),
+            After::Reset => self.break_off(token),
+        }
+    }
+
+    /// Writes for an application that goes on; the end, when it is due, comes
+    /// by message.
+    fn write_for_application(&mut self, token: usize) {
+        let Some(connection) = self.connections.get(token) else { return };
+        // A client that is gone is seen by the application side.
+        match connection.link.flush() {
+            Ok(Flushed::Paused(_)) => self.unfinished.push(Unfinished::Writing { token }),
+            Err(Failure::File(why)) => self.tell_unreadable(token, &why),
+            Ok(Flushed::All | Flushed::Blocked(_)) | Err(Failure::Client(_)) => {}
+        }
+    }
+
+    /// Goes on with the next request, which may be there already.
+    fn await_request(&mut self, token: usize) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        connection.enter(Phase::Idle { used: true });
+        if connection.has_input() {
+            self.advance(token, b"", true);
+        }
+        match self.connections.get(token) {
+            Some(connection) if connection.read_closed => match connection.phase {
+                Phase::Idle { .. } | Phase::Head(_) | Phase::Body(_) => self.end_of_input(token),
+                Phase::Lent | Phase::Writing(_) | Phase::Lingering { .. } => {}
+            },
+            // Else an event will tell of what comes.
+            Some(connection) if connection.unread || !connection.registered => {
+                self.read(token, true);
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    /// Answers a request that is not served, and closes the connection in a way
+    /// that lets the client read the answer.
+    pub(crate) fn refuse(
+        &mut self,
+        token: usize,
+        kind: GivenUp,
+        reject: Reject,
+        request: Option<Box<Request>>,
+    ) {
+        let Some(connection) = self.connections.get(token) else { return };
+        let Reject { status, reason } = reject;
+        let peer = &connection.link.peer;
+        self.shared.give_up(kind, format_args!("refused {peer}: {status} {reason}"));
+        self.answer_refusal(token, status, request);
+    }
+
+    /// Answers a request that is not served, of which the log has been told.
+    fn answer_refusal(&mut self, token: usize, status: u16, request: Option<Box<Request>>) {
+        let head = request.as_deref().map(|request| &request.head);
+        let answer = own_answer(status, head.is_some_and(Head::is_head));
+        self.shared.board.count_answer(status);
+        let begun_us = request.as_deref().map_or(0, |request| request.begun_us);
+        self.log_own(token, status, head, begun_us, &answer);
+        if let Some(request) = request {
+            self.shared.handoff.recycle(request);
+        }
+        self.end_with(token, &answer);
+    }
+
+    /// Sends an answer of the server itself as the last one of a connection.
+    pub(crate) fn end_with(&mut self, token: usize, answer: &[u8]) {
+        self.send_now(token, answer);
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        connection.drop_input();
+        connection.enter(Phase::Writing(After::Linger));
+        self.write(token);
+    }
+
+    /// Adds an answer of the server itself to the access log.
+    pub(crate) fn log_own(
+        &self,
+        token: usize,
+        status: u16,
+        head: Option<&Head>,
+        begun_us: u64,
+        answer: &[u8],
+    ) {
+        let (Some(access), Some(connection)) = (&self.shared.access, self.connections.get(token))
+        else {
+            return;
+        };
+        let took_us = clock::monotonic_us().saturating_sub(begun_us);
+        access.add(&Record {
+            peer: &connection.link.peer,
+            head: head.filter(|head| !head.method().is_empty()),
+            status,
+            body_bytes: body_length(answer) as u64,
+            took_us: if begun_us == 0 { 0 } else { took_us },
+            answer_head: answer,
+            environ: &|_| None,
+        });
+    }
+
+    /// Gives up on a request that takes too long to arrive.
+    pub(crate) fn time_out(&mut self, token: usize, reason: &'static str) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        let request = connection.take_request();
+        self.refuse(token, GivenUp::Late, Reject { status: 408, reason }, request);
+    }
+
+    /// Sends bytes of our own, and lets wait what finds no room.
+    fn send_now(&mut self, token: usize, bytes: &[u8]) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        connection.link.leave(Box::new(bytes.to_vec()), 0, self.shared.stores());
+        // A client that is gone is seen when it is read from.
+        connection.link.flush().ok();
+        // What is counted is the application's answer.
+        connection.link.outlet().handed = 0;
+    }
+
+    /// Closes a connection after an answer. Bytes that were not read would make
+    /// the kernel send a reset, which can destroy the answer on its way; so our
+    /// side is closed first, and the rest is read and thrown away (RFC 9112
+    /// section 9.6).
+    fn close_politely(&mut self, token: usize, is_sending: bool) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        connection.link.redeem();
+        let may_have_more = is_sending
+            || connection.has_input()
+            || connection.unread
+            || connection.registered
+            || (connection.had_body && has_arrived(connection.link.as_fd()));
+        if connection.read_closed || !may_have_more {
+            return self.close(token);
+        }
+        connection.drop_input();
+        if socket::shutdown_write(connection.link.as_fd()).is_err() {
+            return self.close(token);
+        }
+        connection.enter(Phase::Lingering { heard_ms: clock::monotonic_ms() });
+        self.linger(token);
+    }
+
+    fn linger(&mut self, token: usize) {
+        if self.register(token).is_err() {
+            return self.close(token);
+        }
+        // Not the scratch memory: what is being refused may be in it.
+        let mut waste = [0; 16 * 1024];
+        for _ in 0..SHARE {
+            let Some(connection) = self.connections.get_mut(token) else { return };
+            match socket::receive(connection.link.as_fd(), &mut waste) {
+                Ok(1..) => {
+                    connection.phase = Phase::Lingering { heard_ms: clock::monotonic_ms() };
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Ok(0) | Err(_) => return self.close(token),
+            }
+        }
+        self.unfinished.push(Unfinished::Reading { token, to_end: false });
+    }
+
+    /// Closes a connection.
+    pub(crate) fn close(&mut self, token: usize) {
+        let Some(mut connection) = self.connections.try_remove(token) else { return };
+        connection.drop_input();
+        self.pressure.freed_ms = clock::monotonic_ms();
+        // An application thread that still writes learns it, and a process that
+        // the application has forked cannot hold the connection open.
+        if matches!(connection.phase, Phase::Lent) && !connection.link.is_free() {
+            connection.link.fail();
+        }
+        if connection.link.is_guarded() {
+            // Its answer is not whole, which only a reset tells the client; an
+            // application thread may have the descriptor, too.
+            connection.link.reset();
+        } else if self.shared.has_forked() || connection.expired {
+            socket::shutdown(connection.link.as_fd()).ok();
+        }
+        if let Some(request) = connection.take_request() {
+            self.shared.handoff.recycle(request);
+        }
+    }
+}
+
+/// Whether bytes, or an end, have come that nobody has read.
+pub(crate) fn has_arrived(socket: BorrowedFd) -> bool {
+    let mut byte = [0];
+    let looked = socket::peek(socket, &mut byte);
+    !matches!(looked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+fn no_bytes(error: &io::Error) -> Got {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Got::Nothing,
+        _ => Got::End,
+    }
+}
+
+/// An answer of the server itself, with which the connection ends.
+pub(crate) fn own_answer(status: u16, is_head: bool) -> Vec<u8> {
+    let mut answer = Vec::with_capacity(256);
+    let date = date::imf_fixdate(clock::wall_seconds().unsigned_abs());
+    reply::refusal(status, &mut answer, &date);
+    if is_head {
+        answer.truncate(answer.len() - body_length(&answer));
+    }
+    answer
+}
+
+/// How much of a whole answer is its body.
+fn body_length(answer: &[u8]) -> usize {
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+    end.map_or(0, |end| answer.len() - end - 4)
+}

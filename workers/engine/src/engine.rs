@@ -1,0 +1,118 @@
+//! A worker's engine from outside: started, asked for request sources, waited for.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+
+use mio::{Poll, Waker};
+use monoceros_sys::fork::{self, Private};
+use monoceros_sys::thread;
+use monoceros_wire::channel::WorkerEnd;
+use monoceros_wire::scoreboard::{Scoreboard, State};
+
+use crate::event_loop::{EventLoop, Hooks, WAKER};
+use crate::handoff::crew::Crew;
+use crate::handoff::loop_owner::LoopOwner;
+use crate::handoff::source::RequestSource;
+use crate::handoff::{Handoff, Wait};
+use crate::listen::gate::Listener;
+use crate::options::Options;
+use crate::record::access::AccessLog;
+use crate::record::giving_up::Told;
+use crate::shared::Shared;
+use crate::spool::Spools;
+use crate::transport::room::Room;
+
+/// What a worker was given by the master.
+pub struct EngineParts {
+    /// Its end of the channel, from which the first message has been taken.
+    pub channel: WorkerEnd,
+    /// Its scoreboard.
+    pub scoreboard: Scoreboard,
+    /// The listening sockets.
+    pub listeners: Vec<Private>,
+    /// The access log, if there is to be one.
+    pub access: Option<AccessLog>,
+    /// Opens the error log again, by name.
+    pub reopen: Box<dyn FnMut() + Send>,
+    /// Tells the application that the worker begins to drain, unless a signal has
+    /// told both.
+    pub announce: Box<dyn FnMut() + Send>,
+}
+
+/// The engine.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+    loop_owner: Arc<LoopOwner>,
+}
+
+impl Engine {
+    /// Makes everything ready but the I/O thread: application threads can sit
+    /// down, and wait for requests. When the worker must end at once, `end` is
+    /// called with the exit code, on whatever thread, and is not to return.
+    ///
+    /// # Errors
+    /// Those of `epoll_create(2)` and `sigaction(2)`.
+    pub fn prepare(
+        options: Options,
+        given: EngineParts,
+        end: impl Fn(i32) + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        let listeners: io::Result<Vec<_>> =
+            given.listeners.into_iter().map(Listener::adopt).collect();
+        let shared = Arc::new(Shared {
+            handoff: Handoff::new(Crew::new(options.threads, options.parallel), waker),
+            spools: Spools::new(options.spool_directory.clone()),
+            room: Arc::new(Room::new(options.response_memory, options.response_disk)),
+            workers: AtomicU16::new(options.workers),
+            options,
+            board: given.scoreboard,
+            access: given.access,
+            told: Told::default(),
+            forks: fork::count(),
+            leaves: AtomicBool::new(false),
+        });
+        let hooks = Hooks { reopen: given.reopen, announce: given.announce };
+        let io = EventLoop::new(Arc::clone(&shared), poll, given.channel, listeners?, hooks)?;
+        let loop_owner = Arc::new(LoopOwner::new(io, Box::new(end)));
+        Ok(Self { shared, loop_owner })
+    }
+
+    /// Starts the I/O thread: from now on connections are accepted. To be called
+    /// once, when all application threads sit.
+    ///
+    /// # Errors
+    /// Those of starting a thread.
+    pub fn start(&self) -> io::Result<()> {
+        let (runs, looks) = (Arc::clone(&self.loop_owner), Arc::clone(&self.shared));
+        let run = move || {
+            looks.board.show_io_thread(thread::id());
+            runs.run(&looks.handoff);
+        };
+        self.shared.board.show_state(State::Serving);
+        std::thread::Builder::new().name("monoceros-io".to_owned()).spawn(run).map(drop)
+    }
+
+    /// The requests of the application thread of this number; to be called on that
+    /// thread.
+    #[must_use]
+    pub fn requests(&self, thread: usize) -> RequestSource {
+        RequestSource::new(Arc::clone(&self.shared), Arc::clone(&self.loop_owner), thread)
+    }
+
+    /// Waits until the worker stops, or a signal was handled on this
+    /// thread.
+    #[must_use]
+    pub fn wait_for_stop(&self) -> Wait {
+        self.shared.handoff.wait_for_stop()
+    }
+
+    /// Has this worker drain: the application wants it to leave.
+    pub fn leave(&self) {
+        self.shared.leaves.store(true, Ordering::SeqCst);
+        self.shared.handoff.wake_loop();
+    }
+}

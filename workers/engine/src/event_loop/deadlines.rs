@@ -1,0 +1,211 @@
+//! The deadlines of connections, looked at a few times a second. Pure.
+//!
+//! Deadlines are checked by walking over the connections: nothing has to be
+//! done on the way of a request, and a walk over thousands costs microseconds.
+
+use std::time::Duration;
+
+use crate::connection::{Connection, Phase};
+use crate::options::Options;
+
+/// How often the connections are looked at, in milliseconds.
+pub(crate) const INTERVAL_MS: u64 = 250;
+
+/// The least progress of a body within the body timeout, in bytes.
+const BODY_PROGRESS: u64 = 1024;
+
+/// How long a client may be silent while its last bytes are thrown away.
+const LINGER_SILENCE: Duration = Duration::from_secs(2);
+
+/// How long its bytes are thrown away at most.
+const LINGER_LIMIT: Duration = Duration::from_secs(10);
+
+/// What becomes of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nothing is due.
+    Keep,
+    /// The request took too long to arrive: 408 is answered.
+    Refuse(&'static str),
+    /// It is closed without a word.
+    Close,
+    /// The client takes nothing of its answer, which is given up.
+    GiveUp,
+    /// The body made progress: the measure begins anew.
+    Measure,
+}
+
+/// How long connections may be idle now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Idle {
+    /// Before the first request.
+    pub(crate) fresh: Duration,
+    /// Between requests.
+    pub(crate) used: Duration,
+}
+
+impl Idle {
+    /// While the worker serves.
+    pub(crate) fn serving(options: &Options) -> Self {
+        let keep_alive = options.keep_alive;
+        // Without kept connections, a new one still gets time for its request.
+        let fresh = if keep_alive.is_zero() { options.header_timeout } else { keep_alive };
+        Self { fresh, used: keep_alive }
+    }
+
+    /// While the worker drains: clients get a moment to send what they were
+    /// about to.
+    pub(crate) fn draining(limit: Duration) -> Self {
+        Self { fresh: limit, used: limit }
+    }
+}
+
+/// Judges a connection at a time.
+pub(crate) fn judge(
+    connection: &Connection,
+    options: &Options,
+    idle: Idle,
+    now_ms: u64,
+) -> Verdict {
+    let over = |since_ms: u64, limit: Duration| now_ms.saturating_sub(since_ms) > millis(limit);
+    let since = connection.since_ms;
+    match &connection.phase {
+        Phase::Idle { used: false } if over(since, idle.fresh) => Verdict::Close,
+        Phase::Idle { used: true } if over(since, idle.used) => Verdict::Close,
+        Phase::Head(_) if connection.is_blank() && over(since, idle.used) => Verdict::Close,
+        Phase::Head(_) if over(since, options.header_timeout) => {
+            Verdict::Refuse("the head took longer than --header-timeout")
+        }
+        Phase::Body(upload) if over(upload.window_ms, options.body_timeout) => {
+            if upload.window_bytes < BODY_PROGRESS {
+                Verdict::Refuse("the body made too little progress within --body-timeout")
+            } else {
+                Verdict::Measure
+            }
+        }
+        Phase::Lent | Phase::Writing(_) => {
+            let outlet = connection.link.outlet();
+            let waits = !outlet.outgoing.is_empty();
+            let since = outlet.progress_ms.max(since);
+            if waits && over(since, options.write_timeout) {
+                Verdict::GiveUp
+            } else {
+                Verdict::Keep
+            }
+        }
+        Phase::Lingering { heard_ms } => {
+            if over(*heard_ms, LINGER_SILENCE) || over(since, LINGER_LIMIT) {
+                Verdict::Close
+            } else {
+                Verdict::Keep
+            }
+        }
+        Phase::Idle { .. } | Phase::Head(_) | Phase::Body(_) => Verdict::Keep,
+    }
+}
+
+fn millis(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::shared::{Address, After, SharedConnection};
+    use crate::connection::{Reading, Step};
+    use crate::spool::Spools;
+    use crate::transport::outgoing::Stores;
+    use crate::transport::room::Room;
+    use std::os::unix::net::UnixStream;
+    use std::sync::Arc;
+
+    fn connection() -> Connection {
+        let (one, _) = UnixStream::pair().unwrap();
+        let nowhere = Address::Unix(<_>::default());
+        let link = SharedConnection::new(one.into(), 0, nowhere.clone(), Arc::new(nowhere));
+        let mut connection = Connection::new(Arc::new(link), 0);
+        connection.since_ms = 0;
+        connection
+    }
+
+    fn feed(connection: &mut Connection, bytes: &[u8]) {
+        let options = Options::default();
+        let spools = Spools::new(std::env::temp_dir());
+        let step = connection.feed(
+            bytes,
+            &mut Reading {
+                limits: &options.limits,
+                spools: &spools,
+                longest_body: options.longest_body,
+                new_request: &mut Box::default,
+            },
+        );
+        assert!(matches!(step, Step::More), "{step:?}");
+    }
+
+    fn at(connection: &Connection, seconds: u64) -> Verdict {
+        let options = Options::default();
+        judge(connection, &options, Idle::serving(&options), connection.since_ms + seconds * 1000)
+    }
+
+    #[test]
+    fn idle_connections_are_closed_without_a_word() {
+        let mut connection = connection();
+        for used in [false, true] {
+            connection.enter(Phase::Idle { used });
+            assert_eq!(at(&connection, 75), Verdict::Keep);
+            assert_eq!(at(&connection, 76), Verdict::Close);
+        }
+    }
+
+    #[test]
+    fn a_connection_has_time_for_its_first_request_though_none_are_kept() {
+        let options = Options { keep_alive: Duration::ZERO, ..Options::default() };
+        let idle = Idle::serving(&options);
+        assert_eq!((idle.fresh, idle.used), (options.header_timeout, Duration::ZERO));
+    }
+
+    #[test]
+    fn a_head_has_one_deadline_however_it_drips() {
+        let mut connection = connection();
+        feed(&mut connection, b"GET / HT");
+        assert_eq!(at(&connection, 10), Verdict::Keep);
+        assert!(matches!(at(&connection, 11), Verdict::Refuse(_)));
+    }
+
+    #[test]
+    fn a_body_has_to_make_progress() {
+        let mut connection = connection();
+        feed(&mut connection, b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\na");
+        // Its clock is read again where the body begins.
+        let Phase::Body(upload) = &connection.phase else { panic!("no body") };
+        connection.since_ms = upload.window_ms;
+        assert_eq!(at(&connection, 30), Verdict::Keep);
+        assert!(matches!(at(&connection, 31), Verdict::Refuse(_)));
+        feed(&mut connection, &[b'a'; 2000]);
+        assert_eq!(at(&connection, 31), Verdict::Measure);
+    }
+
+    #[test]
+    fn a_client_that_takes_nothing_is_dropped() {
+        let mut connection = connection();
+        connection.enter(Phase::Writing(After::Close));
+        assert_eq!(at(&connection, 99), Verdict::Keep);
+        let spools = Spools::new(std::env::temp_dir());
+        let room = Arc::new(Room::new(1, 0));
+        let stores = Stores { spools: &spools, room: &room };
+        connection.link.leave(Box::new(vec![1]), 0, stores);
+        connection.since_ms = connection.link.outlet().progress_ms;
+        assert_eq!(at(&connection, 60), Verdict::Keep);
+        assert_eq!(at(&connection, 61), Verdict::GiveUp);
+    }
+
+    #[test]
+    fn lingering_ends_when_the_client_is_silent() {
+        let mut connection = connection();
+        connection.enter(Phase::Lingering { heard_ms: 0 });
+        connection.phase = Phase::Lingering { heard_ms: connection.since_ms };
+        assert_eq!(at(&connection, 2), Verdict::Keep);
+        assert_eq!(at(&connection, 3), Verdict::Close);
+    }
+}

@@ -1,0 +1,95 @@
+//! Since when the queue has not moved although a thread is free. Pure.
+//!
+//! A thread can be free and take nothing when something else in the process
+//! holds what it needs to go on, such as Python's interpreter lock. No request
+//! runs then, and the I/O thread is well: only the queue tells.
+
+/// The queue at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueueSnapshot {
+    /// Requests that wait.
+    pub(crate) queued: u32,
+    /// Requests that wait or run.
+    pub(crate) in_flight: u32,
+    /// Requests that are over; wraps.
+    pub(crate) finished: u32,
+    /// Application threads.
+    pub(crate) threads: u32,
+}
+
+impl QueueSnapshot {
+    fn running(self) -> u32 {
+        // The parts are not read at one instant.
+        self.in_flight.saturating_sub(self.queued)
+    }
+
+    /// Requests that were ever taken; wraps.
+    fn taken(self) -> u32 {
+        self.finished.wrapping_add(self.running())
+    }
+}
+
+/// What was seen before.
+#[derive(Debug, Default)]
+pub(crate) struct QueueAge {
+    taken: u32,
+    since_ms: Option<u64>,
+}
+
+impl QueueAge {
+    /// Looks again; since when the queue has not moved. Where every thread runs
+    /// a request, those behind it only wait for their turn.
+    pub(crate) fn look(&mut self, sight: QueueSnapshot, now_ms: u64) -> Option<u64> {
+        let waits = sight.queued > 0 && sight.running() < sight.threads;
+        let has_moved = sight.taken() != self.taken;
+        self.taken = sight.taken();
+        self.since_ms = match self.since_ms {
+            Some(since_ms) if waits && !has_moved => Some(since_ms),
+            _ => waits.then_some(now_ms),
+        };
+        self.since_ms
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sight(queued: u32, running: u32, finished: u32) -> QueueSnapshot {
+        QueueSnapshot { queued, in_flight: queued + running, finished, threads: 2 }
+    }
+
+    #[test]
+    fn a_queue_that_does_not_move_gets_old() {
+        let mut age = QueueAge::default();
+        assert_eq!(age.look(sight(0, 0, 7), 10), None);
+        assert_eq!(age.look(sight(1, 0, 7), 20), Some(20));
+        assert_eq!(age.look(sight(3, 0, 7), 30), Some(20));
+        assert_eq!(age.look(sight(0, 0, 10), 40), None);
+    }
+
+    #[test]
+    fn a_queue_that_moves_stays_young() {
+        let mut age = QueueAge::default();
+        assert_eq!(age.look(sight(5, 1, 0), 10), Some(10));
+        assert_eq!(age.look(sight(5, 1, 1), 20), Some(20));
+        assert_eq!(age.look(sight(9, 0, 2), 30), Some(20), "an end alone moves nothing");
+        assert_eq!(age.look(sight(8, 1, 2), 40), Some(40));
+    }
+
+    #[test]
+    fn waiting_behind_requests_on_every_thread_is_no_fault() {
+        let mut age = QueueAge::default();
+        assert_eq!(age.look(sight(1, 1, 0), 10), Some(10));
+        assert_eq!(age.look(sight(1, 2, 0), 20), None);
+        assert_eq!(age.look(sight(1, 2, 0), 30), None);
+        assert_eq!(age.look(sight(1, 1, 1), 40), Some(40), "one is over, nothing taken yet");
+    }
+
+    #[test]
+    fn the_counters_may_wrap() {
+        let mut age = QueueAge::default();
+        assert_eq!(age.look(sight(2, 1, u32::MAX), 10), Some(10));
+        assert_eq!(age.look(sight(2, 1, u32::MAX), 20), Some(10));
+    }
+}

@@ -1,0 +1,63 @@
+//! Where an application thread gets its requests.
+
+use std::sync::Arc;
+
+use crate::handoff::Wait;
+use crate::handoff::loop_owner::LoopOwner;
+use crate::shared::Shared;
+use crate::spool::spool_file::Spool;
+use crate::stream::exchange::Exchange;
+
+/// An application thread's end of the engine.
+#[derive(Clone)]
+pub struct RequestSource {
+    shared: Arc<Shared>,
+    loop_owner: Arc<LoopOwner>,
+    thread: usize,
+}
+
+impl RequestSource {
+    pub(crate) fn new(shared: Arc<Shared>, loop_owner: Arc<LoopOwner>, thread: usize) -> Self {
+        shared.board.show_thread(thread, monoceros_sys::thread::id());
+        shared.handoff.crew.sit(thread);
+        Self { shared, loop_owner, thread }
+    }
+
+    /// Takes the next request, without waiting. There is none either while
+    /// answers are due to be written, which is a part of waiting.
+    #[must_use]
+    pub fn next(&self) -> Option<Exchange> {
+        if self.shared.handoff.batch.is_due() {
+            return None;
+        }
+        let job = self.shared.handoff.next(self.thread)?;
+        Some(Exchange::new(Arc::clone(&self.shared), self.thread, job))
+    }
+
+    /// Whether there are other workers now.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.shared.is_shared()
+    }
+
+    /// Gives back the file of a body. Nobody else may be able to reach it: it
+    /// will hold the body of somebody else's request.
+    pub fn give_back(&self, file: Spool, length: u64) {
+        // A process that the application has forked can reach it as well.
+        if !self.shared.has_forked() {
+            self.shared.spools.give_back(file, length);
+        }
+    }
+
+    /// Waits until there may be a request. The access log is written out first:
+    /// who looks at it sees everything that has been answered.
+    #[must_use]
+    pub fn wait(&self) -> Wait {
+        let heard = self.shared.handoff.hear();
+        if let Some(wait) = self.loop_owner.run_while_idle(&self.shared.handoff) {
+            return wait;
+        }
+        self.shared.flush_access();
+        self.shared.handoff.wait(heard)
+    }
+}

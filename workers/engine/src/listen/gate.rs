@@ -1,0 +1,267 @@
+//! The accept gate: a worker takes a connection only when it can serve it.
+//!
+//! All workers wait for the same listening sockets. A worker whose application
+//! threads are all busy takes itself out of the wait, so that the kernel wakes
+//! one that is free; the queue is the kernel's, and no worker's.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::sync::Arc;
+
+use monoceros_sys::fork::Private;
+use monoceros_sys::{epoll, refuse, socket, wait};
+use socket2::SockRef;
+
+use crate::connection::shared::Address;
+
+/// The seconds that the kernel may hold back a silent connection.
+const DEFER_SECONDS: i32 = 1;
+
+/// A listening socket that the master passed in.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    fd: Private,
+    /// Its own address, as it stands for its connections'.
+    pub(crate) local: Arc<Address>,
+    /// It listens on every address of the machine: only a connection knows
+    /// which one it came to.
+    pub(crate) is_wildcard: bool,
+    /// What arrives is there to be read when a connection is accepted.
+    pub(crate) is_deferred: bool,
+    /// Connections that may still be accepted while draining; `None` while
+    /// serving.
+    pub(crate) rest: Option<u32>,
+}
+
+impl Listener {
+    /// Takes a listening socket. Silent TCP connections are left to the kernel
+    /// (`TCP_DEFER_ACCEPT`, `tcp(7)`): a connection that is accepted then has a
+    /// request, so that the gate counts exactly, and one that has none costs
+    /// no worker anything.
+    ///
+    /// # Errors
+    /// Those of `getsockname(2)`.
+    pub(crate) fn adopt(fd: Private) -> io::Result<Self> {
+        // Fails on a unix socket, which has nothing to hold back.
+        socket::defer_accept(fd.as_fd(), DEFER_SECONDS).ok();
+        // Inherited by the connections; pieces of an answer are not held back.
+        SockRef::from(&fd).set_tcp_nodelay(true).ok();
+        let (local, is_wildcard) = own_address(fd.as_fd())?;
+        let is_deferred = socket::is_deferred(fd.as_fd());
+        Ok(Self { fd, local: Arc::new(local), is_wildcard, is_deferred, rest: None })
+    }
+
+    /// Has the kernel hand over connections at once from now on: there is not
+    /// much time left to accept them.
+    pub(crate) fn stop_deferring(&self) {
+        // Fails on a unix socket, which has deferred nothing.
+        socket::defer_accept(self.fd.as_fd(), 0).ok();
+    }
+
+    /// Nobody else can connect: its queue comes to an end, and is to be served.
+    pub(crate) fn refuses_new(&self) -> bool {
+        refuse::refuses_new(self.fd.as_fd())
+    }
+
+    /// Draining has begun, or its listeners are to be served to their end: what
+    /// waits now is to be accepted.
+    pub(crate) fn serve_rest(&mut self) {
+        self.rest = Some(self.rest.unwrap_or(0).max(self.waiting()));
+    }
+
+    /// Nothing waits, and no client can connect any more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.refuses_new() && socket::queue_length(self.fd.as_fd()) == Some(0)
+    }
+
+    /// Connections that are still to be accepted when this worker drains. What
+    /// waits now is served, and no more, as the queue of a busy server is never
+    /// empty; unless nobody else can connect, or the kernel does not say.
+    fn waiting(&self) -> u32 {
+        let length = socket::queue_length(self.fd.as_fd());
+        length.filter(|_| !self.refuses_new()).unwrap_or(u32::MAX)
+    }
+
+    /// How many connections wait to be accepted; where the kernel does not say how
+    /// many, whether one does.
+    pub(crate) fn crowd(&self) -> u32 {
+        let length = socket::queue_length(self.fd.as_fd());
+        length.unwrap_or_else(|| u32::from(wait::is_readable(self.fd.as_fd())))
+    }
+
+    /// The address of our end of a connection.
+    pub(crate) fn local_of(&self, connection: BorrowedFd) -> Arc<Address> {
+        if !self.is_wildcard {
+            return Arc::clone(&self.local);
+        }
+        match own_address(connection) {
+            Ok((address, _)) => Arc::new(address),
+            Err(_) => Arc::clone(&self.local),
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// A socket's own address, and whether it stands for every one.
+fn own_address(fd: BorrowedFd) -> io::Result<(Address, bool)> {
+    let address = SockRef::from(&fd).local_addr()?;
+    if let Some(internet) = address.as_socket() {
+        let (ip, port) = (internet.ip(), internet.port());
+        let host = ip.to_canonical().to_string();
+        return Ok((Address::Internet { host, port }, ip.is_unspecified()));
+    }
+    let path = address.as_pathname().map(|path| path.as_os_str().to_owned());
+    let name =
+        address.as_abstract_namespace().map(|name| OsString::from_vec([b"@", name].concat()));
+    Ok((Address::Unix(path.or(name).unwrap_or_default()), false))
+}
+
+/// What the gate's decision depends on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    /// Requests that are queued or running, or about to come.
+    pub(crate) requests: usize,
+    /// Requests that may be: as many as there are application threads, and
+    /// what is read ahead.
+    pub(crate) capacity: usize,
+    /// Connections that are open.
+    pub(crate) connections: usize,
+    /// The most there may be.
+    pub(crate) limit: usize,
+    /// Connections that could be closed to make room.
+    pub(crate) has_idle: bool,
+}
+
+impl Load {
+    /// Whether a connection would have to wait in this worker.
+    pub(crate) fn is_full(self) -> bool {
+        self.requests >= self.capacity
+    }
+
+    /// Whether there is room for another connection.
+    pub(crate) fn has_room(self) -> bool {
+        self.connections < self.limit || self.has_idle
+    }
+
+    /// Whether the worker is to wait for connections.
+    pub(crate) fn admits(self) -> bool {
+        self.has_room() && !self.is_full()
+    }
+}
+
+/// The listeners, in the loop's epoll set or out of it.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    pub(crate) listeners: Vec<Listener>,
+    first_token: usize,
+    is_open: bool,
+}
+
+impl Gate {
+    /// A gate that is shut. Events of the listener number `n` come under the
+    /// token `first_token + n`.
+    pub(crate) fn new(listeners: Vec<Listener>, first_token: usize) -> Self {
+        Self { listeners, first_token, is_open: false }
+    }
+
+    /// Which listener a token means.
+    pub(crate) fn index(&self, token: usize) -> Option<usize> {
+        token.checked_sub(self.first_token).filter(|index| *index < self.listeners.len())
+    }
+
+    /// Whether the worker waits for connections.
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_open
+    }
+
+    /// Opens or shuts the gate.
+    pub(crate) fn set(&mut self, epoll: BorrowedFd, open: bool) {
+        if open == self.is_open {
+            return;
+        }
+        self.is_open = open;
+        for index in 0..self.listeners.len() {
+            if open {
+                self.add(epoll, index);
+            } else {
+                self.remove(epoll, index);
+            }
+        }
+    }
+
+    /// Puts this worker behind the others that wait for a listener, so that the
+    /// next connection goes to somebody else.
+    pub(crate) fn rotate(&self, epoll: BorrowedFd, index: usize) {
+        if self.is_open {
+            self.remove(epoll, index);
+            self.add(epoll, index);
+        }
+    }
+
+    /// Lets a listener go.
+    pub(crate) fn close(&mut self, epoll: BorrowedFd, index: usize) {
+        if self.is_open {
+            self.remove(epoll, index);
+        }
+        // Tokens are positions: the last one takes this one's place.
+        let is_last = index + 1 == self.listeners.len();
+        if self.is_open && !is_last {
+            self.remove(epoll, self.listeners.len() - 1);
+        }
+        self.listeners.swap_remove(index);
+        if self.is_open && !is_last {
+            self.add(epoll, index);
+        }
+    }
+
+    fn add(&self, epoll: BorrowedFd, index: usize) {
+        let token = (self.first_token + index) as u64;
+        if let Err(error) = epoll::add_exclusive(epoll, self.listeners[index].as_fd(), token) {
+            log::error!("cannot wait for connections: {error}");
+        }
+    }
+
+    fn remove(&self, epoll: BorrowedFd, index: usize) {
+        if let Err(error) = epoll::delete(epoll, self.listeners[index].as_fd()) {
+            log::error!("cannot stop waiting for connections: {error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOAD: Load =
+        Load { requests: 0, capacity: 1, connections: 0, limit: 10, has_idle: false };
+
+    #[test]
+    fn a_full_worker_leaves_connections_to_others() {
+        assert!(LOAD.admits());
+        assert!(!Load { requests: 1, ..LOAD }.admits());
+        assert!(Load { requests: 1, capacity: 2, ..LOAD }.admits());
+    }
+
+    #[test]
+    fn the_limit_of_connections_holds_unless_one_is_idle() {
+        assert!(!Load { connections: 10, ..LOAD }.admits());
+        assert!(Load { connections: 10, has_idle: true, ..LOAD }.admits());
+    }
+
+    #[test]
+    fn a_listener_knows_its_address() {
+        let bound = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = bound.local_addr().unwrap().port();
+        let listener = Listener::adopt(std::os::fd::OwnedFd::from(bound).into()).unwrap();
+        let address = Address::Internet { host: "127.0.0.1".to_owned(), port };
+        assert_eq!(*listener.local, address);
+        assert!(listener.is_deferred && !listener.is_wildcard);
+    }
+}

@@ -1,0 +1,413 @@
+//! The access log: gunicorn's format with all of its atoms, compiled once.
+//!
+//! Lines are gathered and written together: by whoever is about to sleep, or
+//! when many have come together.
+
+use std::cell::RefCell;
+use std::sync::{Mutex, PoisonError};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use monoceros_http::reply::push_decimal;
+use monoceros_http::{Head, percent_decode};
+use monoceros_log::LogFile;
+
+use crate::connection::shared::Address;
+use crate::record::clock;
+
+/// Gathered bytes beyond this are written at once.
+const GATHER_LIMIT: usize = 32 * 1024;
+
+thread_local! {
+    /// Where a line is put together.
+    static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The log's file and format.
+#[derive(Debug)]
+pub struct AccessLog {
+    file: LogFile,
+    pieces: Vec<Piece>,
+    gathered: Mutex<Vec<u8>>,
+}
+
+/// A line in which the number of bytes is missing.
+#[derive(Debug, Default)]
+pub(crate) struct Draft {
+    line: Vec<u8>,
+    /// Where it is to stand, and how.
+    gaps: Vec<(usize, Atom)>,
+}
+
+/// What a line tells.
+pub(crate) struct Record<'a> {
+    pub(crate) peer: &'a Address,
+    /// `None` when the request could not be read.
+    pub(crate) head: Option<&'a Head>,
+    pub(crate) status: u16,
+    pub(crate) body_bytes: u64,
+    /// From the first byte of the request to the end of the application's work.
+    pub(crate) took_us: u64,
+    /// The answer's status line and fields.
+    pub(crate) answer_head: &'a [u8],
+    pub(crate) environ: &'a dyn Fn(&str) -> Option<String>,
+}
+
+/// A part of the format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Atom(Atom),
+}
+
+/// What an atom stands for; the letters are gunicorn's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Atom {
+    Peer,
+    Dash,
+    User,
+    Time,
+    RequestLine,
+    Method,
+    Path,
+    Query,
+    Protocol,
+    Status,
+    Bytes,
+    BytesOrDash,
+    Seconds,
+    Milliseconds,
+    Microseconds,
+    DecimalSeconds,
+    Pid,
+    RequestField(String),
+    AnswerField(String),
+    Variable(String),
+}
+
+impl AccessLog {
+    /// Compiles a format, which the settings have checked: what is no atom of
+    /// gunicorn's is left as it stands.
+    #[must_use]
+    pub fn new(file: LogFile, format: &str) -> Self {
+        Self { file, pieces: compile(format), gathered: Mutex::default() }
+    }
+
+    /// Adds a line.
+    pub(crate) fn add(&self, record: &Record) {
+        LINE.with_borrow_mut(|line| {
+            // Made before the lock is taken: a variable is asked of Python,
+            // which may run anything.
+            line.clear();
+            self.make(record, line);
+            self.gather(line);
+            line.clear();
+            line.shrink_to(GATHER_LIMIT);
+        });
+    }
+
+    /// Makes a line whose answer is still being sent.
+    pub(crate) fn draft(&self, record: &Record) -> Draft {
+        let mut draft = Draft::default();
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => draft.line.extend_from_slice(text.as_bytes()),
+                Piece::Atom(atom @ (Atom::Bytes | Atom::BytesOrDash)) => {
+                    draft.gaps.push((draft.line.len(), atom.clone()));
+                }
+                Piece::Atom(atom) => record.push(atom, &mut draft.line),
+            }
+        }
+        draft.line.push(b'\n');
+        draft
+    }
+
+    /// Adds such a line when the number is known.
+    pub(crate) fn add_draft(&self, draft: &Draft, body_bytes: u64) {
+        self.gather(&draft.complete(body_bytes));
+    }
+
+    fn make(&self, record: &Record, line: &mut Vec<u8>) {
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => line.extend_from_slice(text.as_bytes()),
+                Piece::Atom(atom) => record.push(atom, line),
+            }
+        }
+        line.push(b'\n');
+    }
+
+    fn gather(&self, line: &[u8]) {
+        let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+        gathered.extend_from_slice(line);
+        if gathered.len() > GATHER_LIMIT {
+            self.write_out(&mut gathered);
+        }
+    }
+
+    /// Writes the gathered lines out.
+    pub(crate) fn flush(&self) {
+        let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+        self.write_out(&mut gathered);
+    }
+
+    fn write_out(&self, gathered: &mut Vec<u8>) {
+        if !gathered.is_empty() {
+            self.file.write(gathered);
+            gathered.clear();
+            gathered.shrink_to(2 * GATHER_LIMIT);
+        }
+    }
+
+    /// Opens the file again by name.
+    ///
+    /// # Errors
+    /// Those of `open(2)`, with the path; the old file stays in use.
+    pub fn reopen(&self) -> std::io::Result<()> {
+        self.flush();
+        self.file.reopen()
+    }
+}
+
+impl Draft {
+    fn complete(&self, body_bytes: u64) -> Vec<u8> {
+        let mut line = Vec::with_capacity(self.line.len() + 20 * self.gaps.len());
+        let mut start = 0;
+        for (at, atom) in &self.gaps {
+            line.extend_from_slice(&self.line[start..*at]);
+            push_bytes(atom, body_bytes, &mut line);
+            start = *at;
+        }
+        line.extend_from_slice(&self.line[start..]);
+        line
+    }
+}
+
+fn push_bytes(atom: &Atom, body_bytes: u64, out: &mut Vec<u8>) {
+    if *atom == Atom::BytesOrDash && body_bytes == 0 {
+        out.push(b'-');
+    } else {
+        push_decimal(out, body_bytes);
+    }
+}
+
+fn compile(format: &str) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let mut text = String::new();
+    let mut rest = format;
+    while let Some(at) = rest.find('%') {
+        text.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix('%') {
+            text.push('%');
+            rest = after;
+        } else if let Some((atom, after)) = read_atom(rest) {
+            if !text.is_empty() {
+                pieces.push(Piece::Text(std::mem::take(&mut text)));
+            }
+            pieces.push(Piece::Atom(atom));
+            rest = after;
+        } else {
+            text.push('%');
+        }
+    }
+    text.push_str(rest);
+    if !text.is_empty() {
+        pieces.push(Piece::Text(text));
+    }
+    pieces
+}
+
+/// Reads `(NAME)s`.
+fn read_atom(directive: &str) -> Option<(Atom, &str)> {
+    let (name, rest) = directive.strip_prefix('(')?.split_once(')')?;
+    let rest = rest.strip_prefix(['s', 'd'])?;
+    Some((atom(name)?, rest))
+}
+
+fn atom(name: &str) -> Option<Atom> {
+    if let Some((named, kind)) = name.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
+        return match kind {
+            "i" => Some(Atom::RequestField(named.to_ascii_lowercase())),
+            "o" => Some(Atom::AnswerField(named.to_ascii_lowercase())),
+            "e" => Some(Atom::Variable(named.to_owned())),
+            _ => None,
+        };
+    }
+    Some(match name {
+        "h" => Atom::Peer,
+        "l" => Atom::Dash,
+        "u" => Atom::User,
+        "t" => Atom::Time,
+        "r" => Atom::RequestLine,
+        "m" => Atom::Method,
+        "U" => Atom::Path,
+        "q" => Atom::Query,
+        "H" => Atom::Protocol,
+        "s" => Atom::Status,
+        "B" => Atom::Bytes,
+        "b" => Atom::BytesOrDash,
+        "f" => Atom::RequestField("referer".to_owned()),
+        "a" => Atom::RequestField("user-agent".to_owned()),
+        "T" => Atom::Seconds,
+        "M" => Atom::Milliseconds,
+        "D" => Atom::Microseconds,
+        "L" => Atom::DecimalSeconds,
+        "p" => Atom::Pid,
+        _ => return None,
+    })
+}
+
+impl Record<'_> {
+    fn push(&self, atom: &Atom, out: &mut Vec<u8>) {
+        match atom {
+            Atom::Peer => match self.peer {
+                Address::Internet { host, .. } => out.extend_from_slice(host.as_bytes()),
+                Address::Unix(_) => out.push(b'-'),
+            },
+            Atom::Dash => out.push(b'-'),
+            Atom::User => push_or_dash(self.user().as_deref(), out),
+            Atom::Time => clock::push_log_time(out),
+            Atom::RequestLine => self.push_request_line(out),
+            Atom::Method => push_or_dash(self.head.map(Head::method), out),
+            Atom::Path => self.push_path(out),
+            Atom::Query => push_escaped(self.head.map_or(b"", Head::query), out),
+            Atom::Protocol => {
+                push_or_dash(self.head.map(|head| head.version().as_str().as_bytes()), out);
+            }
+            Atom::Status => push_decimal(out, self.status.into()),
+            Atom::Bytes | Atom::BytesOrDash => push_bytes(atom, self.body_bytes, out),
+            Atom::Seconds => push_decimal(out, self.took_us / 1_000_000),
+            Atom::Milliseconds => push_decimal(out, self.took_us / 1_000),
+            Atom::Microseconds => push_decimal(out, self.took_us),
+            Atom::DecimalSeconds => {
+                push_decimal(out, self.took_us / 1_000_000);
+                out.extend_from_slice(format!(".{:06}", self.took_us % 1_000_000).as_bytes());
+            }
+            Atom::Pid => out.extend_from_slice(format!("<{}>", std::process::id()).as_bytes()),
+            Atom::RequestField(name) => {
+                push_or_dash(self.head.and_then(|head| head.field(name.as_bytes())), out);
+            }
+            Atom::AnswerField(name) => push_or_dash(self.answer_field(name), out),
+            Atom::Variable(name) => {
+                push_or_dash((self.environ)(name).as_deref().map(str::as_bytes), out);
+            }
+        }
+    }
+
+    /// The path as the application sees it, decoded.
+    fn push_path(&self, out: &mut Vec<u8>) {
+        let mut path = Vec::new();
+        percent_decode(self.head.map_or(b"-", Head::path), &mut path);
+        push_escaped(&path, out);
+    }
+
+    fn push_request_line(&self, out: &mut Vec<u8>) {
+        let Some(head) = self.head else { return out.push(b'-') };
+        push_escaped(head.method(), out);
+        out.push(b' ');
+        push_escaped(head.target(), out);
+        out.push(b' ');
+        out.extend_from_slice(head.version().as_str().as_bytes());
+    }
+
+    /// The user name of basic authentication (RFC 7617).
+    fn user(&self) -> Option<Vec<u8>> {
+        let given = self.head?.field(b"authorization")?;
+        let (scheme, rest) = given.split_at_checked(6)?;
+        if !scheme.eq_ignore_ascii_case(b"basic ") {
+            return None;
+        }
+        let decoded = STANDARD.decode(rest.trim_ascii()).ok()?;
+        let name = decoded.split(|byte| *byte == b':').next()?;
+        (!name.is_empty()).then(|| name.to_vec())
+    }
+
+    fn answer_field(&self, name: &str) -> Option<&[u8]> {
+        self.answer_head.split(|byte| *byte == b'\n').skip(1).find_map(|line| {
+            let at = line.iter().position(|byte| *byte == b':')?;
+            let (found, value) = line.split_at(at);
+            found.eq_ignore_ascii_case(name.as_bytes()).then(|| value[1..].trim_ascii())
+        })
+    }
+}
+
+fn push_or_dash(bytes: Option<&[u8]>, out: &mut Vec<u8>) {
+    match bytes {
+        Some(bytes) => push_escaped(bytes, out),
+        None => out.push(b'-'),
+    }
+}
+
+/// Appends bytes that a client chose: nothing in them may end a line, close a
+/// quote or steer a terminal.
+fn push_escaped(bytes: &[u8], out: &mut Vec<u8>) {
+    for &byte in bytes {
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            b' '..=b'~' => out.push(byte),
+            _ => out.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use monoceros_http::Limits;
+
+    fn line(format: &str) -> String {
+        let mut head = Head::new();
+        let bytes = b"GET /a%20b?c=\"d HTTP/1.1\r\nHost: x\r\nReferer: r\\\x80\r\n\
+            Authorization: Basic dXNlcjpwYXNz\r\nUser-Agent: wrk\r\n\r\n";
+        head.read(bytes, &Limits::default()).unwrap().unwrap();
+        let record = Record {
+            peer: &Address::Internet { host: "1.2.3.4".to_owned(), port: 5 },
+            head: Some(&head),
+            status: 200,
+            body_bytes: 0,
+            took_us: 1_234_567,
+            answer_head: b"HTTP/1.1 200 OK\r\nX-A:  b \r\n\r\n",
+            environ: &|name| (name == "A_B").then(|| "c".to_owned()),
+        };
+        let mut out = Vec::new();
+        for piece in compile(format) {
+            match piece {
+                Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
+                Piece::Atom(atom) => record.push(&atom, &mut out),
+            }
+        }
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn every_atom_has_its_text() {
+        let pid = std::process::id();
+        assert_eq!(line("%(h)s %(l)s %(u)s"), "1.2.3.4 - user");
+        assert_eq!(line("%(r)s"), "GET /a%20b?c=\\\"d HTTP/1.1");
+        assert_eq!(line("%(m)s|%(U)s|%(q)s|%(H)s"), "GET|/a b|c=\\\"d|HTTP/1.1");
+        assert_eq!(line("%(s)s %(B)s %(b)s"), "200 0 -");
+        assert_eq!(line("%(f)s %(a)s"), "r\\\\\\x80 wrk");
+        assert_eq!(line("%(T)s %(M)s %(D)s %(L)s"), "1 1234 1234567 1.234567");
+        assert_eq!(line("%(p)s 100%%"), format!("<{pid}> 100%"));
+        assert_eq!(line("%({Host}i)s %({none}i)s"), "x -");
+        assert_eq!(line("%({x-a}o)s %({none}o)s"), "b -");
+        assert_eq!(line("%({A_B}e)s %({none}e)s"), "c -");
+        assert!(line("%(t)s").starts_with('['));
+    }
+
+    #[test]
+    fn the_number_of_bytes_can_come_later() {
+        let draft = Draft {
+            line: b"a c\n".to_vec(),
+            gaps: vec![(0, Atom::Bytes), (2, Atom::BytesOrDash), (2, Atom::Bytes)],
+        };
+        assert_eq!(draft.complete(17), b"17a 1717c\n");
+        assert_eq!(draft.complete(0), b"0a -0c\n");
+    }
+
+    #[test]
+    fn what_is_no_atom_stands_as_it_is() {
+        assert_eq!(line("100% %(x)s"), "100% %(x)s");
+    }
+}

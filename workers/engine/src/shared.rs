@@ -1,0 +1,68 @@
+//! What every part of a worker's engine can reach.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+
+use monoceros_sys::fork;
+use monoceros_wire::scoreboard::Scoreboard;
+
+use crate::handoff::Handoff;
+use crate::options::Options;
+use crate::record::access::AccessLog;
+use crate::record::giving_up::Told;
+use crate::spool::Spools;
+use crate::transport::outgoing::Stores;
+use crate::transport::room::Room;
+
+/// The parts that both sides share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) handoff: Handoff,
+    pub(crate) options: Options,
+    pub(crate) board: Scoreboard,
+    pub(crate) spools: Spools,
+    /// What may wait for slow clients.
+    pub(crate) room: Arc<Room>,
+    pub(crate) access: Option<AccessLog>,
+    pub(crate) told: Told,
+    /// How often the process had forked before it was a worker.
+    pub(crate) forks: u32,
+    pub(crate) workers: AtomicU16,
+    /// The application wants this worker to leave.
+    pub(crate) leaves: AtomicBool,
+}
+
+impl Shared {
+    /// Where answers wait for slow clients.
+    pub(crate) fn stores(&self) -> Stores<'_> {
+        Stores { spools: &self.spools, room: &self.room }
+    }
+
+    /// Whether connections are to be used again after an answer.
+    pub(crate) fn keeps_alive(&self) -> bool {
+        !self.options.keep_alive.is_zero() && !self.handoff.is_draining()
+    }
+
+    /// Whether the application has forked: another process may hold copies of
+    /// the connections' descriptors.
+    pub(crate) fn has_forked(&self) -> bool {
+        fork::count() != self.forks
+    }
+
+    /// Whether other workers accept from the same listeners.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.workers() > 1
+    }
+
+    /// How many workers accept from the same listeners.
+    pub(crate) fn workers(&self) -> u16 {
+        self.workers.load(Ordering::Relaxed).max(1)
+    }
+
+    /// Writes the access log's lines out.
+    pub(crate) fn flush_access(&self) {
+        if let Some(access) = &self.access {
+            access.flush();
+        }
+    }
+}

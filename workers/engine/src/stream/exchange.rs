@@ -1,0 +1,442 @@
+//! One request and its answer, in the hands of an application thread.
+
+mod account;
+mod sending;
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use monoceros_http::reply;
+use monoceros_sys::clock;
+use monoceros_wire::scoreboard::Begun;
+
+use crate::connection::shared::{Address, After, SharedConnection, Waited};
+use crate::shared::Shared;
+use crate::stream::body::Body;
+use crate::stream::request::{QueuedRequest, Request};
+use crate::stream::response::{Answer, Asked, Fault, Framing};
+use crate::transport::payload::Payload;
+
+pub use sending::COPY_LIMIT;
+
+thread_local! {
+    /// Where a piece of an answer is put together.
+    static PIECE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// How long a slow client may hold an application thread until the log tells of
+/// it, in milliseconds.
+const HELD_MS: u64 = 10_000;
+
+/// The client is gone, or has taken nothing for too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientDisconnected;
+
+/// A request that is being answered. It ends with [`Exchange::finish`]; one
+/// that is dropped before breaks the connection, so that the client does not
+/// take half an answer for a whole one.
+#[derive(Debug)]
+pub struct Exchange {
+    shared: Arc<Shared>,
+    thread: usize,
+    /// Present until the end, when its memory goes back.
+    request: Option<Box<Request>>,
+    link: Arc<SharedConnection>,
+    /// When the application got it, in microseconds of the rising clock.
+    taken_us: u64,
+    /// The I/O thread may have something of this answer to write.
+    handed_over: bool,
+    /// The answer has begun, and the application is to give more.
+    streams: bool,
+    /// The client could not take the whole answer at once.
+    is_slow: bool,
+    /// Bytes that the kernel has taken since the link was told.
+    handed: u64,
+    /// Since when the client holds this thread, in milliseconds of the rising
+    /// clock; the log is told once.
+    held_ms: Option<u64>,
+    gone: bool,
+    completed: bool,
+    ended: bool,
+}
+
+impl Exchange {
+    pub(crate) fn new(shared: Arc<Shared>, thread: usize, job: QueuedRequest) -> Self {
+        let QueuedRequest { request, link } = job;
+        let taken_us = clock::monotonic_us();
+        let handed_over = request.behind;
+        let begun = Begun {
+            number: request.number,
+            now_us: taken_us,
+            queued_us: taken_us.saturating_sub(request.ready_us),
+            method: request.head.method(),
+            target: request.head.target(),
+            id: request.own_id(),
+        };
+        shared.board.begin(thread, &begun);
+        shared.handoff.crew.note_begin(thread, taken_us);
+        Self {
+            shared,
+            thread,
+            request: Some(request),
+            link,
+            taken_us,
+            handed_over,
+            streams: false,
+            is_slow: false,
+            handed: 0,
+            held_ms: None,
+            gone: false,
+            completed: false,
+            ended: false,
+        }
+    }
+
+    /// The request.
+    #[must_use]
+    pub fn request(&self) -> &Request {
+        self.request.as_deref().expect("present until the end")
+    }
+
+    fn request_mut(&mut self) -> &mut Request {
+        self.request.as_deref_mut().expect("present until the end")
+    }
+
+    fn answer(&self) -> &Answer {
+        &self.request().answer
+    }
+
+    /// Takes the body out of the request.
+    pub fn take_body(&mut self) -> Body {
+        std::mem::take(&mut self.request_mut().body)
+    }
+
+    /// Who asks.
+    #[must_use]
+    pub fn peer(&self) -> &Address {
+        &self.link.peer
+    }
+
+    /// Our end of the connection.
+    #[must_use]
+    pub fn local(&self) -> &Address {
+        &self.link.local
+    }
+
+    /// Begins the answer, or begins it anew, with a status such as `200 OK`.
+    ///
+    /// # Errors
+    /// When it is malformed.
+    pub fn begin(&mut self, status: &[u8]) -> Result<(), Fault> {
+        self.request_mut().answer.begin(status)
+    }
+
+    /// Forgets what was set of the answer.
+    pub fn reset(&mut self) {
+        if !self.is_committed() {
+            self.request_mut().answer.clear();
+        }
+    }
+
+    /// Adds a field to the answer's head.
+    ///
+    /// # Errors
+    /// When it is malformed, or contradicts an earlier one.
+    pub fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
+        self.request_mut().answer.field(name, value)
+    }
+
+    /// Whether a status has been given.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.answer().has_begun()
+    }
+
+    /// Whether the head has gone: nothing in it can be changed any more.
+    #[must_use]
+    pub fn is_committed(&self) -> bool {
+        self.answer().is_concluded()
+    }
+
+    /// Whether the whole answer has been given.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.completed
+    }
+
+    /// Whether the client cannot be written to any more.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.gone
+    }
+
+    /// Whether nothing of a body is sent: to HEAD, and with 204 and 304.
+    #[must_use]
+    pub fn is_bodiless(&self) -> bool {
+        self.request().head.is_head() || self.answer().framing() == Framing::NoBody
+    }
+
+    /// Whether the application gave more than the length that it promised.
+    #[must_use]
+    pub fn was_cut(&self) -> bool {
+        self.answer().was_cut()
+    }
+
+    /// Whether the application gave less than the length that it promised.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.answer().is_short()
+    }
+
+    /// The Content-Length that the application gave.
+    #[must_use]
+    pub fn promised_length(&self) -> Option<u64> {
+        self.answer().promised()
+    }
+
+    /// Sends a piece of the body, with the head if that has not gone yet.
+    /// `whole` is the length of the body where it is known, and `owner` owns
+    /// the same bytes, so that they need not be copied if they have to wait.
+    /// Never waits itself: what the socket has no room for goes out later, see
+    /// [`Exchange::is_crowded`].
+    ///
+    /// # Errors
+    /// When the client is gone; the application may as well stop.
+    pub fn write(
+        &mut self,
+        bytes: &[u8],
+        owner: Option<Box<dyn Payload>>,
+        whole: Option<u64>,
+    ) -> Result<(), ClientDisconnected> {
+        let with_head = self.commit(whole)?;
+        let count = self.request_mut().answer.take(bytes.len() as u64);
+        // Only all of the bytes can be left to their owner.
+        let owner = owner.filter(|_| count == bytes.len() as u64);
+        let bytes = &bytes[..usize::try_from(count).unwrap_or(bytes.len())];
+        if !with_head && bytes.is_empty() {
+            return if self.gone { Err(ClientDisconnected) } else { Ok(()) };
+        }
+        if with_head && !matches!(self.answer().framing(), Framing::Length(0) | Framing::NoBody) {
+            self.streams = true;
+            self.shared.board.show_stream(self.thread, self.request().number, true);
+        }
+        if !with_head {
+            // An answer that grows is not stuck, however long it takes.
+            let number = self.request().number;
+            self.shared.board.progress(self.thread, number, clock::monotonic_ms());
+        }
+        PIECE.with_borrow_mut(|piece| {
+            piece.clear();
+            if with_head {
+                piece.extend_from_slice(self.answer().head());
+            }
+            self.send(piece, bytes, owner)
+        })
+    }
+
+    /// Sends a range of a file as the whole body.
+    ///
+    /// # Errors
+    /// When the client is gone.
+    pub fn write_file(
+        &mut self,
+        source: &File,
+        offset: u64,
+        length: u64,
+    ) -> Result<(), ClientDisconnected> {
+        if self.commit(Some(length))? {
+            let length = self.request_mut().answer.take(length);
+            let head = self.answer().head().to_vec();
+            // The head waits for the first bytes of the file, if there are any.
+            self.push_bytes(&head, length > 0)?;
+            if length > 0 {
+                self.push_file(source, offset, length)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether so much waits for the client that the application is to wait.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        if !self.handed_over {
+            return false;
+        }
+        let outlet = self.link.outlet();
+        let outgoing = &outlet.outgoing;
+        let is_full = if self.answer().is_unbuffered() {
+            !outgoing.is_empty()
+        } else {
+            outgoing.is_full(&self.shared.room)
+        };
+        is_full && !outlet.failed
+    }
+
+    /// Waits until the client has taken most of what waits for it. May return
+    /// early, after a second: ask [`Exchange::is_crowded`] again.
+    ///
+    /// # Errors
+    /// When the client is gone.
+    pub fn wait_for_room(&mut self) -> Result<(), ClientDisconnected> {
+        // A slow client is no fault of the application's.
+        let number = self.request().number;
+        self.shared.board.pause(self.thread, number);
+        let (all, limit) = (self.answer().is_unbuffered(), Duration::from_secs(1));
+        let waited = self.link.wait_for_room(&self.shared.room, all, limit);
+        let now_ms = clock::monotonic_ms();
+        self.shared.board.resume(self.thread, number, now_ms);
+        match waited {
+            Waited::Room => self.held_ms = None,
+            Waited::None => self.tell_held(now_ms, all),
+            Waited::ClientDisconnected => return self.lose(),
+        }
+        Ok(())
+    }
+
+    /// Tells the log, once, of a client that holds this thread. With `all` the
+    /// application has asked for that.
+    fn tell_held(&mut self, now_ms: u64, all: bool) {
+        let since_ms = *self.held_ms.get_or_insert(now_ms);
+        if all || now_ms < since_ms.saturating_add(HELD_MS) {
+            return;
+        }
+        self.held_ms = Some(u64::MAX);
+        let (label, peer) = (self.request().label(), &self.link.peer);
+        self.shared.tell_held(format_args!(
+            "{label} for {peer} holds thread {}: its client is slow, and more of its answer waits \
+             than --response-memory and --response-disk leave room for",
+            self.thread
+        ));
+    }
+
+    /// Ends the answer. `environ` tells the access log the variables of the
+    /// application's environment.
+    pub fn finish(mut self, environ: &dyn Fn(&str) -> Option<String>) {
+        self.complete();
+        let answer = self.answer();
+        let after = if self.gone || !answer.is_concluded() || answer.is_short() {
+            self.broken()
+        } else if answer.closes() {
+            After::Close
+        } else {
+            After::KeepAlive
+        };
+        self.end(after, environ);
+    }
+
+    /// Ends the answer by breaking the connection: it cannot be completed.
+    pub fn abort(mut self, environ: &dyn Fn(&str) -> Option<String>) {
+        self.end(self.broken(), environ);
+    }
+
+    /// How the connection ends when the answer cannot be completed.
+    fn broken(&self) -> After {
+        if self.answer().framing() == Framing::UntilClose { After::Reset } else { After::Abort }
+    }
+
+    /// Sends what is missing of a whole answer: the head if nothing has gone,
+    /// the end of a chunked body. Nothing can be written after it.
+    pub fn complete(&mut self) {
+        if self.completed || self.gone || !self.has_begun() {
+            return;
+        }
+        self.completed = true;
+        if self.streams {
+            // What the application does from now on takes its own time.
+            let (thread, number) = (self.thread, self.request().number);
+            self.shared.board.progress(thread, number, clock::monotonic_ms());
+            self.shared.board.show_stream(thread, number, false);
+        }
+        // A client that is gone is seen by `self.gone`.
+        if !self.is_committed() {
+            let whole = (!self.request().head.is_head()).then_some(0);
+            self.write(b"", None, whole).ok();
+        }
+        if self.answer().framing() == Framing::Chunked && !self.gone {
+            self.push_bytes(reply::LAST_CHUNK, false).ok();
+        }
+        if !self.gone && !self.is_short() {
+            self.link.give_answer();
+        }
+    }
+
+    /// Completes the head; whether it has still to go out. From then on the
+    /// answer is this side's.
+    ///
+    /// # Errors
+    /// When the time of the request is over and its client was told so.
+    fn commit(&mut self, whole: Option<u64>) -> Result<bool, ClientDisconnected> {
+        if self.is_committed() {
+            return Ok(false);
+        }
+        if !self.link.begin_answer() {
+            return self.lose().map(|()| false);
+        }
+        let request = self.request();
+        let head = &request.head;
+        let asked = Asked {
+            version: head.version(),
+            is_head: head.is_head(),
+            keep_alive: head.keep_alive() && !request.closes && self.shared.keeps_alive(),
+        };
+        self.request_mut().answer.conclude(asked, whole);
+        if self.answer().framing() == Framing::UntilClose {
+            self.link.guard();
+        }
+        if self.answer().is_unbuffered() {
+            self.link.hold_little();
+        }
+        Ok(true)
+    }
+
+    fn lose(&mut self) -> Result<(), ClientDisconnected> {
+        self.gone = true;
+        Err(ClientDisconnected)
+    }
+
+    fn end(&mut self, after: After, environ: &dyn Fn(&str) -> Option<String>) {
+        self.ended = true;
+        let now_us = clock::monotonic_us();
+        let took_us = now_us.saturating_sub(self.taken_us);
+        let is_ours = self.is_committed() || self.link.begin_answer();
+        if is_ours {
+            if self.answer().is_unbuffered() {
+                self.link.hold_much();
+            }
+            self.log(now_us, environ);
+        }
+        self.show_end(took_us, is_ours);
+        if is_ours {
+            self.give_back(after, now_us / 1000);
+        }
+        let number = self.request().number;
+        if let Some(request) = self.request.take() {
+            self.shared.handoff.recycle(request);
+        }
+        self.shared.handoff.finish(self.thread, number, took_us, now_us);
+    }
+
+    fn give_back(&self, after: After, now_ms: u64) {
+        if self.handed_over || after != After::KeepAlive || !self.link.give_back(now_ms) {
+            self.link.outlet().after = Some(after);
+            self.shared.handoff.call_back(Arc::clone(&self.link));
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.end(self.broken(), &|_| None);
+        }
+    }
+}
+
+impl AsFd for Exchange {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.link.as_fd()
+    }
+}

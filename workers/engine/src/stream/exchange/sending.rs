@@ -1,0 +1,196 @@
+//! What an application thread sends itself, and what it leaves to the I/O
+//! thread.
+
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use monoceros_http::reply;
+use monoceros_sys::socket;
+use monoceros_wire::scoreboard::GivenUp;
+
+use super::{ClientDisconnected, Exchange};
+use crate::stream::response::Framing;
+use crate::transport::file_range::{Failure, FileRange, is_for_now};
+use crate::transport::payload::Payload;
+
+/// Bodies up to this many bytes are copied behind the head, which is cheaper
+/// than a second piece.
+pub const COPY_LIMIT: usize = 16 * 1024;
+
+/// How much of a file an application thread sends by itself before it leaves
+/// the rest to the I/O thread.
+const FILE_SHARE: u64 = 4 << 20;
+
+impl Exchange {
+    /// Sends what is in `piece` and then `bytes`, framed.
+    pub(super) fn send(
+        &mut self,
+        piece: &mut Vec<u8>,
+        bytes: &[u8],
+        owner: Option<Box<dyn Payload>>,
+    ) -> Result<(), ClientDisconnected> {
+        let chunked = self.answer().framing() == Framing::Chunked && !bytes.is_empty();
+        if chunked {
+            reply::push_chunk_head(piece, bytes.len());
+        }
+        let end: &[u8] = if chunked { reply::CHUNK_END } else { b"" };
+        if bytes.len() <= COPY_LIMIT {
+            piece.extend_from_slice(bytes);
+            piece.extend_from_slice(end);
+            if self.joins_batch() {
+                // The loop is told now and not only at the end: the application
+                // may run for long after the answer.
+                self.shared.handoff.batch.add();
+                self.link.leave(Box::new(piece.clone()), 0, self.shared.stores());
+                self.hand_over();
+                return Ok(());
+            }
+            return self.push_bytes(piece, false);
+        }
+        self.push_parts([piece, bytes, end], owner)
+    }
+
+    /// Sends three parts, of which the middle one is large.
+    fn push_parts(
+        &mut self,
+        parts: [&[u8]; 3],
+        mut owner: Option<Box<dyn Payload>>,
+    ) -> Result<(), ClientDisconnected> {
+        let mut sent = 0;
+        if self.may_send()? {
+            sent =
+                self.sent(socket::send_parts(self.link.as_fd(), &parts.map(IoSlice::new), false))?;
+        }
+        if sent == parts.iter().map(|part| part.len()).sum::<usize>() {
+            return Ok(());
+        }
+        let stores = self.shared.stores();
+        for (index, part) in parts.into_iter().enumerate() {
+            let gone = sent.min(part.len());
+            sent -= gone;
+            match owner.take_if(|_| index == 1) {
+                Some(owner) => self.link.leave(owner, gone, stores),
+                None => self.link.leave(Box::new(part[gone..].to_vec()), 0, stores),
+            }
+        }
+        self.slow_down();
+        Ok(())
+    }
+
+    /// Sends bytes, and lets the rest wait.
+    pub(super) fn push_bytes(
+        &mut self,
+        bytes: &[u8],
+        more: bool,
+    ) -> Result<(), ClientDisconnected> {
+        let mut sent = 0;
+        if self.may_send()? {
+            sent = self.sent(socket::send(self.link.as_fd(), bytes, more))?;
+            if sent == bytes.len() {
+                return Ok(());
+            }
+        }
+        self.leave(&bytes[sent..]);
+        Ok(())
+    }
+
+    /// Leaves bytes to be written by the loop.
+    fn leave(&mut self, bytes: &[u8]) {
+        self.link.leave(Box::new(bytes.to_vec()), 0, self.shared.stores());
+        self.slow_down();
+    }
+
+    /// Whether this is a whole answer that is cheaper to write in a batch.
+    fn joins_batch(&self) -> bool {
+        let is_whole = matches!(self.answer().framing(), Framing::Length(0) | Framing::NoBody);
+        is_whole && !self.handed_over && self.shared.handoff.is_batching(self.thread)
+    }
+
+    /// Sends a range of a file, and lets the rest wait.
+    pub(super) fn push_file(
+        &mut self,
+        source: &File,
+        offset: u64,
+        length: u64,
+    ) -> Result<(), ClientDisconnected> {
+        let Ok(copy) = source.try_clone() else {
+            return self.give_up_file("no descriptor is left for its file");
+        };
+        let mut range = FileRange::new(copy, offset, length);
+        let mut share = FILE_SHARE;
+        while range.left > 0 && share > 0 && self.may_send()? {
+            let sent = match range.send(self.link.as_fd(), share) {
+                Err(Failure::File(text)) => return self.give_up_file(&text),
+                Err(Failure::Client(error)) => self.sent(Err(error))? as u64,
+                Ok(sent) => {
+                    self.handed += sent;
+                    sent
+                }
+            };
+            if sent == 0 {
+                break;
+            }
+            share = share.saturating_sub(sent);
+        }
+        if range.left > 0 {
+            self.link.leave_file(range);
+            self.slow_down();
+        }
+        Ok(())
+    }
+
+    /// Gives up the answer: its file has failed, not the client.
+    fn give_up_file(&mut self, why: &str) -> Result<(), ClientDisconnected> {
+        let (label, peer) = (self.request().label(), &self.link.peer);
+        let line = format_args!("gave up the answer to {label} for {peer}: {why}");
+        self.shared.give_up(GivenUp::Unreadable, line);
+        self.lose()
+    }
+
+    /// Whether this thread may write to the socket: nothing waits before.
+    fn may_send(&mut self) -> Result<bool, ClientDisconnected> {
+        if self.gone {
+            return Err(ClientDisconnected);
+        }
+        if !self.handed_over {
+            return Ok(true);
+        }
+        let outlet = self.link.outlet();
+        let (failed, is_empty) = (outlet.failed, outlet.outgoing.is_empty());
+        drop(outlet);
+        if failed { self.lose().map(|()| false) } else { Ok(is_empty) }
+    }
+
+    /// What a call of the send family did; a full socket took nothing.
+    fn sent(&mut self, result: io::Result<usize>) -> Result<usize, ClientDisconnected> {
+        match result {
+            Ok(count) => {
+                self.handed += count as u64;
+                Ok(count)
+            }
+            Err(error) if is_for_now(&error) => Ok(0),
+            Err(_) => self.lose().map(|()| 0),
+        }
+    }
+
+    /// Has the I/O thread write what the client could not take.
+    fn slow_down(&mut self) {
+        let label = (!self.is_slow).then(|| self.request().label());
+        self.is_slow = true;
+        let mut outlet = self.link.outlet();
+        outlet.handed += std::mem::take(&mut self.handed);
+        if label.is_some() {
+            outlet.label = label;
+        }
+        drop(outlet);
+        self.hand_over();
+    }
+
+    /// Has the I/O thread write what waits.
+    pub(super) fn hand_over(&mut self) {
+        self.handed_over = true;
+        self.shared.handoff.call_back(Arc::clone(&self.link));
+    }
+}

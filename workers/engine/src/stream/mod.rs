@@ -1,0 +1,6 @@
+//! One request and its response: as data, and in the hands of an application thread.
+
+pub(crate) mod body;
+pub(crate) mod exchange;
+pub(crate) mod request;
+pub(crate) mod response;

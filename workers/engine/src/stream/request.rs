@@ -1,0 +1,100 @@
+//! A request on its way from the I/O thread to the application side.
+
+use std::sync::Arc;
+
+use monoceros_http::Head;
+use monoceros_wire::scoreboard::{ID_LIMIT, made_id};
+
+use crate::connection::shared::SharedConnection;
+use crate::stream::body::Body;
+use crate::stream::response::Answer;
+use crate::trim;
+
+/// A request, complete: head and body. Its memory is used again.
+#[derive(Debug, Default)]
+pub struct Request {
+    /// Request line and fields.
+    pub head: Head,
+    /// The body; the application never sees a part of one.
+    pub body: Body,
+    /// Its number in the worker, from 1.
+    pub(crate) number: u64,
+    /// When the first byte was seen, in microseconds of the rising clock.
+    pub(crate) begun_us: u64,
+    /// When it had arrived, as far as is known: its place in the queue.
+    pub(crate) ready_us: u64,
+    /// Bytes of ours still wait to go out before the answer.
+    pub(crate) behind: bool,
+    /// The client is told that the connection ends with the answer.
+    pub(crate) closes: bool,
+    /// The answer, as far as it is made.
+    pub(crate) answer: Answer,
+}
+
+impl Request {
+    /// What the request is called wherever it is named: the client's own
+    /// identifier, or one of the worker's pid and the request's number.
+    #[must_use]
+    pub fn id(&self) -> String {
+        match self.own_id() {
+            Some(id) => String::from_utf8_lossy(id).into_owned(),
+            None => made_id(std::process::id().into(), self.number),
+        }
+    }
+
+    /// What the error log calls the request.
+    pub(crate) fn label(&self) -> String {
+        let (method, path) = (self.head.method(), self.head.path());
+        format!("{} {} (request {})", method.escape_ascii(), path.escape_ascii(), self.id())
+    }
+
+    /// The client's `X-Request-ID`, if it is a plain one.
+    pub(crate) fn own_id(&self) -> Option<&[u8]> {
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte);
+        let is_short = |id: &&[u8]| (1..=ID_LIMIT).contains(&id.len());
+        self.head.request_id().filter(is_short).filter(|id| id.iter().all(is_plain))
+    }
+
+    pub(crate) fn clear(&mut self) {
+        trim::note(self.head.bytes().len());
+        self.head.clear();
+        self.body = Body::Empty;
+        self.behind = false;
+        self.closes = false;
+        self.answer.clear();
+    }
+}
+
+/// A request and where its answer goes.
+#[derive(Debug)]
+pub(crate) struct QueuedRequest {
+    pub(crate) request: Box<Request>,
+    pub(crate) link: Arc<SharedConnection>,
+}
+
+/// Requests whose memory is to be used again, in the boxes in which they go
+/// from hand to hand.
+pub(crate) type Spare = Vec<Box<Request>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use monoceros_http::Limits;
+
+    fn id(given: &str) -> String {
+        let mut request = Request { number: 255, ..Request::default() };
+        let head = format!("GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: {given}\r\n\r\n");
+        request.head.read(head.as_bytes(), &Limits::default()).unwrap().unwrap();
+        request.id()
+    }
+
+    #[test]
+    fn a_plain_identifier_of_the_client_is_kept_and_another_replaced() {
+        let own = format!("{:x}-ff", std::process::id());
+        assert_eq!(id("4bf9:2f.3_5-7"), "4bf9:2f.3_5-7");
+        assert_eq!(id(&"a".repeat(64)), "a".repeat(64));
+        for odd in ["", "a b", "a\u{e9}", "<a>", &"a".repeat(65)] {
+            assert_eq!(id(odd), own, "{odd}");
+        }
+    }
+}

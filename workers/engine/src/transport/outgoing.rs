@@ -1,0 +1,474 @@
+//! What waits to be written to a connection: pieces, in order.
+//!
+//! An application is not to wait for a slow client. What memory is not to hold
+//! goes to a file without a name, and only where that has no room either the
+//! application waits. A worker has a limit for both, beside those of an answer.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use monoceros_sys::socket;
+
+use crate::spool::Spools;
+use crate::transport::file_range::{Failure, FileRange};
+use crate::transport::payload::Payload;
+use crate::transport::room::{Room, Taken};
+
+/// The most that one `sendfile(2)` is asked for, in bytes.
+const FILE_STEP: u64 = 1 << 20;
+
+/// Above this many bytes of an answer in memory, what is added goes to a file.
+const MEMORY_LIMIT: usize = 1 << 20;
+
+/// Down to this many bytes in memory an application waits that has to.
+const LOW_WATER: usize = 256 * 1024;
+
+/// How much is written at a time, so that others get their turn.
+const SHARE: u64 = 8 << 20;
+
+/// One piece of an answer.
+#[derive(Debug)]
+enum Piece {
+    /// Bytes in memory, and how many of them have gone.
+    Bytes { payload: Box<dyn Payload>, sent: usize },
+    /// A range of a file of the application's.
+    File(FileRange),
+    /// A range of the file behind memory.
+    Spilled(FileRange),
+}
+
+/// How a piece of writing ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flushed {
+    /// Everything has gone.
+    All,
+    /// The socket has no room; so many bytes have gone.
+    Blocked(u64),
+    /// As much has gone as may at a time: so many bytes.
+    Paused(u64),
+}
+
+/// Where what does not go out at once is kept.
+#[derive(Clone, Copy)]
+pub(crate) struct Stores<'a> {
+    /// Where files come from.
+    pub(crate) spools: &'a Spools,
+    /// How much the worker may keep.
+    pub(crate) room: &'a Arc<Room>,
+}
+
+/// The pieces that wait, and what they take.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    pieces: VecDeque<Piece>,
+    /// Bytes that wait.
+    waiting: u64,
+    /// Those of them that are in memory.
+    held: usize,
+    taken: Taken,
+    overflow: Overflow,
+    /// Pieces that are in the file, or on their way there.
+    spilled: usize,
+}
+
+/// The file behind memory.
+#[derive(Debug, Default)]
+enum Overflow {
+    /// It was not needed.
+    #[default]
+    None,
+    /// So many bytes of the file are used.
+    File(Arc<File>, u64),
+    /// It cannot be used: the disk is full, perhaps.
+    Broken,
+}
+
+/// Bytes that are to go to the file before they can wait there. Writing may take
+/// a while, and is not done under the lock that the loop needs.
+pub(crate) struct Spill {
+    payload: Box<dyn Payload>,
+    sent: usize,
+    file: Arc<File>,
+    offset: u64,
+}
+
+impl Spill {
+    /// Writes them.
+    ///
+    /// # Errors
+    /// Those of `pwrite(2)`.
+    pub(crate) fn write(&self) -> io::Result<()> {
+        self.file.write_all_at(self.left(), self.offset)
+    }
+
+    fn left(&self) -> &[u8] {
+        self.payload.bytes().get(self.sent..).unwrap_or_default()
+    }
+}
+
+impl Outgoing {
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pieces.is_empty() && self.spilled == 0
+    }
+
+    /// Lets bytes wait, of which `sent` have gone already. Those that come back
+    /// have to be written to a file first, and then given to
+    /// [`Outgoing::push_spilled`].
+    pub(crate) fn push_bytes(
+        &mut self,
+        payload: Box<dyn Payload>,
+        sent: usize,
+        stores: Stores,
+    ) -> Option<Spill> {
+        let whole = payload.bytes().len();
+        if sent >= whole {
+            return None;
+        }
+        if self.held <= MEMORY_LIMIT && self.taken.try_memory(stores.room, whole) {
+            self.keep(payload, sent);
+            return None;
+        }
+        if let Some((file, offset)) = self.reserve(whole - sent, stores) {
+            return Some(Spill { payload, sent, file, offset });
+        }
+        self.taken.force_memory(stores.room, whole);
+        self.keep(payload, sent);
+        None
+    }
+
+    fn keep(&mut self, payload: Box<dyn Payload>, sent: usize) {
+        let left = payload.bytes().len() - sent;
+        self.held += left;
+        self.waiting += left as u64;
+        self.pieces.push_back(Piece::Bytes { payload, sent });
+    }
+
+    /// Makes room in the file: it, and where the bytes belong.
+    fn reserve(&mut self, length: usize, stores: Stores) -> Option<(Arc<File>, u64)> {
+        if let Overflow::None = self.overflow {
+            if !stores.room.has_disk() {
+                return None;
+            }
+            match stores.spools.unnamed() {
+                Ok(file) => self.overflow = Overflow::File(Arc::new(file), 0),
+                Err(error) => self.break_file(&error, stores.room),
+            }
+        }
+        let Overflow::File(file, used) = &mut self.overflow else { return None };
+        if *used >= stores.room.share_of_disk() || !self.taken.try_disk(stores.room, length) {
+            return None;
+        }
+        let offset = *used;
+        *used += length as u64;
+        self.spilled += 1;
+        Some((Arc::clone(file), offset))
+    }
+
+    fn break_file(&mut self, error: &io::Error, room: &Room) {
+        room.complain(error);
+        self.overflow = Overflow::Broken;
+    }
+
+    /// Lets bytes wait that have been written to the file, or could not be.
+    pub(crate) fn push_spilled(&mut self, spill: Spill, written: io::Result<()>, stores: Stores) {
+        let length = spill.left().len() as u64;
+        let copy = written.and_then(|()| spill.file.try_clone());
+        match (copy, self.pieces.back_mut()) {
+            (Ok(_), Some(Piece::Spilled(range))) if range.offset + range.left == spill.offset => {
+                range.left += length;
+                self.waiting += length;
+                self.spilled -= 1;
+            }
+            (Ok(file), _) => {
+                let range = FileRange::new(file, spill.offset, length);
+                self.waiting += length;
+                self.pieces.push_back(Piece::Spilled(range));
+            }
+            (Err(error), _) => {
+                self.break_file(&error, stores.room);
+                self.spilled -= 1;
+                self.taken.force_memory(stores.room, spill.payload.bytes().len());
+                self.keep(spill.payload, spill.sent);
+            }
+        }
+    }
+
+    /// Whether the application is to wait: neither memory nor the file is to hold
+    /// more.
+    pub(crate) fn is_full(&self, room: &Room) -> bool {
+        self.held > 0 && room.is_short() || self.held > MEMORY_LIMIT && !self.can_spill(room)
+    }
+
+    /// Whether an application that waits may go on.
+    pub(crate) fn has_room(&self, room: &Room) -> bool {
+        self.held == 0 || self.held <= LOW_WATER && !room.is_short()
+    }
+
+    fn can_spill(&self, room: &Room) -> bool {
+        room.has_disk()
+            && match self.overflow {
+                Overflow::None => true,
+                Overflow::File(_, used) => used < room.share_of_disk(),
+                Overflow::Broken => false,
+            }
+    }
+
+    /// Bytes that wait, wherever they are.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.waiting
+    }
+
+    /// Lets a range of a file wait.
+    pub(crate) fn push_file(&mut self, range: FileRange) {
+        if range.left > 0 {
+            self.waiting += range.left;
+            self.pieces.push_back(Piece::File(range));
+        }
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Writes until everything has gone or the socket has no room.
+    ///
+    /// # Errors
+    /// Those of `send(2)`, and what is wrong with a file.
+    pub(crate) fn flush(&mut self, to: BorrowedFd) -> Result<Flushed, Failure> {
+        let mut total = 0;
+        while let Some(piece) = self.pieces.front_mut() {
+            if total >= SHARE {
+                return Ok(Flushed::Paused(total));
+            }
+            match piece.write(to) {
+                Ok(written) => {
+                    total += written;
+                    self.waiting -= written.min(self.waiting);
+                    if let Piece::Bytes { .. } = piece {
+                        self.held -= usize::try_from(written).unwrap_or(0).min(self.held);
+                    }
+                    if piece.is_done() {
+                        self.pop();
+                    }
+                }
+                Err(Failure::Client(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Flushed::Blocked(total));
+                }
+                Err(Failure::Client(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        if !self.is_empty() {
+            return Ok(Flushed::Blocked(total));
+        }
+        self.overflow = Overflow::None;
+        self.taken.give_back_disk();
+        Ok(Flushed::All)
+    }
+
+    fn pop(&mut self) {
+        match self.pieces.pop_front() {
+            Some(Piece::Bytes { payload, .. }) => {
+                self.taken.give_back_memory(payload.bytes().len());
+            }
+            Some(Piece::Spilled(_)) => {
+                self.spilled -= 1;
+                if self.spilled == 0 && !matches!(self.overflow, Overflow::Broken) {
+                    // What stands in the file has gone.
+                    self.overflow = Overflow::None;
+                    self.taken.give_back_disk();
+                }
+            }
+            Some(Piece::File(_)) | None => {}
+        }
+    }
+}
+
+impl Piece {
+    fn write(&mut self, to: BorrowedFd) -> Result<u64, Failure> {
+        match self {
+            Self::Bytes { payload, sent } => {
+                let written = socket::send(to, &payload.bytes()[*sent..], false)?;
+                *sent += written;
+                Ok(written as u64)
+            }
+            Self::File(range) | Self::Spilled(range) => range.send(to, FILE_STEP),
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        match self {
+            Self::Bytes { payload, sent } => *sent >= payload.bytes().len(),
+            Self::File(range) | Self::Spilled(range) => range.left == 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Seek, SeekFrom, Write};
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    use monoceros_sys::file;
+
+    /// What an outgoing under test may use.
+    struct Place {
+        spools: Spools,
+        room: Arc<Room>,
+    }
+
+    impl Place {
+        fn new(memory: usize, disk: u64) -> Self {
+            let spools = Spools::new(std::env::temp_dir());
+            Self { spools, room: Arc::new(Room::new(memory as u64, disk)) }
+        }
+
+        fn ample() -> Self {
+            Self::new(64 << 20, 1 << 30)
+        }
+
+        fn push(&self, outgoing: &mut Outgoing, payload: Vec<u8>, sent: usize) {
+            let stores = Stores { spools: &self.spools, room: &self.room };
+            if let Some(spill) = outgoing.push_bytes(Box::new(payload), sent, stores) {
+                let written = spill.write();
+                outgoing.push_spilled(spill, written, stores);
+            }
+        }
+    }
+
+    fn on_disk(outgoing: &Outgoing) -> u64 {
+        match outgoing.overflow {
+            Overflow::File(_, used) => used,
+            Overflow::None | Overflow::Broken => 0,
+        }
+    }
+
+    #[test]
+    fn what_memory_is_not_to_hold_goes_to_a_file_in_order() {
+        let (one, mut two) = UnixStream::pair().unwrap();
+        one.set_nonblocking(true).unwrap();
+        let place = Place::ample();
+        let mut outgoing = Outgoing::default();
+        let piece = 300_000;
+        for letter in b'a'..=b'j' {
+            place.push(&mut outgoing, vec![letter; piece], 0);
+        }
+        assert!(outgoing.held < 10 * piece && !outgoing.is_full(&place.room));
+        assert!(on_disk(&outgoing) > 0);
+        assert_eq!(outgoing.waiting(), 10 * piece as u64);
+        let mut received = Vec::new();
+        let mut buffer = vec![0; 1 << 20];
+        while received.len() < 10 * piece {
+            outgoing.flush(one.as_fd()).unwrap();
+            let count = two.read(&mut buffer).unwrap();
+            received.extend_from_slice(&buffer[..count]);
+        }
+        let expected: Vec<_> = (b'a'..=b'j').flat_map(|letter| vec![letter; piece]).collect();
+        assert!(received == expected);
+        assert!(outgoing.is_empty() && matches!(outgoing.overflow, Overflow::None));
+    }
+
+    #[test]
+    fn without_a_disk_memory_is_all_there_is() {
+        let place =
+            Place { spools: Spools::new(std::path::PathBuf::from("/nowhere")), ..Place::ample() };
+        let mut outgoing = Outgoing::default();
+        for _ in 0..3 {
+            place.push(&mut outgoing, vec![0; MEMORY_LIMIT], 0);
+        }
+        assert!(outgoing.is_full(&place.room));
+        assert_eq!(outgoing.held, 3 * MEMORY_LIMIT);
+    }
+
+    #[test]
+    fn what_a_worker_may_keep_goes_to_disk_before_it_waits_in_memory() {
+        let place = Place::new(1 << 20, 4 << 20);
+        let mut outgoing: Vec<_> = (0..3).map(|_| Outgoing::default()).collect();
+        place.push(&mut outgoing[0], vec![0; 800_000], 0);
+        place.push(&mut outgoing[1], vec![0; 800_000], 100_000);
+        assert_eq!((outgoing[0].held, outgoing[1].held), (800_000, 0));
+        assert_eq!(on_disk(&outgoing[1]), 700_000);
+        assert!(outgoing.iter().all(|it| !it.is_full(&place.room)));
+        // It is too large for both: its application waits.
+        place.push(&mut outgoing[2], vec![0; 5 << 20], 0);
+        assert!(outgoing[2].is_full(&place.room) && !outgoing[2].has_room(&place.room));
+        outgoing[2].clear();
+        assert!(outgoing[2].has_room(&place.room));
+        outgoing[0].clear();
+        place.push(&mut outgoing[2], vec![0; 800_000], 0);
+        assert_eq!(outgoing[2].held, 800_000, "there is room again");
+    }
+
+    #[test]
+    fn an_answer_has_a_share_of_the_disk() {
+        let place = Place::new(1 << 20, 4 << 20);
+        let mut outgoing = Outgoing::default();
+        for _ in 0..5 {
+            place.push(&mut outgoing, vec![0; 600_000], 0);
+        }
+        // Memory for one, and then until its share is used.
+        assert_eq!((on_disk(&outgoing), outgoing.held), (1_200_000, 1_800_000));
+        assert!(outgoing.is_full(&place.room));
+    }
+
+    fn a_file(text: &[u8]) -> File {
+        let mut made = file::unnamed(&std::env::temp_dir()).unwrap();
+        made.write_all(text).unwrap();
+        made.seek(SeekFrom::Start(0)).unwrap();
+        made
+    }
+
+    #[test]
+    fn pieces_go_in_order() {
+        let (one, mut two) = UnixStream::pair().unwrap();
+        let place = Place::ample();
+        let mut outgoing = Outgoing::default();
+        place.push(&mut outgoing, b"xxab".to_vec(), 2);
+        outgoing.push_file(FileRange::new(a_file(b"012345"), 1, 3));
+        place.push(&mut outgoing, b"cd".to_vec(), 0);
+        assert_eq!(outgoing.held, 4);
+        assert_eq!(outgoing.flush(one.as_fd()).unwrap(), Flushed::All);
+        assert!(outgoing.is_empty());
+        assert_eq!(outgoing.held, 0);
+        drop(one);
+        let mut said = String::new();
+        two.read_to_string(&mut said).unwrap();
+        assert_eq!(said, "ab123cd");
+    }
+
+    #[test]
+    fn a_full_socket_keeps_the_rest() {
+        let (one, mut two) = UnixStream::pair().unwrap();
+        let place = Place::ample();
+        let mut outgoing = Outgoing::default();
+        let length = 4 << 20;
+        place.push(&mut outgoing, vec![b'a'; length], 0);
+        let Flushed::Blocked(first) = outgoing.flush(one.as_fd()).unwrap() else {
+            panic!("the socket takes 4 MiB at once");
+        };
+        assert_eq!(outgoing.held as u64 + first, length as u64);
+        let mut received = 0;
+        let mut buffer = vec![0; 1 << 20];
+        while received < length {
+            received += two.read(&mut buffer).unwrap();
+            outgoing.flush(one.as_fd()).unwrap();
+        }
+        assert!(outgoing.is_empty());
+    }
+
+    #[test]
+    fn a_file_that_was_cut_is_an_error() {
+        let (one, _two) = UnixStream::pair().unwrap();
+        let mut outgoing = Outgoing::default();
+        outgoing.push_file(FileRange::new(a_file(b"012"), 0, 10));
+        assert!(matches!(outgoing.flush(one.as_fd()), Err(Failure::File(_))));
+    }
+}
