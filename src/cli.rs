@@ -49,7 +49,7 @@ fn file_of(command: &Command) -> Option<&Path> {
         Command::Run(loaded) | Command::CheckConfig(loaded) | Command::PrintConfig(loaded) => {
             loaded.config_file.as_deref()
         }
-        Command::Order(order) => order.config_file.as_deref(),
+        Command::Control(order) => order.config_file.as_deref(),
         Command::Help(_) | Command::Version(_) => None,
     }
 }
@@ -93,7 +93,7 @@ pub(crate) fn complain(text: &str) {
     let (level, text) = (Level::Error, text.as_str());
     let mut stderr = std::io::stderr();
     drop(match journal::reads_stderr() {
-        true => writeln!(stderr, "{}", journal::Entry { level, text }),
+        true => writeln!(stderr, "{}", journal::JournalEntry { level, text }),
         false => writeln!(stderr, "{text}"),
     });
 }

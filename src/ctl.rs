@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use monoceros_config::{Order, Target, Verb};
+use monoceros_config::{ControlCommand, ControlTarget, Verb};
 use monoceros_log::printable;
 use monoceros_sys::process::Process;
-use monoceros_sys::{local, reason, wait};
-use monoceros_wire::channel::{Channel, Received};
-use monoceros_wire::control::{Answer, Request, Status, WorkerStatus, names};
+use monoceros_sys::{reason, seqpacket, wait};
+use monoceros_wire::channel::{Channel, Incoming};
+use monoceros_wire::control::{ControlReply, ControlRequest, Status, WorkerStatus, names};
 
 use crate::cli::complain;
 use crate::master::find_master;
@@ -26,7 +26,7 @@ const DONE: u8 = 0;
 const FAILED: u8 = 1;
 
 /// Asks a server that runs; returns the exit code.
-pub(crate) fn run(order: &Order) -> u8 {
+pub(crate) fn run(order: &ControlCommand) -> u8 {
     match carry_out(order) {
         Ok(text) => {
             // A reader that went away changes nothing about what was done.
@@ -41,11 +41,11 @@ pub(crate) fn run(order: &Order) -> u8 {
 }
 
 /// What to print when it was done, or why it was not.
-fn carry_out(order: &Order) -> Result<String, String> {
+fn carry_out(order: &ControlCommand) -> Result<String, String> {
     let verb = order.verb;
     let pid = match &order.target {
-        Target::Pid(pid) => *pid,
-        Target::PidFile(path) => find_master(path)?,
+        ControlTarget::Pid(pid) => *pid,
+        ControlTarget::PidFile(path) => find_master(path)?,
     };
     let deadline = order.timeout.map(|timeout| Instant::now() + timeout);
     // Opened before the request: later the pid may be that of another process.
@@ -53,36 +53,36 @@ fn carry_out(order: &Order) -> Result<String, String> {
     let process = process.map_err(|error| format!("cannot find pid {pid}: {}", reason(&error)))?;
     let answer = match ask(pid, request(verb), deadline) {
         // It was stopped in another way, and ended before it could answer.
-        Err(_) if process.as_ref().is_some_and(has_ended) => Answer::Stopping,
+        Err(_) if process.as_ref().is_some_and(has_ended) => ControlReply::Stopping,
         answer => answer?,
     };
     match answer {
-        Answer::Reloaded { generation, workers } => {
+        ControlReply::Reloaded { generation, workers } => {
             let plural = if workers == 1 { "" } else { "s" };
             Ok(format!("reloaded: gen={generation} serves with {workers} worker{plural}\n"))
         }
-        Answer::Upgraded { pid } => {
+        ControlReply::Upgraded { pid } => {
             settle(pid, deadline);
             Ok(format!("upgraded: the new master has pid {pid}\n"))
         }
-        Answer::Stopping => {
+        ControlReply::Stopping => {
             process.map_or(Ok(()), |process| wait_for_end(&process, deadline))?;
             Ok("stopped\n".to_owned())
         }
-        Answer::Status(status) if order.json => {
+        ControlReply::Status(status) if order.json => {
             status.to_json().map(|text| text + "\n").map_err(|error| error.to_string())
         }
-        Answer::Status(status) => Ok(table(&status)),
-        Answer::Failed(reason) => Err(format!("{verb} failed: {reason}")),
+        ControlReply::Status(status) => Ok(table(&status)),
+        ControlReply::Failed(reason) => Err(format!("{verb} failed: {reason}")),
     }
 }
 
-fn request(verb: Verb) -> Request {
+fn request(verb: Verb) -> ControlRequest {
     match verb {
-        Verb::Reload => Request::Reload,
-        Verb::Upgrade => Request::Upgrade,
-        Verb::Stop => Request::Stop,
-        Verb::Status => Request::Status,
+        Verb::Reload => ControlRequest::Reload,
+        Verb::Upgrade => ControlRequest::Upgrade,
+        Verb::Stop => ControlRequest::Stop,
+        Verb::Status => ControlRequest::Status,
     }
 }
 
@@ -91,7 +91,7 @@ fn wait_for_end(process: &Process, deadline: Option<Instant>) -> Result<(), Stri
     let pid = process.pid();
     loop {
         let left = left(deadline);
-        let ended = wait::wait(&[(process.as_fd(), wait::Event::Readable)], left)
+        let ended = wait::wait(&[(process.as_fd(), wait::Readiness::Readable)], left)
             .map_err(|error| format!("cannot wait for pid {pid}: {}", reason(&error)))?;
         match ended[..] {
             [true] => return Ok(()),
@@ -104,7 +104,7 @@ fn wait_for_end(process: &Process, deadline: Option<Instant>) -> Result<(), Stri
 }
 
 fn has_ended(process: &Process) -> bool {
-    let asked = [(process.as_fd(), wait::Event::Readable)];
+    let asked = [(process.as_fd(), wait::Readiness::Readable)];
     wait::wait(&asked, Some(Duration::ZERO)).is_ok_and(|ended| ended[..] == [true])
 }
 
@@ -112,10 +112,14 @@ fn has_ended(process: &Process) -> bool {
 /// it: it has written that when it answers. One that hears no commands serves
 /// all the same.
 fn settle(pid: i32, deadline: Option<Instant>) {
-    drop(ask(pid, Request::Status, deadline));
+    drop(ask(pid, ControlRequest::Status, deadline));
 }
 
-fn ask(pid: i32, request: Request, deadline: Option<Instant>) -> Result<Answer, String> {
+fn ask(
+    pid: i32,
+    request: ControlRequest,
+    deadline: Option<Instant>,
+) -> Result<ControlReply, String> {
     let channel = connect(pid, deadline)?;
     let cannot = |error: &io::Error| format!("cannot ask pid {pid}: {}", reason(error));
     match channel.send(&request) {
@@ -137,7 +141,10 @@ fn ask(pid: i32, request: Request, deadline: Option<Instant>) -> Result<Answer, 
 /// A connection to the master with this pid and to no other process. Those can have
 /// taken its name, or longer ones, and need not accept a connection: with several
 /// names each one is tried for a short time.
-fn connect(pid: i32, deadline: Option<Instant>) -> Result<Channel<Request, Answer>, String> {
+fn connect(
+    pid: i32,
+    deadline: Option<Instant>,
+) -> Result<Channel<ControlRequest, ControlReply>, String> {
     loop {
         let names = names(pid);
         let patience = (names.len() > 1).then_some(IMPOSTOR_PATIENCE);
@@ -168,8 +175,8 @@ fn try_to_connect(
     pid: i32,
     name: &str,
     limit: Option<Duration>,
-) -> Result<Channel<Request, Answer>, Missed> {
-    let fd = local::connect(name, limit).map_err(|error| {
+) -> Result<Channel<ControlRequest, ControlReply>, Missed> {
+    let fd = seqpacket::connect(name, limit).map_err(|error| {
         let again = error.kind() == io::ErrorKind::WouldBlock;
         let text = match error.kind() {
             io::ErrorKind::ConnectionRefused => format!(
@@ -182,7 +189,7 @@ fn try_to_connect(
         Missed { text, again }
     })?;
     let missed = |text| Missed { text, again: false };
-    let peer = local::peer(fd.as_fd()).map_err(|error| {
+    let peer = seqpacket::peer(fd.as_fd()).map_err(|error| {
         missed(format!("cannot tell who answers for pid {pid}: {}", reason(&error)))
     })?;
     if peer.pid != pid {
@@ -192,18 +199,21 @@ fn try_to_connect(
     Ok(Channel::from(fd))
 }
 
-fn receive(channel: &Channel<Request, Answer>, deadline: Option<Instant>) -> io::Result<Answer> {
+fn receive(
+    channel: &Channel<ControlRequest, ControlReply>,
+    deadline: Option<Instant>,
+) -> io::Result<ControlReply> {
     let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(1));
     let fd = channel.as_fd().as_raw_fd();
     poll.registry().register(&mut SourceFd(&fd), Token(0), Interest::READABLE)?;
     loop {
         match channel.receive()? {
-            Received::Message(answer) => return Ok(answer),
-            Received::Closed => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Received::Nothing if left(deadline) == Some(Duration::ZERO) => {
+            Incoming::Message(answer) => return Ok(answer),
+            Incoming::Closed => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Incoming::Nothing if left(deadline) == Some(Duration::ZERO) => {
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            Received::Nothing => {}
+            Incoming::Nothing => {}
         }
         match poll.poll(&mut events, left(deadline)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::raw::{bytes_of, text_of};
-use crate::row::Range;
+use crate::row::Bounds;
 use crate::value::{Value, not_empty};
 
 /// Port when none is said, as gunicorn has it.
@@ -76,7 +76,7 @@ impl Bind {
 impl Value for Bind {
     const RAW: bool = true;
 
-    fn parse(text: &str, _: Range) -> Result<Self, String> {
+    fn parse(text: &str, _: Bounds) -> Result<Self, String> {
         text.parse()
     }
 

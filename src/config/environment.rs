@@ -3,13 +3,13 @@
 
 use std::ffi::{OsStr, OsString};
 
-use crate::error::{Errors, Place};
+use crate::error::{Errors, ValueOrigin};
 use crate::flags::{self, Line};
 use crate::gunicorn::Foreign;
 use crate::raw::{bytes_of, text_of};
-use crate::row::{Row, Takes};
-use crate::said::Said;
-use crate::shell;
+use crate::raw_setting::RawSetting;
+use crate::row::{Arity, Row};
+use crate::shell_words;
 use crate::suggestion;
 use crate::table::ROWS;
 
@@ -32,11 +32,11 @@ const INTERNAL: [&str; 8] = [
 #[derive(Debug, Default)]
 pub(crate) struct Environment {
     /// `WEB_CONCURRENCY` and `PORT`: weaker than the configuration file.
-    pub(crate) defaults: Vec<Said>,
+    pub(crate) defaults: Vec<RawSetting>,
     /// `GUNICORN_CMD_ARGS`.
     pub(crate) arguments: Line,
     /// `MONOCEROS_*`.
-    pub(crate) variables: Vec<Said>,
+    pub(crate) variables: Vec<RawSetting>,
 }
 
 /// Reads the environment; variables that do not concern us are not looked at.
@@ -47,14 +47,14 @@ pub(crate) fn read(variables: &[(OsString, OsString)], errors: &mut Errors) -> E
         else {
             continue;
         };
-        let place = Place::Variable(name.to_owned());
+        let origin = ValueOrigin::Variable(name.to_owned());
         let value = &text_of(value);
         if name == "GUNICORN_CMD_ARGS" {
-            environment.arguments = arguments(value, &place, errors);
+            environment.arguments = arguments(value, &origin, errors);
         } else if let Some(key) = name.strip_prefix(PREFIX) {
-            environment.variables.extend(variable(key, value, place, errors));
+            environment.variables.extend(variable(key, value, origin, errors));
         } else {
-            environment.defaults.extend(default(name, value, place));
+            environment.defaults.extend(default(name, value, origin));
         }
     }
     environment
@@ -75,34 +75,44 @@ fn is_ours(name: &str, value: &OsStr) -> bool {
     let is_setting = |key| !INTERNAL.contains(&name) && !is_of_a_service(key, value);
     name == "GUNICORN_CMD_ARGS"
         || name.strip_prefix(PREFIX).is_some_and(is_setting)
-        || ROWS.iter().any(|row| row.ambient.is_some_and(|ambient| ambient.variable == name))
+        || ROWS
+            .iter()
+            .any(|row| row.env_default.is_some_and(|env_default| env_default.variable == name))
 }
 
-fn arguments(value: &str, place: &Place, errors: &mut Errors) -> Line {
-    match shell::split(value) {
+fn arguments(value: &str, origin: &ValueOrigin, errors: &mut Errors) -> Line {
+    match shell_words::split(value) {
         Ok(words) => {
             let words: Vec<_> = words.iter().map(|word| bytes_of(word)).collect();
-            flags::read(&words, place, errors)
+            flags::read(&words, origin, errors)
         }
         Err(reason) => {
-            errors.add(place.clone(), "", reason);
+            errors.add(origin.clone(), "", reason);
             Line::default()
         }
     }
 }
 
-fn variable(key: &str, value: &str, place: Place, errors: &mut Errors) -> Option<Said> {
+fn variable(
+    key: &str,
+    value: &str,
+    origin: ValueOrigin,
+    errors: &mut Errors,
+) -> Option<RawSetting> {
     let Some(row) = Row::find(&key.to_lowercase()) else {
-        errors.add(place, "", unknown(key));
+        errors.add(origin, "", unknown(key));
         return None;
     };
     // As in a shell, so that a value can have spaces: 'A=1 B="two words"'.
-    let texts =
-        if row.takes == Takes::List { shell::split(value) } else { Ok(vec![value.to_owned()]) };
+    let texts = if row.arity == Arity::List {
+        shell_words::split(value)
+    } else {
+        Ok(vec![value.to_owned()])
+    };
     match texts {
-        Ok(texts) => Some(Said::new(row, place, "", texts)),
+        Ok(texts) => Some(RawSetting::new(row, origin, "", texts)),
         Err(reason) => {
-            errors.add(place, "", reason);
+            errors.add(origin, "", reason);
             None
         }
     }
@@ -116,10 +126,10 @@ fn unknown(key: &str) -> String {
     format!("unknown setting{}", suggestion::question(&format!("{PREFIX}{key}"), &known))
 }
 
-fn default(name: &str, value: &str, place: Place) -> Option<Said> {
-    let row = ROWS.iter().find(|row| row.ambient.is_some_and(|a| a.variable == name))?;
-    let text = row.ambient?.template.replace("{}", value);
-    Some(Said::new(row, place, "", vec![text]))
+fn default(name: &str, value: &str, origin: ValueOrigin) -> Option<RawSetting> {
+    let row = ROWS.iter().find(|row| row.env_default.is_some_and(|a| a.variable == name))?;
+    let text = row.env_default?.template.replace("{}", value);
+    Some(RawSetting::new(row, origin, "", vec![text]))
 }
 
 #[cfg(test)]
@@ -133,7 +143,7 @@ mod tests {
         (read(&variables, &mut errors), errors.to_string())
     }
 
-    fn words(said: &Said) -> Vec<&str> {
+    fn words(said: &RawSetting) -> Vec<&str> {
         said.words.iter().map(|word| word.text.as_str()).collect()
     }
 

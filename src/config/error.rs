@@ -7,7 +7,7 @@ use crate::raw::bytes_of;
 
 /// Where a value was said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum ValueOrigin {
     /// Nowhere: the value in the table.
     Default,
     /// In the configuration file.
@@ -25,7 +25,7 @@ pub enum Place {
     Master,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ValueOrigin {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => out.write_str("default"),
@@ -42,7 +42,7 @@ impl fmt::Display for Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     /// Where.
-    pub place: Place,
+    pub origin: ValueOrigin,
     /// The key or flag as written there; empty if the place says it all.
     pub subject: String,
     /// What is wrong with it, and what to do.
@@ -50,18 +50,18 @@ pub struct Error {
 }
 
 impl Error {
-    pub(crate) fn new(place: Place, subject: &str, reason: impl Into<String>) -> Self {
+    pub(crate) fn new(origin: ValueOrigin, subject: &str, reason: impl Into<String>) -> Self {
         // Bytes that cannot be shown are replaced.
         let shown = |text: &str| bytes_of(text).to_string_lossy().into_owned();
-        Self { place, subject: shown(subject), reason: shown(&reason.into()) }
+        Self { origin, subject: shown(subject), reason: shown(&reason.into()) }
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A flag says by itself that it is on the command line.
-        if self.place != Place::CommandLine {
-            write!(out, "{}: ", self.place)?;
+        if self.origin != ValueOrigin::CommandLine {
+            write!(out, "{}: ", self.origin)?;
         }
         if !self.subject.is_empty() {
             write!(out, "{}: ", self.subject)?;
@@ -78,11 +78,11 @@ impl Errors {
     /// 2 if the command line itself is wrong, else 1: gunicorn's codes.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        if self.0.iter().any(|error| error.place == Place::CommandLine) { 2 } else { 1 }
+        if self.0.iter().any(|error| error.origin == ValueOrigin::CommandLine) { 2 } else { 1 }
     }
 
-    pub(crate) fn add(&mut self, place: Place, subject: &str, reason: impl Into<String>) {
-        self.0.push(Error::new(place, subject, reason));
+    pub(crate) fn add(&mut self, origin: ValueOrigin, subject: &str, reason: impl Into<String>) {
+        self.0.push(Error::new(origin, subject, reason));
     }
 }
 
@@ -106,12 +106,12 @@ mod tests {
 
     #[test]
     fn an_error_starts_with_its_place() {
-        let file = Place::File { name: "shop.yaml".to_owned(), line: Some(3) };
-        let variable = Place::Variable("MONOCEROS_BIND".to_owned());
+        let file = ValueOrigin::File { name: "shop.yaml".to_owned(), line: Some(3) };
+        let variable = ValueOrigin::Variable("MONOCEROS_BIND".to_owned());
         let errors = Errors(vec![
             Error::new(file, "bind", "bad"),
             Error::new(variable, "", "bad"),
-            Error::new(Place::CommandLine, "--bind", "bad"),
+            Error::new(ValueOrigin::CommandLine, "--bind", "bad"),
         ]);
         assert_eq!(
             errors.to_string(),
@@ -121,8 +121,8 @@ mod tests {
 
     #[test]
     fn only_the_command_line_is_a_usage_error() {
-        let variable = Error::new(Place::Variable("PORT".to_owned()), "", "bad");
-        let flag = Error::new(Place::CommandLine, "--bind", "bad");
+        let variable = Error::new(ValueOrigin::Variable("PORT".to_owned()), "", "bad");
+        let flag = Error::new(ValueOrigin::CommandLine, "--bind", "bad");
         assert_eq!(Errors(vec![variable.clone()]).exit_code(), 1);
         assert_eq!(Errors(vec![variable, flag]).exit_code(), 2);
     }

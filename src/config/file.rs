@@ -11,17 +11,17 @@ use std::path::Path;
 
 use serde_yaml::{Mapping, Value};
 
-use crate::error::{Errors, Place};
+use crate::error::{Errors, ValueOrigin};
 use crate::gunicorn::Foreign;
 use crate::raw::text_of;
-use crate::row::{Row, Takes};
-use crate::said::{Said, Word};
+use crate::raw_setting::{RawSetting, Word};
+use crate::row::{Arity, Row};
 use crate::suggestion;
 use crate::table::ROWS;
 
 /// Reads the file at `path`, called `name` in errors.
-pub(crate) fn read(path: &Path, name: &str, errors: &mut Errors) -> Vec<Said> {
-    let whole = Place::File { name: name.to_owned(), line: None };
+pub(crate) fn read(path: &Path, name: &str, errors: &mut Errors) -> Vec<RawSetting> {
+    let whole = ValueOrigin::File { name: name.to_owned(), line: None };
     match std::fs::read(path).map(|bytes| text_of(OsStr::from_bytes(&bytes))) {
         // serde_yaml takes the mark that some editors put first for a document.
         Ok(text) => parse(text.strip_prefix('\u{feff}').unwrap_or(&text), name, errors),
@@ -41,29 +41,29 @@ fn cause(error: &io::Error) -> String {
     }
 }
 
-fn parse(text: &str, name: &str, errors: &mut Errors) -> Vec<Said> {
+fn parse(text: &str, name: &str, errors: &mut Errors) -> Vec<RawSetting> {
     let page = Page { name, lines: text.lines().collect() };
     let mapping = match serde_yaml::from_str(text) {
         Ok(Value::Mapping(mapping)) => mapping,
         Ok(Value::Null) => Mapping::new(),
         Ok(_) => {
-            errors.add(page.place(None), "", "must be a mapping of settings, such as workers: 4");
+            errors.add(page.origin(None), "", "must be a mapping of settings, such as workers: 4");
             return Vec::new();
         }
         Err(error) => {
             let reason = without_location(&error);
             let line = error.location().map(|location| location.line());
-            errors.add(page.place(page.line_of_second(&reason).or(line)), "", reason);
+            errors.add(page.origin(page.line_of_second(&reason).or(line)), "", reason);
             return Vec::new();
         }
     };
-    let mut said: Vec<Said> = Vec::new();
+    let mut said: Vec<RawSetting> = Vec::new();
     for (key, value) in &mapping {
         if let Some(new) = entry(&page, key, value, errors) {
             match said.iter().find(|old| old.row.name == new.row.name) {
                 Some(old) => {
                     let reason = format!("is the same setting as {}, said before", old.subject);
-                    errors.add(new.place, &new.subject, reason);
+                    errors.add(new.origin, &new.subject, reason);
                 }
                 None => said.push(new),
             }
@@ -78,21 +78,21 @@ fn without_location(error: &serde_yaml::Error) -> String {
     text.split(" at line ").next().unwrap_or(&text).to_owned()
 }
 
-fn entry(page: &Page<'_>, key: &Value, value: &Value, errors: &mut Errors) -> Option<Said> {
+fn entry(page: &Page<'_>, key: &Value, value: &Value, errors: &mut Errors) -> Option<RawSetting> {
     let Some(key) = scalar(key) else {
-        errors.add(page.place(None), "", "the name of a setting must be a word");
+        errors.add(page.origin(None), "", "the name of a setting must be a word");
         return None;
     };
     let line = page.line_of(&key);
-    let place = page.place(line);
+    let origin = page.origin(line);
     let row = match Row::find(&key) {
         Some(row) if row.in_file => row,
         Some(row) => {
-            errors.add(place, &key, format!("cannot be set in the file; use {}", row.flag()));
+            errors.add(origin, &key, format!("cannot be set in the file; use {}", row.flag()));
             return None;
         }
         None => {
-            errors.add(place, &key, unknown(&key));
+            errors.add(origin, &key, unknown(&key));
             return None;
         }
     };
@@ -100,11 +100,12 @@ fn entry(page: &Page<'_>, key: &Value, value: &Value, errors: &mut Errors) -> Op
         Ok(texts) => {
             let lines = page.lines_of_items(line, texts.len());
             let words = texts.into_iter().zip(lines);
-            let words = words.map(|(text, line)| Word { text, place: page.place(line) }).collect();
-            Some(Said { row, subject: key, place, words })
+            let words =
+                words.map(|(text, line)| Word { text, origin: page.origin(line) }).collect();
+            Some(RawSetting { row, subject: key, origin, words })
         }
         Err(reason) => {
-            errors.add(place, &key, reason);
+            errors.add(origin, &key, reason);
             None
         }
     }
@@ -120,7 +121,7 @@ fn unknown(key: &str) -> String {
 
 fn texts(row: &Row, value: &Value) -> Result<Vec<String>, &'static str> {
     match value {
-        Value::Sequence(items) if row.takes == Takes::List => {
+        Value::Sequence(items) if row.arity == Arity::List => {
             let texts: Option<Vec<_>> = items.iter().map(scalar).collect();
             texts.ok_or("an item of the list is not a word")
         }
@@ -154,8 +155,8 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    fn place(&self, line: Option<usize>) -> Place {
-        Place::File { name: self.name.to_owned(), line }
+    fn origin(&self, line: Option<usize>) -> ValueOrigin {
+        ValueOrigin::File { name: self.name.to_owned(), line }
     }
 
     /// The line that a top-level key stands on, from 1.
@@ -197,13 +198,13 @@ impl Page<'_> {
 mod tests {
     use super::*;
 
-    fn read_text(text: &str) -> (Vec<Said>, String) {
+    fn read_text(text: &str) -> (Vec<RawSetting>, String) {
         let mut errors = Errors::default();
         let said = parse(text, "shop.yaml", &mut errors);
         (said, errors.to_string())
     }
 
-    fn words(said: &Said) -> Vec<&str> {
+    fn words(said: &RawSetting) -> Vec<&str> {
         said.words.iter().map(|word| word.text.as_str()).collect()
     }
 
@@ -249,12 +250,12 @@ mod tests {
     fn lines_are_found() {
         let text = "# first\n\nworkers: 2\nbind:\n  # here\n  - :1\n\n  - :2\n'name': x\n";
         let (said, _) = read_text(text);
-        let lines: Vec<_> = said.iter().map(|said| said.place.to_string()).collect();
+        let lines: Vec<_> = said.iter().map(|said| said.origin.to_string()).collect();
         assert_eq!(lines, ["shop.yaml line 3", "shop.yaml line 4", "shop.yaml line 9"]);
-        let items: Vec<_> = said[1].words.iter().map(|word| word.place.to_string()).collect();
+        let items: Vec<_> = said[1].words.iter().map(|word| word.origin.to_string()).collect();
         assert_eq!(items, ["shop.yaml line 6", "shop.yaml line 8"]);
         let (said, _) = read_text("{workers: 2}");
-        assert_eq!(said[0].place.to_string(), "shop.yaml");
+        assert_eq!(said[0].origin.to_string(), "shop.yaml");
     }
 
     #[test]

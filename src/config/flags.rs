@@ -8,11 +8,11 @@ use std::ffi::{OsStr, OsString};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::error::{Errors, Place};
+use crate::error::{Errors, ValueOrigin};
 use crate::gunicorn::{FOREIGN, Foreign};
 use crate::raw::text_of;
-use crate::row::{Row, Takes};
-use crate::said::Said;
+use crate::raw_setting::RawSetting;
+use crate::row::{Arity, Row};
 use crate::suggestion;
 use crate::table::ROWS;
 
@@ -21,24 +21,24 @@ use crate::table::ROWS;
 pub(crate) struct Line {
     pub(crate) help: bool,
     pub(crate) version: bool,
-    pub(crate) said: Vec<Said>,
+    pub(crate) said: Vec<RawSetting>,
 }
 
 /// Reads the words of a command line; what it does not know goes into `errors`.
-pub(crate) fn read(words: &[OsString], place: &Place, errors: &mut Errors) -> Line {
+pub(crate) fn read(words: &[OsString], origin: &ValueOrigin, errors: &mut Errors) -> Line {
     // Names of files may have any bytes.
     let mut words: Vec<_> = words.iter().map(|it| OsString::from(text_of(it))).collect();
     let mut unknown = false;
     loop {
         let error = match command().try_get_matches_from(&words) {
-            Ok(matches) => return line(&matches, place, errors),
+            Ok(matches) => return line(&matches, origin, errors),
             Err(error) => error,
         };
         let subject = context(&error, ContextKind::InvalidArg);
         let is_flag = subject.starts_with('-');
         // Behind a flag that is not known, its value looks like one word too many.
         if is_flag || !unknown {
-            errors.add(place.clone(), &subject_of(&subject), refusal(&error, &subject));
+            errors.add(origin.clone(), &subject_of(&subject), refusal(&error, &subject));
         }
         unknown |= is_flag;
         // Without that word the rest may tell more.
@@ -69,10 +69,10 @@ fn command() -> Command {
 }
 
 fn arg(row: &'static Row) -> Arg {
-    let arg = with_values(Arg::new(row.name), row.takes);
+    let arg = with_values(Arg::new(row.name), row.arity);
     if row.positional {
         // The words behind `--` are one list, whatever they look like.
-        return if row.takes == Takes::List { arg.last(true).num_args(1..) } else { arg };
+        return if row.arity == Arity::List { arg.last(true).num_args(1..) } else { arg };
     }
     let arg = arg.long(row.key()).aliases(row.aliases);
     match row.short {
@@ -82,7 +82,7 @@ fn arg(row: &'static Row) -> Arg {
 }
 
 fn foreign_arg(foreign: &'static Foreign) -> Arg {
-    let mut arg = with_values(Arg::new(foreign.name), foreign.takes);
+    let mut arg = with_values(Arg::new(foreign.name), foreign.arity);
     for flag in foreign.flags {
         let short = flag.chars().nth(1).filter(|c| *c != '-');
         arg = match (short, flag.strip_prefix("--")) {
@@ -95,25 +95,25 @@ fn foreign_arg(foreign: &'static Foreign) -> Arg {
     arg
 }
 
-fn with_values(arg: Arg, takes: Takes) -> Arg {
-    match takes {
+fn with_values(arg: Arg, arity: Arity) -> Arg {
+    match arity {
         // `--daemon=false` takes back what a file says.
-        Takes::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
-        Takes::One => arg.action(ArgAction::Set),
-        Takes::List => arg.action(ArgAction::Append),
+        Arity::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+        Arity::One => arg.action(ArgAction::Set),
+        Arity::List => arg.action(ArgAction::Append),
     }
 }
 
-fn line(matches: &ArgMatches, place: &Place, errors: &mut Errors) -> Line {
+fn line(matches: &ArgMatches, origin: &ValueOrigin, errors: &mut Errors) -> Line {
     for foreign in FOREIGN.iter().filter(|foreign| !foreign.flags.is_empty()) {
         if matches.contains_id(foreign.name) {
             let flag = foreign.flags.iter().find(|flag| flag.starts_with("--")).unwrap_or(&"");
-            errors.add(place.clone(), flag, foreign.refusal());
+            errors.add(origin.clone(), flag, foreign.refusal());
         }
     }
     let said = ROWS.iter().filter_map(|row| {
         let texts: Vec<String> = matches.get_many(row.name)?.cloned().collect();
-        Some(Said::new(row, place.clone(), row.subject(), texts))
+        Some(RawSetting::new(row, origin.clone(), row.subject(), texts))
     });
     Line {
         help: matches.get_flag("help"),
@@ -174,7 +174,7 @@ mod tests {
     fn parse(words: &[&str]) -> (Line, String) {
         let words: Vec<_> = words.iter().map(OsString::from).collect();
         let mut errors = Errors::default();
-        let line = read(&words, &Place::CommandLine, &mut errors);
+        let line = read(&words, &ValueOrigin::CommandLine, &mut errors);
         (line, errors.to_string())
     }
 

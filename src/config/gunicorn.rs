@@ -1,6 +1,6 @@
 //! gunicorn's settings that have no row here, and what to tell who uses one.
 
-use crate::row::Takes::{self, List, One, Switch};
+use crate::row::Arity::{self, List, One, Switch};
 
 /// A setting that gunicorn has and Monoceros has not.
 #[derive(Clone, Copy, Debug)]
@@ -9,7 +9,7 @@ pub(crate) struct Foreign {
     pub(crate) name: &'static str,
     /// Flags, short ones too; none if it has no flag.
     pub(crate) flags: &'static [&'static str],
-    pub(crate) takes: Takes,
+    pub(crate) arity: Arity,
     /// Why it is missing; nothing means that it is to come.
     pub(crate) instead: Option<&'static str>,
 }
@@ -33,17 +33,17 @@ impl Foreign {
     }
 }
 
-const fn later(name: &'static str, flags: &'static [&'static str], takes: Takes) -> Foreign {
-    Foreign { name, flags, takes, instead: None }
+const fn later(name: &'static str, flags: &'static [&'static str], arity: Arity) -> Foreign {
+    Foreign { name, flags, arity, instead: None }
 }
 
 const fn never(
     name: &'static str,
     flags: &'static [&'static str],
-    takes: Takes,
+    arity: Arity,
     instead: &'static str,
 ) -> Foreign {
-    Foreign { name, flags, takes, instead: Some(instead) }
+    Foreign { name, flags, arity, instead: Some(instead) }
 }
 
 const MASTER_HOOK: &str = "the master runs no Python";

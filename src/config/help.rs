@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::markup::wrap;
-use crate::order::{COMMANDS, FLAGS, NOTES};
-use crate::row::{Row, Section, Takes};
+use crate::control_command::{COMMANDS, FLAGS, NOTES};
+use crate::row::{Arity, Row, Section};
 use crate::table::ROWS;
+use crate::wrap::wrap;
 
 /// Columns of a terminal that cannot be asked.
 const WIDTH: usize = 80;
@@ -70,7 +70,7 @@ fn left(row: &Row) -> String {
         return format!("  {}", row.placeholder);
     }
     let short = row.short.map_or("    ".to_owned(), |short| format!("-{short}, "));
-    let value = if row.takes == Takes::Switch { "" } else { row.placeholder };
+    let value = if row.arity == Arity::Switch { "" } else { row.placeholder };
     format!("  {short}{} {value}", row.flag()).trim_end().to_owned()
 }
 

@@ -3,26 +3,25 @@
 //! socket, user database or log.
 
 mod access_format;
-mod agreement;
 mod bind;
+mod constraints;
 mod environment;
 mod error;
 mod file;
 mod flags;
 mod gunicorn;
 mod help;
-mod listing;
+mod print_config;
 
+mod control_command;
 mod log;
-mod markup;
-mod order;
 mod pairs;
 pub mod print;
 mod process;
 pub mod raw;
+mod raw_setting;
 mod row;
-mod said;
-mod shell;
+mod shell_words;
 mod signals;
 mod size;
 mod source;
@@ -30,14 +29,15 @@ mod suggestion;
 mod table;
 mod value;
 mod worker;
+mod wrap;
 
 pub use bind::Bind;
-pub use error::{Error, Errors, Place};
-pub use log::{LogFile, LogLevel};
-pub use order::{Order, Target, Verb};
+pub use control_command::{ControlCommand, ControlTarget, Verb};
+pub use error::{Error, Errors, ValueOrigin};
+pub use log::{LogLevel, LogTarget};
 pub use process::{Argument, Assignment, SearchPath, Umask};
-pub use row::{Ambient, Effect, Reader, Row, Section, Takes};
-pub use signals::{SIGNALS, Signal, Wish};
+pub use row::{Arity, Effect, EnvDefault, Reader, Row, Section};
+pub use signals::{SIGNALS, SignalCommand, SignalRow};
 pub use size::Size;
 pub use source::{Command, Loaded, load};
 pub use table::{ROWS, Settings};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::raw::{bytes_of, text_of};
-use crate::row::Range;
+use crate::row::Bounds;
 use crate::value::{Value, not_empty};
 
 /// Least severe message that is logged.
@@ -44,7 +44,7 @@ impl fmt::Display for LogLevel {
 }
 
 impl Value for LogLevel {
-    fn parse(text: &str, _: Range) -> Result<Self, String> {
+    fn parse(text: &str, _: Bounds) -> Result<Self, String> {
         match text.to_ascii_lowercase().as_str() {
             "debug" => Ok(Self::Debug),
             "info" => Ok(Self::Info),
@@ -62,14 +62,14 @@ impl Value for LogLevel {
 
 /// Where a log is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LogFile {
+pub enum LogTarget {
     /// `-`: standard error for the error log, standard output for the access log.
     Stream,
     /// A file, appended to, and opened again on SIGUSR1.
     Path(PathBuf),
 }
 
-impl fmt::Display for LogFile {
+impl fmt::Display for LogTarget {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stream => out.write_str("-"),
@@ -78,10 +78,10 @@ impl fmt::Display for LogFile {
     }
 }
 
-impl Value for LogFile {
+impl Value for LogTarget {
     const RAW: bool = true;
 
-    fn parse(text: &str, _: Range) -> Result<Self, String> {
+    fn parse(text: &str, _: Bounds) -> Result<Self, String> {
         not_empty(text)?;
         Ok(if text == "-" { Self::Stream } else { Self::Path(PathBuf::from(bytes_of(text))) })
     }
@@ -109,8 +109,8 @@ mod tests {
 
     #[test]
     fn a_dash_is_the_stream() {
-        assert_eq!(LogFile::parse("-", None), Ok(LogFile::Stream));
-        assert_eq!(LogFile::parse("a.log", None), Ok(LogFile::Path("a.log".into())));
-        assert!(LogFile::parse("", None).is_err());
+        assert_eq!(LogTarget::parse("-", None), Ok(LogTarget::Stream));
+        assert_eq!(LogTarget::parse("a.log", None), Ok(LogTarget::Path("a.log".into())));
+        assert!(LogTarget::parse("", None).is_err());
     }
 }

@@ -1,8 +1,8 @@
 //! Settings as they go from the master to a worker: names and text.
 
-use crate::error::{Errors, Place};
+use crate::error::{Errors, ValueOrigin};
+use crate::raw_setting::RawSetting;
 use crate::row::Reader;
-use crate::said::Said;
 use crate::table::{ROWS, Settings};
 
 impl Settings {
@@ -22,13 +22,13 @@ impl Settings {
         let (mut settings, mut errors) = (Self::default(), Errors::default());
         let is_unknown = |name: &str| ROWS.iter().all(|row| row.key() != name);
         for (name, _) in pairs.iter().filter(|(name, _)| is_unknown(name)) {
-            errors.add(Place::Master, name, "unknown setting");
+            errors.add(ValueOrigin::Master, name, "unknown setting");
         }
         for row in ROWS {
             let said = pairs.iter().filter(|(name, _)| row.key() == *name);
             let texts: Vec<_> = said.map(|(_, text)| text.clone()).collect();
             if !texts.is_empty() {
-                let said = Said::new(row, Place::Master, row.key(), texts);
+                let said = RawSetting::new(row, ValueOrigin::Master, row.key(), texts);
                 said.apply(&mut settings, &mut errors);
             }
         }
@@ -47,7 +47,7 @@ mod tests {
         let sent = Settings {
             threads: 7,
             keep_alive: Duration::from_millis(1500),
-            access_logfile: Some(crate::LogFile::Stream),
+            access_logfile: Some(crate::LogTarget::Stream),
             name: Some("the shop".to_owned()),
             ..Settings::default()
         };

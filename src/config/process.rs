@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::raw::{bytes_of, text_of};
-use crate::row::Range;
+use crate::row::Bounds;
 use crate::value::{Value, integer, not_empty};
 
 /// A word of a program's command line, possibly empty.
@@ -16,7 +16,7 @@ pub struct Argument(pub String);
 impl Value for Argument {
     const RAW: bool = true;
 
-    fn parse(text: &str, _: Range) -> Result<Self, String> {
+    fn parse(text: &str, _: Bounds) -> Result<Self, String> {
         // execve(2) takes strings that end in NUL.
         if text.contains('\0') {
             Err("has a NUL in it".to_owned())
@@ -42,7 +42,7 @@ impl fmt::Display for Umask {
 
 impl Value for Umask {
     /// A leading zero means octal, as in the shell and on gunicorn's command line.
-    fn parse(text: &str, _: Range) -> Result<Self, String> {
+    fn parse(text: &str, _: Bounds) -> Result<Self, String> {
         let octal = text.len() > 1 && text.bytes().all(|byte| byte.is_ascii_digit());
         let mask = match text.strip_prefix('0') {
             Some(digits) if octal => u64::from_str_radix(digits, 8).ok(),
@@ -72,7 +72,7 @@ pub struct Assignment {
 impl Value for Assignment {
     const RAW: bool = true;
 
-    fn parse(text: &str, _: Range) -> Result<Self, String> {
+    fn parse(text: &str, _: Bounds) -> Result<Self, String> {
         match text.split_once('=') {
             Some((name, value)) if !name.is_empty() && !text.contains('\0') => {
                 Ok(Self { name: name.to_owned(), value: value.to_owned() })
@@ -93,7 +93,7 @@ pub struct SearchPath(pub Vec<PathBuf>);
 impl Value for SearchPath {
     const RAW: bool = true;
 
-    fn parse(text: &str, _: Range) -> Result<Self, String> {
+    fn parse(text: &str, _: Bounds) -> Result<Self, String> {
         not_empty(text)?;
         let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
         Ok(Self(names.map(|name| PathBuf::from(bytes_of(name))).collect()))

@@ -74,7 +74,7 @@ pub enum Effect {
 
 /// How many words a setting takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Takes {
+pub enum Arity {
     /// None on the command line (`--daemon`), a truth value elsewhere.
     Switch,
     /// One; the last one said counts.
@@ -84,14 +84,14 @@ pub enum Takes {
 }
 
 /// Smallest and largest number allowed.
-pub(crate) type Range = Option<(u64, u64)>;
+pub(crate) type Bounds = Option<(u64, u64)>;
 
 /// Nothing, or the reason why a text is refused.
 pub(crate) type Checked = Result<(), String>;
 
 /// A variable of the surroundings that replaces a default, as gunicorn has it.
 #[derive(Clone, Copy, Debug)]
-pub struct Ambient {
+pub struct EnvDefault {
     /// Its name.
     pub variable: &'static str,
     /// The value it makes; `{}` stands for the variable's text.
@@ -116,11 +116,11 @@ pub struct Row {
     /// What the value is called in help.
     pub placeholder: &'static str,
     /// Smallest and largest number allowed, in the unit of the setting.
-    pub range: Range,
+    pub range: Bounds,
     /// Words with a meaning in the value, and what they mean.
-    pub words: &'static [(&'static str, &'static str)],
+    pub choices: &'static [(&'static str, &'static str)],
     /// How many words it takes.
-    pub takes: Takes,
+    pub arity: Arity,
     /// Can be a mapping of names to values in the configuration file.
     pub mapping: bool,
     /// Said as a bare word on the command line, without a flag.
@@ -136,13 +136,13 @@ pub struct Row {
     /// How it differs from gunicorn's, if it does.
     pub differs: Option<&'static str>,
     /// The variable that gunicorn, too, takes a default from.
-    pub ambient: Option<Ambient>,
+    pub env_default: Option<EnvDefault>,
     /// A rule that the type does not know.
     pub(crate) check: Option<fn(&str) -> Checked>,
     /// Its words may stand for bytes that are not UTF-8.
     pub(crate) raw: bool,
-    pub(crate) parse: fn(&str, Range) -> Checked,
-    pub(crate) set: fn(&mut Settings, &[String], Range) -> Checked,
+    pub(crate) parse: fn(&str, Bounds) -> Checked,
+    pub(crate) set: fn(&mut Settings, &[String], Bounds) -> Checked,
     pub(crate) get: fn(&Settings) -> Vec<String>,
 }
 
@@ -155,8 +155,8 @@ pub(crate) const BLANK: Row = Row {
     aliases: &[],
     placeholder: "",
     range: None,
-    words: &[],
-    takes: Takes::One,
+    choices: &[],
+    arity: Arity::One,
     mapping: false,
     positional: false,
     in_file: true,
@@ -164,7 +164,7 @@ pub(crate) const BLANK: Row = Row {
     effect: Effect::Rollout,
     gunicorn: None,
     differs: None,
-    ambient: None,
+    env_default: None,
     check: None,
     raw: false,
     parse: |_, _| Ok(()),
@@ -281,7 +281,7 @@ macro_rules! settings {
             Row {
                 name: stringify!($name),
                 doc: concat!($($doc, "\n"),+),
-                takes: <$type as Value>::TAKES,
+                arity: <$type as Value>::TAKES,
                 raw: <$type as Value>::RAW,
                 parse: |text, range| <$type as Value>::parse(text, range).map(drop),
                 set: |settings, texts, range| {

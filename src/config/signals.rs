@@ -3,7 +3,7 @@
 
 /// What an operator wants of the master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum SignalCommand {
     /// Finish, then exit.
     Drain,
     /// Exit now.
@@ -24,11 +24,11 @@ pub enum Wish {
 
 /// One signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Signal {
+pub struct SignalRow {
     /// Its name, such as `SIGTERM`.
     pub name: &'static str,
     /// What the master takes it for.
-    pub wish: Wish,
+    pub command: SignalCommand,
     /// What the master does.
     pub master: &'static str,
     /// What a single worker does that gets it, of a class of our own.
@@ -42,73 +42,73 @@ const LEAVES: &str = "drains; a new one takes its place";
 const STOPS: &str = "stops at once; a new one takes its place";
 
 /// The signal table, in the order of the printed pages.
-pub static SIGNALS: [Signal; 9] = [
-    Signal {
+pub static SIGNALS: [SignalRow; 9] = [
+    SignalRow {
         name: "SIGHUP",
-        wish: Wish::Reload,
+        command: SignalCommand::Reload,
         master: "Reload: reads the settings again and replaces the workers one by one, each by one \
                  that is ready. If the new settings or the new code cannot serve, the old workers \
                  go on. Workers that were withdrawn come back.",
         worker: NOTHING,
         gunicorn: Some("sends the old workers away before the new ones are ready"),
     },
-    Signal {
+    SignalRow {
         name: "SIGTERM",
-        wish: Wish::Drain,
+        command: SignalCommand::Drain,
         master: "Drain: refuses new connections, serves those that are there, and exits, \
                  within `graceful-timeout`. With `shutdown-delay` it first serves as before \
                  for so long, or until the signal comes again. One more stops at once.",
         worker: LEAVES,
         gunicorn: Some("resets connections that wait to be accepted"),
     },
-    Signal {
+    SignalRow {
         name: "SIGINT",
-        wish: Wish::Stop,
+        command: SignalCommand::Stop,
         master: "Stop: exits at once, whatever is open.",
         worker: STOPS,
         gunicorn: None,
     },
-    Signal {
+    SignalRow {
         name: "SIGQUIT",
-        wish: Wish::Stop,
+        command: SignalCommand::Stop,
         master: "As SIGINT.",
         worker: STOPS,
         gunicorn: None,
     },
-    Signal {
+    SignalRow {
         name: "SIGTTIN",
-        wish: Wish::Add,
+        command: SignalCommand::Add,
         master: "One worker more. The number stays through reloads and upgrades until the setting \
                  `workers` changes.",
         worker: NOTHING,
         gunicorn: Some("forgets the number at a reload"),
     },
-    Signal {
+    SignalRow {
         name: "SIGTTOU",
-        wish: Wish::Remove,
+        command: SignalCommand::Remove,
         master: "One worker less, but never none.",
         worker: NOTHING,
         gunicorn: Some("forgets the number at a reload"),
     },
-    Signal {
+    SignalRow {
         name: "SIGUSR1",
-        wish: Wish::Reopen,
+        command: SignalCommand::Reopen,
         master: "Reopen: opens the log files again by their names, and has the workers do so.",
         worker: "opens its log files again",
         gunicorn: None,
     },
-    Signal {
+    SignalRow {
         name: "SIGUSR2",
-        wish: Wish::Upgrade,
+        command: SignalCommand::Upgrade,
         master: "Upgrade: executes the program again, passes it every listener and, when it serves \
                  with workers of its own, everything else; then drains and exits. If it does not \
                  serve within `upgrade-timeout`, all goes on as before.",
         worker: NOTHING,
         gunicorn: Some("keeps both masters until the old one is told to go"),
     },
-    Signal {
+    SignalRow {
         name: "SIGWINCH",
-        wish: Wish::Withdraw,
+        command: SignalCommand::Withdraw,
         master: "Withdraw: lets the workers go and stays; connections wait until SIGHUP brings the \
                  workers back. Ignored by a master that has a terminal, which sends this signal \
                  whenever its window changes.",

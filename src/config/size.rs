@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::row::Range;
+use crate::row::Bounds;
 use crate::value::Value;
 
 /// The units, the largest first, as powers of two.
@@ -25,7 +25,7 @@ impl fmt::Display for Size {
 
 impl Value for Size {
     /// A whole number with a unit: K, M, G (of 1024), or none for bytes.
-    fn parse(text: &str, _: Range) -> Result<Self, String> {
+    fn parse(text: &str, _: Bounds) -> Result<Self, String> {
         let upper = text.to_ascii_uppercase();
         let number = upper.strip_suffix('B').unwrap_or(&upper);
         let number = number.strip_suffix('I').unwrap_or(number);

@@ -3,17 +3,17 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::agreement;
+use crate::constraints;
+use crate::control_command::{self, ControlCommand};
 use crate::environment;
-use crate::error::{Error, Errors, Place};
+use crate::error::{Error, Errors, ValueOrigin};
 use crate::file;
 use crate::flags::{self, Line};
 use crate::help;
-use crate::listing;
-use crate::order::{self, Order};
+use crate::print_config;
 use crate::raw::bytes_of;
+use crate::raw_setting::RawSetting;
 use crate::row::Row;
-use crate::said::Said;
 use crate::table::{ROWS, Settings};
 
 /// The configuration file that is read when none is named.
@@ -29,7 +29,7 @@ pub enum Command {
     /// Check, print the settings ([`Loaded::print`]), and exit.
     PrintConfig(Loaded),
     /// Ask this of a server that runs.
-    Order(Order),
+    Control(ControlCommand),
     /// Print this text and exit.
     Help(String),
     /// Print this text and exit.
@@ -48,21 +48,21 @@ pub struct Loaded {
     /// What the user should know although nothing is wrong, one text each.
     pub warnings: Vec<String>,
     /// Where each value was said, in the order of [`ROWS`].
-    sources: Vec<Place>,
+    sources: Vec<ValueOrigin>,
 }
 
 impl Loaded {
     /// Where the value of a setting was said.
     #[must_use]
-    pub fn source(&self, row: &Row) -> &Place {
+    pub fn source(&self, row: &Row) -> &ValueOrigin {
         let index = ROWS.iter().position(|known| known.name == row.name);
-        index.and_then(|index| self.sources.get(index)).unwrap_or(&Place::Default)
+        index.and_then(|index| self.sources.get(index)).unwrap_or(&ValueOrigin::Default)
     }
 
     /// Every setting with its source, as YAML that can be loaded again.
     #[must_use]
     pub fn print(&self) -> String {
-        listing::text(self)
+        print_config::text(self)
     }
 }
 
@@ -82,18 +82,18 @@ pub fn load(
     env: &[(OsString, OsString)],
     cwd: &Path,
 ) -> Result<Command, Errors> {
-    if let Some(order) = order::read(args, env, cwd) {
+    if let Some(order) = control_command::read(args, env, cwd) {
         return order;
     }
     let mut errors = Errors::default();
-    let line = flags::read(args, &Place::CommandLine, &mut errors);
+    let line = flags::read(args, &ValueOrigin::CommandLine, &mut errors);
     if line.help {
         return Ok(Command::Help(help::text()));
     }
     if line.version {
         return Ok(Command::Version(format!("monoceros {}\n", env!("CARGO_PKG_VERSION"))));
     }
-    merge_all(line, env, cwd, errors).and_then(agreement::check).map(command)
+    merge_all(line, env, cwd, errors).and_then(constraints::check).map(command)
 }
 
 /// The settings that follow from all sources, or all that is wrong with them.
@@ -118,7 +118,7 @@ pub(crate) fn merge_all(
     };
     levels.extend(said);
     // A default that nobody needs cannot be wrong.
-    let unsaid = |default: &Said| levels.iter().all(|said| said.row.name != default.row.name);
+    let unsaid = |default: &RawSetting| levels.iter().all(|said| said.row.name != default.row.name);
     let mut all: Vec<_> = environment.defaults.into_iter().filter(unsaid).collect();
     all.extend(levels);
 
@@ -126,13 +126,13 @@ pub(crate) fn merge_all(
     if errors.0.is_empty() { Ok(loaded) } else { Err(errors) }
 }
 
-fn merge(said: &[Said], file: Option<File>, cwd: &Path, errors: &mut Errors) -> Loaded {
+fn merge(said: &[RawSetting], file: Option<File>, cwd: &Path, errors: &mut Errors) -> Loaded {
     let mut settings = Settings::default();
-    let mut sources = vec![Place::Default; ROWS.len()];
+    let mut sources = vec![ValueOrigin::Default; ROWS.len()];
     for said in said {
         said.apply(&mut settings, errors);
         if let Some(index) = ROWS.iter().position(|row| row.name == said.row.name) {
-            sources[index] = said.place.clone();
+            sources[index] = said.origin.clone();
         }
     }
     let mut warnings = Vec::new();
@@ -162,9 +162,9 @@ struct File {
 
 impl File {
     /// The file said last, else the one in `cwd` if it is there.
-    fn choose(said: &[Said], cwd: &Path) -> Result<Option<Self>, Error> {
+    fn choose(said: &[RawSetting], cwd: &Path) -> Result<Option<Self>, Error> {
         // An empty name is refused with all other values.
-        let named = |said: &&Said| {
+        let named = |said: &&RawSetting| {
             said.row.name == "config" && said.words.iter().all(|word| !word.text.is_empty())
         };
         let last = said.iter().rev().find(named);
@@ -178,7 +178,7 @@ impl File {
         let name = word.text.clone();
         if name.starts_with("python:") || name.ends_with(".py") {
             let reason = "configuration in Python is not read; write the settings in YAML";
-            return Err(Error::new(said.place.clone(), &said.subject, reason));
+            return Err(Error::new(said.origin.clone(), &said.subject, reason));
         }
         let name = name.strip_prefix("file:").map_or(name.clone(), str::to_owned);
         let path = cwd.join(bytes_of(&name));

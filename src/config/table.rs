@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use crate::access_format;
 use crate::bind::Bind;
-use crate::log::{LEVELS, LogFile, LogLevel};
+use crate::log::{LEVELS, LogLevel, LogTarget};
 use crate::process::{Argument, Assignment, SearchPath, Umask};
 use crate::row::Effect::{Live, Restart, Rollout};
 use crate::row::Reader::{Listener, Master, Worker};
-use crate::row::{Ambient, BLANK, Row, Section, settings};
+use crate::row::{BLANK, EnvDefault, Row, Section, settings};
 use crate::size::Size;
 use crate::value::Value;
 use crate::worker::{ReadyAfter, WorkerClass, Workers};
@@ -87,7 +87,7 @@ settings! {
     bind: Vec<Bind> = vec![Bind::Tcp { host: "127.0.0.1".to_owned(), port: 8000 }], {
         section: Section::Socket, short: Some('b'), placeholder: "ADDRESS",
         readers: &[Listener], effect: Rollout, gunicorn: Some("bind"),
-        ambient: Some(Ambient { variable: "PORT", template: "0.0.0.0:{}" }),
+        env_default: Some(EnvDefault { variable: "PORT", template: "0.0.0.0:{}" }),
     };
 
     /// Most connections that may wait to be accepted, for each address.
@@ -107,7 +107,7 @@ settings! {
         section: Section::Workers, short: Some('w'), placeholder: "COUNT",
         range: Some((1, 1024)), readers: &[Master, Worker], effect: Live,
         gunicorn: Some("workers"), differs: Some("`auto` is understood; an empty `WEB_CONCURRENCY` is as good as none"),
-        ambient: Some(Ambient { variable: "WEB_CONCURRENCY", template: "{}" }),
+        env_default: Some(EnvDefault { variable: "WEB_CONCURRENCY", template: "{}" }),
     };
 
     /// Kind of worker: `wsgi` or `exec`.
@@ -130,7 +130,7 @@ settings! {
     /// be executed. Other classes tell when they are ready.
     ready_after: ReadyAfter = ReadyAfter::Length(Duration::from_secs(1)), {
         section: Section::Workers, placeholder: "SECONDS", range: Some((0, DAY)),
-        words: &[("notify", "when it says so")],
+        choices: &[("notify", "when it says so")],
         readers: &[Master], effect: Rollout,
     };
 
@@ -473,19 +473,19 @@ settings! {
 
     /// Least severe message in the error log.
     log_level: LogLevel = LogLevel::Info, {
-        section: Section::Logging, placeholder: "LEVEL", words: &LEVELS,
+        section: Section::Logging, placeholder: "LEVEL", choices: &LEVELS,
         readers: &[Master, Worker], effect: Rollout, gunicorn: Some("loglevel"),
         differs: Some("an unknown level is an error instead of `info`"),
     };
 
     /// File for messages of the server; `-` is standard error.
-    error_logfile: LogFile = LogFile::Stream, {
+    error_logfile: LogTarget = LogTarget::Stream, {
         section: Section::Logging, placeholder: "FILE", aliases: &["log-file"],
         readers: &[Master, Worker], effect: Rollout, gunicorn: Some("errorlog"),
     };
 
     /// File for a line about each request; `-` is standard output.
-    access_logfile: Option<LogFile> = None, {
+    access_logfile: Option<LogTarget> = None, {
         section: Section::Logging, placeholder: "FILE",
         readers: &[Master, Worker], effect: Rollout, gunicorn: Some("accesslog"),
     };
@@ -496,7 +496,7 @@ settings! {
     access_logformat: String =
         r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s""#.to_owned(), {
         section: Section::Logging, placeholder: "FORMAT", check: Some(access_format::check),
-        words: &access_format::ATOMS,
+        choices: &access_format::ATOMS,
         readers: &[Worker], effect: Rollout, gunicorn: Some("access_log_format"),
         differs: Some("an unknown atom is an error instead of `-`"),
     };

@@ -6,32 +6,32 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::raw::{bytes_of, text_of};
-use crate::row::{Range, Takes};
+use crate::row::{Arity, Bounds};
 
 /// A type that a setting can have.
 pub(crate) trait Value: Sized {
     /// How many words a value is made of.
-    const TAKES: Takes = Takes::One;
+    const TAKES: Arity = Arity::One;
 
     /// A word may stand for bytes that are not UTF-8 ([`crate::raw`]).
     const RAW: bool = false;
 
     /// Reads one word; fails with the reason, which names the word.
-    fn parse(text: &str, range: Range) -> Result<Self, String>;
+    fn parse(text: &str, range: Bounds) -> Result<Self, String>;
 
     /// The words that read back as this value; none if it is unset.
     fn texts(&self) -> Vec<String>;
 
     /// Reads all words said in one place; the last one counts.
-    fn read(texts: &[String], range: Range) -> Result<Self, String> {
+    fn read(texts: &[String], range: Bounds) -> Result<Self, String> {
         Self::parse(texts.last().map_or("", String::as_str), range)
     }
 }
 
 impl Value for bool {
-    const TAKES: Takes = Takes::Switch;
+    const TAKES: Arity = Arity::Switch;
 
-    fn parse(text: &str, _: Range) -> Result<Self, String> {
+    fn parse(text: &str, _: Bounds) -> Result<Self, String> {
         match text.to_ascii_lowercase().as_str() {
             "true" | "yes" | "on" | "1" => Ok(true),
             "false" | "no" | "off" | "0" => Ok(false),
@@ -45,7 +45,7 @@ impl Value for bool {
 }
 
 impl Value for u16 {
-    fn parse(text: &str, range: Range) -> Result<Self, String> {
+    fn parse(text: &str, range: Bounds) -> Result<Self, String> {
         let number = whole(text, range)?;
         Self::try_from(number).map_err(|_| outside(text, (0, Self::MAX.into())))
     }
@@ -56,7 +56,7 @@ impl Value for u16 {
 }
 
 impl Value for u32 {
-    fn parse(text: &str, range: Range) -> Result<Self, String> {
+    fn parse(text: &str, range: Bounds) -> Result<Self, String> {
         let number = whole(text, range)?;
         Self::try_from(number).map_err(|_| outside(text, (0, Self::MAX.into())))
     }
@@ -68,7 +68,7 @@ impl Value for u32 {
 
 impl Value for Duration {
     /// The range is in seconds.
-    fn parse(text: &str, range: Range) -> Result<Self, String> {
+    fn parse(text: &str, range: Bounds) -> Result<Self, String> {
         let length = length(text).ok_or_else(|| {
             format!("cannot read {text:?} as seconds; examples: 30, 30s, 500ms, 2m")
         })?;
@@ -92,7 +92,7 @@ impl Value for Duration {
 }
 
 impl Value for String {
-    fn parse(text: &str, _: Range) -> Result<Self, String> {
+    fn parse(text: &str, _: Bounds) -> Result<Self, String> {
         not_empty(text)?;
         Ok(text.to_owned())
     }
@@ -105,7 +105,7 @@ impl Value for String {
 impl Value for PathBuf {
     const RAW: bool = true;
 
-    fn parse(text: &str, _: Range) -> Result<Self, String> {
+    fn parse(text: &str, _: Bounds) -> Result<Self, String> {
         not_empty(text)?;
         Ok(Self::from(bytes_of(text)))
     }
@@ -116,10 +116,10 @@ impl Value for PathBuf {
 }
 
 impl<T: Value> Value for Option<T> {
-    const TAKES: Takes = T::TAKES;
+    const TAKES: Arity = T::TAKES;
     const RAW: bool = T::RAW;
 
-    fn parse(text: &str, range: Range) -> Result<Self, String> {
+    fn parse(text: &str, range: Bounds) -> Result<Self, String> {
         T::parse(text, range).map(Some)
     }
 
@@ -129,10 +129,10 @@ impl<T: Value> Value for Option<T> {
 }
 
 impl<T: Value> Value for Vec<T> {
-    const TAKES: Takes = Takes::List;
+    const TAKES: Arity = Arity::List;
     const RAW: bool = T::RAW;
 
-    fn parse(text: &str, range: Range) -> Result<Self, String> {
+    fn parse(text: &str, range: Bounds) -> Result<Self, String> {
         T::parse(text, range).map(|item| vec![item])
     }
 
@@ -140,7 +140,7 @@ impl<T: Value> Value for Vec<T> {
         self.iter().flat_map(Value::texts).collect()
     }
 
-    fn read(texts: &[String], range: Range) -> Result<Self, String> {
+    fn read(texts: &[String], range: Bounds) -> Result<Self, String> {
         texts.iter().map(|text| T::parse(text, range)).collect()
     }
 }
@@ -149,7 +149,7 @@ pub(crate) fn not_empty(text: &str) -> Result<(), String> {
     if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(()) }
 }
 
-fn whole(text: &str, range: Range) -> Result<u64, String> {
+fn whole(text: &str, range: Bounds) -> Result<u64, String> {
     let number = integer(text).ok_or_else(|| format!("cannot read {text:?} as a whole number"))?;
     match range {
         Some((least, most)) if number < least || number > most => Err(outside(text, (least, most))),

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::row::Range;
+use crate::row::Bounds;
 use crate::value::Value;
 
 /// Number of worker processes.
@@ -26,7 +26,7 @@ impl fmt::Display for Workers {
 }
 
 impl Value for Workers {
-    fn parse(text: &str, range: Range) -> Result<Self, String> {
+    fn parse(text: &str, range: Bounds) -> Result<Self, String> {
         if text == "auto" {
             return Ok(Self::Auto);
         }
@@ -57,7 +57,7 @@ impl fmt::Display for WorkerClass {
 }
 
 impl Value for WorkerClass {
-    fn parse(text: &str, _: Range) -> Result<Self, String> {
+    fn parse(text: &str, _: Bounds) -> Result<Self, String> {
         let reason = match text {
             "wsgi" | "sync" | "gthread" => return Ok(Self::Wsgi),
             "exec" => return Ok(Self::Exec),
@@ -100,7 +100,7 @@ impl ReadyAfter {
 }
 
 impl Value for ReadyAfter {
-    fn parse(text: &str, range: Range) -> Result<Self, String> {
+    fn parse(text: &str, range: Bounds) -> Result<Self, String> {
         if text == "notify" {
             return Ok(Self::Notify);
         }

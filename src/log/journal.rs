@@ -37,14 +37,14 @@ fn parse(value: &str) -> Option<(u64, u64)> {
 
 /// A text whose every line begins with the priority of its level (`syslog(3)`):
 /// to the journal each line is an entry.
-pub struct Entry<'a> {
+pub struct JournalEntry<'a> {
     /// How bad it is.
     pub level: Level,
     /// One line or several.
     pub text: &'a str,
 }
 
-impl fmt::Display for Entry<'_> {
+impl fmt::Display for JournalEntry<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         let priority = match self.level {
             Level::Error => '3',
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn each_line_has_the_priority_of_its_level() {
-        let entry = |level, text| Entry { level, text }.to_string();
+        let entry = |level, text| JournalEntry { level, text }.to_string();
         assert_eq!(entry(Level::Error, "one"), "<3>one");
         assert_eq!(entry(Level::Warn, "one\n  two\nthree"), "<4>one\n<4>  two\n<4>three");
         assert_eq!(entry(Level::Info, ""), "<6>");

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use log::{Level, LevelFilter};
 use monoceros_sys::clock::{LocalTime, local_time, wall_seconds};
 
-use crate::journal::Entry;
+use crate::journal::JournalEntry;
 use crate::{LogFile, printable};
 
 /// Who writes a line; stands in front of the message.
@@ -85,7 +85,7 @@ pub fn own_line(file: &LogFile, level: Level, text: impl fmt::Display) -> String
 pub(crate) fn line(is_journal: bool, level: Level, pid: u32, text: &str) -> String {
     let name = name(level);
     if is_journal {
-        return Entry { level, text: &format!("[{name}] {text}") }.to_string();
+        return JournalEntry { level, text: &format!("[{name}] {text}") }.to_string();
     }
     format!("[{}] [{pid}] [{name}] {text}", Stamp::now())
 }

@@ -18,7 +18,7 @@ pub(crate) struct Loss {
 
 /// So much was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Lost {
+pub(crate) struct LostLines {
     lines: u64,
     bytes: u64,
 }
@@ -34,7 +34,7 @@ impl Loss {
     /// Counts what was not written.
     pub(crate) fn add(&self, bytes: &[u8]) {
         let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
-        self.put_back(Lost { lines: lines as u64, bytes: bytes.len() as u64 });
+        self.put_back(LostLines { lines: lines as u64, bytes: bytes.len() as u64 });
     }
 
     /// Whether nothing was lost since it was last taken.
@@ -43,25 +43,25 @@ impl Loss {
     }
 
     /// Takes the count, which begins anew; `None` when nothing was lost.
-    pub(crate) fn take(&self) -> Option<Lost> {
+    pub(crate) fn take(&self) -> Option<LostLines> {
         if self.is_none() {
             return None;
         }
         let bytes = self.bytes.swap(0, Ordering::Relaxed);
         let lines = self.lines.swap(0, Ordering::Relaxed);
-        (bytes > 0).then_some(Lost { lines, bytes })
+        (bytes > 0).then_some(LostLines { lines, bytes })
     }
 
     /// Counts again what could not be told.
-    pub(crate) fn put_back(&self, lost: Lost) {
+    pub(crate) fn put_back(&self, lost: LostLines) {
         self.lines.fetch_add(lost.lines, Ordering::Relaxed);
         self.bytes.fetch_add(lost.bytes, Ordering::Relaxed);
     }
 
     /// The line that tells it, on a line of its own.
-    pub(crate) fn tell(&self, lost: Lost, is_journal: bool) -> String {
+    pub(crate) fn tell(&self, lost: LostLines, is_journal: bool) -> String {
         let before = if self.open_line.load(Ordering::Relaxed) { "\n" } else { "" };
-        let Lost { lines, bytes } = lost;
+        let LostLines { lines, bytes } = lost;
         let text = format!(
             "log: {lines} lines ({bytes} bytes) were lost here: the log could not be written"
         );
@@ -80,7 +80,7 @@ mod tests {
         assert_eq!(loss.take(), None);
         loss.add(b"one\ntwo\n");
         let lost = loss.take().unwrap();
-        assert_eq!((lost, loss.take()), (Lost { lines: 2, bytes: 8 }, None));
+        assert_eq!((lost, loss.take()), (LostLines { lines: 2, bytes: 8 }, None));
         loss.put_back(lost);
         loss.add(b"three\n");
         let text = loss.tell(loss.take().unwrap(), false);
@@ -93,9 +93,9 @@ mod tests {
     fn a_line_that_was_cut_is_ended_first() {
         let loss = Loss::default();
         loss.keep(b"one\n");
-        assert!(loss.tell(Lost { lines: 1, bytes: 4 }, false).starts_with('['));
+        assert!(loss.tell(LostLines { lines: 1, bytes: 4 }, false).starts_with('['));
         loss.keep(b"tw");
         loss.keep(b"");
-        assert!(loss.tell(Lost { lines: 1, bytes: 2 }, false).starts_with("\n["));
+        assert!(loss.tell(LostLines { lines: 1, bytes: 2 }, false).starts_with("\n["));
     }
 }

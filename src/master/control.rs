@@ -9,10 +9,10 @@ use std::time::Instant;
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
-use monoceros_sys::local;
+use monoceros_sys::seqpacket;
 use monoceros_sys::{reason, socket, user};
-use monoceros_wire::channel::{Channel, Received};
-use monoceros_wire::control::{Answer, PATIENCE, Request, name, secret_name};
+use monoceros_wire::channel::{Channel, Incoming};
+use monoceros_wire::control::{ControlReply, ControlRequest, PATIENCE, name, secret_name};
 
 use super::state::{ClientId, Event};
 
@@ -38,7 +38,7 @@ struct Open {
 /// A connection that may ask once.
 struct Client {
     id: ClientId,
-    channel: Channel<Answer, Request>,
+    channel: Channel<ControlReply, ControlRequest>,
     /// When it has been silent for too long; `None` when it has asked.
     until: Option<Instant>,
 }
@@ -86,13 +86,13 @@ impl Control {
         for seat in 0..SEATS {
             let until = open.seats[seat].as_ref().and_then(|client| client.until);
             if until.is_some_and(|at| at <= now) {
-                open.leave(seat, &Answer::failed("nothing was asked"));
+                open.leave(seat, &ControlReply::failed("nothing was asked"));
             }
         }
     }
 
     /// Answers and hangs up. Who asked may be gone.
-    pub(crate) fn answer(&mut self, client: ClientId, answer: &Answer) {
+    pub(crate) fn answer(&mut self, client: ClientId, answer: &ControlReply) {
         let Some(open) = &mut self.open else { return };
         let is_meant = |seat: &Option<Client>| seat.as_ref().is_some_and(|it| it.id == client);
         if let Some(seat) = open.seats.iter().position(is_meant) {
@@ -104,10 +104,10 @@ impl Control {
 impl Open {
     fn new(registry: &Registry, token: Token) -> io::Result<Self> {
         let own = i32::try_from(std::process::id()).map_err(io::Error::other)?;
-        let listener = match local::listen(&name(own)) {
+        let listener = match seqpacket::listen(&name(own)) {
             // Another process has taken the name, which any user can.
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                local::listen(&secret_name(own))?
+                seqpacket::listen(&secret_name(own))?
             }
             listening => listening?,
         };
@@ -144,7 +144,7 @@ impl Open {
         });
         let seat = match seat {
             Ok(seat) => seat,
-            Err(text) => return say(&channel, &Answer::failed(&text)),
+            Err(text) => return say(&channel, &ControlReply::failed(&text)),
         };
         let (fd, token) = (channel.as_fd().as_raw_fd(), Token(first.0 + 1 + seat));
         if let Err(error) = self.registry.register(&mut SourceFd(&fd), token, Interest::READABLE) {
@@ -159,23 +159,25 @@ impl Open {
     fn hear(&mut self, seat: usize) -> Option<Event> {
         let client = self.seats.get_mut(seat)?.as_mut()?;
         match client.channel.receive() {
-            Ok(Received::Nothing) => {}
-            Ok(Received::Message(request)) if client.until.take().is_some() => {
-                let pid = local::peer(client.channel.as_fd()).map_or(0, |peer| peer.pid);
+            Ok(Incoming::Nothing) => {}
+            Ok(Incoming::Message(request)) if client.until.take().is_some() => {
+                let pid = seqpacket::peer(client.channel.as_fd()).map_or(0, |peer| peer.pid);
                 log::debug!("pid {pid} asks: {request:?}");
                 return Some(Event::Requested { client: client.id, request });
             }
-            Ok(Received::Message(_)) => self.leave(seat, &Answer::failed("a command asks once")),
-            Ok(Received::Closed) => self.vacate(seat),
+            Ok(Incoming::Message(_)) => {
+                self.leave(seat, &ControlReply::failed("a command asks once"))
+            }
+            Ok(Incoming::Closed) => self.vacate(seat),
             Err(error) => {
                 let text = format!("the server does not know this command: {}", reason(&error));
-                self.leave(seat, &Answer::failed(&text));
+                self.leave(seat, &ControlReply::failed(&text));
             }
         }
         None
     }
 
-    fn leave(&mut self, seat: usize, answer: &Answer) {
+    fn leave(&mut self, seat: usize, answer: &ControlReply) {
         if let Some(client) = &self.seats[seat] {
             say(&client.channel, answer);
         }
@@ -193,8 +195,8 @@ impl Open {
 }
 
 /// Whether this client may ask: abstract names have no permissions.
-fn check(channel: &Channel<Answer, Request>) -> Result<(), String> {
-    let peer = local::peer(channel.as_fd())
+fn check(channel: &Channel<ControlReply, ControlRequest>) -> Result<(), String> {
+    let peer = seqpacket::peer(channel.as_fd())
         .map_err(|error| format!("cannot tell who asks: {}", reason(&error)))?;
     let own = user::own();
     if peer.uid == 0 || peer.uid == own {
@@ -205,7 +207,7 @@ fn check(channel: &Channel<Answer, Request>) -> Result<(), String> {
 
 /// Sends what the socket has room for: a message or nothing. Who does not read
 /// is not waited for.
-fn say(channel: &Channel<Answer, Request>, answer: &Answer) {
+fn say(channel: &Channel<ControlReply, ControlRequest>, answer: &ControlReply) {
     if let Err(error) = channel.send(answer) {
         log::debug!("cannot answer a command: {}", reason(&error));
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use log::Level;
-use monoceros_wire::control::Answer;
+use monoceros_wire::control::ControlReply;
 
 use super::request::LEAVING;
 use super::roster::Why;
@@ -36,7 +36,7 @@ impl Master {
         self.state = State::Delaying { until: now + delay };
         // What would outlast this master, or has not begun, is given up now.
         self.dismiss_successor(now);
-        self.answer_upgrades(&Answer::failed(LEAVING));
+        self.answer_upgrades(&ControlReply::failed(LEAVING));
         self.reload_again = false;
         self.dismiss_put_off();
         self.tell_delay();

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use monoceros_sys::mailbox::Mailbox;
+use monoceros_sys::notify_socket::NotifySocket;
 
 /// The longest message that is read, in bytes; longer ones are ignored, as
 /// systemd does it.
@@ -15,7 +15,7 @@ const LONGEST_STATUS: usize = 200;
 /// Listens to one worker.
 #[derive(Debug)]
 pub(crate) struct Herald {
-    mailbox: Mailbox,
+    mailbox: NotifySocket,
     /// The user that the worker runs as; nobody else is believed.
     uid: u32,
 }
@@ -35,7 +35,7 @@ pub(crate) struct Notice {
 impl Herald {
     /// Begins to listen to a process that will run as this user.
     pub(crate) fn open(uid: u32) -> io::Result<Self> {
-        Ok(Self { mailbox: Mailbox::open()?, uid })
+        Ok(Self { mailbox: NotifySocket::open()?, uid })
     }
 
     /// The value of `NOTIFY_SOCKET`.

@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, fchown};
 use std::path::Path;
 
-use monoceros_config::LogFile as Setting;
+use monoceros_config::LogTarget;
 use monoceros_log::Destination;
 use monoceros_sys::user::{Credentials, is_root};
 use monoceros_sys::{file, reason};
@@ -18,10 +18,14 @@ use super::reach::reach;
 use super::recipe::Recipe;
 
 /// Where a setting leads; relative paths start from `directory`.
-pub(crate) fn destination(setting: &Setting, stream: Destination, directory: &Path) -> Destination {
+pub(crate) fn destination(
+    setting: &LogTarget,
+    stream: Destination,
+    directory: &Path,
+) -> Destination {
     match setting {
-        Setting::Stream => stream,
-        Setting::Path(path) => Destination::named(directory.join(path)),
+        LogTarget::Stream => stream,
+        LogTarget::Path(path) => Destination::named(directory.join(path)),
     }
 }
 

@@ -49,7 +49,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use log::Level;
-use monoceros_config::Wish;
+use monoceros_config::SignalCommand;
 use monoceros_wire::Generation;
 use monoceros_wire::message::ToWorker;
 
@@ -242,7 +242,9 @@ impl Master {
         match event {
             Event::Bound(Ok(())) => self.state = State::Booting,
             Event::Bound(Err(failure)) => self.retry_binding(failure, until, now),
-            Event::Asked(Wish::Drain | Wish::Stop) => self.state = State::Stopping,
+            Event::Asked(SignalCommand::Drain | SignalCommand::Stop) => {
+                self.state = State::Stopping
+            }
             Event::Asked(command) => self.adjust(command, now),
             Event::Requested { client, request } => self.take_request(client, request, now),
             Event::TookOver { workers } => self.take_over(workers),
@@ -268,8 +270,8 @@ impl Master {
 
     fn step_booting(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Asked(Wish::Drain) => self.depart(now),
-            Event::Asked(Wish::Stop) => self.stop(0, now),
+            Event::Asked(SignalCommand::Drain) => self.depart(now),
+            Event::Asked(SignalCommand::Stop) => self.stop(0, now),
             Event::Asked(command) => self.adjust(command, now),
             Event::Spawned { worker, pid } => self.note_pid(worker, pid),
             Event::SpawnFailed { worker, refusal } => {
@@ -294,8 +296,8 @@ impl Master {
 
     fn step_serving(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Asked(Wish::Drain) => self.depart(now),
-            Event::Asked(Wish::Stop) => self.stop(0, now),
+            Event::Asked(SignalCommand::Drain) => self.depart(now),
+            Event::Asked(SignalCommand::Stop) => self.stop(0, now),
             Event::Asked(command) => self.adjust(command, now),
             Event::Read { generation, terms: Ok(terms) } => self.roll_to(generation, terms, now),
             Event::Read { generation, terms: Err(text) } => self.refuse_reload(generation, &text),
@@ -322,12 +324,16 @@ impl Master {
     /// As while it serves, but nothing begins that would outlast it.
     fn step_delaying(&mut self, event: Event, until: Instant, now: Instant) {
         match event {
-            Event::Asked(Wish::Drain) => self.drain(now),
-            Event::Asked(Wish::Stop) => self.stop(0, now),
-            Event::Asked(command @ (Wish::Add | Wish::Remove | Wish::Reopen)) => {
+            Event::Asked(SignalCommand::Drain) => self.drain(now),
+            Event::Asked(SignalCommand::Stop) => self.stop(0, now),
+            Event::Asked(
+                command @ (SignalCommand::Add | SignalCommand::Remove | SignalCommand::Reopen),
+            ) => {
                 self.adjust(command, now);
             }
-            Event::Asked(Wish::Reload | Wish::Upgrade | Wish::Withdraw) => self.refuse_wish(),
+            Event::Asked(
+                SignalCommand::Reload | SignalCommand::Upgrade | SignalCommand::Withdraw,
+            ) => self.refuse_wish(),
             Event::Read { generation, terms: Ok(terms) } => self.roll_to(generation, terms, now),
             Event::Read { generation, terms: Err(text) } => self.refuse_reload(generation, &text),
             Event::Spawned { worker, pid } => self.note_pid(worker, pid),
@@ -357,9 +363,9 @@ impl Master {
     fn step_draining(&mut self, event: Event, now: Instant) {
         match event {
             // Nobody has asked this one to before: it is its first time.
-            Event::Asked(Wish::Drain) if std::mem::take(&mut self.passed_on) => {}
-            Event::Asked(Wish::Drain | Wish::Stop) => self.stop(0, now),
-            Event::Asked(Wish::Reopen) => self.reopen(),
+            Event::Asked(SignalCommand::Drain) if std::mem::take(&mut self.passed_on) => {}
+            Event::Asked(SignalCommand::Drain | SignalCommand::Stop) => self.stop(0, now),
+            Event::Asked(SignalCommand::Reopen) => self.reopen(),
             Event::Spawned { worker, pid } => self.note_pid(worker, pid),
             Event::SpawnFailed { worker, .. } => drop(self.roster.remove(worker)),
             Event::Exited { worker, death } => self.note_exit(worker, &death, now),
@@ -371,7 +377,11 @@ impl Master {
             Event::Elapsed => self.note_deadlines(now),
             Event::Ready { worker, .. } => self.note_late_ready(worker, now),
             Event::Asked(
-                Wish::Reload | Wish::Add | Wish::Remove | Wish::Upgrade | Wish::Withdraw,
+                SignalCommand::Reload
+                | SignalCommand::Add
+                | SignalCommand::Remove
+                | SignalCommand::Upgrade
+                | SignalCommand::Withdraw,
             )
             | Event::Bound(_)
             | Event::Failed { .. }
@@ -382,7 +392,7 @@ impl Master {
 
     fn step_stopping(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Asked(Wish::Reopen) => self.reopen(),
+            Event::Asked(SignalCommand::Reopen) => self.reopen(),
             Event::Spawned { worker, pid } => self.note_pid(worker, pid),
             Event::SpawnFailed { worker, .. } => drop(self.roster.remove(worker)),
             Event::Exited { worker, death } => self.note_exit(worker, &death, now),
@@ -392,13 +402,13 @@ impl Master {
             Event::TookOver { workers } => self.take_over(workers),
             Event::Elapsed => self.note_deadlines(now),
             Event::Asked(
-                Wish::Drain
-                | Wish::Stop
-                | Wish::Reload
-                | Wish::Add
-                | Wish::Remove
-                | Wish::Upgrade
-                | Wish::Withdraw,
+                SignalCommand::Drain
+                | SignalCommand::Stop
+                | SignalCommand::Reload
+                | SignalCommand::Add
+                | SignalCommand::Remove
+                | SignalCommand::Upgrade
+                | SignalCommand::Withdraw,
             )
             | Event::Bound(_)
             | Event::Ready { .. }
@@ -410,21 +420,21 @@ impl Master {
     }
 
     /// What does not end the master.
-    fn adjust(&mut self, command: Wish, now: Instant) {
+    fn adjust(&mut self, command: SignalCommand, now: Instant) {
         match command {
-            Wish::Reload if self.successor.is_some() => self.reload_after_upgrade(),
-            Wish::Reload if self.state == State::Serving => self.read_settings(),
-            Wish::Reload => self.reload_again = true,
-            Wish::Add => self.resize(self.workers.saturating_add(1)),
-            Wish::Remove => self.resize(self.workers.saturating_sub(1)),
-            Wish::Reopen => self.reopen(),
-            Wish::Upgrade => {
+            SignalCommand::Reload if self.successor.is_some() => self.reload_after_upgrade(),
+            SignalCommand::Reload if self.state == State::Serving => self.read_settings(),
+            SignalCommand::Reload => self.reload_again = true,
+            SignalCommand::Add => self.resize(self.workers.saturating_add(1)),
+            SignalCommand::Remove => self.resize(self.workers.saturating_sub(1)),
+            SignalCommand::Reopen => self.reopen(),
+            SignalCommand::Upgrade => {
                 if let Err(reason) = self.upgrade(now) {
                     self.log(Level::Warn, reason.to_owned());
                 }
             }
-            Wish::Withdraw => self.withdraw(),
-            Wish::Drain | Wish::Stop => {}
+            SignalCommand::Withdraw => self.withdraw(),
+            SignalCommand::Drain | SignalCommand::Stop => {}
         }
     }
 

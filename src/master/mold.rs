@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use monoceros_sys::process::{self, Origin, Process};
+use monoceros_sys::process::{self, Ancestry, Process};
 use monoceros_sys::{reason, user};
 use monoceros_wire::Generation;
-use monoceros_wire::channel::{MasterEnd, Received, pair};
+use monoceros_wire::channel::{Incoming, MasterEnd, pair};
 use monoceros_wire::message::{FromWorker, Start, ToWorker};
 use monoceros_wire::scoreboard::Scoreboard;
 use monoceros_wire::stacks::Stacks;
@@ -129,13 +129,13 @@ impl Unborn {
     pub(crate) fn hear(&self) -> Option<Result<i32, String>> {
         let text = |text: &str| Some(Err(text.to_owned()));
         match self.channel.receive_signed() {
-            Ok((Received::Nothing, _)) => None,
-            Ok((Received::Message(FromWorker::Forked), Some(pid))) => Some(Ok(pid)),
-            Ok((Received::Message(FromWorker::Forked), None)) => {
+            Ok((Incoming::Nothing, _)) => None,
+            Ok((Incoming::Message(FromWorker::Forked), Some(pid))) => Some(Ok(pid)),
+            Ok((Incoming::Message(FromWorker::Forked), None)) => {
                 text("it cannot be seen whose process it is")
             }
-            Ok((Received::Message(_), _)) => text("its first words are not those of a worker"),
-            Ok((Received::Closed, _)) => text("it ended before it began"),
+            Ok((Incoming::Message(_), _)) => text("its first words are not those of a worker"),
+            Ok((Incoming::Closed, _)) => text("it ended before it began"),
             Err(error) => Some(Err(format!("cannot understand it: {error}"))),
         }
     }
@@ -143,7 +143,7 @@ impl Unborn {
     /// The process exists: lets it begin. `known` are the processes that have
     /// another part already.
     pub(crate) fn adopt(self, pid: i32, known: &[i32]) -> Result<WorkerProcess, String> {
-        check_origin(pid, process::origin(pid), self.uid, known)?;
+        check_ancestry(pid, process::ancestry(pid), self.uid, known)?;
         let process = Process::adopt(pid)
             .map_err(|error| format!("cannot address pid {pid}: {}", reason(&error)))?;
         let Self { generation, start, channel, shown, later, .. } = self;
@@ -160,18 +160,18 @@ impl Unborn {
 /// A mold runs the application, and so does what it forks. Only a child of this
 /// master, of the workers' user, is taken for a worker: it stays a child, so that
 /// it will be reaped, and its pid is its own until then.
-fn check_origin(
+fn check_ancestry(
     pid: i32,
-    origin: io::Result<Origin>,
+    ancestry: io::Result<Ancestry>,
     uid: u32,
     known: &[i32],
 ) -> Result<(), String> {
     let refuse = |why: &str| Err(format!("pid {pid} says that it is a forked worker: {why}"));
     let own = std::process::id().cast_signed();
-    match origin {
+    match ancestry {
         _ if known.contains(&pid) => refuse("it is another process of this server"),
-        Ok(origin) if origin.parent != own => refuse("it is no child of the master"),
-        Ok(origin) if origin.users != [uid; 4] => refuse("it is not the workers' user's"),
+        Ok(ancestry) if ancestry.parent != own => refuse("it is no child of the master"),
+        Ok(ancestry) if ancestry.users != [uid; 4] => refuse("it is not the workers' user's"),
         Ok(_) => Ok(()),
         Err(error) => refuse(&reason(&error)),
     }
@@ -221,17 +221,17 @@ mod tests {
     #[test]
     fn only_a_child_of_the_workers_user_that_is_nothing_else_is_believed() {
         let own = std::process::id().cast_signed();
-        let child = Origin { parent: own, users: [7; 4] };
-        let check = |origin, known: &[i32]| check_origin(5, origin, 7, known);
+        let child = Ancestry { parent: own, users: [7; 4] };
+        let check = |ancestry, known: &[i32]| check_ancestry(5, ancestry, 7, known);
         assert_eq!(check(Ok(child), &[1, 6]), Ok(()));
         let refused = [
             (Ok(child), "another process of this server"),
-            (Ok(Origin { parent: 1, ..child }), "no child of the master"),
-            (Ok(Origin { users: [7, 0, 7, 7], ..child }), "not the workers' user's"),
+            (Ok(Ancestry { parent: 1, ..child }), "no child of the master"),
+            (Ok(Ancestry { users: [7, 0, 7, 7], ..child }), "not the workers' user's"),
             (Err(io::ErrorKind::NotFound.into()), ""),
         ];
-        for (index, (origin, why)) in refused.into_iter().enumerate() {
-            let error = check(origin, if index == 0 { &[5] } else { &[] }).unwrap_err();
+        for (index, (ancestry, why)) in refused.into_iter().enumerate() {
+            let error = check(ancestry, if index == 0 { &[5] } else { &[] }).unwrap_err();
             assert!(error.ends_with(why), "{error}");
         }
     }

@@ -7,9 +7,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use monoceros_sys::clock::monotonic_ms;
-use monoceros_wire::channel::{MasterEnd, Received};
+use monoceros_wire::channel::{Incoming, MasterEnd};
 use monoceros_wire::message::{FromWorker, ToWorker};
-use monoceros_wire::scoreboard::{Losses, Scoreboard, Stage};
+use monoceros_wire::scoreboard::{Losses, ResponseStage, Scoreboard};
 use monoceros_wire::stacks::Stacks;
 
 use super::stat;
@@ -53,9 +53,9 @@ impl Own {
     }
 
     /// What it has said.
-    pub(crate) fn hear(&self) -> io::Result<Received<FromWorker>> {
+    pub(crate) fn hear(&self) -> io::Result<Incoming<FromWorker>> {
         let received = self.channel.receive()?;
-        if matches!(received, Received::Message(_)) {
+        if matches!(received, Incoming::Message(_)) {
             self.fresh.set(false);
         }
         Ok(received)
@@ -154,9 +154,9 @@ impl Own {
                 lasted: Duration::from_millis(now.saturating_sub(it.since_ms)),
                 used: time.zip(first).map(|(time, first)| time.saturating_sub(first)),
                 answer: match it.stage {
-                    Stage::Whole => Answering::Whole,
-                    Stage::Streams => Answering::Streams,
-                    Stage::Left { since_ms } => {
+                    ResponseStage::Whole => Answering::Whole,
+                    ResponseStage::Streams => Answering::Streams,
+                    ResponseStage::Left { since_ms } => {
                         Answering::Left(Duration::from_millis(now.saturating_sub(since_ms)))
                     }
                 },

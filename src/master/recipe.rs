@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use monoceros_config::raw::bytes_of;
 use monoceros_config::{
-    Command, Effect, Loaded, LogFile, LogLevel, Reader, Row, Settings, WorkerClass, Workers,
+    Command, Effect, Loaded, LogLevel, LogTarget, Reader, Row, Settings, WorkerClass, Workers,
 };
 use monoceros_sys::process::Program;
 use monoceros_sys::reason;
@@ -128,7 +128,7 @@ impl Source {
             Ok(
                 Command::Run(loaded) | Command::CheckConfig(loaded) | Command::PrintConfig(loaded),
             ) => check_file(loaded.config_file.as_deref()).map(|()| loaded),
-            Ok(Command::Help(_) | Command::Version(_) | Command::Order(_)) => {
+            Ok(Command::Help(_) | Command::Version(_) | Command::Control(_)) => {
                 Err("there are none".to_owned())
             }
             Err(errors) => Err(errors.to_string()),
@@ -300,7 +300,7 @@ impl Recipe {
 }
 
 fn is_said(loaded: &Loaded, row: &Row) -> bool {
-    *loaded.source(row) != monoceros_config::Place::Default
+    *loaded.source(row) != monoceros_config::ValueOrigin::Default
 }
 
 /// The settings with the paths of logs from the root. A worker opens them when it
@@ -310,7 +310,7 @@ fn with_own_logs(settings: &Settings, directory: &Path) -> Settings {
     let mut settings = settings.clone();
     let logs = [Some(&mut settings.error_logfile), settings.access_logfile.as_mut()];
     for log in logs.into_iter().flatten() {
-        if let LogFile::Path(path) = log {
+        if let LogTarget::Path(path) = log {
             *path = directory.join(&*path);
         }
     }

@@ -4,9 +4,9 @@
 
 use std::time::Instant;
 
-use monoceros_config::Wish;
+use monoceros_config::SignalCommand;
 use monoceros_wire::Generation;
-use monoceros_wire::control::{Answer, Request, Status, WorkerStatus};
+use monoceros_wire::control::{ControlReply, ControlRequest, Status, WorkerStatus};
 
 use super::Master;
 use super::roster::{Life, Why, Worker};
@@ -28,28 +28,30 @@ pub(crate) struct Waiting {
 }
 
 impl Master {
-    pub(super) fn take_request(&mut self, client: ClientId, request: Request, now: Instant) {
+    pub(super) fn take_request(&mut self, client: ClientId, request: ControlRequest, now: Instant) {
         let leaves = match self.state {
             State::Binding { .. } | State::Booting | State::Serving => false,
             State::Delaying { .. } | State::Draining | State::Stopping | State::Stopped => true,
         };
         match request {
-            Request::Status => {
+            ControlRequest::Status => {
                 let status = self.overview(now);
-                self.answer(client, Answer::Status(status));
+                self.answer(client, ControlReply::Status(status));
             }
-            Request::Reload | Request::Upgrade if leaves => {
-                self.answer(client, Answer::failed(LEAVING));
+            ControlRequest::Reload | ControlRequest::Upgrade if leaves => {
+                self.answer(client, ControlReply::failed(LEAVING));
             }
-            Request::Stop if self.passed_on => self.answer(client, Answer::failed(REPLACED)),
-            Request::Stop => {
+            ControlRequest::Stop if self.passed_on => {
+                self.answer(client, ControlReply::failed(REPLACED))
+            }
+            ControlRequest::Stop => {
                 self.take_stop(now);
-                self.answer(client, Answer::Stopping);
+                self.answer(client, ControlReply::Stopping);
             }
-            Request::Reload => self.take_reload(client, now),
-            Request::Upgrade => match self.upgrade(now) {
+            ControlRequest::Reload => self.take_reload(client, now),
+            ControlRequest::Upgrade => match self.upgrade(now) {
                 Ok(()) => self.waiting.upgrades.push(client),
-                Err(reason) => self.answer(client, Answer::failed(reason)),
+                Err(reason) => self.answer(client, ControlReply::failed(reason)),
             },
         }
     }
@@ -64,7 +66,7 @@ impl Master {
     }
 
     fn take_reload(&mut self, client: ClientId, now: Instant) {
-        self.adjust(Wish::Reload, now);
+        self.adjust(SignalCommand::Reload, now);
         // If it had to be put off, the settings are not read yet.
         let generation = self.newest.0.saturating_add(u32::from(self.reload_again));
         self.waiting.reloads.push((client, Generation(generation)));
@@ -73,24 +75,24 @@ impl Master {
     /// The settings for a generation could not be used: who waits for another
     /// one, that is on its way, still does.
     pub(super) fn answer_unread(&mut self, generation: Generation, reason: &str) {
-        self.answer_reloads(|asked| asked == generation, &Answer::failed(reason));
+        self.answer_reloads(|asked| asked == generation, &ControlReply::failed(reason));
     }
 
     /// A generation serves, and every reload that was asked for before it was
     /// read has come true.
     pub(super) fn answer_reloaded(&mut self) {
         let (generation, workers) = (self.current, self.workers);
-        let answer = Answer::Reloaded { generation, workers };
+        let answer = ControlReply::Reloaded { generation, workers };
         self.answer_reloads(|asked| asked <= generation, &answer);
     }
 
     /// A generation cannot serve.
     pub(super) fn answer_abandoned(&mut self, generation: Generation, reason: &str) {
-        self.answer_reloads(|asked| asked <= generation, &Answer::failed(reason));
+        self.answer_reloads(|asked| asked <= generation, &ControlReply::failed(reason));
     }
 
     /// The upgrade has ended like this.
-    pub(super) fn answer_upgrades(&mut self, answer: &Answer) {
+    pub(super) fn answer_upgrades(&mut self, answer: &ControlReply) {
         for client in std::mem::take(&mut self.waiting.upgrades) {
             self.answer(client, answer.clone());
         }
@@ -99,20 +101,20 @@ impl Master {
     /// Reloads that were put off will not begin.
     pub(super) fn dismiss_put_off(&mut self) {
         let newest = self.newest;
-        self.answer_reloads(|asked| asked > newest, &Answer::failed(LEAVING));
+        self.answer_reloads(|asked| asked > newest, &ControlReply::failed(LEAVING));
     }
 
     /// Nothing that anybody waits for will happen here.
     pub(super) fn dismiss_clients(&mut self, reason: &str) {
-        self.answer_reloads(|_| true, &Answer::failed(reason));
-        self.answer_upgrades(&Answer::failed(reason));
+        self.answer_reloads(|_| true, &ControlReply::failed(reason));
+        self.answer_upgrades(&ControlReply::failed(reason));
     }
 
     pub(super) fn dismiss_leaving(&mut self) {
         self.dismiss_clients(LEAVING);
     }
 
-    fn answer_reloads(&mut self, which: impl Fn(Generation) -> bool, answer: &Answer) {
+    fn answer_reloads(&mut self, which: impl Fn(Generation) -> bool, answer: &ControlReply) {
         for (client, asked) in std::mem::take(&mut self.waiting.reloads) {
             if which(asked) {
                 self.answer(client, answer.clone());
@@ -122,7 +124,7 @@ impl Master {
         }
     }
 
-    fn answer(&mut self, client: ClientId, answer: Answer) {
+    fn answer(&mut self, client: ClientId, answer: ControlReply) {
         self.actions.push(Action::Answer { client, answer });
     }
 

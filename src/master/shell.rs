@@ -15,10 +15,10 @@ use std::time::Instant;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use monoceros_config::{SIGNALS, Wish};
+use monoceros_config::{SIGNALS, SignalCommand};
 use monoceros_log::{LogFile, printable};
 use monoceros_sys::daemon::Starter;
-use monoceros_sys::process::{self, End};
+use monoceros_sys::process::{self, ExitStatus};
 use monoceros_sys::signal::{self, Signals};
 use monoceros_sys::{reason, title};
 use monoceros_wire::Generation;
@@ -211,9 +211,9 @@ impl Shell {
     fn hear_signals(&mut self, events: &mut VecDeque<Event>) {
         for number in self.signals.take() {
             let wish = SIGNALS.iter().find(|signal| signal::number(signal.name) == Some(number));
-            match wish.map(|signal| signal.wish) {
+            match wish.map(|signal| signal.command) {
                 None => self.reap(events),
-                Some(Wish::Withdraw) => self.hear_window_change(events),
+                Some(SignalCommand::Withdraw) => self.hear_window_change(events),
                 Some(wish) => events.push_back(Event::Asked(wish)),
             }
         }
@@ -225,7 +225,7 @@ impl Shell {
         if process::has_terminal() {
             log::debug!("SIGWINCH is ignored: this process has a terminal, whose window changed");
         } else {
-            events.push_back(Event::Asked(Wish::Withdraw));
+            events.push_back(Event::Asked(SignalCommand::Withdraw));
         }
     }
 
@@ -326,15 +326,15 @@ impl Shell {
         found.map(|(worker, _)| *worker)
     }
 
-    fn bury(&mut self, worker: WorkerId, end: End) -> Option<Event> {
+    fn bury(&mut self, worker: WorkerId, end: ExitStatus) -> Option<Event> {
         self.stop_listening(worker);
         let process = self.workers.remove(&worker)?;
         let exit = match end {
-            End::Code(code) => Exit::Code(code),
-            End::Signal(signal) => Exit::Signal(signal),
+            ExitStatus::Code(code) => Exit::Code(code),
+            ExitStatus::Signal(signal) => Exit::Signal(signal),
         };
         let recipe = self.recipes.get(&process.generation);
-        if let Some(text) = recipe.and_then(|it| process.trouble(&it.program, exit)) {
+        if let Some(text) = recipe.and_then(|it| process.exec_error(&it.program, exit)) {
             return Some(Event::SpawnFailed { worker, refusal: text.into() });
         }
         let out_of_memory = self.out_of_memory.has_struck();

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use monoceros_config::Wish;
+use monoceros_config::SignalCommand;
 use monoceros_wire::Generation;
-use monoceros_wire::control::{Answer, Request};
+use monoceros_wire::control::{ControlReply, ControlRequest};
 use monoceros_wire::message::ToWorker;
 
 use self::processes::Process;
@@ -66,7 +66,7 @@ struct World {
     master: Master,
     /// The commands that wait, and for a reload the first generation that it
     /// can be answered by.
-    clients: BTreeMap<ClientId, (Request, Generation)>,
+    clients: BTreeMap<ClientId, (ControlRequest, Generation)>,
     asked: u64,
     exit: Option<u8>,
     announced: bool,
@@ -172,9 +172,9 @@ impl World {
             // A mold follows its workers.
             0 => {
                 let Terms { shutdown_delay, graceful_timeout, .. } = *self.master.terms();
-                (Wish::Drain, shutdown_delay + graceful_timeout + Duration::from_secs(2))
+                (SignalCommand::Drain, shutdown_delay + graceful_timeout + Duration::from_secs(2))
             }
-            _ => (Wish::Stop, Duration::from_secs(2)),
+            _ => (SignalCommand::Stop, Duration::from_secs(2)),
         };
         // A successor may have to be killed.
         limit = limit.max(Duration::from_secs(2)) + Duration::from_secs(1);
@@ -198,20 +198,20 @@ impl World {
     /// Lets something random happen.
     fn disturb(&mut self) {
         match self.random.below(20) {
-            0 | 1 => self.hear(Event::Asked(Wish::Reload)),
-            2 => self.hear(Event::Asked(Wish::Add)),
-            3 => self.hear(Event::Asked(Wish::Remove)),
-            4 => self.hear(Event::Asked(Wish::Reopen)),
-            5 if self.random.chance(10) => self.hear(Event::Asked(Wish::Drain)),
-            6 if self.random.chance(5) => self.hear(Event::Asked(Wish::Stop)),
+            0 | 1 => self.hear(Event::Asked(SignalCommand::Reload)),
+            2 => self.hear(Event::Asked(SignalCommand::Add)),
+            3 => self.hear(Event::Asked(SignalCommand::Remove)),
+            4 => self.hear(Event::Asked(SignalCommand::Reopen)),
+            5 if self.random.chance(10) => self.hear(Event::Asked(SignalCommand::Drain)),
+            6 if self.random.chance(5) => self.hear(Event::Asked(SignalCommand::Stop)),
             7 => self.pause(),
             8 => self.strike(|process| process.stuck = true),
             9 => self.strike(|process| process.numb = true),
             10 => self.strike(|process| process.stubborn = true),
             11 | 12 => self.crash(),
             13 => self.strike(|process| process.stopped = true),
-            14 if self.random.chance(30) => self.hear(Event::Asked(Wish::Upgrade)),
-            15 if self.random.chance(30) => self.hear(Event::Asked(Wish::Withdraw)),
+            14 if self.random.chance(30) => self.hear(Event::Asked(SignalCommand::Upgrade)),
+            15 if self.random.chance(30) => self.hear(Event::Asked(SignalCommand::Withdraw)),
             16 | 17 => self.request(),
             _ => {}
         }
@@ -220,10 +220,10 @@ impl World {
     /// A command asks, and waits.
     fn request(&mut self) {
         let request = match self.random.below(4) {
-            0 => Request::Status,
-            1 => Request::Upgrade,
-            2 if self.random.chance(5) => Request::Stop,
-            _ => Request::Reload,
+            0 => ControlRequest::Status,
+            1 => ControlRequest::Upgrade,
+            2 if self.random.chance(5) => ControlRequest::Stop,
+            _ => ControlRequest::Reload,
         };
         self.asked += 1;
         let client = ClientId(self.asked);
@@ -232,29 +232,37 @@ impl World {
     }
 
     /// A command is answered once, by what it has asked for, or a failure.
-    fn answer(&mut self, client: ClientId, answer: &Answer) {
+    fn answer(&mut self, client: ClientId, answer: &ControlReply) {
         let asked = self.clients.remove(&client);
         let (request, least) = asked.expect("nobody waits for this answer");
         match (request, answer) {
-            (Request::Reload, Answer::Reloaded { generation, .. }) => {
+            (ControlRequest::Reload, ControlReply::Reloaded { generation, .. }) => {
                 assert!(*generation >= least, "answered by what was read before");
                 assert_eq!(*generation, self.master.current);
             }
-            (Request::Upgrade, Answer::Upgraded { .. }) => {
+            (ControlRequest::Upgrade, ControlReply::Upgraded { .. }) => {
                 assert!(self.passed_on, "nobody has taken over");
             }
-            (Request::Status, Answer::Status(status)) => {
+            (ControlRequest::Status, ControlReply::Status(status)) => {
                 // More may have been spawned at once.
                 assert!(status.workers.len() <= self.master.roster.everyone().count());
             }
-            (Request::Stop, Answer::Stopping) => {
+            (ControlRequest::Stop, ControlReply::Stopping) => {
                 let state = self.master.state;
                 let goes_on = matches!(state, State::Binding { .. } | State::Booting);
                 assert!(!goes_on && state != State::Serving, "it goes on");
             }
-            (Request::Stop, Answer::Failed(_)) => assert!(self.passed_on, "it can always stop"),
-            (Request::Reload | Request::Upgrade, Answer::Failed(_)) => {}
-            (Request::Reload | Request::Upgrade | Request::Stop | Request::Status, _) => {
+            (ControlRequest::Stop, ControlReply::Failed(_)) => {
+                assert!(self.passed_on, "it can always stop")
+            }
+            (ControlRequest::Reload | ControlRequest::Upgrade, ControlReply::Failed(_)) => {}
+            (
+                ControlRequest::Reload
+                | ControlRequest::Upgrade
+                | ControlRequest::Stop
+                | ControlRequest::Status,
+                _,
+            ) => {
                 panic!("{answer:?} to {request:?}")
             }
         }
@@ -323,12 +331,14 @@ impl World {
 
     /// Notes how long clients may rely on a server that is asked to end.
     fn note_end(&mut self, event: &Event) {
-        let is_stop = matches!(event, Event::Requested { request: Request::Stop, .. });
+        let is_stop = matches!(event, Event::Requested { request: ControlRequest::Stop, .. });
         match event {
-            Event::Asked(Wish::Stop) => self.serves_until = None,
+            Event::Asked(SignalCommand::Stop) => self.serves_until = None,
             // Who asks again does not want to wait.
-            Event::Asked(Wish::Drain) if self.serves_until.is_some() => self.serves_until = None,
-            Event::Asked(Wish::Drain) | Event::Requested { .. }
+            Event::Asked(SignalCommand::Drain) if self.serves_until.is_some() => {
+                self.serves_until = None
+            }
+            Event::Asked(SignalCommand::Drain) | Event::Requested { .. }
                 if self.master.state == State::Serving
                     && self.master.workers > 0
                     && (is_stop || matches!(event, Event::Asked(_))) =>

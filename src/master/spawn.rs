@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use monoceros_sys::process::{FIRST_DESCRIPTOR, Process, Program, lacks_room};
 use monoceros_sys::{reason, user};
-use monoceros_wire::channel::{MasterEnd, Received, pair};
+use monoceros_wire::channel::{Incoming, MasterEnd, pair};
 use monoceros_wire::message::{FromWorker, Start, StartMold, ToWorker};
 use monoceros_wire::scoreboard::{Losses, Scoreboard};
 use monoceros_wire::stacks::{self, Stacks};
@@ -211,9 +211,9 @@ impl WorkerProcess {
     pub(crate) fn hear(&self) -> io::Result<Heard> {
         match &self.kind {
             Kind::Own(own) => Ok(match own.hear()? {
-                Received::Message(message) => Heard::Message(message),
-                Received::Nothing => Heard::Nothing,
-                Received::Closed => Heard::Closed,
+                Incoming::Message(message) => Heard::Message(message),
+                Incoming::Nothing => Heard::Nothing,
+                Incoming::Closed => Heard::Closed,
             }),
             Kind::Program { herald, name } => self.hear_program(herald, name),
         }
@@ -284,9 +284,9 @@ impl WorkerProcess {
 
     /// Why it did not become a worker at all, if it did not; known when it has
     /// ended, like this.
-    pub(crate) fn trouble(&self, program: &Program, exit: Exit) -> Option<String> {
-        if let Some(trouble) = self.process.trouble() {
-            return Some(trouble.describe(program));
+    pub(crate) fn exec_error(&self, program: &Program, exit: Exit) -> Option<String> {
+        if let Some(exec_error) = self.process.exec_error() {
+            return Some(exec_error.describe(program));
         }
         let path = program.path.to_string_lossy();
         let by_itself = matches!(exit, Exit::Code(_));

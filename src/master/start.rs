@@ -5,9 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use monoceros_config::{Loaded, LogFile as Setting, LogLevel};
+use monoceros_config::{Loaded, LogLevel, LogTarget};
 use monoceros_log::{Destination, Identity, LogFile, install};
-use monoceros_sys::daemon::{self, Side, Starter};
+use monoceros_sys::daemon::{self, DaemonSide, Starter};
 use monoceros_sys::{clock, limit, process, reason, signal, title};
 use monoceros_wire::Generation;
 
@@ -69,8 +69,8 @@ fn open(loaded: &Loaded, purpose: Purpose) -> Result<Opened, String> {
         recipe.settings.log_level = recipe.settings.log_level.max(LogLevel::Warning);
     } else if recipe.settings.daemon && inherited.is_none() {
         match daemon::detach() {
-            Ok(Side::Server(server)) => starter = Some(server),
-            Ok(Side::Starter(code)) => {
+            Ok(DaemonSide::Server(server)) => starter = Some(server),
+            Ok(DaemonSide::Starter(code)) => {
                 report_failure(code, &recipe);
                 return Ok(Opened::Starter(code));
             }
@@ -89,7 +89,7 @@ fn open(loaded: &Loaded, purpose: Purpose) -> Result<Opened, String> {
 
 /// The server has told its log why it does not serve; the terminal may not know.
 fn report_failure(code: u8, recipe: &Recipe) {
-    if let (1.., Setting::Path(path)) = (code, &recipe.settings.error_logfile) {
+    if let (1.., LogTarget::Path(path)) = (code, &recipe.settings.error_logfile) {
         let path = recipe.directory.join(path);
         complain(&format!("cannot serve; {} says why", path.display()));
     }

@@ -5,8 +5,8 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use log::Level;
-use monoceros_config::Wish;
-use monoceros_wire::control::{Answer, Request};
+use monoceros_config::SignalCommand;
+use monoceros_wire::control::{ControlReply, ControlRequest};
 use monoceros_wire::message::{BootFailure, ToWorker};
 use monoceros_wire::scoreboard::Losses;
 use monoceros_wire::{Generation, Slot};
@@ -92,13 +92,13 @@ pub(crate) enum Event {
     /// The answer to [`Action::Inspect`].
     Inspected(Vec<Vital>),
     /// An operator wants something.
-    Asked(Wish),
+    Asked(SignalCommand),
     /// A command wants something, and waits for [`Action::Answer`].
     Requested {
         /// Who.
         client: ClientId,
         /// What.
-        request: Request,
+        request: ControlRequest,
     },
     /// The answer to [`Action::ReadSettings`].
     Read {
@@ -196,7 +196,7 @@ pub(crate) enum Action {
         /// Whom.
         client: ClientId,
         /// What has become of it.
-        answer: Answer,
+        answer: ControlReply,
     },
     /// Tell the init system.
     Notify(Notice),

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use log::Level;
-use monoceros_wire::control::Answer;
+use monoceros_wire::control::ControlReply;
 
 use super::request::REPLACED;
 use super::roster::Why;
@@ -121,7 +121,7 @@ impl Master {
         }
         self.actions.push(Action::PassOn { workers: self.workers_if_not(workers) });
         // When a command hears of it, the new master has been told.
-        self.answer_upgrades(&Answer::Upgraded { pid });
+        self.answer_upgrades(&ControlReply::Upgraded { pid });
         self.dismiss_clients(REPLACED);
         (self.state, self.passed_on) = (State::Draining, true);
         let limit = self.terms().graceful_timeout;
@@ -133,7 +133,7 @@ impl Master {
     pub(super) fn lose_successor(&mut self, text: &str) {
         if self.successor.take().is_some() {
             self.log(Level::Error, format!("upgrade failed, all goes on as before: {text}"));
-            self.answer_upgrades(&Answer::failed(text));
+            self.answer_upgrades(&ControlReply::failed(text));
             self.failed_upgrade.get_or_insert_with(|| text.to_owned());
             self.tell_status();
             if std::mem::take(&mut self.reload_again) {
@@ -155,7 +155,7 @@ impl Master {
             Some(Successor::Starting { until, .. }) if until <= now => {
                 let limit = self.terms().upgrade_timeout.as_secs();
                 let text = format!("the new master does not serve within {limit} s");
-                self.answer_upgrades(&Answer::failed(&text));
+                self.answer_upgrades(&ControlReply::failed(&text));
                 self.log(Level::Error, format!("{text}; ending it"));
                 self.failed_upgrade = Some(text);
                 self.tell_status();

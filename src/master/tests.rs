@@ -9,7 +9,7 @@ mod upgrades;
 use std::time::{Duration, Instant};
 
 use log::Level;
-use monoceros_config::Wish;
+use monoceros_config::SignalCommand;
 use monoceros_wire::Generation;
 use monoceros_wire::message::{BootFailure, Drain, ToWorker};
 use monoceros_wire::scoreboard::Losses;
@@ -67,7 +67,7 @@ impl Bench {
         actions
     }
 
-    fn ask(&mut self, command: Wish) -> Vec<Action> {
+    fn ask(&mut self, command: SignalCommand) -> Vec<Action> {
         self.hear(Event::Asked(command))
     }
 
@@ -269,7 +269,7 @@ fn a_dead_worker_is_replaced_after_a_wait_that_grows() {
 #[test]
 fn a_reload_has_each_new_worker_ready_before_an_old_one_drains() {
     let mut bench = Bench::serving(2);
-    let asked = bench.ask(Wish::Reload);
+    let asked = bench.ask(SignalCommand::Reload);
     assert!(matches!(asked[..], [Action::ReadSettings { generation: Generation(2) }]));
     let actions = bench.read(2, terms(2));
     assert_eq!((spawned(&actions), drained(&actions)), (vec![(0, 2)], vec![]));
@@ -283,13 +283,13 @@ fn a_reload_has_each_new_worker_ready_before_an_old_one_drains() {
 #[test]
 fn a_reload_that_fails_leaves_the_old_generation_and_the_next_one_works() {
     let mut bench = Bench::serving(1);
-    bench.ask(Wish::Reload);
+    bench.ask(SignalCommand::Reload);
     bench.read(2, terms(1));
     let actions = bench.fail(1);
     assert!(matches!(actions[..], [Action::Settle { generation: Generation(1) }]));
     bench.exit(1, Exit::Code(4));
     assert_eq!(bench.logged("reload failed"), 1);
-    bench.ask(Wish::Reload);
+    bench.ask(SignalCommand::Reload);
     assert_eq!(spawned(&bench.read(3, terms(1))), [(0, 3)]);
     assert_eq!(drained(&bench.ready(2)), [(0, Drain::Retire)]);
 }
@@ -297,9 +297,9 @@ fn a_reload_that_fails_leaves_the_old_generation_and_the_next_one_works() {
 #[test]
 fn a_reload_during_a_reload_takes_its_place() {
     let mut bench = Bench::serving(1);
-    bench.ask(Wish::Reload);
+    bench.ask(SignalCommand::Reload);
     bench.read(2, terms(1));
-    bench.ask(Wish::Reload);
+    bench.ask(SignalCommand::Reload);
     let actions = bench.read(3, terms(1));
     assert_eq!(signalled(&actions, Signal::Terminate), [1]);
     assert_eq!(spawned(&actions), [(0, 3)]);
@@ -308,9 +308,9 @@ fn a_reload_during_a_reload_takes_its_place() {
 #[test]
 fn a_worker_that_gets_ready_when_it_is_told_to_go_may_finish_what_it_has() {
     let mut bench = Bench::serving(1);
-    bench.ask(Wish::Reload);
+    bench.ask(SignalCommand::Reload);
     bench.read(2, terms(1));
-    bench.ask(Wish::Reload);
+    bench.ask(SignalCommand::Reload);
     assert_eq!(signalled(&bench.read(3, terms(1)), Signal::Terminate), [1]);
     bench.ready(1);
     assert!(signalled(&bench.pass(4 * SECOND), Signal::Kill).is_empty());
@@ -320,7 +320,7 @@ fn a_worker_that_gets_ready_when_it_is_told_to_go_may_finish_what_it_has() {
 #[test]
 fn settings_that_cannot_be_read_change_nothing() {
     let mut bench = Bench::serving(1);
-    bench.ask(Wish::Reload);
+    bench.ask(SignalCommand::Reload);
     let terms = Err("timeout: cannot read".to_owned());
     let actions = bench.hear(Event::Read { generation: Generation(2), terms });
     assert!(actions.is_empty());
@@ -330,8 +330,8 @@ fn settings_that_cannot_be_read_change_nothing() {
 #[test]
 fn added_workers_survive_a_reload_that_does_not_change_their_number() {
     let mut bench = Bench::serving(1);
-    assert_eq!(spawned(&bench.ask(Wish::Add)), [(1, 1)]);
-    bench.ask(Wish::Reload);
+    assert_eq!(spawned(&bench.ask(SignalCommand::Add)), [(1, 1)]);
+    bench.ask(SignalCommand::Reload);
     bench.read(2, terms(1));
     assert_eq!(bench.master.workers, 2);
     bench.read(3, terms(3));
@@ -341,15 +341,15 @@ fn added_workers_survive_a_reload_that_does_not_change_their_number() {
 #[test]
 fn the_last_worker_is_not_removed() {
     let mut bench = Bench::serving(2);
-    assert_eq!(drained(&bench.ask(Wish::Remove)), [(1, Drain::Retire)]);
-    assert_eq!(drained(&bench.ask(Wish::Remove)), []);
+    assert_eq!(drained(&bench.ask(SignalCommand::Remove)), [(1, Drain::Retire)]);
+    assert_eq!(drained(&bench.ask(SignalCommand::Remove)), []);
 }
 
 #[test]
 fn a_worker_that_serves_before_it_hears_that_it_is_to_go_drains() {
     let mut bench = Bench::serving(1);
-    bench.ask(Wish::Add);
-    assert_eq!(signalled(&bench.ask(Wish::Remove), Signal::Terminate), [1]);
+    bench.ask(SignalCommand::Add);
+    assert_eq!(signalled(&bench.ask(SignalCommand::Remove), Signal::Terminate), [1]);
     assert_eq!(drained(&bench.ready(1)), [(1, Drain::Retire)]);
     assert!(signalled(&bench.pass(4 * SECOND), Signal::Kill).is_empty());
     assert_eq!(signalled(&bench.pass(2 * SECOND), Signal::Kill), [1]);
@@ -358,7 +358,7 @@ fn a_worker_that_serves_before_it_hears_that_it_is_to_go_drains() {
 #[test]
 fn a_drain_serves_the_queue_and_kills_what_does_not_end() {
     let mut bench = Bench::serving(2);
-    let actions = bench.ask(Wish::Drain);
+    let actions = bench.ask(SignalCommand::Drain);
     assert_eq!(drained(&actions), [(0, Drain::ServeQueue), (1, Drain::ServeQueue)]);
     assert!(actions.iter().any(|it| matches!(it, Action::CloseListeners)));
     bench.exit(0, Exit::Code(0));
@@ -371,11 +371,11 @@ fn a_drain_serves_the_queue_and_kills_what_does_not_end() {
 #[test]
 fn a_drain_during_a_reload_counts_graceful_timeout_once() {
     let mut bench = Bench::serving(1);
-    bench.ask(Wish::Reload);
+    bench.ask(SignalCommand::Reload);
     bench.read(2, terms(1));
     assert_eq!(drained(&bench.ready(1)), [(0, Drain::Retire)]);
     bench.pass(3 * SECOND);
-    assert_eq!(drained(&bench.ask(Wish::Drain)), [(1, Drain::ServeQueue)]);
+    assert_eq!(drained(&bench.ask(SignalCommand::Drain)), [(1, Drain::ServeQueue)]);
     bench.exit(1, Exit::Code(0));
     assert!(signalled(&bench.pass(SECOND), Signal::Kill).is_empty());
     assert_eq!(signalled(&bench.pass(SECOND), Signal::Kill), [0]);
@@ -385,8 +385,8 @@ fn a_drain_during_a_reload_counts_graceful_timeout_once() {
 #[test]
 fn a_second_wish_to_drain_stops() {
     let mut bench = Bench::serving(1);
-    bench.ask(Wish::Drain);
-    assert_eq!(signalled(&bench.ask(Wish::Drain), Signal::Quit), [0]);
+    bench.ask(SignalCommand::Drain);
+    assert_eq!(signalled(&bench.ask(SignalCommand::Drain), Signal::Quit), [0]);
     assert_eq!(signalled(&bench.pass(2 * SECOND), Signal::Kill), [0]);
 }
 
@@ -394,7 +394,7 @@ fn a_second_wish_to_drain_stops() {
 fn a_worker_that_has_served_enough_is_replaced_one_at_a_time() {
     let recycling = Recycling { requests: 100, memory: 1000, ..Recycling::default() };
     let mut bench = Bench::serving(2);
-    bench.ask(Wish::Reload);
+    bench.ask(SignalCommand::Reload);
     bench.read(2, Terms { recycling, ..terms(2) });
     bench.ready(2);
     bench.exit(0, Exit::Code(0));
@@ -424,21 +424,24 @@ fn a_worker_that_has_served_enough_is_replaced_one_at_a_time() {
 #[test]
 fn workers_can_be_withdrawn_and_a_reload_brings_them_back() {
     let mut bench = Bench::serving(2);
-    assert_eq!(drained(&bench.ask(Wish::Withdraw)), [(0, Drain::Retire), (1, Drain::Retire)]);
+    assert_eq!(
+        drained(&bench.ask(SignalCommand::Withdraw)),
+        [(0, Drain::Retire), (1, Drain::Retire)]
+    );
     bench.exit(0, Exit::Code(0));
     bench.exit(1, Exit::Code(0));
-    assert!(bench.ask(Wish::Remove).is_empty());
+    assert!(bench.ask(SignalCommand::Remove).is_empty());
     assert!(spawned(&bench.pass(60 * SECOND)).is_empty());
-    bench.ask(Wish::Reload);
+    bench.ask(SignalCommand::Reload);
     assert_eq!(spawned(&bench.read(2, terms(2))).len(), 2);
-    bench.ask(Wish::Withdraw);
-    assert_eq!(spawned(&bench.ask(Wish::Add)), [(0, 2)]);
+    bench.ask(SignalCommand::Withdraw);
+    assert_eq!(spawned(&bench.ask(SignalCommand::Add)), [(0, 2)]);
 }
 
 #[test]
 fn a_worker_that_says_nothing_is_ready_after_a_while() {
     let mut bench = Bench::serving(1);
-    bench.ask(Wish::Reload);
+    bench.ask(SignalCommand::Reload);
     bench.read(2, Terms { ready_after: Some(SECOND), ..terms(1) });
     assert!(drained(&bench.pass(SECOND / 2)).is_empty());
     assert_eq!(drained(&bench.pass(SECOND / 2)), [(0, Drain::Retire)]);
@@ -447,7 +450,7 @@ fn a_worker_that_says_nothing_is_ready_after_a_while() {
 #[test]
 fn a_reload_without_progress_is_given_up() {
     let mut bench = Bench::serving(1);
-    bench.ask(Wish::Reload);
+    bench.ask(SignalCommand::Reload);
     bench.read(2, Terms { progress_deadline: 5 * SECOND, ..terms(1) });
     assert_eq!(signalled(&bench.pass(5 * SECOND), Signal::Terminate), [1]);
     assert_eq!(bench.logged("gen=2 made no progress within progress-deadline; gen=1 goes on"), 1);
@@ -457,13 +460,13 @@ fn a_reload_without_progress_is_given_up() {
 #[test]
 fn a_new_worker_that_does_not_last_for_min_ready_seconds_has_failed() {
     let mut bench = Bench::serving(1);
-    bench.ask(Wish::Reload);
+    bench.ask(SignalCommand::Reload);
     bench.read(2, Terms { min_ready: 5 * SECOND, ..terms(1) });
     assert!(bench.ready(1).is_empty());
     assert!(drained(&bench.pass(4 * SECOND)).is_empty());
     bench.exit(1, Exit::Signal(11));
     assert_eq!(bench.logged("reload failed: gen=2 does not last; gen=1 goes on"), 1);
-    bench.ask(Wish::Reload);
+    bench.ask(SignalCommand::Reload);
     bench.read(3, Terms { min_ready: 5 * SECOND, ..terms(1) });
     bench.ready(2);
     assert_eq!(drained(&bench.pass(5 * SECOND)), [(0, Drain::Retire)]);
@@ -474,14 +477,14 @@ fn the_init_system_is_told_of_a_reload_however_it_ends() {
     let mut bench = Bench::serving(1);
     assert!(bench.notices.ends_with(&[Notice::Ready]));
     bench.notices.clear();
-    bench.ask(Wish::Reload);
+    bench.ask(SignalCommand::Reload);
     assert_eq!(bench.notices, [Notice::Reloading]);
     let terms = Err("timeout: cannot read".to_owned());
     bench.hear(Event::Read { generation: Generation(2), terms });
     assert_eq!(bench.notices.last(), Some(&Notice::Ready));
     let failed = |notice: &Notice| matches!(notice, Notice::Status(text) if text.ends_with("reload failed: timeout: cannot read"));
     assert!(bench.notices.iter().any(failed), "{:?}", bench.notices);
-    bench.ask(Wish::Drain);
+    bench.ask(SignalCommand::Drain);
     assert!(bench.notices.contains(&Notice::Stopping));
 }
 
@@ -504,7 +507,7 @@ fn a_worker_that_is_late_ends_the_first_boot_but_not_a_later_one() {
     assert_eq!(signalled(&bench.pass(20 * SECOND), Signal::Abort), [0]);
     assert_eq!(exit_code(&bench.exit(0, Exit::Signal(6))), Some(3));
     let mut bench = Bench::serving(1);
-    bench.ask(Wish::Reload);
+    bench.ask(SignalCommand::Reload);
     bench.read(2, terms(1));
     assert_eq!(signalled(&bench.pass(20 * SECOND), Signal::Abort), [1]);
     assert_eq!(bench.logged("reload failed"), 1);
@@ -513,7 +516,7 @@ fn a_worker_that_is_late_ends_the_first_boot_but_not_a_later_one() {
 #[test]
 fn a_master_that_was_stopped_blames_nobody_for_it() {
     let mut bench = Bench::serving(1);
-    bench.ask(Wish::Reload);
+    bench.ask(SignalCommand::Reload);
     bench.read(2, terms(1));
     bench.now += 100 * SECOND;
     let actions = bench.hear(Event::Elapsed);

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use monoceros_sys::process::{Detached, Ending, FIRST_DESCRIPTOR, Program};
 use monoceros_sys::{file, path, reason};
 use monoceros_wire::Generation;
-use monoceros_wire::channel::{Channel, Received, ends};
+use monoceros_wire::channel::{Channel, Incoming, ends};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::roots;
@@ -180,7 +180,7 @@ impl SuccessorProcess {
     /// understood: its end, or the time, will tell.
     pub(crate) fn is_ready(&mut self) -> bool {
         let said = self.channel.receive();
-        let Ok(Received::Message(FromSuccessor::Ready { given_up })) = said else { return false };
+        let Ok(Incoming::Message(FromSuccessor::Ready { given_up })) = said else { return false };
         self.given_up = given_up;
         true
     }
@@ -201,7 +201,7 @@ impl SuccessorProcess {
     /// How it has ended, for people, if it has.
     pub(crate) fn ending(&mut self) -> Option<String> {
         Some(match self.process.ending()? {
-            Ending { trouble: Some(trouble), .. } => trouble.describe(&self.program),
+            Ending { exec_error: Some(error), .. } => error.describe(&self.program),
             Ending { end: Some(end), .. } => {
                 format!("the new master ended with {end} before it served")
             }
@@ -247,9 +247,9 @@ impl Predecessor {
     /// be gone.
     pub(crate) fn passed_on(&self) -> Option<PassedOn> {
         match self.channel.receive() {
-            Ok(Received::Nothing) => None,
-            Ok(Received::Message(ToSuccessor::PassedOn(rest))) => Some(rest),
-            Ok(Received::Message(ToSuccessor::Begin(_)) | Received::Closed) => {
+            Ok(Incoming::Nothing) => None,
+            Ok(Incoming::Message(ToSuccessor::PassedOn(rest))) => Some(rest),
+            Ok(Incoming::Message(ToSuccessor::Begin(_)) | Incoming::Closed) => {
                 Some(PassedOn::default())
             }
             Err(error) => {
@@ -275,7 +275,7 @@ pub(crate) fn inherit(source: &Source) -> Result<Option<Inherited>, String> {
     let fd = file::adopt(number).map_err(|error| cannot(reason(&error)))?;
     let channel = Channel::<FromSuccessor, ToSuccessor>::from(fd);
     let heritage = match channel.receive() {
-        Ok(Received::Message(ToSuccessor::Begin(heritage))) => heritage,
+        Ok(Incoming::Message(ToSuccessor::Begin(heritage))) => heritage,
         Ok(_) => return Err(cannot("it has not said what to do".to_owned())),
         Err(error) => return Err(cannot(reason(&error))),
     };

@@ -12,7 +12,7 @@ const VANISHED: u8 = 1;
 
 /// Which of the two processes this is.
 #[derive(Debug)]
-pub enum Side {
+pub enum DaemonSide {
     /// The process that was started: it is to exit with this code, which is the
     /// server's answer.
     Starter(u8),
@@ -32,11 +32,11 @@ pub struct Starter {
 ///
 /// # Errors
 /// Those of `fork(2)`, `setsid(2)` and `pipe2(2)`.
-pub fn detach() -> io::Result<Side> {
+pub fn detach() -> io::Result<DaemonSide> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
     if split()?.is_some() {
         drop(write);
-        return Ok(Side::Starter(wait_for_answer(File::from(read))));
+        return Ok(DaemonSide::Starter(wait_for_answer(File::from(read))));
     }
     drop(read);
     setsid()?;
@@ -46,7 +46,7 @@ pub fn detach() -> io::Result<Side> {
         // SAFETY: _exit(2) ends the process without running anything of it.
         unsafe { libc::_exit(0) };
     }
-    Ok(Side::Server(Starter { answer: File::from(write) }))
+    Ok(DaemonSide::Server(Starter { answer: File::from(write) }))
 }
 
 impl Starter {

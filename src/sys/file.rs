@@ -228,7 +228,7 @@ pub fn set_umask(mask: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wait::{Event, wait};
+    use crate::wait::{Readiness, wait};
     use std::io::{Read, Write};
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
@@ -265,7 +265,7 @@ mod tests {
         }
         drop((reader, two));
         // A process that another test starts has copies until it executes.
-        wait(&[(writer.as_fd(), Event::Writable)], None).unwrap();
+        wait(&[(writer.as_fd(), Readiness::Writable)], None).unwrap();
         let gone = write_at_once(writer.as_fd(), b"a").unwrap_err();
         assert_eq!(gone.kind(), io::ErrorKind::BrokenPipe);
     }

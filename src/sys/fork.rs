@@ -251,13 +251,13 @@ fn open_nowhere() -> Option<RawFd> {
 // Signals.
 
 /// What a signal does, and did before.
-struct Entry {
+struct ActionEntry {
     signal: libc::c_int,
     ours: libc::sighandler_t,
     before: libc::sigaction,
 }
 
-struct Entries([UnsafeCell<MaybeUninit<Entry>>; ACTIONS]);
+struct Entries([UnsafeCell<MaybeUninit<ActionEntry>>; ACTIONS]);
 
 // SAFETY: an entry is written by the one `Actions` that there is at a time, before
 // `ENTERED` says that it is there, and read by a process with one thread.
@@ -289,7 +289,9 @@ impl Actions {
             let ours = action_of(*signal).sa_sigaction;
             // SAFETY: only the holder of the lock reads or writes beyond
             // `ENTERED`.
-            unsafe { *room.get() = MaybeUninit::new(Entry { signal: *signal, ours, before }) };
+            unsafe {
+                *room.get() = MaybeUninit::new(ActionEntry { signal: *signal, ours, before })
+            };
             end += 1;
         }
         ENTERED.store(end, Ordering::Release);

@@ -4,26 +4,26 @@
 //! safe functions on safe types only, so that the crates above can forbid it.
 
 pub mod acting;
+pub mod blocked_signals;
 pub mod clock;
 pub mod daemon;
 pub mod epoll;
 pub mod file;
 pub mod fork;
 pub mod futex;
-pub mod hold;
 pub mod limit;
-pub mod local;
 pub mod lock;
-pub mod mailbox;
 pub mod memory;
 #[cfg(test)]
 #[path = "../../tests/support/need.rs"]
 mod need;
+pub mod notify_socket;
 pub mod packet;
 pub mod path;
 mod privileges;
 pub mod process;
 pub mod refuse;
+pub mod seqpacket;
 pub mod signal;
 pub mod socket;
 pub mod thread;

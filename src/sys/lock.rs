@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 
-use crate::process::origin;
+use crate::process::ancestry;
 use crate::user::own;
 
 /// Says whether a lock that this process did not get can be ignored: all processes
@@ -15,7 +15,7 @@ pub fn is_of_another_user(file: &File) -> bool {
     let Ok(metadata) = file.metadata() else { return false };
     let table = std::fs::read_to_string("/proc/locks").unwrap_or_default();
     let holders: Vec<_> = holders(&table, metadata.ino()).collect();
-    let is_ours = |pid: &i32| origin(*pid).is_ok_and(|it| [0, own()].contains(&it.users[1]));
+    let is_ours = |pid: &i32| ancestry(*pid).is_ok_and(|it| [0, own()].contains(&it.users[1]));
     !holders.is_empty() && !holders.iter().any(is_ours)
 }
 

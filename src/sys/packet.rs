@@ -83,7 +83,7 @@ pub fn receive_signed(socket: BorrowedFd, into: &mut [u8]) -> io::Result<(usize,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wait::{Event, wait};
+    use crate::wait::{Readiness, wait};
     use std::fs::File;
     use std::io::{Read, Write};
     use std::os::fd::AsFd;
@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
         drop(one);
         // A process that another test starts has a copy until it executes.
-        wait(&[(two.as_fd(), Event::Readable)], None).unwrap();
+        wait(&[(two.as_fd(), Readiness::Readable)], None).unwrap();
         assert_eq!(receive(two.as_fd(), &mut buffer).unwrap().0, 0);
     }
 
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(receive_signed(two.as_fd(), &mut buffer).unwrap().0, 1);
         drop(one);
         // A process that another test starts has a copy until it executes.
-        wait(&[(two.as_fd(), Event::Readable)], None).unwrap();
+        wait(&[(two.as_fd(), Readiness::Readable)], None).unwrap();
         assert_eq!(receive_signed(two.as_fd(), &mut buffer).unwrap(), (0, None));
     }
 

@@ -1,7 +1,7 @@
 //! Giving up privileges between fork and exec, where nothing may be allocated:
 //! what was given up, and that it cannot come back, is read back.
 
-use crate::process::{Step, plain};
+use crate::process::{ExecStep, plain};
 use crate::user::Credentials;
 
 /// In the order in which each step is still allowed, and read back: a step that
@@ -9,32 +9,33 @@ use crate::user::Credentials;
 pub(crate) fn give_up(
     credentials: &Credentials,
     groups: &mut [libc::gid_t],
-) -> Result<(), (Step, i32)> {
+) -> Result<(), (ExecStep, i32)> {
     let Credentials { uid, gid, groups: wanted } = credentials;
     // SAFETY: the list is valid for its length.
     plain(unsafe { libc::setgroups(wanted.len(), wanted.as_ptr()) })
-        .map_err(|errno| (Step::Groups, errno))?;
+        .map_err(|errno| (ExecStep::Groups, errno))?;
     // SAFETY: takes numbers only.
-    plain(unsafe { libc::setresgid(*gid, *gid, *gid) }).map_err(|errno| (Step::Group, errno))?;
+    plain(unsafe { libc::setresgid(*gid, *gid, *gid) })
+        .map_err(|errno| (ExecStep::Group, errno))?;
     // SAFETY: takes numbers only.
-    plain(unsafe { libc::setresuid(*uid, *uid, *uid) }).map_err(|errno| (Step::User, errno))?;
+    plain(unsafe { libc::setresuid(*uid, *uid, *uid) }).map_err(|errno| (ExecStep::User, errno))?;
     if !has_groups(wanted, groups) {
-        return Err((Step::Groups, libc::EPERM));
+        return Err((ExecStep::Groups, libc::EPERM));
     }
     if group_ids() != [*gid; 3] {
-        return Err((Step::Group, libc::EPERM));
+        return Err((ExecStep::Group, libc::EPERM));
     }
     // SAFETY: takes a number only; that it fails is what is hoped for.
     let can_go_back = *uid != 0 && unsafe { libc::setuid(0) } == 0;
     if user_ids() != [*uid; 3] || can_go_back {
-        return Err((Step::User, libc::EPERM));
+        return Err((ExecStep::User, libc::EPERM));
     }
     // What was given up is not to come back through a program that runs as its
     // owner: prctl(2), inherited by everything that is executed from now on.
     let (yes, unused): (libc::c_ulong, libc::c_ulong) = (1, 0);
     // SAFETY: takes numbers only.
     plain(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, yes, unused, unused, unused) })
-        .map_err(|errno| (Step::Privileges, errno))?;
+        .map_err(|errno| (ExecStep::Privileges, errno))?;
     Ok(())
 }
 

@@ -15,9 +15,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 pub use self::detached::{Detached, Ending};
 pub use self::end::{
-    End, Origin, adopt_orphans, ended, origin, outlive_parent, reap, refuse_orphans,
+    Ancestry, ExitStatus, adopt_orphans, ancestry, ended, outlive_parent, reap, refuse_orphans,
 };
-pub use self::fork::{Side, await_new_parent, fork_orphan, lacks_room};
+pub use self::fork::{ForkSide, await_new_parent, fork_orphan, lacks_room};
 
 use self::mask::{empty_mask, hold_signals, release_signals, set_mask};
 use crate::user::Credentials;
@@ -64,7 +64,7 @@ pub struct Process {
     pidfd: OwnedFd,
     /// Says why the program could not be executed; closed when it was. An
     /// adopted process has executed none.
-    trouble: Option<OwnedFd>,
+    exec_error: Option<OwnedFd>,
 }
 
 /// Ends this process at once: no handler runs, and no thread is waited for.
@@ -81,7 +81,7 @@ pub fn has_terminal() -> bool {
 
 /// What a new process was doing when it failed to become its program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum ExecStep {
     Descriptors = 1,
     Directory,
     Groups,
@@ -91,7 +91,7 @@ pub(crate) enum Step {
     Execute,
 }
 
-impl Step {
+impl ExecStep {
     /// The one that was reported as this number.
     fn of(number: i32) -> Option<Self> {
         let steps = [
@@ -109,12 +109,12 @@ impl Step {
 
 /// Why a new process did not become its program.
 #[derive(Debug)]
-pub struct Trouble {
-    step: Option<Step>,
+pub struct ExecError {
+    step: Option<ExecStep>,
     error: io::Error,
 }
 
-impl Trouble {
+impl ExecError {
     /// Says what failed, given what the process was to become.
     #[must_use]
     pub fn describe(&self, program: &Program) -> String {
@@ -122,13 +122,15 @@ impl Trouble {
         let path = program.path.to_string_lossy();
         let directory = program.directory.as_deref().unwrap_or_default().to_string_lossy();
         match self.step {
-            Some(Step::Descriptors) => format!("cannot pass descriptors to {path}: {reason}"),
-            Some(Step::Directory) => format!("cannot change to directory {directory}: {reason}"),
-            Some(Step::Groups) => format!("cannot set the groups of {path}: {reason}"),
-            Some(Step::Group) => format!("cannot set the group of {path}: {reason}"),
-            Some(Step::User) => format!("cannot set the user of {path}: {reason}"),
-            Some(Step::Privileges) => format!("cannot set no_new_privs of {path}: {reason}"),
-            Some(Step::Execute) | None => format!("cannot execute {path}: {reason}"),
+            Some(ExecStep::Descriptors) => format!("cannot pass descriptors to {path}: {reason}"),
+            Some(ExecStep::Directory) => {
+                format!("cannot change to directory {directory}: {reason}")
+            }
+            Some(ExecStep::Groups) => format!("cannot set the groups of {path}: {reason}"),
+            Some(ExecStep::Group) => format!("cannot set the group of {path}: {reason}"),
+            Some(ExecStep::User) => format!("cannot set the user of {path}: {reason}"),
+            Some(ExecStep::Privileges) => format!("cannot set no_new_privs of {path}: {reason}"),
+            Some(ExecStep::Execute) | None => format!("cannot execute {path}: {reason}"),
         }
     }
 }
@@ -138,12 +140,12 @@ impl Process {
     /// and no others but the standard ones. Its signals have their default
     /// actions and none is blocked. Must be called by a process with one
     /// thread. That the program could not be executed is found out later: see
-    /// [`Process::trouble`].
+    /// [`Process::exec_error`].
     ///
     /// # Errors
     /// Those of `fork(2)`, `pipe2(2)` and `pidfd_open(2)`.
     pub fn start(program: &Program, descriptors: &[BorrowedFd]) -> io::Result<Self> {
-        let (trouble, report) = pipe()?;
+        let (exec_error, report) = pipe()?;
         let mut image = Image::prepare(program, descriptors, &report);
         let held = hold_signals();
         // SAFETY: this process has one thread, so the new one finds no lock
@@ -156,7 +158,7 @@ impl Process {
         release_signals(&held);
         let pid = forked?;
         match open_pidfd(pid) {
-            Ok(pidfd) => Ok(Self { pid, pidfd, trouble: Some(trouble) }),
+            Ok(pidfd) => Ok(Self { pid, pidfd, exec_error: Some(exec_error) }),
             Err(error) => {
                 // SAFETY: the process is our own and not reaped, so the pid is
                 // still its.
@@ -173,7 +175,7 @@ impl Process {
     /// # Errors
     /// Those of `pidfd_open(2)`.
     pub fn adopt(pid: i32) -> io::Result<Self> {
-        Ok(Self { pid, pidfd: open_pidfd(pid)?, trouble: None })
+        Ok(Self { pid, pidfd: open_pidfd(pid)?, exec_error: None })
     }
 
     /// The pid: for people, and for [`reap`]. Not for signals.
@@ -217,19 +219,19 @@ impl Process {
     /// Why the process did not become its program, if it did not: complete
     /// when the process has ended.
     #[must_use]
-    pub fn trouble(&self) -> Option<Trouble> {
-        let trouble = self.trouble.as_ref()?;
+    pub fn exec_error(&self) -> Option<ExecError> {
+        let exec_error = self.exec_error.as_ref()?;
         let mut report = [0u8; 5];
         // SAFETY: the buffer is valid for its length.
         let length = check_len(unsafe {
-            libc::read(trouble.as_raw_fd(), report.as_mut_ptr().cast(), report.len())
+            libc::read(exec_error.as_raw_fd(), report.as_mut_ptr().cast(), report.len())
         });
         if length.ok()? != report.len() {
             return None;
         }
         let [step, error @ ..] = report;
         let error = io::Error::from_raw_os_error(i32::from_ne_bytes(error));
-        Some(Trouble { step: Step::of(step.into()), error })
+        Some(ExecError { step: ExecStep::of(step.into()), error })
     }
 }
 
@@ -248,7 +250,7 @@ impl AsFd for Process {
 pub fn check_kernel() -> io::Result<()> {
     let pid = std::process::id().cast_signed();
     let own = open_pidfd(pid).map_err(|error| lacking("pidfd_open(2)", error))?;
-    let process = Process { pid, pidfd: own, trouble: None };
+    let process = Process { pid, pidfd: own, exec_error: None };
     // Signal 0 only checks (kill(2)).
     process.signal(0).map_err(|error| lacking("pidfd_send_signal(2)", error))
 }
@@ -338,14 +340,14 @@ impl<'a> Image<'a> {
         unsafe { libc::_exit(NOT_EXECUTED) }
     }
 
-    fn try_to_become_program(&mut self) -> Result<std::convert::Infallible, (Step, i32)> {
+    fn try_to_become_program(&mut self) -> Result<std::convert::Infallible, (ExecStep, i32)> {
         reset_signal_actions();
-        self.place_descriptors().map_err(|errno| (Step::Descriptors, errno))?;
+        self.place_descriptors().map_err(|errno| (ExecStep::Descriptors, errno))?;
         limit::give_back();
         if let Some(directory) = &self.program.directory {
             // SAFETY: the directory is a C string.
             plain(unsafe { libc::chdir(directory.as_ptr()) })
-                .map_err(|errno| (Step::Directory, errno))?;
+                .map_err(|errno| (ExecStep::Directory, errno))?;
         }
         if let Some(umask) = self.umask {
             // SAFETY: takes a number only.
@@ -356,7 +358,8 @@ impl<'a> Image<'a> {
         }
         if let Some(signal) = self.program.orphan_signal {
             // A change of the user would take it back.
-            ask_for_orphan_signal(signal, self.parent).map_err(|errno| (Step::Execute, errno))?;
+            ask_for_orphan_signal(signal, self.parent)
+                .map_err(|errno| (ExecStep::Execute, errno))?;
         }
         self.write_pid();
         set_mask(&self.mask);
@@ -366,7 +369,7 @@ impl<'a> Image<'a> {
             let path = self.program.path.as_ptr();
             libc::execve(path, self.arguments.as_ptr(), self.environment.as_ptr())
         };
-        Err((Step::Execute, errno()))
+        Err((ExecStep::Execute, errno()))
     }
 
     /// Puts the descriptors from 3 on, and makes all others close-on-exec.
@@ -480,14 +483,14 @@ mod tests {
     }
 
     /// Runs a script whose descriptor 3 is a pipe, and returns what it wrote.
-    fn output(script: &str) -> (String, End) {
+    fn output(script: &str) -> (String, ExitStatus) {
         let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
         let process = Process::start(&shell(script), &[write.as_fd()]).unwrap();
         drop(write);
         let mut said = String::new();
         File::from(read).read_to_string(&mut said).unwrap();
         let end = reap(process.pid()).unwrap();
-        assert!(process.trouble().is_none());
+        assert!(process.exec_error().is_none());
         (said, end)
     }
 
@@ -497,7 +500,7 @@ mod tests {
         let words: Vec<_> = said.split_whitespace().collect();
         assert_eq!(words[0], words[1]);
         assert_eq!(words[2..], ["b", "/", "0027"]);
-        assert_eq!(end, End::Code(5));
+        assert_eq!(end, ExitStatus::Code(5));
     }
 
     #[test]
@@ -540,17 +543,17 @@ mod tests {
     fn what_cannot_be_executed_says_so() {
         let program = Program { path: c"/no/such/program".to_owned(), ..shell("") };
         let process = Process::start(&program, &[]).unwrap();
-        assert_eq!(reap(process.pid()).unwrap(), End::Code(NOT_EXECUTED));
-        let trouble = process.trouble().unwrap();
+        assert_eq!(reap(process.pid()).unwrap(), ExitStatus::Code(NOT_EXECUTED));
+        let exec_error = process.exec_error().unwrap();
         assert_eq!(
-            trouble.describe(&program),
+            exec_error.describe(&program),
             "cannot execute /no/such/program: no such file or directory"
         );
         let program = Program { directory: Some(c"/no/where".to_owned()), ..shell("") };
         let process = Process::start(&program, &[]).unwrap();
         reap(process.pid()).unwrap();
         assert_eq!(
-            process.trouble().unwrap().describe(&program),
+            process.exec_error().unwrap().describe(&program),
             "cannot change to directory /no/where: no such file or directory"
         );
     }
@@ -560,8 +563,8 @@ mod tests {
         let started = Process::start(&shell("exec sleep 1000"), &[]).unwrap();
         let process = Process::adopt(started.pid()).unwrap();
         process.signal(libc::SIGKILL).unwrap();
-        assert_eq!(reap(process.pid()).unwrap(), End::Signal(libc::SIGKILL));
-        assert!(process.trouble().is_none());
+        assert_eq!(reap(process.pid()).unwrap(), ExitStatus::Signal(libc::SIGKILL));
+        assert!(process.exec_error().is_none());
         assert!(Process::adopt(process.pid()).is_err());
     }
 
@@ -569,23 +572,23 @@ mod tests {
     fn the_kernel_tells_parent_and_user_until_a_process_is_reaped() {
         let own = std::process::id().cast_signed();
         let process = Process::start(&shell("exec sleep 1000"), &[]).unwrap();
-        let here = Origin { parent: own, users: [crate::user::own(); 4] };
-        assert_eq!(origin(process.pid()).unwrap(), here);
-        assert_ne!(origin(1).unwrap().parent, own);
+        let here = Ancestry { parent: own, users: [crate::user::own(); 4] };
+        assert_eq!(ancestry(process.pid()).unwrap(), here);
+        assert_ne!(ancestry(1).unwrap().parent, own);
         process.signal(libc::SIGKILL).unwrap();
         while ended().unwrap() != Some(process.pid()) {
             std::thread::yield_now();
         }
-        assert_eq!(origin(process.pid()).unwrap(), here);
+        assert_eq!(ancestry(process.pid()).unwrap(), here);
         reap(process.pid()).unwrap();
-        assert_eq!(origin(process.pid()).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(ancestry(process.pid()).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]
     fn a_signal_reaches_the_process_and_only_it() {
         let process = Process::start(&shell("exec sleep 1000"), &[]).unwrap();
         process.signal(libc::SIGTERM).unwrap();
-        assert_eq!(reap(process.pid()).unwrap(), End::Signal(libc::SIGTERM));
+        assert_eq!(reap(process.pid()).unwrap(), ExitStatus::Signal(libc::SIGTERM));
         process.signal(libc::SIGKILL).unwrap();
     }
 }

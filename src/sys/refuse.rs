@@ -1,7 +1,7 @@
 //! Lets no new connection come to a listening TCP socket that is about to be
 //! closed, so that its queue comes to an end and no connection in it is reset.
 
-mod filter;
+mod syn_filter;
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -29,7 +29,7 @@ pub fn refuse_new(listener: BorrowedFd) -> io::Result<()> {
         // To bind it again would take a capability.
         return Ok(());
     }
-    filter::attach(listener).or_else(|_| bind_to_interface(listener, NOWHERE))
+    syn_filter::attach(listener).or_else(|_| bind_to_interface(listener, NOWHERE))
 }
 
 /// Takes [`refuse_new`] back.
@@ -38,8 +38,8 @@ pub fn refuse_new(listener: BorrowedFd) -> io::Result<()> {
 /// Those of `setsockopt(2)`: `PermissionDenied` where it was refused the second
 /// way, and CAP_NET_RAW is missing. Then only a new socket helps.
 pub fn admit_new(listener: BorrowedFd) -> io::Result<()> {
-    if filter::is_attached(listener) {
-        filter::detach(listener)?;
+    if syn_filter::is_attached(listener) {
+        syn_filter::detach(listener)?;
     }
     if is_nowhere(listener) { bind_to_interface(listener, 0) } else { Ok(()) }
 }
@@ -47,7 +47,7 @@ pub fn admit_new(listener: BorrowedFd) -> io::Result<()> {
 /// Says whether any process has told this socket to [`refuse_new`].
 #[must_use]
 pub fn refuses_new(listener: BorrowedFd) -> bool {
-    is_nowhere(listener) || filter::is_attached(listener)
+    is_nowhere(listener) || syn_filter::is_attached(listener)
 }
 
 fn is_nowhere(listener: BorrowedFd) -> bool {
@@ -69,7 +69,7 @@ fn bind_to_interface(listener: BorrowedFd, index: libc::c_int) -> io::Result<()>
 mod tests {
     use super::*;
     use crate::socket::accept;
-    use crate::wait::{Event, wait};
+    use crate::wait::{Readiness, wait};
     use socket2::{Domain, SockAddr, Socket, Type};
     use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpStream};
@@ -112,7 +112,7 @@ mod tests {
         let late = TcpStream::connect_timeout(&address, Duration::from_millis(100));
         let kind = late.unwrap_err().kind();
         assert!([io::ErrorKind::TimedOut, io::ErrorKind::ConnectionRefused].contains(&kind));
-        wait(&[(fd, Event::Readable)], None).unwrap();
+        wait(&[(fd, Readiness::Readable)], None).unwrap();
         let mut accepted = TcpStream::from(accept(fd).unwrap().fd);
         accepted.set_nonblocking(false).unwrap();
         let mut said = [0; 5];
@@ -136,7 +136,8 @@ mod tests {
         for (listen_at, host) in
             [("127.0.0.1:0", "127.0.0.1"), ("[::1]:0", "::1"), ("[::]:0", "127.0.0.1")]
         {
-            for (name, way) in [("a filter", filter::attach as Way), ("no interface", nowhere)] {
+            for (name, way) in [("a filter", syn_filter::attach as Way), ("no interface", nowhere)]
+            {
                 if refuses_by(way, listen_at, host).is_none() {
                     eprintln!("this user and machine have no {listen_at}, or not by {name}");
                 }

@@ -320,14 +320,14 @@ pub(crate) fn integer_option(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wait::{Event, wait};
+    use crate::wait::{Readiness, wait};
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
 
     /// Waits until something has arrived: also on the loopback, packets can be
     /// under way when the call that has sent them returns.
     fn wait_for_arrival(socket: BorrowedFd) {
-        assert_eq!(wait(&[(socket, Event::Readable)], None).unwrap(), [true]);
+        assert_eq!(wait(&[(socket, Readiness::Readable)], None).unwrap(), [true]);
     }
 
     #[test]

@@ -18,12 +18,12 @@ pub fn processors() -> u32 {
 
 /// A thread of this process, as other threads look at it. It may have ended.
 #[derive(Clone, Copy, Debug)]
-pub struct Thread {
+pub struct ThreadHandle {
     id: u32,
     clock: Option<libc::clockid_t>,
 }
 
-impl Thread {
+impl ThreadHandle {
     /// The calling thread.
     #[must_use]
     pub fn current() -> Self {
@@ -73,11 +73,11 @@ mod tests {
 
     #[test]
     fn a_thread_that_computes_is_told_from_one_that_waits() {
-        assert_eq!(Thread::current().is_runnable(), Some(true));
+        assert_eq!(ThreadHandle::current().is_runnable(), Some(true));
         let (send, receive) = std::sync::mpsc::channel::<()>();
         let (tell, told) = std::sync::mpsc::channel();
         let other = std::thread::spawn(move || {
-            tell.send(Thread::current()).unwrap();
+            tell.send(ThreadHandle::current()).unwrap();
             receive.recv().ok();
         });
         let thread = told.recv().unwrap();
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn processor_time_is_what_a_thread_has_used() {
-        let thread = Thread::current();
+        let thread = ThreadHandle::current();
         let before = thread.cpu_us().unwrap();
         while thread.cpu_us().unwrap() < before + 1_000 {
             std::hint::spin_loop();

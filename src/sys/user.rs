@@ -26,8 +26,8 @@ impl Credentials {
     /// Those of the user database, and `NotFound` for a name that it lacks.
     pub fn find(user: Option<&str>, group: Option<&str>, all_groups: bool) -> io::Result<Self> {
         let user = match user {
-            Some(text) => Account::find(text)?,
-            None => Account::own()?,
+            Some(text) => UserAccount::find(text)?,
+            None => UserAccount::own()?,
         };
         let gid = match group {
             Some(text) => find_group(text)?,
@@ -85,13 +85,13 @@ impl Login {
     }
 }
 
-struct Account {
+struct UserAccount {
     uid: u32,
     gid: u32,
     name: Option<String>,
 }
 
-impl Account {
+impl UserAccount {
     fn own() -> io::Result<Self> {
         let (uid, gid) = (geteuid(), getegid());
         let name = User::from_uid(uid)?.map(|user| user.name);

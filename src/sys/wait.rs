@@ -8,7 +8,7 @@ use crate::check;
 
 /// What a descriptor is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum Readiness {
     /// Something can be read, or the other end is gone.
     Readable,
     /// There is room to write, or the other end is gone.
@@ -20,12 +20,12 @@ pub enum Event {
 ///
 /// # Errors
 /// Those of `poll(2)`, but for `EINTR`.
-pub fn wait(asked: &[(BorrowedFd, Event)], limit: Option<Duration>) -> io::Result<Vec<bool>> {
-    let record = |(fd, event): &(BorrowedFd, Event)| libc::pollfd {
+pub fn wait(asked: &[(BorrowedFd, Readiness)], limit: Option<Duration>) -> io::Result<Vec<bool>> {
+    let record = |(fd, event): &(BorrowedFd, Readiness)| libc::pollfd {
         fd: fd.as_raw_fd(),
         events: match event {
-            Event::Readable => libc::POLLIN,
-            Event::Writable => libc::POLLOUT,
+            Readiness::Readable => libc::POLLIN,
+            Readiness::Writable => libc::POLLOUT,
         },
         revents: 0,
     };
@@ -45,7 +45,7 @@ pub fn wait(asked: &[(BorrowedFd, Event)], limit: Option<Duration>) -> io::Resul
 /// socket, whether a connection waits.
 #[must_use]
 pub fn is_readable(fd: BorrowedFd) -> bool {
-    wait(&[(fd, Event::Readable)], Some(Duration::ZERO)).is_ok_and(|found| found == [true])
+    wait(&[(fd, Readiness::Readable)], Some(Duration::ZERO)).is_ok_and(|found| found == [true])
 }
 
 #[cfg(test)]
@@ -57,11 +57,11 @@ mod tests {
     #[test]
     fn what_has_happened_is_told_apart() {
         let (reader, mut writer) = io::pipe().unwrap();
-        let asked = [(reader.as_fd(), Event::Readable)];
+        let asked = [(reader.as_fd(), Readiness::Readable)];
         assert_eq!(wait(&asked, Some(Duration::ZERO)).unwrap(), [false]);
         writer.write_all(b"x").unwrap();
         assert_eq!(wait(&asked, None).unwrap(), [true]);
-        let asked = [(writer.as_fd(), Event::Writable), (reader.as_fd(), Event::Readable)];
+        let asked = [(writer.as_fd(), Readiness::Writable), (reader.as_fd(), Readiness::Readable)];
         assert_eq!(wait(&asked, None).unwrap(), [true, true]);
     }
 }

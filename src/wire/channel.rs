@@ -34,7 +34,7 @@ pub struct Channel<Out, In> {
 
 /// What was found at the receiving end.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Received<In> {
+pub enum Incoming<In> {
     /// A message.
     Message(In),
     /// None has arrived yet.
@@ -90,7 +90,7 @@ impl<Out: Serialize, In: DeserializeOwned> Channel<Out, In> {
     /// # Errors
     /// Those of `recv(2)`, and `InvalidData` when the message is of another
     /// version of the program.
-    pub fn receive(&self) -> io::Result<Received<In>> {
+    pub fn receive(&self) -> io::Result<Incoming<In>> {
         self.receive_by(|socket, bytes| Ok((socket::receive(socket, bytes)?, ())))
             .map(|(received, ())| received)
     }
@@ -99,7 +99,7 @@ impl<Out: Serialize, In: DeserializeOwned> Channel<Out, In> {
     ///
     /// # Errors
     /// As [`Channel::receive`].
-    pub fn receive_with(&self) -> io::Result<(Received<In>, Vec<OwnedFd>)> {
+    pub fn receive_with(&self) -> io::Result<(Incoming<In>, Vec<OwnedFd>)> {
         self.receive_by(packet::receive)
     }
 
@@ -117,33 +117,33 @@ impl<Out: Serialize, In: DeserializeOwned> Channel<Out, In> {
     ///
     /// # Errors
     /// As [`Channel::receive`].
-    pub fn receive_signed(&self) -> io::Result<(Received<In>, Option<i32>)> {
+    pub fn receive_signed(&self) -> io::Result<(Incoming<In>, Option<i32>)> {
         self.receive_by(packet::receive_signed)
     }
 
     fn receive_by<T: Default>(
         &self,
         by: impl Fn(BorrowedFd, &mut [u8]) -> io::Result<(usize, T)>,
-    ) -> io::Result<(Received<In>, T)> {
+    ) -> io::Result<(Incoming<In>, T)> {
         let mut bytes = vec![0; MESSAGE_LIMIT];
         match by(self.socket.as_fd(), &mut bytes) {
-            Ok((0, with)) => Ok((Received::Closed, with)),
+            Ok((0, with)) => Ok((Incoming::Closed, with)),
             Ok((length, with)) => {
-                Ok((Received::Message(serde_json::from_slice(&bytes[..length])?), with))
+                Ok((Incoming::Message(serde_json::from_slice(&bytes[..length])?), with))
             }
             Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => Ok((Received::Nothing, T::default())),
+                io::ErrorKind::WouldBlock => Ok((Incoming::Nothing, T::default())),
                 // The kernel says this once, before it hands out what the other
                 // end had sent.
                 io::ErrorKind::ConnectionReset if !self.unread.replace(true) => self.receive_by(by),
-                io::ErrorKind::ConnectionReset => Ok((Received::Closed, T::default())),
+                io::ErrorKind::ConnectionReset => Ok((Incoming::Closed, T::default())),
                 _ => Err(error),
             },
         }
     }
 
     /// Says whether the other process went without reading all that it was
-    /// sent; known when its end was found [`Received::Closed`].
+    /// sent; known when its end was found [`Incoming::Closed`].
     pub fn left_unread(&self) -> bool {
         self.unread.get()
     }
@@ -169,14 +169,14 @@ mod tests {
     #[test]
     fn messages_arrive_whole_and_in_order() {
         let (master, worker) = pair().unwrap();
-        assert_eq!(worker.receive().unwrap(), Received::Nothing);
+        assert_eq!(worker.receive().unwrap(), Incoming::Nothing);
         let start = ToWorker::Start(Start { workers: 2, ..Start::default() });
         master.send(&start).unwrap();
         master.send(&ToWorker::Reopen).unwrap();
-        assert_eq!(worker.receive().unwrap(), Received::Message(start));
-        assert_eq!(worker.receive().unwrap(), Received::Message(ToWorker::Reopen));
+        assert_eq!(worker.receive().unwrap(), Incoming::Message(start));
+        assert_eq!(worker.receive().unwrap(), Incoming::Message(ToWorker::Reopen));
         drop(master);
-        assert_eq!(worker.receive().unwrap(), Received::Closed);
+        assert_eq!(worker.receive().unwrap(), Incoming::Closed);
     }
 
     #[test]
@@ -188,10 +188,10 @@ mod tests {
         master.send(&ToWorker::Reopen).unwrap();
         master.send_with(&fork, &[theirs.as_fd()]).unwrap();
         let (received, descriptors) = worker.receive_with().unwrap();
-        assert_eq!((received, descriptors.len()), (Received::Message(fork.clone()), 1));
+        assert_eq!((received, descriptors.len()), (Incoming::Message(fork.clone()), 1));
         let (received, descriptors) = worker.receive_with().unwrap();
-        assert_eq!((received, descriptors.len()), (Received::Message(ToWorker::Reopen), 0));
-        assert_eq!(worker.receive().unwrap(), Received::Message(fork));
+        assert_eq!((received, descriptors.len()), (Incoming::Message(ToWorker::Reopen), 0));
+        assert_eq!(worker.receive().unwrap(), Incoming::Message(fork));
     }
 
     #[test]
@@ -201,8 +201,8 @@ mod tests {
         let ready = FromWorker::Ready { app: "a".to_owned() };
         worker.send(&ready).unwrap();
         drop(worker);
-        assert_eq!(master.receive().unwrap(), Received::Message(ready));
-        assert_eq!(master.receive().unwrap(), Received::Closed);
+        assert_eq!(master.receive().unwrap(), Incoming::Message(ready));
+        assert_eq!(master.receive().unwrap(), Incoming::Closed);
         assert!(master.left_unread());
     }
 
@@ -212,7 +212,7 @@ mod tests {
         master.send(&ToWorker::Reopen).unwrap();
         worker.receive().unwrap();
         drop(worker);
-        assert_eq!(master.receive().unwrap(), Received::Closed);
+        assert_eq!(master.receive().unwrap(), Incoming::Closed);
         assert!(!master.left_unread());
     }
 

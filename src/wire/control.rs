@@ -18,7 +18,7 @@ const MOST_WORKERS: usize = 500;
 
 /// What a command asks of the master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Request {
+pub enum ControlRequest {
     /// New settings and code, as SIGHUP; answered when that has succeeded or
     /// failed.
     Reload,
@@ -32,7 +32,7 @@ pub enum Request {
 
 /// What the master answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Answer {
+pub enum ControlReply {
     /// A generation serves that was read after the request, or for it.
     Reloaded {
         /// Its number.
@@ -86,7 +86,7 @@ pub struct WorkerStatus {
     pub requests: u64,
 }
 
-impl Answer {
+impl ControlReply {
     /// A failure, with the reason cut to what a message may hold.
     #[must_use]
     pub fn failed(reason: &str) -> Self {
@@ -171,7 +171,7 @@ fn find_secret<'a>(table: &'a str, name: &'a str) -> impl Iterator<Item = &'a st
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channel::{Channel, Received, ends};
+    use crate::channel::{Channel, Incoming, ends};
     use crate::scoreboard::KINDS;
 
     #[test]
@@ -187,11 +187,14 @@ mod tests {
         let status = Status::new("x".repeat(1000), vec![worker; 2000]);
         let status = status.with_losses(&[u64::MAX; KINDS]);
         assert_eq!((status.workers.len(), status.omitted), (500, 1500));
-        let failed = Answer::failed(&"\u{1}é".repeat(TEXT_LIMIT));
-        let (here, there): (Channel<Answer, Request>, Channel<Request, Answer>) = ends().unwrap();
-        for answer in [Answer::Status(status), failed] {
+        let failed = ControlReply::failed(&"\u{1}é".repeat(TEXT_LIMIT));
+        let (here, there): (
+            Channel<ControlReply, ControlRequest>,
+            Channel<ControlRequest, ControlReply>,
+        ) = ends().unwrap();
+        for answer in [ControlReply::Status(status), failed] {
             here.send(&answer).unwrap();
-            assert_eq!(there.receive().unwrap(), Received::Message(answer));
+            assert_eq!(there.receive().unwrap(), Incoming::Message(answer));
         }
     }
 

@@ -1,11 +1,11 @@
 //! The command line with its explanations, as completions need it. What the
-//! program itself reads is in `flags.rs` and `order.rs`, without any text.
+//! program itself reads is in `flags.rs` and `control_command.rs`, without any text.
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Arg, ArgAction, Command, ValueHint};
 
-use crate::order::{self, COMMANDS, FLAGS, Verb};
-use crate::row::{Row, Takes};
+use crate::control_command::{self, COMMANDS, FLAGS, Verb};
+use crate::row::{Arity, Row};
 use crate::table::ROWS;
 
 /// The whole command line: the settings, and the commands to a server that runs.
@@ -26,14 +26,14 @@ pub fn command_line() -> Command {
 
 fn setting(row: &'static Row) -> Arg {
     let arg = Arg::new(row.name).help(plain(&row.summary()));
-    let arg = match row.takes {
-        Takes::Switch => arg.action(ArgAction::SetTrue),
-        Takes::One => arg.action(ArgAction::Set).value_hint(hint(row.placeholder)),
-        Takes::List => arg.action(ArgAction::Append).value_hint(hint(row.placeholder)),
+    let arg = match row.arity {
+        Arity::Switch => arg.action(ArgAction::SetTrue),
+        Arity::One => arg.action(ArgAction::Set).value_hint(hint(row.placeholder)),
+        Arity::List => arg.action(ArgAction::Append).value_hint(hint(row.placeholder)),
     };
     if row.positional {
         // The words behind `--` are a program and what belongs to it.
-        return if row.takes == Takes::List {
+        return if row.arity == Arity::List {
             arg.last(true).num_args(1..).value_hint(ValueHint::CommandWithArguments)
         } else {
             arg
@@ -42,10 +42,10 @@ fn setting(row: &'static Row) -> Arg {
     let arg = arg.long(row.key()).visible_aliases(row.aliases);
     let arg = row.short.into_iter().fold(arg, Arg::short);
     // Of a format string the words are only parts.
-    if row.words.is_empty() || row.placeholder == "FORMAT" {
+    if row.choices.is_empty() || row.placeholder == "FORMAT" {
         return arg;
     }
-    let words = row.words.iter().map(|(word, text)| PossibleValue::new(word).help(plain(text)));
+    let words = row.choices.iter().map(|(word, text)| PossibleValue::new(word).help(plain(text)));
     arg.value_parser(PossibleValuesParser::new(words))
 }
 
@@ -62,7 +62,8 @@ fn hint(placeholder: &str) -> ValueHint {
 
 fn command(name: &'static str, text: &str) -> Command {
     let verb = Verb::ALL.into_iter().find(|verb| verb.to_string() == name);
-    let command = verb.map_or_else(|| Command::new(name), |verb| order::words(verb).name(name));
+    let command =
+        verb.map_or_else(|| Command::new(name), |verb| control_command::words(verb).name(name));
     command.about(plain(text)).disable_help_flag(true).mut_args(|arg| {
         let long = arg.get_long().map(|long| format!("--{long}")).unwrap_or_default();
         let explained = FLAGS.iter().find(|(flag, _)| flag.split(' ').any(|word| word == long));

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::prose;
-use crate::order::{COMMANDS, FLAGS, NOTES};
+use crate::control_command::{COMMANDS, FLAGS, NOTES};
 use crate::row::{Row, Section};
 use crate::signals::SIGNALS;
 use crate::table::ROWS;
@@ -85,9 +85,9 @@ fn option(out: &mut String, row: &Row) {
         }
         paragraph(out, text);
     }
-    if !row.words.is_empty() {
+    if !row.choices.is_empty() {
         out.push_str(".RS\n");
-        list(out, row.words);
+        list(out, row.choices);
         out.push_str(".RE\n");
     }
 }

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use crate::gunicorn::{FOREIGN, Foreign};
-use crate::markup::wrap;
 use crate::table::ROWS;
+use crate::wrap::wrap;
 
 const INTRODUCTION: [&str; 6] = [
     "`gunicorn` in a command line can be replaced by `monoceros` as long as all of its flags \

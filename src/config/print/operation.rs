@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::markup::wrap;
 use crate::signals::SIGNALS;
+use crate::wrap::wrap;
 
 const INTRODUCTION: [&str; 2] = [
     "Send them to the master, whose number is in the pid file and in the line that says where it \

@@ -1,7 +1,7 @@
 //! What the printed pages say about all settings together, and the words they
 //! have for the columns of a row.
 
-use crate::row::{Effect, Row, Takes};
+use crate::row::{Arity, Effect, Row};
 
 /// How settings are said.
 pub(super) const SOURCES: [&str; 5] = [
@@ -29,9 +29,9 @@ pub(super) fn flags(row: &Row) -> Vec<String> {
     if row.positional {
         return vec![row.placeholder.to_owned()];
     }
-    let value = match row.takes {
-        Takes::Switch => String::new(),
-        Takes::One | Takes::List => format!(" {}", row.placeholder),
+    let value = match row.arity {
+        Arity::Switch => String::new(),
+        Arity::One | Arity::List => format!(" {}", row.placeholder),
     };
     let short = row.short.map(|short| format!("-{short}{value}"));
     let others = row.aliases.iter().map(|alias| format!("--{alias}{value}"));
@@ -62,9 +62,9 @@ pub(super) fn range(row: &Row) -> Option<String> {
 pub(super) fn default(row: &Row) -> String {
     let text = row.default_text();
     let mut default = if text.is_empty() { "none".to_owned() } else { format!("`{text}`") };
-    if let Some(ambient) = row.ambient {
-        let value = ambient.template.replace("{}", &format!("${}", ambient.variable));
-        default += &format!("; `{value}` if `{}` is set", ambient.variable);
+    if let Some(env_default) = row.env_default {
+        let value = env_default.template.replace("{}", &format!("${}", env_default.variable));
+        default += &format!("; `{value}` if `{}` is set", env_default.variable);
     }
     default
 }

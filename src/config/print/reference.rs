@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use super::prose;
-use crate::markup::wrap;
 use crate::row::{Row, Section};
 use crate::table::ROWS;
+use crate::wrap::wrap;
 
 const WIDTH: usize = 80;
 
@@ -32,9 +32,9 @@ fn setting(out: &mut String, row: &Row) {
     for text in row.paragraphs() {
         paragraph(out, &text);
     }
-    if !row.words.is_empty() {
+    if !row.choices.is_empty() {
         line(out, format_args!("| word | meaning |\n| --- | --- |"));
-        for (word, meaning) in row.words {
+        for (word, meaning) in row.choices {
             line(out, format_args!("| `{word}` | {meaning} |"));
         }
         out.push('\n');

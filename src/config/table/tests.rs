@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::*;
 use crate::gunicorn::FOREIGN;
-use crate::row::Takes;
+use crate::row::Arity;
 
 /// The words of a text that are in backquotes.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
@@ -53,7 +53,7 @@ fn texts_are_complete() {
             assert!(text.ends_with('.'), "{text}");
             assert_eq!(text.matches('`').count() % 2, 0, "{text}");
         }
-        assert_eq!(row.takes == Takes::Switch, row.placeholder.is_empty(), "{}", row.name);
+        assert_eq!(row.arity == Arity::Switch, row.placeholder.is_empty(), "{}", row.name);
         assert!(!row.readers.is_empty(), "{}", row.name);
         assert!(row.differs.is_none() || row.gunicorn.is_some(), "{}", row.name);
     }

@@ -1,6 +1,6 @@
 //! What is decided between the wish to stop and the drain, with `shutdown-delay`.
 
-use monoceros_wire::control::{Answer, Request};
+use monoceros_wire::control::{ControlReply, ControlRequest};
 
 use super::*;
 use crate::master::STOP_LIMIT;
@@ -31,7 +31,7 @@ fn said(bench: &Bench, notice: &Notice) -> usize {
 #[test]
 fn it_serves_until_the_delay_is_over_and_then_drains() {
     let mut bench = serving(2);
-    assert!(bench.ask(Wish::Drain).is_empty());
+    assert!(bench.ask(SignalCommand::Drain).is_empty());
     assert!(bench.pass(DELAY - SECOND / 10).is_empty());
     let actions = bench.pass(SECOND / 10);
     assert_eq!(drained(&actions), [(0, Drain::ServeQueue), (1, Drain::ServeQueue)]);
@@ -44,13 +44,13 @@ fn it_serves_until_the_delay_is_over_and_then_drains() {
 #[test]
 fn each_further_signal_goes_a_step_further() {
     let mut bench = serving(1);
-    bench.ask(Wish::Drain);
-    assert_eq!(drained(&bench.ask(Wish::Drain)), [(0, Drain::ServeQueue)]);
-    let actions = bench.ask(Wish::Drain);
+    bench.ask(SignalCommand::Drain);
+    assert_eq!(drained(&bench.ask(SignalCommand::Drain)), [(0, Drain::ServeQueue)]);
+    let actions = bench.ask(SignalCommand::Drain);
     assert!(matches!(actions[0], Action::Signal { signal: Signal::Quit, .. }), "{actions:?}");
     let mut bench = serving(1);
-    bench.ask(Wish::Drain);
-    let actions = bench.ask(Wish::Stop);
+    bench.ask(SignalCommand::Drain);
+    let actions = bench.ask(SignalCommand::Stop);
     assert!(matches!(actions[0], Action::Signal { signal: Signal::Quit, .. }), "{actions:?}");
 }
 
@@ -58,9 +58,9 @@ fn each_further_signal_goes_a_step_further() {
 fn the_command_does_not_shorten_it() {
     let mut bench = serving(1);
     for client in 1..=2 {
-        let request = Event::Requested { client: ClientId(client), request: Request::Stop };
+        let request = Event::Requested { client: ClientId(client), request: ControlRequest::Stop };
         let actions = bench.hear(request);
-        assert!(matches!(actions[..], [Action::Answer { answer: Answer::Stopping, .. }]));
+        assert!(matches!(actions[..], [Action::Answer { answer: ControlReply::Stopping, .. }]));
         assert!(is_delaying(&bench));
     }
 }
@@ -68,7 +68,7 @@ fn the_command_does_not_shorten_it() {
 #[test]
 fn the_init_system_hears_at_once_and_once_that_it_stops_and_how_long_that_may_take() {
     let mut bench = serving(1);
-    bench.ask(Wish::Drain);
+    bench.ask(SignalCommand::Drain);
     assert_eq!(said(&bench, &Notice::Stopping), 1);
     let longest = DELAY + 5 * SECOND + 2 * STOP_LIMIT;
     assert_eq!(said(&bench, &Notice::Extend(longest)), 1);
@@ -83,7 +83,7 @@ fn the_init_system_hears_at_once_and_once_that_it_stops_and_how_long_that_may_ta
 #[test]
 fn a_worker_that_dies_meanwhile_is_replaced() {
     let mut bench = serving(1);
-    bench.ask(Wish::Drain);
+    bench.ask(SignalCommand::Drain);
     bench.exit(0, Exit::Signal(libc::SIGSEGV));
     assert_eq!(spawned(&bench.pass(SECOND)), [(0, 1)]);
     bench.ready(1);
@@ -93,7 +93,7 @@ fn a_worker_that_dies_meanwhile_is_replaced() {
 #[test]
 fn one_that_has_served_long_enough_is_replaced_too() {
     let mut bench = serving(1);
-    bench.ask(Wish::Drain);
+    bench.ask(SignalCommand::Drain);
     bench.master.roster.get_mut(WorkerId(0)).unwrap().fate = Fate::Due;
     assert_eq!(spawned(&bench.pass(SECOND)), [(0, 1)]);
     assert_eq!(drained(&bench.ready(1)), [(0, Drain::Retire)]);
@@ -102,14 +102,14 @@ fn one_that_has_served_long_enough_is_replaced_too() {
 #[test]
 fn nothing_begins_that_would_outlast_it() {
     let mut bench = serving(1);
-    bench.ask(Wish::Drain);
-    for wish in [Wish::Reload, Wish::Upgrade, Wish::Withdraw] {
+    bench.ask(SignalCommand::Drain);
+    for wish in [SignalCommand::Reload, SignalCommand::Upgrade, SignalCommand::Withdraw] {
         assert!(bench.ask(wish).is_empty());
     }
     assert_eq!(bench.logged("WARN the server is stopping"), 3);
-    for request in [Request::Reload, Request::Upgrade] {
+    for request in [ControlRequest::Reload, ControlRequest::Upgrade] {
         let actions = bench.hear(Event::Requested { client: ClientId(1), request });
-        assert!(matches!(actions[..], [Action::Answer { answer: Answer::Failed(_), .. }]));
+        assert!(matches!(actions[..], [Action::Answer { answer: ControlReply::Failed(_), .. }]));
     }
     assert!(is_delaying(&bench));
 }
@@ -118,13 +118,14 @@ fn nothing_begins_that_would_outlast_it() {
 fn a_reload_that_has_begun_goes_on_and_is_not_told_to_be_ready() {
     let mut bench = serving(1);
     let client = ClientId(1);
-    bench.hear(Event::Requested { client, request: Request::Reload });
-    bench.ask(Wish::Drain);
+    bench.hear(Event::Requested { client, request: ControlRequest::Reload });
+    bench.ask(SignalCommand::Drain);
     let ready = said(&bench, &Notice::Ready);
     assert_eq!(spawned(&bench.read(2, delayed(1))), [(0, 2)]);
     let actions = bench.ready(1);
     assert_eq!(drained(&actions), [(0, Drain::Retire)]);
-    let answer = |it: &Action| matches!(it, Action::Answer { answer: Answer::Reloaded { .. }, .. });
+    let answer =
+        |it: &Action| matches!(it, Action::Answer { answer: ControlReply::Reloaded { .. }, .. });
     assert!(actions.iter().any(answer), "{actions:?}");
     assert_eq!(said(&bench, &Notice::Ready), ready);
     assert!(is_delaying(&bench));
@@ -134,12 +135,13 @@ fn a_reload_that_has_begun_goes_on_and_is_not_told_to_be_ready() {
 fn an_upgrade_that_has_begun_is_ended_at_once() {
     let mut bench = serving(1);
     let client = ClientId(1);
-    bench.hear(Event::Requested { client, request: Request::Upgrade });
+    bench.hear(Event::Requested { client, request: ControlRequest::Upgrade });
     bench.hear(Event::SuccessorStarted { pid: 7 });
-    bench.hear(Event::Requested { client: ClientId(2), request: Request::Reload });
-    let actions = bench.ask(Wish::Drain);
+    bench.hear(Event::Requested { client: ClientId(2), request: ControlRequest::Reload });
+    let actions = bench.ask(SignalCommand::Drain);
     assert!(matches!(actions[0], Action::SignalSuccessor(Signal::Quit)), "{actions:?}");
-    let failed = |it: &&Action| matches!(it, Action::Answer { answer: Answer::Failed(_), .. });
+    let failed =
+        |it: &&Action| matches!(it, Action::Answer { answer: ControlReply::Failed(_), .. });
     assert_eq!(actions.iter().filter(failed).count(), 2, "{actions:?}");
     assert!(bench.hear(Event::SuccessorReady).is_empty());
     bench.hear(Event::SuccessorEnded { text: "SIGQUIT".to_owned() });
@@ -151,9 +153,9 @@ fn an_upgrade_that_has_begun_is_ended_at_once() {
 #[test]
 fn a_master_that_was_replaced_does_not_wait() {
     let mut bench = serving(1);
-    bench.ask(Wish::Upgrade);
+    bench.ask(SignalCommand::Upgrade);
     assert_eq!(drained(&bench.hear(Event::SuccessorReady)), [(0, Drain::Retire)]);
-    assert!(bench.ask(Wish::Drain).is_empty());
+    assert!(bench.ask(SignalCommand::Drain).is_empty());
     assert_eq!(exit_code(&bench.exit(0, Exit::Code(0))), Some(0));
 }
 
@@ -161,17 +163,17 @@ fn a_master_that_was_replaced_does_not_wait() {
 fn where_nobody_is_served_nobody_is_waited_for() {
     let mut bench = Bench::booting(Purpose::Serve, 2);
     bench.master.terms = delayed(2);
-    bench.ask(Wish::Drain);
+    bench.ask(SignalCommand::Drain);
     assert_eq!(bench.master.state, State::Draining);
     let mut bench = serving(1);
-    bench.ask(Wish::Withdraw);
-    bench.ask(Wish::Drain);
+    bench.ask(SignalCommand::Withdraw);
+    bench.ask(SignalCommand::Drain);
     assert_eq!(bench.master.state, State::Draining);
     for (purpose, follows) in [(Purpose::Check, false), (Purpose::Serve, true)] {
         let mut bench = Bench::booting(purpose, 2);
         (bench.master.terms, bench.master.follows) = (delayed(2), follows);
         bench.ready(0);
-        bench.ask(Wish::Drain);
+        bench.ask(SignalCommand::Drain);
         assert!(!is_delaying(&bench));
     }
 }
@@ -182,7 +184,7 @@ fn a_first_start_with_a_worker_that_serves_already_waits() {
     let mut bench = Bench::booting(Purpose::Serve, 2);
     bench.master.terms = delayed(2);
     bench.ready(0);
-    assert!(bench.ask(Wish::Drain).is_empty());
+    assert!(bench.ask(SignalCommand::Drain).is_empty());
     assert!(is_delaying(&bench));
     assert!(!bench.ready(1).iter().any(|it| matches!(it, Action::Announce { .. })));
     assert_eq!(said(&bench, &Notice::Ready), 0);

@@ -82,11 +82,11 @@ fn a_worker_whose_request_keeps_others_waiting_is_replaced_before_it_goes() {
 #[test]
 fn a_request_may_not_take_longer_because_its_worker_leaves() {
     let reload = |bench: &mut Bench| {
-        bench.ask(Wish::Reload);
+        bench.ask(SignalCommand::Reload);
         bench.read(2, terms(1));
         bench.ready(1);
     };
-    let drain = |bench: &mut Bench| drop(bench.ask(Wish::Drain));
+    let drain = |bench: &mut Bench| drop(bench.ask(SignalCommand::Drain));
     let ways: [&dyn Fn(&mut Bench); 2] = [&reload, &drain];
     for leave in ways {
         let mut bench = Bench::serving(1);

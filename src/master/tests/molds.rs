@@ -14,13 +14,13 @@ fn molds(actions: &[Action]) -> Vec<(u64, u32)> {
 fn workers_wait_for_their_mold_and_the_old_mold_goes_when_the_new_generation_serves() {
     let preload = || Terms { preload: true, ..terms(1) };
     let mut bench = Bench::serving(1);
-    bench.ask(Wish::Reload);
+    bench.ask(SignalCommand::Reload);
     let actions = bench.read(2, preload());
     assert_eq!((spawned(&actions), molds(&actions)), (vec![], vec![(1, 2)]));
     assert_eq!(spawned(&bench.ready(1)), [(0, 2)]);
     assert_eq!(drained(&bench.ready(2)), [(0, Drain::Retire)]);
     bench.exit(0, Exit::Code(0));
-    bench.ask(Wish::Reload);
+    bench.ask(SignalCommand::Reload);
     assert_eq!(molds(&bench.read(3, preload())), [(3, 3)]);
     let actions = bench.fail(3);
     assert!(actions.iter().any(|it| matches!(it, Action::Settle { generation: Generation(2) })));
@@ -28,7 +28,7 @@ fn workers_wait_for_their_mold_and_the_old_mold_goes_when_the_new_generation_ser
     bench.exit(2, Exit::Signal(9));
     assert_eq!(spawned(&bench.pass(SECOND)), [(0, 2)]);
     bench.ready(4);
-    bench.ask(Wish::Reload);
+    bench.ask(SignalCommand::Reload);
     assert_eq!(molds(&bench.read(4, preload())), [(5, 4)]);
     bench.ready(5);
     assert_eq!(drained(&bench.ready(6)), [(4, Drain::Retire)]);
@@ -40,7 +40,7 @@ fn workers_wait_for_their_mold_and_the_old_mold_goes_when_the_new_generation_ser
 #[test]
 fn a_mold_that_dies_is_replaced_and_workers_go_on() {
     let mut bench = Bench::serving(1);
-    bench.ask(Wish::Reload);
+    bench.ask(SignalCommand::Reload);
     bench.read(2, Terms { preload: true, ..terms(1) });
     bench.ready(1);
     bench.ready(2);

@@ -5,13 +5,13 @@ use super::*;
 #[test]
 fn an_upgrade_hands_over_when_the_new_master_serves() {
     let mut bench = Bench::serving(1);
-    let actions = bench.ask(Wish::Upgrade);
+    let actions = bench.ask(SignalCommand::Upgrade);
     let newest = Generation(1);
     assert!(
         matches!(actions[..], [Action::StartSuccessor { newest: it, workers: None }] if it == newest)
     );
     bench.hear(Event::SuccessorStarted { pid: 7 });
-    assert!(bench.ask(Wish::Upgrade).is_empty());
+    assert!(bench.ask(SignalCommand::Upgrade).is_empty());
     let actions = bench.hear(Event::SuccessorReady);
     assert!(matches!(actions[0], Action::PassOn { workers: None }), "{actions:?}");
     assert_eq!(drained(&actions), [(0, Drain::Retire)]);
@@ -21,8 +21,8 @@ fn an_upgrade_hands_over_when_the_new_master_serves() {
 #[test]
 fn workers_that_are_asked_for_during_an_upgrade_are_asked_of_the_new_master() {
     let mut bench = Bench::serving(1);
-    bench.ask(Wish::Upgrade);
-    bench.ask(Wish::Add);
+    bench.ask(SignalCommand::Upgrade);
+    bench.ask(SignalCommand::Add);
     let actions = bench.hear(Event::SuccessorReady);
     assert!(matches!(actions[0], Action::PassOn { workers: Some(2) }), "{actions:?}");
     let mut next = Bench::serving(1);
@@ -43,14 +43,14 @@ fn the_watchdog_hears_of_the_new_master_at_once() {
 #[test]
 fn an_upgrade_that_fails_or_hangs_changes_nothing() {
     let mut bench = Bench::serving(1);
-    bench.ask(Wish::Add);
+    bench.ask(SignalCommand::Add);
     bench.ready(1);
-    let actions = bench.ask(Wish::Upgrade);
+    let actions = bench.ask(SignalCommand::Upgrade);
     assert!(matches!(actions[..], [Action::StartSuccessor { workers: Some(2), .. }]));
     let text = "exit code 3".to_owned();
     assert!(bench.hear(Event::SuccessorEnded { text: text.clone() }).is_empty());
     assert_eq!(bench.logged("upgrade failed, all goes on as before: exit code 3"), 1);
-    bench.ask(Wish::Upgrade);
+    bench.ask(SignalCommand::Upgrade);
     let asked = |actions: &[Action], wanted| {
         actions.iter().any(|it| matches!(it, Action::SignalSuccessor(signal) if *signal == wanted))
     };
@@ -64,8 +64,8 @@ fn an_upgrade_that_fails_or_hangs_changes_nothing() {
 #[test]
 fn a_master_that_stops_waits_for_its_successors_end() {
     let mut bench = Bench::serving(1);
-    bench.ask(Wish::Upgrade);
-    bench.ask(Wish::Drain);
+    bench.ask(SignalCommand::Upgrade);
+    bench.ask(SignalCommand::Drain);
     assert_eq!(exit_code(&bench.exit(0, Exit::Code(0))), None);
     let text = "SIGQUIT".to_owned();
     assert_eq!(exit_code(&bench.hear(Event::SuccessorEnded { text })), Some(0));

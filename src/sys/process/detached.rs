@@ -16,12 +16,12 @@ use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
 use super::ask_for_orphan_signal;
-use super::end::{End, peek, reap, take_orphans, takes_orphans};
-use super::fork::{Side, fork_orphan};
+use super::end::{ExitStatus, peek, reap, take_orphans, takes_orphans};
+use super::fork::{ForkSide, fork_orphan};
 use super::mask::{hold_signals, release_signals};
-use super::{FIRST_DESCRIPTOR, Process, Program, Step, Trouble, exit_now, most_descriptors};
+use super::{ExecError, ExecStep, FIRST_DESCRIPTOR, Process, Program, exit_now, most_descriptors};
 use crate::title;
-use crate::wait::{Event, wait};
+use crate::wait::{Readiness, wait};
 
 /// How long to wait for the end of an attendant that was killed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -44,9 +44,9 @@ pub struct Detached {
 #[derive(Debug)]
 pub struct Ending {
     /// How; `None` if its attendant was killed and could not tell.
-    pub end: Option<End>,
+    pub end: Option<ExitStatus>,
     /// Why the program could not be executed, if it could not.
-    pub trouble: Option<Trouble>,
+    pub exec_error: Option<ExecError>,
 }
 
 impl Detached {
@@ -63,13 +63,13 @@ impl Detached {
         let parent = std::process::id().cast_signed();
         let signals = hold_signals();
         let forked = fork_orphan(|orphan| stay_between(orphan, &tell, parent));
-        if matches!(forked, Ok(Side::Orphan { .. })) {
+        if matches!(forked, Ok(ForkSide::Orphan { .. })) {
             drop((told, hold));
             title::set(title);
             attend(program, descriptors, tell, &held);
         }
         release_signals(&signals);
-        let Side::Caller { between } = forked? else {
+        let ForkSide::Caller { between } = forked? else {
             return Err(io::ErrorKind::Unsupported.into());
         };
         drop((tell, held));
@@ -101,15 +101,20 @@ impl Detached {
     pub fn ending(&mut self) -> Option<Ending> {
         match read_report(&mut self.told) {
             Ok([by_signal, value, step, errno]) => {
-                let end = if by_signal == 0 { End::Code(value) } else { End::Signal(value) };
+                let end = if by_signal == 0 {
+                    ExitStatus::Code(value)
+                } else {
+                    ExitStatus::Signal(value)
+                };
                 let error = io::Error::from_raw_os_error(errno);
-                let trouble = (errno != 0).then(|| Trouble { step: Step::of(step), error });
-                Some(Ending { end: Some(end), trouble })
+                let exec_error =
+                    (errno != 0).then(|| ExecError { step: ExecStep::of(step), error });
+                Some(Ending { end: Some(end), exec_error })
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
             Err(_) => {
                 drop(self.process.signal(libc::SIGKILL));
-                Some(Ending { end: None, trouble: None })
+                Some(Ending { end: None, exec_error: None })
             }
         }
     }
@@ -126,7 +131,7 @@ impl Detached {
         loop {
             // A signal, such as that of a child's end, ends a wait early.
             let left = deadline.saturating_duration_since(Instant::now());
-            match wait(&[(self.attendant.as_fd(), Event::Readable)], Some(left))?[..] {
+            match wait(&[(self.attendant.as_fd(), Readiness::Readable)], Some(left))?[..] {
                 [true] => return Ok(()),
                 _ if left.is_zero() => return Err(io::ErrorKind::TimedOut.into()),
                 _ => {}
@@ -170,13 +175,13 @@ fn attend(program: &Program, descriptors: &[BorrowedFd], tell: OwnedFd, held: &O
             exit_now(1);
         }
     };
-    let trouble = process.trouble.as_ref().map(AsRawFd::as_raw_fd);
+    let exec_error = process.exec_error.as_ref().map(AsRawFd::as_raw_fd);
     let own = [tell.as_raw_fd(), held.as_raw_fd(), process.as_fd().as_raw_fd()];
-    close_all_but(own.into_iter().chain(trouble).collect());
+    close_all_but(own.into_iter().chain(exec_error).collect());
     report(tell.as_fd(), [0, process.pid(), std::process::id().cast_signed(), 0]);
-    let released = || wait(&[(held.as_fd(), Event::Readable)], None);
+    let released = || wait(&[(held.as_fd(), Readiness::Readable)], None);
     loop {
-        let asked = [(held.as_fd(), Event::Readable), (process.as_fd(), Event::Readable)];
+        let asked = [(held.as_fd(), Readiness::Readable), (process.as_fd(), Readiness::Readable)];
         match wait(&asked, None).as_deref() {
             Ok([false, true]) => break,
             Ok([false, false]) => {}
@@ -186,12 +191,12 @@ fn attend(program: &Program, descriptors: &[BorrowedFd], tell: OwnedFd, held: &O
     // Not reaped: the pid stays its own until this process is gone.
     if let Ok(end) = peek(process.pid()) {
         let (by_signal, value) = match end {
-            End::Code(code) => (0, code),
-            End::Signal(signal) => (1, signal),
+            ExitStatus::Code(code) => (0, code),
+            ExitStatus::Signal(signal) => (1, signal),
         };
-        let trouble = process.trouble();
-        let errno = trouble.as_ref().and_then(|it| it.error.raw_os_error()).unwrap_or(0);
-        let step = trouble.and_then(|it| it.step).map_or(0, |step| step as i32);
+        let exec_error = process.exec_error();
+        let errno = exec_error.as_ref().and_then(|it| it.error.raw_os_error()).unwrap_or(0);
+        let step = exec_error.and_then(|it| it.step).map_or(0, |step| step as i32);
         report(tell.as_fd(), [by_signal, value, step, errno]);
         drop(released());
     }
@@ -274,41 +279,41 @@ fn close_range(first: RawFd, last: RawFd) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::end::origin;
+    use super::super::end::ancestry;
     use super::super::tests::shell;
     use super::*;
 
     fn ending(detached: &mut Detached) -> Ending {
-        wait(&[(detached.as_fd(), Event::Readable)], None).unwrap();
+        wait(&[(detached.as_fd(), Readiness::Readable)], None).unwrap();
         detached.ending().unwrap()
     }
 
     #[test]
     fn its_end_is_told_though_it_is_no_child() {
         for (script, end) in
-            [("exit 7", End::Code(7)), ("kill -SEGV $$", End::Signal(libc::SIGSEGV))]
+            [("exit 7", ExitStatus::Code(7)), ("kill -SEGV $$", ExitStatus::Signal(libc::SIGSEGV))]
         {
             let mut detached = Detached::start(&shell(script), &[], "attendant").unwrap();
             let ending = ending(&mut detached);
             assert_eq!(ending.end, Some(end));
-            assert!(ending.trouble.is_none());
+            assert!(ending.exec_error.is_none());
             assert!(reap(detached.pid()).is_err(), "it is no child");
         }
         let program = Program { path: c"/no/such/program".to_owned(), ..shell("") };
         let mut detached = Detached::start(&program, &[], "attendant").unwrap();
-        let trouble = ending(&mut detached).trouble.unwrap();
+        let exec_error = ending(&mut detached).exec_error.unwrap();
         let text = "cannot execute /no/such/program: no such file or directory";
-        assert_eq!(trouble.describe(&program), text);
+        assert_eq!(exec_error.describe(&program), text);
     }
 
     #[test]
     fn when_it_is_released_it_is_the_first_process_s() {
         let detached = Detached::start(&shell("exec sleep 1000"), &[], "attendant").unwrap();
-        let attendant = origin(detached.pid()).unwrap().parent;
-        let of = origin(attendant).unwrap().parent;
+        let attendant = ancestry(detached.pid()).unwrap().parent;
+        let of = ancestry(attendant).unwrap().parent;
         assert_ne!(of, std::process::id().cast_signed());
         detached.release().unwrap();
-        assert_eq!(origin(detached.pid()).unwrap().parent, of);
+        assert_eq!(ancestry(detached.pid()).unwrap().parent, of);
         detached.signal(libc::SIGKILL).unwrap();
     }
 
@@ -318,6 +323,6 @@ mod tests {
         assert!(detached.ending().is_none());
         detached.attendant.signal(libc::SIGKILL).unwrap();
         assert_eq!(ending(&mut detached).end, None);
-        wait(&[(detached.process.as_fd(), Event::Readable)], None).unwrap();
+        wait(&[(detached.process.as_fd(), Readiness::Readable)], None).unwrap();
     }
 }

@@ -8,14 +8,14 @@ use crate::check;
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum ExitStatus {
     /// By itself, with this code.
     Code(i32),
     /// By this signal.
     Signal(i32),
 }
 
-impl fmt::Display for End {
+impl fmt::Display for ExitStatus {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Self::Code(code) => write!(formatter, "exit code {code}"),
@@ -43,18 +43,18 @@ pub fn ended() -> io::Result<Option<i32>> {
 ///
 /// # Errors
 /// Those of `waitid(2)`.
-pub fn reap(pid: i32) -> io::Result<End> {
+pub fn reap(pid: i32) -> io::Result<ExitStatus> {
     Ok(wait(libc::P_PID, pid.cast_unsigned(), libc::WEXITED)?.1)
 }
 
 /// Waits for the end of a child of this process, without reaping it; returns how
 /// it has ended.
-pub(super) fn peek(pid: i32) -> io::Result<End> {
+pub(super) fn peek(pid: i32) -> io::Result<ExitStatus> {
     Ok(wait(libc::P_PID, pid.cast_unsigned(), libc::WEXITED | libc::WNOWAIT)?.1)
 }
 
 /// As `waitid(2)`: the pid, which is 0 for nobody, and its end.
-fn wait(kind: libc::idtype_t, id: libc::id_t, flags: libc::c_int) -> io::Result<(i32, End)> {
+fn wait(kind: libc::idtype_t, id: libc::id_t, flags: libc::c_int) -> io::Result<(i32, ExitStatus)> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     // SAFETY: the information is valid for writes.
     check(unsafe { libc::waitid(kind, id, info.as_mut_ptr(), flags) })?;
@@ -66,12 +66,12 @@ fn wait(kind: libc::idtype_t, id: libc::id_t, flags: libc::c_int) -> io::Result<
     // SAFETY: as above.
     let status = unsafe { info.si_status() };
     let by_itself = info.si_code == libc::CLD_EXITED;
-    Ok((pid, if by_itself { End::Code(status) } else { End::Signal(status) }))
+    Ok((pid, if by_itself { ExitStatus::Code(status) } else { ExitStatus::Signal(status) }))
 }
 
 /// Where a process comes from, as the kernel has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Origin {
+pub struct Ancestry {
     /// Its parent.
     pub parent: i32,
     /// Its real, effective, saved and file system user.
@@ -84,7 +84,7 @@ pub struct Origin {
 ///
 /// # Errors
 /// Those of `open(2)`; `InvalidData` when the kernel writes something else.
-pub fn origin(pid: i32) -> io::Result<Origin> {
+pub fn ancestry(pid: i32) -> io::Result<Ancestry> {
     let status = std::fs::read(format!("/proc/{pid}/status"))?;
     // The name in the first line may have any bytes.
     let status = String::from_utf8_lossy(&status);
@@ -95,7 +95,7 @@ pub fn origin(pid: i32) -> io::Result<Origin> {
     let read = || {
         let parent = numbers("PPid:")?.first()?.parse().ok()?;
         let users: Option<Vec<_>> = numbers("Uid:")?.iter().map(|it| it.parse().ok()).collect();
-        Some(Origin { parent, users: users?.try_into().ok()? })
+        Some(Ancestry { parent, users: users?.try_into().ok()? })
     };
     read().ok_or_else(|| io::ErrorKind::InvalidData.into())
 }

@@ -6,11 +6,11 @@ use std::os::fd::AsFd;
 
 use super::{Process, exit_now};
 use crate::check;
-use crate::wait::{Event, wait};
+use crate::wait::{Readiness, wait};
 
 /// Which process this is, after [`fork_orphan`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub enum ForkSide {
     /// The one that forked.
     Caller {
         /// The process between the two, to be reaped: it ends with code 0 when
@@ -33,14 +33,14 @@ pub enum Side {
 ///
 /// # Errors
 /// Those of the first `fork(2)`.
-pub fn fork_orphan(tell: impl FnOnce(io::Result<i32>) -> bool) -> io::Result<Side> {
+pub fn fork_orphan(tell: impl FnOnce(io::Result<i32>) -> bool) -> io::Result<ForkSide> {
     let between = fork()?;
     if between > 0 {
-        return Ok(Side::Caller { between });
+        return Ok(ForkSide::Caller { between });
     }
     let between = std::process::id().cast_signed();
     match fork() {
-        Ok(0) => Ok(Side::Orphan { between }),
+        Ok(0) => Ok(ForkSide::Orphan { between }),
         forked => exit_now(i32::from(!tell(forked))),
     }
 }
@@ -51,7 +51,7 @@ pub fn await_new_parent(parent: i32) {
     while std::os::unix::process::parent_id().cast_signed() == parent {
         // That it is gone already shows above.
         if let Ok(process) = Process::adopt(parent) {
-            wait(&[(process.as_fd(), Event::Readable)], None).ok();
+            wait(&[(process.as_fd(), Readiness::Readable)], None).ok();
         }
     }
 }

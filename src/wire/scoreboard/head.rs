@@ -32,7 +32,7 @@ const GIVEN_UP: usize = 24;
 
 /// Where a worker is in its life, as it says itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum State {
+pub enum ReportedState {
     /// It loads the application.
     #[default]
     Booting,
@@ -45,9 +45,9 @@ pub enum State {
 }
 
 /// A view of the words.
-pub(super) struct Head<'a>(pub(super) &'a [AtomicU64; WORDS]);
+pub(super) struct BoardHead<'a>(pub(super) &'a [AtomicU64; WORDS]);
 
-impl Head<'_> {
+impl BoardHead<'_> {
     fn get(&self, word: usize) -> u64 {
         self.0[word].load(Relaxed)
     }
@@ -82,7 +82,7 @@ impl Head<'_> {
         self.set(STACKS, 1);
     }
 
-    pub(super) fn show_state(&self, state: State) {
+    pub(super) fn show_state(&self, state: ReportedState) {
         self.set(STATE, state as u64);
     }
 
@@ -130,10 +130,10 @@ impl Head<'_> {
         self.get(STACKS) == 1
     }
 
-    pub(super) fn state(&self) -> State {
-        let states = [State::Serving, State::Draining, State::Stopping];
+    pub(super) fn state(&self) -> ReportedState {
+        let states = [ReportedState::Serving, ReportedState::Draining, ReportedState::Stopping];
         let found = states.into_iter().find(|state| *state as u64 == self.get(STATE));
-        found.unwrap_or(State::Booting)
+        found.unwrap_or(ReportedState::Booting)
     }
 
     pub(super) fn last_beat_ms(&self) -> u64 {

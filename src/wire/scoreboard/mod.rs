@@ -21,14 +21,14 @@ use std::sync::atomic::AtomicU64;
 use monoceros_sys::memory::SharedWords;
 
 use crate::{Generation, Slot};
-use head::Head;
-use row::Row;
+use head::BoardHead;
+use row::ThreadRow;
 
 pub use given_up::{GivenUp, KINDS, Losses};
-pub use head::State;
+pub use head::ReportedState;
 pub use histogram::Histogram;
 pub use ring::{Ended, ID_LIMIT, Recent};
-pub use row::{Running, Stage};
+pub use row::{ResponseStage, Running};
 
 /// How many of a worker's last requests are told.
 pub const RECENT: usize = ring::ENTRIES;
@@ -144,7 +144,7 @@ impl Scoreboard {
     }
 
     /// Says where the worker is in its life.
-    pub fn show_state(&self, state: State) {
+    pub fn show_state(&self, state: ReportedState) {
         self.head().show_state(state);
     }
 
@@ -257,7 +257,7 @@ impl Scoreboard {
 
     /// Where the worker is in its life.
     #[must_use]
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> ReportedState {
         self.head().state()
     }
 
@@ -355,19 +355,19 @@ impl Scoreboard {
         sum(self.rows().map(|row| row.queue_time()))
     }
 
-    fn head(&self) -> Head<'_> {
+    fn head(&self) -> BoardHead<'_> {
         let words = self.memory.words().first_chunk();
-        Head(words.expect("checked where the memory was made or adopted"))
+        BoardHead(words.expect("checked where the memory was made or adopted"))
     }
 
-    fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+    fn rows(&self) -> impl Iterator<Item = ThreadRow<'_>> {
         let words = self.memory.words().get(head::WORDS..).unwrap_or_default();
-        words.chunks_exact(row::WORDS).filter_map(|words| words.first_chunk().map(Row))
+        words.chunks_exact(row::WORDS).filter_map(|words| words.first_chunk().map(ThreadRow))
     }
 
-    fn row(&self, thread: usize) -> Option<Row<'_>> {
+    fn row(&self, thread: usize) -> Option<ThreadRow<'_>> {
         let start = head::WORDS + row::WORDS.checked_mul(thread)?;
-        self.memory.words().get(start..)?.first_chunk().map(Row)
+        self.memory.words().get(start..)?.first_chunk().map(ThreadRow)
     }
 }
 

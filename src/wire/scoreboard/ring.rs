@@ -60,9 +60,9 @@ pub struct Ended {
 }
 
 /// A view of an entry's words.
-pub(super) struct Entry<'a>(pub(super) &'a [AtomicU64; WORDS]);
+pub(super) struct RingEntry<'a>(pub(super) &'a [AtomicU64; WORDS]);
 
-impl Entry<'_> {
+impl RingEntry<'_> {
     /// Writes a request. A reader that sees a part of it sees that the number
     /// is 0, or another than before.
     pub(super) fn begin(&self, begun: &Begun) {

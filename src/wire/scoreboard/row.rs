@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::histogram::{self, Histogram};
-use super::ring::{ENTRIES, Entry, Recent};
+use super::ring::{ENTRIES, Recent, RingEntry};
 use super::{Begun, Counters, Finished, add, class_of, ring};
 
 const BUSY_SINCE: usize = 0;
@@ -53,12 +53,12 @@ pub struct Running {
     /// The method and target, cut to what fits.
     pub label: String,
     /// How far the answer is.
-    pub stage: Stage,
+    pub stage: ResponseStage,
 }
 
 /// How far a running request's answer is, as far as other processes can see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Stage {
+pub enum ResponseStage {
     /// It has not begun, is of one piece, or has gone as a whole.
     #[default]
     Whole,
@@ -80,9 +80,9 @@ impl fmt::Display for Running {
 }
 
 /// A view of the words.
-pub(super) struct Row<'a>(pub(super) &'a [AtomicU64; WORDS]);
+pub(super) struct ThreadRow<'a>(pub(super) &'a [AtomicU64; WORDS]);
 
-impl Row<'_> {
+impl ThreadRow<'_> {
     pub(super) fn show_thread(&self, id: u32) {
         self.0[THREAD_ID].store(id.into(), Relaxed);
     }
@@ -117,13 +117,13 @@ impl Row<'_> {
         }
     }
 
-    fn stage(&self, number: u64) -> Stage {
+    fn stage(&self, number: u64) -> ResponseStage {
         if self.0[STREAM].load(Acquire) != number {
-            Stage::Whole
+            ResponseStage::Whole
         } else if self.0[LEFT].load(Acquire) != number {
-            Stage::Streams
+            ResponseStage::Streams
         } else {
-            Stage::Left { since_ms: self.0[LEFT_SINCE].load(Relaxed) }
+            ResponseStage::Left { since_ms: self.0[LEFT_SINCE].load(Relaxed) }
         }
     }
 
@@ -213,9 +213,9 @@ impl Row<'_> {
         histogram::read(self.part(QUEUE_TIME))
     }
 
-    fn entry(&self, count: u64) -> Entry<'_> {
+    fn entry(&self, count: u64) -> RingEntry<'_> {
         let index = count as usize % ENTRIES;
-        Entry(self.part(RING + index * ring::WORDS))
+        RingEntry(self.part(RING + index * ring::WORDS))
     }
 
     fn part<const LENGTH: usize>(&self, start: usize) -> &[AtomicU64; LENGTH] {

@@ -22,12 +22,12 @@ fn the_master_sees_who_the_worker_is_and_how_it_is() {
     let (master, worker) = two_sides(1);
     assert_eq!((worker.slot(), worker.generation()), (Slot(3), Generation(2)));
     assert_eq!(master.pid(), u64::from(std::process::id()));
-    assert_eq!((master.state(), master.stacks_thread()), (State::Booting, None));
+    assert_eq!((master.state(), master.stacks_thread()), (ReportedState::Booting, None));
     worker.show_stacks();
-    worker.show_state(State::Draining);
+    worker.show_state(ReportedState::Draining);
     worker.beat(17);
     worker.show_connections(4);
-    assert_eq!((master.state(), master.stacks_thread()), (State::Draining, None));
+    assert_eq!((master.state(), master.stacks_thread()), (ReportedState::Draining, None));
     worker.show_io_thread(7);
     assert_eq!(master.stacks_thread(), Some(7));
     assert_eq!((master.last_beat_ms(), master.connections()), (17, 4));
@@ -59,7 +59,7 @@ fn the_master_sees_what_a_thread_runs() {
         id: "abc-1".to_owned(),
         since_ms: 40,
         label: "POST /slow?a".to_owned(),
-        stage: Stage::Whole,
+        stage: ResponseStage::Whole,
     };
     assert_eq!(running[0], slow);
     assert_eq!(slow.to_string(), "POST /slow?a (request abc-1)");
@@ -77,19 +77,19 @@ fn the_master_sees_streams_and_whether_their_clients_have_left() {
     let (master, worker) = two_sides(2);
     worker.begin(1, &begun(7, 40, b"/events"));
     let stage = || master.running()[0].stage;
-    assert_eq!((master.threads(), stage()), (2, Stage::Whole));
+    assert_eq!((master.threads(), stage()), (2, ResponseStage::Whole));
     worker.show_stream(1, 7, true);
-    assert_eq!(stage(), Stage::Streams);
+    assert_eq!(stage(), ResponseStage::Streams);
     worker.show_left(7, 90);
     worker.show_left(7, 91);
-    assert_eq!(stage(), Stage::Left { since_ms: 90 });
+    assert_eq!(stage(), ResponseStage::Left { since_ms: 90 });
     worker.show_stream(1, 7, false);
-    assert_eq!(stage(), Stage::Whole);
+    assert_eq!(stage(), ResponseStage::Whole);
     worker.finish(1, &finished(7, 200));
     worker.show_stream(1, 7, true);
     worker.begin(1, &begun(8, 95, b"/"));
     worker.show_left(7, 99);
-    assert_eq!(stage(), Stage::Whole, "of another request");
+    assert_eq!(stage(), ResponseStage::Whole, "of another request");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use mio::{Poll, Waker};
 use monoceros_sys::fork::{self, Private};
 use monoceros_sys::thread;
 use monoceros_wire::channel::WorkerEnd;
-use monoceros_wire::scoreboard::{Scoreboard, State};
+use monoceros_wire::scoreboard::{ReportedState, Scoreboard};
 
 use crate::event_loop::{EventLoop, Hooks, WAKER};
 use crate::handoff::crew::Crew;
@@ -92,7 +92,7 @@ impl Engine {
             looks.board.show_io_thread(thread::id());
             runs.run(&looks.handoff);
         };
-        self.shared.board.show_state(State::Serving);
+        self.shared.board.show_state(ReportedState::Serving);
         std::thread::Builder::new().name("monoceros-io".to_owned()).spawn(run).map(drop)
     }
 

@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use monoceros_config::{LogFile as LogSetting, LogLevel, SIGNALS, Settings, Wish};
+use monoceros_config::{LogLevel, LogTarget, SIGNALS, Settings, SignalCommand};
 use monoceros_engine::{AccessLog, Engine, EngineParts, LONGEST_BODY, Options, Temporary};
 use monoceros_http::Limits;
 use monoceros_log::{Destination, Identity, LogFile};
 use monoceros_sys::fork::{Actions, Mark, Private};
 use monoceros_sys::{file, limit, process, reason, signal, title};
-use monoceros_wire::channel::{MESSAGE_LIMIT, Received, WorkerEnd};
+use monoceros_wire::channel::{Incoming, MESSAGE_LIMIT, WorkerEnd};
 use monoceros_wire::message::{BootFailure, FromWorker, Start, StartMold, ToWorker};
 use monoceros_wire::scoreboard::Scoreboard;
 use monoceros_wire::stacks::{self, Stacks};
@@ -25,7 +25,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule};
 
 use crate::serve::{self, Reports, Server};
-use crate::{child, end, errors, mold, programs, signals, threads, trouble};
+use crate::{end, errors, forked, mold, programs, signals, threads, traceback};
 
 /// The first descriptor of `LISTEN_FDS` (`sd_listen_fds(3)`).
 const FIRST_LISTENER: i32 = 3;
@@ -41,7 +41,7 @@ static ACCESS_LOG: OnceLock<OwnedFd> = OnceLock::new();
 static CRASHES_SHOWN: AtomicBool = AtomicBool::new(false);
 
 /// What a worker has to work with.
-pub(crate) struct Parcel {
+pub(crate) struct BootResources {
     pub(crate) channel: WorkerEnd,
     pub(crate) scoreboard: Scoreboard,
     pub(crate) listeners: Vec<Private>,
@@ -49,8 +49,8 @@ pub(crate) struct Parcel {
 }
 
 /// What this process is to be.
-enum Order {
-    Worker(Parcel),
+enum BootRole {
+    Worker(BootResources),
     Mold { channel: WorkerEnd, listeners: Vec<Private>, start: StartMold },
 }
 
@@ -59,23 +59,23 @@ enum Order {
 #[pyfunction]
 pub(crate) fn run_worker(py: Python) -> PyResult<()> {
     disregard_masters();
-    let (order, stacks) = receive().map_err(|error| {
+    let (role, stacks) = receive().map_err(|error| {
         let text = format!("cannot start as a worker: {error}; is this run by monoceros?");
         PyRuntimeError::new_err(text)
     })?;
     show_stacks(py, stacks)?;
     hide_variables(py)?;
-    child::watch(py)?;
+    forked::watch(py)?;
     threads::prepare(py)?;
     // One that cannot be raised is what there is.
     limit::raise().ok();
     programs::give_limit_back(py)?;
-    match order {
-        Order::Worker(parcel) => {
-            parcel.scoreboard.show_stacks();
-            work(py, parcel)
+    match role {
+        BootRole::Worker(resources) => {
+            resources.scoreboard.show_stacks();
+            work(py, resources)
         }
-        Order::Mold { channel, listeners, start } => mold::run(py, channel, listeners, &start),
+        BootRole::Mold { channel, listeners, start } => mold::run(py, channel, listeners, &start),
     }
 }
 
@@ -115,7 +115,7 @@ pub(crate) fn hide_crashes(faulthandler: &Bound<PyModule>) -> PyResult<()> {
     Ok(())
 }
 
-fn receive() -> io::Result<(Order, Stacks)> {
+fn receive() -> io::Result<(BootRole, Stacks)> {
     let channel = WorkerEnd::from(file::adopt(number(variable::CHANNEL)?)?);
     let stacks = Stacks::from(file::adopt(number(variable::STACKS)?)?);
     let count = number("LISTEN_FDS").unwrap_or(0);
@@ -130,27 +130,27 @@ fn receive() -> io::Result<(Order, Stacks)> {
         }
     }
     match channel.receive()? {
-        Received::Message(ToWorker::Start(start)) => {
+        Incoming::Message(ToWorker::Start(start)) => {
             let scoreboard = Scoreboard::adopt(file::adopt(number(variable::SCOREBOARD)?)?)?;
-            let parcel = Parcel { channel, scoreboard, listeners, start };
-            Ok((Order::Worker(parcel), stacks))
+            let resources = BootResources { channel, scoreboard, listeners, start };
+            Ok((BootRole::Worker(resources), stacks))
         }
-        Received::Message(ToWorker::StartMold(start)) => {
-            Ok((Order::Mold { channel, listeners, start }, stacks))
+        Incoming::Message(ToWorker::StartMold(start)) => {
+            Ok((BootRole::Mold { channel, listeners, start }, stacks))
         }
         _ => Err(io::Error::other("the master has not said what to do")),
     }
 }
 
 /// Loads the application itself, and serves.
-fn work(py: Python, parcel: Parcel) -> PyResult<()> {
-    let Parcel { channel, start, .. } = &parcel;
+fn work(py: Python, resources: BootResources) -> PyResult<()> {
+    let BootResources { channel, start, .. } = &resources;
     let settings = read_settings(channel, &start.settings);
     let identity = Identity::Worker { slot: start.slot.0, generation: start.generation.0 };
     let log = open_log(channel, &settings, &identity);
     show_title(start, &settings, None);
     let (application, name) = load(py, channel, start.app.as_deref(), &settings, &log);
-    run(py, parcel, &settings, log, application, &name)
+    run(py, resources, &settings, log, application, &name)
 }
 
 fn number(name: &str) -> io::Result<i32> {
@@ -232,13 +232,13 @@ fn open_access_log(settings: &Settings) -> io::Result<Option<AccessLog>> {
 /// it writes to a standard stream until the file can be opened again. `given` is
 /// used where the settings name a descriptor of the master's.
 fn open_or(
-    setting: &LogSetting,
+    setting: &LogTarget,
     given: &OnceLock<OwnedFd>,
     stream: Destination,
 ) -> io::Result<(LogFile, Option<io::Error>)> {
     let destination = match setting {
-        LogSetting::Stream => stream.clone(),
-        LogSetting::Path(path) => Destination::named(path.clone()),
+        LogTarget::Stream => stream.clone(),
+        LogTarget::Path(path) => Destination::named(path.clone()),
     };
     match (destination, given.get()) {
         (Destination::Given(_), Some(fd)) => Ok((LogFile::adopt(fd.try_clone()?)?, None)),
@@ -266,7 +266,7 @@ pub(crate) fn load(
     log: &Arc<LogFile>,
 ) -> (Py<PyAny>, String) {
     let loaded = try_to_load(py, app, settings, log);
-    child::leave(py, &loaded);
+    forked::leave(py, &loaded);
     loaded.unwrap_or_else(|error| {
         let (failure, text) = explain(py, &error);
         flush_output(py);
@@ -286,7 +286,7 @@ fn try_to_load(
     paths.extend(settings.pythonpath.0.iter().cloned());
     // Names that are not UTF-8 keep their bytes (PEP 383).
     let paths: Vec<_> = paths.into_iter().map(PathBuf::into_os_string).collect();
-    trouble::own_module(py, include_str!("loader.py"), "monoceros.loader")?
+    traceback::own_module(py, include_str!("loader.py"), "monoceros.loader")?
         .getattr("load")?
         .call1((app, paths))?
         .extract()
@@ -300,7 +300,7 @@ fn explain(py: Python, error: &PyErr) -> (BootFailure, String) {
     if is_known {
         (BootFailure::Application, error.value(py).to_string())
     } else {
-        (BootFailure::Boot, trouble::describe(py, error))
+        (BootFailure::Boot, traceback::describe(py, error))
     }
 }
 
@@ -322,7 +322,9 @@ fn give_up(channel: &WorkerEnd, failure: BootFailure, text: &str) -> ! {
 /// that is sent to every process by name must not hurt a worker, and by default
 /// most of them would end or stop it.
 fn disregard_masters() {
-    let masters = SIGNALS.iter().filter(|it| !matches!(it.wish, Wish::Drain | Wish::Stop));
+    let masters = SIGNALS
+        .iter()
+        .filter(|it| !matches!(it.command, SignalCommand::Drain | SignalCommand::Stop));
     signal::disregard(masters.map(|it| it.name));
 }
 
@@ -340,13 +342,13 @@ pub(crate) fn flush_output(py: Python) {
 /// Serves with the application that was loaded.
 pub(crate) fn run(
     py: Python,
-    parcel: Parcel,
+    resources: BootResources,
     settings: &Settings,
     log: Arc<LogFile>,
     application: Py<PyAny>,
     name: &str,
 ) -> PyResult<()> {
-    let Parcel { channel, scoreboard, listeners, start } = parcel;
+    let BootResources { channel, scoreboard, listeners, start } = resources;
     show_title(&start, settings, Some(name));
     let speaker = WorkerEnd::from(std::os::fd::AsFd::as_fd(&channel).try_clone_to_owned()?);
     let access = match open_access_log(settings) {

@@ -16,12 +16,12 @@ const LONGEST: usize = 64;
 /// kept, but never make it grow.
 #[derive(Debug)]
 pub(crate) struct Cache {
-    places: Vec<Option<Known>>,
+    places: Vec<Option<CachedString>>,
     make: fn(Python, &[u8]) -> PyResult<Py<PyString>>,
 }
 
 /// A text and the string that was made from it.
-type Known = (Box<[u8]>, Py<PyString>);
+type CachedString = (Box<[u8]>, Py<PyString>);
 
 impl Cache {
     /// Strings with the same characters.

@@ -10,20 +10,20 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PySequence, PyString, PyTuple};
 
 use crate::ffi;
-use crate::wsgi::{self, Broken};
+use crate::wsgi::{self, ResponseError};
 
 /// Holds the exchange while the application may act on it. Used for one request
 /// after the other, unless an application keeps it.
 #[pyclass(frozen, module = "monoceros")]
 #[derive(Default)]
 pub(crate) struct Conversation {
-    turn: Mutex<Turn>,
+    turn: Mutex<CurrentRequest>,
     write: Mutex<Option<Py<PyAny>>>,
 }
 
 /// The request that a conversation is about.
 #[derive(Default)]
-struct Turn {
+struct CurrentRequest {
     /// `None` while somebody acts on it, and between two requests.
     exchange: Option<Exchange>,
     /// The application is through with it: whoever still acts on it gives it up
@@ -64,7 +64,7 @@ impl Drop for Callables {
 impl Conversation {
     /// Gives an exchange to the application.
     pub(crate) fn begin(&self, exchange: Exchange) {
-        *lock(&self.turn) = Turn { exchange: Some(exchange), is_over: false };
+        *lock(&self.turn) = CurrentRequest { exchange: Some(exchange), is_over: false };
     }
 
     /// Takes the exchange from the application for good; `None` if one of its
@@ -153,10 +153,10 @@ impl Conversation {
     }
 }
 
-fn raised(broken: Broken) -> PyErr {
+fn raised(broken: ResponseError) -> PyErr {
     match broken {
-        Broken::ClientDisconnected => PyBrokenPipeError::new_err("the client has gone"),
-        Broken::Application(error) => error,
+        ResponseError::ClientDisconnected => PyBrokenPipeError::new_err("the client has gone"),
+        ResponseError::Application(error) => error,
     }
 }
 

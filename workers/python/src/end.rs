@@ -12,7 +12,7 @@ use std::time::Duration;
 use monoceros_sys::process::exit_now;
 use pyo3::prelude::*;
 
-use crate::{boot, trouble};
+use crate::{boot, traceback};
 
 /// How long the end may take in all. A master that stops at once kills after 2 s.
 const LIMIT: Duration = Duration::from_millis(1_500);
@@ -64,11 +64,11 @@ pub(crate) fn has_begun() -> bool {
 
 fn run_exit_functions(py: Python) {
     if let Err(error) = end_executors(py) {
-        log::debug!("cannot end executors: {}", trouble::describe(py, &error));
+        log::debug!("cannot end executors: {}", traceback::describe(py, &error));
     }
     let run = || py.import("atexit")?.call_method0("_run_exitfuncs");
     if let Err(error) = run() {
-        log::debug!("an exit function failed\n{}", trouble::describe(py, &error));
+        log::debug!("an exit function failed\n{}", traceback::describe(py, &error));
     }
     boot::flush_output(py);
 }
@@ -92,7 +92,7 @@ fn end_executors(py: Python) -> PyResult<()> {
         Python::try_attach(|py| {
             for function in functions.iter().rev() {
                 if let Err(error) = function.call0(py) {
-                    log::debug!("cannot end an executor: {}", trouble::describe(py, &error));
+                    log::debug!("cannot end an executor: {}", traceback::describe(py, &error));
                 }
             }
         });

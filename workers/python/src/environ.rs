@@ -42,14 +42,14 @@ pub(crate) struct Environ {
 }
 
 /// Why a request has no environment.
-pub(crate) enum Unfit {
+pub(crate) enum EnvironError {
     /// Its path does not begin with the prefix.
     Prefix,
     /// Python could not make it.
     Python(PyErr),
 }
 
-impl From<PyErr> for Unfit {
+impl From<PyErr> for EnvironError {
     fn from(error: PyErr) -> Self {
         Self::Python(error)
     }
@@ -121,7 +121,7 @@ impl Environ {
         py: Python<'py>,
         exchange: &mut Exchange,
         is_shared: bool,
-    ) -> Result<(Bound<'py, PyDict>, Option<Spooled>), Unfit> {
+    ) -> Result<(Bound<'py, PyDict>, Option<Spooled>), EnvironError> {
         self.set_multiprocess(py, is_shared)?;
         let environ = self.template.bind(py).copy()?;
         let body = exchange.take_body();
@@ -149,7 +149,7 @@ impl Environ {
         py: Python,
         environ: &Bound<PyDict>,
         head: &Head,
-    ) -> Result<(), Unfit> {
+    ) -> Result<(), EnvironError> {
         let target = ffi::latin1(py, head.target())?;
         let path = decode(head.path(), &mut self.decoded);
         let below = match path {
@@ -157,7 +157,7 @@ impl Environ {
             _ => path
                 .strip_prefix(self.script_name.as_slice())
                 .filter(|below| below.is_empty() || below.starts_with(b"/"))
-                .ok_or(Unfit::Prefix)?,
+                .ok_or(EnvironError::Prefix)?,
         };
         if below == b"/" || below == b"*" {
             environ.set_item(&self.keys.path, &self.slash)?;

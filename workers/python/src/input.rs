@@ -6,7 +6,7 @@ use pyo3::types::PyBytes;
 
 use crate::ffi;
 use crate::spooled::SpooledFile;
-use crate::trouble;
+use crate::traceback;
 
 /// Makes the objects.
 pub(crate) struct Inputs {
@@ -68,5 +68,6 @@ impl Spooled {
 }
 
 fn spooled_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    trouble::own_module(py, include_str!("spooled.py"), "monoceros.spooled")?.getattr("SpooledBody")
+    traceback::own_module(py, include_str!("spooled.py"), "monoceros.spooled")?
+        .getattr("SpooledBody")
 }

@@ -1,16 +1,16 @@
 //! The Python worker: an extension module that the user's own interpreter
 //! loads. One build serves every CPython from 3.10 on (abi3, PEP 384).
 
-mod audit;
 mod boot;
 mod cache;
-mod child;
 mod conversation;
 mod end;
 mod environ;
 mod errors;
 mod ffi;
 mod file_wrapper;
+mod fork_audit;
+mod forked;
 mod input;
 mod mold;
 mod plain_file;
@@ -19,7 +19,7 @@ mod serve;
 mod signals;
 mod spooled;
 mod threads;
-mod trouble;
+mod traceback;
 mod wsgi;
 
 use pyo3::prelude::*;

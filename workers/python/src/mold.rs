@@ -9,21 +9,21 @@ use std::time::{Duration, Instant};
 
 use monoceros_config::Settings;
 use monoceros_log::{Identity, LogFile};
+use monoceros_sys::blocked_signals::BlockedSignals;
 use monoceros_sys::fork::Private;
-use monoceros_sys::hold::Held;
-use monoceros_sys::process::{self, End, Process, Side, exit_now};
-use monoceros_sys::wait::{Event, wait};
+use monoceros_sys::process::{self, ExitStatus, ForkSide, Process, exit_now};
+use monoceros_sys::wait::{Readiness, wait};
 use monoceros_sys::{reason, signal};
-use monoceros_wire::channel::{Received, WorkerEnd};
+use monoceros_wire::channel::{Incoming, WorkerEnd};
 use monoceros_wire::message::{FromWorker, Start, StartMold, ToWorker};
 use monoceros_wire::scoreboard::Scoreboard;
 use monoceros_wire::variable;
 use pyo3::prelude::*;
 use pyo3::types::PySet;
 
-use crate::audit::Inventory;
-use crate::boot::{self, Parcel};
-use crate::{end, ffi, trouble};
+use crate::boot::{self, BootResources};
+use crate::fork_audit::Inventory;
+use crate::{end, ffi, traceback};
 
 /// Signals that are read between two forks.
 const HELD: [i32; 6] =
@@ -48,15 +48,15 @@ pub(crate) fn run(
     show_title(start, &settings, Some(&name));
     settle(py, &before)?;
     // From here on signals are read between two forks.
-    let held = Held::new(&HELD)?;
+    let held = BlockedSignals::new(&HELD)?;
     let mold = Mold { channel, held, log };
     // Nor does it miss the master's end: it waits for the channel.
     process::outlive_parent()?;
     mold.channel.send(&FromWorker::Ready { app: name.clone() })?;
     let (given, log) = mold.serve(py)?;
-    let parcel = given.become_worker(py, listeners)?;
-    let settings = boot::read_settings(&parcel.channel, &parcel.start.settings);
-    boot::run(py, parcel, &settings, log, application, &name)
+    let resources = given.become_worker(py, listeners)?;
+    let settings = boot::read_settings(&resources.channel, &resources.start.settings);
+    boot::run(py, resources, &settings, log, application, &name)
 }
 
 fn show_title(start: &StartMold, settings: &Settings, app: Option<&str>) {
@@ -70,11 +70,11 @@ fn show_title(start: &StartMold, settings: &Settings, app: Option<&str>) {
 fn settle(py: Python, before: &Inventory) -> PyResult<()> {
     boot::flush_output(py);
     if let Err(error) = load_urls(py) {
-        let text = trouble::describe(py, &error);
+        let text = traceback::describe(py, &error);
         log::warn!("cannot load the URLs of the Django project before forking\n{text}");
     }
     if let Err(error) = close_databases(py) {
-        let text = trouble::describe(py, &error);
+        let text = traceback::describe(py, &error);
         log::warn!("cannot close the database connections that were opened at import\n{text}");
     }
     if let Some(text) = Inventory::take(py).left_since(before) {
@@ -115,7 +115,7 @@ fn close_databases(py: Python) -> PyResult<()> {
 /// A mold that is ready.
 struct Mold {
     channel: WorkerEnd,
-    held: Held,
+    held: BlockedSignals,
     log: Arc<LogFile>,
 }
 
@@ -135,7 +135,7 @@ impl Mold {
     fn serve(self, py: Python) -> PyResult<(EngineParts, Arc<LogFile>)> {
         loop {
             let asked = [&self.channel.as_fd(), &self.held.as_fd()];
-            let happened = wait(&asked.map(|fd| (*fd, Event::Readable)), None)?;
+            let happened = wait(&asked.map(|fd| (*fd, Readiness::Readable)), None)?;
             if happened[1] {
                 self.heed_signal()?;
             }
@@ -144,21 +144,21 @@ impl Mold {
             }
             let (received, descriptors) = self.channel.receive_with()?;
             match received {
-                Received::Message(ToWorker::Fork { worker }) => {
+                Incoming::Message(ToWorker::Fork { worker }) => {
                     if let Some(given) = self.fork(py, worker, descriptors) {
                         self.held.release()?;
                         return Ok((given, self.log));
                     }
                 }
-                Received::Message(ToWorker::Reopen) => self.reopen(),
-                Received::Message(ToWorker::Drain { .. }) | Received::Closed => end::at_once(0),
-                Received::Message(
+                Incoming::Message(ToWorker::Reopen) => self.reopen(),
+                Incoming::Message(ToWorker::Drain { .. }) | Incoming::Closed => end::at_once(0),
+                Incoming::Message(
                     ToWorker::Start(_)
                     | ToWorker::StartMold(_)
                     | ToWorker::Workers(_)
                     | ToWorker::Expire { .. },
                 )
-                | Received::Nothing => {}
+                | Incoming::Nothing => {}
             }
         }
     }
@@ -191,7 +191,7 @@ impl Mold {
         // to be the master's.
         let takes = process::refuse_orphans().unwrap_or(false);
         let side = process::fork_orphan(tell);
-        if let Ok(Side::Orphan { between }) = side {
+        if let Ok(ForkSide::Orphan { between }) = side {
             process::await_new_parent(between);
             let given = EngineParts::new(descriptors);
             // Before any code of the application runs here: so the master knows
@@ -202,8 +202,8 @@ impl Mold {
         }
         ffi::after_fork_in_parent(py);
         let failure = match side {
-            Ok(Side::Caller { between }) => see_off(between).err().map(io::Error::other),
-            Ok(Side::Orphan { .. }) => None,
+            Ok(ForkSide::Caller { between }) => see_off(between).err().map(io::Error::other),
+            Ok(ForkSide::Orphan { .. }) => None,
             Err(error) => Some(error),
         };
         if takes && let Err(error) = process::adopt_orphans() {
@@ -221,7 +221,7 @@ impl Mold {
         loop {
             match self.channel.send(message) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let room = wait(&[(self.channel.as_fd(), Event::Writable)], None);
+                    let room = wait(&[(self.channel.as_fd(), Readiness::Writable)], None);
                     if room.is_err() {
                         return false;
                     }
@@ -243,7 +243,7 @@ fn see_off(between: i32) -> Result<(), String> {
     let deadline = Instant::now() + FORK_LIMIT;
     // Without a way to wait for it with a limit it is waited for without one.
     if let Ok(process) = Process::adopt(between) {
-        let asked = [(process.as_fd(), Event::Readable)];
+        let asked = [(process.as_fd(), Readiness::Readable)];
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match wait(&asked, Some(left)) {
@@ -258,7 +258,7 @@ fn see_off(between: i32) -> Result<(), String> {
         }
     }
     match process::reap(between) {
-        Ok(End::Code(0)) => Ok(()),
+        Ok(ExitStatus::Code(0)) => Ok(()),
         Ok(end) => Err(format!("the process that forks ended with {end}")),
         // The application lets the kernel reap (SIGCHLD is ignored): how it
         // ended is not known, and it tells by itself when it fails.
@@ -305,12 +305,12 @@ impl EngineParts {
     }
 
     /// Waits until the master has taken note of this worker, and says who it is.
-    fn become_worker(self, py: Python, listeners: Vec<Private>) -> PyResult<Parcel> {
-        wait(&[(self.channel.as_fd(), Event::Readable)], None)?;
+    fn become_worker(self, py: Python, listeners: Vec<Private>) -> PyResult<BootResources> {
+        wait(&[(self.channel.as_fd(), Readiness::Readable)], None)?;
         let start = match self.channel.receive()? {
-            Received::Message(ToWorker::Start(start)) => start,
+            Incoming::Message(ToWorker::Start(start)) => start,
             // The master is gone, or does not want this worker any more.
-            Received::Message(_) | Received::Nothing | Received::Closed => exit_now(0),
+            Incoming::Message(_) | Incoming::Nothing | Incoming::Closed => exit_now(0),
         };
         let Start { slot, generation, .. } = &start;
         let identity = Identity::Worker { slot: slot.0, generation: generation.0 };
@@ -322,10 +322,10 @@ impl EngineParts {
         boot::show_stacks(py, self.stacks.into())?;
         scoreboard.show_stacks();
         if let Err(error) = part_from_processes(py) {
-            let text = trouble::describe(py, &error);
+            let text = traceback::describe(py, &error);
             log::warn!("cannot tell multiprocessing that this is another process\n{text}");
         }
         let listeners = if self.sockets.is_empty() { listeners } else { self.sockets };
-        Ok(Parcel { channel: self.channel, scoreboard, listeners, start })
+        Ok(BootResources { channel: self.channel, scoreboard, listeners, start })
     }
 }

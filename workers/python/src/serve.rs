@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use crate::conversation::Callables;
 use crate::environ::{Constants, Environ};
 use crate::errors::ErrorLog;
-use crate::wsgi::Seat;
+use crate::wsgi::ThreadContext;
 use crate::{signals, threads};
 
 /// What the application threads of a worker share.
@@ -53,9 +53,9 @@ impl Reports {
 }
 
 /// The application threads, each of which can take requests.
-pub(crate) enum Crew {
+pub(crate) enum ApplicationThreads {
     /// The main thread is the only one.
-    Main(Box<Seat>),
+    Main(Box<ThreadContext>),
     /// So many threads beside it, which serve already.
     Others(u16),
 }
@@ -68,23 +68,23 @@ impl Server {
         if let Err(error) = threads::introduce(py, thread) {
             log::debug!("thread {thread} has no name: {error}");
         }
-        let seat = self.seat(py, thread);
-        let (mut seat, report) = match seat {
-            Ok(seat) => (Some(seat), Ok(())),
+        let context = self.context(py, thread);
+        let (mut context, report) = match context {
+            Ok(context) => (Some(context), Ok(())),
             Err(error) => (None, Err(error)),
         };
         // The server has the other end.
         self.reports.said.send(report).ok();
-        if let Some(seat) = &mut seat {
-            while take_requests(py, seat) {}
+        if let Some(context) = &mut context {
+            while take_requests(py, context) {}
         }
-        drop(seat);
+        drop(context);
         self.reports.said.send(Ok(())).ok();
     }
 }
 
 impl Server {
-    fn seat(&self, py: Python, thread: u16) -> PyResult<Seat> {
+    fn context(&self, py: Python, thread: u16) -> PyResult<ThreadContext> {
         // Each thread has its own, so that the lines of two threads never mix.
         let (errors, stream) = ErrorLog::open(py, Arc::clone(&self.log))?;
         let constants = Constants {
@@ -93,7 +93,7 @@ impl Server {
             script_name: &self.script_name,
             errors: &stream,
         };
-        Ok(Seat {
+        Ok(ThreadContext {
             application: self.application.clone_ref(py),
             environ: Environ::new(py, &constants)?,
             callables: Callables::new(py)?,
@@ -110,23 +110,23 @@ impl Server {
 /// # Errors
 /// What Python raises when a thread cannot be started, for want of memory or by
 /// a limit of processes; those that were started wait until the process ends.
-pub(crate) fn gather(server: &Bound<Server>) -> PyResult<Crew> {
+pub(crate) fn gather(server: &Bound<Server>) -> PyResult<ApplicationThreads> {
     let (py, shared) = (server.py(), server.get());
     if shared.threads == 1 {
-        return Ok(Crew::Main(Box::new(shared.seat(py, 0)?)));
+        return Ok(ApplicationThreads::Main(Box::new(shared.context(py, 0)?)));
     }
     let serve = server.getattr("serve")?;
     (0..shared.threads).try_for_each(|number| threads::start(&serve, number))?;
     shared.reports.hear(py, shared.threads)?;
-    Ok(Crew::Others(shared.threads))
+    Ok(ApplicationThreads::Others(shared.threads))
 }
 
 /// Serves until the worker stops.
-pub(crate) fn run(server: &Bound<Server>, crew: Crew) -> PyResult<()> {
+pub(crate) fn run(server: &Bound<Server>, crew: ApplicationThreads) -> PyResult<()> {
     let (py, shared) = (server.py(), server.get());
     match crew {
-        Crew::Main(mut seat) => while take_requests(py, &mut seat) {},
-        Crew::Others(count) => {
+        ApplicationThreads::Main(mut context) => while take_requests(py, &mut context) {},
+        ApplicationThreads::Others(count) => {
             wait_for_stop(py, &shared.worker);
             // Python would end threads that still have something to do with it.
             shared.reports.hear(py, count)?;
@@ -149,15 +149,15 @@ fn wait_for_stop(py: Python, worker: &Engine) {
 
 /// Answers the requests that are there and waits for the next; whether the
 /// worker goes on.
-fn take_requests(py: Python, seat: &mut Seat) -> bool {
-    while let Some(exchange) = seat.requests.next() {
+fn take_requests(py: Python, context: &mut ThreadContext) -> bool {
+    while let Some(exchange) = context.requests.next() {
         // A defect of ours costs the client its answer, and nobody else theirs.
-        if catch_unwind(AssertUnwindSafe(|| seat.answer(py, exchange))).is_err() {
-            drop(seat.callables.conversation.get().end());
+        if catch_unwind(AssertUnwindSafe(|| context.answer(py, exchange))).is_err() {
+            drop(context.callables.conversation.get().end());
             log::error!("answering a request panicked; its connection was closed");
         }
     }
-    let requests = &seat.requests;
+    let requests = &context.requests;
     match py.detach(|| requests.wait()) {
         Wait::Stop => return false,
         Wait::Interrupted => signals::run_handlers(py),

@@ -8,7 +8,7 @@ use monoceros_sys::signal;
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::prelude::*;
 
-use crate::{child, trouble};
+use crate::{forked, traceback};
 
 /// The worker has taken Python's own handler of SIGINT away.
 static IS_QUIET: AtomicBool = AtomicBool::new(false);
@@ -39,7 +39,7 @@ impl Farewell {
             return;
         }
         let result = self.handler.call1(py, (number, frame));
-        child::leave(py, &result);
+        forked::leave(py, &result);
         if let Err(error) = result {
             complain(py, &error);
         }
@@ -88,7 +88,7 @@ pub(crate) fn announce() {
 /// handler that ends the program (`sys.exit()`) has the worker leave.
 pub(crate) fn run_handlers(py: Python) {
     let result = py.check_signals();
-    child::leave(py, &result);
+    forked::leave(py, &result);
     if let Err(error) = result {
         if is_farewell(py, &error) {
             WORKER.get().map(Engine::leave).unwrap_or_default();
@@ -99,7 +99,7 @@ pub(crate) fn run_handlers(py: Python) {
 
 fn complain(py: Python, error: &PyErr) {
     if !is_farewell(py, error) {
-        log::error!("a signal handler raised\n{}", trouble::describe(py, error));
+        log::error!("a signal handler raised\n{}", traceback::describe(py, error));
     }
 }
 

@@ -18,25 +18,25 @@ const WINDOW: usize = 64 * 1024;
 pub(crate) struct SpooledFile {
     length: u64,
     /// Never held while waiting for the interpreter or the disk.
-    state: Mutex<State>,
+    state: Mutex<ReadState>,
 }
 
-struct State {
+struct ReadState {
     /// `None` once it is closed, or given back.
     spool: Option<Arc<Spool>>,
     at: u64,
-    window: Window,
+    window: ReadWindow,
 }
 
 /// A piece of the file, of what is not in memory of it.
 #[derive(Default)]
-struct Window {
+struct ReadWindow {
     at: u64,
     bytes: Vec<u8>,
 }
 
 /// What is to be read.
-struct Range {
+struct ReadRange {
     spool: Arc<Spool>,
     at: u64,
     count: usize,
@@ -117,7 +117,8 @@ impl SpooledFile {
 
 impl SpooledFile {
     pub(crate) fn new(spool: Spool, length: u64) -> Self {
-        let state = State { spool: Some(Arc::new(spool)), at: 0, window: Window::default() };
+        let state =
+            ReadState { spool: Some(Arc::new(spool)), at: 0, window: ReadWindow::default() };
         Self { length, state: Mutex::new(state) }
     }
 
@@ -128,22 +129,22 @@ impl SpooledFile {
         Some((Arc::into_inner(spool)?, self.length))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ReadState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a call with this size is to read, from here on.
-    fn range(&self, size: Option<isize>) -> PyResult<Range> {
+    fn range(&self, size: Option<isize>) -> PyResult<ReadRange> {
         let state = self.state();
         let spool = Arc::clone(state.spool.as_ref().ok_or_else(closed)?);
         let left = self.length.saturating_sub(state.at);
         let left = usize::try_from(left).unwrap_or(usize::MAX);
         let size = size.and_then(|size| usize::try_from(size).ok()).unwrap_or(usize::MAX);
-        Ok(Range { spool, at: state.at, count: size.min(left), left })
+        Ok(ReadRange { spool, at: state.at, count: size.min(left), left })
     }
 }
 
-impl Range {
+impl ReadRange {
     /// Its beginning, as far as it is in memory.
     fn in_memory(&self) -> &[u8] {
         let at = usize::try_from(self.at).unwrap_or(usize::MAX);
@@ -152,9 +153,9 @@ impl Range {
     }
 }
 
-impl Window {
+impl ReadWindow {
     /// Adds the rest of a line to its beginning, which is where the range is.
-    fn read_line(&mut self, range: &Range, line: &mut Vec<u8>) -> std::io::Result<()> {
+    fn read_line(&mut self, range: &ReadRange, line: &mut Vec<u8>) -> std::io::Result<()> {
         while line.len() < range.count {
             let at = range.at + line.len() as u64;
             if self.bytes_at(at).is_empty() {

@@ -5,18 +5,18 @@ use pyo3::exceptions::PyAssertionError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
-use crate::child;
 use crate::conversation::{Callables, Conversation, not_bytes};
-use crate::environ::{Environ, Unfit};
+use crate::environ::{Environ, EnvironError};
 use crate::errors::ErrorLog;
 use crate::ffi::SentBytes;
-use crate::{file_wrapper, trouble};
+use crate::forked;
+use crate::{file_wrapper, traceback};
 
 /// What a client is told of a failure of the application.
 const FAILED: &str = "500 Internal Server Error";
 
 /// What an application thread needs for its requests.
-pub(crate) struct Seat {
+pub(crate) struct ThreadContext {
     pub(crate) application: Py<PyAny>,
     pub(crate) environ: Environ,
     pub(crate) callables: Callables,
@@ -25,32 +25,32 @@ pub(crate) struct Seat {
 }
 
 /// Why an answer ended before its end.
-pub(crate) enum Broken {
+pub(crate) enum ResponseError {
     /// The client is gone.
     ClientDisconnected,
     /// The application raised, or broke the protocol.
     Application(PyErr),
 }
 
-impl From<PyErr> for Broken {
+impl From<PyErr> for ResponseError {
     fn from(error: PyErr) -> Self {
         Self::Application(error)
     }
 }
 
-impl From<ClientDisconnected> for Broken {
+impl From<ClientDisconnected> for ResponseError {
     fn from(_: ClientDisconnected) -> Self {
         Self::ClientDisconnected
     }
 }
 
-impl Seat {
+impl ThreadContext {
     /// Answers a request.
     pub(crate) fn answer(&mut self, py: Python, mut exchange: Exchange) {
         let (environ, spooled) =
             match self.environ.make(py, &mut exchange, self.requests.is_shared()) {
                 Ok(made) => made,
-                Err(unfit) => return cannot_begin(py, exchange, unfit),
+                Err(error) => return cannot_begin(py, exchange, error),
             };
         let conversation = self.callables.conversation.clone_ref(py);
         let conversation = conversation.get();
@@ -77,28 +77,32 @@ impl Seat {
         py: Python,
         environ: &Bound<PyDict>,
         conversation: &Conversation,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), ResponseError> {
         let arguments = (environ, self.callables.start_response.bind(py));
         let body = self.application.bind(py).call1(arguments);
-        child::leave(py, &body);
+        forked::leave(py, &body);
         let body = body?;
         let sent = send_body(py, &body, conversation);
         let closed = close(&body);
-        child::leave(py, &closed);
+        forked::leave(py, &closed);
         sent?;
-        closed.map_err(Broken::Application)
+        closed.map_err(ResponseError::Application)
     }
 }
 
 /// Sends what the application returned.
-fn send_body(py: Python, body: &Bound<PyAny>, conversation: &Conversation) -> Result<(), Broken> {
+fn send_body(
+    py: Python,
+    body: &Bound<PyAny>,
+    conversation: &Conversation,
+) -> Result<(), ResponseError> {
     if let Ok(list) = body.cast_exact::<PyList>() {
         send_all(py, || list.iter(), conversation)?;
     } else if let Ok(tuple) = body.cast_exact::<PyTuple>() {
         send_all(py, || tuple.iter(), conversation)?;
     } else if !send_wrapped(py, body, conversation)? {
         for piece in body.try_iter()? {
-            child::leave(py, &piece);
+            forked::leave(py, &piece);
             let more = act(conversation, |exchange| {
                 put_piece(exchange, &piece?, None)?;
                 await_room(py, exchange)?;
@@ -131,7 +135,7 @@ fn send_all<'py, Pieces: Iterator<Item = Bound<'py, PyAny>>>(
     py: Python,
     pieces: impl Fn() -> Pieces,
     conversation: &Conversation,
-) -> Result<(), Broken> {
+) -> Result<(), ResponseError> {
     let mut whole = 0;
     for piece in pieces() {
         let bytes = piece.cast::<PyBytes>().map_err(|_| not_bytes(&piece))?;
@@ -151,7 +155,7 @@ fn put_piece(
     exchange: &mut Exchange,
     piece: &Bound<PyAny>,
     whole: Option<u64>,
-) -> Result<(), Broken> {
+) -> Result<(), ResponseError> {
     let bytes = piece.cast::<PyBytes>().map_err(|_| not_bytes(piece))?;
     if !exchange.has_begun() {
         return Err(never_begun().into());
@@ -177,7 +181,7 @@ pub(crate) fn put(
 
 /// Waits while too much waits for the client. Python's signal handlers run
 /// meanwhile, and what they raise ends the wait.
-pub(crate) fn await_room(py: Python, exchange: &mut Exchange) -> Result<(), Broken> {
+pub(crate) fn await_room(py: Python, exchange: &mut Exchange) -> Result<(), ResponseError> {
     while exchange.is_crowded() {
         py.detach(|| exchange.wait_for_room())?;
         py.check_signals()?;
@@ -191,7 +195,7 @@ fn send_wrapped(
     py: Python,
     body: &Bound<PyAny>,
     conversation: &Conversation,
-) -> Result<bool, Broken> {
+) -> Result<bool, ResponseError> {
     let Some(extent) = file_wrapper::extent(body) else { return Ok(false) };
     act(conversation, |exchange| {
         if !exchange.has_begun() {
@@ -210,8 +214,8 @@ fn send_wrapped(
 /// Acts on the exchange while the application cannot reach it.
 fn act<T>(
     conversation: &Conversation,
-    action: impl FnOnce(&mut Exchange) -> Result<T, Broken>,
-) -> Result<T, Broken> {
+    action: impl FnOnce(&mut Exchange) -> Result<T, ResponseError>,
+) -> Result<T, ResponseError> {
     let Some(mut exchange) = conversation.take() else {
         let text = "another thread of the application is using this request's write()";
         return Err(PyAssertionError::new_err(text).into());
@@ -237,7 +241,12 @@ fn close(body: &Bound<PyAny>) -> PyResult<()> {
 }
 
 /// Ends the exchange by what became of the answer.
-fn end(py: Python, mut exchange: Exchange, environ: &Bound<PyDict>, result: Result<(), Broken>) {
+fn end(
+    py: Python,
+    mut exchange: Exchange,
+    environ: &Bound<PyDict>,
+    result: Result<(), ResponseError>,
+) {
     let variable = |name: &str| {
         let value = environ.get_item(name).ok()??;
         value.str().ok().map(|text| text.to_string_lossy().into_owned())
@@ -245,17 +254,17 @@ fn end(py: Python, mut exchange: Exchange, environ: &Bound<PyDict>, result: Resu
     match result {
         Ok(()) => {
             if exchange.was_cut() {
-                trouble::complain(exchange.request(), "more body than its Content-Length, cut");
+                traceback::complain(exchange.request(), "more body than its Content-Length, cut");
             } else if exchange.is_short() && !exchange.is_gone() {
                 let text = "less body than its Content-Length, connection closed";
-                trouble::complain(exchange.request(), text);
+                traceback::complain(exchange.request(), text);
             }
         }
-        Err(Broken::ClientDisconnected) => {}
+        Err(ResponseError::ClientDisconnected) => {}
         // What an application raises because its client is gone is no news.
-        Err(Broken::Application(_)) if exchange.is_gone() => {}
-        Err(Broken::Application(error)) => {
-            trouble::report(py, exchange.request(), "the application failed", &error);
+        Err(ResponseError::Application(_)) if exchange.is_gone() => {}
+        Err(ResponseError::Application(error)) => {
+            traceback::report(py, exchange.request(), "the application failed", &error);
             if exchange.is_complete() {
                 return exchange.finish(&variable);
             }
@@ -268,11 +277,11 @@ fn end(py: Python, mut exchange: Exchange, environ: &Bound<PyDict>, result: Resu
     exchange.finish(&variable);
 }
 
-fn cannot_begin(py: Python, mut exchange: Exchange, unfit: Unfit) {
-    match unfit {
-        Unfit::Prefix => fail(&mut exchange, "404 Not Found"),
-        Unfit::Python(error) => {
-            trouble::report(py, exchange.request(), "cannot make its environment", &error);
+fn cannot_begin(py: Python, mut exchange: Exchange, error: EnvironError) {
+    match error {
+        EnvironError::Prefix => fail(&mut exchange, "404 Not Found"),
+        EnvironError::Python(error) => {
+            traceback::report(py, exchange.request(), "cannot make its environment", &error);
             fail(&mut exchange, FAILED);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use monoceros_wire::scoreboard::State;
+use monoceros_wire::scoreboard::ReportedState;
 
 use crate::options::Options;
 
@@ -144,11 +144,11 @@ impl Life {
     }
 
     /// What the master is shown.
-    pub(crate) fn state(self) -> State {
+    pub(crate) fn state(self) -> ReportedState {
         match self {
-            Self::Serving => State::Serving,
-            Self::Draining { .. } => State::Draining,
-            Self::Stopping { .. } => State::Stopping,
+            Self::Serving => ReportedState::Serving,
+            Self::Draining { .. } => ReportedState::Draining,
+            Self::Stopping { .. } => ReportedState::Stopping,
         }
     }
 

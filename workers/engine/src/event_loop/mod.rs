@@ -18,7 +18,7 @@ use mio::{Events, Interest, Poll, Token};
 use monoceros_sys::fork::Mark;
 use monoceros_sys::signal::{self, Signals};
 use monoceros_sys::{clock, epoll};
-use monoceros_wire::channel::{Received, WorkerEnd};
+use monoceros_wire::channel::{Incoming, WorkerEnd};
 use monoceros_wire::message::{Drain, ToWorker};
 use monoceros_wire::scoreboard::GivenUp;
 use slab::Slab;
@@ -361,24 +361,24 @@ impl EventLoop {
     fn hear_master(&mut self) {
         while self.channel_open {
             match self.channel.receive() {
-                Ok(Received::Message(ToWorker::Drain(how))) => {
+                Ok(Incoming::Message(ToWorker::Drain(how))) => {
                     let cause = if how == Drain::Refuse { Cause::Stuck } else { Cause::Told };
                     let serve = how == Drain::ServeQueue;
                     self.drain_untold(cause, if serve { Queue::Serve } else { Queue::Leave });
                 }
-                Ok(Received::Message(ToWorker::Reopen)) => self.reopen_logs(),
-                Ok(Received::Message(ToWorker::Workers(count))) => {
+                Ok(Incoming::Message(ToWorker::Reopen)) => self.reopen_logs(),
+                Ok(Incoming::Message(ToWorker::Workers(count))) => {
                     self.shared.workers.store(count, Ordering::Relaxed);
                 }
-                Ok(Received::Message(ToWorker::Expire { thread, request })) => {
+                Ok(Incoming::Message(ToWorker::Expire { thread, request })) => {
                     self.expire(thread, request);
                 }
                 // The first message, which was taken before the loop began.
-                Ok(Received::Message(
+                Ok(Incoming::Message(
                     ToWorker::Start(_) | ToWorker::StartMold(_) | ToWorker::Fork { .. },
                 )) => {}
-                Ok(Received::Nothing) => return,
-                Ok(Received::Closed) => self.lose_master("has gone"),
+                Ok(Incoming::Nothing) => return,
+                Ok(Incoming::Closed) => self.lose_master("has gone"),
                 Err(error) => self.lose_master(&format!("cannot be understood: {error}")),
             }
         }

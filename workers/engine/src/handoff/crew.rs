@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, TryLockError};
 
-use monoceros_sys::thread::{self, Thread};
+use monoceros_sys::thread::{self, ThreadHandle};
 
 use crate::handoff::pace::{Pace, Window};
 
@@ -53,7 +53,7 @@ pub(crate) struct Crew {
 #[derive(Debug, Default)]
 struct Seat {
     /// Set by the thread itself when it sits down.
-    thread: OnceLock<Thread>,
+    thread: OnceLock<ThreadHandle>,
     state: AtomicU64,
     begun_us: AtomicU64,
 }
@@ -105,7 +105,7 @@ impl Crew {
     pub(crate) fn sit(&self, thread: usize) {
         if let Some(seat) = self.seats.get(thread) {
             // A second call comes from the same thread.
-            seat.thread.set(Thread::current()).ok();
+            seat.thread.set(ThreadHandle::current()).ok();
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use monoceros_engine::{Exchange, Options, RequestSource, Wait};
 use monoceros_sys::clock;
 use monoceros_wire::message::{Drain, ToWorker};
-use monoceros_wire::scoreboard::{Running, State};
+use monoceros_wire::scoreboard::{ReportedState, Running};
 
 use crate::running::{DEADLINE, RunningEngine, some};
 
@@ -89,7 +89,7 @@ impl Bench {
     /// Ends the worker's life, so that the access log is complete.
     fn drain(&self) -> String {
         self.master.send(&ToWorker::Drain(Drain::Retire)).unwrap();
-        some("the end", || (self.board.state() == State::Stopping).then_some(()));
+        some("the end", || (self.board.state() == ReportedState::Stopping).then_some(()));
         self.logged()
     }
 }

@@ -14,14 +14,14 @@ use nix::sys::socket::{
 /// A bound datagram socket. Its name is in the abstract name space, so that
 /// there is no file to remove, and every user can send to it.
 #[derive(Debug)]
-pub struct Mailbox {
+pub struct NotifySocket {
     socket: OwnedFd,
     address: String,
 }
 
 /// A message that has been taken out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Letter {
+pub struct Datagram {
     /// How many bytes it has, of those that there was room for.
     pub length: usize,
     /// It had more bytes than there was room for.
@@ -31,7 +31,7 @@ pub struct Letter {
     pub uid: Option<u32>,
 }
 
-impl Mailbox {
+impl NotifySocket {
     /// Opens a mailbox, non-blocking and close-on-exec, under a name that the
     /// kernel chooses (autobind, `unix(7)`).
     ///
@@ -61,7 +61,7 @@ impl Mailbox {
     ///
     /// # Errors
     /// Those of `recvmsg(2)`; `WouldBlock` when there is none.
-    pub fn take(&self, into: &mut [u8]) -> io::Result<Letter> {
+    pub fn take(&self, into: &mut [u8]) -> io::Result<Datagram> {
         let mut room = cmsg_space!(UnixCredentials);
         let mut parts = [IoSliceMut::new(into)];
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
@@ -75,11 +75,11 @@ impl Mailbox {
             })
         });
         let is_cut = received.flags.contains(MsgFlags::MSG_TRUNC);
-        Ok(Letter { length: received.bytes, is_cut, uid })
+        Ok(Datagram { length: received.bytes, is_cut, uid })
     }
 }
 
-impl AsFd for Mailbox {
+impl AsFd for NotifySocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
@@ -91,7 +91,7 @@ mod tests {
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-    fn send(mailbox: &Mailbox, bytes: &[u8]) {
+    fn send(mailbox: &NotifySocket, bytes: &[u8]) {
         let name = mailbox.address().strip_prefix('@').unwrap();
         let address = SocketAddr::from_abstract_name(name).unwrap();
         UnixDatagram::unbound().unwrap().send_to_addr(bytes, &address).unwrap();
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn messages_come_whole_or_cut_with_their_senders_user() {
-        let (one, other) = (Mailbox::open().unwrap(), Mailbox::open().unwrap());
+        let (one, other) = (NotifySocket::open().unwrap(), NotifySocket::open().unwrap());
         assert_ne!(one.address(), other.address());
         let mut bytes = [0; 8];
         let nothing = one.take(&mut bytes).unwrap_err();
@@ -108,18 +108,18 @@ mod tests {
         send(&one, b"123456789");
         send(&one, b"");
         let uid = Some(nix::unistd::geteuid().as_raw());
-        let whole = Letter { length: 8, is_cut: false, uid };
+        let whole = Datagram { length: 8, is_cut: false, uid };
         assert_eq!(one.take(&mut bytes).unwrap(), whole);
         assert_eq!(bytes, *b"12345678");
-        assert_eq!(one.take(&mut bytes).unwrap(), Letter { is_cut: true, ..whole });
-        assert_eq!(one.take(&mut bytes).unwrap(), Letter { length: 0, ..whole });
+        assert_eq!(one.take(&mut bytes).unwrap(), Datagram { is_cut: true, ..whole });
+        assert_eq!(one.take(&mut bytes).unwrap(), Datagram { length: 0, ..whole });
         assert!(other.take(&mut bytes).is_err());
     }
 
     #[test]
     fn descriptors_that_were_sent_along_do_not_arrive() {
         use nix::sys::socket::{ControlMessage, sendmsg};
-        let mailbox = Mailbox::open().unwrap();
+        let mailbox = NotifySocket::open().unwrap();
         let name = mailbox.address().strip_prefix('@').unwrap();
         let to = UnixAddr::new_abstract(name.as_bytes()).unwrap();
         let from = UnixDatagram::unbound().unwrap();

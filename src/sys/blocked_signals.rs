@@ -15,7 +15,7 @@ use crate::fork::{self, Actions, Mark};
 /// [`Signals`](crate::signal::Signals) this is undone as a whole, also in a
 /// process that was forked meanwhile, which has none of them.
 #[derive(Debug)]
-pub struct Held {
+pub struct BlockedSignals {
     _mark: Mark,
     pending: SignalFd,
     entered: Actions,
@@ -25,7 +25,7 @@ pub struct Held {
     actions: Vec<(libc::c_int, libc::sigaction)>,
 }
 
-impl Held {
+impl BlockedSignals {
     /// Holds back these signals; to be called on the main thread. Another thread
     /// of the process that gets one passes it on to this one.
     ///
@@ -77,7 +77,7 @@ impl Held {
     }
 }
 
-impl AsFd for Held {
+impl AsFd for BlockedSignals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pending.as_fd()
     }
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn held_signals_can_be_read_and_get_their_actions_back() {
         let before = replace_action(libc::SIGWINCH, libc::SIG_DFL).unwrap();
-        let held = Held::new(&[libc::SIGWINCH, libc::SIGUSR2]).unwrap();
+        let held = BlockedSignals::new(&[libc::SIGWINCH, libc::SIGUSR2]).unwrap();
         assert_eq!(held.take().unwrap(), None);
         signal_hook::low_level::raise(libc::SIGUSR2).unwrap();
         signal_hook::low_level::raise(libc::SIGWINCH).unwrap();

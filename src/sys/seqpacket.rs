@@ -66,7 +66,7 @@ fn address(name: &str) -> io::Result<SockAddr> {
 mod tests {
     use super::*;
     use crate::socket;
-    use crate::wait::{Event, wait};
+    use crate::wait::{Readiness, wait};
 
     #[test]
     fn both_ends_know_each_other_and_a_name_has_one_owner() {
@@ -89,7 +89,7 @@ mod tests {
         drop(listener);
         // A process that another test starts has a copy until it executes; who
         // waits in the queue sees the end of the last one.
-        wait(&[(waiting.as_fd(), Event::Readable)], None).unwrap();
+        wait(&[(waiting.as_fd(), Readiness::Readable)], None).unwrap();
         assert!(connect(&name, None).is_err(), "the name is gone with its owner");
     }
 

@@ -9,7 +9,7 @@ use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::{boot, signals, trouble};
+use crate::{boot, signals, traceback};
 
 /// Has every process that is forked from this one leave the server; to be
 /// called before the application is loaded, so that its own functions of
@@ -60,7 +60,7 @@ pub(crate) fn leave<T>(py: Python, result: &PyResult<T>) {
         }
         Err(error) if error.is_instance_of::<PySystemExit>(py) => exit_code(error.value(py)),
         Err(error) => {
-            let text = trouble::describe(py, error);
+            let text = traceback::describe(py, error);
             log::error!("a process that the application has forked failed\n{text}");
             1
         }

@@ -1,7 +1,7 @@
 //! What settings ask of each other. Each is right by itself; an error names the
 //! one to change, at the place where it was said.
 
-use crate::error::{Errors, Place};
+use crate::error::{Errors, ValueOrigin};
 use crate::row::Row;
 use crate::source::Loaded;
 use crate::worker::WorkerClass;
@@ -41,14 +41,14 @@ fn check_program(loaded: &Loaded, errors: &mut Errors) {
 
 fn add(loaded: &Loaded, name: &str, reason: &str, errors: &mut Errors) {
     let Some(row) = Row::find(name) else { return };
-    let place = loaded.source(row);
-    let subject = match place {
-        Place::CommandLine => row.subject(),
-        Place::Variable(variable) if *variable == row.variable() => String::new(),
-        Place::Variable(_) => row.subject(),
-        Place::Default | Place::File { .. } | Place::Master => row.key(),
+    let origin = loaded.source(row);
+    let subject = match origin {
+        ValueOrigin::CommandLine => row.subject(),
+        ValueOrigin::Variable(variable) if *variable == row.variable() => String::new(),
+        ValueOrigin::Variable(_) => row.subject(),
+        ValueOrigin::Default | ValueOrigin::File { .. } | ValueOrigin::Master => row.key(),
     };
-    errors.add(place.clone(), &subject, reason);
+    errors.add(origin.clone(), &subject, reason);
 }
 
 #[cfg(test)]

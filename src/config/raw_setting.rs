@@ -1,36 +1,36 @@
 //! What one source says about one setting: text and its place, not yet read.
 
-use crate::error::{Errors, Place};
-use crate::row::{Row, Takes};
+use crate::error::{Errors, ValueOrigin};
+use crate::row::{Arity, Row};
 use crate::table::Settings;
 
 /// One word of a value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Word {
     pub(crate) text: String,
-    pub(crate) place: Place,
+    pub(crate) origin: ValueOrigin,
 }
 
 /// What was said about a setting in one place.
 #[derive(Clone, Debug)]
-pub(crate) struct Said {
+pub(crate) struct RawSetting {
     pub(crate) row: &'static Row,
     /// The key or flag as written; empty where the place says it all.
     pub(crate) subject: String,
-    pub(crate) place: Place,
+    pub(crate) origin: ValueOrigin,
     pub(crate) words: Vec<Word>,
 }
 
-impl Said {
+impl RawSetting {
     /// Words that were all said in the same place.
     pub(crate) fn new(
         row: &'static Row,
-        place: Place,
+        origin: ValueOrigin,
         subject: impl Into<String>,
         texts: Vec<String>,
     ) -> Self {
-        let words = texts.into_iter().map(|text| Word { text, place: place.clone() }).collect();
-        Self { row, subject: subject.into(), place, words }
+        let words = texts.into_iter().map(|text| Word { text, origin: origin.clone() }).collect();
+        Self { row, subject: subject.into(), origin, words }
     }
 
     /// Puts the value into `settings`, or every reason why not into `errors`.
@@ -38,18 +38,18 @@ impl Said {
         let before = errors.0.len();
         for word in &self.words {
             if let Err(reason) = self.row.refuse(&word.text) {
-                errors.add(word.place.clone(), &self.subject, reason);
+                errors.add(word.origin.clone(), &self.subject, reason);
             }
         }
-        if self.row.takes == Takes::List && self.words.is_empty() {
-            errors.add(self.place.clone(), &self.subject, "the list is empty");
+        if self.row.arity == Arity::List && self.words.is_empty() {
+            errors.add(self.origin.clone(), &self.subject, "the list is empty");
         }
         if errors.0.len() > before {
             return;
         }
         let texts: Vec<_> = self.words.iter().map(|word| word.text.clone()).collect();
         if let Err(reason) = (self.row.set)(settings, &texts, self.row.range) {
-            errors.add(self.place.clone(), &self.subject, reason);
+            errors.add(self.origin.clone(), &self.subject, reason);
         }
     }
 }

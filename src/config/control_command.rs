@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches};
 
-use crate::error::{Errors, Place};
+use crate::error::{Errors, ValueOrigin};
 use crate::flags::{self, context, subject_of};
 use crate::raw::{bytes_of, text_of};
 use crate::source::{self, Command, DEFAULT_FILE};
@@ -61,11 +61,11 @@ pub(crate) const NOTES: [&str; 2] = [
 
 /// Something to be asked of a server that runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Order {
+pub struct ControlCommand {
     /// What.
     pub verb: Verb,
     /// Which server.
-    pub target: Target,
+    pub target: ControlTarget,
     /// How long to wait for the answer; `None` for as long as it takes.
     pub timeout: Option<Duration>,
     /// Print what programs can read.
@@ -89,7 +89,7 @@ pub enum Verb {
 
 /// How a server is named.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum ControlTarget {
     /// By its master's pid.
     Pid(i32),
     /// By the file that its master holds.
@@ -129,7 +129,7 @@ pub(crate) fn read(
     if matches.get_flag("help") {
         return Some(Ok(Command::Help(crate::help::commands())));
     }
-    Some(order(verb, &matches, env, cwd).map(Command::Order))
+    Some(order(verb, &matches, env, cwd).map(Command::Control))
 }
 
 pub(crate) fn words(verb: Verb) -> clap::Command {
@@ -170,7 +170,7 @@ fn refusal(verb: Verb, error: &clap::Error) -> String {
 
 fn usage(reason: &str) -> Errors {
     let mut errors = Errors::default();
-    errors.add(Place::CommandLine, "", reason);
+    errors.add(ValueOrigin::CommandLine, "", reason);
     errors
 }
 
@@ -179,22 +179,24 @@ fn order(
     matches: &ArgMatches,
     env: &[(OsString, OsString)],
     cwd: &Path,
-) -> Result<Order, Errors> {
+) -> Result<ControlCommand, Errors> {
     let said = |name: &str| matches.get_one::<String>(name);
     let timeout = said("timeout").map(|text| Duration::parse(text, None)).transpose();
     let timeout = timeout.map_err(|reason| usage(&format!("--timeout: {reason}")))?;
     let timeout = timeout.filter(|timeout| !timeout.is_zero());
     let (target, config_file) = match (said("PID"), said("pid")) {
         (Some(_), Some(_)) => return Err(usage("either PID or --pid FILE names the server")),
-        (Some(text), None) => (Target::Pid(pid(text).map_err(|reason| usage(&reason))?), None),
-        (None, Some(file)) => (Target::PidFile(cwd.join(bytes_of(file))), None),
+        (Some(text), None) => {
+            (ControlTarget::Pid(pid(text).map_err(|reason| usage(&reason))?), None)
+        }
+        (None, Some(file)) => (ControlTarget::PidFile(cwd.join(bytes_of(file))), None),
         (None, None) => {
             let (file, config_file) = pid_file(verb, said("config"), env, cwd)?;
-            (Target::PidFile(file), config_file)
+            (ControlTarget::PidFile(file), config_file)
         }
     };
     let json = verb == Verb::Status && matches.get_flag("json");
-    Ok(Order { verb, target, timeout, json, config_file })
+    Ok(ControlCommand { verb, target, timeout, json, config_file })
 }
 
 fn pid(text: &str) -> Result<i32, String> {
@@ -213,7 +215,7 @@ fn pid_file(
     let config = config.map(|file| [OsString::from("--config"), bytes_of(file)]);
     let args: Vec<_> = config.into_iter().flatten().collect();
     let mut errors = Errors::default();
-    let line = flags::read(&args, &Place::CommandLine, &mut errors);
+    let line = flags::read(&args, &ValueOrigin::CommandLine, &mut errors);
     let loaded = source::merge_all(line, env, cwd, errors)?;
     let settings = loaded.settings;
     let directory = settings.chdir.map_or(cwd.to_owned(), |directory| cwd.join(directory));
@@ -237,9 +239,9 @@ mod tests {
         source::load(&args, &env, Path::new("/nowhere"))
     }
 
-    fn order(words: &str) -> Order {
+    fn order(words: &str) -> ControlCommand {
         match load(words, &[]) {
-            Ok(Command::Order(order)) => order,
+            Ok(Command::Control(order)) => order,
             other => panic!("{words}: {other:?}"),
         }
     }
@@ -257,13 +259,13 @@ mod tests {
 
     #[test]
     fn the_first_word_is_a_command() {
-        let file = Target::PidFile(PathBuf::from("/nowhere/a.pid"));
+        let file = ControlTarget::PidFile(PathBuf::from("/nowhere/a.pid"));
         for (words, verb, target) in [
-            ("reload 12", Verb::Reload, Target::Pid(12)),
+            ("reload 12", Verb::Reload, ControlTarget::Pid(12)),
             ("reload --pid a.pid", Verb::Reload, file.clone()),
             ("upgrade -p a.pid", Verb::Upgrade, file),
-            ("stop 12", Verb::Stop, Target::Pid(12)),
-            ("status --pid=/b", Verb::Status, Target::PidFile(PathBuf::from("/b"))),
+            ("stop 12", Verb::Stop, ControlTarget::Pid(12)),
+            ("status --pid=/b", Verb::Status, ControlTarget::PidFile(PathBuf::from("/b"))),
         ] {
             let order = order(words);
             assert_eq!((order.verb, order.target), (verb, target), "{words}");
@@ -283,8 +285,8 @@ mod tests {
     #[test]
     fn the_settings_say_where_the_pid_file_is() {
         let variables = [("MONOCEROS_PID", "run/a.pid"), ("MONOCEROS_CHDIR", "shop")];
-        let Ok(Command::Order(order)) = load("status", &variables) else { panic!("no order") };
-        assert_eq!(order.target, Target::PidFile(PathBuf::from("/nowhere/shop/run/a.pid")));
+        let Ok(Command::Control(order)) = load("status", &variables) else { panic!("no order") };
+        assert_eq!(order.target, ControlTarget::PidFile(PathBuf::from("/nowhere/shop/run/a.pid")));
         assert!(refused("reload").starts_with("which server? name its PID (monoceros reload PID)"));
         let wrong = load("reload", &[("MONOCEROS_TIMEOUT", "soon")]).unwrap_err();
         assert_eq!(wrong.exit_code(), 1);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::row::{Row, Takes};
+use crate::row::{Arity, Row};
 use crate::source::Loaded;
 use crate::table::ROWS;
 
@@ -28,10 +28,10 @@ pub(crate) fn text(loaded: &Loaded) -> String {
 
 fn value(row: &Row, loaded: &Loaded) -> String {
     let texts = row.texts(&loaded.settings);
-    match row.takes {
-        Takes::List => texts.iter().map(|text| format!("\n  - {}", quote(text))).collect(),
-        Takes::Switch => texts.concat(),
-        Takes::One => texts.iter().map(|text| quote(text)).collect(),
+    match row.arity {
+        Arity::List => texts.iter().map(|text| format!("\n  - {}", quote(text))).collect(),
+        Arity::Switch => texts.concat(),
+        Arity::One => texts.iter().map(|text| quote(text)).collect(),
     }
 }
 

@@ -15,12 +15,12 @@ pub(crate) struct Inventory {
     /// By their numbers: where they lead, as `/proc/self/fd` has it.
     descriptors: BTreeMap<i32, String>,
     /// By their numbers: what they are called.
-    threads: BTreeMap<i32, Thread>,
+    threads: BTreeMap<i32, ExtraThread>,
 }
 
 /// A thread beside the main one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Thread {
+enum ExtraThread {
     /// Python knows it, by this name.
     Python(String),
     /// Some library has started it; the kernel knows it by this name.
@@ -53,13 +53,13 @@ impl Inventory {
     }
 }
 
-fn tell_thread(thread: &Thread) -> String {
+fn tell_thread(thread: &ExtraThread) -> String {
     match thread {
-        Thread::Python(name) => format!(
+        ExtraThread::Python(name) => format!(
             "thread {name:?} runs in no worker: start it on a worker's first request, or in \
              os.register_at_fork(after_in_child=...)"
         ),
-        Thread::Native(name) => format!(
+        ExtraThread::Native(name) => format!(
             "native thread {name:?} runs in no worker: set its library up on a worker's first \
              request, unless it does so itself after a fork, as OpenBLAS does"
         ),
@@ -109,17 +109,17 @@ fn find_descriptors() -> BTreeMap<i32, String> {
     described.collect()
 }
 
-fn find_threads(py: Python) -> BTreeMap<i32, Thread> {
+fn find_threads(py: Python) -> BTreeMap<i32, ExtraThread> {
     let known = python_threads(py).unwrap_or_default();
     let main = std::process::id().cast_signed();
     let entries = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let threads = entries.filter_map(|entry| {
         let id: i32 = entry.file_name().to_str()?.parse().ok()?;
         let thread = match known.get(&id) {
-            Some(name) => Thread::Python(name.clone()),
+            Some(name) => ExtraThread::Python(name.clone()),
             None => {
                 let name = fs::read_to_string(entry.path().join("comm")).ok()?;
-                Thread::Native(name.trim_end().to_owned())
+                ExtraThread::Native(name.trim_end().to_owned())
             }
         };
         (id != main).then_some((id, thread))
