@@ -1,0 +1,117 @@
+//! The shell's part in making workers: starting them and molds, asking molds for
+//! workers, and hearing their answers.
+
+use std::collections::VecDeque;
+use std::os::fd::AsRawFd;
+
+use monoceros_sys::{process, reason};
+use monoceros_wire::message::Start;
+use monoceros_wire::{Generation, Slot};
+
+use super::{MasterLoop, prepare_logs};
+use crate::master::act::pending_fork::PendingFork;
+use crate::master::act::upgrade::SuccessorProcess;
+use crate::master::act::worker_process::{spawn, spawn_mold};
+use crate::master::act::worker_spec::WorkerSpec;
+use crate::master::decide::event::{MasterEvent, SpawnError};
+use crate::master::decide::id::WorkerId;
+
+impl MasterLoop {
+    /// Starts a worker, or asks the mold for one, which answers later.
+    pub(super) fn spawn(
+        &mut self,
+        worker: WorkerId,
+        slot: Slot,
+        generation: Generation,
+        workers: u16,
+    ) -> Result<Option<MasterEvent>, SpawnError> {
+        let spec = self.find_spec(generation)?;
+        prepare_logs(spec);
+        let (app, settings) = (spec.app.clone(), spec.pairs.clone());
+        let start = Start { slot, generation, workers, app, settings };
+        if spec.settings.preload {
+            self.ask_mold(worker, start)?;
+            return Ok(None);
+        }
+        spawn(spec, start).map(|process| Some(self.keep(worker, process)))
+    }
+
+    /// Starts a mold, and takes the orphans that it will make.
+    pub(super) fn spawn_mold(&mut self, worker: WorkerId, generation: Generation) -> MasterEvent {
+        let spawned = self.find_spec(generation).map_err(SpawnError::from).and_then(|spec| {
+            prepare_logs(spec);
+            process::adopt_orphans()
+                .map_err(|error| format!("cannot take over orphans: {}", reason(&error)))?;
+            spawn_mold(spec, generation)
+        });
+        match spawned {
+            Ok(process) => self.keep(worker, process),
+            Err(refusal) => MasterEvent::SpawnFailed { worker, refusal },
+        }
+    }
+
+    /// Asks the generation's mold for a worker; the answer comes later.
+    fn ask_mold(&mut self, worker: WorkerId, start: Start) -> Result<(), String> {
+        let generation = start.generation;
+        let spec = self.find_spec(generation)?;
+        let mut molds = self.workers.iter().rev();
+        let mold = molds.find(|(_, it)| it.is_mold() && it.generation == generation);
+        let (mold, process) = mold.ok_or("its mold is gone")?;
+        let pending = PendingFork::ask(process, spec, worker, start)?;
+        let (fd, mold) = (pending.descriptor().as_raw_fd(), *mold);
+        self.listen(worker, fd);
+        self.forks.ask(mold, worker, pending);
+        Ok(())
+    }
+
+    fn find_spec(&self, generation: Generation) -> Result<&WorkerSpec, String> {
+        let spec = self.specs.get(&generation);
+        spec.ok_or_else(|| format!("the settings of gen={generation} are gone"))
+    }
+
+    /// A worker that is still to come has to go already.
+    pub(super) fn withdraw(&mut self, worker: WorkerId) -> Option<MasterEvent> {
+        self.forks.withdraw(worker)?;
+        Some(MasterEvent::SpawnFailed { worker, refusal: "it is not wanted any more".into() })
+    }
+
+    /// What a worker that a mold was asked for says of itself: that it is there.
+    pub(super) fn read_pending_fork(&mut self, worker: WorkerId) -> Option<MasterEvent> {
+        let heard = self.forks.get(worker)?.hear()?;
+        let pending = self.forks.withdraw(worker)?;
+        let successor = self.successor.as_ref().map(SuccessorProcess::pid);
+        let known: Vec<_> = self.workers.values().map(|it| it.pid()).chain(successor).collect();
+        Some(match heard.and_then(|pid| pending.adopt(pid, &known)) {
+            Ok(process) => {
+                let pid = process.pid();
+                self.workers.insert(worker, process);
+                MasterEvent::Spawned { worker, pid }
+            }
+            Err(text) => MasterEvent::SpawnFailed { worker, refusal: text.into() },
+        })
+    }
+
+    /// A mold could not fork a worker.
+    pub(super) fn note_not_forked(
+        &mut self,
+        mold: WorkerId,
+        worker: WorkerId,
+        refusal: SpawnError,
+    ) -> Option<MasterEvent> {
+        self.forks.answer(mold, worker).map(|_| MasterEvent::SpawnFailed { worker, refusal })
+    }
+
+    /// Nobody will answer what this process was asked, if it was a mold.
+    pub(super) fn note_end_of_mold(&mut self, mold: WorkerId, events: &mut VecDeque<MasterEvent>) {
+        let failed =
+            |worker| MasterEvent::SpawnFailed { worker, refusal: "its mold has ended".into() };
+        events.extend(self.forks.orphan(mold).into_iter().map(failed));
+    }
+
+    /// Hears whether any worker that was asked for is there.
+    pub(super) fn read_all_pending_forks(&mut self, events: &mut VecDeque<MasterEvent>) {
+        for worker in self.forks.workers() {
+            events.extend(self.read_pending_fork(worker));
+        }
+    }
+}

@@ -1,0 +1,599 @@
+//! The owner of every listening socket: opens, adopts, names and removes them.
+//! Serves nobody.
+
+use std::cell::Cell;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use monoceros_config::{Bind, Settings, WorkerClass};
+use monoceros_sys::user::Credentials;
+use monoceros_sys::{lock, process, reason, refuse, socket};
+use serde::{Deserialize, Serialize};
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use crate::master::act::owner_rights::reach;
+use crate::master::decide::event::BindError;
+
+/// For so many seconds the kernel may hold back a connection on which nothing
+/// has arrived.
+const DEFER_SECONDS: i32 = 1;
+
+/// One address of the settings, or a socket that was passed in.
+#[derive(Debug)]
+pub(crate) struct OwnedListener {
+    source: ListenerSource,
+    backlog: u32,
+    /// Several if a name has several addresses.
+    sockets: Vec<OwnedFd>,
+    /// The file of a unix socket that this process has made.
+    file: Option<SocketFile>,
+    /// Another master's still, which this one is to follow.
+    borrowed: Cell<bool>,
+    /// Its sockets replace older ones, which processes may still have.
+    is_anew: bool,
+}
+
+/// A file, by name and by what identifies it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct SocketFile {
+    #[serde(with = "super::upgrade::raw_path")]
+    path: PathBuf,
+    identity: (u64, u64),
+    /// Whose it is, if not the master's.
+    #[serde(default)]
+    owner: Option<(u32, u32)>,
+}
+
+/// A listener without its sockets, as one master tells another.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ListenerRecord {
+    /// The address in the settings; else it was announced.
+    #[serde(rename = "said")]
+    configured: Option<String>,
+    /// The name that it was announced by.
+    name: String,
+    backlog: u32,
+    sockets: usize,
+    file: Option<SocketFile>,
+}
+
+/// Where a listener comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum ListenerSource {
+    /// The settings.
+    Configured(Bind),
+    /// `LISTEN_FDS`, with the name that it was given.
+    Activated(String),
+}
+
+/// How sockets are made.
+#[derive(Clone, Debug)]
+pub(crate) struct SocketOptions {
+    backlog: u32,
+    umask: u32,
+    owner: Option<Credentials>,
+    /// The kernel is to keep TCP connections on which nothing has arrived. A
+    /// program of class exec may be the one to speak first.
+    defer: bool,
+    /// Where relative paths start.
+    directory: PathBuf,
+}
+
+impl SocketOptions {
+    /// What the settings say about it.
+    pub(crate) fn new(settings: &Settings, owner: Option<Credentials>, directory: &Path) -> Self {
+        let (backlog, umask) = (settings.backlog, settings.umask.0);
+        let defer = settings.worker_class != WorkerClass::Exec;
+        Self { backlog, umask, owner, defer, directory: directory.to_owned() }
+    }
+
+    /// Zero is never (`tcp(7)`).
+    fn defer_seconds(&self) -> i32 {
+        if self.defer { DEFER_SECONDS } else { 0 }
+    }
+}
+
+/// Takes every address that is asked for and not yet among `open`, and adds it
+/// there; returns those asked for. After a failure those that could be taken
+/// are among `open`, for the next time.
+pub(crate) fn open_all(
+    binds: &[Bind],
+    options: &SocketOptions,
+    open: &mut Vec<Rc<OwnedListener>>,
+) -> Result<Vec<Rc<OwnedListener>>, BindError> {
+    let mut asked = Vec::new();
+    for bind in binds {
+        let source = ListenerSource::Configured(bind.clone());
+        let (lost, known): (Vec<_>, Vec<_>) =
+            open.iter().filter(|it| it.source == source).partition(|it| it.is_lost());
+        if known.is_empty() && !lost.is_empty() {
+            log::warn!("the file of {bind} was removed; it is made again");
+        }
+        let listener = match known.first() {
+            Some(known) => {
+                known.adjust(options).map_err(|error| failure(bind, &error))?;
+                Rc::clone(known)
+            }
+            None => {
+                let listener = Rc::new(OwnedListener::open(bind, options)?);
+                open.push(Rc::clone(&listener));
+                listener
+            }
+        };
+        asked.push(listener);
+    }
+    Ok(asked)
+}
+
+/// Takes the sockets that another process has announced to this one
+/// (`sd_listen_fds(3)`); none if it has not.
+pub(crate) fn adopt_activated(
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Vec<Rc<OwnedListener>>, BindError> {
+    let number = |name| variable(name)?.parse::<u32>().ok();
+    if number("LISTEN_PID") != Some(std::process::id()) {
+        return Ok(Vec::new());
+    }
+    let count = number("LISTEN_FDS").and_then(|count| i32::try_from(count).ok()).unwrap_or(0);
+    let names = variable("LISTEN_FDNAMES").unwrap_or_default();
+    let mut names = names.split(':');
+    let numbers = process::FIRST_DESCRIPTOR..process::FIRST_DESCRIPTOR.saturating_add(count);
+    numbers
+        .map(|number| {
+            let name = names.next().filter(|name| !name.is_empty()).unwrap_or("unknown").to_owned();
+            let fd = socket::adopt(number).map_err(|error| failure(&Bind::Fd(number), &error))?;
+            let source = ListenerSource::Activated(name);
+            Ok(Rc::new(OwnedListener {
+                source,
+                backlog: 0,
+                sockets: vec![fd],
+                file: None,
+                borrowed: Cell::new(false),
+                is_anew: false,
+            }))
+        })
+        .collect()
+}
+
+impl OwnedListener {
+    fn open(bind: &Bind, options: &SocketOptions) -> Result<Self, BindError> {
+        let (sockets, file) = match bind {
+            Bind::Tcp { host, port } => (open_tcp(host, *port, options), None),
+            Bind::Unix(path) => {
+                let path = options.directory.join(path);
+                let opened = open_unix(&path, options).map(|fd| vec![fd]);
+                let owner = options.owner.as_ref().map(|owner| (owner.uid, owner.gid));
+                let file = identify(&path).ok();
+                (opened, file.map(|identity| SocketFile { path, identity, owner }))
+            }
+            Bind::Abstract(name) => (open_abstract(name, options).map(|fd| vec![fd]), None),
+            Bind::Fd(number) => (socket::adopt(*number).map(|fd| vec![fd]), None),
+        };
+        let sockets = sockets.map_err(|error| failure(bind, &error))?;
+        let source = ListenerSource::Configured(bind.clone());
+        let borrowed = Cell::new(false);
+        Ok(Self { source, backlog: options.backlog, sockets, file, borrowed, is_anew: false })
+    }
+
+    /// What another master has to know about it.
+    pub(crate) fn record(&self) -> ListenerRecord {
+        let name = match &self.source {
+            ListenerSource::Configured(_) => String::new(),
+            ListenerSource::Activated(name) => name.clone(),
+        };
+        let configured = self.configured_address();
+        let (backlog, sockets, file) = (self.backlog, self.sockets.len(), self.file.clone());
+        ListenerRecord { configured, name, backlog, sockets, file }
+    }
+
+    /// Takes a listener over from another master, whose sockets are passed from
+    /// the descriptor `next` on; moves that behind them.
+    pub(crate) fn inherit(record: ListenerRecord, next: &mut i32) -> Result<Self, BindError> {
+        let ListenerRecord { configured, name, backlog, sockets, file } = record;
+        let source = match configured {
+            Some(configured) => ListenerSource::Configured(configured.parse().map_err(|text| {
+                BindError { text: format!("cannot take over {configured}: {text}"), in_use: false }
+            })?),
+            None => ListenerSource::Activated(name),
+        };
+        let numbers = *next..next.saturating_add(i32::try_from(sockets).unwrap_or(i32::MAX));
+        *next = numbers.end;
+        let adopt =
+            |number| socket::adopt(number).map_err(|error| failure(&Bind::Fd(number), &error));
+        let sockets = numbers.map(adopt).collect::<Result<_, _>>()?;
+        let borrowed = Cell::new(true);
+        Ok(Self { source, backlog, sockets, file, borrowed, is_anew: false })
+    }
+
+    /// Is another master's still: not to be closed, and its file not to be removed.
+    pub(crate) fn is_borrowed(&self) -> bool {
+        self.borrowed.get()
+    }
+
+    /// The other master has passed it on.
+    pub(crate) fn own(&self) {
+        self.borrowed.set(false);
+    }
+
+    /// Was passed in by another process, which has announced it.
+    pub(crate) fn is_activated(&self) -> bool {
+        matches!(self.source, ListenerSource::Activated(_))
+    }
+
+    /// The address in the settings that asked for it.
+    pub(crate) fn configured_address(&self) -> Option<String> {
+        match &self.source {
+            ListenerSource::Configured(bind) => Some(bind.text()),
+            ListenerSource::Activated(_) => None,
+        }
+    }
+
+    /// The sockets, for a worker.
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.sockets.iter().map(AsFd::as_fd)
+    }
+
+    /// The name of each socket in `LISTEN_FDNAMES`, where no colon may be.
+    pub(crate) fn name(&self) -> String {
+        match &self.source {
+            ListenerSource::Configured(bind) => bind.to_string().replace(':', "-"),
+            ListenerSource::Activated(name) => name.clone(),
+        }
+    }
+
+    /// Where clients find it: `http://127.0.0.1:8000`, `unix:/run/shop.sock`.
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        self.sockets.iter().map(|fd| describe(fd.as_fd())).collect()
+    }
+
+    /// Has new connections refused, so that every client that has connected can be
+    /// served. A socket that was passed in goes on: its queue belongs to the process
+    /// that has passed it, and other processes may serve it. Sockets that are not
+    /// TCP go on too, since their name goes with their file; and so do those that
+    /// another master serves.
+    pub(crate) fn refuse_new(&self) {
+        if self.is_borrowed() {
+            return;
+        }
+        if let ListenerSource::Configured(Bind::Tcp { .. }) = self.source {
+            for fd in self.sockets() {
+                if let Err(error) = refuse::refuse_new(fd) {
+                    log::warn!(
+                        "cannot refuse new connections at {}, clients that connect in the last \
+                         moment may be reset: {}",
+                        describe(fd),
+                        reason(&error)
+                    );
+                }
+            }
+        }
+    }
+
+    /// Lets clients connect again. Where this process may not take it back, the
+    /// same addresses are opened anew: the result takes the place of this one,
+    /// and the processes with a copy of the old sockets serve what waits in them.
+    pub(crate) fn admit_new(&self, options: &SocketOptions) -> io::Result<Option<Self>> {
+        if !self.sockets().any(refuse::refuses_new) {
+            return Ok(None);
+        }
+        match self.sockets().try_for_each(refuse::admit_new) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.open_anew(options).map(Some)
+            }
+            admitted => admitted.map(|()| None),
+        }
+    }
+
+    fn open_anew(&self, options: &SocketOptions) -> io::Result<Self> {
+        let open = |old: BorrowedFd| {
+            let address = Socket::from(old.try_clone_to_owned()?).local_addr()?;
+            let address = address.as_socket().ok_or(io::ErrorKind::Unsupported)?;
+            // Two sockets that listen on one address have both agreed to it.
+            socket::share_address(old, true)?;
+            let socket = open_address(address, options, true)?;
+            // No other socket is to join.
+            socket::share_address(socket.as_fd(), false)?;
+            Ok(socket)
+        };
+        let sockets = self.sockets().map(open).collect::<io::Result<_>>()?;
+        let (source, backlog) = (self.source.clone(), options.backlog);
+        let borrowed = Cell::new(false);
+        Ok(Self { source, backlog, sockets, file: None, borrowed, is_anew: true })
+    }
+
+    /// Its sockets are newer than those that a mold of the same generation may
+    /// have been given.
+    pub(crate) fn is_anew(&self) -> bool {
+        self.is_anew
+    }
+
+    /// Removes the file of a unix socket that this process has made, unless
+    /// another server has put its own there.
+    pub(crate) fn remove_file(&self) {
+        let Some(SocketFile { path, identity, owner }) = &self.file else { return };
+        let owner = owner.map(|(uid, gid)| Credentials { uid, gid, groups: vec![gid] });
+        let remove = |path: &Path| {
+            if identify(path)? == *identity { std::fs::remove_file(path) } else { Ok(()) }
+        };
+        // A file that stays is known as stale by the next server.
+        drop(reach(path, owner.as_ref(), remove, remove));
+    }
+
+    /// The file of its unix socket was removed or replaced: no client can connect
+    /// to it.
+    fn is_lost(&self) -> bool {
+        self.file.as_ref().is_some_and(|SocketFile { path, identity, .. }| match identify(path) {
+            Ok(found) => found != *identity,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        })
+    }
+
+    /// Makes open sockets what they would be if they were opened now.
+    fn adjust(&self, options: &SocketOptions) -> io::Result<()> {
+        if let ListenerSource::Configured(Bind::Tcp { .. }) = self.source {
+            let defer = |fd: &OwnedFd| socket::defer_accept(fd.as_fd(), options.defer_seconds());
+            self.sockets.iter().try_for_each(defer)?;
+        }
+        self.set_backlog(options)
+    }
+
+    /// `listen(2)` again changes the length of the queue.
+    fn set_backlog(&self, options: &SocketOptions) -> io::Result<()> {
+        if self.backlog == options.backlog || self.backlog == 0 {
+            return Ok(());
+        }
+        let again = |fd: &OwnedFd| Socket::from(fd.try_clone()?).listen(backlog(options));
+        self.sockets.iter().try_for_each(again)
+    }
+}
+
+fn identify(path: &Path) -> io::Result<(u64, u64)> {
+    let metadata = std::fs::symlink_metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+fn failure(bind: &Bind, error: &io::Error) -> BindError {
+    let in_use = error.kind() == io::ErrorKind::AddrInUse;
+    BindError { text: format!("cannot bind {bind}: {}", reason(error)), in_use }
+}
+
+fn backlog(options: &SocketOptions) -> i32 {
+    i32::try_from(options.backlog).unwrap_or(i32::MAX)
+}
+
+/// Listens on every address of the host; one of a family that this machine does
+/// not have is passed over if there is another.
+fn open_tcp(host: &str, port: u16, options: &SocketOptions) -> io::Result<Vec<OwnedFd>> {
+    let mut addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
+    if port == 0 {
+        // Each would get another port.
+        addresses.truncate(1);
+    }
+    let (mut sockets, mut missing) = (Vec::new(), None);
+    for address in addresses {
+        match open_address(address, options, false) {
+            Ok(socket) => sockets.push(socket),
+            Err(error) if lacks_family(&error) => missing = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    match missing {
+        Some(error) if sockets.is_empty() => Err(error),
+        _ => Ok(sockets),
+    }
+}
+
+fn lacks_family(error: &io::Error) -> bool {
+    let unsupported = error.raw_os_error() == Some(libc::EAFNOSUPPORT);
+    unsupported || error.kind() == io::ErrorKind::AddrNotAvailable
+}
+
+fn open_address(address: SocketAddr, options: &SocketOptions, shared: bool) -> io::Result<OwnedFd> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), None)?;
+    socket.set_reuse_address(true)?;
+    socket::share_address(socket.as_fd(), shared)?;
+    socket.set_tcp_nodelay(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    let socket = listen(socket, options)?;
+    socket::defer_accept(socket.as_fd(), options.defer_seconds())?;
+    Ok(socket)
+}
+
+/// The file is made as the workers' user, or by root and then given to that user.
+fn open_unix(path: &Path, options: &SocketOptions) -> io::Result<OwnedFd> {
+    let owner = options.owner.as_ref();
+    let own = |path: &Path| bind_unix(path, options, None);
+    reach(path, owner, own, |path| bind_unix(path, options, owner))
+}
+
+fn bind_unix(
+    path: &Path,
+    options: &SocketOptions,
+    owner: Option<&Credentials>,
+) -> io::Result<OwnedFd> {
+    // Held until the socket listens: before, others would take it for stale.
+    let _alone = lock_directory(path)?;
+    remove_stale(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    let bound = with_umask(options.umask, || socket.bind(&SockAddr::unix(path)?));
+    bound?;
+    if let Some(Credentials { uid, gid, .. }) = owner {
+        std::os::unix::fs::lchown(path, Some(*uid), Some(*gid))?;
+    }
+    listen(socket, options)
+}
+
+fn open_abstract(name: &str, options: &SocketOptions) -> io::Result<OwnedFd> {
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+    let listener = std::os::unix::net::UnixListener::bind_addr(&address)?;
+    listener.set_nonblocking(true)?;
+    listen(Socket::from(OwnedFd::from(listener)), options)
+}
+
+fn listen(socket: Socket, options: &SocketOptions) -> io::Result<OwnedFd> {
+    socket.listen(backlog(options))?;
+    Ok(socket.into())
+}
+
+/// Keeps other servers from looking at the sockets in this directory meanwhile
+/// (`flock(2)`): of two that find the same stale one, the later would remove
+/// what the earlier has made. One that cannot be locked is passed over: a
+/// directory that others may not read, or a file system without locks.
+fn lock_directory(path: &Path) -> io::Result<Option<File>> {
+    let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
+    let Ok(directory) = File::open(directory.unwrap_or(Path::new("."))) else { return Ok(None) };
+    match directory.try_lock() {
+        Ok(()) => Ok(Some(directory)),
+        // Any user can lock what anyone can read.
+        Err(TryLockError::WouldBlock) if lock::is_of_another_user(&directory) => Ok(None),
+        // Tried again, as with an address that is in use: nobody is waited for.
+        Err(TryLockError::WouldBlock) => Err(io::Error::from_raw_os_error(libc::EADDRINUSE)),
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
+}
+
+/// Removes a socket's file on which nobody listens. Anything else stays.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let kind = match std::fs::symlink_metadata(path) {
+        Ok(metadata) => metadata.file_type(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if !kind.is_socket() {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the file is not a socket"));
+    }
+    // The process that listens there may accept nothing.
+    let client = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    match client.connect(&SockAddr::unix(path)?) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(io::Error::from_raw_os_error(libc::EADDRINUSE))
+        }
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path)
+        }
+        Err(error) => Err(error),
+        Ok(_) => Err(io::Error::from_raw_os_error(libc::EADDRINUSE)),
+    }
+}
+
+/// The mask belongs to the whole process, which has one thread.
+fn with_umask<T>(umask: u32, make: impl FnOnce() -> T) -> T {
+    let before = monoceros_sys::file::set_umask(umask);
+    let made = make();
+    monoceros_sys::file::set_umask(before);
+    made
+}
+
+fn describe(fd: BorrowedFd) -> String {
+    let Ok(address) = fd.try_clone_to_owned().and_then(|fd| Socket::from(fd).local_addr()) else {
+        return "an unknown address".to_owned();
+    };
+    if let Some(address) = address.as_socket() {
+        return format!("http://{address}");
+    }
+    match (address.as_pathname(), address.as_abstract_namespace()) {
+        (Some(path), _) => format!("unix:{}", path.display()),
+        (_, Some(name)) => format!("unix:@{}", String::from_utf8_lossy(name)),
+        (None, None) => "an unnamed socket".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    fn options() -> SocketOptions {
+        let directory = std::env::temp_dir();
+        SocketOptions { backlog: 16, umask: 0o77, owner: None, defer: true, directory }
+    }
+
+    fn tcp(port: u16) -> Bind {
+        Bind::Tcp { host: "127.0.0.1".to_owned(), port }
+    }
+
+    #[test]
+    fn what_is_open_already_is_not_opened_again() {
+        let (mut open, binds) = (Vec::new(), [tcp(0)]);
+        let first = open_all(&binds, &options(), &mut open).unwrap();
+        let second = open_all(&binds, &options(), &mut open).unwrap();
+        assert!(Rc::ptr_eq(&first[0], &second[0]));
+        assert_eq!(open.len(), 1);
+        assert!(first[0].addresses()[0].starts_with("http://127.0.0.1:"));
+        assert!(socket::is_deferred(first[0].sockets().next().unwrap()));
+        let others = SocketOptions { defer: false, ..options() };
+        open_all(&binds, &others, &mut open).unwrap();
+        assert!(!socket::is_deferred(first[0].sockets().next().unwrap()));
+    }
+
+    #[test]
+    fn an_address_in_use_says_so() {
+        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = other.local_addr().unwrap().port();
+        let failure = open_all(&[tcp(port)], &options(), &mut Vec::new()).unwrap_err();
+        assert_eq!(failure.text, format!("cannot bind 127.0.0.1:{port}: address already in use"));
+        assert!(failure.in_use);
+    }
+
+    #[test]
+    fn an_address_can_be_opened_anew_while_the_old_socket_refuses() {
+        for host in ["127.0.0.1", "::1"] {
+            let bind = Bind::Tcp { host: host.to_owned(), port: 0 };
+            let Ok(old) = OwnedListener::open(&bind, &options()) else { continue };
+            assert!(old.admit_new(&options()).unwrap().is_none(), "no connection was refused");
+            old.refuse_new();
+            // A privileged process takes the refusal back: nothing is opened anew.
+            let Some(new) = old.admit_new(&options()).unwrap() else { continue };
+            assert_eq!(new.addresses(), old.addresses());
+            assert!(new.is_anew() && !old.is_anew());
+            let address = new.addresses()[0].replace("http://", "");
+            std::net::TcpStream::connect(address).unwrap();
+            let waiting = |it: &OwnedListener| socket::queue_length(it.sockets().next().unwrap());
+            // The kernel holds it back until it says something.
+            assert_eq!(waiting(&old), Some(0));
+        }
+    }
+
+    #[test]
+    fn only_a_stale_socket_is_removed() {
+        let name = format!("monoceros-listener-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&directory).unwrap();
+        let options = SocketOptions { directory: directory.clone(), ..options() };
+        let path = directory.join("a.sock");
+        let binds = [Bind::Unix(PathBuf::from("a.sock"))];
+        let other = UnixListener::bind(&path).unwrap();
+        assert!(open_all(&binds, &options, &mut Vec::new()).unwrap_err().in_use);
+        drop(other);
+        let open = open_all(&binds, &options, &mut Vec::new()).unwrap();
+        UnixStream::connect(&path).unwrap();
+        open[0].remove_file();
+        assert!(!path.exists());
+        std::fs::write(&path, "precious").unwrap();
+        let failure = open_all(&binds, &options, &mut Vec::new()).unwrap_err();
+        assert_eq!(failure.text, "cannot bind unix:a.sock: the file is not a socket");
+        open[0].remove_file();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn sockets_announced_to_another_process_are_left_alone() {
+        let variable = |name: &str| match name {
+            "LISTEN_PID" => Some("1".to_owned()),
+            "LISTEN_FDS" => Some("1".to_owned()),
+            _ => None,
+        };
+        assert!(adopt_activated(variable).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,162 @@
+//! What the init system is told, in its own words (`sd_notify(3)`). Decides
+//! nothing; nobody answers.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
+
+use monoceros_sys::{clock, reason};
+
+use crate::master::decide::action::Notice;
+
+/// For so long the master waits until a message is taken that must not be lost.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The most messages that are kept for an init system that takes none.
+const MOST_UNSENT: usize = 64;
+
+/// The way to the init system, if there is one that wants to hear.
+#[derive(Debug, Default)]
+pub(crate) struct NotifySender {
+    way: Option<(UnixDatagram, SocketAddr)>,
+    /// What it had no room for yet.
+    unsent: RefCell<VecDeque<String>>,
+}
+
+impl NotifySender {
+    /// By the value of `NOTIFY_SOCKET`: a path, or a name after `@`.
+    ///
+    /// # Errors
+    /// When there is a value that is no address.
+    pub(crate) fn open(variable: Option<&OsStr>) -> io::Result<Self> {
+        let Some(variable) = variable.filter(|it| !it.is_empty()) else {
+            return Ok(Self::default());
+        };
+        let address = match variable.as_bytes() {
+            [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+            _ => SocketAddr::from_pathname(variable)?,
+        };
+        let socket = UnixDatagram::unbound()?;
+        // A full queue must not stop the master.
+        socket.set_nonblocking(true)?;
+        Ok(Self { way: Some((socket, address)), unsent: RefCell::default() })
+    }
+
+    /// Says it, if anybody listens.
+    pub(crate) fn say(&self, notice: &Notice) {
+        self.send(compose(notice, clock::monotonic_us()));
+    }
+
+    /// Says what the init system had no room for before.
+    pub(crate) fn try_again(&self) {
+        let Some((socket, address)) = &self.way else { return };
+        let mut unsent = self.unsent.borrow_mut();
+        while let Some(text) = unsent.front() {
+            match socket.send_to_addr(text.as_bytes(), address) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => log::debug!("cannot notify the init system: {}", reason(&error)),
+                Ok(_) => {}
+            }
+            unsent.pop_front();
+        }
+    }
+
+    /// Says that another process is the server's from now on; that one says how
+    /// it does. An init system that did not hear it would take the end of this
+    /// process for the server's.
+    pub(crate) fn pass_on(self, pid: i32) {
+        if let Some((socket, _)) = &self.way {
+            let waits = socket.set_write_timeout(Some(PATIENCE));
+            if let Err(error) = waits.and_then(|()| socket.set_nonblocking(false)) {
+                log::debug!("cannot wait for the init system: {}", reason(&error));
+            }
+        }
+        self.send(format!("MAINPID={pid}\nSTATUS=upgraded"));
+    }
+
+    /// In the order in which it is said.
+    fn send(&self, text: String) {
+        if self.way.is_none() {
+            return;
+        }
+        let mut unsent = self.unsent.borrow_mut();
+        if unsent.len() >= MOST_UNSENT {
+            unsent.pop_front();
+        }
+        unsent.push_back(text);
+        drop(unsent);
+        self.try_again();
+    }
+}
+
+/// The lines of a notice. A reload is to say when it began, by the clock that
+/// the init system compares with the time at which it asked.
+fn compose(notice: &Notice, now_us: u64) -> String {
+    match notice {
+        Notice::Ready => "READY=1".to_owned(),
+        Notice::Reloading => format!("RELOADING=1\nMONOTONIC_USEC={now_us}"),
+        Notice::Stopping => "STOPPING=1".to_owned(),
+        Notice::Alive => "WATCHDOG=1".to_owned(),
+        // What follows a line end would be another assignment.
+        Notice::Status(line) => format!("STATUS={}", line.replace(['\n', '\r'], " ")),
+        Notice::Extend(length) => format!("EXTEND_TIMEOUT_USEC={}", length.as_micros()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn notices_are_said_in_the_words_of_the_protocol() {
+        for (notice, text) in [
+            (Notice::Ready, "READY=1"),
+            (Notice::Reloading, "RELOADING=1\nMONOTONIC_USEC=7"),
+            (Notice::Alive, "WATCHDOG=1"),
+            (Notice::Status("a\nREADY=1".to_owned()), "STATUS=a READY=1"),
+            (Notice::Extend(Duration::from_secs(2)), "EXTEND_TIMEOUT_USEC=2000000"),
+        ] {
+            assert_eq!(compose(&notice, 7), text);
+        }
+    }
+
+    fn socket_of(notify_sender: &NotifySender) -> &UnixDatagram {
+        &notify_sender.way.as_ref().unwrap().0
+    }
+
+    #[test]
+    fn they_arrive_in_order_and_nobody_has_to_listen() {
+        let name = format!("monoceros-notify-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(&name).unwrap();
+        let listener = UnixDatagram::bind_addr(&address).unwrap();
+        let variable = format!("@{name}");
+        let notify_sender = NotifySender::open(Some(OsStr::new(&variable))).unwrap();
+        let mut text = [0; 100];
+        let mut hear = || {
+            let length = listener.recv(&mut text).unwrap();
+            String::from_utf8(text[..length].to_vec()).unwrap()
+        };
+        // More than the queue has room for (`max_dgram_qlen` in `unix(7)`).
+        let fill = || socket_of(&notify_sender).send_to_addr(b"", &address).is_ok();
+        let mut filled = 0;
+        while fill() {
+            filled += 1;
+        }
+        notify_sender.say(&Notice::Ready);
+        notify_sender.say(&Notice::Alive);
+        (0..filled).for_each(|_| assert_eq!(hear(), ""));
+        notify_sender.try_again();
+        assert_eq!([hear(), hear()], ["READY=1", "WATCHDOG=1"]);
+        notify_sender.pass_on(12);
+        assert_eq!(hear(), "MAINPID=12\nSTATUS=upgraded");
+        drop(listener);
+        NotifySender::open(Some(OsStr::new(&variable))).unwrap().say(&Notice::Ready);
+        NotifySender::open(None).unwrap().say(&Notice::Ready);
+        assert!(NotifySender::open(Some(OsStr::new(&"x".repeat(200)))).is_err());
+    }
+}

@@ -1,0 +1,238 @@
+//! Molds, seen from the master: which forks they were asked for, and how the
+//! answers become workers.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use monoceros_sys::process::{self, Ancestry, Process};
+use monoceros_sys::{reason, user};
+use monoceros_wire::Generation;
+use monoceros_wire::channel::{Incoming, MasterEnd, pair};
+use monoceros_wire::message::{FromWorker, Start, ToWorker};
+use monoceros_wire::scoreboard::Scoreboard;
+use monoceros_wire::stacks::Stacks;
+
+use crate::master::act::native_worker::SharedMemory;
+use crate::master::act::worker_process::WorkerProcess;
+use crate::master::act::worker_spec::WorkerSpec;
+use crate::master::decide::id::WorkerId;
+
+/// Forks that were asked for and not answered yet. Each is answered once: by the
+/// mold, by its end, or because nobody wants it any more.
+#[derive(Debug)]
+pub(crate) struct Forks<T> {
+    asked: BTreeMap<WorkerId, (WorkerId, T)>,
+}
+
+impl<T> Default for Forks<T> {
+    fn default() -> Self {
+        Self { asked: BTreeMap::new() }
+    }
+}
+
+impl<T> Forks<T> {
+    /// Notes that a mold was asked for a worker.
+    pub(crate) fn ask(&mut self, mold: WorkerId, worker: WorkerId, prepared: T) {
+        self.asked.insert(worker, (mold, prepared));
+    }
+
+    /// What is prepared for a worker that is still to come.
+    pub(crate) fn get_mut(&mut self, worker: WorkerId) -> Option<&mut T> {
+        self.asked.get_mut(&worker).map(|(_, prepared)| prepared)
+    }
+
+    /// What is prepared for a worker that is still to come.
+    pub(crate) fn get(&self, worker: WorkerId) -> Option<&T> {
+        self.asked.get(&worker).map(|(_, prepared)| prepared)
+    }
+
+    /// The workers that are still to come.
+    pub(crate) fn workers(&self) -> Vec<WorkerId> {
+        self.asked.keys().copied().collect()
+    }
+
+    /// Takes out what was prepared for a worker, if this mold was asked for it:
+    /// its answer has come. An answer to nothing is one that came too late.
+    pub(crate) fn answer(&mut self, mold: WorkerId, worker: WorkerId) -> Option<T> {
+        self.asked.get(&worker).filter(|(asked, _)| *asked == mold)?;
+        self.withdraw(worker)
+    }
+
+    /// Takes out what was prepared for a worker: it is not wanted any more.
+    pub(crate) fn withdraw(&mut self, worker: WorkerId) -> Option<T> {
+        self.asked.remove(&worker).map(|(_, prepared)| prepared)
+    }
+
+    /// Takes out everything that a mold was asked for: it is gone.
+    pub(crate) fn orphan(&mut self, mold: WorkerId) -> Vec<WorkerId> {
+        let of_mold = self.asked.iter().filter(|(_, (asked, _))| *asked == mold);
+        let workers: Vec<_> = of_mold.map(|(worker, _)| *worker).collect();
+        workers.iter().for_each(|worker| drop(self.withdraw(*worker)));
+        workers
+    }
+}
+
+/// What the master has of a worker before it knows its process. Dropping it ends
+/// a process that comes later: its channel is closed, and it has not begun
+/// to serve.
+#[derive(Debug)]
+pub(crate) struct PendingFork {
+    generation: Generation,
+    start: Start,
+    /// The user that it runs as.
+    uid: u32,
+    channel: MasterEnd,
+    shared: SharedMemory,
+    /// What it is to be told when it exists.
+    later: Vec<ToWorker>,
+}
+
+impl PendingFork {
+    /// Asks a mold to fork a worker.
+    pub(crate) fn ask(
+        mold: &WorkerProcess,
+        spec: &WorkerSpec,
+        worker: WorkerId,
+        start: Start,
+    ) -> Result<Self, String> {
+        let cannot = |error: io::Error| format!("cannot ask the mold: {}", reason(&error));
+        let (channel, theirs) = pair().map_err(cannot)?;
+        channel.ask_for_senders().map_err(cannot)?;
+        let Start { slot, generation, .. } = start;
+        let scoreboard =
+            Scoreboard::create(slot, generation, spec.settings.threads).map_err(cannot)?;
+        let stacks = Stacks::create().map_err(cannot)?;
+        let mut given = vec![theirs.as_fd(), scoreboard.as_fd(), stacks.as_fd()];
+        if spec.listeners.iter().any(|it| it.is_anew()) {
+            // The mold may have older sockets.
+            given.extend(spec.listeners.iter().flat_map(|it| it.sockets()));
+        }
+        mold.ask_fork(worker, &given).map_err(cannot)?;
+        let (shared, later) = (SharedMemory { scoreboard: Some(scoreboard), stacks }, Vec::new());
+        let uid = spec.owner.as_ref().map_or_else(user::own, |owner| owner.uid);
+        Ok(Self { generation, start, uid, channel, shared, later })
+    }
+
+    /// Keeps a message until there is somebody to read it.
+    pub(crate) fn tell(&mut self, message: ToWorker) {
+        self.later.push(message);
+    }
+
+    /// Where it speaks, to wait for.
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.channel.as_fd()
+    }
+
+    /// Reads whether the process exists: its pid, or why there is none. Any process
+    /// with the other end of the channel can send that; the kernel gives its pid.
+    pub(crate) fn hear(&self) -> Option<Result<i32, String>> {
+        let text = |text: &str| Some(Err(text.to_owned()));
+        match self.channel.receive_signed() {
+            Ok((Incoming::Nothing, _)) => None,
+            Ok((Incoming::Message(FromWorker::Forked), Some(pid))) => Some(Ok(pid)),
+            Ok((Incoming::Message(FromWorker::Forked), None)) => {
+                text("it cannot be seen whose process it is")
+            }
+            Ok((Incoming::Message(_), _)) => text("its first words are not those of a worker"),
+            Ok((Incoming::Closed, _)) => text("it ended before it began"),
+            Err(error) => Some(Err(format!("cannot understand it: {error}"))),
+        }
+    }
+
+    /// The process exists: lets it begin. `known` are the processes that have
+    /// another part already.
+    pub(crate) fn adopt(self, pid: i32, known: &[i32]) -> Result<WorkerProcess, String> {
+        check_ancestry(pid, process::ancestry(pid), self.uid, known)?;
+        let process = Process::adopt(pid)
+            .map_err(|error| format!("cannot address pid {pid}: {}", reason(&error)))?;
+        let Self { generation, start, channel, shared, later, .. } = self;
+        let slot = start.slot;
+        let sent = channel.send(&ToWorker::Start(start));
+        let worker = WorkerProcess::forked(slot, generation, channel, process, shared);
+        if sent.is_ok() {
+            later.iter().for_each(|message| worker.tell(message));
+        }
+        Ok(worker)
+    }
+}
+
+/// A mold runs the application, and so does what it forks. Only a child of this
+/// master, of the workers' user, is taken for a worker: it stays a child, so that
+/// it will be reaped, and its pid is its own until then.
+fn check_ancestry(
+    pid: i32,
+    origin: io::Result<Ancestry>,
+    uid: u32,
+    known: &[i32],
+) -> Result<(), String> {
+    let refuse = |why: &str| Err(format!("pid {pid} says that it is a forked worker: {why}"));
+    let own = std::process::id().cast_signed();
+    match origin {
+        _ if known.contains(&pid) => refuse("it is another process of this server"),
+        Ok(origin) if origin.parent != own => refuse("it is no child of the master"),
+        Ok(origin) if origin.users != [uid; 4] => refuse("it is not the workers' user's"),
+        Ok(_) => Ok(()),
+        Err(error) => refuse(&reason(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: WorkerId = WorkerId(1);
+    const TWO: WorkerId = WorkerId(2);
+
+    fn asked() -> Forks<&'static str> {
+        let mut forks = Forks::default();
+        forks.ask(ONE, WorkerId(10), "a");
+        forks.ask(TWO, WorkerId(20), "b");
+        forks.ask(ONE, WorkerId(11), "c");
+        forks
+    }
+
+    #[test]
+    fn each_fork_is_answered_once() {
+        let mut forks = asked();
+        assert_eq!(forks.answer(ONE, WorkerId(11)), Some("c"));
+        assert_eq!(forks.answer(ONE, WorkerId(11)), None);
+        assert_eq!(forks.answer(ONE, WorkerId(12)), None, "nobody asked for it");
+        assert_eq!(forks.withdraw(WorkerId(10)), Some("a"));
+        assert_eq!(forks.answer(ONE, WorkerId(10)), None, "the answer comes too late");
+    }
+
+    #[test]
+    fn a_mold_answers_only_what_it_was_asked() {
+        let mut forks = asked();
+        assert_eq!(forks.answer(TWO, WorkerId(10)), None);
+        assert_eq!(forks.answer(ONE, WorkerId(10)), Some("a"));
+    }
+
+    #[test]
+    fn the_end_of_a_mold_answers_what_is_left() {
+        let mut forks = asked();
+        assert_eq!(forks.answer(ONE, WorkerId(10)), Some("a"));
+        assert_eq!(forks.orphan(ONE), [WorkerId(11)]);
+        assert_eq!(forks.orphan(ONE), []);
+        assert_eq!(forks.get_mut(WorkerId(20)), Some(&mut "b"));
+    }
+
+    #[test]
+    fn only_a_child_of_the_workers_user_that_is_nothing_else_is_believed() {
+        let own = std::process::id().cast_signed();
+        let child = Ancestry { parent: own, users: [7; 4] };
+        let check = |origin, known: &[i32]| check_ancestry(5, origin, 7, known);
+        assert_eq!(check(Ok(child), &[1, 6]), Ok(()));
+        let refused = [
+            (Ok(child), "another process of this server"),
+            (Ok(Ancestry { parent: 1, ..child }), "no child of the master"),
+            (Ok(Ancestry { users: [7, 0, 7, 7], ..child }), "not the workers' user's"),
+            (Err(io::ErrorKind::NotFound.into()), ""),
+        ];
+        for (index, (origin, why)) in refused.into_iter().enumerate() {
+            let error = check(origin, if index == 0 { &[5] } else { &[] }).unwrap_err();
+            assert!(error.ends_with(why), "{error}");
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! From settings to a running master: what has to be done once, in this order,
+//! and undone at the end.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use monoceros_config::{Loaded, LogLevel, LogTarget};
+use monoceros_log::{Destination, Identity, LogFile, install};
+use monoceros_sys::daemon::{self, DaemonSide, Starter};
+use monoceros_sys::{clock, limit, process, reason, signal, title};
+use monoceros_wire::Generation;
+
+use crate::cli::complain;
+
+use crate::master::act::event_loop::{LoopParts, MasterLoop};
+use crate::master::act::listener::{OwnedListener, adopt_activated};
+use crate::master::act::logs;
+use crate::master::act::notify_sender::NotifySender;
+use crate::master::act::upgrade::{check_program, inherit};
+use crate::master::act::worker_spec::{Invocation, WorkerSpec};
+use crate::master::decide::{Master, Purpose, StartContext};
+
+/// The exit code when the master cannot even begin.
+pub(crate) const CANNOT_START: u8 = 1;
+
+/// Serves, or checks, until the end; returns the exit code.
+pub(crate) fn run(loaded: &Loaded, purpose: Purpose) -> u8 {
+    // Workers' Python has its own mind about them.
+    signal::ignore_meaningless();
+    // One that cannot be raised is what there is.
+    limit::raise().ok();
+    match open(loaded, purpose) {
+        Ok(Opened::Starter(code)) => code,
+        Ok(Opened::Server(parts)) => {
+            loaded.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+            serve(*parts, purpose).unwrap_or_else(|text| {
+                log::error!("{text}");
+                CANNOT_START
+            })
+        }
+        Err(text) => {
+            complain(&text);
+            CANNOT_START
+        }
+    }
+}
+
+/// Which process this has become.
+enum Opened {
+    /// The one that was started, when the server went to the background; it is
+    /// to exit with this code.
+    Starter(u8),
+    /// The one that serves.
+    Server(Box<LoopParts>),
+}
+
+/// Does everything up to the error log; before, errors can only be printed.
+fn open(loaded: &Loaded, purpose: Purpose) -> Result<Opened, String> {
+    process::check_kernel().map_err(|error| format!("cannot start: {}", reason(&error)))?;
+    let invocation = Invocation::own()?;
+    let inherited = inherit(&invocation)?;
+    let mut spec = WorkerSpec::new(loaded, &invocation)?;
+    let mut starter = None;
+    if purpose == Purpose::Check {
+        spec.settings.bind.clear();
+        spec.settings.preload = false;
+        // Nothing but what is wrong.
+        spec.settings.log_level = spec.settings.log_level.max(LogLevel::Warning);
+    } else if spec.settings.daemon && inherited.is_none() {
+        match daemon::detach() {
+            Ok(DaemonSide::Server(server)) => starter = Some(server),
+            Ok(DaemonSide::Starter(code)) => {
+                report_failure(code, &spec);
+                return Ok(Opened::Starter(code));
+            }
+            Err(error) => return Err(format!("cannot go to the background: {}", reason(&error))),
+        }
+    }
+    let log = open_logs(&spec, starter.as_ref())?;
+    // Until everything is passed on, the init system hears of the old master.
+    let socket = invocation.variable("NOTIFY_SOCKET").filter(|_| inherited.is_none());
+    let notify_sender = NotifySender::open(socket.as_deref())
+        .map_err(|error| format!("cannot use NOTIFY_SOCKET: {}", reason(&error)))?;
+    let (activated, pid_path) = (Vec::new(), None);
+    let parts =
+        LoopParts { invocation, spec, activated, log, starter, notify_sender, pid_path, inherited };
+    Ok(Opened::Server(Box::new(parts)))
+}
+
+/// The server has told its log why it does not serve; the terminal may not know.
+fn report_failure(code: u8, spec: &WorkerSpec) {
+    if let (1.., LogTarget::Path(path)) = (code, &spec.settings.error_logfile) {
+        let path = spec.directory.join(path);
+        complain(&format!("cannot serve; {} says why", path.display()));
+    }
+}
+
+/// Opens the logs before there is any worker, so that a path that cannot be
+/// written is known at once, also for the user that the workers run as.
+fn open_logs(spec: &WorkerSpec, starter: Option<&Starter>) -> Result<Arc<LogFile>, String> {
+    let open = |setting, stream| {
+        let destination = logs::destination(setting, stream, &spec.directory);
+        let opened = LogFile::open_by(destination, |path| logs::open(path, spec.owner.as_ref()));
+        opened.map_err(|error| reason(&error))
+    };
+    if let Some(setting) = &spec.settings.access_logfile {
+        open(setting, Destination::Stdout)?;
+    }
+    let log = Arc::new(open(&spec.settings.error_logfile, Destination::Stderr)?);
+    install(&Identity::Master, spec.level(), Arc::clone(&log));
+    let mut redirected = Ok(());
+    if starter.is_some() {
+        // The log keeps its own way to the terminal until the server serves.
+        redirected = daemon::close_standard();
+    }
+    if spec.settings.capture_output {
+        redirected = redirected.and_then(|()| log.capture_output());
+    }
+    redirected.map_err(|error| format!("cannot redirect the output: {}", reason(&error)))?;
+    Ok(log)
+}
+
+fn serve(mut parts: LoopParts, purpose: Purpose) -> Result<u8, String> {
+    let spec = &parts.spec;
+    if purpose == Purpose::Check && spec.is_foreign() {
+        // To try somebody else's program would be to run it.
+        return Ok(0);
+    }
+    let mut settings = spec.master_settings();
+    title::set(&format!("monoceros: master [{}]", spec.name(None)));
+    if purpose == Purpose::Check {
+        settings.workers = 1;
+    } else {
+        parts.activated = find_activated(&parts)?;
+        if !parts.activated.is_empty() && spec.binds_said {
+            log::warn!("bind is ignored: sockets were passed in by LISTEN_FDS");
+        }
+        parts.pid_path = spec.settings.pid.as_ref().map(|path| spec.directory.join(path));
+    }
+    if let Some(Err(text)) = parts.spec.other_user().map(|_| check_program(&parts.invocation)) {
+        log::warn!("{text}; there will be no upgrade");
+    }
+    let beginning = begin(purpose, &parts);
+    let mut shell =
+        MasterLoop::new(parts).map_err(|it| format!("cannot start: {}", reason(&it)))?;
+    if purpose == Purpose::Serve {
+        shell.hear_commands();
+    }
+    Ok(shell.run(Master::new(beginning, settings, Instant::now())))
+}
+
+/// The sockets that were passed in by `LISTEN_FDS`, to this process or to the
+/// master before it.
+fn find_activated(parts: &LoopParts) -> Result<Vec<Rc<OwnedListener>>, String> {
+    if let Some(inherited) = &parts.inherited {
+        let activated = inherited.listeners.iter().filter(|it| it.is_activated());
+        return Ok(activated.cloned().collect());
+    }
+    let variable = |name: &str| parts.invocation.variable(name)?.into_string().ok();
+    adopt_activated(variable).map_err(|failure| failure.text)
+}
+
+/// What the master's mind is to know before anything has happened.
+fn begin(purpose: Purpose, parts: &LoopParts) -> StartContext {
+    let number = |name| parts.invocation.variable(name)?.to_str()?.parse::<u64>().ok();
+    let inherited = parts.inherited.as_ref();
+    let watchdog =
+        number("WATCHDOG_USEC").filter(|usec| parts.invocation.is_watched() && *usec > 0);
+    StartContext {
+        purpose,
+        generation: inherited.map_or(Generation(1), |it| it.generation),
+        follows: inherited.is_some(),
+        workers: inherited.and_then(|it| it.workers),
+        watchdog: watchdog.map(Duration::from_micros),
+        seed: clock::monotonic_us() ^ (u64::from(std::process::id()) << 32),
+    }
+}

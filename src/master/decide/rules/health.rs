@@ -1,0 +1,268 @@
+//! Whether a worker still works, from what the scoreboards show. Pure.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::master::decide::roster::Observations;
+use crate::master::decide::sample::{ResponseProgress, RunningRequest, WorkerSample};
+
+/// How often the scoreboards are looked at, at most.
+const OFTEN: Duration = Duration::from_millis(100);
+/// The same, at least: a worker's heart beats once a second.
+const SELDOM: Duration = Duration::from_secs(1);
+/// A worker may be silent for so long even if requests may not: it beats once
+/// a second, and a loaded machine may be late.
+const LEAST_SILENCE: Duration = Duration::from_secs(5);
+
+/// How often the scoreboards are looked at, so that a request that is over the
+/// timeout is found soon.
+pub(crate) fn interval(timeout: Duration) -> Duration {
+    if timeout.is_zero() { SELDOM } else { (timeout / 8).clamp(OFTEN, SELDOM) }
+}
+
+/// What is wrong with a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Finding {
+    /// It serves nobody any more.
+    Hangs(Hang),
+    /// Requests have run for all of the timeout.
+    Expired(Vec<RunningRequest>),
+    /// Requests have run for half of it.
+    Slow(Vec<RunningRequest>),
+    /// Streams have gone on for the whole limit after their clients had left, and hold
+    /// every thread.
+    Deserted(Vec<RunningRequest>),
+    /// Streams have gone on so, but hold only some of the threads.
+    Left(Vec<RunningRequest>),
+}
+
+/// How a worker hangs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Hang {
+    /// Requests have waited for so long, and none was taken, although a thread
+    /// is free.
+    Stuck(Duration),
+    /// The worker's loop has not come round for so long.
+    Silent(Duration),
+    /// The same, because a signal has stopped the process.
+    Stopped(Duration),
+}
+
+impl fmt::Display for Hang {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Stuck(lasted) => write!(
+                formatter,
+                "has not taken a request for {} s although a thread is free (is something \
+                 holding the interpreter's lock?)",
+                lasted.as_secs()
+            ),
+            Self::Silent(lasted) => {
+                write!(formatter, "has given no sign of life for {} s", lasted.as_secs())
+            }
+            Self::Stopped(lasted) => {
+                let lasted = lasted.as_secs();
+                write!(formatter, "was stopped by a signal (SIGSTOP) {lasted} s ago at least")
+            }
+        }
+    }
+}
+
+/// Judges a worker that has been ready for `ready`; zero as `timeout` is no
+/// limit. Of each length only the part counts for which this process has run,
+/// which `awake` tells: what stopped the master may have stopped the workers
+/// too. What has been said of a request, by `observed`, is not said again.
+pub(crate) fn judge(
+    sample: &WorkerSample,
+    observed: &Observations,
+    timeout: Duration,
+    ready: Duration,
+    awake: &dyn Fn(Duration) -> Duration,
+) -> Option<Finding> {
+    if timeout.is_zero() {
+        return None;
+    }
+    let silent = sample.silent.map(|silent| awake(silent.min(ready)));
+    if let Some(silent) = silent.filter(|silent| *silent > timeout.max(LEAST_SILENCE)) {
+        let hang = if sample.stopped { Hang::Stopped(silent) } else { Hang::Silent(silent) };
+        return Some(Finding::Hangs(hang));
+    }
+    let longer = |limit: Duration| {
+        let requests = sample.running.iter().filter(|run| run.answer == ResponseProgress::Whole);
+        requests.filter(move |run| awake(run.lasted) > limit).cloned()
+    };
+    let expired: Vec<_> =
+        longer(timeout).filter(|run| !observed.expired.contains(&run.number)).collect();
+    if !expired.is_empty() {
+        return Some(Finding::Expired(expired));
+    }
+    let told = |run: &RunningRequest| {
+        observed.slow.contains(&run.number) || observed.expired.contains(&run.number)
+    };
+    let slow: Vec<_> = longer(timeout / 2).filter(|run| !told(run)).collect();
+    if !slow.is_empty() {
+        return Some(Finding::Slow(slow));
+    }
+    if let Some(concern) = judge_streams(sample, observed, timeout, awake) {
+        return Some(concern);
+    }
+    // The last: where a request holds what the others wait for, its client is
+    // answered and the worker replaced, and that may be the end of it.
+    let stuck = sample.stuck.map(awake).filter(|stuck| *stuck > timeout);
+    stuck.map(|stuck| Finding::Hangs(Hang::Stuck(stuck)))
+}
+
+/// Judges streams. Silence of an answer that has begun is no hang, as long as its
+/// client is there; but one without a client ends only at its next write, and a
+/// worker must not be held by such for good.
+fn judge_streams(
+    sample: &WorkerSample,
+    observed: &Observations,
+    timeout: Duration,
+    awake: &dyn Fn(Duration) -> Duration,
+) -> Option<Finding> {
+    let deserted = |run: &&RunningRequest| match run.answer {
+        ResponseProgress::Left(left) => awake(left.min(run.lasted)) > timeout,
+        ResponseProgress::Whole | ResponseProgress::Streams => false,
+    };
+    let deserted: Vec<_> = sample.running.iter().filter(deserted).cloned().collect();
+    let is_new = |run: &RunningRequest| !observed.expired.contains(&run.number);
+    if !deserted.is_empty() && deserted.len() >= sample.threads {
+        return deserted.iter().any(is_new).then_some(Finding::Deserted(deserted));
+    }
+    let mut left = deserted;
+    left.retain(|run| is_new(run) && !observed.slow.contains(&run.number));
+    (!left.is_empty()).then_some(Finding::Left(left))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(1000);
+
+    fn seconds(count: u64) -> Duration {
+        Duration::from_secs(count)
+    }
+
+    /// Of a master that has always run.
+    fn all(length: Duration) -> Duration {
+        length
+    }
+
+    fn requests(lasted: u64) -> RunningRequest {
+        let label = "GET /".to_owned();
+        let answer = ResponseProgress::Whole;
+        RunningRequest { thread: 0, number: 7, label, lasted: seconds(lasted), used: None, answer }
+    }
+
+    fn sample(silent: Option<u64>, running: &[u64]) -> WorkerSample {
+        let running = running.iter().copied().map(requests).collect();
+        WorkerSample { silent: silent.map(seconds), running, ..WorkerSample::default() }
+    }
+
+    fn concern(sample: &WorkerSample, timeout: u64, ready: u64) -> Option<Finding> {
+        judge(sample, &Observations::default(), seconds(timeout), seconds(ready), &all)
+    }
+
+    #[test]
+    fn a_request_is_told_of_at_half_of_the_timeout_and_at_its_end() {
+        assert_eq!(concern(&sample(Some(0), &[5]), 10, 100), None);
+        let slow = Some(Finding::Slow(vec![requests(6)]));
+        assert_eq!(concern(&sample(Some(0), &[6, 1]), 10, 100), slow);
+        let expired = Some(Finding::Expired(vec![requests(11)]));
+        assert_eq!(concern(&sample(Some(0), &[11, 6]), 10, 100), expired);
+        assert_eq!(concern(&sample(Some(900), &[900]), 0, 1000), None);
+    }
+
+    #[test]
+    fn it_is_told_of_once() {
+        let mut observed = Observations::default();
+        observed.slow.insert(7);
+        let judge = |observed: &Observations, lasted| {
+            judge(&sample(Some(0), &[lasted]), observed, seconds(10), LONG, &all)
+        };
+        assert_eq!(judge(&observed, 6), None);
+        assert_eq!(judge(&observed, 11), Some(Finding::Expired(vec![requests(11)])));
+        observed.expired.insert(7);
+        assert_eq!(judge(&observed, 900), None);
+    }
+
+    #[test]
+    fn requests_may_be_stuck_for_the_timeout() {
+        let stuck = |lasted, awake: &dyn Fn(Duration) -> Duration| {
+            let sample = WorkerSample { stuck: Some(lasted), ..sample(Some(0), &[]) };
+            judge(&sample, &Observations::default(), seconds(2), LONG, awake)
+        };
+        assert_eq!(stuck(seconds(2), &all), None);
+        assert_eq!(stuck(LONG, &|_| seconds(2)), None);
+        let hang = Hang::Stuck(seconds(3));
+        assert!(hang.to_string().starts_with("has not taken a request for 3 s"));
+        assert_eq!(stuck(seconds(3), &all), Some(Finding::Hangs(hang)));
+    }
+
+    #[test]
+    fn a_request_that_keeps_the_others_waiting_is_judged_before_its_worker() {
+        let sample = WorkerSample { stuck: Some(seconds(11)), ..sample(Some(0), &[11]) };
+        assert_eq!(concern(&sample, 10, 100), Some(Finding::Expired(vec![requests(11)])));
+        let observed = Observations { expired: [7].into(), ..Observations::default() };
+        let hang = judge(&sample, &observed, seconds(10), LONG, &all);
+        assert_eq!(hang, Some(Finding::Hangs(Hang::Stuck(seconds(11)))));
+    }
+
+    #[test]
+    fn a_stream_may_be_silent_as_long_as_its_client_is_there() {
+        let stream = |number, answer| RunningRequest { number, answer, ..requests(900) };
+        let of = |running: Vec<RunningRequest>| WorkerSample {
+            threads: 2,
+            running,
+            ..sample(Some(0), &[])
+        };
+        let there = stream(1, ResponseProgress::Streams);
+        assert_eq!(concern(&of(vec![there.clone(), there.clone()]), 10, 1000), None);
+        let lately = stream(2, ResponseProgress::Left(seconds(10)));
+        assert_eq!(concern(&of(vec![lately.clone(), lately]), 10, 1000), None);
+        let left = stream(3, ResponseProgress::Left(seconds(11)));
+        let some = of(vec![left.clone(), there]);
+        assert_eq!(concern(&some, 10, 1000), Some(Finding::Left(vec![left.clone()])));
+        let all = of(vec![left.clone(), left.clone()]);
+        assert_eq!(concern(&all, 10, 1000), Some(Finding::Deserted(all.running.clone())));
+        let talks = RunningRequest { lasted: seconds(1), ..left };
+        assert_eq!(concern(&of(vec![talks.clone(), talks]), 10, 1000), None, "it will notice");
+        let observed = Observations { slow: [3].into(), ..Observations::default() };
+        assert_eq!(
+            judge(&some, &observed, seconds(10), LONG, &super::tests::all),
+            None,
+            "told once"
+        );
+        let observed = Observations { expired: [3].into(), ..Observations::default() };
+        assert_eq!(judge(&all, &observed, seconds(10), LONG, &super::tests::all), None);
+    }
+
+    #[test]
+    fn silence_is_allowed_for_five_seconds_at_least() {
+        assert_eq!(concern(&sample(Some(4), &[]), 1, 100), None);
+        let silent = Some(Finding::Hangs(Hang::Silent(seconds(6))));
+        assert_eq!(concern(&sample(Some(6), &[]), 1, 100), silent);
+        assert_eq!(concern(&sample(Some(100), &[]), 1, 4), None);
+        let stopped = WorkerSample { stopped: true, ..sample(Some(6), &[]) };
+        let hang = Some(Finding::Hangs(Hang::Stopped(seconds(6))));
+        assert_eq!(concern(&stopped, 1, 100), hang);
+        assert_eq!(concern(&sample(None, &[]), 1, 100), None);
+    }
+
+    #[test]
+    fn only_the_time_for_which_the_master_has_run_counts() {
+        let sample = sample(Some(900), &[900]);
+        let second = |_| seconds(1);
+        assert_eq!(judge(&sample, &Observations::default(), seconds(5), LONG, &second), None);
+    }
+
+    #[test]
+    fn a_short_timeout_is_looked_at_more_often() {
+        assert_eq!(interval(Duration::ZERO), SELDOM);
+        assert_eq!(interval(seconds(30)), SELDOM);
+        assert_eq!(interval(seconds(2)), Duration::from_millis(250));
+        assert_eq!(interval(Duration::from_millis(1)), OFTEN);
+    }
+}

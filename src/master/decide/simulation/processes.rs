@@ -1,0 +1,175 @@
+//! The pretended processes: how they start, what they do when they are asked,
+//! and how they end.
+
+use std::time::Duration;
+
+use monoceros_wire::Generation;
+use monoceros_wire::message::BootFailure;
+use monoceros_wire::scoreboard::Losses;
+
+use super::World;
+use crate::master::decide::action::WorkerSignal;
+use crate::master::decide::event::SpawnError;
+use crate::master::decide::event::{MasterEvent, WorkerExit};
+use crate::master::decide::id::WorkerId;
+use crate::master::decide::sample::ResponseProgress;
+use crate::master::decide::sample::{RunningRequest, WorkerSample};
+use monoceros_sys::process::ExitStatus;
+
+/// A pretended process.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct SimulatedProcess {
+    /// Was told, or has decided, to end at the time of this event.
+    pub(super) ending: bool,
+    /// Will not end by anything but SIGKILL.
+    pub(super) stubborn: bool,
+    /// Runs a request that does not end.
+    pub(super) stuck: bool,
+    /// Takes no requests.
+    pub(super) numb: bool,
+    /// Has been stopped by a signal.
+    pub(super) stopped: bool,
+    /// Has been asked where it is.
+    pub(super) traced: bool,
+    /// Was sent SIGKILL.
+    pub(super) killed: bool,
+    /// When it was asked to go, the first time.
+    pub(super) asked: Option<Duration>,
+}
+
+impl World {
+    pub(super) fn strike(&mut self, change: impl FnOnce(&mut SimulatedProcess)) {
+        let count = self.processes.len() as u64;
+        if count > 0 {
+            let index = usize::try_from(self.random.below(count)).unwrap();
+            change(self.processes.values_mut().nth(index).unwrap());
+        }
+    }
+
+    pub(super) fn crash(&mut self) {
+        let ids: Vec<_> = self.processes.keys().copied().collect();
+        if ids.is_empty() {
+            return;
+        }
+        let id = ids[usize::try_from(self.random.below(ids.len() as u64)).unwrap()];
+        let exit =
+            if self.random.chance(50) { ExitStatus::Code(0) } else { ExitStatus::Signal(11) };
+        self.plan_exit(id, exit, 0);
+    }
+
+    pub(super) fn spawn(&mut self, worker: WorkerId, generation: Generation) {
+        if self.random.chance(self.spawn_fails) {
+            let refusal =
+                SpawnError { text: "no process".to_owned(), is_temporary: self.random.chance(50) };
+            return self.plan(MasterEvent::SpawnFailed { worker, refusal }, 0);
+        }
+        let stubborn = self.random.chance(self.stubborn);
+        self.processes.insert(worker, SimulatedProcess { stubborn, ..SimulatedProcess::default() });
+        // Pids are used again.
+        let pid = 1 + i32::try_from(self.random.below(4)).unwrap();
+        self.plan(MasterEvent::Spawned { worker, pid }, 0);
+        let boot = 50 + self.random.below(3_000);
+        if self.broken.contains(&generation) || self.random.chance(self.boot_fails) {
+            match self.random.below(3) {
+                0 => return self.plan_exit(worker, ExitStatus::Code(1), boot),
+                1 => return, // hangs
+                _ => {}
+            }
+            let failure = BootFailure::Application;
+            self.tell(MasterEvent::Failed { worker, failure, text: "traceback".to_owned() }, boot);
+            return self.plan_exit(worker, ExitStatus::Code(4), boot + 10);
+        }
+        self.tell(MasterEvent::Ready { worker, app: "app".to_owned() }, boot);
+    }
+
+    /// A message arrives, unless it is lost.
+    fn tell(&mut self, event: MasterEvent, after: u64) {
+        if !self.random.chance(self.lost) {
+            self.plan(event, after);
+        }
+    }
+
+    pub(super) fn signal(&mut self, worker: WorkerId, signal: WorkerSignal) {
+        self.ask(worker);
+        match signal {
+            WorkerSignal::Kill => {
+                if let Some(process) = self.processes.get_mut(&worker) {
+                    process.killed = true;
+                }
+                self.plan_exit(worker, ExitStatus::Signal(9), 1);
+            }
+            WorkerSignal::Hup | WorkerSignal::Term | WorkerSignal::Quit | WorkerSignal::Abort => {
+                self.end(worker, 100);
+            }
+        }
+    }
+
+    /// Notes when a process was first asked to go.
+    pub(super) fn ask(&mut self, worker: WorkerId) {
+        if let Some(process) = self.processes.get_mut(&worker) {
+            process.asked.get_or_insert(self.now);
+        }
+    }
+
+    /// A process ends within this many milliseconds, if it listens.
+    pub(super) fn end(&mut self, worker: WorkerId, within: u64) {
+        let after = self.random.below(within);
+        match self.processes.get(&worker) {
+            Some(process) if !process.stubborn && !process.stopped => {
+                self.plan_exit(worker, ExitStatus::Code(0), after);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn inspect(&mut self) {
+        let label = || "GET /".to_owned();
+        let lasted = Duration::from_secs(3_600);
+        let is_whole = self.random.below(2) == 0;
+        let answer =
+            if is_whole { ResponseProgress::Whole } else { ResponseProgress::Left(lasted) };
+        let run =
+            || RunningRequest { thread: 0, number: 1, label: label(), lasted, used: None, answer };
+        let mut samples = Vec::new();
+        for (worker, process) in &mut self.processes {
+            let asked = process.traced;
+            let shows = asked && !process.stopped && self.random.below(2) == 0;
+            process.traced = asked && !shows;
+            samples.push(WorkerSample {
+                worker: *worker,
+                silent: Some(if process.stopped { lasted } else { Duration::ZERO }),
+                stopped: process.stopped,
+                running: process.stuck.then(run).into_iter().collect(),
+                threads: 1,
+                stuck: process.numb.then_some(lasted),
+                requests: if self.calm { 0 } else { self.random.below(200) },
+                losses: Losses::default(),
+                memory: Some(if self.calm { 0 } else { self.random.below(200) }),
+                stacks: shows.then(|| "File a.py".to_owned()),
+                asked: asked && !shows,
+            });
+        }
+        self.plan(MasterEvent::Inspected(samples), 0);
+    }
+
+    /// A process ends once: SIGKILL is earlier than anything else it planned.
+    fn plan_exit(&mut self, worker: WorkerId, exit: ExitStatus, after: u64) {
+        let Some(process) = self.processes.get_mut(&worker) else { return };
+        if std::mem::replace(&mut process.ending, true) {
+            if exit != ExitStatus::Signal(9) {
+                return;
+            }
+            self.queue.retain(
+                |_, event| !matches!(event, MasterEvent::Exited { worker: it, .. } if *it == worker),
+            );
+        }
+        let death = WorkerExit {
+            exit,
+            out_of_memory: self.random.chance(5),
+            running: Vec::new(),
+            stacks: String::new(),
+            losses: Losses::default(),
+        };
+        self.plan(MasterEvent::Exited { worker, death }, after);
+    }
+}

@@ -1,0 +1,184 @@
+//! What is decided about requests that take too long, and workers that hang.
+
+use super::*;
+
+/// What a worker shows that runs one request.
+pub(super) fn busy(worker: u64, lasted: Duration) -> WorkerSample {
+    let label = "GET /slow".to_owned();
+    let running = vec![RunningRequest {
+        thread: 0,
+        number: 7,
+        label,
+        lasted,
+        used: None,
+        answer: ResponseProgress::Whole,
+    }];
+    WorkerSample {
+        worker: WorkerId(worker),
+        silent: Some(SECOND),
+        running,
+        ..WorkerSample::default()
+    }
+}
+
+fn traced(actions: &[Action]) -> usize {
+    actions.iter().filter(|it| matches!(it, Action::Trace { .. })).count()
+}
+
+fn expired(actions: &[Action]) -> Vec<u64> {
+    let expired = actions.iter().filter_map(|action| match action {
+        Action::Tell { worker, message: ToWorker::Expire { thread: 0, request: 7 } } => {
+            Some(worker.0)
+        }
+        _ => None,
+    });
+    expired.collect()
+}
+
+#[test]
+fn a_request_that_takes_too_long_is_answered_for_and_its_worker_replaced() {
+    let mut bench = MasterBench::serving(2);
+    bench.pass(20 * SECOND);
+    let shared = |lasted| WorkerSample { stacks: Some("File a.py".to_owned()), ..busy(0, lasted) };
+    assert_eq!(traced(&bench.hear(MasterEvent::Inspected(vec![busy(0, 6 * SECOND)]))), 1);
+    assert!(bench.hear(MasterEvent::Inspected(vec![shared(7 * SECOND)])).is_empty());
+    assert_eq!(bench.logged("GET /slow for 7.0 s, which is half of timeout\nFile a.py"), 1);
+    assert!(bench.hear(MasterEvent::Inspected(vec![busy(0, 8 * SECOND)])).is_empty());
+    assert_eq!(traced(&bench.hear(MasterEvent::Inspected(vec![busy(0, 11 * SECOND)]))), 1);
+    let actions = bench.hear(MasterEvent::Inspected(vec![shared(12 * SECOND)]));
+    assert_eq!((expired(&actions), spawned(&actions)), (vec![0], vec![(0, 1)]));
+    assert!(bench.hear(MasterEvent::Inspected(vec![busy(0, 13 * SECOND)])).is_empty());
+    assert_eq!(drained(&bench.ready(2)), [(0, Drain::Retire)]);
+    assert_eq!(signalled(&bench.pass(5 * SECOND), WorkerSignal::Kill), [0]);
+    bench.exit(0, ExitStatus::Signal(9));
+    assert_eq!(bench.logged("killed by the master: it hung"), 0);
+    assert_eq!(bench.logged("did not finish within graceful-timeout"), 1);
+}
+
+#[test]
+fn a_worker_that_takes_no_request_refuses_those_that_it_has() {
+    let mut bench = MasterBench::serving(1);
+    bench.pass(20 * SECOND);
+    let sample = || WorkerSample {
+        worker: WorkerId(0),
+        silent: Some(SECOND),
+        stuck: Some(11 * SECOND),
+        ..WorkerSample::default()
+    };
+    assert_eq!(traced(&bench.hear(MasterEvent::Inspected(vec![sample()]))), 1);
+    assert_eq!(drained(&bench.hear(MasterEvent::Inspected(vec![sample()]))), [(0, Drain::Refuse)]);
+    assert_eq!(bench.logged("has not taken a request for 11 s"), 1);
+    assert!(bench.hear(MasterEvent::Inspected(vec![sample()])).is_empty(), "it is told once");
+    assert_eq!(signalled(&bench.pass(5 * SECOND), WorkerSignal::Kill), [0]);
+    bench.exit(0, ExitStatus::Signal(9));
+    assert_eq!(bench.logged("killed by the master: it hung"), 1);
+}
+
+#[test]
+fn a_worker_whose_request_keeps_others_waiting_is_replaced_before_it_goes() {
+    let mut bench = MasterBench::serving(1);
+    bench.pass(20 * SECOND);
+    let sample = || WorkerSample { stuck: Some(11 * SECOND), ..busy(0, 11 * SECOND) };
+    assert_eq!(traced(&bench.hear(MasterEvent::Inspected(vec![sample()]))), 1);
+    let actions = bench.hear(MasterEvent::Inspected(vec![sample()]));
+    assert_eq!((expired(&actions), spawned(&actions)), (vec![0], vec![(0, 1)]));
+    for _ in 0..2 {
+        assert!(bench.hear(MasterEvent::Inspected(vec![sample()])).is_empty());
+    }
+    assert_eq!(drained(&bench.ready(1)), [(0, Drain::Retire)]);
+    assert!(bench.hear(MasterEvent::Inspected(vec![sample()])).is_empty());
+    assert_eq!(signalled(&bench.pass(5 * SECOND), WorkerSignal::Kill), [0]);
+}
+
+#[test]
+fn a_request_may_not_take_longer_because_its_worker_leaves() {
+    let reload = |bench: &mut MasterBench| {
+        bench.ask(SignalCommand::Reload);
+        bench.read(2, settings(1));
+        bench.ready(1);
+    };
+    let drain = |bench: &mut MasterBench| drop(bench.ask(SignalCommand::Drain));
+    let ways: [&dyn Fn(&mut MasterBench); 2] = [&reload, &drain];
+    for leave in ways {
+        let mut bench = MasterBench::serving(1);
+        bench.pass(20 * SECOND);
+        leave(&mut bench);
+        assert!(bench.roster_leaves(0));
+        assert_eq!(traced(&bench.hear(MasterEvent::Inspected(vec![busy(0, 6 * SECOND)]))), 1);
+        bench.hear(MasterEvent::Inspected(vec![busy(0, 7 * SECOND)]));
+        assert_eq!(bench.logged("which is half of timeout"), 1);
+        assert_eq!(traced(&bench.hear(MasterEvent::Inspected(vec![busy(0, 11 * SECOND)]))), 1);
+        assert_eq!(expired(&bench.hear(MasterEvent::Inspected(vec![busy(0, 12 * SECOND)]))), [0]);
+        assert!(bench.hear(MasterEvent::Inspected(vec![busy(0, 13 * SECOND)])).is_empty());
+        assert_eq!(bench.logged("the client is answered 504"), 1);
+        assert_eq!(bench.logged("the worker is replaced"), 0);
+        assert_eq!(signalled(&bench.pass(5 * SECOND), WorkerSignal::Kill), [0]);
+    }
+}
+
+#[test]
+fn a_worker_that_was_asked_where_it_is_has_a_moment_to_answer() {
+    let mut bench = MasterBench::serving(1);
+    bench.pass(20 * SECOND);
+    let silent = || WorkerSample { asked: true, ..busy(0, 11 * SECOND) };
+    assert_eq!(traced(&bench.hear(MasterEvent::Inspected(vec![busy(0, 11 * SECOND)]))), 1);
+    assert!(bench.hear(MasterEvent::Inspected(vec![silent()])).is_empty());
+    bench.pass(2 * SECOND);
+    assert!(bench.hear(MasterEvent::Inspected(vec![silent()])).is_empty());
+    let answered = WorkerSample { stacks: Some("File a.py".to_owned()), ..busy(0, 14 * SECOND) };
+    assert_eq!(expired(&bench.hear(MasterEvent::Inspected(vec![answered]))), [0]);
+    assert_eq!(bench.logged("the worker is replaced\nFile a.py"), 1);
+}
+
+#[test]
+fn a_worker_that_does_not_say_where_it_is_is_not_waited_for_for_ever() {
+    let mut bench = MasterBench::serving(1);
+    bench.pass(20 * SECOND);
+    assert_eq!(traced(&bench.hear(MasterEvent::Inspected(vec![busy(0, 11 * SECOND)]))), 1);
+    bench.pass(3 * SECOND);
+    let silent = WorkerSample { asked: true, ..busy(0, 14 * SECOND) };
+    assert_eq!(expired(&bench.hear(MasterEvent::Inspected(vec![silent]))), [0]);
+}
+
+#[test]
+fn what_stops_the_master_leaves_a_worker_the_moment_to_answer() {
+    let mut bench = MasterBench::serving(1);
+    bench.pass(20 * SECOND);
+    assert_eq!(traced(&bench.hear(MasterEvent::Inspected(vec![busy(0, 11 * SECOND)]))), 1);
+    bench.now += 60 * SECOND;
+    bench.hear(MasterEvent::Elapsed);
+    let silent = WorkerSample { asked: true, ..busy(0, 71 * SECOND) };
+    assert!(bench.hear(MasterEvent::Inspected(vec![silent])).is_empty());
+    let answered = WorkerSample { stacks: Some("File a.py".to_owned()), ..busy(0, 72 * SECOND) };
+    assert_eq!(expired(&bench.hear(MasterEvent::Inspected(vec![answered]))), [0]);
+}
+
+#[test]
+fn a_hang_is_found_however_often_the_master_pauses() {
+    let mut bench = MasterBench::serving(1);
+    bench.pass(20 * SECOND);
+    let begun = bench.now;
+    let mut look = |times| {
+        for _ in 0..times {
+            // It meant to wake up within a second.
+            bench.now += 5 * SECOND;
+            bench.hear(MasterEvent::Elapsed);
+            bench.hear(MasterEvent::Inspected(vec![busy(0, bench.now - begun)]));
+        }
+        bench.logged("which is timeout; the client is answered 504")
+    };
+    assert_eq!(look(9), 0, "it has not run for ten seconds");
+    assert_eq!(look(9), 1);
+}
+
+#[test]
+fn a_stopped_worker_is_killed_without_being_asked_anything() {
+    let mut bench = MasterBench::serving(1);
+    bench.pass(20 * SECOND);
+    let silent = Some(15 * SECOND);
+    let sample =
+        WorkerSample { worker: WorkerId(0), silent, stopped: true, ..WorkerSample::default() };
+    let actions = bench.hear(MasterEvent::Inspected(vec![sample]));
+    assert_eq!((traced(&actions), signalled(&actions, WorkerSignal::Abort)), (0, vec![0]));
+    assert_eq!(bench.logged("was stopped by a signal"), 1);
+}
