@@ -1,8 +1,10 @@
 //! What must hold of the HTTP crate for any input at all. The fuzz targets call these functions
 //! with what the fuzzer thinks up, and a plain test of the crate with the files of the corpus.
 
+use monoceros_http::h1::{Persistence, Transfer};
 use monoceros_http::{
-    Chunks, Framing, Head, Limits, Reject, Version, date, has_token, percent_decode, reply,
+    Chunks, Fields, Framing, Head, Limits, Reject, ResponseHead, Version, date, h1, has_token,
+    percent_decode, response,
 };
 
 /// Limits that small inputs reach.
@@ -202,7 +204,7 @@ fn rewritten(parts: &Parts, limits: &Limits) {
         [&parts.method[..], &parts.target, parts.version.as_str().as_bytes()].join(&b' ');
     bytes.extend_from_slice(b"\r\n");
     for (name, value) in &parts.fields {
-        assert_eq!(reply::check_field(name, value), Ok(()));
+        assert_eq!(response::check_field(name, value), Ok(()));
         bytes.extend_from_slice(&[name, &b":"[..], value, b"\r\n"].concat());
     }
     bytes.extend_from_slice(b"\r\n");
@@ -221,11 +223,11 @@ pub(crate) fn chunks(input: &[u8]) {
         }
         let mut written = Vec::new();
         for data in body.chunks(7) {
-            reply::push_chunk_head(&mut written, data.len());
+            h1::push_chunk_head(&mut written, data.len());
             written.extend_from_slice(data);
-            written.extend_from_slice(reply::CHUNK_END);
+            written.extend_from_slice(h1::CHUNK_END);
         }
-        written.extend_from_slice(reply::LAST_CHUNK);
+        h1::push_last_chunk(&mut written, &Fields::default());
         let len = written.len();
         assert_eq!(read_body(&written, &limits, []), (body, Ok(Some(len))));
     }
@@ -240,19 +242,23 @@ pub(crate) fn values(input: &[u8]) {
     }
     let (one, other) = input.split_at(input.len() / 2);
     has_token(one, other);
-    reply::is_hop_by_hop(one);
-    if let Ok(status) = reply::check_status(input) {
+    response::is_hop_by_hop(one);
+    if let Ok(status) = response::check_status(input) {
         assert!((100..=999).contains(&status) && input.starts_with(status.to_string().as_bytes()));
         assert!(!input.contains(&b'\r') && !input.contains(&b'\n'));
     }
-    if reply::check_field(one, other).is_ok() {
-        let mut line = Vec::new();
-        reply::push_field(&mut line, one, other);
-        assert_eq!(
-            line.iter().filter(|&&byte| byte == b'\r' || byte == b'\n' || byte == 0).count(),
-            2
-        );
+    let mut head = ResponseHead::default();
+    head.begin_own(200);
+    if head.fields.add(one, other).is_ok() {
+        let transfer = Transfer { is_chunked: false, persistence: Persistence::Implied };
+        let mut bytes = Vec::new();
+        h1::push_head(&mut bytes, &head, transfer);
+        let line = bytes.strip_prefix(b"HTTP/1.1 200 OK\r\n").unwrap_or_default();
+        let line = line.strip_suffix(b"\r\n").unwrap_or_default();
+        let ends = line.iter().filter(|&&byte| byte == b'\r' || byte == b'\n' || byte == 0);
+        assert_eq!(ends.count(), 2);
         assert_eq!(line.iter().position(|&byte| byte == b':'), Some(one.len()));
+        assert_eq!(head.fields.get(one), Some(other));
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A request is read in two parts: [`Head`] takes its request line and fields and says how the body
 //! is framed, [`Chunks`] decodes a chunked body. Both are resumable at any byte, and give the same
-//! answer however the bytes arrive in pieces. What an application answers is checked and written
-//! with [`reply`].
+//! answer however the bytes arrive in pieces. A response is data, a
+//! [`ResponseHead`]; [`h1`] makes HTTP/1's bytes of it.
 //!
 //! There is one policy and no switch for it: RFC 9112, and where it leaves a choice, the strict
 //! one. Each rule names the section that it comes from. What is refused comes back as a [`Reject`]
@@ -17,7 +17,9 @@ mod class;
 pub mod date;
 mod extension;
 mod field;
+mod fields;
 mod framing;
+pub mod h1;
 mod head;
 mod host;
 mod limits;
@@ -25,13 +27,14 @@ mod list;
 mod percent;
 mod reject;
 mod repeated;
-pub mod reply;
 mod request_line;
+pub mod response;
 mod span;
 mod status;
 mod target;
 
 pub use chunks::{Chunks, Decoded};
+pub use fields::Fields;
 pub use framing::Framing;
 pub use head::Head;
 pub use limits::Limits;
@@ -40,3 +43,4 @@ pub use percent::percent_decode;
 pub use reject::Reject;
 pub use repeated::join_repeated;
 pub use request_line::Version;
+pub use response::{InvalidResponse, ResponseHead};

@@ -7,9 +7,9 @@ use monoceros_http::{Head, Reject};
 use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::shared::{After, Expiry};
-use crate::connection::traffic::own_answer;
 use crate::connection::{Connection, Phase};
 use crate::event_loop::EventLoop;
+use crate::stream::local::LocalResponse;
 use crate::stream::request::QueuedRequest;
 
 /// Gateway Timeout: what a client gets from a proxy too when the application
@@ -88,12 +88,12 @@ impl EventLoop {
     fn answer_expired(&mut self, token: usize) {
         let Some(connection) = self.connections.get_mut(token) else { return };
         let lent = std::mem::take(&mut connection.lent);
-        let answer = own_answer(EXPIRED, lent.is_head);
+        let mut local = LocalResponse::refusal(EXPIRED, lent.is_head);
         self.shared.board.count_answer(EXPIRED);
         let mut head = Head::new();
         let read = head.read(&lent.head, &self.shared.options.limits);
         let head = Some(&head).filter(|_| matches!(read, Ok(Some(_))));
-        self.log_own(token, EXPIRED, head, lent.begun_us, &answer);
-        self.end_with(token, &answer);
+        self.log_local(token, head, lent.begun_us, &local);
+        self.end_with(token, &mut local);
     }
 }

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use mio::event::Event;
-use monoceros_http::{Framing, Head, Reject, date, reply};
+use monoceros_http::{Fields, Framing, Head, Reject, h1};
 use monoceros_sys::{clock, reason, socket};
 use monoceros_wire::scoreboard::GivenUp;
 
@@ -15,6 +15,7 @@ use crate::connection::{Connection, Phase, Reading, Step};
 use crate::event_loop::{EventLoop, Unfinished};
 use crate::record::access::Record;
 use crate::stream::body::Received;
+use crate::stream::local::LocalResponse;
 use crate::stream::request::{QueuedRequest, Request};
 use crate::transport::file_range::Failure;
 use crate::transport::outgoing::Flushed;
@@ -167,7 +168,7 @@ impl EventLoop {
         );
         match step {
             Step::More => {}
-            Step::Continue => self.send_now(token, reply::CONTINUE),
+            Step::Continue => self.ask_for_body(token),
             Step::Ready(request) => self.lend(token, request, more),
             Step::Refused { reject, request } => {
                 self.refuse(token, GivenUp::Refused, reject, Some(request));
@@ -348,19 +349,21 @@ impl EventLoop {
     /// Answers a request that is not served, of which the log has been told.
     fn answer_refusal(&mut self, token: usize, status: u16, request: Option<Box<Request>>) {
         let head = request.as_deref().map(|request| &request.head);
-        let answer = own_answer(status, head.is_some_and(Head::is_head));
+        let mut local = LocalResponse::refusal(status, head.is_some_and(Head::is_head));
         self.shared.board.count_answer(status);
         let begun_us = request.as_deref().map_or(0, |request| request.begun_us);
-        self.log_own(token, status, head, begun_us, &answer);
+        self.log_local(token, head, begun_us, &local);
         if let Some(request) = request {
             self.shared.handoff.recycle(request);
         }
-        self.end_with(token, &answer);
+        self.end_with(token, &mut local);
     }
 
     /// Sends an answer of the server itself as the last one of a connection.
-    pub(crate) fn end_with(&mut self, token: usize, answer: &[u8]) {
-        self.send_now(token, answer);
+    pub(crate) fn end_with(&mut self, token: usize, local: &mut LocalResponse) {
+        let mut bytes = Vec::with_capacity(256);
+        local.push(&mut bytes);
+        self.send_now(token, bytes);
         let Some(connection) = self.connections.get_mut(token) else { return };
         connection.drop_input();
         connection.enter(Phase::Writing(After::Linger));
@@ -368,13 +371,12 @@ impl EventLoop {
     }
 
     /// Adds an answer of the server itself to the access log.
-    pub(crate) fn log_own(
+    pub(crate) fn log_local(
         &self,
         token: usize,
-        status: u16,
         head: Option<&Head>,
         begun_us: u64,
-        answer: &[u8],
+        local: &LocalResponse,
     ) {
         let (Some(access), Some(connection)) = (&self.shared.access, self.connections.get(token))
         else {
@@ -384,10 +386,8 @@ impl EventLoop {
         access.add(&Record {
             peer: &connection.link.peer,
             head: head.filter(|head| !head.method().is_empty()),
-            status,
-            body_bytes: body_length(answer) as u64,
             took_us: if begun_us == 0 { 0 } else { took_us },
-            answer_head: answer,
+            response: &local.response,
             environ: &|_| None,
         });
     }
@@ -399,10 +399,18 @@ impl EventLoop {
         self.refuse(token, GivenUp::Late, Reject { status: 408, reason }, request);
     }
 
+    /// Asks a client to send the body that it has announced (RFC 9110 section
+    /// 15.2.1).
+    fn ask_for_body(&mut self, token: usize) {
+        let mut bytes = Vec::new();
+        h1::push_interim(&mut bytes, 100, &Fields::default());
+        self.send_now(token, bytes);
+    }
+
     /// Sends bytes of our own, and lets wait what finds no room.
-    fn send_now(&mut self, token: usize, bytes: &[u8]) {
+    fn send_now(&mut self, token: usize, bytes: Vec<u8>) {
         let Some(connection) = self.connections.get_mut(token) else { return };
-        connection.link.leave(Box::new(bytes.to_vec()), 0, self.shared.stores());
+        connection.link.leave(Box::new(bytes), 0, self.shared.stores());
         // A client that is gone is seen when it is read from.
         connection.link.flush().ok();
         // What is counted is the application's answer.
@@ -486,21 +494,4 @@ fn no_bytes(error: &io::Error) -> Got {
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Got::Nothing,
         _ => Got::End,
     }
-}
-
-/// An answer of the server itself, with which the connection ends.
-pub(crate) fn own_answer(status: u16, is_head: bool) -> Vec<u8> {
-    let mut answer = Vec::with_capacity(256);
-    let date = date::imf_fixdate(clock::wall_seconds().unsigned_abs());
-    reply::refusal(status, &mut answer, &date);
-    if is_head {
-        answer.truncate(answer.len() - body_length(&answer));
-    }
-    answer
-}
-
-/// How much of a whole answer is its body.
-fn body_length(answer: &[u8]) -> usize {
-    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
-    end.map_or(0, |end| answer.len() - end - 4)
 }

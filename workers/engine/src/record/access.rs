@@ -3,24 +3,25 @@
 //! Lines are gathered and written together: by whoever is about to sleep, or
 //! when many have come together.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use monoceros_http::reply::push_decimal;
+use monoceros_http::response::push_decimal;
 use monoceros_http::{Head, percent_decode};
 use monoceros_log::LogFile;
 
 use crate::connection::shared::Address;
 use crate::record::clock;
+use crate::stream::response::Response;
 
 /// Gathered bytes beyond this are written at once.
 const GATHER_LIMIT: usize = 32 * 1024;
 
 thread_local! {
     /// Where a line is put together.
-    static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static LINE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// The log's file and format.
@@ -44,12 +45,10 @@ pub(crate) struct Record<'a> {
     pub(crate) peer: &'a Address,
     /// `None` when the request could not be read.
     pub(crate) head: Option<&'a Head>,
-    pub(crate) status: u16,
-    pub(crate) body_bytes: u64,
     /// From the first byte of the request to the end of the application's work.
     pub(crate) took_us: u64,
-    /// The answer's status line and fields.
-    pub(crate) answer_head: &'a [u8],
+    /// The response, concluded.
+    pub(crate) response: &'a Response,
     pub(crate) environ: &'a dyn Fn(&str) -> Option<String>,
 }
 
@@ -81,7 +80,7 @@ enum Atom {
     DecimalSeconds,
     Pid,
     RequestField(String),
-    AnswerField(String),
+    ResponseField(String),
     Variable(String),
 }
 
@@ -95,15 +94,15 @@ impl AccessLog {
 
     /// Adds a line.
     pub(crate) fn add(&self, record: &Record) {
-        LINE.with_borrow_mut(|line| {
-            // Made before the lock is taken: a variable is asked of Python,
-            // which may run anything.
-            line.clear();
-            self.make(record, line);
-            self.gather(line);
-            line.clear();
-            line.shrink_to(GATHER_LIMIT);
-        });
+        // Neither the memory nor the lock is held while a variable is asked of
+        // Python, which may run anything: another request, too.
+        let mut line = LINE.take();
+        line.clear();
+        self.make(record, &mut line);
+        self.gather(&line);
+        line.clear();
+        line.shrink_to(GATHER_LIMIT);
+        LINE.set(line);
     }
 
     /// Makes a line whose answer is still being sent.
@@ -229,7 +228,7 @@ fn atom(name: &str) -> Option<Atom> {
     if let Some((named, kind)) = name.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
         return match kind {
             "i" => Some(Atom::RequestField(named.to_ascii_lowercase())),
-            "o" => Some(Atom::AnswerField(named.to_ascii_lowercase())),
+            "o" => Some(Atom::ResponseField(named.to_ascii_lowercase())),
             "e" => Some(Atom::Variable(named.to_owned())),
             _ => None,
         };
@@ -275,8 +274,8 @@ impl Record<'_> {
             Atom::Protocol => {
                 push_or_dash(self.head.map(|head| head.version().as_str().as_bytes()), out);
             }
-            Atom::Status => push_decimal(out, self.status.into()),
-            Atom::Bytes | Atom::BytesOrDash => push_bytes(atom, self.body_bytes, out),
+            Atom::Status => push_decimal(out, self.response.status().into()),
+            Atom::Bytes | Atom::BytesOrDash => push_bytes(atom, self.response.body_bytes(), out),
             Atom::Seconds => push_decimal(out, self.took_us / 1_000_000),
             Atom::Milliseconds => push_decimal(out, self.took_us / 1_000),
             Atom::Microseconds => push_decimal(out, self.took_us),
@@ -288,7 +287,12 @@ impl Record<'_> {
             Atom::RequestField(name) => {
                 push_or_dash(self.head.and_then(|head| head.field(name.as_bytes())), out);
             }
-            Atom::AnswerField(name) => push_or_dash(self.answer_field(name), out),
+            Atom::ResponseField(name) => {
+                push_or_dash(
+                    self.response.field_value(name.as_bytes()).map(<[u8]>::trim_ascii),
+                    out,
+                );
+            }
             Atom::Variable(name) => {
                 push_or_dash((self.environ)(name).as_deref().map(str::as_bytes), out);
             }
@@ -322,14 +326,6 @@ impl Record<'_> {
         let name = decoded.split(|byte| *byte == b':').next()?;
         (!name.is_empty()).then(|| name.to_vec())
     }
-
-    fn answer_field(&self, name: &str) -> Option<&[u8]> {
-        self.answer_head.split(|byte| *byte == b'\n').skip(1).find_map(|line| {
-            let at = line.iter().position(|byte| *byte == b':')?;
-            let (found, value) = line.split_at(at);
-            found.eq_ignore_ascii_case(name.as_bytes()).then(|| value[1..].trim_ascii())
-        })
-    }
 }
 
 fn push_or_dash(bytes: Option<&[u8]>, out: &mut Vec<u8>) {
@@ -361,13 +357,14 @@ mod tests {
         let bytes = b"GET /a%20b?c=\"d HTTP/1.1\r\nHost: x\r\nReferer: r\\\x80\r\n\
             Authorization: Basic dXNlcjpwYXNz\r\nUser-Agent: wrk\r\n\r\n";
         head.read(bytes, &Limits::default()).unwrap().unwrap();
+        let mut response = Response::default();
+        response.begin(b"200 OK").unwrap();
+        response.field(b"X-A", b" b ").unwrap();
         let record = Record {
             peer: &Address::Internet { host: "1.2.3.4".to_owned(), port: 5 },
             head: Some(&head),
-            status: 200,
-            body_bytes: 0,
             took_us: 1_234_567,
-            answer_head: b"HTTP/1.1 200 OK\r\nX-A:  b \r\n\r\n",
+            response: &response,
             environ: &|name| (name == "A_B").then(|| "c".to_owned()),
         };
         let mut out = Vec::new();

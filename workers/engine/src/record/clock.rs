@@ -21,9 +21,9 @@ thread_local! {
         const { RefCell::new(Second { seconds: -1, date: [b' '; 29], log: String::new() }) };
 }
 
-/// Appends the current date as a field value (RFC 9110 section 5.6.7).
-pub(crate) fn push_date(out: &mut Vec<u8>) {
-    with_now(|now| out.extend_from_slice(&now.date));
+/// Shows the current date as a field value (RFC 9110 section 5.6.7).
+pub(crate) fn with_date(show: impl FnOnce(&[u8])) {
+    with_now(|now| show(&now.date));
 }
 
 /// Appends the current time as the access log has it:
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn both_texts_are_of_now() {
         let mut out = Vec::new();
-        push_date(&mut out);
+        with_date(|date| out.extend_from_slice(date));
         assert!(out.ends_with(b" GMT"));
         out.clear();
         push_log_time(&mut out);

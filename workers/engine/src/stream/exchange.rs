@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use monoceros_http::reply;
+use monoceros_http::{Fields, h1};
 use monoceros_sys::clock;
 use monoceros_wire::scoreboard::Begun;
 
@@ -17,7 +17,7 @@ use crate::connection::shared::{Address, After, SharedConnection, Waited};
 use crate::shared::Shared;
 use crate::stream::body::Body;
 use crate::stream::request::{QueuedRequest, Request};
-use crate::stream::response::{Answer, Asked, Fault, Framing};
+use crate::stream::response::{Asked, Fault, Framing, Response};
 use crate::transport::payload::Payload;
 
 pub use sending::COPY_LIMIT;
@@ -105,8 +105,8 @@ impl Exchange {
         self.request.as_deref_mut().expect("present until the end")
     }
 
-    fn answer(&self) -> &Answer {
-        &self.request().answer
+    fn response(&self) -> &Response {
+        &self.request().response
     }
 
     /// Takes the body out of the request.
@@ -131,13 +131,13 @@ impl Exchange {
     /// # Errors
     /// When it is malformed.
     pub fn begin(&mut self, status: &[u8]) -> Result<(), Fault> {
-        self.request_mut().answer.begin(status)
+        self.request_mut().response.begin(status)
     }
 
     /// Forgets what was set of the answer.
     pub fn reset(&mut self) {
         if !self.is_committed() {
-            self.request_mut().answer.clear();
+            self.request_mut().response.clear();
         }
     }
 
@@ -146,19 +146,19 @@ impl Exchange {
     /// # Errors
     /// When it is malformed, or contradicts an earlier one.
     pub fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
-        self.request_mut().answer.field(name, value)
+        self.request_mut().response.field(name, value)
     }
 
     /// Whether a status has been given.
     #[must_use]
     pub fn has_begun(&self) -> bool {
-        self.answer().has_begun()
+        self.response().has_begun()
     }
 
     /// Whether the head has gone: nothing in it can be changed any more.
     #[must_use]
     pub fn is_committed(&self) -> bool {
-        self.answer().is_concluded()
+        self.response().is_concluded()
     }
 
     /// Whether the whole answer has been given.
@@ -176,25 +176,25 @@ impl Exchange {
     /// Whether nothing of a body is sent: to HEAD, and with 204 and 304.
     #[must_use]
     pub fn is_bodiless(&self) -> bool {
-        self.request().head.is_head() || self.answer().framing() == Framing::NoBody
+        self.request().head.is_head() || self.response().framing() == Framing::NoBody
     }
 
     /// Whether the application gave more than the length that it promised.
     #[must_use]
     pub fn was_cut(&self) -> bool {
-        self.answer().was_cut()
+        self.response().was_cut()
     }
 
     /// Whether the application gave less than the length that it promised.
     #[must_use]
     pub fn is_short(&self) -> bool {
-        self.answer().is_short()
+        self.response().is_short()
     }
 
     /// The Content-Length that the application gave.
     #[must_use]
     pub fn promised_length(&self) -> Option<u64> {
-        self.answer().promised()
+        self.response().promised()
     }
 
     /// Sends a piece of the body, with the head if that has not gone yet.
@@ -212,14 +212,14 @@ impl Exchange {
         whole: Option<u64>,
     ) -> Result<(), ClientDisconnected> {
         let with_head = self.commit(whole)?;
-        let count = self.request_mut().answer.take(bytes.len() as u64);
+        let count = self.request_mut().response.take(bytes.len() as u64);
         // Only all of the bytes can be left to their owner.
         let owner = owner.filter(|_| count == bytes.len() as u64);
         let bytes = &bytes[..usize::try_from(count).unwrap_or(bytes.len())];
         if !with_head && bytes.is_empty() {
             return if self.gone { Err(ClientDisconnected) } else { Ok(()) };
         }
-        if with_head && !matches!(self.answer().framing(), Framing::Length(0) | Framing::NoBody) {
+        if with_head && !matches!(self.response().framing(), Framing::Length(0) | Framing::NoBody) {
             self.streams = true;
             self.shared.board.show_stream(self.thread, self.request().number, true);
         }
@@ -231,7 +231,7 @@ impl Exchange {
         PIECE.with_borrow_mut(|piece| {
             piece.clear();
             if with_head {
-                piece.extend_from_slice(self.answer().head());
+                self.request_mut().response.push_head(piece);
             }
             self.send(piece, bytes, owner)
         })
@@ -248,8 +248,10 @@ impl Exchange {
         length: u64,
     ) -> Result<(), ClientDisconnected> {
         if self.commit(Some(length))? {
-            let length = self.request_mut().answer.take(length);
-            let head = self.answer().head().to_vec();
+            let response = &mut self.request_mut().response;
+            let length = response.take(length);
+            let mut head = Vec::new();
+            response.push_head(&mut head);
             // The head waits for the first bytes of the file, if there are any.
             self.push_bytes(&head, length > 0)?;
             if length > 0 {
@@ -267,7 +269,7 @@ impl Exchange {
         }
         let outlet = self.link.outlet();
         let outgoing = &outlet.outgoing;
-        let is_full = if self.answer().is_unbuffered() {
+        let is_full = if self.response().is_unbuffered() {
             !outgoing.is_empty()
         } else {
             outgoing.is_full(&self.shared.room)
@@ -284,7 +286,7 @@ impl Exchange {
         // A slow client is no fault of the application's.
         let number = self.request().number;
         self.shared.board.pause(self.thread, number);
-        let (all, limit) = (self.answer().is_unbuffered(), Duration::from_secs(1));
+        let (all, limit) = (self.response().is_unbuffered(), Duration::from_secs(1));
         let waited = self.link.wait_for_room(&self.shared.room, all, limit);
         let now_ms = clock::monotonic_ms();
         self.shared.board.resume(self.thread, number, now_ms);
@@ -316,7 +318,7 @@ impl Exchange {
     /// application's environment.
     pub fn finish(mut self, environ: &dyn Fn(&str) -> Option<String>) {
         self.complete();
-        let answer = self.answer();
+        let answer = self.response();
         let after = if self.gone || !answer.is_concluded() || answer.is_short() {
             self.broken()
         } else if answer.closes() {
@@ -334,7 +336,7 @@ impl Exchange {
 
     /// How the connection ends when the answer cannot be completed.
     fn broken(&self) -> After {
-        if self.answer().framing() == Framing::UntilClose { After::Reset } else { After::Abort }
+        if self.response().framing() == Framing::UntilClose { After::Reset } else { After::Abort }
     }
 
     /// Sends what is missing of a whole answer: the head if nothing has gone,
@@ -355,8 +357,10 @@ impl Exchange {
             let whole = (!self.request().head.is_head()).then_some(0);
             self.write(b"", None, whole).ok();
         }
-        if self.answer().framing() == Framing::Chunked && !self.gone {
-            self.push_bytes(reply::LAST_CHUNK, false).ok();
+        if self.response().framing() == Framing::Chunked && !self.gone {
+            let mut end = Vec::new();
+            h1::push_last_chunk(&mut end, &Fields::default());
+            self.push_bytes(&end, false).ok();
         }
         if !self.gone && !self.is_short() {
             self.link.give_answer();
@@ -382,11 +386,11 @@ impl Exchange {
             is_head: head.is_head(),
             keep_alive: head.keep_alive() && !request.closes && self.shared.keeps_alive(),
         };
-        self.request_mut().answer.conclude(asked, whole);
-        if self.answer().framing() == Framing::UntilClose {
+        self.request_mut().response.conclude(asked, whole);
+        if self.response().framing() == Framing::UntilClose {
             self.link.guard();
         }
-        if self.answer().is_unbuffered() {
+        if self.response().is_unbuffered() {
             self.link.hold_little();
         }
         Ok(true)
@@ -403,7 +407,7 @@ impl Exchange {
         let took_us = now_us.saturating_sub(self.taken_us);
         let is_ours = self.is_committed() || self.link.begin_answer();
         if is_ours {
-            if self.answer().is_unbuffered() {
+            if self.response().is_unbuffered() {
                 self.link.hold_much();
             }
             self.log(now_us, environ);

@@ -2,5 +2,6 @@
 
 pub(crate) mod body;
 pub(crate) mod exchange;
+pub(crate) mod local;
 pub(crate) mod request;
 pub(crate) mod response;

@@ -7,7 +7,7 @@ use monoceros_wire::scoreboard::{ID_LIMIT, made_id};
 
 use crate::connection::shared::SharedConnection;
 use crate::stream::body::Body;
-use crate::stream::response::Answer;
+use crate::stream::response::Response;
 use crate::trim;
 
 /// A request, complete: head and body. Its memory is used again.
@@ -27,8 +27,8 @@ pub struct Request {
     pub(crate) behind: bool,
     /// The client is told that the connection ends with the answer.
     pub(crate) closes: bool,
-    /// The answer, as far as it is made.
-    pub(crate) answer: Answer,
+    /// The response, as far as it is made.
+    pub(crate) response: Response,
 }
 
 impl Request {
@@ -61,7 +61,7 @@ impl Request {
         self.body = Body::Empty;
         self.behind = false;
         self.closes = false;
-        self.answer.clear();
+        self.response.clear();
     }
 }
 

@@ -1,12 +1,10 @@
 //! An answer in the making: its head, and how its body is delimited. No I/O.
 
-use monoceros_http::reply::{self, BadReply};
-use monoceros_http::{Version, has_token};
+use monoceros_http::h1::{self, Persistence, Transfer};
+use monoceros_http::response::{check_field, check_status, has_no_body, is_hop_by_hop};
+use monoceros_http::{InvalidResponse, ResponseHead, Version, has_token};
 
 use crate::record::clock;
-
-/// The memory that is kept for the next answer's head, in bytes.
-const KEPT: usize = 4 * 1024;
 
 /// How a body is delimited (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,49 +33,62 @@ pub(crate) struct Asked {
     pub(crate) keep_alive: bool,
 }
 
-/// The head of an answer and what is known of its body.
+/// A response in the making: its head, and what is known of its body.
 #[derive(Debug, Default)]
-pub(crate) struct Answer {
-    /// The status line and the application's fields; empty before a status.
-    head: Vec<u8>,
-    status: u16,
+pub(crate) struct Response {
+    /// The status and the fields; empty before a status.
+    head: ResponseHead,
     length: Option<u64>,
     has_date: bool,
     has_server: bool,
-    /// The connection is closed after this answer.
+    /// The connection is closed after this response.
     closes: bool,
+    /// What the head says of that.
+    persistence: Option<Persistence>,
     /// Nothing of the body is to be kept for a slow client.
     unbuffered: bool,
     framing: Framing,
+    /// The length of the head as it was sent, in bytes.
+    head_bytes: u64,
     /// Bytes of the body that were taken for sending.
     body_bytes: u64,
     /// Bytes that were cut because they came after the promised length.
     cut: bool,
 }
 
-impl Answer {
-    /// Forgets the answer, and keeps its memory.
+impl Response {
+    /// Forgets the response, and keeps its memory.
     pub(crate) fn clear(&mut self) {
         let mut head = std::mem::take(&mut self.head);
         head.clear();
-        head.shrink_to(KEPT);
         *self = Self { head, ..Self::default() };
     }
 
     /// Begins with a status, such as `200 OK`, forgetting what was set before.
     ///
     /// # Errors
-    /// When the status is malformed, or below 200: such an answer is not the
+    /// When the status is malformed, or below 200: such a response is not the
     /// last one (RFC 9110 section 15.2).
     pub(crate) fn begin(&mut self, status: &[u8]) -> Result<(), Fault> {
-        let number = reply::check_status(status)?;
+        let number = check_status(status)?;
         if number < 200 {
             return Err(Fault::Interim);
         }
         self.clear();
-        self.status = number;
-        reply::push_status_line(&mut self.head, status);
+        self.head.begin(status)?;
         Ok(())
+    }
+
+    /// Begins a response of the server itself.
+    pub(crate) fn own(status: u16) -> Self {
+        let mut response = Self::default();
+        response.head.begin_own(status);
+        response
+    }
+
+    /// Adds a field of the server's own.
+    pub(crate) fn own_field(&mut self, name: &[u8], value: &[u8]) {
+        self.head.fields.push(name, value);
     }
 
     /// Adds a field. Those that are about the connection are the server's own
@@ -86,23 +97,23 @@ impl Answer {
     /// # Errors
     /// When it is malformed, or contradicts an earlier one.
     pub(crate) fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
-        reply::check_field(name, value)?;
+        check_field(name, value)?;
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"date") => self.has_date = true,
             6 if name.eq_ignore_ascii_case(b"server") => self.has_server = true,
             14 if name.eq_ignore_ascii_case(b"content-length") => return self.set_length(value),
-            // nginx reads this header of the answer, with the same meaning.
+            // nginx reads this field of the response, with the same meaning.
             17 if name.eq_ignore_ascii_case(b"x-accel-buffering") => {
                 self.unbuffered = value.trim_ascii().eq_ignore_ascii_case(b"no");
             }
-            _ if reply::is_hop_by_hop(name) => {
+            _ if is_hop_by_hop(name) => {
                 self.closes |=
                     name.eq_ignore_ascii_case(b"connection") && has_token(value, b"close");
                 return Ok(());
             }
             _ => {}
         }
-        reply::push_field(&mut self.head, name, value);
+        self.head.fields.add_checked(name, value)?;
         Ok(())
     }
 
@@ -123,9 +134,10 @@ impl Answer {
     /// Completes the head and decides how the body is delimited. `whole` is the
     /// body's length where it is known without the application's word.
     pub(crate) fn conclude(&mut self, asked: Asked, whole: Option<u64>) {
-        let no_body = asked.is_head || reply::has_no_body(self.status) || self.status == 205;
-        if self.status == 205 {
-            // RFC 9110 15.3.6: nothing, and said to be nothing.
+        let status = self.head.status();
+        let no_body = asked.is_head || has_no_body(status) || status == 205;
+        if status == 205 {
+            // RFC 9110 section 15.3.6: the length of nothing is sent.
             self.length = Some(0);
         }
         let length = self.length.or(whole.filter(|length| !no_body || *length > 0));
@@ -136,38 +148,56 @@ impl Answer {
             None => Framing::UntilClose,
         };
         self.closes |= !asked.keep_alive || self.framing == Framing::UntilClose;
-        self.push_own_fields(asked, length);
-        self.head.extend_from_slice(b"\r\n");
+        self.persistence = Some(match asked.version {
+            _ if self.closes => Persistence::Close,
+            Version::Http10 => Persistence::KeepAlive,
+            Version::Http11 => Persistence::Implied,
+        });
+        self.push_own_fields(length);
     }
 
-    fn push_own_fields(&mut self, asked: Asked, length: Option<u64>) {
-        let head = &mut self.head;
+    fn push_own_fields(&mut self, length: Option<u64>) {
+        let status = self.head.status();
+        let fields = &mut self.head.fields;
         if !self.has_server {
-            head.extend_from_slice(b"Server: monoceros\r\n");
+            fields.push(b"Server", b"monoceros");
         }
         if !self.has_date {
-            head.extend_from_slice(b"Date: ");
-            clock::push_date(head);
-            head.extend_from_slice(b"\r\n");
+            clock::with_date(|date| fields.push(b"Date", date));
         }
-        // RFC 9112 6.1 and RFC 9110 8.6: neither field goes with 204, and a 304
-        // has the length of what is not sent only if the application knows it.
-        match (self.framing, length) {
-            (Framing::Chunked, _) => head.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
-            (_, Some(length))
-                if self.status != 204 && (self.status != 304 || self.length.is_some()) =>
-            {
-                head.extend_from_slice(b"Content-Length: ");
-                reply::push_decimal(head, length);
-                head.extend_from_slice(b"\r\n");
-            }
-            _ => {}
+        // RFC 9112 section 6.1 and RFC 9110 section 8.6: no length goes with 204, and
+        // a 304 has the length of what is not sent only if the application knows it.
+        if let Some(length) = length
+            && self.framing != Framing::Chunked
+            && status != 204
+            && (status != 304 || self.length.is_some())
+        {
+            fields.push_number(b"Content-Length", length);
         }
-        if self.closes {
-            head.extend_from_slice(b"Connection: close\r\n");
-        } else if asked.version == Version::Http10 {
-            head.extend_from_slice(b"Connection: keep-alive\r\n");
+    }
+
+    /// What HTTP/1 adds to the head, once it is concluded.
+    fn transfer(&self) -> Transfer {
+        Transfer {
+            is_chunked: self.framing == Framing::Chunked,
+            persistence: self.persistence.unwrap_or(Persistence::Implied),
         }
+    }
+
+    /// Appends the head as HTTP/1 has it.
+    pub(crate) fn push_head(&mut self, out: &mut Vec<u8>) {
+        let before = out.len();
+        h1::push_head(out, &self.head, self.transfer());
+        self.head_bytes = (out.len() - before) as u64;
+    }
+
+    /// The value of a field, by its name in lower case; also of those that the
+    /// server adds.
+    pub(crate) fn field_value(&self, name: &[u8]) -> Option<&[u8]> {
+        self.head.fields.get(name).or_else(|| {
+            let is_sent = self.persistence.is_some();
+            is_sent.then(|| self.transfer().field(name)).flatten()
+        })
     }
 
     /// Takes `count` bytes of the body: how many of them are to be sent.
@@ -188,7 +218,7 @@ impl Answer {
 
     /// Whether a status has been given.
     pub(crate) fn has_begun(&self) -> bool {
-        self.status != 0
+        self.head.status() != 0
     }
 
     /// Whether the head is complete: nothing in it can be changed any more.
@@ -206,12 +236,18 @@ impl Answer {
         self.cut
     }
 
-    pub(crate) fn head(&self) -> &[u8] {
-        &self.head
+    /// The length of the head as it was sent, in bytes.
+    pub(crate) fn head_bytes(&self) -> u64 {
+        self.head_bytes
+    }
+
+    /// The status and its reason phrase.
+    pub(crate) fn status_text(&self) -> &[u8] {
+        self.head.status_text()
     }
 
     pub(crate) fn status(&self) -> u16 {
-        self.status
+        self.head.status()
     }
 
     pub(crate) fn framing(&self) -> Framing {
@@ -241,15 +277,15 @@ impl Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// A malformed status or field.
-    Malformed(BadReply),
+    Malformed(InvalidResponse),
     /// A status below 200.
     Interim,
     /// A Content-Length that is no number, or two that differ.
     Length,
 }
 
-impl From<BadReply> for Fault {
-    fn from(bad: BadReply) -> Self {
+impl From<InvalidResponse> for Fault {
+    fn from(bad: InvalidResponse) -> Self {
         Self::Malformed(bad)
     }
 }
@@ -272,8 +308,8 @@ mod tests {
 
     const ASKED: Asked = Asked { version: Version::Http11, is_head: false, keep_alive: true };
 
-    fn answer(status: &str, fields: &[(&str, &str)], asked: Asked, whole: Option<u64>) -> Answer {
-        let mut answer = Answer::default();
+    fn answer(status: &str, fields: &[(&str, &str)], asked: Asked, whole: Option<u64>) -> Response {
+        let mut answer = Response::default();
         answer.begin(status.as_bytes()).unwrap();
         for (name, value) in fields {
             answer.field(name.as_bytes(), value.as_bytes()).unwrap();
@@ -282,8 +318,11 @@ mod tests {
         answer
     }
 
-    fn text(answer: &Answer) -> String {
-        String::from_utf8(answer.head().to_vec()).unwrap()
+    fn text(mut answer: Response) -> String {
+        let mut head = Vec::new();
+        answer.push_head(&mut head);
+        assert_eq!(answer.head_bytes(), head.len() as u64);
+        String::from_utf8(head).unwrap()
     }
 
     #[test]
@@ -296,7 +335,7 @@ mod tests {
         let open = answer("200 OK", &[], old, None);
         assert_eq!(open.framing(), Framing::UntilClose);
         assert!(open.closes());
-        assert!(text(&answer("200 OK", &given, old, None)).contains("Connection: keep-alive\r\n"));
+        assert!(text(answer("200 OK", &given, old, None)).contains("Connection: keep-alive\r\n"));
     }
 
     #[test]
@@ -304,24 +343,24 @@ mod tests {
         for status in ["204 No Content", "304 Not Modified"] {
             let answer = answer(status, &[], ASKED, Some(9));
             assert_eq!(answer.framing(), Framing::NoBody);
-            let text = text(&answer);
+            let text = text(answer);
             assert!(!text.contains("Content-Length") && !text.contains("Transfer"), "{text}");
         }
         let reset = answer("205 Reset Content", &[], ASKED, Some(9));
         assert_eq!(reset.framing(), Framing::NoBody);
-        assert!(text(&reset).contains("Content-Length: 0\r\n"));
+        assert!(text(reset).contains("Content-Length: 0\r\n"));
         let length = [("Content-Length", "9")];
-        assert!(!text(&answer("204 No Content", &length, ASKED, None)).contains("Length"));
-        assert!(text(&answer("304 Not Modified", &length, ASKED, None)).contains("Length: 9"));
+        assert!(!text(answer("204 No Content", &length, ASKED, None)).contains("Length"));
+        assert!(text(answer("304 Not Modified", &length, ASKED, None)).contains("Length: 9"));
         let head = Asked { is_head: true, ..ASKED };
-        assert!(text(&answer("200 OK", &length, head, None)).contains("Content-Length: 9\r\n"));
-        assert!(!text(&answer("200 OK", &[], head, Some(0))).contains("Content-Length"));
+        assert!(text(answer("200 OK", &length, head, None)).contains("Content-Length: 9\r\n"));
+        assert!(!text(answer("200 OK", &[], head, Some(0))).contains("Content-Length"));
     }
 
     #[test]
     fn fields_about_the_connection_are_left_out() {
         let fields = [("Transfer-Encoding", "chunked"), ("Keep-Alive", "5"), ("X-A", "b")];
-        let text = text(&answer("200 OK", &fields, ASKED, Some(0)));
+        let text = text(answer("200 OK", &fields, ASKED, Some(0)));
         assert!(!text.contains("chunked") && !text.contains("Keep-Alive"), "{text}");
         assert!(text.contains("X-A: b\r\n"));
         assert!(answer("200 OK", &[("Connection", "x, Close")], ASKED, Some(0)).closes());
@@ -330,7 +369,7 @@ mod tests {
     #[test]
     fn the_applications_own_date_and_server_are_kept() {
         let fields = [("Date", "today"), ("server", "mine")];
-        let text = text(&answer("200 OK", &fields, ASKED, Some(0)));
+        let text = text(answer("200 OK", &fields, ASKED, Some(0)));
         assert!(text.contains("Date: today\r\n") && text.contains("server: mine\r\n"));
         assert!(!text.contains("monoceros") && text.matches("ate: ").count() == 1);
     }
@@ -339,7 +378,7 @@ mod tests {
     fn an_answer_can_ask_not_to_be_buffered() {
         let asks = |value| answer("200 OK", &[("x-accel-buffering", value)], ASKED, None);
         assert!(asks("No").is_unbuffered() && !asks("yes").is_unbuffered());
-        assert!(text(&asks("no")).contains("x-accel-buffering: no\r\n"), "a proxy hears it too");
+        assert!(text(asks("no")).contains("x-accel-buffering: no\r\n"), "a proxy hears it too");
     }
 
     #[test]
@@ -354,7 +393,7 @@ mod tests {
 
     #[test]
     fn a_faulty_answer_is_refused() {
-        let mut answer = Answer::default();
+        let mut answer = Response::default();
         assert_eq!(answer.begin(b"100 Continue"), Err(Fault::Interim));
         assert!(answer.begin(b"OK").is_err());
         answer.begin(b"200 OK").unwrap();

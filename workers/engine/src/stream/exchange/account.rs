@@ -11,12 +11,12 @@ use crate::record::access::Record;
 
 impl Exchange {
     pub(super) fn show_end(&self, took_us: u64, is_ours: bool) {
-        let (request, answer) = (self.request(), self.answer());
+        let (request, response) = (self.request(), self.response());
         let finished = Finished {
             number: request.number,
             took_us,
-            status: if is_ours { answer.status() } else { EXPIRED },
-            bytes: answer.body_bytes(),
+            status: if is_ours { response.status() } else { EXPIRED },
+            bytes: response.body_bytes(),
             counts: is_ours,
         };
         self.shared.board.finish(self.thread, &finished);
@@ -32,9 +32,8 @@ impl Exchange {
         }
         let shared = Arc::clone(&self.shared);
         let record = self.record(now_us, environ);
-        let head = record.answer_head.len() as u64;
         let draft = shared.access.as_ref().map(|access| access.draft(&record));
-        let body = record.body_bytes;
+        let (head, body) = (self.response().head_bytes(), self.response().body_bytes());
         let mut account = draft.map(|draft| Account { draft, head, body });
         let handed = std::mem::take(&mut self.handed);
         let sent = self.link.settle(handed, self.gone, &mut account);
@@ -49,14 +48,11 @@ impl Exchange {
         now_us: u64,
         environ: &'a dyn Fn(&str) -> Option<String>,
     ) -> Record<'a> {
-        let answer = self.answer();
         Record {
             peer: &self.link.peer,
             head: Some(&self.request().head),
-            status: answer.status(),
-            body_bytes: answer.body_bytes(),
             took_us: now_us.saturating_sub(self.request().begun_us),
-            answer_head: answer.head(),
+            response: self.response(),
             environ,
         }
     }

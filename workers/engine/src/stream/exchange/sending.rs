@@ -6,7 +6,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use monoceros_http::reply;
+use monoceros_http::h1;
 use monoceros_sys::socket;
 use monoceros_wire::scoreboard::GivenUp;
 
@@ -31,11 +31,11 @@ impl Exchange {
         bytes: &[u8],
         owner: Option<Box<dyn Payload>>,
     ) -> Result<(), ClientDisconnected> {
-        let chunked = self.answer().framing() == Framing::Chunked && !bytes.is_empty();
+        let chunked = self.response().framing() == Framing::Chunked && !bytes.is_empty();
         if chunked {
-            reply::push_chunk_head(piece, bytes.len());
+            h1::push_chunk_head(piece, bytes.len());
         }
-        let end: &[u8] = if chunked { reply::CHUNK_END } else { b"" };
+        let end: &[u8] = if chunked { h1::CHUNK_END } else { b"" };
         if bytes.len() <= COPY_LIMIT {
             piece.extend_from_slice(bytes);
             piece.extend_from_slice(end);
@@ -104,7 +104,7 @@ impl Exchange {
 
     /// Whether this is a whole answer that is cheaper to write in a batch.
     fn joins_batch(&self) -> bool {
-        let is_whole = matches!(self.answer().framing(), Framing::Length(0) | Framing::NoBody);
+        let is_whole = matches!(self.response().framing(), Framing::Length(0) | Framing::NoBody);
         is_whole && !self.handed_over && self.shared.handoff.is_batching(self.thread)
     }
 

@@ -1,0 +1,122 @@
+//! The fields of a response: one piece of memory, and where each name and value stands in it.
+
+use crate::response::{InvalidResponse, check_field, push_decimal};
+use crate::span::Span;
+
+/// The memory that is kept for the next fields, in bytes.
+const KEPT: usize = 4 * 1024;
+
+/// The size of all fields together that is refused, in bytes: positions have 32 bits.
+const LARGEST: usize = 1 << 30;
+
+/// How many fields' worth of memory is kept.
+const KEPT_FIELDS: usize = 32;
+
+/// Fields, in order. The memory is laid out as HTTP/1 has it, which is one copy for HTTP/1, and
+/// what the spans name is all that another protocol needs.
+#[derive(Debug, Default)]
+pub struct Fields {
+    /// Field lines (RFC 9112 5).
+    lines: Vec<u8>,
+    spans: Vec<(Span, Span)>,
+}
+
+impl Fields {
+    /// Adds a field.
+    ///
+    /// # Errors
+    /// Those of [`check_field`], and when all fields together are larger than 1 GiB.
+    pub fn add(&mut self, name: &[u8], value: &[u8]) -> Result<(), InvalidResponse> {
+        check_field(name, value)?;
+        self.add_checked(name, value)
+    }
+
+    /// The same with what has passed [`check_field`].
+    ///
+    /// # Errors
+    /// When all fields together are larger than 1 GiB.
+    pub fn add_checked(&mut self, name: &[u8], value: &[u8]) -> Result<(), InvalidResponse> {
+        if self.lines.len() + name.len() + value.len() > LARGEST {
+            return Err(InvalidResponse::TOO_LARGE);
+        }
+        self.push(name, value);
+        Ok(())
+    }
+
+    /// Adds a field of the server's own: a short one, whose name and value need no check.
+    pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        let at = self.lines.len();
+        self.lines.extend_from_slice(name);
+        self.lines.extend_from_slice(b": ");
+        let value_at = self.lines.len();
+        self.lines.extend_from_slice(value);
+        self.lines.extend_from_slice(b"\r\n");
+        self.spans.push((Span::new(at, name.len()), Span::new(value_at, value.len())));
+    }
+
+    /// The same with a number as the value, in decimal.
+    pub fn push_number(&mut self, name: &[u8], value: u64) {
+        let at = self.lines.len();
+        self.lines.extend_from_slice(name);
+        self.lines.extend_from_slice(b": ");
+        let value_at = self.lines.len();
+        push_decimal(&mut self.lines, value);
+        let length = self.lines.len() - value_at;
+        self.lines.extend_from_slice(b"\r\n");
+        self.spans.push((Span::new(at, name.len()), Span::new(value_at, length)));
+    }
+
+    /// The value of the first field of this name, in any case.
+    pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
+        self.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// Names and values, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.spans.iter().map(|(name, value)| (name.of(&self.lines), value.of(&self.lines)))
+    }
+
+    /// All fields as field lines.
+    pub(crate) fn lines(&self) -> &[u8] {
+        &self.lines
+    }
+
+    /// Removes all fields, and keeps some memory.
+    pub fn clear(&mut self) {
+        self.lines.clear();
+        self.lines.shrink_to(KEPT);
+        self.spans.clear();
+        self.spans.shrink_to(KEPT_FIELDS);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_in_any_case_and_kept_in_order() {
+        let mut fields = Fields::default();
+        for (name, value) in [("A", "1"), ("b", ""), ("a", "2")] {
+            fields.add(name.as_bytes(), value.as_bytes()).unwrap();
+        }
+        assert_eq!(fields.lines(), b"A: 1\r\nb: \r\na: 2\r\n");
+        assert_eq!(fields.get(b"a"), Some(&b"1"[..]));
+        assert_eq!(fields.get(b"B"), Some(&b""[..]));
+        assert_eq!(fields.get(b"c"), None);
+        let all: Vec<_> = fields.iter().collect();
+        assert_eq!(all, [(&b"A"[..], &b"1"[..]), (b"b", b""), (b"a", b"2")]);
+        fields.push_number(b"N", 120);
+        assert_eq!(fields.get(b"n"), Some(&b"120"[..]));
+        fields.clear();
+        assert_eq!((fields.lines(), fields.iter().count()), (&b""[..], 0));
+    }
+
+    #[test]
+    fn what_would_end_its_line_is_not_added() {
+        let mut fields = Fields::default();
+        assert!(fields.add(b"A", b"b\r\nC: d").is_err());
+        assert!(fields.add(b"A\r\n", b"b").is_err());
+        assert_eq!(fields.lines(), b"");
+    }
+}

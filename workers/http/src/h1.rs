@@ -1,0 +1,177 @@
+//! HTTP/1's bytes of a response (RFC 9112): the one serialiser.
+
+use crate::fields::Fields;
+use crate::response::ResponseHead;
+
+/// The line after the data of a chunk (RFC 9112 7.1).
+pub const CHUNK_END: &[u8] = b"\r\n";
+
+/// What the head of a response says about its connection and its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// The body is sent in chunks (RFC 9112 7.1).
+    pub is_chunked: bool,
+    /// What becomes of the connection.
+    pub persistence: Persistence,
+}
+
+/// What the Connection field of a response says (RFC 9112 9.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Persistence {
+    /// Nothing: with HTTP/1.1 the connection stays open.
+    Implied,
+    /// The connection stays open, which a client with HTTP/1.0 has to be told.
+    KeepAlive,
+    /// The connection ends with this response.
+    Close,
+}
+
+impl Transfer {
+    /// The value of a field that HTTP/1 adds to the head, by its name in lower case.
+    pub fn field(self, name: &[u8]) -> Option<&'static [u8]> {
+        match name {
+            b"transfer-encoding" if self.is_chunked => Some(b"chunked"),
+            b"connection" => self.persistence.value(),
+            _ => None,
+        }
+    }
+}
+
+impl Persistence {
+    fn value(self) -> Option<&'static [u8]> {
+        match self {
+            Self::Implied => None,
+            Self::KeepAlive => Some(b"keep-alive"),
+            Self::Close => Some(b"close"),
+        }
+    }
+}
+
+/// Appends the head of a response.
+pub fn push_head(out: &mut Vec<u8>, head: &ResponseHead, transfer: Transfer) {
+    push_status_line(out, head.status_text());
+    out.extend_from_slice(head.fields.lines());
+    if transfer.is_chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    if let Some(value) = transfer.persistence.value() {
+        out.extend_from_slice(b"Connection: ");
+        out.extend_from_slice(value);
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends an interim response (RFC 9110 15.2), such as 100 or 103, with its fields. It goes out
+/// before the head of the response.
+pub fn push_interim(out: &mut Vec<u8>, status: u16, fields: &Fields) {
+    let mut head = ResponseHead::default();
+    head.begin_own(status);
+    push_status_line(out, head.status_text());
+    out.extend_from_slice(fields.lines());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the end of a chunked body: the last chunk and the trailers (RFC 9112 7.1.2).
+pub fn push_last_chunk(out: &mut Vec<u8>, trailers: &Fields) {
+    out.extend_from_slice(b"0\r\n");
+    out.extend_from_slice(trailers.lines());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the status line. The version is ours and not
+/// the request's, which RFC 9110 6.2 wants; the space stands there even if there is no reason
+/// phrase (RFC 9112 4).
+fn push_status_line(out: &mut Vec<u8>, status: &[u8]) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status);
+    out.extend_from_slice(if status.len() == 3 { b" \r\n" } else { b"\r\n" });
+}
+
+/// Appends the line before the `len` bytes of a chunk. `len` must not be 0: that would be the last
+/// chunk.
+pub fn push_chunk_head(out: &mut Vec<u8>, len: usize) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut shift = len.checked_ilog2().unwrap_or(0) / 4 * 4;
+    loop {
+        out.push(DIGITS[len >> shift & 0xf]);
+        if shift == 0 {
+            break;
+        }
+        shift -= 4;
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_chunk_head_is_hexadecimal() {
+        for (len, head) in [
+            (1, "1\r\n"),
+            (15, "f\r\n"),
+            (16, "10\r\n"),
+            (0xabcde, "abcde\r\n"),
+            (65536, "10000\r\n"),
+            (u32::MAX as usize, "ffffffff\r\n"),
+        ] {
+            assert_eq!(written(|out| push_chunk_head(out, len)), head);
+        }
+    }
+
+    #[test]
+    fn a_status_line_has_both_its_spaces() {
+        assert_eq!(written(|out| push_status_line(out, b"200 OK")), "HTTP/1.1 200 OK\r\n");
+        assert_eq!(written(|out| push_status_line(out, b"299")), "HTTP/1.1 299 \r\n");
+    }
+
+    #[test]
+    fn a_head_is_one_piece_of_text() {
+        let mut head = ResponseHead::default();
+        head.begin(b"200 OK").unwrap();
+        head.fields.add(b"A", b"b").unwrap();
+        let text = |is_chunked, persistence| {
+            written(|out| push_head(out, &head, Transfer { is_chunked, persistence }))
+        };
+        let plain = text(false, Persistence::Implied);
+        assert_eq!(plain, "HTTP/1.1 200 OK\r\nA: b\r\n\r\n");
+        let chunked = text(true, Persistence::Close);
+        assert!(chunked.ends_with("\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"));
+        let kept = text(false, Persistence::KeepAlive);
+        assert!(kept.ends_with("\r\nConnection: keep-alive\r\n\r\n"));
+    }
+
+    #[test]
+    fn the_fields_of_the_connection_are_known_by_name() {
+        let transfer = Transfer { is_chunked: true, persistence: Persistence::Close };
+        assert_eq!(transfer.field(b"connection"), Some(&b"close"[..]));
+        assert_eq!(transfer.field(b"transfer-encoding"), Some(&b"chunked"[..]));
+        assert_eq!(transfer.field(b"server"), None);
+        let transfer = Transfer { is_chunked: false, persistence: Persistence::Implied };
+        assert_eq!(transfer.field(b"connection").or(transfer.field(b"transfer-encoding")), None);
+    }
+
+    #[test]
+    fn interim_responses_and_trailers_may_have_fields() {
+        let mut fields = Fields::default();
+        assert_eq!(written(|out| push_interim(out, 100, &fields)), "HTTP/1.1 100 Continue\r\n\r\n");
+        assert_eq!(written(|out| push_last_chunk(out, &fields)), "0\r\n\r\n");
+        fields.add(b"Link", b"</a>; rel=preload").unwrap();
+        assert_eq!(
+            written(|out| push_interim(out, 103, &fields)),
+            "HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n"
+        );
+        assert_eq!(
+            written(|out| push_last_chunk(out, &fields)),
+            "0\r\nLink: </a>; rel=preload\r\n\r\n"
+        );
+    }
+}
