@@ -7,7 +7,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use monoceros_sys::file;
+use monoceros_sys::{append, descriptor, pipe};
 
 use crate::journal;
 use crate::loss::Loss;
@@ -89,7 +89,7 @@ impl LogFile {
     /// # Errors
     /// Those of `open(2)`, with the path.
     pub fn open(destination: Destination) -> io::Result<Self> {
-        Self::open_by(destination, file::open_to_append)
+        Self::open_by(destination, append::open)
     }
 
     /// As [`LogFile::open`], but a file is opened by `by`.
@@ -113,10 +113,10 @@ impl LogFile {
         destination: Destination,
         instead: Destination,
     ) -> io::Result<(Self, Option<io::Error>)> {
-        match find(&destination, file::open_to_append) {
+        match find(&destination, append::open) {
             Ok(file) => Ok((Self::of(file, destination)?, None)),
             Err(error) => {
-                let stream = find(&instead, file::open_to_append)?;
+                let stream = find(&instead, append::open)?;
                 Ok((Self::of(stream, destination)?, Some(error)))
             }
         }
@@ -142,7 +142,7 @@ impl LogFile {
     fn look(&self) -> io::Result<()> {
         self.is_regular.store(self.file.metadata()?.is_file(), Ordering::Relaxed);
         self.is_journal.store(journal::reads(&self.file), Ordering::Relaxed);
-        file::widen_pipe(self.file.as_fd());
+        pipe::widen(self.file.as_fd());
         Ok(())
     }
 
@@ -175,14 +175,14 @@ impl LogFile {
     /// Writes as much as there is room for; returns how much that was.
     fn put(&self, bytes: &[u8]) -> usize {
         let is_regular = self.is_regular.load(Ordering::Relaxed);
-        let limit = if is_regular { usize::MAX } else { file::PIPE_BUF };
+        let limit = if is_regular { usize::MAX } else { pipe::PIPE_BUF };
         let mut kept = 0;
         while kept < bytes.len() {
             let piece = whole_lines(&bytes[kept..], limit);
             let result = if is_regular {
                 (&self.file).write(piece)
             } else {
-                file::write_at_once(self.file.as_fd(), piece)
+                pipe::write_at_once(self.file.as_fd(), piece)
             };
             match result {
                 Ok(0) => break,
@@ -202,7 +202,7 @@ impl LogFile {
     /// # Errors
     /// Those of `open(2)`, with the path; the old file stays in use.
     pub fn reopen(&self) -> io::Result<()> {
-        self.reopen_by(file::open_to_append)
+        self.reopen_by(append::open)
     }
 
     /// As [`LogFile::reopen`], but a file is opened by `by`.
@@ -222,7 +222,7 @@ impl LogFile {
 
     /// Makes this descriptor a copy of another.
     fn replace_with(&self, other: BorrowedFd) -> io::Result<()> {
-        file::duplicate_onto(other, self.file.as_fd())
+        descriptor::duplicate_onto(other, self.file.as_fd())
     }
 
     /// Makes standard output and standard error lead here too.
@@ -234,13 +234,13 @@ impl LogFile {
         let is_pipe = self.file.metadata()?.file_type().is_fifo();
         let opened = matches!(self.destination, Destination::File(_));
         let waiting = match is_pipe && opened {
-            true => Some(file::open_again_to_append(self.file.as_fd())?),
+            true => Some(append::open_again(self.file.as_fd())?),
             false => None,
         };
         let file = waiting.as_ref().unwrap_or(&self.file);
         for standard in [io::stdout().as_fd(), io::stderr().as_fd()] {
             if standard.as_raw_fd() != file.as_raw_fd() {
-                file::duplicate_for_programs(file.as_fd(), standard)?;
+                descriptor::duplicate_for_programs(file.as_fd(), standard)?;
             }
         }
         Ok(())
@@ -258,7 +258,7 @@ fn find(destination: &Destination, by: impl FnOnce(&Path) -> io::Result<File>) -
         Destination::Stdout => Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?)),
         Destination::Stderr => Ok(File::from(io::stderr().as_fd().try_clone_to_owned()?)),
         Destination::Given(number) => {
-            let given = file::duplicate(*number);
+            let given = descriptor::duplicate(*number);
             given.map(File::from).map_err(|error| named(&format!("descriptor {number}"), &error))
         }
         Destination::File(path) => open(path, by),

@@ -7,6 +7,8 @@ use std::io::{self, Read, Write};
 use nix::fcntl::OFlag;
 use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe2, setsid};
 
+use crate::thread::require_single;
+
 /// The exit code of the starting process when the server vanished without one.
 const VANISHED: u8 = 1;
 
@@ -27,12 +29,14 @@ pub struct Starter {
 }
 
 /// Splits off a server that belongs to no terminal and no session of one
-/// (`daemon(7)`); the starting process waits in here for its answer. Must be
-/// called while there is one thread and before anything is opened.
+/// (`daemon(7)`); the starting process waits in here for its answer. What is open
+/// stays open in both.
 ///
 /// # Errors
-/// Those of `fork(2)`, `setsid(2)` and `pipe2(2)`.
+/// `Unsupported` when this process has other threads, which the server would lack;
+/// those of `fork(2)`, `setsid(2)` and `pipe2(2)`.
 pub fn detach() -> io::Result<DaemonSide> {
+    require_single()?;
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
     if split()?.is_some() {
         drop(write);
@@ -70,8 +74,8 @@ pub fn close_standard() -> io::Result<()> {
 
 /// The pid of the new process, in the old one.
 fn split() -> io::Result<Option<Pid>> {
-    // SAFETY: there is one thread, as `detach` asks for, so that the new
-    // process finds no lock held.
+    // SAFETY: `detach` has looked: there is one thread, so that the new process
+    // finds no lock held.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => Ok(Some(child)),
         ForkResult::Child => Ok(None),

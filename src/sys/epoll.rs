@@ -5,13 +5,6 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use crate::check;
 
-/// The descriptor of a set that somebody else made and owns.
-pub fn borrow<T: AsRawFd>(owner: &T) -> BorrowedFd<'_> {
-    // SAFETY: the owner keeps its descriptor open at least as long as it is
-    // borrowed here.
-    unsafe { BorrowedFd::borrow_raw(owner.as_raw_fd()) }
-}
-
 /// Wakes at most one of the processes that wait for `listener`, level
 /// triggered, under the token `data`. `epoll_ctl(2)`: `EPOLLEXCLUSIVE` can be
 /// given on add only, so a change is a delete and an add.

@@ -4,11 +4,12 @@
 //! safe functions on safe types only, so that the crates above can forbid it.
 
 pub mod acting;
+pub mod append;
 pub mod blocked_signals;
 pub mod clock;
 pub mod daemon;
+pub mod descriptor;
 pub mod epoll;
-pub mod file;
 pub mod fork;
 pub mod futex;
 pub mod limit;
@@ -20,14 +21,18 @@ mod need;
 pub mod notify_socket;
 pub mod packet;
 pub mod path;
+pub mod pipe;
 mod privileges;
 pub mod process;
 pub mod refuse;
+pub mod sendfile;
 pub mod seqpacket;
 pub mod signal;
 pub mod socket;
 pub mod thread;
 pub mod title;
+pub mod umask;
+pub mod unnamed_file;
 pub mod user;
 pub mod wait;
 

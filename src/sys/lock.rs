@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 
 use crate::process::ancestry;
-use crate::user::own;
+use crate::user::own_uid;
 
 /// Says whether a lock that this process did not get can be ignored: all processes
 /// that hold it, as far as they can be seen from here, belong to another user, and
@@ -15,7 +15,7 @@ pub fn is_of_another_user(file: &File) -> bool {
     let Ok(metadata) = file.metadata() else { return false };
     let table = std::fs::read_to_string("/proc/locks").unwrap_or_default();
     let holders: Vec<_> = holders(&table, metadata.ino()).collect();
-    let is_ours = |pid: &i32| ancestry(*pid).is_ok_and(|it| [0, own()].contains(&it.users[1]));
+    let is_ours = |pid: &i32| ancestry(*pid).is_ok_and(|it| [0, own_uid()].contains(&it.users[1]));
     !holders.is_empty() && !holders.iter().any(is_ours)
 }
 
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn a_lock_of_this_user_counts() {
-        let file = crate::file::unnamed(&std::env::temp_dir()).unwrap();
+        let file = crate::unnamed_file::create(&std::env::temp_dir()).unwrap();
         assert!(!is_of_another_user(&file), "there is none");
         file.lock().unwrap();
         assert!(!is_of_another_user(&file));

@@ -241,7 +241,7 @@ mod tests {
     fn what_is_received_is_in_the_file() {
         use std::io::Write;
         use std::os::unix::fs::FileExt;
-        let file = crate::file::unnamed(&std::env::temp_dir()).unwrap();
+        let file = crate::unnamed_file::create(&std::env::temp_dir()).unwrap();
         let mut start = FileStart::map(&file, 8192).unwrap();
         assert!(start.bytes().is_empty() && file.metadata().unwrap().len() == 0);
         start.reserve(&file, 4096).unwrap();

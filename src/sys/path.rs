@@ -123,7 +123,7 @@ fn denied(text: String) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::user::own;
+    use crate::user::own_uid;
     use std::fs::{self, Permissions, set_permissions};
     use std::os::unix::fs::symlink;
 
@@ -140,7 +140,7 @@ mod tests {
     }
 
     fn owners() -> [u32; 2] {
-        [0, own()]
+        [0, own_uid()]
     }
 
     #[test]
@@ -188,8 +188,8 @@ mod tests {
         assert!(follow(&file, &owners()).is_ok());
         assert!(follow_to_file(&file, &owners()).is_err());
         set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
-        let error = follow_to_file(&file, &[own() + 1]).unwrap_err();
-        assert!(error.to_string().contains("/ belongs to user 0") || own() == 0, "{error}");
+        let error = follow_to_file(&file, &[own_uid() + 1]).unwrap_err();
+        assert!(error.to_string().contains("/ belongs to user 0") || own_uid() == 0, "{error}");
         fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -20,11 +20,9 @@ pub use self::end::{
 pub use self::fork::{ForkSide, await_new_parent, fork_orphan, lacks_room};
 
 use self::mask::{empty_mask, hold_signals, release_signals, set_mask};
+use crate::descriptor;
 use crate::user::Credentials;
 use crate::{check, check_len, limit, privileges};
-
-/// The first descriptor that a program is given, as `sd_listen_fds(3)` has it.
-pub const FIRST_DESCRIPTOR: RawFd = 3;
 
 /// The exit code of a process that could not become its program.
 const NOT_EXECUTED: libc::c_int = 127;
@@ -138,9 +136,8 @@ impl ExecError {
 impl Process {
     /// Starts a program, which gets copies of `descriptors` from number 3 on,
     /// and no others but the standard ones. Its signals have their default
-    /// actions and none is blocked. Must be called by a process with one
-    /// thread. That the program could not be executed is found out later: see
-    /// [`Process::exec_error`].
+    /// actions and none is blocked. That the program could not be executed is
+    /// found out later: see [`Process::exec_error`].
     ///
     /// # Errors
     /// Those of `fork(2)`, `pipe2(2)` and `pidfd_open(2)`.
@@ -148,8 +145,9 @@ impl Process {
         let (exec_error, report) = pipe()?;
         let mut image = Image::prepare(program, descriptors, &report);
         let held = hold_signals();
-        // SAFETY: this process has one thread, so the new one finds no lock
-        // held; it calls nothing but what `Image::become_program` does.
+        // SAFETY: between fork and exec the new process makes only system calls
+        // and writes to memory that `Image::prepare` has allocated, so that a lock
+        // which another thread held is not asked for (fork(2), signal-safety(7)).
         let pid = unsafe { libc::fork() };
         if pid == 0 {
             image.become_program();
@@ -375,13 +373,13 @@ impl<'a> Image<'a> {
     /// Puts the descriptors from 3 on, and makes all others close-on-exec.
     fn place_descriptors(&mut self) -> Result<(), i32> {
         let count = RawFd::try_from(self.descriptors.len()).map_err(|_| libc::EMFILE)?;
-        let end = FIRST_DESCRIPTOR + count;
+        let end = descriptor::FIRST + count;
         // First out of the way: a target may be the source of another.
         self.report = move_above(self.report, end)?;
         for fd in &mut self.descriptors {
             *fd = move_above(*fd, end)?;
         }
-        for (fd, target) in self.descriptors.iter().zip(FIRST_DESCRIPTOR..) {
+        for (fd, target) in self.descriptors.iter().zip(descriptor::FIRST..) {
             // SAFETY: nothing in this process uses the target any more.
             plain(unsafe { libc::dup2(*fd, target) })?;
         }
@@ -536,7 +534,7 @@ mod tests {
     }
 
     fn tempfile() -> File {
-        crate::file::unnamed(&std::env::temp_dir()).unwrap()
+        crate::unnamed_file::create(&std::env::temp_dir()).unwrap()
     }
 
     #[test]
@@ -572,7 +570,7 @@ mod tests {
     fn the_kernel_tells_parent_and_user_until_a_process_is_reaped() {
         let own = std::process::id().cast_signed();
         let process = Process::start(&shell("exec sleep 1000"), &[]).unwrap();
-        let here = Ancestry { parent: own, users: [crate::user::own(); 4] };
+        let here = Ancestry { parent: own, users: [crate::user::own_uid(); 4] };
         assert_eq!(ancestry(process.pid()).unwrap(), here);
         assert_ne!(ancestry(1).unwrap().parent, own);
         process.signal(libc::SIGKILL).unwrap();

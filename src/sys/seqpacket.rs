@@ -78,7 +78,7 @@ mod tests {
         let client = connect(&name, None).unwrap();
         let server = socket::accept(listener.as_fd()).unwrap().fd;
         let own = i32::try_from(std::process::id()).unwrap();
-        let here = Peer { pid: own, uid: crate::user::own() };
+        let here = Peer { pid: own, uid: crate::user::own_uid() };
         assert_eq!(peer(client.as_fd()).unwrap(), here);
         assert_eq!(peer(server.as_fd()).unwrap(), here);
         socket::send(client.as_fd(), b"ab", false).unwrap();

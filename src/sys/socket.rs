@@ -2,8 +2,9 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use crate::descriptor;
 use crate::{check, check_len};
 
 /// An accepted connection and the bytes of its peer's address.
@@ -279,24 +280,19 @@ pub fn is_listening(fd: BorrowedFd) -> bool {
     integer_option(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN).is_ok_and(|value| value != 0)
 }
 
-/// Takes a listening socket that was passed in under this number, which is
-/// closed; the socket is made non-blocking and close-on-exec. To be called
-/// before this process has opened any listening socket itself.
+/// Takes a listening socket that this program inherited under this number, as
+/// [`take_inherited`](crate::descriptor::take_inherited) does. It gets another
+/// number, is made non-blocking and close-on-exec, and the former number is closed.
 ///
 /// # Errors
 /// `InvalidInput` when the number is not that of a listening socket, and those
-/// of `fcntl(2)`.
-pub fn adopt(number: std::os::fd::RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: takes numbers only.
-    let fd = check(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 0) })?;
-    // SAFETY: the kernel has just given us this descriptor.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+/// of [`take_inherited`](crate::descriptor::take_inherited) and `fcntl(2)`.
+pub fn take_inherited(number: RawFd) -> io::Result<OwnedFd> {
+    let fd = descriptor::duplicate(number)?;
     if !is_listening(fd.as_fd()) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a listening socket"));
     }
-    // SAFETY: a listening socket is under this number, and none is this
-    // process's own, as asked for; so nobody here uses the number.
-    check(unsafe { libc::close(number) })?;
+    drop(descriptor::take_inherited(number)?);
     // SAFETY: takes numbers only.
     let flags = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
     // SAFETY: takes numbers only.
@@ -408,16 +404,21 @@ mod tests {
     }
 
     #[test]
-    fn only_a_listening_socket_is_adopted() {
+    fn only_a_listening_socket_that_was_inherited_is_taken() {
         use std::os::fd::IntoRawFd;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let error = adopt(client.as_raw_fd()).unwrap_err();
+        let error = take_inherited(client.as_raw_fd()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-        let adopted = adopt(listener.into_raw_fd()).unwrap();
-        wait_for_arrival(adopted.as_fd());
-        assert!(accept(adopted.as_fd()).is_ok());
-        assert_eq!(accept(adopted.as_fd()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        let error = take_inherited(listener.as_raw_fd()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "it is this process's own");
+        let number = listener.into_raw_fd();
+        // SAFETY: takes numbers only. An executed program finds it like this.
+        check(unsafe { libc::fcntl(number, libc::F_SETFD, 0) }).unwrap();
+        let taken = take_inherited(number).unwrap();
+        wait_for_arrival(taken.as_fd());
+        assert!(accept(taken.as_fd()).is_ok());
+        assert_eq!(accept(taken.as_fd()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]

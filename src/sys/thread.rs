@@ -1,12 +1,29 @@
 //! Threads as the kernel sees them.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 
 /// The number of this thread, as in `/proc/PID/task` (`gettid(2)`).
 #[must_use]
 pub fn id() -> u32 {
     nix::unistd::gettid().as_raw().unsigned_abs()
+}
+
+/// Fails unless the calling thread is the only one of this process: for calls whose
+/// new process has a copy of this thread alone, and for changes that no other
+/// thread may see half-done. No other thread can be started behind its back.
+///
+/// # Errors
+/// `Unsupported` when there are other threads; those of `open(2)` where
+/// `/proc/self/task` cannot be read.
+pub(crate) fn require_single() -> io::Result<()> {
+    match std::fs::read_dir("/proc/self/task")?.count() {
+        1 => Ok(()),
+        count => {
+            let text = format!("this process has {count} threads, and may have one only");
+            Err(io::Error::new(io::ErrorKind::Unsupported, text))
+        }
+    }
 }
 
 /// How many processors this process may use, at least 1
@@ -69,6 +86,15 @@ mod tests {
         let other = std::thread::spawn(id).join().unwrap();
         assert_ne!(other, id());
         assert!(std::path::Path::new(&format!("/proc/self/task/{}", id())).exists());
+    }
+
+    #[test]
+    fn a_process_with_a_second_thread_is_refused() {
+        let (send, receive) = std::sync::mpsc::channel::<()>();
+        let other = std::thread::spawn(move || receive.recv().ok());
+        assert_eq!(require_single().unwrap_err().kind(), io::ErrorKind::Unsupported);
+        drop(send);
+        other.join().unwrap();
     }
 
     #[test]

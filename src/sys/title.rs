@@ -4,8 +4,13 @@
 use std::fs;
 use std::sync::Mutex;
 
+use crate::thread::require_single;
+
 /// The longest name of a thread, without the final NUL (`PR_SET_NAME`).
 const THREAD_NAME: usize = 15;
+
+/// The most bytes of a usual title.
+const USUAL: usize = 256;
 
 /// The places in memory that the kernel reads for `/proc/PID/cmdline`
 /// (`proc_pid_stat(5)`, the fields from `arg_start` to `env_end`).
@@ -22,13 +27,15 @@ struct Area {
 static AREA: Mutex<Option<Area>> = Mutex::new(None);
 
 /// Shows `title` as this process's command line, cut to the memory that there
-/// is. Where the system does not tell where that is, nothing changes. To be
-/// called while no other thread reads the environment: if the arguments take
-/// too little memory, the variables are moved to make room.
+/// is. Where the system does not tell where that is, nothing changes. If the
+/// arguments take too little memory, the variables are moved to make room: but
+/// not while there are other threads, which may be reading them.
 pub fn set(title: &str) {
     let Ok(mut area) = AREA.lock() else { return };
     let Some(mut found) = area.or_else(find) else { return };
-    if title.len() >= found.arguments_end - found.start {
+    // A later title may be longer, and the process may have threads by then.
+    let wanted = title.len().max(if area.is_none() { USUAL } else { 0 });
+    if wanted >= found.arguments_end - found.start {
         extend(&mut found);
     }
     write(&mut found, title.as_bytes());
@@ -57,11 +64,11 @@ fn parse(stat: &str) -> Option<Area> {
 
 /// Moves the variables away, so that their place can be used too.
 fn extend(area: &mut Area) {
-    if area.environment_end == area.arguments_end {
+    if area.environment_end == area.arguments_end || require_single().is_err() {
         return;
     }
     for (name, value) in std::env::vars_os() {
-        // SAFETY: no other thread reads the environment, as `set` asks for.
+        // SAFETY: there is no other thread that could read the environment.
         // setenv(3) copies the text and lets `environ` point to the copy.
         unsafe { std::env::set_var(name, value) };
     }

@@ -47,12 +47,6 @@ impl Credentials {
     }
 }
 
-/// The user that this process acts as.
-#[must_use]
-pub fn own_uid() -> u32 {
-    geteuid().as_raw()
-}
-
 /// This process may do what only the administrator may.
 #[must_use]
 pub fn is_root() -> bool {
@@ -61,7 +55,7 @@ pub fn is_root() -> bool {
 
 /// The user that this process acts as.
 #[must_use]
-pub fn own() -> u32 {
+pub fn own_uid() -> u32 {
     geteuid().as_raw()
 }
 

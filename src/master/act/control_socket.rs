@@ -200,7 +200,7 @@ impl CommandListener {
 fn check(channel: &Channel<ControlReply, ControlRequest>) -> Result<(), String> {
     let peer = seqpacket::peer(channel.as_fd())
         .map_err(|error| format!("cannot tell who asks: {}", reason(&error)))?;
-    let own = user::own();
+    let own = user::own_uid();
     if peer.uid == 0 || peer.uid == own {
         return Ok(());
     }

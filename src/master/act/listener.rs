@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use monoceros_config::{Bind, Settings, WorkerClass};
 use monoceros_sys::user::Credentials;
-use monoceros_sys::{lock, process, reason, refuse, socket};
+use monoceros_sys::{descriptor, lock, reason, refuse, socket};
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -143,11 +143,12 @@ pub(crate) fn adopt_activated(
     let count = number("LISTEN_FDS").and_then(|count| i32::try_from(count).ok()).unwrap_or(0);
     let names = variable("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':');
-    let numbers = process::FIRST_DESCRIPTOR..process::FIRST_DESCRIPTOR.saturating_add(count);
+    let numbers = descriptor::FIRST..descriptor::FIRST.saturating_add(count);
     numbers
         .map(|number| {
             let name = names.next().filter(|name| !name.is_empty()).unwrap_or("unknown").to_owned();
-            let fd = socket::adopt(number).map_err(|error| failure(&Bind::Fd(number), &error))?;
+            let fd = socket::take_inherited(number)
+                .map_err(|error| failure(&Bind::Fd(number), &error))?;
             let source = ListenerSource::Activated(name);
             Ok(Rc::new(OwnedListener {
                 source,
@@ -173,7 +174,7 @@ impl OwnedListener {
                 (opened, file.map(|identity| SocketFile { path, identity, owner }))
             }
             Bind::Abstract(name) => (open_abstract(name, options).map(|fd| vec![fd]), None),
-            Bind::Fd(number) => (socket::adopt(*number).map(|fd| vec![fd]), None),
+            Bind::Fd(number) => (socket::take_inherited(*number).map(|fd| vec![fd]), None),
         };
         let sockets = sockets.map_err(|error| failure(bind, &error))?;
         let source = ListenerSource::Configured(bind.clone());
@@ -204,8 +205,9 @@ impl OwnedListener {
         };
         let numbers = *next..next.saturating_add(i32::try_from(sockets).unwrap_or(i32::MAX));
         *next = numbers.end;
-        let adopt =
-            |number| socket::adopt(number).map_err(|error| failure(&Bind::Fd(number), &error));
+        let adopt = |number| {
+            socket::take_inherited(number).map_err(|error| failure(&Bind::Fd(number), &error))
+        };
         let sockets = numbers.map(adopt).collect::<Result<_, _>>()?;
         let borrowed = Cell::new(true);
         Ok(Self { source, backlog, sockets, file, borrowed, is_anew: false })
@@ -487,9 +489,9 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 
 /// The mask belongs to the whole process, which has one thread.
 fn with_umask<T>(umask: u32, make: impl FnOnce() -> T) -> T {
-    let before = monoceros_sys::file::set_umask(umask);
+    let before = monoceros_sys::umask::set(umask);
     let made = make();
-    monoceros_sys::file::set_umask(before);
+    monoceros_sys::umask::set(before);
     made
 }
 

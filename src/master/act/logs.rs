@@ -11,7 +11,7 @@ use std::path::Path;
 use monoceros_config::LogTarget;
 use monoceros_log::Destination;
 use monoceros_sys::user::{Credentials, is_root};
-use monoceros_sys::{file, reason};
+use monoceros_sys::{append, descriptor, reason};
 use monoceros_wire::variable;
 
 use crate::master::act::owner_rights::reach;
@@ -40,7 +40,7 @@ pub(crate) fn given(spec: &WorkerSpec) -> Vec<(&'static str, OwnedFd)> {
     let given = logs.into_iter().filter_map(|(name, setting)| {
         match destination(setting?, Destination::Stderr, &spec.directory) {
             // A worker without it writes to its standard streams.
-            Destination::Given(number) => Some((name, file::duplicate(number).ok()?)),
+            Destination::Given(number) => Some((name, descriptor::duplicate(number).ok()?)),
             Destination::Stdout | Destination::Stderr | Destination::File(_) => None,
         }
     });
@@ -74,9 +74,9 @@ pub(crate) fn prepare(spec: &WorkerSpec) -> Vec<String> {
 /// but root can change the path, root opens the file and gives it to the owner:
 /// then those of root.
 pub(crate) fn open(path: &Path, owner: Option<&Credentials>) -> io::Result<File> {
-    let own = |path: &Path| file::open_to_append(path).or_else(|error| renew(path, error));
+    let own = |path: &Path| append::open(path).or_else(|error| renew(path, error));
     reach(path, owner, own, |path| {
-        let file = file::open_to_append(path)?;
+        let file = append::open(path)?;
         owner.map_or(Ok(()), |owner| give(&file, owner))?;
         Ok(file)
     })
@@ -91,7 +91,7 @@ fn renew(path: &Path, error: io::Error) -> io::Result<File> {
         return Err(error);
     }
     fs::remove_file(path).map_err(|_| error)?;
-    file::open_to_append(path)
+    append::open(path)
 }
 
 /// Gives a file to the owner by its descriptor, if another user owns it. What is no

@@ -110,7 +110,7 @@ impl PendingFork {
         }
         mold.ask_fork(worker, &given).map_err(cannot)?;
         let (shared, later) = (SharedMemory { scoreboard: Some(scoreboard), stacks }, Vec::new());
-        let uid = spec.owner.as_ref().map_or_else(user::own, |owner| owner.uid);
+        let uid = spec.owner.as_ref().map_or_else(user::own_uid, |owner| owner.uid);
         Ok(Self { generation, start, uid, channel, shared, later })
     }
 

@@ -9,8 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use monoceros_sys::process::{Detached, Ending, FIRST_DESCRIPTOR, Program};
-use monoceros_sys::{file, path, reason};
+use monoceros_sys::process::{Detached, Ending, Program};
+use monoceros_sys::{descriptor, path, reason};
 use monoceros_wire::Generation;
 use monoceros_wire::channel::{Channel, Incoming, ends};
 use serde::{Deserialize, Serialize};
@@ -273,14 +273,14 @@ pub(crate) fn inherit(invocation: &Invocation) -> Result<Option<Inherited>, Stri
     let cannot = |why: String| format!("cannot take over from the old master: {why}");
     let number = variable.to_str().and_then(|text| text.parse().ok());
     let number = number.ok_or_else(|| cannot(format!("{VARIABLE} is no descriptor")))?;
-    let fd = file::adopt(number).map_err(|error| cannot(reason(&error)))?;
+    let fd = descriptor::take_inherited(number).map_err(|error| cannot(reason(&error)))?;
     let channel = Channel::<FromSuccessor, ToSuccessor>::from(fd);
     let heritage = match channel.receive() {
         Ok(Incoming::Message(ToSuccessor::Begin(heritage))) => heritage,
         Ok(_) => return Err(cannot("it has not said what to do".to_owned())),
         Err(error) => return Err(cannot(reason(&error))),
     };
-    let mut next = FIRST_DESCRIPTOR;
+    let mut next = descriptor::FIRST;
     let mut listeners = Vec::new();
     for record in heritage.listeners {
         let listener = OwnedListener::inherit(record, &mut next).map_err(|it| cannot(it.text))?;
@@ -296,7 +296,7 @@ pub(crate) fn inherit(invocation: &Invocation) -> Result<Option<Inherited>, Stri
 
 fn program(invocation: &Invocation, sockets: usize) -> Result<Program, String> {
     let path = find(invocation)?;
-    let channel = usize::try_from(FIRST_DESCRIPTOR).unwrap_or_default() + sockets;
+    let channel = usize::try_from(descriptor::FIRST).unwrap_or_default() + sockets;
     let mut dropped = vec!["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_PID", VARIABLE];
     if !invocation.is_watched() {
         dropped.push("WATCHDOG_USEC");

@@ -6,7 +6,8 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use monoceros_sys::process::{FIRST_DESCRIPTOR, Process, Program, lacks_room};
+use monoceros_sys::descriptor;
+use monoceros_sys::process::{Process, Program, lacks_room};
 use monoceros_sys::{reason, user};
 use monoceros_wire::channel::{Incoming, MasterEnd, pair};
 use monoceros_wire::message::{FromWorker, Start, StartMold, ToWorker};
@@ -157,7 +158,7 @@ fn variables<'a>(
 ) -> impl Iterator<Item = CString> {
     let names = spec.listeners.iter().flat_map(|it| it.sockets().map(|_| it.name()));
     let names = names.collect::<Vec<_>>().join(":");
-    let after = usize::try_from(FIRST_DESCRIPTOR).unwrap_or_default() + sockets;
+    let after = usize::try_from(descriptor::FIRST).unwrap_or_default() + sockets;
     let mut texts = vec![
         format!("LISTEN_FDS={sockets}"),
         format!("LISTEN_FDNAMES={names}"),

@@ -19,7 +19,9 @@ use super::ask_for_orphan_signal;
 use super::end::{ExitStatus, peek, reap, take_orphans, takes_orphans};
 use super::fork::{ForkSide, fork_orphan};
 use super::mask::{hold_signals, release_signals};
-use super::{ExecError, ExecStep, FIRST_DESCRIPTOR, Process, Program, exit_now, most_descriptors};
+use super::{ExecError, ExecStep, Process, Program, exit_now, most_descriptors};
+use crate::descriptor;
+use crate::thread::require_single;
 use crate::title;
 use crate::wait::{Readiness, wait};
 
@@ -52,12 +54,24 @@ pub struct Ending {
 impl Detached {
     /// Starts a program as [`Process::start`] does, below an attendant that
     /// `title` names in lists of processes. While this runs, no orphan becomes
-    /// this process's (`PR_SET_CHILD_SUBREAPER`, prctl(2)). Must be called by a
-    /// process with one thread.
+    /// this process's (`PR_SET_CHILD_SUBREAPER`, prctl(2)).
     ///
     /// # Errors
-    /// Those of `fork(2)`, `pipe2(2)` and `pidfd_open(2)`.
+    /// `Unsupported` when this process has other threads, which the attendant would
+    /// lack; those of `fork(2)`, `pipe2(2)` and `pidfd_open(2)`.
     pub fn start(program: &Program, descriptors: &[BorrowedFd], title: &str) -> io::Result<Self> {
+        require_single()?;
+        Self::start_beside_threads(program, descriptors, title)
+    }
+
+    /// As [`Detached::start`]. The tests, which run in threads, use it directly:
+    /// the attendant needs no lock of theirs, and those of the C library are usable
+    /// in a new process (fork(3)).
+    fn start_beside_threads(
+        program: &Program,
+        descriptors: &[BorrowedFd],
+        title: &str,
+    ) -> io::Result<Self> {
         let (told, tell) = pipe2(OFlag::O_CLOEXEC)?;
         let (held, hold) = pipe2(OFlag::O_CLOEXEC)?;
         let parent = std::process::id().cast_signed();
@@ -257,7 +271,7 @@ fn read_report(told: &mut File) -> io::Result<[i32; 4]> {
 /// Closes every descriptor but the standard ones and these.
 fn close_all_but(mut kept: Vec<RawFd>) {
     kept.sort_unstable();
-    let mut first = FIRST_DESCRIPTOR;
+    let mut first = descriptor::FIRST;
     for fd in kept.into_iter().chain([RawFd::MAX]) {
         if first < fd {
             close_range(first, fd - 1);
@@ -293,14 +307,15 @@ mod tests {
         for (script, end) in
             [("exit 7", ExitStatus::Code(7)), ("kill -SEGV $$", ExitStatus::Signal(libc::SIGSEGV))]
         {
-            let mut detached = Detached::start(&shell(script), &[], "attendant").unwrap();
+            let mut detached =
+                Detached::start_beside_threads(&shell(script), &[], "attendant").unwrap();
             let ending = ending(&mut detached);
             assert_eq!(ending.end, Some(end));
             assert!(ending.exec_error.is_none());
             assert!(reap(detached.pid()).is_err(), "it is no child");
         }
         let program = Program { path: c"/no/such/program".to_owned(), ..shell("") };
-        let mut detached = Detached::start(&program, &[], "attendant").unwrap();
+        let mut detached = Detached::start_beside_threads(&program, &[], "attendant").unwrap();
         let exec_error = ending(&mut detached).exec_error.unwrap();
         let text = "cannot execute /no/such/program: no such file or directory";
         assert_eq!(exec_error.describe(&program), text);
@@ -308,7 +323,8 @@ mod tests {
 
     #[test]
     fn when_it_is_released_it_is_the_first_process_s() {
-        let detached = Detached::start(&shell("exec sleep 1000"), &[], "attendant").unwrap();
+        let detached =
+            Detached::start_beside_threads(&shell("exec sleep 1000"), &[], "attendant").unwrap();
         let attendant = ancestry(detached.pid()).unwrap().parent;
         let of = ancestry(attendant).unwrap().parent;
         assert_ne!(of, std::process::id().cast_signed());
@@ -319,7 +335,8 @@ mod tests {
 
     #[test]
     fn without_its_attendant_it_is_ended() {
-        let mut detached = Detached::start(&shell("exec sleep 1000"), &[], "attendant").unwrap();
+        let mut detached =
+            Detached::start_beside_threads(&shell("exec sleep 1000"), &[], "attendant").unwrap();
         assert!(detached.ending().is_none());
         detached.attendant.signal(libc::SIGKILL).unwrap();
         assert_eq!(ending(&mut detached).end, None);

@@ -14,7 +14,7 @@ use monoceros_engine::{AccessLog, Engine, EngineParts, LONGEST_BODY, Options, Te
 use monoceros_http::Limits;
 use monoceros_log::{Destination, Identity, LogFile};
 use monoceros_sys::fork::{Actions, Mark, Private};
-use monoceros_sys::{file, limit, process, reason, signal, title};
+use monoceros_sys::{descriptor, limit, process, reason, signal, title};
 use monoceros_wire::channel::{Incoming, MESSAGE_LIMIT, WorkerEnd};
 use monoceros_wire::message::{BootFailure, FromWorker, Start, StartMold, ToWorker};
 use monoceros_wire::scoreboard::Scoreboard;
@@ -26,9 +26,6 @@ use pyo3::types::{PyDict, PyModule};
 
 use crate::serve::{self, Reports, Server};
 use crate::{end, errors, forked, mold, programs, signals, threads, traceback};
-
-/// The first descriptor of `LISTEN_FDS` (`sd_listen_fds(3)`).
-const FIRST_LISTENER: i32 = 3;
 
 /// Texts longer than this are cut in front: the end says what is wrong.
 const TEXT_LIMIT: usize = MESSAGE_LIMIT / 4;
@@ -116,22 +113,23 @@ pub(crate) fn hide_crashes(faulthandler: &Bound<PyModule>) -> PyResult<()> {
 }
 
 fn receive() -> io::Result<(BootRole, Stacks)> {
-    let channel = WorkerEnd::from(file::adopt(number(variable::CHANNEL)?)?);
-    let stacks = Stacks::from(file::adopt(number(variable::STACKS)?)?);
+    let channel = WorkerEnd::from(descriptor::take_inherited(number(variable::CHANNEL)?)?);
+    let stacks = Stacks::from(descriptor::take_inherited(number(variable::STACKS)?)?);
     let count = number("LISTEN_FDS").unwrap_or(0);
-    let listeners: io::Result<_> = (FIRST_LISTENER..FIRST_LISTENER + count)
-        .map(|it| file::adopt(it).map(Private::from))
+    let listeners: io::Result<_> = (descriptor::FIRST..descriptor::FIRST + count)
+        .map(|it| descriptor::take_inherited(it).map(Private::from))
         .collect();
     let listeners = listeners?;
     for (name, log) in [(variable::ERROR_LOG, &ERROR_LOG), (variable::ACCESS_LOG, &ACCESS_LOG)] {
         if let Ok(number) = number(name) {
             // It is called once.
-            log.set(file::adopt(number)?).ok();
+            log.set(descriptor::take_inherited(number)?).ok();
         }
     }
     match channel.receive()? {
         Incoming::Message(ToWorker::Start(start)) => {
-            let scoreboard = Scoreboard::adopt(file::adopt(number(variable::SCOREBOARD)?)?)?;
+            let scoreboard =
+                Scoreboard::adopt(descriptor::take_inherited(number(variable::SCOREBOARD)?)?)?;
             let resources = BootResources { channel, scoreboard, listeners, start };
             Ok((BootRole::Worker(resources), stacks))
         }

@@ -6,7 +6,7 @@ use std::fs;
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 
-use monoceros_sys::file;
+use monoceros_sys::descriptor;
 use pyo3::prelude::*;
 
 /// The threads and descriptors of this process at one moment.
@@ -88,7 +88,7 @@ fn tell(number: i32, target: &str) -> Option<String> {
 
 /// Whom a socket is connected to, as far as that has a name.
 fn peer(number: i32) -> Option<String> {
-    let socket = file::duplicate(number).ok()?;
+    let socket = descriptor::duplicate(number).ok()?;
     // getpeername(2) serves every kind; which one it is shows in the answer.
     let socket = TcpStream::from(socket);
     if let Ok(address) = socket.peer_addr() {

@@ -61,7 +61,7 @@ impl<'py> PlainFile<'py> {
             Some(start) => start,
             None => self.0.call_method0("tell")?.extract()?,
         };
-        let file = File::from(monoceros_sys::file::duplicate(number)?);
+        let file = File::from(monoceros_sys::descriptor::duplicate(number)?);
         let metadata = file.metadata()?;
         let length = metadata.len().saturating_sub(offset).min(limit);
         Ok((metadata.is_file() && length > 0).then_some(Extent { file, offset, length }))

@@ -15,9 +15,9 @@ use std::time::Duration;
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use monoceros_sys::clock;
 use monoceros_sys::fork::Mark;
 use monoceros_sys::signal::{self, Signals};
-use monoceros_sys::{clock, epoll};
 use monoceros_wire::channel::{Incoming, WorkerEnd};
 use monoceros_wire::message::{Drain, ToWorker};
 use monoceros_wire::scoreboard::GivenUp;
@@ -184,7 +184,7 @@ impl EventLoop {
         registry.register(&mut SourceFd(&fd), SIGNALS, Interest::READABLE)?;
         Ok(Self {
             shared,
-            _mark: Mark::new(epoll::borrow(&poll)),
+            _mark: Mark::new(poll.registry().as_fd()),
             poll,
             channel,
             signals,
@@ -282,7 +282,7 @@ impl EventLoop {
         }
         let slot_wanted = self.shared.handoff.want_slot();
         let open = self.accepts() && self.load().admits();
-        self.gate.set(epoll::borrow(&self.poll), open);
+        self.gate.set(self.poll.registry().as_fd(), open);
         self.shared.flush_access();
         if !self.shared.handoff.fall_asleep(slot_wanted) {
             let result = self.poll(events, Some(Duration::ZERO));
@@ -564,7 +564,7 @@ impl EventLoop {
 
     /// Lets a listener go.
     pub(crate) fn close_listener(&mut self, index: usize) {
-        self.gate.close(epoll::borrow(&self.poll), index);
+        self.gate.close(self.poll.registry().as_fd(), index);
     }
 
     /// Has the loop get a connection's events.

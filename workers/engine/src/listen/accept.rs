@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use monoceros_sys::socket::{self, Accepted};
-use monoceros_sys::{clock, epoll, limit};
+use monoceros_sys::{clock, limit};
 
 use crate::connection::Connection;
 use crate::connection::shared::{Address, SharedConnection};
@@ -28,7 +28,7 @@ impl EventLoop {
             must = false;
         }
         if is_shared && self.life.is_serving() {
-            self.gate.rotate(epoll::borrow(&self.poll), index);
+            self.gate.rotate(self.poll.registry().as_fd(), index);
         }
     }
 

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use monoceros_sys::{file, fork, limit, memory};
+use monoceros_sys::{fork, limit, memory, unnamed_file};
 
 use crate::spool::allowance::Allowance;
 use crate::spool::spool_file::{MAPPED, Spool, is_full};
@@ -117,7 +117,7 @@ impl Spools {
             let text = "there is no directory for temporary files";
             return Err(io::Error::new(io::ErrorKind::NotFound, text));
         };
-        file::unnamed(directory).map_err(|error| {
+        unnamed_file::create(directory).map_err(|error| {
             if lacks_descriptors(&error) {
                 return error;
             }

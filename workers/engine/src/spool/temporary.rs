@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use monoceros_sys::{file, reason};
+use monoceros_sys::{reason, unnamed_file};
 
 /// Variables that name the directory, the first one that is usable.
 const VARIABLES: [&str; 3] = ["TMPDIR", "TEMP", "TMP"];
@@ -76,7 +76,7 @@ impl Temporary {
 
 /// Makes a file and writes to it: a full disk lets files be made.
 fn try_out(directory: &Path) -> io::Result<()> {
-    file::unnamed(directory)?.write_all(b"monoceros")
+    unnamed_file::create(directory)?.write_all(b"monoceros")
 }
 
 #[cfg(test)]

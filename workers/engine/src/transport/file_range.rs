@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 
-use monoceros_sys::{file, reason, socket};
+use monoceros_sys::{reason, sendfile, socket};
 
 /// How much is read at a time where the kernel cannot send a file.
 const BLOCK: usize = 64 * 1024;
@@ -58,7 +58,7 @@ impl FileRange {
     }
 
     fn pass(&mut self, to: BorrowedFd, most: usize) -> Result<u64, Failure> {
-        match file::send(to, self.file.as_fd(), self.offset, most) {
+        match sendfile::send(to, self.file.as_fd(), self.offset, most) {
             Ok(0) => Err(shortened()),
             Ok(sent) => Ok(sent as u64),
             Err(error) if is_for_now(&error) => Err(Failure::Client(error)),
@@ -113,7 +113,7 @@ mod tests {
         let pipe = File::from(std::os::fd::OwnedFd::from(reader));
         let mut range = FileRange::new(pipe, 0, 10);
         assert!(matches!(range.send(one.as_fd(), 10), Err(Failure::File(_))));
-        let mut made = file::unnamed(&std::env::temp_dir()).unwrap();
+        let mut made = monoceros_sys::unnamed_file::create(&std::env::temp_dir()).unwrap();
         std::io::Write::write_all(&mut made, b"0123456789").unwrap();
         let mut range = FileRange { is_read: true, ..FileRange::new(made, 2, 9) };
         assert_eq!(range.send(one.as_fd(), 3).unwrap(), 3);
@@ -130,7 +130,7 @@ mod tests {
     fn a_client_that_is_gone_is_no_fault_of_the_file() {
         let (one, two) = UnixStream::pair().unwrap();
         drop(two);
-        let made = file::unnamed(&std::env::temp_dir()).unwrap();
+        let made = monoceros_sys::unnamed_file::create(&std::env::temp_dir()).unwrap();
         made.set_len(100).unwrap();
         let mut range = FileRange::new(made, 0, 100);
         assert!(matches!(range.send(one.as_fd(), 100), Err(Failure::Client(_))));

@@ -317,7 +317,7 @@ mod tests {
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
 
-    use monoceros_sys::file;
+    use monoceros_sys::unnamed_file;
 
     /// What an outgoing under test may use.
     struct Place {
@@ -420,7 +420,7 @@ mod tests {
     }
 
     fn a_file(text: &[u8]) -> File {
-        let mut made = file::unnamed(&std::env::temp_dir()).unwrap();
+        let mut made = unnamed_file::create(&std::env::temp_dir()).unwrap();
         made.write_all(text).unwrap();
         made.seek(SeekFrom::Start(0)).unwrap();
         made
