@@ -1,73 +1,216 @@
-//! Which atoms an access log format may use. Only the check at load time: the
-//! engine compiles the format.
+//! The format of the access log: its atoms, the one grammar, and the compiled form
+//! from which the engine writes lines.
 
-/// What may stand between the parentheses of `%(...)s`, and what it means.
-pub(crate) const ATOMS: [(&str, &str); 22] = [
-    ("h", "address of the client"),
-    ("l", "always `-`"),
-    ("u", "user name of basic authentication"),
-    ("t", "date of the request"),
-    ("r", "request line"),
-    ("m", "method"),
-    ("U", "path without query"),
-    ("q", "query"),
-    ("H", "protocol"),
-    ("s", "status"),
-    ("B", "length of the body sent, bytes"),
-    ("b", "the same, `-` when nothing was sent"),
-    ("f", "Referer"),
-    ("a", "User-Agent"),
-    ("T", "time taken, whole seconds"),
-    ("M", "time taken, milliseconds"),
-    ("D", "time taken, microseconds"),
-    ("L", "time taken, seconds with six decimals"),
-    ("p", "process of the worker"),
+use crate::row::Bounds;
+use crate::value::{Value, not_empty};
+
+/// What an atom of the format stands for; the letters are gunicorn's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessAtom {
+    /// The client's address.
+    Peer,
+    /// A dash.
+    Dash,
+    /// The user name of basic authentication.
+    User,
+    /// The date of the request.
+    Time,
+    /// The request line.
+    RequestLine,
+    /// The method.
+    Method,
+    /// The path without the query.
+    Path,
+    /// The query.
+    Query,
+    /// The protocol.
+    Protocol,
+    /// The status.
+    Status,
+    /// The length of the body sent.
+    Bytes,
+    /// The same, `-` when nothing was sent.
+    BytesOrDash,
+    /// The time taken in whole seconds.
+    Seconds,
+    /// The time taken in milliseconds.
+    Milliseconds,
+    /// The time taken in microseconds.
+    Microseconds,
+    /// The time taken in seconds with six decimals.
+    DecimalSeconds,
+    /// The worker's process.
+    Pid,
+    /// A header of the request, in lower case.
+    RequestField(String),
+    /// A header of the response, in lower case.
+    ResponseField(String),
+    /// A variable of the WSGI environment.
+    Variable(String),
+}
+
+/// An atom's letters, its meaning for people, and what it stands for.
+type Named = (&'static str, &'static str, fn() -> AccessAtom);
+
+/// The atoms that have no name in braces.
+const PLAIN: [Named; 19] = [
+    ("h", "address of the client", || AccessAtom::Peer),
+    ("l", "always `-`", || AccessAtom::Dash),
+    ("u", "user name of basic authentication", || AccessAtom::User),
+    ("t", "date of the request", || AccessAtom::Time),
+    ("r", "request line", || AccessAtom::RequestLine),
+    ("m", "method", || AccessAtom::Method),
+    ("U", "path without query", || AccessAtom::Path),
+    ("q", "query", || AccessAtom::Query),
+    ("H", "protocol", || AccessAtom::Protocol),
+    ("s", "status", || AccessAtom::Status),
+    ("B", "length of the body sent, bytes", || AccessAtom::Bytes),
+    ("b", "the same, `-` when nothing was sent", || AccessAtom::BytesOrDash),
+    ("f", "Referer", || AccessAtom::RequestField("referer".to_owned())),
+    ("a", "User-Agent", || AccessAtom::RequestField("user-agent".to_owned())),
+    ("T", "time taken, whole seconds", || AccessAtom::Seconds),
+    ("M", "time taken, milliseconds", || AccessAtom::Milliseconds),
+    ("D", "time taken, microseconds", || AccessAtom::Microseconds),
+    ("L", "time taken, seconds with six decimals", || AccessAtom::DecimalSeconds),
+    ("p", "process of the worker", || AccessAtom::Pid),
+];
+
+/// The atoms with a name in braces.
+const BRACED: [(&str, &str); 3] = [
     ("{name}i", "header of the request"),
     ("{name}o", "header of the response"),
     ("{name}e", "variable of the WSGI environment"),
 ];
 
-/// Refuses a format with an atom that is not known, or that is not closed.
-pub(crate) fn check(format: &str) -> Result<(), String> {
-    let mut rest = format;
-    while let Some(at) = rest.find('%') {
-        let directive = &rest[at + 1..];
-        rest = match directive.strip_prefix('%') {
-            Some(rest) => rest,
-            None => after_atom(directive)?,
-        };
+/// What may stand between the parentheses of `%(...)s`, and what it means.
+pub(crate) const ATOMS: [(&str, &str); PLAIN.len() + BRACED.len()] = {
+    let mut atoms = [("", ""); PLAIN.len() + BRACED.len()];
+    let mut at = 0;
+    while at < atoms.len() {
+        atoms[at] =
+            if at < PLAIN.len() { (PLAIN[at].0, PLAIN[at].1) } else { BRACED[at - PLAIN.len()] };
+        at += 1;
     }
-    Ok(())
+    atoms
+};
+
+/// A part of the format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessPiece {
+    /// Text that stands in each line as it is.
+    Text(String),
+    /// What differs from line to line.
+    Atom(AccessAtom),
 }
 
-fn after_atom(directive: &str) -> Result<&str, String> {
+/// A compiled format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessFormat {
+    text: String,
+    pieces: Vec<AccessPiece>,
+}
+
+impl AccessFormat {
+    /// Compiles a format.
+    ///
+    /// # Errors
+    /// For an atom that is not known or not closed, in words that name it.
+    pub fn new(format: &str) -> Result<Self, String> {
+        let mut pieces = Vec::new();
+        let mut text = String::new();
+        let mut rest = format;
+        while let Some(at) = rest.find('%') {
+            text.push_str(&rest[..at]);
+            let directive = &rest[at + 1..];
+            rest = if let Some(after) = directive.strip_prefix('%') {
+                text.push('%');
+                after
+            } else {
+                let (atom, after) = read_atom(directive)?;
+                if !text.is_empty() {
+                    pieces.push(AccessPiece::Text(std::mem::take(&mut text)));
+                }
+                pieces.push(AccessPiece::Atom(atom));
+                after
+            };
+        }
+        text.push_str(rest);
+        if !text.is_empty() {
+            pieces.push(AccessPiece::Text(text));
+        }
+        Ok(Self { text: format.to_owned(), pieces })
+    }
+
+    /// gunicorn's default format.
+    pub(crate) fn usual() -> Self {
+        Self::new(r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s""#)
+            .expect("a test reads the default of each row")
+    }
+
+    /// Its parts in order.
+    #[must_use]
+    pub fn pieces(&self) -> &[AccessPiece] {
+        &self.pieces
+    }
+}
+
+impl Value for AccessFormat {
+    fn parse(text: &str, _: Bounds) -> Result<Self, String> {
+        not_empty(text)?;
+        Self::new(text)
+    }
+
+    fn texts(&self) -> Vec<String> {
+        vec![self.text.clone()]
+    }
+}
+
+/// Reads `(NAME)s`, and returns what follows it.
+fn read_atom(directive: &str) -> Result<(AccessAtom, &str), String> {
     let shown = || format!("%{}", directive.chars().take(12).collect::<String>());
     let (name, rest) = directive
         .strip_prefix('(')
         .and_then(|rest| rest.split_once(')'))
         .ok_or_else(|| format!("{:?} is not an atom; write %(h)s, or %% for a percent", shown()))?;
-    if !is_known(name) {
-        return Err(format!("unknown atom %({name})s; known are {}", known().join(" ")));
-    }
-    rest.strip_prefix('s')
-        .or_else(|| rest.strip_prefix('d'))
-        .ok_or_else(|| format!("{:?}: an atom ends in s: %({name})s", shown()))
+    let known = || ATOMS.map(|(letters, _)| letters).join(" ");
+    let atom =
+        atom(name).ok_or_else(|| format!("unknown atom %({name})s; known are {}", known()))?;
+    let rest = rest
+        .strip_prefix(['s', 'd'])
+        .ok_or_else(|| format!("{:?}: an atom ends in s: %({name})s", shown()))?;
+    Ok((atom, rest))
 }
 
-fn is_known(name: &str) -> bool {
-    if let Some((named, kind)) = name.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
-        return !named.is_empty() && matches!(kind, "i" | "o" | "e");
+fn atom(name: &str) -> Option<AccessAtom> {
+    let Some((named, kind)) = name.strip_prefix('{').and_then(|rest| rest.split_once('}')) else {
+        return PLAIN.iter().find(|(letters, ..)| *letters == name).map(|(.., make)| make());
+    };
+    match kind {
+        _ if named.is_empty() => None,
+        "i" => Some(AccessAtom::RequestField(named.to_ascii_lowercase())),
+        "o" => Some(AccessAtom::ResponseField(named.to_ascii_lowercase())),
+        "e" => Some(AccessAtom::Variable(named.to_owned())),
+        _ => None,
     }
-    ATOMS.iter().any(|(atom, _)| *atom == name)
-}
-
-fn known() -> Vec<&'static str> {
-    ATOMS.iter().map(|(atom, _)| *atom).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn check(format: &str) -> Result<(), String> {
+        AccessFormat::new(format).map(drop)
+    }
+
+    #[test]
+    fn a_format_is_text_and_atoms() {
+        let format = AccessFormat::new("a%% %(r)s%({X-A}o)s").unwrap();
+        let text = AccessPiece::Text("a% ".to_owned());
+        let field = AccessAtom::ResponseField("x-a".to_owned());
+        let atoms = [AccessAtom::RequestLine, field].map(AccessPiece::Atom);
+        assert_eq!(format.pieces(), [&[text][..], &atoms].concat());
+        assert_eq!(format.texts(), ["a%% %(r)s%({X-A}o)s"]);
+    }
 
     #[test]
     fn every_atom_of_gunicorn_is_known() {

@@ -2,8 +2,8 @@
 //! one to change, at the place where it was said.
 
 use crate::error::{Errors, ValueOrigin};
-use crate::row::Row;
 use crate::source::Loaded;
+use crate::table::Row;
 use crate::worker::WorkerClass;
 
 /// Fails with every contradiction.

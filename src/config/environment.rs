@@ -8,25 +8,11 @@ use crate::flags::{self, Line};
 use crate::gunicorn::Foreign;
 use crate::raw::{bytes_of, text_of};
 use crate::raw_setting::RawSetting;
-use crate::row::{Arity, Row};
+use crate::row::Arity;
 use crate::shell_words;
 use crate::suggestion;
-use crate::table::ROWS;
-
-const PREFIX: &str = "MONOCEROS_";
-
-/// Variables that are no settings: the server sets them for its workers, and
-/// `python -m monoceros` for the server.
-const INTERNAL: [&str; 8] = [
-    "MONOCEROS_CALLER",
-    "MONOCEROS_SLOT",
-    "MONOCEROS_GENERATION",
-    "MONOCEROS_CHANNEL",
-    "MONOCEROS_SCOREBOARD",
-    "MONOCEROS_STACKS",
-    "MONOCEROS_EXTENSION",
-    "MONOCEROS_PREDECESSOR",
-];
+use crate::table::{ROWS, Row};
+use crate::variable::{self, PREFIX};
 
 /// What the environment says, from the weakest to the strongest.
 #[derive(Debug, Default)]
@@ -52,7 +38,7 @@ pub(crate) fn read(variables: &[(OsString, OsString)], errors: &mut Errors) -> E
         if name == "GUNICORN_CMD_ARGS" {
             environment.arguments = arguments(value, &origin, errors);
         } else if let Some(key) = name.strip_prefix(PREFIX) {
-            environment.variables.extend(variable(key, value, origin, errors));
+            environment.variables.extend(read_variable(key, value, origin, errors));
         } else {
             environment.defaults.extend(default(name, value, origin));
         }
@@ -72,7 +58,7 @@ fn is_of_a_service(key: &str, value: &OsStr) -> bool {
 }
 
 fn is_ours(name: &str, value: &OsStr) -> bool {
-    let is_setting = |key| !INTERNAL.contains(&name) && !is_of_a_service(key, value);
+    let is_setting = |key| !variable::is_internal(name) && !is_of_a_service(key, value);
     name == "GUNICORN_CMD_ARGS"
         || name.strip_prefix(PREFIX).is_some_and(is_setting)
         || ROWS
@@ -93,7 +79,7 @@ fn arguments(value: &str, origin: &ValueOrigin, errors: &mut Errors) -> Line {
     }
 }
 
-fn variable(
+fn read_variable(
     key: &str,
     value: &str,
     origin: ValueOrigin,

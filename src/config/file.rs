@@ -15,9 +15,9 @@ use crate::error::{Errors, ValueOrigin};
 use crate::gunicorn::Foreign;
 use crate::raw::text_of;
 use crate::raw_setting::{RawSetting, Word};
-use crate::row::{Arity, Row};
+use crate::row::Arity;
 use crate::suggestion;
-use crate::table::ROWS;
+use crate::table::{ROWS, Row};
 
 /// Reads the file at `path`, called `name` in errors.
 pub(crate) fn read(path: &Path, name: &str, errors: &mut Errors) -> Vec<RawSetting> {

@@ -12,9 +12,9 @@ use crate::error::{Errors, ValueOrigin};
 use crate::gunicorn::{FOREIGN, Foreign};
 use crate::raw::text_of;
 use crate::raw_setting::RawSetting;
-use crate::row::{Arity, Row};
+use crate::row::Arity;
 use crate::suggestion;
-use crate::table::ROWS;
+use crate::table::{ROWS, Row};
 
 /// What one command line says.
 #[derive(Debug, Default)]

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use crate::control_command::{COMMANDS, FLAGS, NOTES};
-use crate::row::{Arity, Row, Section};
-use crate::table::ROWS;
+use crate::row::{Arity, Section};
+use crate::table::{ROWS, Row};
 use crate::wrap::wrap;
 
 /// Columns of a terminal that cannot be asked.

@@ -1,7 +1,7 @@
 //! Settings with a meaning of their own: what is logged, and where to.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::raw::{bytes_of, text_of};
 use crate::row::Bounds;
@@ -31,28 +31,36 @@ pub(crate) const LEVELS: [(&str, &str); 5] = [
     ("critical", "what ends the server"),
 ];
 
+impl LogLevel {
+    /// All of them, in the order of [`LEVELS`].
+    const ALL: [Self; LEVELS.len()] =
+        [Self::Debug, Self::Info, Self::Warning, Self::Error, Self::Critical];
+
+    /// The records of the `log` crate that are written. It has no level above
+    /// error, which is what ends the server.
+    #[must_use]
+    pub fn filter(self) -> log::LevelFilter {
+        match self {
+            Self::Debug => log::LevelFilter::Debug,
+            Self::Info => log::LevelFilter::Info,
+            Self::Warning => log::LevelFilter::Warn,
+            Self::Error | Self::Critical => log::LevelFilter::Error,
+        }
+    }
+}
+
 impl fmt::Display for LogLevel {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::Debug => "debug",
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Error => "error",
-            Self::Critical => "critical",
-        })
+        out.write_str(LEVELS[*self as usize].0)
     }
 }
 
 impl Value for LogLevel {
     fn parse(text: &str, _: Bounds) -> Result<Self, String> {
-        match text.to_ascii_lowercase().as_str() {
-            "debug" => Ok(Self::Debug),
-            "info" => Ok(Self::Info),
-            "warning" => Ok(Self::Warning),
-            "error" => Ok(Self::Error),
-            "critical" => Ok(Self::Critical),
-            _ => Err(format!("{text:?} is not one of {}", LEVELS.map(|(name, _)| name).join(", "))),
-        }
+        let found = LEVELS.iter().position(|(name, _)| text.eq_ignore_ascii_case(name));
+        found.map(|index| Self::ALL[index]).ok_or_else(|| {
+            format!("{text:?} is not one of {}", LEVELS.map(|(name, _)| name).join(", "))
+        })
     }
 
     fn texts(&self) -> Vec<String> {
@@ -67,6 +75,17 @@ pub enum LogTarget {
     Stream,
     /// A file, appended to, and opened again on SIGUSR1.
     Path(PathBuf),
+}
+
+impl LogTarget {
+    /// The path, of a file.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Stream => None,
+            Self::Path(path) => Some(path),
+        }
+    }
 }
 
 impl fmt::Display for LogTarget {
@@ -100,6 +119,12 @@ mod tests {
 
     #[test]
     fn levels_are_gunicorns_in_any_case() {
+        for (level, (name, _)) in LogLevel::ALL.iter().zip(LEVELS) {
+            assert_eq!(
+                (LogLevel::parse(name, None), level.to_string().as_str()),
+                (Ok(*level), name)
+            );
+        }
         assert_eq!(LogLevel::parse("WARNING", None), Ok(LogLevel::Warning));
         assert_eq!(
             LogLevel::parse("loud", None).unwrap_err(),

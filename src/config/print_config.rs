@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::row::{Arity, Row};
+use crate::row::Arity;
 use crate::source::Loaded;
-use crate::table::ROWS;
+use crate::table::{ROWS, Row};
 
 /// The settings as a configuration file; unset ones and those that cannot
 /// stand in a file are comments.

@@ -1,8 +1,8 @@
 //! What one source says about one setting: text and its place, not yet read.
 
 use crate::error::{Errors, ValueOrigin};
-use crate::row::{Arity, Row};
-use crate::table::Settings;
+use crate::row::Arity;
+use crate::table::{Row, Settings};
 
 /// One word of a value.
 #[derive(Clone, Debug, PartialEq)]

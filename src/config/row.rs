@@ -1,8 +1,9 @@
-//! One line of the settings table: its columns, and the macro that makes the
-//! table and `Settings` from one list. The list itself is in `table.rs`.
+//! One row of the settings table: its columns, and the macro that makes the
+//! table, `Settings` and `WorkerSettings` from one list. The list itself is in
+//! `table.rs`.
 
 use crate::raw::is_raw;
-use crate::table::{ROWS, Settings};
+use crate::variable::PREFIX;
 
 /// Heading under which a setting is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,10 +101,11 @@ pub struct EnvDefault {
 
 /// One setting.
 ///
-/// Names are Rust's in here (`keep_alive`); see [`Row::key`] for the user's.
+/// `S` has a field for each row. Names are Rust's in here (`keep_alive`); see
+/// [`TableRow::key`] for the user's.
 #[derive(Clone, Copy, Debug)]
-pub struct Row {
-    /// Field of [`Settings`].
+pub struct TableRow<S: 'static> {
+    /// Field of `S`.
     pub name: &'static str,
     /// The whole documentation; its first paragraph is one sentence.
     pub doc: &'static str,
@@ -137,42 +139,39 @@ pub struct Row {
     pub differs: Option<&'static str>,
     /// The variable that gunicorn, too, takes a default from.
     pub env_default: Option<EnvDefault>,
-    /// A rule that the type does not know.
-    pub(crate) check: Option<fn(&str) -> Checked>,
     /// Its words may stand for bytes that are not UTF-8.
     pub(crate) raw: bool,
     pub(crate) parse: fn(&str, Bounds) -> Checked,
-    pub(crate) set: fn(&mut Settings, &[String], Bounds) -> Checked,
-    pub(crate) get: fn(&Settings) -> Vec<String>,
+    pub(crate) set: fn(&mut S, &[String], Bounds) -> Checked,
+    pub(crate) get: fn(&S) -> Vec<String>,
 }
 
-/// A row with every column at its most frequent value.
-pub(crate) const BLANK: Row = Row {
-    name: "",
-    doc: "",
-    section: Section::Application,
-    short: None,
-    aliases: &[],
-    placeholder: "",
-    range: None,
-    choices: &[],
-    arity: Arity::One,
-    mapping: false,
-    positional: false,
-    in_file: true,
-    readers: &[],
-    effect: Effect::Rollout,
-    gunicorn: None,
-    differs: None,
-    env_default: None,
-    check: None,
-    raw: false,
-    parse: |_, _| Ok(()),
-    set: |_, _, _| Ok(()),
-    get: |_| Vec::new(),
-};
+impl<S> TableRow<S> {
+    /// A row with every column at its most frequent value.
+    pub(crate) const BLANK: Self = Self {
+        name: "",
+        doc: "",
+        section: Section::Application,
+        short: None,
+        aliases: &[],
+        placeholder: "",
+        range: None,
+        choices: &[],
+        arity: Arity::One,
+        mapping: false,
+        positional: false,
+        in_file: true,
+        readers: &[],
+        effect: Effect::Rollout,
+        gunicorn: None,
+        differs: None,
+        env_default: None,
+        raw: false,
+        parse: |_, _| Ok(()),
+        set: |_, _, _| Ok(()),
+        get: |_| Vec::new(),
+    };
 
-impl Row {
     /// The user's name for the setting: `keep-alive`.
     #[must_use]
     pub fn key(&self) -> String {
@@ -199,34 +198,19 @@ impl Row {
     /// The environment variable: `MONOCEROS_KEEP_ALIVE`.
     #[must_use]
     pub fn variable(&self) -> String {
-        format!("MONOCEROS_{}", self.name.to_uppercase())
-    }
-
-    /// The setting that a key of the file or the rest of a variable means.
-    ///
-    /// `-` and `_` are the same; gunicorn's name is as good as ours.
-    #[must_use]
-    pub fn find(key: &str) -> Option<&'static Self> {
-        let name = key.replace('-', "_");
-        ROWS.iter().find(|row| row.names().any(|known| known == name))
+        format!("{PREFIX}{}", self.name.to_uppercase())
     }
 
     /// Every name it answers to, with `_`.
-    pub(crate) fn names(&self) -> impl Iterator<Item = String> + use<> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> + use<S> {
         let others = self.aliases.iter().copied().chain(self.gunicorn);
         std::iter::once(self.name).chain(others).map(|name| name.replace('-', "_"))
     }
 
     /// The value as the user would write it: no text if unset, several for a list.
     #[must_use]
-    pub fn texts(&self, settings: &Settings) -> Vec<String> {
+    pub fn texts(&self, settings: &S) -> Vec<String> {
         (self.get)(settings)
-    }
-
-    /// The default as text, empty if there is none.
-    #[must_use]
-    pub fn default_text(&self) -> String {
-        self.texts(&Settings::default()).join(" ")
     }
 
     /// The first sentence of the documentation.
@@ -251,18 +235,30 @@ impl Row {
         if !self.raw && is_raw(text) {
             return Err("is not UTF-8".to_owned());
         }
-        (self.parse)(text, self.range)?;
-        self.check.map_or(Ok(()), |check| check(text))
+        (self.parse)(text, self.range)
     }
 }
 
-/// Makes `Settings` and `ROWS` from one list, so that no row can lack a field
-/// or a field a row. The documentation comment of a row is the setting's
-/// documentation everywhere.
+/// Makes `Settings`, `WorkerSettings` and `ROWS` from one list, so that no row can
+/// lack a field or a field a row. Each row is its documentation (which is the
+/// setting's documentation everywhere), name, type, default, readers and further
+/// columns.
 macro_rules! settings {
+    (@reader Worker $name:ident: $type:ty) => {
+        impl WorkerSettings {
+            #[doc = concat!("The setting `", stringify!($name), "`.")]
+            #[must_use]
+            pub fn $name(&self) -> &$type {
+                &self.0.$name
+            }
+        }
+    };
+    (@reader Master $name:ident: $type:ty) => {};
+    (@reader Listener $name:ident: $type:ty) => {};
     ($(
         $(#[doc = $doc:literal])+
-        $name:ident: $type:ty = $default:expr, { $($column:ident: $value:expr),+ $(,)? };
+        $name:ident: $type:ty = $default:expr, [$($reader:ident),+],
+        { $($column:ident: $value:expr),+ $(,)? };
     )+) => {
         /// The value of every setting.
         #[derive(Clone, Debug, PartialEq)]
@@ -276,11 +272,30 @@ macro_rules! settings {
             }
         }
 
+        /// The settings that a worker reads. A setting whose row does not list the
+        /// worker as a reader is not sent to it, and cannot be used there:
+        ///
+        /// ```
+        /// fn threads(settings: &monoceros_config::WorkerSettings) -> u16 {
+        ///     *settings.threads()
+        /// }
+        /// ```
+        /// ```compile_fail
+        /// fn requests(settings: &monoceros_config::WorkerSettings) -> u32 {
+        ///     *settings.max_requests()
+        /// }
+        /// ```
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct WorkerSettings(pub(crate) Settings);
+
+        $($(settings! { @reader $reader $name: $type })+)+
+
         /// The settings table, in the order of the printed pages.
         pub static ROWS: &[Row] = &[$(
             Row {
                 name: stringify!($name),
                 doc: concat!($($doc, "\n"),+),
+                readers: &[$(Reader::$reader),+],
                 arity: <$type as Value>::TAKES,
                 raw: <$type as Value>::RAW,
                 parse: |text, range| <$type as Value>::parse(text, range).map(drop),
@@ -290,7 +305,7 @@ macro_rules! settings {
                 },
                 get: |settings| settings.$name.texts(),
                 $($column: $value,)+
-                ..BLANK
+                ..Row::BLANK
             },
         )+];
     };

@@ -13,8 +13,7 @@ use crate::help;
 use crate::print_config;
 use crate::raw::bytes_of;
 use crate::raw_setting::RawSetting;
-use crate::row::Row;
-use crate::table::{ROWS, Settings};
+use crate::table::{ROWS, Row, Settings};
 
 /// The configuration file that is read when none is named.
 pub(crate) const DEFAULT_FILE: &str = "monoceros.yaml";

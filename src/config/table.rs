@@ -7,19 +7,24 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::access_format;
+use crate::access_format::{self, AccessFormat};
 use crate::bind::Bind;
 use crate::log::{LEVELS, LogLevel, LogTarget};
 use crate::process::{Argument, Assignment, SearchPath, Umask};
 use crate::row::Effect::{Live, Restart, Rollout};
-use crate::row::Reader::{Listener, Master, Worker};
-use crate::row::{BLANK, EnvDefault, Row, Section, settings};
+use crate::row::{EnvDefault, Reader, Section, TableRow, settings};
 use crate::size::Size;
 use crate::value::Value;
-use crate::worker::{ReadyAfter, WorkerClass, Workers};
+use crate::worker::{MOST_WORKERS, ReadyAfter, WorkerClass, Workers};
 
 /// Longest length of time that a setting may have, in seconds.
 const DAY: u64 = 86_400;
+
+/// The most workers, as a bound of numbers.
+const MOST: u64 = MOST_WORKERS as u64;
+
+/// One row of the table.
+pub type Row = TableRow<Settings>;
 
 settings! {
     /// The application to serve, as `MODULE` or `MODULE:CALLABLE`.
@@ -28,9 +33,9 @@ settings! {
     /// `shop:app` names the callable; `shop:create_app("production")` calls it
     /// with literal arguments to get one. Without any, a Django project is found
     /// by the `manage.py` in the directory.
-    app: Option<String> = None, {
+    app: Option<String> = None, [Master], {
         section: Section::Application, positional: true, placeholder: "APP",
-        readers: &[Master, Worker], effect: Rollout, gunicorn: Some("wsgi_app"),
+        effect: Rollout, gunicorn: Some("wsgi_app"),
     };
 
     /// The program that workers of class exec run, with its arguments.
@@ -39,23 +44,23 @@ settings! {
     /// configuration file it is a list of words. It is looked up on the `PATH`
     /// of its own environment, runs once for each worker, and serves from the
     /// sockets that it finds open from descriptor 3 on (`LISTEN_FDS`).
-    program: Vec<Argument> = Vec::new(), {
+    program: Vec<Argument> = Vec::new(), [Master], {
         section: Section::Application, positional: true, placeholder: "-- PROGRAM [ARGUMENT]...",
-        readers: &[Master], effect: Rollout,
+        effect: Rollout,
     };
 
     /// Directory to change to before anything else is done.
     ///
     /// Relative paths in other settings start from it, except that of `--config`.
-    chdir: Option<PathBuf> = None, {
+    chdir: Option<PathBuf> = None, [Master], {
         section: Section::Application, placeholder: "DIRECTORY",
-        readers: &[Master], effect: Rollout, gunicorn: Some("chdir"),
+        effect: Rollout, gunicorn: Some("chdir"),
     };
 
     /// Directories to add to Python's search path, with commas between them.
-    pythonpath: SearchPath = SearchPath::default(), {
+    pythonpath: SearchPath = SearchPath::default(), [Worker], {
         section: Section::Application, placeholder: "DIRECTORIES",
-        readers: &[Worker], effect: Rollout, gunicorn: Some("pythonpath"),
+        effect: Rollout, gunicorn: Some("pythonpath"),
     };
 
     /// The Python interpreter that runs the application.
@@ -64,19 +69,19 @@ settings! {
     /// virtual environment in which the `monoceros` program lies, else
     /// `$VIRTUAL_ENV/bin/python`, else the one that pip has installed the program for
     /// outside of an environment, else `python3` on the `PATH`. CPython 3.10 or later.
-    python: Option<PathBuf> = None, {
+    python: Option<PathBuf> = None, [Master], {
         section: Section::Application, placeholder: "PATH",
-        readers: &[Master], effect: Rollout,
+        effect: Rollout,
     };
 
     /// Environment variable for the application; can be repeated.
     ///
     /// In the configuration file either a list of `NAME=VALUE` or a mapping of
     /// names to values.
-    env: Vec<Assignment> = Vec::new(), {
+    env: Vec<Assignment> = Vec::new(), [Master], {
         section: Section::Application, short: Some('e'), placeholder: "NAME=VALUE",
         mapping: true,
-        readers: &[Master], effect: Rollout, gunicorn: Some("raw_env"),
+        effect: Rollout, gunicorn: Some("raw_env"),
     };
 
     /// Address to listen on; can be repeated.
@@ -84,18 +89,18 @@ settings! {
     /// `HOST:PORT`, `HOST` (port 8000), `:PORT` (all IPv4 addresses),
     /// `[IPV6]:PORT`, `unix:PATH`, `unix:@NAME` (the abstract name space of
     /// Linux), or `fd://NUMBER` (a listening socket that was passed in).
-    bind: Vec<Bind> = vec![Bind::Tcp { host: "127.0.0.1".to_owned(), port: 8000 }], {
+    bind: Vec<Bind> = vec![Bind::Tcp { host: "127.0.0.1".to_owned(), port: 8000 }], [Listener], {
         section: Section::Socket, short: Some('b'), placeholder: "ADDRESS",
-        readers: &[Listener], effect: Rollout, gunicorn: Some("bind"),
+        effect: Rollout, gunicorn: Some("bind"),
         env_default: Some(EnvDefault { variable: "PORT", template: "0.0.0.0:{}" }),
     };
 
     /// Most connections that may wait to be accepted, for each address.
     ///
     /// The kernel cuts it to `net.core.somaxconn`.
-    backlog: u32 = 2048, {
+    backlog: u32 = 2048, [Listener], {
         section: Section::Socket, placeholder: "COUNT", range: Some((1, 1_000_000)),
-        readers: &[Listener], effect: Rollout, gunicorn: Some("backlog"),
+        effect: Rollout, gunicorn: Some("backlog"),
     };
 
     /// Number of worker processes.
@@ -103,9 +108,9 @@ settings! {
     /// `auto` means as many as there are processors to use: what the affinity
     /// mask and the processor quota of the control group (a container's limit)
     /// allow.
-    workers: Workers = Workers::Count(1), {
+    workers: Workers = Workers::Count(1), [Master], {
         section: Section::Workers, short: Some('w'), placeholder: "COUNT",
-        range: Some((1, 1024)), readers: &[Master, Worker], effect: Live,
+        range: Some((1, MOST)), effect: Live,
         gunicorn: Some("workers"), differs: Some("`auto` is understood; an empty `WEB_CONCURRENCY` is as good as none"),
         env_default: Some(EnvDefault { variable: "WEB_CONCURRENCY", template: "{}" }),
     };
@@ -116,9 +121,9 @@ settings! {
     /// are understood as `wsgi`. `exec` runs any program that can serve from a
     /// socket it inherits, named behind two dashes; settings that are about HTTP or
     /// Python mean nothing to it.
-    worker_class: WorkerClass = WorkerClass::Wsgi, {
+    worker_class: WorkerClass = WorkerClass::Wsgi, [Master], {
         section: Section::Workers, short: Some('k'), placeholder: "CLASS",
-        readers: &[Master], effect: Rollout, gunicorn: Some("worker_class"),
+        effect: Rollout, gunicorn: Some("worker_class"),
         differs: Some("`sync` and `gthread` both mean `wsgi`, which keeps connections alive and reads slow clients without occupying a thread; `exec` runs any other server"),
     };
 
@@ -128,10 +133,10 @@ settings! {
     /// at once. With `notify` only such a word counts, and `--boot-timeout` ends
     /// a program that does not say it. 0 takes every program for ready that could
     /// be executed. Other classes tell when they are ready.
-    ready_after: ReadyAfter = ReadyAfter::Length(Duration::from_secs(1)), {
+    ready_after: ReadyAfter = ReadyAfter::Length(Duration::from_secs(1)), [Master], {
         section: Section::Workers, placeholder: "SECONDS", range: Some((0, DAY)),
         choices: &[("notify", "when it says so")],
-        readers: &[Master], effect: Rollout,
+        effect: Rollout,
     };
 
     /// Load the application once, in a process that forks the workers.
@@ -141,9 +146,9 @@ settings! {
     /// a new such process, the mold. What the application opens at import is
     /// either shared by all workers, like connections, or missing in them, like
     /// threads; a warning names it.
-    preload: bool = false, {
+    preload: bool = false, [Master], {
         section: Section::Workers,
-        readers: &[Master], effect: Rollout, gunicorn: Some("preload_app"),
+        effect: Rollout, gunicorn: Some("preload_app"),
         differs: Some("a reload loads the new code; the master never runs the application"),
     };
 
@@ -154,9 +159,9 @@ settings! {
     /// running thread waits, the next one runs. Threads that compute share the
     /// interpreter's lock and gain nothing, so one at a time is at work then;
     /// more workers use more processors.
-    threads: u16 = 1, {
+    threads: u16 = 1, [Master, Worker], {
         section: Section::Workers, placeholder: "COUNT", range: Some((1, 1024)),
-        readers: &[Master, Worker], effect: Rollout, gunicorn: Some("threads"),
+        effect: Rollout, gunicorn: Some("threads"),
     };
 
     /// Most connections that a worker keeps open at a time.
@@ -166,9 +171,9 @@ settings! {
     /// seconds, else of a client that has been sending its request for a second,
     /// which is answered 503, else of the slowest that has been reading its answer
     /// for ten seconds, which is reset; else it waits.
-    worker_connections: u32 = 1000, {
+    worker_connections: u32 = 1000, [Worker], {
         section: Section::Workers, placeholder: "COUNT", range: Some((1, 1_000_000)),
-        readers: &[Worker], effect: Rollout, gunicorn: Some("worker_connections"),
+        effect: Rollout, gunicorn: Some("worker_connections"),
         differs: Some("enforced for every class"),
     };
 
@@ -183,9 +188,9 @@ settings! {
     /// too. What the application does after its last piece counts again. A worker
     /// that gives no sign of life for so long, and for 5 seconds at least, is killed
     /// and replaced as well. 0 turns the check off.
-    timeout: Duration = Duration::from_secs(30), {
+    timeout: Duration = Duration::from_secs(30), [Master], {
         section: Section::Workers, short: Some('t'), placeholder: "SECONDS",
-        range: Some((0, DAY)), readers: &[Master, Worker], effect: Rollout,
+        range: Some((0, DAY)), effect: Rollout,
         gunicorn: Some("timeout"),
         differs: Some("holds for each request, in every class and thread; its client gets an answer (504)"),
     };
@@ -198,9 +203,9 @@ settings! {
     /// SIGTERM ends the delay; SIGINT and SIGQUIT stop the server at once.
     /// `graceful_timeout` counts from the end of the delay: what stops the server has
     /// to grant the sum of both.
-    shutdown_delay: Duration = Duration::ZERO, {
+    shutdown_delay: Duration = Duration::ZERO, [Master], {
         section: Section::Workers, placeholder: "SECONDS", range: Some((0, DAY)),
-        readers: &[Master], effect: Live,
+        effect: Live,
     };
 
     /// Longest time a draining worker may take to finish its requests.
@@ -209,9 +214,9 @@ settings! {
     /// and finishes what it has; what is left after this time is killed. Requests
     /// that the application has not begun by three quarters of it are answered
     /// 503.
-    graceful_timeout: Duration = Duration::from_secs(30), {
+    graceful_timeout: Duration = Duration::from_secs(30), [Master, Worker], {
         section: Section::Workers, placeholder: "SECONDS", range: Some((0, DAY)),
-        readers: &[Master, Worker], effect: Rollout, gunicorn: Some("graceful_timeout"),
+        effect: Rollout, gunicorn: Some("graceful_timeout"),
         differs: Some("also holds for the workers that a reload replaces"),
     };
 
@@ -220,9 +225,9 @@ settings! {
     /// A client that was just about to send its next request still gets the
     /// answer, with `Connection: close`, instead of a closed connection.
     /// `graceful_timeout` holds nevertheless. 0 closes idle connections at once.
-    drain_idle: Duration = Duration::from_secs(1), {
+    drain_idle: Duration = Duration::from_secs(1), [Worker], {
         section: Section::Workers, placeholder: "SECONDS", range: Some((0, DAY)),
-        readers: &[Worker], effect: Rollout,
+        effect: Rollout,
     };
 
     /// Longest time a new worker may take to get ready.
@@ -230,9 +235,9 @@ settings! {
     /// It counts from the start of its process and includes loading the
     /// application. A worker that takes longer is killed; at the first start that
     /// ends the server, later the workers that serve go on. 0 turns the limit off.
-    boot_timeout: Duration = Duration::from_secs(60), {
+    boot_timeout: Duration = Duration::from_secs(60), [Master], {
         section: Section::Workers, placeholder: "SECONDS", range: Some((0, DAY)),
-        readers: &[Master], effect: Rollout,
+        effect: Rollout,
     };
 
     /// Most workers that may live at a time beyond their number.
@@ -244,35 +249,35 @@ settings! {
     /// With 0, and 1 for `--max-unavailable`, a new worker starts when an old one
     /// has ended: for applications that open a port or take a lock when they are
     /// imported.
-    max_surge: u16 = 1, {
-        section: Section::Workers, placeholder: "COUNT", range: Some((0, 1024)),
-        readers: &[Master], effect: Live,
+    max_surge: u16 = 1, [Master], {
+        section: Section::Workers, placeholder: "COUNT", range: Some((0, MOST)),
+        effect: Live,
     };
 
     /// Most workers that may be missing while others are replaced.
     ///
     /// With 0 a worker goes only when another one is ready to take its place.
-    max_unavailable: u16 = 0, {
-        section: Section::Workers, placeholder: "COUNT", range: Some((0, 1024)),
-        readers: &[Master], effect: Live,
+    max_unavailable: u16 = 0, [Master], {
+        section: Section::Workers, placeholder: "COUNT", range: Some((0, MOST)),
+        effect: Live,
     };
 
     /// Time for which a new worker must have been ready before it counts.
     ///
     /// A reload goes on to the next worker only then; a new worker that dies
     /// before has failed.
-    min_ready_seconds: Duration = Duration::ZERO, {
+    min_ready_seconds: Duration = Duration::ZERO, [Master], {
         section: Section::Workers, placeholder: "SECONDS", range: Some((0, DAY)),
-        readers: &[Master], effect: Live,
+        effect: Live,
     };
 
     /// Longest time a reload may go without one more new worker that serves.
     ///
     /// Then it is given up, and the old generation serves again. 0 turns the limit
     /// off.
-    progress_deadline: Duration = Duration::from_secs(600), {
+    progress_deadline: Duration = Duration::from_secs(600), [Master], {
         section: Section::Workers, placeholder: "SECONDS", range: Some((0, DAY)),
-        readers: &[Master], effect: Live,
+        effect: Live,
     };
 
     /// Longest time a new master may take to serve when the program is upgraded.
@@ -280,37 +285,37 @@ settings! {
     /// On SIGUSR2 the program is executed again beside the running one. If it does
     /// not serve with workers of its own after this time it is ended, and all goes
     /// on as before.
-    upgrade_timeout: Duration = Duration::from_secs(120), {
+    upgrade_timeout: Duration = Duration::from_secs(120), [Master], {
         section: Section::Workers, placeholder: "SECONDS", range: Some((1, DAY)),
-        readers: &[Master], effect: Live,
+        effect: Live,
     };
 
     /// Requests after which a worker is replaced; 0 for never.
     ///
     /// Its place is taken by a new worker, which is ready first. The number is
     /// looked at once a second. One worker is replaced at a time.
-    max_requests: u32 = 0, {
+    max_requests: u32 = 0, [Master], {
         section: Section::Workers, placeholder: "COUNT",
-        readers: &[Master], effect: Live, gunicorn: Some("max_requests"),
+        effect: Live, gunicorn: Some("max_requests"),
         differs: Some("the new worker is ready before the old one goes; the number is looked at once a second"),
     };
 
     /// Random addition to `--max-requests`, for each worker another one.
-    max_requests_jitter: u32 = 0, {
+    max_requests_jitter: u32 = 0, [Master], {
         section: Section::Workers, placeholder: "COUNT",
-        readers: &[Master], effect: Live, gunicorn: Some("max_requests_jitter"),
+        effect: Live, gunicorn: Some("max_requests_jitter"),
     };
 
     /// Time after which a worker is replaced; 0 for never.
-    max_lifetime: Duration = Duration::ZERO, {
+    max_lifetime: Duration = Duration::ZERO, [Master], {
         section: Section::Workers, placeholder: "SECONDS", range: Some((0, 365 * DAY)),
-        readers: &[Master], effect: Live,
+        effect: Live,
     };
 
     /// Random addition to `--max-lifetime`, for each worker another one.
-    max_lifetime_jitter: Duration = Duration::ZERO, {
+    max_lifetime_jitter: Duration = Duration::ZERO, [Master], {
         section: Section::Workers, placeholder: "SECONDS", range: Some((0, 365 * DAY)),
-        readers: &[Master], effect: Live,
+        effect: Live,
     };
 
     /// Memory beyond which a worker is replaced, such as `512M`; 0 for any.
@@ -318,9 +323,9 @@ settings! {
     /// What counts is what is its own: the proportional set size, in which memory
     /// that workers share is divided by their number. It must be found too large
     /// three times, a second apart.
-    max_rss: Size = Size(0), {
+    max_rss: Size = Size(0), [Master], {
         section: Section::Workers, placeholder: "SIZE",
-        readers: &[Master], effect: Live,
+        effect: Live,
     };
 
     /// Longest time a connection may be idle before a request.
@@ -331,9 +336,9 @@ settings! {
     /// keep an idle connection to a server. The side that closes later never
     /// sends a request into a connection that is just being closed. An idle
     /// connection occupies no thread. 0 closes each connection after its response.
-    keep_alive: Duration = Duration::from_secs(75), {
+    keep_alive: Duration = Duration::from_secs(75), [Worker], {
         section: Section::Http, placeholder: "SECONDS", range: Some((0, DAY)),
-        readers: &[Worker], effect: Rollout, gunicorn: Some("keepalive"),
+        effect: Rollout, gunicorn: Some("keepalive"),
         differs: Some("75 seconds instead of 2, so that a load balancer closes first; idle connections occupy no thread here"),
     };
 
@@ -342,27 +347,27 @@ settings! {
     /// It counts from the first byte of the request to the empty line after the
     /// last header. 0 turns the limit off. With `keep-alive` 0 it is also how long
     /// a new connection may wait with its first byte.
-    header_timeout: Duration = Duration::from_secs(10), {
+    header_timeout: Duration = Duration::from_secs(10), [Worker], {
         section: Section::Http, placeholder: "SECONDS", range: Some((0, DAY)),
-        readers: &[Worker], effect: Rollout,
+        effect: Rollout,
     };
 
     /// Longest time a client may send nothing more of a request's body.
     ///
     /// A drip is not enough: what arrives has to be a minimum of progress. 0
     /// turns the limit off.
-    body_timeout: Duration = Duration::from_secs(30), {
+    body_timeout: Duration = Duration::from_secs(30), [Worker], {
         section: Section::Http, placeholder: "SECONDS", range: Some((0, DAY)),
-        readers: &[Worker], effect: Rollout,
+        effect: Rollout,
     };
 
     /// Longest time a client may take nothing more of a response.
     ///
     /// What counts is what its system has acknowledged. Then the connection is
     /// reset, and the log says so. 0 turns the limit off.
-    write_timeout: Duration = Duration::from_secs(60), {
+    write_timeout: Duration = Duration::from_secs(60), [Worker], {
         section: Section::Http, placeholder: "SECONDS", range: Some((0, DAY)),
-        readers: &[Worker], effect: Rollout,
+        effect: Rollout,
     };
 
     /// Memory that responses may take in a worker while slow clients read them.
@@ -372,9 +377,9 @@ settings! {
     /// made piece by piece, and then on disk (`--response-disk`). Where neither has
     /// room, the application waits for the client; if that leaves no thread for
     /// requests that wait, the answers to the slowest clients are given up.
-    response_memory: Size = Size(64 << 20), {
+    response_memory: Size = Size(64 << 20), [Worker], {
         section: Section::Http, placeholder: "SIZE",
-        readers: &[Worker], effect: Rollout,
+        effect: Rollout,
     };
 
     /// Disk that responses may take in a worker while slow clients read them.
@@ -383,26 +388,26 @@ settings! {
     /// response takes at most a quarter: a longer one that is made piece by
     /// piece holds its thread. A response with the header `X-Accel-Buffering: no`
     /// never waits in memory or on disk. 0 uses no disk.
-    response_disk: Size = Size(1 << 30), {
+    response_disk: Size = Size(1 << 30), [Worker], {
         section: Section::Http, placeholder: "SIZE",
-        readers: &[Worker], effect: Rollout,
+        effect: Rollout,
     };
 
     /// Longest request line, in bytes; 0 is no limit of its own.
     ///
     /// A longer one is answered with 414.
-    limit_request_line: u32 = 4094, {
+    limit_request_line: u32 = 4094, [Worker], {
         section: Section::Http, placeholder: "BYTES", range: Some((0, 8190)),
-        readers: &[Worker], effect: Rollout, gunicorn: Some("limit_request_line"),
+        effect: Rollout, gunicorn: Some("limit_request_line"),
         differs: Some("more than 8190 is an error instead of being cut to it"),
     };
 
     /// Most headers that a request may have.
     ///
     /// More are answered with 431.
-    limit_request_fields: u32 = 100, {
+    limit_request_fields: u32 = 100, [Worker], {
         section: Section::Http, placeholder: "COUNT", range: Some((1, 32_768)),
-        readers: &[Worker], effect: Rollout, gunicorn: Some("limit_request_fields"),
+        effect: Rollout, gunicorn: Some("limit_request_fields"),
         differs: Some("a value out of range is an error"),
     };
 
@@ -410,31 +415,31 @@ settings! {
     ///
     /// A longer one is answered with 431. gunicorn's spelling of the flag,
     /// `--limit-request-field_size`, is understood.
-    limit_request_field_size: u32 = 8190, {
+    limit_request_field_size: u32 = 8190, [Worker], {
         section: Section::Http, placeholder: "BYTES", range: Some((1, 1_048_576)),
         aliases: &["limit-request-field_size"],
-        readers: &[Worker], effect: Rollout, gunicorn: Some("limit_request_field_size"),
+        effect: Rollout, gunicorn: Some("limit_request_field_size"),
         differs: Some("a value out of range is an error"),
     };
 
     /// Name in the titles of the processes.
     ///
     /// Without it, the application's.
-    name: Option<String> = None, {
+    name: Option<String> = None, [Master, Worker], {
         section: Section::Process, short: Some('n'), placeholder: "NAME",
-        readers: &[Master, Worker], effect: Rollout, gunicorn: Some("proc_name"),
+        effect: Rollout, gunicorn: Some("proc_name"),
     };
 
     /// Run in the background, detached from the terminal.
-    daemon: bool = false, {
+    daemon: bool = false, [Master], {
         section: Section::Process, short: Some('D'),
-        readers: &[Master], effect: Restart, gunicorn: Some("daemon"),
+        effect: Restart, gunicorn: Some("daemon"),
     };
 
     /// File to write the number of the master process to.
-    pid: Option<PathBuf> = None, {
+    pid: Option<PathBuf> = None, [Master], {
         section: Section::Process, short: Some('p'), placeholder: "FILE",
-        readers: &[Master], effect: Restart, gunicorn: Some("pidfile"),
+        effect: Restart, gunicorn: Some("pidfile"),
         differs: Some("a change takes effect with a restart"),
     };
 
@@ -444,21 +449,21 @@ settings! {
     /// application code runs, and get no privileges back through programs such
     /// as sudo (`no_new_privs`). `HOME`, `USER` and `LOGNAME` are that user's, unless
     /// `--env` sets them.
-    user: Option<String> = None, {
+    user: Option<String> = None, [Master, Listener], {
         section: Section::Process, short: Some('u'), placeholder: "USER",
-        readers: &[Master, Listener], effect: Rollout, gunicorn: Some("user"),
+        effect: Rollout, gunicorn: Some("user"),
     };
 
     /// Group to run the workers as, by name or number.
-    group: Option<String> = None, {
+    group: Option<String> = None, [Master, Listener], {
         section: Section::Process, short: Some('g'), placeholder: "GROUP",
-        readers: &[Master, Listener], effect: Rollout, gunicorn: Some("group"),
+        effect: Rollout, gunicorn: Some("group"),
     };
 
     /// Give the workers all groups of their user.
-    initgroups: bool = false, {
+    initgroups: bool = false, [Master], {
         section: Section::Process,
-        readers: &[Master], effect: Rollout, gunicorn: Some("initgroups"),
+        effect: Rollout, gunicorn: Some("initgroups"),
     };
 
     /// Permissions that files made by the server and the application do not get.
@@ -466,45 +471,44 @@ settings! {
     /// Octal with a leading zero (`022`, `0o22`), else decimal or `0x` hexadecimal.
     /// Unless it is set, it holds for unix sockets alone, and all else keeps the
     /// mask that the server was started with.
-    umask: Umask = Umask(0), {
+    umask: Umask = Umask(0), [Master, Listener], {
         section: Section::Process, short: Some('m'), placeholder: "MASK",
-        readers: &[Master, Listener], effect: Rollout, gunicorn: Some("umask"),
+        effect: Rollout, gunicorn: Some("umask"),
     };
 
     /// Least severe message in the error log.
-    log_level: LogLevel = LogLevel::Info, {
+    log_level: LogLevel = LogLevel::Info, [Master, Worker], {
         section: Section::Logging, placeholder: "LEVEL", choices: &LEVELS,
-        readers: &[Master, Worker], effect: Rollout, gunicorn: Some("loglevel"),
+        effect: Rollout, gunicorn: Some("loglevel"),
         differs: Some("an unknown level is an error instead of `info`"),
     };
 
     /// File for messages of the server; `-` is standard error.
-    error_logfile: LogTarget = LogTarget::Stream, {
+    error_logfile: LogTarget = LogTarget::Stream, [Master, Worker], {
         section: Section::Logging, placeholder: "FILE", aliases: &["log-file"],
-        readers: &[Master, Worker], effect: Rollout, gunicorn: Some("errorlog"),
+        effect: Rollout, gunicorn: Some("errorlog"),
     };
 
     /// File for a line about each request; `-` is standard output.
-    access_logfile: Option<LogTarget> = None, {
+    access_logfile: Option<LogTarget> = None, [Master, Worker], {
         section: Section::Logging, placeholder: "FILE",
-        readers: &[Master, Worker], effect: Rollout, gunicorn: Some("accesslog"),
+        effect: Rollout, gunicorn: Some("accesslog"),
     };
 
     /// Format of a line in the access log.
     ///
     /// gunicorn's atoms, each written as `%(ATOM)s`; `%%` is a percent sign.
-    access_logformat: String =
-        r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s""#.to_owned(), {
-        section: Section::Logging, placeholder: "FORMAT", check: Some(access_format::check),
+    access_logformat: AccessFormat = AccessFormat::usual(), [Worker], {
+        section: Section::Logging, placeholder: "FORMAT",
         choices: &access_format::ATOMS,
-        readers: &[Worker], effect: Rollout, gunicorn: Some("access_log_format"),
+        effect: Rollout, gunicorn: Some("access_log_format"),
         differs: Some("an unknown atom is an error instead of `-`"),
     };
 
     /// Send the application's standard output and error to the error log.
-    capture_output: bool = false, {
+    capture_output: bool = false, [Master, Worker], {
         section: Section::Logging,
-        readers: &[Master, Worker], effect: Rollout, gunicorn: Some("capture_output"),
+        effect: Rollout, gunicorn: Some("capture_output"),
     };
 
     /// The configuration file, YAML.
@@ -512,25 +516,42 @@ settings! {
     /// Without it `./monoceros.yaml` is read if it exists. Root reads only a file
     /// that no other user can change, nor the directories on the way; the user who
     /// has become root by `sudo` counts as root.
-    config: Option<PathBuf> = None, {
+    config: Option<PathBuf> = None, [Master], {
         section: Section::Configuration, short: Some('c'), placeholder: "FILE", in_file: false,
-        readers: &[Master], effect: Restart, gunicorn: Some("config"),
+        effect: Restart, gunicorn: Some("config"),
         differs: Some("YAML instead of Python; `./monoceros.yaml` instead of `./gunicorn.conf.py`"),
     };
 
     /// Check the settings and the application, say what is wrong, and exit.
-    check_config: bool = false, {
+    check_config: bool = false, [Master], {
         section: Section::Configuration, in_file: false,
-        readers: &[Master], effect: Restart, gunicorn: Some("check_config"),
+        effect: Restart, gunicorn: Some("check_config"),
     };
 
     /// Check as `--check-config`, and print every setting with its source.
     ///
     /// What is printed can be used as a configuration file.
-    print_config: bool = false, {
+    print_config: bool = false, [Master], {
         section: Section::Configuration, in_file: false,
-        readers: &[Master], effect: Restart, gunicorn: Some("print_config"),
+        effect: Restart, gunicorn: Some("print_config"),
     };
+}
+
+impl Row {
+    /// The setting that a key of the file or the rest of a variable means.
+    ///
+    /// `-` and `_` are the same; gunicorn's name is as good as ours.
+    #[must_use]
+    pub fn find(key: &str) -> Option<&'static Self> {
+        let name = key.replace('-', "_");
+        ROWS.iter().find(|row| row.names().any(|known| known == name))
+    }
+
+    /// The default as text, empty if there is none.
+    #[must_use]
+    pub fn default_text(&self) -> String {
+        self.texts(&Settings::default()).join(" ")
+    }
 }
 
 impl Settings {

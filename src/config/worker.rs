@@ -7,6 +7,9 @@ use std::time::Duration;
 use crate::row::Bounds;
 use crate::value::Value;
 
+/// The most workers that a server can have.
+pub const MOST_WORKERS: u16 = 1024;
+
 /// Number of worker processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Workers {

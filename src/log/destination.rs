@@ -32,6 +32,12 @@ pub enum Destination {
 }
 
 impl Destination {
+    /// Where a setting leads: to the file at `path`, else to the standard `stream`.
+    #[must_use]
+    pub fn of(path: Option<PathBuf>, stream: Self) -> Self {
+        path.map_or(stream, Self::named)
+    }
+
     /// What a path means. The names that the kernel has for a process's own
     /// descriptors, `/dev/stdout` and its like, mean these descriptors: to open
     /// such a name is to open what is behind it once more, which a socket does not

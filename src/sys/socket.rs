@@ -213,6 +213,10 @@ pub fn is_deferred(listener: BorrowedFd) -> bool {
     integer_option(listener, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT).is_ok_and(|value| value > 0)
 }
 
+/// For how long the master and its workers have the kernel hold back a connection
+/// without bytes: the shortest time that it knows.
+pub const DEFER_SECONDS: i32 = 1;
+
 /// Makes the kernel hold back new connections until bytes arrive, at most about
 /// `seconds`.
 ///

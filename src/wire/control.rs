@@ -14,7 +14,7 @@ use crate::{Generation, Slot};
 /// The longest text in an answer, in bytes; the log has the rest.
 const TEXT_LIMIT: usize = 16 * 1024;
 /// The most workers in a [`Status`]: so many fit into one message.
-const MOST_WORKERS: usize = 500;
+const LISTED_WORKERS: usize = 500;
 
 /// What a command asks of the master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,8 +99,8 @@ impl Status {
     /// The status with as many workers as a message may hold.
     #[must_use]
     pub fn new(summary: String, mut workers: Vec<WorkerStatus>) -> Self {
-        let omitted = workers.len().saturating_sub(MOST_WORKERS);
-        workers.truncate(MOST_WORKERS);
+        let omitted = workers.len().saturating_sub(LISTED_WORKERS);
+        workers.truncate(LISTED_WORKERS);
         Self { summary, workers, omitted, given_up: BTreeMap::new() }
     }
 

@@ -1,8 +1,7 @@
 //! No setting of gunicorn is forgotten.
 
 use super::*;
-use crate::row::Row;
-use crate::table::ROWS;
+use crate::table::{ROWS, Row};
 
 /// Every setting of gunicorn 27.0.1 with its flags.
 const SETTINGS: &str = "\

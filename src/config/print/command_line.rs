@@ -5,8 +5,8 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Arg, ArgAction, Command, ValueHint};
 
 use crate::control_command::{self, COMMANDS, FLAGS, Verb};
-use crate::row::{Arity, Row};
-use crate::table::ROWS;
+use crate::row::Arity;
+use crate::table::{ROWS, Row};
 
 /// The whole command line: the settings, and the commands to a server that runs.
 #[must_use]

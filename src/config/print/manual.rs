@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use super::prose;
 use crate::control_command::{COMMANDS, FLAGS, NOTES};
-use crate::row::{Row, Section};
+use crate::row::Section;
 use crate::signals::SIGNALS;
-use crate::table::ROWS;
+use crate::table::{ROWS, Row};
 
 const EXITS: [(&str, &str); 5] = [
     ("0", "Stopped as asked."),

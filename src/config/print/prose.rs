@@ -1,7 +1,8 @@
 //! What the printed pages say about all settings together, and the words they
 //! have for the columns of a row.
 
-use crate::row::{Arity, Effect, Row};
+use crate::row::{Arity, Effect};
+use crate::table::Row;
 
 /// How settings are said.
 pub(super) const SOURCES: [&str; 5] = [

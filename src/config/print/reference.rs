@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::prose;
-use crate::row::{Row, Section};
-use crate::table::ROWS;
+use crate::row::Section;
+use crate::table::{ROWS, Row};
 use crate::wrap::wrap;
 
 const WIDTH: usize = 80;

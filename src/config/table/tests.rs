@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::*;
 use crate::gunicorn::FOREIGN;
 use crate::row::Arity;
+use crate::row::Effect::{Live, Restart};
 
 /// The words of a text that are in backquotes.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {

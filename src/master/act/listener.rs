@@ -20,10 +20,6 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use crate::master::act::owner_rights::reach;
 use crate::master::decide::event::BindError;
 
-/// For so many seconds the kernel may hold back a connection on which nothing
-/// has arrived.
-const DEFER_SECONDS: i32 = 1;
-
 /// One address of the settings, or a socket that was passed in.
 #[derive(Debug)]
 pub(crate) struct OwnedListener {
@@ -95,7 +91,7 @@ impl SocketOptions {
 
     /// Zero is never (`tcp(7)`).
     fn defer_seconds(&self) -> i32 {
-        if self.defer { DEFER_SECONDS } else { 0 }
+        if self.defer { socket::DEFER_SECONDS } else { 0 }
     }
 }
 

@@ -9,10 +9,10 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, fchown};
 use std::path::Path;
 
 use monoceros_config::LogTarget;
+use monoceros_config::variable;
 use monoceros_log::Destination;
 use monoceros_sys::user::{Credentials, is_root};
 use monoceros_sys::{append, descriptor, reason};
-use monoceros_wire::variable;
 
 use crate::master::act::owner_rights::reach;
 use crate::master::act::worker_spec::WorkerSpec;
@@ -23,10 +23,7 @@ pub(crate) fn destination(
     stream: Destination,
     directory: &Path,
 ) -> Destination {
-    match setting {
-        LogTarget::Stream => stream,
-        LogTarget::Path(path) => Destination::named(directory.join(path)),
-    }
+    Destination::of(setting.path().map(|path| directory.join(path)), stream)
 }
 
 /// Copies of the descriptors that the settings name as logs, for a worker, which

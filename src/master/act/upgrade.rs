@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use monoceros_config::variable;
 use monoceros_sys::process::{Detached, Ending, Program};
 use monoceros_sys::{descriptor, path, reason};
 use monoceros_wire::Generation;
@@ -21,10 +22,6 @@ use crate::master::act::listener;
 use crate::master::act::listener::OwnedListener;
 use crate::master::act::worker_spec::Invocation;
 use crate::master::kind::executable::find_program;
-
-/// The variable in which a new master finds the descriptor of the channel to
-/// the one before it.
-pub(crate) const VARIABLE: &str = "MONOCEROS_PREDECESSOR";
 
 /// The title of the attendant, which exists until the new master serves.
 const ATTENDANT: &str = "monoceros: upgrade";
@@ -269,10 +266,11 @@ impl AsFd for Predecessor {
 
 /// Takes what the master before this one passes on; nothing if there is none.
 pub(crate) fn inherit(invocation: &Invocation) -> Result<Option<Inherited>, String> {
-    let Some(variable) = invocation.variable(VARIABLE) else { return Ok(None) };
+    let Some(text) = invocation.variable(variable::PREDECESSOR) else { return Ok(None) };
     let cannot = |why: String| format!("cannot take over from the old master: {why}");
-    let number = variable.to_str().and_then(|text| text.parse().ok());
-    let number = number.ok_or_else(|| cannot(format!("{VARIABLE} is no descriptor")))?;
+    let number = text.to_str().and_then(|text| text.parse().ok());
+    let number =
+        number.ok_or_else(|| cannot(format!("{} is no descriptor", variable::PREDECESSOR)))?;
     let fd = descriptor::take_inherited(number).map_err(|error| cannot(reason(&error)))?;
     let channel = Channel::<FromSuccessor, ToSuccessor>::from(fd);
     let heritage = match channel.receive() {
@@ -297,13 +295,13 @@ pub(crate) fn inherit(invocation: &Invocation) -> Result<Option<Inherited>, Stri
 fn program(invocation: &Invocation, sockets: usize) -> Result<Program, String> {
     let path = find(invocation)?;
     let channel = usize::try_from(descriptor::FIRST).unwrap_or_default() + sockets;
-    let mut dropped = vec!["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_PID", VARIABLE];
+    let mut dropped = [&variable::LISTEN[..], &["WATCHDOG_PID", variable::PREDECESSOR]].concat();
     if !invocation.is_watched() {
         dropped.push("WATCHDOG_USEC");
     }
     let kept = invocation.env.iter().filter(|(name, _)| !dropped.iter().any(|it| name == it));
     let kept = kept.map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat());
-    let own = format!("{VARIABLE}={channel}").into_bytes();
+    let own = format!("{}={channel}", variable::PREDECESSOR).into_bytes();
     let text = |bytes: Vec<u8>| {
         CString::new(bytes).map_err(|_| "cannot start a new master: a NUL in a text".to_owned())
     };

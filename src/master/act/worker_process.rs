@@ -6,6 +6,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use monoceros_config::variable;
 use monoceros_sys::descriptor;
 use monoceros_sys::process::{Process, Program, lacks_room};
 use monoceros_sys::{reason, user};
@@ -13,7 +14,7 @@ use monoceros_wire::channel::{Incoming, MasterEnd, pair};
 use monoceros_wire::message::{FromWorker, Start, StartMold, ToWorker};
 use monoceros_wire::scoreboard::{Losses, Scoreboard};
 use monoceros_wire::stacks::{self, Stacks};
-use monoceros_wire::{Generation, Slot, variable};
+use monoceros_wire::{Generation, Slot};
 
 use crate::master::act::native_worker::{NativeWorker, SharedMemory};
 use crate::master::act::notify_receiver::NotifyReceiver;

@@ -11,9 +11,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use monoceros_config::raw::bytes_of;
-use monoceros_config::{
-    Command, Effect, Loaded, LogLevel, LogTarget, Reader, Row, Settings, WorkerClass, Workers,
-};
+use monoceros_config::variable;
+use monoceros_config::{Command, Effect, Loaded, LogTarget, Row, Settings, WorkerClass, Workers};
 use monoceros_sys::process::Program;
 use monoceros_sys::reason;
 use monoceros_sys::user::{Credentials, Login, is_root};
@@ -24,31 +23,11 @@ use crate::directory::working_directory;
 use crate::master::act::listener::{OwnedListener, SocketOptions};
 use crate::master::decide::settings::{MasterSettings, Recycling, RolloutLimits};
 use crate::master::kind::executable::{find_program, links, own_program};
-use crate::master::kind::interpreter::{BOOT, CALLER, find_extension, find_python};
+use crate::master::kind::interpreter::{BOOT, find_extension, find_python};
 
 /// Variables that are about the master, and not for a worker.
-const MASTERS_OWN: [&str; 8] = [
-    super::upgrade::VARIABLE,
-    CALLER,
-    "NOTIFY_SOCKET",
-    "WATCHDOG_PID",
-    "WATCHDOG_USEC",
-    "LISTEN_FDS",
-    "LISTEN_PID",
-    "LISTEN_FDNAMES",
-];
-/// What workers alone are given, under such names.
-const WORKERS_OWN: [&str; 8] = [
-    monoceros_wire::variable::EXTENSION,
-    monoceros_wire::variable::SLOT,
-    monoceros_wire::variable::GENERATION,
-    monoceros_wire::variable::CHANNEL,
-    monoceros_wire::variable::SCOREBOARD,
-    monoceros_wire::variable::STACKS,
-    monoceros_wire::variable::ERROR_LOG,
-    monoceros_wire::variable::ACCESS_LOG,
-];
-
+const MASTERS_OWN: [&[&str]; 3] =
+    [&variable::MASTER, &["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"], &variable::LISTEN];
 /// What applications find in `SERVER_SOFTWARE` of their process. web.py takes a
 /// process without it for a development server, and shows details in error
 /// pages; other applications look for the name of gunicorn, and then start
@@ -197,7 +176,7 @@ impl WorkerSpec {
                 WorkerClass::Exec => foreign(&settings, invocation, &directory)?,
             }
         };
-        let pairs = with_own_logs(&settings, &directory).to_pairs(Reader::Worker);
+        let pairs = with_own_logs(&settings, &directory).worker_pairs();
         let app = loaded.app.clone().or_else(|| program_name(&settings));
         let binds_said = said("bind");
         let listeners = Vec::new();
@@ -284,12 +263,7 @@ impl WorkerSpec {
 
     /// The least severe message that is logged.
     pub(crate) fn level(&self) -> log::LevelFilter {
-        match self.settings.log_level {
-            LogLevel::Debug => log::LevelFilter::Debug,
-            LogLevel::Info => log::LevelFilter::Info,
-            LogLevel::Warning => log::LevelFilter::Warn,
-            LogLevel::Error | LogLevel::Critical => log::LevelFilter::Error,
-        }
+        self.settings.log_level.filter()
     }
 
     /// Settings that differ from `before`, but take a restart to change.
@@ -427,8 +401,14 @@ fn environment(
 ) -> Result<Vec<CString>, String> {
     let said = said_variables(settings, owner)?;
     let is_set = |name: &OsStr| settings.env.iter().any(|it| OsStr::new(&it.name) == name);
-    let is_own =
-        |name: &OsStr| MASTERS_OWN.iter().chain(&WORKERS_OWN).any(|own| OsStr::new(own) == name);
+    let is_own = |name: &OsStr| {
+        MASTERS_OWN
+            .iter()
+            .copied()
+            .flatten()
+            .chain(&variable::WORKER)
+            .any(|own| OsStr::new(own) == name)
+    };
     let is_said = |name: &OsStr| said.iter().any(|(known, _)| OsStr::new(known) == name);
     let kept = |name: &OsStr| !is_set(name) && !is_own(name) && !is_said(name);
     let inherited = invocation.env.iter().filter(|(name, _)| kept(name));

@@ -29,7 +29,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use log::Level;
-use monoceros_config::SignalCommand;
+use monoceros_config::{MOST_WORKERS, SignalCommand};
 use monoceros_wire::Generation;
 use monoceros_wire::message::ToWorker;
 
@@ -58,8 +58,6 @@ const ABORT_LIMIT: Duration = Duration::from_secs(1);
 /// The master was not running if it comes so much later than it meant to; less
 /// if `timeout` is as short, so that nobody is blamed for its pause.
 const LATE: Duration = Duration::from_secs(2);
-/// The most workers that TTIN can ask for, as the settings table has it.
-const MOST_WORKERS: u16 = 1024;
 
 /// What the master is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

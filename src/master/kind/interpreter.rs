@@ -1,6 +1,7 @@
 //! Which Python runs the workers, and the extension module that it loads.
 //! Files are looked for, not run.
 
+use monoceros_config::variable;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,8 +19,6 @@ const PLACES: [&str; 3] = ["", "../lib/monoceros", "../lib"];
 
 /// Marks the directory of a virtual environment (Python's `venv`).
 const ENVIRONMENT: &str = "pyvenv.cfg";
-/// Names the interpreter that has executed this program (`python -m monoceros`).
-pub(crate) const CALLER: &str = "MONOCEROS_CALLER";
 /// Where Python has its packages (`sysconfig`): Debian's own says `dist-packages`.
 const LIBRARIES: [&str; 2] = ["lib", "lib64"];
 const PACKAGES: [&str; 2] = ["site-packages", "dist-packages"];
@@ -50,7 +49,8 @@ pub(crate) fn find_python(
     let around = around.filter(|it| it.join(ENVIRONMENT).is_file()).map(Path::to_owned);
     let path_in = |name| variable(name).filter(|it| !it.is_empty()).map(PathBuf::from);
     let environments = around.chain(path_in("VIRTUAL_ENV")).map(|it| it.join("bin/python"));
-    let mut pythons = path_in(CALLER).into_iter().chain(environments).map(|it| directory.join(it));
+    let mut pythons =
+        path_in(variable::CALLER).into_iter().chain(environments).map(|it| directory.join(it));
     let python = pythons.find(|it| is_executable(it));
     let python = python.or_else(|| programs.iter().find_map(|it| installed_for(it, &variable)));
     python.or_else(|| on_path(Path::new("python3"), &variable)).ok_or_else(|| {
@@ -106,6 +106,7 @@ fn on_path(name: &Path, variable: impl Fn(&str) -> Option<OsString>) -> Option<P
 #[cfg(test)]
 mod tests {
     use super::*;
+    use monoceros_wire::message::{BootFailure, FromWorker};
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
@@ -116,6 +117,17 @@ mod tests {
     }
 
     #[test]
+    fn the_boot_program_speaks_as_the_wire_does() {
+        for name in [variable::CHANNEL, variable::EXTENSION] {
+            assert!(BOOT.contains(&format!("\"{name}\"")), "{name}");
+        }
+        let failure = BootFailure::Interpreter;
+        let failed = FromWorker::Failed { failure, text: "TEXT".to_owned() };
+        let message = serde_json::to_string(&failed).unwrap().replace("\"TEXT\"", "text");
+        assert!(BOOT.replace(' ', "").contains(&message), "{message}");
+    }
+
+    #[test]
     fn the_nearest_interpreter_is_taken() {
         let name = format!("monoceros-python-{}", std::process::id());
         let root = std::env::temp_dir().join(name);
@@ -123,7 +135,7 @@ mod tests {
         let variable = |name: &str| match name {
             "VIRTUAL_ENV" => Some(root.join("venv").into_os_string()),
             "PATH" => Some(root.join("path").into_os_string()),
-            CALLER => Some(root.join("caller").into_os_string()),
+            variable::CALLER => Some(root.join("caller").into_os_string()),
             _ => None,
         };
         let link = root.join("linked/bin/monoceros");

@@ -16,6 +16,9 @@ mod record;
 mod shared;
 mod spool;
 mod stream;
+#[cfg(test)]
+#[path = "../tests/engine/options.rs"]
+mod test_options;
 mod transport;
 mod trim;
 

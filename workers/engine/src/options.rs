@@ -46,25 +46,3 @@ pub struct Options {
     /// in memory.
     pub spool_directory: Option<PathBuf>,
 }
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            threads: 1,
-            parallel: false,
-            workers: 1,
-            connections: 1000,
-            limits: Limits::default(),
-            header_timeout: Duration::from_secs(10),
-            body_timeout: Duration::from_secs(30),
-            write_timeout: Duration::from_secs(60),
-            keep_alive: Duration::from_secs(75),
-            graceful_timeout: Duration::from_secs(30),
-            drain_idle: Duration::from_secs(1),
-            response_memory: 64 << 20,
-            response_disk: 1 << 30,
-            longest_body: LONGEST_BODY,
-            spool_directory: Some(std::env::temp_dir()),
-        }
-    }
-}

@@ -28,7 +28,8 @@ const MAX_DIGITS: u8 = 16;
 /// use monoceros_http::{Chunks, Limits};
 ///
 /// let mut body = Vec::new();
-/// let mut chunks = Chunks::new(&Limits::default());
+/// let limits = Limits { request_line: 4094, fields: 100, field_size: 8190 };
+/// let mut chunks = Chunks::new(&limits);
 /// let input = b"5;a=b\r\nhello\r\n0\r\n\r\nGET /";
 /// let decoded = chunks.read(input, &mut |data| body.extend_from_slice(data))?;
 /// assert!(decoded.ended);

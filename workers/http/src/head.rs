@@ -25,10 +25,11 @@ const KEPT_FIELDS: usize = 64;
 /// ```
 /// use monoceros_http::{Framing, Head, Limits};
 ///
+/// let limits = Limits { request_line: 4094, fields: 100, field_size: 8190 };
 /// let mut head = Head::new();
 /// let input = b"GET /a?b=c HTTP/1.1\r\nHost: example.com\r\n\r\nGET ";
-/// assert_eq!(head.read(&input[..20], &Limits::default()), Ok(None));
-/// assert_eq!(head.read(input, &Limits::default()), Ok(Some(42)));
+/// assert_eq!(head.read(&input[..20], &limits), Ok(None));
+/// assert_eq!(head.read(input, &limits), Ok(Some(42)));
 /// assert_eq!(head.path(), b"/a");
 /// assert_eq!(head.query(), b"b=c");
 /// assert_eq!(head.host(), Some(&b"example.com"[..]));

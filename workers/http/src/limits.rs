@@ -14,10 +14,3 @@ pub struct Limits {
     /// The longest field line, with its CRLF.
     pub field_size: usize,
 }
-
-impl Default for Limits {
-    /// gunicorn's defaults.
-    fn default() -> Limits {
-        Limits { request_line: 4094, fields: 100, field_size: 8190 }
-    }
-}

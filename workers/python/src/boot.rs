@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use monoceros_config::{LogLevel, LogTarget, SIGNALS, Settings, SignalCommand};
+use monoceros_config::variable;
+use monoceros_config::{LogTarget, SIGNALS, SignalCommand, WorkerSettings};
 use monoceros_engine::{AccessLog, Engine, EngineParts, LONGEST_BODY, Options, Temporary};
 use monoceros_http::Limits;
 use monoceros_log::{Destination, Identity, LogFile};
@@ -19,7 +20,6 @@ use monoceros_wire::channel::{Incoming, MESSAGE_LIMIT, WorkerEnd};
 use monoceros_wire::message::{BootFailure, FromWorker, Start, StartMold, ToWorker};
 use monoceros_wire::scoreboard::Scoreboard;
 use monoceros_wire::stacks::{self, Stacks};
-use monoceros_wire::variable;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule};
@@ -160,25 +160,15 @@ fn number(name: &str) -> io::Result<i32> {
 /// that the application starts must not take it for theirs.
 fn hide_variables(py: Python) -> PyResult<()> {
     let environ = py.import("os")?.getattr("environ")?;
-    let names = [
-        variable::CHANNEL,
-        variable::SCOREBOARD,
-        variable::STACKS,
-        variable::ERROR_LOG,
-        variable::ACCESS_LOG,
-        "LISTEN_FDS",
-        "LISTEN_PID",
-        "LISTEN_FDNAMES",
-    ];
-    for name in names {
+    for name in variable::BOOT.iter().chain(&variable::LISTEN) {
         environ.call_method1("pop", (name, py.None()))?;
     }
     Ok(())
 }
 
 /// The settings as the master has sent them, or the end of this process.
-pub(crate) fn read_settings(channel: &WorkerEnd, pairs: &[(String, String)]) -> Settings {
-    match Settings::from_pairs(pairs) {
+pub(crate) fn read_settings(channel: &WorkerEnd, pairs: &[(String, String)]) -> WorkerSettings {
+    match WorkerSettings::from_pairs(pairs) {
         Ok(settings) => settings,
         Err(errors) => give_up(channel, BootFailure::Boot, &errors.to_string()),
     }
@@ -187,7 +177,7 @@ pub(crate) fn read_settings(channel: &WorkerEnd, pairs: &[(String, String)]) -> 
 /// Opens the error log, or ends this process.
 pub(crate) fn open_log(
     channel: &WorkerEnd,
-    settings: &Settings,
+    settings: &WorkerSettings,
     identity: &Identity,
 ) -> Arc<LogFile> {
     match try_to_open_log(settings, identity) {
@@ -196,20 +186,14 @@ pub(crate) fn open_log(
     }
 }
 
-fn try_to_open_log(settings: &Settings, identity: &Identity) -> io::Result<Arc<LogFile>> {
-    let setting = &settings.error_logfile;
+fn try_to_open_log(settings: &WorkerSettings, identity: &Identity) -> io::Result<Arc<LogFile>> {
+    let setting = settings.error_logfile();
     let (log, error) = open_or(setting, &ERROR_LOG, Destination::Stderr)?;
     let log = Arc::new(log);
-    if settings.capture_output {
+    if *settings.capture_output() {
         log.capture_output()?;
     }
-    let level = match settings.log_level {
-        LogLevel::Debug => log::LevelFilter::Debug,
-        LogLevel::Info => log::LevelFilter::Info,
-        LogLevel::Warning => log::LevelFilter::Warn,
-        LogLevel::Error | LogLevel::Critical => log::LevelFilter::Error,
-    };
-    monoceros_log::install(identity, level, Arc::clone(&log));
+    monoceros_log::install(identity, settings.log_level().filter(), Arc::clone(&log));
     if let Some(error) = error {
         log::error!("{}; standard error is written instead", reason(&error));
     }
@@ -217,13 +201,13 @@ fn try_to_open_log(settings: &Settings, identity: &Identity) -> io::Result<Arc<L
 }
 
 /// The access log of these settings.
-fn open_access_log(settings: &Settings) -> io::Result<Option<AccessLog>> {
-    let Some(setting) = &settings.access_logfile else { return Ok(None) };
+fn open_access_log(settings: &WorkerSettings) -> io::Result<Option<AccessLog>> {
+    let Some(setting) = settings.access_logfile() else { return Ok(None) };
     let (file, error) = open_or(setting, &ACCESS_LOG, Destination::Stdout)?;
     if let Some(error) = error {
         log::error!("{}; standard output is written instead", reason(&error));
     }
-    Ok(Some(AccessLog::new(file, &settings.access_logformat)))
+    Ok(Some(AccessLog::new(file, settings.access_logformat().clone())))
 }
 
 /// Opens a log. One that cannot be opened does not keep the worker from serving:
@@ -234,10 +218,7 @@ fn open_or(
     given: &OnceLock<OwnedFd>,
     stream: Destination,
 ) -> io::Result<(LogFile, Option<io::Error>)> {
-    let destination = match setting {
-        LogTarget::Stream => stream.clone(),
-        LogTarget::Path(path) => Destination::named(path.clone()),
-    };
+    let destination = Destination::of(setting.path().map(PathBuf::from), stream.clone());
     match (destination, given.get()) {
         (Destination::Given(_), Some(fd)) => Ok((LogFile::adopt(fd.try_clone()?)?, None)),
         // Here the number is that of something else.
@@ -249,8 +230,8 @@ fn open_or(
     }
 }
 
-fn show_title(start: &Start, settings: &Settings, app: Option<&str>) {
-    let name = settings.name.as_deref().or(app).or(start.app.as_deref()).unwrap_or("?");
+fn show_title(start: &Start, settings: &WorkerSettings, app: Option<&str>) {
+    let name = settings.name().as_deref().or(app).or(start.app.as_deref()).unwrap_or("?");
     title::set(&format!("monoceros: worker {} gen={} [{name}]", start.slot, start.generation));
 }
 
@@ -260,7 +241,7 @@ pub(crate) fn load(
     py: Python,
     channel: &WorkerEnd,
     app: Option<&str>,
-    settings: &Settings,
+    settings: &WorkerSettings,
     log: &Arc<LogFile>,
 ) -> (Py<PyAny>, String) {
     let loaded = try_to_load(py, app, settings, log);
@@ -275,13 +256,13 @@ pub(crate) fn load(
 fn try_to_load(
     py: Python,
     app: Option<&str>,
-    settings: &Settings,
+    settings: &WorkerSettings,
     log: &Arc<LogFile>,
 ) -> PyResult<(Py<PyAny>, String)> {
-    let level = settings.log_level.to_string().to_ascii_uppercase();
+    let level = settings.log_level().to_string().to_ascii_uppercase();
     errors::make_loggers(py, Arc::clone(log), &level)?;
     let mut paths = vec![std::env::current_dir()?];
-    paths.extend(settings.pythonpath.0.iter().cloned());
+    paths.extend(settings.pythonpath().0.iter().cloned());
     // Names that are not UTF-8 keep their bytes (PEP 383).
     let paths: Vec<_> = paths.into_iter().map(PathBuf::into_os_string).collect();
     traceback::own_module(py, include_str!("loader.py"), "monoceros.loader")?
@@ -341,7 +322,7 @@ pub(crate) fn flush_output(py: Python) {
 pub(crate) fn run(
     py: Python,
     resources: BootResources,
-    settings: &Settings,
+    settings: &WorkerSettings,
     log: Arc<LogFile>,
     application: Py<PyAny>,
     name: &str,
@@ -376,7 +357,7 @@ pub(crate) fn run(
         worker: worker.clone(),
         application,
         log,
-        threads: settings.threads,
+        threads: *settings.threads(),
         multiprocess: start.workers > 1,
         script_name: script_name(),
         reports: Reports::default(),
@@ -387,7 +368,7 @@ pub(crate) fn run(
         cannot_serve(format!(
             "its {} application threads cannot be started ({error}): lower threads, or raise what \
              limits processes or memory (ulimit -u, ulimit -v, TasksMax=, a container)",
-            settings.threads,
+            *settings.threads(),
         ))
     });
     if let Err(error) = worker.start() {
@@ -430,26 +411,26 @@ fn has_lock(py: Python) -> bool {
     is_enabled.and_then(|answer| answer.extract()).unwrap_or(true)
 }
 
-fn options(settings: &Settings, workers: u16) -> Options {
+fn options(settings: &WorkerSettings, workers: u16) -> Options {
     let unlimited = |limit: usize| if limit == 0 { usize::MAX } else { limit };
     Options {
-        threads: settings.threads,
+        threads: *settings.threads(),
         parallel: false,
         workers,
-        connections: usize::try_from(settings.worker_connections).unwrap_or(usize::MAX),
+        connections: usize::try_from(*settings.worker_connections()).unwrap_or(usize::MAX),
         limits: Limits {
-            request_line: unlimited(settings.limit_request_line as usize),
-            fields: settings.limit_request_fields as usize,
-            field_size: settings.limit_request_field_size as usize,
+            request_line: unlimited(*settings.limit_request_line() as usize),
+            fields: *settings.limit_request_fields() as usize,
+            field_size: *settings.limit_request_field_size() as usize,
         },
-        header_timeout: never_if_zero(settings.header_timeout),
-        body_timeout: never_if_zero(settings.body_timeout),
-        write_timeout: never_if_zero(settings.write_timeout),
-        keep_alive: settings.keep_alive,
-        graceful_timeout: settings.graceful_timeout,
-        drain_idle: settings.drain_idle,
-        response_memory: settings.response_memory.0,
-        response_disk: settings.response_disk.0,
+        header_timeout: never_if_zero(*settings.header_timeout()),
+        body_timeout: never_if_zero(*settings.body_timeout()),
+        write_timeout: never_if_zero(*settings.write_timeout()),
+        keep_alive: *settings.keep_alive(),
+        graceful_timeout: *settings.graceful_timeout(),
+        drain_idle: *settings.drain_idle(),
+        response_memory: settings.response_memory().0,
+        response_disk: settings.response_disk().0,
         longest_body: LONGEST_BODY,
         spool_directory: find_temporary(),
     }

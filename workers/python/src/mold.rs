@@ -7,7 +7,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use monoceros_config::Settings;
+use monoceros_config::WorkerSettings;
+use monoceros_config::variable;
 use monoceros_log::{Identity, LogFile};
 use monoceros_sys::blocked_signals::BlockedSignals;
 use monoceros_sys::fork::Private;
@@ -17,7 +18,6 @@ use monoceros_sys::{reason, signal};
 use monoceros_wire::channel::{Incoming, WorkerEnd};
 use monoceros_wire::message::{FromWorker, Start, StartMold, ToWorker};
 use monoceros_wire::scoreboard::Scoreboard;
-use monoceros_wire::variable;
 use pyo3::prelude::*;
 use pyo3::types::PySet;
 
@@ -59,8 +59,8 @@ pub(crate) fn run(
     boot::run(py, resources, &settings, log, application, &name)
 }
 
-fn show_title(start: &StartMold, settings: &Settings, app: Option<&str>) {
-    let name = settings.name.as_deref().or(app).or(start.app.as_deref()).unwrap_or("?");
+fn show_title(start: &StartMold, settings: &WorkerSettings, app: Option<&str>) {
+    let name = settings.name().as_deref().or(app).or(start.app.as_deref()).unwrap_or("?");
     monoceros_sys::title::set(&format!("monoceros: mold gen={} [{name}]", start.generation));
 }
 

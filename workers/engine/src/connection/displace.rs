@@ -240,8 +240,8 @@ mod tests {
     use super::*;
     use crate::connection::Reading;
     use crate::connection::shared::{Address, SharedConnection};
-    use crate::options::Options;
     use crate::spool::Spools;
+    use crate::test_options::options;
     use std::os::unix::net::UnixStream;
     use std::sync::Arc;
 
@@ -250,7 +250,7 @@ mod tests {
         let nowhere = Address::Unix(<_>::default());
         let link = SharedConnection::new(one.into(), 0, nowhere.clone(), Arc::new(nowhere));
         let mut connection = Connection::new(Arc::new(link), 0);
-        let (options, spools) = (Options::default(), Spools::new(std::env::temp_dir()));
+        let (options, spools) = (options(), Spools::new(std::env::temp_dir()));
         let mut reading = Reading {
             limits: &options.limits,
             spools: &spools,

@@ -446,6 +446,7 @@ mod tests {
     use super::*;
     use crate::connection::shared::Address;
     use crate::stream::body::Body;
+    use crate::test_options::LIMITS;
     use std::os::unix::net::UnixStream;
 
     fn connection() -> Connection {
@@ -458,7 +459,7 @@ mod tests {
     }
 
     fn feed(connection: &mut Connection, bytes: &[u8]) -> Step {
-        let (limits, spools) = (Limits::default(), Spools::new(std::env::temp_dir()));
+        let (limits, spools) = (LIMITS, Spools::new(std::env::temp_dir()));
         connection.feed(
             bytes,
             &mut Reading {

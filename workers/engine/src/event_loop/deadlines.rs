@@ -114,6 +114,7 @@ mod tests {
     use crate::connection::shared::{Address, After, SharedConnection};
     use crate::connection::{Reading, Step};
     use crate::spool::Spools;
+    use crate::test_options::options;
     use crate::transport::outgoing::Stores;
     use crate::transport::room::Room;
     use std::os::unix::net::UnixStream;
@@ -129,7 +130,7 @@ mod tests {
     }
 
     fn feed(connection: &mut Connection, bytes: &[u8]) {
-        let options = Options::default();
+        let options = options();
         let spools = Spools::new(std::env::temp_dir());
         let step = connection.feed(
             bytes,
@@ -144,7 +145,7 @@ mod tests {
     }
 
     fn at(connection: &Connection, seconds: u64) -> Verdict {
-        let options = Options::default();
+        let options = options();
         judge(connection, &options, Idle::serving(&options), connection.since_ms + seconds * 1000)
     }
 
@@ -160,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_connection_has_time_for_its_first_request_though_none_are_kept() {
-        let options = Options { keep_alive: Duration::ZERO, ..Options::default() };
+        let options = Options { keep_alive: Duration::ZERO, ..options() };
         let idle = Idle::serving(&options);
         assert_eq!((idle.fresh, idle.used), (options.header_timeout, Duration::ZERO));
     }

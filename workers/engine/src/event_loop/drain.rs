@@ -161,18 +161,19 @@ impl Life {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_options::options;
 
     const NOTHING: Open = Open { connections: 0, requests: 0, listeners: 0 };
 
-    fn options() -> Options {
-        Options { graceful_timeout: Duration::from_secs(5), ..Options::default() }
+    fn five_seconds() -> Options {
+        Options { graceful_timeout: Duration::from_secs(5), ..options() }
     }
 
     #[test]
     fn a_drain_ends_when_nothing_is_open() {
         let mut life = Life::Serving;
         assert!(!life.settle(NOTHING, 0));
-        life.drain(Cause::Told, 1000, &options());
+        life.drain(Cause::Told, 1000, &five_seconds());
         assert!(!life.settle(Open { connections: 1, ..NOTHING }, 2000));
         assert!(!life.settle(Open { requests: 1, ..NOTHING }, 2000));
         assert!(!life.settle(Open { listeners: 1, ..NOTHING }, 2000));
@@ -184,7 +185,7 @@ mod tests {
     #[test]
     fn the_first_deadline_holds() {
         let mut life = Life::Serving;
-        life.drain(Cause::Told, 0, &options());
+        life.drain(Cause::Told, 0, &five_seconds());
         let draining = |idle| Life::Draining {
             deadline_ms: 5000,
             last_begin_ms: 3750,
@@ -192,15 +193,15 @@ mod tests {
             end_ms: 5000,
             idle,
         };
-        assert_eq!(life, draining(options().drain_idle));
-        life.drain(Cause::Orphaned, 3000, &options());
+        assert_eq!(life, draining(five_seconds().drain_idle));
+        life.drain(Cause::Orphaned, 3000, &five_seconds());
         assert_eq!(life, draining(IDLE_ORPHANED));
     }
 
     #[test]
     fn what_cannot_be_begun_is_refused_at_once() {
         let mut life = Life::Serving;
-        life.drain(Cause::Stuck, 10, &options());
+        life.drain(Cause::Stuck, 10, &five_seconds());
         assert!(life.refuses(10) && !life.is_over(5009));
         assert!(life.settle(NOTHING, 3000));
         assert!(!life.is_over(3999) && life.is_over(4000), "nobody waits for it");
@@ -210,7 +211,7 @@ mod tests {
     fn what_was_not_begun_is_refused_some_time_before_the_deadline() {
         for (graceful, last_begin) in [(0, 0), (100, 50), (500, 300), (2000, 1500)] {
             let graceful_timeout = Duration::from_millis(graceful);
-            let options = Options { graceful_timeout, ..Options::default() };
+            let options = Options { graceful_timeout, ..options() };
             let mut life = Life::Serving;
             assert!(!life.refuses(u64::MAX));
             assert_eq!(life.next_look(10, 260), 260);

@@ -16,9 +16,6 @@ use socket2::SockRef;
 
 use crate::connection::shared::Address;
 
-/// The seconds that the kernel may hold back a silent connection.
-const DEFER_SECONDS: i32 = 1;
-
 /// A listening socket that the master passed in.
 #[derive(Debug)]
 pub(crate) struct Listener {
@@ -45,7 +42,7 @@ impl Listener {
     /// Those of `getsockname(2)`.
     pub(crate) fn adopt(fd: Private) -> io::Result<Self> {
         // Fails on a unix socket, which has nothing to hold back.
-        socket::defer_accept(fd.as_fd(), DEFER_SECONDS).ok();
+        socket::defer_accept(fd.as_fd(), socket::DEFER_SECONDS).ok();
         // Inherited by the connections; pieces of an answer are not held back.
         SockRef::from(&fd).set_tcp_nodelay(true).ok();
         let (local, is_wildcard) = own_address(fd.as_fd())?;

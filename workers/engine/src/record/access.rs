@@ -1,4 +1,4 @@
-//! The access log: gunicorn's format with all of its atoms, compiled once.
+//! The access log: gunicorn's format with all of its atoms, compiled by the settings.
 //!
 //! Lines are gathered and written together: by whoever is about to sleep, or
 //! when many have come together.
@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use monoceros_config::{AccessAtom, AccessFormat, AccessPiece};
 use monoceros_http::response::push_decimal;
 use monoceros_http::{Head, percent_decode};
 use monoceros_log::LogFile;
@@ -28,7 +29,7 @@ thread_local! {
 #[derive(Debug)]
 pub struct AccessLog {
     file: LogFile,
-    pieces: Vec<Piece>,
+    format: AccessFormat,
     gathered: Mutex<Vec<u8>>,
 }
 
@@ -37,7 +38,7 @@ pub struct AccessLog {
 pub(crate) struct Draft {
     line: Vec<u8>,
     /// Where it is to stand, and how.
-    gaps: Vec<(usize, Atom)>,
+    gaps: Vec<(usize, AccessAtom)>,
 }
 
 /// What a line tells.
@@ -52,44 +53,11 @@ pub(crate) struct Record<'a> {
     pub(crate) environ: &'a dyn Fn(&str) -> Option<String>,
 }
 
-/// A part of the format.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Piece {
-    Text(String),
-    Atom(Atom),
-}
-
-/// What an atom stands for; the letters are gunicorn's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Atom {
-    Peer,
-    Dash,
-    User,
-    Time,
-    RequestLine,
-    Method,
-    Path,
-    Query,
-    Protocol,
-    Status,
-    Bytes,
-    BytesOrDash,
-    Seconds,
-    Milliseconds,
-    Microseconds,
-    DecimalSeconds,
-    Pid,
-    RequestField(String),
-    ResponseField(String),
-    Variable(String),
-}
-
 impl AccessLog {
-    /// Compiles a format, which the settings have checked: what is no atom of
-    /// gunicorn's is left as it stands.
+    /// A log of lines of this format.
     #[must_use]
-    pub fn new(file: LogFile, format: &str) -> Self {
-        Self { file, pieces: compile(format), gathered: Mutex::default() }
+    pub fn new(file: LogFile, format: AccessFormat) -> Self {
+        Self { file, format, gathered: Mutex::default() }
     }
 
     /// Adds a line.
@@ -108,13 +76,13 @@ impl AccessLog {
     /// Makes a line whose answer is still being sent.
     pub(crate) fn draft(&self, record: &Record) -> Draft {
         let mut draft = Draft::default();
-        for piece in &self.pieces {
+        for piece in self.format.pieces() {
             match piece {
-                Piece::Text(text) => draft.line.extend_from_slice(text.as_bytes()),
-                Piece::Atom(atom @ (Atom::Bytes | Atom::BytesOrDash)) => {
+                AccessPiece::Text(text) => draft.line.extend_from_slice(text.as_bytes()),
+                AccessPiece::Atom(atom @ (AccessAtom::Bytes | AccessAtom::BytesOrDash)) => {
                     draft.gaps.push((draft.line.len(), atom.clone()));
                 }
-                Piece::Atom(atom) => record.push(atom, &mut draft.line),
+                AccessPiece::Atom(atom) => record.push(atom, &mut draft.line),
             }
         }
         draft.line.push(b'\n');
@@ -127,10 +95,10 @@ impl AccessLog {
     }
 
     fn make(&self, record: &Record, line: &mut Vec<u8>) {
-        for piece in &self.pieces {
+        for piece in self.format.pieces() {
             match piece {
-                Piece::Text(text) => line.extend_from_slice(text.as_bytes()),
-                Piece::Atom(atom) => record.push(atom, line),
+                AccessPiece::Text(text) => line.extend_from_slice(text.as_bytes()),
+                AccessPiece::Atom(atom) => record.push(atom, line),
             }
         }
         line.push(b'\n');
@@ -182,118 +150,55 @@ impl Draft {
     }
 }
 
-fn push_bytes(atom: &Atom, body_bytes: u64, out: &mut Vec<u8>) {
-    if *atom == Atom::BytesOrDash && body_bytes == 0 {
+fn push_bytes(atom: &AccessAtom, body_bytes: u64, out: &mut Vec<u8>) {
+    if *atom == AccessAtom::BytesOrDash && body_bytes == 0 {
         out.push(b'-');
     } else {
         push_decimal(out, body_bytes);
     }
 }
 
-fn compile(format: &str) -> Vec<Piece> {
-    let mut pieces = Vec::new();
-    let mut text = String::new();
-    let mut rest = format;
-    while let Some(at) = rest.find('%') {
-        text.push_str(&rest[..at]);
-        rest = &rest[at + 1..];
-        if let Some(after) = rest.strip_prefix('%') {
-            text.push('%');
-            rest = after;
-        } else if let Some((atom, after)) = read_atom(rest) {
-            if !text.is_empty() {
-                pieces.push(Piece::Text(std::mem::take(&mut text)));
-            }
-            pieces.push(Piece::Atom(atom));
-            rest = after;
-        } else {
-            text.push('%');
-        }
-    }
-    text.push_str(rest);
-    if !text.is_empty() {
-        pieces.push(Piece::Text(text));
-    }
-    pieces
-}
-
-/// Reads `(NAME)s`.
-fn read_atom(directive: &str) -> Option<(Atom, &str)> {
-    let (name, rest) = directive.strip_prefix('(')?.split_once(')')?;
-    let rest = rest.strip_prefix(['s', 'd'])?;
-    Some((atom(name)?, rest))
-}
-
-fn atom(name: &str) -> Option<Atom> {
-    if let Some((named, kind)) = name.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
-        return match kind {
-            "i" => Some(Atom::RequestField(named.to_ascii_lowercase())),
-            "o" => Some(Atom::ResponseField(named.to_ascii_lowercase())),
-            "e" => Some(Atom::Variable(named.to_owned())),
-            _ => None,
-        };
-    }
-    Some(match name {
-        "h" => Atom::Peer,
-        "l" => Atom::Dash,
-        "u" => Atom::User,
-        "t" => Atom::Time,
-        "r" => Atom::RequestLine,
-        "m" => Atom::Method,
-        "U" => Atom::Path,
-        "q" => Atom::Query,
-        "H" => Atom::Protocol,
-        "s" => Atom::Status,
-        "B" => Atom::Bytes,
-        "b" => Atom::BytesOrDash,
-        "f" => Atom::RequestField("referer".to_owned()),
-        "a" => Atom::RequestField("user-agent".to_owned()),
-        "T" => Atom::Seconds,
-        "M" => Atom::Milliseconds,
-        "D" => Atom::Microseconds,
-        "L" => Atom::DecimalSeconds,
-        "p" => Atom::Pid,
-        _ => return None,
-    })
-}
-
 impl Record<'_> {
-    fn push(&self, atom: &Atom, out: &mut Vec<u8>) {
+    fn push(&self, atom: &AccessAtom, out: &mut Vec<u8>) {
         match atom {
-            Atom::Peer => match self.peer {
+            AccessAtom::Peer => match self.peer {
                 Address::Internet { host, .. } => out.extend_from_slice(host.as_bytes()),
                 Address::Unix(_) => out.push(b'-'),
             },
-            Atom::Dash => out.push(b'-'),
-            Atom::User => push_or_dash(self.user().as_deref(), out),
-            Atom::Time => clock::push_log_time(out),
-            Atom::RequestLine => self.push_request_line(out),
-            Atom::Method => push_or_dash(self.head.map(Head::method), out),
-            Atom::Path => self.push_path(out),
-            Atom::Query => push_escaped(self.head.map_or(b"", Head::query), out),
-            Atom::Protocol => {
+            AccessAtom::Dash => out.push(b'-'),
+            AccessAtom::User => push_or_dash(self.user().as_deref(), out),
+            AccessAtom::Time => clock::push_log_time(out),
+            AccessAtom::RequestLine => self.push_request_line(out),
+            AccessAtom::Method => push_or_dash(self.head.map(Head::method), out),
+            AccessAtom::Path => self.push_path(out),
+            AccessAtom::Query => push_escaped(self.head.map_or(b"", Head::query), out),
+            AccessAtom::Protocol => {
                 push_or_dash(self.head.map(|head| head.version().as_str().as_bytes()), out);
             }
-            Atom::Status => push_decimal(out, self.response.status().into()),
-            Atom::Bytes | Atom::BytesOrDash => push_bytes(atom, self.response.body_bytes(), out),
-            Atom::Seconds => push_decimal(out, self.took_us / 1_000_000),
-            Atom::Milliseconds => push_decimal(out, self.took_us / 1_000),
-            Atom::Microseconds => push_decimal(out, self.took_us),
-            Atom::DecimalSeconds => {
+            AccessAtom::Status => push_decimal(out, self.response.status().into()),
+            AccessAtom::Bytes | AccessAtom::BytesOrDash => {
+                push_bytes(atom, self.response.body_bytes(), out)
+            }
+            AccessAtom::Seconds => push_decimal(out, self.took_us / 1_000_000),
+            AccessAtom::Milliseconds => push_decimal(out, self.took_us / 1_000),
+            AccessAtom::Microseconds => push_decimal(out, self.took_us),
+            AccessAtom::DecimalSeconds => {
                 push_decimal(out, self.took_us / 1_000_000);
                 out.extend_from_slice(format!(".{:06}", self.took_us % 1_000_000).as_bytes());
             }
-            Atom::Pid => out.extend_from_slice(format!("<{}>", std::process::id()).as_bytes()),
-            Atom::RequestField(name) => {
+            AccessAtom::Pid => {
+                out.extend_from_slice(format!("<{}>", std::process::id()).as_bytes())
+            }
+            AccessAtom::RequestField(name) => {
                 push_or_dash(self.head.and_then(|head| head.field(name.as_bytes())), out);
             }
-            Atom::ResponseField(name) => {
+            AccessAtom::ResponseField(name) => {
                 push_or_dash(
                     self.response.field_value(name.as_bytes()).map(<[u8]>::trim_ascii),
                     out,
                 );
             }
-            Atom::Variable(name) => {
+            AccessAtom::Variable(name) => {
                 push_or_dash((self.environ)(name).as_deref().map(str::as_bytes), out);
             }
         }
@@ -350,13 +255,13 @@ fn push_escaped(bytes: &[u8], out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use monoceros_http::Limits;
+    use crate::test_options::LIMITS;
 
     fn line(format: &str) -> String {
         let mut head = Head::new();
         let bytes = b"GET /a%20b?c=\"d HTTP/1.1\r\nHost: x\r\nReferer: r\\\x80\r\n\
             Authorization: Basic dXNlcjpwYXNz\r\nUser-Agent: wrk\r\n\r\n";
-        head.read(bytes, &Limits::default()).unwrap().unwrap();
+        head.read(bytes, &LIMITS).unwrap().unwrap();
         let mut response = Response::default();
         response.begin(b"200 OK").unwrap();
         response.field(b"X-A", b" b ").unwrap();
@@ -368,10 +273,10 @@ mod tests {
             environ: &|name| (name == "A_B").then(|| "c".to_owned()),
         };
         let mut out = Vec::new();
-        for piece in compile(format) {
+        for piece in AccessFormat::new(format).unwrap().pieces() {
             match piece {
-                Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
-                Piece::Atom(atom) => record.push(&atom, &mut out),
+                AccessPiece::Text(text) => out.extend_from_slice(text.as_bytes()),
+                AccessPiece::Atom(atom) => record.push(atom, &mut out),
             }
         }
         String::from_utf8(out).unwrap()
@@ -397,14 +302,13 @@ mod tests {
     fn the_number_of_bytes_can_come_later() {
         let draft = Draft {
             line: b"a c\n".to_vec(),
-            gaps: vec![(0, Atom::Bytes), (2, Atom::BytesOrDash), (2, Atom::Bytes)],
+            gaps: vec![
+                (0, AccessAtom::Bytes),
+                (2, AccessAtom::BytesOrDash),
+                (2, AccessAtom::Bytes),
+            ],
         };
         assert_eq!(draft.complete(17), b"17a 1717c\n");
         assert_eq!(draft.complete(0), b"0a -0c\n");
-    }
-
-    #[test]
-    fn what_is_no_atom_stands_as_it_is() {
-        assert_eq!(line("100% %(x)s"), "100% %(x)s");
     }
 }

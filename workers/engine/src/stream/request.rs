@@ -79,12 +79,12 @@ pub(crate) type Spare = Vec<Box<Request>>;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use monoceros_http::Limits;
+    use crate::test_options::LIMITS;
 
     fn id(given: &str) -> String {
         let mut request = Request { number: 255, ..Request::default() };
         let head = format!("GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: {given}\r\n\r\n");
-        request.head.read(head.as_bytes(), &Limits::default()).unwrap().unwrap();
+        request.head.read(head.as_bytes(), &LIMITS).unwrap().unwrap();
         request.id()
     }
 

@@ -13,6 +13,7 @@ use monoceros_sys::clock;
 use monoceros_wire::message::{Drain, ToWorker};
 use monoceros_wire::scoreboard::{ReportedState, Running};
 
+use crate::options::options;
 use crate::running::{DEADLINE, RunningEngine, some};
 
 /// A worker whose application can be stuck.
@@ -32,7 +33,7 @@ struct Application {
 
 impl Bench {
     fn start(name: &str, threads: u16) -> Self {
-        Self::with(name, Options { threads, ..Options::default() })
+        Self::with(name, Options { threads, ..options() })
     }
 
     fn with(name: &str, options: Options) -> Self {
@@ -323,8 +324,7 @@ fn a_request_that_is_over_or_another_one_is_left_alone() {
 fn a_draining_worker_refuses_in_time_what_it_cannot_begin() {
     for threads in [1, 2] {
         let graceful_timeout = Duration::from_secs(2);
-        let options =
-            Options { threads, graceful_timeout, drain_idle: DEADLINE, ..Options::default() };
+        let options = Options { threads, graceful_timeout, drain_idle: DEADLINE, ..options() };
         let bench = Bench::with("unbegun", options);
         let mut clients: Vec<_> = (0..4).map(|_| bench.ask("GET /quick")).collect();
         clients.iter_mut().for_each(|client| drop(one_answer(client)));
@@ -402,7 +402,7 @@ fn a_worker_whose_time_is_over_refuses_first() {
         may_go.recv_timeout(DEADLINE).unwrap();
     };
     let graceful_timeout = Duration::from_millis(5);
-    let options = Options { graceful_timeout, drain_idle: DEADLINE, ..Options::default() };
+    let options = Options { graceful_timeout, drain_idle: DEADLINE, ..options() };
     let bench = Bench::reopening("late", options, reopen);
     let mut client = bench.ask("GET /quick");
     one_answer(&mut client);

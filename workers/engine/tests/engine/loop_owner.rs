@@ -11,6 +11,7 @@ use monoceros_engine::{Options, RequestSource, Wait};
 use monoceros_sys::thread::id;
 use monoceros_wire::message::ToWorker;
 
+use crate::options::options;
 use crate::running::{DEADLINE, RunningEngine, some};
 
 /// Connections of the test's client.
@@ -110,8 +111,7 @@ fn the_loop_is_given_back_while_requests_queue_up() {
     let application = Arc::new(Application::default());
     let shown = Arc::clone(&application);
     let reopen = move || shown.runner.store(id(), Ordering::SeqCst);
-    let engine =
-        RunningEngine::start("loop_owner", Options { threads: 1, ..Options::default() }, reopen);
+    let engine = RunningEngine::start("loop_owner", Options { threads: 1, ..options() }, reopen);
     let (worker, serving) = (engine.worker.clone(), Arc::clone(&application));
     thread::spawn(move || {
         serving.id.store(id(), Ordering::SeqCst);

@@ -6,4 +6,7 @@
 
 mod expire;
 mod loop_owner;
+mod options;
 mod running;
+
+use monoceros_engine::Options;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use monoceros_config::AccessFormat;
 use monoceros_engine::{AccessLog, Engine, EngineParts, Options};
 use monoceros_log::{Destination, LogFile};
 use monoceros_wire::channel::{MasterEnd, pair};
@@ -41,11 +42,12 @@ impl RunningEngine {
         let theirs = Scoreboard::adopt(board.as_fd().try_clone_to_owned().unwrap()).unwrap();
         let log = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
         let file = LogFile::open(Destination::File(log.clone())).unwrap();
+        let format = AccessFormat::new("%(r)s|%(s)s|%(B)s|%(a)s|%(M)s").unwrap();
         let given = EngineParts {
             channel: channel_end,
             scoreboard: theirs,
             listeners: vec![std::os::fd::OwnedFd::from(listener).into()],
-            access: Some(AccessLog::new(file, "%(r)s|%(s)s|%(B)s|%(a)s|%(M)s")),
+            access: Some(AccessLog::new(file, format)),
             reopen: Box::new(reopen),
             announce: Box::new(|| ()),
         };

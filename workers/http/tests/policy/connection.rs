@@ -1,11 +1,11 @@
 //! What a head says about its connection and its meaning, beyond being accepted.
 
-use monoceros_http::{Framing, Head, Limits, Version};
+use monoceros_http::{Framing, Head, Version};
 
-use super::check::{Parts, head_however_cut};
+use super::check::{Parts, USUAL, head_however_cut};
 
 fn parts(input: &str) -> Parts {
-    match head_however_cut(input.as_bytes(), &Limits::default()) {
+    match head_however_cut(input.as_bytes(), &USUAL) {
         Ok(Some((parts, len))) if len == input.len() => parts,
         other => panic!("{input:?} gave {other:?}"),
     }
@@ -80,10 +80,10 @@ fn only_a_body_can_be_continued() {
 fn the_first_request_id_counts_and_a_head_can_be_read_again() {
     let input = b"GET / HTTP/1.1\r\nHost: a\r\nX-REQUEST-ID: 1\r\nx-request-id: 2\r\n\r\n";
     let mut head = Head::new();
-    head.read(&[input, &b"more"[..]].concat(), &Limits::default()).unwrap();
+    head.read(&[input, &b"more"[..]].concat(), &USUAL).unwrap();
     assert_eq!(head.request_id(), Some(&b"1"[..]));
     assert_eq!(head.bytes(), input);
     head.clear();
-    head.read(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", &Limits::default()).unwrap();
+    head.read(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", &USUAL).unwrap();
     assert_eq!(head.request_id(), None);
 }

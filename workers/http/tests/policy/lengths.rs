@@ -2,6 +2,7 @@
 
 use monoceros_http::{Chunks, Head, Limits};
 
+use super::check::USUAL;
 use super::{Open, Outcome, Refused, check, outcome, served};
 
 fn request(line: &str, fields: &str) -> Outcome {
@@ -111,7 +112,7 @@ fn trailers_are_limited_as_fields_are_and_to_16_kib() {
 /// A head that was large or refused leaves nothing behind, and a small one costs no new memory.
 #[test]
 fn a_cleared_head_is_a_new_one() {
-    let limits = Limits::default();
+    let limits = USUAL;
     let mut head = Head::new();
     let large = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "y".repeat(8000));
     for input in
@@ -129,14 +130,14 @@ fn a_cleared_head_is_a_new_one() {
 #[test]
 fn input_that_shrinks_against_the_contract_is_no_head() {
     let mut head = Head::new();
-    assert_eq!(head.read(b"GET / HTTP/1.1\r\nHost: a\r\n", &Limits::default()), Ok(None));
-    assert_eq!(head.read(b"GET", &Limits::default()), Ok(None));
-    assert_eq!(head.read(b"", &Limits::default()), Ok(None));
+    assert_eq!(head.read(b"GET / HTTP/1.1\r\nHost: a\r\n", &USUAL), Ok(None));
+    assert_eq!(head.read(b"GET", &USUAL), Ok(None));
+    assert_eq!(head.read(b"", &USUAL), Ok(None));
 }
 
 #[test]
 fn nothing_in_gives_nothing_out() {
-    let mut chunks = Chunks::new(&Limits::default());
+    let mut chunks = Chunks::new(&USUAL);
     let decoded = chunks.read(b"", &mut |_| panic!("there is no data"));
     assert!(decoded.is_ok_and(|decoded| decoded.consumed == 0 && !decoded.ended));
 }

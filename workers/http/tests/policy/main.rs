@@ -12,7 +12,7 @@ mod lengths;
 
 use std::borrow::Cow;
 
-use monoceros_http::{Framing, Limits};
+use monoceros_http::Framing;
 
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ const fn served(body: &'static str) -> Outcome {
 
 /// What becomes of the first request in `input`.
 fn outcome(input: &[u8]) -> Outcome {
-    let limits = Limits::default();
+    let limits = check::USUAL;
     let (parts, len) = match check::head_however_cut(input, &limits) {
         Err(reject) => return Refused(reject.status),
         Ok(None) => return Open,

@@ -1,0 +1,83 @@
+//! Settings as they go from the master to a worker: names and text.
+
+use crate::error::{Errors, ValueOrigin};
+use crate::raw_setting::RawSetting;
+use crate::row::Reader;
+use crate::table::{ROWS, Row, Settings, WorkerSettings};
+
+/// The rows that workers read.
+fn rows() -> impl Iterator<Item = &'static Row> {
+    ROWS.iter().filter(|row| row.readers.contains(&Reader::Worker))
+}
+
+impl Settings {
+    /// What workers read of them, as (name, text); a list is as many pairs.
+    #[must_use]
+    pub fn worker_pairs(&self) -> Vec<(String, String)> {
+        rows().flat_map(|row| row.texts(self).into_iter().map(|text| (row.key(), text))).collect()
+    }
+}
+
+impl WorkerSettings {
+    /// Reads what [`Settings::worker_pairs`] made. A setting without a pair has its
+    /// default: it is not set in the master either.
+    ///
+    /// # Errors
+    ///
+    /// For a name that no worker reads, and for text that does not read.
+    pub fn from_pairs(pairs: &[(String, String)]) -> Result<Self, Errors> {
+        let (mut settings, mut errors) = (Settings::default(), Errors::default());
+        let is_unknown = |name: &str| rows().all(|row| row.key() != name);
+        for (name, _) in pairs.iter().filter(|(name, _)| is_unknown(name)) {
+            errors.add(ValueOrigin::Master, name, "unknown setting");
+        }
+        for row in rows() {
+            let texts = pairs.iter().filter(|(name, _)| row.key() == *name);
+            let texts: Vec<_> = texts.map(|(_, text)| text.clone()).collect();
+            if !texts.is_empty() {
+                let raw = RawSetting::new(row, ValueOrigin::Master, row.key(), texts);
+                raw.apply(&mut settings, &mut errors);
+            }
+        }
+        if errors.0.is_empty() { Ok(Self(settings)) } else { Err(errors) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn what_a_worker_is_sent_reads_back() {
+        let sent = Settings {
+            threads: 7,
+            keep_alive: Duration::from_millis(1500),
+            access_logfile: Some(crate::LogTarget::Stream),
+            name: Some("the shop".to_owned()),
+            ..Settings::default()
+        };
+        assert_eq!(WorkerSettings::from_pairs(&sent.worker_pairs()), Ok(WorkerSettings(sent)));
+    }
+
+    #[test]
+    fn a_worker_gets_the_rows_that_it_reads() {
+        let settings = Settings { threads: 9, max_requests: 7, ..Settings::default() };
+        let pairs = settings.worker_pairs();
+        assert!(pairs.contains(&("threads".to_owned(), "9".to_owned())));
+        assert!(pairs.iter().all(|(key, _)| key != "max-requests" && key != "timeout"));
+        let received = WorkerSettings::from_pairs(&pairs).unwrap();
+        assert_eq!(*received.threads(), 9);
+    }
+
+    #[test]
+    fn a_pair_that_does_not_read_is_an_error() {
+        let pairs = [("threads", "x"), ("max-requests", "1")];
+        let pairs = pairs.map(|(key, text)| (key.to_owned(), text.to_owned()));
+        assert_eq!(
+            WorkerSettings::from_pairs(&pairs).unwrap_err().to_string(),
+            "settings from the master: max-requests: unknown setting\n\
+             settings from the master: threads: cannot read \"x\" as a whole number"
+        );
+    }
+}

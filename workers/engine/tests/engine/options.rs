@@ -1,0 +1,31 @@
+//! The options of engines under test.
+
+use std::time::Duration;
+
+use monoceros_http::Limits;
+
+use super::Options;
+
+/// Limits that the heads of the tests keep.
+pub(crate) const LIMITS: Limits = Limits { request_line: 4094, fields: 100, field_size: 8190 };
+
+/// One thread, and timeouts that no test reaches unless it sets them.
+pub(crate) fn options() -> Options {
+    Options {
+        threads: 1,
+        parallel: false,
+        workers: 1,
+        connections: 1000,
+        limits: LIMITS,
+        header_timeout: Duration::from_secs(10),
+        body_timeout: Duration::from_secs(30),
+        write_timeout: Duration::from_secs(60),
+        keep_alive: Duration::from_secs(75),
+        graceful_timeout: Duration::from_secs(30),
+        drain_idle: Duration::from_secs(1),
+        response_memory: 64 << 20,
+        response_disk: 1 << 30,
+        longest_body: 1 << 30,
+        spool_directory: Some(std::env::temp_dir()),
+    }
+}
