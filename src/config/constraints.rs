@@ -2,7 +2,7 @@
 //! one to change, at the place where it was said.
 
 use crate::error::{Errors, ValueOrigin};
-use crate::source::Loaded;
+use crate::loaded::Loaded;
 use crate::table::Row;
 use crate::worker::WorkerClass;
 

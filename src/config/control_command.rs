@@ -12,7 +12,7 @@ use clap::{Arg, ArgAction, ArgMatches};
 use crate::error::{Errors, ValueOrigin};
 use crate::flags::{self, context, subject_of};
 use crate::raw::{bytes_of, text_of};
-use crate::source::{self, Command, DEFAULT_FILE};
+use crate::sources::{DEFAULT_FILE, merge_all};
 use crate::suggestion;
 use crate::value::Value;
 
@@ -111,15 +111,25 @@ impl fmt::Display for Verb {
     }
 }
 
+/// What a command line that starts with a command asks for.
+pub(crate) enum ControlRead {
+    /// Something of a server that runs.
+    Command(ControlCommand),
+    /// The help of the program.
+    Help,
+    /// The help of the commands.
+    CommandHelp,
+}
+
 /// Reads a command line that starts with a command, if this one does.
 pub(crate) fn read(
     args: &[OsString],
     env: &[(OsString, OsString)],
     cwd: &Path,
-) -> Option<Result<Command, Errors>> {
+) -> Option<Result<ControlRead, Errors>> {
     let (first, rest) = args.split_first()?;
     if first == "help" && rest.is_empty() {
-        return Some(Ok(Command::Help(crate::help::text())));
+        return Some(Ok(ControlRead::Help));
     }
     let verb = Verb::ALL.into_iter().find(|verb| first == verb.to_string().as_str())?;
     let matches = match words(verb).try_get_matches_from(rest.iter().map(|it| text_of(it))) {
@@ -127,9 +137,9 @@ pub(crate) fn read(
         Err(error) => return Some(Err(usage(&refusal(verb, &error)))),
     };
     if matches.get_flag("help") {
-        return Some(Ok(Command::Help(crate::help::commands())));
+        return Some(Ok(ControlRead::CommandHelp));
     }
-    Some(order(verb, &matches, env, cwd).map(Command::Control))
+    Some(order(verb, &matches, env, cwd).map(ControlRead::Command))
 }
 
 pub(crate) fn words(verb: Verb) -> clap::Command {
@@ -216,7 +226,7 @@ fn pid_file(
     let args: Vec<_> = config.into_iter().flatten().collect();
     let mut errors = Errors::default();
     let line = flags::read(&args, &ValueOrigin::CommandLine, &mut errors);
-    let loaded = source::merge_all(line, env, cwd, errors)?;
+    let loaded = merge_all(line, env, cwd, errors)?;
     let settings = loaded.settings;
     let directory = settings.chdir.map_or(cwd.to_owned(), |directory| cwd.join(directory));
     let file = settings.pid.map(|file| directory.join(file)).ok_or_else(|| {
@@ -231,12 +241,13 @@ fn pid_file(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Command;
 
     fn load(words: &str, variables: &[(&str, &str)]) -> Result<Command, Errors> {
         let args: Vec<_> = words.split_whitespace().map(OsString::from).collect();
         let env: Vec<_> =
             variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
-        source::load(&args, &env, Path::new("/nowhere"))
+        crate::load(&args, &env, Path::new("/nowhere"))
     }
 
     fn order(words: &str) -> ControlCommand {

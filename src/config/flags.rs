@@ -259,7 +259,7 @@ mod tests {
         use std::os::unix::ffi::OsStringExt as _;
         let load = |flag: &str| {
             let words = [OsString::from(flag), OsString::from_vec(b"/a\xff".to_vec())];
-            crate::source::load(&words, &[], std::path::Path::new("/nowhere"))
+            crate::invocation::load(&words, &[], std::path::Path::new("/nowhere"))
         };
         assert_eq!(load("--name").unwrap_err().to_string(), "--name: is not UTF-8");
         let Ok(crate::Command::Run(loaded)) = load("--chdir") else { panic!("refused") };

@@ -2,13 +2,21 @@
 
 use std::fmt::Write as _;
 
+use crate::loaded::Loaded;
 use crate::row::Arity;
-use crate::source::Loaded;
 use crate::table::{ROWS, Row};
+
+impl Loaded {
+    /// Every setting with its source, as YAML that can be loaded again.
+    #[must_use]
+    pub fn print(&self) -> String {
+        text(self)
+    }
+}
 
 /// The settings as a configuration file; unset ones and those that cannot
 /// stand in a file are comments.
-pub(crate) fn text(loaded: &Loaded) -> String {
+fn text(loaded: &Loaded) -> String {
     let mut out = String::new();
     for row in ROWS {
         let value = value(row, loaded);

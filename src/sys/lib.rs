@@ -22,7 +22,6 @@ pub mod notify_socket;
 pub mod packet;
 pub mod path;
 pub mod pipe;
-mod privileges;
 pub mod process;
 pub mod refuse;
 pub mod sendfile;

@@ -199,7 +199,7 @@ impl SuccessorProcess {
     /// How it has ended, for people, if it has.
     pub(crate) fn ending(&mut self) -> Option<String> {
         Some(match self.process.ending()? {
-            Ending { exec_error: Some(error), .. } => error.describe(&self.program),
+            Ending { exec_error: Some(error), .. } => self.program.describe(&error),
             Ending { end: Some(end), .. } => {
                 format!("the new master ended with {end} before it served")
             }

@@ -298,7 +298,7 @@ impl WorkerProcess {
     /// ended, like this.
     pub(crate) fn trouble(&self, program: &Program, exit: ExitStatus) -> Option<String> {
         if let Some(trouble) = self.process.exec_error() {
-            return Some(trouble.describe(program));
+            return Some(program.describe(&trouble));
         }
         let path = program.path.to_string_lossy();
         let by_itself = matches!(exit, ExitStatus::Code(_));

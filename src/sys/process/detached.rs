@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
-use super::ask_for_orphan_signal;
 use super::end::{ExitStatus, peek, reap, take_orphans, takes_orphans};
+use super::exec_error::{ExecError, ExecStep};
 use super::fork::{ForkSide, fork_orphan};
 use super::mask::{hold_signals, release_signals};
-use super::{ExecError, ExecStep, Process, Program, exit_now, most_descriptors};
+use super::program::{Process, Program, ask_for_orphan_signal, exit_now, most_descriptors};
 use crate::descriptor;
 use crate::thread::require_single;
 use crate::title;
@@ -294,7 +294,7 @@ fn close_range(first: RawFd, last: RawFd) {
 #[cfg(test)]
 mod tests {
     use super::super::end::ancestry;
-    use super::super::tests::shell;
+    use super::super::program::tests::shell;
     use super::*;
 
     fn ending(detached: &mut Detached) -> Ending {
@@ -318,7 +318,7 @@ mod tests {
         let mut detached = Detached::start_beside_threads(&program, &[], "attendant").unwrap();
         let exec_error = ending(&mut detached).exec_error.unwrap();
         let text = "cannot execute /no/such/program: no such file or directory";
-        assert_eq!(exec_error.describe(&program), text);
+        assert_eq!(program.describe(&exec_error), text);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use super::{Process, exit_now};
+use super::program::{Process, exit_now};
 use crate::check;
 use crate::wait::{Readiness, wait};
 

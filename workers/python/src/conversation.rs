@@ -10,7 +10,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PySequence, PyString, PyTuple};
 
 use crate::ffi;
-use crate::wsgi::{self, ResponseError};
+use crate::sending::{self, ResponseError};
+
+/// What an application is told that acts on a request from two places.
+const IN_USE: &str = "the request is over, or in use elsewhere";
 
 /// Holds the exchange while the application may act on it. Used for one request
 /// after the other, unless an application keeps it.
@@ -76,24 +79,28 @@ impl Conversation {
     }
 
     /// Takes the exchange, to act on it.
-    pub(crate) fn take(&self) -> Option<Exchange> {
+    fn take(&self) -> Option<Exchange> {
         lock(&self.turn).exchange.take()
     }
 
     /// Puts it back. If the request is over, the exchange is dropped, which
     /// breaks the connection: nobody knows what the client has got.
-    pub(crate) fn put(&self, exchange: Exchange) {
+    fn put(&self, exchange: Exchange) {
         let mut turn = lock(&self.turn);
         if !turn.is_over {
             turn.exchange = Some(exchange);
         }
     }
 
-    /// Acts on the exchange, which is nobody else's meanwhile: neither a second
-    /// thread nor what the action calls can reach it.
-    fn act<T>(&self, action: impl FnOnce(&mut Exchange) -> PyResult<T>) -> PyResult<T> {
+    /// Acts on the exchange. While it does, neither another thread of the application
+    /// nor what the action calls can reach it: they get an error with this text.
+    pub(crate) fn with_exchange<T, E: From<PyErr>>(
+        &self,
+        in_use: &'static str,
+        action: impl FnOnce(&mut Exchange) -> Result<T, E>,
+    ) -> Result<T, E> {
         let Some(mut exchange) = self.take() else {
-            return Err(PyAssertionError::new_err("the request is over, or in use elsewhere"));
+            return Err(PyAssertionError::new_err(in_use).into());
         };
         let result = action(&mut exchange);
         self.put(exchange);
@@ -112,7 +119,7 @@ impl Conversation {
         headers: &Bound<PyAny>,
         exc_info: Option<&Bound<PyAny>>,
     ) -> PyResult<Py<PyAny>> {
-        self.act(|exchange| {
+        self.with_exchange(IN_USE, |exchange| {
             match exc_info.filter(|info| !info.is_none()) {
                 Some(info) if exchange.is_committed() => return Err(exception_of(info)),
                 None if exchange.has_begun() => {
@@ -143,12 +150,12 @@ impl Conversation {
         if fork::is_forked() {
             return Err(PyBrokenPipeError::new_err("another process answers this request"));
         }
-        self.act(|exchange| {
+        self.with_exchange(IN_USE, |exchange| {
             if !exchange.has_begun() {
                 return Err(PyAssertionError::new_err("write was called before start_response"));
             }
-            wsgi::put(exchange, bytes, None).map_err(|gone| raised(gone.into()))?;
-            wsgi::await_room(py, exchange).map_err(raised)
+            sending::put(exchange, bytes, None).map_err(|gone| raised(gone.into()))?;
+            sending::await_room(py, exchange).map_err(raised)
         })
     }
 }

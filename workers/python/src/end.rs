@@ -12,7 +12,7 @@ use std::time::Duration;
 use monoceros_sys::process::exit_now;
 use pyo3::prelude::*;
 
-use crate::{boot, traceback};
+use crate::{output, traceback};
 
 /// How long the end may take in all. A master that stops at once kills after 2 s.
 const LIMIT: Duration = Duration::from_millis(1_500);
@@ -70,7 +70,7 @@ fn run_exit_functions(py: Python) {
     if let Err(error) = run() {
         log::debug!("an exit function failed\n{}", traceback::describe(py, &error));
     }
-    boot::flush_output(py);
+    output::flush(py);
 }
 
 /// Calls what `threading` has executors do at the end of the interpreter, on a

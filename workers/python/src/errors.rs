@@ -9,7 +9,7 @@ use log::Level;
 use monoceros_log::LogFile;
 use pyo3::prelude::*;
 
-use crate::traceback;
+use crate::own_code;
 
 /// A line that is longer goes out in pieces.
 const LINE_LIMIT: usize = 8 * 1024;
@@ -30,7 +30,7 @@ impl ErrorLog {
     pub(crate) fn open(py: Python, log: Arc<LogFile>) -> PyResult<(Py<Self>, Bound<PyAny>)> {
         let bytes = Self { log, begun: Mutex::default(), has_begun: AtomicBool::new(false) };
         let bytes = Bound::new(py, bytes)?;
-        let module = traceback::own_module(py, include_str!("errors.py"), "monoceros.errors")?;
+        let module = own_code::own_module(py, include_str!("errors.py"), "monoceros.errors")?;
         let stream = module.getattr("ErrorStream")?.call1((&bytes,))?;
         Ok((bytes.unbind(), stream))
     }
@@ -102,7 +102,7 @@ impl ErrorLog {
 /// to them; `level` is the name of the least severe record that is logged.
 pub(crate) fn make_loggers(py: Python, log: Arc<LogFile>, level: &str) -> PyResult<()> {
     let (bytes, stream) = ErrorLog::open(py, log)?;
-    let module = traceback::own_module(py, include_str!("loggers.py"), "monoceros.loggers")?;
+    let module = own_code::own_module(py, include_str!("loggers.py"), "monoceros.loggers")?;
     let arguments = (stream, bytes.getattr(py, "line")?, level);
     module.getattr("prepare")?.call1(arguments).map(drop)
 }

@@ -5,8 +5,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::ffi;
+use crate::own_code;
 use crate::spooled::SpooledFile;
-use crate::traceback;
 
 /// Makes the objects.
 pub(crate) struct Inputs {
@@ -68,6 +68,6 @@ impl Spooled {
 }
 
 fn spooled_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    traceback::own_module(py, include_str!("spooled.py"), "monoceros.spooled")?
+    own_code::own_module(py, include_str!("spooled.py"), "monoceros.spooled")?
         .getattr("SpooledBody")
 }

@@ -1,7 +1,10 @@
 //! The Python worker: an extension module that the user's own interpreter
 //! loads. One build serves every CPython from 3.10 on (abi3, PEP 384).
 
+mod after_fork;
+mod application_error;
 mod boot;
+mod boot_failure;
 mod cache;
 mod conversation;
 mod end;
@@ -12,12 +15,20 @@ mod file_wrapper;
 mod fork_audit;
 mod forked;
 mod input;
+mod loading;
+mod logs;
 mod mold;
+mod output;
+mod own_code;
+mod parameters;
 mod plain_file;
 mod programs;
+mod sending;
 mod serve;
 mod signals;
 mod spooled;
+mod stacks;
+mod start;
 mod threads;
 mod traceback;
 mod wsgi;

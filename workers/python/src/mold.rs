@@ -21,9 +21,11 @@ use monoceros_wire::scoreboard::Scoreboard;
 use pyo3::prelude::*;
 use pyo3::types::PySet;
 
-use crate::boot::{self, BootResources};
 use crate::fork_audit::Inventory;
-use crate::{end, ffi, traceback};
+use crate::loading::load;
+use crate::logs::open_log;
+use crate::parameters::{BootResources, read_settings};
+use crate::{end, ffi, output, stacks, traceback};
 
 /// Signals that are read between two forks.
 const HELD: [i32; 6] =
@@ -39,12 +41,12 @@ pub(crate) fn run(
     listeners: Vec<Private>,
     start: &StartMold,
 ) -> PyResult<()> {
-    let settings = boot::read_settings(&channel, &start.settings);
+    let settings = read_settings(&channel, &start.settings);
     let identity = Identity::Mold { generation: start.generation.0 };
-    let log = boot::open_log(&channel, &settings, &identity);
+    let log = open_log(&channel, &settings, &identity);
     show_title(start, &settings, None);
     let before = Inventory::take(py);
-    let (application, name) = boot::load(py, &channel, start.app.as_deref(), &settings, &log);
+    let (application, name) = load(py, &channel, start.app.as_deref(), &settings, &log);
     show_title(start, &settings, Some(&name));
     settle(py, &before)?;
     // From here on signals are read between two forks.
@@ -55,8 +57,8 @@ pub(crate) fn run(
     mold.channel.send(&FromWorker::Ready { app: name.clone() })?;
     let (given, log) = mold.serve(py)?;
     let resources = given.become_worker(py, listeners)?;
-    let settings = boot::read_settings(&resources.channel, &resources.start.settings);
-    boot::run(py, resources, &settings, log, application, &name)
+    let settings = read_settings(&resources.channel, &resources.start.settings);
+    crate::start::run(py, resources, &settings, log, application, &name)
 }
 
 fn show_title(start: &StartMold, settings: &WorkerSettings, app: Option<&str>) {
@@ -68,7 +70,7 @@ fn show_title(start: &StartMold, settings: &WorkerSettings, app: Option<&str>) {
 /// that can be closed, and objects that the collector does not write to, since
 /// that would copy their memory.
 fn settle(py: Python, before: &Inventory) -> PyResult<()> {
-    boot::flush_output(py);
+    output::flush(py);
     if let Err(error) = load_urls(py) {
         let text = traceback::describe(py, &error);
         log::warn!("cannot load the URLs of the Django project before forking\n{text}");
@@ -80,7 +82,7 @@ fn settle(py: Python, before: &Inventory) -> PyResult<()> {
     if let Some(text) = Inventory::take(py).left_since(before) {
         log::warn!("{text}");
     }
-    boot::spare_collector(py)
+    crate::start::spare_collector(py)
 }
 
 /// Loads the URLs and views of a Django project, which Django itself does with
@@ -319,7 +321,7 @@ impl EngineParts {
         environ.set_item(variable::SLOT, slot.to_string())?;
         environ.set_item(variable::GENERATION, generation.to_string())?;
         let scoreboard = Scoreboard::adopt(self.scoreboard)?;
-        boot::show_stacks(py, self.stacks.into())?;
+        stacks::show(py, self.stacks.into())?;
         scoreboard.show_stacks();
         if let Err(error) = part_from_processes(py) {
             let text = traceback::describe(py, &error);

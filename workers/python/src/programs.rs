@@ -9,7 +9,7 @@ use monoceros_sys::limit::Lowered;
 use pyo3::prelude::*;
 use pyo3::types::{PyModule, PyTuple};
 
-use crate::traceback;
+use crate::own_code;
 
 /// The limit is lowered in a `with` statement.
 #[pyclass(module = "monoceros")]
@@ -35,7 +35,7 @@ impl FormerLimit {
 /// Has Python's ways of starting a program lower the limit meanwhile; to be
 /// called before the application is loaded.
 pub(crate) fn give_limit_back(py: Python) -> PyResult<()> {
-    let file = std::ffi::CString::new(traceback::OWN_FILE)?;
+    let file = std::ffi::CString::new(own_code::OWN_FILE)?;
     let source = std::ffi::CString::new(include_str!("programs.py"))?;
     let module = PyModule::from_code(py, &source, &file, c"monoceros.programs")?;
     module.getattr("give_limit_back")?.call1((py.get_type::<FormerLimit>(),)).map(drop)

@@ -1,25 +1,8 @@
 //! Python's exceptions as text for the error log.
 
-use std::ffi::CString;
-
-use monoceros_engine::Request;
 use pyo3::prelude::*;
 
-use crate::end;
-
-/// The name under which the bridge's own Python code appears in tracebacks.
-pub(crate) const OWN_FILE: &str = "<monoceros>";
-
-/// Runs Python code of the bridge's own as a module, anew each time: one that
-/// another thread has begun to run has not all of its names yet.
-pub(crate) fn own_module<'py>(
-    py: Python<'py>,
-    source: &str,
-    name: &str,
-) -> PyResult<Bound<'py, PyModule>> {
-    let (source, file) = (CString::new(source)?, CString::new(OWN_FILE)?);
-    PyModule::from_code(py, &source, &file, &CString::new(name)?)
-}
+use crate::own_code::OWN_FILE;
 
 /// The traceback and message of an exception, without the frames that
 /// stand before the application's: our own, and those of importing it.
@@ -54,32 +37,4 @@ fn is_machinery(file: &str) -> bool {
     file == OWN_FILE
         || file.starts_with("<frozen importlib")
         || file.ends_with("/importlib/__init__.py")
-}
-
-/// Writes an exception of the application to the error log, with the request. In
-/// a process that ends at once, which has ended what the application uses, it is
-/// no news.
-pub(crate) fn report(py: Python, request: &Request, what: &str, error: &PyErr) {
-    if end::has_begun() {
-        return;
-    }
-    let head = &request.head;
-    log::error!(
-        "{} {} (request {}): {what}\n{}",
-        head.method().escape_ascii(),
-        head.path().escape_ascii(),
-        request.id(),
-        describe(py, error),
-    );
-}
-
-/// Writes what is wrong with an answer to the error log, with the request.
-pub(crate) fn complain(request: &Request, what: &str) {
-    let head = &request.head;
-    log::error!(
-        "{} {} (request {}): {what}",
-        head.method().escape_ascii(),
-        head.path().escape_ascii(),
-        request.id(),
-    );
 }

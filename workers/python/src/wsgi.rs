@@ -1,6 +1,6 @@
 //! One request through a WSGI application (PEP 3333).
 
-use monoceros_engine::{COPY_LIMIT, ClientDisconnected, Exchange, Payload, RequestSource};
+use monoceros_engine::{Exchange, RequestSource};
 use pyo3::exceptions::PyAssertionError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
@@ -8,9 +8,11 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use crate::conversation::{Callables, Conversation, not_bytes};
 use crate::environ::{Environ, EnvironError};
 use crate::errors::ErrorLog;
-use crate::ffi::SentBytes;
-use crate::forked;
-use crate::{file_wrapper, traceback};
+use crate::sending::{ResponseError, await_room, put};
+use crate::{application_error, file_wrapper, forked};
+
+/// What the application is told while a thread of it writes to the same request.
+const IN_USE: &str = "another thread of the application is using this request's write()";
 
 /// What a client is told of a failure of the application.
 const FAILED: &str = "500 Internal Server Error";
@@ -22,26 +24,6 @@ pub(crate) struct ThreadContext {
     pub(crate) callables: Callables,
     pub(crate) errors: Py<ErrorLog>,
     pub(crate) requests: RequestSource,
-}
-
-/// Why an answer ended before its end.
-pub(crate) enum ResponseError {
-    /// The client is gone.
-    ClientDisconnected,
-    /// The application raised, or broke the protocol.
-    Application(PyErr),
-}
-
-impl From<PyErr> for ResponseError {
-    fn from(error: PyErr) -> Self {
-        Self::Application(error)
-    }
-}
-
-impl From<ClientDisconnected> for ResponseError {
-    fn from(_: ClientDisconnected) -> Self {
-        Self::ClientDisconnected
-    }
 }
 
 impl ThreadContext {
@@ -103,7 +85,7 @@ fn send_body(
     } else if !send_wrapped(py, body, conversation)? {
         for piece in body.try_iter()? {
             forked::leave(py, &piece);
-            let more = act(conversation, |exchange| {
+            let more = conversation.with_exchange::<_, ResponseError>(IN_USE, |exchange| {
                 put_piece(exchange, &piece?, None)?;
                 await_room(py, exchange)?;
                 Ok(wants_more(exchange))
@@ -113,7 +95,7 @@ fn send_body(
             }
         }
     }
-    act(conversation, |exchange| {
+    conversation.with_exchange(IN_USE, |exchange| {
         if !exchange.has_begun() {
             return Err(never_begun().into());
         }
@@ -141,7 +123,7 @@ fn send_all<'py, Pieces: Iterator<Item = Bound<'py, PyAny>>>(
         let bytes = piece.cast::<PyBytes>().map_err(|_| not_bytes(&piece))?;
         whole += bytes.as_bytes().len() as u64;
     }
-    act(conversation, |exchange| {
+    conversation.with_exchange(IN_USE, |exchange| {
         for piece in pieces() {
             put_piece(exchange, &piece, Some(whole))?;
             // The whole body exists already, but a thread that is free makes more.
@@ -167,28 +149,6 @@ fn put_piece(
     Ok(())
 }
 
-/// Sends bytes, or has them wait for the client.
-pub(crate) fn put(
-    exchange: &mut Exchange,
-    bytes: &Bound<PyBytes>,
-    whole: Option<u64>,
-) -> Result<(), ClientDisconnected> {
-    let slice = bytes.as_bytes();
-    let owner =
-        (slice.len() > COPY_LIMIT).then(|| Box::new(SentBytes::new(bytes)) as Box<dyn Payload>);
-    exchange.write(slice, owner, whole)
-}
-
-/// Waits while too much waits for the client. Python's signal handlers run
-/// meanwhile, and what they raise ends the wait.
-pub(crate) fn await_room(py: Python, exchange: &mut Exchange) -> Result<(), ResponseError> {
-    while exchange.is_crowded() {
-        py.detach(|| exchange.wait_for_room())?;
-        py.check_signals()?;
-    }
-    Ok(())
-}
-
 /// Sends a `wsgi.file_wrapper` without reading it, if it wraps a real file or a
 /// range of one.
 fn send_wrapped(
@@ -197,7 +157,7 @@ fn send_wrapped(
     conversation: &Conversation,
 ) -> Result<bool, ResponseError> {
     let Some(extent) = file_wrapper::extent(body) else { return Ok(false) };
-    act(conversation, |exchange| {
+    conversation.with_exchange(IN_USE, |exchange| {
         if !exchange.has_begun() {
             return Err(never_begun().into());
         }
@@ -209,20 +169,6 @@ fn send_wrapped(
         py.detach(|| exchange.write_file(&extent.file, extent.offset, length))?;
         Ok(true)
     })
-}
-
-/// Acts on the exchange while the application cannot reach it.
-fn act<T>(
-    conversation: &Conversation,
-    action: impl FnOnce(&mut Exchange) -> Result<T, ResponseError>,
-) -> Result<T, ResponseError> {
-    let Some(mut exchange) = conversation.take() else {
-        let text = "another thread of the application is using this request's write()";
-        return Err(PyAssertionError::new_err(text).into());
-    };
-    let result = action(&mut exchange);
-    conversation.put(exchange);
-    result
 }
 
 fn never_begun() -> PyErr {
@@ -254,17 +200,20 @@ fn end(
     match result {
         Ok(()) => {
             if exchange.was_cut() {
-                traceback::complain(exchange.request(), "more body than its Content-Length, cut");
+                application_error::complain(
+                    exchange.request(),
+                    "more body than its Content-Length, cut",
+                );
             } else if exchange.is_short() && !exchange.is_gone() {
                 let text = "less body than its Content-Length, connection closed";
-                traceback::complain(exchange.request(), text);
+                application_error::complain(exchange.request(), text);
             }
         }
         Err(ResponseError::ClientDisconnected) => {}
         // What an application raises because its client is gone is no news.
         Err(ResponseError::Application(_)) if exchange.is_gone() => {}
         Err(ResponseError::Application(error)) => {
-            traceback::report(py, exchange.request(), "the application failed", &error);
+            application_error::report(py, exchange.request(), "the application failed", &error);
             if exchange.is_complete() {
                 return exchange.finish(&variable);
             }
@@ -281,7 +230,12 @@ fn cannot_begin(py: Python, mut exchange: Exchange, error: EnvironError) {
     match error {
         EnvironError::Prefix => fail(&mut exchange, "404 Not Found"),
         EnvironError::Python(error) => {
-            traceback::report(py, exchange.request(), "cannot make its environment", &error);
+            application_error::report(
+                py,
+                exchange.request(),
+                "cannot make its environment",
+                &error,
+            );
             fail(&mut exchange, FAILED);
         }
     }

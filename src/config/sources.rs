@@ -1,99 +1,19 @@
-//! All sources together: which value counts, and what the user asked for.
+//! All sources of settings together: which value counts.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::constraints;
-use crate::control_command::{self, ControlCommand};
 use crate::environment;
 use crate::error::{Error, Errors, ValueOrigin};
 use crate::file;
-use crate::flags::{self, Line};
-use crate::help;
-use crate::print_config;
+use crate::flags::Line;
+use crate::loaded::Loaded;
 use crate::raw::bytes_of;
 use crate::raw_setting::RawSetting;
-use crate::table::{ROWS, Row, Settings};
+use crate::table::{ROWS, Settings};
 
 /// The configuration file that is read when none is named.
 pub(crate) const DEFAULT_FILE: &str = "monoceros.yaml";
-
-/// What the user asked for.
-#[derive(Clone, Debug)]
-pub enum Command {
-    /// Serve.
-    Run(Loaded),
-    /// Check settings and application, and exit.
-    CheckConfig(Loaded),
-    /// Check, print the settings ([`Loaded::print`]), and exit.
-    PrintConfig(Loaded),
-    /// Ask this of a server that runs.
-    Control(ControlCommand),
-    /// Print this text and exit.
-    Help(String),
-    /// Print this text and exit.
-    Version(String),
-}
-
-/// Settings with where they come from.
-#[derive(Clone, Debug)]
-pub struct Loaded {
-    /// Every value.
-    pub settings: Settings,
-    /// The application as said, `settings.app`.
-    pub app: Option<String>,
-    /// The file that was read.
-    pub config_file: Option<PathBuf>,
-    /// What the user should know although nothing is wrong, one text each.
-    pub warnings: Vec<String>,
-    /// Where each value was said, in the order of [`ROWS`].
-    sources: Vec<ValueOrigin>,
-}
-
-impl Loaded {
-    /// Where the value of a setting was said.
-    #[must_use]
-    pub fn source(&self, row: &Row) -> &ValueOrigin {
-        let index = ROWS.iter().position(|known| known.name == row.name);
-        index.and_then(|index| self.sources.get(index)).unwrap_or(&ValueOrigin::Default)
-    }
-
-    /// Every setting with its source, as YAML that can be loaded again.
-    #[must_use]
-    pub fn print(&self) -> String {
-        print_config::text(self)
-    }
-}
-
-/// Reads the settings: `args` are the words after the program's name, `env` the
-/// environment, `cwd` the directory that relative names start from.
-///
-/// Weakest first: default, `WEB_CONCURRENCY` and `PORT`, configuration file,
-/// `GUNICORN_CMD_ARGS`, `MONOCEROS_*`, command line. Touches nothing but the
-/// configuration file, so that a reload can call it again.
-///
-/// # Errors
-///
-/// With everything that was said wrong anywhere, even where a stronger source
-/// says something else.
-pub fn load(
-    args: &[OsString],
-    env: &[(OsString, OsString)],
-    cwd: &Path,
-) -> Result<Command, Errors> {
-    if let Some(order) = control_command::read(args, env, cwd) {
-        return order;
-    }
-    let mut errors = Errors::default();
-    let line = flags::read(args, &ValueOrigin::CommandLine, &mut errors);
-    if line.help {
-        return Ok(Command::Help(help::text()));
-    }
-    if line.version {
-        return Ok(Command::Version(format!("monoceros {}\n", env!("CARGO_PKG_VERSION"))));
-    }
-    merge_all(line, env, cwd, errors).and_then(constraints::check).map(command)
-}
 
 /// The settings that follow from all sources, or all that is wrong with them.
 pub(crate) fn merge_all(
@@ -142,16 +62,6 @@ fn merge(said: &[RawSetting], file: Option<File>, cwd: &Path, errors: &mut Error
     Loaded { settings, app, config_file: file.map(|file| file.path), warnings, sources }
 }
 
-fn command(loaded: Loaded) -> Command {
-    if loaded.settings.print_config {
-        Command::PrintConfig(loaded)
-    } else if loaded.settings.check_config {
-        Command::CheckConfig(loaded)
-    } else {
-        Command::Run(loaded)
-    }
-}
-
 /// The configuration file.
 struct File {
     path: PathBuf,
@@ -184,6 +94,3 @@ impl File {
         Ok(Some(Self { path, name: bytes_of(&name).to_string_lossy().into_owned() }))
     }
 }
-
-#[cfg(test)]
-mod tests;

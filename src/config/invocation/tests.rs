@@ -1,10 +1,12 @@
 //! Which source counts, and what is said when one is wrong.
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::*;
+use crate::table::{Row, Settings};
 use crate::{Bind, Workers};
 
 /// A directory of its own for a test, removed at its end.

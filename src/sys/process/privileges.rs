@@ -1,12 +1,12 @@
 //! Giving up privileges between fork and exec, where nothing may be allocated:
 //! what was given up, and that it cannot come back, is read back.
 
-use crate::process::{ExecStep, plain};
+use super::exec_error::{ExecStep, plain};
 use crate::user::Credentials;
 
 /// In the order in which each step is still allowed, and read back: a step that
 /// seems to work but does not would leave the program with our rights.
-pub(crate) fn give_up(
+pub(super) fn give_up(
     credentials: &Credentials,
     groups: &mut [libc::gid_t],
 ) -> Result<(), (ExecStep, i32)> {

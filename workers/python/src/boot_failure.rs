@@ -1,0 +1,25 @@
+//! How a worker that cannot serve says so, and ends.
+
+use std::io::{self, Write as _};
+
+use monoceros_wire::channel::{MESSAGE_LIMIT, WorkerEnd};
+use monoceros_wire::message::{BootFailure, FromWorker};
+
+use crate::end;
+
+/// Texts longer than this are cut in front: the end says what is wrong.
+const TEXT_LIMIT: usize = MESSAGE_LIMIT / 4;
+
+/// Tells the master why this worker cannot serve, and ends the process at once.
+pub(crate) fn give_up(channel: &WorkerEnd, failure: BootFailure, text: &str) -> ! {
+    let mut start = text.len().saturating_sub(TEXT_LIMIT);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    let failed = FromWorker::Failed { failure, text: text[start..].to_owned() };
+    if channel.send(&failed).is_err() {
+        // The master is gone: nobody else would say it.
+        drop(writeln!(io::stderr(), "monoceros: {text}"));
+    }
+    end::at_once(failure.exit_code().into())
+}

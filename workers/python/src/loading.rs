@@ -1,0 +1,62 @@
+//! Loading the application.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use monoceros_config::WorkerSettings;
+use monoceros_log::LogFile;
+use monoceros_wire::channel::WorkerEnd;
+use monoceros_wire::message::BootFailure;
+use pyo3::prelude::*;
+
+use crate::boot_failure::give_up;
+use crate::own_code::own_module;
+use crate::{errors, forked, output, traceback};
+
+/// The application and the name that it was found by, or the end of this
+/// process.
+pub(crate) fn load(
+    py: Python,
+    channel: &WorkerEnd,
+    app: Option<&str>,
+    settings: &WorkerSettings,
+    log: &Arc<LogFile>,
+) -> (Py<PyAny>, String) {
+    let loaded = try_to_load(py, app, settings, log);
+    forked::leave(py, &loaded);
+    loaded.unwrap_or_else(|error| {
+        let (failure, text) = explain(py, &error);
+        output::flush(py);
+        give_up(channel, failure, &text)
+    })
+}
+
+fn try_to_load(
+    py: Python,
+    app: Option<&str>,
+    settings: &WorkerSettings,
+    log: &Arc<LogFile>,
+) -> PyResult<(Py<PyAny>, String)> {
+    let level = settings.log_level().to_string().to_ascii_uppercase();
+    errors::make_loggers(py, Arc::clone(log), &level)?;
+    let mut paths = vec![std::env::current_dir()?];
+    paths.extend(settings.pythonpath().0.iter().cloned());
+    // Names that are not UTF-8 keep their bytes (PEP 383).
+    let paths: Vec<_> = paths.into_iter().map(PathBuf::into_os_string).collect();
+    own_module(py, include_str!("loader.py"), "monoceros.loader")?
+        .getattr("load")?
+        .call1((app, paths))?
+        .extract()
+}
+
+/// Why an application was not loaded, and the text for people.
+fn explain(py: Python, error: &PyErr) -> (BootFailure, String) {
+    let kind = error.get_type(py);
+    let is_known = kind.name().is_ok_and(|name| name == "ApplicationError")
+        && kind.module().is_ok_and(|module| module == "monoceros.loader");
+    if is_known {
+        (BootFailure::Application, error.value(py).to_string())
+    } else {
+        (BootFailure::Boot, traceback::describe(py, error))
+    }
+}

@@ -1,0 +1,89 @@
+//! What the master has passed to this process: descriptors by the environment, and
+//! the first message with the settings.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use monoceros_config::{WorkerSettings, variable};
+use monoceros_sys::descriptor;
+use monoceros_sys::fork::Private;
+use monoceros_wire::channel::{Incoming, WorkerEnd};
+use monoceros_wire::message::{BootFailure, Start, StartMold, ToWorker};
+use monoceros_wire::scoreboard::Scoreboard;
+use monoceros_wire::stacks::Stacks;
+use pyo3::prelude::*;
+
+use crate::boot_failure::give_up;
+
+/// What a worker has to work with.
+pub(crate) struct BootResources {
+    pub(crate) channel: WorkerEnd,
+    pub(crate) scoreboard: Scoreboard,
+    pub(crate) listeners: Vec<Private>,
+    pub(crate) start: Start,
+}
+
+/// What this process is to be.
+pub(crate) enum BootRole {
+    Worker(BootResources),
+    Mold { channel: WorkerEnd, listeners: Vec<Private>, start: StartMold },
+}
+
+/// The logs that are descriptors of the master's.
+#[derive(Default)]
+pub(crate) struct InheritedLogs {
+    pub(crate) error: Option<OwnedFd>,
+    pub(crate) access: Option<OwnedFd>,
+}
+
+/// Takes what this process was given, and waits for the first message.
+///
+/// # Errors
+/// What is missing, or cannot be read.
+pub(crate) fn receive() -> io::Result<(BootRole, Stacks, InheritedLogs)> {
+    let channel = WorkerEnd::from(descriptor::take_inherited(number(variable::CHANNEL)?)?);
+    let stacks = Stacks::from(descriptor::take_inherited(number(variable::STACKS)?)?);
+    let count = number("LISTEN_FDS").unwrap_or(0);
+    let listeners: io::Result<_> = (descriptor::FIRST..descriptor::FIRST + count)
+        .map(|it| descriptor::take_inherited(it).map(Private::from))
+        .collect();
+    let listeners = listeners?;
+    let log = |name| number(name).ok().map(descriptor::take_inherited).transpose();
+    let logs =
+        InheritedLogs { error: log(variable::ERROR_LOG)?, access: log(variable::ACCESS_LOG)? };
+    match channel.receive()? {
+        Incoming::Message(ToWorker::Start(start)) => {
+            let scoreboard =
+                Scoreboard::adopt(descriptor::take_inherited(number(variable::SCOREBOARD)?)?)?;
+            let resources = BootResources { channel, scoreboard, listeners, start };
+            Ok((BootRole::Worker(resources), stacks, logs))
+        }
+        Incoming::Message(ToWorker::StartMold(start)) => {
+            Ok((BootRole::Mold { channel, listeners, start }, stacks, logs))
+        }
+        _ => Err(io::Error::other("the master has not said what to do")),
+    }
+}
+
+fn number(name: &str) -> io::Result<i32> {
+    let text = std::env::var(name).map_err(|_| io::Error::other(format!("{name} is not set")))?;
+    text.parse().map_err(|_| io::Error::other(format!("{name} is no number")))
+}
+
+/// Takes what was meant for this process alone out of the environment: programs
+/// that the application starts must not take it for theirs.
+pub(crate) fn hide_variables(py: Python) -> PyResult<()> {
+    let environ = py.import("os")?.getattr("environ")?;
+    for name in variable::BOOT.iter().chain(&variable::LISTEN) {
+        environ.call_method1("pop", (name, py.None()))?;
+    }
+    Ok(())
+}
+
+/// The settings as the master has sent them, or the end of this process.
+pub(crate) fn read_settings(channel: &WorkerEnd, pairs: &[(String, String)]) -> WorkerSettings {
+    match WorkerSettings::from_pairs(pairs) {
+        Ok(settings) => settings,
+        Err(errors) => give_up(channel, BootFailure::Boot, &errors.to_string()),
+    }
+}

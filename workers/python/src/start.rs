@@ -1,0 +1,160 @@
+//! Starting to serve with the application that was loaded.
+
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use monoceros_config::WorkerSettings;
+use monoceros_engine::{Engine, EngineParts, LONGEST_BODY, Options, Temporary};
+use monoceros_http::Limits;
+use monoceros_log::LogFile;
+use monoceros_sys::{process, reason, title};
+use monoceros_wire::channel::WorkerEnd;
+use monoceros_wire::message::{BootFailure, FromWorker, Start};
+use pyo3::prelude::*;
+
+use crate::boot_failure::give_up;
+use crate::logs::open_access_log;
+use crate::parameters::BootResources;
+use crate::serve::{self, Reports, Server};
+use crate::{end, signals};
+
+pub(crate) fn show_title(start: &Start, settings: &WorkerSettings, app: Option<&str>) {
+    let name = settings.name().as_deref().or(app).or(start.app.as_deref()).unwrap_or("?");
+    title::set(&format!("monoceros: worker {} gen={} [{name}]", start.slot, start.generation));
+}
+
+/// Serves with the application that was loaded.
+pub(crate) fn run(
+    py: Python,
+    resources: BootResources,
+    settings: &WorkerSettings,
+    log: Arc<LogFile>,
+    application: Py<PyAny>,
+    name: &str,
+) -> PyResult<()> {
+    let BootResources { channel, scoreboard, listeners, start } = resources;
+    show_title(&start, settings, Some(name));
+    let speaker = WorkerEnd::from(std::os::fd::AsFd::as_fd(&channel).try_clone_to_owned()?);
+    let access = match open_access_log(settings) {
+        Ok(access) => access,
+        Err(error) => give_up(&speaker, BootFailure::Boot, &error.to_string()),
+    };
+    let reopened = Arc::clone(&log);
+    let reopen = Box::new(move || {
+        if let Err(error) = reopened.reopen() {
+            log::error!("{error}");
+        }
+    });
+    signals::take_over(py)?;
+    end::watch(py)?;
+    let options = Options { parallel: !has_lock(py), ..options(settings, start.workers) };
+    let announce = Box::new(signals::announce);
+    let given = EngineParts { channel, scoreboard, listeners, access, reopen, announce };
+    let cannot_serve = |why: String| -> ! {
+        give_up(&speaker, BootFailure::Boot, &format!("cannot serve: {why}"))
+    };
+    let worker = Engine::prepare(options, given, |code| end::at_once(code));
+    let worker = worker.unwrap_or_else(|error| cannot_serve(reason(&error)));
+    signals::introduce(&worker);
+    // The engine hears it when the master goes, and finishes what is open.
+    process::outlive_parent()?;
+    let server = Server {
+        worker: worker.clone(),
+        application,
+        log,
+        threads: *settings.threads(),
+        multiprocess: start.workers > 1,
+        script_name: script_name(),
+        reports: Reports::default(),
+    };
+    let server = Bound::new(py, server)?;
+    spare_collector(py)?;
+    let crew = serve::gather(&server).unwrap_or_else(|error| {
+        cannot_serve(format!(
+            "its {} application threads cannot be started ({error}): lower threads, or raise what \
+             limits processes or memory (ulimit -u, ulimit -v, TasksMax=, a container)",
+            *settings.threads(),
+        ))
+    });
+    if let Err(error) = worker.start() {
+        cannot_serve(reason(&error));
+    }
+    match speaker.send(&FromWorker::Ready { app: name.to_owned() }) {
+        // The engine hears that the master has gone, and leaves.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        said => said?,
+    }
+    drop(speaker);
+    serve::run(&server, crew)
+}
+
+/// The prefix of every path, decoded (PEP 3333): empty, or with a slash at its
+/// beginning and none at its end.
+fn script_name() -> Vec<u8> {
+    let name = std::env::var_os("SCRIPT_NAME").unwrap_or_default().into_vec();
+    let is_slash = |byte: &u8| *byte == b'/';
+    let start = name.iter().take_while(|byte| is_slash(byte)).count();
+    let end = name.len() - name.iter().rev().take_while(|byte| is_slash(byte)).count();
+    match name.get(start..end) {
+        Some(inner @ [_, ..]) => [b"/", inner].concat(),
+        Some([]) | None => Vec::new(),
+    }
+}
+
+/// What the application has loaded stays: the collector need not look through
+/// it again and again.
+pub(crate) fn spare_collector(py: Python) -> PyResult<()> {
+    let gc = py.import("gc")?;
+    gc.call_method0("collect")?;
+    gc.call_method0("freeze").map(drop)
+}
+
+/// Whether threads share an interpreter lock; only Python 3.13 and later can be
+/// without (PEP 703).
+fn has_lock(py: Python) -> bool {
+    let is_enabled = py.import("sys").and_then(|sys| sys.call_method0("_is_gil_enabled"));
+    is_enabled.and_then(|answer| answer.extract()).unwrap_or(true)
+}
+
+fn options(settings: &WorkerSettings, workers: u16) -> Options {
+    let unlimited = |limit: usize| if limit == 0 { usize::MAX } else { limit };
+    Options {
+        threads: *settings.threads(),
+        parallel: false,
+        workers,
+        connections: usize::try_from(*settings.worker_connections()).unwrap_or(usize::MAX),
+        limits: Limits {
+            request_line: unlimited(*settings.limit_request_line() as usize),
+            fields: *settings.limit_request_fields() as usize,
+            field_size: *settings.limit_request_field_size() as usize,
+        },
+        header_timeout: never_if_zero(*settings.header_timeout()),
+        body_timeout: never_if_zero(*settings.body_timeout()),
+        write_timeout: never_if_zero(*settings.write_timeout()),
+        keep_alive: *settings.keep_alive(),
+        graceful_timeout: *settings.graceful_timeout(),
+        drain_idle: *settings.drain_idle(),
+        response_memory: settings.response_memory().0,
+        response_disk: settings.response_disk().0,
+        longest_body: LONGEST_BODY,
+        spool_directory: find_temporary(),
+    }
+}
+
+/// Where temporary files go. What is wrong with a place, or with all places, is
+/// logged now and not when a client waits.
+fn find_temporary() -> Option<PathBuf> {
+    let temporary = Temporary::find();
+    if let Some(text) = temporary.complaint() {
+        log::warn!("{text}");
+    }
+    temporary.directory
+}
+
+/// A timeout of zero is none.
+fn never_if_zero(length: Duration) -> Duration {
+    if length.is_zero() { Duration::MAX } else { length }
+}
