@@ -144,6 +144,39 @@ fn what_has_crashed_is_replaced() {
 }
 
 #[test]
+fn a_worker_that_the_kernel_kills_for_memory_is_replaced() {
+    Machine::each(|machine| {
+        let controllers = machine.run(&["cat", "/sys/fs/cgroup/cgroup.controllers"]).stdout;
+        let can_limit = String::from_utf8_lossy(&controllers).contains("memory");
+        let what = "control groups of version 2 that can limit memory";
+        if !support::need::met(can_limit, what) {
+            return;
+        }
+        let shop = Shop::install(machine);
+        shop.drop_in("MemoryMax=256M\nMemorySwapMax=0\n");
+        shop.systemctl("start");
+        let (main, worker) = (shop.main_pid(), shop.evaluate("os.getpid()"));
+        let python = "len(b'x' * (1 << 30))";
+        let mut greedy = shop.connect();
+        greedy.send(format!(
+            "POST /eval HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n{python}",
+            python.len()
+        ));
+        greedy.try_response("POST").unwrap_err();
+        until::holds("another worker", || shop.evaluate("os.getpid()") != worker);
+        // systemd knows, and leaves the service as it is.
+        let unit = format!("UNIT={}", shop.unit);
+        let told = "killed by the OOM killer";
+        let words = ["journalctl", "--no-pager", "--output=cat", &unit];
+        until::holds("a message of systemd", || machine.said(&words).contains(told));
+        assert!(shop.journal("err").contains("SIGKILL, by the kernel: out of memory"), "{machine}");
+        assert_eq!((shop.property("ActiveState"), shop.main_pid()), ("active".into(), main));
+        assert_eq!(shop.get("/").text(), "one");
+        shop.stop();
+    });
+}
+
+#[test]
 fn a_stop_after_an_upgrade_waits_for_requests() {
     stop_after_upgrade(true);
 }

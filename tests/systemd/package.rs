@@ -9,8 +9,8 @@ use crate::support::client::get;
 use crate::support::load::Load;
 use crate::support::{need, until};
 
-/// Requests of which upgrades may lose none, on a machine: on both together 100,000.
-const REQUESTS: usize = 50_000;
+/// Requests of which upgrades may lose none, on each machine.
+const REQUESTS: usize = 100_000;
 
 /// Makes another version of the package; `$1` is where it comes from, `$2` the version,
 /// `$3` what else is changed.
