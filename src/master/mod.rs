@@ -8,4 +8,4 @@ mod kind;
 
 pub(crate) use self::act::pid_file::find_master;
 pub(crate) use self::act::start::run;
-pub(crate) use self::decide::Purpose;
+pub(crate) use self::decide::state::Purpose;

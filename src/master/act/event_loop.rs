@@ -22,7 +22,7 @@ use monoceros_sys::process::{self, ExitStatus};
 use monoceros_sys::signal::{self, Signals};
 use monoceros_sys::{reason, title};
 use monoceros_wire::Generation;
-use monoceros_wire::message::{Drain, FromWorker, ToWorker};
+use monoceros_wire::message::FromWorker;
 
 use crate::master::act::control_socket::Control;
 use crate::master::act::listener::OwnedListener;
@@ -35,10 +35,10 @@ use crate::master::act::start::CANNOT_START;
 use crate::master::act::upgrade::{Inherited, Predecessor, SuccessorProcess};
 use crate::master::act::worker_process::{WorkerProcess, WorkerReport, number_of};
 use crate::master::act::worker_spec::{Invocation, WorkerSpec};
-use crate::master::decide::Master;
 use crate::master::decide::action::Action;
 use crate::master::decide::event::{MasterEvent, SpawnError, WorkerExit};
 use crate::master::decide::id::WorkerId;
+use crate::master::decide::master::Master;
 use crate::master::decide::sample::WorkerSample;
 
 /// The token of the signals; those of workers' channels come after it.
@@ -66,8 +66,6 @@ pub(crate) struct MasterLoop {
     /// What workers are made of, by generation: the one that serves, and one
     /// that may take its place.
     specs: BTreeMap<Generation, WorkerSpec>,
-    /// The last generation of which the master knows that it was read.
-    heard: Generation,
     /// Every socket of any recipe.
     listeners: Vec<Rc<OwnedListener>>,
     /// Sockets that were passed in take the place of those in the settings.
@@ -140,7 +138,6 @@ impl MasterLoop {
             log,
             starter,
             specs: BTreeMap::from([(generation, spec)]),
-            heard: generation,
             listeners: listeners.unwrap_or_default(),
             activated,
             workers: BTreeMap::new(),
@@ -177,9 +174,6 @@ impl MasterLoop {
         }
         loop {
             while let Some(event) = events.pop_front() {
-                if let MasterEvent::Read { generation, .. } = event {
-                    self.heard = generation;
-                }
                 for action in master.step(event, Instant::now()) {
                     events.extend(self.act(action));
                 }
@@ -225,7 +219,7 @@ impl MasterLoop {
             match wish.map(|signal| signal.command) {
                 None => self.reap(events),
                 Some(SignalCommand::Withdraw) => self.hear_window_change(events),
-                Some(wish) => events.push_back(MasterEvent::Asked(wish)),
+                Some(wish) => events.push_back(MasterEvent::Signalled(wish)),
             }
         }
     }
@@ -236,7 +230,7 @@ impl MasterLoop {
         if process::has_terminal() {
             log::debug!("SIGWINCH is ignored: this process has a terminal, whose window changed");
         } else {
-            events.push_back(MasterEvent::Asked(SignalCommand::Withdraw));
+            events.push_back(MasterEvent::Signalled(SignalCommand::Withdraw));
         }
     }
 
@@ -261,8 +255,8 @@ impl MasterLoop {
                     text,
                     passes,
                 })) if process.is_mold() => {
-                    let refusal = SpawnError { text: printable::line(&text), is_temporary: passes };
-                    events.extend(self.note_not_forked(worker, WorkerId(forked), refusal));
+                    let error = SpawnError { text: printable::line(&text), is_temporary: passes };
+                    events.extend(self.note_not_forked(worker, WorkerId(forked), error));
                 }
                 Ok(WorkerReport::Message(FromWorker::Forked | FromWorker::NotForked { .. })) => {
                     log::error!("pid {} says what it may not say", process.pid());
@@ -328,7 +322,7 @@ impl MasterLoop {
                 Err(error) => return log::error!("cannot reap pid {pid}: {}", reason(&error)),
             };
             if let Some(worker) = known {
-                events.extend(self.bury(worker, end));
+                events.extend(self.collect_exit(worker, end));
                 self.note_end_of_mold(worker, events);
             }
         }
@@ -339,17 +333,17 @@ impl MasterLoop {
         found.map(|(worker, _)| *worker)
     }
 
-    fn bury(&mut self, worker: WorkerId, end: ExitStatus) -> Option<MasterEvent> {
+    fn collect_exit(&mut self, worker: WorkerId, end: ExitStatus) -> Option<MasterEvent> {
         self.stop_listening(worker);
         let process = self.workers.remove(&worker)?;
         let spec = self.specs.get(&process.generation);
         if let Some(text) = spec.and_then(|it| process.trouble(&it.program, end)) {
-            return Some(MasterEvent::SpawnFailed { worker, refusal: text.into() });
+            return Some(MasterEvent::SpawnFailed { worker, error: text.into() });
         }
         let out_of_memory = self.out_of_memory.has_struck();
         let (running, stacks, losses) = (process.running(), process.stacks(), process.losses());
-        let death = WorkerExit { exit: end, out_of_memory, running, stacks, losses };
-        Some(MasterEvent::Exited { worker, death })
+        let exit = WorkerExit { status: end, out_of_memory, running, stacks, losses };
+        Some(MasterEvent::Exited { worker, exit })
     }
 
     /// Carries out an action; what comes of it is an event.
@@ -362,12 +356,12 @@ impl MasterLoop {
             Action::Spawn { worker, slot, generation, workers } => {
                 let answer = self.spawn(worker, slot, generation, workers);
                 return answer
-                    .unwrap_or_else(|refusal| Some(MasterEvent::SpawnFailed { worker, refusal }));
+                    .unwrap_or_else(|error| Some(MasterEvent::SpawnFailed { worker, error }));
             }
             Action::SpawnMold { worker, generation } => {
                 return Some(self.spawn_mold(worker, generation));
             }
-            Action::Trace { worker } => self.workers.get(&worker)?.ask_for_stacks(),
+            Action::RequestStacks { worker } => self.workers.get(&worker)?.ask_for_stacks(),
             Action::StartSuccessor { newest, workers } => {
                 return Some(self.start_successor(newest, workers));
             }
@@ -375,14 +369,12 @@ impl MasterLoop {
                 self.successor.as_ref()?.signal(number_of(signal));
             }
             Action::PassOn { workers } => self.pass_on(workers),
-            Action::Tell { worker, message } => {
-                if let ToWorker::Drain(drain) = message {
-                    self.refuse_new(worker, drain == Drain::ServeQueue);
-                }
-                match self.workers.get(&worker) {
-                    Some(process) => process.tell(&message),
-                    None => self.forks.get_mut(worker)?.tell(message),
-                }
+            Action::Send { worker, message } => match self.workers.get(&worker) {
+                Some(process) => process.tell(&message),
+                None => self.forks.get_mut(worker)?.tell(message),
+            },
+            Action::RefuseConnections { worker, at_all } => {
+                self.refuse_connections(worker, at_all);
             }
             Action::Signal { worker, signal } => match self.workers.get(&worker) {
                 Some(process) => process.signal(signal),
@@ -392,15 +384,17 @@ impl MasterLoop {
                 self.notify_sender.try_again();
                 return Some(MasterEvent::Inspected(self.inspect()));
             }
-            Action::Answer { client, answer } => self.control.answer(client, &answer),
+            Action::Reply { client, reply } => self.control.answer(client, &reply),
             Action::Notify(notice) => self.notify_sender.say(&notice),
             Action::ReadSettings { generation } => {
-                return Some(MasterEvent::Read {
+                return Some(MasterEvent::SettingsRead {
                     generation,
                     settings: self.read_settings(generation),
                 });
             }
-            Action::Settle { generation } => self.settle(generation),
+            Action::KeepGeneration { generation, last_read } => {
+                self.keep_generation(generation, last_read)
+            }
             Action::Reopen => self.reopen(),
             Action::CloseListeners => self.close_listeners(),
             Action::Announce { app, workers } => self.announce(&app, workers),

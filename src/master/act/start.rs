@@ -19,7 +19,8 @@ use crate::master::act::logs;
 use crate::master::act::notify_sender::NotifySender;
 use crate::master::act::upgrade::{check_program, inherit};
 use crate::master::act::worker_spec::{Invocation, WorkerSpec};
-use crate::master::decide::{Master, Purpose, StartContext};
+use crate::master::decide::master::{Master, StartContext};
+use crate::master::decide::state::Purpose;
 
 /// The exit code when the master cannot even begin.
 pub(crate) const CANNOT_START: u8 = 1;

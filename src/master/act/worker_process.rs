@@ -74,11 +74,11 @@ pub(crate) fn spawn(spec: &WorkerSpec, start: Start) -> Result<WorkerProcess, Sp
 fn spawn_program(spec: &WorkerSpec, start: &Start) -> Result<WorkerProcess, SpawnError> {
     let (slot, generation) = (Some(start.slot), start.generation);
     let uid = spec.owner.as_ref().map_or_else(user::own_uid, |it| it.uid);
-    let receiver = NotifyReceiver::open(uid).map_err(refusal)?;
+    let receiver = NotifyReceiver::open(uid).map_err(spawn_error)?;
     let mut program = spec.program.clone();
     let address = CString::new(format!("NOTIFY_SOCKET={}", receiver.address()));
     program.environment.extend(address.ok());
-    let process = execute(program, spec, slot, generation, &[]).map_err(refusal)?;
+    let process = execute(program, spec, slot, generation, &[]).map_err(spawn_error)?;
     let name = spec.app.clone().unwrap_or_default();
     Ok(WorkerProcess::new(slot, generation, process, Kind::Program { receiver, name }))
 }
@@ -86,18 +86,18 @@ fn spawn_program(spec: &WorkerSpec, start: &Start) -> Result<WorkerProcess, Spaw
 /// Starts a worker of ours. Its first message waits for it before it runs.
 fn spawn_own(spec: &WorkerSpec, start: Start) -> Result<WorkerProcess, SpawnError> {
     let Start { slot, generation, .. } = start;
-    let (channel, theirs) = pair().map_err(refusal)?;
+    let (channel, theirs) = pair().map_err(spawn_error)?;
     let scoreboard =
-        Scoreboard::create(slot, generation, spec.settings.threads).map_err(refusal)?;
-    let stacks = Stacks::create().map_err(refusal)?;
-    channel.send(&ToWorker::Start(start)).map_err(refusal)?;
+        Scoreboard::create(slot, generation, spec.settings.threads).map_err(spawn_error)?;
+    let stacks = Stacks::create().map_err(spawn_error)?;
+    channel.send(&ToWorker::Start(start)).map_err(spawn_error)?;
     let given = [
         (variable::CHANNEL, theirs.as_fd()),
         (variable::SCOREBOARD, scoreboard.as_fd()),
         (variable::STACKS, stacks.as_fd()),
     ];
     let process = execute(spec.program.clone(), spec, Some(slot), generation, &given);
-    let process = process.map_err(refusal)?;
+    let process = process.map_err(spawn_error)?;
     let shared = SharedMemory { scoreboard: Some(scoreboard), stacks };
     let kind = Kind::NativeWorker(NativeWorker::new(channel, shared));
     Ok(WorkerProcess::new(Some(slot), generation, process, kind))
@@ -108,14 +108,14 @@ pub(crate) fn spawn_mold(
     spec: &WorkerSpec,
     generation: Generation,
 ) -> Result<WorkerProcess, SpawnError> {
-    let (channel, theirs) = pair().map_err(refusal)?;
+    let (channel, theirs) = pair().map_err(spawn_error)?;
     let (app, settings) = (spec.app.clone(), spec.pairs.clone());
     let start = StartMold { generation, app, settings };
-    channel.send(&ToWorker::StartMold(start)).map_err(refusal)?;
-    let stacks = Stacks::create().map_err(refusal)?;
+    channel.send(&ToWorker::StartMold(start)).map_err(spawn_error)?;
+    let stacks = Stacks::create().map_err(spawn_error)?;
     let given = [(variable::CHANNEL, theirs.as_fd()), (variable::STACKS, stacks.as_fd())];
     let process = execute(spec.program.clone(), spec, None, generation, &given);
-    let process = process.map_err(refusal)?;
+    let process = process.map_err(spawn_error)?;
     let shared = SharedMemory { scoreboard: None, stacks };
     let kind = Kind::NativeWorker(NativeWorker::new(channel, shared));
     Ok(WorkerProcess::new(None, generation, process, kind))
@@ -123,7 +123,7 @@ pub(crate) fn spawn_mold(
 
 /// The system has refused what a process needs.
 #[expect(clippy::needless_pass_by_value, reason = "it is for map_err")]
-fn refusal(error: io::Error) -> SpawnError {
+fn spawn_error(error: io::Error) -> SpawnError {
     let text = format!("cannot start a process: {}", reason(&error));
     SpawnError { text, is_temporary: lacks_room(&error) }
 }

@@ -21,7 +21,7 @@ use crate::cli::check_file;
 use crate::directory::working_directory;
 
 use crate::master::act::listener::{OwnedListener, SocketOptions};
-use crate::master::decide::settings::{MasterSettings, Recycling, RolloutLimits};
+use crate::master::decide::settings::{MasterSettings, RecyclingLimits, RolloutLimits};
 use crate::master::kind::executable::{find_program, links, own_program};
 use crate::master::kind::interpreter::{BOOT, find_extension, find_python};
 
@@ -233,7 +233,7 @@ impl WorkerSpec {
             upgrade_timeout: settings.upgrade_timeout,
             ready_after: if self.is_foreign() { settings.ready_after.length() } else { None },
             preload: settings.preload,
-            recycling: Recycling {
+            recycling: RecyclingLimits {
                 requests: settings.max_requests,
                 requests_jitter: settings.max_requests_jitter,
                 lifetime: settings.max_lifetime,

@@ -8,98 +8,113 @@ use monoceros_wire::message::ToWorker;
 use monoceros_wire::{Generation, Slot};
 
 use crate::master::decide::id::{ClientId, WorkerId};
+use crate::master::decide::state::Purpose;
 
-/// What to do. Each is carried out by the shell; those that can fail answer
-/// with an event.
+/// One thing to do. An action that can fail is answered with an event.
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
-    /// Take the addresses; answered by `MasterEvent::Bound`.
+    /// Bind the addresses. Answered by `MasterEvent::Bound`.
     Bind,
-    /// Start a worker; answered by `MasterEvent::Spawned` or `MasterEvent::SpawnFailed`.
+    /// Start a worker. Answered by `MasterEvent::Spawned` or `MasterEvent::SpawnFailed`.
     Spawn {
-        /// Which worker this will be.
+        /// The identifier of the new worker.
         worker: WorkerId,
-        /// Its place.
+        /// Its slot.
         slot: Slot,
-        /// Whose settings and code it runs.
+        /// The generation whose settings and code it runs.
         generation: Generation,
-        /// How many workers there are to be.
+        /// The number of workers that the server is to have.
         workers: u16,
     },
-    /// Start the process that loads the application and forks the workers of a
-    /// generation; answered as `Action::Spawn` is.
+    /// Start the mold of a generation. Answered as `Action::Spawn` is.
     SpawnMold {
-        /// Which process this will be.
+        /// The identifier of the new mold.
         worker: WorkerId,
-        /// Whose settings and code it loads.
+        /// The generation whose settings and code it loads.
         generation: Generation,
     },
-    /// Send a message, or what comes nearest as a signal.
-    Tell {
-        /// Whom.
+    /// Send a message. A program that has no channel gets the signal with the same meaning.
+    Send {
+        /// The receiver.
         worker: WorkerId,
-        /// What.
+        /// The message.
         message: ToWorker,
     },
-    /// Send a signal.
+    /// Send a signal to a worker or a mold.
     Signal {
-        /// To whom.
+        /// The receiver.
         worker: WorkerId,
-        /// Which one.
+        /// The signal.
         signal: WorkerSignal,
     },
-    /// Look at what the workers are running; answered by `MasterEvent::Inspected`.
+    /// Refuse new connections at the listeners that no worker serves after this one
+    /// drains. Comes before the message to drain, so that the worker can empty their
+    /// queues.
+    RefuseConnections {
+        /// The worker that is about to drain.
+        worker: WorkerId,
+        /// The server ends: refuse at all listeners of the worker, also at those that
+        /// other workers still serve.
+        at_all: bool,
+    },
+    /// Read the scoreboards. Answered by `MasterEvent::Inspected`.
     Inspect,
-    /// Ask a worker to show where its threads are; the next
-    /// `MasterEvent::Inspected` has it, if the worker can.
-    Trace {
-        /// Which one.
+    /// Ask a worker for the stacks of its threads. A later `MasterEvent::Inspected` has
+    /// them, if the worker can show them.
+    RequestStacks {
+        /// The worker.
         worker: WorkerId,
     },
-    /// Start the program again, as a master that is to take over; answered by
+    /// Execute this program again as the successor. Answered by
     /// `MasterEvent::SuccessorStarted` or `MasterEvent::SuccessorEnded`.
     StartSuccessor {
-        /// The highest number given to a generation.
+        /// The highest number that was given to a generation.
         newest: Generation,
-        /// How many workers there are to be, if an operator has changed that.
+        /// The number of workers, if an operator has changed it.
         workers: Option<u16>,
     },
     /// Send a signal to the successor.
     SignalSuccessor(WorkerSignal),
-    /// Leave everything that outlives a master to the successor: listeners,
-    /// files, and who hears of us.
+    /// Pass the listeners, the pid file, the files of unix sockets and the init system on
+    /// to the successor.
     PassOn {
-        /// How many workers were asked for since it was started, if any were.
+        /// The number of workers, if an operator has changed it since the successor was
+        /// started.
         workers: Option<u16>,
     },
-    /// Answer a command; each is answered once.
-    Answer {
-        /// Whom.
+    /// Reply to a command. Each command gets one reply.
+    Reply {
+        /// The client that sent the command.
         client: ClientId,
-        /// What has become of it.
-        answer: ControlReply,
+        /// The reply.
+        reply: ControlReply,
     },
-    /// Tell the init system.
+    /// Notify the init system.
     Notify(Notice),
-    /// Read the settings for a new generation; answered by `MasterEvent::Read`.
+    /// Read the settings again. Answered by `MasterEvent::SettingsRead`.
     ReadSettings {
-        /// The number that the generation will have.
+        /// The number that the new generation will have.
         generation: Generation,
     },
-    /// Of all generations read so far only this one will be spawned from now on.
-    Settle {
+    /// Drop the settings and listeners of all generations but two kinds: the one that
+    /// serves, and those whose settings were read after `last_read`, since the event that
+    /// tells the master of them is still to come.
+    KeepGeneration {
         /// The generation that serves.
         generation: Generation,
+        /// The last generation of which the master knows that its settings were read.
+        last_read: Generation,
     },
-    /// Open the master's own log files again.
+    /// Open the log files of the master again.
     Reopen,
-    /// Close the master's listeners: what waits in their queues is the workers'.
+    /// Close the listeners of the master. The workers serve what waits in the queues.
     CloseListeners,
-    /// Tell the world that the server serves.
+    /// Log that the server serves, and let the process that started it in the background
+    /// return.
     Announce {
         /// The application, as the workers found it.
         app: String,
-        /// How many workers serve.
+        /// The number of workers that serve.
         workers: u16,
     },
     /// Write a line to the error log.
@@ -108,18 +123,18 @@ pub(crate) enum Action {
     Exit(u8),
 }
 
-/// The signals that a worker is sent. They mean the same to every program.
+/// The signals that the master sends. They mean the same to every program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WorkerSignal {
-    /// Read settings and code again. Only masters are asked to.
+    /// Read settings and code again. Sent to a successor only.
     Hup,
-    /// Stop; a worker that is not ready has nothing to finish.
+    /// Drain. A worker that is not ready ends at once.
     Term,
-    /// Stop now, whatever is open.
+    /// End now, whatever is open.
     Quit,
-    /// Show where you are, and die.
+    /// Write the stacks of all threads, and end.
     Abort,
-    /// Die.
+    /// End; the kernel sees to it.
     Kill,
 }
 
@@ -130,12 +145,81 @@ pub(crate) enum Notice {
     Ready,
     /// A reload has begun.
     Reloading,
-    /// The server is about to stop.
+    /// The server is about to end.
     Stopping,
-    /// The master and its workers are well.
+    /// The watchdog is fed: the master runs, and workers can be relied on.
     Alive,
-    /// How things are, in a line for people.
+    /// The state of the server, in one line for people.
     Status(String),
-    /// Starting, or stopping, may take so much longer from now on.
+    /// Starting or stopping may take this much longer from now on.
     Extend(Duration),
+}
+
+/// The actions of one step, in the order in which they are carried out. The master owns
+/// it; its parts add to it.
+#[derive(Debug)]
+pub(crate) struct Actions {
+    list: Vec<Action>,
+    /// A check of the configuration is no service: the init system hears nothing of it.
+    notifies: bool,
+}
+
+impl Actions {
+    /// No action yet.
+    pub(crate) fn new(purpose: Purpose) -> Self {
+        Self { list: Vec::new(), notifies: purpose == Purpose::Serve }
+    }
+
+    /// Adds any action.
+    pub(crate) fn push(&mut self, action: Action) {
+        self.list.push(action);
+    }
+
+    /// Adds a line for the error log.
+    pub(crate) fn log(&mut self, level: Level, text: impl Into<String>) {
+        self.push(Action::Log(level, text.into()));
+    }
+
+    /// Adds a notice for the init system.
+    pub(crate) fn notify(&mut self, notice: Notice) {
+        if self.notifies {
+            self.push(Action::Notify(notice));
+        }
+    }
+
+    /// Adds a message to a worker.
+    pub(crate) fn send(&mut self, worker: WorkerId, message: ToWorker) {
+        self.push(Action::Send { worker, message });
+    }
+
+    /// Adds a signal to a worker.
+    pub(crate) fn signal(&mut self, worker: WorkerId, signal: WorkerSignal) {
+        self.push(Action::Signal { worker, signal });
+    }
+
+    /// Adds a reply to a command.
+    pub(crate) fn reply(&mut self, client: ClientId, reply: ControlReply) {
+        self.push(Action::Reply { client, reply });
+    }
+
+    /// Takes out all actions.
+    pub(crate) fn take(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.list)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_notifies_nobody() {
+        for (purpose, count) in [(Purpose::Serve, 2), (Purpose::Check, 1)] {
+            let mut actions = Actions::new(purpose);
+            actions.notify(Notice::Ready);
+            actions.log(Level::Info, "ready");
+            assert_eq!(actions.take().len(), count);
+            assert!(actions.take().is_empty());
+        }
+    }
 }

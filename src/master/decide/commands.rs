@@ -1,26 +1,22 @@
-//! What operators' commands ask, and when they are answered: a reload when the
-//! generation that was read for it, or a later one, serves or has failed; an
-//! upgrade when the new master has taken over or is gone.
+//! Owns the commands that wait for a reply: a reload until the generation that was read
+//! for it, or a later one, serves or has failed; an upgrade until the successor has taken
+//! over or is gone. Called by the master only.
 
 use std::time::Instant;
 
-use monoceros_config::SignalCommand;
 use monoceros_wire::Generation;
-use monoceros_wire::control::{ControlReply, ControlRequest, Status, WorkerStatus};
+use monoceros_wire::control::{ControlReply, WorkerStatus};
 
-use crate::master::decide::Master;
-use crate::master::decide::action::Action;
+use crate::master::decide::action::Actions;
 use crate::master::decide::id::ClientId;
-use crate::master::decide::roster::{LeaveReason, WorkerEntry, WorkerState};
-use crate::master::decide::state::MasterState;
+use crate::master::decide::roster::{LeaveReason, Roster, WorkerEntry, WorkerState};
 
-/// Why nothing can be asked of a master any more.
-pub(super) const LEAVING: &str = "the server is stopping";
+/// The reply to a command that a server that ends cannot carry out.
+pub(crate) const LEAVING: &str = "the server is stopping";
+/// The reply to a command that came before an upgrade and was not done by then.
+pub(crate) const REPLACED: &str = "a new master has taken over meanwhile; ask that one";
 
-/// Why a master that was replaced takes no commands.
-pub(super) const REPLACED: &str = "a new master has taken over meanwhile; ask that one";
-
-/// Who waits for an answer.
+/// The clients that wait for a reply.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WaitingClients {
     /// For a reload, with the number of the generation that is read for it.
@@ -29,119 +25,93 @@ pub(crate) struct WaitingClients {
     upgrades: Vec<ClientId>,
 }
 
-impl Master {
-    pub(super) fn take_request(&mut self, client: ClientId, request: ControlRequest, now: Instant) {
-        let leaves = match self.state {
-            MasterState::Binding { .. } | MasterState::Booting | MasterState::Serving => false,
-            MasterState::Delaying { .. }
-            | MasterState::Draining
-            | MasterState::Stopping
-            | MasterState::Stopped => true,
-        };
-        match request {
-            ControlRequest::Status => {
-                let status = self.overview(now);
-                self.answer(client, ControlReply::Status(status));
-            }
-            ControlRequest::Reload | ControlRequest::Upgrade if leaves => {
-                self.answer(client, ControlReply::failed(LEAVING));
-            }
-            ControlRequest::Stop if self.passed_on => {
-                self.answer(client, ControlReply::failed(REPLACED))
-            }
-            ControlRequest::Stop => {
-                self.take_stop(now);
-                self.answer(client, ControlReply::Stopping);
-            }
-            ControlRequest::Reload => self.take_reload(client, now),
-            ControlRequest::Upgrade => match self.upgrade(now) {
-                Ok(()) => self.waiting.upgrades.push(client),
-                Err(reason) => self.answer(client, ControlReply::failed(reason)),
-            },
-        }
+impl WaitingClients {
+    /// A client waits until this generation, or a later one, serves.
+    pub(crate) fn await_reload(&mut self, client: ClientId, generation: Generation) {
+        self.reloads.push((client, generation));
     }
 
-    /// As SIGTERM, but a second one changes nothing.
-    fn take_stop(&mut self, now: Instant) {
-        match self.state {
-            MasterState::Binding { .. } => self.state = MasterState::Stopping,
-            MasterState::Booting | MasterState::Serving => self.depart(now),
-            MasterState::Delaying { .. }
-            | MasterState::Draining
-            | MasterState::Stopping
-            | MasterState::Stopped => {}
-        }
+    /// A client waits for the end of the upgrade.
+    pub(crate) fn await_upgrade(&mut self, client: ClientId) {
+        self.upgrades.push(client);
     }
 
-    fn take_reload(&mut self, client: ClientId, now: Instant) {
-        self.adjust(SignalCommand::Reload, now);
-        // If it had to be put off, the settings are not read yet.
-        let generation = self.newest.0.saturating_add(u32::from(self.reload_again));
-        self.waiting.reloads.push((client, Generation(generation)));
+    /// The settings for a generation cannot be used. Reloads that wait for another
+    /// generation, which is on its way, still wait.
+    pub(crate) fn reload_unread(
+        &mut self,
+        generation: Generation,
+        reason: &str,
+        actions: &mut Actions,
+    ) {
+        let reply = ControlReply::failed(reason);
+        self.reply_to_reloads(|asked| asked == generation, &reply, actions);
     }
 
-    /// The settings for a generation could not be used: who waits for another
-    /// one, that is on its way, still does.
-    pub(super) fn answer_unread(&mut self, generation: Generation, reason: &str) {
-        self.answer_reloads(|asked| asked == generation, &ControlReply::failed(reason));
-    }
-
-    /// A generation serves, and every reload that was asked for before it was
-    /// read has come true.
-    pub(super) fn answer_reloaded(&mut self) {
-        let (generation, workers) = (self.current, self.workers);
-        let answer = ControlReply::Reloaded { generation, workers };
-        self.answer_reloads(|asked| asked <= generation, &answer);
+    /// A generation serves, and with it every reload that was asked for before its
+    /// settings were read.
+    pub(crate) fn reload_done(
+        &mut self,
+        generation: Generation,
+        workers: u16,
+        actions: &mut Actions,
+    ) {
+        let reply = ControlReply::Reloaded { generation, workers };
+        self.reply_to_reloads(|asked| asked <= generation, &reply, actions);
     }
 
     /// A generation cannot serve.
-    pub(super) fn answer_abandoned(&mut self, generation: Generation, reason: &str) {
-        self.answer_reloads(|asked| asked <= generation, &ControlReply::failed(reason));
+    pub(crate) fn reload_abandoned(
+        &mut self,
+        generation: Generation,
+        reason: &str,
+        actions: &mut Actions,
+    ) {
+        let reply = ControlReply::failed(reason);
+        self.reply_to_reloads(|asked| asked <= generation, &reply, actions);
     }
 
-    /// The upgrade has ended like this.
-    pub(super) fn answer_upgrades(&mut self, answer: &ControlReply) {
-        for client in std::mem::take(&mut self.waiting.upgrades) {
-            self.answer(client, answer.clone());
+    /// Reloads that were put off, so that their settings are not read yet, do not begin.
+    pub(crate) fn dismiss_put_off(&mut self, newest: Generation, actions: &mut Actions) {
+        let reply = ControlReply::failed(LEAVING);
+        self.reply_to_reloads(|asked| asked > newest, &reply, actions);
+    }
+
+    /// The upgrade has ended.
+    pub(crate) fn upgrade_ended(&mut self, reply: &ControlReply, actions: &mut Actions) {
+        for client in std::mem::take(&mut self.upgrades) {
+            actions.reply(client, reply.clone());
         }
     }
 
-    /// Reloads that were put off will not begin.
-    pub(super) fn dismiss_put_off(&mut self) {
-        let newest = self.newest;
-        self.answer_reloads(|asked| asked > newest, &ControlReply::failed(LEAVING));
+    /// Nothing that any client waits for will happen here.
+    pub(crate) fn dismiss_all(&mut self, reason: &str, actions: &mut Actions) {
+        let reply = ControlReply::failed(reason);
+        self.reply_to_reloads(|_| true, &reply, actions);
+        self.upgrade_ended(&reply, actions);
     }
 
-    /// Nothing that anybody waits for will happen here.
-    pub(super) fn dismiss_clients(&mut self, reason: &str) {
-        self.answer_reloads(|_| true, &ControlReply::failed(reason));
-        self.answer_upgrades(&ControlReply::failed(reason));
-    }
-
-    pub(super) fn dismiss_leaving(&mut self) {
-        self.dismiss_clients(LEAVING);
-    }
-
-    fn answer_reloads(&mut self, which: impl Fn(Generation) -> bool, answer: &ControlReply) {
-        for (client, asked) in std::mem::take(&mut self.waiting.reloads) {
+    fn reply_to_reloads(
+        &mut self,
+        which: impl Fn(Generation) -> bool,
+        reply: &ControlReply,
+        actions: &mut Actions,
+    ) {
+        for (client, asked) in std::mem::take(&mut self.reloads) {
             if which(asked) {
-                self.answer(client, answer.clone());
+                actions.reply(client, reply.clone());
             } else {
-                self.waiting.reloads.push((client, asked));
+                self.reloads.push((client, asked));
             }
         }
     }
+}
 
-    fn answer(&mut self, client: ClientId, answer: ControlReply) {
-        self.actions.push(Action::Answer { client, answer });
-    }
-
-    fn overview(&self, now: Instant) -> Status {
-        let workers = self.roster.everyone().map(|worker| describe(worker, now));
-        let mut workers: Vec<_> = workers.collect();
-        workers.sort_by_key(|it| (it.slot, it.generation, it.pid));
-        Status::new(self.status(), workers).with_losses(&self.losses())
-    }
+/// The rows of `monoceros status`.
+pub(crate) fn list_workers(roster: &Roster, now: Instant) -> Vec<WorkerStatus> {
+    let mut workers: Vec<_> = roster.everyone().map(|worker| describe(worker, now)).collect();
+    workers.sort_by_key(|it| (it.slot, it.generation, it.pid));
+    workers
 }
 
 fn describe(worker: &WorkerEntry, now: Instant) -> WorkerStatus {
@@ -149,13 +119,13 @@ fn describe(worker: &WorkerEntry, now: Instant) -> WorkerStatus {
         slot: worker.slot(),
         generation: worker.generation,
         pid: worker.pid,
-        state: word(worker).to_owned(),
+        state: state_word(worker).to_owned(),
         age: worker.is_ready().then(|| worker.lived(now).as_secs()),
         requests: worker.observed.requests,
     }
 }
 
-fn word(worker: &WorkerEntry) -> &'static str {
+fn state_word(worker: &WorkerEntry) -> &'static str {
     match worker.state {
         WorkerState::Booting { .. } => "booting",
         WorkerState::Ready { .. } if worker.is_doomed() => "hung",
@@ -168,5 +138,45 @@ fn word(worker: &WorkerEntry) -> &'static str {
             ..
         } => "stopping",
         WorkerState::Killed { .. } => "killed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::master::decide::action::Action;
+    use crate::master::decide::state::Purpose;
+
+    fn replied(actions: &mut Actions) -> Vec<u64> {
+        let replies = actions.take().into_iter().filter_map(|action| match action {
+            Action::Reply { client, .. } => Some(client.0),
+            _ => None,
+        });
+        replies.collect()
+    }
+
+    #[test]
+    fn a_reload_is_done_by_its_generation_or_a_later_one() {
+        let (mut clients, mut actions) = (WaitingClients::default(), Actions::new(Purpose::Serve));
+        for (client, generation) in [(1, 2), (2, 3), (3, 4), (4, 5)] {
+            clients.await_reload(ClientId(client), Generation(generation));
+        }
+        clients.reload_unread(Generation(3), "broken file", &mut actions);
+        assert_eq!(replied(&mut actions), [2]);
+        clients.reload_done(Generation(4), 1, &mut actions);
+        assert_eq!(replied(&mut actions), [1, 3]);
+        clients.dismiss_put_off(Generation(4), &mut actions);
+        assert_eq!(replied(&mut actions), [4]);
+    }
+
+    #[test]
+    fn every_client_gets_one_reply() {
+        let (mut clients, mut actions) = (WaitingClients::default(), Actions::new(Purpose::Serve));
+        clients.await_reload(ClientId(1), Generation(2));
+        clients.await_upgrade(ClientId(2));
+        clients.dismiss_all(LEAVING, &mut actions);
+        assert_eq!(replied(&mut actions), [1, 2]);
+        clients.dismiss_all(LEAVING, &mut actions);
+        assert!(replied(&mut actions).is_empty());
     }
 }

@@ -11,106 +11,108 @@ use crate::master::decide::id::{ClientId, WorkerId};
 use crate::master::decide::sample::WorkerSample;
 use crate::master::decide::settings::MasterSettings;
 
-/// What happened.
+/// One thing that has happened.
 #[derive(Clone, Debug)]
 pub(crate) enum MasterEvent {
     /// The answer to `Action::Bind`.
     Bound(Result<(), BindError>),
     /// The answer to `Action::Spawn`: the process exists.
     Spawned {
-        /// Which worker.
+        /// The worker.
         worker: WorkerId,
-        /// Its pid, for people to read.
+        /// Its pid, for log lines.
         pid: i32,
     },
-    /// The answer to `Action::Spawn`: no process, or not the program meant.
+    /// The answer to `Action::Spawn`: there is no process, or it did not become the
+    /// program that was meant.
     SpawnFailed {
-        /// Which worker.
+        /// The worker.
         worker: WorkerId,
-        /// What failed.
-        refusal: SpawnError,
+        /// The reason.
+        error: SpawnError,
     },
-    /// A worker can serve.
+    /// A worker can serve, or a mold can fork.
     Ready {
-        /// Which worker.
+        /// The worker.
         worker: WorkerId,
-        /// The application it serves.
+        /// The application that it serves.
         app: String,
     },
-    /// A worker cannot serve, and exits.
+    /// A worker cannot serve. Its exit follows.
     Failed {
-        /// Which worker.
+        /// The worker.
         worker: WorkerId,
-        /// What kind of failure, and so which exit code.
+        /// The kind of failure, which determines the exit code.
         failure: BootFailure,
         /// The text for people.
         text: String,
     },
     /// A process was reaped.
     Exited {
-        /// Which worker.
+        /// The worker.
         worker: WorkerId,
-        /// How it ended, and what is known of why.
-        death: WorkerExit,
+        /// How it ended, and what is known of the cause.
+        exit: WorkerExit,
     },
-    /// The answer to `Action::Inspect`.
+    /// The answer to `Action::Inspect`: one sample for each worker and mold.
     Inspected(Vec<WorkerSample>),
-    /// An operator wants something.
-    Asked(SignalCommand),
-    /// A command wants something, and waits for `Action::Answer`.
+    /// A signal arrived that is a command.
+    Signalled(SignalCommand),
+    /// A command arrived on the control socket. It waits for `Action::Reply`.
     Requested {
-        /// Who.
+        /// The client that sent it.
         client: ClientId,
-        /// What.
+        /// The command.
         request: ControlRequest,
     },
     /// The answer to `Action::ReadSettings`.
-    Read {
+    SettingsRead {
         /// The generation that the settings were read for.
         generation: Generation,
-        /// What they ask for, or why they cannot be used.
+        /// The settings, or why they cannot be used.
         settings: Result<MasterSettings, String>,
     },
     /// The answer to `Action::StartSuccessor`: its process exists.
     SuccessorStarted {
-        /// Its pid, for people to read.
+        /// Its pid, for log lines.
         pid: i32,
     },
-    /// The successor serves, with workers of its own.
+    /// The successor serves with workers of its own.
     SuccessorReady,
-    /// The master before this one has passed everything on, or is gone.
+    /// The predecessor has passed everything on, or has ended.
     TookOver {
-        /// How many workers it was asked for while this one got ready, if it was.
+        /// The number of workers, if an operator has asked the predecessor for another
+        /// number while this master got ready.
         workers: Option<u16>,
     },
-    /// There is no successor: it could not be started, or has ended.
+    /// The successor could not be started, or has ended.
     SuccessorEnded {
-        /// What failed, or how it ended.
+        /// The reason, or how it ended.
         text: String,
     },
     /// The deadline that the master had named has passed.
     Elapsed,
 }
 
-/// Why the addresses could not be taken.
+/// Why the addresses could not be bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BindError {
     /// What failed, with the address.
     pub(crate) text: String,
-    /// Somebody else has the address, who may be about to leave.
+    /// Another process has the address. It may be about to end.
     pub(crate) in_use: bool,
 }
 
-/// Why there is no process.
+/// Why a process could not be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SpawnError {
     /// What failed.
     pub(crate) text: String,
-    /// The machine has no room for it now, and may have later.
+    /// The machine has no room for a process now, and may have later.
     pub(crate) is_temporary: bool,
 }
 
-/// One that does not pass.
+/// An error that stays until the cause is removed.
 impl From<String> for SpawnError {
     fn from(text: String) -> Self {
         Self { text, is_temporary: false }
@@ -123,16 +125,16 @@ impl From<&str> for SpawnError {
     }
 }
 
-/// How a worker's process ended, and what is known of why.
+/// How the process of a worker ended, and what is known of the cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WorkerExit {
-    /// How it ended.
-    pub(crate) exit: ExitStatus,
-    /// The kernel had run out of memory and killed somebody here meanwhile.
+    /// The exit code or signal.
+    pub(crate) status: ExitStatus,
+    /// The kernel has killed a process here for lack of memory since the last exit.
     pub(crate) out_of_memory: bool,
     /// The requests that it was running.
     pub(crate) running: Vec<String>,
-    /// Where its threads were, if it could still show that.
+    /// The stacks of its threads, if it could still write them.
     pub(crate) stacks: String,
     /// What it has given up by its own decision.
     pub(crate) losses: Losses,

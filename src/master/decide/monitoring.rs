@@ -1,5 +1,6 @@
-//! What the master makes of what it sees of its workers: requests that take too
-//! long, workers that hang, and those that have served long enough.
+//! What the master makes of the samples that the scoreboards give: requests that take too
+//! long, workers that hang, workers that are due to be recycled. Owns when the next
+//! samples are taken. Called by the master only.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -7,203 +8,223 @@ use std::time::{Duration, Instant};
 use log::Level;
 use monoceros_wire::message::ToWorker;
 
-use crate::master::decide::Master;
-use crate::master::decide::action::Action;
+use crate::master::decide::action::{Action, Actions};
 use crate::master::decide::id::WorkerId;
-use crate::master::decide::roster::{Disposition, LeaveReason, Observations, WorkerState};
-use crate::master::decide::rules::health::{Finding, Hang};
-use crate::master::decide::rules::recycling::Due;
-use crate::master::decide::rules::{health, recycling};
+use crate::master::decide::roster::{Disposition, LeaveReason, Observations, Roster, WorkerState};
+use crate::master::decide::rules::health::{self, Finding, Hang};
 use crate::master::decide::sample::{RunningRequest, WorkerSample};
-use crate::master::decide::settings::Recycling;
+use crate::master::decide::settings::MasterSettings;
+use crate::master::decide::suspends::Suspends;
+use crate::master::decide::{lifecycle, recycling};
 
-/// How long a worker may take to show where its threads are: on a busy machine
-/// it may not come to run at once, and what is to become of it would not reach
-/// it either. Only the time for which the master has run counts.
-const TRACE_LIMIT: Duration = Duration::from_secs(3);
+/// The time that a worker has to write its stacks. On a busy machine it may not come to
+/// run at once, and a message about its end would not reach it either. Only the time for
+/// which the master has run counts.
+const STACKS_LIMIT: Duration = Duration::from_secs(3);
 
-impl Master {
-    pub(super) fn note_samples(&mut self, samples: &[WorkerSample], now: Instant) {
-        for sample in samples {
-            let Some(worker) = self.roster.get_mut(sample.worker) else { continue };
-            worker.observed.losses = sample.losses;
-            match worker.state {
-                _ if worker.slot().is_none() => {}
-                WorkerState::Ready { .. } => {
-                    self.note_due(sample, now);
-                    self.note_health(sample, now);
-                }
-                // Its end has a deadline, but a request may be over before that.
-                WorkerState::Leaving {
-                    reason: LeaveReason::Retired | LeaveReason::Stopped,
-                    ..
-                } => {
-                    self.note_health(sample, now);
-                }
-                WorkerState::Booting { .. }
-                | WorkerState::Leaving { .. }
-                | WorkerState::Killed { .. } => {}
+/// When the scoreboards are read next.
+#[derive(Debug, Default)]
+pub(crate) struct Monitor {
+    next: Option<Instant>,
+}
+
+/// What the judgement of samples depends on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Conditions<'a> {
+    /// The newest settings.
+    pub(crate) settings: &'a MasterSettings,
+    /// When the master did not run.
+    pub(crate) suspends: &'a Suspends,
+    /// The time of the samples.
+    pub(crate) now: Instant,
+}
+
+impl Monitor {
+    /// When the scoreboards are read next.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.next
+    }
+
+    /// Moves that time by a suspend of the master.
+    pub(crate) fn shift(&mut self, by: Duration) {
+        self.next = self.next.map(|at| at + by);
+    }
+
+    /// Reads the scoreboards from now on.
+    pub(crate) fn start(&mut self, timeout: Duration, now: Instant) {
+        self.next.get_or_insert_with(|| now + health::interval(timeout));
+    }
+
+    /// Reads no scoreboard any more.
+    pub(crate) fn stop(&mut self) {
+        self.next = None;
+    }
+
+    /// Whether the scoreboards are to be read now; sets the next time if so.
+    pub(crate) fn take_due(&mut self, timeout: Duration, now: Instant) -> bool {
+        let due = self.next.is_some_and(|at| at <= now);
+        if due {
+            self.next = Some(now + health::interval(timeout));
+        }
+        due
+    }
+}
+
+/// Judges all samples of one moment.
+pub(crate) fn judge_samples(
+    roster: &mut Roster,
+    samples: &[WorkerSample],
+    conditions: Conditions,
+    actions: &mut Actions,
+) {
+    for sample in samples {
+        let Some(worker) = roster.get_mut(sample.worker) else { continue };
+        worker.observed.losses = sample.losses;
+        match worker.state {
+            _ if worker.slot().is_none() => {}
+            WorkerState::Ready { .. } => {
+                let limits = conditions.settings.recycling;
+                recycling::note_sample(worker, sample, limits, conditions.now, actions);
+                Judgement { roster, sample, conditions, actions }.judge();
             }
-        }
-        let running = samples.iter().map(|sample| sample.running.len()).sum();
-        self.totals.running = running;
-        self.report_status();
-    }
-
-    /// Decides when a worker that has just got ready is to be replaced.
-    pub(super) fn allot(&mut self, id: WorkerId, now: Instant) {
-        let Recycling { requests, requests_jitter, lifetime, lifetime_jitter, .. } =
-            self.settings().recycling;
-        let more = self.random.up_to(requests_jitter.into());
-        let longer = self.random.length(lifetime_jitter);
-        let Some(worker) = self.roster.get_mut(id) else { return };
-        worker.observed.most_requests = (requests > 0).then(|| u64::from(requests) + more);
-        worker.observed.due_at = (!lifetime.is_zero()).then(|| now + lifetime + longer);
-    }
-
-    /// One worker at a time is replaced without need, and none while others are
-    /// replaced anyhow.
-    pub(super) fn choose_recycled(&mut self) {
-        let busy = self.rollout.is_some()
-            || self.roster.live().any(|worker| {
-                matches!(worker.disposition, Disposition::Going | Disposition::Doomed)
-            });
-        let due = self.roster.ready().find(|worker| worker.disposition == Disposition::Due);
-        if let Some(id) = due.filter(|_| !busy).map(|worker| worker.id)
-            && let Some(worker) = self.roster.get_mut(id)
-        {
-            worker.disposition = Disposition::Going;
+            // Its end has a deadline, but a request may be over before that.
+            WorkerState::Leaving {
+                reason: LeaveReason::Retired | LeaveReason::Stopped, ..
+            } => {
+                Judgement { roster, sample, conditions, actions }.judge();
+            }
+            WorkerState::Booting { .. }
+            | WorkerState::Leaving { .. }
+            | WorkerState::Killed { .. } => {}
         }
     }
+}
 
-    fn note_due(&mut self, sample: &WorkerSample, now: Instant) {
-        let limit = self.settings().recycling.memory;
-        let Some(worker) = self.roster.get_mut(sample.worker) else { return };
-        let observed = &mut worker.observed;
-        observed.requests = sample.requests;
-        observed.heavy = recycling::weigh(observed.heavy, sample.memory, limit);
-        if worker.disposition != Disposition::Stays {
-            return;
-        }
-        if let Some(due) = recycling::judge(observed, sample, now) {
-            worker.disposition = Disposition::Due;
-            let text = match due {
-                Due::Requests => format!("{worker} is due: {} requests", sample.requests),
-                Due::Lifetime => format!("{worker} is due: max-lifetime"),
-                Due::Memory(bytes) => format!("{worker} is due: {} MiB of memory", bytes >> 20),
-            };
-            self.log(Level::Info, text);
-        }
-    }
+/// One sample, while it is judged.
+struct Judgement<'a> {
+    roster: &'a mut Roster,
+    sample: &'a WorkerSample,
+    conditions: Conditions<'a>,
+    actions: &'a mut Actions,
+}
 
-    fn note_health(&mut self, sample: &WorkerSample, now: Instant) {
-        let timeout = self.settings().timeout;
-        let awake = |length| self.suspends.awake(length, now);
+impl Judgement<'_> {
+    fn judge(mut self) {
+        let Conditions { settings, suspends, now } = self.conditions;
+        let sample = self.sample;
+        let awake = |length| suspends.awake(length, now);
         let Some(worker) = self.roster.get_mut(sample.worker) else { return };
         let (lived, is_staying) = (worker.lived(now), worker.is_ready() && !worker.is_doomed());
         let observed = &mut worker.observed;
         observed.forget_finished(&sample.running);
-        // One that is to go anyway keeps the time for that: what holds the lock
-        // may let it go, and then the rest is served.
-        let concern = health::judge(sample, observed, timeout, lived, &awake)
+        // A worker that is to leave anyway keeps the time for that: what holds the
+        // interpreter's lock may release it, and then the rest is served.
+        let finding = health::judge(sample, observed, settings.timeout, lived, &awake)
             .filter(|it| is_staying || !matches!(it, Finding::Hangs(Hang::Stuck(_))));
-        let Some(concern) = concern else {
+        let Some(finding) = finding else {
             observed.traced = None;
             return;
         };
         match observed.traced {
-            // A stopped process cannot show anything.
+            // A stopped process cannot write its stacks.
             _ if sample.stopped => {}
             None => {
                 observed.traced = Some(now);
-                self.actions.push(Action::Trace { worker: sample.worker });
+                self.actions.push(Action::RequestStacks { worker: sample.worker });
                 return;
             }
-            Some(at) if sample.asked && awake(now.saturating_duration_since(at)) < TRACE_LIMIT => {
+            Some(at) if sample.asked && awake(now.saturating_duration_since(at)) < STACKS_LIMIT => {
                 return;
             }
             Some(_) => {}
         }
         observed.traced = None;
-        match concern {
-            Finding::Slow(requests) => self.tell_slow(sample, &requests, "half of timeout"),
+        self.act_on(finding);
+    }
+
+    fn act_on(&mut self, finding: Finding) {
+        match finding {
+            Finding::Slow(requests) => self.report_slow(&requests, "half of timeout"),
             Finding::Expired(requests) => {
-                self.expire(sample, &requests, "timeout; the client is answered 504")
+                self.expire(&requests, "timeout; the client is answered 504");
             }
             Finding::Deserted(requests) => {
-                let verdict = "longer than timeout after the clients have left; no thread is free";
-                self.expire(sample, &requests, verdict);
+                let limit = "longer than timeout after the clients have left; no thread is free";
+                self.expire(&requests, limit);
             }
             Finding::Left(requests) => {
-                self.tell_slow(sample, &requests, "longer than timeout after the client has left");
+                self.report_slow(&requests, "longer than timeout after the client has left");
             }
-            Finding::Hangs(hang) => self.give_up(sample, &hang, now),
+            Finding::Hangs(hang) => self.end_hung(&hang),
         }
     }
 
-    /// Requests have taken half of their time, or go on without a client.
-    fn tell_slow(&mut self, sample: &WorkerSample, requests: &[RunningRequest], limit: &str) {
-        let Some(worker) = self.roster.get_mut(sample.worker) else { return };
-        worker.observed.slow.extend(requests.iter().map(|run| run.number));
-        let text = format!("{worker} {}{}", list(requests, limit), stacks(sample));
-        self.log(Level::Warn, text);
+    /// Logs requests that have taken half of their time, or go on without a client.
+    fn report_slow(&mut self, requests: &[RunningRequest], limit: &str) {
+        let Some(worker) = self.roster.get_mut(self.sample.worker) else { return };
+        worker.observed.slow.extend(requests.iter().map(|request| request.number));
+        let text = format!("{worker} {}{}", list(requests, limit), stacks(self.sample));
+        self.actions.log(Level::Warn, text);
     }
 
-    /// Requests have taken all that they may, which `limit` tells: their clients
-    /// get an answer, and the worker is replaced.
-    fn expire(&mut self, sample: &WorkerSample, requests: &[RunningRequest], limit: &str) {
-        let Some(worker) = self.roster.get_mut(sample.worker) else { return };
+    /// Requests have taken all of their time, as `limit` tells: the worker responds to
+    /// their clients without the application, and is replaced.
+    fn expire(&mut self, requests: &[RunningRequest], limit: &str) {
+        let id: WorkerId = self.sample.worker;
+        let Some(worker) = self.roster.get_mut(id) else { return };
         let mut verdict = limit.to_owned();
         if worker.is_live() {
             worker.disposition = Disposition::Doomed;
             verdict += " and the worker is replaced";
         }
-        worker.observed.expired.extend(requests.iter().map(|run| run.number));
-        let text = format!("{worker} {}{}", list(requests, &verdict), stacks(sample));
-        self.log(Level::Error, text);
-        for run in requests {
-            let message = ToWorker::Expire { thread: run.thread, request: run.number };
-            self.actions.push(Action::Tell { worker: sample.worker, message });
+        worker.observed.expired.extend(requests.iter().map(|request| request.number));
+        let text = format!("{worker} {}{}", list(requests, &verdict), stacks(self.sample));
+        self.actions.log(Level::Error, text);
+        for request in requests {
+            let message = ToWorker::Expire { thread: request.thread, request: request.number };
+            self.actions.send(id, message);
         }
     }
 
-    /// A worker serves nobody any more. If its loop is well, that can say so to
-    /// the clients.
-    fn give_up(&mut self, sample: &WorkerSample, hang: &Hang, now: Instant) {
-        let Some(worker) = self.roster.get(sample.worker) else { return };
+    /// Ends a worker that hangs. If its event loop runs, it can respond with 503 first.
+    fn end_hung(&mut self, hang: &Hang) {
+        let Conditions { settings, now, .. } = self.conditions;
+        let Some(worker) = self.roster.get(self.sample.worker) else { return };
         let (id, role, refuses) = (worker.id, worker.role, matches!(hang, Hang::Stuck(_)));
         let verdict =
             if refuses { "its clients are answered 503 and it is replaced" } else { "killing it" };
-        self.log(Level::Error, format!("{worker} {hang}; {verdict}{}", stacks(sample)));
+        let text = format!("{worker} {hang}; {verdict}{}", stacks(self.sample));
+        self.actions.log(Level::Error, text);
+        let (reason, limit) = (LeaveReason::Hung, settings.graceful_timeout);
         if refuses {
-            self.release(id, LeaveReason::Hung, self.settings().graceful_timeout, now);
+            lifecycle::drain(self.roster, id, reason, limit, now, self.actions);
         } else {
-            self.abort(id, LeaveReason::Hung, now);
+            lifecycle::abort(self.roster, id, reason, now, self.actions);
         }
         self.roster.pause(role, now);
     }
 }
 
 impl Observations {
-    /// Only what still runs can take too long.
+    /// Forgets requests that have ended.
     fn forget_finished(&mut self, running: &[RunningRequest]) {
-        let requests = |number: &u64| running.iter().any(|run| run.number == *number);
-        self.slow.retain(requests);
-        self.expired.retain(requests);
+        let runs = |number: &u64| running.iter().any(|request| request.number == *number);
+        self.slow.retain(runs);
+        self.expired.retain(runs);
     }
 }
 
-/// The requests, in one line: `has been running GET /a for 15 s (0.1 s of
-/// processor time), which is half of timeout`.
+/// The requests in one line: `has been running GET /a for 15 s (0.1 s of processor time),
+/// which is half of timeout`.
 fn list(requests: &[RunningRequest], limit: &str) -> String {
     let mut text = "has been running ".to_owned();
-    for (index, run) in requests.iter().enumerate() {
+    for (index, request) in requests.iter().enumerate() {
         let comma = if index > 0 { ", " } else { "" };
-        let RunningRequest { label, lasted, .. } = run;
+        let RunningRequest { label, lasted, .. } = request;
         let lasted = lasted.as_secs_f64();
         // Writing to a String cannot fail.
         write!(text, "{comma}{label} for {lasted:.1} s").ok();
-        if let Some(used) = run.used.map(|used: Duration| used.as_secs_f64()) {
+        if let Some(used) = request.used.map(|used: Duration| used.as_secs_f64()) {
             write!(text, " ({used:.1} s of processor time)").ok();
         }
     }
@@ -211,8 +232,8 @@ fn list(requests: &[RunningRequest], limit: &str) -> String {
     text
 }
 
-/// Where the worker's threads are, on lines of their own.
+/// The stacks of the worker's threads, on lines of their own.
 fn stacks(sample: &WorkerSample) -> String {
-    let shared = sample.stacks.as_deref().map(str::trim_end).filter(|it| !it.is_empty());
-    shared.map_or_else(String::new, |shared| format!("\n{shared}"))
+    let shown = sample.stacks.as_deref().map(str::trim_end).filter(|it| !it.is_empty());
+    shown.map_or_else(String::new, |shown| format!("\n{shown}"))
 }

@@ -166,7 +166,7 @@ impl View<'_> {
         lacking.sort_by_key(|slot| self.roster.live().any(|it| it.slot() == Some(*slot)));
         let lacking = lacking.into_iter().map(|slot| (slot, self.target.generation));
         let chosen: Vec<_> = saved.chain(lacking).collect();
-        let wait = |slot: Slot| self.roster.wait(Role::WorkerEntry(slot), self.now);
+        let wait = |slot: Slot| self.roster.wait(Role::Worker(slot), self.now);
         let waits = chosen.iter().filter_map(|(slot, _)| wait(*slot)).min();
         let free = chosen.into_iter().filter(|(slot, _)| wait(*slot).is_none());
         (free.take(room).collect(), waits)
@@ -237,7 +237,7 @@ mod tests {
 
         fn boot(&mut self, slot: u16, generation: Generation) -> WorkerId {
             let state = WorkerState::Booting { until: None, ready_at: None };
-            self.roster.add(Role::WorkerEntry(Slot(slot)), generation, state)
+            self.roster.add(Role::Worker(Slot(slot)), generation, state)
         }
 
         fn leave(&mut self, id: WorkerId) {
@@ -324,10 +324,10 @@ mod tests {
     fn a_slot_that_waits_is_left_out_until_then() {
         let mut bench = PlanBench::new();
         let now = bench.now;
-        bench.roster.pause(Role::WorkerEntry(Slot(0)), now);
+        bench.roster.pause(Role::Worker(Slot(0)), now);
         let plan = plan(&bench.roster, target(ONE, 2), bench.limits, now);
         assert_eq!(plan.spawn, [(Slot(1), ONE)]);
-        assert_eq!(plan.wake, bench.roster.wait(Role::WorkerEntry(Slot(0)), now));
+        assert_eq!(plan.wake, bench.roster.wait(Role::Worker(Slot(0)), now));
     }
 
     #[test]

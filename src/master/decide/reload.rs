@@ -1,69 +1,179 @@
-//! How a generation takes the place of another: begun by a reload, followed to
-//! its end, or given up.
+//! Owns the generations: the one that serves, the one that replaces it, and the settings
+//! of both. Called by the master only.
 
 use std::time::{Duration, Instant};
 
 use log::Level;
 use monoceros_wire::Generation;
 
-use crate::master::decide::action::{Action, Notice};
+use crate::master::decide::action::{Action, Actions, Notice};
 use crate::master::decide::planner::{Fallback, PlanTarget};
-use crate::master::decide::settings::MasterSettings;
-use crate::master::decide::state::MasterState;
-use crate::master::decide::{Master, Purpose, after};
+use crate::master::decide::pool_size::PoolSize;
+use crate::master::decide::roster::{Roster, WorkerEntry};
+use crate::master::decide::settings::{MasterSettings, deadline_after};
 
-/// A generation that is replacing another one.
-#[derive(Clone, Debug)]
-pub(super) struct Rollout {
-    pub(super) generation: Generation,
-    pub(super) settings: MasterSettings,
-    /// How many workers there were to be before.
-    pub(super) workers_before: u16,
-    /// How many there were.
-    pub(super) lived_before: u16,
-    /// One of its workers could be relied on: its code can serve.
-    pub(super) proven: bool,
-    /// The most of its workers that could be relied on at a time.
-    pub(super) best: usize,
-    /// When it must have one more.
-    pub(super) deadline: Option<Instant>,
+/// The generations, and the reload that is under way.
+#[derive(Debug)]
+pub(crate) struct Reload {
+    /// The settings of `current`.
+    settings: MasterSettings,
+    /// The generation that serves, or is the first.
+    current: Generation,
+    /// The generation that replaces it.
+    rollout: Option<Rollout>,
+    /// The highest number that was given to a generation.
+    newest: Generation,
+    /// The last generation whose settings were read.
+    last_read: Generation,
+    /// A reload was asked for when none could begin.
+    is_put_off: bool,
+    /// Why the last reload failed, if it did.
+    failure: Option<String>,
 }
 
-impl Master {
-    pub(super) fn read_settings(&mut self) {
-        self.notify(Notice::Reloading);
-        self.newest.0 += 1;
-        self.actions.push(Action::ReadSettings { generation: self.newest });
+/// A generation that replaces another one.
+#[derive(Clone, Debug)]
+struct Rollout {
+    generation: Generation,
+    settings: MasterSettings,
+    /// The wanted number of workers before the reload.
+    workers_before: u16,
+    /// The number of live workers before it.
+    lived_before: u16,
+    /// One of its workers has been available, so its code can serve.
+    proven: bool,
+    /// The most of its workers that were available at a time.
+    best: usize,
+    /// When one more must be available.
+    deadline: Option<Instant>,
+}
+
+/// A generation that was given up.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Abandoned {
+    /// Its number.
+    pub(crate) generation: Generation,
+    /// The reason, and which generation goes on.
+    pub(crate) text: String,
+}
+
+impl Reload {
+    /// Before the first generation serves.
+    pub(crate) fn new(generation: Generation, settings: MasterSettings) -> Self {
+        Self {
+            settings,
+            current: generation,
+            rollout: None,
+            newest: generation,
+            last_read: generation,
+            is_put_off: false,
+            failure: None,
+        }
     }
 
-    /// New settings cannot be used: all goes on with the old ones.
-    pub(super) fn refuse_reload(&mut self, generation: Generation, text: &str) {
-        self.log(Level::Error, format!("reload failed, nothing is changed: {text}"));
-        self.failed_reload = Some(text.lines().next().unwrap_or_default().to_owned());
-        self.answer_unread(generation, text);
-        self.end_reload();
+    /// The newest settings.
+    pub(crate) fn settings(&self) -> &MasterSettings {
+        self.rollout.as_ref().map_or(&self.settings, |rollout| &rollout.settings)
+    }
+
+    /// The generation that serves, or is the first.
+    pub(crate) fn current(&self) -> Generation {
+        self.current
+    }
+
+    /// The highest number that was given to a generation.
+    pub(crate) fn newest(&self) -> Generation {
+        self.newest
+    }
+
+    /// The generation that replaces the one that serves.
+    pub(crate) fn rolling_to(&self) -> Option<Generation> {
+        self.rollout.as_ref().map(|rollout| rollout.generation)
+    }
+
+    /// Why the last reload failed, if it did.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    /// When the rollout must have made progress.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.rollout.as_ref().and_then(|rollout| rollout.deadline)
+    }
+
+    /// Moves that time by a suspend of the master.
+    pub(crate) fn shift(&mut self, by: Duration) {
+        if let Some(rollout) = &mut self.rollout {
+            rollout.deadline = rollout.deadline.map(|at| at + by);
+        }
+    }
+
+    /// The generations whose workers are forked from a mold.
+    pub(crate) fn preloading(&self) -> Vec<Generation> {
+        let rollout = self.rollout.as_ref().map(|it| (it.generation, it.settings.preload));
+        let known = [Some((self.current, self.settings.preload)), rollout];
+        known.into_iter().flatten().filter(|(_, preload)| *preload).map(|(it, _)| it).collect()
+    }
+
+    /// Does a reload when that is possible again.
+    pub(crate) fn put_off(&mut self) {
+        self.is_put_off = true;
+    }
+
+    /// A reload waits until it is possible.
+    pub(crate) fn is_put_off(&self) -> bool {
+        self.is_put_off
+    }
+
+    /// Whether a reload waits; it does no more.
+    pub(crate) fn take_put_off(&mut self) -> bool {
+        std::mem::take(&mut self.is_put_off)
+    }
+
+    /// The generation that the last reload that was asked for is read for. The settings
+    /// for one that was put off are not read yet.
+    pub(crate) fn last_asked(&self) -> Generation {
+        Generation(self.newest.0.saturating_add(u32::from(self.is_put_off)))
+    }
+
+    /// Reads the settings for a new generation.
+    pub(crate) fn read_settings(&mut self, actions: &mut Actions) {
+        actions.notify(Notice::Reloading);
+        self.newest.0 += 1;
+        actions.push(Action::ReadSettings { generation: self.newest });
+    }
+
+    /// The settings of a generation were read, whatever becomes of it.
+    pub(crate) fn note_read(&mut self, generation: Generation) {
+        self.last_read = generation;
+    }
+
+    /// New settings cannot be used: the server goes on with the old ones.
+    pub(crate) fn refuse(&mut self, text: &str, actions: &mut Actions) {
+        actions.log(Level::Error, format!("reload failed, nothing is changed: {text}"));
+        self.failure = Some(text.lines().next().unwrap_or_default().to_owned());
     }
 
     /// Makes a generation the target, in place of one that was on its way.
-    pub(super) fn roll_to(
+    pub(crate) fn begin(
         &mut self,
         generation: Generation,
         settings: MasterSettings,
+        pool: &mut PoolSize,
+        roster: &Roster,
         now: Instant,
+        actions: &mut Actions,
     ) {
-        if let Some(before) = self.withdrawn.take() {
-            self.set_number(before);
-        }
+        pool.restore(roster, actions);
         let workers_before =
-            self.rollout.as_ref().map_or(self.workers, |rollout| rollout.workers_before);
+            self.rollout.as_ref().map_or(pool.workers(), |rollout| rollout.workers_before);
         if settings.workers != self.settings().workers {
-            self.set_number(settings.workers);
+            pool.set(settings.workers, roster, actions);
         }
-        self.told.clear();
-        self.roster.forget_failures();
-        self.log(Level::Info, format!("reloading: gen={generation} replaces gen={}", self.current));
-        let deadline = after(settings.progress_deadline, now);
-        let lived_before = u16::try_from(self.roster.live().count()).unwrap_or(u16::MAX);
+        let current = self.current;
+        actions.log(Level::Info, format!("reloading: gen={generation} replaces gen={current}"));
+        let deadline = deadline_after(settings.progress_deadline, now);
+        let lived_before = u16::try_from(roster.live().count()).unwrap_or(u16::MAX);
         let (proven, best) = (false, 0);
         self.rollout = Some(Rollout {
             generation,
@@ -76,76 +186,75 @@ impl Master {
         });
     }
 
-    /// Ends a rollout whose generation cannot serve: the old one goes on.
-    pub(super) fn abandon(&mut self, reason: &str) {
-        let Some(rollout) = self.rollout.take() else { return };
-        if self.workers == rollout.settings.workers {
-            self.set_number(rollout.workers_before);
+    /// Gives up a generation that cannot serve: the old one goes on.
+    pub(crate) fn abandon(
+        &mut self,
+        reason: &str,
+        pool: &mut PoolSize,
+        roster: &Roster,
+        actions: &mut Actions,
+    ) -> Option<Abandoned> {
+        let rollout = self.rollout.take()?;
+        if pool.workers() == rollout.settings.workers {
+            pool.set(rollout.workers_before, roster, actions);
         }
-        self.roster.forget_failures();
-        let (failed, current) = (rollout.generation, self.current);
-        let text = format!("gen={failed} {reason}; gen={current} goes on");
-        self.log(Level::Error, format!("reload failed: {text}"));
-        self.failed_reload = Some(format!("gen={failed} {reason}"));
-        self.answer_abandoned(failed, &text);
-        self.actions.push(Action::Settle { generation: current });
-        self.end_reload();
+        let (generation, current) = (rollout.generation, self.current);
+        let text = format!("gen={generation} {reason}; gen={current} goes on");
+        actions.log(Level::Error, format!("reload failed: {text}"));
+        self.failure = Some(format!("gen={generation} {reason}"));
+        Some(Abandoned { generation, text })
     }
 
-    /// Tells the init system that a reload is over, however it went.
-    pub(super) fn end_reload(&mut self) {
-        self.tell_status();
-        // One that has said that it stops is not ready again.
-        if !matches!(self.state, MasterState::Delaying { .. }) {
-            self.notify(Notice::Ready);
-        }
+    /// The master ends: no generation replaces another one any more.
+    pub(crate) fn cancel(&mut self) {
+        self.rollout = None;
     }
 
-    /// Goes on to the next state, or generation, when all are there.
-    pub(super) fn note_progress(&mut self, now: Instant) {
-        let target = self.target();
-        if let Some(rollout) = &mut self.rollout {
-            let count = target.count(&self.roster, now);
-            if count > rollout.best {
-                rollout.best = count;
-                rollout.proven = true;
-                rollout.deadline = after(rollout.settings.progress_deadline, now);
-            }
-        }
-        if !target.is_reached(&self.roster, now) {
-            return;
-        }
-        if self.state == MasterState::Booting {
-            if self.purpose == Purpose::Check {
-                return self.stop(0, now);
-            }
-            self.state = MasterState::Serving;
-            let (app, workers) = (self.app.clone(), self.workers);
-            self.actions.push(Action::Announce { app, workers });
-            self.end_reload();
-            if std::mem::take(&mut self.reload_again) {
-                self.read_settings();
-            }
-        }
-        if let Some(rollout) = self.rollout.take() {
-            self.current = rollout.generation;
-            self.settings = rollout.settings;
-            self.failed_reload = None;
-            self.log(Level::Info, format!("reloaded: gen={} serves", self.current));
-            self.answer_reloaded();
-            self.actions.push(Action::Settle { generation: self.current });
-            self.tend_molds(now);
-            self.end_reload();
+    /// A worker belongs to a generation of which none has been available yet, so its
+    /// failure is one of the new code.
+    pub(crate) fn is_unproven(&self, worker: &WorkerEntry) -> bool {
+        let of_worker = self.rollout.as_ref().filter(|it| it.generation == worker.generation);
+        of_worker.is_some_and(|rollout| !rollout.proven)
+    }
+
+    /// The rollout has made no progress for too long.
+    pub(crate) fn is_overdue(&self, now: Instant) -> bool {
+        self.deadline().is_some_and(|at| at <= now)
+    }
+
+    /// So many workers of the target are available.
+    pub(crate) fn note_available(&mut self, count: usize, now: Instant) {
+        if let Some(rollout) = &mut self.rollout
+            && count > rollout.best
+        {
+            rollout.best = count;
+            rollout.proven = true;
+            rollout.deadline = deadline_after(rollout.settings.progress_deadline, now);
         }
     }
 
-    /// What is asked for.
-    pub(super) fn target(&self) -> PlanTarget {
-        let workers = self.workers;
+    /// All workers are of the new generation: it is the one that serves. Returns whether
+    /// there was a rollout.
+    pub(crate) fn finish(&mut self, actions: &mut Actions) -> bool {
+        let Some(rollout) = self.rollout.take() else { return false };
+        self.current = rollout.generation;
+        self.settings = rollout.settings;
+        self.failure = None;
+        actions.log(Level::Info, format!("reloaded: gen={} serves", self.current));
+        true
+    }
+
+    /// Drops the settings and listeners that only other generations have.
+    pub(crate) fn drop_others(&self, actions: &mut Actions) {
+        let (generation, last_read) = (self.current, self.last_read);
+        actions.push(Action::KeepGeneration { generation, last_read });
+    }
+
+    /// What the workers are to become. The first workers of a server that boots count as
+    /// soon as they are ready: nothing serves before them.
+    pub(crate) fn target(&self, workers: u16, is_booting: bool) -> PlanTarget {
         let Some(rollout) = &self.rollout else {
-            // The first workers need not be old before they are announced.
-            let booting = self.state == MasterState::Booting;
-            let min_ready = if booting { Duration::ZERO } else { self.settings.min_ready };
+            let min_ready = if is_booting { Duration::ZERO } else { self.settings.min_ready };
             return PlanTarget { generation: self.current, workers, min_ready, fallback: None };
         };
         let before = rollout.workers_before.min(rollout.lived_before);
@@ -158,8 +267,9 @@ impl Master {
         }
     }
 
-    /// The newest settings.
-    pub(super) fn settings(&self) -> &MasterSettings {
-        self.rollout.as_ref().map_or(&self.settings, |rollout| &rollout.settings)
+    /// Replaces the settings of the generation that serves.
+    #[cfg(test)]
+    pub(crate) fn set_settings(&mut self, settings: MasterSettings) {
+        self.settings = settings;
     }
 }

@@ -1,5 +1,6 @@
-//! Who exists: the workers and molds by their ids, and the places that outlive
-//! them. Knows nothing of processes, and decides nothing.
+//! Owns the entry of every worker and mold that exists, and the backoff of every slot,
+//! which outlives the processes in it. Decides nothing. The master and its parts read it;
+//! `lifecycle.rs`, `recycling.rs` and `monitoring.rs` change entries.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,75 +13,79 @@ use crate::master::decide::id::WorkerId;
 use crate::master::decide::rules::backoff::Backoff;
 use crate::master::decide::rules::random::Random;
 
-/// Every process that has been spawned and not yet been reaped.
+/// Every process that was spawned and is not reaped yet.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Roster {
     workers: BTreeMap<WorkerId, WorkerEntry>,
-    places: BTreeMap<Role, Backoff>,
+    backoffs: BTreeMap<Role, Backoff>,
     next: u64,
+    /// For the random part of backoffs.
+    random: Random,
+    /// The application, as the last worker that became ready named it.
+    app: String,
 }
 
-/// Where a process belongs.
+/// The role of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Role {
-    /// It is a worker.
-    WorkerEntry(Slot),
-    /// It forks the workers of its generation, and serves nobody.
+    /// It serves clients, in this slot.
+    Worker(Slot),
+    /// It forks the workers of its generation, and serves no client.
     Mold,
 }
 
-/// One worker, or mold.
+/// One worker or mold.
 #[derive(Clone, Debug)]
 pub(crate) struct WorkerEntry {
-    /// Its name for the master.
+    /// Its identifier.
     pub(crate) id: WorkerId,
-    /// Its place.
+    /// Its role.
     pub(crate) role: Role,
-    /// Whose settings and code it runs.
+    /// The generation whose settings and code it runs.
     pub(crate) generation: Generation,
-    /// Its pid, for people to read; 0 until it is spawned.
+    /// Its pid, for log lines; 0 until it is spawned.
     pub(crate) pid: i32,
-    /// How far it has come.
+    /// Its state.
     pub(crate) state: WorkerState,
-    /// Whether it is to stay, while it serves.
+    /// Whether it stays, while it serves.
     pub(crate) disposition: Disposition,
-    /// What has been seen of it while it served.
+    /// What samples have shown of it while it served.
     pub(crate) observed: Observations,
 }
 
-/// How far a worker has come.
+/// The state of a worker or a mold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WorkerState {
     /// Not ready yet.
     Booting {
-        /// When that has lasted too long.
+        /// When it must be ready.
         until: Option<Instant>,
-        /// When it is taken for ready without having said so.
+        /// When it counts as ready although it has not notified.
         ready_at: Option<Instant>,
     },
-    /// Serves.
+    /// It serves; a mold forks.
     Ready {
         /// Since when.
         since: Instant,
     },
-    /// Was asked to go, or said that it goes.
+    /// It was told to end, or said that it ends.
     Leaving {
         /// When it is killed.
         until: Instant,
-        /// Why it goes.
+        /// Why it ends.
         reason: LeaveReason,
     },
-    /// Was sent SIGKILL, and is not reaped yet.
+    /// It was sent SIGKILL, and is not reaped yet.
     Killed {
-        /// Why it had to go.
+        /// Why it ends.
         reason: LeaveReason,
     },
 }
 
-/// Why a worker goes.
+/// Why a worker ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LeaveReason {
-    /// Another one has taken its place, or its place is gone.
+    /// Another worker has replaced it, or its slot is gone.
     Retired,
     /// The server stops.
     Stopped,
@@ -88,16 +93,16 @@ pub(crate) enum LeaveReason {
     Failed,
     /// It was not ready in time.
     Late,
-    /// It was silent, or one of its requests ran, for too long.
+    /// It hung: its event loop or its application threads did not go on.
     Hung,
 }
 
-/// Whether a worker that serves is to stay.
+/// Whether a worker that serves stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Disposition {
-    /// It is.
+    /// It stays.
     Stays,
-    /// It is to be replaced some time: it has served long enough.
+    /// It is to be recycled when its turn comes.
     Due,
     /// It is being replaced.
     Going,
@@ -105,58 +110,57 @@ pub(crate) enum Disposition {
     Doomed,
 }
 
-/// What has been seen of a worker while it served.
+/// What samples have shown of a worker while it served.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Observations {
-    /// After so many requests it is due.
+    /// Requests after which it is due.
     pub(crate) most_requests: Option<u64>,
-    /// At this time it is due.
+    /// When it is due.
     pub(crate) due_at: Option<Instant>,
-    /// How many times in a row it had too much memory.
+    /// How many samples in a row have shown too much memory.
     pub(crate) heavy: u8,
-    /// How many requests it had answered when it was last looked at.
+    /// Requests that it had responded to at the last sample.
     pub(crate) requests: u64,
-    /// What it had given up by its own decision then.
+    /// What it had given up by its own decision at the last sample.
     pub(crate) losses: Losses,
-    /// The requests that were seen to take half of the timeout.
+    /// Requests that were logged as slow.
     pub(crate) slow: BTreeSet<u64>,
-    /// The requests that were seen to take all of it.
+    /// Requests that have taken all of `timeout`.
     pub(crate) expired: BTreeSet<u64>,
-    /// When it was asked where its threads are, unless something was made of
-    /// that since.
+    /// When it was asked for its stacks, until the finding they belong to is acted on.
     pub(crate) traced: Option<Instant>,
 }
 
 impl WorkerEntry {
-    /// Its slot, if it is a worker.
+    /// Its slot; a mold has none.
     pub(crate) fn slot(&self) -> Option<Slot> {
         match self.role {
-            Role::WorkerEntry(slot) => Some(slot),
+            Role::Worker(slot) => Some(slot),
             Role::Mold => None,
         }
     }
 
-    /// Serves, or is about to.
+    /// It serves, or boots.
     pub(crate) fn is_live(&self) -> bool {
         matches!(self.state, WorkerState::Booting { .. } | WorkerState::Ready { .. })
     }
 
-    /// Has said that it can serve.
+    /// It is ready.
     pub(crate) fn is_ready(&self) -> bool {
         matches!(self.state, WorkerState::Ready { .. })
     }
 
-    /// Hangs, and is being replaced.
+    /// It hangs, and is being replaced.
     pub(crate) fn is_doomed(&self) -> bool {
         self.disposition == Disposition::Doomed
     }
 
-    /// Serves, and has done so for long enough to be relied on.
+    /// It has been ready for long enough to count as available.
     pub(crate) fn is_available(&self, min_ready: Duration, now: Instant) -> bool {
         self.is_ready() && !self.is_doomed() && self.lived(now) >= min_ready
     }
 
-    /// How long it has served.
+    /// For how long it has served.
     pub(crate) fn lived(&self, now: Instant) -> Duration {
         match self.state {
             WorkerState::Ready { since } => now.saturating_duration_since(since),
@@ -166,7 +170,7 @@ impl WorkerEntry {
         }
     }
 
-    /// When something has to be done about it.
+    /// When the master must act on it.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.state {
             WorkerState::Booting { until, ready_at } => {
@@ -193,7 +197,7 @@ impl fmt::Display for WorkerEntry {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         let Self { role, generation, pid, .. } = self;
         match role {
-            Role::WorkerEntry(slot) => write!(formatter, "worker={slot} gen={generation}")?,
+            Role::Worker(slot) => write!(formatter, "worker={slot} gen={generation}")?,
             Role::Mold => write!(formatter, "mold gen={generation}")?,
         }
         if *pid > 0 { write!(formatter, " pid={pid}") } else { Ok(()) }
@@ -201,7 +205,22 @@ impl fmt::Display for WorkerEntry {
 }
 
 impl Roster {
-    /// Adds a process that is about to be spawned.
+    /// Without any process; `seed` is for the random part of backoffs.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { random: Random(seed), ..Self::default() }
+    }
+
+    /// The application, as the last worker that became ready named it.
+    pub(crate) fn app(&self) -> &str {
+        &self.app
+    }
+
+    /// A worker has become ready that serves this application.
+    pub(crate) fn set_app(&mut self, app: String) {
+        self.app = app;
+    }
+
+    /// Adds a process that is to be spawned.
     pub(crate) fn add(
         &mut self,
         role: Role,
@@ -216,7 +235,7 @@ impl Roster {
         id
     }
 
-    /// The process of this id, unless it is gone.
+    /// The process with this identifier, unless it was removed.
     pub(crate) fn get(&self, id: WorkerId) -> Option<&WorkerEntry> {
         self.workers.get(&id)
     }
@@ -226,7 +245,7 @@ impl Roster {
         self.workers.get_mut(&id)
     }
 
-    /// Takes out a process that is gone.
+    /// Removes a process that has ended.
     pub(crate) fn remove(&mut self, id: WorkerId) -> Option<WorkerEntry> {
         self.workers.remove(&id)
     }
@@ -241,12 +260,12 @@ impl Roster {
         self.everyone().filter(|worker| worker.slot().is_some())
     }
 
-    /// Those that serve or are about to.
+    /// Workers that serve or boot.
     pub(crate) fn live(&self) -> impl Iterator<Item = &WorkerEntry> {
         self.workers().filter(|worker| worker.is_live())
     }
 
-    /// Those that serve.
+    /// Workers that are ready.
     pub(crate) fn ready(&self) -> impl Iterator<Item = &WorkerEntry> {
         self.workers().filter(|worker| worker.is_ready())
     }
@@ -256,44 +275,38 @@ impl Roster {
         self.everyone().filter(|worker| worker.role == Role::Mold)
     }
 
-    /// Nobody is left.
+    /// No process is left.
     pub(crate) fn is_empty(&self) -> bool {
         self.workers.is_empty()
     }
 
-    /// Notes a failure in a place; returns how long it waits now.
-    pub(crate) fn fail(
-        &mut self,
-        role: Role,
-        lived: Duration,
-        now: Instant,
-        random: &mut Random,
-    ) -> Duration {
-        self.places.entry(role).or_default().fail(lived, now, random)
+    /// Notes a failure in a slot; returns how long the next spawn waits.
+    pub(crate) fn fail(&mut self, role: Role, lived: Duration, now: Instant) -> Duration {
+        self.backoffs.entry(role).or_default().fail(lived, now, &mut self.random)
     }
 
-    /// Notes an end in a place that is nobody's failure.
+    /// Notes an end that is no failure; the next spawn waits for a moment.
     pub(crate) fn pause(&mut self, role: Role, now: Instant) {
-        self.places.entry(role).or_default().pause(now);
+        self.backoffs.entry(role).or_default().pause(now);
     }
 
-    /// When a place may be spawned into, if that is to come.
+    /// When the next spawn may happen, if it has to wait.
     pub(crate) fn wait(&self, role: Role, now: Instant) -> Option<Instant> {
-        self.places.get(&role).and_then(|backoff| backoff.wait(now))
+        self.backoffs.get(&role).and_then(|backoff| backoff.wait(now))
     }
 
     /// Forgets all failures: there is new code to try.
     pub(crate) fn forget_failures(&mut self) {
-        self.places.clear();
+        self.backoffs.clear();
     }
 
-    /// Moves every deadline by the time that the master slept.
+    /// Moves every deadline by a suspend of the master.
     pub(crate) fn shift(&mut self, by: Duration) {
         self.workers.values_mut().for_each(|worker| worker.shift(by));
-        self.places.values_mut().for_each(|backoff| backoff.shift(by));
+        self.backoffs.values_mut().for_each(|backoff| backoff.shift(by));
     }
 
-    /// The next deadline of anybody.
+    /// The next deadline of any process.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.everyone().filter_map(WorkerEntry::deadline).min()
     }

@@ -1,63 +1,65 @@
 //! The settings that the decisions of the master depend on.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// What the settings ask of the master.
+/// What the settings table says to the master. A limit of zero is no limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MasterSettings {
-    /// How many workers there are to be.
+    /// Number of workers.
     pub(crate) workers: u16,
-    /// What a rollout may do.
+    /// How far a rollout may go from the number of workers.
     pub(crate) limits: RolloutLimits,
-    /// How long a new worker must have been ready before it counts.
+    /// Time that a new worker must have been ready before it counts as available.
     pub(crate) min_ready: Duration,
-    /// How long a rollout may go without progress; zero is for ever.
+    /// Maximum time without progress of a rollout.
     pub(crate) progress_deadline: Duration,
-    /// How long a request may run, and a worker be silent; zero is for ever.
+    /// Maximum time of a request, and of silence of a worker.
     pub(crate) timeout: Duration,
-    /// How long a worker may drain.
+    /// Maximum time that a worker drains.
     pub(crate) graceful_timeout: Duration,
-    /// How long the server goes on to serve when it is asked to drain.
+    /// Time that the server goes on to serve after SIGTERM.
     pub(crate) shutdown_delay: Duration,
-    /// How long a worker may take to get ready; zero is for ever.
+    /// Maximum time from the start of a worker until it is ready.
     pub(crate) boot_timeout: Duration,
-    /// How long a successor may take to serve.
+    /// Maximum time from the start of a successor until it serves.
     pub(crate) upgrade_timeout: Duration,
-    /// A worker that says nothing is ready when it has lived for so long;
-    /// `None` for workers that say it.
+    /// Time after which a program that does not notify counts as ready; `None` for workers
+    /// that notify.
     pub(crate) ready_after: Option<Duration>,
     /// Workers are forked from a mold.
     pub(crate) preload: bool,
-    /// When workers are replaced without need.
-    pub(crate) recycling: Recycling,
+    /// When workers are replaced although nothing is wrong.
+    pub(crate) recycling: RecyclingLimits,
 }
 
-/// When workers are replaced although nothing is wrong; zero is never.
+/// When workers are replaced although nothing is wrong. Zero disables a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Recycling {
-    /// After so many requests,
+pub(crate) struct RecyclingLimits {
+    /// Requests after which a worker is replaced.
     pub(crate) requests: u32,
-    /// and up to so many more.
+    /// Random addition to `requests`, at most this many.
     pub(crate) requests_jitter: u32,
-    /// After so long,
+    /// Lifetime after which a worker is replaced.
     pub(crate) lifetime: Duration,
-    /// and up to so much longer.
+    /// Random addition to `lifetime`, at most this long.
     pub(crate) lifetime_jitter: Duration,
-    /// When they have more memory than this, in bytes.
+    /// Memory in bytes beyond which a worker is replaced.
     pub(crate) memory: u64,
 }
 
-/// How far a rollout may go from the number of workers that is asked for.
+/// How far a rollout may go from the number of workers that is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RolloutLimits {
-    /// So many more may live at a time (those that drain are not counted).
+    /// Maximum number of live workers beyond the wanted number. Workers that drain do not
+    /// count.
     pub(crate) max_surge: u16,
-    /// So many fewer may be ready.
+    /// Maximum number of workers that may be unavailable.
     pub(crate) max_unavailable: u16,
 }
 
 impl RolloutLimits {
-    /// Without any room in either direction no rollout could begin.
+    /// The surge that is used: without any room in either direction no rollout could
+    /// begin.
     pub(crate) fn surge(self) -> u16 {
         self.max_surge.max(u16::from(self.max_unavailable == 0))
     }
@@ -67,4 +69,9 @@ impl Default for RolloutLimits {
     fn default() -> Self {
         Self { max_surge: 1, max_unavailable: 0 }
     }
+}
+
+/// The deadline of a limit that begins now; a limit of zero has none.
+pub(crate) fn deadline_after(limit: Duration, now: Instant) -> Option<Instant> {
+    (!limit.is_zero()).then(|| now + limit)
 }

@@ -1,22 +1,22 @@
-//! The states of the master.
+//! The states of the master, and what it was started for.
 
 use std::time::Instant;
 
-/// What the master is doing.
+/// The state of the master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MasterState {
-    /// Taking its addresses; no worker exists.
+    /// Binds its addresses. No worker exists.
     Binding {
         /// When to try again, after an address was in use.
         retry: Option<Instant>,
         /// When to give up.
         until: Option<Instant>,
     },
-    /// The first generation is on its way; a failure ends the master.
+    /// Starts the first generation. A failure to boot ends the master.
     Booting,
-    /// Keeps the workers that it should have; a failure ends nothing.
+    /// Keeps the workers that it should have. No failure of a worker ends the master.
     Serving,
-    /// Is to end, and serves as before until others have learnt of that.
+    /// Serves as before until `shutdown-delay` is over; then it drains.
     Delaying {
         /// When it drains.
         until: Instant,
@@ -25,6 +25,15 @@ pub(crate) enum MasterState {
     Draining,
     /// The workers stop at once; then the master exits.
     Stopping,
-    /// There is nothing left to do.
+    /// All processes are gone, and the master exits.
     Stopped,
+}
+
+/// What the master was started for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To serve until it is stopped.
+    Serve,
+    /// To find out whether the application loads, and to exit.
+    Check,
 }

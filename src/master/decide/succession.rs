@@ -1,31 +1,42 @@
-//! The masters' ends of an upgrade: a new master is started beside it, and when
-//! that serves this one goes. Whatever becomes of the new one, this one serves
-//! until then.
+//! Owns the upgrade: the successor that this master has started, and whether this master
+//! still follows a predecessor. Whatever becomes of a successor, this master serves until
+//! the successor does. Called by the master only.
 
 use std::time::{Duration, Instant};
 
 use log::Level;
-use monoceros_wire::control::ControlReply;
+use monoceros_wire::Generation;
 
-use crate::master::decide::action::{Action, Notice, WorkerSignal};
-use crate::master::decide::commands::REPLACED;
-use crate::master::decide::roster::LeaveReason;
-use crate::master::decide::state::MasterState;
-use crate::master::decide::{Master, STOP_LIMIT};
+use crate::master::decide::action::{Action, Actions, WorkerSignal};
+use crate::master::decide::lifecycle::STOP_LIMIT;
+use crate::master::decide::pool_size::PoolSize;
 
-/// The master that is to take over.
+/// The two ends of an upgrade.
+#[derive(Debug, Default)]
+pub(crate) struct Succession {
+    /// The master that is to take over.
+    successor: Option<Successor>,
+    /// Why the last upgrade failed, if it did.
+    failure: Option<String>,
+    /// A predecessor serves, and has not passed everything on yet.
+    follows: bool,
+    /// The successor has taken over, and this master only finishes its requests.
+    passed_on: bool,
+}
+
+/// The state of the successor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Successor {
-    /// It is getting ready.
+enum Successor {
+    /// It gets ready.
     Starting {
         /// Its pid; 0 until it is known.
         pid: i32,
-        /// When that has lasted too long.
+        /// When it must serve.
         until: Instant,
-        /// How many workers there were to be when it was started.
+        /// The wanted number of workers when it was started.
         workers: u16,
     },
-    /// It was asked to go.
+    /// It was told to end.
     Leaving {
         /// When it is killed.
         until: Instant,
@@ -34,140 +45,184 @@ pub(crate) enum Successor {
     Killed,
 }
 
-impl Successor {
-    /// When something has to be done about it.
-    pub(crate) fn deadline(self) -> Option<Instant> {
-        match self {
-            Self::Starting { until, .. } | Self::Leaving { until } => Some(until),
-            Self::Killed => None,
-        }
-    }
-
-    /// Moves its deadline by the time that the master slept.
-    pub(crate) fn shift(&mut self, by: Duration) {
-        match self {
-            Self::Starting { until, .. } | Self::Leaving { until } => *until += by,
-            Self::Killed => {}
-        }
-    }
+/// A successor that serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TakenOver {
+    /// Its pid.
+    pub(crate) pid: i32,
+    /// The wanted number of workers when it was started.
+    pub(crate) workers: u16,
 }
 
-impl Master {
-    /// Begins, or says why not.
-    pub(super) fn upgrade(&mut self, now: Instant) -> Result<(), &'static str> {
-        if self.state != MasterState::Serving {
-            return Err("cannot upgrade: the server does not serve yet");
+impl Succession {
+    /// Of a master that may have a predecessor.
+    pub(crate) fn new(follows: bool) -> Self {
+        Self { follows, ..Self::default() }
+    }
+
+    /// A predecessor serves, and has not passed everything on yet.
+    pub(crate) fn follows(&self) -> bool {
+        self.follows
+    }
+
+    /// There is a successor that has not taken over.
+    pub(crate) fn is_upgrading(&self) -> bool {
+        self.successor.is_some()
+    }
+
+    /// The successor has taken over.
+    pub(crate) fn has_passed_on(&self) -> bool {
+        self.passed_on
+    }
+
+    /// Why the last upgrade failed, if it did.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    /// When something has to be done about the successor.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match self.successor? {
+            Successor::Starting { until, .. } | Successor::Leaving { until } => Some(until),
+            Successor::Killed => None,
         }
+    }
+
+    /// Moves that time by a suspend of the master.
+    pub(crate) fn shift(&mut self, by: Duration) {
+        match &mut self.successor {
+            Some(Successor::Starting { until, .. } | Successor::Leaving { until }) => *until += by,
+            Some(Successor::Killed) | None => {}
+        }
+    }
+
+    /// Starts a successor, which gets ready in `limit`; or says why not. `known` is the
+    /// number of workers in the settings that it reads.
+    pub(crate) fn start(
+        &mut self,
+        pool: &PoolSize,
+        known: u16,
+        newest: Generation,
+        until: Instant,
+        actions: &mut Actions,
+    ) -> Result<(), &'static str> {
         if self.successor.is_some() || self.follows {
             return Err("an upgrade is under way already");
         }
-        self.failed_upgrade = None;
-        self.log(Level::Info, "upgrading: starting a new master".to_owned());
-        let until = now + self.settings().upgrade_timeout;
-        self.successor = Some(Successor::Starting { pid: 0, until, workers: self.workers });
-        let workers = self.workers_if_not(self.settings().workers);
-        self.actions.push(Action::StartSuccessor { newest: self.newest, workers });
+        self.failure = None;
+        actions.log(Level::Info, "upgrading: starting a new master");
+        self.successor = Some(Successor::Starting { pid: 0, until, workers: pool.workers() });
+        actions.push(Action::StartSuccessor { newest, workers: pool.unless(known) });
         Ok(())
     }
 
-    /// How many workers there are to be, for the successor, which knows of so
-    /// many; those that were withdrawn are not its concern.
-    fn workers_if_not(&self, known: u16) -> Option<u16> {
-        Some(self.workers).filter(|workers| *workers != known && *workers > 0)
-    }
-
-    pub(super) fn note_successor(&mut self, pid: i32) {
+    /// The process of the successor exists.
+    pub(crate) fn note_started(&mut self, pid: i32, actions: &mut Actions) {
         if let Some(Successor::Starting { pid: known, .. }) = &mut self.successor {
             *known = pid;
         }
-        self.log(Level::Info, format!("the new master has pid {pid}"));
+        actions.log(Level::Info, format!("the new master has pid {pid}"));
     }
 
-    /// The successor has read its settings, perhaps too early; the init system
-    /// has to hear at once that it is obeyed.
-    pub(super) fn reload_after_upgrade(&mut self) {
-        self.log(Level::Info, "an upgrade is under way: the reload comes after it".to_owned());
-        self.reload_again = true;
-        self.notify(Notice::Reloading);
+    /// The successor serves. Returns it, unless it was told to end meanwhile.
+    pub(crate) fn complete(&mut self) -> Option<TakenOver> {
+        let Some(Successor::Starting { pid, workers, .. }) = self.successor else { return None };
+        (self.successor, self.passed_on) = (None, true);
+        Some(TakenOver { pid, workers })
     }
 
-    /// The master before this one is out of the way.
-    pub(super) fn take_over(&mut self, workers: Option<u16>) {
-        self.follows = false;
-        self.log(Level::Info, "has taken over from the old master".to_owned());
-        if let Some(workers) = workers {
-            self.resize(workers);
-        }
-        // What was said before went nowhere; the watchdog has heard nothing since the
-        // old master's last word, and may not be willing to wait for the next time.
-        if self.watchdog.is_some() {
-            self.tell_alive();
-        }
-        if let MasterState::Delaying { .. } = self.state {
-            self.tell_delay();
-        } else if self.rollout.is_some() {
-            self.notify(Notice::Reloading);
-        } else if self.state == MasterState::Serving {
-            self.end_reload();
-        }
+    /// The successor has ended. Returns whether there was one.
+    pub(crate) fn note_ended(&mut self) -> bool {
+        self.successor.take().is_some()
     }
 
-    /// The successor serves: everything is its from now on.
-    pub(super) fn hand_over(&mut self, now: Instant) {
-        let Some(Successor::Starting { pid, workers, .. }) = self.successor else { return };
-        self.successor = None;
-        self.log(Level::Info, "upgraded: the new master serves, this one drains".to_owned());
-        if std::mem::take(&mut self.reload_again) {
-            self.actions.push(Action::SignalSuccessor(WorkerSignal::Hup));
-        }
-        self.actions.push(Action::PassOn { workers: self.workers_if_not(workers) });
-        // When a command hears of it, the new master has been told.
-        self.answer_upgrades(&ControlReply::Upgraded { pid });
-        self.dismiss_clients(REPLACED);
-        (self.state, self.passed_on) = (MasterState::Draining, true);
-        let limit = self.settings().graceful_timeout;
-        self.release_workers(LeaveReason::Retired, limit, now);
-        self.actions.push(Action::CloseListeners);
+    /// Notes why the upgrade has failed, unless an earlier cause is known.
+    pub(crate) fn fail(&mut self, text: &str) {
+        self.failure.get_or_insert_with(|| text.to_owned());
     }
 
-    /// The successor is gone before it has taken over.
-    pub(super) fn lose_successor(&mut self, text: &str) {
-        if self.successor.take().is_some() {
-            self.log(Level::Error, format!("upgrade failed, all goes on as before: {text}"));
-            self.answer_upgrades(&ControlReply::failed(text));
-            self.failed_upgrade.get_or_insert_with(|| text.to_owned());
-            self.tell_status();
-            if std::mem::take(&mut self.reload_again) {
-                self.read_settings();
-            }
-        }
-    }
-
-    /// There is nothing to take over any more.
-    pub(super) fn dismiss_successor(&mut self, now: Instant) {
+    /// Tells a successor to end that does not serve yet.
+    pub(crate) fn dismiss(&mut self, now: Instant, actions: &mut Actions) {
         if let Some(Successor::Starting { .. }) = self.successor {
             self.successor = Some(Successor::Leaving { until: now + STOP_LIMIT });
-            self.actions.push(Action::SignalSuccessor(WorkerSignal::Quit));
+            actions.push(Action::SignalSuccessor(WorkerSignal::Quit));
         }
     }
 
-    pub(super) fn note_successor_deadline(&mut self, now: Instant) {
+    /// Does what the deadline of the successor asks for. Returns whether it did not serve
+    /// in time.
+    pub(crate) fn note_deadline(&mut self, now: Instant, actions: &mut Actions) -> bool {
         match self.successor {
-            Some(Successor::Starting { until, .. }) if until <= now => {
-                let limit = self.settings().upgrade_timeout.as_secs();
-                let text = format!("the new master does not serve within {limit} s");
-                self.answer_upgrades(&ControlReply::failed(&text));
-                self.log(Level::Error, format!("{text}; ending it"));
-                self.failed_upgrade = Some(text);
-                self.tell_status();
-                self.dismiss_successor(now);
-            }
+            Some(Successor::Starting { until, .. }) if until <= now => true,
             Some(Successor::Leaving { until }) if until <= now => {
                 self.successor = Some(Successor::Killed);
-                self.actions.push(Action::SignalSuccessor(WorkerSignal::Kill));
+                actions.push(Action::SignalSuccessor(WorkerSignal::Kill));
+                false
             }
             Some(Successor::Starting { .. } | Successor::Leaving { .. } | Successor::Killed)
-            | None => {}
+            | None => false,
         }
+    }
+
+    /// The predecessor has passed everything on, or is gone.
+    pub(crate) fn take_over(&mut self, actions: &mut Actions) {
+        self.follows = false;
+        actions.log(Level::Info, "has taken over from the old master");
+    }
+
+    /// Whether a request to drain is the first one after the successor has taken over:
+    /// this master drains already, and its operator may not know that.
+    pub(crate) fn take_first_drain(&mut self) -> bool {
+        std::mem::take(&mut self.passed_on)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::master::decide::state::Purpose;
+
+    fn start(succession: &mut Succession, until: Instant) -> Result<(), &'static str> {
+        let mut actions = Actions::new(Purpose::Serve);
+        succession.start(&PoolSize::new(2), 2, Generation(1), until, &mut actions)
+    }
+
+    #[test]
+    fn one_upgrade_at_a_time() {
+        let now = Instant::now();
+        let mut succession = Succession::default();
+        assert_eq!(start(&mut succession, now), Ok(()));
+        assert!(start(&mut succession, now).is_err());
+        assert!(succession.note_ended() && !succession.note_ended());
+        assert_eq!(start(&mut succession, now), Ok(()));
+        assert!(start(&mut Succession::new(true), now).is_err(), "a predecessor still serves");
+    }
+
+    #[test]
+    fn a_successor_that_was_dismissed_does_not_take_over() {
+        let (now, mut actions) = (Instant::now(), Actions::new(Purpose::Serve));
+        let mut succession = Succession::default();
+        start(&mut succession, now).unwrap();
+        succession.note_started(7, &mut actions);
+        assert!(succession.note_deadline(now, &mut actions), "it is late");
+        succession.dismiss(now, &mut actions);
+        assert_eq!(succession.complete(), None);
+        assert!(!succession.note_deadline(now + STOP_LIMIT, &mut actions));
+        let signals = actions.take();
+        let killed = |it: &Action| matches!(it, Action::SignalSuccessor(WorkerSignal::Kill));
+        assert!(signals.iter().any(killed) && succession.deadline().is_none());
+    }
+
+    #[test]
+    fn the_first_cause_of_a_failure_is_kept() {
+        let mut succession = Succession::default();
+        succession.fail("late");
+        succession.fail("killed");
+        assert_eq!(succession.failure(), Some("late"));
+        start(&mut succession, Instant::now()).unwrap();
+        assert_eq!(succession.failure(), None);
+        assert_eq!(succession.complete(), Some(TakenOver { pid: 0, workers: 2 }));
+        assert!(succession.has_passed_on() && succession.take_first_drain());
+        assert!(!succession.take_first_drain());
     }
 }

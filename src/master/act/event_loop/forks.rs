@@ -46,7 +46,7 @@ impl MasterLoop {
         });
         match spawned {
             Ok(process) => self.keep(worker, process),
-            Err(refusal) => MasterEvent::SpawnFailed { worker, refusal },
+            Err(error) => MasterEvent::SpawnFailed { worker, error },
         }
     }
 
@@ -72,7 +72,7 @@ impl MasterLoop {
     /// A worker that is still to come has to go already.
     pub(super) fn withdraw(&mut self, worker: WorkerId) -> Option<MasterEvent> {
         self.forks.withdraw(worker)?;
-        Some(MasterEvent::SpawnFailed { worker, refusal: "it is not wanted any more".into() })
+        Some(MasterEvent::SpawnFailed { worker, error: "it is not wanted any more".into() })
     }
 
     /// What a worker that a mold was asked for says of itself: that it is there.
@@ -87,7 +87,7 @@ impl MasterLoop {
                 self.workers.insert(worker, process);
                 MasterEvent::Spawned { worker, pid }
             }
-            Err(text) => MasterEvent::SpawnFailed { worker, refusal: text.into() },
+            Err(text) => MasterEvent::SpawnFailed { worker, error: text.into() },
         })
     }
 
@@ -96,15 +96,15 @@ impl MasterLoop {
         &mut self,
         mold: WorkerId,
         worker: WorkerId,
-        refusal: SpawnError,
+        error: SpawnError,
     ) -> Option<MasterEvent> {
-        self.forks.answer(mold, worker).map(|_| MasterEvent::SpawnFailed { worker, refusal })
+        self.forks.answer(mold, worker).map(|_| MasterEvent::SpawnFailed { worker, error })
     }
 
     /// Nobody will answer what this process was asked, if it was a mold.
     pub(super) fn note_end_of_mold(&mut self, mold: WorkerId, events: &mut VecDeque<MasterEvent>) {
         let failed =
-            |worker| MasterEvent::SpawnFailed { worker, refusal: "its mold has ended".into() };
+            |worker| MasterEvent::SpawnFailed { worker, error: "its mold has ended".into() };
         events.extend(self.forks.orphan(mold).into_iter().map(failed));
     }
 

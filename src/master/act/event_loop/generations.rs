@@ -68,11 +68,11 @@ impl MasterLoop {
         }
     }
 
-    /// Forgets every other generation, and closes what only they listened on.
-    /// One that was read while this was decided is still to come.
-    pub(super) fn settle(&mut self, generation: Generation) {
-        let heard = self.heard;
-        self.specs.retain(|known, _| *known == generation || *known > heard);
+    /// Drops the settings of other generations, and closes the listeners that only they
+    /// have. A generation that was read after `last_read` stays: the master has not heard
+    /// of it yet.
+    pub(super) fn keep_generation(&mut self, generation: Generation, last_read: Generation) {
+        self.specs.retain(|known, _| *known == generation || *known > last_read);
         self.close_unused();
         // Those of a generation that goes on after all.
         self.admit_new(generation);
@@ -123,7 +123,7 @@ impl MasterLoop {
     /// no new connection, and so its queue can be served to the end. At the last
     /// stop these are all of its listeners; else those that the newest settings
     /// do not name any more, when it is the last worker to have them.
-    pub(super) fn refuse_new(&self, worker: WorkerId, at_last: bool) {
+    pub(super) fn refuse_connections(&self, worker: WorkerId, at_all: bool) {
         if self.passed_on {
             return;
         }
@@ -137,7 +137,7 @@ impl MasterLoop {
         for listener in &spec.listeners {
             let stays = newest.is_some_and(|spec| spec.has(listener))
                 || self.workers.iter().any(|(id, it)| *id != worker && is_served_by(it, listener));
-            if at_last || !stays {
+            if at_all || !stays {
                 listener.refuse_new();
             }
         }

@@ -5,5 +5,3 @@ pub(crate) mod backoff;
 pub(crate) mod contention;
 pub(crate) mod health;
 pub(crate) mod random;
-pub(crate) mod recycling;
-pub(crate) mod suspends;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 /// A generator (splitmix64); the same seed gives the same numbers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {

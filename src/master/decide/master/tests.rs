@@ -14,15 +14,15 @@ use monoceros_wire::Generation;
 use monoceros_wire::message::{BootFailure, Drain, ToWorker};
 use monoceros_wire::scoreboard::Losses;
 
-use crate::master::decide::action::Action;
-use crate::master::decide::action::{Notice, WorkerSignal};
-use crate::master::decide::event::SpawnError;
-use crate::master::decide::event::{MasterEvent, WorkerExit};
+use crate::master::decide::action::{Action, Notice, WorkerSignal};
+use crate::master::decide::event::{MasterEvent, SpawnError, WorkerExit};
 use crate::master::decide::id::WorkerId;
-use crate::master::decide::sample::ResponseProgress;
-use crate::master::decide::sample::{RunningRequest, WorkerSample};
-use crate::master::decide::settings::{MasterSettings, Recycling, RolloutLimits};
-use crate::master::decide::{Master, Purpose, StartContext};
+use crate::master::decide::master::{Master, StartContext};
+use crate::master::decide::sample::{ResponseProgress, RunningRequest, WorkerSample};
+use crate::master::decide::settings::{MasterSettings, RecyclingLimits, RolloutLimits};
+use crate::master::decide::state::Purpose;
+use crate::master::decide::succession::Succession;
+use crate::master::decide::watchdog::Watchdog;
 use monoceros_sys::process::ExitStatus;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -66,14 +66,14 @@ impl MasterBench {
                 self.notices.push(notice.clone());
                 false
             }
-            Action::Inspect => false,
+            Action::Inspect | Action::RefuseConnections { .. } => false,
             _ => true,
         });
         actions
     }
 
     fn ask(&mut self, command: SignalCommand) -> Vec<Action> {
-        self.hear(MasterEvent::Asked(command))
+        self.hear(MasterEvent::Signalled(command))
     }
 
     fn ready(&mut self, worker: u64) -> Vec<Action> {
@@ -91,13 +91,16 @@ impl MasterBench {
 
     fn die(&mut self, worker: u64, exit: ExitStatus, losses: Losses) -> Vec<Action> {
         let (running, stacks) = (Vec::new(), String::new());
-        let death = WorkerExit { exit, out_of_memory: false, running, stacks, losses };
-        self.hear(MasterEvent::Exited { worker: WorkerId(worker), death })
+        let exit = WorkerExit { status: exit, out_of_memory: false, running, stacks, losses };
+        self.hear(MasterEvent::Exited { worker: WorkerId(worker), exit })
     }
 
     /// Settings for generation `number` are read.
     fn read(&mut self, number: u32, settings: MasterSettings) -> Vec<Action> {
-        self.hear(MasterEvent::Read { generation: Generation(number), settings: Ok(settings) })
+        self.hear(MasterEvent::SettingsRead {
+            generation: Generation(number),
+            settings: Ok(settings),
+        })
     }
 
     /// Lets time pass, hearing every deadline in it.
@@ -136,7 +139,7 @@ fn settings(workers: u16) -> MasterSettings {
         upgrade_timeout: 60 * SECOND,
         ready_after: None,
         preload: false,
-        recycling: Recycling::default(),
+        recycling: RecyclingLimits::default(),
     }
 }
 
@@ -147,8 +150,8 @@ fn beginning(purpose: Purpose) -> StartContext {
 
 /// There is no process, and there may be one later.
 fn no_room(worker: u64) -> MasterEvent {
-    let refusal = SpawnError { text: "no room".to_owned(), is_temporary: true };
-    MasterEvent::SpawnFailed { worker: WorkerId(worker), refusal }
+    let error = SpawnError { text: "no room".to_owned(), is_temporary: true };
+    MasterEvent::SpawnFailed { worker: WorkerId(worker), error }
 }
 
 fn spawned(actions: &[Action]) -> Vec<(u16, u32)> {
@@ -161,7 +164,7 @@ fn spawned(actions: &[Action]) -> Vec<(u16, u32)> {
 
 fn drained(actions: &[Action]) -> Vec<(u64, Drain)> {
     let drained = actions.iter().filter_map(|action| match action {
-        Action::Tell { worker, message: ToWorker::Drain(drain) } => Some((worker.0, *drain)),
+        Action::Send { worker, message: ToWorker::Drain(drain) } => Some((worker.0, *drain)),
         _ => None,
     });
     drained.collect()
@@ -233,7 +236,7 @@ fn who_only_checks_and_who_takes_over_does_not_wait_for_room() {
     let mut checking = MasterBench::booting(Purpose::Check, 1);
     assert_eq!(exit_code(&checking.hear(no_room(0))), Some(1));
     let mut following = MasterBench::booting(Purpose::Serve, 1);
-    following.master.follows = true;
+    following.master.succession = Succession::new(true);
     let code = BootFailure::Interpreter.exit_code();
     assert_eq!(exit_code(&following.hear(no_room(0))), Some(code));
 }
@@ -282,7 +285,11 @@ fn a_reload_has_each_new_worker_ready_before_an_old_one_drains() {
     assert_eq!((spawned(&actions), drained(&actions)), (vec![(1, 2)], vec![(0, Drain::Retire)]));
     let actions = bench.ready(3);
     assert_eq!(drained(&actions), [(1, Drain::Retire)]);
-    assert!(actions.iter().any(|it| matches!(it, Action::Settle { generation: Generation(2) })));
+    assert!(
+        actions
+            .iter()
+            .any(|it| matches!(it, Action::KeepGeneration { generation: Generation(2), .. }))
+    );
 }
 
 #[test]
@@ -291,7 +298,7 @@ fn a_reload_that_fails_leaves_the_old_generation_and_the_next_one_works() {
     bench.ask(SignalCommand::Reload);
     bench.read(2, settings(1));
     let actions = bench.fail(1);
-    assert!(matches!(actions[..], [Action::Settle { generation: Generation(1) }]));
+    assert!(matches!(actions[..], [Action::KeepGeneration { generation: Generation(1), .. }]));
     bench.exit(1, ExitStatus::Code(4));
     assert_eq!(bench.logged("reload failed"), 1);
     bench.ask(SignalCommand::Reload);
@@ -327,7 +334,7 @@ fn settings_that_cannot_be_read_change_nothing() {
     let mut bench = MasterBench::serving(1);
     bench.ask(SignalCommand::Reload);
     let settings = Err("timeout: cannot read".to_owned());
-    let actions = bench.hear(MasterEvent::Read { generation: Generation(2), settings });
+    let actions = bench.hear(MasterEvent::SettingsRead { generation: Generation(2), settings });
     assert!(actions.is_empty());
     assert_eq!(bench.logged("timeout: cannot read"), 1);
 }
@@ -338,9 +345,9 @@ fn added_workers_survive_a_reload_that_does_not_change_their_number() {
     assert_eq!(spawned(&bench.ask(SignalCommand::Add)), [(1, 1)]);
     bench.ask(SignalCommand::Reload);
     bench.read(2, settings(1));
-    assert_eq!(bench.master.workers, 2);
+    assert_eq!(bench.master.pool.workers(), 2);
     bench.read(3, settings(3));
-    assert_eq!(bench.master.workers, 3);
+    assert_eq!(bench.master.pool.workers(), 3);
 }
 
 #[test]
@@ -397,7 +404,7 @@ fn a_second_wish_to_drain_stops() {
 
 #[test]
 fn a_worker_that_has_served_enough_is_replaced_one_at_a_time() {
-    let recycling = Recycling { requests: 100, memory: 1000, ..Recycling::default() };
+    let recycling = RecyclingLimits { requests: 100, memory: 1000, ..RecyclingLimits::default() };
     let mut bench = MasterBench::serving(2);
     bench.ask(SignalCommand::Reload);
     bench.read(2, MasterSettings { recycling, ..settings(2) });
@@ -459,7 +466,7 @@ fn a_reload_without_progress_is_given_up() {
     bench.read(2, MasterSettings { progress_deadline: 5 * SECOND, ..settings(1) });
     assert_eq!(signalled(&bench.pass(5 * SECOND), WorkerSignal::Term), [1]);
     assert_eq!(bench.logged("gen=2 made no progress within progress-deadline; gen=1 goes on"), 1);
-    assert!(bench.master.status().contains("reload failed: gen=2 made no progress"));
+    assert!(bench.master.status_line().contains("reload failed: gen=2 made no progress"));
 }
 
 #[test]
@@ -485,7 +492,7 @@ fn the_init_system_is_told_of_a_reload_however_it_ends() {
     bench.ask(SignalCommand::Reload);
     assert_eq!(bench.notices, [Notice::Reloading]);
     let settings = Err("timeout: cannot read".to_owned());
-    bench.hear(MasterEvent::Read { generation: Generation(2), settings });
+    bench.hear(MasterEvent::SettingsRead { generation: Generation(2), settings });
     assert_eq!(bench.notices.last(), Some(&Notice::Ready));
     let failed = |notice: &Notice| matches!(notice, Notice::Status(text) if text.ends_with("reload failed: timeout: cannot read"));
     assert!(bench.notices.iter().any(failed), "{:?}", bench.notices);
@@ -496,7 +503,7 @@ fn the_init_system_is_told_of_a_reload_however_it_ends() {
 #[test]
 fn the_watchdog_hears_nothing_when_no_worker_can_be_relied_on() {
     let mut bench = MasterBench::serving(1);
-    bench.master.watchdog = Some((SECOND, bench.now + SECOND));
+    bench.master.watchdog = Watchdog::new(Some(2 * SECOND), bench.now);
     bench.notices.clear();
     bench.pass(3 * SECOND);
     assert_eq!(bench.notices.iter().filter(|it| **it == Notice::Alive).count(), 3);

@@ -35,7 +35,7 @@ fn the_watchdog_hears_of_the_new_master_at_once() {
     let mut next = MasterBench::serving(1);
     next.hear(MasterEvent::TookOver { workers: None });
     assert!(!next.notices.contains(&Notice::Alive), "there is no watchdog");
-    next.master.watchdog = Some((30 * SECOND, next.now + 30 * SECOND));
+    next.master.watchdog = Watchdog::new(Some(60 * SECOND), next.now);
     next.hear(MasterEvent::TookOver { workers: None });
     assert!(next.notices.contains(&Notice::Alive), "{:?}", next.notices);
 }

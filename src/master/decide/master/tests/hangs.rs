@@ -22,12 +22,12 @@ pub(super) fn busy(worker: u64, lasted: Duration) -> WorkerSample {
 }
 
 fn traced(actions: &[Action]) -> usize {
-    actions.iter().filter(|it| matches!(it, Action::Trace { .. })).count()
+    actions.iter().filter(|it| matches!(it, Action::RequestStacks { .. })).count()
 }
 
 fn expired(actions: &[Action]) -> Vec<u64> {
     let expired = actions.iter().filter_map(|action| match action {
-        Action::Tell { worker, message: ToWorker::Expire { thread: 0, request: 7 } } => {
+        Action::Send { worker, message: ToWorker::Expire { thread: 0, request: 7 } } => {
             Some(worker.0)
         }
         _ => None,

@@ -3,8 +3,8 @@
 use monoceros_wire::control::{ControlReply, ControlRequest};
 
 use super::*;
-use crate::master::decide::STOP_LIMIT;
 use crate::master::decide::id::ClientId;
+use crate::master::decide::lifecycle::STOP_LIMIT;
 use crate::master::decide::roster::Disposition;
 use crate::master::decide::state::MasterState;
 
@@ -17,7 +17,7 @@ fn delayed(workers: u16) -> MasterSettings {
 /// A master whose workers are ready, with the delay.
 fn serving(workers: u16) -> MasterBench {
     let mut bench = MasterBench::serving(workers);
-    bench.master.settings = delayed(workers);
+    bench.master.reload.set_settings(delayed(workers));
     bench
 }
 
@@ -62,7 +62,7 @@ fn the_command_does_not_shorten_it() {
         let request =
             MasterEvent::Requested { client: ClientId(client), request: ControlRequest::Stop };
         let actions = bench.hear(request);
-        assert!(matches!(actions[..], [Action::Answer { answer: ControlReply::Stopping, .. }]));
+        assert!(matches!(actions[..], [Action::Reply { reply: ControlReply::Stopping, .. }]));
         assert!(is_delaying(&bench));
     }
 }
@@ -111,7 +111,7 @@ fn nothing_begins_that_would_outlast_it() {
     assert_eq!(bench.logged("WARN the server is stopping"), 3);
     for request in [ControlRequest::Reload, ControlRequest::Upgrade] {
         let actions = bench.hear(MasterEvent::Requested { client: ClientId(1), request });
-        assert!(matches!(actions[..], [Action::Answer { answer: ControlReply::Failed(_), .. }]));
+        assert!(matches!(actions[..], [Action::Reply { reply: ControlReply::Failed(_), .. }]));
     }
     assert!(is_delaying(&bench));
 }
@@ -127,7 +127,7 @@ fn a_reload_that_has_begun_goes_on_and_is_not_told_to_be_ready() {
     let actions = bench.ready(1);
     assert_eq!(drained(&actions), [(0, Drain::Retire)]);
     let answer =
-        |it: &Action| matches!(it, Action::Answer { answer: ControlReply::Reloaded { .. }, .. });
+        |it: &Action| matches!(it, Action::Reply { reply: ControlReply::Reloaded { .. }, .. });
     assert!(actions.iter().any(answer), "{actions:?}");
     assert_eq!(said(&bench, &Notice::Ready), ready);
     assert!(is_delaying(&bench));
@@ -142,8 +142,7 @@ fn an_upgrade_that_has_begun_is_ended_at_once() {
     bench.hear(MasterEvent::Requested { client: ClientId(2), request: ControlRequest::Reload });
     let actions = bench.ask(SignalCommand::Drain);
     assert!(matches!(actions[0], Action::SignalSuccessor(WorkerSignal::Quit)), "{actions:?}");
-    let failed =
-        |it: &&Action| matches!(it, Action::Answer { answer: ControlReply::Failed(_), .. });
+    let failed = |it: &&Action| matches!(it, Action::Reply { reply: ControlReply::Failed(_), .. });
     assert_eq!(actions.iter().filter(failed).count(), 2, "{actions:?}");
     assert!(bench.hear(MasterEvent::SuccessorReady).is_empty());
     bench.hear(MasterEvent::SuccessorEnded { text: "SIGQUIT".to_owned() });
@@ -164,7 +163,7 @@ fn a_master_that_was_replaced_does_not_wait() {
 #[test]
 fn where_nobody_is_served_nobody_is_waited_for() {
     let mut bench = MasterBench::booting(Purpose::Serve, 2);
-    bench.master.settings = delayed(2);
+    bench.master.reload.set_settings(delayed(2));
     bench.ask(SignalCommand::Drain);
     assert_eq!(bench.master.state, MasterState::Draining);
     let mut bench = serving(1);
@@ -173,7 +172,8 @@ fn where_nobody_is_served_nobody_is_waited_for() {
     assert_eq!(bench.master.state, MasterState::Draining);
     for (purpose, follows) in [(Purpose::Check, false), (Purpose::Serve, true)] {
         let mut bench = MasterBench::booting(purpose, 2);
-        (bench.master.settings, bench.master.follows) = (delayed(2), follows);
+        bench.master.reload.set_settings(delayed(2));
+        bench.master.succession = Succession::new(follows);
         bench.ready(0);
         bench.ask(SignalCommand::Drain);
         assert!(!is_delaying(&bench));
@@ -184,7 +184,7 @@ fn where_nobody_is_served_nobody_is_waited_for() {
 #[test]
 fn a_first_start_with_a_worker_that_serves_already_waits() {
     let mut bench = MasterBench::booting(Purpose::Serve, 2);
-    bench.master.settings = delayed(2);
+    bench.master.reload.set_settings(delayed(2));
     bench.ready(0);
     assert!(bench.ask(SignalCommand::Drain).is_empty());
     assert!(is_delaying(&bench));

@@ -23,7 +23,11 @@ fn workers_wait_for_their_mold_and_the_old_mold_goes_when_the_new_generation_ser
     bench.ask(SignalCommand::Reload);
     assert_eq!(molds(&bench.read(3, preload())), [(3, 3)]);
     let actions = bench.fail(3);
-    assert!(actions.iter().any(|it| matches!(it, Action::Settle { generation: Generation(2) })));
+    assert!(
+        actions
+            .iter()
+            .any(|it| matches!(it, Action::KeepGeneration { generation: Generation(2), .. }))
+    );
     bench.exit(3, ExitStatus::Code(3));
     bench.exit(2, ExitStatus::Signal(9));
     assert_eq!(spawned(&bench.pass(SECOND)), [(0, 2)]);

@@ -9,11 +9,9 @@ use monoceros_wire::scoreboard::Losses;
 
 use super::World;
 use crate::master::decide::action::WorkerSignal;
-use crate::master::decide::event::SpawnError;
-use crate::master::decide::event::{MasterEvent, WorkerExit};
+use crate::master::decide::event::{MasterEvent, SpawnError, WorkerExit};
 use crate::master::decide::id::WorkerId;
-use crate::master::decide::sample::ResponseProgress;
-use crate::master::decide::sample::{RunningRequest, WorkerSample};
+use crate::master::decide::sample::{ResponseProgress, RunningRequest, WorkerSample};
 use monoceros_sys::process::ExitStatus;
 
 /// A pretended process.
@@ -59,9 +57,9 @@ impl World {
 
     pub(super) fn spawn(&mut self, worker: WorkerId, generation: Generation) {
         if self.random.chance(self.spawn_fails) {
-            let refusal =
+            let error =
                 SpawnError { text: "no process".to_owned(), is_temporary: self.random.chance(50) };
-            return self.plan(MasterEvent::SpawnFailed { worker, refusal }, 0);
+            return self.plan(MasterEvent::SpawnFailed { worker, error }, 0);
         }
         let stubborn = self.random.chance(self.stubborn);
         self.processes.insert(worker, SimulatedProcess { stubborn, ..SimulatedProcess::default() });
@@ -163,13 +161,13 @@ impl World {
                 |_, event| !matches!(event, MasterEvent::Exited { worker: it, .. } if *it == worker),
             );
         }
-        let death = WorkerExit {
-            exit,
+        let exit = WorkerExit {
+            status: exit,
             out_of_memory: self.random.chance(5),
             running: Vec::new(),
             stacks: String::new(),
             losses: Losses::default(),
         };
-        self.plan(MasterEvent::Exited { worker, death }, after);
+        self.plan(MasterEvent::Exited { worker, exit }, after);
     }
 }

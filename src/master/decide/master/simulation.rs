@@ -4,7 +4,7 @@
 
 mod processes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -17,11 +17,11 @@ use self::processes::SimulatedProcess;
 use crate::master::decide::action::{Action, Notice, WorkerSignal};
 use crate::master::decide::event::{BindError, MasterEvent};
 use crate::master::decide::id::{ClientId, WorkerId};
+use crate::master::decide::master::{Master, StartContext};
 use crate::master::decide::roster::{Roster, WorkerEntry};
 use crate::master::decide::rules::random::Random;
-use crate::master::decide::settings::{MasterSettings, Recycling, RolloutLimits};
-use crate::master::decide::state::MasterState;
-use crate::master::decide::{Master, Purpose, StartContext};
+use crate::master::decide::settings::{MasterSettings, RecyclingLimits, RolloutLimits};
+use crate::master::decide::state::{MasterState, Purpose};
 
 /// How many schedules are tried.
 const SCHEDULES: u64 = 10_000;
@@ -73,6 +73,10 @@ struct World {
     exit: Option<u8>,
     announced: bool,
     passed_on: bool,
+    /// The generations whose settings the event loop has.
+    specs: BTreeSet<Generation>,
+    /// The workers whose listeners refuse connections, since they are about to drain.
+    refusing: BTreeSet<WorkerId>,
     /// Until when the server has to serve, though it is to end.
     serves_until: Option<Duration>,
     /// The init system has heard that it is to end.
@@ -118,6 +122,8 @@ impl World {
             exit: None,
             announced: false,
             passed_on: false,
+            specs: BTreeSet::from([generation]),
+            refusing: BTreeSet::new(),
             serves_until: None,
             said_stopping: false,
             paused: Duration::ZERO,
@@ -127,7 +133,7 @@ impl World {
     }
 
     fn run(mut self) {
-        if self.master.follows {
+        if self.master.succession.follows() {
             let workers = self.random.chance(30).then_some(3);
             let after = self.random.below(10_000);
             self.plan(MasterEvent::TookOver { workers }, after);
@@ -155,15 +161,15 @@ impl World {
         self.pass(Duration::from_secs(400));
         if self.master.state == MasterState::Serving {
             assert!(self.announced);
-            assert!(self.master.rollout.is_none(), "a rollout does not end");
+            assert!(self.master.reload.rolling_to().is_none(), "a rollout does not end");
             assert!(self.clients.is_empty(), "commands without an answer: {:?}", self.clients);
             let target = self.master.target();
             let now = self.start + self.now;
             let roster = &self.master.roster;
-            let recycles = !self.master.settings.recycling.lifetime.is_zero();
+            let recycles = !self.master.settings().recycling.lifetime.is_zero();
             assert!(recycles || target.is_reached(roster, now), "{roster:?}");
             let molds = roster.molds().filter(|mold| mold.is_ready()).count();
-            assert_eq!(molds, usize::from(self.master.settings.preload));
+            assert_eq!(molds, usize::from(self.master.settings().preload));
             assert_eq!(self.processes.len(), roster.everyone().count());
         }
     }
@@ -181,7 +187,7 @@ impl World {
         };
         // A successor may have to be killed.
         limit = limit.max(Duration::from_secs(2)) + Duration::from_secs(1);
-        self.hear(MasterEvent::Asked(command));
+        self.hear(MasterEvent::Signalled(command));
         self.pass(limit);
         self.check_end();
     }
@@ -201,20 +207,24 @@ impl World {
     /// Lets something random happen.
     fn disturb(&mut self) {
         match self.random.below(20) {
-            0 | 1 => self.hear(MasterEvent::Asked(SignalCommand::Reload)),
-            2 => self.hear(MasterEvent::Asked(SignalCommand::Add)),
-            3 => self.hear(MasterEvent::Asked(SignalCommand::Remove)),
-            4 => self.hear(MasterEvent::Asked(SignalCommand::Reopen)),
-            5 if self.random.chance(10) => self.hear(MasterEvent::Asked(SignalCommand::Drain)),
-            6 if self.random.chance(5) => self.hear(MasterEvent::Asked(SignalCommand::Stop)),
+            0 | 1 => self.hear(MasterEvent::Signalled(SignalCommand::Reload)),
+            2 => self.hear(MasterEvent::Signalled(SignalCommand::Add)),
+            3 => self.hear(MasterEvent::Signalled(SignalCommand::Remove)),
+            4 => self.hear(MasterEvent::Signalled(SignalCommand::Reopen)),
+            5 if self.random.chance(10) => self.hear(MasterEvent::Signalled(SignalCommand::Drain)),
+            6 if self.random.chance(5) => self.hear(MasterEvent::Signalled(SignalCommand::Stop)),
             7 => self.pause(),
             8 => self.strike(|process| process.stuck = true),
             9 => self.strike(|process| process.numb = true),
             10 => self.strike(|process| process.stubborn = true),
             11 | 12 => self.crash(),
             13 => self.strike(|process| process.stopped = true),
-            14 if self.random.chance(30) => self.hear(MasterEvent::Asked(SignalCommand::Upgrade)),
-            15 if self.random.chance(30) => self.hear(MasterEvent::Asked(SignalCommand::Withdraw)),
+            14 if self.random.chance(30) => {
+                self.hear(MasterEvent::Signalled(SignalCommand::Upgrade))
+            }
+            15 if self.random.chance(30) => {
+                self.hear(MasterEvent::Signalled(SignalCommand::Withdraw))
+            }
             16 | 17 => self.request(),
             _ => {}
         }
@@ -230,7 +240,7 @@ impl World {
         };
         self.asked += 1;
         let client = ClientId(self.asked);
-        self.clients.insert(client, (request, Generation(self.master.newest.0 + 1)));
+        self.clients.insert(client, (request, Generation(self.master.reload.newest().0 + 1)));
         self.hear(MasterEvent::Requested { client, request });
     }
 
@@ -241,7 +251,7 @@ impl World {
         match (request, answer) {
             (ControlRequest::Reload, ControlReply::Reloaded { generation, .. }) => {
                 assert!(*generation >= least, "answered by what was read before");
-                assert_eq!(*generation, self.master.current);
+                assert_eq!(*generation, self.master.reload.current());
             }
             (ControlRequest::Upgrade, ControlReply::Upgraded { .. }) => {
                 assert!(self.passed_on, "nobody has taken over");
@@ -336,15 +346,15 @@ impl World {
     fn note_end(&mut self, event: &MasterEvent) {
         let is_stop = matches!(event, MasterEvent::Requested { request: ControlRequest::Stop, .. });
         match event {
-            MasterEvent::Asked(SignalCommand::Stop) => self.serves_until = None,
+            MasterEvent::Signalled(SignalCommand::Stop) => self.serves_until = None,
             // Who asks again does not want to wait.
-            MasterEvent::Asked(SignalCommand::Drain) if self.serves_until.is_some() => {
+            MasterEvent::Signalled(SignalCommand::Drain) if self.serves_until.is_some() => {
                 self.serves_until = None
             }
-            MasterEvent::Asked(SignalCommand::Drain) | MasterEvent::Requested { .. }
+            MasterEvent::Signalled(SignalCommand::Drain) | MasterEvent::Requested { .. }
                 if self.master.state == MasterState::Serving
-                    && self.master.workers > 0
-                    && (is_stop || matches!(event, MasterEvent::Asked(_))) =>
+                    && self.master.pool.workers() > 0
+                    && (is_stop || matches!(event, MasterEvent::Signalled(_))) =>
             {
                 self.serves_until = Some(self.now + self.master.settings().shutdown_delay);
             }
@@ -387,7 +397,7 @@ impl World {
         if !self.serves() {
             return;
         }
-        let (workers, limits) = (self.master.workers, self.master.settings().limits);
+        let (workers, limits) = (self.master.pool.workers(), self.master.settings().limits);
         let serving = self.count_serving(&self.master.roster);
         let serving_before = self.count_serving(before);
         let least = usize::from(workers.saturating_sub(limits.max_unavailable));
@@ -416,14 +426,20 @@ impl World {
         match action {
             Action::Bind => self.bind(),
             Action::Spawn { worker, generation, .. } | Action::SpawnMold { worker, generation } => {
+                assert!(self.specs.contains(&generation), "the settings of {generation} are gone");
                 self.spawn(worker, generation);
             }
-            Action::Tell { worker, message: ToWorker::Drain(_) } => {
+            Action::RefuseConnections { worker, at_all } => {
+                assert!(!at_all || !self.serves(), "all refuse while the server serves");
+                self.refusing.insert(worker);
+            }
+            Action::Send { worker, message: ToWorker::Drain(_) } => {
+                assert!(self.refusing.remove(&worker), "it drains a queue that still fills");
                 self.ask(worker);
                 self.end(worker, 8_000);
             }
             Action::Signal { worker, signal } => self.signal(worker, signal),
-            Action::Trace { worker } => {
+            Action::RequestStacks { worker } => {
                 if let Some(process) = self.processes.get_mut(&worker) {
                     process.traced = true;
                 }
@@ -448,10 +464,13 @@ impl World {
             Action::Announce { .. } => {
                 assert!(!std::mem::replace(&mut self.announced, true), "announced once");
             }
-            Action::Answer { client, answer } => self.answer(client, &answer),
+            Action::Reply { client, reply } => self.answer(client, &reply),
             Action::CloseListeners => self.check_delay(),
             Action::Notify(notice) => self.hear_notice(&notice),
-            Action::Tell { .. } | Action::Settle { .. } | Action::Reopen | Action::Log(..) => {}
+            Action::KeepGeneration { generation, last_read } => {
+                self.specs.retain(|known| *known == generation || *known > last_read);
+            }
+            Action::Send { .. } | Action::Reopen | Action::Log(..) => {}
         }
     }
 
@@ -473,7 +492,10 @@ impl World {
         if self.random.chance(self.boot_fails) {
             self.broken.push(generation);
         }
-        self.plan(MasterEvent::Read { generation, settings }, 0);
+        if settings.is_ok() {
+            self.specs.insert(generation);
+        }
+        self.plan(MasterEvent::SettingsRead { generation, settings }, 0);
     }
 
     /// A successor that is ready, fails, or hangs.
@@ -521,7 +543,7 @@ fn settings(random: &mut Random) -> MasterSettings {
         upgrade_timeout: Duration::from_secs(5),
         ready_after: random.chance(20).then_some(Duration::from_secs(1)),
         preload: random.chance(30),
-        recycling: Recycling {
+        recycling: RecyclingLimits {
             requests: u32::try_from(random.below(2) * 190).unwrap(),
             requests_jitter: 10,
             lifetime: seconds(random, 2) * 60,

@@ -14,13 +14,13 @@ impl MasterBench {
 
     fn refuse(&mut self, number: u32, text: &str) -> Vec<(u64, ControlReply)> {
         let (generation, settings) = (Generation(number), Err(text.to_owned()));
-        answers(&self.hear(MasterEvent::Read { generation, settings }))
+        answers(&self.hear(MasterEvent::SettingsRead { generation, settings }))
     }
 }
 
 fn answers(actions: &[Action]) -> Vec<(u64, ControlReply)> {
     let answers = actions.iter().filter_map(|action| match action {
-        Action::Answer { client, answer } => Some((client.0, answer.clone())),
+        Action::Reply { client, reply } => Some((client.0, reply.clone())),
         _ => None,
     });
     answers.collect()
