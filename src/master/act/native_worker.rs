@@ -154,7 +154,7 @@ impl NativeWorker {
                 label: it.to_string(),
                 lasted: Duration::from_millis(now.saturating_sub(it.since_ms)),
                 used: time.zip(first).map(|(time, first)| time.saturating_sub(first)),
-                answer: match it.stage {
+                response: match it.stage {
                     ResponseStage::Whole => ResponseProgress::Whole,
                     ResponseStage::Streams => ResponseProgress::Streams,
                     ResponseStage::Left { since_ms } => {

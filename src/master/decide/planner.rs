@@ -1,7 +1,6 @@
-//! The one planner: which workers to spawn and which to retire next, so that
-//! those that exist become those that are asked for. Boot, reload, crash,
-//! recycling and a changed number of workers are all this. Pure, and without
-//! memory: it is asked again after every event.
+//! The planner: which workers to spawn and which to retire next, so that the workers that
+//! exist become those of the target. Boot, reload, crash, recycling and a changed number of
+//! workers all use it. Pure and without memory: a new plan is made after every event.
 
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
@@ -12,58 +11,58 @@ use crate::master::decide::id::WorkerId;
 use crate::master::decide::roster::{Disposition, Role, Roster, WorkerEntry, WorkerState};
 use crate::master::decide::settings::RolloutLimits;
 
-/// What is asked for: this many workers of this generation.
+/// The target: this many workers of this generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PlanTarget {
-    /// Whose settings and code.
+    /// The generation whose settings and code they run.
     pub(crate) generation: Generation,
-    /// How many.
+    /// Their number.
     pub(crate) workers: u16,
-    /// For how long they must have been ready.
+    /// Time for which a worker must have been ready to count as available.
     pub(crate) min_ready: Duration,
-    /// Who takes the place of those that are lost meanwhile.
+    /// The generation that replaces workers that end meanwhile.
     pub(crate) fallback: Option<Fallback>,
 }
 
-/// A generation that is known to serve, while the target's is not.
+/// A generation whose code has served, while that of the target has not yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fallback {
-    /// Whose settings and code.
+    /// Its number.
     pub(crate) generation: Generation,
-    /// How many of it there were.
+    /// Number of its workers before.
     pub(crate) workers: u16,
 }
 
-/// What to do now.
+/// What to do at this moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Plan {
     /// Slots to spawn a worker into, and of which generation.
     pub(crate) spawn: Vec<(Slot, Generation)>,
     /// Workers to retire.
     pub(crate) retire: Vec<WorkerId>,
-    /// When the plan changes by itself; it is the same until then.
+    /// When the plan changes although nothing happens.
     pub(crate) wake: Option<Instant>,
 }
 
 impl PlanTarget {
-    /// This worker is one of those asked for.
+    /// This worker belongs to the target.
     pub(crate) fn wants(&self, worker: &WorkerEntry) -> bool {
         let stays = matches!(worker.disposition, Disposition::Stays | Disposition::Due);
         let has_slot = worker.slot().is_some_and(|slot| slot.0 < self.workers);
         stays && has_slot && worker.generation == self.generation
     }
 
-    /// This worker is one of those asked for, and can be relied on.
+    /// This worker belongs to the target and is available.
     fn has(&self, worker: &WorkerEntry, now: Instant) -> bool {
         self.wants(worker) && worker.is_available(self.min_ready, now)
     }
 
-    /// How many of those asked for can be relied on.
+    /// The number of available workers of the target.
     pub(crate) fn count(&self, roster: &Roster, now: Instant) -> usize {
         roster.ready().filter(|worker| self.has(worker, now)).count()
     }
 
-    /// Everything asked for is there, and nothing else lives.
+    /// All workers of the target are available, and no other worker lives.
     pub(crate) fn is_reached(&self, roster: &Roster, now: Instant) -> bool {
         let count = self.count(roster, now);
         count == usize::from(self.workers) && roster.live().count() == count
@@ -87,11 +86,11 @@ pub(crate) fn plan(
     };
     let most = usize::from(target.workers) + usize::from(limits.surge());
     let (spawn, waits) = view.choose_spawned(most.saturating_sub(present));
-    let wake = [waits, view.next_relied_on()].into_iter().flatten().min();
+    let wake = [waits, view.next_available()].into_iter().flatten().min();
     Plan { spawn, retire, wake }
 }
 
-/// What a plan is made from.
+/// The facts that a plan is made from.
 #[derive(Clone, Copy)]
 struct View<'a> {
     roster: &'a Roster,
@@ -101,8 +100,8 @@ struct View<'a> {
 }
 
 impl View<'_> {
-    /// Those not asked for: at once if they serve nobody, else as long as
-    /// enough others serve.
+    /// Workers that do not belong to the target: those that serve no client at once,
+    /// the others as long as enough workers serve.
     fn choose_retired(&self) -> Vec<WorkerId> {
         let unwanted = self.roster.live().filter(|worker| !self.target.wants(worker));
         let (serving, idle): (Vec<_>, Vec<_>) =
@@ -115,8 +114,9 @@ impl View<'_> {
         retire
     }
 
-    /// A worker that is not ready, or hangs, and is not asked for. One that
-    /// hangs may have other requests to finish, so its successor comes first.
+    /// Whether a worker that does not belong to the target, and boots or hangs, may be
+    /// retired now. A hung worker may have other requests to finish, so its replacement
+    /// comes first.
     fn may_go(&self, worker: &WorkerEntry) -> bool {
         if worker.is_ready() {
             return self.is_replaced(worker) || self.is_jammed();
@@ -126,16 +126,16 @@ impl View<'_> {
         !is_fallback || self.is_replaced(worker) || self.count_missing(Some(worker.id)) == 0
     }
 
-    /// There is no room for anybody's successor, and none is to come: whoever
-    /// hangs has to make room.
+    /// The pool is at `max_surge` and no worker is booting, so a replacement can only start
+    /// if a hung worker is retired first.
     fn is_jammed(&self) -> bool {
         let most = usize::from(self.target.workers) + usize::from(self.limits.surge());
         let boots = |worker: &WorkerEntry| self.target.wants(worker) && !worker.is_ready();
         self.roster.live().count() >= most && !self.roster.live().any(boots)
     }
 
-    /// How many serve beyond those that have to. An old worker is relied on
-    /// however young it is: it is what there is.
+    /// The number of workers that serve beyond those that have to. A worker of an older
+    /// generation counts although it may not have been ready for `min_ready`.
     fn count_spare(&self) -> usize {
         let serves = |worker: &&WorkerEntry| {
             let old = !self.target.wants(worker) && !worker.is_doomed();
@@ -145,12 +145,12 @@ impl View<'_> {
         serving.saturating_sub(usize::from(self.least()))
     }
 
-    /// So many have to serve at any time.
+    /// The number of workers that have to serve at any time.
     fn least(&self) -> u16 {
         self.target.workers.saturating_sub(self.limits.max_unavailable)
     }
 
-    /// Nothing waits for this worker: its successor serves, or its slot is gone.
+    /// A worker of the target is available in the slot of this worker, or the slot is gone.
     fn is_replaced(&self, worker: &WorkerEntry) -> bool {
         let mut ready = self.roster.ready();
         worker.slot().is_none_or(|slot| slot.0 >= self.target.workers)
@@ -176,13 +176,13 @@ impl View<'_> {
         self.roster.live().any(|it| it.slot() == Some(slot) && self.target.wants(it))
     }
 
-    /// Nobody serves in this slot, and no worker of the fallback is about to.
+    /// No worker serves in this slot, and none of the fallback boots in it.
     fn is_lost(&self, slot: Slot) -> bool {
         !self.roster.live().any(|it| it.slot() == Some(slot) && self.makes_up(it))
     }
 
-    /// This worker serves, however old it is, or is about to and can be relied
-    /// on, since it is of the fallback.
+    /// This worker serves, of whatever generation, or it boots and belongs to the fallback,
+    /// whose code has served.
     fn makes_up(&self, worker: &WorkerEntry) -> bool {
         let fallback = self.target.fallback;
         let known = fallback.is_some_and(|it| it.generation == worker.generation);
@@ -190,8 +190,8 @@ impl View<'_> {
         self.target.has(worker, self.now) || old && (known || worker.is_ready())
     }
 
-    /// How many workers of the fallback there are too few, or would be without
-    /// this one.
+    /// The number of workers of the fallback that are missing, or would be without this
+    /// one.
     fn count_missing(&self, without: Option<WorkerId>) -> usize {
         let Some(fallback) = self.target.fallback else { return 0 };
         let counts = |worker: &&WorkerEntry| Some(worker.id) != without && self.makes_up(worker);
@@ -199,8 +199,8 @@ impl View<'_> {
         usize::from(wanted).saturating_sub(self.roster.live().filter(counts).count())
     }
 
-    /// When the next worker has been ready for long enough.
-    fn next_relied_on(&self) -> Option<Instant> {
+    /// When the next worker becomes available.
+    fn next_available(&self) -> Option<Instant> {
         let ready = self.roster.ready().filter(|worker| self.target.wants(worker));
         let times = ready.filter_map(|worker| match worker.state {
             WorkerState::Ready { since } => Some(since + self.target.min_ready),

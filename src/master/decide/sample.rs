@@ -6,60 +6,59 @@ use monoceros_wire::scoreboard::Losses;
 
 use crate::master::decide::id::WorkerId;
 
-/// How a worker does, by its scoreboard and the kernel.
+/// One sample of a worker.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WorkerSample {
-    /// Which worker.
+    /// The worker.
     pub(crate) worker: WorkerId,
-    /// How long ago its loop last came round; `None` if it never did, or has
-    /// no scoreboard.
+    /// Time since its last heartbeat; `None` for a process without a scoreboard.
     pub(crate) silent: Option<Duration>,
     /// A signal has stopped its process (`SIGSTOP`).
     pub(crate) stopped: bool,
-    /// What its threads run, the longest first.
+    /// The requests that its threads run, the longest first.
     pub(crate) running: Vec<RunningRequest>,
-    /// How many application threads it has.
+    /// Number of its application threads.
     pub(crate) threads: usize,
-    /// For how long requests have waited although a thread is free.
+    /// Time for which requests have waited although a thread is free.
     pub(crate) stuck: Option<Duration>,
-    /// How many requests it has answered.
+    /// Number of requests that it has responded to.
     pub(crate) requests: u64,
     /// What it has given up by its own decision.
     pub(crate) losses: Losses,
-    /// Its memory, in bytes, if there is a limit that it may be near.
+    /// Its memory in bytes, if there is a limit for it.
     pub(crate) memory: Option<u64>,
-    /// Where its threads are, if it was asked and has answered.
+    /// The stacks of its threads, if it was asked for them and has written them.
     pub(crate) stacks: Option<String>,
-    /// It was asked, and has not answered yet.
+    /// It was asked for its stacks, and has not written them yet.
     pub(crate) asked: bool,
 }
 
-/// A request that is being run.
+/// A request that an application thread runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RunningRequest {
-    /// The thread's number in its worker.
+    /// The number of the thread in its worker.
     pub(crate) thread: u16,
-    /// The request's number in its worker.
+    /// The number of the request in its worker.
     pub(crate) number: u64,
-    /// Its method and target, and what identifies it.
+    /// Its method, its target and its identifier.
     pub(crate) label: String,
-    /// For how long.
+    /// Time since it began.
     pub(crate) lasted: Duration,
-    /// How much processor time the thread has used since it was first seen to
-    /// run this request; `None` if that is not known.
+    /// Processor time that the thread has used since the first sample with this request;
+    /// `None` if the kernel does not tell.
     pub(crate) used: Option<Duration>,
-    /// How far its answer is.
-    pub(crate) answer: ResponseProgress,
+    /// The progress of its response.
+    pub(crate) response: ResponseProgress,
 }
 
-/// How far the answer to a request is that is being run.
+/// The progress of a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum ResponseProgress {
-    /// It has not begun, is of one piece, or has gone as a whole.
+    /// It has not begun, or is sent as a whole.
     #[default]
     Whole,
-    /// It has begun and comes piece by piece, and its client is there.
+    /// It is sent piece by piece, and its client is connected.
     Streams,
-    /// The same, and its client has left so long ago.
+    /// The same, and its client has been disconnected for this long.
     Left(Duration),
 }

@@ -1,5 +1,5 @@
-//! How long a place waits after a failure: longer each time, so that a worker
-//! that dies at once costs little, and never for ever.
+//! How long a slot waits after a failure: longer each time, up to a limit, so that a worker
+//! that dies at once costs little processor time. Pure.
 
 use std::time::{Duration, Instant};
 
@@ -9,15 +9,15 @@ use crate::master::decide::rules::random::Random;
 const FIRST: Duration = Duration::from_millis(100);
 /// The longest wait.
 const LONGEST: Duration = Duration::from_secs(30);
-/// A worker that was ready for so long starts anew.
+/// A worker that was ready for this long ends a series of failures.
 const HEALTHY: Duration = Duration::from_secs(60);
-/// 1.5 to this power times the first wait is beyond the longest.
-const ENOUGH: u32 = 16;
-/// One part in so many of a wait is random: what makes the workers of many
-/// servers fail at once must not see them all come back at once.
+/// The first wait times 1.5 to this power is more than the longest wait.
+const MAX_EXPONENT: u32 = 16;
+/// One part in this many of a wait is random: where one cause makes the workers of many
+/// servers fail, they must not all start again at the same moment.
 const JITTER: u32 = 4;
 
-/// The failures of one place, and when it may try again.
+/// The failures in one slot, and when the next spawn may happen.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Backoff {
     failures: u32,
@@ -31,25 +31,25 @@ impl Backoff {
         if lived >= HEALTHY {
             self.failures = 0;
         }
-        let wait = FIRST.mul_f64(1.5f64.powi(self.failures.min(ENOUGH).cast_signed())).min(LONGEST);
+        let wait =
+            FIRST.mul_f64(1.5f64.powi(self.failures.min(MAX_EXPONENT).cast_signed())).min(LONGEST);
         let wait = wait - random.length(wait / JITTER);
         self.failures = self.failures.saturating_add(1);
         self.until = Some(now + wait);
         wait
     }
 
-    /// Notes an end that is nobody's failure; the shortest wait bounds the
-    /// speed of a loop of such ends.
+    /// Notes an end that is no failure. The shortest wait bounds how often that can happen.
     pub(crate) fn pause(&mut self, now: Instant) {
         self.until = Some(now + FIRST);
     }
 
-    /// The time before which nothing may be spawned, if that is to come.
+    /// The time before which no worker may be spawned, if it is in the future.
     pub(crate) fn wait(&self, now: Instant) -> Option<Instant> {
         self.until.filter(|until| *until > now)
     }
 
-    /// Moves the end of the wait by the time that the master slept.
+    /// Moves the end of the wait by a suspend of the master.
     pub(crate) fn shift(&mut self, by: Duration) {
         self.until = self.until.map(|until| until + by);
     }

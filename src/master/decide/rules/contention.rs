@@ -1,6 +1,6 @@
-//! Failures to boot that another worker may be the cause of: an application that
-//! opens a port or takes a lock when it is imported exists twice while it is
-//! replaced.
+//! Failures to boot that another worker may cause: while a worker is replaced, the
+//! application is loaded twice, and a port or a lock that it takes at import is taken
+//! already. Pure.
 
 /// Words of such failures, as Python's and the C library's messages have them.
 const WORDS: [&str; 9] = [
@@ -15,7 +15,7 @@ const WORDS: [&str; 9] = [
     "eaddrinuse",
 ];
 
-/// What the last line of a failure's text looks like.
+/// Whether the last line of a failure's text reads as such a failure.
 pub(crate) fn is_likely(gist: &str) -> bool {
     let gist = gist.to_lowercase();
     let mut words = gist.split(|letter: char| !letter.is_alphanumeric());

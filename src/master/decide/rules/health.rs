@@ -1,4 +1,4 @@
-//! Whether a worker still works, from what the scoreboards show. Pure.
+//! Whether a worker hangs, or a request takes too long, from one sample. Pure.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,43 +6,45 @@ use std::time::Duration;
 use crate::master::decide::roster::Observations;
 use crate::master::decide::sample::{ResponseProgress, RunningRequest, WorkerSample};
 
-/// How often the scoreboards are looked at, at most.
-const OFTEN: Duration = Duration::from_millis(100);
-/// The same, at least: a worker's heart beats once a second.
-const SELDOM: Duration = Duration::from_secs(1);
-/// A worker may be silent for so long even if requests may not: it beats once
-/// a second, and a loaded machine may be late.
+/// The shortest time between two samples.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+/// The longest time between two samples: a worker's heartbeat comes once a second.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(1);
+/// A worker may go without a heartbeat for this long even if `timeout` is shorter: a
+/// heartbeat comes once a second, and may be late on a loaded machine.
 const LEAST_SILENCE: Duration = Duration::from_secs(5);
 
-/// How often the scoreboards are looked at, so that a request that is over the
-/// timeout is found soon.
+/// The time between two samples: an eighth of `timeout`, within its limits.
 pub(crate) fn interval(timeout: Duration) -> Duration {
-    if timeout.is_zero() { SELDOM } else { (timeout / 8).clamp(OFTEN, SELDOM) }
+    if timeout.is_zero() {
+        LONGEST_INTERVAL
+    } else {
+        (timeout / 8).clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL)
+    }
 }
 
 /// What is wrong with a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Finding {
-    /// It serves nobody any more.
+    /// It serves no client any more.
     Hangs(Hang),
-    /// Requests have run for all of the timeout.
+    /// Requests have run for all of `timeout`.
     Expired(Vec<RunningRequest>),
-    /// Requests have run for half of it.
+    /// Requests have run for half of `timeout`.
     Slow(Vec<RunningRequest>),
-    /// Streams have gone on for the whole limit after their clients had left, and hold
-    /// every thread.
+    /// Streams have run for all of `timeout` after their clients had disconnected, and
+    /// occupy every thread.
     Deserted(Vec<RunningRequest>),
-    /// Streams have gone on so, but hold only some of the threads.
+    /// The same, but they occupy only some of the threads.
     Left(Vec<RunningRequest>),
 }
 
 /// How a worker hangs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Hang {
-    /// Requests have waited for so long, and none was taken, although a thread
-    /// is free.
+    /// Requests have waited for this long, and none was taken, although a thread is free.
     Stuck(Duration),
-    /// The worker's loop has not come round for so long.
+    /// The event loop of the worker has given no heartbeat for this long.
     Silent(Duration),
     /// The same, because a signal has stopped the process.
     Stopped(Duration),
@@ -68,10 +70,10 @@ impl fmt::Display for Hang {
     }
 }
 
-/// Judges a worker that has been ready for `ready`; zero as `timeout` is no
-/// limit. Of each length only the part counts for which this process has run,
-/// which `awake` tells: what stopped the master may have stopped the workers
-/// too. What has been said of a request, by `observed`, is not said again.
+/// Judges a worker that has been ready for `ready`. A `timeout` of zero is no limit. Of
+/// each length only the part counts during which the master has request, which `awake` tells:
+/// what stopped the master may have stopped the workers too. A request that `observed` has
+/// as reported is not reported again.
 pub(crate) fn judge(
     sample: &WorkerSample,
     observed: &Observations,
@@ -88,50 +90,51 @@ pub(crate) fn judge(
         return Some(Finding::Hangs(hang));
     }
     let longer = |limit: Duration| {
-        let requests = sample.running.iter().filter(|run| run.answer == ResponseProgress::Whole);
-        requests.filter(move |run| awake(run.lasted) > limit).cloned()
+        let requests =
+            sample.running.iter().filter(|request| request.response == ResponseProgress::Whole);
+        requests.filter(move |request| awake(request.lasted) > limit).cloned()
     };
     let expired: Vec<_> =
-        longer(timeout).filter(|run| !observed.expired.contains(&run.number)).collect();
+        longer(timeout).filter(|request| !observed.expired.contains(&request.number)).collect();
     if !expired.is_empty() {
         return Some(Finding::Expired(expired));
     }
-    let told = |run: &RunningRequest| {
-        observed.slow.contains(&run.number) || observed.expired.contains(&run.number)
+    let told = |request: &RunningRequest| {
+        observed.slow.contains(&request.number) || observed.expired.contains(&request.number)
     };
-    let slow: Vec<_> = longer(timeout / 2).filter(|run| !told(run)).collect();
+    let slow: Vec<_> = longer(timeout / 2).filter(|request| !told(request)).collect();
     if !slow.is_empty() {
         return Some(Finding::Slow(slow));
     }
-    if let Some(concern) = judge_streams(sample, observed, timeout, awake) {
-        return Some(concern);
+    if let Some(finding) = judge_streams(sample, observed, timeout, awake) {
+        return Some(finding);
     }
-    // The last: where a request holds what the others wait for, its client is
-    // answered and the worker replaced, and that may be the end of it.
+    // Judged last: where one request blocks the others, responding to its client and
+    // replacing the worker may be enough.
     let stuck = sample.stuck.map(awake).filter(|stuck| *stuck > timeout);
     stuck.map(|stuck| Finding::Hangs(Hang::Stuck(stuck)))
 }
 
-/// Judges streams. Silence of an answer that has begun is no hang, as long as its
-/// client is there; but one without a client ends only at its next write, and a
-/// worker must not be held by such for good.
+/// Judges streams. A response that has begun may pause for as long as its client stays
+/// connected. Without a client it ends only at its next write, and must not occupy a worker
+/// without end.
 fn judge_streams(
     sample: &WorkerSample,
     observed: &Observations,
     timeout: Duration,
     awake: &dyn Fn(Duration) -> Duration,
 ) -> Option<Finding> {
-    let deserted = |run: &&RunningRequest| match run.answer {
-        ResponseProgress::Left(left) => awake(left.min(run.lasted)) > timeout,
+    let deserted = |request: &&RunningRequest| match request.response {
+        ResponseProgress::Left(left) => awake(left.min(request.lasted)) > timeout,
         ResponseProgress::Whole | ResponseProgress::Streams => false,
     };
     let deserted: Vec<_> = sample.running.iter().filter(deserted).cloned().collect();
-    let is_new = |run: &RunningRequest| !observed.expired.contains(&run.number);
+    let is_new = |request: &RunningRequest| !observed.expired.contains(&request.number);
     if !deserted.is_empty() && deserted.len() >= sample.threads {
         return deserted.iter().any(is_new).then_some(Finding::Deserted(deserted));
     }
     let mut left = deserted;
-    left.retain(|run| is_new(run) && !observed.slow.contains(&run.number));
+    left.retain(|request| is_new(request) && !observed.slow.contains(&request.number));
     (!left.is_empty()).then_some(Finding::Left(left))
 }
 
@@ -152,8 +155,15 @@ mod tests {
 
     fn requests(lasted: u64) -> RunningRequest {
         let label = "GET /".to_owned();
-        let answer = ResponseProgress::Whole;
-        RunningRequest { thread: 0, number: 7, label, lasted: seconds(lasted), used: None, answer }
+        let response = ResponseProgress::Whole;
+        RunningRequest {
+            thread: 0,
+            number: 7,
+            label,
+            lasted: seconds(lasted),
+            used: None,
+            response,
+        }
     }
 
     fn sample(silent: Option<u64>, running: &[u64]) -> WorkerSample {
@@ -212,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_stream_may_be_silent_as_long_as_its_client_is_there() {
-        let stream = |number, answer| RunningRequest { number, answer, ..requests(900) };
+        let stream = |number, response| RunningRequest { number, response, ..requests(900) };
         let of = |running: Vec<RunningRequest>| WorkerSample {
             threads: 2,
             running,
@@ -260,9 +270,9 @@ mod tests {
 
     #[test]
     fn a_short_timeout_is_looked_at_more_often() {
-        assert_eq!(interval(Duration::ZERO), SELDOM);
-        assert_eq!(interval(seconds(30)), SELDOM);
+        assert_eq!(interval(Duration::ZERO), LONGEST_INTERVAL);
+        assert_eq!(interval(seconds(30)), LONGEST_INTERVAL);
         assert_eq!(interval(seconds(2)), Duration::from_millis(250));
-        assert_eq!(interval(Duration::from_millis(1)), OFTEN);
+        assert_eq!(interval(Duration::from_millis(1)), SHORTEST_INTERVAL);
     }
 }

@@ -1,5 +1,5 @@
-//! Random numbers for what must not happen to all workers at once. No secrets
-//! are made of them.
+//! Random numbers that spread events of many workers over time. They are not fit for
+//! secrets.
 
 use std::time::Duration;
 

@@ -124,10 +124,16 @@ impl World {
         let label = || "GET /".to_owned();
         let lasted = Duration::from_secs(3_600);
         let is_whole = self.random.below(2) == 0;
-        let answer =
+        let response =
             if is_whole { ResponseProgress::Whole } else { ResponseProgress::Left(lasted) };
-        let run =
-            || RunningRequest { thread: 0, number: 1, label: label(), lasted, used: None, answer };
+        let run = || RunningRequest {
+            thread: 0,
+            number: 1,
+            label: label(),
+            lasted,
+            used: None,
+            response,
+        };
         let mut samples = Vec::new();
         for (worker, process) in &mut self.processes {
             let asked = process.traced;

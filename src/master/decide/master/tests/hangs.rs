@@ -11,7 +11,7 @@ pub(super) fn busy(worker: u64, lasted: Duration) -> WorkerSample {
         label,
         lasted,
         used: None,
-        answer: ResponseProgress::Whole,
+        response: ResponseProgress::Whole,
     }];
     WorkerSample {
         worker: WorkerId(worker),
