@@ -25,22 +25,25 @@ use monoceros_wire::Generation;
 use monoceros_wire::message::FromWorker;
 
 use crate::master::act::control_socket::Control;
+use crate::master::act::invocation::Invocation;
 use crate::master::act::listener::OwnedListener;
 use crate::master::act::logs;
 use crate::master::act::memory::OutOfMemory;
 use crate::master::act::notify_sender::NotifySender;
 use crate::master::act::pending_fork::{Forks, PendingFork};
 use crate::master::act::pid_file::PidFile;
-use crate::master::act::start::CANNOT_START;
 use crate::master::act::upgrade::{Inherited, Predecessor, SuccessorProcess};
-use crate::master::act::worker_process::{WorkerProcess, WorkerReport, number_of};
-use crate::master::act::worker_spec::{Invocation, WorkerSpec};
+use crate::master::act::worker_process::{WorkerProcess, number_of};
+use crate::master::act::worker_spec::WorkerSpec;
 use crate::master::decide::action::Action;
 use crate::master::decide::event::{MasterEvent, SpawnError, WorkerExit};
 use crate::master::decide::id::WorkerId;
 use crate::master::decide::master::Master;
 use crate::master::decide::sample::WorkerSample;
+use crate::master::kind::link::WorkerReport;
 
+/// The exit code of a master that cannot begin.
+pub(crate) const CANNOT_START: u8 = 1;
 /// The token of the signals; those of workers' channels come after it.
 const SIGNAL: Token = Token(0);
 /// The token of the channel to the master that is to take over.
@@ -242,7 +245,7 @@ impl MasterLoop {
                 events.push_back(event);
                 continue;
             };
-            match process.hear() {
+            match process.read() {
                 Ok(WorkerReport::Message(FromWorker::Ready { app })) => {
                     events.push_back(MasterEvent::Ready { worker, app: printable::line(&app) });
                 }
@@ -337,7 +340,7 @@ impl MasterLoop {
         self.stop_listening(worker);
         let process = self.workers.remove(&worker)?;
         let spec = self.specs.get(&process.generation);
-        if let Some(text) = spec.and_then(|it| process.trouble(&it.program, end)) {
+        if let Some(text) = spec.and_then(|it| process.start_error(&it.program, end)) {
             return Some(MasterEvent::SpawnFailed { worker, error: text.into() });
         }
         let out_of_memory = self.out_of_memory.has_struck();
@@ -370,7 +373,7 @@ impl MasterLoop {
             }
             Action::PassOn { workers } => self.pass_on(workers),
             Action::Send { worker, message } => match self.workers.get(&worker) {
-                Some(process) => process.tell(&message),
+                Some(process) => process.send(&message),
                 None => self.forks.get_mut(worker)?.tell(message),
             },
             Action::RefuseConnections { worker, at_all } => {

@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use monoceros_config::{Bind, Settings, WorkerClass};
+use monoceros_config::{Bind, Settings};
 use monoceros_sys::user::Credentials;
 use monoceros_sys::{descriptor, lock, reason, refuse, socket};
 use serde::{Deserialize, Serialize};
@@ -83,9 +83,13 @@ pub(crate) struct SocketOptions {
 
 impl SocketOptions {
     /// What the settings say about it.
-    pub(crate) fn new(settings: &Settings, owner: Option<Credentials>, directory: &Path) -> Self {
+    pub(crate) fn new(
+        settings: &Settings,
+        defer: bool,
+        owner: Option<Credentials>,
+        directory: &Path,
+    ) -> Self {
         let (backlog, umask) = (settings.backlog, settings.umask.0);
-        let defer = settings.worker_class != WorkerClass::Exec;
         Self { backlog, umask, owner, defer, directory: directory.to_owned() }
     }
 

@@ -4,17 +4,17 @@
 //! `decide` returns.
 
 mod control_socket;
+mod environment;
 mod event_loop;
+pub(crate) mod invocation;
 mod listener;
 mod logs;
 mod memory;
-mod native_worker;
-mod notify_receiver;
 mod notify_sender;
 mod owner_rights;
 mod pending_fork;
 pub(crate) mod pid_file;
-mod proc_stat;
+pub(crate) mod proc_stat;
 pub(crate) mod start;
 mod upgrade;
 mod worker_process;

@@ -13,10 +13,10 @@ use monoceros_wire::message::{FromWorker, Start, ToWorker};
 use monoceros_wire::scoreboard::Scoreboard;
 use monoceros_wire::stacks::Stacks;
 
-use crate::master::act::native_worker::SharedMemory;
 use crate::master::act::worker_process::WorkerProcess;
 use crate::master::act::worker_spec::WorkerSpec;
 use crate::master::decide::id::WorkerId;
+use crate::master::kind::native_worker::SharedMemory;
 
 /// Forks that were asked for and not answered yet. Each is answered once: by the
 /// mold, by its end, or because nobody wants it any more.
@@ -151,7 +151,7 @@ impl PendingFork {
         let sent = channel.send(&ToWorker::Start(start));
         let worker = WorkerProcess::forked(slot, generation, channel, process, shared);
         if sent.is_ok() {
-            later.iter().for_each(|message| worker.tell(message));
+            later.iter().for_each(|message| worker.send(message));
         }
         Ok(worker)
     }

@@ -13,17 +13,15 @@ use monoceros_wire::Generation;
 
 use crate::cli::complain;
 
-use crate::master::act::event_loop::{LoopParts, MasterLoop};
+use crate::master::act::event_loop::{CANNOT_START, LoopParts, MasterLoop};
+use crate::master::act::invocation::Invocation;
 use crate::master::act::listener::{OwnedListener, adopt_activated};
 use crate::master::act::logs;
 use crate::master::act::notify_sender::NotifySender;
 use crate::master::act::upgrade::{check_program, inherit};
-use crate::master::act::worker_spec::{Invocation, WorkerSpec};
+use crate::master::act::worker_spec::WorkerSpec;
 use crate::master::decide::master::{Master, StartContext};
 use crate::master::decide::state::Purpose;
-
-/// The exit code when the master cannot even begin.
-pub(crate) const CANNOT_START: u8 = 1;
 
 /// Serves, or checks, until the end; returns the exit code.
 pub(crate) fn run(loaded: &Loaded, purpose: Purpose) -> u8 {
@@ -124,8 +122,7 @@ fn open_logs(spec: &WorkerSpec, starter: Option<&Starter>) -> Result<Arc<LogFile
 
 fn serve(mut parts: LoopParts, purpose: Purpose) -> Result<u8, String> {
     let spec = &parts.spec;
-    if purpose == Purpose::Check && spec.is_foreign() {
-        // To try somebody else's program would be to run it.
+    if purpose == Purpose::Check && !spec.kind.can_check() {
         return Ok(0);
     }
     let mut settings = spec.master_settings();

@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::roots;
 
+use crate::master::act::invocation::Invocation;
 use crate::master::act::listener;
 use crate::master::act::listener::OwnedListener;
-use crate::master::act::worker_spec::Invocation;
 use crate::master::kind::executable::find_program;
 
 /// The title of the attendant, which exists until the new master serves.

@@ -1,7 +1,7 @@
 //! Which file a program's name means, as `execvp(3)` finds it in the
 //! surroundings that the program will have. Files are looked for, not run.
 
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -78,9 +78,17 @@ pub(crate) fn links(path: PathBuf) -> Vec<PathBuf> {
     std::iter::successors(Some(path), next).take(MOST_LINKS).collect()
 }
 
-/// It is a file, and somebody may execute it.
+/// It is a file that some user may execute.
 pub(crate) fn is_executable(path: &Path) -> bool {
     path.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
+}
+
+/// A text for `execve(2)`.
+///
+/// # Errors
+/// In words, for a text with a NUL in it.
+pub(crate) fn c_string(text: &OsStr) -> Result<CString, String> {
+    CString::new(text.as_bytes()).map_err(|_| format!("{} has a NUL in it", text.to_string_lossy()))
 }
 
 #[cfg(test)]

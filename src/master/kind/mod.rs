@@ -1,5 +1,26 @@
-//! What is special to one kind of worker: which program it executes and how that
-//! program is found.
+//! The kinds of worker, one file for each: which program it executes, how it is started and
+//! stopped, and how it speaks to the master. A new kind is a file here and a row in `of`.
 
 pub(crate) mod executable;
-pub(crate) mod interpreter;
+pub(crate) mod extension;
+mod interpreter;
+pub(crate) mod link;
+pub(crate) mod native_worker;
+mod notify_receiver;
+mod program;
+mod python;
+pub(crate) mod worker_kind;
+
+use monoceros_config::WorkerClass;
+
+use self::program::ProgramKind;
+use self::python::PythonKind;
+use self::worker_kind::WorkerKind;
+
+/// The kind of worker that a worker class runs.
+pub(crate) fn of(class: WorkerClass) -> &'static dyn WorkerKind {
+    match class {
+        WorkerClass::Wsgi => &PythonKind,
+        WorkerClass::Exec => &ProgramKind,
+    }
+}

@@ -131,7 +131,7 @@ impl MasterLoop {
         let Some(spec) = self.specs.get(&process.generation) else { return };
         let newest = self.specs.last_key_value().map(|(_, spec)| spec);
         let is_served_by = |other: &WorkerProcess, listener| {
-            !other.was_told_to_drain()
+            !other.is_draining()
                 && self.specs.get(&other.generation).is_some_and(|spec| spec.has(listener))
         };
         for listener in &spec.listeners {

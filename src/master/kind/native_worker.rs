@@ -1,11 +1,12 @@
-//! What the master shares with a process of its own, a worker or a mold: a
-//! channel, and what the process shows without saying anything.
+//! What the master shares with a Python worker or its mold: a channel, and memory that the
+//! process writes and the master reads.
 
 use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
+use monoceros_config::variable;
 use monoceros_sys::clock::monotonic_ms;
 use monoceros_wire::channel::{Incoming, MasterEnd};
 use monoceros_wire::message::{FromWorker, ToWorker};
@@ -16,24 +17,24 @@ use crate::master::act::proc_stat;
 use crate::master::decide::id::WorkerId;
 use crate::master::decide::sample::{ResponseProgress, RunningRequest, WorkerSample};
 
-/// A worker that is silent for so long may have been stopped by a signal.
-const DOUBT: Duration = Duration::from_secs(2);
+/// A worker without a heartbeat for this long may have been stopped by a signal.
+const SILENCE_OF_STOPPED: Duration = Duration::from_secs(2);
 
-/// A process of ours, as far as it is shared.
+/// The master's ends.
 #[derive(Debug)]
 pub(crate) struct NativeWorker {
     channel: MasterEnd,
-    /// Nothing was said after the first message, by either side.
+    /// No message was sent after the first one, by either side.
     fresh: Cell<bool>,
     shared: SharedMemory,
-    /// It was asked for the stacks of its threads.
+    /// The process was asked for the stacks of its threads.
     traced: Cell<bool>,
-    /// The requests that were last seen to run, and the processor time that
-    /// their threads had used when they were first seen.
+    /// The requests of the last sample, and the processor time that their threads had used
+    /// in the first sample with them.
     seen: Vec<(u64, Duration)>,
 }
 
-/// What a worker or a mold shows without saying anything.
+/// The memory that the process writes.
 #[derive(Debug)]
 pub(crate) struct SharedMemory {
     /// A mold has none.
@@ -42,18 +43,26 @@ pub(crate) struct SharedMemory {
 }
 
 impl NativeWorker {
-    /// Of a process to which nothing has been said but the first message.
+    /// Of a process that has been sent its first message only.
     pub(crate) fn new(channel: MasterEnd, shared: SharedMemory) -> Self {
         let (fresh, traced) = (Cell::new(true), Cell::new(false));
         Self { channel, fresh, shared, traced, seen: Vec::new() }
     }
 
-    /// Of a process that is known to be ours.
+    /// Of a process that has sent a message already.
     pub(crate) fn known(channel: MasterEnd, shared: SharedMemory) -> Self {
         Self { fresh: Cell::new(false), ..Self::new(channel, shared) }
     }
 
-    /// What it has said.
+    /// The descriptors that the process inherits beside its channel, by the variables that
+    /// name them.
+    pub(crate) fn given(&self) -> Vec<(&'static str, BorrowedFd<'_>)> {
+        let SharedMemory { scoreboard, stacks } = &self.shared;
+        let scoreboard = scoreboard.as_ref().map(|it| (variable::SCOREBOARD, it.as_fd()));
+        scoreboard.into_iter().chain([(variable::STACKS, stacks.as_fd())]).collect()
+    }
+
+    /// Reads its next message.
     pub(crate) fn hear(&self) -> io::Result<Incoming<FromWorker>> {
         let received = self.channel.receive()?;
         if matches!(received, Incoming::Message(_)) {
@@ -74,21 +83,21 @@ impl NativeWorker {
         self.channel.send_with(&ToWorker::Fork { worker: worker.0 }, given)
     }
 
-    /// It has ended and was not what was meant: a worker reads its first
-    /// message before anything else.
+    /// The process has ended without having read its first message, which a worker does
+    /// first of all: the program was not the one that was meant.
     pub(crate) fn was_foreign(&self) -> bool {
         self.fresh.get() && self.channel.left_unread()
     }
 
-    /// The thread that is now asked for the stacks of all.
+    /// The thread to ask for the stacks of all.
     pub(crate) fn trace(&self) -> Option<i32> {
         let thread = self.shared.scoreboard.as_ref()?.stacks_thread();
         self.traced.set(thread.is_some());
         thread
     }
 
-    /// The stacks that it was asked for, once they are there. Those of a crash
-    /// are left for its end: it may still be writing them.
+    /// The stacks that it was asked for, once they are written. Those of a crash are read
+    /// after its end: it may still be writing them.
     fn traced(&self) -> Option<String> {
         let stacks = self.traced.get().then(|| self.shared.stacks.take());
         let stacks = stacks.filter(|stacks| !stacks.is_empty())?;
@@ -107,12 +116,12 @@ impl NativeWorker {
         self.shared.scoreboard.as_ref().map(Scoreboard::losses).unwrap_or_default()
     }
 
-    /// Where its threads were when it crashed or was last asked.
+    /// The stacks of its threads when it crashed or was last asked.
     pub(crate) fn stacks(&self) -> String {
         self.shared.stacks.take()
     }
 
-    /// How it does, but for its memory; a mold shows nothing.
+    /// A sample without its memory; that of a mold is empty.
     pub(crate) fn sample(&mut self, worker: WorkerId, pid: i32) -> WorkerSample {
         let now = monotonic_ms();
         let running = self.watch_runs(now, pid);
@@ -126,7 +135,7 @@ impl NativeWorker {
         WorkerSample {
             worker,
             silent: Some(silent),
-            stopped: silent > DOUBT && proc_stat::is_stopped(pid),
+            stopped: silent > SILENCE_OF_STOPPED && proc_stat::is_stopped(pid),
             running,
             threads: scoreboard.threads(),
             stuck: scoreboard.stuck_since_ms().map(since),
@@ -138,8 +147,8 @@ impl NativeWorker {
         }
     }
 
-    /// What its threads run, and how much processor time they have used since
-    /// they were first seen to do so.
+    /// The requests that its threads run, and the processor time that they have used since
+    /// the first sample with them.
     fn watch_runs(&mut self, now: u64, pid: i32) -> Vec<RunningRequest> {
         let running = self.shared.scoreboard.as_ref().map(Scoreboard::running).unwrap_or_default();
         let before = std::mem::take(&mut self.seen);

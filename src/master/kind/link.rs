@@ -1,0 +1,159 @@
+//! What a process and the master speak through: a channel with shared memory, or
+//! `sd_notify(3)` and signals.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use monoceros_config::variable;
+use monoceros_wire::channel::{Incoming, WorkerEnd};
+use monoceros_wire::message::{FromWorker, ToWorker};
+use monoceros_wire::scoreboard::Losses;
+
+use crate::master::decide::id::WorkerId;
+use crate::master::decide::sample::WorkerSample;
+use crate::master::kind::native_worker::NativeWorker;
+use crate::master::kind::notify_receiver::NotifyReceiver;
+
+/// The master's end.
+#[derive(Debug)]
+pub(crate) enum Link {
+    /// The process is one of ours.
+    Channel(NativeWorker),
+    /// The process is any program.
+    Notify {
+        /// Where it announces itself.
+        receiver: NotifyReceiver,
+        /// The name of the program.
+        app: String,
+    },
+}
+
+/// Both ends, before the process exists.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// The master's end.
+    pub(crate) link: Link,
+    /// The end of the channel that the process inherits.
+    pub(crate) theirs: Option<WorkerEnd>,
+    /// Variables that tell the process where the other end is.
+    pub(crate) variables: Vec<CString>,
+}
+
+/// What was read from a process.
+#[derive(Debug)]
+pub(crate) enum WorkerReport {
+    /// A message that the master acts on.
+    Message(FromWorker),
+    /// A message without a meaning for the master.
+    Noise,
+    /// No message is left to read.
+    Nothing,
+    /// The process has closed its end.
+    Closed,
+}
+
+impl Connection {
+    /// The descriptors that the process inherits, by the variables that name them.
+    pub(crate) fn given(&self) -> Vec<(&'static str, BorrowedFd<'_>)> {
+        let theirs = self.theirs.as_ref().map(|theirs| (variable::CHANNEL, theirs.as_fd()));
+        let shared = match &self.link {
+            Link::Channel(native) => native.given(),
+            Link::Notify { .. } => Vec::new(),
+        };
+        theirs.into_iter().chain(shared).collect()
+    }
+}
+
+impl Link {
+    /// Reads the next message of the process with this pid.
+    pub(crate) fn read(&self, pid: i32) -> io::Result<WorkerReport> {
+        match self {
+            Self::Channel(native) => Ok(match native.hear()? {
+                Incoming::Message(message) => WorkerReport::Message(message),
+                Incoming::Nothing => WorkerReport::Nothing,
+                Incoming::Closed => WorkerReport::Closed,
+            }),
+            Self::Notify { receiver, app } => read_notification(receiver, app, pid),
+        }
+    }
+
+    /// Sends a message. Returns whether the process gets it: one without a channel, or
+    /// that does not read it, gets a signal instead.
+    pub(crate) fn send(&self, message: &ToWorker) -> bool {
+        self.native().is_some_and(|native| native.tell(message).is_ok())
+    }
+
+    /// Asks a mold to fork a worker, which gets these descriptors.
+    pub(crate) fn ask_fork(&self, worker: WorkerId, given: &[BorrowedFd]) -> io::Result<()> {
+        self.native().ok_or(io::ErrorKind::Unsupported)?.ask_fork(worker, given)
+    }
+
+    /// The process has ended without having read its first message, so the program was
+    /// not the one that was meant.
+    pub(crate) fn was_foreign(&self) -> bool {
+        self.native().is_some_and(NativeWorker::was_foreign)
+    }
+
+    /// The thread that writes the stacks of all threads when it gets a signal.
+    pub(crate) fn trace(&self) -> Option<i32> {
+        self.native().and_then(NativeWorker::trace)
+    }
+
+    /// The requests that it is running, as far as it shows them.
+    pub(crate) fn running(&self) -> Vec<String> {
+        self.native().map(NativeWorker::running).unwrap_or_default()
+    }
+
+    /// What it has given up by its own decision, as far as it shows that.
+    pub(crate) fn losses(&self) -> Losses {
+        self.native().map(NativeWorker::losses).unwrap_or_default()
+    }
+
+    /// The stacks of its threads when it crashed or was last asked, if it shows them.
+    pub(crate) fn stacks(&self) -> String {
+        self.native().map(NativeWorker::stacks).unwrap_or_default()
+    }
+
+    /// A sample without its memory.
+    pub(crate) fn sample(&mut self, worker: WorkerId, pid: i32) -> WorkerSample {
+        match self {
+            Self::Channel(native) => native.sample(worker, pid),
+            Self::Notify { .. } => WorkerSample { worker, ..WorkerSample::default() },
+        }
+    }
+
+    fn native(&self) -> Option<&NativeWorker> {
+        match self {
+            Self::Channel(native) => Some(native),
+            Self::Notify { .. } => None,
+        }
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Channel(native) => native.as_fd(),
+            Self::Notify { receiver, .. } => receiver.as_fd(),
+        }
+    }
+}
+
+fn read_notification(receiver: &NotifyReceiver, app: &str, pid: i32) -> io::Result<WorkerReport> {
+    let notice = match receiver.hear() {
+        Ok(notice) => notice,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            return Ok(WorkerReport::Nothing);
+        }
+        Err(error) => return Err(error),
+    };
+    if let Some(status) = &notice.status {
+        log::debug!("pid {pid} says: {status}");
+    }
+    if notice.stopping {
+        log::debug!("pid {pid} says that it stops");
+    }
+    let ready = FromWorker::Ready { app: app.to_owned() };
+    Ok(if notice.ready { WorkerReport::Message(ready) } else { WorkerReport::Noise })
+}

@@ -1,0 +1,71 @@
+//! What the master has to know of a kind of worker.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use monoceros_config::{Loaded, Settings};
+use monoceros_sys::process::Program;
+use monoceros_wire::message::{Start, StartMold};
+
+use crate::master::act::invocation::Invocation;
+use crate::master::kind::extension::ExtensionFile;
+use crate::master::kind::link::Connection;
+
+/// What a worker is started with beside its first message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StartFacts {
+    /// The number of its application threads.
+    pub(crate) threads: u16,
+    /// The user that it runs as.
+    pub(crate) uid: u32,
+}
+
+/// A kind of worker. Everything else in the master treats all workers alike.
+pub(crate) trait WorkerKind: fmt::Debug {
+    /// The application can be loaded once, by a mold that forks the workers.
+    fn can_preload(&self) -> bool;
+
+    /// A check of the configuration can start one to see whether the application loads.
+    fn can_check(&self) -> bool;
+
+    /// Its clients always send first, so the kernel may hold back a connection on which
+    /// nothing has arrived (`TCP_DEFER_ACCEPT` in `tcp(7)`).
+    fn clients_send_first(&self) -> bool;
+
+    /// It writes to the log files of the server.
+    fn opens_logs(&self) -> bool;
+
+    /// The time after which one that does not notify counts as ready; `None` if it always
+    /// notifies.
+    fn ready_after(&self, settings: &Settings) -> Option<Duration>;
+
+    /// What it serves, as the settings name it.
+    fn app(&self, loaded: &Loaded) -> Option<String>;
+
+    /// Environment variables that it finds beside those of the master.
+    fn variables(&self) -> &'static [(&'static str, &'static str)];
+
+    /// What is executed, without the environment, the umask and the user.
+    fn program(
+        &self,
+        loaded: &Loaded,
+        invocation: &Invocation,
+        directory: &Path,
+    ) -> Result<Program, String>;
+
+    /// The extension module that it loads.
+    fn extension(&self, invocation: &Invocation) -> Result<Option<Rc<ExtensionFile>>, String>;
+
+    /// Makes both ends of what a new worker and the master speak through. Its first
+    /// message waits there before the worker runs.
+    fn connect(&self, start: Start, facts: StartFacts) -> io::Result<Connection>;
+
+    /// The same for a mold.
+    ///
+    /// # Errors
+    /// `Unsupported` for a kind that cannot preload.
+    fn connect_mold(&self, start: StartMold) -> io::Result<Connection>;
+}
