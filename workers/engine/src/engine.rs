@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
 use mio::{Poll, Waker};
-use monoceros_sys::fork::{self, Private};
+use monoceros_sys::fork;
 use monoceros_sys::thread;
 use monoceros_wire::channel::WorkerEnd;
 use monoceros_wire::scoreboard::{ReportedState, Scoreboard};
@@ -15,7 +15,7 @@ use crate::handoff::crew::Crew;
 use crate::handoff::loop_owner::LoopOwner;
 use crate::handoff::source::RequestSource;
 use crate::handoff::{Handoff, Wait};
-use crate::listen::gate::Listener;
+use crate::listen::gate::{Listener, ListenerParts};
 use crate::options::Options;
 use crate::record::access::AccessLog;
 use crate::record::giving_up::Told;
@@ -30,7 +30,7 @@ pub struct EngineParts {
     /// Its scoreboard.
     pub scoreboard: Scoreboard,
     /// The listening sockets.
-    pub listeners: Vec<Private>,
+    pub listeners: Vec<ListenerParts>,
     /// The access log, if there is to be one.
     pub access: Option<AccessLog>,
     /// Opens the error log again, by name.

@@ -181,7 +181,7 @@ impl Environ {
     ) -> PyResult<()> {
         let keys = &self.keys;
         match exchange.peer() {
-            Address::Internet { host, port } => {
+            Address::Internet { host, port, .. } => {
                 environ.set_item(&keys.peer_host, self.texts.find(py, host.as_bytes())?)?;
                 environ.set_item(&keys.peer_port, port.to_string())?;
             }
@@ -189,7 +189,7 @@ impl Environ {
         }
         let head = &exchange.request().head;
         let (name, port) = match exchange.local() {
-            Address::Internet { host, port } => (host.as_bytes(), decimal(*port)),
+            Address::Internet { host, port, .. } => (host.as_bytes(), decimal(*port)),
             Address::Unix(path) => server_of(head.host().unwrap_or(b""), path.as_bytes()),
         };
         environ.set_item(&keys.local_host, self.texts.find(py, name)?)?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use monoceros_config::WorkerSettings;
-use monoceros_engine::{Engine, EngineParts, LONGEST_BODY, Options, Temporary};
+use monoceros_engine::{Engine, EngineParts, LONGEST_BODY, ListenerParts, Options, Temporary};
 use monoceros_http::Limits;
 use monoceros_log::LogFile;
 use monoceros_sys::{process, reason, title};
@@ -52,6 +52,7 @@ pub(crate) fn run(
     end::watch(py)?;
     let options = Options { parallel: !has_lock(py), ..options(settings, start.workers) };
     let announce = Box::new(signals::announce);
+    let listeners = listeners.into_iter().map(ListenerParts::from).collect();
     let given = EngineParts { channel, scoreboard, listeners, access, reopen, announce };
     let cannot_serve = |why: String| -> ! {
         give_up(&speaker, BootFailure::Boot, &format!("cannot serve: {why}"))

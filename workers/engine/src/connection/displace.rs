@@ -6,13 +6,10 @@
 //! answers say `Connection: close`, until a part of the places is free. Only a
 //! connection that is idle for a while is closed without warning.
 
-use std::os::fd::AsFd;
-
 use monoceros_http::Reject;
 use monoceros_sys::clock;
 use monoceros_wire::scoreboard::GivenUp;
 
-use crate::connection::traffic::has_arrived;
 use crate::connection::{Connection, Phase};
 use crate::event_loop::EventLoop;
 
@@ -115,7 +112,7 @@ fn rank(connection: &Connection, now_ms: u64, idle_ms: u64) -> Option<(u8, u64)>
     let is_for = |since_ms: u64, least_ms: u64| now_ms.saturating_sub(since_ms) >= least_ms;
     match &connection.phase {
         Phase::Lingering { .. } => is_for(since_ms, LINGER_MS).then_some((0, since_ms)),
-        Phase::Idle { .. } => is_for(since_ms, idle_ms).then_some((0, since_ms)),
+        Phase::Opening | Phase::Idle { .. } => is_for(since_ms, idle_ms).then_some((0, since_ms)),
         Phase::Head(_) if !is_for(since_ms, PART_MS) => None,
         Phase::Head(_) => Some((u8::from(!connection.is_blank()), since_ms)),
         Phase::Body(upload) => is_for(since_ms, PART_MS).then_some((2, upload.window_bytes)),
@@ -201,7 +198,7 @@ impl EventLoop {
                     self.close(token);
                 }
             }
-            Phase::Idle { .. } | Phase::Head(_) | Phase::Body(_) => {
+            Phase::Opening | Phase::Idle { .. } | Phase::Head(_) | Phase::Body(_) => {
                 let peer = &connection.link.peer;
                 let line = format_args!("closed {peer}, which was idle, to make room for others");
                 self.shared.give_up(GivenUp::Displaced, line);
@@ -214,7 +211,7 @@ impl EventLoop {
     fn has_request(&mut self, token: usize) -> bool {
         let Some(connection) = self.connections.get_mut(token) else { return false };
         connection.notice_return();
-        matches!(connection.phase, Phase::Idle { .. }) && has_arrived(connection.link.as_fd())
+        matches!(connection.phase, Phase::Idle { .. }) && connection.link.socket.has_arrived()
     }
 
     /// The connection to be closed first. None whose request is complete and not
@@ -242,13 +239,20 @@ mod tests {
     use crate::connection::shared::{Address, SharedConnection};
     use crate::spool::Spools;
     use crate::test_options::options;
+    use crate::transport::Entrance;
     use std::os::unix::net::UnixStream;
     use std::sync::Arc;
 
     fn connection(bytes: &[u8]) -> Connection {
         let (one, _) = UnixStream::pair().unwrap();
         let nowhere = Address::Unix(<_>::default());
-        let link = SharedConnection::new(one.into(), 0, nowhere.clone(), Arc::new(nowhere));
+        let link = SharedConnection::new(
+            one.into(),
+            Entrance::default(),
+            0,
+            nowhere.clone(),
+            Arc::new(nowhere),
+        );
         let mut connection = Connection::new(Arc::new(link), 0);
         let (options, spools) = (options(), Spools::new(std::env::temp_dir()));
         let mut reading = Reading {

@@ -120,9 +120,11 @@ impl EventLoop {
             let is_unfinished = match connection.phase {
                 Phase::Lent if connection.link.has_begun() => true,
                 Phase::Lent | Phase::Writing(_) => !connection.link.outlet().outgoing.is_empty(),
-                Phase::Idle { .. } | Phase::Head(_) | Phase::Body(_) | Phase::Lingering { .. } => {
-                    false
-                }
+                Phase::Opening
+                | Phase::Idle { .. }
+                | Phase::Head(_)
+                | Phase::Body(_)
+                | Phase::Lingering { .. } => false,
             };
             if is_unfinished {
                 self.name_unfinished(token);

@@ -8,11 +8,10 @@ pub(crate) mod shared;
 pub(crate) mod traffic;
 
 use std::io;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use monoceros_http::{Chunks, Framing, Limits, Reject};
-use monoceros_sys::{clock, socket};
+use monoceros_sys::clock;
 
 use crate::connection::shared::{Address, After, SharedConnection};
 use crate::options::Options;
@@ -91,6 +90,8 @@ impl Lent {
 /// What a connection is doing.
 #[derive(Debug)]
 pub(crate) enum Phase {
+    /// What comes before the first request is under way, such as a handshake.
+    Opening,
     /// Waiting for a request; nothing of it has come.
     Idle {
         /// Requests have been answered on this connection.
@@ -165,9 +166,10 @@ pub(crate) struct Reading<'a> {
 
 impl Connection {
     pub(crate) fn new(link: Arc<SharedConnection>, waited_us: u64) -> Self {
+        let phase = if link.is_plain { Phase::Idle { used: false } } else { Phase::Opening };
         Self {
             link,
-            phase: Phase::Idle { used: false },
+            phase,
             input: Vec::new(),
             read_closed: false,
             registered: false,
@@ -210,7 +212,7 @@ impl Connection {
             Some(Delivery::Going { left, progress_ms }) => (left, progress_ms),
             None => (usize::MAX, now_ms),
         };
-        let undelivered = socket::undelivered(self.link.as_fd());
+        let undelivered = self.link.socket.undelivered();
         let progress_ms = if undelivered < left { now_ms } else { progress_ms };
         let quiet_ms = u128::from(now_ms.saturating_sub(progress_ms));
         if undelivered == 0 || quiet_ms > options.write_timeout.as_millis() {
@@ -224,7 +226,8 @@ impl Connection {
     /// Whether the request that comes may need a pledge: its client could not tell
     /// the end of the connection from a failure, see `pledge`.
     pub(crate) fn may_be_last(&self) -> bool {
-        matches!(self.phase, Phase::Idle { used: false })
+        self.link.is_plain
+            && matches!(self.phase, Phase::Idle { used: false })
             && matches!(self.link.peer, Address::Unix(_))
             && self.input.is_empty()
     }
@@ -299,7 +302,7 @@ impl Connection {
         beyond: &mut [u8],
         spools: &Spools,
     ) -> io::Result<Option<io::Result<Received>>> {
-        if !self.input.is_empty() {
+        if !self.input.is_empty() || !self.link.is_plain {
             return Ok(None);
         }
         let Phase::Body(Upload { request, left: Left::Length(left), window_bytes, .. }) =
@@ -307,7 +310,7 @@ impl Connection {
         else {
             return Ok(None);
         };
-        let received = request.body.receive(self.link.as_fd(), *left, beyond, spools)?;
+        let received = request.body.receive(&self.link.socket, *left, beyond, spools)?;
         Ok(received.map(|received| {
             received.inspect(|received| {
                 *left -= received.body as u64;
@@ -447,13 +450,20 @@ mod tests {
     use crate::connection::shared::Address;
     use crate::stream::body::Body;
     use crate::test_options::LIMITS;
+    use crate::transport::Entrance;
     use std::os::unix::net::UnixStream;
 
     fn connection() -> Connection {
         let (one, _) = UnixStream::pair().unwrap();
         let nowhere = Address::Unix(<_>::default());
         Connection::new(
-            Arc::new(SharedConnection::new(one.into(), 0, nowhere.clone(), Arc::new(nowhere))),
+            Arc::new(SharedConnection::new(
+                one.into(),
+                Entrance::default(),
+                0,
+                nowhere.clone(),
+                Arc::new(nowhere),
+            )),
             0,
         )
     }

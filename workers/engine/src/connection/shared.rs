@@ -5,15 +5,14 @@
 //! message in the usual case, by one atomic word.
 
 use std::ffi::OsString;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use monoceros_sys::clock::monotonic_ms;
-use monoceros_sys::fork::Private;
-use monoceros_sys::socket;
-use socket2::SockRef;
 
 use crate::record::access::Draft;
 use crate::transport::file_range::{Failure, FileRange};
@@ -21,6 +20,8 @@ use crate::transport::outgoing::{Flushed, Outgoing, Stores};
 use crate::transport::payload::Payload;
 use crate::transport::pledge;
 use crate::transport::room::Room;
+use crate::transport::socket::Socket;
+use crate::transport::{Entrance, Scheme};
 
 /// The I/O thread owns the connection.
 const IO: u8 = 0;
@@ -34,9 +35,6 @@ const BUSY_WANTED: u8 = 2;
 /// peer has acknowledged, in milliseconds.
 const QUIET_MS: u64 = 1_000;
 
-/// What the kernel holds of an answer that is not to be buffered, in bytes.
-const UNSENT_LIMIT: u32 = 16 * 1024;
-
 /// Nothing of the answer has gone.
 const OPEN: u8 = 0;
 /// The application side has the right to write the answer, for good.
@@ -49,9 +47,11 @@ const EXPIRED: u8 = 3;
 /// Where a listener, or a connection's own side, is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
-    /// An IP address as text, and the port.
+    /// An IP address and a port.
     Internet {
-        /// The address, without brackets.
+        /// The address; one of IPv4 also where it came by way of IPv6.
+        ip: IpAddr,
+        /// The same as text, without brackets: made once for each connection.
         host: String,
         /// The port.
         port: u16,
@@ -60,13 +60,21 @@ pub enum Address {
     Unix(OsString),
 }
 
+impl Address {
+    /// The address of an internet socket.
+    pub(crate) fn internet(address: SocketAddr) -> Self {
+        let ip = address.ip().to_canonical();
+        Self::Internet { ip, host: ip.to_string(), port: address.port() }
+    }
+}
+
 impl std::fmt::Display for Address {
     fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
         match self {
-            Self::Internet { host, port } if host.contains(':') => {
+            Self::Internet { ip: IpAddr::V6(_), host, port } => {
                 write!(formatter, "[{host}]:{port}")
             }
-            Self::Internet { host, port } => write!(formatter, "{host}:{port}"),
+            Self::Internet { host, port, .. } => write!(formatter, "{host}:{port}"),
             Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
         }
     }
@@ -93,13 +101,18 @@ pub(crate) enum After {
 /// What an application thread and the I/O thread share of a connection.
 #[derive(Debug)]
 pub(crate) struct SharedConnection {
-    fd: Private,
+    pub(crate) socket: Socket,
+    /// The bytes of the protocol are sent as they are: an application thread may write
+    /// to the socket itself while nothing waits.
+    pub(crate) is_plain: bool,
     /// Where the I/O thread keeps its part.
     pub(crate) token: usize,
     /// Who is at the other end.
     pub(crate) peer: Address,
     /// Our own end.
     pub(crate) local: Arc<Address>,
+    /// What the client's URLs begin with.
+    pub(crate) scheme: Scheme,
     owner: AtomicU8,
     /// Who may write the answer to the request that the connection is lent for.
     answer: AtomicU8,
@@ -167,18 +180,29 @@ impl Account {
 }
 
 impl SharedConnection {
-    pub(crate) fn new(fd: OwnedFd, token: usize, peer: Address, local: Arc<Address>) -> Self {
+    pub(crate) fn new(
+        fd: OwnedFd,
+        entrance: Entrance,
+        token: usize,
+        peer: Address,
+        local: Arc<Address>,
+    ) -> Self {
+        let Entrance { transport, scheme } = entrance;
+        let is_plain = transport.is_plain();
+        let outgoing = Outgoing::new(transport);
         Self {
-            fd: fd.into(),
+            socket: Socket::new(fd),
+            is_plain,
             token,
             peer,
             local,
+            scheme,
             owner: AtomicU8::new(IO),
             answer: AtomicU8::new(OPEN),
             finished_ms: AtomicU64::new(0),
             guarded: AtomicBool::new(false),
             pledged: AtomicBool::new(false),
-            outlet: Mutex::default(),
+            outlet: Mutex::new(Outlet { outgoing, ..Outlet::default() }),
             written: Condvar::new(),
         }
     }
@@ -206,7 +230,7 @@ impl SharedConnection {
     /// A client that has only ended its side of the connection looks the same; it
     /// still gets the answer.
     pub(crate) fn has_left(&self) -> bool {
-        self.has_begun() && socket::has_ended(self.fd.as_fd())
+        self.has_begun() && self.socket.has_ended()
     }
 
     /// The application side has given the whole answer.
@@ -265,14 +289,14 @@ impl SharedConnection {
     /// the end of this process (`SO_LINGER`, `socket(7)`). A unix socket has no
     /// such thing, but may have a pledge.
     pub(crate) fn guard(&self) {
-        let set = SockRef::from(&self.fd).set_linger(Some(Duration::ZERO));
-        self.guarded.store(set.is_ok(), Ordering::Release);
+        let is_set = self.socket.reset_on_close(true);
+        self.guarded.store(is_set, Ordering::Release);
     }
 
     /// The whole answer has gone: closing delivers what the kernel still has.
     pub(crate) fn unguard(&self) {
         if self.guarded.swap(false, Ordering::AcqRel) {
-            SockRef::from(&self.fd).set_linger(None).ok();
+            self.socket.reset_on_close(false);
         }
         self.redeem();
     }
@@ -285,7 +309,7 @@ impl SharedConnection {
     /// Reads it, if it was not.
     pub(crate) fn redeem(&self) {
         if self.pledged.swap(false, Ordering::AcqRel) {
-            pledge::redeem(self.fd.as_fd());
+            pledge::redeem(&self.socket);
         }
     }
 
@@ -293,8 +317,7 @@ impl SharedConnection {
     /// pledge tells the client, the last holder's end does.
     pub(crate) fn reset(&self) {
         if !(self.is_guarded() && self.pledged.load(Ordering::Acquire)) {
-            // A connection that is gone already needs no end.
-            socket::reset(self.fd.as_fd()).ok();
+            self.socket.reset();
         }
     }
 
@@ -303,16 +326,35 @@ impl SharedConnection {
         self.guarded.load(Ordering::Acquire)
     }
 
-    /// Lets the kernel hold little that has not left this machine
-    /// (`TCP_NOTSENT_LOWAT`, `tcp(7)`): what waits there ages. A unix socket has a
-    /// small buffer in any case.
-    pub(crate) fn hold_little(&self) {
-        SockRef::from(&self.fd).set_tcp_notsent_lowat(UNSENT_LIMIT).ok();
+    /// Goes on with opening the connection; whether that is over.
+    ///
+    /// # Errors
+    /// Why the connection cannot go on.
+    pub(crate) fn open(&self) -> io::Result<bool> {
+        self.outlet().outgoing.transport.open(&self.socket)
     }
 
-    /// Lets it hold as much as the system's settings say.
-    pub(crate) fn hold_much(&self) {
-        SockRef::from(&self.fd).set_tcp_notsent_lowat(0).ok();
+    /// Reads what the client has sent. With HTTP/1 that is while no application thread
+    /// has the connection, so that the lock is free.
+    ///
+    /// # Errors
+    /// `WouldBlock`, or why the connection cannot go on.
+    pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<usize> {
+        if self.is_plain {
+            return self.socket.receive(into);
+        }
+        self.outlet().outgoing.transport.read(&self.socket, into)
+    }
+
+    /// Ends our side: the client sees an end behind what was sent.
+    ///
+    /// # Errors
+    /// Those of `shutdown(2)` and of the layer.
+    pub(crate) fn end_writing(&self) -> io::Result<()> {
+        if self.is_plain {
+            return self.socket.end_writing();
+        }
+        self.outlet().outgoing.transport.end_writing(&self.socket)
     }
 
     /// Adds bytes to what waits, of which `sent` have gone. The client's time to
@@ -350,7 +392,7 @@ impl SharedConnection {
         let mut outlet = self.outlet();
         let is_quiet = now_ms.saturating_sub(outlet.progress_ms) > QUIET_MS;
         if !outlet.outgoing.is_empty() && is_quiet {
-            let undelivered = socket::undelivered(self.fd.as_fd());
+            let undelivered = self.socket.undelivered();
             if undelivered < outlet.undelivered {
                 outlet.progress_ms = now_ms;
             }
@@ -366,7 +408,7 @@ impl SharedConnection {
     pub(crate) fn flush(&self) -> Result<Flushed, Failure> {
         let mut outlet = self.outlet();
         let before = outlet.outgoing.waiting();
-        let flushed = outlet.outgoing.flush(self.fd.as_fd());
+        let flushed = outlet.outgoing.flush(&self.socket);
         outlet.handed += before - outlet.outgoing.waiting();
         match &flushed {
             Ok(Flushed::Blocked(0)) => {}
@@ -387,7 +429,7 @@ impl SharedConnection {
     fn fail_with(&self, outlet: &mut Outlet) {
         if !outlet.failed {
             outlet.failed = true;
-            outlet.untransmitted = socket::untransmitted(self.fd.as_fd()) as u64;
+            outlet.untransmitted = self.socket.untransmitted() as u64;
             outlet.outgoing.clear();
         }
     }
@@ -507,7 +549,7 @@ impl Outlet {
 
 impl AsFd for SharedConnection {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.socket.as_fd()
     }
 }
 
@@ -520,7 +562,16 @@ mod tests {
         let (one, two) = UnixStream::pair().unwrap();
         one.set_nonblocking(true).unwrap();
         let nowhere = Address::Unix(OsString::new());
-        (SharedConnection::new(one.into(), 1, nowhere.clone(), Arc::new(nowhere)), two)
+        (
+            SharedConnection::new(
+                one.into(),
+                Entrance::default(),
+                1,
+                nowhere.clone(),
+                Arc::new(nowhere),
+            ),
+            two,
+        )
     }
 
     #[test]

@@ -2,12 +2,11 @@
 //! what the application side could not, refusing, closing.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use mio::event::Event;
 use monoceros_http::{Fields, Framing, Head, Reject, h1};
-use monoceros_sys::{clock, reason, socket};
+use monoceros_sys::{clock, reason};
 use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::shared::{After, SharedConnection};
@@ -61,6 +60,7 @@ impl EventLoop {
                 connection.unread |= news;
                 self.write(token);
             }
+            Phase::Opening => self.open(token),
             // The event tells of the client's end only once: it has to be read
             // up to there.
             _ if news => self.read(token, event.is_read_closed()),
@@ -76,6 +76,7 @@ impl EventLoop {
             let Some(connection) = self.connections.get_mut(token) else { return };
             match connection.phase {
                 Phase::Idle { .. } | Phase::Head(_) | Phase::Body(_) => {}
+                Phase::Opening => return self.open(token),
                 Phase::Lingering { .. } => return self.linger(token),
                 Phase::Lent | Phase::Writing(_) => return,
             }
@@ -93,6 +94,23 @@ impl EventLoop {
         }
         self.settle_reading(token);
         self.unfinished.push(Unfinished::Reading { token, to_end });
+    }
+
+    /// Goes on with what comes before the first request.
+    pub(crate) fn open(&mut self, token: usize) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        match connection.link.open() {
+            Ok(true) => {
+                connection.enter(Phase::Idle { used: false });
+                self.read(token, true);
+            }
+            Ok(false) => self.settle_reading(token),
+            Err(error) => {
+                let peer = &connection.link.peer;
+                log::info!("closed {peer}, which could not be opened: {}", reason(&error));
+                self.close(token);
+            }
+        }
     }
 
     /// A connection that waits for its client has to be in the loop's set.
@@ -121,7 +139,7 @@ impl EventLoop {
             Err(error) => return Got::Unkept(error),
         }
         if connection.may_be_last() {
-            return match pledge::receive(connection.link.as_fd(), &mut self.scratch) {
+            return match pledge::receive(&connection.link.socket, &mut self.scratch) {
                 Ok((0, _)) => Got::End,
                 Ok((count, is_pledged)) => {
                     if is_pledged {
@@ -132,9 +150,12 @@ impl EventLoop {
                 Err(error) => no_bytes(&error),
             };
         }
-        match socket::receive(connection.link.as_fd(), &mut self.scratch) {
+        match connection.link.read(&mut self.scratch) {
             Ok(0) => Got::End,
-            Ok(count) => Got::Bytes(count, count == self.scratch.len()),
+            // A layer may give less than has arrived.
+            Ok(count) => {
+                Got::Bytes(count, count == self.scratch.len() || !connection.link.is_plain)
+            }
             Err(error) => no_bytes(&error),
         }
     }
@@ -220,7 +241,7 @@ impl EventLoop {
         let Some(connection) = self.connections.get_mut(token) else { return };
         connection.read_closed = true;
         match connection.phase {
-            Phase::Idle { .. } | Phase::Head(_) => self.close(token),
+            Phase::Opening | Phase::Idle { .. } | Phase::Head(_) => self.close(token),
             Phase::Body(_) => {
                 let reject = Reject { status: 400, reason: "the body ended early" };
                 let request = connection.take_request();
@@ -320,7 +341,7 @@ impl EventLoop {
         match self.connections.get(token) {
             Some(connection) if connection.read_closed => match connection.phase {
                 Phase::Idle { .. } | Phase::Head(_) | Phase::Body(_) => self.end_of_input(token),
-                Phase::Lent | Phase::Writing(_) | Phase::Lingering { .. } => {}
+                Phase::Opening | Phase::Lent | Phase::Writing(_) | Phase::Lingering { .. } => {}
             },
             // Else an event will tell of what comes.
             Some(connection) if connection.unread || !connection.registered => {
@@ -428,12 +449,12 @@ impl EventLoop {
             || connection.has_input()
             || connection.unread
             || connection.registered
-            || (connection.had_body && has_arrived(connection.link.as_fd()));
+            || (connection.had_body && connection.link.socket.has_arrived());
         if connection.read_closed || !may_have_more {
             return self.close(token);
         }
         connection.drop_input();
-        if socket::shutdown_write(connection.link.as_fd()).is_err() {
+        if connection.link.end_writing().is_err() {
             return self.close(token);
         }
         connection.enter(Phase::Lingering { heard_ms: clock::monotonic_ms() });
@@ -448,7 +469,7 @@ impl EventLoop {
         let mut waste = [0; 16 * 1024];
         for _ in 0..SHARE {
             let Some(connection) = self.connections.get_mut(token) else { return };
-            match socket::receive(connection.link.as_fd(), &mut waste) {
+            match connection.link.socket.receive(&mut waste) {
                 Ok(1..) => {
                     connection.phase = Phase::Lingering { heard_ms: clock::monotonic_ms() };
                 }
@@ -474,19 +495,12 @@ impl EventLoop {
             // application thread may have the descriptor, too.
             connection.link.reset();
         } else if self.shared.has_forked() || connection.expired {
-            socket::shutdown(connection.link.as_fd()).ok();
+            connection.link.socket.end();
         }
         if let Some(request) = connection.take_request() {
             self.shared.handoff.recycle(request);
         }
     }
-}
-
-/// Whether bytes, or an end, have come that nobody has read.
-pub(crate) fn has_arrived(socket: BorrowedFd) -> bool {
-    let mut byte = [0];
-    let looked = socket::peek(socket, &mut byte);
-    !matches!(looked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
 fn no_bytes(error: &io::Error) -> Got {

@@ -70,6 +70,7 @@ pub(crate) fn judge(
     let over = |since_ms: u64, limit: Duration| now_ms.saturating_sub(since_ms) > millis(limit);
     let since = connection.since_ms;
     match &connection.phase {
+        Phase::Opening if over(since, options.header_timeout) => Verdict::Close,
         Phase::Idle { used: false } if over(since, idle.fresh) => Verdict::Close,
         Phase::Idle { used: true } if over(since, idle.used) => Verdict::Close,
         Phase::Head(_) if connection.is_blank() && over(since, idle.used) => Verdict::Close,
@@ -100,7 +101,7 @@ pub(crate) fn judge(
                 Verdict::Keep
             }
         }
-        Phase::Idle { .. } | Phase::Head(_) | Phase::Body(_) => Verdict::Keep,
+        Phase::Opening | Phase::Idle { .. } | Phase::Head(_) | Phase::Body(_) => Verdict::Keep,
     }
 }
 
@@ -115,6 +116,7 @@ mod tests {
     use crate::connection::{Reading, Step};
     use crate::spool::Spools;
     use crate::test_options::options;
+    use crate::transport::Entrance;
     use crate::transport::outgoing::Stores;
     use crate::transport::room::Room;
     use std::os::unix::net::UnixStream;
@@ -123,7 +125,13 @@ mod tests {
     fn connection() -> Connection {
         let (one, _) = UnixStream::pair().unwrap();
         let nowhere = Address::Unix(<_>::default());
-        let link = SharedConnection::new(one.into(), 0, nowhere.clone(), Arc::new(nowhere));
+        let link = SharedConnection::new(
+            one.into(),
+            Entrance::default(),
+            0,
+            nowhere.clone(),
+            Arc::new(nowhere),
+        );
         let mut connection = Connection::new(Arc::new(link), 0);
         connection.since_ms = 0;
         connection

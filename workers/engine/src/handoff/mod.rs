@@ -521,12 +521,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
     use crate::connection::shared::Address;
+    use crate::transport::Entrance;
     use std::os::unix::net::UnixStream;
 
     fn job(number: u64) -> QueuedRequest {
         let (one, _) = UnixStream::pair().unwrap();
         let nowhere = Address::Unix(<_>::default());
-        let link = SharedConnection::new(one.into(), 0, nowhere.clone(), Arc::new(nowhere));
+        let link = SharedConnection::new(
+            one.into(),
+            Entrance::default(),
+            0,
+            nowhere.clone(),
+            Arc::new(nowhere),
+        );
         QueuedRequest {
             request: Box::new(Request { number, ..Request::default() }),
             link: Arc::new(link),

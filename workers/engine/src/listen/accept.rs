@@ -10,6 +10,7 @@ use monoceros_sys::{clock, limit};
 use crate::connection::Connection;
 use crate::connection::shared::{Address, SharedConnection};
 use crate::event_loop::{EventLoop, LAST_CALL_MS};
+use crate::transport::Entrance;
 
 /// Connections that a worker alone takes at a time, so that those it has are
 /// served in between.
@@ -41,10 +42,10 @@ impl EventLoop {
         let Some(listener) = self.gate.listeners.get(index) else { return false };
         match socket::accept(listener.as_fd()) {
             Ok(accepted) => {
-                let (local, is_deferred) =
-                    (listener.local_of(accepted.fd.as_fd()), listener.is_deferred);
+                let local = listener.local_of(accepted.fd.as_fd());
+                let (entrance, has_request) = (listener.entrance(), listener.has_request);
                 let waited_us = if is_late { self.take_in_turn(accepted.fd.as_fd()) } else { 0 };
-                self.adopt(accepted, local, is_deferred, waited_us);
+                self.adopt(accepted, entrance, local, has_request, waited_us);
                 self.count_down(index)
             }
             Err(error) => self.cannot_accept(index, &error),
@@ -97,25 +98,26 @@ impl EventLoop {
     fn adopt(
         &mut self,
         accepted: Accepted,
+        entrance: Entrance,
         local: Arc<Address>,
-        is_deferred: bool,
+        has_request: bool,
         waited_us: u64,
     ) {
         let peer = match accepted.peer {
-            Some(address) => Address::Internet {
-                host: address.ip().to_canonical().to_string(),
-                port: address.port(),
-            },
+            Some(address) => Address::internet(address),
             None => Address::Unix(<_>::default()),
         };
         let entry = self.connections.vacant_entry();
         let token = entry.key();
-        let link = Arc::new(SharedConnection::new(accepted.fd, token, peer, local));
+        let is_plain = entrance.transport.is_plain();
+        let link = Arc::new(SharedConnection::new(accepted.fd, entrance, token, peer, local));
         entry.insert(Connection::new(link, waited_us));
         if self.connections.len() >= self.shared.options.connections {
             self.note_pressure();
         }
-        if is_deferred {
+        if !is_plain {
+            self.open(token);
+        } else if has_request {
             // Its request is there: it may be answered and over before the loop
             // would have heard of it.
             self.read(token, false);

@@ -15,8 +15,28 @@ use monoceros_sys::{epoll, refuse, socket, wait};
 use socket2::SockRef;
 
 use crate::connection::shared::Address;
+use crate::transport::layer::LayerFactory;
+use crate::transport::{Entrance, Scheme, Transport};
 
-/// A listening socket that the master passed in.
+/// A listening socket that the master passed in, and what its connections are.
+#[derive(Debug)]
+pub struct ListenerParts {
+    /// The socket.
+    pub fd: Private,
+    /// What the URLs of its clients begin with.
+    pub scheme: Scheme,
+    /// What stands between its connections' bytes and HTTP.
+    pub layer: Option<LayerFactory>,
+}
+
+impl From<Private> for ListenerParts {
+    /// HTTP as it is.
+    fn from(fd: Private) -> Self {
+        Self { fd, scheme: Scheme::Http, layer: None }
+    }
+}
+
+/// A listening socket in the loop.
 #[derive(Debug)]
 pub(crate) struct Listener {
     fd: Private,
@@ -25,8 +45,10 @@ pub(crate) struct Listener {
     /// It listens on every address of the machine: only a connection knows
     /// which one it came to.
     pub(crate) is_wildcard: bool,
-    /// What arrives is there to be read when a connection is accepted.
-    pub(crate) is_deferred: bool,
+    /// A connection that is accepted has a request, which can be read at once.
+    pub(crate) has_request: bool,
+    scheme: Scheme,
+    layer: Option<LayerFactory>,
     /// Connections that may still be accepted while draining; `None` while
     /// serving.
     pub(crate) rest: Option<u32>,
@@ -40,14 +62,26 @@ impl Listener {
     ///
     /// # Errors
     /// Those of `getsockname(2)`.
-    pub(crate) fn adopt(fd: Private) -> io::Result<Self> {
+    pub(crate) fn adopt(parts: ListenerParts) -> io::Result<Self> {
+        let ListenerParts { fd, scheme, layer } = parts;
         // Fails on a unix socket, which has nothing to hold back.
         socket::defer_accept(fd.as_fd(), socket::DEFER_SECONDS).ok();
         // Inherited by the connections; pieces of an answer are not held back.
         SockRef::from(&fd).set_tcp_nodelay(true).ok();
         let (local, is_wildcard) = own_address(fd.as_fd())?;
-        let is_deferred = socket::is_deferred(fd.as_fd());
-        Ok(Self { fd, local: Arc::new(local), is_wildcard, is_deferred, rest: None })
+        // A layer has something to say before the request.
+        let has_request = layer.is_none() && socket::is_deferred(fd.as_fd());
+        let local = Arc::new(local);
+        Ok(Self { fd, local, is_wildcard, has_request, scheme, layer, rest: None })
+    }
+
+    /// How a connection of this listener begins.
+    pub(crate) fn entrance(&self) -> Entrance {
+        let transport = match &self.layer {
+            None => Transport::Plain,
+            Some(factory) => Transport::Layered(factory.make()),
+        };
+        Entrance { transport, scheme: self.scheme }
     }
 
     /// Has the kernel hand over connections at once from now on: there is not
@@ -110,9 +144,7 @@ impl AsFd for Listener {
 fn own_address(fd: BorrowedFd) -> io::Result<(Address, bool)> {
     let address = SockRef::from(&fd).local_addr()?;
     if let Some(internet) = address.as_socket() {
-        let (ip, port) = (internet.ip(), internet.port());
-        let host = ip.to_canonical().to_string();
-        return Ok((Address::Internet { host, port }, ip.is_unspecified()));
+        return Ok((Address::internet(internet), internet.ip().is_unspecified()));
     }
     let path = address.as_pathname().map(|path| path.as_os_str().to_owned());
     let name =
@@ -256,9 +288,9 @@ mod tests {
     fn a_listener_knows_its_address() {
         let bound = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = bound.local_addr().unwrap().port();
-        let listener = Listener::adopt(std::os::fd::OwnedFd::from(bound).into()).unwrap();
-        let address = Address::Internet { host: "127.0.0.1".to_owned(), port };
-        assert_eq!(*listener.local, address);
-        assert!(listener.is_deferred && !listener.is_wildcard);
+        let listener =
+            Listener::adopt(Private::from(std::os::fd::OwnedFd::from(bound)).into()).unwrap();
+        assert_eq!(*listener.local, Address::internet(([127, 0, 0, 1], port).into()));
+        assert!(listener.has_request && !listener.is_wildcard);
     }
 }

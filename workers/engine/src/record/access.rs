@@ -266,7 +266,7 @@ mod tests {
         response.begin(b"200 OK").unwrap();
         response.field(b"X-A", b" b ").unwrap();
         let record = Record {
-            peer: &Address::Internet { host: "1.2.3.4".to_owned(), port: 5 },
+            peer: &Address::internet(([1, 2, 3, 4], 5).into()),
             head: Some(&head),
             took_us: 1_234_567,
             response: &response,

@@ -2,12 +2,10 @@
 //! name.
 
 use std::io;
-use std::os::fd::BorrowedFd;
-
-use monoceros_sys::socket;
 
 use crate::spool::Spools;
 use crate::spool::spool_file::Spool;
+use crate::transport::socket::Socket;
 
 /// The longest body that is kept in memory, in bytes.
 pub const MEMORY_LIMIT: usize = 64 * 1024;
@@ -98,7 +96,7 @@ impl Body {
     /// A full disk. What the socket says is in the value.
     pub(crate) fn receive(
         &mut self,
-        socket: BorrowedFd,
+        socket: &Socket,
         limit: u64,
         beyond: &mut [u8],
         spools: &Spools,
@@ -110,7 +108,7 @@ impl Body {
         // Only what is behind the body's last byte is not the body's.
         let beyond = if size as u64 == limit { beyond } else { &mut [] };
         let all = size + beyond.len();
-        match socket::receive_parts(socket, [room, beyond]) {
+        match socket.receive_parts([room, beyond]) {
             Ok(count) => {
                 let body = count.min(size);
                 *length += body as u64;
@@ -190,11 +188,12 @@ mod tests {
     #[test]
     fn what_comes_behind_a_body_is_kept_apart() {
         let (mut one, two) = UnixStream::pair().unwrap();
+        let two = Socket::new(two.into());
         let spools = spools();
         let mut body = Body::File { file: spools.take().unwrap(), length: 0 };
         let mut beyond = [0; 8];
         let mut receive = |body: &mut Body, limit| {
-            body.receive(two.as_fd(), limit, &mut beyond, &spools).unwrap().unwrap().unwrap()
+            body.receive(&two, limit, &mut beyond, &spools).unwrap().unwrap().unwrap()
         };
         one.write_all(b"body").unwrap();
         let received = receive(&mut body, 5);

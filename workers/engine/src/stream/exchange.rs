@@ -18,6 +18,7 @@ use crate::shared::Shared;
 use crate::stream::body::Body;
 use crate::stream::request::{QueuedRequest, Request};
 use crate::stream::response::{Asked, Fault, Framing, Response};
+use crate::transport::Scheme;
 use crate::transport::payload::Payload;
 
 pub use sending::COPY_LIMIT;
@@ -124,6 +125,12 @@ impl Exchange {
     #[must_use]
     pub fn local(&self) -> &Address {
         &self.link.local
+    }
+
+    /// What the client's URL begins with.
+    #[must_use]
+    pub fn scheme(&self) -> Scheme {
+        self.link.scheme
     }
 
     /// Begins the answer, or begins it anew, with a status such as `200 OK`.
@@ -391,7 +398,7 @@ impl Exchange {
             self.link.guard();
         }
         if self.response().is_unbuffered() {
-            self.link.hold_little();
+            self.link.socket.hold_little(true);
         }
         Ok(true)
     }
@@ -408,7 +415,7 @@ impl Exchange {
         let is_ours = self.is_committed() || self.link.begin_answer();
         if is_ours {
             if self.response().is_unbuffered() {
-                self.link.hold_much();
+                self.link.socket.hold_little(false);
             }
             self.log(now_us, environ);
         }

@@ -3,10 +3,12 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
-use monoceros_sys::{reason, sendfile, socket};
+use monoceros_sys::{reason, sendfile};
+
+use crate::transport::socket::Socket;
 
 /// How much is read at a time where the kernel cannot send a file.
 const BLOCK: usize = 64 * 1024;
@@ -49,43 +51,71 @@ impl FileRange {
     ///
     /// # Errors
     /// Of the socket, also that it has no room, and of the file.
-    pub(crate) fn send(&mut self, to: BorrowedFd, most: u64) -> Result<u64, Failure> {
-        let most = usize::try_from(self.left.min(most)).unwrap_or(usize::MAX);
-        let sent = if self.is_read { self.read_and_send(to, most) } else { self.pass(to, most) }?;
-        self.offset += sent;
-        self.left -= sent.min(self.left);
+    pub(crate) fn send(&mut self, to: &Socket, most: u64) -> Result<u64, Failure> {
+        if self.is_read {
+            self.write(most, |block| to.send(block, false))
+        } else {
+            self.pass(to, most)
+        }
+    }
+
+    /// The same by way of memory: `write` is given what was read, and returns how much
+    /// it has taken.
+    ///
+    /// # Errors
+    /// Of `write` and of the file.
+    pub(crate) fn write(
+        &mut self,
+        most: u64,
+        write: impl FnOnce(&[u8]) -> io::Result<usize>,
+    ) -> Result<u64, Failure> {
+        let block = self.read(most)?;
+        let sent = write(&block)? as u64;
+        self.advance(sent);
         Ok(sent)
     }
 
-    fn pass(&mut self, to: BorrowedFd, most: usize) -> Result<u64, Failure> {
-        match sendfile::send(to, self.file.as_fd(), self.offset, most) {
+    fn advance(&mut self, sent: u64) {
+        self.offset += sent;
+        self.left -= sent.min(self.left);
+    }
+
+    fn pass(&mut self, to: &Socket, most: u64) -> Result<u64, Failure> {
+        let length = usize::try_from(self.left.min(most)).unwrap_or(usize::MAX);
+        match sendfile::send(to.as_fd(), self.file.as_fd(), self.offset, length) {
             Ok(0) => Err(shortened()),
-            Ok(sent) => Ok(sent as u64),
+            Ok(sent) => {
+                self.advance(sent as u64);
+                Ok(sent as u64)
+            }
             Err(error) if is_for_now(&error) => Err(Failure::Client(error)),
             // Some file systems cannot be sent from (EINVAL, EOPNOTSUPP), a filter
             // may forbid the call (ENOSYS), and of other errors it does not tell
             // whether the file or the socket has them: reading and sending does.
             Err(_) => {
                 self.is_read = true;
-                self.read_and_send(to, most)
+                self.send(to, most)
             }
         }
     }
 
-    fn read_and_send(&self, to: BorrowedFd, most: usize) -> Result<u64, Failure> {
-        let mut block = vec![0; most.min(BLOCK)];
-        let count = loop {
+    fn read(&self, most: u64) -> Result<Vec<u8>, Failure> {
+        let length = usize::try_from(self.left.min(most)).unwrap_or(usize::MAX);
+        let mut block = vec![0; length.min(BLOCK)];
+        loop {
             match self.file.read_at(&mut block, self.offset) {
                 Ok(0) => return Err(shortened()),
-                Ok(count) => break count,
+                Ok(count) => {
+                    block.truncate(count);
+                    return Ok(block);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     let text = format!("its file cannot be read: {}", reason(&error));
                     return Err(Failure::File(text));
                 }
             }
-        };
-        Ok(socket::send(to, &block[..count], false)? as u64)
+        }
     }
 }
 
@@ -107,19 +137,20 @@ mod tests {
     #[test]
     fn a_file_that_the_kernel_cannot_send_is_read() {
         let (one, mut two) = UnixStream::pair().unwrap();
+        let one = Socket::new(one.into());
         // Of a pipe, sendfile(2) says EINVAL or ESPIPE; so it is read, which fails
         // as well, and then it is the file's fault.
         let (reader, _writer) = io::pipe().unwrap();
         let pipe = File::from(std::os::fd::OwnedFd::from(reader));
         let mut range = FileRange::new(pipe, 0, 10);
-        assert!(matches!(range.send(one.as_fd(), 10), Err(Failure::File(_))));
+        assert!(matches!(range.send(&one, 10), Err(Failure::File(_))));
         let mut made = monoceros_sys::unnamed_file::create(&std::env::temp_dir()).unwrap();
         std::io::Write::write_all(&mut made, b"0123456789").unwrap();
         let mut range = FileRange { is_read: true, ..FileRange::new(made, 2, 9) };
-        assert_eq!(range.send(one.as_fd(), 3).unwrap(), 3);
+        assert_eq!(range.send(&one, 3).unwrap(), 3);
         assert_eq!((range.offset, range.left), (5, 6));
-        assert_eq!(range.send(one.as_fd(), 100).unwrap(), 5);
-        let Err(Failure::File(text)) = range.send(one.as_fd(), 100) else { panic!("it is cut") };
+        assert_eq!(range.send(&one, 100).unwrap(), 5);
+        let Err(Failure::File(text)) = range.send(&one, 100) else { panic!("it is cut") };
         assert!(text.contains("shorter"), "{text}");
         let mut said = [0; 8];
         two.read_exact(&mut said).unwrap();
@@ -129,10 +160,11 @@ mod tests {
     #[test]
     fn a_client_that_is_gone_is_no_fault_of_the_file() {
         let (one, two) = UnixStream::pair().unwrap();
+        let one = Socket::new(one.into());
         drop(two);
         let made = monoceros_sys::unnamed_file::create(&std::env::temp_dir()).unwrap();
         made.set_len(100).unwrap();
         let mut range = FileRange::new(made, 0, 100);
-        assert!(matches!(range.send(one.as_fd(), 100), Err(Failure::Client(_))));
+        assert!(matches!(range.send(&one, 100), Err(Failure::Client(_))));
     }
 }

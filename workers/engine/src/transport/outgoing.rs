@@ -7,16 +7,15 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use monoceros_sys::socket;
-
 use crate::spool::Spools;
-use crate::transport::file_range::{Failure, FileRange};
+use crate::transport::Transport;
+use crate::transport::file_range::{Failure, FileRange, is_for_now};
 use crate::transport::payload::Payload;
 use crate::transport::room::{Room, Taken};
+use crate::transport::socket::Socket;
 
 /// The most that one `sendfile(2)` is asked for, in bytes.
 const FILE_STEP: u64 = 1 << 20;
@@ -64,6 +63,8 @@ pub(crate) struct Stores<'a> {
 /// The pieces that wait, and what they take.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
+    /// What the pieces go through.
+    pub(crate) transport: Transport,
     pieces: VecDeque<Piece>,
     /// Bytes that wait.
     waiting: u64,
@@ -111,9 +112,13 @@ impl Spill {
 }
 
 impl Outgoing {
+    pub(crate) fn new(transport: Transport) -> Self {
+        Self { transport, ..Self::default() }
+    }
+
     /// Whether nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.pieces.is_empty() && self.spilled == 0
+        self.pieces.is_empty() && self.spilled == 0 && !self.transport.holds()
     }
 
     /// Lets bytes wait, of which `sent` have gone already. Those that come back
@@ -231,22 +236,22 @@ impl Outgoing {
         }
     }
 
-    /// Forgets everything.
+    /// Forgets everything that waits.
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self::new(std::mem::take(&mut self.transport));
     }
 
     /// Writes until everything has gone or the socket has no room.
     ///
     /// # Errors
     /// Those of `send(2)`, and what is wrong with a file.
-    pub(crate) fn flush(&mut self, to: BorrowedFd) -> Result<Flushed, Failure> {
+    pub(crate) fn flush(&mut self, to: &Socket) -> Result<Flushed, Failure> {
         let mut total = 0;
         while let Some(piece) = self.pieces.front_mut() {
             if total >= SHARE {
                 return Ok(Flushed::Paused(total));
             }
-            match piece.write(to) {
+            match piece.write(to, &mut self.transport) {
                 Ok(written) => {
                     total += written;
                     self.waiting -= written.min(self.waiting);
@@ -264,8 +269,13 @@ impl Outgoing {
                 Err(failure) => return Err(failure),
             }
         }
-        if !self.is_empty() {
+        if self.spilled > 0 {
             return Ok(Flushed::Blocked(total));
+        }
+        match self.transport.flush(to) {
+            Ok(()) => {}
+            Err(error) if is_for_now(&error) => return Ok(Flushed::Blocked(total)),
+            Err(error) => return Err(error.into()),
         }
         self.overflow = Overflow::None;
         self.taken.give_back_disk();
@@ -291,14 +301,19 @@ impl Outgoing {
 }
 
 impl Piece {
-    fn write(&mut self, to: BorrowedFd) -> Result<u64, Failure> {
-        match self {
-            Self::Bytes { payload, sent } => {
-                let written = socket::send(to, &payload.bytes()[*sent..], false)?;
+    fn write(&mut self, to: &Socket, transport: &mut Transport) -> Result<u64, Failure> {
+        match (self, transport) {
+            (Self::Bytes { payload, sent }, transport) => {
+                let written = transport.write(to, &payload.bytes()[*sent..])?;
                 *sent += written;
                 Ok(written as u64)
             }
-            Self::File(range) | Self::Spilled(range) => range.send(to, FILE_STEP),
+            (Self::File(range) | Self::Spilled(range), Transport::Plain) => {
+                range.send(to, FILE_STEP)
+            }
+            (Self::File(range) | Self::Spilled(range), transport) => {
+                range.write(FILE_STEP, |block| transport.write(to, block))
+            }
         }
     }
 
@@ -314,7 +329,6 @@ impl Piece {
 mod tests {
     use super::*;
     use std::io::{Read, Seek, SeekFrom, Write};
-    use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
 
     use monoceros_sys::unnamed_file;
@@ -355,6 +369,7 @@ mod tests {
     fn what_memory_is_not_to_hold_goes_to_a_file_in_order() {
         let (one, mut two) = UnixStream::pair().unwrap();
         one.set_nonblocking(true).unwrap();
+        let one = Socket::new(one.into());
         let place = Place::ample();
         let mut outgoing = Outgoing::default();
         let piece = 300_000;
@@ -367,7 +382,7 @@ mod tests {
         let mut received = Vec::new();
         let mut buffer = vec![0; 1 << 20];
         while received.len() < 10 * piece {
-            outgoing.flush(one.as_fd()).unwrap();
+            outgoing.flush(&one).unwrap();
             let count = two.read(&mut buffer).unwrap();
             received.extend_from_slice(&buffer[..count]);
         }
@@ -429,13 +444,14 @@ mod tests {
     #[test]
     fn pieces_go_in_order() {
         let (one, mut two) = UnixStream::pair().unwrap();
+        let one = Socket::new(one.into());
         let place = Place::ample();
         let mut outgoing = Outgoing::default();
         place.push(&mut outgoing, b"xxab".to_vec(), 2);
         outgoing.push_file(FileRange::new(a_file(b"012345"), 1, 3));
         place.push(&mut outgoing, b"cd".to_vec(), 0);
         assert_eq!(outgoing.held, 4);
-        assert_eq!(outgoing.flush(one.as_fd()).unwrap(), Flushed::All);
+        assert_eq!(outgoing.flush(&one).unwrap(), Flushed::All);
         assert!(outgoing.is_empty());
         assert_eq!(outgoing.held, 0);
         drop(one);
@@ -447,11 +463,12 @@ mod tests {
     #[test]
     fn a_full_socket_keeps_the_rest() {
         let (one, mut two) = UnixStream::pair().unwrap();
+        let one = Socket::new(one.into());
         let place = Place::ample();
         let mut outgoing = Outgoing::default();
         let length = 4 << 20;
         place.push(&mut outgoing, vec![b'a'; length], 0);
-        let Flushed::Blocked(first) = outgoing.flush(one.as_fd()).unwrap() else {
+        let Flushed::Blocked(first) = outgoing.flush(&one).unwrap() else {
             panic!("the socket takes 4 MiB at once");
         };
         assert_eq!(outgoing.held as u64 + first, length as u64);
@@ -459,7 +476,7 @@ mod tests {
         let mut buffer = vec![0; 1 << 20];
         while received < length {
             received += two.read(&mut buffer).unwrap();
-            outgoing.flush(one.as_fd()).unwrap();
+            outgoing.flush(&one).unwrap();
         }
         assert!(outgoing.is_empty());
     }
@@ -467,8 +484,9 @@ mod tests {
     #[test]
     fn a_file_that_was_cut_is_an_error() {
         let (one, _two) = UnixStream::pair().unwrap();
+        let one = Socket::new(one.into());
         let mut outgoing = Outgoing::default();
         outgoing.push_file(FileRange::new(a_file(b"012"), 0, 10));
-        assert!(matches!(outgoing.flush(one.as_fd()), Err(Failure::File(_))));
+        assert!(matches!(outgoing.flush(&one), Err(Failure::File(_))));
     }
 }

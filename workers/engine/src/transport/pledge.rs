@@ -7,29 +7,28 @@
 //! answer is whole.
 
 use std::io;
-use std::os::fd::BorrowedFd;
 
-use monoceros_sys::socket;
+use crate::transport::socket::Socket;
 
 /// Receives what may be the only request of a connection: how many bytes, and
 /// whether the last of them was left as a pledge.
 ///
 /// # Errors
 /// Those of `recv(2)`.
-pub(crate) fn receive(from: BorrowedFd, into: &mut [u8]) -> io::Result<(usize, bool)> {
-    let count = socket::peek(from, into)?;
+pub(crate) fn receive(from: &Socket, into: &mut [u8]) -> io::Result<(usize, bool)> {
+    let count = from.peek(into)?;
     if !is_last_request(&into[..count]) {
-        return Ok((socket::receive(from, into)?, false));
+        return Ok((from.receive(into)?, false));
     }
     // The same bytes come again, but for the last, which is there already.
-    let read = socket::receive(from, &mut into[..count - 1])?;
+    let read = from.receive(&mut into[..count - 1])?;
     if read == count - 1 { Ok((count, true)) } else { Ok((read, false)) }
 }
 
 /// Reads a pledge.
-pub(crate) fn redeem(from: BorrowedFd) {
+pub(crate) fn redeem(from: &Socket) {
     // There is one byte.
-    socket::receive(from, &mut [0]).ok();
+    from.receive(&mut [0]).ok();
 }
 
 /// Whether these bytes are one whole request with HTTP/1.0, after which the
@@ -66,7 +65,6 @@ fn is_last_request(bytes: &[u8]) -> bool {
 mod tests {
     use super::*;
     use std::io::{ErrorKind, Read, Write};
-    use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
 
     #[test]
@@ -96,13 +94,14 @@ mod tests {
     fn closing_with_a_pledge_fails_the_peer_and_redeemed_it_does_not() {
         for is_redeemed in [false, true] {
             let (mut client, server) = UnixStream::pair().unwrap();
+            let server = Socket::new(server.into());
             client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
             let mut bytes = [0; 100];
-            assert_eq!(receive(server.as_fd(), &mut bytes).unwrap(), (18, true));
+            assert_eq!(receive(&server, &mut bytes).unwrap(), (18, true));
             assert_eq!(&bytes[..18], b"GET / HTTP/1.0\r\n\r\n");
-            socket::send(server.as_fd(), b"part", false).unwrap();
+            server.send(b"part", false).unwrap();
             if is_redeemed {
-                redeem(server.as_fd());
+                redeem(&server);
             }
             drop(server);
             let mut said = Vec::new();

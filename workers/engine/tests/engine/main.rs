@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod expire;
+mod layer;
 mod loop_owner;
 mod options;
 mod running;

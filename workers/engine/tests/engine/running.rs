@@ -1,14 +1,15 @@
 //! A worker in this process, and what its master holds.
 
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use monoceros_config::AccessFormat;
-use monoceros_engine::{AccessLog, Engine, EngineParts, Options};
+use monoceros_engine::{AccessLog, Engine, EngineParts, LayerFactory, ListenerParts, Options};
 use monoceros_log::{Destination, LogFile};
+use monoceros_sys::fork::Private;
 use monoceros_wire::channel::{MasterEnd, pair};
 use monoceros_wire::scoreboard::Scoreboard;
 use monoceros_wire::{Generation, Slot};
@@ -34,6 +35,16 @@ impl RunningEngine {
         options: Options,
         reopen: impl FnMut() + Send + 'static,
     ) -> Self {
+        Self::with_layer(name, options, None, reopen)
+    }
+
+    /// The same with a layer between its connections and HTTP.
+    pub(crate) fn with_layer(
+        name: &str,
+        options: Options,
+        layer: Option<LayerFactory>,
+        reopen: impl FnMut() + Send + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -46,7 +57,10 @@ impl RunningEngine {
         let given = EngineParts {
             channel: channel_end,
             scoreboard: theirs,
-            listeners: vec![std::os::fd::OwnedFd::from(listener).into()],
+            listeners: vec![ListenerParts {
+                layer,
+                ..Private::from(OwnedFd::from(listener)).into()
+            }],
             access: Some(AccessLog::new(file, format)),
             reopen: Box::new(reopen),
             announce: Box::new(|| ()),

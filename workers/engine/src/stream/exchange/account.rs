@@ -25,6 +25,9 @@ impl Exchange {
     /// Tells the access log of the request: now, or when its answer has gone.
     pub(super) fn log(&mut self, now_us: u64, environ: &dyn Fn(&str) -> Option<String>) {
         if !self.is_slow && !self.gone {
+            if !self.link.is_plain {
+                self.link.outlet().handed = 0;
+            }
             if let Some(access) = &self.shared.access {
                 access.add(&self.record(now_us, environ));
             }

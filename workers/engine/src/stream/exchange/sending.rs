@@ -3,16 +3,15 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice};
-use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use monoceros_http::h1;
-use monoceros_sys::socket;
 use monoceros_wire::scoreboard::GivenUp;
 
 use super::{ClientDisconnected, Exchange};
 use crate::stream::response::Framing;
 use crate::transport::file_range::{Failure, FileRange, is_for_now};
+use crate::transport::outgoing::Flushed;
 use crate::transport::payload::Payload;
 
 /// Bodies up to this many bytes are copied behind the head, which is cheaper
@@ -60,8 +59,7 @@ impl Exchange {
     ) -> Result<(), ClientDisconnected> {
         let mut sent = 0;
         if self.may_send()? {
-            sent =
-                self.sent(socket::send_parts(self.link.as_fd(), &parts.map(IoSlice::new), false))?;
+            sent = self.sent(self.link.socket.send_parts(&parts.map(IoSlice::new)))?;
         }
         if sent == parts.iter().map(|part| part.len()).sum::<usize>() {
             return Ok(());
@@ -75,8 +73,7 @@ impl Exchange {
                 None => self.link.leave(Box::new(part[gone..].to_vec()), 0, stores),
             }
         }
-        self.slow_down();
-        Ok(())
+        self.send_left()
     }
 
     /// Sends bytes, and lets the rest wait.
@@ -87,19 +84,27 @@ impl Exchange {
     ) -> Result<(), ClientDisconnected> {
         let mut sent = 0;
         if self.may_send()? {
-            sent = self.sent(socket::send(self.link.as_fd(), bytes, more))?;
+            sent = self.sent(self.link.socket.send(bytes, more))?;
             if sent == bytes.len() {
                 return Ok(());
             }
         }
-        self.leave(&bytes[sent..]);
-        Ok(())
+        self.link.leave(Box::new(bytes[sent..].to_vec()), 0, self.shared.stores());
+        self.send_left()
     }
 
-    /// Leaves bytes to be written by the loop.
-    fn leave(&mut self, bytes: &[u8]) {
-        self.link.leave(Box::new(bytes.to_vec()), 0, self.shared.stores());
+    /// Has the loop write what was left. Where there is a layer, nothing was tried yet.
+    fn send_left(&mut self) -> Result<(), ClientDisconnected> {
+        if !self.link.is_plain && !self.handed_over {
+            match self.link.flush() {
+                Ok(Flushed::All) => return Ok(()),
+                Ok(Flushed::Paused(_) | Flushed::Blocked(_)) => {}
+                Err(Failure::File(text)) => return self.give_up_file(&text),
+                Err(Failure::Client(_)) => return self.lose(),
+            }
+        }
         self.slow_down();
+        Ok(())
     }
 
     /// Whether this is a whole answer that is cheaper to write in a batch.
@@ -121,7 +126,7 @@ impl Exchange {
         let mut range = FileRange::new(copy, offset, length);
         let mut share = FILE_SHARE;
         while range.left > 0 && share > 0 && self.may_send()? {
-            let sent = match range.send(self.link.as_fd(), share) {
+            let sent = match range.send(&self.link.socket, share) {
                 Err(Failure::File(text)) => return self.give_up_file(&text),
                 Err(Failure::Client(error)) => self.sent(Err(error))? as u64,
                 Ok(sent) => {
@@ -136,7 +141,7 @@ impl Exchange {
         }
         if range.left > 0 {
             self.link.leave_file(range);
-            self.slow_down();
+            return self.send_left();
         }
         Ok(())
     }
@@ -153,6 +158,11 @@ impl Exchange {
     fn may_send(&mut self) -> Result<bool, ClientDisconnected> {
         if self.gone {
             return Err(ClientDisconnected);
+        }
+        if !self.link.is_plain {
+            // What a layer makes of the bytes goes out in the order of making: under
+            // the connection's lock.
+            return Ok(false);
         }
         if !self.handed_over {
             return Ok(true);

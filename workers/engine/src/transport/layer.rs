@@ -1,0 +1,68 @@
+//! What stands between the bytes of a protocol and a socket.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use crate::transport::socket::Socket;
+
+/// A layer over a socket, such as encryption. Its methods never wait: `WouldBlock` says that
+/// the socket has nothing to read or no room, and an event of the socket that the call is to
+/// be made again. They are called under the connection's lock, one at a time.
+pub trait Layer: Send + fmt::Debug {
+    /// Goes on with what comes before the first byte of the protocol, such as a handshake.
+    ///
+    /// # Errors
+    /// `WouldBlock` until it is over; others end the connection.
+    fn open(&mut self, socket: &Socket) -> io::Result<()>;
+
+    /// Reads bytes of the protocol; 0 when the client has ended its side. Keeps none back:
+    /// where bytes are left behind a full `into`, the next call has them, and before
+    /// `WouldBlock` there are none left.
+    ///
+    /// # Errors
+    /// `WouldBlock`, or why the connection cannot go on.
+    fn read(&mut self, socket: &Socket, into: &mut [u8]) -> io::Result<usize>;
+
+    /// Takes bytes of the protocol: how many. What the socket has no room for is held.
+    ///
+    /// # Errors
+    /// `WouldBlock` when no more can be held, or why the connection cannot go on.
+    fn write(&mut self, socket: &Socket, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Sends what is held.
+    ///
+    /// # Errors
+    /// `WouldBlock` while something is still held, or why the connection cannot go on.
+    fn flush(&mut self, socket: &Socket) -> io::Result<()>;
+
+    /// Whether something is held.
+    fn holds(&self) -> bool;
+
+    /// Says that nothing more follows, before our side of the socket is ended.
+    ///
+    /// # Errors
+    /// Why that cannot be said.
+    fn end_writing(&mut self, socket: &Socket) -> io::Result<()>;
+}
+
+/// Makes the layer of a new connection.
+#[derive(Clone)]
+pub struct LayerFactory(Arc<dyn Fn() -> Box<dyn Layer> + Send + Sync>);
+
+impl LayerFactory {
+    /// A factory that calls `make` for each connection.
+    pub fn new(make: impl Fn() -> Box<dyn Layer> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(make))
+    }
+
+    pub(crate) fn make(&self) -> Box<dyn Layer> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for LayerFactory {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("LayerFactory")
+    }
+}

@@ -1,0 +1,113 @@
+//! The socket of a connection. Every system call on a connection is made here.
+
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use monoceros_sys::fork::Private;
+use monoceros_sys::socket;
+use socket2::SockRef;
+
+/// How much of a response that is not to be buffered the kernel holds, in bytes.
+const UNSENT_LIMIT: u32 = 16 * 1024;
+
+/// A connected socket that does not block. Errors are those of the system calls, among
+/// them `WouldBlock` where the call would have to wait.
+#[derive(Debug)]
+pub struct Socket(Private);
+
+impl Socket {
+    pub(crate) fn new(fd: OwnedFd) -> Self {
+        Self(fd.into())
+    }
+
+    /// Receives bytes; 0 when the client has ended its side (`recv(2)`).
+    ///
+    /// # Errors
+    /// Those of `recv(2)`.
+    pub fn receive(&self, into: &mut [u8]) -> io::Result<usize> {
+        socket::receive(self.0.as_fd(), into)
+    }
+
+    /// Sends bytes, as far as the socket has room; `more` says that others follow at once
+    /// (`MSG_MORE`, `send(2)`).
+    ///
+    /// # Errors
+    /// Those of `send(2)`.
+    pub fn send(&self, bytes: &[u8], more: bool) -> io::Result<usize> {
+        socket::send(self.0.as_fd(), bytes, more)
+    }
+
+    /// The same with several parts.
+    pub(crate) fn send_parts(&self, parts: &[IoSlice]) -> io::Result<usize> {
+        socket::send_parts(self.0.as_fd(), parts, false)
+    }
+
+    /// Receives into two places, one after the other.
+    pub(crate) fn receive_parts(&self, parts: [&mut [u8]; 2]) -> io::Result<usize> {
+        socket::receive_parts(self.0.as_fd(), parts)
+    }
+
+    /// Reads bytes without taking them.
+    pub(crate) fn peek(&self, into: &mut [u8]) -> io::Result<usize> {
+        socket::peek(self.0.as_fd(), into)
+    }
+
+    /// Whether bytes, or an end, have come that were not read.
+    pub(crate) fn has_arrived(&self) -> bool {
+        let looked = self.peek(&mut [0]);
+        !matches!(looked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Whether the client has ended its side or has gone.
+    pub(crate) fn has_ended(&self) -> bool {
+        socket::has_ended(self.0.as_fd())
+    }
+
+    /// Bytes that the client's system has not acknowledged.
+    pub(crate) fn undelivered(&self) -> usize {
+        socket::undelivered(self.0.as_fd())
+    }
+
+    /// Bytes that have not left this machine.
+    pub(crate) fn untransmitted(&self) -> usize {
+        socket::untransmitted(self.0.as_fd())
+    }
+
+    /// Ends our side (`shutdown(2)`): the client sees an end after what was sent.
+    pub(crate) fn end_writing(&self) -> io::Result<()> {
+        socket::shutdown_write(self.0.as_fd())
+    }
+
+    /// Ends both sides, for every process that holds the descriptor.
+    pub(crate) fn end(&self) {
+        // A connection that is gone needs no end.
+        socket::shutdown(self.0.as_fd()).ok();
+    }
+
+    /// Resets the connection, for every process that holds the descriptor.
+    pub(crate) fn reset(&self) {
+        // A connection that is gone needs no end.
+        socket::reset(self.0.as_fd()).ok();
+    }
+
+    /// Has closing the last copy of the descriptor reset the connection, or not
+    /// (`SO_LINGER`, `socket(7)`). Whether that is possible: a unix socket has no reset.
+    pub(crate) fn reset_on_close(&self, resets: bool) -> bool {
+        SockRef::from(&self.0).set_linger(resets.then_some(Duration::ZERO)).is_ok()
+    }
+
+    /// Lets the kernel hold little that has not left this machine
+    /// (`TCP_NOTSENT_LOWAT`, `tcp(7)`), or as much as the system's settings say. A unix
+    /// socket has a small buffer in any case.
+    pub(crate) fn hold_little(&self, is_little: bool) {
+        let limit = if is_little { UNSENT_LIMIT } else { 0 };
+        SockRef::from(&self.0).set_tcp_notsent_lowat(limit).ok();
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
