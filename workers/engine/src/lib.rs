@@ -33,6 +33,7 @@ pub use spool::spool_file::Spool;
 pub use spool::temporary::Temporary;
 pub use stream::body::{Body, MEMORY_LIMIT};
 pub use stream::exchange::{COPY_LIMIT, ClientDisconnected, Exchange};
+pub use stream::local::{Arrival, Decision, LocalDecision, LocalResponse};
 pub use stream::request::Request;
 pub use stream::response::Fault;
 pub use transport::Scheme;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use monoceros_http::Limits;
 
+use crate::stream::local::LocalDecision;
+
 /// The longest body of a request, in bytes: 1 GiB. Whatever an application
 /// accepts, one client is not to fill the disk.
 pub const LONGEST_BODY: u64 = 1 << 30;
@@ -42,6 +44,11 @@ pub struct Options {
     pub response_disk: u64,
     /// The longest body of a request, in bytes.
     pub longest_body: u64,
+    /// What the server responds to by itself.
+    pub local: Option<LocalDecision>,
+    /// How many connections are accepted beyond what the application has room for, so
+    /// that the server can respond by itself while every application thread is busy.
+    pub reserve: usize,
     /// Where bodies that are too large for memory go; `None` keeps them in files
     /// in memory.
     pub spool_directory: Option<PathBuf>,

@@ -84,6 +84,18 @@ impl Head {
         Head::default()
     }
 
+    /// Becomes a copy of another head, in the memory that it has.
+    pub fn copy_from(&mut self, other: &Head) {
+        self.bytes.clone_from(&other.bytes);
+        self.fields.clone_from(&other.fields);
+        self.stage = other.stage;
+        self.line = other.line;
+        self.scanned = other.scanned;
+        self.request = other.request.clone();
+        self.seen = other.seen.clone();
+        self.framing = other.framing;
+    }
+
     /// Makes it ready for the next request.
     pub fn clear(&mut self) {
         self.bytes.clear();

@@ -141,6 +141,8 @@ fn options(settings: &WorkerSettings, workers: u16) -> Options {
         response_memory: settings.response_memory().0,
         response_disk: settings.response_disk().0,
         longest_body: LONGEST_BODY,
+        local: None,
+        reserve: 0,
         spool_directory: find_temporary(),
     }
 }

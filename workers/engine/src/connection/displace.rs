@@ -112,7 +112,11 @@ fn rank(connection: &Connection, now_ms: u64, idle_ms: u64) -> Option<(u8, u64)>
     let is_for = |since_ms: u64, least_ms: u64| now_ms.saturating_sub(since_ms) >= least_ms;
     match &connection.phase {
         Phase::Lingering { .. } => is_for(since_ms, LINGER_MS).then_some((0, since_ms)),
-        Phase::Opening | Phase::Idle { .. } => is_for(since_ms, idle_ms).then_some((0, since_ms)),
+        // A request has come that was not read.
+        Phase::Idle { .. } if connection.has_input() => None,
+        Phase::Opening | Phase::Idle { .. } | Phase::Discarding(_) => {
+            is_for(since_ms, idle_ms).then_some((0, since_ms))
+        }
         Phase::Head(_) if !is_for(since_ms, PART_MS) => None,
         Phase::Head(_) => Some((u8::from(!connection.is_blank()), since_ms)),
         Phase::Body(upload) => is_for(since_ms, PART_MS).then_some((2, upload.window_bytes)),
@@ -198,7 +202,11 @@ impl EventLoop {
                     self.close(token);
                 }
             }
-            Phase::Opening | Phase::Idle { .. } | Phase::Head(_) | Phase::Body(_) => {
+            Phase::Opening
+            | Phase::Idle { .. }
+            | Phase::Head(_)
+            | Phase::Body(_)
+            | Phase::Discarding(_) => {
                 let peer = &connection.link.peer;
                 let line = format_args!("closed {peer}, which was idle, to make room for others");
                 self.shared.give_up(GivenUp::Displaced, line);
@@ -258,6 +266,7 @@ mod tests {
         let mut reading = Reading {
             limits: &options.limits,
             spools: &spools,
+            decide: None,
             longest_body: options.longest_body,
             new_request: &mut Box::default,
         };

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use monoceros_http::{Head, Reject};
+use monoceros_http::Reject;
 use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::shared::{After, Expiry};
@@ -11,6 +11,7 @@ use crate::connection::{Connection, Phase};
 use crate::event_loop::EventLoop;
 use crate::stream::local::LocalResponse;
 use crate::stream::request::QueuedRequest;
+use crate::stream::response::Asked;
 
 /// Gateway Timeout: what a client gets from a proxy too when the application
 /// does not answer.
@@ -88,12 +89,10 @@ impl EventLoop {
     fn answer_expired(&mut self, token: usize) {
         let Some(connection) = self.connections.get_mut(token) else { return };
         let lent = std::mem::take(&mut connection.lent);
-        let mut local = LocalResponse::refusal(EXPIRED, lent.is_head);
+        let local = LocalResponse::refusal(EXPIRED).conclude(Asked::last(lent.is_head));
         self.shared.board.count_answer(EXPIRED);
-        let mut head = Head::new();
-        let read = head.read(&lent.head, &self.shared.options.limits);
-        let head = Some(&head).filter(|_| matches!(read, Ok(Some(_))));
+        let head = (!lent.head.bytes().is_empty()).then_some(&lent.head);
         self.log_local(token, head, lent.begun_us, &local);
-        self.end_with(token, &mut local);
+        self.end_with(token, local);
     }
 }

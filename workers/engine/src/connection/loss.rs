@@ -124,6 +124,7 @@ impl EventLoop {
                 | Phase::Idle { .. }
                 | Phase::Head(_)
                 | Phase::Body(_)
+                | Phase::Discarding(_)
                 | Phase::Lingering { .. } => false,
             };
             if is_unfinished {

@@ -3,6 +3,7 @@
 
 pub(crate) mod displace;
 pub(crate) mod expire;
+pub(crate) mod input;
 pub(crate) mod loss;
 pub(crate) mod shared;
 pub(crate) mod traffic;
@@ -10,30 +11,27 @@ pub(crate) mod traffic;
 use std::io;
 use std::sync::Arc;
 
-use monoceros_http::{Chunks, Framing, Limits, Reject};
+use monoceros_http::{Chunks, Framing, Head, Limits, Reject};
 use monoceros_sys::clock;
 
+use crate::connection::input::Input;
 use crate::connection::shared::{Address, After, SharedConnection};
 use crate::options::Options;
 use crate::spool::Spools;
 use crate::stream::body::Received;
+use crate::stream::local::{Arrival, Decision, LocalDecision, LocalResponse};
 use crate::stream::request::Request;
-use crate::trim;
 
 /// Content Too Large.
 const TOO_LARGE: Reject = Reject { status: 413, reason: "the body is larger than 1 GiB" };
-
-/// The memory that a connection keeps for what it may read next, in bytes.
-const KEPT: usize = 1024;
 
 /// A connection as the I/O thread sees it.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) link: Arc<SharedConnection>,
     pub(crate) phase: Phase,
-    /// Bytes that were received and not used yet: a part of a head, or what was
-    /// sent behind a request.
-    input: Vec<u8>,
+    /// A part of a head, or what was sent behind a request.
+    input: Input,
     /// The client sends nothing more.
     pub(crate) read_closed: bool,
     /// The loop gets this connection's events.
@@ -73,18 +71,8 @@ pub(crate) struct Lent {
     pub(crate) begun_us: u64,
     /// Its answer has no body.
     pub(crate) is_head: bool,
-    /// The bytes of its head, if they are needed.
-    pub(crate) head: Vec<u8>,
-}
-
-impl Lent {
-    /// Keeps the head no longer, and of its memory little: a connection may be
-    /// idle for long.
-    fn forget_head(&mut self) {
-        trim::note(self.head.capacity());
-        self.head.clear();
-        self.head.shrink_to(KEPT);
-    }
+    /// Its head, if the access log needs it.
+    pub(crate) head: Head,
 }
 
 /// What a connection is doing.
@@ -101,6 +89,8 @@ pub(crate) enum Phase {
     Head(Box<Request>),
     /// Reading a request's body.
     Body(Upload),
+    /// The server has responded by itself, and drops the body that the client sends.
+    Discarding(Discard),
     /// The application side has it.
     Lent,
     /// The application side is through, and what it left is being written.
@@ -123,6 +113,34 @@ pub(crate) struct Upload {
     pub(crate) window_bytes: u64,
 }
 
+/// A body that is dropped.
+#[derive(Debug)]
+pub(crate) struct Discard {
+    left: Left,
+    /// More bytes than these are not waited for.
+    most: u64,
+}
+
+/// A request that the server responds to by itself, at the end of its head.
+#[derive(Debug)]
+pub(crate) struct Local {
+    pub(crate) request: Box<Request>,
+    pub(crate) response: LocalResponse,
+    /// Its body, as far as the connection waits for it.
+    pub(crate) body: LocalBody,
+}
+
+/// The body of a request that the server responds to by itself.
+#[derive(Debug)]
+pub(crate) enum LocalBody {
+    /// There is none.
+    None,
+    /// It is dropped, and the connection goes on.
+    Discard(Discard),
+    /// The connection ends without it.
+    Unread,
+}
+
 /// What is missing of a body.
 #[derive(Debug)]
 enum Left {
@@ -139,6 +157,12 @@ pub(crate) enum Step {
     Continue,
     /// The request is complete.
     Ready(Box<Request>),
+    /// The server responds by itself.
+    Respond(Box<Local>),
+    /// A body was dropped as a whole.
+    Discarded,
+    /// A body that was to be dropped is too large or malformed.
+    Undiscarded,
     /// The request is refused.
     Refused {
         /// What to answer.
@@ -157,6 +181,8 @@ pub(crate) enum Step {
 
 /// What reading needs from outside.
 pub(crate) struct Reading<'a> {
+    /// What the server responds to by itself.
+    pub(crate) decide: Option<&'a LocalDecision>,
     pub(crate) limits: &'a Limits,
     pub(crate) spools: &'a Spools,
     /// The longest body, in bytes.
@@ -170,7 +196,7 @@ impl Connection {
         Self {
             link,
             phase,
-            input: Vec::new(),
+            input: Input::default(),
             read_closed: false,
             registered: false,
             unread: false,
@@ -187,7 +213,7 @@ impl Connection {
     /// any more.
     pub(crate) fn enter(&mut self, phase: Phase) {
         self.phase = phase;
-        self.lent.forget_head();
+        self.lent.head.clear();
         self.since_ms = clock::monotonic_ms();
         self.delivery = None;
     }
@@ -198,7 +224,7 @@ impl Connection {
         if matches!(self.phase, Phase::Lent) && self.link.is_free() {
             self.phase = Phase::Idle { used: true };
             self.since_ms = self.link.finished_ms();
-            self.lent.forget_head();
+            self.lent.head.clear();
             self.delivery = None;
         }
     }
@@ -234,7 +260,10 @@ impl Connection {
 
     /// Whether a request is being waited for or read.
     pub(crate) fn is_reading(&self) -> bool {
-        matches!(self.phase, Phase::Idle { .. } | Phase::Head(_) | Phase::Body(_))
+        matches!(
+            self.phase,
+            Phase::Idle { .. } | Phase::Head(_) | Phase::Body(_) | Phase::Discarding(_)
+        )
     }
 
     /// Begins the measure of a body's progress anew.
@@ -246,8 +275,7 @@ impl Connection {
 
     /// Forgets what waits behind the last request.
     pub(crate) fn drop_input(&mut self) {
-        trim::note(self.input.capacity());
-        self.input = Vec::new();
+        self.input.clear();
     }
 
     /// Takes the request that is being read, if one is.
@@ -264,7 +292,7 @@ impl Connection {
 
     /// Whether nothing of a request has come but an empty line in front of it.
     pub(crate) fn is_blank(&self) -> bool {
-        self.input.iter().all(|byte| b"\r\n".contains(byte))
+        self.input.rest().iter().all(|byte| b"\r\n".contains(byte))
     }
 
     /// Whether bytes wait that came behind the last request.
@@ -277,18 +305,17 @@ impl Connection {
     pub(crate) fn feed(&mut self, bytes: &[u8], reading: &mut Reading) -> Step {
         if self.input.is_empty() {
             let (step, used) = self.read(bytes, reading);
-            self.input.extend_from_slice(&bytes[used..]);
+            self.input.append(&bytes[used..]);
             return step;
         }
-        let mut all = std::mem::take(&mut self.input);
-        all.extend_from_slice(bytes);
-        let (step, used) = self.read(&all, reading);
-        if used > 0 {
-            trim::note(all.capacity());
-            all.drain(..used);
-            all.shrink_to(if all.is_empty() { 0 } else { KEPT });
+        self.input.append(bytes);
+        let input = std::mem::take(&mut self.input);
+        let (step, used) = self.read(input.rest(), reading);
+        self.input = input;
+        self.input.consume(used);
+        if matches!(step, Step::More) {
+            self.input.settle();
         }
-        self.input = all;
         step
     }
 
@@ -331,6 +358,7 @@ impl Connection {
         let (mut step, used) = match std::mem::replace(&mut self.phase, Phase::Lent) {
             Phase::Head(request) => self.read_head(request, bytes, reading),
             Phase::Body(upload) => self.read_body(upload, bytes, reading),
+            Phase::Discarding(discard) => self.discard(discard, bytes),
             other => {
                 self.phase = other;
                 (Step::More, 0)
@@ -357,6 +385,14 @@ impl Connection {
             }
             Err(reject) => return (Step::Refused { reject, request }, bytes.len()),
         };
+        if let Some(decide) = reading.decide {
+            let (head, link) = (&request.head, &self.link);
+            let arrival = Arrival { head, peer: &link.peer, scheme: link.scheme };
+            if let Decision::Respond { response, discard } = decide.decide(&arrival) {
+                let body = local_body(head, discard, reading.limits);
+                return (Step::Respond(Box::new(Local { request, response, body })), used);
+            }
+        }
         let left = match request.head.framing() {
             Framing::None | Framing::Length(0) => return (self.complete(request), used),
             Framing::Length(length) if length > reading.longest_body => {
@@ -398,10 +434,46 @@ impl Connection {
         }
     }
 
+    fn discard(&mut self, mut discard: Discard, bytes: &[u8]) -> (Step, usize) {
+        let taken = match &mut discard.left {
+            Left::Length(left) => {
+                let used = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                *left -= used as u64;
+                Ok(Taken { used, ended: *left == 0 })
+            }
+            Left::Chunks(chunks) => chunks
+                .read(bytes, &mut |_| ())
+                .map(|decoded| Taken { used: decoded.consumed, ended: decoded.ended }),
+        };
+        let Ok(Taken { used, ended }) = taken else { return (Step::Undiscarded, bytes.len()) };
+        let Some(most) = discard.most.checked_sub(used as u64) else {
+            return (Step::Undiscarded, bytes.len());
+        };
+        if ended {
+            return (Step::Discarded, used);
+        }
+        self.phase = Phase::Discarding(Discard { most, ..discard });
+        (Step::More, used)
+    }
+
     fn complete(&mut self, request: Box<Request>) -> Step {
         self.phase = Phase::Lent;
         Step::Ready(request)
     }
+}
+
+/// What becomes of the body of a request that the server responds to by itself, where at
+/// most so many bytes may be dropped. A client that waits for 100 may send the body or
+/// not (RFC 9110 section 10.1.1), so that the end of the connection is the only end.
+fn local_body(head: &Head, most: u64, limits: &Limits) -> LocalBody {
+    let left = match head.framing() {
+        Framing::None | Framing::Length(0) => return LocalBody::None,
+        _ if head.expects_continue() => return LocalBody::Unread,
+        Framing::Length(length) if length > most => return LocalBody::Unread,
+        Framing::Length(length) => Left::Length(length),
+        Framing::Chunked => Left::Chunks(Chunks::new(limits)),
+    };
+    LocalBody::Discard(Discard { left, most })
 }
 
 /// What was used of the bytes of a body.
@@ -475,6 +547,7 @@ mod tests {
             &mut Reading {
                 limits: &limits,
                 spools: &spools,
+                decide: None,
                 longest_body: 1000,
                 new_request: &mut Box::default,
             },
@@ -522,11 +595,10 @@ mod tests {
             let step = feed(&mut connection, part);
             assert!(matches!(step, Step::More | Step::Ready(_)), "{step:?}");
         }
-        connection.lent.head.extend_from_slice(head.as_bytes());
         assert!(matches!(connection.phase, Phase::Lent));
         connection.notice_return();
         assert!(matches!(connection.phase, Phase::Idle { used: true }));
-        assert!(connection.input.capacity() + connection.lent.head.capacity() <= 2 * KEPT);
+        assert!(connection.input.is_empty() && connection.lent.head.bytes().is_empty());
     }
 
     #[test]

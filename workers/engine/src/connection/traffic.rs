@@ -10,18 +10,23 @@ use monoceros_sys::{clock, reason};
 use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::shared::{After, SharedConnection};
-use crate::connection::{Connection, Phase, Reading, Step};
+use crate::connection::{Connection, Local, LocalBody, Phase, Reading, Step};
 use crate::event_loop::{EventLoop, Unfinished};
 use crate::record::access::Record;
 use crate::stream::body::Received;
-use crate::stream::local::LocalResponse;
+use crate::stream::local::{ConcludedResponse, LocalResponse};
 use crate::stream::request::{QueuedRequest, Request};
+use crate::stream::response::Asked;
 use crate::transport::file_range::Failure;
 use crate::transport::outgoing::Flushed;
 use crate::transport::pledge;
 
 /// There is no room in the kernel for what has its events told.
 const UNWATCHED: Reject = Reject { status: 503, reason: "its connection cannot be watched" };
+
+/// How many requests of a connection the server responds to by itself before others get
+/// their turn.
+const LOCAL_SHARE: usize = 64;
 
 /// How often a connection is received from before others get their turn.
 const SHARE: usize = 4;
@@ -75,7 +80,12 @@ impl EventLoop {
         for _ in 0..SHARE {
             let Some(connection) = self.connections.get_mut(token) else { return };
             match connection.phase {
-                Phase::Idle { .. } | Phase::Head(_) | Phase::Body(_) => {}
+                // What has come before is not through: `Unfinished::Input`.
+                Phase::Idle { .. } if connection.has_input() => {
+                    connection.unread = true;
+                    return;
+                }
+                Phase::Idle { .. } | Phase::Head(_) | Phase::Body(_) | Phase::Discarding(_) => {}
                 Phase::Opening => return self.open(token),
                 Phase::Lingering { .. } => return self.linger(token),
                 Phase::Lent | Phase::Writing(_) => return,
@@ -173,29 +183,101 @@ impl EventLoop {
         }
     }
 
-    /// Goes on with what waits in the connection and `bytes` behind it.
-    fn advance(&mut self, token: usize, bytes: &[u8], more: bool) {
-        let Some(connection) = self.connections.get_mut(token) else { return };
+    /// Goes on with what waits in the connection and `bytes` behind it, until more is
+    /// needed or a request is lent. Requests that the server responds to by itself have a
+    /// share of the turn: a client can send thousands at once.
+    fn advance(&mut self, token: usize, mut bytes: &[u8], more: bool) {
+        for _ in 0..LOCAL_SHARE {
+            let step = self.step(token, bytes);
+            bytes = b"";
+            let goes_on = match step {
+                Step::More => false,
+                Step::Continue => {
+                    self.ask_for_body(token);
+                    false
+                }
+                Step::Ready(request) => {
+                    self.lend(token, request, more);
+                    false
+                }
+                Step::Respond(local) => self.respond(token, *local),
+                Step::Discarded => self.go_on_behind_response(token),
+                Step::Undiscarded => {
+                    self.close_politely(token, true);
+                    false
+                }
+                Step::Refused { reject, request } => {
+                    self.refuse(token, GivenUp::Refused, reject, Some(request));
+                    false
+                }
+                Step::Unkept { error, request } => {
+                    self.refuse_unkept(token, &error, Some(request));
+                    false
+                }
+            };
+            if !goes_on || !self.connections.get(token).is_some_and(Connection::has_input) {
+                return;
+            }
+        }
+        self.unfinished.push(Unfinished::Input { token });
+    }
+
+    fn step(&mut self, token: usize, bytes: &[u8]) -> Step {
+        let Some(connection) = self.connections.get_mut(token) else { return Step::More };
         let shared = &self.shared;
         let spare = &mut self.spare;
-        let step = connection.feed(
+        connection.feed(
             bytes,
             &mut Reading {
+                decide: shared.options.local.as_ref(),
                 limits: &shared.options.limits,
                 spools: &shared.spools,
                 longest_body: shared.options.longest_body,
                 new_request: &mut || shared.handoff.spare_request(spare),
             },
-        );
-        match step {
-            Step::More => {}
-            Step::Continue => self.ask_for_body(token),
-            Step::Ready(request) => self.lend(token, request, more),
-            Step::Refused { reject, request } => {
-                self.refuse(token, GivenUp::Refused, reject, Some(request));
-            }
-            Step::Unkept { error, request } => self.refuse_unkept(token, &error, Some(request)),
+        )
+    }
+
+    /// Responds to a request without the application; whether the connection goes on
+    /// with what has come behind it.
+    fn respond(&mut self, token: usize, local: Local) -> bool {
+        let Local { request, response, body } = local;
+        let told = self.pressure.tells(self.connections.len(), request.begun_us / 1_000);
+        let keep_alive = request.head.keep_alive()
+            && !told
+            && self.shared.keeps_alive()
+            && !matches!(body, LocalBody::Unread);
+        let (version, is_head) = (request.head.version(), request.head.is_head());
+        let response = response.conclude(Asked { version, is_head, keep_alive });
+        let goes_on = !response.response().closes();
+        self.shared.board.count_answer(response.response().status());
+        self.log_local(token, Some(&request.head), request.begun_us, &response);
+        self.shared.handoff.recycle(request);
+        if !goes_on {
+            self.end_with(token, response);
+            return false;
         }
+        self.send_now(token, response.bytes());
+        let Some(connection) = self.connections.get_mut(token) else { return false };
+        if let LocalBody::Discard(discard) = body {
+            connection.enter(Phase::Discarding(discard));
+            return true;
+        }
+        self.go_on_behind_response(token)
+    }
+
+    /// The server's own response is given, and nothing of the request is still to come:
+    /// whether the next one can be read now. Its response goes out behind this one.
+    fn go_on_behind_response(&mut self, token: usize) -> bool {
+        let Some(connection) = self.connections.get_mut(token) else { return false };
+        let is_sent = connection.link.outlet().outgoing.is_empty();
+        if is_sent {
+            connection.enter(Phase::Idle { used: true });
+        } else {
+            connection.enter(Phase::Writing(After::KeepAlive));
+            self.write(token);
+        }
+        is_sent
     }
 
     /// Refuses a request whose body cannot be kept: there is no room for it.
@@ -223,8 +305,7 @@ impl EventLoop {
         connection.lent.begun_us = request.begun_us;
         connection.lent.is_head = request.head.is_head();
         if self.shared.access.is_some() {
-            connection.lent.head.clear();
-            connection.lent.head.extend_from_slice(request.head.bytes());
+            connection.lent.head.copy_from(&request.head);
         }
         connection.unread = more;
         connection.had_body = request.head.framing() != Framing::None;
@@ -241,7 +322,9 @@ impl EventLoop {
         let Some(connection) = self.connections.get_mut(token) else { return };
         connection.read_closed = true;
         match connection.phase {
-            Phase::Opening | Phase::Idle { .. } | Phase::Head(_) => self.close(token),
+            Phase::Opening | Phase::Idle { .. } | Phase::Head(_) | Phase::Discarding(_) => {
+                self.close(token);
+            }
             Phase::Body(_) => {
                 let reject = Reject { status: 400, reason: "the body ended early" };
                 let request = connection.take_request();
@@ -335,12 +418,21 @@ impl EventLoop {
     fn await_request(&mut self, token: usize) {
         let Some(connection) = self.connections.get_mut(token) else { return };
         connection.enter(Phase::Idle { used: true });
-        if connection.has_input() {
+        self.go_on_reading(token);
+    }
+
+    /// Goes on with what has come behind a request.
+    pub(crate) fn go_on_reading(&mut self, token: usize) {
+        if self.connections.get(token).is_some_and(Connection::has_input) {
             self.advance(token, b"", true);
         }
         match self.connections.get(token) {
             Some(connection) if connection.read_closed => match connection.phase {
-                Phase::Idle { .. } | Phase::Head(_) | Phase::Body(_) => self.end_of_input(token),
+                // Of what has come before, something waits for the next turn.
+                Phase::Idle { .. } if connection.has_input() => {}
+                Phase::Idle { .. } | Phase::Head(_) | Phase::Body(_) | Phase::Discarding(_) => {
+                    self.end_of_input(token);
+                }
                 Phase::Opening | Phase::Lent | Phase::Writing(_) | Phase::Lingering { .. } => {}
             },
             // Else an event will tell of what comes.
@@ -370,21 +462,20 @@ impl EventLoop {
     /// Answers a request that is not served, of which the log has been told.
     fn answer_refusal(&mut self, token: usize, status: u16, request: Option<Box<Request>>) {
         let head = request.as_deref().map(|request| &request.head);
-        let mut local = LocalResponse::refusal(status, head.is_some_and(Head::is_head));
+        let asked = Asked::last(head.is_some_and(Head::is_head));
+        let local = LocalResponse::refusal(status).conclude(asked);
         self.shared.board.count_answer(status);
         let begun_us = request.as_deref().map_or(0, |request| request.begun_us);
         self.log_local(token, head, begun_us, &local);
         if let Some(request) = request {
             self.shared.handoff.recycle(request);
         }
-        self.end_with(token, &mut local);
+        self.end_with(token, local);
     }
 
     /// Sends an answer of the server itself as the last one of a connection.
-    pub(crate) fn end_with(&mut self, token: usize, local: &mut LocalResponse) {
-        let mut bytes = Vec::with_capacity(256);
-        local.push(&mut bytes);
-        self.send_now(token, bytes);
+    pub(crate) fn end_with(&mut self, token: usize, local: ConcludedResponse) {
+        self.send_now(token, local.bytes());
         let Some(connection) = self.connections.get_mut(token) else { return };
         connection.drop_input();
         connection.enter(Phase::Writing(After::Linger));
@@ -397,7 +488,7 @@ impl EventLoop {
         token: usize,
         head: Option<&Head>,
         begun_us: u64,
-        local: &LocalResponse,
+        local: &ConcludedResponse,
     ) {
         let (Some(access), Some(connection)) = (&self.shared.access, self.connections.get(token))
         else {
@@ -408,7 +499,7 @@ impl EventLoop {
             peer: &connection.link.peer,
             head: head.filter(|head| !head.method().is_empty()),
             took_us: if begun_us == 0 { 0 } else { took_us },
-            response: &local.response,
+            response: local.response(),
             environ: &|_| None,
         });
     }

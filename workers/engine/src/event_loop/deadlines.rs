@@ -77,6 +77,7 @@ pub(crate) fn judge(
         Phase::Head(_) if over(since, options.header_timeout) => {
             Verdict::Refuse("the head took longer than --header-timeout")
         }
+        Phase::Discarding(_) if over(since, options.body_timeout) => Verdict::Close,
         Phase::Body(upload) if over(upload.window_ms, options.body_timeout) => {
             if upload.window_bytes < BODY_PROGRESS {
                 Verdict::Refuse("the body made too little progress within --body-timeout")
@@ -101,7 +102,11 @@ pub(crate) fn judge(
                 Verdict::Keep
             }
         }
-        Phase::Opening | Phase::Idle { .. } | Phase::Head(_) | Phase::Body(_) => Verdict::Keep,
+        Phase::Opening
+        | Phase::Idle { .. }
+        | Phase::Head(_)
+        | Phase::Body(_)
+        | Phase::Discarding(_) => Verdict::Keep,
     }
 }
 
@@ -145,6 +150,7 @@ mod tests {
             &mut Reading {
                 limits: &options.limits,
                 spools: &spools,
+                decide: None,
                 longest_body: options.longest_body,
                 new_request: &mut Box::default,
             },

@@ -87,6 +87,11 @@ pub(crate) enum Unfinished {
         /// Its client has sent the last of it.
         to_end: bool,
     },
+    /// Requests have come that were not read.
+    Input {
+        /// The connection.
+        token: usize,
+    },
     /// There is more to be written.
     Writing {
         /// The connection.
@@ -470,6 +475,7 @@ impl EventLoop {
         for unfinished in std::mem::take(&mut self.unfinished) {
             match unfinished {
                 Unfinished::Reading { token, to_end } => self.read(token, to_end),
+                Unfinished::Input { token } => self.go_on_reading(token),
                 Unfinished::Writing { token } => self.write(token),
             }
         }

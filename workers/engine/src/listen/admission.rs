@@ -36,7 +36,9 @@ impl EventLoop {
             requests: self.shared.handoff.in_flight() as usize
                 + self.jobs.len()
                 + self.count_fresh(),
-            capacity: usize::from(self.shared.options.threads) + self.ahead(),
+            capacity: usize::from(self.shared.options.threads)
+                + self.ahead()
+                + self.shared.options.reserve,
             connections: self.connections.len(),
             limit,
             has_idle: self.connections.len() >= limit && self.can_make_room(),

@@ -1,21 +1,45 @@
-//! Responses of the server itself.
+//! Responses of the server itself, and what decides that it responds.
 
-use monoceros_http::Version;
+use std::fmt;
+use std::sync::Arc;
 
-use crate::stream::response::{Asked, Response};
+use monoceros_http::Head;
+
+use crate::connection::shared::Address;
+use crate::stream::response::{Asked, Fault, Response};
+use crate::transport::Scheme;
 
 /// A whole response of the server itself.
 #[derive(Debug)]
-pub(crate) struct LocalResponse {
-    pub(crate) response: Response,
+pub struct LocalResponse {
+    response: Response,
     body: Vec<u8>,
 }
 
 impl LocalResponse {
+    /// A response with this status, its usual reason phrase, and nothing else.
+    #[must_use]
+    pub fn new(status: u16) -> Self {
+        Self { response: Response::own(status), body: Vec::new() }
+    }
+
+    /// Adds a field.
+    ///
+    /// # Errors
+    /// When it is malformed.
+    pub fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
+        self.response.field(name, value)
+    }
+
+    /// Sets the body.
+    #[must_use]
+    pub fn body(self, body: Vec<u8>) -> Self {
+        Self { body, ..self }
+    }
+
     /// The status in plain text, and nothing that tells more about the server; with 503,
-    /// that another try may be served soon (RFC 9110 section 10.2.3). The connection ends
-    /// with it.
-    pub(crate) fn refusal(status: u16, is_head: bool) -> Self {
+    /// that another try may be served soon (RFC 9110 section 10.2.3).
+    pub(crate) fn refusal(status: u16) -> Self {
         let mut response = Response::own(status);
         if status == 503 {
             response.own_field(b"Retry-After", b"1");
@@ -23,20 +47,82 @@ impl LocalResponse {
         response.own_field(b"Content-Type", b"text/plain; charset=utf-8");
         let mut body = response.status_text().to_vec();
         body.push(b'\n');
-        Self::new(response, body, Asked { version: Version::Http11, is_head, keep_alive: false })
-    }
-
-    fn new(mut response: Response, mut body: Vec<u8>, asked: Asked) -> Self {
-        response.conclude(asked, Some(body.len() as u64));
-        let taken = response.take(body.len() as u64);
-        body.truncate(usize::try_from(taken).unwrap_or(body.len()));
         Self { response, body }
     }
 
-    /// Appends head and body as HTTP/1 has them.
-    pub(crate) fn push(&mut self, out: &mut Vec<u8>) {
-        self.response.push_head(out);
-        out.extend_from_slice(&self.body);
+    /// Completes the response as the request asks for it.
+    pub(crate) fn conclude(mut self, asked: Asked) -> ConcludedResponse {
+        let length = self.body.len() as u64;
+        self.response.conclude(asked, Some(length));
+        let taken = self.response.take(length);
+        self.body.truncate(usize::try_from(taken).unwrap_or(self.body.len()));
+        ConcludedResponse(self)
+    }
+}
+
+/// The same, ready to be sent.
+#[derive(Debug)]
+pub(crate) struct ConcludedResponse(LocalResponse);
+
+impl ConcludedResponse {
+    pub(crate) fn response(&self) -> &Response {
+        &self.0.response
+    }
+
+    /// Head and body as HTTP/1 has them.
+    pub(crate) fn bytes(mut self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(256 + self.0.body.len());
+        self.0.response.push_head(&mut out);
+        out.extend_from_slice(&self.0.body);
+        out
+    }
+}
+
+/// A request whose head has come: nothing of its body was asked for, read or kept.
+#[derive(Debug)]
+pub struct Arrival<'a> {
+    /// Request line and fields.
+    pub head: &'a Head,
+    /// The client's address.
+    pub peer: &'a Address,
+    /// What the client's URL begins with.
+    pub scheme: Scheme,
+}
+
+/// What becomes of a request at the end of its head.
+#[derive(Debug)]
+pub enum Decision {
+    /// The application serves it.
+    Pass,
+    /// The server responds by itself.
+    Respond {
+        /// The response.
+        response: LocalResponse,
+        /// How many bytes of a body are dropped, so that the connection can go on; one
+        /// with a longer body is closed.
+        discard: u64,
+    },
+}
+
+/// Decides what the server responds to by itself. It runs on the I/O thread, so it must
+/// not wait for anything.
+#[derive(Clone)]
+pub struct LocalDecision(Arc<dyn Fn(&Arrival) -> Decision + Send + Sync>);
+
+impl LocalDecision {
+    /// Calls `decide` at the end of each head.
+    pub fn new(decide: impl Fn(&Arrival) -> Decision + Send + Sync + 'static) -> Self {
+        Self(Arc::new(decide))
+    }
+
+    pub(crate) fn decide(&self, arrival: &Arrival) -> Decision {
+        (self.0)(arrival)
+    }
+}
+
+impl fmt::Debug for LocalDecision {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("LocalDecision")
     }
 }
 
@@ -45,9 +131,8 @@ mod tests {
     use super::*;
 
     fn text(status: u16, is_head: bool) -> String {
-        let mut out = Vec::new();
-        LocalResponse::refusal(status, is_head).push(&mut out);
-        String::from_utf8(out).unwrap()
+        let refusal = LocalResponse::refusal(status).conclude(Asked::last(is_head));
+        String::from_utf8(refusal.bytes()).unwrap()
     }
 
     #[test]

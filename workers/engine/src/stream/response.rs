@@ -33,6 +33,14 @@ pub(crate) struct Asked {
     pub(crate) keep_alive: bool,
 }
 
+impl Asked {
+    /// For a response with which the connection ends, to a request of which nothing else
+    /// is known.
+    pub(crate) fn last(is_head: bool) -> Self {
+        Self { version: Version::Http11, is_head, keep_alive: false }
+    }
+}
+
 /// A response in the making: its head, and what is known of its body.
 #[derive(Debug, Default)]
 pub(crate) struct Response {

@@ -6,6 +6,7 @@
 
 mod expire;
 mod layer;
+mod local;
 mod loop_owner;
 mod options;
 mod running;

@@ -26,6 +26,8 @@ pub(crate) fn options() -> Options {
         response_memory: 64 << 20,
         response_disk: 1 << 30,
         longest_body: 1 << 30,
+        local: None,
+        reserve: 0,
         spool_directory: Some(std::env::temp_dir()),
     }
 }
