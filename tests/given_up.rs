@@ -86,7 +86,7 @@ fn an_open_ended_answer_that_is_given_up_ends_with_a_reset() {
         if signal.is_some() {
             until::holds("the end of the server", || server.has_ended());
         } else {
-            server.wait_for_log("gave up the answer to GET /report (request ");
+            server.wait_for_log("gave up the response to GET /report (request ");
         }
         let got = connection.until_reset();
         assert!(got.len() < OPEN_ENDED_LENGTH, "{flags:?} {signal:?}");

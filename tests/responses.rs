@@ -244,7 +244,7 @@ fn a_file_that_becomes_shorter_while_it_is_sent_is_told_of() {
     file.set_len(0).unwrap();
     assert_eq!(connection.head().status, 200);
     assert!((connection.until_reset().len() as u64) < LENGTH);
-    server.wait_for_log("gave up the answer to GET /real_file (request ");
+    server.wait_for_log("gave up the response to GET /real_file (request ");
     server.wait_for_log("its file has become shorter while it was sent");
 }
 

@@ -29,16 +29,16 @@ pub struct Options {
     pub header_timeout: Duration,
     /// How long a request body may go without progress.
     pub body_timeout: Duration,
-    /// How long an answer may wait for a client that takes nothing.
+    /// How long a response may wait for a client that takes nothing.
     pub write_timeout: Duration,
     /// How long a connection may be idle before a request; zero closes it after
-    /// each answer.
+    /// each response.
     pub keep_alive: Duration,
     /// How long a drain may take.
     pub graceful_timeout: Duration,
     /// How long a draining worker keeps idle connections.
     pub drain_idle: Duration,
-    /// How much of answers may wait in memory for slow clients, in bytes.
+    /// How much of responses may wait in memory for slow clients, in bytes.
     pub response_memory: u64,
     /// How much of them may wait on disk.
     pub response_disk: u64,

@@ -33,12 +33,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Where answers wait for slow clients.
+    /// Where responses wait for slow clients.
     pub(crate) fn stores(&self) -> Stores<'_> {
         Stores { spools: &self.spools, room: &self.room }
     }
 
-    /// Whether connections are to be used again after an answer.
+    /// Whether connections are to be used again after a response.
     pub(crate) fn keeps_alive(&self) -> bool {
         !self.options.keep_alive.is_zero() && !self.handoff.is_draining()
     }

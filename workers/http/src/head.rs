@@ -256,7 +256,7 @@ impl Head {
     }
 
     /// RFC 9110 10.1.1: ignored in HTTP/1.0; any other expectation than 100-continue may be
-    /// answered with 417.
+    /// refused with 417.
     fn take_expect(&mut self, value: &[u8]) -> Result<(), Reject> {
         if self.request.version == Version::Http10 {
             return Ok(());
@@ -345,7 +345,7 @@ impl Head {
         self.framing.unwrap_or(Framing::None)
     }
 
-    /// Whether the client lets the connection stay open after the answer (RFC 9112 9.3).
+    /// Whether the client lets the connection stay open after the response (RFC 9112 9.3).
     pub fn keep_alive(&self) -> bool {
         !self.seen.close && (self.seen.keep_alive || self.request.version == Version::Http11)
     }
@@ -356,7 +356,7 @@ impl Head {
         self.seen.expects_continue && !matches!(self.framing(), Framing::None | Framing::Length(0))
     }
 
-    /// Whether the method is HEAD: the answer has no body.
+    /// Whether the method is HEAD: the response has no body.
     pub fn is_head(&self) -> bool {
         self.method() == b"HEAD"
     }

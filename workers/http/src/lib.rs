@@ -2,12 +2,12 @@
 //!
 //! A request is read in two parts: [`Head`] takes its request line and fields and says how the body
 //! is framed, [`Chunks`] decodes a chunked body. Both are resumable at any byte, and give the same
-//! answer however the bytes arrive in pieces. A response is data, a
+//! result however the bytes arrive in pieces. A response is data, a
 //! [`ResponseHead`]; [`h1`] makes HTTP/1's bytes of it.
 //!
 //! There is one policy and no switch for it: RFC 9112, and where it leaves a choice, the strict
 //! one. Each rule names the section that it comes from. What is refused comes back as a [`Reject`]
-//! with the status to answer; the connection has to be closed after it, since nobody knows where
+//! with the status of the response; the connection has to be closed after it, since nobody knows where
 //! the next request would begin.
 //!
 //! Nothing here reads a clock, a socket or a setting, and no input makes it panic.

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-/// A request that is refused: the server answers `status` and closes the connection.
+/// A request that is refused: the server responds with `status` and closes the connection.
 ///
 /// The fault is the client's, always. `reason` is for the error log; the client is told the status
 /// alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reject {
-    /// The status to answer: 400, 414, 417, 431, 501 or 505.
+    /// The status of the response: 400, 414, 417, 431, 501 or 505.
     pub status: u16,
     /// What is wrong, in a few words: `two Host fields`.
     pub reason: &'static str,

@@ -3,7 +3,7 @@
 //!
 //! A client that finds its connection closed loses the request that it is about
 //! to send. So clients are told first: while there are too many connections,
-//! answers say `Connection: close`, until a part of the places is free. Only a
+//! responses say `Connection: close`, until a part of the places is free. Only a
 //! connection that is idle for a while is closed without warning.
 
 use monoceros_http::Reject;
@@ -26,10 +26,10 @@ const FREEING_MS: u64 = 100;
 /// The same as [`IDLE_MS`] for how long a client has been sending a request.
 const PART_MS: u64 = 1_000;
 
-/// The same for one whose answer has been sent, and which is only read to its end.
+/// The same for one whose response has been sent, and which is only read to its end.
 const LINGER_MS: u64 = 250;
 
-/// For how long a client reads its answer, at least, before its connection is
+/// For how long a client reads its response, at least, before its connection is
 /// closed to make room, in milliseconds.
 const SLOW_MS: u64 = 10_000;
 
@@ -70,7 +70,7 @@ impl Pressure {
     }
 
     /// Whether the client of one of `count` connections is told that its
-    /// connection ends with the next answer.
+    /// connection ends with the next response.
     pub(crate) fn tells(&mut self, count: usize, now_ms: u64) -> bool {
         let reserve = self.count.div_ceil(RESERVE_SHARE).min(RESERVE_MOST);
         let tells = now_ms < self.until_ms && count + reserve > self.count;
@@ -103,9 +103,9 @@ impl Choice {
 }
 
 /// What a connection is worth, the least first: it is idle, has sent a part
-/// of a head, sends a body, reads its answer; of several that are idle, the one
+/// of a head, sends a body, reads its response; of several that are idle, the one
 /// that is so for longest, of bodies the one that makes the least progress, of
-/// answers the one that would be read last. `None` for one that is not to be
+/// responses the one that would be read last. `None` for one that is not to be
 /// closed.
 fn rank(connection: &Connection, now_ms: u64, idle_ms: u64) -> Option<(u8, u64)> {
     let since_ms = connection.since_ms;
@@ -191,13 +191,13 @@ impl EventLoop {
             Phase::Lingering { .. } => self.close(token),
             Phase::Lent | Phase::Writing(_) => {
                 let why = "its client is the slowest, and there are too many connections";
-                self.give_up_answer(token, GivenUp::Displaced, why);
+                self.give_up_response(token, GivenUp::Displaced, why);
             }
             Phase::Head(_) | Phase::Body(_) if !connection.is_blank() || is_body(connection) => {
                 let request = connection.take_request();
                 self.refuse(token, GivenUp::Displaced, DISPLACED, request);
                 // What the client still sends would be read to its end; but the
-                // answer is on its way.
+                // response is on its way.
                 if is_urgent {
                     self.close(token);
                 }

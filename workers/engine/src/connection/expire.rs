@@ -14,10 +14,10 @@ use crate::stream::request::QueuedRequest;
 use crate::stream::response::Asked;
 
 /// Gateway Timeout: what a client gets from a proxy too when the application
-/// does not answer.
+/// does not respond.
 pub(crate) const EXPIRED: u16 = 504;
 
-/// Service Unavailable: another worker may answer what this one cannot.
+/// Service Unavailable: another worker may serve what this one cannot.
 const UNBEGUN: Reject = Reject { status: 503, reason: "the worker ends before it can be begun" };
 
 impl EventLoop {
@@ -34,16 +34,16 @@ impl EventLoop {
         // The master has said so in the log.
         self.shared.board.count_given_up(GivenUp::Expired);
         match expiry {
-            Expiry::Unanswered => {
+            Expiry::Open => {
                 connection.expired = true;
                 connection.link.take();
-                self.answer_expired(token);
+                self.respond_expired(token);
             }
             // Whatever the framing says, the client is to see that it is not
-            // the whole answer.
+            // the whole response.
             Expiry::Begun => self.break_off(token),
             // The application is at something else that it does in the request.
-            Expiry::Answered => {
+            Expiry::Given => {
                 connection.expired = true;
                 connection.link.take();
                 connection.enter(Phase::Writing(After::Close));
@@ -53,7 +53,7 @@ impl EventLoop {
     }
 
     /// Refuses the requests that no application thread has begun, and those
-    /// that are still arriving: the process ends soon, and without an answer
+    /// that are still arriving: the process ends soon, and without a response
     /// their clients could not know that nothing was done.
     pub(crate) fn refuse_unbegun(&mut self) {
         for QueuedRequest { request, link } in self.shared.handoff.take_unbegun() {
@@ -86,7 +86,7 @@ impl EventLoop {
         lent.find(|(_, connection)| connection.lent.number == number).map(|(token, _)| token)
     }
 
-    fn answer_expired(&mut self, token: usize) {
+    fn respond_expired(&mut self, token: usize) {
         let Some(connection) = self.connections.get_mut(token) else { return };
         let lent = std::mem::take(&mut connection.lent);
         let local = LocalResponse::refusal(EXPIRED).conclude(Asked::last(lent.is_head));

@@ -1,6 +1,6 @@
-//! Answers that do not reach their clients as a whole: given up here, or lost
-//! because the client has gone. The client of an answer that has begun sees it by
-//! a reset, whatever delimits the answer; the access log has the bytes that it can
+//! Responses that do not reach their clients as a whole: given up here, or lost
+//! because the client has gone. The client of a response that has begun sees it by
+//! a reset, whatever delimits the response; the access log has the bytes that it can
 //! have got.
 
 use std::os::fd::AsFd;
@@ -15,14 +15,14 @@ use crate::listen::gate::Listener;
 use crate::transport::file_range::Failure;
 
 /// How long what waits for clients may take too much room, with no thread left
-/// for requests that wait, until the slowest answer is given up; in milliseconds.
+/// for requests that wait, until the slowest response is given up; in milliseconds.
 const SHORT_MS: u64 = 10_000;
 
 /// How long after it the next one is, in milliseconds.
 const NEXT_MS: u64 = 1_000;
 
 impl EventLoop {
-    /// Gives up the answer to the slowest client where slow clients take all the room:
+    /// Gives up the response to the slowest client where slow clients take all the room:
     /// the one that would take longest to read what waits for it.
     pub(crate) fn relieve(&mut self, now_ms: u64) {
         if !self.shared.room.is_short() || !self.shared.handoff.is_full() || !self.is_asked() {
@@ -44,7 +44,7 @@ impl EventLoop {
         });
         if let Some((_, token)) = left.max() {
             let why = "too much waits for slow clients, and its client is the slowest";
-            self.give_up_answer(token, GivenUp::Slowest, why);
+            self.give_up_response(token, GivenUp::Slowest, why);
         }
     }
 
@@ -55,34 +55,34 @@ impl EventLoop {
         self.shared.handoff.has_requests() || self.gate.listeners.iter().any(waits)
     }
 
-    /// Gives up an answer that has begun, and says so.
-    pub(crate) fn give_up_answer(&mut self, token: usize, kind: GivenUp, why: &str) {
+    /// Gives up a response that has begun, and says so.
+    pub(crate) fn give_up_response(&mut self, token: usize, kind: GivenUp, why: &str) {
         let Some(connection) = self.connections.get(token) else { return };
         let Lost { label, sent, account } = connection.link.give_up();
         let (label, peer) = (label.as_deref().unwrap_or("a request"), &connection.link.peer);
         let line =
-            format_args!("gave up the answer to {label} for {peer} after {sent} bytes: {why}");
+            format_args!("gave up the response to {label} for {peer} after {sent} bytes: {why}");
         self.shared.give_up(kind, line);
         self.account_for(account, Some(sent));
         self.break_off(token);
     }
 
-    /// An answer cannot be written any further.
-    pub(crate) fn fail_answer(&mut self, token: usize, failure: Failure) {
+    /// A response cannot be written any further.
+    pub(crate) fn fail_response(&mut self, token: usize, failure: Failure) {
         match failure {
-            Failure::File(why) => self.give_up_answer(token, GivenUp::Unreadable, &why),
+            Failure::File(why) => self.give_up_response(token, GivenUp::Unreadable, &why),
             Failure::Client(_) => self.break_off(token),
         }
     }
 
-    /// The file that is the answer cannot be sent to its end; the application side,
+    /// The file that is the response cannot be sent to its end; the application side,
     /// which has the connection, finds that out by itself.
     pub(crate) fn tell_unreadable(&self, token: usize, why: &str) {
         let Some(connection) = self.connections.get(token) else { return };
         let outlet = connection.link.outlet();
         let label = outlet.label.as_deref().unwrap_or("a request");
         let peer = &connection.link.peer;
-        let line = format_args!("gave up the answer to {label} for {peer}: {why}");
+        let line = format_args!("gave up the response to {label} for {peer}: {why}");
         self.shared.give_up(GivenUp::Unreadable, line);
     }
 
@@ -96,13 +96,13 @@ impl EventLoop {
         self.close(token);
     }
 
-    /// Tells the access log of an answer that has gone as a whole.
+    /// Tells the access log of a response that has gone as a whole.
     pub(crate) fn settle_account(&self, token: usize) {
         let Some(connection) = self.connections.get(token) else { return };
         self.account_for(connection.link.settle_account(), None);
     }
 
-    /// Tells the access log of an answer of which the kernel has sent so many
+    /// Tells the access log of a response of which the kernel has sent so many
     /// bytes, or all.
     fn account_for(&self, account: Option<Account>, sent: Option<u64>) {
         if let (Some(account), Some(access)) = (account, &self.shared.access) {
@@ -129,7 +129,7 @@ impl EventLoop {
             };
             if is_unfinished {
                 self.name_unfinished(token);
-                self.give_up_answer(token, GivenUp::Unfinished, "the worker ends");
+                self.give_up_response(token, GivenUp::Unfinished, "the worker ends");
             }
         }
     }

@@ -46,14 +46,14 @@ pub(crate) struct Connection {
     pub(crate) lent: Lent,
     /// The application side has lost the connection, but not its descriptor.
     pub(crate) expired: bool,
-    /// Whether the client has the last answer; `None` if it was not looked at.
+    /// Whether the client has the last response; `None` if it was not looked at.
     delivery: Option<Delivery>,
     /// How long what is read first has been waiting for the connection to be
     /// accepted, in microseconds.
     waited_us: u64,
 }
 
-/// How far the last answer has come that the kernel has as a whole.
+/// How far the last response has come that the kernel has as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Delivery {
     /// So many bytes were not acknowledged, and when that last became less.
@@ -62,14 +62,14 @@ enum Delivery {
     Over,
 }
 
-/// What the I/O thread keeps of a request that it has lent, to answer for it.
+/// What the I/O thread keeps of a request that it has lent, to respond itself if the time is over.
 #[derive(Debug, Default)]
 pub(crate) struct Lent {
     /// The request's number.
     pub(crate) number: u64,
     /// When its first byte was seen, in microseconds of the rising clock.
     pub(crate) begun_us: u64,
-    /// Its answer has no body.
+    /// Its response has no body.
     pub(crate) is_head: bool,
     /// Its head, if the access log needs it.
     pub(crate) head: Head,
@@ -165,7 +165,7 @@ pub(crate) enum Step {
     Undiscarded,
     /// The request is refused.
     Refused {
-        /// What to answer.
+        /// The status to respond with, and why.
         reject: Reject,
         /// What could be read of it.
         request: Box<Request>,
@@ -229,7 +229,7 @@ impl Connection {
         }
     }
 
-    /// Sees whether the client has the last answer: it is idle only from then on.
+    /// Sees whether the client has the last response: it is idle only from then on.
     /// What it takes nothing of for `write-timeout` does not count any more; the
     /// kernel goes on to deliver it.
     pub(crate) fn note_delivery(&mut self, options: &Options, now_ms: u64) {

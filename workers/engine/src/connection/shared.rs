@@ -1,7 +1,7 @@
 //! The part of a connection that both sides of a worker hold.
 //!
 //! At each moment one side owns the connection: the I/O thread while it reads,
-//! an application thread while it answers. The owner changes hands without a
+//! an application thread while it responds. The owner changes hands without a
 //! message in the usual case, by one atomic word.
 
 use std::ffi::OsString;
@@ -35,13 +35,13 @@ const BUSY_WANTED: u8 = 2;
 /// peer has acknowledged, in milliseconds.
 const QUIET_MS: u64 = 1_000;
 
-/// Nothing of the answer has gone.
+/// Nothing of the response has gone.
 const OPEN: u8 = 0;
-/// The application side has the right to write the answer, for good.
+/// The application side has the right to write the response, for good.
 const BEGUN: u8 = 1;
-/// It has given the whole answer.
+/// It has given the whole response.
 const GIVEN: u8 = 2;
-/// The I/O thread has taken the right to answer.
+/// The I/O thread has taken the right to respond.
 const EXPIRED: u8 = 3;
 
 /// Where a listener, or a connection's own side, is.
@@ -80,7 +80,7 @@ impl std::fmt::Display for Address {
     }
 }
 
-/// What becomes of a connection after the application's answer.
+/// What becomes of a connection after the application's response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum After {
     /// The next request is read.
@@ -90,10 +90,10 @@ pub(crate) enum After {
     /// The same, but the client may still be sending what nobody reads: its
     /// bytes are thrown away for a while.
     Linger,
-    /// The connection is closed at once: the answer is broken, and the client
+    /// The connection is closed at once: the response is broken, and the client
     /// sees that by its framing.
     Abort,
-    /// The same for an answer that ends with the connection: only a reset tells
+    /// The same for a response that ends with the connection: only a reset tells
     /// the client that it is broken.
     Reset,
 }
@@ -114,8 +114,8 @@ pub(crate) struct SharedConnection {
     /// What the client's URLs begin with.
     pub(crate) scheme: Scheme,
     owner: AtomicU8,
-    /// Who may write the answer to the request that the connection is lent for.
-    answer: AtomicU8,
+    /// Who may write the response to the request that the connection is lent for.
+    claim: AtomicU8,
     finished_ms: AtomicU64,
     /// Closing the last copy of the descriptor resets the connection.
     guarded: AtomicBool,
@@ -138,30 +138,30 @@ pub(crate) struct Outlet {
     pub(crate) progress_ms: u64,
     /// Bytes that it had not acknowledged when the kernel was last asked.
     undelivered: usize,
-    /// Bytes of the answer that the kernel has taken, as far as they are counted.
+    /// Bytes of the response that the kernel has taken, as far as they are counted.
     pub(crate) handed: u64,
-    /// Those that had not left the machine when the answer was given up.
+    /// Those that had not left the machine when the response was given up.
     untransmitted: u64,
-    /// What the log calls the request whose answer waits.
+    /// What the log calls the request whose response waits.
     pub(crate) label: Option<String>,
-    /// What the access log is told when the answer has gone, once the application
+    /// What the access log is told when the response has gone, once the application
     /// side has finished.
     pub(crate) account: Option<Account>,
     /// The application side waits for room: waking costs a call.
     awaited: bool,
 }
 
-/// A line of the access log that waits for the end of its answer.
+/// A line of the access log that waits for the end of its response.
 #[derive(Debug)]
 pub(crate) struct Account {
     pub(crate) draft: Draft,
-    /// The length of the answer's head.
+    /// The length of the response's head.
     pub(crate) head: u64,
     /// The length of its body.
     pub(crate) body: u64,
 }
 
-/// An answer that was given up.
+/// A response that was given up.
 #[derive(Debug)]
 pub(crate) struct Lost {
     /// What the log calls its request.
@@ -172,7 +172,7 @@ pub(crate) struct Lost {
 }
 
 impl Account {
-    /// How much of the body is in so many bytes of the answer; at most, as what
+    /// How much of the body is in so many bytes of the response; at most, as what
     /// frames the body is not told apart.
     pub(crate) fn body_in(&self, bytes: u64) -> u64 {
         self.body.min(bytes.saturating_sub(self.head))
@@ -198,7 +198,7 @@ impl SharedConnection {
             local,
             scheme,
             owner: AtomicU8::new(IO),
-            answer: AtomicU8::new(OPEN),
+            claim: AtomicU8::new(OPEN),
             finished_ms: AtomicU64::new(0),
             guarded: AtomicBool::new(false),
             pledged: AtomicBool::new(false),
@@ -210,40 +210,40 @@ impl SharedConnection {
     /// Hands the connection to the application side. `wanted` says that more
     /// input waits already, so that the I/O thread wants it back by message.
     pub(crate) fn lend(&self, wanted: bool) {
-        self.answer.store(OPEN, Ordering::Relaxed);
+        self.claim.store(OPEN, Ordering::Relaxed);
         self.owner.store(if wanted { BUSY_WANTED } else { BUSY }, Ordering::Release);
     }
 
-    /// The application side is about to write the answer. `false`: the I/O
-    /// thread has answered for it, and nothing may be written any more.
-    pub(crate) fn begin_answer(&self) -> bool {
-        self.answer.compare_exchange(OPEN, BEGUN, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    /// The application side is about to write the response. `false`: the I/O
+    /// thread has responded, and nothing may be written any more.
+    pub(crate) fn claim(&self) -> bool {
+        self.claim.compare_exchange(OPEN, BEGUN, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// Whether the application side writes the answer and has not given all of
+    /// Whether the application side writes the response and has not given all of
     /// it.
     pub(crate) fn has_begun(&self) -> bool {
-        self.answer.load(Ordering::Acquire) == BEGUN
+        self.claim.load(Ordering::Acquire) == BEGUN
     }
 
-    /// Whether the client has left while the application side writes the answer.
+    /// Whether the client has left while the application side writes the response.
     /// A client that has only ended its side of the connection looks the same; it
-    /// still gets the answer.
+    /// still gets the response.
     pub(crate) fn has_left(&self) -> bool {
         self.has_begun() && self.socket.has_ended()
     }
 
-    /// The application side has given the whole answer.
-    pub(crate) fn give_answer(&self) {
-        self.answer.store(GIVEN, Ordering::Release);
+    /// The application side has given the whole response.
+    pub(crate) fn give_response(&self) {
+        self.claim.store(GIVEN, Ordering::Release);
     }
 
-    /// The I/O thread is about to answer for the application side.
+    /// The I/O thread is about to respond in place of the application side.
     pub(crate) fn expire(&self) -> Expiry {
-        let answer = &self.answer;
-        match answer.compare_exchange(OPEN, EXPIRED, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => Expiry::Unanswered,
-            Err(GIVEN) => Expiry::Answered,
+        let claim = &self.claim;
+        match claim.compare_exchange(OPEN, EXPIRED, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => Expiry::Open,
+            Err(GIVEN) => Expiry::Given,
             Err(_) => Expiry::Begun,
         }
     }
@@ -284,7 +284,7 @@ impl SharedConnection {
         self.outlet.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An answer begins whose end is the end of the connection: until it has gone
+    /// A response begins whose end is the end of the connection: until it has gone
     /// as a whole, the end is to be a reset, whatever closes the connection, also
     /// the end of this process (`SO_LINGER`, `socket(7)`). A unix socket has no
     /// such thing, but may have a pledge.
@@ -293,7 +293,7 @@ impl SharedConnection {
         self.guarded.store(is_set, Ordering::Release);
     }
 
-    /// The whole answer has gone: closing delivers what the kernel still has.
+    /// The whole response has gone: closing delivers what the kernel still has.
     pub(crate) fn unguard(&self) {
         if self.guarded.swap(false, Ordering::AcqRel) {
             self.socket.reset_on_close(false);
@@ -447,7 +447,7 @@ impl SharedConnection {
 
     /// The application side has finished, and has handed so many bytes to the
     /// kernel that were not counted; `gone` says that the client cannot be written
-    /// to: how many bytes of its answer the client can have got. `None` if some
+    /// to: how many bytes of its response the client can have got. `None` if some
     /// wait, and that `account` is kept for then.
     pub(crate) fn settle(
         &self,
@@ -510,15 +510,15 @@ impl SharedConnection {
     }
 }
 
-/// How far the answer was when its time was over.
+/// How far the response was when its time was over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expiry {
-    /// Nothing of it had gone, and nothing will: the I/O thread is to answer.
-    Unanswered,
+    /// Nothing of it had gone, and nothing will: the I/O thread is to respond.
+    Open,
     /// It has begun, and may never end.
     Begun,
     /// It was given.
-    Answered,
+    Given,
 }
 
 /// What a wait for room found.
@@ -541,7 +541,7 @@ impl Outlet {
         }
     }
 
-    /// Bytes of the answer that the client can have got.
+    /// Bytes of the response that the client can have got.
     pub(crate) fn sent(&self) -> u64 {
         self.handed.saturating_sub(self.untransmitted)
     }
@@ -595,16 +595,16 @@ mod tests {
     }
 
     #[test]
-    fn only_one_side_answers() {
+    fn only_one_side_responds() {
         let (link, _client) = link();
         link.lend(false);
-        assert!(link.begin_answer());
+        assert!(link.claim());
         assert_eq!(link.expire(), Expiry::Begun);
-        link.give_answer();
-        assert_eq!(link.expire(), Expiry::Answered);
+        link.give_response();
+        assert_eq!(link.expire(), Expiry::Given);
         link.lend(false);
-        assert_eq!(link.expire(), Expiry::Unanswered);
-        assert!(!link.begin_answer());
+        assert_eq!(link.expire(), Expiry::Open);
+        assert!(!link.claim());
         assert_eq!(link.expire(), Expiry::Begun, "once is enough");
     }
 
@@ -623,7 +623,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_client_can_have_got_is_known_when_the_answer_is_given_up() {
+    fn what_the_client_can_have_got_is_known_when_the_response_is_given_up() {
         let (link, _client) = link();
         let spools = crate::spool::Spools::new(std::env::temp_dir());
         let room = Arc::new(Room::new(64 << 20, 0));

@@ -287,14 +287,14 @@ impl EventLoop {
         self.shared.give_up(GivenUp::Unkept, line);
         let Some(connection) = self.connections.get_mut(token) else { return };
         let request = request.or_else(|| connection.take_request());
-        self.answer_refusal(token, 503, request);
+        self.respond_with_refusal(token, 503, request);
     }
 
     /// Gives a request to the application side.
     fn lend(&mut self, token: usize, mut request: Box<Request>, more: bool) {
         request.closes = self.pressure.tells(self.connections.len(), request.ready_us / 1_000);
         let keeps_alive = request.head.keep_alive() && !request.closes && self.shared.keeps_alive();
-        // The answer to a connection that is over needs no events.
+        // The response to a connection that is over needs no events.
         if keeps_alive && self.register(token).is_err() {
             return self.refuse(token, GivenUp::Displaced, UNWATCHED, Some(request));
         }
@@ -309,7 +309,7 @@ impl EventLoop {
         }
         connection.unread = more;
         connection.had_body = request.head.framing() != Framing::None;
-        // Of 100 Continue something may wait: the answer comes behind it.
+        // Of 100 Continue something may wait: the response comes behind it.
         request.behind =
             request.head.expects_continue() && !connection.link.outlet().outgoing.is_empty();
         let wanted = more || connection.has_input() || connection.read_closed;
@@ -346,7 +346,7 @@ impl EventLoop {
         }
         let after = link.outlet().after.take();
         let Some(after) = after else {
-            // The answer goes on; the socket may have got room since the
+            // The response goes on; the socket may have got room since the
             // application found it full.
             self.write_for_application(token);
             if self.register(token).is_err() {
@@ -371,7 +371,7 @@ impl EventLoop {
             _ => return,
         };
         match connection.link.flush() {
-            Err(failure) => self.fail_answer(token, failure),
+            Err(failure) => self.fail_response(token, failure),
             Ok(Flushed::Paused(_)) => self.unfinished.push(Unfinished::Writing { token }),
             Ok(Flushed::Blocked(_)) => {
                 if self.register(token).is_err() {
@@ -381,13 +381,13 @@ impl EventLoop {
             Ok(Flushed::All) if connection.link.outlet().failed => self.break_off(token),
             Ok(Flushed::All) => {
                 self.settle_account(token);
-                self.end_answer(token, after);
+                self.end_response(token, after);
             }
         }
     }
 
-    /// An answer has gone, and its connection goes on or ends.
-    fn end_answer(&mut self, token: usize, after: After) {
+    /// A response has gone, and its connection goes on or ends.
+    fn end_response(&mut self, token: usize, after: After) {
         match after {
             After::KeepAlive => self.await_request(token),
             After::Close => {
@@ -443,8 +443,8 @@ impl EventLoop {
         }
     }
 
-    /// Answers a request that is not served, and closes the connection in a way
-    /// that lets the client read the answer.
+    /// Responds to a request that is not served, and closes the connection in a way
+    /// that lets the client read the response.
     pub(crate) fn refuse(
         &mut self,
         token: usize,
@@ -456,11 +456,11 @@ impl EventLoop {
         let Reject { status, reason } = reject;
         let peer = &connection.link.peer;
         self.shared.give_up(kind, format_args!("refused {peer}: {status} {reason}"));
-        self.answer_refusal(token, status, request);
+        self.respond_with_refusal(token, status, request);
     }
 
-    /// Answers a request that is not served, of which the log has been told.
-    fn answer_refusal(&mut self, token: usize, status: u16, request: Option<Box<Request>>) {
+    /// Responds to a request that is not served, of which the log has been told.
+    fn respond_with_refusal(&mut self, token: usize, status: u16, request: Option<Box<Request>>) {
         let head = request.as_deref().map(|request| &request.head);
         let asked = Asked::last(head.is_some_and(Head::is_head));
         let local = LocalResponse::refusal(status).conclude(asked);
@@ -473,7 +473,7 @@ impl EventLoop {
         self.end_with(token, local);
     }
 
-    /// Sends an answer of the server itself as the last one of a connection.
+    /// Sends a response of the server itself as the last one of a connection.
     pub(crate) fn end_with(&mut self, token: usize, local: ConcludedResponse) {
         self.send_now(token, local.bytes());
         let Some(connection) = self.connections.get_mut(token) else { return };
@@ -482,7 +482,7 @@ impl EventLoop {
         self.write(token);
     }
 
-    /// Adds an answer of the server itself to the access log.
+    /// Adds a response of the server itself to the access log.
     pub(crate) fn log_local(
         &self,
         token: usize,
@@ -525,12 +525,12 @@ impl EventLoop {
         connection.link.leave(Box::new(bytes), 0, self.shared.stores());
         // A client that is gone is seen when it is read from.
         connection.link.flush().ok();
-        // What is counted is the application's answer.
+        // What is counted is the application's response.
         connection.link.outlet().handed = 0;
     }
 
-    /// Closes a connection after an answer. Bytes that were not read would make
-    /// the kernel send a reset, which can destroy the answer on its way; so our
+    /// Closes a connection after a response. Bytes that were not read would make
+    /// the kernel send a reset, which can destroy the response on its way; so our
     /// side is closed first, and the rest is read and thrown away (RFC 9112
     /// section 9.6).
     fn close_politely(&mut self, token: usize, is_sending: bool) {
@@ -582,7 +582,7 @@ impl EventLoop {
             connection.link.fail();
         }
         if connection.link.is_guarded() {
-            // Its answer is not whole, which only a reset tells the client; an
+            // Its response is not whole, which only a reset tells the client; an
             // application thread may have the descriptor, too.
             connection.link.reset();
         } else if self.shared.has_forked() || connection.expired {

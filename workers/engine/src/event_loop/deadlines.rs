@@ -25,11 +25,11 @@ const LINGER_LIMIT: Duration = Duration::from_secs(10);
 pub(crate) enum Verdict {
     /// Nothing is due.
     Keep,
-    /// The request took too long to arrive: 408 is answered.
+    /// The request took too long to arrive: the response is 408.
     Refuse(&'static str),
     /// It is closed without a word.
     Close,
-    /// The client takes nothing of its answer, which is given up.
+    /// The client takes nothing of its response, which is given up.
     GiveUp,
     /// The body made progress: the measure begins anew.
     Measure,

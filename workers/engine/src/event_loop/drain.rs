@@ -11,7 +11,7 @@ use crate::options::Options;
 const IDLE_ORPHANED: Duration = Duration::from_millis(250);
 
 /// How long before its deadline a draining worker refuses what it cannot begin
-/// any more, at least: the answers have to go out.
+/// any more, at least: the responses have to go out.
 const RESERVE_MS: u64 = 200;
 
 /// How long before it gives up what has not been sent, at most: that is to be in

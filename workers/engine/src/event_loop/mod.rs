@@ -257,7 +257,7 @@ impl EventLoop {
         if std::mem::take(&mut self.interrupted) { Turn::Interrupted } else { Turn::Done }
     }
 
-    /// Writes out what the loop still holds: answers that were left to it, as
+    /// Writes out what the loop still holds: responses that were left to it, as
     /// far as their clients take them at once, and the logs.
     pub(crate) fn flush(&mut self) {
         self.take_returned();
@@ -529,7 +529,7 @@ impl EventLoop {
             Verdict::Close => self.close(token),
             Verdict::GiveUp => {
                 let why = "its client has taken nothing for --write-timeout";
-                self.give_up_answer(token, GivenUp::Untaken, why);
+                self.give_up_response(token, GivenUp::Untaken, why);
             }
             Verdict::Refuse(reason) => self.time_out(token, reason),
         }

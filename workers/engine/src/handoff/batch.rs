@@ -1,24 +1,24 @@
-//! Answers that are written together.
+//! Responses that are written together.
 //!
-//! A client that sleeps is woken by the answer that is sent to it, which costs
+//! A client that sleeps is woken by the response that is sent to it, which costs
 //! as much as a fifth of a small Django view. One that has many connections, a
 //! proxy or a load generator, is woken once for all that it finds. So while
-//! requests wait for the only application thread, its answers are left to the
-//! loop, which it runs again after a few of them; where answering costs less
+//! requests wait for the only application thread, its responses are left to the
+//! loop, which it runs again after a few of them; where responding costs less
 //! than a wake-up, the client is not asleep, and nothing is left.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use monoceros_sys::clock;
 
-/// Answers that are left at most.
+/// Responses that are left at most.
 const MOST: u32 = 8;
 
 /// How long the first of them waits before no further request is begun, in
 /// microseconds.
 const LONGEST_US: u64 = 500;
 
-/// The answers that wait for the loop. They are with the returned connections;
+/// The responses that wait for the loop. They are with the returned connections;
 /// this counts them.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
@@ -43,19 +43,19 @@ impl Batch {
         self.open.store(false, Ordering::SeqCst);
     }
 
-    /// Whether answers may be left.
+    /// Whether responses may be left.
     pub(crate) fn is_open(&self) -> bool {
         self.open.load(Ordering::SeqCst)
     }
 
-    /// Counts an answer.
+    /// Counts a response.
     pub(crate) fn add(&self) {
         if self.count.fetch_add(1, Ordering::Relaxed) == 0 {
             self.since_us.store(clock::monotonic_us(), Ordering::Relaxed);
         }
     }
 
-    /// Whether answers wait for the application thread to run the loop.
+    /// Whether responses wait for the application thread to run the loop.
     pub(crate) fn waits(&self) -> bool {
         self.is_open() && self.count.load(Ordering::Relaxed) > 0
     }
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_due_when_its_first_answer_has_waited() {
+    fn a_batch_is_due_when_its_first_response_has_waited() {
         let batch = Batch::default();
         batch.open();
         batch.add();

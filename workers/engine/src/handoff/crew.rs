@@ -173,7 +173,7 @@ impl Crew {
         seat.begun_us.store(0, Ordering::Relaxed);
         let before = seat.state.swap(number << STATE_BITS | WORKING, Ordering::AcqRel);
         self.count_in(WORKING);
-        // Another thread of the application may still be answering the last one.
+        // Another thread of the application may still be at the last one.
         self.count_out(before);
     }
 
@@ -265,7 +265,7 @@ impl Crew {
 
     /// Whether a thread that has a request could run now: it runs, or waits for a
     /// processor. A thread that waits for the interpreter lock could not run; but
-    /// then another one has the lock. The answer is yes also while no thread has a
+    /// then another one has the lock. The response is yes also while no thread has a
     /// request, since one is between two requests.
     fn is_computing(&self) -> bool {
         let mut busy =

@@ -1,7 +1,7 @@
 //! The two queues between the I/O thread and the application threads, and the
 //! ways they wake each other as rarely as possible.
 //!
-//! Requests go one way, connections come back the other. The common answer
+//! Requests go one way, connections come back the other. The common response
 //! needs neither a message nor a wake-up: the application thread writes it and
 //! gives the connection back by one atomic word (see `link`).
 
@@ -94,7 +94,7 @@ pub(crate) struct Handoff {
     /// The I/O thread wants to know when a slot gets free.
     slot_wanted: AtomicBool,
     returned: Mutex<Vec<Arc<SharedConnection>>>,
-    /// Answers among them that the application thread is to write.
+    /// Responses among them that the application thread is to write.
     pub(crate) batch: Batch,
     /// The I/O thread sleeps in its loop, or is about to.
     asleep: AtomicBool,
@@ -212,7 +212,7 @@ impl Handoff {
         }
     }
 
-    /// Whether an answer of a thread is cheaper to write in a batch: it runs
+    /// Whether a response of a thread is cheaper to write in a batch: it runs
     /// the loop after a few requests, and has one more to begin with.
     pub(crate) fn is_batching(&self, thread: usize) -> bool {
         self.batch.is_open()
@@ -241,7 +241,7 @@ impl Handoff {
         }
     }
 
-    /// Whether answers are to announce that the connection will be closed.
+    /// Whether responses are to announce that the connection will be closed.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
@@ -489,7 +489,7 @@ impl Handoff {
         local.pop().unwrap_or_default()
     }
 
-    /// Answers announce from now on that connections will be closed.
+    /// Responses announce from now on that connections will be closed.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }

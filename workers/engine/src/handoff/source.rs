@@ -24,7 +24,7 @@ impl RequestSource {
     }
 
     /// Takes the next request, without waiting. There is none either while
-    /// answers are due to be written, which is a part of waiting.
+    /// responses are due to be written, which is a part of waiting.
     #[must_use]
     pub fn next(&self) -> Option<Exchange> {
         if self.shared.handoff.batch.is_due() {

@@ -85,7 +85,7 @@ impl EventLoop {
     }
 
     /// Notes that a connection is taken in turn; for how long its client has been
-    /// waiting for an answer, in microseconds, as far as the kernel knows.
+    /// waiting for a response, in microseconds, as far as the kernel knows.
     fn take_in_turn(&mut self, connection: BorrowedFd) -> u64 {
         let waited_us = u64::from(socket::silence_ms(connection).unwrap_or(0)) * 1_000;
         let now_us = clock::monotonic_us();
@@ -94,7 +94,7 @@ impl EventLoop {
     }
 
     /// Makes a connection part of the loop. Its client has been waiting for an
-    /// answer for `waited_us`.
+    /// response for `waited_us`.
     fn adopt(
         &mut self,
         accepted: Accepted,

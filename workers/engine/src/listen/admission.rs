@@ -10,7 +10,7 @@ use crate::event_loop::EventLoop;
 use crate::listen::gate::{Listener, Load};
 
 /// Requests that a worker alone reads ahead while its application is quick:
-/// no other worker could answer them, and a batch costs less than each alone.
+/// no other worker could serve them, and a batch costs less than each alone.
 const AHEAD: usize = 32;
 
 /// How long the gate stays shut when no connection can be accepted for lack of

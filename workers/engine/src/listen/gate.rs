@@ -66,7 +66,7 @@ impl Listener {
         let ListenerParts { fd, scheme, layer } = parts;
         // Fails on a unix socket, which has nothing to hold back.
         socket::defer_accept(fd.as_fd(), socket::DEFER_SECONDS).ok();
-        // Inherited by the connections; pieces of an answer are not held back.
+        // Inherited by the connections; pieces of a response are not held back.
         SockRef::from(&fd).set_tcp_nodelay(true).ok();
         let (local, is_wildcard) = own_address(fd.as_fd())?;
         // A layer has something to say before the request.

@@ -73,7 +73,7 @@ impl AccessLog {
         LINE.set(line);
     }
 
-    /// Makes a line whose answer is still being sent.
+    /// Makes a line whose response is still being sent.
     pub(crate) fn draft(&self, record: &Record) -> Draft {
         let mut draft = Draft::default();
         for piece in self.format.pieces() {

@@ -1,4 +1,4 @@
-//! The texts of the current second: made once, used by every answer in it.
+//! The texts of the current second: made once, used by every response in it.
 
 use std::cell::RefCell;
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! One request and its answer, in the hands of an application thread.
+//! One request and its response, in the hands of an application thread.
 
 mod account;
 mod sending;
@@ -24,7 +24,7 @@ use crate::transport::payload::Payload;
 pub use sending::COPY_LIMIT;
 
 thread_local! {
-    /// Where a piece of an answer is put together.
+    /// Where a piece of a response is put together.
     static PIECE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -36,9 +36,9 @@ const HELD_MS: u64 = 10_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientDisconnected;
 
-/// A request that is being answered. It ends with [`Exchange::finish`]; one
+/// A request in the hands of the application. It ends with [`Exchange::finish`]; one
 /// that is dropped before breaks the connection, so that the client does not
-/// take half an answer for a whole one.
+/// take half a response for a whole one.
 #[derive(Debug)]
 pub struct Exchange {
     shared: Arc<Shared>,
@@ -48,11 +48,11 @@ pub struct Exchange {
     link: Arc<SharedConnection>,
     /// When the application got it, in microseconds of the rising clock.
     taken_us: u64,
-    /// The I/O thread may have something of this answer to write.
+    /// The I/O thread may have something of this response to write.
     handed_over: bool,
-    /// The answer has begun, and the application is to give more.
+    /// The response has begun, and the application is to give more.
     streams: bool,
-    /// The client could not take the whole answer at once.
+    /// The client could not take the whole response at once.
     is_slow: bool,
     /// Bytes that the kernel has taken since the link was told.
     handed: u64,
@@ -133,7 +133,7 @@ impl Exchange {
         self.link.scheme
     }
 
-    /// Begins the answer, or begins it anew, with a status such as `200 OK`.
+    /// Begins the response, or begins it anew, with a status such as `200 OK`.
     ///
     /// # Errors
     /// When it is malformed.
@@ -141,14 +141,14 @@ impl Exchange {
         self.request_mut().response.begin(status)
     }
 
-    /// Forgets what was set of the answer.
+    /// Forgets what was set of the response.
     pub fn reset(&mut self) {
         if !self.is_committed() {
             self.request_mut().response.clear();
         }
     }
 
-    /// Adds a field to the answer's head.
+    /// Adds a field to the response's head.
     ///
     /// # Errors
     /// When it is malformed, or contradicts an earlier one.
@@ -168,7 +168,7 @@ impl Exchange {
         self.response().is_concluded()
     }
 
-    /// Whether the whole answer has been given.
+    /// Whether the whole response has been given.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.completed
@@ -231,7 +231,7 @@ impl Exchange {
             self.shared.board.show_stream(self.thread, self.request().number, true);
         }
         if !with_head {
-            // An answer that grows is not stuck, however long it takes.
+            // A response that grows is not stuck, however long it takes.
             let number = self.request().number;
             self.shared.board.progress(self.thread, number, clock::monotonic_ms());
         }
@@ -315,20 +315,20 @@ impl Exchange {
         self.held_ms = Some(u64::MAX);
         let (label, peer) = (self.request().label(), &self.link.peer);
         self.shared.tell_held(format_args!(
-            "{label} for {peer} holds thread {}: its client is slow, and more of its answer waits \
+            "{label} for {peer} holds thread {}: its client is slow, and more of its response waits \
              than --response-memory and --response-disk leave room for",
             self.thread
         ));
     }
 
-    /// Ends the answer. `environ` tells the access log the variables of the
+    /// Ends the response. `environ` tells the access log the variables of the
     /// application's environment.
     pub fn finish(mut self, environ: &dyn Fn(&str) -> Option<String>) {
         self.complete();
-        let answer = self.response();
-        let after = if self.gone || !answer.is_concluded() || answer.is_short() {
+        let response = self.response();
+        let after = if self.gone || !response.is_concluded() || response.is_short() {
             self.broken()
-        } else if answer.closes() {
+        } else if response.closes() {
             After::Close
         } else {
             After::KeepAlive
@@ -336,17 +336,17 @@ impl Exchange {
         self.end(after, environ);
     }
 
-    /// Ends the answer by breaking the connection: it cannot be completed.
+    /// Ends the response by breaking the connection: it cannot be completed.
     pub fn abort(mut self, environ: &dyn Fn(&str) -> Option<String>) {
         self.end(self.broken(), environ);
     }
 
-    /// How the connection ends when the answer cannot be completed.
+    /// How the connection ends when the response cannot be completed.
     fn broken(&self) -> After {
         if self.response().framing() == Framing::UntilClose { After::Reset } else { After::Abort }
     }
 
-    /// Sends what is missing of a whole answer: the head if nothing has gone,
+    /// Sends what is missing of a whole response: the head if nothing has gone,
     /// the end of a chunked body. Nothing can be written after it.
     pub fn complete(&mut self) {
         if self.completed || self.gone || !self.has_begun() {
@@ -370,12 +370,12 @@ impl Exchange {
             self.push_bytes(&end, false).ok();
         }
         if !self.gone && !self.is_short() {
-            self.link.give_answer();
+            self.link.give_response();
         }
     }
 
     /// Completes the head; whether it has still to go out. From then on the
-    /// answer is this side's.
+    /// response is this side's.
     ///
     /// # Errors
     /// When the time of the request is over and its client was told so.
@@ -383,7 +383,7 @@ impl Exchange {
         if self.is_committed() {
             return Ok(false);
         }
-        if !self.link.begin_answer() {
+        if !self.link.claim() {
             return self.lose().map(|()| false);
         }
         let request = self.request();
@@ -412,7 +412,7 @@ impl Exchange {
         self.ended = true;
         let now_us = clock::monotonic_us();
         let took_us = now_us.saturating_sub(self.taken_us);
-        let is_ours = self.is_committed() || self.link.begin_answer();
+        let is_ours = self.is_committed() || self.link.claim();
         if is_ours {
             if self.response().is_unbuffered() {
                 self.link.socket.hold_little(false);

@@ -23,9 +23,9 @@ pub struct Request {
     pub(crate) begun_us: u64,
     /// When it had arrived, as far as is known: its place in the queue.
     pub(crate) ready_us: u64,
-    /// Bytes of ours still wait to go out before the answer.
+    /// Bytes of ours still wait to go out before the response.
     pub(crate) behind: bool,
-    /// The client is told that the connection ends with the answer.
+    /// The client is told that the connection ends with the response.
     pub(crate) closes: bool,
     /// The response, as far as it is made.
     pub(crate) response: Response,
@@ -65,7 +65,7 @@ impl Request {
     }
 }
 
-/// A request and where its answer goes.
+/// A request and where its response goes.
 #[derive(Debug)]
 pub(crate) struct QueuedRequest {
     pub(crate) request: Box<Request>,

@@ -1,4 +1,4 @@
-//! An answer in the making: its head, and how its body is delimited. No I/O.
+//! A response in the making: its head, and how its body is delimited. No I/O.
 
 use monoceros_http::h1::{self, Persistence, Transfer};
 use monoceros_http::response::{check_field, check_status, has_no_body, is_hop_by_hop};
@@ -18,11 +18,11 @@ pub(crate) enum Framing {
     Chunked,
     /// Whatever comes before the connection is closed.
     UntilClose,
-    /// The answer has no body, whatever the application gives.
+    /// The response has no body, whatever the application gives.
     NoBody,
 }
 
-/// What the head of an answer depends on.
+/// What the head of a response depends on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
     /// The request's version.
@@ -281,7 +281,7 @@ impl Response {
     }
 }
 
-/// What is wrong with an application's answer.
+/// What is wrong with an application's response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// A malformed status or field.
@@ -316,98 +316,98 @@ mod tests {
 
     const ASKED: Asked = Asked { version: Version::Http11, is_head: false, keep_alive: true };
 
-    fn answer(status: &str, fields: &[(&str, &str)], asked: Asked, whole: Option<u64>) -> Response {
-        let mut answer = Response::default();
-        answer.begin(status.as_bytes()).unwrap();
+    fn made(status: &str, fields: &[(&str, &str)], asked: Asked, whole: Option<u64>) -> Response {
+        let mut response = Response::default();
+        response.begin(status.as_bytes()).unwrap();
         for (name, value) in fields {
-            answer.field(name.as_bytes(), value.as_bytes()).unwrap();
+            response.field(name.as_bytes(), value.as_bytes()).unwrap();
         }
-        answer.conclude(asked, whole);
-        answer
+        response.conclude(asked, whole);
+        response
     }
 
-    fn text(mut answer: Response) -> String {
+    fn text(mut response: Response) -> String {
         let mut head = Vec::new();
-        answer.push_head(&mut head);
-        assert_eq!(answer.head_bytes(), head.len() as u64);
+        response.push_head(&mut head);
+        assert_eq!(response.head_bytes(), head.len() as u64);
         String::from_utf8(head).unwrap()
     }
 
     #[test]
     fn the_body_is_delimited_by_what_is_known() {
         let given = [("Content-Length", "5")];
-        assert_eq!(answer("200 OK", &given, ASKED, None).framing(), Framing::Length(5));
-        assert_eq!(answer("200 OK", &[], ASKED, Some(3)).framing(), Framing::Length(3));
-        assert_eq!(answer("200 OK", &[], ASKED, None).framing(), Framing::Chunked);
+        assert_eq!(made("200 OK", &given, ASKED, None).framing(), Framing::Length(5));
+        assert_eq!(made("200 OK", &[], ASKED, Some(3)).framing(), Framing::Length(3));
+        assert_eq!(made("200 OK", &[], ASKED, None).framing(), Framing::Chunked);
         let old = Asked { version: Version::Http10, ..ASKED };
-        let open = answer("200 OK", &[], old, None);
+        let open = made("200 OK", &[], old, None);
         assert_eq!(open.framing(), Framing::UntilClose);
         assert!(open.closes());
-        assert!(text(answer("200 OK", &given, old, None)).contains("Connection: keep-alive\r\n"));
+        assert!(text(made("200 OK", &given, old, None)).contains("Connection: keep-alive\r\n"));
     }
 
     #[test]
-    fn answers_without_a_body_promise_none() {
+    fn responses_without_a_body_promise_none() {
         for status in ["204 No Content", "304 Not Modified"] {
-            let answer = answer(status, &[], ASKED, Some(9));
-            assert_eq!(answer.framing(), Framing::NoBody);
-            let text = text(answer);
+            let response = made(status, &[], ASKED, Some(9));
+            assert_eq!(response.framing(), Framing::NoBody);
+            let text = text(response);
             assert!(!text.contains("Content-Length") && !text.contains("Transfer"), "{text}");
         }
-        let reset = answer("205 Reset Content", &[], ASKED, Some(9));
+        let reset = made("205 Reset Content", &[], ASKED, Some(9));
         assert_eq!(reset.framing(), Framing::NoBody);
         assert!(text(reset).contains("Content-Length: 0\r\n"));
         let length = [("Content-Length", "9")];
-        assert!(!text(answer("204 No Content", &length, ASKED, None)).contains("Length"));
-        assert!(text(answer("304 Not Modified", &length, ASKED, None)).contains("Length: 9"));
+        assert!(!text(made("204 No Content", &length, ASKED, None)).contains("Length"));
+        assert!(text(made("304 Not Modified", &length, ASKED, None)).contains("Length: 9"));
         let head = Asked { is_head: true, ..ASKED };
-        assert!(text(answer("200 OK", &length, head, None)).contains("Content-Length: 9\r\n"));
-        assert!(!text(answer("200 OK", &[], head, Some(0))).contains("Content-Length"));
+        assert!(text(made("200 OK", &length, head, None)).contains("Content-Length: 9\r\n"));
+        assert!(!text(made("200 OK", &[], head, Some(0))).contains("Content-Length"));
     }
 
     #[test]
     fn fields_about_the_connection_are_left_out() {
         let fields = [("Transfer-Encoding", "chunked"), ("Keep-Alive", "5"), ("X-A", "b")];
-        let text = text(answer("200 OK", &fields, ASKED, Some(0)));
+        let text = text(made("200 OK", &fields, ASKED, Some(0)));
         assert!(!text.contains("chunked") && !text.contains("Keep-Alive"), "{text}");
         assert!(text.contains("X-A: b\r\n"));
-        assert!(answer("200 OK", &[("Connection", "x, Close")], ASKED, Some(0)).closes());
+        assert!(made("200 OK", &[("Connection", "x, Close")], ASKED, Some(0)).closes());
     }
 
     #[test]
     fn the_applications_own_date_and_server_are_kept() {
         let fields = [("Date", "today"), ("server", "mine")];
-        let text = text(answer("200 OK", &fields, ASKED, Some(0)));
+        let text = text(made("200 OK", &fields, ASKED, Some(0)));
         assert!(text.contains("Date: today\r\n") && text.contains("server: mine\r\n"));
         assert!(!text.contains("monoceros") && text.matches("ate: ").count() == 1);
     }
 
     #[test]
-    fn an_answer_can_ask_not_to_be_buffered() {
-        let asks = |value| answer("200 OK", &[("x-accel-buffering", value)], ASKED, None);
+    fn a_response_can_ask_not_to_be_buffered() {
+        let asks = |value| made("200 OK", &[("x-accel-buffering", value)], ASKED, None);
         assert!(asks("No").is_unbuffered() && !asks("yes").is_unbuffered());
         assert!(text(asks("no")).contains("x-accel-buffering: no\r\n"), "a proxy hears it too");
     }
 
     #[test]
     fn the_promised_length_is_kept_to() {
-        let mut answer = answer("200 OK", &[("Content-Length", "5")], ASKED, None);
-        assert_eq!(answer.take(3), 3);
-        assert!(answer.is_short());
-        assert_eq!(answer.take(3), 2);
-        assert!(answer.was_cut() && !answer.is_short());
-        assert_eq!(answer.body_bytes(), 5);
+        let mut response = made("200 OK", &[("Content-Length", "5")], ASKED, None);
+        assert_eq!(response.take(3), 3);
+        assert!(response.is_short());
+        assert_eq!(response.take(3), 2);
+        assert!(response.was_cut() && !response.is_short());
+        assert_eq!(response.body_bytes(), 5);
     }
 
     #[test]
-    fn a_faulty_answer_is_refused() {
-        let mut answer = Response::default();
-        assert_eq!(answer.begin(b"100 Continue"), Err(Fault::Interim));
-        assert!(answer.begin(b"OK").is_err());
-        answer.begin(b"200 OK").unwrap();
-        assert!(answer.field(b"X", b"a\r\nB: c").is_err());
-        assert_eq!(answer.field(b"Content-Length", b"+5"), Err(Fault::Length));
-        answer.field(b"Content-Length", b"5").unwrap();
-        assert_eq!(answer.field(b"Content-Length", b"6"), Err(Fault::Length));
+    fn a_faulty_response_is_refused() {
+        let mut response = Response::default();
+        assert_eq!(response.begin(b"100 Continue"), Err(Fault::Interim));
+        assert!(response.begin(b"OK").is_err());
+        response.begin(b"200 OK").unwrap();
+        assert!(response.field(b"X", b"a\r\nB: c").is_err());
+        assert_eq!(response.field(b"Content-Length", b"+5"), Err(Fault::Length));
+        response.field(b"Content-Length", b"5").unwrap();
+        assert_eq!(response.field(b"Content-Length", b"6"), Err(Fault::Length));
     }
 }

@@ -25,7 +25,7 @@ pub(crate) struct FileRange {
     is_read: bool,
 }
 
-/// Why an answer cannot be sent.
+/// Why a response cannot be sent.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The socket: it has no room (`WouldBlock`), or the client is gone.

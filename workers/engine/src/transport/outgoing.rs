@@ -2,7 +2,7 @@
 //!
 //! An application is not to wait for a slow client. What memory is not to hold
 //! goes to a file without a name, and only where that has no room either the
-//! application waits. A worker has a limit for both, beside those of an answer.
+//! application waits. A worker has a limit for both, beside those of a response.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -20,7 +20,7 @@ use crate::transport::socket::Socket;
 /// The most that one `sendfile(2)` is asked for, in bytes.
 const FILE_STEP: u64 = 1 << 20;
 
-/// Above this many bytes of an answer in memory, what is added goes to a file.
+/// Above this many bytes of a response in memory, what is added goes to a file.
 const MEMORY_LIMIT: usize = 1 << 20;
 
 /// Down to this many bytes in memory an application waits that has to.
@@ -29,7 +29,7 @@ const LOW_WATER: usize = 256 * 1024;
 /// How much is written at a time, so that others get their turn.
 const SHARE: u64 = 8 << 20;
 
-/// One piece of an answer.
+/// One piece of a response.
 #[derive(Debug)]
 enum Piece {
     /// Bytes in memory, and how many of them have gone.
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_has_a_share_of_the_disk() {
+    fn a_response_has_a_share_of_the_disk() {
         let place = Place::new(1 << 20, 4 << 20);
         let mut outgoing = Outgoing::default();
         for _ in 0..5 {

@@ -1,10 +1,10 @@
-//! How a client at a unix socket learns that an answer is not whole, if the answer
+//! How a client at a unix socket learns that a response is not whole, if the response
 //! ends with the connection. A unix socket cannot be reset; but one that is
 //! closed while bytes wait in it that were not read fails for its peer with
 //! `ECONNRESET` (Linux, `unix_release_sock`), also when the process is killed. So
-//! the last byte of a request whose answer may end like that, a proxy's with
+//! the last byte of a request whose response may end like that, a proxy's with
 //! HTTP/1.0, is taken without being read: a pledge, which is redeemed when the
-//! answer is whole.
+//! response is whole.
 
 use std::io;
 

@@ -8,7 +8,7 @@ use monoceros_sys::clock;
 
 use crate::record::giving_up::Window;
 
-/// An answer may take this part of the room on disk.
+/// A response may take this part of the room on disk.
 const SHARES: u64 = 4;
 
 /// The room of a worker, and how much is taken.
@@ -26,7 +26,7 @@ struct Pool {
     taken: AtomicU64,
 }
 
-/// What an answer takes of a worker's room; given back when it is dropped.
+/// What a response takes of a worker's room; given back when it is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
     room: Option<Arc<Room>>,
@@ -45,7 +45,7 @@ impl Room {
         self.memory.taken.load(Ordering::Relaxed) > self.memory.limit
     }
 
-    /// How long the file of one answer may get, in bytes.
+    /// How long the file of one response may get, in bytes.
     pub(crate) fn share_of_disk(&self) -> u64 {
         self.disk.limit / SHARES
     }
@@ -56,7 +56,7 @@ impl Room {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         told.end(now_ms, false);
         if told.admit(now_ms) {
-            log::warn!("cannot keep an answer on disk, a slow client may hold a thread: {error}");
+            log::warn!("cannot keep a response on disk, a slow client may hold a thread: {error}");
         }
     }
 

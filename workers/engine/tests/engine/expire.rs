@@ -163,7 +163,7 @@ impl Application {
         exchange.finish(&|_| None);
     }
 
-    /// Leaves the answer to a thread of its own, which waits for the client.
+    /// Leaves the response to a thread of its own, which waits for the client.
     fn keep(&self, mut exchange: Exchange) {
         exchange.begin(b"200 OK").unwrap();
         let written = self.written.lock().unwrap().clone();
@@ -188,7 +188,7 @@ impl Application {
     }
 }
 
-/// Reads one answer with a body of five bytes.
+/// Reads one response with a body of five bytes.
 fn one_answer(client: &mut TcpStream) -> String {
     let mut said = Vec::new();
     let mut byte = [0];
@@ -304,7 +304,7 @@ fn a_request_that_is_over_or_another_one_is_left_alone() {
     let mut client = bench.ask("GET /quick");
     one_answer(&mut client);
     let number = bench.board.recent()[0].number;
-    // Its answer has come a moment before its end.
+    // Its response has come a moment before its end.
     some("the end of the request", || bench.board.recent()[0].end);
     let mut stuck = bench.ask("GET /stuck");
     let running = bench.wait_for("GET /stuck");
@@ -362,7 +362,7 @@ fn a_draining_worker_refuses_in_time_what_it_cannot_begin() {
         let served = 4 + u64::from(threads);
         let counters = || bench.board.counters();
         some("the end of all requests", || (counters().requests == served).then_some(()));
-        some("all answers", || (counters().answers == [served, 0, 0, 4]).then_some(()));
+        some("all responses", || (counters().answers == [served, 0, 0, 4]).then_some(()));
         let lines = || bench.logged().matches("|503|").count();
         some("the access log", || (lines() == 4).then_some(()));
         assert!(bench.logged().contains("HEAD /waiting HTTP/1.1|503|0|"), "{}", bench.logged());
@@ -418,7 +418,7 @@ fn a_worker_whose_time_is_over_refuses_first() {
     assert!(bench.let_go());
 }
 
-/// Whoever is faster, the client gets one answer, and the whole of it; or none
+/// Whoever is faster, the client gets one response, and the whole of it; or none
 /// when the one had just begun to be written.
 #[test]
 fn the_application_and_the_end_of_its_time_can_come_together() {
@@ -441,13 +441,13 @@ fn the_application_and_the_end_of_its_time_can_come_together() {
             let mut said = String::new();
             let end = client.read_to_string(&mut said);
             if said.is_empty() {
-                assert!(end.is_err(), "an end without an answer looks like a whole one");
+                assert!(end.is_err(), "an end without a response looks like a whole one");
             } else if said.starts_with("HTTP/1.1 504 ") {
                 assert!(!written && said.ends_with("\r\n\r\n504 Gateway Timeout\n"), "{said}");
                 assert!(end.is_ok(), "{end:?}");
                 timeouts += 1;
             } else {
-                // The connection may be broken behind the answer.
+                // The connection may be broken behind the response.
                 assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
                 assert!(said.ends_with("\r\n\r\nlate"), "{said}");
             }

@@ -23,7 +23,7 @@ const AHEAD: usize = 4;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// The body of an answer; nothing else in it has this byte.
+/// The body of a response; nothing else in it has this byte.
 const BODY: u8 = b'~';
 
 /// The application's only thread.
@@ -63,7 +63,7 @@ impl Application {
     }
 }
 
-/// Waits for answers, at least one; how many have come.
+/// Waits for responses, at least one; how many have come.
 fn answers(client: &mut TcpStream) -> usize {
     let mut bytes = [0; 4096];
     loop {

@@ -22,7 +22,7 @@ impl Exchange {
         self.shared.board.finish(self.thread, &finished);
     }
 
-    /// Tells the access log of the request: now, or when its answer has gone.
+    /// Tells the access log of the request: now, or when its response has gone.
     pub(super) fn log(&mut self, now_us: u64, environ: &dyn Fn(&str) -> Option<String>) {
         if !self.is_slow && !self.gone {
             if !self.link.is_plain {

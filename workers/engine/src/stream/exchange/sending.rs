@@ -40,7 +40,7 @@ impl Exchange {
             piece.extend_from_slice(end);
             if self.joins_batch() {
                 // The loop is told now and not only at the end: the application
-                // may run for long after the answer.
+                // may run for long after the response.
                 self.shared.handoff.batch.add();
                 self.link.leave(Box::new(piece.clone()), 0, self.shared.stores());
                 self.hand_over();
@@ -107,7 +107,7 @@ impl Exchange {
         Ok(())
     }
 
-    /// Whether this is a whole answer that is cheaper to write in a batch.
+    /// Whether this is a whole response that is cheaper to write in a batch.
     fn joins_batch(&self) -> bool {
         let is_whole = matches!(self.response().framing(), Framing::Length(0) | Framing::NoBody);
         is_whole && !self.handed_over && self.shared.handoff.is_batching(self.thread)
@@ -146,10 +146,10 @@ impl Exchange {
         Ok(())
     }
 
-    /// Gives up the answer: its file has failed, not the client.
+    /// Gives up the response: its file has failed, not the client.
     fn give_up_file(&mut self, why: &str) -> Result<(), ClientDisconnected> {
         let (label, peer) = (self.request().label(), &self.link.peer);
-        let line = format_args!("gave up the answer to {label} for {peer}: {why}");
+        let line = format_args!("gave up the response to {label} for {peer}: {why}");
         self.shared.give_up(GivenUp::Unreadable, line);
         self.lose()
     }
