@@ -6,6 +6,7 @@
 //! take a request at a [`RequestSource`], respond through its [`Exchange`], and are
 //! free as soon as they have given the response, however slow the client is.
 
+mod atomics;
 mod connection;
 mod engine;
 mod event_loop;

@@ -120,7 +120,7 @@ fn rank(connection: &Connection, now_ms: u64, idle_ms: u64) -> Option<(u8, u64)>
         Phase::Head(_) if !is_for(since_ms, PART_MS) => None,
         Phase::Head(_) => Some((u8::from(!connection.is_blank()), since_ms)),
         Phase::Body(upload) => is_for(since_ms, PART_MS).then_some((2, upload.window_bytes)),
-        Phase::Lent if connection.link.is_free() => {
+        Phase::Lent if connection.link.owner.is_free() => {
             let since_ms = connection.link.finished_ms();
             is_for(since_ms, idle_ms).then_some((0, since_ms))
         }

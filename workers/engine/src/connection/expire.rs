@@ -6,9 +6,10 @@ use std::sync::Arc;
 use monoceros_http::Reject;
 use monoceros_wire::scoreboard::GivenUp;
 
-use crate::connection::shared::{After, Expiry};
+use crate::connection::shared::After;
 use crate::connection::{Connection, Phase};
 use crate::event_loop::EventLoop;
+use crate::stream::claim::Expiry;
 use crate::stream::local::LocalResponse;
 use crate::stream::request::QueuedRequest;
 use crate::stream::response::Asked;
@@ -29,14 +30,14 @@ impl EventLoop {
         }
         let Some(token) = self.find_lent(number) else { return };
         let Some(connection) = self.connections.get_mut(token) else { return };
-        let expiry = connection.link.expire();
+        let expiry = connection.link.claim.expire();
         self.shared.board.count_timeout();
         // The master has said so in the log.
         self.shared.board.count_given_up(GivenUp::Expired);
         match expiry {
             Expiry::Open => {
                 connection.expired = true;
-                connection.link.take();
+                connection.link.owner.take();
                 self.respond_expired(token);
             }
             // Whatever the framing says, the client is to see that it is not
@@ -45,7 +46,7 @@ impl EventLoop {
             // The application is at something else that it does in the request.
             Expiry::Given => {
                 connection.expired = true;
-                connection.link.take();
+                connection.link.owner.take();
                 connection.enter(Phase::Writing(After::Close));
                 self.write(token);
             }
@@ -59,7 +60,7 @@ impl EventLoop {
         for QueuedRequest { request, link } in self.shared.handoff.take_unbegun() {
             let is_its = |connection: &&Connection| Arc::ptr_eq(&connection.link, &link);
             if self.connections.get(link.token).filter(is_its).is_some() {
-                link.take();
+                link.owner.take();
                 self.refuse(link.token, GivenUp::Unbegun, UNBEGUN, Some(request));
             } else {
                 // Its client has been given up meanwhile.
@@ -81,7 +82,7 @@ impl EventLoop {
     /// The connection whose request of this number is with the application.
     fn find_lent(&self, number: u64) -> Option<usize> {
         let mut lent = self.connections.iter().filter(|(_, connection)| {
-            matches!(connection.phase, Phase::Lent) && !connection.link.is_free()
+            matches!(connection.phase, Phase::Lent) && !connection.link.owner.is_free()
         });
         lent.find(|(_, connection)| connection.lent.number == number).map(|(token, _)| token)
     }

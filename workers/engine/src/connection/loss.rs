@@ -118,7 +118,7 @@ impl EventLoop {
             let Some(connection) = self.connections.get_mut(token) else { continue };
             connection.notice_return();
             let is_unfinished = match connection.phase {
-                Phase::Lent if connection.link.has_begun() => true,
+                Phase::Lent if connection.link.claim.has_begun() => true,
                 Phase::Lent | Phase::Writing(_) => !connection.link.outlet().outgoing.is_empty(),
                 Phase::Opening
                 | Phase::Idle { .. }

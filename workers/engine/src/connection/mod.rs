@@ -5,6 +5,7 @@ pub(crate) mod displace;
 pub(crate) mod expire;
 pub(crate) mod input;
 pub(crate) mod loss;
+pub(crate) mod owner;
 pub(crate) mod shared;
 pub(crate) mod traffic;
 
@@ -221,7 +222,7 @@ impl Connection {
     /// Sees whether the application side has given the connection back without
     /// a message.
     pub(crate) fn notice_return(&mut self) {
-        if matches!(self.phase, Phase::Lent) && self.link.is_free() {
+        if matches!(self.phase, Phase::Lent) && self.link.owner.is_free() {
             self.phase = Phase::Idle { used: true };
             self.since_ms = self.link.finished_ms();
             self.lent.head.clear();

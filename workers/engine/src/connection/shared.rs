@@ -8,13 +8,15 @@ use std::ffi::OsString;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use monoceros_sys::clock::monotonic_ms;
 
+use crate::connection::owner::Owner;
 use crate::record::access::Draft;
+use crate::stream::claim::Claim;
 use crate::transport::file_range::{Failure, FileRange};
 use crate::transport::outgoing::{Flushed, Outgoing, Stores};
 use crate::transport::payload::Payload;
@@ -23,26 +25,9 @@ use crate::transport::room::Room;
 use crate::transport::socket::Socket;
 use crate::transport::{Entrance, Scheme};
 
-/// The I/O thread owns the connection.
-const IO: u8 = 0;
-/// The application side owns it.
-const BUSY: u8 = 1;
-/// The application side owns it, and the I/O thread has something to do with
-/// it as soon as it is free.
-const BUSY_WANTED: u8 = 2;
-
 /// How long no byte has gone out before the kernel is asked for those that the
 /// peer has acknowledged, in milliseconds.
 const QUIET_MS: u64 = 1_000;
-
-/// Nothing of the response has gone.
-const OPEN: u8 = 0;
-/// The application side has the right to write the response, for good.
-const BEGUN: u8 = 1;
-/// It has given the whole response.
-const GIVEN: u8 = 2;
-/// The I/O thread has taken the right to respond.
-const EXPIRED: u8 = 3;
 
 /// Where a listener, or a connection's own side, is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,9 +98,9 @@ pub(crate) struct SharedConnection {
     pub(crate) local: Arc<Address>,
     /// What the client's URLs begin with.
     pub(crate) scheme: Scheme,
-    owner: AtomicU8,
+    pub(crate) owner: Owner,
     /// Who may write the response to the request that the connection is lent for.
-    claim: AtomicU8,
+    pub(crate) claim: Claim,
     finished_ms: AtomicU64,
     /// Closing the last copy of the descriptor resets the connection.
     guarded: AtomicBool,
@@ -197,8 +182,8 @@ impl SharedConnection {
             peer,
             local,
             scheme,
-            owner: AtomicU8::new(IO),
-            claim: AtomicU8::new(OPEN),
+            owner: Owner::new(),
+            claim: Claim::new(),
             finished_ms: AtomicU64::new(0),
             guarded: AtomicBool::new(false),
             pledged: AtomicBool::new(false),
@@ -207,71 +192,26 @@ impl SharedConnection {
         }
     }
 
-    /// Hands the connection to the application side. `wanted` says that more
-    /// input waits already, so that the I/O thread wants it back by message.
+    /// Hands the connection to the application side, for a request that nothing of the
+    /// response to has gone. `wanted` says that more input waits already, so that the I/O
+    /// thread wants it back by message.
     pub(crate) fn lend(&self, wanted: bool) {
-        self.claim.store(OPEN, Ordering::Relaxed);
-        self.owner.store(if wanted { BUSY_WANTED } else { BUSY }, Ordering::Release);
-    }
-
-    /// The application side is about to write the response. `false`: the I/O
-    /// thread has responded, and nothing may be written any more.
-    pub(crate) fn claim(&self) -> bool {
-        self.claim.compare_exchange(OPEN, BEGUN, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-
-    /// Whether the application side writes the response and has not given all of
-    /// it.
-    pub(crate) fn has_begun(&self) -> bool {
-        self.claim.load(Ordering::Acquire) == BEGUN
+        self.claim.open();
+        self.owner.lend(wanted);
     }
 
     /// Whether the client has left while the application side writes the response.
     /// A client that has only ended its side of the connection looks the same; it
     /// still gets the response.
     pub(crate) fn has_left(&self) -> bool {
-        self.has_begun() && self.socket.has_ended()
-    }
-
-    /// The application side has given the whole response.
-    pub(crate) fn give_response(&self) {
-        self.claim.store(GIVEN, Ordering::Release);
-    }
-
-    /// The I/O thread is about to respond in place of the application side.
-    pub(crate) fn expire(&self) -> Expiry {
-        let claim = &self.claim;
-        match claim.compare_exchange(OPEN, EXPIRED, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => Expiry::Open,
-            Err(GIVEN) => Expiry::Given,
-            Err(_) => Expiry::Begun,
-        }
+        self.claim.has_begun() && self.socket.has_ended()
     }
 
     /// The application side gives the connection back now, without a message.
     /// `false`: the I/O thread has to be told, and owns it only then.
     pub(crate) fn give_back(&self, now_ms: u64) -> bool {
         self.finished_ms.store(now_ms, Ordering::Relaxed);
-        self.owner.compare_exchange(BUSY, IO, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-
-    /// The I/O thread takes the connection, having been told that it may:
-    /// whether more input was announced meanwhile.
-    pub(crate) fn take(&self) -> bool {
-        self.owner.swap(IO, Ordering::AcqRel) == BUSY_WANTED
-    }
-
-    /// An event has come: whether the I/O thread owns the connection. If not,
-    /// it will be told when it does.
-    pub(crate) fn want(&self) -> bool {
-        let wanted =
-            self.owner.compare_exchange(BUSY, BUSY_WANTED, Ordering::AcqRel, Ordering::Acquire);
-        wanted == Err(IO)
-    }
-
-    /// Whether the I/O thread owns the connection.
-    pub(crate) fn is_free(&self) -> bool {
-        self.owner.load(Ordering::Acquire) == IO
+        self.owner.give_back()
     }
 
     /// When the application side last gave the connection back.
@@ -510,17 +450,6 @@ impl SharedConnection {
     }
 }
 
-/// How far the response was when its time was over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Expiry {
-    /// Nothing of it had gone, and nothing will: the I/O thread is to respond.
-    Open,
-    /// It has begun, and may never end.
-    Begun,
-    /// It was given.
-    Given,
-}
-
 /// What a wait for room found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waited {
@@ -572,40 +501,6 @@ mod tests {
             ),
             two,
         )
-    }
-
-    #[test]
-    fn an_undisturbed_connection_comes_back_without_a_message() {
-        let (link, _client) = link();
-        link.lend(false);
-        assert!(!link.is_free());
-        assert!(link.give_back(1));
-        assert!(link.is_free());
-    }
-
-    #[test]
-    fn a_wanted_connection_comes_back_by_message() {
-        let (link, _client) = link();
-        link.lend(false);
-        assert!(!link.want());
-        assert!(!link.give_back(1));
-        assert!(!link.is_free());
-        assert!(link.take(), "more has come");
-        assert!(link.want());
-    }
-
-    #[test]
-    fn only_one_side_responds() {
-        let (link, _client) = link();
-        link.lend(false);
-        assert!(link.claim());
-        assert_eq!(link.expire(), Expiry::Begun);
-        link.give_response();
-        assert_eq!(link.expire(), Expiry::Given);
-        link.lend(false);
-        assert_eq!(link.expire(), Expiry::Open);
-        assert!(!link.claim());
-        assert_eq!(link.expire(), Expiry::Begun, "once is enough");
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl EventLoop {
         let news = event.is_readable() || event.is_read_closed() || event.is_error();
         if matches!(connection.phase, Phase::Lent) {
             let waits = !connection.link.outlet().outgoing.is_empty();
-            let is_ours = news && connection.link.want();
+            let is_ours = news && connection.link.owner.want();
             if event.is_writable() && waits {
                 self.write_for_application(token);
             }
@@ -354,7 +354,7 @@ impl EventLoop {
             }
             return;
         };
-        let wanted = link.take();
+        let wanted = link.owner.take();
         if let Some(connection) = self.connections.get_mut(token) {
             connection.unread |= wanted;
             connection.enter(Phase::Writing(after));
@@ -578,7 +578,7 @@ impl EventLoop {
         self.pressure.freed_ms = clock::monotonic_ms();
         // An application thread that still writes learns it, and a process that
         // the application has forked cannot hold the connection open.
-        if matches!(connection.phase, Phase::Lent) && !connection.link.is_free() {
+        if matches!(connection.phase, Phase::Lent) && !connection.link.owner.is_free() {
             connection.link.fail();
         }
         if connection.link.is_guarded() {

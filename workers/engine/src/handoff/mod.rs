@@ -10,6 +10,7 @@ pub(crate) mod crew;
 pub(crate) mod loop_owner;
 pub(crate) mod pace;
 pub(crate) mod queue_age;
+pub(crate) mod sleep_flag;
 pub(crate) mod source;
 
 use std::collections::VecDeque;
@@ -24,6 +25,7 @@ use crate::connection::shared::SharedConnection;
 use crate::handoff::batch::Batch;
 use crate::handoff::crew::Crew;
 use crate::handoff::queue_age::QueueSnapshot;
+use crate::handoff::sleep_flag::SleepFlag;
 use crate::stream::request::{QueuedRequest, Request, Spare};
 
 /// Requests that are kept to be used again, at most.
@@ -97,7 +99,7 @@ pub(crate) struct Handoff {
     /// Responses among them that the application thread is to write.
     pub(crate) batch: Batch,
     /// The I/O thread sleeps in its loop, or is about to.
-    asleep: AtomicBool,
+    sleep: SleepFlag,
     waker: mio::Waker,
     spare: Mutex<Spare>,
     draining: AtomicBool,
@@ -122,7 +124,7 @@ impl Handoff {
             slot_wanted: AtomicBool::new(false),
             returned: Mutex::default(),
             batch: Batch::default(),
-            asleep: AtomicBool::new(false),
+            sleep: SleepFlag::new(),
             waker,
             spare: Mutex::default(),
             draining: AtomicBool::new(false),
@@ -248,7 +250,7 @@ impl Handoff {
 
     /// Wakes the thread that runs the loop.
     pub(crate) fn wake_loop(&self) {
-        if self.asleep.swap(false, Ordering::SeqCst) {
+        if self.sleep.must_wake() {
             // Fails only when the counter is full, and then a wake-up is due.
             self.waker.wake().ok();
         }
@@ -462,18 +464,15 @@ impl Handoff {
     /// Announces that the loop is going to sleep; `false` when something was
     /// returned in between, or a slot has got free that it has asked for.
     pub(crate) fn fall_asleep(&self, slot_wanted: bool) -> bool {
-        self.asleep.store(true, Ordering::SeqCst);
-        let slot_free = slot_wanted && !self.slot_wanted.load(Ordering::SeqCst);
-        let quiet = lock(&self.returned).is_empty() && !slot_free;
-        if !quiet {
-            self.wake_up();
-        }
-        quiet
+        self.sleep.fall_asleep(|| {
+            let slot_free = slot_wanted && !self.slot_wanted.load(Ordering::SeqCst);
+            lock(&self.returned).is_empty() && !slot_free
+        })
     }
 
     /// Announces that the I/O thread is awake.
     pub(crate) fn wake_up(&self) {
-        self.asleep.store(false, Ordering::SeqCst);
+        self.sleep.wake_up();
     }
 
     /// Takes the connections that were returned by message.

@@ -370,7 +370,7 @@ impl Exchange {
             self.push_bytes(&end, false).ok();
         }
         if !self.gone && !self.is_short() {
-            self.link.give_response();
+            self.link.claim.give();
         }
     }
 
@@ -383,7 +383,7 @@ impl Exchange {
         if self.is_committed() {
             return Ok(false);
         }
-        if !self.link.claim() {
+        if !self.link.claim.begin() {
             return self.lose().map(|()| false);
         }
         let request = self.request();
@@ -412,7 +412,7 @@ impl Exchange {
         self.ended = true;
         let now_us = clock::monotonic_us();
         let took_us = now_us.saturating_sub(self.taken_us);
-        let is_ours = self.is_committed() || self.link.claim();
+        let is_ours = self.is_committed() || self.link.claim.begin();
         if is_ours {
             if self.response().is_unbuffered() {
                 self.link.socket.hold_little(false);

@@ -1,6 +1,7 @@
 //! One request and its response: as data, and in the hands of an application thread.
 
 pub(crate) mod body;
+pub(crate) mod claim;
 pub(crate) mod exchange;
 pub(crate) mod local;
 pub(crate) mod request;

@@ -1,0 +1,83 @@
+//! Whether the thread that runs the loop sleeps: what is brought to it wakes it, and
+//! costs no system call while it is awake.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use crate::atomics::Word;
+
+const AWAKE: u8 = 0;
+const ASLEEP: u8 = 1;
+
+/// The flag of one thread.
+#[derive(Debug)]
+pub(crate) struct SleepFlag<W = AtomicU8>(W);
+
+impl<W: Word> SleepFlag<W> {
+    pub(crate) fn new() -> Self {
+        Self(W::new(AWAKE))
+    }
+
+    /// The thread is about to sleep. `is_quiet` looks after that whether something was
+    /// brought before; if so, the thread stays awake: `false`.
+    pub(crate) fn fall_asleep(&self, is_quiet: impl FnOnce() -> bool) -> bool {
+        self.0.store(ASLEEP, Ordering::SeqCst);
+        let is_quiet = is_quiet();
+        if !is_quiet {
+            self.wake_up();
+        }
+        is_quiet
+    }
+
+    /// The thread is awake.
+    pub(crate) fn wake_up(&self) {
+        self.0.store(AWAKE, Ordering::SeqCst);
+    }
+
+    /// Something was brought: whether the thread has to be woken, by this caller.
+    pub(crate) fn must_wake(&self) -> bool {
+        self.0.swap(AWAKE, Ordering::SeqCst) == ASLEEP
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use loom::sync::{Arc, Mutex};
+    use loom::thread;
+
+    type Modelled = SleepFlag<loom::sync::atomic::AtomicU8>;
+
+    /// In every order, what two threads bring is found before the sleep, or ends it; and
+    /// it is ended once.
+    #[test]
+    fn what_is_brought_ends_a_sleep_in_any_order() {
+        let mut model = loom::model::Builder::new();
+        // Every order with so many switches in the middle of a step: all of them take
+        // a minute, and two show each mistake of a flag.
+        model.preemption_bound = Some(2);
+        model.check(|| {
+            let flag = Arc::new(Modelled::new());
+            let brought = Arc::new(Mutex::new(0));
+            let wakes = Arc::new(Mutex::new(0));
+            let bringers: Vec<_> = (0..2)
+                .map(|_| {
+                    let (flag, brought) = (Arc::clone(&flag), Arc::clone(&brought));
+                    let wakes = Arc::clone(&wakes);
+                    thread::spawn(move || {
+                        *brought.lock().unwrap() += 1;
+                        if flag.must_wake() {
+                            *wakes.lock().unwrap() += 1;
+                        }
+                    })
+                })
+                .collect();
+            let sleeps = flag.fall_asleep(|| *brought.lock().unwrap() == 0);
+            for bringer in bringers {
+                bringer.join().unwrap();
+            }
+            if sleeps {
+                assert_eq!(*wakes.lock().unwrap(), 1, "the sleep ends, by one system call");
+            }
+        });
+    }
+}

@@ -1,0 +1,108 @@
+//! Which side responds to a request: decided once, by one word.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use crate::atomics::Word;
+
+/// Nothing of the response has gone.
+const OPEN: u8 = 0;
+/// The application side has the right to respond, for good.
+const BEGUN: u8 = 1;
+/// It has given the whole response.
+const GIVEN: u8 = 2;
+/// The I/O thread has taken the right to respond.
+const EXPIRED: u8 = 3;
+
+/// The right to respond to one request.
+#[derive(Debug)]
+pub(crate) struct Claim<W = AtomicU8>(W);
+
+/// How far the response was when its time was over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expiry {
+    /// Nothing of it had gone, and nothing will: the I/O thread responds.
+    Open,
+    /// It has begun, and may never end.
+    Begun,
+    /// It was given.
+    Given,
+}
+
+impl<W: Word> Claim<W> {
+    pub(crate) fn new() -> Self {
+        Self(W::new(OPEN))
+    }
+
+    /// A request begins; no other thread has it.
+    pub(crate) fn open(&self) {
+        self.0.store(OPEN, Ordering::Relaxed);
+    }
+
+    /// The application side is about to respond. `false`: the I/O thread has responded,
+    /// and nothing may be written any more.
+    pub(crate) fn begin(&self) -> bool {
+        self.0.change(OPEN, BEGUN).is_ok()
+    }
+
+    /// Whether the application side responds and has not given all of it.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.0.load(Ordering::Acquire) == BEGUN
+    }
+
+    /// The application side has given the whole response.
+    pub(crate) fn give(&self) {
+        self.0.store(GIVEN, Ordering::Release);
+    }
+
+    /// The I/O thread is about to respond in place of the application side.
+    pub(crate) fn expire(&self) -> Expiry {
+        match self.0.change(OPEN, EXPIRED) {
+            Ok(_) => Expiry::Open,
+            Err(GIVEN) => Expiry::Given,
+            Err(_) => Expiry::Begun,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    type Modelled = Claim<loom::sync::atomic::AtomicU8>;
+
+    #[test]
+    fn only_one_side_responds() {
+        let claim: Claim = Claim::new();
+        assert!(claim.begin());
+        assert_eq!(claim.expire(), Expiry::Begun);
+        claim.give();
+        assert_eq!(claim.expire(), Expiry::Given);
+        claim.open();
+        assert_eq!(claim.expire(), Expiry::Open);
+        assert!(!claim.begin());
+        assert_eq!(claim.expire(), Expiry::Begun, "once is enough");
+    }
+
+    #[test]
+    fn in_every_order_exactly_one_side_responds() {
+        loom::model(|| {
+            let claim = Arc::new(Modelled::new());
+            let application = {
+                let claim = Arc::clone(&claim);
+                thread::spawn(move || {
+                    let is_ours = claim.begin();
+                    if is_ours {
+                        claim.give();
+                    }
+                    is_ours
+                })
+            };
+            let expiry = claim.expire();
+            let is_applications = application.join().unwrap();
+            assert_ne!(is_applications, expiry == Expiry::Open);
+            assert!(!claim.has_begun(), "what has begun was given");
+        });
+    }
+}
