@@ -91,7 +91,7 @@ impl Head {
         self.stage = other.stage;
         self.line = other.line;
         self.scanned = other.scanned;
-        self.request = other.request.clone();
+        self.request = other.request;
         self.seen = other.seen.clone();
         self.framing = other.framing;
     }
