@@ -87,7 +87,7 @@ pub(crate) fn print_settings(loaded: &Loaded) -> ExitCode {
 }
 
 /// Says on standard error what is wrong. When that takes nothing, such as a
-/// pipe that nobody reads, the exit code still tells.
+/// pipe without a reader, the exit code still tells.
 pub(crate) fn complain(text: &str) {
     let text = format!("monoceros: {text}");
     let (level, text) = (Level::Error, text.as_str());

@@ -69,14 +69,16 @@ fn a_storm_of_reloads_fails_no_request_and_leaves_no_crowd() {
     assert!(most <= 3, "{most} workers at once, of which one replaces another");
 }
 
-/// Numbers as good as random, which the seed repeats (Marsaglia's xorshift).
+/// Pseudo-random numbers (Marsaglia's xorshift). `SEED` in the environment repeats
+/// those of a run.
 struct Random(u64);
 
 impl Random {
     fn new() -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let seed = now.as_nanos() as u64 | 1;
-        eprintln!("the seed: {seed}");
+        let seed = std::env::var("SEED").ok().map(|seed| seed.parse().unwrap());
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64 | 1;
+        let seed = seed.unwrap_or_else(now);
+        eprintln!("the same again: SEED={seed}");
         Self(seed)
     }
 

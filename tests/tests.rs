@@ -22,6 +22,7 @@ mod forks;
 mod frameworks;
 mod given_up;
 mod hangs;
+mod language;
 mod layering;
 mod logs;
 mod manifests;

@@ -24,67 +24,67 @@ function __fish_monoceros_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c monoceros -n "__fish_monoceros_needs_command" -l chdir -d 'Directory to change to before anything else is done' -r -f -a "(__fish_complete_directories)"
-complete -c monoceros -n "__fish_monoceros_needs_command" -l pythonpath -d 'Directories to add to Python\'s search path, with commas between them' -r -f -a "(__fish_complete_directories)"
+complete -c monoceros -n "__fish_monoceros_needs_command" -l chdir -d 'Directory that the server changes to before it does anything else' -r -f -a "(__fish_complete_directories)"
+complete -c monoceros -n "__fish_monoceros_needs_command" -l pythonpath -d 'Directories to add to Python\'s module search path, separated by commas' -r -f -a "(__fish_complete_directories)"
 complete -c monoceros -n "__fish_monoceros_needs_command" -l python -d 'The Python interpreter that runs the application' -r -F
 complete -c monoceros -n "__fish_monoceros_needs_command" -s e -l env -d 'Environment variable for the application; can be repeated' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -s b -l bind -d 'Address to listen on; can be repeated' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l backlog -d 'Most connections that may wait to be accepted, for each address' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l backlog -d 'Maximum number of connections that wait to be accepted, for each address' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -s w -l workers -d 'Number of worker processes' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -s k -l worker-class -d 'Kind of worker: wsgi or exec' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l ready-after -d 'How long a worker of class exec lives before it counts as ready' -r -f -a "notify\t'when it says so'"
-complete -c monoceros -n "__fish_monoceros_needs_command" -l threads -d 'Threads in each worker that run the application' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l worker-connections -d 'Most connections that a worker keeps open at a time' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -s t -l timeout -d 'Longest time a request may take until its answer begins' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l shutdown-delay -d 'Time for which the server goes on to serve after SIGTERM, before it drains' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l graceful-timeout -d 'Longest time a draining worker may take to finish its requests' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l drain-idle -d 'Longest time a connection may be idle while its worker drains' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l boot-timeout -d 'Longest time a new worker may take to get ready' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l max-surge -d 'Most workers that may live at a time beyond their number' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l max-unavailable -d 'Most workers that may be missing while others are replaced' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l min-ready-seconds -d 'Time for which a new worker must have been ready before it counts' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l progress-deadline -d 'Longest time a reload may go without one more new worker that serves' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l upgrade-timeout -d 'Longest time a new master may take to serve when the program is upgraded' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l max-requests -d 'Requests after which a worker is replaced; 0 for never' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l max-requests-jitter -d 'Random addition to --max-requests, for each worker another one' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l max-lifetime -d 'Time after which a worker is replaced; 0 for never' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l max-lifetime-jitter -d 'Random addition to --max-lifetime, for each worker another one' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l max-rss -d 'Memory beyond which a worker is replaced, such as 512M; 0 for any' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l keep-alive -d 'Longest time a connection may be idle before a request' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l header-timeout -d 'Longest time a client may take to send the head of a request' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l body-timeout -d 'Longest time a client may send nothing more of a request\'s body' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l write-timeout -d 'Longest time a client may take nothing more of a response' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l response-memory -d 'Memory that responses may take in a worker while slow clients read them' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l response-disk -d 'Disk that responses may take in a worker while slow clients read them' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l limit-request-line -d 'Longest request line, in bytes; 0 is no limit of its own' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l limit-request-fields -d 'Most headers that a request may have' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l limit-request-field-size -l limit-request-field_size -d 'Longest header, from its name to the end of its line, in bytes' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l ready-after -d 'Time after which a worker of class exec counts as ready' -r -f -a "notify\t'when it says so'"
+complete -c monoceros -n "__fish_monoceros_needs_command" -l threads -d 'Number of application threads in each worker' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l worker-connections -d 'Maximum number of open connections in each worker' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -s t -l timeout -d 'Maximum time that the application may take to begin a response' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l shutdown-delay -d 'Time between SIGTERM and the drain, in which the server serves as before' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l graceful-timeout -d 'Maximum time for a draining worker to finish its requests' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l drain-idle -d 'Maximum time that a connection may be idle while its worker drains' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l boot-timeout -d 'Maximum time for a new worker to become ready' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l max-surge -d 'Maximum number of workers beyond --workers during a rollout' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l max-unavailable -d 'Maximum number of workers that may be unavailable during a rollout' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l min-ready-seconds -d 'Time that a new worker must stay ready before a rollout counts it' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l progress-deadline -d 'Maximum time that a reload may go on without another new worker that serves' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l upgrade-timeout -d 'Maximum time for a new master to begin serving in an upgrade' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l max-requests -d 'Number of requests after which a worker is replaced; 0 disables this' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l max-requests-jitter -d 'Random addition to --max-requests, chosen for each worker' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l max-lifetime -d 'Time after which a worker is replaced; 0 disables this' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l max-lifetime-jitter -d 'Random addition to --max-lifetime, chosen for each worker' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l max-rss -d 'Memory above which a worker is replaced, such as 512M; 0 disables this' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l keep-alive -d 'Maximum time that a connection may be idle before a request' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l header-timeout -d 'Maximum time for a client to send the head of a request' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l body-timeout -d 'Maximum time without progress while a request\'s body is received' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l write-timeout -d 'Maximum time without progress while a response is sent' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l response-memory -d 'Memory for responses that wait for slow clients, in each worker' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l response-disk -d 'Disk space for responses that wait for slow clients, in each worker' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l limit-request-line -d 'Maximum length of the request line in bytes; 0 sets no limit of its own' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l limit-request-fields -d 'Maximum number of headers in a request' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l limit-request-field-size -l limit-request-field_size -d 'Maximum length of a header in bytes, from its name to the end of its line' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -s n -l name -d 'Name in the titles of the processes' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -s p -l pid -d 'File to write the number of the master process to' -r -F
+complete -c monoceros -n "__fish_monoceros_needs_command" -s p -l pid -d 'File to write the process ID of the master to' -r -F
 complete -c monoceros -n "__fish_monoceros_needs_command" -s u -l user -d 'User to run the workers as, by name or number' -r -f -a "(__fish_complete_users)"
 complete -c monoceros -n "__fish_monoceros_needs_command" -s g -l group -d 'Group to run the workers as, by name or number' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -s m -l umask -d 'Permissions that files made by the server and the application do not get' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l log-level -d 'Least severe message in the error log' -r -f -a "debug\t'everything'
+complete -c monoceros -n "__fish_monoceros_needs_command" -s m -l umask -d 'File mode creation mask of the server and the application' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l log-level -d 'Lowest level of messages in the error log' -r -f -a "debug\t'everything'
 info\t'what happens'
 warning\t'what may need attention'
 error\t'what failed'
 critical\t'what ends the server'"
-complete -c monoceros -n "__fish_monoceros_needs_command" -l error-logfile -l log-file -d 'File for messages of the server; - is standard error' -r -F
-complete -c monoceros -n "__fish_monoceros_needs_command" -l access-logfile -d 'File for a line about each request; - is standard output' -r -F
+complete -c monoceros -n "__fish_monoceros_needs_command" -l error-logfile -l log-file -d 'File for the error log; - is standard error' -r -F
+complete -c monoceros -n "__fish_monoceros_needs_command" -l access-logfile -d 'File for the access log, a line per request; - is standard output' -r -F
 complete -c monoceros -n "__fish_monoceros_needs_command" -l access-logformat -d 'Format of a line in the access log' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -s c -l config -d 'The configuration file, YAML' -r -F
+complete -c monoceros -n "__fish_monoceros_needs_command" -s c -l config -d 'The configuration file, in YAML' -r -F
 complete -c monoceros -n "__fish_monoceros_needs_command" -l preload -d 'Load the application once, in a process that forks the workers'
 complete -c monoceros -n "__fish_monoceros_needs_command" -s D -l daemon -d 'Run in the background, detached from the terminal'
-complete -c monoceros -n "__fish_monoceros_needs_command" -l initgroups -d 'Give the workers all groups of their user'
+complete -c monoceros -n "__fish_monoceros_needs_command" -l initgroups -d 'Give the workers all groups that their user is a member of'
 complete -c monoceros -n "__fish_monoceros_needs_command" -l capture-output -d 'Send the application\'s standard output and error to the error log'
-complete -c monoceros -n "__fish_monoceros_needs_command" -l check-config -d 'Check the settings and the application, say what is wrong, and exit'
-complete -c monoceros -n "__fish_monoceros_needs_command" -l print-config -d 'Check as --check-config, and print every setting with its source'
+complete -c monoceros -n "__fish_monoceros_needs_command" -l check-config -d 'Check the settings and the application, report errors, and exit'
+complete -c monoceros -n "__fish_monoceros_needs_command" -l print-config -d 'Check as with --check-config, and print every setting with its source'
 complete -c monoceros -n "__fish_monoceros_needs_command" -s h -l help -d 'Print a summary of the flags'
 complete -c monoceros -n "__fish_monoceros_needs_command" -s V -l version -d 'Print the version'
 complete -c monoceros -n "__fish_monoceros_needs_command" -a "reload" -d 'Reload the server as SIGHUP does, and wait: 0 when the new workers serve, 1 with the reason when they cannot and the old ones go on'
 complete -c monoceros -n "__fish_monoceros_needs_command" -a "upgrade" -d 'Start the program anew in place of the running one, as SIGUSR2 does, and wait: 0 when the new master has taken over, 1 with the reason when all goes on as before'
 complete -c monoceros -n "__fish_monoceros_needs_command" -a "stop" -d 'Drain and stop the server as SIGTERM does, and wait: 0 when its master is gone'
-complete -c monoceros -n "__fish_monoceros_needs_command" -a "status" -d 'Say how the server and each of its workers are doing'
+complete -c monoceros -n "__fish_monoceros_needs_command" -a "status" -d 'Show the state of the server and of each worker'
 complete -c monoceros -n "__fish_monoceros_needs_command" -a "help" -d 'Print the flags and commands'
 complete -c monoceros -n "__fish_monoceros_using_subcommand reload" -s p -l pid -d 'The pid file of the server' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand reload" -s c -l config -d 'The configuration file that names its pid file' -r -F
@@ -102,4 +102,4 @@ complete -c monoceros -n "__fish_monoceros_using_subcommand status" -s p -l pid 
 complete -c monoceros -n "__fish_monoceros_using_subcommand status" -s c -l config -d 'The configuration file that names its pid file' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand status" -l timeout -d 'Wait no longer than this for the answer or the end, and exit with 1; what was asked for goes on' -r
 complete -c monoceros -n "__fish_monoceros_using_subcommand status" -s h -l help -d 'Print the commands and their flags'
-complete -c monoceros -n "__fish_monoceros_using_subcommand status" -l json -d 'Of status: print for programs'
+complete -c monoceros -n "__fish_monoceros_using_subcommand status" -l json -d 'With status: print JSON'

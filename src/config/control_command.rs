@@ -33,7 +33,7 @@ pub(crate) const COMMANDS: [(&str, &str); 5] = [
         "Drain and stop the server as SIGTERM does, and wait: 0 when its master is gone. A server \
          that drains already is waited for, and not told to hurry.",
     ),
-    ("status", "Say how the server and each of its workers are doing."),
+    ("status", "Show the state of the server and of each worker."),
     ("help", "Print the flags and commands."),
 ];
 
@@ -46,7 +46,7 @@ pub(crate) const FLAGS: [(&str, &str); 4] = [
         "Wait no longer than this for the answer or the end, and exit with 1; what was asked for \
          goes on. [0: as long as it takes]",
     ),
-    ("--json", "Of `status`: print for programs."),
+    ("--json", "With `status`: print JSON."),
 ];
 
 /// What is said about all of them.

@@ -14,7 +14,7 @@ use serde_yaml::{Mapping, Value};
 use crate::error::{Errors, ValueOrigin};
 use crate::gunicorn::Foreign;
 use crate::raw::text_of;
-use crate::raw_setting::{RawSetting, Word};
+use crate::raw_setting::{RawSetting, RawText};
 use crate::row::Arity;
 use crate::suggestion;
 use crate::table::{ROWS, Row};
@@ -42,7 +42,7 @@ fn cause(error: &io::Error) -> String {
 }
 
 fn parse(text: &str, name: &str, errors: &mut Errors) -> Vec<RawSetting> {
-    let page = Page { name, lines: text.lines().collect() };
+    let page = SourceText { name, lines: text.lines().collect() };
     let mapping = match serde_yaml::from_str(text) {
         Ok(Value::Mapping(mapping)) => mapping,
         Ok(Value::Null) => Mapping::new(),
@@ -78,7 +78,12 @@ fn without_location(error: &serde_yaml::Error) -> String {
     text.split(" at line ").next().unwrap_or(&text).to_owned()
 }
 
-fn entry(page: &Page<'_>, key: &Value, value: &Value, errors: &mut Errors) -> Option<RawSetting> {
+fn entry(
+    page: &SourceText<'_>,
+    key: &Value,
+    value: &Value,
+    errors: &mut Errors,
+) -> Option<RawSetting> {
     let Some(key) = scalar(key) else {
         errors.add(page.origin(None), "", "the name of a setting must be a word");
         return None;
@@ -101,7 +106,7 @@ fn entry(page: &Page<'_>, key: &Value, value: &Value, errors: &mut Errors) -> Op
             let lines = page.lines_of_items(line, texts.len());
             let words = texts.into_iter().zip(lines);
             let words =
-                words.map(|(text, line)| Word { text, origin: page.origin(line) }).collect();
+                words.map(|(text, line)| RawText { text, origin: page.origin(line) }).collect();
             Some(RawSetting { row, subject: key, origin, words })
         }
         Err(reason) => {
@@ -149,12 +154,12 @@ fn scalar(value: &Value) -> Option<String> {
 }
 
 /// The text of the file, to find lines in.
-struct Page<'a> {
+struct SourceText<'a> {
     name: &'a str,
     lines: Vec<&'a str>,
 }
 
-impl Page<'_> {
+impl SourceText<'_> {
     fn origin(&self, line: Option<usize>) -> ValueOrigin {
         ValueOrigin::File { name: self.name.to_owned(), line }
     }
@@ -174,7 +179,7 @@ impl Page<'_> {
     fn line_of_second(&self, reason: &str) -> Option<usize> {
         let key = reason.strip_prefix("duplicate entry with key \"")?.strip_suffix('"')?;
         let first = self.line_of(key)?;
-        let below = Page { name: self.name, lines: self.lines[first..].to_vec() };
+        let below = SourceText { name: self.name, lines: self.lines[first..].to_vec() };
         below.line_of(key).map(|second| first + second)
     }
 

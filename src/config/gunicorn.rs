@@ -1,4 +1,4 @@
-//! gunicorn's settings that have no row here, and what to tell who uses one.
+//! gunicorn's settings that have no row here, and what the error says for each.
 
 use crate::row::Arity::{self, List, One, Switch};
 

@@ -6,7 +6,7 @@ use crate::table::{Row, Settings};
 
 /// One word of a value.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Word {
+pub(crate) struct RawText {
     pub(crate) text: String,
     pub(crate) origin: ValueOrigin,
 }
@@ -18,7 +18,7 @@ pub(crate) struct RawSetting {
     /// The key or flag as written; empty where the place says it all.
     pub(crate) subject: String,
     pub(crate) origin: ValueOrigin,
-    pub(crate) words: Vec<Word>,
+    pub(crate) words: Vec<RawText>,
 }
 
 impl RawSetting {
@@ -29,7 +29,8 @@ impl RawSetting {
         subject: impl Into<String>,
         texts: Vec<String>,
     ) -> Self {
-        let words = texts.into_iter().map(|text| Word { text, origin: origin.clone() }).collect();
+        let words =
+            texts.into_iter().map(|text| RawText { text, origin: origin.clone() }).collect();
         Self { row, subject: subject.into(), origin, words }
     }
 

@@ -129,7 +129,7 @@ pub struct TableRow<S: 'static> {
     pub positional: bool,
     /// Can be said in the configuration file.
     pub in_file: bool,
-    /// Who reads it.
+    /// The parts of the server that read it.
     pub readers: &'static [Reader],
     /// What makes a change take effect.
     pub effect: Effect,

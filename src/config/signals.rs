@@ -1,4 +1,4 @@
-//! The signal table: every signal that means something, to whom, and what. The
+//! The signal table: every signal that the server acts on, and its effect. The
 //! master hears what is in it, and the documentation is printed from it.
 
 /// What an operator wants of the master.
@@ -27,44 +27,44 @@ pub enum SignalCommand {
 pub struct SignalRow {
     /// Its name, such as `SIGTERM`.
     pub name: &'static str,
-    /// What the master takes it for.
+    /// The command that it is to the master.
     pub command: SignalCommand,
     /// What the master does.
     pub master: &'static str,
-    /// What a single worker does that gets it, of a class of our own.
+    /// What a worker of class wsgi does when it gets the signal itself.
     pub worker: &'static str,
     /// How gunicorn differs, if it does.
     pub gunicorn: Option<&'static str>,
 }
 
 const NOTHING: &str = "nothing";
-const LEAVES: &str = "drains; a new one takes its place";
-const STOPS: &str = "stops at once; a new one takes its place";
+const LEAVES: &str = "drains; the master starts a replacement";
+const STOPS: &str = "stops at once; the master starts a replacement";
 
 /// The signal table, in the order of the printed pages.
 pub static SIGNALS: [SignalRow; 9] = [
     SignalRow {
         name: "SIGHUP",
         command: SignalCommand::Reload,
-        master: "Reload: reads the settings again and replaces the workers one by one, each by one \
-                 that is ready. If the new settings or the new code cannot serve, the old workers \
-                 go on. Workers that were withdrawn come back.",
+        master: "Reload: reads the settings again and replaces the workers. A new worker is ready \
+                 before an old one drains. If the new settings or the new code fail, the old \
+                 workers stay. Withdrawn workers start again.",
         worker: NOTHING,
-        gunicorn: Some("sends the old workers away before the new ones are ready"),
+        gunicorn: Some("stops the old workers before the new ones are ready"),
     },
     SignalRow {
         name: "SIGTERM",
         command: SignalCommand::Drain,
-        master: "Drain: refuses new connections, serves those that are there, and exits, \
-                 within `graceful-timeout`. With `shutdown-delay` it first serves as before \
-                 for so long, or until the signal comes again. One more stops at once.",
+        master: "Drain: refuses new connections, finishes those that are open, and exits, within \
+                 `graceful-timeout`. With `shutdown-delay` it first serves as before for that \
+                 time, or until a second SIGTERM. One more SIGTERM stops at once.",
         worker: LEAVES,
         gunicorn: Some("resets connections that wait to be accepted"),
     },
     SignalRow {
         name: "SIGINT",
         command: SignalCommand::Stop,
-        master: "Stop: exits at once, whatever is open.",
+        master: "Stop: exits at once, without finishing requests.",
         worker: STOPS,
         gunicorn: None,
     },
@@ -78,15 +78,15 @@ pub static SIGNALS: [SignalRow; 9] = [
     SignalRow {
         name: "SIGTTIN",
         command: SignalCommand::Add,
-        master: "One worker more. The number stays through reloads and upgrades until the setting \
-                 `workers` changes.",
+        master: "Starts one worker more. The number is kept in reloads and upgrades, until the \
+                 setting `workers` changes.",
         worker: NOTHING,
         gunicorn: Some("forgets the number at a reload"),
     },
     SignalRow {
         name: "SIGTTOU",
         command: SignalCommand::Remove,
-        master: "One worker less, but never none.",
+        master: "Drains one worker; at least one stays.",
         worker: NOTHING,
         gunicorn: Some("forgets the number at a reload"),
     },
@@ -102,18 +102,18 @@ pub static SIGNALS: [SignalRow; 9] = [
         command: SignalCommand::Upgrade,
         master: "Upgrade: executes the program again, passes it every listener and, when it serves \
                  with workers of its own, everything else; then drains and exits. If it does not \
-                 serve within `upgrade-timeout`, all goes on as before.",
+                 serve within `upgrade-timeout`, the old master stays.",
         worker: NOTHING,
-        gunicorn: Some("keeps both masters until the old one is told to go"),
+        gunicorn: Some("keeps both masters until an operator stops the old one"),
     },
     SignalRow {
         name: "SIGWINCH",
         command: SignalCommand::Withdraw,
-        master: "Withdraw: lets the workers go and stays; connections wait until SIGHUP brings the \
-                 workers back. Ignored by a master that has a terminal, which sends this signal \
-                 whenever its window changes.",
+        master: "Withdraw: drains all workers; the master stays, and connections wait until SIGHUP \
+                 starts workers again. A master with a terminal ignores the signal: the terminal \
+                 sends it whenever its window changes.",
         worker: NOTHING,
-        gunicorn: Some("hears it only with `--daemon`"),
+        gunicorn: Some("acts on it only with `--daemon`"),
     },
 ];
 

@@ -36,7 +36,7 @@ pub(crate) fn merge_all(
         None => Vec::new(),
     };
     levels.extend(said);
-    // A default that nobody needs cannot be wrong.
+    // A default that a stronger source replaces is not checked.
     let unsaid = |default: &RawSetting| levels.iter().all(|said| said.row.name != default.row.name);
     let mut all: Vec<_> = environment.defaults.into_iter().filter(unsaid).collect();
     all.extend(levels);

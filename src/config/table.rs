@@ -40,16 +40,16 @@ settings! {
 
     /// The program that workers of class exec run, with its arguments.
     ///
-    /// On the command line everything behind two dashes is part of it; in the
-    /// configuration file it is a list of words. It is looked up on the `PATH`
-    /// of its own environment, runs once for each worker, and serves from the
-    /// sockets that it finds open from descriptor 3 on (`LISTEN_FDS`).
+    /// On the command line everything after two dashes is the program; in the configuration
+    /// file it is a list of words. The program is looked up on the `PATH` of its own
+    /// environment. It runs once for each worker and serves from the sockets that are
+    /// open from descriptor 3 on (`LISTEN_FDS`).
     program: Vec<Argument> = Vec::new(), [Master], {
         section: Section::Application, positional: true, placeholder: "-- PROGRAM [ARGUMENT]...",
         effect: Rollout,
     };
 
-    /// Directory to change to before anything else is done.
+    /// Directory that the server changes to before it does anything else.
     ///
     /// Relative paths in other settings start from it, except that of `--config`.
     chdir: Option<PathBuf> = None, [Master], {
@@ -57,7 +57,7 @@ settings! {
         effect: Rollout, gunicorn: Some("chdir"),
     };
 
-    /// Directories to add to Python's search path, with commas between them.
+    /// Directories to add to Python's module search path, separated by commas.
     pythonpath: SearchPath = SearchPath::default(), [Worker], {
         section: Section::Application, placeholder: "DIRECTORIES",
         effect: Rollout, gunicorn: Some("pythonpath"),
@@ -95,7 +95,7 @@ settings! {
         env_default: Some(EnvDefault { variable: "PORT", template: "0.0.0.0:{}" }),
     };
 
-    /// Most connections that may wait to be accepted, for each address.
+    /// Maximum number of connections that wait to be accepted, for each address.
     ///
     /// The kernel cuts it to `net.core.somaxconn`.
     backlog: u32 = 2048, [Listener], {
@@ -127,12 +127,12 @@ settings! {
         differs: Some("`sync` and `gthread` both mean `wsgi`, which keeps connections alive and reads slow clients without occupying a thread; `exec` runs any other server"),
     };
 
-    /// How long a worker of class exec lives before it counts as ready.
+    /// Time after which a worker of class exec counts as ready.
     ///
-    /// A program that says `READY=1` to `NOTIFY_SOCKET` (`sd_notify(3)`) is ready
-    /// at once. With `notify` only such a word counts, and `--boot-timeout` ends
-    /// a program that does not say it. 0 takes every program for ready that could
-    /// be executed. Other classes tell when they are ready.
+    /// A program that sends `READY=1` to `NOTIFY_SOCKET` (`sd_notify(3)`) is ready at
+    /// once. With `notify` only that message counts, and `--boot-timeout` ends a
+    /// program that does not send it. With 0 a program is ready as soon as it has
+    /// been executed. Workers of other classes report when they are ready.
     ready_after: ReadyAfter = ReadyAfter::Length(Duration::from_secs(1)), [Master], {
         section: Section::Workers, placeholder: "SECONDS", range: Some((0, DAY)),
         choices: &[("notify", "when it says so")],
@@ -141,53 +141,56 @@ settings! {
 
     /// Load the application once, in a process that forks the workers.
     ///
-    /// Workers share the memory of what was loaded, and one that died is replaced
-    /// in milliseconds, by the code that was loaded. A reload loads the new code in
-    /// a new such process, the mold. What the application opens at import is
-    /// either shared by all workers, like connections, or missing in them, like
-    /// threads; a warning names it.
+    /// The workers share the memory of what was loaded. A worker that died is
+    /// replaced in milliseconds, by the code that was loaded. A reload loads the new
+    /// code in a new process of this kind, a mold. What the application opens at
+    /// import is shared by all workers (connections) or missing in them (threads); a
+    /// warning names it.
     preload: bool = false, [Master], {
         section: Section::Workers,
         effect: Rollout, gunicorn: Some("preload_app"),
         differs: Some("a reload loads the new code; the master never runs the application"),
     };
 
-    /// Threads in each worker that run the application.
+    /// Number of application threads in each worker.
     ///
-    /// With 1 the application runs on Python's main thread. Several are for an
-    /// application that waits, for a database or for other servers: when the
-    /// running thread waits, the next one runs. Threads that compute share the
-    /// interpreter's lock and gain nothing, so one at a time is at work then;
-    /// more workers use more processors.
+    /// With 1 the application runs on Python's main thread. More threads are for an
+    /// application that waits for a database or other servers: while one thread
+    /// waits, the next one runs. Threads that compute share the interpreter's lock
+    /// and gain nothing, so the server lets one run at a time then; more workers use
+    /// more processors.
     threads: u16 = 1, [Master, Worker], {
         section: Section::Workers, placeholder: "COUNT", range: Some((1, 1024)),
         effect: Rollout, gunicorn: Some("threads"),
     };
 
-    /// Most connections that a worker keeps open at a time.
+    /// Maximum number of open connections in each worker.
     ///
-    /// When there are as many, answers say `Connection: close` until one in ten
-    /// is free. A new connection takes the place of one that has been idle for two
-    /// seconds, else of a client that has been sending its request for a second,
-    /// which is answered 503, else of the slowest that has been reading its answer
-    /// for ten seconds, which is reset; else it waits.
+    /// When all are in use, responses carry `Connection: close` until one in ten is
+    /// free. A new connection takes the place of one that has been idle for two
+    /// seconds, else of one whose client has been sending its request for a second
+    /// (it is answered 503), else of the slowest whose client has been reading its
+    /// response for ten seconds (it is reset). Otherwise the new connection waits.
     worker_connections: u32 = 1000, [Worker], {
         section: Section::Workers, placeholder: "COUNT", range: Some((1, 1_000_000)),
         effect: Rollout, gunicorn: Some("worker_connections"),
         differs: Some("enforced for every class"),
     };
 
-    /// Longest time a request may take until its answer begins.
+    /// Maximum time that the application may take to begin a response.
     ///
-    /// It counts while the application has the request, in each thread. After half
-    /// this time and at its end the log shows where the request is stuck. At its end the
-    /// request's client is answered 504; the worker is replaced, its other requests
-    /// finish, and then it is killed. An answer that comes piece by piece may be
-    /// silent for as long as its client stays; when clients have left, and such
-    /// answers have held every thread of a worker for so long since, it is replaced
-    /// too. What the application does after its last piece counts again. A worker
-    /// that gives no sign of life for so long, and for 5 seconds at least, is killed
-    /// and replaced as well. 0 turns the check off.
+    /// The time counts while the application has the request, in each thread. After
+    /// half of it, and at its end, the log shows where in the code the request is. At
+    /// its end the client is answered 504; the worker is replaced: its other requests
+    /// finish, and then it is killed.
+    ///
+    /// A response that is sent piece by piece may pause for as long as its client
+    /// stays connected. When the clients have left, and such responses have held
+    /// every thread of a worker for this time since then, the worker is replaced as
+    /// well. What the application does after its last piece counts again.
+    ///
+    /// A worker whose heartbeat stops for this time, and for at least 5 seconds, is
+    /// killed and replaced. 0 disables the check.
     timeout: Duration = Duration::from_secs(30), [Master], {
         section: Section::Workers, short: Some('t'), placeholder: "SECONDS",
         range: Some((0, DAY)), effect: Rollout,
@@ -195,58 +198,57 @@ settings! {
         differs: Some("holds for each request, in every class and thread; its client gets an answer (504)"),
     };
 
-    /// Time for which the server goes on to serve after SIGTERM, before it drains.
+    /// Time between SIGTERM and the drain, in which the server serves as before.
     ///
-    /// For load balancers that are told of the stop at the same time as the server,
-    /// and still send new connections for some seconds. Everything goes on as
-    /// before meanwhile, but no reload, upgrade or withdrawal begins. A second
-    /// SIGTERM ends the delay; SIGINT and SIGQUIT stop the server at once.
-    /// `graceful_timeout` counts from the end of the delay: what stops the server has
-    /// to grant the sum of both.
+    /// For load balancers that learn of the stop at the same time as the server, and
+    /// send new connections for some seconds after it. No reload, upgrade or
+    /// withdrawal begins in this time. A second SIGTERM ends the delay; SIGINT and
+    /// SIGQUIT stop the server at once. `graceful_timeout` counts from the end of the
+    /// delay: whatever stops the server has to allow the sum of both.
     shutdown_delay: Duration = Duration::ZERO, [Master], {
         section: Section::Workers, placeholder: "SECONDS", range: Some((0, DAY)),
         effect: Live,
     };
 
-    /// Longest time a draining worker may take to finish its requests.
+    /// Maximum time for a draining worker to finish its requests.
     ///
-    /// A worker that is to stop, for a reload or for good, accepts nothing more
-    /// and finishes what it has; what is left after this time is killed. Requests
-    /// that the application has not begun by three quarters of it are answered
-    /// 503.
+    /// A worker that is to leave, in a reload or a shutdown, accepts no new
+    /// connections and finishes its requests. At the end of this time it is killed.
+    /// Requests that the application has not begun after three quarters of the time
+    /// are answered 503.
     graceful_timeout: Duration = Duration::from_secs(30), [Master, Worker], {
         section: Section::Workers, placeholder: "SECONDS", range: Some((0, DAY)),
         effect: Rollout, gunicorn: Some("graceful_timeout"),
         differs: Some("also holds for the workers that a reload replaces"),
     };
 
-    /// Longest time a connection may be idle while its worker drains.
+    /// Maximum time that a connection may be idle while its worker drains.
     ///
-    /// A client that was just about to send its next request still gets the
-    /// answer, with `Connection: close`, instead of a closed connection.
-    /// `graceful_timeout` holds nevertheless. 0 closes idle connections at once.
+    /// A client that is about to send its next request still gets a response, with
+    /// `Connection: close`, instead of a closed connection. `graceful_timeout` limits
+    /// this time too. 0 closes idle connections at once.
     drain_idle: Duration = Duration::from_secs(1), [Worker], {
         section: Section::Workers, placeholder: "SECONDS", range: Some((0, DAY)),
         effect: Rollout,
     };
 
-    /// Longest time a new worker may take to get ready.
+    /// Maximum time for a new worker to become ready.
     ///
-    /// It counts from the start of its process and includes loading the
-    /// application. A worker that takes longer is killed; at the first start that
-    /// ends the server, later the workers that serve go on. 0 turns the limit off.
+    /// The time counts from the start of the process and includes loading the
+    /// application. A worker that takes longer is killed. During the first start this
+    /// ends the server; later the workers that serve stay. 0 disables the limit.
     boot_timeout: Duration = Duration::from_secs(60), [Master], {
         section: Section::Workers, placeholder: "SECONDS", range: Some((0, DAY)),
         effect: Rollout,
     };
 
-    /// Most workers that may live at a time beyond their number.
+    /// Maximum number of workers beyond `--workers` during a rollout.
     ///
-    /// A reload starts so many new workers before it lets old ones go; those that
-    /// finish their last requests are not counted. If `--max-unavailable` is 0 it
-    /// is 1 at least: without any room nothing could be replaced.
+    /// A reload starts this many new workers before it drains old ones. Workers that
+    /// finish their last requests do not count. If `--max-unavailable` is 0, this is
+    /// at least 1: otherwise no worker could be replaced.
     ///
-    /// With 0, and 1 for `--max-unavailable`, a new worker starts when an old one
+    /// With 0 here and 1 for `--max-unavailable`, a new worker starts when an old one
     /// has ended: for applications that open a port or take a lock when they are
     /// imported.
     max_surge: u16 = 1, [Master], {
@@ -254,87 +256,86 @@ settings! {
         effect: Live,
     };
 
-    /// Most workers that may be missing while others are replaced.
+    /// Maximum number of workers that may be unavailable during a rollout.
     ///
-    /// With 0 a worker goes only when another one is ready to take its place.
+    /// With 0 a worker drains only when its replacement is ready.
     max_unavailable: u16 = 0, [Master], {
         section: Section::Workers, placeholder: "COUNT", range: Some((0, MOST)),
         effect: Live,
     };
 
-    /// Time for which a new worker must have been ready before it counts.
+    /// Time that a new worker must stay ready before a rollout counts it.
     ///
-    /// A reload goes on to the next worker only then; a new worker that dies
-    /// before has failed.
+    /// A reload goes on to the next worker only after this time. A new worker that
+    /// dies earlier has failed.
     min_ready_seconds: Duration = Duration::ZERO, [Master], {
         section: Section::Workers, placeholder: "SECONDS", range: Some((0, DAY)),
         effect: Live,
     };
 
-    /// Longest time a reload may go without one more new worker that serves.
+    /// Maximum time that a reload may go on without another new worker that serves.
     ///
-    /// Then it is given up, and the old generation serves again. 0 turns the limit
-    /// off.
+    /// After this time the reload is given up, and the old generation serves again. 0
+    /// disables the limit.
     progress_deadline: Duration = Duration::from_secs(600), [Master], {
         section: Section::Workers, placeholder: "SECONDS", range: Some((0, DAY)),
         effect: Live,
     };
 
-    /// Longest time a new master may take to serve when the program is upgraded.
+    /// Maximum time for a new master to begin serving in an upgrade.
     ///
-    /// On SIGUSR2 the program is executed again beside the running one. If it does
-    /// not serve with workers of its own after this time it is ended, and all goes
-    /// on as before.
+    /// SIGUSR2 executes the program again beside the running one. If the new master
+    /// does not serve with workers of its own after this time, it is ended, and the
+    /// old one stays.
     upgrade_timeout: Duration = Duration::from_secs(120), [Master], {
         section: Section::Workers, placeholder: "SECONDS", range: Some((1, DAY)),
         effect: Live,
     };
 
-    /// Requests after which a worker is replaced; 0 for never.
+    /// Number of requests after which a worker is replaced; 0 disables this.
     ///
-    /// Its place is taken by a new worker, which is ready first. The number is
-    /// looked at once a second. One worker is replaced at a time.
+    /// A replacement is ready before the worker leaves. The master checks the number
+    /// once a second, and replaces one worker at a time.
     max_requests: u32 = 0, [Master], {
         section: Section::Workers, placeholder: "COUNT",
         effect: Live, gunicorn: Some("max_requests"),
         differs: Some("the new worker is ready before the old one goes; the number is looked at once a second"),
     };
 
-    /// Random addition to `--max-requests`, for each worker another one.
+    /// Random addition to `--max-requests`, chosen for each worker.
     max_requests_jitter: u32 = 0, [Master], {
         section: Section::Workers, placeholder: "COUNT",
         effect: Live, gunicorn: Some("max_requests_jitter"),
     };
 
-    /// Time after which a worker is replaced; 0 for never.
+    /// Time after which a worker is replaced; 0 disables this.
     max_lifetime: Duration = Duration::ZERO, [Master], {
         section: Section::Workers, placeholder: "SECONDS", range: Some((0, 365 * DAY)),
         effect: Live,
     };
 
-    /// Random addition to `--max-lifetime`, for each worker another one.
+    /// Random addition to `--max-lifetime`, chosen for each worker.
     max_lifetime_jitter: Duration = Duration::ZERO, [Master], {
         section: Section::Workers, placeholder: "SECONDS", range: Some((0, 365 * DAY)),
         effect: Live,
     };
 
-    /// Memory beyond which a worker is replaced, such as `512M`; 0 for any.
+    /// Memory above which a worker is replaced, such as `512M`; 0 disables this.
     ///
-    /// What counts is what is its own: the proportional set size, in which memory
-    /// that workers share is divided by their number. It must be found too large
+    /// The measure is the proportional set size, in which memory that workers share
+    /// is divided by their number. A worker is replaced when it is above the limit
     /// three times, a second apart.
     max_rss: Size = Size(0), [Master], {
         section: Section::Workers, placeholder: "SIZE",
         effect: Live,
     };
 
-    /// Longest time a connection may be idle before a request.
+    /// Maximum time that a connection may be idle before a request.
     ///
-    /// It counts between two requests, and before the first one: load balancers
-    /// open connections in advance.
-    /// The default is longer than the 60 seconds for which common load balancers
-    /// keep an idle connection to a server. The side that closes later never
-    /// sends a request into a connection that is just being closed. An idle
+    /// The time counts between two requests, and before the first one: load balancers
+    /// open connections in advance. The default is longer than the 60 seconds for
+    /// which common load balancers keep an idle connection: the side that closes
+    /// later never sends a request into a connection that is being closed. An idle
     /// connection occupies no thread. 0 closes each connection after its response.
     keep_alive: Duration = Duration::from_secs(75), [Worker], {
         section: Section::Http, placeholder: "SECONDS", range: Some((0, DAY)),
@@ -342,58 +343,59 @@ settings! {
         differs: Some("75 seconds instead of 2, so that a load balancer closes first; idle connections occupy no thread here"),
     };
 
-    /// Longest time a client may take to send the head of a request.
+    /// Maximum time for a client to send the head of a request.
     ///
-    /// It counts from the first byte of the request to the empty line after the
-    /// last header. 0 turns the limit off. With `keep-alive` 0 it is also how long
+    /// The time counts from the first byte of the request to the empty line after the
+    /// last header. 0 disables the limit. With `keep-alive` 0 it also limits how long
     /// a new connection may wait with its first byte.
     header_timeout: Duration = Duration::from_secs(10), [Worker], {
         section: Section::Http, placeholder: "SECONDS", range: Some((0, DAY)),
         effect: Rollout,
     };
 
-    /// Longest time a client may send nothing more of a request's body.
+    /// Maximum time without progress while a request's body is received.
     ///
-    /// A drip is not enough: what arrives has to be a minimum of progress. 0
-    /// turns the limit off.
+    /// A few bytes are no progress: a minimum amount has to arrive. 0 disables the
+    /// limit.
     body_timeout: Duration = Duration::from_secs(30), [Worker], {
         section: Section::Http, placeholder: "SECONDS", range: Some((0, DAY)),
         effect: Rollout,
     };
 
-    /// Longest time a client may take nothing more of a response.
+    /// Maximum time without progress while a response is sent.
     ///
-    /// What counts is what its system has acknowledged. Then the connection is
-    /// reset, and the log says so. 0 turns the limit off.
+    /// Progress is what the client's system has acknowledged. At the end of the time
+    /// the connection is reset, and a line is logged. 0 disables the limit.
     write_timeout: Duration = Duration::from_secs(60), [Worker], {
         section: Section::Http, placeholder: "SECONDS", range: Some((0, DAY)),
         effect: Rollout,
     };
 
-    /// Memory that responses may take in a worker while slow clients read them.
+    /// Memory for responses that wait for slow clients, in each worker.
     ///
-    /// A client that cannot take a response at once occupies no thread: what is
-    /// left waits in memory, as far as this goes and up to 1M of a response that is
-    /// made piece by piece, and then on disk (`--response-disk`). Where neither has
-    /// room, the application waits for the client; if that leaves no thread for
-    /// requests that wait, the answers to the slowest clients are given up.
+    /// A client that cannot take a response at once occupies no thread. The rest of
+    /// the response waits in memory, up to this amount and up to 1M of a response
+    /// that is sent piece by piece, and then on disk (`--response-disk`). Where
+    /// neither has room, the application waits for the client; if that leaves no
+    /// thread for waiting requests, the server gives up the responses to the slowest
+    /// clients.
     response_memory: Size = Size(64 << 20), [Worker], {
         section: Section::Http, placeholder: "SIZE",
         effect: Rollout,
     };
 
-    /// Disk that responses may take in a worker while slow clients read them.
+    /// Disk space for responses that wait for slow clients, in each worker.
     ///
-    /// The files have no name, in the directory for temporary files. A single
-    /// response takes at most a quarter: a longer one that is made piece by
-    /// piece holds its thread. A response with the header `X-Accel-Buffering: no`
-    /// never waits in memory or on disk. 0 uses no disk.
+    /// The files have no name, and are in the directory for temporary files. A single
+    /// response takes at most a quarter: a longer one that is sent piece by piece
+    /// holds its thread. A response with the header `X-Accel-Buffering: no` never
+    /// waits in memory or on disk. 0 uses no disk.
     response_disk: Size = Size(1 << 30), [Worker], {
         section: Section::Http, placeholder: "SIZE",
         effect: Rollout,
     };
 
-    /// Longest request line, in bytes; 0 is no limit of its own.
+    /// Maximum length of the request line in bytes; 0 sets no limit of its own.
     ///
     /// A longer one is answered with 414.
     limit_request_line: u32 = 4094, [Worker], {
@@ -402,7 +404,7 @@ settings! {
         differs: Some("more than 8190 is an error instead of being cut to it"),
     };
 
-    /// Most headers that a request may have.
+    /// Maximum number of headers in a request.
     ///
     /// More are answered with 431.
     limit_request_fields: u32 = 100, [Worker], {
@@ -411,7 +413,7 @@ settings! {
         differs: Some("a value out of range is an error"),
     };
 
-    /// Longest header, from its name to the end of its line, in bytes.
+    /// Maximum length of a header in bytes, from its name to the end of its line.
     ///
     /// A longer one is answered with 431. gunicorn's spelling of the flag,
     /// `--limit-request-field_size`, is understood.
@@ -436,7 +438,7 @@ settings! {
         effect: Restart, gunicorn: Some("daemon"),
     };
 
-    /// File to write the number of the master process to.
+    /// File to write the process ID of the master to.
     pid: Option<PathBuf> = None, [Master], {
         section: Section::Process, short: Some('p'), placeholder: "FILE",
         effect: Restart, gunicorn: Some("pidfile"),
@@ -460,36 +462,36 @@ settings! {
         effect: Rollout, gunicorn: Some("group"),
     };
 
-    /// Give the workers all groups of their user.
+    /// Give the workers all groups that their user is a member of.
     initgroups: bool = false, [Master], {
         section: Section::Process,
         effect: Rollout, gunicorn: Some("initgroups"),
     };
 
-    /// Permissions that files made by the server and the application do not get.
+    /// File mode creation mask of the server and the application.
     ///
     /// Octal with a leading zero (`022`, `0o22`), else decimal or `0x` hexadecimal.
-    /// Unless it is set, it holds for unix sockets alone, and all else keeps the
-    /// mask that the server was started with.
+    /// If it is not set, it applies to unix sockets only, and everything else keeps
+    /// the mask that the server was started with.
     umask: Umask = Umask(0), [Master, Listener], {
         section: Section::Process, short: Some('m'), placeholder: "MASK",
         effect: Rollout, gunicorn: Some("umask"),
     };
 
-    /// Least severe message in the error log.
+    /// Lowest level of messages in the error log.
     log_level: LogLevel = LogLevel::Info, [Master, Worker], {
         section: Section::Logging, placeholder: "LEVEL", choices: &LEVELS,
         effect: Rollout, gunicorn: Some("loglevel"),
         differs: Some("an unknown level is an error instead of `info`"),
     };
 
-    /// File for messages of the server; `-` is standard error.
+    /// File for the error log; `-` is standard error.
     error_logfile: LogTarget = LogTarget::Stream, [Master, Worker], {
         section: Section::Logging, placeholder: "FILE", aliases: &["log-file"],
         effect: Rollout, gunicorn: Some("errorlog"),
     };
 
-    /// File for a line about each request; `-` is standard output.
+    /// File for the access log, a line per request; `-` is standard output.
     access_logfile: Option<LogTarget> = None, [Master, Worker], {
         section: Section::Logging, placeholder: "FILE",
         effect: Rollout, gunicorn: Some("accesslog"),
@@ -511,24 +513,24 @@ settings! {
         effect: Rollout, gunicorn: Some("capture_output"),
     };
 
-    /// The configuration file, YAML.
+    /// The configuration file, in YAML.
     ///
     /// Without it `./monoceros.yaml` is read if it exists. Root reads only a file
-    /// that no other user can change, nor the directories on the way; the user who
-    /// has become root by `sudo` counts as root.
+    /// that no other user can change, in directories that no other user can change. A
+    /// user who has become root by `sudo` counts as root.
     config: Option<PathBuf> = None, [Master], {
         section: Section::Configuration, short: Some('c'), placeholder: "FILE", in_file: false,
         effect: Restart, gunicorn: Some("config"),
         differs: Some("YAML instead of Python; `./monoceros.yaml` instead of `./gunicorn.conf.py`"),
     };
 
-    /// Check the settings and the application, say what is wrong, and exit.
+    /// Check the settings and the application, report errors, and exit.
     check_config: bool = false, [Master], {
         section: Section::Configuration, in_file: false,
         effect: Restart, gunicorn: Some("check_config"),
     };
 
-    /// Check as `--check-config`, and print every setting with its source.
+    /// Check as with `--check-config`, and print every setting with its source.
     ///
     /// What is printed can be used as a configuration file.
     print_config: bool = false, [Master], {

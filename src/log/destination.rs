@@ -202,7 +202,7 @@ impl LogFile {
     }
 
     /// Opens the file again by name, after a rotation, under the same
-    /// descriptor: whoever holds a copy of `self` by reference sees the new one.
+    /// descriptor: every holder of a reference to `self` sees the new one.
     /// A standard stream is followed to where it leads now.
     ///
     /// # Errors
@@ -374,7 +374,7 @@ mod tests {
         count
     }
 
-    /// Nobody reads until the log is full; then all that was kept is whole, and
+    /// The reader waits until the log is full; then all that was kept is whole, and
     /// what follows comes after a line that tells the loss.
     fn assert_loses_whole_lines(log: LogFile, reader: impl Into<std::os::fd::OwnedFd>) {
         let written = fill(&log);

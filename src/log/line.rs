@@ -11,7 +11,7 @@ use monoceros_sys::clock::{LocalTime, local_time, wall_seconds};
 use crate::journal::JournalEntry;
 use crate::{LogFile, printable};
 
-/// Who writes a line; stands in front of the message.
+/// The process that writes a line; stands in front of the message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
     /// The master.
@@ -42,10 +42,10 @@ impl fmt::Display for Identity {
     }
 }
 
-/// Who writes this process's lines: its pid and its name.
+/// The pid and the name in front of this process's lines.
 static SPEAKER: RwLock<(u32, String)> = RwLock::new((0, String::new()));
 
-/// Says who this process is from now on: it was forked, and is not what it was.
+/// Sets the pid and name of this process, which has been forked from another one.
 pub fn identify(identity: &Identity) {
     if let Ok(mut speaker) = SPEAKER.write() {
         *speaker = (std::process::id(), identity.to_string());
@@ -53,8 +53,8 @@ pub fn identify(identity: &Identity) {
 }
 
 /// Sends this process's log records to `file`, from `level` up; the level can be
-/// changed later with [`log::set_max_level`], who writes with [`identify`]. Only the first call in a process
-/// has an effect.
+/// changed later with [`log::set_max_level`], the identity with [`identify`]. Only the
+/// first call in a process has an effect.
 pub fn install(identity: &Identity, level: LevelFilter, file: Arc<LogFile>) {
     let form = Arc::clone(&file);
     let format = move |buffer: &mut env_logger::fmt::Formatter, record: &log::Record| {

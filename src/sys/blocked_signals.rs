@@ -9,7 +9,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::check;
-use crate::fork::{self, Actions, Mark};
+use crate::fork::{self, Mark, SignalActions};
 
 /// Signals that wait to be read instead of what they would do. Unlike
 /// [`Signals`](crate::signal::Signals) this is undone as a whole, also in a
@@ -18,7 +18,7 @@ use crate::fork::{self, Actions, Mark};
 pub struct BlockedSignals {
     _mark: Mark,
     pending: SignalFd,
-    entered: Actions,
+    entered: SignalActions,
     /// Which signals this thread had blocked before.
     mask: SigSet,
     /// What the signals had done before.
@@ -46,8 +46,9 @@ impl BlockedSignals {
         let replace = |signal: &libc::c_int| {
             Ok((*signal, replace_action(*signal, pass_on as libc::sighandler_t)?))
         };
-        let (entered, actions) =
-            Actions::enter(signals, || signals.iter().map(replace).collect::<io::Result<_>>());
+        let (entered, actions) = SignalActions::enter(signals, || {
+            signals.iter().map(replace).collect::<io::Result<_>>()
+        });
         Ok(Self { _mark: Mark::new(pending.as_fd()), pending, entered, mask, actions: actions? })
     }
 

@@ -45,7 +45,7 @@ pub fn detach() -> io::Result<DaemonSide> {
     drop(read);
     setsid()?;
     if split()?.is_some() {
-        // The leader of the session goes, so that nobody in it can get a
+        // The leader of the session goes, so that no process in it can get a
         // terminal by opening one.
         // SAFETY: _exit(2) ends the process without running anything of it.
         unsafe { libc::_exit(0) };

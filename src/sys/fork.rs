@@ -7,7 +7,7 @@
 //! | resource | where it is entered | in the forked process |
 //! | --- | --- | --- |
 //! | descriptors of ours | [`Private`], [`Mark`] | lead nowhere |
-//! | actions of signals | [`Actions`] | as they were before |
+//! | actions of signals | [`SignalActions`] | as they were before |
 //! | signals held back | `hold_back` | let through |
 //! | shared memory | `Memory` | a private copy of nothing |
 //! | the limit of descriptors | [`raise`](crate::limit::raise) | as it was before |
@@ -259,7 +259,7 @@ struct ActionEntry {
 
 struct Entries([UnsafeCell<MaybeUninit<ActionEntry>>; ACTIONS]);
 
-// SAFETY: an entry is written by the one `Actions` that there is at a time, before
+// SAFETY: an entry is written by the one `SignalActions` that there is at a time, before
 // `ENTERED` says that it is there, and read by a process with one thread.
 unsafe impl Sync for Entries {}
 
@@ -270,12 +270,12 @@ static ENTERED: AtomicUsize = AtomicUsize::new(0);
 /// those whose actions are then still ours get back what they had before; the
 /// last one that was entered comes first.
 #[derive(Debug)]
-pub struct Actions {
+pub struct SignalActions {
     /// How many were entered before these.
     first: usize,
 }
 
-impl Actions {
+impl SignalActions {
     /// Changes the actions of these signals by `change`.
     pub fn enter<T>(signals: &[libc::c_int], change: impl FnOnce() -> T) -> (Self, T) {
         static ENTERING: std::sync::Mutex<()> = std::sync::Mutex::new(());

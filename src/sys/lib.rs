@@ -42,7 +42,7 @@ use std::io;
 #[must_use]
 pub fn reason(error: &io::Error) -> String {
     let text = match error.raw_os_error() {
-        // As the C library has it; "try again" would be for who calls.
+        // As the C library has it; "try again" would be advice for the caller.
         Some(libc::EAGAIN) => "resource temporarily unavailable".to_owned(),
         Some(number) => nix::errno::Errno::from_raw(number).desc().to_owned(),
         None => error.to_string(),

@@ -103,7 +103,7 @@ impl Drop for SharedWords {
     }
 }
 
-/// Makes a file in memory to which every write goes to its end, whoever writes;
+/// Makes a file in memory to which every write goes to its end, from any process;
 /// `name` shows in `/proc/PID/fd`.
 ///
 /// # Errors
@@ -139,7 +139,7 @@ pub fn anonymous_file(name: &str) -> io::Result<File> {
 /// file has room for can be reached.
 ///
 /// As with every mapped file, a page that the disk can no longer deliver is a
-/// SIGBUS for who reads it (`mmap(2)`).
+/// SIGBUS for its reader (`mmap(2)`).
 #[derive(Debug)]
 pub struct FileStart {
     start: NonNull<libc::c_void>,
@@ -219,7 +219,7 @@ impl FileStart {
     /// would be a SIGBUS: a file system that never overwrites (btrfs) needs room
     /// again for what was written before, whatever was reserved.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as above, and nobody else has a reference.
+        // SAFETY: as above, and there is no other reference.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().cast(), self.reserved) }
     }
 }

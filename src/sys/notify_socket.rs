@@ -130,7 +130,7 @@ mod tests {
         sendmsg(from.as_raw_fd(), &part, &control, MsgFlags::empty(), Some(&to)).unwrap();
         let letter = mailbox.take(&mut [0; 64]).unwrap();
         assert_eq!((letter.length, letter.uid), (9, None));
-        // Nobody holds the other end once ours is closed.
+        // The other end has no holder once ours is closed.
         drop(writer);
         assert_eq!(nix::unistd::read(&reader, &mut [0; 1]), Ok(0));
     }

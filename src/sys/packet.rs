@@ -50,7 +50,7 @@ pub fn receive(socket: BorrowedFd, into: &mut [u8]) -> io::Result<(usize, Vec<Ow
     Ok((message.bytes, descriptors))
 }
 
-/// From now on each message says who has sent it: see [`receive_signed`]
+/// From now on each message names its sender: see [`receive_signed`]
 /// (`SO_PASSCRED`, `unix(7)`).
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Whether a path can be relied on: who can change what it leads to.
+//! Whether a path can be relied on: which users can change what it leads to.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -16,14 +16,14 @@ const STICKY: u32 = 0o1000;
 
 /// Follows a path, and returns it without links: what it names can be changed or
 /// replaced by no user but `owners`. Every directory on the way is looked at, also
-/// those that links lead through. The last name may be missing, and who owns that
+/// those that links lead through. The last name may be missing, and the owner of that
 /// file is not looked at.
 ///
 /// A user who cannot change a path now cannot gain that later: so the result held
 /// before the call, and goes on to hold.
 ///
 /// # Errors
-/// `PermissionDenied`, with the directory and who can change it; those of
+/// `PermissionDenied`, with the directory and the user that can change it; those of
 /// `lstat(2)` and `readlink(2)`.
 pub fn follow(path: &Path, owners: &[u32]) -> io::Result<PathBuf> {
     let mut ahead: VecDeque<OsString> = names(&std::path::absolute(path)?);

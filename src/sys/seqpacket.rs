@@ -1,5 +1,5 @@
 //! Sockets that keep messages apart, under abstract names (`unix(7)`): nothing
-//! in the file system, so nothing to remove, and no permissions: who is at the
+//! in the file system, so nothing to remove, and no permissions: the process at the
 //! other end has to be asked.
 
 use std::io;
@@ -25,7 +25,7 @@ pub struct Peer {
 /// Listens under an abstract name; non-blocking and close-on-exec.
 ///
 /// # Errors
-/// Those of `socket(2)`, `bind(2)` and `listen(2)`; `AddrInUse` when somebody
+/// Those of `socket(2)`, `bind(2)` and `listen(2)`; `AddrInUse` when a process
 /// has the name.
 pub fn listen(name: &str) -> io::Result<OwnedFd> {
     let socket = Socket::new(Domain::UNIX, Type::SEQPACKET.cloexec().nonblocking(), None)?;
@@ -38,7 +38,7 @@ pub fn listen(name: &str) -> io::Result<OwnedFd> {
 /// most for `limit`. Close-on-exec.
 ///
 /// # Errors
-/// Those of `connect(2)`; `ConnectionRefused` when nobody listens there, and
+/// Those of `connect(2)`; `ConnectionRefused` when no process listens there, and
 /// `WouldBlock` when the limit is over.
 pub fn connect(name: &str, limit: Option<Duration>) -> io::Result<OwnedFd> {
     let socket = Socket::new(Domain::UNIX, Type::SEQPACKET.cloexec(), None)?;
@@ -48,7 +48,7 @@ pub fn connect(name: &str, limit: Option<Duration>) -> io::Result<OwnedFd> {
     Ok(socket.into())
 }
 
-/// Who is at the other end.
+/// The process at the other end.
 ///
 /// # Errors
 /// Those of `getsockopt(2)`.
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(socket::receive(server.as_fd(), &mut bytes).unwrap(), 2);
         let waiting = connect(&name, None).unwrap();
         drop(listener);
-        // A process that another test starts has a copy until it executes; who
+        // A process that another test starts has a copy until it executes; a client that
         // waits in the queue sees the end of the last one.
         wait(&[(waiting.as_fd(), Readiness::Readable)], None).unwrap();
         assert!(connect(&name, None).is_err(), "the name is gone with its owner");

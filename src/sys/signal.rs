@@ -9,7 +9,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
-use crate::fork::{Actions, Mark, action_of};
+use crate::fork::{Mark, SignalActions, action_of};
 
 /// A process that this one has started has ended.
 pub const CHLD: i32 = libc::SIGCHLD;
@@ -58,7 +58,7 @@ impl Signals {
             interrupting.iter().for_each(|signal| interrupt(*signal));
             delivery
         };
-        let (_, delivery) = Actions::enter(signals, collect);
+        let (_, delivery) = SignalActions::enter(signals, collect);
         let mut heard = SigSet::empty();
         for signal in signals {
             heard.add(Signal::try_from(*signal)?);
@@ -94,8 +94,8 @@ fn interrupt(signal: i32) {
     unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) };
 }
 
-/// Ignores the signals that would end this process by default although nobody
-/// who sends one means that (`signal(7)`): timers, hints about descriptors and
+/// Ignores the signals that would end this process by default although their
+/// sender does not mean that (`signal(7)`): timers, hints about descriptors and
 /// power, the real-time signals; and `SIGXFSZ`, so that a write beyond the limit
 /// of a file's size fails as any other does (`setrlimit(2)`). A program that is
 /// executed has their default actions again.
@@ -129,7 +129,7 @@ pub fn disregard<'a>(names: impl IntoIterator<Item = &'a str>) {
         let replaced = unsafe { sigaction(*signal, &action) };
         debug_assert!(replaced.is_ok(), "sigaction(2) knows {signal}");
     };
-    Actions::enter(&numbers, || signals.iter().for_each(replace));
+    SignalActions::enter(&numbers, || signals.iter().for_each(replace));
 }
 
 /// Sends a signal to this process, as another one would: the main thread gets it,

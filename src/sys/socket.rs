@@ -28,7 +28,7 @@ pub fn accept(listener: BorrowedFd) -> io::Result<Accepted> {
     // SAFETY: the address buffer is valid for `length` bytes.
     let fd =
         check(unsafe { libc::accept4(listener.as_raw_fd(), address_at, &raw mut length, flags) })?;
-    // SAFETY: the kernel has just given us this descriptor; nobody else has it.
+    // SAFETY: the kernel has just given us this descriptor.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     // SAFETY: all-zero bytes are a valid storage, and the kernel wrote an address.
     let address = unsafe { address.assume_init() };
@@ -142,7 +142,7 @@ pub fn shutdown_write(socket: BorrowedFd) -> io::Result<()> {
     check(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_WR) }).map(drop)
 }
 
-/// Ends both sides of a connection, whoever else holds a copy of it.
+/// Ends both sides of a connection, for every holder of a copy.
 ///
 /// # Errors
 /// Those of `shutdown(2)`.
@@ -151,7 +151,7 @@ pub fn shutdown(socket: BorrowedFd) -> io::Result<()> {
     check(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RDWR) }).map(drop)
 }
 
-/// Breaks a connection, whoever else holds a copy of it: the peer reads what has
+/// Breaks a connection, for every holder of a copy: the peer reads what has
 /// arrived, then an error. Where only closing the last copy could do that, as
 /// with a unix socket, the peer reads an end of file.
 ///

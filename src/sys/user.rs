@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid, getgrouplist};
 
-/// Whom a process runs as.
+/// The user and the groups of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
     /// The user.
@@ -155,8 +155,8 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_said() {
-        let error = Credentials::find(Some("nobody-like-this"), None, false).unwrap_err();
-        assert_eq!(error.to_string(), "there is no user \"nobody-like-this\"");
+        let error = Credentials::find(Some("no-such-user"), None, false).unwrap_err();
+        assert_eq!(error.to_string(), "there is no user \"no-such-user\"");
         let error = Credentials::find(None, Some("no-such-group"), false).unwrap_err();
         assert_eq!(error.to_string(), "there is no group \"no-such-group\"");
     }

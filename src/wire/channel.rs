@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::message::{FromWorker, ToWorker};
 
-/// The longest message, in bytes; longer texts are cut by who sends them.
+/// The longest message, in bytes; the sender cuts longer texts.
 pub const MESSAGE_LIMIT: usize = 128 * 1024;
 
 /// The master's end.
@@ -71,7 +71,7 @@ impl<Out: Serialize, In: DeserializeOwned> Channel<Out, In> {
         self.send_with(message, &[])
     }
 
-    /// As [`Channel::send`], with copies of descriptors, which only who receives
+    /// As [`Channel::send`], with copies of descriptors, which only a receiver
     /// with [`Channel::receive_with`] gets.
     ///
     /// # Errors
@@ -103,7 +103,7 @@ impl<Out: Serialize, In: DeserializeOwned> Channel<Out, In> {
         self.receive_by(packet::receive)
     }
 
-    /// From now on messages say who has sent them: see [`Channel::receive_signed`].
+    /// From now on each message names its sender: see [`Channel::receive_signed`].
     ///
     /// # Errors
     /// Those of `setsockopt(2)`.

@@ -125,7 +125,7 @@ impl Status {
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The abstract name (unix(7)) at which the master with this pid hears
-/// commands. It is gone with the master, and nobody has to remove it.
+/// commands. The kernel removes it with the master.
 ///
 /// Containers that share a network namespace share its abstract names, and each
 /// has a pid 1: so the pid namespace is part of the name.

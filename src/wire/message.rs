@@ -7,11 +7,11 @@ use crate::{Generation, Slot};
 /// What the master says to a worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToWorker {
-    /// The first message: who the worker is and how it is set. It waits in the
+    /// The first message: the worker's slot, generation and settings. It waits in the
     /// channel before the worker's program is executed.
     Start(Start),
     /// The first message to a mold: load the application, fork workers of it
-    /// when asked to, serve nobody.
+    /// when asked to, serve no client.
     StartMold(StartMold),
     /// To a mold: fork a worker, which gets the descriptors that come with this
     /// message: its channel, scoreboard and file for stacks, and listening sockets
@@ -43,7 +43,7 @@ pub enum Drain {
     /// It begins those that it has read; others serve what waits in the
     /// listeners' queues.
     Retire,
-    /// It serves what waits in the listeners' queues too: nobody else will.
+    /// It serves what waits in the listeners' queues too: no other worker will.
     ServeQueue,
     /// It refuses them, as its application takes none.
     Refuse,

@@ -102,7 +102,7 @@ fn port_moves_the_default_address() {
     let loaded = directory.run("", &[("PORT", "5000")]);
     assert_eq!(loaded.settings.bind[0].to_string(), "0.0.0.0:5000");
     assert_eq!(directory.run("", &[("PORT", "")]).settings.bind[0].to_string(), "127.0.0.1:8000");
-    // Somebody else's variable is only wrong when it is needed.
+    // A variable that other programs use too is checked only when its value counts.
     assert_eq!(directory.errors("", &[("PORT", "x")]).to_string(), "PORT: \"x\" is not a port");
     directory.run("-b :1", &[("PORT", "x")]);
 }
@@ -217,7 +217,7 @@ fn what_is_asked_for_is_found() {
     assert!(matches!(directory.load("--print-config", &[]), Ok(Command::PrintConfig(_))));
     let Ok(Command::Version(text)) = directory.load("-V", &[]) else { panic!() };
     assert_eq!(text, concat!("monoceros ", env!("CARGO_PKG_VERSION"), "\n"));
-    // Whatever else is wrong: who asks for help gets it.
+    // Help is printed whatever else is wrong on the command line.
     let Ok(Command::Help(text)) = directory.load("--bogus -h", &[("MONOCEROS_X", "1")]) else {
         panic!()
     };

@@ -10,7 +10,7 @@ use crate::table::{ROWS, Row};
 
 const EXITS: [(&str, &str); 5] = [
     ("0", "Stopped as asked."),
-    ("1", "A setting is wrong, or the server cannot start with it. Of a command: it has failed."),
+    ("1", "Invalid configuration, or the start failed. For a control command: the command failed."),
     ("2", "The command line is wrong."),
     (
         "3",

@@ -1,4 +1,4 @@
-//! How processes end, and who is told: reaping, and the orphans of others.
+//! How processes end: exit status, reaping, and adopted orphans.
 
 use std::fmt;
 use std::io;
@@ -53,7 +53,7 @@ pub(super) fn peek(pid: i32) -> io::Result<ExitStatus> {
     Ok(wait(libc::P_PID, pid.cast_unsigned(), libc::WEXITED | libc::WNOWAIT)?.1)
 }
 
-/// As `waitid(2)`: the pid, which is 0 for nobody, and its end.
+/// As `waitid(2)`: the pid, which is 0 if no process has ended, and its end.
 fn wait(kind: libc::idtype_t, id: libc::id_t, flags: libc::c_int) -> io::Result<(i32, ExitStatus)> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     // SAFETY: the information is valid for writes.
@@ -102,7 +102,7 @@ pub fn ancestry(pid: i32) -> io::Result<Ancestry> {
 
 /// From now on processes whose parent has ended, and which descend from this
 /// one, become its own instead of the first process's (`PR_SET_CHILD_SUBREAPER`,
-/// prctl(2)). Whoever asks for that has to reap them.
+/// prctl(2)). This process has to reap them then.
 ///
 /// # Errors
 /// Those of `prctl(2)`.

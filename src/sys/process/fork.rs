@@ -24,11 +24,11 @@ pub enum ForkSide {
     },
 }
 
-/// Forks a process that is nobody's here: its parent ends at once, so that it
+/// Forks an orphan, which is no child of this process: its parent ends at once, so that it
 /// becomes that of the nearest reaper of orphans (`PR_SET_CHILD_SUBREAPER`,
 /// prctl(2)), or of the first process. `tell` is called in the process between,
 /// with the orphan's pid or why there is none, before that process ends: so
-/// before the orphan can be anybody else's to reap. It returns whether it was
+/// before another process can reap the orphan. It returns whether it was
 /// heard.
 ///
 /// # Errors

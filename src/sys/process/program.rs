@@ -38,7 +38,7 @@ pub struct Program {
     pub directory: Option<CString>,
     /// Its mask of permissions; `None` for this process's.
     pub umask: Option<u32>,
-    /// Whom it runs as; `None` for this process's user.
+    /// Its user and groups; `None` for this process's.
     pub credentials: Option<Credentials>,
     /// The signal that it gets when this process dies (`PR_SET_PDEATHSIG`,
     /// `prctl(2)`); `None` for none.
@@ -111,7 +111,7 @@ impl Process {
         }
     }
 
-    /// Addresses a process that somebody else has forked. The caller knows that
+    /// Addresses a process that another one has forked. The caller knows that
     /// it has not been reaped: until then the pid cannot be another's.
     ///
     /// # Errors
@@ -276,7 +276,7 @@ impl<'a> Image<'a> {
         let [a, b, c, d] = errno.to_ne_bytes();
         let report = [step as u8, a, b, c, d];
         // SAFETY: the buffer is valid for its length. If the parent is gone
-        // there is nobody to tell.
+        // there is no reader.
         unsafe { libc::write(self.report, report.as_ptr().cast(), report.len()) };
         // SAFETY: _exit(2) ends the process without running anything of it.
         unsafe { libc::_exit(NOT_EXECUTED) }

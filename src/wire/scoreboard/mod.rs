@@ -234,7 +234,7 @@ impl Scoreboard {
         }
     }
 
-    // Whoever looks.
+    // Read by other processes.
 
     /// The worker's place.
     #[must_use]

@@ -27,9 +27,9 @@ pub(crate) struct Conversation {
 /// The request that a conversation is about.
 #[derive(Default)]
 struct CurrentRequest {
-    /// `None` while somebody acts on it, and between two requests.
+    /// `None` while a thread acts on it, and between two requests.
     exchange: Option<Exchange>,
-    /// The application is through with it: whoever still acts on it gives it up
+    /// The application is through with it: a thread that still acts on it gives it up
     /// afterwards.
     is_over: bool,
 }
@@ -84,7 +84,7 @@ impl Conversation {
     }
 
     /// Puts it back. If the request is over, the exchange is dropped, which
-    /// breaks the connection: nobody knows what the client has got.
+    /// breaks the connection: it is not known how much the client has received.
     fn put(&self, exchange: Exchange) {
         let mut turn = lock(&self.turn);
         if !turn.is_over {

@@ -86,7 +86,7 @@ fn tell(number: i32, target: &str) -> Option<String> {
     ))
 }
 
-/// Whom a socket is connected to, as far as that has a name.
+/// The peer of a socket, as far as it has a name.
 fn peer(number: i32) -> Option<String> {
     let socket = descriptor::duplicate(number).ok()?;
     // getpeername(2) serves every kind; which one it is shows in the answer.

@@ -306,7 +306,7 @@ impl EngineParts {
         }
     }
 
-    /// Waits until the master has taken note of this worker, and says who it is.
+    /// Waits until the master has taken note of this worker, and sends its slot and settings.
     fn become_worker(self, py: Python, listeners: Vec<Private>) -> PyResult<BootResources> {
         wait(&[(self.channel.as_fd(), Readiness::Readable)], None)?;
         let start = match self.channel.receive()? {

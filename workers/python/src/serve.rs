@@ -151,7 +151,7 @@ fn wait_for_stop(py: Python, worker: &Engine) {
 /// worker goes on.
 fn take_requests(py: Python, context: &mut ThreadContext) -> bool {
     while let Some(exchange) = context.requests.next() {
-        // A defect of ours costs the client its answer, and nobody else theirs.
+        // A defect of the server costs this client its response, and no other client.
         if catch_unwind(AssertUnwindSafe(|| context.answer(py, exchange))).is_err() {
             drop(context.callables.conversation.get().end());
             log::error!("answering a request panicked; its connection was closed");

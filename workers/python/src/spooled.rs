@@ -123,7 +123,7 @@ impl SpooledFile {
     }
 
     /// Takes the file out, and its body's length; `None` if it is closed, or
-    /// somebody is reading.
+    /// a thread is reading.
     pub(crate) fn take(&self) -> Option<(Spool, u64)> {
         let spool = self.state().spool.take()?;
         Some((Arc::into_inner(spool)?, self.length))

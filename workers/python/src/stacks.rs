@@ -4,7 +4,7 @@
 use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use monoceros_sys::fork::{Actions, Mark};
+use monoceros_sys::fork::{Mark, SignalActions};
 use monoceros_sys::signal;
 use monoceros_wire::stacks::{self, Stacks};
 use pyo3::prelude::*;
@@ -25,12 +25,12 @@ pub(crate) fn show(py: Python, stacks: Stacks) -> PyResult<()> {
     arguments.set_item("file", OwnedFd::from(stacks).into_raw_fd())?;
     arguments.set_item("all_threads", true)?;
     let signals = [&signal::CRASHES[..], &[stacks::SIGNAL]].concat();
-    Actions::enter(&signals, || register(py, &arguments)).1
+    SignalActions::enter(&signals, || register(py, &arguments)).1
 }
 
 fn register(py: Python, arguments: &Bound<PyDict>) -> PyResult<()> {
     let faulthandler = py.import("faulthandler")?;
-    // Who has enabled it already (`PYTHONFAULTHANDLER`) wants it elsewhere; but
+    // If it is enabled already (`PYTHONFAULTHANDLER`), its file stays; but
     // a worker from a mold has it as the mold, from here.
     let is_enabled: bool = faulthandler.call_method0("is_enabled")?.extract()?;
     if !is_enabled || CRASHES_SHOWN.swap(false, Ordering::Relaxed) {
