@@ -1,5 +1,5 @@
-//! The command line of the program: from `std::env` to one command, and from
-//! what was said wrong to an exit code. The flags are in `monoceros-config`.
+//! The command line of the program: from `std::env` to one command, and from errors in it
+//! to an exit code. The flags are in `monoceros-config`.
 
 use std::ffi::OsStr;
 use std::io::Write as _;
@@ -86,8 +86,8 @@ pub(crate) fn print_settings(loaded: &Loaded) -> ExitCode {
     print(&bytes_of(&loaded.print()))
 }
 
-/// Says on standard error what is wrong. When that takes nothing, such as a
-/// pipe without a reader, the exit code still tells.
+/// Prints an error to standard error. If that cannot be written to, such as a pipe that no
+/// process reads, the exit code still tells of the error.
 pub(crate) fn complain(text: &str) {
     let text = format!("monoceros: {text}");
     let (level, text) = (Level::Error, text.as_str());

@@ -1,5 +1,5 @@
-//! The client of the master's control socket: one command asked, one answer
-//! waited for and told. What the answer means is decided by the master.
+//! The client of the control socket: sends one command, waits for the reply, and prints it.
+//! What a command does is decided by the master.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};

@@ -1,7 +1,6 @@
-//! The master's side of operators' commands: a listening socket under an
-//! abstract name, and a few seats for who connects. Nobody there can make the
-//! master wait, or take more of it than a seat. What is asked goes to the
-//! master's mind as events; nothing is decided here but who is heard.
+//! The control socket: accepts the connections of commands under an abstract name, and
+//! reads one request from each. The number of connections is limited, and the master never
+//! waits for a client. Requests become events; what becomes of them is decided elsewhere.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -17,44 +16,44 @@ use monoceros_wire::control::{ControlReply, ControlRequest, PATIENCE, name, secr
 use crate::master::decide::event::MasterEvent;
 use crate::master::decide::id::ClientId;
 
-/// How many commands are heard at a time.
-const SEATS: usize = 16;
-/// The most connections that are taken in one turn of the loop.
+/// The most commands that are connected at a time.
+const MAX_CLIENTS: usize = 16;
+/// The most connections that are accepted in one turn of the event loop.
 const TURN: usize = 64;
 
-/// The way to hear commands, if there is one.
+/// The control socket, if it could be opened.
 pub(crate) struct Control {
     open: Option<CommandListener>,
-    /// The token of the listener; those of the seats come after it.
+    /// The token of the listener. The tokens of the connections come after it.
     first: Token,
 }
 
 struct CommandListener {
     listener: OwnedFd,
     registry: Registry,
-    seats: [Option<CommandClient>; SEATS],
+    clients: [Option<CommandClient>; MAX_CLIENTS],
     next: u64,
 }
 
-/// A connection that may ask once.
+/// A connection that may send one request.
 struct CommandClient {
     id: ClientId,
     channel: Channel<ControlReply, ControlRequest>,
-    /// When it has been silent for too long; `None` when it has asked.
+    /// When its request must have arrived; `None` after that.
     until: Option<Instant>,
 }
 
 impl Control {
-    /// So many tokens it needs.
-    pub(crate) const TOKENS: usize = SEATS + 1;
+    /// The number of tokens that it needs.
+    pub(crate) const TOKENS: usize = MAX_CLIENTS + 1;
 
-    /// Hears nobody yet.
-    pub(crate) fn deaf(first: Token) -> Self {
+    /// Not open yet.
+    pub(crate) fn closed(first: Token) -> Self {
         Self { open: None, first }
     }
 
-    /// Hears commands from now on. A server that cannot still serves: signals
-    /// do the same.
+    /// Accepts commands from now on. A server that cannot open its control socket still
+    /// serves: signals do the same.
     pub(crate) fn open(&mut self, registry: &Registry) {
         match CommandListener::new(registry, self.first) {
             Ok(open) => self.open = Some(open),
@@ -62,14 +61,13 @@ impl Control {
         }
     }
 
-    /// When somebody will have been silent for too long.
+    /// When the next request must have arrived.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.open.as_ref()?.clients().filter_map(|client| client.until).min()
+        self.open.as_ref()?.connected().filter_map(|client| client.until).min()
     }
 
-    /// What is asked on a connection, or on new ones. Tokens of others mean
-    /// nothing here.
-    pub(crate) fn hear(&mut self, token: Token, now: Instant) -> Option<MasterEvent> {
+    /// Accepts new connections, or reads the request of one. Ignores the tokens of others.
+    pub(crate) fn read(&mut self, token: Token, now: Instant) -> Option<MasterEvent> {
         let Self { open, first } = self;
         let open = open.as_mut()?;
         match token.0.checked_sub(first.0)? {
@@ -77,28 +75,28 @@ impl Control {
                 open.accept(*first, now);
                 None
             }
-            seat => open.hear(seat - 1),
+            index => open.read(index - 1),
         }
     }
 
-    /// Lets those go that have been silent for too long.
-    pub(crate) fn close_silent(&mut self, now: Instant) {
+    /// Closes the connections whose request has not arrived in time.
+    pub(crate) fn close_overdue(&mut self, now: Instant) {
         let Some(open) = &mut self.open else { return };
-        for seat in 0..SEATS {
-            let until = open.seats[seat].as_ref().and_then(|client| client.until);
+        for index in 0..MAX_CLIENTS {
+            let until = open.clients[index].as_ref().and_then(|client| client.until);
             if until.is_some_and(|at| at <= now) {
-                open.leave(seat, &ControlReply::failed("nothing was asked"));
+                open.leave(index, &ControlReply::failed("nothing was asked"));
             }
         }
     }
 
-    /// Answers and hangs up. Who asked may be gone.
+    /// Replies and closes the connection. The client may be gone.
     pub(crate) fn answer(&mut self, client: ClientId, answer: &ControlReply) {
         let Some(open) = &mut self.open else { return };
         let is_meant =
-            |seat: &Option<CommandClient>| seat.as_ref().is_some_and(|it| it.id == client);
-        if let Some(seat) = open.seats.iter().position(is_meant) {
-            open.leave(seat, answer);
+            |index: &Option<CommandClient>| index.as_ref().is_some_and(|it| it.id == client);
+        if let Some(index) = open.clients.iter().position(is_meant) {
+            open.leave(index, answer);
         }
     }
 }
@@ -115,11 +113,11 @@ impl CommandListener {
         };
         let registry = registry.try_clone()?;
         registry.register(&mut SourceFd(&listener.as_raw_fd()), token, Interest::READABLE)?;
-        Ok(Self { listener, registry, seats: [const { None }; SEATS], next: 0 })
+        Ok(Self { listener, registry, clients: [const { None }; MAX_CLIENTS], next: 0 })
     }
 
-    fn clients(&self) -> impl Iterator<Item = &CommandClient> {
-        self.seats.iter().flatten()
+    fn connected(&self) -> impl Iterator<Item = &CommandClient> {
+        self.clients.iter().flatten()
     }
 
     fn accept(&mut self, first: Token, now: Instant) {
@@ -130,36 +128,36 @@ impl CommandListener {
                 Err(error) => return log::warn!("cannot hear a command: {}", reason(&error)),
             }
         }
-        // There may be more, of which the kernel has told already.
+        // More connections may wait, which the kernel does not report again.
         let source = &mut SourceFd(&self.listener.as_raw_fd());
         if let Err(error) = self.registry.reregister(source, first, Interest::READABLE) {
             log::warn!("cannot hear commands any more: {}", reason(&error));
         }
     }
 
-    /// Gives a seat to a connection, or says why not.
+    /// Admits a connection, or replies why not.
     fn admit(&mut self, fd: OwnedFd, first: Token, now: Instant) {
         let channel = Channel::from(fd);
-        let seat = check(&channel).and_then(|()| {
-            let free = self.seats.iter().position(Option::is_none);
+        let index = check(&channel).and_then(|()| {
+            let free = self.clients.iter().position(Option::is_none);
             free.ok_or_else(|| "too many commands wait for the server; try again".to_owned())
         });
-        let seat = match seat {
-            Ok(seat) => seat,
+        let index = match index {
+            Ok(index) => index,
             Err(text) => return say(&channel, &ControlReply::failed(&text)),
         };
-        let (fd, token) = (channel.as_fd().as_raw_fd(), Token(first.0 + 1 + seat));
+        let (fd, token) = (channel.as_fd().as_raw_fd(), Token(first.0 + 1 + index));
         if let Err(error) = self.registry.register(&mut SourceFd(&fd), token, Interest::READABLE) {
             return log::warn!("cannot hear a command: {}", reason(&error));
         }
         let id = ClientId(self.next);
         self.next += 1;
-        self.seats[seat] = Some(CommandClient { id, channel, until: Some(now + PATIENCE) });
+        self.clients[index] = Some(CommandClient { id, channel, until: Some(now + PATIENCE) });
     }
 
-    /// The request of a client, if this is it: it may ask once.
-    fn hear(&mut self, seat: usize) -> Option<MasterEvent> {
-        let client = self.seats.get_mut(seat)?.as_mut()?;
+    /// Reads the one request of a client.
+    fn read(&mut self, index: usize) -> Option<MasterEvent> {
+        let client = self.clients.get_mut(index)?.as_mut()?;
         match client.channel.receive() {
             Ok(Incoming::Nothing) => {}
             Ok(Incoming::Message(request)) if client.until.take().is_some() => {
@@ -168,35 +166,35 @@ impl CommandListener {
                 return Some(MasterEvent::Requested { client: client.id, request });
             }
             Ok(Incoming::Message(_)) => {
-                self.leave(seat, &ControlReply::failed("a command asks once"))
+                self.leave(index, &ControlReply::failed("a command asks once"))
             }
-            Ok(Incoming::Closed) => self.vacate(seat),
+            Ok(Incoming::Closed) => self.vacate(index),
             Err(error) => {
                 let text = format!("the server does not know this command: {}", reason(&error));
-                self.leave(seat, &ControlReply::failed(&text));
+                self.leave(index, &ControlReply::failed(&text));
             }
         }
         None
     }
 
-    fn leave(&mut self, seat: usize, answer: &ControlReply) {
-        if let Some(client) = &self.seats[seat] {
+    fn leave(&mut self, index: usize, answer: &ControlReply) {
+        if let Some(client) = &self.clients[index] {
             say(&client.channel, answer);
         }
-        self.vacate(seat);
+        self.vacate(index);
     }
 
-    fn vacate(&mut self, seat: usize) {
-        if let Some(client) = self.seats[seat].take() {
+    fn vacate(&mut self, index: usize) {
+        if let Some(client) = self.clients[index].take() {
             let fd = client.channel.as_fd().as_raw_fd();
-            // Closing it does the same, unless it is held by a process that is
-            // about to execute its program.
+            // Closing the descriptor does the same, unless a process that is about to
+            // execute its program has a copy of it.
             drop(self.registry.deregister(&mut SourceFd(&fd)));
         }
     }
 }
 
-/// Whether this client may ask: abstract names have no permissions.
+/// Whether this client may send commands: abstract names have no permissions.
 fn check(channel: &Channel<ControlReply, ControlRequest>) -> Result<(), String> {
     let peer = seqpacket::peer(channel.as_fd())
         .map_err(|error| format!("cannot tell who asks: {}", reason(&error)))?;
@@ -207,8 +205,8 @@ fn check(channel: &Channel<ControlReply, ControlRequest>) -> Result<(), String> 
     Err(format!("permission denied: user {} is neither the server's user {own} nor root", peer.uid))
 }
 
-/// Sends what the socket has room for: a message or nothing. Who does not read
-/// is not waited for.
+/// Sends the reply if the socket has room for it. The master does not wait for a client
+/// that does not read.
 fn say(channel: &Channel<ControlReply, ControlRequest>, answer: &ControlReply) {
     if let Err(error) = channel.send(answer) {
         log::debug!("cannot answer a command: {}", reason(&error));

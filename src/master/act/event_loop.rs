@@ -1,5 +1,5 @@
-//! The master's loop: everything that happens comes in as an event, everything
-//! decided goes out as an action. Decides nothing.
+//! The event loop of the master: what happens becomes an event, and every action that
+//! `decide` returns is carried out. Decides nothing.
 
 mod forks;
 mod generations;
@@ -44,56 +44,56 @@ use crate::master::kind::link::WorkerReport;
 
 /// The exit code of a master that cannot begin.
 pub(crate) const CANNOT_START: u8 = 1;
-/// The token of the signals; those of workers' channels come after it.
+/// The token of the signals. The tokens of workers come after it.
 const SIGNAL: Token = Token(0);
-/// The token of the channel to the master that is to take over.
+/// The token of the channel to the successor.
 const SUCCESSOR: Token = Token(usize::MAX - 1);
-/// The token of the channel to the master that was before this one.
+/// The token of the channel to the predecessor.
 const PREDECESSOR: Token = Token(usize::MAX - 2);
-/// The token of what tells the end of the master that is to take over.
+/// The token of the end of the successor.
 const SUCCESSOR_END: Token = Token(usize::MAX - 3);
-/// The first token of operators' commands.
+/// The first token of the control socket.
 const CONTROL: Token = Token(usize::MAX - 3 - Control::TOKENS);
-/// So many messages of one worker are heard before others have their turn.
-const MOST_HEARD: usize = 100;
+/// The most messages of one worker that are read before others have their turn.
+const MAX_MESSAGES: usize = 100;
 
-/// The master's hands.
+/// The event loop, and everything of the system that the master owns.
 pub(crate) struct MasterLoop {
     poll: Poll,
     ready: Events,
     signals: Signals,
     invocation: Invocation,
     log: Arc<LogFile>,
-    /// Lets the starting process go, when the server went to the background.
+    /// The process that waits for this server to serve, when it goes to the background.
     starter: Option<Starter>,
-    /// What workers are made of, by generation: the one that serves, and one
-    /// that may take its place.
+    /// What workers are made of, by generation: the one that serves, and one that may
+    /// replace it.
     specs: BTreeMap<Generation, WorkerSpec>,
-    /// Every socket of any recipe.
+    /// The listeners of all generations.
     listeners: Vec<Rc<OwnedListener>>,
-    /// Sockets that were passed in take the place of those in the settings.
+    /// Listeners that were passed in by `LISTEN_FDS`. They replace those of the settings.
     activated: Vec<Rc<OwnedListener>>,
-    /// Workers, and molds.
+    /// The processes of workers and molds.
     workers: BTreeMap<WorkerId, WorkerProcess>,
     successor: Option<SuccessorProcess>,
-    /// Until it has passed everything on.
+    /// The predecessor, until it has passed everything on.
     predecessor: Option<Predecessor>,
-    /// Everything outlives this master: nothing is to be removed.
+    /// Everything was passed on to a successor: no file is removed.
     passed_on: bool,
     pid_file: Option<PidFile>,
-    /// Where the pid file is to be.
+    /// The path of the pid file.
     pid_path: Option<PathBuf>,
     notify_sender: NotifySender,
     control: Control,
     out_of_memory: OutOfMemory,
-    /// The workers that molds were asked for.
+    /// The workers that molds were asked to fork.
     forks: Forks<PendingFork>,
     code: Option<u8>,
 }
 
-/// What a shell is made from.
+/// What an event loop is made from.
 pub(crate) struct LoopParts {
-    /// Where settings are read from.
+    /// How this process was called.
     pub(crate) invocation: Invocation,
     /// What the first generation is made of.
     pub(crate) spec: WorkerSpec,
@@ -101,18 +101,18 @@ pub(crate) struct LoopParts {
     pub(crate) activated: Vec<Rc<OwnedListener>>,
     /// The error log.
     pub(crate) log: Arc<LogFile>,
-    /// Who waits for this server to serve.
+    /// The process that waits for this server to serve.
     pub(crate) starter: Option<Starter>,
-    /// The way to the init system.
+    /// The sender of notices to the init system.
     pub(crate) notify_sender: NotifySender,
-    /// Where the pid file is to be.
+    /// The path of the pid file.
     pub(crate) pid_path: Option<PathBuf>,
-    /// What another master passes on.
+    /// What a predecessor passes on.
     pub(crate) inherited: Option<Inherited>,
 }
 
 impl MasterLoop {
-    /// Collects signals from now on.
+    /// From now on signals are collected as events.
     pub(crate) fn new(parts: LoopParts) -> io::Result<Self> {
         let LoopParts {
             invocation,
@@ -124,7 +124,7 @@ impl MasterLoop {
             pid_path,
             inherited,
         } = parts;
-        let (poll, signals) = (Poll::new()?, Signals::collect(&heard())?);
+        let (poll, signals) = (Poll::new()?, Signals::collect(&collected_signals())?);
         let fd = signals.as_fd().as_raw_fd();
         poll.registry().register(&mut SourceFd(&fd), SIGNAL, Interest::READABLE)?;
         let generation = inherited.as_ref().map_or(Generation(1), |it| it.generation);
@@ -150,15 +150,15 @@ impl MasterLoop {
             pid_file: None,
             pid_path,
             notify_sender,
-            control: Control::deaf(CONTROL),
+            control: Control::closed(CONTROL),
             out_of_memory: OutOfMemory::watch(),
             forks: Forks::default(),
             code: None,
         })
     }
 
-    /// Hears operators' commands from now on.
-    pub(crate) fn hear_commands(&mut self) {
+    /// From now on commands are accepted.
+    pub(crate) fn open_control_socket(&mut self) {
         self.control.open(self.poll.registry());
     }
 
@@ -189,8 +189,8 @@ impl MasterLoop {
         }
     }
 
-    /// Waits for events. The deadline is heard last: what has happened before
-    /// it may have made it pointless.
+    /// Waits for events. The deadline comes last: an earlier event may have removed its
+    /// cause.
     fn wait(&mut self, deadline: Option<Instant>, events: &mut VecDeque<MasterEvent>) {
         let next = deadline.into_iter().chain(self.control.deadline()).min();
         let timeout = next.map(|at| at.saturating_duration_since(Instant::now()));
@@ -202,34 +202,34 @@ impl MasterLoop {
         let tokens: Vec<_> = self.ready.iter().map(mio::event::Event::token).collect();
         for token in tokens {
             match token {
-                SIGNAL => self.hear_signals(events),
-                SUCCESSOR => self.hear_successor(events),
+                SIGNAL => self.read_signals(events),
+                SUCCESSOR => self.read_successor(events),
                 SUCCESSOR_END => self.note_end_of_successor(events),
-                PREDECESSOR => self.hear_predecessor(events),
-                _ if token >= CONTROL => events.extend(self.control.hear(token, Instant::now())),
-                _ => self.hear_worker(id_of(token), events),
+                PREDECESSOR => self.read_predecessor(events),
+                _ if token >= CONTROL => events.extend(self.control.read(token, Instant::now())),
+                _ => self.read_worker(id_of(token), events),
             }
         }
-        self.control.close_silent(Instant::now());
+        self.control.close_overdue(Instant::now());
         if deadline.is_some_and(|at| at <= Instant::now()) {
             events.push_back(MasterEvent::Elapsed);
         }
     }
 
-    fn hear_signals(&mut self, events: &mut VecDeque<MasterEvent>) {
+    fn read_signals(&mut self, events: &mut VecDeque<MasterEvent>) {
         for number in self.signals.take() {
             let wish = SIGNALS.iter().find(|signal| signal::number(signal.name) == Some(number));
             match wish.map(|signal| signal.command) {
                 None => self.reap(events),
-                Some(SignalCommand::Withdraw) => self.hear_window_change(events),
+                Some(SignalCommand::Withdraw) => self.note_window_change(events),
                 Some(wish) => events.push_back(MasterEvent::Signalled(wish)),
             }
         }
     }
 
-    /// A terminal sends this whenever its window changes; only without one it
-    /// is an operator's wish.
-    fn hear_window_change(&self, events: &mut VecDeque<MasterEvent>) {
+    /// A terminal sends SIGWINCH whenever its window changes. Only for a process without a
+    /// terminal it is a command.
+    fn note_window_change(&self, events: &mut VecDeque<MasterEvent>) {
         if process::has_terminal() {
             log::debug!("SIGWINCH is ignored: this process has a terminal, whose window changed");
         } else {
@@ -237,9 +237,9 @@ impl MasterLoop {
         }
     }
 
-    /// What a worker has said so far.
-    fn hear_worker(&mut self, worker: WorkerId, events: &mut VecDeque<MasterEvent>) {
-        for _ in 0..MOST_HEARD {
+    /// Reads the messages of a worker.
+    fn read_worker(&mut self, worker: WorkerId, events: &mut VecDeque<MasterEvent>) {
+        for _ in 0..MAX_MESSAGES {
             let Some(process) = self.workers.get(&worker) else {
                 let Some(event) = self.read_pending_fork(worker) else { return };
                 events.push_back(event);
@@ -263,18 +263,19 @@ impl MasterLoop {
                 }
                 Ok(WorkerReport::Message(FromWorker::Forked | FromWorker::NotForked { .. })) => {
                     log::error!("pid {} says what it may not say", process.pid());
-                    return self.stop_listening(worker);
+                    return self.unwatch(worker);
                 }
                 Ok(WorkerReport::Noise) => {}
                 Ok(WorkerReport::Nothing) => return,
-                Ok(WorkerReport::Closed) => return self.stop_listening(worker),
+                Ok(WorkerReport::Closed) => return self.unwatch(worker),
                 Err(error) => {
                     log::error!("cannot understand pid {}: {error}", process.pid());
-                    return self.stop_listening(worker);
+                    return self.unwatch(worker);
                 }
             }
         }
-        // mio tells of what arrives, not of what is left: only once more.
+        // mio reports what arrives, and not what is left to read. Registering again reports
+        // it once more.
         let Some(process) = self.workers.get(&worker) else { return };
         let fd = process.descriptor().as_raw_fd();
         let (fd_source, token) = (&mut SourceFd(&fd), token_of(worker));
@@ -283,16 +284,16 @@ impl MasterLoop {
         }
     }
 
-    fn listen(&self, worker: WorkerId, fd: RawFd) {
+    fn watch(&self, worker: WorkerId, fd: RawFd) {
         let fd_source = &mut SourceFd(&fd);
         let heard = self.poll.registry().register(fd_source, token_of(worker), Interest::READABLE);
         if let Err(error) = heard {
-            // Its READY would not be heard; its boot-timeout ends it.
+            // Its READY would not be read; `boot-timeout` ends it.
             log::error!("cannot wait for a worker: {}", reason(&error));
         }
     }
 
-    fn stop_listening(&self, worker: WorkerId) {
+    fn unwatch(&self, worker: WorkerId) {
         if let Some(process) = self.workers.get(&worker) {
             let fd = process.descriptor().as_raw_fd();
             // It is not in the set any more if the worker has hung up before.
@@ -300,9 +301,9 @@ impl MasterLoop {
         }
     }
 
-    /// Takes leave of every process that has ended. Those that are not workers
-    /// came to this process because it is the first one (PID 1), or because it
-    /// takes all orphans for the workers that molds fork.
+    /// Reaps every process that has ended. Processes that are not workers have become
+    /// children of this process because it is the first one (PID 1), or because it adopts
+    /// all orphans for the workers that molds fork.
     fn reap(&mut self, events: &mut VecDeque<MasterEvent>) {
         loop {
             let pid = match process::ended() {
@@ -312,13 +313,14 @@ impl MasterLoop {
             };
             let mut known = self.find_worker(pid);
             if known.is_none() {
-                // A forked worker says so before it does anything else.
+                // A forked worker sends `Forked` first of all, so it may be known now.
                 self.read_all_pending_forks(events);
                 known = self.find_worker(pid);
             }
             if let Some(worker) = known {
-                // Its last words come first.
-                self.hear_worker(worker, events);
+                // Read the remaining messages before the exit is reported, so that the
+                // cause of a failure is not lost.
+                self.read_worker(worker, events);
             }
             let end = match process::reap(pid) {
                 Ok(end) => end,
@@ -326,7 +328,7 @@ impl MasterLoop {
             };
             if let Some(worker) = known {
                 events.extend(self.collect_exit(worker, end));
-                self.note_end_of_mold(worker, events);
+                self.fail_forks_of(worker, events);
             }
         }
     }
@@ -337,7 +339,7 @@ impl MasterLoop {
     }
 
     fn collect_exit(&mut self, worker: WorkerId, end: ExitStatus) -> Option<MasterEvent> {
-        self.stop_listening(worker);
+        self.unwatch(worker);
         let process = self.workers.remove(&worker)?;
         let spec = self.specs.get(&process.generation);
         if let Some(text) = spec.and_then(|it| process.start_error(&it.program, end)) {
@@ -349,7 +351,7 @@ impl MasterLoop {
         Some(MasterEvent::Exited { worker, exit })
     }
 
-    /// Carries out an action; what comes of it is an event.
+    /// Carries out an action. Returns the event that answers it, if there is one.
     fn act(&mut self, action: Action) -> Option<MasterEvent> {
         match action {
             Action::Bind => {
@@ -374,7 +376,7 @@ impl MasterLoop {
             Action::PassOn { workers } => self.pass_on(workers),
             Action::Send { worker, message } => match self.workers.get(&worker) {
                 Some(process) => process.send(&message),
-                None => self.forks.get_mut(worker)?.tell(message),
+                None => self.forks.get_mut(worker)?.send_later(message),
             },
             Action::RefuseConnections { worker, at_all } => {
                 self.refuse_connections(worker, at_all);
@@ -388,7 +390,7 @@ impl MasterLoop {
                 return Some(MasterEvent::Inspected(self.inspect()));
             }
             Action::Reply { client, reply } => self.control.answer(client, &reply),
-            Action::Notify(notice) => self.notify_sender.say(&notice),
+            Action::Notify(notice) => self.notify_sender.send_notice(&notice),
             Action::ReadSettings { generation } => {
                 return Some(MasterEvent::SettingsRead {
                     generation,
@@ -417,7 +419,7 @@ impl MasterLoop {
     }
 
     fn keep(&mut self, worker: WorkerId, process: WorkerProcess) -> MasterEvent {
-        self.listen(worker, process.descriptor().as_raw_fd());
+        self.watch(worker, process.descriptor().as_raw_fd());
         let pid = process.pid();
         self.workers.insert(worker, process);
         MasterEvent::Spawned { worker, pid }
@@ -440,7 +442,7 @@ impl MasterLoop {
 
     fn announce(&mut self, app: &str, workers: u16) {
         let Some(spec) = self.specs.values().next() else { return };
-        // A program need not have said what it is.
+        // A program need not name what it serves.
         let said = spec.app.as_deref().unwrap_or_default();
         let app = if app.is_empty() { said } else { app };
         title::set(&format!("monoceros: master [{}]", spec.name(Some(app))));
@@ -451,17 +453,17 @@ impl MasterLoop {
             "serving {app} at {addresses} with {workers} worker{plural} \
              (pid {pid}, monoceros {version})"
         );
-        self.tell_predecessor();
+        self.notify_predecessor();
         if let Some(starter) = self.starter.take() {
             starter.answer(0);
-            // From now on there is no terminal.
+            // The log had kept the terminal open until now.
             self.reopen();
         }
     }
 
     fn leave(&mut self, code: u8) {
         self.close_listeners();
-        // What ends it with another code has been told.
+        // The cause of any other code is in the log already.
         if code == 0 {
             log::info!("stopped");
         }
@@ -469,14 +471,14 @@ impl MasterLoop {
             pid_file.remove();
         }
         if let Some(starter) = self.starter.take() {
-            // To the starter 0 says that the server serves.
+            // The starting process takes 0 for success.
             starter.answer(code.max(CANNOT_START));
         }
     }
 }
 
-/// Makes the log files of a recipe there for its workers. One that cannot be
-/// opened does not keep a worker from serving: it writes to its standard streams.
+/// Makes the log files for the workers of a generation. A worker serves although one cannot
+/// be opened: it writes to its standard streams.
 fn prepare_logs(spec: &WorkerSpec) {
     logs::prepare(spec).iter().for_each(|text| log::error!("{text}"));
 }
@@ -489,8 +491,8 @@ fn id_of(token: Token) -> WorkerId {
     WorkerId((token.0 - 1) as u64)
 }
 
-/// The signals that are heard: those of the table, and of processes that end.
-fn heard() -> Vec<i32> {
+/// The signals that are collected: those of the table, and SIGCHLD.
+fn collected_signals() -> Vec<i32> {
     let table = SIGNALS.iter().filter_map(|signal| signal::number(signal.name));
     table.chain([signal::CHLD]).collect()
 }

@@ -1,5 +1,5 @@
-//! The owner of every listening socket: opens, adopts, names and removes them.
-//! Serves nobody.
+//! Every listening socket of the server: opens, adopts, names and removes them. The master
+//! accepts no connection on them.
 
 use std::cell::Cell;
 use std::fs::{File, TryLockError};
@@ -25,64 +25,64 @@ use crate::master::decide::event::BindError;
 pub(crate) struct OwnedListener {
     source: ListenerSource,
     backlog: u32,
-    /// Several if a name has several addresses.
+    /// One for each address of a host name.
     sockets: Vec<OwnedFd>,
     /// The file of a unix socket that this process has made.
     file: Option<SocketFile>,
-    /// Another master's still, which this one is to follow.
+    /// It still belongs to the predecessor.
     borrowed: Cell<bool>,
-    /// Its sockets replace older ones, which processes may still have.
+    /// Its sockets replace older ones, of which processes may still have copies.
     is_anew: bool,
 }
 
-/// A file, by name and by what identifies it.
+/// The file of a unix socket, by its path and by its device and inode.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct SocketFile {
     #[serde(with = "super::upgrade::raw_path")]
     path: PathBuf,
     identity: (u64, u64),
-    /// Whose it is, if not the master's.
+    /// The user and group that own it, if not those of the master.
     #[serde(default)]
     owner: Option<(u32, u32)>,
 }
 
-/// A listener without its sockets, as one master tells another.
+/// A listener without its sockets, as a message from one master to the next.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ListenerRecord {
-    /// The address in the settings; else it was announced.
+    /// The address in the settings; `None` for a listener that was passed in.
     #[serde(rename = "said")]
     configured: Option<String>,
-    /// The name that it was announced by.
+    /// Its name in `LISTEN_FDNAMES`.
     name: String,
     backlog: u32,
     sockets: usize,
     file: Option<SocketFile>,
 }
 
-/// Where a listener comes from.
+/// The origin of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum ListenerSource {
     /// The settings.
     Configured(Bind),
-    /// `LISTEN_FDS`, with the name that it was given.
+    /// `LISTEN_FDS`, with its name in `LISTEN_FDNAMES`.
     Activated(String),
 }
 
-/// How sockets are made.
+/// The options of sockets.
 #[derive(Clone, Debug)]
 pub(crate) struct SocketOptions {
     backlog: u32,
     umask: u32,
     owner: Option<Credentials>,
-    /// The kernel is to keep TCP connections on which nothing has arrived. A
-    /// program of class exec may be the one to speak first.
+    /// The kernel holds back TCP connections on which nothing has arrived. Not for
+    /// protocols in which the server sends first.
     defer: bool,
     /// Where relative paths start.
     directory: PathBuf,
 }
 
 impl SocketOptions {
-    /// What the settings say about it.
+    /// The options that the settings ask for.
     pub(crate) fn new(
         settings: &Settings,
         defer: bool,
@@ -99,9 +99,9 @@ impl SocketOptions {
     }
 }
 
-/// Takes every address that is asked for and not yet among `open`, and adds it
-/// there; returns those asked for. After a failure those that could be taken
-/// are among `open`, for the next time.
+/// Opens every address that is not among `open` yet, and adds it there. Returns the
+/// listeners of all addresses. After a failure those that could be opened stay among `open`
+/// for the next time.
 pub(crate) fn open_all(
     binds: &[Bind],
     options: &SocketOptions,
@@ -131,8 +131,8 @@ pub(crate) fn open_all(
     Ok(asked)
 }
 
-/// Takes the sockets that another process has announced to this one
-/// (`sd_listen_fds(3)`); none if it has not.
+/// Adopts the sockets that were passed in (`sd_listen_fds(3)`); none if they are meant for
+/// another process.
 pub(crate) fn adopt_activated(
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Vec<Rc<OwnedListener>>, BindError> {
@@ -182,7 +182,7 @@ impl OwnedListener {
         Ok(Self { source, backlog: options.backlog, sockets, file, borrowed, is_anew: false })
     }
 
-    /// What another master has to know about it.
+    /// The message about it to the successor.
     pub(crate) fn record(&self) -> ListenerRecord {
         let name = match &self.source {
             ListenerSource::Configured(_) => String::new(),
@@ -193,8 +193,8 @@ impl OwnedListener {
         ListenerRecord { configured, name, backlog, sockets, file }
     }
 
-    /// Takes a listener over from another master, whose sockets are passed from
-    /// the descriptor `next` on; moves that behind them.
+    /// Takes a listener over from the predecessor. Its sockets are the descriptors from
+    /// `next` on; moves `next` behind them.
     pub(crate) fn inherit(record: ListenerRecord, next: &mut i32) -> Result<Self, BindError> {
         let ListenerRecord { configured, name, backlog, sockets, file } = record;
         let source = match configured {
@@ -213,22 +213,22 @@ impl OwnedListener {
         Ok(Self { source, backlog, sockets, file, borrowed, is_anew: false })
     }
 
-    /// Is another master's still: not to be closed, and its file not to be removed.
+    /// It still belongs to the predecessor: it is not closed, and its file is not removed.
     pub(crate) fn is_borrowed(&self) -> bool {
         self.borrowed.get()
     }
 
-    /// The other master has passed it on.
+    /// The predecessor has passed it on.
     pub(crate) fn own(&self) {
         self.borrowed.set(false);
     }
 
-    /// Was passed in by another process, which has announced it.
+    /// It was passed in by `LISTEN_FDS`.
     pub(crate) fn is_activated(&self) -> bool {
         matches!(self.source, ListenerSource::Activated(_))
     }
 
-    /// The address in the settings that asked for it.
+    /// Its address in the settings.
     pub(crate) fn configured_address(&self) -> Option<String> {
         match &self.source {
             ListenerSource::Configured(bind) => Some(bind.text()),
@@ -249,16 +249,16 @@ impl OwnedListener {
         }
     }
 
-    /// Where clients find it: `http://127.0.0.1:8000`, `unix:/run/shop.sock`.
+    /// The addresses for clients: `http://127.0.0.1:8000`, `unix:/run/shop.sock`.
     pub(crate) fn addresses(&self) -> Vec<String> {
         self.sockets.iter().map(|fd| describe(fd.as_fd())).collect()
     }
 
-    /// Has new connections refused, so that every client that has connected can be
-    /// served. A socket that was passed in goes on: its queue belongs to the process
-    /// that has passed it, and other processes may serve it. Sockets that are not
-    /// TCP go on too, since their name goes with their file; and so do those that
-    /// another master serves.
+    /// Refuses new connections, so that every client that has connected can be served. A
+    /// socket that was passed in does not refuse: its queue belongs to the process that has
+    /// passed it, and other processes may serve it. Sockets that are not TCP do not refuse
+    /// either, since their name goes with their file; nor do those that still belong to the
+    /// predecessor.
     pub(crate) fn refuse_new(&self) {
         if self.is_borrowed() {
             return;
@@ -277,9 +277,9 @@ impl OwnedListener {
         }
     }
 
-    /// Lets clients connect again. Where this process may not take it back, the
-    /// same addresses are opened anew: the result takes the place of this one,
-    /// and the processes with a copy of the old sockets serve what waits in them.
+    /// Lets clients connect again. Where this process lacks the right for that, the same
+    /// addresses are opened anew: the result replaces this listener, and the processes with
+    /// a copy of the old sockets serve what waits in them.
     pub(crate) fn admit_new(&self, options: &SocketOptions) -> io::Result<Option<Self>> {
         if !self.sockets().any(refuse::refuses_new) {
             return Ok(None);
@@ -323,7 +323,7 @@ impl OwnedListener {
         let remove = |path: &Path| {
             if identify(path)? == *identity { std::fs::remove_file(path) } else { Ok(()) }
         };
-        // A file that stays is known as stale by the next server.
+        // The next server recognises a file that stays as stale.
         drop(reach(path, owner.as_ref(), remove, remove));
     }
 
@@ -336,7 +336,7 @@ impl OwnedListener {
         })
     }
 
-    /// Makes open sockets what they would be if they were opened now.
+    /// Sets the options of open sockets to those that they would be opened with now.
     fn adjust(&self, options: &SocketOptions) -> io::Result<()> {
         if let ListenerSource::Configured(Bind::Tcp { .. }) = self.source {
             let defer = |fd: &OwnedFd| socket::defer_accept(fd.as_fd(), options.defer_seconds());
@@ -369,8 +369,8 @@ fn backlog(options: &SocketOptions) -> i32 {
     i32::try_from(options.backlog).unwrap_or(i32::MAX)
 }
 
-/// Listens on every address of the host; one of a family that this machine does
-/// not have is passed over if there is another.
+/// Listens on every address of the host. An address of a family that this machine does not
+/// have is left out if there is another one.
 fn open_tcp(host: &str, port: u16, options: &SocketOptions) -> io::Result<Vec<OwnedFd>> {
     let mut addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
     if port == 0 {
@@ -422,7 +422,7 @@ fn bind_unix(
     options: &SocketOptions,
     owner: Option<&Credentials>,
 ) -> io::Result<OwnedFd> {
-    // Held until the socket listens: before, others would take it for stale.
+    // Held until the socket listens: before that, other servers would take it for stale.
     let _alone = lock_directory(path)?;
     remove_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
@@ -447,9 +447,9 @@ fn listen(socket: Socket, options: &SocketOptions) -> io::Result<OwnedFd> {
 }
 
 /// Keeps other servers from looking at the sockets in this directory meanwhile
-/// (`flock(2)`): of two that find the same stale one, the later would remove
-/// what the earlier has made. One that cannot be locked is passed over: a
-/// directory that others may not read, or a file system without locks.
+/// (`flock(2)`): of two that find the same stale socket, the later one would remove what
+/// the earlier one has made. A directory that cannot be locked is left unlocked: this user
+/// may not read it, or the file system has no locks.
 fn lock_directory(path: &Path) -> io::Result<Option<File>> {
     let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
     let Ok(directory) = File::open(directory.unwrap_or(Path::new("."))) else { return Ok(None) };
@@ -457,13 +457,13 @@ fn lock_directory(path: &Path) -> io::Result<Option<File>> {
         Ok(()) => Ok(Some(directory)),
         // Any user can lock what anyone can read.
         Err(TryLockError::WouldBlock) if lock::is_of_another_user(&directory) => Ok(None),
-        // Tried again, as with an address that is in use: nobody is waited for.
+        // Tried again later, as with an address that is in use.
         Err(TryLockError::WouldBlock) => Err(io::Error::from_raw_os_error(libc::EADDRINUSE)),
         Err(TryLockError::Error(_)) => Ok(None),
     }
 }
 
-/// Removes a socket's file on which nobody listens. Anything else stays.
+/// Removes the file of a socket on which no process listens. Any other file stays.
 fn remove_stale(path: &Path) -> io::Result<()> {
     let kind = match std::fs::symlink_metadata(path) {
         Ok(metadata) => metadata.file_type(),
@@ -473,7 +473,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     if !kind.is_socket() {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the file is not a socket"));
     }
-    // The process that listens there may accept nothing.
+    // Non-blocking, since the process that listens there may accept nothing.
     let client = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
     match client.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -1,6 +1,6 @@
-//! The log files of a recipe, for the user who writes them. A root master opens
-//! them as that user: links and directories that the user can change lead to
-//! nothing that the user could not reach without the master.
+//! The log files of a generation, opened for the user of its workers. A root master opens
+//! them as that user: links and directories that the user can change lead to nothing that
+//! the user could not reach without the master.
 
 use std::fs::{self, File};
 use std::io;
@@ -17,7 +17,7 @@ use monoceros_sys::{append, descriptor, reason};
 use crate::master::act::owner_rights::reach;
 use crate::master::act::worker_spec::WorkerSpec;
 
-/// Where a setting leads; relative paths start from `directory`.
+/// The destination that a setting names; relative paths start from `directory`.
 pub(crate) fn destination(
     setting: &LogTarget,
     stream: Destination,
@@ -44,8 +44,8 @@ pub(crate) fn given(spec: &WorkerSpec) -> Vec<(&'static str, OwnedFd)> {
     given.collect()
 }
 
-/// Makes the files there that workers of the recipe will open by their names, as
-/// far as they are files. The errors are for people, one each.
+/// Creates the log files that workers will open by their names. Returns the errors, in
+/// words.
 pub(crate) fn prepare(spec: &WorkerSpec) -> Vec<String> {
     let Some(owner) = spec.owner.as_ref().filter(|_| is_root()) else { return Vec::new() };
     let settings = &spec.settings;
@@ -63,13 +63,12 @@ pub(crate) fn prepare(spec: &WorkerSpec) -> Vec<String> {
     opened.collect()
 }
 
-/// Opens a log file that the owner, who is not this process, can write too. It is
-/// made if it is missing, and then the owner's.
+/// Opens a log file that the owner, who is not this process, can write too. A missing file
+/// is created and given to the owner.
 ///
 /// # Errors
-/// Those of `open(2)` for the owner. Where the owner has no access, and no user
-/// but root can change the path, root opens the file and gives it to the owner:
-/// then those of root.
+/// Those of `open(2)` for the owner. Where the owner has no access, and no user but root
+/// can change the path, root opens the file and gives it to the owner: then those of root.
 pub(crate) fn open(path: &Path, owner: Option<&Credentials>) -> io::Result<File> {
     let own = |path: &Path| append::open(path).or_else(|error| renew(path, error));
     reach(path, owner, own, |path| {
@@ -79,8 +78,8 @@ pub(crate) fn open(path: &Path, owner: Option<&Credentials>) -> io::Result<File>
     })
 }
 
-/// What a rotation as root has made in a directory of the owner's: an empty file
-/// that the owner may not write, but may replace.
+/// Replaces an empty file that a log rotation as root has made in a directory of the owner.
+/// The owner may not write that file, but may replace it.
 fn renew(path: &Path, error: io::Error) -> io::Result<File> {
     let found = path.symlink_metadata();
     let is_empty = found.is_ok_and(|it| it.is_file() && it.len() == 0);

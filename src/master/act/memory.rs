@@ -1,5 +1,5 @@
-//! What the kernel says about memory: how much a process has, and whether it
-//! had to kill a process for lack of it.
+//! What the kernel reports about memory: the memory of a process, and whether it had to
+//! kill a process because memory ran out.
 
 use std::fs;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ impl OutOfMemory {
         watch
     }
 
-    /// Whether the kernel has killed anybody since this was last asked.
+    /// Whether the kernel has killed a process since the last call.
     pub(crate) fn has_struck(&mut self) -> bool {
         let texts = self.sources.iter().filter_map(|path| fs::read_to_string(path).ok());
         let now: u64 = texts.filter_map(|text| count_kills(&text)).sum();

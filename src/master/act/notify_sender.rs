@@ -1,5 +1,5 @@
-//! What the init system is told, in its own words (`sd_notify(3)`). Decides
-//! nothing; nobody answers.
+//! Sends notices to the init system (`sd_notify(3)`). Decides nothing; the init system does
+//! not reply.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -14,21 +14,21 @@ use monoceros_sys::{clock, reason};
 
 use crate::master::decide::action::Notice;
 
-/// For so long the master waits until a message is taken that must not be lost.
+/// The longest time that the master waits until a message is taken that must not be lost.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The most messages that are kept for an init system that takes none.
 const MOST_UNSENT: usize = 64;
 
-/// The way to the init system, if there is one that wants to hear.
+/// The socket of the init system, if it has set `NOTIFY_SOCKET`.
 #[derive(Debug, Default)]
 pub(crate) struct NotifySender {
     way: Option<(UnixDatagram, SocketAddr)>,
-    /// What it had no room for yet.
+    /// Messages that its queue had no room for yet.
     unsent: RefCell<VecDeque<String>>,
 }
 
 impl NotifySender {
-    /// By the value of `NOTIFY_SOCKET`: a path, or a name after `@`.
+    /// Opens the value of `NOTIFY_SOCKET`: a path, or an abstract name after `@`.
     ///
     /// # Errors
     /// When there is a value that is no address.
@@ -46,12 +46,12 @@ impl NotifySender {
         Ok(Self { way: Some((socket, address)), unsent: RefCell::default() })
     }
 
-    /// Says it, if anybody listens.
-    pub(crate) fn say(&self, notice: &Notice) {
+    /// Sends a notice.
+    pub(crate) fn send_notice(&self, notice: &Notice) {
         self.send(compose(notice, clock::monotonic_us()));
     }
 
-    /// Says what the init system had no room for before.
+    /// Sends the messages that the queue had no room for before.
     pub(crate) fn try_again(&self) {
         let Some((socket, address)) = &self.way else { return };
         let mut unsent = self.unsent.borrow_mut();
@@ -65,9 +65,9 @@ impl NotifySender {
         }
     }
 
-    /// Says that another process is the server's from now on; that one says how
-    /// it does. An init system that did not hear it would take the end of this
-    /// process for the server's.
+    /// Names the successor as the main process; the successor notifies from then on.
+    /// Without this message the init system would take the end of this process for the end
+    /// of the server.
     pub(crate) fn pass_on(self, pid: i32) {
         if let Some((socket, _)) = &self.way {
             let waits = socket.set_write_timeout(Some(PATIENCE));
@@ -78,7 +78,7 @@ impl NotifySender {
         self.send(format!("MAINPID={pid}\nSTATUS=upgraded"));
     }
 
-    /// In the order in which it is said.
+    /// Sends messages in order.
     fn send(&self, text: String) {
         if self.way.is_none() {
             return;
@@ -147,16 +147,16 @@ mod tests {
         while fill() {
             filled += 1;
         }
-        notify_sender.say(&Notice::Ready);
-        notify_sender.say(&Notice::Alive);
+        notify_sender.send_notice(&Notice::Ready);
+        notify_sender.send_notice(&Notice::Alive);
         (0..filled).for_each(|_| assert_eq!(hear(), ""));
         notify_sender.try_again();
         assert_eq!([hear(), hear()], ["READY=1", "WATCHDOG=1"]);
         notify_sender.pass_on(12);
         assert_eq!(hear(), "MAINPID=12\nSTATUS=upgraded");
         drop(listener);
-        NotifySender::open(Some(OsStr::new(&variable))).unwrap().say(&Notice::Ready);
-        NotifySender::open(None).unwrap().say(&Notice::Ready);
+        NotifySender::open(Some(OsStr::new(&variable))).unwrap().send_notice(&Notice::Ready);
+        NotifySender::open(None).unwrap().send_notice(&Notice::Ready);
         assert!(NotifySender::open(Some(OsStr::new(&"x".repeat(200)))).is_err());
     }
 }

@@ -1,5 +1,5 @@
-//! How a root master reaches a path on which its workers' user may be able to
-//! change links and directories.
+//! How a root master uses a path on which the user of its workers may be able to change
+//! links and directories.
 
 use std::io;
 use std::path::Path;
@@ -8,14 +8,14 @@ use monoceros_sys::acting::act_as;
 use monoceros_sys::user::{Credentials, is_root};
 use monoceros_sys::{path, reason};
 
-/// Does something about a path with the rights of the owner, the workers' user: so
-/// it can do nothing that the owner could not do. Where the owner may not, `root`
-/// does it with root's rights, if no user but root can change what the path means.
-/// Without an owner, and where the master is not root, there is one user only.
+/// Acts on a path with the rights of the owner, the user of the workers: so it can do
+/// nothing that the owner could not do. Where the owner may not, `root` acts with the
+/// rights of root, if no user but root can change what the path leads to. Without an owner,
+/// and where the master is not root, there is one user only.
 ///
 /// # Errors
-/// Those of `act` and `root`. `PermissionDenied`, when the owner may not and the
-/// path is not root's own, says whose it is.
+/// Those of `act` and `root`. `PermissionDenied`, when the owner may not and the path is
+/// not root's own, says whose it is.
 pub(crate) fn reach<T>(
     path: &Path,
     owner: Option<&Credentials>,

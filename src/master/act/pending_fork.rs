@@ -1,5 +1,4 @@
-//! Molds, seen from the master: which forks they were asked for, and how the
-//! answers become workers.
+//! The forks that molds were asked for, and how the answers become workers.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,8 +17,8 @@ use crate::master::act::worker_spec::WorkerSpec;
 use crate::master::decide::id::WorkerId;
 use crate::master::kind::native_worker::SharedMemory;
 
-/// Forks that were asked for and not answered yet. Each is answered once: by the
-/// mold, by its end, or because nobody wants it any more.
+/// Forks that were asked for and are not answered yet. Each is answered once: by the mold,
+/// by the end of the mold, or because it is withdrawn.
 #[derive(Debug)]
 pub(crate) struct Forks<T> {
     asked: BTreeMap<WorkerId, (WorkerId, T)>,
@@ -37,34 +36,34 @@ impl<T> Forks<T> {
         self.asked.insert(worker, (mold, prepared));
     }
 
-    /// What is prepared for a worker that is still to come.
+    /// What is prepared for a worker that does not exist yet.
     pub(crate) fn get_mut(&mut self, worker: WorkerId) -> Option<&mut T> {
         self.asked.get_mut(&worker).map(|(_, prepared)| prepared)
     }
 
-    /// What is prepared for a worker that is still to come.
+    /// What is prepared for a worker that does not exist yet.
     pub(crate) fn get(&self, worker: WorkerId) -> Option<&T> {
         self.asked.get(&worker).map(|(_, prepared)| prepared)
     }
 
-    /// The workers that are still to come.
+    /// The workers that do not exist yet.
     pub(crate) fn workers(&self) -> Vec<WorkerId> {
         self.asked.keys().copied().collect()
     }
 
-    /// Takes out what was prepared for a worker, if this mold was asked for it:
-    /// its answer has come. An answer to nothing is one that came too late.
+    /// Removes what was prepared for a worker, if this mold was asked for it: its answer
+    /// has come. An answer without a request came too late.
     pub(crate) fn answer(&mut self, mold: WorkerId, worker: WorkerId) -> Option<T> {
         self.asked.get(&worker).filter(|(asked, _)| *asked == mold)?;
         self.withdraw(worker)
     }
 
-    /// Takes out what was prepared for a worker: it is not wanted any more.
+    /// Removes what was prepared for a worker that is withdrawn.
     pub(crate) fn withdraw(&mut self, worker: WorkerId) -> Option<T> {
         self.asked.remove(&worker).map(|(_, prepared)| prepared)
     }
 
-    /// Takes out everything that a mold was asked for: it is gone.
+    /// Removes everything that an ended mold was asked for.
     pub(crate) fn orphan(&mut self, mold: WorkerId) -> Vec<WorkerId> {
         let of_mold = self.asked.iter().filter(|(_, (asked, _))| *asked == mold);
         let workers: Vec<_> = of_mold.map(|(worker, _)| *worker).collect();
@@ -73,9 +72,8 @@ impl<T> Forks<T> {
     }
 }
 
-/// What the master has of a worker before it knows its process. Dropping it ends
-/// a process that comes later: its channel is closed, and it has not begun
-/// to serve.
+/// What the master has of a worker before its process exists. Dropping it ends a process
+/// that comes later: its channel is closed, and it has not begun to serve.
 #[derive(Debug)]
 pub(crate) struct PendingFork {
     generation: Generation,
@@ -84,7 +82,7 @@ pub(crate) struct PendingFork {
     uid: u32,
     channel: MasterEnd,
     shared: SharedMemory,
-    /// What it is to be told when it exists.
+    /// Messages to send when it exists.
     later: Vec<ToWorker>,
 }
 
@@ -114,19 +112,19 @@ impl PendingFork {
         Ok(Self { generation, start, uid, channel, shared, later })
     }
 
-    /// Keeps a message until there is somebody to read it.
-    pub(crate) fn tell(&mut self, message: ToWorker) {
+    /// Keeps a message until the process exists.
+    pub(crate) fn send_later(&mut self, message: ToWorker) {
         self.later.push(message);
     }
 
-    /// Where it speaks, to wait for.
+    /// The descriptor on which its first message arrives.
     pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
         self.channel.as_fd()
     }
 
     /// Reads whether the process exists: its pid, or why there is none. Any process
     /// with the other end of the channel can send that; the kernel gives its pid.
-    pub(crate) fn hear(&self) -> Option<Result<i32, String>> {
+    pub(crate) fn read(&self) -> Option<Result<i32, String>> {
         let text = |text: &str| Some(Err(text.to_owned()));
         match self.channel.receive_signed() {
             Ok((Incoming::Nothing, _)) => None,
@@ -140,8 +138,8 @@ impl PendingFork {
         }
     }
 
-    /// The process exists: lets it begin. `known` are the processes that have
-    /// another part already.
+    /// The process exists: sends it its first message. `known` are the pids of other
+    /// processes of this server.
     pub(crate) fn adopt(self, pid: i32, known: &[i32]) -> Result<WorkerProcess, String> {
         check_ancestry(pid, process::ancestry(pid), self.uid, known)?;
         let process = Process::adopt(pid)
@@ -157,9 +155,9 @@ impl PendingFork {
     }
 }
 
-/// A mold runs the application, and so does what it forks. Only a child of this
-/// master, of the workers' user, is taken for a worker: it stays a child, so that
-/// it will be reaped, and its pid is its own until then.
+/// A mold runs the application, and so does what it forks. Only a child of this master, of
+/// the workers' user, is taken for a worker: it stays a child, so it will be reaped, and no
+/// other process has its pid until then.
 fn check_ancestry(
     pid: i32,
     origin: io::Result<Ancestry>,

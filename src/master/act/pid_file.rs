@@ -1,5 +1,5 @@
-//! The file that names the master: written whole, locked while it lives, and
-//! removed by nobody else.
+//! The pid file: written whole, locked for as long as the master lives, and removed by no
+//! other process.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -18,7 +18,7 @@ const ATTEMPTS: u32 = 100;
 /// The most bytes that are read of a file, which another program may have written.
 const LONGEST_PID: u64 = 32;
 
-/// A pid file that is this process's.
+/// The pid file of this process.
 #[derive(Debug)]
 pub(crate) struct PidFile {
     path: PathBuf,
@@ -29,10 +29,9 @@ pub(crate) struct PidFile {
 }
 
 impl PidFile {
-    /// Writes this process's pid, unless a living master holds the file: a pid
-    /// in it proves nothing, since pids are reused, but its lock does. Of
-    /// several that start at once one succeeds; whoever reads the file finds a
-    /// whole pid.
+    /// Writes the pid of this process, unless a living master holds the file. A pid in it
+    /// proves nothing, since pids are reused, but its lock does. Of several masters that
+    /// start at once one succeeds. A reader always finds a whole pid.
     ///
     /// A root master writes it as its workers' user where that user can write, as
     /// everything that the user can change: see [`reach`].
@@ -46,8 +45,8 @@ impl PidFile {
         }
     }
 
-    /// Writes this process's pid in the place of the master's before it, which
-    /// has let the file go, or is dying.
+    /// Writes the pid of this process in place of that of the predecessor, which has
+    /// released the file, or is ending.
     pub(crate) fn take_over(path: &Path, owner: Option<&Credentials>) -> Result<Self, String> {
         let replace = |path: &Path| {
             let draft = PidDraft::write(path)?;
@@ -59,10 +58,10 @@ impl PidFile {
         Ok(Self { path: path.to_owned(), file, owner: owner.cloned() })
     }
 
-    /// Leaves the file to the next master. A process that is just being started
-    /// has a copy of the descriptor: to close it is not to let go of the lock.
+    /// Leaves the file to the successor. A process that is just being started has a copy of
+    /// the descriptor, so closing it does not release the lock.
     pub(crate) fn leave(self) {
-        // Who takes it over needs no lock.
+        // A successor takes the file over without a lock.
         drop(self.file.unlock());
     }
 
@@ -127,8 +126,8 @@ fn read_pid(file: File) -> io::Result<String> {
     Ok(printable::line(String::from_utf8_lossy(&text).trim()))
 }
 
-/// Tries once to put the draft in its place. Only who has locked a file may
-/// replace it, and where there is none, only one can make it.
+/// Tries once to put the draft in its place. Only a process that has locked the file may
+/// replace it; where there is no file, only one process can create it.
 fn take(path: &Path, draft: &PidDraft) -> io::Result<Claim> {
     // Opening a named pipe would wait for its other end (fifo(7)).
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
@@ -151,8 +150,8 @@ fn take(path: &Path, draft: &PidDraft) -> io::Result<Claim> {
         }
         Err(error) => return Err(error),
     };
-    // To put a file in the place of /dev/null would be the end of it. That of a
-    // directory nothing can take (rename(2)).
+    // Renaming a file to /dev/null would destroy the device. A directory cannot be replaced
+    // (rename(2)).
     let kind = there.metadata()?.file_type();
     if !kind.is_file() && !kind.is_dir() {
         return Err(io::Error::other("it is not a regular file"));
@@ -173,13 +172,13 @@ fn take(path: &Path, draft: &PidDraft) -> io::Result<Claim> {
     Ok(Claim::Ours)
 }
 
-/// What came of a try.
+/// The result of a try.
 enum Claim {
-    /// The file is ours.
+    /// This process holds the file.
     Ours,
     /// A living master holds it, which wrote this into it.
     Held(String),
-    /// Somebody else has put another file there meanwhile.
+    /// Another process has replaced the file meanwhile.
     Changed,
 }
 

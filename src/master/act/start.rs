@@ -1,5 +1,4 @@
-//! From settings to a running master: what has to be done once, in this order,
-//! and undone at the end.
+//! From settings to a running master: everything that is done once, in this order.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,9 +24,9 @@ use crate::master::decide::state::Purpose;
 
 /// Serves, or checks, until the end; returns the exit code.
 pub(crate) fn run(loaded: &Loaded, purpose: Purpose) -> u8 {
-    // Workers' Python has its own mind about them.
+    // The Python of workers sets its own actions for these signals.
     signal::ignore_meaningless();
-    // One that cannot be raised is what there is.
+    // A limit that cannot be raised stays as it is.
     limit::raise().ok();
     match open(loaded, purpose) {
         Ok(Opened::Starter(code)) => code,
@@ -45,12 +44,12 @@ pub(crate) fn run(loaded: &Loaded, purpose: Purpose) -> u8 {
     }
 }
 
-/// Which process this has become.
+/// The process that this has become.
 enum Opened {
-    /// The one that was started, when the server went to the background; it is
-    /// to exit with this code.
+    /// The starting process of a server that has gone to the background. It exits with this
+    /// code.
     Starter(u8),
-    /// The one that serves.
+    /// The process that serves.
     Server(Box<LoopParts>),
 }
 
@@ -64,7 +63,7 @@ fn open(loaded: &Loaded, purpose: Purpose) -> Result<Opened, String> {
     if purpose == Purpose::Check {
         spec.settings.bind.clear();
         spec.settings.preload = false;
-        // Nothing but what is wrong.
+        // A check logs nothing but what is wrong.
         spec.settings.log_level = spec.settings.log_level.max(LogLevel::Warning);
     } else if spec.settings.daemon && inherited.is_none() {
         match daemon::detach() {
@@ -77,7 +76,7 @@ fn open(loaded: &Loaded, purpose: Purpose) -> Result<Opened, String> {
         }
     }
     let log = open_logs(&spec, starter.as_ref())?;
-    // Until everything is passed on, the init system hears of the old master.
+    // Until everything is passed on, the predecessor notifies the init system.
     let socket = invocation.variable("NOTIFY_SOCKET").filter(|_| inherited.is_none());
     let notify_sender = NotifySender::open(socket.as_deref())
         .map_err(|error| format!("cannot use NOTIFY_SOCKET: {}", reason(&error)))?;
@@ -87,7 +86,7 @@ fn open(loaded: &Loaded, purpose: Purpose) -> Result<Opened, String> {
     Ok(Opened::Server(Box::new(parts)))
 }
 
-/// The server has told its log why it does not serve; the terminal may not know.
+/// The log of the server has the cause; the terminal may not.
 fn report_failure(code: u8, spec: &WorkerSpec) {
     if let (1.., LogTarget::Path(path)) = (code, &spec.settings.error_logfile) {
         let path = spec.directory.join(path);
@@ -143,7 +142,7 @@ fn serve(mut parts: LoopParts, purpose: Purpose) -> Result<u8, String> {
     let mut shell =
         MasterLoop::new(parts).map_err(|it| format!("cannot start: {}", reason(&it)))?;
     if purpose == Purpose::Serve {
-        shell.hear_commands();
+        shell.open_control_socket();
     }
     Ok(shell.run(Master::new(beginning, settings, Instant::now())))
 }
@@ -159,7 +158,7 @@ fn find_activated(parts: &LoopParts) -> Result<Vec<Rc<OwnedListener>>, String> {
     adopt_activated(variable).map_err(|failure| failure.text)
 }
 
-/// What the master's mind is to know before anything has happened.
+/// What the decisions of the master depend on before anything has happened.
 fn begin(purpose: Purpose, parts: &LoopParts) -> StartContext {
     let number = |name| parts.invocation.variable(name)?.to_str()?.parse::<u64>().ok();
     let inherited = parts.inherited.as_ref();

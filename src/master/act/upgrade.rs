@@ -1,6 +1,5 @@
-//! The hand-over from a running master to the one that takes its place: what is
-//! passed on, and the channel between the two. Each end is held by a shell;
-//! nothing is decided here.
+//! The hand-over from a master to its successor: what is passed on, and the channel between
+//! the two. The event loop of each master has one end; nothing is decided here.
 
 use std::ffi::CString;
 use std::io;
@@ -26,23 +25,23 @@ use crate::master::kind::executable::find_program;
 /// The title of the attendant, which exists until the new master serves.
 const ATTENDANT: &str = "monoceros: upgrade";
 
-/// What the old master says.
+/// The messages of the predecessor.
 #[derive(Debug, Serialize, Deserialize)]
 enum ToSuccessor {
     /// The first message: it waits in the channel before the program runs.
     Begin(HandoverState),
-    /// Everything is yours.
+    /// Everything belongs to the successor now.
     PassedOn(PassedOn),
 }
 
-/// What the old master says at the end.
+/// The last message of the predecessor.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct PassedOn {
-    /// How many workers an operator has asked for since [`ToSuccessor::Begin`].
+    /// The number of workers, if an operator has changed it since [`ToSuccessor::Begin`].
     pub(crate) workers: Option<u16>,
 }
 
-/// What the new master says.
+/// The messages of the successor.
 #[derive(Debug, Serialize, Deserialize)]
 enum FromSuccessor {
     /// It serves with workers of its own.
@@ -52,21 +51,21 @@ enum FromSuccessor {
     },
 }
 
-/// What outlives a master.
+/// What a successor takes over.
 #[derive(Debug, Serialize, Deserialize)]
 struct HandoverState {
     /// The highest number given to a generation.
     newest: Generation,
-    /// How many workers an operator has asked for, if not what is set.
+    /// The number of workers, if an operator has changed it.
     workers: Option<u16>,
-    /// The pid file, which the new master may have elsewhere.
+    /// The path of the pid file; that of the successor may be another one.
     #[serde(default, with = "optional_path")]
     pid_path: Option<PathBuf>,
     /// The listeners; their sockets follow each other from descriptor 3 on.
     listeners: Vec<listener::ListenerRecord>,
 }
 
-/// A path in a message, whatever bytes are in it.
+/// A path in a message; it may consist of any bytes.
 pub(crate) mod raw_path {
     use std::path::{Path, PathBuf};
 
@@ -104,39 +103,39 @@ mod optional_path {
     }
 }
 
-/// The new master, seen from the old one.
+/// The successor, seen from this master.
 #[derive(Debug)]
 pub(crate) struct SuccessorProcess {
     channel: Channel<ToSuccessor, FromSuccessor>,
-    /// No child of this process: an init system relies on its own children only.
+    /// Not a child of this process: an init system relies on its own children only.
     process: Detached,
     program: Program,
-    /// The addresses that it serves no more; none before it serves.
+    /// The addresses that it does not serve; empty until it serves.
     given_up: Vec<String>,
 }
 
-/// The old master, seen from the new one.
+/// The predecessor, seen from this master.
 #[derive(Debug)]
 pub(crate) struct Predecessor {
     channel: Channel<FromSuccessor, ToSuccessor>,
     pid_path: Option<PathBuf>,
 }
 
-/// What a new master was given.
+/// What this master was given.
 #[derive(Debug)]
 pub(crate) struct Inherited {
-    /// The one before it.
+    /// The predecessor.
     pub(crate) predecessor: Predecessor,
-    /// Every socket that it had.
+    /// The listeners of the predecessor.
     pub(crate) listeners: Vec<Rc<OwnedListener>>,
     /// The number of the first generation.
     pub(crate) generation: Generation,
-    /// How many workers there are to be, if not what is set.
+    /// The number of workers, if an operator has changed it.
     pub(crate) workers: Option<u16>,
 }
 
 impl SuccessorProcess {
-    /// Starts the program that is now where this one was started from.
+    /// Executes the program that is now at the path that this one was started from.
     pub(crate) fn start(
         invocation: &Invocation,
         listeners: &[Rc<OwnedListener>],
@@ -174,8 +173,8 @@ impl SuccessorProcess {
         }
     }
 
-    /// Hears whether it serves. What it says is not believed if it cannot be
-    /// understood: its end, or the time, will tell.
+    /// Reads whether it serves. A message that cannot be understood is ignored: the exit of
+    /// the successor or its deadline follows.
     pub(crate) fn is_ready(&mut self) -> bool {
         let said = self.channel.receive();
         let Ok(Incoming::Message(FromSuccessor::Ready { given_up })) = said else { return false };
@@ -188,15 +187,15 @@ impl SuccessorProcess {
         listener.configured_address().is_some_and(|address| self.given_up.contains(&address))
     }
 
-    /// Tells it that everything is its own, and so many workers are wanted.
+    /// Tells it that it has everything now, and the number of workers.
     pub(crate) fn pass_on(&self, workers: Option<u16>) {
         if let Err(error) = self.channel.send(&ToSuccessor::PassedOn(PassedOn { workers })) {
-            // It takes the end of the channel for the same.
+            // The end of the channel means the same.
             log::debug!("cannot tell the new master: {}", reason(&error));
         }
     }
 
-    /// How it has ended, for people, if it has.
+    /// How it has ended, in words, if it has.
     pub(crate) fn ending(&mut self) -> Option<String> {
         Some(match self.process.ending()? {
             Ending { exec_error: Some(error), .. } => self.program.describe(&error),
@@ -209,12 +208,12 @@ impl SuccessorProcess {
         })
     }
 
-    /// Where its end is told, to wait for.
+    /// The descriptor that becomes readable at its end.
     pub(crate) fn end_descriptor(&self) -> BorrowedFd<'_> {
         self.process.as_fd()
     }
 
-    /// Makes it the init system's own child.
+    /// Makes it a child of the init system.
     pub(crate) fn release(&self) {
         if let Err(error) = self.process.release() {
             log::error!("cannot leave the new master to the init system: {}", reason(&error));
@@ -229,20 +228,20 @@ impl AsFd for SuccessorProcess {
 }
 
 impl Predecessor {
-    /// Tells it that this master serves, and where it does not.
-    pub(crate) fn tell_ready(&self, given_up: Vec<String>) {
+    /// Tells it that this master serves, and which addresses it does not serve.
+    pub(crate) fn send_ready(&self, given_up: Vec<String>) {
         if let Err(error) = self.channel.send(&FromSuccessor::Ready { given_up }) {
             log::debug!("cannot tell the old master: {}", reason(&error));
         }
     }
 
-    /// Its pid file.
+    /// The path of its pid file.
     pub(crate) fn pid_path(&self) -> Option<&Path> {
         self.pid_path.as_deref()
     }
 
-    /// Takes what it says when everything has been passed on; it may also just
-    /// be gone.
+    /// The last message, when everything has been passed on. The end of the channel means
+    /// the same.
     pub(crate) fn passed_on(&self) -> Option<PassedOn> {
         match self.channel.receive() {
             Ok(Incoming::Nothing) => None,
@@ -264,7 +263,7 @@ impl AsFd for Predecessor {
     }
 }
 
-/// Takes what the master before this one passes on; nothing if there is none.
+/// Takes what a predecessor passes on; `None` if there is no predecessor.
 pub(crate) fn inherit(invocation: &Invocation) -> Result<Option<Inherited>, String> {
     let Some(text) = invocation.variable(variable::PREDECESSOR) else { return Ok(None) };
     let cannot = |why: String| format!("cannot take over from the old master: {why}");
@@ -330,8 +329,8 @@ pub(crate) fn check_program(invocation: &Invocation) -> Result<(), String> {
     })
 }
 
-/// Where the program is now that this one was started from: by the name it was
-/// called by, since what that leads to may have changed.
+/// The path of the program to execute: the name that this one was called by is looked up
+/// again, since another file may have it now.
 fn find(invocation: &Invocation) -> Result<PathBuf, String> {
     find_program(&invocation.name, invocation.variable("PATH").as_deref(), &invocation.directory)
 }

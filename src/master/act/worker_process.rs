@@ -26,7 +26,7 @@ use crate::master::kind::link::{Connection, Link, WorkerReport};
 use crate::master::kind::native_worker::{NativeWorker, SharedMemory};
 use crate::master::kind::worker_kind::StartFacts;
 
-/// A worker's process or a mold's, and what the master shares with it.
+/// The process of a worker or a mold, and the master's end of what they speak through.
 #[derive(Debug)]
 pub(crate) struct WorkerProcess {
     /// Its slot; a mold has none.
@@ -58,7 +58,7 @@ pub(crate) fn spawn_mold(
     execute(spec, None, generation, connection).map_err(spawn_error)
 }
 
-/// The system has refused what a process needs.
+/// The error of a system call that a new process needs.
 #[expect(clippy::needless_pass_by_value, reason = "it is for map_err")]
 fn spawn_error(error: io::Error) -> SpawnError {
     let text = format!("cannot start a process: {}", reason(&error));
@@ -166,7 +166,7 @@ impl WorkerProcess {
         self.link.as_fd()
     }
 
-    /// Sends a signal; each of them ends it, sooner or later.
+    /// Sends a signal. Each of them ends the process, sooner or later.
     pub(crate) fn signal(&self, signal: WorkerSignal) {
         self.draining.set(true);
         self.raise(number_of(signal));
@@ -184,7 +184,7 @@ impl WorkerProcess {
         match message {
             ToWorker::Drain(_) => self.raise(libc::SIGTERM),
             ToWorker::Reopen => self.raise(libc::SIGUSR1),
-            // No signal means any of them.
+            // No signal has the meaning of these.
             ToWorker::Start(_)
             | ToWorker::StartMold(_)
             | ToWorker::Fork { .. }

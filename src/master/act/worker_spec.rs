@@ -45,7 +45,7 @@ pub(crate) struct WorkerSpec {
 }
 
 impl WorkerSpec {
-    /// Works out everything but the listeners.
+    /// Everything but the listeners.
     pub(crate) fn new(loaded: &Loaded, invocation: &Invocation) -> Result<Self, String> {
         let mut settings = loaded.settings.clone();
         let kind = kind::of(settings.worker_class);
@@ -88,7 +88,7 @@ impl WorkerSpec {
         self.listeners.iter().any(|known| Rc::ptr_eq(known, listener))
     }
 
-    /// The user that workers have in place of this master's rights.
+    /// The user of the workers, if the master is root and they are not.
     pub(crate) fn other_user(&self) -> Option<&Credentials> {
         self.owner.as_ref().filter(|owner| is_root() && owner.uid != 0)
     }
@@ -164,9 +164,9 @@ fn is_said(loaded: &Loaded, row: &Row) -> bool {
     *loaded.source(row) != monoceros_config::ValueOrigin::Default
 }
 
-/// The settings with the paths of logs from the root. A worker opens them when it
-/// has started, and again on USR1: its directory may have been removed by then,
-/// with the release that it was started from.
+/// The settings with absolute paths of log files. A worker opens them when it has started,
+/// and again on USR1. Its directory may have been removed by then, with the release that it
+/// was started from.
 fn with_own_logs(settings: &Settings, directory: &Path) -> Settings {
     let mut settings = settings.clone();
     let logs = [Some(&mut settings.error_logfile), settings.access_logfile.as_mut()];

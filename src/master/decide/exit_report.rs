@@ -42,7 +42,7 @@ pub(crate) fn left(
     (level, format!("{worker} left: {cause}{ours}{}", unfinished(exit)))
 }
 
-/// The exit code or signal, and the sender of the signal if that can be told.
+/// The exit code or signal, and the sender of the signal if it is known.
 pub(crate) fn cause(exit: &WorkerExit) -> String {
     if exit.out_of_memory && exit.status == ExitStatus::Signal(libc::SIGKILL) {
         return format!("{}, by the kernel: out of memory", exit.status);

@@ -116,7 +116,7 @@ pub(crate) fn stop(roster: &mut Roster, id: WorkerId, now: Instant, actions: &mu
     }
 }
 
-/// The worker said why it cannot serve. It ends by itself.
+/// The worker reported why it cannot serve. It ends by itself.
 pub(crate) fn leave_failed(roster: &mut Roster, id: WorkerId, now: Instant) -> bool {
     let Some(worker) = roster.get_mut(id) else { return false };
     let boots = matches!(worker.state, WorkerState::Booting { .. });

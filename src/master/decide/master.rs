@@ -518,7 +518,7 @@ impl Master {
         lifecycle::drain_late(&mut self.roster, id, limit, now, &mut self.actions);
     }
 
-    /// A worker said why it cannot serve; its exit follows.
+    /// A worker reported why it cannot serve. Its exit follows.
     fn note_failure(&mut self, id: WorkerId, code: u8, text: &str, now: Instant) {
         if lifecycle::leave_failed(&mut self.roster, id, now)
             && let Some(worker) = self.roster.get(id).cloned()

@@ -68,7 +68,7 @@ pub(crate) enum WorkerState {
         /// Since when.
         since: Instant,
     },
-    /// It was told to end, or said that it ends.
+    /// It was told to end, or reported that it cannot serve.
     Leaving {
         /// When it is killed.
         until: Instant,
@@ -89,7 +89,7 @@ pub(crate) enum LeaveReason {
     Retired,
     /// The server stops.
     Stopped,
-    /// It said that it cannot serve.
+    /// It reported that it cannot serve.
     Failed,
     /// It was not ready in time.
     Late,

@@ -1,5 +1,5 @@
-//! Which file a program's name means, as `execvp(3)` finds it in the
-//! surroundings that the program will have. Files are looked for, not run.
+//! Finds the file that the name of a program means, as `execvp(3)` finds it in the
+//! environment that the program will have. Files are looked for, not executed.
 
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;

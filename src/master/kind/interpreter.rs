@@ -1,5 +1,5 @@
-//! Which Python runs the workers, and the extension module that it loads.
-//! Files are looked for, not run.
+//! Finds the Python that runs the workers, and the extension module that it loads. Files
+//! are looked for, not executed.
 
 use monoceros_config::variable;
 use std::ffi::{OsStr, OsString};
@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use crate::master::kind::executable::{DEFAULT_PATH, is_executable};
 
-/// What a worker's interpreter runs first; its argument is the extension.
+/// The program that a worker's interpreter executes first. Its argument is the path of the
+/// extension module.
 pub(crate) const BOOT: &str = include_str!("boot.py");
 
 /// The file name of the extension module.

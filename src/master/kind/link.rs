@@ -69,7 +69,7 @@ impl Link {
     /// Reads the next message of the process with this pid.
     pub(crate) fn read(&self, pid: i32) -> io::Result<WorkerReport> {
         match self {
-            Self::Channel(native) => Ok(match native.hear()? {
+            Self::Channel(native) => Ok(match native.read()? {
                 Incoming::Message(message) => WorkerReport::Message(message),
                 Incoming::Nothing => WorkerReport::Nothing,
                 Incoming::Closed => WorkerReport::Closed,
@@ -81,7 +81,7 @@ impl Link {
     /// Sends a message. Returns whether the process gets it: one without a channel, or
     /// that does not read it, gets a signal instead.
     pub(crate) fn send(&self, message: &ToWorker) -> bool {
-        self.native().is_some_and(|native| native.tell(message).is_ok())
+        self.native().is_some_and(|native| native.send(message).is_ok())
     }
 
     /// Asks a mold to fork a worker, which gets these descriptors.
@@ -141,7 +141,7 @@ impl AsFd for Link {
 }
 
 fn read_notification(receiver: &NotifyReceiver, app: &str, pid: i32) -> io::Result<WorkerReport> {
-    let notice = match receiver.hear() {
+    let notice = match receiver.read() {
         Ok(notice) => notice,
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             return Ok(WorkerReport::Nothing);

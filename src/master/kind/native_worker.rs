@@ -63,7 +63,7 @@ impl NativeWorker {
     }
 
     /// Reads its next message.
-    pub(crate) fn hear(&self) -> io::Result<Incoming<FromWorker>> {
+    pub(crate) fn read(&self) -> io::Result<Incoming<FromWorker>> {
         let received = self.channel.receive()?;
         if matches!(received, Incoming::Message(_)) {
             self.fresh.set(false);
@@ -72,7 +72,7 @@ impl NativeWorker {
     }
 
     /// Sends a message; fails if it does not read its channel.
-    pub(crate) fn tell(&self, message: &ToWorker) -> io::Result<()> {
+    pub(crate) fn send(&self, message: &ToWorker) -> io::Result<()> {
         self.fresh.set(false);
         self.channel.send(message)
     }

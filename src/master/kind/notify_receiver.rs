@@ -1,5 +1,5 @@
-//! What a program says of itself (`sd_notify(3)`): the socket that it is given
-//! by `NOTIFY_SOCKET`, and what its messages mean. Decides nothing.
+//! Receives what a program announces (`sd_notify(3)`): the socket that `NOTIFY_SOCKET`
+//! names, and the meaning of the messages. Decides nothing.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,16 +12,16 @@ const LONGEST: usize = 4096;
 /// The most characters of a status that are shown.
 const LONGEST_STATUS: usize = 200;
 
-/// Listens to one worker.
+/// The socket of one worker.
 #[derive(Debug)]
 pub(crate) struct NotifyReceiver {
     mailbox: NotifySocket,
-    /// The user that the worker runs as; nobody else is believed.
+    /// The user that the worker runs as. Messages of other users are ignored.
     uid: u32,
 }
 
-/// What a message says, as far as it concerns the master. What else there is
-/// (`MAINPID`, `WATCHDOG`, `FDSTORE`) has no meaning here.
+/// The content of a message. Other assignments (`MAINPID`, `WATCHDOG`, `FDSTORE`) have no
+/// meaning for the master.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct NotifyMessage {
     /// `READY=1`: the program can serve.
@@ -33,7 +33,7 @@ pub(crate) struct NotifyMessage {
 }
 
 impl NotifyReceiver {
-    /// Begins to listen to a process that will run as this user.
+    /// Opens the socket for a process that will run as this user.
     pub(crate) fn open(uid: u32) -> io::Result<Self> {
         Ok(Self { mailbox: NotifySocket::open()?, uid })
     }
@@ -43,12 +43,12 @@ impl NotifyReceiver {
         self.mailbox.address()
     }
 
-    /// Takes the next message: an empty notice if it is not from the worker's
-    /// user, or says nothing that concerns the master.
+    /// Reads the next message. It is empty if it does not come from the user of the worker,
+    /// or has no meaning for the master.
     ///
     /// # Errors
     /// `WouldBlock` when there is none.
-    pub(crate) fn hear(&self) -> io::Result<NotifyMessage> {
+    pub(crate) fn read(&self) -> io::Result<NotifyMessage> {
         let mut bytes = [0; LONGEST];
         let letter = self.mailbox.take(&mut bytes)?;
         if letter.is_cut || letter.uid != Some(self.uid) {
@@ -64,8 +64,7 @@ impl AsFd for NotifyReceiver {
     }
 }
 
-/// Reads a message: lines of `NAME=VALUE`. Of a name that comes twice the last
-/// one counts.
+/// Parses a message: lines of `NAME=VALUE`. If a name comes twice, the last one counts.
 fn read(message: &[u8]) -> NotifyMessage {
     let mut notice = NotifyMessage::default();
     for line in message.split(|byte| *byte == b'\n') {
@@ -82,7 +81,7 @@ fn read(message: &[u8]) -> NotifyMessage {
     notice
 }
 
-/// Text of which the log cannot be spoiled.
+/// Text without control characters, for the log.
 fn printable(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     text.chars().filter(|letter| !letter.is_control()).take(LONGEST_STATUS).collect()
@@ -157,7 +156,7 @@ mod tests {
         let own = monoceros_sys::user::own_uid();
         for (uid, believed) in [(own, true), (own + 1, false)] {
             let receiver = NotifyReceiver::open(uid).unwrap();
-            assert_eq!(receiver.hear().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+            assert_eq!(receiver.read().unwrap_err().kind(), io::ErrorKind::WouldBlock);
             let name = receiver.address().strip_prefix('@').unwrap();
             let address = SocketAddr::from_abstract_name(name).unwrap();
             let sender = UnixDatagram::unbound().unwrap();
@@ -165,8 +164,8 @@ mod tests {
             sender
                 .send_to_addr(&[b"READY=1\n".as_slice(), &[b'x'; LONGEST]].concat(), &address)
                 .unwrap();
-            assert_eq!(receiver.hear().unwrap().ready, believed);
-            assert_eq!(receiver.hear().unwrap(), NotifyMessage::default(), "too long");
+            assert_eq!(receiver.read().unwrap().ready, believed);
+            assert_eq!(receiver.read().unwrap(), NotifyMessage::default(), "too long");
         }
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct StartFacts {
     pub(crate) uid: u32,
 }
 
-/// A kind of worker. Everything else in the master treats all workers alike.
+/// A kind of worker. The rest of the master treats all workers alike.
 pub(crate) trait WorkerKind: fmt::Debug {
     /// The application can be loaded once, by a mold that forks the workers.
     fn can_preload(&self) -> bool;

@@ -1,5 +1,5 @@
-//! The shell's part in making workers: starting them and molds, asking molds for
-//! workers, and hearing their answers.
+//! The part of the event loop that makes workers: starts them and molds, asks molds for
+//! workers, and reads the answers of molds.
 
 use std::collections::VecDeque;
 use std::os::fd::AsRawFd;
@@ -17,7 +17,8 @@ use crate::master::decide::event::{MasterEvent, SpawnError};
 use crate::master::decide::id::WorkerId;
 
 impl MasterLoop {
-    /// Starts a worker, or asks the mold for one, which answers later.
+    /// Starts a worker, or asks the mold of its generation to fork one; then the event
+    /// comes later.
     pub(super) fn spawn(
         &mut self,
         worker: WorkerId,
@@ -36,7 +37,7 @@ impl MasterLoop {
         spawn(spec, start).map(|process| Some(self.keep(worker, process)))
     }
 
-    /// Starts a mold, and takes the orphans that it will make.
+    /// Starts a mold. The master adopts the orphans that the mold makes.
     pub(super) fn spawn_mold(&mut self, worker: WorkerId, generation: Generation) -> MasterEvent {
         let spawned = self.find_spec(generation).map_err(SpawnError::from).and_then(|spec| {
             prepare_logs(spec);
@@ -50,7 +51,7 @@ impl MasterLoop {
         }
     }
 
-    /// Asks the generation's mold for a worker; the answer comes later.
+    /// Asks the mold of the generation to fork a worker. The event comes later.
     fn ask_mold(&mut self, worker: WorkerId, start: Start) -> Result<(), String> {
         let generation = start.generation;
         let spec = self.find_spec(generation)?;
@@ -59,7 +60,7 @@ impl MasterLoop {
         let (mold, process) = mold.ok_or("its mold is gone")?;
         let pending = PendingFork::ask(process, spec, worker, start)?;
         let (fd, mold) = (pending.descriptor().as_raw_fd(), *mold);
-        self.listen(worker, fd);
+        self.watch(worker, fd);
         self.forks.ask(mold, worker, pending);
         Ok(())
     }
@@ -69,15 +70,15 @@ impl MasterLoop {
         spec.ok_or_else(|| format!("the settings of gen={generation} are gone"))
     }
 
-    /// A worker that is still to come has to go already.
+    /// A worker that is not forked yet is no longer wanted.
     pub(super) fn withdraw(&mut self, worker: WorkerId) -> Option<MasterEvent> {
         self.forks.withdraw(worker)?;
         Some(MasterEvent::SpawnFailed { worker, error: "it is not wanted any more".into() })
     }
 
-    /// What a worker that a mold was asked for says of itself: that it is there.
+    /// Reads whether a worker that a mold was asked for exists.
     pub(super) fn read_pending_fork(&mut self, worker: WorkerId) -> Option<MasterEvent> {
-        let heard = self.forks.get(worker)?.hear()?;
+        let heard = self.forks.get(worker)?.read()?;
         let pending = self.forks.withdraw(worker)?;
         let successor = self.successor.as_ref().map(SuccessorProcess::pid);
         let known: Vec<_> = self.workers.values().map(|it| it.pid()).chain(successor).collect();
@@ -101,14 +102,14 @@ impl MasterLoop {
         self.forks.answer(mold, worker).map(|_| MasterEvent::SpawnFailed { worker, error })
     }
 
-    /// Nobody will answer what this process was asked, if it was a mold.
-    pub(super) fn note_end_of_mold(&mut self, mold: WorkerId, events: &mut VecDeque<MasterEvent>) {
+    /// The forks that a mold was asked for fail when it has ended.
+    pub(super) fn fail_forks_of(&mut self, mold: WorkerId, events: &mut VecDeque<MasterEvent>) {
         let failed =
             |worker| MasterEvent::SpawnFailed { worker, error: "its mold has ended".into() };
         events.extend(self.forks.orphan(mold).into_iter().map(failed));
     }
 
-    /// Hears whether any worker that was asked for is there.
+    /// Reads whether any of the workers that molds were asked for exists.
     pub(super) fn read_all_pending_forks(&mut self, events: &mut VecDeque<MasterEvent>) {
         for worker in self.forks.workers() {
             events.extend(self.read_pending_fork(worker));

@@ -1,5 +1,5 @@
-//! The shell's generations: the settings of each are read, its listeners opened,
-//! and closed when no generation needs them any more.
+//! The part of the event loop that owns the generations: it reads the settings of each,
+//! opens its listeners, and closes them when no generation has them any more.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -17,7 +17,7 @@ use crate::master::decide::id::WorkerId;
 use crate::master::decide::settings::MasterSettings;
 
 impl MasterLoop {
-    /// Opens what the recipe of a generation asks for.
+    /// Opens the listeners of a generation.
     pub(super) fn bind(&mut self, generation: Generation) -> Result<(), BindError> {
         let Some(spec) = self.specs.get_mut(&generation) else { return Ok(()) };
         spec.listeners = if self.activated.is_empty() {
@@ -25,7 +25,7 @@ impl MasterLoop {
         } else {
             self.activated.clone()
         };
-        // One that was given up may be wanted again.
+        // A listener that refuses connections may be wanted again.
         self.admit_new(generation);
         Ok(())
     }
@@ -69,20 +69,20 @@ impl MasterLoop {
     }
 
     /// Drops the settings of other generations, and closes the listeners that only they
-    /// have. A generation that was read after `last_read` stays: the master has not heard
-    /// of it yet.
+    /// have. A generation that was read after `last_read` stays: the event about it is on
+    /// its way to the master.
     pub(super) fn keep_generation(&mut self, generation: Generation, last_read: Generation) {
         self.specs.retain(|known, _| *known == generation || *known > last_read);
         self.close_unused();
-        // Those of a generation that goes on after all.
+        // Listeners of a generation that goes on after a reload has failed.
         self.admit_new(generation);
         if let Some(spec) = self.specs.get(&generation) {
             log::set_max_level(spec.level());
         }
     }
 
-    /// Lets clients connect again to what a generation listens on. What has to be
-    /// opened anew for that takes the place of the old one everywhere.
+    /// Lets clients connect again to the listeners of a generation. A listener that has to
+    /// be opened anew for that replaces the old one in every generation.
     fn admit_new(&mut self, generation: Generation) {
         let Some(spec) = self.specs.get(&generation) else { return };
         let options = spec.options();
@@ -114,15 +114,15 @@ impl MasterLoop {
         self.listeners = kept;
     }
 
-    /// Whether the settings of any generation name it.
+    /// Whether any generation has this listener.
     pub(super) fn is_used(&self, listener: &Rc<OwnedListener>) -> bool {
         self.specs.values().any(|spec| spec.has(listener))
     }
 
-    /// Before a worker drains: a listener that nobody will serve after it takes
-    /// no new connection, and so its queue can be served to the end. At the last
-    /// stop these are all of its listeners; else those that the newest settings
-    /// do not name any more, when it is the last worker to have them.
+    /// Before a worker drains, the listeners that no worker serves after it refuse new
+    /// connections, so that it can empty their queues. When the server ends these are all
+    /// of its listeners; otherwise those that the newest settings do not have, and no other
+    /// worker serves.
     pub(super) fn refuse_connections(&self, worker: WorkerId, at_all: bool) {
         if self.passed_on {
             return;

@@ -1,5 +1,5 @@
-//! The shell's part in an upgrade: the channels to the master that is to take
-//! over and to the one before, and what is passed on between them.
+//! The part of the event loop for upgrades: the channels to the successor and to the
+//! predecessor, and what is passed on between them.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -26,7 +26,7 @@ impl MasterLoop {
         newest: Generation,
         workers: Option<u16>,
     ) -> MasterEvent {
-        // The new master would not know that there was one.
+        // The successor would start without the file, and not know that there was one.
         if let Some(Err(text)) = self.specs.values().next().map(WorkerSpec::check_file) {
             return MasterEvent::SuccessorEnded { text };
         }
@@ -56,49 +56,49 @@ impl MasterLoop {
         }
     }
 
-    pub(super) fn hear_successor(&mut self, events: &mut VecDeque<MasterEvent>) {
+    pub(super) fn read_successor(&mut self, events: &mut VecDeque<MasterEvent>) {
         if self.successor.as_mut().is_some_and(SuccessorProcess::is_ready) {
             events.push_back(MasterEvent::SuccessorReady);
         } else {
-            // It has closed its end: its exit follows.
+            // The successor has closed its end. Its exit follows.
             let fd = self.successor.as_ref().map(|it| it.as_fd().as_raw_fd());
             fd.map(|fd| self.poll.registry().deregister(&mut SourceFd(&fd)));
         }
     }
 
-    /// The new master has ended before it has taken over. Its last message, which
-    /// may be that it is ready, does not count.
+    /// The successor has ended before it has taken over. Its last message, which may be
+    /// `Ready`, does not count.
     pub(super) fn note_end_of_successor(&mut self, events: &mut VecDeque<MasterEvent>) {
         let Some(text) = self.successor.as_mut().and_then(SuccessorProcess::ending) else { return };
-        self.stop_hearing_successor();
+        self.release_successor();
         events.push_back(MasterEvent::SuccessorEnded { text });
     }
 
-    /// Lets go of the new master, which belongs to the init system from then on.
-    fn stop_hearing_successor(&mut self) -> Option<SuccessorProcess> {
+    /// Lets go of the successor, which belongs to the init system from then on.
+    fn release_successor(&mut self) -> Option<SuccessorProcess> {
         let successor = self.successor.take()?;
         for fd in [successor.as_fd(), successor.end_descriptor()] {
-            // It is not in the set any more if it has hung up before.
+            // Its descriptor is not registered any more if it has closed its end before.
             drop(self.poll.registry().deregister(&mut SourceFd(&fd.as_raw_fd())));
         }
         successor.release();
         Some(successor)
     }
 
-    /// Tells the old master that this one serves.
-    pub(super) fn tell_predecessor(&self) {
+    /// Tells the predecessor that this master serves.
+    pub(super) fn notify_predecessor(&self) {
         let Some(predecessor) = &self.predecessor else { return };
         let given_up = self.listeners.iter().filter(|it| it.is_borrowed() && !self.is_used(it));
-        predecessor.tell_ready(given_up.filter_map(|it| it.configured_address()).collect());
+        predecessor.send_ready(given_up.filter_map(|it| it.configured_address()).collect());
     }
 
-    /// Leaves the pid file, the sockets' files and the init system to the new
-    /// master. The init system hears of the new master when it is its own child:
-    /// for the child of another process it would not wait (`systemd.kill(5)`). The
-    /// new master is told last: then nothing is held here any more. The workers
-    /// here are the last to serve what the new master has given up.
+    /// Leaves the pid file, the files of unix sockets and the init system to the successor.
+    /// The init system is notified when the successor is its own child: it would not wait
+    /// for the child of another process (`systemd.kill(5)`). The successor is told last,
+    /// when this master holds nothing any more. The workers of this master are the last to
+    /// serve the listeners that the successor does not have.
     pub(super) fn pass_on(&mut self, workers: Option<u16>) {
-        let Some(successor) = self.stop_hearing_successor() else { return };
+        let Some(successor) = self.release_successor() else { return };
         self.passed_on = true;
         let given_up = self.listeners.iter().filter(|it| successor.has_given_up(it));
         given_up.for_each(|listener| listener.refuse_new());
@@ -109,8 +109,8 @@ impl MasterLoop {
         successor.pass_on(workers);
     }
 
-    /// Takes what the old master has left, once it has.
-    pub(super) fn hear_predecessor(&mut self, events: &mut VecDeque<MasterEvent>) {
+    /// Takes over from the predecessor, once it has passed everything on.
+    pub(super) fn read_predecessor(&mut self, events: &mut VecDeque<MasterEvent>) {
         let passed_on = self.predecessor.as_ref().and_then(Predecessor::passed_on);
         let Some(PassedOn { workers }) = passed_on else { return };
         let Some(predecessor) = self.predecessor.take() else { return };
@@ -119,7 +119,7 @@ impl MasterLoop {
         let (left, own) = (predecessor.pid_path(), self.pid_path.as_deref());
         let same = left == own;
         if let Some(left) = left.filter(|_| !same) {
-            // It names nobody any more.
+            // The pid in it is that of the predecessor, which ends.
             drop(reach(left, self.owner(), |it| fs::remove_file(it), |it| fs::remove_file(it)));
         }
         let write = if same { PidFile::take_over } else { PidFile::write };
@@ -144,7 +144,7 @@ impl MasterLoop {
         Ok(())
     }
 
-    /// The workers' user, if it is not this master's.
+    /// The user of the workers, if it is not that of the master.
     pub(super) fn owner(&self) -> Option<&Credentials> {
         self.specs.values().next()?.other_user()
     }

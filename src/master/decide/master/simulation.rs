@@ -1,6 +1,5 @@
-//! The master's decisions under thousands of random schedules: a world of
-//! pretended processes, a virtual clock, faults of every kind, and the rules
-//! that must hold whatever happens.
+//! The decisions of the master under thousands of random schedules: simulated processes, a
+//! virtual clock, faults of every kind, and the rules that must hold in each.
 
 mod processes;
 
@@ -244,7 +243,7 @@ impl World {
         self.hear(MasterEvent::Requested { client, request });
     }
 
-    /// A command is answered once, by what it has asked for, or a failure.
+    /// A command gets one reply: what it asked for, or a failure.
     fn answer(&mut self, client: ClientId, answer: &ControlReply) {
         let asked = self.clients.remove(&client);
         let (request, least) = asked.expect("nobody waits for this answer");
@@ -302,7 +301,7 @@ impl World {
             idle = if next > self.now { 0 } else { idle + 1 };
             assert!(idle < 1_000, "the master spins: {:?}", self.master);
             self.now = self.now.max(next);
-            // What has arrived is heard before the clock, as in the shell.
+            // What has arrived comes before the clock, as in the event loop.
             match self.queue.first_entry() {
                 Some(entry) if entry.key().0 <= self.now => {
                     let event = entry.remove();
@@ -326,7 +325,7 @@ impl World {
         let serving = self.serves();
         self.note_end(&event);
         if let MasterEvent::TookOver { .. } = &event {
-            // What was said before went nowhere.
+            // The notices before the takeover went to no init system.
             self.said_stopping = false;
         }
         let gone = matches!(event, MasterEvent::Exited { .. } | MasterEvent::Inspected(_));
@@ -347,7 +346,7 @@ impl World {
         let is_stop = matches!(event, MasterEvent::Requested { request: ControlRequest::Stop, .. });
         match event {
             MasterEvent::Signalled(SignalCommand::Stop) => self.serves_until = None,
-            // Who asks again does not want to wait.
+            // A second SIGTERM ends the delay.
             MasterEvent::Signalled(SignalCommand::Drain) if self.serves_until.is_some() => {
                 self.serves_until = None
             }
@@ -362,13 +361,13 @@ impl World {
         }
     }
 
-    /// Whoever was told to rely on the server for a while still can.
+    /// Clients that rely on `shutdown-delay` are served until it is over.
     fn check_delay(&self) {
         let over = self.serves_until.is_none_or(|until| until <= self.now);
         assert!(over, "the server ends before its delay is over: {:?}", self.master);
     }
 
-    /// To the init system the end is the last word.
+    /// After `STOPPING=1` the init system is not told that the server is ready.
     fn hear_notice(&mut self, notice: &Notice) {
         match notice {
             Notice::Stopping => {
@@ -391,8 +390,7 @@ impl World {
         roster.ready().filter(serves).count()
     }
 
-    /// By the master's own doing never fewer serve, and never more are alive,
-    /// than is allowed.
+    /// The master itself never makes fewer workers serve, or more live, than is allowed.
     fn check_numbers(&self, before: &Roster, gone: bool) {
         if !self.serves() {
             return;
@@ -411,8 +409,8 @@ impl World {
         assert!(live <= most, "{live} of at most {most} are alive");
     }
 
-    /// Nobody outlives its deadline twice: who was asked to go is gone, or
-    /// killed, within the longest time that it may have.
+    /// No process outlives its deadline: one that was told to end has ended, or was sent
+    /// SIGKILL, within the longest time that it may have.
     fn check_deadlines(&self) {
         let longest = Duration::from_secs(10 + 4);
         for (worker, process) in &self.processes {

@@ -1,5 +1,5 @@
-//! The pretended processes: how they start, what they do when they are asked,
-//! and how they end.
+//! The simulated processes: how they start, what they do when they are told to, and how
+//! they end.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::master::decide::id::WorkerId;
 use crate::master::decide::sample::{ResponseProgress, RunningRequest, WorkerSample};
 use monoceros_sys::process::ExitStatus;
 
-/// A pretended process.
+/// A simulated process.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct SimulatedProcess {
-    /// Was told, or has decided, to end at the time of this event.
+    /// It ends at the time of this event.
     pub(super) ending: bool,
     /// Will not end by anything but SIGKILL.
     pub(super) stubborn: bool,
@@ -156,7 +156,7 @@ impl World {
         self.plan(MasterEvent::Inspected(samples), 0);
     }
 
-    /// A process ends once: SIGKILL is earlier than anything else it planned.
+    /// A process ends once. SIGKILL comes before any other end that was planned.
     fn plan_exit(&mut self, worker: WorkerId, exit: ExitStatus, after: u64) {
         let Some(process) = self.processes.get_mut(&worker) else { return };
         if std::mem::replace(&mut process.ending, true) {
