@@ -218,11 +218,11 @@ impl MasterLoop {
 
     fn read_signals(&mut self, events: &mut VecDeque<MasterEvent>) {
         for number in self.signals.take() {
-            let wish = SIGNALS.iter().find(|signal| signal::number(signal.name) == Some(number));
-            match wish.map(|signal| signal.command) {
+            let row = SIGNALS.iter().find(|signal| signal::number(signal.name) == Some(number));
+            match row.map(|row| row.command) {
                 None => self.reap(events),
                 Some(SignalCommand::Withdraw) => self.note_window_change(events),
-                Some(wish) => events.push_back(MasterEvent::Signalled(wish)),
+                Some(command) => events.push_back(MasterEvent::Signalled(command)),
             }
         }
     }

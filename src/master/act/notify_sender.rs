@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn they_arrive_in_order_and_nobody_has_to_listen() {
+    fn they_arrive_in_order_and_no_process_has_to_listen() {
         let name = format!("monoceros-notify-{}", std::process::id());
         let address = SocketAddr::from_abstract_name(&name).unwrap();
         let listener = UnixDatagram::bind_addr(&address).unwrap();

@@ -195,7 +195,7 @@ mod tests {
         let mut forks = asked();
         assert_eq!(forks.answer(ONE, WorkerId(11)), Some("c"));
         assert_eq!(forks.answer(ONE, WorkerId(11)), None);
-        assert_eq!(forks.answer(ONE, WorkerId(12)), None, "nobody asked for it");
+        assert_eq!(forks.answer(ONE, WorkerId(12)), None, "it was not asked for");
         assert_eq!(forks.withdraw(WorkerId(10)), Some("a"));
         assert_eq!(forks.answer(ONE, WorkerId(10)), None, "the answer comes too late");
     }

@@ -92,10 +92,12 @@ fn write(path: &Path) -> io::Result<Result<File, String>> {
     // Its own name; if it was renamed there is none.
     drop(fs::remove_file(&draft.path));
     match taken {
-        Some(Ok(Claim::Held(pid))) => Ok(Err(pid)),
-        Some(Ok(Claim::Ours)) => Ok(Ok(draft.file)),
+        Some(Ok(ClaimResult::Held(pid))) => Ok(Err(pid)),
+        Some(Ok(ClaimResult::Ours)) => Ok(Ok(draft.file)),
         Some(Err(error)) => Err(error),
-        Some(Ok(Claim::Changed)) | None => Err(io::Error::other("others replace it all the time")),
+        Some(Ok(ClaimResult::Changed)) | None => {
+            Err(io::Error::other("others replace it all the time"))
+        }
     }
 }
 
@@ -128,19 +130,21 @@ fn read_pid(file: File) -> io::Result<String> {
 
 /// Tries once to put the draft in its place. Only a process that has locked the file may
 /// replace it; where there is no file, only one process can create it.
-fn take(path: &Path, draft: &PidDraft) -> io::Result<Claim> {
+fn take(path: &Path, draft: &PidDraft) -> io::Result<ClaimResult> {
     // Opening a named pipe would wait for its other end (fifo(7)).
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let there = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return match fs::hard_link(&draft.path, path) {
-                Ok(()) => Ok(Claim::Ours),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Claim::Changed),
+                Ok(()) => Ok(ClaimResult::Ours),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    Ok(ClaimResult::Changed)
+                }
                 // A file system without links (link(2)): better one of two
                 // masters without its file than none with any.
                 Err(error) if lacks_links(&error) => {
-                    fs::rename(&draft.path, path).map(|()| Claim::Ours)
+                    fs::rename(&draft.path, path).map(|()| ClaimResult::Ours)
                 }
                 Err(error) => Err(error),
             };
@@ -163,17 +167,17 @@ fn take(path: &Path, draft: &PidDraft) -> io::Result<Claim> {
         Err(TryLockError::Error(error)) => return Err(error),
     };
     if !is_at(&there, path)? {
-        return Ok(Claim::Changed);
+        return Ok(ClaimResult::Changed);
     }
     if !locked {
-        return Ok(Claim::Held(read_pid(there)?));
+        return Ok(ClaimResult::Held(read_pid(there)?));
     }
     fs::rename(&draft.path, path)?;
-    Ok(Claim::Ours)
+    Ok(ClaimResult::Ours)
 }
 
 /// The result of a try.
-enum Claim {
+enum ClaimResult {
     /// This process holds the file.
     Ours,
     /// A living master holds it, which wrote this into it.
@@ -210,8 +214,8 @@ fn lacks_links(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EPERM | libc::EOPNOTSUPP | libc::ENOSYS))
 }
 
-fn is_changed(taken: &io::Result<Claim>) -> bool {
-    matches!(taken, Ok(Claim::Changed))
+fn is_changed(taken: &io::Result<ClaimResult>) -> bool {
+    matches!(taken, Ok(ClaimResult::Changed))
 }
 
 /// The file at this path is this one.
@@ -318,7 +322,7 @@ mod tests {
                         let mut takes = (0..ATTEMPTS).map(|_| take(path, &draft));
                         let taken = takes.find(|it| !is_changed(it)).unwrap().unwrap();
                         drop(fs::remove_file(&draft.path));
-                        matches!(taken, Claim::Ours).then_some(draft.file)
+                        matches!(taken, ClaimResult::Ours).then_some(draft.file)
                     })
                 };
                 let racers = ["b", "c", "d", "e"].map(race);

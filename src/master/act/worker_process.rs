@@ -22,7 +22,7 @@ use crate::master::decide::action::WorkerSignal;
 use crate::master::decide::event::SpawnError;
 use crate::master::decide::id::WorkerId;
 use crate::master::decide::sample::WorkerSample;
-use crate::master::kind::link::{Connection, Link, WorkerReport};
+use crate::master::kind::link::{Endpoints, Link, WorkerReport};
 use crate::master::kind::native_worker::{NativeWorker, SharedMemory};
 use crate::master::kind::worker_kind::StartFacts;
 
@@ -43,8 +43,8 @@ pub(crate) fn spawn(spec: &WorkerSpec, start: Start) -> Result<WorkerProcess, Sp
     let (slot, generation) = (Some(start.slot), start.generation);
     let uid = spec.owner.as_ref().map_or_else(user::own_uid, |owner| owner.uid);
     let facts = StartFacts { threads: spec.settings.threads, uid };
-    let connection = spec.kind.connect(start, facts).map_err(spawn_error)?;
-    execute(spec, slot, generation, connection).map_err(spawn_error)
+    let endpoints = spec.kind.connect(start, facts).map_err(spawn_error)?;
+    execute(spec, slot, generation, endpoints).map_err(spawn_error)
 }
 
 /// Starts a mold. Its first message waits for it before it runs.
@@ -54,8 +54,8 @@ pub(crate) fn spawn_mold(
 ) -> Result<WorkerProcess, SpawnError> {
     let (app, settings) = (spec.app.clone(), spec.pairs.clone());
     let start = StartMold { generation, app, settings };
-    let connection = spec.kind.connect_mold(start).map_err(spawn_error)?;
-    execute(spec, None, generation, connection).map_err(spawn_error)
+    let endpoints = spec.kind.connect_mold(start).map_err(spawn_error)?;
+    execute(spec, None, generation, endpoints).map_err(spawn_error)
 }
 
 /// The error of a system call that a new process needs.
@@ -65,26 +65,26 @@ fn spawn_error(error: io::Error) -> SpawnError {
     SpawnError { text, is_temporary: lacks_room(&error) }
 }
 
-/// Executes the program with the listeners, the other end of the connection, and the log
+/// Executes the program with the listeners, the other end of what it speaks through, and the log
 /// files that are descriptors.
 fn execute(
     spec: &WorkerSpec,
     slot: Option<Slot>,
     generation: Generation,
-    connection: Connection,
+    endpoints: Endpoints,
 ) -> io::Result<WorkerProcess> {
     let extension = spec.extension.as_ref().map(|it| (variable::EXTENSION, it.as_fd()));
     let logs = if spec.kind.opens_logs() { logs::given(spec) } else { Vec::new() };
     let logs = logs.iter().map(|(name, fd)| (*name, fd.as_fd()));
-    let given: Vec<_> = connection.given().into_iter().chain(extension).chain(logs).collect();
+    let given: Vec<_> = endpoints.given().into_iter().chain(extension).chain(logs).collect();
     let mut descriptors: Vec<_> = spec.listeners.iter().flat_map(|it| it.sockets()).collect();
     let names = given.iter().map(|(name, _)| *name);
     let mut program = spec.program.clone();
-    program.environment.extend(connection.variables.iter().cloned());
+    program.environment.extend(endpoints.variables.iter().cloned());
     program.environment.extend(variables(spec, slot, generation, descriptors.len(), names));
     descriptors.extend(given.iter().map(|(_, descriptor)| *descriptor));
     let process = Process::start(&program, &descriptors)?;
-    Ok(WorkerProcess::new(slot, generation, process, connection.link))
+    Ok(WorkerProcess::new(slot, generation, process, endpoints.link))
 }
 
 /// The variables that tell a process its slot and generation, and where its descriptors

@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_check_notifies_nobody() {
+    fn a_check_sends_no_notice() {
         for (purpose, count) in [(Purpose::Serve, 2), (Purpose::Check, 1)] {
             let mut actions = Actions::new(purpose);
             actions.notify(Notice::Ready);

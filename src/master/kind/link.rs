@@ -31,7 +31,7 @@ pub(crate) enum Link {
 
 /// Both ends, before the process exists.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub(crate) struct Endpoints {
     /// The master's end.
     pub(crate) link: Link,
     /// The end of the channel that the process inherits.
@@ -53,7 +53,7 @@ pub(crate) enum WorkerReport {
     Closed,
 }
 
-impl Connection {
+impl Endpoints {
     /// The descriptors that the process inherits, by the variables that name them.
     pub(crate) fn given(&self) -> Vec<(&'static str, BorrowedFd<'_>)> {
         let theirs = self.theirs.as_ref().map(|theirs| (variable::CHANNEL, theirs.as_fd()));

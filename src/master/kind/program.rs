@@ -15,7 +15,7 @@ use monoceros_wire::message::{Start, StartMold};
 use crate::master::act::invocation::Invocation;
 use crate::master::kind::executable::{c_string, find_program};
 use crate::master::kind::extension::ExtensionFile;
-use crate::master::kind::link::{Connection, Link};
+use crate::master::kind::link::{Endpoints, Link};
 use crate::master::kind::notify_receiver::NotifyReceiver;
 use crate::master::kind::worker_kind::{StartFacts, WorkerKind};
 
@@ -83,14 +83,14 @@ impl WorkerKind for ProgramKind {
         Ok(None)
     }
 
-    fn connect(&self, start: Start, facts: StartFacts) -> io::Result<Connection> {
+    fn connect(&self, start: Start, facts: StartFacts) -> io::Result<Endpoints> {
         let receiver = NotifyReceiver::open(facts.uid)?;
         let address = CString::new(format!("NOTIFY_SOCKET={}", receiver.address()));
         let (variables, app) = (address.into_iter().collect(), start.app.unwrap_or_default());
-        Ok(Connection { link: Link::Notify { receiver, app }, theirs: None, variables })
+        Ok(Endpoints { link: Link::Notify { receiver, app }, theirs: None, variables })
     }
 
-    fn connect_mold(&self, _: StartMold) -> io::Result<Connection> {
+    fn connect_mold(&self, _: StartMold) -> io::Result<Endpoints> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }

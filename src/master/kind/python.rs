@@ -18,7 +18,7 @@ use crate::master::act::invocation::Invocation;
 use crate::master::kind::executable::c_string;
 use crate::master::kind::extension::ExtensionFile;
 use crate::master::kind::interpreter::{BOOT, find_python};
-use crate::master::kind::link::{Connection, Link};
+use crate::master::kind::link::{Endpoints, Link};
 use crate::master::kind::native_worker::{NativeWorker, SharedMemory};
 use crate::master::kind::worker_kind::{StartFacts, WorkerKind};
 
@@ -93,21 +93,21 @@ impl WorkerKind for PythonKind {
         invocation.extension().map(Some)
     }
 
-    fn connect(&self, start: Start, facts: StartFacts) -> io::Result<Connection> {
+    fn connect(&self, start: Start, facts: StartFacts) -> io::Result<Endpoints> {
         let (channel, theirs) = pair()?;
         let scoreboard = Scoreboard::create(start.slot, start.generation, facts.threads)?;
         let shared = SharedMemory { scoreboard: Some(scoreboard), stacks: Stacks::create()? };
         channel.send(&ToWorker::Start(start))?;
         let link = Link::Channel(NativeWorker::new(channel, shared));
-        Ok(Connection { link, theirs: Some(theirs), variables: Vec::new() })
+        Ok(Endpoints { link, theirs: Some(theirs), variables: Vec::new() })
     }
 
-    fn connect_mold(&self, start: StartMold) -> io::Result<Connection> {
+    fn connect_mold(&self, start: StartMold) -> io::Result<Endpoints> {
         let (channel, theirs) = pair()?;
         channel.send(&ToWorker::StartMold(start))?;
         let shared = SharedMemory { scoreboard: None, stacks: Stacks::create()? };
         let link = Link::Channel(NativeWorker::new(channel, shared));
-        Ok(Connection { link, theirs: Some(theirs), variables: Vec::new() })
+        Ok(Endpoints { link, theirs: Some(theirs), variables: Vec::new() })
     }
 }
 

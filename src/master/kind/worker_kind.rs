@@ -12,7 +12,7 @@ use monoceros_wire::message::{Start, StartMold};
 
 use crate::master::act::invocation::Invocation;
 use crate::master::kind::extension::ExtensionFile;
-use crate::master::kind::link::Connection;
+use crate::master::kind::link::Endpoints;
 
 /// What a worker is started with beside its first message.
 #[derive(Clone, Copy, Debug)]
@@ -61,11 +61,11 @@ pub(crate) trait WorkerKind: fmt::Debug {
 
     /// Makes both ends of what a new worker and the master speak through. Its first
     /// message waits there before the worker runs.
-    fn connect(&self, start: Start, facts: StartFacts) -> io::Result<Connection>;
+    fn connect(&self, start: Start, facts: StartFacts) -> io::Result<Endpoints>;
 
     /// The same for a mold.
     ///
     /// # Errors
     /// `Unsupported` for a kind that cannot preload.
-    fn connect_mold(&self, start: StartMold) -> io::Result<Connection>;
+    fn connect_mold(&self, start: StartMold) -> io::Result<Endpoints>;
 }

@@ -246,14 +246,14 @@ impl World {
     /// A command gets one reply: what it asked for, or a failure.
     fn answer(&mut self, client: ClientId, answer: &ControlReply) {
         let asked = self.clients.remove(&client);
-        let (request, least) = asked.expect("nobody waits for this answer");
+        let (request, least) = asked.expect("no client waits for this reply");
         match (request, answer) {
             (ControlRequest::Reload, ControlReply::Reloaded { generation, .. }) => {
                 assert!(*generation >= least, "answered by what was read before");
                 assert_eq!(*generation, self.master.reload.current());
             }
             (ControlRequest::Upgrade, ControlReply::Upgraded { .. }) => {
-                assert!(self.passed_on, "nobody has taken over");
+                assert!(self.passed_on, "no successor has taken over");
             }
             (ControlRequest::Status, ControlReply::Status(status)) => {
                 // More may have been spawned at once.
@@ -453,7 +453,10 @@ impl World {
             }
             Action::SignalSuccessor(signal) => self.signal_successor(signal),
             Action::PassOn { .. } => {
-                assert!(self.successor.is_some() && !self.passed_on, "nobody to pass on to");
+                assert!(
+                    self.successor.is_some() && !self.passed_on,
+                    "there is no successor to pass on to"
+                );
                 self.passed_on = true;
             }
             Action::Exit(code) => {

@@ -196,7 +196,7 @@ fn it_is_announced_when_all_are_ready() {
 }
 
 #[test]
-fn a_failed_first_boot_stops_everybody_with_the_first_failures_code() {
+fn a_failed_first_boot_stops_all_workers_with_the_first_failures_code() {
     let mut bench = MasterBench::booting(Purpose::Serve, 3);
     let actions = bench.fail(1);
     assert_eq!(signalled(&actions, WorkerSignal::Term), [0, 2]);
@@ -395,7 +395,7 @@ fn a_drain_during_a_reload_counts_graceful_timeout_once() {
 }
 
 #[test]
-fn a_second_wish_to_drain_stops() {
+fn a_second_sigterm_stops() {
     let mut bench = MasterBench::serving(1);
     bench.ask(SignalCommand::Drain);
     assert_eq!(signalled(&bench.ask(SignalCommand::Drain), WorkerSignal::Quit), [0]);
@@ -526,7 +526,7 @@ fn a_worker_that_is_late_ends_the_first_boot_but_not_a_later_one() {
 }
 
 #[test]
-fn a_master_that_was_stopped_blames_nobody_for_it() {
+fn a_master_that_was_stopped_blames_no_worker_for_it() {
     let mut bench = MasterBench::serving(1);
     bench.ask(SignalCommand::Reload);
     bench.read(2, settings(1));

@@ -100,7 +100,7 @@ fn a_reload_during_the_boot_waits_for_the_one_after_it() {
 }
 
 #[test]
-fn a_stop_answers_everybody() {
+fn a_stop_replies_to_all_clients() {
     let mut bench = MasterBench::serving(1);
     bench.request(1, ControlRequest::Reload);
     bench.request(2, ControlRequest::Upgrade);

@@ -1,4 +1,4 @@
-//! What is decided between the wish to stop and the drain, with `shutdown-delay`.
+//! What is decided between SIGTERM and the drain, with `shutdown-delay`.
 
 use monoceros_wire::control::{ControlReply, ControlRequest};
 
@@ -105,8 +105,8 @@ fn one_that_has_served_long_enough_is_replaced_too() {
 fn nothing_begins_that_would_outlast_it() {
     let mut bench = serving(1);
     bench.ask(SignalCommand::Drain);
-    for wish in [SignalCommand::Reload, SignalCommand::Upgrade, SignalCommand::Withdraw] {
-        assert!(bench.ask(wish).is_empty());
+    for command in [SignalCommand::Reload, SignalCommand::Upgrade, SignalCommand::Withdraw] {
+        assert!(bench.ask(command).is_empty());
     }
     assert_eq!(bench.logged("WARN the server is stopping"), 3);
     for request in [ControlRequest::Reload, ControlRequest::Upgrade] {
@@ -161,7 +161,7 @@ fn a_master_that_was_replaced_does_not_wait() {
 }
 
 #[test]
-fn where_nobody_is_served_nobody_is_waited_for() {
+fn where_no_client_is_served_there_is_no_delay() {
     let mut bench = MasterBench::booting(Purpose::Serve, 2);
     bench.master.reload.set_settings(delayed(2));
     bench.ask(SignalCommand::Drain);

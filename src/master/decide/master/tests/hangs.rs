@@ -131,7 +131,7 @@ fn a_worker_that_was_asked_where_it_is_has_a_moment_to_answer() {
 }
 
 #[test]
-fn a_worker_that_does_not_say_where_it_is_is_not_waited_for_for_ever() {
+fn the_stacks_of_a_worker_are_waited_for_no_longer_than_their_limit() {
     let mut bench = MasterBench::serving(1);
     bench.pass(20 * SECOND);
     assert_eq!(traced(&bench.hear(MasterEvent::Inspected(vec![busy(0, 11 * SECOND)]))), 1);
