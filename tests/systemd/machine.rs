@@ -30,13 +30,19 @@ const HIERARCHIES: [&str; 3] =
 /// Enters the groups, lays memory over the tree, and becomes the container's guardian,
 /// which ends with the thread that has started it. What is laid over the tree is seen by
 /// the guardian alone, and outlives a reboot: then the container's manager ends with 133
-/// (`--keep-unit`), and is started again.
+/// (`--keep-unit`), and is started again. With version 2 of the groups a machine can
+/// limit memory if no process is in the group above its own.
 const ENTER: &str = "set -e; groups=$1 tree=$2 directory=$3; shift 3
-    for group in $groups; do echo $$ >$group/cgroup.procs; done
+    for group in $groups; do
+        mkdir $group/guardian $group/machine; echo $$ >$group/guardian/cgroup.procs
+        { echo +memory >$group/cgroup.subtree_control; } 2>/dev/null || :
+    done
     mount -t tmpfs -o mode=755 tmpfs $directory; cd $directory; mkdir upper work root
     mount -t overlay -o lowerdir=$tree,upperdir=upper,workdir=work overlay root
-    exec setpriv --pdeathsig KILL sh -c 'while setpriv --pdeathsig KILL systemd-nspawn \"$@\";
-        test $? = 133; do :; done' guardian --directory=$directory/root \"$@\"";
+    exec setpriv --pdeathsig KILL sh -c 'groups=$1; shift
+        while (for group in $groups; do echo 0 >$group/machine/cgroup.procs; done
+            exec setpriv --pdeathsig KILL systemd-nspawn \"$@\"); test $? = 133; do :; done' \
+        guardian \"$groups\" --directory=$directory/root \"$@\"";
 
 /// A command may take so long: as long as all that a test waits for.
 const PATIENCE: &str = "60";
