@@ -129,7 +129,7 @@ fn a_head_that_is_cut_off_is_not_served() {
     connection.send("GET / HTTP/1.1\r\nHost: local");
     connection.finish_sending();
     let answer = connection.rest().unwrap();
-    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 400 "), "{answer:?}");
+    assert_eq!(answer, b"");
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn a_connection_that_says_nothing_is_closed_when_its_time_is_over() {
         Setup::of("environ").flags(&["--header-timeout", "1", "--keep-alive", "1"]).start();
     let mut connection = server.connect();
     let answer = connection.rest().unwrap();
-    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 408 "), "{answer:?}");
+    assert_eq!(answer, b"");
 }
 
 #[test]

@@ -93,10 +93,7 @@ fn workers_that_die_or_are_stopped_one_by_one_are_replaced() {
     for signal in [Signal::SIGKILL, Signal::SIGTERM] {
         let old = server.workers();
         process::signal(old[0], signal);
-        until::holds("another worker", || {
-            let workers = server.workers();
-            workers.len() == 2 && !workers.contains(&old[0])
-        });
+        server.wait_for_replacement(&old);
         assert_eq!(server.get("/").status, 200);
     }
     end_delay(&server);

@@ -34,9 +34,7 @@ fn what_is_refused_is_counted_but_fills_no_log() {
     assert!((1..count).contains(&told), "{told} lines");
     let worker = server.workers();
     server.signal(Signal::SIGHUP);
-    until::holds("another worker alone", || {
-        server.workers().len() == 1 && server.workers() != worker
-    });
+    server.wait_for_replacement(&worker);
     server.wait_for_log("refused: 40 more within a minute");
     assert_eq!(given_up(&server, "refused"), count, "the counts outlive the worker");
 }

@@ -24,10 +24,7 @@ fn a_worker_whose_request_takes_too_long_is_replaced_and_the_log_names_the_reque
         assert_eq!(server.get("/").status, 200, "others are served meanwhile");
         assert_eq!(connection.response().status, 504);
         server.wait_for_log("GET /wait");
-        until::holds("another worker", || {
-            let now = server.workers();
-            now.len() == 2 && now != old
-        });
+        server.wait_for_replacement(&old);
         writer.finish();
     });
 }
@@ -101,10 +98,7 @@ fn streams_without_clients_do_not_hold_every_thread_of_a_worker() {
         let log = server.log();
         let (_, stacks) = log.split_once("no thread is free").unwrap();
         assert!(stacks.contains("stream.py"), "{log}");
-        until::holds("another worker", || {
-            let now = server.workers();
-            now.len() == 1 && now != old
-        });
+        server.wait_for_replacement(&old);
         assert_eq!(server.get("/").status, 200);
         writers.into_iter().for_each(Writer::finish);
     });
@@ -165,10 +159,7 @@ fn a_request_that_holds_the_interpreters_lock_is_answered_for_and_its_worker_rep
         let mut waiting = server.connect();
         waiting.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         assert_eq!(stuck.response().status, 504);
-        until::holds("another worker", || {
-            let now = server.workers();
-            now.len() == 1 && now != old
-        });
+        server.wait_for_replacement(&old);
         assert_eq!(server.get("/").status, 200);
     });
 }
@@ -216,10 +207,7 @@ fn requests_behind_one_that_is_stuck_are_answered_all_the_same() {
         for connection in &mut new {
             assert!([200, 503].contains(&connection.response().status));
         }
-        until::holds("another worker", || {
-            let now = server.workers();
-            now.len() == 1 && now != old
-        });
+        server.wait_for_replacement(&old);
         assert_eq!(server.get("/").status, 200);
     });
 }
@@ -258,10 +246,7 @@ fn a_worker_that_cannot_take_requests_is_replaced() {
         until::holds("a thread that holds the lock", || !server.directory.join("hold").exists());
         assert_eq!(server.get("/").status, 503, "nobody takes it");
         server.wait_for_log("has not taken a request for");
-        until::holds("another worker", || {
-            let now = server.workers();
-            now.len() == 1 && now != old
-        });
+        server.wait_for_replacement(&old);
         assert_eq!(server.get("/").status, 200);
     });
 }
@@ -273,10 +258,7 @@ fn a_worker_that_is_stopped_is_replaced() {
     server.allow("was stopped by a signal (SIGSTOP)");
     let old = server.workers();
     process::signal(old[0], Signal::SIGSTOP);
-    until::holds("another worker", || {
-        let now = server.workers();
-        now.len() == 1 && now != old
-    });
+    server.wait_for_replacement(&old);
     assert_eq!(server.get("/").status, 200);
 }
 

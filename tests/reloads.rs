@@ -8,17 +8,8 @@ use nix::sys::signal::Signal;
 use crate::support::client::Connection;
 use crate::support::load::Load;
 use crate::support::pipe::{Pipe, Writer};
-use crate::support::server::Server;
 use crate::support::setup::Setup;
 use crate::support::until;
-
-/// Waits until `count` workers serve, none of them among `old`.
-fn wait_for_replacement(server: &Server, old: &[i32], count: usize) {
-    until::holds("new workers alone", || {
-        let now = server.workers();
-        now.len() == count && !now.iter().any(|pid| old.contains(pid))
-    });
-}
 
 #[test]
 fn a_reload_replaces_all_workers_without_a_failed_request() {
@@ -28,7 +19,7 @@ fn a_reload_replaces_all_workers_without_a_failed_request() {
         let load = Load::start(server.address(), 4);
         load.proceed(20);
         server.signal(Signal::SIGHUP);
-        wait_for_replacement(&server, &old, workers);
+        server.wait_for_new_workers(&old, workers);
         load.proceed(20);
         let seen = load.finish();
         assert!(seen.len() >= 2, "old and new workers answered: {seen:?}");
@@ -62,7 +53,7 @@ fn a_reload_takes_the_new_code_and_keeps_the_old_if_the_new_is_broken() {
     until::holds("the old workers alone", || server.workers() == old);
     server.directory.write("changing.py", &VERSION.replace("one", "two"));
     server.signal(Signal::SIGHUP);
-    wait_for_replacement(&server, &old, 2);
+    server.wait_for_new_workers(&old, 2);
     assert_eq!(server.get("/").text(), "two\n\n");
     load.proceed(20);
     assert_eq!(load.finish().into_iter().collect::<Vec<_>>(), ["one\n\n", "two\n\n"]);
@@ -79,7 +70,7 @@ fn a_reload_takes_changed_settings() {
         let old = server.workers();
         server.directory.write("monoceros.yaml", &yaml(workers));
         server.signal(Signal::SIGHUP);
-        wait_for_replacement(&server, &old, workers);
+        server.wait_for_new_workers(&old, workers);
         let environ = server.get("/").json();
         assert_eq!(
             (&environ["wsgi.multithread"], &environ["wsgi.multiprocess"]),
@@ -105,7 +96,7 @@ fn a_reload_with_wrong_settings_changes_nothing() {
     assert_eq!(server.get("/").status, 200);
     server.directory.write("monoceros.yaml", "timeout: 20\n");
     server.signal(Signal::SIGHUP);
-    wait_for_replacement(&server, &old, 2);
+    server.wait_for_new_workers(&old, 2);
 }
 
 #[test]
@@ -134,7 +125,7 @@ fn a_reload_fails_however_the_new_code_fails_and_the_old_goes_on() {
     }
     server.directory.write("changing.py", VERSION);
     server.signal(Signal::SIGHUP);
-    wait_for_replacement(&server, &old, 2);
+    server.wait_for_new_workers(&old, 2);
     load.finish();
 }
 
@@ -157,7 +148,7 @@ fn a_reload_to_an_address_in_use_changes_nothing() {
     drop(taken);
     server.directory.write("monoceros.yaml", &format!("bind: \"{address}\"\n"));
     server.signal(Signal::SIGHUP);
-    wait_for_replacement(&server, &old, 1);
+    server.wait_for_new_workers(&old, 1);
     assert_eq!(Connection::tcp(address).unwrap().get("/").status, 200);
 }
 
@@ -200,7 +191,7 @@ fn a_reload_follows_the_link_to_the_new_release() {
     // As after a deployment that keeps only what is current.
     std::fs::remove_dir_all(server.directory.join("1")).unwrap();
     server.signal(Signal::SIGHUP);
-    wait_for_replacement(&server, &old, 1);
+    server.wait_for_new_workers(&old, 1);
     assert_eq!(server.get("/").text(), "two\n\n");
 }
 
@@ -235,7 +226,7 @@ fn reload_busy(workers: usize) {
     }
     writers.into_iter().for_each(Writer::finish);
     busy.iter_mut().for_each(|connection| assert_eq!(connection.response().status, 200));
-    wait_for_replacement(&server, &old, workers);
+    server.wait_for_new_workers(&old, workers);
 }
 
 #[test]
@@ -262,7 +253,7 @@ fn a_connection_kept_over_a_reload_is_told_to_close_and_loses_no_request() {
         answered += 1;
     }
     assert!(answered > 0, "no connection was closed without a word");
-    wait_for_replacement(&server, &old, 1);
+    server.wait_for_new_workers(&old, 1);
 }
 
 #[test]

@@ -113,10 +113,7 @@ fn signals_that_the_parent_has_ignored_or_blocked_are_heard_and_mean_nothing_to_
             assert_eq!(mask, 0, "{name} of a worker: {mask:x}");
         }
         server.signal(Signal::SIGHUP);
-        until::holds("another worker", || {
-            let now = server.workers();
-            now.len() == 1 && now != old
-        });
+        server.wait_for_replacement(&old);
         process::signal(server.workers()[0], Signal::SIGKILL);
         server.allow("SIGKILL");
         until::holds("an answer", || server.workers().len() == 1);

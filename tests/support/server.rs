@@ -101,6 +101,23 @@ impl Server {
         process::children(self.pid())
     }
 
+    /// Waits until one of the workers `old` has been replaced: there are as many, and
+    /// not the same.
+    pub(crate) fn wait_for_replacement(&self, old: &[i32]) {
+        until::holds("another worker", || {
+            let now = self.workers();
+            now.len() == old.len() && now != old
+        });
+    }
+
+    /// Waits until there are exactly `count` workers, none of them among `old`.
+    pub(crate) fn wait_for_new_workers(&self, old: &[i32], count: usize) {
+        until::holds("new workers alone", || {
+            let now = self.workers();
+            now.len() == count && !now.iter().any(|pid| old.contains(pid))
+        });
+    }
+
     /// Waits until there are exactly so many workers.
     pub(crate) fn wait_for_workers(&self, count: usize) -> Vec<i32> {
         until::some(&format!("{count} workers"), || {
