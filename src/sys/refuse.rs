@@ -138,9 +138,11 @@ mod tests {
         {
             for (name, way) in [("a filter", syn_filter::attach as Way), ("no interface", nowhere)]
             {
-                if refuses_by(way, listen_at, host).is_none() {
-                    eprintln!("this user and machine have no {listen_at}, or not by {name}");
-                }
+                let refused = refuses_by(way, listen_at, host).is_some();
+                crate::need::met(
+                    refused,
+                    &format!("to listen on {listen_at} and refuse by {name}"),
+                );
             }
             if listen(listen_at).is_some() {
                 refuses_by(refuse_new, listen_at, host)
