@@ -10,7 +10,8 @@ use monoceros_sys::thread;
 use monoceros_wire::channel::WorkerEnd;
 use monoceros_wire::scoreboard::{ReportedState, Scoreboard};
 
-use crate::event_loop::{EventLoop, Hooks, WAKER};
+use crate::event_loop::control::Hooks;
+use crate::event_loop::{EventLoop, WAKER};
 use crate::handoff::crew::Crew;
 use crate::handoff::loop_owner::LoopOwner;
 use crate::handoff::source::RequestSource;

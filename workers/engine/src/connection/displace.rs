@@ -230,7 +230,8 @@ impl EventLoop {
             let is_new = matches!(connection.phase, Phase::Idle { used: false });
             let rank = rank(connection, now_ms, choice.idle_ms)?;
             let is_chosen = choice.all || rank.0 == 0;
-            (is_chosen && !(is_new && self.is_fresh(token))).then_some((rank, token))
+            (is_chosen && !(is_new && self.expected.contains(token, clock::monotonic_us())))
+                .then_some((rank, token))
         });
         ranked.min().map(|(_, token)| token)
     }

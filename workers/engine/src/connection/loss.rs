@@ -14,26 +14,15 @@ use crate::event_loop::EventLoop;
 use crate::listen::gate::Listener;
 use crate::transport::file_range::Failure;
 
-/// How long what waits for clients may take too much room, with no thread left
-/// for requests that wait, until the slowest response is given up; in milliseconds.
-const SHORT_MS: u64 = 10_000;
-
-/// How long after it the next one is, in milliseconds.
-const NEXT_MS: u64 = 1_000;
-
 impl EventLoop {
     /// Gives up the response to the slowest client where slow clients take all the room:
     /// the one that would take longest to read what waits for it.
     pub(crate) fn relieve(&mut self, now_ms: u64) {
-        if !self.shared.room.is_short() || !self.shared.handoff.is_full() || !self.is_asked() {
-            self.short_since_ms = None;
+        let room = &self.shared.room;
+        let is_short = room.is_short() && self.shared.handoff.is_full() && self.is_asked();
+        if !self.shortage.look(is_short, now_ms) {
             return;
         }
-        let since_ms = *self.short_since_ms.get_or_insert(now_ms);
-        if now_ms.saturating_sub(since_ms) < SHORT_MS {
-            return;
-        }
-        self.short_since_ms = Some(now_ms.saturating_sub(SHORT_MS - NEXT_MS));
         let left = self.connections.iter().filter_map(|(token, connection)| {
             let outlet = connection.link.outlet();
             let waiting = outlet.outgoing.waiting();

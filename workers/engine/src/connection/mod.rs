@@ -7,6 +7,7 @@ pub(crate) mod input;
 pub(crate) mod loss;
 pub(crate) mod owner;
 pub(crate) mod shared;
+pub(crate) mod shortage;
 pub(crate) mod traffic;
 
 use std::io;

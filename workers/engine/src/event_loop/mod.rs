@@ -1,6 +1,7 @@
 //! The I/O thread: one loop for connections, listeners, the master's messages
 //! and signals. It never enters the application.
 
+pub(crate) mod control;
 pub(crate) mod deadlines;
 pub(crate) mod drain;
 pub(crate) mod poll_round;
@@ -17,21 +18,22 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use monoceros_sys::clock;
 use monoceros_sys::fork::Mark;
-use monoceros_sys::signal::{self, Signals};
-use monoceros_wire::channel::{Incoming, WorkerEnd};
-use monoceros_wire::message::{Drain, ToWorker};
+use monoceros_wire::channel::WorkerEnd;
 use monoceros_wire::scoreboard::GivenUp;
 use slab::Slab;
 
 use crate::connection::displace::Pressure;
 use crate::connection::shared::SharedConnection;
+use crate::connection::shortage::Shortage;
 use crate::connection::{Connection, Phase};
+use crate::event_loop::control::{Command, Control, Hooks, Signal};
 use crate::event_loop::deadlines::{Idle, Verdict};
 use crate::event_loop::drain::{Cause, Life, Open, Queue};
 use crate::event_loop::poll_round::PollRound;
 use crate::handoff::queue_age::QueueAge;
-use crate::listen::admission::FRESH_US;
+use crate::listen::expected::{Expected, FRESH_US};
 use crate::listen::gate::{Gate, Listener};
+use crate::listen::pause::Pause;
 use crate::listen::turns::Turns;
 use crate::shared::Shared;
 use crate::stream::request::{QueuedRequest, Spare};
@@ -43,9 +45,6 @@ pub(crate) const WAKER: Token = Token(SOURCES);
 const CHANNEL: Token = Token(SOURCES + 1);
 const SIGNALS: Token = Token(SOURCES + 2);
 const FIRST_LISTENER: usize = SOURCES + 16;
-
-/// The signals that are read in the loop.
-const HEARD: [i32; 5] = [signal::TERM, signal::QUIT, signal::INT, signal::USR1, signal::HUP];
 
 /// The waker, the channel and the signals.
 const OWN_SOURCES: usize = 3;
@@ -104,9 +103,7 @@ pub(crate) struct EventLoop {
     pub(crate) shared: Arc<Shared>,
     _mark: Mark,
     pub(crate) poll: Poll,
-    channel: WorkerEnd,
-    signals: Signals,
-    hooks: Hooks,
+    control: Control,
     pub(crate) gate: Gate,
     pub(crate) connections: Slab<Connection>,
     pub(crate) jobs: Vec<QueuedRequest>,
@@ -122,15 +119,12 @@ pub(crate) struct EventLoop {
     look_after_us: u64,
     hearing: PollRound,
     queue_age: QueueAge,
-    channel_open: bool,
-    /// Since when slow clients take all the room.
-    pub(crate) short_since_ms: Option<u64>,
-    /// Connections are not accepted before this time.
-    pub(crate) paused_until_ms: u64,
-    /// That it cannot is not logged before this time.
-    pub(crate) complain_at_ms: u64,
-    /// Connections whose first request is expected now, and until when.
-    pub(crate) fresh: Vec<(usize, u64)>,
+    /// Slow clients take all the room.
+    pub(crate) shortage: Shortage,
+    /// Connections cannot be accepted for a moment.
+    pub(crate) pause: Pause,
+    /// Connections whose first request is expected now.
+    pub(crate) expected: Expected,
     /// What is known of there being too many connections.
     pub(crate) pressure: Pressure,
     /// The events at hand ended a sleep: the kernel may have told nobody else
@@ -148,14 +142,6 @@ pub(crate) struct EventLoop {
     parks: bool,
     /// A signal was handled on this thread.
     interrupted: bool,
-}
-
-/// What the loop calls outside the engine.
-pub(crate) struct Hooks {
-    /// Opens the error log again.
-    pub(crate) reopen: Box<dyn FnMut() + Send>,
-    /// Tells the application that the worker begins to drain.
-    pub(crate) announce: Box<dyn FnMut() + Send>,
 }
 
 /// How a turn of the loop ended.
@@ -181,19 +167,12 @@ impl EventLoop {
         listeners: Vec<Listener>,
         hooks: Hooks,
     ) -> io::Result<Self> {
-        let registry = poll.registry();
-        let fd = channel.as_fd().as_raw_fd();
-        registry.register(&mut SourceFd(&fd), CHANNEL, Interest::READABLE)?;
-        let signals = Signals::collect(&HEARD)?;
-        let fd = signals.as_fd().as_raw_fd();
-        registry.register(&mut SourceFd(&fd), SIGNALS, Interest::READABLE)?;
+        let control = Control::new(poll.registry(), [CHANNEL, SIGNALS], channel, hooks)?;
         Ok(Self {
             shared,
             _mark: Mark::new(poll.registry().as_fd()),
             poll,
-            channel,
-            signals,
-            hooks,
+            control,
             gate: Gate::new(listeners, FIRST_LISTENER),
             connections: Slab::new(),
             jobs: Vec::new(),
@@ -206,11 +185,9 @@ impl EventLoop {
             look_after_us: 0,
             hearing: PollRound::default(),
             queue_age: QueueAge::default(),
-            channel_open: true,
-            short_since_ms: None,
-            paused_until_ms: 0,
-            complain_at_ms: 0,
-            fresh: Vec::new(),
+            shortage: Shortage::default(),
+            pause: Pause::default(),
+            expected: Expected::default(),
             pressure: Pressure::default(),
             slept: false,
             turns: Turns::default(),
@@ -336,10 +313,10 @@ impl EventLoop {
         if self.parks && self.shared.handoff.is_neglected() {
             return Duration::from_micros(NEGLECT_US);
         }
-        if !self.fresh.is_empty() {
+        if !self.expected.is_empty() {
             return Duration::from_micros(FRESH_US);
         }
-        let is_quiet = self.connections.is_empty() && self.paused_until_ms == 0;
+        let is_quiet = self.connections.is_empty() && !self.pause.is_set();
         if is_quiet && self.life.is_serving() {
             return BEAT;
         }
@@ -353,7 +330,7 @@ impl EventLoop {
     fn take_event(&mut self, event: &Event) -> ControlFlow<()> {
         match event.token() {
             WAKER => {}
-            CHANNEL => self.hear_master(),
+            CHANNEL => self.obey_master(),
             SIGNALS => return self.take_signals(),
             Token(token) => match self.gate.index(token) {
                 Some(index) => self.accept(index),
@@ -363,41 +340,21 @@ impl EventLoop {
         ControlFlow::Continue(())
     }
 
-    fn hear_master(&mut self) {
-        while self.channel_open {
-            match self.channel.receive() {
-                Ok(Incoming::Message(ToWorker::Drain(how))) => {
-                    let cause = if how == Drain::Refuse { Cause::Stuck } else { Cause::Told };
-                    let serve = how == Drain::ServeQueue;
-                    self.drain_untold(cause, if serve { Queue::Serve } else { Queue::Leave });
+    fn obey_master(&mut self) {
+        while let Some(command) = self.control.next(self.poll.registry()) {
+            match command {
+                Command::Drain(cause, queue) => self.drain_untold(cause, queue),
+                Command::Reopen => self.reopen_logs(),
+                Command::Workers(count) => self.shared.workers.store(count, Ordering::Relaxed),
+                Command::Expire { thread, request } => self.expire(thread, request),
+                Command::Orphaned(why) => {
+                    if self.life.is_serving() {
+                        log::warn!("the master {why}; finishing what is open");
+                    }
+                    self.drain_untold(Cause::Orphaned, Queue::Leave);
                 }
-                Ok(Incoming::Message(ToWorker::Reopen)) => self.reopen_logs(),
-                Ok(Incoming::Message(ToWorker::Workers(count))) => {
-                    self.shared.workers.store(count, Ordering::Relaxed);
-                }
-                Ok(Incoming::Message(ToWorker::Expire { thread, request })) => {
-                    self.expire(thread, request);
-                }
-                // The first message, which was taken before the loop began.
-                Ok(Incoming::Message(
-                    ToWorker::Start(_) | ToWorker::StartMold(_) | ToWorker::Fork { .. },
-                )) => {}
-                Ok(Incoming::Nothing) => return,
-                Ok(Incoming::Closed) => self.lose_master("has gone"),
-                Err(error) => self.lose_master(&format!("cannot be understood: {error}")),
             }
         }
-    }
-
-    fn lose_master(&mut self, why: &str) {
-        self.channel_open = false;
-        let fd = self.channel.as_fd().as_raw_fd();
-        // The descriptor is registered, and nothing else is to be done with it.
-        self.poll.registry().deregister(&mut SourceFd(&fd)).ok();
-        if self.life.is_serving() {
-            log::warn!("the master {why}; finishing what is open");
-        }
-        self.drain_untold(Cause::Orphaned, Queue::Leave);
     }
 
     /// Drains for a reason that the application does not know.
@@ -405,28 +362,26 @@ impl EventLoop {
         let begins = self.life.is_serving();
         self.drain(cause, queue);
         if begins {
-            (self.hooks.announce)();
+            self.control.announce_drain();
             // If it was this thread that has got the signal, nothing is interrupted.
             self.interrupted = true;
         }
     }
 
     fn take_signals(&mut self) -> ControlFlow<()> {
-        for signal in self.signals.take() {
+        for signal in self.control.signals() {
             match signal {
-                signal::QUIT | signal::INT => return ControlFlow::Break(()),
-                signal::TERM if self.life.is_serving() => self.drain(Cause::Told, Queue::Keep),
-                signal::USR1 => self.reopen_logs(),
-                // SIGHUP is the master's: sent to every process by name, it
-                // must not hurt a worker.
-                _ => {}
+                Signal::End => return ControlFlow::Break(()),
+                Signal::Drain if self.life.is_serving() => self.drain(Cause::Told, Queue::Keep),
+                Signal::Reopen => self.reopen_logs(),
+                Signal::Drain | Signal::Nothing => {}
             }
         }
         ControlFlow::Continue(())
     }
 
     fn reopen_logs(&mut self) {
-        (self.hooks.reopen)();
+        self.control.reopen_log();
         if let Some(Err(error)) = self.shared.access.as_ref().map(|access| access.reopen()) {
             log::error!("{error}");
         }
@@ -561,7 +516,7 @@ impl EventLoop {
         for index in (0..self.gate.listeners.len()).rev() {
             if self.load().admits() {
                 self.accept(index);
-            } else if !self.channel_open && self.gate.listeners[index].has_ended() {
+            } else if !self.control.has_master() && self.gate.listeners[index].has_ended() {
                 // The master is gone, and another server wants the address.
                 self.end_queue(index);
             }

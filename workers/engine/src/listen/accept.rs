@@ -124,7 +124,7 @@ impl EventLoop {
         } else if self.register(token).is_err() {
             self.close(token);
         } else {
-            self.expect_request(token);
+            self.expected.expect(token, clock::monotonic_us());
         }
     }
 

@@ -13,17 +13,6 @@ use crate::listen::gate::{Listener, Load};
 /// no other worker could serve them, and a batch costs less than each alone.
 const AHEAD: usize = 32;
 
-/// How long the gate stays shut when no connection can be accepted for lack of
-/// descriptors or memory, in milliseconds.
-const PAUSE_MS: u64 = 250;
-
-/// How long the log is spared the same complaint, in milliseconds.
-const COMPLAIN_MS: u64 = 60_000;
-
-/// How long a connection that cannot be held back by the kernel counts as a
-/// request that is about to come, in microseconds.
-pub(crate) const FRESH_US: u64 = 2_000;
-
 /// How often a full worker looks for connections while requests end, in
 /// microseconds.
 const LOOK_US: u64 = 2_000;
@@ -35,7 +24,7 @@ impl EventLoop {
         Load {
             requests: self.shared.handoff.in_flight() as usize
                 + self.jobs.len()
-                + self.count_fresh(),
+                + self.count_expected(),
             capacity: usize::from(self.shared.options.threads)
                 + self.ahead()
                 + self.shared.options.reserve,
@@ -50,29 +39,12 @@ impl EventLoop {
         if !self.shared.is_shared() && self.shared.handoff.is_quick() { AHEAD } else { 0 }
     }
 
-    /// Counts a connection as a request that is about to come.
-    pub(crate) fn expect_request(&mut self, token: usize) {
-        self.fresh.push((token, clock::monotonic_us() + FRESH_US));
-    }
-
-    /// Whether a connection's first request is expected now.
-    pub(crate) fn is_fresh(&self, token: usize) -> bool {
-        let mut fresh = self.fresh.iter().filter(|(other, _)| *other == token);
-        fresh.any(|(_, until_us)| *until_us > clock::monotonic_us())
-    }
-
-    fn count_fresh(&mut self) -> usize {
-        if self.fresh.is_empty() {
-            return 0;
-        }
-        let now_us = clock::monotonic_us();
+    fn count_expected(&mut self) -> usize {
         let connections = &self.connections;
-        self.fresh.retain(|(token, until_us)| {
-            let connection = connections.get(*token);
-            *until_us > now_us
-                && connection.is_some_and(|it| matches!(it.phase, Phase::Idle { used: false }))
-        });
-        self.fresh.len()
+        self.expected.count(clock::monotonic_us, |token| {
+            let connection = connections.get(token);
+            connection.is_some_and(|it| matches!(it.phase, Phase::Idle { used: false }))
+        })
     }
 
     /// Takes connections although every thread has a request, or as many as are
@@ -128,19 +100,13 @@ impl EventLoop {
 
     /// Stops accepting for a moment: descriptors or memory are short.
     pub(crate) fn pause(&mut self, error: &io::Error) {
-        let now_ms = clock::monotonic_ms();
-        if now_ms >= self.complain_at_ms {
+        if self.pause.begin(clock::monotonic_ms()) {
             log::error!("cannot accept connections: {}; trying again", reason(error));
-            self.complain_at_ms = now_ms + COMPLAIN_MS;
         }
-        self.paused_until_ms = now_ms + PAUSE_MS;
     }
 
     /// Whether there is anything to accept from.
     pub(crate) fn accepts(&mut self) -> bool {
-        if self.paused_until_ms > 0 && clock::monotonic_ms() >= self.paused_until_ms {
-            self.paused_until_ms = 0;
-        }
-        self.paused_until_ms == 0 && !self.gate.listeners.is_empty()
+        !self.pause.goes_on(clock::monotonic_ms) && !self.gate.listeners.is_empty()
     }
 }

@@ -2,5 +2,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod admission;
+pub(crate) mod expected;
 pub(crate) mod gate;
+pub(crate) mod pause;
 pub(crate) mod turns;

@@ -1,0 +1,165 @@
+//! What the master and signals tell the worker. Owns the channel and the signals; the
+//! loop asks it what has come, and acts.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use monoceros_sys::signal::{self, Signals};
+use monoceros_wire::channel::{Incoming, WorkerEnd};
+use monoceros_wire::message::{Drain, ToWorker};
+
+use crate::event_loop::drain::{Cause, Queue};
+
+/// The signals that are read in the loop.
+const READ: [i32; 5] = [signal::TERM, signal::QUIT, signal::INT, signal::USR1, signal::HUP];
+
+/// What the loop calls outside the engine.
+pub(crate) struct Hooks {
+    /// Opens the error log again.
+    pub(crate) reopen: Box<dyn FnMut() + Send>,
+    /// Tells the application that the worker begins to drain.
+    pub(crate) announce: Box<dyn FnMut() + Send>,
+}
+
+/// What the worker is to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Drain: why, and what becomes of the queues.
+    Drain(Cause, Queue),
+    /// Open the logs again.
+    Reopen,
+    /// So many workers accept from the same listeners.
+    Workers(u16),
+    /// The time of a request is over.
+    Expire { thread: u16, request: u64 },
+    /// The master is gone, or cannot be understood: why.
+    Orphaned(String),
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// To end at once (SIGINT, SIGQUIT).
+    End,
+    /// To drain (SIGTERM).
+    Drain,
+    /// To open the logs again (SIGUSR1).
+    Reopen,
+    /// Nothing: SIGHUP is the master's. Sent to every process by name, it must not
+    /// hurt a worker.
+    Nothing,
+}
+
+/// The channel to the master, and the signals.
+pub(crate) struct Control {
+    channel: WorkerEnd,
+    has_master: bool,
+    signals: Signals,
+    hooks: Hooks,
+}
+
+impl Control {
+    /// Has the loop get the events of both, under these tokens.
+    ///
+    /// # Errors
+    /// Those of `epoll_ctl(2)` and `sigaction(2)`.
+    pub(crate) fn new(
+        registry: &Registry,
+        tokens: [Token; 2],
+        channel: WorkerEnd,
+        hooks: Hooks,
+    ) -> io::Result<Self> {
+        let signals = Signals::collect(&READ)?;
+        let descriptors = [channel.as_fd().as_raw_fd(), signals.as_fd().as_raw_fd()];
+        for (fd, token) in descriptors.iter().zip(tokens) {
+            registry.register(&mut SourceFd(fd), token, Interest::READABLE)?;
+        }
+        Ok(Self { channel, has_master: true, signals, hooks })
+    }
+
+    /// Whether the master can still be heard.
+    pub(crate) fn has_master(&self) -> bool {
+        self.has_master
+    }
+
+    /// What the master wants next, of what has come.
+    pub(crate) fn next(&mut self, registry: &Registry) -> Option<Command> {
+        while self.has_master {
+            let why = match self.channel.receive() {
+                Ok(Incoming::Message(message)) => match command(&message) {
+                    Some(command) => return Some(command),
+                    None => continue,
+                },
+                Ok(Incoming::Nothing) => return None,
+                Ok(Incoming::Closed) => "has gone".to_owned(),
+                Err(error) => format!("cannot be understood: {error}"),
+            };
+            self.has_master = false;
+            let fd = self.channel.as_fd().as_raw_fd();
+            // The descriptor is registered, and nothing else is to be done with it.
+            registry.deregister(&mut SourceFd(&fd)).ok();
+            return Some(Command::Orphaned(why));
+        }
+        None
+    }
+
+    /// What the signals that have come ask for.
+    pub(crate) fn signals(&mut self) -> Vec<Signal> {
+        self.signals.take().into_iter().map(meaning).collect()
+    }
+
+    /// Opens the error log again.
+    pub(crate) fn reopen_log(&mut self) {
+        (self.hooks.reopen)();
+    }
+
+    /// Tells the application that the worker begins to drain.
+    pub(crate) fn announce_drain(&mut self) {
+        (self.hooks.announce)();
+    }
+}
+
+fn command(message: &ToWorker) -> Option<Command> {
+    Some(match *message {
+        ToWorker::Drain(Drain::Refuse) => Command::Drain(Cause::Stuck, Queue::Leave),
+        ToWorker::Drain(Drain::ServeQueue) => Command::Drain(Cause::Told, Queue::Serve),
+        ToWorker::Drain(Drain::Retire) => Command::Drain(Cause::Told, Queue::Leave),
+        ToWorker::Reopen => Command::Reopen,
+        ToWorker::Workers(count) => Command::Workers(count),
+        ToWorker::Expire { thread, request } => Command::Expire { thread, request },
+        // The first message, which was taken before the loop began.
+        ToWorker::Start(_) | ToWorker::StartMold(_) | ToWorker::Fork { .. } => return None,
+    })
+}
+
+fn meaning(signal: i32) -> Signal {
+    match signal {
+        signal::INT | signal::QUIT => Signal::End,
+        signal::TERM => Signal::Drain,
+        signal::USR1 => Signal::Reopen,
+        _ => Signal::Nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_is_stuck_leaves_the_queue_to_others() {
+        let drain = |how| command(&ToWorker::Drain(how));
+        let stuck = Command::Drain(Cause::Stuck, Queue::Leave);
+        assert_eq!(drain(Drain::Refuse), Some(stuck));
+        let last = Command::Drain(Cause::Told, Queue::Serve);
+        assert_eq!(drain(Drain::ServeQueue), Some(last));
+    }
+
+    #[test]
+    fn every_signal_that_is_read_has_a_meaning() {
+        let meanings = READ.map(meaning);
+        use Signal::{Drain, End, Nothing, Reopen};
+        assert_eq!(meanings, [Drain, End, End, Reopen, Nothing]);
+    }
+}
