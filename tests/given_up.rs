@@ -163,7 +163,7 @@ fn what_is_not_sent_when_a_worker_has_to_end_is_told() {
 
 #[test]
 fn a_connection_is_idle_only_when_its_client_has_the_answer() {
-    let setup = Setup::of("stream:large").flags(&["--drain-idle", "0.5"]);
+    let setup = Setup::of("stream:large").flags(&["--drain-idle", "2"]);
     let server = setup.start();
     let mut connection = Connection::narrow(server.address()).unwrap();
     let length = 500_000;
@@ -173,7 +173,7 @@ fn a_connection_is_idle_only_when_its_client_has_the_answer() {
     assert_eq!(server.get("/?1").text(), "x");
     server.signal(Signal::SIGHUP);
     server.wait_for_log("reloaded: gen=2");
-    until::passes(Duration::from_secs(2));
+    until::passes(Duration::from_secs(4));
     assert!(process::is_alive(worker), "it serves its slow client");
     assert_eq!(connection.response().body.len(), length);
     assert_eq!(connection.get("/?2").text(), "xx", "the next request is not lost");

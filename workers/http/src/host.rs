@@ -34,7 +34,7 @@ pub(crate) fn split(value: &[u8]) -> Option<Host<'_>> {
 }
 
 /// `"[" IPv6address "]"`. The other kind that RFC 3986 3.2.2 reserves, IPvFuture, is to be refused
-/// by whoever does not know the version in it, and there is none to be known.
+/// by a receiver that does not know the version in it, and there is none to be known.
 fn is_ip_literal(name: &[u8]) -> bool {
     let [b'[', address @ .., b']'] = name else { return false };
     std::str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())

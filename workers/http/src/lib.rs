@@ -7,8 +7,8 @@
 //!
 //! There is one policy and no switch for it: RFC 9112, and where it leaves a choice, the strict
 //! one. Each rule names the section that it comes from. What is refused comes back as a [`Reject`]
-//! with the status of the response; the connection has to be closed after it, since nobody knows where
-//! the next request would begin.
+//! with the status of the response; the connection has to be closed after it, since it is not known
+//! where the next request would begin.
 //!
 //! Nothing here reads a clock, a socket or a setting, and no input makes it panic.
 

@@ -122,7 +122,7 @@ struct Mold {
 }
 
 /// What a worker has when it comes into being.
-struct EngineParts {
+struct ForkParts {
     channel: WorkerEnd,
     scoreboard: OwnedFd,
     stacks: OwnedFd,
@@ -134,7 +134,7 @@ impl Mold {
     /// Forks workers when asked to; returns in each of them. The interpreter's
     /// lock is kept throughout: threads that the application has left here stand
     /// still.
-    fn serve(self, py: Python) -> PyResult<(EngineParts, Arc<LogFile>)> {
+    fn serve(self, py: Python) -> PyResult<(ForkParts, Arc<LogFile>)> {
         loop {
             let asked = [&self.channel.as_fd(), &self.held.as_fd()];
             let happened = wait(&asked.map(|fd| (*fd, Readiness::Readable)), None)?;
@@ -183,7 +183,7 @@ impl Mold {
 
     /// Forks a worker, and tells the master. Returns what it has in the worker,
     /// and nothing in the mold.
-    fn fork(&self, py: Python, worker: u64, descriptors: Vec<OwnedFd>) -> Option<EngineParts> {
+    fn fork(&self, py: Python, worker: u64, descriptors: Vec<OwnedFd>) -> Option<ForkParts> {
         let tell = |forked: io::Result<i32>| match forked {
             Ok(_) => true,
             Err(error) => self.say(&not_forked(worker, &error)),
@@ -195,7 +195,7 @@ impl Mold {
         let side = process::fork_orphan(tell);
         if let Ok(ForkSide::Orphan { between }) = side {
             process::await_new_parent(between);
-            let given = EngineParts::new(descriptors);
+            let given = ForkParts::new(descriptors);
             // Before any code of the application runs here: so the master knows
             // this process however it ends.
             given.announce();
@@ -284,7 +284,7 @@ fn part_from_processes(py: Python) -> PyResult<()> {
     Ok(())
 }
 
-impl EngineParts {
+impl ForkParts {
     /// In the worker, of the descriptors that came for it.
     fn new(descriptors: Vec<OwnedFd>) -> Self {
         let mut descriptors = descriptors.into_iter();

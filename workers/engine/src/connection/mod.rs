@@ -422,8 +422,8 @@ impl Connection {
     ) -> (Step, usize) {
         upload.window_bytes += bytes.len() as u64;
         match upload.take(bytes, reading) {
-            Ok(Taken { used, ended: true }) => (self.complete(upload.request), used),
-            Ok(Taken { used, ended: false }) => {
+            Ok(BodyStep { used, ended: true }) => (self.complete(upload.request), used),
+            Ok(BodyStep { used, ended: false }) => {
                 self.phase = Phase::Body(upload);
                 (Step::More, used)
             }
@@ -441,13 +441,13 @@ impl Connection {
             Left::Length(left) => {
                 let used = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
                 *left -= used as u64;
-                Ok(Taken { used, ended: *left == 0 })
+                Ok(BodyStep { used, ended: *left == 0 })
             }
             Left::Chunks(chunks) => chunks
                 .read(bytes, &mut |_| ())
-                .map(|decoded| Taken { used: decoded.consumed, ended: decoded.ended }),
+                .map(|decoded| BodyStep { used: decoded.consumed, ended: decoded.ended }),
         };
-        let Ok(Taken { used, ended }) = taken else { return (Step::Undiscarded, bytes.len()) };
+        let Ok(BodyStep { used, ended }) = taken else { return (Step::Undiscarded, bytes.len()) };
         let Some(most) = discard.most.checked_sub(used as u64) else {
             return (Step::Undiscarded, bytes.len());
         };
@@ -479,7 +479,7 @@ fn local_body(head: &Head, most: u64, limits: &Limits) -> LocalBody {
 }
 
 /// What was used of the bytes of a body.
-struct Taken {
+struct BodyStep {
     used: usize,
     ended: bool,
 }
@@ -491,7 +491,7 @@ enum Broken {
 }
 
 impl Upload {
-    fn take(&mut self, bytes: &[u8], reading: &Reading) -> Result<Taken, Broken> {
+    fn take(&mut self, bytes: &[u8], reading: &Reading) -> Result<BodyStep, Broken> {
         let body = &mut self.request.body;
         let spools = reading.spools;
         match &mut self.left {
@@ -500,7 +500,7 @@ impl Upload {
                 let announced = Some(body.len() + *left);
                 body.push(&bytes[..used], announced, spools).map_err(Broken::Disk)?;
                 *left -= used as u64;
-                Ok(Taken { used, ended: *left == 0 })
+                Ok(BodyStep { used, ended: *left == 0 })
             }
             Left::Chunks(chunks) => {
                 // Put together first: a chunk may be one byte, and the body a
@@ -512,7 +512,7 @@ impl Upload {
                     return Err(Broken::Reject(TOO_LARGE));
                 }
                 body.push(&data, None, spools).map_err(Broken::Disk)?;
-                Ok(Taken { used: decoded.consumed, ended: decoded.ended })
+                Ok(BodyStep { used: decoded.consumed, ended: decoded.ended })
             }
         }
     }

@@ -60,7 +60,7 @@ mod tests {
     use loom::sync::{Arc, Mutex};
     use loom::thread;
 
-    type Modelled = Owner<ModelledU8>;
+    type ModelledOwner = Owner<ModelledU8>;
 
     #[test]
     fn an_undisturbed_connection_comes_back_without_a_message() {
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn no_event_is_lost_in_any_order() {
         loom::model(|| {
-            let owner = Arc::new(Modelled::new());
+            let owner = Arc::new(ModelledOwner::new());
             let written = Arc::new(ModelledU8::new(0));
             let messages = Arc::new(Mutex::new(0));
             owner.lend(false);

@@ -16,7 +16,7 @@ use monoceros_sys::clock::monotonic_ms;
 
 use crate::connection::owner::Owner;
 use crate::record::access::Draft;
-use crate::stream::claim::Claim;
+use crate::stream::claim::ResponseClaim;
 use crate::transport::file_range::{Failure, FileRange};
 use crate::transport::outgoing::{Flushed, Outgoing, Stores};
 use crate::transport::payload::Payload;
@@ -72,7 +72,7 @@ pub(crate) enum After {
     KeepAlive,
     /// The connection is closed when everything has been written.
     Close,
-    /// The same, but the client may still be sending what nobody reads: its
+    /// The same, but the client may still be sending what is not read: its
     /// bytes are thrown away for a while.
     Linger,
     /// The connection is closed at once: the response is broken, and the client
@@ -100,7 +100,7 @@ pub(crate) struct SharedConnection {
     pub(crate) scheme: Scheme,
     pub(crate) owner: Owner,
     /// Who may write the response to the request that the connection is lent for.
-    pub(crate) claim: Claim,
+    pub(crate) claim: ResponseClaim,
     finished_ms: AtomicU64,
     /// Closing the last copy of the descriptor resets the connection.
     guarded: AtomicBool,
@@ -183,7 +183,7 @@ impl SharedConnection {
             local,
             scheme,
             owner: Owner::new(),
-            claim: Claim::new(),
+            claim: ResponseClaim::new(),
             finished_ms: AtomicU64::new(0),
             guarded: AtomicBool::new(false),
             pledged: AtomicBool::new(false),

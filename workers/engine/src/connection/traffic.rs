@@ -73,7 +73,7 @@ impl EventLoop {
         }
     }
 
-    /// Reads and goes on, until nothing has arrived or somebody else has the
+    /// Reads and goes on, until nothing has arrived or the application side has the
     /// connection. A short piece is taken for the last that has arrived, unless
     /// `to_end`.
     pub(crate) fn read(&mut self, token: usize, to_end: bool) {

@@ -25,7 +25,7 @@ pub(crate) struct Hooks {
 
 /// What the worker is to do.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Command {
+pub(crate) enum WorkerCommand {
     /// Drain: why, and what becomes of the queues.
     Drain(Cause, Queue),
     /// Open the logs again.
@@ -53,14 +53,14 @@ pub(crate) enum Signal {
 }
 
 /// The channel to the master, and the signals.
-pub(crate) struct Control {
+pub(crate) struct ControlInput {
     channel: WorkerEnd,
     has_master: bool,
     signals: Signals,
     hooks: Hooks,
 }
 
-impl Control {
+impl ControlInput {
     /// Has the loop get the events of both, under these tokens.
     ///
     /// # Errors
@@ -85,7 +85,7 @@ impl Control {
     }
 
     /// What the master wants next, of what has come.
-    pub(crate) fn next(&mut self, registry: &Registry) -> Option<Command> {
+    pub(crate) fn next(&mut self, registry: &Registry) -> Option<WorkerCommand> {
         while self.has_master {
             let why = match self.channel.receive() {
                 Ok(Incoming::Message(message)) => match command(&message) {
@@ -100,7 +100,7 @@ impl Control {
             let fd = self.channel.as_fd().as_raw_fd();
             // The descriptor is registered, and nothing else is to be done with it.
             registry.deregister(&mut SourceFd(&fd)).ok();
-            return Some(Command::Orphaned(why));
+            return Some(WorkerCommand::Orphaned(why));
         }
         None
     }
@@ -121,14 +121,14 @@ impl Control {
     }
 }
 
-fn command(message: &ToWorker) -> Option<Command> {
+fn command(message: &ToWorker) -> Option<WorkerCommand> {
     Some(match *message {
-        ToWorker::Drain(Drain::Refuse) => Command::Drain(Cause::Stuck, Queue::Leave),
-        ToWorker::Drain(Drain::ServeQueue) => Command::Drain(Cause::Told, Queue::Serve),
-        ToWorker::Drain(Drain::Retire) => Command::Drain(Cause::Told, Queue::Leave),
-        ToWorker::Reopen => Command::Reopen,
-        ToWorker::Workers(count) => Command::Workers(count),
-        ToWorker::Expire { thread, request } => Command::Expire { thread, request },
+        ToWorker::Drain(Drain::Refuse) => WorkerCommand::Drain(Cause::Stuck, Queue::Leave),
+        ToWorker::Drain(Drain::ServeQueue) => WorkerCommand::Drain(Cause::Told, Queue::Serve),
+        ToWorker::Drain(Drain::Retire) => WorkerCommand::Drain(Cause::Told, Queue::Leave),
+        ToWorker::Reopen => WorkerCommand::Reopen,
+        ToWorker::Workers(count) => WorkerCommand::Workers(count),
+        ToWorker::Expire { thread, request } => WorkerCommand::Expire { thread, request },
         // The first message, which was taken before the loop began.
         ToWorker::Start(_) | ToWorker::StartMold(_) | ToWorker::Fork { .. } => return None,
     })
@@ -150,9 +150,9 @@ mod tests {
     #[test]
     fn a_worker_that_is_stuck_leaves_the_queue_to_others() {
         let drain = |how| command(&ToWorker::Drain(how));
-        let stuck = Command::Drain(Cause::Stuck, Queue::Leave);
+        let stuck = WorkerCommand::Drain(Cause::Stuck, Queue::Leave);
         assert_eq!(drain(Drain::Refuse), Some(stuck));
-        let last = Command::Drain(Cause::Told, Queue::Serve);
+        let last = WorkerCommand::Drain(Cause::Told, Queue::Serve);
         assert_eq!(drain(Drain::ServeQueue), Some(last));
     }
 

@@ -204,7 +204,7 @@ mod tests {
         life.drain(Cause::Stuck, 10, &five_seconds());
         assert!(life.refuses(10) && !life.is_over(5009));
         assert!(life.settle(NOTHING, 3000));
-        assert!(!life.is_over(3999) && life.is_over(4000), "nobody waits for it");
+        assert!(!life.is_over(3999) && life.is_over(4000), "no client waits for it");
     }
 
     #[test]

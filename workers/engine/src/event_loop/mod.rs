@@ -26,7 +26,7 @@ use crate::connection::displace::Pressure;
 use crate::connection::shared::SharedConnection;
 use crate::connection::shortage::Shortage;
 use crate::connection::{Connection, Phase};
-use crate::event_loop::control::{Command, Control, Hooks, Signal};
+use crate::event_loop::control::{ControlInput, Hooks, Signal, WorkerCommand};
 use crate::event_loop::deadlines::{Idle, Verdict};
 use crate::event_loop::drain::{Cause, Life, Open, Queue};
 use crate::event_loop::poll_round::PollRound;
@@ -36,7 +36,7 @@ use crate::listen::gate::{Gate, Listener};
 use crate::listen::pause::Pause;
 use crate::listen::turns::Turns;
 use crate::shared::Shared;
-use crate::stream::request::{QueuedRequest, Spare};
+use crate::stream::request::{QueuedRequest, SpareRequests};
 use crate::trim;
 
 /// Connections have the tokens below; these are of the loop's own sources.
@@ -103,12 +103,12 @@ pub(crate) struct EventLoop {
     pub(crate) shared: Arc<Shared>,
     _mark: Mark,
     pub(crate) poll: Poll,
-    control: Control,
+    control: ControlInput,
     pub(crate) gate: Gate,
     pub(crate) connections: Slab<Connection>,
     pub(crate) jobs: Vec<QueuedRequest>,
     pub(crate) scratch: Vec<u8>,
-    pub(crate) spare: Spare,
+    pub(crate) spare: SpareRequests,
     /// Requests that the application side was ever given.
     pub(crate) lent: u64,
     returned: Vec<Arc<SharedConnection>>,
@@ -117,7 +117,7 @@ pub(crate) struct EventLoop {
     /// When the requests that wait are to be looked after, in microseconds of the
     /// rising clock.
     look_after_us: u64,
-    hearing: PollRound,
+    poll_round: PollRound,
     queue_age: QueueAge,
     /// Slow clients take all the room.
     pub(crate) shortage: Shortage,
@@ -127,8 +127,8 @@ pub(crate) struct EventLoop {
     pub(crate) expected: Expected,
     /// What is known of there being too many connections.
     pub(crate) pressure: Pressure,
-    /// The events at hand ended a sleep: the kernel may have told nobody else
-    /// of a connection.
+    /// The events at hand ended a sleep: the kernel may have woken no other
+    /// worker for a connection.
     pub(crate) slept: bool,
     /// Connections that have more for us than is taken at a time.
     pub(crate) unfinished: Vec<Unfinished>,
@@ -167,7 +167,7 @@ impl EventLoop {
         listeners: Vec<Listener>,
         hooks: Hooks,
     ) -> io::Result<Self> {
-        let control = Control::new(poll.registry(), [CHANNEL, SIGNALS], channel, hooks)?;
+        let control = ControlInput::new(poll.registry(), [CHANNEL, SIGNALS], channel, hooks)?;
         Ok(Self {
             shared,
             _mark: Mark::new(poll.registry().as_fd()),
@@ -183,7 +183,7 @@ impl EventLoop {
             life: Life::Serving,
             next_sweep_ms: 0,
             look_after_us: 0,
-            hearing: PollRound::default(),
+            poll_round: PollRound::default(),
             queue_age: QueueAge::default(),
             shortage: Shortage::default(),
             pause: Pause::default(),
@@ -205,11 +205,11 @@ impl EventLoop {
         self.parks = parks;
         let begun_ms = clock::monotonic_ms();
         self.shared.board.beat(begun_ms);
-        // Those that this turn closes had their say before others.
+        // Those that this turn closes were reported before others.
         let sources = self.connections.len() + self.gate.listeners.len() + OWN_SOURCES;
         let mut events = self.events.take().unwrap_or_else(|| Events::with_capacity(EVENTS));
         let over = self.sleep(&mut events).is_err() || self.take_events(&events).is_break();
-        self.hearing.note(begun_ms, sources, events.iter().count(), EVENTS);
+        self.poll_round.note(begun_ms, sources, events.iter().count(), EVENTS);
         self.events = Some(events);
         if over {
             return Turn::Over;
@@ -343,11 +343,13 @@ impl EventLoop {
     fn obey_master(&mut self) {
         while let Some(command) = self.control.next(self.poll.registry()) {
             match command {
-                Command::Drain(cause, queue) => self.drain_untold(cause, queue),
-                Command::Reopen => self.reopen_logs(),
-                Command::Workers(count) => self.shared.workers.store(count, Ordering::Relaxed),
-                Command::Expire { thread, request } => self.expire(thread, request),
-                Command::Orphaned(why) => {
+                WorkerCommand::Drain(cause, queue) => self.drain_untold(cause, queue),
+                WorkerCommand::Reopen => self.reopen_logs(),
+                WorkerCommand::Workers(count) => {
+                    self.shared.workers.store(count, Ordering::Relaxed)
+                }
+                WorkerCommand::Expire { thread, request } => self.expire(thread, request),
+                WorkerCommand::Orphaned(why) => {
                     if self.life.is_serving() {
                         log::warn!("the master {why}; finishing what is open");
                     }
@@ -461,7 +463,7 @@ impl EventLoop {
         };
         let tokens: Vec<usize> = self.connections.iter().map(|(token, _)| token).collect();
         for token in tokens {
-            self.judge(token, idle, self.hearing.until_ms());
+            self.judge(token, idle, self.poll_round.until_ms());
         }
     }
 

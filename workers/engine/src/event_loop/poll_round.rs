@@ -15,9 +15,9 @@ pub(crate) struct PollRound {
 impl PollRound {
     /// Notes a turn that began to ask for events at `begun_ms`, of so many
     /// `sources` as there were then, and got so many of `most`. When it got as
-    /// many as it takes, more may have waited: the kernel tells of each source
-    /// once before it tells of one again, so after some turns all of them have
-    /// had their say.
+    /// many as it takes, more may have waited: `epoll_wait(2)` takes ready
+    /// descriptors in turn, so after `sources / most + 1` turns each of them has been
+    /// reported at least once.
     pub(crate) fn note(&mut self, begun_ms: u64, sources: usize, events: usize, most: usize) {
         if self.turns == 0 {
             (self.begun_ms, self.turns) = (begun_ms, sources / most + 1);

@@ -5,7 +5,7 @@ use std::sync::{Mutex, OnceLock, TryLockError};
 
 use monoceros_sys::thread::{self, ThreadHandle};
 
-use crate::handoff::pace::{Pace, Window};
+use crate::handoff::pace::{Pace, PaceWindow};
 
 /// The thread has no request.
 const IDLE: u64 = 0;
@@ -289,7 +289,7 @@ impl Crew {
         let clocks = self.seats.iter().filter_map(|seat| seat.thread.get()?.cpu_us());
         let (cpu_us, dry) = (clocks.sum::<u64>(), self.dry.load(Ordering::Relaxed));
         let is_pressed = is_waiting && watch.was_waiting && dry == watch.dry;
-        let window = Window {
+        let window = PaceWindow {
             now_us,
             length_us,
             cpu_us: cpu_us.saturating_sub(watch.cpu_us),

@@ -26,7 +26,7 @@ use crate::handoff::batch::Batch;
 use crate::handoff::crew::Crew;
 use crate::handoff::queue_age::QueueSnapshot;
 use crate::handoff::sleep_flag::SleepFlag;
-use crate::stream::request::{QueuedRequest, Request, Spare};
+use crate::stream::request::{QueuedRequest, Request, SpareRequests};
 
 /// Requests that are kept to be used again, at most.
 const SPARE_LIMIT: usize = 256;
@@ -101,7 +101,7 @@ pub(crate) struct Handoff {
     /// The I/O thread sleeps in its loop, or is about to.
     sleep: SleepFlag,
     waker: mio::Waker,
-    spare: Mutex<Spare>,
+    spare: Mutex<SpareRequests>,
     draining: AtomicBool,
     stopping: AtomicBool,
 }
@@ -481,7 +481,7 @@ impl Handoff {
     }
 
     /// Takes memory for a request.
-    pub(crate) fn spare_request(&self, local: &mut Spare) -> Box<Request> {
+    pub(crate) fn spare_request(&self, local: &mut SpareRequests) -> Box<Request> {
         if local.is_empty() {
             std::mem::swap(&mut *lock(&self.spare), local);
         }

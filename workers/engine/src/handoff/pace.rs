@@ -46,7 +46,7 @@ const PROBE_US: (u64, u64) = (500_000, 16_000_000);
 
 /// What was seen during a length of time.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Window {
+pub(crate) struct PaceWindow {
     /// Its end, in microseconds of the rising clock.
     pub(crate) now_us: u64,
     /// Its length in microseconds.
@@ -101,7 +101,7 @@ impl Pace {
 
     /// Judges a window: how many threads may be at work from now on.
     #[allow(clippy::cast_precision_loss)] // Some milliseconds, and as many requests.
-    pub(crate) fn judge(&mut self, window: Window) -> u32 {
+    pub(crate) fn judge(&mut self, window: PaceWindow) -> u32 {
         let share = window.cpu_us as f64 / window.length_us as f64;
         let rate = f64::from(window.finished) / window.length_us as f64;
         let is_waiting = share < IDLE_SHARE && window.is_pressed && !window.is_computing;
@@ -174,13 +174,13 @@ mod tests {
 
     /// An application whose requests compute and wait for so long, in
     /// microseconds, and of which `parallel` of the computing needs no lock.
-    struct Application {
+    struct SimulatedApplication {
         compute: f64,
         wait: f64,
         parallel: f64,
     }
 
-    impl Application {
+    impl SimulatedApplication {
         /// Processor time in use by so many threads, as a share of one processor.
         fn share(&self, permits: u32, processors: u32) -> f64 {
             let each = self.compute / (self.compute + self.wait);
@@ -193,7 +193,7 @@ mod tests {
             let mut seen = Vec::new();
             for number in 0..windows {
                 let share = self.share(pace.permits, pace.processors);
-                let window = Window {
+                let window = PaceWindow {
                     now_us: from_us + number * STEP_US,
                     length_us: STEP_US,
                     cpu_us: (share * STEP_US as f64) as u64,
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn one_thread_computes() {
-        let django = Application { compute: 134.0, wait: 0.0, parallel: 0.0 };
+        let django = SimulatedApplication { compute: 134.0, wait: 0.0, parallel: 0.0 };
         let mut pace = Pace::new(8, 2);
         let seen = django.run(&mut pace, 0, 1000);
         assert!(mean(&seen) < 1.02, "{}", mean(&seen));
@@ -222,14 +222,14 @@ mod tests {
 
     #[test]
     fn waiting_gets_all_threads_at_once() {
-        let sleeping = Application { compute: 50.0, wait: 10_000.0, parallel: 0.0 };
+        let sleeping = SimulatedApplication { compute: 50.0, wait: 10_000.0, parallel: 0.0 };
         let mut pace = Pace::new(16, 2);
         assert!(sleeping.run(&mut pace, 0, 1000)[1..].iter().all(|&one| one == 16));
     }
 
     #[test]
     fn waiting_and_computing_get_as_many_as_the_lock_can_serve() {
-        let database = Application { compute: 300.0, wait: 1_000.0, parallel: 0.0 };
+        let database = SimulatedApplication { compute: 300.0, wait: 1_000.0, parallel: 0.0 };
         for threads in [4, 16] {
             let mut pace = Pace::new(threads, 2);
             let mean = mean(&database.run(&mut pace, 0, 1000));
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_number_that_proves_too_low_is_taken_back_at_once_and_seldom_tried_again() {
-        let database = Application { compute: 300.0, wait: 1_000.0, parallel: 0.0 };
+        let database = SimulatedApplication { compute: 300.0, wait: 1_000.0, parallel: 0.0 };
         let mut pace = Pace::new(16, 2);
         let seen = database.run(&mut pace, 0, 1000);
         let tries = seen.windows(2).filter(|pair| pair[1] < pair[0]).count();
@@ -248,8 +248,8 @@ mod tests {
 
     #[test]
     fn an_application_may_change() {
-        let sleeping = Application { compute: 50.0, wait: 10_000.0, parallel: 0.0 };
-        let computing = Application { compute: 134.0, wait: 0.0, parallel: 0.0 };
+        let sleeping = SimulatedApplication { compute: 50.0, wait: 10_000.0, parallel: 0.0 };
+        let computing = SimulatedApplication { compute: 134.0, wait: 0.0, parallel: 0.0 };
         let mut pace = Pace::new(16, 2);
         sleeping.run(&mut pace, 0, 100);
         let seen = computing.run(&mut pace, 1_000_000, 100);
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn computing_without_the_lock_gets_every_processor() {
-        let hashing = Application { compute: 1_000.0, wait: 0.0, parallel: 1.0 };
+        let hashing = SimulatedApplication { compute: 1_000.0, wait: 0.0, parallel: 1.0 };
         let mut pace = Pace::new(8, 4);
         let seen = hashing.run(&mut pace, 0, 400);
         assert_eq!(seen[399], 4, "{seen:?}");
@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn a_worker_that_has_little_to_do_changes_nothing() {
         let mut pace = Pace::new(8, 2);
-        let window = Window {
+        let window = PaceWindow {
             now_us: 1,
             length_us: STEP_US,
             cpu_us: 10,
@@ -279,8 +279,8 @@ mod tests {
             is_computing: false,
         };
         assert_eq!(pace.judge(window), 1);
-        assert_eq!(pace.judge(Window { is_pressed: true, is_computing: true, ..window }), 1);
-        assert_eq!(pace.judge(Window { is_pressed: true, ..window }), 1);
-        assert_eq!(pace.judge(Window { is_pressed: true, ..window }), 8);
+        assert_eq!(pace.judge(PaceWindow { is_pressed: true, is_computing: true, ..window }), 1);
+        assert_eq!(pace.judge(PaceWindow { is_pressed: true, ..window }), 1);
+        assert_eq!(pace.judge(PaceWindow { is_pressed: true, ..window }), 8);
     }
 }

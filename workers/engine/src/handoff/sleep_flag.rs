@@ -45,7 +45,7 @@ mod tests {
     use loom::sync::{Arc, Mutex};
     use loom::thread;
 
-    type Modelled = SleepFlag<loom::sync::atomic::AtomicU8>;
+    type ModelledFlag = SleepFlag<loom::sync::atomic::AtomicU8>;
 
     /// In every order, what two threads bring is found before the sleep, or ends it; and
     /// it is ended once.
@@ -56,7 +56,7 @@ mod tests {
         // a minute, and two show each mistake of a flag.
         model.preemption_bound = Some(2);
         model.check(|| {
-            let flag = Arc::new(Modelled::new());
+            let flag = Arc::new(ModelledFlag::new());
             let brought = Arc::new(Mutex::new(0));
             let wakes = Arc::new(Mutex::new(0));
             let bringers: Vec<_> = (0..2)

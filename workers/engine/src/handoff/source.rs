@@ -40,8 +40,8 @@ impl RequestSource {
         self.shared.is_shared()
     }
 
-    /// Gives back the file of a body. Nobody else may be able to reach it: it
-    /// will hold the body of somebody else's request.
+    /// Gives back the file of a body. The caller must hold the only descriptor of
+    /// it: it will hold the body of another client's request.
     pub fn give_back(&self, file: Spool, length: u64) {
         // A process that the application has forked can reach it as well.
         if !self.shared.has_forked() {

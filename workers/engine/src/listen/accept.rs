@@ -18,7 +18,7 @@ const BATCH: usize = 32;
 
 impl EventLoop {
     /// Takes connections from a listener that has some. A worker that was woken
-    /// takes one in any case: the kernel has told nobody else.
+    /// takes one in any case: the kernel has woken no other worker for it.
     pub(crate) fn accept(&mut self, index: usize) {
         let is_shared = self.shared.is_shared();
         let mut must = self.slept;

@@ -91,7 +91,8 @@ impl Listener {
         socket::defer_accept(self.fd.as_fd(), 0).ok();
     }
 
-    /// Nobody else can connect: its queue comes to an end, and is to be served.
+    /// Whether no client can connect any more: its queue comes to an end, and is to be
+    /// served.
     pub(crate) fn refuses_new(&self) -> bool {
         refuse::refuses_new(self.fd.as_fd())
     }
@@ -109,7 +110,7 @@ impl Listener {
 
     /// Connections that are still to be accepted when this worker drains. What
     /// waits now is served, and no more, as the queue of a busy server is never
-    /// empty; unless nobody else can connect, or the kernel does not say.
+    /// empty; unless no client can connect any more, or the kernel does not say.
     fn waiting(&self) -> u32 {
         let length = socket::queue_length(self.fd.as_fd());
         length.filter(|_| !self.refuses_new()).unwrap_or(u32::MAX)
@@ -226,7 +227,7 @@ impl Gate {
     }
 
     /// Puts this worker behind the others that wait for a listener, so that the
-    /// next connection goes to somebody else.
+    /// next connection goes to another one.
     pub(crate) fn rotate(&self, epoll: BorrowedFd, index: usize) {
         if self.is_open {
             self.remove(epoll, index);

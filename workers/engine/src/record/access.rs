@@ -1,6 +1,6 @@
 //! The access log: gunicorn's format with all of its atoms, compiled by the settings.
 //!
-//! Lines are gathered and written together: by whoever is about to sleep, or
+//! Lines are gathered and written together: by a thread that is about to sleep, or
 //! when many have come together.
 
 use std::cell::Cell;

@@ -21,12 +21,12 @@ const WINDOW_MS: u64 = 60_000;
 
 /// How often something was to be told within a time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Window {
+pub(crate) struct LineWindow {
     since_ms: u64,
     count: u64,
 }
 
-impl Window {
+impl LineWindow {
     /// Whether one more is to be told.
     pub(crate) fn admit(&mut self, now_ms: u64) -> bool {
         if self.count == 0 {
@@ -49,15 +49,15 @@ impl Window {
 /// What is told of each kind.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
-    windows: [Mutex<Window>; KINDS],
+    windows: [Mutex<LineWindow>; KINDS],
     /// Of threads that slow clients hold.
-    held: Mutex<Window>,
+    held: Mutex<LineWindow>,
     /// A window has begun.
     is_open: AtomicBool,
 }
 
 impl Told {
-    fn admit(&self, window: &Mutex<Window>) -> bool {
+    fn admit(&self, window: &Mutex<LineWindow>) -> bool {
         self.is_open.store(true, Ordering::Relaxed);
         lock(window).admit(clock::monotonic_ms())
     }
@@ -119,7 +119,7 @@ fn level(kind: GivenUp) -> Level {
     }
 }
 
-fn lock(window: &Mutex<Window>) -> std::sync::MutexGuard<'_, Window> {
+fn lock(window: &Mutex<LineWindow>) -> std::sync::MutexGuard<'_, LineWindow> {
     window.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -129,18 +129,18 @@ mod tests {
 
     #[test]
     fn a_few_are_told_and_the_rest_counted() {
-        let mut window = Window::default();
+        let mut window = LineWindow::default();
         let told = (0..LINES + 5).filter(|step| window.admit(1000 + step)).count();
         assert_eq!(told as u64, LINES);
         assert_eq!(window.end(1000 + WINDOW_MS - 1, false), 0);
         assert_eq!(window.end(1000 + WINDOW_MS, false), 5);
-        assert_eq!(window, Window::default());
+        assert_eq!(window, LineWindow::default());
         assert!(window.admit(2000 + WINDOW_MS), "it begins anew");
     }
 
     #[test]
     fn at_the_end_of_a_worker_the_rest_is_told_too() {
-        let mut window = Window::default();
+        let mut window = LineWindow::default();
         assert_eq!(window.end(0, true), 0);
         (0..LINES + 1).for_each(|_| _ = window.admit(10));
         assert_eq!(window.end(11, true), 1);

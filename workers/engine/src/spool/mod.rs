@@ -33,13 +33,13 @@ pub(crate) struct Spools {
     /// `None` where there is none: files are in memory then.
     directory: Option<PathBuf>,
     allowance: Allowance,
-    spare: Mutex<Spare>,
+    spare: Mutex<SpareFiles>,
     /// The log was told that the directory cannot be used any more.
     is_lost: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-struct Spare {
+struct SpareFiles {
     spools: Vec<Spool>,
     /// The fewest there have been since the last look.
     fewest: usize,
@@ -169,7 +169,7 @@ impl Spools {
         }
     }
 
-    fn spare(&self) -> MutexGuard<'_, Spare> {
+    fn spare(&self) -> MutexGuard<'_, SpareFiles> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -15,7 +15,7 @@ const EXPIRED: u8 = 3;
 
 /// The right to respond to one request.
 #[derive(Debug)]
-pub(crate) struct Claim<W = AtomicU8>(W);
+pub(crate) struct ResponseClaim<W = AtomicU8>(W);
 
 /// How far the response was when its time was over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(crate) enum Expiry {
     Given,
 }
 
-impl<W: Word> Claim<W> {
+impl<W: Word> ResponseClaim<W> {
     pub(crate) fn new() -> Self {
         Self(W::new(OPEN))
     }
@@ -70,11 +70,11 @@ mod tests {
     use loom::sync::Arc;
     use loom::thread;
 
-    type Modelled = Claim<loom::sync::atomic::AtomicU8>;
+    type ModelledClaim = ResponseClaim<loom::sync::atomic::AtomicU8>;
 
     #[test]
     fn only_one_side_responds() {
-        let claim: Claim = Claim::new();
+        let claim: ResponseClaim = ResponseClaim::new();
         assert!(claim.begin());
         assert_eq!(claim.expire(), Expiry::Begun);
         claim.give();
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn in_every_order_exactly_one_side_responds() {
         loom::model(|| {
-            let claim = Arc::new(Modelled::new());
+            let claim = Arc::new(ModelledClaim::new());
             let application = {
                 let claim = Arc::clone(&claim);
                 thread::spawn(move || {

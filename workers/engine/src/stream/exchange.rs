@@ -17,7 +17,7 @@ use crate::connection::shared::{Address, After, SharedConnection, Waited};
 use crate::shared::Shared;
 use crate::stream::body::Body;
 use crate::stream::request::{QueuedRequest, Request};
-use crate::stream::response::{Asked, Fault, Framing, Response};
+use crate::stream::response::{Asked, BodyFraming, Fault, Response};
 use crate::transport::Scheme;
 use crate::transport::payload::Payload;
 
@@ -183,7 +183,7 @@ impl Exchange {
     /// Whether nothing of a body is sent: to HEAD, and with 204 and 304.
     #[must_use]
     pub fn is_bodiless(&self) -> bool {
-        self.request().head.is_head() || self.response().framing() == Framing::NoBody
+        self.request().head.is_head() || self.response().framing() == BodyFraming::NoBody
     }
 
     /// Whether the application gave more than the length that it promised.
@@ -226,7 +226,9 @@ impl Exchange {
         if !with_head && bytes.is_empty() {
             return if self.gone { Err(ClientDisconnected) } else { Ok(()) };
         }
-        if with_head && !matches!(self.response().framing(), Framing::Length(0) | Framing::NoBody) {
+        if with_head
+            && !matches!(self.response().framing(), BodyFraming::Length(0) | BodyFraming::NoBody)
+        {
             self.streams = true;
             self.shared.board.show_stream(self.thread, self.request().number, true);
         }
@@ -343,7 +345,11 @@ impl Exchange {
 
     /// How the connection ends when the response cannot be completed.
     fn broken(&self) -> After {
-        if self.response().framing() == Framing::UntilClose { After::Reset } else { After::Abort }
+        if self.response().framing() == BodyFraming::UntilClose {
+            After::Reset
+        } else {
+            After::Abort
+        }
     }
 
     /// Sends what is missing of a whole response: the head if nothing has gone,
@@ -364,7 +370,7 @@ impl Exchange {
             let whole = (!self.request().head.is_head()).then_some(0);
             self.write(b"", None, whole).ok();
         }
-        if self.response().framing() == Framing::Chunked && !self.gone {
+        if self.response().framing() == BodyFraming::Chunked && !self.gone {
             let mut end = Vec::new();
             h1::push_last_chunk(&mut end, &Fields::default());
             self.push_bytes(&end, false).ok();
@@ -394,7 +400,7 @@ impl Exchange {
             keep_alive: head.keep_alive() && !request.closes && self.shared.keeps_alive(),
         };
         self.request_mut().response.conclude(asked, whole);
-        if self.response().framing() == Framing::UntilClose {
+        if self.response().framing() == BodyFraming::UntilClose {
             self.link.guard();
         }
         if self.response().is_unbuffered() {

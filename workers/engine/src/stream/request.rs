@@ -74,7 +74,7 @@ pub(crate) struct QueuedRequest {
 
 /// Requests whose memory is to be used again, in the boxes in which they go
 /// from hand to hand.
-pub(crate) type Spare = Vec<Box<Request>>;
+pub(crate) type SpareRequests = Vec<Box<Request>>;
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,7 @@ use crate::record::clock;
 
 /// How a body is delimited (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Framing {
+pub(crate) enum BodyFraming {
     /// Not decided: the head has not gone.
     #[default]
     Open,
@@ -55,7 +55,7 @@ pub(crate) struct Response {
     persistence: Option<Persistence>,
     /// Nothing of the body is to be kept for a slow client.
     unbuffered: bool,
-    framing: Framing,
+    framing: BodyFraming,
     /// The length of the head as it was sent, in bytes.
     head_bytes: u64,
     /// Bytes of the body that were taken for sending.
@@ -150,12 +150,12 @@ impl Response {
         }
         let length = self.length.or(whole.filter(|length| !no_body || *length > 0));
         self.framing = match length {
-            _ if no_body => Framing::NoBody,
-            Some(length) => Framing::Length(length),
-            None if asked.version == Version::Http11 => Framing::Chunked,
-            None => Framing::UntilClose,
+            _ if no_body => BodyFraming::NoBody,
+            Some(length) => BodyFraming::Length(length),
+            None if asked.version == Version::Http11 => BodyFraming::Chunked,
+            None => BodyFraming::UntilClose,
         };
-        self.closes |= !asked.keep_alive || self.framing == Framing::UntilClose;
+        self.closes |= !asked.keep_alive || self.framing == BodyFraming::UntilClose;
         self.persistence = Some(match asked.version {
             _ if self.closes => Persistence::Close,
             Version::Http10 => Persistence::KeepAlive,
@@ -176,7 +176,7 @@ impl Response {
         // RFC 9112 section 6.1 and RFC 9110 section 8.6: no length goes with 204, and
         // a 304 has the length of what is not sent only if the application knows it.
         if let Some(length) = length
-            && self.framing != Framing::Chunked
+            && self.framing != BodyFraming::Chunked
             && status != 204
             && (status != 304 || self.length.is_some())
         {
@@ -187,7 +187,7 @@ impl Response {
     /// What HTTP/1 adds to the head, once it is concluded.
     fn transfer(&self) -> Transfer {
         Transfer {
-            is_chunked: self.framing == Framing::Chunked,
+            is_chunked: self.framing == BodyFraming::Chunked,
             persistence: self.persistence.unwrap_or(Persistence::Implied),
         }
     }
@@ -211,14 +211,14 @@ impl Response {
     /// Takes `count` bytes of the body: how many of them are to be sent.
     pub(crate) fn take(&mut self, count: u64) -> u64 {
         let taken = match &mut self.framing {
-            Framing::Length(left) => {
+            BodyFraming::Length(left) => {
                 let taken = count.min(*left);
                 *left -= taken;
                 self.cut |= taken < count;
                 taken
             }
-            Framing::Chunked | Framing::UntilClose => count,
-            Framing::NoBody | Framing::Open => 0,
+            BodyFraming::Chunked | BodyFraming::UntilClose => count,
+            BodyFraming::NoBody | BodyFraming::Open => 0,
         };
         self.body_bytes += taken;
         taken
@@ -231,12 +231,12 @@ impl Response {
 
     /// Whether the head is complete: nothing in it can be changed any more.
     pub(crate) fn is_concluded(&self) -> bool {
-        self.framing != Framing::Open
+        self.framing != BodyFraming::Open
     }
 
     /// Whether less than the promised length was given.
     pub(crate) fn is_short(&self) -> bool {
-        matches!(self.framing, Framing::Length(left) if left > 0)
+        matches!(self.framing, BodyFraming::Length(left) if left > 0)
     }
 
     /// Whether more than the promised length was given.
@@ -258,7 +258,7 @@ impl Response {
         self.head.status()
     }
 
-    pub(crate) fn framing(&self) -> Framing {
+    pub(crate) fn framing(&self) -> BodyFraming {
         self.framing
     }
 
@@ -336,12 +336,12 @@ mod tests {
     #[test]
     fn the_body_is_delimited_by_what_is_known() {
         let given = [("Content-Length", "5")];
-        assert_eq!(made("200 OK", &given, ASKED, None).framing(), Framing::Length(5));
-        assert_eq!(made("200 OK", &[], ASKED, Some(3)).framing(), Framing::Length(3));
-        assert_eq!(made("200 OK", &[], ASKED, None).framing(), Framing::Chunked);
+        assert_eq!(made("200 OK", &given, ASKED, None).framing(), BodyFraming::Length(5));
+        assert_eq!(made("200 OK", &[], ASKED, Some(3)).framing(), BodyFraming::Length(3));
+        assert_eq!(made("200 OK", &[], ASKED, None).framing(), BodyFraming::Chunked);
         let old = Asked { version: Version::Http10, ..ASKED };
         let open = made("200 OK", &[], old, None);
-        assert_eq!(open.framing(), Framing::UntilClose);
+        assert_eq!(open.framing(), BodyFraming::UntilClose);
         assert!(open.closes());
         assert!(text(made("200 OK", &given, old, None)).contains("Connection: keep-alive\r\n"));
     }
@@ -350,12 +350,12 @@ mod tests {
     fn responses_without_a_body_promise_none() {
         for status in ["204 No Content", "304 Not Modified"] {
             let response = made(status, &[], ASKED, Some(9));
-            assert_eq!(response.framing(), Framing::NoBody);
+            assert_eq!(response.framing(), BodyFraming::NoBody);
             let text = text(response);
             assert!(!text.contains("Content-Length") && !text.contains("Transfer"), "{text}");
         }
         let reset = made("205 Reset Content", &[], ASKED, Some(9));
-        assert_eq!(reset.framing(), Framing::NoBody);
+        assert_eq!(reset.framing(), BodyFraming::NoBody);
         assert!(text(reset).contains("Content-Length: 0\r\n"));
         let length = [("Content-Length", "9")];
         assert!(!text(made("204 No Content", &length, ASKED, None)).contains("Length"));

@@ -14,7 +14,7 @@ use crate::spool::Spools;
 use crate::transport::Transport;
 use crate::transport::file_range::{Failure, FileRange, is_for_now};
 use crate::transport::payload::Payload;
-use crate::transport::room::{Room, Taken};
+use crate::transport::room::{Room, RoomShare};
 use crate::transport::socket::Socket;
 
 /// The most that one `sendfile(2)` is asked for, in bytes.
@@ -70,7 +70,7 @@ pub(crate) struct Outgoing {
     waiting: u64,
     /// Those of them that are in memory.
     held: usize,
-    taken: Taken,
+    taken: RoomShare,
     overflow: Overflow,
     /// Pieces that are in the file, or on their way there.
     spilled: usize,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use monoceros_sys::clock;
 
-use crate::record::giving_up::Window;
+use crate::record::giving_up::LineWindow;
 
 /// A response may take this part of the room on disk.
 const SHARES: u64 = 4;
@@ -17,7 +17,7 @@ pub(crate) struct Room {
     memory: Pool,
     disk: Pool,
     /// That the disk cannot be used was told.
-    told: Mutex<Window>,
+    told: Mutex<LineWindow>,
 }
 
 #[derive(Debug)]
@@ -28,7 +28,7 @@ struct Pool {
 
 /// What a response takes of a worker's room; given back when it is dropped.
 #[derive(Debug, Default)]
-pub(crate) struct Taken {
+pub(crate) struct RoomShare {
     room: Option<Arc<Room>>,
     memory: u64,
     disk: u64,
@@ -78,7 +78,7 @@ impl Pool {
     }
 }
 
-impl Taken {
+impl RoomShare {
     fn of<'a>(&'a mut self, room: &Arc<Room>) -> &'a Room {
         self.room.get_or_insert_with(|| Arc::clone(room))
     }
@@ -119,7 +119,7 @@ impl Taken {
     }
 }
 
-impl Drop for Taken {
+impl Drop for RoomShare {
     fn drop(&mut self) {
         self.give_back_memory(usize::MAX);
         self.give_back_disk();
@@ -133,12 +133,12 @@ mod tests {
     #[test]
     fn what_is_taken_comes_back() {
         let room = Arc::new(Room::new(100, 40));
-        let mut one = Taken::default();
+        let mut one = RoomShare::default();
         assert!(one.try_memory(&room, 60) && !one.try_memory(&room, 41));
         assert!(one.try_disk(&room, 40) && !one.try_disk(&room, 1));
         assert!(!room.is_short() && !room.has_disk());
         assert_eq!(room.share_of_disk(), 10);
-        let mut two = Taken::default();
+        let mut two = RoomShare::default();
         two.force_memory(&room, 50);
         assert!(room.is_short());
         one.give_back_memory(10);
@@ -146,6 +146,6 @@ mod tests {
         one.give_back_disk();
         assert!(room.has_disk());
         drop((one, two));
-        assert!(Taken::default().try_memory(&room, 100), "all of it is free again");
+        assert!(RoomShare::default().try_memory(&room, 100), "all of it is free again");
     }
 }

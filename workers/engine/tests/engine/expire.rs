@@ -26,7 +26,7 @@ struct Bench {
 }
 
 /// What the application threads share.
-struct Application {
+struct StuckApplication {
     released: Mutex<Receiver<()>>,
     written: Mutex<Sender<bool>>,
 }
@@ -45,8 +45,10 @@ impl Bench {
         let engine = RunningEngine::start(name, options, reopen);
         let (release, released) = channel();
         let (writes, written) = channel();
-        let application =
-            Arc::new(Application { released: Mutex::new(released), written: Mutex::new(writes) });
+        let application = Arc::new(StuckApplication {
+            released: Mutex::new(released),
+            written: Mutex::new(writes),
+        });
         for number in 0..threads {
             let (worker, application) = (engine.worker.clone(), Arc::clone(&application));
             thread::spawn(move || application.run(&worker.requests(number.into())));
@@ -103,7 +105,7 @@ impl Deref for Bench {
     }
 }
 
-impl Application {
+impl StuckApplication {
     fn run(&self, requests: &RequestSource) {
         loop {
             while let Some(exchange) = requests.next() {
@@ -372,7 +374,7 @@ fn a_draining_worker_refuses_in_time_what_it_cannot_begin() {
 #[test]
 fn who_waits_for_a_client_says_nothing_of_the_thread_that_has_gone_on() {
     let bench = Bench::start("kept", 1);
-    // Nobody else is accepted while the worker has something to do.
+    // No other client is accepted while the worker has something to do.
     let mut stuck = bench.ask("GET /quick");
     one_answer(&mut stuck);
     let _client = bench.ask("GET /kept");
@@ -418,7 +420,7 @@ fn a_worker_whose_time_is_over_refuses_first() {
     assert!(bench.let_go());
 }
 
-/// Whoever is faster, the client gets one response, and the whole of it; or none
+/// Whichever side is faster, the client gets one response, and the whole of it; or none
 /// when the one had just begun to be written.
 #[test]
 fn the_application_and_the_end_of_its_time_can_come_together() {

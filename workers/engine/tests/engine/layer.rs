@@ -38,13 +38,13 @@ fn take_frame(input: &mut Vec<u8>) -> Option<Vec<u8>> {
 }
 
 #[derive(Debug, Default)]
-struct Framing {
+struct SevenByteFrames {
     input: Vec<u8>,
     held: Vec<u8>,
     is_open: bool,
 }
 
-impl Framing {
+impl SevenByteFrames {
     fn receive(&mut self, socket: &Socket) -> io::Result<usize> {
         let mut bytes = [0; STEP];
         let count = socket.receive(&mut bytes)?;
@@ -53,7 +53,7 @@ impl Framing {
     }
 }
 
-impl Layer for Framing {
+impl Layer for SevenByteFrames {
     fn open(&mut self, socket: &Socket) -> io::Result<()> {
         while self.input.len() < GREETING.len() {
             if self.receive(socket)? == 0 {
@@ -133,7 +133,7 @@ fn serve(requests: &RequestSource) {
 }
 
 fn start(name: &str) -> RunningEngine {
-    let factory = LayerFactory::new(|| Box::<Framing>::default());
+    let factory = LayerFactory::new(|| Box::<SevenByteFrames>::default());
     let options = Options { threads: 1, ..crate::options::options() };
     let engine = RunningEngine::with_layer(name, options, Some(factory), || {});
     let worker = engine.worker.clone();

@@ -28,7 +28,7 @@ const BODY: u8 = b'~';
 
 /// The application's only thread.
 #[derive(Default)]
-struct Application {
+struct StallingApplication {
     /// Its number in the kernel.
     id: AtomicU32,
     /// The thread that ran the loop last.
@@ -38,7 +38,7 @@ struct Application {
     is_to_stall: AtomicBool,
 }
 
-impl Application {
+impl StallingApplication {
     fn has_the_loop(&self) -> bool {
         self.runner.load(Ordering::SeqCst) == self.id.load(Ordering::SeqCst)
     }
@@ -105,10 +105,10 @@ impl Drop for End<'_> {
 }
 
 /// The application has a request at every moment: if that kept the I/O thread
-/// from giving the loop back, it would keep it for ever.
+/// from giving the loop back, it would never give it back.
 #[test]
 fn the_loop_is_given_back_while_requests_queue_up() {
-    let application = Arc::new(Application::default());
+    let application = Arc::new(StallingApplication::default());
     let shown = Arc::clone(&application);
     let reopen = move || shown.runner.store(id(), Ordering::SeqCst);
     let engine = RunningEngine::start("loop_owner", Options { threads: 1, ..options() }, reopen);

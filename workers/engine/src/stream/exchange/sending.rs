@@ -9,7 +9,7 @@ use monoceros_http::h1;
 use monoceros_wire::scoreboard::GivenUp;
 
 use super::{ClientDisconnected, Exchange};
-use crate::stream::response::Framing;
+use crate::stream::response::BodyFraming;
 use crate::transport::file_range::{Failure, FileRange, is_for_now};
 use crate::transport::outgoing::Flushed;
 use crate::transport::payload::Payload;
@@ -30,7 +30,7 @@ impl Exchange {
         bytes: &[u8],
         owner: Option<Box<dyn Payload>>,
     ) -> Result<(), ClientDisconnected> {
-        let chunked = self.response().framing() == Framing::Chunked && !bytes.is_empty();
+        let chunked = self.response().framing() == BodyFraming::Chunked && !bytes.is_empty();
         if chunked {
             h1::push_chunk_head(piece, bytes.len());
         }
@@ -109,7 +109,8 @@ impl Exchange {
 
     /// Whether this is a whole response that is cheaper to write in a batch.
     fn joins_batch(&self) -> bool {
-        let is_whole = matches!(self.response().framing(), Framing::Length(0) | Framing::NoBody);
+        let is_whole =
+            matches!(self.response().framing(), BodyFraming::Length(0) | BodyFraming::NoBody);
         is_whole && !self.handed_over && self.shared.handoff.is_batching(self.thread)
     }
 
