@@ -33,7 +33,7 @@ const CRATES: [(&str, &str, &[&str]); 8] = [
 ];
 
 /// The most circles that a crate may have for now. The numbers may only become smaller.
-const KNOWN_CIRCLES: [(&str, usize); 2] = [("monoceros-engine", 2), ("monoceros-http", 1)];
+const KNOWN_CIRCLES: [(&str, usize); 1] = [("monoceros-engine", 2)];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -1,7 +1,7 @@
 //! HTTP/1's bytes of a response (RFC 9112): the one serialiser.
 
 use crate::fields::Fields;
-use crate::response::ResponseHead;
+use crate::response_head::ResponseHead;
 
 /// The line after the data of a chunk (RFC 9112 7.1).
 pub const CHUNK_END: &[u8] = b"\r\n";

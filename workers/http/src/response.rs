@@ -1,4 +1,4 @@
-//! The head of a response as data: status and fields, and the checks that they pass.
+//! The checks that the parts of a response pass.
 //!
 //! An application's status and fields reach the client as they are. A line end in one of them would
 //! let its author write a response of their own (response splitting), so nothing is kept unchecked.
@@ -6,11 +6,7 @@
 use std::fmt;
 
 use crate::class::{is_control, is_token};
-use crate::fields::Fields;
 pub use crate::status::reason;
-
-/// The memory that is kept for the next status, in bytes.
-const KEPT_STATUS: usize = 64;
 
 /// Why a part of a response cannot be sent: `control character in a field value`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,69 +23,6 @@ impl fmt::Display for InvalidResponse {
 }
 
 impl std::error::Error for InvalidResponse {}
-
-/// The head of a response: a status and fields. Made to be used again: after [`clear`] it keeps
-/// its memory.
-///
-/// ```
-/// use monoceros_http::ResponseHead;
-///
-/// let mut head = ResponseHead::default();
-/// head.begin(b"200 OK").unwrap();
-/// head.fields.add(b"Content-Type", b"text/plain").unwrap();
-/// assert_eq!(head.status(), 200);
-/// assert_eq!(head.fields.get(b"content-type"), Some(&b"text/plain"[..]));
-/// ```
-///
-/// [`clear`]: ResponseHead::clear
-#[derive(Debug, Default)]
-pub struct ResponseHead {
-    number: u16,
-    /// The status as it was given: the number, and a reason phrase if there is one.
-    status: Vec<u8>,
-    /// The fields.
-    pub fields: Fields,
-}
-
-impl ResponseHead {
-    /// Removes everything.
-    pub fn clear(&mut self) {
-        self.number = 0;
-        self.status.clear();
-        self.status.shrink_to(KEPT_STATUS);
-        self.fields.clear();
-    }
-
-    /// Sets the status, such as `200 OK`, and removes all fields.
-    ///
-    /// # Errors
-    /// Those of [`check_status`]; the head is empty then.
-    pub fn begin(&mut self, status: &[u8]) -> Result<u16, InvalidResponse> {
-        self.clear();
-        self.number = check_status(status)?;
-        self.status.extend_from_slice(status);
-        Ok(self.number)
-    }
-
-    /// The same with a status of the server's own and its usual reason phrase.
-    pub fn begin_own(&mut self, status: u16) {
-        self.clear();
-        self.number = status;
-        push_decimal(&mut self.status, status.into());
-        self.status.push(b' ');
-        self.status.extend_from_slice(reason(status).as_bytes());
-    }
-
-    /// The status code; 0 before there is one.
-    pub fn status(&self) -> u16 {
-        self.number
-    }
-
-    /// The status code and the reason phrase, as they were given.
-    pub fn status_text(&self) -> &[u8] {
-        &self.status
-    }
-}
 
 /// Checks an application's status, `200 OK`, and returns its number.
 ///
@@ -266,18 +199,5 @@ mod tests {
             push_decimal(&mut out, number);
             assert_eq!(out, number.to_string().as_bytes());
         }
-    }
-
-    #[test]
-    fn a_head_that_begins_anew_has_no_fields() {
-        let mut head = ResponseHead::default();
-        head.begin(b"200 OK").unwrap();
-        head.fields.add(b"A", b"b").unwrap();
-        assert_eq!(head.begin(b"404"), Ok(404));
-        assert_eq!((head.status_text(), head.fields.lines()), (&b"404"[..], &b""[..]));
-        assert!(head.begin(b"OK").is_err());
-        assert_eq!((head.status(), head.status_text()), (0, &b""[..]));
-        head.begin_own(503);
-        assert_eq!(head.status_text(), b"503 Service Unavailable");
     }
 }
