@@ -23,6 +23,7 @@ use crate::spool::Spools;
 use crate::stream::body::Received;
 use crate::stream::local::{Arrival, Decision, LocalDecision, LocalResponse};
 use crate::stream::request::Request;
+use crate::trim;
 
 /// Content Too Large.
 const TOO_LARGE: Reject = Reject { status: 413, reason: "the body is larger than 1 GiB" };
@@ -75,6 +76,15 @@ pub(crate) struct Lent {
     pub(crate) is_head: bool,
     /// Its head, if the access log needs it.
     pub(crate) head: Head,
+}
+
+impl Lent {
+    /// Keeps the head no longer, and of its memory little: a connection may be
+    /// idle for long.
+    fn forget_head(&mut self) {
+        trim::note(self.head.bytes().len());
+        self.head.clear();
+    }
 }
 
 /// What a connection is doing.
@@ -215,7 +225,7 @@ impl Connection {
     /// any more.
     pub(crate) fn enter(&mut self, phase: Phase) {
         self.phase = phase;
-        self.lent.head.clear();
+        self.lent.forget_head();
         self.since_ms = clock::monotonic_ms();
         self.delivery = None;
     }
@@ -226,7 +236,7 @@ impl Connection {
         if matches!(self.phase, Phase::Lent) && self.link.owner.is_free() {
             self.phase = Phase::Idle { used: true };
             self.since_ms = self.link.finished_ms();
-            self.lent.head.clear();
+            self.lent.forget_head();
             self.delivery = None;
         }
     }
