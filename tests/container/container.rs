@@ -52,7 +52,7 @@ pub(crate) struct Options<'a> {
 pub(crate) struct Container<'a> {
     image: &'a Image,
     variables: Vec<(String, String)>,
-    /// Ends with its first process.
+    /// Waits for its first process, and ends with it.
     guardian: Child,
     /// Its first process, as the host counts.
     pub(crate) init: i32,
@@ -170,9 +170,17 @@ impl Drop for Container<'_> {
         if thread::panicking() {
             eprintln!("--- log\n{}---", self.log());
         }
-        // The first process ends with its guardian, and with it all others.
-        self.guardian.kill().ok();
-        self.guardian.wait().unwrap();
+        // The first process, and with it all others. It does not end with its guardian:
+        // the change of its user has cleared the signal that it would get (prctl(2),
+        // PR_SET_PDEATHSIG).
+        if self.guardian.try_wait().unwrap().is_none() {
+            if self.init > 0 {
+                process::signal(self.init, Signal::SIGKILL);
+            } else {
+                self.guardian.kill().ok();
+            }
+            self.guardian.wait().unwrap();
+        }
     }
 }
 
