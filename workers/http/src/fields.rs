@@ -45,22 +45,20 @@ impl Fields {
 
     /// Adds a field of the server's own: a short one, whose name and value need no check.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
-        let at = self.lines.len();
-        self.lines.extend_from_slice(name);
-        self.lines.extend_from_slice(b": ");
-        let value_at = self.lines.len();
-        self.lines.extend_from_slice(value);
-        self.lines.extend_from_slice(b"\r\n");
-        self.spans.push((Span::new(at, name.len()), Span::new(value_at, value.len())));
+        self.push_line(name, |lines| lines.extend_from_slice(value));
     }
 
     /// The same with a number as the value, in decimal.
     pub fn push_number(&mut self, name: &[u8], value: u64) {
+        self.push_line(name, |lines| push_decimal(lines, value));
+    }
+
+    fn push_line(&mut self, name: &[u8], push_value: impl FnOnce(&mut Vec<u8>)) {
         let at = self.lines.len();
         self.lines.extend_from_slice(name);
         self.lines.extend_from_slice(b": ");
         let value_at = self.lines.len();
-        push_decimal(&mut self.lines, value);
+        push_value(&mut self.lines);
         let length = self.lines.len() - value_at;
         self.lines.extend_from_slice(b"\r\n");
         self.spans.push((Span::new(at, name.len()), Span::new(value_at, length)));

@@ -86,14 +86,12 @@ impl Head {
 
     /// Becomes a copy of another head, in the memory that it has.
     pub fn copy_from(&mut self, other: &Head) {
-        self.bytes.clone_from(&other.bytes);
-        self.fields.clone_from(&other.fields);
-        self.stage = other.stage;
-        self.line = other.line;
-        self.scanned = other.scanned;
-        self.request = other.request;
-        self.seen = other.seen.clone();
-        self.framing = other.framing;
+        // A field that is added does not compile until it is copied, too.
+        let Head { bytes, fields, stage, line, scanned, request, seen, framing } = other;
+        self.bytes.clone_from(bytes);
+        self.fields.clone_from(fields);
+        (self.stage, self.line, self.scanned) = (*stage, *line, *scanned);
+        (self.request, self.seen, self.framing) = (*request, seen.clone(), *framing);
     }
 
     /// Makes it ready for the next request.
