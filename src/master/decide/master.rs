@@ -258,44 +258,34 @@ impl Master {
     fn step_delaying(&mut self, event: MasterEvent, until: Instant, now: Instant) {
         match event {
             MasterEvent::Signalled(SignalCommand::Drain) => self.drain(now),
-            MasterEvent::Signalled(SignalCommand::Stop) => self.stop(0, now),
-            MasterEvent::Signalled(
-                command @ (SignalCommand::Add | SignalCommand::Remove | SignalCommand::Reopen),
-            ) => {
-                self.adjust(command, now);
-            }
             MasterEvent::Signalled(
                 SignalCommand::Reload | SignalCommand::Upgrade | SignalCommand::Withdraw,
             ) => self.refuse_signal(),
-            MasterEvent::SettingsRead { generation, settings: Ok(settings) } => {
-                self.begin_rollout(generation, settings, now)
-            }
-            MasterEvent::SettingsRead { generation, settings: Err(text) } => {
-                self.refuse_reload(generation, &text)
-            }
-            MasterEvent::Spawned { worker, pid } => self.note_pid(worker, pid),
-            MasterEvent::SpawnFailed { worker, error } => {
-                self.note_spawn_failure(worker, &error, now);
-            }
-            MasterEvent::Ready { worker, app } => self.note_ready(worker, app, now),
-            MasterEvent::Failed { worker, failure, text } => {
-                self.note_failure(worker, failure.exit_code(), &text, now);
-            }
-            MasterEvent::Exited { worker, exit } => self.note_exit(worker, &exit, now),
-            MasterEvent::Inspected(samples) => self.note_samples(&samples, now),
-            MasterEvent::SuccessorStarted { pid } => {
-                self.succession.note_started(pid, &mut self.actions)
-            }
             MasterEvent::SuccessorEnded { .. } => drop(self.succession.note_ended()),
-            MasterEvent::Requested { client, request } => self.take_command(client, request, now),
-            MasterEvent::TookOver { workers } => self.take_over(workers),
+            MasterEvent::SuccessorReady => {}
             MasterEvent::Elapsed => {
                 self.note_deadlines(now);
                 if until <= now {
                     self.drain(now);
                 }
             }
-            MasterEvent::Bound(_) | MasterEvent::SuccessorReady => {}
+            event @ (MasterEvent::Signalled(
+                SignalCommand::Stop
+                | SignalCommand::Add
+                | SignalCommand::Remove
+                | SignalCommand::Reopen,
+            )
+            | MasterEvent::Bound(_)
+            | MasterEvent::Spawned { .. }
+            | MasterEvent::SpawnFailed { .. }
+            | MasterEvent::Ready { .. }
+            | MasterEvent::Failed { .. }
+            | MasterEvent::Exited { .. }
+            | MasterEvent::Inspected(_)
+            | MasterEvent::SettingsRead { .. }
+            | MasterEvent::SuccessorStarted { .. }
+            | MasterEvent::Requested { .. }
+            | MasterEvent::TookOver { .. }) => self.step_serving(event, now),
         }
     }
 

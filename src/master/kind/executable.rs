@@ -91,16 +91,18 @@ pub(crate) fn c_string(text: &OsStr) -> Result<CString, String> {
     CString::new(text.as_bytes()).map_err(|_| format!("{} has a NUL in it", text.to_string_lossy()))
 }
 
+/// Makes an empty file with these permissions, for tests.
+#[cfg(test)]
+pub(crate) fn make_test_file(path: &Path, mode: u32) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, "").unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs;
-
-    fn make(path: &Path, mode: u32) {
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, "").unwrap();
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    }
 
     #[test]
     fn a_program_is_found_as_execvp_finds_it() {
@@ -108,12 +110,12 @@ mod tests {
         let path = format!("{0}/one:two:{0}/three:", root.display());
         let find = |name: &str| find_program(OsStr::new(name), Some(OsStr::new(&path)), &root);
         assert_eq!(find("serve").unwrap_err(), "cannot find the program serve on the PATH");
-        make(&root.join("one/serve"), 0o644);
+        make_test_file(&root.join("one/serve"), 0o644);
         let refused = find("serve").unwrap_err();
         assert!(refused.ends_with("one/serve: permission denied"), "{refused}");
-        make(&root.join("serve"), 0o755);
+        make_test_file(&root.join("serve"), 0o755);
         assert_eq!(find("serve"), Ok(root.join("serve")), "an empty entry");
-        make(&root.join("two/serve"), 0o755);
+        make_test_file(&root.join("two/serve"), 0o755);
         assert_eq!(find("serve"), Ok(root.join("two/serve")), "a relative entry");
         assert_eq!(find("./serve"), Ok(root.join("./serve")));
         assert!(find("./one").unwrap_err().ends_with("./one: not a file"));

@@ -107,15 +107,9 @@ fn on_path(name: &Path, variable: impl Fn(&str) -> Option<OsString>) -> Option<P
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::master::kind::executable::make_test_file;
     use monoceros_wire::message::{BootFailure, FromWorker};
     use std::fs;
-    use std::os::unix::fs::PermissionsExt;
-
-    fn make(path: &Path, mode: u32) {
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, "").unwrap();
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    }
 
     #[test]
     fn the_boot_program_speaks_as_the_wire_does() {
@@ -143,30 +137,30 @@ mod tests {
         let programs = [link, program];
         let find = |set: Option<&str>| find_python(set.map(Path::new), variable, &programs, &root);
         assert!(find(None).unwrap_err().contains("--python"));
-        make(&root.join("path/python3"), 0o755);
+        make_test_file(&root.join("path/python3"), 0o755);
         assert_eq!(find(None), Ok(root.join("path/python3")));
-        make(&root.join("lib/python3.10/dist-packages").join(PACKAGE), 0o644);
+        make_test_file(&root.join("lib/python3.10/dist-packages").join(PACKAGE), 0o644);
         assert_eq!(find(None), Ok(root.join("path/python3")), "there is no such interpreter");
-        make(&root.join("path/python3.10"), 0o755);
+        make_test_file(&root.join("path/python3.10"), 0o755);
         assert_eq!(find(None), Ok(root.join("path/python3.10")), "installed for another prefix");
-        make(&root.join("bin/python3.10"), 0o755);
+        make_test_file(&root.join("bin/python3.10"), 0o755);
         assert_eq!(find(None), Ok(root.join("bin/python3.10")), "installed for this prefix");
-        make(&root.join("lib64/python3.11/site-packages").join(PACKAGE), 0o644);
-        make(&root.join("path/python3.11"), 0o755);
+        make_test_file(&root.join("lib64/python3.11/site-packages").join(PACKAGE), 0o644);
+        make_test_file(&root.join("path/python3.11"), 0o755);
         assert_eq!(find(None), Ok(root.join("path/python3.11")), "installed last");
-        make(&root.join("venv/bin/python"), 0o644);
+        make_test_file(&root.join("venv/bin/python"), 0o644);
         assert_eq!(find(None), Ok(root.join("path/python3.11")), "it cannot be executed");
-        make(&root.join("venv/bin/python"), 0o755);
+        make_test_file(&root.join("venv/bin/python"), 0o755);
         assert_eq!(find(None), Ok(root.join("venv/bin/python")));
-        make(&root.join("bin/python"), 0o755);
-        make(&root.join("bin/python3"), 0o755);
+        make_test_file(&root.join("bin/python"), 0o755);
+        make_test_file(&root.join("bin/python3"), 0o755);
         assert_eq!(find(None), Ok(root.join("venv/bin/python")), "beside is no environment");
-        make(&root.join(ENVIRONMENT), 0o644);
+        make_test_file(&root.join(ENVIRONMENT), 0o644);
         assert_eq!(find(None), Ok(root.join("bin/python")));
-        make(&root.join("linked/bin/python"), 0o755);
-        make(&root.join("linked").join(ENVIRONMENT), 0o644);
+        make_test_file(&root.join("linked/bin/python"), 0o755);
+        make_test_file(&root.join("linked").join(ENVIRONMENT), 0o644);
         assert_eq!(find(None), Ok(root.join("linked/bin/python")));
-        make(&root.join("caller"), 0o755);
+        make_test_file(&root.join("caller"), 0o755);
         assert_eq!(find(None), Ok(root.join("caller")));
         assert_eq!(find(Some("python3")), Ok(root.join("path/python3")));
         assert_eq!(find(Some("other/python")), Ok(root.join("other/python")));
@@ -189,7 +183,7 @@ mod tests {
         }
         // Each comes before those that were there already.
         for place in &places {
-            make(place, 0o644);
+            make_test_file(place, 0o644);
             assert_eq!(find().unwrap().canonicalize().unwrap(), place.canonicalize().unwrap());
         }
         fs::remove_dir_all(root).unwrap();
