@@ -245,23 +245,13 @@ fn is_body(connection: &Connection) -> bool {
 mod tests {
     use super::*;
     use crate::connection::Reading;
-    use crate::connection::shared::{Address, SharedConnection};
+    use crate::connection::shared::test_pair;
     use crate::spool::Spools;
     use crate::test_options::options;
-    use crate::transport::Entrance;
-    use std::os::unix::net::UnixStream;
     use std::sync::Arc;
 
     fn connection(bytes: &[u8]) -> Connection {
-        let (one, _) = UnixStream::pair().unwrap();
-        let nowhere = Address::Unix(<_>::default());
-        let link = SharedConnection::new(
-            one.into(),
-            Entrance::default(),
-            0,
-            nowhere.clone(),
-            Arc::new(nowhere),
-        );
+        let (link, _) = test_pair();
         let mut connection = Connection::new(Arc::new(link), 0);
         let (options, spools) = (options(), Spools::new(std::env::temp_dir()));
         let mut reading = Reading {

@@ -65,7 +65,8 @@ enum Delivery {
     Over,
 }
 
-/// What the I/O thread keeps of a request that it has lent, to respond itself if the time is over.
+/// What the I/O thread keeps of a request that it has lent, to respond by itself when
+/// its time is over.
 #[derive(Debug, Default)]
 pub(crate) struct Lent {
     /// The request's number.
@@ -531,25 +532,13 @@ impl Upload {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::shared::Address;
+    use crate::connection::shared::test_pair;
     use crate::stream::body::Body;
     use crate::test_options::LIMITS;
-    use crate::transport::Entrance;
-    use std::os::unix::net::UnixStream;
 
     fn connection() -> Connection {
-        let (one, _) = UnixStream::pair().unwrap();
-        let nowhere = Address::Unix(<_>::default());
-        Connection::new(
-            Arc::new(SharedConnection::new(
-                one.into(),
-                Entrance::default(),
-                0,
-                nowhere.clone(),
-                Arc::new(nowhere),
-            )),
-            0,
-        )
+        let (link, _) = test_pair();
+        Connection::new(Arc::new(link), 0)
     }
 
     fn feed(connection: &mut Connection, bytes: &[u8]) -> Step {

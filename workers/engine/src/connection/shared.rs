@@ -482,30 +482,23 @@ impl AsFd for SharedConnection {
     }
 }
 
+/// A connection at a unix socket, for tests, and its client.
+#[cfg(test)]
+pub(crate) fn test_pair() -> (SharedConnection, std::os::unix::net::UnixStream) {
+    let (one, two) = std::os::unix::net::UnixStream::pair().unwrap();
+    one.set_nonblocking(true).unwrap();
+    let nowhere = Address::Unix(OsString::new());
+    let local = Arc::new(nowhere.clone());
+    (SharedConnection::new(one.into(), Entrance::default(), 0, nowhere, local), two)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::net::UnixStream;
-
-    fn link() -> (SharedConnection, UnixStream) {
-        let (one, two) = UnixStream::pair().unwrap();
-        one.set_nonblocking(true).unwrap();
-        let nowhere = Address::Unix(OsString::new());
-        (
-            SharedConnection::new(
-                one.into(),
-                Entrance::default(),
-                1,
-                nowhere.clone(),
-                Arc::new(nowhere),
-            ),
-            two,
-        )
-    }
 
     #[test]
     fn who_waits_for_room_learns_that_the_client_is_gone() {
-        let (link, client) = link();
+        let (link, client) = test_pair();
         let spools = crate::spool::Spools::new(std::env::temp_dir());
         let room = Arc::new(Room::new(64 << 20, 0));
         let stores = Stores { spools: &spools, room: &room };
@@ -519,7 +512,7 @@ mod tests {
 
     #[test]
     fn what_the_client_can_have_got_is_known_when_the_response_is_given_up() {
-        let (link, _client) = link();
+        let (link, _client) = test_pair();
         let spools = crate::spool::Spools::new(std::env::temp_dir());
         let room = Arc::new(Room::new(64 << 20, 0));
         let length = 8 << 20;

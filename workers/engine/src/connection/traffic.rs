@@ -241,14 +241,10 @@ impl EventLoop {
     /// Responds to a request without the application; whether the connection goes on
     /// with what has come behind it.
     fn respond(&mut self, token: usize, local: Local) -> bool {
-        let Local { request, response, body } = local;
-        let told = self.pressure.tells(self.connections.len(), request.begun_us / 1_000);
-        let keep_alive = request.head.keep_alive()
-            && !told
-            && self.shared.keeps_alive()
-            && !matches!(body, LocalBody::Unread);
-        let (version, is_head) = (request.head.version(), request.head.is_head());
-        let response = response.conclude(Asked { version, is_head, keep_alive });
+        let Local { mut request, response, body } = local;
+        request.closes = self.pressure.tells(self.connections.len(), request.begun_us / 1_000)
+            || matches!(body, LocalBody::Unread);
+        let response = response.conclude(request.asked(self.shared.keeps_alive()));
         let goes_on = !response.response().closes();
         self.shared.board.count_answer(response.response().status());
         self.log_local(token, Some(&request.head), request.begun_us, &response);
@@ -293,9 +289,8 @@ impl EventLoop {
     /// Gives a request to the application side.
     fn lend(&mut self, token: usize, mut request: Box<Request>, more: bool) {
         request.closes = self.pressure.tells(self.connections.len(), request.ready_us / 1_000);
-        let keeps_alive = request.head.keep_alive() && !request.closes && self.shared.keeps_alive();
         // The response to a connection that is over needs no events.
-        if keeps_alive && self.register(token).is_err() {
+        if request.asked(self.shared.keeps_alive()).keep_alive && self.register(token).is_err() {
             return self.refuse(token, GivenUp::Displaced, UNWATCHED, Some(request));
         }
         let Some(connection) = self.connections.get_mut(token) else { return };

@@ -117,26 +117,16 @@ fn millis(length: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::shared::{Address, After, SharedConnection};
+    use crate::connection::shared::{After, test_pair};
     use crate::connection::{Reading, Step};
     use crate::spool::Spools;
     use crate::test_options::options;
-    use crate::transport::Entrance;
     use crate::transport::outgoing::Stores;
     use crate::transport::room::Room;
-    use std::os::unix::net::UnixStream;
     use std::sync::Arc;
 
     fn connection() -> Connection {
-        let (one, _) = UnixStream::pair().unwrap();
-        let nowhere = Address::Unix(<_>::default());
-        let link = SharedConnection::new(
-            one.into(),
-            Entrance::default(),
-            0,
-            nowhere.clone(),
-            Arc::new(nowhere),
-        );
+        let (link, _) = test_pair();
         let mut connection = Connection::new(Arc::new(link), 0);
         connection.since_ms = 0;
         connection

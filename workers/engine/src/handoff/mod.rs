@@ -519,20 +519,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::shared::Address;
-    use crate::transport::Entrance;
-    use std::os::unix::net::UnixStream;
+    use crate::connection::shared::test_pair;
 
     fn job(number: u64) -> QueuedRequest {
-        let (one, _) = UnixStream::pair().unwrap();
-        let nowhere = Address::Unix(<_>::default());
-        let link = SharedConnection::new(
-            one.into(),
-            Entrance::default(),
-            0,
-            nowhere.clone(),
-            Arc::new(nowhere),
-        );
+        let (link, _) = test_pair();
         QueuedRequest {
             request: Box::new(Request { number, ..Request::default() }),
             link: Arc::new(link),

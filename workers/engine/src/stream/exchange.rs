@@ -17,7 +17,7 @@ use crate::connection::shared::{Address, After, SharedConnection, Waited};
 use crate::shared::Shared;
 use crate::stream::body::Body;
 use crate::stream::request::{QueuedRequest, Request};
-use crate::stream::response::{Asked, BodyFraming, Fault, Response};
+use crate::stream::response::{BodyFraming, Fault, Response};
 use crate::transport::Scheme;
 use crate::transport::payload::Payload;
 
@@ -371,9 +371,11 @@ impl Exchange {
             self.write(b"", None, whole).ok();
         }
         if self.response().framing() == BodyFraming::Chunked && !self.gone {
-            let mut end = Vec::new();
-            h1::push_last_chunk(&mut end, &Fields::default());
-            self.push_bytes(&end, false).ok();
+            PIECE.with_borrow_mut(|end| {
+                end.clear();
+                h1::push_last_chunk(end, &Fields::default());
+                self.push_bytes(end, false).ok();
+            });
         }
         if !self.gone && !self.is_short() {
             self.link.claim.give();
@@ -392,13 +394,7 @@ impl Exchange {
         if !self.link.claim.begin() {
             return self.lose().map(|()| false);
         }
-        let request = self.request();
-        let head = &request.head;
-        let asked = Asked {
-            version: head.version(),
-            is_head: head.is_head(),
-            keep_alive: head.keep_alive() && !request.closes && self.shared.keeps_alive(),
-        };
+        let asked = self.request().asked(self.shared.keeps_alive());
         self.request_mut().response.conclude(asked, whole);
         if self.response().framing() == BodyFraming::UntilClose {
             self.link.guard();

@@ -7,7 +7,7 @@ use monoceros_wire::scoreboard::{ID_LIMIT, made_id};
 
 use crate::connection::shared::SharedConnection;
 use crate::stream::body::Body;
-use crate::stream::response::Response;
+use crate::stream::response::{Asked, Response};
 use crate::trim;
 
 /// A request, complete: head and body. Its memory is used again.
@@ -39,6 +39,16 @@ impl Request {
         match self.own_id() {
             Some(id) => String::from_utf8_lossy(id).into_owned(),
             None => made_id(std::process::id().into(), self.number),
+        }
+    }
+
+    /// What the head of its response depends on; `keeps_alive` says whether this worker
+    /// uses connections again.
+    pub(crate) fn asked(&self, keeps_alive: bool) -> Asked {
+        Asked {
+            version: self.head.version(),
+            is_head: self.head.is_head(),
+            keep_alive: self.head.keep_alive() && !self.closes && keeps_alive,
         }
     }
 
