@@ -6,27 +6,27 @@ pub(crate) mod expire;
 pub(crate) mod input;
 pub(crate) mod loss;
 pub(crate) mod owner;
+pub(crate) mod responding;
 pub(crate) mod shared;
 pub(crate) mod shortage;
 pub(crate) mod traffic;
+pub(crate) mod upload;
 
 use std::io;
 use std::sync::Arc;
 
-use monoceros_http::{Chunks, Framing, Head, Limits, Reject};
+use monoceros_http::{Framing, Head, Limits, Reject};
 use monoceros_sys::clock;
 
 use crate::connection::input::Input;
 use crate::connection::shared::{Address, After, SharedConnection};
+use crate::connection::upload::{BodyStep, Broken, Discard, Left, LocalBody, TOO_LARGE, Upload};
 use crate::options::Options;
 use crate::spool::Spools;
 use crate::stream::body::Received;
 use crate::stream::local::{Arrival, Decision, LocalDecision, LocalResponse};
 use crate::stream::request::Request;
 use crate::trim;
-
-/// Content Too Large.
-const TOO_LARGE: Reject = Reject { status: 413, reason: "the body is larger than 1 GiB" };
 
 /// A connection as the I/O thread sees it.
 #[derive(Debug)]
@@ -115,25 +115,6 @@ pub(crate) enum Phase {
     },
 }
 
-/// A request whose body is being read.
-#[derive(Debug)]
-pub(crate) struct Upload {
-    request: Box<Request>,
-    left: Left,
-    /// When the current measure of progress began.
-    pub(crate) window_ms: u64,
-    /// Bytes that have come since.
-    pub(crate) window_bytes: u64,
-}
-
-/// A body that is dropped.
-#[derive(Debug)]
-pub(crate) struct Discard {
-    left: Left,
-    /// More bytes than these are not waited for.
-    most: u64,
-}
-
 /// A request that the server responds to by itself, at the end of its head.
 #[derive(Debug)]
 pub(crate) struct Local {
@@ -141,24 +122,6 @@ pub(crate) struct Local {
     pub(crate) response: LocalResponse,
     /// Its body, as far as the connection waits for it.
     pub(crate) body: LocalBody,
-}
-
-/// The body of a request that the server responds to by itself.
-#[derive(Debug)]
-pub(crate) enum LocalBody {
-    /// There is none.
-    None,
-    /// It is dropped, and the connection goes on.
-    Discard(Discard),
-    /// The connection ends without it.
-    Unread,
-}
-
-/// What is missing of a body.
-#[derive(Debug)]
-enum Left {
-    Length(u64),
-    Chunks(Chunks),
 }
 
 /// What feeding bytes came to.
@@ -402,18 +365,17 @@ impl Connection {
             let (head, link) = (&request.head, &self.link);
             let arrival = Arrival { head, peer: &link.peer, scheme: link.scheme };
             if let Decision::Respond { response, discard } = decide.decide(&arrival) {
-                let body = local_body(head, discard, reading.limits);
+                let body = LocalBody::of(head, discard, reading.limits);
                 return (Step::Respond(Box::new(Local { request, response, body })), used);
             }
         }
         let left = match request.head.framing() {
-            Framing::None | Framing::Length(0) => return (self.complete(request), used),
             Framing::Length(length) if length > reading.longest_body => {
                 return (Step::Refused { reject: TOO_LARGE, request }, bytes.len());
             }
-            Framing::Length(length) => Left::Length(length),
-            Framing::Chunked => Left::Chunks(Chunks::new(reading.limits)),
+            framing => Left::of(framing, reading.limits),
         };
+        let Some(left) = left else { return (self.complete(request), used) };
         let asks = request.head.expects_continue() && bytes.len() == used;
         let window_ms = clock::monotonic_ms();
         let upload = Upload { request, left, window_ms, window_bytes: 0 };
@@ -432,7 +394,7 @@ impl Connection {
         reading: &mut Reading,
     ) -> (Step, usize) {
         upload.window_bytes += bytes.len() as u64;
-        match upload.take(bytes, reading) {
+        match upload.take(bytes, reading.spools, reading.longest_body) {
             Ok(BodyStep { used, ended: true }) => (self.complete(upload.request), used),
             Ok(BodyStep { used, ended: false }) => {
                 self.phase = Phase::Body(upload);
@@ -448,84 +410,19 @@ impl Connection {
     }
 
     fn discard(&mut self, mut discard: Discard, bytes: &[u8]) -> (Step, usize) {
-        let taken = match &mut discard.left {
-            Left::Length(left) => {
-                let used = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
-                *left -= used as u64;
-                Ok(BodyStep { used, ended: *left == 0 })
+        match discard.take(bytes) {
+            None => (Step::Undiscarded, bytes.len()),
+            Some(BodyStep { used, ended: true }) => (Step::Discarded, used),
+            Some(BodyStep { used, ended: false }) => {
+                self.phase = Phase::Discarding(discard);
+                (Step::More, used)
             }
-            Left::Chunks(chunks) => chunks
-                .read(bytes, &mut |_| ())
-                .map(|decoded| BodyStep { used: decoded.consumed, ended: decoded.ended }),
-        };
-        let Ok(BodyStep { used, ended }) = taken else { return (Step::Undiscarded, bytes.len()) };
-        let Some(most) = discard.most.checked_sub(used as u64) else {
-            return (Step::Undiscarded, bytes.len());
-        };
-        if ended {
-            return (Step::Discarded, used);
         }
-        self.phase = Phase::Discarding(Discard { most, ..discard });
-        (Step::More, used)
     }
 
     fn complete(&mut self, request: Box<Request>) -> Step {
         self.phase = Phase::Lent;
         Step::Ready(request)
-    }
-}
-
-/// What becomes of the body of a request that the server responds to by itself, where at
-/// most so many bytes may be dropped. A client that waits for 100 may send the body or
-/// not (RFC 9110 section 10.1.1), so that the end of the connection is the only end.
-fn local_body(head: &Head, most: u64, limits: &Limits) -> LocalBody {
-    let left = match head.framing() {
-        Framing::None | Framing::Length(0) => return LocalBody::None,
-        _ if head.expects_continue() => return LocalBody::Unread,
-        Framing::Length(length) if length > most => return LocalBody::Unread,
-        Framing::Length(length) => Left::Length(length),
-        Framing::Chunked => Left::Chunks(Chunks::new(limits)),
-    };
-    LocalBody::Discard(Discard { left, most })
-}
-
-/// What was used of the bytes of a body.
-struct BodyStep {
-    used: usize,
-    ended: bool,
-}
-
-/// Why a body cannot be read.
-enum Broken {
-    Reject(Reject),
-    Disk(io::Error),
-}
-
-impl Upload {
-    fn take(&mut self, bytes: &[u8], reading: &Reading) -> Result<BodyStep, Broken> {
-        let body = &mut self.request.body;
-        let spools = reading.spools;
-        match &mut self.left {
-            Left::Length(left) => {
-                let used = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
-                let announced = Some(body.len() + *left);
-                body.push(&bytes[..used], announced, spools).map_err(Broken::Disk)?;
-                *left -= used as u64;
-                Ok(BodyStep { used, ended: *left == 0 })
-            }
-            Left::Chunks(chunks) => {
-                // Put together first: a chunk may be one byte, and the body a
-                // file.
-                let mut data = Vec::with_capacity(bytes.len());
-                let decoded = chunks.read(bytes, &mut |piece| data.extend_from_slice(piece));
-                let decoded = decoded.map_err(Broken::Reject)?;
-                if body.len() + data.len() as u64 > reading.longest_body {
-                    return Err(Broken::Reject(TOO_LARGE));
-                }
-                body.push(&data, None, spools).map_err(Broken::Disk)?;
-                Ok(BodyStep { used: decoded.consumed, ended: decoded.ended })
-            }
-        }
     }
 }
 
