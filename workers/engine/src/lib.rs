@@ -23,7 +23,7 @@ mod test_options;
 mod transport;
 mod trim;
 
-pub use connection::shared::Address;
+pub use connection::address::Address;
 pub use engine::{Engine, EngineParts};
 pub use handoff::Wait;
 pub use handoff::source::RequestSource;

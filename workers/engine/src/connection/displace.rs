@@ -10,8 +10,8 @@ use monoceros_http::Reject;
 use monoceros_sys::clock;
 use monoceros_wire::scoreboard::GivenUp;
 
+use crate::connection::table::Connections;
 use crate::connection::{Connection, Phase};
-use crate::event_loop::EventLoop;
 
 /// How long a connection is idle at least when it is closed to make room, in
 /// milliseconds.
@@ -137,7 +137,7 @@ fn rank(connection: &Connection, now_ms: u64, idle_ms: u64) -> Option<(u8, u64)>
     }
 }
 
-impl EventLoop {
+impl Connections {
     /// Makes room where there are as many connections as there may be; whether
     /// there is some.
     pub(crate) fn make_room(&mut self) -> bool {
@@ -153,8 +153,8 @@ impl EventLoop {
     }
 
     /// Takes note that there are as many connections as there may be.
-    pub(crate) fn note_pressure(&mut self) {
-        self.pressure.note(self.connections.len(), clock::monotonic_ms());
+    pub(super) fn note_pressure(&mut self) {
+        self.pressure.note(self.slab.len(), clock::monotonic_ms());
     }
 
     /// Whether a connection could be closed to make room.
@@ -178,7 +178,7 @@ impl EventLoop {
                 return true;
             }
             self.read(token, false);
-            if !self.connections.contains(token) {
+            if !self.slab.contains(token) {
                 return true;
             }
         }
@@ -186,7 +186,7 @@ impl EventLoop {
     }
 
     fn displace_one(&mut self, token: usize, is_urgent: bool) {
-        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(connection) = self.slab.get_mut(token) else { return };
         match connection.phase {
             Phase::Lingering { .. } => self.close(token),
             Phase::Lent | Phase::Writing(_) => {
@@ -217,7 +217,7 @@ impl EventLoop {
 
     /// Whether a connection that seems idle has sent a request that was not read yet.
     fn has_request(&mut self, token: usize) -> bool {
-        let Some(connection) = self.connections.get_mut(token) else { return false };
+        let Some(connection) = self.slab.get_mut(token) else { return false };
         connection.notice_return();
         matches!(connection.phase, Phase::Idle { .. }) && connection.link.socket.has_arrived()
     }
@@ -226,7 +226,7 @@ impl EventLoop {
     /// answered, or is about to come.
     fn least_missed(&self, choice: Choice) -> Option<usize> {
         let now_ms = clock::monotonic_ms();
-        let ranked = self.connections.iter().filter_map(|(token, connection)| {
+        let ranked = self.slab.iter().filter_map(|(token, connection)| {
             let is_new = matches!(connection.phase, Phase::Idle { used: false });
             let rank = rank(connection, now_ms, choice.idle_ms)?;
             let is_chosen = choice.all || rank.0 == 0;

@@ -7,8 +7,8 @@ use monoceros_http::Reject;
 use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::shared::After;
+use crate::connection::table::Connections;
 use crate::connection::{Connection, Phase};
-use crate::event_loop::EventLoop;
 use crate::stream::claim::Expiry;
 use crate::stream::local::LocalResponse;
 use crate::stream::request::QueuedRequest;
@@ -21,7 +21,7 @@ pub(crate) const EXPIRED: u16 = 504;
 /// Service Unavailable: another worker may serve what this one cannot.
 const UNBEGUN: Reject = Reject { status: 503, reason: "the worker ends before it can be begun" };
 
-impl EventLoop {
+impl Connections {
     /// Ends the connection of a request that runs on this application thread.
     /// What the thread still says is thrown away.
     pub(crate) fn expire(&mut self, thread: u16, number: u64) {
@@ -29,7 +29,7 @@ impl EventLoop {
             return;
         }
         let Some(token) = self.find_lent(number) else { return };
-        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(connection) = self.slab.get_mut(token) else { return };
         let expiry = connection.link.claim.expire();
         self.shared.board.count_timeout();
         // The master has said so in the log.
@@ -59,7 +59,7 @@ impl EventLoop {
     pub(crate) fn refuse_unbegun(&mut self) {
         for QueuedRequest { request, link } in self.shared.handoff.take_unbegun() {
             let is_its = |connection: &&Connection| Arc::ptr_eq(&connection.link, &link);
-            if self.connections.get(link.token).filter(is_its).is_some() {
+            if self.slab.get(link.token).filter(is_its).is_some() {
                 link.owner.take();
                 self.refuse(link.token, GivenUp::Unbegun, UNBEGUN, Some(request));
             } else {
@@ -67,9 +67,8 @@ impl EventLoop {
                 self.shared.handoff.recycle(request);
             }
         }
-        let tokens: Vec<usize> = self.connections.iter().map(|(token, _)| token).collect();
-        for token in tokens {
-            let Some(connection) = self.connections.get_mut(token) else { continue };
+        for token in self.tokens() {
+            let Some(connection) = self.slab.get_mut(token) else { continue };
             if connection.is_blank() && matches!(connection.phase, Phase::Head(_)) {
                 continue;
             }
@@ -81,14 +80,14 @@ impl EventLoop {
 
     /// The connection whose request of this number is with the application.
     fn find_lent(&self, number: u64) -> Option<usize> {
-        let mut lent = self.connections.iter().filter(|(_, connection)| {
+        let mut lent = self.slab.iter().filter(|(_, connection)| {
             matches!(connection.phase, Phase::Lent) && !connection.link.owner.is_free()
         });
         lent.find(|(_, connection)| connection.lent.number == number).map(|(token, _)| token)
     }
 
     fn respond_expired(&mut self, token: usize) {
-        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(connection) = self.slab.get_mut(token) else { return };
         let lent = std::mem::take(&mut connection.lent);
         let local = LocalResponse::refusal(EXPIRED).conclude(Asked::last(lent.is_head));
         self.shared.board.count_answer(EXPIRED);

@@ -3,27 +3,25 @@
 //! a reset, whatever delimits the response; the access log has the bytes that it can
 //! have got.
 
-use std::os::fd::AsFd;
-
-use monoceros_sys::socket;
 use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::Phase;
 use crate::connection::shared::{Account, Lost};
-use crate::event_loop::EventLoop;
-use crate::listen::gate::Listener;
+use crate::connection::table::Connections;
 use crate::transport::file_range::Failure;
 
-impl EventLoop {
+impl Connections {
     /// Gives up the response to the slowest client where slow clients take all the room:
-    /// the one that would take longest to read what waits for it.
-    pub(crate) fn relieve(&mut self, now_ms: u64) {
-        let room = &self.shared.room;
-        let is_short = room.is_short() && self.shared.handoff.is_full() && self.is_asked();
+    /// the one that would take longest to read what waits for it. `is_asked` says whether
+    /// connections wait at a listener.
+    pub(crate) fn relieve(&mut self, now_ms: u64, is_asked: impl FnOnce() -> bool) {
+        let (room, handoff) = (&self.shared.room, &self.shared.handoff);
+        let is_short =
+            room.is_short() && handoff.is_full() && (handoff.has_requests() || is_asked());
         if !self.shortage.look(is_short, now_ms) {
             return;
         }
-        let left = self.connections.iter().filter_map(|(token, connection)| {
+        let left = self.slab.iter().filter_map(|(token, connection)| {
             let outlet = connection.link.outlet();
             let waiting = outlet.outgoing.waiting();
             let age_ms = now_ms.saturating_sub(connection.lent.begun_us / 1000);
@@ -37,16 +35,9 @@ impl EventLoop {
         }
     }
 
-    /// Whether requests wait, here or in a queue of the kernel's.
-    fn is_asked(&self) -> bool {
-        // A kernel that does not tell of its queue is taken for one that has some.
-        let waits = |it: &Listener| socket::queue_length(it.as_fd()) != Some(0);
-        self.shared.handoff.has_requests() || self.gate.listeners.iter().any(waits)
-    }
-
     /// Gives up a response that has begun, and says so.
     pub(crate) fn give_up_response(&mut self, token: usize, kind: GivenUp, why: &str) {
-        let Some(connection) = self.connections.get(token) else { return };
+        let Some(connection) = self.slab.get(token) else { return };
         let Lost { label, sent, account } = connection.link.give_up();
         let (label, peer) = (label.as_deref().unwrap_or("a request"), &connection.link.peer);
         let line =
@@ -67,7 +58,7 @@ impl EventLoop {
     /// The file that is the response cannot be sent to its end; the application side,
     /// which has the connection, finds that out by itself.
     pub(crate) fn tell_unreadable(&self, token: usize, why: &str) {
-        let Some(connection) = self.connections.get(token) else { return };
+        let Some(connection) = self.slab.get(token) else { return };
         let outlet = connection.link.outlet();
         let label = outlet.label.as_deref().unwrap_or("a request");
         let peer = &connection.link.peer;
@@ -78,7 +69,7 @@ impl EventLoop {
     /// Breaks a connection in a way that its client takes for a failure, also while
     /// other processes have copies of the descriptor.
     pub(crate) fn break_off(&mut self, token: usize) {
-        let Some(connection) = self.connections.get(token) else { return };
+        let Some(connection) = self.slab.get(token) else { return };
         let Lost { sent, account, .. } = connection.link.give_up();
         self.account_for(account, Some(sent));
         connection.link.reset();
@@ -87,7 +78,7 @@ impl EventLoop {
 
     /// Tells the access log of a response that has gone as a whole.
     pub(crate) fn settle_account(&self, token: usize) {
-        let Some(connection) = self.connections.get(token) else { return };
+        let Some(connection) = self.slab.get(token) else { return };
         self.account_for(connection.link.settle_account(), None);
     }
 
@@ -102,9 +93,8 @@ impl EventLoop {
 
     /// Gives up what has not been sent: the worker ends.
     pub(crate) fn give_up_unfinished(&mut self) {
-        let tokens: Vec<usize> = self.connections.iter().map(|(token, _)| token).collect();
-        for token in tokens {
-            let Some(connection) = self.connections.get_mut(token) else { continue };
+        for token in self.tokens() {
+            let Some(connection) = self.slab.get_mut(token) else { continue };
             connection.notice_return();
             let is_unfinished = match connection.phase {
                 Phase::Lent if connection.link.claim.has_begun() => true,
@@ -125,7 +115,7 @@ impl EventLoop {
 
     /// What the application still runs is named as the scoreboard has it.
     fn name_unfinished(&self, token: usize) {
-        let Some(connection) = self.connections.get(token) else { return };
+        let Some(connection) = self.slab.get(token) else { return };
         let mut outlet = connection.link.outlet();
         if outlet.label.is_none() && matches!(connection.phase, Phase::Lent) {
             let number = connection.lent.number;

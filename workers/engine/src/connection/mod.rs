@@ -1,6 +1,8 @@
 //! The I/O thread's part of a connection: what is being read, and what comes
 //! of it. Bytes in, steps out; sockets are the loop's business.
 
+pub(crate) mod address;
+pub(crate) mod deadlines;
 pub(crate) mod displace;
 pub(crate) mod expire;
 pub(crate) mod input;
@@ -9,6 +11,7 @@ pub(crate) mod owner;
 pub(crate) mod responding;
 pub(crate) mod shared;
 pub(crate) mod shortage;
+pub(crate) mod table;
 pub(crate) mod traffic;
 pub(crate) mod upload;
 
@@ -18,8 +21,9 @@ use std::sync::Arc;
 use monoceros_http::{Framing, Head, Limits, Reject};
 use monoceros_sys::clock;
 
+use crate::connection::address::Address;
 use crate::connection::input::Input;
-use crate::connection::shared::{Address, After, SharedConnection};
+use crate::connection::shared::{After, SharedConnection};
 use crate::connection::upload::{BodyStep, Broken, Discard, Left, LocalBody, TOO_LARGE, Upload};
 use crate::options::Options;
 use crate::spool::Spools;

@@ -7,20 +7,20 @@ use monoceros_sys::{clock, reason};
 use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::shared::After;
+use crate::connection::table::Connections;
 use crate::connection::upload::LocalBody;
 use crate::connection::{Local, Phase};
-use crate::event_loop::EventLoop;
 use crate::record::access::Record;
 use crate::stream::local::{ConcludedResponse, LocalResponse};
 use crate::stream::request::Request;
 use crate::stream::response::Asked;
 
-impl EventLoop {
+impl Connections {
     /// Responds to a request without the application; whether the connection goes on
     /// with what has come behind it.
     pub(crate) fn respond(&mut self, token: usize, local: Local) -> bool {
         let Local { mut request, response, body } = local;
-        request.closes = self.pressure.tells(self.connections.len(), request.begun_us / 1_000)
+        request.closes = self.pressure.tells(self.slab.len(), request.begun_us / 1_000)
             || matches!(body, LocalBody::Unread);
         let response = response.conclude(request.asked(self.shared.keeps_alive()));
         let goes_on = !response.response().closes();
@@ -32,7 +32,7 @@ impl EventLoop {
             return false;
         }
         self.send_now(token, response.bytes());
-        let Some(connection) = self.connections.get_mut(token) else { return false };
+        let Some(connection) = self.slab.get_mut(token) else { return false };
         if let LocalBody::Discard(discard) = body {
             connection.enter(Phase::Discarding(discard));
             return true;
@@ -43,7 +43,7 @@ impl EventLoop {
     /// The server's own response is given, and nothing of the request is still to come:
     /// whether the next one can be read now. Its response goes out behind this one.
     pub(crate) fn go_on_behind_response(&mut self, token: usize) -> bool {
-        let Some(connection) = self.connections.get_mut(token) else { return false };
+        let Some(connection) = self.slab.get_mut(token) else { return false };
         let is_sent = connection.link.outlet().outgoing.is_empty();
         if is_sent {
             connection.enter(Phase::Idle { used: true });
@@ -64,7 +64,7 @@ impl EventLoop {
         let error = reason(error);
         let line = format_args!("cannot keep a request's body: {error}; answered 503");
         self.shared.give_up(GivenUp::Unkept, line);
-        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(connection) = self.slab.get_mut(token) else { return };
         let request = request.or_else(|| connection.take_request());
         self.respond_with_refusal(token, 503, request);
     }
@@ -78,7 +78,7 @@ impl EventLoop {
         reject: Reject,
         request: Option<Box<Request>>,
     ) {
-        let Some(connection) = self.connections.get(token) else { return };
+        let Some(connection) = self.slab.get(token) else { return };
         let Reject { status, reason } = reject;
         let peer = &connection.link.peer;
         self.shared.give_up(kind, format_args!("refused {peer}: {status} {reason}"));
@@ -102,7 +102,7 @@ impl EventLoop {
     /// Sends a response of the server itself as the last one of a connection.
     pub(crate) fn end_with(&mut self, token: usize, local: ConcludedResponse) {
         self.send_now(token, local.bytes());
-        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(connection) = self.slab.get_mut(token) else { return };
         connection.drop_input();
         connection.enter(Phase::Writing(After::Linger));
         self.write(token);
@@ -116,8 +116,7 @@ impl EventLoop {
         begun_us: u64,
         local: &ConcludedResponse,
     ) {
-        let (Some(access), Some(connection)) = (&self.shared.access, self.connections.get(token))
-        else {
+        let (Some(access), Some(connection)) = (&self.shared.access, self.slab.get(token)) else {
             return;
         };
         let took_us = clock::monotonic_us().saturating_sub(begun_us);
@@ -132,7 +131,7 @@ impl EventLoop {
 
     /// Gives up on a request that takes too long to arrive.
     pub(crate) fn time_out(&mut self, token: usize, reason: &'static str) {
-        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(connection) = self.slab.get_mut(token) else { return };
         let request = connection.take_request();
         self.refuse(token, GivenUp::Late, Reject { status: 408, reason }, request);
     }
@@ -147,7 +146,7 @@ impl EventLoop {
 
     /// Sends bytes of our own, and lets wait what finds no room.
     fn send_now(&mut self, token: usize, bytes: Vec<u8>) {
-        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(connection) = self.slab.get_mut(token) else { return };
         connection.link.leave(Box::new(bytes), 0, self.shared.stores());
         // A client that is gone is seen when it is read from.
         connection.link.flush().ok();

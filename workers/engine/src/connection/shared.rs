@@ -4,9 +4,7 @@
 //! an application thread while it responds. The owner changes hands without a
 //! message in the usual case, by one atomic word.
 
-use std::ffi::OsString;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -14,6 +12,7 @@ use std::time::Duration;
 
 use monoceros_sys::clock::monotonic_ms;
 
+use crate::connection::address::Address;
 use crate::connection::owner::Owner;
 use crate::record::access::Draft;
 use crate::stream::claim::ResponseClaim;
@@ -23,46 +22,21 @@ use crate::transport::payload::Payload;
 use crate::transport::pledge;
 use crate::transport::room::Room;
 use crate::transport::socket::Socket;
-use crate::transport::{Entrance, Scheme};
+use crate::transport::{Scheme, Transport};
 
 /// How long no byte has gone out before the kernel is asked for those that the
 /// peer has acknowledged, in milliseconds.
 const QUIET_MS: u64 = 1_000;
 
-/// Where a listener, or a connection's own side, is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// An IP address and a port.
-    Internet {
-        /// The address; one of IPv4 also where it came by way of IPv6.
-        ip: IpAddr,
-        /// The same as text, without brackets: made once for each connection.
-        host: String,
-        /// The port.
-        port: u16,
-    },
-    /// A unix socket; the path, `@name`, or nothing.
-    Unix(OsString),
-}
-
-impl Address {
-    /// The address of an internet socket.
-    pub(crate) fn internet(address: SocketAddr) -> Self {
-        let ip = address.ip().to_canonical();
-        Self::Internet { ip, host: ip.to_string(), port: address.port() }
-    }
-}
-
-impl std::fmt::Display for Address {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
-        match self {
-            Self::Internet { ip: IpAddr::V6(_), host, port } => {
-                write!(formatter, "[{host}]:{port}")
-            }
-            Self::Internet { host, port, .. } => write!(formatter, "{host}:{port}"),
-            Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
-        }
-    }
+/// How a connection begins: a property of the listener that it came to.
+#[derive(Debug)]
+pub(crate) struct Entrance {
+    pub(crate) transport: Transport,
+    pub(crate) scheme: Scheme,
+    /// The address of our end.
+    pub(crate) local: Arc<Address>,
+    /// The kernel has held the connection back until it had a request.
+    pub(crate) has_request: bool,
 }
 
 /// What becomes of a connection after the application's response.
@@ -165,14 +139,8 @@ impl Account {
 }
 
 impl SharedConnection {
-    pub(crate) fn new(
-        fd: OwnedFd,
-        entrance: Entrance,
-        token: usize,
-        peer: Address,
-        local: Arc<Address>,
-    ) -> Self {
-        let Entrance { transport, scheme } = entrance;
+    pub(crate) fn new(fd: OwnedFd, entrance: Entrance, token: usize, peer: Address) -> Self {
+        let Entrance { transport, scheme, local, .. } = entrance;
         let is_plain = transport.is_plain();
         let outgoing = Outgoing::new(transport);
         Self {
@@ -487,9 +455,14 @@ impl AsFd for SharedConnection {
 pub(crate) fn test_pair() -> (SharedConnection, std::os::unix::net::UnixStream) {
     let (one, two) = std::os::unix::net::UnixStream::pair().unwrap();
     one.set_nonblocking(true).unwrap();
-    let nowhere = Address::Unix(OsString::new());
-    let local = Arc::new(nowhere.clone());
-    (SharedConnection::new(one.into(), Entrance::default(), 0, nowhere, local), two)
+    let nowhere = Address::Unix(std::ffi::OsString::new());
+    let entrance = Entrance {
+        transport: Transport::Plain,
+        scheme: Scheme::Http,
+        local: Arc::new(nowhere.clone()),
+        has_request: true,
+    };
+    (SharedConnection::new(one.into(), entrance, 0, nowhere), two)
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use monoceros_sys::{clock, reason};
 use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::shared::{After, SharedConnection};
+use crate::connection::table::{Connections, Unfinished};
 use crate::connection::{Connection, Phase, Reading, Step};
-use crate::event_loop::{EventLoop, Unfinished};
 use crate::stream::body::Received;
 use crate::stream::request::{QueuedRequest, Request};
 use crate::transport::file_range::Failure;
@@ -40,10 +40,10 @@ enum Got {
     Unkept(io::Error),
 }
 
-impl EventLoop {
+impl Connections {
     /// Takes an event of a connection.
     pub(crate) fn take_traffic(&mut self, token: usize, event: &Event) {
-        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(connection) = self.slab.get_mut(token) else { return };
         let news = event.is_readable() || event.is_read_closed() || event.is_error();
         if matches!(connection.phase, Phase::Lent) {
             let waits = !connection.link.outlet().outgoing.is_empty();
@@ -51,12 +51,12 @@ impl EventLoop {
             if event.is_writable() && waits {
                 self.write_for_application(token);
             }
-            let Some(connection) = self.connections.get_mut(token).filter(|_| is_ours) else {
+            let Some(connection) = self.slab.get_mut(token).filter(|_| is_ours) else {
                 return;
             };
             connection.notice_return();
         }
-        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(connection) = self.slab.get_mut(token) else { return };
         match connection.phase {
             Phase::Writing(_) => {
                 connection.unread |= news;
@@ -75,7 +75,7 @@ impl EventLoop {
     /// `to_end`.
     pub(crate) fn read(&mut self, token: usize, to_end: bool) {
         for _ in 0..SHARE {
-            let Some(connection) = self.connections.get_mut(token) else { return };
+            let Some(connection) = self.slab.get_mut(token) else { return };
             match connection.phase {
                 // What has come before is not through: `Unfinished::Input`.
                 Phase::Idle { .. } if connection.has_input() => {
@@ -105,7 +105,7 @@ impl EventLoop {
 
     /// Goes on with what comes before the first request.
     pub(crate) fn open(&mut self, token: usize) {
-        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(connection) = self.slab.get_mut(token) else { return };
         match connection.link.open() {
             Ok(true) => {
                 connection.enter(Phase::Idle { used: false });
@@ -122,14 +122,14 @@ impl EventLoop {
 
     /// A connection that waits for its client has to be in the loop's set.
     fn settle_reading(&mut self, token: usize) {
-        let Some(connection) = self.connections.get(token) else { return };
+        let Some(connection) = self.slab.get(token) else { return };
         if connection.registered
             || matches!(connection.phase, Phase::Lent)
             || self.register(token).is_ok()
         {
             return;
         }
-        let request = self.connections.get_mut(token).and_then(Connection::take_request);
+        let request = self.slab.get_mut(token).and_then(Connection::take_request);
         match request {
             Some(request) => self.refuse(token, GivenUp::Displaced, UNWATCHED, Some(request)),
             None => self.close(token),
@@ -137,7 +137,7 @@ impl EventLoop {
     }
 
     fn receive(&mut self, token: usize) -> Got {
-        let Some(connection) = self.connections.get_mut(token) else { return Got::End };
+        let Some(connection) = self.slab.get_mut(token) else { return Got::End };
         match connection.receive_body(&mut self.scratch, &self.shared.spools) {
             Ok(None) => {}
             Ok(Some(Ok(Received { body: 0, .. }))) => return Got::End,
@@ -172,7 +172,7 @@ impl EventLoop {
         let scratch = std::mem::take(&mut self.scratch);
         self.advance(token, &scratch[..count], more);
         self.scratch = scratch;
-        if let Some(connection) = self.connections.get(token)
+        if let Some(connection) = self.slab.get(token)
             && connection.is_reading()
         {
             // It was no whole request after all.
@@ -212,7 +212,7 @@ impl EventLoop {
                     false
                 }
             };
-            if !goes_on || !self.connections.get(token).is_some_and(Connection::has_input) {
+            if !goes_on || !self.slab.get(token).is_some_and(Connection::has_input) {
                 return;
             }
         }
@@ -220,7 +220,7 @@ impl EventLoop {
     }
 
     fn step(&mut self, token: usize, bytes: &[u8]) -> Step {
-        let Some(connection) = self.connections.get_mut(token) else { return Step::More };
+        let Some(connection) = self.slab.get_mut(token) else { return Step::More };
         let shared = &self.shared;
         let spare = &mut self.spare;
         connection.feed(
@@ -237,12 +237,12 @@ impl EventLoop {
 
     /// Gives a request to the application side.
     fn lend(&mut self, token: usize, mut request: Box<Request>, more: bool) {
-        request.closes = self.pressure.tells(self.connections.len(), request.ready_us / 1_000);
+        request.closes = self.pressure.tells(self.slab.len(), request.ready_us / 1_000);
         // The response to a connection that is over needs no events.
         if request.asked(self.shared.keeps_alive()).keep_alive && self.register(token).is_err() {
             return self.refuse(token, GivenUp::Displaced, UNWATCHED, Some(request));
         }
-        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(connection) = self.slab.get_mut(token) else { return };
         self.lent += 1;
         request.number = self.lent;
         connection.lent.number = self.lent;
@@ -263,7 +263,7 @@ impl EventLoop {
 
     /// The client has ended its side. What it has asked for it still gets.
     fn end_of_input(&mut self, token: usize) {
-        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(connection) = self.slab.get_mut(token) else { return };
         connection.read_closed = true;
         match connection.phase {
             Phase::Opening | Phase::Idle { .. } | Phase::Head(_) | Phase::Discarding(_) => {
@@ -285,7 +285,7 @@ impl EventLoop {
         // One that has expired is not the application's any more.
         let is_ours =
             |connection: &Connection| Arc::ptr_eq(&connection.link, link) && !connection.expired;
-        if !self.connections.get(token).is_some_and(is_ours) {
+        if !self.slab.get(token).is_some_and(is_ours) {
             return;
         }
         let after = link.outlet().after.take();
@@ -299,7 +299,7 @@ impl EventLoop {
             return;
         };
         let wanted = link.owner.take();
-        if let Some(connection) = self.connections.get_mut(token) {
+        if let Some(connection) = self.slab.get_mut(token) {
             connection.unread |= wanted;
             connection.enter(Phase::Writing(after));
         }
@@ -308,7 +308,7 @@ impl EventLoop {
 
     /// Writes what waits, and then does what comes after.
     pub(crate) fn write(&mut self, token: usize) {
-        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(connection) = self.slab.get_mut(token) else { return };
         let after = match connection.phase {
             Phase::Writing(after) => after,
             Phase::Lent => return self.write_for_application(token),
@@ -335,7 +335,7 @@ impl EventLoop {
         match after {
             After::KeepAlive => self.await_request(token),
             After::Close => {
-                if let Some(connection) = self.connections.get(token) {
+                if let Some(connection) = self.slab.get(token) {
                     connection.link.unguard();
                 }
                 self.close_politely(token, false);
@@ -349,7 +349,7 @@ impl EventLoop {
     /// Writes for an application that goes on; the end, when it is due, comes
     /// by message.
     fn write_for_application(&mut self, token: usize) {
-        let Some(connection) = self.connections.get(token) else { return };
+        let Some(connection) = self.slab.get(token) else { return };
         // A client that is gone is seen by the application side.
         match connection.link.flush() {
             Ok(Flushed::Paused(_)) => self.unfinished.push(Unfinished::Writing { token }),
@@ -360,17 +360,17 @@ impl EventLoop {
 
     /// Goes on with the next request, which may be there already.
     fn await_request(&mut self, token: usize) {
-        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(connection) = self.slab.get_mut(token) else { return };
         connection.enter(Phase::Idle { used: true });
         self.go_on_reading(token);
     }
 
     /// Goes on with what has come behind a request.
     pub(crate) fn go_on_reading(&mut self, token: usize) {
-        if self.connections.get(token).is_some_and(Connection::has_input) {
+        if self.slab.get(token).is_some_and(Connection::has_input) {
             self.advance(token, b"", true);
         }
-        match self.connections.get(token) {
+        match self.slab.get(token) {
             Some(connection) if connection.read_closed => match connection.phase {
                 // Of what has come before, something waits for the next turn.
                 Phase::Idle { .. } if connection.has_input() => {}
@@ -392,7 +392,7 @@ impl EventLoop {
     /// side is closed first, and the rest is read and thrown away (RFC 9112
     /// section 9.6).
     pub(crate) fn close_politely(&mut self, token: usize, is_sending: bool) {
-        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(connection) = self.slab.get_mut(token) else { return };
         connection.link.redeem();
         let may_have_more = is_sending
             || connection.has_input()
@@ -417,7 +417,7 @@ impl EventLoop {
         // Not the scratch memory: what is being refused may be in it.
         let mut waste = [0; 16 * 1024];
         for _ in 0..SHARE {
-            let Some(connection) = self.connections.get_mut(token) else { return };
+            let Some(connection) = self.slab.get_mut(token) else { return };
             match connection.link.socket.receive(&mut waste) {
                 Ok(1..) => {
                     connection.phase = Phase::Lingering { heard_ms: clock::monotonic_ms() };
@@ -431,7 +431,7 @@ impl EventLoop {
 
     /// Closes a connection.
     pub(crate) fn close(&mut self, token: usize) {
-        let Some(mut connection) = self.connections.try_remove(token) else { return };
+        let Some(mut connection) = self.slab.try_remove(token) else { return };
         connection.drop_input();
         self.pressure.freed_ms = clock::monotonic_ms();
         // An application thread that still writes learns it, and a process that

@@ -14,9 +14,10 @@ use monoceros_sys::fork::Private;
 use monoceros_sys::{epoll, refuse, socket, wait};
 use socket2::SockRef;
 
-use crate::connection::shared::Address;
+use crate::connection::address::Address;
+use crate::connection::shared::Entrance;
 use crate::transport::layer::LayerFactory;
-use crate::transport::{Entrance, Scheme, Transport};
+use crate::transport::{Scheme, Transport};
 
 /// A listening socket that the master passed in, and what its connections are.
 #[derive(Debug)]
@@ -41,12 +42,12 @@ impl From<Private> for ListenerParts {
 pub(crate) struct Listener {
     fd: Private,
     /// Its own address, as it stands for its connections'.
-    pub(crate) local: Arc<Address>,
+    local: Arc<Address>,
     /// It listens on every address of the machine: only a connection knows
     /// which one it came to.
-    pub(crate) is_wildcard: bool,
+    is_wildcard: bool,
     /// A connection that is accepted has a request, which can be read at once.
-    pub(crate) has_request: bool,
+    has_request: bool,
     scheme: Scheme,
     layer: Option<LayerFactory>,
     /// Connections that may still be accepted while draining; `None` while
@@ -76,12 +77,13 @@ impl Listener {
     }
 
     /// How a connection of this listener begins.
-    pub(crate) fn entrance(&self) -> Entrance {
+    pub(crate) fn entrance(&self, connection: BorrowedFd) -> Entrance {
         let transport = match &self.layer {
             None => Transport::Plain,
             Some(factory) => Transport::Layered(factory.make()),
         };
-        Entrance { transport, scheme: self.scheme }
+        let local = self.local_of(connection);
+        Entrance { transport, scheme: self.scheme, local, has_request: self.has_request }
     }
 
     /// Has the kernel hand over connections at once from now on: there is not
@@ -124,7 +126,7 @@ impl Listener {
     }
 
     /// The address of our end of a connection.
-    pub(crate) fn local_of(&self, connection: BorrowedFd) -> Arc<Address> {
+    fn local_of(&self, connection: BorrowedFd) -> Arc<Address> {
         if !self.is_wildcard {
             return Arc::clone(&self.local);
         }

@@ -13,7 +13,7 @@ use monoceros_http::response::push_decimal;
 use monoceros_http::{Head, percent_decode};
 use monoceros_log::LogFile;
 
-use crate::connection::shared::Address;
+use crate::connection::address::Address;
 use crate::record::clock;
 use crate::stream::response::Response;
 

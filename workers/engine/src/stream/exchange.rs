@@ -13,7 +13,8 @@ use monoceros_http::{Fields, h1};
 use monoceros_sys::clock;
 use monoceros_wire::scoreboard::Begun;
 
-use crate::connection::shared::{Address, After, SharedConnection, Waited};
+use crate::connection::address::Address;
+use crate::connection::shared::{After, SharedConnection, Waited};
 use crate::shared::Shared;
 use crate::stream::body::Body;
 use crate::stream::request::{QueuedRequest, Request};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use monoceros_http::Head;
 
-use crate::connection::shared::Address;
+use crate::connection::address::Address;
 use crate::stream::response::{Asked, Fault, Response};
 use crate::transport::Scheme;
 

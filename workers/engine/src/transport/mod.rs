@@ -33,13 +33,6 @@ pub enum Scheme {
     Https,
 }
 
-/// How a connection begins: a property of the listener that it came to.
-#[derive(Debug, Default)]
-pub(crate) struct Entrance {
-    pub(crate) transport: Transport,
-    pub(crate) scheme: Scheme,
-}
-
 impl Transport {
     /// Whether the bytes of the protocol are those of the socket.
     pub(crate) fn is_plain(&self) -> bool {

@@ -1,0 +1,40 @@
+//! Addresses of sockets, ready for a worker's use.
+
+use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
+
+/// Where a listener, or a connection's own side, is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// An IP address and a port.
+    Internet {
+        /// The address; one of IPv4 also where it came by way of IPv6.
+        ip: IpAddr,
+        /// The same as text, without brackets: made once for each connection.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// A unix socket; the path, `@name`, or nothing.
+    Unix(OsString),
+}
+
+impl Address {
+    /// The address of an internet socket.
+    pub(crate) fn internet(address: SocketAddr) -> Self {
+        let ip = address.ip().to_canonical();
+        Self::Internet { ip, host: ip.to_string(), port: address.port() }
+    }
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Self::Internet { ip: IpAddr::V6(_), host, port } => {
+                write!(formatter, "[{host}]:{port}")
+            }
+            Self::Internet { host, port, .. } => write!(formatter, "{host}:{port}"),
+            Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! The connections of a worker. Owns them, and what is to be done with them in this turn of
+//! the loop or the next. Only the thread that runs the loop has it; the loop and the
+//! listeners call it.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use monoceros_sys::clock;
+use monoceros_sys::fork::Mark;
+use monoceros_sys::socket::Accepted;
+use monoceros_wire::scoreboard::GivenUp;
+use slab::Slab;
+
+use crate::connection::address::Address;
+use crate::connection::deadlines::{self, Idle, Verdict};
+use crate::connection::displace::Pressure;
+use crate::connection::shared::{Entrance, SharedConnection};
+use crate::connection::shortage::Shortage;
+use crate::connection::{Connection, Phase};
+use crate::listen::expected::Expected;
+use crate::shared::Shared;
+use crate::stream::request::{QueuedRequest, SpareRequests};
+
+/// Bytes that are received at once.
+const SCRATCH: usize = 64 * 1024;
+
+/// A connection that has had its share of a turn.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unfinished {
+    /// There is more to be read.
+    Reading {
+        /// The connection.
+        token: usize,
+        /// Its client has sent the last of it.
+        to_end: bool,
+    },
+    /// Requests have come that were not read.
+    Input {
+        /// The connection.
+        token: usize,
+    },
+    /// There is more to be written.
+    Writing {
+        /// The connection.
+        token: usize,
+    },
+}
+
+/// The connections.
+pub(crate) struct Connections {
+    pub(super) shared: Arc<Shared>,
+    registry: Registry,
+    _mark: Mark,
+    pub(super) slab: Slab<Connection>,
+    /// Requests that have become complete in this turn.
+    pub(super) jobs: Vec<QueuedRequest>,
+    pub(super) scratch: Vec<u8>,
+    pub(super) spare: SpareRequests,
+    /// Requests that the application side was ever given.
+    pub(super) lent: u64,
+    returned: Vec<Arc<SharedConnection>>,
+    /// Connections that have more for us than is taken at a time.
+    pub(super) unfinished: Vec<Unfinished>,
+    /// Connections whose first request is expected now.
+    pub(super) expected: Expected,
+    /// What is known of there being too many connections.
+    pub(super) pressure: Pressure,
+    /// Slow clients take all the room.
+    pub(super) shortage: Shortage,
+}
+
+impl Connections {
+    /// No connections yet; `registry` is that of the loop.
+    ///
+    /// # Errors
+    /// Those of `fcntl(2)`: no descriptor is left.
+    pub(crate) fn new(shared: Arc<Shared>, registry: &Registry) -> io::Result<Self> {
+        let registry = registry.try_clone()?;
+        Ok(Self {
+            shared,
+            _mark: Mark::new(registry.as_fd()),
+            registry,
+            slab: Slab::new(),
+            jobs: Vec::new(),
+            scratch: vec![0; SCRATCH],
+            spare: Vec::new(),
+            lent: 0,
+            returned: Vec::new(),
+            unfinished: Vec::new(),
+            expected: Expected::default(),
+            pressure: Pressure::default(),
+            shortage: Shortage::default(),
+        })
+    }
+
+    /// Makes a connection part of the loop. Its client has been waiting for a response for
+    /// `waited_us`.
+    pub(crate) fn adopt(&mut self, accepted: Accepted, entrance: Entrance, waited_us: u64) {
+        let peer = match accepted.peer {
+            Some(address) => Address::internet(address),
+            None => Address::Unix(<_>::default()),
+        };
+        let entry = self.slab.vacant_entry();
+        let token = entry.key();
+        let (is_plain, has_request) = (entrance.transport.is_plain(), entrance.has_request);
+        let link = Arc::new(SharedConnection::new(accepted.fd, entrance, token, peer));
+        entry.insert(Connection::new(link, waited_us));
+        if self.slab.len() >= self.shared.options.connections {
+            self.note_pressure();
+        }
+        if !is_plain {
+            self.open(token);
+        } else if has_request {
+            // It may be answered and over before the loop would have heard of it.
+            self.read(token, false);
+        } else if self.register(token).is_err() {
+            self.close(token);
+        } else {
+            self.expected.expect(token, clock::monotonic_us());
+        }
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.slab.is_empty()
+    }
+
+    /// The requests that have become complete in this turn, in the order of arrival.
+    pub(crate) fn jobs(&mut self) -> &mut Vec<QueuedRequest> {
+        &mut self.jobs
+    }
+
+    /// Connections whose first request is about to come.
+    pub(crate) fn count_expected(&mut self, now_us: impl FnOnce() -> u64) -> usize {
+        let slab = &self.slab;
+        self.expected.count(now_us, |token| {
+            slab.get(token).is_some_and(|it| matches!(it.phase, Phase::Idle { used: false }))
+        })
+    }
+
+    /// Whether some connection's first request is about to come, or was a moment ago.
+    pub(crate) fn has_expected(&self) -> bool {
+        !self.expected.is_empty()
+    }
+
+    /// Whether connections have more for the next turn.
+    pub(crate) fn has_unfinished(&self) -> bool {
+        !self.unfinished.is_empty()
+    }
+
+    /// Goes on with the connections that had more than is taken at a time.
+    pub(crate) fn go_on(&mut self) {
+        for unfinished in std::mem::take(&mut self.unfinished) {
+            match unfinished {
+                Unfinished::Reading { token, to_end } => self.read(token, to_end),
+                Unfinished::Input { token } => self.go_on_reading(token),
+                Unfinished::Writing { token } => self.write(token),
+            }
+        }
+    }
+
+    /// Takes what the application side has returned by message.
+    pub(crate) fn take_returned(&mut self) {
+        let mut returned = std::mem::take(&mut self.returned);
+        self.shared.handoff.take_returned(&mut returned);
+        for link in returned.drain(..) {
+            self.take_back(&link);
+        }
+        self.returned = returned;
+    }
+
+    /// Looks at the deadlines of all connections, as they were at `heard_ms`.
+    pub(crate) fn judge(&mut self, idle: Idle, heard_ms: u64) {
+        for token in self.tokens() {
+            self.judge_one(token, idle, heard_ms);
+        }
+    }
+
+    fn judge_one(&mut self, token: usize, idle: Idle, now_ms: u64) {
+        let Some(connection) = self.slab.get_mut(token) else { return };
+        connection.notice_return();
+        match connection.phase {
+            Phase::Lent | Phase::Writing(_) => {
+                connection.link.note_progress(now_ms);
+                if matches!(connection.phase, Phase::Lent) && connection.link.has_left() {
+                    self.shared.board.show_left(connection.lent.number, now_ms);
+                }
+            }
+            Phase::Idle { used: true } => connection.note_delivery(&self.shared.options, now_ms),
+            _ => {}
+        }
+        match deadlines::judge(connection, &self.shared.options, idle, now_ms) {
+            Verdict::Keep => {}
+            Verdict::Measure => connection.measure(now_ms),
+            Verdict::Close => self.close(token),
+            Verdict::GiveUp => {
+                let why = "its client has taken nothing for --write-timeout";
+                self.give_up_response(token, GivenUp::Untaken, why);
+            }
+            Verdict::Refuse(reason) => self.time_out(token, reason),
+        }
+    }
+
+    /// The tokens of all connections, while some may be closed.
+    pub(super) fn tokens(&self) -> Vec<usize> {
+        self.slab.iter().map(|(token, _)| token).collect()
+    }
+
+    /// Has the loop get a connection's events.
+    ///
+    /// # Errors
+    /// Those of `epoll_ctl(2)`.
+    pub(super) fn register(&mut self, token: usize) -> io::Result<()> {
+        let Some(connection) = self.slab.get_mut(token) else { return Ok(()) };
+        if !connection.registered {
+            let fd = connection.link.as_fd().as_raw_fd();
+            let both = Interest::READABLE | Interest::WRITABLE;
+            self.registry.register(&mut SourceFd(&fd), Token(token), both)?;
+            connection.registered = true;
+        }
+        Ok(())
+    }
+}
