@@ -19,7 +19,7 @@ use crate::handoff::{Handoff, Wait};
 use crate::listen::gate::{Listener, ListenerParts};
 use crate::options::Options;
 use crate::record::access::AccessLog;
-use crate::record::giving_up::Told;
+use crate::record::giving_up::LossLog;
 use crate::shared::Shared;
 use crate::spool::Spools;
 use crate::transport::room::Room;
@@ -72,7 +72,7 @@ impl Engine {
             options,
             board: given.scoreboard,
             access: given.access,
-            told: Told::default(),
+            losses: LossLog::default(),
             forks: fork::count(),
             leaves: AtomicBool::new(false),
         });

@@ -13,6 +13,7 @@ mod event_loop;
 mod handoff;
 mod listen;
 mod options;
+mod protocol;
 mod record;
 mod shared;
 mod spool;

@@ -1,15 +1,16 @@
 //! What every part of a worker's engine can reach.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
 use monoceros_sys::fork;
-use monoceros_wire::scoreboard::Scoreboard;
+use monoceros_wire::scoreboard::{GivenUp, Scoreboard};
 
 use crate::handoff::Handoff;
 use crate::options::Options;
 use crate::record::access::AccessLog;
-use crate::record::giving_up::Told;
+use crate::record::giving_up::LossLog;
 use crate::spool::Spools;
 use crate::transport::outgoing::Stores;
 use crate::transport::room::Room;
@@ -24,7 +25,7 @@ pub(crate) struct Shared {
     /// What may wait for slow clients.
     pub(crate) room: Arc<Room>,
     pub(crate) access: Option<AccessLog>,
-    pub(crate) told: Told,
+    pub(crate) losses: LossLog,
     /// How often the process had forked before it was a worker.
     pub(crate) forks: u32,
     pub(crate) workers: AtomicU16,
@@ -64,5 +65,11 @@ impl Shared {
         if let Some(access) = &self.access {
             access.flush();
         }
+    }
+
+    /// Counts something that the server gives up by its own decision, and
+    /// writes a line to the log, unless there are many of its kind.
+    pub(crate) fn give_up(&self, kind: GivenUp, line: fmt::Arguments) {
+        self.losses.give_up(&self.board, kind, line);
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::connection::{Connection, Phase};
 use crate::options::Options;
+use crate::protocol::http1::ArrivalStage;
 
 /// How often the connections are looked at, in milliseconds.
 pub(crate) const INTERVAL_MS: u64 = 250;
@@ -73,18 +74,25 @@ pub(crate) fn judge(
         Phase::Opening if over(since, options.header_timeout) => Verdict::Close,
         Phase::Idle { used: false } if over(since, idle.fresh) => Verdict::Close,
         Phase::Idle { used: true } if over(since, idle.used) => Verdict::Close,
-        Phase::Head(_) if connection.is_blank() && over(since, idle.used) => Verdict::Close,
-        Phase::Head(_) if over(since, options.header_timeout) => {
-            Verdict::Refuse("the head took longer than --header-timeout")
-        }
-        Phase::Discarding(_) if over(since, options.body_timeout) => Verdict::Close,
-        Phase::Body(upload) if over(upload.window_ms, options.body_timeout) => {
-            if upload.window_bytes < BODY_PROGRESS {
-                Verdict::Refuse("the body made too little progress within --body-timeout")
-            } else {
-                Verdict::Measure
+        Phase::Arriving => match connection.arrival() {
+            Some(ArrivalStage::Blank) if over(since, idle.used) => Verdict::Close,
+            Some(ArrivalStage::Blank | ArrivalStage::Head)
+                if over(since, options.header_timeout) =>
+            {
+                Verdict::Refuse("the head took longer than --header-timeout")
             }
-        }
+            Some(ArrivalStage::Discarding) if over(since, options.body_timeout) => Verdict::Close,
+            Some(ArrivalStage::Body { window_ms, window_bytes })
+                if over(window_ms, options.body_timeout) =>
+            {
+                if window_bytes < BODY_PROGRESS {
+                    Verdict::Refuse("the body made too little progress within --body-timeout")
+                } else {
+                    Verdict::Measure
+                }
+            }
+            Some(_) | None => Verdict::Keep,
+        },
         Phase::Lent | Phase::Writing(_) => {
             let outlet = connection.link.outlet();
             let waits = !outlet.outgoing.is_empty();
@@ -102,11 +110,7 @@ pub(crate) fn judge(
                 Verdict::Keep
             }
         }
-        Phase::Opening
-        | Phase::Idle { .. }
-        | Phase::Head(_)
-        | Phase::Body(_)
-        | Phase::Discarding(_) => Verdict::Keep,
+        Phase::Opening | Phase::Idle { .. } => Verdict::Keep,
     }
 }
 
@@ -117,9 +121,10 @@ fn millis(length: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::shared::{After, test_pair};
-    use crate::connection::{Reading, Step};
+    use crate::connection::shared::test_pair;
+    use crate::protocol::http1::{Reading, Step};
     use crate::spool::Spools;
+    use crate::stream::shared_stream::After;
     use crate::test_options::options;
     use crate::transport::outgoing::Stores;
     use crate::transport::room::Room;
@@ -183,8 +188,10 @@ mod tests {
         let mut connection = connection();
         feed(&mut connection, b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\na");
         // Its clock is read again where the body begins.
-        let Phase::Body(upload) = &connection.phase else { panic!("no body") };
-        connection.since_ms = upload.window_ms;
+        let Some(ArrivalStage::Body { window_ms, .. }) = connection.arrival() else {
+            panic!("no body")
+        };
+        connection.since_ms = window_ms;
         assert_eq!(at(&connection, 30), Verdict::Keep);
         assert!(matches!(at(&connection, 31), Verdict::Refuse(_)));
         feed(&mut connection, &[b'a'; 2000]);

@@ -12,6 +12,7 @@ use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::table::Connections;
 use crate::connection::{Connection, Phase};
+use crate::protocol::http1::ArrivalStage;
 
 /// How long a connection is idle at least when it is closed to make room, in
 /// milliseconds.
@@ -33,53 +34,12 @@ const LINGER_MS: u64 = 250;
 /// closed to make room, in milliseconds.
 const SLOW_MS: u64 = 10_000;
 
-/// How long clients are told to close their connections after one was told, or
-/// there were too many, in milliseconds.
-const TOLD_MS: u64 = 30_000;
-
-/// The places that are to be free then: one in so many, and so many at most.
-const RESERVE_SHARE: usize = 10;
-const RESERVE_MOST: usize = 100;
-
 /// How long it is remembered whether a connection could be closed, in
 /// milliseconds.
 const LOOK_MS: u64 = 10;
 
 /// Part of a request has come and is thrown away.
 const DISPLACED: Reject = Reject { status: 503, reason: "it had to make room for others" };
-
-/// What is known of there being too many connections.
-#[derive(Debug, Default)]
-pub(crate) struct Pressure {
-    /// How many there were when that was too many.
-    count: usize,
-    /// How long clients are told, in milliseconds of the rising clock.
-    until_ms: u64,
-    /// When a connection last ended, but for those closed to make room.
-    pub(crate) freed_ms: u64,
-    /// When it was last looked whether one could be closed, and what was found.
-    looked_ms: u64,
-    has_found: bool,
-}
-
-impl Pressure {
-    /// There are too many, or as many as there may be.
-    pub(crate) fn note(&mut self, count: usize, now_ms: u64) {
-        self.count = count;
-        self.until_ms = now_ms + TOLD_MS;
-    }
-
-    /// Whether the client of one of `count` connections is told that its
-    /// connection ends with the next response.
-    pub(crate) fn tells(&mut self, count: usize, now_ms: u64) -> bool {
-        let reserve = self.count.div_ceil(RESERVE_SHARE).min(RESERVE_MOST);
-        let tells = now_ms < self.until_ms && count + reserve > self.count;
-        if tells {
-            self.until_ms = now_ms + TOLD_MS;
-        }
-        tells
-    }
-}
 
 /// Which connections may be closed to make room.
 #[derive(Clone, Copy, Debug)]
@@ -113,15 +73,18 @@ fn rank(connection: &Connection, now_ms: u64, idle_ms: u64) -> Option<(u8, u64)>
     match &connection.phase {
         Phase::Lingering { .. } => is_for(since_ms, LINGER_MS).then_some((0, since_ms)),
         // A request has come that was not read.
-        Phase::Idle { .. } if connection.has_input() => None,
-        Phase::Opening | Phase::Idle { .. } | Phase::Discarding(_) => {
-            is_for(since_ms, idle_ms).then_some((0, since_ms))
-        }
-        Phase::Head(_) if !is_for(since_ms, PART_MS) => None,
-        Phase::Head(_) => Some((u8::from(!connection.is_blank()), since_ms)),
-        Phase::Body(upload) => is_for(since_ms, PART_MS).then_some((2, upload.window_bytes)),
-        Phase::Lent if connection.link.owner.is_free() => {
-            let since_ms = connection.link.finished_ms();
+        Phase::Idle { .. } if connection.http1.has_input() => None,
+        Phase::Opening | Phase::Idle { .. } => is_for(since_ms, idle_ms).then_some((0, since_ms)),
+        Phase::Arriving => match connection.arrival()? {
+            ArrivalStage::Discarding => is_for(since_ms, idle_ms).then_some((0, since_ms)),
+            ArrivalStage::Blank => is_for(since_ms, PART_MS).then_some((0, since_ms)),
+            ArrivalStage::Head => is_for(since_ms, PART_MS).then_some((1, since_ms)),
+            ArrivalStage::Body { window_bytes, .. } => {
+                is_for(since_ms, PART_MS).then_some((2, window_bytes))
+            }
+        },
+        Phase::Lent if connection.stream.end.is_over() => {
+            let since_ms = connection.stream.finished_ms();
             is_for(since_ms, idle_ms).then_some((0, since_ms))
         }
         Phase::Lent | Phase::Writing(_) => {
@@ -193,7 +156,7 @@ impl Connections {
                 let why = "its client is the slowest, and there are too many connections";
                 self.give_up_response(token, GivenUp::Displaced, why);
             }
-            Phase::Head(_) | Phase::Body(_) if !connection.is_blank() || is_body(connection) => {
+            Phase::Arriving if is_part_of_request(connection) => {
                 let request = connection.take_request();
                 self.refuse(token, GivenUp::Displaced, DISPLACED, request);
                 // What the client still sends would be read to its end; but the
@@ -202,11 +165,7 @@ impl Connections {
                     self.close(token);
                 }
             }
-            Phase::Opening
-            | Phase::Idle { .. }
-            | Phase::Head(_)
-            | Phase::Body(_)
-            | Phase::Discarding(_) => {
+            Phase::Opening | Phase::Idle { .. } | Phase::Arriving => {
                 let peer = &connection.link.peer;
                 let line = format_args!("closed {peer}, which was idle, to make room for others");
                 self.shared.give_up(GivenUp::Displaced, line);
@@ -237,15 +196,15 @@ impl Connections {
     }
 }
 
-fn is_body(connection: &Connection) -> bool {
-    matches!(connection.phase, Phase::Body(_))
+fn is_part_of_request(connection: &Connection) -> bool {
+    matches!(connection.arrival(), Some(ArrivalStage::Head | ArrivalStage::Body { .. }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::Reading;
     use crate::connection::shared::test_pair;
+    use crate::protocol::http1::Reading;
     use crate::spool::Spools;
     use crate::test_options::options;
     use std::sync::Arc;
@@ -267,18 +226,6 @@ mod tests {
 
     fn after(connection: &Connection, passed_ms: u64) -> Option<u8> {
         rank(connection, connection.since_ms + passed_ms, IDLE_MS).map(|(rank, _)| rank)
-    }
-
-    #[test]
-    fn clients_are_told_only_while_there_are_too_many_and_until_some_places_are_free() {
-        let mut pressure = Pressure::default();
-        assert!(!pressure.tells(1000, 0));
-        pressure.note(1000, 10);
-        assert!(pressure.tells(1000, 11) && pressure.tells(901, 12) && !pressure.tells(900, 13));
-        assert!(pressure.tells(901, 11 + TOLD_MS), "there are still as many");
-        assert!(!pressure.tells(1000, 11 + 2 * TOLD_MS));
-        pressure.note(10, 20);
-        assert!(pressure.tells(10, 21) && !pressure.tells(9, 21));
     }
 
     #[test]

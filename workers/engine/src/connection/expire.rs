@@ -6,13 +6,14 @@ use std::sync::Arc;
 use monoceros_http::Reject;
 use monoceros_wire::scoreboard::GivenUp;
 
-use crate::connection::shared::After;
 use crate::connection::table::Connections;
 use crate::connection::{Connection, Phase};
+use crate::protocol::http1::ArrivalStage;
 use crate::stream::claim::Expiry;
 use crate::stream::local::LocalResponse;
 use crate::stream::request::QueuedRequest;
 use crate::stream::response::Asked;
+use crate::stream::shared_stream::After;
 
 /// Gateway Timeout: what a client gets from a proxy too when the application
 /// does not respond.
@@ -30,14 +31,14 @@ impl Connections {
         }
         let Some(token) = self.find_lent(number) else { return };
         let Some(connection) = self.slab.get_mut(token) else { return };
-        let expiry = connection.link.claim.expire();
+        let expiry = connection.stream.claim.expire();
         self.shared.board.count_timeout();
         // The master has said so in the log.
         self.shared.board.count_given_up(GivenUp::Expired);
         match expiry {
             Expiry::Open => {
                 connection.expired = true;
-                connection.link.owner.take();
+                connection.stream.end.take();
                 self.respond_expired(token);
             }
             // Whatever the framing says, the client is to see that it is not
@@ -46,7 +47,7 @@ impl Connections {
             // The application is at something else that it does in the request.
             Expiry::Given => {
                 connection.expired = true;
-                connection.link.owner.take();
+                connection.stream.end.take();
                 connection.enter(Phase::Writing(After::Close));
                 self.write(token);
             }
@@ -57,11 +58,12 @@ impl Connections {
     /// that are still arriving: the process ends soon, and without a response
     /// their clients could not know that nothing was done.
     pub(crate) fn refuse_unbegun(&mut self) {
-        for QueuedRequest { request, link } in self.shared.handoff.take_unbegun() {
-            let is_its = |connection: &&Connection| Arc::ptr_eq(&connection.link, &link);
-            if self.slab.get(link.token).filter(is_its).is_some() {
-                link.owner.take();
-                self.refuse(link.token, GivenUp::Unbegun, UNBEGUN, Some(request));
+        for QueuedRequest { request, stream } in self.shared.handoff.take_unbegun() {
+            let is_its = |connection: &&Connection| Arc::ptr_eq(&connection.stream, &stream);
+            let token = stream.connection.token;
+            if self.slab.get(token).filter(is_its).is_some() {
+                stream.end.take();
+                self.refuse(token, GivenUp::Unbegun, UNBEGUN, Some(request));
             } else {
                 // Its client has been given up meanwhile.
                 self.shared.handoff.recycle(request);
@@ -69,7 +71,7 @@ impl Connections {
         }
         for token in self.tokens() {
             let Some(connection) = self.slab.get_mut(token) else { continue };
-            if connection.is_blank() && matches!(connection.phase, Phase::Head(_)) {
+            if connection.arrival() == Some(ArrivalStage::Blank) {
                 continue;
             }
             if let Some(request) = connection.take_request() {
@@ -81,7 +83,7 @@ impl Connections {
     /// The connection whose request of this number is with the application.
     fn find_lent(&self, number: u64) -> Option<usize> {
         let mut lent = self.slab.iter().filter(|(_, connection)| {
-            matches!(connection.phase, Phase::Lent) && !connection.link.owner.is_free()
+            matches!(connection.phase, Phase::Lent) && !connection.stream.end.is_over()
         });
         lent.find(|(_, connection)| connection.lent.number == number).map(|(token, _)| token)
     }

@@ -6,8 +6,8 @@
 use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::Phase;
-use crate::connection::shared::{Account, Lost};
 use crate::connection::table::Connections;
+use crate::stream::shared_stream::{Account, Lost};
 use crate::transport::file_range::Failure;
 
 impl Connections {
@@ -38,7 +38,7 @@ impl Connections {
     /// Gives up a response that has begun, and says so.
     pub(crate) fn give_up_response(&mut self, token: usize, kind: GivenUp, why: &str) {
         let Some(connection) = self.slab.get(token) else { return };
-        let Lost { label, sent, account } = connection.link.give_up();
+        let Lost { label, sent, account } = connection.stream.give_up();
         let (label, peer) = (label.as_deref().unwrap_or("a request"), &connection.link.peer);
         let line =
             format_args!("gave up the response to {label} for {peer} after {sent} bytes: {why}");
@@ -59,8 +59,8 @@ impl Connections {
     /// which has the connection, finds that out by itself.
     pub(crate) fn tell_unreadable(&self, token: usize, why: &str) {
         let Some(connection) = self.slab.get(token) else { return };
-        let outlet = connection.link.outlet();
-        let label = outlet.label.as_deref().unwrap_or("a request");
+        let tail = connection.stream.tail();
+        let label = tail.label.as_deref().unwrap_or("a request");
         let peer = &connection.link.peer;
         let line = format_args!("gave up the response to {label} for {peer}: {why}");
         self.shared.give_up(GivenUp::Unreadable, line);
@@ -70,7 +70,7 @@ impl Connections {
     /// other processes have copies of the descriptor.
     pub(crate) fn break_off(&mut self, token: usize) {
         let Some(connection) = self.slab.get(token) else { return };
-        let Lost { sent, account, .. } = connection.link.give_up();
+        let Lost { sent, account, .. } = connection.stream.give_up();
         self.account_for(account, Some(sent));
         connection.link.reset();
         self.close(token);
@@ -79,7 +79,7 @@ impl Connections {
     /// Tells the access log of a response that has gone as a whole.
     pub(crate) fn settle_account(&self, token: usize) {
         let Some(connection) = self.slab.get(token) else { return };
-        self.account_for(connection.link.settle_account(), None);
+        self.account_for(connection.stream.settle_account(), None);
     }
 
     /// Tells the access log of a response of which the kernel has sent so many
@@ -97,14 +97,11 @@ impl Connections {
             let Some(connection) = self.slab.get_mut(token) else { continue };
             connection.notice_return();
             let is_unfinished = match connection.phase {
-                Phase::Lent if connection.link.claim.has_begun() => true,
+                Phase::Lent if connection.stream.claim.has_begun() => true,
                 Phase::Lent | Phase::Writing(_) => !connection.link.outlet().outgoing.is_empty(),
-                Phase::Opening
-                | Phase::Idle { .. }
-                | Phase::Head(_)
-                | Phase::Body(_)
-                | Phase::Discarding(_)
-                | Phase::Lingering { .. } => false,
+                Phase::Opening | Phase::Idle { .. } | Phase::Arriving | Phase::Lingering { .. } => {
+                    false
+                }
             };
             if is_unfinished {
                 self.name_unfinished(token);
@@ -116,12 +113,12 @@ impl Connections {
     /// What the application still runs is named as the scoreboard has it.
     fn name_unfinished(&self, token: usize) {
         let Some(connection) = self.slab.get(token) else { return };
-        let mut outlet = connection.link.outlet();
-        if outlet.label.is_none() && matches!(connection.phase, Phase::Lent) {
+        let mut tail = connection.stream.tail();
+        if tail.label.is_none() && matches!(connection.phase, Phase::Lent) {
             let number = connection.lent.number;
             let mut running = self.shared.board.running().into_iter();
             let found = running.find(|it| it.number == number);
-            outlet.label = found.map(|it| it.to_string());
+            tail.label = found.map(|it| it.to_string());
         }
     }
 }

@@ -1,44 +1,40 @@
-//! The I/O thread's part of a connection: what is being read, and what comes
-//! of it. Bytes in, steps out; sockets are the loop's business.
+//! The I/O thread's part of a connection: what it is doing, and since when.
 
 pub(crate) mod address;
 pub(crate) mod deadlines;
 pub(crate) mod displace;
 pub(crate) mod expire;
-pub(crate) mod input;
 pub(crate) mod loss;
-pub(crate) mod owner;
+pub(crate) mod pressure;
 pub(crate) mod responding;
 pub(crate) mod shared;
 pub(crate) mod shortage;
 pub(crate) mod table;
 pub(crate) mod traffic;
-pub(crate) mod upload;
 
-use std::io;
 use std::sync::Arc;
 
-use monoceros_http::{Framing, Head, Limits, Reject};
+use monoceros_http::Head;
 use monoceros_sys::clock;
 
 use crate::connection::address::Address;
-use crate::connection::input::Input;
-use crate::connection::shared::{After, SharedConnection};
-use crate::connection::upload::{BodyStep, Broken, Discard, Left, LocalBody, TOO_LARGE, Upload};
+use crate::connection::shared::SharedConnection;
 use crate::options::Options;
-use crate::spool::Spools;
-use crate::stream::body::Received;
-use crate::stream::local::{Arrival, Decision, LocalDecision, LocalResponse};
+use crate::protocol::http1::{ArrivalStage, Caller, Http1, Reading, Step};
+use crate::protocol::upload::Discard;
 use crate::stream::request::Request;
+use crate::stream::shared_stream::{After, SharedStream};
 use crate::trim;
 
 /// A connection as the I/O thread sees it.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) link: Arc<SharedConnection>,
+    /// The stream that the connection carries, or carried last.
+    pub(crate) stream: Arc<SharedStream>,
     pub(crate) phase: Phase,
-    /// A part of a head, or what was sent behind a request.
-    input: Input,
+    /// What is being read.
+    pub(crate) http1: Http1,
     /// The client sends nothing more.
     pub(crate) read_closed: bool,
     /// The loop gets this connection's events.
@@ -102,12 +98,8 @@ pub(crate) enum Phase {
         /// Requests have been answered on this connection.
         used: bool,
     },
-    /// Reading a request's head.
-    Head(Box<Request>),
-    /// Reading a request's body.
-    Body(Upload),
-    /// The server has responded by itself, and drops the body that the client sends.
-    Discarding(Discard),
+    /// A request arrives, or a body is dropped.
+    Arriving,
     /// The application side has it.
     Lent,
     /// The application side is through, and what it left is being written.
@@ -119,64 +111,14 @@ pub(crate) enum Phase {
     },
 }
 
-/// A request that the server responds to by itself, at the end of its head.
-#[derive(Debug)]
-pub(crate) struct Local {
-    pub(crate) request: Box<Request>,
-    pub(crate) response: LocalResponse,
-    /// Its body, as far as the connection waits for it.
-    pub(crate) body: LocalBody,
-}
-
-/// What feeding bytes came to.
-#[derive(Debug)]
-pub(crate) enum Step {
-    /// More bytes are needed.
-    More,
-    /// The client waits for `100 Continue` before it sends the body.
-    Continue,
-    /// The request is complete.
-    Ready(Box<Request>),
-    /// The server responds by itself.
-    Respond(Box<Local>),
-    /// A body was dropped as a whole.
-    Discarded,
-    /// A body that was to be dropped is too large or malformed.
-    Undiscarded,
-    /// The request is refused.
-    Refused {
-        /// The status to respond with, and why.
-        reject: Reject,
-        /// What could be read of it.
-        request: Box<Request>,
-    },
-    /// The body cannot be kept.
-    Unkept {
-        /// Why.
-        error: io::Error,
-        /// The request.
-        request: Box<Request>,
-    },
-}
-
-/// What reading needs from outside.
-pub(crate) struct Reading<'a> {
-    /// What the server responds to by itself.
-    pub(crate) decide: Option<&'a LocalDecision>,
-    pub(crate) limits: &'a Limits,
-    pub(crate) spools: &'a Spools,
-    /// The longest body, in bytes.
-    pub(crate) longest_body: u64,
-    pub(crate) new_request: &'a mut dyn FnMut() -> Box<Request>,
-}
-
 impl Connection {
     pub(crate) fn new(link: Arc<SharedConnection>, waited_us: u64) -> Self {
         let phase = if link.is_plain { Phase::Idle { used: false } } else { Phase::Opening };
         Self {
+            stream: Arc::new(SharedStream::new(Arc::clone(&link))),
             link,
             phase,
-            input: Input::default(),
+            http1: Http1::default(),
             read_closed: false,
             registered: false,
             unread: false,
@@ -201,9 +143,9 @@ impl Connection {
     /// Sees whether the application side has given the connection back without
     /// a message.
     pub(crate) fn notice_return(&mut self) {
-        if matches!(self.phase, Phase::Lent) && self.link.owner.is_free() {
+        if matches!(self.phase, Phase::Lent) && self.stream.end.is_over() {
             self.phase = Phase::Idle { used: true };
-            self.since_ms = self.link.finished_ms();
+            self.since_ms = self.stream.finished_ms();
             self.lent.forget_head();
             self.delivery = None;
         }
@@ -235,198 +177,63 @@ impl Connection {
         self.link.is_plain
             && matches!(self.phase, Phase::Idle { used: false })
             && matches!(self.link.peer, Address::Unix(_))
-            && self.input.is_empty()
+            && !self.http1.has_input()
     }
 
     /// Whether a request is being waited for or read.
     pub(crate) fn is_reading(&self) -> bool {
-        matches!(
-            self.phase,
-            Phase::Idle { .. } | Phase::Head(_) | Phase::Body(_) | Phase::Discarding(_)
-        )
+        matches!(self.phase, Phase::Idle { .. } | Phase::Arriving)
     }
 
-    /// Begins the measure of a body's progress anew.
-    pub(crate) fn measure(&mut self, now_ms: u64) {
-        if let Phase::Body(upload) = &mut self.phase {
-            (upload.window_ms, upload.window_bytes) = (now_ms, 0);
-        }
-    }
-
-    /// Forgets what waits behind the last request.
-    pub(crate) fn drop_input(&mut self) {
-        self.input.clear();
+    /// How far the request has come that arrives; `None` if none does.
+    pub(crate) fn arrival(&self) -> Option<ArrivalStage> {
+        matches!(self.phase, Phase::Arriving).then(|| self.http1.stage()).flatten()
     }
 
     /// Takes the request that is being read, if one is.
     pub(crate) fn take_request(&mut self) -> Option<Box<Request>> {
-        match std::mem::replace(&mut self.phase, Phase::Idle { used: true }) {
-            Phase::Head(request) => Some(request),
-            Phase::Body(upload) => Some(upload.request),
-            other => {
-                self.phase = other;
-                None
-            }
+        let request = self.http1.take_request();
+        if request.is_some() {
+            self.phase = Phase::Idle { used: true };
         }
+        request
     }
 
-    /// Whether nothing of a request has come but an empty line in front of it.
-    pub(crate) fn is_blank(&self) -> bool {
-        self.input.rest().iter().all(|byte| b"\r\n".contains(byte))
-    }
-
-    /// Whether bytes wait that came behind the last request.
-    pub(crate) fn has_input(&self) -> bool {
-        !self.input.is_empty()
+    /// Drops the body of a request that the server has responded to.
+    pub(crate) fn discard(&mut self, discard: Discard) {
+        self.http1.discard(discard);
+        self.enter(Phase::Arriving);
     }
 
     /// Takes bytes that have arrived, after those that wait, and goes on until
     /// a request is complete or more is needed.
     pub(crate) fn feed(&mut self, bytes: &[u8], reading: &mut Reading) -> Step {
-        if self.input.is_empty() {
-            let (step, used) = self.read(bytes, reading);
-            self.input.append(&bytes[used..]);
-            return step;
-        }
-        self.input.append(bytes);
-        let input = std::mem::take(&mut self.input);
-        let (step, used) = self.read(input.rest(), reading);
-        self.input = input;
-        self.input.consume(used);
-        if matches!(step, Step::More) {
-            self.input.settle();
-        }
-        step
-    }
-
-    /// Receives a part of a large body to where it is kept, and what follows it
-    /// to `beyond`. `None` when the connection is not at that.
-    ///
-    /// # Errors
-    /// The body cannot be kept.
-    pub(crate) fn receive_body(
-        &mut self,
-        beyond: &mut [u8],
-        spools: &Spools,
-    ) -> io::Result<Option<io::Result<Received>>> {
-        if !self.input.is_empty() || !self.link.is_plain {
-            return Ok(None);
-        }
-        let Phase::Body(Upload { request, left: Left::Length(left), window_bytes, .. }) =
-            &mut self.phase
-        else {
-            return Ok(None);
-        };
-        let received = request.body.receive(&self.link.socket, *left, beyond, spools)?;
-        Ok(received.map(|received| {
-            received.inspect(|received| {
-                *left -= received.body as u64;
-                *window_bytes += received.body as u64;
-            })
-        }))
-    }
-
-    /// Reads a request from `bytes`: what came of it and how many were used.
-    fn read(&mut self, bytes: &[u8], reading: &mut Reading) -> (Step, usize) {
-        let is_new = matches!(self.phase, Phase::Idle { .. }) && !bytes.is_empty();
         let waited_us = std::mem::take(&mut self.waited_us);
+        let is_new = match self.phase {
+            Phase::Idle { .. } if bytes.is_empty() && !self.http1.has_input() => return Step::More,
+            Phase::Idle { .. } => true,
+            Phase::Arriving => false,
+            Phase::Opening | Phase::Lent | Phase::Writing(_) | Phase::Lingering { .. } => {
+                self.http1.keep(bytes);
+                return Step::More;
+            }
+        };
         if is_new {
             let mut request = (reading.new_request)();
             request.begun_us = clock::monotonic_us();
-            self.enter(Phase::Head(request));
+            self.enter(Phase::Arriving);
+            self.http1.begin(request);
         }
-        let (mut step, used) = match std::mem::replace(&mut self.phase, Phase::Lent) {
-            Phase::Head(request) => self.read_head(request, bytes, reading),
-            Phase::Body(upload) => self.read_body(upload, bytes, reading),
-            Phase::Discarding(discard) => self.discard(discard, bytes),
-            other => {
-                self.phase = other;
-                (Step::More, 0)
-            }
-        };
+        let caller = Caller { peer: &self.link.peer, scheme: self.link.scheme };
+        let mut step = self.http1.feed(bytes, caller, reading);
+        if !matches!(step, Step::More | Step::Continue) {
+            self.phase = Phase::Lent;
+        }
         if let Step::Ready(request) = &mut step {
             let read_us = if is_new { request.begun_us } else { clock::monotonic_us() };
             request.ready_us = read_us.saturating_sub(waited_us);
         }
-        (step, used)
-    }
-
-    fn read_head(
-        &mut self,
-        mut request: Box<Request>,
-        bytes: &[u8],
-        reading: &mut Reading,
-    ) -> (Step, usize) {
-        let used = match request.head.read(bytes, reading.limits) {
-            Ok(Some(used)) => used,
-            Ok(None) => {
-                self.phase = Phase::Head(request);
-                return (Step::More, 0);
-            }
-            Err(reject) => return (Step::Refused { reject, request }, bytes.len()),
-        };
-        if let Some(decide) = reading.decide {
-            let (head, link) = (&request.head, &self.link);
-            let arrival = Arrival { head, peer: &link.peer, scheme: link.scheme };
-            if let Decision::Respond { response, discard } = decide.decide(&arrival) {
-                let body = LocalBody::of(head, discard, reading.limits);
-                return (Step::Respond(Box::new(Local { request, response, body })), used);
-            }
-        }
-        let left = match request.head.framing() {
-            Framing::Length(length) if length > reading.longest_body => {
-                return (Step::Refused { reject: TOO_LARGE, request }, bytes.len());
-            }
-            framing => Left::of(framing, reading.limits),
-        };
-        let Some(left) = left else { return (self.complete(request), used) };
-        let asks = request.head.expects_continue() && bytes.len() == used;
-        let window_ms = clock::monotonic_ms();
-        let upload = Upload { request, left, window_ms, window_bytes: 0 };
-        if asks {
-            self.phase = Phase::Body(upload);
-            return (Step::Continue, used);
-        }
-        let (step, more) = self.read_body(upload, &bytes[used..], reading);
-        (step, used + more)
-    }
-
-    fn read_body(
-        &mut self,
-        mut upload: Upload,
-        bytes: &[u8],
-        reading: &mut Reading,
-    ) -> (Step, usize) {
-        upload.window_bytes += bytes.len() as u64;
-        match upload.take(bytes, reading.spools, reading.longest_body) {
-            Ok(BodyStep { used, ended: true }) => (self.complete(upload.request), used),
-            Ok(BodyStep { used, ended: false }) => {
-                self.phase = Phase::Body(upload);
-                (Step::More, used)
-            }
-            Err(Broken::Reject(reject)) => {
-                (Step::Refused { reject, request: upload.request }, bytes.len())
-            }
-            Err(Broken::Disk(error)) => {
-                (Step::Unkept { error, request: upload.request }, bytes.len())
-            }
-        }
-    }
-
-    fn discard(&mut self, mut discard: Discard, bytes: &[u8]) -> (Step, usize) {
-        match discard.take(bytes) {
-            None => (Step::Undiscarded, bytes.len()),
-            Some(BodyStep { used, ended: true }) => (Step::Discarded, used),
-            Some(BodyStep { used, ended: false }) => {
-                self.phase = Phase::Discarding(discard);
-                (Step::More, used)
-            }
-        }
-    }
-
-    fn complete(&mut self, request: Box<Request>) -> Step {
-        self.phase = Phase::Lent;
-        Step::Ready(request)
+        step
     }
 }
 
@@ -434,6 +241,7 @@ impl Connection {
 mod tests {
     use super::*;
     use crate::connection::shared::test_pair;
+    use crate::spool::Spools;
     use crate::stream::body::Body;
     use crate::test_options::LIMITS;
 
@@ -476,7 +284,7 @@ mod tests {
                     found.push(request);
                     connection.enter(Phase::Idle { used: true });
                     step = feed(&mut connection, b"");
-                    if !connection.has_input() && !matches!(step, Step::Ready(_)) {
+                    if !connection.http1.has_input() && !matches!(step, Step::Ready(_)) {
                         break;
                     }
                 }
@@ -500,7 +308,7 @@ mod tests {
         assert!(matches!(connection.phase, Phase::Lent));
         connection.notice_return();
         assert!(matches!(connection.phase, Phase::Idle { used: true }));
-        assert!(connection.input.is_empty() && connection.lent.head.bytes().is_empty());
+        assert!(!connection.http1.has_input() && connection.lent.head.bytes().is_empty());
     }
 
     #[test]
@@ -508,7 +316,7 @@ mod tests {
         let mut connection = connection();
         let one = b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET /2";
         assert!(ready(feed(&mut connection, one)).body.is_empty());
-        assert!(connection.has_input());
+        assert!(connection.http1.has_input());
         assert!(matches!(connection.phase, Phase::Lent));
     }
 

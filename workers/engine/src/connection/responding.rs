@@ -6,14 +6,15 @@ use monoceros_http::{Fields, Head, Reject, h1};
 use monoceros_sys::{clock, reason};
 use monoceros_wire::scoreboard::GivenUp;
 
-use crate::connection::shared::After;
+use crate::connection::Phase;
 use crate::connection::table::Connections;
-use crate::connection::upload::LocalBody;
-use crate::connection::{Local, Phase};
+use crate::protocol::http1::Local;
+use crate::protocol::upload::LocalBody;
 use crate::record::access::Record;
 use crate::stream::local::{ConcludedResponse, LocalResponse};
 use crate::stream::request::Request;
 use crate::stream::response::Asked;
+use crate::stream::shared_stream::After;
 
 impl Connections {
     /// Responds to a request without the application; whether the connection goes on
@@ -34,7 +35,7 @@ impl Connections {
         self.send_now(token, response.bytes());
         let Some(connection) = self.slab.get_mut(token) else { return false };
         if let LocalBody::Discard(discard) = body {
-            connection.enter(Phase::Discarding(discard));
+            connection.discard(discard);
             return true;
         }
         self.go_on_behind_response(token)
@@ -103,7 +104,7 @@ impl Connections {
     pub(crate) fn end_with(&mut self, token: usize, local: ConcludedResponse) {
         self.send_now(token, local.bytes());
         let Some(connection) = self.slab.get_mut(token) else { return };
-        connection.drop_input();
+        connection.http1.drop_input();
         connection.enter(Phase::Writing(After::Linger));
         self.write(token);
     }

@@ -1,21 +1,16 @@
-//! The part of a connection that both sides of a worker hold.
-//!
-//! At each moment one side owns the connection: the I/O thread while it reads,
-//! an application thread while it responds. The owner changes hands without a
-//! message in the usual case, by one atomic word.
+//! The part of a connection that both sides of a worker hold: the socket, and what waits to
+//! be sent. Reading is always the I/O thread's.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use monoceros_sys::clock::monotonic_ms;
+use monoceros_sys::futex;
 
 use crate::connection::address::Address;
-use crate::connection::owner::Owner;
-use crate::record::access::Draft;
-use crate::stream::claim::ResponseClaim;
 use crate::transport::file_range::{Failure, FileRange};
 use crate::transport::outgoing::{Flushed, Outgoing, Stores};
 use crate::transport::payload::Payload;
@@ -39,24 +34,6 @@ pub(crate) struct Entrance {
     pub(crate) has_request: bool,
 }
 
-/// What becomes of a connection after the application's response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum After {
-    /// The next request is read.
-    KeepAlive,
-    /// The connection is closed when everything has been written.
-    Close,
-    /// The same, but the client may still be sending what is not read: its
-    /// bytes are thrown away for a while.
-    Linger,
-    /// The connection is closed at once: the response is broken, and the client
-    /// sees that by its framing.
-    Abort,
-    /// The same for a response that ends with the connection: only a reset tells
-    /// the client that it is broken.
-    Reset,
-}
-
 /// What an application thread and the I/O thread share of a connection.
 #[derive(Debug)]
 pub(crate) struct SharedConnection {
@@ -72,16 +49,13 @@ pub(crate) struct SharedConnection {
     pub(crate) local: Arc<Address>,
     /// What the client's URLs begin with.
     pub(crate) scheme: Scheme,
-    pub(crate) owner: Owner,
-    /// Who may write the response to the request that the connection is lent for.
-    pub(crate) claim: ResponseClaim,
-    finished_ms: AtomicU64,
     /// Closing the last copy of the descriptor resets the connection.
     guarded: AtomicBool,
     /// The last byte of the request was not read, see `pledge`.
     pledged: AtomicBool,
     outlet: Mutex<Outlet>,
-    written: Condvar,
+    /// Changes when a thread that waits for room is to look again.
+    room_bell: AtomicU32,
 }
 
 /// What the I/O thread is to write for the application side.
@@ -89,8 +63,6 @@ pub(crate) struct SharedConnection {
 pub(crate) struct Outlet {
     /// What waits.
     pub(crate) outgoing: Outgoing,
-    /// Set when the application side has finished with the connection.
-    pub(crate) after: Option<After>,
     /// The client cannot be written to any more.
     pub(crate) failed: bool,
     /// When the client last took something, for the write timeout.
@@ -101,41 +73,8 @@ pub(crate) struct Outlet {
     pub(crate) handed: u64,
     /// Those that had not left the machine when the response was given up.
     untransmitted: u64,
-    /// What the log calls the request whose response waits.
-    pub(crate) label: Option<String>,
-    /// What the access log is told when the response has gone, once the application
-    /// side has finished.
-    pub(crate) account: Option<Account>,
-    /// The application side waits for room: waking costs a call.
+    /// A thread waits for room: waking it costs a call.
     awaited: bool,
-}
-
-/// A line of the access log that waits for the end of its response.
-#[derive(Debug)]
-pub(crate) struct Account {
-    pub(crate) draft: Draft,
-    /// The length of the response's head.
-    pub(crate) head: u64,
-    /// The length of its body.
-    pub(crate) body: u64,
-}
-
-/// A response that was given up.
-#[derive(Debug)]
-pub(crate) struct Lost {
-    /// What the log calls its request.
-    pub(crate) label: Option<String>,
-    /// Bytes that the client can have got.
-    pub(crate) sent: u64,
-    pub(crate) account: Option<Account>,
-}
-
-impl Account {
-    /// How much of the body is in so many bytes of the response; at most, as what
-    /// frames the body is not told apart.
-    pub(crate) fn body_in(&self, bytes: u64) -> u64 {
-        self.body.min(bytes.saturating_sub(self.head))
-    }
 }
 
 impl SharedConnection {
@@ -150,41 +89,11 @@ impl SharedConnection {
             peer,
             local,
             scheme,
-            owner: Owner::new(),
-            claim: ResponseClaim::new(),
-            finished_ms: AtomicU64::new(0),
             guarded: AtomicBool::new(false),
             pledged: AtomicBool::new(false),
             outlet: Mutex::new(Outlet { outgoing, ..Outlet::default() }),
-            written: Condvar::new(),
+            room_bell: AtomicU32::new(0),
         }
-    }
-
-    /// Hands the connection to the application side, for a request that nothing of the
-    /// response to has gone. `wanted` says that more input waits already, so that the I/O
-    /// thread wants it back by message.
-    pub(crate) fn lend(&self, wanted: bool) {
-        self.claim.open();
-        self.owner.lend(wanted);
-    }
-
-    /// Whether the client has left while the application side writes the response.
-    /// A client that has only ended its side of the connection looks the same; it
-    /// still gets the response.
-    pub(crate) fn has_left(&self) -> bool {
-        self.claim.has_begun() && self.socket.has_ended()
-    }
-
-    /// The application side gives the connection back now, without a message.
-    /// `false`: the I/O thread has to be told, and owns it only then.
-    pub(crate) fn give_back(&self, now_ms: u64) -> bool {
-        self.finished_ms.store(now_ms, Ordering::Relaxed);
-        self.owner.give_back()
-    }
-
-    /// When the application side last gave the connection back.
-    pub(crate) fn finished_ms(&self) -> u64 {
-        self.finished_ms.load(Ordering::Relaxed)
     }
 
     /// What waits to be written.
@@ -321,7 +230,7 @@ impl SharedConnection {
         match &flushed {
             Ok(Flushed::Blocked(0)) => {}
             Ok(_) => outlet.progress_ms = monotonic_ms(),
-            Err(_) => self.fail_with(&mut outlet),
+            Err(_) => outlet.fail(&self.socket),
         }
         self.wake(outlet);
         flushed
@@ -330,68 +239,17 @@ impl SharedConnection {
     /// Gives up writing, and wakes who waits for room.
     pub(crate) fn fail(&self) {
         let mut outlet = self.outlet();
-        self.fail_with(&mut outlet);
+        outlet.fail(&self.socket);
         self.wake(outlet);
     }
 
-    fn fail_with(&self, outlet: &mut Outlet) {
-        if !outlet.failed {
-            outlet.failed = true;
-            outlet.untransmitted = self.socket.untransmitted() as u64;
-            outlet.outgoing.clear();
-        }
-    }
-
-    /// Gives up writing, as [`SharedConnection::fail`]: what was lost. To be asked before
-    /// the connection is closed, after which the kernel does not tell any more.
-    pub(crate) fn give_up(&self) -> Lost {
-        let mut outlet = self.outlet();
-        self.fail_with(&mut outlet);
-        let sent = outlet.sent();
-        let (label, account) = (outlet.label.take(), outlet.account.take());
-        self.wake(outlet);
-        Lost { label, sent, account }
-    }
-
-    /// The application side has finished, and has handed so many bytes to the
-    /// kernel that were not counted; `gone` says that the client cannot be written
-    /// to: how many bytes of its response the client can have got. `None` if some
-    /// wait, and that `account` is kept for then.
-    pub(crate) fn settle(
-        &self,
-        handed: u64,
-        gone: bool,
-        account: &mut Option<Account>,
-    ) -> Option<u64> {
-        let mut outlet = self.outlet();
-        outlet.handed += handed;
-        if gone {
-            self.fail_with(&mut outlet);
-        }
-        if !outlet.failed && !outlet.outgoing.is_empty() {
-            outlet.account = account.take();
-            return None;
-        }
-        outlet.label = None;
-        let sent = outlet.sent();
-        outlet.handed = 0;
-        Some(sent)
-    }
-
-    /// All that waited has gone, and the application side has finished: what the
-    /// access log is to be told, if it waits for that.
-    pub(crate) fn settle_account(&self) -> Option<Account> {
-        let mut outlet = self.outlet();
-        outlet.handed = 0;
-        outlet.label = None;
-        outlet.account.take()
-    }
-
-    fn wake(&self, outlet: MutexGuard<Outlet>) {
-        let awaited = outlet.awaited;
+    /// Lets go of the outlet, and wakes the threads that wait for room.
+    pub(crate) fn wake(&self, mut outlet: MutexGuard<Outlet>) {
+        let is_awaited = std::mem::take(&mut outlet.awaited);
         drop(outlet);
-        if awaited {
-            self.written.notify_all();
+        if is_awaited {
+            self.room_bell.fetch_add(1, Ordering::SeqCst);
+            futex::wake(&self.room_bell, i32::MAX);
         }
     }
 
@@ -399,21 +257,24 @@ impl SharedConnection {
     /// over (then ask again: the I/O thread ends a wait that is hopeless by
     /// [`SharedConnection::fail`]). With `all`, room is where nothing waits.
     pub(crate) fn wait_for_room(&self, room: &Room, all: bool, limit: Duration) -> Waited {
-        let has_room = |outgoing: &Outgoing| {
-            if all { outgoing.is_empty() } else { outgoing.has_room(room) }
-        };
-        let mut outlet = self.outlet();
-        outlet.awaited = true;
-        let full = |state: &mut Outlet| !state.failed && !has_room(&state.outgoing);
-        let (mut outlet, _) = self
-            .written
-            .wait_timeout_while(outlet, limit, full)
-            .unwrap_or_else(PoisonError::into_inner);
-        outlet.awaited = false;
-        match (outlet.failed, has_room(&outlet.outgoing)) {
-            (true, _) => Waited::ClientDisconnected,
-            (false, false) => Waited::None,
-            (false, true) => Waited::Room,
+        let begun = Instant::now();
+        loop {
+            let bell = self.room_bell.load(Ordering::SeqCst);
+            let mut outlet = self.outlet();
+            let outgoing = &outlet.outgoing;
+            let has_room = if all { outgoing.is_empty() } else { outgoing.has_room(room) };
+            if outlet.failed {
+                return Waited::ClientDisconnected;
+            } else if has_room {
+                return Waited::Room;
+            }
+            let left = limit.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return Waited::None;
+            }
+            outlet.awaited = true;
+            drop(outlet);
+            futex::wait(&self.room_bell, bell, Some(left));
         }
     }
 }
@@ -430,6 +291,15 @@ pub(crate) enum Waited {
 }
 
 impl Outlet {
+    /// Nothing can be written any more: forgets what waits.
+    pub(crate) fn fail(&mut self, socket: &Socket) {
+        if !self.failed {
+            self.failed = true;
+            self.untransmitted = socket.untransmitted() as u64;
+            self.outgoing.clear();
+        }
+    }
+
     /// Something is about to wait.
     fn begin(&mut self) {
         if self.outgoing.is_empty() {
@@ -480,22 +350,6 @@ mod tests {
         assert_eq!(link.wait_for_room(&room, false, Duration::ZERO), Waited::None);
         drop(client);
         link.flush().unwrap_err();
-        assert_eq!(link.wait_for_room(&room, false, Duration::ZERO), Waited::ClientDisconnected);
-    }
-
-    #[test]
-    fn what_the_client_can_have_got_is_known_when_the_response_is_given_up() {
-        let (link, _client) = test_pair();
-        let spools = crate::spool::Spools::new(std::env::temp_dir());
-        let room = Arc::new(Room::new(64 << 20, 0));
-        let length = 8 << 20;
-        link.leave(Box::new(vec![0; length]), 0, Stores { spools: &spools, room: &room });
-        let Flushed::Blocked(gone) = link.flush().unwrap() else { panic!("all has gone") };
-        let mut account = Some(Account { draft: Draft::default(), head: 100, body: 1 << 30 });
-        assert_eq!(link.settle(7, false, &mut account), None, "some waits");
-        let lost = link.give_up();
-        assert_eq!(lost.sent, gone + 7);
-        assert_eq!(lost.account.unwrap().body_in(lost.sent), gone + 7 - 100);
         assert_eq!(link.wait_for_room(&room, false, Duration::ZERO), Waited::ClientDisconnected);
     }
 }

@@ -16,13 +16,14 @@ use slab::Slab;
 
 use crate::connection::address::Address;
 use crate::connection::deadlines::{self, Idle, Verdict};
-use crate::connection::displace::Pressure;
+use crate::connection::pressure::Pressure;
 use crate::connection::shared::{Entrance, SharedConnection};
 use crate::connection::shortage::Shortage;
 use crate::connection::{Connection, Phase};
 use crate::listen::expected::Expected;
 use crate::shared::Shared;
 use crate::stream::request::{QueuedRequest, SpareRequests};
+use crate::stream::shared_stream::SharedStream;
 
 /// Bytes that are received at once.
 const SCRATCH: usize = 64 * 1024;
@@ -61,7 +62,7 @@ pub(crate) struct Connections {
     pub(super) spare: SpareRequests,
     /// Requests that the application side was ever given.
     pub(super) lent: u64,
-    returned: Vec<Arc<SharedConnection>>,
+    returned: Vec<Arc<SharedStream>>,
     /// Connections that have more for us than is taken at a time.
     pub(super) unfinished: Vec<Unfinished>,
     /// Connections whose first request is expected now.
@@ -171,8 +172,8 @@ impl Connections {
     pub(crate) fn take_returned(&mut self) {
         let mut returned = std::mem::take(&mut self.returned);
         self.shared.handoff.take_returned(&mut returned);
-        for link in returned.drain(..) {
-            self.take_back(&link);
+        for stream in returned.drain(..) {
+            self.take_back(&stream);
         }
         self.returned = returned;
     }
@@ -190,7 +191,7 @@ impl Connections {
         match connection.phase {
             Phase::Lent | Phase::Writing(_) => {
                 connection.link.note_progress(now_ms);
-                if matches!(connection.phase, Phase::Lent) && connection.link.has_left() {
+                if matches!(connection.phase, Phase::Lent) && connection.stream.has_left() {
                     self.shared.board.show_left(connection.lent.number, now_ms);
                 }
             }
@@ -199,7 +200,7 @@ impl Connections {
         }
         match deadlines::judge(connection, &self.shared.options, idle, now_ms) {
             Verdict::Keep => {}
-            Verdict::Measure => connection.measure(now_ms),
+            Verdict::Measure => connection.http1.measure(now_ms),
             Verdict::Close => self.close(token),
             Verdict::GiveUp => {
                 let why = "its client has taken nothing for --write-timeout";

@@ -9,11 +9,12 @@ use monoceros_http::{Framing, Reject};
 use monoceros_sys::{clock, reason};
 use monoceros_wire::scoreboard::GivenUp;
 
-use crate::connection::shared::{After, SharedConnection};
 use crate::connection::table::{Connections, Unfinished};
-use crate::connection::{Connection, Phase, Reading, Step};
+use crate::connection::{Connection, Phase};
+use crate::protocol::http1::{ArrivalStage, Reading, Step};
 use crate::stream::body::Received;
 use crate::stream::request::{QueuedRequest, Request};
+use crate::stream::shared_stream::{After, SharedStream};
 use crate::transport::file_range::Failure;
 use crate::transport::outgoing::Flushed;
 use crate::transport::pledge;
@@ -47,7 +48,7 @@ impl Connections {
         let news = event.is_readable() || event.is_read_closed() || event.is_error();
         if matches!(connection.phase, Phase::Lent) {
             let waits = !connection.link.outlet().outgoing.is_empty();
-            let is_ours = news && connection.link.owner.want();
+            let is_ours = news && connection.stream.end.watch();
             if event.is_writable() && waits {
                 self.write_for_application(token);
             }
@@ -78,11 +79,11 @@ impl Connections {
             let Some(connection) = self.slab.get_mut(token) else { return };
             match connection.phase {
                 // What has come before is not through: `Unfinished::Input`.
-                Phase::Idle { .. } if connection.has_input() => {
+                Phase::Idle { .. } if connection.http1.has_input() => {
                     connection.unread = true;
                     return;
                 }
-                Phase::Idle { .. } | Phase::Head(_) | Phase::Body(_) | Phase::Discarding(_) => {}
+                Phase::Idle { .. } | Phase::Arriving => {}
                 Phase::Opening => return self.open(token),
                 Phase::Lingering { .. } => return self.linger(token),
                 Phase::Lent | Phase::Writing(_) => return,
@@ -138,7 +139,13 @@ impl Connections {
 
     fn receive(&mut self, token: usize) -> Got {
         let Some(connection) = self.slab.get_mut(token) else { return Got::End };
-        match connection.receive_body(&mut self.scratch, &self.shared.spools) {
+        let (http1, socket) = (&mut connection.http1, &connection.link.socket);
+        let received = if connection.link.is_plain {
+            http1.receive_body(socket, &mut self.scratch, &self.shared.spools)
+        } else {
+            Ok(None)
+        };
+        match received {
             Ok(None) => {}
             Ok(Some(Ok(Received { body: 0, .. }))) => return Got::End,
             Ok(Some(Ok(Received { beyond, is_all, .. }))) => return Got::Bytes(beyond, !is_all),
@@ -212,7 +219,7 @@ impl Connections {
                     false
                 }
             };
-            if !goes_on || !self.slab.get(token).is_some_and(Connection::has_input) {
+            if !goes_on || !self.slab.get(token).is_some_and(|it| it.http1.has_input()) {
                 return;
             }
         }
@@ -256,49 +263,50 @@ impl Connections {
         // Of 100 Continue something may wait: the response comes behind it.
         request.behind =
             request.head.expects_continue() && !connection.link.outlet().outgoing.is_empty();
-        let wanted = more || connection.has_input() || connection.read_closed;
-        connection.link.lend(wanted);
-        self.jobs.push(QueuedRequest { request, link: Arc::clone(&connection.link) });
+        let wanted = more || connection.http1.has_input() || connection.read_closed;
+        connection.stream.run(wanted);
+        self.jobs.push(QueuedRequest { request, stream: Arc::clone(&connection.stream) });
     }
 
     /// The client has ended its side. What it has asked for it still gets.
     fn end_of_input(&mut self, token: usize) {
         let Some(connection) = self.slab.get_mut(token) else { return };
         connection.read_closed = true;
+        let is_body = matches!(connection.arrival(), Some(ArrivalStage::Body { .. }));
         match connection.phase {
-            Phase::Opening | Phase::Idle { .. } | Phase::Head(_) | Phase::Discarding(_) => {
-                self.close(token);
-            }
-            Phase::Body(_) => {
+            Phase::Arriving if is_body => {
                 let reject = Reject { status: 400, reason: "the body ended early" };
                 let request = connection.take_request();
                 self.refuse(token, GivenUp::Refused, reject, request);
             }
-            Phase::Lingering { .. } => self.close(token),
+            Phase::Opening | Phase::Idle { .. } | Phase::Arriving | Phase::Lingering { .. } => {
+                self.close(token);
+            }
             Phase::Lent | Phase::Writing(_) => {}
         }
     }
 
-    /// A connection comes back from the application side by message.
-    pub(crate) fn take_back(&mut self, link: &Arc<SharedConnection>) {
-        let token = link.token;
+    /// A stream comes back from the application side by message.
+    pub(crate) fn take_back(&mut self, stream: &Arc<SharedStream>) {
+        let token = stream.connection.token;
         // One that has expired is not the application's any more.
-        let is_ours =
-            |connection: &Connection| Arc::ptr_eq(&connection.link, link) && !connection.expired;
+        let is_ours = |connection: &Connection| {
+            Arc::ptr_eq(&connection.stream, stream) && !connection.expired
+        };
         if !self.slab.get(token).is_some_and(is_ours) {
             return;
         }
-        let after = link.outlet().after.take();
+        let after = stream.tail().after.take();
         let Some(after) = after else {
             // The response goes on; the socket may have got room since the
             // application found it full.
             self.write_for_application(token);
             if self.register(token).is_err() {
-                link.fail();
+                stream.connection.fail();
             }
             return;
         };
-        let wanted = link.owner.take();
+        let wanted = stream.end.take();
         if let Some(connection) = self.slab.get_mut(token) {
             connection.unread |= wanted;
             connection.enter(Phase::Writing(after));
@@ -367,16 +375,14 @@ impl Connections {
 
     /// Goes on with what has come behind a request.
     pub(crate) fn go_on_reading(&mut self, token: usize) {
-        if self.slab.get(token).is_some_and(Connection::has_input) {
+        if self.slab.get(token).is_some_and(|it| it.http1.has_input()) {
             self.advance(token, b"", true);
         }
         match self.slab.get(token) {
             Some(connection) if connection.read_closed => match connection.phase {
                 // Of what has come before, something waits for the next turn.
-                Phase::Idle { .. } if connection.has_input() => {}
-                Phase::Idle { .. } | Phase::Head(_) | Phase::Body(_) | Phase::Discarding(_) => {
-                    self.end_of_input(token);
-                }
+                Phase::Idle { .. } if connection.http1.has_input() => {}
+                Phase::Idle { .. } | Phase::Arriving => self.end_of_input(token),
                 Phase::Opening | Phase::Lent | Phase::Writing(_) | Phase::Lingering { .. } => {}
             },
             // Else an event will tell of what comes.
@@ -395,14 +401,14 @@ impl Connections {
         let Some(connection) = self.slab.get_mut(token) else { return };
         connection.link.redeem();
         let may_have_more = is_sending
-            || connection.has_input()
+            || connection.http1.has_input()
             || connection.unread
             || connection.registered
             || (connection.had_body && connection.link.socket.has_arrived());
         if connection.read_closed || !may_have_more {
             return self.close(token);
         }
-        connection.drop_input();
+        connection.http1.drop_input();
         if connection.link.end_writing().is_err() {
             return self.close(token);
         }
@@ -432,11 +438,11 @@ impl Connections {
     /// Closes a connection.
     pub(crate) fn close(&mut self, token: usize) {
         let Some(mut connection) = self.slab.try_remove(token) else { return };
-        connection.drop_input();
+        connection.http1.drop_input();
         self.pressure.freed_ms = clock::monotonic_ms();
         // An application thread that still writes learns it, and a process that
         // the application has forked cannot hold the connection open.
-        if matches!(connection.phase, Phase::Lent) && !connection.link.owner.is_free() {
+        if matches!(connection.phase, Phase::Lent) && !connection.stream.end.is_over() {
             connection.link.fail();
         }
         if connection.link.is_guarded() {

@@ -166,7 +166,7 @@ impl EventLoop {
     pub(crate) fn flush(&mut self) {
         self.connections.take_returned();
         self.connections.give_up_unfinished();
-        self.shared.tell_omitted(true);
+        self.shared.losses.tell_omitted(true);
         self.shared.flush_access();
     }
 
@@ -350,7 +350,7 @@ impl EventLoop {
             self.connections.give_up_unfinished();
         }
         self.connections.relieve(now_ms, || self.listening.has_waiting());
-        self.shared.tell_omitted(false);
+        self.shared.losses.tell_omitted(false);
         self.shared.spools.look(now_ms);
         trim::look(now_ms);
         self.shared.board.show_connections(self.connections.len() as u64);
@@ -376,7 +376,7 @@ impl EventLoop {
         if self.life.settle(open, clock::monotonic_ms()) {
             // A reader of the state finds all that was answered in the logs.
             self.shared.flush_access();
-            self.shared.tell_omitted(true);
+            self.shared.losses.tell_omitted(true);
             self.shared.board.show_state(self.life.state());
             self.shared.handoff.stop();
         }

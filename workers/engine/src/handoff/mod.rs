@@ -21,12 +21,12 @@ use std::time::Duration;
 use monoceros_sys::clock;
 use monoceros_sys::futex::{self, Wake};
 
-use crate::connection::shared::SharedConnection;
 use crate::handoff::batch::Batch;
 use crate::handoff::crew::Crew;
 use crate::handoff::queue_age::QueueSnapshot;
 use crate::handoff::sleep_flag::SleepFlag;
 use crate::stream::request::{QueuedRequest, Request, SpareRequests};
+use crate::stream::shared_stream::SharedStream;
 
 /// Requests that are kept to be used again, at most.
 const SPARE_LIMIT: usize = 256;
@@ -95,7 +95,7 @@ pub(crate) struct Handoff {
     parked: AtomicU32,
     /// The I/O thread wants to know when a slot gets free.
     slot_wanted: AtomicBool,
-    returned: Mutex<Vec<Arc<SharedConnection>>>,
+    returned: Mutex<Vec<Arc<SharedStream>>>,
     /// Responses among them that the application thread is to write.
     pub(crate) batch: Batch,
     /// The I/O thread sleeps in its loop, or is about to.
@@ -225,10 +225,10 @@ impl Handoff {
 
     /// Returns a connection to the I/O thread by message. One message that was
     /// not read yet says as much as two.
-    pub(crate) fn call_back(&self, link: Arc<SharedConnection>) {
+    pub(crate) fn call_back(&self, stream: Arc<SharedStream>) {
         let mut returned = lock(&self.returned);
-        if !returned.last().is_some_and(|last| Arc::ptr_eq(last, &link)) {
-            returned.push(link);
+        if !returned.last().is_some_and(|last| Arc::ptr_eq(last, &stream)) {
+            returned.push(stream);
         }
         drop(returned);
         self.wake_loop();
@@ -476,7 +476,7 @@ impl Handoff {
     }
 
     /// Takes the connections that were returned by message.
-    pub(crate) fn take_returned(&self, into: &mut Vec<Arc<SharedConnection>>) {
+    pub(crate) fn take_returned(&self, into: &mut Vec<Arc<SharedStream>>) {
         std::mem::swap(&mut *lock(&self.returned), into);
     }
 
@@ -519,14 +519,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::shared::test_pair;
+    use crate::stream::shared_stream::test_stream;
 
     fn job(number: u64) -> QueuedRequest {
-        let (link, _) = test_pair();
-        QueuedRequest {
-            request: Box::new(Request { number, ..Request::default() }),
-            link: Arc::new(link),
-        }
+        let (stream, _) = test_stream();
+        QueuedRequest { request: Box::new(Request { number, ..Request::default() }), stream }
     }
 
     #[test]

@@ -3,3 +3,4 @@
 pub(crate) mod access;
 pub(crate) mod clock;
 pub(crate) mod giving_up;
+pub(crate) mod line_window;

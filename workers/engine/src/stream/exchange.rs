@@ -14,11 +14,12 @@ use monoceros_sys::clock;
 use monoceros_wire::scoreboard::Begun;
 
 use crate::connection::address::Address;
-use crate::connection::shared::{After, SharedConnection, Waited};
+use crate::connection::shared::{SharedConnection, Waited};
 use crate::shared::Shared;
 use crate::stream::body::Body;
 use crate::stream::request::{QueuedRequest, Request};
 use crate::stream::response::{BodyFraming, Fault, Response};
+use crate::stream::shared_stream::{After, SharedStream};
 use crate::transport::Scheme;
 use crate::transport::payload::Payload;
 
@@ -46,7 +47,7 @@ pub struct Exchange {
     thread: usize,
     /// Present until the end, when its memory goes back.
     request: Option<Box<Request>>,
-    link: Arc<SharedConnection>,
+    stream: Arc<SharedStream>,
     /// When the application got it, in microseconds of the rising clock.
     taken_us: u64,
     /// The I/O thread may have something of this response to write.
@@ -67,7 +68,7 @@ pub struct Exchange {
 
 impl Exchange {
     pub(crate) fn new(shared: Arc<Shared>, thread: usize, job: QueuedRequest) -> Self {
-        let QueuedRequest { request, link } = job;
+        let QueuedRequest { request, stream } = job;
         let taken_us = clock::monotonic_us();
         let handed_over = request.behind;
         let begun = Begun {
@@ -84,7 +85,7 @@ impl Exchange {
             shared,
             thread,
             request: Some(request),
-            link,
+            stream,
             taken_us,
             handed_over,
             streams: false,
@@ -107,6 +108,10 @@ impl Exchange {
         self.request.as_deref_mut().expect("present until the end")
     }
 
+    fn link(&self) -> &SharedConnection {
+        &self.stream.connection
+    }
+
     fn response(&self) -> &Response {
         &self.request().response
     }
@@ -119,19 +124,19 @@ impl Exchange {
     /// Who asks.
     #[must_use]
     pub fn peer(&self) -> &Address {
-        &self.link.peer
+        &self.link().peer
     }
 
     /// Our end of the connection.
     #[must_use]
     pub fn local(&self) -> &Address {
-        &self.link.local
+        &self.link().local
     }
 
     /// What the client's URL begins with.
     #[must_use]
     pub fn scheme(&self) -> Scheme {
-        self.link.scheme
+        self.link().scheme
     }
 
     /// Begins the response, or begins it anew, with a status such as `200 OK`.
@@ -277,7 +282,7 @@ impl Exchange {
         if !self.handed_over {
             return false;
         }
-        let outlet = self.link.outlet();
+        let outlet = self.link().outlet();
         let outgoing = &outlet.outgoing;
         let is_full = if self.response().is_unbuffered() {
             !outgoing.is_empty()
@@ -297,7 +302,7 @@ impl Exchange {
         let number = self.request().number;
         self.shared.board.pause(self.thread, number);
         let (all, limit) = (self.response().is_unbuffered(), Duration::from_secs(1));
-        let waited = self.link.wait_for_room(&self.shared.room, all, limit);
+        let waited = self.link().wait_for_room(&self.shared.room, all, limit);
         let now_ms = clock::monotonic_ms();
         self.shared.board.resume(self.thread, number, now_ms);
         match waited {
@@ -316,8 +321,8 @@ impl Exchange {
             return;
         }
         self.held_ms = Some(u64::MAX);
-        let (label, peer) = (self.request().label(), &self.link.peer);
-        self.shared.tell_held(format_args!(
+        let (label, peer) = (self.request().label(), &self.link().peer);
+        self.shared.losses.tell_held(format_args!(
             "{label} for {peer} holds thread {}: its client is slow, and more of its response waits \
              than --response-memory and --response-disk leave room for",
             self.thread
@@ -379,7 +384,7 @@ impl Exchange {
             });
         }
         if !self.gone && !self.is_short() {
-            self.link.claim.give();
+            self.stream.claim.give();
         }
     }
 
@@ -392,16 +397,16 @@ impl Exchange {
         if self.is_committed() {
             return Ok(false);
         }
-        if !self.link.claim.begin() {
+        if !self.stream.claim.begin() {
             return self.lose().map(|()| false);
         }
         let asked = self.request().asked(self.shared.keeps_alive());
         self.request_mut().response.conclude(asked, whole);
         if self.response().framing() == BodyFraming::UntilClose {
-            self.link.guard();
+            self.link().guard();
         }
         if self.response().is_unbuffered() {
-            self.link.socket.hold_little(true);
+            self.link().socket.hold_little(true);
         }
         Ok(true)
     }
@@ -415,10 +420,10 @@ impl Exchange {
         self.ended = true;
         let now_us = clock::monotonic_us();
         let took_us = now_us.saturating_sub(self.taken_us);
-        let is_ours = self.is_committed() || self.link.claim.begin();
+        let is_ours = self.is_committed() || self.stream.claim.begin();
         if is_ours {
             if self.response().is_unbuffered() {
-                self.link.socket.hold_little(false);
+                self.link().socket.hold_little(false);
             }
             self.log(now_us, environ);
         }
@@ -434,9 +439,9 @@ impl Exchange {
     }
 
     fn give_back(&self, after: After, now_ms: u64) {
-        if self.handed_over || after != After::KeepAlive || !self.link.give_back(now_ms) {
-            self.link.outlet().after = Some(after);
-            self.shared.handoff.call_back(Arc::clone(&self.link));
+        if self.handed_over || after != After::KeepAlive || !self.stream.finish(now_ms) {
+            self.stream.tail().after = Some(after);
+            self.shared.handoff.call_back(Arc::clone(&self.stream));
         }
     }
 }
@@ -451,6 +456,6 @@ impl Drop for Exchange {
 
 impl AsFd for Exchange {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.link.as_fd()
+        self.link().as_fd()
     }
 }

@@ -2,7 +2,9 @@
 
 pub(crate) mod body;
 pub(crate) mod claim;
+pub(crate) mod end;
 pub(crate) mod exchange;
 pub(crate) mod local;
 pub(crate) mod request;
 pub(crate) mod response;
+pub(crate) mod shared_stream;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use monoceros_http::Head;
 use monoceros_wire::scoreboard::{ID_LIMIT, made_id};
 
-use crate::connection::shared::SharedConnection;
 use crate::stream::body::Body;
 use crate::stream::response::{Asked, Response};
+use crate::stream::shared_stream::SharedStream;
 use crate::trim;
 
 /// A request, complete: head and body. Its memory is used again.
@@ -79,7 +79,7 @@ impl Request {
 #[derive(Debug)]
 pub(crate) struct QueuedRequest {
     pub(crate) request: Box<Request>,
-    pub(crate) link: Arc<SharedConnection>,
+    pub(crate) stream: Arc<SharedStream>,
 }
 
 /// Requests whose memory is to be used again, in the boxes in which they go

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use monoceros_sys::clock;
 
-use crate::record::giving_up::LineWindow;
+use crate::record::line_window::LineWindow;
 
 /// A response may take this part of the room on disk.
 const SHARES: u64 = 4;

@@ -6,8 +6,8 @@ use monoceros_wire::scoreboard::Finished;
 
 use super::Exchange;
 use crate::connection::expire::EXPIRED;
-use crate::connection::shared::Account;
 use crate::record::access::Record;
+use crate::stream::shared_stream::Account;
 
 impl Exchange {
     pub(super) fn show_end(&self, took_us: u64, is_ours: bool) {
@@ -25,8 +25,8 @@ impl Exchange {
     /// Tells the access log of the request: now, or when its response has gone.
     pub(super) fn log(&mut self, now_us: u64, environ: &dyn Fn(&str) -> Option<String>) {
         if !self.is_slow && !self.gone {
-            if !self.link.is_plain {
-                self.link.outlet().handed = 0;
+            if !self.link().is_plain {
+                self.link().outlet().handed = 0;
             }
             if let Some(access) = &self.shared.access {
                 access.add(&self.record(now_us, environ));
@@ -39,7 +39,7 @@ impl Exchange {
         let (head, body) = (self.response().head_bytes(), self.response().body_bytes());
         let mut account = draft.map(|draft| Account { draft, head, body });
         let handed = std::mem::take(&mut self.handed);
-        let sent = self.link.settle(handed, self.gone, &mut account);
+        let sent = self.stream.settle(handed, self.gone, &mut account);
         if let (Some(sent), Some(account), Some(access)) = (sent, account, &shared.access) {
             let body = if self.gone { account.body_in(sent) } else { account.body };
             access.add_draft(&account.draft, body);
@@ -52,7 +52,7 @@ impl Exchange {
         environ: &'a dyn Fn(&str) -> Option<String>,
     ) -> Record<'a> {
         Record {
-            peer: &self.link.peer,
+            peer: &self.link().peer,
             head: Some(&self.request().head),
             took_us: now_us.saturating_sub(self.request().begun_us),
             response: self.response(),

@@ -42,7 +42,7 @@ impl Exchange {
                 // The loop is told now and not only at the end: the application
                 // may run for long after the response.
                 self.shared.handoff.batch.add();
-                self.link.leave(Box::new(piece.clone()), 0, self.shared.stores());
+                self.link().leave(Box::new(piece.clone()), 0, self.shared.stores());
                 self.hand_over();
                 return Ok(());
             }
@@ -59,7 +59,7 @@ impl Exchange {
     ) -> Result<(), ClientDisconnected> {
         let mut sent = 0;
         if self.may_send()? {
-            sent = self.sent(self.link.socket.send_parts(&parts.map(IoSlice::new)))?;
+            sent = self.sent(self.link().socket.send_parts(&parts.map(IoSlice::new)))?;
         }
         if sent == parts.iter().map(|part| part.len()).sum::<usize>() {
             return Ok(());
@@ -69,8 +69,8 @@ impl Exchange {
             let gone = sent.min(part.len());
             sent -= gone;
             match owner.take_if(|_| index == 1) {
-                Some(owner) => self.link.leave(owner, gone, stores),
-                None => self.link.leave(Box::new(part[gone..].to_vec()), 0, stores),
+                Some(owner) => self.link().leave(owner, gone, stores),
+                None => self.link().leave(Box::new(part[gone..].to_vec()), 0, stores),
             }
         }
         self.send_left()
@@ -84,19 +84,19 @@ impl Exchange {
     ) -> Result<(), ClientDisconnected> {
         let mut sent = 0;
         if self.may_send()? {
-            sent = self.sent(self.link.socket.send(bytes, more))?;
+            sent = self.sent(self.link().socket.send(bytes, more))?;
             if sent == bytes.len() {
                 return Ok(());
             }
         }
-        self.link.leave(Box::new(bytes[sent..].to_vec()), 0, self.shared.stores());
+        self.link().leave(Box::new(bytes[sent..].to_vec()), 0, self.shared.stores());
         self.send_left()
     }
 
     /// Has the loop write what was left. Where there is a layer, nothing was tried yet.
     fn send_left(&mut self) -> Result<(), ClientDisconnected> {
-        if !self.link.is_plain && !self.handed_over {
-            match self.link.flush() {
+        if !self.link().is_plain && !self.handed_over {
+            match self.link().flush() {
                 Ok(Flushed::All) => return Ok(()),
                 Ok(Flushed::Paused(_) | Flushed::Blocked(_)) => {}
                 Err(Failure::File(text)) => return self.give_up_file(&text),
@@ -127,7 +127,7 @@ impl Exchange {
         let mut range = FileRange::new(copy, offset, length);
         let mut share = FILE_SHARE;
         while range.left > 0 && share > 0 && self.may_send()? {
-            let sent = match range.send(&self.link.socket, share) {
+            let sent = match range.send(&self.link().socket, share) {
                 Err(Failure::File(text)) => return self.give_up_file(&text),
                 Err(Failure::Client(error)) => self.sent(Err(error))? as u64,
                 Ok(sent) => {
@@ -141,7 +141,7 @@ impl Exchange {
             share = share.saturating_sub(sent);
         }
         if range.left > 0 {
-            self.link.leave_file(range);
+            self.link().leave_file(range);
             return self.send_left();
         }
         Ok(())
@@ -149,7 +149,7 @@ impl Exchange {
 
     /// Gives up the response: its file has failed, not the client.
     fn give_up_file(&mut self, why: &str) -> Result<(), ClientDisconnected> {
-        let (label, peer) = (self.request().label(), &self.link.peer);
+        let (label, peer) = (self.request().label(), &self.link().peer);
         let line = format_args!("gave up the response to {label} for {peer}: {why}");
         self.shared.give_up(GivenUp::Unreadable, line);
         self.lose()
@@ -160,7 +160,7 @@ impl Exchange {
         if self.gone {
             return Err(ClientDisconnected);
         }
-        if !self.link.is_plain {
+        if !self.link().is_plain {
             // What a layer makes of the bytes goes out in the order of making: under
             // the connection's lock.
             return Ok(false);
@@ -168,7 +168,7 @@ impl Exchange {
         if !self.handed_over {
             return Ok(true);
         }
-        let outlet = self.link.outlet();
+        let outlet = self.link().outlet();
         let (failed, is_empty) = (outlet.failed, outlet.outgoing.is_empty());
         drop(outlet);
         if failed { self.lose().map(|()| false) } else { Ok(is_empty) }
@@ -190,18 +190,17 @@ impl Exchange {
     fn slow_down(&mut self) {
         let label = (!self.is_slow).then(|| self.request().label());
         self.is_slow = true;
-        let mut outlet = self.link.outlet();
-        outlet.handed += std::mem::take(&mut self.handed);
+        let handed = std::mem::take(&mut self.handed);
+        self.link().outlet().handed += handed;
         if label.is_some() {
-            outlet.label = label;
+            self.stream.tail().label = label;
         }
-        drop(outlet);
         self.hand_over();
     }
 
     /// Has the I/O thread write what waits.
     pub(super) fn hand_over(&mut self) {
         self.handed_over = true;
-        self.shared.handoff.call_back(Arc::clone(&self.link));
+        self.shared.handoff.call_back(Arc::clone(&self.stream));
     }
 }

@@ -1,0 +1,304 @@
+//! HTTP/1 on a connection (RFC 9112): one stream at a time, the next head behind the last
+//! response. Bytes in, steps out; no I/O.
+
+use std::io;
+
+use monoceros_http::{Framing, Limits, Reject};
+use monoceros_sys::clock;
+
+use crate::connection::address::Address;
+use crate::protocol::input::Input;
+use crate::protocol::upload::{BodyStep, Broken, Discard, Left, LocalBody, TOO_LARGE, Upload};
+use crate::spool::Spools;
+use crate::stream::body::Received;
+use crate::stream::local::{Arrival, Decision, LocalDecision, LocalResponse};
+use crate::stream::request::Request;
+use crate::transport::Scheme;
+use crate::transport::socket::Socket;
+
+/// What a connection has received of a request.
+#[derive(Debug, Default)]
+pub(crate) struct Http1 {
+    /// A part of a head, or what was sent behind a request.
+    input: Input,
+    arriving: Arriving,
+}
+
+/// The part of a request that arrives.
+#[derive(Debug, Default)]
+enum Arriving {
+    /// None: the connection is idle, or its request is being responded to.
+    #[default]
+    Nothing,
+    Head(Box<Request>),
+    Body(Upload),
+    /// The server has responded by itself, and drops the body.
+    Discarding(Discard),
+}
+
+/// How far a request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ArrivalStage {
+    /// Nothing but empty lines, which may stand in front of a request (RFC 9112 section 2.2).
+    Blank,
+    /// A part of the head.
+    Head,
+    /// A part of the body: since when its progress is measured, in milliseconds of the rising
+    /// clock, and how many bytes have come since.
+    Body { window_ms: u64, window_bytes: u64 },
+    /// A part of a body that is dropped.
+    Discarding,
+}
+
+/// A request that the server responds to by itself, at the end of its head.
+#[derive(Debug)]
+pub(crate) struct Local {
+    pub(crate) request: Box<Request>,
+    pub(crate) response: LocalResponse,
+    /// Its body, as far as the connection waits for it.
+    pub(crate) body: LocalBody,
+}
+
+/// What feeding bytes came to.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// More bytes are needed.
+    More,
+    /// The client waits for `100 Continue` before it sends the body.
+    Continue,
+    /// The request is complete.
+    Ready(Box<Request>),
+    /// The server responds by itself.
+    Respond(Box<Local>),
+    /// A body was dropped as a whole.
+    Discarded,
+    /// A body that was to be dropped is too large or malformed.
+    Undiscarded,
+    /// The request is refused.
+    Refused {
+        /// The status to respond with, and why.
+        reject: Reject,
+        /// What could be read of it.
+        request: Box<Request>,
+    },
+    /// The body cannot be kept.
+    Unkept {
+        /// Why.
+        error: io::Error,
+        /// The request.
+        request: Box<Request>,
+    },
+}
+
+/// What reading needs from outside.
+pub(crate) struct Reading<'a> {
+    /// What the server responds to by itself.
+    pub(crate) decide: Option<&'a LocalDecision>,
+    pub(crate) limits: &'a Limits,
+    pub(crate) spools: &'a Spools,
+    /// The longest body, in bytes.
+    pub(crate) longest_body: u64,
+    pub(crate) new_request: &'a mut dyn FnMut() -> Box<Request>,
+}
+
+/// The client whose request is read.
+#[derive(Clone, Copy)]
+pub(crate) struct Caller<'a> {
+    pub(crate) peer: &'a Address,
+    pub(crate) scheme: Scheme,
+}
+
+impl Http1 {
+    /// How far the request has come that arrives; `None` if none does.
+    pub(crate) fn stage(&self) -> Option<ArrivalStage> {
+        match &self.arriving {
+            Arriving::Nothing => None,
+            Arriving::Head(_) if self.is_blank() => Some(ArrivalStage::Blank),
+            Arriving::Head(_) => Some(ArrivalStage::Head),
+            Arriving::Body(Upload { window_ms, window_bytes, .. }) => {
+                Some(ArrivalStage::Body { window_ms: *window_ms, window_bytes: *window_bytes })
+            }
+            Arriving::Discarding(_) => Some(ArrivalStage::Discarding),
+        }
+    }
+
+    /// Whether only line ends wait.
+    fn is_blank(&self) -> bool {
+        self.input.rest().iter().all(|byte| b"\r\n".contains(byte))
+    }
+
+    /// Whether bytes wait that came behind the last request.
+    pub(crate) fn has_input(&self) -> bool {
+        !self.input.is_empty()
+    }
+
+    /// Forgets what waits behind the last request.
+    pub(crate) fn drop_input(&mut self) {
+        self.input.clear();
+    }
+
+    /// Begins a request, of which the first byte has come.
+    pub(crate) fn begin(&mut self, request: Box<Request>) {
+        self.arriving = Arriving::Head(request);
+    }
+
+    /// Drops a body from now on.
+    pub(crate) fn discard(&mut self, discard: Discard) {
+        self.arriving = Arriving::Discarding(discard);
+    }
+
+    /// Begins the measure of a body's progress anew.
+    pub(crate) fn measure(&mut self, now_ms: u64) {
+        if let Arriving::Body(upload) = &mut self.arriving {
+            (upload.window_ms, upload.window_bytes) = (now_ms, 0);
+        }
+    }
+
+    /// Takes the request that arrives, if one does.
+    pub(crate) fn take_request(&mut self) -> Option<Box<Request>> {
+        match std::mem::take(&mut self.arriving) {
+            Arriving::Head(request) => Some(request),
+            Arriving::Body(upload) => Some(upload.request),
+            other => {
+                self.arriving = other;
+                None
+            }
+        }
+    }
+
+    /// Takes bytes that have arrived, behind those that wait, and goes on until a request is
+    /// complete or more is needed.
+    pub(crate) fn feed(&mut self, bytes: &[u8], caller: Caller, reading: &mut Reading) -> Step {
+        if self.input.is_empty() {
+            let (step, used) = self.read(bytes, caller, reading);
+            self.input.append(&bytes[used..]);
+            return step;
+        }
+        self.input.append(bytes);
+        let input = std::mem::take(&mut self.input);
+        let (step, used) = self.read(input.rest(), caller, reading);
+        self.input = input;
+        self.input.consume(used);
+        if matches!(step, Step::More) {
+            self.input.settle();
+        }
+        step
+    }
+
+    /// Keeps bytes that have arrived behind the request that is being responded to.
+    pub(crate) fn keep(&mut self, bytes: &[u8]) {
+        self.input.append(bytes);
+    }
+
+    /// Receives a part of a large body to where it is kept, and what follows it
+    /// to `beyond`. `None` when the connection is not at that.
+    ///
+    /// # Errors
+    /// The body cannot be kept.
+    pub(crate) fn receive_body(
+        &mut self,
+        socket: &Socket,
+        beyond: &mut [u8],
+        spools: &Spools,
+    ) -> io::Result<Option<io::Result<Received>>> {
+        if !self.input.is_empty() {
+            return Ok(None);
+        }
+        let Arriving::Body(Upload { request, left: Left::Length(left), window_bytes, .. }) =
+            &mut self.arriving
+        else {
+            return Ok(None);
+        };
+        let received = request.body.receive(socket, *left, beyond, spools)?;
+        Ok(received.map(|received| {
+            received.inspect(|received| {
+                *left -= received.body as u64;
+                *window_bytes += received.body as u64;
+            })
+        }))
+    }
+
+    /// Reads from `bytes`: what came of it and how many were used.
+    fn read(&mut self, bytes: &[u8], caller: Caller, reading: &mut Reading) -> (Step, usize) {
+        match std::mem::take(&mut self.arriving) {
+            Arriving::Nothing => (Step::More, 0),
+            Arriving::Head(request) => self.read_head(request, bytes, caller, reading),
+            Arriving::Body(upload) => self.read_body(upload, bytes, reading),
+            Arriving::Discarding(discard) => self.drop_body(discard, bytes),
+        }
+    }
+
+    fn read_head(
+        &mut self,
+        mut request: Box<Request>,
+        bytes: &[u8],
+        caller: Caller,
+        reading: &mut Reading,
+    ) -> (Step, usize) {
+        let used = match request.head.read(bytes, reading.limits) {
+            Ok(Some(used)) => used,
+            Ok(None) => {
+                self.arriving = Arriving::Head(request);
+                return (Step::More, 0);
+            }
+            Err(reject) => return (Step::Refused { reject, request }, bytes.len()),
+        };
+        if let Some(decide) = reading.decide {
+            let head = &request.head;
+            let arrival = Arrival { head, peer: caller.peer, scheme: caller.scheme };
+            if let Decision::Respond { response, discard } = decide.decide(&arrival) {
+                let body = LocalBody::of(head, discard, reading.limits);
+                return (Step::Respond(Box::new(Local { request, response, body })), used);
+            }
+        }
+        let left = match request.head.framing() {
+            Framing::Length(length) if length > reading.longest_body => {
+                return (Step::Refused { reject: TOO_LARGE, request }, bytes.len());
+            }
+            framing => Left::of(framing, reading.limits),
+        };
+        let Some(left) = left else { return (Step::Ready(request), used) };
+        let asks = request.head.expects_continue() && bytes.len() == used;
+        let window_ms = clock::monotonic_ms();
+        let upload = Upload { request, left, window_ms, window_bytes: 0 };
+        if asks {
+            self.arriving = Arriving::Body(upload);
+            return (Step::Continue, used);
+        }
+        let (step, more) = self.read_body(upload, &bytes[used..], reading);
+        (step, used + more)
+    }
+
+    fn read_body(
+        &mut self,
+        mut upload: Upload,
+        bytes: &[u8],
+        reading: &mut Reading,
+    ) -> (Step, usize) {
+        upload.window_bytes += bytes.len() as u64;
+        match upload.take(bytes, reading.spools, reading.longest_body) {
+            Ok(BodyStep { used, ended: true }) => (Step::Ready(upload.request), used),
+            Ok(BodyStep { used, ended: false }) => {
+                self.arriving = Arriving::Body(upload);
+                (Step::More, used)
+            }
+            Err(Broken::Reject(reject)) => {
+                (Step::Refused { reject, request: upload.request }, bytes.len())
+            }
+            Err(Broken::Disk(error)) => {
+                (Step::Unkept { error, request: upload.request }, bytes.len())
+            }
+        }
+    }
+
+    fn drop_body(&mut self, mut discard: Discard, bytes: &[u8]) -> (Step, usize) {
+        match discard.take(bytes) {
+            None => (Step::Undiscarded, bytes.len()),
+            Some(BodyStep { used, ended: true }) => (Step::Discarded, used),
+            Some(BodyStep { used, ended: false }) => {
+                self.arriving = Arriving::Discarding(discard);
+                (Step::More, used)
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Whether a stream is over: decided by one word, so that its end costs a message only if
+//! the I/O thread has something to do then.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use crate::atomics::Word;
+
+/// The stream is over: the application side has no request of it.
+const OVER: u8 = 0;
+/// The application side has its request.
+const RUNNING: u8 = 1;
+/// The same, and the I/O thread is to be told of the end by message.
+const RUNNING_TELL: u8 = 2;
+
+/// The end of one stream.
+#[derive(Debug)]
+pub(crate) struct StreamEnd<W = AtomicU8>(W);
+
+impl<W: Word> StreamEnd<W> {
+    /// No request has come.
+    pub(crate) fn new() -> Self {
+        Self(W::new(OVER))
+    }
+
+    /// The application side gets the request. `tells` says that the I/O thread is to be told of
+    /// the end, because more input waits already.
+    pub(crate) fn run(&self, tells: bool) {
+        self.0.store(if tells { RUNNING_TELL } else { RUNNING }, Ordering::Release);
+    }
+
+    /// The application side is through, and ends the stream without a message. `false`: the
+    /// I/O thread has to be told, and the stream ends only then.
+    pub(crate) fn finish(&self) -> bool {
+        self.0.change(RUNNING, OVER).is_ok()
+    }
+
+    /// The I/O thread ends the stream, of whose end it was told, or which it takes from the
+    /// application side: whether more input was announced meanwhile.
+    pub(crate) fn take(&self) -> bool {
+        self.0.swap(OVER, Ordering::AcqRel) == RUNNING_TELL
+    }
+
+    /// Whether the stream is over; if not, the I/O thread is told of the end.
+    pub(crate) fn watch(&self) -> bool {
+        self.0.change(RUNNING, RUNNING_TELL) == Err(OVER)
+    }
+
+    /// Whether the stream is over.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.load(Ordering::Acquire) == OVER
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use loom::sync::atomic::AtomicU8 as ModelledU8;
+    use loom::sync::{Arc, Mutex};
+    use loom::thread;
+
+    type ModelledEnd = StreamEnd<ModelledU8>;
+
+    #[test]
+    fn an_undisturbed_stream_ends_without_a_message() {
+        let end: StreamEnd = StreamEnd::new();
+        end.run(false);
+        assert!(!end.is_over());
+        assert!(end.finish());
+        assert!(end.is_over());
+    }
+
+    #[test]
+    fn a_watched_stream_ends_by_message() {
+        let end: StreamEnd = StreamEnd::new();
+        end.run(false);
+        assert!(!end.watch());
+        assert!(!end.finish());
+        assert!(!end.is_over());
+        assert!(end.take(), "more has come");
+        assert!(end.watch());
+    }
+
+    /// In every order of the two sides' steps, an event finds the stream over, or a
+    /// message comes; and what the application side wrote before is seen.
+    #[test]
+    fn no_event_is_lost_in_any_order() {
+        loom::model(|| {
+            let end = Arc::new(ModelledEnd::new());
+            let written = Arc::new(ModelledU8::new(0));
+            let messages = Arc::new(Mutex::new(0));
+            end.run(false);
+            let application = {
+                let (end, written) = (Arc::clone(&end), Arc::clone(&written));
+                let messages = Arc::clone(&messages);
+                thread::spawn(move || {
+                    written.store(1, Ordering::Relaxed);
+                    if !end.finish() {
+                        *messages.lock().unwrap() += 1;
+                    }
+                })
+            };
+            let is_ours = end.watch();
+            if is_ours {
+                assert_eq!(written.load(Ordering::Relaxed), 1);
+            }
+            application.join().unwrap();
+            let told = *messages.lock().unwrap();
+            assert_eq!(told, i32::from(!is_ours), "exactly one way");
+        });
+    }
+}

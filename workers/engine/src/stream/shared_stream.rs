@@ -1,0 +1,208 @@
+//! The part of a stream that both sides of a worker hold. A stream is one request with its
+//! response; a connection carries one at a time or several, as its protocol has it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::connection::shared::SharedConnection;
+use crate::record::access::Draft;
+use crate::stream::claim::ResponseClaim;
+use crate::stream::end::StreamEnd;
+
+/// What becomes of a connection after a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// The next request is read.
+    KeepAlive,
+    /// The connection is closed when everything has been written.
+    Close,
+    /// The same, but the client may still be sending what is not read: its
+    /// bytes are thrown away for a while.
+    Linger,
+    /// The connection is closed at once: the response is broken, and the client
+    /// sees that by its framing.
+    Abort,
+    /// The same for a response that ends with the connection: only a reset tells
+    /// the client that it is broken.
+    Reset,
+}
+
+/// What an application thread and the I/O thread share of a stream. With HTTP/1 it is used
+/// again for the next request of the connection.
+#[derive(Debug)]
+pub(crate) struct SharedStream {
+    /// The connection that carries it.
+    pub(crate) connection: Arc<SharedConnection>,
+    /// Which side may respond.
+    pub(crate) claim: ResponseClaim,
+    /// Whether the application side has its request.
+    pub(crate) end: StreamEnd,
+    finished_ms: AtomicU64,
+    tail: Mutex<ResponseTail>,
+}
+
+/// What the I/O thread is to do behind a response, and what it is to record of it.
+#[derive(Debug, Default)]
+pub(crate) struct ResponseTail {
+    /// Set when the application side is through.
+    pub(crate) after: Option<After>,
+    /// What the error log calls the request whose response waits.
+    pub(crate) label: Option<String>,
+    /// What the access log gets when the response has gone, once the application side is
+    /// through.
+    pub(crate) account: Option<Account>,
+}
+
+/// A line of the access log that waits for the end of its response.
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub(crate) draft: Draft,
+    /// The length of the response's head.
+    pub(crate) head: u64,
+    /// The length of its body.
+    pub(crate) body: u64,
+}
+
+/// A response that was given up.
+#[derive(Debug)]
+pub(crate) struct Lost {
+    /// What the log calls its request.
+    pub(crate) label: Option<String>,
+    /// Bytes that the client can have got.
+    pub(crate) sent: u64,
+    pub(crate) account: Option<Account>,
+}
+
+impl Account {
+    /// How much of the body is in so many bytes of the response; at most, as what
+    /// frames the body is not told apart.
+    pub(crate) fn body_in(&self, bytes: u64) -> u64 {
+        self.body.min(bytes.saturating_sub(self.head))
+    }
+}
+
+impl SharedStream {
+    /// A stream of which no request has come.
+    pub(crate) fn new(connection: Arc<SharedConnection>) -> Self {
+        Self {
+            connection,
+            claim: ResponseClaim::new(),
+            end: StreamEnd::new(),
+            finished_ms: AtomicU64::new(0),
+            tail: Mutex::default(),
+        }
+    }
+
+    /// Hands the request to the application side; nothing of its response has gone. `tells`
+    /// says that the I/O thread is to be told of the end.
+    pub(crate) fn run(&self, tells: bool) {
+        self.claim.open();
+        self.end.run(tells);
+    }
+
+    /// Whether the client has left while the application side writes the response.
+    /// A client that has only ended its side of the connection looks the same; it
+    /// still gets the response.
+    pub(crate) fn has_left(&self) -> bool {
+        self.claim.has_begun() && self.connection.socket.has_ended()
+    }
+
+    /// The application side is through now, without a message. `false`: the I/O thread has
+    /// to be told.
+    pub(crate) fn finish(&self, now_ms: u64) -> bool {
+        self.finished_ms.store(now_ms, Ordering::Relaxed);
+        self.end.finish()
+    }
+
+    /// When the application side was last through with a request, in milliseconds of the
+    /// rising clock.
+    pub(crate) fn finished_ms(&self) -> u64 {
+        self.finished_ms.load(Ordering::Relaxed)
+    }
+
+    /// What is done behind the response. Its lock is taken after the connection's.
+    pub(crate) fn tail(&self) -> MutexGuard<'_, ResponseTail> {
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The application side is through, and has handed so many bytes to the
+    /// kernel that were not counted; `gone` says that the client cannot be written
+    /// to: how many bytes of its response the client can have got. `None` if some
+    /// wait, and `account` is kept for then.
+    pub(crate) fn settle(
+        &self,
+        handed: u64,
+        gone: bool,
+        account: &mut Option<Account>,
+    ) -> Option<u64> {
+        let mut outlet = self.connection.outlet();
+        outlet.handed += handed;
+        if gone {
+            outlet.fail(&self.connection.socket);
+        }
+        if !outlet.failed && !outlet.outgoing.is_empty() {
+            self.tail().account = account.take();
+            return None;
+        }
+        self.tail().label = None;
+        let sent = outlet.sent();
+        outlet.handed = 0;
+        Some(sent)
+    }
+
+    /// All that waited has gone, and the application side is through: what the access log
+    /// gets, if it waits for that.
+    pub(crate) fn settle_account(&self) -> Option<Account> {
+        self.connection.outlet().handed = 0;
+        let mut tail = self.tail();
+        tail.label = None;
+        tail.account.take()
+    }
+
+    /// Gives up writing, as [`SharedConnection::fail`]: what was lost. To be asked before
+    /// the connection is closed, after which the kernel does not tell any more.
+    pub(crate) fn give_up(&self) -> Lost {
+        let mut outlet = self.connection.outlet();
+        outlet.fail(&self.connection.socket);
+        let sent = outlet.sent();
+        let (label, account) = {
+            let mut tail = self.tail();
+            (tail.label.take(), tail.account.take())
+        };
+        self.connection.wake(outlet);
+        Lost { label, sent, account }
+    }
+}
+
+/// A stream of a connection at a unix socket, for tests, and its client.
+#[cfg(test)]
+pub(crate) fn test_stream() -> (Arc<SharedStream>, std::os::unix::net::UnixStream) {
+    let (connection, client) = crate::connection::shared::test_pair();
+    (Arc::new(SharedStream::new(Arc::new(connection))), client)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::shared::Waited;
+    use crate::transport::outgoing::{Flushed, Stores};
+    use crate::transport::room::Room;
+    use std::time::Duration;
+
+    #[test]
+    fn what_the_client_can_have_got_is_known_when_the_response_is_given_up() {
+        let (stream, _client) = test_stream();
+        let link = &stream.connection;
+        let spools = crate::spool::Spools::new(std::env::temp_dir());
+        let room = Arc::new(Room::new(64 << 20, 0));
+        let length = 8 << 20;
+        link.leave(Box::new(vec![0; length]), 0, Stores { spools: &spools, room: &room });
+        let Flushed::Blocked(gone) = link.flush().unwrap() else { panic!("all has gone") };
+        let mut account = Some(Account { draft: Draft::default(), head: 100, body: 1 << 30 });
+        assert_eq!(stream.settle(7, false, &mut account), None, "some waits");
+        let lost = stream.give_up();
+        assert_eq!(lost.sent, gone + 7);
+        assert_eq!(lost.account.unwrap().body_in(lost.sent), gone + 7 - 100);
+        assert_eq!(link.wait_for_room(&room, false, Duration::ZERO), Waited::ClientDisconnected);
+    }
+}
