@@ -1,24 +1,25 @@
-//! Every listening socket of the server: opens, adopts, names and removes them. The master
-//! accepts no connection on them.
+//! A listener: the listening sockets of one address, and where they come from. It is opened,
+//! adopted or inherited, refuses connections before its last worker drains, and is given up.
+//! The master accepts no connection on it. Owned by the generations of the event loop.
+
+mod listening_socket;
+mod socket_file;
 
 use std::cell::Cell;
-use std::fs::{File, TryLockError};
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use monoceros_config::{Bind, Settings};
-use monoceros_sys::user::Credentials;
-use monoceros_sys::{descriptor, lock, reason, refuse, socket};
+use monoceros_config::Bind;
+use monoceros_sys::{descriptor, reason, refuse, socket};
 use serde::{Deserialize, Serialize};
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::Socket;
 
-use crate::master::act::owner_rights::reach;
+use self::listening_socket::{open_abstract, open_address, open_tcp, open_unix};
+use self::socket_file::SocketFile;
 use crate::master::decide::event::BindError;
+
+pub(crate) use self::listening_socket::SocketOptions;
 
 /// One address of the settings, or a socket that was passed in.
 #[derive(Debug)]
@@ -33,17 +34,6 @@ pub(crate) struct OwnedListener {
     borrowed: Cell<bool>,
     /// Its sockets replace older ones, of which processes may still have copies.
     is_anew: bool,
-}
-
-/// The file of a unix socket, by its path and by its device and inode.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct SocketFile {
-    #[serde(with = "super::upgrade::raw_path")]
-    path: PathBuf,
-    identity: (u64, u64),
-    /// The user and group that own it, if not those of the master.
-    #[serde(default)]
-    owner: Option<(u32, u32)>,
 }
 
 /// A listener without its sockets, as a message from one master to the next.
@@ -66,37 +56,6 @@ enum ListenerSource {
     Configured(Bind),
     /// `LISTEN_FDS`, with its name in `LISTEN_FDNAMES`.
     Activated(String),
-}
-
-/// The options of sockets.
-#[derive(Clone, Debug)]
-pub(crate) struct SocketOptions {
-    backlog: u32,
-    umask: u32,
-    owner: Option<Credentials>,
-    /// The kernel holds back TCP connections on which nothing has arrived. Not for
-    /// protocols in which the server sends first.
-    defer: bool,
-    /// Where relative paths start.
-    directory: PathBuf,
-}
-
-impl SocketOptions {
-    /// The options that the settings ask for.
-    pub(crate) fn new(
-        settings: &Settings,
-        defer: bool,
-        owner: Option<Credentials>,
-        directory: &Path,
-    ) -> Self {
-        let (backlog, umask) = (settings.backlog, settings.umask.0);
-        Self { backlog, umask, owner, defer, directory: directory.to_owned() }
-    }
-
-    /// Zero is never (`tcp(7)`).
-    fn defer_seconds(&self) -> i32 {
-        if self.defer { socket::DEFER_SECONDS } else { 0 }
-    }
 }
 
 /// Opens every address that is not among `open` yet, and adds it there. Returns the
@@ -169,9 +128,7 @@ impl OwnedListener {
             Bind::Unix(path) => {
                 let path = options.directory.join(path);
                 let opened = open_unix(&path, options).map(|fd| vec![fd]);
-                let owner = options.owner.as_ref().map(|owner| (owner.uid, owner.gid));
-                let file = identify(&path).ok();
-                (opened, file.map(|identity| SocketFile { path, identity, owner }))
+                (opened, SocketFile::find(&path, options.owner.as_ref()))
             }
             Bind::Abstract(name) => (open_abstract(name, options).map(|fd| vec![fd]), None),
             Bind::Fd(number) => (socket::take_inherited(*number).map(|fd| vec![fd]), None),
@@ -315,25 +272,17 @@ impl OwnedListener {
         self.is_anew
     }
 
-    /// Removes the file of a unix socket that this process has made, unless
-    /// another server has put its own there.
+    /// Removes the file of a unix socket that this process has made, unless another server
+    /// has put its own there.
     pub(crate) fn remove_file(&self) {
-        let Some(SocketFile { path, identity, owner }) = &self.file else { return };
-        let owner = owner.map(|(uid, gid)| Credentials { uid, gid, groups: vec![gid] });
-        let remove = |path: &Path| {
-            if identify(path)? == *identity { std::fs::remove_file(path) } else { Ok(()) }
-        };
-        // The next server recognises a file that stays as stale.
-        drop(reach(path, owner.as_ref(), remove, remove));
+        if let Some(file) = &self.file {
+            file.remove();
+        }
     }
 
-    /// The file of its unix socket was removed or replaced: no client can connect
-    /// to it.
+    /// The file of its unix socket was removed or replaced: no client can connect to it.
     fn is_lost(&self) -> bool {
-        self.file.as_ref().is_some_and(|SocketFile { path, identity, .. }| match identify(path) {
-            Ok(found) => found != *identity,
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
-        })
+        self.file.as_ref().is_some_and(SocketFile::is_lost)
     }
 
     /// Sets the options of open sockets to those that they would be opened with now.
@@ -350,149 +299,14 @@ impl OwnedListener {
         if self.backlog == options.backlog || self.backlog == 0 {
             return Ok(());
         }
-        let again = |fd: &OwnedFd| Socket::from(fd.try_clone()?).listen(backlog(options));
+        let again = |fd: &OwnedFd| Socket::from(fd.try_clone()?).listen(options.queue_length());
         self.sockets.iter().try_for_each(again)
     }
-}
-
-fn identify(path: &Path) -> io::Result<(u64, u64)> {
-    let metadata = std::fs::symlink_metadata(path)?;
-    Ok((metadata.dev(), metadata.ino()))
 }
 
 fn failure(bind: &Bind, error: &io::Error) -> BindError {
     let in_use = error.kind() == io::ErrorKind::AddrInUse;
     BindError { text: format!("cannot bind {bind}: {}", reason(error)), in_use }
-}
-
-fn backlog(options: &SocketOptions) -> i32 {
-    i32::try_from(options.backlog).unwrap_or(i32::MAX)
-}
-
-/// Listens on every address of the host. An address of a family that this machine does not
-/// have is left out if there is another one.
-fn open_tcp(host: &str, port: u16, options: &SocketOptions) -> io::Result<Vec<OwnedFd>> {
-    let mut addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
-    if port == 0 {
-        // Each would get another port.
-        addresses.truncate(1);
-    }
-    let (mut sockets, mut missing) = (Vec::new(), None);
-    for address in addresses {
-        match open_address(address, options, false) {
-            Ok(socket) => sockets.push(socket),
-            Err(error) if lacks_family(&error) => missing = Some(error),
-            Err(error) => return Err(error),
-        }
-    }
-    match missing {
-        Some(error) if sockets.is_empty() => Err(error),
-        _ => Ok(sockets),
-    }
-}
-
-fn lacks_family(error: &io::Error) -> bool {
-    let unsupported = error.raw_os_error() == Some(libc::EAFNOSUPPORT);
-    unsupported || error.kind() == io::ErrorKind::AddrNotAvailable
-}
-
-fn open_address(address: SocketAddr, options: &SocketOptions, shared: bool) -> io::Result<OwnedFd> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), None)?;
-    socket.set_reuse_address(true)?;
-    socket::share_address(socket.as_fd(), shared)?;
-    socket.set_tcp_nodelay(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.bind(&address.into())?;
-    let socket = listen(socket, options)?;
-    socket::defer_accept(socket.as_fd(), options.defer_seconds())?;
-    Ok(socket)
-}
-
-/// The file is made as the workers' user, or by root and then given to that user.
-fn open_unix(path: &Path, options: &SocketOptions) -> io::Result<OwnedFd> {
-    let owner = options.owner.as_ref();
-    let own = |path: &Path| bind_unix(path, options, None);
-    reach(path, owner, own, |path| bind_unix(path, options, owner))
-}
-
-fn bind_unix(
-    path: &Path,
-    options: &SocketOptions,
-    owner: Option<&Credentials>,
-) -> io::Result<OwnedFd> {
-    // Held until the socket listens: before that, other servers would take it for stale.
-    let _alone = lock_directory(path)?;
-    remove_stale(path)?;
-    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
-    let bound = with_umask(options.umask, || socket.bind(&SockAddr::unix(path)?));
-    bound?;
-    if let Some(Credentials { uid, gid, .. }) = owner {
-        std::os::unix::fs::lchown(path, Some(*uid), Some(*gid))?;
-    }
-    listen(socket, options)
-}
-
-fn open_abstract(name: &str, options: &SocketOptions) -> io::Result<OwnedFd> {
-    let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
-    let listener = std::os::unix::net::UnixListener::bind_addr(&address)?;
-    listener.set_nonblocking(true)?;
-    listen(Socket::from(OwnedFd::from(listener)), options)
-}
-
-fn listen(socket: Socket, options: &SocketOptions) -> io::Result<OwnedFd> {
-    socket.listen(backlog(options))?;
-    Ok(socket.into())
-}
-
-/// Keeps other servers from looking at the sockets in this directory meanwhile
-/// (`flock(2)`): of two that find the same stale socket, the later one would remove what
-/// the earlier one has made. A directory that cannot be locked is left unlocked: this user
-/// may not read it, or the file system has no locks.
-fn lock_directory(path: &Path) -> io::Result<Option<File>> {
-    let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
-    let Ok(directory) = File::open(directory.unwrap_or(Path::new("."))) else { return Ok(None) };
-    match directory.try_lock() {
-        Ok(()) => Ok(Some(directory)),
-        // Any user can lock what anyone can read.
-        Err(TryLockError::WouldBlock) if lock::is_of_another_user(&directory) => Ok(None),
-        // Tried again later, as with an address that is in use.
-        Err(TryLockError::WouldBlock) => Err(io::Error::from_raw_os_error(libc::EADDRINUSE)),
-        Err(TryLockError::Error(_)) => Ok(None),
-    }
-}
-
-/// Removes the file of a socket on which no process listens. Any other file stays.
-fn remove_stale(path: &Path) -> io::Result<()> {
-    let kind = match std::fs::symlink_metadata(path) {
-        Ok(metadata) => metadata.file_type(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    if !kind.is_socket() {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the file is not a socket"));
-    }
-    // Non-blocking, since the process that listens there may accept nothing.
-    let client = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
-    match client.connect(&SockAddr::unix(path)?) {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            Err(io::Error::from_raw_os_error(libc::EADDRINUSE))
-        }
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            std::fs::remove_file(path)
-        }
-        Err(error) => Err(error),
-        Ok(_) => Err(io::Error::from_raw_os_error(libc::EADDRINUSE)),
-    }
-}
-
-/// The mask belongs to the whole process, which has one thread.
-fn with_umask<T>(umask: u32, make: impl FnOnce() -> T) -> T {
-    let before = monoceros_sys::umask::set(umask);
-    let made = make();
-    monoceros_sys::umask::set(before);
-    made
 }
 
 fn describe(fd: BorrowedFd) -> String {
@@ -514,6 +328,7 @@ mod tests {
     use super::*;
     use std::net::TcpListener;
     use std::os::unix::net::{UnixListener, UnixStream};
+    use std::path::PathBuf;
 
     fn options() -> SocketOptions {
         let directory = std::env::temp_dir();

@@ -12,6 +12,7 @@ mod logs;
 mod memory;
 mod notify_sender;
 mod owner_rights;
+mod path_format;
 mod pending_fork;
 pub(crate) mod pid_file;
 pub(crate) mod proc_stat;

@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use crate::cli::roots;
 
 use crate::master::act::invocation::Invocation;
-use crate::master::act::listener;
-use crate::master::act::listener::OwnedListener;
+use crate::master::act::listener::{ListenerRecord, OwnedListener};
+use crate::master::act::path_format::optional_path;
 use crate::master::kind::executable::find_program;
 
 /// The title of the attendant, which exists until the new master serves.
@@ -62,45 +62,7 @@ struct HandoverState {
     #[serde(default, with = "optional_path")]
     pid_path: Option<PathBuf>,
     /// The listeners; their sockets follow each other from descriptor 3 on.
-    listeners: Vec<listener::ListenerRecord>,
-}
-
-/// A path in a message; it may consist of any bytes.
-pub(crate) mod raw_path {
-    use std::path::{Path, PathBuf};
-
-    use monoceros_config::raw::{bytes_of, text_of};
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(crate) fn serialize<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&text_of(path.as_os_str()))
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
-        String::deserialize(from).map(|text| PathBuf::from(bytes_of(&text)))
-    }
-}
-
-/// As [`raw_path`], for a path that may be missing.
-mod optional_path {
-    use std::path::PathBuf;
-
-    use monoceros_config::raw::{bytes_of, text_of};
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(
-        path: &Option<PathBuf>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        path.as_ref().map(|path| text_of(path.as_os_str())).serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Option<PathBuf>, D::Error> {
-        let text = Option::<String>::deserialize(from)?;
-        Ok(text.map(|text| PathBuf::from(bytes_of(&text))))
-    }
+    listeners: Vec<ListenerRecord>,
 }
 
 /// The successor, seen from this master.

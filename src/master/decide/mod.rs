@@ -13,6 +13,7 @@ mod lifecycle;
 pub(crate) mod master;
 mod monitoring;
 mod planner;
+mod pool;
 mod pool_size;
 mod reconcile;
 mod recycling;

@@ -164,7 +164,7 @@ impl World {
             assert!(self.clients.is_empty(), "commands without an answer: {:?}", self.clients);
             let target = self.master.target();
             let now = self.start + self.now;
-            let roster = &self.master.roster;
+            let roster = self.master.pool.roster();
             let recycles = !self.master.settings().recycling.lifetime.is_zero();
             assert!(recycles || target.is_reached(roster, now), "{roster:?}");
             let molds = roster.molds().filter(|mold| mold.is_ready()).count();
@@ -257,7 +257,7 @@ impl World {
             }
             (ControlRequest::Status, ControlReply::Status(status)) => {
                 // More may have been spawned at once.
-                assert!(status.workers.len() <= self.master.roster.everyone().count());
+                assert!(status.workers.len() <= self.master.pool.roster().everyone().count());
             }
             (ControlRequest::Stop, ControlReply::Stopping) => {
                 let state = self.master.state;
@@ -321,7 +321,7 @@ impl World {
         if let MasterEvent::SuccessorEnded { .. } = &event {
             self.successor = None;
         }
-        let before = self.master.roster.clone();
+        let before = self.master.pool.roster().clone();
         let serving = self.serves();
         self.note_end(&event);
         if let MasterEvent::TookOver { .. } = &event {
@@ -352,7 +352,7 @@ impl World {
             }
             MasterEvent::Signalled(SignalCommand::Drain) | MasterEvent::Requested { .. }
                 if self.master.state == MasterState::Serving
-                    && self.master.pool.workers() > 0
+                    && self.master.pool.size().workers() > 0
                     && (is_stop || matches!(event, MasterEvent::Signalled(_))) =>
             {
                 self.serves_until = Some(self.now + self.master.settings().shutdown_delay);
@@ -395,16 +395,16 @@ impl World {
         if !self.serves() {
             return;
         }
-        let (workers, limits) = (self.master.pool.workers(), self.master.settings().limits);
-        let serving = self.count_serving(&self.master.roster);
+        let (workers, limits) = (self.master.pool.size().workers(), self.master.settings().limits);
+        let serving = self.count_serving(self.master.pool.roster());
         let serving_before = self.count_serving(before);
         let least = usize::from(workers.saturating_sub(limits.max_unavailable));
         assert!(
             gone || serving >= serving_before || serving >= least,
             "{serving} of {least} serve, {serving_before} did: {:?}",
-            self.master.roster
+            self.master.pool.roster()
         );
-        let live = self.master.roster.live().count();
+        let live = self.master.pool.roster().live().count();
         let most = before.live().count().max(usize::from(workers + limits.surge()));
         assert!(live <= most, "{live} of at most {most} are alive");
     }

@@ -118,7 +118,7 @@ impl MasterBench {
 
     /// This process was asked to go.
     fn roster_leaves(&self, worker: u64) -> bool {
-        self.master.roster.get(WorkerId(worker)).is_some_and(|it| !it.is_live())
+        self.master.pool.roster().get(WorkerId(worker)).is_some_and(|it| !it.is_live())
     }
 
     fn logged(&self, text: &str) -> usize {
@@ -345,9 +345,9 @@ fn added_workers_survive_a_reload_that_does_not_change_their_number() {
     assert_eq!(spawned(&bench.ask(SignalCommand::Add)), [(1, 1)]);
     bench.ask(SignalCommand::Reload);
     bench.read(2, settings(1));
-    assert_eq!(bench.master.pool.workers(), 2);
+    assert_eq!(bench.master.pool.size().workers(), 2);
     bench.read(3, settings(3));
-    assert_eq!(bench.master.pool.workers(), 3);
+    assert_eq!(bench.master.pool.size().workers(), 3);
 }
 
 #[test]

@@ -96,7 +96,7 @@ fn a_worker_that_dies_meanwhile_is_replaced() {
 fn one_that_has_served_long_enough_is_replaced_too() {
     let mut bench = serving(1);
     bench.ask(SignalCommand::Drain);
-    bench.master.roster.get_mut(WorkerId(0)).unwrap().disposition = Disposition::Due;
+    bench.master.pool.roster_mut().get_mut(WorkerId(0)).unwrap().disposition = Disposition::Due;
     assert_eq!(spawned(&bench.pass(SECOND)), [(0, 1)]);
     assert_eq!(drained(&bench.ready(1)), [(0, Drain::Retire)]);
 }

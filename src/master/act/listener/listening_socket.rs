@@ -1,0 +1,181 @@
+//! Opens sockets that listen at an address of the settings: TCP, a unix socket with a file,
+//! an abstract name. Owns nothing. Called by `listener.rs`.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::linux::net::SocketAddrExt;
+use std::path::{Path, PathBuf};
+
+use monoceros_config::Settings;
+use monoceros_sys::socket;
+use monoceros_sys::user::Credentials;
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::socket_file::{lock_directory, remove_stale};
+use crate::master::act::owner_rights::reach;
+
+/// The options of sockets.
+#[derive(Clone, Debug)]
+pub(crate) struct SocketOptions {
+    /// The length of the queue of connections that wait to be accepted.
+    pub(super) backlog: u32,
+    /// The mask for the mode of the file of a unix socket.
+    pub(super) umask: u32,
+    /// The user that the file of a unix socket is given to.
+    pub(super) owner: Option<Credentials>,
+    /// The kernel holds back TCP connections on which nothing has arrived. Not for
+    /// protocols in which the server sends first.
+    pub(super) defer: bool,
+    /// Where relative paths start.
+    pub(super) directory: PathBuf,
+}
+
+impl SocketOptions {
+    /// The options that the settings ask for.
+    pub(crate) fn new(
+        settings: &Settings,
+        defer: bool,
+        owner: Option<Credentials>,
+        directory: &Path,
+    ) -> Self {
+        let (backlog, umask) = (settings.backlog, settings.umask.0);
+        Self { backlog, umask, owner, defer, directory: directory.to_owned() }
+    }
+
+    /// How long the kernel holds them back; 0 disables that (`tcp(7)`).
+    pub(super) fn defer_seconds(&self) -> i32 {
+        if self.defer { socket::DEFER_SECONDS } else { 0 }
+    }
+
+    /// The length of the queue, as `listen(2)` takes it.
+    pub(super) fn queue_length(&self) -> i32 {
+        i32::try_from(self.backlog).unwrap_or(i32::MAX)
+    }
+}
+
+/// Listens on every address of the host. An address of a family that this machine does not
+/// have is left out if there is another one.
+pub(super) fn open_tcp(host: &str, port: u16, options: &SocketOptions) -> io::Result<Vec<OwnedFd>> {
+    let mut addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
+    if port == 0 {
+        // Each would get another port.
+        addresses.truncate(1);
+    }
+    let (mut sockets, mut missing) = (Vec::new(), None);
+    for address in addresses {
+        match open_address(address, options, false) {
+            Ok(socket) => sockets.push(socket),
+            Err(error) if lacks_family(&error) => missing = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    match missing {
+        Some(error) if sockets.is_empty() => Err(error),
+        _ => Ok(sockets),
+    }
+}
+
+fn lacks_family(error: &io::Error) -> bool {
+    let unsupported = error.raw_os_error() == Some(libc::EAFNOSUPPORT);
+    unsupported || error.kind() == io::ErrorKind::AddrNotAvailable
+}
+
+/// Listens on one address; `shared` lets another socket listen there too
+/// (`SO_REUSEPORT` in `socket(7)`).
+pub(super) fn open_address(
+    address: SocketAddr,
+    options: &SocketOptions,
+    shared: bool,
+) -> io::Result<OwnedFd> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), None)?;
+    socket.set_reuse_address(true)?;
+    socket::share_address(socket.as_fd(), shared)?;
+    socket.set_tcp_nodelay(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    let socket = listen(socket, options)?;
+    socket::defer_accept(socket.as_fd(), options.defer_seconds())?;
+    Ok(socket)
+}
+
+/// The file is made as the workers' user, or by root and then given to that user.
+pub(super) fn open_unix(path: &Path, options: &SocketOptions) -> io::Result<OwnedFd> {
+    let owner = options.owner.as_ref();
+    let own = |path: &Path| bind_unix(path, options, None);
+    reach(path, owner, own, |path| bind_unix(path, options, owner))
+}
+
+fn bind_unix(
+    path: &Path,
+    options: &SocketOptions,
+    owner: Option<&Credentials>,
+) -> io::Result<OwnedFd> {
+    // Held until the socket listens: before that, other servers would take it for stale.
+    let _alone = lock_directory(path)?;
+    remove_stale(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    let bound = with_umask(options.umask, || socket.bind(&SockAddr::unix(path)?));
+    bound?;
+    if let Some(Credentials { uid, gid, .. }) = owner {
+        std::os::unix::fs::lchown(path, Some(*uid), Some(*gid))?;
+    }
+    listen(socket, options)
+}
+
+/// Listens on an abstract name (`unix(7)`).
+pub(super) fn open_abstract(name: &str, options: &SocketOptions) -> io::Result<OwnedFd> {
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+    let listener = std::os::unix::net::UnixListener::bind_addr(&address)?;
+    listener.set_nonblocking(true)?;
+    listen(Socket::from(OwnedFd::from(listener)), options)
+}
+
+fn listen(socket: Socket, options: &SocketOptions) -> io::Result<OwnedFd> {
+    socket.listen(options.queue_length())?;
+    Ok(socket.into())
+}
+
+/// The mask belongs to the whole process, which has one thread (`umask(2)`).
+fn with_umask<T>(umask: u32, make: impl FnOnce() -> T) -> T {
+    let before = monoceros_sys::umask::set(umask);
+    let made = make();
+    monoceros_sys::umask::set(before);
+    made
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> SocketOptions {
+        let directory = std::env::temp_dir();
+        SocketOptions { backlog: 16, umask: 0o77, owner: None, defer: true, directory }
+    }
+
+    #[test]
+    fn a_host_without_a_port_has_one_address() {
+        let sockets = open_tcp("localhost", 0, &options()).unwrap();
+        assert_eq!(sockets.len(), 1);
+        assert!(socket::is_deferred(sockets[0].as_fd()));
+    }
+
+    #[test]
+    fn a_missing_family_is_told_from_an_address_in_use() {
+        let missing = |number| lacks_family(&io::Error::from_raw_os_error(number));
+        assert!(missing(libc::EAFNOSUPPORT) && missing(libc::EADDRNOTAVAIL));
+        assert!(!missing(libc::EADDRINUSE));
+    }
+
+    #[test]
+    fn an_abstract_name_is_free_again_when_its_socket_is_closed() {
+        let name = format!("monoceros-abstract-{}", std::process::id());
+        let first = open_abstract(&name, &options()).unwrap();
+        let error = open_abstract(&name, &options()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        drop(first);
+        open_abstract(&name, &options()).unwrap();
+    }
+}

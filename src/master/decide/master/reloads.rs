@@ -1,0 +1,102 @@
+//! Reloads: a generation replaces another one, or fails to. Owns nothing. Called by the
+//! states of the master; `decide/reload.rs` has the generations.
+
+use std::time::Instant;
+
+use log::Level;
+use monoceros_wire::Generation;
+
+use super::Master;
+use crate::master::decide::action::{Action, Notice};
+use crate::master::decide::settings::MasterSettings;
+use crate::master::decide::state::{MasterState, Purpose};
+
+impl Master {
+    /// An operator asks for a reload.
+    pub(super) fn ask_reload(&mut self) {
+        if self.succession.is_upgrading() {
+            // The successor may have read its settings too early. The init system must be
+            // notified at once that the reload it asked for is under way.
+            let text = "an upgrade is under way: the reload comes after it";
+            self.actions.log(Level::Info, text);
+            self.reload.put_off();
+            self.actions.notify(Notice::Reloading);
+        } else if self.state == MasterState::Serving {
+            self.reload.read_settings(&mut self.actions);
+        } else {
+            self.reload.put_off();
+        }
+    }
+
+    /// The new settings cannot be used.
+    pub(super) fn refuse_reload(&mut self, generation: Generation, text: &str) {
+        self.reload.refuse(text, &mut self.actions);
+        self.clients.reload_unread(generation, text, &mut self.actions);
+        self.end_reload();
+    }
+
+    /// The new settings can be used: their generation is rolled out.
+    pub(super) fn begin_rollout(
+        &mut self,
+        generation: Generation,
+        settings: MasterSettings,
+        now: Instant,
+    ) {
+        self.pool.forget_failures();
+        let ((size, roster), actions) = (self.pool.size_and_roster(), &mut self.actions);
+        self.reload.begin(generation, settings, size, roster, now, actions);
+    }
+
+    /// The new generation cannot serve: the old one goes on.
+    pub(super) fn abandon_reload(&mut self, reason: &str) {
+        let ((size, roster), actions) = (self.pool.size_and_roster(), &mut self.actions);
+        let Some(abandoned) = self.reload.abandon(reason, size, roster, actions) else { return };
+        self.pool.forget_backoffs();
+        let actions = &mut self.actions;
+        self.clients.reload_abandoned(abandoned.generation, &abandoned.text, actions);
+        self.reload.drop_others(actions);
+        self.end_reload();
+    }
+
+    /// Notifies the init system that a reload is over, whether it has succeeded or failed.
+    pub(super) fn end_reload(&mut self) {
+        self.send_status();
+        // A server that has announced its end is not ready again.
+        if !matches!(self.state, MasterState::Delaying { .. }) {
+            self.actions.notify(Notice::Ready);
+        }
+    }
+
+    /// Goes on to the next state, or the next generation, when all workers are available.
+    pub(super) fn note_progress(&mut self, now: Instant) {
+        let target = self.target();
+        let (available, is_reached) = {
+            let roster = self.pool.roster();
+            (target.count(roster, now), target.is_reached(roster, now))
+        };
+        self.reload.note_available(available, now);
+        if !is_reached {
+            return;
+        }
+        if self.state == MasterState::Booting {
+            if self.purpose == Purpose::Check {
+                return self.stop(0, now);
+            }
+            self.state = MasterState::Serving;
+            let app = self.pool.roster().app().to_owned();
+            let workers = self.pool.size().workers();
+            self.actions.push(Action::Announce { app, workers });
+            self.end_reload();
+            if self.reload.take_put_off() {
+                self.reload.read_settings(&mut self.actions);
+            }
+        }
+        if self.reload.finish(&mut self.actions) {
+            let (current, workers) = (self.reload.current(), self.pool.size().workers());
+            self.clients.reload_done(current, workers, &mut self.actions);
+            self.reload.drop_others(&mut self.actions);
+            self.with_pool(now, |pool, context, actions| pool.reconcile_molds(context, actions));
+            self.end_reload();
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Upgrades: a successor takes over from this master, or this master from a predecessor.
+//! Owns nothing. Called by the states of the master; `decide/succession.rs` has both ends.
+
+use std::time::Instant;
+
+use log::Level;
+use monoceros_wire::control::ControlReply;
+
+use super::Master;
+use crate::master::decide::action::{Action, Notice, WorkerSignal};
+use crate::master::decide::commands::REPLACED;
+use crate::master::decide::roster::LeaveReason;
+use crate::master::decide::state::MasterState;
+
+impl Master {
+    /// Starts a successor, or returns why it cannot.
+    pub(super) fn upgrade(&mut self, now: Instant) -> Result<(), &'static str> {
+        if self.state != MasterState::Serving {
+            return Err("cannot upgrade: the server does not serve yet");
+        }
+        let settings = self.reload.settings();
+        let (known, until) = (settings.workers, now + settings.upgrade_timeout);
+        let newest = self.reload.newest();
+        self.succession.start(self.pool.size(), known, newest, until, &mut self.actions)
+    }
+
+    /// The successor serves: everything is passed on to it.
+    pub(super) fn hand_over(&mut self, now: Instant) {
+        let Some(successor) = self.succession.complete() else { return };
+        self.actions.log(Level::Info, "upgraded: the new master serves, this one drains");
+        if self.reload.take_put_off() {
+            self.actions.push(Action::SignalSuccessor(WorkerSignal::Hup));
+        }
+        let workers = self.pool.size().unless(successor.workers);
+        self.actions.push(Action::PassOn { workers });
+        // Comes after `PassOn`: when the client reads this, the successor has everything.
+        let reply = ControlReply::Upgraded { pid: successor.pid };
+        self.clients.upgrade_ended(&reply, &mut self.actions);
+        self.clients.dismiss_all(REPLACED, &mut self.actions);
+        self.state = MasterState::Draining;
+        self.drain_workers(LeaveReason::Retired, now);
+        self.actions.push(Action::CloseListeners);
+    }
+
+    /// The successor is gone before it has taken over.
+    pub(super) fn lose_successor(&mut self, text: &str) {
+        if !self.succession.note_ended() {
+            return;
+        }
+        let line = format!("upgrade failed, all goes on as before: {text}");
+        self.actions.log(Level::Error, line);
+        self.clients.upgrade_ended(&ControlReply::failed(text), &mut self.actions);
+        self.succession.fail(text);
+        self.send_status();
+        if self.reload.take_put_off() {
+            self.reload.read_settings(&mut self.actions);
+        }
+    }
+
+    /// Ends a successor that does not serve in time, or does not end in time.
+    pub(super) fn note_successor_deadline(&mut self, now: Instant) {
+        if !self.succession.note_deadline(now, &mut self.actions) {
+            return;
+        }
+        let limit = self.settings().upgrade_timeout.as_secs();
+        let text = format!("the new master does not serve within {limit} s");
+        self.clients.upgrade_ended(&ControlReply::failed(&text), &mut self.actions);
+        self.actions.log(Level::Error, format!("{text}; ending it"));
+        self.succession.fail(&text);
+        self.send_status();
+        self.succession.dismiss(now, &mut self.actions);
+    }
+
+    /// The predecessor has passed everything on, or is gone.
+    pub(super) fn take_over(&mut self, workers: Option<u16>) {
+        self.succession.take_over(&mut self.actions);
+        if let Some(workers) = workers {
+            let (size, roster) = self.pool.size_and_roster();
+            size.resize(workers, roster, &mut self.actions);
+        }
+        // Notices before the takeover went to no init system, so the state is sent again.
+        // The watchdog counts from the last notice of the predecessor.
+        if self.watchdog.is_set() {
+            self.notify_alive();
+        }
+        if let MasterState::Delaying { .. } = self.state {
+            self.notify_delay();
+        } else if self.reload.rolling_to().is_some() {
+            self.actions.notify(Notice::Reloading);
+        } else if self.state == MasterState::Serving {
+            self.end_reload();
+        }
+    }
+}

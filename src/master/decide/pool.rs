@@ -1,0 +1,618 @@
+//! Owns the workers and molds: their entries, their wanted number, the plan for them, the
+//! samples of them, and which of their failures are in the log already. Called by the
+//! master only, which passes what the server is doing and hears of setbacks.
+
+use std::time::{Duration, Instant};
+
+use log::Level;
+use monoceros_sys::process::ExitStatus;
+use monoceros_wire::message::{BootFailure, ToWorker};
+
+use crate::master::decide::action::Actions;
+use crate::master::decide::boot_failures::{self, BootFailures, Surroundings, last_line};
+use crate::master::decide::event::{SpawnError, WorkerExit};
+use crate::master::decide::exit_report;
+use crate::master::decide::id::WorkerId;
+use crate::master::decide::lifecycle;
+use crate::master::decide::monitoring::{Conditions, Monitor, judge_samples};
+use crate::master::decide::planner::PlanTarget;
+use crate::master::decide::pool_size::PoolSize;
+use crate::master::decide::reconcile::{Reconciler, Wanted, retire_molds};
+use crate::master::decide::recycling::{self, Recycler};
+use crate::master::decide::reload::Reload;
+use crate::master::decide::roster::{LeaveReason, Role, Roster, WorkerEntry, WorkerState};
+use crate::master::decide::sample::WorkerSample;
+use crate::master::decide::settings::MasterSettings;
+use crate::master::decide::suspends::Suspends;
+
+/// A worker that ends with exit code 0 after this time was stopped by an operator
+/// (`kill PID`). One that ends earlier has failed.
+const INTENDED_EXIT_AGE: Duration = Duration::from_secs(1);
+
+/// The workers and molds, and what is decided about them.
+#[derive(Debug)]
+pub(crate) struct WorkerPool {
+    roster: Roster,
+    size: PoolSize,
+    reconciler: Reconciler,
+    recycler: Recycler,
+    boot_failures: BootFailures,
+    monitor: Monitor,
+}
+
+/// What the server is doing while something happens to a worker.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PoolContext<'a> {
+    /// The generations and their settings.
+    pub(crate) reload: &'a Reload,
+    /// When the master did not run.
+    pub(crate) suspends: &'a Suspends,
+    /// The first generation starts.
+    pub(crate) is_booting: bool,
+    /// The master only checks whether the application loads.
+    pub(crate) is_check: bool,
+    /// A predecessor serves with workers of its own.
+    pub(crate) follows: bool,
+    /// The master is about to end with an error, which is in the log.
+    pub(crate) has_failed: bool,
+    /// The time of the event.
+    pub(crate) now: Instant,
+}
+
+/// What the end of a worker means for the whole server.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Setback {
+    /// The first generation cannot serve: the master ends with this exit code.
+    CannotStart {
+        /// The exit code.
+        code: u8,
+        /// The reason.
+        reason: String,
+    },
+    /// The new generation cannot serve, for this reason: the reload fails.
+    ReloadFails(String),
+}
+
+impl PoolContext<'_> {
+    fn settings(&self) -> &MasterSettings {
+        self.reload.settings()
+    }
+
+    /// True until a worker has become ready, if this master is to serve and no predecessor
+    /// does. A failure to start is then waited out, not reported.
+    fn is_first_start(&self) -> bool {
+        self.is_booting && !self.is_check && !self.follows
+    }
+}
+
+impl WorkerPool {
+    /// A pool without any process, which is to have this many workers.
+    pub(crate) fn new(workers: u16, seed: u64) -> Self {
+        Self {
+            roster: Roster::new(seed),
+            size: PoolSize::new(workers),
+            reconciler: Reconciler::default(),
+            // Other numbers than those of the roster.
+            recycler: Recycler::new(!seed),
+            boot_failures: BootFailures::default(),
+            monitor: Monitor::default(),
+        }
+    }
+
+    /// Every process that was spawned and is not reaped yet.
+    pub(crate) fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// Changes entries in a test.
+    #[cfg(test)]
+    pub(crate) fn roster_mut(&mut self) -> &mut Roster {
+        &mut self.roster
+    }
+
+    /// The wanted number of workers.
+    pub(crate) fn size(&self) -> &PoolSize {
+        &self.size
+    }
+
+    /// Both, for a change of the wanted number.
+    pub(crate) fn size_and_roster(&mut self) -> (&mut PoolSize, &Roster) {
+        (&mut self.size, &self.roster)
+    }
+
+    /// The identifiers of all workers and molds.
+    pub(crate) fn ids(&self) -> Vec<WorkerId> {
+        self.roster.everyone().map(|worker| worker.id).collect()
+    }
+
+    /// When a process, the plan or the next samples are due.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let parts = [self.roster.deadline(), self.reconciler.deadline(), self.monitor.deadline()];
+        parts.into_iter().flatten().min()
+    }
+
+    /// Moves these times by a suspend of the master.
+    pub(crate) fn shift(&mut self, by: Duration) {
+        self.roster.shift(by);
+        self.monitor.shift(by);
+        self.reconciler.shift(by);
+    }
+
+    /// Forgets all failures: new code is tried.
+    pub(crate) fn forget_failures(&mut self) {
+        self.boot_failures.forget();
+        self.roster.forget_failures();
+    }
+
+    /// New code was given up. Slots that have failed with it need not wait any more.
+    pub(crate) fn forget_backoffs(&mut self) {
+        self.roster.forget_failures();
+    }
+
+    /// What the workers are to become.
+    pub(crate) fn target(&self, reload: &Reload, is_booting: bool) -> PlanTarget {
+        reload.target(self.size.workers(), is_booting)
+    }
+
+    /// Replaces a worker that is due, if it is its turn, and carries out the plan.
+    pub(crate) fn reconcile(&mut self, context: PoolContext, actions: &mut Actions) {
+        recycling::choose_next(&mut self.roster, context.reload.rolling_to().is_some());
+        let preloading = context.reload.preloading();
+        let target = self.target(context.reload, context.is_booting);
+        let settings = context.settings();
+        let wanted = Wanted { target, settings, preloading: &preloading };
+        self.reconciler.reconcile(&mut self.roster, wanted, context.now, actions);
+    }
+
+    /// Retires the molds of generations that no longer serve.
+    pub(crate) fn reconcile_molds(&mut self, context: PoolContext, actions: &mut Actions) {
+        let preloading = context.reload.preloading();
+        let target = self.target(context.reload, context.is_booting);
+        let settings = context.settings();
+        let wanted = Wanted { target, settings, preloading: &preloading };
+        self.reconciler.reconcile_molds(&mut self.roster, wanted, context.now, actions);
+    }
+
+    /// The server ends: no worker is spawned any more, and each mold ends after its
+    /// workers.
+    pub(crate) fn wind_down(&mut self, now: Instant, actions: &mut Actions) {
+        self.reconciler.stop();
+        retire_molds(&mut self.roster, &[], LeaveReason::Stopped, now, actions);
+    }
+
+    /// Reads the scoreboards from now on.
+    pub(crate) fn start_monitor(&mut self, timeout: Duration, now: Instant) {
+        self.monitor.start(timeout, now);
+    }
+
+    /// Reads no scoreboard any more.
+    pub(crate) fn stop_monitor(&mut self) {
+        self.monitor.stop();
+    }
+
+    /// Whether the scoreboards are to be read now; sets the next time if so.
+    pub(crate) fn take_inspection(&mut self, timeout: Duration, now: Instant) -> bool {
+        self.monitor.take_due(timeout, now)
+    }
+
+    /// Lets all workers drain. Their molds end after them.
+    pub(crate) fn drain(
+        &mut self,
+        reason: LeaveReason,
+        limit: Duration,
+        now: Instant,
+        actions: &mut Actions,
+    ) {
+        lifecycle::drain_workers(&mut self.roster, reason, limit, now, actions);
+    }
+
+    /// Stops all processes at once.
+    pub(crate) fn stop(&mut self, now: Instant, actions: &mut Actions) {
+        for id in self.ids() {
+            lifecycle::stop(&mut self.roster, id, now, actions);
+        }
+    }
+
+    /// Has all processes open their log files again.
+    pub(crate) fn reopen_logs(&self, actions: &mut Actions) {
+        for id in self.ids() {
+            actions.send(id, ToWorker::Reopen);
+        }
+    }
+
+    /// A process exists.
+    pub(crate) fn note_pid(&mut self, id: WorkerId, pid: i32, actions: &mut Actions) {
+        if let Some(worker) = self.roster.get_mut(id) {
+            worker.pid = pid;
+            actions.log(Level::Debug, format!("{worker} spawned"));
+        }
+    }
+
+    /// A worker can serve, or a mold can fork.
+    pub(crate) fn note_ready(
+        &mut self,
+        id: WorkerId,
+        app: String,
+        context: PoolContext,
+        actions: &mut Actions,
+    ) {
+        let Some(worker) = self.roster.get_mut(id) else { return };
+        if matches!(worker.state, WorkerState::Leaving { .. }) {
+            return self.note_late_ready(id, context, actions);
+        }
+        if !matches!(worker.state, WorkerState::Booting { .. }) {
+            return;
+        }
+        worker.state = WorkerState::Ready { since: context.now };
+        actions.log(Level::Info, format!("{worker} ready"));
+        if let Role::Worker(_) = worker.role {
+            self.recycler.allot(worker, context.settings().recycling, context.now);
+            self.roster.set_app(app);
+        }
+    }
+
+    /// A worker became ready after it was asked to leave.
+    pub(crate) fn note_late_ready(
+        &mut self,
+        id: WorkerId,
+        context: PoolContext,
+        actions: &mut Actions,
+    ) {
+        let limit = context.settings().graceful_timeout;
+        lifecycle::drain_late(&mut self.roster, id, limit, context.now, actions);
+    }
+
+    /// A worker reported why it cannot serve. Its exit follows.
+    pub(crate) fn note_failure(
+        &mut self,
+        id: WorkerId,
+        code: u8,
+        text: &str,
+        context: PoolContext,
+        actions: &mut Actions,
+    ) -> Option<Setback> {
+        if !lifecycle::leave_failed(&mut self.roster, id, context.now) {
+            return None;
+        }
+        let worker = self.roster.get(id).cloned()?;
+        self.fail_boot(&worker, code, text, context, actions)
+    }
+
+    /// A process could not be made, or did not become the program that was meant.
+    pub(crate) fn note_spawn_failure(
+        &mut self,
+        id: WorkerId,
+        error: &SpawnError,
+        context: PoolContext,
+        actions: &mut Actions,
+    ) -> Option<Setback> {
+        let worker = self.roster.remove(id).filter(WorkerEntry::is_live)?;
+        let SpawnError { text, is_temporary } = error;
+        if *is_temporary && context.is_first_start() {
+            let text = format!("{text}; trying again");
+            self.boot_failures.report(&worker, &text, actions);
+            self.roster.fail(worker.role, Duration::ZERO, context.now);
+            return None;
+        }
+        self.fail_boot(&worker, BootFailure::Interpreter.exit_code(), text, context, actions)
+    }
+
+    /// A process that was asked to leave does not exist.
+    pub(crate) fn forget(&mut self, id: WorkerId) {
+        self.roster.remove(id);
+    }
+
+    /// The process of a worker was reaped.
+    pub(crate) fn note_exit(
+        &mut self,
+        id: WorkerId,
+        exit: &WorkerExit,
+        context: PoolContext,
+        actions: &mut Actions,
+    ) -> Option<Setback> {
+        let worker = self.roster.remove(id)?;
+        let (reason, killed) = match worker.state {
+            WorkerState::Booting { .. } => {
+                let (cause, rest) = (exit_report::cause(exit), exit_report::unfinished(exit));
+                let text = format!("it ended with {cause} before it was ready{rest}");
+                let code = BootFailure::Boot.exit_code();
+                return self.fail_boot(&worker, code, &text, context, actions);
+            }
+            WorkerState::Ready { .. } => return self.note_death(&worker, exit, context, actions),
+            WorkerState::Leaving { reason, .. } => (reason, false),
+            WorkerState::Killed { reason } => (reason, true),
+        };
+        let has_failed = context.has_failed;
+        let (level, text) = exit_report::left(&worker, exit, reason, killed, has_failed);
+        actions.log(level, text);
+        None
+    }
+
+    /// A worker that served ended, and the master had not asked it to.
+    fn note_death(
+        &mut self,
+        worker: &WorkerEntry,
+        exit: &WorkerExit,
+        context: PoolContext,
+        actions: &mut Actions,
+    ) -> Option<Setback> {
+        let lived = worker.lived(context.now);
+        let intended = exit.status == ExitStatus::Code(0) && lived >= INTENDED_EXIT_AGE;
+        let (level, wait) = if intended {
+            self.roster.pause(worker.role, context.now);
+            (Level::Warn, String::new())
+        } else {
+            let wait = self.roster.fail(worker.role, lived, context.now);
+            (Level::Error, format!("; the next one in {:.1} s", wait.as_secs_f64()))
+        };
+        let (cause, rest) = (exit_report::cause(exit), exit_report::unfinished(exit));
+        actions.log(level, format!("{worker} died: {cause}{wait}{rest}"));
+        let is_new_code = context.reload.is_unproven(worker) && worker.slot().is_some();
+        is_new_code.then(|| Setback::ReloadFails("does not last".to_owned()))
+    }
+
+    /// Does what the deadline of a process asks for, if it has passed.
+    pub(crate) fn note_deadline(
+        &mut self,
+        id: WorkerId,
+        context: PoolContext,
+        actions: &mut Actions,
+    ) -> Option<Setback> {
+        let now = context.now;
+        let due = self.roster.get(id).filter(|it| it.deadline().is_some_and(|at| at <= now))?;
+        match due.state {
+            WorkerState::Booting { until, .. } if until.is_some_and(|at| at <= now) => {
+                return self.note_late(id, context, actions);
+            }
+            // A program that does not notify has lived for `ready-after`.
+            WorkerState::Booting { .. } => {
+                self.note_ready(id, self.roster.app().to_owned(), context, actions);
+            }
+            WorkerState::Leaving { reason, .. } => {
+                lifecycle::kill(&mut self.roster, id, reason, actions);
+            }
+            WorkerState::Ready { .. } | WorkerState::Killed { .. } => {}
+        }
+        None
+    }
+
+    fn note_late(
+        &mut self,
+        id: WorkerId,
+        context: PoolContext,
+        actions: &mut Actions,
+    ) -> Option<Setback> {
+        let limit = context.settings().boot_timeout.as_secs();
+        lifecycle::abort(&mut self.roster, id, LeaveReason::Late, context.now, actions);
+        let worker = self.roster.get(id).cloned()?;
+        let text = format!("not ready within boot-timeout ({limit} s)");
+        self.fail_boot(&worker, BootFailure::Boot.exit_code(), &text, context, actions)
+    }
+
+    /// A worker did not become ready, for the reason in `text`.
+    fn fail_boot(
+        &mut self,
+        worker: &WorkerEntry,
+        code: u8,
+        text: &str,
+        context: PoolContext,
+        actions: &mut Actions,
+    ) -> Option<Setback> {
+        let settings = context.settings();
+        let beside = Surroundings {
+            predecessor: context.follows,
+            other_worker: self.roster.ready().next().is_some(),
+            mold: settings.preload,
+            surge: settings.limits.surge() > 0,
+        };
+        let hint = boot_failures::hint(last_line(text), beside);
+        let line = hint.map_or(String::new(), |hint| format!("\n{hint}"));
+        self.boot_failures.report(worker, &format!("{text}{line}"), actions);
+        if context.is_booting && !beside.other_worker {
+            let code = if context.is_check { 1 } else { code };
+            Some(Setback::CannotStart { code, reason: text.to_owned() })
+        } else if context.reload.is_unproven(worker) {
+            let hint = hint.map_or(String::new(), |hint| format!(" ({hint})"));
+            Some(Setback::ReloadFails(format!("cannot serve: {}{hint}", last_line(text))))
+        } else {
+            self.roster.fail(worker.role, Duration::ZERO, context.now);
+            None
+        }
+    }
+
+    /// Judges the samples of the scoreboards.
+    pub(crate) fn note_samples(
+        &mut self,
+        samples: &[WorkerSample],
+        context: PoolContext,
+        actions: &mut Actions,
+    ) {
+        let PoolContext { suspends, now, .. } = context;
+        let conditions = Conditions { settings: context.settings(), suspends, now };
+        judge_samples(&mut self.roster, samples, conditions, actions);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use monoceros_wire::Generation;
+    use monoceros_wire::scoreboard::Losses;
+
+    use super::*;
+    use crate::master::decide::action::{Action, WorkerSignal};
+    use crate::master::decide::settings::{MasterSettings, RecyclingLimits, RolloutLimits};
+    use crate::master::decide::state::Purpose;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn settings() -> MasterSettings {
+        MasterSettings {
+            workers: 2,
+            limits: RolloutLimits::default(),
+            min_ready: Duration::ZERO,
+            progress_deadline: 600 * SECOND,
+            timeout: 30 * SECOND,
+            graceful_timeout: 5 * SECOND,
+            shutdown_delay: Duration::ZERO,
+            boot_timeout: 20 * SECOND,
+            upgrade_timeout: 60 * SECOND,
+            ready_after: None,
+            preload: false,
+            recycling: RecyclingLimits::default(),
+        }
+    }
+
+    /// A pool with everything that its context refers to.
+    struct PoolBench {
+        pool: WorkerPool,
+        reload: Reload,
+        suspends: Suspends,
+        actions: Actions,
+        is_booting: bool,
+        is_check: bool,
+        follows: bool,
+        now: Instant,
+    }
+
+    impl PoolBench {
+        /// Two workers that boot.
+        fn booting() -> Self {
+            let now = Instant::now();
+            let mut bench = Self {
+                pool: WorkerPool::new(2, 1),
+                reload: Reload::new(Generation(1), settings()),
+                suspends: Suspends::since(now),
+                actions: Actions::new(Purpose::Serve),
+                is_booting: true,
+                is_check: false,
+                follows: false,
+                now,
+            };
+            bench.with(|pool, context, actions| pool.reconcile(context, actions));
+            assert_eq!(bench.pool.roster().live().count(), 2);
+            bench
+        }
+
+        fn with<T>(
+            &mut self,
+            act: impl FnOnce(&mut WorkerPool, PoolContext, &mut Actions) -> T,
+        ) -> T {
+            let context = PoolContext {
+                reload: &self.reload,
+                suspends: &self.suspends,
+                is_booting: self.is_booting,
+                is_check: self.is_check,
+                follows: self.follows,
+                has_failed: false,
+                now: self.now,
+            };
+            act(&mut self.pool, context, &mut self.actions)
+        }
+
+        fn ready(&mut self, worker: u64) {
+            self.with(|pool, context, actions| {
+                pool.note_ready(WorkerId(worker), "shop".to_owned(), context, actions);
+            });
+        }
+
+        fn exit(&mut self, worker: u64, status: ExitStatus) -> Option<Setback> {
+            let exit = WorkerExit {
+                status,
+                out_of_memory: false,
+                running: Vec::new(),
+                stacks: String::new(),
+                losses: Losses::default(),
+            };
+            self.with(|pool, context, actions| {
+                pool.note_exit(WorkerId(worker), &exit, context, actions)
+            })
+        }
+
+        fn spawn_failure(&mut self, worker: u64, is_temporary: bool) -> Option<Setback> {
+            let error = SpawnError { text: "no room".to_owned(), is_temporary };
+            self.with(|pool, context, actions| {
+                pool.note_spawn_failure(WorkerId(worker), &error, context, actions)
+            })
+        }
+
+        fn roll_out(&mut self) {
+            let (size, roster) = self.pool.size_and_roster();
+            let (reload, actions) = (&mut self.reload, &mut self.actions);
+            reload.begin(Generation(2), settings(), size, roster, self.now, actions);
+            self.with(|pool, context, actions| pool.reconcile(context, actions));
+        }
+    }
+
+    #[test]
+    fn the_server_cannot_start_when_its_first_worker_cannot() {
+        let code = BootFailure::Boot.exit_code();
+        for (is_check, code) in [(false, code), (true, 1)] {
+            let mut bench = PoolBench::booting();
+            bench.is_check = is_check;
+            let setback = bench.exit(0, ExitStatus::Signal(11)).unwrap();
+            let Setback::CannotStart { code: found, reason } = setback else {
+                panic!("{setback:?}");
+            };
+            assert_eq!(found, code);
+            assert!(reason.ends_with("SIGSEGV before it was ready"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_failure_beside_a_worker_that_serves_is_no_setback() {
+        let mut bench = PoolBench::booting();
+        bench.ready(0);
+        assert_eq!(bench.exit(1, ExitStatus::Code(3)), None);
+        assert!(
+            bench.pool.roster().wait(Role::Worker(monoceros_wire::Slot(1)), bench.now).is_some()
+        );
+        assert!(bench.pool.roster().get(WorkerId(1)).is_none());
+    }
+
+    #[test]
+    fn a_machine_without_room_is_waited_for_at_the_first_start_only() {
+        let mut bench = PoolBench::booting();
+        assert_eq!(bench.spawn_failure(0, true), None);
+        assert!(matches!(bench.spawn_failure(1, false), Some(Setback::CannotStart { .. })));
+        let mut following = PoolBench::booting();
+        following.follows = true;
+        assert!(matches!(following.spawn_failure(0, true), Some(Setback::CannotStart { .. })));
+    }
+
+    #[test]
+    fn new_code_that_dies_before_it_is_proven_fails_the_reload() {
+        let mut bench = PoolBench::booting();
+        bench.ready(0);
+        bench.ready(1);
+        bench.is_booting = false;
+        bench.roll_out();
+        bench.ready(2);
+        let failed = Some(Setback::ReloadFails("does not last".to_owned()));
+        assert_eq!(bench.exit(2, ExitStatus::Signal(9)), failed);
+        // The old code has served.
+        assert_eq!(bench.exit(0, ExitStatus::Signal(9)), None);
+    }
+
+    #[test]
+    fn a_deadline_that_has_passed_aborts_one_that_boots_and_kills_one_that_leaves() {
+        let mut bench = PoolBench::booting();
+        bench.ready(0);
+        let check = |bench: &mut PoolBench, id| {
+            bench.actions.take();
+            let setback = bench
+                .with(|pool, context, actions| pool.note_deadline(WorkerId(id), context, actions));
+            assert_eq!(setback, None, "another worker serves");
+            let signals = bench.actions.take().into_iter().filter_map(|it| match it {
+                Action::Signal { signal, .. } => Some(signal),
+                _ => None,
+            });
+            signals.collect::<Vec<_>>()
+        };
+        assert_eq!(check(&mut bench, 1), [], "it is not due");
+        bench.now += settings().boot_timeout;
+        assert_eq!(check(&mut bench, 0), [], "one that serves has no deadline");
+        assert_eq!(check(&mut bench, 1), [WorkerSignal::Abort]);
+        bench.now += settings().boot_timeout;
+        assert_eq!(check(&mut bench, 1), [WorkerSignal::Kill]);
+    }
+}
