@@ -110,24 +110,17 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_field_line_is_refused() {
+    fn the_reason_of_a_refusal_is_the_first_fault_of_the_line() {
         for (line, reason) in [
-            (&b" Host: a"[..], "folded field line"),
-            (b"\tHost: a", "folded field line"),
-            (b" ", "folded field line"),
-            (b": a", "field without a name"),
-            (b":", "field without a name"),
-            (b"Host : a", "white space in a field name"),
-            (b"Host\t: a", "white space in a field name"),
-            (b"Ho st: a", "white space in a field name"),
-            (b"Ho(st: a", "invalid field name"),
-            (b"Ho\xc3\x9fst: a", "invalid field name"),
-            (b"\xe2\x84\xaaeep-alive: a", "invalid field name"),
-            (b"Host\xa0: a", "invalid field name"),
-            (b"\"Host\": a", "invalid field name"),
-            (b"Host", "field line without a colon"),
+            (" Host: a", "folded field line"),
+            (" ", "folded field line"),
+            (":", "field without a name"),
+            ("Host : a", "white space in a field name"),
+            ("Ho st: a", "white space in a field name"),
+            ("Ho(st: a", "invalid field name"),
+            ("Host", "field line without a colon"),
         ] {
-            assert_eq!(split(line), Err(Reject::bad(reason)), "{line:?}");
+            assert_eq!(split(line.as_bytes()), Err(Reject::bad(reason)), "{line:?}");
         }
     }
 

@@ -72,75 +72,13 @@ fn parse_version(version: &[u8]) -> Result<Version, Reject> {
 mod tests {
     use super::*;
 
-    fn refused(line: &str) -> Option<u16> {
-        parse(line.as_bytes(), 0).err().map(|reject| reject.status)
-    }
-
     #[test]
-    fn a_request_line_has_three_parts_and_two_spaces() {
+    fn a_request_line_has_three_parts() {
         let line = b"PATCH /a?b HTTP/1.0";
         let parsed = parse(line, 0).unwrap();
         assert_eq!(parsed.method.of(line), b"PATCH");
         assert_eq!(parsed.target.whole.of(line), b"/a?b");
         assert_eq!(parsed.version, Version::Http10);
         assert_eq!(parsed.version.as_str(), "HTTP/1.0");
-        for line in [
-            "",
-            "GET",
-            "GET /",
-            "GET  / HTTP/1.1",
-            "GET /  HTTP/1.1",
-            "GET / HTTP/1.1 ",
-            " GET / HTTP/1.1",
-            "GET\t/\tHTTP/1.1",
-            "GET /\tHTTP/1.1",
-            "GET / a HTTP/1.1",
-        ] {
-            assert_eq!(refused(line), Some(400), "{line:?}");
-        }
-    }
-
-    #[test]
-    fn a_method_is_an_upper_case_token_of_3_to_20() {
-        for method in ["GET", "BASELINE-CONTROL", "M-SEARCH", "X_Y.1", "ABCDEFGHIJKLMNOPQRST"] {
-            assert_eq!(refused(&format!("{method} / HTTP/1.1")), None, "{method}");
-        }
-        for method in [
-            "GE",
-            "ABCDEFGHIJKLMNOPQRSTU",
-            "get",
-            "GeT",
-            "GET#",
-            "G(T",
-            "G:T",
-            "G\u{c9}T",
-            "\"GET\"",
-        ] {
-            assert_eq!(refused(&format!("{method} / HTTP/1.1")), Some(400), "{method}");
-        }
-    }
-
-    #[test]
-    fn other_versions_are_505_and_no_versions_400() {
-        for version in ["HTTP/0.9", "HTTP/1.2", "HTTP/2.0", "HTTP/3.1", "HTTP/9.9"] {
-            assert_eq!(refused(&format!("GET / {version}")), Some(505), "{version}");
-        }
-        for version in [
-            "http/1.1",
-            "Http/1.1",
-            "HTTP/1",
-            "HTTP/1.",
-            "HTTP/.1",
-            "HTTP/1.01",
-            "HTTP/11.1",
-            "HTTP1.1",
-            "HTTP/1,1",
-            "HTTP/-1.1",
-            "HTTP/1.1x",
-            "HTTPS/1.1",
-            "HTTP/١.1",
-        ] {
-            assert_eq!(refused(&format!("GET / {version}")), Some(400), "{version}");
-        }
     }
 }

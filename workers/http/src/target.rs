@@ -77,10 +77,6 @@ fn split_query(bytes: &[u8], at: usize, whole: Span, authority: Option<Span>) ->
 mod tests {
     use super::*;
 
-    fn refused(target: &[u8], method: &str) -> Option<u16> {
-        parse(target, 0, method.as_bytes()).err().map(|reject| reject.status)
-    }
-
     #[test]
     fn each_form_is_taken_apart() {
         for (method, bytes, path, query, host) in [
@@ -102,40 +98,5 @@ mod tests {
             assert_eq!((of(target.whole), of(target.path), of(target.query)), (bytes, path, query));
             assert_eq!(target.authority.map(of), host, "{bytes}");
         }
-    }
-
-    #[test]
-    fn a_bad_target_is_refused() {
-        for target in [
-            &b""[..],
-            b"a/b",
-            b"?a",
-            b"a:443",
-            b"*",
-            b"**",
-            b"/a#b",
-            b"/a\tb",
-            b"/\xc3\xa9",
-            b"/\xff",
-            b"ftp://a/",
-            b"://a/",
-            b"http:a",
-            b"http:/a",
-            b"http://",
-            b"http:///a",
-            b"http://:80/",
-            b"http://u:p@a/",
-            b"http://u@a/",
-            b"http://a,b/",
-            b"http://a\\b/",
-            b"http://a:99999/",
-            b"http://[::1/",
-        ] {
-            assert_eq!(refused(target, "GET"), Some(400), "{target:?}");
-        }
-        assert_eq!(refused(b"*", "OPTIONS"), None);
-        assert_eq!(refused(b"*", "PRI"), Some(400));
-        assert_eq!(refused(b"a:443", "CONNECT"), Some(501));
-        assert_eq!(refused(b"/", "CONNECT"), Some(501));
     }
 }
