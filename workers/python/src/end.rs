@@ -48,6 +48,11 @@ pub(crate) fn at_once(code: i32) -> ! {
     }
     let limited = thread::Builder::new().spawn(move || {
         thread::sleep(LIMIT);
+        log::warn!(
+            "the exit functions have not ended within {} ms: the process ends without them, and \
+             what they would have ended may go on",
+            LIMIT.as_millis()
+        );
         exit_now(code)
     });
     // The functions need a bound, and run once: not if the interpreter runs them.
