@@ -81,10 +81,7 @@ fn what_was_passed_in_outlives_reloads_upgrades_and_the_server() {
     for _ in 0..2 {
         let (old, master) = (server.workers(), server.pid());
         server.signal(Signal::SIGHUP);
-        until::holds("new workers", || {
-            let now = server.workers();
-            now.len() == 2 && !now.iter().any(|pid| old.contains(pid))
-        });
+        server.wait_for_new_workers(&old, 2);
         load.proceed(20);
         answer(&path);
         server.upgrade();

@@ -1,6 +1,5 @@
 //! Connections: kept, pipelined, half-closed, slow, and many.
 
-use std::io::Read;
 use std::net::SocketAddr;
 use std::thread;
 
@@ -260,8 +259,7 @@ fn a_client_that_does_not_read_is_given_up() {
     let mut connection = server.connect();
     connection.send(get("/endless"));
     until::holds("the end of patience", || server.directory.read("closed") == "closed\n");
-    let mut rest = Vec::new();
-    let _reset = connection.stream.read_to_end(&mut rest);
+    let rest = connection.until_reset();
     assert!(!rest.ends_with(b"0\r\n\r\n"), "no clean end of what was cut off");
     assert_eq!(server.get("/whole").text(), "onetwo");
 }

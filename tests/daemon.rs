@@ -97,10 +97,7 @@ fn a_daemon_is_reloaded_upgraded_and_ended_as_any_other() {
     let server = start(daemon("stream:route").workers(2));
     let (old, master) = (server.workers(), server.pid());
     server.signal(Signal::SIGHUP);
-    until::holds("new workers alone", || {
-        let now = server.workers();
-        now.len() == 2 && !now.iter().any(|pid| old.contains(pid))
-    });
+    server.wait_for_new_workers(&old, 2);
     let session = getsid(Some(Pid::from_raw(master))).unwrap();
     server.upgrade();
     assert_ne!(server.pid(), master);

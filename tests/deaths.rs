@@ -17,10 +17,7 @@ fn a_killed_worker_is_replaced_and_the_log_names_the_signal() {
     server.allow("SIGKILL");
     let old = server.workers();
     process::signal(old[0], Signal::SIGKILL);
-    until::holds("a new worker", || {
-        let now = server.workers();
-        now.len() == 2 && !now.contains(&old[0])
-    });
+    server.wait_for_replacement(&old);
     assert!(server.workers().contains(&old[1]), "the other worker lives on");
     server.wait_for_log("SIGKILL");
     assert_eq!(server.get("/").status, 200);

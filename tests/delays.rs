@@ -109,10 +109,7 @@ fn a_signal_to_all_processes_loses_nothing() {
     let old = server.workers();
     old.iter().for_each(|worker| process::signal(*worker, Signal::SIGTERM));
     announce_stop(&server);
-    until::holds("new workers", || {
-        let workers = server.workers();
-        workers.len() == 2 && !workers.iter().any(|worker| old.contains(worker))
-    });
+    server.wait_for_new_workers(&old, 2);
     load.proceed(100);
     load.finish();
     end_delay(&server);

@@ -24,10 +24,7 @@ fn assert_no_busy_loop(pid: i32) {
 
 /// Two workers serve, none of them among `old`.
 fn wait_for_others(server: &Server, old: &[i32]) {
-    until::holds("two new workers", || {
-        let now = server.workers();
-        now.len() == 2 && !now.iter().any(|pid| old.contains(pid))
-    });
+    server.wait_for_new_workers(old, 2);
     assert_eq!(server.get("/").status, 200);
 }
 

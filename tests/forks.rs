@@ -78,8 +78,8 @@ fn assert_is_plain(server: &Server, name: &str) -> i32 {
     assert!(other.is_empty(), "{name}: {other:?}");
     // A library runs nothing of Python's in its processes, titles included.
     let title = process::title(pid);
-    let is_told = title == "monoceros: forked by the application [forking:application]";
-    assert!(is_told || name == "library", "{name}: {title}");
+    let is_retitled = title == "monoceros: forked by the application [forking:application]";
+    assert_eq!(is_retitled, name != "library", "{name}: {title}");
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
     assert!(!maps.contains("memfd:"), "{name}: {maps}");
     // The library's process has not been through Python, which handles SIGINT.

@@ -195,10 +195,7 @@ fn the_shop_stays_open_while_it_is_reloaded() {
     for _ in 0..2 {
         let old = server.workers();
         server.signal(nix::sys::signal::Signal::SIGHUP);
-        crate::support::until::holds("new workers", || {
-            let now = server.workers();
-            now.len() == 2 && !now.iter().any(|pid| old.contains(pid))
-        });
+        server.wait_for_new_workers(&old, 2);
         load.proceed(20);
     }
     load.finish();

@@ -164,20 +164,22 @@ fn a_request_that_holds_the_interpreters_lock_is_answered_for_and_its_worker_rep
     });
 }
 
-/// `/lock` says that it has begun, and sleeps with the interpreter's lock.
+/// `/lock` makes the file `begun`, and sleeps with the interpreter's lock.
 const SLEEPING: &str = "
-import ctypes
+import ctypes, time
 
 def application(environ, start_response):
     if environ['PATH_INFO'] == '/lock':
         open('begun', 'w').close()
         ctypes.PyDLL(None).sleep(3600)
+    if environ['PATH_INFO'] == '/slow':
+        time.sleep(0.05)
     start_response('200 OK', [('Content-Length', '0')])
     return []
 ";
 
 #[test]
-fn requests_behind_one_that_is_stuck_are_answered_all_the_same() {
+fn requests_behind_one_that_is_stuck_are_refused_with_503() {
     at_once(&[1, 2], |threads| {
         let setup = Setup::of("sleeping:application").file("sleeping.py", SLEEPING);
         // The answers take a quarter of the last of these before it is over.
@@ -196,20 +198,40 @@ fn requests_behind_one_that_is_stuck_are_answered_all_the_same() {
         until::holds("a stuck request", || server.directory.join("begun").exists());
         kept[0].send("GET / HTTP/1.1\r\nHo");
         kept.iter_mut().skip(1).for_each(|connection| connection.send(get("/")));
-        let mut new: Vec<_> = (0..4).map(|_| server.connect()).collect();
-        new.iter_mut().for_each(|connection| connection.send(get("/")));
         assert_eq!(stuck.response().status, 504);
         for connection in &mut kept {
             let response = connection.response();
             assert_eq!((response.status, response.closes()), (503, true));
             assert_eq!(response.header("retry-after"), Some("1"));
         }
-        for connection in &mut new {
-            assert!([200, 503].contains(&connection.response().status));
-        }
         server.wait_for_replacement(&old);
         assert_eq!(server.get("/").status, 200);
     });
+}
+
+#[test]
+fn connections_that_wait_for_a_stuck_worker_are_served_by_the_next_one() {
+    let setup = Setup::of("sleeping:application").file("sleeping.py", SLEEPING);
+    let flags = ["--pythonpath=.", "--graceful-timeout", "1"];
+    let server = setup.flags(&LIMIT).flags(&flags).start();
+    server.allow("/lock");
+    server.allow("SIGKILL");
+    let old = server.workers();
+    // An application that is not quick: its worker accepts no connection ahead.
+    for _ in 0..5 {
+        assert_eq!(server.get("/slow").status, 200);
+    }
+    let mut stuck = server.connect();
+    stuck.send(get("/lock"));
+    until::holds("a stuck request", || server.directory.join("begun").exists());
+    until::holds("a worker that waits", || process::is_asleep(old[0]));
+    let mut new: Vec<_> = (0..4).map(|_| server.connect()).collect();
+    new.iter_mut().for_each(|connection| connection.send(get("/")));
+    assert_eq!(stuck.response().status, 504);
+    for connection in &mut new {
+        assert_eq!(connection.response().status, 200);
+    }
+    server.wait_for_replacement(&old);
 }
 
 /// Once there is a file `hold`, a thread beside the requests takes the

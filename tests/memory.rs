@@ -69,7 +69,7 @@ fn a_worker_that_the_kernel_kills_for_memory_is_named_and_replaced() {
     greedy.try_response("GET").unwrap_err();
     server.wait_for_log(cause);
     server.wait_for_log("; it was running GET /too-much?1000000000 (request ");
-    until::holds("another worker", || server.workers().iter().any(|pid| !old.contains(pid)));
+    server.wait_for_replacement(&old);
     assert_eq!(server.get("/?1000000").text(), "1000000");
     assert!(process::is_alive(server.pid()));
 }

@@ -70,10 +70,8 @@ fn replace_worker(server: &Server) {
     server.allow(&format!("pid={}", old[0]));
     server.allow("died: SIGKILL");
     process::signal(old[0], Signal::SIGKILL);
-    until::holds("another worker", || {
-        let new = server.workers();
-        new.len() == 1 && new != old && server.log().matches(" ready").count() > 1
-    });
+    server.wait_for_replacement(&old);
+    server.wait_for_log_times(" ready", 2);
 }
 
 #[test]

@@ -426,7 +426,7 @@ fn a_reload_runs_while_the_program_on_disk_is_replaced() {
     let old = server.workers();
     fs::remove_file(&copy).unwrap();
     server.signal(Signal::SIGHUP);
-    until::holds("a new worker", || server.workers().len() == 1 && server.workers() != old);
+    server.wait_for_replacement(&old);
     assert_eq!(server.get("/").status, 200);
     put_program(&copy);
     server.upgrade();
@@ -443,7 +443,7 @@ fn workers_are_of_their_masters_version_whatever_is_installed_meanwhile() {
     fs::rename(extension.with_extension("draft"), &extension).unwrap();
     let old = server.workers();
     process::signal(old[0], Signal::SIGKILL);
-    until::holds("another worker", || server.workers().len() == 1 && server.workers() != old);
+    server.wait_for_replacement(&old);
     assert_eq!(server.get("/").status, 200);
     server.signal(Signal::SIGHUP);
     server.wait_for_log("reloaded: gen=2 serves");

@@ -173,8 +173,5 @@ pub(crate) fn replace_worker(server: &Server) {
     let before = server.workers();
     server.allow("SIGKILL");
     process::signal(before[0], nix::sys::signal::Signal::SIGKILL);
-    until::holds("a new worker", || {
-        let now = server.workers();
-        now.len() == before.len() && !now.contains(&before[0])
-    });
+    server.wait_for_replacement(&before);
 }
