@@ -30,9 +30,7 @@ pub enum ToWorker {
     /// A request has run for longer than `timeout`: its client is answered
     /// without the application. Nothing is done if it is over.
     Expire {
-        /// The number of the application thread that runs it.
-        thread: u16,
-        /// The request's number, as the scoreboard shows it.
+        /// The request's number in the worker, as the scoreboard shows it.
         request: u64,
     },
 }

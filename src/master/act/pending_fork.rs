@@ -9,7 +9,7 @@ use monoceros_sys::{reason, user};
 use monoceros_wire::Generation;
 use monoceros_wire::channel::{Incoming, MasterEnd, pair};
 use monoceros_wire::message::{FromWorker, Start, ToWorker};
-use monoceros_wire::scoreboard::Scoreboard;
+use monoceros_wire::scoreboard::{BoardShape, Scoreboard};
 use monoceros_wire::stacks::Stacks;
 
 use crate::master::act::worker_process::WorkerProcess;
@@ -98,8 +98,8 @@ impl PendingFork {
         let (channel, theirs) = pair().map_err(cannot)?;
         channel.ask_for_senders().map_err(cannot)?;
         let Start { slot, generation, .. } = start;
-        let scoreboard =
-            Scoreboard::create(slot, generation, spec.settings.threads).map_err(cannot)?;
+        let shape = BoardShape::of_threads(spec.settings.threads);
+        let scoreboard = Scoreboard::create(slot, generation, shape).map_err(cannot)?;
         let stacks = Stacks::create().map_err(cannot)?;
         let mut given = vec![theirs.as_fd(), scoreboard.as_fd(), stacks.as_fd()];
         if spec.listeners.iter().any(|it| it.is_anew()) {

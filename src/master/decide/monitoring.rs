@@ -181,8 +181,7 @@ impl Judgement<'_> {
         let text = format!("{worker} {}{}", list(requests, &verdict), stacks(self.sample));
         self.actions.log(Level::Error, text);
         for request in requests {
-            let message = ToWorker::Expire { thread: request.thread, request: request.number };
-            self.actions.send(id, message);
+            self.actions.send(id, ToWorker::Expire { request: request.number });
         }
     }
 

@@ -15,11 +15,11 @@ pub(crate) struct WorkerSample {
     pub(crate) silent: Option<Duration>,
     /// A signal has stopped its process (`SIGSTOP`).
     pub(crate) stopped: bool,
-    /// The requests that its threads run, the longest first.
+    /// The requests that it runs, the longest first.
     pub(crate) running: Vec<RunningRequest>,
-    /// Number of its application threads.
-    pub(crate) threads: usize,
-    /// Time for which requests have waited although a thread is free.
+    /// Number of its application sides. Each is a thread, which runs one request at a time.
+    pub(crate) sides: usize,
+    /// Time for which requests have waited although an application side could take one.
     pub(crate) stuck: Option<Duration>,
     /// Number of requests that it has responded to.
     pub(crate) requests: u64,
@@ -33,18 +33,16 @@ pub(crate) struct WorkerSample {
     pub(crate) asked: bool,
 }
 
-/// A request that an application thread runs.
+/// A request that a worker runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RunningRequest {
-    /// The number of the thread in its worker.
-    pub(crate) thread: u16,
     /// The number of the request in its worker.
     pub(crate) number: u64,
     /// Its method, its target and its identifier.
     pub(crate) label: String,
     /// Time since it began.
     pub(crate) lasted: Duration,
-    /// Processor time that the thread has used since the first sample with this request;
+    /// Processor time that its thread has used since the first sample with this request;
     /// `None` if the kernel does not tell.
     pub(crate) used: Option<Duration>,
     /// The progress of its response.

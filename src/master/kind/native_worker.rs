@@ -137,7 +137,7 @@ impl NativeWorker {
             silent: Some(silent),
             stopped: silent > SILENCE_OF_STOPPED && proc_stat::is_stopped(pid),
             running,
-            threads: scoreboard.threads(),
+            sides: scoreboard.sides(),
             stuck: scoreboard.stuck_since_ms().map(since),
             requests: scoreboard.requests(),
             losses: scoreboard.losses(),
@@ -147,7 +147,7 @@ impl NativeWorker {
         }
     }
 
-    /// The requests that its threads run, and the processor time that they have used since
+    /// The requests that it runs, and the processor time that their threads have used since
     /// the first sample with them.
     fn watch_runs(&mut self, now: u64, pid: i32) -> Vec<RunningRequest> {
         let running = self.shared.scoreboard.as_ref().map(Scoreboard::running).unwrap_or_default();
@@ -158,7 +158,6 @@ impl NativeWorker {
             let first = first.map(|(_, time)| *time).or(time);
             self.seen.extend(first.map(|time| (it.number, time)));
             RunningRequest {
-                thread: u16::try_from(it.thread).unwrap_or(u16::MAX),
                 number: it.number,
                 label: it.to_string(),
                 lasted: Duration::from_millis(now.saturating_sub(it.since_ms)),

@@ -11,7 +11,7 @@ use monoceros_config::{Loaded, Settings};
 use monoceros_sys::process::Program;
 use monoceros_wire::channel::pair;
 use monoceros_wire::message::{Start, StartMold, ToWorker};
-use monoceros_wire::scoreboard::Scoreboard;
+use monoceros_wire::scoreboard::{BoardShape, Scoreboard};
 use monoceros_wire::stacks::Stacks;
 
 use crate::master::act::invocation::Invocation;
@@ -95,7 +95,8 @@ impl WorkerKind for PythonKind {
 
     fn connect(&self, start: Start, facts: StartFacts) -> io::Result<Endpoints> {
         let (channel, theirs) = pair()?;
-        let scoreboard = Scoreboard::create(start.slot, start.generation, facts.threads)?;
+        let shape = BoardShape::of_threads(facts.threads);
+        let scoreboard = Scoreboard::create(start.slot, start.generation, shape)?;
         let shared = SharedMemory { scoreboard: Some(scoreboard), stacks: Stacks::create()? };
         channel.send(&ToWorker::Start(start))?;
         let link = Link::Channel(NativeWorker::new(channel, shared));

@@ -5,13 +5,15 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::{Generation, Slot};
 
-use super::{Counters, GivenUp, KINDS, Losses, add, class_of};
+use super::counters::{Counters, add, class_of};
+use super::given_up::{GivenUp, KINDS, Losses};
+use super::shape::BoardShape;
 
 /// How many words these are: whole cache lines.
 pub(super) const WORDS: usize = (GIVEN_UP + KINDS).next_multiple_of(8);
 
 /// The layout's version, in the first word; raised when a word moves.
-const VERSION_NOW: u64 = 5;
+const VERSION_NOW: u64 = 6;
 
 // Written once, by the master and then by the worker as it starts.
 const VERSION: usize = 0;
@@ -20,10 +22,15 @@ const GENERATION: usize = 2;
 const PID: usize = 3;
 const STACKS: usize = 4;
 const IO_THREAD: usize = 5;
+const SIDES: usize = 6;
+const ENTRIES: usize = 7;
 // Written by the worker's loop.
 const STATE: usize = 8;
 const HEARTBEAT: usize = 9;
 const CONNECTIONS: usize = 10;
+/// Since when the oldest event waits in an inbox although its application side could take
+/// it. This, and not the age of a request, is the health of a side: one that runs many
+/// requests at a time mostly waits in each of them.
 const STUCK_SINCE: usize = 11;
 const TIMEOUTS: usize = 12;
 const ANSWERS: usize = 16;
@@ -56,14 +63,22 @@ impl BoardHead<'_> {
         self.0[word].store(value, Relaxed);
     }
 
-    pub(super) fn sign(&self, slot: Slot, generation: Generation) {
+    pub(super) fn sign(&self, slot: Slot, generation: Generation, shape: BoardShape) {
         self.set(SLOT, slot.0.into());
         self.set(GENERATION, generation.0.into());
+        self.set(SIDES, shape.sides.into());
+        self.set(ENTRIES, shape.entries.into());
         self.set(VERSION, VERSION_NOW);
     }
 
     pub(super) fn is_of_this_version(&self) -> bool {
         self.get(VERSION) == VERSION_NOW
+    }
+
+    /// What the master has made; `None` if it is none that it can make.
+    pub(super) fn shape(&self) -> Option<BoardShape> {
+        let (sides, entries) = (self.get(SIDES).try_into(), self.get(ENTRIES).try_into());
+        Some(BoardShape { sides: sides.ok()?, entries: entries.ok()? })
     }
 
     pub(super) fn show_pid(&self, pid: u32) {

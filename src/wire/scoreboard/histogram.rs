@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use super::add;
+use super::counters::add;
 
 /// How many buckets there are; the last one has all that is longer.
 pub(super) const BUCKETS: usize = 128;

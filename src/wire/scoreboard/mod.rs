@@ -1,128 +1,87 @@
 //! What a worker shows the master without saying anything: shared words.
 //!
 //! Each word has one writer: the master where it makes the memory, the worker's
-//! loop in the `head`, each application thread in its `row`. What is given up is
-//! counted by all of them, by atomic addition. The master only
-//! reads, and survives whatever the worker writes; and it can still read when
-//! the worker has died.
+//! loop in the `head`, each application side in its row (`side`), and in an `entry` the
+//! thread that has the request. What is given up is counted by all of them, by atomic
+//! addition. The master only reads, and survives whatever the worker writes; and it can
+//! still read when the worker has died.
+//!
+//! An application side is what takes requests: an application thread, which runs one at a
+//! time, or an event loop, which runs many.
 
+mod counters;
+mod entry;
 mod given_up;
 mod head;
 mod histogram;
-mod ring;
-mod row;
+mod layout;
+mod request;
+mod shape;
+mod side;
 #[cfg(test)]
 mod tests;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::AtomicU64;
 
 use monoceros_sys::memory::SharedWords;
 
 use crate::{Generation, Slot};
+use entry::RequestEntry;
 use head::BoardHead;
-use row::ThreadRow;
+use side::SideRow;
 
+pub use counters::Counters;
+pub use entry::ID_LIMIT;
 pub use given_up::{GivenUp, KINDS, Losses};
 pub use head::ReportedState;
 pub use histogram::Histogram;
-pub use ring::{Ended, ID_LIMIT, Recent};
-pub use row::{ResponseStage, Running};
+pub use request::{Begun, Ended, Finished, Recent, ResponseStage, Running, ShownRequest, made_id};
+pub use shape::BoardShape;
 
 /// How many of a worker's last requests are told.
-pub const RECENT: usize = ring::ENTRIES;
+pub const RECENT: usize = 64;
 
 /// One worker's shared memory.
 #[derive(Debug)]
 pub struct Scoreboard {
     memory: SharedWords,
-}
-
-/// A request that an application thread begins with.
-#[derive(Clone, Copy, Debug)]
-pub struct Begun<'a> {
-    /// Its number in the worker, from 1.
-    pub number: u64,
-    /// Now, in microseconds of the rising clock.
-    pub now_us: u64,
-    /// How long it has waited since it was complete, in microseconds.
-    pub queued_us: u64,
-    /// The method.
-    pub method: &'a [u8],
-    /// The target.
-    pub target: &'a [u8],
-    /// The identifier that the client gave, if it is a plain one.
-    pub id: Option<&'a [u8]>,
-}
-
-/// How an application thread is through with a request.
-#[derive(Clone, Copy, Debug)]
-pub struct Finished {
-    /// Its number.
-    pub number: u64,
-    /// How long the application had it, in microseconds.
-    pub took_us: u64,
-    /// The status of the answer; 0 when there was none.
-    pub status: u16,
-    /// Bytes of the answer's body.
-    pub bytes: u64,
-    /// The answer is the application's: [`Scoreboard::count_answer`] has not
-    /// counted it.
-    pub counts: bool,
-}
-
-/// What a worker has counted since its start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Requests that the application is through with.
-    pub requests: u64,
-    /// Answers by class, 2xx to 5xx; those of the server itself are among them.
-    pub answers: [u64; 4],
-    /// Bytes of the bodies of the application's answers.
-    pub bytes: u64,
-    /// Requests that took longer than `timeout`.
-    pub timeouts: u64,
-}
-
-/// The name of a request that its client has given none: the worker's pid and
-/// the request's number, both hexadecimal.
-#[must_use]
-pub fn made_id(pid: u64, number: u64) -> String {
-    format!("{pid:x}-{number:x}")
-}
-
-/// The class of a status, counted from 2xx; `None` if it is of none.
-fn class_of(status: u16) -> Option<usize> {
-    let class = usize::from(status / 100).checked_sub(2)?;
-    (class < 4).then_some(class)
+    /// As it was when the memory was made or adopted, whatever is written since.
+    shape: BoardShape,
 }
 
 impl Scoreboard {
-    /// Makes the memory for a worker of `threads` application threads.
+    /// Makes the memory for a worker.
     ///
     /// # Errors
     /// Those of `memfd_create(2)` and `mmap(2)`.
-    pub fn create(slot: Slot, generation: Generation, threads: u16) -> io::Result<Self> {
-        let words = head::WORDS + row::WORDS * usize::from(threads);
-        let memory = SharedWords::create("monoceros-scoreboard", words)?;
-        let board = Self { memory };
-        board.head().sign(slot, generation);
+    pub fn create(slot: Slot, generation: Generation, shape: BoardShape) -> io::Result<Self> {
+        let memory = SharedWords::create("monoceros-scoreboard", layout::words(shape))?;
+        let board = Self { memory, shape };
+        board.head().sign(slot, generation, shape);
         Ok(board)
     }
 
     /// Maps the memory that the master made, as the worker that it is for.
     ///
     /// # Errors
-    /// Those of `mmap(2)`; `InvalidData` when it is of another version.
+    /// Those of `mmap(2)`; `InvalidData` when it is of another version, or is not as long
+    /// as what it says that it shows.
     pub fn adopt(fd: OwnedFd) -> io::Result<Self> {
-        let board = Self { memory: SharedWords::adopt(fd)? };
-        if board.memory.words().len() < head::WORDS || !board.head().is_of_this_version() {
-            let text = "scoreboard of another version";
-            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        let refuse = |text| Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        let memory = SharedWords::adopt(fd)?;
+        let Some(head) = memory.words().first_chunk().map(BoardHead) else {
+            return refuse("scoreboard without a head".to_owned());
+        };
+        if !head.is_of_this_version() {
+            return refuse("scoreboard of another version".to_owned());
         }
-        board.head().show_pid(std::process::id());
-        Ok(board)
+        let (length, shape) = (memory.words().len(), head.shape());
+        let Some(shape) = shape.filter(|shape| layout::words(*shape) == length) else {
+            return refuse(format!("scoreboard of {length} words, which do not fit its head"));
+        };
+        head.show_pid(std::process::id());
+        Ok(Self { memory, shape })
     }
 
     // The worker's loop.
@@ -137,8 +96,8 @@ impl Scoreboard {
         self.head().show_connections(count);
     }
 
-    /// Says since when requests wait although a thread is free; `None` if they
-    /// do not.
+    /// Says since when requests wait although an application side could take one; `None`
+    /// if they do not.
     pub fn show_stuck(&self, since_ms: Option<u64>) {
         self.head().show_stuck(since_ms);
     }
@@ -158,12 +117,14 @@ impl Scoreboard {
         self.head().show_stacks();
     }
 
-    /// Says that the client of a request has left which a thread is running.
+    /// Says that the client of a running request has left.
     pub fn show_left(&self, number: u64, now_ms: u64) {
-        self.rows().for_each(|row| row.leave(number, now_ms));
+        if let Some(entry) = self.entries().find(|entry| entry.is_of(number)) {
+            entry.leave(number, now_ms);
+        }
     }
 
-    /// Counts an answer of the server itself.
+    /// Counts a response of the server itself.
     pub fn count_answer(&self, status: u16) {
         self.head().count_answer(status);
     }
@@ -180,57 +141,68 @@ impl Scoreboard {
         self.head().count_given_up(kind);
     }
 
-    // An application thread; one without a row is passed over.
+    // An application side; one without a row is passed over.
 
-    /// Says which thread of the kernel's this application thread is.
-    pub fn show_thread(&self, thread: usize, id: u32) {
-        if let Some(row) = self.row(thread) {
+    /// Says which thread of the kernel's runs this application side.
+    pub fn show_thread(&self, side: usize, id: u32) {
+        if let Some(row) = self.row(side) {
             row.show_thread(id);
         }
     }
 
-    /// Says that a thread has begun a request.
-    pub fn begin(&self, thread: usize, begun: &Begun) {
-        if let Some(row) = self.row(thread) {
-            row.begin(begun);
+    /// Says that a side has begun a request. All further calls about the request name
+    /// what this returns: where it is shown. `None` if every entry of the side shows a
+    /// request that runs; then it is counted only, when it is finished.
+    pub fn begin(&self, side: usize, begun: &Begun) -> Option<ShownRequest> {
+        let row = self.row(side)?;
+        row.count_begun(begun.queued_us);
+        let (place, entry) = self.take_entry(side, &row)?;
+        entry.begin(begun);
+        Some(ShownRequest { place, number: begun.number })
+    }
+
+    /// Says that a request waits for its client, and does not run meanwhile: a slow client
+    /// is no fault of the application's.
+    pub fn pause(&self, request: Option<ShownRequest>) {
+        if let Some((entry, number)) = self.find(request) {
+            entry.pause(number);
         }
     }
 
-    /// Says that the request of this number waits for its client, and does not
-    /// run meanwhile: a slow client is no fault of the application's.
-    pub fn pause(&self, thread: usize, number: u64) {
-        if let Some(row) = self.row(thread) {
-            row.pause(number);
+    /// Says that a request runs again, which was paused.
+    pub fn resume(&self, request: Option<ShownRequest>, now_ms: u64) {
+        if let Some((entry, number)) = self.find(request) {
+            entry.resume(number, now_ms);
         }
     }
 
-    /// Says that the request of this number runs again, which was paused.
-    pub fn resume(&self, thread: usize, number: u64, now_ms: u64) {
-        if let Some(row) = self.row(thread) {
-            row.resume(number, now_ms);
+    /// Says that the application has given another piece of the response: the request's
+    /// time begins anew.
+    pub fn progress(&self, request: Option<ShownRequest>, now_ms: u64) {
+        if let Some((entry, number)) = self.find(request) {
+            entry.progress(number, now_ms);
         }
     }
 
-    /// Says that a thread has given another piece of the answer to the request
-    /// of this number: its time begins anew.
-    pub fn progress(&self, thread: usize, number: u64, now_ms: u64) {
-        if let Some(row) = self.row(thread) {
-            row.progress(number, now_ms);
+    /// Says that the response has begun and will come piece by piece, or that all of it has
+    /// been given.
+    pub fn show_stream(&self, request: Option<ShownRequest>, goes_on: bool) {
+        if let Some((entry, number)) = self.find(request) {
+            entry.show_stream(number, goes_on);
         }
     }
 
-    /// Says that the answer to the request of this number has begun and will come
-    /// piece by piece, or that all of it has been given.
-    pub fn show_stream(&self, thread: usize, number: u64, goes_on: bool) {
-        if let Some(row) = self.row(thread) {
-            row.stream(number, goes_on);
+    /// Says that a side has finished a request.
+    pub fn finish(&self, side: usize, request: Option<ShownRequest>, finished: &Finished) {
+        let row = self.row(side);
+        if let Some((entry, number)) = self.find(request) {
+            entry.finish(number, finished);
+            if let (Some(row), Some(request)) = (&row, request) {
+                self.offer_entry(side, row, request.place);
+            }
         }
-    }
-
-    /// Says that a thread has finished its request.
-    pub fn finish(&self, thread: usize, finished: &Finished) {
-        if let Some(row) = self.row(thread) {
-            row.finish(finished);
+        if let Some(row) = row {
+            row.count_finished(finished);
         }
     }
 
@@ -282,25 +254,31 @@ impl Scoreboard {
         self.head().connections()
     }
 
-    /// Since when requests wait although a thread is free, in milliseconds of
-    /// the rising clock; `None` if they do not.
+    /// Since when requests wait although an application side could take one, in
+    /// milliseconds of the rising clock; `None` if they do not.
     #[must_use]
     pub fn stuck_since_ms(&self) -> Option<u64> {
         self.head().stuck_since_ms()
     }
 
-    /// How many application threads there are.
+    /// How many application sides there are.
     #[must_use]
-    pub fn threads(&self) -> usize {
-        self.rows().count()
+    pub fn sides(&self) -> usize {
+        self.shape.sides.into()
     }
 
-    /// What the threads are running now, longest first.
+    /// What the application is running now, longest first.
     #[must_use]
     pub fn running(&self) -> Vec<Running> {
         let pid = self.pid();
-        let rows = self.rows().enumerate();
-        let mut found: Vec<_> = rows.filter_map(|(thread, row)| row.running(thread, pid)).collect();
+        let mut found: Vec<_> = self
+            .rows()
+            .enumerate()
+            .flat_map(|(side, row)| {
+                let tid = row.thread_id();
+                self.entries_of(side).filter_map(move |entry| entry.running(tid, pid))
+            })
+            .collect();
         found.sort_by_key(|running| running.since_ms);
         found
     }
@@ -310,17 +288,16 @@ impl Scoreboard {
     #[must_use]
     pub fn recent(&self) -> Vec<Recent> {
         let pid = self.pid();
-        let rows = self.rows().enumerate();
-        let mut found: Vec<_> = rows.flat_map(|(thread, row)| row.recent(thread, pid)).collect();
+        let mut found: Vec<_> = self.entries().filter_map(|entry| entry.recent(pid)).collect();
         found.sort_by_key(|recent| std::cmp::Reverse(recent.number));
         found.truncate(RECENT);
         found
     }
 
-    /// Whether this thread runs the request of this number.
+    /// Whether the request of this number runs.
     #[must_use]
-    pub fn is_running(&self, thread: usize, number: u64) -> bool {
-        self.row(thread).is_some_and(|row| row.is_running(number))
+    pub fn is_running(&self, number: u64) -> bool {
+        self.entries().any(|entry| entry.is_running(number))
     }
 
     /// What the worker has counted.
@@ -337,7 +314,7 @@ impl Scoreboard {
         self.head().losses()
     }
 
-    /// How many requests the application is through with.
+    /// How many requests the application has finished.
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.rows().fold(0, |sum, row| sum.wrapping_add(row.requests()))
@@ -360,14 +337,65 @@ impl Scoreboard {
         BoardHead(words.expect("checked where the memory was made or adopted"))
     }
 
-    fn rows(&self) -> impl Iterator<Item = ThreadRow<'_>> {
-        let words = self.memory.words().get(head::WORDS..).unwrap_or_default();
-        words.chunks_exact(row::WORDS).filter_map(|words| words.first_chunk().map(ThreadRow))
+    fn rows(&self) -> impl Iterator<Item = SideRow<'_>> {
+        (0..self.sides()).filter_map(|side| self.row(side))
     }
 
-    fn row(&self, thread: usize) -> Option<ThreadRow<'_>> {
-        let start = head::WORDS + row::WORDS.checked_mul(thread)?;
-        self.memory.words().get(start..)?.first_chunk().map(ThreadRow)
+    fn row(&self, side: usize) -> Option<SideRow<'_>> {
+        let start = layout::row_start(self.shape, side)?;
+        self.memory.words().get(start..)?.first_chunk().map(SideRow)
+    }
+
+    /// The entries of all sides.
+    fn entries(&self) -> impl Iterator<Item = RequestEntry<'_>> {
+        (0..self.sides()).flat_map(|side| self.entries_of(side))
+    }
+
+    fn entries_of(&self, side: usize) -> impl Iterator<Item = RequestEntry<'_>> {
+        let first = layout::first_place(self.shape, side);
+        (first..first + u32::from(self.shape.entries)).filter_map(|place| self.entry(place))
+    }
+
+    fn entry(&self, place: u32) -> Option<RequestEntry<'_>> {
+        let start = layout::entry_start(self.shape, place);
+        self.memory.words().get(start..)?.first_chunk().map(RequestEntry)
+    }
+
+    fn find(&self, request: Option<ShownRequest>) -> Option<(RequestEntry<'_>, u64)> {
+        let ShownRequest { place, number } = request?;
+        Some((self.entry(place)?, number))
+    }
+
+    /// Takes the next entry of a side whose request does not run. For a thread that is the
+    /// next one: its request has ended long ago.
+    fn take_entry(&self, side: usize, row: &SideRow) -> Option<(u32, RequestEntry<'_>)> {
+        let (first, count) = (layout::first_place(self.shape, side), self.shape.entries);
+        let mut index = row.next()?;
+        for _ in 0..count {
+            index = if index < count { index } else { 0 };
+            let place = first + u32::from(index);
+            index += 1;
+            let entry = self.entry(place)?;
+            if !entry.is_taken() {
+                row.set_next(Some(index));
+                return Some((place, entry));
+            }
+        }
+        row.set_next(None);
+        None
+    }
+
+    /// The request at this place has ended. The entry is the next one to take if the one
+    /// that would be is not free: a side with few free entries need not search for them.
+    fn offer_entry(&self, side: usize, row: &SideRow, place: u32) {
+        let (first, count) = (layout::first_place(self.shape, side), self.shape.entries);
+        let is_free = |index: u16| {
+            let index = if index < count { index } else { 0 };
+            self.entry(first + u32::from(index)).is_some_and(|entry| !entry.is_taken())
+        };
+        if !row.next().is_some_and(is_free) {
+            row.set_next(place.checked_sub(first).and_then(|index| index.try_into().ok()));
+        }
     }
 }
 
@@ -382,10 +410,4 @@ fn sum(histograms: impl Iterator<Item = Histogram>) -> Histogram {
         sum.add(&histogram);
         sum
     })
-}
-
-/// Adds to a word that has no other writer.
-fn add(word: &AtomicU64, count: u64) {
-    use std::sync::atomic::Ordering::Relaxed;
-    word.store(word.load(Relaxed).wrapping_add(count), Relaxed);
 }

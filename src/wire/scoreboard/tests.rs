@@ -3,18 +3,27 @@ use std::time::Duration;
 
 use super::*;
 
-fn two_sides(threads: u16) -> (Scoreboard, Scoreboard) {
-    let master = Scoreboard::create(Slot(3), Generation(2), threads).unwrap();
+fn shaped(shape: BoardShape) -> (Scoreboard, Scoreboard) {
+    let master = Scoreboard::create(Slot(3), Generation(2), shape).unwrap();
     let fd = master.as_fd().try_clone_to_owned().unwrap();
     (master, Scoreboard::adopt(fd).unwrap())
+}
+
+fn two_sides(threads: u16) -> (Scoreboard, Scoreboard) {
+    shaped(BoardShape::of_threads(threads))
 }
 
 fn begun(number: u64, now_ms: u64, target: &[u8]) -> Begun<'_> {
     Begun { number, now_us: now_ms * 1000, queued_us: 5, method: b"GET", target, id: None }
 }
 
-fn finished(number: u64, status: u16) -> Finished {
-    Finished { number, took_us: 700, status, bytes: 10, counts: true }
+fn finished(status: u16) -> Finished {
+    Finished { took_us: 700, status, bytes: 10, counts: true }
+}
+
+/// A request that stands where another one does.
+fn another(request: Option<ShownRequest>) -> Option<ShownRequest> {
+    request.map(|request| ShownRequest { number: request.number + 1, ..request })
 }
 
 #[test]
@@ -41,19 +50,19 @@ fn what_is_given_up_is_counted_by_kind() {
         (0..=kind.index()).for_each(|_| worker.count_given_up(kind));
     }
     assert_eq!(master.losses(), std::array::from_fn(|place| place as u64 + 1));
-    assert!(master.is_running(0, 1), "a thread has words of its own");
+    assert!(master.is_running(1), "a side has words of its own");
 }
 
 #[test]
-fn the_master_sees_what_a_thread_runs() {
+fn the_master_sees_what_is_running() {
     let (master, worker) = two_sides(2);
     worker.show_thread(1, 77);
-    worker.begin(1, &Begun { id: Some(b"abc-1"), method: b"POST", ..begun(1, 40, b"/slow?a") });
-    worker.begin(0, &begun(2, 50, b"/"));
+    let slow = Begun { id: Some(b"abc-1"), method: b"POST", ..begun(1, 40, b"/slow?a") };
+    let slow = worker.begin(1, &slow);
+    let quick = worker.begin(0, &begun(2, 50, b"/"));
     let running = master.running();
     assert_eq!(running.len(), 2);
-    let slow = Running {
-        thread: 1,
+    let expected = Running {
         tid: 77,
         number: 1,
         id: "abc-1".to_owned(),
@@ -61,86 +70,151 @@ fn the_master_sees_what_a_thread_runs() {
         label: "POST /slow?a".to_owned(),
         stage: ResponseStage::Whole,
     };
-    assert_eq!(running[0], slow);
-    assert_eq!(slow.to_string(), "POST /slow?a (request abc-1)");
+    assert_eq!(running[0], expected);
+    assert_eq!(expected.to_string(), "POST /slow?a (request abc-1)");
     assert_eq!(running[1].id, format!("{:x}-2", std::process::id()));
-    assert!(master.is_running(1, 1) && !master.is_running(1, 2) && !master.is_running(9, 1));
-    worker.finish(1, &finished(1, 200));
-    worker.finish(0, &finished(2, 200));
+    assert!(master.is_running(1) && master.is_running(2) && !master.is_running(3));
+    worker.finish(1, slow, &finished(200));
+    worker.finish(0, quick, &finished(200));
     assert_eq!(master.running(), []);
     assert_eq!(master.requests(), 2);
-    assert!(!master.is_running(1, 1));
+    assert!(!master.is_running(1) && !master.is_running(0));
+}
+
+#[test]
+fn a_side_shows_as_many_requests_at_once_as_it_has_entries() {
+    let (master, worker) = shaped(BoardShape { sides: 1, entries: 1000 });
+    let requests: Vec<_> =
+        (1..=1000).map(|number| worker.begin(0, &begun(number, number, b"/"))).collect();
+    assert!(requests.iter().all(Option::is_some));
+    let numbers = || master.running().iter().map(|it| it.number).collect::<Vec<_>>();
+    assert_eq!(numbers(), (1..=1000).collect::<Vec<_>>());
+    let unshown = worker.begin(0, &begun(1001, 1001, b"/"));
+    assert_eq!((unshown, master.running().len()), (None, 1000));
+    worker.progress(unshown, 2000);
+    worker.finish(0, unshown, &finished(200));
+    assert_eq!((master.requests(), master.running().len()), (1, 1000), "it is counted");
+    for place in [499, 999] {
+        worker.finish(0, requests[place], &finished(200));
+    }
+    for number in [1002, 1003] {
+        assert!(worker.begin(0, &begun(number, number, b"/")).is_some(), "an entry is used again");
+    }
+    for number in 1004..1006 {
+        assert_eq!(worker.begin(0, &begun(number, number, b"/")), None);
+    }
+    let expected = (1..=999).filter(|number| *number != 500).chain([1002, 1003]);
+    assert_eq!(numbers(), expected.collect::<Vec<_>>());
+    assert_eq!(master.requests(), 3);
+    worker.finish(0, requests[0], &finished(200));
+    assert!(worker.begin(0, &begun(1007, 1007, b"/")).is_some(), "also the first one");
+}
+
+#[test]
+fn the_entries_of_a_side_are_no_other_sides() {
+    let (master, worker) = shaped(BoardShape { sides: 3, entries: 2 });
+    for side in 0..4 {
+        for number in 1..=3 {
+            worker.begin(side, &begun(10 * side as u64 + number, number, b"/"));
+        }
+    }
+    let mut numbers: Vec<_> = master.running().iter().map(|it| it.number).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, [1, 2, 11, 12, 21, 22]);
+    let (master, worker) = shaped(BoardShape { sides: 1, entries: 0 });
+    assert_eq!(worker.begin(0, &begun(1, 1, b"/")), None);
+    worker.finish(0, None, &finished(200));
+    assert_eq!((master.running(), master.requests()), (vec![], 1));
 }
 
 #[test]
 fn the_master_sees_streams_and_whether_their_clients_have_left() {
     let (master, worker) = two_sides(2);
-    worker.begin(1, &begun(7, 40, b"/events"));
+    let events = worker.begin(1, &begun(7, 40, b"/events"));
     let stage = || master.running()[0].stage;
-    assert_eq!((master.threads(), stage()), (2, ResponseStage::Whole));
-    worker.show_stream(1, 7, true);
+    assert_eq!((master.sides(), stage()), (2, ResponseStage::Whole));
+    worker.show_stream(events, true);
     assert_eq!(stage(), ResponseStage::Streams);
     worker.show_left(7, 90);
     worker.show_left(7, 91);
     assert_eq!(stage(), ResponseStage::Left { since_ms: 90 });
-    worker.show_stream(1, 7, false);
+    worker.show_stream(events, false);
     assert_eq!(stage(), ResponseStage::Whole);
-    worker.finish(1, &finished(7, 200));
-    worker.show_stream(1, 7, true);
-    worker.begin(1, &begun(8, 95, b"/"));
+    worker.finish(1, events, &finished(200));
+}
+
+#[test]
+fn what_was_shown_of_a_request_is_not_shown_of_the_next_one_there() {
+    let (master, worker) = shaped(BoardShape { sides: 1, entries: 1 });
+    let first = worker.begin(0, &begun(7, 40, b"/events"));
+    worker.show_stream(first, true);
+    worker.show_left(7, 90);
+    worker.finish(0, first, &finished(200));
+    let next = worker.begin(0, &begun(8, 95, b"/"));
+    let stage = || master.running()[0].stage;
+    assert_eq!(stage(), ResponseStage::Whole);
+    worker.show_stream(next, true);
     worker.show_left(7, 99);
-    assert_eq!(stage(), ResponseStage::Whole, "of another request");
+    assert_eq!(stage(), ResponseStage::Streams, "it is the other one that was left");
+    worker.show_stream(first, false);
+    worker.pause(first);
+    worker.progress(first, 100);
+    worker.finish(0, first, &finished(500));
+    assert_eq!((stage(), master.running()[0].since_ms), (ResponseStage::Streams, 95));
 }
 
 #[test]
 fn a_request_that_waits_for_its_client_does_not_run() {
     let (master, worker) = two_sides(1);
-    worker.begin(0, &begun(1, 40, b"/large"));
-    worker.pause(0, 1);
+    let large = worker.begin(0, &begun(1, 40, b"/large"));
+    worker.pause(large);
     assert_eq!(master.running(), []);
-    assert!(!master.is_running(0, 1));
-    worker.resume(0, 1, 90);
-    assert!(master.is_running(0, 1));
-    worker.resume(7, 1, 90);
+    assert!(!master.is_running(1));
+    worker.resume(large, 90);
+    assert!(master.is_running(1));
+    worker.resume(large, 95);
     let running = master.running();
     assert_eq!((running[0].since_ms, running[0].label.as_str()), (90, "GET /large"));
-    worker.pause(0, 1);
-    worker.finish(0, &finished(1, 200));
+    worker.pause(large);
+    worker.finish(0, large, &finished(200));
+    worker.resume(large, 99);
     assert_eq!((master.running(), master.requests()), (vec![], 1));
 }
 
 #[test]
-fn who_waits_for_a_client_does_not_stop_the_time_of_another_request() {
-    let (master, worker) = two_sides(1);
-    worker.begin(0, &begun(1, 40, b"/kept"));
-    worker.pause(0, 1);
-    worker.begin(0, &begun(2, 50, b"/next"));
-    let running = || master.running().first().map(|it| (it.number, it.since_ms));
-    worker.resume(0, 1, 60);
-    assert_eq!(running(), Some((2, 50)));
-    worker.pause(0, 1);
-    assert_eq!(running(), Some((2, 50)));
-    worker.finish(0, &finished(2, 200));
-    worker.resume(0, 1, 70);
-    assert_eq!(running(), None, "nothing runs that has no number");
+fn a_request_that_waits_for_its_client_keeps_its_entry() {
+    let (master, worker) = shaped(BoardShape { sides: 1, entries: 3 });
+    let kept = worker.begin(0, &begun(1, 40, b"/kept"));
+    worker.pause(kept);
+    for number in 2..9 {
+        let next = worker.begin(0, &begun(number, 50, b"/next"));
+        worker.progress(next, 50 + number);
+        assert_eq!(master.running()[0].number, number);
+        worker.finish(0, next, &finished(200));
+    }
+    worker.resume(kept, 70);
+    let running = master.running();
+    assert_eq!((running.len(), running[0].number, running[0].since_ms), (1, 1, 70));
+    worker.finish(0, kept, &finished(200));
+    assert_eq!(master.recent()[2].end.map(|end| end.status), Some(200));
 }
 
 #[test]
-fn the_time_of_a_request_begins_anew_with_each_piece_of_its_answer() {
+fn the_time_of_a_request_begins_anew_with_each_piece_of_its_response() {
     let (master, worker) = two_sides(1);
-    worker.begin(0, &begun(1, 40, b"/export"));
+    let export = worker.begin(0, &begun(1, 40, b"/export"));
     let since_ms = || master.running().first().map(|running| running.since_ms);
     assert_eq!(since_ms(), Some(40));
-    worker.progress(0, 1, 70);
+    worker.progress(export, 70);
     assert_eq!(since_ms(), Some(70));
-    worker.progress(0, 2, 80);
-    worker.progress(7, 1, 80);
-    assert_eq!(since_ms(), Some(70), "another request, and another thread");
-    worker.pause(0, 1);
-    worker.progress(0, 1, 90);
+    worker.progress(another(export), 80);
+    worker.progress(None, 80);
+    assert_eq!(since_ms(), Some(70), "another request, and one that is not shown");
+    worker.pause(export);
+    worker.progress(export, 90);
     assert_eq!(since_ms(), None, "it waits for its client");
-    worker.finish(0, &finished(1, 200));
-    worker.progress(0, 1, 95);
+    worker.finish(0, export, &finished(200));
+    worker.progress(export, 95);
     assert_eq!(since_ms(), None);
 }
 
@@ -155,15 +229,18 @@ fn the_master_sees_since_when_requests_are_stuck() {
 }
 
 #[test]
-fn a_long_text_is_cut_and_a_thread_without_a_row_is_passed_over() {
+fn a_long_text_is_cut_and_a_side_without_a_row_is_passed_over() {
     let (master, worker) = two_sides(1);
     let long = [b'a'; 500];
     worker.begin(0, &Begun { id: Some(&long), ..begun(1, 1, &long) });
-    worker.begin(7, &begun(2, 1, b"/"));
-    worker.begin(usize::MAX, &begun(2, 1, b"/"));
-    assert_eq!(master.running().len(), 1);
-    assert_eq!(master.running()[0].label.len(), ring::LABEL_LIMIT);
-    assert_eq!(master.running()[0].id.len(), ring::ID_LIMIT);
+    for side in [1, 7, usize::MAX] {
+        worker.show_thread(side, 9);
+        assert_eq!(worker.begin(side, &begun(2, 1, b"/")), None);
+        worker.finish(side, None, &finished(200));
+    }
+    assert_eq!((master.running().len(), master.requests()), (1, 0));
+    assert_eq!(master.running()[0].label.len(), entry::LABEL_LIMIT);
+    assert_eq!(master.running()[0].id.len(), entry::ID_LIMIT);
 }
 
 #[test]
@@ -171,13 +248,12 @@ fn the_last_requests_are_told_newest_first() {
     let (master, worker) = two_sides(2);
     worker.begin(1, &begun(1, 1, b"/1"));
     for number in 2..200 {
-        worker.begin(0, &begun(number, number, format!("/{number}").as_bytes()));
-        worker.finish(0, &finished(number, 404));
+        let request = worker.begin(0, &begun(number, number, format!("/{number}").as_bytes()));
+        worker.finish(0, request, &finished(404));
     }
     let recent = master.recent();
     assert_eq!(recent.len(), RECENT);
     let newest = Recent {
-        thread: 0,
         number: 199,
         id: format!("{:x}-c7", std::process::id()),
         label: "GET /199".to_owned(),
@@ -192,35 +268,25 @@ fn the_last_requests_are_told_newest_first() {
 #[test]
 fn a_request_that_runs_has_no_end() {
     let (master, worker) = two_sides(1);
-    worker.begin(0, &begun(1, 1, b"/"));
+    let first = worker.begin(0, &begun(1, 1, b"/"));
     assert_eq!(master.recent()[0].end, None);
-    worker.finish(0, &Finished { took_us: u64::MAX, ..finished(1, u16::MAX) });
+    worker.finish(0, first, &Finished { took_us: u64::MAX, ..finished(u16::MAX) });
     let end = master.recent()[0].end.unwrap();
     assert!(end.took_us > 1 << 47);
-    worker.begin(0, &begun(2, 1, b"/"));
-    worker.finish(0, &finished(2, 0));
+    let second = worker.begin(0, &begun(2, 1, b"/"));
+    worker.finish(0, second, &finished(0));
     assert_eq!(master.recent()[0].end, Some(Ended { status: 0, took_us: 700 }));
 }
 
 #[test]
-fn the_end_of_a_request_that_the_thread_has_left_behind_is_only_counted() {
-    let (master, worker) = two_sides(1);
-    worker.begin(0, &begun(1, 1, b"/kept"));
-    worker.begin(0, &begun(2, 5, b"/next"));
-    worker.finish(0, &finished(1, 200));
-    assert_eq!(master.running()[0].label, "GET /next");
-    assert_eq!(master.requests(), 1);
-}
-
-#[test]
-fn what_is_counted_is_the_sum_of_all_threads() {
+fn what_is_counted_is_the_sum_of_all_sides() {
     let (master, worker) = two_sides(3);
-    for (thread, status) in [(0, 200), (1, 302), (1, 404), (2, 500), (2, 0), (2, 999)] {
-        worker.begin(thread, &begun(1, 1, b"/"));
-        worker.finish(thread, &finished(1, status));
+    for (side, status) in [(0, 200), (1, 302), (1, 404), (2, 500), (2, 0), (2, 999)] {
+        let request = worker.begin(side, &begun(1, 1, b"/"));
+        worker.finish(side, request, &finished(status));
     }
-    worker.begin(0, &begun(1, 1, b"/"));
-    worker.finish(0, &Finished { counts: false, ..finished(1, 504) });
+    let last = worker.begin(0, &begun(1, 1, b"/"));
+    worker.finish(0, last, &Finished { counts: false, ..finished(504) });
     worker.count_answer(504);
     worker.count_answer(431);
     worker.count_timeout();
@@ -232,13 +298,20 @@ fn what_is_counted_is_the_sum_of_all_threads() {
 }
 
 #[test]
-fn memory_of_another_version_is_refused() {
-    let master = Scoreboard::create(Slot(0), Generation(1), 1).unwrap();
-    master.memory.words()[0].store(99, Relaxed);
-    let fd = master.as_fd().try_clone_to_owned().unwrap();
-    assert!(Scoreboard::adopt(fd).is_err());
+fn memory_of_another_version_or_shape_is_refused() {
+    let adopt = |fd: BorrowedFd| Scoreboard::adopt(fd.try_clone_to_owned().unwrap());
+    let refused = |fd: BorrowedFd| adopt(fd).unwrap_err().to_string();
+    let shape = BoardShape { sides: 2, entries: 3 };
+    for (word, value) in [(6, 3), (6, u64::MAX), (7, 4), (7, 1 << 40)] {
+        let master = Scoreboard::create(Slot(0), Generation(1), shape).unwrap();
+        assert_eq!(adopt(master.as_fd()).unwrap().shape, shape);
+        master.memory.words()[word].store(value, Relaxed);
+        assert!(refused(master.as_fd()).ends_with("which do not fit its head"), "{word}: {value}");
+        master.memory.words()[0].store(99, Relaxed);
+        assert_eq!(refused(master.as_fd()), "scoreboard of another version");
+    }
     let short = SharedWords::create("test", 3).unwrap();
-    assert!(Scoreboard::adopt(short.as_fd().try_clone_to_owned().unwrap()).is_err());
+    assert_eq!(refused(short.as_fd()), "scoreboard without a head");
 }
 
 /// A sequence without a pattern: `xorshift64`.
@@ -269,7 +342,8 @@ fn read_everything(board: &Scoreboard) -> usize {
 
 #[test]
 fn the_master_survives_whatever_is_in_the_memory() {
-    let master = Scoreboard::create(Slot(0), Generation(1), 3).unwrap();
+    let shape = BoardShape::of_threads(3);
+    let master = Scoreboard::create(Slot(0), Generation(1), shape).unwrap();
     for seed in 1..50 {
         // Zeros and full words among them, where most bounds are.
         for (word, noise) in master.memory.words().iter().zip(noise(seed)) {
@@ -281,45 +355,41 @@ fn the_master_survives_whatever_is_in_the_memory() {
             };
             word.store(value, Relaxed);
         }
-        // Texts of any length that the bounds allow: two, and those of 64 requests.
-        assert!(read_everything(&master) <= (3 + RECENT) * 4 * (ring::LABEL_LIMIT + 64));
+        // Texts of any length that the bounds allow, of every entry and of the last requests.
+        let most = usize::from(shape.sides * shape.entries) + RECENT;
+        assert!(read_everything(&master) <= most * 4 * (entry::LABEL_LIMIT + ID_LIMIT));
     }
 }
 
 #[test]
 fn what_is_read_while_it_is_written_is_of_one_request() {
-    let (master, worker) = two_sides(1);
+    let (master, worker) = shaped(BoardShape { sides: 1, entries: 8 });
     let targets: Vec<Vec<u8>> =
         (0..10).map(|digit: u8| vec![b'0' + digit; 20 + usize::from(digit) * 12]).collect();
+    let target = |number: u64| &targets[(number % 10) as usize];
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
+            // Some run at one time, for different lengths of time.
+            let mut requests = std::collections::VecDeque::new();
             for number in 1..200_000 {
-                let target = &targets[(number % 10) as usize];
-                worker.begin(0, &begun(number, number, target));
-                worker.finish(0, &finished(number, 200));
+                requests.push_back(worker.begin(0, &begun(number, number, target(number))));
+                if number % 3 == 0 {
+                    worker.finish(0, requests.pop_back().unwrap(), &finished(200));
+                }
+                while requests.len() > 5 {
+                    worker.finish(0, requests.pop_front().unwrap(), &finished(200));
+                }
             }
         });
         while !writer.is_finished() {
             for recent in master.recent() {
-                let target = &targets[(recent.number % 10) as usize];
-                assert_eq!(recent.label.as_bytes()[4..], target[..], "{}", recent.number);
+                assert_eq!(recent.label.as_bytes()[4..], target(recent.number)[..]);
+                assert_eq!(recent.begun_us, recent.number * 1000);
+            }
+            for running in master.running() {
+                assert_eq!(running.label.as_bytes()[4..], target(running.number)[..]);
+                assert_eq!(running.since_ms, running.number);
             }
         }
     });
-}
-
-/// Not a check but a measure: `cargo test -p monoceros-wire --release -- --ignored
-/// --nocapture costs`.
-#[test]
-#[ignore = "prints how long a request takes here"]
-fn what_a_request_costs() {
-    let (_master, worker) = two_sides(1);
-    let count = 5_000_000;
-    let start = std::time::Instant::now();
-    for number in 1..=count {
-        worker.begin(0, &begun(std::hint::black_box(number), number, b"/products/17?page=2"));
-        worker.finish(0, &finished(number, 200));
-    }
-    let each = start.elapsed().as_secs_f64() * 1e9 / count as f64;
-    println!("{each:.1} ns for begin and finish");
 }

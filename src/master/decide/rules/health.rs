@@ -33,9 +33,9 @@ pub(crate) enum Finding {
     /// Requests have run for half of `timeout`.
     Slow(Vec<RunningRequest>),
     /// Streams have run for all of `timeout` after their clients had disconnected, and
-    /// occupy every thread.
+    /// occupy every application side.
     Deserted(Vec<RunningRequest>),
-    /// The same, but they occupy only some of the threads.
+    /// The same, but they occupy only some of the sides.
     Left(Vec<RunningRequest>),
 }
 
@@ -130,7 +130,7 @@ fn judge_streams(
     };
     let deserted: Vec<_> = sample.running.iter().filter(deserted).cloned().collect();
     let is_new = |request: &RunningRequest| !observed.expired.contains(&request.number);
-    if !deserted.is_empty() && deserted.len() >= sample.threads {
+    if !deserted.is_empty() && deserted.len() >= sample.sides {
         return deserted.iter().any(is_new).then_some(Finding::Deserted(deserted));
     }
     let mut left = deserted;
@@ -156,14 +156,7 @@ mod tests {
     fn requests(lasted: u64) -> RunningRequest {
         let label = "GET /".to_owned();
         let response = ResponseProgress::Whole;
-        RunningRequest {
-            thread: 0,
-            number: 7,
-            label,
-            lasted: seconds(lasted),
-            used: None,
-            response,
-        }
+        RunningRequest { number: 7, label, lasted: seconds(lasted), used: None, response }
     }
 
     fn sample(silent: Option<u64>, running: &[u64]) -> WorkerSample {
@@ -224,7 +217,7 @@ mod tests {
     fn a_stream_may_be_silent_as_long_as_its_client_is_there() {
         let stream = |number, response| RunningRequest { number, response, ..requests(900) };
         let of = |running: Vec<RunningRequest>| WorkerSample {
-            threads: 2,
+            sides: 2,
             running,
             ..sample(Some(0), &[])
         };

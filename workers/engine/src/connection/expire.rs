@@ -23,10 +23,10 @@ pub(crate) const EXPIRED: u16 = 504;
 const UNBEGUN: Reject = Reject { status: 503, reason: "the worker ends before it can be begun" };
 
 impl Connections {
-    /// Ends the connection of a request that runs on this application thread.
-    /// What the thread still says is thrown away.
-    pub(crate) fn expire(&mut self, thread: u16, number: u64) {
-        if !self.shared.board.is_running(thread.into(), number) {
+    /// Ends the connection of a request that the application is running. What it still
+    /// says is thrown away.
+    pub(crate) fn expire(&mut self, number: u64) {
+        if !self.shared.board.is_running(number) {
             return;
         }
         let Some(token) = self.find_lent(number) else { return };

@@ -33,7 +33,7 @@ pub(crate) enum WorkerCommand {
     /// So many workers accept from the same listeners.
     Workers(u16),
     /// The time of a request is over.
-    Expire { thread: u16, request: u64 },
+    Expire { request: u64 },
     /// The master is gone, or cannot be understood: why.
     Orphaned(String),
 }
@@ -128,7 +128,7 @@ fn command(message: &ToWorker) -> Option<WorkerCommand> {
         ToWorker::Drain(Drain::Retire) => WorkerCommand::Drain(Cause::Told, Queue::Leave),
         ToWorker::Reopen => WorkerCommand::Reopen,
         ToWorker::Workers(count) => WorkerCommand::Workers(count),
-        ToWorker::Expire { thread, request } => WorkerCommand::Expire { thread, request },
+        ToWorker::Expire { request } => WorkerCommand::Expire { request },
         // The first message, which was taken before the loop began.
         ToWorker::Start(_) | ToWorker::StartMold(_) | ToWorker::Fork { .. } => return None,
     })

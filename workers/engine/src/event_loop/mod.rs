@@ -277,9 +277,7 @@ impl EventLoop {
                 WorkerCommand::Workers(count) => {
                     self.shared.workers.store(count, Ordering::Relaxed)
                 }
-                WorkerCommand::Expire { thread, request } => {
-                    self.connections.expire(thread, request);
-                }
+                WorkerCommand::Expire { request } => self.connections.expire(request),
                 WorkerCommand::Orphaned(why) => {
                     if self.life.is_serving() {
                         log::warn!("the master {why}; finishing what is open");

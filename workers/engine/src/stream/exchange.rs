@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use monoceros_http::{Fields, h1};
 use monoceros_sys::clock;
-use monoceros_wire::scoreboard::Begun;
+use monoceros_wire::scoreboard::{Begun, ShownRequest};
 
 use crate::connection::address::Address;
 use crate::connection::shared::{SharedConnection, Waited};
@@ -45,6 +45,8 @@ pub struct ClientDisconnected;
 pub struct Exchange {
     shared: Arc<Shared>,
     thread: usize,
+    /// Where the scoreboard shows the request.
+    shown: Option<ShownRequest>,
     /// Present until the end, when its memory goes back.
     request: Option<Box<Request>>,
     stream: Arc<SharedStream>,
@@ -79,11 +81,12 @@ impl Exchange {
             target: request.head.target(),
             id: request.own_id(),
         };
-        shared.board.begin(thread, &begun);
+        let shown = shared.board.begin(thread, &begun);
         shared.handoff.crew.note_begin(thread, taken_us);
         Self {
             shared,
             thread,
+            shown,
             request: Some(request),
             stream,
             taken_us,
@@ -236,12 +239,11 @@ impl Exchange {
             && !matches!(self.response().framing(), BodyFraming::Length(0) | BodyFraming::NoBody)
         {
             self.streams = true;
-            self.shared.board.show_stream(self.thread, self.request().number, true);
+            self.shared.board.show_stream(self.shown, true);
         }
         if !with_head {
             // A response that grows is not stuck, however long it takes.
-            let number = self.request().number;
-            self.shared.board.progress(self.thread, number, clock::monotonic_ms());
+            self.shared.board.progress(self.shown, clock::monotonic_ms());
         }
         PIECE.with_borrow_mut(|piece| {
             piece.clear();
@@ -299,12 +301,11 @@ impl Exchange {
     /// When the client is gone.
     pub fn wait_for_room(&mut self) -> Result<(), ClientDisconnected> {
         // A slow client is no fault of the application's.
-        let number = self.request().number;
-        self.shared.board.pause(self.thread, number);
+        self.shared.board.pause(self.shown);
         let (all, limit) = (self.response().is_unbuffered(), Duration::from_secs(1));
         let waited = self.link().wait_for_room(&self.shared.room, all, limit);
         let now_ms = clock::monotonic_ms();
-        self.shared.board.resume(self.thread, number, now_ms);
+        self.shared.board.resume(self.shown, now_ms);
         match waited {
             Waited::Room => self.held_ms = None,
             Waited::None => self.tell_held(now_ms, all),
@@ -367,9 +368,8 @@ impl Exchange {
         self.completed = true;
         if self.streams {
             // What the application does from now on takes its own time.
-            let (thread, number) = (self.thread, self.request().number);
-            self.shared.board.progress(thread, number, clock::monotonic_ms());
-            self.shared.board.show_stream(thread, number, false);
+            self.shared.board.progress(self.shown, clock::monotonic_ms());
+            self.shared.board.show_stream(self.shown, false);
         }
         // A client that is gone is seen by `self.gone`.
         if !self.is_committed() {

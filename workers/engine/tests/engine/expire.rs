@@ -70,8 +70,7 @@ impl Bench {
     }
 
     fn expire(&self, running: &Running) {
-        let thread = running.thread.try_into().unwrap();
-        self.master.send(&ToWorker::Expire { thread, request: running.number }).unwrap();
+        self.master.send(&ToWorker::Expire { request: running.number }).unwrap();
     }
 
     /// Lets a stuck thread go; whether its next write was taken.
@@ -310,10 +309,9 @@ fn a_request_that_is_over_or_another_one_is_left_alone() {
     some("the end of the request", || bench.board.recent()[0].end);
     let mut stuck = bench.ask("GET /stuck");
     let running = bench.wait_for("GET /stuck");
-    for (thread, number) in [(0, number), (1, number), (0, u64::MAX), (9, number)] {
-        bench.expire(&Running { thread, number, ..running.clone() });
+    for number in [number, 0, u64::MAX] {
+        bench.expire(&Running { number, ..running.clone() });
     }
-    bench.expire(&Running { thread: 1 - running.thread, ..running.clone() });
     client.write_all(b"GET /quick HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     one_answer(&mut client);
     assert!(bench.let_go());
@@ -372,7 +370,7 @@ fn a_draining_worker_refuses_in_time_what_it_cannot_begin() {
 }
 
 #[test]
-fn who_waits_for_a_client_says_nothing_of_the_thread_that_has_gone_on() {
+fn a_response_that_another_thread_writes_says_nothing_of_the_next_request() {
     let bench = Bench::start("kept", 1);
     // No other client is accepted while the worker has something to do.
     let mut stuck = bench.ask("GET /quick");
@@ -383,15 +381,16 @@ fn who_waits_for_a_client_says_nothing_of_the_thread_that_has_gone_on() {
     let running = bench.wait_for("GET /stuck");
     for _ in 0..2 {
         assert!(bench.written.recv_timeout(DEADLINE).unwrap(), "a wait");
-        assert_eq!(bench.board.running(), std::slice::from_ref(&running));
+        assert_eq!(bench.wait_for("GET /stuck"), running);
     }
     bench.release.send(()).unwrap();
-    some("a free thread", || bench.board.running().is_empty().then_some(()));
+    let runs = || bench.board.is_running(running.number);
+    some("a free thread", || (!runs()).then_some(()));
     // One of these has ended since.
     for _ in 0..3 {
         bench.written.recv_timeout(DEADLINE).unwrap();
     }
-    assert_eq!(bench.board.running(), []);
+    assert!(!runs());
 }
 
 /// The loop finds the request and its own end at once, and then leaves the

@@ -11,7 +11,7 @@ use monoceros_engine::{AccessLog, Engine, EngineParts, LayerFactory, ListenerPar
 use monoceros_log::{Destination, LogFile};
 use monoceros_sys::fork::Private;
 use monoceros_wire::channel::{MasterEnd, pair};
-use monoceros_wire::scoreboard::Scoreboard;
+use monoceros_wire::scoreboard::{BoardShape, Scoreboard};
 use monoceros_wire::{Generation, Slot};
 
 /// Long enough for a loaded machine; a test that passes never waits for it.
@@ -49,7 +49,8 @@ impl RunningEngine {
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let (master, channel_end) = pair().unwrap();
-        let board = Scoreboard::create(Slot(0), Generation(1), options.threads).unwrap();
+        let shape = BoardShape::of_threads(options.threads);
+        let board = Scoreboard::create(Slot(0), Generation(1), shape).unwrap();
         let theirs = Scoreboard::adopt(board.as_fd().try_clone_to_owned().unwrap()).unwrap();
         let log = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
         let file = LogFile::open(Destination::File(log.clone())).unwrap();

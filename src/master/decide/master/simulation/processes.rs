@@ -126,14 +126,7 @@ impl World {
         let is_whole = self.random.below(2) == 0;
         let response =
             if is_whole { ResponseProgress::Whole } else { ResponseProgress::Left(lasted) };
-        let run = || RunningRequest {
-            thread: 0,
-            number: 1,
-            label: label(),
-            lasted,
-            used: None,
-            response,
-        };
+        let run = || RunningRequest { number: 1, label: label(), lasted, used: None, response };
         let mut samples = Vec::new();
         for (worker, process) in &mut self.processes {
             let asked = process.traced;
@@ -144,7 +137,7 @@ impl World {
                 silent: Some(if process.stopped { lasted } else { Duration::ZERO }),
                 stopped: process.stopped,
                 running: process.stuck.then(run).into_iter().collect(),
-                threads: 1,
+                sides: 1,
                 stuck: process.numb.then_some(lasted),
                 requests: if self.calm { 0 } else { self.random.below(200) },
                 losses: Losses::default(),

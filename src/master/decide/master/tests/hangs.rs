@@ -6,7 +6,6 @@ use super::*;
 pub(super) fn busy(worker: u64, lasted: Duration) -> WorkerSample {
     let label = "GET /slow".to_owned();
     let running = vec![RunningRequest {
-        thread: 0,
         number: 7,
         label,
         lasted,
@@ -27,9 +26,7 @@ fn traced(actions: &[Action]) -> usize {
 
 fn expired(actions: &[Action]) -> Vec<u64> {
     let expired = actions.iter().filter_map(|action| match action {
-        Action::Send { worker, message: ToWorker::Expire { thread: 0, request: 7 } } => {
-            Some(worker.0)
-        }
+        Action::Send { worker, message: ToWorker::Expire { request: 7 } } => Some(worker.0),
         _ => None,
     });
     expired.collect()

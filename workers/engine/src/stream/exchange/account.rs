@@ -11,15 +11,14 @@ use crate::stream::shared_stream::Account;
 
 impl Exchange {
     pub(super) fn show_end(&self, took_us: u64, is_ours: bool) {
-        let (request, response) = (self.request(), self.response());
+        let response = self.response();
         let finished = Finished {
-            number: request.number,
             took_us,
             status: if is_ours { response.status() } else { EXPIRED },
             bytes: response.body_bytes(),
             counts: is_ours,
         };
-        self.shared.board.finish(self.thread, &finished);
+        self.shared.board.finish(self.thread, self.shown, &finished);
     }
 
     /// Tells the access log of the request: now, or when its response has gone.

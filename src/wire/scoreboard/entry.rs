@@ -1,0 +1,218 @@
+//! One request of an application side, while it runs and after it has ended. Its text is
+//! written once, when it begins. An entry is used for another request only after its own
+//! has ended.
+//!
+//! The writer is the thread that has the request. The I/O thread writes the two words about
+//! a client that has left. A reader knows by the number that all it has read is of one
+//! request: the writer sets the number to 0 before it writes the next request, and to its
+//! number afterwards; a reader that has seen a word of the next request then finds another
+//! number than before.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU64, fence};
+
+use super::request::{Begun, Ended, Finished, Recent, ResponseStage, Running, made_id};
+
+/// Words of an entry: five cache lines, of which a usual request fills two.
+pub(super) const WORDS: usize = 40;
+
+/// Written first and last: 0 while the rest is being written.
+const NUMBER: usize = 0;
+/// Since when the request runs, or since its last piece; 0 while it does not.
+const SINCE: usize = 1;
+/// 1 while the response has begun and goes on.
+const STREAMS: usize = 2;
+const END: usize = 3;
+const BEGUN: usize = 4;
+const LENGTHS: usize = 5;
+const LABEL: usize = 6;
+// Written by the I/O thread.
+/// The request whose client has left while its response went on, and since when.
+const LEFT: usize = 26;
+const LEFT_SINCE: usize = 27;
+// Begins with a cache line, which is touched only if a client has given an identifier.
+const ID: usize = 32;
+
+/// The most bytes of a request's method and target that are kept.
+pub(super) const LABEL_LIMIT: usize = (LEFT - LABEL) * 8;
+
+/// The most bytes of a client's identifier that are kept.
+pub const ID_LIMIT: usize = (WORDS - ID) * 8;
+
+/// The end of a request in one word, so that its parts are never of two: this
+/// bit, the status, and the time that it took.
+const HAS_ENDED: u64 = 1 << 63;
+const STATUS_AT: u32 = 48;
+const TOOK_MASK: u64 = (1 << STATUS_AT) - 1;
+
+/// A view of an entry's words.
+pub(super) struct RequestEntry<'a>(pub(super) &'a [AtomicU64; WORDS]);
+
+impl RequestEntry<'_> {
+    /// Whether its request has begun and not ended: the entry is not free for another.
+    pub(super) fn is_taken(&self) -> bool {
+        !self.is_of(0) && self.0[END].load(Relaxed) & HAS_ENDED == 0
+    }
+
+    /// Whether the request of this number has it.
+    fn is_taken_by(&self, number: u64) -> bool {
+        self.is_of(number) && self.is_taken()
+    }
+
+    /// Writes a request.
+    pub(super) fn begin(&self, begun: &Begun) {
+        self.0[NUMBER].store(0, Relaxed);
+        fence(Release);
+        let mut text = [0; LABEL_LIMIT];
+        let length = write_label(&mut text, begun.method, begun.target);
+        put(&self.0[LABEL..LEFT], &text[..length]);
+        let id = begun.id.unwrap_or_default();
+        let id = &id[..id.len().min(ID_LIMIT)];
+        put(&self.0[ID..], id);
+        self.0[LENGTHS].store((length | id.len() << 8) as u64, Relaxed);
+        self.0[BEGUN].store(begun.now_us, Relaxed);
+        self.0[END].store(0, Relaxed);
+        self.0[STREAMS].store(0, Relaxed);
+        self.0[SINCE].store((begun.now_us / 1000).max(1), Relaxed);
+        self.0[NUMBER].store(begun.number, Release);
+    }
+
+    pub(super) fn pause(&self, number: u64) {
+        self.set_since(number, |since| (since != 0).then_some(0));
+    }
+
+    pub(super) fn resume(&self, number: u64, now_ms: u64) {
+        self.set_since(number, |since| (since == 0).then_some(now_ms.max(1)));
+    }
+
+    pub(super) fn progress(&self, number: u64, now_ms: u64) {
+        self.set_since(number, |since| (since != 0).then_some(now_ms.max(1)));
+    }
+
+    fn set_since(&self, number: u64, next: impl FnOnce(u64) -> Option<u64>) {
+        if self.is_taken_by(number)
+            && let Some(next) = next(self.0[SINCE].load(Relaxed))
+        {
+            self.0[SINCE].store(next, Release);
+        }
+    }
+
+    pub(super) fn show_stream(&self, number: u64, goes_on: bool) {
+        if self.is_taken_by(number) {
+            self.0[STREAMS].store(goes_on.into(), Release);
+        }
+    }
+
+    /// For the I/O thread. The request may end meanwhile, and the entry show another one:
+    /// then these words are of a number that the entry does not have.
+    pub(super) fn leave(&self, number: u64, now_ms: u64) {
+        if self.0[LEFT].load(Relaxed) != number {
+            self.0[LEFT_SINCE].store(now_ms, Release);
+            self.0[LEFT].store(number, Release);
+        }
+    }
+
+    pub(super) fn finish(&self, number: u64, finished: &Finished) {
+        if !self.is_taken_by(number) {
+            return;
+        }
+        self.0[SINCE].store(0, Release);
+        let status = u64::from(finished.status) << STATUS_AT;
+        let end = HAS_ENDED | status & !HAS_ENDED | finished.took_us.min(TOOK_MASK);
+        self.0[END].store(end, Release);
+    }
+
+    /// Whether it shows the request of this number.
+    pub(super) fn is_of(&self, number: u64) -> bool {
+        self.0[NUMBER].load(Relaxed) == number
+    }
+
+    pub(super) fn is_running(&self, number: u64) -> bool {
+        self.is_of(number) && self.0[SINCE].load(Acquire) != 0
+    }
+
+    /// Reads the request, if it runs; `None` also if it is just being written.
+    pub(super) fn running(&self, tid: u32, pid: u64) -> Option<Running> {
+        self.read(|number| {
+            let since_ms = self.0[SINCE].load(Relaxed);
+            if since_ms == 0 {
+                return None;
+            }
+            let (id, label) = (self.id(pid, number), self.label());
+            Some(Running { tid, number, id, since_ms, label, stage: self.stage(number) })
+        })
+    }
+
+    /// Reads the request; `None` if there is none, or it is being written.
+    pub(super) fn recent(&self, pid: u64) -> Option<Recent> {
+        self.read(|number| {
+            let begun_us = self.0[BEGUN].load(Relaxed);
+            let end = read_end(self.0[END].load(Relaxed));
+            Some(Recent { number, id: self.id(pid, number), label: self.label(), begun_us, end })
+        })
+    }
+
+    /// What `read` makes of the entry, if all of it is of one request.
+    fn read<T>(&self, read: impl FnOnce(u64) -> Option<T>) -> Option<T> {
+        let number = self.0[NUMBER].load(Acquire);
+        if number == 0 {
+            return None;
+        }
+        let found = read(number)?;
+        fence(Acquire);
+        self.is_of(number).then_some(found)
+    }
+
+    fn stage(&self, number: u64) -> ResponseStage {
+        if self.0[STREAMS].load(Relaxed) == 0 {
+            ResponseStage::Whole
+        } else if self.0[LEFT].load(Acquire) != number {
+            ResponseStage::Streams
+        } else {
+            ResponseStage::Left { since_ms: self.0[LEFT_SINCE].load(Relaxed) }
+        }
+    }
+
+    fn label(&self) -> String {
+        take(&self.0[LABEL..LEFT], self.0[LENGTHS].load(Relaxed) as usize & 0xff)
+    }
+
+    fn id(&self, pid: u64, number: u64) -> String {
+        let id = take(&self.0[ID..], self.0[LENGTHS].load(Relaxed) as usize >> 8 & 0xff);
+        if id.is_empty() { made_id(pid, number) } else { id }
+    }
+}
+
+fn read_end(word: u64) -> Option<Ended> {
+    let status = (word & !HAS_ENDED) >> STATUS_AT;
+    let ended = Ended { status: status as u16, took_us: word & TOOK_MASK };
+    (word & HAS_ENDED != 0).then_some(ended)
+}
+
+fn write_label(text: &mut [u8; LABEL_LIMIT], method: &[u8], target: &[u8]) -> usize {
+    let mut length = 0;
+    for part in [method, b" ", target] {
+        let fits = part.len().min(LABEL_LIMIT - length);
+        text[length..length + fits].copy_from_slice(&part[..fits]);
+        length += fits;
+    }
+    length
+}
+
+/// Stores as many words as the bytes fill.
+fn put(words: &[AtomicU64], bytes: &[u8]) {
+    for (word, bytes) in words.iter().zip(bytes.chunks(8)) {
+        let mut whole = [0; 8];
+        whole[..bytes.len()].copy_from_slice(bytes);
+        word.store(u64::from_ne_bytes(whole), Relaxed);
+    }
+}
+
+/// The text in words. It goes into logs: what is not to be printed is replaced.
+fn take(words: &[AtomicU64], length: usize) -> String {
+    let words = words.iter().take(length.div_ceil(8));
+    let mut bytes: Vec<u8> = words.flat_map(|word| word.load(Relaxed).to_ne_bytes()).collect();
+    bytes.truncate(length);
+    String::from_utf8_lossy(&bytes)
+        .replace(char::is_control, char::REPLACEMENT_CHARACTER.encode_utf8(&mut [0; 4]))
+}

@@ -1,0 +1,116 @@
+//! What a worker tells the scoreboard of a request, and what other processes read of it.
+
+use std::fmt;
+
+/// A request that an application side begins with.
+#[derive(Clone, Copy, Debug)]
+pub struct Begun<'a> {
+    /// Its number in the worker, from 1.
+    pub number: u64,
+    /// Now, in microseconds of the rising clock.
+    pub now_us: u64,
+    /// How long it has waited since it was complete, in microseconds.
+    pub queued_us: u64,
+    /// The method.
+    pub method: &'a [u8],
+    /// The target.
+    pub target: &'a [u8],
+    /// The identifier that the client gave, if it is a plain one.
+    pub id: Option<&'a [u8]>,
+}
+
+/// A request that is shown: which entry shows it, and the request's number. The side that
+/// has begun it keeps this until it has finished it; the entry shows no other request
+/// before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShownRequest {
+    /// The entry, counted over all sides.
+    pub(super) place: u32,
+    pub(super) number: u64,
+}
+
+/// How an application side has finished a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Finished {
+    /// How long the application had it, in microseconds.
+    pub took_us: u64,
+    /// The status of the response; 0 when there was none.
+    pub status: u16,
+    /// Bytes of the response's body.
+    pub bytes: u64,
+    /// The response is the application's:
+    /// [`count_answer`](super::Scoreboard::count_answer) has not counted it.
+    pub counts: bool,
+}
+
+/// A request that the application is running.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// The number in the kernel (`gettid(2)`) of its side's thread; 0 if it is not known.
+    pub tid: u32,
+    /// The request's number in the worker.
+    pub number: u64,
+    /// The request's identifier: the client's own, or the one that was made.
+    pub id: String,
+    /// Since when, or since the last piece of its response, in milliseconds of
+    /// the rising clock.
+    pub since_ms: u64,
+    /// The method and target, cut to what fits.
+    pub label: String,
+    /// How far the response is.
+    pub stage: ResponseStage,
+}
+
+/// How far a running request's response is, as far as other processes can see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ResponseStage {
+    /// It has not begun, is of one piece, or has gone as a whole.
+    #[default]
+    Whole,
+    /// It has begun, and comes piece by piece.
+    Streams,
+    /// The response comes piece by piece, and the client has left at this time, in
+    /// milliseconds of the rising clock.
+    Left {
+        /// When that was seen.
+        since_ms: u64,
+    },
+}
+
+impl fmt::Display for Running {
+    /// As the error log names a request.
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        write!(formatter, "{} (request {})", self.label, self.id)
+    }
+}
+
+/// A request of the past, or one that still runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recent {
+    /// Its number in the worker.
+    pub number: u64,
+    /// Its identifier: the client's own, or the one that was made.
+    pub id: String,
+    /// The method and target, cut to what fits.
+    pub label: String,
+    /// When the application got it, in microseconds of the rising clock.
+    pub begun_us: u64,
+    /// How it ended; `None` if it still runs.
+    pub end: Option<Ended>,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The status of the response; 0 when there was none.
+    pub status: u16,
+    /// How long the application had it, in microseconds.
+    pub took_us: u64,
+}
+
+/// The name of a request that its client has given none: the worker's pid and
+/// the request's number, both hexadecimal.
+#[must_use]
+pub fn made_id(pid: u64, number: u64) -> String {
+    format!("{pid:x}-{number:x}")
+}

@@ -1,0 +1,24 @@
+//! How much a scoreboard shows.
+
+/// How many requests a thread that runs one at a time shows: the one that it runs, and
+/// those before it.
+const ENTRIES_OF_THREAD: u16 = 64;
+
+/// How many application sides a worker has, and how many requests each of them can show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BoardShape {
+    /// Application sides: application threads, or event loops.
+    pub sides: u16,
+    /// Requests of a side that are shown, those that it has finished among them. A side
+    /// that never runs more at one time shows all that it runs.
+    pub entries: u16,
+}
+
+impl BoardShape {
+    /// Of a worker with so many application threads, each of which runs one request at a
+    /// time.
+    #[must_use]
+    pub fn of_threads(threads: u16) -> Self {
+        Self { sides: threads, entries: ENTRIES_OF_THREAD }
+    }
+}
