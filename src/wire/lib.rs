@@ -1,12 +1,13 @@
 //! What the processes of Monoceros say to each other, and how.
 //!
 //! [`message`] holds every message to and from workers, [`control`] those of an
-//! operator's commands; [`channel`] carries them. The [`scoreboard`] is what a
-//! worker shows without saying anything, and [`stacks`] where its interpreter
-//! writes what it is at.
+//! operator's commands; [`channel`] carries them. A [`listener`] is described beside its
+//! descriptor. The [`scoreboard`] is what a worker shows without saying anything, and
+//! [`stacks`] where its interpreter writes what it is at.
 
 pub mod channel;
 pub mod control;
+pub mod listener;
 pub mod message;
 pub mod scoreboard;
 pub mod stacks;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::listener::ListenerDescription;
 use crate::{Generation, Slot};
 
 /// What the master says to a worker.
@@ -60,6 +61,8 @@ pub struct Start {
     pub app: Option<String>,
     /// The settings that workers read, as (name, text).
     pub settings: Vec<(String, String)>,
+    /// Its listening sockets, in the order of their descriptors.
+    pub listeners: Vec<ListenerDescription>,
 }
 
 /// What a mold needs to know before it can load the application.

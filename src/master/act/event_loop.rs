@@ -446,7 +446,7 @@ impl MasterLoop {
         let said = spec.app.as_deref().unwrap_or_default();
         let app = if app.is_empty() { said } else { app };
         title::set(&format!("monoceros: master [{}]", spec.name(Some(app))));
-        let addresses: Vec<_> = spec.listeners.iter().flat_map(|it| it.addresses()).collect();
+        let addresses: Vec<_> = spec.descriptions().map(|it| it.to_string()).collect();
         let (addresses, pid) = (addresses.join(", "), std::process::id());
         let (version, plural) = (env!("CARGO_PKG_VERSION"), if workers == 1 { "" } else { "s" });
         log::info!(

@@ -7,16 +7,18 @@ mod socket_file;
 
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 
 use monoceros_config::Bind;
 use monoceros_sys::{descriptor, reason, refuse, socket};
+use monoceros_wire::listener::{ListenerAddress, ListenerDescription, ListenerOptions, Scheme};
 use serde::{Deserialize, Serialize};
-use socket2::Socket;
+use socket2::SockRef;
 
-use self::listening_socket::{open_abstract, open_address, open_tcp, open_unix};
+use self::listening_socket::{ListeningSocket, open_abstract, open_address, open_tcp, open_unix};
 use self::socket_file::SocketFile;
+use crate::master::act::bind_format::optional_bind;
 use crate::master::decide::event::BindError;
 
 pub(crate) use self::listening_socket::SocketOptions;
@@ -27,7 +29,7 @@ pub(crate) struct OwnedListener {
     source: ListenerSource,
     backlog: u32,
     /// One for each address of a host name.
-    sockets: Vec<OwnedFd>,
+    sockets: Vec<ListeningSocket>,
     /// The file of a unix socket that this process has made.
     file: Option<SocketFile>,
     /// It still belongs to the predecessor.
@@ -40,12 +42,15 @@ pub(crate) struct OwnedListener {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ListenerRecord {
     /// The address in the settings; `None` for a listener that was passed in.
-    #[serde(rename = "said")]
-    configured: Option<String>,
+    #[serde(rename = "said", default, with = "optional_bind")]
+    configured: Option<Bind>,
     /// Its name in `LISTEN_FDNAMES`.
     name: String,
     backlog: u32,
     sockets: usize,
+    /// The address of each socket. Older masters do not tell them.
+    #[serde(default)]
+    addresses: Vec<ListenerAddress>,
     file: Option<SocketFile>,
 }
 
@@ -106,13 +111,13 @@ pub(crate) fn adopt_activated(
     numbers
         .map(|number| {
             let name = names.next().filter(|name| !name.is_empty()).unwrap_or("unknown").to_owned();
-            let fd = socket::take_inherited(number)
+            let socket = ListeningSocket::take_inherited(number)
                 .map_err(|error| failure(&Bind::Fd(number), &error))?;
             let source = ListenerSource::Activated(name);
             Ok(Rc::new(OwnedListener {
                 source,
                 backlog: 0,
-                sockets: vec![fd],
+                sockets: vec![socket],
                 file: None,
                 borrowed: Cell::new(false),
                 is_anew: false,
@@ -127,11 +132,11 @@ impl OwnedListener {
             Bind::Tcp { host, port } => (open_tcp(host, *port, options), None),
             Bind::Unix(path) => {
                 let path = options.directory.join(path);
-                let opened = open_unix(&path, options).map(|fd| vec![fd]);
+                let opened = open_unix(&path, options).map(|it| vec![it]);
                 (opened, SocketFile::find(&path, options.owner.as_ref()))
             }
-            Bind::Abstract(name) => (open_abstract(name, options).map(|fd| vec![fd]), None),
-            Bind::Fd(number) => (socket::take_inherited(*number).map(|fd| vec![fd]), None),
+            Bind::Abstract(name) => (open_abstract(name, options).map(|it| vec![it]), None),
+            Bind::Fd(number) => (ListeningSocket::take_inherited(*number).map(|it| vec![it]), None),
         };
         let sockets = sockets.map_err(|error| failure(bind, &error))?;
         let source = ListenerSource::Configured(bind.clone());
@@ -145,27 +150,38 @@ impl OwnedListener {
             ListenerSource::Configured(_) => String::new(),
             ListenerSource::Activated(name) => name.clone(),
         };
-        let configured = self.configured_address();
+        let configured = self.configured().cloned();
         let (backlog, sockets, file) = (self.backlog, self.sockets.len(), self.file.clone());
-        ListenerRecord { configured, name, backlog, sockets, file }
+        let addresses = self.sockets.iter().map(|it| it.address.clone()).collect();
+        ListenerRecord { configured, name, backlog, sockets, addresses, file }
     }
 
     /// Takes a listener over from the predecessor. Its sockets are the descriptors from
     /// `next` on; moves `next` behind them.
     pub(crate) fn inherit(record: ListenerRecord, next: &mut i32) -> Result<Self, BindError> {
-        let ListenerRecord { configured, name, backlog, sockets, file } = record;
+        let ListenerRecord { configured, name, backlog, sockets, addresses, file } = record;
         let source = match configured {
-            Some(configured) => ListenerSource::Configured(configured.parse().map_err(|text| {
-                BindError { text: format!("cannot take over {configured}: {text}"), in_use: false }
-            })?),
+            Some(configured) => ListenerSource::Configured(configured),
             None => ListenerSource::Activated(name),
         };
         let numbers = *next..next.saturating_add(i32::try_from(sockets).unwrap_or(i32::MAX));
         *next = numbers.end;
-        let adopt = |number| {
-            socket::take_inherited(number).map_err(|error| failure(&Bind::Fd(number), &error))
+        let mut addresses = addresses.into_iter();
+        let mut adopt = |number| {
+            let adopted = ListeningSocket::take_inherited(number)
+                .map_err(|error| failure(&Bind::Fd(number), &error))?;
+            match addresses.next() {
+                Some(address) if address != adopted.address => Err(BindError {
+                    text: format!(
+                        "descriptor {number} is bound to {}, and not to {address}",
+                        adopted.address
+                    ),
+                    in_use: false,
+                }),
+                Some(_) | None => Ok(adopted),
+            }
         };
-        let sockets = numbers.map(adopt).collect::<Result<_, _>>()?;
+        let sockets = numbers.map(&mut adopt).collect::<Result<_, _>>()?;
         let borrowed = Cell::new(true);
         Ok(Self { source, backlog, sockets, file, borrowed, is_anew: false })
     }
@@ -186,9 +202,9 @@ impl OwnedListener {
     }
 
     /// Its address in the settings.
-    pub(crate) fn configured_address(&self) -> Option<String> {
+    pub(crate) fn configured(&self) -> Option<&Bind> {
         match &self.source {
-            ListenerSource::Configured(bind) => Some(bind.text()),
+            ListenerSource::Configured(bind) => Some(bind),
             ListenerSource::Activated(_) => None,
         }
     }
@@ -198,17 +214,26 @@ impl OwnedListener {
         self.sockets.iter().map(AsFd::as_fd)
     }
 
+    /// What a worker is told of each of them.
+    pub(crate) fn descriptions(
+        &self,
+        options: ListenerOptions,
+    ) -> impl Iterator<Item = ListenerDescription> {
+        self.sockets.iter().map(move |socket| ListenerDescription {
+            name: self.name(),
+            address: socket.address.clone(),
+            scheme: Scheme::Http,
+            alpn: Vec::new(),
+            options,
+        })
+    }
+
     /// The name of each socket in `LISTEN_FDNAMES`, where no colon may be.
     pub(crate) fn name(&self) -> String {
         match &self.source {
             ListenerSource::Configured(bind) => bind.to_string().replace(':', "-"),
             ListenerSource::Activated(name) => name.clone(),
         }
-    }
-
-    /// The addresses for clients: `http://127.0.0.1:8000`, `unix:/run/shop.sock`.
-    pub(crate) fn addresses(&self) -> Vec<String> {
-        self.sockets.iter().map(|fd| describe(fd.as_fd())).collect()
     }
 
     /// Refuses new connections, so that every client that has connected can be served. A
@@ -221,12 +246,12 @@ impl OwnedListener {
             return;
         }
         if let ListenerSource::Configured(Bind::Tcp { .. }) = self.source {
-            for fd in self.sockets() {
+            let described = self.descriptions(ListenerOptions::default());
+            for (fd, description) in self.sockets().zip(described) {
                 if let Err(error) = refuse::refuse_new(fd) {
                     log::warn!(
-                        "cannot refuse new connections at {}, clients that connect in the last \
-                         moment may be reset: {}",
-                        describe(fd),
+                        "cannot refuse new connections at {description}, clients that connect in \
+                         the last moment may be reset: {}",
                         reason(&error)
                     );
                 }
@@ -250,17 +275,18 @@ impl OwnedListener {
     }
 
     fn open_anew(&self, options: &SocketOptions) -> io::Result<Self> {
-        let open = |old: BorrowedFd| {
-            let address = Socket::from(old.try_clone_to_owned()?).local_addr()?;
-            let address = address.as_socket().ok_or(io::ErrorKind::Unsupported)?;
+        let open = |old: &ListeningSocket| {
+            let ListenerAddress::Internet(address) = old.address else {
+                return Err(io::ErrorKind::Unsupported.into());
+            };
             // Two sockets that listen on one address have both agreed to it.
-            socket::share_address(old, true)?;
+            socket::share_address(old.as_fd(), true)?;
             let socket = open_address(address, options, true)?;
             // No other socket is to join.
             socket::share_address(socket.as_fd(), false)?;
             Ok(socket)
         };
-        let sockets = self.sockets().map(open).collect::<io::Result<_>>()?;
+        let sockets = self.sockets.iter().map(open).collect::<io::Result<_>>()?;
         let (source, backlog) = (self.source.clone(), options.backlog);
         let borrowed = Cell::new(false);
         Ok(Self { source, backlog, sockets, file: None, borrowed, is_anew: true })
@@ -288,8 +314,8 @@ impl OwnedListener {
     /// Sets the options of open sockets to those that they would be opened with now.
     fn adjust(&self, options: &SocketOptions) -> io::Result<()> {
         if let ListenerSource::Configured(Bind::Tcp { .. }) = self.source {
-            let defer = |fd: &OwnedFd| socket::defer_accept(fd.as_fd(), options.defer_seconds());
-            self.sockets.iter().try_for_each(defer)?;
+            let defer = |fd: BorrowedFd| socket::defer_accept(fd, options.defer_seconds());
+            self.sockets().try_for_each(defer)?;
         }
         self.set_backlog(options)
     }
@@ -299,28 +325,14 @@ impl OwnedListener {
         if self.backlog == options.backlog || self.backlog == 0 {
             return Ok(());
         }
-        let again = |fd: &OwnedFd| Socket::from(fd.try_clone()?).listen(options.queue_length());
-        self.sockets.iter().try_for_each(again)
+        let again = |fd: BorrowedFd| SockRef::from(&fd).listen(options.queue_length());
+        self.sockets().try_for_each(again)
     }
 }
 
 fn failure(bind: &Bind, error: &io::Error) -> BindError {
     let in_use = error.kind() == io::ErrorKind::AddrInUse;
     BindError { text: format!("cannot bind {bind}: {}", reason(error)), in_use }
-}
-
-fn describe(fd: BorrowedFd) -> String {
-    let Ok(address) = fd.try_clone_to_owned().and_then(|fd| Socket::from(fd).local_addr()) else {
-        return "an unknown address".to_owned();
-    };
-    if let Some(address) = address.as_socket() {
-        return format!("http://{address}");
-    }
-    match (address.as_pathname(), address.as_abstract_namespace()) {
-        (Some(path), _) => format!("unix:{}", path.display()),
-        (_, Some(name)) => format!("unix:@{}", String::from_utf8_lossy(name)),
-        (None, None) => "an unnamed socket".to_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -335,6 +347,10 @@ mod tests {
         SocketOptions { backlog: 16, umask: 0o77, owner: None, defer: true, directory }
     }
 
+    fn addresses(listener: &OwnedListener) -> Vec<&ListenerAddress> {
+        listener.sockets.iter().map(|it| &it.address).collect()
+    }
+
     fn tcp(port: u16) -> Bind {
         Bind::Tcp { host: "127.0.0.1".to_owned(), port }
     }
@@ -346,7 +362,10 @@ mod tests {
         let second = open_all(&binds, &options(), &mut open).unwrap();
         assert!(Rc::ptr_eq(&first[0], &second[0]));
         assert_eq!(open.len(), 1);
-        assert!(first[0].addresses()[0].starts_with("http://127.0.0.1:"));
+        let deferring = ListenerOptions { defer_accept: true };
+        let description = first[0].descriptions(deferring).next().unwrap();
+        assert!(description.to_string().starts_with("http://127.0.0.1:"));
+        assert_eq!((description.name.as_str(), description.options), ("127.0.0.1-0", deferring));
         assert!(socket::is_deferred(first[0].sockets().next().unwrap()));
         let others = SocketOptions { defer: false, ..options() };
         open_all(&binds, &others, &mut open).unwrap();
@@ -371,9 +390,11 @@ mod tests {
             old.refuse_new();
             // A privileged process takes the refusal back: nothing is opened anew.
             let Some(new) = old.admit_new(&options()).unwrap() else { continue };
-            assert_eq!(new.addresses(), old.addresses());
+            assert_eq!(addresses(&new), addresses(&old));
             assert!(new.is_anew() && !old.is_anew());
-            let address = new.addresses()[0].replace("http://", "");
+            let ListenerAddress::Internet(address) = new.sockets[0].address else {
+                panic!("{:?}", new.sockets[0]);
+            };
             std::net::TcpStream::connect(address).unwrap();
             let waiting = |it: &OwnedListener| socket::queue_length(it.sockets().next().unwrap());
             // The kernel holds it back until it says something.

@@ -3,6 +3,7 @@
 //! turns what happens into events for `decide`, and carries out the actions that
 //! `decide` returns.
 
+mod bind_format;
 mod control_socket;
 mod environment;
 mod event_loop;

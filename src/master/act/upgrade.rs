@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use monoceros_config::variable;
+use monoceros_config::{Bind, variable};
 use monoceros_sys::process::{Detached, Ending, Program};
 use monoceros_sys::{descriptor, path, reason};
 use monoceros_wire::Generation;
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::roots;
 
+use crate::master::act::bind_format::binds;
 use crate::master::act::invocation::Invocation;
 use crate::master::act::listener::{ListenerRecord, OwnedListener};
 use crate::master::act::path_format::optional_path;
@@ -47,7 +48,8 @@ enum FromSuccessor {
     /// It serves with workers of its own.
     Ready {
         /// The addresses among those passed on that it does not serve.
-        given_up: Vec<String>,
+        #[serde(with = "binds")]
+        given_up: Vec<Bind>,
     },
 }
 
@@ -73,7 +75,7 @@ pub(crate) struct SuccessorProcess {
     process: Detached,
     program: Program,
     /// The addresses that it does not serve; empty until it serves.
-    given_up: Vec<String>,
+    given_up: Vec<Bind>,
 }
 
 /// The predecessor, seen from this master.
@@ -146,7 +148,7 @@ impl SuccessorProcess {
 
     /// Whether it serves, and not at this listener's address.
     pub(crate) fn has_given_up(&self, listener: &OwnedListener) -> bool {
-        listener.configured_address().is_some_and(|address| self.given_up.contains(&address))
+        listener.configured().is_some_and(|address| self.given_up.contains(address))
     }
 
     /// Tells it that it has everything now, and the number of workers.
@@ -191,7 +193,7 @@ impl AsFd for SuccessorProcess {
 
 impl Predecessor {
     /// Tells it that this master serves, and which addresses it does not serve.
-    pub(crate) fn send_ready(&self, given_up: Vec<String>) {
+    pub(crate) fn send_ready(&self, given_up: Vec<Bind>) {
         if let Err(error) = self.channel.send(&FromSuccessor::Ready { given_up }) {
             log::debug!("cannot tell the old master: {}", reason(&error));
         }

@@ -8,6 +8,7 @@ use monoceros_config::{Effect, Loaded, LogTarget, Row, Settings, Workers};
 use monoceros_sys::process::Program;
 use monoceros_sys::reason;
 use monoceros_sys::user::{Credentials, is_root};
+use monoceros_wire::listener::{ListenerDescription, ListenerOptions};
 
 use crate::master::act::environment::environment;
 use crate::master::act::invocation::Invocation;
@@ -86,6 +87,13 @@ impl WorkerSpec {
     /// Whether its workers are given this listener.
     pub(crate) fn has(&self, listener: &Rc<OwnedListener>) -> bool {
         self.listeners.iter().any(|known| Rc::ptr_eq(known, listener))
+    }
+
+    /// What its workers are told of the sockets of all their listeners, in the order in
+    /// which they are given the descriptors.
+    pub(crate) fn descriptions(&self) -> impl Iterator<Item = ListenerDescription> {
+        let options = ListenerOptions { defer_accept: self.kind.clients_send_first() };
+        self.listeners.iter().flat_map(move |listener| listener.descriptions(options))
     }
 
     /// The user of the workers, if the master is root and they are not.

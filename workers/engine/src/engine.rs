@@ -62,8 +62,7 @@ impl Engine {
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
-        let listeners: io::Result<Vec<_>> =
-            given.listeners.into_iter().map(Listener::adopt).collect();
+        let listeners = given.listeners.into_iter().map(Listener::adopt).collect();
         let shared = Arc::new(Shared {
             handoff: Handoff::new(Crew::new(options.threads, options.parallel), waker),
             spools: Spools::new(options.spool_directory.clone()),
@@ -77,7 +76,7 @@ impl Engine {
             leaves: AtomicBool::new(false),
         });
         let hooks = Hooks { reopen: given.reopen, announce: given.announce };
-        let io = EventLoop::new(Arc::clone(&shared), poll, given.channel, listeners?, hooks)?;
+        let io = EventLoop::new(Arc::clone(&shared), poll, given.channel, listeners, hooks)?;
         let loop_owner = Arc::new(LoopOwner::new(io, Box::new(end)));
         Ok(Self { shared, loop_owner })
     }

@@ -38,7 +38,6 @@ pub use stream::exchange::{COPY_LIMIT, ClientDisconnected, Exchange};
 pub use stream::local::{Arrival, Decision, LocalDecision, LocalResponse};
 pub use stream::request::Request;
 pub use stream::response::Fault;
-pub use transport::Scheme;
 pub use transport::layer::{Layer, LayerFactory};
 pub use transport::payload::Payload;
 pub use transport::socket::Socket;

@@ -1,9 +1,11 @@
 //! The environment of a request (PEP 3333, "environ Variables").
 
+use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt;
 
 use monoceros_engine::{Address, Exchange};
 use monoceros_http::{Head, join_repeated, percent_decode};
+use monoceros_wire::listener::{Scheme, UnixAddress};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
@@ -25,6 +27,10 @@ pub(crate) struct Constants<'a> {
 }
 
 const MULTIPROCESS: &str = "wsgi.multiprocess";
+const URL_SCHEME: &str = "wsgi.url_scheme";
+
+/// The scheme in the template. Only that of another listener is set for each request.
+const USUAL_SCHEME: Scheme = Scheme::Http;
 
 /// Makes environments; one for each application thread.
 pub(crate) struct Environ {
@@ -135,6 +141,9 @@ impl Environ {
         let protocol = head.version().as_str().as_bytes();
         environ.set_item(&self.keys.protocol, self.texts.find(py, protocol)?)?;
         self.set_addresses(py, &environ, exchange)?;
+        if exchange.scheme() != USUAL_SCHEME {
+            environ.set_item(URL_SCHEME, exchange.scheme().as_str())?;
+        }
         self.set_fields(py, &environ, head)?;
         if head.framing() == monoceros_http::Framing::Chunked {
             // The body is complete, and its length known: applications that
@@ -189,10 +198,12 @@ impl Environ {
         }
         let head = &exchange.request().head;
         let (name, port) = match exchange.local() {
-            Address::Internet { host, port, .. } => (host.as_bytes(), decimal(*port)),
-            Address::Unix(path) => server_of(head.host().unwrap_or(b""), path.as_bytes()),
+            Address::Internet { host, port, .. } => (Cow::from(host.as_bytes()), decimal(*port)),
+            Address::Unix(own) => {
+                server_of(head.host().unwrap_or(b""), own, exchange.scheme().default_port())
+            }
         };
-        environ.set_item(&keys.local_host, self.texts.find(py, name)?)?;
+        environ.set_item(&keys.local_host, self.texts.find(py, &name)?)?;
         environ.set_item(&keys.local_port, self.texts.find(py, port.as_bytes())?)
     }
 
@@ -255,7 +266,7 @@ fn template<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     let template = PyDict::new(py);
     template.set_item("wsgi.version", (1, 0))?;
-    template.set_item("wsgi.url_scheme", "http")?;
+    template.set_item(URL_SCHEME, USUAL_SCHEME.as_str())?;
     template.set_item("wsgi.errors", constants.errors)?;
     template.set_item("wsgi.multithread", constants.multithread)?;
     template.set_item(MULTIPROCESS, constants.multiprocess)?;
@@ -295,15 +306,25 @@ fn decode<'a>(path: &'a [u8], room: &'a mut Vec<u8>) -> &'a [u8] {
 }
 
 /// The name and port of a server on a unix socket, neither of them empty (PEP
-/// 3333): what the client calls it, else the socket's path, and the port that
+/// 3333): what the client calls it, else the socket's address, and the port that
 /// its scheme has.
-fn server_of<'a>(host: &'a [u8], path: &'a [u8]) -> (&'a [u8], String) {
+fn server_of<'a>(
+    host: &'a [u8],
+    own: &'a UnixAddress,
+    default_port: u16,
+) -> (Cow<'a, [u8]>, String) {
     let is_port = |at: &usize| host[at + 1..].iter().all(u8::is_ascii_digit);
     let colon = host.iter().rposition(|byte| *byte == b':').filter(is_port);
     let (name, port) = colon.map_or((host, &b""[..]), |at| (&host[..at], &host[at + 1..]));
-    let name = [name, path].into_iter().find(|it| !it.is_empty()).unwrap_or(b"localhost");
-    let port = if port.is_empty() { b"80" } else { port };
-    (name, String::from_utf8_lossy(port).into_owned())
+    let name = match own {
+        _ if !name.is_empty() => Cow::from(name),
+        UnixAddress::Path(path) => Cow::from(path.as_os_str().as_bytes()),
+        UnixAddress::Abstract(name) => Cow::from([b"@", name.as_slice()].concat()),
+        UnixAddress::Unnamed => Cow::from(&b"localhost"[..]),
+    };
+    let port =
+        if port.is_empty() { decimal(default_port) } else { String::from_utf8_lossy(port).into() };
+    (name, port)
 }
 
 fn decimal(port: u16) -> String {

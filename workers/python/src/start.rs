@@ -35,7 +35,7 @@ pub(crate) fn run(
     application: Py<PyAny>,
     name: &str,
 ) -> PyResult<()> {
-    let BootResources { channel, scoreboard, listeners, start } = resources;
+    let BootResources { channel, scoreboard, listeners, mut start } = resources;
     show_title(&start, settings, Some(name));
     let speaker = WorkerEnd::from(std::os::fd::AsFd::as_fd(&channel).try_clone_to_owned()?);
     let access = match open_access_log(settings) {
@@ -52,11 +52,12 @@ pub(crate) fn run(
     end::watch(py)?;
     let options = Options { parallel: !has_lock(py), ..options(settings, start.workers) };
     let announce = Box::new(signals::announce);
-    let listeners = listeners.into_iter().map(ListenerParts::from).collect();
-    let given = EngineParts { channel, scoreboard, listeners, access, reopen, announce };
     let cannot_serve = |why: String| -> ! {
         give_up(&speaker, BootFailure::Boot, &format!("cannot serve: {why}"))
     };
+    let listeners = ListenerParts::pair(listeners, std::mem::take(&mut start.listeners))
+        .unwrap_or_else(|why| cannot_serve(why));
+    let given = EngineParts { channel, scoreboard, listeners, access, reopen, announce };
     let worker = Engine::prepare(options, given, |code| end::at_once(code));
     let worker = worker.unwrap_or_else(|error| cannot_serve(reason(&error)));
     signals::introduce(&worker);

@@ -29,7 +29,8 @@ impl MasterLoop {
         let spec = self.find_spec(generation)?;
         prepare_logs(spec);
         let (app, settings) = (spec.app.clone(), spec.pairs.clone());
-        let start = Start { slot, generation, workers, app, settings };
+        let listeners = spec.descriptions().collect();
+        let start = Start { slot, generation, workers, app, settings, listeners };
         if spec.settings.preload {
             self.ask_mold(worker, start)?;
             return Ok(None);

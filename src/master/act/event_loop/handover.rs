@@ -89,7 +89,7 @@ impl MasterLoop {
     pub(super) fn notify_predecessor(&self) {
         let Some(predecessor) = &self.predecessor else { return };
         let given_up = self.listeners.iter().filter(|it| it.is_borrowed() && !self.is_used(it));
-        predecessor.send_ready(given_up.filter_map(|it| it.configured_address()).collect());
+        predecessor.send_ready(given_up.filter_map(|it| it.configured().cloned()).collect());
     }
 
     /// Leaves the pid file, the files of unix sockets and the init system to the successor.

@@ -1,19 +1,46 @@
 //! Opens sockets that listen at an address of the settings: TCP, a unix socket with a file,
-//! an abstract name. Owns nothing. Called by `listener.rs`.
+//! an abstract name. A socket knows its address. Called by `listener.rs`.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::path::{Path, PathBuf};
 
 use monoceros_config::Settings;
 use monoceros_sys::socket;
 use monoceros_sys::user::Credentials;
+use monoceros_wire::listener::ListenerAddress;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::socket_file::{lock_directory, remove_stale};
 use crate::master::act::owner_rights::reach;
+
+/// A listening socket, and the address that it is bound to.
+#[derive(Debug)]
+pub(super) struct ListeningSocket {
+    fd: OwnedFd,
+    /// Its address, as the kernel tells it: with the port that it has chosen.
+    pub(super) address: ListenerAddress,
+}
+
+impl ListeningSocket {
+    fn new(fd: OwnedFd) -> io::Result<Self> {
+        let address = ListenerAddress::of_socket(fd.as_fd())?;
+        Ok(Self { fd, address })
+    }
+
+    /// The one that this process has inherited under this number.
+    pub(super) fn take_inherited(number: i32) -> io::Result<Self> {
+        socket::take_inherited(number).and_then(Self::new)
+    }
+}
+
+impl AsFd for ListeningSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
 
 /// The options of sockets.
 #[derive(Clone, Debug)]
@@ -56,7 +83,11 @@ impl SocketOptions {
 
 /// Listens on every address of the host. An address of a family that this machine does not
 /// have is left out if there is another one.
-pub(super) fn open_tcp(host: &str, port: u16, options: &SocketOptions) -> io::Result<Vec<OwnedFd>> {
+pub(super) fn open_tcp(
+    host: &str,
+    port: u16,
+    options: &SocketOptions,
+) -> io::Result<Vec<ListeningSocket>> {
     let mut addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
     if port == 0 {
         // Each would get another port.
@@ -87,7 +118,7 @@ pub(super) fn open_address(
     address: SocketAddr,
     options: &SocketOptions,
     shared: bool,
-) -> io::Result<OwnedFd> {
+) -> io::Result<ListeningSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), None)?;
     socket.set_reuse_address(true)?;
     socket::share_address(socket.as_fd(), shared)?;
@@ -102,7 +133,7 @@ pub(super) fn open_address(
 }
 
 /// The file is made as the workers' user, or by root and then given to that user.
-pub(super) fn open_unix(path: &Path, options: &SocketOptions) -> io::Result<OwnedFd> {
+pub(super) fn open_unix(path: &Path, options: &SocketOptions) -> io::Result<ListeningSocket> {
     let owner = options.owner.as_ref();
     let own = |path: &Path| bind_unix(path, options, None);
     reach(path, owner, own, |path| bind_unix(path, options, owner))
@@ -112,7 +143,7 @@ fn bind_unix(
     path: &Path,
     options: &SocketOptions,
     owner: Option<&Credentials>,
-) -> io::Result<OwnedFd> {
+) -> io::Result<ListeningSocket> {
     // Held until the socket listens: before that, other servers would take it for stale.
     let _alone = lock_directory(path)?;
     remove_stale(path)?;
@@ -126,16 +157,16 @@ fn bind_unix(
 }
 
 /// Listens on an abstract name (`unix(7)`).
-pub(super) fn open_abstract(name: &str, options: &SocketOptions) -> io::Result<OwnedFd> {
+pub(super) fn open_abstract(name: &str, options: &SocketOptions) -> io::Result<ListeningSocket> {
     let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
     let listener = std::os::unix::net::UnixListener::bind_addr(&address)?;
     listener.set_nonblocking(true)?;
     listen(Socket::from(OwnedFd::from(listener)), options)
 }
 
-fn listen(socket: Socket, options: &SocketOptions) -> io::Result<OwnedFd> {
+fn listen(socket: Socket, options: &SocketOptions) -> io::Result<ListeningSocket> {
     socket.listen(options.queue_length())?;
-    Ok(socket.into())
+    ListeningSocket::new(socket.into())
 }
 
 /// The mask belongs to the whole process, which has one thread (`umask(2)`).

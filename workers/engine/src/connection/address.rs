@@ -1,7 +1,8 @@
 //! Addresses of sockets, ready for a worker's use.
 
-use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
+
+use monoceros_wire::listener::{ListenerAddress, UnixAddress};
 
 /// Where a listener, or a connection's own side, is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +16,8 @@ pub enum Address {
         /// The port.
         port: u16,
     },
-    /// A unix socket; the path, `@name`, or nothing.
-    Unix(OsString),
+    /// A unix socket; that of a client has no name.
+    Unix(UnixAddress),
 }
 
 impl Address {
@@ -27,6 +28,15 @@ impl Address {
     }
 }
 
+impl From<ListenerAddress> for Address {
+    fn from(address: ListenerAddress) -> Self {
+        match address {
+            ListenerAddress::Internet(address) => Self::internet(address),
+            ListenerAddress::Unix(address) => Self::Unix(address),
+        }
+    }
+}
+
 impl std::fmt::Display for Address {
     fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
         match self {
@@ -34,7 +44,7 @@ impl std::fmt::Display for Address {
                 write!(formatter, "[{host}]:{port}")
             }
             Self::Internet { host, port, .. } => write!(formatter, "{host}:{port}"),
-            Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
+            Self::Unix(address) => write!(formatter, "unix:{address}"),
         }
     }
 }

@@ -9,15 +9,16 @@ use std::time::{Duration, Instant};
 
 use monoceros_sys::clock::monotonic_ms;
 use monoceros_sys::futex;
+use monoceros_wire::listener::Scheme;
 
 use crate::connection::address::Address;
+use crate::transport::Transport;
 use crate::transport::file_range::{Failure, FileRange};
 use crate::transport::outgoing::{Flushed, Outgoing, Stores};
 use crate::transport::payload::Payload;
 use crate::transport::pledge;
 use crate::transport::room::Room;
 use crate::transport::socket::Socket;
-use crate::transport::{Scheme, Transport};
 
 /// How long no byte has gone out before the kernel is asked for those that the
 /// peer has acknowledged, in milliseconds.
@@ -325,7 +326,7 @@ impl AsFd for SharedConnection {
 pub(crate) fn test_pair() -> (SharedConnection, std::os::unix::net::UnixStream) {
     let (one, two) = std::os::unix::net::UnixStream::pair().unwrap();
     one.set_nonblocking(true).unwrap();
-    let nowhere = Address::Unix(std::ffi::OsString::new());
+    let nowhere = Address::Unix(monoceros_wire::listener::UnixAddress::Unnamed);
     let entrance = Entrance {
         transport: Transport::Plain,
         scheme: Scheme::Http,

@@ -4,36 +4,51 @@
 //! threads are all busy takes itself out of the wait, so that the kernel wakes
 //! one that is free; the queue is the kernel's, and no worker's.
 
-use std::ffi::OsString;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
 use monoceros_sys::fork::Private;
 use monoceros_sys::{epoll, refuse, socket, wait};
+use monoceros_wire::listener::{ListenerAddress, ListenerDescription, Scheme};
 use socket2::SockRef;
 
 use crate::connection::address::Address;
 use crate::connection::shared::Entrance;
+use crate::transport::Transport;
 use crate::transport::layer::LayerFactory;
-use crate::transport::{Scheme, Transport};
 
 /// A listening socket that the master passed in, and what its connections are.
 #[derive(Debug)]
 pub struct ListenerParts {
     /// The socket.
     pub fd: Private,
-    /// What the URLs of its clients begin with.
-    pub scheme: Scheme,
+    /// What the master says of it.
+    pub description: ListenerDescription,
     /// What stands between its connections' bytes and HTTP.
     pub layer: Option<LayerFactory>,
 }
 
-impl From<Private> for ListenerParts {
-    /// HTTP as it is.
-    fn from(fd: Private) -> Self {
-        Self { fd, scheme: Scheme::Http, layer: None }
+impl ListenerParts {
+    /// The listeners of a worker: descriptors that it has inherited, and as many
+    /// descriptions in its first message.
+    ///
+    /// # Errors
+    /// The text says how many there are of each.
+    pub fn pair(
+        sockets: Vec<Private>,
+        descriptions: Vec<ListenerDescription>,
+    ) -> Result<Vec<Self>, String> {
+        if sockets.len() != descriptions.len() {
+            let names: Vec<_> = descriptions.iter().map(|it| it.name.as_str()).collect();
+            return Err(format!(
+                "{} listening sockets were passed in, and {} were described: {}",
+                sockets.len(),
+                names.len(),
+                names.join(", ")
+            ));
+        }
+        let pairs = sockets.into_iter().zip(descriptions);
+        Ok(pairs.map(|(fd, description)| Self { fd, description, layer: None }).collect())
     }
 }
 
@@ -60,20 +75,19 @@ impl Listener {
     /// (`TCP_DEFER_ACCEPT`, `tcp(7)`): a connection that is accepted then has a
     /// request, so that the gate counts exactly, and one that has none costs
     /// no worker anything.
-    ///
-    /// # Errors
-    /// Those of `getsockname(2)`.
-    pub(crate) fn adopt(parts: ListenerParts) -> io::Result<Self> {
-        let ListenerParts { fd, scheme, layer } = parts;
-        // Fails on a unix socket, which has nothing to hold back.
-        socket::defer_accept(fd.as_fd(), socket::DEFER_SECONDS).ok();
+    pub(crate) fn adopt(parts: ListenerParts) -> Self {
+        let ListenerParts { fd, description, layer } = parts;
+        let ListenerDescription { address, scheme, options, .. } = description;
+        if options.defer_accept {
+            // Fails on a unix socket, which has nothing to hold back.
+            socket::defer_accept(fd.as_fd(), socket::DEFER_SECONDS).ok();
+        }
         // Inherited by the connections; pieces of a response are not held back.
         SockRef::from(&fd).set_tcp_nodelay(true).ok();
-        let (local, is_wildcard) = own_address(fd.as_fd())?;
         // A layer has something to say before the request.
         let has_request = layer.is_none() && socket::is_deferred(fd.as_fd());
-        let local = Arc::new(local);
-        Ok(Self { fd, local, is_wildcard, has_request, scheme, layer, rest: None })
+        let (is_wildcard, local) = (address.is_wildcard(), Arc::new(address.into()));
+        Self { fd, local, is_wildcard, has_request, scheme, layer, rest: None }
     }
 
     /// How a connection of this listener begins.
@@ -130,8 +144,8 @@ impl Listener {
         if !self.is_wildcard {
             return Arc::clone(&self.local);
         }
-        match own_address(connection) {
-            Ok((address, _)) => Arc::new(address),
+        match ListenerAddress::of_socket(connection) {
+            Ok(address) => Arc::new(address.into()),
             Err(_) => Arc::clone(&self.local),
         }
     }
@@ -141,18 +155,6 @@ impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
-}
-
-/// A socket's own address, and whether it stands for every one.
-fn own_address(fd: BorrowedFd) -> io::Result<(Address, bool)> {
-    let address = SockRef::from(&fd).local_addr()?;
-    if let Some(internet) = address.as_socket() {
-        return Ok((Address::internet(internet), internet.ip().is_unspecified()));
-    }
-    let path = address.as_pathname().map(|path| path.as_os_str().to_owned());
-    let name =
-        address.as_abstract_namespace().map(|name| OsString::from_vec([b"@", name].concat()));
-    Ok((Address::Unix(path.or(name).unwrap_or_default()), false))
 }
 
 /// What the gate's decision depends on.
@@ -270,6 +272,7 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use monoceros_wire::listener::ListenerOptions;
 
     const LOAD: Load =
         Load { requests: 0, capacity: 1, connections: 0, limit: 10, has_idle: false };
@@ -287,13 +290,47 @@ mod tests {
         assert!(Load { connections: 10, has_idle: true, ..LOAD }.admits());
     }
 
-    #[test]
-    fn a_listener_knows_its_address() {
+    /// A socket that listens at some port, and what the master says of it.
+    fn bound(defer_accept: bool) -> (Private, ListenerDescription) {
         let bound = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = bound.local_addr().unwrap().port();
-        let listener =
-            Listener::adopt(Private::from(std::os::fd::OwnedFd::from(bound)).into()).unwrap();
-        assert_eq!(*listener.local, Address::internet(([127, 0, 0, 1], port).into()));
-        assert!(listener.has_request && !listener.is_wildcard);
+        let description = ListenerDescription {
+            name: "shop".to_owned(),
+            address: ListenerAddress::Internet(bound.local_addr().unwrap()),
+            scheme: Scheme::Https,
+            alpn: Vec::new(),
+            options: ListenerOptions { defer_accept },
+        };
+        (Private::from(std::os::fd::OwnedFd::from(bound)), description)
+    }
+
+    #[test]
+    fn a_listener_is_what_its_description_says() {
+        for defers in [true, false] {
+            let (fd, description) = bound(defers);
+            let address = description.address.clone();
+            let parts = ListenerParts::pair(vec![fd], vec![description]).unwrap();
+            let listener = Listener::adopt(parts.into_iter().next().unwrap());
+            assert_eq!(*listener.local, address.into());
+            assert_eq!(listener.entrance(listener.as_fd()).scheme, Scheme::Https);
+            assert_eq!((listener.has_request, listener.is_wildcard), (defers, false));
+        }
+    }
+
+    #[test]
+    fn a_connection_to_every_address_knows_its_own() {
+        let (fd, mut description) = bound(true);
+        description.address = ListenerAddress::Internet(([0, 0, 0, 0], 1).into());
+        let listener = Listener::adopt(ListenerParts { fd, description, layer: None });
+        assert!(listener.is_wildcard);
+        let own = ListenerAddress::of_socket(listener.as_fd()).unwrap();
+        assert_eq!(*listener.local_of(listener.as_fd()), own.into());
+    }
+
+    #[test]
+    fn each_socket_needs_a_description() {
+        let (fd, description) = bound(true);
+        let error = ListenerParts::pair(vec![fd], vec![description.clone(), description]);
+        let text = "1 listening sockets were passed in, and 2 were described: shop, shop";
+        assert_eq!(error.unwrap_err(), text);
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 
 use monoceros_http::{Framing, Limits, Reject};
 use monoceros_sys::clock;
+use monoceros_wire::listener::Scheme;
 
 use crate::connection::address::Address;
 use crate::protocol::input::Input;
@@ -13,7 +14,6 @@ use crate::spool::Spools;
 use crate::stream::body::Received;
 use crate::stream::local::{Arrival, Decision, LocalDecision, LocalResponse};
 use crate::stream::request::Request;
-use crate::transport::Scheme;
 use crate::transport::socket::Socket;
 
 /// What a connection has received of a request.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use monoceros_http::{Fields, h1};
 use monoceros_sys::clock;
+use monoceros_wire::listener::Scheme;
 use monoceros_wire::scoreboard::{Begun, ShownRequest};
 
 use crate::connection::address::Address;
@@ -20,7 +21,6 @@ use crate::stream::body::Body;
 use crate::stream::request::{QueuedRequest, Request};
 use crate::stream::response::{BodyFraming, Fault, Response};
 use crate::stream::shared_stream::{After, SharedStream};
-use crate::transport::Scheme;
 use crate::transport::payload::Payload;
 
 pub use sending::COPY_LIMIT;

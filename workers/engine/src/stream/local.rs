@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use monoceros_http::Head;
+use monoceros_wire::listener::Scheme;
 
 use crate::connection::address::Address;
 use crate::stream::response::{Asked, Fault, Response};
-use crate::transport::Scheme;
 
 /// A whole response of the server itself.
 #[derive(Debug)]

@@ -23,16 +23,6 @@ pub(crate) enum Transport {
     Layered(Box<dyn Layer>),
 }
 
-/// What the URLs of a listener's clients begin with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Scheme {
-    /// `http`.
-    #[default]
-    Http,
-    /// `https`.
-    Https,
-}
-
 impl Transport {
     /// Whether the bytes of the protocol are those of the socket.
     pub(crate) fn is_plain(&self) -> bool {

@@ -11,6 +11,7 @@ use monoceros_engine::{AccessLog, Engine, EngineParts, LayerFactory, ListenerPar
 use monoceros_log::{Destination, LogFile};
 use monoceros_sys::fork::Private;
 use monoceros_wire::channel::{MasterEnd, pair};
+use monoceros_wire::listener::{ListenerAddress, ListenerDescription, ListenerOptions, Scheme};
 use monoceros_wire::scoreboard::{BoardShape, Scoreboard};
 use monoceros_wire::{Generation, Slot};
 
@@ -48,6 +49,13 @@ impl RunningEngine {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
+        let description = ListenerDescription {
+            name: name.to_owned(),
+            address: ListenerAddress::Internet(address),
+            scheme: Scheme::Http,
+            alpn: Vec::new(),
+            options: ListenerOptions { defer_accept: true },
+        };
         let (master, channel_end) = pair().unwrap();
         let shape = BoardShape::of_threads(options.threads);
         let board = Scoreboard::create(Slot(0), Generation(1), shape).unwrap();
@@ -59,8 +67,9 @@ impl RunningEngine {
             channel: channel_end,
             scoreboard: theirs,
             listeners: vec![ListenerParts {
+                fd: Private::from(OwnedFd::from(listener)),
+                description,
                 layer,
-                ..Private::from(OwnedFd::from(listener)).into()
             }],
             access: Some(AccessLog::new(file, format)),
             reopen: Box::new(reopen),
