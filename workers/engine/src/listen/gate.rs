@@ -41,10 +41,9 @@ impl ListenerParts {
         if sockets.len() != descriptions.len() {
             let names: Vec<_> = descriptions.iter().map(|it| it.name.as_str()).collect();
             return Err(format!(
-                "{} listening sockets were passed in, and {} were described: {}",
+                "the number of its listening sockets is {}, and the master describes {}: {names:?}",
                 sockets.len(),
-                names.len(),
-                names.join(", ")
+                names.len()
             ));
         }
         let pairs = sockets.into_iter().zip(descriptions);
@@ -330,7 +329,8 @@ mod tests {
     fn each_socket_needs_a_description() {
         let (fd, description) = bound(true);
         let error = ListenerParts::pair(vec![fd], vec![description.clone(), description]);
-        let text = "1 listening sockets were passed in, and 2 were described: shop, shop";
+        let text = "the number of its listening sockets is 1, and the master describes 2: \
+            [\"shop\", \"shop\"]";
         assert_eq!(error.unwrap_err(), text);
     }
 }
