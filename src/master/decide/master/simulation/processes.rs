@@ -35,6 +35,15 @@ pub(super) struct SimulatedProcess {
     pub(super) asked: Option<Duration>,
 }
 
+/// A simulated successor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct SimulatedSuccessor {
+    /// It ends at the time of an event that is planned.
+    pub(super) ending: bool,
+    /// It was asked to end.
+    pub(super) dismissed: bool,
+}
+
 impl World {
     pub(super) fn strike(&mut self, change: impl FnOnce(&mut SimulatedProcess)) {
         let count = self.processes.len() as u64;
@@ -117,6 +126,30 @@ impl World {
                 self.plan_exit(worker, ExitStatus::Code(0), after);
             }
             _ => {}
+        }
+    }
+
+    /// A successor that is ready, fails, or hangs.
+    pub(super) fn start_successor(&mut self) {
+        assert_eq!(self.successor, None, "one upgrade at a time");
+        let failed = || MasterEvent::SuccessorEnded { text: "no".to_owned() };
+        match self.random.below(5) {
+            0 => return self.plan(failed(), 0),
+            1 => self.plan(failed(), 2_000),
+            2 => {}
+            _ => self.plan(MasterEvent::SuccessorReady, 3_000),
+        }
+        self.successor = Some(SimulatedSuccessor::default());
+        self.plan(MasterEvent::SuccessorStarted { pid: 9 }, 0);
+    }
+
+    pub(super) fn signal_successor(&mut self, signal: WorkerSignal) {
+        let Some(successor) = &mut self.successor else { return };
+        successor.dismissed |= signal != WorkerSignal::Hup;
+        let listens = signal == WorkerSignal::Kill || self.random.chance(50);
+        if listens && !std::mem::replace(&mut successor.ending, true) {
+            self.queue.retain(|_, it| !matches!(it, MasterEvent::SuccessorEnded { .. }));
+            self.plan(MasterEvent::SuccessorEnded { text: "ended".to_owned() }, 1);
         }
     }
 

@@ -1,0 +1,203 @@
+//! The rules that must hold in every schedule. Each is checked when something happens that
+//! can break it.
+
+use std::time::Duration;
+
+use monoceros_config::SignalCommand;
+use monoceros_wire::control::{ControlReply, ControlRequest};
+
+use super::World;
+use crate::master::decide::action::{Action, Notice, WorkerSignal};
+use crate::master::decide::event::MasterEvent;
+use crate::master::decide::id::ClientId;
+use crate::master::decide::roster::{Roster, WorkerEntry};
+use crate::master::decide::state::MasterState;
+
+/// What the init system was notified of.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Notified {
+    /// The server is ready.
+    ready: bool,
+    /// A reload is under way.
+    reloading: bool,
+    /// The server is to end.
+    pub(super) stopping: bool,
+}
+
+impl Notified {
+    /// After `STOPPING=1` no notice says that the server is ready.
+    pub(super) fn hear(&mut self, notice: &Notice) {
+        match notice {
+            Notice::Stopping => {
+                assert!(!std::mem::replace(&mut self.stopping, true), "said once");
+            }
+            Notice::Ready | Notice::Reloading => {
+                assert!(!self.stopping, "{notice:?} of a server that is to end");
+                self.ready |= *notice == Notice::Ready;
+                self.reloading = *notice == Notice::Reloading;
+            }
+            Notice::Alive | Notice::Status(_) | Notice::Extend(_) => {}
+        }
+    }
+
+    /// The init system knows that a server is ready in which nothing is under way.
+    pub(super) fn check_serving(&self) {
+        assert!(self.ready, "the init system does not know that the server serves");
+        assert!(!self.reloading, "the init system was not notified of the end of a reload");
+    }
+}
+
+impl World {
+    /// A command gets one reply: what it asked for, or a failure.
+    pub(super) fn answer(&mut self, client: ClientId, answer: &ControlReply) {
+        let asked = self.clients.remove(&client);
+        let (request, least) = asked.expect("no client waits for this reply");
+        match (request, answer) {
+            (ControlRequest::Reload, ControlReply::Reloaded { generation, .. }) => {
+                assert!(*generation >= least, "the settings were read before the command came");
+                assert_eq!(*generation, self.master.reload.current());
+            }
+            (ControlRequest::Upgrade, ControlReply::Upgraded { .. }) => {
+                assert!(self.passed_on, "no successor has taken over");
+            }
+            (ControlRequest::Status, ControlReply::Status(status)) => {
+                // More may have been spawned at once.
+                assert!(status.workers.len() <= self.master.pool.roster().everyone().count());
+            }
+            (ControlRequest::Stop, ControlReply::Stopping) => {
+                let state = self.master.state;
+                let goes_on = matches!(state, MasterState::Binding { .. } | MasterState::Booting);
+                assert!(!goes_on && state != MasterState::Serving, "it goes on");
+            }
+            (ControlRequest::Stop, ControlReply::Failed(_)) => {
+                assert!(self.passed_on, "it can always stop")
+            }
+            (ControlRequest::Reload | ControlRequest::Upgrade, ControlReply::Failed(_)) => {}
+            (
+                ControlRequest::Reload
+                | ControlRequest::Upgrade
+                | ControlRequest::Stop
+                | ControlRequest::Status,
+                _,
+            ) => {
+                panic!("{answer:?} to {request:?}")
+            }
+        }
+    }
+
+    /// A master that ends leaves nothing behind.
+    pub(super) fn check_end(&self) {
+        assert!(self.exit.is_some(), "the master goes on: {:?}", self.master);
+        assert!(self.processes.is_empty(), "the master left a process behind");
+        assert!(self.successor.is_none() || self.passed_on, "the master left a successor behind");
+        assert!(self.clients.is_empty(), "commands without an answer: {:?}", self.clients);
+        let is_announced = self.notified.stopping || self.passed_on || !self.bound;
+        assert!(is_announced, "the init system does not know that the server ends");
+        assert_eq!(self.master.next_deadline(), None);
+        let mut once = self.reaped.clone();
+        once.sort();
+        once.dedup();
+        assert_eq!(once.len(), self.reaped.len());
+    }
+
+    /// The server serves, if only for some time.
+    pub(super) fn serves(&self) -> bool {
+        matches!(self.master.state, MasterState::Serving | MasterState::Delaying { .. })
+    }
+
+    /// Notes how long clients may rely on a server that is asked to end.
+    pub(super) fn note_end(&mut self, event: &MasterEvent) {
+        let is_stop = matches!(event, MasterEvent::Requested { request: ControlRequest::Stop, .. });
+        match event {
+            MasterEvent::Signalled(SignalCommand::Stop) => self.serves_until = None,
+            // A second SIGTERM ends the delay.
+            MasterEvent::Signalled(SignalCommand::Drain) if self.serves_until.is_some() => {
+                self.serves_until = None
+            }
+            MasterEvent::Signalled(SignalCommand::Drain) | MasterEvent::Requested { .. }
+                if self.master.state == MasterState::Serving
+                    && self.master.pool.size().workers() > 0
+                    && (is_stop || matches!(event, MasterEvent::Signalled(_))) =>
+            {
+                self.serves_until = Some(self.now + self.master.settings().shutdown_delay);
+            }
+            _ => {}
+        }
+    }
+
+    /// Clients that rely on `shutdown-delay` are served until it is over.
+    pub(super) fn check_delay(&self) {
+        let over = self.serves_until.is_none_or(|until| until <= self.now);
+        assert!(over, "the server ends before its delay is over: {:?}", self.master);
+    }
+
+    /// All listeners of a worker refuse connections only if no process serves them any
+    /// more: this server ends, and there is no successor.
+    pub(super) fn check_refusal(&self, at_all: bool) {
+        assert!(!at_all || !self.serves(), "all refuse while the server serves");
+        assert!(!at_all || !self.passed_on, "all refuse although the successor serves them");
+    }
+
+    /// Everything is passed on once, to a successor that was not asked to end.
+    pub(super) fn check_pass_on(&self) {
+        let successor = self.successor.expect("there is no successor to pass on to");
+        assert!(!successor.dismissed, "passed on to a successor that was asked to end");
+        assert!(!self.passed_on, "passed on twice");
+    }
+
+    /// A successor does not outlive the announcement that the server ends, unless it has
+    /// taken over.
+    pub(super) fn check_successor(&self) {
+        let is_left = self.successor.is_some_and(|it| !it.dismissed);
+        let ends = self.notified.stopping && !self.passed_on;
+        assert!(!ends || !is_left, "a successor goes on though the server is to end");
+    }
+
+    /// The first SIGTERM after the successor has taken over cuts no request: the operator
+    /// may have meant the server, and this master drains already.
+    pub(super) fn check_first_drain(&mut self, actions: &[Action]) {
+        let is_first = !std::mem::replace(&mut self.drained_again, true);
+        let quits = |it: &Action| matches!(it, Action::Signal { signal: WorkerSignal::Quit, .. });
+        assert!(!is_first || !actions.iter().any(quits), "the drain is cut short");
+    }
+
+    /// How many serve, as the master's target is now.
+    pub(super) fn count_serving(&self, roster: &Roster) -> usize {
+        let (now, target) = (self.start + self.now, self.master.target());
+        let serves = |worker: &&WorkerEntry| {
+            let counts = !target.wants(worker) || worker.is_available(target.min_ready, now);
+            counts && !worker.is_doomed()
+        };
+        roster.ready().filter(serves).count()
+    }
+
+    /// The master itself never makes fewer workers serve, or more live, than is allowed.
+    pub(super) fn check_numbers(&self, before: &Roster, gone: bool) {
+        if !self.serves() {
+            return;
+        }
+        let (workers, limits) = (self.master.pool.size().workers(), self.master.settings().limits);
+        let serving = self.count_serving(self.master.pool.roster());
+        let serving_before = self.count_serving(before);
+        let least = usize::from(workers.saturating_sub(limits.max_unavailable));
+        assert!(
+            gone || serving >= serving_before || serving >= least,
+            "{serving} of {least} serve, {serving_before} did: {:?}",
+            self.master.pool.roster()
+        );
+        let live = self.master.pool.roster().live().count();
+        let most = before.live().count().max(usize::from(workers + limits.surge()));
+        assert!(live <= most, "{live} of at most {most} are alive");
+    }
+
+    /// No process outlives its deadline: one that was told to end has ended, or was sent
+    /// SIGKILL, within the longest time that it may have.
+    pub(super) fn check_deadlines(&self) {
+        let longest = Duration::from_secs(10 + 4);
+        for (worker, process) in &self.processes {
+            let Some(asked) = process.asked else { continue };
+            let over = self.now.saturating_sub(asked) > longest + self.paused;
+            assert!(!over || process.killed, "{worker:?} outlives its deadline");
+        }
+    }
+}
