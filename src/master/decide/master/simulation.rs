@@ -80,6 +80,9 @@ struct World {
     /// The addresses are bound.
     bound: bool,
     passed_on: bool,
+    /// How many milliseconds pass from reading settings to the event about it: other
+    /// events may come between.
+    reading: u64,
     /// The generations whose settings the event loop has.
     specs: BTreeSet<Generation>,
     /// The workers whose listeners refuse connections, since they are about to drain, and
@@ -118,6 +121,7 @@ impl World {
             boot_fails: random.below(2) * random.below(30),
             stubborn: random.below(2) * random.below(40),
             lost: random.below(2) * random.below(10),
+            reading: random.below(2) * 300,
             random,
             start,
             now: Duration::ZERO,
@@ -177,6 +181,8 @@ impl World {
             assert!(self.master.reload.rolling_to().is_none(), "a rollout does not end");
             assert!(self.clients.is_empty(), "commands without an answer: {:?}", self.clients);
             self.notified.check_serving();
+            let current = BTreeSet::from([self.master.reload.current()]);
+            assert_eq!(self.specs, current, "settings are kept that no worker has");
             let target = self.master.target();
             let now = self.start + self.now;
             let roster = self.master.pool.roster();
@@ -300,6 +306,7 @@ impl World {
             }
         }
         self.bound |= matches!(event, MasterEvent::Bound(Ok(())));
+        let took_over = matches!(event, MasterEvent::TookOver { .. });
         let is_drain = matches!(event, MasterEvent::Signalled(SignalCommand::Drain));
         let gone = matches!(event, MasterEvent::Exited { .. } | MasterEvent::Inspected(_));
         let actions = self.master.step(event, self.start + self.now);
@@ -312,6 +319,9 @@ impl World {
         }
         self.check_deadlines();
         self.check_successor();
+        if took_over && self.serves() {
+            self.notified.check_known();
+        }
     }
 
     fn act(&mut self, action: Action) {
@@ -390,7 +400,7 @@ impl World {
         if settings.is_ok() {
             self.specs.insert(generation);
         }
-        self.plan(MasterEvent::SettingsRead { generation, settings }, 0);
+        self.plan(MasterEvent::SettingsRead { generation, settings }, self.reading);
     }
 
     fn plan(&mut self, event: MasterEvent, after: u64) {

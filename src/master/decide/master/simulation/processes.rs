@@ -137,7 +137,11 @@ impl World {
             0 => return self.plan(failed(), 0),
             1 => self.plan(failed(), 2_000),
             2 => {}
-            _ => self.plan(MasterEvent::SuccessorReady, 3_000),
+            // It may be too late.
+            _ => {
+                let boot = 1 + self.random.below(8_000);
+                self.plan(MasterEvent::SuccessorReady, boot);
+            }
         }
         self.successor = Some(SimulatedSuccessor::default());
         self.plan(MasterEvent::SuccessorStarted { pid: 9 }, 0);
@@ -148,7 +152,9 @@ impl World {
         successor.dismissed |= signal != WorkerSignal::Hup;
         let listens = signal == WorkerSignal::Kill || self.random.chance(50);
         if listens && !std::mem::replace(&mut successor.ending, true) {
-            self.queue.retain(|_, it| !matches!(it, MasterEvent::SuccessorEnded { .. }));
+            self.queue.retain(|_, it| {
+                !matches!(it, MasterEvent::SuccessorEnded { .. } | MasterEvent::SuccessorReady)
+            });
             self.plan(MasterEvent::SuccessorEnded { text: "ended".to_owned() }, 1);
         }
     }

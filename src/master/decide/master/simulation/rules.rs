@@ -40,6 +40,12 @@ impl Notified {
         }
     }
 
+    /// The init system knows the state of a server that has just become its own.
+    pub(super) fn check_known(&self) {
+        let is_known = self.ready || self.reloading || self.stopping;
+        assert!(is_known, "the init system was notified of nothing after a takeover");
+    }
+
     /// The init system knows that a server is ready in which nothing is under way.
     pub(super) fn check_serving(&self) {
         assert!(self.ready, "the init system does not know that the server serves");
@@ -145,12 +151,16 @@ impl World {
         assert!(!self.passed_on, "passed on twice");
     }
 
-    /// A successor does not outlive the announcement that the server ends, unless it has
-    /// taken over.
+    /// Neither a successor nor a command that waits for it outlives the announcement that
+    /// the server ends, unless the successor has taken over.
     pub(super) fn check_successor(&self) {
+        if !self.notified.stopping || self.passed_on {
+            return;
+        }
         let is_left = self.successor.is_some_and(|it| !it.dismissed);
-        let ends = self.notified.stopping && !self.passed_on;
-        assert!(!ends || !is_left, "a successor goes on though the server is to end");
+        assert!(!is_left, "a successor goes on though the server is to end");
+        let waits = self.clients.values().any(|(request, _)| *request == ControlRequest::Upgrade);
+        assert!(!waits, "a client waits for an upgrade that will not end");
     }
 
     /// The first SIGTERM after the successor has taken over cuts no request: the operator
