@@ -1,37 +1,34 @@
-//! The control socket: accepts the connections of commands under an abstract name, and
-//! reads one request from each. The number of connections is limited, and the master never
-//! waits for a client. Requests become events; what becomes of them is decided elsewhere.
+//! Owns the control socket and the connections of commands: accepts them under an abstract
+//! name, and reads one request from each. The number of connections is limited, and the
+//! master never waits for a client. A request becomes an event. Called by the event loop
+//! only.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
-use mio::unix::SourceFd;
-use mio::{Interest, Registry, Token};
-use monoceros_sys::seqpacket;
-use monoceros_sys::{reason, socket, user};
+use monoceros_sys::{reason, seqpacket, socket, user};
 use monoceros_wire::channel::{Channel, Incoming};
 use monoceros_wire::control::{ControlReply, ControlRequest, PATIENCE, name, secret_name};
 
+use crate::master::act::poller::{EventSource, Poller};
 use crate::master::decide::event::MasterEvent;
 use crate::master::decide::id::ClientId;
 
 /// The most commands that are connected at a time.
-const MAX_CLIENTS: usize = 16;
+const MAX_CLIENTS: u8 = 16;
 /// The most connections that are accepted in one turn of the event loop.
 const TURN: usize = 64;
 
 /// The control socket, if it could be opened.
+#[derive(Default)]
 pub(crate) struct Control {
     open: Option<CommandListener>,
-    /// The token of the listener. The tokens of the connections come after it.
-    first: Token,
 }
 
 struct CommandListener {
     listener: OwnedFd,
-    registry: Registry,
-    clients: [Option<CommandClient>; MAX_CLIENTS],
+    clients: [Option<CommandClient>; MAX_CLIENTS as usize],
     next: u64,
 }
 
@@ -44,18 +41,10 @@ struct CommandClient {
 }
 
 impl Control {
-    /// The number of tokens that it needs.
-    pub(crate) const TOKENS: usize = MAX_CLIENTS + 1;
-
-    /// Not open yet.
-    pub(crate) fn closed(first: Token) -> Self {
-        Self { open: None, first }
-    }
-
     /// Accepts commands from now on. A server that cannot open its control socket still
     /// serves: signals do the same.
-    pub(crate) fn open(&mut self, registry: &Registry) {
-        match CommandListener::new(registry, self.first) {
+    pub(crate) fn open(&mut self, poller: &Poller) {
+        match CommandListener::new(poller) {
             Ok(open) => self.open = Some(open),
             Err(error) => log::warn!("cannot hear commands, only signals: {}", reason(&error)),
         }
@@ -63,46 +52,45 @@ impl Control {
 
     /// When the next request must have arrived.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.open.as_ref()?.connected().filter_map(|client| client.until).min()
+        let clients = self.open.as_ref()?.clients.iter().flatten();
+        clients.filter_map(|client| client.until).min()
     }
 
-    /// Accepts new connections, or reads the request of one. Ignores the tokens of others.
-    pub(crate) fn read(&mut self, token: Token, now: Instant) -> Option<MasterEvent> {
-        let Self { open, first } = self;
-        let open = open.as_mut()?;
-        match token.0.checked_sub(first.0)? {
-            0 => {
-                open.accept(*first, now);
-                None
-            }
-            index => open.read(index - 1),
+    /// Accepts the connections that wait.
+    pub(crate) fn accept(&mut self, poller: &Poller, now: Instant) {
+        if let Some(open) = &mut self.open {
+            open.accept(poller, now);
         }
     }
 
+    /// Reads the request of a connection.
+    pub(crate) fn read(&mut self, index: u8, poller: &Poller) -> Option<MasterEvent> {
+        self.open.as_mut()?.read(index, poller)
+    }
+
     /// Closes the connections whose request has not arrived in time.
-    pub(crate) fn close_overdue(&mut self, now: Instant) {
+    pub(crate) fn close_overdue(&mut self, poller: &Poller, now: Instant) {
         let Some(open) = &mut self.open else { return };
         for index in 0..MAX_CLIENTS {
-            let until = open.clients[index].as_ref().and_then(|client| client.until);
+            let until = open.client(index).and_then(|client| client.until);
             if until.is_some_and(|at| at <= now) {
-                open.leave(index, &ControlReply::failed("nothing was asked"));
+                open.leave(index, &ControlReply::failed("nothing was asked"), poller);
             }
         }
     }
 
     /// Replies and closes the connection. The client may be gone.
-    pub(crate) fn answer(&mut self, client: ClientId, answer: &ControlReply) {
+    pub(crate) fn reply(&mut self, client: ClientId, reply: &ControlReply, poller: &Poller) {
         let Some(open) = &mut self.open else { return };
-        let is_meant =
-            |index: &Option<CommandClient>| index.as_ref().is_some_and(|it| it.id == client);
-        if let Some(index) = open.clients.iter().position(is_meant) {
-            open.leave(index, answer);
+        let is_meant = |index: &u8| open.client(*index).is_some_and(|it| it.id == client);
+        if let Some(index) = (0..MAX_CLIENTS).find(is_meant) {
+            open.leave(index, reply, poller);
         }
     }
 }
 
 impl CommandListener {
-    fn new(registry: &Registry, token: Token) -> io::Result<Self> {
+    fn new(poller: &Poller) -> io::Result<Self> {
         let own = i32::try_from(std::process::id()).map_err(io::Error::other)?;
         let listener = match seqpacket::listen(&name(own)) {
             // Another process has taken the name, which any user can.
@@ -111,53 +99,53 @@ impl CommandListener {
             }
             listening => listening?,
         };
-        let registry = registry.try_clone()?;
-        registry.register(&mut SourceFd(&listener.as_raw_fd()), token, Interest::READABLE)?;
-        Ok(Self { listener, registry, clients: [const { None }; MAX_CLIENTS], next: 0 })
+        poller.register(listener.as_fd(), EventSource::ControlSocket)?;
+        Ok(Self { listener, clients: [const { None }; MAX_CLIENTS as usize], next: 0 })
     }
 
-    fn connected(&self) -> impl Iterator<Item = &CommandClient> {
-        self.clients.iter().flatten()
+    fn client(&self, index: u8) -> Option<&CommandClient> {
+        self.clients.get(usize::from(index))?.as_ref()
     }
 
-    fn accept(&mut self, first: Token, now: Instant) {
+    fn accept(&mut self, poller: &Poller, now: Instant) {
         for _ in 0..TURN {
             match socket::accept(self.listener.as_fd()) {
-                Ok(accepted) => self.admit(accepted.fd, first, now),
+                Ok(accepted) => self.admit(accepted.fd, poller, now),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => return log::warn!("cannot hear a command: {}", reason(&error)),
             }
         }
         // More connections may wait, which the kernel does not report again.
-        let source = &mut SourceFd(&self.listener.as_raw_fd());
-        if let Err(error) = self.registry.reregister(source, first, Interest::READABLE) {
+        let (fd, source) = (self.listener.as_fd(), EventSource::ControlSocket);
+        if let Err(error) = poller.report_again(fd, source) {
             log::warn!("cannot hear commands any more: {}", reason(&error));
         }
     }
 
     /// Admits a connection, or replies why not.
-    fn admit(&mut self, fd: OwnedFd, first: Token, now: Instant) {
+    fn admit(&mut self, fd: OwnedFd, poller: &Poller, now: Instant) {
         let channel = Channel::from(fd);
         let index = check(&channel).and_then(|()| {
-            let free = self.clients.iter().position(Option::is_none);
+            let free = (0..MAX_CLIENTS).find(|index| self.client(*index).is_none());
             free.ok_or_else(|| "too many commands wait for the server; try again".to_owned())
         });
         let index = match index {
             Ok(index) => index,
-            Err(text) => return say(&channel, &ControlReply::failed(&text)),
+            Err(text) => return send(&channel, &ControlReply::failed(&text)),
         };
-        let (fd, token) = (channel.as_fd().as_raw_fd(), Token(first.0 + 1 + index));
-        if let Err(error) = self.registry.register(&mut SourceFd(&fd), token, Interest::READABLE) {
+        let source = EventSource::ControlClient(index);
+        if let Err(error) = poller.register(channel.as_fd(), source) {
             return log::warn!("cannot hear a command: {}", reason(&error));
         }
         let id = ClientId(self.next);
         self.next += 1;
-        self.clients[index] = Some(CommandClient { id, channel, until: Some(now + PATIENCE) });
+        let client = CommandClient { id, channel, until: Some(now + PATIENCE) };
+        self.clients[usize::from(index)] = Some(client);
     }
 
     /// Reads the one request of a client.
-    fn read(&mut self, index: usize) -> Option<MasterEvent> {
-        let client = self.clients.get_mut(index)?.as_mut()?;
+    fn read(&mut self, index: u8, poller: &Poller) -> Option<MasterEvent> {
+        let client = self.clients.get_mut(usize::from(index))?.as_mut()?;
         match client.channel.receive() {
             Ok(Incoming::Nothing) => {}
             Ok(Incoming::Message(request)) if client.until.take().is_some() => {
@@ -166,30 +154,28 @@ impl CommandListener {
                 return Some(MasterEvent::Requested { client: client.id, request });
             }
             Ok(Incoming::Message(_)) => {
-                self.leave(index, &ControlReply::failed("a command asks once"))
+                self.leave(index, &ControlReply::failed("a command asks once"), poller);
             }
-            Ok(Incoming::Closed) => self.vacate(index),
+            Ok(Incoming::Closed) => self.vacate(index, poller),
             Err(error) => {
                 let text = format!("the server does not know this command: {}", reason(&error));
-                self.leave(index, &ControlReply::failed(&text));
+                self.leave(index, &ControlReply::failed(&text), poller);
             }
         }
         None
     }
 
-    fn leave(&mut self, index: usize, answer: &ControlReply) {
-        if let Some(client) = &self.clients[index] {
-            say(&client.channel, answer);
+    fn leave(&mut self, index: u8, reply: &ControlReply, poller: &Poller) {
+        if let Some(client) = self.client(index) {
+            send(&client.channel, reply);
         }
-        self.vacate(index);
+        self.vacate(index, poller);
     }
 
-    fn vacate(&mut self, index: usize) {
-        if let Some(client) = self.clients[index].take() {
-            let fd = client.channel.as_fd().as_raw_fd();
-            // Closing the descriptor does the same, unless a process that is about to
-            // execute its program has a copy of it.
-            drop(self.registry.deregister(&mut SourceFd(&fd)));
+    fn vacate(&mut self, index: u8, poller: &Poller) {
+        let client = self.clients.get_mut(usize::from(index)).and_then(Option::take);
+        if let Some(client) = client {
+            poller.deregister(client.channel.as_fd());
         }
     }
 }
@@ -207,8 +193,8 @@ fn check(channel: &Channel<ControlReply, ControlRequest>) -> Result<(), String> 
 
 /// Sends the reply if the socket has room for it. The master does not wait for a client
 /// that does not read.
-fn say(channel: &Channel<ControlReply, ControlRequest>, answer: &ControlReply) {
-    if let Err(error) = channel.send(answer) {
+fn send(channel: &Channel<ControlReply, ControlRequest>, reply: &ControlReply) {
+    if let Err(error) = channel.send(reply) {
         log::debug!("cannot answer a command: {}", reason(&error));
     }
 }

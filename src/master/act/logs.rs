@@ -44,23 +44,23 @@ pub(crate) fn given(spec: &WorkerSpec) -> Vec<(&'static str, OwnedFd)> {
     given.collect()
 }
 
-/// Creates the log files that workers will open by their names. Returns the errors, in
-/// words.
-pub(crate) fn prepare(spec: &WorkerSpec) -> Vec<String> {
-    let Some(owner) = spec.owner.as_ref().filter(|_| is_root()) else { return Vec::new() };
+/// Creates the log files that workers will open by their names. A worker serves although
+/// one cannot be opened: it writes to its standard streams.
+pub(crate) fn prepare(spec: &WorkerSpec) {
+    let Some(owner) = spec.owner.as_ref().filter(|_| is_root()) else { return };
     let settings = &spec.settings;
     let logs = [Some(&settings.error_logfile), settings.access_logfile.as_ref()];
-    let paths = logs.into_iter().flatten().filter_map(|setting| {
+    for setting in logs.into_iter().flatten() {
         match destination(setting, Destination::Stderr, &spec.directory) {
-            Destination::File(path) => Some(path),
-            Destination::Stdout | Destination::Stderr | Destination::Given(_) => None,
+            Destination::File(path) => {
+                if let Err(error) = open(&path, Some(owner)) {
+                    let (path, why) = (path.display(), reason(&error));
+                    log::error!("cannot open log file {path}: {why}");
+                }
+            }
+            Destination::Stdout | Destination::Stderr | Destination::Given(_) => {}
         }
-    });
-    let opened = paths.filter_map(|path| {
-        let error = open(&path, Some(owner)).err()?;
-        Some(format!("cannot open log file {}: {}", path.display(), reason(&error)))
-    });
-    opened.collect()
+    }
 }
 
 /// Opens a log file that the owner, who is not this process, can write too. A missing file

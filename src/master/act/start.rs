@@ -12,11 +12,12 @@ use monoceros_wire::Generation;
 
 use crate::cli::complain;
 
-use crate::master::act::event_loop::{CANNOT_START, LoopParts, MasterLoop};
+use crate::master::act::event_loop::{LoopParts, MasterLoop};
 use crate::master::act::invocation::Invocation;
 use crate::master::act::listener::{OwnedListener, adopt_activated};
 use crate::master::act::logs;
 use crate::master::act::notify_sender::NotifySender;
+use crate::master::act::startup::CANNOT_START;
 use crate::master::act::upgrade::{check_program, inherit};
 use crate::master::act::worker_spec::WorkerSpec;
 use crate::master::decide::master::{Master, StartContext};

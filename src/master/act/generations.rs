@@ -1,0 +1,228 @@
+//! Owns the generations: what the workers of each are made of, and all listeners. Reads
+//! settings, opens listeners, has them refuse connections, and closes those that no
+//! generation has any more. Called by the event loop only; `processes.rs` and `handover.rs`
+//! read it.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use monoceros_sys::reason;
+use monoceros_sys::user::Credentials;
+use monoceros_wire::Generation;
+
+use crate::master::act::invocation::Invocation;
+use crate::master::act::listener::{OwnedListener, open_all};
+use crate::master::act::logs;
+use crate::master::act::worker_spec::WorkerSpec;
+use crate::master::decide::event::BindError;
+use crate::master::decide::settings::MasterSettings;
+
+/// The generations that have workers or are about to have some, and their listeners.
+pub(crate) struct Generations {
+    /// What workers are made of: of the generation that serves, and of those that may
+    /// replace it.
+    specs: BTreeMap<Generation, WorkerSpec>,
+    /// The listeners of all generations.
+    listeners: Vec<Rc<OwnedListener>>,
+    /// Listeners that were passed in by `LISTEN_FDS`. They replace those of the settings.
+    activated: Vec<Rc<OwnedListener>>,
+    /// The listeners belong to the successor: their files are not removed.
+    passed_on: bool,
+}
+
+impl Generations {
+    /// The first generation. `listeners` are those of the predecessor, `activated` those
+    /// that were passed in by `LISTEN_FDS`.
+    pub(crate) fn new(
+        first: Generation,
+        spec: WorkerSpec,
+        listeners: Vec<Rc<OwnedListener>>,
+        activated: Vec<Rc<OwnedListener>>,
+    ) -> Self {
+        Self { specs: BTreeMap::from([(first, spec)]), listeners, activated, passed_on: false }
+    }
+
+    /// What the workers of a generation are made of.
+    pub(crate) fn find(&self, generation: Generation) -> Result<&WorkerSpec, String> {
+        let spec = self.specs.get(&generation);
+        spec.ok_or_else(|| format!("the settings of gen={generation} are gone"))
+    }
+
+    /// What the workers of the oldest generation are made of: the one that serves.
+    pub(crate) fn current(&self) -> Option<&WorkerSpec> {
+        self.specs.values().next()
+    }
+
+    /// The user of the workers, if it is not that of the master.
+    pub(crate) fn owner(&self) -> Option<&Credentials> {
+        self.current()?.other_user()
+    }
+
+    /// The limit of the memory of a worker in bytes; 0 is no limit.
+    pub(crate) fn memory_limit(&self, generation: Generation) -> u64 {
+        self.specs.get(&generation).map_or(0, |spec| spec.settings.max_rss.0)
+    }
+
+    /// The output of the workers goes to the error log.
+    pub(crate) fn captures_output(&self) -> bool {
+        self.specs.values().any(|spec| spec.settings.capture_output)
+    }
+
+    /// Makes the log files for the workers of all generations.
+    pub(crate) fn prepare_logs(&self) {
+        self.specs.values().for_each(logs::prepare);
+    }
+
+    /// Opens the listeners of the first generation.
+    pub(crate) fn bind_first(&mut self) -> Result<(), BindError> {
+        let first = self.specs.keys().next().copied();
+        first.map_or(Ok(()), |generation| self.bind(generation))
+    }
+
+    fn bind(&mut self, generation: Generation) -> Result<(), BindError> {
+        let Some(spec) = self.specs.get_mut(&generation) else { return Ok(()) };
+        spec.listeners = if self.activated.is_empty() {
+            open_all(&spec.settings.bind, &spec.options(), &mut self.listeners)?
+        } else {
+            self.activated.clone()
+        };
+        // A listener that refuses connections may be wanted again.
+        self.admit_new(generation);
+        Ok(())
+    }
+
+    /// Reads the settings for a new generation, and opens its listeners. After a failure
+    /// nothing has changed.
+    pub(crate) fn read(
+        &mut self,
+        generation: Generation,
+        invocation: &Invocation,
+    ) -> Result<MasterSettings, String> {
+        let loaded = invocation.load()?;
+        for warning in &loaded.warnings {
+            log::warn!("{warning}");
+        }
+        let current = self.current();
+        current.map_or(Ok(()), WorkerSpec::check_file)?;
+        let spec = WorkerSpec::new(&loaded, invocation)?;
+        if let Some(current) = current {
+            for key in spec.needs_restart(current) {
+                log::warn!("{key} has changed: that takes effect with a restart only");
+            }
+        }
+        let settings = spec.master_settings();
+        self.specs.insert(generation, spec);
+        if let Err(failure) = self.bind(generation) {
+            self.specs.remove(&generation);
+            self.close_unused();
+            return Err(failure.text);
+        }
+        Ok(settings)
+    }
+
+    /// Drops the settings of other generations, and closes the listeners that only they
+    /// have. A generation that was read after `last_read` stays: the event about it is on
+    /// its way to the master.
+    pub(crate) fn keep(&mut self, generation: Generation, last_read: Generation) {
+        self.specs.retain(|known, _| *known == generation || *known > last_read);
+        self.close_unused();
+        // Listeners of a generation that goes on after a reload has failed.
+        self.admit_new(generation);
+        if let Some(spec) = self.specs.get(&generation) {
+            log::set_max_level(spec.level());
+        }
+    }
+
+    /// Lets clients connect again to the listeners of a generation. A listener that has to
+    /// be opened anew for that replaces the old one in every generation.
+    fn admit_new(&mut self, generation: Generation) {
+        let Some(spec) = self.specs.get(&generation) else { return };
+        let options = spec.options();
+        for old in spec.listeners.clone() {
+            match old.admit_new(&options) {
+                Ok(Some(anew)) => self.replace_listener(&old, &Rc::new(anew)),
+                Ok(None) => {}
+                Err(error) => log::error!("cannot admit new connections: {}", reason(&error)),
+            }
+        }
+    }
+
+    fn replace_listener(&mut self, old: &Rc<OwnedListener>, anew: &Rc<OwnedListener>) {
+        let of_specs = self.specs.values_mut().map(|spec| &mut spec.listeners);
+        for listener in of_specs.chain([&mut self.listeners]).flatten() {
+            if Rc::ptr_eq(listener, old) {
+                *listener = Rc::clone(anew);
+            }
+        }
+    }
+
+    fn close_unused(&mut self) {
+        let listeners = std::mem::take(&mut self.listeners);
+        let is_kept = |it: &Rc<OwnedListener>| self.is_used(it) || it.is_borrowed();
+        let (kept, closed): (Vec<_>, Vec<_>) = listeners.into_iter().partition(is_kept);
+        if !self.passed_on {
+            closed.iter().for_each(|listener| listener.remove_file());
+        }
+        self.listeners = kept;
+    }
+
+    fn is_used(&self, listener: &Rc<OwnedListener>) -> bool {
+        self.specs.values().any(|spec| spec.has(listener))
+    }
+
+    /// Before a worker of `generation` drains, the listeners that no worker serves after it
+    /// refuse new connections, so that it can empty their queues. `others` are the
+    /// generations of the workers that go on. When the server ends (`at_all`) these are all
+    /// of its listeners; otherwise those that the newest settings do not have, and no other
+    /// worker serves.
+    pub(crate) fn refuse_connections(
+        &self,
+        generation: Generation,
+        others: &[Generation],
+        at_all: bool,
+    ) {
+        if self.passed_on {
+            return;
+        }
+        let Some(spec) = self.specs.get(&generation) else { return };
+        let newest = self.specs.last_key_value().map(|(generation, _)| generation);
+        let go_on = others.iter().chain(newest).filter_map(|it| self.specs.get(it));
+        let go_on: Vec<_> = go_on.collect();
+        for listener in &spec.listeners {
+            if at_all || !go_on.iter().any(|other| other.has(listener)) {
+                listener.refuse_new();
+            }
+        }
+    }
+
+    /// Closes all listeners. The workers serve what waits in their queues.
+    pub(crate) fn close_listeners(&mut self) {
+        self.specs.values_mut().for_each(|spec| spec.listeners.clear());
+        self.activated.clear();
+        self.close_unused();
+    }
+
+    /// The listeners that a successor is given.
+    pub(crate) fn for_successor(&self) -> &[Rc<OwnedListener>] {
+        if self.activated.is_empty() { &self.listeners } else { &self.activated }
+    }
+
+    /// The listeners of the predecessor that this server does not have.
+    pub(crate) fn given_up(&self) -> impl Iterator<Item = &Rc<OwnedListener>> {
+        self.listeners.iter().filter(|it| it.is_borrowed() && !self.is_used(it))
+    }
+
+    /// The listeners belong to the successor from now on. The workers of this master are
+    /// the last to serve those that the successor has given up.
+    pub(crate) fn pass_on(&mut self, has_given_up: impl Fn(&OwnedListener) -> bool) {
+        self.passed_on = true;
+        let given_up = self.listeners.iter().filter(|it| has_given_up(it));
+        given_up.for_each(|listener| listener.refuse_new());
+    }
+
+    /// The listeners of the predecessor belong to this master from now on.
+    pub(crate) fn take_over(&mut self) {
+        self.listeners.iter().for_each(|listener| listener.own());
+        self.close_unused();
+    }
+}

@@ -1,0 +1,159 @@
+//! Owns the set of descriptors that the master waits for (`epoll(7)`), and what an event of
+//! each of them means. Called by the event loop and its parts, which register their own
+//! descriptors here.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use monoceros_sys::reason;
+
+use crate::master::decide::id::WorkerId;
+
+/// The most events that one wait reports.
+const MAX_EVENTS: usize = 64;
+/// The token of the first connection to the control socket. Smaller ones are those of the
+/// sources that exist once.
+const FIRST_CLIENT: usize = 5;
+/// The token of the first worker, after those of all connections.
+const FIRST_WORKER: usize = FIRST_CLIENT + u8::MAX as usize + 1;
+
+/// What a descriptor belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EventSource {
+    /// A signal has arrived.
+    Signals,
+    /// The channel to the successor.
+    Successor,
+    /// The successor has ended.
+    SuccessorEnd,
+    /// The channel to the predecessor.
+    Predecessor,
+    /// The control socket, where commands connect.
+    ControlSocket,
+    /// The connection of a command.
+    ControlClient(u8),
+    /// The channel of a worker or mold, or of a worker that a mold is to fork.
+    Worker(WorkerId),
+}
+
+/// The set of descriptors.
+pub(crate) struct Poller {
+    poll: Poll,
+    ready: Events,
+}
+
+impl EventSource {
+    fn token(self) -> Token {
+        Token(match self {
+            Self::Signals => 0,
+            Self::Successor => 1,
+            Self::SuccessorEnd => 2,
+            Self::Predecessor => 3,
+            Self::ControlSocket => 4,
+            Self::ControlClient(index) => FIRST_CLIENT + usize::from(index),
+            Self::Worker(worker) => {
+                usize::try_from(worker.0).unwrap_or(usize::MAX).saturating_add(FIRST_WORKER)
+            }
+        })
+    }
+
+    fn of(token: Token) -> Self {
+        match token.0 {
+            0 => Self::Signals,
+            1 => Self::Successor,
+            2 => Self::SuccessorEnd,
+            3 => Self::Predecessor,
+            4 => Self::ControlSocket,
+            number => match u8::try_from(number - FIRST_CLIENT) {
+                Ok(index) => Self::ControlClient(index),
+                Err(_) => Self::Worker(WorkerId((number - FIRST_WORKER) as u64)),
+            },
+        }
+    }
+}
+
+impl Poller {
+    /// An empty set.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self { poll: Poll::new()?, ready: Events::with_capacity(MAX_EVENTS) })
+    }
+
+    /// Waits for a descriptor to become readable from now on.
+    pub(crate) fn register(&self, fd: BorrowedFd, source: EventSource) -> io::Result<()> {
+        let fd = fd.as_raw_fd();
+        self.poll.registry().register(&mut SourceFd(&fd), source.token(), Interest::READABLE)
+    }
+
+    /// Reports a descriptor once more if it is readable. mio reports what arrives, and not
+    /// what is left to read.
+    pub(crate) fn report_again(&self, fd: BorrowedFd, source: EventSource) -> io::Result<()> {
+        let fd = fd.as_raw_fd();
+        self.poll.registry().reregister(&mut SourceFd(&fd), source.token(), Interest::READABLE)
+    }
+
+    /// Waits for a descriptor no more. It may have been removed from the set before.
+    /// Closing it is not enough while another process, which is about to execute its
+    /// program, has a copy of it (`epoll(7)`).
+    pub(crate) fn deregister(&self, fd: BorrowedFd) {
+        drop(self.poll.registry().deregister(&mut SourceFd(&fd.as_raw_fd())));
+    }
+
+    /// Waits until descriptors are readable, or the time is over. Returns their sources.
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Vec<EventSource> {
+        match self.poll.poll(&mut self.ready, timeout) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => log::error!("cannot wait for events: {}", reason(&error)),
+        }
+        self.ready.iter().map(|event| EventSource::of(event.token())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn each_source_has_a_token_of_its_own() {
+        let mut sources = vec![
+            EventSource::Signals,
+            EventSource::Successor,
+            EventSource::SuccessorEnd,
+            EventSource::Predecessor,
+            EventSource::ControlSocket,
+        ];
+        sources.extend([0, 1, u8::MAX].map(EventSource::ControlClient));
+        sources.extend([0, 1, 1_000_000].map(|id| EventSource::Worker(WorkerId(id))));
+        for source in &sources {
+            assert_eq!(EventSource::of(source.token()), *source);
+        }
+        let tokens: Vec<_> = sources.iter().map(|source| source.token()).collect();
+        assert!(tokens.is_sorted_by(|one, next| one < next), "{tokens:?}");
+    }
+
+    #[test]
+    fn a_descriptor_is_reported_by_its_source_until_it_is_deregistered() {
+        let mut poller = Poller::new().unwrap();
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let source = EventSource::Worker(WorkerId(7));
+        poller.register(ours.as_fd(), source).unwrap();
+        assert_eq!(poller.wait(Some(Duration::ZERO)), []);
+        theirs.write_all(b"x").unwrap();
+        assert_eq!(poller.wait(None), [source]);
+        // The byte is not read: it is reported again only when that is asked for.
+        assert_eq!(poller.wait(Some(Duration::ZERO)), []);
+        poller.report_again(ours.as_fd(), source).unwrap();
+        assert_eq!(poller.wait(None), [source]);
+        poller.deregister(ours.as_fd());
+        poller.deregister(ours.as_fd());
+        theirs.write_all(b"x").unwrap();
+        assert_eq!(poller.wait(Some(Duration::ZERO)), []);
+    }
+}

@@ -1,0 +1,424 @@
+//! Owns the processes of workers and molds, and the forks that molds were asked for: starts
+//! them, reads and sends their messages, reaps them. Called by the event loop only.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use monoceros_log::printable;
+use monoceros_sys::process::{self, ExitStatus};
+use monoceros_sys::reason;
+use monoceros_wire::Generation;
+use monoceros_wire::message::{FromWorker, Start, ToWorker};
+
+use crate::master::act::generations::Generations;
+use crate::master::act::logs;
+use crate::master::act::memory::OutOfMemory;
+use crate::master::act::pending_fork::{Forks, PendingFork};
+use crate::master::act::poller::{EventSource, Poller};
+use crate::master::act::worker_process::{self, WorkerProcess};
+use crate::master::act::worker_spec::WorkerSpec;
+use crate::master::decide::action::WorkerSignal;
+use crate::master::decide::event::{MasterEvent, SpawnError, WorkerExit};
+use crate::master::decide::id::WorkerId;
+use crate::master::decide::sample::WorkerSample;
+use crate::master::kind::link::WorkerReport;
+
+/// The most messages of one worker that are read before others have their turn.
+const MAX_MESSAGES: usize = 100;
+
+/// The processes of workers and molds.
+pub(crate) struct Processes {
+    running: BTreeMap<WorkerId, WorkerProcess>,
+    /// The workers that molds were asked to fork.
+    forks: Forks<PendingFork>,
+    out_of_memory: OutOfMemory,
+}
+
+impl Processes {
+    /// Without any process.
+    pub(crate) fn new() -> Self {
+        Self {
+            running: BTreeMap::new(),
+            forks: Forks::default(),
+            out_of_memory: OutOfMemory::watch(),
+        }
+    }
+
+    /// Starts a worker, or asks the mold of its generation to fork one; then the event
+    /// comes later.
+    pub(crate) fn spawn(
+        &mut self,
+        worker: WorkerId,
+        spec: &WorkerSpec,
+        start: Start,
+        poller: &Poller,
+    ) -> Option<MasterEvent> {
+        logs::prepare(spec);
+        let spawned = if spec.settings.preload {
+            self.ask_mold(worker, spec, start, poller).map(|()| None).map_err(SpawnError::from)
+        } else {
+            worker_process::spawn(spec, start).map(|it| Some(self.keep(worker, it, poller)))
+        };
+        spawned.unwrap_or_else(|error| Some(MasterEvent::SpawnFailed { worker, error }))
+    }
+
+    /// Starts a mold. The master adopts the orphans that the mold makes.
+    pub(crate) fn spawn_mold(
+        &mut self,
+        worker: WorkerId,
+        generation: Generation,
+        spec: &WorkerSpec,
+        poller: &Poller,
+    ) -> MasterEvent {
+        logs::prepare(spec);
+        let adopts = process::adopt_orphans()
+            .map_err(|error| format!("cannot take over orphans: {}", reason(&error)));
+        let spawned = adopts
+            .map_err(SpawnError::from)
+            .and_then(|()| worker_process::spawn_mold(spec, generation));
+        match spawned {
+            Ok(process) => self.keep(worker, process, poller),
+            Err(error) => MasterEvent::SpawnFailed { worker, error },
+        }
+    }
+
+    /// Asks the mold of the generation to fork a worker. The event comes later.
+    fn ask_mold(
+        &mut self,
+        worker: WorkerId,
+        spec: &WorkerSpec,
+        start: Start,
+        poller: &Poller,
+    ) -> Result<(), String> {
+        let mut molds = self.running.iter().rev();
+        let mold = molds.find(|(_, it)| it.is_mold() && it.generation == start.generation);
+        let (mold, process) = mold.ok_or("its mold is gone")?;
+        let pending = PendingFork::ask(process, spec, worker, start)?;
+        if let Err(error) = poller.register(pending.descriptor(), EventSource::Worker(worker)) {
+            log_unheard(&error);
+        }
+        self.forks.ask(*mold, worker, pending);
+        Ok(())
+    }
+
+    fn keep(&mut self, worker: WorkerId, process: WorkerProcess, poller: &Poller) -> MasterEvent {
+        if let Err(error) = poller.register(process.descriptor(), EventSource::Worker(worker)) {
+            log_unheard(&error);
+        }
+        let pid = process.pid();
+        self.running.insert(worker, process);
+        MasterEvent::Spawned { worker, pid }
+    }
+
+    /// Sends a message. A worker that is not forked yet gets it when it is.
+    pub(crate) fn send(&mut self, worker: WorkerId, message: ToWorker) {
+        if let Some(process) = self.running.get(&worker) {
+            process.send(&message);
+        } else if let Some(pending) = self.forks.get_mut(worker) {
+            pending.send_later(message);
+        }
+    }
+
+    /// Sends a signal. A worker that is not forked yet is not wanted any more, and the
+    /// event says so.
+    pub(crate) fn signal(&mut self, worker: WorkerId, signal: WorkerSignal) -> Option<MasterEvent> {
+        if let Some(process) = self.running.get(&worker) {
+            process.signal(signal);
+            return None;
+        }
+        self.forks.withdraw(worker)?;
+        Some(MasterEvent::SpawnFailed { worker, error: "it is not wanted any more".into() })
+    }
+
+    /// Asks for the stacks of a worker's threads.
+    pub(crate) fn ask_for_stacks(&self, worker: WorkerId) {
+        if let Some(process) = self.running.get(&worker) {
+            process.ask_for_stacks();
+        }
+    }
+
+    /// The generation of a process.
+    pub(crate) fn generation_of(&self, worker: WorkerId) -> Option<Generation> {
+        self.running.get(&worker).map(|process| process.generation)
+    }
+
+    /// The generations of all processes but this one that were not asked to leave.
+    pub(crate) fn generations_beside(&self, worker: WorkerId) -> Vec<Generation> {
+        let others = self.running.iter().filter(|(id, it)| **id != worker && !it.is_draining());
+        others.map(|(_, process)| process.generation).collect()
+    }
+
+    /// A sample of each process.
+    pub(crate) fn inspect(&mut self, generations: &Generations) -> Vec<WorkerSample> {
+        let processes = self.running.iter_mut();
+        processes
+            .map(|(worker, it)| it.sample(*worker, generations.memory_limit(it.generation)))
+            .collect()
+    }
+
+    /// Reads the messages of a process, or whether a worker that a mold was asked for
+    /// exists. No such worker can have the pid of the successor.
+    pub(crate) fn read(
+        &mut self,
+        worker: WorkerId,
+        successor: Option<i32>,
+        poller: &Poller,
+        events: &mut VecDeque<MasterEvent>,
+    ) {
+        for _ in 0..MAX_MESSAGES {
+            let Some(process) = self.running.get(&worker) else {
+                let Some(event) = self.read_pending_fork(worker, successor) else { return };
+                events.push_back(event);
+                continue;
+            };
+            match process.read() {
+                Ok(WorkerReport::Message(FromWorker::Ready { app })) => {
+                    events.push_back(MasterEvent::Ready { worker, app: printable::line(&app) });
+                }
+                Ok(WorkerReport::Message(FromWorker::Failed { failure, text })) => {
+                    let text = printable::text(&text);
+                    events.push_back(MasterEvent::Failed { worker, failure, text });
+                }
+                Ok(WorkerReport::Message(FromWorker::NotForked {
+                    worker: forked,
+                    text,
+                    passes,
+                })) if process.is_mold() => {
+                    let error = SpawnError { text: printable::line(&text), is_temporary: passes };
+                    events.extend(self.note_not_forked(worker, WorkerId(forked), error));
+                }
+                Ok(WorkerReport::Message(FromWorker::Forked | FromWorker::NotForked { .. })) => {
+                    log::error!("pid {} says what it may not say", process.pid());
+                    return poller.deregister(process.descriptor());
+                }
+                Ok(WorkerReport::Noise) => {}
+                Ok(WorkerReport::Nothing) => return,
+                Ok(WorkerReport::Closed) => return poller.deregister(process.descriptor()),
+                Err(error) => {
+                    log::error!("cannot understand pid {}: {error}", process.pid());
+                    return poller.deregister(process.descriptor());
+                }
+            }
+        }
+        let Some(process) = self.running.get(&worker) else { return };
+        if let Err(error) = poller.report_again(process.descriptor(), EventSource::Worker(worker)) {
+            log_unheard(&error);
+        }
+    }
+
+    fn read_pending_fork(
+        &mut self,
+        worker: WorkerId,
+        successor: Option<i32>,
+    ) -> Option<MasterEvent> {
+        let heard = self.forks.get(worker)?.read()?;
+        let pending = self.forks.withdraw(worker)?;
+        let known: Vec<_> =
+            self.running.values().map(WorkerProcess::pid).chain(successor).collect();
+        Some(match heard.and_then(|pid| pending.adopt(pid, &known)) {
+            Ok(process) => {
+                let pid = process.pid();
+                self.running.insert(worker, process);
+                MasterEvent::Spawned { worker, pid }
+            }
+            Err(text) => MasterEvent::SpawnFailed { worker, error: text.into() },
+        })
+    }
+
+    /// A mold could not fork a worker.
+    fn note_not_forked(
+        &mut self,
+        mold: WorkerId,
+        worker: WorkerId,
+        error: SpawnError,
+    ) -> Option<MasterEvent> {
+        self.forks.answer(mold, worker).map(|_| MasterEvent::SpawnFailed { worker, error })
+    }
+
+    /// Reaps every process that has ended. Processes that are not workers have become
+    /// children of this process because it is the first one (PID 1), or because it adopts
+    /// all orphans for the workers that molds fork.
+    pub(crate) fn reap(
+        &mut self,
+        successor: Option<i32>,
+        generations: &Generations,
+        poller: &Poller,
+        events: &mut VecDeque<MasterEvent>,
+    ) {
+        loop {
+            let pid = match process::ended() {
+                Ok(Some(pid)) => pid,
+                Ok(None) => return,
+                Err(error) => return log::error!("cannot reap: {}", reason(&error)),
+            };
+            let mut known = self.find(pid);
+            if known.is_none() {
+                // A forked worker sends `Forked` first of all, so it may be known now.
+                for worker in self.forks.workers() {
+                    events.extend(self.read_pending_fork(worker, successor));
+                }
+                known = self.find(pid);
+            }
+            if let Some(worker) = known {
+                // Read the remaining messages before the exit is reported, so that the
+                // cause of a failure is not lost.
+                self.read(worker, successor, poller, events);
+            }
+            let end = match process::reap(pid) {
+                Ok(end) => end,
+                Err(error) => return log::error!("cannot reap pid {pid}: {}", reason(&error)),
+            };
+            if let Some(worker) = known {
+                events.extend(self.collect_exit(worker, end, generations, poller));
+                self.fail_forks_of(worker, events);
+            }
+        }
+    }
+
+    fn find(&self, pid: i32) -> Option<WorkerId> {
+        let found = self.running.iter().find(|(_, process)| process.pid() == pid);
+        found.map(|(worker, _)| *worker)
+    }
+
+    fn collect_exit(
+        &mut self,
+        worker: WorkerId,
+        end: ExitStatus,
+        generations: &Generations,
+        poller: &Poller,
+    ) -> Option<MasterEvent> {
+        let process = self.running.remove(&worker)?;
+        poller.deregister(process.descriptor());
+        let spec = generations.find(process.generation).ok();
+        if let Some(text) = spec.and_then(|it| process.start_error(&it.program, end)) {
+            return Some(MasterEvent::SpawnFailed { worker, error: text.into() });
+        }
+        let out_of_memory = self.out_of_memory.has_struck();
+        let (running, stacks, losses) = (process.running(), process.stacks(), process.losses());
+        let exit = WorkerExit { status: end, out_of_memory, running, stacks, losses };
+        Some(MasterEvent::Exited { worker, exit })
+    }
+
+    /// The forks that a mold was asked for fail when it has ended.
+    fn fail_forks_of(&mut self, mold: WorkerId, events: &mut VecDeque<MasterEvent>) {
+        let failed =
+            |worker| MasterEvent::SpawnFailed { worker, error: "its mold has ended".into() };
+        events.extend(self.forks.orphan(mold).into_iter().map(failed));
+    }
+}
+
+/// The messages of a process will not be read. Without its READY, `boot-timeout` ends it.
+fn log_unheard(error: &std::io::Error) {
+    log::error!("cannot wait for a worker: {}", reason(error));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use monoceros_sys::process::Process;
+    use monoceros_wire::Slot;
+    use monoceros_wire::channel::{WorkerEnd, pair};
+    use monoceros_wire::message::Drain;
+    use monoceros_wire::stacks::Stacks;
+
+    use super::*;
+    use crate::master::kind::native_worker::SharedMemory;
+
+    const WORKER: WorkerId = WorkerId(3);
+
+    /// The process of this test stands for a worker.
+    fn own_pid() -> i32 {
+        std::process::id().cast_signed()
+    }
+
+    struct ProcessBench {
+        processes: Processes,
+        poller: Poller,
+        events: VecDeque<MasterEvent>,
+        /// The end of the worker.
+        theirs: WorkerEnd,
+    }
+
+    impl ProcessBench {
+        fn new() -> Self {
+            let (ours, theirs) = pair().unwrap();
+            let shared = SharedMemory { scoreboard: None, stacks: Stacks::create().unwrap() };
+            let process = Process::adopt(own_pid()).unwrap();
+            let worker = WorkerProcess::forked(Slot(0), Generation(1), ours, process, shared);
+            let (mut processes, poller) = (Processes::new(), Poller::new().unwrap());
+            let kept = processes.keep(WORKER, worker, &poller);
+            assert!(
+                matches!(kept, MasterEvent::Spawned { worker: WORKER, pid } if pid == own_pid())
+            );
+            Self { processes, poller, events: VecDeque::new(), theirs }
+        }
+
+        /// Reads what the poller reports at once. Returns whether it reported the worker.
+        fn turn(&mut self) -> bool {
+            let sources = self.poller.wait(Some(Duration::ZERO));
+            for source in &sources {
+                assert_eq!(*source, EventSource::Worker(WORKER));
+                self.processes.read(WORKER, None, &self.poller, &mut self.events);
+            }
+            !sources.is_empty()
+        }
+
+        fn report(&self, message: &FromWorker) {
+            self.theirs.send(message).unwrap();
+        }
+    }
+
+    fn ready() -> FromWorker {
+        FromWorker::Ready { app: "shop\u{7}:app".to_owned() }
+    }
+
+    #[test]
+    fn a_message_of_a_worker_becomes_an_event_that_is_fit_to_print() {
+        let mut bench = ProcessBench::new();
+        assert!(!bench.turn());
+        bench.report(&ready());
+        assert!(bench.turn());
+        let event = bench.events.pop_front();
+        let Some(MasterEvent::Ready { worker: WORKER, app }) = event else { panic!("{event:?}") };
+        assert_eq!(app, printable::line("shop\u{7}:app"));
+        assert!(bench.events.is_empty());
+    }
+
+    #[test]
+    fn one_worker_with_many_messages_does_not_hold_up_the_others() {
+        let mut bench = ProcessBench::new();
+        (0..=MAX_MESSAGES).for_each(|_| bench.report(&ready()));
+        assert!(bench.turn());
+        assert_eq!(bench.events.len(), MAX_MESSAGES);
+        assert!(bench.turn(), "the rest is reported again");
+        assert_eq!(bench.events.len(), MAX_MESSAGES + 1);
+    }
+
+    #[test]
+    fn a_worker_that_speaks_as_a_mold_is_read_no_more() {
+        let mut bench = ProcessBench::new();
+        bench.report(&FromWorker::Forked);
+        assert!(bench.turn());
+        bench.report(&ready());
+        assert!(!bench.turn());
+        assert!(bench.events.is_empty(), "{:?}", bench.events);
+    }
+
+    #[test]
+    fn a_worker_that_was_asked_to_drain_serves_no_listener() {
+        let mut bench = ProcessBench::new();
+        assert_eq!(bench.processes.generation_of(WORKER), Some(Generation(1)));
+        assert_eq!(bench.processes.generations_beside(WorkerId(0)), [Generation(1)]);
+        assert_eq!(bench.processes.generations_beside(WORKER), []);
+        bench.processes.send(WORKER, ToWorker::Drain(Drain::Retire));
+        assert_eq!(bench.processes.generations_beside(WorkerId(0)), []);
+    }
+
+    #[test]
+    fn a_worker_that_does_not_exist_gets_no_signal_and_no_event() {
+        let mut bench = ProcessBench::new();
+        assert!(bench.processes.signal(WorkerId(9), WorkerSignal::Term).is_none());
+        bench.processes.send(WorkerId(9), ToWorker::Reopen);
+        assert_eq!(bench.processes.generation_of(WorkerId(9)), None);
+    }
+}

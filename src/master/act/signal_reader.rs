@@ -1,0 +1,83 @@
+//! Owns the signals that are collected as events, and knows what each means to the master.
+//! Called by the event loop only.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use monoceros_config::{SIGNALS, SignalCommand};
+use monoceros_sys::process;
+use monoceros_sys::signal::{self, Signals};
+
+use crate::master::act::poller::{EventSource, Poller};
+
+/// The signals of this process that wait to be read.
+pub(crate) struct SignalReader {
+    signals: Signals,
+}
+
+/// What a signal means to the master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReceivedSignal {
+    /// A child has ended (SIGCHLD).
+    ChildEnded,
+    /// An operator commands something.
+    Command(SignalCommand),
+}
+
+impl SignalReader {
+    /// From now on signals are collected: those of the table, and SIGCHLD.
+    pub(crate) fn new(poller: &Poller) -> io::Result<Self> {
+        let table = SIGNALS.iter().filter_map(|signal| signal::number(signal.name));
+        let numbers: Vec<_> = table.chain([signal::CHLD]).collect();
+        let signals = Signals::collect(&numbers)?;
+        poller.register(signals.as_fd(), EventSource::Signals)?;
+        Ok(Self { signals })
+    }
+
+    /// Takes out the signals that have arrived.
+    pub(crate) fn take(&mut self) -> Vec<ReceivedSignal> {
+        let numbers = self.signals.take().into_iter();
+        numbers.filter_map(|number| interpret(number, process::has_terminal)).collect()
+    }
+}
+
+/// What a signal means; `None` if it means nothing. A terminal sends SIGWINCH whenever its
+/// window changes: it is a command only for a process without a terminal.
+fn interpret(number: i32, has_terminal: impl Fn() -> bool) -> Option<ReceivedSignal> {
+    let row = SIGNALS.iter().find(|row| signal::number(row.name) == Some(number));
+    match row.map(|row| row.command) {
+        None => Some(ReceivedSignal::ChildEnded),
+        Some(SignalCommand::Withdraw) if has_terminal() => {
+            log::debug!("SIGWINCH is ignored: this process has a terminal, whose window changed");
+            None
+        }
+        Some(command) => Some(ReceivedSignal::Command(command)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_is_a_command_or_the_end_of_a_child() {
+        let command = |number| interpret(number, || false);
+        assert_eq!(command(signal::CHLD), Some(ReceivedSignal::ChildEnded));
+        for (number, expected) in [
+            (signal::HUP, SignalCommand::Reload),
+            (signal::TERM, SignalCommand::Drain),
+            (signal::QUIT, SignalCommand::Stop),
+            (signal::USR2, SignalCommand::Upgrade),
+            (libc::SIGWINCH, SignalCommand::Withdraw),
+        ] {
+            assert_eq!(command(number), Some(ReceivedSignal::Command(expected)));
+        }
+    }
+
+    #[test]
+    fn a_window_that_changes_is_no_command() {
+        assert_eq!(interpret(libc::SIGWINCH, || true), None);
+        let reload = Some(ReceivedSignal::Command(SignalCommand::Reload));
+        assert_eq!(interpret(signal::HUP, || true), reload);
+    }
+}
