@@ -10,6 +10,7 @@ pub mod clock;
 pub mod daemon;
 pub mod descriptor;
 pub mod epoll;
+pub mod eventfd;
 pub mod fork;
 pub mod futex;
 pub mod limit;

@@ -1,48 +1,48 @@
 //! Atomic words that a model checker can take the place of: what decides between two
 //! threads is generic over [`Word`], and its tests try every order of their steps.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
-/// An atomic word of one byte.
+/// An atomic word, as `futex(2)` has it.
 pub(crate) trait Word {
-    fn new(value: u8) -> Self;
-    fn load(&self, order: Ordering) -> u8;
-    fn store(&self, value: u8, order: Ordering);
-    fn swap(&self, value: u8, order: Ordering) -> u8;
+    fn new(value: u32) -> Self;
+    fn load(&self, order: Ordering) -> u32;
+    fn store(&self, value: u32, order: Ordering);
+    fn swap(&self, value: u32, order: Ordering) -> u32;
     /// From `current` to `new`: what was there, and whether it was `current`.
     ///
     /// # Errors
     /// What was there instead.
-    fn change(&self, current: u8, new: u8) -> Result<u8, u8>;
+    fn change(&self, current: u32, new: u32) -> Result<u32, u32>;
 }
 
 macro_rules! word {
     ($type:ty) => {
         impl Word for $type {
-            fn new(value: u8) -> Self {
+            fn new(value: u32) -> Self {
                 Self::new(value)
             }
 
-            fn load(&self, order: Ordering) -> u8 {
+            fn load(&self, order: Ordering) -> u32 {
                 self.load(order)
             }
 
-            fn store(&self, value: u8, order: Ordering) {
+            fn store(&self, value: u32, order: Ordering) {
                 self.store(value, order);
             }
 
-            fn swap(&self, value: u8, order: Ordering) -> u8 {
+            fn swap(&self, value: u32, order: Ordering) -> u32 {
                 self.swap(value, order)
             }
 
-            fn change(&self, current: u8, new: u8) -> Result<u8, u8> {
+            fn change(&self, current: u32, new: u32) -> Result<u32, u32> {
                 self.compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire)
             }
         }
     };
 }
 
-word!(AtomicU8);
+word!(AtomicU32);
 
 #[cfg(test)]
-word!(loom::sync::atomic::AtomicU8);
+word!(loom::sync::atomic::AtomicU32);

@@ -12,10 +12,11 @@ use monoceros_wire::scoreboard::{ReportedState, Scoreboard};
 
 use crate::event_loop::control::Hooks;
 use crate::event_loop::{EventLoop, WAKER};
-use crate::handoff::crew::Crew;
+use crate::handoff::Handoff;
+use crate::handoff::event_source::EventSource;
 use crate::handoff::loop_owner::LoopOwner;
 use crate::handoff::source::RequestSource;
-use crate::handoff::{Handoff, Wait};
+use crate::handoff::wait::Wait;
 use crate::listen::gate::{Listener, ListenerParts};
 use crate::options::Options;
 use crate::record::access::AccessLog;
@@ -54,7 +55,7 @@ impl Engine {
     /// called with the exit code, on whatever thread, and is not to return.
     ///
     /// # Errors
-    /// Those of `epoll_create(2)` and `sigaction(2)`.
+    /// Those of `epoll_create(2)`, `eventfd(2)` and `sigaction(2)`.
     pub fn prepare(
         options: Options,
         given: EngineParts,
@@ -64,7 +65,7 @@ impl Engine {
         let waker = Waker::new(poll.registry(), WAKER)?;
         let listeners = given.listeners.into_iter().map(Listener::adopt).collect();
         let shared = Arc::new(Shared {
-            handoff: Handoff::new(Crew::new(options.threads, options.parallel), waker),
+            handoff: Handoff::new(options.application, waker)?,
             spools: Spools::new(options.spool_directory.clone()),
             room: Arc::new(Room::new(options.response_memory, options.response_disk)),
             workers: AtomicU16::new(options.workers),
@@ -81,8 +82,9 @@ impl Engine {
         Ok(Self { shared, loop_owner })
     }
 
-    /// Starts the I/O thread: from now on connections are accepted. To be called
-    /// once, when all application threads sit.
+    /// Accepts connections from now on, by the I/O thread. To be called once, when all
+    /// application threads sit. Without it, the application runs the loop
+    /// ([`EventSource::turn_loop`]).
     ///
     /// # Errors
     /// Those of starting a thread.
@@ -101,6 +103,13 @@ impl Engine {
     #[must_use]
     pub fn requests(&self, thread: usize) -> RequestSource {
         RequestSource::new(Arc::clone(&self.shared), Arc::clone(&self.loop_owner), thread)
+    }
+
+    /// The requests for an application with an event loop of its own; to be called on the
+    /// thread that runs it. `None` where requests go to threads.
+    #[must_use]
+    pub fn events(&self) -> Option<EventSource> {
+        EventSource::new(Arc::clone(&self.shared), Arc::clone(&self.loop_owner))
     }
 
     /// Waits until the worker stops, or a signal was handled on this

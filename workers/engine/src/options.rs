@@ -11,14 +11,56 @@ use crate::stream::local::LocalDecision;
 /// accepts, one client is not to fill the disk.
 pub const LONGEST_BODY: u64 = 1 << 30;
 
+/// How requests reach the application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApplicationKind {
+    /// Threads that wait, and have one complete request each (WSGI).
+    Threads {
+        /// How many threads.
+        count: u16,
+        /// They have no interpreter lock in common: all of them can compute at the
+        /// same time.
+        parallel: bool,
+    },
+    /// An event loop of the application's own, which has many requests at a time and takes
+    /// their bodies as they come (ASGI, gevent).
+    Events {
+        /// The most requests at one time.
+        streams: u16,
+        /// The most of a body that waits to be taken, in bytes.
+        body_buffer: usize,
+    },
+}
+
+impl ApplicationKind {
+    /// Whether a request is given to the application when its whole body has come, and not
+    /// before. A thread that waits for a slow client could serve others.
+    pub(crate) fn waits_for_bodies(self) -> bool {
+        matches!(self, Self::Threads { .. })
+    }
+
+    /// The most of a body that waits to be taken, in bytes.
+    pub(crate) fn body_buffer(self) -> usize {
+        match self {
+            Self::Threads { .. } => 0,
+            Self::Events { body_buffer, .. } => body_buffer.max(1),
+        }
+    }
+
+    /// The most requests that the application can have at one time.
+    pub(crate) fn capacity(self) -> u32 {
+        match self {
+            Self::Threads { count, .. } => count.into(),
+            Self::Events { streams, .. } => streams.into(),
+        }
+    }
+}
+
 /// The engine's share of the settings.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Application threads.
-    pub threads: u16,
-    /// They have no interpreter lock in common: all of them can compute at the
-    /// same time.
-    pub parallel: bool,
+    /// How requests reach the application.
+    pub application: ApplicationKind,
     /// How many workers accept from the same listeners, to begin with.
     pub workers: u16,
     /// The most connections at one time.

@@ -24,6 +24,8 @@ pub enum Persistence {
     KeepAlive,
     /// The connection ends with this response.
     Close,
+    /// Another protocol follows (RFC 9110 section 7.8).
+    Upgrade,
 }
 
 impl Transfer {
@@ -43,6 +45,7 @@ impl Persistence {
             Self::Implied => None,
             Self::KeepAlive => Some(b"keep-alive"),
             Self::Close => Some(b"close"),
+            Self::Upgrade => Some(b"upgrade"),
         }
     }
 }

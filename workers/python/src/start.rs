@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use monoceros_config::WorkerSettings;
-use monoceros_engine::{Engine, EngineParts, LONGEST_BODY, ListenerParts, Options, Temporary};
+use monoceros_engine::{
+    ApplicationKind, Engine, EngineParts, LONGEST_BODY, ListenerParts, Options, Temporary,
+};
 use monoceros_http::Limits;
 use monoceros_log::LogFile;
 use monoceros_sys::{process, reason, title};
@@ -50,7 +52,7 @@ pub(crate) fn run(
     });
     signals::take_over(py)?;
     end::watch(py)?;
-    let options = Options { parallel: !has_lock(py), ..options(settings, start.workers) };
+    let options = options(settings, start.workers, !has_lock(py));
     let announce = Box::new(signals::announce);
     let cannot_serve = |why: String| -> ! {
         give_up(&speaker, BootFailure::Boot, &format!("cannot serve: {why}"))
@@ -121,11 +123,10 @@ fn has_lock(py: Python) -> bool {
     is_enabled.and_then(|answer| answer.extract()).unwrap_or(true)
 }
 
-fn options(settings: &WorkerSettings, workers: u16) -> Options {
+fn options(settings: &WorkerSettings, workers: u16, parallel: bool) -> Options {
     let unlimited = |limit: usize| if limit == 0 { usize::MAX } else { limit };
     Options {
-        threads: *settings.threads(),
-        parallel: false,
+        application: ApplicationKind::Threads { count: *settings.threads(), parallel },
         workers,
         connections: usize::try_from(*settings.worker_connections()).unwrap_or(usize::MAX),
         limits: Limits {

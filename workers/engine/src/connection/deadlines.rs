@@ -30,6 +30,8 @@ pub(crate) enum Verdict {
     Refuse(&'static str),
     /// It is closed without a word.
     Close,
+    /// The rest of a body that the application takes as it comes is not waited for.
+    GiveUpBody,
     /// The client takes nothing of its response, which is given up.
     GiveUp,
     /// The body made progress: the measure begins anew.
@@ -94,6 +96,12 @@ pub(crate) fn judge(
             Some(_) | None => Verdict::Keep,
         },
         Phase::Lent | Phase::Writing(_) => {
+            if let Some((window_ms, window_bytes)) = connection.passing_progress()
+                && over(window_ms, options.body_timeout)
+            {
+                let is_slow = window_bytes < BODY_PROGRESS;
+                return if is_slow { Verdict::GiveUpBody } else { Verdict::Measure };
+            }
             let outlet = connection.link.outlet();
             let waits = !outlet.outgoing.is_empty();
             let since = outlet.progress_ms.max(since);
@@ -147,6 +155,7 @@ mod tests {
                 spools: &spools,
                 decide: None,
                 longest_body: options.longest_body,
+                waits_for_bodies: true,
                 new_request: &mut Box::default,
             },
         );

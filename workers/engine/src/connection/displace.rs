@@ -218,6 +218,7 @@ mod tests {
             spools: &spools,
             decide: None,
             longest_body: options.longest_body,
+            waits_for_bodies: true,
             new_request: &mut Box::default,
         };
         connection.feed(bytes, &mut reading);

@@ -10,6 +10,7 @@ use crate::connection::table::Connections;
 use crate::connection::{Connection, Phase};
 use crate::protocol::http1::ArrivalStage;
 use crate::stream::claim::Expiry;
+use crate::stream::inbound::BodyEnd;
 use crate::stream::local::LocalResponse;
 use crate::stream::request::QueuedRequest;
 use crate::stream::response::Asked;
@@ -35,6 +36,9 @@ impl Connections {
         self.shared.board.count_timeout();
         // The master has said so in the log.
         self.shared.board.count_given_up(GivenUp::Expired);
+        self.break_body(token, BodyEnd::Broken);
+        self.tell_disconnected(token);
+        let Some(connection) = self.slab.get_mut(token) else { return };
         match expiry {
             Expiry::Open => {
                 connection.expired = true;

@@ -17,7 +17,7 @@ impl Connections {
     pub(crate) fn relieve(&mut self, now_ms: u64, is_asked: impl FnOnce() -> bool) {
         let (room, handoff) = (&self.shared.room, &self.shared.handoff);
         let is_short =
-            room.is_short() && handoff.is_full() && (handoff.has_requests() || is_asked());
+            room.is_short() && handoff.slots.is_full() && (handoff.has_requests() || is_asked());
         if !self.shortage.look(is_short, now_ms) {
             return;
         }

@@ -5,6 +5,7 @@ pub(crate) mod deadlines;
 pub(crate) mod displace;
 pub(crate) mod expire;
 pub(crate) mod loss;
+pub(crate) mod passing;
 pub(crate) mod pressure;
 pub(crate) mod responding;
 pub(crate) mod shared;
@@ -37,6 +38,9 @@ pub(crate) struct Connection {
     pub(crate) http1: Http1,
     /// The client sends nothing more.
     pub(crate) read_closed: bool,
+    /// The client has ended its side, which an event tells only once: behind what it has sent
+    /// there is the end.
+    pub(crate) hung_up: bool,
     /// The loop gets this connection's events.
     pub(crate) registered: bool,
     /// More may have arrived than was received.
@@ -120,6 +124,7 @@ impl Connection {
             phase,
             http1: Http1::default(),
             read_closed: false,
+            hung_up: false,
             registered: false,
             unread: false,
             had_body: false,
@@ -136,6 +141,7 @@ impl Connection {
     pub(crate) fn enter(&mut self, phase: Phase) {
         self.phase = phase;
         self.lent.forget_head();
+        self.http1.stop_passing();
         self.since_ms = clock::monotonic_ms();
         self.delivery = None;
     }
@@ -188,6 +194,13 @@ impl Connection {
     /// How far the request has come that arrives; `None` if none does.
     pub(crate) fn arrival(&self) -> Option<ArrivalStage> {
         matches!(self.phase, Phase::Arriving).then(|| self.http1.stage()).flatten()
+    }
+
+    /// The progress of a body that the application takes as it comes: since when it is measured,
+    /// and how many bytes have come since. `None` while the application has enough to take: the
+    /// client is not slow then.
+    pub(crate) fn passing_progress(&self) -> Option<(u64, u64)> {
+        self.http1.passing_progress().filter(|_| !self.stream.inbound.is_paused())
     }
 
     /// Takes the request that is being read, if one is.
@@ -259,6 +272,7 @@ mod tests {
                 spools: &spools,
                 decide: None,
                 longest_body: 1000,
+                waits_for_bodies: true,
                 new_request: &mut Box::default,
             },
         )

@@ -76,6 +76,9 @@ pub(crate) struct Outlet {
     untransmitted: u64,
     /// A thread waits for room: waking it costs a call.
     awaited: bool,
+    /// Requests whose application waits for room by an event, and whether it waits until
+    /// nothing is left.
+    awaiting: Vec<(u64, bool)>,
 }
 
 impl SharedConnection {
@@ -254,6 +257,29 @@ impl SharedConnection {
         }
     }
 
+    /// Has [`SharedConnection::take_awaiting`] name a request when there is room for more of
+    /// its response. `false` if there is some, or nothing can be sent any more. With `all`,
+    /// room is where nothing waits.
+    pub(crate) fn await_room(&self, number: u64, room: &Room, all: bool) -> bool {
+        let mut outlet = self.outlet();
+        let waits = !outlet.failed && !outlet.has_room(room, all);
+        if waits {
+            outlet.awaiting.push((number, all));
+        }
+        waits
+    }
+
+    /// The requests whose application waits for room, where there is some now.
+    pub(crate) fn take_awaiting(&self, room: &Room) -> Vec<u64> {
+        let mut outlet = self.outlet();
+        let mut awaiting = std::mem::take(&mut outlet.awaiting);
+        let is_over = outlet.failed;
+        let goes_on = awaiting.extract_if(.., |(_, all)| is_over || outlet.has_room(room, *all));
+        let found = goes_on.map(|(number, _)| number).collect();
+        outlet.awaiting = awaiting;
+        found
+    }
+
     /// Waits until there is room for more, or the client is gone, or the time is
     /// over (then ask again: the I/O thread ends a wait that is hopeless by
     /// [`SharedConnection::fail`]). With `all`, room is where nothing waits.
@@ -262,11 +288,9 @@ impl SharedConnection {
         loop {
             let bell = self.room_bell.load(Ordering::SeqCst);
             let mut outlet = self.outlet();
-            let outgoing = &outlet.outgoing;
-            let has_room = if all { outgoing.is_empty() } else { outgoing.has_room(room) };
             if outlet.failed {
                 return Waited::ClientDisconnected;
-            } else if has_room {
+            } else if outlet.has_room(room, all) {
                 return Waited::Room;
             }
             let left = limit.saturating_sub(begun.elapsed());
@@ -292,6 +316,11 @@ pub(crate) enum Waited {
 }
 
 impl Outlet {
+    /// Whether there is room for more; with `all`, whether nothing waits.
+    fn has_room(&self, room: &Room, all: bool) -> bool {
+        if all { self.outgoing.is_empty() } else { self.outgoing.has_room(room) }
+    }
+
     /// Nothing can be written any more: forgets what waits.
     pub(crate) fn fail(&mut self, socket: &Socket) {
         if !self.failed {

@@ -28,6 +28,9 @@ use crate::stream::shared_stream::SharedStream;
 /// Bytes that are received at once.
 const SCRATCH: usize = 64 * 1024;
 
+/// How often a connection is received from before others get their turn.
+pub(super) const SHARE: usize = 4;
+
 /// A connection that has had its share of a turn.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Unfinished {
@@ -40,6 +43,11 @@ pub(super) enum Unfinished {
     },
     /// Requests have come that were not read.
     Input {
+        /// The connection.
+        token: usize,
+    },
+    /// There is more of a body that the application takes as it comes.
+    Passing {
         /// The connection.
         token: usize,
     },
@@ -163,6 +171,7 @@ impl Connections {
             match unfinished {
                 Unfinished::Reading { token, to_end } => self.read(token, to_end),
                 Unfinished::Input { token } => self.go_on_reading(token),
+                Unfinished::Passing { token } => self.go_on_passing(token),
                 Unfinished::Writing { token } => self.write(token),
             }
         }
@@ -171,7 +180,7 @@ impl Connections {
     /// Takes what the application side has returned by message.
     pub(crate) fn take_returned(&mut self) {
         let mut returned = std::mem::take(&mut self.returned);
-        self.shared.handoff.take_returned(&mut returned);
+        self.shared.handoff.mailbox.take(&mut returned);
         for stream in returned.drain(..) {
             self.take_back(&stream);
         }
@@ -202,6 +211,7 @@ impl Connections {
             Verdict::Keep => {}
             Verdict::Measure => connection.http1.measure(now_ms),
             Verdict::Close => self.close(token),
+            Verdict::GiveUpBody => self.give_up_body(token),
             Verdict::GiveUp => {
                 let why = "its client has taken nothing for --write-timeout";
                 self.give_up_response(token, GivenUp::Untaken, why);

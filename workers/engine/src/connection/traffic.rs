@@ -9,10 +9,12 @@ use monoceros_http::{Framing, Reject};
 use monoceros_sys::{clock, reason};
 use monoceros_wire::scoreboard::GivenUp;
 
-use crate::connection::table::{Connections, Unfinished};
+use crate::connection::table::{Connections, SHARE, Unfinished};
 use crate::connection::{Connection, Phase};
+use crate::handoff::events::StreamNews;
 use crate::protocol::http1::{ArrivalStage, Reading, Step};
 use crate::stream::body::Received;
+use crate::stream::inbound::BodyEnd;
 use crate::stream::request::{QueuedRequest, Request};
 use crate::stream::shared_stream::{After, SharedStream};
 use crate::transport::file_range::Failure;
@@ -25,9 +27,6 @@ const UNWATCHED: Reject = Reject { status: 503, reason: "its connection cannot b
 /// How many requests of a connection the server responds to by itself before others get
 /// their turn.
 const LOCAL_SHARE: usize = 64;
-
-/// How often a connection is received from before others get their turn.
-const SHARE: usize = 4;
 
 /// What has been received.
 enum Got {
@@ -48,9 +47,13 @@ impl Connections {
         let news = event.is_readable() || event.is_read_closed() || event.is_error();
         if matches!(connection.phase, Phase::Lent) {
             let waits = !connection.link.outlet().outgoing.is_empty();
-            let is_ours = news && connection.stream.end.watch();
+            let passes = connection.http1.passes_body();
+            let is_ours = news && !passes && connection.stream.end.watch();
             if event.is_writable() && waits {
                 self.write_for_application(token);
+            }
+            if news && !is_ours && self.shared.handoff.events().is_some() {
+                return self.note_client(token, event);
             }
             let Some(connection) = self.slab.get_mut(token).filter(|_| is_ours) else {
                 return;
@@ -69,6 +72,18 @@ impl Connections {
             _ if news => self.read(token, event.is_read_closed()),
             _ => {}
         }
+    }
+
+    /// Takes an event of a connection whose request an event loop of the application has.
+    fn note_client(&mut self, token: usize, event: &Event) {
+        let passes = self.slab.get(token).is_some_and(|it| it.http1.passes_body());
+        if event.is_error() || event.is_read_closed() && !passes {
+            self.tell_disconnected(token);
+        }
+        if let Some(connection) = self.slab.get_mut(token) {
+            connection.hung_up |= event.is_read_closed();
+        }
+        self.go_on_passing(token);
     }
 
     /// Reads and goes on, until nothing has arrived or the application side has the
@@ -237,6 +252,7 @@ impl Connections {
                 limits: &shared.options.limits,
                 spools: &shared.spools,
                 longest_body: shared.options.longest_body,
+                waits_for_bodies: shared.options.application.waits_for_bodies(),
                 new_request: &mut || shared.handoff.spare_request(spare),
             },
         )
@@ -245,8 +261,11 @@ impl Connections {
     /// Gives a request to the application side.
     fn lend(&mut self, token: usize, mut request: Box<Request>, more: bool) {
         request.closes = self.pressure.tells(self.slab.len(), request.ready_us / 1_000);
-        // The response to a connection that is over needs no events.
-        if request.asked(self.shared.keeps_alive()).keep_alive && self.register(token).is_err() {
+        // The response to a connection that is over needs no events, unless the application
+        // wants to hear of its client.
+        let has_events = self.shared.handoff.events().is_some();
+        let is_watched = has_events || request.asked(self.shared.keeps_alive()).keep_alive;
+        if is_watched && self.register(token).is_err() {
             return self.refuse(token, GivenUp::Displaced, UNWATCHED, Some(request));
         }
         let Some(connection) = self.slab.get_mut(token) else { return };
@@ -264,8 +283,16 @@ impl Connections {
         request.behind =
             request.head.expects_continue() && !connection.link.outlet().outgoing.is_empty();
         let wanted = more || connection.http1.has_input() || connection.read_closed;
-        connection.stream.run(wanted);
-        self.jobs.push(QueuedRequest { request, stream: Arc::clone(&connection.stream) });
+        connection.stream.run(wanted || has_events);
+        let stream = Arc::clone(&connection.stream);
+        if has_events {
+            request.behind |= request.head.expects_continue();
+            self.begin_passing(token, request.head.expects_continue());
+        }
+        self.jobs.push(QueuedRequest { request, stream });
+        if has_events {
+            self.go_on_passing(token);
+        }
     }
 
     /// The client has ended its side. What it has asked for it still gets.
@@ -304,8 +331,16 @@ impl Connections {
             if self.register(token).is_err() {
                 stream.connection.fail();
             }
+            if self.shared.handoff.events().is_some() {
+                self.serve_body(token);
+            }
             return;
         };
+        let after = match after {
+            After::KeepAlive if self.lacks_body(token) => After::Linger,
+            other => other,
+        };
+        stream.inbound.close();
         let wanted = stream.end.take();
         if let Some(connection) = self.slab.get_mut(token) {
             connection.unread |= wanted;
@@ -363,6 +398,9 @@ impl Connections {
             Ok(Flushed::Paused(_)) => self.unfinished.push(Unfinished::Writing { token }),
             Err(Failure::File(why)) => self.tell_unreadable(token, &why),
             Ok(Flushed::All | Flushed::Blocked(_)) | Err(Failure::Client(_)) => {}
+        }
+        if self.shared.handoff.events().is_some() {
+            self.tell_room(token);
         }
     }
 
@@ -444,6 +482,8 @@ impl Connections {
         // the application has forked cannot hold the connection open.
         if matches!(connection.phase, Phase::Lent) && !connection.stream.end.is_over() {
             connection.link.fail();
+            connection.stream.inbound.end(BodyEnd::Broken);
+            self.shared.handoff.tell(StreamNews::Disconnected(connection.lent.number));
         }
         if connection.link.is_guarded() {
             // Its response is not whole, which only a reset tells the client; an

@@ -8,7 +8,7 @@ pub(crate) mod poll_round;
 
 use std::io;
 use std::ops::ControlFlow;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -25,6 +25,7 @@ use crate::event_loop::control::{ControlInput, Hooks, Signal, WorkerCommand};
 use crate::event_loop::drain::{Cause, Life, Open, Queue};
 use crate::event_loop::poll_round::PollRound;
 use crate::handoff::queue_age::QueueAge;
+use crate::handoff::threads::ThreadSide;
 use crate::listen::expected::FRESH_US;
 use crate::listen::gate::Listener;
 use crate::listen::listening::Listening;
@@ -75,10 +76,21 @@ pub(crate) struct EventLoop {
     queue_age: QueueAge,
     /// Used again at each turn.
     events: Option<Events>,
-    /// This thread may sleep while the application is busy.
-    parks: bool,
+    /// How the turn at hand waits.
+    pace: TurnPace,
     /// A signal was handled on this thread.
     interrupted: bool,
+}
+
+/// How a turn waits for events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TurnPace {
+    /// Until something comes: this thread has nothing else to do.
+    Idle,
+    /// The same, beside application threads; it may leave them alone while they are busy.
+    Beside,
+    /// Not at all: this thread waits elsewhere, for the loop's descriptor too.
+    NoWait,
 }
 
 /// How a turn of the loop ended.
@@ -121,15 +133,22 @@ impl EventLoop {
             poll_round: PollRound::default(),
             queue_age: QueueAge::default(),
             events: None,
-            parks: true,
+            pace: TurnPace::Beside,
             interrupted: false,
         })
     }
 
-    /// Waits for events and deals with them. `parks` says that this thread may
-    /// sleep while the application is busy, which another thread runs.
-    pub(crate) fn turn(&mut self, parks: bool) -> Turn {
-        self.parks = parks;
+    /// A copy of the descriptor that the loop waits for.
+    ///
+    /// # Errors
+    /// Those of `fcntl(2)`.
+    pub(crate) fn descriptor(&self) -> io::Result<OwnedFd> {
+        self.poll.registry().as_fd().try_clone_to_owned()
+    }
+
+    /// Waits for events as `pace` says, and deals with them.
+    pub(crate) fn turn(&mut self, pace: TurnPace) -> Turn {
+        self.pace = pace;
         let begun_ms = clock::monotonic_ms();
         self.shared.board.beat(begun_ms);
         // Those that this turn closes were reported before others.
@@ -149,8 +168,11 @@ impl EventLoop {
         self.sweep();
         self.listening.admit_in_turn(&mut self.connections);
         self.push_jobs();
-        if parks && !self.shared.handoff.crew.is_sole() {
-            self.shared.handoff.judge_pace(clock::monotonic_us());
+        if let Some(threads) = self.shared.handoff.threads()
+            && pace == TurnPace::Beside
+            && !threads.crew.is_sole()
+        {
+            threads.judge_pace(clock::monotonic_us());
         }
         self.settle();
         if !self.life.is_serving() && self.life.is_over(clock::monotonic_ms()) {
@@ -184,38 +206,66 @@ impl EventLoop {
     /// Waits for events, having made sure that others get the connections that
     /// this worker cannot serve now.
     fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
-        self.listening.note_sleep(false);
-        if self.parks
-            && self.listening.is_open()
-            && self.listening.load(&mut self.connections).is_full()
-        {
-            // Most requests are over before leaving the listeners would pay.
-            self.shared.handoff.park_while_full(PARK_FULL);
-        }
-        let slot_wanted = self.shared.handoff.want_slot();
-        self.listening.settle_gate(&mut self.connections);
-        self.shared.flush_access();
-        if !self.shared.handoff.fall_asleep(slot_wanted) {
+        if self.pace == TurnPace::NoWait {
+            // It has slept, if at all, before this turn.
+            self.listening.note_sleep(true);
+            self.shared.handoff.mailbox.wake_up();
             let result = self.poll(events, Some(Duration::ZERO));
             self.look_after_queue();
             return result;
         }
-        if !self.parks {
-            self.shared.handoff.crew.note_dry();
+        self.listening.note_sleep(false);
+        let is_full = self.pace == TurnPace::Beside
+            && self.listening.is_open()
+            && self.listening.load(&mut self.connections).is_full();
+        if let Some(threads) = self.beside()
+            && is_full
+        {
+            // Most requests are over before leaving the listeners would pay.
+            threads.park_while_full(PARK_FULL);
         }
-        let result = self.poll(events, Some(self.longest_sleep()));
+        let longest = self.prepare_sleep();
+        if longest.is_none() {
+            let result = self.poll(events, Some(Duration::ZERO));
+            self.look_after_queue();
+            return result;
+        }
+        if let Some(threads) = self.shared.handoff.threads()
+            && self.pace == TurnPace::Idle
+        {
+            threads.crew.note_dry();
+        }
+        let result = self.poll(events, longest);
         self.listening.note_sleep(true);
         self.look_after_queue();
-        self.shared.handoff.wake_up();
+        self.shared.handoff.mailbox.wake_up();
         result
+    }
+
+    /// Makes everything ready for a sleep: how long it may be. `None` when something was
+    /// brought meanwhile.
+    pub(crate) fn prepare_sleep(&mut self) -> Option<Duration> {
+        let slot_wanted = self.shared.handoff.slots.want_one();
+        self.listening.settle_gate(&mut self.connections);
+        self.shared.flush_access();
+        let is_quiet = self.shared.handoff.fall_asleep(slot_wanted);
+        is_quiet.then(|| self.longest_sleep())
+    }
+
+    /// The application threads beside which this thread runs the loop.
+    fn beside(&self) -> Option<&ThreadSide> {
+        self.shared.handoff.threads().filter(|_| self.pace == TurnPace::Beside)
     }
 
     /// Wakes, now and then, threads that may take the requests that wait.
     fn look_after_queue(&mut self) {
         let now_us = clock::monotonic_us();
-        if self.parks && now_us >= self.look_after_us {
+        if let Some(threads) = self.shared.handoff.threads()
+            && self.pace == TurnPace::Beside
+            && now_us >= self.look_after_us
+        {
             self.look_after_us = now_us + NEGLECT_US;
-            self.shared.handoff.relieve(now_us);
+            threads.relieve(now_us);
         }
     }
 
@@ -239,7 +289,7 @@ impl EventLoop {
         if self.connections.has_unfinished() {
             return Duration::ZERO;
         }
-        if self.parks && self.shared.handoff.is_neglected() {
+        if self.beside().is_some_and(ThreadSide::is_neglected) {
             return Duration::from_micros(NEGLECT_US);
         }
         if self.connections.has_expected() {
@@ -329,8 +379,11 @@ impl EventLoop {
 
     fn push_jobs(&mut self) {
         let jobs = self.connections.jobs();
-        if !jobs.is_empty() && self.shared.handoff.push(jobs) && self.parks {
-            self.shared.handoff.park_while_queued(PARK_QUEUED);
+        if !jobs.is_empty()
+            && self.shared.handoff.push(jobs)
+            && let Some(threads) = self.beside()
+        {
+            threads.park_while_queued(PARK_QUEUED);
         }
     }
 
@@ -368,7 +421,7 @@ impl EventLoop {
         self.listening.serve_queues(&mut self.connections, self.control.has_master());
         let open = Open {
             connections: self.connections.len(),
-            requests: self.shared.handoff.in_flight(),
+            requests: self.shared.handoff.slots.in_flight(),
             listeners: self.listening.len(),
         };
         if self.life.settle(open, clock::monotonic_ms()) {

@@ -1,5 +1,9 @@
-//! Who runs the loop: the I/O thread, or the application's only thread while it
-//! has nothing else to do.
+//! Who runs the loop. It has one owner at a time, who comes by one of three doors:
+//!
+//! - Run until there is work: the application's only thread while it has nothing else to do.
+//! - A turn that does not wait: an application with an event loop of its own, which watches the
+//!   descriptor of ours.
+//! - Take over: the I/O thread, whenever the application does not run the loop.
 //!
 //! Handing a request from one thread to another costs two wake-ups, which is
 //! more than a quick application takes. So a single application thread whose
@@ -11,15 +15,20 @@
 //! While nothing happens both sleep: the one in the loop, the other until it is
 //! woken with the first request.
 
+use std::io;
+use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
-use monoceros_sys::{clock, futex};
+use monoceros_sys::clock;
 
-use crate::event_loop::{EventLoop, Turn};
-use crate::handoff::{Handoff, SIGNALS, Wait};
+use crate::event_loop::{EventLoop, Turn, TurnPace};
+use crate::handoff::Handoff;
+use crate::handoff::sleep_flag::SleepFlag;
+use crate::handoff::threads::ThreadSide;
+use crate::handoff::wait::{SIGNALS, Wait};
 
 /// How often the I/O thread looks; a request that takes longer loses the loop.
 const LOOK: Duration = Duration::from_millis(5);
@@ -45,8 +54,8 @@ pub(crate) struct LoopOwner {
     /// Odd while the application thread runs the loop; changes with each
     /// request that it takes.
     steps: AtomicU32,
-    /// 1 while the I/O thread sleeps until it is woken.
-    asleep: AtomicU32,
+    /// The I/O thread sleeps until it is woken.
+    standby: SleepFlag,
     /// The application thread is gone for good.
     is_retired: AtomicBool,
     /// Ends the process.
@@ -58,19 +67,20 @@ impl LoopOwner {
         Self {
             io: Mutex::new(io),
             steps: AtomicU32::new(0),
-            asleep: AtomicU32::new(0),
+            standby: SleepFlag::new(),
             is_retired: AtomicBool::new(false),
             end,
         }
     }
 
-    /// Runs the loop on the application thread until there is a request for it;
+    /// Runs the loop on an application thread until there is a request for it;
     /// `None` when it is not its turn.
-    pub(crate) fn run_while_idle(&self, handoff: &Handoff) -> Option<Wait> {
-        if !handoff.crew.is_single_file()
-            || handoff.crew.has_long()
-            || !handoff.crew.is_at_rest()
-            || !(handoff.is_quick() || handoff.batch.waits())
+    pub(crate) fn run_while_idle(&self, handoff: &Handoff, threads: &ThreadSide) -> Option<Wait> {
+        let crew = &threads.crew;
+        if !crew.is_single_file()
+            || crew.has_long()
+            || !crew.is_at_rest()
+            || !(threads.is_quick() || threads.batch.waits())
         {
             return None;
         }
@@ -83,68 +93,105 @@ impl LoopOwner {
             // The loop has told so under this lock, and is the I/O thread's now.
             return None;
         }
-        if handoff.has_requests() && !handoff.batch.waits() {
+        if threads.has_requests() && !threads.batch.waits() {
             // The I/O thread had the loop, and has written what was due.
             return Some(Wait::Look);
         }
         self.steps.fetch_add(1, Ordering::SeqCst);
         let mut idle_ms = None;
         let wait = loop {
-            match self.turn(&mut io, false) {
+            match self.turn(&mut io, TurnPace::Idle) {
                 Turn::Over => self.end_process(io),
                 Turn::Interrupted => break Wait::Interrupted,
-                Turn::Done if handoff.has_requests() => break Wait::Look,
+                Turn::Done if threads.has_requests() => break Wait::Look,
                 Turn::Done if handoff.is_stopping() => break Wait::Stop,
-                Turn::Done if !handoff.crew.is_single_file() || handoff.crew.has_long() => {
+                Turn::Done if !crew.is_single_file() || crew.has_long() => {
                     break Wait::Look;
                 }
-                Turn::Done if handoff.crew.is_sole() && is_to_look(&mut idle_ms) => {
+                Turn::Done if crew.is_sole() && is_to_look(&mut idle_ms) => {
                     break Wait::Interrupted;
                 }
                 Turn::Done => {}
             }
         };
-        handoff.batch.open();
+        threads.batch.open();
         // The next to run it may be another thread: the number is even by then.
         self.steps.fetch_add(1, Ordering::SeqCst);
         drop(io);
         self.is_retired.store(wait == Wait::Stop, Ordering::SeqCst);
-        self.wake_io_thread();
+        self.standby.wake();
         Some(wait)
     }
 
-    /// The I/O thread: runs the loop whenever the application thread does not,
-    /// until the process is to end.
+    /// Runs one turn on a thread that has other things to wait for, and does not wait: when the
+    /// next one is due if nothing happens before, which the descriptor of the loop tells. `None`
+    /// while another thread runs the loop.
+    pub(crate) fn turn_now(&self) -> Option<Duration> {
+        let mut io = match self.io.try_lock() {
+            Ok(io) => io,
+            Err(TryLockError::Poisoned(io)) => io.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        match self.turn(&mut io, TurnPace::NoWait) {
+            Turn::Over => self.end_process(io),
+            Turn::Done | Turn::Interrupted => Some(io.prepare_sleep().unwrap_or_default()),
+        }
+    }
+
+    /// The descriptor of the loop: readable when a turn has something to do.
+    ///
+    /// # Errors
+    /// Those of `fcntl(2)`.
+    pub(crate) fn descriptor(&self) -> io::Result<OwnedFd> {
+        self.io.lock().unwrap_or_else(PoisonError::into_inner).descriptor()
+    }
+
+    /// The I/O thread: runs the loop whenever the application does not, until the process is
+    /// to end.
     pub(crate) fn run(&self, handoff: &Handoff) {
+        match handoff.threads() {
+            Some(threads) => self.run_beside(handoff, threads),
+            None => self.run_alone(),
+        }
+    }
+
+    fn run_alone(&self) {
+        let mut io = self.io.lock().unwrap_or_else(PoisonError::into_inner);
+        while self.turn(&mut io, TurnPace::Beside) != Turn::Over {}
+        self.end_process(io);
+    }
+
+    fn run_beside(&self, handoff: &Handoff, threads: &ThreadSide) {
+        let crew = &threads.crew;
         loop {
-            self.stand_by(handoff);
+            self.stand_by(handoff, threads);
             // Where it is locked, the application thread has been faster.
             let Ok(mut io) = self.io.try_lock() else {
-                if !handoff.crew.is_single_file() || handoff.crew.has_long() {
+                if !crew.is_single_file() || crew.has_long() {
                     handoff.wake_loop();
                     std::thread::yield_now();
                 }
                 continue;
             };
-            handoff.batch.close();
+            threads.batch.close();
             loop {
-                if let Turn::Over = self.turn(&mut io, true) {
+                if let Turn::Over = self.turn(&mut io, TurnPace::Beside) {
                     self.end_process(io);
                 }
-                if self.may_hand_back(handoff) {
+                if self.may_hand_back(handoff, threads) {
                     break;
                 }
             }
-            handoff.batch.open();
+            threads.batch.open();
             drop(io);
-            if handoff.crew.is_at_rest() {
-                handoff.ring_one();
+            if crew.is_at_rest() {
+                threads.ring_one();
             }
         }
     }
 
-    fn turn(&self, io: &mut EventLoop, parks: bool) -> Turn {
-        let turn = catch_unwind(AssertUnwindSafe(|| io.turn(parks)));
+    fn turn(&self, io: &mut EventLoop, pace: TurnPace) -> Turn {
+        let turn = catch_unwind(AssertUnwindSafe(|| io.turn(pace)));
         turn.unwrap_or_else(|_| {
             // Without its loop a worker is of no use: the master is to see that
             // it is gone.
@@ -155,72 +202,62 @@ impl LoopOwner {
 
     /// Sleeps until the application thread has been with one request, or with
     /// one batch of them, for so long that the loop has to go on without it.
-    fn stand_by(&self, handoff: &Handoff) {
+    fn stand_by(&self, handoff: &Handoff, threads: &ThreadSide) {
+        let (crew, finished_now) = (&threads.crew, || handoff.slots.finished());
         let mut seen = self.steps.load(Ordering::SeqCst);
-        let (mut finished, mut looks) = (handoff.finished(), 0);
-        while handoff.crew.is_single_file()
-            && !handoff.crew.has_long()
-            && !self.is_retired.load(Ordering::SeqCst)
-        {
-            self.rest(handoff);
+        let (mut finished, mut looks) = (finished_now(), 0);
+        while crew.is_single_file() && !crew.has_long() && !self.is_retired.load(Ordering::SeqCst) {
+            self.rest(threads);
             let now = self.steps.load(Ordering::SeqCst);
             looks = if now == seen { looks + 1 } else { 0 };
             if now == seen && is_running_loop(now) {
                 self.sleep_until_woken(now);
-            } else if now == seen && (handoff.finished() == finished || looks >= LOOKS) {
+            } else if now == seen && (finished_now() == finished || looks >= LOOKS) {
                 return;
             }
-            (seen, finished) = (self.steps.load(Ordering::SeqCst), handoff.finished());
+            (seen, finished) = (self.steps.load(Ordering::SeqCst), finished_now());
         }
     }
 
     /// Sleeps until the next look. Where there are other threads, one of them
     /// takes over when the first one waits.
-    fn rest(&self, handoff: &Handoff) {
-        if handoff.crew.is_sole() {
-            futex::wait(&self.asleep, 0, Some(LOOK));
+    fn rest(&self, threads: &ThreadSide) {
+        if threads.crew.is_sole() {
+            self.standby.rest(LOOK);
             return;
         }
         for _ in 0..LOOK.as_micros() / SHORT_LOOK.as_micros() {
-            futex::wait(&self.asleep, 0, Some(SHORT_LOOK));
+            self.standby.rest(SHORT_LOOK);
             let now_us = clock::monotonic_us();
-            handoff.judge_pace(now_us);
-            handoff.relieve(now_us);
+            threads.judge_pace(now_us);
+            threads.relieve(now_us);
         }
     }
 
     /// Sleeps while the application thread only waits, in the loop.
     fn sleep_until_woken(&self, seen: u32) {
-        self.asleep.store(1, Ordering::SeqCst);
-        while self.steps.load(Ordering::SeqCst) == seen && self.asleep.load(Ordering::SeqCst) == 1 {
-            futex::wait(&self.asleep, 1, None);
-        }
-        self.asleep.store(0, Ordering::SeqCst);
-    }
-
-    fn wake_io_thread(&self) {
-        if self.asleep.swap(0, Ordering::SeqCst) == 1 {
-            futex::wake(&self.asleep, 1);
+        let is_waiting = || self.steps.load(Ordering::SeqCst) == seen;
+        if self.standby.fall_asleep(is_waiting) {
+            while is_waiting() && self.standby.is_asleep() {
+                self.standby.sleep(None);
+            }
+            self.standby.wake_up();
         }
     }
 
     /// Whether the application thread had better run the loop.
-    fn may_hand_back(&self, handoff: &Handoff) -> bool {
+    fn may_hand_back(&self, handoff: &Handoff, threads: &ThreadSide) -> bool {
+        let crew = &threads.crew;
         let is_retired = self.is_retired.load(Ordering::SeqCst);
-        if !handoff.crew.is_single_file()
-            || handoff.crew.has_long()
-            || !handoff.is_quick()
-            || is_retired
-        {
+        if !crew.is_single_file() || crew.has_long() || !threads.is_quick() || is_retired {
             return false;
         }
-        let finished = handoff.finished();
-        handoff.park_while_busy(HAND_BACK);
+        let finished = handoff.slots.finished();
+        threads.park_while_busy(HAND_BACK);
         // A queue that does not run empty is as good as one that does: with a
         // batch open, the application thread is soon back.
-        let is_free =
-            if handoff.crew.is_sole() { !handoff.is_full() } else { handoff.crew.is_at_rest() };
-        (is_free || handoff.finished() != finished) && !handoff.is_stopping()
+        let is_free = if crew.is_sole() { !handoff.slots.is_full() } else { crew.is_at_rest() };
+        (is_free || handoff.slots.finished() != finished) && !handoff.is_stopping()
     }
 
     fn end_process(&self, mut io: MutexGuard<EventLoop>) -> ! {

@@ -1,32 +1,19 @@
-//! Since when the queue has not moved although a thread is free. Pure.
+//! Since when nothing of what waits has been taken although a thread is free. Pure. It is the
+//! health of an application that takes events: their age, and not that of a request.
 //!
 //! A thread can be free and take nothing when something else in the process
 //! holds what it needs to go on, such as Python's interpreter lock. No request
 //! runs then, and the I/O thread is well: only the queue tells.
 
-/// The queue at one moment.
+/// What waits for the application at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QueueSnapshot {
-    /// Requests that wait.
+    /// Requests or events that wait to be taken.
     pub(crate) queued: u32,
-    /// Requests that wait or run.
-    pub(crate) in_flight: u32,
-    /// Requests that are over; wraps.
-    pub(crate) finished: u32,
-    /// Application threads.
-    pub(crate) threads: u32,
-}
-
-impl QueueSnapshot {
-    fn running(self) -> u32 {
-        // The parts are not read at one instant.
-        self.in_flight.saturating_sub(self.queued)
-    }
-
-    /// Requests that were ever taken; wraps.
-    fn taken(self) -> u32 {
-        self.finished.wrapping_add(self.running())
-    }
+    /// What was ever taken; wraps.
+    pub(crate) taken: u32,
+    /// The application has a thread that is free, or takes everything at once.
+    pub(crate) has_free: bool,
 }
 
 /// What was seen before.
@@ -40,9 +27,9 @@ impl QueueAge {
     /// Looks again; since when the queue has not moved. Where every thread runs
     /// a request, those behind it only wait for their turn.
     pub(crate) fn look(&mut self, sight: QueueSnapshot, now_ms: u64) -> Option<u64> {
-        let waits = sight.queued > 0 && sight.running() < sight.threads;
-        let has_moved = sight.taken() != self.taken;
-        self.taken = sight.taken();
+        let waits = sight.queued > 0 && sight.has_free;
+        let has_moved = sight.taken != self.taken;
+        self.taken = sight.taken;
         self.since_ms = match self.since_ms {
             Some(since_ms) if waits && !has_moved => Some(since_ms),
             _ => waits.then_some(now_ms),
@@ -56,7 +43,7 @@ mod tests {
     use super::*;
 
     fn sight(queued: u32, running: u32, finished: u32) -> QueueSnapshot {
-        QueueSnapshot { queued, in_flight: queued + running, finished, threads: 2 }
+        QueueSnapshot { queued, taken: finished.wrapping_add(running), has_free: running < 2 }
     }
 
     #[test]

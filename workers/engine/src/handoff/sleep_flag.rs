@@ -1,16 +1,19 @@
-//! Whether the thread that runs the loop sleeps: what is brought to it wakes it, and
-//! costs no system call while it is awake.
+//! Whether a thread sleeps: what is brought to it wakes it, and costs no system call while it
+//! is awake.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use monoceros_sys::futex::{self, Wake};
 
 use crate::atomics::Word;
 
-const AWAKE: u8 = 0;
-const ASLEEP: u8 = 1;
+const AWAKE: u32 = 0;
+const ASLEEP: u32 = 1;
 
 /// The flag of one thread.
 #[derive(Debug)]
-pub(crate) struct SleepFlag<W = AtomicU8>(W);
+pub(crate) struct SleepFlag<W = AtomicU32>(W);
 
 impl<W: Word> SleepFlag<W> {
     pub(crate) fn new() -> Self {
@@ -39,13 +42,37 @@ impl<W: Word> SleepFlag<W> {
     }
 }
 
+impl SleepFlag {
+    /// Sleeps until another thread wakes this one, or the time is over.
+    pub(crate) fn sleep(&self, limit: Option<Duration>) -> Wake {
+        futex::wait(&self.0, ASLEEP, limit)
+    }
+
+    /// Sleeps for a time, whatever is brought.
+    pub(crate) fn rest(&self, length: Duration) {
+        futex::wait(&self.0, AWAKE, Some(length));
+    }
+
+    /// Whether no thread has woken it since it fell asleep.
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.0.load(Ordering::SeqCst) == ASLEEP
+    }
+
+    /// Something was brought: wakes the thread if it sleeps.
+    pub(crate) fn wake(&self) {
+        if self.must_wake() {
+            futex::wake(&self.0, 1);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use loom::sync::{Arc, Mutex};
     use loom::thread;
 
-    type ModelledFlag = SleepFlag<loom::sync::atomic::AtomicU8>;
+    type ModelledFlag = SleepFlag<loom::sync::atomic::AtomicU32>;
 
     /// In every order, what two threads bring is found before the sleep, or ends it; and
     /// it is ended once.

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::handoff::Wait;
 use crate::handoff::loop_owner::LoopOwner;
+use crate::handoff::threads::ThreadSide;
+use crate::handoff::wait::Wait;
 use crate::shared::Shared;
 use crate::spool::spool_file::Spool;
 use crate::stream::exchange::Exchange;
@@ -19,7 +20,9 @@ pub struct RequestSource {
 impl RequestSource {
     pub(crate) fn new(shared: Arc<Shared>, loop_owner: Arc<LoopOwner>, thread: usize) -> Self {
         shared.board.show_thread(thread, monoceros_sys::thread::id());
-        shared.handoff.crew.sit(thread);
+        if let Some(threads) = shared.handoff.threads() {
+            threads.crew.sit(thread);
+        }
         Self { shared, loop_owner, thread }
     }
 
@@ -27,11 +30,17 @@ impl RequestSource {
     /// responses are due to be written, which is a part of waiting.
     #[must_use]
     pub fn next(&self) -> Option<Exchange> {
-        if self.shared.handoff.batch.is_due() {
+        let threads = self.threads()?;
+        if threads.batch.is_due() {
             return None;
         }
-        let job = self.shared.handoff.next(self.thread)?;
+        let job = threads.next(self.thread)?;
         Some(Exchange::new(Arc::clone(&self.shared), self.thread, job))
+    }
+
+    /// None where the application takes events instead.
+    fn threads(&self) -> Option<&ThreadSide> {
+        self.shared.handoff.threads()
     }
 
     /// Whether there are other workers now.
@@ -53,11 +62,12 @@ impl RequestSource {
     /// who looks at it sees everything that has been answered.
     #[must_use]
     pub fn wait(&self) -> Wait {
-        let heard = self.shared.handoff.hear();
-        if let Some(wait) = self.loop_owner.run_while_idle(&self.shared.handoff) {
+        let Some(threads) = self.threads() else { return self.shared.handoff.wait_for_stop() };
+        let heard = threads.hear();
+        if let Some(wait) = self.loop_owner.run_while_idle(&self.shared.handoff, threads) {
             return wait;
         }
         self.shared.flush_access();
-        self.shared.handoff.wait(heard)
+        threads.wait(heard)
     }
 }

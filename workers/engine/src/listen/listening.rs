@@ -114,10 +114,10 @@ impl Listening {
         let options = &self.shared.options;
         let limit = options.connections;
         Load {
-            requests: self.shared.handoff.in_flight() as usize
+            requests: self.shared.handoff.slots.in_flight() as usize
                 + connections.jobs().len()
                 + connections.count_expected(clock::monotonic_us),
-            capacity: usize::from(options.threads) + self.ahead() + options.reserve,
+            capacity: options.application.capacity() as usize + self.ahead() + options.reserve,
             connections: connections.len(),
             limit,
             has_idle: connections.len() >= limit && connections.can_make_room(),
@@ -135,18 +135,18 @@ impl Listening {
     pub(crate) fn admit_in_turn(&mut self, connections: &mut Connections) {
         if self.gate.is_open() || !self.accepts() || !self.load(connections).has_room() {
             self.turns.rest();
-            self.shared.handoff.watch_ends(None);
+            self.shared.handoff.slots.watch_ends(None);
             return;
         }
-        let finished = self.shared.handoff.finished();
+        let finished = self.shared.handoff.slots.finished();
         let now_us = clock::monotonic_us();
-        let due = self.turns.due(finished, self.shared.options.threads.into());
+        let due = self.turns.due(finished, self.shared.options.application.capacity());
         let share = if due > 0 { self.share(now_us) } else { 0 };
         if share > 0 {
             self.turns.settle(finished);
             self.take_waiting(connections, due.min(share));
         }
-        self.shared.handoff.watch_ends(Some(now_us + LOOK_US));
+        self.shared.handoff.slots.watch_ends(Some(now_us + LOOK_US));
     }
 
     /// How many of the connections that wait are this worker's: all of them if it

@@ -9,9 +9,12 @@ use monoceros_wire::listener::Scheme;
 
 use crate::connection::address::Address;
 use crate::protocol::input::Input;
-use crate::protocol::upload::{BodyStep, Broken, Discard, Left, LocalBody, TOO_LARGE, Upload};
+use crate::protocol::upload::{
+    BodyStep, Broken, Discard, Left, LocalBody, PassState, Passed, Passing, TOO_LARGE, Upload,
+};
 use crate::spool::Spools;
 use crate::stream::body::Received;
+use crate::stream::inbound::Inbound;
 use crate::stream::local::{Arrival, Decision, LocalDecision, LocalResponse};
 use crate::stream::request::Request;
 use crate::transport::socket::Socket;
@@ -34,6 +37,8 @@ enum Arriving {
     Body(Upload),
     /// The server has responded by itself, and drops the body.
     Discarding(Discard),
+    /// The application has the request, and takes the body as it comes.
+    Passing(Passing),
 }
 
 /// How far a request has come.
@@ -98,6 +103,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) spools: &'a Spools,
     /// The longest body, in bytes.
     pub(crate) longest_body: u64,
+    /// A request is ready when its body has come, and not before.
+    pub(crate) waits_for_bodies: bool,
     pub(crate) new_request: &'a mut dyn FnMut() -> Box<Request>,
 }
 
@@ -119,6 +126,8 @@ impl Http1 {
                 Some(ArrivalStage::Body { window_ms: *window_ms, window_bytes: *window_bytes })
             }
             Arriving::Discarding(_) => Some(ArrivalStage::Discarding),
+            // It is not the connection's any more.
+            Arriving::Passing(_) => None,
         }
     }
 
@@ -142,6 +151,52 @@ impl Http1 {
         self.arriving = Arriving::Head(request);
     }
 
+    /// Whether the body of the request that the application has is on its way.
+    pub(crate) fn passes_body(&self) -> bool {
+        matches!(self.arriving, Arriving::Passing(_))
+    }
+
+    /// Since when the progress of that body is measured, in milliseconds of the rising clock,
+    /// and how many bytes have come since; `None` if there is none that has to make progress.
+    pub(crate) fn passing_progress(&self) -> Option<(u64, u64)> {
+        match &self.arriving {
+            Arriving::Passing(Passing { left: Left::Raw, .. }) => None,
+            Arriving::Passing(passing) => Some((passing.window_ms, passing.window_bytes)),
+            _ => None,
+        }
+    }
+
+    /// What comes from now on is no syntax of HTTP/1 and goes to the application as it is.
+    pub(crate) fn pass_raw(&mut self) {
+        self.arriving = Arriving::Passing(Passing::new(Left::Raw, clock::monotonic_ms()));
+    }
+
+    /// Whether everything to the end of the connection goes to the application.
+    pub(crate) fn is_raw(&self) -> bool {
+        matches!(&self.arriving, Arriving::Passing(Passing { left: Left::Raw, .. }))
+    }
+
+    /// Passes bytes that have arrived to the application, behind those that wait.
+    pub(crate) fn pass(&mut self, bytes: &[u8], to: &Inbound) -> Passed {
+        self.input.append(bytes);
+        let Arriving::Passing(passing) = &mut self.arriving else {
+            return Passed { used: 0, is_news: false, state: PassState::Ended };
+        };
+        let passed = passing.pass(self.input.rest(), to);
+        self.input.consume(passed.used);
+        if matches!(passed.state, PassState::Ended | PassState::Malformed(_)) {
+            self.arriving = Arriving::Nothing;
+        }
+        passed
+    }
+
+    /// Passes nothing any more.
+    pub(crate) fn stop_passing(&mut self) {
+        if self.passes_body() {
+            self.arriving = Arriving::Nothing;
+        }
+    }
+
     /// Drops a body from now on.
     pub(crate) fn discard(&mut self, discard: Discard) {
         self.arriving = Arriving::Discarding(discard);
@@ -149,8 +204,12 @@ impl Http1 {
 
     /// Begins the measure of a body's progress anew.
     pub(crate) fn measure(&mut self, now_ms: u64) {
-        if let Arriving::Body(upload) = &mut self.arriving {
-            (upload.window_ms, upload.window_bytes) = (now_ms, 0);
+        match &mut self.arriving {
+            Arriving::Body(upload) => (upload.window_ms, upload.window_bytes) = (now_ms, 0),
+            Arriving::Passing(passing) => {
+                (passing.window_ms, passing.window_bytes) = (now_ms, 0);
+            }
+            Arriving::Nothing | Arriving::Head(_) | Arriving::Discarding(_) => {}
         }
     }
 
@@ -225,6 +284,10 @@ impl Http1 {
             Arriving::Head(request) => self.read_head(request, bytes, caller, reading),
             Arriving::Body(upload) => self.read_body(upload, bytes, reading),
             Arriving::Discarding(discard) => self.drop_body(discard, bytes),
+            passing @ Arriving::Passing(_) => {
+                self.arriving = passing;
+                (Step::More, 0)
+            }
         }
     }
 
@@ -258,8 +321,12 @@ impl Http1 {
             framing => Left::of(framing, reading.limits),
         };
         let Some(left) = left else { return (Step::Ready(request), used) };
-        let asks = request.head.expects_continue() && bytes.len() == used;
         let window_ms = clock::monotonic_ms();
+        if !reading.waits_for_bodies {
+            self.arriving = Arriving::Passing(Passing::new(left, window_ms));
+            return (Step::Ready(request), used);
+        }
+        let asks = request.head.expects_continue() && bytes.len() == used;
         let upload = Upload { request, left, window_ms, window_bytes: 0 };
         if asks {
             self.arriving = Arriving::Body(upload);

@@ -5,6 +5,7 @@ use std::io;
 use monoceros_http::{Chunks, Framing, Head, Limits, Reject};
 
 use crate::spool::Spools;
+use crate::stream::inbound::{BodyEnd, Inbound};
 use crate::stream::request::Request;
 
 /// Content Too Large.
@@ -20,6 +21,38 @@ pub(crate) struct Upload {
     pub(crate) window_ms: u64,
     /// Bytes that have come since.
     pub(crate) window_bytes: u64,
+}
+
+/// A body that goes to the application as it comes.
+#[derive(Debug)]
+pub(crate) struct Passing {
+    pub(crate) left: Left,
+    /// When the current measure of progress began.
+    pub(crate) window_ms: u64,
+    /// Bytes that have come since.
+    pub(crate) window_bytes: u64,
+}
+
+/// What became of bytes of a body on its way to the application.
+#[derive(Debug)]
+pub(crate) struct Passed {
+    pub(crate) used: usize,
+    /// The application is to be told.
+    pub(crate) is_news: bool,
+    pub(crate) state: PassState,
+}
+
+/// How the passing of a body goes on.
+#[derive(Debug)]
+pub(crate) enum PassState {
+    /// More is needed.
+    More,
+    /// The application has to take some first.
+    Full,
+    /// The body is over.
+    Ended,
+    /// It is malformed.
+    Malformed(Reject),
 }
 
 /// A body that is dropped.
@@ -46,6 +79,8 @@ pub(crate) enum LocalBody {
 pub(crate) enum Left {
     Length(u64),
     Chunks(Chunks),
+    /// Everything to the end of the connection (RFC 9110 section 7.8).
+    Raw,
 }
 
 impl Left {
@@ -73,6 +108,52 @@ impl LocalBody {
     }
 }
 
+impl Passing {
+    pub(crate) fn new(left: Left, now_ms: u64) -> Self {
+        Self { left, window_ms: now_ms, window_bytes: 0 }
+    }
+
+    /// Passes bytes on, as far as there is room for them.
+    pub(crate) fn pass(&mut self, bytes: &[u8], to: &Inbound) -> Passed {
+        let room = to.room();
+        let bytes = &bytes[..bytes.len().min(room)];
+        let (used, ended) = match &mut self.left {
+            Left::Length(left) => {
+                let used = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                *left -= used as u64;
+                (used, *left == 0)
+            }
+            Left::Raw => (bytes.len(), false),
+            Left::Chunks(chunks) => {
+                let mut data = Vec::with_capacity(bytes.len());
+                match chunks.read(bytes, &mut |piece| data.extend_from_slice(piece)) {
+                    Ok(decoded) => {
+                        let is_news = to.push(&data);
+                        return self.passed(decoded.consumed, decoded.ended, is_news, to);
+                    }
+                    Err(reject) => {
+                        let is_news = to.end(BodyEnd::Broken);
+                        let state = PassState::Malformed(reject);
+                        return Passed { used: bytes.len(), is_news, state };
+                    }
+                }
+            }
+        };
+        let is_news = to.push(&bytes[..used]);
+        self.passed(used, ended, is_news, to)
+    }
+
+    fn passed(&mut self, used: usize, ended: bool, is_news: bool, to: &Inbound) -> Passed {
+        self.window_bytes += used as u64;
+        if ended {
+            let is_news = to.end(BodyEnd::Whole) || is_news;
+            return Passed { used, is_news, state: PassState::Ended };
+        }
+        let state = if to.room() == 0 { PassState::Full } else { PassState::More };
+        Passed { used, is_news, state }
+    }
+}
+
 impl Discard {
     /// Drops bytes: how many, and whether the body has ended. `None` when it is malformed
     /// or longer than may be dropped.
@@ -83,6 +164,7 @@ impl Discard {
                 *left -= used as u64;
                 BodyStep { used, ended: *left == 0 }
             }
+            Left::Raw => BodyStep { used: bytes.len(), ended: false },
             Left::Chunks(chunks) => {
                 let decoded = chunks.read(bytes, &mut |_| ()).ok()?;
                 BodyStep { used: decoded.consumed, ended: decoded.ended }
@@ -120,6 +202,10 @@ impl Upload {
                 body.push(&bytes[..used], announced, spools).map_err(Broken::Disk)?;
                 *left -= used as u64;
                 Ok(BodyStep { used, ended: *left == 0 })
+            }
+            Left::Raw => {
+                body.push(bytes, None, spools).map_err(Broken::Disk)?;
+                Ok(BodyStep { used: bytes.len(), ended: false })
             }
             Left::Chunks(chunks) => {
                 // Put together first: a chunk may be one byte, and the body a

@@ -1,21 +1,21 @@
 //! Which side responds to a request: decided once, by one word.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::atomics::Word;
 
 /// Nothing of the response has gone.
-const OPEN: u8 = 0;
+const OPEN: u32 = 0;
 /// The application side has the right to respond, for good.
-const BEGUN: u8 = 1;
+const BEGUN: u32 = 1;
 /// It has given the whole response.
-const GIVEN: u8 = 2;
+const GIVEN: u32 = 2;
 /// The I/O thread has taken the right to respond.
-const EXPIRED: u8 = 3;
+const EXPIRED: u32 = 3;
 
 /// The right to respond to one request.
 #[derive(Debug)]
-pub(crate) struct ResponseClaim<W = AtomicU8>(W);
+pub(crate) struct ResponseClaim<W = AtomicU32>(W);
 
 /// How far the response was when its time was over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ mod tests {
     use loom::sync::Arc;
     use loom::thread;
 
-    type ModelledClaim = ResponseClaim<loom::sync::atomic::AtomicU8>;
+    type ModelledClaim = ResponseClaim<loom::sync::atomic::AtomicU32>;
 
     #[test]
     fn only_one_side_responds() {

@@ -1,20 +1,20 @@
 //! Whether a stream is over: decided by one word, so that its end costs a message only if
 //! the I/O thread has something to do then.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::atomics::Word;
 
 /// The stream is over: the application side has no request of it.
-const OVER: u8 = 0;
+const OVER: u32 = 0;
 /// The application side has its request.
-const RUNNING: u8 = 1;
+const RUNNING: u32 = 1;
 /// The same, and the I/O thread is to be told of the end by message.
-const RUNNING_TELL: u8 = 2;
+const RUNNING_TELL: u32 = 2;
 
 /// The end of one stream.
 #[derive(Debug)]
-pub(crate) struct StreamEnd<W = AtomicU8>(W);
+pub(crate) struct StreamEnd<W = AtomicU32>(W);
 
 impl<W: Word> StreamEnd<W> {
     /// No request has come.
@@ -54,11 +54,11 @@ impl<W: Word> StreamEnd<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use loom::sync::atomic::AtomicU8 as ModelledU8;
+    use loom::sync::atomic::AtomicU32 as ModelledU32;
     use loom::sync::{Arc, Mutex};
     use loom::thread;
 
-    type ModelledEnd = StreamEnd<ModelledU8>;
+    type ModelledEnd = StreamEnd<ModelledU32>;
 
     #[test]
     fn an_undisturbed_stream_ends_without_a_message() {
@@ -86,7 +86,7 @@ mod tests {
     fn no_event_is_lost_in_any_order() {
         loom::model(|| {
             let end = Arc::new(ModelledEnd::new());
-            let written = Arc::new(ModelledU8::new(0));
+            let written = Arc::new(ModelledU32::new(0));
             let messages = Arc::new(Mutex::new(0));
             end.run(false);
             let application = {

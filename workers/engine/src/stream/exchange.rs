@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use monoceros_http::{Fields, h1};
+use monoceros_http::{Fields, Version, h1};
 use monoceros_sys::clock;
 use monoceros_wire::listener::Scheme;
 use monoceros_wire::scoreboard::{Begun, ShownRequest};
@@ -18,6 +18,7 @@ use crate::connection::address::Address;
 use crate::connection::shared::{SharedConnection, Waited};
 use crate::shared::Shared;
 use crate::stream::body::Body;
+use crate::stream::inbound::BodyPiece;
 use crate::stream::request::{QueuedRequest, Request};
 use crate::stream::response::{BodyFraming, Fault, Response};
 use crate::stream::shared_stream::{After, SharedStream};
@@ -82,7 +83,7 @@ impl Exchange {
             id: request.own_id(),
         };
         let shown = shared.board.begin(thread, &begun);
-        shared.handoff.crew.note_begin(thread, taken_us);
+        shared.handoff.note_begin(thread, taken_us);
         Self {
             shared,
             thread,
@@ -124,6 +125,17 @@ impl Exchange {
         std::mem::take(&mut self.request_mut().body)
     }
 
+    /// Takes the next piece of a body that comes while the application has the request, at most
+    /// `most` bytes. Where there is none yet, an event tells of more
+    /// ([`InboxEvent::Body`](crate::InboxEvent::Body)).
+    pub fn take_piece(&mut self, most: usize) -> BodyPiece {
+        let (piece, tells) = self.stream.inbound.take(most);
+        if tells {
+            self.shared.handoff.call_back(Arc::clone(&self.stream));
+        }
+        piece
+    }
+
     /// Who asks.
     #[must_use]
     pub fn peer(&self) -> &Address {
@@ -148,6 +160,25 @@ impl Exchange {
     /// When it is malformed.
     pub fn begin(&mut self, status: &[u8]) -> Result<(), Fault> {
         self.request_mut().response.begin(status)
+    }
+
+    /// Begins a response behind which another protocol follows, such as `websocket`: its head
+    /// goes out with the first [`Exchange::write`], which may be empty. What is written from
+    /// then on goes out as it is, and what the client sends comes as pieces, to the end of the
+    /// connection.
+    ///
+    /// # Errors
+    /// When the protocol's name is malformed; [`Fault::Upgrade`] when the client has not asked
+    /// for another protocol (RFC 9110 section 7.8) or the request's body was not taken, or
+    /// where requests go to threads.
+    pub fn upgrade(&mut self, protocol: &[u8]) -> Result<(), Fault> {
+        let head = &self.request().head;
+        let is_asked = head.version() == Version::Http11 && head.field(b"upgrade").is_some();
+        let has_events = self.shared.handoff.events().is_some();
+        if !is_asked || !has_events || !self.stream.inbound.is_through() {
+            return Err(Fault::Upgrade);
+        }
+        self.request_mut().response.upgrade(protocol)
     }
 
     /// Forgets what was set of the response.
@@ -245,13 +276,19 @@ impl Exchange {
             // A response that grows is not stuck, however long it takes.
             self.shared.board.progress(self.shown, clock::monotonic_ms());
         }
-        PIECE.with_borrow_mut(|piece| {
+        let sent = PIECE.with_borrow_mut(|piece| {
             piece.clear();
             if with_head {
                 self.request_mut().response.push_head(piece);
             }
             self.send(piece, bytes, owner)
-        })
+        });
+        if with_head && self.response().framing() == BodyFraming::Raw {
+            self.stream.inbound.open(self.shared.options.application.body_buffer(), false);
+            self.stream.tail().is_raw = true;
+            self.shared.handoff.call_back(Arc::clone(&self.stream));
+        }
+        sent
     }
 
     /// Sends a range of a file as the whole body.
@@ -292,6 +329,14 @@ impl Exchange {
             outgoing.is_full(&self.shared.room)
         };
         is_full && !outlet.failed
+    }
+
+    /// Has an event tell when there is room for more of the response
+    /// ([`InboxEvent::Room`](crate::InboxEvent::Room)), or none will be; `false` if there is
+    /// room now.
+    pub fn await_room(&self) -> bool {
+        let all = self.response().is_unbuffered();
+        self.handed_over && self.link().await_room(self.request().number, &self.shared.room, all)
     }
 
     /// Waits until the client has taken most of what waits for it. May return
@@ -352,11 +397,7 @@ impl Exchange {
 
     /// How the connection ends when the response cannot be completed.
     fn broken(&self) -> After {
-        if self.response().framing() == BodyFraming::UntilClose {
-            After::Reset
-        } else {
-            After::Abort
-        }
+        if self.response().framing().ends_with_connection() { After::Reset } else { After::Abort }
     }
 
     /// Sends what is missing of a whole response: the head if nothing has gone,
@@ -402,7 +443,7 @@ impl Exchange {
         }
         let asked = self.request().asked(self.shared.keeps_alive());
         self.request_mut().response.conclude(asked, whole);
-        if self.response().framing() == BodyFraming::UntilClose {
+        if self.response().framing().ends_with_connection() {
             self.link().guard();
         }
         if self.response().is_unbuffered() {

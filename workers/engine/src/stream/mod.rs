@@ -4,6 +4,7 @@ pub(crate) mod body;
 pub(crate) mod claim;
 pub(crate) mod end;
 pub(crate) mod exchange;
+pub(crate) mod inbound;
 pub(crate) mod local;
 pub(crate) mod request;
 pub(crate) mod response;

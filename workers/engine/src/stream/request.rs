@@ -10,12 +10,13 @@ use crate::stream::response::{Asked, Response};
 use crate::stream::shared_stream::SharedStream;
 use crate::trim;
 
-/// A request, complete: head and body. Its memory is used again.
+/// A request: its head, and its body where that is complete before the application gets it.
+/// Its memory is used again.
 #[derive(Debug, Default)]
 pub struct Request {
     /// Request line and fields.
     pub head: Head,
-    /// The body; the application never sees a part of one.
+    /// The whole body; empty where the application takes it as it comes.
     pub body: Body,
     /// Its number in the worker, from 1.
     pub(crate) number: u64,
@@ -32,6 +33,12 @@ pub struct Request {
 }
 
 impl Request {
+    /// Its number in the worker, from 1: the name of its stream in events.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     /// What the request is called wherever it is named: the client's own
     /// identifier, or one of the worker's pid and the request's number.
     #[must_use]

@@ -18,8 +18,18 @@ pub(crate) enum BodyFraming {
     Chunked,
     /// Whatever comes before the connection is closed.
     UntilClose,
+    /// Whatever comes to the end of the stream; no syntax of the protocol follows the head, in
+    /// either direction (RFC 9110 section 7.8).
+    Raw,
     /// The response has no body, whatever the application gives.
     NoBody,
+}
+
+impl BodyFraming {
+    /// Whether the end of the body is the end of the connection.
+    pub(crate) fn ends_with_connection(self) -> bool {
+        matches!(self, Self::UntilClose | Self::Raw)
+    }
 }
 
 /// What the head of a response depends on.
@@ -55,6 +65,8 @@ pub(crate) struct Response {
     persistence: Option<Persistence>,
     /// Nothing of the body is to be kept for a slow client.
     unbuffered: bool,
+    /// Another protocol follows the head.
+    upgrades: bool,
     framing: BodyFraming,
     /// The length of the head as it was sent, in bytes.
     head_bytes: u64,
@@ -84,6 +96,19 @@ impl Response {
         }
         self.clear();
         self.head.begin(status)?;
+        Ok(())
+    }
+
+    /// Begins a response behind which another protocol follows (101, RFC 9110 section 7.8).
+    ///
+    /// # Errors
+    /// When the protocol's name is malformed.
+    pub(crate) fn upgrade(&mut self, protocol: &[u8]) -> Result<(), Fault> {
+        check_field(b"Upgrade", protocol)?;
+        self.clear();
+        self.head.begin_own(101);
+        self.head.fields.push(b"Upgrade", protocol);
+        self.upgrades = true;
         Ok(())
     }
 
@@ -150,13 +175,15 @@ impl Response {
         }
         let length = self.length.or(whole.filter(|length| !no_body || *length > 0));
         self.framing = match length {
+            _ if self.upgrades => BodyFraming::Raw,
             _ if no_body => BodyFraming::NoBody,
             Some(length) => BodyFraming::Length(length),
             None if asked.version == Version::Http11 => BodyFraming::Chunked,
             None => BodyFraming::UntilClose,
         };
-        self.closes |= !asked.keep_alive || self.framing == BodyFraming::UntilClose;
+        self.closes |= !asked.keep_alive || self.framing.ends_with_connection();
         self.persistence = Some(match asked.version {
+            _ if self.upgrades => Persistence::Upgrade,
             _ if self.closes => Persistence::Close,
             Version::Http10 => Persistence::KeepAlive,
             Version::Http11 => Persistence::Implied,
@@ -176,7 +203,7 @@ impl Response {
         // RFC 9112 section 6.1 and RFC 9110 section 8.6: no length goes with 204, and
         // a 304 has the length of what is not sent only if the application knows it.
         if let Some(length) = length
-            && self.framing != BodyFraming::Chunked
+            && !matches!(self.framing, BodyFraming::Chunked | BodyFraming::Raw)
             && status != 204
             && (status != 304 || self.length.is_some())
         {
@@ -217,7 +244,7 @@ impl Response {
                 self.cut |= taken < count;
                 taken
             }
-            BodyFraming::Chunked | BodyFraming::UntilClose => count,
+            BodyFraming::Chunked | BodyFraming::UntilClose | BodyFraming::Raw => count,
             BodyFraming::NoBody | BodyFraming::Open => 0,
         };
         self.body_bytes += taken;
@@ -290,6 +317,8 @@ pub enum Fault {
     Interim,
     /// A Content-Length that is no number, or two that differ.
     Length,
+    /// The client has not asked for another protocol, or its body has not come.
+    Upgrade,
 }
 
 impl From<InvalidResponse> for Fault {
@@ -303,6 +332,7 @@ impl std::fmt::Display for Fault {
         match self {
             Self::Malformed(bad) => bad.fmt(formatter),
             Self::Interim => formatter.write_str("a status below 200 cannot end a request"),
+            Self::Upgrade => formatter.write_str("the client does not expect another protocol now"),
             Self::Length => formatter.write_str("Content-Length is not one whole number"),
         }
     }

@@ -8,6 +8,8 @@ use crate::connection::shared::SharedConnection;
 use crate::record::access::Draft;
 use crate::stream::claim::ResponseClaim;
 use crate::stream::end::StreamEnd;
+use crate::stream::inbound::Inbound;
+use crate::transport::outgoing::Stores;
 
 /// What becomes of a connection after a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub(crate) struct SharedStream {
     pub(crate) end: StreamEnd,
     finished_ms: AtomicU64,
     tail: Mutex<ResponseTail>,
+    /// Its body, where the application takes it as it comes.
+    pub(crate) inbound: Inbound,
 }
 
 /// What the I/O thread is to do behind a response, and what it is to record of it.
@@ -46,6 +50,8 @@ pub(crate) struct SharedStream {
 pub(crate) struct ResponseTail {
     /// Set when the application side is through.
     pub(crate) after: Option<After>,
+    /// What follows in both directions is no syntax of the protocol.
+    pub(crate) is_raw: bool,
     /// What the error log calls the request whose response waits.
     pub(crate) label: Option<String>,
     /// What the access log gets when the response has gone, once the application side is
@@ -90,6 +96,7 @@ impl SharedStream {
             end: StreamEnd::new(),
             finished_ms: AtomicU64::new(0),
             tail: Mutex::default(),
+            inbound: Inbound::default(),
         }
     }
 
@@ -123,6 +130,20 @@ impl SharedStream {
     /// What is done behind the response. Its lock is taken after the connection's.
     pub(crate) fn tail(&self) -> MutexGuard<'_, ResponseTail> {
         self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends an interim response, unless the response has begun: what the application sends
+    /// under the connection's lock comes behind it.
+    pub(crate) fn send_interim(&self, bytes: Vec<u8>, stores: Stores) {
+        let mut outlet = self.connection.outlet();
+        if self.claim.has_begun() || outlet.failed {
+            return;
+        }
+        // So few bytes stay in memory.
+        let spill = outlet.outgoing.push_bytes(Box::new(bytes), 0, stores);
+        debug_assert!(spill.is_none());
+        // A client that is gone is seen when it is read from.
+        outlet.outgoing.flush(&self.connection.socket).ok();
     }
 
     /// The application side is through, and has handed so many bytes to the
@@ -185,7 +206,7 @@ pub(crate) fn test_stream() -> (Arc<SharedStream>, std::os::unix::net::UnixStrea
 mod tests {
     use super::*;
     use crate::connection::shared::Waited;
-    use crate::transport::outgoing::{Flushed, Stores};
+    use crate::transport::outgoing::Flushed;
     use crate::transport::room::Room;
     use std::time::Duration;
 

@@ -13,7 +13,7 @@ use monoceros_sys::clock;
 use monoceros_wire::message::{Drain, ToWorker};
 use monoceros_wire::scoreboard::{ReportedState, Running};
 
-use crate::options::options;
+use crate::options::{self, options};
 use crate::running::{DEADLINE, RunningEngine, some};
 
 /// A worker whose application can be stuck.
@@ -33,15 +33,20 @@ struct StuckApplication {
 
 impl Bench {
     fn start(name: &str, threads: u16) -> Self {
-        Self::with(name, Options { threads, ..options() })
+        Self::with(name, threads, options())
     }
 
-    fn with(name: &str, options: Options) -> Self {
-        Self::reopening(name, options, || {})
+    fn with(name: &str, threads: u16, options: Options) -> Self {
+        Self::reopening(name, threads, options, || {})
     }
 
-    fn reopening(name: &str, options: Options, reopen: impl FnMut() + Send + 'static) -> Self {
-        let threads = options.threads;
+    fn reopening(
+        name: &str,
+        threads: u16,
+        options: Options,
+        reopen: impl FnMut() + Send + 'static,
+    ) -> Self {
+        let options = Options { application: options::threads(threads), ..options };
         let engine = RunningEngine::start(name, options, reopen);
         let (release, released) = channel();
         let (writes, written) = channel();
@@ -324,8 +329,8 @@ fn a_request_that_is_over_or_another_one_is_left_alone() {
 fn a_draining_worker_refuses_in_time_what_it_cannot_begin() {
     for threads in [1, 2] {
         let graceful_timeout = Duration::from_secs(2);
-        let options = Options { threads, graceful_timeout, drain_idle: DEADLINE, ..options() };
-        let bench = Bench::with("unbegun", options);
+        let options = Options { graceful_timeout, drain_idle: DEADLINE, ..options() };
+        let bench = Bench::with("unbegun", threads, options);
         let mut clients: Vec<_> = (0..4).map(|_| bench.ask("GET /quick")).collect();
         clients.iter_mut().for_each(|client| drop(one_answer(client)));
         let mut stuck: Vec<_> = (0..threads).map(|_| bench.ask("GET /stuck")).collect();
@@ -404,7 +409,7 @@ fn a_worker_whose_time_is_over_refuses_first() {
     };
     let graceful_timeout = Duration::from_millis(5);
     let options = Options { graceful_timeout, drain_idle: DEADLINE, ..options() };
-    let bench = Bench::reopening("late", options, reopen);
+    let bench = Bench::reopening("late", 1, options, reopen);
     let mut client = bench.ask("GET /quick");
     one_answer(&mut client);
     let _stuck = bench.ask("GET /stuck");

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::thread;
 
-use monoceros_engine::{Exchange, Layer, LayerFactory, Options, RequestSource, Socket, Wait};
+use monoceros_engine::{Exchange, Layer, LayerFactory, RequestSource, Socket, Wait};
 
 use crate::running::{DEADLINE, RunningEngine};
 
@@ -134,7 +134,7 @@ fn serve(requests: &RequestSource) {
 
 fn start(name: &str) -> RunningEngine {
     let factory = LayerFactory::new(|| Box::<SevenByteFrames>::default());
-    let options = Options { threads: 1, ..crate::options::options() };
+    let options = crate::options::options();
     let engine = RunningEngine::with_layer(name, options, Some(factory), || {});
     let worker = engine.worker.clone();
     thread::spawn(move || serve(&worker.requests(0)));

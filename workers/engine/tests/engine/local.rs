@@ -43,7 +43,7 @@ fn serve(requests: &RequestSource, release: &Receiver<()>) {
 /// A worker, and what lets its application go on.
 fn start(name: &str, reserve: usize) -> (RunningEngine, std::sync::mpsc::Sender<()>) {
     let local = Some(LocalDecision::new(decide));
-    let options = Options { threads: 1, local, reserve, ..crate::options::options() };
+    let options = Options { local, reserve, ..crate::options::options() };
     let engine = RunningEngine::start(name, options, || {});
     let (release, released) = channel();
     let worker = engine.worker.clone();

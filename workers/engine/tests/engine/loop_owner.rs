@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
-use monoceros_engine::{Options, RequestSource, Wait};
+use monoceros_engine::{RequestSource, Wait};
 use monoceros_sys::thread::id;
 use monoceros_wire::message::ToWorker;
 
@@ -111,7 +111,7 @@ fn the_loop_is_given_back_while_requests_queue_up() {
     let application = Arc::new(StallingApplication::default());
     let shown = Arc::clone(&application);
     let reopen = move || shown.runner.store(id(), Ordering::SeqCst);
-    let engine = RunningEngine::start("loop_owner", Options { threads: 1, ..options() }, reopen);
+    let engine = RunningEngine::start("loop_owner", options(), reopen);
     let (worker, serving) = (engine.worker.clone(), Arc::clone(&application));
     thread::spawn(move || {
         serving.id.store(id(), Ordering::SeqCst);

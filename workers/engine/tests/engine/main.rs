@@ -4,6 +4,7 @@
 // All of this is a test, also what is not marked as one.
 #![allow(clippy::unwrap_used)]
 
+mod events;
 mod expire;
 mod layer;
 mod local;
@@ -11,4 +12,4 @@ mod loop_owner;
 mod options;
 mod running;
 
-use monoceros_engine::Options;
+use monoceros_engine::{ApplicationKind, Options};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use monoceros_http::Limits;
 
-use super::Options;
+use super::{ApplicationKind, Options};
 
 /// Limits that the heads of the tests keep.
 pub(crate) const LIMITS: Limits = Limits { request_line: 4094, fields: 100, field_size: 8190 };
@@ -12,8 +12,7 @@ pub(crate) const LIMITS: Limits = Limits { request_line: 4094, fields: 100, fiel
 /// One thread, and timeouts that no test reaches unless it sets them.
 pub(crate) fn options() -> Options {
     Options {
-        threads: 1,
-        parallel: false,
+        application: threads(1),
         workers: 1,
         connections: 1000,
         limits: LIMITS,
@@ -30,4 +29,9 @@ pub(crate) fn options() -> Options {
         reserve: 0,
         spool_directory: Some(std::env::temp_dir()),
     }
+}
+
+/// So many application threads.
+pub(crate) fn threads(count: u16) -> ApplicationKind {
+    ApplicationKind::Threads { count, parallel: false }
 }

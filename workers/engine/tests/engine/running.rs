@@ -7,7 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use monoceros_config::AccessFormat;
-use monoceros_engine::{AccessLog, Engine, EngineParts, LayerFactory, ListenerParts, Options};
+use monoceros_engine::{
+    AccessLog, ApplicationKind, Engine, EngineParts, LayerFactory, ListenerParts, Options,
+};
 use monoceros_log::{Destination, LogFile};
 use monoceros_sys::fork::Private;
 use monoceros_wire::channel::{MasterEnd, pair};
@@ -46,6 +48,18 @@ impl RunningEngine {
         layer: Option<LayerFactory>,
         reopen: impl FnMut() + Send + 'static,
     ) -> Self {
+        let engine = Self::prepare(name, options, layer, reopen);
+        engine.worker.start().unwrap();
+        engine
+    }
+
+    /// The same without its I/O thread.
+    pub(crate) fn prepare(
+        name: &str,
+        options: Options,
+        layer: Option<LayerFactory>,
+        reopen: impl FnMut() + Send + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -57,7 +71,10 @@ impl RunningEngine {
             options: ListenerOptions { defer_accept: true },
         };
         let (master, channel_end) = pair().unwrap();
-        let shape = BoardShape::of_threads(options.threads);
+        let shape = match options.application {
+            ApplicationKind::Threads { count, .. } => BoardShape::of_threads(count),
+            ApplicationKind::Events { streams, .. } => BoardShape { sides: 1, entries: streams },
+        };
         let board = Scoreboard::create(Slot(0), Generation(1), shape).unwrap();
         let theirs = Scoreboard::adopt(board.as_fd().try_clone_to_owned().unwrap()).unwrap();
         let log = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
@@ -81,7 +98,6 @@ impl RunningEngine {
             }
         };
         let worker = Engine::prepare(options, given, end).unwrap();
-        worker.start().unwrap();
         Self { worker, master, board, address, log }
     }
 }

@@ -41,7 +41,9 @@ impl Exchange {
             if self.joins_batch() {
                 // The loop is told now and not only at the end: the application
                 // may run for long after the response.
-                self.shared.handoff.batch.add();
+                if let Some(threads) = self.shared.handoff.threads() {
+                    threads.batch.add();
+                }
                 self.link().leave(Box::new(piece.clone()), 0, self.shared.stores());
                 self.hand_over();
                 return Ok(());
@@ -111,7 +113,9 @@ impl Exchange {
     fn joins_batch(&self) -> bool {
         let is_whole =
             matches!(self.response().framing(), BodyFraming::Length(0) | BodyFraming::NoBody);
-        is_whole && !self.handed_over && self.shared.handoff.is_batching(self.thread)
+        is_whole
+            && !self.handed_over
+            && self.shared.handoff.threads().is_some_and(|it| it.is_batching(self.thread))
     }
 
     /// Sends a range of a file, and lets the rest wait.

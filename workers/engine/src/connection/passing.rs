@@ -1,0 +1,162 @@
+//! Bodies that go to the application as they come, and what an application with an event
+//! loop of its own is told of a connection.
+
+use std::io;
+
+use monoceros_http::{Fields, h1};
+use monoceros_wire::scoreboard::GivenUp;
+
+use crate::connection::Phase;
+use crate::connection::table::{Connections, SHARE, Unfinished};
+use crate::handoff::events::StreamNews;
+use crate::protocol::upload::{PassState, Passed};
+use crate::stream::inbound::BodyEnd;
+
+impl Connections {
+    /// The application has the request of a connection, of whose body some may have come.
+    pub(super) fn begin_passing(&mut self, token: usize, asks: bool) {
+        let Some(connection) = self.slab.get_mut(token) else { return };
+        let inbound = &connection.stream.inbound;
+        if connection.http1.passes_body() {
+            let asks = asks && !connection.http1.has_input();
+            inbound.open(self.shared.options.application.body_buffer(), asks);
+        } else {
+            inbound.close();
+        }
+    }
+
+    /// Goes on with a body that the application takes as it comes: passes on what waits, and
+    /// reads more while there is room.
+    pub(super) fn go_on_passing(&mut self, token: usize) {
+        for _ in 0..SHARE {
+            let Some(connection) = self.slab.get_mut(token) else { return };
+            if !matches!(connection.phase, Phase::Lent) || !connection.http1.passes_body() {
+                return;
+            }
+            let inbound = &connection.stream.inbound;
+            let mut count = 0;
+            let mut is_all = false;
+            if !connection.http1.has_input() {
+                let room = inbound.room().min(self.scratch.len());
+                if room == 0 {
+                    connection.unread = true;
+                    return;
+                }
+                match connection.link.read(&mut self.scratch[..room]) {
+                    Ok(0) => return self.end_passing(token),
+                    Ok(received) => count = received,
+                    Err(error) if is_for_later(&error) => {
+                        connection.unread = false;
+                        return;
+                    }
+                    Err(_) => return self.end_passing(token),
+                }
+                is_all = count < room && connection.link.is_plain && !connection.hung_up;
+            }
+            let passed = connection.http1.pass(&self.scratch[..count], inbound);
+            let goes_on = self.note_passed(token, passed);
+            let Some(connection) = self.slab.get_mut(token) else { return };
+            if !goes_on {
+                connection.unread = true;
+                return;
+            }
+            if is_all && !connection.http1.has_input() {
+                connection.unread = false;
+                return;
+            }
+        }
+        self.unfinished.push(Unfinished::Passing { token });
+    }
+
+    /// Tells the application what became of a part of a body; whether more of it can come.
+    fn note_passed(&mut self, token: usize, passed: Passed) -> bool {
+        let Some(connection) = self.slab.get(token) else { return false };
+        if passed.is_news {
+            self.shared.handoff.tell(StreamNews::Body(connection.lent.number));
+        }
+        match passed.state {
+            PassState::More => true,
+            PassState::Full | PassState::Ended => false,
+            PassState::Malformed(reject) => {
+                let (peer, reason) = (&connection.link.peer, reject.reason);
+                let line = format_args!("broke off the body of a request of {peer}: {reason}");
+                self.shared.give_up(GivenUp::Refused, line);
+                false
+            }
+        }
+    }
+
+    /// The client has ended its side while the application takes what it sends.
+    fn end_passing(&mut self, token: usize) {
+        let Some(connection) = self.slab.get_mut(token) else { return };
+        connection.read_closed = true;
+        let end = if connection.http1.is_raw() { BodyEnd::Whole } else { BodyEnd::Broken };
+        self.break_body(token, end);
+        if end == BodyEnd::Broken {
+            self.tell_disconnected(token);
+        }
+    }
+
+    /// A body that the application takes as it comes made too little progress.
+    pub(super) fn give_up_body(&mut self, token: usize) {
+        let Some(connection) = self.slab.get(token) else { return };
+        let line = format_args!(
+            "broke off the body of a request of {}: too little progress within --body-timeout",
+            connection.link.peer
+        );
+        self.shared.give_up(GivenUp::Late, line);
+        self.break_body(token, BodyEnd::Broken);
+    }
+
+    /// Nothing more of the body goes to the application.
+    pub(super) fn break_body(&mut self, token: usize, end: BodyEnd) {
+        let Some(connection) = self.slab.get_mut(token) else { return };
+        connection.http1.stop_passing();
+        if connection.stream.inbound.end(end) {
+            self.shared.handoff.tell(StreamNews::Body(connection.lent.number));
+        }
+    }
+
+    /// Tells the application that the client has ended its side, or is gone.
+    pub(super) fn tell_disconnected(&self, token: usize) {
+        if let Some(connection) = self.slab.get(token) {
+            self.shared.handoff.tell(StreamNews::Disconnected(connection.lent.number));
+        }
+    }
+
+    /// The application has taken some of a body, waits for it, or has changed the protocol.
+    pub(super) fn serve_body(&mut self, token: usize) {
+        let Some(connection) = self.slab.get_mut(token) else { return };
+        let stream = &connection.stream;
+        if std::mem::take(&mut stream.tail().is_raw) {
+            connection.http1.pass_raw();
+        }
+        if stream.inbound.is_to_ask() {
+            // RFC 9110 section 15.2.1.
+            let mut bytes = Vec::new();
+            h1::push_interim(&mut bytes, 100, &Fields::default());
+            stream.send_interim(bytes, self.shared.stores());
+        }
+        self.go_on_passing(token);
+    }
+
+    /// Whether the connection of a request that was responded to cannot go on, since some of
+    /// the request's body did not come.
+    pub(super) fn lacks_body(&self, token: usize) -> bool {
+        self.slab.get(token).is_some_and(|connection| {
+            connection.http1.passes_body() || connection.stream.inbound.is_broken()
+        })
+    }
+
+    /// Tells applications that wait for room, if there is some now.
+    pub(super) fn tell_room(&self, token: usize) {
+        let Some(connection) = self.slab.get(token) else { return };
+        for number in connection.link.take_awaiting(&self.shared.room) {
+            self.shared.handoff.tell(StreamNews::Room(number));
+        }
+    }
+}
+
+fn is_for_later(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}

@@ -1,0 +1,180 @@
+//! Requests for an application with an event loop of its own (ASGI, gevent): an inbox, and a
+//! descriptor that is readable while something is in it. No thread waits here.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use monoceros_sys::eventfd::EventDescriptor;
+
+use crate::handoff::queue_age::QueueSnapshot;
+use crate::handoff::sleep_flag::SleepFlag;
+use crate::handoff::wait::lock;
+use crate::stream::request::QueuedRequest;
+
+/// What has happened to a stream, named by the number of its request.
+#[derive(Debug)]
+pub(crate) enum StreamNews {
+    /// It begins.
+    Request(QueuedRequest),
+    /// Some of its body has come, or its end.
+    Body(u64),
+    /// There is room for more of its response.
+    Room(u64),
+    /// Its client has ended its side, or is gone.
+    Disconnected(u64),
+    /// The worker drains: streams that would not end by themselves are to end.
+    Drain,
+    /// The worker stops: nothing else comes.
+    Stop,
+}
+
+/// The inbox of one application side.
+#[derive(Debug)]
+pub(crate) struct EventSide {
+    news: Mutex<VecDeque<StreamNews>>,
+    /// The application looks next when the descriptor is readable: the first that is put
+    /// in makes it so, for all that follow.
+    waits: SleepFlag,
+    doorbell: EventDescriptor,
+    /// How often the inbox was emptied; wraps.
+    taken: AtomicU32,
+}
+
+impl EventSide {
+    /// # Errors
+    /// Those of `eventfd(2)`.
+    pub(crate) fn new() -> io::Result<Self> {
+        let side = Self {
+            news: Mutex::default(),
+            waits: SleepFlag::new(),
+            doorbell: EventDescriptor::new()?,
+            taken: AtomicU32::new(0),
+        };
+        side.waits.fall_asleep(|| true);
+        Ok(side)
+    }
+
+    /// Puts news in, and rings.
+    pub(crate) fn push(&self, news: impl IntoIterator<Item = StreamNews>) {
+        lock(&self.news).extend(news);
+        if self.waits.must_wake() {
+            self.doorbell.raise();
+        }
+    }
+
+    /// Takes everything that is in it. What comes from now on rings again.
+    pub(crate) fn take(&self) -> VecDeque<StreamNews> {
+        self.doorbell.clear();
+        self.waits.fall_asleep(|| true);
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        std::mem::take(&mut *lock(&self.news))
+    }
+
+    /// Takes back the requests that the application has not taken.
+    pub(crate) fn take_unbegun(&self) -> VecDeque<QueuedRequest> {
+        let mut requests = VecDeque::new();
+        let mut news = lock(&self.news);
+        for item in std::mem::take(&mut *news) {
+            match item {
+                StreamNews::Request(request) => requests.push_back(request),
+                other => news.push_back(other),
+            }
+        }
+        requests
+    }
+
+    /// Whether requests wait to be taken.
+    pub(crate) fn has_requests(&self) -> bool {
+        lock(&self.news).iter().any(|item| matches!(item, StreamNews::Request(_)))
+    }
+
+    /// The inbox as it is now: an application that does not take its events is stuck.
+    pub(crate) fn sight(&self) -> QueueSnapshot {
+        let queued = u32::try_from(lock(&self.news).len()).unwrap_or(u32::MAX);
+        QueueSnapshot { queued, taken: self.taken.load(Ordering::Relaxed), has_free: true }
+    }
+}
+
+impl AsFd for EventSide {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.doorbell.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handoff::queue_age::QueueAge;
+    use monoceros_sys::wait;
+
+    fn is_ringing(side: &EventSide) -> bool {
+        wait::is_readable(side.as_fd())
+    }
+
+    #[test]
+    fn the_descriptor_is_readable_while_something_waits() {
+        let side = EventSide::new().unwrap();
+        assert!(!is_ringing(&side));
+        for _ in 0..2 {
+            side.push([StreamNews::Body(1), StreamNews::Room(2)]);
+            side.push([StreamNews::Stop]);
+            assert!(is_ringing(&side));
+            assert_eq!(side.take().len(), 3);
+            assert!(!is_ringing(&side));
+        }
+    }
+
+    #[test]
+    fn an_inbox_that_is_not_emptied_gets_old() {
+        let side = EventSide::new().unwrap();
+        let mut age = QueueAge::default();
+        assert_eq!(age.look(side.sight(), 10), None);
+        side.push([StreamNews::Body(1)]);
+        assert_eq!(age.look(side.sight(), 20), Some(20));
+        assert_eq!(age.look(side.sight(), 30), Some(20));
+        side.take();
+        side.push([StreamNews::Body(1)]);
+        assert_eq!(age.look(side.sight(), 40), Some(40));
+    }
+
+    /// In every order of the two threads' steps, what is put in is taken, or the descriptor
+    /// is made readable after the application has looked.
+    #[test]
+    fn what_is_put_in_is_seen_in_any_order() {
+        use loom::sync::atomic::AtomicU32 as ModelledU32;
+        use loom::sync::{Arc, Mutex};
+        loom::model(|| {
+            let waits = Arc::new(SleepFlag::<ModelledU32>::new());
+            let news = Arc::new(Mutex::new(0));
+            let rung = Arc::new(Mutex::new(false));
+            waits.fall_asleep(|| true);
+            let loops = {
+                let (waits, news, rung) =
+                    (Arc::clone(&waits), Arc::clone(&news), Arc::clone(&rung));
+                loom::thread::spawn(move || {
+                    for _ in 0..2 {
+                        *news.lock().unwrap() += 1;
+                        if waits.must_wake() {
+                            *rung.lock().unwrap() = true;
+                        }
+                    }
+                })
+            };
+            let mut seen = 0;
+            let mut take = || {
+                *rung.lock().unwrap() = false;
+                waits.fall_asleep(|| true);
+                seen += std::mem::take(&mut *news.lock().unwrap());
+            };
+            take();
+            loops.join().unwrap();
+            if *rung.lock().unwrap() {
+                take();
+            }
+            assert_eq!(seen, 2);
+        });
+    }
+}

@@ -1,0 +1,417 @@
+//! An application with an event loop of its own: a second user of the handoff, beside threads.
+//! It has one thread, and waits for a descriptor.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use monoceros_engine::{
+    ApplicationKind, BodyPiece, Engine, EventSource, Exchange, InboxEvent, Options,
+};
+use monoceros_sys::limit;
+use monoceros_sys::wait::{Readiness, wait};
+use monoceros_wire::message::{Drain, ToWorker};
+use monoceros_wire::scoreboard::ReportedState;
+
+use crate::running::{DEADLINE, RunningEngine, some};
+
+/// The most of a body that waits, in bytes.
+const BODY_BUFFER: usize = 64 * 1024;
+
+/// Streams that `/together` waits for before the first of them is responded to.
+const TOGETHER: usize = 1_000;
+
+/// What the application says to the test.
+#[derive(Debug, PartialEq, Eq)]
+enum Report {
+    /// It has found no piece of the body of a request.
+    Waits,
+    /// The length of a body that it has taken, and of its largest piece.
+    Taken { length: usize, largest: usize },
+    /// The rest of a body does not come.
+    Broken,
+    /// The client of a request has gone.
+    Disconnected,
+    /// It waits for room for more of a response.
+    AwaitsRoom,
+    /// There was room again.
+    HadRoom,
+}
+
+/// One request of the application.
+struct OpenStream {
+    exchange: Exchange,
+    kind: StreamKind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum StreamKind {
+    /// Takes the body to its end and responds with its length.
+    Upload { length: usize, largest: usize },
+    /// Is held until all of its kind are there.
+    Together,
+    /// Sends back what comes, in another protocol.
+    Echo,
+    /// Sends so many more bytes as a response.
+    Download { left: usize },
+    /// Is held until its client goes.
+    Held,
+}
+
+struct EventApplication {
+    source: EventSource,
+    streams: HashMap<u64, OpenStream>,
+    reports: Sender<Report>,
+    stops: bool,
+}
+
+impl EventApplication {
+    fn new(engine: &Engine, reports: Sender<Report>) -> Self {
+        let source = engine.events().unwrap();
+        Self { source, streams: HashMap::new(), reports, stops: false }
+    }
+
+    /// Runs beside the I/O thread.
+    fn run(mut self) {
+        while !self.stops {
+            wait(&[(self.source.as_fd(), Readiness::Readable)], Some(DEADLINE)).unwrap();
+            self.take();
+        }
+    }
+
+    /// Runs the engine's loop as well: there is no I/O thread.
+    fn run_with_loop(mut self) {
+        let descriptor = self.source.loop_descriptor().unwrap();
+        while !self.stops {
+            let limit = self.source.turn_loop().unwrap();
+            self.take();
+            let both = [
+                (self.source.as_fd(), Readiness::Readable),
+                (descriptor.as_fd(), Readiness::Readable),
+            ];
+            wait(&both, Some(limit)).unwrap();
+        }
+    }
+
+    fn report(&self, report: Report) {
+        // A test that is over hears nothing.
+        self.reports.send(report).ok();
+    }
+
+    fn take(&mut self) {
+        for event in self.source.take() {
+            match event {
+                InboxEvent::Request(exchange) => self.begin(*exchange),
+                InboxEvent::Body(number) => self.go_on(number),
+                InboxEvent::Room(number) => {
+                    self.report(Report::HadRoom);
+                    self.go_on(number);
+                }
+                InboxEvent::Disconnected(number) => self.lose(number),
+                InboxEvent::Drain => {}
+                InboxEvent::Stop => self.stops = true,
+            }
+        }
+    }
+
+    fn begin(&mut self, mut exchange: Exchange) {
+        let kind = match exchange.request().head.path() {
+            b"/together" => StreamKind::Together,
+            b"/held" => StreamKind::Held,
+            b"/echo" => StreamKind::Echo,
+            b"/download" => StreamKind::Download { left: 64 << 20 },
+            _ => StreamKind::Upload { length: 0, largest: 0 },
+        };
+        if kind == StreamKind::Echo {
+            exchange.upgrade(b"echo").unwrap();
+            exchange.write(b"", None, None).unwrap();
+        }
+        let number = exchange.request().number();
+        self.streams.insert(number, OpenStream { exchange, kind });
+        self.go_on(number);
+        let is_together = |it: &&OpenStream| it.kind == StreamKind::Together;
+        if self.streams.values().filter(is_together).count() == TOGETHER {
+            let mut numbers: Vec<_> = self.streams.keys().copied().collect();
+            numbers.sort_unstable();
+            // The last comes first.
+            numbers.into_iter().rev().for_each(|number| self.respond(number, b"together"));
+        }
+    }
+
+    fn respond(&mut self, number: u64, body: &[u8]) {
+        let Some(OpenStream { mut exchange, .. }) = self.streams.remove(&number) else { return };
+        exchange.begin(b"200 OK").unwrap();
+        exchange.write(body, None, Some(body.len() as u64)).ok();
+        exchange.finish(&|_| None);
+    }
+
+    fn lose(&mut self, number: u64) {
+        self.report(Report::Disconnected);
+        if let Some(OpenStream { exchange, .. }) = self.streams.remove(&number) {
+            exchange.abort(&|_| None);
+        }
+    }
+
+    fn go_on(&mut self, number: u64) {
+        while let Some(stream) = self.streams.get_mut(&number) {
+            let exchange = &mut stream.exchange;
+            match &mut stream.kind {
+                StreamKind::Together | StreamKind::Held => return,
+                StreamKind::Upload { length, largest } => match exchange.take_piece(BODY_BUFFER) {
+                    BodyPiece::Bytes(bytes) => {
+                        *length += bytes.len();
+                        *largest = bytes.len().max(*largest);
+                    }
+                    BodyPiece::Nothing => return self.report(Report::Waits),
+                    BodyPiece::End => {
+                        let (length, largest) = (*length, *largest);
+                        self.report(Report::Taken { length, largest });
+                        return self.respond(number, length.to_string().as_bytes());
+                    }
+                    BodyPiece::Broken => {
+                        self.report(Report::Broken);
+                        return self.respond(number, b"broken");
+                    }
+                },
+                StreamKind::Echo => match exchange.take_piece(7) {
+                    BodyPiece::Bytes(bytes) => exchange.write(&bytes, None, None).unwrap(),
+                    BodyPiece::Nothing => return,
+                    BodyPiece::End | BodyPiece::Broken => {
+                        let OpenStream { exchange, .. } = self.streams.remove(&number).unwrap();
+                        return exchange.finish(&|_| None);
+                    }
+                },
+                StreamKind::Download { left: 0 } => {
+                    let OpenStream { exchange, .. } = self.streams.remove(&number).unwrap();
+                    return exchange.finish(&|_| None);
+                }
+                StreamKind::Download { left } => {
+                    if !exchange.has_begun() {
+                        exchange.begin(b"200 OK").unwrap();
+                        exchange.field(b"Content-Length", left.to_string().as_bytes()).unwrap();
+                    } else if exchange.is_crowded() && exchange.await_room() {
+                        return self.report(Report::AwaitsRoom);
+                    }
+                    let length = (*left).min(1 << 20);
+                    exchange.write(&vec![b'x'; length], None, None).unwrap();
+                    *left -= length;
+                }
+            }
+        }
+    }
+}
+
+fn options() -> Options {
+    let streams = u16::try_from(TOGETHER).unwrap();
+    let application = ApplicationKind::Events { streams, body_buffer: BODY_BUFFER };
+    Options { application, connections: 2 * TOGETHER, ..crate::options::options() }
+}
+
+fn start(name: &str, options: Options) -> (RunningEngine, Receiver<Report>) {
+    let engine = RunningEngine::start(name, options, || {});
+    let (reports, reported) = channel();
+    let worker = engine.worker.clone();
+    thread::spawn(move || EventApplication::new(&worker, reports).run());
+    (engine, reported)
+}
+
+fn connect(engine: &RunningEngine) -> TcpStream {
+    let client = TcpStream::connect(engine.address).unwrap();
+    client.set_read_timeout(Some(DEADLINE)).unwrap();
+    client.set_write_timeout(Some(DEADLINE)).unwrap();
+    client
+}
+
+/// The body of the next response; nothing comes behind it.
+fn body(client: &mut TcpStream) -> String {
+    let (mut text, mut bytes) = (String::new(), vec![0; 64 * 1024]);
+    loop {
+        let length = client.read(&mut bytes).unwrap();
+        assert!(length > 0, "the connection has ended after {text:?}");
+        text.push_str(std::str::from_utf8(&bytes[..length]).unwrap());
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let (_, length) = head.split_once("Content-Length: ").unwrap();
+            let length: usize = length.lines().next().unwrap().parse().unwrap();
+            if body.len() == length {
+                return body.to_owned();
+            }
+        }
+    }
+}
+
+fn report(reports: &Receiver<Report>) -> Report {
+    reports.recv_timeout(DEADLINE).unwrap()
+}
+
+/// Waits for this report; the application may say before that it waits.
+fn report_of(reports: &Receiver<Report>, wanted: &Report) {
+    while report(reports) != *wanted {}
+}
+
+#[test]
+fn a_thousand_streams_are_open_at_once() {
+    limit::raise().unwrap();
+    let (engine, _reports) = start("events-together", options());
+    let mut clients: Vec<_> = (0..TOGETHER).map(|_| connect(&engine)).collect();
+    for client in &mut clients {
+        client.write_all(b"GET /together HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    }
+    for client in &mut clients {
+        assert_eq!(body(client), "together");
+    }
+    assert_eq!(engine.board.counters().requests, TOGETHER as u64);
+}
+
+#[test]
+fn a_large_body_is_taken_by_pieces() {
+    let (engine, reports) = start("events-upload", options());
+    let length = 10_000_000;
+    let mut client = connect(&engine);
+    for is_chunked in [false, true] {
+        let mut writer = client.try_clone().unwrap();
+        let sender = thread::spawn(move || {
+            let head = "POST /upload HTTP/1.1\r\nHost: a\r\n";
+            if is_chunked {
+                write!(writer, "{head}Transfer-Encoding: chunked\r\n\r\n").unwrap();
+                for _ in 0..length / 10_000 {
+                    write!(writer, "2710\r\n{}\r\n", "a".repeat(10_000)).unwrap();
+                }
+                writer.write_all(b"0\r\n\r\n").unwrap();
+            } else {
+                write!(writer, "{head}Content-Length: {length}\r\n\r\n").unwrap();
+                writer.write_all(&vec![b'a'; length]).unwrap();
+            }
+        });
+        let taken = loop {
+            match report(&reports) {
+                Report::Waits => {}
+                Report::Taken { length, largest } => break (length, largest),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(taken.0, length);
+        assert!(taken.1 <= BODY_BUFFER, "{} bytes waited", taken.1);
+        sender.join().unwrap();
+        assert_eq!(body(&mut client), length.to_string());
+    }
+}
+
+#[test]
+fn a_body_is_asked_for_when_the_application_waits_for_it() {
+    let (engine, reports) = start("events-continue", options());
+    let mut client = connect(&engine);
+    client
+        .write_all(
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n",
+        )
+        .unwrap();
+    assert_eq!(report(&reports), Report::Waits);
+    let mut interim = [0; 25];
+    client.read_exact(&mut interim).unwrap();
+    assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+    // The next request is there as well.
+    client.write_all(b"bodyGET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    report_of(&reports, &Report::Taken { length: 4, largest: 4 });
+    report_of(&reports, &Report::Taken { length: 0, largest: 0 });
+}
+
+#[test]
+fn a_body_that_ends_early_is_broken_and_ends_the_connection() {
+    let (engine, reports) = start("events-broken", options());
+    for end in ["", "zz\r\n"] {
+        let mut client = connect(&engine);
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        write!(client, "{head}2\r\nab\r\n{end}").unwrap();
+        if end.is_empty() {
+            client.shutdown(Shutdown::Write).unwrap();
+        }
+        report_of(&reports, &Report::Broken);
+        let mut rest = String::new();
+        client.read_to_string(&mut rest).unwrap();
+        assert!(rest.is_empty() || rest.ends_with("broken"), "{rest}");
+    }
+}
+
+#[test]
+fn another_protocol_follows_in_both_directions() {
+    let (engine, _reports) = start("events-upgrade", options());
+    let mut client = connect(&engine);
+    let head = "GET /echo HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+    // Some of it is there behind the head.
+    client.write_all(format!("{head}GET / HTTP/1.1\r\n").as_bytes()).unwrap();
+    let mut text = String::new();
+    let mut bytes = [0; 1000];
+    while !text.ends_with("GET / HTTP/1.1\r\n") {
+        let length = client.read(&mut bytes).unwrap();
+        text.push_str(std::str::from_utf8(&bytes[..length]).unwrap());
+    }
+    assert!(text.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{text}");
+    assert!(text.contains("\r\nUpgrade: echo\r\n"), "{text}");
+    assert!(text.contains("\r\nConnection: upgrade\r\n"), "{text}");
+    let long = "b".repeat(300_000);
+    let mut writer = client.try_clone().unwrap();
+    let sent = long.clone();
+    let sender = thread::spawn(move || {
+        writer.write_all(sent.as_bytes()).unwrap();
+        writer.shutdown(Shutdown::Write).unwrap();
+    });
+    let mut rest = String::new();
+    client.read_to_string(&mut rest).unwrap();
+    sender.join().unwrap();
+    assert!(rest == long, "{} bytes came back", rest.len());
+}
+
+#[test]
+fn an_application_is_told_that_its_client_has_gone() {
+    let (engine, reports) = start("events-gone", options());
+    let mut client = connect(&engine);
+    client.write_all(b"GET /held HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    some("the request", || (!engine.board.running().is_empty()).then_some(()));
+    drop(client);
+    assert_eq!(report(&reports), Report::Disconnected);
+}
+
+#[test]
+fn an_application_waits_for_a_slow_client_without_a_thread() {
+    let options = Options { response_disk: 0, ..options() };
+    let (engine, reports) = start("events-room", options);
+    let mut slow = connect(&engine);
+    slow.write_all(b"GET /download HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert_eq!(report(&reports), Report::AwaitsRoom);
+    // Another client is served meanwhile.
+    let mut client = connect(&engine);
+    client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert_eq!(body(&mut client), "0");
+    let mut length = 0;
+    let mut bytes = vec![0; 1 << 20];
+    while length < 64 << 20 {
+        length += slow.read(&mut bytes).unwrap();
+    }
+    report_of(&reports, &Report::HadRoom);
+}
+
+#[test]
+fn the_application_can_run_the_loop_in_place_of_the_io_thread() {
+    let engine = RunningEngine::prepare("events-loop", options(), None, || {});
+    let (reports, _reported) = channel();
+    let worker = engine.worker.clone();
+    let application =
+        thread::spawn(move || EventApplication::new(&worker, reports).run_with_loop());
+    let mut clients: Vec<_> = (0..50).map(|_| connect(&engine)).collect();
+    for _ in 0..3 {
+        for client in &mut clients {
+            client.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n").unwrap();
+        }
+        for client in &mut clients {
+            client.write_all(b"abc").unwrap();
+            assert_eq!(body(client), "3");
+        }
+    }
+    drop(clients);
+    engine.master.send(&ToWorker::Drain(Drain::Retire)).unwrap();
+    application.join().unwrap();
+    assert_eq!(engine.board.state(), ReportedState::Stopping);
+}
