@@ -31,6 +31,7 @@ pub use handoff::source::RequestSource;
 pub use handoff::wait::Wait;
 pub use listen::gate::ListenerParts;
 pub use options::{ApplicationKind, LONGEST_BODY, Options};
+pub use protocol::multiplexer::{Multiplexer, MultiplexerFactory, ProtocolEvent};
 pub use record::access::AccessLog;
 pub use spool::spool_file::Spool;
 pub use spool::temporary::Temporary;

@@ -13,7 +13,7 @@ use crate::protocol::http1::ArrivalStage;
 pub(crate) const INTERVAL_MS: u64 = 250;
 
 /// The least progress of a body within the body timeout, in bytes.
-const BODY_PROGRESS: u64 = 1024;
+pub(super) const BODY_PROGRESS: u64 = 1024;
 
 /// How long a client may be silent while its last bytes are thrown away.
 const LINGER_SILENCE: Duration = Duration::from_secs(2);
@@ -95,14 +95,17 @@ pub(crate) fn judge(
             }
             Some(_) | None => Verdict::Keep,
         },
-        Phase::Lent | Phase::Writing(_) => {
+        Phase::Carrying if connection.streams.is_empty() && over(since, idle.used) => {
+            Verdict::Close
+        }
+        Phase::Carrying | Phase::Lent | Phase::Writing(_) => {
             if let Some((window_ms, window_bytes)) = connection.passing_progress()
                 && over(window_ms, options.body_timeout)
             {
                 let is_slow = window_bytes < BODY_PROGRESS;
                 return if is_slow { Verdict::GiveUpBody } else { Verdict::Measure };
             }
-            let outlet = connection.link.outlet();
+            let Some(outlet) = connection.link.try_outlet() else { return Verdict::Keep };
             let waits = !outlet.outgoing.is_empty();
             let since = outlet.progress_ms.max(since);
             if waits && over(since, options.write_timeout) {

@@ -83,6 +83,8 @@ fn rank(connection: &Connection, now_ms: u64, idle_ms: u64) -> Option<(u8, u64)>
                 is_for(since_ms, PART_MS).then_some((2, window_bytes))
             }
         },
+        Phase::Carrying if !connection.streams.is_empty() => None,
+        Phase::Carrying => is_for(since_ms, idle_ms).then_some((0, since_ms)),
         Phase::Lent if connection.stream.end.is_over() => {
             let since_ms = connection.stream.finished_ms();
             is_for(since_ms, idle_ms).then_some((0, since_ms))
@@ -92,7 +94,7 @@ fn rank(connection: &Connection, now_ms: u64, idle_ms: u64) -> Option<(u8, u64)>
             if age_ms < SLOW_MS {
                 return None;
             }
-            let outlet = connection.link.outlet();
+            let outlet = connection.link.try_outlet()?;
             let waiting = outlet.outgoing.waiting();
             let left_ms = waiting.saturating_mul(age_ms) / outlet.handed.max(1);
             (waiting > 0).then_some((3, u64::MAX - left_ms))
@@ -165,7 +167,7 @@ impl Connections {
                     self.close(token);
                 }
             }
-            Phase::Opening | Phase::Idle { .. } | Phase::Arriving => {
+            Phase::Opening | Phase::Idle { .. } | Phase::Arriving | Phase::Carrying => {
                 let peer = &connection.link.peer;
                 let line = format_args!("closed {peer}, which was idle, to make room for others");
                 self.shared.give_up(GivenUp::Displaced, line);

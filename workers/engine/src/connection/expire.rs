@@ -30,6 +30,15 @@ impl Connections {
         if !self.shared.board.is_running(number) {
             return;
         }
+        let carries = |(_, it): &(usize, &Connection)| {
+            it.streams.iter().any(|stream| stream.number() == Some(number))
+        };
+        if let Some((token, _)) = self.slab.iter().find(carries) {
+            self.shared.board.count_timeout();
+            // The master has written a line to the log.
+            self.shared.board.count_given_up(GivenUp::Expired);
+            return self.expire_stream(token, number);
+        }
         let Some(token) = self.find_lent(number) else { return };
         let Some(connection) = self.slab.get_mut(token) else { return };
         let expiry = connection.stream.claim.expire();
@@ -65,7 +74,9 @@ impl Connections {
         for QueuedRequest { request, stream } in self.shared.handoff.take_unbegun() {
             let is_its = |connection: &&Connection| Arc::ptr_eq(&connection.stream, &stream);
             let token = stream.connection.token;
-            if self.slab.get(token).filter(is_its).is_some() {
+            if stream.connection.is_multiplexed {
+                self.refuse_queued_stream(token, request, UNBEGUN);
+            } else if self.slab.get(token).filter(is_its).is_some() {
                 stream.end.take();
                 self.refuse(token, GivenUp::Unbegun, UNBEGUN, Some(request));
             } else {
@@ -74,6 +85,7 @@ impl Connections {
             }
         }
         for token in self.tokens() {
+            self.refuse_arriving(token, UNBEGUN);
             let Some(connection) = self.slab.get_mut(token) else { continue };
             if connection.arrival() == Some(ArrivalStage::Blank) {
                 continue;

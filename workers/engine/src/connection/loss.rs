@@ -22,7 +22,7 @@ impl Connections {
             return;
         }
         let left = self.slab.iter().filter_map(|(token, connection)| {
-            let outlet = connection.link.outlet();
+            let outlet = connection.link.try_outlet()?;
             let waiting = outlet.outgoing.waiting();
             let age_ms = now_ms.saturating_sub(connection.lent.begun_us / 1000);
             let left_ms =
@@ -98,7 +98,10 @@ impl Connections {
             connection.notice_return();
             let is_unfinished = match connection.phase {
                 Phase::Lent if connection.stream.claim.has_begun() => true,
-                Phase::Lent | Phase::Writing(_) => !connection.link.outlet().outgoing.is_empty(),
+                Phase::Carrying if !connection.streams.is_empty() => true,
+                Phase::Carrying | Phase::Lent | Phase::Writing(_) => {
+                    !connection.link.outlet().outgoing.is_empty()
+                }
                 Phase::Opening | Phase::Idle { .. } | Phase::Arriving | Phase::Lingering { .. } => {
                     false
                 }

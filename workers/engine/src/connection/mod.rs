@@ -1,6 +1,7 @@
 //! The I/O thread's part of a connection: what it is doing, and since when.
 
 pub(crate) mod address;
+pub(crate) mod carrying;
 pub(crate) mod deadlines;
 pub(crate) mod displace;
 pub(crate) mod expire;
@@ -22,6 +23,7 @@ use crate::connection::address::Address;
 use crate::connection::shared::SharedConnection;
 use crate::options::Options;
 use crate::protocol::http1::{ArrivalStage, Caller, Http1, Reading, Step};
+use crate::protocol::streams::Streams;
 use crate::protocol::upload::Discard;
 use crate::stream::request::Request;
 use crate::stream::shared_stream::{After, SharedStream};
@@ -34,8 +36,10 @@ pub(crate) struct Connection {
     /// The stream that the connection carries, or carried last.
     pub(crate) stream: Arc<SharedStream>,
     pub(crate) phase: Phase,
-    /// What is being read.
+    /// What is being read with HTTP/1.
     pub(crate) http1: Http1,
+    /// The streams of another protocol.
+    pub(crate) streams: Streams,
     /// The client sends nothing more.
     pub(crate) read_closed: bool,
     /// The client has ended its side, which an event tells only once: behind what it has sent
@@ -104,6 +108,8 @@ pub(crate) enum Phase {
     },
     /// A request arrives, or a body is dropped.
     Arriving,
+    /// Several streams come and go.
+    Carrying,
     /// The application side has it.
     Lent,
     /// The application side is through, and what it left is being written.
@@ -115,14 +121,22 @@ pub(crate) enum Phase {
     },
 }
 
+impl Phase {
+    /// What follows when a connection is open.
+    pub(crate) fn opened(link: &SharedConnection) -> Self {
+        if link.is_multiplexed { Self::Carrying } else { Self::Idle { used: false } }
+    }
+}
+
 impl Connection {
     pub(crate) fn new(link: Arc<SharedConnection>, waited_us: u64) -> Self {
-        let phase = if link.is_plain { Phase::Idle { used: false } } else { Phase::Opening };
+        let phase = if link.is_plain { Phase::opened(&link) } else { Phase::Opening };
         Self {
             stream: Arc::new(SharedStream::new(Arc::clone(&link))),
             link,
             phase,
             http1: Http1::default(),
+            streams: Streams::default(),
             read_closed: false,
             hung_up: false,
             registered: false,
@@ -226,7 +240,11 @@ impl Connection {
             Phase::Idle { .. } if bytes.is_empty() && !self.http1.has_input() => return Step::More,
             Phase::Idle { .. } => true,
             Phase::Arriving => false,
-            Phase::Opening | Phase::Lent | Phase::Writing(_) | Phase::Lingering { .. } => {
+            Phase::Opening
+            | Phase::Carrying
+            | Phase::Lent
+            | Phase::Writing(_)
+            | Phase::Lingering { .. } => {
                 self.http1.keep(bytes);
                 return Step::More;
             }

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use monoceros_sys::clock::monotonic_ms;
@@ -12,6 +12,7 @@ use monoceros_sys::futex;
 use monoceros_wire::listener::Scheme;
 
 use crate::connection::address::Address;
+use crate::protocol::multiplexer::Multiplexer;
 use crate::transport::Transport;
 use crate::transport::file_range::{Failure, FileRange};
 use crate::transport::outgoing::{Flushed, Outgoing, Stores};
@@ -28,6 +29,8 @@ const QUIET_MS: u64 = 1_000;
 #[derive(Debug)]
 pub(crate) struct Entrance {
     pub(crate) transport: Transport,
+    /// Carries several streams; `None` with HTTP/1.
+    pub(crate) multiplexer: Option<Box<dyn Multiplexer>>,
     pub(crate) scheme: Scheme,
     /// The address of our end.
     pub(crate) local: Arc<Address>,
@@ -39,9 +42,10 @@ pub(crate) struct Entrance {
 #[derive(Debug)]
 pub(crate) struct SharedConnection {
     pub(crate) socket: Socket,
-    /// The bytes of the protocol are sent as they are: an application thread may write
-    /// to the socket itself while nothing waits.
+    /// The bytes of the protocol are those of the socket.
     pub(crate) is_plain: bool,
+    /// The protocol carries several streams.
+    pub(crate) is_multiplexed: bool,
     /// Where the I/O thread keeps its part.
     pub(crate) token: usize,
     /// Who is at the other end.
@@ -64,6 +68,8 @@ pub(crate) struct SharedConnection {
 pub(crate) struct Outlet {
     /// What waits.
     pub(crate) outgoing: Outgoing,
+    /// What makes the bytes of several streams.
+    pub(crate) multiplexer: Option<Box<dyn Multiplexer>>,
     /// The client cannot be written to any more.
     pub(crate) failed: bool,
     /// When the client last took something, for the write timeout.
@@ -83,19 +89,20 @@ pub(crate) struct Outlet {
 
 impl SharedConnection {
     pub(crate) fn new(fd: OwnedFd, entrance: Entrance, token: usize, peer: Address) -> Self {
-        let Entrance { transport, scheme, local, .. } = entrance;
+        let Entrance { transport, multiplexer, scheme, local, .. } = entrance;
         let is_plain = transport.is_plain();
         let outgoing = Outgoing::new(transport);
         Self {
             socket: Socket::new(fd),
             is_plain,
+            is_multiplexed: multiplexer.is_some(),
             token,
             peer,
             local,
             scheme,
             guarded: AtomicBool::new(false),
             pledged: AtomicBool::new(false),
-            outlet: Mutex::new(Outlet { outgoing, ..Outlet::default() }),
+            outlet: Mutex::new(Outlet { outgoing, multiplexer, ..Outlet::default() }),
             room_bell: AtomicU32::new(0),
         }
     }
@@ -103,6 +110,16 @@ impl SharedConnection {
     /// What waits to be written.
     pub(crate) fn outlet(&self) -> MutexGuard<'_, Outlet> {
         self.outlet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, for the I/O thread while the application may respond: `None` while an
+    /// application thread has the lock. The I/O thread comes back in its next turn.
+    pub(crate) fn try_outlet(&self) -> Option<MutexGuard<'_, Outlet>> {
+        match self.outlet.try_lock() {
+            Ok(outlet) => Some(outlet),
+            Err(TryLockError::Poisoned(outlet)) => Some(outlet.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// A response begins whose end is the end of the connection: until it has gone
@@ -198,6 +215,37 @@ impl SharedConnection {
         }
     }
 
+    /// Whether an application thread may write to the socket itself while nothing waits: the
+    /// bytes are what the protocol makes of one stream, and nothing has to be made of them.
+    pub(crate) fn sends_directly(&self) -> bool {
+        self.is_plain && !self.is_multiplexed
+    }
+
+    /// Sends what `make` has the protocol make, as far as the socket takes it; the rest waits.
+    /// All of it is done under the lock: the order of making is the order of sending. Whether
+    /// some waits; `None` when nothing can be sent any more.
+    pub(crate) fn send_on_stream(
+        &self,
+        stores: Stores,
+        make: impl FnOnce(&mut dyn Multiplexer, &mut Vec<u8>),
+    ) -> Option<bool> {
+        let mut outlet = self.outlet();
+        outlet.begin();
+        if outlet.failed {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        make(outlet.multiplexer.as_deref_mut()?, &mut bytes);
+        if let Some(spill) = outlet.outgoing.push_bytes(Box::new(bytes), 0, stores) {
+            let written = spill.write();
+            outlet.outgoing.push_spilled(spill, written, stores);
+        }
+        let flushed = self.flush_outlet(&mut outlet);
+        let waits = !outlet.outgoing.is_empty();
+        self.wake(outlet);
+        flushed.ok().map(|_| waits)
+    }
+
     /// The same with a range of a file.
     pub(crate) fn leave_file(&self, range: FileRange) {
         let mut outlet = self.outlet();
@@ -210,7 +258,7 @@ impl SharedConnection {
     /// Sees whether the client has taken something of what the kernel has, which
     /// tells of room in its buffer late: it waits until a third is free.
     pub(crate) fn note_progress(&self, now_ms: u64) {
-        let mut outlet = self.outlet();
+        let Some(mut outlet) = self.try_outlet() else { return };
         let is_quiet = now_ms.saturating_sub(outlet.progress_ms) > QUIET_MS;
         if !outlet.outgoing.is_empty() && is_quiet {
             let undelivered = self.socket.undelivered();
@@ -228,6 +276,20 @@ impl SharedConnection {
     /// Those of writing; then nothing waits any more.
     pub(crate) fn flush(&self) -> Result<Flushed, Failure> {
         let mut outlet = self.outlet();
+        let flushed = self.flush_outlet(&mut outlet);
+        self.wake(outlet);
+        flushed
+    }
+
+    /// The same, for the I/O thread; `None` while an application thread has the lock.
+    pub(crate) fn try_flush(&self) -> Option<Result<Flushed, Failure>> {
+        let mut outlet = self.try_outlet()?;
+        let flushed = self.flush_outlet(&mut outlet);
+        self.wake(outlet);
+        Some(flushed)
+    }
+
+    fn flush_outlet(&self, outlet: &mut Outlet) -> Result<Flushed, Failure> {
         let before = outlet.outgoing.waiting();
         let flushed = outlet.outgoing.flush(&self.socket);
         outlet.handed += before - outlet.outgoing.waiting();
@@ -236,7 +298,6 @@ impl SharedConnection {
             Ok(_) => outlet.progress_ms = monotonic_ms(),
             Err(_) => outlet.fail(&self.socket),
         }
-        self.wake(outlet);
         flushed
     }
 
@@ -358,6 +419,7 @@ pub(crate) fn test_pair() -> (SharedConnection, std::os::unix::net::UnixStream) 
     let nowhere = Address::Unix(monoceros_wire::listener::UnixAddress::Unnamed);
     let entrance = Entrance {
         transport: Transport::Plain,
+        multiplexer: None,
         scheme: Scheme::Http,
         local: Arc::new(nowhere.clone()),
         has_request: true,

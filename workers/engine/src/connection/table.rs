@@ -198,6 +198,10 @@ impl Connections {
         let Some(connection) = self.slab.get_mut(token) else { return };
         connection.notice_return();
         match connection.phase {
+            Phase::Carrying => {
+                connection.link.note_progress(now_ms);
+                self.judge_streams(token, now_ms);
+            }
             Phase::Lent | Phase::Writing(_) => {
                 connection.link.note_progress(now_ms);
                 if matches!(connection.phase, Phase::Lent) && connection.stream.has_left() {
@@ -207,6 +211,7 @@ impl Connections {
             Phase::Idle { used: true } => connection.note_delivery(&self.shared.options, now_ms),
             _ => {}
         }
+        let Some(connection) = self.slab.get_mut(token) else { return };
         match deadlines::judge(connection, &self.shared.options, idle, now_ms) {
             Verdict::Keep => {}
             Verdict::Measure => connection.http1.measure(now_ms),

@@ -45,8 +45,10 @@ impl Connections {
     pub(crate) fn take_traffic(&mut self, token: usize, event: &Event) {
         let Some(connection) = self.slab.get_mut(token) else { return };
         let news = event.is_readable() || event.is_read_closed() || event.is_error();
+        connection.hung_up |= event.is_read_closed();
         if matches!(connection.phase, Phase::Lent) {
-            let waits = !connection.link.outlet().outgoing.is_empty();
+            let waits =
+                connection.link.try_outlet().is_none_or(|outlet| !outlet.outgoing.is_empty());
             let passes = connection.http1.passes_body();
             let is_ours = news && !passes && connection.stream.end.watch();
             if event.is_writable() && waits {
@@ -67,6 +69,14 @@ impl Connections {
                 self.write(token);
             }
             Phase::Opening => self.open(token),
+            Phase::Carrying => {
+                if event.is_writable() {
+                    self.write(token);
+                }
+                if news {
+                    self.read_streams(token);
+                }
+            }
             // The event tells of the client's end only once: it has to be read
             // up to there.
             _ if news => self.read(token, event.is_read_closed()),
@@ -79,9 +89,6 @@ impl Connections {
         let passes = self.slab.get(token).is_some_and(|it| it.http1.passes_body());
         if event.is_error() || event.is_read_closed() && !passes {
             self.tell_disconnected(token);
-        }
-        if let Some(connection) = self.slab.get_mut(token) {
-            connection.hung_up |= event.is_read_closed();
         }
         self.go_on_passing(token);
     }
@@ -100,6 +107,7 @@ impl Connections {
                 }
                 Phase::Idle { .. } | Phase::Arriving => {}
                 Phase::Opening => return self.open(token),
+                Phase::Carrying => return self.read_streams(token),
                 Phase::Lingering { .. } => return self.linger(token),
                 Phase::Lent | Phase::Writing(_) => return,
             }
@@ -124,7 +132,7 @@ impl Connections {
         let Some(connection) = self.slab.get_mut(token) else { return };
         match connection.link.open() {
             Ok(true) => {
-                connection.enter(Phase::Idle { used: false });
+                connection.enter(Phase::opened(&connection.link));
                 self.read(token, true);
             }
             Ok(false) => self.settle_reading(token),
@@ -309,13 +317,16 @@ impl Connections {
             Phase::Opening | Phase::Idle { .. } | Phase::Arriving | Phase::Lingering { .. } => {
                 self.close(token);
             }
-            Phase::Lent | Phase::Writing(_) => {}
+            Phase::Carrying | Phase::Lent | Phase::Writing(_) => {}
         }
     }
 
     /// A stream comes back from the application side by message.
     pub(crate) fn take_back(&mut self, stream: &Arc<SharedStream>) {
         let token = stream.connection.token;
+        if stream.connection.is_multiplexed {
+            return self.take_stream_back(token, stream);
+        }
         // One that has expired is not the application's any more.
         let is_ours = |connection: &Connection| {
             Arc::ptr_eq(&connection.stream, stream) && !connection.expired
@@ -354,7 +365,7 @@ impl Connections {
         let Some(connection) = self.slab.get_mut(token) else { return };
         let after = match connection.phase {
             Phase::Writing(after) => after,
-            Phase::Lent => return self.write_for_application(token),
+            Phase::Carrying | Phase::Lent => return self.write_for_application(token),
             _ => return,
         };
         match connection.link.flush() {
@@ -394,10 +405,15 @@ impl Connections {
     fn write_for_application(&mut self, token: usize) {
         let Some(connection) = self.slab.get(token) else { return };
         // A client that is gone is seen by the application side.
-        match connection.link.flush() {
-            Ok(Flushed::Paused(_)) => self.unfinished.push(Unfinished::Writing { token }),
-            Err(Failure::File(why)) => self.tell_unreadable(token, &why),
-            Ok(Flushed::All | Flushed::Blocked(_)) | Err(Failure::Client(_)) => {}
+        match connection.link.try_flush() {
+            None | Some(Ok(Flushed::Paused(_))) => {
+                self.unfinished.push(Unfinished::Writing { token });
+            }
+            Some(Err(Failure::File(why))) => self.tell_unreadable(token, &why),
+            Some(Err(Failure::Client(_))) if connection.link.is_multiplexed => {
+                return self.break_off(token);
+            }
+            Some(Ok(Flushed::All | Flushed::Blocked(_)) | Err(Failure::Client(_))) => {}
         }
         if self.shared.handoff.events().is_some() {
             self.tell_room(token);
@@ -421,7 +437,11 @@ impl Connections {
                 // Of what has come before, something waits for the next turn.
                 Phase::Idle { .. } if connection.http1.has_input() => {}
                 Phase::Idle { .. } | Phase::Arriving => self.end_of_input(token),
-                Phase::Opening | Phase::Lent | Phase::Writing(_) | Phase::Lingering { .. } => {}
+                Phase::Opening
+                | Phase::Carrying
+                | Phase::Lent
+                | Phase::Writing(_)
+                | Phase::Lingering { .. } => {}
             },
             // Else an event will tell of what comes.
             Some(connection) if connection.unread || !connection.registered => {
@@ -477,6 +497,10 @@ impl Connections {
     pub(crate) fn close(&mut self, token: usize) {
         let Some(mut connection) = self.slab.try_remove(token) else { return };
         connection.http1.drop_input();
+        let streams = connection.streams.take();
+        if !streams.is_empty() {
+            self.lose_streams(streams);
+        }
         self.pressure.freed_ms = clock::monotonic_ms();
         // An application thread that still writes learns it, and a process that
         // the application has forked cannot hold the connection open.

@@ -373,6 +373,7 @@ impl EventLoop {
         self.life.drain(cause, now_ms, &self.shared.options);
         self.shared.board.show_state(self.life.state());
         self.shared.handoff.drain();
+        self.connections.drain();
         self.next_sweep_ms = 0;
         self.listening.drain(queue, now_ms);
     }

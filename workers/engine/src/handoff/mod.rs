@@ -48,6 +48,7 @@ const SPARE_LIMIT: usize = 256;
 /// How requests reach the application. One file each; a kind that is added answers every
 /// question that [`Handoff`] asks of the two.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a worker has one, and asks it all the time")]
 pub(crate) enum ApplicationSide {
     Threads(ThreadSide),
     Events(EventSide),

@@ -14,6 +14,7 @@ use socket2::SockRef;
 
 use crate::connection::address::Address;
 use crate::connection::shared::Entrance;
+use crate::protocol::multiplexer::MultiplexerFactory;
 use crate::transport::Transport;
 use crate::transport::layer::LayerFactory;
 
@@ -24,8 +25,10 @@ pub struct ListenerParts {
     pub fd: Private,
     /// What the master says of it.
     pub description: ListenerDescription,
-    /// What stands between its connections' bytes and HTTP.
+    /// What stands between its connections' bytes and the protocol.
     pub layer: Option<LayerFactory>,
+    /// What its connections speak in place of HTTP/1.
+    pub protocol: Option<MultiplexerFactory>,
 }
 
 impl ListenerParts {
@@ -47,7 +50,9 @@ impl ListenerParts {
             ));
         }
         let pairs = sockets.into_iter().zip(descriptions);
-        Ok(pairs.map(|(fd, description)| Self { fd, description, layer: None }).collect())
+        Ok(pairs
+            .map(|(fd, description)| Self { fd, description, layer: None, protocol: None })
+            .collect())
     }
 }
 
@@ -64,6 +69,7 @@ pub(crate) struct Listener {
     has_request: bool,
     scheme: Scheme,
     layer: Option<LayerFactory>,
+    protocol: Option<MultiplexerFactory>,
     /// Connections that may still be accepted while draining; `None` while
     /// serving.
     pub(crate) rest: Option<u32>,
@@ -75,7 +81,7 @@ impl Listener {
     /// request, so that the gate counts exactly, and one that has none costs
     /// no worker anything.
     pub(crate) fn adopt(parts: ListenerParts) -> Self {
-        let ListenerParts { fd, description, layer } = parts;
+        let ListenerParts { fd, description, layer, protocol } = parts;
         let ListenerDescription { address, scheme, options, .. } = description;
         if options.defer_accept {
             // Fails on a unix socket, which has nothing to hold back.
@@ -86,7 +92,7 @@ impl Listener {
         // A layer has something to say before the request.
         let has_request = layer.is_none() && socket::is_deferred(fd.as_fd());
         let (is_wildcard, local) = (address.is_wildcard(), Arc::new(address.into()));
-        Self { fd, local, is_wildcard, has_request, scheme, layer, rest: None }
+        Self { fd, local, is_wildcard, has_request, scheme, layer, protocol, rest: None }
     }
 
     /// How a connection of this listener begins.
@@ -95,8 +101,13 @@ impl Listener {
             None => Transport::Plain,
             Some(factory) => Transport::Layered(factory.make()),
         };
-        let local = self.local_of(connection);
-        Entrance { transport, scheme: self.scheme, local, has_request: self.has_request }
+        Entrance {
+            transport,
+            multiplexer: self.protocol.as_ref().map(MultiplexerFactory::make),
+            scheme: self.scheme,
+            local: self.local_of(connection),
+            has_request: self.has_request,
+        }
     }
 
     /// Has the kernel hand over connections at once from now on: there is not
@@ -319,7 +330,8 @@ mod tests {
     fn a_connection_to_every_address_knows_its_own() {
         let (fd, mut description) = bound(true);
         description.address = ListenerAddress::Internet(([0, 0, 0, 0], 1).into());
-        let listener = Listener::adopt(ListenerParts { fd, description, layer: None });
+        let listener =
+            Listener::adopt(ListenerParts { fd, description, layer: None, protocol: None });
         assert!(listener.is_wildcard);
         let own = ListenerAddress::of_socket(listener.as_fd()).unwrap();
         assert_eq!(*listener.local_of(listener.as_fd()), own.into());

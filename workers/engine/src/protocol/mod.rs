@@ -2,4 +2,6 @@
 
 pub(crate) mod http1;
 pub(crate) mod input;
+pub(crate) mod multiplexer;
+pub(crate) mod streams;
 pub(crate) mod upload;

@@ -1,6 +1,7 @@
 //! One request and its response, in the hands of an application thread.
 
 mod account;
+mod on_stream;
 mod sending;
 
 use std::cell::RefCell;
@@ -20,7 +21,7 @@ use crate::shared::Shared;
 use crate::stream::body::Body;
 use crate::stream::inbound::BodyPiece;
 use crate::stream::request::{QueuedRequest, Request};
-use crate::stream::response::{BodyFraming, Fault, Response};
+use crate::stream::response::{Asked, BodyFraming, Fault, Response};
 use crate::stream::shared_stream::{After, SharedStream};
 use crate::transport::payload::Payload;
 
@@ -276,6 +277,9 @@ impl Exchange {
             // A response that grows is not stuck, however long it takes.
             self.shared.board.progress(self.shown, clock::monotonic_ms());
         }
+        if self.link().is_multiplexed {
+            return self.send_on_stream(with_head, bytes, false);
+        }
         let sent = PIECE.with_borrow_mut(|piece| {
             piece.clear();
             if with_head {
@@ -301,6 +305,9 @@ impl Exchange {
         offset: u64,
         length: u64,
     ) -> Result<(), ClientDisconnected> {
+        if self.link().is_multiplexed {
+            return self.send_file_on_stream(source, offset, length);
+        }
         if self.commit(Some(length))? {
             let response = &mut self.request_mut().response;
             let length = response.take(length);
@@ -417,6 +424,10 @@ impl Exchange {
             let whole = (!self.request().head.is_head()).then_some(0);
             self.write(b"", None, whole).ok();
         }
+        if self.link().is_multiplexed && !self.gone {
+            // A client that is gone is seen by `self.gone`.
+            self.send_on_stream(false, b"", true).ok();
+        }
         if self.response().framing() == BodyFraming::Chunked && !self.gone {
             PIECE.with_borrow_mut(|end| {
                 end.clear();
@@ -441,7 +452,11 @@ impl Exchange {
         if !self.stream.claim.begin() {
             return self.lose().map(|()| false);
         }
-        let asked = self.request().asked(self.shared.keeps_alive());
+        let asked = if self.link().is_multiplexed {
+            Asked::on_stream(self.request().head.is_head())
+        } else {
+            self.request().asked(self.shared.keeps_alive())
+        };
         self.request_mut().response.conclude(asked, whole);
         if self.response().framing().ends_with_connection() {
             self.link().guard();

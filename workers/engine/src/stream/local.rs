@@ -69,6 +69,10 @@ impl ConcludedResponse {
         &self.0.response
     }
 
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.0.body
+    }
+
     /// Head and body as HTTP/1 has them.
     pub(crate) fn bytes(mut self) -> Vec<u8> {
         let mut out = Vec::with_capacity(256 + self.0.body.len());

@@ -56,6 +56,7 @@ impl Request {
             version: self.head.version(),
             is_head: self.head.is_head(),
             keep_alive: self.head.keep_alive() && !self.closes && keeps_alive,
+            is_framed: false,
         }
     }
 

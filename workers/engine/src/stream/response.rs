@@ -16,6 +16,8 @@ pub(crate) enum BodyFraming {
     Length(u64),
     /// In chunks.
     Chunked,
+    /// The protocol of the connection says where it ends.
+    Framed,
     /// Whatever comes before the connection is closed.
     UntilClose,
     /// Whatever comes to the end of the stream; no syntax of the protocol follows the head, in
@@ -41,13 +43,20 @@ pub(crate) struct Asked {
     pub(crate) is_head: bool,
     /// Both sides want to use the connection again.
     pub(crate) keep_alive: bool,
+    /// The connection's protocol carries several streams and frames their bodies.
+    pub(crate) is_framed: bool,
 }
 
 impl Asked {
     /// For a response with which the connection ends, to a request of which nothing else
     /// is known.
     pub(crate) fn last(is_head: bool) -> Self {
-        Self { version: Version::Http11, is_head, keep_alive: false }
+        Self { version: Version::Http11, is_head, keep_alive: false, is_framed: false }
+    }
+
+    /// For a response on one of several streams of a connection.
+    pub(crate) fn on_stream(is_head: bool) -> Self {
+        Self { version: Version::Http11, is_head, keep_alive: true, is_framed: true }
     }
 }
 
@@ -178,6 +187,7 @@ impl Response {
             _ if self.upgrades => BodyFraming::Raw,
             _ if no_body => BodyFraming::NoBody,
             Some(length) => BodyFraming::Length(length),
+            None if asked.is_framed => BodyFraming::Framed,
             None if asked.version == Version::Http11 => BodyFraming::Chunked,
             None => BodyFraming::UntilClose,
         };
@@ -219,6 +229,11 @@ impl Response {
         }
     }
 
+    /// The status and the fields.
+    pub(crate) fn head(&self) -> &ResponseHead {
+        &self.head
+    }
+
     /// Appends the head as HTTP/1 has it.
     pub(crate) fn push_head(&mut self, out: &mut Vec<u8>) {
         let before = out.len();
@@ -244,7 +259,10 @@ impl Response {
                 self.cut |= taken < count;
                 taken
             }
-            BodyFraming::Chunked | BodyFraming::UntilClose | BodyFraming::Raw => count,
+            BodyFraming::Chunked
+            | BodyFraming::Framed
+            | BodyFraming::UntilClose
+            | BodyFraming::Raw => count,
             BodyFraming::NoBody | BodyFraming::Open => 0,
         };
         self.body_bytes += taken;
@@ -344,7 +362,8 @@ impl std::error::Error for Fault {}
 mod tests {
     use super::*;
 
-    const ASKED: Asked = Asked { version: Version::Http11, is_head: false, keep_alive: true };
+    const ASKED: Asked =
+        Asked { version: Version::Http11, is_head: false, keep_alive: true, is_framed: false };
 
     fn made(status: &str, fields: &[(&str, &str)], asked: Asked, whole: Option<u64>) -> Response {
         let mut response = Response::default();

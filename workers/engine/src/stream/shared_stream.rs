@@ -1,7 +1,7 @@
 //! The part of a stream that both sides of a worker hold. A stream is one request with its
 //! response; a connection carries one at a time or several, as its protocol has it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::connection::shared::SharedConnection;
@@ -35,6 +35,10 @@ pub(crate) enum After {
 pub(crate) struct SharedStream {
     /// The connection that carries it.
     pub(crate) connection: Arc<SharedConnection>,
+    /// The number that the protocol gives it; 0 with HTTP/1.
+    pub(crate) id: u32,
+    /// Nothing more of its response is wanted: the client has given it up.
+    lost: AtomicBool,
     /// Which side may respond.
     pub(crate) claim: ResponseClaim,
     /// Whether the application side has its request.
@@ -90,8 +94,15 @@ impl Account {
 impl SharedStream {
     /// A stream of which no request has come.
     pub(crate) fn new(connection: Arc<SharedConnection>) -> Self {
+        Self::on(connection, 0)
+    }
+
+    /// The same with the number that the protocol gives it.
+    pub(crate) fn on(connection: Arc<SharedConnection>, id: u32) -> Self {
         Self {
             connection,
+            id,
+            lost: AtomicBool::new(false),
             claim: ResponseClaim::new(),
             end: StreamEnd::new(),
             finished_ms: AtomicU64::new(0),
@@ -105,6 +116,16 @@ impl SharedStream {
     pub(crate) fn run(&self, tells: bool) {
         self.claim.open();
         self.end.run(tells);
+    }
+
+    /// Nothing more of its response is wanted.
+    pub(crate) fn lose(&self) {
+        self.lost.store(true, Ordering::Release);
+    }
+
+    /// Whether nothing more of its response is wanted.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
     }
 
     /// Whether the client has left while the application side writes the response.

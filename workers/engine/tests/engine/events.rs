@@ -16,7 +16,7 @@ use monoceros_sys::wait::{Readiness, wait};
 use monoceros_wire::message::{Drain, ToWorker};
 use monoceros_wire::scoreboard::ReportedState;
 
-use crate::running::{DEADLINE, RunningEngine, some};
+use crate::running::{DEADLINE, RunningEngine, Wire, some};
 
 /// The most of a body that waits, in bytes.
 const BODY_BUFFER: usize = 64 * 1024;
@@ -395,7 +395,7 @@ fn an_application_waits_for_a_slow_client_without_a_thread() {
 
 #[test]
 fn the_application_can_run_the_loop_in_place_of_the_io_thread() {
-    let engine = RunningEngine::prepare("events-loop", options(), None, || {});
+    let engine = RunningEngine::prepare("events-loop", options(), Wire::default(), || {});
     let (reports, _reported) = channel();
     let worker = engine.worker.clone();
     let application =

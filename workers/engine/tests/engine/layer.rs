@@ -135,7 +135,7 @@ fn serve(requests: &RequestSource) {
 fn start(name: &str) -> RunningEngine {
     let factory = LayerFactory::new(|| Box::<SevenByteFrames>::default());
     let options = crate::options::options();
-    let engine = RunningEngine::with_layer(name, options, Some(factory), || {});
+    let engine = RunningEngine::with_layer(name, options, factory);
     let worker = engine.worker.clone();
     thread::spawn(move || serve(&worker.requests(0)));
     engine

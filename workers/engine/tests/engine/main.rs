@@ -9,6 +9,7 @@ mod expire;
 mod layer;
 mod local;
 mod loop_owner;
+mod multiplexed;
 mod options;
 mod running;
 

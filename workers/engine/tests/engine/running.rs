@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use monoceros_config::AccessFormat;
 use monoceros_engine::{
-    AccessLog, ApplicationKind, Engine, EngineParts, LayerFactory, ListenerParts, Options,
+    AccessLog, ApplicationKind, Engine, EngineParts, LayerFactory, ListenerParts,
+    MultiplexerFactory, Options,
 };
 use monoceros_log::{Destination, LogFile};
 use monoceros_sys::fork::Private;
@@ -30,6 +31,13 @@ pub(crate) struct RunningEngine {
     pub(crate) log: PathBuf,
 }
 
+/// What stands between the sockets of a worker under test and its application.
+#[derive(Default)]
+pub(crate) struct Wire {
+    pub(crate) layer: Option<LayerFactory>,
+    pub(crate) protocol: Option<MultiplexerFactory>,
+}
+
 impl RunningEngine {
     /// Starts one; `name` is the access log's, `reopen` is called by the loop
     /// when the master says so.
@@ -38,17 +46,27 @@ impl RunningEngine {
         options: Options,
         reopen: impl FnMut() + Send + 'static,
     ) -> Self {
-        Self::with_layer(name, options, None, reopen)
+        let engine = Self::prepare(name, options, Wire::default(), reopen);
+        engine.worker.start().unwrap();
+        engine
     }
 
     /// The same with a layer between its connections and HTTP.
-    pub(crate) fn with_layer(
+    pub(crate) fn with_layer(name: &str, options: Options, layer: LayerFactory) -> Self {
+        let wire = Wire { layer: Some(layer), ..Wire::default() };
+        let engine = Self::prepare(name, options, wire, || {});
+        engine.worker.start().unwrap();
+        engine
+    }
+
+    /// The same with another protocol in place of HTTP/1.
+    pub(crate) fn with_protocol(
         name: &str,
         options: Options,
-        layer: Option<LayerFactory>,
-        reopen: impl FnMut() + Send + 'static,
+        protocol: MultiplexerFactory,
     ) -> Self {
-        let engine = Self::prepare(name, options, layer, reopen);
+        let wire = Wire { protocol: Some(protocol), ..Wire::default() };
+        let engine = Self::prepare(name, options, wire, || {});
         engine.worker.start().unwrap();
         engine
     }
@@ -57,9 +75,10 @@ impl RunningEngine {
     pub(crate) fn prepare(
         name: &str,
         options: Options,
-        layer: Option<LayerFactory>,
+        wire: Wire,
         reopen: impl FnMut() + Send + 'static,
     ) -> Self {
+        let Wire { layer, protocol } = wire;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -87,6 +106,7 @@ impl RunningEngine {
                 fd: Private::from(OwnedFd::from(listener)),
                 description,
                 layer,
+                protocol,
             }],
             access: Some(AccessLog::new(file, format)),
             reopen: Box::new(reopen),

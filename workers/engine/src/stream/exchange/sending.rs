@@ -152,7 +152,7 @@ impl Exchange {
     }
 
     /// Gives up the response: its file has failed, not the client.
-    fn give_up_file(&mut self, why: &str) -> Result<(), ClientDisconnected> {
+    pub(super) fn give_up_file(&mut self, why: &str) -> Result<(), ClientDisconnected> {
         let (label, peer) = (self.request().label(), &self.link().peer);
         let line = format_args!("gave up the response to {label} for {peer}: {why}");
         self.shared.give_up(GivenUp::Unreadable, line);
@@ -164,7 +164,7 @@ impl Exchange {
         if self.gone {
             return Err(ClientDisconnected);
         }
-        if !self.link().is_plain {
+        if !self.link().sends_directly() {
             // What a layer makes of the bytes goes out in the order of making: under
             // the connection's lock.
             return Ok(false);

@@ -1,0 +1,81 @@
+//! Protocols that carry several streams on one connection, such as HTTP/2. One speaks bytes on
+//! the one side and heads and data on the other, and does no I/O.
+
+use std::fmt;
+use std::sync::Arc;
+
+use monoceros_http::{Head, Reject, ResponseHead};
+
+/// What has come of the bytes that a client has sent. Streams are named by the protocol's
+/// numbers.
+#[derive(Debug)]
+pub enum ProtocolEvent {
+    /// A request begins.
+    Head {
+        /// Its stream.
+        stream: u32,
+        /// Request line and fields.
+        head: Box<Head>,
+        /// It has no body.
+        ends: bool,
+    },
+    /// A part of a request's body.
+    Data {
+        /// Its stream.
+        stream: u32,
+        /// The bytes.
+        bytes: Vec<u8>,
+        /// It is the last part.
+        ends: bool,
+    },
+    /// The client gives a stream up.
+    Reset {
+        /// The stream.
+        stream: u32,
+    },
+}
+
+/// Such a protocol on one connection. It is called under the connection's lock, so that what it
+/// makes is sent in the order in which it was made.
+pub trait Multiplexer: Send + fmt::Debug {
+    /// Reads bytes that the client has sent: how many were used. The others come again with
+    /// those that follow.
+    ///
+    /// # Errors
+    /// What is wrong with them: the connection ends.
+    fn read(&mut self, bytes: &[u8], events: &mut Vec<ProtocolEvent>) -> Result<usize, Reject>;
+
+    /// Appends the head of a response; `ends` says that it has no body.
+    fn push_head(&mut self, stream: u32, head: &ResponseHead, ends: bool, out: &mut Vec<u8>);
+
+    /// Appends a part of the body of a response; `ends` says that it is the last, which may
+    /// be empty.
+    fn push_data(&mut self, stream: u32, bytes: &[u8], ends: bool, out: &mut Vec<u8>);
+
+    /// Appends that the rest of a response does not come.
+    fn push_reset(&mut self, stream: u32, out: &mut Vec<u8>);
+
+    /// Appends that no further stream is taken: the worker drains.
+    fn push_drain(&mut self, out: &mut Vec<u8>);
+}
+
+/// Makes the protocol of a new connection.
+#[derive(Clone)]
+pub struct MultiplexerFactory(Arc<dyn Fn() -> Box<dyn Multiplexer> + Send + Sync>);
+
+impl MultiplexerFactory {
+    /// A factory that calls `make` for each connection.
+    pub fn new(make: impl Fn() -> Box<dyn Multiplexer> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(make))
+    }
+
+    pub(crate) fn make(&self) -> Box<dyn Multiplexer> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for MultiplexerFactory {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("MultiplexerFactory")
+    }
+}

@@ -1,0 +1,340 @@
+//! A protocol that carries several streams on a connection: a second user of that seam, beside
+//! HTTP/1. A frame is a kind, the number of a stream, a length and a payload.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use monoceros_engine::{
+    Arrival, Decision, Exchange, LocalDecision, LocalResponse, Multiplexer, MultiplexerFactory,
+    Options, ProtocolEvent, RequestSource, Wait,
+};
+use monoceros_http::{Head, Reject, ResponseHead};
+use monoceros_wire::message::{Drain, ToWorker};
+
+use crate::options::{LIMITS, options, threads};
+use crate::running::{DEADLINE, RunningEngine, some};
+
+const HEADER: usize = 9;
+
+/// A head, or data; in lower case the last frame of the stream in this direction.
+const HEAD: u8 = b'H';
+const DATA: u8 = b'D';
+const RESET: u8 = b'R';
+const DRAIN: u8 = b'G';
+
+fn push_frame(kind: u8, stream: u32, payload: &[u8], out: &mut Vec<u8>) {
+    out.push(kind);
+    out.extend_from_slice(&stream.to_be_bytes());
+    out.extend_from_slice(&u32::try_from(payload.len()).unwrap().to_be_bytes());
+    out.extend_from_slice(payload);
+}
+
+/// The first frame of some bytes and its length, if it is whole.
+fn frame(bytes: &[u8]) -> Option<(u8, u32, &[u8])> {
+    let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+    if bytes.len() < HEADER {
+        return None;
+    }
+    let length = number(5) as usize;
+    Some((bytes[0], number(1), bytes.get(HEADER..HEADER + length)?))
+}
+
+fn ending(kind: u8, ends: bool) -> u8 {
+    if ends { kind.to_ascii_lowercase() } else { kind }
+}
+
+#[derive(Debug)]
+struct ToyProtocol;
+
+impl Multiplexer for ToyProtocol {
+    fn read(&mut self, bytes: &[u8], events: &mut Vec<ProtocolEvent>) -> Result<usize, Reject> {
+        let mut used = 0;
+        while let Some((kind, stream, payload)) = frame(&bytes[used..]) {
+            let ends = kind.is_ascii_lowercase();
+            let event = match kind.to_ascii_uppercase() {
+                HEAD => {
+                    let mut head = Box::new(Head::new());
+                    head.read(payload, &LIMITS)?;
+                    ProtocolEvent::Head { stream, head, ends }
+                }
+                DATA => ProtocolEvent::Data { stream, bytes: payload.to_vec(), ends },
+                RESET => ProtocolEvent::Reset { stream },
+                _ => return Err(Reject { status: 400, reason: "an unknown frame" }),
+            };
+            events.push(event);
+            used += HEADER + payload.len();
+        }
+        Ok(used)
+    }
+
+    fn push_head(&mut self, stream: u32, head: &ResponseHead, ends: bool, out: &mut Vec<u8>) {
+        let mut text = head.status_text().to_vec();
+        for (name, value) in head.fields.iter() {
+            text.extend([b"\n", name, b"=", value].concat());
+        }
+        push_frame(ending(HEAD, ends), stream, &text, out);
+    }
+
+    fn push_data(&mut self, stream: u32, bytes: &[u8], ends: bool, out: &mut Vec<u8>) {
+        push_frame(ending(DATA, ends), stream, bytes, out);
+    }
+
+    fn push_reset(&mut self, stream: u32, out: &mut Vec<u8>) {
+        push_frame(RESET, stream, b"", out);
+    }
+
+    fn push_drain(&mut self, out: &mut Vec<u8>) {
+        push_frame(DRAIN, 0, b"", out);
+    }
+}
+
+/// What a client has got on a stream.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Got {
+    head: String,
+    body: Vec<u8>,
+    is_over: bool,
+    is_reset: bool,
+}
+
+struct Client {
+    socket: TcpStream,
+    input: Vec<u8>,
+    got: BTreeMap<u32, Got>,
+    /// Streams in the order in which they were over.
+    over: Vec<u32>,
+    is_drained: bool,
+    has_ended: bool,
+}
+
+impl Client {
+    fn connect(engine: &RunningEngine) -> Self {
+        let socket = TcpStream::connect(engine.address).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        Self {
+            socket,
+            input: Vec::new(),
+            got: BTreeMap::new(),
+            over: Vec::new(),
+            is_drained: false,
+            has_ended: false,
+        }
+    }
+
+    fn send(&mut self, kind: u8, stream: u32, payload: &[u8]) {
+        let mut out = Vec::new();
+        push_frame(kind, stream, payload, &mut out);
+        self.socket.write_all(&out).unwrap();
+    }
+
+    fn get(&mut self, stream: u32, path: &str) {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        self.send(ending(HEAD, true), stream, head.as_bytes());
+    }
+
+    fn read(&mut self) {
+        let mut bytes = vec![0; 64 * 1024];
+        let count = self.socket.read(&mut bytes).unwrap();
+        self.has_ended = count == 0;
+        self.input.extend_from_slice(&bytes[..count]);
+        while let Some((kind, stream, payload)) = frame(&self.input) {
+            let used = HEADER + payload.len();
+            let got = self.got.entry(stream).or_default();
+            match kind.to_ascii_uppercase() {
+                HEAD => got.head = String::from_utf8(payload.to_vec()).unwrap(),
+                DATA => got.body.extend_from_slice(payload),
+                RESET => got.is_reset = true,
+                _ => self.is_drained = true,
+            }
+            if kind.is_ascii_lowercase() {
+                got.is_over = true;
+                self.over.push(stream);
+            }
+            self.input.drain(..used);
+        }
+    }
+
+    fn read_until(&mut self, mut is_enough: impl FnMut(&Self) -> bool) {
+        while !is_enough(self) {
+            assert!(!self.has_ended, "the connection has ended: {:?}", self.got);
+            self.read();
+        }
+    }
+
+    /// The whole response on a stream.
+    fn response(&mut self, stream: u32) -> &Got {
+        self.read_until(|it| it.got.get(&stream).is_some_and(|got| got.is_over));
+        &self.got[&stream]
+    }
+}
+
+/// The application: `/wait` is held until the test lets one go.
+struct Application {
+    released: Mutex<Receiver<()>>,
+}
+
+impl Application {
+    fn run(&self, requests: &RequestSource) {
+        loop {
+            while let Some(exchange) = requests.next() {
+                self.answer(exchange);
+            }
+            if requests.wait() == Wait::Stop {
+                return;
+            }
+        }
+    }
+
+    fn answer(&self, mut exchange: Exchange) {
+        let path = exchange.request().head.path().to_vec();
+        let body = match &path[..] {
+            b"/wait" => {
+                self.released.lock().unwrap().recv().ok();
+                b"waited".to_vec()
+            }
+            b"/large" => vec![b'x'; 3_000_000],
+            b"/raising" => {
+                exchange.begin(b"200 OK").unwrap();
+                exchange.write(b"half", None, None).unwrap();
+                return exchange.abort(&|_| None);
+            }
+            _ => exchange.take_body().len().to_string().into_bytes(),
+        };
+        exchange.begin(b"200 OK").unwrap();
+        let (one, other) = body.split_at(body.len() / 2);
+        exchange.write(one, None, None).ok();
+        exchange.write(other, None, None).ok();
+        exchange.finish(&|_| None);
+    }
+}
+
+fn start(name: &str, options: Options) -> (RunningEngine, Sender<()>) {
+    let protocol = MultiplexerFactory::new(|| Box::new(ToyProtocol));
+    let count = 2;
+    let options = Options { application: threads(count), ..options };
+    let engine = RunningEngine::with_protocol(name, options, protocol);
+    let (release, released) = channel();
+    let application = Arc::new(Application { released: Mutex::new(released) });
+    for number in 0..count {
+        let (worker, application) = (engine.worker.clone(), Arc::clone(&application));
+        thread::spawn(move || application.run(&worker.requests(number.into())));
+    }
+    (engine, release)
+}
+
+#[test]
+fn two_streams_are_responded_to_in_reverse_order() {
+    let (engine, release) = start("toy-reverse", options());
+    let mut client = Client::connect(&engine);
+    client.get(1, "/wait");
+    some("the first request", || (!engine.board.running().is_empty()).then_some(()));
+    client.get(3, "/");
+    assert_eq!(client.response(3).body, b"0");
+    assert!(!client.got.contains_key(&1));
+    release.send(()).unwrap();
+    let got = client.response(1);
+    assert_eq!(got.body, b"waited");
+    assert!(got.head.starts_with("200 OK\n") && got.head.contains("\nServer=monoceros"));
+    assert!(!got.head.contains("Connection") && !got.head.contains("Transfer-Encoding"));
+    assert_eq!(client.over, [3, 1]);
+}
+
+#[test]
+fn bodies_on_several_streams_arrive_whole() {
+    let (engine, _release) = start("toy-bodies", options());
+    let mut client = Client::connect(&engine);
+    let head = b"POST / HTTP/1.1\r\nHost: a\r\n\r\n";
+    for stream in [1, 3, 5] {
+        client.send(HEAD, stream, head);
+    }
+    for part in 0..50 {
+        for stream in [1, 3, 5] {
+            client.send(ending(DATA, part == 49), stream, &vec![b'a'; 1_000 * stream as usize]);
+        }
+    }
+    for stream in [1, 3, 5] {
+        assert_eq!(client.response(stream).body, (50_000 * stream).to_string().as_bytes());
+    }
+}
+
+#[test]
+fn large_responses_share_a_connection() {
+    let (engine, _release) = start("toy-large", options());
+    let mut client = Client::connect(&engine);
+    (1..=4).for_each(|stream| client.get(stream, "/large"));
+    // The client takes nothing for a while.
+    some("all responses to be given", || (engine.board.requests() == 4).then_some(()));
+    for stream in 1..=4 {
+        let body = &client.response(stream).body;
+        assert!(body.len() == 3_000_000 && body.iter().all(|byte| *byte == b'x'));
+    }
+}
+
+#[test]
+fn the_failure_of_a_stream_leaves_the_others() {
+    let (engine, release) = start("toy-failure", options());
+    let mut client = Client::connect(&engine);
+    client.get(1, "/wait");
+    client.get(3, "/raising");
+    client.read_until(|it| it.got.get(&3).is_some_and(|got| got.is_reset));
+    // One that its client gives up, too.
+    client.get(5, "/wait");
+    client.send(RESET, 5, b"");
+    release.send(()).unwrap();
+    release.send(()).unwrap();
+    assert_eq!(client.response(1).body, b"waited");
+    client.get(7, "/");
+    assert_eq!(client.response(7).body, b"0");
+}
+
+#[test]
+fn a_request_whose_time_is_over_is_responded_to_on_its_stream() {
+    let (engine, release) = start("toy-expire", options());
+    let mut client = Client::connect(&engine);
+    client.get(1, "/wait");
+    let request = some("the request", || engine.board.running().first().map(|it| it.number));
+    engine.master.send(&ToWorker::Expire { request }).unwrap();
+    let got = client.response(1);
+    assert!(got.head.starts_with("504 ") && got.body.starts_with(b"504 "), "{got:?}");
+    release.send(()).unwrap();
+    client.get(3, "/");
+    assert_eq!(client.response(3).body, b"0");
+    assert_eq!(client.over, [1, 3], "nothing of the late response has come");
+}
+
+#[test]
+fn the_server_responds_by_itself_on_a_stream() {
+    let decide = |arrival: &Arrival| match arrival.head.path() {
+        b"/local" => {
+            let response = LocalResponse::new(200).body(b"local".to_vec());
+            Decision::Respond { response, discard: 0 }
+        }
+        _ => Decision::Pass,
+    };
+    let local = Some(LocalDecision::new(decide));
+    let (engine, _release) = start("toy-local", Options { local, ..options() });
+    let mut client = Client::connect(&engine);
+    client.get(1, "/local");
+    client.get(3, "/");
+    assert_eq!(client.response(1).body, b"local");
+    assert_eq!(client.response(3).body, b"0");
+}
+
+#[test]
+fn a_drain_is_said_by_the_protocol_and_open_streams_go_on() {
+    let (engine, release) = start("toy-drain", options());
+    let mut client = Client::connect(&engine);
+    client.get(1, "/wait");
+    some("the request", || (!engine.board.running().is_empty()).then_some(()));
+    engine.master.send(&ToWorker::Drain(Drain::Retire)).unwrap();
+    client.read_until(|it| it.is_drained);
+    release.send(()).unwrap();
+    assert_eq!(client.response(1).body, b"waited");
+    while !client.has_ended {
+        client.read();
+    }
+}
