@@ -20,16 +20,16 @@ use crate::master::find_master;
 
 /// How long one of several names is tried.
 const IMPOSTOR_PATIENCE: Duration = Duration::from_millis(200);
-/// The exit code when it was done.
+/// The exit code when the command succeeded.
 const DONE: u8 = 0;
-/// The exit code when it was not.
+/// The exit code when it failed.
 const FAILED: u8 = 1;
 
-/// Asks a server that runs; returns the exit code.
-pub(crate) fn run(order: &ControlCommand) -> u8 {
-    match carry_out(order) {
+/// Sends a command to a running server; returns the exit code.
+pub(crate) fn run(command: &ControlCommand) -> u8 {
+    match carry_out(command) {
         Ok(text) => {
-            // A reader that went away changes nothing about what was done.
+            // The command was carried out, even if its output cannot be written.
             drop(io::stdout().write_all(text.as_bytes()));
             DONE
         }
@@ -40,23 +40,23 @@ pub(crate) fn run(order: &ControlCommand) -> u8 {
     }
 }
 
-/// What to print when it was done, or why it was not.
-fn carry_out(order: &ControlCommand) -> Result<String, String> {
-    let verb = order.verb;
-    let pid = match &order.target {
+/// The text to print when the command succeeded, or why it failed.
+fn carry_out(command: &ControlCommand) -> Result<String, String> {
+    let verb = command.verb;
+    let pid = match &command.target {
         ControlTarget::Pid(pid) => *pid,
         ControlTarget::PidFile(path) => find_master(path)?,
     };
-    let deadline = order.timeout.map(|timeout| Instant::now() + timeout);
+    let deadline = command.timeout.map(|timeout| Instant::now() + timeout);
     // Opened before the request: later the pid may be that of another process.
     let process = (verb == Verb::Stop).then(|| Process::adopt(pid)).transpose();
     let process = process.map_err(|error| format!("cannot find pid {pid}: {}", reason(&error)))?;
-    let answer = match ask(pid, request(verb), deadline) {
-        // It was stopped in another way, and ended before it could answer.
+    let reply = match ask(pid, request(verb), deadline) {
+        // The server was stopped in another way, and ended before it could reply.
         Err(_) if process.as_ref().is_some_and(has_ended) => ControlReply::Stopping,
-        answer => answer?,
+        reply => reply?,
     };
-    match answer {
+    match reply {
         ControlReply::Reloaded { generation, workers } => {
             let plural = if workers == 1 { "" } else { "s" };
             Ok(format!("reloaded: gen={generation} serves with {workers} worker{plural}\n"))
@@ -69,7 +69,7 @@ fn carry_out(order: &ControlCommand) -> Result<String, String> {
             process.map_or(Ok(()), |process| wait_for_end(&process, deadline))?;
             Ok("stopped\n".to_owned())
         }
-        ControlReply::Status(status) if order.json => {
+        ControlReply::Status(status) if command.json => {
             status.to_json().map(|text| text + "\n").map_err(|error| error.to_string())
         }
         ControlReply::Status(status) => Ok(table(&status)),
@@ -108,9 +108,8 @@ fn has_ended(process: &Process) -> bool {
     wait::wait(&asked, Some(Duration::ZERO)).is_ok_and(|ended| ended[..] == [true])
 }
 
-/// Waits until a new master has its pid file, so that the next command finds
-/// it: it has written that when it answers. One that hears no commands serves
-/// all the same.
+/// Waits until a new master has its pid file, so that the next command finds it: the file
+/// is written before the master replies. A master without a control socket serves as well.
 fn settle(pid: i32, deadline: Option<Instant>) {
     drop(ask(pid, ControlRequest::Status, deadline));
 }
@@ -123,7 +122,7 @@ fn ask(
     let channel = connect(pid, deadline)?;
     let cannot = |error: &io::Error| format!("cannot ask pid {pid}: {}", reason(error));
     match channel.send(&request) {
-        // Who was refused finds the reason in the answer.
+        // The server replies before it closes a connection that it refuses.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(cannot(&error)),
         Ok(()) | Err(_) => {}
     }
@@ -138,8 +137,8 @@ fn ask(
     })
 }
 
-/// A connection to the master with this pid and to no other process. Those can have
-/// taken its name, or longer ones, and need not accept a connection: with several
+/// A connection to the master with this pid and to no other process. Other processes can
+/// have taken its name, or longer ones, and need not accept a connection: with several
 /// names each one is tried for a short time.
 fn connect(
     pid: i32,
@@ -164,10 +163,10 @@ fn connect(
     }
 }
 
-/// Why a name led to no master.
+/// Why a name did not lead to the master.
 struct Missed {
     text: String,
-    /// It may lead there later.
+    /// It may do so later.
     again: bool,
 }
 
@@ -190,7 +189,7 @@ fn try_to_connect(
     })?;
     let missed = |text| Missed { text, again: false };
     let peer = seqpacket::peer(fd.as_fd()).map_err(|error| {
-        missed(format!("cannot tell who answers for pid {pid}: {}", reason(&error)))
+        missed(format!("cannot find out which process answers for pid {pid}: {}", reason(&error)))
     })?;
     if peer.pid != pid {
         let text = format!("pid {} answers in place of pid {pid}: nothing was asked", peer.pid);
@@ -208,7 +207,7 @@ fn receive(
     poll.registry().register(&mut SourceFd(&fd), Token(0), Interest::READABLE)?;
     loop {
         match channel.receive()? {
-            Incoming::Message(answer) => return Ok(answer),
+            Incoming::Message(reply) => return Ok(reply),
             Incoming::Closed => return Err(io::ErrorKind::UnexpectedEof.into()),
             Incoming::Nothing if left(deadline) == Some(Duration::ZERO) => {
                 return Err(io::ErrorKind::TimedOut.into());
@@ -226,7 +225,7 @@ fn left(deadline: Option<Instant>) -> Option<Duration> {
     deadline.map(|at| at.saturating_duration_since(Instant::now()))
 }
 
-/// The status for people.
+/// The status as a table.
 fn table(status: &Status) -> String {
     let mut text = printable::line(&status.summary) + "\n";
     row(&mut text, ["slot", "gen", "pid", "state", "ready for", "requests"].map(str::to_owned));

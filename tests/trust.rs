@@ -358,7 +358,8 @@ fn a_worker_is_not_believed_what_only_a_mold_can_say() {
         server.get(&format!("/say?{text}"));
         until::holds("a refusal", || {
             let log = server.log();
-            log.contains("says what it may not say") || log.contains("cannot understand pid")
+            log.contains("sends a message that only a mold may send")
+                || log.contains("cannot understand pid")
         });
         assert_eq!(server.get("/").status, 200);
         assert_eq!(server.workers(), old);

@@ -154,7 +154,11 @@ impl CommandListener {
                 return Some(MasterEvent::Requested { client: client.id, request });
             }
             Ok(Incoming::Message(_)) => {
-                self.leave(index, &ControlReply::failed("a command asks once"), poller);
+                self.leave(
+                    index,
+                    &ControlReply::failed("a connection carries one command only"),
+                    poller,
+                );
             }
             Ok(Incoming::Closed) => self.vacate(index, poller),
             Err(error) => {
@@ -182,8 +186,9 @@ impl CommandListener {
 
 /// Whether this client may send commands: abstract names have no permissions.
 fn check(channel: &Channel<ControlReply, ControlRequest>) -> Result<(), String> {
-    let peer = seqpacket::peer(channel.as_fd())
-        .map_err(|error| format!("cannot tell who asks: {}", reason(&error)))?;
+    let peer = seqpacket::peer(channel.as_fd()).map_err(|error| {
+        format!("cannot find out which process sends the command: {}", reason(&error))
+    })?;
     let own = user::own_uid();
     if peer.uid == 0 || peer.uid == own {
         return Ok(());

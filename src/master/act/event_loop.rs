@@ -63,7 +63,7 @@ pub(crate) struct LoopParts {
     pub(crate) log: Arc<LogFile>,
     /// The process that waits for this server to serve.
     pub(crate) starter: Option<Starter>,
-    /// The sender of notices to the init system.
+    /// The sender of notifications to the init system.
     pub(crate) notify_sender: NotifySender,
     /// The path of the pid file.
     pub(crate) pid_path: Option<PathBuf>,
@@ -206,7 +206,7 @@ impl MasterLoop {
                 return Some(MasterEvent::Inspected(self.processes.inspect(&self.generations)));
             }
             Action::Reply { client, reply } => self.control.reply(client, &reply, poller),
-            Action::Notify(notice) => self.notify_sender.send_notice(&notice),
+            Action::Notify(notification) => self.notify_sender.send_notification(&notification),
             Action::ReadSettings { generation } => {
                 let settings = self.read_settings(generation);
                 return Some(MasterEvent::SettingsRead { generation, settings });

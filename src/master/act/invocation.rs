@@ -49,7 +49,7 @@ impl Invocation {
                 Command::Run(loaded) | Command::CheckConfig(loaded) | Command::PrintConfig(loaded),
             ) => check_file(loaded.config_file.as_deref()).map(|()| loaded),
             Ok(Command::Help(_) | Command::Version(_) | Command::Control(_)) => {
-                Err("there are none".to_owned())
+                Err("this command line has no settings to read".to_owned())
             }
             Err(errors) => Err(errors.to_string()),
         }

@@ -48,7 +48,7 @@ pub(crate) struct ListenerRecord {
     name: String,
     backlog: u32,
     sockets: usize,
-    /// The address of each socket. Older masters do not tell them.
+    /// The address of each socket. A message of an older release has none.
     #[serde(default)]
     addresses: Vec<ListenerAddress>,
     file: Option<SocketFile>,
@@ -214,7 +214,7 @@ impl OwnedListener {
         self.sockets.iter().map(AsFd::as_fd)
     }
 
-    /// What a worker is told of each of them.
+    /// The description of each socket, for a worker.
     pub(crate) fn descriptions(
         &self,
         options: ListenerOptions,
@@ -279,10 +279,10 @@ impl OwnedListener {
             let ListenerAddress::Internet(address) = old.address else {
                 return Err(io::ErrorKind::Unsupported.into());
             };
-            // Two sockets that listen on one address have both agreed to it.
+            // Both sockets need `SO_REUSEPORT` to listen on one address (`socket(7)`).
             socket::share_address(old.as_fd(), true)?;
             let socket = open_address(address, options, true)?;
-            // No other socket is to join.
+            // Taken back, so that no other socket can be bound to the address.
             socket::share_address(socket.as_fd(), false)?;
             Ok(socket)
         };
@@ -397,7 +397,7 @@ mod tests {
             };
             std::net::TcpStream::connect(address).unwrap();
             let waiting = |it: &OwnedListener| socket::queue_length(it.sockets().next().unwrap());
-            // The kernel holds it back until it says something.
+            // The kernel holds the connection back until data arrives.
             assert_eq!(waiting(&old), Some(0));
         }
     }

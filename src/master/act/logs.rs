@@ -63,7 +63,7 @@ pub(crate) fn prepare(spec: &WorkerSpec) {
     }
 }
 
-/// Opens a log file that the owner, who is not this process, can write too. A missing file
+/// Opens a log file that its owner, the workers' user, can write too. A missing file
 /// is created and given to the owner.
 ///
 /// # Errors
@@ -90,8 +90,8 @@ fn renew(path: &Path, error: io::Error) -> io::Result<File> {
     append::open(path)
 }
 
-/// Gives a file to the owner by its descriptor, if another user owns it. What is no
-/// file keeps its owner.
+/// Gives a file to the owner by its descriptor, if another user owns it. Anything but
+/// a file or a FIFO keeps its owner.
 fn give(file: &File, owner: &Credentials) -> io::Result<()> {
     let found = file.metadata()?;
     let is_file = found.is_file() || found.file_type().is_fifo();

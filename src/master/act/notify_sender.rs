@@ -1,4 +1,4 @@
-//! Sends notices to the init system (`sd_notify(3)`). Decides nothing; the init system does
+//! Sends notifications to the init system (`sd_notify(3)`). Decides nothing; the init system does
 //! not reply.
 
 use std::cell::RefCell;
@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use monoceros_sys::{clock, reason};
 
-use crate::master::decide::action::Notice;
+use crate::master::decide::action::Notification;
 
 /// The longest time that the master waits until a message is taken that must not be lost.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The most messages that are kept for an init system that takes none.
-const MOST_UNSENT: usize = 64;
+const MAX_UNSENT: usize = 64;
 
 /// The socket of the init system, if it has set `NOTIFY_SOCKET`.
 #[derive(Debug, Default)]
@@ -46,9 +46,9 @@ impl NotifySender {
         Ok(Self { way: Some((socket, address)), unsent: RefCell::default() })
     }
 
-    /// Sends a notice.
-    pub(crate) fn send_notice(&self, notice: &Notice) {
-        self.send(compose(notice, clock::monotonic_us()));
+    /// Sends a notification.
+    pub(crate) fn send_notification(&self, notification: &Notification) {
+        self.send(compose(notification, clock::monotonic_us()));
     }
 
     /// Sends the messages that the queue had no room for before.
@@ -84,7 +84,7 @@ impl NotifySender {
             return;
         }
         let mut unsent = self.unsent.borrow_mut();
-        if unsent.len() >= MOST_UNSENT {
+        if unsent.len() >= MAX_UNSENT {
             unsent.pop_front();
         }
         unsent.push_back(text);
@@ -93,17 +93,17 @@ impl NotifySender {
     }
 }
 
-/// The lines of a notice. A reload is to say when it began, by the clock that
+/// The lines of a notification. A reload includes when it began, by the clock that
 /// the init system compares with the time at which it asked.
-fn compose(notice: &Notice, now_us: u64) -> String {
-    match notice {
-        Notice::Ready => "READY=1".to_owned(),
-        Notice::Reloading => format!("RELOADING=1\nMONOTONIC_USEC={now_us}"),
-        Notice::Stopping => "STOPPING=1".to_owned(),
-        Notice::Alive => "WATCHDOG=1".to_owned(),
+fn compose(notification: &Notification, now_us: u64) -> String {
+    match notification {
+        Notification::Ready => "READY=1".to_owned(),
+        Notification::Reloading => format!("RELOADING=1\nMONOTONIC_USEC={now_us}"),
+        Notification::Stopping => "STOPPING=1".to_owned(),
+        Notification::Alive => "WATCHDOG=1".to_owned(),
         // What follows a line end would be another assignment.
-        Notice::Status(line) => format!("STATUS={}", line.replace(['\n', '\r'], " ")),
-        Notice::Extend(length) => format!("EXTEND_TIMEOUT_USEC={}", length.as_micros()),
+        Notification::Status(line) => format!("STATUS={}", line.replace(['\n', '\r'], " ")),
+        Notification::Extend(length) => format!("EXTEND_TIMEOUT_USEC={}", length.as_micros()),
     }
 }
 
@@ -114,14 +114,14 @@ mod tests {
 
     #[test]
     fn notices_are_said_in_the_words_of_the_protocol() {
-        for (notice, text) in [
-            (Notice::Ready, "READY=1"),
-            (Notice::Reloading, "RELOADING=1\nMONOTONIC_USEC=7"),
-            (Notice::Alive, "WATCHDOG=1"),
-            (Notice::Status("a\nREADY=1".to_owned()), "STATUS=a READY=1"),
-            (Notice::Extend(Duration::from_secs(2)), "EXTEND_TIMEOUT_USEC=2000000"),
+        for (notification, text) in [
+            (Notification::Ready, "READY=1"),
+            (Notification::Reloading, "RELOADING=1\nMONOTONIC_USEC=7"),
+            (Notification::Alive, "WATCHDOG=1"),
+            (Notification::Status("a\nREADY=1".to_owned()), "STATUS=a READY=1"),
+            (Notification::Extend(Duration::from_secs(2)), "EXTEND_TIMEOUT_USEC=2000000"),
         ] {
-            assert_eq!(compose(&notice, 7), text);
+            assert_eq!(compose(&notification, 7), text);
         }
     }
 
@@ -147,16 +147,18 @@ mod tests {
         while fill() {
             filled += 1;
         }
-        notify_sender.send_notice(&Notice::Ready);
-        notify_sender.send_notice(&Notice::Alive);
+        notify_sender.send_notification(&Notification::Ready);
+        notify_sender.send_notification(&Notification::Alive);
         (0..filled).for_each(|_| assert_eq!(hear(), ""));
         notify_sender.try_again();
         assert_eq!([hear(), hear()], ["READY=1", "WATCHDOG=1"]);
         notify_sender.pass_on(12);
         assert_eq!(hear(), "MAINPID=12\nSTATUS=upgraded");
         drop(listener);
-        NotifySender::open(Some(OsStr::new(&variable))).unwrap().send_notice(&Notice::Ready);
-        NotifySender::open(None).unwrap().send_notice(&Notice::Ready);
+        NotifySender::open(Some(OsStr::new(&variable)))
+            .unwrap()
+            .send_notification(&Notification::Ready);
+        NotifySender::open(None).unwrap().send_notification(&Notification::Ready);
         assert!(NotifySender::open(Some(OsStr::new(&"x".repeat(200)))).is_err());
     }
 }

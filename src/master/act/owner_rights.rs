@@ -15,7 +15,7 @@ use monoceros_sys::{path, reason};
 ///
 /// # Errors
 /// Those of `act` and `root`. `PermissionDenied`, when the owner may not and the path is
-/// not root's own, says whose it is.
+/// not root's own, names the owner of the path.
 pub(crate) fn reach<T>(
     path: &Path,
     owner: Option<&Credentials>,

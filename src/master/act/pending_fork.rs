@@ -1,4 +1,4 @@
-//! The forks that molds were asked for, and how the answers become workers.
+//! A fork that a mold was asked for, until the worker exists. Owned by `processes.rs`.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -130,9 +130,11 @@ impl PendingFork {
             Ok((Incoming::Nothing, _)) => None,
             Ok((Incoming::Message(FromWorker::Forked), Some(pid))) => Some(Ok(pid)),
             Ok((Incoming::Message(FromWorker::Forked), None)) => {
-                text("it cannot be seen whose process it is")
+                text("the kernel does not name the process that sent its first message")
             }
-            Ok((Incoming::Message(_), _)) => text("its first words are not those of a worker"),
+            Ok((Incoming::Message(_), _)) => {
+                text("its first message is not that of a forked worker")
+            }
             Ok((Incoming::Closed, _)) => text("it ended before it began"),
             Err(error) => Some(Err(format!("cannot understand it: {error}"))),
         }

@@ -12,7 +12,7 @@ use monoceros_sys::{lock, reason};
 
 use crate::master::act::owner_rights::reach;
 
-/// How often a master looks again at a file that others are about to replace.
+/// How often a master looks again at a file that other processes are replacing.
 const ATTEMPTS: u32 = 100;
 
 /// The most bytes that are read of a file, which another program may have written.
@@ -96,7 +96,7 @@ fn write(path: &Path) -> io::Result<Result<File, String>> {
         Some(Ok(ClaimResult::Ours)) => Ok(Ok(draft.file)),
         Some(Err(error)) => Err(error),
         Some(Ok(ClaimResult::Changed)) | None => {
-            Err(io::Error::other("others replace it all the time"))
+            Err(io::Error::other("other processes keep replacing it"))
         }
     }
 }
@@ -141,8 +141,8 @@ fn take(path: &Path, draft: &PidDraft) -> io::Result<ClaimResult> {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     Ok(ClaimResult::Changed)
                 }
-                // A file system without links (link(2)): better one of two
-                // masters without its file than none with any.
+                // A file system without links (link(2)): of two masters that start at once
+                // one may lose its file. Otherwise none could start.
                 Err(error) if lacks_links(&error) => {
                     fs::rename(&draft.path, path).map(|()| ClaimResult::Ours)
                 }
@@ -197,7 +197,7 @@ impl PidDraft {
         let pid = std::process::id();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let path = path.with_file_name(format!(".{name}.{pid}"));
-        // Left by one of the same pid, which did not live to remove it.
+        // A process that had the same pid may have left it.
         drop(fs::remove_file(&path));
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_directory_is_said() {
+    fn a_missing_directory_is_named() {
         let error = PidFile::write(Path::new("/no/such/a.pid"), None).unwrap_err();
         assert_eq!(error, "cannot write pid file /no/such/a.pid: no such file or directory");
     }

@@ -1,4 +1,4 @@
-//! What the kernel says about a process or a thread in its file `stat`
+//! What the kernel reports about a process or a thread in its file `stat`
 //! (`proc_pid_stat(5)`).
 
 use std::fs;
@@ -8,7 +8,7 @@ use std::time::Duration;
 /// architecture that Linux shows it to programs of (`times(2)`).
 const TICKS: u64 = 100;
 
-/// Says whether a signal has stopped a process.
+/// Whether a signal has stopped a process.
 pub(crate) fn is_stopped(pid: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
     stat.is_ok_and(|stat| fields(&stat).next().is_some_and(|state| matches!(state, "T" | "t")))

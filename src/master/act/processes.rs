@@ -118,8 +118,8 @@ impl Processes {
         }
     }
 
-    /// Sends a signal. A worker that is not forked yet is not wanted any more, and the
-    /// event says so.
+    /// Sends a signal. A worker that is not forked yet is withdrawn, which results in an
+    /// event.
     pub(crate) fn signal(&mut self, worker: WorkerId, signal: WorkerSignal) -> Option<MasterEvent> {
         if let Some(process) = self.running.get(&worker) {
             process.signal(signal);
@@ -187,7 +187,7 @@ impl Processes {
                     events.extend(self.note_not_forked(worker, WorkerId(forked), error));
                 }
                 Ok(WorkerReport::Message(FromWorker::Forked | FromWorker::NotForked { .. })) => {
-                    log::error!("pid {} says what it may not say", process.pid());
+                    log::error!("pid {} sends a message that only a mold may send", process.pid());
                     return poller.deregister(process.descriptor());
                 }
                 Ok(WorkerReport::Noise) => {}

@@ -64,7 +64,7 @@ fn open(loaded: &Loaded, purpose: Purpose) -> Result<Opened, String> {
     if purpose == Purpose::Check {
         spec.settings.bind.clear();
         spec.settings.preload = false;
-        // A check logs nothing but what is wrong.
+        // A check logs warnings and errors only.
         spec.settings.log_level = spec.settings.log_level.max(LogLevel::Warning);
     } else if spec.settings.daemon && inherited.is_none() {
         match daemon::detach() {
@@ -87,7 +87,7 @@ fn open(loaded: &Loaded, purpose: Purpose) -> Result<Opened, String> {
     Ok(Opened::Server(Box::new(parts)))
 }
 
-/// The log of the server has the cause; the terminal may not.
+/// Names the log of the server, which has the cause. The terminal may not have shown it.
 fn report_failure(code: u8, spec: &WorkerSpec) {
     if let (1.., LogTarget::Path(path)) = (code, &spec.settings.error_logfile) {
         let path = spec.directory.join(path);
@@ -131,7 +131,7 @@ fn serve(mut parts: LoopParts, purpose: Purpose) -> Result<u8, String> {
         settings.workers = 1;
     } else {
         parts.activated = find_activated(&parts)?;
-        if !parts.activated.is_empty() && spec.binds_said {
+        if !parts.activated.is_empty() && spec.binds_are_set {
             log::warn!("bind is ignored: sockets were passed in by LISTEN_FDS");
         }
         parts.pid_path = spec.settings.pid.as_ref().map(|path| spec.directory.join(path));
@@ -139,13 +139,13 @@ fn serve(mut parts: LoopParts, purpose: Purpose) -> Result<u8, String> {
     if let Some(Err(text)) = parts.spec.other_user().map(|_| check_program(&parts.invocation)) {
         log::warn!("{text}; there will be no upgrade");
     }
-    let beginning = begin(purpose, &parts);
-    let mut shell =
+    let context = begin(purpose, &parts);
+    let mut event_loop =
         MasterLoop::new(parts).map_err(|it| format!("cannot start: {}", reason(&it)))?;
     if purpose == Purpose::Serve {
-        shell.open_control_socket();
+        event_loop.open_control_socket();
     }
-    Ok(shell.run(Master::new(beginning, settings, Instant::now())))
+    Ok(event_loop.run(Master::new(context, settings, Instant::now())))
 }
 
 /// The sockets that were passed in by `LISTEN_FDS`, to this process or to the

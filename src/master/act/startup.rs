@@ -37,7 +37,7 @@ impl Startup {
             .and_then(|()| if captures { self.log.capture_output() } else { Ok(()) });
         match reopened {
             Ok(()) => log::info!("log files opened again"),
-            Err(error) => log::error!("{}; the old one is written on", reason(&error)),
+            Err(error) => log::error!("{}; still writing to the old file", reason(&error)),
         }
         generations.prepare_logs();
     }

@@ -1,5 +1,5 @@
 //! The hand-over from a master to its successor: what is passed on, and the channel between
-//! the two. The event loop of each master has one end; nothing is decided here.
+//! the two. Each master has one end, which `handover.rs` owns.
 
 use std::ffi::CString;
 use std::io;
@@ -116,8 +116,8 @@ impl SuccessorProcess {
         let (ours, theirs) = ends().map_err(cannot)?;
         let records = listeners.iter().map(|listener| listener.record()).collect();
         let pid_path = pid_path.map(Path::to_owned);
-        let heritage = HandoverState { newest, workers, pid_path, listeners: records };
-        ours.send(&ToSuccessor::Begin(heritage)).map_err(cannot)?;
+        let state = HandoverState { newest, workers, pid_path, listeners: records };
+        ours.send(&ToSuccessor::Begin(state)).map_err(cannot)?;
         let mut descriptors: Vec<_> = listeners.iter().flat_map(|it| it.sockets()).collect();
         let program = program(invocation, descriptors.len())?;
         descriptors.push(theirs.as_fd());
@@ -140,8 +140,10 @@ impl SuccessorProcess {
     /// Reads whether it serves. A message that cannot be understood is ignored: the exit of
     /// the successor or its deadline follows.
     pub(crate) fn is_ready(&mut self) -> bool {
-        let said = self.channel.receive();
-        let Ok(Incoming::Message(FromSuccessor::Ready { given_up })) = said else { return false };
+        let received = self.channel.receive();
+        let Ok(Incoming::Message(FromSuccessor::Ready { given_up })) = received else {
+            return false;
+        };
         self.given_up = given_up;
         true
     }
@@ -151,7 +153,7 @@ impl SuccessorProcess {
         listener.configured().is_some_and(|address| self.given_up.contains(address))
     }
 
-    /// Tells it that it has everything now, and the number of workers.
+    /// Sends the last message: everything belongs to the successor now.
     pub(crate) fn pass_on(&self, workers: Option<u16>) {
         if let Err(error) = self.channel.send(&ToSuccessor::PassedOn(PassedOn { workers })) {
             // The end of the channel means the same.
@@ -192,10 +194,10 @@ impl AsFd for SuccessorProcess {
 }
 
 impl Predecessor {
-    /// Tells it that this master serves, and which addresses it does not serve.
+    /// Reports that this master serves, and which addresses it does not serve.
     pub(crate) fn send_ready(&self, given_up: Vec<Bind>) {
         if let Err(error) = self.channel.send(&FromSuccessor::Ready { given_up }) {
-            log::debug!("cannot tell the old master: {}", reason(&error));
+            log::debug!("cannot send a message to the old master: {}", reason(&error));
         }
     }
 
@@ -236,22 +238,22 @@ pub(crate) fn inherit(invocation: &Invocation) -> Result<Option<Inherited>, Stri
         number.ok_or_else(|| cannot(format!("{} is no descriptor", variable::PREDECESSOR)))?;
     let fd = descriptor::take_inherited(number).map_err(|error| cannot(reason(&error)))?;
     let channel = Channel::<FromSuccessor, ToSuccessor>::from(fd);
-    let heritage = match channel.receive() {
-        Ok(Incoming::Message(ToSuccessor::Begin(heritage))) => heritage,
-        Ok(_) => return Err(cannot("it has not said what to do".to_owned())),
+    let state = match channel.receive() {
+        Ok(Incoming::Message(ToSuccessor::Begin(state))) => state,
+        Ok(_) => return Err(cannot("its first message is not the expected one".to_owned())),
         Err(error) => return Err(cannot(reason(&error))),
     };
     let mut next = descriptor::FIRST;
     let mut listeners = Vec::new();
-    for record in heritage.listeners {
+    for record in state.listeners {
         let listener = OwnedListener::inherit(record, &mut next).map_err(|it| cannot(it.text))?;
         listeners.push(Rc::new(listener));
     }
     Ok(Some(Inherited {
-        predecessor: Predecessor { channel, pid_path: heritage.pid_path },
+        predecessor: Predecessor { channel, pid_path: state.pid_path },
         listeners,
-        generation: Generation(heritage.newest.0.saturating_add(1)),
-        workers: heritage.workers,
+        generation: Generation(state.newest.0.saturating_add(1)),
+        workers: state.workers,
     }))
 }
 

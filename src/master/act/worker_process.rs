@@ -26,7 +26,7 @@ use crate::master::kind::link::{Endpoints, Link, WorkerReport};
 use crate::master::kind::native_worker::{NativeWorker, SharedMemory};
 use crate::master::kind::worker_kind::StartFacts;
 
-/// The process of a worker or a mold, and the master's end of what they speak through.
+/// The process of a worker or a mold, and the master's end of the link to it.
 #[derive(Debug)]
 pub(crate) struct WorkerProcess {
     /// Its slot; a mold has none.
@@ -65,8 +65,8 @@ fn spawn_error(error: io::Error) -> SpawnError {
     SpawnError { text, is_temporary: lacks_room(&error) }
 }
 
-/// Executes the program with the listeners, the other end of what it speaks through, and the log
-/// files that are descriptors.
+/// Executes the program with the listeners, its end of the link, and the log files that are
+/// descriptors.
 fn execute(
     spec: &WorkerSpec,
     slot: Option<Slot>,
@@ -166,7 +166,7 @@ impl WorkerProcess {
         self.link.as_fd()
     }
 
-    /// Sends a signal. Each of them ends the process, sooner or later.
+    /// Sends a signal. Every `WorkerSignal` ends the process, at once or after a drain.
     pub(crate) fn signal(&self, signal: WorkerSignal) {
         self.draining.set(true);
         self.raise(number_of(signal));
@@ -193,7 +193,7 @@ impl WorkerProcess {
         }
     }
 
-    /// It was told to drain or to end.
+    /// It was asked to drain or to end.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.get()
     }

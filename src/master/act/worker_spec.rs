@@ -35,12 +35,12 @@ pub(crate) struct WorkerSpec {
     pub(crate) pairs: Vec<(String, String)>,
     /// The listeners that the workers serve.
     pub(crate) listeners: Vec<Rc<OwnedListener>>,
-    /// The user of the workers, who owns the log files and the files of unix sockets.
+    /// The user of the workers, which owns the log files and the files of unix sockets.
     pub(crate) owner: Option<Credentials>,
     /// The directory that relative paths start from.
     pub(crate) directory: PathBuf,
     /// The addresses are set, and not the default.
-    pub(crate) binds_said: bool,
+    pub(crate) binds_are_set: bool,
     /// The configuration file that was read.
     pub(crate) config_file: Option<PathBuf>,
 }
@@ -58,16 +58,16 @@ impl WorkerSpec {
         check_directory(&directory)?;
         let owner = find_owner(&settings)?;
         let extension = kind.extension(invocation)?;
-        let said = |name| Row::find(name).is_some_and(|row| is_said(loaded, row));
+        let has = |name| Row::find(name).is_some_and(|row| is_set(loaded, row));
         let program = Program {
-            umask: said("umask").then_some(settings.umask.0),
+            umask: has("umask").then_some(settings.umask.0),
             credentials: owner.clone(),
             environment: environment(kind, &settings, invocation, owner.as_ref())?,
             ..kind.program(loaded, invocation, &directory)?
         };
         let pairs = with_own_logs(&settings, &directory).worker_pairs();
         let app = kind.app(loaded);
-        let binds_said = said("bind");
+        let binds_are_set = has("bind");
         let listeners = Vec::new();
         Ok(Self {
             kind,
@@ -79,7 +79,7 @@ impl WorkerSpec {
             listeners,
             owner,
             directory,
-            binds_said,
+            binds_are_set,
             config_file: loaded.config_file.clone(),
         })
     }
@@ -89,8 +89,8 @@ impl WorkerSpec {
         self.listeners.iter().any(|known| Rc::ptr_eq(known, listener))
     }
 
-    /// What its workers are told of the sockets of all their listeners, in the order in
-    /// which they are given the descriptors.
+    /// The descriptions of the sockets of all listeners, in the order of the descriptors
+    /// that the workers get.
     pub(crate) fn descriptions(&self) -> impl Iterator<Item = ListenerDescription> {
         let options = ListenerOptions { defer_accept: self.kind.clients_send_first() };
         self.listeners.iter().flat_map(move |listener| listener.descriptions(options))
@@ -102,7 +102,7 @@ impl WorkerSpec {
     }
 
     /// Fails if the configuration file that was read is missing now. A deployment without it
-    /// would put the server back to its defaults, addresses included, which is not meant.
+    /// would put the server back to its defaults, addresses included, which no operator means to do.
     pub(crate) fn check_file(&self) -> Result<(), String> {
         match &self.config_file {
             Some(path) if path.symlink_metadata().is_err() => Err(format!(
@@ -152,8 +152,8 @@ impl WorkerSpec {
     /// The name in process titles: the setting `name`, or the application as the workers
     /// found it or, before that, as the settings name it.
     pub(crate) fn name<'a>(&'a self, found: Option<&'a str>) -> &'a str {
-        let said = || found.or(self.app.as_deref()).unwrap_or("monoceros");
-        self.settings.name.as_deref().unwrap_or_else(said)
+        let default = || found.or(self.app.as_deref()).unwrap_or("monoceros");
+        self.settings.name.as_deref().unwrap_or_else(default)
     }
 
     /// The least severe message that is logged.
@@ -168,7 +168,7 @@ impl WorkerSpec {
     }
 }
 
-fn is_said(loaded: &Loaded, row: &Row) -> bool {
+fn is_set(loaded: &Loaded, row: &Row) -> bool {
     *loaded.source(row) != monoceros_config::ValueOrigin::Default
 }
 

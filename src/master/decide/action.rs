@@ -10,12 +10,12 @@ use monoceros_wire::{Generation, Slot};
 use crate::master::decide::id::{ClientId, WorkerId};
 use crate::master::decide::state::Purpose;
 
-/// One thing to do. An action that can fail is answered with an event.
+/// One thing to do. An action that can fail results in an event.
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
-    /// Bind the addresses. Answered by `MasterEvent::Bound`.
+    /// Bind the addresses. Results in `MasterEvent::Bound`.
     Bind,
-    /// Start a worker. Answered by `MasterEvent::Spawned` or `MasterEvent::SpawnFailed`.
+    /// Start a worker. Results in `MasterEvent::Spawned` or `MasterEvent::SpawnFailed`.
     Spawn {
         /// The identifier of the new worker.
         worker: WorkerId,
@@ -26,7 +26,7 @@ pub(crate) enum Action {
         /// The number of workers that the server is to have.
         workers: u16,
     },
-    /// Start the mold of a generation. Answered as `Action::Spawn` is.
+    /// Start the mold of a generation. Results as `Action::Spawn` does.
     SpawnMold {
         /// The identifier of the new mold.
         worker: WorkerId,
@@ -57,7 +57,7 @@ pub(crate) enum Action {
         /// other workers still serve.
         at_all: bool,
     },
-    /// Read the scoreboards. Answered by `MasterEvent::Inspected`.
+    /// Read the scoreboards. Results in `MasterEvent::Inspected`.
     Inspect,
     /// Ask a worker for the stacks of its threads. A later `MasterEvent::Inspected` has
     /// them, if the worker can show them.
@@ -65,7 +65,7 @@ pub(crate) enum Action {
         /// The worker.
         worker: WorkerId,
     },
-    /// Execute this program again as the successor. Answered by
+    /// Execute this program again as the successor. Results in
     /// `MasterEvent::SuccessorStarted` or `MasterEvent::SuccessorEnded`.
     StartSuccessor {
         /// The highest number that was given to a generation.
@@ -90,15 +90,15 @@ pub(crate) enum Action {
         reply: ControlReply,
     },
     /// Notify the init system.
-    Notify(Notice),
-    /// Read the settings again. Answered by `MasterEvent::SettingsRead`.
+    Notify(Notification),
+    /// Read the settings again. Results in `MasterEvent::SettingsRead`.
     ReadSettings {
         /// The number that the new generation will have.
         generation: Generation,
     },
     /// Drop the settings and listeners of all generations but two kinds: the one that
-    /// serves, and those whose settings were read after `last_read`, since the event that
-    /// tells the master of them is still to come.
+    /// serves, and those whose settings were read after `last_read`, since the event
+    /// about them is on its way to the master.
     KeepGeneration {
         /// The generation that serves.
         generation: Generation,
@@ -134,20 +134,20 @@ pub(crate) enum WorkerSignal {
     Quit,
     /// Write the stacks of all threads, and end.
     Abort,
-    /// End; the kernel sees to it.
+    /// End at once, by the kernel (SIGKILL).
     Kill,
 }
 
-/// What the init system is told.
+/// A notification for the init system.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Notice {
+pub(crate) enum Notification {
     /// The server serves, after a start or a reload.
     Ready,
     /// A reload has begun.
     Reloading,
     /// The server is about to end.
     Stopping,
-    /// The watchdog is fed: the master runs, and workers can be relied on.
+    /// The master runs, and workers can be relied on (`WATCHDOG=1`).
     Alive,
     /// The state of the server, in one line for people.
     Status(String),
@@ -160,7 +160,7 @@ pub(crate) enum Notice {
 #[derive(Debug)]
 pub(crate) struct Actions {
     list: Vec<Action>,
-    /// A check of the configuration is no service: the init system hears nothing of it.
+    /// False for a check of the configuration: it is no service, so it notifies nothing.
     notifies: bool,
 }
 
@@ -180,10 +180,10 @@ impl Actions {
         self.push(Action::Log(level, text.into()));
     }
 
-    /// Adds a notice for the init system.
-    pub(crate) fn notify(&mut self, notice: Notice) {
+    /// Adds a notification for the init system.
+    pub(crate) fn notify(&mut self, notification: Notification) {
         if self.notifies {
-            self.push(Action::Notify(notice));
+            self.push(Action::Notify(notification));
         }
     }
 
@@ -216,7 +216,7 @@ mod tests {
     fn a_check_sends_no_notice() {
         for (purpose, count) in [(Purpose::Serve, 2), (Purpose::Check, 1)] {
             let mut actions = Actions::new(purpose);
-            actions.notify(Notice::Ready);
+            actions.notify(Notification::Ready);
             actions.log(Level::Info, "ready");
             assert_eq!(actions.take().len(), count);
             assert!(actions.take().is_empty());

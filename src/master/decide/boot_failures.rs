@@ -29,13 +29,13 @@ impl BootFailures {
         actions.log(Level::Error, format!("{worker} cannot boot: {rest}"));
     }
 
-    /// Forgets all: there is new code to try.
+    /// Forgets all failures: new code is tried.
     pub(crate) fn forget(&mut self) {
         self.logged.clear();
     }
 }
 
-/// What a failure to boot happened beside.
+/// The state of the server when a worker fails to boot.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Surroundings {
     /// A predecessor serves with workers of its own.
@@ -48,7 +48,8 @@ pub(crate) struct Surroundings {
     pub(crate) surge: bool,
 }
 
-/// The advice for a failure that reads as if another process held what the worker needs.
+/// Advice, if the failure looks as if another process holds a resource that the worker
+/// needs.
 pub(crate) fn hint(last_line: &str, beside: Surroundings) -> Option<&'static str> {
     if !contention::is_likely(last_line) {
         None
@@ -68,7 +69,7 @@ pub(crate) fn hint(last_line: &str, beside: Surroundings) -> Option<&'static str
     }
 }
 
-/// The line of a text that says most: the last one of a traceback.
+/// The most informative line of a text: the last one of a traceback.
 pub(crate) fn last_line(text: &str) -> &str {
     text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default()
 }

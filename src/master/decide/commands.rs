@@ -11,9 +11,9 @@ use crate::master::decide::action::Actions;
 use crate::master::decide::id::ClientId;
 use crate::master::decide::roster::{LeaveReason, Roster, WorkerEntry, WorkerState};
 
-/// The reply to a command that a server that ends cannot carry out.
+/// The reply to a command that the server cannot carry out because it ends.
 pub(crate) const LEAVING: &str = "the server is stopping";
-/// The reply to a command that came before an upgrade and was not done by then.
+/// The reply to a command that was not carried out before the successor took over.
 pub(crate) const REPLACED: &str = "a new master has taken over meanwhile; ask that one";
 
 /// The clients that wait for a reply.
@@ -48,7 +48,7 @@ impl WaitingClients {
         self.reply_to_reloads(|asked| asked == generation, &reply, actions);
     }
 
-    /// A generation serves, and with it every reload that was asked for before its
+    /// A generation serves. That completes every reload that was asked for before its
     /// settings were read.
     pub(crate) fn reload_done(
         &mut self,
@@ -84,7 +84,7 @@ impl WaitingClients {
         }
     }
 
-    /// Nothing that any client waits for will happen here.
+    /// This master completes no reload and no upgrade any more: replies to all clients.
     pub(crate) fn dismiss_all(&mut self, reason: &str, actions: &mut Actions) {
         let reply = ControlReply::failed(reason);
         self.reply_to_reloads(|_| true, &reply, actions);

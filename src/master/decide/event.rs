@@ -14,16 +14,16 @@ use crate::master::decide::settings::MasterSettings;
 /// One thing that has happened.
 #[derive(Clone, Debug)]
 pub(crate) enum MasterEvent {
-    /// The answer to `Action::Bind`.
+    /// The result of `Action::Bind`.
     Bound(Result<(), BindError>),
-    /// The answer to `Action::Spawn`: the process exists.
+    /// The result of `Action::Spawn`: the process exists.
     Spawned {
         /// The worker.
         worker: WorkerId,
         /// Its pid, for log lines.
         pid: i32,
     },
-    /// The answer to `Action::Spawn`: there is no process, or it did not become the
+    /// The result of `Action::Spawn`: there is no process, or it did not become the
     /// program that was meant.
     SpawnFailed {
         /// The worker.
@@ -54,7 +54,7 @@ pub(crate) enum MasterEvent {
         /// How it ended, and what is known of the cause.
         exit: WorkerExit,
     },
-    /// The answer to `Action::Inspect`: one sample for each worker and mold.
+    /// The result of `Action::Inspect`: one sample for each worker and mold.
     Inspected(Vec<WorkerSample>),
     /// A signal arrived that is a command.
     Signalled(SignalCommand),
@@ -65,14 +65,14 @@ pub(crate) enum MasterEvent {
         /// The command.
         request: ControlRequest,
     },
-    /// The answer to `Action::ReadSettings`.
+    /// The result of `Action::ReadSettings`.
     SettingsRead {
         /// The generation that the settings were read for.
         generation: Generation,
         /// The settings, or why they cannot be used.
         settings: Result<MasterSettings, String>,
     },
-    /// The answer to `Action::StartSuccessor`: its process exists.
+    /// The result of `Action::StartSuccessor`: its process exists.
     SuccessorStarted {
         /// Its pid, for log lines.
         pid: i32,

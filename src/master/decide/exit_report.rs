@@ -6,8 +6,8 @@ use monoceros_sys::process::ExitStatus;
 use crate::master::decide::event::WorkerExit;
 use crate::master::decide::roster::{LeaveReason, WorkerEntry};
 
-/// How a worker ended that was to leave: the level of the log line, and its text. After
-/// `fails`, the first boot has failed and the cause is in the log already.
+/// The log line about a worker that was asked to leave: its level and its text. With
+/// `fails`, the first boot has failed, and the cause is in the log already.
 pub(crate) fn left(
     worker: &WorkerEntry,
     exit: &WorkerExit,

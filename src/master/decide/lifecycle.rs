@@ -61,7 +61,7 @@ pub(crate) fn drain_workers(
     }
 }
 
-/// A worker became ready after it was told to leave. It may have accepted connections, so
+/// A worker became ready after it was asked to leave. It may have accepted connections, so
 /// it drains as any other worker does.
 pub(crate) fn drain_late(
     roster: &mut Roster,

@@ -1,5 +1,5 @@
 //! The state machine of the master: `step` takes an event and returns actions. Owns the
-//! state and every part; each part keeps its fields to itself and says in its first line
+//! state and every part; each part keeps its fields to itself, and its first line names
 //! what it owns. Called by the event loop.
 //!
 //! `master/states.rs` has what each state does about each event. The other files in
@@ -22,7 +22,7 @@ use log::Level;
 use monoceros_wire::Generation;
 use monoceros_wire::message::BootFailure;
 
-use crate::master::decide::action::{Action, Actions, Notice};
+use crate::master::decide::action::{Action, Actions, Notification};
 use crate::master::decide::commands::{LEAVING, WaitingClients};
 use crate::master::decide::event::{BindError, MasterEvent, SpawnError, WorkerExit};
 use crate::master::decide::id::WorkerId;
@@ -197,7 +197,7 @@ impl Master {
             self.actions.push(Action::Inspect);
             let boots = self.state == MasterState::Booting;
             if boots || self.reload.rolling_to().is_some() || self.reload.is_put_off() {
-                self.actions.notify(Notice::Extend(BOOT_EXTENSION));
+                self.actions.notify(Notification::Extend(BOOT_EXTENSION));
             }
         }
     }

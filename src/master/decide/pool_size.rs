@@ -17,7 +17,7 @@ pub(crate) struct PoolSize {
 }
 
 impl PoolSize {
-    /// With the number at the start.
+    /// A pool that starts with this number.
     pub(crate) fn new(workers: u16) -> Self {
         Self { workers, withdrawn: None }
     }
@@ -27,8 +27,8 @@ impl PoolSize {
         self.workers
     }
 
-    /// The number, if it is another one than the successor knows. Workers that are
-    /// withdrawn here are none of its concern.
+    /// The number, if the successor knows another one. `None` while the workers are
+    /// withdrawn: a withdrawal is not passed on.
     pub(crate) fn unless(&self, known: u16) -> Option<u16> {
         Some(self.workers).filter(|workers| *workers != known && *workers > 0)
     }

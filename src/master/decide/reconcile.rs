@@ -12,7 +12,7 @@ use crate::master::decide::planner::{PlanTarget, plan};
 use crate::master::decide::roster::{LeaveReason, Role, Roster, WorkerEntry, WorkerState};
 use crate::master::decide::settings::{MasterSettings, deadline_after};
 
-/// When the plan is to be made again though nothing has happened.
+/// When the plan must be made again without an event.
 #[derive(Debug, Default)]
 pub(crate) struct Reconciler {
     wake: Option<Instant>,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use log::Level;
 use monoceros_wire::Generation;
 
-use crate::master::decide::action::{Action, Actions, Notice};
+use crate::master::decide::action::{Action, Actions, Notification};
 use crate::master::decide::planner::{Fallback, PlanTarget};
 use crate::master::decide::pool_size::PoolSize;
 use crate::master::decide::roster::{Roster, WorkerEntry};
@@ -115,7 +115,7 @@ impl Reload {
         known.into_iter().flatten().filter(|(_, preload)| *preload).map(|(it, _)| it).collect()
     }
 
-    /// Does a reload when that is possible again.
+    /// Delays a reload until one is possible again.
     pub(crate) fn put_off(&mut self) {
         self.is_put_off = true;
     }
@@ -125,7 +125,7 @@ impl Reload {
         self.is_put_off
     }
 
-    /// Whether a reload waits; it does no more.
+    /// Returns whether a reload waits, and forgets it.
     pub(crate) fn take_put_off(&mut self) -> bool {
         std::mem::take(&mut self.is_put_off)
     }
@@ -138,12 +138,12 @@ impl Reload {
 
     /// Reads the settings for a new generation.
     pub(crate) fn read_settings(&mut self, actions: &mut Actions) {
-        actions.notify(Notice::Reloading);
+        actions.notify(Notification::Reloading);
         self.newest.0 += 1;
         actions.push(Action::ReadSettings { generation: self.newest });
     }
 
-    /// The settings of a generation were read, whatever becomes of it.
+    /// The settings of a generation were read, with or without success.
     pub(crate) fn note_read(&mut self, generation: Generation) {
         self.last_read = generation;
     }
@@ -210,8 +210,8 @@ impl Reload {
         self.rollout = None;
     }
 
-    /// A worker belongs to a generation of which none has been available yet, so its
-    /// failure is one of the new code.
+    /// Whether the worker belongs to a new generation of which no worker has been available
+    /// yet. Its failure is then attributed to the new code.
     pub(crate) fn is_unproven(&self, worker: &WorkerEntry) -> bool {
         let of_worker = self.rollout.as_ref().filter(|it| it.generation == worker.generation);
         of_worker.is_some_and(|rollout| !rollout.proven)
@@ -222,7 +222,7 @@ impl Reload {
         self.deadline().is_some_and(|at| at <= now)
     }
 
-    /// So many workers of the target are available.
+    /// Notes how many workers of the target are available.
     pub(crate) fn note_available(&mut self, count: usize, now: Instant) {
         if let Some(rollout) = &mut self.rollout
             && count > rollout.best

@@ -49,7 +49,7 @@ pub(crate) struct WorkerEntry {
     pub(crate) state: WorkerState,
     /// Whether it stays, while it serves.
     pub(crate) disposition: Disposition,
-    /// What samples have shown of it while it served.
+    /// What samples have shown while it served.
     pub(crate) observed: Observations,
 }
 
@@ -68,7 +68,7 @@ pub(crate) enum WorkerState {
         /// Since when.
         since: Instant,
     },
-    /// It was told to end, or reported that it cannot serve.
+    /// It was asked to end, or reported that it cannot serve.
     Leaving {
         /// When it is killed.
         until: Instant,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// What the settings table says to the master. A limit of zero is no limit.
+/// The settings of the table that the master itself uses. A limit of zero is no limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MasterSettings {
     /// Number of workers.

@@ -5,10 +5,10 @@
 use monoceros_wire::Generation;
 use monoceros_wire::scoreboard::Losses;
 
-use crate::master::decide::action::{Actions, Notice};
+use crate::master::decide::action::{Actions, Notification};
 use crate::master::decide::roster::Roster;
 
-/// The totals, and what the init system was told last.
+/// The totals, and the line that the init system was sent last.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StatusLine {
     /// Requests that ended workers have responded to.
@@ -49,7 +49,7 @@ impl StatusLine {
         add(&mut self.losses, losses);
     }
 
-    /// So many requests run now.
+    /// Sets the number of requests that run now.
     pub(crate) fn set_running(&mut self, running: usize) {
         self.running = running;
     }
@@ -58,7 +58,7 @@ impl StatusLine {
     pub(crate) fn send(&mut self, line: String, actions: &mut Actions) {
         if self.sent != line {
             self.sent.clone_from(&line);
-            actions.notify(Notice::Status(line));
+            actions.notify(Notification::Status(line));
         }
     }
 

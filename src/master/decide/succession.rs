@@ -1,6 +1,6 @@
 //! Owns the upgrade: the successor that this master has started, and whether this master
-//! still follows a predecessor. Whatever becomes of a successor, this master serves until
-//! the successor does. Called by the master only.
+//! still follows a predecessor. This master serves until the successor does, also if the
+//! successor fails. Called by the master only.
 
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ enum Successor {
         /// The wanted number of workers when it was started.
         workers: u16,
     },
-    /// It was told to end.
+    /// It was asked to end.
     Leaving {
         /// When it is killed.
         until: Instant,
@@ -55,7 +55,7 @@ pub(crate) struct TakenOver {
 }
 
 impl Succession {
-    /// Of a master that may have a predecessor.
+    /// At the start of a master, which may have a predecessor.
     pub(crate) fn new(follows: bool) -> Self {
         Self { follows, ..Self::default() }
     }
@@ -96,8 +96,8 @@ impl Succession {
         }
     }
 
-    /// Starts a successor, which gets ready in `limit`; or says why not. `known` is the
-    /// number of workers in the settings that it reads.
+    /// Starts a successor, which must serve by `until`, or returns why it cannot. `known` is
+    /// the number of workers in the settings that the successor reads.
     pub(crate) fn start(
         &mut self,
         pool: &PoolSize,
@@ -124,7 +124,7 @@ impl Succession {
         actions.log(Level::Info, format!("the new master has pid {pid}"));
     }
 
-    /// The successor serves. Returns it, unless it was told to end meanwhile.
+    /// The successor serves. Returns it, unless it was asked to end meanwhile.
     pub(crate) fn complete(&mut self) -> Option<TakenOver> {
         let Some(Successor::Starting { pid, workers, .. }) = self.successor else { return None };
         (self.successor, self.passed_on) = (None, true);
@@ -141,7 +141,7 @@ impl Succession {
         self.failure.get_or_insert_with(|| text.to_owned());
     }
 
-    /// Tells a successor to end that does not serve yet.
+    /// Asks a successor that does not serve yet to end.
     pub(crate) fn dismiss(&mut self, now: Instant, actions: &mut Actions) {
         if let Some(Successor::Starting { .. }) = self.successor {
             self.successor = Some(Successor::Leaving { until: now + STOP_LIMIT });

@@ -26,7 +26,7 @@ pub(crate) struct Suspends {
 }
 
 impl Suspends {
-    /// Of a process that begins.
+    /// For a process that starts now.
     pub(crate) fn since(now: Instant) -> Self {
         Self { since: now, known: VecDeque::new(), expected: None }
     }

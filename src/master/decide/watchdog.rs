@@ -1,4 +1,5 @@
-//! Owns when the init system must hear that all is well (`sd_watchdog_enabled(3)`).
+//! Owns when the init system must be notified that the server works
+//! (`sd_watchdog_enabled(3)`).
 //! Called by the master only.
 
 use std::time::{Duration, Instant};

@@ -1,6 +1,6 @@
-# The first thing that a worker's interpreter runs: finds out whether it is one
-# that can, and hands over to the extension module. Any Python must be able to
-# read this file, if only to say that it is too old.
+# The first code that a worker's interpreter runs: it checks whether this interpreter
+# can run a worker, and loads the extension module. Every version of Python must be able
+# to parse this file, so that an old one can report that it is too old.
 import os
 import sys
 
@@ -49,15 +49,15 @@ if getattr(sys, "implementation", None) is None or sys.implementation.name != "c
     check()
 if sys.version_info < (3, 10):
     check()
-# The file that the master has open, whatever has its name by now.
+# The file that the master has open. Its path may lead to another file by now.
 name, number = sys.argv.pop(), os.environ.pop("MONOCEROS_EXTENSION")
 path = "/proc/self/fd/" + number
 module = load(path if os.path.exists(path) else name, name)
 os.close(int(number))
-# Into a file, a pipe or the journal Python would write when its buffer is full:
-# what is printed would be seen late, or never after a kill.
+# Python writes to a file, a pipe or the journal when its buffer is full: output would
+# appear late, or never after a kill.
 if hasattr(sys.stdout, "reconfigure"):
     sys.stdout.reconfigure(line_buffering=True)
-# To the application this is the program's name, which was "-c" until now.
+# The name of the program as the application finds it; until now it was "-c".
 sys.argv[0] = "monoceros"
 module.run_worker()

@@ -20,7 +20,7 @@ const PLACES: [&str; 3] = ["", "../lib/monoceros", "../lib"];
 
 /// Marks the directory of a virtual environment (Python's `venv`).
 const ENVIRONMENT: &str = "pyvenv.cfg";
-/// Where Python has its packages (`sysconfig`): Debian's own says `dist-packages`.
+/// Where Python has its packages (`sysconfig`): Debian's own Python uses `dist-packages`.
 const LIBRARIES: [&str; 2] = ["lib", "lib64"];
 const PACKAGES: [&str; 2] = ["site-packages", "dist-packages"];
 /// What the wheel puts there.

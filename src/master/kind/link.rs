@@ -1,4 +1,4 @@
-//! What a process and the master speak through: a channel with shared memory, or
+//! The link between the master and a process: a channel with shared memory, or
 //! `sd_notify(3)` and signals.
 
 use std::ffi::CString;
@@ -18,7 +18,7 @@ use crate::master::kind::notify_receiver::NotifyReceiver;
 /// The master's end.
 #[derive(Debug)]
 pub(crate) enum Link {
-    /// The process is one of ours.
+    /// The process runs our extension.
     Channel(NativeWorker),
     /// The process is any program.
     Notify {
@@ -141,19 +141,19 @@ impl AsFd for Link {
 }
 
 fn read_notification(receiver: &NotifyReceiver, app: &str, pid: i32) -> io::Result<WorkerReport> {
-    let notice = match receiver.read() {
-        Ok(notice) => notice,
+    let notification = match receiver.read() {
+        Ok(notification) => notification,
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             return Ok(WorkerReport::Nothing);
         }
         Err(error) => return Err(error),
     };
-    if let Some(status) = &notice.status {
+    if let Some(status) = &notification.status {
         log::debug!("pid {pid} says: {status}");
     }
-    if notice.stopping {
+    if notification.stopping {
         log::debug!("pid {pid} says that it stops");
     }
     let ready = FromWorker::Ready { app: app.to_owned() };
-    Ok(if notice.ready { WorkerReport::Message(ready) } else { WorkerReport::Noise })
+    Ok(if notification.ready { WorkerReport::Message(ready) } else { WorkerReport::Noise })
 }

@@ -1,5 +1,5 @@
 //! The kinds of worker, one file for each: which program it executes, how it is started and
-//! stopped, and how it speaks to the master. A new kind is a file here and a row in `of`.
+//! stopped, and how it communicates with the master. A new kind is a file here and a row in `of`.
 
 pub(crate) mod executable;
 pub(crate) mod extension;

@@ -89,7 +89,7 @@ impl NativeWorker {
         self.fresh.get() && self.channel.left_unread()
     }
 
-    /// The thread to ask for the stacks of all.
+    /// The thread that writes the stacks of all threads when it gets a signal.
     pub(crate) fn trace(&self) -> Option<i32> {
         let thread = self.shared.scoreboard.as_ref()?.stacks_thread();
         self.traced.set(thread.is_some());

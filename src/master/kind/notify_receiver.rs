@@ -66,19 +66,19 @@ impl AsFd for NotifyReceiver {
 
 /// Parses a message: lines of `NAME=VALUE`. If a name comes twice, the last one counts.
 fn read(message: &[u8]) -> NotifyMessage {
-    let mut notice = NotifyMessage::default();
+    let mut notification = NotifyMessage::default();
     for line in message.split(|byte| *byte == b'\n') {
         match line {
-            b"READY=1" => notice.ready = true,
-            b"STOPPING=1" => notice.stopping = true,
+            b"READY=1" => notification.ready = true,
+            b"STOPPING=1" => notification.stopping = true,
             _ => {
                 if let Some(status) = line.strip_prefix(b"STATUS=") {
-                    notice.status = Some(printable(status));
+                    notification.status = Some(printable(status));
                 }
             }
         }
     }
-    notice
+    notification
 }
 
 /// Text without control characters, for the log.
@@ -93,13 +93,13 @@ mod tests {
 
     #[test]
     fn a_notice_is_made_of_lines() {
-        let said = |message: &str| read(message.as_bytes());
+        let parsed = |message: &str| read(message.as_bytes());
         let ready = NotifyMessage { ready: true, ..NotifyMessage::default() };
         let both = NotifyMessage { ready: true, stopping: true, status: Some("a=b".to_owned()) };
-        assert_eq!(said("READY=1"), ready);
-        assert_eq!(said("READY=1\n"), ready);
-        assert_eq!(said("STATUS=x\nMAINPID=1\nREADY=1\nSTATUS=a=b\nSTOPPING=1"), both);
-        assert_eq!(said("STATUS=").status.as_deref(), Some(""));
+        assert_eq!(parsed("READY=1"), ready);
+        assert_eq!(parsed("READY=1\n"), ready);
+        assert_eq!(parsed("STATUS=x\nMAINPID=1\nREADY=1\nSTATUS=a=b\nSTOPPING=1"), both);
+        assert_eq!(parsed("STATUS=").status.as_deref(), Some(""));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Any program (`worker_class: exec`): it inherits the listeners, announces itself through
-//! `sd_notify(3)`, and is spoken to by signals.
+//! Any program (`worker_class: exec`): it inherits the listeners, reports its state through
+//! `sd_notify(3)`, and gets signals from the master.
 
 use std::ffi::{CString, OsString};
 use std::io;
@@ -28,7 +28,7 @@ impl WorkerKind for ProgramKind {
         false
     }
 
-    /// To start it is to serve.
+    /// A program that is started serves at once.
     fn can_check(&self) -> bool {
         false
     }

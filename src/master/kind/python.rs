@@ -1,5 +1,5 @@
 //! A Python worker: the user's interpreter executes `boot.py`, which loads the extension
-//! module, and speaks to the master through a channel, a scoreboard and a file for stacks.
+//! module, and communicates with the master through a channel, a scoreboard and a file for stacks.
 
 use std::ffi::OsStr;
 use std::io;

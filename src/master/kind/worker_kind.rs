@@ -59,8 +59,8 @@ pub(crate) trait WorkerKind: fmt::Debug {
     /// The extension module that it loads.
     fn extension(&self, invocation: &Invocation) -> Result<Option<Rc<ExtensionFile>>, String>;
 
-    /// Makes both ends of what a new worker and the master speak through. Its first
-    /// message waits there before the worker runs.
+    /// Makes both ends of the link between a new worker and the master. The first message
+    /// waits there before the worker runs.
     fn connect(&self, start: Start, facts: StartFacts) -> io::Result<Endpoints>;
 
     /// The same for a mold.

@@ -20,7 +20,7 @@ use crate::master::act::owner_rights::reach;
 #[derive(Debug)]
 pub(super) struct ListeningSocket {
     fd: OwnedFd,
-    /// Its address, as the kernel tells it: with the port that it has chosen.
+    /// Its address (`getsockname(2)`), with the port that the kernel has chosen.
     pub(super) address: ListenerAddress,
 }
 

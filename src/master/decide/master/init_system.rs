@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use super::Master;
-use crate::master::decide::action::Notice;
+use crate::master::decide::action::Notification;
 use crate::master::decide::state::MasterState;
 use crate::master::decide::status_line::StatusFacts;
 
@@ -46,15 +46,15 @@ impl Master {
     pub(super) fn notify_alive(&mut self) {
         let asked = self.state == MasterState::Serving && self.pool.size().workers() > 0;
         if !asked || self.pool.roster().ready().any(|worker| !worker.is_doomed()) {
-            self.actions.notify(Notice::Alive);
+            self.actions.notify(Notification::Alive);
         }
     }
 
     /// Notifies the init system that the server is to end, and how long that may take.
     pub(super) fn notify_delay(&mut self) {
-        self.actions.notify(Notice::Stopping);
+        self.actions.notify(Notification::Stopping);
         let length = self.settings().shutdown_delay + self.longest_drain();
-        self.actions.notify(Notice::Extend(length));
+        self.actions.notify(Notification::Extend(length));
         self.send_status();
     }
 }

@@ -7,7 +7,7 @@ use log::Level;
 use monoceros_wire::Generation;
 
 use super::Master;
-use crate::master::decide::action::{Action, Notice};
+use crate::master::decide::action::{Action, Notification};
 use crate::master::decide::settings::MasterSettings;
 use crate::master::decide::state::{MasterState, Purpose};
 
@@ -20,7 +20,7 @@ impl Master {
             let text = "an upgrade is under way: the reload comes after it";
             self.actions.log(Level::Info, text);
             self.reload.put_off();
-            self.actions.notify(Notice::Reloading);
+            self.actions.notify(Notification::Reloading);
         } else if self.state == MasterState::Serving {
             self.reload.read_settings(&mut self.actions);
         } else {
@@ -63,7 +63,7 @@ impl Master {
         self.send_status();
         // A server that has announced its end is not ready again.
         if !matches!(self.state, MasterState::Delaying { .. }) {
-            self.actions.notify(Notice::Ready);
+            self.actions.notify(Notification::Ready);
         }
     }
 

@@ -7,7 +7,7 @@ use log::Level;
 use monoceros_wire::control::ControlReply;
 
 use super::Master;
-use crate::master::decide::action::{Action, Notice};
+use crate::master::decide::action::{Action, Notification};
 use crate::master::decide::boot_failures::last_line;
 use crate::master::decide::commands::LEAVING;
 use crate::master::decide::lifecycle::STOP_LIMIT;
@@ -57,7 +57,7 @@ impl Master {
         self.actions.log(Level::Info, "draining");
         self.leave_service(MasterState::Draining, "draining");
         self.succession.dismiss(now, &mut self.actions);
-        self.actions.notify(Notice::Extend(self.longest_drain()));
+        self.actions.notify(Notification::Extend(self.longest_drain()));
         self.drain_workers(LeaveReason::Stopped, now);
         self.actions.push(Action::CloseListeners);
     }
@@ -89,11 +89,11 @@ impl Master {
         match self.state {
             MasterState::Draining | MasterState::Stopping | MasterState::Stopped => {}
             MasterState::Delaying { .. } => {
-                self.actions.notify(Notice::Status(status.to_owned()));
+                self.actions.notify(Notification::Status(status.to_owned()));
             }
             MasterState::Binding { .. } | MasterState::Booting | MasterState::Serving => {
-                self.actions.notify(Notice::Stopping);
-                self.actions.notify(Notice::Status(status.to_owned()));
+                self.actions.notify(Notification::Stopping);
+                self.actions.notify(Notification::Status(status.to_owned()));
             }
         }
         self.state = state;

@@ -72,7 +72,7 @@ struct World {
     reaped: Vec<WorkerId>,
     master: Master,
     /// The commands that wait, and for a reload the first generation that it
-    /// can be answered by.
+    /// can be replied to with.
     clients: BTreeMap<ClientId, (ControlRequest, Generation)>,
     asked: u64,
     exit: Option<u8>,
@@ -238,7 +238,7 @@ impl World {
         }
     }
 
-    /// A command asks, and waits.
+    /// A client sends a command, and waits for the reply.
     fn request(&mut self) {
         let request = match self.random.below(4) {
             0 => ControlRequest::Status,
@@ -301,7 +301,7 @@ impl World {
         if let MasterEvent::TookOver { .. } = &event {
             self.follows = false;
             if self.serves() || self.master.state == MasterState::Booting {
-                // The notices before the takeover went to no init system.
+                // The notifications before the takeover went to no init system.
                 self.notified = Notified::default();
             }
         }
@@ -371,7 +371,7 @@ impl World {
             }
             Action::Reply { client, reply } => self.answer(client, &reply),
             Action::CloseListeners => self.check_delay(),
-            Action::Notify(notice) => self.notified.hear(&notice),
+            Action::Notify(notification) => self.notified.hear(&notification),
             Action::KeepGeneration { generation, last_read } => {
                 self.specs.retain(|known| *known == generation || *known > last_read);
             }

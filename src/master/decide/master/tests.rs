@@ -14,7 +14,7 @@ use monoceros_wire::Generation;
 use monoceros_wire::message::{BootFailure, Drain, ToWorker};
 use monoceros_wire::scoreboard::Losses;
 
-use crate::master::decide::action::{Action, Notice, WorkerSignal};
+use crate::master::decide::action::{Action, Notification, WorkerSignal};
 use crate::master::decide::event::{MasterEvent, SpawnError, WorkerExit};
 use crate::master::decide::id::WorkerId;
 use crate::master::decide::master::{Master, StartContext};
@@ -31,7 +31,7 @@ struct MasterBench {
     master: Master,
     now: Instant,
     log: Vec<String>,
-    notices: Vec<Notice>,
+    notifications: Vec<Notification>,
 }
 
 impl MasterBench {
@@ -39,7 +39,7 @@ impl MasterBench {
     fn booting(purpose: Purpose, workers: u16) -> Self {
         let now = Instant::now();
         let master = Master::new(beginning(purpose), settings(workers), now);
-        let mut bench = Self { master, now, log: Vec::new(), notices: Vec::new() };
+        let mut bench = Self { master, now, log: Vec::new(), notifications: Vec::new() };
         assert!(matches!(bench.master.begin()[..], [Action::Bind]));
         let actions = bench.hear(MasterEvent::Bound(Ok(())));
         assert_eq!(spawned(&actions).len(), usize::from(workers));
@@ -62,8 +62,8 @@ impl MasterBench {
                 self.log.push(format!("{level} {text}"));
                 false
             }
-            Action::Notify(notice) => {
-                self.notices.push(notice.clone());
+            Action::Notify(notification) => {
+                self.notifications.push(notification.clone());
                 false
             }
             Action::Inspect | Action::RefuseConnections { .. } => false,
@@ -487,30 +487,30 @@ fn a_new_worker_that_does_not_last_for_min_ready_seconds_has_failed() {
 #[test]
 fn the_init_system_is_told_of_a_reload_however_it_ends() {
     let mut bench = MasterBench::serving(1);
-    assert!(bench.notices.ends_with(&[Notice::Ready]));
-    bench.notices.clear();
+    assert!(bench.notifications.ends_with(&[Notification::Ready]));
+    bench.notifications.clear();
     bench.ask(SignalCommand::Reload);
-    assert_eq!(bench.notices, [Notice::Reloading]);
+    assert_eq!(bench.notifications, [Notification::Reloading]);
     let settings = Err("timeout: cannot read".to_owned());
     bench.hear(MasterEvent::SettingsRead { generation: Generation(2), settings });
-    assert_eq!(bench.notices.last(), Some(&Notice::Ready));
-    let failed = |notice: &Notice| matches!(notice, Notice::Status(text) if text.ends_with("reload failed: timeout: cannot read"));
-    assert!(bench.notices.iter().any(failed), "{:?}", bench.notices);
+    assert_eq!(bench.notifications.last(), Some(&Notification::Ready));
+    let failed = |notification: &Notification| matches!(notification, Notification::Status(text) if text.ends_with("reload failed: timeout: cannot read"));
+    assert!(bench.notifications.iter().any(failed), "{:?}", bench.notifications);
     bench.ask(SignalCommand::Drain);
-    assert!(bench.notices.contains(&Notice::Stopping));
+    assert!(bench.notifications.contains(&Notification::Stopping));
 }
 
 #[test]
 fn the_watchdog_hears_nothing_when_no_worker_can_be_relied_on() {
     let mut bench = MasterBench::serving(1);
     bench.master.watchdog = Watchdog::new(Some(2 * SECOND), bench.now);
-    bench.notices.clear();
+    bench.notifications.clear();
     bench.pass(3 * SECOND);
-    assert_eq!(bench.notices.iter().filter(|it| **it == Notice::Alive).count(), 3);
+    assert_eq!(bench.notifications.iter().filter(|it| **it == Notification::Alive).count(), 3);
     bench.exit(0, ExitStatus::Signal(9));
-    bench.notices.clear();
+    bench.notifications.clear();
     bench.pass(3 * SECOND);
-    assert!(!bench.notices.contains(&Notice::Alive));
+    assert!(!bench.notifications.contains(&Notification::Alive));
 }
 
 #[test]

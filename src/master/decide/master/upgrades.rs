@@ -7,7 +7,7 @@ use log::Level;
 use monoceros_wire::control::ControlReply;
 
 use super::Master;
-use crate::master::decide::action::{Action, Notice, WorkerSignal};
+use crate::master::decide::action::{Action, Notification, WorkerSignal};
 use crate::master::decide::commands::REPLACED;
 use crate::master::decide::roster::LeaveReason;
 use crate::master::decide::state::MasterState;
@@ -78,15 +78,15 @@ impl Master {
             let (size, roster) = self.pool.size_and_roster();
             size.resize(workers, roster, &mut self.actions);
         }
-        // Notices before the takeover went to no init system, so the state is sent again.
-        // The watchdog counts from the last notice of the predecessor.
+        // Notifications before the takeover went to no init system, so the state is sent again.
+        // The watchdog counts from the last notification of the predecessor.
         if self.watchdog.is_set() {
             self.notify_alive();
         }
         if let MasterState::Delaying { .. } = self.state {
             self.notify_delay();
         } else if self.reload.rolling_to().is_some() {
-            self.actions.notify(Notice::Reloading);
+            self.actions.notify(Notification::Reloading);
         } else if self.state == MasterState::Serving {
             self.end_reload();
         }

@@ -71,7 +71,7 @@ impl fmt::Display for Hang {
 }
 
 /// Judges a worker that has been ready for `ready`. A `timeout` of zero is no limit. Of
-/// each length only the part counts during which the master has request, which `awake` tells:
+/// each length only the part counts during which the master has run, which `awake` returns:
 /// what stopped the master may have stopped the workers too. A request that `observed` has
 /// as reported is not reported again.
 pub(crate) fn judge(

@@ -1,5 +1,4 @@
-//! The simulated processes: how they start, what they do when they are told to, and how
-//! they end.
+//! The simulated processes: how they start, react to messages and signals, and end.
 
 use std::time::Duration;
 
@@ -27,11 +26,11 @@ pub(super) struct SimulatedProcess {
     pub(super) numb: bool,
     /// Has been stopped by a signal.
     pub(super) stopped: bool,
-    /// Has been asked where it is.
+    /// Was asked for its stacks.
     pub(super) traced: bool,
     /// Was sent SIGKILL.
     pub(super) killed: bool,
-    /// When it was asked to go, the first time.
+    /// When it was first asked to end.
     pub(super) asked: Option<Duration>,
 }
 
@@ -111,14 +110,14 @@ impl World {
         }
     }
 
-    /// Notes when a process was first asked to go.
+    /// Notes when a process was first asked to end.
     pub(super) fn ask(&mut self, worker: WorkerId) {
         if let Some(process) = self.processes.get_mut(&worker) {
             process.asked.get_or_insert(self.now);
         }
     }
 
-    /// A process ends within this many milliseconds, if it listens.
+    /// A process ends within this many milliseconds, unless it ignores that it is asked to.
     pub(super) fn end(&mut self, worker: WorkerId, within: u64) {
         let after = self.random.below(within);
         match self.processes.get(&worker) {

@@ -7,7 +7,7 @@ use monoceros_config::SignalCommand;
 use monoceros_wire::control::{ControlReply, ControlRequest};
 
 use super::World;
-use crate::master::decide::action::{Action, Notice, WorkerSignal};
+use crate::master::decide::action::{Action, Notification, WorkerSignal};
 use crate::master::decide::event::MasterEvent;
 use crate::master::decide::id::ClientId;
 use crate::master::decide::roster::{Roster, WorkerEntry};
@@ -25,18 +25,18 @@ pub(super) struct Notified {
 }
 
 impl Notified {
-    /// After `STOPPING=1` no notice says that the server is ready.
-    pub(super) fn hear(&mut self, notice: &Notice) {
-        match notice {
-            Notice::Stopping => {
-                assert!(!std::mem::replace(&mut self.stopping, true), "said once");
+    /// After `STOPPING=1` no notification says that the server is ready.
+    pub(super) fn hear(&mut self, notification: &Notification) {
+        match notification {
+            Notification::Stopping => {
+                assert!(!std::mem::replace(&mut self.stopping, true), "announced twice");
             }
-            Notice::Ready | Notice::Reloading => {
-                assert!(!self.stopping, "{notice:?} of a server that is to end");
-                self.ready |= *notice == Notice::Ready;
-                self.reloading = *notice == Notice::Reloading;
+            Notification::Ready | Notification::Reloading => {
+                assert!(!self.stopping, "{notification:?} of a server that is to end");
+                self.ready |= *notification == Notification::Ready;
+                self.reloading = *notification == Notification::Reloading;
             }
-            Notice::Alive | Notice::Status(_) | Notice::Extend(_) => {}
+            Notification::Alive | Notification::Status(_) | Notification::Extend(_) => {}
         }
     }
 
@@ -200,7 +200,7 @@ impl World {
         assert!(live <= most, "{live} of at most {most} are alive");
     }
 
-    /// No process outlives its deadline: one that was told to end has ended, or was sent
+    /// No process outlives its deadline: one that was asked to end has ended, or was sent
     /// SIGKILL, within the longest time that it may have.
     pub(super) fn check_deadlines(&self) {
         let longest = Duration::from_secs(10 + 4);

@@ -25,8 +25,8 @@ fn is_delaying(bench: &MasterBench) -> bool {
     matches!(bench.master.state, MasterState::Delaying { .. })
 }
 
-fn said(bench: &MasterBench, notice: &Notice) -> usize {
-    bench.notices.iter().filter(|it| *it == notice).count()
+fn count(bench: &MasterBench, notification: &Notification) -> usize {
+    bench.notifications.iter().filter(|it| *it == notification).count()
 }
 
 #[test]
@@ -71,15 +71,14 @@ fn the_command_does_not_shorten_it() {
 fn the_init_system_hears_at_once_and_once_that_it_stops_and_how_long_that_may_take() {
     let mut bench = serving(1);
     bench.ask(SignalCommand::Drain);
-    assert_eq!(said(&bench, &Notice::Stopping), 1);
+    assert_eq!(count(&bench, &Notification::Stopping), 1);
     let longest = DELAY + 5 * SECOND + 2 * STOP_LIMIT;
-    assert_eq!(said(&bench, &Notice::Extend(longest)), 1);
-    let stops =
-        |it: &&Notice| matches!(it, Notice::Status(text) if text.contains("stopping after"));
-    assert_eq!(bench.notices.iter().filter(stops).count(), 1);
+    assert_eq!(count(&bench, &Notification::Extend(longest)), 1);
+    let stops = |it: &&Notification| matches!(it, Notification::Status(text) if text.contains("stopping after"));
+    assert_eq!(bench.notifications.iter().filter(stops).count(), 1);
     bench.pass(DELAY);
-    assert_eq!(said(&bench, &Notice::Stopping), 1);
-    assert_eq!(said(&bench, &Notice::Status("draining".to_owned())), 1);
+    assert_eq!(count(&bench, &Notification::Stopping), 1);
+    assert_eq!(count(&bench, &Notification::Status("draining".to_owned())), 1);
 }
 
 #[test]
@@ -122,14 +121,14 @@ fn a_reload_that_has_begun_goes_on_and_is_not_told_to_be_ready() {
     let client = ClientId(1);
     bench.hear(MasterEvent::Requested { client, request: ControlRequest::Reload });
     bench.ask(SignalCommand::Drain);
-    let ready = said(&bench, &Notice::Ready);
+    let ready = count(&bench, &Notification::Ready);
     assert_eq!(spawned(&bench.read(2, delayed(1))), [(0, 2)]);
     let actions = bench.ready(1);
     assert_eq!(drained(&actions), [(0, Drain::Retire)]);
     let answer =
         |it: &Action| matches!(it, Action::Reply { reply: ControlReply::Reloaded { .. }, .. });
     assert!(actions.iter().any(answer), "{actions:?}");
-    assert_eq!(said(&bench, &Notice::Ready), ready);
+    assert_eq!(count(&bench, &Notification::Ready), ready);
     assert!(is_delaying(&bench));
 }
 
@@ -180,7 +179,7 @@ fn where_no_client_is_served_there_is_no_delay() {
     }
 }
 
-/// Who has found one of the first workers may send it requests.
+/// A client that one of the first workers has served may send more requests.
 #[test]
 fn a_first_start_with_a_worker_that_serves_already_waits() {
     let mut bench = MasterBench::booting(Purpose::Serve, 2);
@@ -189,5 +188,5 @@ fn a_first_start_with_a_worker_that_serves_already_waits() {
     assert!(bench.ask(SignalCommand::Drain).is_empty());
     assert!(is_delaying(&bench));
     assert!(!bench.ready(1).iter().any(|it| matches!(it, Action::Announce { .. })));
-    assert_eq!(said(&bench, &Notice::Ready), 0);
+    assert_eq!(count(&bench, &Notification::Ready), 0);
 }

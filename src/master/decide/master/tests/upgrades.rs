@@ -34,10 +34,10 @@ fn workers_that_are_asked_for_during_an_upgrade_are_asked_of_the_new_master() {
 fn the_watchdog_hears_of_the_new_master_at_once() {
     let mut next = MasterBench::serving(1);
     next.hear(MasterEvent::TookOver { workers: None });
-    assert!(!next.notices.contains(&Notice::Alive), "there is no watchdog");
+    assert!(!next.notifications.contains(&Notification::Alive), "there is no watchdog");
     next.master.watchdog = Watchdog::new(Some(60 * SECOND), next.now);
     next.hear(MasterEvent::TookOver { workers: None });
-    assert!(next.notices.contains(&Notice::Alive), "{:?}", next.notices);
+    assert!(next.notifications.contains(&Notification::Alive), "{:?}", next.notifications);
 }
 
 #[test]
