@@ -139,7 +139,10 @@ fn the_absolute_form_names_the_host() {
         let environ = server.ask(request).json();
         assert_eq!(environ["PATH_INFO"], "/a b");
         assert_eq!(environ["QUERY_STRING"], "c");
-        assert_eq!(environ["HTTP_HOST"], "localhost:81", "the target counts (RFC 9112 3.2.2)");
+        assert_eq!(
+            environ["HTTP_HOST"], "localhost:81",
+            "the target counts (RFC 9112 section 3.2.2)"
+        );
     }
     let invalid = server.ask("GET http://localhost/ HTTP/1.1\r\nHost: a/b\r\n\r\n");
     assert_eq!(invalid.status, 400);

@@ -1,4 +1,4 @@
-//! A log file under a descriptor that stays the same when it is reopened.
+//! A log file. Its descriptor stays the same when the file is reopened.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -12,37 +12,36 @@ use monoceros_sys::{append, descriptor, pipe};
 use crate::journal;
 use crate::loss::Loss;
 
-/// Where the kernel names a process's descriptors (`proc_pid_fd(5)`).
+/// The directories with the names of a process's descriptors (`proc_pid_fd(5)`).
 const DESCRIPTORS: [&str; 3] = ["/dev/fd/", "/proc/self/fd/", "/proc/thread-self/fd/"];
-/// The most links on the way to such a name.
+/// The maximum number of links to such a name.
 const MOST_LINKS: usize = 8;
 
-/// Where log lines go.
+/// The destination of log lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
     /// Standard output.
     Stdout,
     /// Standard error.
     Stderr,
-    /// Another descriptor that this process was given, by its number.
+    /// Another descriptor that this process has inherited, by its number.
     Given(i32),
-    /// A file, appended to; made with mode 0640 if it is missing. A named pipe
-    /// is opened for reading and writing, so that it can be without a reader.
+    /// A file to append to, made with mode 0640 if it is missing. A named pipe is
+    /// opened for reading and writing, so that it needs no reader.
     File(PathBuf),
 }
 
 impl Destination {
-    /// Where a setting leads: to the file at `path`, else to the standard `stream`.
+    /// The destination of a setting: the file at `path`, else the standard `stream`.
     #[must_use]
     pub fn of(path: Option<PathBuf>, stream: Self) -> Self {
         path.map_or(stream, Self::named)
     }
 
-    /// What a path means. The names that the kernel has for a process's own
-    /// descriptors, `/dev/stdout` and its like, mean these descriptors: to open
-    /// such a name is to open what is behind it once more, which a socket does not
-    /// allow (`ENXIO`, `open(2)`), nor the file of another user. A link to such a
-    /// name means the same.
+    /// The destination of a path. A name for one of the process's own descriptors, such
+    /// as `/dev/stdout`, or a link to one, means that descriptor. Opening such a name would
+    /// open its file again, which fails for a socket (`ENXIO`, `open(2)`) and for the
+    /// file of another user.
     #[must_use]
     pub fn named(path: PathBuf) -> Self {
         let mut name = path.clone();
@@ -60,7 +59,7 @@ impl Destination {
     }
 }
 
-/// The number of the descriptor that this is a name of.
+/// The number of the descriptor that has this name.
 fn descriptor(path: &Path) -> Option<i32> {
     match path.to_str()? {
         "/dev/stdout" => Some(1),
@@ -72,19 +71,19 @@ fn descriptor(path: &Path) -> Option<i32> {
     }
 }
 
-/// An open log file. A write to a file goes out whole in one call, so that lines
-/// of several processes do not mix (`O_APPEND`, `write(2)`).
+/// An open log file. A file gets each write in one call, so that lines of several
+/// processes do not mix (`O_APPEND`, `write(2)`).
 ///
-/// A log never stops what it is about. Lines that a pipe, a socket or a terminal
-/// has no room for, and those that a full disk refuses, are lost; when a line can
-/// be written again, one before it says how many.
+/// Writing never waits. Lines for which a pipe, a socket or a terminal has no room, and
+/// those that a full disk refuses, are lost. The next line that can be written comes
+/// after one with their number.
 #[derive(Debug)]
 pub struct LogFile {
     file: File,
     destination: Destination,
-    /// A regular file never makes a writer wait for a reader.
+    /// Whether it is a regular file, whose writers never wait for a reader.
     is_regular: AtomicBool,
-    /// systemd's journal reads it.
+    /// Whether systemd's journal reads it.
     is_journal: AtomicBool,
     loss: Loss,
 }
@@ -110,8 +109,8 @@ impl LogFile {
         Self::of(file, destination)
     }
 
-    /// As [`LogFile::open`]; when that fails, the lines go to the standard stream
-    /// `instead` until a [`LogFile::reopen`] succeeds. Returns why, too.
+    /// As [`LogFile::open`]. When that fails, the lines go to the standard stream
+    /// `instead` until a [`LogFile::reopen`] succeeds, and the error is returned too.
     ///
     /// # Errors
     /// Those of `dup(2)`.
@@ -128,7 +127,7 @@ impl LogFile {
         }
     }
 
-    /// A log file that another process has opened for this one.
+    /// Makes a log file from a descriptor that another process has opened for this one.
     ///
     /// # Errors
     /// Those of `fstat(2)`.
@@ -144,7 +143,7 @@ impl LogFile {
         Ok(log)
     }
 
-    /// Finds out what is behind the descriptor.
+    /// Finds out the kind of the file.
     fn look(&self) -> io::Result<()> {
         self.is_regular.store(self.file.metadata()?.is_file(), Ordering::Relaxed);
         self.is_journal.store(journal::reads(&self.file), Ordering::Relaxed);
@@ -152,13 +151,13 @@ impl LogFile {
         Ok(())
     }
 
-    /// Whether systemd's journal reads it: lines then have another form.
+    /// Whether systemd's journal reads it; its lines have another form.
     pub(crate) fn is_journal(&self) -> bool {
         self.is_journal.load(Ordering::Relaxed)
     }
 
-    /// Writes bytes that end in a newline. Never waits for a reader: what does
-    /// not fit is lost, in whole lines.
+    /// Writes bytes that end in a newline. Never waits for a reader: lines that do not fit
+    /// are lost as a whole.
     pub fn write(&self, bytes: &[u8]) {
         let told = self.tell_loss();
         let kept = if told { self.put(bytes) } else { 0 };
@@ -167,7 +166,8 @@ impl LogFile {
         }
     }
 
-    /// Says what was lost, if anything was; whether that went out.
+    /// Writes how many lines were lost, if any were. Returns whether nothing is left to
+    /// be written about a loss.
     fn tell_loss(&self) -> bool {
         let Some(lost) = self.loss.take() else { return true };
         let line = self.loss.tell(lost, self.is_journal());
@@ -178,7 +178,7 @@ impl LogFile {
         told
     }
 
-    /// Writes as much as there is room for; returns how much that was.
+    /// Writes as many bytes as there is room for, and returns their number.
     fn put(&self, bytes: &[u8]) -> usize {
         let is_regular = self.is_regular.load(Ordering::Relaxed);
         let limit = if is_regular { usize::MAX } else { pipe::PIPE_BUF };
@@ -201,9 +201,9 @@ impl LogFile {
         kept
     }
 
-    /// Opens the file again by name, after a rotation, under the same
-    /// descriptor: every holder of a reference to `self` sees the new one.
-    /// A standard stream is followed to where it leads now.
+    /// Opens the file again by its name, after a rotation, with the same descriptor: all
+    /// references to `self` use the new file. For a standard stream the kind of its file
+    /// is found out again.
     ///
     /// # Errors
     /// Those of `open(2)`, with the path; the old file stays in use.
@@ -219,24 +219,24 @@ impl LogFile {
         match &self.destination {
             Destination::Stdout => self.replace_with(io::stdout().as_fd()),
             Destination::Stderr => self.replace_with(io::stderr().as_fd()),
-            // There is no name to open it by.
+            // A descriptor has no name by which it could be opened.
             Destination::Given(_) => Ok(()),
             Destination::File(path) => self.replace_with(open(path, by)?.as_fd()),
         }?;
         self.look()
     }
 
-    /// Makes this descriptor a copy of another.
+    /// Makes this descriptor a copy of another one.
     fn replace_with(&self, other: BorrowedFd) -> io::Result<()> {
         descriptor::duplicate_onto(other, self.file.as_fd())
     }
 
-    /// Makes standard output and standard error lead here too.
+    /// Redirects standard output and standard error to this file.
     ///
     /// # Errors
     /// Those of `dup3(2)`, and for a named pipe those of `open(2)`.
     pub fn capture_output(&self) -> io::Result<()> {
-        // Programs do not expect that their output cannot be written now.
+        // Programs do not expect `EAGAIN` for their output.
         let is_pipe = self.file.metadata()?.file_type().is_fifo();
         let opened = matches!(self.destination, Destination::File(_));
         let waiting = match is_pipe && opened {
@@ -280,8 +280,8 @@ fn named(name: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), text)
 }
 
-/// The whole lines at the beginning of `bytes` that are together no longer than
-/// `limit`; of a line that is longer, as much as that.
+/// The whole lines at the beginning of `bytes` that fit into `limit` bytes; for a longer
+/// line, its first `limit` bytes.
 fn whole_lines(bytes: &[u8], limit: usize) -> &[u8] {
     if bytes.len() <= limit {
         return bytes;
@@ -364,7 +364,7 @@ mod tests {
         LogFile::of(File::from(end.into()), Destination::Stdout).unwrap()
     }
 
-    /// Writes numbered lines until some are lost; how many were written.
+    /// Writes numbered lines until some are lost, and returns the number of written lines.
     fn fill(log: &LogFile) -> usize {
         let mut count = 0;
         while log.loss.is_none() {
@@ -374,8 +374,8 @@ mod tests {
         count
     }
 
-    /// The reader waits until the log is full; then all that was kept is whole, and
-    /// what follows comes after a line that tells the loss.
+    /// Fills the log before its reader begins. The lines that were kept must be whole, and
+    /// the next line must come after one with the number of lost lines.
     fn assert_loses_whole_lines(log: LogFile, reader: impl Into<std::os::fd::OwnedFd>) {
         let written = fill(&log);
         log.write(b"not this either\nnor this\n");

@@ -1,5 +1,5 @@
-//! The journal of systemd. It has the time and the process of each line itself,
-//! and takes a line's priority from a prefix (`sd-daemon(3)`).
+//! Lines for systemd's journal. The journal adds the time and the process to each line
+//! itself, and reads the priority from a prefix (`sd-daemon(3)`).
 
 use std::fmt::{self, Write as _};
 use std::fs::File;
@@ -10,12 +10,12 @@ use std::sync::OnceLock;
 
 use log::Level;
 
-/// Names the device and the inode of the stream that leads to the journal
+/// The variable with the device and inode of the stream to the journal
 /// (`systemd.exec(5)`).
 const VARIABLE: &str = "JOURNAL_STREAM";
 
-/// Whether what is written here is read by the journal. The variable alone does
-/// not tell: the output may have been redirected since.
+/// Whether the journal reads this file. The variable alone is not enough: the output may
+/// have been redirected since.
 pub(crate) fn reads(file: &File) -> bool {
     static STREAM: OnceLock<Option<(u64, u64)>> = OnceLock::new();
     let stream = STREAM.get_or_init(|| parse(&std::env::var(VARIABLE).ok()?));
@@ -23,7 +23,7 @@ pub(crate) fn reads(file: &File) -> bool {
     stream.is_some() && *stream == identity()
 }
 
-/// Says whether standard error is read by the journal.
+/// Whether the journal reads standard error.
 #[must_use]
 pub fn reads_stderr() -> bool {
     let copy = io::stderr().as_fd().try_clone_to_owned();
@@ -35,10 +35,10 @@ fn parse(value: &str) -> Option<(u64, u64)> {
     Some((device.parse().ok()?, inode.parse().ok()?))
 }
 
-/// A text whose every line begins with the priority of its level (`syslog(3)`):
-/// to the journal each line is an entry.
+/// A text in which every line begins with the priority of its level (`syslog(3)`): the
+/// journal makes an entry of each line.
 pub struct JournalEntry<'a> {
-    /// How bad it is.
+    /// The level of all lines.
     pub level: Level,
     /// One line or several.
     pub text: &'a str,

@@ -1,7 +1,7 @@
-//! The log files: where lines go, how the error log's look, and reopening.
+//! Log files: their destinations, the format of the error log's lines, and reopening.
 //!
-//! Shared by the master and its workers. The access log's lines are the
-//! engine's business; here is only the file that they go to.
+//! The master and its workers use this crate. The engine formats the access log's lines;
+//! this crate has only their file.
 
 mod destination;
 pub mod journal;

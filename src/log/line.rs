@@ -1,5 +1,5 @@
-//! The error log's line: time, process, level, and the part of the server. The
-//! journal knows time and process, so a line for it has the other two.
+//! The format of the error log's lines: time, process, level, and the part of the
+//! server. The journal adds time and process, so a line for it has the other two.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use monoceros_sys::clock::{LocalTime, local_time, wall_seconds};
 use crate::journal::JournalEntry;
 use crate::{LogFile, printable};
 
-/// The process that writes a line; stands in front of the message.
+/// The name of the process that writes a line, in front of the message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
     /// The master.
@@ -45,16 +45,16 @@ impl fmt::Display for Identity {
 /// The pid and the name in front of this process's lines.
 static SPEAKER: RwLock<(u32, String)> = RwLock::new((0, String::new()));
 
-/// Sets the pid and name of this process, which has been forked from another one.
+/// Sets the pid and the name of this process, after a fork.
 pub fn identify(identity: &Identity) {
     if let Ok(mut speaker) = SPEAKER.write() {
         *speaker = (std::process::id(), identity.to_string());
     }
 }
 
-/// Sends this process's log records to `file`, from `level` up; the level can be
-/// changed later with [`log::set_max_level`], the identity with [`identify`]. Only the
-/// first call in a process has an effect.
+/// Writes this process's log records from `level` up to `file`. The level can be changed
+/// later with [`log::set_max_level`], the name with [`identify`]. Only the first call in
+/// a process has an effect.
 pub fn install(identity: &Identity, level: LevelFilter, file: Arc<LogFile>) {
     let form = Arc::clone(&file);
     let format = move |buffer: &mut env_logger::fmt::Formatter, record: &log::Record| {
@@ -66,22 +66,23 @@ pub fn install(identity: &Identity, level: LevelFilter, file: Arc<LogFile>) {
         .format(format)
         .target(env_logger::Target::Pipe(Box::new(Lines(file))))
         .try_init();
-    // A second call finds the logger of the first, which is this process's.
+    // After a second call the logger of the first one stays.
     if installed.is_ok() {
         identify(identity);
         log::set_max_level(level);
     }
 }
 
-/// What this process says, as a line of the error log `file`, or as several,
-/// without the end of the last.
+/// Formats a message of this process as a line of the error log `file`, or as several,
+/// without the last line end.
 pub fn own_line(file: &LogFile, level: Level, text: impl fmt::Display) -> String {
     let speaker = SPEAKER.read().unwrap_or_else(PoisonError::into_inner);
     let (pid, identity) = &*speaker;
     line(file.is_journal(), level, *pid, &format!("{identity}: {text}"))
 }
 
-/// A line of the error log, or several, without the end of the last.
+/// Formats a message as a line of the error log, or as several, without the last line
+/// end.
 pub(crate) fn line(is_journal: bool, level: Level, pid: u32, text: &str) -> String {
     let name = name(level);
     if is_journal {
@@ -90,7 +91,7 @@ pub(crate) fn line(is_journal: bool, level: Level, pid: u32, text: &str) -> Stri
     format!("[{}] [{pid}] [{name}] {text}", Stamp::now())
 }
 
-/// gunicorn's names, which log parsers know.
+/// gunicorn's name of a level, which log parsers know.
 fn name(level: Level) -> &'static str {
     match level {
         Level::Error => "ERROR",
@@ -101,7 +102,7 @@ fn name(level: Level) -> &'static str {
     }
 }
 
-/// A time as gunicorn's error log has it: `2026-11-22 09:23:00 +0000`.
+/// A time in the format of gunicorn's error log: `2026-11-22 09:23:00 +0000`.
 pub(crate) struct Stamp(LocalTime);
 
 impl Stamp {

@@ -1,4 +1,5 @@
-//! What a log file could not take: counted, and told when it takes lines again.
+//! Counts the lines that a log file could not take, and reports them when it takes lines
+//! again.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -6,17 +7,17 @@ use log::Level;
 
 use crate::line::line;
 
-/// The count. Without a lock: a process that the application forks at any moment
-/// can go on writing.
+/// The count of lost lines. It has no lock, so that a process that the application forks
+/// at any time can continue to write.
 #[derive(Debug, Default)]
 pub(crate) struct Loss {
     lines: AtomicU64,
     bytes: AtomicU64,
-    /// What was written last has not ended its line.
+    /// Whether the last write has left a line without an end.
     open_line: AtomicBool,
 }
 
-/// So much was lost.
+/// A number of lost lines and bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LostLines {
     lines: u64,
@@ -24,7 +25,7 @@ pub(crate) struct LostLines {
 }
 
 impl Loss {
-    /// Takes note of what was written.
+    /// Notes what was written.
     pub(crate) fn keep(&self, bytes: &[u8]) {
         if let Some(last) = bytes.last() {
             self.open_line.store(*last != b'\n', Ordering::Relaxed);
@@ -37,12 +38,12 @@ impl Loss {
         self.put_back(LostLines { lines: lines as u64, bytes: bytes.len() as u64 });
     }
 
-    /// Whether nothing was lost since it was last taken.
+    /// Whether nothing was lost since the count was last taken.
     pub(crate) fn is_none(&self) -> bool {
         self.bytes.load(Ordering::Relaxed) == 0
     }
 
-    /// Takes the count, which begins anew; `None` when nothing was lost.
+    /// Takes the count and resets it; `None` when nothing was lost.
     pub(crate) fn take(&self) -> Option<LostLines> {
         if self.is_none() {
             return None;
@@ -52,13 +53,13 @@ impl Loss {
         (bytes > 0).then_some(LostLines { lines, bytes })
     }
 
-    /// Counts again what could not be told.
+    /// Adds a count that could not be reported.
     pub(crate) fn put_back(&self, lost: LostLines) {
         self.lines.fetch_add(lost.lines, Ordering::Relaxed);
         self.bytes.fetch_add(lost.bytes, Ordering::Relaxed);
     }
 
-    /// The line that tells it, on a line of its own.
+    /// The line that reports the loss.
     pub(crate) fn tell(&self, lost: LostLines, is_journal: bool) -> String {
         let before = if self.open_line.load(Ordering::Relaxed) { "\n" } else { "" };
         let LostLines { lines, bytes } = lost;

@@ -1,16 +1,16 @@
-//! Text from outside, made fit for a log and a terminal: control characters command
-//! a terminal, and end lines.
+//! Replaces control characters in text from outside, for logs and terminals: they could
+//! end a line, or control a terminal.
 
-/// The most characters of a text that is one line.
+/// The maximum number of characters in one line.
 const LONGEST_LINE: usize = 500;
 
-/// One line, cut to what a line can have; each control character is replaced.
+/// One line, cut to the maximum length, with each control character replaced.
 #[must_use]
 pub fn line(text: &str) -> String {
     text.chars().take(LONGEST_LINE).map(|letter| replace(letter, letter.is_control())).collect()
 }
 
-/// Lines: control characters are replaced, but line ends and tabs.
+/// Several lines, with each control character but line ends and tabs replaced.
 #[must_use]
 pub fn text(text: &str) -> String {
     let is_bad = |letter: char| letter.is_control() && !matches!(letter, '\n' | '\t');

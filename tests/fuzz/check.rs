@@ -1,5 +1,5 @@
-//! What must hold of the HTTP crate for any input at all. The fuzz targets call these functions
-//! with what the fuzzer thinks up, and a plain test of the crate with the files of the corpus.
+//! Properties of the HTTP crate that hold for any input. The fuzz targets check them with the
+//! fuzzer's input, and a test of the crate with the files of the corpus.
 
 use monoceros_http::h1::{Persistence, Transfer};
 use monoceros_http::{
@@ -16,7 +16,7 @@ const TIGHT: Limits = Limits { request_line: 24, fields: 3, field_size: 28 };
 /// Inputs up to this size are cut at every offset, larger ones at some.
 const CUT_EVERYWHERE: usize = 300;
 
-/// All that a head says.
+/// All parts of a head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Parts {
     pub(crate) method: Vec<u8>,
@@ -31,10 +31,10 @@ pub(crate) struct Parts {
     pub(crate) expects_continue: bool,
 }
 
-/// What became of a head: what it says and how many bytes it took, or nothing yet.
+/// The result of reading a head: its parts and its length, or `None` if it is not complete.
 pub(crate) type Read = Result<Option<(Parts, usize)>, Reject>;
 
-/// What became of a chunked body: its data, and how many bytes it took if it has ended.
+/// The result of decoding a chunked body: its data, and its length if it has ended.
 pub(crate) type Body = (Vec<u8>, Result<Option<usize>, Reject>);
 
 /// Reads `input` as a head that arrives in pieces which end at `cuts`.
@@ -44,7 +44,7 @@ pub(crate) fn read_head(
     cuts: impl IntoIterator<Item = usize>,
 ) -> Read {
     let mut head = Head::new();
-    // Whatever was read before must leave no trace.
+    // An earlier head must not change the result.
     let _ = head.read(
         b"OPTIONS * HTTP/1.0\r\nHost: x\r\nContent-Length: 1\r\nConnection: keep-alive\r\n\r\n",
         limits,
@@ -114,7 +114,7 @@ fn segmentations(len: usize) -> impl Iterator<Item = Vec<usize>> {
     std::iter::once((0..len).collect()).chain((0..len).step_by(step).map(|cut| vec![cut]))
 }
 
-/// Reads a head in all segmentations, which must agree, and returns what they agree on.
+/// Reads a head with all divisions into pieces, and returns the result, which must be the same.
 pub(crate) fn head_however_cut(input: &[u8], limits: &Limits) -> Read {
     let whole = read_head(input, limits, []);
     for cuts in segmentations(input.len()) {
@@ -127,7 +127,7 @@ pub(crate) fn head_however_cut(input: &[u8], limits: &Limits) -> Read {
     whole
 }
 
-/// Decodes a body in all segmentations, which must agree, and returns what they agree on.
+/// Decodes a body with all divisions into pieces, and returns the result, which must be the same.
 pub(crate) fn body_however_cut(input: &[u8], limits: &Limits) -> Body {
     let whole = read_body(input, limits, []);
     for cuts in segmentations(input.len()) {
@@ -151,7 +151,7 @@ pub(crate) fn head(input: &[u8]) {
     }
 }
 
-/// What must hold of a head that was accepted; `bytes` are exactly it.
+/// Checks a head that was accepted; `bytes` are its bytes.
 fn accepted(bytes: &[u8], parts: &Parts, limits: &Limits) {
     let lines: Vec<_> = bytes
         .split(|&byte| byte == b'\n')
@@ -201,7 +201,7 @@ fn accepted(bytes: &[u8], parts: &Parts, limits: &Limits) {
     rewritten(parts, limits);
 }
 
-/// A head that is written from its parts means the same.
+/// Checks that a head that is written from its parts has the same parts.
 fn rewritten(parts: &Parts, limits: &Limits) {
     let mut bytes =
         [&parts.method[..], &parts.target, parts.version.as_str().as_bytes()].join(&b' ');
@@ -236,7 +236,7 @@ pub(crate) fn chunks(input: &[u8]) {
     }
 }
 
-/// Checks what reads and writes single values: dates, percent escapes, lists, statuses, fields.
+/// Checks single values: dates, percent escapes, lists, statuses, fields.
 pub(crate) fn values(input: &[u8]) {
     percent(input);
     if let Some(bytes) = input.first_chunk() {

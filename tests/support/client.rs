@@ -190,7 +190,7 @@ impl Connection {
     fn body(&mut self, response: &Response) -> io::Result<Vec<u8>> {
         if response.header("transfer-encoding").is_some() {
             assert_eq!(response.header("transfer-encoding"), Some("chunked"));
-            assert_eq!(response.header("content-length"), None, "RFC 9112 6.2");
+            assert_eq!(response.header("content-length"), None, "RFC 9112 section 6.2");
             let mut body = Vec::new();
             while let Some(chunk) = self.chunk()? {
                 body.extend(chunk);

@@ -1,4 +1,4 @@
-//! Fuzzes what reads and writes single values.
+//! Fuzzes the functions for single values.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! The chunked transfer coding (RFC 9112 7.1), decoded as it comes in, in pieces cut anywhere.
+//! Decodes the chunked transfer coding (RFC 9112 section 7.1) from pieces that are cut at any byte.
 
 use crate::class::is_control;
 use crate::extension::Extension;
@@ -7,22 +7,22 @@ use crate::limits::Limits;
 use crate::percent::hex_digit;
 use crate::reject::Reject;
 
-/// The most bytes of extensions that one chunk may have.
+/// The maximum length of the extensions of one chunk, in bytes.
 const MAX_EXTENSION: usize = 1 << 10;
 
-/// The most bytes of extensions that one body may have: chunks of one byte with a long extension
-/// each would otherwise make a small body arbitrarily expensive. RFC 9112 7.1.1 asks for such a
-/// limit.
+/// The maximum length of the extensions of one body, in bytes. Without it a client could make a
+/// small body expensive, with a long extension for each byte. RFC 9112 section 7.1.1 asks for such
+/// a limit.
 const MAX_EXTENSIONS: usize = 16 << 10;
 
-/// The most bytes of a trailer section, which is read only to be discarded.
+/// The maximum length of the trailer section, in bytes. The trailers are discarded.
 const MAX_TRAILERS: usize = 16 << 10;
 
-/// The most digits of a chunk size, leading zeros among them.
+/// The maximum number of digits of a chunk size, with leading zeros.
 const MAX_DIGITS: u8 = 16;
 
-/// Decodes one chunked body. Trailers are checked and discarded: RFC 9110 6.5.1 forbids to merge
-/// them into the header fields, and WSGI has no other place for them.
+/// Decodes one chunked body. Trailers are checked and discarded: RFC 9110 section 6.5.1 forbids
+/// merging them into the header fields, and WSGI has no other place for them.
 ///
 /// ```
 /// use monoceros_http::{Chunks, Limits};
@@ -47,18 +47,18 @@ pub struct Chunks {
     trailers: Trailers,
 }
 
-/// What [`Chunks::read`] did.
+/// The result of one call of [`Chunks::read`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decoded {
-    /// How many bytes of the input were used: all, unless the body ended.
+    /// The number of bytes of the input that were used: all of them, unless the body ended.
     pub consumed: usize,
-    /// Whether the body ended, its trailers included.
+    /// Whether the body has ended, with its trailers.
     pub ended: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// In the size, of which so many digits were read.
+    /// In the size.
     Size {
         size: u64,
         digits: u8,
@@ -71,46 +71,47 @@ enum State {
     SizeEnd {
         size: u64,
     },
-    /// In the data, of which so many bytes are missing.
+    /// In the data.
     Data {
         missing: u64,
     },
-    /// After the data: a CR must come.
+    /// After the data: a CR must follow.
     DataCr,
-    /// After that CR: an LF must come.
+    /// After that CR: an LF must follow.
     DataLf,
     /// In a line of the trailer section.
     Trailer,
-    /// After the CR of such a line.
+    /// After the CR of a line of the trailer section.
     TrailerLf,
     Ended,
     Refused(Reject),
 }
 
-/// What was read of the trailer section.
+/// The part of the trailer section that was read.
 #[derive(Debug)]
 struct Trailers {
     limits: Limits,
-    /// The line so far.
+    /// The line that is being read.
     line: Vec<u8>,
     fields: usize,
-    /// Bytes of the lines before.
+    /// The length of the lines before it, in bytes.
     size: usize,
 }
 
 impl Chunks {
-    /// A decoder at the beginning of a body; `limits` hold for the trailer section.
+    /// Makes a decoder for a new body. `limits` apply to the trailer section.
     pub fn new(limits: &Limits) -> Chunks {
         let trailers = Trailers { limits: limits.clone(), line: Vec::new(), fields: 0, size: 0 };
         Chunks { state: State::Size { size: 0, digits: 0 }, extension: 0, extensions: 0, trailers }
     }
 
-    /// Decodes `input`, the bytes that follow those of the last call, and hands the data in it to
-    /// `sink`, which is never called with nothing. After the end it uses no more bytes.
+    /// Decodes `input`, the bytes that follow those of the last call, and passes the data in it to
+    /// `sink`, which is never called with an empty slice. After the end of the body no bytes are
+    /// used.
     ///
     /// # Errors
-    /// 400 for any deviation from the grammar, 431 for a trailer section that is too large; the
-    /// same again if it is called again. The data before the fault has been handed over by then.
+    /// 400 for any deviation from the grammar, 431 for a trailer section that is too large. Later
+    /// calls return the same error. The data before the fault has been passed to `sink`.
     pub fn read(&mut self, input: &[u8], sink: &mut dyn FnMut(&[u8])) -> Result<Decoded, Reject> {
         let mut rest = input;
         while let Some(&byte) = rest.first() {
@@ -137,7 +138,7 @@ impl Chunks {
         }
     }
 
-    /// Takes one byte of what stands between the data of two chunks.
+    /// Takes one byte that lies between the data of two chunks.
     fn step(&mut self, state: State, byte: u8) -> Result<State, Reject> {
         match (state, byte) {
             (State::Size { size, digits }, _) => self.step_size(size, digits, byte),
@@ -160,8 +161,8 @@ impl Chunks {
         }
     }
 
-    /// `chunk-size = 1*HEXDIG`, guarded against overflow (RFC 9112 7.1): at most `i64::MAX`, as
-    /// Content-Length.
+    /// `chunk-size = 1*HEXDIG`, guarded against overflow (RFC 9112 section 7.1): at most
+    /// `i64::MAX`, as Content-Length.
     fn step_size(&mut self, size: u64, digits: u8, byte: u8) -> Result<State, Reject> {
         if byte.is_ascii_hexdigit() {
             let larger = size << 4 | u64::from(hex_digit(byte));
@@ -197,7 +198,7 @@ fn after_data(missing: u64) -> State {
 }
 
 impl Trailers {
-    /// Reads on in a line; how many bytes were used, at least one.
+    /// Continues a line, and returns the number of bytes that were used, at least one.
     fn read(&mut self, input: &[u8]) -> (Result<State, Reject>, usize) {
         for (at, &byte) in input.iter().enumerate() {
             match byte {
@@ -214,7 +215,7 @@ impl Trailers {
         (Ok(State::Trailer), input.len())
     }
 
-    /// Refuses a line that is too much by now (RFC 9110 5.4).
+    /// Refuses a line that exceeds a limit (RFC 9110 section 5.4).
     fn check_size(&self) -> Result<(), Reject> {
         if self.fields >= self.limits.fields {
             return Err(Reject::new(431, "too many trailer fields"));
@@ -226,7 +227,7 @@ impl Trailers {
         Ok(())
     }
 
-    /// Judges a line that is complete; an empty one ends the body.
+    /// Checks a complete line; an empty line ends the body.
     fn end_line(&mut self) -> Result<State, Reject> {
         if self.line.is_empty() {
             return Ok(State::Ended);

@@ -1,21 +1,22 @@
-//! Which bytes may stand where: one lookup table per rule of the grammar, and the scan for control
+//! Classes of bytes: one lookup table for each rule of the grammar, and the search for control
 //! characters.
 
-/// `tchar` (RFC 9110 5.6.2): method, field name, chunk extension name.
+/// `tchar` (RFC 9110 section 5.6.2): method, field name, chunk extension name.
 pub(crate) const TOKEN: [bool; 256] = token();
 
-/// What a method may consist of: `tchar` without lower case, which no registered method has and
-/// which is mostly garbage in front of a request, and without `#`. gunicorn refuses the same.
+/// The bytes of a method: `tchar` without `#` and without lower case. No registered method has
+/// lower case, and a request that begins with it is mostly garbage. gunicorn refuses the same
+/// bytes.
 pub(crate) const METHOD: [bool; 256] = method();
 
-/// What a request target may consist of (RFC 9112 3.2, RFC 3986 2): visible ASCII without `#`,
-/// since a fragment is never sent. Characters that a URI would have to escape, such as `|`, are let
-/// through: browsers send them.
+/// The bytes of a request target (RFC 9112 section 3.2, RFC 3986 section 2): visible ASCII without
+/// `#`, since a fragment is never sent. Characters that a URI has to escape, such as `|`, are
+/// accepted: browsers send them.
 pub(crate) const TARGET: [bool; 256] = target();
 
-/// What a name in Host may consist of besides percent escapes: `unreserved` and `sub-delims` (RFC
-/// 3986 3.2.2). The comma is left out, since two Host fields that some intermediary joined look
-/// like one name with a comma.
+/// The bytes of a name in Host, besides percent escapes: `unreserved` and `sub-delims` (RFC 3986
+/// section 3.2.2) without the comma. Two Host fields that an intermediary has joined look like one
+/// name with a comma.
 pub(crate) const REG_NAME: [bool; 256] = reg_name();
 
 const fn token() -> [bool; 256] {
@@ -92,26 +93,26 @@ const fn reg_name() -> [bool; 256] {
     table
 }
 
-/// Whether every byte is in `table`; true of nothing.
+/// Whether every byte is in `table`; true for an empty slice.
 pub(crate) fn all(bytes: &[u8], table: &[bool; 256]) -> bool {
     bytes.iter().all(|&byte| table[usize::from(byte)])
 }
 
-/// Whether these bytes are a token (RFC 9110 5.6.2).
+/// Whether these bytes are a token (RFC 9110 section 5.6.2).
 pub(crate) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && all(bytes, &TOKEN)
 }
 
-/// Whether this byte may not stand in a field value (RFC 9110 5.5): a control character other than
-/// HTAB.
+/// Whether a field value must not contain this byte (RFC 9110 section 5.5): a control character
+/// other than HTAB.
 pub(crate) const fn is_control(byte: u8) -> bool {
     (byte < 0x20 && byte != b'\t') || byte == 0x7f
 }
 
-/// Where, at or after `from`, the first control character other than HTAB stands; `bytes.len()` if
-/// there is none.
+/// The position of the first control character other than HTAB, at or after `from`; `bytes.len()`
+/// if there is none.
 ///
-/// It finds the end of a line and judges what is in the line in one pass, eight bytes at a time.
+/// One pass, eight bytes at a time, finds the end of a line and checks its bytes.
 pub(crate) fn find_control(bytes: &[u8], from: usize) -> usize {
     const ONES: u64 = u64::from_le_bytes([0x01; 8]);
     const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
@@ -119,8 +120,8 @@ pub(crate) fn find_control(bytes: &[u8], from: usize) -> usize {
     while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
         let word = u64::from_le_bytes(*word);
         let del = word ^ (ONES * 0x7f);
-        // A subtraction borrows out of a byte below the bound, so the lowest mark of each half is
-        // exact; the ones above it may be false, and are not looked at.
+        // The subtraction borrows from the next byte where a byte is below the bound. So the lowest
+        // mark of each half is exact. The marks above it may be false, and are not used.
         let low = word.wrapping_sub(ONES * 0x20) & !word;
         let marks = (low | (del.wrapping_sub(ONES) & !del)) & HIGH;
         if marks == 0 {
@@ -139,7 +140,7 @@ pub(crate) fn find_control(bytes: &[u8], from: usize) -> usize {
     at
 }
 
-/// Without SP and HTAB at both ends (OWS, RFC 9110 5.6.3); no other character counts as white
+/// Removes SP and HTAB at both ends (OWS, RFC 9110 section 5.6.3). No other character is white
 /// space.
 pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = bytes {

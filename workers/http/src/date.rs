@@ -1,10 +1,11 @@
-//! The Date field: IMF-fixdate (RFC 9110 5.6.7), from the clock's seconds by arithmetic alone.
+//! The value of the Date field: IMF-fixdate (RFC 9110 section 5.6.7), computed from seconds since
+//! 1970.
 
-/// The last second of the year 9999, beyond which the format has no room.
+/// The last second of the year 9999: the format has four digits for the year.
 const LAST: u64 = 253_402_300_799;
 
-/// Writes a time, in seconds since the epoch, as `Sun, 06 Nov 1994 08:49:37 GMT`. Times after the
-/// year 9999 are taken for its last second.
+/// Formats a time, in seconds since the epoch, as `Sun, 06 Nov 1994 08:49:37 GMT`. A time after the
+/// year 9999 becomes its last second.
 ///
 /// ```
 /// assert_eq!(&monoceros_http::date::imf_fixdate(784_111_777), b"Sun, 06 Nov 1994 08:49:37 GMT");
@@ -34,16 +35,16 @@ fn two_digits(text: &mut [u8; 29], at: usize, value: u64) {
 
 /// Year, month and day of the day `days` after 1970-01-01.
 ///
-/// The year is taken to begin on the first of March, so that the leap day is the last of its year
-/// and each month begins a fixed number of days after it; a cycle of the calendar is 400 years of
-/// 146,097 days.
+/// In this computation the year begins on 1 March, so that the leap day is the last day of its year
+/// and each month begins a fixed number of days after 1 March. The calendar repeats every 400
+/// years, or 146,097 days.
 fn civil(days: u64) -> (u64, u64, u64) {
     // From 0000-03-01 to 1970-01-01.
     let days = days + 719_468;
     let (cycle, day) = (days / 146_097, days % 146_097);
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
     let day = day - (365 * year + year / 4 - year / 100);
-    // Five months have 153 days, wherever one begins to count from March.
+    // From March on, each five months have 153 days.
     let month = (5 * day + 2) / 153;
     let day = day - (153 * month + 2) / 5 + 1;
     let (month, later) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };

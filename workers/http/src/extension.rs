@@ -1,10 +1,10 @@
-//! Chunk extensions (RFC 9112 7.1.1): read for their grammar alone, and otherwise ignored.
+//! Chunk extensions (RFC 9112 section 7.1.1): their grammar is checked, and their content is
+//! ignored.
 
 use crate::class::{TOKEN, is_control};
 
-/// Where in `*( BWS ";" BWS name [ BWS "=" BWS value ] )` the last byte was. White space is let
-/// through where the grammar has it, and that is only before something: what ends with white space
-/// is refused.
+/// The position of the last byte in `*( BWS ";" BWS name [ BWS "=" BWS value ] )`. White space is
+/// accepted where the grammar has it, which is never at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extension {
     /// White space before a semicolon.
@@ -12,7 +12,7 @@ pub(crate) enum Extension {
     /// A semicolon, or white space after it.
     BeforeName,
     Name,
-    /// White space after a name: an equals sign or a semicolon must come.
+    /// White space after a name: an equals sign or a semicolon must follow.
     AfterName,
     /// An equals sign, or white space after it.
     BeforeValue,
@@ -25,7 +25,7 @@ pub(crate) enum Extension {
 }
 
 impl Extension {
-    /// Begins with the byte after the size of the chunk.
+    /// Begins an extension with the byte after the size of the chunk.
     pub(crate) fn begin(byte: u8) -> Option<Extension> {
         match byte {
             b';' => Some(Extension::BeforeName),
@@ -34,7 +34,7 @@ impl Extension {
         }
     }
 
-    /// Takes the next byte; `None` if it may not stand there.
+    /// Takes the next byte; `None` if the grammar does not allow it here.
     pub(crate) fn step(self, byte: u8) -> Option<Extension> {
         use Extension::*;
         let blank = byte == b' ' || byte == b'\t';

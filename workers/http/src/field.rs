@@ -1,9 +1,9 @@
-//! One field line: a name, a colon, a value. The same for heads and for trailers.
+//! One field line: a name, a colon, a value. Heads and trailer sections have the same lines.
 
 use crate::class::{TOKEN, trim};
 use crate::reject::Reject;
 
-/// A field line taken apart. `value_at` is where in the line the value begins.
+/// The parts of a field line. `value_at` is the position of the value in the line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Field<'a> {
     pub(crate) name: &'a [u8],
@@ -11,12 +11,12 @@ pub(crate) struct Field<'a> {
     pub(crate) value_at: usize,
 }
 
-/// Takes a line apart that has no control character but HTAB in it; the scan for its end has seen
-/// to that.
+/// Splits a line, which has no control character but HTAB: the search for its end has checked that.
 ///
 /// # Errors
-/// 400 for a folded line (RFC 9112 5.2), white space before the first field (2.2) or the colon
-/// (5.1), no colon, and a name that is not a token (5.1).
+/// 400 for a folded line (RFC 9112 section 5.2), for white space before the first field (section
+/// 2.2) or before the colon (section 5.1), for a line without a colon, and for a name that is not a
+/// token (section 5.1).
 pub(crate) fn split(line: &[u8]) -> Result<Field<'_>, Reject> {
     let end = line.iter().position(|&byte| !TOKEN[usize::from(byte)]).unwrap_or(line.len());
     match (end, line.get(end)) {
@@ -32,7 +32,7 @@ pub(crate) fn split(line: &[u8]) -> Result<Field<'_>, Reject> {
     Ok(Field { name, value: trim(&rest[1 + blank..]), value_at: end + 1 + blank })
 }
 
-/// The fields that decide something in this crate.
+/// The fields that this crate acts on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Known {
     Host,
@@ -45,7 +45,7 @@ pub(crate) enum Known {
 }
 
 impl Known {
-    /// Which one `name` is, if any. The length rules out nearly all other names at once.
+    /// The known field with this name, if there is one. The length excludes nearly all others.
     pub(crate) fn of(name: &[u8]) -> Option<Known> {
         let (spelled, known): (&[u8], _) = match name.len() {
             4 => (b"host", Known::Host),
@@ -63,9 +63,9 @@ impl Known {
     }
 }
 
-/// Whether a trailer section with this field is refused: one that takes part in framing, routing,
-/// authentication or the connection, which is decided before the trailers are read, so that only an
-/// attack has it there. RFC 9110 6.5.1 forbids senders more than these; the rest does no harm, since
+/// Whether a trailer section with this field is refused. These fields decide on framing, routing,
+/// authentication or the connection, before the trailers are read: only an attack has one of them
+/// there. RFC 9110 section 6.5.1 forbids more fields to senders. The others do no harm, since
 /// trailers are discarded.
 pub(crate) fn is_forbidden_trailer(name: &[u8]) -> bool {
     const NAMES: [&str; 15] = [

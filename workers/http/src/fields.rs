@@ -1,4 +1,4 @@
-//! The fields of a response: one piece of memory, and where each name and value stands in it.
+//! The fields of a response: one buffer, and the position of each name and value in it.
 
 use crate::response::{InvalidResponse, check_field, push_decimal};
 use crate::span::Span;
@@ -6,17 +6,18 @@ use crate::span::Span;
 /// The memory that is kept for the next fields, in bytes.
 const KEPT: usize = 4 * 1024;
 
-/// The size of all fields together that is refused, in bytes: positions have 32 bits.
+/// The size of all fields together above which a field is refused, in bytes: positions have 32
+/// bits.
 const LARGEST: usize = 1 << 30;
 
-/// How many fields' worth of memory is kept.
+/// The number of fields for which memory is kept.
 const KEPT_FIELDS: usize = 32;
 
-/// Fields, in order. The memory is laid out as HTTP/1 has it, which is one copy for HTTP/1, and
-/// what the spans name is all that another protocol needs.
+/// Fields, in order. The buffer holds the field lines of HTTP/1, so that HTTP/1 sends them with one
+/// copy. Another protocol takes names and values by their spans.
 #[derive(Debug, Default)]
 pub struct Fields {
-    /// Field lines (RFC 9112 5).
+    /// Field lines (RFC 9112 section 5).
     lines: Vec<u8>,
     spans: Vec<(Span, Span)>,
 }
@@ -31,7 +32,7 @@ impl Fields {
         self.add_checked(name, value)
     }
 
-    /// The same with what has passed [`check_field`].
+    /// Adds a field that has passed [`check_field`].
     ///
     /// # Errors
     /// When all fields together are larger than 1 GiB.
@@ -43,12 +44,12 @@ impl Fields {
         Ok(())
     }
 
-    /// Adds a field of the server's own: a short one, whose name and value need no check.
+    /// Adds a field of the server itself, which is short and needs no check.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         self.push_line(name, |lines| lines.extend_from_slice(value));
     }
 
-    /// The same with a number as the value, in decimal.
+    /// Adds a field of the server itself with a decimal number as the value.
     pub fn push_number(&mut self, name: &[u8], value: u64) {
         self.push_line(name, |lines| push_decimal(lines, value));
     }
@@ -79,7 +80,7 @@ impl Fields {
         &self.lines
     }
 
-    /// Removes all fields, and keeps some memory.
+    /// Removes all fields, and keeps memory for the next ones.
     pub fn clear(&mut self) {
         self.lines.clear();
         self.lines.shrink_to(KEPT);

@@ -1,5 +1,5 @@
-//! How the body of a request is delimited (RFC 9112 6): the one decision that request smuggling
-//! attacks.
+//! How the body of a request is delimited (RFC 9112 section 6). Request smuggling attacks this
+//! decision.
 
 use crate::class::is_token;
 use crate::list::elements;
@@ -9,28 +9,29 @@ use crate::request_line::Version;
 /// How the body of a request is delimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// No body: neither Content-Length nor Transfer-Encoding was given (RFC 9112 6.3, rule 7).
+    /// No body: neither Content-Length nor Transfer-Encoding was given (RFC 9112 section 6.3, rule
+    /// 7).
     None,
-    /// So many bytes, at most `i64::MAX`.
+    /// A number of bytes, at most `i64::MAX`.
     Length(u64),
     /// The chunked coding; see [`crate::Chunks`].
     Chunked,
 }
 
-/// What the fields read so far say about framing.
+/// The fields for framing that have been read so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FramingFields {
     length: Option<u64>,
     codings: Option<Codings>,
 }
 
-/// What the Transfer-Encoding fields read so far name.
+/// The codings in the Transfer-Encoding fields that have been read so far.
 #[derive(Clone, Copy, Debug, Default)]
 struct Codings {
     chunked: bool,
-    /// gzip and the like: registered, but not done by this server.
+    /// gzip and others: registered, but not supported by this server.
     compressed: bool,
-    /// Anything that is not registered.
+    /// A coding that is not registered.
     unknown: bool,
 }
 
@@ -38,9 +39,9 @@ impl FramingFields {
     /// Takes the value of a Content-Length field.
     ///
     /// # Errors
-    /// 400 if it is repeated, even with the same value, which RFC 9112 6.3 leaves to the recipient;
-    /// if it is not `1*DIGIT` (RFC 9110 8.6); if it is larger than `i64::MAX`; if there is a
-    /// Transfer-Encoding too (RFC 9112 6.1).
+    /// 400 for a second Content-Length, even with the same value (RFC 9112 section 6.3 leaves that
+    /// to the recipient), for a value that is not `1*DIGIT` (RFC 9110 section 8.6) or larger than
+    /// `i64::MAX`, and beside Transfer-Encoding (RFC 9112 section 6.1).
     pub(crate) fn content_length(&mut self, value: &[u8]) -> Result<(), Reject> {
         if self.length.is_some() {
             return Err(Reject::bad("two Content-Length fields"));
@@ -55,9 +56,9 @@ impl FramingFields {
     /// Takes the value of a Transfer-Encoding field.
     ///
     /// # Errors
-    /// 400 with HTTP/1.0 or Content-Length (RFC 9112 6.1), for an element that is not a plain token
-    /// (empty, quoted or with parameters, 7.1), for `identity`, which is no coding any more
-    /// (appendix C.3), and for anything after `chunked` (6.1).
+    /// 400 with HTTP/1.0 or Content-Length (RFC 9112 section 6.1), for an element that is not a
+    /// plain token (empty, quoted or with parameters: section 7.1), for `identity`, which is not a
+    /// coding any more (appendix C.3), and for any element after `chunked` (section 6.1).
     pub(crate) fn transfer_encoding(
         &mut self,
         value: &[u8],
@@ -73,11 +74,11 @@ impl FramingFields {
         elements(value).try_for_each(|coding| codings.add(coding))
     }
 
-    /// Decides, after the last field.
+    /// Decides on the framing, after the last field.
     ///
     /// # Errors
-    /// 501 for a coding that this server does not do (RFC 9112 6.1), 400 if `chunked` is not the
-    /// last (6.3).
+    /// 501 for a coding that this server does not support (RFC 9112 section 6.1), 400 if `chunked`
+    /// is not the last coding (section 6.3).
     pub(crate) fn conclude(&self) -> Result<Framing, Reject> {
         match (self.codings, self.length) {
             (None, None) => Ok(Framing::None),

@@ -1,35 +1,35 @@
-//! HTTP/1's bytes of a response (RFC 9112): the one serialiser.
+//! The serialiser of HTTP/1 (RFC 9112): makes the bytes of a response.
 
 use crate::fields::Fields;
 use crate::response_head::ResponseHead;
 
-/// The line after the data of a chunk (RFC 9112 7.1).
+/// The line after the data of a chunk (RFC 9112 section 7.1).
 pub const CHUNK_END: &[u8] = b"\r\n";
 
-/// What the head of a response says about its connection and its body.
+/// The fields that HTTP/1 adds to the head of a response, for its connection and its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transfer {
-    /// The body is sent in chunks (RFC 9112 7.1).
+    /// The body is sent in chunks (RFC 9112 section 7.1).
     pub is_chunked: bool,
-    /// What becomes of the connection.
+    /// Whether the connection stays open.
     pub persistence: Persistence,
 }
 
-/// What the Connection field of a response says (RFC 9112 9.3).
+/// The Connection field of a response (RFC 9112 section 9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Persistence {
-    /// Nothing: with HTTP/1.1 the connection stays open.
+    /// No field: with HTTP/1.1 the connection stays open.
     Implied,
-    /// The connection stays open, which a client with HTTP/1.0 has to be told.
+    /// `keep-alive`: the connection stays open, which is not the default of HTTP/1.0.
     KeepAlive,
-    /// The connection ends with this response.
+    /// `close`: the connection ends with this response.
     Close,
     /// Another protocol follows (RFC 9110 section 7.8).
     Upgrade,
 }
 
 impl Transfer {
-    /// The value of a field that HTTP/1 adds to the head, by its name in lower case.
+    /// The value of one of these fields, by its name in lower case.
     pub fn field(self, name: &[u8]) -> Option<&'static [u8]> {
         match name {
             b"transfer-encoding" if self.is_chunked => Some(b"chunked"),
@@ -65,8 +65,8 @@ pub fn push_head(out: &mut Vec<u8>, head: &ResponseHead, transfer: Transfer) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends an interim response (RFC 9110 15.2), such as 100 or 103, with its fields. It goes out
-/// before the head of the response.
+/// Appends an interim response (RFC 9110 section 15.2), such as 100 or 103, with its fields. It is
+/// sent before the head of the response.
 pub fn push_interim(out: &mut Vec<u8>, status: u16, fields: &Fields) {
     let mut head = ResponseHead::default();
     head.begin_own(status);
@@ -75,24 +75,23 @@ pub fn push_interim(out: &mut Vec<u8>, status: u16, fields: &Fields) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends the end of a chunked body: the last chunk and the trailers (RFC 9112 7.1.2).
+/// Appends the end of a chunked body: the last chunk and the trailers (RFC 9112 section 7.1.2).
 pub fn push_last_chunk(out: &mut Vec<u8>, trailers: &Fields) {
     out.extend_from_slice(b"0\r\n");
     out.extend_from_slice(trailers.lines());
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends the status line. The version is ours and not
-/// the request's, which RFC 9110 6.2 wants; the space stands there even if there is no reason
-/// phrase (RFC 9112 4).
+/// Appends the status line. The version is the server's and not the request's (RFC 9110 section
+/// 6.2). The space after the status is there even without a reason phrase (RFC 9112 section 4).
 fn push_status_line(out: &mut Vec<u8>, status: &[u8]) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status);
     out.extend_from_slice(if status.len() == 3 { b" \r\n" } else { b"\r\n" });
 }
 
-/// Appends the line before the `len` bytes of a chunk. `len` must not be 0: that would be the last
-/// chunk.
+/// Appends the line before the data of a chunk of `len` bytes. `len` must not be 0, which means the
+/// last chunk.
 pub fn push_chunk_head(out: &mut Vec<u8>, len: usize) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut shift = len.checked_ilog2().unwrap_or(0) / 4 * 4;

@@ -1,4 +1,4 @@
-//! The head of a request (RFC 9112 2.1): request line, fields, empty line. The one reader of them.
+//! The reader of request heads (RFC 9112 section 2.1): request line, fields, empty line.
 
 use crate::class::{METHOD, find_control};
 use crate::field::{self, Known};
@@ -10,17 +10,16 @@ use crate::reject::Reject;
 use crate::request_line::{self, RequestLine, Version};
 use crate::span::Span;
 
-/// A head that was larger than this gives its memory back when it is cleared: 4 KiB.
+/// The memory that a cleared head keeps, in bytes: 4 KiB.
 const KEPT: usize = 4 << 10;
 
-/// How many fields' worth of memory is kept for the next head.
+/// The number of fields for which a cleared head keeps memory.
 const KEPT_FIELDS: usize = 64;
 
 /// Reads one request head, and holds it once it is complete.
 ///
-/// Made to be used again: after [`clear`](Head::clear) it keeps its memory, so that reading
-/// allocates nothing in the long run. Before [`read`](Head::read) has said that the head is
-/// complete, its parts mean nothing.
+/// It can be used again: [`clear`](Head::clear) keeps memory, so that reading seldom allocates. The
+/// parts have a meaning only after [`read`](Head::read) has returned `Some`.
 ///
 /// ```
 /// use monoceros_http::{Framing, Head, Limits};
@@ -41,10 +40,9 @@ pub struct Head {
     bytes: Vec<u8>,
     fields: Vec<FieldSpans>,
     stage: Stage,
-    /// Where the line that is being read begins.
+    /// The position of the line that is being read.
     line: usize,
-    /// Up to here the input is known to have no control character but those that end the lines
-    /// before.
+    /// Up to this position the input has no control character but the ends of earlier lines.
     scanned: usize,
     request: RequestLine,
     seen: Seen,
@@ -66,7 +64,7 @@ enum Stage {
     Complete,
 }
 
-/// What the fields read so far say.
+/// The fields that have been read so far and that the server acts on.
 #[derive(Clone, Debug, Default)]
 struct Seen {
     host: Option<Span>,
@@ -79,14 +77,14 @@ struct Seen {
 }
 
 impl Head {
-    /// A head to read into.
+    /// Makes an empty head.
     pub fn new() -> Head {
         Head::default()
     }
 
-    /// Becomes a copy of another head, in the memory that it has.
+    /// Copies another head into this one, and uses the memory that this one has.
     pub fn copy_from(&mut self, other: &Head) {
-        // A field that is added does not compile until it is copied, too.
+        // The pattern names each field: a new one does not compile until it is copied.
         let Head { bytes, fields, stage, line, scanned, request, seen, framing } = other;
         self.bytes.clone_from(bytes);
         self.fields.clone_from(fields);
@@ -94,7 +92,7 @@ impl Head {
         (self.request, self.seen, self.framing) = (*request, seen.clone(), *framing);
     }
 
-    /// Makes it ready for the next request.
+    /// Removes everything, for the next request.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(KEPT);
@@ -108,15 +106,15 @@ impl Head {
         self.framing = None;
     }
 
-    /// Reads on. `input` begins with the first byte of the request at each call, and only grows
-    /// between calls; what was looked at before is not looked at again.
+    /// Continues to read. `input` begins with the first byte of the request at each call, and only
+    /// grows between calls. Bytes that were read before are not read again.
     ///
-    /// `Some(n)` says that the head is complete and took the first `n` bytes of `input`, `None`
-    /// that more is needed.
+    /// Returns `Some(n)` when the head is complete and has the first `n` bytes of `input`, and
+    /// `None` when more bytes are needed.
     ///
     /// # Errors
-    /// As soon as the bytes so far cannot become a head that is served. The head is of no use after
-    /// it until it is cleared.
+    /// As soon as the bytes so far cannot become a valid head. After an error the head must be
+    /// cleared.
     pub fn read(&mut self, input: &[u8], limits: &Limits) -> Result<Option<usize>, Reject> {
         if self.stage == Stage::Start && !self.start(input)? {
             return Ok(None);
@@ -139,9 +137,9 @@ impl Head {
         Ok(Some(self.line))
     }
 
-    /// Skips one empty line, which RFC 9112 2.2 asks for, and looks at the first byte of the
-    /// request line: what is no HTTP at all, such as the first byte of TLS, is refused without
-    /// waiting for the end of a line. Whether there was a first byte.
+    /// Skips one empty line, as RFC 9112 section 2.2 recommends, and checks the first byte of the
+    /// request line: bytes that are not HTTP, such as those of TLS, are refused without waiting for
+    /// the end of a line. Returns whether there was a first byte.
     fn start(&mut self, input: &[u8]) -> Result<bool, Reject> {
         let (skipped, first) = match input {
             [b'\r', b'\n', rest @ ..] => (2, rest.first()),
@@ -161,9 +159,9 @@ impl Head {
         Ok(true)
     }
 
-    /// Where the line ends; `None` if its end has not come yet. A line ends with CRLF and nothing
-    /// else: RFC 9112 2.2 allows to take a bare LF for one, and it is what request smuggling is
-    /// made of.
+    /// The position of the line's end; `None` if it has not arrived yet. A line ends with CRLF
+    /// only: RFC 9112 section 2.2 allows a recipient to accept a bare LF, and request smuggling
+    /// uses that.
     fn line_end(&mut self, input: &[u8], limits: &Limits) -> Result<Option<usize>, Reject> {
         let end = find_control(input, self.scanned);
         self.scanned = end;
@@ -177,8 +175,8 @@ impl Head {
         }
     }
 
-    /// Refuses a line that reaches up to `end` at least, if that is too far (RFC 9112 3, RFC 9110
-    /// 5.4).
+    /// Refuses a line that ends at `end` or later, if that exceeds a limit (RFC 9112 section 3, RFC
+    /// 9110 section 5.4).
     fn check_size(&self, end: usize, limits: &Limits) -> Result<(), Reject> {
         let len = end - self.line;
         if self.stage == Stage::RequestLine {
@@ -231,7 +229,8 @@ impl Head {
                 self.seen.request_id.get_or_insert(span);
                 Ok(())
             }
-            // It has no list form, so a second one is an attack or a defect (RFC 9110 5.3).
+            // The field is not a list, so a second one is an attack or a defect (RFC 9110 section
+            // 5.3).
             Known::ContentType if self.seen.content_type => {
                 Err(Reject::bad("two Content-Type fields"))
             }
@@ -242,8 +241,8 @@ impl Head {
         }
     }
 
-    /// RFC 9112 3.2: at most one, and valid, whatever the target. With an absolute target the field
-    /// means nothing (3.2.2): whom the target names is whom the client asks.
+    /// Takes the value of Host: at most one, and valid, for every form of the target (RFC 9112
+    /// section 3.2). The host in an absolute target takes precedence (section 3.2.2).
     fn take_host(&mut self, value: &[u8], span: Span) -> Result<(), Reject> {
         if self.seen.host.is_some() {
             return Err(Reject::bad("two Host fields"));
@@ -253,8 +252,8 @@ impl Head {
         Ok(())
     }
 
-    /// RFC 9110 10.1.1: ignored in HTTP/1.0; any other expectation than 100-continue may be
-    /// refused with 417.
+    /// Takes the value of Expect: ignored in HTTP/1.0; an expectation other than 100-continue is
+    /// refused with 417 (RFC 9110 section 10.1.1).
     fn take_expect(&mut self, value: &[u8]) -> Result<(), Reject> {
         if self.request.version == Version::Http10 {
             return Ok(());
@@ -266,7 +265,7 @@ impl Head {
         Ok(())
     }
 
-    /// Judges what only the end of the head can tell.
+    /// Checks what depends on all fields.
     fn conclude(&mut self) -> Result<(), Reject> {
         if self.seen.host.is_none() && self.request.version == Version::Http11 {
             return Err(Reject::bad("no Host field"));
@@ -286,8 +285,8 @@ impl Head {
         self.request.target.whole.of(&self.bytes)
     }
 
-    /// The path of the target, percent escapes as received: it begins with `/`, or is the `*` of
-    /// `OPTIONS *`.
+    /// The path of the target, with percent escapes as received. It begins with `/`, or is the `*`
+    /// of `OPTIONS *`.
     pub fn path(&self) -> &[u8] {
         let target = &self.request.target;
         if target.path.is_empty() && target.authority.is_some() {
@@ -307,33 +306,33 @@ impl Head {
         self.request.version
     }
 
-    /// The fields in order: names as received, values without white space around them. A value is
-    /// any bytes but control characters; HTAB may be among them.
+    /// The fields in order: names as received, values without white space around them. A value may
+    /// have any bytes but control characters other than HTAB.
     pub fn fields(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
         self.fields.iter().map(|field| (field.name.of(&self.bytes), field.value.of(&self.bytes)))
     }
 
-    /// The value of the first field of this name, in whatever case either is.
+    /// The value of the first field with this name, in any case.
     pub fn field(&self, lowercase_name: &[u8]) -> Option<&[u8]> {
         self.fields()
             .find(|(name, _)| name.eq_ignore_ascii_case(lowercase_name))
             .map(|(_, value)| value)
     }
 
-    /// The server that the client names, `example.com:8000`: of an absolute target, else of the
-    /// Host field. Always valid; may be empty, and is `None` only in HTTP/1.0.
+    /// The host that the client requests, `example.com:8000`: from an absolute target, else from
+    /// the Host field. It is always valid, may be empty, and is `None` only in HTTP/1.0.
     pub fn host(&self) -> Option<&[u8]> {
         let target = self.request.target.authority;
         target.or(self.seen.host).map(|host| host.of(&self.bytes))
     }
 
-    /// The value of the first X-Request-ID, which clients and proxies use to find a request again:
-    /// whatever they wrote. Costs nothing where there is none.
+    /// The value of the first X-Request-ID, as received. Clients and proxies set it to find a
+    /// request again.
     pub fn request_id(&self) -> Option<&[u8]> {
         self.seen.request_id.map(|id| id.of(&self.bytes))
     }
 
-    /// The whole head as received, with the empty line at its end: can be read again.
+    /// The whole head as received, with the empty line at its end. It can be read again.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -343,13 +342,13 @@ impl Head {
         self.framing.unwrap_or(Framing::None)
     }
 
-    /// Whether the client lets the connection stay open after the response (RFC 9112 9.3).
+    /// Whether the client lets the connection stay open after the response (RFC 9112 section 9.3).
     pub fn keep_alive(&self) -> bool {
         !self.seen.close && (self.seen.keep_alive || self.request.version == Version::Http11)
     }
 
-    /// Whether the client waits for `100 Continue` before it sends the body; never in HTTP/1.0 (RFC
-    /// 9110 10.1.1).
+    /// Whether the client waits for `100 Continue` before it sends the body; always false in
+    /// HTTP/1.0 (RFC 9110 section 10.1.1).
     pub fn expects_continue(&self) -> bool {
         self.seen.expects_continue && !matches!(self.framing(), Framing::None | Framing::Length(0))
     }

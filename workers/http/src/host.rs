@@ -1,20 +1,20 @@
-//! Host: `uri-host [ ":" port ]` (RFC 9112 3.2), in the Host field and in an absolute target.
+//! Host: `uri-host [ ":" port ]` (RFC 9112 section 3.2), in the Host field and in an absolute
+//! target.
 
 use std::net::Ipv6Addr;
 
 use crate::class::REG_NAME;
 
-/// A host taken apart. The port is `None` if it is absent or empty, which mean the same (RFC 3986
-/// 3.2.3).
+/// The parts of a host. The port is `None` if it is absent or empty, which is the same (RFC 3986
+/// section 3.2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Host<'a> {
     pub(crate) name: &'a [u8],
     pub(crate) port: Option<u16>,
 }
 
-/// Takes `value` apart; `None` if it breaks the grammar, or means nothing: a port without a name, a
-/// port beyond 65535. Nothing at all is a valid Host: clients send it for targets without an
-/// authority (RFC 9112 3.2).
+/// Splits `value`; `None` for an invalid host, a port without a name, and a port above 65535. An
+/// empty host is valid: clients send it for targets without an authority (RFC 9112 section 3.2).
 pub(crate) fn split(value: &[u8]) -> Option<Host<'_>> {
     let len = if value.first() == Some(&b'[') {
         value.iter().position(|&byte| byte == b']')? + 1
@@ -33,14 +33,14 @@ pub(crate) fn split(value: &[u8]) -> Option<Host<'_>> {
     Some(Host { name, port })
 }
 
-/// `"[" IPv6address "]"`. The other kind that RFC 3986 3.2.2 reserves, IPvFuture, is to be refused
-/// by a receiver that does not know the version in it, and there is none to be known.
+/// Whether a name is `"[" IPv6address "]"`. RFC 3986 section 3.2.2 also has IPvFuture, which a
+/// recipient refuses if it does not know the version; no version is defined.
 fn is_ip_literal(name: &[u8]) -> bool {
     let [b'[', address @ .., b']'] = name else { return false };
     std::str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())
 }
 
-/// `reg-name` (RFC 3986 3.2.2), of which an IPv4 address is a case.
+/// Whether a name is a `reg-name` (RFC 3986 section 3.2.2). An IPv4 address is one too.
 fn is_reg_name(name: &[u8]) -> bool {
     let mut rest = name;
     while let [byte, after @ ..] = rest {

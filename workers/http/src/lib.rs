@@ -1,16 +1,16 @@
-//! HTTP/1 without I/O: bytes in, decisions out.
+//! HTTP/1 without I/O: parsers for requests, data for responses, and a serialiser.
 //!
-//! A request is read in two parts: [`Head`] takes its request line and fields and says how the body
-//! is framed, [`Chunks`] decodes a chunked body. Both are resumable at any byte, and give the same
-//! result however the bytes arrive in pieces. A response is data, a
-//! [`ResponseHead`]; [`h1`] makes HTTP/1's bytes of it.
+//! A request is read in two parts. [`Head`] reads the request line and the fields, and decides how
+//! the body is delimited. [`Chunks`] decodes a chunked body. Both can continue at any byte, and
+//! give the same result for every division of the input into pieces. A response is data, a
+//! [`ResponseHead`]; [`h1`] makes the bytes of HTTP/1 from it.
 //!
-//! There is one policy and no switch for it: RFC 9112, and where it leaves a choice, the strict
-//! one. Each rule names the section that it comes from. What is refused comes back as a [`Reject`]
-//! with the status of the response; the connection has to be closed after it, since it is not known
-//! where the next request would begin.
+//! There is one policy without options: RFC 9112, and the strict choice where it leaves one. Each
+//! rule names the section that it comes from. A refused request becomes a [`Reject`] with the
+//! status of the response. The connection has to be closed after it, since the beginning of the
+//! next request is not known.
 //!
-//! Nothing here reads a clock, a socket or a setting, and no input makes it panic.
+//! This crate reads no clock, no socket and no setting, and no input makes it panic.
 
 mod chunks;
 mod class;

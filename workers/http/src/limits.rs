@@ -1,16 +1,16 @@
-//! How large a request head may be.
+//! The limits of a request head.
 
-/// No head is read beyond this many bytes, whatever the settings allow: 1 MiB.
+/// The maximum length of a head in bytes, for every limit of the settings: 1 MiB.
 pub(crate) const MAX_HEAD: usize = 1 << 20;
 
 /// The limits of a request head, and of the trailer section of a chunked body. Sizes are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The longest request line, without its CRLF; `usize::MAX` leaves only the limit of the whole
-    /// head, 1 MiB.
+    /// The maximum length of the request line, without its CRLF. With `usize::MAX` only the limit
+    /// of the whole head applies.
     pub request_line: usize,
-    /// The most field lines.
+    /// The maximum number of field lines.
     pub fields: usize,
-    /// The longest field line, with its CRLF.
+    /// The maximum length of a field line, with its CRLF.
     pub field_size: usize,
 }

@@ -1,12 +1,11 @@
-//! Comma-separated lists in field values (RFC 9110 5.6.1).
+//! Comma-separated lists in field values (RFC 9110 section 5.6.1).
 
 use crate::class::trim;
 
 /// Whether `token` is an element of the comma-separated `list`, in any case and with white space
 /// around it.
 ///
-/// Meant for lists of plain tokens, such as Connection: a comma in a quoted string would count as a
-/// comma.
+/// For lists of plain tokens, such as Connection: a comma in a quoted string ends an element too.
 ///
 /// ```
 /// assert!(monoceros_http::has_token(b"Upgrade, CLOSE", b"close"));
@@ -16,7 +15,7 @@ pub fn has_token(list: &[u8], token: &[u8]) -> bool {
     elements(list).any(|element| element.eq_ignore_ascii_case(token))
 }
 
-/// The elements of a comma-separated list, trimmed; empty ones too.
+/// The elements of a comma-separated list, trimmed, with the empty ones.
 pub(crate) fn elements(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     list.split(|&byte| byte == b',').map(trim)
 }

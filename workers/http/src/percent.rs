@@ -1,10 +1,10 @@
-//! Percent-decoding (RFC 3986 2.1) of paths.
+//! Percent-decoding (RFC 3986 section 2.1) of paths.
 
-/// Appends `path` to `out` with its percent escapes decoded, as PATH_INFO wants it. What is no
-/// escape, such as a `%` without two hexadecimal digits after it, is kept as it is.
+/// Appends `path` to `out` with its percent escapes decoded, for PATH_INFO. A `%` without two
+/// hexadecimal digits after it is kept as it is.
 ///
-/// The result may hold any byte, NUL and CRLF too: it is a name for an application, not text for a
-/// protocol.
+/// The result may have any byte, also NUL and CRLF: it is a name for an application, and is never
+/// written to a connection.
 ///
 /// ```
 /// let mut out = Vec::new();
@@ -31,7 +31,7 @@ pub fn percent_decode(path: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(rest);
 }
 
-/// The value of a hexadecimal digit; of anything else, something.
+/// The value of a hexadecimal digit; without a meaning for other bytes.
 pub(crate) fn hex_digit(digit: u8) -> u8 {
     (digit & 0x0f) + 9 * (digit >> 6)
 }

@@ -1,11 +1,11 @@
-//! Why a request is refused.
+//! The reason for which a request is refused.
 
 use std::fmt;
 
 /// A request that is refused: the server responds with `status` and closes the connection.
 ///
-/// The fault is the client's, always. `reason` is for the error log; the client is told the status
-/// alone.
+/// The fault is always the client's. `reason` is for the error log; the client gets only the
+/// status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reject {
     /// The status of the response: 400, 414, 417, 431, 501 or 505.

@@ -1,17 +1,17 @@
-//! Fields of one name that stand on several lines (RFC 9110 5.3).
+//! Fields of one name on several lines (RFC 9110 section 5.3).
 
 use std::collections::HashMap;
 
-/// A name as its first line has it, and the values of all its lines as one.
+/// A name as its first line has it, and the joined values of all its lines.
 struct Joined<'a> {
     name: &'a [u8],
     value: Vec<u8>,
     lines: usize,
 }
 
-/// The fields whose names come more than once, in no order: each name as it first stands there, and
-/// its values as one. They are joined by a comma (RFC 9110 5.3), those of cookies by a semicolon (RFC
-/// 6265 4.2.1). Takes time in proportion to the bytes, however often a name comes.
+/// The fields that have several lines, in no order: each name as its first line has it, and its
+/// values, joined by a comma (RFC 9110 section 5.3), those of Cookie by a semicolon (RFC 6265
+/// section 4.2.1). The time is proportional to the number of bytes.
 ///
 /// ```
 /// let fields = [(&b"A"[..], &b"1"[..]), (b"B", b"2"), (b"a", b"3")];

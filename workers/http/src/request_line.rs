@@ -1,5 +1,5 @@
-//! The request line (RFC 9112 3): `method SP request-target SP HTTP-version`, with exactly one
-//! space each.
+//! The request line (RFC 9112 section 3): `method SP request-target SP HTTP-version`, with exactly
+//! one space each.
 
 use crate::class::{METHOD, all};
 use crate::reject::Reject;
@@ -17,7 +17,7 @@ pub enum Version {
 }
 
 impl Version {
-    /// As it stands in the request line: `HTTP/1.1`.
+    /// The text in the request line: `HTTP/1.1`.
     pub fn as_str(self) -> &'static str {
         match self {
             Version::Http10 => "HTTP/1.0",
@@ -26,7 +26,7 @@ impl Version {
     }
 }
 
-/// A request line taken apart; spans are positions in the head.
+/// The parts of a request line; spans are positions in the head.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RequestLine {
     pub(crate) method: Span,
@@ -34,18 +34,18 @@ pub(crate) struct RequestLine {
     pub(crate) version: Version,
 }
 
-/// Takes `line`, which stands at `at` in the head, apart.
+/// Splits `line`, which begins at `at` in the head.
 ///
 /// # Errors
-/// 400 unless it has the three parts and each is valid; 505 for a version of HTTP that is none of
-/// ours (RFC 9110 15.6.6); 501 for CONNECT.
+/// 400 for a line that has not three valid parts; 505 for another version of HTTP (RFC 9110 section
+/// 15.6.6); 501 for CONNECT.
 pub(crate) fn parse(line: &[u8], at: usize) -> Result<RequestLine, Reject> {
     let mut parts = line.splitn(3, |&byte| byte == b' ');
     let (Some(method), Some(target), Some(version)) = (parts.next(), parts.next(), parts.next())
     else {
         return Err(Reject::bad("request line without three parts"));
     };
-    // The length is gunicorn's; every registered method fits.
+    // gunicorn's bounds for the length; every registered method is within them.
     if !(3..=20).contains(&method.len()) || !all(method, &METHOD) {
         return Err(Reject::bad("invalid method"));
     }
@@ -56,7 +56,7 @@ pub(crate) fn parse(line: &[u8], at: usize) -> Result<RequestLine, Reject> {
     })
 }
 
-/// `"HTTP" "/" DIGIT "." DIGIT`, case-sensitive (RFC 9112 2.3).
+/// `"HTTP" "/" DIGIT "." DIGIT`, case-sensitive (RFC 9112 section 2.3).
 fn parse_version(version: &[u8]) -> Result<Version, Reject> {
     match version {
         b"HTTP/1.1" => Ok(Version::Http11),

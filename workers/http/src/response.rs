@@ -1,7 +1,8 @@
-//! The checks that the parts of a response pass.
+//! Checks of the parts of a response.
 //!
-//! An application's status and fields reach the client as they are. A line end in one of them would
-//! let its author write a response of their own (response splitting), so nothing is kept unchecked.
+//! An application's status and fields are sent to the client as they are. With a line end in one of
+//! them an attacker could add fields or a whole response (response splitting). So each one is
+//! checked.
 
 use std::fmt;
 
@@ -27,8 +28,8 @@ impl std::error::Error for InvalidResponse {}
 /// Checks an application's status, `200 OK`, and returns its number.
 ///
 /// # Errors
-/// Unless it is three digits, not below 100, and then nothing or a space and a reason phrase
-/// without control characters other than HTAB (RFC 9112 4, PEP 3333).
+/// If the status is not three digits from 100 on, alone or with a space and a reason phrase that
+/// has no control characters other than HTAB (RFC 9112 section 4, PEP 3333).
 pub fn check_status(status: &[u8]) -> Result<u16, InvalidResponse> {
     let [first @ b'1'..=b'9', second @ b'0'..=b'9', third @ b'0'..=b'9', rest @ ..] = status else {
         return Err(InvalidResponse("status does not begin with a number of three digits"));
@@ -46,8 +47,8 @@ pub fn check_status(status: &[u8]) -> Result<u16, InvalidResponse> {
 /// Checks a field of a response.
 ///
 /// # Errors
-/// If the name is not a token (RFC 9110 5.1) or the value has a control character other than HTAB
-/// (5.5).
+/// If the name is not a token (RFC 9110 section 5.1) or the value has a control character other
+/// than HTAB (section 5.5).
 pub fn check_field(name: &[u8], value: &[u8]) -> Result<(), InvalidResponse> {
     if !is_token(name) {
         return Err(InvalidResponse("field name is not a token"));
@@ -58,7 +59,7 @@ pub fn check_field(name: &[u8], value: &[u8]) -> Result<(), InvalidResponse> {
     Ok(())
 }
 
-/// Whether a field is about the connection and not about the response (RFC 9110 7.6.1), so that an
+/// Whether a field is about the connection and not about the response (RFC 9110 section 7.6.1). An
 /// application must not set it (PEP 3333).
 pub fn is_hop_by_hop(name: &[u8]) -> bool {
     let (one, other): (&[u8], &[u8]) = match name.len() {
@@ -75,12 +76,12 @@ pub fn is_hop_by_hop(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(one) || name.eq_ignore_ascii_case(other)
 }
 
-/// Whether a response with this status never has a body, to whatever method (RFC 9112 6.3, rule 1).
+/// Whether a response with this status has no body, for any method (RFC 9112 section 6.3, rule 1).
 pub fn has_no_body(status: u16) -> bool {
     matches!(status, 100..=199 | 204 | 304)
 }
 
-/// Appends a number in decimal, as Content-Length has it.
+/// Appends a number in decimal, for Content-Length.
 pub fn push_decimal(out: &mut Vec<u8>, number: u64) {
     let mut digits = [0; 20];
     let mut at = digits.len();

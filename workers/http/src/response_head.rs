@@ -6,8 +6,7 @@ use crate::response::{InvalidResponse, check_status, push_decimal, reason};
 /// The memory that is kept for the next status, in bytes.
 const KEPT_STATUS: usize = 64;
 
-/// The head of a response: a status and fields. Made to be used again: after [`clear`] it keeps
-/// its memory.
+/// The head of a response: a status and fields. It can be used again: [`clear`] keeps memory.
 ///
 /// ```
 /// use monoceros_http::ResponseHead;
@@ -23,7 +22,7 @@ const KEPT_STATUS: usize = 64;
 #[derive(Debug, Default)]
 pub struct ResponseHead {
     number: u16,
-    /// The status as it was given: the number, and a reason phrase if there is one.
+    /// The status: the number, and a reason phrase if there is one.
     status: Vec<u8>,
     /// The fields.
     pub fields: Fields,
@@ -41,7 +40,7 @@ impl ResponseHead {
     /// Sets the status, such as `200 OK`, and removes all fields.
     ///
     /// # Errors
-    /// Those of [`check_status`]; the head is empty then.
+    /// Those of [`check_status`]; the head is empty afterwards.
     pub fn begin(&mut self, status: &[u8]) -> Result<u16, InvalidResponse> {
         self.clear();
         self.number = check_status(status)?;
@@ -49,7 +48,7 @@ impl ResponseHead {
         Ok(self.number)
     }
 
-    /// The same with a status of the server's own and its usual reason phrase.
+    /// Sets a status of the server itself, with its standard reason phrase, and removes all fields.
     pub fn begin_own(&mut self, status: u16) {
         self.clear();
         self.number = status;
@@ -58,12 +57,12 @@ impl ResponseHead {
         self.status.extend_from_slice(reason(status).as_bytes());
     }
 
-    /// The status code; 0 before there is one.
+    /// The status code; 0 if none is set.
     pub fn status(&self) -> u16 {
         self.number
     }
 
-    /// The status code and the reason phrase, as they were given.
+    /// The status code and the reason phrase.
     pub fn status_text(&self) -> &[u8] {
         &self.status
     }

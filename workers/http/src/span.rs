@@ -1,7 +1,7 @@
-//! A piece of a head, by position, so that it survives the copy of the bytes that it stands in.
+//! A part of a head, by its position: it stays valid when the bytes of the head are copied.
 
-/// From `start` up to, not including, `end`; a head is never larger than
-/// [`crate::limits::MAX_HEAD`], so 32 bits do.
+/// The bytes from `start` up to, not including, `end`. 32 bits are enough: a head has at most
+/// [`crate::limits::MAX_HEAD`] bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Span {
     start: u32,
@@ -14,12 +14,12 @@ impl Span {
         Span { start: start as u32, end: (start + len) as u32 }
     }
 
-    /// What stands there; nothing if `bytes` is too short.
+    /// The bytes at this position; an empty slice if `bytes` is too short.
     pub(crate) fn of(self, bytes: &[u8]) -> &[u8] {
         bytes.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
 
-    /// Whether nothing stands there.
+    /// Whether it has no bytes.
     pub(crate) fn is_empty(self) -> bool {
         self.start == self.end
     }

@@ -1,7 +1,7 @@
 //! The standard reason phrases.
 
-/// The reason phrase of `status` in the HTTP Status Code Registry (RFC 9110 16.2.1); empty for a
-/// status that has none.
+/// The reason phrase of `status` in the HTTP Status Code Registry (RFC 9110 section 16.2.1); empty
+/// for a status that has none.
 pub fn reason(status: u16) -> &'static str {
     match status {
         100 => "Continue",

@@ -1,27 +1,28 @@
-//! The request target (RFC 9112 3.2): origin-form, absolute-form, and `*` of OPTIONS.
+//! The request target (RFC 9112 section 3.2): origin-form, absolute-form, and `*` of OPTIONS.
 
 use crate::class::{TARGET, all};
 use crate::host::{self, Host};
 use crate::reject::Reject;
 use crate::span::Span;
 
-/// A target taken apart; spans are positions in the head.
+/// The parts of a target; spans are positions in the head.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Target {
     pub(crate) whole: Span,
     /// Empty in absolute-form if only the authority was given.
     pub(crate) path: Span,
     pub(crate) query: Span,
-    /// Whom an absolute-form target names: host and port.
+    /// Host and port of an absolute-form target.
     pub(crate) authority: Option<Span>,
 }
 
-/// Takes the target `bytes`, which stand at `at` in the head, apart.
+/// Splits the target `bytes`, which begins at `at` in the head.
 ///
 /// # Errors
-/// 400 for a character that no URI has and for a fragment (RFC 9112 3.2), for a form that does not
-/// fit the method (3.2.3, 3.2.4), and for an absolute-form that is not `http` or `https` with a
-/// valid host. 501 for CONNECT, which a server of applications does not do (RFC 9110 9.3.6).
+/// 400 for a character that no URI has and for a fragment (RFC 9112 section 3.2), for a form that
+/// the method does not allow (sections 3.2.3 and 3.2.4), and for an absolute-form that is not
+/// `http` or `https` with a valid host. 501 for CONNECT, which an application server does not
+/// support (RFC 9110 section 9.3.6).
 pub(crate) fn parse(bytes: &[u8], at: usize, method: &[u8]) -> Result<Target, Reject> {
     if bytes.is_empty() {
         return Err(Reject::bad("no request target"));
@@ -41,8 +42,8 @@ pub(crate) fn parse(bytes: &[u8], at: usize, method: &[u8]) -> Result<Target, Re
     }
 }
 
-/// `scheme "://" authority path-abempty [ "?" query ]` (RFC 9112 3.2.2, RFC 9110 4.2). User
-/// information in the authority makes it invalid, as RFC 9110 4.2.4 wants it.
+/// Splits `scheme "://" authority path-abempty [ "?" query ]` (RFC 9112 section 3.2.2, RFC 9110
+/// section 4.2). User information in the authority makes it invalid (RFC 9110 section 4.2.4).
 fn absolute(bytes: &[u8], at: usize) -> Result<Target, Reject> {
     let scheme_len = match bytes.iter().position(|&byte| byte == b':') {
         Some(4) if bytes[..4].eq_ignore_ascii_case(b"http") => 4,
@@ -61,7 +62,7 @@ fn absolute(bytes: &[u8], at: usize) -> Result<Target, Reject> {
     Ok(split_query(&rest[len..], host_at + len, Span::new(at, bytes.len()), Some(authority)))
 }
 
-/// Splits what follows the authority, if there is one, at the first question mark.
+/// Splits the target, without an authority, at the first question mark.
 fn split_query(bytes: &[u8], at: usize, whole: Span, authority: Option<Span>) -> Target {
     let path = bytes.iter().position(|&byte| byte == b'?').unwrap_or(bytes.len());
     let query = (path + 1).min(bytes.len());

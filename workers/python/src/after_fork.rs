@@ -1,6 +1,6 @@
-//! What is undone in a process that the application forks: it has a copy of
-//! everything, the connection and the queue included. The worker's part is let go
-//! of in `sys/fork.rs`, and Python's part here.
+//! Python's part of the cleanup in a process that the application forks: the
+//! process has copies of the server's Python objects. Descriptors, signals and
+//! memory are released in `sys/fork.rs`.
 
 use monoceros_sys::{fork, title};
 use monoceros_wire::stacks as wire_stacks;
@@ -9,9 +9,9 @@ use pyo3::types::PyDict;
 
 use crate::{signals, stacks};
 
-/// Has every process that is forked from this one leave the server; to be
-/// called before the application is loaded, so that its own functions of
-/// `os.register_at_fork` find what a plain interpreter has.
+/// Registers the cleanup for every process that is forked from this one. Must be
+/// called before the application is loaded: then the application's own functions
+/// of `os.register_at_fork` run in a plain interpreter.
 pub(crate) fn watch(py: Python) -> PyResult<()> {
     fork::watch();
     let arguments = PyDict::new(py);
@@ -19,22 +19,22 @@ pub(crate) fn watch(py: Python) -> PyResult<()> {
     py.import("os")?.call_method("register_at_fork", (), Some(&arguments)).map(drop)
 }
 
-/// Called in each process that is forked by way of Python, the mold's workers
-/// among them, which stay what they are.
+/// Called in each process that Python forks. The workers of a mold are among
+/// them, and are not changed.
 #[pyfunction]
 fn become_plain(py: Python) -> PyResult<()> {
     if !fork::is_forked() {
         return Ok(());
     }
     title::set(&format!("monoceros: forked by the application{}", name()));
-    // The file is the worker's; what shows there would be taken for the worker's.
+    // The file is the worker's: the master would read a traceback there as the worker's.
     let faulthandler = py.import("faulthandler")?;
     faulthandler.call_method1("unregister", (wire_stacks::SIGNAL,))?;
     stacks::hide_crashes(&faulthandler)?;
     signals::give_back(py)
 }
 
-/// The name in brackets that the title of this process ends in, as `ps` shows it.
+/// The name in brackets at the end of this process's title, as `ps` shows it.
 fn name() -> String {
     let title = std::fs::read("/proc/self/cmdline").unwrap_or_default();
     let start = title.iter().position(|byte| *byte == b'[').unwrap_or(title.len());

@@ -1,4 +1,4 @@
-//! What an application did wrong with a request, for the error log.
+//! Reports errors of the application in a request to the error log.
 
 use monoceros_engine::Request;
 use pyo3::prelude::*;
@@ -6,9 +6,8 @@ use pyo3::prelude::*;
 use crate::end;
 use crate::traceback::describe;
 
-/// Writes an exception of the application to the error log, with the request. In
-/// a process that ends at once, which has ended what the application uses, it is
-/// no news.
+/// Writes an exception of the application to the error log, with the request. A
+/// process that ends at once writes none: it has ended what the application uses.
 pub(crate) fn report(py: Python, request: &Request, what: &str, error: &PyErr) {
     if end::has_begun() {
         return;
@@ -23,7 +22,7 @@ pub(crate) fn report(py: Python, request: &Request, what: &str, error: &PyErr) {
     );
 }
 
-/// Writes what is wrong with an answer to the error log, with the request.
+/// Writes an error in a response to the error log, with the request.
 pub(crate) fn complain(request: &Request, what: &str) {
     let head = &request.head;
     log::error!(

@@ -1,4 +1,4 @@
-//! A worker's way from a bare interpreter to serving.
+//! The start of a worker: from a bare interpreter to serving.
 
 use monoceros_config::{SIGNALS, SignalCommand};
 use monoceros_log::Identity;
@@ -12,8 +12,8 @@ use crate::parameters::{BootResources, BootRole, hide_variables, read_settings, 
 use crate::start::{run, show_title};
 use crate::{after_fork, mold, programs, stacks, threads};
 
-/// Serves until the master or a signal says otherwise. Called by the worker's
-/// program, once; a worker that cannot serve ends the process here.
+/// Serves until the master or a signal ends the worker. The worker's program calls
+/// it once. A worker that cannot serve ends the process here.
 #[pyfunction]
 pub(crate) fn run_worker(py: Python) -> PyResult<()> {
     disregard_masters();
@@ -26,7 +26,7 @@ pub(crate) fn run_worker(py: Python) -> PyResult<()> {
     hide_variables(py)?;
     after_fork::watch(py)?;
     threads::prepare(py)?;
-    // One that cannot be raised is what there is.
+    // Without a higher limit the worker serves with the present one.
     limit::raise().ok();
     programs::give_limit_back(py)?;
     match role {
@@ -38,7 +38,7 @@ pub(crate) fn run_worker(py: Python) -> PyResult<()> {
     }
 }
 
-/// Loads the application itself, and serves.
+/// Loads the application in this process, and serves.
 fn work(py: Python, resources: BootResources) -> PyResult<()> {
     let BootResources { channel, start, .. } = &resources;
     let settings = read_settings(channel, &start.settings);
@@ -49,9 +49,8 @@ fn work(py: Python, resources: BootResources) -> PyResult<()> {
     run(py, resources, &settings, log, application, &name)
 }
 
-/// Does nothing about the signals that mean something to a master only: one
-/// that is sent to every process by name must not hurt a worker, and by default
-/// most of them would end or stop it.
+/// Ignores the signals that only a master acts on. By default most of them would
+/// end or stop the worker, if they are sent to all processes with the same name.
 fn disregard_masters() {
     let masters = SIGNALS
         .iter()

@@ -1,4 +1,4 @@
-//! How a worker that cannot serve says so, and ends.
+//! The end of a worker that cannot serve: the master gets the reason.
 
 use std::io::{self, Write as _};
 
@@ -7,10 +7,11 @@ use monoceros_wire::message::{BootFailure, FromWorker};
 
 use crate::end;
 
-/// Texts longer than this are cut in front: the end says what is wrong.
+/// The maximum length of a text. A longer one is cut at its beginning: a traceback
+/// has the error at its end.
 const TEXT_LIMIT: usize = MESSAGE_LIMIT / 4;
 
-/// Tells the master why this worker cannot serve, and ends the process at once.
+/// Sends the master the reason why this worker cannot serve, and ends the process.
 pub(crate) fn give_up(channel: &WorkerEnd, failure: BootFailure, text: &str) -> ! {
     let mut start = text.len().saturating_sub(TEXT_LIMIT);
     while !text.is_char_boundary(start) {

@@ -1,19 +1,19 @@
-//! Strings that come again and again, made once.
+//! A cache of Python strings that many requests have.
 
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use crate::ffi;
 
-/// Places in a cache; a power of two.
+/// The number of places in a cache; a power of two.
 const PLACES: usize = 256;
 
-/// Longer texts are not kept.
+/// The maximum length of a text in a cache, in bytes.
 const LONGEST: usize = 64;
 
-/// Python strings by the bytes that they were made from. Each text has one
-/// place, where the last one of that place stands: a client can change what is
-/// kept, but never make it grow.
+/// Python strings by the bytes that they were made from. Each text has one place,
+/// which holds the last text that was looked up there. So a client can replace
+/// texts, but cannot make the cache grow.
 #[derive(Debug)]
 pub(crate) struct Cache {
     places: Vec<Option<CachedString>>,
@@ -24,13 +24,13 @@ pub(crate) struct Cache {
 type CachedString = (Box<[u8]>, Py<PyString>);
 
 impl Cache {
-    /// Strings with the same characters.
+    /// A cache of strings with the characters of the text.
     pub(crate) fn of_texts() -> Self {
         Self::new(|py, text| Ok(ffi::latin1(py, text)?.unbind()))
     }
 
-    /// Keys of the environment for names of fields (PEP 3333, RFC 3875 section
-    /// 4.1.18).
+    /// A cache of keys of the WSGI environment, by names of fields (PEP 3333, RFC
+    /// 3875 section 4.1.18).
     pub(crate) fn of_variables() -> Self {
         Self::new(|py, name| {
             let mut key = b"HTTP_".to_vec();
@@ -67,8 +67,8 @@ impl Cache {
     }
 }
 
-/// Spreads what differs in names of fields and addresses: the length, the ends
-/// and the middle.
+/// The place of a text: a hash of its length, its ends and its middle, in which
+/// names of fields and addresses differ.
 fn place_of(text: &[u8]) -> usize {
     let at = |index: usize| usize::from(text.get(index).copied().unwrap_or(0));
     let length = text.len();

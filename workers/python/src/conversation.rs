@@ -1,5 +1,5 @@
-//! `start_response` and `write`: the application's way to its answer (PEP 3333,
-//! "The start_response() Callable").
+//! The callables `start_response` and `write`, by which the application makes its
+//! response (PEP 3333, "The start_response() Callable").
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -12,11 +12,11 @@ use pyo3::types::{PyBytes, PyList, PySequence, PyString, PyTuple};
 use crate::ffi;
 use crate::sending::{self, ResponseError};
 
-/// What an application is told that acts on a request from two places.
+/// The error for an application that uses a request in two places at a time.
 const IN_USE: &str = "the request is over, or in use elsewhere";
 
-/// Holds the exchange while the application may act on it. Used for one request
-/// after the other, unless an application keeps it.
+/// Holds the exchange while the application may use it. It serves one request after
+/// the other, unless the application keeps a reference.
 #[pyclass(frozen, module = "monoceros")]
 #[derive(Default)]
 pub(crate) struct Conversation {
@@ -24,17 +24,17 @@ pub(crate) struct Conversation {
     write: Mutex<Option<Py<PyAny>>>,
 }
 
-/// The request that a conversation is about.
+/// The request of a conversation.
 #[derive(Default)]
 struct CurrentRequest {
-    /// `None` while a thread acts on it, and between two requests.
+    /// `None` while a thread uses it, and between two requests.
     exchange: Option<Exchange>,
-    /// The application is through with it: a thread that still acts on it gives it up
-    /// afterwards.
+    /// The application has finished the request: a thread that still uses the
+    /// exchange drops it afterwards.
     is_over: bool,
 }
 
-/// A conversation and its two callables, which refer to it.
+/// A conversation, and its two callables, which refer to it.
 pub(crate) struct Callables {
     pub(crate) conversation: Py<Conversation>,
     pub(crate) start_response: Py<PyAny>,
@@ -49,7 +49,7 @@ impl Callables {
         Ok(Self { conversation: conversation.unbind(), start_response })
     }
 
-    /// Whether the application has kept none of it.
+    /// Whether the application has kept no reference.
     pub(crate) fn is_ours_alone(&self, py: Python) -> bool {
         let write = lock(&self.conversation.get().write);
         let kept = write.as_ref().is_none_or(|write| ffi::references(write.bind(py)) > 1);
@@ -59,7 +59,7 @@ impl Callables {
 
 impl Drop for Callables {
     fn drop(&mut self) {
-        // The two refer to each other.
+        // The conversation and `write` refer to each other.
         lock(&self.conversation.get().write).take();
     }
 }
@@ -70,21 +70,22 @@ impl Conversation {
         *lock(&self.turn) = CurrentRequest { exchange: Some(exchange), is_over: false };
     }
 
-    /// Takes the exchange from the application for good; `None` if one of its
-    /// threads is still acting on it.
+    /// Takes the exchange from the application at the end of the request; `None` if
+    /// one of its threads still uses it.
     pub(crate) fn end(&self) -> Option<Exchange> {
         let mut turn = lock(&self.turn);
         turn.is_over = true;
         turn.exchange.take()
     }
 
-    /// Takes the exchange, to act on it.
+    /// Takes the exchange, to use it.
     fn take(&self) -> Option<Exchange> {
         lock(&self.turn).exchange.take()
     }
 
-    /// Puts it back. If the request is over, the exchange is dropped, which
-    /// breaks the connection: it is not known how much the client has received.
+    /// Puts the exchange back. If the request has ended meanwhile, the exchange is
+    /// dropped, and the connection is broken: how much the client has received is not
+    /// known.
     fn put(&self, exchange: Exchange) {
         let mut turn = lock(&self.turn);
         if !turn.is_over {
@@ -92,8 +93,8 @@ impl Conversation {
         }
     }
 
-    /// Acts on the exchange. While it does, neither another thread of the application
-    /// nor what the action calls can reach it: they get an error with this text.
+    /// Runs an action on the exchange. Meanwhile other threads of the application, and
+    /// what the action itself calls, get an error with this text.
     pub(crate) fn with_exchange<T, E: From<PyErr>>(
         &self,
         in_use: &'static str,
@@ -110,7 +111,7 @@ impl Conversation {
 
 #[pymethods]
 impl Conversation {
-    /// Begins the answer; returns the callable `write(body)`.
+    /// Begins the response; returns the callable `write(body)`.
     #[pyo3(signature = (status, headers, exc_info = None))]
     fn start_response(
         &self,
@@ -190,9 +191,9 @@ fn add(exchange: &mut Exchange, field: &Bound<PyAny>) -> PyResult<()> {
         .map_err(|fault| refused(&format!("header {name:?}"), &fault))
 }
 
-/// The two parts of a header. PEP 3333 has a tuple; lists and other sequences are
-/// common, and nothing else that they could mean. A text of two characters is
-/// none: it would hide a mistake.
+/// The two parts of a header. PEP 3333 requires a tuple; lists and other sequences
+/// of two items are accepted too, since they are common and have no other meaning. A
+/// text of two characters is refused, since it is a mistake.
 fn pair<'py>(field: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
     let no_pair = || PyTypeError::new_err("each header must be a tuple of a name and a value");
     if let Ok(pair) = field.cast::<PyTuple>()

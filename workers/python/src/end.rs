@@ -1,8 +1,7 @@
-//! The end of a process of ours that waits for nothing: neither for requests nor
-//! for threads of the application. What Python does at its end is still
-//! done, within bounds, as `multiprocessing` has it for its own processes: the
-//! functions of `atexit`, which end what the application has started (managers,
-//! pools, executors), and then `_exit(2)`.
+//! The end of a worker or mold that stops at once: it waits neither for requests nor
+//! for threads of the application. It runs the functions of `atexit`, which end what
+//! the application has started (managers, pools, executors), for a limited time, and
+//! then calls `_exit(2)`. `multiprocessing` ends its own processes in the same way.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -14,21 +13,22 @@ use pyo3::prelude::*;
 
 use crate::{output, traceback};
 
-/// How long the end may take in all. A master that stops at once kills after 2 s.
+/// The maximum time of the whole end. A master that stops at once sends SIGKILL after 2 s.
 const LIMIT: Duration = Duration::from_millis(1_500);
 
-/// How much of that time executors have (`concurrent.futures`), which wait for what
-/// they were given.
+/// The part of that time for executors (`concurrent.futures`), which wait for the
+/// calls that were submitted to them.
 const EXECUTORS: Duration = Duration::from_millis(700);
 
-/// A thread ends the process.
+/// Set when a thread ends the process.
 static BEGUN: AtomicBool = AtomicBool::new(false);
 
-/// The interpreter calls the functions of `atexit` by itself.
+/// Set when the interpreter itself calls the functions of `atexit`.
 static BY_ITSELF: AtomicBool = AtomicBool::new(false);
 
-/// Takes note when the interpreter ends by itself; to be called when the
-/// application is loaded, so that its functions are called after this.
+/// Registers a function that notes when the interpreter itself calls the functions of
+/// `atexit`. Must be called when the application is loaded: the last function that was
+/// registered is called first.
 pub(crate) fn watch(py: Python) -> PyResult<()> {
     py.import("atexit")?.call_method1("register", (wrap_pyfunction!(note_end, py)?,)).map(drop)
 }
@@ -38,8 +38,8 @@ fn note_end() {
     BY_ITSELF.store(true, Ordering::SeqCst);
 }
 
-/// Ends this process with this code, on whatever thread. It does not wait for
-/// longer than [`LIMIT`], neither for the interpreter's lock nor for what runs.
+/// Ends this process with this code, from any thread, within [`LIMIT`]: also while
+/// another thread holds the interpreter's lock, or an exit function does not return.
 pub(crate) fn at_once(code: i32) -> ! {
     if BEGUN.swap(true, Ordering::SeqCst) {
         loop {
@@ -55,7 +55,7 @@ pub(crate) fn at_once(code: i32) -> ! {
         );
         exit_now(code)
     });
-    // The functions need a bound, and run once: not if the interpreter runs them.
+    // The functions run within a limit only, and once: not if the interpreter runs them.
     if limited.is_ok() && !BY_ITSELF.load(Ordering::SeqCst) {
         Python::try_attach(run_exit_functions);
     }
@@ -78,8 +78,8 @@ fn run_exit_functions(py: Python) {
     output::flush(py);
 }
 
-/// Calls what `threading` has executors do at the end of the interpreter, on a
-/// thread of its own: it may never return.
+/// Calls the functions by which `threading` ends executors, on a thread of its own:
+/// they may never return.
 fn end_executors(py: Python) -> PyResult<()> {
     let modules = py.import("sys")?.getattr("modules")?;
     if !modules.contains("threading")? {
@@ -92,7 +92,7 @@ fn end_executors(py: Python) -> PyResult<()> {
     }
     let (said, heard) = mpsc::channel::<()>();
     thread::Builder::new().spawn(move || {
-        // Dropped at the end, also when a function raises.
+        // Dropped when the thread ends, also when a function raises.
         let _said = said;
         Python::try_attach(|py| {
             for function in functions.iter().rev() {

@@ -1,5 +1,5 @@
-//! The error log as Python has it: the bytes below `wsgi.errors`, and the lines of
-//! the loggers that gunicorn has.
+//! The error log for Python code: the file below `wsgi.errors`, and the loggers with
+//! the names of gunicorn's.
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,22 +11,22 @@ use pyo3::prelude::*;
 
 use crate::own_code;
 
-/// A line that is longer goes out in pieces.
+/// The maximum length of a line, in bytes; a longer one is written in pieces.
 const LINE_LIMIT: usize = 8 * 1024;
 
-/// Gathers lines, so that those of several threads and processes do not mix, and
-/// writes them to the error log.
+/// Writes to the error log in whole lines, so that lines of several threads and
+/// processes do not mix.
 #[pyclass(frozen, module = "monoceros")]
 pub(crate) struct ErrorLog {
     log: Arc<LogFile>,
-    /// A line without its end.
+    /// The line that has no end yet.
     begun: Mutex<Vec<u8>>,
-    /// There is one.
+    /// Whether there is such a line.
     has_begun: AtomicBool,
 }
 
 impl ErrorLog {
-    /// The bytes, and the text stream above them.
+    /// Makes the byte stream and the text stream above it.
     pub(crate) fn open(py: Python, log: Arc<LogFile>) -> PyResult<(Py<Self>, Bound<PyAny>)> {
         let bytes = Self { log, begun: Mutex::default(), has_begun: AtomicBool::new(false) };
         let bytes = Bound::new(py, bytes)?;
@@ -35,7 +35,7 @@ impl ErrorLog {
         Ok((bytes.unbind(), stream))
     }
 
-    /// Writes out the line that has been begun, if there is one.
+    /// Writes the line that has no end yet, if there is one.
     pub(crate) fn end_line(&self) {
         if self.has_begun.load(Ordering::Relaxed) {
             self.flush();
@@ -49,7 +49,7 @@ impl ErrorLog {
 
 #[pymethods]
 impl ErrorLog {
-    /// Takes bytes, all of them: whole lines are written at once.
+    /// Takes all bytes, and writes the whole lines among them.
     fn write(&self, bytes: &[u8]) -> usize {
         let mut begun = self.begun();
         let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
@@ -70,7 +70,7 @@ impl ErrorLog {
         bytes.len()
     }
 
-    /// Writes out the line that has been begun.
+    /// Writes the line that has no end yet.
     fn flush(&self) {
         let mut begun = self.begun();
         if !begun.is_empty() {
@@ -80,8 +80,8 @@ impl ErrorLog {
         self.has_begun.store(false, Ordering::Relaxed);
     }
 
-    /// What the application says, as a line of the server's; `level` is a number of
-    /// `logging`.
+    /// Makes a line of the error log from a message of the application; `level` is a
+    /// number of `logging`.
     fn line(&self, level: i64, text: &str) -> String {
         let level = match level {
             40.. => Level::Error,
@@ -92,14 +92,14 @@ impl ErrorLog {
         monoceros_log::own_line(&self.log, level, text)
     }
 
-    /// The descriptor, which stays the same when the log is reopened.
+    /// The descriptor. It stays the same when the log is reopened.
     fn fileno(&self) -> i32 {
         self.log.as_fd().as_raw_fd()
     }
 }
 
-/// Makes the loggers that gunicorn has, for applications that hand their own log
-/// to them; `level` is the name of the least severe record that is logged.
+/// Makes the loggers `gunicorn.error` and `gunicorn.access`, for applications that log
+/// through them; `level` is the name of the lowest level that is logged.
 pub(crate) fn make_loggers(py: Python, log: Arc<LogFile>, level: &str) -> PyResult<()> {
     let (bytes, stream) = ErrorLog::open(py, log)?;
     let module = own_code::own_module(py, include_str!("loggers.py"), "monoceros.loggers")?;

@@ -1,4 +1,5 @@
-//! What PyO3 has no safe call for. The only unsafe code of the bridge.
+//! Calls of Python's C API that PyO3 has no safe function for. The only unsafe code of
+//! the bridge.
 #![allow(unsafe_code)]
 
 use std::borrow::Cow;
@@ -7,8 +8,8 @@ use monoceros_engine::Payload;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-/// Makes a string whose characters are the bytes (ISO 8859-1), as PEP 3333 has
-/// it for everything that comes from a request.
+/// Makes a string whose characters are the bytes (ISO 8859-1), as PEP 3333 requires
+/// for all text from a request.
 pub(crate) fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyString>> {
     let length = bytes.len() as pyo3::ffi::Py_ssize_t;
     // SAFETY: the bytes are valid for their length; null errors means strict,
@@ -21,7 +22,7 @@ pub(crate) fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, 
     Ok(made.cast_into::<PyString>()?)
 }
 
-/// The bytes whose characters a string has (ISO 8859-1).
+/// The bytes of a string in ISO 8859-1.
 ///
 /// # Errors
 /// `UnicodeEncodeError` when a character is above 255.
@@ -39,18 +40,18 @@ pub(crate) fn latin1_bytes<'a>(text: &'a Bound<PyString>) -> PyResult<Cow<'a, [u
     Ok(Cow::Owned(encoded.cast_into::<PyBytes>()?.as_bytes().to_vec()))
 }
 
-/// How many references to an object there are.
+/// The number of references to an object.
 pub(crate) fn references(object: &Bound<PyAny>) -> isize {
     // SAFETY: the object is alive while it is borrowed.
     unsafe { pyo3::ffi::Py_REFCNT(object.as_ptr()) }
 }
 
-/// A bytes object that stays alive until it has been sent, readable without
-/// the interpreter's lock.
+/// A bytes object that is kept until it has been sent. It is read without the
+/// interpreter's lock.
 pub(crate) struct SentBytes {
     at: *const u8,
     length: usize,
-    /// Released by PyO3 as soon as some thread holds the lock.
+    /// PyO3 releases it as soon as a thread holds the interpreter's lock.
     _owner: Py<PyBytes>,
 }
 
@@ -72,21 +73,21 @@ impl Payload for SentBytes {
     }
 }
 
-/// What `os.fork` does before it forks: hooks, and locks that must not be copied
-/// while another thread holds them (`PyOS_BeforeFork`).
+/// Prepares a fork as `os.fork` does: runs hooks, and takes the locks that another
+/// thread must not hold in the copy (`PyOS_BeforeFork`).
 pub(crate) fn before_fork(_py: Python) {
     // SAFETY: the interpreter's lock is held.
     unsafe { pyo3::ffi::PyOS_BeforeFork() }
 }
 
-/// What `os.fork` does afterwards in the process that has forked, or failed to.
+/// Finishes a fork in the process that has forked, or has failed to, as `os.fork` does.
 pub(crate) fn after_fork_in_parent(_py: Python) {
     // SAFETY: the interpreter's lock is held, and `before_fork` was called.
     unsafe { pyo3::ffi::PyOS_AfterFork_Parent() }
 }
 
-/// What `os.fork` does afterwards in the new process: its other threads are
-/// forgotten, locks are made anew, hooks run.
+/// Finishes a fork in the new process, as `os.fork` does: removes the other threads,
+/// makes locks anew, and runs hooks.
 pub(crate) fn after_fork_in_child(_py: Python) {
     // SAFETY: this is a copy of the thread that called `before_fork` with the
     // interpreter's lock held.

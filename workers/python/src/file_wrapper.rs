@@ -1,5 +1,5 @@
-//! `wsgi.file_wrapper`: a file-like object as an iterable that can be sent
-//! without being read (PEP 3333, "Optional Platform-Specific File Handling").
+//! `wsgi.file_wrapper`: makes a file-like object an iterable that the kernel can send
+//! (PEP 3333, "Optional Platform-Specific File Handling").
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,26 +9,25 @@ use pyo3::types::PyTuple;
 
 use crate::plain_file::{Extent, PlainFile};
 
-/// Bytes that are read at once where the application says nothing.
+/// The default size of a block, in bytes.
 const BLOCK: usize = 8192;
 
-/// How `seek` counts from where a file stands (`io.SEEK_CUR`).
+/// The argument of `seek` for a distance from the current position (`io.SEEK_CUR`).
 const FROM_HERE: u8 = 1;
 
-/// Wraps a file-like object; iterates over its blocks.
+/// Wraps a file-like object, and iterates over its blocks.
 ///
-/// It can be told to seek, as far as the object can: werkzeug does so to answer a
-/// range, and reads all that stands before it otherwise. Middleware may set
-/// attributes, `close` among them.
+/// It can seek if the object can: werkzeug seeks to respond to a range, and otherwise
+/// reads everything before it. Middleware may set attributes, also `close`.
 #[pyclass(frozen, dict, weakref, module = "monoceros")]
 pub(crate) struct FileWrapper {
     /// The file-like object.
     #[pyo3(get)]
     filelike: Py<PyAny>,
-    /// How many bytes are read at once.
+    /// The size of a block, in bytes.
     #[pyo3(get)]
     blksize: usize,
-    /// How many bytes it gives at most.
+    /// The number of bytes that it still gives at most.
     left: AtomicU64,
 }
 
@@ -80,13 +79,13 @@ impl FileWrapper {
         self.filelike.call_method1(py, "seek", arguments)
     }
 
-    /// Where the file-like object stands.
+    /// The position of the file-like object.
     fn tell(&self, py: Python) -> PyResult<Py<PyAny>> {
         self.filelike.call_method0(py, "tell")
     }
 
-    /// A part of what it gives: from byte `start` up to `stop`. WebOb asks for it
-    /// to answer a range; `None` tells it to answer the whole.
+    /// The part from byte `start` up to `stop`, which WebOb requests to respond to a
+    /// range. After `None` WebOb sends the whole.
     fn app_iter_range(&self, py: Python, start: u64, stop: Option<u64>) -> PyResult<Option<Self>> {
         if !self.seekable(py)? {
             return Ok(None);
@@ -111,10 +110,10 @@ impl FileWrapper {
     }
 }
 
-/// What the kernel can send in place of a body: a range of a regular file. `None`
-/// for everything else, which is iterated over.
+/// The range of a regular file that the kernel can send in place of a body. `None` for
+/// everything else, which is iterated over.
 pub(crate) fn extent(body: &Bound<PyAny>) -> Option<Extent> {
-    // What cannot be found out is no reason to fail: reading tells.
+    // An exception here does not fail the request: the body is read instead.
     find_extent(body).unwrap_or(None)
 }
 
@@ -132,8 +131,8 @@ fn find_extent(body: &Bound<PyAny>) -> PyResult<Option<Extent>> {
     }
 }
 
-/// The wrapper that an answer of werkzeug's to a range goes through, from which
-/// byte, and how many bytes, if nothing was read from it.
+/// The wrapper in a response of werkzeug's to a range, with the first byte and the
+/// number of bytes, if nothing was read from it.
 fn range_of_werkzeug<'py>(
     body: &Bound<'py, PyAny>,
 ) -> PyResult<Option<(Bound<'py, FileWrapper>, u64, u64)>> {

@@ -1,5 +1,5 @@
-//! What the application has opened at import and a fork does not copy as one
-//! would think: threads, sockets, epoll descriptors.
+//! Finds what the application has made at import and a fork does not copy, or shares:
+//! threads, sockets, epoll descriptors.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,31 +9,31 @@ use std::os::unix::net::UnixStream;
 use monoceros_sys::descriptor;
 use pyo3::prelude::*;
 
-/// The threads and descriptors of this process at one moment.
+/// The threads and descriptors of this process at a point in time.
 #[derive(Debug, Default)]
 pub(crate) struct Inventory {
-    /// By their numbers: where they lead, as `/proc/self/fd` has it.
+    /// The targets of descriptors in `/proc/self/fd`, by their numbers.
     descriptors: BTreeMap<i32, String>,
-    /// By their numbers: what they are called.
+    /// Threads by the kernel's numbers.
     threads: BTreeMap<i32, ExtraThread>,
 }
 
 /// A thread beside the main one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum ExtraThread {
-    /// Python knows it, by this name.
+    /// A thread that Python knows, with its name there.
     Python(String),
-    /// Some library has started it; the kernel knows it by this name.
+    /// A thread that a library has started, with its name in the kernel.
     Native(String),
 }
 
 impl Inventory {
-    /// Looks around.
+    /// Lists the threads and descriptors.
     pub(crate) fn take(py: Python) -> Self {
         Self { descriptors: find_descriptors(), threads: find_threads(py) }
     }
 
-    /// What was not there `before`, and what to do about each; `None` if there is
+    /// Lists what was not there `before`, with advice for each; `None` if there is
     /// nothing.
     pub(crate) fn left_since(&self, before: &Self) -> Option<String> {
         let threads = self.threads.iter().filter(|(id, _)| !before.threads.contains_key(id));
@@ -66,7 +66,7 @@ fn tell_thread(thread: &ExtraThread) -> String {
     }
 }
 
-/// What to do about a descriptor, if it is of a kind that matters.
+/// The advice for a descriptor, if a fork does not copy it as a program expects.
 fn tell(number: i32, target: &str) -> Option<String> {
     if target.starts_with("socket:") {
         let peer = peer(number).map(|peer| format!(" to {peer}")).unwrap_or_default();
@@ -86,10 +86,10 @@ fn tell(number: i32, target: &str) -> Option<String> {
     ))
 }
 
-/// The peer of a socket, as far as it has a name.
+/// The peer of a socket, if it has a name.
 fn peer(number: i32) -> Option<String> {
     let socket = descriptor::duplicate(number).ok()?;
-    // getpeername(2) serves every kind; which one it is shows in the answer.
+    // getpeername(2) works for every family; the result names it.
     let socket = TcpStream::from(socket);
     if let Ok(address) = socket.peer_addr() {
         return Some(address.to_string());

@@ -1,5 +1,5 @@
-//! The end of a process that the application has forked: when it comes back from
-//! the application it ends, and answers no client.
+//! The end of a process that the application has forked: when it returns from the
+//! application, it ends without a response to a client.
 
 use monoceros_sys::{fork, process};
 use pyo3::exceptions::PySystemExit;
@@ -7,7 +7,8 @@ use pyo3::prelude::*;
 
 use crate::{output, traceback};
 
-/// Ends a process that the application has forked, by what it came back with from the application.
+/// Ends this process if the application has forked it, with an exit code by what the
+/// application returned or raised.
 pub(crate) fn leave<T>(py: Python, result: &PyResult<T>) {
     if !fork::is_forked() {
         return;
@@ -31,7 +32,7 @@ pub(crate) fn leave<T>(py: Python, result: &PyResult<T>) {
     process::exit_now(code)
 }
 
-/// The code that Python would exit with: 0 for `None`, 1 for what is no number.
+/// The exit code that Python would use: 0 for `None`, 1 for anything but a number.
 fn exit_code(exit: &Bound<PyAny>) -> i32 {
     match exit.getattr("code") {
         Ok(code) if code.is_none() => 0,

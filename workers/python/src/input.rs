@@ -1,4 +1,4 @@
-//! `wsgi.input`: Python's own objects, so that every way of reading is theirs.
+//! `wsgi.input`: the body as an object of Python's own types, which have every method.
 
 use monoceros_engine::{Body, RequestSource, Spool};
 use pyo3::prelude::*;
@@ -8,7 +8,7 @@ use crate::ffi;
 use crate::own_code;
 use crate::spooled::SpooledFile;
 
-/// Makes the objects.
+/// Makes the objects for `wsgi.input`.
 pub(crate) struct Inputs {
     bytes_io: Py<PyAny>,
     spooled: Py<PyAny>,
@@ -26,7 +26,7 @@ impl Inputs {
         Ok(Self { bytes_io: io.getattr("BytesIO")?.unbind(), spooled: spooled_class(py)?.unbind() })
     }
 
-    /// The object to read a body from.
+    /// Makes the object from which the application reads a body.
     pub(crate) fn make<'py>(
         &self,
         py: Python<'py>,
@@ -55,10 +55,10 @@ impl Inputs {
 }
 
 impl Spooled {
-    /// Gives the file back, unless the application has kept the means to read
-    /// it.
+    /// Gives the file back for the next body, unless the application has kept a
+    /// reference to the object that reads it.
     pub(crate) fn give_back(self, py: Python, requests: &RequestSource) {
-        // Ours, and for the file the input's.
+        // One reference is ours, and one to the file is the input's.
         let is_ours_alone =
             ffi::references(self.input.bind(py)) == 1 && ffi::references(self.file.bind(py)) == 2;
         if is_ours_alone && let Some((file, length)) = self.file.get().take() {

@@ -1,5 +1,5 @@
-//! The Python worker: an extension module that the user's own interpreter
-//! loads. One build serves every CPython from 3.10 on (abi3, PEP 384).
+//! The Python worker: an extension module, which the user's own interpreter loads.
+//! One build works with every CPython from 3.10 on (abi3, PEP 384).
 
 mod after_fork;
 mod application_error;
@@ -35,7 +35,7 @@ mod wsgi;
 
 use pyo3::prelude::*;
 
-/// What the worker's program calls, and the types that applications meet.
+/// The functions that the worker's program calls, and the types that applications use.
 #[pymodule]
 mod monoceros {
     #[pymodule_export]

@@ -1,4 +1,4 @@
-//! Loading the application.
+//! Loads the application.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use crate::boot_failure::give_up;
 use crate::own_code::own_module;
 use crate::{errors, forked, output, traceback};
 
-/// The application and the name that it was found by, or the end of this
-/// process.
+/// Loads the application, and returns it with the name by which it was found. Ends
+/// this process if that fails.
 pub(crate) fn load(
     py: Python,
     channel: &WorkerEnd,
@@ -49,7 +49,7 @@ fn try_to_load(
         .extract()
 }
 
-/// Why an application was not loaded, and the text for people.
+/// The reason why the application was not loaded, as a kind and as a text.
 fn explain(py: Python, error: &PyErr) -> (BootFailure, String) {
     let kind = error.get_type(py);
     let is_known = kind.name().is_ok_and(|name| name == "ApplicationError")

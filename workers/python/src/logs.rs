@@ -1,4 +1,4 @@
-//! The error log and the access log of this process, as the settings have them.
+//! Opens the error log and the access log of this process.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -15,11 +15,12 @@ use monoceros_wire::message::BootFailure;
 use crate::boot_failure::give_up;
 use crate::parameters::InheritedLogs;
 
-/// The logs that are descriptors of the master's.
+/// The logs, if the settings name descriptors of the master's.
 static ERROR_LOG: OnceLock<OwnedFd> = OnceLock::new();
 static ACCESS_LOG: OnceLock<OwnedFd> = OnceLock::new();
 
-/// Keeps the logs that were passed in. To be called once, before a log is opened.
+/// Keeps the logs that the master has passed as descriptors. Must be called once,
+/// before a log is opened.
 pub(crate) fn keep(logs: InheritedLogs) {
     for (fd, log) in [(logs.error, &ERROR_LOG), (logs.access, &ACCESS_LOG)] {
         if let Some(fd) = fd {
@@ -54,7 +55,7 @@ fn try_to_open_log(settings: &WorkerSettings, identity: &Identity) -> io::Result
     Ok(log)
 }
 
-/// The access log of these settings.
+/// Opens the access log of these settings, if there is one.
 pub(crate) fn open_access_log(settings: &WorkerSettings) -> io::Result<Option<AccessLog>> {
     let Some(setting) = settings.access_logfile() else { return Ok(None) };
     let (file, error) = open_or(setting, &ACCESS_LOG, Destination::Stdout)?;
@@ -64,9 +65,9 @@ pub(crate) fn open_access_log(settings: &WorkerSettings) -> io::Result<Option<Ac
     Ok(Some(AccessLog::new(file, settings.access_logformat().clone())))
 }
 
-/// Opens a log. One that cannot be opened does not keep the worker from serving:
-/// it writes to a standard stream until the file can be opened again. `given` is
-/// used where the settings name a descriptor of the master's.
+/// Opens a log. If that fails, the worker serves nevertheless, and writes to a
+/// standard stream until a reopening succeeds. `given` is the log if the settings name
+/// a descriptor of the master's.
 fn open_or(
     setting: &LogTarget,
     given: &OnceLock<OwnedFd>,
@@ -75,7 +76,7 @@ fn open_or(
     let destination = Destination::of(setting.path().map(PathBuf::from), stream.clone());
     match (destination, given.get()) {
         (Destination::Given(_), Some(fd)) => Ok((LogFile::adopt(fd.try_clone()?)?, None)),
-        // Here the number is that of something else.
+        // In this process the number belongs to another descriptor.
         (Destination::Given(number), None) => {
             let error = io::Error::other(format!("descriptor {number} is no log"));
             Ok((LogFile::open(stream)?, Some(error)))

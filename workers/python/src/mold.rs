@@ -1,6 +1,6 @@
-//! The mold: a process in which the application is loaded, and which serves
-//! no client. It forks the workers of its generation, so that they share the memory
-//! of what was loaded, and are there in no time.
+//! The mold: a process that loads the application and serves no client. It forks the
+//! workers of its generation: they share the memory of the loaded code, and start
+//! within milliseconds.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -27,14 +27,14 @@ use crate::logs::open_log;
 use crate::parameters::{BootResources, read_settings};
 use crate::{end, ffi, output, stacks, traceback};
 
-/// Signals that are read between two forks.
+/// The signals that the mold reads between two forks.
 const HELD: [i32; 6] =
     [signal::TERM, signal::INT, signal::QUIT, signal::HUP, signal::USR1, signal::USR2];
-/// How long a fork may take before it is given up.
+/// The maximum time of a fork. After it the fork is given up.
 const FORK_LIMIT: Duration = Duration::from_secs(10);
 
-/// Loads the application and forks workers until the master or a signal says
-/// otherwise. Returns in each of the workers, when it has ended.
+/// Loads the application, and forks workers until the master or a signal ends the
+/// mold. Returns in each worker when that has ended.
 pub(crate) fn run(
     py: Python,
     channel: WorkerEnd,
@@ -49,10 +49,10 @@ pub(crate) fn run(
     let (application, name) = load(py, &channel, start.app.as_deref(), &settings, &log);
     show_title(start, &settings, Some(&name));
     settle(py, &before)?;
-    // From here on signals are read between two forks.
+    // From here on signals wait until they are read between two forks.
     let held = BlockedSignals::new(&HELD)?;
     let mold = Mold { channel, held, log };
-    // Nor does it miss the master's end: it waits for the channel.
+    // The end of the channel reports the master's end.
     process::outlive_parent()?;
     mold.channel.send(&FromWorker::Ready { app: name.clone() })?;
     let (given, log) = mold.serve(py)?;
@@ -66,9 +66,9 @@ fn show_title(start: &StartMold, settings: &WorkerSettings, app: Option<&str>) {
     monoceros_sys::title::set(&format!("monoceros: mold gen={} [{name}]", start.generation));
 }
 
-/// Makes what was loaded ready to be forked: nothing half-written, nothing open
-/// that can be closed, and objects that the collector does not write to, since
-/// that would copy their memory.
+/// Prepares the loaded application for forks: writes out buffers, closes database
+/// connections, and freezes the collector, which would otherwise write to all objects
+/// in each worker and so copy their memory.
 fn settle(py: Python, before: &Inventory) -> PyResult<()> {
     output::flush(py);
     if let Err(error) = load_urls(py) {
@@ -85,9 +85,9 @@ fn settle(py: Python, before: &Inventory) -> PyResult<()> {
     crate::start::spare_collector(py)
 }
 
-/// Loads the URLs and views of a Django project, which Django itself does with
-/// the first request: else each worker would load them by itself, and one that
-/// is forked later might find half of a new release on the disk.
+/// Loads the URLs and views of a Django project. Django itself loads them with the
+/// first request: then each worker would load them, and one that is forked later might
+/// find half of a new release on the disk.
 fn load_urls(py: Python) -> PyResult<()> {
     if !is_django_project(py, "django.core.handlers.wsgi")? {
         return Ok(());
@@ -95,7 +95,7 @@ fn load_urls(py: Python) -> PyResult<()> {
     py.import("django.urls")?.call_method0("get_resolver")?.getattr("url_patterns").map(drop)
 }
 
-/// Says whether a module of Django is loaded, with settings to work with.
+/// Whether this module of Django is loaded, and Django's settings are set.
 fn is_django_project(py: Python, module: &str) -> PyResult<bool> {
     let modules = py.import("sys")?.getattr("modules")?;
     let conf = "django.conf";
@@ -105,8 +105,8 @@ fn is_django_project(py: Python, module: &str) -> PyResult<bool> {
     modules.get_item(conf)?.getattr("settings")?.getattr("configured")?.extract()
 }
 
-/// Closes Django's database connections: a worker that used a copy would speak
-/// into the connection of another.
+/// Closes Django's database connections: workers with copies of one connection would
+/// mix their requests on it.
 fn close_databases(py: Python) -> PyResult<()> {
     if !is_django_project(py, "django.db")? {
         return Ok(());
@@ -121,19 +121,19 @@ struct Mold {
     log: Arc<LogFile>,
 }
 
-/// What a worker has when it comes into being.
+/// What a new worker has when it is forked.
 struct ForkParts {
     channel: WorkerEnd,
     scoreboard: OwnedFd,
     stacks: OwnedFd,
-    /// Listening sockets in place of the mold's; none if those are the right ones.
+    /// Listening sockets in place of the mold's; none if the mold's are current.
     sockets: Vec<Private>,
 }
 
 impl Mold {
-    /// Forks workers when asked to; returns in each of them. The interpreter's
-    /// lock is kept throughout: threads that the application has left here stand
-    /// still.
+    /// Forks workers on the master's request, and returns in each of them. The mold
+    /// keeps the interpreter's lock meanwhile: the application's threads in it do not
+    /// run.
     fn serve(self, py: Python) -> PyResult<(ForkParts, Arc<LogFile>)> {
         loop {
             let asked = [&self.channel.as_fd(), &self.held.as_fd()];
@@ -167,7 +167,7 @@ impl Mold {
 
     fn heed_signal(&self) -> io::Result<()> {
         match self.held.take()? {
-            // There is nothing to finish.
+            // A mold has no requests to finish.
             Some(signal::TERM | signal::INT | signal::QUIT) => end::at_once(0),
             Some(signal::USR1) => self.reopen(),
             Some(_) | None => {}
@@ -181,23 +181,23 @@ impl Mold {
         }
     }
 
-    /// Forks a worker, and tells the master. Returns what it has in the worker,
-    /// and nothing in the mold.
+    /// Forks a worker, and reports it to the master. Returns its parts in the worker,
+    /// and `None` in the mold.
     fn fork(&self, py: Python, worker: u64, descriptors: Vec<OwnedFd>) -> Option<ForkParts> {
         let tell = |forked: io::Result<i32>| match forked {
             Ok(_) => true,
             Err(error) => self.say(&not_forked(worker, &error)),
         };
         ffi::before_fork(py);
-        // The application may take orphans (`PR_SET_CHILD_SUBREAPER`): the worker is
-        // to be the master's.
+        // The application may have made this process adopt orphans
+        // (`PR_SET_CHILD_SUBREAPER`); the worker must become the master's child.
         let takes = process::refuse_orphans().unwrap_or(false);
         let side = process::fork_orphan(tell);
         if let Ok(ForkSide::Orphan { between }) = side {
             process::await_new_parent(between);
             let given = ForkParts::new(descriptors);
-            // Before any code of the application runs here: so the master knows
-            // this process however it ends.
+            // Before the application's code runs: then the master knows this process
+            // before it can end.
             given.announce();
             ffi::after_fork_in_child(py);
             return Some(given);
@@ -217,8 +217,8 @@ impl Mold {
         None
     }
 
-    /// Tells the master something, waiting until there is room for it; whether
-    /// that worked. It does not only if the master is gone.
+    /// Sends the master a message, and waits until there is room. Returns whether that
+    /// worked; it fails only when the master has ended.
     fn say(&self, message: &FromWorker) -> bool {
         loop {
             match self.channel.send(message) {
@@ -239,11 +239,11 @@ fn not_forked(worker: u64, error: &io::Error) -> FromWorker {
     FromWorker::NotForked { worker, text, passes: process::lacks_room(error) }
 }
 
-/// Waits for the end of the process between the mold and a worker, and says what
-/// went wrong in it, if something did.
+/// Waits for the end of the process between the mold and a worker. The error is what
+/// failed in that process.
 fn see_off(between: i32) -> Result<(), String> {
     let deadline = Instant::now() + FORK_LIMIT;
-    // Without a way to wait for it with a limit it is waited for without one.
+    // Without a pidfd the wait has no limit.
     if let Ok(process) = Process::adopt(between) {
         let asked = [(process.as_fd(), Readiness::Readable)];
         loop {
@@ -252,7 +252,7 @@ fn see_off(between: i32) -> Result<(), String> {
                 Ok(ended) if ended[0] => break,
                 Ok(_) if !left.is_zero() => {}
                 Ok(_) | Err(_) => {
-                    // It is there until it is reaped below.
+                    // The process exists until it is reaped below.
                     drop(process.signal(signal::KILL));
                     break;
                 }
@@ -262,15 +262,15 @@ fn see_off(between: i32) -> Result<(), String> {
     match process::reap(between) {
         Ok(ExitStatus::Code(0)) => Ok(()),
         Ok(end) => Err(format!("the process that forks ended with {end}")),
-        // The application lets the kernel reap (SIGCHLD is ignored): how it
-        // ended is not known, and it tells by itself when it fails.
+        // The application ignores SIGCHLD, so the kernel has reaped the process and its
+        // exit status is lost. The process itself has reported a failure.
         Err(_) => Ok(()),
     }
 }
 
-/// Makes a worker to `multiprocessing` what its own processes are: those that the
-/// application has started at import are the mold's, and stay when the worker
-/// ends; connections to a manager are made anew.
+/// Resets `multiprocessing` in a worker, as in its own processes. The processes that
+/// the application has started at import belong to the mold, and stay when the worker
+/// ends. Connections to a manager are made anew.
 fn part_from_processes(py: Python) -> PyResult<()> {
     let modules = py.import("sys")?.getattr("modules")?;
     if modules.contains("multiprocessing.process")? {
@@ -285,7 +285,7 @@ fn part_from_processes(py: Python) -> PyResult<()> {
 }
 
 impl ForkParts {
-    /// In the worker, of the descriptors that came for it.
+    /// Makes the parts in the worker, from the descriptors that the master has sent.
     fn new(descriptors: Vec<OwnedFd>) -> Self {
         let mut descriptors = descriptors.into_iter();
         match (descriptors.next(), descriptors.next(), descriptors.next()) {
@@ -293,25 +293,25 @@ impl ForkParts {
                 let sockets = descriptors.map(Private::from).collect();
                 Self { channel: channel.into(), scoreboard, stacks, sockets }
             }
-            // The master is of another version; it hears that this one has ended.
+            // The master has another version. It sees the end of the channel.
             _ => exit_now(1),
         }
     }
 
-    /// Says that this worker is there; the kernel says which process this is.
+    /// Announces this worker to the master; the kernel adds the pid to the message.
     fn announce(&self) {
         if self.channel.send(&FromWorker::Forked).is_err() {
-            // The master is gone, or does not want this worker any more.
+            // The master has ended, or has withdrawn the fork.
             exit_now(0);
         }
     }
 
-    /// Waits until the master has taken note of this worker, and sends its slot and settings.
+    /// Waits until the master has opened its pidfd and sends slot and settings.
     fn become_worker(self, py: Python, listeners: Vec<Private>) -> PyResult<BootResources> {
         wait(&[(self.channel.as_fd(), Readiness::Readable)], None)?;
         let start = match self.channel.receive()? {
             Incoming::Message(ToWorker::Start(start)) => start,
-            // The master is gone, or does not want this worker any more.
+            // The master has ended, or has withdrawn the fork.
             Incoming::Message(_) | Incoming::Nothing | Incoming::Closed => exit_now(0),
         };
         let Start { slot, generation, .. } = &start;

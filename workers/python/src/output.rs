@@ -2,10 +2,10 @@
 
 use pyo3::prelude::*;
 
-/// Writes out what Python has buffered.
+/// Flushes Python's standard output and standard error.
 pub(crate) fn flush(py: Python) {
     for name in ["stdout", "stderr"] {
-        // What cannot be flushed is lost with the process in any case.
+        // On an error the buffered text is lost with the process.
         py.import("sys")
             .and_then(|sys| sys.getattr(name)?.call_method0("flush"))
             .map(drop)

@@ -1,4 +1,4 @@
-//! Python code of the bridge's own.
+//! Runs the bridge's own Python code.
 
 use std::ffi::CString;
 
@@ -7,8 +7,8 @@ use pyo3::prelude::*;
 /// The name under which the bridge's own Python code appears in tracebacks.
 pub(crate) const OWN_FILE: &str = "<monoceros>";
 
-/// Runs Python code of the bridge's own as a module, anew each time: one that
-/// another thread has begun to run has not all of its names yet.
+/// Runs the bridge's own Python code as a new module. A module that is shared by
+/// threads might be incomplete: another thread may still run it.
 pub(crate) fn own_module<'py>(
     py: Python<'py>,
     source: &str,

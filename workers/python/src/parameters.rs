@@ -1,5 +1,5 @@
-//! What the master has passed to this process: descriptors by the environment, and
-//! the first message with the settings.
+//! What the master passes to this process: descriptors, whose numbers are in the
+//! environment, and the settings in the first message.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 
 use crate::boot_failure::give_up;
 
-/// What a worker has to work with.
+/// The resources that a worker starts with.
 pub(crate) struct BootResources {
     pub(crate) channel: WorkerEnd,
     pub(crate) scoreboard: Scoreboard,
@@ -23,23 +23,23 @@ pub(crate) struct BootResources {
     pub(crate) start: Start,
 }
 
-/// What this process is to be.
+/// The role of this process: worker or mold.
 pub(crate) enum BootRole {
     Worker(BootResources),
     Mold { channel: WorkerEnd, listeners: Vec<Private>, start: StartMold },
 }
 
-/// The logs that are descriptors of the master's.
+/// The logs that the master passes as descriptors.
 #[derive(Default)]
 pub(crate) struct InheritedLogs {
     pub(crate) error: Option<OwnedFd>,
     pub(crate) access: Option<OwnedFd>,
 }
 
-/// Takes what this process was given, and waits for the first message.
+/// Takes the descriptors, and waits for the first message.
 ///
 /// # Errors
-/// What is missing, or cannot be read.
+/// For a descriptor that is missing, and for a message that cannot be read.
 pub(crate) fn receive() -> io::Result<(BootRole, Stacks, InheritedLogs)> {
     let channel = WorkerEnd::from(descriptor::take_inherited(number(variable::CHANNEL)?)?);
     let stacks = Stacks::from(descriptor::take_inherited(number(variable::STACKS)?)?);
@@ -70,8 +70,8 @@ fn number(name: &str) -> io::Result<i32> {
     text.parse().map_err(|_| io::Error::other(format!("{name} is no number")))
 }
 
-/// Takes what was meant for this process alone out of the environment: programs
-/// that the application starts must not take it for theirs.
+/// Removes the variables that are for this process only from the environment: programs
+/// that the application starts must not use them.
 pub(crate) fn hide_variables(py: Python) -> PyResult<()> {
     let environ = py.import("os")?.getattr("environ")?;
     for name in variable::BOOT.iter().chain(&variable::LISTEN) {
@@ -80,7 +80,7 @@ pub(crate) fn hide_variables(py: Python) -> PyResult<()> {
     Ok(())
 }
 
-/// The settings as the master has sent them, or the end of this process.
+/// Reads the settings that the master has sent. Ends this process if that fails.
 pub(crate) fn read_settings(channel: &WorkerEnd, pairs: &[(String, String)]) -> WorkerSettings {
     match WorkerSettings::from_pairs(pairs) {
         Ok(settings) => settings,

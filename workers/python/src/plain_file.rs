@@ -1,25 +1,24 @@
-//! Which objects read the very bytes of a file, so that the kernel can send them
-//! without the object being asked.
+//! Recognises objects whose `read` gives the bytes of a file unchanged, so that the
+//! kernel can send the file in their place.
 //!
-//! What an object's `read` gives is what the client is to get (PEP 3333,
-//! "Optional Platform-Specific File Handling"). Many objects have a `fileno` and
-//! read something else: unpacked, deciphered, up to some end. Hence only those
-//! whose `read` is known count, and a type that is derived from a known one counts
-//! only where it is certain that `read` is not its own.
+//! The client must get what the object's `read` returns (PEP 3333, "Optional
+//! Platform-Specific File Handling"). Many objects have a `fileno` but read something
+//! else: decompressed, decrypted, or up to a limit. So only objects of known types are
+//! accepted, and those of a derived type only if `read` is inherited.
 
 use std::fs::File;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
-/// How many objects may stand around a file: Django's `FieldFile` around the
-/// storage's `File` around a temporary one around the real file, and some more.
+/// The maximum number of objects around a file: Django's `FieldFile` around the
+/// storage's `File` around a temporary file around the real file, and some more.
 const DEPTH: usize = 8;
 
-/// What the methods are called that make up how a file is read.
+/// The names of the methods that decide how a file is read.
 const READING: [&str; 5] = ["read", "read1", "readinto", "readall", "tell"];
 
-/// An object of Python's own that reads its file as it is.
+/// An object of Python's `io` that reads its file unchanged.
 pub(crate) struct PlainFile<'py>(Bound<'py, PyAny>);
 
 /// A range of a file.
@@ -30,8 +29,8 @@ pub(crate) struct Extent {
 }
 
 impl<'py> PlainFile<'py> {
-    /// The plain file that an object reads from; `None` if its `read` may give
-    /// anything else.
+    /// The plain file that an object reads from; `None` if its `read` may return other
+    /// bytes.
     pub(crate) fn of(object: &Bound<'py, PyAny>) -> PyResult<Option<Self>> {
         let io = object.py().import("io")?;
         let mut object = object.clone();
@@ -47,11 +46,11 @@ impl<'py> PlainFile<'py> {
         Ok(None)
     }
 
-    /// From where `read` would go on, or from `start`, to the end of the file or
-    /// `limit` bytes later. `None` for what is no regular file, and for one
-    /// that has no length: it may have a content nevertheless, as in `/proc`.
+    /// The range from the file's position, or from `start`, to the end of the file, with
+    /// at most `limit` bytes. `None` for anything but a regular file, and for one of length
+    /// 0, which can have content nevertheless, as in `/proc`.
     pub(crate) fn extent(&self, start: Option<u64>, limit: u64) -> PyResult<Option<Extent>> {
-        // What was written and is still in the object's memory, readers see.
+        // Readers would see what was written to the object and is not in the file yet.
         self.0.call_method0("flush")?;
         let number: i32 = self.0.call_method0("fileno")?.extract()?;
         if number < 0 || !self.0.call_method0("readable")?.is_truthy()? {
@@ -68,8 +67,8 @@ impl<'py> PlainFile<'py> {
     }
 }
 
-/// Whether this is an object of `io` itself that reads its descriptor, and
-/// nothing about it was changed.
+/// Whether an object is of a type of `io` that reads its descriptor, with unchanged
+/// methods.
 fn is_plain(io: &Bound<PyModule>, object: &Bound<PyAny>) -> PyResult<bool> {
     if object.is_exact_instance(&io.getattr("FileIO")?) {
         return Ok(!has_own(object, &READING)?);
@@ -84,15 +83,15 @@ fn is_plain(io: &Bound<PyModule>, object: &Bound<PyAny>) -> PyResult<bool> {
     Ok(false)
 }
 
-/// Whether the `read` of an object is that of its attribute `file`: the wrapper
-/// of `tempfile`, and those of Django's files that leave it so.
+/// Whether the `read` of an object is that of its attribute `file`, as for the wrapper
+/// of `tempfile` and for Django's files that do not override it.
 fn hands_on(object: &Bound<PyAny>) -> PyResult<bool> {
     let py = object.py();
     let kind = object.get_type();
     if let Some(wrapper) = loaded(py, "tempfile", "_TemporaryFileWrapper")?
         && kind.is(&wrapper)
     {
-        // The wrapper caches methods as attributes, and these may be replaced.
+        // The wrapper caches methods as attributes, which the application may replace.
         return Ok(!has_own(object, &["read"])?);
     }
     let Some(mixin) = loaded(py, "django.core.files.utils", "FileProxyMixin")? else {
@@ -105,7 +104,7 @@ fn hands_on(object: &Bound<PyAny>) -> PyResult<bool> {
     Ok(inherited(&kind, "read")?.is_some_and(|found| found.is(&known)))
 }
 
-/// A class of a module, if the application has loaded that.
+/// A class of a module, if the module is loaded.
 fn loaded<'py>(py: Python<'py>, module: &str, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
     let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
     match modules.get_item(module)? {
@@ -125,7 +124,7 @@ fn has_own(object: &Bound<PyAny>, names: &[&str]) -> PyResult<bool> {
     Ok(false)
 }
 
-/// What a type says that an attribute is, as it stands in the class.
+/// An attribute of a type or its bases, without calling descriptors.
 fn inherited<'py>(kind: &Bound<'py, PyType>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
     for class in kind.getattr("__mro__")?.cast_into::<PyTuple>()? {
         let attributes = class.getattr("__dict__")?;
@@ -136,7 +135,7 @@ fn inherited<'py>(kind: &Bound<'py, PyType>, name: &str) -> PyResult<Option<Boun
     Ok(None)
 }
 
-/// Whether attributes are looked up in the usual way of Python.
+/// Whether a type uses Python's default lookup of attributes.
 fn is_plain_attribute_access(kind: &Bound<PyType>) -> PyResult<bool> {
     let usual = kind.py().import("builtins")?.getattr("object")?.getattr("__getattribute__")?;
     Ok(kind.getattr("__getattribute__")?.is(&usual))

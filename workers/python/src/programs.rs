@@ -1,9 +1,9 @@
-//! Programs that the application starts get the limit of descriptors that the
-//! server was started with. The worker's own limit is higher.
+//! Lowers the limit of descriptors while the application starts a program. The program
+//! gets the limit that the server was started with; the worker's own limit is higher.
 //!
-//! In a forked process `sys/limit.rs` does that. A process that is started without
-//! a fork of the C library, as by `subprocess`, runs no code of the server before
-//! the program: so the limit is lowered for that moment.
+//! In a forked process `sys/fork.rs` sets the limit back. A process that is started
+//! without `fork(3)`, as by `subprocess`, runs no code of the server before the program:
+//! so the limit is lowered in the worker for that time.
 
 use monoceros_sys::limit::Lowered;
 use pyo3::prelude::*;
@@ -11,7 +11,7 @@ use pyo3::types::{PyModule, PyTuple};
 
 use crate::own_code;
 
-/// The limit is lowered in a `with` statement.
+/// A context manager: the limit is lowered inside of the `with` statement.
 #[pyclass(module = "monoceros")]
 pub(crate) struct FormerLimit(Option<Lowered>);
 
@@ -32,7 +32,7 @@ impl FormerLimit {
     }
 }
 
-/// Has Python's ways of starting a program lower the limit meanwhile; to be
+/// Wraps Python's functions that start a program, so that they lower the limit. Must be
 /// called before the application is loaded.
 pub(crate) fn give_limit_back(py: Python) -> PyResult<()> {
     let file = std::ffi::CString::new(own_code::OWN_FILE)?;

@@ -1,4 +1,4 @@
-//! Handing bytes of a response to the engine, and what ends that early.
+//! Passes the bytes of a response to the engine, with the errors that end it early.
 
 use monoceros_engine::{COPY_LIMIT, ClientDisconnected, Exchange, Payload};
 use pyo3::prelude::*;
@@ -6,11 +6,11 @@ use pyo3::types::PyBytes;
 
 use crate::ffi::SentBytes;
 
-/// Why an answer ended before its end.
+/// The reason why a response ended early.
 pub(crate) enum ResponseError {
-    /// The client is gone.
+    /// The client has disconnected.
     ClientDisconnected,
-    /// The application raised, or broke the protocol.
+    /// The application raised an exception, or violated PEP 3333.
     Application(PyErr),
 }
 
@@ -26,7 +26,7 @@ impl From<ClientDisconnected> for ResponseError {
     }
 }
 
-/// Sends bytes, or has them wait for the client.
+/// Sends bytes, or queues them for the client.
 pub(crate) fn put(
     exchange: &mut Exchange,
     bytes: &Bound<PyBytes>,
@@ -38,8 +38,8 @@ pub(crate) fn put(
     exchange.write(slice, owner, whole)
 }
 
-/// Waits while too much waits for the client. Python's signal handlers run
-/// meanwhile, and what they raise ends the wait.
+/// Waits while too many bytes are queued for the client. Python's signal handlers run
+/// meanwhile, and an exception of theirs ends the wait.
 pub(crate) fn await_room(py: Python, exchange: &mut Exchange) -> Result<(), ResponseError> {
     while exchange.is_crowded() {
         py.detach(|| exchange.wait_for_room())?;

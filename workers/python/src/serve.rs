@@ -1,4 +1,4 @@
-//! The application threads: they take requests until the worker stops.
+//! The application threads: each takes requests until the worker stops.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -14,7 +14,7 @@ use crate::errors::ErrorLog;
 use crate::wsgi::ThreadContext;
 use crate::{signals, threads};
 
-/// What the application threads of a worker share.
+/// The data that the application threads of a worker share.
 #[pyclass(frozen, module = "monoceros")]
 pub(crate) struct Server {
     pub(crate) worker: Engine,
@@ -26,8 +26,8 @@ pub(crate) struct Server {
     pub(crate) reports: Reports,
 }
 
-/// What application threads beside the main one say: that they sit, or why they
-/// do not, and then that they leave.
+/// Reports of application threads other than the main thread: that they are ready or
+/// have failed, and later that they have ended.
 pub(crate) struct Reports {
     said: Sender<PyResult<()>>,
     heard: Mutex<Receiver<PyResult<()>>>,
@@ -41,28 +41,28 @@ impl Default for Reports {
 }
 
 impl Reports {
-    /// Waits for one report of each of so many threads.
+    /// Waits for one report from each of `count` threads.
     fn hear(&self, py: Python, count: u16) -> PyResult<()> {
         let wait = || {
             let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-            // `self` keeps a sender, so the channel is never closed.
+            // `self` keeps a sender, so the channel stays open.
             (0..count).try_for_each(|_| heard.recv().unwrap_or(Ok(())))
         };
         py.detach(wait)
     }
 }
 
-/// The application threads, each of which can take requests.
+/// The application threads, ready to take requests.
 pub(crate) enum ApplicationThreads {
-    /// The main thread is the only one.
+    /// Only the main thread.
     Main(Box<ThreadContext>),
-    /// So many threads beside it, which serve already.
+    /// A number of threads beside the main one, which serve already.
     Others(u16),
 }
 
 #[pymethods]
 impl Server {
-    /// Serves as the application thread of this number, beside the main thread,
+    /// Serves as the application thread with this number, beside the main thread,
     /// until the worker stops.
     fn serve(&self, py: Python, thread: u16) {
         if let Err(error) = threads::introduce(py, thread) {
@@ -73,7 +73,7 @@ impl Server {
             Ok(context) => (Some(context), Ok(())),
             Err(error) => (None, Err(error)),
         };
-        // The server has the other end.
+        // The receiver is in `self`, so the send works.
         self.reports.said.send(report).ok();
         if let Some(context) = &mut context {
             while take_requests(py, context) {}
@@ -85,7 +85,7 @@ impl Server {
 
 impl Server {
     fn context(&self, py: Python, thread: u16) -> PyResult<ThreadContext> {
-        // Each thread has its own, so that the lines of two threads never mix.
+        // Each thread has one of its own, so that lines of two threads do not mix.
         let (errors, stream) = ErrorLog::open(py, Arc::clone(&self.log))?;
         let constants = Constants {
             multithread: self.threads > 1,
@@ -103,13 +103,13 @@ impl Server {
     }
 }
 
-/// Has the application threads take their seats. One is Python's main thread,
-/// where profilers, debuggers and signal handlers expect the application; of
-/// several, none is.
+/// Starts the application threads. A single one is Python's main thread, where
+/// profilers, debuggers and signal handlers expect the application. Of several, none is
+/// the main thread.
 ///
 /// # Errors
-/// What Python raises when a thread cannot be started, for want of memory or by
-/// a limit of processes; those that were started wait until the process ends.
+/// What Python raises when a thread cannot be started, for lack of memory or by a limit
+/// of processes. Threads that were started wait until the process ends.
 pub(crate) fn gather(server: &Bound<Server>) -> PyResult<ApplicationThreads> {
     let (py, shared) = (server.py(), server.get());
     if shared.threads == 1 {
@@ -128,11 +128,11 @@ pub(crate) fn run(server: &Bound<Server>, crew: ApplicationThreads) -> PyResult<
         ApplicationThreads::Main(mut context) => while take_requests(py, &mut context) {},
         ApplicationThreads::Others(count) => {
             wait_for_stop(py, &shared.worker);
-            // Python would end threads that still have something to do with it.
+            // Python's finalization would stop threads that still use the interpreter.
             shared.reports.hear(py, count)?;
         }
     }
-    // One whose signal has come with the end.
+    // For a signal that arrived with the end.
     signals::run_handlers(py);
     Ok(())
 }
@@ -147,8 +147,8 @@ fn wait_for_stop(py: Python, worker: &Engine) {
     }
 }
 
-/// Answers the requests that are there and waits for the next; whether the
-/// worker goes on.
+/// Serves the requests that are queued, and waits for the next one. Returns whether the
+/// worker continues.
 fn take_requests(py: Python, context: &mut ThreadContext) -> bool {
     while let Some(exchange) = context.requests.next() {
         // A defect of the server costs this client its response, and no other client.

@@ -1,4 +1,4 @@
-//! Python's handlers of signals, in a worker.
+//! Python's signal handlers in a worker.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,22 +10,23 @@ use pyo3::prelude::*;
 
 use crate::{forked, traceback};
 
-/// The worker has taken Python's own handler of SIGINT away.
+/// Set when the worker has removed Python's default handler of SIGINT.
 static IS_QUIET: AtomicBool = AtomicBool::new(false);
 
-/// The application handles SIGTERM.
+/// Set when the application has a handler of SIGTERM.
 static IS_HEARD: AtomicBool = AtomicBool::new(false);
 
-/// What handled SIGTERM when the worker began to listen; 0 before.
+/// The address of the C handler of SIGTERM when the worker began to listen to signals;
+/// 0 before.
 static OURS: AtomicUsize = AtomicUsize::new(0);
 
-/// The worker, for handlers that want it to leave.
+/// The worker's engine, for handlers that end the worker.
 static WORKER: OnceLock<Engine> = OnceLock::new();
 
-/// The application's own handler of SIGTERM, called once. Workers of other servers
-/// get this signal when they are to finish, so the handler is called when the worker
-/// begins to drain, however it was told. What it raises, as `sys.exit()` does, does
-/// not reach the request that runs, which it would end in the middle.
+/// Wraps the application's own handler of SIGTERM, and calls it once. Workers of other
+/// servers get this signal when they have to finish. So the handler is called when the
+/// worker begins to drain, for any reason. An exception of the handler, as by
+/// `sys.exit()`, is not raised in the running request, which it would interrupt.
 #[pyclass(frozen, module = "monoceros")]
 struct Farewell {
     handler: Py<PyAny>,
@@ -46,10 +47,9 @@ impl Farewell {
     }
 }
 
-/// Takes away what Python does about SIGINT by default, which would raise
-/// `KeyboardInterrupt` in a request of a worker that stops, and takes over the
-/// application's handler of SIGTERM. To be called before the worker listens to
-/// signals.
+/// Removes Python's default handler of SIGINT, which would raise `KeyboardInterrupt` in
+/// a request of a worker that stops, and wraps the application's handler of SIGTERM. Must
+/// be called before the worker listens to signals.
 pub(crate) fn take_over(py: Python) -> PyResult<()> {
     let module = py.import("_signal")?;
     let handler = module.call_method1("getsignal", (signal::INT,))?;
@@ -66,14 +66,14 @@ pub(crate) fn take_over(py: Python) -> PyResult<()> {
     Ok(())
 }
 
-/// Takes note of the worker, which listens to signals by now.
+/// Stores the worker's engine, after it has begun to listen to signals.
 pub(crate) fn introduce(worker: &Engine) {
     WORKER.set(worker.clone()).ok();
     OURS.store(signal::handler(signal::TERM).unwrap_or(0), Ordering::Relaxed);
 }
 
-/// Tells the application by SIGTERM that the worker drains, if it wants to know:
-/// also where it has set its handler only later.
+/// Sends this process SIGTERM when the worker drains, if the application has a handler
+/// for it, also one that was set after the worker was ready.
 pub(crate) fn announce() {
     let heard = signal::handler(signal::TERM).is_some_and(|handler| {
         IS_HEARD.load(Ordering::Relaxed) || handler != OURS.load(Ordering::Relaxed)
@@ -83,9 +83,9 @@ pub(crate) fn announce() {
     }
 }
 
-/// Python runs its signal handlers on the main thread, between two steps of
-/// its own; a thread that waits in our code has to give it the occasion. A
-/// handler that ends the program (`sys.exit()`) has the worker leave.
+/// Runs Python's pending signal handlers. Python runs them on the main thread only
+/// between its own instructions, so a main thread that waits in our code must call this.
+/// A handler that ends the program (`sys.exit()`) ends the worker.
 pub(crate) fn run_handlers(py: Python) {
     let result = py.check_signals();
     forked::leave(py, &result);
@@ -107,8 +107,8 @@ fn is_farewell(py: Python, error: &PyErr) -> bool {
     error.is_instance_of::<PySystemExit>(py) || error.is_instance_of::<PyKeyboardInterrupt>(py)
 }
 
-/// Undoes what was taken over, in a process that the application has forked,
-/// unless the application has handlers of its own by now.
+/// Restores Python's handlers in a process that the application has forked, unless the
+/// application has set its own meanwhile.
 pub(crate) fn give_back(py: Python) -> PyResult<()> {
     let module = py.import("_signal")?;
     let handler = module.call_method1("getsignal", (signal::TERM,))?;

@@ -1,5 +1,5 @@
-//! What reads a body that was too large for memory. `spooled.py` makes an object
-//! of Python's own kind of it.
+//! Reads a body from a spool, if it was too large for memory. `spooled.py` makes an
+//! object of Python's own types from this reader.
 
 use std::io::BufRead;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,44 +9,44 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-/// How much is read at a time to look for the ends of lines, in bytes.
+/// The number of bytes that are read at a time to find line ends.
 const WINDOW: usize = 64 * 1024;
 
-/// The file of a body, and how far it was read. What is in memory of it is read
-/// without a system call.
+/// The spool of a body, and the position of the reader. The beginning of the body is
+/// still in memory, and is read without a system call.
 #[pyclass(frozen, module = "monoceros")]
 pub(crate) struct SpooledFile {
     length: u64,
-    /// Never held while waiting for the interpreter or the disk.
+    /// Not held while the thread waits for the interpreter's lock or the disk.
     state: Mutex<ReadState>,
 }
 
 struct ReadState {
-    /// `None` once it is closed, or given back.
+    /// `None` after it was closed or given back.
     spool: Option<Arc<Spool>>,
     at: u64,
     window: ReadWindow,
 }
 
-/// A piece of the file, of what is not in memory of it.
+/// A piece of the part of the file that is not in memory.
 #[derive(Default)]
 struct ReadWindow {
     at: u64,
     bytes: Vec<u8>,
 }
 
-/// What is to be read.
+/// The range of one call.
 struct ReadRange {
     spool: Arc<Spool>,
     at: u64,
     count: usize,
-    /// What is left of the body.
+    /// The number of bytes up to the end of the body.
     left: usize,
 }
 
 #[pymethods]
 impl SpooledFile {
-    /// Reads `size` bytes; all that are left for `None` or less than 0.
+    /// Reads `size` bytes; up to the end of the body for `None` or a negative size.
     #[pyo3(signature = (size=None))]
     fn read<'py>(&self, py: Python<'py>, size: Option<isize>) -> PyResult<Bound<'py, PyBytes>> {
         let range = self.range(size)?;
@@ -59,7 +59,7 @@ impl SpooledFile {
         }
     }
 
-    /// Reads a line, at most `size` bytes of it.
+    /// Reads a line, or its first `size` bytes.
     #[pyo3(signature = (size=None))]
     fn readline<'py>(&self, py: Python<'py>, size: Option<isize>) -> PyResult<Bound<'py, PyBytes>> {
         let range = self.range(size)?;
@@ -80,7 +80,7 @@ impl SpooledFile {
         Ok(PyBytes::new(py, &line))
     }
 
-    /// Goes somewhere else, as `io.BytesIO` does.
+    /// Changes the position, as `io.BytesIO` does.
     #[pyo3(signature = (offset, whence=0))]
     fn seek(&self, offset: i64, whence: i32) -> PyResult<u64> {
         let mut state = self.state();
@@ -103,13 +103,13 @@ impl SpooledFile {
         Ok(state.at)
     }
 
-    /// Where the next byte is read.
+    /// The position of the next byte.
     fn tell(&self) -> PyResult<u64> {
         let state = self.state();
         if state.spool.is_some() { Ok(state.at) } else { Err(closed()) }
     }
 
-    /// Reads no more.
+    /// Closes the reader.
     fn close(&self) {
         self.state().spool = None;
     }
@@ -122,8 +122,8 @@ impl SpooledFile {
         Self { length, state: Mutex::new(state) }
     }
 
-    /// Takes the file out, and its body's length; `None` if it is closed, or
-    /// a thread is reading.
+    /// Takes the spool and the length of its body; `None` if the reader is closed, or
+    /// a thread reads.
     pub(crate) fn take(&self) -> Option<(Spool, u64)> {
         let spool = self.state().spool.take()?;
         Some((Arc::into_inner(spool)?, self.length))
@@ -133,7 +133,7 @@ impl SpooledFile {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a call with this size is to read, from here on.
+    /// The range of a call with this size, from the current position.
     fn range(&self, size: Option<isize>) -> PyResult<ReadRange> {
         let state = self.state();
         let spool = Arc::clone(state.spool.as_ref().ok_or_else(closed)?);
@@ -145,7 +145,7 @@ impl SpooledFile {
 }
 
 impl ReadRange {
-    /// Its beginning, as far as it is in memory.
+    /// The part of the range that is in memory.
     fn in_memory(&self) -> &[u8] {
         let at = usize::try_from(self.at).unwrap_or(usize::MAX);
         let bytes = self.spool.start().get(at..).unwrap_or(&[]);
@@ -154,12 +154,12 @@ impl ReadRange {
 }
 
 impl ReadWindow {
-    /// Adds the rest of a line to its beginning, which is where the range is.
+    /// Adds the rest of a line, which begins in this range.
     fn read_line(&mut self, range: &ReadRange, line: &mut Vec<u8>) -> std::io::Result<()> {
         while line.len() < range.count {
             let at = range.at + line.len() as u64;
             if self.bytes_at(at).is_empty() {
-                // The next line is usually asked for as well.
+                // Usually the next line is read too.
                 self.bytes.resize(WINDOW.min(range.left - line.len()), 0);
                 self.at = at;
                 range.spool.read_at(&mut self.bytes, at)?;
@@ -181,10 +181,10 @@ impl ReadWindow {
     }
 }
 
-/// Where the first line ends, behind its `\n`; `None` if it has none.
+/// The position after the first `\n`; `None` if there is none.
 fn line_end(bytes: &[u8]) -> Option<usize> {
     let mut rest = bytes;
-    // A slice is read without fail.
+    // Reading a slice cannot fail.
     let length = rest.skip_until(b'\n').unwrap_or(0);
     bytes[..length].ends_with(b"\n").then_some(length)
 }

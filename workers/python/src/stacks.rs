@@ -1,5 +1,5 @@
-//! The stacks of all threads, written by the interpreter for the master and when it
-//! crashes.
+//! Lets the interpreter write the stacks of all threads, on the master's request and
+//! when it crashes.
 
 use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,17 +10,16 @@ use monoceros_wire::stacks::{self, Stacks};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule};
 
-/// It was this module that has enabled the handler of crashes.
+/// Set when this module has enabled the handler of crashes.
 static CRASHES_SHOWN: AtomicBool = AtomicBool::new(false);
 
-/// Has the interpreter write the stacks of all its threads when the master asks
-/// for them, and when it crashes: in the handler of the signal, which needs no
-/// lock, so that it works while something holds the interpreter's. The handler
-/// restarts what it interrupts, as far as the kernel can (`SA_RESTART`,
-/// `signal(7)`).
+/// Registers the handlers by which the interpreter writes the stacks of all its threads,
+/// for the master's signal and for crashes. A handler takes no lock, so it works also
+/// while a thread holds the interpreter's lock. Interrupted system calls are restarted
+/// where the kernel can (`SA_RESTART`, `signal(7)`).
 pub(crate) fn show(py: Python, stacks: Stacks) -> PyResult<()> {
     let arguments = PyDict::new(py);
-    // The file is the interpreter's from now on, to its end.
+    // The interpreter uses the file until the process ends.
     std::mem::forget(Mark::new(stacks.as_fd()));
     arguments.set_item("file", OwnedFd::from(stacks).into_raw_fd())?;
     arguments.set_item("all_threads", true)?;
@@ -30,8 +29,8 @@ pub(crate) fn show(py: Python, stacks: Stacks) -> PyResult<()> {
 
 fn register(py: Python, arguments: &Bound<PyDict>) -> PyResult<()> {
     let faulthandler = py.import("faulthandler")?;
-    // If it is enabled already (`PYTHONFAULTHANDLER`), its file stays; but
-    // a worker from a mold has it as the mold, from here.
+    // If the environment has enabled it (`PYTHONFAULTHANDLER`), its file stays. In a
+    // worker from a mold this module has enabled it, with the mold's file.
     let is_enabled: bool = faulthandler.call_method0("is_enabled")?.extract()?;
     if !is_enabled || CRASHES_SHOWN.swap(false, Ordering::Relaxed) {
         faulthandler.call_method("enable", (), Some(arguments))?;
@@ -41,7 +40,7 @@ fn register(py: Python, arguments: &Bound<PyDict>) -> PyResult<()> {
     faulthandler.call_method("register", (stacks::SIGNAL,), Some(arguments)).map(drop)
 }
 
-/// Has the interpreter show crashes no longer, if it does so from here.
+/// Disables the handler of crashes, if this module has enabled it.
 pub(crate) fn hide_crashes(faulthandler: &Bound<PyModule>) -> PyResult<()> {
     if CRASHES_SHOWN.swap(false, Ordering::Relaxed) {
         faulthandler.call_method0("disable")?;

@@ -1,6 +1,6 @@
-//! Threads that run the application beside the main one. They are real ones,
-//! whatever the application makes of the module `threading` (gevent puts
-//! greenlets in their place).
+//! Starts the application threads beside the main thread. They are threads of the
+//! kernel, also if the application changes the module `threading`: gevent replaces
+//! threads by greenlets.
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -8,10 +8,11 @@ use pyo3::sync::PyOnceLock;
 /// `_thread.start_new_thread`, as it was before the application was loaded.
 static START: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
-/// Takes what starts threads; to be called before the application is loaded.
+/// Keeps the function that starts threads. Must be called before the application is
+/// loaded.
 pub(crate) fn prepare(py: Python) -> PyResult<()> {
     let start = py.import("_thread")?.getattr("start_new_thread")?;
-    // It is called once.
+    // This function is called once, so the cell is empty.
     START.set(py, start.unbind()).ok();
     Ok(())
 }
@@ -26,14 +27,14 @@ pub(crate) fn start(function: &Bound<PyAny>, number: u16) -> PyResult<()> {
     start.call1((function, (number,))).map(drop)
 }
 
-/// Makes this thread, which `threading` has not started, one of its own as far
-/// as that matters: it has a name, threads that it starts are no daemons unless
-/// they say so, and what traces and profiles all threads does so here as well.
+/// Registers this thread with `threading`, which has not started it: the thread has a
+/// name, threads that it starts are not daemons by default, and the functions that trace
+/// and profile all threads are set for it too.
 pub(crate) fn introduce(py: Python, number: u16) -> PyResult<()> {
     let threading = py.import("threading")?;
     let current = threading.call_method0("current_thread")?;
     current.setattr("name", format!("monoceros-{number}"))?;
-    // The property refuses to be set of a thread that runs.
+    // The property `daemon` cannot be set for a running thread.
     current.setattr("_daemonic", false)?;
     let sys = py.import("sys")?;
     for (hook, apply) in [("gettrace", "settrace"), ("getprofile", "setprofile")] {

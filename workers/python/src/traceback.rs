@@ -1,11 +1,11 @@
-//! Python's exceptions as text for the error log.
+//! Formats Python's exceptions for the error log.
 
 use pyo3::prelude::*;
 
 use crate::own_code::OWN_FILE;
 
-/// The traceback and message of an exception, without the frames that
-/// stand before the application's: our own, and those of importing it.
+/// The traceback and message of an exception, without the frames before the
+/// application's: the server's, and those of the import system.
 pub(crate) fn describe(py: Python, error: &PyErr) -> String {
     format(py, error).unwrap_or_else(|_| error.to_string())
 }
@@ -26,13 +26,13 @@ fn format(py: Python, error: &PyErr) -> PyResult<String> {
         .import("traceback")?
         .call_method1("format_exception", (value.get_type(), value, frames))?;
     let text = "".into_pyobject(py)?.call_method1("join", (lines,))?;
-    // A name of a file that is not UTF-8 has no UTF-8 form in a str either.
+    // A str with the name of a file that is not UTF-8 cannot be encoded as UTF-8.
     let text = text.call_method1("encode", ("utf-8", "backslashreplace"))?;
     Ok(String::from_utf8_lossy(text.extract()?).trim_end().to_owned())
 }
 
-/// Whether a file belongs to the way in which an application is loaded, and
-/// not to the application.
+/// Whether a file belongs to the loading of the application, and not to the
+/// application.
 fn is_machinery(file: &str) -> bool {
     file == OWN_FILE
         || file.starts_with("<frozen importlib")

@@ -1,4 +1,4 @@
-//! One request through a WSGI application (PEP 3333).
+//! Serves one request with a WSGI application (PEP 3333).
 
 use monoceros_engine::{Exchange, RequestSource};
 use pyo3::exceptions::PyAssertionError;
@@ -11,13 +11,14 @@ use crate::errors::ErrorLog;
 use crate::sending::{ResponseError, await_room, put};
 use crate::{application_error, file_wrapper, forked};
 
-/// What the application is told while a thread of it writes to the same request.
+/// The error for an application that uses a request while one of its threads writes to
+/// it.
 const IN_USE: &str = "another thread of the application is using this request's write()";
 
-/// What a client is told of a failure of the application.
+/// The status of the response when the application has failed.
 const FAILED: &str = "500 Internal Server Error";
 
-/// What an application thread needs for its requests.
+/// The objects that an application thread uses for its requests.
 pub(crate) struct ThreadContext {
     pub(crate) application: Py<PyAny>,
     pub(crate) environ: Environ,
@@ -27,7 +28,7 @@ pub(crate) struct ThreadContext {
 }
 
 impl ThreadContext {
-    /// Answers a request.
+    /// Serves a request.
     pub(crate) fn answer(&mut self, py: Python, mut exchange: Exchange) {
         let (environ, spooled) =
             match self.environ.make(py, &mut exchange, self.requests.is_shared()) {
@@ -72,7 +73,7 @@ impl ThreadContext {
     }
 }
 
-/// Sends what the application returned.
+/// Sends the iterable that the application returned.
 fn send_body(
     py: Python,
     body: &Bound<PyAny>,
@@ -104,15 +105,14 @@ fn send_body(
     })
 }
 
-/// Whether there is any use in asking the application for more.
+/// Whether another piece from the application would be sent.
 fn wants_more(exchange: &Exchange) -> bool {
-    // Nothing beyond the Content-Length is sent (PEP 3333, "Handling the
-    // Content-Length Header"), nor any body with 204 or 304, and an endless one
-    // would hold the thread.
+    // Bytes beyond Content-Length (PEP 3333, "Handling the Content-Length Header") and
+    // the body of 204 and 304 are not sent; an endless body would occupy the thread.
     !exchange.is_gone() && !exchange.was_cut() && !exchange.is_bodiless()
 }
 
-/// Sends the pieces of a list, whose length together is known.
+/// Sends the pieces of a list, whose total length is known.
 fn send_all<'py, Pieces: Iterator<Item = Bound<'py, PyAny>>>(
     py: Python,
     pieces: impl Fn() -> Pieces,
@@ -126,7 +126,7 @@ fn send_all<'py, Pieces: Iterator<Item = Bound<'py, PyAny>>>(
     conversation.with_exchange(IN_USE, |exchange| {
         for piece in pieces() {
             put_piece(exchange, &piece, Some(whole))?;
-            // The whole body exists already, but a thread that is free makes more.
+            // The whole body is in memory already, but a free thread would make the next one.
             await_room(py, exchange)?;
         }
         Ok(())
@@ -142,15 +142,15 @@ fn put_piece(
     if !exchange.has_begun() {
         return Err(never_begun().into());
     }
-    // The head goes with the first bytes of the body (PEP 3333).
+    // The head is sent with the first bytes of the body (PEP 3333).
     if !bytes.as_bytes().is_empty() {
         put(exchange, bytes, whole)?;
     }
     Ok(())
 }
 
-/// Sends a `wsgi.file_wrapper` without reading it, if it wraps a real file or a
-/// range of one.
+/// Sends a `wsgi.file_wrapper` without reading it, if it wraps a regular file or a range
+/// of one.
 fn send_wrapped(
     py: Python,
     body: &Bound<PyAny>,
@@ -161,7 +161,7 @@ fn send_wrapped(
         if !exchange.has_begun() {
             return Err(never_begun().into());
         }
-        // After write(), or with a length of its own, the file is one piece.
+        // After write(), or with a Content-Length, the file is one piece of the body.
         if exchange.is_committed() {
             return Ok(false);
         }
@@ -175,7 +175,7 @@ fn never_begun() -> PyErr {
     PyAssertionError::new_err("the application gave a body without calling start_response")
 }
 
-/// Closes what the application returned, whatever became of the answer.
+/// Closes the iterable that the application returned, also after an error.
 fn close(body: &Bound<PyAny>) -> PyResult<()> {
     if body.is_exact_instance_of::<PyList>() || body.is_exact_instance_of::<PyTuple>() {
         return Ok(());
@@ -186,7 +186,7 @@ fn close(body: &Bound<PyAny>) -> PyResult<()> {
     }
 }
 
-/// Ends the exchange by what became of the answer.
+/// Ends the exchange, by the result of the response.
 fn end(
     py: Python,
     mut exchange: Exchange,
@@ -210,7 +210,7 @@ fn end(
             }
         }
         Err(ResponseError::ClientDisconnected) => {}
-        // What an application raises because its client is gone is no news.
+        // The application raised because its client has disconnected: nothing to report.
         Err(ResponseError::Application(_)) if exchange.is_gone() => {}
         Err(ResponseError::Application(error)) => {
             application_error::report(py, exchange.request(), "the application failed", &error);
@@ -242,13 +242,13 @@ fn cannot_begin(py: Python, mut exchange: Exchange, error: EnvironError) {
     exchange.finish(&|_| None);
 }
 
-/// Answers a status of our own, with a body that discloses nothing else.
+/// Responds with this status and a body that shows nothing else.
 fn fail(exchange: &mut Exchange, status: &str) {
     let begun = exchange
         .begin(status.as_bytes())
         .and_then(|()| exchange.field(b"Content-Type", b"text/plain; charset=utf-8"));
     debug_assert!(begun.is_ok(), "a status and a field of our own");
     let body = format!("{status}\n");
-    // A client that is gone is seen by finish.
+    // `finish` notices a client that has disconnected.
     exchange.write(body.as_bytes(), None, Some(body.len() as u64)).ok();
 }

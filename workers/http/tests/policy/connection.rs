@@ -1,4 +1,4 @@
-//! What a head says about its connection and its meaning, beyond being accepted.
+//! The parts of a head that was accepted, and what they mean for its connection.
 
 use monoceros_http::{Framing, Head, Version};
 
@@ -37,7 +37,7 @@ fn an_absolute_target_names_the_host() {
     assert_eq!(parts.host.as_deref(), Some(&b"A.example"[..]));
 }
 
-/// RFC 9112 9.3.
+/// RFC 9112 section 9.3.
 #[test]
 fn a_connection_stays_open_if_both_sides_can() {
     for (version, fields, keep_alive) in [
@@ -60,7 +60,7 @@ fn a_connection_stays_open_if_both_sides_can() {
     }
 }
 
-/// RFC 9110 10.1.1.
+/// RFC 9110 section 10.1.1.
 #[test]
 fn only_a_body_can_be_continued() {
     for (version, fields, expects) in [

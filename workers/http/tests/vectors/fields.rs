@@ -1,4 +1,4 @@
-//! Field lines (RFC 9112 section 5), and what they say about the body (section 6).
+//! Field lines (RFC 9112 section 5), and the framing of the body (section 6).
 
 use super::Outcome::{BodyOpen, Refused};
 use super::{Outcome, Vector, served, served_before, served_last};
