@@ -1,10 +1,10 @@
-//! The format of the access log: its atoms, the one grammar, and the compiled form
-//! from which the engine writes lines.
+//! The format of the access log: its atoms, its grammar, and the compiled form that the
+//! engine uses to write lines.
 
 use crate::row::Bounds;
 use crate::value::{Value, not_empty};
 
-/// What an atom of the format stands for; the letters are gunicorn's.
+/// The meaning of an atom of the format; the letters are gunicorn's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccessAtom {
     /// The client's address.
@@ -29,7 +29,7 @@ pub enum AccessAtom {
     Status,
     /// The length of the body sent.
     Bytes,
-    /// The same, `-` when nothing was sent.
+    /// The length of the body sent, `-` for 0.
     BytesOrDash,
     /// The time taken in whole seconds.
     Seconds,
@@ -39,7 +39,7 @@ pub enum AccessAtom {
     Microseconds,
     /// The time taken in seconds with six decimals.
     DecimalSeconds,
-    /// The worker's process.
+    /// The worker's pid.
     Pid,
     /// A header of the request, in lower case.
     RequestField(String),
@@ -49,7 +49,7 @@ pub enum AccessAtom {
     Variable(String),
 }
 
-/// An atom's letters, its meaning for people, and what it stands for.
+/// An atom's letters, its description, and its meaning.
 type Named = (&'static str, &'static str, fn() -> AccessAtom);
 
 /// The atoms that have no name in braces.
@@ -82,7 +82,7 @@ const BRACED: [(&str, &str); 3] = [
     ("{name}e", "variable of the WSGI environment"),
 ];
 
-/// What may stand between the parentheses of `%(...)s`, and what it means.
+/// The text between the parentheses of `%(...)s`, and its description.
 pub(crate) const ATOMS: [(&str, &str); PLAIN.len() + BRACED.len()] = {
     let mut atoms = [("", ""); PLAIN.len() + BRACED.len()];
     let mut at = 0;
@@ -97,9 +97,9 @@ pub(crate) const ATOMS: [(&str, &str); PLAIN.len() + BRACED.len()] = {
 /// A part of the format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccessPiece {
-    /// Text that stands in each line as it is.
+    /// Text that is the same in each line.
     Text(String),
-    /// What differs from line to line.
+    /// A value of the request.
     Atom(AccessAtom),
 }
 
@@ -114,7 +114,7 @@ impl AccessFormat {
     /// Compiles a format.
     ///
     /// # Errors
-    /// For an atom that is not known or not closed, in words that name it.
+    /// For an atom that is unknown or has no end; the text names it.
     pub fn new(format: &str) -> Result<Self, String> {
         let mut pieces = Vec::new();
         let mut text = String::new();

@@ -1,5 +1,4 @@
-//! The addresses to listen on, as a user writes them. Nothing is resolved or
-//! opened here.
+//! The addresses to listen on, as text. This module resolves and opens nothing.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,10 +8,10 @@ use crate::raw::{bytes_of, text_of};
 use crate::row::Bounds;
 use crate::value::{Value, not_empty};
 
-/// Port when none is said, as gunicorn has it.
+/// The default port, as in gunicorn.
 const DEFAULT_PORT: u16 = 8000;
 
-/// Most bytes of a name in `sockaddr_un`, less the final NUL (unix(7)).
+/// The maximum length of a name in `sockaddr_un`, without the final NUL (unix(7)).
 const SOCKET_NAME_MAX: usize = 107;
 
 /// One address to listen on.
@@ -29,7 +28,7 @@ pub enum Bind {
     Unix(PathBuf),
     /// A Unix socket in the abstract name space, without the leading `@`.
     Abstract(String),
-    /// A listening socket passed in under this number.
+    /// An inherited listening socket with this number.
     Fd(i32),
 }
 

@@ -1,19 +1,19 @@
-//! What settings ask of each other. Each is right by itself; an error names the
-//! one to change, at the place where it was said.
+//! Checks settings against each other. Each value is valid by itself; an error names the
+//! setting to change, with the origin of its value.
 
 use crate::error::{Errors, ValueOrigin};
 use crate::loaded::Loaded;
 use crate::table::Row;
 use crate::worker::WorkerClass;
 
-/// Fails with every contradiction.
+/// Fails with all contradictions.
 pub(crate) fn check(loaded: Loaded) -> Result<Loaded, Errors> {
     let mut errors = Errors::default();
     check_program(&loaded, &mut errors);
     if errors.0.is_empty() { Ok(loaded) } else { Err(errors) }
 }
 
-/// What is run is either an application or a program.
+/// The server runs either an application or a program.
 fn check_program(loaded: &Loaded, errors: &mut Errors) {
     let settings = &loaded.settings;
     let (has_app, has_program) = (settings.app.is_some(), !settings.program.is_empty());

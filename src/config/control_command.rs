@@ -1,6 +1,5 @@
-//! The commands to a server that runs: `monoceros reload`, `upgrade`, `stop`,
-//! `status`.
-//! Their words are read here; nothing is done about them.
+//! The commands to a running server: `monoceros reload`, `upgrade`, `stop`, `status`. This
+//! module reads their words; `src/ctl.rs` carries them out.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -16,7 +15,7 @@ use crate::sources::{DEFAULT_FILE, merge_all};
 use crate::suggestion;
 use crate::value::Value;
 
-/// What each command does, for help and the manual page.
+/// The description of each command, for help and the manual page.
 pub(crate) const COMMANDS: [(&str, &str); 5] = [
     (
         "reload",
@@ -49,7 +48,7 @@ pub(crate) const FLAGS: [(&str, &str); 4] = [
     ("--json", "With `status`: print JSON."),
 ];
 
-/// What is said about all of them.
+/// The description of all commands together.
 pub(crate) const NOTES: [&str; 2] = [
     "A command is the first word of the command line; an application of such a name is said \
      with its callable (`reload:application`). The server is named by the `PID` of its master \
@@ -59,31 +58,31 @@ pub(crate) const NOTES: [&str; 2] = [
      with the reason when it is not, and 2 when the command line is wrong.",
 ];
 
-/// Something to be asked of a server that runs.
+/// A command to a running server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlCommand {
-    /// What.
+    /// The kind of the command.
     pub verb: Verb,
-    /// Which server.
+    /// The server.
     pub target: ControlTarget,
-    /// How long to wait for the answer; `None` for as long as it takes.
+    /// The maximum time to wait for the reply; `None` for no limit.
     pub timeout: Option<Duration>,
-    /// Print what programs can read.
+    /// Print JSON.
     pub json: bool,
     /// The configuration file that was read to find the server.
     pub config_file: Option<PathBuf>,
 }
 
-/// What is asked.
+/// The kind of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
-    /// New settings and code.
+    /// Read the settings and the code again.
     Reload,
-    /// A new master.
+    /// Replace the master.
     Upgrade,
-    /// The end, when every client is served.
+    /// End when every client is served.
     Stop,
-    /// How things are.
+    /// Show the state of the server.
     Status,
 }
 
@@ -92,7 +91,7 @@ pub enum Verb {
 pub enum ControlTarget {
     /// By its master's pid.
     Pid(i32),
-    /// By the file that its master holds.
+    /// By the pid file that its master holds.
     PidFile(PathBuf),
 }
 
@@ -111,9 +110,9 @@ impl fmt::Display for Verb {
     }
 }
 
-/// What a command line that starts with a command asks for.
+/// The content of a command line that starts with a command.
 pub(crate) enum ControlRead {
-    /// Something of a server that runs.
+    /// A command to a running server.
     Command(ControlCommand),
     /// The help of the program.
     Help,
@@ -214,8 +213,8 @@ fn pid(text: &str) -> Result<i32, String> {
     pid.ok_or_else(|| format!("{text:?} is no PID; a file that has it is said with --pid FILE"))
 }
 
-/// The pid file in the settings that a server started here would have, and the
-/// configuration file that was read.
+/// The pid file in the settings of a server that is started here, and the configuration
+/// file that was read.
 fn pid_file(
     verb: Verb,
     config: Option<&String>,

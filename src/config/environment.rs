@@ -1,5 +1,5 @@
-//! The environment: `MONOCEROS_*`, `GUNICORN_CMD_ARGS`, and the variables that
-//! replace a default. An empty variable is as good as none.
+//! Reads settings from the environment: `MONOCEROS_*`, `GUNICORN_CMD_ARGS`, and the
+//! variables that replace a default. An empty variable is ignored.
 
 use std::ffi::{OsStr, OsString};
 
@@ -14,7 +14,7 @@ use crate::suggestion;
 use crate::table::{ROWS, Row};
 use crate::variable::{self, PREFIX};
 
-/// What the environment says, from the weakest to the strongest.
+/// The settings in the environment, from the weakest to the strongest.
 #[derive(Debug, Default)]
 pub(crate) struct Environment {
     /// `WEB_CONCURRENCY` and `PORT`: weaker than the configuration file.
@@ -25,7 +25,7 @@ pub(crate) struct Environment {
     pub(crate) variables: Vec<RawSetting>,
 }
 
-/// Reads the environment; variables that do not concern us are not looked at.
+/// Reads the environment. Other variables are ignored.
 pub(crate) fn read(variables: &[(OsString, OsString)], errors: &mut Errors) -> Environment {
     let mut environment = Environment::default();
     for (name, value) in variables {
@@ -46,9 +46,9 @@ pub(crate) fn read(variables: &[(OsString, OsString)], errors: &mut Errors) -> E
     environment
 }
 
-/// Whether Kubernetes, and not the operator, has set a variable: in every
-/// container beside a service called `monoceros` or `monoceros-web` there are its
-/// addresses, such as `MONOCEROS_SERVICE_HOST` and `MONOCEROS_WEB_PORT_80_TCP`.
+/// Whether Kubernetes, and not the operator, has set a variable. If a service is called
+/// `monoceros` or `monoceros-web`, every container of its namespace has its addresses, such
+/// as `MONOCEROS_SERVICE_HOST` and `MONOCEROS_WEB_PORT_80_TCP`.
 fn is_of_a_service(key: &str, value: &OsStr) -> bool {
     let mut after_port = key.split("PORT_").skip(1);
     key.ends_with("SERVICE_HOST")
@@ -89,7 +89,7 @@ fn read_variable(
         errors.add(origin, "", unknown(key));
         return None;
     };
-    // As in a shell, so that a value can have spaces: 'A=1 B="two words"'.
+    // Split as by a shell, so that a value can have spaces: 'A=1 B="two words"'.
     let texts = if row.arity == Arity::List {
         shell_words::split(value)
     } else {

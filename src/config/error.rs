@@ -1,27 +1,27 @@
-//! What was said wrong, and where. Every error names its place; all of them
-//! are collected before the first is shown.
+//! Errors in settings. Each error has the origin of its value. All errors are collected
+//! before the first one is shown.
 
 use std::fmt;
 
 use crate::raw::bytes_of;
 
-/// Where a value was said.
+/// The origin of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ValueOrigin {
-    /// Nowhere: the value in the table.
+    /// The default in the table.
     Default,
-    /// In the configuration file.
+    /// The configuration file.
     File {
         /// The file as the user named it.
         name: String,
-        /// The line, counted from 1, if it could be found.
+        /// The line, from 1, if it could be found.
         line: Option<usize>,
     },
-    /// In the environment.
+    /// An environment variable.
     Variable(String),
-    /// On the command line.
+    /// The command line.
     CommandLine,
-    /// In what the master sent to a worker.
+    /// The master's message to a worker.
     Master,
 }
 
@@ -38,14 +38,14 @@ impl fmt::Display for ValueOrigin {
     }
 }
 
-/// One thing said wrong.
+/// One error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
-    /// Where.
+    /// The origin of the value.
     pub origin: ValueOrigin,
-    /// The key or flag as written there; empty if the place says it all.
+    /// The key or flag as written there; empty if the origin names it.
     pub subject: String,
-    /// What is wrong with it, and what to do.
+    /// The reason, and what to do.
     pub reason: String,
 }
 
@@ -59,7 +59,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A flag says by itself that it is on the command line.
+        // A flag is always on the command line.
         if self.origin != ValueOrigin::CommandLine {
             write!(out, "{}: ", self.origin)?;
         }
@@ -70,12 +70,12 @@ impl fmt::Display for Error {
     }
 }
 
-/// Everything said wrong; shown one to a line.
+/// All errors, with a line for each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Errors(pub Vec<Error>);
 
 impl Errors {
-    /// 2 if the command line itself is wrong, else 1: gunicorn's codes.
+    /// The exit code: 2 if the command line itself is wrong, else 1, as in gunicorn.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         if self.0.iter().any(|error| error.origin == ValueOrigin::CommandLine) { 2 } else { 1 }

@@ -1,8 +1,7 @@
-//! The configuration file: a flat YAML mapping of settings.
+//! Reads the configuration file: a flat YAML mapping of settings.
 //!
-//! serde_yaml does not tell where a value stands, so the line is looked up in
-//! the text; when a file is written in a way that hides it, errors name only
-//! the file.
+//! serde_yaml does not report the line of a value, so the line is searched in the text. If
+//! it is not found, errors name only the file.
 
 use std::ffi::OsStr;
 use std::io;
@@ -23,7 +22,7 @@ use crate::table::{ROWS, Row};
 pub(crate) fn read(path: &Path, name: &str, errors: &mut Errors) -> Vec<RawSetting> {
     let whole = ValueOrigin::File { name: name.to_owned(), line: None };
     match std::fs::read(path).map(|bytes| text_of(OsStr::from_bytes(&bytes))) {
-        // serde_yaml takes the mark that some editors put first for a document.
+        // serde_yaml would read the byte order mark of some editors as a document.
         Ok(text) => parse(text.strip_prefix('\u{feff}').unwrap_or(&text), name, errors),
         Err(error) => {
             errors.add(whole, "", format!("cannot read it: {}", cause(&error)));
@@ -72,7 +71,7 @@ fn parse(text: &str, name: &str, errors: &mut Errors) -> Vec<RawSetting> {
     said
 }
 
-/// What serde_yaml says, without the position that the place already tells.
+/// The text of serde_yaml's error without its position, which the origin already has.
 fn without_location(error: &serde_yaml::Error) -> String {
     let text = error.to_string();
     text.split(" at line ").next().unwrap_or(&text).to_owned()
@@ -164,7 +163,7 @@ impl SourceText<'_> {
         ValueOrigin::File { name: self.name.to_owned(), line }
     }
 
-    /// The line that a top-level key stands on, from 1.
+    /// The line of a top-level key, from 1.
     fn line_of(&self, key: &str) -> Option<usize> {
         let names = [key.to_owned(), format!("\"{key}\""), format!("'{key}'")];
         let is_key = |line: &&str| {
@@ -174,8 +173,8 @@ impl SourceText<'_> {
         self.lines.iter().position(is_key).map(|index| index + 1)
     }
 
-    /// The line on which a key stands again, by what serde_yaml says of it: the
-    /// position that it gives is that of the whole mapping.
+    /// The line of a repeated key, which the text of serde_yaml's error names; the position
+    /// in the error is that of the whole mapping.
     fn line_of_second(&self, reason: &str) -> Option<usize> {
         let key = reason.strip_prefix("duplicate entry with key \"")?.strip_suffix('"')?;
         let first = self.line_of(key)?;
@@ -183,7 +182,7 @@ impl SourceText<'_> {
         below.line_of(key).map(|second| first + second)
     }
 
-    /// The lines of the items below a key, or the key's own for each.
+    /// The lines of the items below a key, or the key's line for each.
     fn lines_of_items(&self, key: Option<usize>, count: usize) -> Vec<Option<usize>> {
         let Some(start) = key else { return vec![None; count] };
         let below = self.lines.iter().enumerate().skip(start);
@@ -194,7 +193,7 @@ impl SourceText<'_> {
             !line.is_empty() && !line.starts_with('#')
         });
         let lines: Vec<_> = items.map(|(index, _)| Some(index + 1)).collect();
-        // Anything but one line for each item is a form whose lines are not known.
+        // In other forms than one line for each item, the lines are not known.
         if lines.len() == count { lines } else { vec![Some(start); count] }
     }
 }

@@ -1,7 +1,7 @@
-//! The command line: flags driven from the table, tokenised by clap.
+//! Reads the command line: its flags are made from the table, and clap splits it.
 //!
-//! `GUNICORN_CMD_ARGS` goes through the same door. Values stay text here, so
-//! that every wrong one is reported, not only the first.
+//! `GUNICORN_CMD_ARGS` is read in the same way. Values stay text here, so that every wrong
+//! value is reported, and not only the first.
 
 use std::ffi::{OsStr, OsString};
 
@@ -16,7 +16,7 @@ use crate::row::Arity;
 use crate::suggestion;
 use crate::table::{ROWS, Row};
 
-/// What one command line says.
+/// The content of a command line.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     pub(crate) help: bool,
@@ -24,9 +24,9 @@ pub(crate) struct Line {
     pub(crate) said: Vec<RawSetting>,
 }
 
-/// Reads the words of a command line; what it does not know goes into `errors`.
+/// Reads the words of a command line; unknown ones are added to `errors`.
 pub(crate) fn read(words: &[OsString], origin: &ValueOrigin, errors: &mut Errors) -> Line {
-    // Names of files may have any bytes.
+    // Names of files may have bytes that are not UTF-8.
     let mut words: Vec<_> = words.iter().map(|it| OsString::from(text_of(it))).collect();
     let mut unknown = false;
     loop {
@@ -36,12 +36,12 @@ pub(crate) fn read(words: &[OsString], origin: &ValueOrigin, errors: &mut Errors
         };
         let subject = context(&error, ContextKind::InvalidArg);
         let is_flag = subject.starts_with('-');
-        // Behind a flag that is not known, its value looks like one word too many.
+        // After an unknown flag, its value looks like a superfluous word.
         if is_flag || !unknown {
             errors.add(origin.clone(), &subject_of(&subject), refusal(&error, &subject));
         }
         unknown |= is_flag;
-        // Without that word the rest may tell more.
+        // The rest is read without that word, for further errors.
         match words.iter().position(|word| is_word(word, &subject)) {
             Some(index) => words.remove(index),
             None => return Line::default(),
@@ -71,7 +71,7 @@ fn command() -> Command {
 fn arg(row: &'static Row) -> Arg {
     let arg = with_values(Arg::new(row.name), row.arity);
     if row.positional {
-        // The words behind `--` are one list, whatever they look like.
+        // The words after `--` are one list, also those that look like flags.
         return if row.arity == Arity::List { arg.last(true).num_args(1..) } else { arg };
     }
     let arg = arg.long(row.key()).aliases(row.aliases);
@@ -97,7 +97,7 @@ fn foreign_arg(foreign: &'static Foreign) -> Arg {
 
 fn with_values(arg: Arg, arity: Arity) -> Arg {
     match arity {
-        // `--daemon=false` takes back what a file says.
+        // `--daemon=false` overrides a file.
         Arity::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
         Arity::One => arg.action(ArgAction::Set),
         Arity::List => arg.action(ArgAction::Append),
@@ -122,7 +122,7 @@ fn line(matches: &ArgMatches, origin: &ValueOrigin, errors: &mut Errors) -> Line
     }
 }
 
-/// What clap knows about an error, as text.
+/// A part of clap's error, as text.
 pub(crate) fn context(error: &clap::Error, kind: ContextKind) -> String {
     match error.get(kind) {
         Some(ContextValue::String(text)) => text.clone(),
@@ -131,7 +131,7 @@ pub(crate) fn context(error: &clap::Error, kind: ContextKind) -> String {
     }
 }
 
-/// `--timeout <timeout>` is `--timeout` to the user.
+/// The flag in clap's `--timeout <timeout>`: `--timeout`.
 pub(crate) fn subject_of(subject: &str) -> String {
     subject.split([' ', '[', '=']).next().unwrap_or_default().to_owned()
 }
@@ -152,8 +152,8 @@ fn refusal(error: &clap::Error, subject: &str) -> String {
     }
 }
 
-/// Whether this word of the command line is the one that clap names, which it
-/// does by the long flag when it knows one.
+/// Whether this word of the command line is the one in clap's error, which has the long
+/// flag if there is one.
 fn is_word(word: &OsStr, subject: &str) -> bool {
     let (word, subject) = (word.to_string_lossy(), subject_of(subject));
     let row = ROWS.iter().find(|row| !row.positional && row.flag() == subject);

@@ -1,8 +1,8 @@
-//! gunicorn's settings that have no row here, and what the error says for each.
+//! gunicorn's settings that have no row in the table, with the error for each.
 
 use crate::row::Arity::{self, List, One, Switch};
 
-/// A setting that gunicorn has and Monoceros has not.
+/// A setting of gunicorn that Monoceros does not have.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Foreign {
     /// Name in gunicorn's configuration file.
@@ -10,12 +10,12 @@ pub(crate) struct Foreign {
     /// Flags, short ones too; none if it has no flag.
     pub(crate) flags: &'static [&'static str],
     pub(crate) arity: Arity,
-    /// Why it is missing; nothing means that it is to come.
+    /// The reason why it is missing; `None` if it is planned.
     pub(crate) instead: Option<&'static str>,
 }
 
 impl Foreign {
-    /// The one with this name in gunicorn's file, or this flag without dashes.
+    /// The setting with this name in gunicorn's file, or with this flag without dashes.
     pub(crate) fn find(key: &str) -> Option<&'static Self> {
         let key = key.replace('_', "-");
         FOREIGN.iter().find(|foreign| {
@@ -24,7 +24,7 @@ impl Foreign {
         })
     }
 
-    /// The reason to give for refusing it.
+    /// The text of the error.
     pub(crate) fn refusal(&self) -> String {
         match self.instead {
             None => format!("gunicorn's {} is not supported yet", self.name),

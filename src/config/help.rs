@@ -1,4 +1,4 @@
-//! What `--help` prints: every flag on one screen or two, by section.
+//! The output of `--help`: every flag with one sentence, by section.
 
 use std::fmt::Write as _;
 
@@ -7,10 +7,10 @@ use crate::row::{Arity, Section};
 use crate::table::{ROWS, Row};
 use crate::wrap::wrap;
 
-/// Columns of a terminal that cannot be asked.
+/// The width of the text, in columns.
 const WIDTH: usize = 80;
 
-/// Where the explanations start.
+/// The column at which the sentences begin.
 const COLUMN: usize = 30;
 
 /// The whole text.
@@ -44,7 +44,7 @@ pub(crate) fn text() -> String {
     out
 }
 
-/// What `--help` prints behind a command.
+/// The output of `--help` after a command.
 pub(crate) fn commands() -> String {
     let mut out = String::from("Usage: monoceros COMMAND [FLAGS] [PID]\n");
     push_commands(&mut out);

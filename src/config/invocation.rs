@@ -1,4 +1,4 @@
-//! The command line as a whole: what the user asked for.
+//! Reads the invocation as a whole: command line, environment and configuration file.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -11,16 +11,16 @@ use crate::help;
 use crate::loaded::Loaded;
 use crate::sources::merge_all;
 
-/// What the user asked for.
+/// The command of an invocation.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// Serve.
+    /// Serve with these settings.
     Run(Loaded),
     /// Check settings and application, and exit.
     CheckConfig(Loaded),
     /// Check, print the settings ([`Loaded::print`]), and exit.
     PrintConfig(Loaded),
-    /// Ask this of a server that runs.
+    /// Send a command to a running server.
     Control(ControlCommand),
     /// Print this text and exit.
     Help(String),
@@ -31,14 +31,13 @@ pub enum Command {
 /// Reads the settings: `args` are the words after the program's name, `env` the
 /// environment, `cwd` the directory that relative names start from.
 ///
-/// Weakest first: default, `WEB_CONCURRENCY` and `PORT`, configuration file,
-/// `GUNICORN_CMD_ARGS`, `MONOCEROS_*`, command line. Touches nothing but the
-/// configuration file, so that a reload can call it again.
+/// The sources, the weakest first: default, `WEB_CONCURRENCY` and `PORT`, configuration
+/// file, `GUNICORN_CMD_ARGS`, `MONOCEROS_*`, command line. The function reads only the
+/// configuration file, so a reload can call it again.
 ///
 /// # Errors
 ///
-/// With everything that was said wrong anywhere, even where a stronger source
-/// says something else.
+/// With all errors in all sources, also in values that a stronger source replaces.
 pub fn load(
     args: &[OsString],
     env: &[(OsString, OsString)],

@@ -1,6 +1,6 @@
-//! The settings of Monoceros: the table, its sources, and what is printed from
-//! it. Reading settings touches nothing but the one configuration file; no
-//! socket, user database or log.
+//! The settings of Monoceros: the table, the sources of values, and the pages that are
+//! printed from the table. Reading settings opens only the configuration file: no socket,
+//! user database or log.
 
 mod access_format;
 mod bind;

@@ -1,27 +1,27 @@
-//! Settings that were read, with where each value comes from.
+//! Settings that were read, with the origin of each value.
 
 use std::path::PathBuf;
 
 use crate::error::ValueOrigin;
 use crate::table::{ROWS, Row, Settings};
 
-/// Settings with where they come from.
+/// Settings with the origin of each value.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// Every value.
     pub settings: Settings,
-    /// The application as said, `settings.app`.
+    /// The application as written in `settings.app`.
     pub app: Option<String>,
     /// The file that was read.
     pub config_file: Option<PathBuf>,
-    /// What the user should know although nothing is wrong, one text each.
+    /// Warnings: texts for the operator about settings that are valid.
     pub warnings: Vec<String>,
-    /// Where each value was said, in the order of [`ROWS`].
+    /// The origin of each value, in the order of [`ROWS`].
     pub(crate) sources: Vec<ValueOrigin>,
 }
 
 impl Loaded {
-    /// Where the value of a setting was said.
+    /// The origin of a setting's value.
     #[must_use]
     pub fn source(&self, row: &Row) -> &ValueOrigin {
         let index = ROWS.iter().position(|known| known.name == row.name);

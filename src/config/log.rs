@@ -1,4 +1,4 @@
-//! Settings with a meaning of their own: what is logged, and where to.
+//! Types of settings: the level and the file of a log.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,22 +7,22 @@ use crate::raw::{bytes_of, text_of};
 use crate::row::Bounds;
 use crate::value::{Value, not_empty};
 
-/// Least severe message that is logged.
+/// The lowest level of messages that are logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
-    /// Everything.
+    /// All messages.
     Debug,
-    /// What happens.
+    /// Normal events.
     Info,
-    /// What may need attention.
+    /// Events that may need attention.
     Warning,
-    /// What failed.
+    /// Failures.
     Error,
-    /// What ends the server.
+    /// Failures that end the server.
     Critical,
 }
 
-/// Names of the levels, from everything to little, and what each adds.
+/// The names of the levels, from the lowest to the highest, and what each adds.
 pub(crate) const LEVELS: [(&str, &str); 5] = [
     ("debug", "everything"),
     ("info", "what happens"),
@@ -36,8 +36,7 @@ impl LogLevel {
     const ALL: [Self; LEVELS.len()] =
         [Self::Debug, Self::Info, Self::Warning, Self::Error, Self::Critical];
 
-    /// The records of the `log` crate that are written. It has no level above
-    /// error, which is what ends the server.
+    /// The level for the `log` crate, which has none above error.
     #[must_use]
     pub fn filter(self) -> log::LevelFilter {
         match self {
@@ -68,17 +67,17 @@ impl Value for LogLevel {
     }
 }
 
-/// Where a log is written.
+/// The target of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogTarget {
     /// `-`: standard error for the error log, standard output for the access log.
     Stream,
-    /// A file, appended to, and opened again on SIGUSR1.
+    /// A file to append to, which is reopened on SIGUSR1.
     Path(PathBuf),
 }
 
 impl LogTarget {
-    /// The path, of a file.
+    /// The path of a file; `None` for a stream.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match self {

@@ -1,4 +1,4 @@
-//! What `--print-config` prints: YAML, with the source of each value.
+//! The output of `--print-config`: YAML, with the origin of each value.
 
 use std::fmt::Write as _;
 
@@ -7,15 +7,15 @@ use crate::row::Arity;
 use crate::table::{ROWS, Row};
 
 impl Loaded {
-    /// Every setting with its source, as YAML that can be loaded again.
+    /// Every setting with its origin, as YAML that can be loaded again.
     #[must_use]
     pub fn print(&self) -> String {
         text(self)
     }
 }
 
-/// The settings as a configuration file; unset ones and those that cannot
-/// stand in a file are comments.
+/// The settings as a configuration file. Settings without a value, and those that a file
+/// cannot have, are comments.
 fn text(loaded: &Loaded) -> String {
     let mut out = String::new();
     for row in ROWS {
@@ -43,7 +43,7 @@ fn value(row: &Row, loaded: &Loaded) -> String {
     }
 }
 
-/// The text as a YAML scalar that reads back as the same text.
+/// Quotes a text as a YAML scalar that is read as the same text.
 fn quote(text: &str) -> String {
     if is_plain(text) {
         return text.to_owned();
@@ -63,8 +63,8 @@ fn quote(text: &str) -> String {
     quoted
 }
 
-/// Whether YAML reads the bare text as itself: a small number, or a word that
-/// is neither a number nor a constant.
+/// Whether a text needs no quotes in YAML: a small number, or a word that is neither a
+/// number nor a constant.
 fn is_plain(text: &str) -> bool {
     let number = text.len() < 10 && text.bytes().all(|byte| byte.is_ascii_digit());
     if number {

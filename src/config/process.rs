@@ -1,6 +1,5 @@
-//! Settings with a meaning of their own: what a process is given by the
-//! operating system (arguments, mask of permissions, variables, Python's search
-//! path).
+//! Types of settings: arguments, file mode creation mask, environment variables, and
+//! Python's search path.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,7 +8,7 @@ use crate::raw::{bytes_of, text_of};
 use crate::row::Bounds;
 use crate::value::{Value, integer, not_empty};
 
-/// A word of a program's command line, possibly empty.
+/// A word of a program's command line; it may be empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Argument(pub String);
 
@@ -30,7 +29,7 @@ impl Value for Argument {
     }
 }
 
-/// Permissions that new files do not get (umask(2)).
+/// The file mode creation mask (umask(2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Umask(pub u32);
 
@@ -65,7 +64,7 @@ impl Value for Umask {
 pub struct Assignment {
     /// Its name, not empty.
     pub name: String,
-    /// Its value, possibly empty.
+    /// Its value; it may be empty.
     pub value: String,
 }
 
@@ -86,7 +85,7 @@ impl Value for Assignment {
     }
 }
 
-/// Directories where Python looks for modules, said with commas between them.
+/// Directories for Python's module search path, separated by commas.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SearchPath(pub Vec<PathBuf>);
 

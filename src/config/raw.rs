@@ -1,15 +1,14 @@
-//! Bytes that are not UTF-8, in a text: names of files may have any.
+//! Keeps bytes that are not UTF-8 in texts: names of files may have any bytes.
 //!
-//! Settings are texts on their way from the command line to the worker. A byte
-//! that is no part of UTF-8 stands there as a character of its own, from the end
-//! of the last plane for private use; so do the bytes of those characters
-//! themselves. What comes out at the other end is what went in, as with Python's
-//! `surrogateescape` (PEP 383).
+//! Settings are texts between the command line and the worker. A byte that is not part of
+//! valid UTF-8 becomes a character from the end of the last plane for private use. The
+//! bytes of these characters themselves are replaced in the same way. So the bytes can be
+//! restored, as with Python's `surrogateescape` (PEP 383).
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-/// The byte 0x80 is U+10FF80, and so on.
+/// The character of the byte 0; the byte 0x80 becomes U+10FF80.
 const BASE: u32 = 0x10_FF00;
 const FIRST: char = '\u{10FF80}';
 

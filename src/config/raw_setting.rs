@@ -1,4 +1,4 @@
-//! What one source says about one setting: text and its place, not yet read.
+//! The value of one setting in one source, as text with its origin.
 
 use crate::error::{Errors, ValueOrigin};
 use crate::row::Arity;
@@ -11,18 +11,18 @@ pub(crate) struct RawText {
     pub(crate) origin: ValueOrigin,
 }
 
-/// What was said about a setting in one place.
+/// The value of a setting in one source.
 #[derive(Clone, Debug)]
 pub(crate) struct RawSetting {
     pub(crate) row: &'static Row,
-    /// The key or flag as written; empty where the place says it all.
+    /// The key or flag as written; empty if the origin names it.
     pub(crate) subject: String,
     pub(crate) origin: ValueOrigin,
     pub(crate) words: Vec<RawText>,
 }
 
 impl RawSetting {
-    /// Words that were all said in the same place.
+    /// Makes a value of words with the same origin.
     pub(crate) fn new(
         row: &'static Row,
         origin: ValueOrigin,
@@ -34,7 +34,7 @@ impl RawSetting {
         Self { row, subject: subject.into(), origin, words }
     }
 
-    /// Puts the value into `settings`, or every reason why not into `errors`.
+    /// Sets the value in `settings`, or adds all errors to `errors`.
     pub(crate) fn apply(&self, settings: &mut Settings, errors: &mut Errors) {
         let before = errors.0.len();
         for word in &self.words {

@@ -1,31 +1,30 @@
-//! One row of the settings table: its columns, and the macro that makes the
-//! table, `Settings` and `WorkerSettings` from one list. The list itself is in
-//! `table.rs`.
+//! A row of the settings table: its columns, and the macro that makes the table, `Settings`
+//! and `WorkerSettings` from one list. The list is in `table.rs`.
 
 use crate::raw::is_raw;
 use crate::variable::PREFIX;
 
-/// Heading under which a setting is printed.
+/// The heading of a group of settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Section {
-    /// What is served, and the Python that runs it.
+    /// The application, and its Python.
     Application,
-    /// Where connections come from.
+    /// The listening sockets.
     Socket,
-    /// How many serve, and how long they may take.
+    /// The number of workers and their time limits.
     Workers,
-    /// What a client may send, and how slowly.
+    /// The limits for clients.
     Http,
-    /// Identity of the processes towards the operating system.
+    /// The attributes of the processes in the operating system.
     Process,
-    /// What is written, and where to.
+    /// The logs.
     Logging,
-    /// Where settings come from.
+    /// The sources of settings.
     Configuration,
 }
 
 impl Section {
-    /// All of them, in the order of the printed pages.
+    /// All sections, in the order of the printed pages.
     pub const ALL: [Self; 7] = [
         Self::Application,
         Self::Socket,
@@ -36,7 +35,7 @@ impl Section {
         Self::Configuration,
     ];
 
-    /// The heading as printed.
+    /// The text of the heading.
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {
@@ -51,18 +50,18 @@ impl Section {
     }
 }
 
-/// Part of the server that reads a setting.
+/// A part of the server that reads a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reader {
     /// The master itself.
     Master,
     /// The master's listeners.
     Listener,
-    /// Worker processes; they are sent exactly these rows.
+    /// Worker processes. The master sends them these rows only.
     Worker,
 }
 
-/// What makes a changed value take effect.
+/// The operation that makes a changed value take effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effect {
     /// A reload (SIGHUP) applies it to the processes that run.
@@ -73,73 +72,73 @@ pub enum Effect {
     Restart,
 }
 
-/// How many words a setting takes.
+/// The number of words of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arity {
-    /// None on the command line (`--daemon`), a truth value elsewhere.
+    /// None on the command line (`--daemon`), a boolean elsewhere.
     Switch,
-    /// One; the last one said counts.
+    /// One; the last one wins.
     One,
     /// Any number.
     List,
 }
 
-/// Smallest and largest number allowed.
+/// The smallest and the largest number allowed.
 pub(crate) type Bounds = Option<(u64, u64)>;
 
-/// Nothing, or the reason why a text is refused.
+/// The result of a check; the error is the reason why a text is refused.
 pub(crate) type Checked = Result<(), String>;
 
-/// A variable of the surroundings that replaces a default, as gunicorn has it.
+/// An environment variable that replaces a default, as in gunicorn.
 #[derive(Clone, Copy, Debug)]
 pub struct EnvDefault {
     /// Its name.
     pub variable: &'static str,
-    /// The value it makes; `{}` stands for the variable's text.
+    /// The template of the value; `{}` stands for the variable's text.
     pub template: &'static str,
 }
 
 /// One setting.
 ///
-/// `S` has a field for each row. Names are Rust's in here (`keep_alive`); see
-/// [`TableRow::key`] for the user's.
+/// `S` has a field for each row. Names have underscores here (`keep_alive`); see
+/// [`TableRow::key`] for those with dashes.
 #[derive(Clone, Copy, Debug)]
 pub struct TableRow<S: 'static> {
-    /// Field of `S`.
+    /// The field of `S`.
     pub name: &'static str,
     /// The whole documentation; its first paragraph is one sentence.
     pub doc: &'static str,
-    /// Heading under which it is printed.
+    /// The group of the setting.
     pub section: Section,
-    /// One-letter flag.
+    /// The one-letter flag.
     pub short: Option<char>,
     /// Further spellings of the flag and the key.
     pub aliases: &'static [&'static str],
-    /// What the value is called in help.
+    /// The name of the value in help.
     pub placeholder: &'static str,
-    /// Smallest and largest number allowed, in the unit of the setting.
+    /// The smallest and the largest number allowed, in the unit of the setting.
     pub range: Bounds,
-    /// Words with a meaning in the value, and what they mean.
+    /// The words that the value may have, with their meanings.
     pub choices: &'static [(&'static str, &'static str)],
-    /// How many words it takes.
+    /// The number of words of a value.
     pub arity: Arity,
-    /// Can be a mapping of names to values in the configuration file.
+    /// Whether it can be a mapping of names to values in the configuration file.
     pub mapping: bool,
-    /// Said as a bare word on the command line, without a flag.
+    /// Whether it is a bare word on the command line, without a flag.
     pub positional: bool,
-    /// Can be said in the configuration file.
+    /// Whether the configuration file can have it.
     pub in_file: bool,
     /// The parts of the server that read it.
     pub readers: &'static [Reader],
-    /// What makes a change take effect.
+    /// The operation that makes a change take effect.
     pub effect: Effect,
-    /// Name of the same setting in gunicorn's configuration file.
+    /// The name of the same setting in gunicorn's configuration file.
     pub gunicorn: Option<&'static str>,
-    /// How it differs from gunicorn's, if it does.
+    /// The difference from gunicorn's setting, if there is one.
     pub differs: Option<&'static str>,
-    /// The variable that gunicorn, too, takes a default from.
+    /// The environment variable that replaces the default, as in gunicorn.
     pub env_default: Option<EnvDefault>,
-    /// Its words may stand for bytes that are not UTF-8.
+    /// Whether its words may stand for bytes that are not UTF-8.
     pub(crate) raw: bool,
     pub(crate) parse: fn(&str, Bounds) -> Checked,
     pub(crate) set: fn(&mut S, &[String], Bounds) -> Checked,
@@ -147,7 +146,7 @@ pub struct TableRow<S: 'static> {
 }
 
 impl<S> TableRow<S> {
-    /// A row with every column at its most frequent value.
+    /// A row with the most frequent value of each column.
     pub(crate) const BLANK: Self = Self {
         name: "",
         doc: "",
@@ -172,7 +171,7 @@ impl<S> TableRow<S> {
         get: |_| Vec::new(),
     };
 
-    /// The user's name for the setting: `keep-alive`.
+    /// The key of the setting: `keep-alive`.
     #[must_use]
     pub fn key(&self) -> String {
         self.name.replace('_', "-")
@@ -184,8 +183,7 @@ impl<S> TableRow<S> {
         format!("--{}", self.key())
     }
 
-    /// What it is called on the command line: the flag, or the placeholder of
-    /// what is said without one.
+    /// Its name on the command line: the flag, or the placeholder if it has none.
     #[must_use]
     pub fn subject(&self) -> String {
         if !self.positional {
@@ -201,13 +199,13 @@ impl<S> TableRow<S> {
         format!("{PREFIX}{}", self.name.to_uppercase())
     }
 
-    /// Every name it answers to, with `_`.
+    /// All its names, with underscores.
     pub(crate) fn names(&self) -> impl Iterator<Item = String> + use<S> {
         let others = self.aliases.iter().copied().chain(self.gunicorn);
         std::iter::once(self.name).chain(others).map(|name| name.replace('-', "_"))
     }
 
-    /// The value as the user would write it: no text if unset, several for a list.
+    /// The value as text: no text if it is unset, several for a list.
     #[must_use]
     pub fn texts(&self, settings: &S) -> Vec<String> {
         (self.get)(settings)
@@ -219,7 +217,7 @@ impl<S> TableRow<S> {
         self.paragraphs().into_iter().next().unwrap_or_default()
     }
 
-    /// The documentation, one text without line ends for each paragraph.
+    /// The paragraphs of the documentation, without line ends.
     #[must_use]
     pub fn paragraphs(&self) -> Vec<String> {
         let lines: Vec<_> = self.doc.lines().map(str::trim).collect();
@@ -230,7 +228,7 @@ impl<S> TableRow<S> {
             .collect()
     }
 
-    /// Says what is wrong with one word of a value, if anything is.
+    /// Checks one word of a value.
     pub(crate) fn refuse(&self, text: &str) -> Checked {
         if !self.raw && is_raw(text) {
             return Err("is not UTF-8".to_owned());
@@ -239,10 +237,9 @@ impl<S> TableRow<S> {
     }
 }
 
-/// Makes `Settings`, `WorkerSettings` and `ROWS` from one list, so that no row can
-/// lack a field or a field a row. Each row is its documentation (which is the
-/// setting's documentation everywhere), name, type, default, readers and further
-/// columns.
+/// Makes `Settings`, `WorkerSettings` and `ROWS` from one list, so that each row has a field
+/// and each field a row. A row has the documentation, which is printed everywhere, and
+/// name, type, default, readers and further columns.
 macro_rules! settings {
     (@reader Worker $name:ident: $type:ty) => {
         impl WorkerSettings {

@@ -1,7 +1,7 @@
-//! Splits text into words as a POSIX shell does with quotes and backslashes,
-//! and as Python's `shlex.split` does; nothing is expanded.
+//! Splits text into words by the quotes and backslashes of a POSIX shell, as Python's
+//! `shlex.split` does. Nothing is expanded.
 
-/// The words of `text`; fails if a quote is left open or a backslash is last.
+/// Splits `text`; fails for a quote without an end, and for a backslash at the end.
 pub(crate) fn split(text: &str) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -34,7 +34,7 @@ fn until_double_quote(letters: &mut std::str::Chars<'_>, word: &mut String) -> R
     loop {
         match letters.next().ok_or(OPEN)? {
             '"' => return Ok(()),
-            // Within double quotes a backslash is itself before anything else.
+            // Within double quotes a backslash before another character is itself.
             '\\' => match letters.next().ok_or(OPEN)? {
                 escaped @ ('"' | '\\') => word.push(escaped),
                 other => word.extend(['\\', other]),

@@ -1,39 +1,39 @@
-//! The signal table: every signal that the server acts on, and its effect. The
-//! master hears what is in it, and the documentation is printed from it.
+//! The signal table: every signal that the server acts on, and its effect. The master
+//! collects these signals, and the documentation is printed from the table.
 
-/// What an operator wants of the master.
+/// A command to the master that a signal stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignalCommand {
-    /// Finish, then exit.
+    /// Finish the requests, then exit.
     Drain,
     /// Exit now.
     Stop,
-    /// Take new settings and code.
+    /// Read the settings and the code again.
     Reload,
-    /// Have one worker more.
+    /// Add a worker.
     Add,
-    /// Have one worker less.
+    /// Remove a worker.
     Remove,
     /// Open the log files again.
     Reopen,
-    /// Let a new master take over.
+    /// Start a new master, which takes over.
     Upgrade,
-    /// Let the workers go, and stay.
+    /// Drain all workers, and stay.
     Withdraw,
 }
 
-/// One signal.
+/// A row of the signal table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignalRow {
     /// Its name, such as `SIGTERM`.
     pub name: &'static str,
-    /// The command that it is to the master.
+    /// The command that it is for the master.
     pub command: SignalCommand,
     /// What the master does.
     pub master: &'static str,
     /// What a worker of class wsgi does when it gets the signal itself.
     pub worker: &'static str,
-    /// How gunicorn differs, if it does.
+    /// The difference in gunicorn, if there is one.
     pub gunicorn: Option<&'static str>,
 }
 

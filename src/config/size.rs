@@ -1,4 +1,4 @@
-//! A setting with a meaning of its own: an amount of memory.
+//! A type of settings: an amount of memory.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ const UNITS: [(char, u32); 3] = [('G', 30), ('M', 20), ('K', 10)];
 pub struct Size(pub u64);
 
 impl fmt::Display for Size {
-    /// In the largest unit that divides it.
+    /// Writes the amount in the largest unit that divides it.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let whole = |(_, power): &(char, u32)| self.0 > 0 && self.0.is_multiple_of(1 << power);
         match UNITS.iter().find(|unit| whole(unit)) {
@@ -24,7 +24,7 @@ impl fmt::Display for Size {
 }
 
 impl Value for Size {
-    /// A whole number with a unit: K, M, G (of 1024), or none for bytes.
+    /// Reads a whole number with a unit: K, M, G (powers of 1024), or none for bytes.
     fn parse(text: &str, _: Bounds) -> Result<Self, String> {
         let upper = text.to_ascii_uppercase();
         let number = upper.strip_suffix('B').unwrap_or(&upper);

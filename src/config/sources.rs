@@ -1,4 +1,4 @@
-//! All sources of settings together: which value counts.
+//! Merges the sources of settings.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use crate::raw::bytes_of;
 use crate::raw_setting::RawSetting;
 use crate::table::{ROWS, Settings};
 
-/// The configuration file that is read when none is named.
+/// The configuration file that is read by default, if it exists.
 pub(crate) const DEFAULT_FILE: &str = "monoceros.yaml";
 
-/// The settings that follow from all sources, or all that is wrong with them.
+/// Merges the values of all sources, or returns all their errors.
 pub(crate) fn merge_all(
     line: Line,
     env: &[(OsString, OsString)],
@@ -36,7 +36,8 @@ pub(crate) fn merge_all(
         None => Vec::new(),
     };
     levels.extend(said);
-    // A default that a stronger source replaces is not checked.
+    // The default of an environment variable is not checked if a stronger source replaces
+    // it.
     let unsaid = |default: &RawSetting| levels.iter().all(|said| said.row.name != default.row.name);
     let mut all: Vec<_> = environment.defaults.into_iter().filter(unsaid).collect();
     all.extend(levels);
@@ -65,14 +66,14 @@ fn merge(said: &[RawSetting], file: Option<File>, cwd: &Path, errors: &mut Error
 /// The configuration file.
 struct File {
     path: PathBuf,
-    /// As the user calls it.
+    /// The name as written.
     name: String,
 }
 
 impl File {
-    /// The file said last, else the one in `cwd` if it is there.
+    /// Chooses the file that was named last, else the one in `cwd` if it exists.
     fn choose(said: &[RawSetting], cwd: &Path) -> Result<Option<Self>, Error> {
-        // An empty name is refused with all other values.
+        // An empty name is refused later, with all other values.
         let named = |said: &&RawSetting| {
             said.row.name == "config" && said.words.iter().all(|word| !word.text.is_empty())
         };
@@ -80,7 +81,7 @@ impl File {
         let Some((said, word)) = last.and_then(|said| said.words.last().map(|word| (said, word)))
         else {
             let path = cwd.join(DEFAULT_FILE);
-            // A link to nowhere is a file that cannot be read.
+            // A broken link counts as a file that cannot be read.
             let is_there = path.symlink_metadata().is_ok();
             return Ok(is_there.then(|| Self { path, name: DEFAULT_FILE.to_owned() }));
         };

@@ -1,6 +1,6 @@
-//! "Did you mean": the known word nearest to one that is not known.
+//! Suggests the known word that is nearest to an unknown one: "did you mean".
 
-/// The candidate that `word` abbreviates or misspells, if there is a clear one.
+/// The candidate that `word` abbreviates or misspells, if exactly one is near.
 pub(crate) fn nearest<S: AsRef<str>>(word: &str, candidates: &[S]) -> Option<String> {
     let candidates = || candidates.iter().map(AsRef::as_ref);
     let mut longer = candidates().filter(|known| word.len() > 1 && known.starts_with(word));
@@ -14,7 +14,7 @@ pub(crate) fn nearest<S: AsRef<str>>(word: &str, candidates: &[S]) -> Option<Str
         .map(str::to_owned)
 }
 
-/// The end of a message about an unknown word: a question, or nothing.
+/// The end of an error about an unknown word: the suggestion, or an empty text.
 pub(crate) fn question<S: AsRef<str>>(word: &str, candidates: &[S]) -> String {
     nearest(word, candidates).map_or_else(String::new, |known| format!("; did you mean {known}?"))
 }

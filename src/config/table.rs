@@ -1,8 +1,8 @@
-//! The settings table: one row per setting, and nothing else about settings
-//! anywhere. To add a setting, add a row and print the documentation again.
+//! The settings table: one row for each setting. To add a setting, add a row and print the
+//! documentation again.
 //!
-//! The first paragraph of a row's comment is one sentence and is what `--help`
-//! shows. A flag in backquotes refers to another row.
+//! The first paragraph of a row's comment is one sentence, which `--help` shows. A flag in
+//! backquotes refers to another row.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,13 +17,13 @@ use crate::size::Size;
 use crate::value::Value;
 use crate::worker::{MOST_WORKERS, ReadyAfter, WorkerClass, Workers};
 
-/// Longest length of time that a setting may have, in seconds.
+/// The maximum length of time in a setting, in seconds.
 const DAY: u64 = 86_400;
 
-/// The most workers, as a bound of numbers.
+/// The maximum number of workers, as a bound.
 const MOST: u64 = MOST_WORKERS as u64;
 
-/// One row of the table.
+/// A row of the table.
 pub type Row = TableRow<Settings>;
 
 settings! {
@@ -540,9 +540,9 @@ settings! {
 }
 
 impl Row {
-    /// The setting that a key of the file or the rest of a variable means.
+    /// Finds the setting of a key in the file, or of the rest of a variable's name.
     ///
-    /// `-` and `_` are the same; gunicorn's name is as good as ours.
+    /// `-` and `_` are equal, and gunicorn's names are accepted too.
     #[must_use]
     pub fn find(key: &str) -> Option<&'static Self> {
         let name = key.replace('-', "_");
@@ -557,7 +557,8 @@ impl Row {
 }
 
 impl Settings {
-    /// The rows that differ from `other`; [`Row::effect`] says what each needs.
+    /// The rows in which two values of `Settings` differ; [`Row::effect`] is what each
+    /// needs to take effect.
     #[must_use]
     pub fn changes(&self, other: &Self) -> Vec<&'static Row> {
         ROWS.iter().filter(|row| row.texts(self) != row.texts(other)).collect()

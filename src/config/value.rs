@@ -1,6 +1,6 @@
-//! How a value is read from text and written back: the trait that every type
-//! in the table has, and the plain types. Types with a meaning of their own
-//! are next to it (`bind.rs`, `worker.rs`, `process.rs`, `log.rs`).
+//! Reads values from text, and writes them as text: the trait for every type in the table,
+//! and its implementations for general types. Special types are in `bind.rs`, `worker.rs`,
+//! `process.rs` and `log.rs`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,21 +8,21 @@ use std::time::Duration;
 use crate::raw::{bytes_of, text_of};
 use crate::row::{Arity, Bounds};
 
-/// A type that a setting can have.
+/// A type of settings.
 pub(crate) trait Value: Sized {
-    /// How many words a value is made of.
+    /// The number of words of a value.
     const TAKES: Arity = Arity::One;
 
-    /// A word may stand for bytes that are not UTF-8 ([`crate::raw`]).
+    /// Whether a word may stand for bytes that are not UTF-8 ([`crate::raw`]).
     const RAW: bool = false;
 
-    /// Reads one word; fails with the reason, which names the word.
+    /// Reads one word. The error has the reason, and names the word.
     fn parse(text: &str, range: Bounds) -> Result<Self, String>;
 
-    /// The words that read back as this value; none if it is unset.
+    /// Writes the value as words; none if it is unset.
     fn texts(&self) -> Vec<String>;
 
-    /// Reads all words said in one place; the last one counts.
+    /// Reads all words of one source; the last one wins.
     fn read(texts: &[String], range: Bounds) -> Result<Self, String> {
         Self::parse(texts.last().map_or("", String::as_str), range)
     }
@@ -161,7 +161,7 @@ fn outside(text: &str, (least, most): (u64, u64)) -> String {
     format!("{text} is not between {least} and {most}")
 }
 
-/// Digits, or `0x`, `0o` and `0b` with digits, as Python's `int(text, 0)`.
+/// Reads digits, or `0x`, `0o` and `0b` with digits, as Python's `int(text, 0)`.
 pub(crate) fn integer(text: &str) -> Option<u64> {
     let (digits, radix) = match text.get(..2).map(str::to_ascii_lowercase).as_deref() {
         Some("0x") => (&text[2..], 16),
@@ -173,7 +173,7 @@ pub(crate) fn integer(text: &str) -> Option<u64> {
     if digits.starts_with(['+', '-']) { None } else { u64::from_str_radix(digits, radix).ok() }
 }
 
-/// A number with at most three decimals and a unit: ms, s (the default), m, h.
+/// Reads a number with at most three decimals and a unit: ms, s (the default), m, h.
 fn length(text: &str) -> Option<Duration> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);

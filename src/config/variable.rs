@@ -1,48 +1,48 @@
-//! The environment variables with our name. Those of settings are made of the
-//! setting's name; the others, by which the processes of a server pass things on,
-//! are listed here.
+//! The environment variables with the prefix `MONOCEROS_`. Those of settings are made from
+//! the setting's name. The others, which the server's processes pass to each other, are
+//! listed here.
 
-/// How the names begin.
+/// The prefix of all names.
 pub(crate) const PREFIX: &str = "MONOCEROS_";
 
-/// The descriptor of the channel; only workers of ours have one.
+/// The descriptor of the channel, for workers that are not of class exec.
 pub const CHANNEL: &str = "MONOCEROS_CHANNEL";
-/// The descriptor of the scoreboard; only workers of ours have one.
+/// The descriptor of the scoreboard, for workers that are not of class exec.
 pub const SCOREBOARD: &str = "MONOCEROS_SCOREBOARD";
-/// The descriptor of the file for stacks; only workers of ours have one.
+/// The descriptor of the file for stacks, for workers that are not of class exec.
 pub const STACKS: &str = "MONOCEROS_STACKS";
 /// The descriptor of the error log, if the settings name one of the master's
 /// descriptors (`/dev/fd/5`).
 pub const ERROR_LOG: &str = "MONOCEROS_ERROR_LOG_FD";
-/// The same of the access log.
+/// The descriptor of the access log, in the same case.
 pub const ACCESS_LOG: &str = "MONOCEROS_ACCESS_LOG_FD";
-/// The descriptor of the extension module, as it was when the master started: the
-/// file on the disk may be of another version meanwhile.
+/// The descriptor of the extension module that the master has opened at its start: the file
+/// on the disk may have another version meanwhile.
 pub const EXTENSION: &str = "MONOCEROS_EXTENSION";
-/// The slot's number; stays in the application's environment.
+/// The number of the slot. The application has it in its environment.
 pub const SLOT: &str = "MONOCEROS_SLOT";
-/// The generation's number; stays in the application's environment.
+/// The number of the generation. The application has it in its environment.
 pub const GENERATION: &str = "MONOCEROS_GENERATION";
 /// In a new master: the descriptor of its channel to the old one.
 pub const PREDECESSOR: &str = "MONOCEROS_PREDECESSOR";
 /// The interpreter that has executed `python -m monoceros`.
 pub const CALLER: &str = "MONOCEROS_CALLER";
 
-/// What only the worker's boot reads. It takes these out of the environment, so
-/// that programs of the application do not take them for theirs.
+/// The variables for the start of a worker. It removes them from the environment, so that
+/// programs of the application do not use them.
 pub const BOOT: [&str; 5] = [CHANNEL, SCOREBOARD, STACKS, ERROR_LOG, ACCESS_LOG];
 
-/// What a worker is given in all.
+/// All variables of a worker.
 pub const WORKER: [&str; 8] =
     [EXTENSION, SLOT, GENERATION, CHANNEL, SCOREBOARD, STACKS, ERROR_LOG, ACCESS_LOG];
 
-/// What is about the master, and not passed on to workers.
+/// The variables of the master, which workers do not get.
 pub const MASTER: [&str; 2] = [PREDECESSOR, CALLER];
 
-/// By which listening sockets are passed (`sd_listen_fds(3)`).
+/// The variables for listening sockets (`sd_listen_fds(3)`).
 pub const LISTEN: [&str; 3] = ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
 
-/// Whether a variable with our name is none of a setting.
+/// Whether a variable with the prefix does not belong to a setting.
 pub(crate) fn is_internal(name: &str) -> bool {
     WORKER.contains(&name) || MASTER.contains(&name)
 }

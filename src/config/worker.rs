@@ -1,5 +1,4 @@
-//! Settings with a meaning of their own: how many workers, of which kind, and
-//! when one of them can serve.
+//! Types of settings: the number of workers, their kind, and when one is ready.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,15 +6,15 @@ use std::time::Duration;
 use crate::row::Bounds;
 use crate::value::Value;
 
-/// The most workers that a server can have.
+/// The maximum number of workers of a server.
 pub const MOST_WORKERS: u16 = 1024;
 
-/// Number of worker processes.
+/// The number of worker processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Workers {
-    /// So many.
+    /// This number.
     Count(u16),
-    /// As many as there are processors to use; found out by the master.
+    /// The number of processors that can be used, which the master finds out.
     Auto,
 }
 
@@ -41,12 +40,12 @@ impl Value for Workers {
     }
 }
 
-/// Kind of a worker.
+/// The kind of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkerClass {
     /// Serves a WSGI application.
     Wsgi,
-    /// Any program that serves from sockets it inherits.
+    /// Runs any program that serves from inherited sockets.
     Exec,
 }
 
@@ -82,17 +81,17 @@ impl Value for WorkerClass {
     }
 }
 
-/// When a worker of class exec can serve.
+/// When a worker of class exec is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadyAfter {
-    /// When it has lived for so long, or says so before.
+    /// After this time, or when it reports `READY=1` before.
     Length(Duration),
-    /// When it says so (`READY=1`, `sd_notify(3)`).
+    /// When it reports `READY=1` (`sd_notify(3)`).
     Notify,
 }
 
 impl ReadyAfter {
-    /// The time after which it needs to say nothing.
+    /// The time after which it is ready without a report.
     #[must_use]
     pub fn length(self) -> Option<Duration> {
         match self {

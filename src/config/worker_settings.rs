@@ -1,4 +1,4 @@
-//! Settings as they go from the master to a worker: names and text.
+//! Settings in the form in which the master sends them to a worker: names and texts.
 
 use crate::error::{Errors, ValueOrigin};
 use crate::raw_setting::RawSetting;
@@ -11,7 +11,7 @@ fn rows() -> impl Iterator<Item = &'static Row> {
 }
 
 impl Settings {
-    /// What workers read of them, as (name, text); a list is as many pairs.
+    /// The settings that workers read, as (name, text); a list has several pairs.
     #[must_use]
     pub fn worker_pairs(&self) -> Vec<(String, String)> {
         rows().flat_map(|row| row.texts(self).into_iter().map(|text| (row.key(), text))).collect()
@@ -19,12 +19,12 @@ impl Settings {
 }
 
 impl WorkerSettings {
-    /// Reads what [`Settings::worker_pairs`] made. A setting without a pair has its
-    /// default: it is not set in the master either.
+    /// Reads the pairs of [`Settings::worker_pairs`]. A setting without a pair has no value
+    /// in the master either, and gets its default.
     ///
     /// # Errors
     ///
-    /// For a name that no worker reads, and for text that does not read.
+    /// For a name that no worker reads, and for a text that is not valid.
     pub fn from_pairs(pairs: &[(String, String)]) -> Result<Self, Errors> {
         let (mut settings, mut errors) = (Settings::default(), Errors::default());
         let is_unknown = |name: &str| rows().all(|row| row.key() != name);

@@ -1,4 +1,4 @@
-//! The little markup of the documentation texts: paragraphs with backquotes.
+//! Wraps the lines of documentation texts.
 
 /// Breaks text into lines of at most `width` columns, at spaces.
 pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {

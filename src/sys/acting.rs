@@ -1,5 +1,5 @@
-//! Acting on files as another user: what the kernel then allows is what that user
-//! may do, whatever links and directories lie on the way.
+//! Uses files with the rights of another user: the kernel checks that user's rights for
+//! every link and directory of a path.
 
 use std::io;
 
@@ -8,15 +8,15 @@ use nix::unistd::{Gid, Uid, getgroups, setfsgid, setfsuid, setgroups};
 use crate::check;
 use crate::user::{Credentials, is_root};
 
-/// Does something as this user: every path is looked up, and every file is made,
-/// with the rights of that user alone (`credentials(7)`, file system user ID;
-/// `capabilities(7)`: root's rights over files go with it). A process that is not
-/// root does it as itself, as does one that would act as root. Must be called by a
+/// Runs an action as this user: paths are looked up, and files are made, with the rights
+/// of that user only (file system user ID, `credentials(7)`; root's capabilities over
+/// files are dropped with it, `capabilities(7)`). A process that is not root runs the
+/// action with its own rights, and so does root for the user root. Must be called by a
 /// process with one thread.
 ///
 /// # Errors
-/// Those of `setgroups(2)`, and `PermissionDenied` when the kernel does not let
-/// this process become the user; nothing has been done then.
+/// Those of `setgroups(2)`, and `PermissionDenied` when the kernel refuses the change of
+/// the user. The action was not run then.
 pub fn act_as<T>(user: &Credentials, action: impl FnOnce() -> T) -> io::Result<T> {
     if !is_root() || user.uid == 0 {
         return Ok(action());
@@ -35,8 +35,9 @@ pub fn act_as<T>(user: &Credentials, action: impl FnOnce() -> T) -> io::Result<T
     done
 }
 
-/// The way back to what this process was. The kernel takes two more things away
-/// with the user, since a program that changes it may hold secrets (`prctl(2)`).
+/// Restores the process when it is dropped: user, groups, and two attributes that the
+/// kernel resets with each change of the user, since the process may hold secrets
+/// (`prctl(2)`).
 struct Back {
     groups: Vec<Gid>,
     dumpable: libc::c_int,
@@ -47,7 +48,7 @@ impl Drop for Back {
     fn drop(&mut self) {
         setfsuid(Uid::from_raw(0));
         setfsgid(nix::unistd::getegid());
-        // Without them the process has fewer rights, and none too many.
+        // If this fails, the process has fewer rights than before, and no more.
         setgroups(&self.groups).ok();
         let (dumpable, signal) = (self.dumpable.unsigned_abs(), self.death_signal.unsigned_abs());
         // SAFETY: takes numbers only.
@@ -59,8 +60,8 @@ impl Drop for Back {
     }
 }
 
-/// The user and group with whose rights files are looked up and made. An impossible
-/// number changes nothing, and the call returns the present one (`setfsuid(2)`).
+/// The file system user and group. A call with an invalid number changes nothing and
+/// returns the present one (`setfsuid(2)`).
 fn ids() -> (u32, u32) {
     let impossible = u32::MAX;
     let user = setfsuid(Uid::from_raw(impossible)).as_raw();
@@ -101,7 +102,7 @@ mod tests {
         fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
         let user = Credentials { uid: OTHER, gid: OTHER, groups: vec![OTHER] };
         let before = (getgroups().unwrap(), dumpable().unwrap());
-        // Credentials belong to a thread: other tests go on as root.
+        // The kernel has credentials for each thread: other tests stay root.
         let refused = act_as(&user, || fs::read(&secret)).unwrap().unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
         act_as(&user, || fs::write(&made, "y")).unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! Files, pipes and terminals that are opened to write at their end.
+//! Opens files, pipes and terminals to append to them.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -8,10 +8,10 @@ use std::path::Path;
 
 use crate::check;
 
-/// Opens a file to write at its end, and makes it with mode 0640 if it is missing.
-/// Whatever has the name, this does not wait, nor does it give this process a
-/// terminal. A named pipe is opened for reading too, which `fifo(7)` allows on
-/// Linux: what is written stays there for a reader that has still to come.
+/// Opens a file to append to it, and makes it with mode 0640 if it is missing. The call
+/// does not wait, and does not make a terminal the controlling one. A named pipe is
+/// opened for reading too, which Linux allows (`fifo(7)`): what is written stays there
+/// for a later reader.
 ///
 /// # Errors
 /// Those of `open(2)`.
@@ -19,14 +19,14 @@ pub fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.append(true).mode(0o640).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
     let opened = match options.open(path) {
-        // Only now: with O_CREAT the open of another user's file can fail in a
-        // sticky directory (`protected_fifos`, `proc_sys_fs(5)`).
+        // Only if the file is missing: with O_CREAT, opening another user's file can
+        // fail in a sticky directory (`protected_fifos`, `proc_sys_fs(5)`).
         Err(error) if error.kind() == io::ErrorKind::NotFound => options.create(true).open(path),
         opened => opened,
     };
     let file = match opened {
         Ok(file) if file.metadata()?.file_type().is_fifo() => return open_both_ends(&file),
-        // A pipe that nothing reads, or a socket.
+        // A pipe without a reader, or a socket.
         Err(error) if error.raw_os_error() == Some(libc::ENXIO) => {
             return OpenOptions::new()
                 .read(true)
@@ -40,14 +40,14 @@ pub fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// The same pipe again, for reading too.
+/// Opens the same pipe again, for reading and writing.
 fn open_both_ends(pipe: &File) -> io::Result<File> {
     let own = format!("/proc/self/fd/{}", pipe.as_raw_fd());
     OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(own)
 }
 
-/// Opens what this descriptor leads to once more, for programs that do not expect
-/// that a write can fail for want of room.
+/// Opens the file of this descriptor again, in blocking mode: for programs that do not
+/// expect a write to fail for lack of room.
 ///
 /// # Errors
 /// Those of `open(2)`.
@@ -55,7 +55,7 @@ pub fn open_again(file: BorrowedFd) -> io::Result<File> {
     OpenOptions::new().append(true).open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
-/// Takes `O_NONBLOCK` back.
+/// Clears `O_NONBLOCK`.
 fn wait_when_full(file: &File) -> io::Result<()> {
     // SAFETY: takes numbers only.
     let flags = check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFL) })?;

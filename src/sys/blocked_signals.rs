@@ -1,5 +1,5 @@
-//! Signals held back for a while, in a process whose handlers are the
-//! application's and stay as they were.
+//! Blocks signals for a time, so that they are read, in a process whose handlers are the
+//! application's. The handlers are restored afterwards.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -11,23 +11,23 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use crate::check;
 use crate::fork::{self, Mark, SignalActions};
 
-/// Signals that wait to be read instead of what they would do. Unlike
-/// [`Signals`](crate::signal::Signals) this is undone as a whole, also in a
-/// process that was forked meanwhile, which has none of them.
+/// Signals that are blocked, and read from a descriptor. Unlike
+/// [`Signals`](crate::signal::Signals) this can be undone completely, also in a process
+/// that was forked meanwhile, in which no signal is pending.
 #[derive(Debug)]
 pub struct BlockedSignals {
     _mark: Mark,
     pending: SignalFd,
     entered: SignalActions,
-    /// Which signals this thread had blocked before.
+    /// The signals that this thread had blocked before.
     mask: SigSet,
-    /// What the signals had done before.
+    /// The actions of the signals before.
     actions: Vec<(libc::c_int, libc::sigaction)>,
 }
 
 impl BlockedSignals {
-    /// Holds back these signals; to be called on the main thread. Another thread
-    /// of the process that gets one passes it on to this one.
+    /// Blocks these signals. Must be called on the main thread. Another thread that gets
+    /// one of them sends it to the main thread.
     ///
     /// # Errors
     /// Those of `sigaction(2)` and `signalfd(2)`.
@@ -52,7 +52,7 @@ impl BlockedSignals {
         Ok(Self { _mark: Mark::new(pending.as_fd()), pending, entered, mask, actions: actions? })
     }
 
-    /// The signal that has come, if one has.
+    /// The next signal that has arrived, if there is one.
     ///
     /// # Errors
     /// Those of `read(2)`, but for `EAGAIN`.
@@ -61,7 +61,7 @@ impl BlockedSignals {
         Ok(found.and_then(|found| libc::c_int::try_from(found.ssi_signo).ok()))
     }
 
-    /// Lets the signals do again what they did before.
+    /// Restores the actions and the mask.
     ///
     /// # Errors
     /// Those of `sigaction(2)`.
@@ -84,7 +84,8 @@ impl AsFd for BlockedSignals {
     }
 }
 
-/// Sends a signal that this thread has got to the main one, which holds it back.
+/// Handles a signal that another thread got: sends it to the main thread, which has it
+/// blocked.
 extern "C" fn pass_on(signal: libc::c_int) {
     // SAFETY: takes nothing; the number of the main thread is the process's.
     let main = unsafe { libc::getpid() };
@@ -92,7 +93,7 @@ extern "C" fn pass_on(signal: libc::c_int) {
     unsafe { libc::syscall(libc::SYS_tgkill, main, main, signal) };
 }
 
-/// Gives a signal this action, or handler; returns what it did.
+/// Sets the action or handler of a signal, and returns the former action.
 fn replace_action(signal: libc::c_int, action: libc::sighandler_t) -> io::Result<libc::sigaction> {
     let mut before = MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: all-zero bytes are a valid action, without handler and flags.
@@ -109,7 +110,7 @@ fn replace_action(signal: libc::c_int, action: libc::sighandler_t) -> io::Result
 mod tests {
     use super::*;
 
-    // One test: signals are the whole process's.
+    // All in one test: actions belong to the whole process.
     #[test]
     fn held_signals_can_be_read_and_get_their_actions_back() {
         let before = replace_action(libc::SIGWINCH, libc::SIG_DFL).unwrap();

@@ -1,29 +1,29 @@
-//! The clocks: one that only rises, for deadlines, and the wall's, for people.
+//! The clocks: the monotonic one for deadlines, and the wall clock for dates.
 
 use std::mem::MaybeUninit;
 
-/// Milliseconds on the clock that never goes back, at the kernel's own
-/// resolution (1 to 10 ms); costs no system call. Not comparable between boots.
+/// Milliseconds on the monotonic clock, with the resolution of the kernel's tick (1 to
+/// 10 ms), without a system call. Values of different boots cannot be compared.
 #[must_use]
 pub fn monotonic_ms() -> u64 {
     let now = read(libc::CLOCK_MONOTONIC_COARSE);
     now.tv_sec.unsigned_abs() * 1_000 + now.tv_nsec.unsigned_abs() / 1_000_000
 }
 
-/// Microseconds on the clock that never goes back, exact.
+/// Microseconds on the monotonic clock, exact.
 #[must_use]
 pub fn monotonic_us() -> u64 {
     let now = read(libc::CLOCK_MONOTONIC);
     now.tv_sec.unsigned_abs() * 1_000_000 + now.tv_nsec.unsigned_abs() / 1_000
 }
 
-/// Seconds since 1970 on the wall clock, at the kernel's own resolution.
+/// Seconds since 1970 on the wall clock, with the resolution of the kernel's tick.
 #[must_use]
 pub fn wall_seconds() -> i64 {
     read(libc::CLOCK_REALTIME_COARSE).tv_sec
 }
 
-/// A moment as the machine's time zone shows it.
+/// A point in time in the machine's time zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocalTime {
     /// The year, such as 2026.

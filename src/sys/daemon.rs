@@ -1,5 +1,5 @@
-//! Going to the background: the starting process stays until the server serves,
-//! so that its exit code means something.
+//! Moves the server to the background. The starting process stays until the server
+//! serves, and exits with the result.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -9,32 +9,31 @@ use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, p
 
 use crate::thread::require_single;
 
-/// The exit code of the starting process when the server vanished without one.
+/// The exit code of the starting process when the server ended without a report.
 const VANISHED: u8 = 1;
 
-/// Which of the two processes this is.
+/// The side of the fork that this process is on.
 #[derive(Debug)]
 pub enum DaemonSide {
-    /// The process that was started: it is to exit with this code, which is the
-    /// server's answer.
+    /// The starting process. It must exit with this code, which the server has reported.
     Starter(u8),
     /// The server.
     Server(Starter),
 }
 
-/// The server's way to let the starting process go.
+/// The server's connection to the starting process.
 #[derive(Debug)]
 pub struct Starter {
     answer: File,
 }
 
-/// Splits off a server that belongs to no terminal and no session of one
-/// (`daemon(7)`); the starting process waits in here for its answer. What is open
-/// stays open in both.
+/// Forks a server without a terminal, in a session of its own (`daemon(7)`). In the
+/// starting process this waits for the server's report. Both processes keep all
+/// descriptors.
 ///
 /// # Errors
-/// `Unsupported` when this process has other threads, which the server would lack;
-/// those of `fork(2)`, `setsid(2)` and `pipe2(2)`.
+/// `Unsupported` when this process has other threads, which a fork does not copy; those of
+/// `fork(2)`, `setsid(2)` and `pipe2(2)`.
 pub fn detach() -> io::Result<DaemonSide> {
     require_single()?;
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
@@ -45,22 +44,22 @@ pub fn detach() -> io::Result<DaemonSide> {
     drop(read);
     setsid()?;
     if split()?.is_some() {
-        // The leader of the session goes, so that no process in it can get a
-        // terminal by opening one.
-        // SAFETY: _exit(2) ends the process without running anything of it.
+        // The leader of the session ends: then no process in it can get a terminal by
+        // opening one.
+        // SAFETY: _exit(2) ends the process and runs no code of this one.
         unsafe { libc::_exit(0) };
     }
     Ok(DaemonSide::Server(Starter { answer: File::from(write) }))
 }
 
 impl Starter {
-    /// Lets the starting process exit with this code. It may be gone.
+    /// Makes the starting process exit with this code, if it still runs.
     pub fn answer(mut self, code: u8) {
         drop(self.answer.write_all(&[code]));
     }
 }
 
-/// Lets the three standard descriptors lead nowhere.
+/// Redirects the three standard descriptors to `/dev/null`.
 ///
 /// # Errors
 /// Those of `open(2)` and `dup2(2)`.
@@ -72,10 +71,10 @@ pub fn close_standard() -> io::Result<()> {
     Ok(())
 }
 
-/// The pid of the new process, in the old one.
+/// Forks; returns the new process's pid in the old one, and `None` in the new one.
 fn split() -> io::Result<Option<Pid>> {
-    // SAFETY: `detach` has looked: there is one thread, so that the new process
-    // finds no lock held.
+    // SAFETY: `detach` has checked that there is one thread, so no lock is held in the
+    // new process.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => Ok(Some(child)),
         ForkResult::Child => Ok(None),

@@ -1,4 +1,4 @@
-//! Descriptors: copies, and those that this program inherited.
+//! Copies of descriptors, and descriptors that this program has inherited.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -6,20 +6,20 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::check;
 
-/// The first descriptor that a program is given (`sd_listen_fds(3)`).
+/// The first descriptor that is passed to a program (`sd_listen_fds(3)`).
 pub const FIRST: RawFd = 3;
 
 /// Takes a descriptor that this program inherited from the one that executed it,
 /// and makes it close-on-exec. Each can be taken once.
 ///
-/// The kernel closes a close-on-exec descriptor when a program is executed. All
-/// that a process of ours opens itself is close-on-exec (by `std`, by this crate,
-/// and in Python by PEP 446). So a number without that flag is inherited, and no
-/// other part of this process owns it.
+/// The kernel closes a close-on-exec descriptor when a program is executed. Everything
+/// that this process opens itself is close-on-exec (by `std`, by this crate, and in
+/// Python by PEP 446). So a descriptor without that flag is inherited, and no other part
+/// of this process owns it.
 ///
 /// # Errors
-/// `AlreadyExists` when it was taken before, or was opened by this process; those
-/// of `fcntl(2)`, for a number that is not open.
+/// `AlreadyExists` when it was taken before, or was opened by this process; those of
+/// `fcntl(2)`, for a number that is not open.
 pub fn take_inherited(number: RawFd) -> io::Result<OwnedFd> {
     static TAKING: Mutex<()> = Mutex::new(());
     let _alone = TAKING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -36,11 +36,11 @@ pub fn take_inherited(number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// Copies the descriptor with this number, close-on-exec. Its owner, in this
-/// process or in a part of it that is not ours, keeps it.
+/// Copies the descriptor with this number, close-on-exec. The original stays with its
+/// owner, which may be code that is not ours, such as Python.
 ///
 /// # Errors
-/// Those of `fcntl(2)`; a number that names nothing is one of them.
+/// Those of `fcntl(2)`, also for a number that is not open.
 pub fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: fcntl(2) checks the number, and uses no memory of ours.
     let copy = check(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, FIRST) })?;
@@ -48,8 +48,8 @@ pub fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
-/// Makes `target` a copy of `source`, close-on-exec; what `target` was is
-/// closed in the same step (`dup3(2)`).
+/// Makes `target` a copy of `source`, close-on-exec, and closes the former file of
+/// `target` in the same step (`dup3(2)`).
 ///
 /// # Errors
 /// Those of `dup3(2)`.
@@ -59,8 +59,7 @@ pub fn duplicate_onto(source: BorrowedFd, target: BorrowedFd) -> io::Result<()> 
     check(unsafe { libc::dup3(source.as_raw_fd(), target.as_raw_fd(), libc::O_CLOEXEC) }).map(drop)
 }
 
-/// As [`duplicate_onto`], but inherited by programs that are executed: for the
-/// standard descriptors.
+/// As [`duplicate_onto`], but without close-on-exec: for the standard descriptors.
 ///
 /// # Errors
 /// Those of `dup2(2)`.
@@ -74,7 +73,8 @@ mod tests {
     use super::*;
     use std::os::fd::{AsFd, IntoRawFd};
 
-    /// A number as an executed program finds it: open, without close-on-exec.
+    /// The number of a descriptor as an executed program inherits it: without
+    /// close-on-exec.
     fn inherit() -> RawFd {
         let (reader, _writer) = io::pipe().unwrap();
         let number = OwnedFd::from(reader).into_raw_fd();

@@ -1,13 +1,14 @@
-//! The listener's place in a worker's epoll set: mio has no interest for it.
+//! Registers listeners in a worker's epoll set with `EPOLLEXCLUSIVE`, which mio does not
+//! support.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use crate::check;
 
-/// Wakes at most one of the processes that wait for `listener`, level
-/// triggered, under the token `data`. `epoll_ctl(2)`: `EPOLLEXCLUSIVE` can be
-/// given on add only, so a change is a delete and an add.
+/// Adds `listener` with the token `data`, level triggered. The kernel wakes at least one,
+/// and seldom all, of the processes that wait for it. `EPOLLEXCLUSIVE` is allowed only
+/// when a descriptor is added, so a change is a delete and an add (`epoll_ctl(2)`).
 ///
 /// # Errors
 /// Those of `epoll_ctl(2)`; `AlreadyExists` when it is already in the set.
@@ -16,7 +17,7 @@ pub fn add_exclusive(epoll: BorrowedFd, listener: BorrowedFd, data: u64) -> io::
     control(epoll, libc::EPOLL_CTL_ADD, listener, flags, data)
 }
 
-/// Takes `listener` out of the set.
+/// Removes `listener` from the set.
 ///
 /// # Errors
 /// Those of `epoll_ctl(2)`; `NotFound` when it is not in the set.

@@ -1,29 +1,28 @@
-//! What a process that is forked from one of ours keeps, and what it lets go of.
+//! Releases the server's resources in processes that the application forks.
 //!
-//! An application forks when it likes: with `os.fork`, with `multiprocessing`, in
-//! a library. Its process is to be one that a plain interpreter has forked, so
-//! everything that makes a worker a worker is let go of in it: this is the list.
+//! An application forks at any time: with `os.fork`, with `multiprocessing`, in a library.
+//! The new process must be like one that a plain interpreter has forked. So it keeps no
+//! resource of the worker. This is the list:
 //!
 //! | resource | where it is entered | in the forked process |
 //! | --- | --- | --- |
-//! | descriptors of ours | [`Private`], [`Mark`] | lead nowhere |
-//! | actions of signals | [`SignalActions`] | as they were before |
-//! | signals held back | `hold_back` | let through |
-//! | shared memory | `Memory` | a private copy of nothing |
-//! | the limit of descriptors | [`raise`](crate::limit::raise) | as it was before |
+//! | descriptors of the server | [`Private`], [`Mark`] | closed; their numbers stay taken |
+//! | actions of signals | [`SignalActions`] | restored |
+//! | blocked signals | `hold_back` | unblocked |
+//! | shared memory | `Memory` | replaced by private zeros |
+//! | the limit of descriptors | [`raise`](crate::limit::raise) | restored |
 //!
-//! Logs are kept: what the process writes to them is wanted. So are the files of
-//! bodies, which have no name, and of which the process that forks knows
-//! ([`count`]).
+//! Logs stay open, since the process may write to them. The files of spooled bodies stay
+//! open too; the worker does not reuse them after a fork ([`count`]).
 //!
-//! It happens in a handler of the C library (`pthread_atfork(3)`), wherever the
-//! fork comes from, before the new process runs anything else. Signals are
-//! blocked from before the fork until then: one that ends the new process must
-//! not be taken for one to this.
+//! A handler of the C library (`pthread_atfork(3)`) does this for every fork, before any
+//! other code runs in the new process. Signals are blocked from before the fork until
+//! then: the worker's handlers must not run in the new process, where they would act on
+//! the worker.
 //!
-//! A number that is let go of stays taken, by a descriptor that leads nowhere
-//! (`O_PATH`, open(2)): what still knows it fails with `EBADF`, and cannot reach
-//! what the application opens next.
+//! The number of a released descriptor stays taken, by a descriptor that cannot be read
+//! or written (`O_PATH`, open(2)). Code that still has the number fails with `EBADF`, and
+//! cannot use a file that the application opens next.
 
 use std::cell::{Cell, UnsafeCell};
 use std::mem::MaybeUninit;
@@ -35,37 +34,37 @@ use nix::sys::signal::SigSet;
 
 use crate::limit;
 
-/// Descriptors from this number on are not let go of. No process has so many:
-/// it is the kernel's own limit (`fs.nr_open`, proc(5)).
+/// The end of the numbers that can be marked. No process has more descriptors: it is the
+/// kernel's limit (`fs.nr_open`, proc(5)).
 const NUMBERS: usize = 1 << 20;
 
-/// The most actions of signals that are entered at a time.
+/// The maximum number of registered actions.
 const ACTIONS: usize = 64;
 
-/// The most mappings that are entered at a time.
+/// The maximum number of registered mappings.
 const MAPPINGS: usize = 8;
 
-/// One bit for each descriptor: it is let go of in a forked process.
+/// One bit for each descriptor: whether a forked process releases it.
 static MARKED: [AtomicU64; NUMBERS / 64] = [const { AtomicU64::new(0) }; NUMBERS / 64];
 
-/// No descriptor from this number on was ever marked.
+/// The end of the numbers that have been marked.
 static MARKED_END: AtomicUsize = AtomicUsize::new(0);
 
-/// How often this process has forked.
+/// The number of forks of this process.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// This process was forked by an application.
+/// Set in a process that an application has forked.
 static FORKED: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
-    /// This thread makes a process that keeps everything.
+    /// Set while this thread forks a process of the server, which keeps all resources.
     static KEEPS: Cell<bool> = const { Cell::new(false) };
     /// The signals that this thread had blocked before it forked.
     static BLOCKED: Cell<MaybeUninit<libc::sigset_t>> = const { Cell::new(MaybeUninit::uninit()) };
 }
 
 unsafe extern "C" {
-    /// As `pthread_atfork(3)` has it.
+    /// See `pthread_atfork(3)`.
     fn pthread_atfork(
         prepare: Option<extern "C" fn()>,
         parent: Option<extern "C" fn()>,
@@ -73,32 +72,32 @@ unsafe extern "C" {
     ) -> libc::c_int;
 }
 
-/// From now on a process that is forked from this one, or from one of its own,
-/// lets go of what is entered here.
+/// From now on every process that is forked from this one, or from its descendants,
+/// releases the registered resources.
 pub fn watch() {
     static WATCHED: Once = Once::new();
     WATCHED.call_once(|| {
-        // SAFETY: the handlers call nothing but what is safe between a fork and
-        // an exec of a process with threads (signal-safety(7)).
+        // SAFETY: the handlers call only functions that are safe between fork and exec
+        // in a process with threads (signal-safety(7)).
         let result = unsafe { pthread_atfork(Some(prepare), Some(go_on), Some(let_go)) };
         debug_assert_eq!(result, 0, "pthread_atfork(3) lacks memory only");
     });
 }
 
-/// How often this process has forked, as far as forks are watched.
+/// The number of forks of this process since [`watch`].
 #[must_use]
 pub fn count() -> u32 {
     COUNT.load(Ordering::Relaxed)
 }
 
-/// Whether this process was forked by an application, and has let go of
-/// everything.
+/// Whether an application has forked this process, so that it has released the server's
+/// resources.
 #[must_use]
 pub fn is_forked() -> bool {
     FORKED.load(Ordering::Relaxed)
 }
 
-/// Forks by `fork` a process of our own, which keeps everything.
+/// Forks a process of the server by `fork`; it keeps all resources.
 pub(crate) fn keeping<T>(fork: impl FnOnce() -> T) -> T {
     KEEPS.set(true);
     let forked = fork();
@@ -121,14 +120,15 @@ extern "C" fn prepare() {
     BLOCKED.set(before);
 }
 
-/// In the process that has forked.
+/// Runs after a fork in the process that has forked.
 extern "C" fn go_on() {
     if !KEEPS.get() {
         restore_mask(&BLOCKED.get());
     }
 }
 
-/// In the new process. It has one thread; what the others were doing is not known.
+/// Runs after a fork in the new process. It has one thread; what the other threads were
+/// doing is not known.
 extern "C" fn let_go() {
     if KEEPS.get() {
         return;
@@ -150,14 +150,13 @@ fn restore_mask(mask: &MaybeUninit<libc::sigset_t>) {
 
 // Descriptors.
 
-/// A descriptor that leads nowhere in a forked process, for as long as this is
-/// there. Dropping it closes nothing.
+/// Marks a descriptor: a forked process releases it. Dropping the mark closes nothing.
 #[derive(Debug)]
 pub struct Mark(RawFd);
 
 impl Mark {
-    /// Enters a descriptor that another value owns; it is to be dropped before
-    /// the descriptor is closed.
+    /// Marks a descriptor that another value owns. Must be dropped before the descriptor
+    /// is closed.
     pub fn new(fd: BorrowedFd) -> Self {
         let number = fd.as_raw_fd();
         if let Some((word, bit)) = place(number) {
@@ -181,10 +180,10 @@ fn place(number: RawFd) -> Option<(&'static AtomicU64, u64)> {
     Some((MARKED.get(number / 64)?, 1 << (number % 64)))
 }
 
-/// A descriptor of a worker's own.
+/// An owned descriptor that a forked process releases.
 #[derive(Debug)]
 pub struct Private {
-    // Dropped first: the number may be used again once it is closed.
+    // Dropped first: after the close the number may belong to another file.
     _mark: Mark,
     fd: OwnedFd,
 }
@@ -219,17 +218,17 @@ fn let_go_of_descriptors() {
     }
 }
 
-/// Lets a number lead nowhere, by a copy of `nowhere` if there is one. Returns a
-/// descriptor that leads there.
+/// Replaces the file of a descriptor by `nowhere`, or by a new `O_PATH` descriptor if
+/// there is none. Returns the `O_PATH` descriptor.
 fn lead_nowhere(number: RawFd, nowhere: Option<RawFd>) -> Option<RawFd> {
     let nowhere = nowhere.or_else(open_nowhere).or_else(|| {
-        // No room for one more: there is for one instead.
+        // The limit of descriptors is reached: closing this one makes room.
         // SAFETY: takes a number only; it is one of ours.
         unsafe { libc::close(number) };
         open_nowhere()
     });
     match nowhere {
-        // It has got the number that was closed, and stays.
+        // The new descriptor has got the number that was closed.
         Some(it) if it == number => None,
         Some(it) => {
             // SAFETY: takes numbers only; the target is one of ours.
@@ -250,7 +249,7 @@ fn open_nowhere() -> Option<RawFd> {
 
 // Signals.
 
-/// What a signal does, and did before.
+/// The action of a signal, and the one before.
 struct ActionEntry {
     signal: libc::c_int,
     ours: libc::sighandler_t,
@@ -259,19 +258,19 @@ struct ActionEntry {
 
 struct Entries([UnsafeCell<MaybeUninit<ActionEntry>>; ACTIONS]);
 
-// SAFETY: an entry is written by the one `SignalActions` that there is at a time, before
-// `ENTERED` says that it is there, and read by a process with one thread.
+// SAFETY: an entry is written by the one `SignalActions` that exists at a time, before
+// `ENTERED` counts it, and read by a process with one thread.
 unsafe impl Sync for Entries {}
 
 static ENTRIES: Entries = Entries([const { UnsafeCell::new(MaybeUninit::uninit()) }; ACTIONS]);
 static ENTERED: AtomicUsize = AtomicUsize::new(0);
 
-/// Enters signals whose actions are about to be changed. In a forked process
-/// those whose actions are then still ours get back what they had before; the
-/// last one that was entered comes first.
+/// Registers signals whose actions are about to be changed. A forked process restores the
+/// former actions of those that the application has not changed since, the last one
+/// first.
 #[derive(Debug)]
 pub struct SignalActions {
-    /// How many were entered before these.
+    /// The number of entries before these.
     first: usize,
 }
 
@@ -298,14 +297,14 @@ impl SignalActions {
         (Self { first }, changed)
     }
 
-    /// The signals have their former actions again: they are as if never entered,
-    /// and those that were entered after them as well.
+    /// Removes these entries and all later ones, after their former actions have been
+    /// restored.
     pub fn withdraw(self) {
         ENTERED.fetch_min(self.first, Ordering::Release);
     }
 }
 
-/// The action of a signal; the default one if there is no such signal.
+/// The action of a signal; the default one if the signal does not exist.
 pub(crate) fn action_of(signal: libc::c_int) -> libc::sigaction {
     let mut action = MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: the record is valid for writes, and nothing is changed.
@@ -329,11 +328,10 @@ fn restore_actions() {
     }
 }
 
-/// Signals that are held back, as a bit for each number.
+/// The blocked signals, as a bit for each number.
 static HELD_BACK: AtomicU64 = AtomicU64::new(0);
 
-/// Enters the signals that are held back in this process, and would not be
-/// without us; none, when it is over.
+/// Registers the signals that the server blocks in this process; an empty set at the end.
 pub(crate) fn hold_back(signals: &SigSet) {
     let bits = signals.iter().fold(0, |bits, signal| bits | 1 << signal as i32);
     HELD_BACK.store(bits, Ordering::Relaxed);
@@ -361,14 +359,13 @@ static MEMORY: [Mapping; MAPPINGS] = [const {
     Mapping { start: AtomicPtr::new(std::ptr::null_mut()), length: AtomicUsize::new(0) }
 }; MAPPINGS];
 
-/// Shared memory that is zeros of its own in a forked process, for as long as
-/// this is there.
+/// Registers shared memory: in a forked process it is replaced by private zeros.
 #[derive(Debug)]
 pub(crate) struct Memory(Option<&'static Mapping>);
 
 impl Memory {
-    /// Enters a mapping; it is to be dropped before that is undone. The memory is
-    /// only ever used as what may have any bits.
+    /// Registers a mapping. Must be dropped before the mapping is removed. The memory must
+    /// be used only as types for which every bit pattern is valid.
     pub(crate) fn new(start: *mut libc::c_void, length: usize) -> Self {
         let null = std::ptr::null_mut();
         let free = MEMORY.iter().find(|it| {
@@ -400,8 +397,8 @@ fn let_go_of_memory() {
         }
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
-        // SAFETY: the range is a mapping of ours whose content may become
-        // anything at any time; it stays mapped.
+        // SAFETY: the range is a mapping of ours, any content of it is valid, and it stays
+        // mapped.
         unsafe { libc::mmap(start, length, protection, flags, -1, 0) };
     }
 }

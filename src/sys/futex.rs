@@ -1,25 +1,25 @@
-//! Sleeping until a word changes, in a way that a signal ends.
+//! Waits until a word in memory changes. A signal ends the wait.
 //!
-//! std's own waits hide signals; the Python bridge needs to see them, because
-//! CPython runs its signal handlers on the main thread between two waits.
+//! The waits of std continue after a signal. The Python bridge must return: CPython runs
+//! its signal handlers on the main thread between two waits.
 
 use std::io;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-/// Why a wait ended.
+/// The reason why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {
-    /// The word was not the expected value, or a waker said so (which may be
-    /// early: look at the word again).
+    /// The word had another value, or a thread called [`wake`]. The caller must check the
+    /// word again.
     Changed,
-    /// The time was over.
+    /// The limit has passed.
     Elapsed,
     /// A signal was handled on this thread.
     Interrupted,
 }
 
-/// Sleeps while `word` is `expected`, at most `limit`. See `futex(2)`.
+/// Sleeps while `word` is `expected`, for at most `limit` (`futex(2)`).
 pub fn wait(word: &AtomicU32, expected: u32, limit: Option<Duration>) -> Wake {
     let time = limit.map(|length| libc::timespec {
         tv_sec: libc::time_t::try_from(length.as_secs()).unwrap_or(libc::time_t::MAX),

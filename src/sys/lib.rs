@@ -1,7 +1,7 @@
-//! Every system call that std has no safe function for, one noun per file.
+//! The system calls for which std has no safe function, in a file for each subject.
 //!
-//! This is the only crate with `unsafe` outside the Python bridge. It exports
-//! safe functions on safe types only, so that the crates above can forbid it.
+//! This is the only crate with `unsafe`, besides one file of the Python bridge. It exports
+//! only safe functions on safe types, so the crates above forbid `unsafe`.
 
 pub mod acting;
 pub mod append;
@@ -38,12 +38,11 @@ pub mod wait;
 
 use std::io;
 
-/// What went wrong, in the lower case of our messages and without a number:
-/// `permission denied`.
+/// The text of an error, in lower case and without its number: `permission denied`.
 #[must_use]
 pub fn reason(error: &io::Error) -> String {
     let text = match error.raw_os_error() {
-        // As the C library has it; "try again" would be advice for the caller.
+        // The C library's text. "Try again" would be advice for the caller.
         Some(libc::EAGAIN) => "resource temporarily unavailable".to_owned(),
         Some(number) => nix::errno::Errno::from_raw(number).desc().to_owned(),
         None => error.to_string(),
@@ -57,7 +56,7 @@ pub fn reason(error: &io::Error) -> String {
     }
 }
 
-/// Turns the `-1` of a failed call into the error that `errno` names.
+/// Turns the result -1 of a failed call into the error in `errno`.
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

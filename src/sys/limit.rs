@@ -1,11 +1,10 @@
 //! The limit of descriptors (`RLIMIT_NOFILE`, getrlimit(2)).
 //!
-//! The soft limit is mostly 1024, for the sake of programs that use select(2),
-//! which can have no more. A server needs many, so it raises its own to the hard
-//! limit. What it starts gets back the former one: programs that are executed by
-//! [`Process::start`](crate::process::Process::start), processes that the
-//! application forks (`fork.rs`), and programs that are started while the limit
-//! is [lowered](Lowered).
+//! The soft limit is mostly 1024: programs that use select(2) can have no more. A server
+//! needs more, so it raises its soft limit to the hard limit. Other processes get the
+//! former limit: programs that [`Process::start`](crate::process::Process::start)
+//! executes, processes that the application forks (`fork.rs`), and programs that are
+//! started while the limit is [lowered](Lowered).
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -15,25 +14,23 @@ use std::time::Duration;
 
 use crate::check;
 
-/// No process can have more, unless the kernel was told otherwise (`fs.nr_open`,
-/// proc(5)).
+/// The maximum number of descriptors by the kernel's default (`fs.nr_open`, proc(5)).
 const MOST: u64 = 1 << 20;
 
-/// How long to wait at most until the limit is no longer lowered, in
-/// milliseconds.
+/// The maximum time to wait until the limit is raised again, in milliseconds.
 const PATIENCE: u32 = 200;
 
-/// The soft limit before it was raised; 0 when it was not.
+/// The soft limit before it was raised; 0 if it was not raised.
 static FORMER: AtomicU64 = AtomicU64::new(0);
-/// What it was raised to.
+/// The soft limit after it was raised.
 static RAISED: AtomicU64 = AtomicU64::new(0);
-/// How many want it lowered now.
+/// The number of [`Lowered`] values.
 static LOWERED: AtomicU32 = AtomicU32::new(0);
-/// Held while that changes.
+/// Held while the limit is changed.
 static CHANGING: Mutex<()> = Mutex::new(());
 
-/// Raises the soft limit of this process to the hard one. This process, and the
-/// workers that it forks, remember the former limit.
+/// Raises the soft limit of this process to the hard limit. This process and the workers
+/// that it forks keep the former limit in memory.
 ///
 /// # Errors
 /// Those of `setrlimit(2)`.
@@ -51,9 +48,9 @@ pub fn raise() -> io::Result<()> {
     Ok(())
 }
 
-/// Sets the former limit for good, unless the application has set another
-/// one, or so many descriptors are open that none could be opened any more. Safe
-/// between a fork and an exec of a process with threads.
+/// Restores the former limit permanently. Does nothing if the application has set another
+/// limit, or if so many descriptors are open that no more could be opened. Safe between
+/// fork and exec in a process with threads.
 pub(crate) fn give_back() {
     let former = FORMER.swap(0, Ordering::SeqCst);
     if former == 0 || !change(RAISED.load(Ordering::SeqCst), former) {
@@ -69,9 +66,8 @@ pub(crate) fn give_back() {
     }
 }
 
-/// The limit is lowered to the former one as long as this is there: for a program
-/// that is started meanwhile. A thread that needs a descriptor beyond it waits by
-/// [`wait_until_raised`].
+/// The limit is the former one while this value exists, for a program that is started
+/// meanwhile. A thread that cannot get a descriptor then calls [`wait_until_raised`].
 #[derive(Debug)]
 pub struct Lowered(());
 
@@ -91,7 +87,7 @@ impl Lowered {
 
 impl Drop for Lowered {
     fn drop(&mut self) {
-        // A forked process has its limit for good.
+        // A forked process has restored its limit.
         if let former @ 1.. = FORMER.load(Ordering::SeqCst) {
             let _alone = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
             if LOWERED.fetch_sub(1, Ordering::SeqCst) == 1 {
@@ -101,8 +97,8 @@ impl Drop for Lowered {
     }
 }
 
-/// To be called when no descriptor could be had (`EMFILE`): whether another try
-/// is worth while, because a program was just being started.
+/// Waits while a program is being started, after no descriptor could be opened
+/// (`EMFILE`). Returns whether the caller should try again.
 #[must_use]
 pub fn wait_until_raised() -> bool {
     let is_lowered = || LOWERED.load(Ordering::SeqCst) > 0;
@@ -118,7 +114,7 @@ pub fn wait_until_raised() -> bool {
     true
 }
 
-/// Changes the soft limit if it is `from`; whether it was.
+/// Changes the soft limit if it is `from`, and returns whether it was.
 fn change(from: u64, to: u64) -> bool {
     match current() {
         Ok(limit) if limit.rlim_cur == from => {

@@ -1,5 +1,5 @@
-//! The processes that hold the lock of a file (`flock(2)`). A user who can open a
-//! file for reading can lock it, without any other right to it.
+//! Finds the processes that hold the lock of a file (`flock(2)`). The right to read a file
+//! is enough to lock it.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -7,9 +7,9 @@ use std::os::unix::fs::MetadataExt;
 use crate::process::ancestry;
 use crate::user::own_uid;
 
-/// Says whether a lock that this process did not get can be ignored: all processes
-/// that hold it, as far as they can be seen from here, belong to another user, and
-/// not to root. Where none can be seen the lock counts (`proc_locks(5)`).
+/// Whether a lock that this process could not take can be ignored: all holders that are
+/// visible in `/proc` belong to another user, and not to root. A lock without visible
+/// holders is not ignored (`proc_locks(5)`).
 #[must_use]
 pub fn is_of_another_user(file: &File) -> bool {
     let Ok(metadata) = file.metadata() else { return false };
@@ -19,9 +19,9 @@ pub fn is_of_another_user(file: &File) -> bool {
     !holders.is_empty() && !holders.iter().any(is_ours)
 }
 
-/// The pids of the processes with a lock on the file with this number: `1: FLOCK
-/// ADVISORY WRITE 123 fd:00:456 0 EOF`. The device is not compared: some file
-/// systems show another one here. So there may be holders of other files among them.
+/// The pids of the processes with a lock on a file with this inode, from lines such as
+/// `1: FLOCK ADVISORY WRITE 123 fd:00:456 0 EOF`. The device is not compared, since some
+/// file systems show another one there. So holders of other files may be among them.
 fn holders(table: &str, inode: u64) -> impl Iterator<Item = i32> {
     table.lines().filter_map(move |line| {
         let words: Vec<_> = line.split_ascii_whitespace().collect();

@@ -1,5 +1,5 @@
-//! Mapped files: memory that two processes share, and files that are received
-//! into and read from without a copy of our own.
+//! Mapped files: memory that two processes share, and files that the kernel reads and
+//! writes without a copy in this process.
 
 use std::fs::File;
 use std::io;
@@ -21,14 +21,14 @@ pub fn page_size() -> u64 {
     size.and_then(|size| u64::try_from(size).ok()).unwrap_or(4096)
 }
 
-/// A shared mapping, seen as 64-bit words that any process may change at any
-/// time; hence atomics, for which that is defined.
+/// A shared mapping of 64-bit words. They are atomics, since other processes may change
+/// them at any time.
 #[derive(Debug)]
 pub struct SharedWords {
     start: NonNull<AtomicU64>,
     count: usize,
     fd: Private,
-    /// A process that the application forks cannot write into this memory.
+    /// Keeps a process that the application forks from writing to this memory.
     forked: Option<Memory>,
 }
 
@@ -38,9 +38,8 @@ unsafe impl Send for SharedWords {}
 unsafe impl Sync for SharedWords {}
 
 impl SharedWords {
-    /// Makes `count` words, all zero; `name` shows in `/proc/PID/maps`. No
-    /// process can make the memory shorter: reading what is gone would be a
-    /// SIGBUS.
+    /// Makes `count` words, all zero. `/proc/PID/maps` shows `name`. A seal keeps every
+    /// process from shortening the memory: reading beyond its end would be a SIGBUS.
     ///
     /// # Errors
     /// Those of `memfd_create(2)`, `ftruncate(2)`, `F_ADD_SEALS` (`fcntl(2)`)
@@ -54,7 +53,7 @@ impl SharedWords {
         Self::adopt(file.into())
     }
 
-    /// Maps all of a descriptor that another process made.
+    /// Maps the whole file of a descriptor that another process has made.
     ///
     /// # Errors
     /// Those of `fstat(2)` and `mmap(2)`; `InvalidInput` if the file is empty.
@@ -103,8 +102,7 @@ impl Drop for SharedWords {
     }
 }
 
-/// Makes a file in memory to which every write goes to its end, from any process;
-/// `name` shows in `/proc/PID/fd`.
+/// Makes a file in memory to which every process appends. `/proc/PID/fd` shows `name`.
 ///
 /// # Errors
 /// Those of `memfd_create(2)` and `fcntl(2)`.
@@ -114,8 +112,8 @@ pub fn appended_file(name: &str) -> io::Result<File> {
     Ok(File::from(fd))
 }
 
-/// Gives memory that was freed back to the system, also what lies between memory
-/// in use (malloc_trim(3)). C libraries without such a call keep none.
+/// Returns freed memory to the system, also from between blocks in use
+/// (malloc_trim(3)). C libraries without this call return it by themselves.
 pub fn trim() {
     #[cfg(target_env = "gnu")]
     // SAFETY: takes a number only, and changes no memory in use.
@@ -124,7 +122,7 @@ pub fn trim() {
     };
 }
 
-/// Makes a file in memory; `name` shows in `/proc/PID/fd`.
+/// Makes a file in memory. `/proc/PID/fd` shows `name`.
 ///
 /// # Errors
 /// Those of `memfd_create(2)`.
@@ -132,20 +130,19 @@ pub fn anonymous_file(name: &str) -> io::Result<File> {
     Ok(File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC)?))
 }
 
-/// The beginning of a file, mapped: bytes are received into it, and read from
-/// it, by one copy each. What is received is in the file at once.
+/// The mapped beginning of a file. Bytes are received into the mapping, and read from it,
+/// with one copy each. They are in the file at once.
 ///
-/// The mapping is an address range and costs nothing. Only the part that the
-/// file has room for can be reached.
+/// The mapping only reserves addresses. The part for which the file has room can be used.
 ///
-/// As with every mapped file, a page that the disk can no longer deliver is a
-/// SIGBUS for its reader (`mmap(2)`).
+/// Reading a page that the disk cannot deliver is a SIGBUS, as with every mapped file
+/// (`mmap(2)`).
 #[derive(Debug)]
 pub struct FileStart {
     start: NonNull<libc::c_void>,
-    /// Bytes that are mapped.
+    /// The length of the mapping, in bytes.
     length: usize,
-    /// Bytes that the file has room for: the part that can be reached.
+    /// The length of the part for which the file has room, in bytes.
     reserved: usize,
 }
 
@@ -156,8 +153,8 @@ unsafe impl Send for FileStart {}
 unsafe impl Sync for FileStart {}
 
 impl FileStart {
-    /// Maps the first `length` bytes of a file that is open for reading and
-    /// writing. None can be reached before there is room for it.
+    /// Maps the first `length` bytes of a file that is open for reading and writing. No
+    /// byte can be used before [`reserve`](Self::reserve) has made room.
     ///
     /// # Errors
     /// Those of `mmap(2)`.
@@ -176,8 +173,8 @@ impl FileStart {
         Ok(Self { start, length, reserved: 0 })
     }
 
-    /// Reserves room in the file up to `end`, as far as it is mapped: a full disk
-    /// is an error here, where a hole would be a SIGBUS later.
+    /// Reserves room in the file up to `end`, within the mapping. With a full disk this is
+    /// an error; without the reservation a later write would be a SIGBUS.
     ///
     /// # Errors
     /// Those of `fallocate(2)`.
@@ -198,15 +195,13 @@ impl FileStart {
         Ok(())
     }
 
-    /// Takes note that the file was written without a hole up to `end`, by other
-    /// means.
+    /// Notes that the file has been written up to `end` without a hole, by another call.
     pub fn note_written(&mut self, end: u64) {
         let end = usize::try_from(end).unwrap_or(usize::MAX).min(self.length);
         self.reserved = self.reserved.max(end);
     }
 
-    /// What stands in the file. Other processes that have it open are trusted
-    /// not to write to it.
+    /// The content of the file. Other processes that have it open must not write to it.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: the mapping is at least `reserved` bytes long, the file has room
@@ -215,9 +210,9 @@ impl FileStart {
         unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), self.reserved) }
     }
 
-    /// The same, for a system call to write to. It fails where a store of our own
-    /// would be a SIGBUS: a file system that never overwrites (btrfs) needs room
-    /// again for what was written before, whatever was reserved.
+    /// The content, for a system call to write to. The call fails where a store would be a
+    /// SIGBUS: a file system that never overwrites blocks (btrfs) needs new room for each
+    /// write, in spite of the reservation.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as above, and there is no other reference.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().cast(), self.reserved) }

@@ -1,5 +1,5 @@
 //! A socket to which any process of this machine can send short messages, as
-//! `sd_notify(3)` does, and which tells whose process each one comes from.
+//! `sd_notify(3)` does. The kernel adds the sender's user to each message.
 
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -11,36 +11,36 @@ use nix::sys::socket::{
     bind, getsockname, recvmsg, setsockopt, socket,
 };
 
-/// A bound datagram socket. Its name is in the abstract name space, so that
-/// there is no file to remove, and every user can send to it.
+/// A bound datagram socket with an abstract name: there is no file to remove, and every
+/// user can send to it.
 #[derive(Debug)]
 pub struct NotifySocket {
     socket: OwnedFd,
     address: String,
 }
 
-/// A message that has been taken out.
+/// A message that was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagram {
-    /// How many bytes it has, of those that there was room for.
+    /// The number of bytes that were stored.
     pub length: usize,
-    /// It had more bytes than there was room for.
+    /// Whether the message had more bytes than the buffer.
     pub is_cut: bool,
-    /// The user of the process that sent it, which the kernel vouches for;
-    /// `None` of a message that brought descriptors along.
+    /// The user of the sending process, by the kernel; `None` for a message with
+    /// descriptors.
     pub uid: Option<u32>,
 }
 
 impl NotifySocket {
-    /// Opens a mailbox, non-blocking and close-on-exec, under a name that the
-    /// kernel chooses (autobind, `unix(7)`).
+    /// Opens a socket, non-blocking and close-on-exec, with a name that the kernel chooses
+    /// (autobind, `unix(7)`).
     ///
     /// # Errors
     /// Those of `socket(2)`, `setsockopt(2)` and `bind(2)`.
     pub fn open() -> io::Result<Self> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
-        // Before it has a name: no message comes without its sender's user.
+        // Before the socket has a name: so every message has its sender's user.
         setsockopt(&socket, PassCred, &true)?;
         bind(socket.as_raw_fd(), &UnixAddr::new_unnamed())?;
         let bound: UnixAddr = getsockname(socket.as_raw_fd())?;
@@ -49,15 +49,14 @@ impl NotifySocket {
         Ok(Self { socket, address })
     }
 
-    /// Its name as `NOTIFY_SOCKET` has it: `@` stands for the NUL of the
-    /// abstract name space.
+    /// Its name for `NOTIFY_SOCKET`: `@` stands for the NUL of an abstract name.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Takes one message out, without waiting. Descriptors that were sent along
-    /// do not arrive: there is room for the sender's user only.
+    /// Receives one message, without waiting. Descriptors in the message are closed by the
+    /// kernel: the buffer has room for the sender's user only.
     ///
     /// # Errors
     /// Those of `recvmsg(2)`; `WouldBlock` when there is none.
@@ -67,7 +66,7 @@ impl NotifySocket {
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
         let received =
             recvmsg::<UnixAddr>(self.socket.as_raw_fd(), &mut parts, Some(&mut room), flags)?;
-        // Fails when there was no room for all.
+        // Fails when there was no room for all control messages.
         let uid = received.cmsgs().ok().and_then(|mut control| {
             control.find_map(|it| match it {
                 ControlMessageOwned::ScmCredentials(sender) => Some(sender.uid()),
@@ -130,7 +129,7 @@ mod tests {
         sendmsg(from.as_raw_fd(), &part, &control, MsgFlags::empty(), Some(&to)).unwrap();
         let letter = mailbox.take(&mut [0; 64]).unwrap();
         assert_eq!((letter.length, letter.uid), (9, None));
-        // The other end has no holder once ours is closed.
+        // Ours is the only descriptor of this end.
         drop(writer);
         assert_eq!(nix::unistd::read(&reader, &mut [0; 1]), Ok(0));
     }

@@ -1,4 +1,4 @@
-//! Messages with descriptors between processes (`SCM_RIGHTS`, `unix(7)`).
+//! Sends messages with descriptors between processes (`SCM_RIGHTS`, `unix(7)`).
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -8,7 +8,7 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, UnixCredentials, recvmsg, sendmsg, setsockopt,
 };
 
-/// The most descriptors that one message can have here.
+/// The maximum number of descriptors in one message.
 pub const MOST_DESCRIPTORS: usize = 64;
 
 /// Sends a message with copies of `descriptors`, without waiting, and without
@@ -50,8 +50,8 @@ pub fn receive(socket: BorrowedFd, into: &mut [u8]) -> io::Result<(usize, Vec<Ow
     Ok((message.bytes, descriptors))
 }
 
-/// From now on each message names its sender: see [`receive_signed`]
-/// (`SO_PASSCRED`, `unix(7)`).
+/// From now on each message has its sender's pid, for [`receive_signed`] (`SO_PASSCRED`,
+/// `unix(7)`).
 ///
 /// # Errors
 /// Those of `setsockopt(2)`.
@@ -59,14 +59,14 @@ pub fn ask_for_senders(socket: BorrowedFd) -> io::Result<()> {
     Ok(setsockopt(&socket, PassCred, &true)?)
 }
 
-/// Receives a message and the pid of the process that has sent it, which the
-/// kernel vouches for, without waiting. There is no pid if the sender could not be
-/// seen from here, or sent descriptors too; those are closed.
+/// Receives a message and its sender's pid, which the kernel adds, without waiting. The
+/// pid is `None` if the sender is in a pid namespace that is not visible from here, or if
+/// it has sent descriptors, which are closed.
 ///
 /// # Errors
 /// As [`receive`].
 pub fn receive_signed(socket: BorrowedFd, into: &mut [u8]) -> io::Result<(usize, Option<i32>)> {
-    // For the sender only: descriptors that find no room are closed by the kernel.
+    // Room for the sender only: the kernel closes descriptors that do not fit.
     let mut room = nix::cmsg_space!(UnixCredentials);
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
     let mut parts = [IoSliceMut::new(into)];
@@ -113,7 +113,7 @@ mod tests {
         let nothing = receive(two.as_fd(), &mut buffer).unwrap_err();
         assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
         drop(one);
-        // A process that another test starts has a copy until it executes.
+        // A process that another test forks has a copy until it executes a program.
         wait(&[(two.as_fd(), Readiness::Readable)], None).unwrap();
         assert_eq!(receive(two.as_fd(), &mut buffer).unwrap().0, 0);
     }
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(receive_signed(two.as_fd(), &mut buffer).unwrap(), (2, Some(own)));
         assert_eq!(receive_signed(two.as_fd(), &mut buffer).unwrap().0, 1);
         drop(one);
-        // A process that another test starts has a copy until it executes.
+        // A process that another test forks has a copy until it executes a program.
         wait(&[(two.as_fd(), Readiness::Readable)], None).unwrap();
         assert_eq!(receive_signed(two.as_fd(), &mut buffer).unwrap(), (0, None));
     }

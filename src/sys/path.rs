@@ -1,4 +1,4 @@
-//! Whether a path can be relied on: which users can change what it leads to.
+//! Checks which users can change the file of a path.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -7,20 +7,20 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
-/// The most symbolic links on the way, as the kernel has it (`path_resolution(7)`).
+/// The maximum number of symbolic links in a path, as in the kernel
+/// (`path_resolution(7)`).
 const MOST_LINKS: usize = 40;
-/// Users other than the owner may write to it.
+/// The mode bits by which users other than the owner may write.
 const OTHERS_WRITE: u32 = 0o022;
-/// Only the owner of a name in this directory may remove it.
+/// The mode bit of a directory in which only the owner of a file may remove it.
 const STICKY: u32 = 0o1000;
 
-/// Follows a path, and returns it without links: what it names can be changed or
-/// replaced by no user but `owners`. Every directory on the way is looked at, also
-/// those that links lead through. The last name may be missing, and the owner of that
-/// file is not looked at.
+/// Resolves the links of a path, and checks that only `owners` can change or replace its
+/// file. Every directory is checked, also those on the way of a link. The last name may be
+/// missing, and the owner of that file is not checked.
 ///
-/// A user who cannot change a path now cannot gain that later: so the result held
-/// before the call, and goes on to hold.
+/// A user without the right to change a path cannot get it later. So the result is valid
+/// before and after the call too.
 ///
 /// # Errors
 /// `PermissionDenied`, with the directory and the user that can change it; those of
@@ -59,7 +59,7 @@ pub fn follow(path: &Path, owners: &[u32]) -> io::Result<PathBuf> {
     Ok(at)
 }
 
-/// As [`follow`], for a file that exists: other users cannot write to it, either.
+/// As [`follow`], for a file that must exist and that other users cannot write to.
 ///
 /// # Errors
 /// As [`follow`].
@@ -84,7 +84,7 @@ fn names(path: &Path) -> VecDeque<OsString> {
     names.collect()
 }
 
-/// Whether this name in this directory means the same to all.
+/// Checks that other users cannot replace this name in this directory.
 fn check_name(
     at: &Path,
     directory: &Metadata,
@@ -102,7 +102,8 @@ fn check_name(
     Ok(())
 }
 
-/// Users other than the owner can write to it. The group of root is root's.
+/// Whether users other than the owner can write to a file. The group root counts as
+/// root.
 fn is_open(found: &Metadata) -> bool {
     let writers = if found.gid() == 0 { OTHERS_WRITE & 0o007 } else { OTHERS_WRITE };
     found.permissions().mode() & writers != 0

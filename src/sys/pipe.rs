@@ -1,23 +1,22 @@
-//! Pipes that other processes write to as well: how much they hold, and writing
-//! to them without waiting.
+//! Writes to pipes that are shared with other processes, without waiting, and sets their
+//! capacity.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use crate::{check, check_len};
 
-/// The most bytes that a pipe takes as a whole, or not at all (`pipe(7)`).
+/// The maximum length of a write that a pipe takes as a whole or not at all (`pipe(7)`).
 pub const PIPE_BUF: usize = libc::PIPE_BUF;
 
-/// How much a log's pipe is to hold, in bytes: what an unprivileged process may
-/// ask for (`pipe(7)`).
+/// The capacity for a log's pipe in bytes: the maximum for an unprivileged process
+/// (`pipe(7)`).
 const PIPE_SIZE: libc::c_int = 1 << 20;
 
-/// Writes up to [`PIPE_BUF`] bytes to a pipe, a socket or a terminal that may be
-/// shared with other processes, and so must not be made non-blocking: only if it
-/// has room now (`poll(2)`). Two processes that write to the same one may both
-/// find the same room, and the later would wait: hence `RWF_NOWAIT`
-/// (`pwritev2(2)`), where the kernel has it for this kind of file.
+/// Writes up to [`PIPE_BUF`] bytes to a pipe, a socket or a terminal, if it has room now
+/// (`poll(2)`). Other processes may share the file, so it must not be made non-blocking.
+/// Two processes may see the same room, and the second would wait. So the write has
+/// `RWF_NOWAIT` (`pwritev2(2)`), where the kernel supports that for this kind of file.
 ///
 /// # Errors
 /// Those of `poll(2)` and `write(2)`; `WouldBlock` when there is no room.
@@ -34,14 +33,15 @@ pub fn write_at_once(fd: BorrowedFd, bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// An older kernel, another kind of file, or a filter of system calls.
+/// Whether the call is not supported: by an older kernel, for this kind of file, or by a
+/// filter of system calls.
 fn is_unknown_call(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EPERM))
 }
 
 fn write_without_waiting(fd: BorrowedFd, bytes: &[u8]) -> io::Result<usize> {
     let part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-    // An offset of -1 is the file's own, which is all that a pipe has.
+    // The offset -1 stands for the file's position; a pipe has no other offset.
     // SAFETY: the record describes `bytes`, which the call only reads.
     check_len(unsafe { libc::pwritev2(fd.as_raw_fd(), &raw const part, 1, -1, libc::RWF_NOWAIT) })
 }
@@ -51,9 +51,8 @@ fn write(fd: BorrowedFd, bytes: &[u8]) -> io::Result<usize> {
     check_len(unsafe { libc::write(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) })
 }
 
-/// Lets a pipe hold more, as far as this process may (`F_SETPIPE_SZ`,
-/// `fcntl(2)`): a reader that is late for a moment then loses nothing. What is no
-/// pipe stays as it is.
+/// Raises the capacity of a pipe, within this process's limit (`F_SETPIPE_SZ`,
+/// `fcntl(2)`), so that a slow reader loses less. Other files are not changed.
 pub fn widen(fd: BorrowedFd) {
     // SAFETY: fcntl(2) uses no memory of ours.
     let size = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETPIPE_SZ) };

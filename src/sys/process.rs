@@ -1,4 +1,4 @@
-//! Starting, addressing, signalling and reaping processes.
+//! Starts, identifies, signals and reaps processes.
 
 mod detached;
 mod end;

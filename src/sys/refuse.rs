@@ -1,5 +1,5 @@
-//! Lets no new connection come to a listening TCP socket that is about to be
-//! closed, so that its queue comes to an end and no connection in it is reset.
+//! Refuses new connections to a listening TCP socket before it is closed. Then the worker
+//! can accept all connections in its queue, and closing the socket resets none.
 
 mod syn_filter;
 
@@ -9,13 +9,13 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use crate::check;
 use crate::socket::integer_option;
 
-/// The index of an interface that does not exist: the kernel gives the smallest
-/// that are free.
+/// The index of an interface that does not exist: the kernel assigns the smallest free
+/// ones.
 const NOWHERE: libc::c_int = libc::c_int::MAX;
 
-/// Refuses new connections to a listening socket, also for other holders of a copy,
-/// while clients that are connected, or connecting, get through. Kernels differ
-/// in which of the two ways they allow an ordinary user:
+/// Refuses new connections to a listening socket, also for processes with a copy of it.
+/// Clients that have connected, or are connecting, still get through. Kernels differ in
+/// which of the two ways they allow to an ordinary user:
 ///
 /// 1. A filter drops the first packet of a connection. CAP_NET_ADMIN since 2026.
 /// 2. The socket is bound to an interface that does not exist, so that the kernel
@@ -26,17 +26,17 @@ const NOWHERE: libc::c_int = libc::c_int::MAX;
 /// Those of `setsockopt(2)`, when neither is allowed.
 pub fn refuse_new(listener: BorrowedFd) -> io::Result<()> {
     if refuses_new(listener) {
-        // To bind it again would take a capability.
+        // Binding it again needs a capability.
         return Ok(());
     }
     syn_filter::attach(listener).or_else(|_| bind_to_interface(listener, NOWHERE))
 }
 
-/// Takes [`refuse_new`] back.
+/// Undoes [`refuse_new`].
 ///
 /// # Errors
-/// Those of `setsockopt(2)`: `PermissionDenied` where it was refused the second
-/// way, and CAP_NET_RAW is missing. Then only a new socket helps.
+/// Those of `setsockopt(2)`: `PermissionDenied` after the second way without CAP_NET_RAW.
+/// Then a new socket is needed.
 pub fn admit_new(listener: BorrowedFd) -> io::Result<()> {
     if syn_filter::is_attached(listener) {
         syn_filter::detach(listener)?;
@@ -44,7 +44,7 @@ pub fn admit_new(listener: BorrowedFd) -> io::Result<()> {
     if is_nowhere(listener) { bind_to_interface(listener, 0) } else { Ok(()) }
 }
 
-/// Says whether any process has told this socket to [`refuse_new`].
+/// Whether a process has called [`refuse_new`] for this socket.
 #[must_use]
 pub fn refuses_new(listener: BorrowedFd) -> bool {
     is_nowhere(listener) || syn_filter::is_attached(listener)
@@ -79,7 +79,7 @@ mod tests {
 
     type Way = fn(BorrowedFd) -> io::Result<()>;
 
-    /// A listener on both families, if it is on the wildcard of the sixth.
+    /// Makes a listener; on `[::]` it listens on both families.
     fn listen(address: &str) -> Option<Socket> {
         let address: SocketAddr = address.parse().unwrap();
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).ok()?;
@@ -92,7 +92,7 @@ mod tests {
         Some(socket)
     }
 
-    /// Where a client finds it.
+    /// The address for a client.
     fn target(listener: &Socket, host: &str) -> SocketAddr {
         let port = listener.local_addr().unwrap().as_socket().unwrap().port();
         SocketAddr::new(host.parse().unwrap(), port)

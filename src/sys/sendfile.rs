@@ -1,13 +1,12 @@
-//! Files sent to sockets by the kernel.
+//! Sends files to sockets by the kernel.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use crate::check_len;
 
-/// Sends up to `count` bytes of `file` from `offset` to a socket without
-/// copying them through this process; returns how many went (`sendfile(2)`).
-/// Zero means that the file ends there.
+/// Sends up to `count` bytes of `file` from `offset` to a socket, without a copy in this
+/// process, and returns their number (`sendfile(2)`). Zero means the end of the file.
 ///
 /// # Errors
 /// Those of `sendfile(2)`: `WouldBlock` when the socket has no room,

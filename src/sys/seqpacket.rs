@@ -1,6 +1,5 @@
-//! Sockets that keep messages apart, under abstract names (`unix(7)`): nothing
-//! in the file system, so nothing to remove, and no permissions: the process at the
-//! other end has to be asked.
+//! Sockets of sequenced packets with abstract names (`unix(7)`). They leave no file, and
+//! have no permissions: the server has to check the user of each peer.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,20 +8,20 @@ use std::time::Duration;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// How many connections wait to be accepted before a client has to wait.
+/// The length of the queue of connections that are not accepted yet.
 const BACKLOG: i32 = 16;
 
-/// A process at the other end of a connection, as the kernel knows it: the one
-/// that connected, or the one that listens (`SO_PEERCRED`).
+/// The process at the other end of a connection, by the kernel (`SO_PEERCRED`): the one
+/// that has connected, or the one that listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// Its pid; 0 if it is in a pid namespace that cannot be seen from here.
+    /// Its pid; 0 if it is in a pid namespace that is not visible from here.
     pub pid: i32,
     /// Its effective user.
     pub uid: u32,
 }
 
-/// Listens under an abstract name; non-blocking and close-on-exec.
+/// Listens at an abstract name; non-blocking and close-on-exec.
 ///
 /// # Errors
 /// Those of `socket(2)`, `bind(2)` and `listen(2)`; `AddrInUse` when a process
@@ -34,15 +33,15 @@ pub fn listen(name: &str) -> io::Result<OwnedFd> {
     Ok(socket.into())
 }
 
-/// Connects to an abstract name; waits for a place in the listener's queue, at
-/// most for `limit`. Close-on-exec.
+/// Connects to an abstract name, and waits for a place in the listener's queue for at most
+/// `limit`. Close-on-exec.
 ///
 /// # Errors
 /// Those of `connect(2)`; `ConnectionRefused` when no process listens there, and
 /// `WouldBlock` when the limit is over.
 pub fn connect(name: &str, limit: Option<Duration>) -> io::Result<OwnedFd> {
     let socket = Socket::new(Domain::UNIX, Type::SEQPACKET.cloexec(), None)?;
-    // Zero would be no limit.
+    // Zero would mean no limit.
     socket.set_write_timeout(limit.map(|it| it.max(Duration::from_millis(1))))?;
     socket.connect(&address(name)?)?;
     Ok(socket.into())
@@ -57,7 +56,7 @@ pub fn peer(connection: BorrowedFd) -> io::Result<Peer> {
     Ok(Peer { pid: credentials.pid(), uid: credentials.uid() })
 }
 
-/// A name that starts with a NUL is abstract.
+/// The address of an abstract name: it begins with a NUL.
 fn address(name: &str) -> io::Result<SockAddr> {
     SockAddr::unix(format!("\0{name}"))
 }
@@ -87,8 +86,8 @@ mod tests {
         assert_eq!(socket::receive(server.as_fd(), &mut bytes).unwrap(), 2);
         let waiting = connect(&name, None).unwrap();
         drop(listener);
-        // A process that another test starts has a copy until it executes; a client that
-        // waits in the queue sees the end of the last one.
+        // A process that another test forks has a copy until it executes a program; a
+        // client in the queue sees the end of the last copy.
         wait(&[(waiting.as_fd(), Readiness::Readable)], None).unwrap();
         assert!(connect(&name, None).is_err(), "the name is gone with its owner");
     }

@@ -1,4 +1,4 @@
-//! Signals as readable events, and their names.
+//! Reads signals as events, sets their actions, and converts their names.
 
 use std::borrow::Cow;
 use std::io;
@@ -11,28 +11,28 @@ use signal_hook::iterator::exfiltrator::SignalOnly;
 
 use crate::fork::{Mark, SignalActions, action_of};
 
-/// A process that this one has started has ended.
+/// A child process has ended.
 pub const CHLD: i32 = libc::SIGCHLD;
-/// Hang-up: reload, or nothing.
+/// Hang-up.
 pub const HUP: i32 = libc::SIGHUP;
 /// Interrupt, as by Ctrl-C.
 pub const INT: i32 = libc::SIGINT;
-/// Die.
+/// Kill.
 pub const KILL: i32 = libc::SIGKILL;
-/// Stop now.
+/// Quit.
 pub const QUIT: i32 = libc::SIGQUIT;
-/// Stop.
+/// Request to end.
 pub const TERM: i32 = libc::SIGTERM;
-/// Open the logs again.
+/// User-defined signal 1.
 pub const USR1: i32 = libc::SIGUSR1;
-/// Upgrade, or nothing.
+/// User-defined signal 2.
 pub const USR2: i32 = libc::SIGUSR2;
 
-/// What ends a process that has done what it cannot; `faulthandler` shows where.
+/// The signals of a crash, for which Python's `faulthandler` writes the stacks.
 pub const CRASHES: [i32; 5] =
     [libc::SIGSEGV, libc::SIGFPE, libc::SIGABRT, libc::SIGBUS, libc::SIGILL];
 
-/// Signals that wait to be read instead of interrupting anything.
+/// Signals that are collected, and read as an event.
 #[derive(Debug)]
 pub struct Signals {
     _marks: [Mark; 2],
@@ -40,11 +40,11 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// From now on collects these signals, also those that the parent of this
-    /// process has ignored or blocked, which `execve(2)` keeps. A program that
-    /// is executed has their default actions again. Handlers that there were are
-    /// called as well, and interrupt the calls that they did. To be called by a
-    /// process with one thread: a mask belongs to a thread.
+    /// From now on collects these signals, also those that this process's parent has
+    /// ignored or blocked, which `execve(2)` keeps. A program that is executed has their
+    /// default actions again. Former handlers are called too, and interrupt the same
+    /// calls as before. Must be called by a process with one thread, since each thread has
+    /// its own mask.
     ///
     /// # Errors
     /// Those of `socketpair(2)`, `sigaction(2)` and `sigprocmask(2)`.
@@ -67,8 +67,7 @@ impl Signals {
         Ok(Self { _marks: marks, delivery: delivery? })
     }
 
-    /// Those that have arrived since the last time; one that arrived twice in
-    /// between is there once.
+    /// The signals that have arrived since the last call, each once.
     pub fn take(&mut self) -> Vec<i32> {
         self.delivery.pending().collect()
     }
@@ -80,13 +79,14 @@ impl AsFd for Signals {
     }
 }
 
-/// Whether a call is interrupted by the handler that this action has.
+/// Whether the handler of this action interrupts system calls.
 fn interrupts(action: &libc::sigaction) -> bool {
     let handled = ![libc::SIG_DFL, libc::SIG_IGN].contains(&action.sa_sigaction);
     handled && action.sa_flags & libc::SA_RESTART == 0
 }
 
-/// Has the handler of a signal interrupt calls (`SA_RESTART`, sigaction(2)).
+/// Makes the handler of a signal interrupt system calls (clears `SA_RESTART`,
+/// sigaction(2)).
 fn interrupt(signal: i32) {
     let mut action = action_of(signal);
     action.sa_flags &= !libc::SA_RESTART;
@@ -94,11 +94,11 @@ fn interrupt(signal: i32) {
     unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) };
 }
 
-/// Ignores the signals that would end this process by default although their
-/// sender does not mean that (`signal(7)`): timers, hints about descriptors and
-/// power, the real-time signals; and `SIGXFSZ`, so that a write beyond the limit
-/// of a file's size fails as any other does (`setrlimit(2)`). A program that is
-/// executed has their default actions again.
+/// Ignores the signals that end a process by default but have another purpose
+/// (`signal(7)`): timers, notifications about descriptors and power, the real-time
+/// signals. Also ignores `SIGXFSZ`, so that a write beyond the limit of a file's size
+/// returns an error (`setrlimit(2)`). A program that is executed has their default
+/// actions again.
 pub fn ignore_meaningless() {
     const MEANINGLESS: [i32; 8] = [
         libc::SIGALRM,
@@ -116,9 +116,8 @@ pub fn ignore_meaningless() {
     }
 }
 
-/// From now on does nothing about these signals, by name; those that there are
-/// not are left out. A handler does it, and not `SIG_IGN`, which programs that
-/// this one starts would inherit.
+/// Gives these signals a handler that does nothing. Names that do not exist are skipped.
+/// `SIG_IGN` would be inherited by programs that this process starts; a handler is not.
 pub fn disregard<'a>(names: impl IntoIterator<Item = &'a str>) {
     extern "C" fn nothing(_: libc::c_int) {}
     let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::SA_RESTART, SigSet::empty());
@@ -132,16 +131,16 @@ pub fn disregard<'a>(names: impl IntoIterator<Item = &'a str>) {
     SignalActions::enter(&numbers, || signals.iter().for_each(replace));
 }
 
-/// Sends a signal to this process, as another one would: the main thread gets it,
-/// unless it holds it back.
+/// Sends a signal to this process as a whole, as another process would. The main thread
+/// gets it, unless it has blocked it.
 pub fn raise(signal: i32) {
     let own = std::process::id().cast_signed();
     // SAFETY: takes numbers only; the pid is this process's.
     unsafe { libc::kill(own, signal) };
 }
 
-/// What handles a signal, as a number that tells it from other handlers; `None` when it
-/// is ignored or has its default action.
+/// The address of a signal's handler; `None` when the signal is ignored or has its default
+/// action.
 #[must_use]
 pub fn handler(signal: i32) -> Option<usize> {
     let handler = action_of(signal).sa_sigaction;

@@ -1,4 +1,4 @@
-//! What std does not offer on sockets.
+//! Calls on sockets that std does not have.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -12,11 +12,11 @@ use crate::{check, check_len};
 pub struct Accepted {
     /// The connection, non-blocking and close-on-exec.
     pub fd: OwnedFd,
-    /// The peer's address; `None` for a unix socket's.
+    /// The peer's address; `None` for a unix socket.
     pub peer: Option<std::net::SocketAddr>,
 }
 
-/// Takes one connection off a listener's queue.
+/// Accepts one connection from a listener's queue.
 ///
 /// # Errors
 /// Those of `accept4(2)`; `WouldBlock` when the queue is empty.
@@ -53,8 +53,7 @@ fn internet_address(storage: &libc::sockaddr_storage) -> Option<std::net::Socket
     }
 }
 
-/// Makes a pair of sockets that keep messages apart, non-blocking and
-/// close-on-exec.
+/// Makes a pair of sockets of sequenced packets, non-blocking and close-on-exec.
 ///
 /// # Errors
 /// Those of `socketpair(2)`.
@@ -64,7 +63,7 @@ pub fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?)
 }
 
-/// Reads what has arrived, without waiting.
+/// Reads bytes that have arrived, without waiting.
 ///
 /// # Errors
 /// Those of `recv(2)`; `WouldBlock` when nothing has arrived.
@@ -75,7 +74,7 @@ pub fn receive(socket: BorrowedFd, into: &mut [u8]) -> io::Result<usize> {
     })
 }
 
-/// As [`receive`], into two places, one behind the other.
+/// As [`receive`], into two buffers, the first one first.
 ///
 /// # Errors
 /// Those of `recvmsg(2)`; `WouldBlock` when nothing has arrived.
@@ -83,14 +82,14 @@ pub fn receive_parts(socket: BorrowedFd, parts: [&mut [u8]; 2]) -> io::Result<us
     let mut parts = parts.map(IoSliceMut::new);
     // SAFETY: all-zero bytes are a valid message header.
     let mut message = unsafe { MaybeUninit::<libc::msghdr>::zeroed().assume_init() };
-    // `IoSliceMut` promises the layout of `iovec`.
+    // `IoSliceMut` has the layout of `iovec`.
     message.msg_iov = parts.as_mut_ptr().cast();
     message.msg_iovlen = parts.len();
     // SAFETY: the header and what it points to live through the call.
     check_len(unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_DONTWAIT) })
 }
 
-/// As [`receive`], but what is read stays to be read again.
+/// As [`receive`], but the bytes stay in the socket.
 ///
 /// # Errors
 /// Those of `recv(2)`; `WouldBlock` when nothing has arrived.
@@ -102,8 +101,8 @@ pub fn peek(socket: BorrowedFd, into: &mut [u8]) -> io::Result<usize> {
     })
 }
 
-/// Sends what the socket's buffer has room for, without waiting, and without
-/// SIGPIPE. `more` says that further bytes follow at once (`MSG_MORE`).
+/// Sends the bytes for which the socket's buffer has room, without waiting, and without
+/// SIGPIPE. With `more` further bytes follow at once (`MSG_MORE`).
 ///
 /// # Errors
 /// Those of `send(2)`; `WouldBlock` when there is no room.
@@ -113,14 +112,14 @@ pub fn send(socket: BorrowedFd, bytes: &[u8], more: bool) -> io::Result<usize> {
     check_len(unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) })
 }
 
-/// As [`send`], of several pieces in one call.
+/// As [`send`], for several pieces in one call.
 ///
 /// # Errors
 /// Those of `sendmsg(2)`; `WouldBlock` when there is no room.
 pub fn send_parts(socket: BorrowedFd, parts: &[IoSlice], more: bool) -> io::Result<usize> {
     // SAFETY: all-zero bytes are a valid message header.
     let mut message = unsafe { MaybeUninit::<libc::msghdr>::zeroed().assume_init() };
-    // `IoSlice` promises the layout of `iovec`; the kernel only reads it.
+    // `IoSlice` has the layout of `iovec`; the kernel only reads it.
     message.msg_iov = parts.as_ptr().cast_mut().cast();
     message.msg_iovlen = parts.len();
     // SAFETY: the header and what it points to live through the call.
@@ -132,8 +131,8 @@ fn send_flags(more: bool) -> libc::c_int {
     libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | more
 }
 
-/// Ends our side of a connection: the peer reads what was sent, then an end of
-/// file (RFC 9112 section 9.6).
+/// Closes the sending side of a connection: the peer reads what was sent, and then an end
+/// of file (RFC 9112 section 9.6).
 ///
 /// # Errors
 /// Those of `shutdown(2)`.
@@ -142,7 +141,7 @@ pub fn shutdown_write(socket: BorrowedFd) -> io::Result<()> {
     check(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_WR) }).map(drop)
 }
 
-/// Ends both sides of a connection, for every holder of a copy.
+/// Closes both sides of a connection, also for processes with a copy.
 ///
 /// # Errors
 /// Those of `shutdown(2)`.
@@ -151,9 +150,9 @@ pub fn shutdown(socket: BorrowedFd) -> io::Result<()> {
     check(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RDWR) }).map(drop)
 }
 
-/// Breaks a connection, for every holder of a copy: the peer reads what has
-/// arrived, then an error. Where only closing the last copy could do that, as
-/// with a unix socket, the peer reads an end of file.
+/// Resets a connection, also for processes with a copy: the peer reads what has arrived,
+/// and then an error. A unix socket is shut down instead, and the peer reads an end of
+/// file: only closing the last copy would give the error.
 ///
 /// # Errors
 /// Those of `shutdown(2)`.
@@ -162,8 +161,7 @@ pub fn reset(socket: BorrowedFd) -> io::Result<()> {
     let mut nowhere = unsafe { MaybeUninit::<libc::sockaddr>::zeroed().assume_init() };
     nowhere.sa_family = libc::AF_UNSPEC as libc::sa_family_t;
     let length = size_of::<libc::sockaddr>() as libc::socklen_t;
-    // connect(2): AF_UNSPEC dissolves the connection; Linux tells the peer by
-    // RST.
+    // connect(2): AF_UNSPEC dissolves the connection; Linux sends the peer a RST.
     // SAFETY: the descriptor is open while borrowed, and the address lives
     // through the call.
     match check(unsafe { libc::connect(socket.as_raw_fd(), &raw const nowhere, length) }) {
@@ -172,17 +170,17 @@ pub fn reset(socket: BorrowedFd) -> io::Result<()> {
     }
 }
 
-/// Bytes that were sent and not delivered: what a TCP peer has not acknowledged
-/// (`SIOCOUTQ`, `tcp(7)`), what a unix peer has not read; 0 where the kernel
-/// does not tell.
+/// The number of bytes that were sent and not delivered: a TCP peer has not acknowledged
+/// them (`SIOCOUTQ`, `tcp(7)`), a unix peer has not read them. 0 if the kernel does not
+/// report it.
 #[must_use]
 pub fn undelivered(socket: BorrowedFd) -> usize {
     queued(socket, libc::TIOCOUTQ)
 }
 
-/// Bytes that were sent and have not left this machine's buffer
-/// (`SIOCOUTQNSD`); 0 where the kernel does not tell, as of a unix socket, whose
-/// buffer is the peer's.
+/// The number of bytes that were sent and are still in this machine's buffer
+/// (`SIOCOUTQNSD`). 0 if the kernel does not report it, as for a unix socket, which uses
+/// the peer's buffer.
 #[must_use]
 pub fn untransmitted(socket: BorrowedFd) -> usize {
     /// Linux, `include/uapi/linux/sockios.h`.
@@ -197,8 +195,8 @@ fn queued(socket: BorrowedFd, request: libc::Ioctl) -> usize {
     asked.map_or(0, |_| usize::try_from(count).unwrap_or(0))
 }
 
-/// Says whether the peer sends nothing more: it has closed the connection or its
-/// side of it, or the connection is broken (`poll(2)`).
+/// Whether the peer has closed the connection or its sending side, or the connection is
+/// broken (`poll(2)`).
 #[must_use]
 pub fn has_ended(socket: BorrowedFd) -> bool {
     let mut asked = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
@@ -206,18 +204,18 @@ pub fn has_ended(socket: BorrowedFd) -> bool {
     check(unsafe { libc::poll(&raw mut asked, 1, 0) }).is_ok_and(|count| count > 0)
 }
 
-/// Says whether the kernel holds back connections on which nothing has arrived
-/// yet (`TCP_DEFER_ACCEPT`, `tcp(7)`): then an accepted one can be read at once.
+/// Whether the kernel holds back connections until bytes have arrived
+/// (`TCP_DEFER_ACCEPT`, `tcp(7)`): then an accepted connection can be read at once.
 #[must_use]
 pub fn is_deferred(listener: BorrowedFd) -> bool {
     integer_option(listener, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT).is_ok_and(|value| value > 0)
 }
 
-/// For how long the master and its workers have the kernel hold back a connection
-/// without bytes: the shortest time that it knows.
+/// The time for which the kernel holds back a connection without bytes: the shortest time
+/// that `TCP_DEFER_ACCEPT` has. Master and workers set the same.
 pub const DEFER_SECONDS: i32 = 1;
 
-/// Makes the kernel hold back new connections until bytes arrive, at most about
+/// Makes the kernel hold back new connections until bytes have arrived, for at most about
 /// `seconds`.
 ///
 /// # Errors
@@ -233,8 +231,8 @@ pub fn defer_accept(listener: BorrowedFd, seconds: i32) -> io::Result<()> {
     .map(drop)
 }
 
-/// Lets another socket of this user, which asks for the same, listen on the same
-/// address (`SO_REUSEPORT`, `socket(7)`), or takes that back.
+/// Sets or clears `SO_REUSEPORT` (`socket(7)`): another socket of the same user with this
+/// option can listen on the same address.
 ///
 /// # Errors
 /// Those of `setsockopt(2)`.
@@ -249,7 +247,7 @@ pub fn share_address(listener: BorrowedFd, shared: bool) -> io::Result<()> {
     .map(drop)
 }
 
-/// Connections that wait in a TCP listener's queue; `None` for other sockets.
+/// The number of connections in a TCP listener's queue; `None` for other sockets.
 /// `TCP_INFO` of a listening socket has them in `tcpi_unacked`.
 #[must_use]
 pub fn queue_length(listener: BorrowedFd) -> Option<u32> {
@@ -270,23 +268,23 @@ fn tcp_info(socket: BorrowedFd) -> Option<libc::tcp_info> {
     Some(unsafe { info.assume_init() })
 }
 
-/// How long ago the last bytes of the peer arrived, in milliseconds; `None` for
-/// other sockets than TCP's. The kernel counts in its own ticks, of 1 to 10 ms
-/// (`tcpi_last_data_recv` of `TCP_INFO`, `tcp(7)`).
+/// The time since the last bytes of the peer arrived, in milliseconds, with the resolution
+/// of the kernel's tick (`tcpi_last_data_recv` of `TCP_INFO`, `tcp(7)`); `None` for other
+/// sockets.
 #[must_use]
 pub fn silence_ms(connection: BorrowedFd) -> Option<u32> {
     Some(tcp_info(connection)?.tcpi_last_data_recv)
 }
 
-/// Says whether a descriptor is a listening socket (`SO_ACCEPTCONN`).
+/// Whether a descriptor is a listening socket (`SO_ACCEPTCONN`).
 #[must_use]
 pub fn is_listening(fd: BorrowedFd) -> bool {
     integer_option(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN).is_ok_and(|value| value != 0)
 }
 
-/// Takes a listening socket that this program inherited under this number, as
-/// [`take_inherited`](crate::descriptor::take_inherited) does. It gets another
-/// number, is made non-blocking and close-on-exec, and the former number is closed.
+/// Takes the inherited listening socket with this number, as
+/// [`take_inherited`](crate::descriptor::take_inherited) does. It gets another number, and
+/// is made non-blocking and close-on-exec. The former number is closed.
 ///
 /// # Errors
 /// `InvalidInput` when the number is not that of a listening socket, and those
@@ -324,8 +322,8 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
 
-    /// Waits until something has arrived: also on the loopback, packets can be
-    /// under way when the call that has sent them returns.
+    /// Waits until bytes have arrived. Also on the loopback, packets can be on their way
+    /// when the call that has sent them returns.
     fn wait_for_arrival(socket: BorrowedFd) {
         assert_eq!(wait(&[(socket, Readiness::Readable)], None).unwrap(), [true]);
     }

@@ -1,4 +1,4 @@
-//! Threads as the kernel sees them.
+//! Threads of this process, by the kernel's information.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,9 +9,9 @@ pub fn id() -> u32 {
     nix::unistd::gettid().as_raw().unsigned_abs()
 }
 
-/// Fails unless the calling thread is the only one of this process: for calls whose
-/// new process has a copy of this thread alone, and for changes that no other
-/// thread may see half-done. No other thread can be started behind its back.
+/// Fails unless the calling thread is the only one of this process. For forks, which copy
+/// the calling thread only, and for changes that another thread must not see half done.
+/// Afterwards only this thread can start another one.
 ///
 /// # Errors
 /// `Unsupported` when there are other threads; those of `open(2)` where
@@ -26,14 +26,14 @@ pub(crate) fn require_single() -> io::Result<()> {
     }
 }
 
-/// How many processors this process may use, at least 1
+/// The number of processors that this process may use, at least 1
 /// (`sched_getaffinity(2)`, and the quota of its control group).
 #[must_use]
 pub fn processors() -> u32 {
     std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1))
 }
 
-/// A thread of this process, as other threads look at it. It may have ended.
+/// A reference to a thread of this process, which may have ended.
 #[derive(Clone, Copy, Debug)]
 pub struct ThreadHandle {
     id: u32,
@@ -64,14 +64,14 @@ impl ThreadHandle {
         (result == 0).then_some(micros)
     }
 
-    /// Whether it runs, or waits for nothing but a processor; `None` where the
-    /// kernel does not tell (`/proc/PID/task/TID/stat`, `proc(5)`).
+    /// Whether it runs, or waits only for a processor; `None` if the kernel does not
+    /// report it (`/proc/PID/task/TID/stat`, `proc(5)`).
     #[must_use]
     pub fn is_runnable(self) -> Option<bool> {
         let mut bytes = [0; 128];
         let mut file = File::open(format!("/proc/self/task/{}/stat", self.id)).ok()?;
         let count = file.read(&mut bytes).ok()?;
-        // The state stands behind the name, which is in parentheses.
+        // The state follows the name, which is in parentheses.
         let end = bytes[..count].iter().rposition(|&byte| byte == b')')?;
         Some(*bytes.get(end + 2)? == b'R')
     }

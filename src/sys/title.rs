@@ -1,39 +1,39 @@
-//! The name under which `ps` shows this process: the memory in which the kernel
-//! keeps the arguments, written over.
+//! Sets the title of this process, which `ps` shows: it overwrites the memory with the
+//! process's arguments.
 
 use std::fs;
 use std::sync::Mutex;
 
 use crate::thread::require_single;
 
-/// The longest name of a thread, without the final NUL (`PR_SET_NAME`).
+/// The maximum length of a thread's name, without the final NUL (`PR_SET_NAME`).
 const THREAD_NAME: usize = 15;
 
-/// The most bytes of a usual title.
+/// The room that is made for titles, in bytes.
 const USUAL: usize = 256;
 
-/// The places in memory that the kernel reads for `/proc/PID/cmdline`
+/// The addresses of the memory that the kernel reads for `/proc/PID/cmdline`
 /// (`proc_pid_stat(5)`, the fields from `arg_start` to `env_end`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Area {
     start: usize,
     arguments_end: usize,
     environment_end: usize,
-    /// Up to here a title was written, or are arguments.
+    /// The end of the arguments, or of the last title.
     used: usize,
 }
 
-/// Found at the first call: afterwards the arguments are gone.
+/// Found at the first call, while the arguments are still there.
 static AREA: Mutex<Option<Area>> = Mutex::new(None);
 
-/// Shows `title` as this process's command line, cut to the memory that there
-/// is. Where the system does not tell where that is, nothing changes. If the
-/// arguments take too little memory, the variables are moved to make room: but
-/// not while there are other threads, which may be reading them.
+/// Makes `title` this process's command line, cut to the memory that there is. If the
+/// kernel does not report the addresses, nothing changes. If the memory of the arguments
+/// is too small, the variables are moved to make room, unless the process has other
+/// threads, which may be reading them.
 pub fn set(title: &str) {
     let Ok(mut area) = AREA.lock() else { return };
     let Some(mut found) = area.or_else(find) else { return };
-    // A later title may be longer, and the process may have threads by then.
+    // A later title may be longer, and the process may have other threads then.
     let wanted = title.len().max(if area.is_none() { USUAL } else { 0 });
     if wanted >= found.arguments_end - found.start {
         extend(&mut found);
@@ -49,7 +49,7 @@ fn find() -> Option<Area> {
     (area.start != 0 && ordered).then_some(area)
 }
 
-/// The process's name, in parentheses, may itself have any characters.
+/// Reads the addresses. The process's name is in parentheses and may have any characters.
 fn parse(stat: &str) -> Option<Area> {
     let (_, fields) = stat.rsplit_once(')')?;
     // The first field after the name is the third.
@@ -62,7 +62,7 @@ fn parse(stat: &str) -> Option<Area> {
     Some(Area { start, arguments_end, environment_end, used: arguments_end })
 }
 
-/// Moves the variables away, so that their place can be used too.
+/// Copies the variables to other memory, so that theirs can be used too.
 fn extend(area: &mut Area) {
     if area.environment_end == area.arguments_end || require_single().is_err() {
         return;
@@ -75,7 +75,8 @@ fn extend(area: &mut Area) {
     area.arguments_end = area.environment_end;
 }
 
-/// Leaves as much of the environment as it can: people look for it there.
+/// Writes the title over as little of the environment as possible, since tools read the
+/// environment there.
 fn write(area: &mut Area, title: &[u8]) {
     let length = title.len().min(area.arguments_end - area.start - 1);
     let end = (area.start + length + 1).max(area.used);
@@ -90,7 +91,7 @@ fn write(area: &mut Area, title: &[u8]) {
     area.used = end;
 }
 
-/// What `top` shows: the first word.
+/// Names the thread by the first word of the title, which `top` shows.
 fn name_thread(title: &str) {
     let word = title.split([' ', ':']).next().unwrap_or_default();
     let mut name = [0u8; THREAD_NAME + 1];

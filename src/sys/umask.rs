@@ -1,9 +1,9 @@
-//! The permissions that new files do not get.
+//! The file mode creation mask.
 
 use nix::sys::stat::{Mode, umask};
 
-/// Sets the permissions that new files do not get, and returns what they were
-/// (`umask(2)`). They are the whole process's.
+/// Sets the file mode creation mask of this process, and returns the former one
+/// (`umask(2)`).
 pub fn set(mask: u32) -> u32 {
     umask(Mode::from_bits_truncate(mask)).bits()
 }

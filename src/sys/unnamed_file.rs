@@ -1,4 +1,4 @@
-//! Files without names.
+//! Makes files without a name.
 
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
@@ -9,9 +9,9 @@ use std::path::Path;
 
 use crate::check;
 
-/// Opens a file in `directory` that has no name and vanishes with its last
-/// descriptor (`O_TMPFILE`, `open(2)`). Where the file system has no such
-/// files, one is made by name and unlinked at once.
+/// Makes a file in `directory` without a name; the kernel deletes it with its last
+/// descriptor (`O_TMPFILE`, `open(2)`). If the file system does not support that, a file
+/// with a name is made and unlinked at once.
 ///
 /// # Errors
 /// Those of `open(2)` and `mkostemp(3)`.

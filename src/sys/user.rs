@@ -1,4 +1,4 @@
-//! Users and groups: from names to numbers.
+//! Looks up users and groups.
 
 use std::ffi::CString;
 use std::io;
@@ -18,9 +18,9 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Looks up a user and a group by name or number. What is not given is this
-    /// process's own, but the group of a given user is that user's, if the user
-    /// database knows it. `all_groups` adds those that the user is a member of.
+    /// Looks up a user and a group by name or number. The default is this process's user;
+    /// the default group is that of the given user in the user database, else this
+    /// process's. `all_groups` adds the groups that the user is a member of.
     ///
     /// # Errors
     /// Those of the user database, and `NotFound` for a name that it lacks.
@@ -40,26 +40,26 @@ impl Credentials {
         Ok(Self { uid: user.uid, gid, groups })
     }
 
-    /// This process already runs as these.
+    /// Whether this process already has this user and these groups.
     #[must_use]
     pub fn are_own(&self) -> bool {
         self.uid == geteuid().as_raw() && self.gid == getegid().as_raw()
     }
 }
 
-/// This process may do what only the administrator may.
+/// Whether this process is root.
 #[must_use]
 pub fn is_root() -> bool {
     geteuid().is_root()
 }
 
-/// The user that this process acts as.
+/// The effective user of this process.
 #[must_use]
 pub fn own_uid() -> u32 {
     geteuid().as_raw()
 }
 
-/// What a login tells a process of its user (`login(1)`).
+/// The user's data that a login puts into the environment (`login(1)`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
     /// The user's name.
@@ -69,7 +69,7 @@ pub struct Login {
 }
 
 impl Login {
-    /// Looks up a user by number; `None` for one that the user database lacks.
+    /// Looks up a user by number; `None` if the user database does not have it.
     ///
     /// # Errors
     /// Those of the user database.
@@ -102,7 +102,7 @@ impl UserAccount {
                 let (uid, gid) = (user.uid.as_raw(), user.gid.as_raw());
                 Ok(Self { uid, gid, name: Some(user.name) })
             }
-            // A container's user often has a number only.
+            // The user of a container often has no name.
             (None, Ok(uid)) => Ok(Self { uid, gid: getegid().as_raw(), name: None }),
             (None, Err(_)) => Err(not_found("user", text)),
         }

@@ -1,4 +1,4 @@
-//! Waiting for a few descriptors, where a loop would be too much.
+//! Waits for a few descriptors, without an event loop.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use crate::check;
 
-/// What a descriptor is waited for.
+/// The event for which to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// Something can be read, or the other end is gone.
+    /// Bytes can be read, or the other end is closed.
     Readable,
-    /// There is room to write, or the other end is gone.
+    /// There is room to write, or the other end is closed.
     Writable,
 }
 
-/// Waits until one of these has happened, or for `limit`; says which have
-/// (`poll(2)`). A signal that was handled meanwhile may end the wait early.
+/// Waits until one of these events occurs, for at most `limit`, and returns which have
+/// occurred (`poll(2)`). A signal may end the wait early.
 ///
 /// # Errors
 /// Those of `poll(2)`, but for `EINTR`.
@@ -41,8 +41,8 @@ pub fn wait(asked: &[(BorrowedFd, Readiness)], limit: Option<Duration>) -> io::R
     }
 }
 
-/// Whether something can be read, or the other end is gone; for a listening
-/// socket, whether a connection waits.
+/// Whether bytes can be read, or the other end is closed; for a listening socket, whether
+/// a connection waits.
 #[must_use]
 pub fn is_readable(fd: BorrowedFd) -> bool {
     wait(&[(fd, Readiness::Readable)], Some(Duration::ZERO)).is_ok_and(|found| found == [true])

@@ -1,5 +1,5 @@
-//! Writes what is printed from the settings table into the tree: pages, and
-//! completions for shells.
+//! Writes the files that are printed from the settings table: pages, and completions for
+//! shells.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap_complete::{Shell, generate};
 use monoceros_config::print::{command_line, pages};
 
-/// Under the names by which the shells find them.
+/// The completions, with the names by which the shells find them.
 const COMPLETIONS: [(Shell, &str); 3] = [
     (Shell::Bash, "packaging/completions/monoceros.bash"),
     (Shell::Fish, "packaging/completions/monoceros.fish"),
@@ -26,7 +26,7 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Every file that is printed, by its path in the tree.
+/// Every printed file, with its path in the repository.
 fn files() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     let completions = COMPLETIONS.map(|(shell, path)| {
         let mut text = Vec::new();

@@ -1,4 +1,4 @@
-//! No setting of gunicorn is forgotten.
+//! Tests that every setting of gunicorn is known here.
 
 use super::*;
 use crate::table::{ROWS, Row};

@@ -1,4 +1,4 @@
-//! Which source counts, and what is said when one is wrong.
+//! Tests of the precedence of sources, and of the errors for wrong ones.
 
 use std::fs;
 use std::path::PathBuf;
@@ -72,7 +72,7 @@ fn each_source_is_stronger_than_the_one_before() {
     let mut seen = vec![empty.run("", &[]), empty.run("", &env), directory.run("", &env)];
     env.push(("GUNICORN_CMD_ARGS", "--workers 4"));
     seen.push(directory.run("", &env));
-    // The order of the variables in the environment means nothing.
+    // The order of the variables in the environment does not matter.
     env.insert(0, ("MONOCEROS_WORKERS", "5"));
     seen.push(directory.run("", &env));
     seen.push(directory.run("-w 6", &env));
@@ -217,7 +217,7 @@ fn what_is_asked_for_is_found() {
     assert!(matches!(directory.load("--print-config", &[]), Ok(Command::PrintConfig(_))));
     let Ok(Command::Version(text)) = directory.load("-V", &[]) else { panic!() };
     assert_eq!(text, concat!("monoceros ", env!("CARGO_PKG_VERSION"), "\n"));
-    // Help is printed whatever else is wrong on the command line.
+    // Help is printed also if the command line has errors.
     let Ok(Command::Help(text)) = directory.load("--bogus -h", &[("MONOCEROS_X", "1")]) else {
         panic!()
     };

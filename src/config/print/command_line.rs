@@ -1,5 +1,5 @@
-//! The command line with its explanations, as completions need it. What the
-//! program itself reads is in `flags.rs` and `control_command.rs`, without any text.
+//! The command line with its descriptions, for completions. The program itself reads it
+//! with `flags.rs` and `control_command.rs`, which have no descriptions.
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Arg, ArgAction, Command, ValueHint};
@@ -8,7 +8,7 @@ use crate::control_command::{self, COMMANDS, FLAGS, Verb};
 use crate::row::Arity;
 use crate::table::{ROWS, Row};
 
-/// The whole command line: the settings, and the commands to a server that runs.
+/// The whole command line: the settings, and the commands to a running server.
 #[must_use]
 pub fn command_line() -> Command {
     let switch = |name: &'static str, short, text: &'static str| {
@@ -32,7 +32,7 @@ fn setting(row: &'static Row) -> Arg {
         Arity::List => arg.action(ArgAction::Append).value_hint(hint(row.placeholder)),
     };
     if row.positional {
-        // The words behind `--` are a program and what belongs to it.
+        // The words after `--` are a program and its arguments.
         return if row.arity == Arity::List {
             arg.last(true).num_args(1..).value_hint(ValueHint::CommandWithArguments)
         } else {
@@ -41,7 +41,7 @@ fn setting(row: &'static Row) -> Arg {
     }
     let arg = arg.long(row.key()).visible_aliases(row.aliases);
     let arg = row.short.into_iter().fold(arg, Arg::short);
-    // Of a format string the words are only parts.
+    // In a format string the words are only parts.
     if row.choices.is_empty() || row.placeholder == "FORMAT" {
         return arg;
     }
@@ -49,7 +49,7 @@ fn setting(row: &'static Row) -> Arg {
     arg.value_parser(PossibleValuesParser::new(words))
 }
 
-/// What kind of word stands for a placeholder.
+/// The kind of word that a placeholder stands for.
 fn hint(placeholder: &str) -> ValueHint {
     match placeholder {
         "FILE" => ValueHint::FilePath,
@@ -78,7 +78,7 @@ fn command(name: &'static str, text: &str) -> Command {
     })
 }
 
-/// The first sentence, as shells show it: without marks and without its dot.
+/// The first sentence for shells: without backquotes and without its period.
 fn plain(text: &str) -> String {
     let text = text.replace('`', "");
     let sentence = text.split(". ").next().unwrap_or_default();

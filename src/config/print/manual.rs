@@ -109,13 +109,13 @@ fn tag(out: &mut String, text: &str) {
     line(out, format_args!(".TP\n\\fB{}\\fR", escape(text)));
 }
 
-/// Writes running text; what is in backquotes becomes bold.
+/// Writes a paragraph; text in backquotes becomes bold.
 fn paragraph(out: &mut String, text: &str) {
     let pieces = text.split('`').map(escape).enumerate();
     let text: String = pieces
         .map(|(index, piece)| if index % 2 == 1 { format!("\\fB{piece}\\fR") } else { piece })
         .collect();
-    // A line that starts with a dot or an apostrophe would be a request.
+    // roff reads a line that starts with a dot or an apostrophe as a request.
     let guard = if text.starts_with(['.', '\'']) { "\\&" } else { "" };
     line(out, format_args!("{guard}{text}"));
 }

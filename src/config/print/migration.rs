@@ -1,4 +1,4 @@
-//! docs/from-gunicorn.md: what becomes of each of gunicorn's settings.
+//! docs/from-gunicorn.md: each setting of gunicorn, with its counterpart here.
 
 use std::fmt::Write as _;
 

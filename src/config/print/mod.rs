@@ -1,6 +1,5 @@
-//! The pages that are printed from the table. `cargo run -p monoceros-config
-//! --example print` writes them, and the shells' completions; its test fails while
-//! one is stale.
+//! The pages that are printed from the table. `cargo run -p monoceros-config --example
+//! print` writes them and the shells' completions. Its test fails while one is stale.
 
 mod command_line;
 mod manual;
@@ -14,9 +13,9 @@ pub use command_line::command_line;
 /// One printed file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// Where it is, from the root of the repository.
+    /// Its path from the root of the repository.
     pub path: &'static str,
-    /// What is in it.
+    /// Its content.
     pub text: String,
 }
 

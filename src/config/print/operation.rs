@@ -1,4 +1,4 @@
-//! docs/signals.md: what each signal does.
+//! docs/signals.md: the effect of each signal.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ const INTRODUCTION: [&str; 2] = [
      what its program does.",
 ];
 
-/// What two signals do that do not come alone.
+/// The effects of signals in combination.
 const TOGETHER: [&str; 5] = [
     "A signal that comes while another one is being dealt with is never lost; of several of the \
      same kind that come at once one may be.",

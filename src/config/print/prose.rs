@@ -1,10 +1,10 @@
-//! What the printed pages say about all settings together, and the words they
-//! have for the columns of a row.
+//! The text in the printed pages about all settings together, and the words for the columns
+//! of a row.
 
 use crate::row::{Arity, Effect};
 use crate::table::Row;
 
-/// How settings are said.
+/// The description of the sources of settings.
 pub(super) const SOURCES: [&str; 5] = [
     "Every setting can be said on the command line (`--keep-alive 75`), in the environment \
      (`MONOCEROS_KEEP_ALIVE=75`) and in the configuration file (`keep-alive: 75`). The file is \
@@ -39,7 +39,7 @@ pub(super) fn flags(row: &Row) -> Vec<String> {
     short.into_iter().chain([format!("{}{value}", row.flag())]).chain(others).collect()
 }
 
-/// When a changed value counts.
+/// When a changed value takes effect.
 pub(super) fn effect(row: &Row) -> &'static str {
     match row.effect {
         Effect::Live => "with a reload, at once",

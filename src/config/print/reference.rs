@@ -1,4 +1,4 @@
-//! docs/settings.md: every setting with all that is known about it.
+//! docs/settings.md: every setting with all its columns.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! The rules that every row of the table obeys.
+//! Tests of the rules for every row of the table.
 
 use std::collections::HashSet;
 

@@ -1,11 +1,10 @@
-//! Programs that are no children of this process, which still learns how they end.
+//! Starts programs that are not children of this process, and learns how they end.
 //!
-//! An init system waits for its own children only (`systemd.service(5)`), so a
-//! program that is to be its main process must be one of them. Three forks make
-//! it so: the process between ends at once, and its child, the attendant, becomes
-//! the init system's. The attendant starts the program, tells how it ends, and
-//! leaves when it is asked to; then the kernel gives the program to the init
-//! system as well.
+//! An init system waits for its own children only (`systemd.service(5)`), so a program that
+//! becomes its main process must be one of them. This takes three forks. The process
+//! between ends at once, and its child, the attendant, becomes a child of the init system.
+//! The attendant starts the program, and reports how it ends. The attendant ends when its
+//! pipe is closed; then the program becomes a child of the init system too.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -25,36 +24,36 @@ use crate::thread::require_single;
 use crate::title;
 use crate::wait::{Readiness, wait};
 
-/// How long to wait for the end of an attendant that was killed.
+/// The maximum time to wait for the end of an attendant that was killed.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// What the attendant writes in one piece (`pipe(7)`): four numbers.
+/// The length of a report of the attendant: four numbers, written at once (`pipe(7)`).
 const REPORT: usize = 16;
 
-/// A program that is no child of this process. Dropping it closes descriptors,
+/// A program that is not a child of this process. Dropping the value closes descriptors,
 /// which ends the attendant.
 #[derive(Debug)]
 pub struct Detached {
     process: Process,
     attendant: Process,
-    /// The pipe through which the attendant tells how the program ended.
+    /// The pipe through which the attendant reports how the program has ended.
     told: File,
-    /// The attendant leaves when this is closed, so also when this process dies.
+    /// The attendant ends when this is closed, so also when this process ends.
     _hold: OwnedFd,
 }
 
-/// How a program ended, as far as that is known.
+/// How a program has ended.
 #[derive(Debug)]
 pub struct Ending {
-    /// How; `None` if its attendant was killed and could not tell.
+    /// The exit status; `None` if the attendant was killed before it could report it.
     pub end: Option<ExitStatus>,
-    /// Why the program could not be executed, if it could not.
+    /// The reason why the program could not be executed, if it could not.
     pub exec_error: Option<ExecError>,
 }
 
 impl Detached {
-    /// Starts a program as [`Process::start`] does, below an attendant that
-    /// `title` names in lists of processes. While this runs, no orphan becomes
-    /// this process's (`PR_SET_CHILD_SUBREAPER`, prctl(2)).
+    /// Starts a program as [`Process::start`] does, below an attendant with this `title`.
+    /// During the call this process adopts no orphans (`PR_SET_CHILD_SUBREAPER`,
+    /// prctl(2)).
     ///
     /// # Errors
     /// `Unsupported` when this process has other threads, which the attendant would
@@ -64,9 +63,9 @@ impl Detached {
         Self::start_beside_threads(program, descriptors, title)
     }
 
-    /// As [`Detached::start`]. The tests, which run in threads, use it directly:
-    /// the attendant needs no lock of theirs, and those of the C library are usable
-    /// in a new process (fork(3)).
+    /// As [`Detached::start`], without the check for other threads. The tests, which have
+    /// other threads, call it directly: the attendant needs no lock of theirs, and the C
+    /// library's locks are usable in a new process (fork(3)).
     fn start_beside_threads(
         program: &Program,
         descriptors: &[BorrowedFd],
@@ -96,7 +95,7 @@ impl Detached {
         Ok(Self { process, attendant, told, _hold: hold })
     }
 
-    /// The program's pid: for people, and for the init system.
+    /// The program's pid, for logs and for the init system.
     #[must_use]
     pub fn pid(&self) -> i32 {
         self.process.pid()
@@ -110,8 +109,8 @@ impl Detached {
         self.process.signal(signal)
     }
 
-    /// How the program has ended; `None` while it runs. A program whose attendant
-    /// was killed is killed as well: its end could not be told.
+    /// How the program has ended; `None` while it runs. If the attendant was killed, the
+    /// program is killed too, since its end could not be reported.
     pub fn ending(&mut self) -> Option<Ending> {
         match read_report(&mut self.told) {
             Ok([by_signal, value, step, errno]) => {
@@ -133,8 +132,8 @@ impl Detached {
         }
     }
 
-    /// Ends the attendant and waits until it is gone: from then on the program is
-    /// the child of the nearest process that takes orphans, or of the first one.
+    /// Ends the attendant, and waits for its end. From then on the program is a child of
+    /// the nearest process that adopts orphans, or of the first process.
     ///
     /// # Errors
     /// Those of [`Process::signal`] and `poll(2)`; `TimedOut` if it is not gone
@@ -143,7 +142,7 @@ impl Detached {
         self.attendant.signal(libc::SIGKILL)?;
         let deadline = Instant::now() + PATIENCE;
         loop {
-            // A signal, such as that of a child's end, ends a wait early.
+            // A signal, such as SIGCHLD, ends a wait early.
             let left = deadline.saturating_duration_since(Instant::now());
             match wait(&[(self.attendant.as_fd(), Readiness::Readable)], Some(left))?[..] {
                 [true] => return Ok(()),
@@ -154,15 +153,15 @@ impl Detached {
     }
 }
 
-/// Can be read when there is an [`Detached::ending`].
+/// Readable when [`Detached::ending`] has a result.
 impl AsFd for Detached {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.told.as_fd()
     }
 }
 
-/// What the process between does: it is there until this one has a hold on its
-/// child, so that no pid is used again meanwhile.
+/// Runs in the process between. It exists until the caller has a pidfd of its child, so
+/// that the child's pid is not reused meanwhile.
 fn stay_between(orphan: io::Result<i32>, tell: &OwnedFd, parent: i32) -> bool {
     if let Err(error) = orphan {
         report(tell.as_fd(), [error.raw_os_error().unwrap_or(libc::EIO), 0, 0, 0]);
@@ -171,8 +170,8 @@ fn stay_between(orphan: io::Result<i32>, tell: &OwnedFd, parent: i32) -> bool {
     if ask_for_orphan_signal(libc::SIGKILL, parent).is_err() {
         return false;
     }
-    // SAFETY: only the attendant is to have it, so that an end of file says that
-    // it is gone; and this process ends without dropping anything.
+    // SAFETY: only the attendant must have it, so that an end of file means its end. This
+    // process ends without dropping values.
     unsafe { libc::close(tell.as_raw_fd()) };
     loop {
         // SAFETY: takes nothing.
@@ -180,7 +179,7 @@ fn stay_between(orphan: io::Result<i32>, tell: &OwnedFd, parent: i32) -> bool {
     }
 }
 
-/// What the attendant does. All signals are blocked.
+/// Runs in the attendant. All signals are blocked.
 fn attend(program: &Program, descriptors: &[BorrowedFd], tell: OwnedFd, held: &OwnedFd) -> ! {
     let process = match Process::start(program, descriptors) {
         Ok(process) => process,
@@ -202,7 +201,7 @@ fn attend(program: &Program, descriptors: &[BorrowedFd], tell: OwnedFd, held: &O
             Ok(_) | Err(_) => exit_now(0),
         }
     }
-    // Not reaped: the pid stays its own until this process is gone.
+    // Not reaped: the pid stays in use until this process has ended.
     if let Ok(end) = peek(process.pid()) {
         let (by_signal, value) = match end {
             ExitStatus::Code(code) => (0, code),
@@ -217,7 +216,7 @@ fn attend(program: &Program, descriptors: &[BorrowedFd], tell: OwnedFd, held: &O
     exit_now(0)
 }
 
-/// Takes hold of the program and its attendant, by what that tells first.
+/// Opens pidfds of the program and its attendant, by the attendant's first report.
 fn meet(told: &mut File) -> io::Result<(Process, Process)> {
     let (pid, attendant) = match read_report(told)? {
         [0, pid, attendant, _] => (pid, attendant),
@@ -232,7 +231,7 @@ fn meet(told: &mut File) -> io::Result<(Process, Process)> {
     met
 }
 
-/// Ends the process between while no orphan becomes this process's.
+/// Ends the process between while this process adopts no orphans.
 fn orphan_attendant(between: i32) -> io::Result<()> {
     let adopts = takes_orphans()?;
     if adopts {
@@ -253,7 +252,7 @@ fn report(tell: BorrowedFd, numbers: [i32; 4]) {
         place.copy_from_slice(&number.to_ne_bytes());
     }
     if let Ok(tell) = tell.try_clone_to_owned() {
-        // Without a reader there is no process to tell.
+        // If there is no reader, the caller has ended.
         drop(File::from(tell).write_all(&bytes));
     }
 }
@@ -268,7 +267,7 @@ fn read_report(told: &mut File) -> io::Result<[i32; 4]> {
     Ok(numbers)
 }
 
-/// Closes every descriptor but the standard ones and these.
+/// Closes all descriptors except the standard ones and these.
 fn close_all_but(mut kept: Vec<RawFd>) {
     kept.sort_unstable();
     let mut first = descriptor::FIRST;

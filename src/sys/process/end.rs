@@ -1,4 +1,4 @@
-//! How processes end: exit status, reaping, and adopted orphans.
+//! The end of processes: exit status, reaping, and adopted orphans.
 
 use std::fmt;
 use std::io;
@@ -9,9 +9,9 @@ use crate::check;
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitStatus {
-    /// By itself, with this code.
+    /// It has exited with this code.
     Code(i32),
-    /// By this signal.
+    /// A signal has ended it.
     Signal(i32),
 }
 
@@ -24,8 +24,8 @@ impl fmt::Display for ExitStatus {
     }
 }
 
-/// The pid of a process that has ended and can be reaped, if there is one. It
-/// keeps its pid until then.
+/// The pid of a child that has ended and is not reaped, if there is one. The pid stays in
+/// use until the child is reaped.
 ///
 /// # Errors
 /// Those of `waitid(2)`, but for `ECHILD`.
@@ -39,7 +39,7 @@ pub fn ended() -> io::Result<Option<i32>> {
     }
 }
 
-/// Waits for the end of this process and lets the kernel forget it.
+/// Waits for the end of this child and reaps it.
 ///
 /// # Errors
 /// Those of `waitid(2)`.
@@ -47,13 +47,14 @@ pub fn reap(pid: i32) -> io::Result<ExitStatus> {
     Ok(wait(libc::P_PID, pid.cast_unsigned(), libc::WEXITED)?.1)
 }
 
-/// Waits for the end of a child of this process, without reaping it; returns how
-/// it has ended.
+/// Waits for the end of a child of this process without reaping it, and returns its exit
+/// status.
 pub(super) fn peek(pid: i32) -> io::Result<ExitStatus> {
     Ok(wait(libc::P_PID, pid.cast_unsigned(), libc::WEXITED | libc::WNOWAIT)?.1)
 }
 
-/// As `waitid(2)`: the pid, which is 0 if no process has ended, and its end.
+/// Calls `waitid(2)`; returns the pid, which is 0 if no process has ended, and the exit
+/// status.
 fn wait(kind: libc::idtype_t, id: libc::id_t, flags: libc::c_int) -> io::Result<(i32, ExitStatus)> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     // SAFETY: the information is valid for writes.
@@ -69,7 +70,7 @@ fn wait(kind: libc::idtype_t, id: libc::id_t, flags: libc::c_int) -> io::Result<
     Ok((pid, if by_itself { ExitStatus::Code(status) } else { ExitStatus::Signal(status) }))
 }
 
-/// Where a process comes from, as the kernel has it.
+/// The parent and the users of a process, by the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ancestry {
     /// Its parent.
@@ -78,15 +79,15 @@ pub struct Ancestry {
     pub users: [u32; 4],
 }
 
-/// Looks up where a process comes from (`proc_pid_status(5)`); also one that has
-/// ended and is not reaped. A child of this process stays its child, and keeps its
-/// pid, until it is reaped.
+/// Looks up the parent and the users of a process (`proc_pid_status(5)`), also after its
+/// end until it is reaped. A child of this process keeps its parent and its pid until it
+/// is reaped.
 ///
 /// # Errors
 /// Those of `open(2)`; `InvalidData` when the kernel writes something else.
 pub fn ancestry(pid: i32) -> io::Result<Ancestry> {
     let status = std::fs::read(format!("/proc/{pid}/status"))?;
-    // The name in the first line may have any bytes.
+    // The name of the process in the first line may have any bytes.
     let status = String::from_utf8_lossy(&status);
     let numbers = |name: &str| -> Option<Vec<&str>> {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
@@ -100,9 +101,8 @@ pub fn ancestry(pid: i32) -> io::Result<Ancestry> {
     read().ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// From now on processes whose parent has ended, and which descend from this
-/// one, become its own instead of the first process's (`PR_SET_CHILD_SUBREAPER`,
-/// prctl(2)). This process has to reap them then.
+/// From now on this process adopts orphans among its descendants, in place of the first
+/// process (`PR_SET_CHILD_SUBREAPER`, prctl(2)). It has to reap them.
 ///
 /// # Errors
 /// Those of `prctl(2)`.
@@ -110,7 +110,7 @@ pub fn adopt_orphans() -> io::Result<()> {
     take_orphans(true)
 }
 
-/// Takes back what [`adopt_orphans`] asks for; says whether it had been asked for.
+/// Undoes [`adopt_orphans`], and returns whether this process adopted orphans before.
 ///
 /// # Errors
 /// Those of `prctl(2)`.
@@ -122,14 +122,14 @@ pub fn refuse_orphans() -> io::Result<bool> {
     Ok(takes)
 }
 
-/// Begins or ends what [`adopt_orphans`] asks for.
+/// Sets whether this process adopts orphans.
 pub(super) fn take_orphans(takes: bool) -> io::Result<()> {
     let takes = libc::c_ulong::from(takes);
     // SAFETY: takes numbers only.
     check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, takes, 0, 0, 0) }).map(drop)
 }
 
-/// Whether this process has asked for orphans.
+/// Whether this process adopts orphans.
 pub(super) fn takes_orphans() -> io::Result<bool> {
     let mut takes: libc::c_int = 0;
     // SAFETY: the number lives through the call, which writes it.
@@ -137,7 +137,7 @@ pub(super) fn takes_orphans() -> io::Result<bool> {
     Ok(takes != 0)
 }
 
-/// From now on the parent's death brings no signal (`PR_SET_PDEATHSIG`,
+/// From now on this process gets no signal when its parent ends (`PR_SET_PDEATHSIG`,
 /// prctl(2)).
 ///
 /// # Errors

@@ -1,9 +1,9 @@
-//! Why a new process did not become its program.
+//! The reason why a new process could not execute its program.
 
 use std::ffi::CStr;
 use std::io;
 
-/// What a new process was doing when it failed to become its program.
+/// The step at which a new process failed before it executed its program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ExecStep {
     Descriptors = 1,
@@ -16,7 +16,7 @@ pub(super) enum ExecStep {
 }
 
 impl ExecStep {
-    /// The one that was reported as this number.
+    /// The step with this number in a report.
     pub(super) fn of(number: i32) -> Option<Self> {
         let steps = [
             Self::Descriptors,
@@ -31,7 +31,7 @@ impl ExecStep {
     }
 }
 
-/// Why a new process did not become its program.
+/// The reason why a new process could not execute its program.
 #[derive(Debug)]
 pub struct ExecError {
     pub(super) step: Option<ExecStep>,
@@ -39,7 +39,7 @@ pub struct ExecError {
 }
 
 impl ExecError {
-    /// Says what failed, given what the process was to become.
+    /// The text of the error; `path` and `directory` are those of the program.
     #[must_use]
     pub(super) fn describe(&self, path: &CStr, directory: Option<&CStr>) -> String {
         let reason = crate::reason(&self.error);
@@ -59,7 +59,7 @@ impl ExecError {
     }
 }
 
-/// As [`check`](crate::check), without making an [`io::Error`], which may allocate.
+/// As [`check`](crate::check), without an [`io::Error`], which may allocate memory.
 pub(super) fn plain(result: libc::c_int) -> Result<libc::c_int, i32> {
     if result == -1 { Err(errno()) } else { Ok(result) }
 }

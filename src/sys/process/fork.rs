@@ -1,5 +1,4 @@
-//! Forking without executing anything: a process with this one's memory, whose
-//! parent is another one.
+//! Forks processes with a copy of this one's memory that are not its children.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -8,28 +7,27 @@ use super::program::{Process, exit_now};
 use crate::check;
 use crate::wait::{Readiness, wait};
 
-/// Which process this is, after [`fork_orphan`].
+/// The side of [`fork_orphan`] that this process is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForkSide {
-    /// The one that forked.
+    /// The process that has forked.
     Caller {
-        /// The process between the two, to be reaped: it ends with code 0 when
-        /// the orphan was made and told of.
+        /// The process between the two, which the caller must reap. It ends with code 0
+        /// when the orphan was made and reported.
         between: i32,
     },
-    /// The new one. It has the calling thread only.
+    /// The new process. It has only the calling thread.
     Orphan {
-        /// The process between the two, its parent until that ends.
+        /// The process between the two, its parent until it ends.
         between: i32,
     },
 }
 
-/// Forks an orphan, which is no child of this process: its parent ends at once, so that it
-/// becomes that of the nearest reaper of orphans (`PR_SET_CHILD_SUBREAPER`,
-/// prctl(2)), or of the first process. `tell` is called in the process between,
-/// with the orphan's pid or why there is none, before that process ends: so
-/// before another process can reap the orphan. It returns whether it was
-/// heard.
+/// Forks an orphan. Its parent is a process between that ends at once, so it becomes a
+/// child of the nearest process that adopts orphans (`PR_SET_CHILD_SUBREAPER`, prctl(2)),
+/// or of the first process. `tell` is called in the process between, with the orphan's
+/// pid or the error, before that process ends: so before another process can reap the
+/// orphan. `tell` returns whether the report has arrived.
 ///
 /// # Errors
 /// Those of the first `fork(2)`.
@@ -45,20 +43,20 @@ pub fn fork_orphan(tell: impl FnOnce(io::Result<i32>) -> bool) -> io::Result<For
     }
 }
 
-/// Waits until this process has another parent than this one, which is about to
-/// end. When the kernel says that it has ended, its children have been given away.
+/// Waits until this process has another parent than `parent`, which is about to end. When
+/// the kernel reports the end of a process, its children have new parents.
 pub fn await_new_parent(parent: i32) {
     while std::os::unix::process::parent_id().cast_signed() == parent {
-        // That it is gone already shows above.
+        // If this fails, the parent has ended, and the loop's condition shows it.
         if let Ok(process) = Process::adopt(parent) {
             wait(&[(process.as_fd(), Readiness::Readable)], None).ok();
         }
     }
 }
 
-/// Whether a call was refused because the machine, or a limit that others share,
-/// has no room for another process now (`EAGAIN` and `ENOMEM`, fork(2); `ENFILE`,
-/// `open(2)`): there may be room later.
+/// Whether a call failed because there is no room for another process now, on the machine
+/// or within a shared limit (`EAGAIN` and `ENOMEM`, fork(2); `ENFILE`, `open(2)`). A later
+/// try may work.
 #[must_use]
 pub fn lacks_room(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOMEM | libc::ENFILE))

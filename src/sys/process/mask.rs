@@ -1,10 +1,9 @@
-//! Which signals are held back while a process is made. Safe to call between
-//! fork and exec.
+//! Blocks signals while a process is made. The functions are safe between fork and exec.
 
 use std::mem::MaybeUninit;
 
-/// Holds back all signals: a handler of this process must not run in the new
-/// one, where it would swallow what is meant for the program.
+/// Blocks all signals, and returns the former mask. A handler of this process must not run
+/// in the new one, where it would take signals for the program.
 pub(super) fn hold_signals() -> libc::sigset_t {
     set_mask(&full_mask())
 }

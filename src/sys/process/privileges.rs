@@ -1,11 +1,12 @@
-//! Giving up privileges between fork and exec, where nothing may be allocated:
-//! what was given up, and that it cannot come back, is read back.
+//! Gives up privileges between fork and exec, where no memory may be allocated. The result
+//! is read back: the privileges are gone, and cannot be regained.
 
 use super::exec_error::{ExecStep, plain};
 use crate::user::Credentials;
 
-/// In the order in which each step is still allowed, and read back: a step that
-/// seems to work but does not would leave the program with our rights.
+/// Changes groups and user, in the order in which each step is still allowed, and reads
+/// the result back: a step that failed silently would leave the program with this
+/// process's rights.
 pub(super) fn give_up(
     credentials: &Credentials,
     groups: &mut [libc::gid_t],
@@ -25,13 +26,13 @@ pub(super) fn give_up(
     if group_ids() != [*gid; 3] {
         return Err((ExecStep::Group, libc::EPERM));
     }
-    // SAFETY: takes a number only; that it fails is what is hoped for.
+    // SAFETY: takes a number only. It must fail.
     let can_go_back = *uid != 0 && unsafe { libc::setuid(0) } == 0;
     if user_ids() != [*uid; 3] || can_go_back {
         return Err((ExecStep::User, libc::EPERM));
     }
-    // What was given up is not to come back through a program that runs as its
-    // owner: prctl(2), inherited by everything that is executed from now on.
+    // A setuid program must not restore the privileges (prctl(2)). Everything that is
+    // executed from now on inherits this.
     let (yes, unused): (libc::c_ulong, libc::c_ulong) = (1, 0);
     // SAFETY: takes numbers only.
     plain(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, yes, unused, unused, unused) })

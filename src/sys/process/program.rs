@@ -1,8 +1,8 @@
-//! A program that this process executes in a new one, and a handle on that.
+//! Executes a program in a new process, and has a handle on the process.
 //!
-//! A process is made by `fork(2)` and `execve(2)`. All that it needs is
-//! prepared before the fork; between the two only calls that are safe in a
-//! signal handler are made (`signal-safety(7)`).
+//! A process is made by `fork(2)` and `execve(2)`. Everything that it needs is prepared
+//! before the fork. Between the two, only functions that are safe in a signal handler are
+//! called (`signal-safety(7)`).
 
 use std::ffi::CString;
 use std::io;
@@ -16,27 +16,27 @@ use crate::descriptor;
 use crate::user::Credentials;
 use crate::{check, check_len, limit};
 
-/// The exit code of a process that could not become its program.
+/// The exit code of a process that could not execute its program.
 const NOT_EXECUTED: libc::c_int = 127;
 
-/// The variable that names the process for which the sockets are meant
-/// (`sd_listen_fds(3)`); its value is written when the pid is known.
+/// The variable with the pid of the process for which the sockets are
+/// (`sd_listen_fds(3)`). Its value is written when the pid is known.
 const LISTEN_PID: &[u8] = b"LISTEN_PID=";
-/// The most digits of a pid.
+/// The maximum number of digits of a pid.
 const PID_DIGITS: usize = 10;
 
-/// A program to execute, and the surroundings that it is given.
+/// A program to execute, with arguments, environment and attributes of its process.
 #[derive(Clone, Debug)]
 pub struct Program {
-    /// The file to execute; not looked up on a path.
+    /// The file to execute; it is not searched on `PATH`.
     pub path: CString,
-    /// Its arguments, from the zeroth.
+    /// Its arguments, with the zeroth.
     pub arguments: Vec<CString>,
     /// Its environment as `NAME=VALUE`; `LISTEN_PID` is added.
     pub environment: Vec<CString>,
     /// The directory it starts in; `None` for this process's.
     pub directory: Option<CString>,
-    /// Its mask of permissions; `None` for this process's.
+    /// Its file mode creation mask; `None` for this process's.
     pub umask: Option<u32>,
     /// Its user and groups; `None` for this process's.
     pub credentials: Option<Credentials>,
@@ -50,27 +50,27 @@ pub struct Program {
 #[derive(Debug)]
 pub struct Process {
     pid: i32,
-    /// Names the process even after it has been reaped and its pid reused.
+    /// Refers to the process, also after it was reaped and its pid reused.
     pidfd: OwnedFd,
-    /// Says why the program could not be executed; closed when it was. An
-    /// adopted process has executed none.
+    /// The pipe for the reason why the program could not be executed; `None` for an adopted
+    /// process.
     pub(super) exec_error: Option<OwnedFd>,
 }
 
-/// Ends this process at once: no handler runs, and no thread is waited for.
+/// Ends this process at once, without exit handlers, and without waiting for threads.
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: _exit(2) takes any number and does not return.
     unsafe { libc::_exit(code) }
 }
 
-/// Says whether this process has a terminal that controls it (`tty(4)`).
+/// Whether this process has a controlling terminal (`tty(4)`).
 #[must_use]
 pub fn has_terminal() -> bool {
     std::fs::File::open("/dev/tty").is_ok()
 }
 
 impl Program {
-    /// Says why a process did not become this program.
+    /// The text for a process that could not execute this program.
     #[must_use]
     pub fn describe(&self, error: &ExecError) -> String {
         error.describe(&self.path, self.directory.as_deref())
@@ -78,10 +78,9 @@ impl Program {
 }
 
 impl Process {
-    /// Starts a program, which gets copies of `descriptors` from number 3 on,
-    /// and no others but the standard ones. Its signals have their default
-    /// actions and none is blocked. That the program could not be executed is
-    /// found out later: see [`Process::exec_error`].
+    /// Starts a program. It gets copies of `descriptors` from number 3 on, the standard
+    /// descriptors, and no others. All signals have their default actions, and none is
+    /// blocked. A failure to execute is known later: see [`Process::exec_error`].
     ///
     /// # Errors
     /// Those of `fork(2)`, `pipe2(2)` and `pidfd_open(2)`.
@@ -102,8 +101,8 @@ impl Process {
         match open_pidfd(pid) {
             Ok(pidfd) => Ok(Self { pid, pidfd, exec_error: Some(exec_error) }),
             Err(error) => {
-                // SAFETY: the process is our own and not reaped, so the pid is
-                // still its.
+                // SAFETY: the process is a child that is not reaped, so the pid is
+                // still its own.
                 unsafe { libc::kill(pid, libc::SIGKILL) };
                 drop(reap(pid));
                 Err(error)
@@ -111,8 +110,8 @@ impl Process {
         }
     }
 
-    /// Addresses a process that another one has forked. The caller knows that
-    /// it has not been reaped: until then the pid cannot be another's.
+    /// Opens a handle on a process that another one has forked. The caller must know that
+    /// it was not reaped: until then the pid is not reused.
     ///
     /// # Errors
     /// Those of `pidfd_open(2)`.
@@ -120,20 +119,20 @@ impl Process {
         Ok(Self { pid, pidfd: open_pidfd(pid)?, exec_error: None })
     }
 
-    /// The pid: for people, and for [`reap`]. Not for signals.
+    /// The pid, for logs and for [`reap`]; signals use the pidfd.
     #[must_use]
     pub fn pid(&self) -> i32 {
         self.pid
     }
 
-    /// Sends a signal; a process that is gone already does not get it.
+    /// Sends a signal. A process that has ended does not get it.
     ///
     /// # Errors
     /// Those of `pidfd_send_signal(2)`, but for `ESRCH`.
     pub fn signal(&self, signal: i32) -> io::Result<()> {
         let null = std::ptr::null::<libc::siginfo_t>();
-        // SAFETY: the descriptor is open, and the kernel makes up the
-        // information where none is given.
+        // SAFETY: the descriptor is open, and without a record the kernel fills in the
+        // information itself.
         let result = unsafe {
             libc::syscall(libc::SYS_pidfd_send_signal, self.pidfd.as_raw_fd(), signal, null, 0)
         };
@@ -143,9 +142,9 @@ impl Process {
         }
     }
 
-    /// Sends a signal to one thread of the process, by the kernel's number; one
-    /// that is gone already does not get it. A thread of another process cannot
-    /// be meant: the pid is this process's until it is reaped.
+    /// Sends a signal to one thread of the process, by the kernel's number. A thread that
+    /// has ended does not get it. The pid is this process's until it is reaped, so no
+    /// thread of another process gets it.
     ///
     /// # Errors
     /// Those of `tgkill(2)`, but for `ESRCH`.
@@ -158,8 +157,8 @@ impl Process {
         }
     }
 
-    /// Why the process did not become its program, if it did not: complete
-    /// when the process has ended.
+    /// The reason why the process could not execute its program, if it could not. Known
+    /// for certain when the process has ended.
     #[must_use]
     pub fn exec_error(&self) -> Option<ExecError> {
         let exec_error = self.exec_error.as_ref()?;
@@ -177,18 +176,17 @@ impl Process {
     }
 }
 
-/// Can be read when the process has ended (`pidfd_open(2)`).
+/// Readable when the process has ended (`pidfd_open(2)`).
 impl AsFd for Process {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
 }
 
-/// Finds out whether the kernel has what this module needs, and whether it
-/// lets this process use that: a descriptor for a process.
+/// Checks that the kernel has pidfds, and allows this process to use them.
 ///
 /// # Errors
-/// In words that name the call and the least kernel.
+/// Their text has the system call and the oldest kernel that has it.
 pub fn check_kernel() -> io::Result<()> {
     let pid = std::process::id().cast_signed();
     let own = open_pidfd(pid).map_err(|error| lacking("pidfd_open(2)", error))?;
@@ -222,12 +220,12 @@ fn open_pidfd(pid: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// A pipe, close-on-exec, of which reading does not wait.
+/// Makes a pipe, close-on-exec, whose reading end is non-blocking.
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC | nix::fcntl::OFlag::O_NONBLOCK)?)
 }
 
-/// What the new process needs between fork and exec, where nothing may be
+/// The data that the new process needs between fork and exec, where no memory may be
 /// allocated.
 struct Image<'a> {
     program: &'a Program,
@@ -236,7 +234,7 @@ struct Image<'a> {
     listen_pid: Vec<u8>,
     descriptors: Vec<RawFd>,
     report: RawFd,
-    /// Room to read back the groups into.
+    /// Room for the groups that are read back.
     groups: Vec<libc::gid_t>,
     umask: Option<libc::mode_t>,
     parent: libc::pid_t,
@@ -275,10 +273,10 @@ impl<'a> Image<'a> {
         };
         let [a, b, c, d] = errno.to_ne_bytes();
         let report = [step as u8, a, b, c, d];
-        // SAFETY: the buffer is valid for its length. If the parent is gone
-        // there is no reader.
+        // SAFETY: the buffer is valid for its length. If the parent has ended, there is no
+        // reader.
         unsafe { libc::write(self.report, report.as_ptr().cast(), report.len()) };
-        // SAFETY: _exit(2) ends the process without running anything of it.
+        // SAFETY: _exit(2) ends the process and runs no code of this one.
         unsafe { libc::_exit(NOT_EXECUTED) }
     }
 
@@ -299,7 +297,7 @@ impl<'a> Image<'a> {
             privileges::give_up(credentials, &mut self.groups)?;
         }
         if let Some(signal) = self.program.orphan_signal {
-            // A change of the user would take it back.
+            // After the change of the user, which would reset it.
             ask_for_orphan_signal(signal, self.parent)
                 .map_err(|errno| (ExecStep::Execute, errno))?;
         }
@@ -314,11 +312,11 @@ impl<'a> Image<'a> {
         Err((ExecStep::Execute, errno()))
     }
 
-    /// Puts the descriptors from 3 on, and makes all others close-on-exec.
+    /// Places the descriptors from number 3 on, and makes all others close-on-exec.
     fn place_descriptors(&mut self) -> Result<(), i32> {
         let count = RawFd::try_from(self.descriptors.len()).map_err(|_| libc::EMFILE)?;
         let end = descriptor::FIRST + count;
-        // First out of the way: a target may be the source of another.
+        // First all sources get higher numbers: a target may be the source of another.
         self.report = move_above(self.report, end)?;
         for fd in &mut self.descriptors {
             *fd = move_above(*fd, end)?;
@@ -331,7 +329,7 @@ impl<'a> Image<'a> {
         Ok(())
     }
 
-    /// Writes this process's pid behind `LISTEN_PID=`.
+    /// Writes this process's pid into `LISTEN_PID=`.
     fn write_pid(&mut self) {
         // SAFETY: takes nothing, and always succeeds.
         let mut rest = unsafe { libc::getpid() }.unsigned_abs();
@@ -350,16 +348,17 @@ impl<'a> Image<'a> {
     }
 }
 
-/// Gives every signal its default action; one that was ignored would stay so.
+/// Gives every signal its default action. An ignored signal would stay ignored in the
+/// program.
 fn reset_signal_actions() {
     for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: the default action runs nothing of ours. Those that cannot be
-        // changed (SIGKILL, SIGSTOP, libc's own) fail, and have it already.
+        // SAFETY: the default action runs no code of ours. The call fails for signals that
+        // cannot be changed (SIGKILL, SIGSTOP, libc's own), which have it already.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
 }
 
-/// Asks for a signal when the parent dies; fails if it is dead already.
+/// Requests a signal for the end of the parent; fails if the parent has ended already.
 pub(super) fn ask_for_orphan_signal(signal: i32, parent: libc::pid_t) -> Result<(), i32> {
     let signal = libc::c_ulong::from(signal.unsigned_abs());
     // SAFETY: takes numbers only.
@@ -368,13 +367,13 @@ pub(super) fn ask_for_orphan_signal(signal: i32, parent: libc::pid_t) -> Result<
     if unsafe { libc::getppid() } == parent { Ok(()) } else { Err(libc::ESRCH) }
 }
 
-/// A copy of `fd` with a number from `least` up, close-on-exec.
+/// Copies `fd` to a number from `least` up, close-on-exec.
 fn move_above(fd: RawFd, least: RawFd) -> Result<RawFd, i32> {
     // SAFETY: takes numbers only.
     plain(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, least) })
 }
 
-/// Lets an exec close every descriptor from `first` up.
+/// Makes every descriptor from `first` up close-on-exec.
 fn close_on_exec_from(first: RawFd) {
     let (from, flags) = (first.cast_unsigned(), libc::CLOSE_RANGE_CLOEXEC);
     // SAFETY: takes numbers only; the call is newer than some kernels.
@@ -387,7 +386,7 @@ fn close_on_exec_from(first: RawFd) {
     }
 }
 
-/// The end of the numbers that are looked at where the kernel cannot do it.
+/// The end of the descriptor numbers, for kernels without close_range(2).
 pub(super) fn most_descriptors() -> RawFd {
     const MOST: RawFd = 65_536;
     // SAFETY: takes a number only.
@@ -416,7 +415,7 @@ pub(super) mod tests {
         }
     }
 
-    /// Runs a script whose descriptor 3 is a pipe, and returns what it wrote.
+    /// Runs a script with a pipe as descriptor 3, and returns what it has written there.
     fn output(script: &str) -> (String, ExitStatus) {
         let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
         let process = Process::start(&shell(script), &[write.as_fd()]).unwrap();
@@ -439,7 +438,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_program_has_no_other_descriptors() {
-        // An inheritable one of ours, with a number that would be in the way.
+        // An inheritable descriptor of this process, which the program must not get.
         let file = File::open("/dev/null").unwrap();
         // SAFETY: takes a number only.
         let stray = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD, 50) };

@@ -1,5 +1,5 @@
-//! Refusing connections by a filter of packets, which needs no capability, or
-//! CAP_NET_ADMIN: kernels of 2026 and later ask for it on TCP sockets.
+//! Refuses connections by a filter of packets. Kernels of 2026 and later require
+//! CAP_NET_ADMIN for a filter on a TCP socket, earlier ones no capability.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -8,14 +8,14 @@ use libc::sock_filter;
 
 use crate::check;
 
-/// The flags of the TCP header (RFC 9293 section 3.1), and where they are: a
-/// filter of a TCP socket sees packets from that header on.
+/// The offset of the flags in the TCP header (RFC 9293 section 3.1). A filter of a TCP
+/// socket gets packets from that header on.
 const FLAGS_AT: u32 = 13;
 const SYN: u32 = 0x02;
 const ACK: u32 = 0x10;
 
-/// Drops packets with SYN and without ACK, which begin a connection, and passes
-/// all others (classic BPF).
+/// The filter (classic BPF): drops packets with SYN and without ACK, which begin a
+/// connection, and passes all others.
 const NO_SYN: [sock_filter; 5] = [
     instruction(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, FLAGS_AT),
     instruction(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0, SYN | ACK),
@@ -24,15 +24,15 @@ const NO_SYN: [sock_filter; 5] = [
     instruction(libc::BPF_RET | libc::BPF_K, 0, u32::MAX),
 ];
 
-/// `otherwise` says how many instructions a failed comparison skips.
+/// Makes an instruction; a failed comparison skips `otherwise` instructions.
 #[expect(clippy::cast_possible_truncation, reason = "codes of instructions have 16 bits")]
 const fn instruction(code: u32, otherwise: u8, k: u32) -> sock_filter {
     sock_filter { code: code as u16, jt: 0, jf: otherwise, k }
 }
 
-/// The kernel drops the first packet of new connections (`SO_ATTACH_FILTER`,
-/// `socket(7)`). Clients send it again after a second, and by then the socket is
-/// closed, or [`detach`] has been called.
+/// Makes the kernel drop the first packet of new connections (`SO_ATTACH_FILTER`,
+/// `socket(7)`). Clients send it again after a second; by then the socket is closed, or
+/// [`detach`] was called.
 pub(super) fn attach(listener: BorrowedFd) -> io::Result<()> {
     let mut filter = NO_SYN;
     let program = libc::sock_fprog { len: NO_SYN.len() as u16, filter: filter.as_mut_ptr() };
@@ -46,7 +46,7 @@ pub(super) fn attach(listener: BorrowedFd) -> io::Result<()> {
     .map(drop)
 }
 
-/// Takes [`attach`] back.
+/// Undoes [`attach`].
 pub(super) fn detach(listener: BorrowedFd) -> io::Result<()> {
     let unused: libc::c_int = 0;
     let (at, size) = ((&raw const unused).cast(), size_of_val(&unused) as libc::socklen_t);
@@ -58,11 +58,11 @@ pub(super) fn detach(listener: BorrowedFd) -> io::Result<()> {
     .map(drop)
 }
 
-/// Says whether any process has [`attach`]ed the filter to this socket.
+/// Whether a process has called [`attach`] for this socket.
 pub(super) fn is_attached(listener: BorrowedFd) -> bool {
     let mut filter = [instruction(0, 0, 0); NO_SYN.len()];
     let at = filter.as_mut_ptr().cast();
-    // Counted in instructions; the kernel refuses to tell of a longer filter.
+    // In instructions; the kernel returns an error for a longer filter.
     let mut count = filter.len() as libc::socklen_t;
     // SAFETY: the buffer has room for `count` instructions.
     let told = check(unsafe {
