@@ -24,6 +24,7 @@ mod given_up;
 mod hangs;
 mod language;
 mod layering;
+mod limits;
 mod listeners;
 mod logs;
 mod manifests;

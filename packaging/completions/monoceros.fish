@@ -24,7 +24,7 @@ function __fish_monoceros_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c monoceros -n "__fish_monoceros_needs_command" -l chdir -d 'Directory that the server changes to before it does anything else' -r -f -a "(__fish_complete_directories)"
+complete -c monoceros -n "__fish_monoceros_needs_command" -l chdir -d 'Working directory of the server, to which it changes first' -r -f -a "(__fish_complete_directories)"
 complete -c monoceros -n "__fish_monoceros_needs_command" -l pythonpath -d 'Directories to add to Python\'s module search path, separated by commas' -r -f -a "(__fish_complete_directories)"
 complete -c monoceros -n "__fish_monoceros_needs_command" -l python -d 'The Python interpreter that runs the application' -r -F
 complete -c monoceros -n "__fish_monoceros_needs_command" -s e -l env -d 'Environment variable for the application; can be repeated' -r -f
@@ -32,7 +32,7 @@ complete -c monoceros -n "__fish_monoceros_needs_command" -s b -l bind -d 'Addre
 complete -c monoceros -n "__fish_monoceros_needs_command" -l backlog -d 'Maximum number of connections that wait to be accepted, for each address' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -s w -l workers -d 'Number of worker processes' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -s k -l worker-class -d 'Kind of worker: wsgi or exec' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l ready-after -d 'Time after which a worker of class exec counts as ready' -r -f -a "notify\t'when it says so'"
+complete -c monoceros -n "__fish_monoceros_needs_command" -l ready-after -d 'Time after which a worker of class exec counts as ready' -r -f -a "notify\t'when it sends READY=1'"
 complete -c monoceros -n "__fish_monoceros_needs_command" -l threads -d 'Number of application threads in each worker' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -l worker-connections -d 'Maximum number of open connections in each worker' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -s t -l timeout -d 'Maximum time that the application may take to begin a response' -r -f
@@ -43,7 +43,7 @@ complete -c monoceros -n "__fish_monoceros_needs_command" -l boot-timeout -d 'Ma
 complete -c monoceros -n "__fish_monoceros_needs_command" -l max-surge -d 'Maximum number of workers beyond --workers during a rollout' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -l max-unavailable -d 'Maximum number of workers that may be unavailable during a rollout' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -l min-ready-seconds -d 'Time that a new worker must stay ready before a rollout counts it' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l progress-deadline -d 'Maximum time that a reload may go on without another new worker that serves' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l progress-deadline -d 'Maximum time of a reload without another new worker that serves' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -l upgrade-timeout -d 'Maximum time for a new master to begin serving in an upgrade' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -l max-requests -d 'Number of requests after which a worker is replaced; 0 disables this' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -l max-requests-jitter -d 'Random addition to --max-requests, chosen for each worker' -r -f
@@ -56,7 +56,7 @@ complete -c monoceros -n "__fish_monoceros_needs_command" -l body-timeout -d 'Ma
 complete -c monoceros -n "__fish_monoceros_needs_command" -l write-timeout -d 'Maximum time without progress while a response is sent' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -l response-memory -d 'Memory for responses that wait for slow clients, in each worker' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -l response-disk -d 'Disk space for responses that wait for slow clients, in each worker' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l limit-request-line -d 'Maximum length of the request line in bytes; 0 sets no limit of its own' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l limit-request-line -d 'Maximum length of the request line in bytes; 0 disables the limit' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -l limit-request-fields -d 'Maximum number of headers in a request' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -l limit-request-field-size -l limit-request-field_size -d 'Maximum length of a header in bytes, from its name to the end of its line' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -s n -l name -d 'Name in the titles of the processes' -r -f
@@ -81,25 +81,25 @@ complete -c monoceros -n "__fish_monoceros_needs_command" -l check-config -d 'Ch
 complete -c monoceros -n "__fish_monoceros_needs_command" -l print-config -d 'Check as with --check-config, and print every setting with its source'
 complete -c monoceros -n "__fish_monoceros_needs_command" -s h -l help -d 'Print a summary of the flags'
 complete -c monoceros -n "__fish_monoceros_needs_command" -s V -l version -d 'Print the version'
-complete -c monoceros -n "__fish_monoceros_needs_command" -a "reload" -d 'Reload the server as SIGHUP does, and wait: 0 when the new workers serve, 1 with the reason when they cannot and the old ones go on'
-complete -c monoceros -n "__fish_monoceros_needs_command" -a "upgrade" -d 'Start the program anew in place of the running one, as SIGUSR2 does, and wait: 0 when the new master has taken over, 1 with the reason when all goes on as before'
-complete -c monoceros -n "__fish_monoceros_needs_command" -a "stop" -d 'Drain and stop the server as SIGTERM does, and wait: 0 when its master is gone'
+complete -c monoceros -n "__fish_monoceros_needs_command" -a "reload" -d 'Reload the server as SIGHUP does, and wait: 0 when the new workers serve, 1 with the reason when they cannot and the old ones stay'
+complete -c monoceros -n "__fish_monoceros_needs_command" -a "upgrade" -d 'Replace the running master by a new one, as SIGUSR2 does, and wait: 0 when the new master has taken over, 1 with the reason when the old one stays'
+complete -c monoceros -n "__fish_monoceros_needs_command" -a "stop" -d 'Drain and stop the server as SIGTERM does, and wait: 0 when its master has ended'
 complete -c monoceros -n "__fish_monoceros_needs_command" -a "status" -d 'Show the state of the server and of each worker'
 complete -c monoceros -n "__fish_monoceros_needs_command" -a "help" -d 'Print the flags and commands'
 complete -c monoceros -n "__fish_monoceros_using_subcommand reload" -s p -l pid -d 'The pid file of the server' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand reload" -s c -l config -d 'The configuration file that names its pid file' -r -F
-complete -c monoceros -n "__fish_monoceros_using_subcommand reload" -l timeout -d 'Wait no longer than this for the answer or the end, and exit with 1; what was asked for goes on' -r
+complete -c monoceros -n "__fish_monoceros_using_subcommand reload" -l timeout -d 'Maximum time to wait for the reply or the end; after it exit with 1, while the server carries the command out' -r
 complete -c monoceros -n "__fish_monoceros_using_subcommand reload" -s h -l help -d 'Print the commands and their flags'
 complete -c monoceros -n "__fish_monoceros_using_subcommand upgrade" -s p -l pid -d 'The pid file of the server' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand upgrade" -s c -l config -d 'The configuration file that names its pid file' -r -F
-complete -c monoceros -n "__fish_monoceros_using_subcommand upgrade" -l timeout -d 'Wait no longer than this for the answer or the end, and exit with 1; what was asked for goes on' -r
+complete -c monoceros -n "__fish_monoceros_using_subcommand upgrade" -l timeout -d 'Maximum time to wait for the reply or the end; after it exit with 1, while the server carries the command out' -r
 complete -c monoceros -n "__fish_monoceros_using_subcommand upgrade" -s h -l help -d 'Print the commands and their flags'
 complete -c monoceros -n "__fish_monoceros_using_subcommand stop" -s p -l pid -d 'The pid file of the server' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand stop" -s c -l config -d 'The configuration file that names its pid file' -r -F
-complete -c monoceros -n "__fish_monoceros_using_subcommand stop" -l timeout -d 'Wait no longer than this for the answer or the end, and exit with 1; what was asked for goes on' -r
+complete -c monoceros -n "__fish_monoceros_using_subcommand stop" -l timeout -d 'Maximum time to wait for the reply or the end; after it exit with 1, while the server carries the command out' -r
 complete -c monoceros -n "__fish_monoceros_using_subcommand stop" -s h -l help -d 'Print the commands and their flags'
 complete -c monoceros -n "__fish_monoceros_using_subcommand status" -s p -l pid -d 'The pid file of the server' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand status" -s c -l config -d 'The configuration file that names its pid file' -r -F
-complete -c monoceros -n "__fish_monoceros_using_subcommand status" -l timeout -d 'Wait no longer than this for the answer or the end, and exit with 1; what was asked for goes on' -r
+complete -c monoceros -n "__fish_monoceros_using_subcommand status" -l timeout -d 'Maximum time to wait for the reply or the end; after it exit with 1, while the server carries the command out' -r
 complete -c monoceros -n "__fish_monoceros_using_subcommand status" -s h -l help -d 'Print the commands and their flags'
 complete -c monoceros -n "__fish_monoceros_using_subcommand status" -l json -d 'With status: print JSON'

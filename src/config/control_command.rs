@@ -20,17 +20,17 @@ pub(crate) const COMMANDS: [(&str, &str); 5] = [
     (
         "reload",
         "Reload the server as SIGHUP does, and wait: 0 when the new workers serve, 1 with the \
-         reason when they cannot and the old ones go on.",
+         reason when they cannot and the old ones stay.",
     ),
     (
         "upgrade",
-        "Start the program anew in place of the running one, as SIGUSR2 does, and wait: 0 when \
-         the new master has taken over, 1 with the reason when all goes on as before.",
+        "Replace the running master by a new one, as SIGUSR2 does, and wait: 0 when the new \
+         master has taken over, 1 with the reason when the old one stays.",
     ),
     (
         "stop",
-        "Drain and stop the server as SIGTERM does, and wait: 0 when its master is gone. A server \
-         that drains already is waited for, and not told to hurry.",
+        "Drain and stop the server as SIGTERM does, and wait: 0 when its master has ended. If the \
+         server drains already, only wait.",
     ),
     ("status", "Show the state of the server and of each worker."),
     ("help", "Print the flags and commands."),
@@ -42,20 +42,21 @@ pub(crate) const FLAGS: [(&str, &str); 4] = [
     ("-c, --config FILE", "The configuration file that names its pid file."),
     (
         "--timeout SECONDS",
-        "Wait no longer than this for the answer or the end, and exit with 1; what was asked for \
-         goes on. [0: as long as it takes]",
+        "Maximum time to wait for the reply or the end; after it exit with 1, while the server \
+         carries the command out. [0: no limit]",
     ),
     ("--json", "With `status`: print JSON."),
 ];
 
 /// The description of all commands together.
 pub(crate) const NOTES: [&str; 2] = [
-    "A command is the first word of the command line; an application of such a name is said \
-     with its callable (`reload:application`). The server is named by the `PID` of its master \
-     or by its pid file; with neither, it is the one whose pid file is in the settings, of the \
-     environment and the configuration file.",
-    "Only the user of the master, and root, are answered. The exit code is 0 when it is done, 1 \
-     with the reason when it is not, and 2 when the command line is wrong.",
+    "A command is the first word of the command line. An application with the same name needs \
+     its callable (`reload:application`). The server is named by the `PID` of its master or by \
+     its pid file; without both, the pid file is that of the settings in the environment and \
+     the configuration file.",
+    "The server accepts commands from the user of its master and from root. The exit code is 0 \
+     when the command is done, 1 with the reason when it has failed, and 2 when the command \
+     line is wrong.",
 ];
 
 /// A command to a running server.

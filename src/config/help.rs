@@ -34,10 +34,10 @@ pub(crate) fn text() -> String {
     entry(&mut out, "  -h, --help", "Print this.");
     out.push('\n');
     for paragraph in [
-        "Each setting can also stand in the configuration file (keep-alive: 75) and in the \
+        "Each setting can also be set in the configuration file (keep-alive: 75) and in the \
          environment (MONOCEROS_KEEP_ALIVE=75). Lengths of time are in seconds, or have a \
          unit: 500ms, 30s, 2m, 1h.",
-        "The manual page monoceros(1) and docs/settings.md tell more about each.",
+        "The manual page monoceros(1) and docs/settings.md have the details of each.",
     ] {
         push(&mut out, format_args!("{}\n", wrap(paragraph, WIDTH).join("\n")));
     }

@@ -49,7 +49,7 @@ settings! {
         effect: Rollout,
     };
 
-    /// Directory that the server changes to before it does anything else.
+    /// Working directory of the server, to which it changes first.
     ///
     /// Relative paths in other settings start from it, except that of `--config`.
     chdir: Option<PathBuf> = None, [Master], {
@@ -111,16 +111,16 @@ settings! {
     workers: Workers = Workers::Count(1), [Master], {
         section: Section::Workers, short: Some('w'), placeholder: "COUNT",
         range: Some((1, MOST)), effect: Live,
-        gunicorn: Some("workers"), differs: Some("`auto` is understood; an empty `WEB_CONCURRENCY` is as good as none"),
+        gunicorn: Some("workers"), differs: Some("`auto` is accepted too; an empty `WEB_CONCURRENCY` is ignored"),
         env_default: Some(EnvDefault { variable: "WEB_CONCURRENCY", template: "{}" }),
     };
 
     /// Kind of worker: `wsgi` or `exec`.
     ///
     /// `wsgi` serves a WSGI application; `sync` and `gthread`, gunicorn's names,
-    /// are understood as `wsgi`. `exec` runs any program that can serve from a
-    /// socket it inherits, named behind two dashes; settings that are about HTTP or
-    /// Python mean nothing to it.
+    /// mean `wsgi` too. `exec` runs any program that can serve from an inherited socket;
+    /// the program stands after two dashes. Settings for HTTP and Python have no effect on
+    /// it.
     worker_class: WorkerClass = WorkerClass::Wsgi, [Master], {
         section: Section::Workers, short: Some('k'), placeholder: "CLASS",
         effect: Rollout, gunicorn: Some("worker_class"),
@@ -135,7 +135,7 @@ settings! {
     /// been executed. Workers of other classes report when they are ready.
     ready_after: ReadyAfter = ReadyAfter::Length(Duration::from_secs(1)), [Master], {
         section: Section::Workers, placeholder: "SECONDS", range: Some((0, DAY)),
-        choices: &[("notify", "when it says so")],
+        choices: &[("notify", "when it sends `READY=1`")],
         effect: Rollout,
     };
 
@@ -195,7 +195,7 @@ settings! {
         section: Section::Workers, short: Some('t'), placeholder: "SECONDS",
         range: Some((0, DAY)), effect: Rollout,
         gunicorn: Some("timeout"),
-        differs: Some("holds for each request, in every class and thread; its client gets an answer (504)"),
+        differs: Some("applies to each request, in every class and thread; its client gets a response (504)"),
     };
 
     /// Time between SIGTERM and the drain, in which the server serves as before.
@@ -204,7 +204,7 @@ settings! {
     /// send new connections for some seconds after it. No reload, upgrade or
     /// withdrawal begins in this time. A second SIGTERM ends the delay; SIGINT and
     /// SIGQUIT stop the server at once. `graceful_timeout` counts from the end of the
-    /// delay: whatever stops the server has to allow the sum of both.
+    /// delay, so an init system that stops the server has to allow the sum of both.
     shutdown_delay: Duration = Duration::ZERO, [Master], {
         section: Section::Workers, placeholder: "SECONDS", range: Some((0, DAY)),
         effect: Live,
@@ -219,7 +219,7 @@ settings! {
     graceful_timeout: Duration = Duration::from_secs(30), [Master, Worker], {
         section: Section::Workers, placeholder: "SECONDS", range: Some((0, DAY)),
         effect: Rollout, gunicorn: Some("graceful_timeout"),
-        differs: Some("also holds for the workers that a reload replaces"),
+        differs: Some("also applies to the workers that a reload replaces"),
     };
 
     /// Maximum time that a connection may be idle while its worker drains.
@@ -273,10 +273,10 @@ settings! {
         effect: Live,
     };
 
-    /// Maximum time that a reload may go on without another new worker that serves.
+    /// Maximum time of a reload without another new worker that serves.
     ///
-    /// After this time the reload is given up, and the old generation serves again. 0
-    /// disables the limit.
+    /// After this time the server gives the reload up, and the old generation serves again.
+    /// 0 disables the limit.
     progress_deadline: Duration = Duration::from_secs(600), [Master], {
         section: Section::Workers, placeholder: "SECONDS", range: Some((0, DAY)),
         effect: Live,
@@ -285,8 +285,8 @@ settings! {
     /// Maximum time for a new master to begin serving in an upgrade.
     ///
     /// SIGUSR2 executes the program again beside the running one. If the new master
-    /// does not serve with workers of its own after this time, it is ended, and the
-    /// old one stays.
+    /// does not serve with its own workers after this time, it is ended, and the old one
+    /// stays.
     upgrade_timeout: Duration = Duration::from_secs(120), [Master], {
         section: Section::Workers, placeholder: "SECONDS", range: Some((1, DAY)),
         effect: Live,
@@ -299,7 +299,7 @@ settings! {
     max_requests: u32 = 0, [Master], {
         section: Section::Workers, placeholder: "COUNT",
         effect: Live, gunicorn: Some("max_requests"),
-        differs: Some("the new worker is ready before the old one goes; the number is looked at once a second"),
+        differs: Some("the new worker is ready before the old one drains; the number is checked once a second"),
     };
 
     /// Random addition to `--max-requests`, chosen for each worker.
@@ -346,8 +346,8 @@ settings! {
     /// Maximum time for a client to send the head of a request.
     ///
     /// The time counts from the first byte of the request to the empty line after the
-    /// last header. 0 disables the limit. With `keep-alive` 0 it also limits how long
-    /// a new connection may wait with its first byte.
+    /// last header. 0 disables the limit. With `keep-alive` 0 it also limits the time until
+    /// the first byte on a new connection.
     header_timeout: Duration = Duration::from_secs(10), [Worker], {
         section: Section::Http, placeholder: "SECONDS", range: Some((0, DAY)),
         effect: Rollout,
@@ -355,8 +355,7 @@ settings! {
 
     /// Maximum time without progress while a request's body is received.
     ///
-    /// A few bytes are no progress: a minimum amount has to arrive. 0 disables the
-    /// limit.
+    /// Progress is 1 KiB: a few bytes within the time are not enough. 0 disables the limit.
     body_timeout: Duration = Duration::from_secs(30), [Worker], {
         section: Section::Http, placeholder: "SECONDS", range: Some((0, DAY)),
         effect: Rollout,
@@ -395,9 +394,9 @@ settings! {
         effect: Rollout,
     };
 
-    /// Maximum length of the request line in bytes; 0 sets no limit of its own.
+    /// Maximum length of the request line in bytes; 0 disables the limit.
     ///
-    /// A longer one is answered with 414.
+    /// A longer request line is answered 414. The whole head has at most 1 MiB.
     limit_request_line: u32 = 4094, [Worker], {
         section: Section::Http, placeholder: "BYTES", range: Some((0, 8190)),
         effect: Rollout, gunicorn: Some("limit_request_line"),
@@ -406,7 +405,7 @@ settings! {
 
     /// Maximum number of headers in a request.
     ///
-    /// More are answered with 431.
+    /// A request with more headers is answered 431.
     limit_request_fields: u32 = 100, [Worker], {
         section: Section::Http, placeholder: "COUNT", range: Some((1, 32_768)),
         effect: Rollout, gunicorn: Some("limit_request_fields"),
@@ -415,8 +414,8 @@ settings! {
 
     /// Maximum length of a header in bytes, from its name to the end of its line.
     ///
-    /// A longer one is answered with 431. gunicorn's spelling of the flag,
-    /// `--limit-request-field_size`, is understood.
+    /// A longer header is answered 431. gunicorn's spelling of the flag,
+    /// `--limit-request-field_size`, is accepted too.
     limit_request_field_size: u32 = 8190, [Worker], {
         section: Section::Http, placeholder: "BYTES", range: Some((1, 1_048_576)),
         aliases: &["limit-request-field_size"],
@@ -426,7 +425,7 @@ settings! {
 
     /// Name in the titles of the processes.
     ///
-    /// Without it, the application's.
+    /// The default is the name of the application or program.
     name: Option<String> = None, [Master, Worker], {
         section: Section::Process, short: Some('n'), placeholder: "NAME",
         effect: Rollout, gunicorn: Some("proc_name"),

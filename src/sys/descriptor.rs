@@ -6,6 +6,10 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::check;
 
+/// The maximum number of descriptors of a process by the kernel's default (`fs.nr_open`,
+/// proc(5)).
+pub(crate) const KERNEL_LIMIT: usize = 1 << 20;
+
 /// The first descriptor that is passed to a program (`sd_listen_fds(3)`).
 pub const FIRST: RawFd = 3;
 

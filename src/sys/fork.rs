@@ -32,11 +32,11 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize
 
 use nix::sys::signal::SigSet;
 
+use crate::descriptor::KERNEL_LIMIT;
 use crate::limit;
 
-/// The end of the numbers that can be marked. No process has more descriptors: it is the
-/// kernel's limit (`fs.nr_open`, proc(5)).
-const NUMBERS: usize = 1 << 20;
+/// The end of the numbers that can be marked.
+const NUMBERS: usize = KERNEL_LIMIT;
 
 /// The maximum number of registered actions.
 const ACTIONS: usize = 64;

@@ -13,9 +13,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::check;
+use crate::descriptor::KERNEL_LIMIT;
 
-/// The maximum number of descriptors by the kernel's default (`fs.nr_open`, proc(5)).
-const MOST: u64 = 1 << 20;
+/// No limit above the kernel's own is set.
+const MOST: u64 = KERNEL_LIMIT as u64;
 
 /// The maximum time to wait until the limit is raised again, in milliseconds.
 const PATIENCE: u32 = 200;

@@ -9,7 +9,7 @@ use crate::signals::SIGNALS;
 use crate::table::{ROWS, Row};
 
 const EXITS: [(&str, &str); 5] = [
-    ("0", "Stopped as asked."),
+    ("0", "The server has stopped by a signal or a command, or the command is done."),
     ("1", "Invalid configuration, or the start failed. For a control command: the command failed."),
     ("2", "The command line is wrong."),
     (

@@ -8,26 +8,25 @@ use crate::wrap::wrap;
 
 const INTRODUCTION: [&str; 6] = [
     "`gunicorn` in a command line can be replaced by `monoceros` as long as all of its flags \
-     are in the first table; `GUNICORN_CMD_ARGS`, `WEB_CONCURRENCY` and `PORT` are read as well. \
-     A flag that is not there yet is refused by name, never ignored.",
-    "One thing that gunicorn does without any flag is not here yet: for a proxy on the same \
+     are in the first table; `GUNICORN_CMD_ARGS`, `WEB_CONCURRENCY` and `PORT` are read too. A \
+     flag that is not supported yet is an error that names it; it is never ignored.",
+    "One feature that gunicorn has without a flag is not supported yet: for a proxy on the same \
      machine, or in `FORWARDED_ALLOW_IPS`, that sends `X-Forwarded-Proto: https` it makes \
-     `wsgi.url_scheme` `https`. Here the application has to believe its proxy itself: Django by \
-     `SECURE_PROXY_SSL_HEADER`, Flask by werkzeug's `ProxyFix`. Otherwise it takes each request \
-     for plain HTTP, which shows as endless redirections and as forms that fail the check of \
-     their origin.",
+     `wsgi.url_scheme` `https`. Here the application itself has to trust its proxy: Django by \
+     `SECURE_PROXY_SSL_HEADER`, Flask by werkzeug's `ProxyFix`. Otherwise it treats each request \
+     as plain HTTP: redirections repeat without end, and forms fail the check of their origin.",
     "`gunicorn.conf.py` is not read, because the master runs no Python. Its settings go into \
-     `monoceros.yaml` under the same names; what it computes, the environment can say: \
-     `MONOCEROS_WORKERS=$((2 * $(nproc) + 1))`, or `workers: auto`.",
-    "The loggers `gunicorn.error` and `gunicorn.access` are there, and write the error log: an \
-     application that hands its own log to them needs no change. `SERVER_SOFTWARE` in \
-     `os.environ` has the names of both servers. `gunicorn.socket` is in no environ: an \
-     application that takes a connection over, as flask-sock does for WebSockets, needs \
-     `worker-class: exec` and a server that lets it.",
-    "Flags cannot be abbreviated (`--work 4`): a flag added later must not change what a \
-     command line means.",
-    "Numbers out of range, unknown names and unreadable values are errors at the start, and \
-     leave the running settings in place at a reload.",
+     `monoceros.yaml` under the same names. Computed values go into the environment, such as \
+     `MONOCEROS_WORKERS=$((2 * $(nproc) + 1))`; or use `workers: auto`.",
+    "The loggers `gunicorn.error` and `gunicorn.access` exist, and write the error log: an \
+     application that logs through them needs no change. `SERVER_SOFTWARE` in `os.environ` has \
+     the names of both servers. The environ has no `gunicorn.socket`: an application that takes \
+     over a connection, as flask-sock does for WebSockets, needs `worker-class: exec` and a \
+     server that supports it.",
+    "Flags cannot be abbreviated (`--work 4`): a flag that is added later must not change the \
+     meaning of a command line.",
+    "Numbers out of range, unknown names and invalid values are errors at the start. At a \
+     reload the running settings stay.",
 ];
 
 /// The page.
@@ -39,23 +38,26 @@ pub(super) fn text() -> String {
     for text in INTRODUCTION {
         line(&mut out, format_args!("\n{}", wrap(text, 80).join("\n")));
     }
-    line(&mut out, format_args!("\n## Settings that are here\n"));
+    line(&mut out, format_args!("\n## Supported settings\n"));
     line(&mut out, format_args!("| gunicorn | here | meaning |\n| --- | --- | --- |"));
     for row in ROWS {
         if let Some(name) = row.gunicorn {
-            let said = if row.positional { row.key() } else { row.flag() };
+            let name_here = if row.positional { row.key() } else { row.flag() };
             let meaning =
                 row.differs.map_or("same".to_owned(), |differs| format!("different: {differs}"));
-            line(&mut out, format_args!("| `{name}` | `{said}` | {meaning} |"));
+            line(&mut out, format_args!("| `{name}` | `{name_here}` | {meaning} |"));
         }
     }
-    line(&mut out, format_args!("\n## Not yet\n"));
+    line(&mut out, format_args!("\n## Not supported yet\n"));
     line(&mut out, format_args!("| gunicorn | flag |\n| --- | --- |"));
     for foreign in FOREIGN.iter().filter(|foreign| foreign.instead.is_none()) {
         line(&mut out, format_args!("| `{}` | {} |", foreign.name, flags(foreign)));
     }
-    line(&mut out, format_args!("\n## Not here, and why\n"));
-    line(&mut out, format_args!("| gunicorn | flag | why, or what to do |\n| --- | --- | --- |"));
+    line(&mut out, format_args!("\n## Not supported\n"));
+    line(
+        &mut out,
+        format_args!("| gunicorn | flag | reason, or what to do |\n| --- | --- | --- |"),
+    );
     for foreign in FOREIGN {
         if let Some(instead) = foreign.instead {
             line(&mut out, format_args!("| `{}` | {} | {instead} |", foreign.name, flags(foreign)));

@@ -6,27 +6,27 @@ use crate::signals::SIGNALS;
 use crate::wrap::wrap;
 
 const INTRODUCTION: [&str; 2] = [
-    "Send them to the master, whose number is in the pid file and in the line that says where it \
-     serves. What a single worker does with one is listed as well: a signal that is sent to \
-     every process by name (`pkill -HUP monoceros`) does no harm.",
-    "A mold (`--preload`) ends with SIGTERM, SIGINT and SIGQUIT, which the master notices, opens \
-     its log again with SIGUSR1, and does nothing with the others. A worker of class `exec` does \
-     what its program does.",
+    "Signals are sent to the master. Its pid is in the pid file, and in the log line with the \
+     addresses. The effect on a single worker is listed too: a signal to every process with this \
+     name (`pkill -HUP monoceros`) does no harm.",
+    "A mold (`--preload`) ends with SIGTERM, SIGINT and SIGQUIT, and the master replaces it. With \
+     SIGUSR1 it opens its log again; it ignores the others. In a worker of class `exec` the \
+     program decides.",
 ];
 
 /// The effects of signals in combination.
 const TOGETHER: [&str; 5] = [
-    "A signal that comes while another one is being dealt with is never lost; of several of the \
-     same kind that come at once one may be.",
-    "A reload during a reload takes its place: what was on its way is ended, and the old \
-     generation serves until the newest one is ready. A reload before the first workers are \
-     ready is done afterwards.",
+    "A signal is not lost while the master acts on another one. Several signals of the same kind \
+     at once may act as one (`signal(7)`).",
+    "A reload during a reload replaces it: its new workers are ended, and the old generation \
+     serves until the newest one is ready. A reload before the first workers are ready begins \
+     when they are.",
     "An upgrade during an upgrade is refused. A drain or a stop during an upgrade ends the new \
-     master as well.",
-    "While it drains, the master hears SIGTERM, SIGINT and SIGQUIT, which stop it at once, and \
-     SIGUSR1.",
-    "SIGALRM, SIGIO, SIGPIPE, SIGPROF, SIGPWR, SIGVTALRM, SIGXFSZ and the real-time signals mean \
-     nothing to the master.",
+     master too.",
+    "While it drains, the master acts on SIGTERM, SIGINT and SIGQUIT, which stop it at once, and \
+     on SIGUSR1.",
+    "The master ignores SIGALRM, SIGIO, SIGPIPE, SIGPROF, SIGPWR, SIGVTALRM, SIGXFSZ and the \
+     real-time signals.",
 ];
 
 /// The page.

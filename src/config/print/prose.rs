@@ -6,7 +6,7 @@ use crate::table::Row;
 
 /// The description of the sources of settings.
 pub(super) const SOURCES: [&str; 5] = [
-    "Every setting can be said on the command line (`--keep-alive 75`), in the environment \
+    "Every setting can be set on the command line (`--keep-alive 75`), in the environment \
      (`MONOCEROS_KEEP_ALIVE=75`) and in the configuration file (`keep-alive: 75`). The file is \
      a YAML mapping: the one named with `--config`, else `monoceros.yaml` in the working \
      directory if there is one. A key may also have gunicorn's name (`keepalive`), and `_` for \
@@ -18,11 +18,11 @@ pub(super) const SOURCES: [&str; 5] = [
      counts as unset. In a variable, the items of a repeatable setting are separated by spaces \
      and quoted as in a shell.",
     "Lengths of time are in seconds, or have a unit: `500ms`, `30s`, `2m`, `1h`. On the command \
-     line a switch can be taken back: `--daemon=false`.",
-    "A setting that is unknown or cannot be read stops the start, wherever it stands, and all \
-     such faults are reported at once, each with its place. `--print-config` shows every \
-     setting and where it comes from.",
-    "SIGHUP reads everything again. If something is wrong then, the running settings stay.",
+     line a switch can be turned off: `--daemon=false`.",
+    "With an unknown setting or an invalid value in any source the server does not start. All \
+     errors are reported together, each with the origin of its value. `--print-config` prints \
+     every setting with its origin.",
+    "SIGHUP reads all sources again. After an error the running settings stay.",
 ];
 
 /// Spellings on the command line: `-t SECONDS, --timeout SECONDS`, one each.
@@ -43,7 +43,7 @@ pub(super) fn flags(row: &Row) -> Vec<String> {
 pub(super) fn effect(row: &Row) -> &'static str {
     match row.effect {
         Effect::Live => "with a reload, at once",
-        Effect::Rollout => "with a reload, in the workers it starts",
+        Effect::Rollout => "with a reload, in the workers that it starts",
         Effect::Restart => "with a restart",
     }
 }
