@@ -80,7 +80,7 @@ fn what_decides_in_the_master_touches_nothing() {
             "Instant::now",
             "SystemTime",
         ] {
-            let is_test = file.starts_with(directory.join("master"));
+            let is_test = file.starts_with(directory.join("master")) || file.ends_with("tests.rs");
             assert!(is_test || !text.contains(forbidden), "{} has {forbidden}", file.display());
         }
         checked += 1;

@@ -203,3 +203,119 @@ fn send(channel: &Channel<ControlReply, ControlRequest>, reply: &ControlReply) {
         log::debug!("cannot answer a command: {}", reason(&error));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// All tests listen under the one name of this process.
+    static NAME: Mutex<()> = Mutex::new(());
+
+    type CommandEnd = Channel<ControlRequest, ControlReply>;
+
+    struct ControlBench {
+        control: Control,
+        poller: Poller,
+        now: Instant,
+        _alone: MutexGuard<'static, ()>,
+    }
+
+    impl ControlBench {
+        fn open() -> Self {
+            let alone = NAME.lock().unwrap_or_else(PoisonError::into_inner);
+            let (mut control, poller) = (Control::default(), Poller::new().unwrap());
+            control.open(&poller);
+            Self { control, poller, now: Instant::now(), _alone: alone }
+        }
+
+        fn connect(&self) -> CommandEnd {
+            let pid = std::process::id().cast_signed();
+            Channel::from(seqpacket::connect(&name(pid), None).unwrap())
+        }
+
+        /// Handles what has arrived; returns the events.
+        fn turn(&mut self) -> Vec<MasterEvent> {
+            let mut events = Vec::new();
+            for source in self.poller.wait(Some(Duration::ZERO)) {
+                match source {
+                    EventSource::ControlSocket => self.control.accept(&self.poller, self.now),
+                    EventSource::ControlClient(index) => {
+                        events.extend(self.control.read(index, &self.poller));
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+            events
+        }
+    }
+
+    /// The reason of a reply that the command has failed.
+    fn failure(client: &CommandEnd) -> String {
+        match client.receive().unwrap() {
+            Incoming::Message(ControlReply::Failed(reason)) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_connection_carries_one_command_and_gets_one_reply() {
+        let mut bench = ControlBench::open();
+        let client = bench.connect();
+        client.send(&ControlRequest::Reload).unwrap();
+        assert!(bench.turn().is_empty(), "it is accepted first");
+        assert!(bench.control.deadline().is_some());
+        let events = bench.turn();
+        let [MasterEvent::Requested { client: id, request: ControlRequest::Reload }] = events[..]
+        else {
+            panic!("{events:?}");
+        };
+        assert_eq!(bench.control.deadline(), None, "the reply may take its time");
+        bench.control.reply(id, &ControlReply::Stopping, &bench.poller);
+        assert!(matches!(client.receive().unwrap(), Incoming::Message(ControlReply::Stopping)));
+        assert!(matches!(client.receive().unwrap(), Incoming::Closed));
+        // The client is gone.
+        bench.control.reply(id, &ControlReply::Stopping, &bench.poller);
+        let second = bench.connect();
+        second.send(&ControlRequest::Status).unwrap();
+        second.send(&ControlRequest::Stop).unwrap();
+        bench.turn();
+        assert_eq!(bench.turn().len(), 1);
+        // Its token is reported once for both messages.
+        assert!(bench.control.read(0, &bench.poller).is_none());
+        assert!(failure(&second).contains("one command only"));
+    }
+
+    #[test]
+    fn a_connection_without_a_command_is_closed_in_time() {
+        let mut bench = ControlBench::open();
+        let client = bench.connect();
+        bench.turn();
+        bench.control.close_overdue(&bench.poller, bench.now);
+        assert!(matches!(client.receive().unwrap(), Incoming::Nothing));
+        let deadline = bench.control.deadline().unwrap();
+        assert_eq!(deadline, bench.now + PATIENCE);
+        bench.control.close_overdue(&bench.poller, deadline);
+        assert_eq!(failure(&client), "nothing was asked");
+    }
+
+    #[test]
+    fn the_number_of_connections_is_limited() {
+        let mut bench = ControlBench::open();
+        let mut clients = Vec::new();
+        for _ in 0..MAX_CLIENTS {
+            clients.push(bench.connect());
+            bench.turn();
+        }
+        let refused = bench.connect();
+        bench.turn();
+        assert!(failure(&refused).contains("too many commands"));
+        drop(clients.pop());
+        bench.turn();
+        let admitted = bench.connect();
+        bench.turn();
+        assert!(matches!(admitted.receive().unwrap(), Incoming::Nothing));
+    }
+}

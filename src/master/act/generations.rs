@@ -226,3 +226,105 @@ impl Generations {
         self.close_unused();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::path::PathBuf;
+
+    use monoceros_sys::refuse::refuses_new;
+
+    use super::*;
+
+    const FIRST: Generation = Generation(1);
+    const SECOND: Generation = Generation(2);
+
+    /// How a server was called that runs a program at these addresses.
+    fn invocation(binds: &[&str]) -> Invocation {
+        let binds = binds.iter().flat_map(|bind| ["--bind", *bind]);
+        let args: Vec<_> = binds.chain(["--worker-class", "exec", "--", "/bin/true"]).collect();
+        Invocation::with_args(&args)
+    }
+
+    /// The first generation, bound.
+    fn bound(binds: &[&str]) -> Generations {
+        let invocation = invocation(binds);
+        let spec = WorkerSpec::new(&invocation.load().unwrap(), &invocation).unwrap();
+        let mut generations = Generations::new(FIRST, spec, Vec::new(), Vec::new());
+        generations.bind_first().unwrap();
+        generations
+    }
+
+    fn refuses(generations: &Generations, generation: Generation) -> bool {
+        let listeners = &generations.find(generation).unwrap().listeners;
+        assert_eq!(listeners.len(), 1);
+        listeners[0].sockets().any(refuses_new)
+    }
+
+    fn socket_path(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("monoceros-generations-{name}-{}", std::process::id()))
+    }
+
+    #[test]
+    fn a_listener_refuses_when_no_worker_serves_it_after_this_one() {
+        let mut generations = bound(&["127.0.0.1:0"]);
+        generations.refuse_connections(FIRST, &[], false);
+        assert!(!refuses(&generations, FIRST), "the newest settings have it");
+        let other = format!("unix:{}", socket_path("newer").display());
+        generations.read(SECOND, &invocation(&[&other])).unwrap();
+        generations.refuse_connections(FIRST, &[SECOND, FIRST], false);
+        assert!(!refuses(&generations, FIRST), "another worker of the generation goes on");
+        generations.refuse_connections(FIRST, &[SECOND], false);
+        assert!(refuses(&generations, FIRST));
+        // The reload has failed, so the first generation goes on.
+        generations.keep(FIRST, SECOND);
+        assert!(!refuses(&generations, FIRST), "it is wanted again");
+        generations.refuse_connections(FIRST, &[FIRST], true);
+        assert!(refuses(&generations, FIRST), "the server ends");
+    }
+
+    #[test]
+    fn a_listener_that_was_passed_on_refuses_for_the_successor_only() {
+        let mut generations = bound(&["127.0.0.1:0"]);
+        generations.pass_on(|_| false);
+        generations.refuse_connections(FIRST, &[], true);
+        assert!(!refuses(&generations, FIRST), "the successor serves it");
+        generations.pass_on(|_| true);
+        assert!(refuses(&generations, FIRST), "the successor has given it up");
+    }
+
+    #[test]
+    fn what_only_a_dropped_generation_has_is_closed() {
+        let path = socket_path("closed");
+        let address = format!("unix:{}", path.display());
+        let mut generations = bound(&[&address]);
+        assert!(path.exists());
+        generations.read(SECOND, &invocation(&["127.0.0.1:0"])).unwrap();
+        generations.keep(FIRST, FIRST);
+        assert!(generations.find(SECOND).is_ok(), "the event about it is on its way");
+        generations.keep(SECOND, SECOND);
+        assert!(generations.find(FIRST).unwrap_err().ends_with("gen=1 are gone"));
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_files_of_listeners_that_were_passed_on_stay() {
+        let path = socket_path("stays");
+        let mut generations = bound(&[&format!("unix:{}", path.display())]);
+        generations.pass_on(|_| false);
+        generations.close_listeners();
+        assert!(path.exists());
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn settings_whose_address_is_in_use_change_nothing() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap().to_string();
+        let mut generations = bound(&["127.0.0.1:0"]);
+        let failure = generations.read(SECOND, &invocation(&[&address])).unwrap_err();
+        assert!(failure.contains("address already in use"), "{failure}");
+        assert!(generations.find(SECOND).is_err());
+        assert_eq!(generations.for_successor().len(), 1);
+    }
+}

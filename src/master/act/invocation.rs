@@ -42,6 +42,19 @@ impl Invocation {
         Ok(Self { name, program, args, env, directory, extension: OnceCell::new() })
     }
 
+    /// A call with these arguments and no environment, for tests of other files.
+    #[cfg(test)]
+    pub(crate) fn with_args(args: &[&str]) -> Self {
+        Self {
+            name: "monoceros".into(),
+            program: PathBuf::new(),
+            args: args.iter().map(OsString::from).collect(),
+            env: Vec::new(),
+            directory: std::env::temp_dir(),
+            extension: OnceCell::new(),
+        }
+    }
+
     /// Reads the settings again.
     pub(crate) fn load(&self) -> Result<Loaded, String> {
         match monoceros_config::load(&self.args, &self.env, &self.directory) {

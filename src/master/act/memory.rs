@@ -1,5 +1,5 @@
 //! What the kernel reports about memory: the memory of a process, and whether it had to
-//! kill a process because memory ran out.
+//! kill a process because memory ran out. Called by `processes.rs` and `worker_process.rs`.
 
 use std::fs;
 use std::path::PathBuf;

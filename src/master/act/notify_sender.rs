@@ -1,5 +1,5 @@
-//! Sends notifications to the init system (`sd_notify(3)`). Decides nothing; the init system does
-//! not reply.
+//! Owns the socket of the init system (`sd_notify(3)`), and the notifications that its queue
+//! had no room for. The init system does not reply. Called by the event loop only.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -113,7 +113,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn notices_are_said_in_the_words_of_the_protocol() {
+    fn notifications_have_the_text_of_the_protocol() {
         for (notification, text) in [
             (Notification::Ready, "READY=1"),
             (Notification::Reloading, "RELOADING=1\nMONOTONIC_USEC=7"),

@@ -1,5 +1,5 @@
 //! The pid file: written whole, locked for as long as the master lives, and removed by no
-//! other process.
+//! other process. Owned by `pid_file_setting.rs`; a command finds the master by it.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};

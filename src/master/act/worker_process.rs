@@ -1,5 +1,5 @@
 //! One process of a worker or a mold, seen from the master: how it is started, what is read
-//! from it, and what is sent to it.
+//! from it, and what is sent to it. Owned by `processes.rs`, and called by it only.
 
 use std::cell::Cell;
 use std::ffi::CString;

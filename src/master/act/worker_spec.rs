@@ -1,5 +1,6 @@
 //! What the workers of a generation are made of: settings, program, environment, user,
 //! listeners. It is read at the start and at each reload; spawning a worker only copies it.
+//! Owned by `generations.rs`.
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;

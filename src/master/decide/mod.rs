@@ -1,7 +1,8 @@
 //! The decisions of the master. `Master::step` in `master.rs` takes an event and returns
-//! actions; each other file is a part of the master that owns its own data, or the
-//! vocabulary of both. Nothing in this folder touches the system: time is an argument, and
-//! randomness comes from a seed. So all of it is simulated in the tests.
+//! actions; `master/states.rs` has what each state does about each event. Each other file is
+//! a part that owns its own data, a rule, or the vocabulary of events and actions. Nothing
+//! in this folder touches the system: time is an argument, and randomness comes from a
+//! seed. So all decisions are simulated in the tests.
 
 pub(crate) mod action;
 mod boot_failures;

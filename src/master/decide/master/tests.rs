@@ -232,7 +232,7 @@ fn at_the_first_boot_a_machine_without_room_is_waited_for() {
 }
 
 #[test]
-fn who_only_checks_and_who_takes_over_does_not_wait_for_room() {
+fn a_check_and_a_successor_do_not_wait_for_room() {
     let mut checking = MasterBench::booting(Purpose::Check, 1);
     assert_eq!(exit_code(&checking.hear(no_room(0))), Some(1));
     let mut following = MasterBench::booting(Purpose::Serve, 1);
@@ -242,7 +242,7 @@ fn who_only_checks_and_who_takes_over_does_not_wait_for_room() {
 }
 
 #[test]
-fn a_worker_that_dies_without_a_word_at_first_boot_means_three() {
+fn a_worker_that_dies_without_a_report_at_first_boot_means_three() {
     let mut bench = MasterBench::booting(Purpose::Serve, 1);
     assert_eq!(exit_code(&bench.exit(0, ExitStatus::Signal(11))), Some(3));
     assert_eq!(bench.logged("SIGSEGV before it was ready"), 1);
@@ -318,7 +318,7 @@ fn a_reload_during_a_reload_takes_its_place() {
 }
 
 #[test]
-fn a_worker_that_gets_ready_when_it_is_told_to_go_may_finish_what_it_has() {
+fn a_worker_that_gets_ready_when_it_is_asked_to_end_may_finish_what_it_has() {
     let mut bench = MasterBench::serving(1);
     bench.ask(SignalCommand::Reload);
     bench.read(2, settings(1));
@@ -358,7 +358,7 @@ fn the_last_worker_is_not_removed() {
 }
 
 #[test]
-fn a_worker_that_serves_before_it_hears_that_it_is_to_go_drains() {
+fn a_worker_that_serves_before_its_signal_arrives_drains() {
     let mut bench = MasterBench::serving(1);
     bench.ask(SignalCommand::Add);
     assert_eq!(signalled(&bench.ask(SignalCommand::Remove), WorkerSignal::Term), [1]);
@@ -451,7 +451,7 @@ fn workers_can_be_withdrawn_and_a_reload_brings_them_back() {
 }
 
 #[test]
-fn a_worker_that_says_nothing_is_ready_after_a_while() {
+fn a_worker_that_does_not_notify_is_ready_after_a_while() {
     let mut bench = MasterBench::serving(1);
     bench.ask(SignalCommand::Reload);
     bench.read(2, MasterSettings { ready_after: Some(SECOND), ..settings(1) });
@@ -485,7 +485,7 @@ fn a_new_worker_that_does_not_last_for_min_ready_seconds_has_failed() {
 }
 
 #[test]
-fn the_init_system_is_told_of_a_reload_however_it_ends() {
+fn the_init_system_is_notified_of_a_reload_however_it_ends() {
     let mut bench = MasterBench::serving(1);
     assert!(bench.notifications.ends_with(&[Notification::Ready]));
     bench.notifications.clear();
@@ -501,7 +501,7 @@ fn the_init_system_is_told_of_a_reload_however_it_ends() {
 }
 
 #[test]
-fn the_watchdog_hears_nothing_when_no_worker_can_be_relied_on() {
+fn the_watchdog_is_not_notified_when_no_worker_can_be_relied_on() {
     let mut bench = MasterBench::serving(1);
     bench.master.watchdog = Watchdog::new(Some(2 * SECOND), bench.now);
     bench.notifications.clear();

@@ -169,7 +169,7 @@ fn a_status_tells_of_every_worker() {
 }
 
 #[test]
-fn what_was_given_up_is_told_also_of_workers_that_are_gone() {
+fn what_was_given_up_includes_workers_that_are_gone() {
     let mut bench = MasterBench::serving(2);
     let losses = |refused| {
         let mut losses = Losses::default();

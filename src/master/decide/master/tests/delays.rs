@@ -116,7 +116,7 @@ fn nothing_begins_that_would_outlast_it() {
 }
 
 #[test]
-fn a_reload_that_has_begun_goes_on_and_is_not_told_to_be_ready() {
+fn a_reload_that_has_begun_goes_on_and_is_not_announced_as_ready() {
     let mut bench = serving(1);
     let client = ClientId(1);
     bench.hear(MasterEvent::Requested { client, request: ControlRequest::Reload });
