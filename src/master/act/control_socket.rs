@@ -11,7 +11,7 @@ use monoceros_sys::{reason, seqpacket, socket, user};
 use monoceros_wire::channel::{Channel, Incoming};
 use monoceros_wire::control::{ControlReply, ControlRequest, PATIENCE, name, secret_name};
 
-use crate::master::act::poller::{EventSource, Poller};
+use crate::master::act::poller::{PollSource, Poller};
 use crate::master::decide::event::MasterEvent;
 use crate::master::decide::id::ClientId;
 
@@ -99,7 +99,7 @@ impl CommandListener {
             }
             listening => listening?,
         };
-        poller.register(listener.as_fd(), EventSource::ControlSocket)?;
+        poller.register(listener.as_fd(), PollSource::ControlSocket)?;
         Ok(Self { listener, clients: [const { None }; MAX_CLIENTS as usize], next: 0 })
     }
 
@@ -116,7 +116,7 @@ impl CommandListener {
             }
         }
         // More connections may wait, which the kernel does not report again.
-        let (fd, source) = (self.listener.as_fd(), EventSource::ControlSocket);
+        let (fd, source) = (self.listener.as_fd(), PollSource::ControlSocket);
         if let Err(error) = poller.report_again(fd, source) {
             log::warn!("cannot hear commands any more: {}", reason(&error));
         }
@@ -133,7 +133,7 @@ impl CommandListener {
             Ok(index) => index,
             Err(text) => return send(&channel, &ControlReply::failed(&text)),
         };
-        let source = EventSource::ControlClient(index);
+        let source = PollSource::ControlClient(index);
         if let Err(error) = poller.register(channel.as_fd(), source) {
             return log::warn!("cannot hear a command: {}", reason(&error));
         }
@@ -241,8 +241,8 @@ mod tests {
             let mut events = Vec::new();
             for source in self.poller.wait(Some(Duration::ZERO)) {
                 match source {
-                    EventSource::ControlSocket => self.control.accept(&self.poller, self.now),
-                    EventSource::ControlClient(index) => {
+                    PollSource::ControlSocket => self.control.accept(&self.poller, self.now),
+                    PollSource::ControlClient(index) => {
                         events.extend(self.control.read(index, &self.poller));
                     }
                     other => panic!("{other:?}"),

@@ -23,7 +23,7 @@ use crate::master::act::invocation::Invocation;
 use crate::master::act::listener::OwnedListener;
 use crate::master::act::notify_sender::NotifySender;
 use crate::master::act::pid_file_setting::PidFileSetting;
-use crate::master::act::poller::{EventSource, Poller};
+use crate::master::act::poller::{PollSource, Poller};
 use crate::master::act::processes::Processes;
 use crate::master::act::signal_reader::{ReceivedSignal, SignalReader};
 use crate::master::act::startup::{CANNOT_START, Startup, announce};
@@ -151,10 +151,10 @@ impl MasterLoop {
     }
 
     /// Reads what has arrived at one source.
-    fn read(&mut self, source: EventSource, events: &mut VecDeque<MasterEvent>) {
+    fn read(&mut self, source: PollSource, events: &mut VecDeque<MasterEvent>) {
         let (poller, successor) = (&self.poller, self.handover.successor());
         match source {
-            EventSource::Signals => {
+            PollSource::Signals => {
                 for signal in self.signals.take() {
                     match signal {
                         ReceivedSignal::Command(command) => {
@@ -166,14 +166,14 @@ impl MasterLoop {
                     }
                 }
             }
-            EventSource::Worker(worker) => self.processes.read(worker, successor, poller, events),
-            EventSource::ControlSocket => self.control.accept(poller, Instant::now()),
-            EventSource::ControlClient(index) => events.extend(self.control.read(index, poller)),
-            EventSource::Successor => events.extend(self.handover.read_successor(poller)),
-            EventSource::SuccessorEnd => {
+            PollSource::Worker(worker) => self.processes.read(worker, successor, poller, events),
+            PollSource::ControlSocket => self.control.accept(poller, Instant::now()),
+            PollSource::ControlClient(index) => events.extend(self.control.read(index, poller)),
+            PollSource::Successor => events.extend(self.handover.read_successor(poller)),
+            PollSource::SuccessorEnd => {
                 events.extend(self.handover.note_end_of_successor(poller));
             }
-            EventSource::Predecessor => events.extend(self.take_over()),
+            PollSource::Predecessor => events.extend(self.take_over()),
         }
     }
 

@@ -10,7 +10,7 @@ use monoceros_wire::Generation;
 
 use crate::master::act::generations::Generations;
 use crate::master::act::invocation::Invocation;
-use crate::master::act::poller::{EventSource, Poller};
+use crate::master::act::poller::{PollSource, Poller};
 use crate::master::act::upgrade::{PassedOn, Predecessor, SuccessorProcess, check_program};
 use crate::master::act::worker_process::number_of;
 use crate::master::act::worker_spec::WorkerSpec;
@@ -38,7 +38,7 @@ impl Handover {
     /// A master that may have a predecessor.
     pub(crate) fn new(predecessor: Option<Predecessor>, poller: &Poller) -> std::io::Result<Self> {
         if let Some(predecessor) = &predecessor {
-            poller.register(predecessor.as_fd(), EventSource::Predecessor)?;
+            poller.register(predecessor.as_fd(), PollSource::Predecessor)?;
         }
         Ok(Self { successor: None, predecessor })
     }
@@ -76,8 +76,8 @@ impl Handover {
             Err(text) => return MasterEvent::SuccessorEnded { text },
         };
         let heard = poller
-            .register(successor.as_fd(), EventSource::Successor)
-            .and_then(|()| poller.register(successor.end_descriptor(), EventSource::SuccessorEnd));
+            .register(successor.as_fd(), PollSource::Successor)
+            .and_then(|()| poller.register(successor.end_descriptor(), PollSource::SuccessorEnd));
         if let Err(error) = heard {
             successor.signal(libc::SIGKILL);
             let text = format!("cannot wait for the new master: {}", reason(&error));

@@ -22,7 +22,7 @@ const FIRST_WORKER: usize = FIRST_CLIENT + u8::MAX as usize + 1;
 
 /// What a descriptor belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum EventSource {
+pub(crate) enum PollSource {
     /// A signal has arrived.
     Signals,
     /// The channel to the successor.
@@ -45,7 +45,7 @@ pub(crate) struct Poller {
     ready: Events,
 }
 
-impl EventSource {
+impl PollSource {
     fn token(self) -> Token {
         Token(match self {
             Self::Signals => 0,
@@ -82,14 +82,14 @@ impl Poller {
     }
 
     /// Waits for a descriptor to become readable from now on.
-    pub(crate) fn register(&self, fd: BorrowedFd, source: EventSource) -> io::Result<()> {
+    pub(crate) fn register(&self, fd: BorrowedFd, source: PollSource) -> io::Result<()> {
         let fd = fd.as_raw_fd();
         self.poll.registry().register(&mut SourceFd(&fd), source.token(), Interest::READABLE)
     }
 
     /// Reports a descriptor once more if it is readable. mio reports what arrives, and not
     /// what is left to read.
-    pub(crate) fn report_again(&self, fd: BorrowedFd, source: EventSource) -> io::Result<()> {
+    pub(crate) fn report_again(&self, fd: BorrowedFd, source: PollSource) -> io::Result<()> {
         let fd = fd.as_raw_fd();
         self.poll.registry().reregister(&mut SourceFd(&fd), source.token(), Interest::READABLE)
     }
@@ -102,13 +102,13 @@ impl Poller {
     }
 
     /// Waits until descriptors are readable, or the time is over. Returns their sources.
-    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Vec<EventSource> {
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Vec<PollSource> {
         match self.poll.poll(&mut self.ready, timeout) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => log::error!("cannot wait for events: {}", reason(&error)),
         }
-        self.ready.iter().map(|event| EventSource::of(event.token())).collect()
+        self.ready.iter().map(|event| PollSource::of(event.token())).collect()
     }
 }
 
@@ -123,16 +123,16 @@ mod tests {
     #[test]
     fn each_source_has_a_token_of_its_own() {
         let mut sources = vec![
-            EventSource::Signals,
-            EventSource::Successor,
-            EventSource::SuccessorEnd,
-            EventSource::Predecessor,
-            EventSource::ControlSocket,
+            PollSource::Signals,
+            PollSource::Successor,
+            PollSource::SuccessorEnd,
+            PollSource::Predecessor,
+            PollSource::ControlSocket,
         ];
-        sources.extend([0, 1, u8::MAX].map(EventSource::ControlClient));
-        sources.extend([0, 1, 1_000_000].map(|id| EventSource::Worker(WorkerId(id))));
+        sources.extend([0, 1, u8::MAX].map(PollSource::ControlClient));
+        sources.extend([0, 1, 1_000_000].map(|id| PollSource::Worker(WorkerId(id))));
         for source in &sources {
-            assert_eq!(EventSource::of(source.token()), *source);
+            assert_eq!(PollSource::of(source.token()), *source);
         }
         let tokens: Vec<_> = sources.iter().map(|source| source.token()).collect();
         assert!(tokens.is_sorted_by(|one, next| one < next), "{tokens:?}");
@@ -142,7 +142,7 @@ mod tests {
     fn a_descriptor_is_reported_by_its_source_until_it_is_deregistered() {
         let mut poller = Poller::new().unwrap();
         let (ours, mut theirs) = UnixStream::pair().unwrap();
-        let source = EventSource::Worker(WorkerId(7));
+        let source = PollSource::Worker(WorkerId(7));
         poller.register(ours.as_fd(), source).unwrap();
         assert_eq!(poller.wait(Some(Duration::ZERO)), []);
         theirs.write_all(b"x").unwrap();

@@ -13,7 +13,7 @@ use crate::master::act::generations::Generations;
 use crate::master::act::logs;
 use crate::master::act::memory::OutOfMemory;
 use crate::master::act::pending_fork::{Forks, PendingFork};
-use crate::master::act::poller::{EventSource, Poller};
+use crate::master::act::poller::{PollSource, Poller};
 use crate::master::act::worker_process::{self, WorkerProcess};
 use crate::master::act::worker_spec::WorkerSpec;
 use crate::master::decide::action::WorkerSignal;
@@ -93,7 +93,7 @@ impl Processes {
         let mold = molds.find(|(_, it)| it.is_mold() && it.generation == start.generation);
         let (mold, process) = mold.ok_or("its mold is gone")?;
         let pending = PendingFork::ask(process, spec, worker, start)?;
-        if let Err(error) = poller.register(pending.descriptor(), EventSource::Worker(worker)) {
+        if let Err(error) = poller.register(pending.descriptor(), PollSource::Worker(worker)) {
             log_unheard(&error);
         }
         self.forks.ask(*mold, worker, pending);
@@ -101,7 +101,7 @@ impl Processes {
     }
 
     fn keep(&mut self, worker: WorkerId, process: WorkerProcess, poller: &Poller) -> MasterEvent {
-        if let Err(error) = poller.register(process.descriptor(), EventSource::Worker(worker)) {
+        if let Err(error) = poller.register(process.descriptor(), PollSource::Worker(worker)) {
             log_unheard(&error);
         }
         let pid = process.pid();
@@ -200,7 +200,7 @@ impl Processes {
             }
         }
         let Some(process) = self.running.get(&worker) else { return };
-        if let Err(error) = poller.report_again(process.descriptor(), EventSource::Worker(worker)) {
+        if let Err(error) = poller.report_again(process.descriptor(), PollSource::Worker(worker)) {
             log_unheard(&error);
         }
     }
@@ -357,7 +357,7 @@ mod tests {
         fn turn(&mut self) -> bool {
             let sources = self.poller.wait(Some(Duration::ZERO));
             for source in &sources {
-                assert_eq!(*source, EventSource::Worker(WORKER));
+                assert_eq!(*source, PollSource::Worker(WORKER));
                 self.processes.read(WORKER, None, &self.poller, &mut self.events);
             }
             !sources.is_empty()

@@ -8,7 +8,7 @@ use monoceros_config::{SIGNALS, SignalCommand};
 use monoceros_sys::process;
 use monoceros_sys::signal::{self, Signals};
 
-use crate::master::act::poller::{EventSource, Poller};
+use crate::master::act::poller::{PollSource, Poller};
 
 /// The signals of this process that wait to be read.
 pub(crate) struct SignalReader {
@@ -30,7 +30,7 @@ impl SignalReader {
         let table = SIGNALS.iter().filter_map(|signal| signal::number(signal.name));
         let numbers: Vec<_> = table.chain([signal::CHLD]).collect();
         let signals = Signals::collect(&numbers)?;
-        poller.register(signals.as_fd(), EventSource::Signals)?;
+        poller.register(signals.as_fd(), PollSource::Signals)?;
         Ok(Self { signals })
     }
 
