@@ -87,7 +87,7 @@ pub(crate) fn print_settings(loaded: &Loaded) -> ExitCode {
 }
 
 /// Prints an error to standard error. If that cannot be written to, such as a pipe that no
-/// process reads, the exit code still tells of the error.
+/// process reads, the exit code still reports the error.
 pub(crate) fn complain(text: &str) {
     let text = format!("monoceros: {text}");
     let (level, text) = (Level::Error, text.as_str());

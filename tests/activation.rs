@@ -97,11 +97,11 @@ fn what_was_passed_in_outlives_reloads_upgrades_and_the_server() {
     server.signal(Signal::SIGTERM);
     assert_eq!(server.wait_for_exit(), 0);
     assert!(!server.directory.join("master.pid").exists());
-    // Whoever connects now waits for the next server.
+    // A client that connects now waits for the next server.
     let mut waiting = (Connection::tcp(address).unwrap(), Connection::unix(&path).unwrap());
     waiting.0.send("x");
     waiting.1.send("x");
-    // The server has made them non-blocking, for all who hold them.
+    // The server has made them non-blocking, also for this process.
     until::holds("a connection in the queue", || web.accept().is_ok());
     until::holds("another one", || admin.accept().is_ok());
     unlink(&server);

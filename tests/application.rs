@@ -218,7 +218,7 @@ def application(environ, start_response):
 ";
 
 #[test]
-fn logging_is_what_it_always_is_but_for_these_loggers() {
+fn logging_is_unchanged_except_for_gunicorns_loggers() {
     let setup = || {
         let setup = Setup::listening().flag("--python").flag(python()).flag("--pythonpath=.");
         setup.file("using.py", USING).file("without.py", WITHOUT)

@@ -20,7 +20,7 @@ fn warm(server: &Server) {
 }
 
 #[test]
-fn an_answer_does_not_wait_for_what_gets_stuck_behind_it() {
+fn a_response_does_not_wait_for_a_stuck_request_behind_it() {
     let server = Setup::of("batched").start();
     let mut clients: Vec<_> = (0..16).map(|_| server.connect()).collect();
     for round in 0..10 {
@@ -48,7 +48,7 @@ fn an_answer_does_not_wait_for_what_gets_stuck_behind_it() {
 }
 
 #[test]
-fn an_answer_does_not_wait_for_what_is_done_behind_it() {
+fn a_response_does_not_wait_for_the_requests_behind_it() {
     let server = Setup::of("batched").start();
     let worker = server.workers()[0];
     let mut clients: Vec<_> = (0..8).map(|_| server.connect()).collect();
@@ -73,7 +73,7 @@ fn an_answer_does_not_wait_for_what_is_done_behind_it() {
 }
 
 #[test]
-fn what_was_answered_arrives_though_the_server_stops_at_once() {
+fn a_response_arrives_though_the_server_stops_at_once() {
     let server = Setup::of("batched").start();
     warm(&server);
     let clients: Vec<_> = (0..16).map(|number| (number, server.connect())).collect();
@@ -168,7 +168,7 @@ impl Habit {
 }
 
 #[test]
-fn answers_to_clients_of_every_kind_arrive_from_a_batch() {
+fn responses_to_clients_of_every_kind_arrive_from_a_batch() {
     let server = Setup::of("batched").start();
     warm(&server);
     let habits = Habit::ALL.repeat(4);

@@ -206,7 +206,7 @@ fn a_regular_file_is_not_mistaken_for_a_socket() {
 }
 
 #[test]
-fn the_umask_decides_who_may_connect() {
+fn the_umask_decides_which_users_may_connect() {
     let server = bound("unix:here.sock").flags(&["--umask", "0o117"]).start();
     let mode = fs::metadata(server.directory.join("here.sock")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o660);

@@ -59,7 +59,7 @@ fn sys_exit_at_import_exits_with_3() {
 }
 
 #[test]
-fn a_process_that_vanishes_at_import_exits_with_3_and_says_how() {
+fn a_process_that_ends_at_import_exits_with_3_and_the_reason() {
     let end = fail("dies", 1, 3);
     assert!(end.stderr.contains("exit code 9"), "{}", end.stderr);
     let end = fail("crashes", 1, 3);
@@ -79,7 +79,7 @@ fn an_attribute_that_is_missing_exits_with_4() {
 }
 
 #[test]
-fn what_cannot_be_called_exits_with_4() {
+fn an_application_that_cannot_be_called_exits_with_4() {
     for application in ["missing:number", "missing:number()", "factory:useless()"] {
         fail(application, 4, 4);
     }
@@ -103,7 +103,7 @@ fn the_port_is_free_after_a_failed_boot() {
 }
 
 #[test]
-fn nothing_to_serve_is_said_in_one_line() {
+fn a_start_without_an_application_fails_with_one_line() {
     let end = Setup::bare().apps().run();
     assert_ne!(end.code, Some(0));
     assert!(end.stderr.lines().count() <= 3, "{}", end.stderr);

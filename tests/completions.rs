@@ -71,7 +71,7 @@ fn offers(name: &str, completions: &str, code: &str, words: &[&str]) -> Option<V
     Some(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
 }
 
-/// A shell without anybody's settings, if it is there. fish writes into its home.
+/// A shell without the settings of a user, if it is installed. fish writes into its home.
 fn shell(name: &str, home: &Directory) -> Option<Command> {
     let path = ["/bin", "/usr/bin", "/usr/local/bin"].map(|it| PathBuf::from(it).join(name));
     let found = path.into_iter().find(|it| it.exists());

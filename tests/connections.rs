@@ -11,7 +11,7 @@ use crate::support::setup::Setup;
 use crate::support::{process, until};
 
 #[test]
-fn a_connection_is_kept_until_the_client_says_close() {
+fn a_connection_is_kept_until_the_client_sends_close() {
     let server = Setup::of("environ:echo").start();
     let mut connection = server.connect();
     for _ in 0..20 {
@@ -157,12 +157,12 @@ fn the_asterisk_asks_about_the_server() {
 }
 
 #[test]
-fn an_error_answer_arrives_although_the_client_still_sends() {
+fn an_error_response_arrives_although_the_client_still_sends() {
     let server = Setup::of("environ").start();
     for bad in ["BAD\r\n\r\n", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n"] {
         let mut connection = server.connect();
-        // The server takes a bounded part of it, and does not wait for ever; the
-        // rest may fail to be sent.
+        // The server discards a bounded part for a bounded time, so the rest may fail to
+        // be sent.
         let _taken = connection.send_if_taken(bad.to_owned() + &"x".repeat(200_000));
         connection.finish_sending();
         assert_eq!(connection.response().status, 400);
@@ -171,7 +171,7 @@ fn an_error_answer_arrives_although_the_client_still_sends() {
 }
 
 #[test]
-fn an_early_answer_arrives_although_the_client_still_sends() {
+fn an_early_response_arrives_although_the_client_still_sends() {
     let server = Setup::of("environ").flags(&["--limit-request-field_size", "100"]).start();
     let mut connection = server.connect();
     let long = "x".repeat(200_000);
@@ -180,7 +180,7 @@ fn an_early_answer_arrives_although_the_client_still_sends() {
 }
 
 #[test]
-fn an_expecting_client_is_told_to_go_on() {
+fn a_client_that_expects_100_continue_gets_it() {
     let server = Setup::of("environ:echo").start();
     let mut connection = server.connect();
     let headers = "Content-Length: 5\r\nExpect: 100-Continue\r\n\r\n";
@@ -210,7 +210,7 @@ fn a_head_that_never_ends_is_given_up() {
 }
 
 #[test]
-fn a_head_that_drips_is_given_up_all_the_same() {
+fn a_head_that_arrives_byte_by_byte_is_given_up_too() {
     let server = Setup::of("environ").flags(&["--header-timeout", "1"]).start();
     let mut connection = server.connect();
     connection.send("GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ");
@@ -235,7 +235,7 @@ fn an_idle_connection_is_closed_when_its_time_is_over() {
 }
 
 #[test]
-fn a_connection_that_says_nothing_is_closed_when_its_time_is_over() {
+fn a_connection_without_a_request_is_closed_after_its_time() {
     let server =
         Setup::of("environ").flags(&["--header-timeout", "1", "--keep-alive", "1"]).start();
     let mut connection = server.connect();
@@ -286,12 +286,12 @@ fn assert_waits_for_a_slow_reader(size: usize) {
 }
 
 #[test]
-fn an_answer_waits_for_a_slow_reader_while_others_are_served() {
+fn a_response_waits_for_a_slow_reader_while_others_are_served() {
     assert_waits_for_a_slow_reader(500_000);
 }
 
 #[test]
-fn a_very_large_answer_waits_for_a_slow_reader_while_others_are_served() {
+fn a_very_large_response_waits_for_a_slow_reader_while_others_are_served() {
     assert_waits_for_a_slow_reader(5_000_000);
 }
 
@@ -368,7 +368,7 @@ fn more_connections_than_allowed_wait_their_turn() {
 }
 
 #[test]
-fn who_has_just_come_is_not_closed_to_make_room() {
+fn a_new_connection_is_not_closed_to_make_room() {
     let limit = ["--bind", "unix:here.sock", "--worker-connections", "10"];
     let server = Setup::bare().apps().flags(&limit).flag("batched").start();
     let connect = || Connection::unix(&server.directory.join("here.sock")).unwrap();
@@ -415,8 +415,8 @@ fn a_kept_connection_ends_well_when_the_server_stops() {
     kept.iter_mut().for_each(Connection::assert_closed);
 }
 
-/// Asks so often, on one connection as long as the server does not say that it
-/// ends; how many answers did not come.
+/// Sends this number of requests, on one connection until the server closes it, and so on.
+/// Returns the number of missing responses.
 fn ask_without_pause(server: SocketAddr, count: usize) -> usize {
     let mut connection = Connection::tcp(server).unwrap();
     let mut lost = 0;
@@ -432,7 +432,7 @@ fn ask_without_pause(server: SocketAddr, count: usize) -> usize {
 }
 
 #[test]
-fn clients_are_told_before_there_are_too_many() {
+fn clients_are_asked_to_close_before_the_limit_of_connections() {
     let server = Setup::of("stream:who").flags(&["--worker-connections", "10"]).start();
     let address = server.address();
     let clients: Vec<_> =
@@ -442,7 +442,7 @@ fn clients_are_told_before_there_are_too_many() {
 }
 
 #[test]
-fn a_client_that_has_sent_a_part_of_a_request_is_told_that_it_makes_room() {
+fn a_partial_request_that_is_closed_to_make_room_gets_503() {
     let server = Setup::of("environ:echo").flags(&["--worker-connections", "2"]).start();
     let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n";
     let body = format!("{head}\r\n");

@@ -41,7 +41,7 @@ fn command(directory: &Path, words: &[&str]) -> Command {
     command
 }
 
-/// What a command said and how it ended.
+/// The output of a command and its exit code.
 #[derive(Debug)]
 struct Answer {
     code: i32,
@@ -77,7 +77,7 @@ fn end(child: Child) -> Answer {
     child.wait_with_output().unwrap().into()
 }
 
-/// A client of the test's own, that says what it likes.
+/// Connects as a client that can send any bytes.
 fn connect(server: &Server) -> Socket {
     let socket = Socket::new(Domain::UNIX, Type::SEQPACKET, None).unwrap();
     let namespace = fs::read_link("/proc/self/ns/pid").unwrap();
@@ -91,7 +91,7 @@ fn connect(server: &Server) -> Socket {
 fn last_words(mut socket: &Socket) -> String {
     let mut bytes = [0; 4096];
     loop {
-        // What was not read before the end is said once: unix(7).
+        // Unread data at the close of the other end is reported once: unix(7).
         match socket.read(&mut bytes) {
             Ok(length) => return String::from_utf8_lossy(&bytes[..length]).into_owned(),
             Err(error) if error.kind() == ErrorKind::ConnectionReset => (),
@@ -227,7 +227,7 @@ fn a_superseded_reload_has_the_outcome_of_the_later_one() {
             (0, "reloaded: gen=3 serves with 1 worker\n")
         );
     }
-    // The old worker may take what arrives before it hears that it is to drain.
+    // The old worker may accept a connection before it gets the message to drain.
     until::holds("the new code", || server.get("/").text() == "two\n\n");
 }
 
@@ -288,7 +288,7 @@ impl Drop for Master {
 }
 
 #[test]
-fn an_upgrade_that_fails_says_why() {
+fn a_failed_upgrade_has_a_reason() {
     let broken = "the new master ended with exit code 3 before it served";
     let late = "the new master does not serve within 1 s";
     // A second is little for a start: only for the one that never serves.
@@ -347,7 +347,7 @@ fn the_server_is_found_by_its_settings() {
 }
 
 #[test]
-fn what_is_no_server_is_said() {
+fn a_command_without_a_running_server_fails_with_the_reason() {
     let server = Setup::of("environ").start();
     let directory = server.directory.path();
     server.directory.write("stale", &format!("{}\n", server.pid()));
@@ -372,7 +372,7 @@ fn what_is_no_server_is_said() {
 #[test]
 fn a_process_that_answers_for_another_is_not_asked() {
     let namespace = fs::read_link("/proc/self/ns/pid").unwrap();
-    // Nobody's pid, and no other run's name.
+    // Not a pid in use, and not the name of another run.
     let victim = i32::MAX - i32::try_from(std::process::id()).unwrap();
     let listener = Socket::new(Domain::UNIX, Type::SEQPACKET, None).unwrap();
     let name = format!("\0monoceros/{}/{victim}", namespace.display());
@@ -436,7 +436,7 @@ fn another_users_command_is_refused() {
 #[test]
 fn a_silent_client_is_disconnected_while_others_are_answered() {
     let server = Setup::of("environ").start();
-    // They come again while the first are shown out before anybody has asked.
+    // More connections follow, since the first ones may be closed before the command.
     let mut silent = Vec::new();
     let refused = until::some("a full house", || {
         silent.extend((0..16).map(|_| connect(&server)));
@@ -453,7 +453,7 @@ fn a_silent_client_is_disconnected_while_others_are_answered() {
 }
 
 #[test]
-fn nonsense_is_refused_and_harms_nobody() {
+fn invalid_commands_are_refused() {
     let server = Setup::of("environ").start();
     let old = server.workers();
     let long = vec![b'"'; 150_000];
@@ -464,7 +464,7 @@ fn nonsense_is_refused_and_harms_nobody() {
         assert!(answer.contains("the server does not know this command"), "{answer}");
     }
     let twice = connect(&server);
-    // The second one is found by the master, or by nobody.
+    // The master reads the second one, or has closed the connection before.
     drop(twice.send(b"\"Status\"").and_then(|_| twice.send(b"\"Reload\"")));
     assert!(last_words(&twice).contains("1 of 1 workers ready"));
     assert_eq!(ask(&server, &["status"]).code, 0);
@@ -517,7 +517,7 @@ fn connections_that_ask_nothing_do_not_stop_the_server() {
 }
 
 #[test]
-fn who_asks_and_leaves_or_does_not_read_delays_nobody() {
+fn clients_that_leave_or_do_not_read_delay_no_other_command() {
     let server = changing().start();
     for _ in 0..3 {
         let gone = connect(&server);

@@ -1,5 +1,5 @@
-//! A server in the background (`--daemon`): what its starter hears, and what it
-//! is afterwards.
+//! A server in the background (`--daemon`): the report to the starting process, and the
+//! state of the server.
 
 use std::fs;
 use std::net::TcpListener;
@@ -68,7 +68,7 @@ fn the_starter_exits_as_the_server_would_when_that_cannot_serve() {
 }
 
 #[test]
-fn a_failure_is_told_on_the_terminal_when_there_is_no_log_file() {
+fn a_daemon_without_a_log_file_reports_a_failure_on_the_terminal() {
     let end = fail(Setup::of("raising").flags(&["--daemon"]));
     assert_eq!(end.code, Some(3));
     assert!(end.stderr.contains("raised at import"), "{}", end.stderr);
@@ -139,7 +139,7 @@ fn ttin_after_winch_brings_one_worker() {
 }
 
 #[test]
-fn winch_means_nothing_when_there_is_a_terminal() {
+fn winch_is_ignored_on_a_terminal() {
     let setup = Setup::of("stream:route").flags(&["--log-level", "debug", "--pid", "master.pid"]);
     let server = setup.flags(&["--error-logfile", "stderr"]).on_terminal().spawn();
     let read = || server.directory.read("master.pid").trim().parse().ok();

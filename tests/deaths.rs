@@ -57,7 +57,7 @@ fn a_connection_that_waits_in_the_queue_outlives_the_worker() {
     );
 }
 
-/// Who goes only because the time is over does not within a test.
+/// A worker that ends only at this timeout does not end within a test.
 const PATIENT: [&str; 2] = ["--graceful-timeout", "600"];
 
 /// A process that another test is about to start may still have the socket.
@@ -97,7 +97,7 @@ fn a_request_in_flight_is_finished_when_the_master_is_killed() {
 }
 
 #[test]
-fn a_worker_without_master_does_not_wait_for_ever() {
+fn a_worker_without_a_master_ends() {
     let server = Setup::of("stream:stubborn").flags(&["--graceful-timeout", "1"]).start();
     let (mut connection, writer) = server.occupy("pipe");
     let workers = server.workers();

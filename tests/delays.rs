@@ -1,5 +1,5 @@
-//! `shutdown-delay`: a server that is to stop serves as before until others have
-//! learnt of it. Where a test says when the delay ends, the delay is an hour.
+//! `shutdown-delay`: a server that is to stop serves as before, until load balancers know
+//! it. The delay is an hour in tests that end it themselves.
 
 use std::process::{Command, Stdio};
 
@@ -17,7 +17,7 @@ use crate::support::until;
 const HOUR: [&str; 2] = ["--shutdown-delay", "3600"];
 const BEGUN: &str = "serving for 3600 s more, then stopping";
 
-/// Asks the server to stop, and returns when it has heard.
+/// Sends SIGTERM, and returns when the delay has begun.
 fn announce_stop(server: &Server) {
     server.signal(Signal::SIGTERM);
     server.wait_for_log(BEGUN);
@@ -50,7 +50,7 @@ fn clients_that_come_after_the_signal_are_served_as_before() {
 }
 
 #[test]
-fn the_delay_ends_by_itself_and_nobody_who_has_connected_is_reset() {
+fn no_connected_client_is_reset_when_the_delay_ends() {
     for with in [|setup| setup, Setup::unprivileged] {
         let setup = Setup::bare().apps().workers(2).flags(&["--bind", "127.0.0.1:0"]);
         let setup = setup.flags(&["--shutdown-delay", "1", "stream:route"]);
@@ -67,7 +67,7 @@ fn the_delay_ends_by_itself_and_nobody_who_has_connected_is_reset() {
 }
 
 #[test]
-fn int_ends_it_at_once_and_so_does_a_third_term() {
+fn int_or_a_third_term_stops_a_delayed_server_at_once() {
     let signals: [&[Signal]; 2] = [&[Signal::SIGINT], &[Signal::SIGTERM, Signal::SIGTERM]];
     for signals in signals {
         let server = Setup::of("stream:route").flags(&HOUR).start();
@@ -116,7 +116,7 @@ fn a_signal_to_all_processes_loses_nothing() {
 }
 
 #[test]
-fn other_programs_hear_of_the_stop_when_the_delay_is_over() {
+fn programs_get_the_signal_when_the_delay_is_over() {
     let (python, script) = (python(), apps("programs").join("threads.py"));
     let words = [python.to_str().unwrap(), script.to_str().unwrap()];
     let server = Setup::program(&words).flags(&["--ready-after", "notify"]).flags(&HOUR).start();
@@ -143,7 +143,7 @@ fn run(server: &Server, words: &[&str]) -> (i32, String) {
 }
 
 #[test]
-fn commands_are_told_and_a_stop_waits_for_the_delay_too() {
+fn other_commands_are_refused_in_the_delay_and_a_stop_waits_for_it() {
     let server = Setup::of("stream:route").flags(&HOUR).start();
     let stop = command(&server, &["stop"]).spawn().unwrap();
     server.wait_for_log(BEGUN);
@@ -169,7 +169,7 @@ fn commands_are_told_and_a_stop_waits_for_the_delay_too() {
 }
 
 #[test]
-fn the_init_system_hears_at_once_that_it_stops_and_how_long_that_may_take() {
+fn the_init_system_is_notified_of_the_stop_when_the_delay_begins() {
     let init = Init::at_name();
     let setup = Setup::of("stream:route").flags(&HOUR).variable("NOTIFY_SOCKET", &init.address);
     let server = setup.start();

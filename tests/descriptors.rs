@@ -65,7 +65,7 @@ fn limits(pid: i32) -> (u64, u64) {
 }
 
 #[test]
-fn the_server_has_what_it_may_have_and_the_applications_processes_what_they_had() {
+fn the_server_has_the_hard_limit_and_the_applications_processes_the_former_one() {
     let asking = || Setup::of("asking:application").file("asking.py", ASKING).script(LOW);
     for flags in [&["--pythonpath=."][..], &["--pythonpath=.", "--preload"]] {
         let server = asking().flags(flags).start();

@@ -50,7 +50,7 @@ fn setup(text: &str, flags: &[&str]) -> Setup {
 }
 
 #[test]
-fn what_the_application_has_started_at_import_ends_with_the_server() {
+fn processes_that_the_application_has_started_end_with_the_server() {
     // A stop at once gives the exit functions 1.5 s: one helper each ends within that
     // also on a loaded machine.
     let cases = [
@@ -75,7 +75,7 @@ fn what_the_application_has_started_at_import_ends_with_the_server() {
 }
 
 #[test]
-fn it_ends_also_while_a_request_is_running() {
+fn processes_of_the_application_end_also_while_a_request_runs() {
     for flags in WAYS {
         let server = starting(&HELPERS[..1], flags).start();
         let pipe = server.directory.path().join("pipe");
@@ -90,7 +90,7 @@ fn it_ends_also_while_a_request_is_running() {
 }
 
 #[test]
-fn a_reload_leaves_nothing_of_the_old_code() {
+fn a_reload_leaves_no_process_of_the_old_code() {
     for flags in WAYS {
         let server = starting(&HELPERS, flags).start();
         assert_eq!(server.get("/").status, 200);
@@ -107,7 +107,7 @@ fn a_reload_leaves_nothing_of_the_old_code() {
 }
 
 #[test]
-fn what_a_mold_has_started_serves_its_workers_to_their_end() {
+fn processes_of_a_mold_run_until_its_last_worker_has_ended() {
     let server = starting(&HELPERS, &["--preload"]).start();
     let pipe = server.directory.path().join("pipe");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -149,7 +149,7 @@ def application(environ, start_response):
 ";
 
 #[test]
-fn a_stop_does_not_wait_for_what_does_not_end() {
+fn a_stop_at_once_does_not_wait_for_exit_functions_that_do_not_return() {
     for way in ["'exit'", "'executor'", "'thread'"] {
         let server = setup(&ENDLESS.replace("WAY_", way), &[]).start();
         assert_eq!(server.get("/").status, 200);
@@ -169,7 +169,7 @@ raise RuntimeError('after it has started a process')
 ";
 
 #[test]
-fn what_an_application_has_started_that_cannot_be_loaded_ends() {
+fn processes_of_an_application_that_cannot_be_loaded_end() {
     for flags in WAYS {
         let end = setup(FAILING, flags).spawn();
         end.allow("after it has started a process");

@@ -13,8 +13,8 @@ use crate::support::server::Server;
 use crate::support::setup::Setup;
 use crate::support::until;
 
-/// Nobody is busy without need: over a second a process runs for less than half
-/// of it.
+/// Checks that a process does not loop: within a second it uses less than half of a
+/// second of processor time.
 fn assert_no_busy_loop(pid: i32) {
     let (begun, before) = (Instant::now(), process::cpu(pid));
     until::passes(Duration::from_secs(1));
@@ -28,8 +28,8 @@ fn wait_for_others(server: &Server, old: &[i32]) {
     assert_eq!(server.get("/").status, 200);
 }
 
-/// While `fault` holds, the master starts nobody and lives: what is left of the
-/// old generation serves. Afterwards all is well again.
+/// Checks that the master survives while it cannot start a process: the rest of the old
+/// generation serves. Afterwards a reload works.
 fn survive_a_failing_spawn(server: &Server, begin: impl Fn(), end: impl Fn()) {
     ["cannot boot", "SIGKILL", "reload failed"].iter().for_each(|text| server.allow(text));
     let old = server.workers();
@@ -141,7 +141,7 @@ fn a_machine_that_has_no_room_for_a_process_fails_a_check() {
 }
 
 #[test]
-fn a_master_that_may_open_nothing_more_serves_on() {
+fn a_master_without_free_descriptors_serves_on() {
     let server = Setup::of("stream:route").workers(2).start();
     let master = server.pid();
     let before = std::cell::Cell::new(0);
@@ -167,7 +167,7 @@ fn a_worker_without_descriptors_makes_room_of_idle_connections() {
 }
 
 #[test]
-fn a_worker_that_can_accept_nobody_waits_and_goes_on_when_it_can() {
+fn a_worker_without_free_descriptors_accepts_again_when_it_can() {
     let server = Setup::of("stream:large").narrow().start();
     server.allow("cannot accept connections");
     let worker = server.workers()[0];
@@ -221,7 +221,7 @@ def application(environ, start_response):
 ";
 
 #[test]
-fn a_clock_that_is_set_changes_dates_and_nothing_else() {
+fn setting_the_clock_changes_only_dates() {
     let setup = Setup::of("clock:application").workers(2).file("clock.py", CLOCK).shim("clock");
     let server = setup.flags(&LIMIT).flags(&["--pythonpath=.", "--keep-alive", "60"]).start();
     let old = server.workers();

@@ -91,7 +91,7 @@ fn assert_is_plain(server: &Server, name: &str) -> i32 {
 }
 
 #[test]
-fn a_forked_process_has_nothing_of_the_server() {
+fn a_forked_process_has_no_resource_of_the_server() {
     for flags in [&[][..], &["--threads=2"], &["--preload"], &["--preload", "--threads=2"]] {
         let server = setup(FORKING, flags).apart().start();
         let mut kept = server.connect();

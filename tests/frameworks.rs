@@ -249,7 +249,7 @@ fn flask_answers_errors_in_its_own_way() {
 }
 
 #[test]
-fn a_shop_without_a_database_says_so_and_discloses_nothing() {
+fn a_shop_without_a_database_responds_with_an_error_that_discloses_nothing() {
     let data = Directory::new();
     let setup = Setup::bare().flag("--python").flag(python()).flags(&["--bind", "127.0.0.1:0"]);
     let setup = setup.flag("--chdir").flag(apps("shop")).variable("SHOP_DATA", data.path());

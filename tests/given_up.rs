@@ -1,4 +1,4 @@
-//! What the server gives up by its own decision: told in the log, and counted.
+//! What the server gives up by its own decision: it is logged and counted.
 
 use std::process::Command;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::support::server::Server;
 use crate::support::setup::{Setup, program};
 use crate::support::until;
 
-/// How often the server has given up something of a kind, as it says itself.
+/// The number of things of a kind that the server has given up, by its own status.
 pub(crate) fn given_up(server: &Server, kind: &str) -> u64 {
     let mut command = Command::new(program());
     command.current_dir("/").args(["status", "--json", &server.pid().to_string()]);
@@ -22,7 +22,7 @@ pub(crate) fn given_up(server: &Server, kind: &str) -> u64 {
 }
 
 #[test]
-fn what_is_refused_is_counted_but_fills_no_log() {
+fn refused_requests_are_counted_and_their_log_lines_are_limited() {
     let server = Setup::of("environ").start();
     let count = 50;
     for _ in 0..count {
@@ -63,7 +63,7 @@ fn open_ended(flags: &[&str]) -> Server {
 }
 
 #[test]
-fn an_open_ended_answer_that_is_given_up_ends_with_a_reset() {
+fn an_open_ended_response_that_is_given_up_ends_with_a_reset() {
     let ends: [(&[&str], Option<Signal>); 5] = [
         (&["--write-timeout", "1"], None),
         (&["--graceful-timeout", "2"], Some(Signal::SIGTERM)),
@@ -90,7 +90,7 @@ fn an_open_ended_answer_that_is_given_up_ends_with_a_reset() {
 }
 
 #[test]
-fn an_open_ended_answer_ends_with_a_reset_when_its_worker_is_killed() {
+fn an_open_ended_response_ends_with_a_reset_when_its_worker_is_killed() {
     at_once(&[1, 2], |threads: usize| {
         let server = open_ended(&["--threads", &threads.to_string()]);
         server.allow("[ERROR]");
@@ -103,7 +103,7 @@ fn an_open_ended_answer_ends_with_a_reset_when_its_worker_is_killed() {
 }
 
 #[test]
-fn an_open_ended_answer_over_a_unix_socket_fails_when_its_worker_is_killed() {
+fn an_open_ended_response_over_a_unix_socket_fails_when_its_worker_is_killed() {
     let setup = Setup::bare().apps().flags(&["open:application", "--pythonpath=."]);
     let server = setup.file("open.py", OPEN_ENDED).flags(&["--bind", "unix:socket"]).start();
     server.allow("[ERROR]");
@@ -126,7 +126,7 @@ fn an_open_ended_answer_over_a_unix_socket_fails_when_its_worker_is_killed() {
 }
 
 #[test]
-fn an_open_ended_answer_that_is_whole_ends_without_a_reset() {
+fn an_open_ended_response_that_is_complete_ends_without_a_reset() {
     let server = open_ended(&[]);
     let mut connection = begun(&server);
     assert_eq!(connection.rest().unwrap().len() + 1000, OPEN_ENDED_LENGTH);
@@ -135,7 +135,7 @@ fn an_open_ended_answer_that_is_whole_ends_without_a_reset() {
 }
 
 #[test]
-fn the_access_log_has_what_the_client_can_have_got() {
+fn the_access_log_has_the_bytes_that_the_client_can_have_received() {
     let server = open_ended(&["--write-timeout", "1"]);
     let mut connection = begun(&server);
     server.wait_for_log("its client has taken nothing for --write-timeout");
@@ -150,7 +150,7 @@ fn the_access_log_has_what_the_client_can_have_got() {
 }
 
 #[test]
-fn what_is_not_sent_when_a_worker_has_to_end_is_told() {
+fn responses_that_a_worker_cannot_send_before_its_end_are_logged() {
     let server = open_ended(&["--graceful-timeout", "3"]);
     server.allow("SIGKILL");
     let _client = begun(&server);
@@ -160,7 +160,7 @@ fn what_is_not_sent_when_a_worker_has_to_end_is_told() {
 }
 
 #[test]
-fn a_connection_is_idle_only_when_its_client_has_the_answer() {
+fn a_connection_is_idle_only_when_its_client_has_the_response() {
     let setup = Setup::of("stream:large").flags(&["--drain-idle", "2"]);
     let server = setup.start();
     let mut connection = Connection::narrow(server.address()).unwrap();
@@ -179,7 +179,7 @@ fn a_connection_is_idle_only_when_its_client_has_the_answer() {
 }
 
 #[test]
-fn a_file_that_the_kernel_cannot_send_is_read_and_one_that_cannot_be_read_is_told_of() {
+fn files_that_sendfile_cannot_send_are_read_and_unreadable_ones_are_logged() {
     let server = Setup::of("responses").shim("sendfile").start();
     let content = "0123456789".repeat(300_000);
     let path = server.directory.write("file", &content);
@@ -205,7 +205,7 @@ fn a_file_that_the_kernel_cannot_send_is_read_and_one_that_cannot_be_read_is_tol
     assert_eq!(server.get("/one_piece").text(), "hello");
 }
 
-/// Yields frames, and says how many were taken from it.
+/// Yields frames, and writes their number to a file.
 const FRAMES: &str = "
 import os
 
@@ -219,7 +219,7 @@ def application(environ, start_response):
 ";
 
 #[test]
-fn an_answer_that_is_not_to_be_buffered_waits_for_its_client() {
+fn a_response_that_is_not_to_be_buffered_waits_for_its_client() {
     let setup = Setup::of("frames:application").file("frames.py", FRAMES).file("taken", "0");
     let server = setup.flags(&["--pythonpath=."]).narrow().start();
     let mut connection = Connection::narrow(server.address()).unwrap();
@@ -257,7 +257,7 @@ fn pages(flags: &[&str]) -> Server {
 }
 
 #[test]
-fn large_answers_for_slow_clients_take_a_bounded_amount_of_memory() {
+fn large_responses_for_slow_clients_take_a_bounded_amount_of_memory() {
     let server = pages(&["--response-memory", "16M"]);
     let worker = server.workers()[0];
     let resident = || process::status(worker, "VmRSS")[0].parse::<u64>().unwrap() >> 10;
@@ -279,7 +279,7 @@ fn large_answers_for_slow_clients_take_a_bounded_amount_of_memory() {
 }
 
 #[test]
-fn where_nothing_has_room_the_slowest_clients_are_let_go() {
+fn without_room_the_slowest_responses_are_given_up() {
     let server = pages(&["--response-memory", "8M", "--response-disk", "0"]);
     let mut clients: Vec<_> = (0..3)
         .map(|_| {

@@ -30,7 +30,7 @@ fn a_worker_whose_request_takes_too_long_is_replaced_and_the_log_names_the_reque
 }
 
 #[test]
-fn an_answer_that_grows_is_not_stuck_however_long_it_takes() {
+fn a_response_that_grows_never_counts_as_stuck() {
     at_once(&[1, 2], |threads| {
         let server = Setup::of("stream:route").threads(threads).flags(&LIMIT).start();
         let old = server.workers();
@@ -54,7 +54,7 @@ fn an_answer_that_grows_is_not_stuck_however_long_it_takes() {
     });
 }
 
-/// A stream that has said a line, and is silent until the writer is used.
+/// A stream that has sent a line, and sends more only through the writer.
 fn silent_stream(server: &Server, name: &str) -> (Connection, Writer) {
     let pipe = Pipe::new(&server.directory, name);
     let mut connection = server.connect();
@@ -105,7 +105,7 @@ fn streams_without_clients_do_not_hold_every_thread_of_a_worker() {
 }
 
 #[test]
-fn a_stream_without_a_client_is_told_of_and_ends_when_it_speaks() {
+fn a_stream_without_a_client_is_logged_and_ends_with_its_next_piece() {
     let server = Setup::of("stream:route").threads(2).flags(&LIMIT).start();
     let old = server.workers();
     let (connection, mut writer) = silent_stream(&server, "pipe");
@@ -117,7 +117,7 @@ fn a_stream_without_a_client_is_told_of_and_ends_when_it_speaks() {
 }
 
 #[test]
-fn a_request_that_takes_too_long_is_answered_for_while_its_worker_drains() {
+fn a_request_that_takes_too_long_gets_504_while_its_worker_drains() {
     at_once(&[Signal::SIGHUP, Signal::SIGTERM], |signal| {
         let server = Setup::of("stream:route").flags(&LIMIT).start();
         server.allow("/wait");
@@ -144,7 +144,7 @@ def application(environ, start_response):
 ";
 
 #[test]
-fn a_request_that_holds_the_interpreters_lock_is_answered_for_and_its_worker_replaced() {
+fn a_request_that_holds_the_interpreters_lock_gets_504_and_its_worker_is_replaced() {
     at_once(&[1, 3], |threads| {
         let setup = Setup::of("locked:application").file("locked.py", LOCKED).threads(threads);
         let flags = ["--pythonpath=.", "--graceful-timeout", "1"];
@@ -155,7 +155,7 @@ fn a_request_that_holds_the_interpreters_lock_is_answered_for_and_its_worker_rep
         let mut stuck = server.connect();
         stuck.send("GET /lock HTTP/1.1\r\nHost: a\r\n\r\n");
         server.wait_for_log("GET /lock");
-        // It waits behind the lock: a thread is free, as far as anybody can know.
+        // Its thread waits for the lock; to the server it looks free.
         let mut waiting = server.connect();
         waiting.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         assert_eq!(stuck.response().status, 504);
@@ -235,8 +235,8 @@ fn connections_that_wait_for_a_stuck_worker_are_served_by_the_next_one() {
 }
 
 /// Once there is a file `hold`, a thread beside the requests takes the
-/// interpreter's lock, removes the file, and sleeps. These calls keep the lock,
-/// and whoever asks for it in between waits for an hour.
+/// interpreter's lock, removes the file, and sleeps. These calls keep the lock, and
+/// another thread that waits for it in between waits for an hour.
 const HOLDING: &str = "
 import ctypes, os, sys, threading, time
 
@@ -285,7 +285,7 @@ fn a_worker_that_is_stopped_is_replaced() {
 }
 
 #[test]
-fn a_master_that_was_stopped_kills_nobody_for_it() {
+fn a_master_that_was_stopped_kills_no_worker_afterwards() {
     let server = Setup::of("stream:route").workers(2).flags(&LIMIT).start();
     let old = server.workers();
     server.signal(Signal::SIGSTOP);
@@ -304,7 +304,7 @@ fn a_master_that_was_stopped_kills_nobody_for_it() {
 }
 
 #[test]
-fn a_machine_that_was_suspended_kills_nobody_for_it() {
+fn no_worker_is_killed_after_a_suspend_of_the_machine() {
     let server = Setup::of("stream:route").workers(2).flags(&LIMIT).start();
     let (mut connection, writer) = server.occupy("pipe");
     let old = server.workers();

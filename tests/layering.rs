@@ -62,7 +62,7 @@ fn no_two_files_of_a_crate_import_each_other() {
 
 /// The decisions of the master are pure: they know neither what acts, nor the system.
 #[test]
-fn what_decides_in_the_master_touches_nothing() {
+fn the_deciding_part_of_the_master_touches_no_system() {
     let directory = root().join("src/master/decide");
     let mut checked = 0;
     for file in rust_files(&directory) {
@@ -112,7 +112,7 @@ fn source_directory(directory: &str) -> PathBuf {
     if directory.join("lib.rs").exists() { directory } else { directory.join("src") }
 }
 
-/// Every source file of a directory, but for those of crates inside of it.
+/// Every source file of a directory, except those of crates inside the directory.
 fn rust_files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {

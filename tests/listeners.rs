@@ -84,7 +84,7 @@ impl LoneWorker {
         Self { process, channel, _directory: directory }
     }
 
-    /// The first thing that it says.
+    /// The first message that it sends.
     fn message(&self) -> FromWorker {
         until::some("a message of the worker", || match self.channel.receive().unwrap() {
             Incoming::Message(message) => Some(message),

@@ -49,12 +49,13 @@ fn every_line_of_the_error_log_has_the_same_form() {
     assert!(ready.contains(env!("CARGO_PKG_VERSION")), "{ready}");
 }
 
-/// Says that standard error is the journal's (`systemd.exec(5)`).
+/// Sets the variable by which systemd names standard error as the journal's
+/// (`systemd.exec(5)`).
 const JOURNAL: &str = "export JOURNAL_STREAM=$(stat -Lc %d:%i /proc/self/fd/2); \
                        exec \"$0\" \"$@\" 3<&0 0</dev/null";
 
 #[test]
-fn the_journal_is_told_the_priority_of_each_line_and_nothing_that_it_knows() {
+fn lines_for_the_journal_have_a_priority_and_no_time_or_pid() {
     for flags in [&[][..], &["--preload"]] {
         let server = Setup::of("faults").flags(flags).script(JOURNAL).start();
         server.allow("[ERROR]");
@@ -85,7 +86,7 @@ fn the_log_level_is_the_least_that_is_logged() {
         server.allow("Traceback");
         assert_eq!(server.get("/before").status, 500);
         server.wait_for_log("raised before start_response");
-        // What the master has to say of it may come later.
+        // The master's line about it may come later.
         server.signal(Signal::SIGTERM);
         assert_eq!(server.wait_for_exit(), 0);
         server.log()
@@ -209,7 +210,7 @@ fn every_atom_of_gunicorns_format_is_known() {
 }
 
 #[test]
-fn every_answer_has_its_line_in_the_access_log() {
+fn every_response_has_its_line_in_the_access_log() {
     let format = ["--access-logformat", "%(m)s %(U)s %(s)s %(B)s"];
     let flags = ["--access-logfile", "access.log"];
     let server = Setup::of("faults").flags(&flags).flags(&format).start();
@@ -218,7 +219,7 @@ fn every_answer_has_its_line_in_the_access_log() {
     server.get("/");
     server.get("/before");
     server.get("/second-to-none");
-    // The next one is told of by another thread, and that may be quicker.
+    // Another thread logs the next one, which may come first.
     access(&server, 3);
     server.ask("GET / HTTP/1.1\r\n\r\n");
     let lines = access(&server, 4);
@@ -286,7 +287,7 @@ def application(environ, start_response):
 ";
 
 #[test]
-fn what_the_application_prints_can_be_captured() {
+fn output_of_the_application_can_be_captured() {
     let setup = Setup::of("printing:application").file("printing.py", PRINTING);
     let flags = ["--pythonpath", ".", "--capture-output", "--error-logfile", "error.log"];
     let server = setup.flags(&flags).spawn();
@@ -300,7 +301,7 @@ fn what_the_application_prints_can_be_captured() {
 }
 
 #[test]
-fn what_the_application_prints_goes_where_it_always_went() {
+fn output_of_the_application_goes_to_the_standard_streams() {
     let setup = Setup::of("printing:application").file("printing.py", PRINTING);
     let server = setup.flags(&["--pythonpath", "."]).start();
     assert_eq!(server.get("/").status, 200);
@@ -322,7 +323,7 @@ def application(environ, start_response):
 ";
 
 #[test]
-fn what_was_printed_has_been_written_when_its_worker_is_killed() {
+fn printed_lines_are_written_before_their_worker_is_killed() {
     for flags in [&[][..], &["--preload"], &["--threads", "2"]] {
         let (mut reader, writer) = std::io::pipe().unwrap();
         let setup = Setup::of("calling:application").file("calling.py", CALLING);
@@ -391,7 +392,7 @@ fn fill(pipe: &mut File) {
 }
 
 #[test]
-fn a_log_that_nobody_reads_any_more_does_not_stop_the_service() {
+fn a_log_that_is_not_read_any_more_does_not_stop_the_service() {
     for flag in ["--access-logfile", "--error-logfile"] {
         let setup = Setup::of("faults").workers(2).flags(&[flag, "log"]);
         let path = setup.directory.join("log");
@@ -417,7 +418,7 @@ fn a_log_that_nobody_reads_any_more_does_not_stop_the_service() {
             while let Ok(count) = pipe.read(&mut bytes) {
                 seen.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
             }
-            // Each worker tells of its own loss.
+            // Each worker logs its own loss.
             let rest = seen.split_once("were lost here").map_or("", |(_, rest)| rest);
             rest.contains("GET /before") || rest.contains("ValueError")
         });
@@ -461,7 +462,7 @@ fn a_log_that_may_not_grow_does_not_stop_the_service() {
         assert_eq!(server.get("/").status, 200);
         assert_eq!(server.get("/before").status, 500);
     }
-    // The master has something to say of each.
+    // The master logs a line for each.
     for count in 2..4 {
         server.signal(Signal::SIGTTIN);
         server.wait_for_workers(count);

@@ -32,7 +32,7 @@ fn text(path: &str) -> String {
     fs::read_to_string(path).unwrap()
 }
 
-/// The settings of a server with these variables, as it says itself. An unknown one
+/// The settings of a server with these variables, by `--print-config`. An unknown one
 /// fails.
 fn settings(variables: &BTreeMap<String, String>) -> Value {
     let mut command = Command::new(program());
@@ -92,7 +92,7 @@ fn a_pod_is_given_the_time_that_its_server_takes_to_stop() {
 }
 
 #[test]
-fn probes_wait_for_what_the_server_does_by_itself() {
+fn probes_wait_longer_than_the_servers_own_limits() {
     let pod = pod();
     let (settings, container) = (settings(&of_pod(&pod)), &pod["containers"][0]);
     let patience = |probe: &str| {

@@ -117,7 +117,7 @@ fn hooks_of_forks_run_once_for_each_worker() {
 }
 
 #[test]
-fn workers_have_nothing_of_the_mold_open() {
+fn workers_have_no_descriptors_of_the_mold() {
     let server = preloaded("preloaded", 2).start();
     let old = workers(&server);
     let count = |pid| process::descriptors(pid).unwrap().len();
@@ -301,7 +301,7 @@ fn a_killed_mold_is_replaced_while_the_workers_serve_on() {
 }
 
 #[test]
-fn signals_that_mean_nothing_to_a_mold_do_not_end_it() {
+fn a_mold_ignores_signals_that_it_does_not_act_on() {
     let server = preloaded("stream:route", 1).start();
     server.allow("SIGKILL");
     let (mold, mut old) = (mold(&server), workers(&server));
@@ -366,7 +366,7 @@ def application(environ, start_response):
 ";
 
 #[test]
-fn what_does_not_survive_a_fork_is_named_once() {
+fn resources_that_do_not_survive_a_fork_are_named_once() {
     let server = written(CARELESS, 2).start();
     let log = server.log();
     let at = log.find("[WARNING] mold gen=1: ").expect("a warning");
@@ -383,7 +383,7 @@ fn what_does_not_survive_a_fork_is_named_once() {
 }
 
 #[test]
-fn an_application_that_leaves_nothing_is_not_warned_about() {
+fn an_application_without_such_resources_gets_no_warning() {
     let server = preloaded("preloaded", 1).start();
     assert_eq!(warnings(&server), Vec::<String>::new());
 }
@@ -426,7 +426,7 @@ urlpatterns = [path('', lambda request: HttpResponse('old'))]
 ";
 
 #[test]
-fn what_django_loads_with_the_first_request_is_loaded_before_forking() {
+fn the_urls_of_django_are_loaded_before_forking() {
     let setup = preloaded("project", 1).flag("--pythonpath=.").file("project.py", PROJECT);
     let server = setup.file("addresses.py", ADDRESSES).start();
     server.allow("SIGKILL");

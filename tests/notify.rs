@@ -1,4 +1,4 @@
-//! What the init system is told (`sd_notify(3)`), and when.
+//! The notifications to the init system (`sd_notify(3)`), and when they are sent.
 
 use std::fs;
 
@@ -21,7 +21,7 @@ def application(environ, start_response):
     return [b'one\\n\\n']
 ";
 
-/// A server that says how it does, for a module in its directory.
+/// A server with notifications, for a module in its directory.
 fn told(setup: Setup, init: &Init) -> Setup {
     setup.variable("NOTIFY_SOCKET", &init.address)
 }
@@ -40,7 +40,7 @@ fn monotonic_us() -> u64 {
 }
 
 #[test]
-fn ready_is_said_when_all_workers_are_and_more_time_is_asked_for_until_then() {
+fn ready_is_sent_when_all_workers_are_ready_and_the_time_is_extended_until_then() {
     let setup = changing(SLOW).workers(2);
     let init = Init::at_path(&setup.directory);
     let server = told(setup, &init).spawn();
@@ -68,7 +68,7 @@ fn the_status_has_figures_that_change() {
 }
 
 #[test]
-fn a_reload_is_told_from_its_beginning_to_its_end() {
+fn the_init_system_is_notified_when_a_reload_begins_and_ends() {
     let init = Init::at_name();
     let server = told(changing(SLOW).file("go", ""), &init).start();
     let (first, _) = init.wait_for(0, "READY", is_one);
@@ -87,7 +87,7 @@ fn a_reload_is_told_from_its_beginning_to_its_end() {
 }
 
 #[test]
-fn a_failed_reload_ends_too_and_the_status_says_why() {
+fn a_failed_reload_ends_and_its_reason_is_in_the_status() {
     let init = Init::at_name();
     let server = told(changing(SLOW).file("go", ""), &init).start();
     for text in ["[ERROR]", "Traceback", "broken on reload"] {
@@ -115,7 +115,7 @@ fn a_failed_reload_ends_too_and_the_status_says_why() {
 }
 
 #[test]
-fn stopping_is_said_with_the_time_that_it_may_take() {
+fn stopping_is_sent_with_the_time_that_it_may_take() {
     let init = Init::at_name();
     let server = told(Setup::of("stream:route"), &init).start();
     let (_busy, writer) = server.occupy("pipe");
@@ -132,7 +132,7 @@ fn stopping_is_said_with_the_time_that_it_may_take() {
 }
 
 #[test]
-fn a_server_that_cannot_serve_says_why_and_never_that_it_is_ready() {
+fn a_server_that_cannot_serve_sends_the_reason_and_never_ready() {
     let init = Init::at_name();
     let end = told(Setup::of("raising"), &init).run();
     assert_eq!(end.code, Some(3), "{}", end.stderr);
@@ -141,7 +141,7 @@ fn a_server_that_cannot_serve_says_why_and_never_that_it_is_ready() {
 }
 
 #[test]
-fn the_watchdog_hears_as_long_as_a_worker_can_be_relied_on() {
+fn the_watchdog_is_notified_while_a_worker_can_be_relied_on() {
     let init = Init::at_name();
     let setup = told(changing(SLOW).file("go", ""), &init).variable("WATCHDOG_USEC", "300000");
     let server = setup.start();
@@ -154,7 +154,7 @@ fn the_watchdog_hears_as_long_as_a_worker_can_be_relied_on() {
     init.wait_for(first + 1, "WATCHDOG", is_one);
     server.directory.write("changing.py", "raise RuntimeError('broken')");
     process::signal(server.workers()[0], Signal::SIGKILL);
-    // What is heard comes in order, but not at once.
+    // Notifications arrive in order, but not at once.
     let (from, _) = init.wait_for(ready, "STATUS", |line| line.contains("0 of 1 workers ready"));
     // Each takes longer than some of the intervals.
     server.wait_for_log_times("cannot boot", 3);
@@ -164,7 +164,7 @@ fn the_watchdog_hears_as_long_as_a_worker_can_be_relied_on() {
 }
 
 #[test]
-fn the_watchdog_hears_of_withdrawn_workers_and_of_those_that_drain() {
+fn the_watchdog_is_notified_while_workers_are_withdrawn_or_drain() {
     let init = Init::at_name();
     let setup = told(Setup::of("stream:route"), &init).variable("WATCHDOG_USEC", "100000");
     let server = setup.start();
@@ -180,7 +180,7 @@ fn the_watchdog_hears_of_withdrawn_workers_and_of_those_that_drain() {
 }
 
 #[test]
-fn the_watchdog_of_another_process_hears_nothing() {
+fn the_watchdog_of_another_process_is_not_notified() {
     let init = Init::at_name();
     let setup = told(Setup::of("stream:route"), &init);
     let setup = setup.variable("WATCHDOG_USEC", "1000").variable("WATCHDOG_PID", "1");
@@ -197,10 +197,10 @@ fn the_watchdog_of_another_process_hears_nothing() {
 }
 
 #[test]
-fn an_upgrade_names_the_new_master_before_that_says_anything() {
+fn an_upgrade_names_the_new_master_before_its_first_notification() {
     let init = Init::at_name();
     let setup = told(Setup::of("stream:route").workers(2), &init);
-    // Its time comes only after the test: the new master says at once that it is alive.
+    // The next one is due after the test: the new master sends the first one at once.
     let server = setup.variable("WATCHDOG_USEC", "600000000").start();
     let (old, from) = (server.pid(), init.count());
     server.upgrade();
@@ -223,9 +223,9 @@ fn an_upgrade_names_the_new_master_before_that_says_anything() {
     init.wait_for(began, "READY", is_one);
 }
 
-/// An init system waits for the end of its own children only, and looks at that
-/// when it hears of the new main process: with `KillMode=mixed` systemd kills all
-/// processes of the unit at once when the main one is the child of another.
+/// An init system waits for its own children only, and checks the parent when it gets the
+/// new main pid: with `KillMode=mixed` systemd kills all processes of the unit at once if
+/// the main process is the child of another one.
 #[test]
 fn a_new_master_is_no_longer_the_child_of_the_old_one_when_it_is_named() {
     for flags in [&[][..], &["--preload"]] {
@@ -264,7 +264,7 @@ fn a_failed_upgrade_is_in_the_status_until_the_next_one() {
 }
 
 #[test]
-fn the_application_does_not_inherit_what_is_for_the_master() {
+fn the_application_does_not_inherit_the_masters_variables() {
     let init = Init::at_name();
     let setup = told(Setup::of("environ:variables"), &init);
     let server = setup.variable("WATCHDOG_USEC", "30000000").start();

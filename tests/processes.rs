@@ -80,7 +80,7 @@ fn a_stale_pid_file_is_replaced() {
 }
 
 #[test]
-fn a_pid_file_of_somebody_else_is_not_removed() {
+fn a_pid_file_of_another_process_is_not_removed() {
     let server = Setup::of("environ").flags(&["--pid", "own.pid"]).start();
     let path = server.directory.write("own.pid", "12345\n");
     server.signal(Signal::SIGTERM);
@@ -158,7 +158,7 @@ def application(environ, start_response):
 ";
 
 #[test]
-fn workers_of_another_user_are_told_whose_they_are() {
+fn workers_of_another_user_have_the_environment_of_that_user() {
     let Some(python) = user::python() else { return };
     let variables = |flags: &[&str]| {
         let setup = Setup::bare().flag("--python").flag(python).flags(&["--bind", "127.0.0.1:0"]);

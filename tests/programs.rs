@@ -15,9 +15,8 @@ use crate::support::setup::{Setup, apps, install, python};
 use crate::support::until;
 use crate::support::user::NOBODY;
 
-/// A server of the standard library that keeps the contract: the first of the
-/// real ones, and what the other tests are made with. It is ready when it says
-/// so, unless a test wants it otherwise.
+/// A server of the standard library that follows the contract for programs. It is ready
+/// when it sends `READY=1`, unless a test sets another time.
 fn threads(options: &[&str]) -> Setup {
     let (python, script) = (python(), apps("programs").join("threads.py"));
     let words = [python.to_str().unwrap(), script.to_str().unwrap()];
@@ -31,8 +30,8 @@ fn module(before: &[&str], after: &[&str]) -> Setup {
 }
 
 /// The programs of one server would share one control socket. A worker of
-/// gunicorn whose arbiter was killed notices it within half of its timeout, and is
-/// killed when a busy machine does not run it for all of it.
+/// gunicorn whose own master was killed notices it within half of its timeout, and is
+/// killed when a busy machine does not run it for the whole timeout.
 const GUNICORN: [&str; 7] =
     ["gunicorn", "--no-control-socket", "--timeout", "8", "--log-level", "warning", "hello:wsgi"];
 
@@ -106,17 +105,17 @@ fn descends(pid: i32, ancestor: i32) -> bool {
 }
 
 #[test]
-fn a_server_of_threads_is_led() {
+fn a_server_with_threads_runs_as_a_worker() {
     lead(threads(&[]), Clients::Always);
 }
 
 #[test]
-fn gunicorn_is_led() {
+fn gunicorn_runs_as_a_worker() {
     lead(module(&[], &GUNICORN), Clients::Always);
 }
 
 #[test]
-fn gunicorn_on_a_named_descriptor_is_led() {
+fn gunicorn_on_a_named_descriptor_runs_as_a_worker() {
     // It would take the descriptor twice: for LISTEN_FDS, and for --bind.
     let words = [&GUNICORN[..], &["--bind", "fd://3"]].concat();
     lead(module(&["env", "-u", "LISTEN_FDS"], &words), Clients::Always);
@@ -136,7 +135,7 @@ fn uvicorn_that_drains_loses_no_request() {
 }
 
 #[test]
-fn node_is_led() {
+fn node_runs_as_a_worker() {
     let version = Command::new("node").arg("--version").stdout(Stdio::null()).status();
     if !need::met(version.is_ok_and(|status| status.success()), "node on the PATH") {
         return;
@@ -146,7 +145,7 @@ fn node_is_led() {
 }
 
 #[test]
-fn a_program_is_given_what_the_contract_says() {
+fn a_program_gets_the_documented_descriptors_and_variables() {
     let server = threads(&[]).flags(&["-e", "ONE=a=b c"]).variable("NOTIFY_SOCKET", "/x").start();
     // The only connection, so that the program has no other sockets.
     let mut connection = server.connect();
@@ -166,7 +165,7 @@ fn a_program_is_given_what_the_contract_says() {
 }
 
 #[test]
-fn a_program_that_speaks_is_ready_when_it_says_so() {
+fn a_program_that_notifies_is_ready_when_it_sends_ready() {
     let setup = threads(&["gate=open"]).workers(2);
     let server = setup.flags(&["--log-level", "debug"]).spawn();
     server.wait_for_log("says: waiting at the gate");
@@ -188,13 +187,13 @@ fn a_program_that_speaks_is_ready_when_it_says_so() {
 }
 
 #[test]
-fn a_word_of_readiness_comes_before_any_time() {
+fn ready_counts_before_the_time_is_over() {
     let server = threads(&[]).flags(&["--ready-after", "1h"]).start();
     assert_eq!(server.get("/").status, 200);
 }
 
 #[test]
-fn a_silent_program_is_ready_when_it_has_lived_for_a_while() {
+fn a_program_without_notifications_is_ready_after_its_time() {
     for length in ["0", "0.5"] {
         let server = threads(&["silent"]).flags(&["--ready-after", length]).start();
         assert_eq!(server.get("/").status, 200, "{length}");
@@ -202,14 +201,14 @@ fn a_silent_program_is_ready_when_it_has_lived_for_a_while() {
 }
 
 #[test]
-fn a_program_that_must_speak_and_does_not_is_ended_by_the_boot_timeout() {
+fn a_program_that_must_notify_and_does_not_is_ended_by_the_boot_timeout() {
     let end = threads(&["silent"]).flags(&["--boot-timeout", "1"]).run();
     assert_eq!(end.code, Some(3), "{}", end.stderr);
     assert!(end.stderr.contains("boot-timeout"), "{}", end.stderr);
 }
 
 #[test]
-fn only_the_asked_for_signals_reach_a_program() {
+fn only_the_documented_signals_reach_a_program() {
     let server = threads(&[]).workers(1).start();
     let first = server.workers()[0];
     server.signal(Signal::SIGTTIN);
@@ -246,7 +245,7 @@ fn programs_go_when_the_master_is_killed() {
 }
 
 #[test]
-fn what_cannot_be_executed_is_one_line() {
+fn a_program_that_cannot_be_executed_is_one_line() {
     let missing = Setup::program(&["no-such-program-at-all"]).run();
     let plain = Setup::program(&["./plain"]).file("plain", "").run();
     let no_interpreter = Setup::program(&["./script"]).file("text", "#!/no/such/interpreter\n");
@@ -365,7 +364,7 @@ fn a_check_runs_nothing() {
 }
 
 #[test]
-fn a_program_without_privileges_is_heard() {
+fn notifications_of_a_program_without_privileges_are_received() {
     let python = Path::new("/usr/bin/python3");
     if !need::root() || !need::met(python.exists(), "/usr/bin/python3") {
         return;

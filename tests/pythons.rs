@@ -89,7 +89,7 @@ fn the_virtual_environment_that_is_active_is_used() {
     assert_eq!(server.get("/").text(), "Hello, stranger\n");
 }
 
-/// Says which environment it runs in.
+/// Responds with the prefix of its environment.
 const WHERE: &str = "
 import sys
 

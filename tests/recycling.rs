@@ -8,7 +8,7 @@ use crate::support::server::Server;
 use crate::support::setup::Setup;
 use crate::support::until;
 
-/// How many lines of the log say that a worker is due.
+/// The number of log lines about workers that are due.
 fn due(server: &Server) -> usize {
     server.log().matches(" is due: ").count()
 }
@@ -43,7 +43,7 @@ fn after_max_requests_a_worker_is_replaced_and_no_client_sees_it() {
 }
 
 #[test]
-fn without_a_reason_nobody_is_replaced() {
+fn without_a_limit_no_worker_is_replaced() {
     let server = Setup::of("stream:route").workers(2).start();
     let old = server.workers();
     let load = Load::start(server.address(), 4);
@@ -91,7 +91,7 @@ fn a_worker_with_too_much_memory_is_replaced() {
 }
 
 #[test]
-fn limits_that_a_reload_brings_hold_for_the_workers_that_it_starts() {
+fn limits_of_a_reload_apply_to_the_workers_that_it_starts() {
     let setup = Setup::of("stream:route").file("monoceros.yaml", "max-requests: 0\n");
     let server = setup.patient().start();
     server.directory.write("monoceros.yaml", "max-requests: 20\n");

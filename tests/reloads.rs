@@ -131,7 +131,7 @@ fn a_reload_fails_however_the_new_code_fails_and_the_old_goes_on() {
 
 #[test]
 fn a_reload_to_an_address_in_use_changes_nothing() {
-    // On an address that no other test uses: nobody takes its port in between.
+    // On an address that no other test uses, so that its port stays free in between.
     let taken = TcpListener::bind("127.0.0.77:0").unwrap();
     let yaml = "bind: [\"127.0.0.1:0\"]\n";
     let setup = Setup::bare().apps().flag("stream:route").file("monoceros.yaml", yaml);
@@ -212,8 +212,8 @@ fn a_reload_makes_a_removed_socket_and_pid_file_again() {
     assert_eq!(server.directory.read("master.pid"), format!("{}\n", server.pid()));
 }
 
-/// Starts a server, keeps its workers busy, and reloads it. Nobody has to wait
-/// behind what is busy; what is busy is finished.
+/// Starts a server, keeps its workers busy, and reloads it. No request waits behind the
+/// busy workers, and these finish their requests.
 fn reload_busy(workers: usize) {
     let server = Setup::of("stream:route").workers(workers).start();
     let old = server.workers();
@@ -235,12 +235,12 @@ fn a_reload_waits_for_requests_in_flight_while_the_new_workers_serve() {
 }
 
 #[test]
-fn a_reload_of_a_single_busy_worker_lets_nobody_wait_behind_it() {
+fn a_reload_of_a_single_busy_worker_keeps_no_client_waiting() {
     reload_busy(1);
 }
 
 #[test]
-fn a_connection_kept_over_a_reload_is_told_to_close_and_loses_no_request() {
+fn a_connection_kept_over_a_reload_gets_connection_close_and_loses_no_request() {
     let server = Setup::of("stream:route").patient().start();
     let old = server.workers();
     let mut kept: Vec<_> = (0..20).map(|_| server.connect()).collect();

@@ -119,7 +119,7 @@ fn values_are_latin_1() {
 }
 
 #[test]
-fn what_is_no_escape_stays_as_it_is() {
+fn invalid_percent_escapes_stay_as_they_are() {
     let server = Setup::of("environ").start();
     for (raw, path) in
         [("/%", "/%"), ("/%4", "/%4"), ("/%zz%41", "/%zzA"), ("//a/../b;c", "//a/../b;c")]
@@ -268,7 +268,7 @@ fn a_large_body_lies_in_a_file_without_a_name() {
 }
 
 #[test]
-fn nothing_of_a_body_is_seen_by_a_later_request() {
+fn no_byte_of_a_body_is_in_a_later_request() {
     let server = Setup::of("environ:echo").start();
     let mut connection = server.connect();
     for (letter, size) in
@@ -331,7 +331,7 @@ fn a_body_that_was_not_read_is_not_the_next_request() {
 }
 
 #[test]
-fn what_the_application_says_to_wsgi_errors_is_in_the_error_log() {
+fn text_written_to_wsgi_errors_is_in_the_error_log() {
     let server = Setup::of("environ:complain").start();
     assert_eq!(server.get("/").text(), "complained");
     let lines = ["one line by write", "two lines by writelines", "three lines by print: \u{2603}"];
@@ -339,7 +339,7 @@ fn what_the_application_says_to_wsgi_errors_is_in_the_error_log() {
 }
 
 #[test]
-fn wsgiref_finds_nothing_to_complain_about() {
+fn wsgiref_validates_the_server() {
     let server = Setup::of("validated").workers(2).start();
     let file = server.directory.write("file", "content of a file");
     let file = [("X-File", file.to_str().unwrap())];
@@ -411,7 +411,7 @@ def application(environ, start_response):
 ";
 
 #[test]
-fn a_process_that_the_application_forks_answers_nobody() {
+fn a_process_that_the_application_forks_sends_no_response() {
     for threads in [1, 2] {
         let setup = Setup::of("forking:application").file("forking.py", FORKING).threads(threads);
         let server = setup.flag("--pythonpath=.").start();

@@ -70,7 +70,7 @@ fn head_only(server: &Server, method: &str, path: &str) -> Response {
 }
 
 #[test]
-fn there_is_no_body_where_there_must_be_none() {
+fn responses_that_must_have_no_body_have_none() {
     let server = Setup::of("responses").start();
     assert_eq!(head_only(&server, "HEAD", "/too_long_at_once").header("content-length"), Some("5"));
     assert_eq!(head_only(&server, "HEAD", "/pieces").status, 200);
@@ -86,7 +86,7 @@ fn there_is_no_body_where_there_must_be_none() {
 }
 
 #[test]
-fn write_comes_before_what_is_returned() {
+fn pieces_of_write_come_before_the_returned_iterable() {
     let server = Setup::of("responses").start();
     let mut connection = server.connect();
     assert_eq!(connection.get("/written").text(), "written twice and returned");
@@ -118,7 +118,7 @@ fn headers_are_pairs_of_any_kind() {
 }
 
 #[test]
-fn heads_that_are_none_are_refused_and_inject_nothing() {
+fn invalid_response_heads_are_refused() {
     let paths = [
         "/crlf_in_value",
         "/lf_in_value",
@@ -160,7 +160,7 @@ fn heads_that_are_none_are_refused_and_inject_nothing() {
 }
 
 #[test]
-fn what_is_yielded_is_seen_as_it_is_yielded() {
+fn each_yielded_piece_is_sent_at_once() {
     let server = Setup::of("stream").start();
     let pipe = Pipe::new(&server.directory, "pipe");
     let mut connection = server.connect();
@@ -178,7 +178,7 @@ fn what_is_yielded_is_seen_as_it_is_yielded() {
 }
 
 #[test]
-fn what_is_yielded_with_a_length_is_seen_as_it_is_yielded() {
+fn each_yielded_piece_with_a_length_is_sent_at_once() {
     let server = Setup::of("stream:counted").start();
     let pipe = Pipe::new(&server.directory, "pipe");
     let mut connection = server.connect();
@@ -199,7 +199,7 @@ fn file(connection: &mut Connection, headers: &[(&str, &str)]) -> Response {
 }
 
 #[test]
-fn a_file_is_sent_whole_from_where_it_stands() {
+fn a_file_is_sent_from_its_position_to_its_end() {
     let server = Setup::of("responses").start();
     let content: String = ('a'..='z').cycle().take(3_000_000).collect();
     let path = server.directory.write("file", &content);
@@ -231,7 +231,7 @@ fn a_file_shorter_than_its_length_closes_the_connection() {
 }
 
 #[test]
-fn a_file_that_becomes_shorter_while_it_is_sent_is_told_of() {
+fn a_file_that_becomes_shorter_while_it_is_sent_is_logged() {
     const LENGTH: u64 = 200 << 20;
     let server = Setup::of("responses").start();
     let path = server.directory.write("file", "");
@@ -262,7 +262,7 @@ fn files_are_closed_after_they_were_sent() {
 }
 
 #[test]
-fn what_only_looks_like_a_file_is_sent_too() {
+fn objects_that_only_resemble_a_file_are_sent_too() {
     let server = Setup::of("responses").start();
     assert_eq!(server.get("/memory_file").text(), "from memory ".repeat(2000));
 }
@@ -273,7 +273,7 @@ fn turned(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn what_read_gives_is_sent_whatever_file_is_behind_it() {
+fn the_result_of_read_is_sent_with_any_file_behind_it() {
     let content: Vec<u8> = (b'a'..=b'z').cycle().take(300_000).collect();
     let turned = turned(&content);
     let server = Setup::of("files").start();
@@ -405,7 +405,7 @@ fn a_failing_application_is_answered_with_500_that_discloses_nothing() {
 }
 
 #[test]
-fn a_traceback_is_whole_whatever_bytes_are_in_its_message() {
+fn a_traceback_is_complete_with_any_bytes_in_its_message() {
     let server = Setup::of("faults").start();
     for text in ["[ERROR]", "Traceback"] {
         server.allow(text);
@@ -436,7 +436,7 @@ fn an_application_that_fails_half_way_cuts_the_connection() {
 }
 
 #[test]
-fn exc_info_takes_back_what_was_not_sent() {
+fn exc_info_replaces_a_head_that_was_not_sent() {
     let server = Setup::of("faults").start();
     let response = server.get("/replaced");
     assert_eq!(response.line, "HTTP/1.1 503 Not Now");
@@ -445,7 +445,7 @@ fn exc_info_takes_back_what_was_not_sent() {
 }
 
 #[test]
-fn a_close_that_raises_does_no_harm_to_what_was_sent() {
+fn a_close_that_raises_does_not_change_the_response() {
     let server = Setup::of("faults").start();
     for text in ["[ERROR]", "Traceback"] {
         server.allow(text);

@@ -60,7 +60,7 @@ fn without_surge_old_workers_go_first() {
     let server = setup.flag("--pythonpath=.").flags(&flags).start();
     server.directory.write("slow", "");
     server.signal(Signal::SIGHUP);
-    // Nobody has come for the one that goes.
+    // No worker has been started for the one that leaves.
     server.wait_for_log(" left: exit code 0");
     server.wait_for_log(" gen=2 pid=");
     assert_eq!(most_that_boot(&server), 1, "{}", server.log());
@@ -120,7 +120,7 @@ fn a_reload_that_makes_no_progress_is_given_up() {
 }
 
 #[test]
-fn whatever_is_done_to_workers_no_request_fails() {
+fn no_request_fails_during_any_operation_on_workers() {
     for flags in [&[][..], &["--preload"], &["--threads", "4"]] {
         let server = Setup::of("stream:route").workers(2).flags(flags).patient().start();
         let load = Load::start(server.address(), 8);
@@ -197,7 +197,7 @@ def application(environ, start_response):
 
 /// It can exist once: its successor starts when it has ended.
 #[test]
-fn an_application_that_takes_a_lock_at_import_can_be_replaced_when_told_how() {
+fn an_application_that_takes_a_lock_at_import_can_be_replaced_with_max_unavailable() {
     let setup = Setup::of("locking:application").file("locking.py", LOCKING);
     let server = setup.flag("--pythonpath=.").patient().start();
     for text in ["[ERROR]", "Traceback", "BlockingIOError"] {

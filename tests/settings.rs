@@ -1,4 +1,4 @@
-//! Where settings come from, and what is said of those that are wrong.
+//! The sources of settings, and the errors for wrong ones.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -39,7 +39,7 @@ fn help_and_version_go_to_standard_output() {
 }
 
 #[test]
-fn the_exit_code_tells_what_standard_error_cannot() {
+fn the_exit_code_is_right_without_standard_error() {
     for (words, code) in [
         (&["--no-such-flag"][..], 2),
         (&["--chdir", "/no/such/directory", "environ"], 1),
@@ -119,7 +119,7 @@ fn gunicorns_worker_classes_are_understood() {
 }
 
 #[test]
-fn every_error_is_told_at_once_and_names_its_source() {
+fn all_errors_are_reported_together_with_their_sources() {
     let yaml = "bind: 127.0.0.1:0\n\ntimeout: 30x\nworkerz: 3\n";
     let setup = Setup::bare().flags(&["--threads", "many", "environ"]).file("monoceros.yaml", yaml);
     let setup = setup.variable("MONOCEROS_BACKLOG", "-1");
@@ -174,7 +174,7 @@ fn the_example_of_the_package_has_settings() {
         let key = text.lines().find(|it| !it.starts_with('#') && !it.is_empty()).unwrap();
         let (key, _) = key.split_once(':').unwrap();
         let setup = Setup::bare().flag("--print-config").file("monoceros.yaml", &text);
-        // There is no such application: it is printed, and the check of it then fails.
+        // There is no such application: the settings are printed, and its check fails.
         let end = if key == "app" { setup } else { setup.flag("absent") }.run();
         let shown = end.stdout.lines().find(|it| it.starts_with(&format!("{key}:")));
         let is_from_file = shown.is_some_and(|it| it.contains("monoceros.yaml"));

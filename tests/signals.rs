@@ -28,8 +28,8 @@ fn term_waits_for_requests_in_flight() {
     let (mut connection, writer) = server.occupy("pipe");
     server.signal(Signal::SIGTERM);
     server.wait_for_workers(1);
-    // The worker that is left has been told to drain; it has heard it when it has
-    // opened its log again, which it is told after that.
+    // The other worker has got the message to drain when it has opened its log again,
+    // since that message is sent later.
     fs::remove_file(server.directory.join("access")).unwrap();
     server.signal(Signal::SIGUSR1);
     until::holds("a log opened again", || server.directory.join("access").exists());
@@ -41,7 +41,7 @@ fn term_waits_for_requests_in_flight() {
 }
 
 #[test]
-fn term_kills_what_does_not_end_in_time() {
+fn term_kills_workers_that_do_not_end_in_time() {
     let server = Setup::of("stream:stubborn").flags(&["--graceful-timeout", "1"]).start();
     server.allow("graceful-timeout");
     let (mut connection, writer) = server.occupy("pipe");
@@ -90,7 +90,7 @@ fn ttin_adds_a_worker_and_ttou_removes_one() {
 }
 
 #[test]
-fn signals_to_a_worker_that_mean_nothing_to_it_do_not_kill_it() {
+fn a_worker_ignores_signals_that_it_does_not_act_on() {
     let server = Setup::of("stream:route").start();
     let workers = server.workers();
     for signal in [Signal::SIGHUP, Signal::SIGPIPE, Signal::SIGWINCH, Signal::SIGUSR1] {
@@ -100,7 +100,7 @@ fn signals_to_a_worker_that_mean_nothing_to_it_do_not_kill_it() {
 }
 
 #[test]
-fn titles_say_who_is_who() {
+fn titles_name_the_role_of_each_process() {
     let server = Setup::of("stream:route").workers(2).flags(&["--name", "shop"]).start();
     assert_eq!(process::title(server.pid()), "monoceros: master [shop]");
     let mut titles: Vec<_> = server.workers().into_iter().map(process::title).collect();
@@ -150,7 +150,7 @@ fn signals_of_the_master_do_no_harm_to_a_worker_whether_it_serves_or_loads() {
     }
 }
 
-/// The application says good-bye when it hears SIGTERM.
+/// The application writes a file when it gets SIGTERM.
 const HANDLING: &str = "
 import os, signal, sys, threading
 

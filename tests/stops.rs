@@ -1,5 +1,5 @@
-//! Stops under load and at bad moments: whoever has connected is answered, and
-//! the end comes as soon as it was asked for.
+//! Stops under load and at bad moments: each connected client gets a response, and the
+//! server ends in time.
 
 use std::net::TcpListener;
 
@@ -13,7 +13,7 @@ use crate::support::setup::Setup;
 use crate::support::until;
 
 #[test]
-fn a_stop_resets_nobody_who_has_connected() {
+fn a_stop_resets_no_connected_client() {
     for address in ["127.0.0.1:0", "127.0.0.1:0", "[::1]:0"] {
         for with in PRIVILEGES {
             let setup = Setup::bare().apps().workers(2).flags(&["--bind", address, "stream:route"]);
@@ -33,14 +33,14 @@ fn a_stop_resets_nobody_who_has_connected() {
 const PRIVILEGES: [fn(Setup) -> Setup; 2] = [|setup| setup, Setup::unprivileged];
 
 #[test]
-fn a_reload_that_gives_an_address_up_resets_nobody_who_has_connected() {
+fn a_reload_that_gives_an_address_up_resets_no_connected_client() {
     for with in PRIVILEGES {
         gives_an_address_up(with, |server| server.signal(Signal::SIGHUP));
     }
 }
 
 #[test]
-fn an_upgrade_that_gives_an_address_up_resets_nobody_who_has_connected() {
+fn an_upgrade_that_gives_an_address_up_resets_no_connected_client() {
     for with in PRIVILEGES {
         gives_an_address_up(with, Server::upgrade);
     }
@@ -74,7 +74,7 @@ fn a_signal_to_all_processes_resets_no_waiting_client() {
         };
         let mut waiting: Vec<_> = (0..5).map(join).collect();
         let worker = server.workers()[0];
-        // The worker hears it first, and the master when it has acted on it.
+        // The worker gets the signal first, and the master after the worker has acted.
         server.signal(Signal::SIGSTOP);
         process::signal(worker, Signal::SIGTERM);
         server.signal(Signal::SIGTERM);

@@ -38,8 +38,8 @@ fn settle(server: &Server, count: usize) {
     assert_eq!(server.get("/").status, 200);
 }
 
-/// How many workers serve or are about to, as the master tells: the others are on
-/// their way out, which takes as long as the machine takes.
+/// The number of workers that serve or are about to, by the master's status. The others
+/// are ending, which may take long on a busy machine.
 fn count_live(server: &Server) -> usize {
     let mut command = Command::new(program());
     environment::clear(&mut command).args(["status", "--json", &server.pid().to_string()]);
@@ -152,7 +152,7 @@ fn of_two_signals_at_once_one_that_ends_the_server_wins() {
 }
 
 #[test]
-fn of_two_signals_at_once_none_ends_a_server_that_it_should_not() {
+fn two_signals_at_once_do_not_end_a_server_by_mistake() {
     let server = Setup::of("stream:route").workers(2).start();
     // After SIGUSR2 another master may serve, which is another test's.
     let others = || OTHERS.into_iter().filter(|signal| *signal != Signal::SIGUSR2);

@@ -12,8 +12,8 @@ use crate::support::process;
 use crate::support::setup::Setup;
 use crate::support::until;
 
-/// Makes twenty processes whose parents are gone, and which end when the test
-/// says so, with the codes by which a worker would say that it cannot boot.
+/// Makes twenty orphans, which end when the test opens a pipe, with the exit codes of a
+/// worker that cannot boot.
 const ORPHANS: &str = "
 import os
 
@@ -100,14 +100,14 @@ signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 os.execv(sys.argv[1], sys.argv[1:])' \"$0\" \"$@\" 3<&0 0</dev/null";
 
 #[test]
-fn signals_that_the_parent_has_ignored_or_blocked_are_heard_and_mean_nothing_to_workers() {
+fn signals_that_the_parent_has_ignored_or_blocked_reach_the_master_only() {
     for script in [IGNORED, BLOCKED] {
         let server = Setup::of("stream:route").script(script).start();
         let old = server.workers();
         for name in ["SigIgn", "SigBlk"] {
             let mask = u64::from_str_radix(&process::status(old[0], name)[0], 16).unwrap();
-            // Python ignores SIGPIPE and SIGXFSZ by itself; 32 and 33 are the C
-            // library's own, which nobody else can change: nptl(7).
+            // Python itself ignores SIGPIPE and SIGXFSZ; 32 and 33 are the C library's,
+            // and no program can change them: nptl(7).
             let others = [Signal::SIGPIPE as u64, Signal::SIGXFSZ as u64, 32, 33];
             let mask = others.iter().fold(mask, |mask, number| mask & !(1 << (number - 1)));
             assert_eq!(mask, 0, "{name} of a worker: {mask:x}");

@@ -288,7 +288,7 @@ def application(environ, start_response):
 ";
 
 #[test]
-fn application_threads_are_what_the_module_threading_knows() {
+fn the_module_threading_knows_the_application_threads() {
     let setup = Setup::of("traced:application").file("traced.py", TRACED).threads(2);
     let server = setup.flag("--pythonpath=.").start();
     let answer = server.get("/").json();

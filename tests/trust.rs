@@ -99,7 +99,7 @@ fn logs_are_rotated_as_root_and_workers_of_another_user_go_on() {
 }
 
 #[test]
-fn a_worker_whose_log_was_rotated_without_a_word_boots() {
+fn a_worker_boots_after_a_rotation_without_a_signal() {
     let Some(setup) = setup() else { return };
     let setup = setup.flags(&["--access-logfile", "logs/access.log"]);
     directory(&setup, "logs", 0);
@@ -182,7 +182,7 @@ fn a_link_that_comes_later_leads_root_nowhere() {
 }
 
 #[test]
-fn root_believes_no_configuration_file_that_others_can_change() {
+fn root_reads_no_configuration_file_that_others_can_change() {
     type Prepare<'a> = &'a dyn Fn(&Path);
     let refused = |prepare: Prepare| -> Option<String> {
         let setup = setup()?.file("site/monoceros.yaml", "threads: 2\n");
@@ -220,7 +220,7 @@ fn root_believes_no_configuration_file_that_others_can_change() {
 }
 
 #[test]
-fn a_reload_believes_no_file_that_has_become_anothers() {
+fn a_reload_reads_no_file_that_another_user_owns_now() {
     let Some(setup) = setup() else { return };
     let server = setup.file("monoceros.yaml", "timeout: 30\n").start();
     server.allow("[ERROR]");
@@ -232,7 +232,7 @@ fn a_reload_believes_no_file_that_has_become_anothers() {
 }
 
 #[test]
-fn the_user_who_became_root_is_believed() {
+fn a_file_of_the_user_that_became_root_by_sudo_is_read() {
     let Some(setup) = setup() else { return };
     let setup = setup.file("monoceros.yaml", "timeout: 30\n");
     chown(setup.directory.join("monoceros.yaml"), Some(NOBODY), None).unwrap();
@@ -289,7 +289,7 @@ fn an_upgrade_executes_no_program_that_others_can_change() {
 }
 
 #[test]
-fn what_any_user_can_lock_keeps_no_server_from_starting() {
+fn a_file_that_another_user_has_locked_does_not_prevent_a_start() {
     const LOCK: &str = "import fcntl, os, sys\n\
         files = [os.open(name, os.O_RDONLY) for name in sys.argv[1:]]\n\
         [fcntl.flock(file, fcntl.LOCK_EX) for file in files]\n\
@@ -312,7 +312,7 @@ fn what_any_user_can_lock_keeps_no_server_from_starting() {
     assert!(other.wait().unwrap().success());
 }
 
-/// An application that speaks to the master through the channel that it finds.
+/// An application that sends messages to the master through the channel of its worker.
 const SPEAKING: &str = "
 import os, socket, stat
 
@@ -348,7 +348,7 @@ fn speaking(application: &str) -> Setup {
 }
 
 #[test]
-fn a_worker_is_not_believed_what_only_a_mold_can_say() {
+fn a_message_of_a_mold_from_a_worker_is_refused() {
     let not_forked = r#"{"NotForked":{"worker":1,"text":"x","passes":true}}"#;
     let forked = format!(r#"{{"Forked":{{"worker":1,"pid":{}}}}}"#, std::process::id());
     for text in [r#""Forked""#, not_forked, forked.as_str(), "{}", "\\u0000"] {
@@ -367,7 +367,7 @@ fn a_worker_is_not_believed_what_only_a_mold_can_say() {
 }
 
 #[test]
-fn what_a_worker_says_is_cleaned_before_it_is_logged() {
+fn texts_of_a_worker_are_cleaned_before_they_are_logged() {
     let broken = "raise ValueError('\\x1b[2Jred\\x07')\n";
     let setup = Setup::of("broken_by:application").file("broken_by.py", broken);
     let end = setup.flags(&["--pythonpath", "."]).run();
@@ -376,7 +376,7 @@ fn what_a_worker_says_is_cleaned_before_it_is_logged() {
     assert!(!end.stderr.contains(['\u{1b}', '\u{7}']), "{}", end.stderr);
 }
 
-/// A mold that says of a child of its own that it is the worker.
+/// A mold that reports a child of its own as the worker.
 const CLAIMING: &str = "
 import os, speaking
 

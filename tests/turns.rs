@@ -39,7 +39,7 @@ fn kept(server: &Server, count: usize) -> Vec<Connection> {
 }
 
 #[test]
-fn a_connection_that_waits_outside_is_served_by_when_it_came() {
+fn waiting_connections_are_served_in_the_order_of_their_arrival() {
     let server =
         Setup::of("order:application").file("order.py", ORDER).flags(&["--pythonpath", "."]);
     let server = server.start();

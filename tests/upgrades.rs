@@ -94,7 +94,7 @@ fn an_upgrade_waits_for_requests_in_flight() {
     server.signal(Signal::SIGUSR2);
     server.wait_for_log("has taken over");
     assert_ne!(server.get("/").text(), worker.to_string());
-    // An operator who is used to ending the old master by hand.
+    // An operator may end the old master by hand.
     server.signal(Signal::SIGTERM);
     let mut kept = server.connect();
     assert_eq!(kept.get("/").status, 200);

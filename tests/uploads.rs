@@ -32,8 +32,7 @@ fn head(length: usize) -> String {
     format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n")
 }
 
-/// Connections on which a body was begun: so much is announced, and so much of
-/// it sent.
+/// Connections with a begun body: this length is announced, and a part is sent.
 fn begin(server: &Server, count: usize, announced: usize, sent: usize) -> Vec<Connection> {
     let begun = (0..count).map(|_| {
         let mut connection = server.connect();
@@ -70,7 +69,7 @@ fn on_disk(pid: i32) -> u64 {
 }
 
 #[test]
-fn what_is_announced_costs_nothing() {
+fn an_announced_body_takes_no_memory() {
     let server = setup().start();
     let worker = server.workers()[0];
     assert_eq!(server.ask(head(2) + "xx").text(), "2");
@@ -87,7 +86,7 @@ fn what_is_announced_costs_nothing() {
 }
 
 #[test]
-fn what_is_sent_costs_about_its_size() {
+fn a_received_body_takes_about_its_size() {
     let server = setup().start();
     let worker = server.workers()[0];
     let (count, sent) = (50, 200_000);
@@ -170,7 +169,7 @@ fn uploads_arrive_where_no_temporary_file_can_be_made() {
 }
 
 #[test]
-fn another_place_is_found_where_the_named_one_is_of_no_use() {
+fn another_directory_is_used_where_the_named_one_cannot_be() {
     let server = setup().variable("TMPDIR", "/proc").start();
     server.wait_for_log("no temporary files in /proc (");
     let size = 200_000;
@@ -180,7 +179,7 @@ fn another_place_is_found_where_the_named_one_is_of_no_use() {
 }
 
 #[test]
-fn a_full_disk_is_said_to_the_client_and_in_the_log() {
+fn a_full_disk_is_a_503_and_a_line_in_the_log() {
     let server = setup().shim("disk").start();
     server.allow("cannot keep a request's body: no space left on device");
     let mut connection = server.connect();

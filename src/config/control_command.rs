@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn the_settings_say_where_the_pid_file_is() {
+    fn the_settings_name_the_pid_file() {
         let variables = [("MONOCEROS_PID", "run/a.pid"), ("MONOCEROS_CHDIR", "shop")];
         let Ok(Command::Control(order)) = load("status", &variables) else { panic!("no order") };
         assert_eq!(order.target, ControlTarget::PidFile(PathBuf::from("/nowhere/shop/run/a.pid")));
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn each_error_of_a_command_has_its_text() {
         for (words, text) in [
             ("reload 1 2", "2: one word too many; reload takes one PID"),
             ("reload 1 --pid a", "either PID or --pid FILE names the server"),

@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_starts_with_its_place() {
+    fn an_error_starts_with_its_origin() {
         let file = ValueOrigin::File { name: "shop.yaml".to_owned(), line: Some(3) };
         let variable = ValueOrigin::Variable("MONOCEROS_BIND".to_owned());
         let errors = Errors(vec![

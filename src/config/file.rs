@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_file_says_nothing() {
+    fn an_empty_file_has_no_settings() {
         for text in ["", "# only a comment\n", "---\n", "{}"] {
             let (said, errors) = read_text(text);
             assert_eq!((said.len(), errors.as_str()), (0, ""), "{text:?}");
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_said_twice_is_an_error() {
+    fn a_repeated_key_is_an_error() {
         let (_, errors) = read_text("pid: a\npidfile: b\n");
         assert_eq!(errors, "shop.yaml line 2: pidfile: is the same setting as pid, said before");
         let (_, errors) = read_text("workers: 1\nname: x\nworkers: 2\n");

@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_too_much_is_said() {
+    fn missing_values_and_superfluous_words_are_errors() {
         assert_eq!(parse(&["--timeout"]).1, "--timeout: a value is missing");
         let (line, errors) = parse(&["-t", "-w", "3"]);
         assert_eq!(errors, "--timeout: a value is missing");

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_goes_in_comes_out() {
+    fn any_bytes_are_restored() {
         for bytes in
             [&b"/srv/shop"[..], b"/srv/sh\xf6p", b"\xff\xc3", "\u{10ff80}\u{10ffff}ä".as_bytes()]
         {

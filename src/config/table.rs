@@ -516,7 +516,7 @@ settings! {
     ///
     /// Without it `./monoceros.yaml` is read if it exists. Root reads only a file
     /// that no other user can change, in directories that no other user can change. A
-    /// user who has become root by `sudo` counts as root.
+    /// user that has become root by `sudo` counts as root.
     config: Option<PathBuf> = None, [Master], {
         section: Section::Configuration, short: Some('c'), placeholder: "FILE", in_file: false,
         effect: Restart, gunicorn: Some("config"),

@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn truth_has_many_words() {
+    fn booleans_have_several_words() {
         assert_eq!(bool::parse("Yes", None), Ok(true));
         assert_eq!(bool::parse("off", None), Ok(false));
         assert!(bool::parse("", None).is_err());

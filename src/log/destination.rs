@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_whose_reader_stalls_loses_whole_lines_and_says_so() {
+    fn a_pipe_whose_reader_stalls_loses_whole_lines_and_counts_them() {
         let (reader, writer) = io::pipe().unwrap();
         assert_loses_whole_lines(log_to(writer), reader);
     }

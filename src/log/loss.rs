@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_lost_is_told_once_with_what_could_not_be_told_before() {
+    fn losses_are_reported_once_with_those_not_reported_before() {
         let loss = Loss::default();
         assert_eq!(loss.take(), None);
         loss.add(b"one\ntwo\n");

@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_commands_the_terminal() {
+    fn no_control_character_reaches_the_terminal() {
         assert_eq!(
             text("a\u{1b}[31m\n\tb\r\u{9b}\0"),
             "a\u{fffd}[31m\n\tb\u{fffd}\u{fffd}\u{fffd}"

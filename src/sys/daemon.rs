@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_starter_hears_the_code_or_that_the_server_vanished() {
+    fn the_starter_gets_the_code_or_the_end_of_the_server() {
         for (said, code) in [(Some(3), 3), (None, VANISHED)] {
             let (read, write) = pipe2(OFlag::O_CLOEXEC).unwrap();
             let starter = Starter { answer: File::from(write) };

@@ -1,4 +1,4 @@
-//! A descriptor that becomes readable when another thread says so: `eventfd(2)`.
+//! A descriptor that another thread makes readable: `eventfd(2)`.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};

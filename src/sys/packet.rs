@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_says_whose_it_is() {
+    fn a_message_has_the_pid_of_its_sender() {
         let (one, two) = crate::socket::packet_pair().unwrap();
         ask_for_senders(two.as_fd()).unwrap();
         send(one.as_fd(), b"ab", &[]).unwrap();

@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_that_was_blocked_is_heard() {
+    fn a_signal_that_was_blocked_is_collected() {
         let mut blocked = SigSet::empty();
         blocked.add(Signal::SIGIO);
         blocked.thread_block().unwrap();

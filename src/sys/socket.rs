@@ -38,7 +38,7 @@ pub fn accept(listener: BorrowedFd) -> io::Result<Accepted> {
 fn internet_address(storage: &libc::sockaddr_storage) -> Option<std::net::SocketAddr> {
     match libc::c_int::from(storage.ss_family) {
         libc::AF_INET => {
-            // SAFETY: the family says which of the storage's shapes was written.
+            // SAFETY: the family names the one of the storage's types that was written.
             let v4 = unsafe { &*std::ptr::from_ref(storage).cast::<libc::sockaddr_in>() };
             let ip = std::net::Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr));
             Some((ip, u16::from_be(v4.sin_port)).into())
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_counted_accepted_and_spoken_to() {
+    fn a_connection_is_counted_accepted_and_used() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         assert!(is_listening(listener.as_fd()));
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_computes_is_told_from_one_that_waits() {
+    fn a_thread_that_computes_differs_from_one_that_waits() {
         assert_eq!(ThreadHandle::current().is_runnable(), Some(true));
         let (send, receive) = std::sync::mpsc::channel::<()>();
         let (tell, told) = std::sync::mpsc::channel();

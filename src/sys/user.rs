@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_is_said() {
+    fn an_unknown_name_is_an_error() {
         let error = Credentials::find(Some("no-such-user"), None, false).unwrap_err();
         assert_eq!(error.to_string(), "there is no user \"no-such-user\"");
         let error = Credentials::find(None, Some("no-such-group"), false).unwrap_err();

@@ -55,7 +55,7 @@ mod tests {
     use std::os::fd::AsFd;
 
     #[test]
-    fn what_has_happened_is_told_apart() {
+    fn each_event_is_reported_by_itself() {
         let (reader, mut writer) = io::pipe().unwrap();
         let asked = [(reader.as_fd(), Readiness::Readable)];
         assert_eq!(wait(&asked, Some(Duration::ZERO)).unwrap(), [false]);

@@ -21,7 +21,7 @@ const IN_TREE: &str = "set -e; tree=$1; shift
 /// Names of files with the certificates of a machine that has its own.
 const CERTIFICATES: [&str; 2] = ["PIP_CERT", "CARGO_HTTP_CAINFO"];
 
-/// A tree, and how a container of it is started.
+/// A file system tree, and the command of its containers.
 pub(crate) struct Image {
     tree: PathBuf,
     pub(crate) variables: Vec<(String, String)>,

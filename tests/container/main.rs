@@ -114,7 +114,7 @@ fn the_health_check_knows_whether_requests_are_answered() {
 }
 
 #[test]
-fn a_stop_answers_everybody_who_has_connected() {
+fn a_stop_responds_to_all_connected_clients() {
     if !can_run() {
         return;
     }

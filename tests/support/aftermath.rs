@@ -1,5 +1,5 @@
-//! The look around after each test: a server that answered well, and left
-//! something behind, has failed.
+//! The checks after each test: a server that leaves processes, descriptors, files or
+//! unexpected log lines behind has failed.
 
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 use super::process;
 use super::until;
 
-/// What no log of a passing test contains.
+/// Texts that the log of a passing test does not contain.
 const BAD: [&str; 5] = ["[ERROR]", "[CRITICAL]", "Traceback", "panicked at", "AssertionError"];
 
-/// While the master runs: it reaps its dead, and holds no more descriptors than
-/// in the beginning for as many workers.
+/// Checks a running master: it has reaped its children, and has no more descriptors than
+/// at its start with the same number of workers.
 pub(crate) fn assert_in_order(master: i32, baseline: Option<(usize, usize)>) {
     until::holds("a master without zombies", || process::zombies(master).is_empty());
     let Some((descriptors, workers)) = baseline else { return };
-    // A change of their number may still be under way: it is counted anew each time.
+    // The number of workers may still change, so they are counted each time.
     let in_order = || {
         let held = process::descriptors(master).map_or(0, |held| held.len());
         held <= descriptors || process::children(master).len() != workers
@@ -26,14 +26,14 @@ pub(crate) fn assert_in_order(master: i32, baseline: Option<(usize, usize)>) {
     assert!(back.is_some(), "{descriptors} descriptors in the beginning, now {held:#?}");
 }
 
-/// The master was the last to go.
+/// Checks that no process has outlived the master.
 pub(crate) fn assert_nothing_runs(mark: &str, directory: &Path) {
     let left = process::marked(mark, directory);
     let titles: Vec<_> = left.iter().map(|pid| (*pid, process::title(*pid))).collect();
     assert!(titles.is_empty(), "processes that outlive the master: {titles:?}");
 }
 
-/// No socket and no pid file.
+/// Checks that no socket and no pid file is left.
 pub(crate) fn assert_nothing_left(directory: &Path) {
     let is_left = |path: &PathBuf| {
         let kind = fs::symlink_metadata(path).unwrap().file_type();
@@ -44,7 +44,7 @@ pub(crate) fn assert_nothing_left(directory: &Path) {
     assert!(left.is_empty(), "files that outlive the master: {left:?}");
 }
 
-/// Nothing failed that the test did not foresee.
+/// Checks that the log has no failure that the test does not allow.
 pub(crate) fn assert_clean(log: &str, allowed: &[String]) {
     let is_bad = |line: &&str| {
         BAD.iter().any(|word| line.contains(word))

@@ -1,5 +1,5 @@
-//! A client that speaks bytes: what it sends is what the test wrote, and what
-//! it reads is checked to be HTTP.
+//! An HTTP client for tests: it sends the bytes of the test unchanged, and checks that each
+//! response is valid HTTP.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -10,19 +10,19 @@ use socket2::{Domain, Socket, Type};
 
 use super::until::DEADLINE;
 
-/// One answer.
+/// A response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Response {
     pub(crate) status: u16,
-    /// The status line as it came.
+    /// The status line as received.
     pub(crate) line: String,
-    /// In order; names in lower case, values as latin-1.
+    /// The headers in order: names in lower case, values as latin-1.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
 
 impl Response {
-    /// The value of a header that must not come twice.
+    /// The value of a header, which must not be repeated.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let values = self.all(name);
         assert!(values.len() < 2, "{name} came {} times", values.len());
@@ -44,13 +44,13 @@ impl Response {
             .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
-    /// The server will not read another request.
+    /// Whether the server will read no other request.
     pub(crate) fn closes(&self) -> bool {
         self.header("connection") == Some("close")
     }
 }
 
-/// Any stream socket.
+/// A stream socket of any family.
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
@@ -78,25 +78,25 @@ impl Write for Stream {
     }
 }
 
-/// A connection that can be kept.
+/// A connection, which can be used for several requests.
 pub(crate) struct Connection {
     pub(crate) stream: Stream,
-    /// What came and was not asked for yet.
+    /// Bytes that were received and not returned yet.
     buffer: Vec<u8>,
 }
 
 impl Connection {
     pub(crate) fn tcp(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&address, DEADLINE)?;
-        // Each send is a segment of its own, as the tests that split mean it.
+        // Each send is a segment of its own, as tests with pieces expect.
         stream.set_nodelay(true)?;
         Self::over(stream)
     }
 
-    /// Keeps as little as it can of what was not read.
+    /// Connects with the smallest receive buffer.
     pub(crate) fn narrow(address: SocketAddr) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-        // The window is agreed upon when connecting: tcp(7).
+        // The size takes effect only before connect(2): tcp(7).
         socket.set_recv_buffer_size(4096)?;
         socket.connect(&address.into())?;
         Self::over(socket.into())
@@ -127,7 +127,7 @@ impl Connection {
         self.stream.write_all(bytes.as_ref())
     }
 
-    /// The server has not closed the connection, as far as a client can know.
+    /// Whether the server has not closed the connection, as far as the client can see.
     pub(crate) fn is_open(&self) -> bool {
         let Stream::Tcp(stream) = &self.stream else { panic!("only asked of TCP") };
         stream.set_nonblocking(true).unwrap();
@@ -136,7 +136,7 @@ impl Connection {
         peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     }
 
-    /// Says that nothing more will be sent.
+    /// Closes the sending side of the connection.
     pub(crate) fn finish_sending(&self) {
         let done = match &self.stream {
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
@@ -145,19 +145,19 @@ impl Connection {
         done.expect("the connection is open");
     }
 
-    /// Sends a GET and reads the answer.
+    /// Sends a GET and reads the response.
     pub(crate) fn get(&mut self, target: &str) -> Response {
         self.send(get(target));
         self.response()
     }
 
-    /// Reads the answer to anything but HEAD.
+    /// Reads the response to any method but HEAD.
     pub(crate) fn response(&mut self) -> Response {
         self.try_response("GET").unwrap_or_else(|error| panic!("no answer: {error}"))
     }
 
-    /// Reads an answer, which has no body if the method is HEAD. An error if
-    /// the connection ended before it was complete.
+    /// Reads the response to this method; the response to HEAD has no body. An error if the
+    /// connection ends before the response is complete.
     pub(crate) fn try_response(&mut self, method: &str) -> io::Result<Response> {
         let mut response = self.try_head()?;
         if method != "HEAD" && response.status >= 200 && ![204, 304].contains(&response.status) {
@@ -166,7 +166,7 @@ impl Connection {
         Ok(response)
     }
 
-    /// Reads an answer's head.
+    /// Reads the head of a response.
     pub(crate) fn head(&mut self) -> Response {
         self.try_head().unwrap_or_else(|error| panic!("no answer: {error}"))
     }
@@ -203,7 +203,7 @@ impl Connection {
         }
     }
 
-    /// Reads one chunk; nothing after the last one.
+    /// Reads one chunk; `None` for the last one.
     pub(crate) fn chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
         let size = self.line()?;
         let size = usize::from_str_radix(&size, 16).expect("a chunk starts with its size");
@@ -212,7 +212,7 @@ impl Connection {
         Ok((size > 0).then_some(chunk))
     }
 
-    /// Reads so many bytes.
+    /// Reads this number of bytes.
     pub(crate) fn exactly(&mut self, count: usize) -> io::Result<Vec<u8>> {
         while self.buffer.len() < count {
             self.more()?;
@@ -243,7 +243,7 @@ impl Connection {
         }
     }
 
-    /// Nothing more comes, and the server closes without a reset.
+    /// Checks that the server sends nothing more and closes without a reset.
     pub(crate) fn assert_closed(&mut self) {
         let rest = self.rest().expect("the server closes, and does not reset");
         assert_eq!(String::from_utf8_lossy(&rest), "", "nothing comes before the close");

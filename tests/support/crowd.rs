@@ -1,4 +1,5 @@
-//! Clients at a server that is about to stop: each one that has connected is answered.
+//! Clients of a server that is about to stop: each one that has connected must get a
+//! response.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -9,20 +10,20 @@ use std::time::{Duration, Instant};
 use super::client::{Connection, get};
 use super::until;
 
-/// Clients that make a connection for each request, without a pause, until they
-/// cannot connect any more.
+/// Clients that make a new connection for each request, without a pause, until they cannot
+/// connect any more.
 pub(crate) struct Crowd {
     answers: Arc<AtomicUsize>,
     visitors: Vec<JoinHandle<Option<String>>>,
 }
 
-/// Shorter than the second after which a client says again that it wants to
-/// connect: by then it would only be refused.
+/// The maximum time to connect: shorter than the second after which a client's system sends
+/// its SYN again, since the server may be closed by then.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// A worker that stops waits for so long, and a little more, for clients that have
-/// connected and not asked yet. If the machine does not run these for longer, they
-/// may be closed.
+/// A worker that stops waits a little longer than this for the request of a connected
+/// client. If the machine does not run the client for longer, the worker may close the
+/// connection.
 const LAST_CALL: Duration = Duration::from_millis(40);
 
 impl Crowd {
@@ -36,13 +37,13 @@ impl Crowd {
         Self { answers, visitors }
     }
 
-    /// Waits until so many requests have been answered.
+    /// Waits until this number of requests has been answered.
     pub(crate) fn wait_for(&self, count: usize) {
         until::holds("answers", || self.answers.load(Ordering::Relaxed) >= count);
     }
 
-    /// Waits until no client can connect any more; each one that could must have
-    /// been answered.
+    /// Waits until no client can connect any more, and checks that each connected client
+    /// has got a response.
     pub(crate) fn disperse(self) {
         let lost = self.visitors.into_iter().filter_map(|visitor| visitor.join().unwrap());
         let (lost, answers) = (lost.collect::<Vec<_>>(), self.answers.load(Ordering::Relaxed));
@@ -51,7 +52,7 @@ impl Crowd {
     }
 }
 
-/// Asks until nothing listens; returns what went wrong after it had connected.
+/// Sends requests until nothing listens; returns the error of a connected client.
 fn visit(address: SocketAddr, answers: &AtomicUsize) -> Option<String> {
     loop {
         let begun = Instant::now();

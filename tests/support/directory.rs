@@ -1,10 +1,10 @@
-//! A directory for one test: removed when it passed, kept when it failed.
+//! A directory for one test: removed when the test passes, kept when it fails.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{env, fs, process, thread};
 
-/// A new directory with a short path: those of Unix sockets are limited.
+/// A new directory with a short path, since the paths of unix sockets are limited.
 pub(crate) struct Directory(PathBuf);
 
 impl Directory {
@@ -24,13 +24,13 @@ impl Directory {
         self.0.join(name)
     }
 
-    /// The content of a file; nothing if there is none.
+    /// The content of a file; empty if there is no file.
     pub(crate) fn read(&self, name: &str) -> String {
         let bytes = fs::read(self.join(name)).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Writes a file whole: whoever reads it sees the old content or the new.
+    /// Replaces a file in one step: a reader gets the old content or the new one.
     pub(crate) fn write(&self, name: &str, content: &str) -> PathBuf {
         let path = self.join(name);
         let draft = self.join(&format!("{name}.draft"));

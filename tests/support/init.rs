@@ -1,5 +1,5 @@
-//! What an init system hears of a server that it has started (`sd_notify(3)`):
-//! every message, in order, and from which process.
+//! An init system for tests: records every notification of a server (`sd_notify(3)`) in
+//! order, with its sender.
 
 use std::ffi::OsString;
 use std::io::IoSliceMut;
@@ -17,12 +17,12 @@ use super::directory::Directory;
 use super::setup::own_name;
 use super::{process, until};
 
-/// One message.
+/// A notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Message {
-    /// The process that has sent it, as the kernel knows it.
+    /// The sender, by the kernel.
     pub(crate) sender: i32,
-    /// The parent of the process that it names as the main one, at that moment.
+    /// The parent of the process that it names as the main one, when it was received.
     pub(crate) main_parent: Option<i32>,
     pub(crate) text: String,
 }
@@ -34,7 +34,7 @@ impl Message {
     }
 }
 
-/// An init system that only listens.
+/// An init system that only records notifications.
 pub(crate) struct Init {
     /// For `NOTIFY_SOCKET`.
     pub(crate) address: OsString,
@@ -44,13 +44,13 @@ pub(crate) struct Init {
 impl Init {
     /// Listens on a file in the directory of a test.
     pub(crate) fn at_path(directory: &Directory) -> Self {
-        // Its end is not the server's business: see the look around.
+        // In a directory of its own: the checks after the test would report the socket.
         let path = directory.join("notify").join("socket");
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         Self::over(UnixDatagram::bind(&path).unwrap(), path.into())
     }
 
-    /// Listens on a name that is no file's.
+    /// Listens at an abstract name.
     pub(crate) fn at_name() -> Self {
         let name = own_name();
         let address = SocketAddr::from_abstract_name(&name).unwrap();
@@ -61,8 +61,8 @@ impl Init {
         setsockopt(&socket, PassCred, &true).unwrap();
         let heard = Arc::<Mutex<Vec<Message>>>::default();
         let notes = Arc::clone(&heard);
-        // The queue of the socket is short: somebody has to read all the time.
-        // The thread ends with the test's process.
+        // The queue of the socket is short, so a thread reads all the time. It ends with
+        // the test's process.
         thread::spawn(move || {
             loop {
                 let message = receive(&socket);
@@ -72,18 +72,18 @@ impl Init {
         Self { address, heard }
     }
 
-    /// Everything so far.
+    /// All notifications so far.
     pub(crate) fn heard(&self) -> Vec<Message> {
         self.heard.lock().unwrap().clone()
     }
 
-    /// How many messages there were so far.
+    /// The number of notifications so far.
     pub(crate) fn count(&self) -> usize {
         self.heard.lock().unwrap().len()
     }
 
-    /// Waits for a message after the first `from` that assigns `name` such a
-    /// value, and returns where it is, and the message.
+    /// Waits for a notification after the first `from` that assigns such a value to
+    /// `name`, and returns its position and the notification.
     pub(crate) fn wait_for(
         &self,
         from: usize,
@@ -106,7 +106,7 @@ impl Init {
         found.map(|(at, message)| (at, message.clone()))
     }
 
-    /// How many messages from `from` to `to` assign `name` anything.
+    /// The number of notifications from `from` to `to` that assign a value to `name`.
     pub(crate) fn times(&self, name: &str, from: usize, to: usize) -> usize {
         let heard = self.heard();
         heard[from..to].iter().filter(|message| message.value(name).is_some()).count()

@@ -1,4 +1,4 @@
-//! The Pythons of this machine.
+//! Finds the Python interpreters of this machine.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::{env, fs};
 const ASK: &str =
     "import platform, sys; print(platform.python_implementation(), *sys.version_info[:2])";
 
-/// Every interpreter on the search path and under pyenv, one of each version.
+/// The interpreters on the search path and of pyenv, one of each version.
 pub(crate) fn found() -> BTreeMap<(u32, u32), PathBuf> {
     let home = env::var_os("HOME").map_or_else(PathBuf::new, PathBuf::from);
     let pyenv = env::var_os("PYENV_ROOT").map_or_else(|| home.join(".pyenv"), PathBuf::from);
@@ -23,7 +23,7 @@ pub(crate) fn found() -> BTreeMap<(u32, u32), PathBuf> {
     candidates.into_iter().filter_map(|path| Some((version(&path)?, path))).collect()
 }
 
-/// The version, if it is CPython and works.
+/// The version of an interpreter, if it is CPython and works.
 fn version(path: &PathBuf) -> Option<(u32, u32)> {
     let output = Command::new(path).args(["-c", ASK]).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;

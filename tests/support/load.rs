@@ -1,4 +1,4 @@
-//! Clients that ask all the time, do not retry, and count what went wrong.
+//! Clients that send requests without a pause and without retries, and count failures.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -9,22 +9,22 @@ use std::thread::{self, JoinHandle};
 use super::client::{Connection, get};
 use super::until;
 
-/// What the clients have seen.
+/// The results of the clients.
 #[derive(Default)]
 struct Tally {
     stop: AtomicBool,
     answers: AtomicUsize,
 }
 
-/// Clients at work, until they are told to stop.
+/// Clients that run until [`Load::finish`].
 pub(crate) struct Load {
     tally: Arc<Tally>,
     clients: Vec<JoinHandle<(BTreeSet<String>, Vec<String>)>>,
 }
 
 impl Load {
-    /// Half of the clients keep their connection, the others make a new one
-    /// for each request.
+    /// Starts the clients. Half of them keep their connection; the others make a new one for
+    /// each request.
     pub(crate) fn start(address: SocketAddr, clients: usize) -> Self {
         let tally = Arc::new(Tally::default());
         let start = |number| {
@@ -35,12 +35,12 @@ impl Load {
         Self { tally, clients }
     }
 
-    /// How many requests have been answered.
+    /// The number of requests that have been answered.
     pub(crate) fn answered(&self) -> usize {
         self.tally.answers.load(Ordering::Relaxed)
     }
 
-    /// Waits until so many more requests have been answered.
+    /// Waits until this number of further requests has been answered.
     pub(crate) fn proceed(&self, count: usize) {
         let goal = self.answered() + count;
         let reached = || self.answered() >= goal;
@@ -48,8 +48,8 @@ impl Load {
         until::holds("answers to the clients", || reached() || ended());
     }
 
-    /// Ends the clients: no request may have failed. Returns the different
-    /// bodies that were seen.
+    /// Ends the clients, and checks that no request has failed. Returns the different bodies
+    /// of the responses.
     pub(crate) fn finish(self) -> BTreeSet<String> {
         self.tally.stop.store(true, Ordering::Relaxed);
         let mut seen = BTreeSet::new();

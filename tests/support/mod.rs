@@ -1,5 +1,5 @@
-//! What black-box tests stand on: a server under guard, a client that speaks
-//! bytes, conditions with a deadline, and a look around after each test.
+//! The tools of the black-box tests: a server that ends with its test, a client that sends
+//! bytes unchanged, conditions with a deadline, and the checks after each test.
 
 pub(crate) mod aftermath;
 pub(crate) mod cases;

@@ -1,5 +1,5 @@
-//! What a test needs of the machine. One that cannot run here says so, and is
-//! counted at the end of `make test`.
+//! What a test needs on the machine. A test that cannot run here is named, and counted at
+//! the end of `make test`.
 
 use std::fs::OpenOptions;
 use std::io::{Write, stderr};
@@ -7,15 +7,15 @@ use std::{env, thread};
 
 use nix::unistd::geteuid;
 
-/// Names the file to which a line is added for each test that cannot run.
+/// The variable with the file that gets a line for each test that cannot run.
 const SKIPPED: &str = "SKIPPED_TESTS";
 
-/// Whether the tests run as root; says so if not.
+/// Whether the tests run as root; if not, the test is named as skipped.
 pub(crate) fn root() -> bool {
     met(geteuid().is_root(), "root")
 }
 
-/// Whether what the test needs is there, as the caller knows; says so if not.
+/// Returns `is_met`; if it is false, the test is named as skipped, since it needs `what`.
 pub(crate) fn met(is_met: bool, what: &str) -> bool {
     if !is_met {
         let current = thread::current();
@@ -26,7 +26,7 @@ pub(crate) fn met(is_met: bool, what: &str) -> bool {
                 let file = OpenOptions::new().append(true).create(true).open(path);
                 file.and_then(|mut file| file.write_all(line.as_bytes())).unwrap();
             }
-            // Unlike `eprintln!`, this is seen also when the test passes.
+            // Unlike the output of `eprintln!`, this is shown also if the test passes.
             None => stderr().write_all(line.as_bytes()).unwrap(),
         }
     }

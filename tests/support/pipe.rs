@@ -1,5 +1,5 @@
-//! A named pipe between a test and the application: each knows what the other
-//! has reached, and nobody sleeps.
+//! A named pipe between a test and the application: each can wait for the other without
+//! sleeping.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -23,17 +23,17 @@ impl Pipe {
         Self { path }
     }
 
-    /// As the applications under test expect it in a query.
+    /// The query that names the pipe, for the applications under test.
     pub(crate) fn query(&self) -> String {
         format!("pipe={}", self.path.display())
     }
 
-    /// The application has begun to work on the request.
+    /// Whether the application has begun the request.
     pub(crate) fn is_started(&self) -> bool {
         self.path.with_extension("started").exists()
     }
 
-    /// Waits until the application reads from the pipe, and opens it.
+    /// Waits until the application reads from the pipe, and opens the writing end.
     pub(crate) fn open(&self) -> Writer {
         let mut options = OpenOptions::new();
         // Without a reader the call fails at once: fifo(7).
@@ -42,7 +42,7 @@ impl Pipe {
     }
 }
 
-/// The test's end: when it is dropped, the application reads the end of file.
+/// The writing end. When it is dropped, the application reads the end of the file.
 pub(crate) struct Writer(File);
 
 impl Writer {
@@ -50,12 +50,12 @@ impl Writer {
         self.0.write_all(text.as_bytes()).unwrap();
     }
 
-    /// Says it if the application still listens.
+    /// Writes a text, if the application still reads.
     pub(crate) fn try_say(&mut self, text: &str) -> std::io::Result<()> {
         self.0.write_all(text.as_bytes())
     }
 
-    /// Lets the application go on.
+    /// Closes the pipe: the application continues.
     pub(crate) fn finish(self) {
         drop(self);
     }

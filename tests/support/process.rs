@@ -1,4 +1,4 @@
-//! What the kernel knows of processes, as `/proc` shows it.
+//! Processes, by the information in `/proc`.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// Sends a signal; a process that is gone has nothing to be told.
+/// Sends a signal. A process that has ended is no error.
 pub(crate) fn signal(pid: i32, signal: Signal) {
     match kill(Pid::from_raw(pid), signal) {
         Ok(()) | Err(Errno::ESRCH) => (),
@@ -26,12 +26,12 @@ pub(crate) fn all() -> Vec<i32> {
 /// The state's letter and the parent of a process, if it exists.
 pub(crate) fn state(pid: i32) -> Option<(char, i32)> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name stands in parentheses and can contain anything.
+    // The name is in parentheses and can have any characters.
     let mut fields = stat.rsplit_once(") ")?.1.split(' ');
     Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
 }
 
-/// The time that a process has run on any processor.
+/// The processor time of a process.
 pub(crate) fn cpu(pid: i32) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
@@ -41,8 +41,8 @@ pub(crate) fn cpu(pid: i32) -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
-/// Sets how many descriptors a process may have open (`prlimit(1)`), and returns
-/// how many it could.
+/// Sets the soft limit of a process's descriptors (`prlimit(1)`), and returns the former
+/// one.
 pub(crate) fn limit_descriptors(pid: i32, count: usize) -> usize {
     let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
     let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
@@ -53,14 +53,14 @@ pub(crate) fn limit_descriptors(pid: i32, count: usize) -> usize {
     before
 }
 
-/// All of its threads wait for something.
+/// Whether all threads of a process wait.
 pub(crate) fn is_asleep(pid: i32) -> bool {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let stats = threads.map(|it| fs::read_to_string(it.unwrap().path().join("stat")));
     stats.flatten().all(|stat| stat.rsplit_once(") ").is_some_and(|(_, it)| it.starts_with('S')))
 }
 
-/// It exists and is no zombie.
+/// Whether a process exists and is not a zombie.
 pub(crate) fn is_alive(pid: i32) -> bool {
     state(pid).is_some_and(|(state, _)| state != 'Z')
 }
@@ -79,8 +79,8 @@ pub(crate) fn zombies(parent: i32) -> Vec<i32> {
     all().into_iter().filter(is_zombie).collect()
 }
 
-/// Everything alive that belongs to a test: started with its mark in the
-/// environment, or working in its directory.
+/// The running processes of a test: those with its mark in the environment, or with its
+/// directory as the working directory.
 pub(crate) fn marked(mark: &str, directory: &Path) -> Vec<i32> {
     let belongs = |pid: &i32| {
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
@@ -96,7 +96,7 @@ pub(crate) fn title(pid: i32) -> String {
     String::from_utf8_lossy(&bytes).replace('\0', " ").trim().to_owned()
 }
 
-/// Where each descriptor of a process leads.
+/// The target of each descriptor of a process.
 pub(crate) fn descriptors(pid: i32) -> io::Result<Vec<String>> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd"))?;
     let target = |entry: fs::DirEntry| fs::read_link(entry.path()).ok();

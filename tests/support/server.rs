@@ -1,4 +1,4 @@
-//! A server under guard: whatever happens, nothing of it outlives the test.
+//! A server for one test. When the test ends, also by a panic, all its processes are ended.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -15,28 +15,29 @@ use super::pipe::{Pipe, Writer};
 use super::process;
 use super::until;
 
-/// What the master logs, once, when all workers serve.
+/// A part of the line that the master logs when all workers serve.
 const READY: &str = "] master: serving";
 
-/// What a master logs before the pid of the one that is to take over.
+/// A part of the line with the pid of a new master.
 const NAMED: &str = "the new master has pid ";
 
-/// A master that runs, or has run.
+/// A master that runs or has ended.
 pub(crate) struct Server {
     child: RefCell<Child>,
-    /// Another process than the one that was started: a daemon, or what took over.
+    /// The present master, if it is not the process that was started: a daemon, or the new
+    /// master of an upgrade.
     adopted: Cell<Option<i32>>,
     pub(crate) directory: Directory,
     pub(crate) mark: String,
     address: Option<SocketAddr>,
-    /// Parts of log lines that would otherwise fail the test.
+    /// Parts of log lines that do not fail the test.
     allowed: RefCell<Vec<String>>,
-    /// Descriptors and workers of the master when it began to serve.
+    /// The numbers of descriptors and workers of the master when it began to serve.
     baseline: Cell<Option<(usize, usize)>>,
     status: Cell<Option<ExitStatus>>,
 }
 
-/// What is left of a program that has ended.
+/// The results of a program that has ended.
 pub(crate) struct Finished {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
@@ -56,20 +57,20 @@ impl Server {
         Self { child, adopted, directory, mark, address, allowed, baseline, status }
     }
 
-    /// The master.
+    /// The pid of the master.
     pub(crate) fn pid(&self) -> i32 {
         self.adopted.get().unwrap_or_else(|| self.child.borrow().id().try_into().unwrap())
     }
 
-    /// Another process is the master from now on.
+    /// Sets another process as the master.
     pub(crate) fn adopt(&self, master: i32) {
-        // The one before is to be reaped some time.
+        // Reaps the former master, if it has ended.
         self.has_ended();
         self.adopted.set(Some(master));
         self.baseline.set(None);
     }
 
-    /// Lets a new master take over, and waits until the old one is gone.
+    /// Upgrades the server, and waits until the old master has ended.
     pub(crate) fn upgrade(&self) {
         let before = self.log().matches(NAMED).count();
         self.signal(Signal::SIGUSR2);
@@ -77,18 +78,18 @@ impl Server {
         self.follow();
     }
 
-    /// Waits until a new master has taken over and the old one is gone.
+    /// Waits until a new master has taken over and the old one has ended.
     pub(crate) fn follow(&self) {
         let new = self.named_master();
         let line = format!("[{new}] [INFO] master: has taken over");
-        // The old one may be gone before.
+        // The wait ends also if the new master has ended.
         until::holds("a new master", || self.log().contains(&line) || !process::is_alive(new));
         assert!(self.log().contains(&line), "it has not taken over:\n{}", self.log());
         until::holds("the end of the old master", || self.has_ended());
         self.adopt(new);
     }
 
-    /// The new master that the log names last.
+    /// The pid of the new master that the log names last.
     pub(crate) fn named_master(&self) -> i32 {
         self.wait_for_log(NAMED);
         let log = self.log();
@@ -96,13 +97,13 @@ impl Server {
         after.lines().next().unwrap().parse().unwrap()
     }
 
-    /// The living workers.
+    /// The pids of the running workers.
     pub(crate) fn workers(&self) -> Vec<i32> {
         process::children(self.pid())
     }
 
-    /// Waits until one of the workers `old` has been replaced: there are as many, and
-    /// not the same.
+    /// Waits until one of the workers `old` has been replaced: their number is the same, and
+    /// they are not.
     pub(crate) fn wait_for_replacement(&self, old: &[i32]) {
         until::holds("another worker", || {
             let now = self.workers();
@@ -118,14 +119,14 @@ impl Server {
         });
     }
 
-    /// Waits until there are exactly so many workers.
+    /// Waits until there are exactly `count` workers.
     pub(crate) fn wait_for_workers(&self, count: usize) -> Vec<i32> {
         until::some(&format!("{count} workers"), || {
             Some(self.workers()).filter(|workers| workers.len() == count)
         })
     }
 
-    /// What was written to standard error: the error log, unless set otherwise.
+    /// The text on standard error: the error log by default.
     pub(crate) fn log(&self) -> String {
         self.directory.read("stderr")
     }
@@ -135,7 +136,7 @@ impl Server {
         self.wait_for_log_times(text, 1);
     }
 
-    /// Waits until the log contains `text` so many times.
+    /// Waits until the log contains `text` `count` times.
     pub(crate) fn wait_for_log_times(&self, text: &str, count: usize) {
         let found = || self.log().matches(text).count() >= count;
         until::holds(&format!("{text:?} in the log"), || found() || self.has_ended());
@@ -148,12 +149,12 @@ impl Server {
         self.baseline.set(Some((count, self.workers().len())));
     }
 
-    /// The line that says where the server serves.
+    /// The log line with the addresses.
     pub(crate) fn ready_line(&self) -> String {
         self.log().lines().find(|line| line.contains(READY)).unwrap_or_default().to_owned()
     }
 
-    /// Where the server listens: the test's own socket, or what the log says.
+    /// The address of the server: that of the test's own socket, or the one in the log.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address.unwrap_or_else(|| {
             let line = self.ready_line();
@@ -168,20 +169,20 @@ impl Server {
         Connection::tcp(self.address()).expect("the server listens")
     }
 
-    /// One GET on a connection of its own.
+    /// Sends a GET on a new connection, and reads the response.
     pub(crate) fn get(&self, target: &str) -> Response {
         self.connect().get(target)
     }
 
-    /// Sends bytes on a new connection and reads one answer.
+    /// Sends bytes on a new connection, and reads one response.
     pub(crate) fn ask(&self, bytes: impl AsRef<[u8]>) -> Response {
         let mut connection = self.connect();
         connection.send(bytes);
         connection.response()
     }
 
-    /// Sends a request that lasts until the pipe's writer is dropped; the
-    /// application has it when this returns.
+    /// Sends a request that lasts until the pipe's writer is dropped. When this returns, the
+    /// application has the request.
     pub(crate) fn occupy(&self, name: &str) -> (Connection, Writer) {
         let pipe = Pipe::new(&self.directory, name);
         let mut connection = self.connect();
@@ -206,29 +207,29 @@ impl Server {
         self.status.get().is_some() && !lives
     }
 
-    /// Waits until the master has exited, and returns the exit code; of a death
-    /// by signal, its number below zero.
+    /// Waits until the master has ended, and returns its exit code; after a signal, the
+    /// signal's number as a negative code.
     pub(crate) fn wait_for_exit(&self) -> i32 {
         until::holds("the end of the master", || self.has_ended());
         if self.adopted.get().is_some() {
-            // Only its parent knows its exit code; with 0 it says this last.
+            // Only its parent gets its exit code. With 0 this is its last log line.
             return i32::from(!self.log().ends_with("master: stopped\n"));
         }
         let status = self.status.get().unwrap();
         status.code().unwrap_or_else(|| -status.signal().unwrap())
     }
 
-    /// Asks the server to stop, expects 0, and looks around.
+    /// Stops the server, expects the exit code 0, and runs the checks after a test.
     pub(crate) fn stop(self) {
         drop(self);
     }
 
-    /// Waits for the end; the caller judges what was written.
+    /// Waits for the end, and returns the output for the caller's checks.
     pub(crate) fn wait_for_end(self) -> Finished {
         let code = self.wait_for_exit();
         aftermath::assert_nothing_runs(&self.mark, self.directory.path());
         let (stdout, stderr) = (self.directory.read("stdout"), self.log());
-        // The directory moves out of a value that would look around once more.
+        // The checks of `drop` get another directory.
         let directory = self.replace_directory();
         Finished { code: Some(code), stdout, stderr, directory }
     }
@@ -238,7 +239,7 @@ impl Server {
         std::mem::replace(&mut self.directory, empty)
     }
 
-    /// The usual end of a test: the server is in order, stops, leaves nothing.
+    /// Runs the checks at the end of a test, around a stop of the server.
     fn finish(&self) {
         if !self.has_ended() {
             aftermath::assert_in_order(self.pid(), self.baseline.get());
@@ -250,7 +251,7 @@ impl Server {
         aftermath::assert_clean(&self.log(), &self.allowed.borrow());
     }
 
-    /// Kills everything that was started here.
+    /// Kills all processes of this test.
     fn kill(&self) {
         if !self.has_ended() {
             self.signal(Signal::SIGKILL);
@@ -266,7 +267,7 @@ impl Server {
     }
 }
 
-/// Kills and shows the log, unless it is told that all went well.
+/// Kills the processes and prints the log when it is dropped during a panic.
 struct Guard<'a>(&'a Server);
 
 impl Drop for Guard<'_> {

@@ -1,4 +1,4 @@
-//! How a server is started: its arguments, its environment, its socket.
+//! Starts a server with its arguments, its environment and its socket.
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -17,30 +17,30 @@ use super::directory::Directory;
 use super::environment;
 use super::server::{Finished, Server};
 
-/// Gives the descriptor that came as standard input its place as number 3. A
-/// shell does it, so that no other child of this process can inherit it.
+/// Moves the socket from standard input to descriptor 3. A shell does this, so that no other
+/// child of this process inherits the socket.
 const PASS: &str = "exec \"$0\" \"$@\" 3<&0 0</dev/null";
-/// The same, as systemd announces it (sd_listen_fds(3)).
+/// The same, with the variables of systemd (sd_listen_fds(3)).
 const ANNOUNCE: &str = "export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$0\" \"$@\" 3<&0 0</dev/null";
-/// The same for two, of which the second came as standard output.
+/// The same for two sockets; the second one is standard output.
 const ANNOUNCE_TWO: &str = "export LISTEN_FDS=2 LISTEN_PID=$$; \
     exec \"$0\" \"$@\" 3<&0 4<&1 0</dev/null >stdout";
-/// The same, announced to another process.
+/// The same, with the pid of another process.
 const ANNOUNCE_ANOTHER: &str = "export LISTEN_FDS=1 LISTEN_PID=$PPID; \
     exec \"$0\" \"$@\" 3<&0 0</dev/null";
-/// On a terminal of its own, in a session of its own.
+/// Runs the server on a new terminal, in a new session.
 const TERMINAL: &str = "exec 3<&0; for word; do line=\"$line '$word'\"; done; \
     exec script -qec \"exec '$0' $line\" /dev/null </dev/null";
-/// Without the capabilities over the network that root has, as in many containers.
+/// Runs the server without root's capabilities over the network, as in many containers.
 const PLAIN_USER: &str = "exec setpriv --bounding-set=-net_admin,-net_raw \
     --inh-caps=-net_admin,-net_raw \"$0\" \"$@\" 0</dev/null";
 const PLAIN: &str = "exec \"$0\" \"$@\" 0</dev/null";
 
-/// A server that was not started yet.
+/// A server that is not started yet.
 pub(crate) struct Setup {
     pub(crate) directory: Directory,
     arguments: Vec<OsString>,
-    /// What comes behind `--`.
+    /// The words after `--`.
     words: Vec<OsString>,
     variables: Vec<(OsString, OsString)>,
     socket: Option<OwnedFd>,
@@ -65,8 +65,8 @@ impl Setup {
         setup
     }
 
-    /// A server that is not told what to serve. The test binds the socket and
-    /// passes it on: no port is guessed, and nobody else can take it.
+    /// A server without an application. The test binds the socket and passes it on, so no
+    /// other process can take the port.
     pub(crate) fn listening() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut setup = Self::bare();
@@ -74,8 +74,8 @@ impl Setup {
         setup.socket(listener).flags(&["--bind", "fd://3"])
     }
 
-    /// Has no more rights over the network than an ordinary user, also when root runs
-    /// the tests. For a server that binds its addresses itself.
+    /// Removes root's rights over the network. For a server that binds its addresses
+    /// itself.
     pub(crate) fn unprivileged(mut self) -> Self {
         if geteuid().is_root() {
             self.script = PLAIN_USER;
@@ -83,15 +83,15 @@ impl Setup {
         self
     }
 
-    /// Takes a socket whose address nobody else has, also when it is free again:
-    /// for tests that use the address when the server does not.
+    /// Uses an address that no other test has, also while it is free: for tests that use the
+    /// address after the server.
     pub(crate) fn apart(mut self) -> Self {
         let listener = TcpListener::bind((own_ip(), 0)).unwrap();
         self.address = Some(listener.local_addr().unwrap());
         self.socket(listener)
     }
 
-    /// Nothing but the program.
+    /// The program without arguments.
     pub(crate) fn bare() -> Self {
         let directory = Directory::new();
         let (arguments, words, variables) = <_>::default();
@@ -116,8 +116,7 @@ impl Setup {
         self.flag("--python").flag(python()).flags(&["--pythonpath", &paths])
     }
 
-    /// Announces the socket through `LISTEN_FDS`, which takes the place of any
-    /// address.
+    /// Announces the socket with `LISTEN_FDS`, which replaces all addresses.
     pub(crate) fn announced(mut self) -> Self {
         self.script = ANNOUNCE;
         self
@@ -169,7 +168,7 @@ impl Setup {
         self
     }
 
-    /// Lets the kernel keep as little as it can of what clients do not read.
+    /// Gives the connections the smallest send buffer.
     pub(crate) fn narrow(self) -> Self {
         let socket = self.socket.as_ref().expect("the test binds the socket");
         // Connections inherit it from the listener: tcp(7).
@@ -191,9 +190,8 @@ impl Setup {
         self.flags(&["--workers", &count.to_string()])
     }
 
-    /// Lets workers that drain wait for clients that the machine does not run for
-    /// a while: an idle connection is closed after a second otherwise, just when
-    /// its client may go on to ask.
+    /// Makes draining workers wait longer for idle clients. By default an idle connection is
+    /// closed after a second, which may be just when a slow machine runs its client.
     pub(crate) fn patient(self) -> Self {
         self.flags(&["--drain-idle", "20"])
     }
@@ -251,16 +249,16 @@ impl Setup {
     }
 }
 
-/// An address of this machine that no other test uses, in this run or another
-/// one at the same time: a port there is nobody's until it is bound by name.
+/// A loopback address that no other test uses, also in another run at the same time: a port
+/// there is free until the test binds it.
 pub(crate) fn own_ip() -> Ipv4Addr {
     static NUMBER: AtomicU8 = AtomicU8::new(0);
     let [.., high, low] = std::process::id().to_be_bytes();
     Ipv4Addr::new(127, high | 128, low, NUMBER.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A name for an abstract socket that no other test has: such names belong to a network,
-/// and pids to a PID namespace, of which several can share one (`unix(7)`).
+/// A name for an abstract socket that no other test has. Abstract names belong to the
+/// network namespace, which several pid namespaces can share (`unix(7)`).
 pub(crate) fn own_name() -> String {
     static NUMBER: AtomicU8 = AtomicU8::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -268,7 +266,7 @@ pub(crate) fn own_name() -> String {
     format!("monoceros-test-{namespace}-{}-{number}", std::process::id())
 }
 
-/// The program under test: the one just built, or any other that is installed.
+/// The program under test: the one just built, or another one that is installed.
 pub(crate) fn program() -> PathBuf {
     let installed = env::var_os("PROGRAM_UNDER_TEST").map(PathBuf::from);
     installed.unwrap_or_else(|| BUILT.into())
@@ -283,10 +281,9 @@ pub(crate) fn python() -> PathBuf {
     python
 }
 
-/// Puts a copy of a file that is to be executed into the place of whatever is
-/// there. Another process writes it: of a file that this one has open for writing,
-/// the processes that other tests start just then have a copy, and who executes it
-/// meanwhile hears that it is busy (`execve(2)`, `ETXTBSY`).
+/// Copies an executable file, and replaces an existing one. Another process writes the copy:
+/// if this process had it open for writing, a process that another test forks would have
+/// the descriptor too, and executing the file would fail (`ETXTBSY`, `execve(2)`).
 pub(crate) fn install(from: &Path, to: &Path) {
     let draft = to.with_extension("draft");
     let copied = Command::new("cp").arg(from).arg(&draft).status().unwrap();

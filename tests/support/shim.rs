@@ -1,5 +1,5 @@
-//! Faults of the system, made to order: a library that is loaded before the C
-//! library (`LD_PRELOAD`, `ld.so(8)`) and fails, or lies, while a file says so.
+//! Injects faults of system calls: a library that is loaded before the C library
+//! (`LD_PRELOAD`, `ld.so(8)`) makes calls fail while a file requests it.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,8 +7,8 @@ use std::process::Command;
 use super::setup::Setup;
 
 impl Setup {
-    /// Loads `tests/support/shims/NAME.c` into the server and everything that it
-    /// starts. It looks at the file `fault` in the test's directory.
+    /// Loads `tests/support/shims/NAME.c` into the server and all programs that it starts.
+    /// The library reads the file `fault` in the test's directory.
     pub(crate) fn shim(self, name: &str) -> Self {
         let shims = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/shims");
         let (source, library) = (shims.join(format!("{name}.c")), self.directory.join("shim.so"));

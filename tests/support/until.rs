@@ -1,22 +1,22 @@
-//! Waiting for a condition: the only place in the tests that sleeps.
+//! Waits for conditions. No other code of the tests sleeps.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Long enough for a loaded machine. A test that passes never waits for it.
+/// The deadline of all waits, for a loaded machine. A test that passes does not reach it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Asks again and again until there is an answer.
+/// Repeats a question until it has a result.
 pub(crate) fn some<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
     within(DEADLINE, ask).unwrap_or_else(|| panic!("waited in vain for {what}"))
 }
 
-/// Asks again and again until the answer is yes.
+/// Repeats a question until the result is true.
 pub(crate) fn holds(what: &str, mut ask: impl FnMut() -> bool) {
     some(what, || ask().then_some(()));
 }
 
-/// As [`some`], with a deadline of its own, and nothing when it has passed.
+/// As [`some`], with another deadline; `None` after it.
 pub(crate) fn within<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + limit;
     loop {
@@ -30,7 +30,7 @@ pub(crate) fn within<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> 
     }
 }
 
-/// Lets time pass: for what must not happen meanwhile, however long it takes.
+/// Waits for this time, to check that something does not occur in it.
 pub(crate) fn passes(time: Duration) {
     thread::sleep(time);
 }

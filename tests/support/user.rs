@@ -1,15 +1,15 @@
-//! A user without privileges, as whom root's servers run their workers.
+//! A user without privileges, for the workers of servers that root starts.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use super::{need, setup};
 
-/// The user `nobody`, by number.
+/// The number of the unprivileged user 65534.
 pub(crate) const NOBODY: u32 = 65534;
 
-/// An interpreter that this user can execute, with the extension in its reach,
-/// where the tests run as root. Else it says what is missing.
+/// An interpreter that this user can execute, if the tests run as root and this user can
+/// read the extension. Otherwise the test is named as skipped.
 pub(crate) fn python() -> Option<&'static str> {
     if !need::root() {
         return None;

@@ -25,7 +25,7 @@ fn an_instance_reads_nothing_of_another() {
         assert_eq!(victim.evaluate(&bind.replace("PATH", &socket)), "None", "{machine}");
 
         let other = Shop::install(machine);
-        // Also where the file can be read by everybody.
+        // Also if every user can read the file.
         machine.said(&["chmod", "644", &victim.configuration()]);
         other.systemctl("start");
         assert_ne!(other.evaluate("os.getuid()"), victim.evaluate("os.getuid()"));

@@ -18,8 +18,8 @@ use crate::support::{need, process, until};
 
 /// Debian 12 with systemd 252, and Debian 13 with systemd 257.
 const DEBIAN: [&str; 2] = ["bookworm", "trixie"];
-/// The same, and Ubuntu 22.04 with systemd 249 and 24.04 with systemd 255. Those are
-/// tested where somebody has made their trees.
+/// The same, and Ubuntu 22.04 with systemd 249 and 24.04 with systemd 255, which are tested
+/// where their trees exist.
 const RELEASES: [&str; 4] = ["bookworm", "trixie", "jammy", "noble"];
 
 /// Where processes are grouped: each machine has groups of its own, since two
@@ -197,7 +197,7 @@ impl Machine {
         self.command(words).output().unwrap()
     }
 
-    /// Runs a command that succeeds; returns what it says.
+    /// Runs a command, which must succeed, and returns its output.
     pub(crate) fn said(&self, words: &[&str]) -> String {
         let output = self.run(words);
         let text = String::from_utf8(output.stdout).unwrap();
@@ -246,7 +246,7 @@ impl Drop for Machine {
     }
 }
 
-/// Starts the guardian, says its number, and waits for its end.
+/// Starts the guardian, sends its pid, and waits for its end.
 fn keep(mut command: Command, number: &Sender<i32>) {
     let mut guardian = command.spawn().unwrap();
     number.send(i32::try_from(guardian.id()).unwrap()).unwrap();

@@ -36,7 +36,7 @@ fn built(machine: &Machine) -> String {
     machine.said(&["sh", "-c", &format!("ls {PACKAGE}/*.deb")]).trim().to_owned()
 }
 
-/// What a package operation, which succeeds, says on both of its streams.
+/// Runs a package operation, which must succeed, and returns both of its outputs.
 fn dpkg(machine: &Machine, words: &[&str]) -> String {
     let command = format!("dpkg {} 2>&1", words.join(" "));
     let said = machine.said(&["sh", "-c", &command]);

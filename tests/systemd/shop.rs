@@ -11,8 +11,8 @@ use crate::support::client::{Connection, Response};
 use crate::support::setup::own_ip;
 use crate::support::until;
 
-/// Says which version it is, waits for a file, fails, tells the length of what it was
-/// sent, or does what a hostile application would try: evaluates Python.
+/// Responds with its version or with the length of a body, waits for a file, fails, or
+/// evaluates Python, as a hostile application would.
 const APPLICATION: &str = "
 import os, socket, time
 

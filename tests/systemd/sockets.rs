@@ -28,7 +28,7 @@ fn the_first_request_starts_the_instance() {
         shop.systemctl("stop");
         assert_eq!(get().text(), "one");
         shop.wait_for("ActiveState", "active");
-        // `bind` is not used, and the log says so if there is one.
+        // `bind` is not used; if it is set, the log has a line about it.
         assert!(shop.journal("warning").contains("bind is ignored"), "{machine}");
         machine.said(&["systemctl", "stop", &unit(&shop), &shop.unit]);
         shop.assert_stopped_well();

@@ -14,7 +14,7 @@ use crate::support::server::Server;
 use crate::support::setup::Setup;
 use crate::support::{environment, until};
 
-/// Says in which prefix it runs, by which executable and of which version.
+/// Responds with its prefix, its executable and its version.
 const WHERE: &str = "
 import sys
 
@@ -85,7 +85,7 @@ pub(crate) fn uv(directory: &Path, words: &[&str]) -> Command {
     command
 }
 
-/// Runs a command that succeeds; returns what it says.
+/// Runs a command, which must succeed, and returns its output.
 pub(crate) fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let complaint = String::from_utf8_lossy(&output.stderr);
@@ -131,12 +131,12 @@ pub(crate) fn module_server(python: &Path) -> Setup {
     server(python).script("exec \"$0\" -m monoceros \"$@\" 3<&0 0</dev/null")
 }
 
-/// Its application is the one that says where it runs.
+/// Its application responds with its place.
 pub(crate) fn serve(setup: Setup) -> Server {
     setup.flag("where:application").start()
 }
 
-/// What it says: prefix, executable, version.
+/// The response: prefix, executable, version.
 pub(crate) fn place(server: &Server) -> [String; 3] {
     let lines: Vec<_> = server.get("/").text().lines().map(str::to_owned).collect();
     lines.try_into().unwrap()

@@ -126,7 +126,7 @@ fn a_user_installs_for_each_python() {
         run(install.args(user).arg(package("whl")).env("PYTHONUSERBASE", &base));
         let program = base.join("bin/monoceros");
         let number = format!("{}.{}", version.0, version.1);
-        // Who installs for a Python has its directory in the search path.
+        // A user that installs for a Python has its directory in the search path.
         let path =
             [python.parent().unwrap().to_str().unwrap(), &env::var("PATH").unwrap()].join(":");
         let started = |setup: Setup| {

@@ -134,7 +134,7 @@ fn settings() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
 }
 
 #[test]
-fn every_setting_is_here_or_has_an_answer() {
+fn every_setting_of_gunicorn_has_a_row_or_an_error() {
     assert_eq!(settings().count(), 120);
     for (name, flags) in settings() {
         if let Some(row) = ROWS.iter().find(|row| row.gunicorn == Some(name)) {
@@ -154,7 +154,7 @@ fn every_setting_is_here_or_has_an_answer() {
 }
 
 #[test]
-fn no_answer_is_for_a_setting_that_gunicorn_has_not() {
+fn every_error_is_for_a_setting_that_gunicorn_has() {
     let names: Vec<_> = settings().map(|(name, _)| name).collect();
     let ours = ROWS.iter().filter_map(|row| row.gunicorn);
     for name in ours.chain(FOREIGN.iter().map(|foreign| foreign.name)) {

@@ -57,7 +57,7 @@ fn source(loaded: &Loaded, key: &str) -> String {
 }
 
 #[test]
-fn nothing_said_is_all_defaults() {
+fn without_sources_all_values_are_defaults() {
     let loaded = Directory::new().run("", &[]);
     assert_eq!(loaded.settings, Settings::default());
     assert_eq!((loaded.app.as_deref(), loaded.config_file.as_ref()), (None, None));

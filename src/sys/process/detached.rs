@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn its_end_is_told_though_it_is_no_child() {
+    fn the_end_of_a_detached_program_is_reported() {
         for (script, end) in
             [("exit 7", ExitStatus::Code(7)), ("kill -SEGV $$", ExitStatus::Signal(libc::SIGSEGV))]
         {
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn when_it_is_released_it_is_the_first_process_s() {
+    fn a_released_program_is_a_child_of_the_first_process() {
         let detached =
             Detached::start_beside_threads(&shell("exec sleep 1000"), &[], "attendant").unwrap();
         let attendant = ancestry(detached.pid()).unwrap().parent;
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn without_its_attendant_it_is_ended() {
+    fn a_program_without_its_attendant_is_killed() {
         let mut detached =
             Detached::start_beside_threads(&shell("exec sleep 1000"), &[], "attendant").unwrap();
         assert!(detached.ending().is_none());

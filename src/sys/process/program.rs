@@ -473,7 +473,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_cannot_be_executed_says_so() {
+    fn a_program_that_cannot_be_executed_has_a_reason() {
         let program = Program { path: c"/no/such/program".to_owned(), ..shell("") };
         let process = Process::start(&program, &[]).unwrap();
         assert_eq!(reap(process.pid()).unwrap(), ExitStatus::Code(NOT_EXECUTED));
@@ -502,7 +502,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_kernel_tells_parent_and_user_until_a_process_is_reaped() {
+    fn the_kernel_reports_parent_and_user_until_a_process_is_reaped() {
         let own = std::process::id().cast_signed();
         let process = Process::start(&shell("exec sleep 1000"), &[]).unwrap();
         let here = Ancestry { parent: own, users: [crate::user::own_uid(); 4] };

@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_found_whatever_surrounds_it() {
+    fn a_token_is_found_in_any_list() {
         for list in
             ["close", "Close", "a,close", "close,a", " close ", "a ,\tclose\t, b", ",,close,"]
         {
