@@ -1,5 +1,5 @@
-//! Sockets that the init system has bound (`sd_listen_fds(3)`): the server
-//! serves from them, and never closes or removes them.
+//! Sockets that the init system has bound (`sd_listen_fds(3)`): the server serves from
+//! them, and neither closes nor removes them.
 
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;

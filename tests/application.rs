@@ -1,4 +1,4 @@
-//! What an application finds around it: the search path, variables, loggers.
+//! The environment of an application: search path, variables, loggers.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

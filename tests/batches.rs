@@ -1,5 +1,4 @@
-//! Answers that are written together, because other requests wait for the same
-//! thread.
+//! Responses that are written together, since other requests wait for the same thread.
 
 use std::thread;
 

@@ -1,4 +1,4 @@
-//! Addresses: every kind that can be bound, and those that cannot.
+//! Addresses of every kind, and addresses that cannot be bound.
 
 use std::ffi::OsStr;
 use std::fs;

@@ -1,5 +1,5 @@
-//! Applications and settings that cannot be served: exit codes, one traceback,
-//! and nothing left behind.
+//! Applications and settings that cannot be served: exit codes, one traceback, and no
+//! process left.
 
 use std::net::TcpListener;
 

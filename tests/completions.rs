@@ -1,4 +1,4 @@
-//! What the shells offer behind `monoceros`, by the files that the packages install.
+//! Completions of shells after `monoceros`, by the files that the packages install.
 
 use std::path::PathBuf;
 use std::process::Command;

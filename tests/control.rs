@@ -1,5 +1,5 @@
-//! Commands to a running server: `reload`, `upgrade`, `stop`, `status`, and what the
-//! master makes of clients that are not ours.
+//! Commands to a running server: `reload`, `upgrade`, `stop`, `status`, and clients of the
+//! control socket that break its rules.
 
 use std::fs;
 use std::io::{ErrorKind, Read as _};

@@ -1,4 +1,4 @@
-//! What happens when a process is killed.
+//! Processes of a server that are killed.
 
 use std::net::TcpListener;
 

@@ -1,5 +1,5 @@
-//! The limit of descriptors: raised for the server, and given back to what it
-//! and the application start.
+//! The limit of descriptors: the server raises its own, and the programs that server and
+//! application start have the former one.
 
 use std::fs;
 

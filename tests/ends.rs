@@ -1,5 +1,5 @@
-//! Python's own end: what the application has started ends with the server,
-//! however that ends. That nothing runs any more is looked at after each test.
+//! The exit functions of Python: processes that the application has started end with the
+//! server. The checks after each test find those that do not.
 
 use nix::sys::signal::Signal;
 

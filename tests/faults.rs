@@ -1,5 +1,5 @@
-//! What the system refuses or gets wrong: processes, descriptors, clocks, and
-//! workers that vanish before they are ready.
+//! Faults of the system: processes and descriptors that it refuses, clocks that are set,
+//! and workers that end before they are ready.
 
 use std::fs;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Processes that the application forks: none of them is a part of the server.
+//! Processes that the application forks: they have no resources of the server.
 
 use std::fs;
 use std::net::TcpListener;

@@ -1,4 +1,4 @@
-//! Whole applications: the Django shop and the Flask application.
+//! Complete applications: a Django shop and a Flask application.
 
 use std::collections::BTreeMap;
 use std::process::Command;

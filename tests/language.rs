@@ -1,5 +1,5 @@
-//! The source text keeps the rules of docs/lexicon.md: no word that the lexicon
-//! replaces, and one type for each name.
+//! The rules of docs/lexicon.md for the source text: no word that the lexicon replaces, and
+//! one type for each name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,5 +1,5 @@
-//! What may use what: crates by their manifests, files of a crate by their `use` lines. A
-//! circle means that two files cannot be read, tested or changed one without the other.
+//! The direction of imports: of crates by their manifests, of files by their `use` lines. Two
+//! files that import each other can only be read, tested and changed together.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

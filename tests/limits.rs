@@ -1,5 +1,5 @@
-//! docs/limits.md, and the defaults of settings in the other pages, are those of the
-//! source.
+//! Numbers in the documentation: the limits in docs/limits.md, and the defaults of settings
+//! in the other pages, are those of the source.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! What a worker makes of the descriptions of its listeners. Here the test is the master:
-//! the real one describes no listener of TLS yet, and as many as it passes on.
+//! A worker with descriptions of its listeners. The test takes the place of the master, to
+//! send descriptions that the real one never sends.
 
 use std::ffi::CString;
 use std::fs::File;

@@ -1,5 +1,5 @@
-//! What `packaging/` has for containers and clusters: its figures fit each other and
-//! the settings, and each setting that it names exists.
+//! The files in `packaging/` for containers and clusters: their numbers match each other and
+//! the settings, and each setting that they name exists.
 
 use std::collections::BTreeMap;
 use std::fs;

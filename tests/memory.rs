@@ -1,5 +1,5 @@
-//! What becomes of a worker that the kernel kills for lack of memory, in a
-//! control group that has little.
+//! A worker that the kernel kills for lack of memory, in a control group with a small
+//! limit.
 
 use std::fs;
 use std::path::{Path, PathBuf};

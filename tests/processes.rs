@@ -1,5 +1,5 @@
-//! What the master and its workers are to the system: pid file, daemon, user,
-//! directory, environment, search path.
+//! The attributes of master and workers in the system: pid file, user, directory,
+//! environment, search path.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};

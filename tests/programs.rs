@@ -1,4 +1,4 @@
-//! Worker class exec: any program under the same rollouts, with real ones.
+//! Worker class exec: real programs in all rollouts.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};

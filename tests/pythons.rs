@@ -1,4 +1,4 @@
-//! One build of the extension serves every CPython from 3.10 on.
+//! One build of the extension with every CPython from 3.10 on.
 
 use std::fs;
 use std::os::unix::fs::symlink;

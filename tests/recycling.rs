@@ -1,5 +1,5 @@
-//! Workers that are replaced without need: after many requests, a long life, or
-//! with too much memory.
+//! Workers that are recycled: after a number of requests, after a time, or above a limit of
+//! memory.
 
 use nix::sys::signal::Signal;
 

@@ -1,4 +1,4 @@
-//! Reloads (SIGHUP): new code and settings, while requests go on.
+//! Reloads (SIGHUP): new code and settings, while requests are served.
 
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;

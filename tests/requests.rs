@@ -1,4 +1,4 @@
-//! What a WSGI application gets: the environ, the body, the error log.
+//! The input of a WSGI application: the environ, the body, the error log.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

@@ -1,4 +1,4 @@
-//! What becomes of what an application returns.
+//! Responses of a WSGI application, in every form that it can return.
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};

@@ -1,5 +1,5 @@
-//! How far a rollout goes at a time, when it goes on, and when it is given up;
-//! and what clients see of many of them.
+//! Rollouts: the number of workers that are replaced at a time, when the next ones follow,
+//! and when a rollout is given up; and clients during many rollouts.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What signals to the master do.
+//! Signals to the master and to workers.
 
 use std::fs;
 

@@ -1,5 +1,5 @@
-//! The stacks of a worker's threads, which its interpreter writes on a signal
-//! whatever it is at. Here the test is the one that asks and reads.
+//! The stacks of a worker's threads, which its interpreter writes on a signal at any time.
+//! The test takes the place of the master.
 
 use std::fs;
 use std::path::PathBuf;

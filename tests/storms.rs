@@ -1,4 +1,4 @@
-//! Signals in numbers, in any order and at any moment.
+//! Many signals, in any order and at any time.
 
 use std::collections::BTreeSet;
 use std::process::Command;

@@ -1,6 +1,6 @@
-//! What the server is started in: as the first process of a container, without
-//! standard descriptors, with some that are none of its business, and with
-//! signals that its parent has ignored or blocked.
+//! Unusual circumstances of a start: as the first process of a container, without standard
+//! descriptors, with foreign descriptors, and with signals that the parent has ignored or
+//! blocked.
 
 use std::process::{Command, Stdio};
 

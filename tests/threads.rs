@@ -1,4 +1,4 @@
-//! Threads of the application, and those beside it.
+//! The application threads, and threads that the application starts.
 
 use std::fs::File;
 use std::io::Read;

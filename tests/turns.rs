@@ -1,5 +1,5 @@
-//! First come, first served: over the queue of a worker and the connections
-//! that wait outside.
+//! The order of requests, in the queue of a worker and among connections that are not
+//! accepted yet: first come, first served.
 
 use std::time::Duration;
 

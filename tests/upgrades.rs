@@ -1,4 +1,4 @@
-//! Upgrades (SIGUSR2): another program takes over, or all goes on as before.
+//! Upgrades (SIGUSR2): a new master takes over, or the old one stays.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

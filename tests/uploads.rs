@@ -1,5 +1,5 @@
-//! What a client may make the server hold: announced bodies, full disks, no
-//! disk at all, and more uploads than there are descriptors.
+//! Memory, disk and descriptors for the bodies of requests: announced bodies, full disks, no
+//! disk, and more uploads than descriptors.
 
 use std::fs;
 use std::path::PathBuf;

@@ -62,7 +62,7 @@ impl fmt::Display for Bind {
 }
 
 impl Bind {
-    /// The text that reads back as this address, whatever bytes are in a path.
+    /// Writes the address as text, also with any bytes in a path.
     #[must_use]
     pub fn text(&self) -> String {
         match self {

@@ -1,6 +1,6 @@
-//! A container: an image that runs as an engine would run it with `--read-only`,
-//! `--cap-drop ALL` and `--security-opt no-new-privileges`: with namespaces of its
-//! own, its command as the first process.
+//! Runs an image in a container, as an engine does with `--read-only`, `--cap-drop ALL` and
+//! `--security-opt no-new-privileges`: in new namespaces, with its command as the first
+//! process.
 
 use std::fs::File;
 use std::net::SocketAddr;

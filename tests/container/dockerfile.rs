@@ -1,5 +1,5 @@
-//! A Dockerfile as it is written: stages, and the steps of each. What this does not
-//! know fails, so that no step is passed over.
+//! Parses a Dockerfile: stages with their steps. An unknown step is an error, so that none is
+//! skipped.
 
 use std::path::Path;
 use std::{fs, mem};

@@ -1,5 +1,4 @@
-//! An image: what the steps of a Dockerfile make of a small Debian, run one by one
-//! as an engine does.
+//! Makes an image: runs the steps of a Dockerfile in a small Debian, as an engine does.
 
 use std::env;
 use std::path::{Path, PathBuf};

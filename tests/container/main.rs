@@ -1,6 +1,6 @@
-//! What the image of `packaging/container` does in a container. No engine is needed:
-//! the steps of the Dockerfile are run in a small Debian, and a container is made of
-//! namespaces. `make test-container` sets up what this needs, and runs it.
+//! The image of `packaging/container`, in a container. No engine is needed: the steps of the
+//! Dockerfile are run in a small Debian, and a container is made of namespaces.
+//! `make test-container` makes the Debian, and runs these tests.
 
 // All of this is a test, also what is not marked as one.
 #![allow(clippy::unwrap_used)]

@@ -1,4 +1,4 @@
-//! What one instance can learn of another: nothing.
+//! The isolation of instances from each other.
 
 use crate::machine::Machine;
 use crate::shop::Shop;

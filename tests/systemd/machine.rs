@@ -1,6 +1,5 @@
-//! A small Debian with its own systemd, booted in a container (`systemd-nspawn(1)`)
-//! from a tree that `make test-systemd` has made. What a test writes into it is
-//! gone with it.
+//! A small Debian with its own systemd, booted in a container (`systemd-nspawn(1)`) from a
+//! tree that `make test-systemd` has made. Changes of a test are discarded with it.
 
 use std::fmt::Write as _;
 use std::fs;

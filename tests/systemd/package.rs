@@ -1,5 +1,5 @@
-//! What the Debian package does to instances that run: nothing that a client notices,
-//! until it is removed.
+//! Operations on the Debian package while instances run: clients notice none of them until
+//! the package is removed.
 
 use std::fs;
 

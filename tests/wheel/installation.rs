@@ -1,5 +1,4 @@
-//! A Python that the wheel is installed into, by one of the programs that people
-//! install wheels with.
+//! An installation of the wheel for a Python, by one of the usual installers.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

@@ -1,5 +1,5 @@
-//! The packages for pip: what installs them, where they work, and what they leave.
-//! `make test-wheel` makes the packages, and runs this.
+//! The packages for pip: their installers, where they work, and what they leave after an
+//! uninstallation. `make test-wheel` makes the packages, and runs these tests.
 
 // All of this is a test, also what is not marked as one.
 #![allow(clippy::unwrap_used)]

@@ -136,7 +136,7 @@ impl Detached {
     /// the nearest process that adopts orphans, or of the first process.
     ///
     /// # Errors
-    /// Those of [`Process::signal`] and `poll(2)`; `TimedOut` if it is not gone
+    /// Those of [`Process::signal`] and `poll(2)`; `TimedOut` if it has not ended
     /// after a while.
     pub fn release(&self) -> io::Result<()> {
         self.attendant.signal(libc::SIGKILL)?;
@@ -224,7 +224,7 @@ fn meet(told: &mut File) -> io::Result<(Process, Process)> {
     };
     let met = Process::adopt(pid).and_then(|it| Ok((it, Process::adopt(attendant)?)));
     if met.is_err() {
-        // SAFETY: the attendant, which is not gone, does not reap it: so the pid
+        // SAFETY: the attendant, which still runs, does not reap it: so the pid
         // is still its own.
         unsafe { libc::kill(pid, libc::SIGKILL) };
     }

@@ -19,7 +19,7 @@ pub(crate) fn give_up(channel: &WorkerEnd, failure: BootFailure, text: &str) -> 
     }
     let failed = FromWorker::Failed { failure, text: text[start..].to_owned() };
     if channel.send(&failed).is_err() {
-        // The master is gone: it cannot log the text.
+        // The master has ended: it cannot log the text.
         drop(writeln!(io::stderr(), "monoceros: {text}"));
     }
     end::at_once(failure.exit_code().into())
