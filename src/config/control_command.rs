@@ -211,7 +211,7 @@ fn order(
 
 fn pid(text: &str) -> Result<i32, String> {
     let pid = text.parse().ok().filter(|pid| *pid > 0 && !text.starts_with('+'));
-    pid.ok_or_else(|| format!("{text:?} is no PID; a file that has it is said with --pid FILE"))
+    pid.ok_or_else(|| format!("{text:?} is no PID; name a file with --pid FILE"))
 }
 
 /// The pid file in the settings of a server that is started here, and the configuration

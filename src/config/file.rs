@@ -61,7 +61,8 @@ fn parse(text: &str, name: &str, errors: &mut Errors) -> Vec<RawSetting> {
         if let Some(new) = entry(&page, key, value, errors) {
             match said.iter().find(|old| old.row.name == new.row.name) {
                 Some(old) => {
-                    let reason = format!("is the same setting as {}, said before", old.subject);
+                    let reason =
+                        format!("is the same setting as {}, which is set above", old.subject);
                     errors.add(new.origin, &new.subject, reason);
                 }
                 None => said.push(new),
@@ -290,7 +291,10 @@ mod tests {
     #[test]
     fn a_repeated_key_is_an_error() {
         let (_, errors) = read_text("pid: a\npidfile: b\n");
-        assert_eq!(errors, "shop.yaml line 2: pidfile: is the same setting as pid, said before");
+        assert_eq!(
+            errors,
+            "shop.yaml line 2: pidfile: is the same setting as pid, which is set above"
+        );
         let (_, errors) = read_text("workers: 1\nname: x\nworkers: 2\n");
         assert_eq!(errors, "shop.yaml line 3: duplicate entry with key \"workers\"");
     }

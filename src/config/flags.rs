@@ -142,9 +142,7 @@ fn refusal(error: &clap::Error, subject: &str) -> String {
             let known: Vec<_> = ROWS.iter().filter(|row| !row.positional).map(Row::flag).collect();
             format!("unknown flag{}", suggestion::question(&subject_of(subject), &known))
         }
-        ErrorKind::UnknownArgument => {
-            "one word too many; only APP is said without a flag".to_owned()
-        }
+        ErrorKind::UnknownArgument => "one word too many; only APP has no flag".to_owned(),
         ErrorKind::InvalidValue => "a value is missing".to_owned(),
         ErrorKind::TooManyValues => "takes no value".to_owned(),
         ErrorKind::InvalidUtf8 => "a word is not UTF-8".to_owned(),
@@ -236,10 +234,7 @@ mod tests {
         let (line, errors) = parse(&["-t", "-w", "3"]);
         assert_eq!(errors, "--timeout: a value is missing");
         assert_eq!(texts(&line, "workers"), ["3"]);
-        assert_eq!(
-            parse(&["a:b", "c:d"]).1,
-            "c:d: one word too many; only APP is said without a flag"
-        );
+        assert_eq!(parse(&["a:b", "c:d"]).1, "c:d: one word too many; only APP has no flag");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 """`wsgi.errors`: the error log as a text stream such as `sys.stderr`.
 
-It stays the server's: closing it writes out what waits, and no more.
+The log belongs to the server: `close` only flushes the buffered text.
 """
 
 import io
@@ -8,7 +8,7 @@ import os
 
 
 class ErrorBytes(io.RawIOBase):
-    """The bytes below the text."""
+    """The byte stream below the text stream."""
 
     name = "<error log>"
     mode = "wb"
@@ -37,7 +37,7 @@ class ErrorBytes(io.RawIOBase):
 
 
 class ErrorStream(io.TextIOWrapper):
-    """The text. Lines go out whole: the bytes below gather them."""
+    """The text stream. The byte stream below writes whole lines."""
 
     mode = "w"
 

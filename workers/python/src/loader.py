@@ -1,7 +1,7 @@
-"""Finds the application: a name to a callable, as gunicorn resolves it.
+"""Finds the application of a name, by the rules of gunicorn.
 
-What only some names need is imported where it is needed: every worker pays for
-the rest with memory.
+Modules that only some names need are imported in the functions, since every worker
+needs memory for an imported module.
 """
 
 import os
@@ -10,16 +10,16 @@ from importlib import import_module
 
 
 class ApplicationError(Exception):
-    """The application is not to be found in its module, or cannot be called."""
+    """The application is not in its module, or cannot be called."""
 
 
 def load(name, paths):
-    """Returns the application of this name, and the name that it was found by.
+    """Returns the application of this name, and its complete name.
 
-    `name` is `MODULE`, `MODULE:ATTRIBUTE` or `MODULE:FACTORY(LITERALS)`, or None
-    to look for a Django project. `paths` are put before Python's search path, by
-    names that stay theirs when the application changes the current directory.
-    Raises ApplicationError, and whatever importing the module raises.
+    `name` is `MODULE`, `MODULE:ATTRIBUTE` or `MODULE:FACTORY(LITERALS)`, or None for a
+    Django project in the current directory. `paths` are put in front of Python's search
+    path, as absolute names, since the application may change the current directory.
+    Raises ApplicationError, and the exceptions of importing the module.
     """
     for path in map(os.path.abspath, reversed(paths)):
         if path in sys.path:
@@ -101,7 +101,8 @@ def call(factory, tree, expression):
     try:
         return factory(*arguments, **keywords)
     except TypeError as error:
-        # Raised by the call itself, not inside: the arguments do not fit.
+        # A traceback of one frame: the call itself has failed, since its arguments do
+        # not match.
         if len(traceback.extract_tb(error.__traceback__)) > 1:
             raise
         raise ApplicationError("cannot call %s: %s" % (expression, error)) from None

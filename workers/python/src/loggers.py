@@ -1,11 +1,11 @@
-"""The loggers of gunicorn, which many applications hand their own log to:
+"""The loggers of gunicorn, through which many applications log:
 
     log = logging.getLogger("gunicorn.error")
     app.logger.handlers = log.handlers
     app.logger.setLevel(log.level)
 
-They are made as soon as `logging` is imported, before other modules have it: an
-application that does without does not pay for its memory.
+They are made as soon as `logging` is imported, before another module can use it. An
+application without `logging` needs no memory for it.
 """
 
 import sys
@@ -14,7 +14,7 @@ NAMES = "gunicorn.error", "gunicorn.access"
 
 
 class Watch:
-    """Stands before the finders of modules until `logging` is imported."""
+    """A finder in front of the others, until `logging` is imported."""
 
     def __init__(self, then):
         self.then = then
@@ -32,7 +32,7 @@ class Watch:
 
 
 class Loader:
-    """Loads a module as another loader does, and does something with it then."""
+    """Loads a module by another loader, and then calls a function with it."""
 
     def __init__(self, loader, then):
         self.loader = loader
@@ -50,13 +50,13 @@ class Loader:
 def prepare(stream, line, level):
     """Makes the loggers, now or when `logging` is imported.
 
-    `stream` is the error log, `line` makes a line of the server's own of a level's
-    number and a text, `level` is the name of the least severe one that is logged.
+    `stream` is the error log. `line` makes a line of the error log from the number of a
+    level and a text. `level` is the name of the lowest level that is logged.
     """
 
     def make(logging):
         class Line(logging.Formatter):
-            """The text of a record as a line of the server's."""
+            """Formats a record as a line of the error log."""
 
             def format(self, record):
                 return line(record.levelno, super().format(record))

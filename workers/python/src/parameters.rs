@@ -61,7 +61,7 @@ pub(crate) fn receive() -> io::Result<(BootRole, Stacks, InheritedLogs)> {
         Incoming::Message(ToWorker::StartMold(start)) => {
             Ok((BootRole::Mold { channel, listeners, start }, stacks, logs))
         }
-        _ => Err(io::Error::other("the master has not said what to do")),
+        _ => Err(io::Error::other("the master has sent no first message")),
     }
 }
 

@@ -1,4 +1,4 @@
-"""The ways in which Python starts programs without forking by the C library."""
+"""Wraps Python's functions that start a program without `fork(3)` of the C library."""
 
 import functools
 import os
@@ -8,7 +8,7 @@ import _posixsubprocess
 
 
 def give_limit_back(former_limit):
-    """Has them start programs under ``former_limit()``."""
+    """Makes these functions start programs within ``former_limit()``."""
 
     def under_former_limit(start):
         @functools.wraps(start)
@@ -20,7 +20,7 @@ def give_limit_back(former_limit):
 
     fork_exec = _posixsubprocess.fork_exec
     _posixsubprocess.fork_exec = under_former_limit(fork_exec)
-    # It may have been imported, and have a name of its own for it.
+    # An imported `subprocess` has a reference of its own.
     subprocess = sys.modules.get("subprocess")
     if getattr(subprocess, "_fork_exec", None) is fork_exec:
         subprocess._fork_exec = _posixsubprocess.fork_exec

@@ -1,12 +1,12 @@
-"""`wsgi.input` of a body that was too large for memory."""
+"""`wsgi.input` for a body that was too large for memory."""
 
 import io
 
 
 class SpooledBody(io.BufferedIOBase):
-    """Reads the body that `file` holds, and nothing behind it.
+    """Reads the body in `file`, and not beyond its end.
 
-    Like io.BytesIO it has no fileno(): the file may hold more, of earlier
+    Like io.BytesIO it has no fileno(): the file may have more bytes, of earlier
     requests.
     """
 
