@@ -338,7 +338,11 @@ impl World {
             Action::Send { worker, message: ToWorker::Drain(drain) } => {
                 let refuse = self.refusing.remove(&worker);
                 let refuse = refuse.expect("a queue that a worker drains still fills");
-                assert_eq!(refuse, drain == Drain::ServeQueue, "{drain:?}: who empties the queue?");
+                assert_eq!(
+                    refuse,
+                    drain == Drain::ServeQueue,
+                    "which listeners refuse before {drain:?}"
+                );
                 self.ask(worker);
                 self.end(worker, 8_000);
             }
