@@ -188,6 +188,7 @@ impl World {
             let roster = self.master.pool.roster();
             let recycles = !self.master.settings().recycling.lifetime.is_zero();
             assert!(recycles || target.is_reached(roster, now), "{roster:?}");
+            self.check_hangs();
             let molds = roster.molds().filter(|mold| mold.is_ready()).count();
             assert_eq!(molds, usize::from(self.master.settings().preload));
             assert_eq!(self.processes.len(), roster.everyone().count());
@@ -309,6 +310,7 @@ impl World {
         let took_over = matches!(event, MasterEvent::TookOver { .. });
         let is_drain = matches!(event, MasterEvent::Signalled(SignalCommand::Drain));
         let gone = matches!(event, MasterEvent::Exited { .. } | MasterEvent::Inspected(_));
+        let broken = self.find_broken(&event);
         let actions = self.master.step(event, self.start + self.now);
         self.check_numbers(&before, gone || !serving);
         if is_drain && self.passed_on {
@@ -319,6 +321,7 @@ impl World {
         }
         self.check_deadlines();
         self.check_successor();
+        assert!(broken.is_none() || self.master.reload.rolling_to() != broken, "broken code stays");
         if took_over && self.serves() {
             self.notified.check_known();
         }

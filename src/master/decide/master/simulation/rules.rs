@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use monoceros_config::SignalCommand;
+use monoceros_wire::Generation;
 use monoceros_wire::control::{ControlReply, ControlRequest};
 
 use super::World;
 use crate::master::decide::action::{Action, Notification, WorkerSignal};
 use crate::master::decide::event::MasterEvent;
 use crate::master::decide::id::ClientId;
-use crate::master::decide::roster::{Roster, WorkerEntry};
+use crate::master::decide::roster::{Roster, WorkerEntry, WorkerState};
 use crate::master::decide::state::MasterState;
 
 /// What the init system was notified of.
@@ -198,6 +199,32 @@ impl World {
         let live = self.master.pool.roster().live().count();
         let most = before.live().count().max(usize::from(workers + limits.surge()));
         assert!(live <= most, "{live} of at most {most} are alive");
+    }
+
+    /// The new generation, if this event shows that its code cannot serve: one of its
+    /// workers fails to boot before any has been available. Its reload fails at once.
+    pub(super) fn find_broken(&self, event: &MasterEvent) -> Option<Generation> {
+        let worker = match event {
+            MasterEvent::Failed { worker, .. } | MasterEvent::Exited { worker, .. } => worker,
+            _ => return None,
+        };
+        let entry = self.master.pool.roster().get(*worker)?;
+        let boots = matches!(entry.state, WorkerState::Booting { .. });
+        let is_broken = boots && self.serves() && self.master.reload.is_unproven(entry);
+        is_broken.then_some(entry.generation)
+    }
+
+    /// With `timeout`, every worker that hangs, or runs a request without end, has been
+    /// replaced after a while.
+    pub(super) fn check_hangs(&self) {
+        if self.master.settings().timeout.is_zero() {
+            return;
+        }
+        for worker in self.master.pool.roster().ready() {
+            let process = &self.processes[&worker.id];
+            let hangs = process.stuck || process.numb || process.stopped;
+            assert!(!hangs, "{worker} hangs and stays: {process:?}");
+        }
     }
 
     /// No process outlives its deadline: one that was asked to end has ended, or was sent
