@@ -1,5 +1,5 @@
 //! Owns which failures to boot are in the log already, so that each is written in full
-//! once. Called by the master only.
+//! once. Called by `pool.rs` only.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! The log lines about workers that have ended. Owns nothing; called by the master only.
+//! The log lines about workers that have ended. Owns nothing. Called by `pool.rs` only.
 
 use log::Level;
 use monoceros_sys::process::ExitStatus;

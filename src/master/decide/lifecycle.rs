@@ -1,6 +1,6 @@
 //! What the master does to one process: let it drain, stop it, abort it, kill it. Owns
 //! nothing: each function changes an entry of the roster and adds the actions that belong
-//! to the change. Called by the master, `reconcile.rs` and `monitoring.rs`.
+//! to the change. Called by `pool.rs`, `reconcile.rs` and `monitoring.rs`.
 
 use std::time::{Duration, Instant};
 

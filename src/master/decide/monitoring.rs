@@ -1,6 +1,6 @@
 //! What the master makes of the samples that the scoreboards give: requests that take too
 //! long, workers that hang, workers that are due to be recycled. Owns when the next
-//! samples are taken. Called by the master only.
+//! samples are taken. Called by `pool.rs` only.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};

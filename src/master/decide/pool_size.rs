@@ -1,5 +1,5 @@
-//! Owns the number of workers that the server is to have. Called by the master and by
-//! `reload.rs`.
+//! Owns the number of workers that the server is to have. Called by `reload.rs` and
+//! the master, through `pool.rs`.
 
 use log::Level;
 use monoceros_config::MOST_WORKERS;

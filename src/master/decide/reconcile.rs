@@ -1,5 +1,5 @@
 //! Carries the plan out: starts and retires workers, and the molds that they need. Owns
-//! when the plan changes by itself. Called by the master after every event.
+//! when the plan changes by itself. Called by `pool.rs` after every event.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
 //! Which workers are replaced although nothing is wrong with them: `max-requests`,
-//! `max-lifetime`, `max-rss`. Owns the random part of each allotment. Called by the master
+//! `max-lifetime`, `max-rss`. Owns the random part of each allotment. Called by `pool.rs`
 //! and `monitoring.rs`.
 
 use std::time::Instant;

@@ -1,6 +1,6 @@
 //! Owns the entry of every worker and mold that exists, and the backoff of every slot,
-//! which outlives the processes in it. Decides nothing. The master and its parts read it;
-//! `lifecycle.rs`, `recycling.rs` and `monitoring.rs` change entries.
+//! which outlives the processes in it. Decides nothing. The parts of the master read it;
+//! `pool.rs`, `lifecycle.rs`, `recycling.rs` and `monitoring.rs` change entries.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
