@@ -38,7 +38,9 @@ pub use spool::temporary::Temporary;
 pub use stream::body::{Body, MEMORY_LIMIT};
 pub use stream::exchange::{COPY_LIMIT, ClientDisconnected, Exchange};
 pub use stream::inbound::BodyPiece;
-pub use stream::local::{Arrival, Decision, LocalDecision, LocalResponse};
+pub use stream::local::{
+    Arrival, Decision, LocalDecision, LocalResponse, ResponseDraft, ResponseReviser, Revision,
+};
 pub use stream::request::Request;
 pub use stream::response::Fault;
 pub use transport::layer::{Layer, LayerFactory};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use monoceros_http::Limits;
 
-use crate::stream::local::LocalDecision;
+use crate::stream::local::{LocalDecision, ResponseReviser};
 
 /// The longest body of a request, in bytes: 1 GiB. Whatever an application
 /// accepts, one client is not to fill the disk.
@@ -88,6 +88,8 @@ pub struct Options {
     pub longest_body: u64,
     /// What the server responds to by itself.
     pub local: Option<LocalDecision>,
+    /// What the server does to the application's responses.
+    pub revise: Option<ResponseReviser>,
     /// How many connections are accepted beyond what the application has room for, so
     /// that the server can respond by itself while every application thread is busy.
     pub reserve: usize,

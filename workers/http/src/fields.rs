@@ -23,6 +23,11 @@ pub struct Fields {
 }
 
 impl Fields {
+    /// No fields.
+    pub const fn new() -> Self {
+        Self { lines: Vec::new(), spans: Vec::new() }
+    }
+
     /// Adds a field.
     ///
     /// # Errors
@@ -52,6 +57,14 @@ impl Fields {
     /// Adds a field of the server itself with a decimal number as the value.
     pub fn push_number(&mut self, name: &[u8], value: u64) {
         self.push_line(name, |lines| push_decimal(lines, value));
+    }
+
+    /// Adds the fields of another, which are laid out already.
+    pub fn append(&mut self, other: &Self) {
+        let at = self.lines.len();
+        self.lines.extend_from_slice(&other.lines);
+        let moved = |(name, value): &(Span, Span)| (name.moved_by(at), value.moved_by(at));
+        self.spans.extend(other.spans.iter().map(moved));
     }
 
     fn push_line(&mut self, name: &[u8], push_value: impl FnOnce(&mut Vec<u8>)) {
@@ -109,6 +122,18 @@ mod tests {
         assert_eq!(fields.get(b"n"), Some(&b"120"[..]));
         fields.clear();
         assert_eq!((fields.lines(), fields.iter().count()), (&b""[..], 0));
+    }
+
+    #[test]
+    fn fields_that_are_appended_are_found() {
+        let (mut fields, mut others) = (Fields::default(), Fields::default());
+        fields.push(b"A", b"1");
+        others.push(b"B", b"2");
+        others.push(b"C", b"");
+        fields.append(&others);
+        assert_eq!(fields.lines(), b"A: 1\r\nB: 2\r\nC: \r\n");
+        let all: Vec<_> = fields.iter().collect();
+        assert_eq!(all, [(&b"A"[..], &b"1"[..]), (b"B", b"2"), (b"C", b"")]);
     }
 
     #[test]

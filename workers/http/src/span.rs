@@ -14,6 +14,11 @@ impl Span {
         Span { start: start as u32, end: (start + len) as u32 }
     }
 
+    /// The same piece of bytes that stand `at` bytes further on.
+    pub(crate) fn moved_by(self, at: usize) -> Span {
+        Span { start: self.start + at as u32, end: self.end + at as u32 }
+    }
+
     /// The bytes at this position; an empty slice if `bytes` is too short.
     pub(crate) fn of(self, bytes: &[u8]) -> &[u8] {
         bytes.get(self.start as usize..self.end as usize).unwrap_or_default()

@@ -144,6 +144,7 @@ fn options(settings: &WorkerSettings, workers: u16, parallel: bool) -> Options {
         response_disk: settings.response_disk().0,
         longest_body: LONGEST_BODY,
         local: None,
+        revise: None,
         reserve: 0,
         spool_directory: find_temporary(),
     }

@@ -3,27 +3,32 @@
 use std::cell::RefCell;
 use std::fmt::Write;
 
-use monoceros_http::date;
+use monoceros_http::{Fields, date};
 use monoceros_sys::clock::{LocalTime, local_time, wall_seconds};
+
+/// The fields that the server adds to a response.
+pub(crate) const SERVER: &[u8] = b"Server";
+pub(crate) const DATE: &[u8] = b"Date";
 
 /// The texts of one second.
 #[derive(Debug)]
 struct Second {
     seconds: i64,
-    /// As the Date field has it.
-    date: [u8; 29],
+    /// The fields that the server adds to a response: Server and Date.
+    own: Fields,
     /// As the access log has it; made when it is first asked for.
     log: String,
 }
 
 thread_local! {
     static NOW: RefCell<Second> =
-        const { RefCell::new(Second { seconds: -1, date: [b' '; 29], log: String::new() }) };
+        const { RefCell::new(Second { seconds: -1, own: Fields::new(), log: String::new() }) };
 }
 
-/// Shows the current date as a field value (RFC 9110 section 5.6.7).
-pub(crate) fn with_date(show: impl FnOnce(&[u8])) {
-    with_now(|now| show(&now.date));
+/// Shows the fields that the server adds to a response: Server, and Date with the current date
+/// (RFC 9110 sections 10.2.4 and 6.6.1).
+pub(crate) fn with_own_fields(show: impl FnOnce(&Fields)) {
+    with_now(|now| show(&now.own));
 }
 
 /// Appends the current time as the access log has it:
@@ -42,7 +47,9 @@ fn with_now(show: impl FnOnce(&mut Second)) {
         let seconds = wall_seconds();
         if now.seconds != seconds {
             now.seconds = seconds;
-            now.date = date::imf_fixdate(seconds.unsigned_abs());
+            now.own.clear();
+            now.own.push(SERVER, b"monoceros");
+            now.own.push(DATE, &date::imf_fixdate(seconds.unsigned_abs()));
             now.log.clear();
         }
         show(now);
@@ -78,7 +85,7 @@ mod tests {
     #[test]
     fn both_texts_are_of_now() {
         let mut out = Vec::new();
-        with_date(|date| out.extend_from_slice(date));
+        with_own_fields(|own| out.extend_from_slice(own.get(DATE).unwrap()));
         assert!(out.ends_with(b" GMT"));
         out.clear();
         push_log_time(&mut out);

@@ -65,6 +65,10 @@ pub struct Exchange {
     /// Since when the client holds this thread, in milliseconds of the rising
     /// clock; the log is told once.
     held_ms: Option<u64>,
+    /// The server's own response goes out in place of the application's.
+    is_replaced: bool,
+    /// The body of that, until it is sent.
+    replacement: Vec<u8>,
     gone: bool,
     completed: bool,
     ended: bool,
@@ -97,6 +101,8 @@ impl Exchange {
             is_slow: false,
             handed: 0,
             held_ms: None,
+            is_replaced: false,
+            replacement: Vec::new(),
             gone: false,
             completed: false,
             ended: false,
@@ -260,6 +266,28 @@ impl Exchange {
         whole: Option<u64>,
     ) -> Result<(), ClientDisconnected> {
         let with_head = self.commit(whole)?;
+        if self.is_replaced {
+            return self.put_replacement(with_head);
+        }
+        self.put(with_head, bytes, owner)
+    }
+
+    /// Sends the response that goes out in place of the application's, if that is due.
+    fn put_replacement(&mut self, with_head: bool) -> Result<(), ClientDisconnected> {
+        if !with_head {
+            return Ok(());
+        }
+        let body = std::mem::take(&mut self.replacement);
+        self.put(true, &body, None)
+    }
+
+    /// Sends a piece of the body, with the head if that is due.
+    fn put(
+        &mut self,
+        with_head: bool,
+        bytes: &[u8],
+        owner: Option<Box<dyn Payload>>,
+    ) -> Result<(), ClientDisconnected> {
         let count = self.request_mut().response.take(bytes.len() as u64);
         // Only all of the bytes can be left to their owner.
         let owner = owner.filter(|_| count == bytes.len() as u64);
@@ -308,7 +336,11 @@ impl Exchange {
         if self.link().is_multiplexed {
             return self.send_file_on_stream(source, offset, length);
         }
-        if self.commit(Some(length))? {
+        let with_head = self.commit(Some(length))?;
+        if self.is_replaced {
+            return self.put_replacement(with_head);
+        }
+        if with_head {
             let response = &mut self.request_mut().response;
             let length = response.take(length);
             let mut head = Vec::new();
@@ -452,6 +484,7 @@ impl Exchange {
         if !self.stream.claim.begin() {
             return self.lose().map(|()| false);
         }
+        let whole = self.revise().or(whole);
         let asked = if self.link().is_multiplexed {
             Asked::on_stream(self.request().head.is_head())
         } else {
@@ -465,6 +498,16 @@ impl Exchange {
             self.link().socket.hold_little(true);
         }
         Ok(true)
+    }
+
+    /// Has the response revised before its head goes out: the length of the body that goes out
+    /// in place of the application's, if one does.
+    fn revise(&mut self) -> Option<u64> {
+        let reviser = self.shared.options.revise.as_ref()?;
+        let Request { head, response, .. } = self.request.as_deref_mut()?;
+        self.replacement = reviser.revise(head, response)?;
+        self.is_replaced = true;
+        Some(self.replacement.len() as u64)
     }
 
     fn lose(&mut self) -> Result<(), ClientDisconnected> {

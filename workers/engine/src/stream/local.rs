@@ -1,4 +1,5 @@
-//! Responses of the server itself, and what decides that it responds.
+//! Responses of the server itself, and what decides that it responds: at the end of a request's
+//! head, or of the head of an application's response.
 
 use std::fmt;
 use std::sync::Arc;
@@ -127,6 +128,72 @@ impl LocalDecision {
 impl fmt::Debug for LocalDecision {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         formatter.write_str("LocalDecision")
+    }
+}
+
+/// The head of an application's response, before it goes out.
+#[derive(Debug)]
+pub struct ResponseDraft<'a>(&'a mut Response);
+
+impl ResponseDraft<'_> {
+    /// The status code.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.0.status()
+    }
+
+    /// The value of a field, by its name in lower case.
+    #[must_use]
+    pub fn field(&self, name: &[u8]) -> Option<&[u8]> {
+        self.0.field_value(name)
+    }
+
+    /// Adds a field.
+    ///
+    /// # Errors
+    /// When it is malformed.
+    pub fn add(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
+        self.0.field(name, value)
+    }
+}
+
+/// What becomes of an application's response at the end of its head.
+#[derive(Debug)]
+pub enum Revision {
+    /// It goes out, with what was added.
+    Keep,
+    /// This goes out in place of it. What the application gives as a body is dropped.
+    Replace(LocalResponse),
+}
+
+/// Revises the responses of the application: the twin of [`LocalDecision`]. It runs on the
+/// application's thread.
+#[derive(Clone)]
+pub struct ResponseReviser(Arc<dyn Fn(&Head, &mut ResponseDraft) -> Revision + Send + Sync>);
+
+impl ResponseReviser {
+    /// Calls `revise` with the request's head at the end of the head of each response.
+    pub fn new(
+        revise: impl Fn(&Head, &mut ResponseDraft) -> Revision + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(revise))
+    }
+
+    /// Revises a response: the body of the one that goes out in place of it, if one does.
+    pub(crate) fn revise(&self, asked: &Head, response: &mut Response) -> Option<Vec<u8>> {
+        match (self.0)(asked, &mut ResponseDraft(response)) {
+            Revision::Keep => None,
+            Revision::Replace(LocalResponse { response: own, body }) => {
+                *response = own;
+                Some(body)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for ResponseReviser {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("ResponseReviser")
     }
 }
 

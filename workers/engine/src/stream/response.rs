@@ -204,12 +204,14 @@ impl Response {
     fn push_own_fields(&mut self, length: Option<u64>) {
         let status = self.head.status();
         let fields = &mut self.head.fields;
-        if !self.has_server {
-            fields.push(b"Server", b"monoceros");
-        }
-        if !self.has_date {
-            clock::with_date(|date| fields.push(b"Date", date));
-        }
+        clock::with_own_fields(|own| match (self.has_server, self.has_date) {
+            (false, false) => fields.append(own),
+            (true, true) => {}
+            (_, has_date) => {
+                let name = if has_date { clock::SERVER } else { clock::DATE };
+                fields.push(name, own.get(name).unwrap_or_default());
+            }
+        });
         // RFC 9112 section 6.1 and RFC 9110 section 8.6: no length goes with 204, and
         // a 304 has the length of what is not sent only if the application knows it.
         if let Some(length) = length

@@ -11,6 +11,7 @@ mod local;
 mod loop_owner;
 mod multiplexed;
 mod options;
+mod revise;
 mod running;
 
 use monoceros_engine::{ApplicationKind, Options};

@@ -26,6 +26,7 @@ pub(crate) fn options() -> Options {
         response_disk: 1 << 30,
         longest_body: 1 << 30,
         local: None,
+        revise: None,
         reserve: 0,
         spool_directory: Some(std::env::temp_dir()),
     }

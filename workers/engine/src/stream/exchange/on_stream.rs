@@ -46,7 +46,11 @@ impl Exchange {
         mut offset: u64,
         length: u64,
     ) -> Result<(), ClientDisconnected> {
-        if !self.commit(Some(length))? {
+        let with_head = self.commit(Some(length))?;
+        if self.is_replaced {
+            return self.put_replacement(with_head);
+        }
+        if !with_head {
             return Ok(());
         }
         let mut left = self.request_mut().response.take(length);
