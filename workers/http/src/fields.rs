@@ -17,7 +17,7 @@ const KEPT_FIELDS: usize = 32;
 /// copy. Another protocol takes names and values by their spans.
 #[derive(Debug, Default)]
 pub struct Fields {
-    /// Field lines (RFC 9112 section 5).
+    /// Field lines (RFC 9112 section 5), behind the status line in the head of a response.
     lines: Vec<u8>,
     spans: Vec<(Span, Span)>,
 }
@@ -88,9 +88,21 @@ impl Fields {
         self.spans.iter().map(|(name, value)| (name.of(&self.lines), value.of(&self.lines)))
     }
 
-    /// All fields as field lines.
+    /// All fields as field lines, behind the status line in the head of a response.
     pub(crate) fn lines(&self) -> &[u8] {
         &self.lines
+    }
+
+    /// Removes all fields, and begins with a status line. The version is the server's and not the
+    /// request's (RFC 9110 section 6.2). The space after the status is there even without a reason
+    /// phrase (RFC 9112 section 4). Returns the position of the status.
+    pub(crate) fn begin_with_status(&mut self, status: &[u8]) -> Span {
+        const VERSION: &[u8] = b"HTTP/1.1 ";
+        self.clear();
+        self.lines.extend_from_slice(VERSION);
+        self.lines.extend_from_slice(status);
+        self.lines.extend_from_slice(if status.len() == 3 { b" \r\n" } else { b"\r\n" });
+        Span::new(VERSION.len(), status.len())
     }
 
     /// Removes all fields, and keeps memory for the next ones.

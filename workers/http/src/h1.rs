@@ -52,7 +52,7 @@ impl Persistence {
 
 /// Appends the head of a response.
 pub fn push_head(out: &mut Vec<u8>, head: &ResponseHead, transfer: Transfer) {
-    push_status_line(out, head.status_text());
+    // The status line stands before them.
     out.extend_from_slice(head.fields.lines());
     if transfer.is_chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
@@ -70,7 +70,7 @@ pub fn push_head(out: &mut Vec<u8>, head: &ResponseHead, transfer: Transfer) {
 pub fn push_interim(out: &mut Vec<u8>, status: u16, fields: &Fields) {
     let mut head = ResponseHead::default();
     head.begin_own(status);
-    push_status_line(out, head.status_text());
+    out.extend_from_slice(head.fields.lines());
     out.extend_from_slice(fields.lines());
     out.extend_from_slice(b"\r\n");
 }
@@ -80,14 +80,6 @@ pub fn push_last_chunk(out: &mut Vec<u8>, trailers: &Fields) {
     out.extend_from_slice(b"0\r\n");
     out.extend_from_slice(trailers.lines());
     out.extend_from_slice(b"\r\n");
-}
-
-/// Appends the status line. The version is the server's and not the request's (RFC 9110 section
-/// 6.2). The space after the status is there even without a reason phrase (RFC 9112 section 4).
-fn push_status_line(out: &mut Vec<u8>, status: &[u8]) {
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(status);
-    out.extend_from_slice(if status.len() == 3 { b" \r\n" } else { b"\r\n" });
 }
 
 /// Appends the line before the data of a chunk of `len` bytes. `len` must not be 0, which means the
@@ -131,8 +123,15 @@ mod tests {
 
     #[test]
     fn a_status_line_has_both_its_spaces() {
-        assert_eq!(written(|out| push_status_line(out, b"200 OK")), "HTTP/1.1 200 OK\r\n");
-        assert_eq!(written(|out| push_status_line(out, b"299")), "HTTP/1.1 299 \r\n");
+        let transfer = Transfer { is_chunked: false, persistence: Persistence::Implied };
+        for (status, line) in
+            [(&b"200 OK"[..], "HTTP/1.1 200 OK\r\n"), (b"299", "HTTP/1.1 299 \r\n")]
+        {
+            let mut head = ResponseHead::default();
+            head.begin(status).unwrap();
+            let text = written(|out| push_head(out, &head, transfer));
+            assert_eq!(text, format!("{line}\r\n"));
+        }
     }
 
     #[test]

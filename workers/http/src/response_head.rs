@@ -2,9 +2,7 @@
 
 use crate::fields::Fields;
 use crate::response::{InvalidResponse, check_status, push_decimal, reason};
-
-/// The memory that is kept for the next status, in bytes.
-const KEPT_STATUS: usize = 64;
+use crate::span::Span;
 
 /// The head of a response: a status and fields. It can be used again: [`clear`] keeps memory.
 ///
@@ -22,8 +20,8 @@ const KEPT_STATUS: usize = 64;
 #[derive(Debug, Default)]
 pub struct ResponseHead {
     number: u16,
-    /// The status: the number, and a reason phrase if there is one.
-    status: Vec<u8>,
+    /// The position of the status: the number, and a reason phrase if there is one.
+    status: Span,
     /// The fields.
     pub fields: Fields,
 }
@@ -31,9 +29,7 @@ pub struct ResponseHead {
 impl ResponseHead {
     /// Removes everything.
     pub fn clear(&mut self) {
-        self.number = 0;
-        self.status.clear();
-        self.status.shrink_to(KEPT_STATUS);
+        (self.number, self.status) = (0, Span::default());
         self.fields.clear();
     }
 
@@ -42,19 +38,27 @@ impl ResponseHead {
     /// # Errors
     /// Those of [`check_status`]; the head is empty afterwards.
     pub fn begin(&mut self, status: &[u8]) -> Result<u16, InvalidResponse> {
-        self.clear();
-        self.number = check_status(status)?;
-        self.status.extend_from_slice(status);
+        match check_status(status) {
+            Ok(number) => self.set(number, status),
+            Err(invalid) => {
+                self.clear();
+                return Err(invalid);
+            }
+        }
         Ok(self.number)
     }
 
     /// Sets a status of the server itself, with its standard reason phrase, and removes all fields.
     pub fn begin_own(&mut self, status: u16) {
-        self.clear();
-        self.number = status;
-        push_decimal(&mut self.status, status.into());
-        self.status.push(b' ');
-        self.status.extend_from_slice(reason(status).as_bytes());
+        let mut text = Vec::new();
+        push_decimal(&mut text, status.into());
+        text.push(b' ');
+        text.extend_from_slice(reason(status).as_bytes());
+        self.set(status, &text);
+    }
+
+    fn set(&mut self, number: u16, status: &[u8]) {
+        (self.number, self.status) = (number, self.fields.begin_with_status(status));
     }
 
     /// The status code; 0 if none is set.
@@ -64,7 +68,7 @@ impl ResponseHead {
 
     /// The status code and the reason phrase.
     pub fn status_text(&self) -> &[u8] {
-        &self.status
+        self.status.of(self.fields.lines())
     }
 }
 
@@ -78,7 +82,7 @@ mod tests {
         head.begin(b"200 OK").unwrap();
         head.fields.add(b"A", b"b").unwrap();
         assert_eq!(head.begin(b"404"), Ok(404));
-        assert_eq!((head.status_text(), head.fields.lines()), (&b"404"[..], &b""[..]));
+        assert_eq!((head.status_text(), head.fields.iter().count()), (&b"404"[..], 0));
         assert!(head.begin(b"OK").is_err());
         assert_eq!((head.status(), head.status_text()), (0, &b""[..]));
         head.begin_own(503);

@@ -2,17 +2,19 @@
 
 pub(crate) mod address;
 pub(crate) mod carrying;
+pub(crate) mod closing;
 pub(crate) mod deadlines;
 pub(crate) mod displace;
 pub(crate) mod expire;
 pub(crate) mod loss;
 pub(crate) mod passing;
 pub(crate) mod pressure;
+pub(crate) mod reading;
 pub(crate) mod responding;
 pub(crate) mod shared;
 pub(crate) mod shortage;
 pub(crate) mod table;
-pub(crate) mod traffic;
+pub(crate) mod writing;
 
 use std::sync::Arc;
 

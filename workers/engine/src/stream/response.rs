@@ -1,7 +1,7 @@
 //! A response in the making: its head, and how its body is delimited. No I/O.
 
 use monoceros_http::h1::{self, Persistence, Transfer};
-use monoceros_http::response::{check_field, check_status, has_no_body, is_hop_by_hop};
+use monoceros_http::response::{check_field, has_no_body, is_hop_by_hop};
 use monoceros_http::{InvalidResponse, ResponseHead, Version, has_token};
 
 use crate::record::clock;
@@ -65,6 +65,13 @@ impl Asked {
 pub(crate) struct Response {
     /// The status and the fields; empty before a status.
     head: ResponseHead,
+    state: ResponseState,
+}
+
+/// What is known of a response beside its head.
+#[derive(Clone, Copy, Debug, Default)]
+struct ResponseState {
+    /// The Content-Length that the application gave.
     length: Option<u64>,
     has_date: bool,
     has_server: bool,
@@ -88,9 +95,8 @@ pub(crate) struct Response {
 impl Response {
     /// Forgets the response, and keeps its memory.
     pub(crate) fn clear(&mut self) {
-        let mut head = std::mem::take(&mut self.head);
-        head.clear();
-        *self = Self { head, ..Self::default() };
+        self.head.clear();
+        self.state = ResponseState::default();
     }
 
     /// Begins with a status, such as `200 OK`, forgetting what was set before.
@@ -99,12 +105,11 @@ impl Response {
     /// When the status is malformed, or below 200: such a response is not the
     /// last one (RFC 9110 section 15.2).
     pub(crate) fn begin(&mut self, status: &[u8]) -> Result<(), Fault> {
-        let number = check_status(status)?;
-        if number < 200 {
+        self.state = ResponseState::default();
+        if self.head.begin(status)? < 200 {
+            self.head.clear();
             return Err(Fault::Interim);
         }
-        self.clear();
-        self.head.begin(status)?;
         Ok(())
     }
 
@@ -117,7 +122,7 @@ impl Response {
         self.clear();
         self.head.begin_own(101);
         self.head.fields.push(b"Upgrade", protocol);
-        self.upgrades = true;
+        self.state.upgrades = true;
         Ok(())
     }
 
@@ -141,15 +146,15 @@ impl Response {
     pub(crate) fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
         check_field(name, value)?;
         match name.len() {
-            4 if name.eq_ignore_ascii_case(b"date") => self.has_date = true,
-            6 if name.eq_ignore_ascii_case(b"server") => self.has_server = true,
+            4 if name.eq_ignore_ascii_case(b"date") => self.state.has_date = true,
+            6 if name.eq_ignore_ascii_case(b"server") => self.state.has_server = true,
             14 if name.eq_ignore_ascii_case(b"content-length") => return self.set_length(value),
             // nginx reads this field of the response, with the same meaning.
             17 if name.eq_ignore_ascii_case(b"x-accel-buffering") => {
-                self.unbuffered = value.trim_ascii().eq_ignore_ascii_case(b"no");
+                self.state.unbuffered = value.trim_ascii().eq_ignore_ascii_case(b"no");
             }
             _ if is_hop_by_hop(name) => {
-                self.closes |=
+                self.state.closes |=
                     name.eq_ignore_ascii_case(b"connection") && has_token(value, b"close");
                 return Ok(());
             }
@@ -166,10 +171,10 @@ impl Response {
             .filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))
             .and_then(|text| text.parse::<u64>().ok())
             .ok_or(Fault::Length)?;
-        if self.length.is_some_and(|earlier| earlier != length) {
+        if self.state.length.is_some_and(|earlier| earlier != length) {
             return Err(Fault::Length);
         }
-        self.length = Some(length);
+        self.state.length = Some(length);
         Ok(())
     }
 
@@ -180,21 +185,21 @@ impl Response {
         let no_body = asked.is_head || has_no_body(status) || status == 205;
         if status == 205 {
             // RFC 9110 section 15.3.6: the length of nothing is sent.
-            self.length = Some(0);
+            self.state.length = Some(0);
         }
-        let length = self.length.or(whole.filter(|length| !no_body || *length > 0));
-        self.framing = match length {
-            _ if self.upgrades => BodyFraming::Raw,
+        let length = self.state.length.or(whole.filter(|length| !no_body || *length > 0));
+        self.state.framing = match length {
+            _ if self.state.upgrades => BodyFraming::Raw,
             _ if no_body => BodyFraming::NoBody,
             Some(length) => BodyFraming::Length(length),
             None if asked.is_framed => BodyFraming::Framed,
             None if asked.version == Version::Http11 => BodyFraming::Chunked,
             None => BodyFraming::UntilClose,
         };
-        self.closes |= !asked.keep_alive || self.framing.ends_with_connection();
-        self.persistence = Some(match asked.version {
-            _ if self.upgrades => Persistence::Upgrade,
-            _ if self.closes => Persistence::Close,
+        self.state.closes |= !asked.keep_alive || self.state.framing.ends_with_connection();
+        self.state.persistence = Some(match asked.version {
+            _ if self.state.upgrades => Persistence::Upgrade,
+            _ if self.state.closes => Persistence::Close,
             Version::Http10 => Persistence::KeepAlive,
             Version::Http11 => Persistence::Implied,
         });
@@ -204,7 +209,7 @@ impl Response {
     fn push_own_fields(&mut self, length: Option<u64>) {
         let status = self.head.status();
         let fields = &mut self.head.fields;
-        clock::with_own_fields(|own| match (self.has_server, self.has_date) {
+        clock::with_own_fields(|own| match (self.state.has_server, self.state.has_date) {
             (false, false) => fields.append(own),
             (true, true) => {}
             (_, has_date) => {
@@ -215,9 +220,9 @@ impl Response {
         // RFC 9112 section 6.1 and RFC 9110 section 8.6: no length goes with 204, and
         // a 304 has the length of what is not sent only if the application knows it.
         if let Some(length) = length
-            && !matches!(self.framing, BodyFraming::Chunked | BodyFraming::Raw)
+            && !matches!(self.state.framing, BodyFraming::Chunked | BodyFraming::Raw)
             && status != 204
-            && (status != 304 || self.length.is_some())
+            && (status != 304 || self.state.length.is_some())
         {
             fields.push_number(b"Content-Length", length);
         }
@@ -226,8 +231,8 @@ impl Response {
     /// What HTTP/1 adds to the head, once it is concluded.
     fn transfer(&self) -> Transfer {
         Transfer {
-            is_chunked: self.framing == BodyFraming::Chunked,
-            persistence: self.persistence.unwrap_or(Persistence::Implied),
+            is_chunked: self.state.framing == BodyFraming::Chunked,
+            persistence: self.state.persistence.unwrap_or(Persistence::Implied),
         }
     }
 
@@ -240,25 +245,25 @@ impl Response {
     pub(crate) fn push_head(&mut self, out: &mut Vec<u8>) {
         let before = out.len();
         h1::push_head(out, &self.head, self.transfer());
-        self.head_bytes = (out.len() - before) as u64;
+        self.state.head_bytes = (out.len() - before) as u64;
     }
 
     /// The value of a field, by its name in lower case; also of those that the
     /// server adds.
     pub(crate) fn field_value(&self, name: &[u8]) -> Option<&[u8]> {
         self.head.fields.get(name).or_else(|| {
-            let is_sent = self.persistence.is_some();
+            let is_sent = self.state.persistence.is_some();
             is_sent.then(|| self.transfer().field(name)).flatten()
         })
     }
 
     /// Takes `count` bytes of the body: how many of them are to be sent.
     pub(crate) fn take(&mut self, count: u64) -> u64 {
-        let taken = match &mut self.framing {
+        let taken = match &mut self.state.framing {
             BodyFraming::Length(left) => {
                 let taken = count.min(*left);
                 *left -= taken;
-                self.cut |= taken < count;
+                self.state.cut |= taken < count;
                 taken
             }
             BodyFraming::Chunked
@@ -267,7 +272,7 @@ impl Response {
             | BodyFraming::Raw => count,
             BodyFraming::NoBody | BodyFraming::Open => 0,
         };
-        self.body_bytes += taken;
+        self.state.body_bytes += taken;
         taken
     }
 
@@ -278,22 +283,22 @@ impl Response {
 
     /// Whether the head is complete: nothing in it can be changed any more.
     pub(crate) fn is_concluded(&self) -> bool {
-        self.framing != BodyFraming::Open
+        self.state.framing != BodyFraming::Open
     }
 
     /// Whether less than the promised length was given.
     pub(crate) fn is_short(&self) -> bool {
-        matches!(self.framing, BodyFraming::Length(left) if left > 0)
+        matches!(self.state.framing, BodyFraming::Length(left) if left > 0)
     }
 
     /// Whether more than the promised length was given.
     pub(crate) fn was_cut(&self) -> bool {
-        self.cut
+        self.state.cut
     }
 
     /// The length of the head as it was sent, in bytes.
     pub(crate) fn head_bytes(&self) -> u64 {
-        self.head_bytes
+        self.state.head_bytes
     }
 
     /// The status and its reason phrase.
@@ -306,25 +311,25 @@ impl Response {
     }
 
     pub(crate) fn framing(&self) -> BodyFraming {
-        self.framing
+        self.state.framing
     }
 
     pub(crate) fn closes(&self) -> bool {
-        self.closes
+        self.state.closes
     }
 
     /// Whether the application is to wait for its client.
     pub(crate) fn is_unbuffered(&self) -> bool {
-        self.unbuffered
+        self.state.unbuffered
     }
 
     pub(crate) fn body_bytes(&self) -> u64 {
-        self.body_bytes
+        self.state.body_bytes
     }
 
     /// The length that the application promised.
     pub(crate) fn promised(&self) -> Option<u64> {
-        self.length
+        self.state.length
     }
 }
 

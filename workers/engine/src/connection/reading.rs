@@ -1,24 +1,18 @@
-//! The I/O thread's dealings with one connection: reading requests, writing
-//! what the application side could not, refusing, closing.
+//! Reading requests, and giving them to the application.
 
 use std::io;
 use std::sync::Arc;
 
 use mio::event::Event;
 use monoceros_http::{Framing, Reject};
-use monoceros_sys::{clock, reason};
+use monoceros_sys::reason;
 use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::table::{Connections, SHARE, Unfinished};
 use crate::connection::{Connection, Phase};
-use crate::handoff::events::StreamNews;
 use crate::protocol::http1::{ArrivalStage, Reading, Step};
 use crate::stream::body::Received;
-use crate::stream::inbound::BodyEnd;
 use crate::stream::request::{QueuedRequest, Request};
-use crate::stream::shared_stream::{After, SharedStream};
-use crate::transport::file_range::Failure;
-use crate::transport::outgoing::Flushed;
 use crate::transport::pledge;
 
 /// There is no room in the kernel for what has its events told.
@@ -321,107 +315,8 @@ impl Connections {
         }
     }
 
-    /// A stream comes back from the application side by message.
-    pub(crate) fn take_back(&mut self, stream: &Arc<SharedStream>) {
-        let token = stream.connection.token;
-        if stream.connection.is_multiplexed {
-            return self.take_stream_back(token, stream);
-        }
-        // One that has expired is not the application's any more.
-        let is_ours = |connection: &Connection| {
-            Arc::ptr_eq(&connection.stream, stream) && !connection.expired
-        };
-        if !self.slab.get(token).is_some_and(is_ours) {
-            return;
-        }
-        let after = stream.tail().after.take();
-        let Some(after) = after else {
-            // The response goes on; the socket may have got room since the
-            // application found it full.
-            self.write_for_application(token);
-            if self.register(token).is_err() {
-                stream.connection.fail();
-            }
-            if self.shared.handoff.events().is_some() {
-                self.serve_body(token);
-            }
-            return;
-        };
-        let after = match after {
-            After::KeepAlive if self.lacks_body(token) => After::Linger,
-            other => other,
-        };
-        stream.inbound.close();
-        let wanted = stream.end.take();
-        if let Some(connection) = self.slab.get_mut(token) {
-            connection.unread |= wanted;
-            connection.enter(Phase::Writing(after));
-        }
-        self.write(token);
-    }
-
-    /// Writes what waits, and then does what comes after.
-    pub(crate) fn write(&mut self, token: usize) {
-        let Some(connection) = self.slab.get_mut(token) else { return };
-        let after = match connection.phase {
-            Phase::Writing(after) => after,
-            Phase::Carrying | Phase::Lent => return self.write_for_application(token),
-            _ => return,
-        };
-        match connection.link.flush() {
-            Err(failure) => self.fail_response(token, failure),
-            Ok(Flushed::Paused(_)) => self.unfinished.push(Unfinished::Writing { token }),
-            Ok(Flushed::Blocked(_)) => {
-                if self.register(token).is_err() {
-                    self.close(token);
-                }
-            }
-            Ok(Flushed::All) if connection.link.outlet().failed => self.break_off(token),
-            Ok(Flushed::All) => {
-                self.settle_account(token);
-                self.end_response(token, after);
-            }
-        }
-    }
-
-    /// A response has gone, and its connection goes on or ends.
-    fn end_response(&mut self, token: usize, after: After) {
-        match after {
-            After::KeepAlive => self.await_request(token),
-            After::Close => {
-                if let Some(connection) = self.slab.get(token) {
-                    connection.link.unguard();
-                }
-                self.close_politely(token, false);
-            }
-            After::Linger => self.close_politely(token, true),
-            After::Abort => self.close(token),
-            After::Reset => self.break_off(token),
-        }
-    }
-
-    /// Writes for an application that goes on; the end, when it is due, comes
-    /// by message.
-    fn write_for_application(&mut self, token: usize) {
-        let Some(connection) = self.slab.get(token) else { return };
-        // A client that is gone is seen by the application side.
-        match connection.link.try_flush() {
-            None | Some(Ok(Flushed::Paused(_))) => {
-                self.unfinished.push(Unfinished::Writing { token });
-            }
-            Some(Err(Failure::File(why))) => self.tell_unreadable(token, &why),
-            Some(Err(Failure::Client(_))) if connection.link.is_multiplexed => {
-                return self.break_off(token);
-            }
-            Some(Ok(Flushed::All | Flushed::Blocked(_)) | Err(Failure::Client(_))) => {}
-        }
-        if self.shared.handoff.events().is_some() {
-            self.tell_room(token);
-        }
-    }
-
     /// Goes on with the next request, which may be there already.
-    fn await_request(&mut self, token: usize) {
+    pub(super) fn await_request(&mut self, token: usize) {
         let Some(connection) = self.slab.get_mut(token) else { return };
         connection.enter(Phase::Idle { used: true });
         self.go_on_reading(token);
@@ -448,76 +343,6 @@ impl Connections {
                 self.read(token, true);
             }
             Some(_) | None => {}
-        }
-    }
-
-    /// Closes a connection after a response. Bytes that were not read would make
-    /// the kernel send a reset, which can destroy the response on its way; so our
-    /// side is closed first, and the rest is read and thrown away (RFC 9112
-    /// section 9.6).
-    pub(crate) fn close_politely(&mut self, token: usize, is_sending: bool) {
-        let Some(connection) = self.slab.get_mut(token) else { return };
-        connection.link.redeem();
-        let may_have_more = is_sending
-            || connection.http1.has_input()
-            || connection.unread
-            || connection.registered
-            || (connection.had_body && connection.link.socket.has_arrived());
-        if connection.read_closed || !may_have_more {
-            return self.close(token);
-        }
-        connection.http1.drop_input();
-        if connection.link.end_writing().is_err() {
-            return self.close(token);
-        }
-        connection.enter(Phase::Lingering { heard_ms: clock::monotonic_ms() });
-        self.linger(token);
-    }
-
-    fn linger(&mut self, token: usize) {
-        if self.register(token).is_err() {
-            return self.close(token);
-        }
-        // Not the scratch memory: what is being refused may be in it.
-        let mut waste = [0; 16 * 1024];
-        for _ in 0..SHARE {
-            let Some(connection) = self.slab.get_mut(token) else { return };
-            match connection.link.socket.receive(&mut waste) {
-                Ok(1..) => {
-                    connection.phase = Phase::Lingering { heard_ms: clock::monotonic_ms() };
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Ok(0) | Err(_) => return self.close(token),
-            }
-        }
-        self.unfinished.push(Unfinished::Reading { token, to_end: false });
-    }
-
-    /// Closes a connection.
-    pub(crate) fn close(&mut self, token: usize) {
-        let Some(mut connection) = self.slab.try_remove(token) else { return };
-        connection.http1.drop_input();
-        let streams = connection.streams.take();
-        if !streams.is_empty() {
-            self.lose_streams(streams);
-        }
-        self.pressure.freed_ms = clock::monotonic_ms();
-        // An application thread that still writes learns it, and a process that
-        // the application has forked cannot hold the connection open.
-        if matches!(connection.phase, Phase::Lent) && !connection.stream.end.is_over() {
-            connection.link.fail();
-            connection.stream.inbound.end(BodyEnd::Broken);
-            self.shared.handoff.tell(StreamNews::Disconnected(connection.lent.number));
-        }
-        if connection.link.is_guarded() {
-            // Its response is not whole, which only a reset tells the client; an
-            // application thread may have the descriptor, too.
-            connection.link.reset();
-        } else if self.shared.has_forked() || connection.expired {
-            connection.link.socket.end();
-        }
-        if let Some(request) = connection.take_request() {
-            self.shared.handoff.recycle(request);
         }
     }
 }

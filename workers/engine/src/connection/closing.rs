@@ -1,0 +1,82 @@
+//! The end of a connection.
+
+use std::io;
+
+use monoceros_sys::clock;
+
+use crate::connection::Phase;
+use crate::connection::table::{Connections, SHARE, Unfinished};
+use crate::handoff::events::StreamNews;
+use crate::stream::inbound::BodyEnd;
+
+impl Connections {
+    /// Closes a connection after a response. Bytes that were not read would make
+    /// the kernel send a reset, which can destroy the response on its way; so our
+    /// side is closed first, and the rest is read and thrown away (RFC 9112
+    /// section 9.6).
+    pub(crate) fn close_politely(&mut self, token: usize, is_sending: bool) {
+        let Some(connection) = self.slab.get_mut(token) else { return };
+        connection.link.redeem();
+        let may_have_more = is_sending
+            || connection.http1.has_input()
+            || connection.unread
+            || connection.registered
+            || (connection.had_body && connection.link.socket.has_arrived());
+        if connection.read_closed || !may_have_more {
+            return self.close(token);
+        }
+        connection.http1.drop_input();
+        if connection.link.end_writing().is_err() {
+            return self.close(token);
+        }
+        connection.enter(Phase::Lingering { heard_ms: clock::monotonic_ms() });
+        self.linger(token);
+    }
+
+    pub(super) fn linger(&mut self, token: usize) {
+        if self.register(token).is_err() {
+            return self.close(token);
+        }
+        // Not the scratch memory: what is being refused may be in it.
+        let mut waste = [0; 16 * 1024];
+        for _ in 0..SHARE {
+            let Some(connection) = self.slab.get_mut(token) else { return };
+            match connection.link.socket.receive(&mut waste) {
+                Ok(1..) => {
+                    connection.phase = Phase::Lingering { heard_ms: clock::monotonic_ms() };
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Ok(0) | Err(_) => return self.close(token),
+            }
+        }
+        self.unfinished.push(Unfinished::Reading { token, to_end: false });
+    }
+
+    /// Closes a connection.
+    pub(crate) fn close(&mut self, token: usize) {
+        let Some(mut connection) = self.slab.try_remove(token) else { return };
+        connection.http1.drop_input();
+        let streams = connection.streams.take();
+        if !streams.is_empty() {
+            self.lose_streams(streams);
+        }
+        self.pressure.freed_ms = clock::monotonic_ms();
+        // An application thread that still writes learns it, and a process that
+        // the application has forked cannot hold the connection open.
+        if matches!(connection.phase, Phase::Lent) && !connection.stream.end.is_over() {
+            connection.link.fail();
+            connection.stream.inbound.end(BodyEnd::Broken);
+            self.shared.handoff.tell(StreamNews::Disconnected(connection.lent.number));
+        }
+        if connection.link.is_guarded() {
+            // Its response is not whole, which only a reset tells the client; an
+            // application thread may have the descriptor, too.
+            connection.link.reset();
+        } else if self.shared.has_forked() || connection.expired {
+            connection.link.socket.end();
+        }
+        if let Some(request) = connection.take_request() {
+            self.shared.handoff.recycle(request);
+        }
+    }
+}

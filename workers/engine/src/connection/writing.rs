@@ -1,0 +1,110 @@
+//! Writing what the application could not send at once, and what follows a response.
+
+use std::sync::Arc;
+
+use crate::connection::table::{Connections, Unfinished};
+use crate::connection::{Connection, Phase};
+use crate::stream::shared_stream::{After, SharedStream};
+use crate::transport::file_range::Failure;
+use crate::transport::outgoing::Flushed;
+
+impl Connections {
+    /// A stream comes back from the application side by message.
+    pub(crate) fn take_back(&mut self, stream: &Arc<SharedStream>) {
+        let token = stream.connection.token;
+        if stream.connection.is_multiplexed {
+            return self.take_stream_back(token, stream);
+        }
+        // One that has expired is not the application's any more.
+        let is_ours = |connection: &Connection| {
+            Arc::ptr_eq(&connection.stream, stream) && !connection.expired
+        };
+        if !self.slab.get(token).is_some_and(is_ours) {
+            return;
+        }
+        let after = stream.tail().after.take();
+        let Some(after) = after else {
+            // The response goes on; the socket may have got room since the
+            // application found it full.
+            self.write_for_application(token);
+            if self.register(token).is_err() {
+                stream.connection.fail();
+            }
+            if self.shared.handoff.events().is_some() {
+                self.serve_body(token);
+            }
+            return;
+        };
+        let after = match after {
+            After::KeepAlive if self.lacks_body(token) => After::Linger,
+            other => other,
+        };
+        stream.inbound.close();
+        let wanted = stream.end.take();
+        if let Some(connection) = self.slab.get_mut(token) {
+            connection.unread |= wanted;
+            connection.enter(Phase::Writing(after));
+        }
+        self.write(token);
+    }
+
+    /// Writes what waits, and then does what comes after.
+    pub(crate) fn write(&mut self, token: usize) {
+        let Some(connection) = self.slab.get_mut(token) else { return };
+        let after = match connection.phase {
+            Phase::Writing(after) => after,
+            Phase::Carrying | Phase::Lent => return self.write_for_application(token),
+            _ => return,
+        };
+        match connection.link.flush() {
+            Err(failure) => self.fail_response(token, failure),
+            Ok(Flushed::Paused(_)) => self.unfinished.push(Unfinished::Writing { token }),
+            Ok(Flushed::Blocked(_)) => {
+                if self.register(token).is_err() {
+                    self.close(token);
+                }
+            }
+            Ok(Flushed::All) if connection.link.outlet().failed => self.break_off(token),
+            Ok(Flushed::All) => {
+                self.settle_account(token);
+                self.end_response(token, after);
+            }
+        }
+    }
+
+    /// A response has gone, and its connection goes on or ends.
+    fn end_response(&mut self, token: usize, after: After) {
+        match after {
+            After::KeepAlive => self.await_request(token),
+            After::Close => {
+                if let Some(connection) = self.slab.get(token) {
+                    connection.link.unguard();
+                }
+                self.close_politely(token, false);
+            }
+            After::Linger => self.close_politely(token, true),
+            After::Abort => self.close(token),
+            After::Reset => self.break_off(token),
+        }
+    }
+
+    /// Writes for an application that goes on; the end, when it is due, comes
+    /// by message.
+    pub(super) fn write_for_application(&mut self, token: usize) {
+        let Some(connection) = self.slab.get(token) else { return };
+        // A client that is gone is seen by the application side.
+        match connection.link.try_flush() {
+            None | Some(Ok(Flushed::Paused(_))) => {
+                self.unfinished.push(Unfinished::Writing { token });
+            }
+            Some(Err(Failure::File(why))) => self.tell_unreadable(token, &why),
+            Some(Err(Failure::Client(_))) if connection.link.is_multiplexed => {
+                return self.break_off(token);
+            }
+            Some(Ok(Flushed::All | Flushed::Blocked(_)) | Err(Failure::Client(_))) => {}
+        }
+        if self.shared.handoff.events().is_some() {
+            self.tell_room(token);
+        }
+    }
+}
