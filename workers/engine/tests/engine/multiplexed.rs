@@ -287,6 +287,7 @@ fn the_failure_of_a_stream_leaves_the_others() {
     release.send(()).unwrap();
     release.send(()).unwrap();
     assert_eq!(client.response(1).body, b"waited");
+    some("the end of the others", || (engine.board.requests() == 3).then_some(()));
     client.get(7, "/");
     assert_eq!(client.response(7).body, b"0");
 }

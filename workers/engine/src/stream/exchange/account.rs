@@ -23,8 +23,10 @@ impl Exchange {
 
     /// Tells the access log of the request: now, or when its response has gone.
     pub(super) fn log(&mut self, now_us: u64, environ: &dyn Fn(&str) -> Option<String>) {
-        if !self.is_slow && !self.gone {
-            if !self.link().is_plain {
+        // The bytes of one of several streams are not told apart once they wait, and its end
+        // is not the connection's.
+        if !self.is_slow && !self.gone || self.link().is_multiplexed {
+            if !self.link().sends_directly() {
                 self.link().outlet().handed = 0;
             }
             if let Some(access) = &self.shared.access {
