@@ -24,7 +24,7 @@ use crate::stream::response::Asked;
 use crate::stream::shared_stream::{After, SharedStream};
 
 /// What was received of a connection.
-enum Received {
+enum StreamInput {
     /// So many bytes, in the scratch memory; `true`: there may be more at once.
     Bytes(usize, bool),
     Nothing,
@@ -44,25 +44,25 @@ impl Connections {
                 return;
             }
             let received = match connection.link.read(&mut self.scratch) {
-                Ok(0) => Received::End,
-                Ok(count) => Received::Bytes(
+                Ok(0) => StreamInput::End,
+                Ok(count) => StreamInput::Bytes(
                     count,
                     count == self.scratch.len() || !connection.link.is_plain || connection.hung_up,
                 ),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Received::Nothing,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => StreamInput::Nothing,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => Received::End,
+                Err(_) => StreamInput::End,
             };
             match received {
-                Received::Nothing => {
+                StreamInput::Nothing => {
                     connection.unread = false;
                     return;
                 }
-                Received::End => {
+                StreamInput::End => {
                     connection.read_closed = true;
                     return self.settle_streams(token);
                 }
-                Received::Bytes(count, more) => {
+                StreamInput::Bytes(count, more) => {
                     connection.streams.input.append(&self.scratch[..count]);
                     self.take_events(token);
                     if !more {

@@ -42,7 +42,7 @@ enum Report {
 }
 
 /// One request of the application.
-struct OpenStream {
+struct HeldStream {
     exchange: Exchange,
     kind: StreamKind,
 }
@@ -63,7 +63,7 @@ enum StreamKind {
 
 struct EventApplication {
     source: EventSource,
-    streams: HashMap<u64, OpenStream>,
+    streams: HashMap<u64, HeldStream>,
     reports: Sender<Report>,
     stops: bool,
 }
@@ -130,9 +130,9 @@ impl EventApplication {
             exchange.write(b"", None, None).unwrap();
         }
         let number = exchange.request().number();
-        self.streams.insert(number, OpenStream { exchange, kind });
+        self.streams.insert(number, HeldStream { exchange, kind });
         self.go_on(number);
-        let is_together = |it: &&OpenStream| it.kind == StreamKind::Together;
+        let is_together = |it: &&HeldStream| it.kind == StreamKind::Together;
         if self.streams.values().filter(is_together).count() == TOGETHER {
             let mut numbers: Vec<_> = self.streams.keys().copied().collect();
             numbers.sort_unstable();
@@ -142,7 +142,7 @@ impl EventApplication {
     }
 
     fn respond(&mut self, number: u64, body: &[u8]) {
-        let Some(OpenStream { mut exchange, .. }) = self.streams.remove(&number) else { return };
+        let Some(HeldStream { mut exchange, .. }) = self.streams.remove(&number) else { return };
         exchange.begin(b"200 OK").unwrap();
         exchange.write(body, None, Some(body.len() as u64)).ok();
         exchange.finish(&|_| None);
@@ -150,7 +150,7 @@ impl EventApplication {
 
     fn lose(&mut self, number: u64) {
         self.report(Report::Disconnected);
-        if let Some(OpenStream { exchange, .. }) = self.streams.remove(&number) {
+        if let Some(HeldStream { exchange, .. }) = self.streams.remove(&number) {
             exchange.abort(&|_| None);
         }
     }
@@ -180,12 +180,12 @@ impl EventApplication {
                     BodyPiece::Bytes(bytes) => exchange.write(&bytes, None, None).unwrap(),
                     BodyPiece::Nothing => return,
                     BodyPiece::End | BodyPiece::Broken => {
-                        let OpenStream { exchange, .. } = self.streams.remove(&number).unwrap();
+                        let HeldStream { exchange, .. } = self.streams.remove(&number).unwrap();
                         return exchange.finish(&|_| None);
                     }
                 },
                 StreamKind::Download { left: 0 } => {
-                    let OpenStream { exchange, .. } = self.streams.remove(&number).unwrap();
+                    let HeldStream { exchange, .. } = self.streams.remove(&number).unwrap();
                     return exchange.finish(&|_| None);
                 }
                 StreamKind::Download { left } => {

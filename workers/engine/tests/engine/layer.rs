@@ -141,13 +141,13 @@ fn start(name: &str) -> RunningEngine {
     engine
 }
 
-struct Client {
+struct FramedClient {
     socket: TcpStream,
     input: Vec<u8>,
     text: Vec<u8>,
 }
 
-impl Client {
+impl FramedClient {
     fn connect(engine: &RunningEngine) -> Self {
         let mut socket = TcpStream::connect(engine.address).unwrap();
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -207,7 +207,7 @@ impl Client {
 #[test]
 fn requests_of_every_size_are_served_through_a_layer() {
     let engine = start("layer-sizes");
-    let mut client = Client::connect(&engine);
+    let mut client = FramedClient::connect(&engine);
     for length in [0, 1, 100, 20_000, 300_000] {
         assert_eq!(client.ask("/", &vec![b'a'; length]), length.to_string().as_bytes());
     }
@@ -219,7 +219,7 @@ fn requests_of_every_size_are_served_through_a_layer() {
 #[test]
 fn requests_that_come_together_are_served_one_after_the_other() {
     let engine = start("layer-pipelined");
-    let mut client = Client::connect(&engine);
+    let mut client = FramedClient::connect(&engine);
     let requests = (1..=50).map(|length| format!("GET /{length} HTTP/1.1\r\nHost: a\r\n\r\n"));
     client.send(requests.collect::<String>().as_bytes());
     for length in 1..=50 {
@@ -242,7 +242,7 @@ fn a_connection_that_cannot_be_opened_is_closed() {
 #[test]
 fn a_refusal_goes_through_the_layer_too() {
     let engine = start("layer-refusal");
-    let mut client = Client::connect(&engine);
+    let mut client = FramedClient::connect(&engine);
     client.send(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
     while !client.text.ends_with(b"400 Bad Request\n") {
         client.read_more();

@@ -94,24 +94,24 @@ impl Multiplexer for ToyProtocol {
 
 /// What a client has got on a stream.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Got {
+struct ToyResponse {
     head: String,
     body: Vec<u8>,
     is_over: bool,
     is_reset: bool,
 }
 
-struct Client {
+struct ToyClient {
     socket: TcpStream,
     input: Vec<u8>,
-    got: BTreeMap<u32, Got>,
+    got: BTreeMap<u32, ToyResponse>,
     /// Streams in the order in which they were over.
     over: Vec<u32>,
     is_drained: bool,
     has_ended: bool,
 }
 
-impl Client {
+impl ToyClient {
     fn connect(engine: &RunningEngine) -> Self {
         let socket = TcpStream::connect(engine.address).unwrap();
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -166,7 +166,7 @@ impl Client {
     }
 
     /// The whole response on a stream.
-    fn response(&mut self, stream: u32) -> &Got {
+    fn response(&mut self, stream: u32) -> &ToyResponse {
         self.read_until(|it| it.got.get(&stream).is_some_and(|got| got.is_over));
         &self.got[&stream]
     }
@@ -229,7 +229,7 @@ fn start(name: &str, options: Options) -> (RunningEngine, Sender<()>) {
 #[test]
 fn two_streams_are_responded_to_in_reverse_order() {
     let (engine, release) = start("toy-reverse", options());
-    let mut client = Client::connect(&engine);
+    let mut client = ToyClient::connect(&engine);
     client.get(1, "/wait");
     some("the first request", || (!engine.board.running().is_empty()).then_some(()));
     client.get(3, "/");
@@ -246,7 +246,7 @@ fn two_streams_are_responded_to_in_reverse_order() {
 #[test]
 fn bodies_on_several_streams_arrive_whole() {
     let (engine, _release) = start("toy-bodies", options());
-    let mut client = Client::connect(&engine);
+    let mut client = ToyClient::connect(&engine);
     let head = b"POST / HTTP/1.1\r\nHost: a\r\n\r\n";
     for stream in [1, 3, 5] {
         client.send(HEAD, stream, head);
@@ -264,7 +264,7 @@ fn bodies_on_several_streams_arrive_whole() {
 #[test]
 fn large_responses_share_a_connection() {
     let (engine, _release) = start("toy-large", options());
-    let mut client = Client::connect(&engine);
+    let mut client = ToyClient::connect(&engine);
     (1..=4).for_each(|stream| client.get(stream, "/large"));
     // The client takes nothing for a while.
     some("all responses to be given", || (engine.board.requests() == 4).then_some(()));
@@ -277,7 +277,7 @@ fn large_responses_share_a_connection() {
 #[test]
 fn the_failure_of_a_stream_leaves_the_others() {
     let (engine, release) = start("toy-failure", options());
-    let mut client = Client::connect(&engine);
+    let mut client = ToyClient::connect(&engine);
     client.get(1, "/wait");
     client.get(3, "/raising");
     client.read_until(|it| it.got.get(&3).is_some_and(|got| got.is_reset));
@@ -295,7 +295,7 @@ fn the_failure_of_a_stream_leaves_the_others() {
 #[test]
 fn a_request_whose_time_is_over_is_responded_to_on_its_stream() {
     let (engine, release) = start("toy-expire", options());
-    let mut client = Client::connect(&engine);
+    let mut client = ToyClient::connect(&engine);
     client.get(1, "/wait");
     let request = some("the request", || engine.board.running().first().map(|it| it.number));
     engine.master.send(&ToWorker::Expire { request }).unwrap();
@@ -318,7 +318,7 @@ fn the_server_responds_by_itself_on_a_stream() {
     };
     let local = Some(LocalDecision::new(decide));
     let (engine, _release) = start("toy-local", Options { local, ..options() });
-    let mut client = Client::connect(&engine);
+    let mut client = ToyClient::connect(&engine);
     client.get(1, "/local");
     client.get(3, "/");
     assert_eq!(client.response(1).body, b"local");
@@ -328,7 +328,7 @@ fn the_server_responds_by_itself_on_a_stream() {
 #[test]
 fn a_drain_is_said_by_the_protocol_and_open_streams_go_on() {
     let (engine, release) = start("toy-drain", options());
-    let mut client = Client::connect(&engine);
+    let mut client = ToyClient::connect(&engine);
     client.get(1, "/wait");
     some("the request", || (!engine.board.running().is_empty()).then_some(()));
     engine.master.send(&ToWorker::Drain(Drain::Retire)).unwrap();
