@@ -169,7 +169,9 @@ pub enum Revision {
 /// Revises the responses of the application: the twin of [`LocalDecision`]. It runs on the
 /// application's thread.
 #[derive(Clone)]
-pub struct ResponseReviser(Arc<dyn Fn(&Head, &mut ResponseDraft) -> Revision + Send + Sync>);
+pub struct ResponseReviser(Arc<ReviseFn>);
+
+type ReviseFn = dyn Fn(&Head, &mut ResponseDraft) -> Revision + Send + Sync;
 
 impl ResponseReviser {
     /// Calls `revise` with the request's head at the end of the head of each response.
