@@ -1,7 +1,7 @@
 //! The typed, bounded pair of sockets between the master and a worker.
 //!
-//! `SOCK_SEQPACKET` keeps messages apart, and an end of file says that the
-//! other process is gone, however it went.
+//! `SOCK_SEQPACKET` keeps messages apart. An end of file means that the other process
+//! has ended, for whatever reason.
 
 use std::cell::Cell;
 use std::io;
@@ -133,8 +133,8 @@ impl<Out: Serialize, In: DeserializeOwned> Channel<Out, In> {
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => Ok((Incoming::Nothing, T::default())),
-                // The kernel says this once, before it hands out what the other
-                // end had sent.
+                // The kernel returns this once, before the messages that the other end
+                // had sent.
                 io::ErrorKind::ConnectionReset if !self.unread.replace(true) => self.receive_by(by),
                 io::ErrorKind::ConnectionReset => Ok((Incoming::Closed, T::default())),
                 _ => Err(error),
@@ -142,8 +142,8 @@ impl<Out: Serialize, In: DeserializeOwned> Channel<Out, In> {
         }
     }
 
-    /// Says whether the other process went without reading all that it was
-    /// sent; known when its end was found [`Incoming::Closed`].
+    /// Whether the other process ended without reading everything that it was sent;
+    /// known when its end was found [`Incoming::Closed`].
     pub fn left_unread(&self) -> bool {
         self.unread.get()
     }

@@ -1,5 +1,5 @@
-//! What an operator's command and a running master say to each other, and
-//! where they meet. One request, one answer, for each connection.
+//! The messages between an operator's command and a running master, and the name of
+//! their socket. Each connection has one request and one reply.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -56,7 +56,7 @@ pub enum ControlReply {
 /// How a server is doing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    /// All of it in a line for people.
+    /// The whole result in a line for people.
     pub summary: String,
     /// Each worker, those that leave too.
     pub workers: Vec<WorkerStatus>,
@@ -124,11 +124,11 @@ impl Status {
 /// How long a client may take to ask; the master has few seats.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The abstract name (unix(7)) at which the master with this pid hears
+/// The abstract name (unix(7)) of the socket at which the master with this pid receives
 /// commands. The kernel removes it with the master.
 ///
-/// Containers that share a network namespace share its abstract names, and each
-/// has a pid 1: so the pid namespace is part of the name.
+/// Containers that share a network namespace share its abstract names, and each has a
+/// pid 1: so the pid namespace is part of the name.
 #[must_use]
 pub fn name(pid: i32) -> String {
     let namespace = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
@@ -144,8 +144,8 @@ pub fn secret_name(pid: i32) -> String {
     format!("{}/{random:016x}", name(pid))
 }
 
-/// The names at which a process listens that may be the master with this pid. The
-/// kernel tells which process it is (`SO_PEERCRED`, unix(7)).
+/// The names of listening sockets whose process may be the master with this pid. The
+/// kernel reports which process it is (`SO_PEERCRED`, unix(7)).
 #[must_use]
 pub fn names(pid: i32) -> Vec<String> {
     let name = name(pid);

@@ -1,9 +1,10 @@
-//! What the processes of Monoceros say to each other, and how.
+//! The formats in which the processes of Monoceros exchange data.
 //!
 //! [`message`] holds every message to and from workers, [`control`] those of an
-//! operator's commands; [`channel`] carries them. A [`listener`] is described beside its
-//! descriptor. The [`scoreboard`] is what a worker shows without saying anything, and
-//! [`stacks`] where its interpreter writes what it is at.
+//! operator's commands; [`channel`] carries them. A [`listener`] is described beside
+//! its descriptor. The [`scoreboard`] is memory in which a worker shows its state
+//! without a message, and [`stacks`] is memory in which its interpreter writes the
+//! stacks of its threads.
 
 pub mod channel;
 pub mod control;

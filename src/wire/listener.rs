@@ -1,4 +1,4 @@
-//! What is said of a listening socket beside its descriptor.
+//! The description of a listening socket, sent beside its descriptor.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_tells_its_address() {
+    fn a_socket_has_the_address_that_it_is_bound_to() {
         let bound = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = ListenerAddress::of_socket(bound.as_fd()).unwrap();
         assert_eq!(address, ListenerAddress::Internet(bound.local_addr().unwrap()));

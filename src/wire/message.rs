@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 use crate::listener::ListenerDescription;
 use crate::{Generation, Slot};
 
-/// What the master says to a worker.
+/// A message of the master to a worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToWorker {
     /// The first message: the worker's slot, generation and settings. It waits in the
     /// channel before the worker's program is executed.
     Start(Start),
-    /// The first message to a mold: load the application, fork workers of it
-    /// when asked to, serve no client.
+    /// The first message to a mold: load the application, fork workers when asked to,
+    /// serve no client.
     StartMold(StartMold),
     /// To a mold: fork a worker, which gets the descriptors that come with this
     /// message: its channel, scoreboard and file for stacks, and listening sockets
@@ -76,7 +76,7 @@ pub struct StartMold {
     pub settings: Vec<(String, String)>,
 }
 
-/// What a worker, or a mold, says to the master.
+/// A message of a worker, or of a mold, to the master.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromWorker {
     /// The application is loaded and requests can be served; of a mold: workers
@@ -87,14 +87,14 @@ pub enum FromWorker {
     },
     /// The worker cannot serve and exits.
     Failed {
-        /// What went wrong, as the exit code says it too.
+        /// The kind of failure, as in the exit code.
         failure: BootFailure,
         /// The text for people: a traceback, or one line.
         text: String,
     },
-    /// The first words of a worker that a mold has forked, through its own channel:
-    /// it exists, is the master's child, and waits for its first message. Its pid
-    /// is what the kernel says of the sender (`SCM_CREDENTIALS`, `unix(7)`).
+    /// The first message of a worker that a mold has forked, through its own channel:
+    /// it exists, is the master's child, and waits for its first message. Its pid is
+    /// the one that the kernel reports for the sender (`SCM_CREDENTIALS`, `unix(7)`).
     Forked,
     /// A mold's answer to [`ToWorker::Fork`]: there is no such worker.
     NotForked {

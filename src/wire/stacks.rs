@@ -9,10 +9,10 @@ use std::os::unix::fs::FileExt;
 
 use monoceros_sys::memory;
 
-/// The signal that asks for the stacks. Programs and libraries that use
-/// real-time signals (`signal(7)`) count from the first or from the last of
-/// them: this one is in the middle. Its default action ends a process, so it is
-/// only for a worker whose scoreboard says that it has a `stacks_thread`.
+/// The signal that asks for the stacks. Programs and libraries that use real-time
+/// signals (`signal(7)`) count from the first or from the last of them: this one is in
+/// the middle. Its default action ends a process, so it is only sent to a worker whose
+/// scoreboard has a `stacks_thread`.
 pub const SIGNAL: i32 = 50;
 
 /// The most that is taken at a time, in bytes: stacks of a hundred threads.
@@ -38,8 +38,8 @@ impl Stacks {
     /// worst case lost: to be called when the writer has had time.
     #[must_use]
     pub fn take(&self) -> String {
-        // A file in memory fails only for want of memory: then there is nothing
-        // to be told.
+        // A file in memory fails only for want of memory: then there is nothing to
+        // report.
         let bytes = self.drain().unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }

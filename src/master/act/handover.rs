@@ -123,7 +123,8 @@ impl Handover {
         Some(successor)
     }
 
-    /// Tells the predecessor that this master serves, and which addresses it does not.
+    /// Notifies the predecessor that this master serves, and of the addresses that it
+    /// does not serve.
     pub(crate) fn notify_predecessor(&self, generations: &Generations) {
         let Some(predecessor) = &self.predecessor else { return };
         let given_up = generations.given_up();

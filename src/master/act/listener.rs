@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_in_use_says_so() {
+    fn an_address_in_use_is_an_error_that_names_it() {
         let other = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = other.local_addr().unwrap().port();
         let failure = open_all(&[tcp(port)], &options(), &mut Vec::new()).unwrap_err();

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_machine_says_how_often_it_has_struck() {
+    fn kills_for_want_of_memory_are_counted_since_the_last_look() {
         let mut watch = OutOfMemory::watch();
         assert!(!watch.sources.is_empty());
         watch.seen = 0;

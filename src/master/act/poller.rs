@@ -94,9 +94,9 @@ impl Poller {
         self.poll.registry().reregister(&mut SourceFd(&fd), source.token(), Interest::READABLE)
     }
 
-    /// Waits for a descriptor no more. It may have been removed from the set before.
-    /// Closing it is not enough while another process, which is about to execute its
-    /// program, has a copy of it (`epoll(7)`).
+    /// Removes a descriptor from the epoll set, where it may no longer be. Closing the
+    /// descriptor is not enough while another process, which is about to execute its
+    /// program, has a copy (`epoll(7)`).
     pub(crate) fn deregister(&self, fd: BorrowedFd) {
         drop(self.poll.registry().deregister(&mut SourceFd(&fd.as_raw_fd())));
     }

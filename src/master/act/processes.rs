@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_speaks_as_a_mold_is_read_no_more() {
+    fn a_worker_that_sends_a_message_of_a_mold_is_read_no_more() {
         let mut bench = ProcessBench::new();
         bench.report(&FromWorker::Forked);
         assert!(bench.turn());

@@ -87,8 +87,8 @@ fn execute(
     Ok(WorkerProcess::new(slot, generation, process, endpoints.link))
 }
 
-/// The variables that tell a process its slot and generation, and where its descriptors
-/// are: the sockets first, then those of these names.
+/// The variables with a process's slot and generation, and with the numbers of its
+/// descriptors: the sockets first, then those of these names.
 fn variables<'a>(
     spec: &WorkerSpec,
     slot: Option<Slot>,

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_line_with_text_says_most() {
+    fn the_last_line_with_text_is_the_reason() {
         assert_eq!(last_line("Traceback\n  File\nValueError: x\n \n"), "ValueError: x");
         assert_eq!(last_line(""), "");
     }

@@ -167,8 +167,8 @@ impl Judgement<'_> {
         self.actions.log(Level::Warn, text);
     }
 
-    /// Requests have taken all of their time, as `limit` tells: the worker responds to
-    /// their clients without the application, and is replaced.
+    /// Requests have taken all of their time, which `limit` names: the worker responds
+    /// to their clients without the application, and is replaced.
     fn expire(&mut self, requests: &[RunningRequest], limit: &str) {
         let id: WorkerId = self.sample.worker;
         let Some(worker) = self.roster.get_mut(id) else { return };

@@ -42,8 +42,8 @@ pub(crate) struct RunningRequest {
     pub(crate) label: String,
     /// Time since it began.
     pub(crate) lasted: Duration,
-    /// Processor time that its thread has used since the first sample with this request;
-    /// `None` if the kernel does not tell.
+    /// Processor time that its thread has used since the first sample with this
+    /// request; `None` if the kernel does not report it.
     pub(crate) used: Option<Duration>,
     /// The progress of its response.
     pub(crate) response: ResponseProgress,

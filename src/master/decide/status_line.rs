@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_tells_what_is_under_way_and_what_has_failed() {
+    fn the_line_has_what_is_under_way_and_what_has_failed() {
         let (roster, mut status) = (Roster::default(), StatusLine::default());
         status.add_ended(12, &Losses::default());
         status.set_running(3);

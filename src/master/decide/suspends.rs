@@ -66,7 +66,7 @@ impl Suspends {
     pub(crate) fn awake(&self, length: Duration, now: Instant) -> Duration {
         let length = length.min(now.saturating_duration_since(self.since));
         let slept = self.known.iter().map(|&(end, suspend)| {
-            // Only the part of it that is not older than `length`.
+            // Only the part that is not older than `length`.
             suspend.min(length.saturating_sub(now.saturating_duration_since(end)))
         });
         length.saturating_sub(slept.sum())

@@ -51,13 +51,13 @@ pub(crate) fn find_program(
     Err(format!("cannot find the program {}{place}{hint}", name.display()))
 }
 
-/// The path of the program that runs, by the name it was called by: a link on the
-/// way to its directory is followed anew whenever it is used. Where that name
-/// leads to another file now, or is a link itself, the path that the kernel knows
+/// The path of the running program, by the name it was called by: a link on the way to
+/// its directory is followed anew whenever the path is used. Where that name leads to
+/// another file now, or is a link itself, the path that the kernel has
 /// (`/proc/self/exe`).
 ///
 /// # Errors
-/// In words: the kernel does not tell.
+/// The kernel does not report the path; the error is a text.
 pub(crate) fn own_program(
     name: &OsStr,
     path: Option<&OsStr>,

@@ -112,7 +112,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn the_boot_program_speaks_as_the_wire_does() {
+    fn the_boot_program_uses_the_format_of_the_wire() {
         for name in [variable::CHANNEL, variable::EXTENSION] {
             assert!(BOOT.contains(&format!("\"{name}\"")), "{name}");
         }

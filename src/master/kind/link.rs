@@ -36,7 +36,7 @@ pub(crate) struct Endpoints {
     pub(crate) link: Link,
     /// The end of the channel that the process inherits.
     pub(crate) theirs: Option<WorkerEnd>,
-    /// Variables that tell the process where the other end is.
+    /// Variables with the number of the process's end of the link.
     pub(crate) variables: Vec<CString>,
 }
 

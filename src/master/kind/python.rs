@@ -40,7 +40,7 @@ impl WorkerKind for PythonKind {
         true
     }
 
-    /// It speaks HTTP.
+    /// Its clients use HTTP, and send first.
     fn clients_send_first(&self) -> bool {
         true
     }

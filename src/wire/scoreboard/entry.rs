@@ -152,7 +152,7 @@ impl RequestEntry<'_> {
         })
     }
 
-    /// What `read` makes of the entry, if all of it is of one request.
+    /// The result of `read` for the entry, if the whole entry is of one request.
     fn read<T>(&self, read: impl FnOnce(u64) -> Option<T>) -> Option<T> {
         let number = self.0[NUMBER].load(Acquire);
         if number == 0 {

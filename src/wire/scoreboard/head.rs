@@ -37,7 +37,7 @@ const ANSWERS: usize = 16;
 // Written by the loop and by application threads, seldom.
 const GIVEN_UP: usize = 24;
 
-/// Where a worker is in its life, as it says itself.
+/// The state of a worker, as the worker reports it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReportedState {
     /// It loads the application.

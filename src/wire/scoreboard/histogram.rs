@@ -20,8 +20,8 @@ pub struct Histogram {
     sum_us: u64,
 }
 
-/// The bucket of a length in microseconds. Up to 7 each has its own; above,
-/// the two bits behind the first are told apart.
+/// The bucket of a length in microseconds. Up to 7 each has its own; above, the two
+/// bits behind the first bit distinguish buckets.
 fn bucket_of(length_us: u64) -> usize {
     if length_us < 4 {
         return length_us as usize;
@@ -126,7 +126,7 @@ mod tests {
             assert!(length < start_of(bucket + 1) || bucket == BUCKETS - 1, "{length}");
         }
         assert_eq!(bucket_of(u64::MAX), BUCKETS - 1);
-        assert!(start_of(BUCKETS - 1) > 7_200_000_000, "two hours are told apart");
+        assert!(start_of(BUCKETS - 1) > 7_200_000_000, "two hours have a bucket of their own");
     }
 
     #[test]

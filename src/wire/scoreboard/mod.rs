@@ -1,13 +1,13 @@
-//! What a worker shows the master without saying anything: shared words.
+//! What a worker shows the master without a message: shared words.
 //!
-//! Each word has one writer: the master where it makes the memory, the worker's
-//! loop in the `head`, each application side in its row (`side`), and in an `entry` the
-//! thread that has the request. What is given up is counted by all of them, by atomic
+//! Each word has one writer: the master where it makes the memory, the worker's loop in
+//! the `head`, each application side in its row (`side`), and in an `entry` the thread
+//! that has the request. What is given up is counted by all of them, by atomic
 //! addition. The master only reads, and survives whatever the worker writes; and it can
 //! still read when the worker has died.
 //!
-//! An application side is what takes requests: an application thread, which runs one at a
-//! time, or an event loop, which runs many.
+//! An application side is what takes requests: an application thread, which runs one at
+//! a time, or an event loop, which runs many.
 
 mod counters;
 mod entry;
@@ -39,7 +39,7 @@ pub use histogram::Histogram;
 pub use request::{Begun, Ended, Finished, Recent, ResponseStage, Running, ShownRequest, made_id};
 pub use shape::BoardShape;
 
-/// How many of a worker's last requests are told.
+/// How many of a worker's last requests are shown.
 pub const RECENT: usize = 64;
 
 /// One worker's shared memory.
@@ -65,8 +65,8 @@ impl Scoreboard {
     /// Maps the memory that the master made, as the worker that it is for.
     ///
     /// # Errors
-    /// Those of `mmap(2)`; `InvalidData` when it is of another version, or is not as long
-    /// as what it says that it shows.
+    /// Those of `mmap(2)`; `InvalidData` when it has another version, or another length
+    /// than its head requires.
     pub fn adopt(fd: OwnedFd) -> io::Result<Self> {
         let refuse = |text| Err(io::Error::new(io::ErrorKind::InvalidData, text));
         let memory = SharedWords::adopt(fd)?;
@@ -86,38 +86,38 @@ impl Scoreboard {
 
     // The worker's loop.
 
-    /// Says that the worker's loop has come round, at this time.
+    /// Writes the heartbeat: the time at which the worker's loop began a turn.
     pub fn beat(&self, now_ms: u64) {
         self.head().beat(now_ms);
     }
 
-    /// Says how many connections are open.
+    /// Writes how many connections are open.
     pub fn show_connections(&self, count: u64) {
         self.head().show_connections(count);
     }
 
-    /// Says since when requests wait although an application side could take one; `None`
-    /// if they do not.
+    /// Writes since when requests wait although an application side could take one;
+    /// `None` if they do not.
     pub fn show_stuck(&self, since_ms: Option<u64>) {
         self.head().show_stuck(since_ms);
     }
 
-    /// Says where the worker is in its life.
+    /// Writes the worker's state.
     pub fn show_state(&self, state: ReportedState) {
         self.head().show_state(state);
     }
 
-    /// Says which thread is the I/O thread, as the kernel numbers it.
+    /// Writes the kernel's number of the I/O thread.
     pub fn show_io_thread(&self, id: u32) {
         self.head().show_io_thread(id);
     }
 
-    /// Says that the signal for the stacks is answered from now on.
+    /// Marks that the worker handles the signal for the stacks from now on.
     pub fn show_stacks(&self) {
         self.head().show_stacks();
     }
 
-    /// Says that the client of a running request has left.
+    /// Marks that the client of a running request has gone.
     pub fn show_left(&self, number: u64, now_ms: u64) {
         if let Some(entry) = self.entries().find(|entry| entry.is_of(number)) {
             entry.leave(number, now_ms);
@@ -143,16 +143,16 @@ impl Scoreboard {
 
     // An application side; one without a row is passed over.
 
-    /// Says which thread of the kernel's runs this application side.
+    /// Writes the kernel's number of the thread that runs this application side.
     pub fn show_thread(&self, side: usize, id: u32) {
         if let Some(row) = self.row(side) {
             row.show_thread(id);
         }
     }
 
-    /// Says that a side has begun a request. All further calls about the request name
-    /// what this returns: where it is shown. `None` if every entry of the side shows a
-    /// request that runs; then it is counted only, when it is finished.
+    /// Begins a request of a side. Returns the request's entry, which all further calls
+    /// about the request name. `None` if every entry of the side shows a request that
+    /// runs; then the request is only counted, when it is finished.
     pub fn begin(&self, side: usize, begun: &Begun) -> Option<ShownRequest> {
         let row = self.row(side)?;
         row.count_begun(begun.queued_us);
@@ -161,38 +161,38 @@ impl Scoreboard {
         Some(ShownRequest { place, number: begun.number })
     }
 
-    /// Says that a request waits for its client, and does not run meanwhile: a slow client
-    /// is no fault of the application's.
+    /// Marks that a request waits for its client, and does not run meanwhile: a slow
+    /// client is not a fault of the application.
     pub fn pause(&self, request: Option<ShownRequest>) {
         if let Some((entry, number)) = self.find(request) {
             entry.pause(number);
         }
     }
 
-    /// Says that a request runs again, which was paused.
+    /// Marks that a paused request runs again.
     pub fn resume(&self, request: Option<ShownRequest>, now_ms: u64) {
         if let Some((entry, number)) = self.find(request) {
             entry.resume(number, now_ms);
         }
     }
 
-    /// Says that the application has given another piece of the response: the request's
-    /// time begins anew.
+    /// Marks that the application has given another piece of the response: the
+    /// request's time begins anew.
     pub fn progress(&self, request: Option<ShownRequest>, now_ms: u64) {
         if let Some((entry, number)) = self.find(request) {
             entry.progress(number, now_ms);
         }
     }
 
-    /// Says that the response has begun and will come piece by piece, or that all of it has
-    /// been given.
+    /// Marks that the response has begun and will come piece by piece, or that it has
+    /// been given completely.
     pub fn show_stream(&self, request: Option<ShownRequest>, goes_on: bool) {
         if let Some((entry, number)) = self.find(request) {
             entry.show_stream(number, goes_on);
         }
     }
 
-    /// Says that a side has finished a request.
+    /// Finishes a request of a side.
     pub fn finish(&self, side: usize, request: Option<ShownRequest>, finished: &Finished) {
         let row = self.row(side);
         if let Some((entry, number)) = self.find(request) {
@@ -220,8 +220,8 @@ impl Scoreboard {
         self.head().generation()
     }
 
-    /// The worker's pid, as it says itself; 0 before it has come so far. Not
-    /// for signals.
+    /// The worker's pid, as the worker writes it; 0 before it has started. Not for
+    /// signals.
     #[must_use]
     pub fn pid(&self) -> u64 {
         self.head().pid()
@@ -233,9 +233,9 @@ impl Scoreboard {
         self.head().state()
     }
 
-    /// The thread to send the signal for the stacks to, when the worker answers
-    /// it; before, it would die of it. The thread is the I/O thread, so that no
-    /// call of the application's is interrupted.
+    /// The thread to send the signal for the stacks to; `None` until the worker handles
+    /// the signal, whose default action would end it. The thread is the I/O thread, so
+    /// that no call of the application's is interrupted.
     #[must_use]
     pub fn stacks_thread(&self) -> Option<i32> {
         self.head().io_thread().filter(|_| self.head().has_stacks())

@@ -1,4 +1,5 @@
-//! What a worker tells the scoreboard of a request, and what other processes read of it.
+//! The values of a request that a worker writes to the scoreboard, and those that other
+//! processes read.
 
 use std::fmt;
 

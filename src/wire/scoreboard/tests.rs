@@ -27,7 +27,7 @@ fn another(request: Option<ShownRequest>) -> Option<ShownRequest> {
 }
 
 #[test]
-fn the_master_sees_who_the_worker_is_and_how_it_is() {
+fn the_master_reads_the_identity_and_state_of_the_worker() {
     let (master, worker) = two_sides(1);
     assert_eq!((worker.slot(), worker.generation()), (Slot(3), Generation(2)));
     assert_eq!(master.pid(), u64::from(std::process::id()));
@@ -244,7 +244,7 @@ fn a_long_text_is_cut_and_a_side_without_a_row_is_passed_over() {
 }
 
 #[test]
-fn the_last_requests_are_told_newest_first() {
+fn the_last_requests_are_shown_newest_first() {
     let (master, worker) = two_sides(2);
     worker.begin(1, &begun(1, 1, b"/1"));
     for number in 2..200 {
@@ -326,7 +326,7 @@ fn noise(seed: u64) -> impl Iterator<Item = u64> {
 }
 
 fn read_everything(board: &Scoreboard) -> usize {
-    let told = board.running().into_iter().map(|it| it.label.len() + it.id.len());
+    let shown = board.running().into_iter().map(|it| it.label.len() + it.id.len());
     let recent = board.recent();
     assert!(recent.len() <= RECENT);
     let texts = recent.iter().map(|it| it.label.len() + it.id.len());
@@ -337,7 +337,7 @@ fn read_everything(board: &Scoreboard) -> usize {
         assert!(quantiles.is_sorted());
         assert_eq!(quantiles[0].is_some(), histogram.count() > 0);
     }
-    told.chain(texts).sum()
+    shown.chain(texts).sum()
 }
 
 #[test]

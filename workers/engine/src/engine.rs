@@ -37,8 +37,8 @@ pub struct EngineParts {
     pub access: Option<AccessLog>,
     /// Opens the error log again, by name.
     pub reopen: Box<dyn FnMut() + Send>,
-    /// Tells the application that the worker begins to drain, unless a signal has
-    /// told both.
+    /// Notifies the application that the worker begins to drain, unless a signal has
+    /// notified both.
     pub announce: Box<dyn FnMut() + Send>,
 }
 

@@ -41,7 +41,7 @@ pub(crate) struct Environ {
     script_name: Vec<u8>,
     inputs: Inputs,
     slash: Py<PyString>,
-    /// What the template says of other workers.
+    /// What the template has for `wsgi.multiprocess`.
     multiprocess: bool,
     /// Where a path is decoded.
     decoded: Vec<u8>,

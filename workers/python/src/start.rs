@@ -63,7 +63,8 @@ pub(crate) fn run(
     let worker = Engine::prepare(options, given, |code| end::at_once(code));
     let worker = worker.unwrap_or_else(|error| cannot_serve(reason(&error)));
     signals::introduce(&worker);
-    // The engine hears it when the master goes, and finishes what is open.
+    // The engine finds the channel closed when the master ends, and finishes what is
+    // open.
     process::outlive_parent()?;
     let server = Server {
         worker: worker.clone(),
@@ -87,9 +88,9 @@ pub(crate) fn run(
         cannot_serve(reason(&error));
     }
     match speaker.send(&FromWorker::Ready { app: name.to_owned() }) {
-        // The engine hears that the master has gone, and leaves.
+        // The engine finds that the master has ended, and drains.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        said => said?,
+        sent => sent?,
     }
     drop(speaker);
     serve::run(&server, crew)

@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_family_is_told_from_an_address_in_use() {
+    fn a_missing_family_is_distinguished_from_an_address_in_use() {
         let missing = |number| lacks_family(&io::Error::from_raw_os_error(number));
         assert!(missing(libc::EAFNOSUPPORT) && missing(libc::EADDRNOTAVAIL));
         assert!(!missing(libc::EADDRINUSE));

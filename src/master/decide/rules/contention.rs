@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_another_process_has_is_told_from_other_failures() {
+    fn what_another_process_has_is_distinguished_from_other_failures() {
         for text in [
             "OSError: [Errno 98] Address already in use",
             "BlockingIOError: [Errno 11] Resource temporarily unavailable",

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_told_of_at_half_of_the_timeout_and_at_its_end() {
+    fn a_request_is_reported_at_half_of_the_timeout_and_at_its_end() {
         assert_eq!(concern(&sample(Some(0), &[5]), 10, 100), None);
         let slow = Some(Finding::Slow(vec![requests(6)]));
         assert_eq!(concern(&sample(Some(0), &[6, 1]), 10, 100), slow);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_told_of_once() {
+    fn it_is_reported_once() {
         let mut observed = Observations::default();
         observed.slow.insert(7);
         let judge = |observed: &Observations, lasted| {

@@ -1,7 +1,8 @@
-//! The floor under every measurement: a bare epoll loop that answers fixed bytes.
+//! The floor under every measurement: a bare epoll loop that responds with fixed bytes.
 //!
-//! Edge-triggered, one thread, one `recv` and one `send` a request, no parsing: whatever arrives in one `recv` is
-//! taken for one request. It is no HTTP server; it is what the kernel costs whoever speaks TCP through epoll.
+//! Edge-triggered, one thread, one `recv` and one `send` a request, no parsing:
+//! whatever arrives in one `recv` is taken for one request. It is no HTTP server: it
+//! measures what the kernel costs any server that uses TCP through epoll.
 
 use std::io::{ErrorKind, Read, Result, Write};
 use std::net::{TcpListener, TcpStream};

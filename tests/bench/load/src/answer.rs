@@ -1,4 +1,4 @@
-//! Where an answer ends, and what it says. Knows just enough HTTP for that; no I/O.
+//! Where a response ends, and its status. Knows just enough HTTP for that; no I/O.
 
 /// How one exchange ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_says_where_the_answer_ends() {
+    fn the_length_marks_the_end_of_the_response() {
         assert_eq!(keeps("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na"), None);
         assert_eq!(keeps("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nab"), Some(true));
     }

@@ -74,7 +74,8 @@ impl Connections {
         self.unfinished.push(Unfinished::Reading { token, to_end: false });
     }
 
-    /// Has the protocol read what has come, and does what it says.
+    /// Passes the received bytes to the protocol, and handles the events that it
+    /// returns.
     fn take_events(&mut self, token: usize) {
         let Some(connection) = self.slab.get_mut(token) else { return };
         let mut events = Vec::new();
@@ -135,7 +136,8 @@ impl Connections {
         }
     }
 
-    /// Gives the request of a stream to the application; `ends` says that its body has come.
+    /// Gives the request of a stream to the application; `ends` is set when its body is
+    /// complete.
     fn lend_stream(&mut self, token: usize, id: u32, ends: bool) {
         let Some(connection) = self.slab.get_mut(token) else { return };
         let Some(stream) = connection.streams.get(id) else { return };
@@ -187,7 +189,7 @@ impl Connections {
                     stream.state = StreamState::Running(number);
                 }
                 if is_news {
-                    self.shared.handoff.tell(StreamNews::Body(number));
+                    self.shared.handoff.notify(StreamNews::Body(number));
                 }
             }
             // It was responded to already.
@@ -204,7 +206,7 @@ impl Connections {
             Some(number) => {
                 stream.shared.lose();
                 stream.shared.inbound.end(BodyEnd::Broken);
-                self.shared.handoff.tell(StreamNews::Disconnected(number));
+                self.shared.handoff.notify(StreamNews::Disconnected(number));
             }
             None => self.drop_stream(token, id),
         }
@@ -260,7 +262,7 @@ impl Connections {
         self.write(token);
     }
 
-    /// Says on a stream that its response ends here.
+    /// Ends the response of a stream with an error of the protocol.
     fn reset_stream(&mut self, token: usize, id: u32) {
         if let Some(connection) = self.slab.get(token) {
             let stores = self.shared.stores();
@@ -277,7 +279,7 @@ impl Connections {
         let Some(stream) = connection.streams.of_request(number) else { return };
         let (id, expiry) = (stream.id, stream.shared.claim.expire());
         stream.shared.inbound.end(BodyEnd::Broken);
-        self.shared.handoff.tell(StreamNews::Disconnected(number));
+        self.shared.handoff.notify(StreamNews::Disconnected(number));
         match expiry {
             Expiry::Open => {
                 let local = LocalResponse::refusal(EXPIRED).conclude(Asked::on_stream(false));
@@ -342,7 +344,8 @@ impl Connections {
         }
     }
 
-    /// Tells clients of several streams that the worker takes no further stream.
+    /// Announces to clients of multiplexed connections that the worker takes no further
+    /// stream.
     pub(crate) fn drain(&mut self) {
         for token in self.tokens() {
             let Some(connection) = self.slab.get(token) else { continue };
@@ -415,7 +418,7 @@ impl Connections {
                 StreamState::Passing(number) | StreamState::Running(number) => {
                     shared.lose();
                     shared.inbound.end(BodyEnd::Broken);
-                    self.shared.handoff.tell(StreamNews::Disconnected(number));
+                    self.shared.handoff.notify(StreamNews::Disconnected(number));
                 }
             }
         }

@@ -29,7 +29,7 @@ impl Connections {
         if connection.link.end_writing().is_err() {
             return self.close(token);
         }
-        connection.enter(Phase::Lingering { heard_ms: clock::monotonic_ms() });
+        connection.enter(Phase::Lingering { received_ms: clock::monotonic_ms() });
         self.linger(token);
     }
 
@@ -43,7 +43,7 @@ impl Connections {
             let Some(connection) = self.slab.get_mut(token) else { return };
             match connection.link.socket.receive(&mut waste) {
                 Ok(1..) => {
-                    connection.phase = Phase::Lingering { heard_ms: clock::monotonic_ms() };
+                    connection.phase = Phase::Lingering { received_ms: clock::monotonic_ms() };
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Ok(0) | Err(_) => return self.close(token),
@@ -66,11 +66,11 @@ impl Connections {
         if matches!(connection.phase, Phase::Lent) && !connection.stream.end.is_over() {
             connection.link.fail();
             connection.stream.inbound.end(BodyEnd::Broken);
-            self.shared.handoff.tell(StreamNews::Disconnected(connection.lent.number));
+            self.shared.handoff.notify(StreamNews::Disconnected(connection.lent.number));
         }
         if connection.link.is_guarded() {
-            // Its response is not whole, which only a reset tells the client; an
-            // application thread may have the descriptor, too.
+            // The response is not complete, which the client notices only by a reset.
+            // An application thread may have the descriptor, too.
             connection.link.reset();
         } else if self.shared.has_forked() || connection.expired {
             connection.link.socket.end();

@@ -114,8 +114,8 @@ pub(crate) fn judge(
                 Verdict::Keep
             }
         }
-        Phase::Lingering { heard_ms } => {
-            if over(*heard_ms, LINGER_SILENCE) || over(since, LINGER_LIMIT) {
+        Phase::Lingering { received_ms } => {
+            if over(*received_ms, LINGER_SILENCE) || over(since, LINGER_LIMIT) {
                 Verdict::Close
             } else {
                 Verdict::Keep
@@ -227,8 +227,8 @@ mod tests {
     #[test]
     fn lingering_ends_when_the_client_is_silent() {
         let mut connection = connection();
-        connection.enter(Phase::Lingering { heard_ms: 0 });
-        connection.phase = Phase::Lingering { heard_ms: connection.since_ms };
+        connection.enter(Phase::Lingering { received_ms: 0 });
+        connection.phase = Phase::Lingering { received_ms: connection.since_ms };
         assert_eq!(at(&connection, 2), Verdict::Keep);
         assert_eq!(at(&connection, 3), Verdict::Close);
     }

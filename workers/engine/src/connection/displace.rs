@@ -1,10 +1,10 @@
-//! Which connection is closed to make room for a new one, when there are as many
-//! as there may be or no descriptor is left.
+//! Which connection is closed to make room for a new one, when the limit of connections
+//! is reached or no descriptor is left.
 //!
-//! A client that finds its connection closed loses the request that it is about
-//! to send. So clients are told first: while there are too many connections,
-//! responses say `Connection: close`, until a part of the places is free. Only a
-//! connection that is idle for a while is closed without warning.
+//! A client whose connection is closed loses the request that it is about to send. So
+//! clients get a warning first: while there are too many connections, responses have
+//! `Connection: close`, until a part of the places is free. Only a connection that is
+//! idle for a while is closed without warning.
 
 use monoceros_http::Reject;
 use monoceros_sys::clock;
@@ -246,7 +246,7 @@ mod tests {
             assert_eq!(after(&connection, least_ms), Some(expected), "{bytes:?}");
         }
         let mut lingering = connection(b"");
-        lingering.enter(Phase::Lingering { heard_ms: 0 });
+        lingering.enter(Phase::Lingering { received_ms: 0 });
         assert_eq!(after(&lingering, LINGER_MS), Some(0));
     }
 

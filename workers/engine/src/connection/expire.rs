@@ -1,5 +1,5 @@
-//! Requests that the application has had for too long, and those that it will
-//! not begin any more: the I/O thread, which is not stuck, tells their clients.
+//! Requests that the application has had for too long, and requests that it will not
+//! begin any more. The I/O thread, which is not stuck, responds to their clients.
 
 use std::sync::Arc;
 
@@ -24,8 +24,8 @@ pub(crate) const EXPIRED: u16 = 504;
 const UNBEGUN: Reject = Reject { status: 503, reason: "the worker ends before it can be begun" };
 
 impl Connections {
-    /// Ends the connection of a request that the application is running. What it still
-    /// says is thrown away.
+    /// Ends the connection of a request that the application is running. What the
+    /// application still sends is discarded.
     pub(crate) fn expire(&mut self, number: u64) {
         if !self.shared.board.is_running(number) {
             return;
@@ -43,10 +43,10 @@ impl Connections {
         let Some(connection) = self.slab.get_mut(token) else { return };
         let expiry = connection.stream.claim.expire();
         self.shared.board.count_timeout();
-        // The master has said so in the log.
+        // The master has written the line in the log.
         self.shared.board.count_given_up(GivenUp::Expired);
         self.break_body(token, BodyEnd::Broken);
-        self.tell_disconnected(token);
+        self.notify_disconnected(token);
         let Some(connection) = self.slab.get_mut(token) else { return };
         match expiry {
             Expiry::Open => {
@@ -54,8 +54,8 @@ impl Connections {
                 connection.stream.end.take();
                 self.respond_expired(token);
             }
-            // Whatever the framing says, the client is to see that it is not
-            // the whole response.
+            // Whatever the framing is, the client must notice that the response is not
+            // complete.
             Expiry::Begun => self.break_off(token),
             // The application is at something else that it does in the request.
             Expiry::Given => {

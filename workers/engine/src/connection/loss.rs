@@ -11,9 +11,9 @@ use crate::stream::shared_stream::{Account, Lost};
 use crate::transport::file_range::Failure;
 
 impl Connections {
-    /// Gives up the response to the slowest client where slow clients take all the room:
-    /// the one that would take longest to read what waits for it. `is_asked` says whether
-    /// connections wait at a listener.
+    /// Gives up the response to the slowest client where slow clients take all the
+    /// room: the client that would take longest to read what waits for it. `is_asked`
+    /// returns whether connections wait at a listener.
     pub(crate) fn relieve(&mut self, now_ms: u64, is_asked: impl FnOnce() -> bool) {
         let (room, handoff) = (&self.shared.room, &self.shared.handoff);
         let is_short =
@@ -35,7 +35,7 @@ impl Connections {
         }
     }
 
-    /// Gives up a response that has begun, and says so.
+    /// Gives up a response that has begun, and logs it.
     pub(crate) fn give_up_response(&mut self, token: usize, kind: GivenUp, why: &str) {
         let Some(connection) = self.slab.get(token) else { return };
         let Lost { label, sent, account } = connection.stream.give_up();
@@ -57,7 +57,7 @@ impl Connections {
 
     /// The file that is the response cannot be sent to its end; the application side,
     /// which has the connection, finds that out by itself.
-    pub(crate) fn tell_unreadable(&self, token: usize, why: &str) {
+    pub(crate) fn log_unreadable(&self, token: usize, why: &str) {
         let Some(connection) = self.slab.get(token) else { return };
         let tail = connection.stream.tail();
         let label = tail.label.as_deref().unwrap_or("a request");
@@ -76,13 +76,13 @@ impl Connections {
         self.close(token);
     }
 
-    /// Tells the access log of a response that has gone as a whole.
+    /// Writes the access log's line for a response that has been sent completely.
     pub(crate) fn settle_account(&self, token: usize) {
         let Some(connection) = self.slab.get(token) else { return };
         self.account_for(connection.stream.settle_account(), None);
     }
 
-    /// Tells the access log of a response of which the kernel has sent so many
+    /// Writes the access log's line for a response of which the kernel has sent `sent`
     /// bytes, or all.
     fn account_for(&self, account: Option<Account>, sent: Option<u64>) {
         if let (Some(account), Some(access)) = (account, &self.shared.access) {

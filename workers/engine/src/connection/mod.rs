@@ -44,8 +44,8 @@ pub(crate) struct Connection {
     pub(crate) streams: Streams,
     /// The client sends nothing more.
     pub(crate) read_closed: bool,
-    /// The client has ended its side, which an event tells only once: behind what it has sent
-    /// there is the end.
+    /// The client has ended its side. The event occurs only once: reading reaches the
+    /// end behind what the client has sent.
     pub(crate) hung_up: bool,
     /// The loop gets this connection's events.
     pub(crate) registered: bool,
@@ -103,7 +103,7 @@ impl Lent {
 pub(crate) enum Phase {
     /// What comes before the first request is under way, such as a handshake.
     Opening,
-    /// Waiting for a request; nothing of it has come.
+    /// Waiting for a request, of which no byte has arrived.
     Idle {
         /// Requests have been answered on this connection.
         used: bool,
@@ -119,7 +119,7 @@ pub(crate) enum Phase {
     /// Our side is closed; what the client still sends is thrown away.
     Lingering {
         /// When the client last sent something.
-        heard_ms: u64,
+        received_ms: u64,
     },
 }
 
@@ -193,8 +193,8 @@ impl Connection {
         }
     }
 
-    /// Whether the request that comes may need a pledge: its client could not tell
-    /// the end of the connection from a failure, see `pledge`.
+    /// Whether the next request may need a pledge: its client could not distinguish the
+    /// end of the connection from a failure, see `pledge`.
     pub(crate) fn may_be_last(&self) -> bool {
         self.link.is_plain
             && matches!(self.phase, Phase::Idle { used: false })

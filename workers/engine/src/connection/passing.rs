@@ -1,5 +1,5 @@
-//! Bodies that go to the application as they come, and what an application with an event
-//! loop of its own is told of a connection.
+//! Bodies that go to the application as they arrive, and the events of a connection
+//! that an application with its own event loop gets.
 
 use std::io;
 
@@ -68,11 +68,12 @@ impl Connections {
         self.unfinished.push(Unfinished::Passing { token });
     }
 
-    /// Tells the application what became of a part of a body; whether more of it can come.
+    /// Notifies the application of what became of a part of a body. Returns whether
+    /// more can come.
     fn note_passed(&mut self, token: usize, passed: Passed) -> bool {
         let Some(connection) = self.slab.get(token) else { return false };
         if passed.is_news {
-            self.shared.handoff.tell(StreamNews::Body(connection.lent.number));
+            self.shared.handoff.notify(StreamNews::Body(connection.lent.number));
         }
         match passed.state {
             PassState::More => true,
@@ -93,7 +94,7 @@ impl Connections {
         let end = if connection.http1.is_raw() { BodyEnd::Whole } else { BodyEnd::Broken };
         self.break_body(token, end);
         if end == BodyEnd::Broken {
-            self.tell_disconnected(token);
+            self.notify_disconnected(token);
         }
     }
 
@@ -113,14 +114,14 @@ impl Connections {
         let Some(connection) = self.slab.get_mut(token) else { return };
         connection.http1.stop_passing();
         if connection.stream.inbound.end(end) {
-            self.shared.handoff.tell(StreamNews::Body(connection.lent.number));
+            self.shared.handoff.notify(StreamNews::Body(connection.lent.number));
         }
     }
 
-    /// Tells the application that the client has ended its side, or is gone.
-    pub(super) fn tell_disconnected(&self, token: usize) {
+    /// Notifies the application that the client has ended its side, or has gone.
+    pub(super) fn notify_disconnected(&self, token: usize) {
         if let Some(connection) = self.slab.get(token) {
-            self.shared.handoff.tell(StreamNews::Disconnected(connection.lent.number));
+            self.shared.handoff.notify(StreamNews::Disconnected(connection.lent.number));
         }
     }
 
@@ -148,11 +149,11 @@ impl Connections {
         })
     }
 
-    /// Tells applications that wait for room, if there is some now.
-    pub(super) fn tell_room(&self, token: usize) {
+    /// Notifies applications that wait for room, if there is some now.
+    pub(super) fn notify_room(&self, token: usize) {
         let Some(connection) = self.slab.get(token) else { return };
         for number in connection.link.take_awaiting(&self.shared.room) {
-            self.shared.handoff.tell(StreamNews::Room(number));
+            self.shared.handoff.notify(StreamNews::Room(number));
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::stream::body::Received;
 use crate::stream::request::{QueuedRequest, Request};
 use crate::transport::pledge;
 
-/// There is no room in the kernel for what has its events told.
+/// epoll has no room for another descriptor.
 const UNWATCHED: Reject = Reject { status: 503, reason: "its connection cannot be watched" };
 
 /// How many requests of a connection the server responds to by itself before others get
@@ -71,8 +71,8 @@ impl Connections {
                     self.read_streams(token);
                 }
             }
-            // The event tells of the client's end only once: it has to be read
-            // up to there.
+            // The event of the client's end occurs only once, so the connection is read
+            // to its end.
             _ if news => self.read(token, event.is_read_closed()),
             _ => {}
         }
@@ -82,7 +82,7 @@ impl Connections {
     fn note_client(&mut self, token: usize, event: &Event) {
         let passes = self.slab.get(token).is_some_and(|it| it.http1.passes_body());
         if event.is_error() || event.is_read_closed() && !passes {
-            self.tell_disconnected(token);
+            self.notify_disconnected(token);
         }
         self.go_on_passing(token);
     }
@@ -262,9 +262,9 @@ impl Connections {
 
     /// Gives a request to the application side.
     fn lend(&mut self, token: usize, mut request: Box<Request>, more: bool) {
-        request.closes = self.pressure.tells(self.slab.len(), request.ready_us / 1_000);
-        // The response to a connection that is over needs no events, unless the application
-        // wants to hear of its client.
+        request.closes = self.pressure.closes(self.slab.len(), request.ready_us / 1_000);
+        // The response to a closed connection needs no events, unless the application
+        // wants to know when its client ends.
         let has_events = self.shared.handoff.events().is_some();
         let is_watched = has_events || request.asked(self.shared.keeps_alive()).keep_alive;
         if is_watched && self.register(token).is_err() {
@@ -338,7 +338,7 @@ impl Connections {
                 | Phase::Writing(_)
                 | Phase::Lingering { .. } => {}
             },
-            // Else an event will tell of what comes.
+            // Otherwise an event occurs when bytes arrive.
             Some(connection) if connection.unread || !connection.registered => {
                 self.read(token, true);
             }

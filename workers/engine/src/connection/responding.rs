@@ -21,7 +21,7 @@ impl Connections {
     /// with what has come behind it.
     pub(crate) fn respond(&mut self, token: usize, local: Local) -> bool {
         let Local { mut request, response, body } = local;
-        request.closes = self.pressure.tells(self.slab.len(), request.begun_us / 1_000)
+        request.closes = self.pressure.closes(self.slab.len(), request.begun_us / 1_000)
             || matches!(body, LocalBody::Unread);
         let response = response.conclude(request.asked(self.shared.keeps_alive()));
         let goes_on = !response.response().closes();
@@ -86,7 +86,7 @@ impl Connections {
         self.respond_with_refusal(token, status, request);
     }
 
-    /// Responds to a request that is not served, of which the log has been told.
+    /// Responds to a request that is not served, and which the log already names.
     fn respond_with_refusal(&mut self, token: usize, status: u16, request: Option<Box<Request>>) {
         let head = request.as_deref().map(|request| &request.head);
         let asked = Asked::last(head.is_some_and(Head::is_head));

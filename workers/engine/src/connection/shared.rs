@@ -48,7 +48,7 @@ pub(crate) struct SharedConnection {
     pub(crate) is_multiplexed: bool,
     /// Where the I/O thread keeps its part.
     pub(crate) token: usize,
-    /// Who is at the other end.
+    /// The address of the client.
     pub(crate) peer: Address,
     /// Our own end.
     pub(crate) local: Arc<Address>,
@@ -151,8 +151,8 @@ impl SharedConnection {
         }
     }
 
-    /// Breaks the connection for every holder of it. Where only closing with a
-    /// pledge tells the client, the last holder's end does.
+    /// Breaks the connection for every holder. Where the client notices only a close
+    /// with a pledge, the end of the last holder does that.
     pub(crate) fn reset(&self) {
         if !(self.is_guarded() && self.pledged.load(Ordering::Acquire)) {
             self.socket.reset();
@@ -221,9 +221,10 @@ impl SharedConnection {
         self.is_plain && !self.is_multiplexed
     }
 
-    /// Sends what `make` has the protocol make, as far as the socket takes it; the rest waits.
-    /// All of it is done under the lock: the order of making is the order of sending. Whether
-    /// some waits; `None` when nothing can be sent any more.
+    /// Has `make` append bytes of the protocol, and sends them as far as the socket has
+    /// room; the rest waits. Both happen under the lock, so the bytes are sent in the
+    /// order in which they are made. Returns whether some wait; `None` when nothing can
+    /// be sent any more.
     pub(crate) fn send_on_stream(
         &self,
         stores: Stores,
@@ -255,8 +256,8 @@ impl SharedConnection {
         }
     }
 
-    /// Sees whether the client has taken something of what the kernel has, which
-    /// tells of room in its buffer late: it waits until a third is free.
+    /// Checks whether the client has read some of what the kernel has. A socket becomes
+    /// writable late, when a third of its buffer is free.
     pub(crate) fn note_progress(&self, now_ms: u64) {
         let Some(mut outlet) = self.try_outlet() else { return };
         let is_quiet = now_ms.saturating_sub(outlet.progress_ms) > QUIET_MS;
@@ -269,7 +270,7 @@ impl SharedConnection {
         }
     }
 
-    /// Writes what waits, as far as the socket takes it, and wakes who waits
+    /// Writes what waits, as far as the socket has room, and wakes threads that wait
     /// for room.
     ///
     /// # Errors
@@ -301,7 +302,7 @@ impl SharedConnection {
         flushed
     }
 
-    /// Gives up writing, and wakes who waits for room.
+    /// Gives up writing, and wakes threads that wait for room.
     pub(crate) fn fail(&self) {
         let mut outlet = self.outlet();
         outlet.fail(&self.socket);
@@ -432,7 +433,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_waits_for_room_learns_that_the_client_is_gone() {
+    fn a_thread_that_waits_for_room_wakes_when_the_client_has_gone() {
         let (link, client) = test_pair();
         let spools = crate::spool::Spools::new(std::env::temp_dir());
         let room = Arc::new(Room::new(64 << 20, 0));

@@ -38,7 +38,7 @@ pub(super) enum Unfinished {
     Reading {
         /// The connection.
         token: usize,
-        /// Its client has sent the last of it.
+        /// The client has ended its side.
         to_end: bool,
     },
     /// Requests have come that were not read.
@@ -123,7 +123,7 @@ impl Connections {
         if !is_plain {
             self.open(token);
         } else if has_request {
-            // It may be answered and over before the loop would have heard of it.
+            // The request may have arrived before the loop gets an event.
             self.read(token, false);
         } else if self.register(token).is_err() {
             self.close(token);
@@ -187,10 +187,10 @@ impl Connections {
         self.returned = returned;
     }
 
-    /// Looks at the deadlines of all connections, as they were at `heard_ms`.
-    pub(crate) fn judge(&mut self, idle: Idle, heard_ms: u64) {
+    /// Looks at the deadlines of all connections, as they were at `read_ms`.
+    pub(crate) fn judge(&mut self, idle: Idle, read_ms: u64) {
         for token in self.tokens() {
-            self.judge_one(token, idle, heard_ms);
+            self.judge_one(token, idle, read_ms);
         }
     }
 

@@ -97,14 +97,14 @@ impl Connections {
             None | Some(Ok(Flushed::Paused(_))) => {
                 self.unfinished.push(Unfinished::Writing { token });
             }
-            Some(Err(Failure::File(why))) => self.tell_unreadable(token, &why),
+            Some(Err(Failure::File(why))) => self.log_unreadable(token, &why),
             Some(Err(Failure::Client(_))) if connection.link.is_multiplexed => {
                 return self.break_off(token);
             }
             Some(Ok(Flushed::All | Flushed::Blocked(_)) | Err(Failure::Client(_))) => {}
         }
         if self.shared.handoff.events().is_some() {
-            self.tell_room(token);
+            self.notify_room(token);
         }
     }
 }

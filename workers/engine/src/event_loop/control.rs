@@ -1,5 +1,5 @@
-//! What the master and signals tell the worker. Owns the channel and the signals; the
-//! loop asks it what has come, and acts.
+//! Messages of the master, and signals. Owns the channel and the signals; the loop asks
+//! for what has arrived, and acts.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -19,7 +19,7 @@ const READ: [i32; 5] = [signal::TERM, signal::QUIT, signal::INT, signal::USR1, s
 pub(crate) struct Hooks {
     /// Opens the error log again.
     pub(crate) reopen: Box<dyn FnMut() + Send>,
-    /// Tells the application that the worker begins to drain.
+    /// Notifies the application that the worker begins to drain.
     pub(crate) announce: Box<dyn FnMut() + Send>,
 }
 
@@ -79,7 +79,7 @@ impl ControlInput {
         Ok(Self { channel, has_master: true, signals, hooks })
     }
 
-    /// Whether the master can still be heard.
+    /// Whether the channel to the master is still open.
     pub(crate) fn has_master(&self) -> bool {
         self.has_master
     }
@@ -115,7 +115,7 @@ impl ControlInput {
         (self.hooks.reopen)();
     }
 
-    /// Tells the application that the worker begins to drain.
+    /// Notifies the application that the worker begins to drain.
     pub(crate) fn announce_drain(&mut self) {
         (self.hooks.announce)();
     }
@@ -124,8 +124,8 @@ impl ControlInput {
 fn command(message: &ToWorker) -> Option<WorkerCommand> {
     Some(match *message {
         ToWorker::Drain(Drain::Refuse) => WorkerCommand::Drain(Cause::Stuck, Queue::Leave),
-        ToWorker::Drain(Drain::ServeQueue) => WorkerCommand::Drain(Cause::Told, Queue::Serve),
-        ToWorker::Drain(Drain::Retire) => WorkerCommand::Drain(Cause::Told, Queue::Leave),
+        ToWorker::Drain(Drain::ServeQueue) => WorkerCommand::Drain(Cause::Commanded, Queue::Serve),
+        ToWorker::Drain(Drain::Retire) => WorkerCommand::Drain(Cause::Commanded, Queue::Leave),
         ToWorker::Reopen => WorkerCommand::Reopen,
         ToWorker::Workers(count) => WorkerCommand::Workers(count),
         ToWorker::Expire { request } => WorkerCommand::Expire { request },
@@ -152,7 +152,7 @@ mod tests {
         let drain = |how| command(&ToWorker::Drain(how));
         let stuck = WorkerCommand::Drain(Cause::Stuck, Queue::Leave);
         assert_eq!(drain(Drain::Refuse), Some(stuck));
-        let last = WorkerCommand::Drain(Cause::Told, Queue::Serve);
+        let last = WorkerCommand::Drain(Cause::Commanded, Queue::Serve);
         assert_eq!(drain(Drain::ServeQueue), Some(last));
     }
 

@@ -16,7 +16,7 @@ const RESERVE_MS: u64 = 200;
 
 /// How long before it gives up what has not been sent, at most: that is to be in
 /// the logs.
-const LAST_WORDS_MS: u64 = 300;
+const GIVE_UP_MS: u64 = 300;
 
 /// How long an application side that was stuck may take to end.
 const STUCK_END_MS: u64 = 1_000;
@@ -33,7 +33,7 @@ pub(crate) enum Life {
         /// When it refuses what the application has not begun.
         last_begin_ms: u64,
         /// When it gives up what has not been sent.
-        last_words_ms: u64,
+        give_up_ms: u64,
         /// How long the application side may take to end, in milliseconds.
         end_ms: u64,
         /// How long idle connections are kept.
@@ -49,9 +49,9 @@ pub(crate) enum Life {
 /// Why a worker drains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
-    /// It was told to.
-    Told,
-    /// It was told to, because the application takes no requests.
+    /// The master or a signal has commanded the drain.
+    Commanded,
+    /// The master has commanded the drain, because the application takes no requests.
     Stuck,
     /// The master is gone.
     Orphaned,
@@ -64,10 +64,10 @@ pub(crate) enum Queue {
     Leave,
     /// It serves what waits.
     Serve,
-    /// Not known yet: the worker was told by a signal and not by the master. It
-    /// serves what waits, and keeps the listeners for a moment, in which the
-    /// master may say more. Supervisors often send SIGTERM to all processes of a
-    /// server. If the workers left at once, no process would serve the queues.
+    /// Not known yet: a signal and not the master has commanded the drain. The worker
+    /// serves what waits, and keeps the listeners for a moment, in which the master may
+    /// send more. Init systems often send SIGTERM to all processes of a server. If the
+    /// workers closed their listeners at once, no process would serve the queues.
     Keep,
 }
 
@@ -83,7 +83,7 @@ impl Life {
     /// Begins to drain; one that drains already keeps its deadline.
     pub(crate) fn drain(&mut self, cause: Cause, now_ms: u64, options: &Options) {
         let idle = match cause {
-            Cause::Told | Cause::Stuck => options.drain_idle,
+            Cause::Commanded | Cause::Stuck => options.drain_idle,
             Cause::Orphaned => options.drain_idle.min(IDLE_ORPHANED),
         };
         match self {
@@ -94,11 +94,11 @@ impl Life {
                 // The master counts from a moment earlier, and then kills.
                 let reserve = (graceful / 4).max(RESERVE_MS).min(graceful / 2);
                 let (last_begin_ms, end_ms) = match cause {
-                    Cause::Told | Cause::Orphaned => (deadline_ms - reserve, graceful),
+                    Cause::Commanded | Cause::Orphaned => (deadline_ms - reserve, graceful),
                     Cause::Stuck => (now_ms, STUCK_END_MS),
                 };
-                let last_words_ms = deadline_ms - LAST_WORDS_MS.min(graceful / 4);
-                *self = Self::Draining { deadline_ms, last_begin_ms, last_words_ms, end_ms, idle };
+                let give_up_ms = deadline_ms - GIVE_UP_MS.min(graceful / 4);
+                *self = Self::Draining { deadline_ms, last_begin_ms, give_up_ms, end_ms, idle };
             }
             Self::Draining { idle: kept, .. } => *kept = idle.min(*kept),
             Self::Stopping { .. } => {}
@@ -132,14 +132,14 @@ impl Life {
 
     /// Whether what has not been sent is to be given up.
     pub(crate) fn gives_up(self, now_ms: u64) -> bool {
-        matches!(self, Self::Draining { last_words_ms, .. } if now_ms >= last_words_ms)
+        matches!(self, Self::Draining { give_up_ms, .. } if now_ms >= give_up_ms)
     }
 
     /// When the connections are to be looked at next, if they would be at
     /// `next_ms`: as soon as requests are to be refused, or given up.
     pub(crate) fn next_look(self, now_ms: u64, next_ms: u64) -> u64 {
-        let Self::Draining { last_begin_ms, last_words_ms, .. } = self else { return next_ms };
-        let times = [last_begin_ms, last_words_ms].into_iter();
+        let Self::Draining { last_begin_ms, give_up_ms, .. } = self else { return next_ms };
+        let times = [last_begin_ms, give_up_ms].into_iter();
         times.filter(|at| *at > now_ms).fold(next_ms, u64::min)
     }
 
@@ -173,7 +173,7 @@ mod tests {
     fn a_drain_ends_when_nothing_is_open() {
         let mut life = Life::Serving;
         assert!(!life.settle(NOTHING, 0));
-        life.drain(Cause::Told, 1000, &five_seconds());
+        life.drain(Cause::Commanded, 1000, &five_seconds());
         assert!(!life.settle(Open { connections: 1, ..NOTHING }, 2000));
         assert!(!life.settle(Open { requests: 1, ..NOTHING }, 2000));
         assert!(!life.settle(Open { listeners: 1, ..NOTHING }, 2000));
@@ -185,11 +185,11 @@ mod tests {
     #[test]
     fn the_first_deadline_holds() {
         let mut life = Life::Serving;
-        life.drain(Cause::Told, 0, &five_seconds());
+        life.drain(Cause::Commanded, 0, &five_seconds());
         let draining = |idle| Life::Draining {
             deadline_ms: 5000,
             last_begin_ms: 3750,
-            last_words_ms: 4700,
+            give_up_ms: 4700,
             end_ms: 5000,
             idle,
         };
@@ -215,12 +215,12 @@ mod tests {
             let mut life = Life::Serving;
             assert!(!life.refuses(u64::MAX));
             assert_eq!(life.next_look(10, 260), 260);
-            life.drain(Cause::Told, 10, &options);
+            life.drain(Cause::Commanded, 10, &options);
             let last_begin = 10 + last_begin;
             assert!(life.refuses(last_begin) && !life.refuses(last_begin - 1));
             assert_eq!(life.next_look(last_begin - 1, last_begin + 249), last_begin);
             assert_eq!(life.next_look(last_begin - 1, last_begin - 1), last_begin - 1);
-            let last_words = 10 + graceful - LAST_WORDS_MS.min(graceful / 4);
+            let last_words = 10 + graceful - GIVE_UP_MS.min(graceful / 4);
             assert!(life.gives_up(last_words) && !life.gives_up(last_words - 1));
             assert_eq!(life.next_look(last_words - 1, last_words + 249), last_words);
             assert_eq!(life.next_look(last_words, last_words + 250), last_words + 250);

@@ -146,7 +146,7 @@ impl EventLoop {
         self.poll.registry().as_fd().try_clone_to_owned()
     }
 
-    /// Waits for events as `pace` says, and deals with them.
+    /// Waits for events as long as `pace` allows, and handles them.
     pub(crate) fn turn(&mut self, pace: TurnPace) -> Turn {
         self.pace = pace;
         let begun_ms = clock::monotonic_ms();
@@ -161,7 +161,7 @@ impl EventLoop {
             return Turn::Over;
         }
         if self.shared.leaves.load(Ordering::Relaxed) && self.life.is_serving() {
-            self.drain(Cause::Told, Queue::Leave);
+            self.drain(Cause::Commanded, Queue::Leave);
         }
         self.connections.go_on();
         self.connections.take_returned();
@@ -188,7 +188,7 @@ impl EventLoop {
     pub(crate) fn flush(&mut self) {
         self.connections.take_returned();
         self.connections.give_up_unfinished();
-        self.shared.losses.tell_omitted(true);
+        self.shared.losses.log_omitted(true);
         self.shared.flush_access();
     }
 
@@ -322,7 +322,7 @@ impl EventLoop {
     fn obey_master(&mut self) {
         while let Some(command) = self.control.next(self.poll.registry()) {
             match command {
-                WorkerCommand::Drain(cause, queue) => self.drain_untold(cause, queue),
+                WorkerCommand::Drain(cause, queue) => self.drain_and_announce(cause, queue),
                 WorkerCommand::Reopen => self.reopen_logs(),
                 WorkerCommand::Workers(count) => {
                     self.shared.workers.store(count, Ordering::Relaxed)
@@ -332,14 +332,14 @@ impl EventLoop {
                     if self.life.is_serving() {
                         log::warn!("the master {why}; finishing what is open");
                     }
-                    self.drain_untold(Cause::Orphaned, Queue::Leave);
+                    self.drain_and_announce(Cause::Orphaned, Queue::Leave);
                 }
             }
         }
     }
 
     /// Drains for a reason that the application does not know.
-    fn drain_untold(&mut self, cause: Cause, queue: Queue) {
+    fn drain_and_announce(&mut self, cause: Cause, queue: Queue) {
         let begins = self.life.is_serving();
         self.drain(cause, queue);
         if begins {
@@ -353,7 +353,9 @@ impl EventLoop {
         for signal in self.control.signals() {
             match signal {
                 Signal::End => return ControlFlow::Break(()),
-                Signal::Drain if self.life.is_serving() => self.drain(Cause::Told, Queue::Keep),
+                Signal::Drain if self.life.is_serving() => {
+                    self.drain(Cause::Commanded, Queue::Keep)
+                }
                 Signal::Reopen => self.reopen_logs(),
                 Signal::Drain | Signal::Nothing => {}
             }
@@ -402,7 +404,7 @@ impl EventLoop {
             self.connections.give_up_unfinished();
         }
         self.connections.relieve(now_ms, || self.listening.has_waiting());
-        self.shared.losses.tell_omitted(false);
+        self.shared.losses.log_omitted(false);
         self.shared.spools.look(now_ms);
         trim::look(now_ms);
         self.shared.board.show_connections(self.connections.len() as u64);
@@ -428,14 +430,14 @@ impl EventLoop {
         if self.life.settle(open, clock::monotonic_ms()) {
             // A reader of the state finds all that was answered in the logs.
             self.shared.flush_access();
-            self.shared.losses.tell_omitted(true);
+            self.shared.losses.log_omitted(true);
             self.shared.board.show_state(self.life.state());
             self.shared.handoff.stop();
         }
     }
 }
 
-/// Whether an event tells of a listener.
+/// Whether an event is one of a listener.
 fn is_of_listener(event: &Event) -> bool {
     event.token().0 >= FIRST_LISTENER
 }

@@ -356,7 +356,7 @@ mod tests {
     #[test]
     fn beside_a_request_that_computes_for_long_one_more_thread_works() {
         let crew = Crew::new(3, false);
-        // This thread computes, as far as the kernel can tell.
+        // This thread computes, as far as the kernel shows.
         crew.sit(0);
         crew.begin(0, 1);
         crew.note_begin(0, 1_000);
@@ -407,7 +407,7 @@ mod tests {
                 let _ = wait.recv();
             });
             ready.wait();
-            // This thread computes, as far as the kernel can tell.
+            // This thread computes, as far as the kernel shows.
             crew.sit(1);
             crew.begin(1, 2);
             crew.note_begin(1, 1_000);

@@ -1,19 +1,20 @@
-//! Who runs the loop. It has one owner at a time, who comes by one of three doors:
+//! Which thread runs the loop. One thread owns the loop at a time, and gets it in one
+//! of three ways:
 //!
-//! - Run until there is work: the application's only thread while it has nothing else to do.
-//! - A turn that does not wait: an application with an event loop of its own, which watches the
-//!   descriptor of ours.
+//! - Run until there is work: the application's only thread while it is idle.
+//! - A turn that does not wait: an application with its own event loop, which watches
+//!   the descriptor of this loop.
 //! - Take over: the I/O thread, whenever the application does not run the loop.
 //!
-//! Handing a request from one thread to another costs two wake-ups, which is
-//! more than a quick application takes. So a single application thread whose
-//! requests are quick runs the loop by itself between them. The I/O thread looks
-//! two hundred times a second whether a request takes longer than thought, and
-//! takes the loop over then: deadlines, slow clients and the master never wait
-//! for the application. It gives the loop back when requests are quick again.
+//! A request that passes from one thread to another costs two wake-ups, which take
+//! longer than a quick application. So a single application thread whose requests are
+//! quick runs the loop by itself between them. The I/O thread checks two hundred times
+//! a second whether a request takes longer than expected, and then takes the loop over:
+//! deadlines, slow clients and the master never wait for the application. It gives the
+//! loop back when requests are quick again.
 //!
-//! While nothing happens both sleep: the one in the loop, the other until it is
-//! woken with the first request.
+//! While nothing happens both threads sleep: one in the loop, the other until the first
+//! request wakes it.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -47,9 +48,9 @@ const HAND_BACK: Duration = Duration::from_millis(1);
 /// internal error.
 const PANICKED: i32 = 70;
 
-/// The loop and who has it.
+/// The loop and the thread that owns it.
 pub(crate) struct LoopOwner {
-    /// Locked by who runs it.
+    /// Locked by the thread that runs the loop.
     io: Mutex<EventLoop>,
     /// Odd while the application thread runs the loop; changes with each
     /// request that it takes.
@@ -90,7 +91,8 @@ impl LoopOwner {
             Err(TryLockError::WouldBlock) => return None,
         };
         if handoff.is_stopping() {
-            // The loop has told so under this lock, and is the I/O thread's now.
+            // The loop has set the state under this lock, and belongs to the I/O thread
+            // now.
             return None;
         }
         if threads.has_requests() && !threads.batch.waits() {
@@ -123,9 +125,9 @@ impl LoopOwner {
         Some(wait)
     }
 
-    /// Runs one turn on a thread that has other things to wait for, and does not wait: when the
-    /// next one is due if nothing happens before, which the descriptor of the loop tells. `None`
-    /// while another thread runs the loop.
+    /// Runs one turn on a thread that has other events to wait for, and does not wait.
+    /// Returns when the next turn is due if the descriptor of the loop does not become
+    /// readable before; `None` while another thread runs the loop.
     pub(crate) fn turn_now(&self) -> Option<Duration> {
         let mut io = match self.io.try_lock() {
             Ok(io) => io,
@@ -263,7 +265,7 @@ impl LoopOwner {
     fn end_process(&self, mut io: MutexGuard<EventLoop>) -> ! {
         io.flush();
         (self.end)(0);
-        // `end` does not return; who passes one that does has asked for it.
+        // `end` does not return, by the contract of this function.
         loop {
             std::thread::park();
         }
@@ -277,7 +279,7 @@ fn is_to_look(idle_ms: &mut Option<u64>) -> bool {
     u128::from(now_ms - *idle_ms.get_or_insert(now_ms)) >= SIGNALS.as_millis()
 }
 
-/// Whether a count of steps says that the application thread runs the loop.
+/// Whether a count of steps means that the application thread runs the loop.
 fn is_running_loop(steps: u32) -> bool {
     steps % 2 == 1
 }

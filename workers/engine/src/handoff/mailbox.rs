@@ -21,7 +21,8 @@ impl Mailbox {
         Self { returned: Mutex::default(), sleep: SleepFlag::new(), waker }
     }
 
-    /// Returns a stream to the loop. One message that was not read yet says as much as two.
+    /// Returns a stream to the loop. One message that was not read yet has the effect
+    /// of two.
     pub(crate) fn push(&self, stream: Arc<SharedStream>) {
         let mut returned = lock(&self.returned);
         if !returned.last().is_some_and(|last| Arc::ptr_eq(last, &stream)) {

@@ -7,7 +7,7 @@
 //!        Slots                          how many requests there are; both sides count
 //! ```
 //!
-//! Who runs the loop is decided by `loop_owner`. The common response needs neither a message
+//! `loop_owner` decides which thread runs the loop. The common response needs neither a message
 //! nor a wake-up: the application thread writes it and ends the stream by one atomic word
 //! (`stream/end.rs`).
 
@@ -179,8 +179,8 @@ impl Handoff {
         }
     }
 
-    /// Says to the application what has happened to a stream, where it listens.
-    pub(crate) fn tell(&self, news: StreamNews) {
+    /// Notifies the application of what has happened to a stream, if it takes events.
+    pub(crate) fn notify(&self, news: StreamNews) {
         if let Some(events) = self.events() {
             events.push([news]);
         }
@@ -240,7 +240,7 @@ impl Handoff {
     /// Responses announce from now on that connections will be closed.
     pub(crate) fn drain(&self) {
         if !self.draining.swap(true, Ordering::Relaxed) {
-            self.tell(StreamNews::Drain);
+            self.notify(StreamNews::Drain);
         }
     }
 

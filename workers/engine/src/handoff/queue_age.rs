@@ -1,9 +1,10 @@
-//! Since when nothing of what waits has been taken although a thread is free. Pure. It is the
-//! health of an application that takes events: their age, and not that of a request.
+//! Since when no waiting request has been taken although a thread is free. Pure. For an
+//! application that takes events this is the measure of its health: the age of its
+//! events, and not of a request.
 //!
-//! A thread can be free and take nothing when something else in the process
-//! holds what it needs to go on, such as Python's interpreter lock. No request
-//! runs then, and the I/O thread is well: only the queue tells.
+//! A thread can be free and take nothing when another part of the process holds what
+//! the thread needs, such as Python's interpreter lock. No request runs then, and the
+//! I/O thread works: only the queue shows the problem.
 
 /// What waits for the application at one moment.
 #[derive(Clone, Copy, Debug)]

@@ -49,8 +49,8 @@ impl RequestSource {
         self.shared.is_shared()
     }
 
-    /// Gives back the file of a body. The caller must hold the only descriptor of
-    /// it: it will hold the body of another client's request.
+    /// Gives back the file of a body. The caller must hold the file's only descriptor,
+    /// because the file will hold the body of another client's request.
     pub fn give_back(&self, file: Spool, length: u64) {
         // A process that the application has forked can reach it as well.
         if !self.shared.has_forked() {
@@ -58,16 +58,16 @@ impl RequestSource {
         }
     }
 
-    /// Waits until there may be a request. The access log is written out first:
-    /// who looks at it sees everything that has been answered.
+    /// Waits until there may be a request. Writes the buffered lines of the access log
+    /// first, so that its readers see every finished request.
     #[must_use]
     pub fn wait(&self) -> Wait {
         let Some(threads) = self.threads() else { return self.shared.handoff.wait_for_stop() };
-        let heard = threads.hear();
+        let rings = threads.rings();
         if let Some(wait) = self.loop_owner.run_while_idle(&self.shared.handoff, threads) {
             return wait;
         }
         self.shared.flush_access();
-        threads.wait(heard)
+        threads.wait(rings)
     }
 }

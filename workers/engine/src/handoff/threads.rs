@@ -106,15 +106,15 @@ impl ThreadSide {
         job
     }
 
-    /// What [`ThreadSide::wait`] is to be told: a thread that looks for work elsewhere
-    /// in between does not miss the bell.
-    pub(crate) fn hear(&self) -> u32 {
+    /// The argument of [`ThreadSide::wait`]: with it, a thread that looks for work
+    /// elsewhere in between does not miss the bell.
+    pub(crate) fn rings(&self) -> u32 {
         self.bell.load(Ordering::SeqCst)
     }
 
     /// Sleeps until there may be a request, unless the bell was rung since it was
-    /// `heard`. The only thread looks for signals now and then.
-    pub(crate) fn wait(&self, heard: u32) -> Wait {
+    /// `rings`. The only thread looks for signals now and then.
+    pub(crate) fn wait(&self, rings: u32) -> Wait {
         self.idle.fetch_add(1, Ordering::SeqCst);
         let has_requests = !lock(&self.queue).is_empty();
         if !has_requests {
@@ -129,7 +129,7 @@ impl ThreadSide {
                 self.unpark();
                 self.mailbox.wake_loop();
             }
-            futex::wait(&self.bell, heard, self.crew.is_sole().then_some(SIGNALS))
+            futex::wait(&self.bell, rings, self.crew.is_sole().then_some(SIGNALS))
         };
         self.idle.fetch_sub(1, Ordering::SeqCst);
         if self.stopping.load(Ordering::SeqCst) && lock(&self.queue).is_empty() {
@@ -239,10 +239,9 @@ impl ThreadSide {
         }
     }
 
-    /// Sleeps while requests wait to be taken, at most `limit`: while the
-    /// application is busy, news from the network can wait for a moment, and a
-    /// batch of it costs less than each alone. Wakes another thread when those
-    /// awake seem to be stuck.
+    /// Sleeps while requests wait to be taken, at most `limit`: while the application
+    /// is busy, events of the network can wait for a moment, and a batch costs less
+    /// than each alone. Wakes another thread when the awake threads seem to be stuck.
     pub(crate) fn park_while_queued(&self, limit: Duration) {
         let mut left = limit;
         while !left.is_zero() {
@@ -357,7 +356,7 @@ mod tests {
         assert!(side.mailbox.fall_asleep(|| true));
         let mut events = mio::Events::with_capacity(1);
         std::thread::scope(|scope| {
-            scope.spawn(|| side.wait(side.hear()));
+            scope.spawn(|| side.wait(side.rings()));
             poll.poll(&mut events, Some(Duration::from_secs(30))).unwrap();
             side.note_end(0, 1, 0);
             side.stop();
@@ -366,10 +365,10 @@ mod tests {
     }
 
     #[test]
-    fn a_bell_that_rang_before_the_sleep_is_heard() {
+    fn a_bell_that_rang_before_the_sleep_ends_the_sleep() {
         let (_poll, side) = side();
-        let heard = side.hear();
+        let rings = side.rings();
         side.ring_one();
-        assert_eq!(side.wait(heard), Wait::Look);
+        assert_eq!(side.wait(rings), Wait::Look);
     }
 }

@@ -20,7 +20,7 @@ impl Expected {
         self.0.iter().any(|(other, until_us)| *other == token && *until_us > now_us)
     }
 
-    /// How many count still: `waits` says whether a connection waits for its first
+    /// How many still count. `waits` returns whether a connection waits for its first
     /// request.
     pub(crate) fn count(
         &mut self,

@@ -23,20 +23,20 @@ use crate::transport::layer::LayerFactory;
 pub struct ListenerParts {
     /// The socket.
     pub fd: Private,
-    /// What the master says of it.
+    /// The description that the master has sent.
     pub description: ListenerDescription,
     /// What stands between its connections' bytes and the protocol.
     pub layer: Option<LayerFactory>,
-    /// What its connections speak in place of HTTP/1.
+    /// The protocol of its connections in place of HTTP/1.
     pub protocol: Option<MultiplexerFactory>,
 }
 
 impl ListenerParts {
-    /// The listeners of a worker: descriptors that it has inherited, and as many
-    /// descriptions in its first message.
+    /// The listeners of a worker: inherited descriptors, and their descriptions in the
+    /// master's first message.
     ///
     /// # Errors
-    /// The text says how many there are of each.
+    /// The counts differ; the text has both.
     pub fn pair(
         sockets: Vec<Private>,
         descriptions: Vec<ListenerDescription>,
@@ -89,7 +89,7 @@ impl Listener {
         }
         // Inherited by the connections; pieces of a response are not held back.
         SockRef::from(&fd).set_tcp_nodelay(true).ok();
-        // A layer has something to say before the request.
+        // A layer exchanges messages before the request.
         let has_request = layer.is_none() && socket::is_deferred(fd.as_fd());
         let (is_wildcard, local) = (address.is_wildcard(), Arc::new(address.into()));
         Self { fd, local, is_wildcard, has_request, scheme, layer, protocol, rest: None }
@@ -134,16 +134,17 @@ impl Listener {
         self.refuses_new() && socket::queue_length(self.fd.as_fd()) == Some(0)
     }
 
-    /// Connections that are still to be accepted when this worker drains. What
-    /// waits now is served, and no more, as the queue of a busy server is never
-    /// empty; unless no client can connect any more, or the kernel does not say.
+    /// Connections that this worker still accepts when it drains. It serves what waits
+    /// now, and no more, as the queue of a busy server is never empty. The limit is not
+    /// used when no client can connect any more, or when the kernel does not report the
+    /// length.
     fn waiting(&self) -> u32 {
         let length = socket::queue_length(self.fd.as_fd());
         length.filter(|_| !self.refuses_new()).unwrap_or(u32::MAX)
     }
 
-    /// How many connections wait to be accepted; where the kernel does not say how
-    /// many, whether one does.
+    /// How many connections wait to be accepted; 0 or 1 where the kernel does not
+    /// report their number.
     pub(crate) fn crowd(&self) -> u32 {
         let length = socket::queue_length(self.fd.as_fd());
         length.unwrap_or_else(|| u32::from(wait::is_readable(self.fd.as_fd())))
@@ -200,7 +201,7 @@ impl Load {
     }
 }
 
-/// The listeners, in the loop's epoll set or out of it.
+/// The listeners, whether they are registered in the loop's epoll set or not.
 #[derive(Debug)]
 pub(crate) struct Gate {
     pub(crate) listeners: Vec<Listener>,
@@ -300,7 +301,7 @@ mod tests {
         assert!(Load { connections: 10, has_idle: true, ..LOAD }.admits());
     }
 
-    /// A socket that listens at some port, and what the master says of it.
+    /// A socket that listens at a free port, and the master's description.
     fn bound(defer_accept: bool) -> (Private, ListenerDescription) {
         let bound = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let description = ListenerDescription {
@@ -314,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_is_what_its_description_says() {
+    fn a_listener_is_what_its_description_names() {
         for defers in [true, false] {
             let (fd, description) = bound(defers);
             let address = description.address.clone();

@@ -28,8 +28,8 @@ const LOOK_US: u64 = 2_000;
 /// clients that have just connected are about to send.
 pub(super) const LAST_CALL_MS: u64 = 50;
 
-/// How long a worker that was told to drain by a signal keeps its listeners, in
-/// milliseconds: the master may have been told as well.
+/// How long a worker that drains by a signal keeps its listeners, in milliseconds: the
+/// master may have got the signal as well.
 const MOMENT_MS: u64 = 1_000;
 
 /// The listeners, and the worker's dealings with them.
@@ -97,7 +97,7 @@ impl Listening {
         self.pause.is_set()
     }
 
-    /// Says whether the events that follow have ended a sleep.
+    /// Notes whether the events that follow have ended a sleep.
     pub(crate) fn note_sleep(&mut self, slept: bool) {
         self.slept = slept;
     }
@@ -193,8 +193,8 @@ impl Listening {
         !self.pause.goes_on(clock::monotonic_ms) && !self.gate.listeners.is_empty()
     }
 
-    /// Whether connections wait at a listener. A kernel that does not tell of its queue is
-    /// taken for one that has some.
+    /// Whether connections wait at a listener. Where the kernel does not report the
+    /// length of the queue, the answer is yes.
     pub(crate) fn has_waiting(&self) -> bool {
         let waits = |it: &Listener| socket::queue_length(it.as_fd()) != Some(0);
         self.gate.listeners.iter().any(waits)
@@ -222,8 +222,8 @@ impl Listening {
         self.last_call_ms.saturating_sub(now_ms)
     }
 
-    /// Takes what waits in the queues, as far as there is room: that one is
-    /// empty by now, no event would tell.
+    /// Takes what waits in the queues, as far as there is room. This runs in each turn,
+    /// because no event shows that a queue has become empty.
     pub(crate) fn serve_queues(&mut self, connections: &mut Connections, has_master: bool) {
         for index in (0..self.gate.listeners.len()).rev() {
             if self.load(connections).admits() {

@@ -14,7 +14,7 @@ pub(crate) struct Pause {
 }
 
 impl Pause {
-    /// Begins a pause; whether the log is to be told.
+    /// Begins a pause. Returns whether the log gets a line.
     pub(crate) fn begin(&mut self, now_ms: u64) -> bool {
         self.until_ms = now_ms + PAUSE_MS;
         let complains = now_ms >= self.complain_at_ms;
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pause_ends_and_is_told_once_in_a_while() {
+    fn a_pause_ends_and_is_logged_once_in_a_while() {
         let mut pause = Pause::default();
         assert!(!pause.goes_on(|| 0));
         assert!(pause.begin(1000));

@@ -83,7 +83,7 @@ pub(crate) enum Step {
     Refused {
         /// The status to respond with, and why.
         reject: Reject,
-        /// What could be read of it.
+        /// The part of the request that could be read.
         request: Box<Request>,
     },
     /// The body cannot be kept.
@@ -277,7 +277,7 @@ impl Http1 {
         }))
     }
 
-    /// Reads from `bytes`: what came of it and how many were used.
+    /// Reads from `bytes`. Returns the result, and how many bytes were used.
     fn read(&mut self, bytes: &[u8], caller: Caller, reading: &mut Reading) -> (Step, usize) {
         match std::mem::take(&mut self.arriving) {
             Arriving::Nothing => (Step::More, 0),

@@ -1,5 +1,6 @@
-//! Protocols that carry several streams on one connection, such as HTTP/2. One speaks bytes on
-//! the one side and heads and data on the other, and does no I/O.
+//! Protocols that carry several streams on one connection, such as HTTP/2. An
+//! implementation has bytes on one side, and heads and data on the other, and does no
+//! I/O.
 
 use std::fmt;
 use std::sync::Arc;
@@ -45,11 +46,11 @@ pub trait Multiplexer: Send + fmt::Debug {
     /// What is wrong with them: the connection ends.
     fn read(&mut self, bytes: &[u8], events: &mut Vec<ProtocolEvent>) -> Result<usize, Reject>;
 
-    /// Appends the head of a response; `ends` says that it has no body.
+    /// Appends the head of a response; `ends` is set for one without a body.
     fn push_head(&mut self, stream: u32, head: &ResponseHead, ends: bool, out: &mut Vec<u8>);
 
-    /// Appends a part of the body of a response; `ends` says that it is the last, which may
-    /// be empty.
+    /// Appends a part of the body of a response; `ends` is set for the last part, which
+    /// may be empty.
     fn push_data(&mut self, stream: u32, bytes: &[u8], ends: bool, out: &mut Vec<u8>);
 
     /// Appends that the rest of a response does not come.

@@ -37,7 +37,7 @@ pub(crate) struct Passing {
 #[derive(Debug)]
 pub(crate) struct Passed {
     pub(crate) used: usize,
-    /// The application is to be told.
+    /// The application must be notified.
     pub(crate) is_news: bool,
     pub(crate) state: PassState,
 }

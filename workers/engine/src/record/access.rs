@@ -41,7 +41,7 @@ pub(crate) struct Draft {
     gaps: Vec<(usize, AccessAtom)>,
 }
 
-/// What a line tells.
+/// The content of a line.
 pub(crate) struct Record<'a> {
     pub(crate) peer: &'a Address,
     /// `None` when the request could not be read.

@@ -1,7 +1,7 @@
-//! What the server gives up by its own decision is counted and told: a line in
-//! the error log, and a number on the scoreboard. A client can cause many, so
-//! only a few lines of each kind are written in a time; how many more there were
-//! is told at the end of that time.
+//! Counts and logs what the server gives up by its own decision: a line in the error
+//! log, and a number on the scoreboard. A client can cause many, so only a few lines of
+//! each kind are written in a time. At its end one line has the number of the omitted
+//! ones.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use monoceros_wire::scoreboard::{GivenUp, KINDS, Scoreboard};
 
 use crate::record::line_window::LineWindow;
 
-/// What is told of each kind.
+/// The lines of each kind.
 #[derive(Debug, Default)]
 pub(crate) struct LossLog {
     windows: [Mutex<LineWindow>; KINDS],
@@ -33,16 +33,15 @@ impl LossLog {
         }
     }
 
-    /// Tells, as seldom, that a slow client holds an application thread.
-    pub(crate) fn tell_held(&self, line: fmt::Arguments) {
+    /// Logs, with the same limit, that a slow client holds an application thread.
+    pub(crate) fn log_held(&self, line: fmt::Arguments) {
         if self.admit(&self.held) {
             log::warn!("{line}");
         }
     }
 
-    /// Tells how many more there were where lines were left out for long enough,
-    /// or in any case.
-    pub(crate) fn tell_omitted(&self, in_any_case: bool) {
+    /// Logs how many lines were omitted, when their time is over or in any case.
+    pub(crate) fn log_omitted(&self, in_any_case: bool) {
         if !self.is_open.swap(false, Ordering::Relaxed) {
             return;
         }

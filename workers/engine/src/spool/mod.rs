@@ -34,7 +34,7 @@ pub(crate) struct Spools {
     directory: Option<PathBuf>,
     allowance: Allowance,
     spare: Mutex<SpareFiles>,
-    /// The log was told that the directory cannot be used any more.
+    /// The log has the line that the directory cannot be used any more.
     is_lost: AtomicBool,
 }
 

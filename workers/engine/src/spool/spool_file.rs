@@ -97,7 +97,7 @@ impl Spool {
         Ok(())
     }
 
-    /// Makes the file no longer than what is mapped of it.
+    /// Makes the file no longer than its mapped part.
     ///
     /// # Errors
     /// Those of `ftruncate(2)`.
@@ -125,8 +125,8 @@ impl Spool {
     }
 }
 
-/// Whether an error says that there is no room: on the disk, in the user's part
-/// of it, or in the memory for such files.
+/// Whether an error means that there is no room: on the disk, in the user's quota, or
+/// in the memory for such files.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -24,7 +24,7 @@ pub struct Temporary {
 }
 
 impl Temporary {
-    /// Looks for one as the environment says.
+    /// Looks for a directory that the environment names.
     #[must_use]
     pub fn find() -> Self {
         let named = VARIABLES.iter().filter_map(env::var_os);
@@ -48,8 +48,8 @@ impl Temporary {
         Self { directory: None, refused }
     }
 
-    /// What the log is to say: the first places that were tried cannot be used,
-    /// or none can.
+    /// The line for the log: the first places that were tried cannot be used, or none
+    /// can.
     #[must_use]
     pub fn complaint(&self) -> Option<String> {
         if self.refused.is_empty() {
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_directory_it_is_said_what_that_means() {
+    fn without_a_directory_the_line_names_the_consequence() {
         let found = of(&["/proc/nowhere", "/proc/self/nothing"]);
         assert_eq!(found.directory, None);
         assert!(found.complaint().unwrap().contains("kept in memory"));

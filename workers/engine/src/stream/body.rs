@@ -88,12 +88,12 @@ impl Body {
         Ok(())
     }
 
-    /// Receives at most `limit` bytes from a socket to the end of the body, and
-    /// what comes behind them to `beyond`: how many of both. `None` when that
-    /// has to be done by way of memory.
+    /// Receives at most `limit` bytes from a socket to the end of the body, and the
+    /// bytes behind them to `beyond`. Returns how many of both; `None` when the bytes
+    /// have to pass through memory.
     ///
     /// # Errors
-    /// A full disk. What the socket says is in the value.
+    /// A full disk. An error of the socket is in the value.
     pub(crate) fn receive(
         &mut self,
         socket: &Socket,
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_announced_to_be_large_goes_to_a_file_when_some_of_it_has_come() {
+    fn a_body_with_a_large_length_goes_to_a_file_when_its_first_bytes_have_arrived() {
         let spools = spools();
         let large = Some(MEMORY_LIMIT as u64 + 1);
         let mut body = Body::default();

@@ -20,7 +20,8 @@ pub(crate) struct ResponseClaim<W = AtomicU32>(W);
 /// How far the response was when its time was over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expiry {
-    /// Nothing of it had gone, and nothing will: the I/O thread responds.
+    /// Nothing was sent, and the application will send nothing: the I/O thread
+    /// responds.
     Open,
     /// It has begun, and may never end.
     Begun,
@@ -44,7 +45,7 @@ impl<W: Word> ResponseClaim<W> {
         self.0.change(OPEN, BEGUN).is_ok()
     }
 
-    /// Whether the application side responds and has not given all of it.
+    /// Whether the application side has begun and not completed the response.
     pub(crate) fn has_begun(&self) -> bool {
         self.0.load(Ordering::Acquire) == BEGUN
     }

@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::atomics::Word;
 
-/// The stream is over: the application side has no request of it.
+/// The stream is over: the application side has no request.
 const OVER: u32 = 0;
 /// The application side has its request.
 const RUNNING: u32 = 1;
-/// The same, and the I/O thread is to be told of the end by message.
-const RUNNING_TELL: u32 = 2;
+/// As `RUNNING`, and the application side must report the end to the I/O thread by a
+/// message.
+const RUNNING_REPORTS: u32 = 2;
 
 /// The end of one stream.
 #[derive(Debug)]
@@ -22,27 +23,28 @@ impl<W: Word> StreamEnd<W> {
         Self(W::new(OVER))
     }
 
-    /// The application side gets the request. `tells` says that the I/O thread is to be told of
-    /// the end, because more input waits already.
-    pub(crate) fn run(&self, tells: bool) {
-        self.0.store(if tells { RUNNING_TELL } else { RUNNING }, Ordering::Release);
+    /// The application side gets the request. With `reports` it reports the end to the
+    /// I/O thread by a message, because more input waits already.
+    pub(crate) fn run(&self, reports: bool) {
+        self.0.store(if reports { RUNNING_REPORTS } else { RUNNING }, Ordering::Release);
     }
 
-    /// The application side is through, and ends the stream without a message. `false`: the
-    /// I/O thread has to be told, and the stream ends only then.
+    /// The application side has finished, and ends the stream without a message.
+    /// `false`: the I/O thread needs a message, and ends the stream.
     pub(crate) fn finish(&self) -> bool {
         self.0.change(RUNNING, OVER).is_ok()
     }
 
-    /// The I/O thread ends the stream, of whose end it was told, or which it takes from the
-    /// application side: whether more input was announced meanwhile.
+    /// The I/O thread ends the stream, after a message or by taking it from the
+    /// application side. Returns whether more input was announced meanwhile.
     pub(crate) fn take(&self) -> bool {
-        self.0.swap(OVER, Ordering::AcqRel) == RUNNING_TELL
+        self.0.swap(OVER, Ordering::AcqRel) == RUNNING_REPORTS
     }
 
-    /// Whether the stream is over; if not, the I/O thread is told of the end.
+    /// Whether the stream is over; if not, the application side will report its end by
+    /// a message.
     pub(crate) fn watch(&self) -> bool {
-        self.0.change(RUNNING, RUNNING_TELL) == Err(OVER)
+        self.0.change(RUNNING, RUNNING_REPORTS) == Err(OVER)
     }
 
     /// Whether the stream is over.
@@ -104,8 +106,8 @@ mod tests {
                 assert_eq!(written.load(Ordering::Relaxed), 1);
             }
             application.join().unwrap();
-            let told = *messages.lock().unwrap();
-            assert_eq!(told, i32::from(!is_ours), "exactly one way");
+            let sent = *messages.lock().unwrap();
+            assert_eq!(sent, i32::from(!is_ours), "exactly one way");
         });
     }
 }

@@ -32,8 +32,8 @@ thread_local! {
     static PIECE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// How long a slow client may hold an application thread until the log tells of
-/// it, in milliseconds.
+/// How long a slow client may hold an application thread until a line is logged, in
+/// milliseconds.
 const HELD_MS: u64 = 10_000;
 
 /// The client is gone, or has taken nothing for too long.
@@ -60,10 +60,10 @@ pub struct Exchange {
     streams: bool,
     /// The client could not take the whole response at once.
     is_slow: bool,
-    /// Bytes that the kernel has taken since the link was told.
+    /// Bytes that the kernel has taken since the last report to the link.
     handed: u64,
-    /// Since when the client holds this thread, in milliseconds of the rising
-    /// clock; the log is told once.
+    /// Since when the client holds this thread, in milliseconds of the monotonic clock;
+    /// logged once.
     held_ms: Option<u64>,
     /// The server's own response goes out in place of the application's.
     is_replaced: bool,
@@ -132,18 +132,18 @@ impl Exchange {
         std::mem::take(&mut self.request_mut().body)
     }
 
-    /// Takes the next piece of a body that comes while the application has the request, at most
-    /// `most` bytes. Where there is none yet, an event tells of more
+    /// Takes the next piece of a body that arrives while the application has the
+    /// request, at most `most` bytes. Where there is none yet, an event announces more
     /// ([`InboxEvent::Body`](crate::InboxEvent::Body)).
     pub fn take_piece(&mut self, most: usize) -> BodyPiece {
-        let (piece, tells) = self.stream.inbound.take(most);
-        if tells {
+        let (piece, notifies) = self.stream.inbound.take(most);
+        if notifies {
             self.shared.handoff.call_back(Arc::clone(&self.stream));
         }
         piece
     }
 
-    /// Who asks.
+    /// The client's address.
     #[must_use]
     pub fn peer(&self) -> &Address {
         &self.link().peer
@@ -370,9 +370,9 @@ impl Exchange {
         is_full && !outlet.failed
     }
 
-    /// Has an event tell when there is room for more of the response
-    /// ([`InboxEvent::Room`](crate::InboxEvent::Room)), or none will be; `false` if there is
-    /// room now.
+    /// Requests an event when there is room for more of the response
+    /// ([`InboxEvent::Room`](crate::InboxEvent::Room)), or none will be. Returns
+    /// `false` if there is room now.
     pub fn await_room(&self) -> bool {
         let all = self.response().is_unbuffered();
         self.handed_over && self.link().await_room(self.request().number, &self.shared.room, all)
@@ -392,30 +392,30 @@ impl Exchange {
         self.shared.board.resume(self.shown, now_ms);
         match waited {
             Waited::Room => self.held_ms = None,
-            Waited::None => self.tell_held(now_ms, all),
+            Waited::None => self.log_held(now_ms, all),
             Waited::ClientDisconnected => return self.lose(),
         }
         Ok(())
     }
 
-    /// Tells the log, once, of a client that holds this thread. With `all` the
-    /// application has asked for that.
-    fn tell_held(&mut self, now_ms: u64, all: bool) {
+    /// Logs, once, that a client holds this thread. `all` is set when the application
+    /// waits by its own choice.
+    fn log_held(&mut self, now_ms: u64, all: bool) {
         let since_ms = *self.held_ms.get_or_insert(now_ms);
         if all || now_ms < since_ms.saturating_add(HELD_MS) {
             return;
         }
         self.held_ms = Some(u64::MAX);
         let (label, peer) = (self.request().label(), &self.link().peer);
-        self.shared.losses.tell_held(format_args!(
+        self.shared.losses.log_held(format_args!(
             "{label} for {peer} holds thread {}: its client is slow, and more of its response waits \
              than --response-memory and --response-disk leave room for",
             self.thread
         ));
     }
 
-    /// Ends the response. `environ` tells the access log the variables of the
-    /// application's environment.
+    /// Ends the response. The access log reads the variables of the application's
+    /// environment by `environ`.
     pub fn finish(mut self, environ: &dyn Fn(&str) -> Option<String>) {
         self.complete();
         let response = self.response();
@@ -472,11 +472,11 @@ impl Exchange {
         }
     }
 
-    /// Completes the head; whether it has still to go out. From then on the
-    /// response is this side's.
+    /// Completes the head. Returns whether it has still to be sent. From then on the
+    /// response belongs to this side.
     ///
     /// # Errors
-    /// When the time of the request is over and its client was told so.
+    /// The time of the request is over, and its client has got a response.
     fn commit(&mut self, whole: Option<u64>) -> Result<bool, ClientDisconnected> {
         if self.is_committed() {
             return Ok(false);

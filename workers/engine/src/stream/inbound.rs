@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub enum BodyPiece {
     /// The next bytes; at least one.
     Bytes(Vec<u8>),
-    /// None have come. An event tells of more.
+    /// None have arrived. An event announces more.
     Nothing,
     /// The body is over.
     End,
@@ -50,8 +50,8 @@ impl Inbound {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A body begins, of which at most `limit` bytes wait; `asks` says that the client waits
-    /// to be asked for it.
+    /// A body begins, of which at most `limit` bytes wait; `asks` is set when the
+    /// client waits for `100 Continue`.
     pub(crate) fn open(&self, limit: usize, asks: bool) {
         *self.state() = InboundState { limit, asks, ..InboundState::default() };
     }
@@ -69,14 +69,15 @@ impl Inbound {
         room
     }
 
-    /// Adds bytes; whether the application is to be told.
+    /// Adds bytes. Returns whether the application must be notified.
     pub(crate) fn push(&self, bytes: &[u8]) -> bool {
         let mut state = self.state();
         state.bytes.extend(bytes);
         !bytes.is_empty() && std::mem::take(&mut state.is_awaited)
     }
 
-    /// The body ends; whether the application is to be told. The first end counts.
+    /// The body ends. Returns whether the application must be notified. The first end
+    /// counts.
     pub(crate) fn end(&self, end: BodyEnd) -> bool {
         let mut state = self.state();
         state.end.get_or_insert(end);
@@ -99,7 +100,7 @@ impl Inbound {
         state.bytes.is_empty() && state.end == Some(BodyEnd::Whole)
     }
 
-    /// Takes at most `most` bytes; whether the I/O thread is to be told.
+    /// Takes at most `most` bytes. Returns whether the I/O thread must be notified.
     pub(crate) fn take(&self, most: usize) -> (BodyPiece, bool) {
         let mut state = self.state();
         let count = most.min(state.bytes.len());
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn an_application_that_waits_is_told_once() {
+    fn an_application_that_waits_is_notified_once() {
         let inbound = Inbound::default();
         inbound.open(4, true);
         assert!(!inbound.is_to_ask(), "the application has not asked");

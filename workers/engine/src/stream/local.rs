@@ -38,8 +38,8 @@ impl LocalResponse {
         Self { body, ..self }
     }
 
-    /// The status in plain text, and nothing that tells more about the server; with 503,
-    /// that another try may be served soon (RFC 9110 section 10.2.3).
+    /// The status in plain text, with no detail of the server; with 503, that another
+    /// try may be served soon (RFC 9110 section 10.2.3).
     pub(crate) fn refusal(status: u16) -> Self {
         let mut response = Response::own(status);
         if status == 503 {
@@ -162,7 +162,7 @@ impl ResponseDraft<'_> {
 pub enum Revision {
     /// It goes out, with what was added.
     Keep,
-    /// This goes out in place of it. What the application gives as a body is dropped.
+    /// Sent in place of the application's response, whose body is dropped.
     Replace(LocalResponse),
 }
 
@@ -181,7 +181,7 @@ impl ResponseReviser {
         Self(Arc::new(revise))
     }
 
-    /// Revises a response: the body of the one that goes out in place of it, if one does.
+    /// Revises a response: the body of the response that replaces it, if one does.
     pub(crate) fn revise(&self, asked: &Head, response: &mut Response) -> Option<Vec<u8>> {
         match (self.0)(asked, &mut ResponseDraft(response)) {
             Revision::Keep => None,

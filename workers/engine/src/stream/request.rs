@@ -26,7 +26,7 @@ pub struct Request {
     pub(crate) ready_us: u64,
     /// Bytes of ours still wait to go out before the response.
     pub(crate) behind: bool,
-    /// The client is told that the connection ends with the response.
+    /// The response has `Connection: close`.
     pub(crate) closes: bool,
     /// The response, as far as it is made.
     pub(crate) response: Response,
@@ -49,7 +49,7 @@ impl Request {
         }
     }
 
-    /// What the head of its response depends on; `keeps_alive` says whether this worker
+    /// What the head of its response depends on; `keeps_alive` is set when this worker
     /// uses connections again.
     pub(crate) fn asked(&self, keeps_alive: bool) -> Asked {
         Asked {

@@ -16,7 +16,7 @@ pub(crate) enum BodyFraming {
     Length(u64),
     /// In chunks.
     Chunked,
-    /// The protocol of the connection says where it ends.
+    /// The protocol of the connection marks its end.
     Framed,
     /// Whatever comes before the connection is closed.
     UntilClose,
@@ -77,7 +77,7 @@ struct ResponseState {
     has_server: bool,
     /// The connection is closed after this response.
     closes: bool,
-    /// What the head says of that.
+    /// The header field for the connection.
     persistence: Option<Persistence>,
     /// Nothing of the body is to be kept for a slow client.
     unbuffered: bool,

@@ -24,8 +24,8 @@ pub(crate) enum After {
     /// The connection is closed at once: the response is broken, and the client
     /// sees that by its framing.
     Abort,
-    /// The same for a response that ends with the connection: only a reset tells
-    /// the client that it is broken.
+    /// As above, for a response that ends with the connection: the client notices only
+    /// by a reset that it is broken.
     Reset,
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct SharedStream {
     pub(crate) inbound: Inbound,
 }
 
-/// What the I/O thread is to do behind a response, and what it is to record of it.
+/// What the I/O thread does after a response, and what it records.
 #[derive(Debug, Default)]
 pub(crate) struct ResponseTail {
     /// Set when the application side is through.
@@ -84,8 +84,8 @@ pub(crate) struct Lost {
 }
 
 impl Account {
-    /// How much of the body is in so many bytes of the response; at most, as what
-    /// frames the body is not told apart.
+    /// How much of the body is in so many bytes of the response; at most, as bytes of
+    /// the framing are not distinguished.
     pub(crate) fn body_in(&self, bytes: u64) -> u64 {
         self.body.min(bytes.saturating_sub(self.head))
     }
@@ -111,11 +111,12 @@ impl SharedStream {
         }
     }
 
-    /// Hands the request to the application side; nothing of its response has gone. `tells`
-    /// says that the I/O thread is to be told of the end.
-    pub(crate) fn run(&self, tells: bool) {
+    /// Hands the request to the application side; nothing of its response has gone.
+    /// With `reports` the application side reports the end to the I/O thread by a
+    /// message.
+    pub(crate) fn run(&self, reports: bool) {
         self.claim.open();
-        self.end.run(tells);
+        self.end.run(reports);
     }
 
     /// Nothing more of its response is wanted.
@@ -135,8 +136,8 @@ impl SharedStream {
         self.claim.has_begun() && self.connection.socket.has_ended()
     }
 
-    /// The application side is through now, without a message. `false`: the I/O thread has
-    /// to be told.
+    /// The application side has finished, without a message. `false`: the I/O thread
+    /// needs a message.
     pub(crate) fn finish(&self, now_ms: u64) -> bool {
         self.finished_ms.store(now_ms, Ordering::Relaxed);
         self.end.finish()
@@ -167,10 +168,10 @@ impl SharedStream {
         outlet.outgoing.flush(&self.connection.socket).ok();
     }
 
-    /// The application side is through, and has handed so many bytes to the
-    /// kernel that were not counted; `gone` says that the client cannot be written
-    /// to: how many bytes of its response the client can have got. `None` if some
-    /// wait, and `account` is kept for then.
+    /// The application side has finished, and has passed so many bytes to the kernel
+    /// that were not counted; `gone` is set when the client cannot be written to.
+    /// Returns how many bytes of its response the client can have got; `None` if some
+    /// wait, and `account` is kept until then.
     pub(crate) fn settle(
         &self,
         handed: u64,
@@ -201,8 +202,9 @@ impl SharedStream {
         tail.account.take()
     }
 
-    /// Gives up writing, as [`SharedConnection::fail`]: what was lost. To be asked before
-    /// the connection is closed, after which the kernel does not tell any more.
+    /// Gives up writing, as [`SharedConnection::fail`]. Returns what was lost. Must be
+    /// called before the connection is closed: afterwards the kernel does not report
+    /// it.
     pub(crate) fn give_up(&self) -> Lost {
         let mut outlet = self.connection.outlet();
         outlet.fail(&self.connection.socket);

@@ -21,7 +21,7 @@ pub(crate) struct FileRange {
     pub(crate) offset: u64,
     /// How much is left.
     pub(crate) left: u64,
-    /// The kernel cannot send this file, or could not say why it did not.
+    /// The kernel cannot send this file, or has not reported why it did not.
     is_read: bool,
 }
 
@@ -89,8 +89,8 @@ impl FileRange {
                 Ok(sent as u64)
             }
             Err(error) if is_for_now(&error) => Err(Failure::Client(error)),
-            // Some file systems cannot be sent from (EINVAL, EOPNOTSUPP), a filter
-            // may forbid the call (ENOSYS), and of other errors it does not tell
+            // Some file systems do not support the call (EINVAL, EOPNOTSUPP), and a
+            // filter may forbid it (ENOSYS). Of other errors the kernel does not report
             // whether the file or the socket has them: reading and sending does.
             Err(_) => {
                 self.is_read = true;
@@ -138,8 +138,8 @@ mod tests {
     fn a_file_that_the_kernel_cannot_send_is_read() {
         let (one, mut two) = UnixStream::pair().unwrap();
         let one = Socket::new(one.into());
-        // Of a pipe, sendfile(2) says EINVAL or ESPIPE; so it is read, which fails
-        // as well, and then it is the file's fault.
+        // For a pipe, sendfile(2) fails with EINVAL or ESPIPE. Then the pipe is read,
+        // which fails as well, and the error is the file's.
         let (reader, _writer) = io::pipe().unwrap();
         let pipe = File::from(std::os::fd::OwnedFd::from(reader));
         let mut range = FileRange::new(pipe, 0, 10);
@@ -152,9 +152,9 @@ mod tests {
         assert_eq!(range.send(&one, 100).unwrap(), 5);
         let Err(Failure::File(text)) = range.send(&one, 100) else { panic!("it is cut") };
         assert!(text.contains("shorter"), "{text}");
-        let mut said = [0; 8];
-        two.read_exact(&mut said).unwrap();
-        assert_eq!(&said, b"23456789");
+        let mut received = [0; 8];
+        two.read_exact(&mut received).unwrap();
+        assert_eq!(&received, b"23456789");
     }
 
     #[test]

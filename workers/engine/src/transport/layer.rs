@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use crate::transport::socket::Socket;
 
-/// A layer over a socket, such as encryption. Its methods never wait: `WouldBlock` says that
-/// the socket has nothing to read or no room, and an event of the socket that the call is to
-/// be made again. They are called under the connection's lock, one at a time.
+/// A layer over a socket, such as encryption. Its methods never wait: `WouldBlock`
+/// means that the socket has nothing to read or no room, and that the call has to be
+/// repeated after an event of the socket. They are called under the connection's lock,
+/// one at a time.
 pub trait Layer: Send + fmt::Debug {
     /// Goes on with what comes before the first byte of the protocol, such as a handshake.
     ///
@@ -39,10 +40,10 @@ pub trait Layer: Send + fmt::Debug {
     /// Whether something is held.
     fn holds(&self) -> bool;
 
-    /// Says that nothing more follows, before our side of the socket is ended.
+    /// Announces that nothing more follows, before our side of the socket is ended.
     ///
     /// # Errors
-    /// Why that cannot be said.
+    /// Those of sending the announcement.
     fn end_writing(&mut self, socket: &Socket) -> io::Result<()>;
 }
 

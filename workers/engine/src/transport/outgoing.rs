@@ -455,9 +455,9 @@ mod tests {
         assert!(outgoing.is_empty());
         assert_eq!(outgoing.held, 0);
         drop(one);
-        let mut said = String::new();
-        two.read_to_string(&mut said).unwrap();
-        assert_eq!(said, "ab123cd");
+        let mut received = String::new();
+        two.read_to_string(&mut received).unwrap();
+        assert_eq!(received, "ab123cd");
     }
 
     #[test]

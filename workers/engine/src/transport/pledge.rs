@@ -104,9 +104,9 @@ mod tests {
                 redeem(&server);
             }
             drop(server);
-            let mut said = Vec::new();
-            let end = client.read_to_end(&mut said).map_err(|error| error.kind());
-            assert_eq!(said, b"part");
+            let mut received = Vec::new();
+            let end = client.read_to_end(&mut received).map_err(|error| error.kind());
+            assert_eq!(received, b"part");
             assert_eq!(end, if is_redeemed { Ok(4) } else { Err(ErrorKind::ConnectionReset) });
         }
     }

@@ -16,8 +16,8 @@ const SHARES: u64 = 4;
 pub(crate) struct Room {
     memory: Pool,
     disk: Pool,
-    /// That the disk cannot be used was told.
-    told: Mutex<LineWindow>,
+    /// The log's lines that the disk cannot be used.
+    lines: Mutex<LineWindow>,
 }
 
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(crate) struct RoomShare {
 impl Room {
     pub(crate) fn new(memory: u64, disk: u64) -> Self {
         let pool = |limit| Pool { limit, taken: AtomicU64::new(0) };
-        Self { memory: pool(memory), disk: pool(disk), told: Mutex::default() }
+        Self { memory: pool(memory), disk: pool(disk), lines: Mutex::default() }
     }
 
     /// Whether more is in memory than should be: there was no room on disk.
@@ -50,12 +50,12 @@ impl Room {
         self.disk.limit / SHARES
     }
 
-    /// Tells the log that the disk cannot be used, a few times in a minute.
+    /// Logs that the disk cannot be used, a few times in a minute.
     pub(crate) fn complain(&self, error: &io::Error) {
         let now_ms = clock::monotonic_ms();
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.end(now_ms, false);
-        if told.admit(now_ms) {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.end(now_ms, false);
+        if lines.admit(now_ms) {
             log::warn!("cannot keep a response on disk, a slow client may hold a thread: {error}");
         }
     }

@@ -29,8 +29,8 @@ impl Socket {
         socket::receive(self.0.as_fd(), into)
     }
 
-    /// Sends bytes, as far as the socket has room; `more` says that others follow at once
-    /// (`MSG_MORE`, `send(2)`).
+    /// Sends bytes, as far as the socket has room; `more` is set when others follow at
+    /// once (`MSG_MORE`, `send(2)`).
     ///
     /// # Errors
     /// Those of `send(2)`.
@@ -97,9 +97,9 @@ impl Socket {
         SockRef::from(&self.0).set_linger(resets.then_some(Duration::ZERO)).is_ok()
     }
 
-    /// Lets the kernel hold little that has not left this machine
-    /// (`TCP_NOTSENT_LOWAT`, `tcp(7)`), or as much as the system's settings say. A unix
-    /// socket has a small buffer in any case.
+    /// Lets the kernel hold little that has not left this machine (`TCP_NOTSENT_LOWAT`,
+    /// `tcp(7)`), or as much as the system's settings allow. A unix socket has a small
+    /// buffer in any case.
     pub(crate) fn hold_little(&self, is_little: bool) {
         let limit = if is_little { UNSENT_LIMIT } else { 0 };
         SockRef::from(&self.0).set_tcp_notsent_lowat(limit).ok();

@@ -24,7 +24,7 @@ const BODY_BUFFER: usize = 64 * 1024;
 /// Streams that `/together` waits for before the first of them is responded to.
 const TOGETHER: usize = 1_000;
 
-/// What the application says to the test.
+/// What the application reports to the test.
 #[derive(Debug, PartialEq, Eq)]
 enum Report {
     /// It has found no piece of the body of a request.
@@ -97,7 +97,7 @@ impl EventApplication {
     }
 
     fn report(&self, report: Report) {
-        // A test that is over hears nothing.
+        // A test that is over receives nothing.
         self.reports.send(report).ok();
     }
 
@@ -246,7 +246,7 @@ fn report(reports: &Receiver<Report>) -> Report {
     reports.recv_timeout(DEADLINE).unwrap()
 }
 
-/// Waits for this report; the application may say before that it waits.
+/// Waits for this report; the application may report before that it waits.
 fn report_of(reports: &Receiver<Report>, wanted: &Report) {
     while report(reports) != *wanted {}
 }
@@ -340,7 +340,7 @@ fn another_protocol_follows_in_both_directions() {
     let (engine, _reports) = start("events-upgrade", options());
     let mut client = connect(&engine);
     let head = "GET /echo HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
-    // Some of it is there behind the head.
+    // A part of the next request is there behind the head.
     client.write_all(format!("{head}GET / HTTP/1.1\r\n").as_bytes()).unwrap();
     let mut text = String::new();
     let mut bytes = [0; 1000];
@@ -365,7 +365,7 @@ fn another_protocol_follows_in_both_directions() {
 }
 
 #[test]
-fn an_application_is_told_that_its_client_has_gone() {
+fn an_application_gets_an_event_when_its_client_has_gone() {
     let (engine, reports) = start("events-gone", options());
     let mut client = connect(&engine);
     client.write_all(b"GET /held HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();

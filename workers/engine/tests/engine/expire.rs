@@ -1,4 +1,4 @@
-//! Requests whose time is over. The application does what the target says.
+//! Requests whose time is over. The request target selects what the application does.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -127,11 +127,11 @@ impl StuckApplication {
             b"/stuck" => {
                 self.hang();
                 exchange.begin(b"200 OK").unwrap();
-                self.tell(exchange.write(b"late", None, Some(4)).is_ok());
+                self.report(exchange.write(b"late", None, Some(4)).is_ok());
             }
             b"/raising" => {
                 self.hang();
-                self.tell(false);
+                self.report(false);
                 return exchange.abort(&|_| None);
             }
             b"/half" => {
@@ -141,14 +141,14 @@ impl StuckApplication {
                 self.hang();
                 // The kernel may take one write more before it knows.
                 let again = |_| exchange.write(b"x", None, None).is_ok();
-                self.tell((0..4).all(again));
+                self.report((0..4).all(again));
             }
             b"/pieces" => {
                 exchange.begin(b"200 OK").unwrap();
                 exchange.write(b"one", None, None).unwrap();
                 for piece in [&b"two"[..], b""] {
                     self.hang();
-                    self.tell(exchange.write(piece, None, None).is_ok());
+                    self.report(exchange.write(piece, None, None).is_ok());
                 }
                 self.hang();
             }
@@ -156,9 +156,9 @@ impl StuckApplication {
                 exchange.begin(b"200 OK").unwrap();
                 exchange.write(b"given", None, Some(5)).unwrap();
                 exchange.complete();
-                self.tell(true);
+                self.report(true);
                 self.hang();
-                self.tell(true);
+                self.report(true);
             }
             b"/kept" => return self.keep(exchange),
             _ => {
@@ -189,31 +189,31 @@ impl StuckApplication {
         self.released.lock().unwrap().recv_timeout(DEADLINE).unwrap();
     }
 
-    fn tell(&self, written: bool) {
+    fn report(&self, written: bool) {
         self.written.lock().unwrap().send(written).unwrap();
     }
 }
 
 /// Reads one response with a body of five bytes.
 fn one_answer(client: &mut TcpStream) -> String {
-    let mut said = Vec::new();
+    let mut received = Vec::new();
     let mut byte = [0];
-    while !said.ends_with(b"\r\n\r\nquick") {
-        assert_eq!(client.read(&mut byte).unwrap(), 1, "{said:?}");
-        said.push(byte[0]);
+    while !received.ends_with(b"\r\n\r\nquick") {
+        assert_eq!(client.read(&mut byte).unwrap(), 1, "{received:?}");
+        received.push(byte[0]);
     }
-    String::from_utf8(said).unwrap()
+    String::from_utf8(received).unwrap()
 }
 
-/// All that is said up to the end of the connection.
+/// Everything that the server sends up to the end of the connection.
 fn whole(client: &mut TcpStream) -> String {
-    let mut said = String::new();
-    client.read_to_string(&mut said).unwrap();
-    said
+    let mut received = String::new();
+    client.read_to_string(&mut received).unwrap();
+    received
 }
 
 #[test]
-fn the_client_of_a_stuck_request_gets_504_and_the_application_is_not_heard() {
+fn the_client_of_a_stuck_request_gets_504_and_the_output_of_the_application_is_discarded() {
     for threads in [1, 3] {
         let bench = Bench::start("stuck", threads);
         bench.is_served();
@@ -221,10 +221,10 @@ fn the_client_of_a_stuck_request_gets_504_and_the_application_is_not_heard() {
             let mut client = bench.ask(&format!("GET {target}"));
             let running = bench.wait_for(&format!("GET {target}"));
             bench.expire(&running);
-            let said = whole(&mut client);
-            assert!(said.starts_with("HTTP/1.1 504 Gateway Timeout\r\n"), "{said}");
-            assert!(said.contains("\r\nConnection: close\r\n"), "{said}");
-            assert!(said.ends_with("\r\n\r\n504 Gateway Timeout\n"), "{said}");
+            let received = whole(&mut client);
+            assert!(received.starts_with("HTTP/1.1 504 Gateway Timeout\r\n"), "{received}");
+            assert!(received.contains("\r\nConnection: close\r\n"), "{received}");
+            assert!(received.ends_with("\r\n\r\n504 Gateway Timeout\n"), "{received}");
             assert_eq!(bench.wait_for(&running.label), running, "its thread is still stuck");
             bench.expire(&running);
             assert!(!bench.let_go());
@@ -250,8 +250,8 @@ fn the_answer_to_head_has_no_body() {
     let bench = Bench::start("head", 1);
     let mut client = bench.ask("HEAD /stuck");
     bench.expire(&bench.wait_for("HEAD /stuck"));
-    let said = whole(&mut client);
-    assert!(said.starts_with("HTTP/1.1 504 ") && said.ends_with("\r\n\r\n"), "{said}");
+    let received = whole(&mut client);
+    assert!(received.starts_with("HTTP/1.1 504 ") && received.ends_with("\r\n\r\n"), "{received}");
     assert!(!bench.let_go());
     assert!(bench.drain().starts_with("HEAD /stuck HTTP/1.1|504|0|test|"));
 }
@@ -261,13 +261,13 @@ fn an_answer_that_has_begun_is_broken() {
     for threads in [1, 2] {
         let bench = Bench::start("half", threads);
         let mut client = bench.ask("GET /half");
-        let mut said = vec![0; 4096];
+        let mut received = vec![0; 4096];
         let mut length = 0;
-        while !said[..length].ends_with(b"half") {
-            length += client.read(&mut said[length..]).unwrap();
+        while !received[..length].ends_with(b"half") {
+            length += client.read(&mut received[length..]).unwrap();
         }
         bench.expire(&bench.wait_for("GET /half"));
-        assert_eq!(client.read(&mut said).unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert_eq!(client.read(&mut received).unwrap_err().kind(), ErrorKind::ConnectionReset);
         assert!(!bench.let_go());
         bench.is_served();
         assert_eq!(bench.board.counters().timeouts, 1);
@@ -297,8 +297,11 @@ fn an_answer_that_was_given_is_kept() {
     let mut client = bench.ask("GET /given");
     assert!(bench.written.recv_timeout(DEADLINE).unwrap());
     bench.expire(&bench.wait_for("GET /given"));
-    let said = whole(&mut client);
-    assert!(said.starts_with("HTTP/1.1 200 ") && said.ends_with("\r\n\r\ngiven"), "{said}");
+    let received = whole(&mut client);
+    assert!(
+        received.starts_with("HTTP/1.1 200 ") && received.ends_with("\r\n\r\ngiven"),
+        "{received}"
+    );
     assert!(bench.let_go());
     bench.is_served();
     assert_eq!(bench.drain().matches("GET /given HTTP/1.1|200|5|").count(), 1);
@@ -349,12 +352,12 @@ fn a_draining_worker_refuses_in_time_what_it_cannot_begin() {
         }
         bench.master.send(&ToWorker::Drain(Drain::Retire)).unwrap();
         for (client, request) in clients.iter_mut().zip(requests) {
-            let said = whole(client);
-            assert!(said.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{said}");
-            assert!(said.contains("\r\nConnection: close\r\n"), "{said}");
-            assert!(said.contains("\r\nRetry-After: 1\r\n"), "{said}");
+            let received = whole(client);
+            assert!(received.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{received}");
+            assert!(received.contains("\r\nConnection: close\r\n"), "{received}");
+            assert!(received.contains("\r\nRetry-After: 1\r\n"), "{received}");
             let body = if request.starts_with("HEAD") { "" } else { "503 Service Unavailable\n" };
-            assert!(said.ends_with(&format!("\r\n\r\n{body}")), "{said}");
+            assert!(received.ends_with(&format!("\r\n\r\n{body}")), "{received}");
         }
         // Whose turn it is, the threads settle between themselves.
         assert!(stuck.iter().all(|_| bench.let_go()), "what has begun goes on");
@@ -375,7 +378,7 @@ fn a_draining_worker_refuses_in_time_what_it_cannot_begin() {
 }
 
 #[test]
-fn a_response_that_another_thread_writes_says_nothing_of_the_next_request() {
+fn a_response_that_another_thread_writes_has_no_effect_on_the_next_request() {
     let bench = Bench::start("kept", 1);
     // No other client is accepted while the worker has something to do.
     let mut stuck = bench.ask("GET /quick");
@@ -419,13 +422,13 @@ fn a_worker_whose_time_is_over_refuses_first() {
     client.write_all(b"GET /waiting HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     bench.master.send(&ToWorker::Drain(Drain::Retire)).unwrap();
     go.send(()).unwrap();
-    let said = whole(&mut client);
-    assert!(said.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{said}");
+    let received = whole(&mut client);
+    assert!(received.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{received}");
     assert!(bench.let_go());
 }
 
-/// Whichever side is faster, the client gets one response, and the whole of it; or none
-/// when the one had just begun to be written.
+/// Whichever side is faster, the client gets exactly one complete response; or none
+/// when the application had just begun to write.
 #[test]
 fn the_application_and_the_end_of_its_time_can_come_together() {
     for threads in [1, 2] {
@@ -444,18 +447,21 @@ fn the_application_and_the_end_of_its_time_can_come_together() {
             // It may be broken already.
             client.shutdown(std::net::Shutdown::Write).ok();
             let written = bench.written.recv_timeout(DEADLINE).unwrap();
-            let mut said = String::new();
-            let end = client.read_to_string(&mut said);
-            if said.is_empty() {
+            let mut received = String::new();
+            let end = client.read_to_string(&mut received);
+            if received.is_empty() {
                 assert!(end.is_err(), "an end without a response looks like a whole one");
-            } else if said.starts_with("HTTP/1.1 504 ") {
-                assert!(!written && said.ends_with("\r\n\r\n504 Gateway Timeout\n"), "{said}");
+            } else if received.starts_with("HTTP/1.1 504 ") {
+                assert!(
+                    !written && received.ends_with("\r\n\r\n504 Gateway Timeout\n"),
+                    "{received}"
+                );
                 assert!(end.is_ok(), "{end:?}");
                 timeouts += 1;
             } else {
                 // The connection may be broken behind the response.
-                assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
-                assert!(said.ends_with("\r\n\r\nlate"), "{said}");
+                assert!(received.starts_with("HTTP/1.1 200 "), "{received}");
+                assert!(received.ends_with("\r\n\r\nlate"), "{received}");
             }
             some("a free thread", || bench.board.running().is_empty().then_some(()));
         }

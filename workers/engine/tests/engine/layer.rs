@@ -109,7 +109,7 @@ impl Layer for SevenByteFrames {
     }
 }
 
-/// Answers with the length of the body, or with as many bytes as the target says.
+/// Responds with the length of the body, or with as many bytes as the target names.
 fn answer(mut exchange: Exchange) {
     let target = String::from_utf8(exchange.request().head.path().to_vec()).unwrap();
     let body = match target.trim_start_matches('/').parse() {
@@ -236,7 +236,7 @@ fn a_connection_that_cannot_be_opened_is_closed() {
     let mut rest = Vec::new();
     let end = socket.read_to_end(&mut rest);
     assert!(end.is_ok() || end.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
-    assert_eq!(rest, b"", "nothing is said without the layer");
+    assert_eq!(rest, b"", "nothing is sent without the layer");
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn decide(arrival: &Arrival) -> Decision {
     Decision::Respond { response, discard: DISCARD }
 }
 
-/// The application says "far"; `/stuck` waits for the test first.
+/// The application responds with "far"; `/stuck` waits for the test first.
 fn serve(requests: &RequestSource, release: &Receiver<()>) {
     loop {
         while let Some(mut exchange) = requests.next() {

@@ -1,4 +1,4 @@
-//! Who runs the loop, as it shows from outside: the thread on which the logs
+//! Which thread runs the loop, as it shows from outside: the thread on which the logs
 //! are opened again.
 
 use std::io::{Read, Write};
@@ -118,7 +118,7 @@ fn the_loop_is_given_back_while_requests_queue_up() {
         serving.serve(&worker.requests(0));
     });
     let mut clients: Vec<_> = (0..CONNECTIONS).map(|_| connect(&engine)).collect();
-    // No room says that the last message was not heard yet.
+    // A full channel means that the last message was not read yet.
     let look = || drop(engine.master.send(&ToWorker::Reopen));
     let over = AtomicBool::new(false);
     thread::scope(|scope| {

@@ -326,7 +326,7 @@ fn the_server_responds_by_itself_on_a_stream() {
 }
 
 #[test]
-fn a_drain_is_said_by_the_protocol_and_open_streams_go_on() {
+fn the_protocol_announces_a_drain_and_open_streams_go_on() {
     let (engine, release) = start("toy-drain", options());
     let mut client = ToyClient::connect(&engine);
     client.get(1, "/wait");

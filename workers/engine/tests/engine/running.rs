@@ -39,8 +39,8 @@ pub(crate) struct Wire {
 }
 
 impl RunningEngine {
-    /// Starts one; `name` is the access log's, `reopen` is called by the loop
-    /// when the master says so.
+    /// Starts one; `name` is the access log's, and the loop calls `reopen` on that
+    /// message of the master.
     pub(crate) fn start(
         name: &str,
         options: Options,

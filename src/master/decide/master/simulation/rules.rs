@@ -26,7 +26,7 @@ pub(super) struct Notified {
 }
 
 impl Notified {
-    /// After `STOPPING=1` no notification says that the server is ready.
+    /// After `STOPPING=1` no `READY=1` is sent.
     pub(super) fn hear(&mut self, notification: &Notification) {
         match notification {
             Notification::Stopping => {

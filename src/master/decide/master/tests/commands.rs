@@ -148,7 +148,7 @@ fn an_upgrade_that_fails_is_answered_once() {
 }
 
 #[test]
-fn a_status_tells_of_every_worker() {
+fn a_status_has_every_worker() {
     let mut bench = MasterBench::serving(2);
     bench.hear(MasterEvent::Spawned { worker: WorkerId(1), pid: 12 });
     bench.pass(3 * SECOND);

@@ -68,7 +68,7 @@ fn the_command_does_not_shorten_it() {
 }
 
 #[test]
-fn the_init_system_hears_at_once_and_once_that_it_stops_and_how_long_that_may_take() {
+fn the_init_system_is_notified_at_once_and_once_that_the_server_stops_and_how_long_that_may_take() {
     let mut bench = serving(1);
     bench.ask(SignalCommand::Drain);
     assert_eq!(count(&bench, &Notification::Stopping), 1);

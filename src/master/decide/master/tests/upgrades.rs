@@ -29,9 +29,10 @@ fn workers_that_are_asked_for_during_an_upgrade_are_asked_of_the_new_master() {
     assert_eq!(spawned(&next.hear(MasterEvent::TookOver { workers: Some(2) })), [(1, 1)]);
 }
 
-/// It has heard the old master, whose last word may have been long ago.
+/// The init system counts from the last `WATCHDOG=1` of the old master, which may have
+/// been sent long ago.
 #[test]
-fn the_watchdog_hears_of_the_new_master_at_once() {
+fn the_watchdog_is_notified_of_the_new_master_at_once() {
     let mut next = MasterBench::serving(1);
     next.hear(MasterEvent::TookOver { workers: None });
     assert!(!next.notifications.contains(&Notification::Alive), "there is no watchdog");

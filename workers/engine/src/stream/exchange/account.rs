@@ -1,4 +1,4 @@
-//! What the scoreboard and the access log are told of an exchange.
+//! What the scoreboard and the access log get of an exchange.
 
 use std::sync::Arc;
 
@@ -21,10 +21,10 @@ impl Exchange {
         self.shared.board.finish(self.thread, self.shown, &finished);
     }
 
-    /// Tells the access log of the request: now, or when its response has gone.
+    /// Writes the access log's line of the request: now, or when its response has gone.
     pub(super) fn log(&mut self, now_us: u64, environ: &dyn Fn(&str) -> Option<String>) {
-        // The bytes of one of several streams are not told apart once they wait, and its end
-        // is not the connection's.
+        // The bytes of one of several streams are not distinguished once they wait, and
+        // the end of a stream is not the end of the connection.
         if !self.is_slow && !self.gone || self.link().is_multiplexed {
             if !self.link().sends_directly() {
                 self.link().outlet().handed = 0;

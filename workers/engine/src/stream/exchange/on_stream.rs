@@ -1,5 +1,5 @@
-//! What an application sends on one of several streams of a connection. All of it is made and
-//! sent under the connection's lock.
+//! What an application sends on one of several streams of a connection. Bytes are made
+//! and sent under the connection's lock.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -10,7 +10,8 @@ use super::{ClientDisconnected, Exchange};
 const FILE_BLOCK: usize = 64 * 1024;
 
 impl Exchange {
-    /// Sends the head, if it is due, and a part of the body; `ends` says that nothing follows.
+    /// Sends the head, if it is due, and a part of the body; `ends` is set when nothing
+    /// follows.
     pub(super) fn send_on_stream(
         &mut self,
         with_head: bool,

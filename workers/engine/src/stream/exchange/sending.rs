@@ -39,8 +39,8 @@ impl Exchange {
             piece.extend_from_slice(bytes);
             piece.extend_from_slice(end);
             if self.joins_batch() {
-                // The loop is told now and not only at the end: the application
-                // may run for long after the response.
+                // The loop gets this now and not only at the end: the application may
+                // run for long after the response.
                 if let Some(threads) = self.shared.handoff.threads() {
                     threads.batch.add();
                 }
