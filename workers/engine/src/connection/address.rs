@@ -9,7 +9,7 @@ use monoceros_wire::listener::{ListenerAddress, UnixAddress};
 pub enum Address {
     /// An IP address and a port.
     Internet {
-        /// The address; one of IPv4 also where it came by way of IPv6.
+        /// The address; an IPv4 address also where the connection came over IPv6.
         ip: IpAddr,
         /// The same as text, without brackets: made once for each connection.
         host: String,

@@ -1,5 +1,5 @@
-//! Connections whose protocol carries several streams: reading them, and what the server sends
-//! on them by itself.
+//! Connections whose protocol carries several streams: reading them, and the server's
+//! own responses.
 
 use std::io;
 use std::sync::Arc;
@@ -23,16 +23,16 @@ use crate::stream::request::{QueuedRequest, Request};
 use crate::stream::response::Asked;
 use crate::stream::shared_stream::{After, SharedStream};
 
-/// What was received of a connection.
+/// The result of receiving on a connection.
 enum StreamInput {
-    /// So many bytes, in the scratch memory; `true`: there may be more at once.
+    /// So many bytes, in the scratch memory; `true` when more may be available at once.
     Bytes(usize, bool),
     Nothing,
     End,
 }
 
 impl Connections {
-    /// Reads what the client of several streams has sent.
+    /// Reads what the client of a multiplexed connection has sent.
     pub(super) fn read_streams(&mut self, token: usize) {
         if self.register(token).is_err() {
             return self.close(token);
@@ -160,7 +160,8 @@ impl Connections {
 
     fn take_data(&mut self, token: usize, id: u32, bytes: &[u8], ends: bool) {
         let Some(connection) = self.slab.get_mut(token) else { return };
-        // What one client may keep on disk is a connection's, not a stream's.
+        // The limit of what one client may keep on disk is one of the connection, not
+        // of the stream.
         let total = connection.streams.body_bytes() + bytes.len() as u64;
         let Some(stream) = connection.streams.get(id) else { return };
         stream.window_bytes += bytes.len() as u64;
@@ -192,13 +193,13 @@ impl Connections {
                     self.shared.handoff.notify(StreamNews::Body(number));
                 }
             }
-            // It was responded to already.
+            // The stream has had its response already.
             StreamState::Running(_) => {}
         }
     }
 
-    /// The client has given a stream up. One that the application has keeps its slot until the
-    /// application is through.
+    /// The client has given up a stream. If the application has the stream, it keeps
+    /// its slot until the application has finished.
     fn lose_stream(&mut self, token: usize, id: u32) {
         let Some(connection) = self.slab.get_mut(token) else { return };
         let Some(stream) = connection.streams.get(id) else { return };
@@ -293,14 +294,14 @@ impl Connections {
         }
     }
 
-    /// A stream comes back from the application by message.
+    /// The application returns a stream by message.
     pub(super) fn take_stream_back(&mut self, token: usize, shared: &Arc<SharedStream>) {
         let Some(connection) = self.slab.get_mut(token) else { return };
         let Some(stream) = connection.streams.of_shared(shared) else { return };
         let id = stream.id;
         let after = shared.tail().after.take();
         let Some(after) = after else {
-            // Its response or its body goes on.
+            // Its response or its body continues.
             self.write(token);
             if self.slab.get(token).is_some_and(|it| it.unread) {
                 self.read_streams(token);
@@ -319,14 +320,14 @@ impl Connections {
         }
     }
 
-    /// Closes a connection that has no streams, and gets none any more.
+    /// Closes a connection that has no stream, and gets none any more.
     fn settle_streams(&mut self, token: usize) {
         let Some(connection) = self.slab.get_mut(token) else { return };
         if !matches!(connection.phase, Phase::Carrying) {
             return;
         }
         if connection.read_closed {
-            // Those whose request has not come are over.
+            // Streams whose request has not arrived are over.
             let is_arriving = |it: &&OpenStream| matches!(it.state, StreamState::Arriving(_));
             let arriving: Vec<_> =
                 connection.streams.iter().filter(is_arriving).map(|it| it.id).collect();
@@ -410,7 +411,7 @@ impl Connections {
         self.refuse_stream(token, id, GivenUp::Unbegun, reject);
     }
 
-    /// The connection of some streams ends.
+    /// The connection of these streams ends.
     pub(super) fn lose_streams(&mut self, streams: Vec<OpenStream>) {
         for OpenStream { shared, state, .. } in streams {
             match state {

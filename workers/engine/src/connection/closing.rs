@@ -10,10 +10,9 @@ use crate::handoff::events::StreamNews;
 use crate::stream::inbound::BodyEnd;
 
 impl Connections {
-    /// Closes a connection after a response. Bytes that were not read would make
-    /// the kernel send a reset, which can destroy the response on its way; so our
-    /// side is closed first, and the rest is read and thrown away (RFC 9112
-    /// section 9.6).
+    /// Closes a connection after a response. Unread bytes would make the kernel send a
+    /// reset, which can destroy the response on its way. So our side is closed first,
+    /// and the rest is read and discarded (RFC 9112 section 9.6).
     pub(crate) fn close_politely(&mut self, token: usize, is_sending: bool) {
         let Some(connection) = self.slab.get_mut(token) else { return };
         connection.link.redeem();
@@ -37,7 +36,7 @@ impl Connections {
         if self.register(token).is_err() {
             return self.close(token);
         }
-        // Not the scratch memory: what is being refused may be in it.
+        // Not the scratch memory: the refused bytes may be there.
         let mut waste = [0; 16 * 1024];
         for _ in 0..SHARE {
             let Some(connection) = self.slab.get_mut(token) else { return };
@@ -61,8 +60,8 @@ impl Connections {
             self.lose_streams(streams);
         }
         self.pressure.freed_ms = clock::monotonic_ms();
-        // An application thread that still writes learns it, and a process that
-        // the application has forked cannot hold the connection open.
+        // An application thread that still writes gets an error, and a process that the
+        // application has forked cannot hold the connection open.
         if matches!(connection.phase, Phase::Lent) && !connection.stream.end.is_over() {
             connection.link.fail();
             connection.stream.inbound.end(BodyEnd::Broken);

@@ -1,7 +1,7 @@
-//! The deadlines of connections, looked at a few times a second. Pure.
+//! The deadlines of connections, checked a few times a second. Pure.
 //!
-//! Deadlines are checked by walking over the connections: nothing has to be
-//! done on the way of a request, and a walk over thousands costs microseconds.
+//! All connections are checked one after the other: so a request costs nothing, and
+//! checking thousands takes microseconds.
 
 use std::time::Duration;
 
@@ -9,36 +9,37 @@ use crate::connection::{Connection, Phase};
 use crate::options::Options;
 use crate::protocol::http1::ArrivalStage;
 
-/// How often the connections are looked at, in milliseconds.
+/// How often the connections are checked, in milliseconds.
 pub(crate) const INTERVAL_MS: u64 = 250;
 
 /// The least progress of a body within the body timeout, in bytes.
 pub(super) const BODY_PROGRESS: u64 = 1024;
 
-/// How long a client may be silent while its last bytes are thrown away.
+/// How long a client may send nothing while its last bytes are discarded.
 const LINGER_SILENCE: Duration = Duration::from_secs(2);
 
-/// How long its bytes are thrown away at most.
+/// How long bytes are discarded at most.
 const LINGER_LIMIT: Duration = Duration::from_secs(10);
 
-/// What becomes of a connection.
+/// What is done with a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Nothing is due.
     Keep,
     /// The request took too long to arrive: the response is 408.
     Refuse(&'static str),
-    /// It is closed without a word.
+    /// The connection is closed without a response.
     Close,
-    /// The rest of a body that the application takes as it comes is not waited for.
+    /// The server waits no longer for the rest of a body that the application takes as
+    /// it arrives.
     GiveUpBody,
-    /// The client takes nothing of its response, which is given up.
+    /// The client takes nothing of its response, so the response is given up.
     GiveUp,
-    /// The body made progress: the measure begins anew.
+    /// The body made progress: its time begins anew.
     Measure,
 }
 
-/// How long connections may be idle now.
+/// How long connections may be idle.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Idle {
     /// Before the first request.
@@ -56,14 +57,14 @@ impl Idle {
         Self { fresh, used: keep_alive }
     }
 
-    /// While the worker drains: clients get a moment to send what they were
-    /// about to.
+    /// While the worker drains: clients get a moment to send the requests that they had
+    /// begun.
     pub(crate) fn draining(limit: Duration) -> Self {
         Self { fresh: limit, used: limit }
     }
 }
 
-/// Judges a connection at a time.
+/// Checks one connection.
 pub(crate) fn judge(
     connection: &Connection,
     options: &Options,

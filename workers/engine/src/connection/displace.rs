@@ -14,31 +14,31 @@ use crate::connection::table::Connections;
 use crate::connection::{Connection, Phase};
 use crate::protocol::http1::ArrivalStage;
 
-/// How long a connection is idle at least when it is closed to make room, in
+/// How long a connection has been idle at least when it is closed to make room, in
 /// milliseconds.
 const IDLE_MS: u64 = 2_000;
 
 /// The same while places get free by themselves.
 const LONG_IDLE_MS: u64 = 10_000;
 
-/// For so long after one has got free, another is about to; in milliseconds.
+/// How long after a place became free another one is expected to; in milliseconds.
 const FREEING_MS: u64 = 100;
 
 /// The same as [`IDLE_MS`] for how long a client has been sending a request.
 const PART_MS: u64 = 1_000;
 
-/// The same for one whose response has been sent, and which is only read to its end.
+/// As above, for a connection whose response has been sent, and which is only read to
+/// its end.
 const LINGER_MS: u64 = 250;
 
 /// For how long a client reads its response, at least, before its connection is
 /// closed to make room, in milliseconds.
 const SLOW_MS: u64 = 10_000;
 
-/// How long it is remembered whether a connection could be closed, in
-/// milliseconds.
+/// How long the result of a search for a connection to close is valid, in milliseconds.
 const LOOK_MS: u64 = 10;
 
-/// Part of a request has come and is thrown away.
+/// A part of a request has arrived and is discarded.
 const DISPLACED: Reject = Reject { status: 503, reason: "it had to make room for others" };
 
 /// Which connections may be closed to make room.
@@ -54,25 +54,24 @@ impl Choice {
     /// No descriptor is left.
     const URGENT: Self = Self { idle_ms: 0, all: true };
 
-    /// There are as many connections as there may be; the last one ended at
-    /// `freed_ms`.
+    /// The limit of connections is reached; the last one ended at `freed_ms`.
     fn at(now_ms: u64, freed_ms: u64) -> Self {
         let is_freeing = now_ms.saturating_sub(freed_ms) < FREEING_MS;
         Self { idle_ms: if is_freeing { LONG_IDLE_MS } else { IDLE_MS }, all: !is_freeing }
     }
 }
 
-/// What a connection is worth, the least first: it is idle, has sent a part
-/// of a head, sends a body, reads its response; of several that are idle, the one
-/// that is so for longest, of bodies the one that makes the least progress, of
-/// responses the one that would be read last. `None` for one that is not to be
-/// closed.
+/// The order in which connections are closed: idle ones first, then those with a part
+/// of a head, those that send a body, those that read their response. Of idle
+/// connections the one that is idle for longest is first, of bodies the one with the
+/// least progress, of responses the one that would be read last. `None` for a
+/// connection that must not be closed.
 fn rank(connection: &Connection, now_ms: u64, idle_ms: u64) -> Option<(u8, u64)> {
     let since_ms = connection.since_ms;
     let is_for = |since_ms: u64, least_ms: u64| now_ms.saturating_sub(since_ms) >= least_ms;
     match &connection.phase {
         Phase::Lingering { .. } => is_for(since_ms, LINGER_MS).then_some((0, since_ms)),
-        // A request has come that was not read.
+        // A request has arrived that was not read.
         Phase::Idle { .. } if connection.http1.has_input() => None,
         Phase::Opening | Phase::Idle { .. } => is_for(since_ms, idle_ms).then_some((0, since_ms)),
         Phase::Arriving => match connection.arrival()? {
@@ -103,21 +102,21 @@ fn rank(connection: &Connection, now_ms: u64, idle_ms: u64) -> Option<(u8, u64)>
 }
 
 impl Connections {
-    /// Makes room where there are as many connections as there may be; whether
-    /// there is some.
+    /// Makes room where the limit of connections is reached. Returns whether there is
+    /// some.
     pub(crate) fn make_room(&mut self) -> bool {
         let choice = Choice::at(clock::monotonic_ms(), self.pressure.freed_ms);
         self.displace(choice, false)
     }
 
-    /// Makes room where no descriptor is left, which is needed now: whether there
-    /// is some.
+    /// Makes room where no descriptor is left, and one is needed now. Returns whether
+    /// there is some.
     pub(crate) fn free_descriptor(&mut self) -> bool {
         self.note_pressure();
         self.displace(Choice::URGENT, true)
     }
 
-    /// Takes note that there are as many connections as there may be.
+    /// Notes that the limit of connections is reached.
     pub(super) fn note_pressure(&mut self) {
         self.pressure.note(self.slab.len(), clock::monotonic_ms());
     }
@@ -133,7 +132,8 @@ impl Connections {
         self.pressure.has_found
     }
 
-    /// Closes the connection that is missed least; whether there was one.
+    /// Closes the connection that comes first in the order. Returns whether there was
+    /// one.
     fn displace(&mut self, choice: Choice, is_urgent: bool) -> bool {
         while let Some(token) = self.least_missed(choice) {
             if !self.has_request(token) {
@@ -183,8 +183,8 @@ impl Connections {
         matches!(connection.phase, Phase::Idle { .. }) && connection.link.socket.has_arrived()
     }
 
-    /// The connection to be closed first. None whose request is complete and not
-    /// answered, or is about to come.
+    /// The connection to be closed first: none with a complete request that has no
+    /// response yet, or with a request that is about to arrive.
     fn least_missed(&self, choice: Choice) -> Option<usize> {
         let now_ms = clock::monotonic_ms();
         let ranked = self.slab.iter().filter_map(|(token, connection)| {

@@ -16,8 +16,7 @@ use crate::stream::request::QueuedRequest;
 use crate::stream::response::Asked;
 use crate::stream::shared_stream::After;
 
-/// Gateway Timeout: what a client gets from a proxy too when the application
-/// does not respond.
+/// Gateway Timeout: a proxy sends the same when the application does not respond.
 pub(crate) const EXPIRED: u16 = 504;
 
 /// Service Unavailable: another worker may serve what this one cannot.
@@ -57,7 +56,7 @@ impl Connections {
             // Whatever the framing is, the client must notice that the response is not
             // complete.
             Expiry::Begun => self.break_off(token),
-            // The application is at something else that it does in the request.
+            // The application has begun something else in the request.
             Expiry::Given => {
                 connection.expired = true;
                 connection.stream.end.take();
@@ -67,9 +66,9 @@ impl Connections {
         }
     }
 
-    /// Refuses the requests that no application thread has begun, and those
-    /// that are still arriving: the process ends soon, and without a response
-    /// their clients could not know that nothing was done.
+    /// Refuses the requests that no application thread has begun, and those that are
+    /// still arriving: the process ends soon. Without a response their clients could
+    /// not know that the requests were not served.
     pub(crate) fn refuse_unbegun(&mut self) {
         for QueuedRequest { request, stream } in self.shared.handoff.take_unbegun() {
             let is_its = |connection: &&Connection| Arc::ptr_eq(&connection.stream, &stream);
@@ -96,7 +95,7 @@ impl Connections {
         }
     }
 
-    /// The connection whose request of this number is with the application.
+    /// The connection of the request with this number, which the application has.
     fn find_lent(&self, number: u64) -> Option<usize> {
         let mut lent = self.slab.iter().filter(|(_, connection)| {
             matches!(connection.phase, Phase::Lent) && !connection.stream.end.is_over()

@@ -1,7 +1,6 @@
-//! Responses that do not reach their clients as a whole: given up here, or lost
-//! because the client has gone. The client of a response that has begun sees it by
-//! a reset, whatever delimits the response; the access log has the bytes that it can
-//! have got.
+//! Responses that do not reach their clients completely: given up here, or lost because
+//! the client has gone. The client of a response that has begun gets a reset, whatever
+//! delimits the response; the access log has the bytes that the client can have got.
 
 use monoceros_wire::scoreboard::GivenUp;
 
@@ -55,8 +54,8 @@ impl Connections {
         }
     }
 
-    /// The file that is the response cannot be sent to its end; the application side,
-    /// which has the connection, finds that out by itself.
+    /// The file of a response cannot be sent to its end. The application side, which
+    /// has the connection, gets the error by itself.
     pub(crate) fn log_unreadable(&self, token: usize, why: &str) {
         let Some(connection) = self.slab.get(token) else { return };
         let tail = connection.stream.tail();
@@ -113,7 +112,8 @@ impl Connections {
         }
     }
 
-    /// What the application still runs is named as the scoreboard has it.
+    /// A request that the application still runs has the same identifier as on the
+    /// scoreboard.
     fn name_unfinished(&self, token: usize) {
         let Some(connection) = self.slab.get(token) else { return };
         let mut tail = connection.stream.tail();

@@ -1,4 +1,4 @@
-//! The I/O thread's part of a connection: what it is doing, and since when.
+//! The I/O thread's part of a connection: its phase, and since when.
 
 pub(crate) mod address;
 pub(crate) mod carrying;
@@ -31,7 +31,7 @@ use crate::stream::request::Request;
 use crate::stream::shared_stream::{After, SharedStream};
 use crate::trim;
 
-/// A connection as the I/O thread sees it.
+/// A connection, as the I/O thread has it.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) link: Arc<SharedConnection>,
@@ -57,19 +57,21 @@ pub(crate) struct Connection {
     pub(crate) since_ms: u64,
     /// The request that the application side has, or had.
     pub(crate) lent: Lent,
-    /// The application side has lost the connection, but not its descriptor.
+    /// The connection was taken from the application side, which still has the
+    /// descriptor.
     pub(crate) expired: bool,
-    /// Whether the client has the last response; `None` if it was not looked at.
+    /// Whether the client has received the last response; `None` if this was not
+    /// checked.
     delivery: Option<Delivery>,
-    /// How long what is read first has been waiting for the connection to be
-    /// accepted, in microseconds.
+    /// How long the first bytes waited for the connection to be accepted, in
+    /// microseconds.
     waited_us: u64,
 }
 
-/// How far the last response has come that the kernel has as a whole.
+/// Delivery of the last response, which the kernel has completely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Delivery {
-    /// So many bytes were not acknowledged, and when that last became less.
+    /// So many bytes were not acknowledged, and when their number last became less.
     Going { left: usize, progress_ms: u64 },
     /// The client's system has all bytes, or takes nothing more.
     Over,
@@ -90,33 +92,32 @@ pub(crate) struct Lent {
 }
 
 impl Lent {
-    /// Keeps the head no longer, and of its memory little: a connection may be
-    /// idle for long.
+    /// Releases the head and most of its memory: a connection may be idle for long.
     fn forget_head(&mut self) {
         trim::note(self.head.bytes().len());
         self.head.clear();
     }
 }
 
-/// What a connection is doing.
+/// The phase of a connection.
 #[derive(Debug)]
 pub(crate) enum Phase {
-    /// What comes before the first request is under way, such as a handshake.
+    /// What precedes the first request is under way, such as a handshake.
     Opening,
     /// Waiting for a request, of which no byte has arrived.
     Idle {
-        /// Requests have been answered on this connection.
+        /// There were responses on this connection.
         used: bool,
     },
     /// A request arrives, or a body is dropped.
     Arriving,
-    /// Several streams come and go.
+    /// Streams begin and end on it.
     Carrying,
-    /// The application side has it.
+    /// The application side has the request.
     Lent,
-    /// The application side is through, and what it left is being written.
+    /// The application side has finished, and what it left is being written.
     Writing(After),
-    /// Our side is closed; what the client still sends is thrown away.
+    /// Our side is closed; what the client still sends is discarded.
     Lingering {
         /// When the client last sent something.
         received_ms: u64,
@@ -124,7 +125,7 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
-    /// What follows when a connection is open.
+    /// The phase after the opening.
     pub(crate) fn opened(link: &SharedConnection) -> Self {
         if link.is_multiplexed { Self::Carrying } else { Self::Idle { used: false } }
     }
@@ -152,8 +153,8 @@ impl Connection {
         }
     }
 
-    /// Enters a phase now. The application side has no request of this connection
-    /// any more.
+    /// Enters a phase now. The application side has no request of this connection any
+    /// more.
     pub(crate) fn enter(&mut self, phase: Phase) {
         self.phase = phase;
         self.lent.forget_head();
@@ -162,8 +163,7 @@ impl Connection {
         self.delivery = None;
     }
 
-    /// Sees whether the application side has given the connection back without
-    /// a message.
+    /// Checks whether the application side has ended the stream without a message.
     pub(crate) fn notice_return(&mut self) {
         if matches!(self.phase, Phase::Lent) && self.stream.end.is_over() {
             self.phase = Phase::Idle { used: true };
@@ -173,9 +173,9 @@ impl Connection {
         }
     }
 
-    /// Sees whether the client has the last response: it is idle only from then on.
-    /// What it takes nothing of for `write-timeout` does not count any more; the
-    /// kernel goes on to deliver it.
+    /// Checks whether the client has received the last response: the connection is idle
+    /// only from then on. A response of which the client takes nothing for
+    /// `write-timeout` does not count any more; the kernel continues to deliver it.
     pub(crate) fn note_delivery(&mut self, options: &Options, now_ms: u64) {
         let (left, progress_ms) = match self.delivery {
             Some(Delivery::Over) => return,
@@ -202,19 +202,19 @@ impl Connection {
             && !self.http1.has_input()
     }
 
-    /// Whether a request is being waited for or read.
+    /// Whether the connection waits for a request or reads one.
     pub(crate) fn is_reading(&self) -> bool {
         matches!(self.phase, Phase::Idle { .. } | Phase::Arriving)
     }
 
-    /// How far the request has come that arrives; `None` if none does.
+    /// How far the arriving request has been read; `None` if none arrives.
     pub(crate) fn arrival(&self) -> Option<ArrivalStage> {
         matches!(self.phase, Phase::Arriving).then(|| self.http1.stage()).flatten()
     }
 
-    /// The progress of a body that the application takes as it comes: since when it is measured,
-    /// and how many bytes have come since. `None` while the application has enough to take: the
-    /// client is not slow then.
+    /// The progress of a body that the application takes as it arrives: since when it
+    /// is measured, and how many bytes have arrived since. `None` while the application
+    /// has enough to take: the client is not slow then.
     pub(crate) fn passing_progress(&self) -> Option<(u64, u64)> {
         self.http1.passing_progress().filter(|_| !self.stream.inbound.is_paused())
     }
@@ -234,8 +234,8 @@ impl Connection {
         self.enter(Phase::Arriving);
     }
 
-    /// Takes bytes that have arrived, after those that wait, and goes on until
-    /// a request is complete or more is needed.
+    /// Takes bytes that have arrived, after those that wait, and parses until a request
+    /// is complete or more is needed.
     pub(crate) fn feed(&mut self, bytes: &[u8], reading: &mut Reading) -> Step {
         let waited_us = std::mem::take(&mut self.waited_us);
         let is_new = match self.phase {

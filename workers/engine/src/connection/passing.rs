@@ -13,7 +13,8 @@ use crate::protocol::upload::{PassState, Passed};
 use crate::stream::inbound::BodyEnd;
 
 impl Connections {
-    /// The application has the request of a connection, of whose body some may have come.
+    /// The application has the request of a connection; a part of its body may have
+    /// arrived.
     pub(super) fn begin_passing(&mut self, token: usize, asks: bool) {
         let Some(connection) = self.slab.get_mut(token) else { return };
         let inbound = &connection.stream.inbound;
@@ -25,8 +26,8 @@ impl Connections {
         }
     }
 
-    /// Goes on with a body that the application takes as it comes: passes on what waits, and
-    /// reads more while there is room.
+    /// Continues a body that the application takes as it arrives: passes on what waits,
+    /// and reads more while there is room.
     pub(super) fn go_on_passing(&mut self, token: usize) {
         for _ in 0..SHARE {
             let Some(connection) = self.slab.get_mut(token) else { return };
@@ -98,7 +99,7 @@ impl Connections {
         }
     }
 
-    /// A body that the application takes as it comes made too little progress.
+    /// A body that the application takes as it arrives made too little progress.
     pub(super) fn give_up_body(&mut self, token: usize) {
         let Some(connection) = self.slab.get(token) else { return };
         let line = format_args!(
@@ -125,7 +126,8 @@ impl Connections {
         }
     }
 
-    /// The application has taken some of a body, waits for it, or has changed the protocol.
+    /// The application has taken some of a body, waits for more, or has changed the
+    /// protocol.
     pub(super) fn serve_body(&mut self, token: usize) {
         let Some(connection) = self.slab.get_mut(token) else { return };
         let stream = &connection.stream;
@@ -141,8 +143,8 @@ impl Connections {
         self.go_on_passing(token);
     }
 
-    /// Whether the connection of a request that was responded to cannot go on, since some of
-    /// the request's body did not come.
+    /// Whether the connection of a request with a response cannot continue, because a
+    /// part of the request's body did not arrive.
     pub(super) fn lacks_body(&self, token: usize) -> bool {
         self.slab.get(token).is_some_and(|connection| {
             connection.http1.passes_body() || connection.stream.inbound.is_broken()

@@ -5,27 +5,28 @@
 /// too many connections, in milliseconds.
 const CLOSE_MS: u64 = 30_000;
 
-/// The places that are to be free then: one in so many, and so many at most.
+/// The places that must be free before `Connection: close` ends: this share of them,
+/// and at most so many.
 const RESERVE_SHARE: usize = 10;
 const RESERVE_MOST: usize = 100;
 
-/// What is known of there being too many connections.
+/// The state of having too many connections.
 #[derive(Debug, Default)]
 pub(crate) struct Pressure {
-    /// How many there were when that was too many.
+    /// How many connections there were when they were too many.
     count: usize,
     /// Until when responses have `Connection: close`, in milliseconds of the monotonic
     /// clock.
     until_ms: u64,
-    /// When a connection last ended, but for those closed to make room.
+    /// When a connection last ended that was not closed to make room.
     pub(crate) freed_ms: u64,
-    /// When it was last looked whether one could be closed, and what was found.
+    /// When connections were last searched for one to close, and whether there was one.
     pub(super) looked_ms: u64,
     pub(super) has_found: bool,
 }
 
 impl Pressure {
-    /// There are too many, or as many as there may be.
+    /// Notes that there are too many connections, or as many as the limit allows.
     pub(crate) fn note(&mut self, count: usize, now_ms: u64) {
         self.count = count;
         self.until_ms = now_ms + CLOSE_MS;

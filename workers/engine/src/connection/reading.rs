@@ -18,19 +18,19 @@ use crate::transport::pledge;
 /// epoll has no room for another descriptor.
 const UNWATCHED: Reject = Reject { status: 503, reason: "its connection cannot be watched" };
 
-/// How many requests of a connection the server responds to by itself before others get
-/// their turn.
+/// How many requests of a connection the server responds to by itself before other
+/// connections are handled.
 const LOCAL_SHARE: usize = 64;
 
 /// What has been received.
 enum Got {
-    /// So many bytes, in the scratch memory; `true`: there may be more at once.
+    /// So many bytes, in the scratch memory; `true` when more may be available at once.
     Bytes(usize, bool),
-    /// Nothing for now.
+    /// Nothing is available now.
     Nothing,
-    /// The client sends nothing more, or is gone.
+    /// The client has ended its side, or has gone.
     End,
-    /// What it sends cannot be kept.
+    /// The bytes cannot be kept.
     Unkept(io::Error),
 }
 
@@ -94,7 +94,7 @@ impl Connections {
         for _ in 0..SHARE {
             let Some(connection) = self.slab.get_mut(token) else { return };
             match connection.phase {
-                // What has come before is not through: `Unfinished::Input`.
+                // Earlier bytes are not used up yet: `Unfinished::Input`.
                 Phase::Idle { .. } if connection.http1.has_input() => {
                     connection.unread = true;
                     return;
@@ -121,7 +121,7 @@ impl Connections {
         self.unfinished.push(Unfinished::Reading { token, to_end });
     }
 
-    /// Goes on with what comes before the first request.
+    /// Continues what precedes the first request.
     pub(crate) fn open(&mut self, token: usize) {
         let Some(connection) = self.slab.get_mut(token) else { return };
         match connection.link.open() {
@@ -138,7 +138,8 @@ impl Connections {
         }
     }
 
-    /// A connection that waits for its client has to be in the loop's set.
+    /// A connection that waits for its client must be registered in the loop's epoll
+    /// set.
     fn settle_reading(&mut self, token: usize) {
         let Some(connection) = self.slab.get(token) else { return };
         if connection.registered
@@ -199,7 +200,7 @@ impl Connections {
         if let Some(connection) = self.slab.get(token)
             && connection.is_reading()
         {
-            // It was no whole request after all.
+            // The request was not complete after all.
             connection.link.redeem();
         }
     }
@@ -281,7 +282,7 @@ impl Connections {
         }
         connection.unread = more;
         connection.had_body = request.head.framing() != Framing::None;
-        // Of 100 Continue something may wait: the response comes behind it.
+        // A part of `100 Continue` may wait: the response follows it.
         request.behind =
             request.head.expects_continue() && !connection.link.outlet().outgoing.is_empty();
         let wanted = more || connection.http1.has_input() || connection.read_closed;
@@ -297,7 +298,7 @@ impl Connections {
         }
     }
 
-    /// The client has ended its side. What it has asked for it still gets.
+    /// The client has ended its side. It still gets the responses to its requests.
     fn end_of_input(&mut self, token: usize) {
         let Some(connection) = self.slab.get_mut(token) else { return };
         connection.read_closed = true;
@@ -315,21 +316,21 @@ impl Connections {
         }
     }
 
-    /// Goes on with the next request, which may be there already.
+    /// Continues with the next request, which may have arrived already.
     pub(super) fn await_request(&mut self, token: usize) {
         let Some(connection) = self.slab.get_mut(token) else { return };
         connection.enter(Phase::Idle { used: true });
         self.go_on_reading(token);
     }
 
-    /// Goes on with what has come behind a request.
+    /// Continues with the bytes that arrived behind a request.
     pub(crate) fn go_on_reading(&mut self, token: usize) {
         if self.slab.get(token).is_some_and(|it| it.http1.has_input()) {
             self.advance(token, b"", true);
         }
         match self.slab.get(token) {
             Some(connection) if connection.read_closed => match connection.phase {
-                // Of what has come before, something waits for the next turn.
+                // Some of the earlier bytes wait for the next turn.
                 Phase::Idle { .. } if connection.http1.has_input() => {}
                 Phase::Idle { .. } | Phase::Arriving => self.end_of_input(token),
                 Phase::Opening

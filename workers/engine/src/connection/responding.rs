@@ -17,8 +17,8 @@ use crate::stream::response::Asked;
 use crate::stream::shared_stream::After;
 
 impl Connections {
-    /// Responds to a request without the application; whether the connection goes on
-    /// with what has come behind it.
+    /// Responds to a request without the application. Returns whether the connection
+    /// continues with the bytes behind the request.
     pub(crate) fn respond(&mut self, token: usize, local: Local) -> bool {
         let Local { mut request, response, body } = local;
         request.closes = self.pressure.closes(self.slab.len(), request.begun_us / 1_000)
@@ -41,8 +41,9 @@ impl Connections {
         self.go_on_behind_response(token)
     }
 
-    /// The server's own response is given, and nothing of the request is still to come:
-    /// whether the next one can be read now. Its response goes out behind this one.
+    /// The server has given its own response, and no byte of the request is still to
+    /// arrive. Returns whether the next request can be read now; its response follows
+    /// this one.
     pub(crate) fn go_on_behind_response(&mut self, token: usize) -> bool {
         let Some(connection) = self.slab.get_mut(token) else { return false };
         let is_sent = connection.link.outlet().outgoing.is_empty();
@@ -130,7 +131,7 @@ impl Connections {
         });
     }
 
-    /// Gives up on a request that takes too long to arrive.
+    /// Gives up a request that takes too long to arrive.
     pub(crate) fn time_out(&mut self, token: usize, reason: &'static str) {
         let Some(connection) = self.slab.get_mut(token) else { return };
         let request = connection.take_request();
@@ -145,13 +146,13 @@ impl Connections {
         self.send_now(token, bytes);
     }
 
-    /// Sends bytes of our own, and lets wait what finds no room.
+    /// Sends bytes of the server's own; bytes for which the socket has no room wait.
     fn send_now(&mut self, token: usize, bytes: Vec<u8>) {
         let Some(connection) = self.slab.get_mut(token) else { return };
         connection.link.leave(Box::new(bytes), 0, self.shared.stores());
-        // A client that is gone is seen when it is read from.
+        // Reading notices a client that has gone.
         connection.link.flush().ok();
-        // What is counted is the application's response.
+        // Only the application's response is counted.
         connection.link.outlet().handed = 0;
     }
 }

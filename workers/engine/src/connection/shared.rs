@@ -21,11 +21,11 @@ use crate::transport::pledge;
 use crate::transport::room::Room;
 use crate::transport::socket::Socket;
 
-/// How long no byte has gone out before the kernel is asked for those that the
-/// peer has acknowledged, in milliseconds.
+/// How long no byte has been sent before the kernel is asked how many the peer has
+/// acknowledged, in milliseconds.
 const QUIET_MS: u64 = 1_000;
 
-/// How a connection begins: a property of the listener that it came to.
+/// How a connection begins: a property of its listener.
 #[derive(Debug)]
 pub(crate) struct Entrance {
     pub(crate) transport: Transport,
@@ -38,7 +38,7 @@ pub(crate) struct Entrance {
     pub(crate) has_request: bool,
 }
 
-/// What an application thread and the I/O thread share of a connection.
+/// The part of a connection that application threads and the I/O thread share.
 #[derive(Debug)]
 pub(crate) struct SharedConnection {
     pub(crate) socket: Socket,
@@ -46,24 +46,24 @@ pub(crate) struct SharedConnection {
     pub(crate) is_plain: bool,
     /// The protocol carries several streams.
     pub(crate) is_multiplexed: bool,
-    /// Where the I/O thread keeps its part.
+    /// The connection's index in the I/O thread's table.
     pub(crate) token: usize,
     /// The address of the client.
     pub(crate) peer: Address,
     /// Our own end.
     pub(crate) local: Arc<Address>,
-    /// What the client's URLs begin with.
+    /// The scheme of the client's URLs.
     pub(crate) scheme: Scheme,
     /// Closing the last copy of the descriptor resets the connection.
     guarded: AtomicBool,
     /// The last byte of the request was not read, see `pledge`.
     pledged: AtomicBool,
     outlet: Mutex<Outlet>,
-    /// Changes when a thread that waits for room is to look again.
+    /// Changes when a thread that waits for room must check again.
     room_bell: AtomicU32,
 }
 
-/// What the I/O thread is to write for the application side.
+/// What the I/O thread writes for the application side.
 #[derive(Debug, Default)]
 pub(crate) struct Outlet {
     /// What waits.
@@ -74,13 +74,13 @@ pub(crate) struct Outlet {
     pub(crate) failed: bool,
     /// When the client last took something, for the write timeout.
     pub(crate) progress_ms: u64,
-    /// Bytes that it had not acknowledged when the kernel was last asked.
+    /// Bytes that the client had not acknowledged when the kernel was last asked.
     undelivered: usize,
     /// Bytes of the response that the kernel has taken, as far as they are counted.
     pub(crate) handed: u64,
-    /// Those that had not left the machine when the response was given up.
+    /// Bytes that had not left the machine when the response was given up.
     untransmitted: u64,
-    /// A thread waits for room: waking it costs a call.
+    /// A thread waits for room: waking it costs a system call.
     awaited: bool,
     /// Requests whose application waits for room by an event, and whether it waits until
     /// nothing is left.
@@ -112,8 +112,8 @@ impl SharedConnection {
         self.outlet.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The same, for the I/O thread while the application may respond: `None` while an
-    /// application thread has the lock. The I/O thread comes back in its next turn.
+    /// As `outlet`, for the I/O thread while the application may respond: `None` while
+    /// an application thread has the lock. The I/O thread tries again in its next turn.
     pub(crate) fn try_outlet(&self) -> Option<MutexGuard<'_, Outlet>> {
         match self.outlet.try_lock() {
             Ok(outlet) => Some(outlet),
@@ -144,7 +144,7 @@ impl SharedConnection {
         self.pledged.store(true, Ordering::Release);
     }
 
-    /// Reads it, if it was not.
+    /// Reads the last byte of the request, if it was not read.
     pub(crate) fn redeem(&self) {
         if self.pledged.swap(false, Ordering::AcqRel) {
             pledge::redeem(&self.socket);

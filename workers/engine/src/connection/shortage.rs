@@ -1,11 +1,11 @@
 //! Since when slow clients have taken all the room, and when a response is to be given up
 //! for that. Pure.
 
-/// How long what waits for clients may take too much room, with no thread left
-/// for requests that wait, until the slowest response is given up; in milliseconds.
+/// How long waiting responses may take too much room, with no thread left for waiting
+/// requests, until the slowest response is given up; in milliseconds.
 const SHORT_MS: u64 = 10_000;
 
-/// How long after it the next one is, in milliseconds.
+/// How long after that the next response is given up, in milliseconds.
 const NEXT_MS: u64 = 1_000;
 
 /// The shortage, in milliseconds of the rising clock.
@@ -15,7 +15,7 @@ pub(crate) struct Shortage {
 }
 
 impl Shortage {
-    /// Looks again; whether a response is to be given up now.
+    /// Checks again. Returns whether a response must be given up now.
     pub(crate) fn look(&mut self, is_short: bool, now_ms: u64) -> bool {
         if !is_short {
             self.since_ms = None;

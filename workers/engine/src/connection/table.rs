@@ -28,30 +28,30 @@ use crate::stream::shared_stream::SharedStream;
 /// Bytes that are received at once.
 const SCRATCH: usize = 64 * 1024;
 
-/// How often a connection is received from before others get their turn.
+/// How often bytes are received from a connection before other connections are handled.
 pub(super) const SHARE: usize = 4;
 
-/// A connection that has had its share of a turn.
+/// A connection that has used its share of a turn.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Unfinished {
-    /// There is more to be read.
+    /// More can be read.
     Reading {
         /// The connection.
         token: usize,
         /// The client has ended its side.
         to_end: bool,
     },
-    /// Requests have come that were not read.
+    /// Requests have arrived that were not read.
     Input {
         /// The connection.
         token: usize,
     },
-    /// There is more of a body that the application takes as it comes.
+    /// More of a body has arrived that the application takes as it arrives.
     Passing {
         /// The connection.
         token: usize,
     },
-    /// There is more to be written.
+    /// More can be written.
     Writing {
         /// The connection.
         token: usize,
@@ -68,16 +68,16 @@ pub(crate) struct Connections {
     pub(super) jobs: Vec<QueuedRequest>,
     pub(super) scratch: Vec<u8>,
     pub(super) spare: SpareRequests,
-    /// Requests that the application side was ever given.
+    /// Requests that the application side has been given so far.
     pub(super) lent: u64,
     returned: Vec<Arc<SharedStream>>,
-    /// Connections that have more for us than is taken at a time.
+    /// Connections with more to read or write than their share of a turn.
     pub(super) unfinished: Vec<Unfinished>,
     /// Connections whose first request is expected now.
     pub(super) expected: Expected,
-    /// What is known of there being too many connections.
+    /// The state of having too many connections.
     pub(super) pressure: Pressure,
-    /// Slow clients take all the room.
+    /// Whether slow clients take all the room.
     pub(super) shortage: Shortage,
 }
 
@@ -132,12 +132,12 @@ impl Connections {
         }
     }
 
-    /// How many there are.
+    /// The number of connections.
     pub(crate) fn len(&self) -> usize {
         self.slab.len()
     }
 
-    /// Whether there are none.
+    /// Whether there is no connection.
     pub(crate) fn is_empty(&self) -> bool {
         self.slab.is_empty()
     }
@@ -147,7 +147,7 @@ impl Connections {
         &mut self.jobs
     }
 
-    /// Connections whose first request is about to come.
+    /// Connections whose first request is about to arrive.
     pub(crate) fn count_expected(&mut self, now_us: impl FnOnce() -> u64) -> usize {
         let slab = &self.slab;
         self.expected.count(now_us, |token| {
@@ -155,17 +155,18 @@ impl Connections {
         })
     }
 
-    /// Whether some connection's first request is about to come, or was a moment ago.
+    /// Whether the first request of a connection is about to arrive, or was a moment
+    /// ago.
     pub(crate) fn has_expected(&self) -> bool {
         !self.expected.is_empty()
     }
 
-    /// Whether connections have more for the next turn.
+    /// Whether connections have work for the next turn.
     pub(crate) fn has_unfinished(&self) -> bool {
         !self.unfinished.is_empty()
     }
 
-    /// Goes on with the connections that had more than is taken at a time.
+    /// Continues with the connections that had used their share of a turn.
     pub(crate) fn go_on(&mut self) {
         for unfinished in std::mem::take(&mut self.unfinished) {
             match unfinished {
@@ -187,7 +188,7 @@ impl Connections {
         self.returned = returned;
     }
 
-    /// Looks at the deadlines of all connections, as they were at `read_ms`.
+    /// Checks the deadlines of all connections, as of `read_ms`.
     pub(crate) fn judge(&mut self, idle: Idle, read_ms: u64) {
         for token in self.tokens() {
             self.judge_one(token, idle, read_ms);
@@ -230,7 +231,7 @@ impl Connections {
         self.slab.iter().map(|(token, _)| token).collect()
     }
 
-    /// Has the loop get a connection's events.
+    /// Registers a connection in the loop's epoll set.
     ///
     /// # Errors
     /// Those of `epoll_ctl(2)`.

@@ -1,4 +1,4 @@
-//! Writing what the application could not send at once, and what follows a response.
+//! Writing what the application could not send at once, and the steps after a response.
 
 use std::sync::Arc;
 
@@ -9,13 +9,13 @@ use crate::transport::file_range::Failure;
 use crate::transport::outgoing::Flushed;
 
 impl Connections {
-    /// A stream comes back from the application side by message.
+    /// The application side returns a stream by message.
     pub(crate) fn take_back(&mut self, stream: &Arc<SharedStream>) {
         let token = stream.connection.token;
         if stream.connection.is_multiplexed {
             return self.take_stream_back(token, stream);
         }
-        // One that has expired is not the application's any more.
+        // An expired stream does not belong to the application any more.
         let is_ours = |connection: &Connection| {
             Arc::ptr_eq(&connection.stream, stream) && !connection.expired
         };
@@ -24,7 +24,7 @@ impl Connections {
         }
         let after = stream.tail().after.take();
         let Some(after) = after else {
-            // The response goes on; the socket may have got room since the
+            // The response continues; the socket may have got room since the
             // application found it full.
             self.write_for_application(token);
             if self.register(token).is_err() {
@@ -48,7 +48,7 @@ impl Connections {
         self.write(token);
     }
 
-    /// Writes what waits, and then does what comes after.
+    /// Writes what waits, and then takes the next step of the connection.
     pub(crate) fn write(&mut self, token: usize) {
         let Some(connection) = self.slab.get_mut(token) else { return };
         let after = match connection.phase {
@@ -88,11 +88,11 @@ impl Connections {
         }
     }
 
-    /// Writes for an application that goes on; the end, when it is due, comes
-    /// by message.
+    /// Writes for an application that continues its response; when the end is due, it
+    /// is reported by message.
     pub(super) fn write_for_application(&mut self, token: usize) {
         let Some(connection) = self.slab.get(token) else { return };
-        // A client that is gone is seen by the application side.
+        // The application side notices a client that has gone.
         match connection.link.try_flush() {
             None | Some(Ok(Flushed::Paused(_))) => {
                 self.unfinished.push(Unfinished::Writing { token });

@@ -23,10 +23,10 @@ pub(crate) struct Hooks {
     pub(crate) announce: Box<dyn FnMut() + Send>,
 }
 
-/// What the worker is to do.
+/// A command to the worker.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum WorkerCommand {
-    /// Drain: why, and what becomes of the queues.
+    /// Drain: the cause, and how the queues are treated.
     Drain(Cause, Queue),
     /// Open the logs again.
     Reopen,
@@ -34,21 +34,21 @@ pub(crate) enum WorkerCommand {
     Workers(u16),
     /// The time of a request is over.
     Expire { request: u64 },
-    /// The master is gone, or cannot be understood: why.
+    /// The master has ended, or has sent something that cannot be decoded: the reason.
     Orphaned(String),
 }
 
-/// What a signal asks for.
+/// The effect of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signal {
-    /// To end at once (SIGINT, SIGQUIT).
+    /// End at once (SIGINT, SIGQUIT).
     End,
-    /// To drain (SIGTERM).
+    /// Drain (SIGTERM).
     Drain,
-    /// To open the logs again (SIGUSR1).
+    /// Open the logs again (SIGUSR1).
     Reopen,
-    /// Nothing: SIGHUP is the master's. Sent to every process by name, it must not
-    /// hurt a worker.
+    /// None: SIGHUP is for the master. A SIGHUP that is sent to every process with the
+    /// server's name must not end a worker.
     Nothing,
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct ControlInput {
 }
 
 impl ControlInput {
-    /// Has the loop get the events of both, under these tokens.
+    /// Registers both in the loop's epoll set, under these tokens.
     ///
     /// # Errors
     /// Those of `epoll_ctl(2)` and `sigaction(2)`.
@@ -84,7 +84,7 @@ impl ControlInput {
         self.has_master
     }
 
-    /// What the master wants next, of what has come.
+    /// The next command of the received messages.
     pub(crate) fn next(&mut self, registry: &Registry) -> Option<WorkerCommand> {
         while self.has_master {
             let why = match self.channel.receive() {
@@ -98,14 +98,14 @@ impl ControlInput {
             };
             self.has_master = false;
             let fd = self.channel.as_fd().as_raw_fd();
-            // The descriptor is registered, and nothing else is to be done with it.
+            // The descriptor stays registered; the channel is not used otherwise.
             registry.deregister(&mut SourceFd(&fd)).ok();
             return Some(WorkerCommand::Orphaned(why));
         }
         None
     }
 
-    /// What the signals that have come ask for.
+    /// The effects of the signals that have arrived.
     pub(crate) fn signals(&mut self) -> Vec<Signal> {
         self.signals.take().into_iter().map(meaning).collect()
     }

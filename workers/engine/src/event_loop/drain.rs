@@ -10,25 +10,25 @@ use crate::options::Options;
 /// server wants the address.
 const IDLE_ORPHANED: Duration = Duration::from_millis(250);
 
-/// How long before its deadline a draining worker refuses what it cannot begin
-/// any more, at least: the responses have to go out.
+/// How long before its deadline a draining worker refuses what it cannot begin any
+/// more, at least: the responses must be sent.
 const RESERVE_MS: u64 = 200;
 
-/// How long before it gives up what has not been sent, at most: that is to be in
-/// the logs.
+/// How long before its deadline it gives up what has not been sent, at most: the log
+/// lines must be written.
 const GIVE_UP_MS: u64 = 300;
 
 /// How long an application side that was stuck may take to end.
 const STUCK_END_MS: u64 = 1_000;
 
-/// Where a worker is between serving and gone.
+/// The state of a worker from serving to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Life {
     /// It serves.
     Serving,
     /// It finishes what is open.
     Draining {
-        /// When it must be gone, in milliseconds of the rising clock.
+        /// When the process must have ended, in milliseconds of the monotonic clock.
         deadline_ms: u64,
         /// When it refuses what the application has not begun.
         last_begin_ms: u64,
@@ -41,7 +41,7 @@ pub(crate) enum Life {
     },
     /// Nothing is open; the application side ends.
     Stopping {
-        /// When it must be gone.
+        /// When the process must have ended.
         deadline_ms: u64,
     },
 }
@@ -57,12 +57,12 @@ pub(crate) enum Cause {
     Orphaned,
 }
 
-/// What a worker that drains does about the queues of its listeners.
+/// How a draining worker treats the queues of its listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Queue {
-    /// Other workers serve them: it lets go of the listeners.
+    /// Other workers serve them: it closes the listeners.
     Leave,
-    /// It serves what waits.
+    /// It serves the connections that wait.
     Serve,
     /// Not known yet: a signal and not the master has commanded the drain. The worker
     /// serves what waits, and keeps the listeners for a moment, in which the master may
@@ -80,7 +80,7 @@ pub(crate) struct Open {
 }
 
 impl Life {
-    /// Begins to drain; one that drains already keeps its deadline.
+    /// Begins to drain; a worker that drains already keeps its deadline.
     pub(crate) fn drain(&mut self, cause: Cause, now_ms: u64, options: &Options) {
         let idle = match cause {
             Cause::Commanded | Cause::Stuck => options.drain_idle,
@@ -91,7 +91,7 @@ impl Life {
                 let graceful = options.graceful_timeout.as_millis();
                 let graceful = u64::try_from(graceful).unwrap_or(u64::MAX);
                 let deadline_ms = now_ms.saturating_add(graceful);
-                // The master counts from a moment earlier, and then kills.
+                // The deadline of the master, which then kills, began a moment earlier.
                 let reserve = (graceful / 4).max(RESERVE_MS).min(graceful / 2);
                 let (last_begin_ms, end_ms) = match cause {
                     Cause::Commanded | Cause::Orphaned => (deadline_ms - reserve, graceful),
@@ -105,7 +105,8 @@ impl Life {
         }
     }
 
-    /// Goes on when nothing is open any more; whether it did so just now.
+    /// Enters the next state when nothing is open any more. Returns whether it did so
+    /// just now.
     pub(crate) fn settle(&mut self, open: Open, now_ms: u64) -> bool {
         let Self::Draining { deadline_ms, end_ms, .. } = *self else { return false };
         let nothing = open.connections == 0 && open.requests == 0 && open.listeners == 0;
@@ -115,7 +116,7 @@ impl Life {
         nothing
     }
 
-    /// Whether the process is to end now, whatever is open.
+    /// Whether the process must end now, whatever is open.
     pub(crate) fn is_over(self, now_ms: u64) -> bool {
         match self {
             Self::Serving => false,
@@ -125,25 +126,25 @@ impl Life {
         }
     }
 
-    /// Whether requests that were not begun are to be refused.
+    /// Whether requests that were not begun must be refused.
     pub(crate) fn refuses(self, now_ms: u64) -> bool {
         matches!(self, Self::Draining { last_begin_ms, .. } if now_ms >= last_begin_ms)
     }
 
-    /// Whether what has not been sent is to be given up.
+    /// Whether what has not been sent must be given up.
     pub(crate) fn gives_up(self, now_ms: u64) -> bool {
         matches!(self, Self::Draining { give_up_ms, .. } if now_ms >= give_up_ms)
     }
 
-    /// When the connections are to be looked at next, if they would be at
-    /// `next_ms`: as soon as requests are to be refused, or given up.
+    /// When the connections must be checked next, if they would be at `next_ms`: as
+    /// soon as requests must be refused, or given up.
     pub(crate) fn next_look(self, now_ms: u64, next_ms: u64) -> u64 {
         let Self::Draining { last_begin_ms, give_up_ms, .. } = self else { return next_ms };
         let times = [last_begin_ms, give_up_ms].into_iter();
         times.filter(|at| *at > now_ms).fold(next_ms, u64::min)
     }
 
-    /// What the master is shown.
+    /// The state for the scoreboard.
     pub(crate) fn state(self) -> ReportedState {
         match self {
             Self::Serving => ReportedState::Serving,
@@ -152,7 +153,7 @@ impl Life {
         }
     }
 
-    /// Whether connections are accepted without end.
+    /// Whether connections are accepted without a limit.
     pub(crate) fn is_serving(self) -> bool {
         self == Self::Serving
     }

@@ -1,6 +1,6 @@
-//! A worker's event loop: what it waits for, and the order of a turn. Owns the poll and the
-//! parts that a turn calls; called by the thread that has it (`handoff/loop_owner.rs`). It
-//! never enters the application.
+//! A worker's event loop: its sources of events, and the order of a turn. Owns the poll
+//! and the parts that a turn calls; called by the thread that owns the loop
+//! (`handoff/loop_owner.rs`). It never enters the application.
 
 pub(crate) mod control;
 pub(crate) mod drain;
@@ -32,7 +32,7 @@ use crate::listen::listening::Listening;
 use crate::shared::Shared;
 use crate::trim;
 
-/// Connections have the tokens below; these are of the loop's own sources.
+/// Smaller tokens are those of connections; these are the loop's own sources.
 const SOURCES: usize = usize::MAX / 2;
 pub(crate) const WAKER: Token = Token(SOURCES);
 const CHANNEL: Token = Token(SOURCES + 1);
@@ -42,17 +42,17 @@ const FIRST_LISTENER: usize = SOURCES + 16;
 /// The waker, the channel and the signals.
 const OWN_SOURCES: usize = 3;
 
-/// Events that are taken at once.
+/// Events that one call returns at most.
 const EVENTS: usize = 256;
 
-/// How long the I/O thread leaves a busy application alone while requests wait
-/// for it: what arrives meanwhile would wait behind them.
+/// How long the I/O thread sleeps beside a busy application while requests wait: what
+/// arrives meanwhile would wait behind them.
 const PARK_QUEUED: Duration = Duration::from_millis(10);
 
-/// The same while none waits.
+/// As above, while no request waits.
 const PARK_FULL: Duration = Duration::from_millis(1);
 
-/// The longest sleep: the heart beats that often.
+/// The longest sleep, and so the longest time between two heartbeats.
 const BEAT: Duration = Duration::from_secs(1);
 
 /// How long requests may wait beside a sleeping thread, in microseconds.
@@ -67,16 +67,16 @@ pub(crate) struct EventLoop {
     listening: Listening,
     connections: Connections,
     life: Life,
-    /// When the deadlines are to be looked at, in milliseconds of the rising clock.
+    /// When the deadlines are checked next, in milliseconds of the monotonic clock.
     next_sweep_ms: u64,
-    /// When the requests that wait are to be looked after, in microseconds of the
-    /// rising clock.
+    /// When the waiting requests are checked next, in microseconds of the monotonic
+    /// clock.
     look_after_us: u64,
     poll_round: PollRound,
     queue_age: QueueAge,
-    /// Used again at each turn.
+    /// Memory for events, used again in each turn.
     events: Option<Events>,
-    /// How the turn at hand waits.
+    /// How the current turn waits.
     pace: TurnPace,
     /// A signal was handled on this thread.
     interrupted: bool,
@@ -85,22 +85,23 @@ pub(crate) struct EventLoop {
 /// How a turn waits for events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TurnPace {
-    /// Until something comes: this thread has nothing else to do.
+    /// Until an event: this thread has nothing else to do.
     Idle,
-    /// The same, beside application threads; it may leave them alone while they are busy.
+    /// As `Idle`, beside application threads; may sleep without polling while they are
+    /// busy.
     Beside,
-    /// Not at all: this thread waits elsewhere, for the loop's descriptor too.
+    /// Not at all: this thread waits elsewhere, also for the loop's descriptor.
     NoWait,
 }
 
-/// How a turn of the loop ended.
+/// The result of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// What has happened has been dealt with.
+    /// The events have been handled.
     Done,
-    /// The same; and a signal was handled on this thread.
+    /// As above; and a signal was handled on this thread.
     Interrupted,
-    /// The process is to end, whatever is open.
+    /// The process must end, whatever is open.
     Over,
 }
 
@@ -138,7 +139,7 @@ impl EventLoop {
         })
     }
 
-    /// A copy of the descriptor that the loop waits for.
+    /// A copy of the epoll descriptor.
     ///
     /// # Errors
     /// Those of `fcntl(2)`.
@@ -151,7 +152,7 @@ impl EventLoop {
         self.pace = pace;
         let begun_ms = clock::monotonic_ms();
         self.shared.board.beat(begun_ms);
-        // Those that this turn closes were reported before others.
+        // Connections that this turn closes were reported before others.
         let sources = self.connections.len() + self.listening.len() + OWN_SOURCES;
         let mut events = self.events.take().unwrap_or_else(|| Events::with_capacity(EVENTS));
         let over = self.sleep(&mut events).is_err() || self.take_events(&events).is_break();
@@ -176,15 +177,16 @@ impl EventLoop {
         }
         self.settle();
         if !self.life.is_serving() && self.life.is_over(clock::monotonic_ms()) {
-            // It may be longer than thought since the last look at the requests.
+            // More time may have passed since the last check of the requests than
+            // expected.
             self.connections.refuse_unbegun();
             return Turn::Over;
         }
         if std::mem::take(&mut self.interrupted) { Turn::Interrupted } else { Turn::Done }
     }
 
-    /// Writes out what the loop still holds: responses that were left to it, as
-    /// far as their clients take them at once, and the logs.
+    /// Writes what the loop still has: responses that were left to it, as far as their
+    /// sockets have room, and the logs.
     pub(crate) fn flush(&mut self) {
         self.connections.take_returned();
         self.connections.give_up_unfinished();
@@ -192,8 +194,8 @@ impl EventLoop {
         self.shared.flush_access();
     }
 
-    /// Listeners first: what a connection brings may take the slot for which
-    /// the kernel has woken this worker.
+    /// Listeners first: the request of a connection may take the slot for which the
+    /// kernel has woken this worker.
     fn take_events(&mut self, events: &Events) -> ControlFlow<()> {
         for listeners in [true, false] {
             for event in events.iter().filter(|event| is_of_listener(event) == listeners) {
@@ -203,11 +205,11 @@ impl EventLoop {
         ControlFlow::Continue(())
     }
 
-    /// Waits for events, having made sure that others get the connections that
-    /// this worker cannot serve now.
+    /// Waits for events, after leaving to other workers the connections that this
+    /// worker cannot serve now.
     fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
         if self.pace == TurnPace::NoWait {
-            // It has slept, if at all, before this turn.
+            // Any sleep of this thread was before this turn.
             self.listening.note_sleep(true);
             self.shared.handoff.mailbox.wake_up();
             let result = self.poll(events, Some(Duration::ZERO));
@@ -221,7 +223,7 @@ impl EventLoop {
         if let Some(threads) = self.beside()
             && is_full
         {
-            // Most requests are over before leaving the listeners would pay.
+            // Most requests end before it would pay to deregister the listeners.
             threads.park_while_full(PARK_FULL);
         }
         let longest = self.prepare_sleep();
@@ -242,8 +244,8 @@ impl EventLoop {
         result
     }
 
-    /// Makes everything ready for a sleep: how long it may be. `None` when something was
-    /// brought meanwhile.
+    /// Prepares a sleep. Returns how long it may be; `None` when an application thread
+    /// has returned something meanwhile.
     pub(crate) fn prepare_sleep(&mut self) -> Option<Duration> {
         let slot_wanted = self.shared.handoff.slots.want_one();
         self.listening.settle_gate(&mut self.connections);
@@ -257,7 +259,7 @@ impl EventLoop {
         self.shared.handoff.threads().filter(|_| self.pace == TurnPace::Beside)
     }
 
-    /// Wakes, now and then, threads that may take the requests that wait.
+    /// Wakes, now and then, threads that may take the waiting requests.
     fn look_after_queue(&mut self) {
         let now_us = clock::monotonic_us();
         if let Some(threads) = self.shared.handoff.threads()
@@ -273,8 +275,8 @@ impl EventLoop {
         match self.poll.poll(events, limit) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 self.interrupted = true;
-                // Something may have come nevertheless, if the signal has stopped
-                // this process; what does not wait is not interrupted.
+                // Events may have occurred nevertheless, if a signal has stopped this
+                // process. A poll that does not wait is not interrupted.
                 self.poll(events, Some(Duration::ZERO))
             }
             Err(error) => {
@@ -338,13 +340,13 @@ impl EventLoop {
         }
     }
 
-    /// Drains for a reason that the application does not know.
+    /// Drains for a cause that the application has not been notified of.
     fn drain_and_announce(&mut self, cause: Cause, queue: Queue) {
         let begins = self.life.is_serving();
         self.drain(cause, queue);
         if begins {
             self.control.announce_drain();
-            // If it was this thread that has got the signal, nothing is interrupted.
+            // If this thread has handled the signal, no call is interrupted.
             self.interrupted = true;
         }
     }
@@ -390,7 +392,7 @@ impl EventLoop {
         }
     }
 
-    /// Looks at the deadlines of the connections.
+    /// Checks the deadlines of the connections.
     fn sweep(&mut self) {
         let now_ms = clock::monotonic_ms();
         if now_ms < self.next_sweep_ms {
@@ -416,7 +418,7 @@ impl EventLoop {
         self.connections.judge(idle, self.poll_round.until_ms());
     }
 
-    /// Goes on with the end of the worker's life when nothing is open any more.
+    /// Enters the next state of the worker's end when nothing is open any more.
     fn settle(&mut self) {
         if self.life.is_serving() {
             return;
@@ -428,7 +430,7 @@ impl EventLoop {
             listeners: self.listening.len(),
         };
         if self.life.settle(open, clock::monotonic_ms()) {
-            // A reader of the state finds all that was answered in the logs.
+            // A process that reads the state finds every response in the logs.
             self.shared.flush_access();
             self.shared.losses.log_omitted(true);
             self.shared.board.show_state(self.life.state());

@@ -6,18 +6,17 @@
 #[derive(Debug, Default)]
 pub(crate) struct PollRound {
     read_ms: u64,
-    /// When the round at hand began.
+    /// When the current round began.
     begun_ms: u64,
-    /// Turns that it takes at most; 0 between rounds.
+    /// Turns that it still takes at most; 0 between rounds.
     turns: usize,
 }
 
 impl PollRound {
-    /// Notes a turn that began to ask for events at `begun_ms`, of so many
-    /// `sources` as there were then, and got so many of `most`. When it got as
-    /// many as it takes, more may have waited: `epoll_wait(2)` takes ready
-    /// descriptors in turn, so after `sources / most + 1` turns each of them has been
-    /// reported at least once.
+    /// Notes a turn that began to ask for events at `begun_ms`, with so many `sources`,
+    /// and got so many `events` of at most `most`. When it got `most`, more may have
+    /// waited: `epoll_wait(2)` reports ready descriptors in turn, so after `sources /
+    /// most + 1` turns each of them has been reported at least once.
     pub(crate) fn note(&mut self, begun_ms: u64, sources: usize, events: usize, most: usize) {
         if self.turns == 0 {
             (self.begun_ms, self.turns) = (begun_ms, sources / most + 1);

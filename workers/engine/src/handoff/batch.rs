@@ -1,44 +1,43 @@
 //! Responses that are written together.
 //!
-//! A client that sleeps is woken by the response that is sent to it, which costs
-//! as much as a fifth of a small Django view. One that has many connections, a
-//! proxy or a load generator, is woken once for all that it finds. So while
-//! requests wait for the only application thread, its responses are left to the
-//! loop, which it runs again after a few of them; where responding costs less
-//! than a wake-up, the client is not asleep, and nothing is left.
+//! Sending a response to a sleeping client wakes it, which costs as much as a fifth of
+//! a small Django view. A client with many connections, a proxy or a load generator, is
+//! woken once for everything that it can read then. So while requests wait for the only
+//! application thread, its responses are left to the loop, which that thread runs again
+//! after a few of them. Where responding costs less than a wake-up, the client is not
+//! asleep, and no response is left.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use monoceros_sys::clock;
 
-/// Responses that are left at most.
+/// The most responses that are left at a time.
 const MOST: u32 = 8;
 
-/// How long the first of them waits before no further request is begun, in
+/// How long the first response waits before no further request is begun, in
 /// microseconds.
 const LONGEST_US: u64 = 500;
 
-/// The responses that wait for the loop. They are with the returned connections;
-/// this counts them.
+/// The responses that wait for the loop. They are among the returned streams; this
+/// counts them.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    /// The application thread has left the loop and will be back.
+    /// The application thread has left the loop and will run it again.
     open: AtomicBool,
     count: AtomicU32,
-    /// When the first was left, in microseconds of the rising clock.
+    /// When the first response was left, in microseconds of the monotonic clock.
     since_us: AtomicU64,
 }
 
 impl Batch {
-    /// The application thread leaves the loop, or is given it, and nothing waits
-    /// there.
+    /// The application thread leaves the loop, or gets it, and no response waits there.
     pub(crate) fn open(&self) {
         self.count.store(0, Ordering::Relaxed);
         self.open.store(true, Ordering::SeqCst);
     }
 
-    /// Another thread runs the loop: it writes what was left, and what is left
-    /// from now on would have to wake it.
+    /// Another thread runs the loop: it writes what was left, and a response that is
+    /// left from now on would have to wake it.
     pub(crate) fn close(&self) {
         self.open.store(false, Ordering::SeqCst);
     }
@@ -60,13 +59,14 @@ impl Batch {
         self.is_open() && self.count.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether they have to be written before the next request is begun.
+    /// Whether they must be written before the next request is begun.
     pub(crate) fn is_due(&self) -> bool {
         self.waits()
             && (self.count.load(Ordering::Relaxed) >= MOST || self.lasts_us() >= LONGEST_US)
     }
 
-    /// How long the first of them has waited. Another thread may leave it just now.
+    /// How long the first response has waited. Another thread may leave one at the same
+    /// time.
     fn lasts_us(&self) -> u64 {
         clock::monotonic_us().saturating_sub(self.since_us.load(Ordering::Relaxed))
     }

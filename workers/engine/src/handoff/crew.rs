@@ -9,26 +9,27 @@ use crate::handoff::pace::{Pace, PaceWindow};
 
 /// The thread has no request.
 const IDLE: u64 = 0;
-/// It has one, and counts as being at work.
+/// It has a request, and counts as being at work.
 const WORKING: u64 = 1;
-/// It has one that takes long; other threads may work meanwhile.
+/// It has a request that takes long; other threads may work meanwhile.
 const ASIDE: u64 = 2;
-/// The same, and it computes: it has the interpreter lock whenever another lets go.
+/// As above, and it computes: it takes the interpreter lock whenever another thread
+/// releases it.
 const LONG: u64 = 3;
-/// States are kept together with the number of the request.
+/// A state and the number of the request are in one word.
 const STATE_BITS: u32 = 2;
 const STATE: u64 = (1 << STATE_BITS) - 1;
 
-/// After so long, in microseconds, a running request may be waiting for something:
-/// from then on the state of its thread is looked at.
+/// After so long, in microseconds, a running request may be waiting: from then on the
+/// state of its thread is checked.
 const LOOK_AFTER_US: u64 = 1_000;
 
-/// A request that has been running for so long, in microseconds, does not keep
-/// other requests from running: the interpreter would change threads by then, too
+/// A request that has been running for so long, in microseconds, does not keep other
+/// requests from running: the interpreter would switch threads by then, too
 /// (`sys.setswitchinterval`).
 const LONG_US: u64 = 5_000;
 
-/// The length of time that is judged, in microseconds.
+/// The length of the window that the pace judges, in microseconds.
 const WINDOW_US: u64 = 10_000;
 
 /// The application threads of a worker.
@@ -37,28 +38,28 @@ pub(crate) struct Crew {
     seats: Box<[Seat]>,
     /// Threads that may be at work.
     permits: AtomicU32,
-    /// Threads that are.
+    /// Threads that are at work.
     at_work: AtomicU32,
     /// Threads with a request that was set aside.
     aside: AtomicU32,
-    /// Those among them that compute for long.
+    /// Those of the set-aside requests that compute for long.
     long: AtomicU32,
-    /// Counts the times that a thread had no request to go on with.
+    /// Counts how often a thread had no next request.
     dry: AtomicU32,
-    /// What decides the number; `None` where it is always the number of threads.
+    /// The rule for the number; `None` where it is always the number of threads.
     watch: Option<Mutex<Watch>>,
 }
 
 /// One application thread.
 #[derive(Debug, Default)]
 struct Seat {
-    /// Set by the thread itself when it sits down.
+    /// Set by the thread itself when it registers.
     thread: OnceLock<ThreadHandle>,
     state: AtomicU64,
     begun_us: AtomicU64,
 }
 
-/// What was seen when the window at hand began.
+/// The values at the begin of the current window.
 #[derive(Debug)]
 struct Watch {
     pace: Pace,
@@ -70,8 +71,8 @@ struct Watch {
 }
 
 impl Seat {
-    /// Whether its thread runs or waits for a processor. Where nothing can be found
-    /// out, it counts as waiting for something else.
+    /// Whether its thread runs or waits for a processor. Where the kernel does not
+    /// report it, the thread counts as waiting for something else.
     fn is_runnable(&self) -> bool {
         self.thread.get().and_then(|thread| thread.is_runnable()) == Some(true)
     }
@@ -101,7 +102,7 @@ impl Crew {
         }
     }
 
-    /// Takes note of a thread; to be called on it.
+    /// Registers a thread; must be called on it.
     pub(crate) fn sit(&self, thread: usize) {
         if let Some(seat) = self.seats.get(thread) {
             // A second call comes from the same thread.
@@ -130,14 +131,14 @@ impl Crew {
             return u32::MAX;
         }
         let at_work = self.at_work.load(Ordering::SeqCst);
-        // Threads share the interpreter lock equally: without one more for each that
-        // computes for long, other requests would get half of the time or less.
+        // Threads share the interpreter lock equally: without one more for each thread
+        // that computes for long, other requests would get half of the time or less.
         let long = self.long.load(Ordering::SeqCst);
         (self.permits.load(Ordering::SeqCst) + long).saturating_sub(at_work)
     }
 
-    /// How many threads are to be woken for requests that wait, if so many sleep.
-    /// A thread that neither sleeps nor has a request takes one by itself.
+    /// How many threads to wake for the waiting requests, if so many sleep. A thread
+    /// that neither sleeps nor has a request takes one by itself.
     pub(crate) fn wanted(&self, asleep: u32) -> u32 {
         if self.watch.is_none() {
             return asleep;
@@ -147,9 +148,9 @@ impl Crew {
         self.room().saturating_sub(between).min(asleep)
     }
 
-    /// Whether a thread computes for long beside those that are at work. A thread
-    /// that lets the interpreter lock go then waits until the other one must give it
-    /// back (`sys.setswitchinterval`).
+    /// Whether a thread computes for long beside those that are at work. A thread that
+    /// releases the interpreter lock then waits until the other one must give it back
+    /// (`sys.setswitchinterval`).
     pub(crate) fn has_long(&self) -> bool {
         self.long.load(Ordering::SeqCst) > 0
     }
@@ -159,12 +160,12 @@ impl Crew {
         self.at_work.load(Ordering::SeqCst) == 0
     }
 
-    /// Whether a thread is at work, and not with a request that takes long.
+    /// Whether a thread is at work, with a request that does not take long.
     pub(crate) fn is_working(&self, thread: usize) -> bool {
         self.watch.is_none() || self.seats[thread].state.load(Ordering::Relaxed) & STATE == WORKING
     }
 
-    /// A thread takes a request of this number. Only one thread at a time asks.
+    /// A thread takes a request of this number. Only one thread at a time calls this.
     pub(crate) fn begin(&self, thread: usize, number: u64) {
         if self.watch.is_none() {
             return;
@@ -173,19 +174,19 @@ impl Crew {
         seat.begun_us.store(0, Ordering::Relaxed);
         let before = seat.state.swap(number << STATE_BITS | WORKING, Ordering::AcqRel);
         self.count_in(WORKING);
-        // Another thread of the application may still be at the last one.
+        // Another thread of the application may still have the last request.
         self.count_out(before);
     }
 
     /// When the request was begun, in microseconds of the rising clock.
     pub(crate) fn note_begin(&self, thread: usize, now_us: u64) {
         if self.watch.is_some() {
-            // A reader of this sees the thread counted.
+            // A reader of this value also finds the thread counted.
             self.seats[thread].begun_us.store(now_us, Ordering::Release);
         }
     }
 
-    /// The thread's request of this number is over. The thread may have begun
+    /// The thread's request of this number has ended. The thread may have begun
     /// another: then the old request is not counted any more.
     pub(crate) fn end(&self, thread: usize, number: u64) {
         if self.watch.is_none() {
@@ -198,7 +199,7 @@ impl Crew {
         }
     }
 
-    /// A thread is about to enter this state.
+    /// Counts a thread that is about to enter this state.
     fn count_in(&self, state: u64) {
         match state & STATE {
             WORKING => self.at_work.fetch_add(1, Ordering::SeqCst),
@@ -211,7 +212,7 @@ impl Crew {
         };
     }
 
-    /// A thread has left this state.
+    /// Counts a thread that has left this state.
     fn count_out(&self, state: u64) {
         match state & STATE {
             WORKING => self.at_work.fetch_sub(1, Ordering::SeqCst),
@@ -224,13 +225,13 @@ impl Crew {
         };
     }
 
-    /// A thread finds no request to go on with.
+    /// A thread finds no next request.
     pub(crate) fn note_dry(&self) {
         self.dry.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Requests wait, and no thread may begin one: sets those aside which have
-    /// been at work for long, or which only wait for something.
+    /// Requests wait, and no thread may begin one: sets aside the requests that have
+    /// been at work for long, or that only wait.
     pub(crate) fn make_room(&self, now_us: u64) {
         if self.watch.is_none() {
             return;
@@ -249,7 +250,7 @@ impl Crew {
                 waits.push((seat, state));
             }
         }
-        // With several at work the pace has allowed for those that wait.
+        // With several threads at work the pace has already counted those that wait.
         if self.room() == 0 && self.is_single_file() && !waits.is_empty() && !self.is_computing() {
             waits.into_iter().for_each(|(seat, state)| self.set_aside(seat, state, ASIDE));
         }
@@ -257,23 +258,23 @@ impl Crew {
 
     fn set_aside(&self, seat: &Seat, before: u64, to: u64) {
         let (aside, order) = (before & !STATE | to, (Ordering::AcqRel, Ordering::Relaxed));
-        // Counted first: its end may come at any time.
+        // Counted first, because the request may end at any time.
         self.count_in(to);
         let is_set = seat.state.compare_exchange(before, aside, order.0, order.1).is_ok();
         self.count_out(if is_set { before } else { to });
     }
 
     /// Whether a thread that has a request could run now: it runs, or waits for a
-    /// processor. A thread that waits for the interpreter lock could not run; but
-    /// then another one has the lock. The response is yes also while no thread has a
-    /// request, since one is between two requests.
+    /// processor. A thread that waits for the interpreter lock could not run; but then
+    /// another thread has the lock. True also while no thread has a request, since a
+    /// thread is then between two requests.
     fn is_computing(&self) -> bool {
         let mut busy =
             self.seats.iter().filter(|seat| seat.state.load(Ordering::Relaxed) != IDLE).peekable();
         busy.peek().is_none() || busy.any(Seat::is_runnable)
     }
 
-    /// Judges the time since the last call, if it was long enough; whether more
+    /// Judges the time since the last call, if it was long enough. Returns whether more
     /// threads than before may be at work.
     pub(crate) fn judge_pace(&self, now_us: u64, is_waiting: bool, finished: u32) -> bool {
         let Some(watch) = &self.watch else { return false };

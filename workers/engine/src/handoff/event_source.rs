@@ -1,4 +1,4 @@
-//! Where an application with an event loop of its own gets its requests.
+//! The source of requests of an application with its own event loop.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -9,27 +9,28 @@ use crate::handoff::loop_owner::LoopOwner;
 use crate::shared::Shared;
 use crate::stream::exchange::Exchange;
 
-/// What has happened, in the order in which it has. Streams are named by the number of their
+/// An event, in the order of occurrence. Events name a stream by the number of its
 /// request ([`Request::number`](crate::Request::number)).
 #[derive(Debug)]
 pub enum InboxEvent {
-    /// A request has come. Its body may still be on its way.
+    /// A request has arrived. Its body may not be complete.
     Request(Box<Exchange>),
-    /// More of a body has come, or its end, after a piece was asked for and there was none.
+    /// More of a body has arrived, or its end, after a piece was asked for and there
+    /// was none.
     Body(u64),
     /// There is room for more of a response, after [`Exchange::await_room`].
     Room(u64),
-    /// The client has ended its side, or is gone.
+    /// The client has ended its side, or has gone.
     Disconnected(u64),
-    /// The worker drains: what would not end by itself, such as a stream with
-    /// [`Exchange::upgrade`], is to end.
+    /// The worker drains: the application must end streams that would not end by
+    /// themselves, such as one with [`Exchange::upgrade`].
     Drain,
-    /// The worker stops: nothing else comes.
+    /// The worker stops: no further event occurs.
     Stop,
 }
 
 /// The application's end of the engine. The application waits for its descriptor
-/// ([`AsFd`]) to become readable, and then takes what has happened.
+/// ([`AsFd`]) to become readable, and then takes the events.
 #[derive(Clone)]
 pub struct EventSource {
     shared: Arc<Shared>,
@@ -44,7 +45,7 @@ impl EventSource {
         Some(Self { shared, loop_owner })
     }
 
-    /// Takes everything that has happened since the last call, without waiting.
+    /// Takes all events since the last call, without waiting.
     #[must_use]
     pub fn take(&self) -> Vec<InboxEvent> {
         let news = self.side().take();

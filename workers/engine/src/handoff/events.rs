@@ -1,5 +1,5 @@
-//! Requests for an application with an event loop of its own (ASGI, gevent): an inbox, and a
-//! descriptor that is readable while something is in it. No thread waits here.
+//! Requests for an application with its own event loop (ASGI, gevent): an inbox, and a
+//! descriptor that is readable while the inbox has events. No thread waits here.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,20 +14,21 @@ use crate::handoff::sleep_flag::SleepFlag;
 use crate::handoff::wait::lock;
 use crate::stream::request::QueuedRequest;
 
-/// What has happened to a stream, named by the number of its request.
+/// An event of a stream, with the number of its request.
 #[derive(Debug)]
 pub(crate) enum StreamNews {
     /// It begins.
     Request(QueuedRequest),
-    /// Some of its body has come, or its end.
+    /// Some of its body has arrived, or its end.
     Body(u64),
     /// There is room for more of its response.
     Room(u64),
-    /// Its client has ended its side, or is gone.
+    /// Its client has ended its side, or has gone.
     Disconnected(u64),
-    /// The worker drains: streams that would not end by themselves are to end.
+    /// The worker drains: the application must end streams that would not end by
+    /// themselves.
     Drain,
-    /// The worker stops: nothing else comes.
+    /// The worker stops: no further event occurs.
     Stop,
 }
 
@@ -35,8 +36,8 @@ pub(crate) enum StreamNews {
 #[derive(Debug)]
 pub(crate) struct EventSide {
     news: Mutex<VecDeque<StreamNews>>,
-    /// The application looks next when the descriptor is readable: the first that is put
-    /// in makes it so, for all that follow.
+    /// The application reads the inbox when the descriptor is readable: the first event
+    /// makes it so, for all that follow.
     waits: SleepFlag,
     doorbell: EventDescriptor,
     /// How often the inbox was emptied; wraps.
@@ -57,7 +58,7 @@ impl EventSide {
         Ok(side)
     }
 
-    /// Puts news in, and rings.
+    /// Adds an event, and makes the descriptor readable.
     pub(crate) fn push(&self, news: impl IntoIterator<Item = StreamNews>) {
         lock(&self.news).extend(news);
         if self.waits.must_wake() {
@@ -65,7 +66,7 @@ impl EventSide {
         }
     }
 
-    /// Takes everything that is in it. What comes from now on rings again.
+    /// Takes all events. The next event makes the descriptor readable again.
     pub(crate) fn take(&self) -> VecDeque<StreamNews> {
         self.doorbell.clear();
         self.waits.fall_asleep(|| true);
@@ -91,7 +92,7 @@ impl EventSide {
         lock(&self.news).iter().any(|item| matches!(item, StreamNews::Request(_)))
     }
 
-    /// The inbox as it is now: an application that does not take its events is stuck.
+    /// The age of the inbox: an application that does not take its events is stuck.
     pub(crate) fn sight(&self) -> QueueSnapshot {
         let queued = u32::try_from(lock(&self.news).len()).unwrap_or(u32::MAX);
         QueueSnapshot { queued, taken: self.taken.load(Ordering::Relaxed), has_free: true }
@@ -140,8 +141,8 @@ mod tests {
         assert_eq!(age.look(side.sight(), 40), Some(40));
     }
 
-    /// In every order of the two threads' steps, what is put in is taken, or the descriptor
-    /// is made readable after the application has looked.
+    /// In every order of the two threads' steps, an added event is taken, or the
+    /// descriptor becomes readable after the application has read the inbox.
     #[test]
     fn what_is_put_in_is_seen_in_any_order() {
         use loom::sync::atomic::AtomicU32 as ModelledU32;

@@ -31,21 +31,20 @@ use crate::handoff::sleep_flag::SleepFlag;
 use crate::handoff::threads::ThreadSide;
 use crate::handoff::wait::{SIGNALS, Wait};
 
-/// How often the I/O thread looks; a request that takes longer loses the loop.
+/// How often the I/O thread checks; a thread whose request takes longer loses the loop.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// How often the I/O thread checks whether another thread is needed.
 const SHORT_LOOK: Duration = Duration::from_millis(1);
 
-/// How many looks a batch of requests may take, each of which ends in time.
+/// How many checks a batch of requests may take, each of which ends in time.
 const LOOKS: u32 = 4;
 
-/// How long the I/O thread waits for quick requests to end before it goes on
-/// with the loop.
+/// How long the I/O thread waits for quick requests to end before it runs the loop
+/// again.
 const HAND_BACK: Duration = Duration::from_millis(1);
 
-/// The exit code of a worker whose loop panicked; sysexits(3) calls it an
-/// internal error.
+/// The exit code of a worker whose loop panicked: an internal error in sysexits(3).
 const PANICKED: i32 = 70;
 
 /// The loop and the thread that owns it.
@@ -57,7 +56,7 @@ pub(crate) struct LoopOwner {
     steps: AtomicU32,
     /// The I/O thread sleeps until it is woken.
     standby: SleepFlag,
-    /// The application thread is gone for good.
+    /// The application thread does not run the loop any more.
     is_retired: AtomicBool,
     /// Ends the process.
     end: Box<dyn Fn(i32) + Send + Sync>,
@@ -74,8 +73,8 @@ impl LoopOwner {
         }
     }
 
-    /// Runs the loop on an application thread until there is a request for it;
-    /// `None` when it is not its turn.
+    /// Runs the loop on an application thread until there is a request for it; `None`
+    /// when another thread must run it.
     pub(crate) fn run_while_idle(&self, handoff: &Handoff, threads: &ThreadSide) -> Option<Wait> {
         let crew = &threads.crew;
         if !crew.is_single_file()
@@ -96,7 +95,8 @@ impl LoopOwner {
             return None;
         }
         if threads.has_requests() && !threads.batch.waits() {
-            // The I/O thread had the loop, and has written what was due.
+            // The I/O thread had the loop, and has written the responses that were
+            // left.
             return Some(Wait::Look);
         }
         self.steps.fetch_add(1, Ordering::SeqCst);
@@ -117,7 +117,7 @@ impl LoopOwner {
             }
         };
         threads.batch.open();
-        // The next to run it may be another thread: the number is even by then.
+        // The next owner may be another thread: the number is even by then.
         self.steps.fetch_add(1, Ordering::SeqCst);
         drop(io);
         self.is_retired.store(wait == Wait::Stop, Ordering::SeqCst);
@@ -140,7 +140,7 @@ impl LoopOwner {
         }
     }
 
-    /// The descriptor of the loop: readable when a turn has something to do.
+    /// The descriptor of the loop: readable when there is work for a turn.
     ///
     /// # Errors
     /// Those of `fcntl(2)`.
@@ -148,8 +148,8 @@ impl LoopOwner {
         self.io.lock().unwrap_or_else(PoisonError::into_inner).descriptor()
     }
 
-    /// The I/O thread: runs the loop whenever the application does not, until the process is
-    /// to end.
+    /// The I/O thread: runs the loop whenever the application does not, until the
+    /// process ends.
     pub(crate) fn run(&self, handoff: &Handoff) {
         match handoff.threads() {
             Some(threads) => self.run_beside(handoff, threads),
@@ -167,7 +167,7 @@ impl LoopOwner {
         let crew = &threads.crew;
         loop {
             self.stand_by(handoff, threads);
-            // Where it is locked, the application thread has been faster.
+            // If it is locked, the application thread has been faster.
             let Ok(mut io) = self.io.try_lock() else {
                 if !crew.is_single_file() || crew.has_long() {
                     handoff.wake_loop();
@@ -195,15 +195,15 @@ impl LoopOwner {
     fn turn(&self, io: &mut EventLoop, pace: TurnPace) -> Turn {
         let turn = catch_unwind(AssertUnwindSafe(|| io.turn(pace)));
         turn.unwrap_or_else(|_| {
-            // Without its loop a worker is of no use: the master is to see that
-            // it is gone.
+            // Without its loop a worker cannot serve: it ends, so that the master
+            // replaces it.
             (self.end)(PANICKED);
             Turn::Over
         })
     }
 
-    /// Sleeps until the application thread has been with one request, or with
-    /// one batch of them, for so long that the loop has to go on without it.
+    /// Sleeps until the application thread has had one request, or one batch, for so
+    /// long that the I/O thread must take the loop over.
     fn stand_by(&self, handoff: &Handoff, threads: &ThreadSide) {
         let (crew, finished_now) = (&threads.crew, || handoff.slots.finished());
         let mut seen = self.steps.load(Ordering::SeqCst);
@@ -221,8 +221,8 @@ impl LoopOwner {
         }
     }
 
-    /// Sleeps until the next look. Where there are other threads, one of them
-    /// takes over when the first one waits.
+    /// Sleeps until the next check. Where there are other threads, one of them takes
+    /// over when the first one waits.
     fn rest(&self, threads: &ThreadSide) {
         if threads.crew.is_sole() {
             self.standby.rest(LOOK);
@@ -247,7 +247,7 @@ impl LoopOwner {
         }
     }
 
-    /// Whether the application thread had better run the loop.
+    /// Whether the application thread should run the loop.
     fn may_hand_back(&self, handoff: &Handoff, threads: &ThreadSide) -> bool {
         let crew = &threads.crew;
         let is_retired = self.is_retired.load(Ordering::SeqCst);
@@ -256,8 +256,8 @@ impl LoopOwner {
         }
         let finished = handoff.slots.finished();
         threads.park_while_busy(HAND_BACK);
-        // A queue that does not run empty is as good as one that does: with a
-        // batch open, the application thread is soon back.
+        // A queue that does not become empty has the same effect: with a batch open,
+        // the application thread will soon run the loop.
         let is_free = if crew.is_sole() { !handoff.slots.is_full() } else { crew.is_at_rest() };
         (is_free || handoff.slots.finished() != finished) && !handoff.is_stopping()
     }

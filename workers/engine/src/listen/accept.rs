@@ -8,13 +8,14 @@ use monoceros_sys::{clock, limit, socket};
 use crate::connection::table::Connections;
 use crate::listen::listening::{LAST_CALL_MS, Listening};
 
-/// Connections that a worker alone takes at a time, so that those it has are
-/// served in between.
+/// Connections that a single worker accepts at a time, so that its other connections
+/// are served in between.
 const BATCH: usize = 32;
 
 impl Listening {
-    /// Takes connections from a listener that has some. A worker that was woken
-    /// takes one in any case: the kernel has woken no other worker for it.
+    /// Accepts connections from a listener that has some. A worker that was woken
+    /// accepts one in any case: the kernel has woken no other worker for that
+    /// connection.
     pub(crate) fn accept(&mut self, connections: &mut Connections, index: usize) {
         let is_shared = self.shared.is_shared();
         let mut must = self.slept;
@@ -31,8 +32,9 @@ impl Listening {
         }
     }
 
-    /// Takes one connection; whether there may be another. One that `is_late` may
-    /// have waited for long: its place in the queue is by when it arrived.
+    /// Accepts one connection. Returns whether there may be another. One that `is_late`
+    /// may have waited for long: the time at which it arrived decides its place in the
+    /// queue.
     pub(super) fn accept_one(
         &mut self,
         connections: &mut Connections,
@@ -62,8 +64,8 @@ impl Listening {
         error: &io::Error,
     ) -> bool {
         match error.raw_os_error() {
-            // accept(2): errors of the network that belong to a connection
-            // which has gone already.
+            // accept(2): errors of the network that belong to a connection which has
+            // ended already.
             Some(
                 libc::ECONNABORTED
                 | libc::EINTR
@@ -81,9 +83,9 @@ impl Listening {
                 self.end_queue(index);
                 false
             }
-            // A program was just being started, which lowers the limit.
+            // A program was being started, which lowers the limit for a moment.
             Some(libc::EMFILE) if limit::wait_until_raised() => true,
-            // No descriptors or no memory: a connection has to be closed.
+            // No descriptor or no memory is left: a connection has to be closed.
             _ if connections.free_descriptor() => true,
             _ => {
                 self.pause(error);
@@ -92,8 +94,8 @@ impl Listening {
         }
     }
 
-    /// Notes that a connection is taken in turn; for how long its client has been
-    /// waiting for a response, in microseconds, as far as the kernel knows.
+    /// Notes that a connection is taken in turn. Returns how long its client has been
+    /// waiting for a response, in microseconds, as far as the kernel reports it.
     fn take_in_turn(&mut self, connection: BorrowedFd) -> u64 {
         let waited_us = u64::from(socket::silence_ms(connection).unwrap_or(0)) * 1_000;
         let now_us = clock::monotonic_us();
@@ -101,12 +103,12 @@ impl Listening {
         waited_us
     }
 
-    /// Counts a connection that was taken while draining; whether there may be
-    /// another.
+    /// Counts a connection that was accepted while draining. Returns whether there may
+    /// be another.
     fn count_down(&mut self, index: usize) -> bool {
         let Some(listener) = self.gate.listeners.get_mut(index) else { return false };
         if listener.rest.is_some() && listener.refuses_new() {
-            // Where one was late, others may be; none of them is new.
+            // After a late one, others may be late; none of them is new.
             self.last_call_ms = clock::monotonic_ms() + LAST_CALL_MS;
         }
         let Some(rest) = &mut listener.rest else { return true };
@@ -117,9 +119,8 @@ impl Listening {
         index < self.gate.listeners.len()
     }
 
-    /// The queue is empty, or what waited in it is served: a draining worker
-    /// lets its listener go, unless clients that have connected may still be
-    /// about to send.
+    /// The queue is empty, or what waited there is served: a draining worker closes its
+    /// listener, unless clients that have connected may still be about to send.
     pub(super) fn end_queue(&mut self, index: usize) {
         if clock::monotonic_ms() < self.last_call_ms {
             return;

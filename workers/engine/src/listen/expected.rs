@@ -1,7 +1,7 @@
-//! Connections whose first request is about to come: they count as requests already.
+//! Connections whose first request is about to arrive: they already count as requests.
 
-/// How long a connection that cannot be held back by the kernel counts as a
-/// request that is about to come, in microseconds.
+/// How long a connection that the kernel cannot hold back counts as a request that is
+/// about to arrive, in microseconds.
 pub(crate) const FRESH_US: u64 = 2_000;
 
 /// The connections, by token, and until when they count, in microseconds of the rising

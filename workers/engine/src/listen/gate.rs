@@ -1,8 +1,8 @@
-//! The accept gate: a worker takes a connection only when it can serve it.
+//! The accept gate: a worker accepts a connection only when it can serve it.
 //!
-//! All workers wait for the same listening sockets. A worker whose application
-//! threads are all busy takes itself out of the wait, so that the kernel wakes
-//! one that is free; the queue is the kernel's, and no worker's.
+//! All workers wait for the same listening sockets. A worker whose application threads
+//! are all busy removes the sockets from its epoll set, so that the kernel wakes a free
+//! worker. Connections wait in the kernel's queue, and not in a worker.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -18,14 +18,14 @@ use crate::protocol::multiplexer::MultiplexerFactory;
 use crate::transport::Transport;
 use crate::transport::layer::LayerFactory;
 
-/// A listening socket that the master passed in, and what its connections are.
+/// A listening socket that the master passed in, and the properties of its connections.
 #[derive(Debug)]
 pub struct ListenerParts {
     /// The socket.
     pub fd: Private,
     /// The description that the master has sent.
     pub description: ListenerDescription,
-    /// What stands between its connections' bytes and the protocol.
+    /// The layer between the socket's bytes and the protocol.
     pub layer: Option<LayerFactory>,
     /// The protocol of its connections in place of HTTP/1.
     pub protocol: Option<MultiplexerFactory>,
@@ -60,12 +60,12 @@ impl ListenerParts {
 #[derive(Debug)]
 pub(crate) struct Listener {
     fd: Private,
-    /// Its own address, as it stands for its connections'.
+    /// The listener's address, used for its connections.
     local: Arc<Address>,
-    /// It listens on every address of the machine: only a connection knows
-    /// which one it came to.
+    /// It listens on every address of the machine: the address of our end differs
+    /// between connections.
     is_wildcard: bool,
-    /// A connection that is accepted has a request, which can be read at once.
+    /// An accepted connection has a request, which can be read at once.
     has_request: bool,
     scheme: Scheme,
     layer: Option<LayerFactory>,
@@ -76,10 +76,10 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Takes a listening socket. Silent TCP connections are left to the kernel
-    /// (`TCP_DEFER_ACCEPT`, `tcp(7)`): a connection that is accepted then has a
-    /// request, so that the gate counts exactly, and one that has none costs
-    /// no worker anything.
+    /// Takes a listening socket. The kernel keeps TCP connections without a request
+    /// (`TCP_DEFER_ACCEPT`, `tcp(7)`): an accepted connection then has a request, so
+    /// that the gate counts exactly, and a connection without one costs a worker
+    /// nothing.
     pub(crate) fn adopt(parts: ListenerParts) -> Self {
         let ListenerParts { fd, description, layer, protocol } = parts;
         let ListenerDescription { address, scheme, options, .. } = description;
@@ -110,26 +110,26 @@ impl Listener {
         }
     }
 
-    /// Has the kernel hand over connections at once from now on: there is not
-    /// much time left to accept them.
+    /// Lets the kernel return connections at once from now on: there is not much time
+    /// left to accept them.
     pub(crate) fn stop_deferring(&self) {
         // Fails on a unix socket, which has deferred nothing.
         socket::defer_accept(self.fd.as_fd(), 0).ok();
     }
 
-    /// Whether no client can connect any more: its queue comes to an end, and is to be
+    /// Whether no client can connect any more: its queue comes to an end, and must be
     /// served.
     pub(crate) fn refuses_new(&self) -> bool {
         refuse::refuses_new(self.fd.as_fd())
     }
 
-    /// Draining has begun, or its listeners are to be served to their end: what
-    /// waits now is to be accepted.
+    /// Draining has begun, or the listeners must be served to their end: what waits now
+    /// is accepted.
     pub(crate) fn serve_rest(&mut self) {
         self.rest = Some(self.rest.unwrap_or(0).max(self.waiting()));
     }
 
-    /// Nothing waits, and no client can connect any more.
+    /// No connection waits, and no client can connect any more.
     pub(crate) fn has_ended(&self) -> bool {
         self.refuses_new() && socket::queue_length(self.fd.as_fd()) == Some(0)
     }
@@ -168,17 +168,17 @@ impl AsFd for Listener {
     }
 }
 
-/// What the gate's decision depends on.
+/// The facts for the gate's decision.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
-    /// Requests that are queued or running, or about to come.
+    /// Requests that are queued or running, or about to arrive.
     pub(crate) requests: usize,
-    /// Requests that may be: as many as there are application threads, and
-    /// what is read ahead.
+    /// The limit of requests: as many as there are application threads, and what is
+    /// read ahead.
     pub(crate) capacity: usize,
     /// Connections that are open.
     pub(crate) connections: usize,
-    /// The most there may be.
+    /// The limit of connections.
     pub(crate) limit: usize,
     /// Connections that could be closed to make room.
     pub(crate) has_idle: bool,
@@ -195,7 +195,7 @@ impl Load {
         self.connections < self.limit || self.has_idle
     }
 
-    /// Whether the worker is to wait for connections.
+    /// Whether the worker should wait for connections.
     pub(crate) fn admits(self) -> bool {
         self.has_room() && !self.is_full()
     }
@@ -210,13 +210,13 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// A gate that is shut. Events of the listener number `n` come under the
-    /// token `first_token + n`.
+    /// A gate that is shut. Events of the listener number `n` have the token
+    /// `first_token + n`.
     pub(crate) fn new(listeners: Vec<Listener>, first_token: usize) -> Self {
         Self { listeners, first_token, is_open: false }
     }
 
-    /// Which listener a token means.
+    /// The listener of a token.
     pub(crate) fn index(&self, token: usize) -> Option<usize> {
         token.checked_sub(self.first_token).filter(|index| *index < self.listeners.len())
     }
@@ -241,8 +241,8 @@ impl Gate {
         }
     }
 
-    /// Puts this worker behind the others that wait for a listener, so that the
-    /// next connection goes to another one.
+    /// Puts this worker behind the others that wait for a listener, so that the kernel
+    /// wakes another one for the next connection.
     pub(crate) fn rotate(&self, epoll: BorrowedFd, index: usize) {
         if self.is_open {
             self.remove(epoll, index);
@@ -250,12 +250,12 @@ impl Gate {
         }
     }
 
-    /// Lets a listener go.
+    /// Closes a listener.
     pub(crate) fn close(&mut self, epoll: BorrowedFd, index: usize) {
         if self.is_open {
             self.remove(epoll, index);
         }
-        // Tokens are positions: the last one takes this one's place.
+        // Tokens are positions: the last listener takes the place of this one.
         let is_last = index + 1 == self.listeners.len();
         if self.is_open && !is_last {
             self.remove(epoll, self.listeners.len() - 1);

@@ -1,5 +1,6 @@
-//! When the worker takes connections, and from which listener. Owns the listeners and what is
-//! known of their queues. Only the thread that runs the loop has it; the loop calls it.
+//! When the worker accepts connections, and from which listener. Owns the listeners and
+//! the state of their queues. Only the thread that runs the loop has it; the loop calls
+//! it.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -16,12 +17,11 @@ use crate::listen::pause::Pause;
 use crate::listen::turns::Turns;
 use crate::shared::Shared;
 
-/// Requests that a worker alone reads ahead while its application is quick:
-/// no other worker could serve them, and a batch costs less than each alone.
+/// Requests that a single worker reads ahead while its application is quick: no other
+/// worker could serve them, and a batch costs less than each alone.
 const AHEAD: usize = 32;
 
-/// How often a full worker looks for connections while requests end, in
-/// microseconds.
+/// How often a full worker checks for connections while requests end, in microseconds.
 const LOOK_US: u64 = 2_000;
 
 /// How long a draining worker keeps its listeners at least, in milliseconds:
@@ -32,27 +32,27 @@ pub(super) const LAST_CALL_MS: u64 = 50;
 /// master may have got the signal as well.
 const MOMENT_MS: u64 = 1_000;
 
-/// The listeners, and the worker's dealings with them.
+/// The listeners, and when this worker accepts from them.
 pub(crate) struct Listening {
     pub(super) shared: Arc<Shared>,
     registry: Registry,
     _mark: Mark,
     pub(super) gate: Gate,
-    /// Connections cannot be accepted for a moment.
+    /// Accepting pauses.
     pause: Pause,
-    /// What is taken while the gate is shut.
+    /// The turns of connections that are accepted while the gate is shut.
     pub(super) turns: Turns,
-    /// The events at hand ended a sleep: the kernel may have woken no other
-    /// worker for a connection.
+    /// The current events ended a sleep: the kernel may have woken no other worker for
+    /// a connection.
     pub(super) slept: bool,
-    /// A draining worker lets no listener go before this time.
+    /// A draining worker closes no listener before this time.
     pub(super) last_call_ms: u64,
-    /// The worker accepts without end.
+    /// The worker accepts without a limit.
     pub(super) is_serving: bool,
 }
 
 impl Listening {
-    /// Takes the listeners. Events of the listener number `n` come under the token
+    /// Takes the listeners. Events of the listener number `n` have the token
     /// `first_token + n` of the loop that `registry` belongs to.
     ///
     /// # Errors
@@ -82,7 +82,7 @@ impl Listening {
         self.gate.listeners.len()
     }
 
-    /// Which listener a token of the loop means.
+    /// The listener of a token of the loop.
     pub(crate) fn index(&self, token: usize) -> Option<usize> {
         self.gate.index(token)
     }
@@ -102,14 +102,14 @@ impl Listening {
         self.slept = slept;
     }
 
-    /// Waits for connections from now on if the worker can serve them, and else leaves them
-    /// to other workers.
+    /// Waits for connections from now on if the worker can serve them, and otherwise
+    /// leaves them to other workers.
     pub(crate) fn settle_gate(&mut self, connections: &mut Connections) {
         let open = self.accepts() && self.load(connections).admits();
         self.gate.set(self.registry.as_fd(), open);
     }
 
-    /// What the gate's decision depends on.
+    /// The facts for the gate's decision.
     pub(crate) fn load(&self, connections: &mut Connections) -> Load {
         let options = &self.shared.options;
         let limit = options.connections;
@@ -129,9 +129,9 @@ impl Listening {
         if !self.shared.is_shared() && self.shared.handoff.is_quick() { AHEAD } else { 0 }
     }
 
-    /// Takes connections although every thread has a request, or as many as are
-    /// read ahead: as many as requests are over since the last time. They join
-    /// those that wait in the order of arrival.
+    /// Accepts connections although every thread has a request, or the limit of
+    /// requests is reached: as many as requests have ended since the last time. They
+    /// join the waiting requests in the order of arrival.
     pub(crate) fn admit_in_turn(&mut self, connections: &mut Connections) {
         if self.gate.is_open() || !self.accepts() || !self.load(connections).has_room() {
             self.turns.rest();
@@ -149,8 +149,8 @@ impl Listening {
         self.shared.handoff.slots.watch_ends(Some(now_us + LOOK_US));
     }
 
-    /// How many of the connections that wait are this worker's: all of them if it
-    /// is alone, else an equal part of those that no other worker takes.
+    /// The share of this worker in the waiting connections: all of them if it is alone,
+    /// otherwise an equal part of those that no other worker accepts.
     fn share(&mut self, now_us: u64) -> u32 {
         if !self.shared.is_shared() {
             return u32::MAX;
@@ -160,9 +160,9 @@ impl Listening {
         if is_crowded { crowd.div_ceil(self.shared.workers().into()) } else { 0 }
     }
 
-    /// Takes so many connections, one from each listener after the other. A worker
-    /// that shares them takes none that is behind its own requests: another worker
-    /// may come to it earlier.
+    /// Accepts so many connections, one from each listener in turn. A worker that
+    /// shares its listeners accepts none that arrived after its own waiting requests:
+    /// another worker may be free earlier.
     fn take_waiting(&mut self, connections: &mut Connections, mut due: u32) {
         let mut is_empty = false;
         while due > 0 && !is_empty {
@@ -188,7 +188,7 @@ impl Listening {
         }
     }
 
-    /// Whether there is anything to accept from.
+    /// Whether a listener is open and accepting does not pause.
     fn accepts(&mut self) -> bool {
         !self.pause.goes_on(clock::monotonic_ms) && !self.gate.listeners.is_empty()
     }
@@ -217,7 +217,7 @@ impl Listening {
         }
     }
 
-    /// How long it is until listeners may be let go, in milliseconds; 0 if they may be.
+    /// How long until listeners may be closed, in milliseconds; 0 if they may be.
     pub(crate) fn last_call_left_ms(&self, now_ms: u64) -> u64 {
         self.last_call_ms.saturating_sub(now_ms)
     }
@@ -229,7 +229,7 @@ impl Listening {
             if self.load(connections).admits() {
                 self.accept(connections, index);
             } else if !has_master && self.gate.listeners[index].has_ended() {
-                // The master is gone, and another server wants the address.
+                // The master has ended, and another server wants the address.
                 self.end_queue(index);
             }
         }
@@ -240,7 +240,7 @@ impl Listening {
         self.gate.rotate(self.registry.as_fd(), index);
     }
 
-    /// Lets a listener go.
+    /// Closes a listener.
     pub(super) fn close(&mut self, index: usize) {
         self.gate.close(self.registry.as_fd(), index);
     }

@@ -3,7 +3,7 @@
 /// How long a pause lasts, in milliseconds.
 const PAUSE_MS: u64 = 250;
 
-/// How long the log is spared the same complaint, in milliseconds.
+/// How long no further line with the same error is logged, in milliseconds.
 const COMPLAIN_MS: u64 = 60_000;
 
 /// The pause, in milliseconds of the rising clock.
@@ -24,12 +24,12 @@ impl Pause {
         complains
     }
 
-    /// Whether there is a pause, which may be over by now.
+    /// Whether there is a pause, whose time may be over.
     pub(crate) fn is_set(&self) -> bool {
         self.until_ms > 0
     }
 
-    /// Whether it goes on; one whose time is over ends.
+    /// Whether the pause continues; one whose time is over ends.
     pub(crate) fn goes_on(&mut self, now_ms: impl FnOnce() -> u64) -> bool {
         if self.is_set() && now_ms() >= self.until_ms {
             self.until_ms = 0;

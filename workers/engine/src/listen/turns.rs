@@ -1,41 +1,40 @@
-//! Which connections a worker takes while its threads are all busy. Pure.
+//! Which connections a worker accepts while its threads are all busy. Pure.
 //!
-//! The requests that wait in a worker and the connections that wait at its
-//! listeners are one line, served in the order of arrival. So for each request
-//! that is over the worker takes one connection: those outside come in as fast
-//! as requests are served, and have their place by when they arrived. The first
-//! time it takes one more for each thread, so that no thread goes on with what
-//! came later while these are fetched. While nothing is over it takes none:
-//! another worker may be free first.
+//! The waiting requests of a worker and the waiting connections at its listeners are
+//! one queue, served in the order of arrival. So the worker accepts one connection for
+//! each request that ends: connections are accepted as fast as requests are served, and
+//! their place depends on when they arrived. The first time it accepts one more for
+//! each thread, so that no thread begins a later request while these are fetched. While
+//! no request ends it accepts none: another worker may be free first.
 
-/// Connections that are taken at a time, at most.
+/// Connections that are accepted at a time, at most.
 const MOST: u32 = 64;
 
 /// How long connections must have been waiting before a worker that shares its
-/// listeners takes one, in microseconds. If another worker were free, it would have
-/// taken them.
+/// listeners accepts one, in microseconds. If another worker were free, it would have
+/// accepted them.
 const CROWDED_US: u64 = 1_000;
 
-/// What has been taken in turn.
+/// The connections that were accepted in turn.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
-    /// The requests that were over when connections were last looked for.
+    /// How many requests had ended at the last check for connections.
     settled: Option<u32>,
-    /// Connections have been taken.
+    /// Connections have been accepted.
     has_begun: bool,
-    /// Since when connections have been seen waiting.
+    /// Since when connections wait, as far as the worker has seen.
     crowded_us: Option<u64>,
-    /// When the one that was taken last had arrived.
+    /// When the connection arrived that was accepted last.
     arrived_us: u64,
 }
 
 impl Turns {
-    /// The worker waits for connections like every other: no turn is counted.
+    /// The worker waits for connections as every other worker: no turn is counted.
     pub(crate) fn rest(&mut self) {
         *self = Self::default();
     }
 
-    /// How many connections are due when so many requests are over. The counter
+    /// How many connections are due when so many requests have ended. The counter
     /// wraps.
     pub(crate) fn due(&mut self, finished: u32, threads: u32) -> u32 {
         let over = finished.wrapping_sub(*self.settled.get_or_insert(finished));
@@ -43,8 +42,8 @@ impl Turns {
         over.saturating_add(ahead).min(MOST)
     }
 
-    /// Connections were seen waiting, or not, by a worker that shares them with
-    /// other workers: whether all of these are busy, too.
+    /// Notes whether a worker that shares its listeners has seen connections waiting.
+    /// Returns whether all other workers are busy, too.
     pub(crate) fn is_crowded(&mut self, waiting: bool, now_us: u64) -> bool {
         if !waiting {
             self.crowded_us = None;
@@ -53,23 +52,23 @@ impl Turns {
         now_us.saturating_sub(*self.crowded_us.get_or_insert(now_us)) >= CROWDED_US
     }
 
-    /// Whether the connection that waits next may be before the worker's own first
-    /// request, which arrived at this time, if there is one. It has arrived after
-    /// the one that was taken last.
+    /// Whether the next waiting connection may precede the worker's own first request,
+    /// which arrived at this time, if there is one. The connection has arrived after
+    /// the one that was accepted last.
     pub(crate) fn may_be_first(&self, own_us: Option<u64>) -> bool {
         own_us.is_none_or(|own_us| own_us >= self.arrived_us)
     }
 
-    /// A connection was taken that had arrived at this time.
+    /// Notes that a connection was accepted that had arrived at this time.
     pub(crate) fn take(&mut self, arrived_us: u64, now_us: u64) {
         self.arrived_us = arrived_us;
         if now_us.saturating_sub(arrived_us) < CROWDED_US {
-            // Others are there to take them at once.
+            // Other workers accept the connections at once.
             self.crowded_us = None;
         }
     }
 
-    /// What was due has been taken, as far as there was something to take.
+    /// Notes that the due connections have been accepted, as far as there were any.
     pub(crate) fn settle(&mut self, finished: u32) {
         (self.settled, self.has_begun) = (Some(finished), true);
     }

@@ -1,5 +1,5 @@
-//! HTTP/1 on a connection (RFC 9112): one stream at a time, the next head behind the last
-//! response. Bytes in, steps out; no I/O.
+//! HTTP/1 on a connection (RFC 9112): one stream at a time, the next head behind the
+//! last response. Takes bytes and returns steps; no I/O.
 
 use std::io;
 
@@ -19,7 +19,7 @@ use crate::stream::local::{Arrival, Decision, LocalDecision, LocalResponse};
 use crate::stream::request::Request;
 use crate::transport::socket::Socket;
 
-/// What a connection has received of a request.
+/// The received part of a request.
 #[derive(Debug, Default)]
 pub(crate) struct Http1 {
     /// A part of a head, or what was sent behind a request.
@@ -30,26 +30,26 @@ pub(crate) struct Http1 {
 /// The part of a request that arrives.
 #[derive(Debug, Default)]
 enum Arriving {
-    /// None: the connection is idle, or its request is being responded to.
+    /// None: the connection is idle, or its request has a response in progress.
     #[default]
     Nothing,
     Head(Box<Request>),
     Body(Upload),
     /// The server has responded by itself, and drops the body.
     Discarding(Discard),
-    /// The application has the request, and takes the body as it comes.
+    /// The application has the request, and takes the body as it arrives.
     Passing(Passing),
 }
 
-/// How far a request has come.
+/// How much of a request has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ArrivalStage {
     /// Nothing but empty lines, which may stand in front of a request (RFC 9112 section 2.2).
     Blank,
     /// A part of the head.
     Head,
-    /// A part of the body: since when its progress is measured, in milliseconds of the rising
-    /// clock, and how many bytes have come since.
+    /// A part of the body: since when its progress is measured, in milliseconds of the
+    /// monotonic clock, and how many bytes have arrived since.
     Body { window_ms: u64, window_bytes: u64 },
     /// A part of a body that is dropped.
     Discarding,
@@ -64,7 +64,7 @@ pub(crate) struct Local {
     pub(crate) body: LocalBody,
 }
 
-/// What feeding bytes came to.
+/// The result of feeding bytes.
 #[derive(Debug)]
 pub(crate) enum Step {
     /// More bytes are needed.
@@ -75,35 +75,35 @@ pub(crate) enum Step {
     Ready(Box<Request>),
     /// The server responds by itself.
     Respond(Box<Local>),
-    /// A body was dropped as a whole.
+    /// A body was dropped completely.
     Discarded,
-    /// A body that was to be dropped is too large or malformed.
+    /// A body that must be dropped is too large or malformed.
     Undiscarded,
     /// The request is refused.
     Refused {
-        /// The status to respond with, and why.
+        /// The status of the response, and the reason.
         reject: Reject,
         /// The part of the request that could be read.
         request: Box<Request>,
     },
     /// The body cannot be kept.
     Unkept {
-        /// Why.
+        /// The reason.
         error: io::Error,
         /// The request.
         request: Box<Request>,
     },
 }
 
-/// What reading needs from outside.
+/// The connection's settings for reading.
 pub(crate) struct Reading<'a> {
-    /// What the server responds to by itself.
+    /// The requests that the server responds to by itself.
     pub(crate) decide: Option<&'a LocalDecision>,
     pub(crate) limits: &'a Limits,
     pub(crate) spools: &'a Spools,
     /// The longest body, in bytes.
     pub(crate) longest_body: u64,
-    /// A request is ready when its body has come, and not before.
+    /// A request is ready only when its body has arrived.
     pub(crate) waits_for_bodies: bool,
     pub(crate) new_request: &'a mut dyn FnMut() -> Box<Request>,
 }
@@ -116,7 +116,7 @@ pub(crate) struct Caller<'a> {
 }
 
 impl Http1 {
-    /// How far the request has come that arrives; `None` if none does.
+    /// How far the arriving request has been read; `None` if none arrives.
     pub(crate) fn stage(&self) -> Option<ArrivalStage> {
         match &self.arriving {
             Arriving::Nothing => None,
@@ -126,7 +126,7 @@ impl Http1 {
                 Some(ArrivalStage::Body { window_ms: *window_ms, window_bytes: *window_bytes })
             }
             Arriving::Discarding(_) => Some(ArrivalStage::Discarding),
-            // It is not the connection's any more.
+            // The descriptor does not belong to the connection any more.
             Arriving::Passing(_) => None,
         }
     }
@@ -136,7 +136,7 @@ impl Http1 {
         self.input.rest().iter().all(|byte| b"\r\n".contains(byte))
     }
 
-    /// Whether bytes wait that came behind the last request.
+    /// Whether bytes wait that arrived behind the last request.
     pub(crate) fn has_input(&self) -> bool {
         !self.input.is_empty()
     }
@@ -146,18 +146,19 @@ impl Http1 {
         self.input.clear();
     }
 
-    /// Begins a request, of which the first byte has come.
+    /// Begins a request, whose first byte has arrived.
     pub(crate) fn begin(&mut self, request: Box<Request>) {
         self.arriving = Arriving::Head(request);
     }
 
-    /// Whether the body of the request that the application has is on its way.
+    /// Whether the body of the application's request is still arriving.
     pub(crate) fn passes_body(&self) -> bool {
         matches!(self.arriving, Arriving::Passing(_))
     }
 
-    /// Since when the progress of that body is measured, in milliseconds of the rising clock,
-    /// and how many bytes have come since; `None` if there is none that has to make progress.
+    /// Since when the progress of that body is measured, in milliseconds of the
+    /// monotonic clock, and how many bytes have arrived since; `None` if no body has to
+    /// make progress.
     pub(crate) fn passing_progress(&self) -> Option<(u64, u64)> {
         match &self.arriving {
             Arriving::Passing(Passing { left: Left::Raw, .. }) => None,
@@ -166,7 +167,7 @@ impl Http1 {
         }
     }
 
-    /// What comes from now on is no syntax of HTTP/1 and goes to the application as it is.
+    /// Later bytes are not HTTP/1, and go to the application unchanged.
     pub(crate) fn pass_raw(&mut self) {
         self.arriving = Arriving::Passing(Passing::new(Left::Raw, clock::monotonic_ms()));
     }
@@ -190,7 +191,7 @@ impl Http1 {
         passed
     }
 
-    /// Passes nothing any more.
+    /// Passes no further bytes.
     pub(crate) fn stop_passing(&mut self) {
         if self.passes_body() {
             self.arriving = Arriving::Nothing;
@@ -213,7 +214,7 @@ impl Http1 {
         }
     }
 
-    /// Takes the request that arrives, if one does.
+    /// Takes the arriving request, if there is one.
     pub(crate) fn take_request(&mut self) -> Option<Box<Request>> {
         match std::mem::take(&mut self.arriving) {
             Arriving::Head(request) => Some(request),
@@ -225,8 +226,8 @@ impl Http1 {
         }
     }
 
-    /// Takes bytes that have arrived, behind those that wait, and goes on until a request is
-    /// complete or more is needed.
+    /// Takes bytes that have arrived, behind those that wait, and parses until a
+    /// request is complete or more is needed.
     pub(crate) fn feed(&mut self, bytes: &[u8], caller: Caller, reading: &mut Reading) -> Step {
         if self.input.is_empty() {
             let (step, used) = self.read(bytes, caller, reading);
@@ -244,13 +245,13 @@ impl Http1 {
         step
     }
 
-    /// Keeps bytes that have arrived behind the request that is being responded to.
+    /// Keeps bytes that have arrived behind the request whose response is in progress.
     pub(crate) fn keep(&mut self, bytes: &[u8]) {
         self.input.append(bytes);
     }
 
-    /// Receives a part of a large body to where it is kept, and what follows it
-    /// to `beyond`. `None` when the connection is not at that.
+    /// Receives a part of a large body directly to its file or memory, and the bytes
+    /// behind it to `beyond`. `None` when the connection does not read such a body.
     ///
     /// # Errors
     /// The body cannot be kept.

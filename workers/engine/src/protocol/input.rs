@@ -5,7 +5,8 @@ use crate::trim;
 /// The memory that a connection keeps for what it may read next, in bytes.
 pub(crate) const KEPT: usize = 1024;
 
-/// Bytes in order of arrival, with a cursor: what is used is not moved away each time.
+/// Bytes in order of arrival, with a cursor, so that used bytes need not be moved away
+/// each time.
 #[derive(Debug, Default)]
 pub(crate) struct Input {
     bytes: Vec<u8>,
@@ -39,7 +40,7 @@ impl Input {
         }
     }
 
-    /// Gives memory back: a connection may wait long for its client.
+    /// Releases memory: a connection may wait long for its client.
     pub(crate) fn settle(&mut self) {
         if self.used > 0 {
             self.compact();

@@ -1,4 +1,4 @@
-//! How requests and responses are laid out on a connection.
+//! The protocols of a connection: the bytes of requests and responses.
 
 pub(crate) mod http1;
 pub(crate) mod input;

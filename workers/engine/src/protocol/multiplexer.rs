@@ -7,17 +7,16 @@ use std::sync::Arc;
 
 use monoceros_http::{Head, Reject, ResponseHead};
 
-/// What has come of the bytes that a client has sent. Streams are named by the protocol's
-/// numbers.
+/// An event of the protocol. Streams are named by the protocol's numbers.
 #[derive(Debug)]
 pub enum ProtocolEvent {
     /// A request begins.
     Head {
         /// Its stream.
         stream: u32,
-        /// Request line and fields.
+        /// Request line and header fields.
         head: Box<Head>,
-        /// It has no body.
+        /// The request has no body.
         ends: bool,
     },
     /// A part of a request's body.
@@ -26,24 +25,24 @@ pub enum ProtocolEvent {
         stream: u32,
         /// The bytes.
         bytes: Vec<u8>,
-        /// It is the last part.
+        /// The part is the last one.
         ends: bool,
     },
-    /// The client gives a stream up.
+    /// The client gives up a stream.
     Reset {
         /// The stream.
         stream: u32,
     },
 }
 
-/// Such a protocol on one connection. It is called under the connection's lock, so that what it
-/// makes is sent in the order in which it was made.
+/// Such a protocol on one connection. It is called under the connection's lock, so that
+/// its bytes are sent in the order in which it made them.
 pub trait Multiplexer: Send + fmt::Debug {
-    /// Reads bytes that the client has sent: how many were used. The others come again with
-    /// those that follow.
+    /// Reads bytes of the client. Returns how many were used; the others are passed
+    /// again with those that follow.
     ///
     /// # Errors
-    /// What is wrong with them: the connection ends.
+    /// The bytes are malformed: the connection ends. The text is the reason.
     fn read(&mut self, bytes: &[u8], events: &mut Vec<ProtocolEvent>) -> Result<usize, Reject>;
 
     /// Appends the head of a response; `ends` is set for one without a body.
@@ -53,10 +52,11 @@ pub trait Multiplexer: Send + fmt::Debug {
     /// may be empty.
     fn push_data(&mut self, stream: u32, bytes: &[u8], ends: bool, out: &mut Vec<u8>);
 
-    /// Appends that the rest of a response does not come.
+    /// Appends the protocol's error that ends a stream before its response is complete.
     fn push_reset(&mut self, stream: u32, out: &mut Vec<u8>);
 
-    /// Appends that no further stream is taken: the worker drains.
+    /// Appends the protocol's announcement that no further stream is taken: the worker
+    /// drains.
     fn push_drain(&mut self, out: &mut Vec<u8>);
 }
 

@@ -6,15 +6,15 @@ use crate::protocol::input::Input;
 use crate::stream::request::Request;
 use crate::stream::shared_stream::SharedStream;
 
-/// The streams of one connection, and what was received of the next.
+/// The streams of one connection, and the bytes that the protocol has not used.
 #[derive(Debug, Default)]
 pub(crate) struct Streams {
-    /// A part of what the protocol reads as a whole.
+    /// An incomplete unit of the protocol.
     pub(crate) input: Input,
     open: Vec<OpenStream>,
 }
 
-/// One of them.
+/// A stream.
 #[derive(Debug)]
 pub(crate) struct OpenStream {
     /// The number that the protocol gives it.
@@ -28,16 +28,17 @@ pub(crate) struct OpenStream {
     /// When the current measure of the body's progress began, in milliseconds of the rising
     /// clock.
     pub(crate) window_ms: u64,
-    /// Bytes of the body that have come since.
+    /// Bytes of the body that have arrived since.
     pub(crate) window_bytes: u64,
 }
 
-/// How far it is.
+/// The state of the stream.
 #[derive(Debug)]
 pub(crate) enum StreamState {
     /// Its request's body arrives.
     Arriving(Box<Request>),
-    /// The application has its request, of this number, and takes the body as it comes.
+    /// The application has its request, of this number, and takes the body as it
+    /// arrives.
     Passing(u64),
     /// The application has its request, of this number.
     Running(u64),
@@ -54,59 +55,59 @@ impl OpenStream {
 }
 
 impl Streams {
-    /// Adds one.
+    /// Adds a stream.
     pub(crate) fn add(&mut self, stream: OpenStream) {
         self.open.push(stream);
     }
 
-    /// The one of this number of the protocol's.
+    /// The stream of this number of the protocol.
     pub(crate) fn get(&mut self, id: u32) -> Option<&mut OpenStream> {
         self.open.iter_mut().find(|it| it.id == id)
     }
 
-    /// The one with a request of this number.
+    /// The stream with a request of this number.
     pub(crate) fn of_request(&mut self, number: u64) -> Option<&mut OpenStream> {
         self.open.iter_mut().find(|it| it.number() == Some(number))
     }
 
-    /// The one whose shared part this is.
+    /// The stream with this shared part.
     pub(crate) fn of_shared(&mut self, shared: &Arc<SharedStream>) -> Option<&mut OpenStream> {
         self.open.iter_mut().find(|it| Arc::ptr_eq(&it.shared, shared))
     }
 
-    /// Removes the one of this number of the protocol's.
+    /// Removes the stream of this number of the protocol.
     pub(crate) fn remove(&mut self, id: u32) -> Option<OpenStream> {
         let place = self.open.iter().position(|it| it.id == id)?;
         Some(self.open.swap_remove(place))
     }
 
-    /// Removes all of them.
+    /// Removes all streams.
     pub(crate) fn take(&mut self) -> Vec<OpenStream> {
         std::mem::take(&mut self.open)
     }
 
-    /// All of them.
+    /// All streams.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &OpenStream> {
         self.open.iter()
     }
 
-    /// All of them, to be changed.
+    /// All streams, mutable.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut OpenStream> {
         self.open.iter_mut()
     }
 
-    /// Whether none is open.
+    /// Whether no stream is open.
     pub(crate) fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
 
-    /// Bytes of bodies that are kept for them together.
+    /// The bytes of bodies that are kept for all streams.
     pub(crate) fn body_bytes(&self) -> u64 {
         self.open.iter().map(|it| it.body_bytes).sum()
     }
 
-    /// Whether the application has to take some of a body before more is read: the streams of
-    /// a connection arrive in one line.
+    /// Whether the application must take some of a body before more is read: the bytes
+    /// of all streams arrive in one order.
     pub(crate) fn is_full(&self) -> bool {
         let passing = self.open.iter().filter(|it| matches!(it.state, StreamState::Passing(_)));
         passing.map(|it| it.shared.inbound.room()).any(|room| room == 0)

@@ -1,4 +1,4 @@
-//! The body of a request on its way in: kept for the application, or dropped.
+//! The body of an arriving request: kept for the application, or dropped.
 
 use std::io;
 
@@ -19,21 +19,21 @@ pub(crate) struct Upload {
     pub(crate) left: Left,
     /// When the current measure of progress began.
     pub(crate) window_ms: u64,
-    /// Bytes that have come since.
+    /// Bytes that have arrived since.
     pub(crate) window_bytes: u64,
 }
 
-/// A body that goes to the application as it comes.
+/// A body that goes to the application as it arrives.
 #[derive(Debug)]
 pub(crate) struct Passing {
     pub(crate) left: Left,
     /// When the current measure of progress began.
     pub(crate) window_ms: u64,
-    /// Bytes that have come since.
+    /// Bytes that have arrived since.
     pub(crate) window_bytes: u64,
 }
 
-/// What became of bytes of a body on its way to the application.
+/// The result of passing bytes of a body to the application.
 #[derive(Debug)]
 pub(crate) struct Passed {
     pub(crate) used: usize,
@@ -42,16 +42,16 @@ pub(crate) struct Passed {
     pub(crate) state: PassState,
 }
 
-/// How the passing of a body goes on.
+/// The state of passing a body.
 #[derive(Debug)]
 pub(crate) enum PassState {
-    /// More is needed.
+    /// More bytes are needed.
     More,
-    /// The application has to take some first.
+    /// The application must take some bytes first.
     Full,
-    /// The body is over.
+    /// The body is complete.
     Ended,
-    /// It is malformed.
+    /// The body is malformed.
     Malformed(Reject),
 }
 
@@ -59,22 +59,22 @@ pub(crate) enum PassState {
 #[derive(Debug)]
 pub(crate) struct Discard {
     left: Left,
-    /// More bytes than these are not waited for.
+    /// The most bytes that the server still waits for.
     most: u64,
 }
 
 /// The body of a request that the server responds to by itself.
 #[derive(Debug)]
 pub(crate) enum LocalBody {
-    /// There is none.
+    /// There is no body.
     None,
-    /// It is dropped, and the connection goes on.
+    /// The body is dropped, and the connection continues.
     Discard(Discard),
-    /// The connection ends without it.
+    /// The connection ends without the body.
     Unread,
 }
 
-/// What is missing of a body.
+/// The missing part of a body.
 #[derive(Debug)]
 pub(crate) enum Left {
     Length(u64),
@@ -84,7 +84,7 @@ pub(crate) enum Left {
 }
 
 impl Left {
-    /// What is missing at the end of a head; `None` where there is no body.
+    /// The missing part at the end of a head; `None` where there is no body.
     pub(crate) fn of(framing: Framing, limits: &Limits) -> Option<Self> {
         match framing {
             Framing::None | Framing::Length(0) => None,
@@ -95,9 +95,10 @@ impl Left {
 }
 
 impl LocalBody {
-    /// What becomes of the body of a request that the server responds to by itself, where at
-    /// most so many bytes may be dropped. A client that waits for 100 may send the body or
-    /// not (RFC 9110 section 10.1.1), so that the end of the connection is the only end.
+    /// How to treat the body of a request that the server responds to by itself, where
+    /// at most so many bytes may be dropped. A client that waits for 100 may send the
+    /// body or not (RFC 9110 section 10.1.1), so then only the end of the connection
+    /// marks the end.
     pub(crate) fn of(head: &Head, most: u64, limits: &Limits) -> Self {
         match Left::of(head.framing(), limits) {
             None => Self::None,
@@ -155,8 +156,8 @@ impl Passing {
 }
 
 impl Discard {
-    /// Drops bytes: how many, and whether the body has ended. `None` when it is malformed
-    /// or longer than may be dropped.
+    /// Drops bytes. Returns how many, and whether the body has ended; `None` when it is
+    /// malformed or longer than may be dropped.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Option<BodyStep> {
         let step = match &mut self.left {
             Left::Length(left) => {
@@ -175,7 +176,7 @@ impl Discard {
     }
 }
 
-/// What was used of the bytes of a body.
+/// The used bytes of a body.
 pub(crate) struct BodyStep {
     pub(crate) used: usize,
     pub(crate) ended: bool,
@@ -208,8 +209,7 @@ impl Upload {
                 Ok(BodyStep { used: bytes.len(), ended: false })
             }
             Left::Chunks(chunks) => {
-                // Put together first: a chunk may be one byte, and the body a
-                // file.
+                // Copied together first: a chunk may be one byte, and the body a file.
                 let mut data = Vec::with_capacity(bytes.len());
                 let decoded = chunks.read(bytes, &mut |piece| data.extend_from_slice(piece));
                 let decoded = decoded.map_err(Broken::Reject)?;

@@ -1,7 +1,7 @@
 //! The access log: gunicorn's format with all of its atoms, compiled by the settings.
 //!
-//! Lines are gathered and written together: by a thread that is about to sleep, or
-//! when many have come together.
+//! Lines are buffered and written together: by a thread that is about to sleep, or when
+//! there are many.
 
 use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
@@ -17,11 +17,11 @@ use crate::connection::address::Address;
 use crate::record::clock;
 use crate::stream::response::Response;
 
-/// Gathered bytes beyond this are written at once.
+/// Buffered bytes beyond this are written at once.
 const GATHER_LIMIT: usize = 32 * 1024;
 
 thread_local! {
-    /// Where a line is put together.
+    /// The memory for a line.
     static LINE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
@@ -37,7 +37,7 @@ pub struct AccessLog {
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
     line: Vec<u8>,
-    /// Where it is to stand, and how.
+    /// The position and format of the number in the line.
     gaps: Vec<(usize, AccessAtom)>,
 }
 
@@ -62,8 +62,8 @@ impl AccessLog {
 
     /// Adds a line.
     pub(crate) fn add(&self, record: &Record) {
-        // Neither the memory nor the lock is held while a variable is asked of
-        // Python, which may run anything: another request, too.
+        // Neither the memory nor the lock is held while Python is asked for a variable,
+        // because Python may run any code, also another request.
         let mut line = LINE.take();
         line.clear();
         self.make(record, &mut line);
@@ -89,7 +89,7 @@ impl AccessLog {
         draft
     }
 
-    /// Adds such a line when the number is known.
+    /// Adds such a line when the number of bytes is known.
     pub(crate) fn add_draft(&self, draft: &Draft, body_bytes: u64) {
         self.gather(&draft.complete(body_bytes));
     }
@@ -112,7 +112,7 @@ impl AccessLog {
         }
     }
 
-    /// Writes the gathered lines out.
+    /// Writes the buffered lines.
     pub(crate) fn flush(&self) {
         let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
         self.write_out(&mut gathered);
@@ -204,7 +204,7 @@ impl Record<'_> {
         }
     }
 
-    /// The path as the application sees it, decoded.
+    /// The path as the application gets it, decoded.
     fn push_path(&self, out: &mut Vec<u8>) {
         let mut path = Vec::new();
         percent_decode(self.head.map_or(b"-", Head::path), &mut path);
@@ -240,8 +240,8 @@ fn push_or_dash(bytes: Option<&[u8]>, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends bytes that a client chose: nothing in them may end a line, close a
-/// quote or steer a terminal.
+/// Appends bytes that a client chose: escaped, so that they cannot end a line, close a
+/// quote or control a terminal.
 fn push_escaped(bytes: &[u8], out: &mut Vec<u8>) {
     for &byte in bytes {
         match byte {

@@ -1,4 +1,4 @@
-//! The texts of the current second: made once, used by every response in it.
+//! The texts of the current second: made once, used by every response of that second.
 
 use std::cell::RefCell;
 use std::fmt::Write;
@@ -16,7 +16,7 @@ struct Second {
     seconds: i64,
     /// The fields that the server adds to a response: Server and Date.
     own: Fields,
-    /// As the access log has it; made when it is first asked for.
+    /// The time in the format of the access log; made when it is first needed.
     log: String,
 }
 

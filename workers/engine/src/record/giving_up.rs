@@ -17,15 +17,15 @@ use crate::record::line_window::LineWindow;
 #[derive(Debug, Default)]
 pub(crate) struct LossLog {
     windows: [Mutex<LineWindow>; KINDS],
-    /// Of threads that slow clients hold.
+    /// The lines of threads that slow clients hold.
     held: Mutex<LineWindow>,
     /// A window has begun.
     is_open: AtomicBool,
 }
 
 impl LossLog {
-    /// Counts something that the server gives up by its own decision, and
-    /// writes a line to the log, unless there are many of its kind.
+    /// Counts something that the server gives up by its own decision, and writes a line
+    /// to the log, unless there are many of its kind.
     pub(crate) fn give_up(&self, board: &Scoreboard, kind: GivenUp, line: fmt::Arguments) {
         board.count_given_up(kind);
         if self.admit(&self.windows[kind.index()]) {
@@ -68,7 +68,7 @@ impl LossLog {
     }
 }
 
-/// How much a kind matters: what a client can do wrong by itself is routine.
+/// The level of a kind: a fault that a client can cause by itself is routine.
 fn level(kind: GivenUp) -> Level {
     match kind {
         GivenUp::Refused | GivenUp::Late => Level::Info,

@@ -14,7 +14,7 @@ pub(crate) struct LineWindow {
 }
 
 impl LineWindow {
-    /// Whether something was to be written within its time.
+    /// Whether a line was due within the time.
     pub(crate) fn is_open(&self) -> bool {
         self.count > 0
     }

@@ -1,4 +1,5 @@
-//! What is written down: the access log, what the server gives up, the texts of a second.
+//! Records of the worker: the access log, what the server gives up, the texts of a
+//! second.
 
 pub(crate) mod access;
 pub(crate) mod clock;

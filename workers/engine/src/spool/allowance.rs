@@ -4,14 +4,14 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What all such files of a worker may hold together, in bytes: 64 MiB.
+/// The most that all such files of a worker may hold together, in bytes: 64 MiB.
 const MOST: u64 = 64 << 20;
 
 /// The memory that is left for such files.
 #[derive(Clone, Debug)]
 pub(crate) struct Allowance(Arc<AtomicU64>);
 
-/// The part of one file; it goes back when the file is dropped.
+/// The share of one file; it is returned when the file is dropped.
 #[derive(Debug)]
 pub(crate) struct Share {
     allowance: Allowance,
@@ -32,10 +32,10 @@ impl Allowance {
 }
 
 impl Share {
-    /// Makes it large enough for a file of `length` bytes.
+    /// Makes the share large enough for a file of `length` bytes.
     ///
     /// # Errors
-    /// `StorageFull` when not so much is left.
+    /// `StorageFull` when less is left.
     pub(crate) fn grow(&mut self, length: u64) -> io::Result<()> {
         let more = length.saturating_sub(self.bytes);
         let take = |left: u64| left.checked_sub(more);

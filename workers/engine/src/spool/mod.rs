@@ -1,9 +1,8 @@
-//! Where files for bodies come from, and are kept to be used again.
+//! Files for bodies: made, and kept to be used again.
 //!
-//! A new file costs more than what goes through it: the file system has to find
-//! a page for every one that is written. A file that was used before has them.
-//! Those that were not needed for a while are let go: they hold room on a disk
-//! that other programs need too.
+//! A new file costs more than the bytes that are written to it: the file system has to
+//! allocate each page. A used file has its pages. Files that were not needed for a
+//! while are closed: they take room on a disk that other programs need too.
 
 pub(crate) mod allowance;
 pub(crate) mod spool_file;
@@ -23,14 +22,13 @@ use crate::spool::spool_file::{MAPPED, Spool, is_full};
 /// Files that are kept.
 const KEPT: usize = 16;
 
-/// How long a file is kept that is not needed, in milliseconds; at most twice
-/// that.
+/// How long a file is kept that is not needed, in milliseconds; at most twice that.
 const UNUSED_MS: u64 = 2_000;
 
 /// The files of a worker that no request uses at the moment.
 #[derive(Debug)]
 pub(crate) struct Spools {
-    /// `None` where there is none: files are in memory then.
+    /// `None` where there is no directory: files are in memory then.
     directory: Option<PathBuf>,
     allowance: Allowance,
     spare: Mutex<SpareFiles>,
@@ -41,10 +39,10 @@ pub(crate) struct Spools {
 #[derive(Debug, Default)]
 struct SpareFiles {
     spools: Vec<Spool>,
-    /// The fewest there have been since the last look.
+    /// The fewest files since the last check.
     fewest: usize,
     next_look_ms: u64,
-    /// How often the process had forked when these were looked at.
+    /// How often the process had forked at the last check.
     forks: u32,
 }
 
@@ -66,7 +64,7 @@ impl Spools {
         let mut spare = self.spare();
         let forks = fork::count();
         if std::mem::replace(&mut spare.forks, forks) != forks {
-            // The other process can read what is written to them.
+            // The forked process can read what is written to them.
             spare.spools.clear();
         }
         let spool = spare.spools.pop();
@@ -108,7 +106,7 @@ impl Spools {
         Ok(Spool::new(file, Some(self.allowance.share())))
     }
 
-    /// Makes a file for something else.
+    /// Makes a file for another purpose.
     ///
     /// # Errors
     /// Those of `open(2)`, with the directory; `NotFound` where there is none.
@@ -126,11 +124,11 @@ impl Spools {
         })
     }
 
-    /// Does what needs room on the disk. When there is none, the files that
-    /// no request uses are let go, and it is tried again.
+    /// Runs an action that needs room on the disk. When there is none, closes the files
+    /// that no request uses, and runs it again.
     ///
     /// # Errors
-    /// Those of what is done.
+    /// Those of the action.
     pub(crate) fn with_room<T>(&self, mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         match act() {
             Err(error) if is_full(&error) && self.forget() => act(),
@@ -138,13 +136,13 @@ impl Spools {
         }
     }
 
-    /// Keeps no file of before; whether there was one.
+    /// Closes all kept files. Returns whether there was one.
     fn forget(&self) -> bool {
         let spools = std::mem::take(&mut self.spare().spools);
         !spools.is_empty()
     }
 
-    /// Lets files go that were not needed for a while.
+    /// Closes files that were not needed for a while.
     pub(crate) fn look(&self, now_ms: u64) {
         let mut spare = self.spare();
         if now_ms < spare.next_look_ms {
@@ -179,8 +177,8 @@ pub(crate) fn lacks_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
-/// Whether no file can be made in a directory, now or later: it has gone, or may
-/// not be written to any more.
+/// Whether no file can be made in a directory, now or later: it does not exist any
+/// more, or is not writable any more.
 fn is_lost(error: &io::Error) -> bool {
     use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem};
     matches!(error.kind(), NotADirectory | NotFound | PermissionDenied | ReadOnlyFilesystem)

@@ -1,8 +1,8 @@
 //! A file for a body that is too large for memory.
 //!
-//! What is received goes to the file directly where its beginning is mapped, and
-//! is read from there without a system call. Room is reserved as the body
-//! arrives: what a client announces costs nothing.
+//! Bytes are received directly to the file where its beginning is mapped, and are read
+//! from there without a system call. Room is reserved as the body arrives: a length
+//! that a client announces costs nothing.
 
 use std::fs::File;
 use std::io;
@@ -19,19 +19,19 @@ pub(crate) const MAPPED: usize = 1 << 20;
 /// The least room that is reserved at a time, in bytes.
 const LEAST_STEP: usize = 16 * 1024;
 
-/// A file for a body. What stands in it may be of an earlier request: only what
-/// has been written since may be read.
+/// A file for a body. It may have bytes of an earlier request: only what has been
+/// written since may be read.
 #[derive(Debug)]
 pub struct Spool {
     file: File,
     /// `None` where the file system cannot reserve room.
     start: Option<FileStart>,
-    /// What it takes of the memory for such files, if it is in memory.
+    /// Its share of the memory for such files, if it is in memory.
     share: Option<Share>,
 }
 
 impl Spool {
-    /// Makes one of a new file, which is in memory if it has a share.
+    /// Makes a spool of a new file, which is in memory if it has a share.
     pub(crate) fn new(file: File, share: Option<Share>) -> Self {
         let start = FileStart::map(&file, MAPPED).ok();
         Self { file, start, share }
@@ -42,8 +42,8 @@ impl Spool {
         self.share.is_some()
     }
 
-    /// Gets room for the next of at most `limit` bytes at `offset`: as much again
-    /// as stands before them.
+    /// Reserves room for the next bytes, at most `limit`, at `offset`: as much again as
+    /// precedes them.
     ///
     /// # Errors
     /// A full disk, or too much in memory.
@@ -62,7 +62,7 @@ impl Spool {
         }
         match start.reserve(&self.file, end) {
             Err(error) if is_full(&error) => Err(error),
-            // A file system that cannot reserve: bytes go by way of memory.
+            // A file system that cannot reserve: bytes pass through memory.
             Err(_) => {
                 self.start = None;
                 Ok(())
@@ -71,8 +71,8 @@ impl Spool {
         }
     }
 
-    /// Where at most `limit` bytes at `offset` can be received to; `None` when
-    /// that has to be done by way of memory.
+    /// Where at most `limit` bytes at `offset` can be received to; `None` when they
+    /// must pass through memory.
     pub(crate) fn room(&mut self, offset: u64, limit: u64) -> Option<&mut [u8]> {
         let bytes = self.start.as_mut()?.bytes_mut();
         let offset = usize::try_from(offset).ok().filter(|offset| *offset < bytes.len())?;
@@ -105,14 +105,14 @@ impl Spool {
         self.file.set_len(MAPPED as u64)
     }
 
-    /// The beginning of the file, as far as it is in memory. What stands behind
-    /// the body is of earlier requests.
+    /// The beginning of the file, as far as it is in memory. The bytes behind the body
+    /// are of earlier requests.
     #[must_use]
     pub fn start(&self) -> &[u8] {
         self.start.as_ref().map_or(&[], FileStart::bytes)
     }
 
-    /// Reads exactly what stands at `offset`.
+    /// Reads exactly the bytes at `offset`.
     ///
     /// # Errors
     /// Those of `pread(2)`; `UnexpectedEof` when the file is shorter.

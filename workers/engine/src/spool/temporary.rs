@@ -1,5 +1,5 @@
-//! Where temporary files can be made: the places that Python's `tempfile` goes
-//! through, in its order.
+//! Where temporary files can be made: the directories that Python's `tempfile` tries,
+//! in its order.
 
 use std::env;
 use std::fmt::Write as _;
@@ -8,18 +8,18 @@ use std::path::{Path, PathBuf};
 
 use monoceros_sys::{reason, unnamed_file};
 
-/// Variables that name the directory, the first one that is usable.
+/// Variables that name the directory: the first usable one counts.
 const VARIABLES: [&str; 3] = ["TMPDIR", "TEMP", "TMP"];
 
-/// The places after these; the working directory is the last one.
+/// The directories after these; the working directory is the last one.
 const USUAL: [&str; 3] = ["/tmp", "/var/tmp", "/usr/tmp"];
 
-/// What a search for a directory has found.
+/// The result of a search for a directory.
 #[derive(Debug)]
 pub struct Temporary {
     /// The first directory in which a file could be made and written to.
     pub directory: Option<PathBuf>,
-    /// Those before it in which none could, and why.
+    /// The directories before it in which no file could be made, and the reasons.
     refused: Vec<(PathBuf, io::Error)>,
 }
 
@@ -30,7 +30,7 @@ impl Temporary {
         let named = VARIABLES.iter().filter_map(env::var_os);
         let named = named.filter(|value| !value.is_empty()).map(PathBuf::from);
         let places = named.chain(USUAL.map(PathBuf::from)).chain([PathBuf::from(".")]);
-        // The application may go to another directory.
+        // The application may change its working directory.
         Self::of(places.filter_map(|place| std::path::absolute(place).ok()))
     }
 
@@ -74,7 +74,8 @@ impl Temporary {
     }
 }
 
-/// Makes a file and writes to it: a full disk lets files be made.
+/// Makes a file and writes to it: on a full disk, files can still be made but not
+/// written.
 fn try_out(directory: &Path) -> io::Result<()> {
     unnamed_file::create(directory)?.write_all(b"monoceros")
 }

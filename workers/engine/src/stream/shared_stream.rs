@@ -164,7 +164,7 @@ impl SharedStream {
         // So few bytes stay in memory.
         let spill = outlet.outgoing.push_bytes(Box::new(bytes), 0, stores);
         debug_assert!(spill.is_none());
-        // A client that is gone is seen when it is read from.
+        // Reading notices a client that has gone.
         outlet.outgoing.flush(&self.connection.socket).ok();
     }
 
