@@ -255,7 +255,7 @@ impl Scoreboard {
     }
 
     /// Since when requests wait although an application side could take one, in
-    /// milliseconds of the rising clock; `None` if they do not.
+    /// milliseconds of the monotonic clock; `None` if they do not.
     #[must_use]
     pub fn stuck_since_ms(&self) -> Option<u64> {
         self.head().stuck_since_ms()

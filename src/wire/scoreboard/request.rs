@@ -8,7 +8,7 @@ use std::fmt;
 pub struct Begun<'a> {
     /// Its number in the worker, from 1.
     pub number: u64,
-    /// Now, in microseconds of the rising clock.
+    /// Now, in microseconds of the monotonic clock.
     pub now_us: u64,
     /// How long it has waited since it was complete, in microseconds.
     pub queued_us: u64,
@@ -54,7 +54,7 @@ pub struct Running {
     /// The request's identifier: the client's own, or the one that was made.
     pub id: String,
     /// Since when, or since the last piece of its response, in milliseconds of
-    /// the rising clock.
+    /// the monotonic clock.
     pub since_ms: u64,
     /// The method and target, cut to what fits.
     pub label: String,
@@ -71,7 +71,7 @@ pub enum ResponseStage {
     /// It has begun, and comes piece by piece.
     Streams,
     /// The response comes piece by piece, and the client has left at this time, in
-    /// milliseconds of the rising clock.
+    /// milliseconds of the monotonic clock.
     Left {
         /// When that was seen.
         since_ms: u64,
@@ -94,7 +94,7 @@ pub struct Recent {
     pub id: String,
     /// The method and target, cut to what fits.
     pub label: String,
-    /// When the application got it, in microseconds of the rising clock.
+    /// When the application got it, in microseconds of the monotonic clock.
     pub begun_us: u64,
     /// How it ended; `None` if it still runs.
     pub end: Option<Ended>,

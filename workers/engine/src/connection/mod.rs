@@ -53,7 +53,7 @@ pub(crate) struct Connection {
     pub(crate) unread: bool,
     /// The last request had a body, behind which some clients send a line end.
     pub(crate) had_body: bool,
-    /// When the phase began, in milliseconds of the rising clock.
+    /// When the phase began, in milliseconds of the monotonic clock.
     pub(crate) since_ms: u64,
     /// The request that the application side has, or had.
     pub(crate) lent: Lent,
@@ -83,7 +83,7 @@ enum Delivery {
 pub(crate) struct Lent {
     /// The request's number.
     pub(crate) number: u64,
-    /// When its first byte was seen, in microseconds of the rising clock.
+    /// When its first byte was seen, in microseconds of the monotonic clock.
     pub(crate) begun_us: u64,
     /// Its response has no body.
     pub(crate) is_head: bool,

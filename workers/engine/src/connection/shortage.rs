@@ -8,7 +8,7 @@ const SHORT_MS: u64 = 10_000;
 /// How long after that the next response is given up, in milliseconds.
 const NEXT_MS: u64 = 1_000;
 
-/// The shortage, in milliseconds of the rising clock.
+/// The shortage, in milliseconds of the monotonic clock.
 #[derive(Debug, Default)]
 pub(crate) struct Shortage {
     since_ms: Option<u64>,

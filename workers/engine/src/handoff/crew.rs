@@ -178,7 +178,7 @@ impl Crew {
         self.count_out(before);
     }
 
-    /// When the request was begun, in microseconds of the rising clock.
+    /// When the request was begun, in microseconds of the monotonic clock.
     pub(crate) fn note_begin(&self, thread: usize, now_us: u64) {
         if self.watch.is_some() {
             // A reader of this value also finds the thread counted.

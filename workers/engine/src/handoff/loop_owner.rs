@@ -272,8 +272,8 @@ impl LoopOwner {
     }
 }
 
-/// Whether the only thread, idle since this time in milliseconds of the rising
-/// clock, is to see whether a signal was handled on it.
+/// Whether the only thread, idle since this time in milliseconds of the monotonic
+/// clock, must check whether a signal was handled on it.
 fn is_to_look(idle_ms: &mut Option<u64>) -> bool {
     let now_ms = clock::monotonic_ms();
     u128::from(now_ms - *idle_ms.get_or_insert(now_ms)) >= SIGNALS.as_millis()

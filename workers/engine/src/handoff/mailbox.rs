@@ -1,4 +1,4 @@
-//! What comes back to the loop by message, and how it is woken for that.
+//! Streams that return to the loop by message, and the wake-up of the loop.
 
 use std::sync::{Arc, Mutex};
 
@@ -16,7 +16,7 @@ pub(crate) struct Mailbox {
 }
 
 impl Mailbox {
-    /// An empty one; `waker` ends a sleep of the loop.
+    /// An empty mailbox; `waker` ends a sleep of the loop.
     pub(crate) fn new(waker: mio::Waker) -> Self {
         Self { returned: Mutex::default(), sleep: SleepFlag::new(), waker }
     }
@@ -45,8 +45,8 @@ impl Mailbox {
         }
     }
 
-    /// Announces that the loop is going to sleep; `false` when something was
-    /// returned in between, or it is not quiet for another reason.
+    /// Announces that the loop is going to sleep; `false` when a stream was returned in
+    /// between, or the loop has other work.
     pub(crate) fn fall_asleep(&self, is_quiet: impl FnOnce() -> bool) -> bool {
         self.sleep.fall_asleep(|| lock(&self.returned).is_empty() && is_quiet())
     }

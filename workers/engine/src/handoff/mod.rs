@@ -42,11 +42,11 @@ use crate::options::ApplicationKind;
 use crate::stream::request::{QueuedRequest, Request, SpareRequests};
 use crate::stream::shared_stream::SharedStream;
 
-/// Requests that are kept to be used again, at most.
+/// The most requests that are kept to be used again.
 const SPARE_LIMIT: usize = 256;
 
-/// How requests reach the application. One file each; a kind that is added answers every
-/// question that [`Handoff`] asks of the two.
+/// How requests reach the application. Each kind has one file; a further kind must
+/// implement every method that [`Handoff`] calls on the two.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "a worker has one, and asks it all the time")]
 pub(crate) enum ApplicationSide {
@@ -68,7 +68,7 @@ pub(crate) struct Handoff {
 }
 
 impl Handoff {
-    /// What `waker` wakes is the loop.
+    /// `waker` wakes the loop.
     ///
     /// # Errors
     /// Those of `eventfd(2)`.
@@ -151,7 +151,7 @@ impl Handoff {
         }
     }
 
-    /// Whether responses are to announce that the connection will be closed.
+    /// Whether responses must announce that the connection will be closed.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
@@ -166,8 +166,8 @@ impl Handoff {
 
     // The loop.
 
-    /// Gives requests to the application, in the order of their arrival; whether some have
-    /// to wait for a thread.
+    /// Gives requests to the application, in the order of their arrival. Returns
+    /// whether some have to wait for a thread.
     pub(crate) fn push(&self, jobs: &mut Vec<QueuedRequest>) -> bool {
         self.slots.begin(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
         match &self.side {
@@ -196,8 +196,7 @@ impl Handoff {
         jobs
     }
 
-    /// When the first of the requests that wait arrived, in microseconds of the
-    /// rising clock.
+    /// When the first waiting request arrived, in microseconds of the monotonic clock.
     pub(crate) fn first_us(&self) -> Option<u64> {
         self.threads().and_then(ThreadSide::first_us)
     }
@@ -210,12 +209,12 @@ impl Handoff {
         }
     }
 
-    /// Whether the application usually answers faster than threads are woken.
+    /// Whether the application usually responds faster than threads are woken.
     pub(crate) fn is_quick(&self) -> bool {
         self.threads().is_some_and(ThreadSide::is_quick)
     }
 
-    /// How the application goes on with what it was given.
+    /// The state of the queue for the application.
     pub(crate) fn sight(&self) -> QueueSnapshot {
         match &self.side {
             ApplicationSide::Threads(threads) => threads.sight(),
@@ -223,8 +222,8 @@ impl Handoff {
         }
     }
 
-    /// Announces that the loop is going to sleep; `false` when something was
-    /// returned in between, or a slot has got free that it has asked for.
+    /// Announces that the loop is going to sleep; `false` when a stream was returned in
+    /// between, or a slot has become free that the loop has asked for.
     pub(crate) fn fall_asleep(&self, slot_wanted: bool) -> bool {
         self.mailbox.fall_asleep(|| !(slot_wanted && self.slots.is_one_free()))
     }
@@ -249,7 +248,7 @@ impl Handoff {
         self.stopping.load(Ordering::SeqCst)
     }
 
-    /// Lets the application go when it is through.
+    /// Lets the application side end when no request is left.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         match &self.side {

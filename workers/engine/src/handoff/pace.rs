@@ -1,13 +1,12 @@
 //! How many application threads are at work at once. Pure.
 //!
-//! Threads that share one interpreter lock cannot compute at the same time: a
-//! second one that computes only takes the lock from the first in the middle of
-//! its work, and each lock of the application that is held then makes both wait
-//! for each other (a lock convoy). A second thread is of use while the first
-//! waits for something else: a database, a file, the clock. Which of both an
-//! application does shows in the processor time of its threads: together they
-//! can use one processor's time, and when they use it, more of them gain
-//! nothing; when they use less and requests wait, more of them are needed.
+//! Threads that share one interpreter lock cannot compute at the same time. A second
+//! computing thread only takes the lock from the first in the middle of its work, and
+//! each lock of the application that is held then makes both wait for each other (a
+//! lock convoy). A second thread is useful while the first waits for a database, a file
+//! or the clock. The processor time of the threads shows which of both an application
+//! does: together they can use one processor's time. When they use it, more threads
+//! gain nothing; when they use less and requests wait, more threads are needed.
 //!
 //! Code that computes without the lock (compression, hashes) uses more than one
 //! processor's time. Now and then one thread more is tried, to find out.
@@ -19,35 +18,35 @@ const IDLE_SHARE: f64 = 0.85;
 /// The share above which the lock is in use all the time.
 const FULL_SHARE: f64 = 0.92;
 
-/// The share that is aimed at.
+/// The share that the rule aims at.
 const GOAL_SHARE: f64 = 0.95;
 
 /// A thread that gets less of a processor than this, while the lock is in use
 /// all the time, waits for the lock.
 const CROWDED_SHARE: f64 = 0.7;
 
-/// What a further thread must add to the processor time in use to be of use.
+/// What a further thread must add to the processor time in use to be kept.
 const PROBE_GAIN: f64 = 0.25;
 
-/// How many windows in succession must show waiting threads: a machine that has
-/// other things to do looks the same for a moment.
+/// How many windows in succession must show waiting threads: on a busy machine, a
+/// single window looks the same.
 const SURE: u32 = 2;
 
 /// How long a number of threads that was found too low is not tried again, at
 /// first and at most, in microseconds.
 const HOLD_US: (u64, u64) = (50_000, 10_000_000);
 
-/// How much longer that is each time.
+/// The factor by which that time grows.
 const HOLD_GROWTH: u64 = 4;
 
 /// How long it takes until a further thread is tried, at first and at most, in
 /// microseconds.
 const PROBE_US: (u64, u64) = (500_000, 16_000_000);
 
-/// What was seen during a length of time.
+/// The measured values of a window.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PaceWindow {
-    /// Its end, in microseconds of the rising clock.
+    /// Its end, in microseconds of the monotonic clock.
     pub(crate) now_us: u64,
     /// Its length in microseconds.
     pub(crate) length_us: u64,
@@ -61,7 +60,7 @@ pub(crate) struct PaceWindow {
     pub(crate) is_computing: bool,
 }
 
-/// What is known of the application.
+/// What the rule knows of the application.
 #[derive(Debug)]
 pub(crate) struct Pace {
     threads: u32,
@@ -73,7 +72,8 @@ pub(crate) struct Pace {
     hold_us: u64,
     /// Windows in succession that showed waiting threads.
     waits: u32,
-    /// The number that was just lowered: fewer are too few, if threads wait now.
+    /// The number that was just lowered: if threads wait now, a lower number is too
+    /// low.
     lowered_from: Option<u32>,
     /// Processor time in use and requests a microsecond, with one thread fewer:
     /// one is being tried.
@@ -83,7 +83,7 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Begins with one thread: whether it waits shows soon.
+    /// Begins with one thread: the first windows show whether it waits.
     pub(crate) fn new(threads: u32, processors: u32) -> Self {
         Self {
             threads,
@@ -99,7 +99,7 @@ impl Pace {
         }
     }
 
-    /// Judges a window: how many threads may be at work from now on.
+    /// Judges a window. Returns how many threads may be at work from now on.
     #[allow(clippy::cast_precision_loss)] // Some milliseconds, and as many requests.
     pub(crate) fn judge(&mut self, window: PaceWindow) -> u32 {
         let share = window.cpu_us as f64 / window.length_us as f64;

@@ -6,18 +6,18 @@
 //! the thread needs, such as Python's interpreter lock. No request runs then, and the
 //! I/O thread works: only the queue shows the problem.
 
-/// What waits for the application at one moment.
+/// The queue of the application at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QueueSnapshot {
     /// Requests or events that wait to be taken.
     pub(crate) queued: u32,
-    /// What was ever taken; wraps.
+    /// How many were taken so far; wraps.
     pub(crate) taken: u32,
-    /// The application has a thread that is free, or takes everything at once.
+    /// The application has a free thread, or takes everything at once.
     pub(crate) has_free: bool,
 }
 
-/// What was seen before.
+/// The values of the last check.
 #[derive(Debug, Default)]
 pub(crate) struct QueueAge {
     taken: u32,
@@ -25,8 +25,8 @@ pub(crate) struct QueueAge {
 }
 
 impl QueueAge {
-    /// Looks again; since when the queue has not moved. Where every thread runs
-    /// a request, those behind it only wait for their turn.
+    /// Checks the queue. Returns since when nothing was taken. Where every thread runs
+    /// a request, the requests behind only wait for their turn.
     pub(crate) fn look(&mut self, sight: QueueSnapshot, now_ms: u64) -> Option<u64> {
         let waits = sight.queued > 0 && sight.has_free;
         let has_moved = sight.taken != self.taken;

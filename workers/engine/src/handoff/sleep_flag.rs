@@ -1,4 +1,4 @@
-//! Whether a thread sleeps: what is brought to it wakes it, and costs no system call while it
+//! Whether a thread sleeps: new work wakes it then, and costs no system call while it
 //! is awake.
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,8 +20,8 @@ impl<W: Word> SleepFlag<W> {
         Self(W::new(AWAKE))
     }
 
-    /// The thread is about to sleep. `is_quiet` looks after that whether something was
-    /// brought before; if so, the thread stays awake: `false`.
+    /// The thread is about to sleep. `is_quiet` checks after that whether there was
+    /// work before; if so, the thread stays awake: `false`.
     pub(crate) fn fall_asleep(&self, is_quiet: impl FnOnce() -> bool) -> bool {
         self.0.store(ASLEEP, Ordering::SeqCst);
         let is_quiet = is_quiet();
@@ -36,7 +36,7 @@ impl<W: Word> SleepFlag<W> {
         self.0.store(AWAKE, Ordering::SeqCst);
     }
 
-    /// Something was brought: whether the thread has to be woken, by this caller.
+    /// There is new work. Returns whether this caller must wake the thread.
     pub(crate) fn must_wake(&self) -> bool {
         self.0.swap(AWAKE, Ordering::SeqCst) == ASLEEP
     }
@@ -48,7 +48,7 @@ impl SleepFlag {
         futex::wait(&self.0, ASLEEP, limit)
     }
 
-    /// Sleeps for a time, whatever is brought.
+    /// Sleeps for a time, without regard to new work.
     pub(crate) fn rest(&self, length: Duration) {
         futex::wait(&self.0, AWAKE, Some(length));
     }
@@ -58,7 +58,7 @@ impl SleepFlag {
         self.0.load(Ordering::SeqCst) == ASLEEP
     }
 
-    /// Something was brought: wakes the thread if it sleeps.
+    /// There is new work: wakes the thread if it sleeps.
     pub(crate) fn wake(&self) {
         if self.must_wake() {
             futex::wake(&self.0, 1);
@@ -74,13 +74,13 @@ mod tests {
 
     type ModelledFlag = SleepFlag<loom::sync::atomic::AtomicU32>;
 
-    /// In every order, what two threads bring is found before the sleep, or ends it; and
-    /// it is ended once.
+    /// In every order, the work of two threads is found before the sleep, or ends it;
+    /// and it is ended once.
     #[test]
     fn what_is_brought_ends_a_sleep_in_any_order() {
         let mut model = loom::model::Builder::new();
-        // Every order with so many switches in the middle of a step: all of them take
-        // a minute, and two show each mistake of a flag.
+        // Every order with at most so many switches in the middle of a step: all orders
+        // take a minute, and two switches show each mistake of a flag.
         model.preemption_bound = Some(2);
         model.check(|| {
             let flag = Arc::new(ModelledFlag::new());

@@ -1,20 +1,20 @@
-//! How many requests the application has, and when the loop is to be woken by the end of one.
-//! Both sides count, by atomic addition.
+//! How many requests the application has, and when the end of a request must wake the
+//! loop. Both sides count, by atomic addition.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// The slots for requests.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    /// Requests that may be with the application.
+    /// The most requests that may be with the application.
     capacity: u32,
     /// Requests that are queued or running.
     in_flight: AtomicU32,
-    /// Requests that are over; wraps.
+    /// Requests that have ended; wraps.
     finished: AtomicU32,
-    /// The loop is to be woken when a slot gets free.
+    /// The loop must be woken when a slot becomes free.
     is_wanted: AtomicBool,
-    /// The end of a request after this time wakes the loop; 0 for no time.
+    /// The end of a request after this time wakes the loop; 0 for none.
     watch_from_us: AtomicU64,
 }
 
@@ -40,7 +40,7 @@ impl Slots {
         self.in_flight.fetch_sub(count, Ordering::SeqCst);
     }
 
-    /// A request is over, at `now_us`: whether the loop is to be woken for that.
+    /// A request has ended, at `now_us`. Returns whether the loop must be woken.
     pub(crate) fn finish(&self, now_us: u64) -> bool {
         self.finished.fetch_add(1, Ordering::Relaxed);
         let left = self.in_flight.fetch_sub(1, Ordering::SeqCst) - 1;
@@ -63,25 +63,25 @@ impl Slots {
         self.in_flight.load(Ordering::SeqCst)
     }
 
-    /// Requests that are over; wraps.
+    /// Requests that have ended; wraps.
     pub(crate) fn finished(&self) -> u32 {
         self.finished.load(Ordering::Relaxed)
     }
 
-    /// Asks for a wake-up when a slot gets free, if none is; whether it asked.
-    /// To be asked before the decision that depends on it.
+    /// Requests a wake-up when a slot becomes free, if none is. Returns whether it did.
+    /// Must be called before the decision that depends on it.
     pub(crate) fn want_one(&self) -> bool {
         let wanted = self.is_full();
         self.is_wanted.store(wanted, Ordering::SeqCst);
         wanted
     }
 
-    /// Asks for a wake-up when a slot gets free.
+    /// Requests a wake-up when a slot becomes free.
     pub(crate) fn want(&self) {
         self.is_wanted.store(true, Ordering::SeqCst);
     }
 
-    /// Whether the slot that was asked for has got free.
+    /// Whether the requested slot has become free.
     pub(crate) fn is_one_free(&self) -> bool {
         !self.is_wanted.load(Ordering::SeqCst)
     }

@@ -1,4 +1,4 @@
-//! Where an application thread gets its requests.
+//! The source of requests of an application thread.
 
 use std::sync::Arc;
 
@@ -26,8 +26,8 @@ impl RequestSource {
         Self { shared, loop_owner, thread }
     }
 
-    /// Takes the next request, without waiting. There is none either while
-    /// responses are due to be written, which is a part of waiting.
+    /// Takes the next request, without waiting. There is none either while responses
+    /// must be written, which `wait` does.
     #[must_use]
     pub fn next(&self) -> Option<Exchange> {
         let threads = self.threads()?;
@@ -38,7 +38,7 @@ impl RequestSource {
         Some(Exchange::new(Arc::clone(&self.shared), self.thread, job))
     }
 
-    /// None where the application takes events instead.
+    /// `None` where the application takes events instead.
     fn threads(&self) -> Option<&ThreadSide> {
         self.shared.handoff.threads()
     }

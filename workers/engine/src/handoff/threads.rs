@@ -1,6 +1,6 @@
-//! Requests for application threads (WSGI): a queue, and threads that wait at it. What is
-//! special to threads is decided here: how many are at work, when another is woken, when the
-//! loop leaves them alone, and which responses are written together.
+//! Requests for application threads (WSGI): a queue, and threads that wait at it.
+//! Decides what is special to threads: how many are at work, when another is woken,
+//! when the loop sleeps beside them, and which responses are written together.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -19,25 +19,25 @@ use crate::handoff::slots::Slots;
 use crate::handoff::wait::{SIGNALS, Wait, awoken, lock};
 use crate::stream::request::QueuedRequest;
 
-/// An application whose requests take less than this on average is served by
-/// few threads: waking more would only make them wait for each other.
+/// An application whose requests take less than this on average is served by few
+/// threads: more threads would only wait for each other.
 const QUICK_US: u32 = 400;
 
 /// An application whose requests take less than this on average keeps its
 /// clients awake.
 const INSTANT_US: u32 = 30;
 
-/// The average before the first request: nothing is known to be quick.
+/// The average before the first request, which counts as slow.
 const UNKNOWN_US: u32 = 100_000;
 
 /// The loop fetches more requests when one in so many of a batch is left.
 const LOW_SHARE: usize = 8;
 
-/// How long the I/O thread leaves the application alone before it looks
-/// whether another thread is needed.
+/// How long the I/O thread sleeps beside a busy application before it checks whether
+/// another thread is needed.
 const PARK_STEP: Duration = Duration::from_micros(250);
 
-/// The same where as many threads are at work as may be.
+/// As above, where as many threads are at work as may be.
 const LOOK_STEP: Duration = Duration::from_millis(1);
 
 /// The application threads and the requests that wait for them.
@@ -47,20 +47,20 @@ pub(crate) struct ThreadSide {
     slots: Arc<Slots>,
     mailbox: Arc<Mailbox>,
     queue: Mutex<VecDeque<QueuedRequest>>,
-    /// Changes when sleeping application threads are to look.
+    /// Changes when sleeping application threads must check the queue.
     bell: AtomicU32,
     /// Application threads that sleep or are about to.
     idle: AtomicU32,
-    /// Requests that were over when it was last seen that some wait.
+    /// How many requests had ended when requests were last found waiting.
     seen_waiting: AtomicU32,
     /// Average time of a request in the application, in microseconds.
     service_us: AtomicU32,
-    /// When so few requests wait, the loop fetches more: the application
-    /// goes on with these meanwhile, and need not fall asleep.
+    /// When so few requests wait, the loop fetches more: the application runs these
+    /// meanwhile, and need not fall asleep.
     low_mark: AtomicU32,
-    /// The I/O thread leaves the application alone.
+    /// The I/O thread sleeps beside the busy application.
     parked: SleepFlag,
-    /// Responses that the application thread is to write when it runs the loop.
+    /// Responses that the application thread writes when it runs the loop.
     pub(crate) batch: Batch,
     stopping: AtomicBool,
 }
@@ -87,8 +87,8 @@ impl ThreadSide {
 
     // The application threads.
 
-    /// Takes the next request for a thread, without waiting. There is none while
-    /// as many threads are at work as may be: they take it.
+    /// Takes the next request for a thread, without waiting. There is none while as
+    /// many threads are at work as may be: those threads take it.
     pub(crate) fn next(&self, thread: usize) -> Option<QueuedRequest> {
         let mut queue = lock(&self.queue);
         if queue.is_empty() || self.crew.room() == 0 {
@@ -112,8 +112,8 @@ impl ThreadSide {
         self.bell.load(Ordering::SeqCst)
     }
 
-    /// Sleeps until there may be a request, unless the bell was rung since it was
-    /// `rings`. The only thread looks for signals now and then.
+    /// Sleeps until there may be a request, unless the bell has changed since it was
+    /// `rings`. The only thread checks for signals now and then.
     pub(crate) fn wait(&self, rings: u32) -> Wait {
         self.idle.fetch_add(1, Ordering::SeqCst);
         let has_requests = !lock(&self.queue).is_empty();
@@ -138,7 +138,7 @@ impl ThreadSide {
         awoken(wake)
     }
 
-    /// A thread is through with its request of this number, which took so long.
+    /// A thread has finished its request of this number, which took so long.
     pub(crate) fn note_end(&self, thread: usize, number: u64, took_us: u64) {
         self.crew.end(thread, number);
         let average = self.service_us.load(Ordering::Relaxed);
@@ -146,8 +146,8 @@ impl ThreadSide {
         self.service_us.store((average / 8 * 7).saturating_add(took / 8), Ordering::Relaxed);
     }
 
-    /// Whether a response of a thread is cheaper to write in a batch: it runs
-    /// the loop after a few requests, and has one more to begin with.
+    /// Whether a response of a thread is cheaper to write in a batch: the thread runs
+    /// the loop after a few requests, and has another request to begin.
     pub(crate) fn is_batching(&self, thread: usize) -> bool {
         self.batch.is_open()
             && self.crew.is_working(thread)
@@ -155,15 +155,15 @@ impl ThreadSide {
             && self.has_requests()
     }
 
-    /// Ends the time in which the I/O thread leaves the application alone.
+    /// Ends the sleep of the I/O thread beside a busy application.
     pub(crate) fn unpark(&self) {
         self.parked.wake();
     }
 
     // The loop.
 
-    /// Queues requests in the order of their arrival, and wakes as many threads
-    /// as they need; whether some have to wait for a thread.
+    /// Queues requests in the order of their arrival, and wakes as many threads as they
+    /// need. Returns whether some have to wait for a thread.
     pub(crate) fn push(&self, jobs: &mut Vec<QueuedRequest>) -> bool {
         let count = u32::try_from(jobs.len()).unwrap_or(u32::MAX);
         let mut queue = lock(&self.queue);
@@ -188,8 +188,8 @@ impl ThreadSide {
         queued > (self.idle.load(Ordering::SeqCst).min(room)) as usize
     }
 
-    /// Requests wait: wakes threads that may take them, after requests that take
-    /// long have been set aside.
+    /// Requests wait: wakes threads that may take them, after requests that take long
+    /// have been set aside.
     pub(crate) fn relieve(&self, now_us: u64) {
         if self.idle.load(Ordering::SeqCst) == 0 || !self.has_requests() {
             return;
@@ -212,8 +212,7 @@ impl ThreadSide {
         }
     }
 
-    /// When the first of the requests that wait arrived, in microseconds of the
-    /// rising clock.
+    /// When the first waiting request arrived, in microseconds of the monotonic clock.
     pub(crate) fn first_us(&self) -> Option<u64> {
         lock(&self.queue).front().map(|job| job.request.ready_us)
     }
@@ -223,7 +222,7 @@ impl ThreadSide {
         std::mem::take(&mut *lock(&self.queue))
     }
 
-    /// Whether the application usually answers faster than threads are woken.
+    /// Whether the application usually responds faster than threads are woken.
     pub(crate) fn is_quick(&self) -> bool {
         self.service_us.load(Ordering::Relaxed) < QUICK_US
     }
@@ -246,7 +245,7 @@ impl ThreadSide {
         let mut left = limit;
         while !left.is_zero() {
             let before = lock(&self.queue).len();
-            // Where no thread is idle there is none to be woken.
+            // Without an idle thread, none can be woken.
             let is_idle = self.idle.load(Ordering::SeqCst) > 0;
             let longest = if self.crew.room() > 0 { PARK_STEP } else { LOOK_STEP };
             let step = if is_idle { left.min(longest) } else { left };
@@ -276,7 +275,7 @@ impl ThreadSide {
         self.park(limit, || self.slots.is_full());
     }
 
-    /// Wakes a thread that sleeps, to look for itself; or one that is about to.
+    /// Wakes a thread that sleeps, or is about to, so that it checks the queue.
     pub(crate) fn ring_one(&self) {
         self.bell.fetch_add(1, Ordering::SeqCst);
         self.ring(1);
@@ -287,7 +286,7 @@ impl ThreadSide {
         !lock(&self.queue).is_empty()
     }
 
-    /// Sleeps while `needed`, which changes only before an unpark; whether the
+    /// Sleeps while `needed`, which changes only before an unpark. Returns whether the
     /// time was over.
     fn park(&self, limit: Duration, needed: impl Fn() -> bool) -> bool {
         let sleeps = self.parked.fall_asleep(needed);
@@ -296,14 +295,14 @@ impl ThreadSide {
         elapsed
     }
 
-    /// Whether requests wait although a thread sleeps: one was thought to be
-    /// enough.
+    /// Whether requests wait although a thread sleeps: fewer threads were woken than
+    /// are needed.
     pub(crate) fn is_neglected(&self) -> bool {
         self.idle.load(Ordering::SeqCst) > 0 && !lock(&self.queue).is_empty()
     }
 
-    /// Wakes a thread for each request that waits, as far as threads may take one;
-    /// also where a thread that is awake was expected to take it.
+    /// Wakes a thread for each waiting request, as far as threads may take one; also
+    /// where a thread that is awake was expected to take it.
     fn nudge(&self) {
         let queued = u32::try_from(lock(&self.queue).len()).unwrap_or(u32::MAX);
         let idle = self.idle.load(Ordering::SeqCst);
@@ -322,7 +321,7 @@ impl ThreadSide {
         }
     }
 
-    /// Lets the threads go when nothing waits any more.
+    /// Lets the threads end when no request waits any more.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         self.bell.fetch_add(1, Ordering::SeqCst);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use monoceros_sys::futex::Wake;
 
-/// How often a thread that waits sees whether a signal was handled on it: one that
-/// came just before it fell asleep has not woken it.
+/// How often a waiting thread checks whether a signal was handled on it: one that
+/// arrived just before the thread fell asleep has not woken it.
 pub(crate) const SIGNALS: Duration = Duration::from_secs(1);
 
 /// Why an application thread stopped waiting.
@@ -16,11 +16,12 @@ pub enum Wait {
     Look,
     /// A signal was handled on this thread, or may have been.
     Interrupted,
-    /// The worker stops: nothing will come any more.
+    /// The worker stops: no further request comes.
     Stop,
 }
 
-/// What the end of a sleep means: nothing else ends it by time.
+/// The meaning of the end of a sleep. A sleep has a time limit only for the check for
+/// signals.
 pub(crate) fn awoken(wake: Wake) -> Wait {
     match wake {
         Wake::Changed => Wait::Look,
@@ -28,7 +29,7 @@ pub(crate) fn awoken(wake: Wake) -> Wait {
     }
 }
 
-/// Locks what no holder of the lock leaves half-changed by a panic.
+/// Locks data that no holder of the lock leaves half-changed by a panic.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,7 +4,7 @@
 /// about to arrive, in microseconds.
 pub(crate) const FRESH_US: u64 = 2_000;
 
-/// The connections, by token, and until when they count, in microseconds of the rising
+/// The connections, by token, and until when they count, in microseconds of the monotonic
 /// clock.
 #[derive(Debug, Default)]
 pub(crate) struct Expected(Vec<(usize, u64)>);

@@ -6,7 +6,7 @@ const PAUSE_MS: u64 = 250;
 /// How long no further line with the same error is logged, in milliseconds.
 const COMPLAIN_MS: u64 = 60_000;
 
-/// The pause, in milliseconds of the rising clock.
+/// The pause, in milliseconds of the monotonic clock.
 #[derive(Debug, Default)]
 pub(crate) struct Pause {
     until_ms: u64,

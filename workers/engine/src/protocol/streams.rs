@@ -21,11 +21,11 @@ pub(crate) struct OpenStream {
     pub(crate) id: u32,
     pub(crate) shared: Arc<SharedStream>,
     pub(crate) state: StreamState,
-    /// When its request's first byte was seen, in microseconds of the rising clock.
+    /// When its request's first byte was seen, in microseconds of the monotonic clock.
     pub(crate) begun_us: u64,
     /// Bytes of its request's body that were kept.
     pub(crate) body_bytes: u64,
-    /// When the current measure of the body's progress began, in milliseconds of the rising
+    /// When the current measure of the body's progress began, in milliseconds of the monotonic
     /// clock.
     pub(crate) window_ms: u64,
     /// Bytes of the body that have arrived since.

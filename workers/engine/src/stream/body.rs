@@ -1,5 +1,4 @@
-//! A request's body: in memory while it is small, else in a file without a
-//! name.
+//! A request's body: in memory while it is small, otherwise in a file without a name.
 
 use std::io;
 
@@ -10,34 +9,34 @@ use crate::transport::socket::Socket;
 /// The longest body that is kept in memory, in bytes.
 pub const MEMORY_LIMIT: usize = 64 * 1024;
 
-/// How much of a body that is announced to be longer than [`MEMORY_LIMIT`] is kept
-/// in memory, in bytes: the rest goes to a file at once.
+/// How much of a body whose announced length is above [`MEMORY_LIMIT`] is kept in
+/// memory, in bytes: the rest goes to a file at once.
 const FIRST_LIMIT: usize = 16 * 1024;
 
 /// The body of a request, complete.
 #[derive(Debug, Default)]
 pub enum Body {
-    /// There is none, or one of no bytes.
+    /// There is no body, or one of no bytes.
     #[default]
     Empty,
     /// At most [`MEMORY_LIMIT`] bytes.
     Memory(Vec<u8>),
-    /// More than that, from the beginning of a file. Behind it may stand
-    /// anything.
+    /// A longer body, from the beginning of a file. The file may have other bytes
+    /// behind the body.
     File {
-        /// The file; vanishes with its last descriptor.
+        /// The file; the kernel removes it with its last descriptor.
         file: Spool,
         /// The body's length in bytes.
         length: u64,
     },
 }
 
-/// What was received of a body.
+/// The received bytes of a body.
 #[derive(Debug)]
 pub(crate) struct Received {
     /// Bytes of the body.
     pub(crate) body: usize,
-    /// Bytes of what follows it.
+    /// Bytes that follow the body.
     pub(crate) beyond: usize,
     /// Nothing more has arrived.
     pub(crate) is_all: bool,
@@ -60,8 +59,8 @@ impl Body {
         self.len() == 0
     }
 
-    /// Adds bytes; moves everything to a file when memory is to hold no more.
-    /// `announced` is the length that the body will have, where it is known.
+    /// Adds bytes; moves everything to a file when the limit of memory is reached.
+    /// `announced` is the body's length, where it is known.
     ///
     /// # Errors
     /// Those of `open(2)` and `write(2)`: the disk may be full.
@@ -105,7 +104,7 @@ impl Body {
         spools.with_room(|| file.prepare(*length, limit))?;
         let Some(room) = file.room(*length, limit) else { return Ok(None) };
         let size = room.len();
-        // Only what is behind the body's last byte is not the body's.
+        // Only the bytes behind the body's last byte do not belong to the body.
         let beyond = if size as u64 == limit { beyond } else { &mut [] };
         let all = size + beyond.len();
         match socket.receive_parts([room, beyond]) {
@@ -114,7 +113,8 @@ impl Body {
                 *length += body as u64;
                 Ok(Some(Ok(Received { body, beyond: count - body, is_all: count < all })))
             }
-            // The file system has no room for what it was to overwrite.
+            // The file system has no room for the mapped bytes: some file systems need
+            // room even to overwrite.
             Err(error) if error.raw_os_error() == Some(libc::EFAULT) => {
                 Err(io::ErrorKind::StorageFull.into())
             }

@@ -1,12 +1,12 @@
-//! Which side responds to a request: decided once, by one word.
+//! Which side responds to a request: decided once, by one atomic word.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::atomics::Word;
 
-/// Nothing of the response has gone.
+/// No byte of the response has been sent.
 const OPEN: u32 = 0;
-/// The application side has the right to respond, for good.
+/// The application side has the right to respond, and keeps it.
 const BEGUN: u32 = 1;
 /// It has given the whole response.
 const GIVEN: u32 = 2;
@@ -17,15 +17,15 @@ const EXPIRED: u32 = 3;
 #[derive(Debug)]
 pub(crate) struct ResponseClaim<W = AtomicU32>(W);
 
-/// How far the response was when its time was over.
+/// The state of the response when its time was over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expiry {
     /// Nothing was sent, and the application will send nothing: the I/O thread
     /// responds.
     Open,
-    /// It has begun, and may never end.
+    /// The application has begun the response, and may never end it.
     Begun,
-    /// It was given.
+    /// The application has given the whole response.
     Given,
 }
 
@@ -40,7 +40,7 @@ impl<W: Word> ResponseClaim<W> {
     }
 
     /// The application side is about to respond. `false`: the I/O thread has responded,
-    /// and nothing may be written any more.
+    /// and no byte may be written any more.
     pub(crate) fn begin(&self) -> bool {
         self.0.change(OPEN, BEGUN).is_ok()
     }

@@ -1,5 +1,5 @@
-//! Whether a stream is over: decided by one word, so that its end costs a message only if
-//! the I/O thread has something to do then.
+//! Whether a stream is over: decided by one atomic word, so that the end costs a
+//! message only if the I/O thread has work to do then.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -18,7 +18,7 @@ const RUNNING_REPORTS: u32 = 2;
 pub(crate) struct StreamEnd<W = AtomicU32>(W);
 
 impl<W: Word> StreamEnd<W> {
-    /// No request has come.
+    /// No request has arrived.
     pub(crate) fn new() -> Self {
         Self(W::new(OVER))
     }
@@ -83,7 +83,7 @@ mod tests {
     }
 
     /// In every order of the two sides' steps, an event finds the stream over, or a
-    /// message comes; and what the application side wrote before is seen.
+    /// message arrives; and the loop sees what the application side wrote before.
     #[test]
     fn no_event_is_lost_in_any_order() {
         loom::model(|| {

@@ -1,4 +1,4 @@
-//! One request and its response, in the hands of an application thread.
+//! One request and its response, while an application thread has them.
 
 mod account;
 mod on_stream;
@@ -28,7 +28,7 @@ use crate::transport::payload::Payload;
 pub use sending::COPY_LIMIT;
 
 thread_local! {
-    /// Where a piece of a response is put together.
+    /// The memory for a piece of a response.
     static PIECE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -36,27 +36,27 @@ thread_local! {
 /// milliseconds.
 const HELD_MS: u64 = 10_000;
 
-/// The client is gone, or has taken nothing for too long.
+/// The client has gone, or has taken nothing for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientDisconnected;
 
-/// A request in the hands of the application. It ends with [`Exchange::finish`]; one
-/// that is dropped before breaks the connection, so that the client does not
-/// take half a response for a whole one.
+/// A request, while the application has it. It ends with [`Exchange::finish`]; an
+/// exchange that is dropped before breaks the connection, so that the client does not
+/// take half a response for a complete one.
 #[derive(Debug)]
 pub struct Exchange {
     shared: Arc<Shared>,
     thread: usize,
-    /// Where the scoreboard shows the request.
+    /// The request's entry on the scoreboard.
     shown: Option<ShownRequest>,
-    /// Present until the end, when its memory goes back.
+    /// Present until the end, when the memory is returned.
     request: Option<Box<Request>>,
     stream: Arc<SharedStream>,
-    /// When the application got it, in microseconds of the rising clock.
+    /// When the application got the request, in microseconds of the monotonic clock.
     taken_us: u64,
-    /// The I/O thread may have something of this response to write.
+    /// The I/O thread may have a part of this response to write.
     handed_over: bool,
-    /// The response has begun, and the application is to give more.
+    /// The response has begun, and the application will give more.
     streams: bool,
     /// The client could not take the whole response at once.
     is_slow: bool,
@@ -65,9 +65,9 @@ pub struct Exchange {
     /// Since when the client holds this thread, in milliseconds of the monotonic clock;
     /// logged once.
     held_ms: Option<u64>,
-    /// The server's own response goes out in place of the application's.
+    /// The server's own response is sent in place of the application's.
     is_replaced: bool,
-    /// The body of that, until it is sent.
+    /// The body of that response, until it is sent.
     replacement: Vec<u8>,
     gone: bool,
     completed: bool,
@@ -155,7 +155,7 @@ impl Exchange {
         &self.link().local
     }
 
-    /// What the client's URL begins with.
+    /// The scheme of the client's URL.
     #[must_use]
     pub fn scheme(&self) -> Scheme {
         self.link().scheme
@@ -164,20 +164,20 @@ impl Exchange {
     /// Begins the response, or begins it anew, with a status such as `200 OK`.
     ///
     /// # Errors
-    /// When it is malformed.
+    /// The status is malformed.
     pub fn begin(&mut self, status: &[u8]) -> Result<(), Fault> {
         self.request_mut().response.begin(status)
     }
 
-    /// Begins a response behind which another protocol follows, such as `websocket`: its head
-    /// goes out with the first [`Exchange::write`], which may be empty. What is written from
-    /// then on goes out as it is, and what the client sends comes as pieces, to the end of the
-    /// connection.
+    /// Begins a response behind which another protocol follows, such as `websocket`.
+    /// Its head is sent with the first [`Exchange::write`], which may be empty. Later
+    /// bytes of the application are sent unchanged, and bytes of the client arrive as
+    /// pieces, to the end of the connection.
     ///
     /// # Errors
-    /// When the protocol's name is malformed; [`Fault::Upgrade`] when the client has not asked
-    /// for another protocol (RFC 9110 section 7.8) or the request's body was not taken, or
-    /// where requests go to threads.
+    /// The protocol's name is malformed; [`Fault::Upgrade`] when the client has not
+    /// asked for another protocol (RFC 9110 section 7.8) or the request's body was not
+    /// taken, or where requests go to threads.
     pub fn upgrade(&mut self, protocol: &[u8]) -> Result<(), Fault> {
         let head = &self.request().head;
         let is_asked = head.version() == Version::Http11 && head.field(b"upgrade").is_some();
@@ -188,7 +188,7 @@ impl Exchange {
         self.request_mut().response.upgrade(protocol)
     }
 
-    /// Forgets what was set of the response.
+    /// Forgets the status and the fields of the response.
     pub fn reset(&mut self) {
         if !self.is_committed() {
             self.request_mut().response.clear();
@@ -198,7 +198,7 @@ impl Exchange {
     /// Adds a field to the response's head.
     ///
     /// # Errors
-    /// When it is malformed, or contradicts an earlier one.
+    /// The field is malformed, or contradicts an earlier one.
     pub fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
         self.request_mut().response.field(name, value)
     }
@@ -209,7 +209,7 @@ impl Exchange {
         self.response().has_begun()
     }
 
-    /// Whether the head has gone: nothing in it can be changed any more.
+    /// Whether the head has been sent, and cannot be changed any more.
     #[must_use]
     pub fn is_committed(&self) -> bool {
         self.response().is_concluded()
@@ -227,19 +227,19 @@ impl Exchange {
         self.gone
     }
 
-    /// Whether nothing of a body is sent: to HEAD, and with 204 and 304.
+    /// Whether no byte of a body is sent: to HEAD, and with 204 and 304.
     #[must_use]
     pub fn is_bodiless(&self) -> bool {
         self.request().head.is_head() || self.response().framing() == BodyFraming::NoBody
     }
 
-    /// Whether the application gave more than the length that it promised.
+    /// Whether the application gave more than its Content-Length.
     #[must_use]
     pub fn was_cut(&self) -> bool {
         self.response().was_cut()
     }
 
-    /// Whether the application gave less than the length that it promised.
+    /// Whether the application gave less than its Content-Length.
     #[must_use]
     pub fn is_short(&self) -> bool {
         self.response().is_short()
@@ -251,14 +251,13 @@ impl Exchange {
         self.response().promised()
     }
 
-    /// Sends a piece of the body, with the head if that has not gone yet.
-    /// `whole` is the length of the body where it is known, and `owner` owns
-    /// the same bytes, so that they need not be copied if they have to wait.
-    /// Never waits itself: what the socket has no room for goes out later, see
-    /// [`Exchange::is_crowded`].
+    /// Sends a piece of the body, with the head if it has not been sent yet. `whole` is
+    /// the length of the body where it is known, and `owner` owns the same bytes, so
+    /// that they need not be copied if they have to wait. This never waits: bytes for
+    /// which the socket has no room are sent later, see [`Exchange::is_crowded`].
     ///
     /// # Errors
-    /// When the client is gone; the application may as well stop.
+    /// The client has gone; the application may stop.
     pub fn write(
         &mut self,
         bytes: &[u8],
@@ -272,7 +271,7 @@ impl Exchange {
         self.put(with_head, bytes, owner)
     }
 
-    /// Sends the response that goes out in place of the application's, if that is due.
+    /// Sends the response that replaces the application's, if it is due.
     fn put_replacement(&mut self, with_head: bool) -> Result<(), ClientDisconnected> {
         if !with_head {
             return Ok(());
@@ -281,7 +280,7 @@ impl Exchange {
         self.put(true, &body, None)
     }
 
-    /// Sends a piece of the body, with the head if that is due.
+    /// Sends a piece of the body, with the head if it is due.
     fn put(
         &mut self,
         with_head: bool,
@@ -289,7 +288,7 @@ impl Exchange {
         owner: Option<Box<dyn Payload>>,
     ) -> Result<(), ClientDisconnected> {
         let count = self.request_mut().response.take(bytes.len() as u64);
-        // Only all of the bytes can be left to their owner.
+        // The owner has all bytes of the piece, so it is kept only if none was cut.
         let owner = owner.filter(|_| count == bytes.len() as u64);
         let bytes = &bytes[..usize::try_from(count).unwrap_or(bytes.len())];
         if !with_head && bytes.is_empty() {
@@ -302,7 +301,7 @@ impl Exchange {
             self.shared.board.show_stream(self.shown, true);
         }
         if !with_head {
-            // A response that grows is not stuck, however long it takes.
+            // A response that makes progress is not stuck, however long it takes.
             self.shared.board.progress(self.shown, clock::monotonic_ms());
         }
         if self.link().is_multiplexed {
@@ -326,7 +325,7 @@ impl Exchange {
     /// Sends a range of a file as the whole body.
     ///
     /// # Errors
-    /// When the client is gone.
+    /// The client has gone.
     pub fn write_file(
         &mut self,
         source: &File,
@@ -354,7 +353,7 @@ impl Exchange {
         Ok(())
     }
 
-    /// Whether so much waits for the client that the application is to wait.
+    /// Whether so much waits for the client that the application must wait.
     #[must_use]
     pub fn is_crowded(&self) -> bool {
         if !self.handed_over {
@@ -378,13 +377,13 @@ impl Exchange {
         self.handed_over && self.link().await_room(self.request().number, &self.shared.room, all)
     }
 
-    /// Waits until the client has taken most of what waits for it. May return
-    /// early, after a second: ask [`Exchange::is_crowded`] again.
+    /// Waits until the client has taken most of what waits for it. May return early,
+    /// after a second: check [`Exchange::is_crowded`] again.
     ///
     /// # Errors
-    /// When the client is gone.
+    /// The client has gone.
     pub fn wait_for_room(&mut self) -> Result<(), ClientDisconnected> {
-        // A slow client is no fault of the application's.
+        // A slow client is not a fault of the application.
         self.shared.board.pause(self.shown);
         let (all, limit) = (self.response().is_unbuffered(), Duration::from_secs(1));
         let waited = self.link().wait_for_room(&self.shared.room, all, limit);
@@ -429,7 +428,7 @@ impl Exchange {
         self.end(after, environ);
     }
 
-    /// Ends the response by breaking the connection: it cannot be completed.
+    /// Ends the response by breaking the connection: the response cannot be completed.
     pub fn abort(mut self, environ: &dyn Fn(&str) -> Option<String>) {
         self.end(self.broken(), environ);
     }
@@ -439,25 +438,26 @@ impl Exchange {
         if self.response().framing().ends_with_connection() { After::Reset } else { After::Abort }
     }
 
-    /// Sends what is missing of a whole response: the head if nothing has gone,
-    /// the end of a chunked body. Nothing can be written after it.
+    /// Sends the missing part of a whole response: the head if nothing was sent, the
+    /// end of a chunked body. Nothing can be written afterwards.
     pub fn complete(&mut self) {
         if self.completed || self.gone || !self.has_begun() {
             return;
         }
         self.completed = true;
         if self.streams {
-            // What the application does from now on takes its own time.
+            // The time of what the application does after the response is measured
+            // anew.
             self.shared.board.progress(self.shown, clock::monotonic_ms());
             self.shared.board.show_stream(self.shown, false);
         }
-        // A client that is gone is seen by `self.gone`.
+        // `self.gone` is set for a client that has gone.
         if !self.is_committed() {
             let whole = (!self.request().head.is_head()).then_some(0);
             self.write(b"", None, whole).ok();
         }
         if self.link().is_multiplexed && !self.gone {
-            // A client that is gone is seen by `self.gone`.
+            // `self.gone` is set for a client that has gone.
             self.send_on_stream(false, b"", true).ok();
         }
         if self.response().framing() == BodyFraming::Chunked && !self.gone {
@@ -500,8 +500,8 @@ impl Exchange {
         Ok(true)
     }
 
-    /// Has the response revised before its head goes out: the length of the body that goes out
-    /// in place of the application's, if one does.
+    /// Has the response revised before its head is sent. Returns the length of the body
+    /// that replaces the application's, if one does.
     fn revise(&mut self) -> Option<u64> {
         let reviser = self.shared.options.revise.as_ref()?;
         let Request { head, response, .. } = self.request.as_deref_mut()?;

@@ -1,22 +1,22 @@
-//! The body of a request that the application takes as it comes: what has arrived and was not
-//! taken. It is bounded. When it is full, the I/O thread stops reading from the client, and the
-//! body's deadline stops as well: the client is not slow then. Taking from it lets the I/O
-//! thread read on.
+//! The body of a request that the application takes as it arrives: the bytes that have
+//! arrived and were not taken. The buffer is bounded. When it is full, the I/O thread
+//! stops reading from the client, and the body's deadline stops as well, because the
+//! client is not slow then. Taking bytes lets the I/O thread read again.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What an application gets when it asks for more of a body.
+/// The result of asking for more of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BodyPiece {
     /// The next bytes; at least one.
     Bytes(Vec<u8>),
     /// None have arrived. An event announces more.
     Nothing,
-    /// The body is over.
+    /// The body is complete.
     End,
-    /// The rest of the body does not come: the client is gone or too slow, or the body is
-    /// malformed.
+    /// The rest of the body will not arrive: the client has gone or is too slow, or the
+    /// body is malformed.
     Broken,
 }
 
@@ -39,7 +39,7 @@ struct InboundState {
     end: Option<BodyEnd>,
     /// The application has found nothing, and waits for an event.
     is_awaited: bool,
-    /// The I/O thread has stopped reading because this was full.
+    /// The I/O thread has stopped reading because the buffer was full.
     is_paused: bool,
     /// The client sends the body only when it is asked to (RFC 9110 section 10.1.1).
     asks: bool,
@@ -56,7 +56,7 @@ impl Inbound {
         *self.state() = InboundState { limit, asks, ..InboundState::default() };
     }
 
-    /// There is no body, or no more of one.
+    /// There is no body, or nothing more of one.
     pub(crate) fn close(&self) {
         *self.state() = InboundState { end: Some(BodyEnd::Whole), ..InboundState::default() };
     }
@@ -84,7 +84,7 @@ impl Inbound {
         std::mem::take(&mut state.is_awaited)
     }
 
-    /// Whether the rest of the body does not come.
+    /// Whether the rest of the body will not arrive.
     pub(crate) fn is_broken(&self) -> bool {
         self.state().end == Some(BodyEnd::Broken)
     }
@@ -94,7 +94,7 @@ impl Inbound {
         self.state().is_paused
     }
 
-    /// Whether the whole body has come and was taken.
+    /// Whether the whole body has arrived and was taken.
     pub(crate) fn is_through(&self) -> bool {
         let state = self.state();
         state.bytes.is_empty() && state.end == Some(BodyEnd::Whole)
@@ -124,8 +124,8 @@ impl Inbound {
         }
     }
 
-    /// Whether the client is to be asked for the body now, because the application waits
-    /// for it.
+    /// Whether the server must ask the client for the body now, because the application
+    /// waits for it.
     pub(crate) fn is_to_ask(&self) -> bool {
         let mut state = self.state();
         state.is_awaited && std::mem::take(&mut state.asks)

@@ -1,5 +1,5 @@
-//! Responses of the server itself, and what decides that it responds: at the end of a request's
-//! head, or of the head of an application's response.
+//! Responses of the server itself, and the rule that decides on them: at the end of a
+//! request's head, or of the head of an application's response.
 
 use std::fmt;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ impl LocalResponse {
         Self { response, body }
     }
 
-    /// Completes the response as the request asks for it.
+    /// Completes the response for the request's method and version.
     pub(crate) fn conclude(mut self, asked: Asked) -> ConcludedResponse {
         let length = self.body.len() as u64;
         self.response.conclude(asked, Some(length));
@@ -61,7 +61,7 @@ impl LocalResponse {
     }
 }
 
-/// The same, ready to be sent.
+/// As above, ready to be sent.
 #[derive(Debug)]
 pub(crate) struct ConcludedResponse(LocalResponse);
 
@@ -74,7 +74,7 @@ impl ConcludedResponse {
         &self.0.body
     }
 
-    /// Head and body as HTTP/1 has them.
+    /// Head and body in the syntax of HTTP/1.
     pub(crate) fn bytes(mut self) -> Vec<u8> {
         let mut out = Vec::with_capacity(256 + self.0.body.len());
         self.0.response.push_head(&mut out);
@@ -83,18 +83,18 @@ impl ConcludedResponse {
     }
 }
 
-/// A request whose head has come: nothing of its body was asked for, read or kept.
+/// A request whose head has arrived: nothing of its body was asked for, read or kept.
 #[derive(Debug)]
 pub struct Arrival<'a> {
-    /// Request line and fields.
+    /// Request line and header fields.
     pub head: &'a Head,
     /// The client's address.
     pub peer: &'a Address,
-    /// What the client's URL begins with.
+    /// The scheme of the client's URL.
     pub scheme: Scheme,
 }
 
-/// What becomes of a request at the end of its head.
+/// The decision on a request at the end of its head.
 #[derive(Debug)]
 pub enum Decision {
     /// The application serves it.
@@ -103,14 +103,14 @@ pub enum Decision {
     Respond {
         /// The response.
         response: LocalResponse,
-        /// How many bytes of a body are dropped, so that the connection can go on; one
-        /// with a longer body is closed.
+        /// How many bytes of a body are dropped, so that the connection can continue; a
+        /// connection with a longer body is closed.
         discard: u64,
     },
 }
 
-/// Decides what the server responds to by itself. It runs on the I/O thread, so it must
-/// not wait for anything.
+/// Decides which requests the server responds to by itself. It runs on the I/O thread,
+/// so it must not wait.
 #[derive(Clone)]
 pub struct LocalDecision(Arc<dyn Fn(&Arrival) -> Decision + Send + Sync>);
 
@@ -131,7 +131,7 @@ impl fmt::Debug for LocalDecision {
     }
 }
 
-/// The head of an application's response, before it goes out.
+/// The head of an application's response, before it is sent.
 #[derive(Debug)]
 pub struct ResponseDraft<'a>(&'a mut Response);
 
@@ -157,17 +157,17 @@ impl ResponseDraft<'_> {
     }
 }
 
-/// What becomes of an application's response at the end of its head.
+/// The decision on an application's response at the end of its head.
 #[derive(Debug)]
 pub enum Revision {
-    /// It goes out, with what was added.
+    /// The response is sent, with the added fields.
     Keep,
     /// Sent in place of the application's response, whose body is dropped.
     Replace(LocalResponse),
 }
 
-/// Revises the responses of the application: the twin of [`LocalDecision`]. It runs on the
-/// application's thread.
+/// Revises the responses of the application: the counterpart of [`LocalDecision`]. It
+/// runs on the application's thread.
 #[derive(Clone)]
 pub struct ResponseReviser(Arc<ReviseFn>);
 

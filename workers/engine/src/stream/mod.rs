@@ -1,4 +1,4 @@
-//! One request and its response: as data, and in the hands of an application thread.
+//! One request and its response: as data, and while an application thread has them.
 
 pub(crate) mod body;
 pub(crate) mod claim;

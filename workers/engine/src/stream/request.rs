@@ -14,17 +14,17 @@ use crate::trim;
 /// Its memory is used again.
 #[derive(Debug, Default)]
 pub struct Request {
-    /// Request line and fields.
+    /// Request line and header fields.
     pub head: Head,
-    /// The whole body; empty where the application takes it as it comes.
+    /// The whole body; empty where the application takes it as it arrives.
     pub body: Body,
     /// Its number in the worker, from 1.
     pub(crate) number: u64,
-    /// When the first byte was seen, in microseconds of the rising clock.
+    /// When the first byte was seen, in microseconds of the monotonic clock.
     pub(crate) begun_us: u64,
-    /// When it had arrived, as far as is known: its place in the queue.
+    /// When the request had arrived, as far as is known: its place in the queue.
     pub(crate) ready_us: u64,
-    /// Bytes of ours still wait to go out before the response.
+    /// Bytes of the server's own still wait to be sent before the response.
     pub(crate) behind: bool,
     /// The response has `Connection: close`.
     pub(crate) closes: bool,
@@ -39,8 +39,8 @@ impl Request {
         self.number
     }
 
-    /// What the request is called wherever it is named: the client's own
-    /// identifier, or one of the worker's pid and the request's number.
+    /// The identifier of the request: the client's own, or one of the worker's pid and
+    /// the request's number.
     #[must_use]
     pub fn id(&self) -> String {
         match self.own_id() {
@@ -60,13 +60,13 @@ impl Request {
         }
     }
 
-    /// What the error log calls the request.
+    /// The request's identifier in the error log.
     pub(crate) fn label(&self) -> String {
         let (method, path) = (self.head.method(), self.head.path());
         format!("{} {} (request {})", method.escape_ascii(), path.escape_ascii(), self.id())
     }
 
-    /// The client's `X-Request-ID`, if it is a plain one.
+    /// The client's `X-Request-ID`, if it is plain text.
     pub(crate) fn own_id(&self) -> Option<&[u8]> {
         let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte);
         let is_short = |id: &&[u8]| (1..=ID_LIMIT).contains(&id.len());
@@ -83,15 +83,15 @@ impl Request {
     }
 }
 
-/// A request and where its response goes.
+/// A request and the stream for its response.
 #[derive(Debug)]
 pub(crate) struct QueuedRequest {
     pub(crate) request: Box<Request>,
     pub(crate) stream: Arc<SharedStream>,
 }
 
-/// Requests whose memory is to be used again, in the boxes in which they go
-/// from hand to hand.
+/// Requests whose memory is used again, in the boxes in which they pass between
+/// threads.
 pub(crate) type SpareRequests = Vec<Box<Request>>;
 
 #[cfg(test)]

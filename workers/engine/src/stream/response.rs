@@ -9,7 +9,7 @@ use crate::record::clock;
 /// How a body is delimited (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum BodyFraming {
-    /// Not decided: the head has not gone.
+    /// Not decided: the head has not been sent.
     #[default]
     Open,
     /// So many bytes are left of the promised length.
@@ -18,10 +18,10 @@ pub(crate) enum BodyFraming {
     Chunked,
     /// The protocol of the connection marks its end.
     Framed,
-    /// Whatever comes before the connection is closed.
+    /// All bytes before the connection is closed.
     UntilClose,
-    /// Whatever comes to the end of the stream; no syntax of the protocol follows the head, in
-    /// either direction (RFC 9110 section 7.8).
+    /// All bytes to the end of the stream; no syntax of the protocol follows the head,
+    /// in either direction (RFC 9110 section 7.8).
     Raw,
     /// The response has no body, whatever the application gives.
     NoBody,
@@ -48,8 +48,8 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// For a response with which the connection ends, to a request of which nothing else
-    /// is known.
+    /// For a response that ends the connection, to a request of which nothing else is
+    /// known.
     pub(crate) fn last(is_head: bool) -> Self {
         Self { version: Version::Http11, is_head, keep_alive: false, is_framed: false }
     }
@@ -60,7 +60,7 @@ impl Asked {
     }
 }
 
-/// A response in the making: its head, and what is known of its body.
+/// A response in the making: its head, and the facts about its body.
 #[derive(Debug, Default)]
 pub(crate) struct Response {
     /// The status and the fields; empty before a status.
@@ -68,7 +68,7 @@ pub(crate) struct Response {
     state: ResponseState,
 }
 
-/// What is known of a response beside its head.
+/// The facts about a response beside its head.
 #[derive(Clone, Copy, Debug, Default)]
 struct ResponseState {
     /// The Content-Length that the application gave.
@@ -79,7 +79,7 @@ struct ResponseState {
     closes: bool,
     /// The header field for the connection.
     persistence: Option<Persistence>,
-    /// Nothing of the body is to be kept for a slow client.
+    /// No byte of the body may be kept for a slow client.
     unbuffered: bool,
     /// Another protocol follows the head.
     upgrades: bool,
@@ -88,7 +88,7 @@ struct ResponseState {
     head_bytes: u64,
     /// Bytes of the body that were taken for sending.
     body_bytes: u64,
-    /// Bytes that were cut because they came after the promised length.
+    /// Bytes that were cut because they follow the promised length.
     cut: bool,
 }
 
@@ -138,11 +138,11 @@ impl Response {
         self.head.fields.push(name, value);
     }
 
-    /// Adds a field. Those that are about the connection are the server's own
-    /// business and are left out (RFC 9110 section 7.6.1, PEP 3333).
+    /// Adds a field. Fields of the connection belong to the server and are left out
+    /// (RFC 9110 section 7.6.1, PEP 3333).
     ///
     /// # Errors
-    /// When it is malformed, or contradicts an earlier one.
+    /// The field is malformed, or contradicts an earlier one.
     pub(crate) fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
         check_field(name, value)?;
         match name.len() {
@@ -178,13 +178,13 @@ impl Response {
         Ok(())
     }
 
-    /// Completes the head and decides how the body is delimited. `whole` is the
-    /// body's length where it is known without the application's word.
+    /// Completes the head and decides how the body is delimited. `whole` is the body's
+    /// length where the server knows it by itself.
     pub(crate) fn conclude(&mut self, asked: Asked, whole: Option<u64>) {
         let status = self.head.status();
         let no_body = asked.is_head || has_no_body(status) || status == 205;
         if status == 205 {
-            // RFC 9110 section 15.3.6: the length of nothing is sent.
+            // RFC 9110 section 15.3.6: the length of an empty body is sent.
             self.state.length = Some(0);
         }
         let length = self.state.length.or(whole.filter(|length| !no_body || *length > 0));
@@ -217,8 +217,8 @@ impl Response {
                 fields.push(name, own.get(name).unwrap_or_default());
             }
         });
-        // RFC 9112 section 6.1 and RFC 9110 section 8.6: no length goes with 204, and
-        // a 304 has the length of what is not sent only if the application knows it.
+        // RFC 9112 section 6.1 and RFC 9110 section 8.6: 204 has no length, and a 304
+        // has the length of the body that is not sent only if the application gives it.
         if let Some(length) = length
             && !matches!(self.state.framing, BodyFraming::Chunked | BodyFraming::Raw)
             && status != 204
@@ -228,7 +228,7 @@ impl Response {
         }
     }
 
-    /// What HTTP/1 adds to the head, once it is concluded.
+    /// The fields that HTTP/1 adds to the complete head.
     fn transfer(&self) -> Transfer {
         Transfer {
             is_chunked: self.state.framing == BodyFraming::Chunked,
@@ -241,15 +241,15 @@ impl Response {
         &self.head
     }
 
-    /// Appends the head as HTTP/1 has it.
+    /// Appends the head in the syntax of HTTP/1.
     pub(crate) fn push_head(&mut self, out: &mut Vec<u8>) {
         let before = out.len();
         h1::push_head(out, &self.head, self.transfer());
         self.state.head_bytes = (out.len() - before) as u64;
     }
 
-    /// The value of a field, by its name in lower case; also of those that the
-    /// server adds.
+    /// The value of a field, by its name in lower case; also of fields that the server
+    /// adds.
     pub(crate) fn field_value(&self, name: &[u8]) -> Option<&[u8]> {
         self.head.fields.get(name).or_else(|| {
             let is_sent = self.state.persistence.is_some();
@@ -257,7 +257,7 @@ impl Response {
         })
     }
 
-    /// Takes `count` bytes of the body: how many of them are to be sent.
+    /// Takes `count` bytes of the body. Returns how many to send.
     pub(crate) fn take(&mut self, count: u64) -> u64 {
         let taken = match &mut self.state.framing {
             BodyFraming::Length(left) => {
@@ -281,7 +281,7 @@ impl Response {
         self.head.status() != 0
     }
 
-    /// Whether the head is complete: nothing in it can be changed any more.
+    /// Whether the head is complete, and cannot be changed any more.
     pub(crate) fn is_concluded(&self) -> bool {
         self.state.framing != BodyFraming::Open
     }
@@ -318,7 +318,7 @@ impl Response {
         self.state.closes
     }
 
-    /// Whether the application is to wait for its client.
+    /// Whether the application must wait for its client.
     pub(crate) fn is_unbuffered(&self) -> bool {
         self.state.unbuffered
     }
@@ -333,7 +333,7 @@ impl Response {
     }
 }
 
-/// What is wrong with an application's response.
+/// The fault of an application's response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// A malformed status or field.
@@ -342,7 +342,7 @@ pub enum Fault {
     Interim,
     /// A Content-Length that is no number, or two that differ.
     Length,
-    /// The client has not asked for another protocol, or its body has not come.
+    /// The client has not asked for another protocol, or its body has not arrived.
     Upgrade,
 }
 

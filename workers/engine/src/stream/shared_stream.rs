@@ -1,5 +1,6 @@
-//! The part of a stream that both sides of a worker hold. A stream is one request with its
-//! response; a connection carries one at a time or several, as its protocol has it.
+//! The part of a stream that both sides of a worker hold. A stream is one request with
+//! its response; a connection carries one at a time or several, depending on its
+//! protocol.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,33 +12,33 @@ use crate::stream::end::StreamEnd;
 use crate::stream::inbound::Inbound;
 use crate::transport::outgoing::Stores;
 
-/// What becomes of a connection after a response.
+/// What is done with a connection after a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum After {
     /// The next request is read.
     KeepAlive,
     /// The connection is closed when everything has been written.
     Close,
-    /// The same, but the client may still be sending what is not read: its
-    /// bytes are thrown away for a while.
+    /// As above, but the client may still be sending bytes that are not read: they are
+    /// discarded for a while.
     Linger,
-    /// The connection is closed at once: the response is broken, and the client
-    /// sees that by its framing.
+    /// The connection is closed at once: the response is broken, which the client
+    /// notices by its framing.
     Abort,
     /// As above, for a response that ends with the connection: the client notices only
     /// by a reset that it is broken.
     Reset,
 }
 
-/// What an application thread and the I/O thread share of a stream. With HTTP/1 it is used
-/// again for the next request of the connection.
+/// The part of a stream that an application thread and the I/O thread share. With
+/// HTTP/1 it is used again for the next request of the connection.
 #[derive(Debug)]
 pub(crate) struct SharedStream {
     /// The connection that carries it.
     pub(crate) connection: Arc<SharedConnection>,
-    /// The number that the protocol gives it; 0 with HTTP/1.
+    /// The protocol's number for the stream; 0 with HTTP/1.
     pub(crate) id: u32,
-    /// Nothing more of its response is wanted: the client has given it up.
+    /// The client has given up the stream: the rest of the response is not sent.
     lost: AtomicBool,
     /// Which side may respond.
     pub(crate) claim: ResponseClaim,
@@ -45,21 +46,21 @@ pub(crate) struct SharedStream {
     pub(crate) end: StreamEnd,
     finished_ms: AtomicU64,
     tail: Mutex<ResponseTail>,
-    /// Its body, where the application takes it as it comes.
+    /// Its body, where the application takes it as it arrives.
     pub(crate) inbound: Inbound,
 }
 
 /// What the I/O thread does after a response, and what it records.
 #[derive(Debug, Default)]
 pub(crate) struct ResponseTail {
-    /// Set when the application side is through.
+    /// Set when the application side has finished.
     pub(crate) after: Option<After>,
-    /// What follows in both directions is no syntax of the protocol.
+    /// The bytes behind the head are not of the protocol, in both directions.
     pub(crate) is_raw: bool,
-    /// What the error log calls the request whose response waits.
+    /// The identifier of the request whose response waits.
     pub(crate) label: Option<String>,
-    /// What the access log gets when the response has gone, once the application side is
-    /// through.
+    /// The access log's line for when the response has gone, once the application side
+    /// has finished.
     pub(crate) account: Option<Account>,
 }
 
@@ -76,7 +77,7 @@ pub(crate) struct Account {
 /// A response that was given up.
 #[derive(Debug)]
 pub(crate) struct Lost {
-    /// What the log calls its request.
+    /// The identifier of its request in the log.
     pub(crate) label: Option<String>,
     /// Bytes that the client can have got.
     pub(crate) sent: u64,
@@ -92,12 +93,12 @@ impl Account {
 }
 
 impl SharedStream {
-    /// A stream of which no request has come.
+    /// A stream of which no request has arrived.
     pub(crate) fn new(connection: Arc<SharedConnection>) -> Self {
         Self::on(connection, 0)
     }
 
-    /// The same with the number that the protocol gives it.
+    /// As above, with the protocol's number.
     pub(crate) fn on(connection: Arc<SharedConnection>, id: u32) -> Self {
         Self {
             connection,
@@ -119,19 +120,19 @@ impl SharedStream {
         self.end.run(reports);
     }
 
-    /// Nothing more of its response is wanted.
+    /// The client has given up the stream.
     pub(crate) fn lose(&self) {
         self.lost.store(true, Ordering::Release);
     }
 
-    /// Whether nothing more of its response is wanted.
+    /// Whether the client has given up the stream.
     pub(crate) fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Acquire)
     }
 
-    /// Whether the client has left while the application side writes the response.
-    /// A client that has only ended its side of the connection looks the same; it
-    /// still gets the response.
+    /// Whether the client has gone while the application side writes the response. A
+    /// client that has only ended its side of the connection looks the same; it still
+    /// gets the response.
     pub(crate) fn has_left(&self) -> bool {
         self.claim.has_begun() && self.connection.socket.has_ended()
     }
@@ -143,25 +144,25 @@ impl SharedStream {
         self.end.finish()
     }
 
-    /// When the application side was last through with a request, in milliseconds of the
-    /// rising clock.
+    /// When the application side last finished a request, in milliseconds of the
+    /// monotonic clock.
     pub(crate) fn finished_ms(&self) -> u64 {
         self.finished_ms.load(Ordering::Relaxed)
     }
 
-    /// What is done behind the response. Its lock is taken after the connection's.
+    /// The work after the response. Its lock is taken after the connection's.
     pub(crate) fn tail(&self) -> MutexGuard<'_, ResponseTail> {
         self.tail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends an interim response, unless the response has begun: what the application sends
-    /// under the connection's lock comes behind it.
+    /// Sends an interim response, unless the response has begun: bytes that the
+    /// application sends under the connection's lock follow it.
     pub(crate) fn send_interim(&self, bytes: Vec<u8>, stores: Stores) {
         let mut outlet = self.connection.outlet();
         if self.claim.has_begun() || outlet.failed {
             return;
         }
-        // So few bytes stay in memory.
+        // So few bytes stay in memory, without a file.
         let spill = outlet.outgoing.push_bytes(Box::new(bytes), 0, stores);
         debug_assert!(spill.is_none());
         // Reading notices a client that has gone.
@@ -193,8 +194,8 @@ impl SharedStream {
         Some(sent)
     }
 
-    /// All that waited has gone, and the application side is through: what the access log
-    /// gets, if it waits for that.
+    /// All waiting bytes have been sent, and the application side has finished. Returns
+    /// the access log's line, if it waits for that.
     pub(crate) fn settle_account(&self) -> Option<Account> {
         self.connection.outlet().handed = 0;
         let mut tail = self.tail();

@@ -1,5 +1,5 @@
-//! A part of a file on its way to a socket: by the kernel alone where it can
-//! (`sendfile(2)`), else read and sent.
+//! A part of a file that is sent to a socket: by the kernel alone where it can
+//! (`sendfile(2)`), otherwise read and sent.
 
 use std::fs::File;
 use std::io;
@@ -13,13 +13,13 @@ use crate::transport::socket::Socket;
 /// How much is read at a time where the kernel cannot send a file.
 const BLOCK: usize = 64 * 1024;
 
-/// A part of a file that is to be sent.
+/// A part of a file that waits to be sent.
 #[derive(Debug)]
 pub(crate) struct FileRange {
     file: File,
-    /// Where the rest begins.
+    /// The offset of the rest.
     pub(crate) offset: u64,
-    /// How much is left.
+    /// The length of the rest.
     pub(crate) left: u64,
     /// The kernel cannot send this file, or has not reported why it did not.
     is_read: bool,
@@ -28,10 +28,10 @@ pub(crate) struct FileRange {
 /// Why a response cannot be sent.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The socket: it has no room (`WouldBlock`), or the client is gone.
+    /// The socket: it has no room (`WouldBlock`), or the client has gone.
     Client(io::Error),
-    /// The file: it cannot be read, or has become shorter than what was
-    /// promised. That is no fault of the client's.
+    /// The file: it cannot be read, or has become shorter than the promised length. The
+    /// client has no part in that.
     File(String),
 }
 
@@ -46,8 +46,8 @@ impl FileRange {
         Self { file, offset, left, is_read: false }
     }
 
-    /// Sends at most so many bytes, as far as the socket has room: how many have
-    /// gone.
+    /// Sends at most so many bytes, as far as the socket has room. Returns how many
+    /// were sent.
     ///
     /// # Errors
     /// Of the socket, also that it has no room, and of the file.
@@ -59,8 +59,8 @@ impl FileRange {
         }
     }
 
-    /// The same by way of memory: `write` is given what was read, and returns how much
-    /// it has taken.
+    /// As above, through memory: `write` gets the bytes that were read, and returns how
+    /// many it has taken.
     ///
     /// # Errors
     /// Of `write` and of the file.
@@ -123,7 +123,7 @@ fn shortened() -> Failure {
     Failure::File("its file has become shorter while it was sent".to_owned())
 }
 
-/// Whether an error of a socket is over when it has room.
+/// Whether an error of a socket ends when the socket has room.
 pub(crate) fn is_for_now(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

@@ -1,4 +1,4 @@
-//! What stands between the bytes of a protocol and a socket.
+//! The layer between the bytes of a protocol and a socket.
 
 use std::fmt;
 use std::io;
@@ -11,33 +11,36 @@ use crate::transport::socket::Socket;
 /// repeated after an event of the socket. They are called under the connection's lock,
 /// one at a time.
 pub trait Layer: Send + fmt::Debug {
-    /// Goes on with what comes before the first byte of the protocol, such as a handshake.
+    /// Continues what precedes the first byte of the protocol, such as a handshake.
     ///
     /// # Errors
-    /// `WouldBlock` until it is over; others end the connection.
+    /// `WouldBlock` until it is complete; others end the connection.
     fn open(&mut self, socket: &Socket) -> io::Result<()>;
 
-    /// Reads bytes of the protocol; 0 when the client has ended its side. Keeps none back:
-    /// where bytes are left behind a full `into`, the next call has them, and before
-    /// `WouldBlock` there are none left.
+    /// Reads bytes of the protocol; 0 when the client has ended its side. Keeps none
+    /// back: where bytes are left because `into` is full, the next call returns them,
+    /// and before `WouldBlock` none are left.
     ///
     /// # Errors
-    /// `WouldBlock`, or why the connection cannot go on.
+    /// `WouldBlock`, or the reason why the connection cannot continue.
     fn read(&mut self, socket: &Socket, into: &mut [u8]) -> io::Result<usize>;
 
-    /// Takes bytes of the protocol: how many. What the socket has no room for is held.
+    /// Takes bytes of the protocol. Returns how many. Bytes for which the socket has no
+    /// room are held.
     ///
     /// # Errors
-    /// `WouldBlock` when no more can be held, or why the connection cannot go on.
+    /// `WouldBlock` when no more can be held, or the reason why the connection cannot
+    /// continue.
     fn write(&mut self, socket: &Socket, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Sends what is held.
+    /// Sends the held bytes.
     ///
     /// # Errors
-    /// `WouldBlock` while something is still held, or why the connection cannot go on.
+    /// `WouldBlock` while some are still held, or the reason why the connection cannot
+    /// continue.
     fn flush(&mut self, socket: &Socket) -> io::Result<()>;
 
-    /// Whether something is held.
+    /// Whether bytes are held.
     fn holds(&self) -> bool;
 
     /// Announces that nothing more follows, before our side of the socket is ended.

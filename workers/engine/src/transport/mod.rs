@@ -1,4 +1,5 @@
-//! How the bytes of a connection reach its socket, and what waits for room there.
+//! The way of a connection's bytes to its socket, and the bytes that wait for room
+//! there.
 
 pub(crate) mod file_range;
 pub(crate) mod layer;
@@ -13,10 +14,10 @@ use std::io;
 use crate::transport::layer::Layer;
 use crate::transport::socket::Socket;
 
-/// How the bytes of the protocol reach the socket of a connection.
+/// The way of the protocol's bytes to the socket of a connection.
 #[derive(Debug, Default)]
 pub(crate) enum Transport {
-    /// As they are.
+    /// Unchanged.
     #[default]
     Plain,
     /// Through a layer.
@@ -29,10 +30,10 @@ impl Transport {
         matches!(self, Self::Plain)
     }
 
-    /// Goes on with opening the connection; whether that is over.
+    /// Continues opening the connection. Returns whether that is complete.
     ///
     /// # Errors
-    /// Why the connection cannot go on.
+    /// The reason why the connection cannot continue.
     pub(crate) fn open(&mut self, socket: &Socket) -> io::Result<bool> {
         let Self::Layered(layer) = self else { return Ok(true) };
         match layer.open(socket) {
@@ -56,10 +57,11 @@ impl Transport {
         }
     }
 
-    /// Sends what the transport holds itself.
+    /// Sends the bytes that the transport holds itself.
     ///
     /// # Errors
-    /// `WouldBlock` while something is held, or why the connection cannot go on.
+    /// `WouldBlock` while some are held, or the reason why the connection cannot
+    /// continue.
     pub(crate) fn flush(&mut self, socket: &Socket) -> io::Result<()> {
         match self {
             Self::Plain => Ok(()),

@@ -1,8 +1,8 @@
-//! What waits to be written to a connection: pieces, in order.
+//! The bytes that wait to be written to a connection: pieces, in order.
 //!
-//! An application is not to wait for a slow client. What memory is not to hold
-//! goes to a file without a name, and only where that has no room either the
-//! application waits. A worker has a limit for both, beside those of a response.
+//! An application should not wait for a slow client. Bytes beyond the limit of memory
+//! go to a file without a name; only where the file has no room either, the application
+//! waits. A worker has a limit for both, beside those of a response.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -17,78 +17,78 @@ use crate::transport::payload::Payload;
 use crate::transport::room::{Room, RoomShare};
 use crate::transport::socket::Socket;
 
-/// The most that one `sendfile(2)` is asked for, in bytes.
+/// The most bytes of one `sendfile(2)`.
 const FILE_STEP: u64 = 1 << 20;
 
-/// Above this many bytes of a response in memory, what is added goes to a file.
+/// The most bytes of a response in memory; bytes that are added beyond it go to a file.
 const MEMORY_LIMIT: usize = 1 << 20;
 
-/// Down to this many bytes in memory an application waits that has to.
+/// An application that waits continues when at most so many bytes are left in memory.
 const LOW_WATER: usize = 256 * 1024;
 
-/// How much is written at a time, so that others get their turn.
+/// How much is written at a time, so that other connections are handled.
 const SHARE: u64 = 8 << 20;
 
 /// One piece of a response.
 #[derive(Debug)]
 enum Piece {
-    /// Bytes in memory, and how many of them have gone.
+    /// Bytes in memory, and how many of them were sent.
     Bytes { payload: Box<dyn Payload>, sent: usize },
-    /// A range of a file of the application's.
+    /// A range of a file of the application.
     File(FileRange),
-    /// A range of the file behind memory.
+    /// A range of the response's own file.
     Spilled(FileRange),
 }
 
-/// How a piece of writing ended.
+/// The result of writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flushed {
-    /// Everything has gone.
+    /// Everything was sent.
     All,
-    /// The socket has no room; so many bytes have gone.
+    /// The socket has no room; so many bytes were sent.
     Blocked(u64),
-    /// As much has gone as may at a time: so many bytes.
+    /// The limit for one call was reached: so many bytes were sent.
     Paused(u64),
 }
 
-/// Where what does not go out at once is kept.
+/// The stores for bytes that are not sent at once.
 #[derive(Clone, Copy)]
 pub(crate) struct Stores<'a> {
-    /// Where files come from.
+    /// The source of files.
     pub(crate) spools: &'a Spools,
     /// How much the worker may keep.
     pub(crate) room: &'a Arc<Room>,
 }
 
-/// The pieces that wait, and what they take.
+/// The waiting pieces, and their memory.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
-    /// What the pieces go through.
+    /// The transport of the pieces.
     pub(crate) transport: Transport,
     pieces: VecDeque<Piece>,
     /// Bytes that wait.
     waiting: u64,
-    /// Those of them that are in memory.
+    /// The waiting bytes that are in memory.
     held: usize,
     taken: RoomShare,
     overflow: Overflow,
-    /// Pieces that are in the file, or on their way there.
+    /// Pieces that are in the file, or are being written to it.
     spilled: usize,
 }
 
-/// The file behind memory.
+/// The file for bytes beyond the limit of memory.
 #[derive(Debug, Default)]
 enum Overflow {
-    /// It was not needed.
+    /// No file was needed.
     #[default]
     None,
     /// So many bytes of the file are used.
     File(Arc<File>, u64),
-    /// It cannot be used: the disk is full, perhaps.
+    /// It cannot be used: the disk may be full.
     Broken,
 }
 
-/// Bytes that are to go to the file before they can wait there. Writing may take
+/// Bytes that must be written to the file before they can wait there. Writing may take
 /// a while, and is not done under the lock that the loop needs.
 pub(crate) struct Spill {
     payload: Box<dyn Payload>,
@@ -116,14 +116,13 @@ impl Outgoing {
         Self { transport, ..Self::default() }
     }
 
-    /// Whether nothing waits.
+    /// Whether no piece waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.pieces.is_empty() && self.spilled == 0 && !self.transport.holds()
     }
 
-    /// Lets bytes wait, of which `sent` have gone already. Those that come back
-    /// have to be written to a file first, and then given to
-    /// [`Outgoing::push_spilled`].
+    /// Lets bytes wait, of which `sent` were sent already. Returned bytes must first be
+    /// written to a file, and then be given to [`Outgoing::push_spilled`].
     pub(crate) fn push_bytes(
         &mut self,
         payload: Box<dyn Payload>,
@@ -153,7 +152,7 @@ impl Outgoing {
         self.pieces.push_back(Piece::Bytes { payload, sent });
     }
 
-    /// Makes room in the file: it, and where the bytes belong.
+    /// Makes room in the file. Returns the file, and the offset for the bytes.
     fn reserve(&mut self, length: usize, stores: Stores) -> Option<(Arc<File>, u64)> {
         if let Overflow::None = self.overflow {
             if !stores.room.has_disk() {
@@ -179,7 +178,7 @@ impl Outgoing {
         self.overflow = Overflow::Broken;
     }
 
-    /// Lets bytes wait that have been written to the file, or could not be.
+    /// Lets bytes wait that were written to the file, or could not be.
     pub(crate) fn push_spilled(&mut self, spill: Spill, written: io::Result<()>, stores: Stores) {
         let length = spill.left().len() as u64;
         let copy = written.and_then(|()| spill.file.try_clone());
@@ -203,13 +202,12 @@ impl Outgoing {
         }
     }
 
-    /// Whether the application is to wait: neither memory nor the file is to hold
-    /// more.
+    /// Whether the application must wait: the limits of memory and file are reached.
     pub(crate) fn is_full(&self, room: &Room) -> bool {
         self.held > 0 && room.is_short() || self.held > MEMORY_LIMIT && !self.can_spill(room)
     }
 
-    /// Whether an application that waits may go on.
+    /// Whether an application that waits may continue.
     pub(crate) fn has_room(&self, room: &Room) -> bool {
         self.held == 0 || self.held <= LOW_WATER && !room.is_short()
     }
@@ -223,7 +221,7 @@ impl Outgoing {
             }
     }
 
-    /// Bytes that wait, wherever they are.
+    /// All waiting bytes, in memory and in files.
     pub(crate) fn waiting(&self) -> u64 {
         self.waiting
     }
@@ -236,15 +234,15 @@ impl Outgoing {
         }
     }
 
-    /// Forgets everything that waits.
+    /// Drops all waiting pieces.
     pub(crate) fn clear(&mut self) {
         *self = Self::new(std::mem::take(&mut self.transport));
     }
 
-    /// Writes until everything has gone or the socket has no room.
+    /// Writes until everything was sent or the socket has no room.
     ///
     /// # Errors
-    /// Those of `send(2)`, and what is wrong with a file.
+    /// Those of `send(2)`, and those of a file.
     pub(crate) fn flush(&mut self, to: &Socket) -> Result<Flushed, Failure> {
         let mut total = 0;
         while let Some(piece) = self.pieces.front_mut() {
@@ -290,7 +288,7 @@ impl Outgoing {
             Some(Piece::Spilled(_)) => {
                 self.spilled -= 1;
                 if self.spilled == 0 && !matches!(self.overflow, Overflow::Broken) {
-                    // What stands in the file has gone.
+                    // The bytes of the file were sent.
                     self.overflow = Overflow::None;
                     self.taken.give_back_disk();
                 }
@@ -333,7 +331,7 @@ mod tests {
 
     use monoceros_sys::unnamed_file;
 
-    /// What an outgoing under test may use.
+    /// The stores of an outgoing under test.
     struct Place {
         spools: Spools,
         room: Arc<Room>,
@@ -412,7 +410,7 @@ mod tests {
         assert_eq!((outgoing[0].held, outgoing[1].held), (800_000, 0));
         assert_eq!(on_disk(&outgoing[1]), 700_000);
         assert!(outgoing.iter().all(|it| !it.is_full(&place.room)));
-        // It is too large for both: its application waits.
+        // The response is too large for both: its application waits.
         place.push(&mut outgoing[2], vec![0; 5 << 20], 0);
         assert!(outgoing[2].is_full(&place.room) && !outgoing[2].has_room(&place.room));
         outgoing[2].clear();
@@ -429,7 +427,7 @@ mod tests {
         for _ in 0..5 {
             place.push(&mut outgoing, vec![0; 600_000], 0);
         }
-        // Memory for one, and then until its share is used.
+        // There is memory for one response, and then until its share is used.
         assert_eq!((on_disk(&outgoing), outgoing.held), (1_200_000, 1_800_000));
         assert!(outgoing.is_full(&place.room));
     }

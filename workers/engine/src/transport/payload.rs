@@ -1,9 +1,9 @@
-//! Bytes to be sent that the engine does not own.
+//! Bytes to send that the engine does not own.
 
 use std::fmt;
 
-/// Bytes that stay where they are until they have been sent, whatever owns
-/// them: the Python bridge's objects are sent without a copy.
+/// Bytes that are not moved until they have been sent, whatever owns them: the Python
+/// bridge's objects are sent without a copy.
 pub trait Payload: Send {
     /// The bytes; the same at each call.
     fn bytes(&self) -> &[u8];

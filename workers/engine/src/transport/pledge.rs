@@ -1,17 +1,16 @@
-//! How a client at a unix socket learns that a response is not whole, if the response
-//! ends with the connection. A unix socket cannot be reset; but one that is
-//! closed while bytes wait in it that were not read fails for its peer with
-//! `ECONNRESET` (Linux, `unix_release_sock`), also when the process is killed. So
-//! the last byte of a request whose response may end like that, a proxy's with
-//! HTTP/1.0, is taken without being read: a pledge, which is redeemed when the
-//! response is whole.
+//! How a client at a unix socket notices that a response is not complete, if the
+//! response ends with the connection. A unix socket cannot be reset. But when a socket
+//! is closed while unread bytes wait in it, its peer gets `ECONNRESET` (Linux,
+//! `unix_release_sock`), also when the process is killed. So the last byte of a request
+//! whose response may end like that (a proxy's with HTTP/1.0) is used without being
+//! read: the pledge. It is read when the response is complete.
 
 use std::io;
 
 use crate::transport::socket::Socket;
 
-/// Receives what may be the only request of a connection: how many bytes, and
-/// whether the last of them was left as a pledge.
+/// Receives what may be the only request of a connection. Returns how many bytes, and
+/// whether the last one was left as a pledge.
 ///
 /// # Errors
 /// Those of `recv(2)`.
@@ -20,19 +19,19 @@ pub(crate) fn receive(from: &Socket, into: &mut [u8]) -> io::Result<(usize, bool
     if !is_last_request(&into[..count]) {
         return Ok((from.receive(into)?, false));
     }
-    // The same bytes come again, but for the last, which is there already.
+    // The same bytes are read, but for the last one, which is in `bytes` already.
     let read = from.receive(&mut into[..count - 1])?;
     if read == count - 1 { Ok((count, true)) } else { Ok((read, false)) }
 }
 
 /// Reads a pledge.
 pub(crate) fn redeem(from: &Socket) {
-    // There is one byte.
+    // One byte is there.
     from.receive(&mut [0]).ok();
 }
 
-/// Whether these bytes are one whole request with HTTP/1.0, after which the
-/// connection is not used again. What is unusual is not taken for one.
+/// Whether these bytes are one whole request with HTTP/1.0, after which the connection
+/// is not used again. An unusual request does not count as one.
 fn is_last_request(bytes: &[u8]) -> bool {
     let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
         return false;

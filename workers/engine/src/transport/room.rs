@@ -11,7 +11,7 @@ use crate::record::line_window::LineWindow;
 /// A response may take this part of the room on disk.
 const SHARES: u64 = 4;
 
-/// The room of a worker, and how much is taken.
+/// The room of a worker, and its used part.
 #[derive(Debug)]
 pub(crate) struct Room {
     memory: Pool,
@@ -26,7 +26,7 @@ struct Pool {
     taken: AtomicU64,
 }
 
-/// What a response takes of a worker's room; given back when it is dropped.
+/// The part of a worker's room that a response uses; returned when it is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct RoomShare {
     room: Option<Arc<Room>>,
@@ -40,12 +40,12 @@ impl Room {
         Self { memory: pool(memory), disk: pool(disk), lines: Mutex::default() }
     }
 
-    /// Whether more is in memory than should be: there was no room on disk.
+    /// Whether more is in memory than the limit: there was no room on disk.
     pub(crate) fn is_short(&self) -> bool {
         self.memory.taken.load(Ordering::Relaxed) > self.memory.limit
     }
 
-    /// How long the file of one response may get, in bytes.
+    /// The limit of the file of one response, in bytes.
     pub(crate) fn share_of_disk(&self) -> u64 {
         self.disk.limit / SHARES
     }

@@ -8,7 +8,7 @@ use monoceros_sys::fork::Private;
 use monoceros_sys::socket;
 use socket2::SockRef;
 
-/// How much of a response that is not to be buffered the kernel holds, in bytes.
+/// How much of an unbuffered response the kernel holds, in bytes.
 const UNSENT_LIMIT: u32 = 16 * 1024;
 
 /// A connected socket that does not block. Errors are those of the system calls, among
@@ -38,7 +38,7 @@ impl Socket {
         socket::send(self.0.as_fd(), bytes, more)
     }
 
-    /// The same with several parts.
+    /// As above, with several parts.
     pub(crate) fn send_parts(&self, parts: &[IoSlice]) -> io::Result<usize> {
         socket::send_parts(self.0.as_fd(), parts, false)
     }
@@ -48,12 +48,12 @@ impl Socket {
         socket::receive_parts(self.0.as_fd(), parts)
     }
 
-    /// Reads bytes without taking them.
+    /// Reads bytes and leaves them in the socket.
     pub(crate) fn peek(&self, into: &mut [u8]) -> io::Result<usize> {
         socket::peek(self.0.as_fd(), into)
     }
 
-    /// Whether bytes, or an end, have come that were not read.
+    /// Whether bytes, or an end, have arrived that were not read.
     pub(crate) fn has_arrived(&self) -> bool {
         let looked = self.peek(&mut [0]);
         !matches!(looked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
@@ -74,25 +74,26 @@ impl Socket {
         socket::untransmitted(self.0.as_fd())
     }
 
-    /// Ends our side (`shutdown(2)`): the client sees an end after what was sent.
+    /// Ends our side (`shutdown(2)`): the client gets an end after what was sent.
     pub(crate) fn end_writing(&self) -> io::Result<()> {
         socket::shutdown_write(self.0.as_fd())
     }
 
     /// Ends both sides, for every process that holds the descriptor.
     pub(crate) fn end(&self) {
-        // A connection that is gone needs no end.
+        // A connection that has ended needs no reset.
         socket::shutdown(self.0.as_fd()).ok();
     }
 
     /// Resets the connection, for every process that holds the descriptor.
     pub(crate) fn reset(&self) {
-        // A connection that is gone needs no end.
+        // A connection that has ended needs no reset.
         socket::reset(self.0.as_fd()).ok();
     }
 
-    /// Has closing the last copy of the descriptor reset the connection, or not
-    /// (`SO_LINGER`, `socket(7)`). Whether that is possible: a unix socket has no reset.
+    /// Sets whether closing the last copy of the descriptor resets the connection
+    /// (`SO_LINGER`, `socket(7)`). Returns whether that is possible: a unix socket has
+    /// no reset.
     pub(crate) fn reset_on_close(&self, resets: bool) -> bool {
         SockRef::from(&self.0).set_linger(resets.then_some(Duration::ZERO)).is_ok()
     }

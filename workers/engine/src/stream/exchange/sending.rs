@@ -1,5 +1,4 @@
-//! What an application thread sends itself, and what it leaves to the I/O
-//! thread.
+//! What an application thread sends by itself, and what it leaves to the I/O thread.
 
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -23,7 +22,7 @@ pub const COPY_LIMIT: usize = 16 * 1024;
 const FILE_SHARE: u64 = 4 << 20;
 
 impl Exchange {
-    /// Sends what is in `piece` and then `bytes`, framed.
+    /// Sends the bytes of `piece` and then `bytes`, framed.
     pub(super) fn send(
         &mut self,
         piece: &mut Vec<u8>,
@@ -95,7 +94,8 @@ impl Exchange {
         self.send_left()
     }
 
-    /// Has the loop write what was left. Where there is a layer, nothing was tried yet.
+    /// Has the loop write the bytes that were left. With a layer, nothing was tried
+    /// yet.
     fn send_left(&mut self) -> Result<(), ClientDisconnected> {
         if !self.link().is_plain && !self.handed_over {
             match self.link().flush() {
@@ -159,13 +159,13 @@ impl Exchange {
         self.lose()
     }
 
-    /// Whether this thread may write to the socket: nothing waits before.
+    /// Whether this thread may write to the socket: no earlier byte waits.
     fn may_send(&mut self) -> Result<bool, ClientDisconnected> {
         if self.gone {
             return Err(ClientDisconnected);
         }
         if !self.link().sends_directly() {
-            // What a layer makes of the bytes goes out in the order of making: under
+            // The bytes of a layer are sent in the order in which they are made: under
             // the connection's lock.
             return Ok(false);
         }
@@ -178,7 +178,7 @@ impl Exchange {
         if failed { self.lose().map(|()| false) } else { Ok(is_empty) }
     }
 
-    /// What a call of the send family did; a full socket took nothing.
+    /// The result of a call of the send family; a full socket took nothing.
     fn sent(&mut self, result: io::Result<usize>) -> Result<usize, ClientDisconnected> {
         match result {
             Ok(count) => {
@@ -190,7 +190,7 @@ impl Exchange {
         }
     }
 
-    /// Has the I/O thread write what the client could not take.
+    /// Has the I/O thread write the bytes for which the socket has no room.
     fn slow_down(&mut self) {
         let label = (!self.is_slow).then(|| self.request().label());
         self.is_slow = true;
@@ -202,7 +202,7 @@ impl Exchange {
         self.hand_over();
     }
 
-    /// Has the I/O thread write what waits.
+    /// Has the I/O thread write the waiting bytes.
     pub(super) fn hand_over(&mut self) {
         self.handed_over = true;
         self.shared.handoff.call_back(Arc::clone(&self.stream));
