@@ -32,14 +32,14 @@ pub struct Channel<Out, In> {
     speaks: PhantomData<fn(Out) -> In>,
 }
 
-/// What was found at the receiving end.
+/// The result of receiving.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Incoming<In> {
     /// A message.
     Message(In),
-    /// None has arrived yet.
+    /// No message has arrived yet.
     Nothing,
-    /// The other process is gone.
+    /// The other process has ended.
     Closed,
 }
 
@@ -65,8 +65,8 @@ impl<Out: Serialize, In: DeserializeOwned> Channel<Out, In> {
     /// Sends without waiting.
     ///
     /// # Errors
-    /// `WouldBlock` when the other end has stopped reading, `BrokenPipe` when
-    /// it is gone, `InvalidInput` when the message is too long.
+    /// `WouldBlock` when the other end has stopped reading, `BrokenPipe` when it is
+    /// closed, `InvalidInput` when the message is too long.
     pub fn send(&self, message: &Out) -> io::Result<()> {
         self.send_with(message, &[])
     }
@@ -95,7 +95,7 @@ impl<Out: Serialize, In: DeserializeOwned> Channel<Out, In> {
             .map(|(received, ())| received)
     }
 
-    /// As [`Channel::receive`], with the descriptors that came along.
+    /// As [`Channel::receive`], with the descriptors of the message.
     ///
     /// # Errors
     /// As [`Channel::receive`].
@@ -103,7 +103,8 @@ impl<Out: Serialize, In: DeserializeOwned> Channel<Out, In> {
         self.receive_by(packet::receive)
     }
 
-    /// From now on each message names its sender: see [`Channel::receive_signed`].
+    /// From now on the kernel adds the sender to each message: see
+    /// [`Channel::receive_signed`].
     ///
     /// # Errors
     /// Those of `setsockopt(2)`.
@@ -111,9 +112,8 @@ impl<Out: Serialize, In: DeserializeOwned> Channel<Out, In> {
         packet::ask_for_senders(self.socket.as_fd())
     }
 
-    /// As [`Channel::receive`], with the pid of the sender, for which the kernel
-    /// vouches. Of a message that came before [`Channel::ask_for_senders`] there
-    /// is none.
+    /// As [`Channel::receive`], with the pid of the sender, which the kernel
+    /// guarantees. A message that arrived before [`Channel::ask_for_senders`] has none.
     ///
     /// # Errors
     /// As [`Channel::receive`].

@@ -11,29 +11,29 @@ use serde::{Deserialize, Serialize};
 use crate::scoreboard::{GivenUp, Losses};
 use crate::{Generation, Slot};
 
-/// The longest text in an answer, in bytes; the log has the rest.
+/// The longest text in a reply, in bytes; the log has the rest.
 const TEXT_LIMIT: usize = 16 * 1024;
 /// The most workers in a [`Status`]: so many fit into one message.
 const LISTED_WORKERS: usize = 500;
 
-/// What a command asks of the master.
+/// A request of an operator's command to the master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ControlRequest {
-    /// New settings and code, as SIGHUP; answered when that has succeeded or
-    /// failed.
+    /// Reload, as SIGHUP; the reply follows when that has succeeded or failed.
     Reload,
-    /// A new master, as SIGUSR2; answered when it has taken over or is gone.
+    /// Upgrade, as SIGUSR2; the reply follows when the new master has taken over or has
+    /// ended.
     Upgrade,
-    /// The end, as SIGTERM; answered when it has begun.
+    /// Shut down, as SIGTERM; the reply follows when that has begun.
     Stop,
-    /// How things are; answered at once.
+    /// Report the status; the reply follows at once.
     Status,
 }
 
-/// What the master answers.
+/// The reply of the master.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ControlReply {
-    /// A generation serves that was read after the request, or for it.
+    /// A generation serves whose settings were read after the request, or for it.
     Reloaded {
         /// Its number.
         generation: Generation,
@@ -47,47 +47,47 @@ pub enum ControlReply {
     },
     /// The server finishes what it has, and ends.
     Stopping,
-    /// How things are.
+    /// The status.
     Status(Status),
-    /// It cannot be done, or has failed: all goes on as before.
+    /// The command cannot be executed, or has failed: the server continues as before.
     Failed(String),
 }
 
-/// How a server is doing.
+/// The status of a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// The whole result in a line for people.
     pub summary: String,
-    /// Each worker, those that leave too.
+    /// Every worker, also those that drain.
     pub workers: Vec<WorkerStatus>,
-    /// How many more there are.
+    /// How many workers are left out.
     pub omitted: usize,
-    /// What its workers, those that are gone too, have given up by their own
-    /// decision: how often, by kind ([`GivenUp::name`]). What has not occurred
-    /// is left out.
+    /// What its workers, also those that have ended, have given up by their own
+    /// decision: how often, by kind ([`GivenUp::name`]). Kinds that have not occurred
+    /// are left out.
     #[serde(default)]
     pub given_up: BTreeMap<String, u64>,
 }
 
-/// How a worker, or mold, is doing.
+/// The status of a worker or mold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerStatus {
-    /// Its place; a mold has none.
+    /// Its slot; a mold has none.
     pub slot: Option<Slot>,
-    /// Whose settings and code it runs.
+    /// The generation of its settings and code.
     pub generation: Generation,
     /// Its pid; 0 until there is a process.
     pub pid: i32,
-    /// How far it has come, in a word.
+    /// Its state, as a word.
     pub state: String,
     /// For how many seconds it has been ready, if it is.
     pub age: Option<u64>,
-    /// How many requests it had answered when it was last looked at.
+    /// How many requests it had responded to at the last check.
     pub requests: u64,
 }
 
 impl ControlReply {
-    /// A failure, with the reason cut to what a message may hold.
+    /// A failure, with the reason cut to the limit of a message.
     #[must_use]
     pub fn failed(reason: &str) -> Self {
         let end = (0..=reason.len().min(TEXT_LIMIT)).rev().find(|at| reason.is_char_boundary(*at));
@@ -96,7 +96,7 @@ impl ControlReply {
 }
 
 impl Status {
-    /// The status with as many workers as a message may hold.
+    /// The status with as many workers as a message can have.
     #[must_use]
     pub fn new(summary: String, mut workers: Vec<WorkerStatus>) -> Self {
         let omitted = workers.len().saturating_sub(LISTED_WORKERS);
@@ -104,7 +104,7 @@ impl Status {
         Self { summary, workers, omitted, given_up: BTreeMap::new() }
     }
 
-    /// The same with what was given up.
+    /// As above, with what was given up.
     #[must_use]
     pub fn with_losses(mut self, losses: &Losses) -> Self {
         let counted = GivenUp::ALL.iter().zip(losses).filter(|(_, count)| **count > 0);
@@ -112,7 +112,7 @@ impl Status {
         self
     }
 
-    /// The status for programs.
+    /// The status for programs, as JSON.
     ///
     /// # Errors
     /// None that a status can have.
@@ -121,7 +121,7 @@ impl Status {
     }
 }
 
-/// How long a client may take to ask; the master has few seats.
+/// How long a client may take to send its request; the master accepts few at a time.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The abstract name (unix(7)) of the socket at which the master with this pid receives
@@ -135,8 +135,8 @@ pub fn name(pid: i32) -> String {
     format!("monoceros/{}/{pid}", namespace.display())
 }
 
-/// Another name of the same master, which cannot be known before: any user of the
-/// machine can take [`name`] first.
+/// Another name of the same master, which cannot be guessed: any user of the machine
+/// can bind [`name`] first.
 #[must_use]
 pub fn secret_name(pid: i32) -> String {
     // Its keys come from the kernel's random numbers.

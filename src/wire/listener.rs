@@ -10,33 +10,34 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use socket2::SockRef;
 
-/// A listening socket that a worker is given, in the order of the descriptors.
+/// The description of a listening socket that a worker gets, in the order of the
+/// descriptors.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenerDescription {
     /// Its name in `LISTEN_FDNAMES` (`sd_listen_fds(3)`).
     pub name: String,
     /// The address that it is bound to.
     pub address: ListenerAddress,
-    /// What the URLs of its clients begin with.
+    /// The scheme of its clients' URLs.
     pub scheme: Scheme,
     /// The protocols that its clients may choose from, the preferred one first (ALPN,
     /// RFC 7301); without TLS there are none.
     pub alpn: Vec<Vec<u8>>,
-    /// What else its connections depend on.
+    /// Further facts that its connections depend on.
     pub options: ListenerOptions,
 }
 
-/// What the connections of a listener depend on.
+/// The facts that the connections of a listener depend on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenerOptions {
-    /// The kernel is to hold back connections on which nothing has arrived
-    /// (`TCP_DEFER_ACCEPT`, `tcp(7)`), so that one that is accepted can be read at once.
-    /// The master has set this on the sockets that it has opened, and not on those that
-    /// were passed in. Sockets that are not TCP's cannot do that.
+    /// The kernel should hold back connections on which nothing has arrived
+    /// (`TCP_DEFER_ACCEPT`, `tcp(7)`), so that an accepted connection can be read at
+    /// once. The master has set this on the sockets that it has opened, and not on
+    /// those that were passed in. Only TCP sockets can do that.
     pub defer_accept: bool,
 }
 
-/// What the URLs of a listener's clients begin with.
+/// The scheme of a listener's clients' URLs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scheme {
     /// `http`.
@@ -47,7 +48,7 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// As it stands in a URL.
+    /// The scheme as it is written in a URL.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -56,7 +57,7 @@ impl Scheme {
         }
     }
 
-    /// The port that a URL without one means (RFC 9110 section 4.2).
+    /// The default port of the scheme (RFC 9110 section 4.2).
     #[must_use]
     pub fn default_port(self) -> u16 {
         match self {
@@ -71,7 +72,7 @@ impl Scheme {
 pub enum ListenerAddress {
     /// An IP address and a port.
     Internet(SocketAddr),
-    /// That of a unix socket.
+    /// The address of a unix socket.
     Unix(UnixAddress),
 }
 
@@ -84,12 +85,13 @@ pub enum UnixAddress {
     ),
     /// A name in the abstract name space.
     Abstract(Vec<u8>),
-    /// None, as those of most clients; also in place of an address of another family.
+    /// No name, as most clients' sockets; also in place of an address of another
+    /// family.
     #[default]
     Unnamed,
 }
 
-/// A path may consist of any bytes, and JSON has texts only: serde writes an `OsString` as
+/// A path may have any bytes, and JSON has only text: serde writes an `OsString` as
 /// numbers.
 fn serialize_path<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
     path.as_os_str().serialize(to)
@@ -100,8 +102,8 @@ fn deserialize_path<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Er
 }
 
 impl ListenerAddress {
-    /// The address that this socket is bound to; of a connection, that of this machine's
-    /// end.
+    /// The address that this socket is bound to; for a connection, the address of this
+    /// machine's end.
     ///
     /// # Errors
     /// Those of `getsockname(2)`.
@@ -117,8 +119,8 @@ impl ListenerAddress {
         }))
     }
 
-    /// Whether it stands for every address of the machine: only a connection knows which
-    /// one it came to.
+    /// Whether it means every address of the machine: then the address of our end
+    /// differs between connections.
     #[must_use]
     pub fn is_wildcard(&self) -> bool {
         match self {
@@ -129,7 +131,7 @@ impl ListenerAddress {
 }
 
 impl fmt::Display for UnixAddress {
-    /// As settings and logs write it, without `unix:`.
+    /// The address as in settings and logs, without `unix:`.
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Self::Path(path) => path.display().fmt(formatter),
@@ -150,7 +152,7 @@ impl fmt::Display for ListenerAddress {
 }
 
 impl fmt::Display for ListenerDescription {
-    /// Where clients find it: `http://127.0.0.1:8000`, `unix:/run/shop.sock`.
+    /// The URL for clients: `http://127.0.0.1:8000`, `unix:/run/shop.sock`.
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         if let ListenerAddress::Internet(_) = self.address {
             write!(formatter, "{}://", self.scheme.as_str())?;

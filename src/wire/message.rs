@@ -19,43 +19,42 @@ pub enum ToWorker {
     /// if they differ from the mold's. The worker's own first message is
     /// [`ToWorker::Start`]; it serves no client before.
     Fork {
-        /// The master's name for the worker.
+        /// The master's number for the worker.
         worker: u64,
     },
     /// Stop accepting, finish what is open, exit.
     Drain(Drain),
     /// Open the log files again, by name.
     Reopen,
-    /// There are to be so many workers now.
+    /// The number of workers has changed to this one.
     Workers(u16),
-    /// A request has run for longer than `timeout`: its client is answered
-    /// without the application. Nothing is done if it is over.
+    /// A request has run for longer than `timeout`: the worker responds to its client
+    /// without the application. Does nothing if the request has ended.
     Expire {
         /// The request's number in the worker, as the scoreboard shows it.
         request: u64,
     },
 }
 
-/// What becomes of requests that a draining worker has not begun.
+/// How a draining worker treats requests that it has not begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Drain {
-    /// It begins those that it has read; others serve what waits in the
-    /// listeners' queues.
+    /// It begins those that it has read; other workers serve the listeners' queues.
     Retire,
-    /// It serves what waits in the listeners' queues too: no other worker will.
+    /// It also serves the listeners' queues: no other worker will.
     ServeQueue,
-    /// It refuses them, as its application takes none.
+    /// It refuses them, because its application takes none.
     Refuse,
 }
 
-/// What a worker needs to know before it can serve.
+/// What a worker needs before it can serve.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Start {
-    /// The worker's place.
+    /// The worker's slot.
     pub slot: Slot,
     /// The generation it belongs to.
     pub generation: Generation,
-    /// How many workers there are to be: whether others serve beside this one.
+    /// How many workers there are: whether others serve beside this one.
     pub workers: u16,
     /// The application to load, as the user named it; `None` to look for one.
     pub app: Option<String>,
@@ -65,7 +64,7 @@ pub struct Start {
     pub listeners: Vec<ListenerDescription>,
 }
 
-/// What a mold needs to know before it can load the application.
+/// What a mold needs before it can load the application.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct StartMold {
     /// The generation it belongs to.
@@ -79,8 +78,8 @@ pub struct StartMold {
 /// A message of a worker, or of a mold, to the master.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromWorker {
-    /// The application is loaded and requests can be served; of a mold: workers
-    /// can be forked.
+    /// The application is loaded and requests can be served; for a mold: workers can be
+    /// forked.
     Ready {
         /// The application that was found, such as `config.wsgi:application`.
         app: String,
@@ -89,38 +88,37 @@ pub enum FromWorker {
     Failed {
         /// The kind of failure, as in the exit code.
         failure: BootFailure,
-        /// The text for people: a traceback, or one line.
+        /// The text for the log: a traceback, or one line.
         text: String,
     },
     /// The first message of a worker that a mold has forked, through its own channel:
     /// it exists, is the master's child, and waits for its first message. Its pid is
     /// the one that the kernel reports for the sender (`SCM_CREDENTIALS`, `unix(7)`).
     Forked,
-    /// A mold's answer to [`ToWorker::Fork`]: there is no such worker.
+    /// A mold's reply to [`ToWorker::Fork`]: the fork has failed.
     NotForked {
-        /// The worker, as the master named it.
+        /// The master's number for the worker.
         worker: u64,
-        /// What failed.
+        /// The reason.
         text: String,
-        /// The machine has no room for it now, and may have later.
+        /// The machine has no room for a process now, and may have later.
         passes: bool,
     },
 }
 
-/// Why a worker could not get ready. The numbers are gunicorn's exit codes.
+/// Why a worker could not become ready. The numbers are gunicorn's exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BootFailure {
     /// The interpreter cannot run the worker: not CPython, or too old.
     Interpreter = 1,
-    /// The worker failed, as when importing the application raises.
+    /// The worker failed, for example because importing the application raised.
     Boot = 3,
-    /// The application was imported, but is not to be found in it, or cannot
-    /// be called.
+    /// The module was imported, but has no such application, or it cannot be called.
     Application = 4,
 }
 
 impl BootFailure {
-    /// The exit code of the worker, and of the master that gives up for it.
+    /// The exit code of the worker, and of a master that ends because of it.
     #[must_use]
     pub fn exit_code(self) -> u8 {
         self as u8

@@ -1,6 +1,6 @@
-//! Where a worker's interpreter writes the stacks of its threads when the master
-//! asks for them by a signal: a file in memory, which needs neither the
-//! interpreter's lock nor a thread that is not stuck.
+//! A file in memory in which a worker's interpreter writes the stacks of its threads
+//! when the master asks for them by a signal. It needs neither the interpreter's lock
+//! nor a thread that is not stuck.
 
 use std::fs::File;
 use std::io;
@@ -18,7 +18,7 @@ pub const SIGNAL: i32 = 50;
 /// The most that is taken at a time, in bytes: stacks of a hundred threads.
 const LIMIT: usize = 1 << 20;
 
-/// The file, at either side.
+/// The file, on either side.
 #[derive(Debug)]
 pub struct Stacks {
     file: File,
@@ -33,9 +33,9 @@ impl Stacks {
         Ok(Self { file: memory::appended_file("monoceros-stacks")? })
     }
 
-    /// Takes what was written, in the order in which it was; nothing if nothing
-    /// was. What is being written at this moment may be cut in two, or in the
-    /// worst case lost: to be called when the writer has had time.
+    /// Takes what was written, in order; empty if nothing was. Text that is being
+    /// written at this moment may be cut in two, or in the worst case lost: must be
+    /// called when the writer has had time.
     #[must_use]
     pub fn take(&self) -> String {
         // A file in memory fails only for want of memory: then there is nothing to

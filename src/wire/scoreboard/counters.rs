@@ -1,9 +1,9 @@
-//! What is counted, and how it is counted in words that have one writer each.
+//! The counters of a worker, in words that have one writer each.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// What a worker has counted since its start.
+/// The counts of a worker since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Requests that the application has finished.
@@ -16,7 +16,7 @@ pub struct Counters {
     pub timeouts: u64,
 }
 
-/// The class of a status, counted from 2xx; `None` if it is of none.
+/// The class of a status, counted from 2xx; `None` if it is in none.
 pub(super) fn class_of(status: u16) -> Option<usize> {
     let class = usize::from(status / 100).checked_sub(2)?;
     (class < 4).then_some(class)

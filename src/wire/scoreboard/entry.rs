@@ -1,12 +1,12 @@
-//! One request of an application side, while it runs and after it has ended. Its text is
-//! written once, when it begins. An entry is used for another request only after its own
-//! has ended.
+//! One request of an application side, while it runs and after it has ended. Its text
+//! is written once, when it begins. An entry is used for another request only after its
+//! own has ended.
 //!
-//! The writer is the thread that has the request. The I/O thread writes the two words about
-//! a client that has left. A reader knows by the number that all it has read is of one
-//! request: the writer sets the number to 0 before it writes the next request, and to its
-//! number afterwards; a reader that has seen a word of the next request then finds another
-//! number than before.
+//! The writer is the thread that has the request. The I/O thread writes the two words
+//! about a client that has gone. The number shows a reader that all words are of one
+//! request: the writer sets the number to 0 before it writes the next request, and to
+//! its number afterwards. A reader that has read a word of the next request then finds
+//! another number than before.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU64, fence};
@@ -27,7 +27,7 @@ const BEGUN: usize = 4;
 const LENGTHS: usize = 5;
 const LABEL: usize = 6;
 // Written by the I/O thread.
-/// The request whose client has left while its response went on, and since when.
+/// The request whose client has gone while its response went on, and since when.
 const LEFT: usize = 26;
 const LEFT_SINCE: usize = 27;
 // Begins with a cache line, which is touched only if a client has given an identifier.
@@ -39,8 +39,8 @@ pub(super) const LABEL_LIMIT: usize = (LEFT - LABEL) * 8;
 /// The most bytes of a client's identifier that are kept.
 pub const ID_LIMIT: usize = (WORDS - ID) * 8;
 
-/// The end of a request in one word, so that its parts are never of two: this
-/// bit, the status, and the time that it took.
+/// The end of a request in one word, so that its parts are always of the same request:
+/// this bit, the status, and the time that it took.
 const HAS_ENDED: u64 = 1 << 63;
 const STATUS_AT: u32 = 48;
 const TOOK_MASK: u64 = (1 << STATUS_AT) - 1;
@@ -54,7 +54,7 @@ impl RequestEntry<'_> {
         !self.is_of(0) && self.0[END].load(Relaxed) & HAS_ENDED == 0
     }
 
-    /// Whether the request of this number has it.
+    /// Whether the entry has the request of this number.
     fn is_taken_by(&self, number: u64) -> bool {
         self.is_of(number) && self.is_taken()
     }
@@ -103,8 +103,8 @@ impl RequestEntry<'_> {
         }
     }
 
-    /// For the I/O thread. The request may end meanwhile, and the entry show another one:
-    /// then these words are of a number that the entry does not have.
+    /// For the I/O thread. The request may end meanwhile, and the entry show another
+    /// one: then these words have a number that is not the entry's.
     pub(super) fn leave(&self, number: u64, now_ms: u64) {
         if self.0[LEFT].load(Relaxed) != number {
             self.0[LEFT_SINCE].store(now_ms, Release);
@@ -131,7 +131,7 @@ impl RequestEntry<'_> {
         self.is_of(number) && self.0[SINCE].load(Acquire) != 0
     }
 
-    /// Reads the request, if it runs; `None` also if it is just being written.
+    /// Reads the request, if it runs; `None` also while it is being written.
     pub(super) fn running(&self, tid: u32, pid: u64) -> Option<Running> {
         self.read(|number| {
             let since_ms = self.0[SINCE].load(Relaxed);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Why a server gives up a request, an answer or a connection by its own
+/// Why a server gives up a request, a response or a connection by its own
 /// decision: not because the client has gone, nor because the application has
 /// failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,15 +17,15 @@ pub enum GivenUp {
     Unbegun,
     /// The request has run for longer than `timeout` (504).
     Expired,
-    /// The connection has to make room for another one.
+    /// The connection must make room for another one.
     Displaced,
-    /// The client has taken nothing of the answer for `write-timeout`.
+    /// The client has taken nothing of the response for `write-timeout`.
     Untaken,
-    /// What waits for clients takes too much room, and this one is the slowest.
+    /// Waiting responses take too much room, and this client is the slowest.
     Slowest,
-    /// The file that is the answer cannot be read to its end.
+    /// The file of the response cannot be read to its end.
     Unreadable,
-    /// The worker ends before the answer has been sent.
+    /// The worker ends before the response has been sent.
     Unfinished,
 }
 
@@ -50,13 +50,13 @@ impl GivenUp {
         Self::Unfinished,
     ];
 
-    /// Its place in [`GivenUp::ALL`] and among [`Losses`].
+    /// Its index in [`GivenUp::ALL`] and in [`Losses`].
     #[must_use]
     pub fn index(self) -> usize {
         self as usize
     }
 
-    /// Its name, as `monoceros status` has it.
+    /// Its name in `monoceros status`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

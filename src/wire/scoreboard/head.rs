@@ -1,4 +1,4 @@
-//! The words about a worker as a whole.
+//! The words for a worker as a whole.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -28,9 +28,9 @@ const ENTRIES: usize = 7;
 const STATE: usize = 8;
 const HEARTBEAT: usize = 9;
 const CONNECTIONS: usize = 10;
-/// Since when the oldest event waits in an inbox although its application side could take
-/// it. This, and not the age of a request, is the health of a side: one that runs many
-/// requests at a time mostly waits in each of them.
+/// Since when the oldest event waits in an inbox although its application side could
+/// take it. This is the measure of a side's health, and not the age of a request: a
+/// side that runs many requests at a time mostly waits in each of them.
 const STUCK_SINCE: usize = 11;
 const TIMEOUTS: usize = 12;
 const ANSWERS: usize = 16;
@@ -75,7 +75,7 @@ impl BoardHead<'_> {
         self.get(VERSION) == VERSION_NOW
     }
 
-    /// What the master has made; `None` if it is none that it can make.
+    /// The shape that the master has made; `None` if it cannot be one of the master's.
     pub(super) fn shape(&self) -> Option<BoardShape> {
         let (sides, entries) = (self.get(SIDES).try_into(), self.get(ENTRIES).try_into());
         Some(BoardShape { sides: sides.ok()?, entries: entries.ok()? })
@@ -127,7 +127,8 @@ impl BoardHead<'_> {
         }
     }
 
-    // What is too large for its type was not written by a worker of ours.
+    // A value that is too large for its type was not written by a worker of this
+    // program.
 
     pub(super) fn slot(&self) -> Slot {
         Slot(u16::try_from(self.get(SLOT)).unwrap_or(u16::MAX))
@@ -167,7 +168,7 @@ impl BoardHead<'_> {
         std::array::from_fn(|kind| self.get(GIVEN_UP + kind))
     }
 
-    /// What was counted for the worker as a whole.
+    /// The counts of the worker as a whole.
     pub(super) fn counters(&self) -> Counters {
         let answers = std::array::from_fn(|class| self.get(ANSWERS + class));
         Counters { answers, timeouts: self.get(TIMEOUTS), ..Counters::default() }

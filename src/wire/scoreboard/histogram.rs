@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::counters::add;
 
-/// How many buckets there are; the last one has all that is longer.
+/// How many buckets there are; the last one has all longer times.
 pub(super) const BUCKETS: usize = 128;
 
 /// How many words a histogram takes: the sum, and the buckets.
@@ -59,7 +59,7 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// Adds what another one has counted.
+    /// Adds the counts of another histogram.
     pub fn add(&mut self, other: &Self) {
         for (count, more) in self.counts.iter_mut().zip(&other.counts) {
             *count = count.saturating_add(*more);
@@ -73,18 +73,18 @@ impl Histogram {
         self.counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
-    /// All of them together.
+    /// The sum of all lengths.
     #[must_use]
     pub fn sum(&self) -> Duration {
         Duration::from_micros(self.sum_us)
     }
 
-    /// The length that this share of all was not longer than, 0.5 for the
-    /// median; exact to an eighth or so. `None` if none was counted.
+    /// The length that this share of all did not exceed, 0.5 for the median; exact to
+    /// an eighth or so. `None` if none was counted.
     #[must_use]
     pub fn quantile(&self, share: f64) -> Option<Duration> {
         let all = self.count();
-        // Rounding is of no matter: the result is an estimate.
+        // Rounding does not matter: the result is an estimate.
         let rank = ((share * all as f64).ceil() as u64).clamp(1, all.max(1));
         let mut before = 0u64;
         for (bucket, &count) in self.counts.iter().enumerate() {
@@ -99,8 +99,8 @@ impl Histogram {
         None
     }
 
-    /// The buckets in order: the length below which those counted are, and how
-    /// many. The last one has also those that are longer.
+    /// The buckets in order: the upper bound of the length, and how many. The last one
+    /// also has longer times.
     pub fn buckets(&self) -> impl ExactSizeIterator<Item = (Duration, u64)> {
         let end = |bucket| Duration::from_micros(start_of(bucket + 1));
         self.counts.iter().enumerate().map(move |(bucket, count)| (end(bucket), *count))

@@ -1,4 +1,4 @@
-//! Where what stands in the memory: the head, a row for each application side, and the
+//! The positions in the memory: the head, a row for each application side, and the
 //! entries of all sides, one side's behind another's. Each begins with a cache line.
 
 use super::shape::BoardShape;
@@ -9,17 +9,17 @@ pub(super) fn words(shape: BoardShape) -> usize {
     entry_start(shape, first_place(shape, usize::from(shape.sides)))
 }
 
-/// Where the row of a side begins; `None` if there is no such side.
+/// The position of a side's row; `None` if there is no such side.
 pub(super) fn row_start(shape: BoardShape, side: usize) -> Option<usize> {
     (side < usize::from(shape.sides)).then(|| head::WORDS + side * side::WORDS)
 }
 
-/// Where an entry begins, by its place among those of all sides.
+/// The position of an entry, by its index among those of all sides.
 pub(super) fn entry_start(shape: BoardShape, place: u32) -> usize {
     head::WORDS + usize::from(shape.sides) * side::WORDS + place as usize * entry::WORDS
 }
 
-/// The place of a side's first entry.
+/// The index of a side's first entry.
 pub(super) fn first_place(shape: BoardShape, side: usize) -> u32 {
     side as u32 * u32::from(shape.entries)
 }

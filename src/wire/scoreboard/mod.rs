@@ -46,7 +46,7 @@ pub const RECENT: usize = 64;
 #[derive(Debug)]
 pub struct Scoreboard {
     memory: SharedWords,
-    /// As it was when the memory was made or adopted, whatever is written since.
+    /// The shape when the memory was made or adopted, whatever is written since.
     shape: BoardShape,
 }
 
@@ -141,7 +141,7 @@ impl Scoreboard {
         self.head().count_given_up(kind);
     }
 
-    // An application side; one without a row is passed over.
+    // An application side; calls for one without a row do nothing.
 
     /// Writes the kernel's number of the thread that runs this application side.
     pub fn show_thread(&self, side: usize, id: u32) {
@@ -208,7 +208,7 @@ impl Scoreboard {
 
     // Read by other processes.
 
-    /// The worker's place.
+    /// The worker's slot.
     #[must_use]
     pub fn slot(&self) -> Slot {
         self.head().slot()
@@ -227,7 +227,7 @@ impl Scoreboard {
         self.head().pid()
     }
 
-    /// Where the worker is in its life.
+    /// The worker's state.
     #[must_use]
     pub fn state(&self) -> ReportedState {
         self.head().state()
@@ -241,7 +241,7 @@ impl Scoreboard {
         self.head().io_thread().filter(|_| self.head().has_stacks())
     }
 
-    /// When the worker's loop last came round, in milliseconds of the rising
+    /// When the worker's loop last began a turn, in milliseconds of the monotonic
     /// clock; 0 before the first time.
     #[must_use]
     pub fn last_beat_ms(&self) -> u64 {
@@ -300,7 +300,7 @@ impl Scoreboard {
         self.entries().any(|entry| entry.is_running(number))
     }
 
-    /// What the worker has counted.
+    /// The counts of the worker.
     #[must_use]
     pub fn counters(&self) -> Counters {
         let mut counters = self.head().counters();
@@ -308,7 +308,7 @@ impl Scoreboard {
         counters
     }
 
-    /// What the worker has given up by its own decision.
+    /// The counts of what the worker has given up by its own decision.
     #[must_use]
     pub fn losses(&self) -> Losses {
         self.head().losses()
@@ -366,8 +366,8 @@ impl Scoreboard {
         Some((self.entry(place)?, number))
     }
 
-    /// Takes the next entry of a side whose request does not run. For a thread that is the
-    /// next one: its request has ended long ago.
+    /// Takes the next entry of a side whose request does not run. For a thread that is
+    /// the next in order, whose request has ended long ago.
     fn take_entry(&self, side: usize, row: &SideRow) -> Option<(u32, RequestEntry<'_>)> {
         let (first, count) = (layout::first_place(self.shape, side), self.shape.entries);
         let mut index = row.next()?;
@@ -385,8 +385,8 @@ impl Scoreboard {
         None
     }
 
-    /// The request at this place has ended. The entry is the next one to take if the one
-    /// that would be is not free: a side with few free entries need not search for them.
+    /// The request of this entry has ended. If the next entry in order is not free,
+    /// this one is taken next: a side with few free entries need not search for them.
     fn offer_entry(&self, side: usize, row: &SideRow, place: u32) {
         let (first, count) = (layout::first_place(self.shape, side), self.shape.entries);
         let is_free = |index: u16| {

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-/// A request that an application side begins with.
+/// A request at its begin on an application side.
 #[derive(Clone, Copy, Debug)]
 pub struct Begun<'a> {
     /// Its number in the worker, from 1.
@@ -16,7 +16,7 @@ pub struct Begun<'a> {
     pub method: &'a [u8],
     /// The target.
     pub target: &'a [u8],
-    /// The identifier that the client gave, if it is a plain one.
+    /// The client's identifier, if it is plain text.
     pub id: Option<&'a [u8]>,
 }
 
@@ -30,7 +30,7 @@ pub struct ShownRequest {
     pub(super) number: u64,
 }
 
-/// How an application side has finished a request.
+/// The end of a request on an application side.
 #[derive(Clone, Copy, Debug)]
 pub struct Finished {
     /// How long the application had it, in microseconds.
@@ -62,30 +62,30 @@ pub struct Running {
     pub stage: ResponseStage,
 }
 
-/// How far a running request's response is, as far as other processes can see.
+/// The progress of a running request's response, as far as other processes can see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ResponseStage {
-    /// It has not begun, is of one piece, or has gone as a whole.
+    /// The response has not begun, is of one piece, or was sent completely.
     #[default]
     Whole,
-    /// It has begun, and comes piece by piece.
+    /// The response has begun, and is sent piece by piece.
     Streams,
-    /// The response comes piece by piece, and the client has left at this time, in
+    /// The response is sent piece by piece, and the client has gone at this time, in
     /// milliseconds of the monotonic clock.
     Left {
-        /// When that was seen.
+        /// When that was noticed.
         since_ms: u64,
     },
 }
 
 impl fmt::Display for Running {
-    /// As the error log names a request.
+    /// The request's identifier in the error log.
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         write!(formatter, "{} (request {})", self.label, self.id)
     }
 }
 
-/// A request of the past, or one that still runs.
+/// A request that has ended, or one that still runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recent {
     /// Its number in the worker.
@@ -109,8 +109,8 @@ pub struct Ended {
     pub took_us: u64,
 }
 
-/// The name of a request that its client has given none: the worker's pid and
-/// the request's number, both hexadecimal.
+/// The identifier of a request without one of the client's: the worker's pid and the
+/// request's number, both hexadecimal.
 #[must_use]
 pub fn made_id(pid: u64, number: u64) -> String {
     format!("{pid:x}-{number:x}")

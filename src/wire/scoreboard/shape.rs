@@ -1,4 +1,4 @@
-//! How much a scoreboard shows.
+//! The size of a scoreboard.
 
 /// How many requests a thread that runs one at a time shows: the one that it runs, and
 /// those before it.
@@ -9,13 +9,13 @@ const ENTRIES_OF_THREAD: u16 = 64;
 pub struct BoardShape {
     /// Application sides: application threads, or event loops.
     pub sides: u16,
-    /// Requests of a side that are shown, those that it has finished among them. A side
-    /// that never runs more at one time shows all that it runs.
+    /// Requests of a side that are shown, also those that it has finished. A side that
+    /// never runs more at one time shows all that it runs.
     pub entries: u16,
 }
 
 impl BoardShape {
-    /// Of a worker with so many application threads, each of which runs one request at a
+    /// The shape for so many application threads, each of which runs one request at a
     /// time.
     #[must_use]
     pub fn of_threads(threads: u16) -> Self {

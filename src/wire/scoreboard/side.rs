@@ -1,4 +1,4 @@
-//! The row of one application side: what it has counted. Written by the side's own thread.
+//! The row of one application side: its counts. Written by the side's own thread.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -8,9 +8,9 @@ use super::histogram::{self, Histogram};
 use super::request::Finished;
 
 const THREAD_ID: usize = 0;
-/// The entry of the side, counted from 0, to be looked at first for the next request.
+/// The entry of the side, counted from 0, to try first for the next request.
 const NEXT: usize = 1;
-/// No entry was free when they were looked at last, and none has become so since.
+/// The last search found no free entry, and none has become free since.
 const NONE: u64 = u64::MAX;
 const REQUESTS: usize = 2;
 const BYTES: usize = 3;
@@ -35,7 +35,7 @@ impl SideRow<'_> {
         u32::try_from(self.0[THREAD_ID].load(Relaxed)).unwrap_or(0)
     }
 
-    /// Counts how long a request has waited that is begun.
+    /// Counts how long a request has waited that begins now.
     pub(super) fn count_begun(&self, queued_us: u64) {
         histogram::count(self.part(QUEUE_TIME), queued_us);
     }
@@ -49,7 +49,7 @@ impl SideRow<'_> {
         histogram::count(self.part(LATENCY), finished.took_us);
     }
 
-    /// The entry to be looked at first; `None` if none is free.
+    /// The entry to try first; `None` if none is free.
     pub(super) fn next(&self) -> Option<u16> {
         self.0[NEXT].load(Relaxed).try_into().ok()
     }

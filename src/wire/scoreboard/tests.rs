@@ -345,7 +345,7 @@ fn the_master_survives_whatever_is_in_the_memory() {
     let shape = BoardShape::of_threads(3);
     let master = Scoreboard::create(Slot(0), Generation(1), shape).unwrap();
     for seed in 1..50 {
-        // Zeros and full words among them, where most bounds are.
+        // With zeros and full words, where most bounds are.
         for (word, noise) in master.memory.words().iter().zip(noise(seed)) {
             let value = match noise % 4 {
                 0 => 0,
@@ -369,7 +369,7 @@ fn what_is_read_while_it_is_written_is_of_one_request() {
     let target = |number: u64| &targets[(number % 10) as usize];
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
-            // Some run at one time, for different lengths of time.
+            // Some run at the same time, for different lengths of time.
             let mut requests = std::collections::VecDeque::new();
             for number in 1..200_000 {
                 requests.push_back(worker.begin(0, &begun(number, number, target(number))));

@@ -1,18 +1,18 @@
-//! Atomic words that a model checker can take the place of: what decides between two
+//! Atomic words that a model checker can replace: the code that decides between two
 //! threads is generic over [`Word`], and its tests try every order of their steps.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// An atomic word, as `futex(2)` has it.
+/// An atomic word of the size that `futex(2)` uses.
 pub(crate) trait Word {
     fn new(value: u32) -> Self;
     fn load(&self, order: Ordering) -> u32;
     fn store(&self, value: u32, order: Ordering);
     fn swap(&self, value: u32, order: Ordering) -> u32;
-    /// From `current` to `new`: what was there, and whether it was `current`.
+    /// Changes `current` to `new`. Returns the previous value.
     ///
     /// # Errors
-    /// What was there instead.
+    /// The value, if it was not `current`.
     fn change(&self, current: u32, new: u32) -> Result<u32, u32>;
 }
 

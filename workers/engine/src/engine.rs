@@ -1,4 +1,5 @@
-//! A worker's engine from outside: started, asked for request sources, waited for.
+//! A worker's engine from outside: starting it, its request sources, and the wait for
+//! its end.
 
 use std::io;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use crate::shared::Shared;
 use crate::spool::Spools;
 use crate::transport::room::Room;
 
-/// What a worker was given by the master.
+/// What the master has given to a worker.
 pub struct EngineParts {
     /// Its end of the channel, from which the first message has been taken.
     pub channel: WorkerEnd,
@@ -33,7 +34,7 @@ pub struct EngineParts {
     pub scoreboard: Scoreboard,
     /// The listening sockets.
     pub listeners: Vec<ListenerParts>,
-    /// The access log, if there is to be one.
+    /// The access log, if there is one.
     pub access: Option<AccessLog>,
     /// Opens the error log again, by name.
     pub reopen: Box<dyn FnMut() + Send>,
@@ -50,9 +51,9 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Makes everything ready but the I/O thread: application threads can sit
-    /// down, and wait for requests. When the worker must end at once, `end` is
-    /// called with the exit code, on whatever thread, and is not to return.
+    /// Makes everything but the I/O thread: application threads can register, and wait
+    /// for requests. When the worker must end at once, `end` is called with the exit
+    /// code, on any thread, and must not return.
     ///
     /// # Errors
     /// Those of `epoll_create(2)`, `eventfd(2)` and `sigaction(2)`.
@@ -82,9 +83,9 @@ impl Engine {
         Ok(Self { shared, loop_owner })
     }
 
-    /// Accepts connections from now on, by the I/O thread. To be called once, when all
-    /// application threads sit. Without it, the application runs the loop
-    /// ([`EventSource::turn_loop`]).
+    /// Starts the I/O thread, which accepts connections from now on. Must be called
+    /// once, when all application threads have registered. Without it, the application
+    /// runs the loop ([`EventSource::turn_loop`]).
     ///
     /// # Errors
     /// Those of starting a thread.
@@ -98,15 +99,15 @@ impl Engine {
         std::thread::Builder::new().name("monoceros-io".to_owned()).spawn(run).map(drop)
     }
 
-    /// The requests of the application thread of this number; to be called on that
+    /// The requests of the application thread of this number; must be called on that
     /// thread.
     #[must_use]
     pub fn requests(&self, thread: usize) -> RequestSource {
         RequestSource::new(Arc::clone(&self.shared), Arc::clone(&self.loop_owner), thread)
     }
 
-    /// The requests for an application with an event loop of its own; to be called on the
-    /// thread that runs it. `None` where requests go to threads.
+    /// The requests for an application with its own event loop; must be called on the
+    /// thread that runs that loop. `None` where requests go to threads.
     #[must_use]
     pub fn events(&self) -> Option<EventSource> {
         EventSource::new(Arc::clone(&self.shared), Arc::clone(&self.loop_owner))
@@ -119,7 +120,7 @@ impl Engine {
         self.shared.handoff.wait_for_stop()
     }
 
-    /// Has this worker drain: the application wants it to leave.
+    /// Drains this worker: the application has asked for its end.
     pub fn leave(&self) {
         self.shared.leaves.store(true, Ordering::SeqCst);
         self.shared.handoff.wake_loop();

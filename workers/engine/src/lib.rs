@@ -1,10 +1,10 @@
-//! The event loop of a worker, whatever it serves.
+//! The event loop of a worker, for every kind of application.
 //!
-//! A worker has two sides that share nothing but two queues and the
-//! scoreboard. The I/O thread accepts, reads whole requests, watches deadlines
-//! and writes what a slow client could not take at once. Application threads
-//! take a request at a [`RequestSource`], respond through its [`Exchange`], and are
-//! free as soon as they have given the response, however slow the client is.
+//! A worker has two sides that share nothing but two queues and the scoreboard. The I/O
+//! thread accepts, reads whole requests, watches deadlines and writes what a slow
+//! client could not take at once. Application threads take a request at a
+//! [`RequestSource`], respond through its [`Exchange`], and are free as soon as they
+//! have given the response, however slow the client is.
 
 mod atomics;
 mod connection;

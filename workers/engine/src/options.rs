@@ -1,4 +1,4 @@
-//! What the engine needs to know of the settings, ready for use.
+//! The engine's part of the settings, ready for use.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,8 +7,8 @@ use monoceros_http::Limits;
 
 use crate::stream::local::{LocalDecision, ResponseReviser};
 
-/// The longest body of a request, in bytes: 1 GiB. Whatever an application
-/// accepts, one client is not to fill the disk.
+/// The longest body of a request, in bytes: 1 GiB. Even where an application accepts
+/// more, one client must not fill the disk.
 pub const LONGEST_BODY: u64 = 1 << 30;
 
 /// How requests reach the application.
@@ -18,28 +18,27 @@ pub enum ApplicationKind {
     Threads {
         /// How many threads.
         count: u16,
-        /// They have no interpreter lock in common: all of them can compute at the
-        /// same time.
+        /// They share no interpreter lock: all of them can compute at the same time.
         parallel: bool,
     },
-    /// An event loop of the application's own, which has many requests at a time and takes
-    /// their bodies as they come (ASGI, gevent).
+    /// An event loop of the application, which has many requests at a time and takes
+    /// their bodies as they arrive (ASGI, gevent).
     Events {
         /// The most requests at one time.
         streams: u16,
-        /// The most of a body that waits to be taken, in bytes.
+        /// The most bytes of a body that wait to be taken.
         body_buffer: usize,
     },
 }
 
 impl ApplicationKind {
-    /// Whether a request is given to the application when its whole body has come, and not
-    /// before. A thread that waits for a slow client could serve others.
+    /// Whether a request is given to the application only when its whole body has
+    /// arrived. A thread that waits for a slow client could serve others.
     pub(crate) fn waits_for_bodies(self) -> bool {
         matches!(self, Self::Threads { .. })
     }
 
-    /// The most of a body that waits to be taken, in bytes.
+    /// The most bytes of a body that wait to be taken.
     pub(crate) fn body_buffer(self) -> usize {
         match self {
             Self::Threads { .. } => 0,
@@ -56,12 +55,12 @@ impl ApplicationKind {
     }
 }
 
-/// The engine's share of the settings.
+/// The engine's part of the settings.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// How requests reach the application.
     pub application: ApplicationKind,
-    /// How many workers accept from the same listeners, to begin with.
+    /// How many workers accept from the same listeners at the start.
     pub workers: u16,
     /// The most connections at one time.
     pub connections: usize,
@@ -82,18 +81,18 @@ pub struct Options {
     pub drain_idle: Duration,
     /// How much of responses may wait in memory for slow clients, in bytes.
     pub response_memory: u64,
-    /// How much of them may wait on disk.
+    /// How much of responses may wait on disk for slow clients, in bytes.
     pub response_disk: u64,
     /// The longest body of a request, in bytes.
     pub longest_body: u64,
-    /// What the server responds to by itself.
+    /// The requests that the server responds to by itself.
     pub local: Option<LocalDecision>,
-    /// What the server does to the application's responses.
+    /// The revision of the application's responses.
     pub revise: Option<ResponseReviser>,
-    /// How many connections are accepted beyond what the application has room for, so
-    /// that the server can respond by itself while every application thread is busy.
+    /// How many connections are accepted beyond the slots of the application, so that
+    /// the server can respond by itself while every application thread is busy.
     pub reserve: usize,
-    /// Where bodies that are too large for memory go; `None` keeps them in files
-    /// in memory.
+    /// The directory for bodies that are too large for memory; `None` keeps them in
+    /// files in memory.
     pub spool_directory: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! What every part of a worker's engine can reach.
+//! The data that every part of a worker's engine can reach.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,24 +22,24 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) board: Scoreboard,
     pub(crate) spools: Spools,
-    /// What may wait for slow clients.
+    /// The room for responses to slow clients.
     pub(crate) room: Arc<Room>,
     pub(crate) access: Option<AccessLog>,
     pub(crate) losses: LossLog,
     /// How often the process had forked before it was a worker.
     pub(crate) forks: u32,
     pub(crate) workers: AtomicU16,
-    /// The application wants this worker to leave.
+    /// The application has asked for the end of this worker.
     pub(crate) leaves: AtomicBool,
 }
 
 impl Shared {
-    /// Where responses wait for slow clients.
+    /// The stores of responses that wait for slow clients.
     pub(crate) fn stores(&self) -> Stores<'_> {
         Stores { spools: &self.spools, room: &self.room }
     }
 
-    /// Whether connections are to be used again after a response.
+    /// Whether connections are used again after a response.
     pub(crate) fn keeps_alive(&self) -> bool {
         !self.options.keep_alive.is_zero() && !self.handoff.is_draining()
     }
@@ -60,7 +60,7 @@ impl Shared {
         self.workers.load(Ordering::Relaxed).max(1)
     }
 
-    /// Writes the access log's lines out.
+    /// Writes the buffered lines of the access log.
     pub(crate) fn flush_access(&self) {
         if let Some(access) = &self.access {
             access.flush();

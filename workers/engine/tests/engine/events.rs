@@ -1,5 +1,5 @@
-//! An application with an event loop of its own: a second user of the handoff, beside threads.
-//! It has one thread, and waits for a descriptor.
+//! An application with its own event loop: the second user of the handoff, beside
+//! threads. It has one thread, and waits for a descriptor.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -31,7 +31,7 @@ enum Report {
     Waits,
     /// The length of a body that it has taken, and of its largest piece.
     Taken { length: usize, largest: usize },
-    /// The rest of a body does not come.
+    /// The rest of a body does not arrive.
     Broken,
     /// The client of a request has gone.
     Disconnected,
@@ -51,13 +51,13 @@ struct HeldStream {
 enum StreamKind {
     /// Takes the body to its end and responds with its length.
     Upload { length: usize, largest: usize },
-    /// Is held until all of its kind are there.
+    /// Is held until all requests of its kind have arrived.
     Together,
-    /// Sends back what comes, in another protocol.
+    /// Sends back what arrives, in another protocol.
     Echo,
     /// Sends so many more bytes as a response.
     Download { left: usize },
-    /// Is held until its client goes.
+    /// Is held until its client has gone.
     Held,
 }
 
@@ -136,7 +136,7 @@ impl EventApplication {
         if self.streams.values().filter(is_together).count() == TOGETHER {
             let mut numbers: Vec<_> = self.streams.keys().copied().collect();
             numbers.sort_unstable();
-            // The last comes first.
+            // The last request gets the first response.
             numbers.into_iter().rev().for_each(|number| self.respond(number, b"together"));
         }
     }
@@ -225,7 +225,7 @@ fn connect(engine: &RunningEngine) -> TcpStream {
     client
 }
 
-/// The body of the next response; nothing comes behind it.
+/// The body of the next response; no byte follows it.
 fn body(client: &mut TcpStream) -> String {
     let (mut text, mut bytes) = (String::new(), vec![0; 64 * 1024]);
     loop {
@@ -312,7 +312,7 @@ fn a_body_is_asked_for_when_the_application_waits_for_it() {
     let mut interim = [0; 25];
     client.read_exact(&mut interim).unwrap();
     assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
-    // The next request is there as well.
+    // The next request has arrived as well.
     client.write_all(b"bodyGET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     report_of(&reports, &Report::Taken { length: 4, largest: 4 });
     report_of(&reports, &Report::Taken { length: 0, largest: 0 });

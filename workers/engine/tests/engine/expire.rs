@@ -19,13 +19,13 @@ use crate::running::{DEADLINE, RunningEngine, some};
 /// A worker whose application can be stuck.
 struct Bench {
     engine: RunningEngine,
-    /// Lets one application thread go that is stuck.
+    /// Releases one stuck application thread.
     release: Sender<()>,
     /// Whether the application's last write was taken.
     written: Receiver<bool>,
 }
 
-/// What the application threads share.
+/// What the application threads share with the test.
 struct StuckApplication {
     released: Mutex<Receiver<()>>,
     written: Mutex<Sender<bool>>,
@@ -78,7 +78,7 @@ impl Bench {
         self.master.send(&ToWorker::Expire { request: running.number }).unwrap();
     }
 
-    /// Lets a stuck thread go; whether its next write was taken.
+    /// Releases a stuck thread. Returns whether its next write was taken.
     fn let_go(&self) -> bool {
         self.release.send(()).unwrap();
         self.written.recv_timeout(DEADLINE).unwrap()
@@ -93,7 +93,7 @@ impl Bench {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
-    /// Ends the worker's life, so that the access log is complete.
+    /// Ends the worker, so that the access log is complete.
     fn drain(&self) -> String {
         self.master.send(&ToWorker::Drain(Drain::Retire)).unwrap();
         some("the end", || (self.board.state() == ReportedState::Stopping).then_some(()));
@@ -139,7 +139,7 @@ impl StuckApplication {
                 exchange.field(b"Content-Length", b"8").unwrap();
                 exchange.write(b"half", None, None).unwrap();
                 self.hang();
-                // The kernel may take one write more before it knows.
+                // The kernel may take one write more before it has the reset.
                 let again = |_| exchange.write(b"x", None, None).is_ok();
                 self.report((0..4).all(again));
             }
@@ -313,7 +313,7 @@ fn a_request_that_is_over_or_another_one_is_left_alone() {
     let mut client = bench.ask("GET /quick");
     one_answer(&mut client);
     let number = bench.board.recent()[0].number;
-    // Its response has come a moment before its end.
+    // Its response arrives a moment before the request ends.
     some("the end of the request", || bench.board.recent()[0].end);
     let mut stuck = bench.ask("GET /stuck");
     let running = bench.wait_for("GET /stuck");
@@ -337,7 +337,7 @@ fn a_draining_worker_refuses_in_time_what_it_cannot_begin() {
         let mut clients: Vec<_> = (0..4).map(|_| bench.ask("GET /quick")).collect();
         clients.iter_mut().for_each(|client| drop(one_answer(client)));
         let mut stuck: Vec<_> = (0..threads).map(|_| bench.ask("GET /stuck")).collect();
-        // A quick one may still be shown whose answer has come.
+        // A quick request may still be shown although its response has arrived.
         let is_stuck = |running: &Running| running.label == "GET /stuck";
         let count = || bench.board.running().into_iter().filter(is_stuck).count();
         some("a stuck request on each thread", || (count() == usize::from(threads)).then_some(()));
@@ -359,14 +359,14 @@ fn a_draining_worker_refuses_in_time_what_it_cannot_begin() {
             let body = if request.starts_with("HEAD") { "" } else { "503 Service Unavailable\n" };
             assert!(received.ends_with(&format!("\r\n\r\n{body}")), "{received}");
         }
-        // Whose turn it is, the threads settle between themselves.
+        // The threads continue in any order.
         assert!(stuck.iter().all(|_| bench.let_go()), "what has begun goes on");
         for client in &mut stuck {
             let mut begin = [0; 12];
             client.read_exact(&mut begin).unwrap();
             assert_eq!(&begin, b"HTTP/1.1 200");
         }
-        // They are counted when their clients have them.
+        // They are counted when their clients have the responses.
         let served = 4 + u64::from(threads);
         let counters = || bench.board.counters();
         some("the end of all requests", || (counters().requests == served).then_some(()));
@@ -380,7 +380,7 @@ fn a_draining_worker_refuses_in_time_what_it_cannot_begin() {
 #[test]
 fn a_response_that_another_thread_writes_has_no_effect_on_the_next_request() {
     let bench = Bench::start("kept", 1);
-    // No other client is accepted while the worker has something to do.
+    // No other client is accepted while the worker is busy.
     let mut stuck = bench.ask("GET /quick");
     one_answer(&mut stuck);
     let _client = bench.ask("GET /kept");
@@ -401,7 +401,7 @@ fn a_response_that_another_thread_writes_has_no_effect_on_the_next_request() {
     assert!(!runs());
 }
 
-/// The loop finds the request and its own end at once, and then leaves the
+/// The loop finds the request and the worker's end at once, and then gives the
 /// application a moment to begin.
 #[test]
 fn a_worker_whose_time_is_over_refuses_first() {
@@ -444,7 +444,7 @@ fn the_application_and_the_end_of_its_time_can_come_together() {
                 bench.release.send(()).unwrap();
                 bench.expire(&running);
             }
-            // It may be broken already.
+            // The connection may be broken already.
             client.shutdown(std::net::Shutdown::Write).ok();
             let written = bench.written.recv_timeout(DEADLINE).unwrap();
             let mut received = String::new();

@@ -1,5 +1,6 @@
-//! A layer between the socket and HTTP: a second user of the transport, beside plain
-//! sockets. It begins with a greeting, frames bytes by seven and disguises them.
+//! A layer between the socket and HTTP: the second user of the transport, beside plain
+//! sockets. It begins with a greeting, sends frames of seven bytes, and XORs the bytes
+//! with a mask.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -15,18 +16,18 @@ const REPLY: &[u8] = b"welcome";
 /// Bytes of a frame, and of the socket that a call takes.
 const STEP: usize = 7;
 
-/// Bytes that the layer holds at most.
+/// The most bytes that the layer holds.
 const HELD: usize = 64;
 
 const MASK: u8 = 0x5a;
 
-/// A frame is its length and its bytes, disguised.
+/// A frame is its length and its bytes, each XORed with the mask.
 fn push_frame(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(u8::try_from(bytes.len()).unwrap());
     out.extend(bytes.iter().map(|byte| byte ^ MASK));
 }
 
-/// Takes a whole frame out of what has come.
+/// Takes a whole frame out of the received bytes.
 fn take_frame(input: &mut Vec<u8>) -> Option<Vec<u8>> {
     let length = usize::from(*input.first()?);
     if input.len() <= length {

@@ -11,7 +11,7 @@ use monoceros_engine::{
 
 use crate::running::{DEADLINE, RunningEngine};
 
-/// Bytes of a body that are dropped.
+/// How many bytes of a body are dropped.
 const DISCARD: u64 = 100;
 
 fn decide(arrival: &Arrival) -> Decision {
@@ -40,7 +40,7 @@ fn serve(requests: &RequestSource, release: &Receiver<()>) {
     }
 }
 
-/// A worker, and what lets its application go on.
+/// A worker, and the sender that releases its application.
 fn start(name: &str, reserve: usize) -> (RunningEngine, std::sync::mpsc::Sender<()>) {
     let local = Some(LocalDecision::new(decide));
     let options = Options { local, reserve, ..crate::options::options() };
@@ -57,7 +57,7 @@ fn connect(engine: &RunningEngine) -> TcpStream {
     client
 }
 
-/// Reads until so many responses have come: their bodies.
+/// Reads so many responses. Returns their bodies.
 fn bodies(client: &mut TcpStream, count: usize) -> Vec<String> {
     let (mut text, mut found) = (String::new(), Vec::new());
     let mut bytes = vec![0; 64 * 1024];
@@ -89,7 +89,7 @@ fn rest(client: &mut TcpStream) -> String {
     text
 }
 
-/// A stack that grew with each of them would be used up.
+/// A stack that grew with each request would overflow.
 #[test]
 fn many_requests_that_come_at_once_get_a_response_each_in_order() {
     let (engine, _release) = start("local-many", 0);
@@ -114,7 +114,7 @@ fn a_short_body_is_dropped_and_the_connection_goes_on() {
     for body in
         ["Content-Length: 4\r\n\r\nabcd", "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"]
     {
-        // The end of the body comes later, too.
+        // The end of the body arrives later, too.
         let request = format!("POST /local HTTP/1.1\r\nHost: a\r\n{body}");
         let (one, other) = request.split_at(request.len() - 2);
         client.write_all(one.as_bytes()).unwrap();
@@ -137,7 +137,7 @@ fn a_long_body_ends_the_connection_behind_the_response() {
         assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "no 100 comes before: {text}");
         assert!(text.contains("Connection: close\r\n") && text.ends_with("local\n"), "{text}");
     }
-    // One whose length is not announced is dropped as far as it may be.
+    // A body without an announced length is dropped up to the limit.
     let mut client = connect(&engine);
     client
         .write_all(b"POST /local HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")

@@ -17,24 +17,24 @@ use crate::running::{DEADLINE, RunningEngine, some};
 /// Connections of the test's client.
 const CONNECTIONS: usize = 32;
 
-/// Requests that each of them has under way: the next is there already when
-/// one is answered.
+/// Requests that each connection has under way: the next one has arrived when one gets
+/// its response.
 const AHEAD: usize = 4;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// The body of a response; nothing else in it has this byte.
+/// The body of a response; the rest of a response does not have this byte.
 const BODY: u8 = b'~';
 
 /// The application's only thread.
 #[derive(Default)]
 struct StallingApplication {
-    /// Its number in the kernel.
+    /// Its kernel number.
     id: AtomicU32,
     /// The thread that ran the loop last.
     runner: AtomicU32,
-    /// The next request takes until another thread runs the loop, and from then
-    /// on none is over before the next has begun.
+    /// The next request takes until another thread runs the loop. From then on no
+    /// request ends before the next has begun.
     is_to_stall: AtomicBool,
 }
 
@@ -63,7 +63,7 @@ impl StallingApplication {
     }
 }
 
-/// Waits for responses, at least one; how many have come.
+/// Waits for at least one response. Returns how many have arrived.
 fn answers(client: &mut TcpStream) -> usize {
     let mut bytes = [0; 4096];
     loop {
@@ -84,7 +84,7 @@ fn connect(engine: &RunningEngine) -> TcpStream {
     client
 }
 
-/// Asks without a pause, until it is `over`.
+/// Sends requests without a pause, until it is `over`.
 fn ask(clients: &mut [TcpStream], over: &AtomicBool) {
     clients.iter_mut().for_each(|client| client.write_all(&REQUEST.repeat(AHEAD)).unwrap());
     while !over.load(Ordering::SeqCst) {
@@ -95,7 +95,7 @@ fn ask(clients: &mut [TcpStream], over: &AtomicBool) {
     }
 }
 
-/// Sets it when it goes, also after a failure.
+/// Sets the flag when it is dropped, also after a failure.
 struct End<'a>(&'a AtomicBool);
 
 impl Drop for End<'_> {
@@ -104,8 +104,8 @@ impl Drop for End<'_> {
     }
 }
 
-/// The application has a request at every moment: if that kept the I/O thread
-/// from giving the loop back, it would never give it back.
+/// The application has a request at every moment. If that kept the I/O thread from
+/// giving the loop back, it would never give it back.
 #[test]
 fn the_loop_is_given_back_while_requests_queue_up() {
     let application = Arc::new(StallingApplication::default());

@@ -1,7 +1,7 @@
 //! The engine from outside: a worker in this process, with a real listener and
 //! a real channel. The application is a thread of the test.
 
-// All of this is a test, also what is not marked as one.
+// The whole crate is a test, also what is not marked as one.
 #![allow(clippy::unwrap_used)]
 
 mod events;

@@ -1,5 +1,6 @@
-//! A protocol that carries several streams on a connection: a second user of that seam, beside
-//! HTTP/1. A frame is a kind, the number of a stream, a length and a payload.
+//! A protocol that carries several streams on a connection: the second user of the
+//! interface for protocols, beside HTTP/1. A frame is a kind, the number of a stream, a
+//! length and a payload.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -20,7 +21,8 @@ use crate::running::{DEADLINE, RunningEngine, some};
 
 const HEADER: usize = 9;
 
-/// A head, or data; in lower case the last frame of the stream in this direction.
+/// A head, or data; a lower-case letter marks the last frame of the stream in this
+/// direction.
 const HEAD: u8 = b'H';
 const DATA: u8 = b'D';
 const RESET: u8 = b'R';
@@ -33,7 +35,7 @@ fn push_frame(kind: u8, stream: u32, payload: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(payload);
 }
 
-/// The first frame of some bytes and its length, if it is whole.
+/// The first frame of some bytes and its length, if it is complete.
 fn frame(bytes: &[u8]) -> Option<(u8, u32, &[u8])> {
     let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
     if bytes.len() < HEADER {
@@ -92,7 +94,7 @@ impl Multiplexer for ToyProtocol {
     }
 }
 
-/// What a client has got on a stream.
+/// What a client has received on a stream.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct ToyResponse {
     head: String,
@@ -105,7 +107,7 @@ struct ToyClient {
     socket: TcpStream,
     input: Vec<u8>,
     got: BTreeMap<u32, ToyResponse>,
-    /// Streams in the order in which they were over.
+    /// Streams in the order of their ends.
     over: Vec<u32>,
     is_drained: bool,
     has_ended: bool,
@@ -172,7 +174,7 @@ impl ToyClient {
     }
 }
 
-/// The application: `/wait` is held until the test lets one go.
+/// The application: `/wait` is held until the test releases one.
 struct Application {
     released: Mutex<Receiver<()>>,
 }
@@ -266,7 +268,7 @@ fn large_responses_share_a_connection() {
     let (engine, _release) = start("toy-large", options());
     let mut client = ToyClient::connect(&engine);
     (1..=4).for_each(|stream| client.get(stream, "/large"));
-    // The client takes nothing for a while.
+    // The client reads nothing for a while.
     some("all responses to be given", || (engine.board.requests() == 4).then_some(()));
     for stream in 1..=4 {
         let body = &client.response(stream).body;
@@ -281,7 +283,7 @@ fn the_failure_of_a_stream_leaves_the_others() {
     client.get(1, "/wait");
     client.get(3, "/raising");
     client.read_until(|it| it.got.get(&3).is_some_and(|got| got.is_reset));
-    // One that its client gives up, too.
+    // A stream that its client gives up, too.
     client.get(5, "/wait");
     client.send(RESET, 5, b"");
     release.send(()).unwrap();

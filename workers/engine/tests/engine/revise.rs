@@ -65,7 +65,7 @@ fn fields_are_added_and_responses_are_replaced() {
     assert!(text.starts_with("HTTP/1.1 202 Accepted\r\n"), "{text}");
     assert!(text.contains("\r\nX-Asked: /kept\r\n") && text.contains("\r\nX-Status: 202\r\n"));
     assert!(text.contains("\r\n3\r\none\r\n3\r\ntwo\r\n"), "{text}");
-    // The connection goes on behind a response that was replaced.
+    // The connection continues after a response that was replaced.
     for _ in 0..2 {
         let text = ask(&mut client, "GET /replace", "replaced /file");
         assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");

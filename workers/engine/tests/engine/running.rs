@@ -1,4 +1,4 @@
-//! A worker in this process, and what its master holds.
+//! A worker in this process, and the master's ends of its channel and scoreboard.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,8 +21,8 @@ use monoceros_wire::{Generation, Slot};
 /// Long enough for a loaded machine; a test that passes never waits for it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-/// The worker without its application threads. It goes when this is dropped,
-/// as one whose master has died; its threads stay.
+/// The worker without its application threads. It ends when this is dropped, as a
+/// worker whose master has died; its threads stay.
 pub(crate) struct RunningEngine {
     pub(crate) worker: Engine,
     pub(crate) master: MasterEnd,
@@ -31,7 +31,7 @@ pub(crate) struct RunningEngine {
     pub(crate) log: PathBuf,
 }
 
-/// What stands between the sockets of a worker under test and its application.
+/// The parts between the sockets of a worker under test and its application.
 #[derive(Default)]
 pub(crate) struct Wire {
     pub(crate) layer: Option<LayerFactory>,
@@ -51,7 +51,7 @@ impl RunningEngine {
         engine
     }
 
-    /// The same with a layer between its connections and HTTP.
+    /// As above, with a layer between its connections and HTTP.
     pub(crate) fn with_layer(name: &str, options: Options, layer: LayerFactory) -> Self {
         let wire = Wire { layer: Some(layer), ..Wire::default() };
         let engine = Self::prepare(name, options, wire, || {});
@@ -59,7 +59,7 @@ impl RunningEngine {
         engine
     }
 
-    /// The same with another protocol in place of HTTP/1.
+    /// As above, with another protocol in place of HTTP/1.
     pub(crate) fn with_protocol(
         name: &str,
         options: Options,
@@ -71,7 +71,7 @@ impl RunningEngine {
         engine
     }
 
-    /// The same without its I/O thread.
+    /// As above, without its I/O thread.
     pub(crate) fn prepare(
         name: &str,
         options: Options,
@@ -128,7 +128,7 @@ impl Drop for RunningEngine {
     }
 }
 
-/// Waits until there is something.
+/// Waits until a condition returns a value.
 pub(crate) fn some<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + DEADLINE;
     loop {
