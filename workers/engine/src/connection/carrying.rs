@@ -39,8 +39,13 @@ impl Connections {
         }
         for _ in 0..SHARE {
             let Some(connection) = self.slab.get_mut(token) else { return };
-            if connection.streams.is_full() {
-                connection.unread = true;
+            if !matches!(connection.phase, Phase::Carrying) {
+                return;
+            }
+            // Nothing is read from a client that does not take its responses.
+            let is_crowded = connection.link.outlet().outgoing.is_full(&self.shared.room);
+            connection.unread = is_crowded || connection.streams.is_full();
+            if connection.unread {
                 return;
             }
             let received = match connection.link.read(&mut self.scratch) {
@@ -54,12 +59,11 @@ impl Connections {
                 Err(_) => StreamInput::End,
             };
             match received {
-                StreamInput::Nothing => {
-                    connection.unread = false;
-                    return;
-                }
+                StreamInput::Nothing => return,
                 StreamInput::End => {
-                    connection.read_closed = true;
+                    if !std::mem::replace(&mut connection.read_closed, true) {
+                        self.end_bodies(token);
+                    }
                     return self.settle_streams(token);
                 }
                 StreamInput::Bytes(count, more) => {
@@ -92,6 +96,7 @@ impl Connections {
                 return self.break_off(token);
             }
         }
+        let has_events = !events.is_empty();
         for event in events {
             match event {
                 ProtocolEvent::Head { stream, head, ends } => {
@@ -103,11 +108,50 @@ impl Connections {
                 ProtocolEvent::Reset { stream } => self.lose_stream(token, stream),
             }
         }
+        if has_events {
+            self.settle_streams(token);
+        }
+    }
+
+    /// The client sends nothing more, so bodies that are not complete are broken.
+    fn end_bodies(&mut self, token: usize) {
+        let Some(connection) = self.slab.get_mut(token) else { return };
+        let mut news = Vec::new();
+        for stream in connection.streams.iter_mut() {
+            let Some(number) = stream.number() else { continue };
+            if matches!(stream.state, StreamState::Passing(_)) {
+                stream.state = StreamState::Running(number);
+                if stream.shared.inbound.end(BodyEnd::Broken) {
+                    news.push(StreamNews::Body(number));
+                }
+            }
+            news.push(StreamNews::Disconnected(number));
+        }
+        news.into_iter().for_each(|it| self.notify(it));
+    }
+
+    /// Writes responses that wait, and continues reading or closes the connection if it
+    /// waited for that.
+    pub(super) fn write_streams(&mut self, token: usize) {
+        let Some(connection) = self.slab.get(token) else { return };
+        let waited = connection.link.try_outlet().is_none_or(|it| !it.outgoing.is_empty());
+        self.write_for_application(token);
+        if !waited {
+            return;
+        }
+        self.settle_streams(token);
+        if self.slab.get(token).is_some_and(|it| it.unread) {
+            self.unfinished.push(Unfinished::Reading { token, to_end: false });
+        }
     }
 
     fn begin_stream(&mut self, token: usize, id: u32, head: Head, ends: bool) {
         let mut request = self.shared.handoff.spare_request(&mut self.spare);
         let Some(connection) = self.slab.get_mut(token) else { return };
+        if !matches!(connection.phase, Phase::Carrying) {
+            // A stream before it has ended the connection.
+            return self.shared.handoff.recycle(request);
+        }
         request.head = head;
         request.begun_us = clock::monotonic_us();
         if let Some(decide) = &self.shared.options.local {
@@ -124,6 +168,7 @@ impl Connections {
         let stream = OpenStream {
             id,
             shared: Arc::new(SharedStream::on(link, id)),
+            is_head: request.head.is_head(),
             begun_us: request.begun_us,
             state: StreamState::Arriving(request),
             body_bytes: 0,
@@ -190,7 +235,7 @@ impl Connections {
                     stream.state = StreamState::Running(number);
                 }
                 if is_news {
-                    self.shared.handoff.notify(StreamNews::Body(number));
+                    self.notify(StreamNews::Body(number));
                 }
             }
             // The stream has had its response already.
@@ -205,9 +250,11 @@ impl Connections {
         let Some(stream) = connection.streams.get(id) else { return };
         match stream.number() {
             Some(number) => {
+                // A full body holds up the other streams no longer.
+                stream.state = StreamState::Running(number);
                 stream.shared.lose();
                 stream.shared.inbound.end(BodyEnd::Broken);
-                self.shared.handoff.notify(StreamNews::Disconnected(number));
+                self.notify(StreamNews::Disconnected(number));
             }
             None => self.drop_stream(token, id),
         }
@@ -221,7 +268,6 @@ impl Connections {
         {
             self.shared.handoff.recycle(request);
         }
-        self.settle_streams(token);
     }
 
     /// Responds to the request of a stream that is not served, and forgets the stream.
@@ -278,12 +324,20 @@ impl Connections {
     pub(super) fn expire_stream(&mut self, token: usize, number: u64) {
         let Some(connection) = self.slab.get_mut(token) else { return };
         let Some(stream) = connection.streams.of_request(number) else { return };
-        let (id, expiry) = (stream.id, stream.shared.claim.expire());
-        stream.shared.inbound.end(BodyEnd::Broken);
-        self.shared.handoff.notify(StreamNews::Disconnected(number));
+        let id = stream.id;
+        // An exchange that has expired does not return its stream.
+        let Some(stream) = connection.streams.remove(id) else { return };
+        connection.expired = true;
+        let expiry = stream.shared.claim.expire();
+        stream.shared.end.take();
+        if stream.shared.inbound.end(BodyEnd::Broken) {
+            self.notify(StreamNews::Body(number));
+        }
+        self.notify(StreamNews::Disconnected(number));
         match expiry {
             Expiry::Open => {
-                let local = LocalResponse::refusal(EXPIRED).conclude(Asked::on_stream(false));
+                let asked = Asked::on_stream(stream.is_head);
+                let local = LocalResponse::refusal(EXPIRED).conclude(asked);
                 self.respond_on_stream(token, id, &local);
             }
             Expiry::Begun => {
@@ -291,6 +345,10 @@ impl Connections {
                 self.reset_stream(token, id);
             }
             Expiry::Given => {}
+        }
+        self.settle_streams(token);
+        if self.slab.get(token).is_some_and(|it| it.unread) {
+            self.read_streams(token);
         }
     }
 
@@ -365,11 +423,12 @@ impl Connections {
     pub(super) fn judge_streams(&mut self, token: usize, now_ms: u64) {
         let limit_ms = self.shared.options.body_timeout.as_millis();
         let Some(connection) = self.slab.get_mut(token) else { return };
-        if connection.streams.is_full() {
-            return;
-        }
         let mut late = Vec::new();
         for stream in connection.streams.iter_mut() {
+            if connection.unread {
+                // The client is not slow while nothing is read.
+                stream.window_ms = now_ms;
+            }
             let is_over = u128::from(now_ms.saturating_sub(stream.window_ms)) > limit_ms;
             if matches!(stream.state, StreamState::Running(_)) || !is_over {
                 continue;
@@ -379,10 +438,32 @@ impl Connections {
             }
             (stream.window_ms, stream.window_bytes) = (now_ms, 0);
         }
-        for id in late {
+        for id in &late {
+            self.give_up_stream(token, *id);
+        }
+        if !late.is_empty() {
+            self.settle_streams(token);
+        }
+    }
+
+    /// Gives up a request body that made too little progress.
+    fn give_up_stream(&mut self, token: usize, id: u32) {
+        let Some(connection) = self.slab.get_mut(token) else { return };
+        let Some(stream) = connection.streams.get(id) else { return };
+        let StreamState::Passing(number) = stream.state else {
             let reason = "the body made too little progress within --body-timeout";
-            self.refuse_stream(token, id, GivenUp::Late, Reject { status: 408, reason });
-            self.lose_stream(token, id);
+            let reject = Reject { status: 408, reason };
+            return self.refuse_stream(token, id, GivenUp::Late, reject);
+        };
+        stream.state = StreamState::Running(number);
+        let is_news = stream.shared.inbound.end(BodyEnd::Broken);
+        let line = format_args!(
+            "broke off the body of a request of {}: too little progress within --body-timeout",
+            connection.link.peer
+        );
+        self.shared.give_up(GivenUp::Late, line);
+        if is_news {
+            self.notify(StreamNews::Body(number));
         }
     }
 
@@ -394,6 +475,7 @@ impl Connections {
         for id in ids {
             self.refuse_stream(token, id, GivenUp::Unbegun, reject);
         }
+        self.settle_streams(token);
     }
 
     /// Refuses a request that no application thread has begun.
@@ -409,6 +491,7 @@ impl Connections {
         stream.shared.end.take();
         stream.state = StreamState::Arriving(request);
         self.refuse_stream(token, id, GivenUp::Unbegun, reject);
+        self.settle_streams(token);
     }
 
     /// The connection of these streams ends.
@@ -419,7 +502,7 @@ impl Connections {
                 StreamState::Passing(number) | StreamState::Running(number) => {
                     shared.lose();
                     shared.inbound.end(BodyEnd::Broken);
-                    self.shared.handoff.notify(StreamNews::Disconnected(number));
+                    self.notify(StreamNews::Disconnected(number));
                 }
             }
         }

@@ -57,6 +57,8 @@ impl Connections {
         connection.http1.drop_input();
         let streams = connection.streams.take();
         if !streams.is_empty() {
+            // Wakes threads that wait for room.
+            connection.link.fail();
             self.lose_streams(streams);
         }
         self.pressure.freed_ms = clock::monotonic_ms();
@@ -65,7 +67,7 @@ impl Connections {
         if matches!(connection.phase, Phase::Lent) && !connection.stream.end.is_over() {
             connection.link.fail();
             connection.stream.inbound.end(BodyEnd::Broken);
-            self.shared.handoff.notify(StreamNews::Disconnected(connection.lent.number));
+            self.notify(StreamNews::Disconnected(connection.lent.number));
         }
         if connection.link.is_guarded() {
             // The response is not complete, which the client notices only by a reset.

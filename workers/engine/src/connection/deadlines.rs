@@ -96,9 +96,7 @@ pub(crate) fn judge(
             }
             Some(_) | None => Verdict::Keep,
         },
-        Phase::Carrying if connection.streams.is_empty() && over(since, idle.used) => {
-            Verdict::Close
-        }
+        Phase::Carrying if connection.is_at_rest() && over(since, idle.used) => Verdict::Close,
         Phase::Carrying | Phase::Lent | Phase::Writing(_) => {
             if let Some((window_ms, window_bytes)) = connection.passing_progress()
                 && over(window_ms, options.body_timeout)

@@ -82,7 +82,7 @@ fn rank(connection: &Connection, now_ms: u64, idle_ms: u64) -> Option<(u8, u64)>
                 is_for(since_ms, PART_MS).then_some((2, window_bytes))
             }
         },
-        Phase::Carrying if !connection.streams.is_empty() => None,
+        Phase::Carrying if !connection.is_at_rest() => None,
         Phase::Carrying => is_for(since_ms, idle_ms).then_some((0, since_ms)),
         Phase::Lent if connection.stream.end.is_over() => {
             let since_ms = connection.stream.finished_ms();

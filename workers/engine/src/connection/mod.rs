@@ -202,6 +202,12 @@ impl Connection {
             && !self.http1.has_input()
     }
 
+    /// Whether a multiplexed connection has no stream and all its responses were sent.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let is_sent = || self.link.try_outlet().is_some_and(|it| it.outgoing.is_empty());
+        self.streams.is_empty() && is_sent()
+    }
+
     /// Whether the connection waits for a request or reads one.
     pub(crate) fn is_reading(&self) -> bool {
         matches!(self.phase, Phase::Idle { .. } | Phase::Arriving)

@@ -73,10 +73,9 @@ impl Connections {
     /// more can come.
     fn note_passed(&mut self, token: usize, passed: Passed) -> bool {
         let Some(connection) = self.slab.get(token) else { return false };
-        if passed.is_news {
-            self.shared.handoff.notify(StreamNews::Body(connection.lent.number));
-        }
-        match passed.state {
+        let is_over = matches!(passed.state, PassState::Ended | PassState::Malformed(_));
+        let (number, has_left) = (connection.lent.number, is_over && connection.hung_up);
+        let goes_on = match passed.state {
             PassState::More => true,
             PassState::Full | PassState::Ended => false,
             PassState::Malformed(reject) => {
@@ -85,7 +84,15 @@ impl Connections {
                 self.shared.give_up(GivenUp::Refused, line);
                 false
             }
+        };
+        if passed.is_news {
+            self.notify(StreamNews::Body(number));
         }
+        if has_left {
+            // The event that reported the end does not come again.
+            self.notify(StreamNews::Disconnected(number));
+        }
+        goes_on
     }
 
     /// The client has ended its side while the application takes what it sends.
@@ -114,15 +121,28 @@ impl Connections {
     pub(super) fn break_body(&mut self, token: usize, end: BodyEnd) {
         let Some(connection) = self.slab.get_mut(token) else { return };
         connection.http1.stop_passing();
+        let number = connection.lent.number;
         if connection.stream.inbound.end(end) {
-            self.shared.handoff.notify(StreamNews::Body(connection.lent.number));
+            self.notify(StreamNews::Body(number));
         }
     }
 
     /// Notifies the application that the client has ended its side, or has gone.
-    pub(super) fn notify_disconnected(&self, token: usize) {
+    pub(super) fn notify_disconnected(&mut self, token: usize) {
         if let Some(connection) = self.slab.get(token) {
-            self.shared.handoff.notify(StreamNews::Disconnected(connection.lent.number));
+            let number = connection.lent.number;
+            self.notify(StreamNews::Disconnected(number));
+        }
+    }
+
+    /// Notifies an application with an event loop. It gets the requests of this turn
+    /// before, because the news may be about one of them.
+    pub(super) fn notify(&mut self, news: StreamNews) {
+        if self.shared.handoff.events().is_some() {
+            if !self.jobs.is_empty() {
+                self.shared.handoff.push(&mut self.jobs);
+            }
+            self.shared.handoff.notify(news);
         }
     }
 
@@ -152,10 +172,10 @@ impl Connections {
     }
 
     /// Notifies applications that wait for room, if there is some now.
-    pub(super) fn notify_room(&self, token: usize) {
+    pub(super) fn notify_room(&mut self, token: usize) {
         let Some(connection) = self.slab.get(token) else { return };
         for number in connection.link.take_awaiting(&self.shared.room) {
-            self.shared.handoff.notify(StreamNews::Room(number));
+            self.notify(StreamNews::Room(number));
         }
     }
 }

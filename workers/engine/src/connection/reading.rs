@@ -293,8 +293,15 @@ impl Connections {
             self.begin_passing(token, request.head.expects_continue());
         }
         self.jobs.push(QueuedRequest { request, stream });
-        if has_events {
+        if !has_events {
+            return;
+        }
+        let Some(connection) = self.slab.get(token) else { return };
+        if connection.http1.passes_body() {
             self.go_on_passing(token);
+        } else if connection.hung_up {
+            // The event that reported the end came with the request.
+            self.notify_disconnected(token);
         }
     }
 

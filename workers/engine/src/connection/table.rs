@@ -205,6 +205,10 @@ impl Connections {
             }
             Phase::Lent | Phase::Writing(_) => {
                 connection.link.note_progress(now_ms);
+                if connection.stream.inbound.is_paused() {
+                    // The client is not slow while nothing is read.
+                    connection.http1.measure(now_ms);
+                }
                 if matches!(connection.phase, Phase::Lent) && connection.stream.has_left() {
                     self.shared.board.show_left(connection.lent.number, now_ms);
                 }

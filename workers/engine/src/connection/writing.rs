@@ -27,10 +27,14 @@ impl Connections {
             // The response continues; the socket may have got room since the
             // application found it full.
             self.write_for_application(token);
-            if self.register(token).is_err() {
+            let is_watched = self.register(token).is_ok();
+            if !is_watched {
                 stream.connection.fail();
             }
             if self.shared.handoff.events().is_some() {
+                if !is_watched {
+                    self.notify_room(token);
+                }
                 self.serve_body(token);
             }
             return;
@@ -53,7 +57,8 @@ impl Connections {
         let Some(connection) = self.slab.get_mut(token) else { return };
         let after = match connection.phase {
             Phase::Writing(after) => after,
-            Phase::Carrying | Phase::Lent => return self.write_for_application(token),
+            Phase::Lent => return self.write_for_application(token),
+            Phase::Carrying => return self.write_streams(token),
             _ => return,
         };
         match connection.link.flush() {

@@ -21,6 +21,8 @@ pub(crate) struct OpenStream {
     pub(crate) id: u32,
     pub(crate) shared: Arc<SharedStream>,
     pub(crate) state: StreamState,
+    /// It is a HEAD request: its response has no body.
+    pub(crate) is_head: bool,
     /// When its request's first byte was seen, in microseconds of the monotonic clock.
     pub(crate) begun_us: u64,
     /// Bytes of its request's body that were kept.

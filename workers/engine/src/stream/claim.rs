@@ -45,6 +45,11 @@ impl<W: Word> ResponseClaim<W> {
         self.0.change(OPEN, BEGUN).is_ok()
     }
 
+    /// Whether neither side has begun to respond.
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.load(Ordering::Acquire) == OPEN
+    }
+
     /// Whether the application side has begun and not completed the response.
     pub(crate) fn has_begun(&self) -> bool {
         self.0.load(Ordering::Acquire) == BEGUN

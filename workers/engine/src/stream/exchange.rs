@@ -182,7 +182,9 @@ impl Exchange {
         let head = &self.request().head;
         let is_asked = head.version() == Version::Http11 && head.field(b"upgrade").is_some();
         let has_events = self.shared.handoff.events().is_some();
-        if !is_asked || !has_events || !self.stream.inbound.is_through() {
+        // Raw bytes last to the end of a connection, which other streams share.
+        let may_follow = has_events && !self.link().is_multiplexed;
+        if !is_asked || !may_follow || !self.stream.inbound.is_through() {
             return Err(Fault::Upgrade);
         }
         self.request_mut().response.upgrade(protocol)
@@ -456,7 +458,7 @@ impl Exchange {
             let whole = (!self.request().head.is_head()).then_some(0);
             self.write(b"", None, whole).ok();
         }
-        if self.link().is_multiplexed && !self.gone {
+        if self.link().is_multiplexed && !self.gone && !self.is_short() {
             // `self.gone` is set for a client that has gone.
             self.send_on_stream(false, b"", true).ok();
         }

@@ -159,7 +159,7 @@ impl SharedStream {
     /// application sends under the connection's lock follow it.
     pub(crate) fn send_interim(&self, bytes: Vec<u8>, stores: Stores) {
         let mut outlet = self.connection.outlet();
-        if self.claim.has_begun() || outlet.failed {
+        if !self.claim.is_open() || outlet.failed {
             return;
         }
         // So few bytes stay in memory, without a file.
@@ -233,6 +233,23 @@ mod tests {
     use crate::transport::outgoing::Flushed;
     use crate::transport::room::Room;
     use std::time::Duration;
+
+    #[test]
+    fn an_interim_response_does_not_follow_a_whole_response() {
+        use std::io::Read;
+        let (stream, mut client) = test_stream();
+        let spools = crate::spool::Spools::new(std::env::temp_dir());
+        let room = Arc::new(Room::new(1 << 20, 0));
+        let stores = || Stores { spools: &spools, room: &room };
+        client.set_nonblocking(true).unwrap();
+        stream.run(true);
+        stream.send_interim(b"100".to_vec(), stores());
+        assert_eq!(client.read(&mut [0; 10]).unwrap(), 3);
+        assert!(stream.claim.begin());
+        stream.claim.give();
+        stream.send_interim(b"100".to_vec(), stores());
+        assert!(client.read(&mut [0; 10]).is_err(), "nothing has come");
+    }
 
     #[test]
     fn what_the_client_can_have_got_is_known_when_the_response_is_given_up() {

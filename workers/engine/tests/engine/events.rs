@@ -26,7 +26,7 @@ const TOGETHER: usize = 1_000;
 
 /// What the application reports to the test.
 #[derive(Debug, PartialEq, Eq)]
-enum Report {
+pub(crate) enum Report {
     /// It has found no piece of the body of a request.
     Waits,
     /// The length of a body that it has taken, and of its largest piece.
@@ -61,7 +61,7 @@ enum StreamKind {
     Held,
 }
 
-struct EventApplication {
+pub(crate) struct EventApplication {
     source: EventSource,
     streams: HashMap<u64, HeldStream>,
     reports: Sender<Report>,
@@ -69,13 +69,13 @@ struct EventApplication {
 }
 
 impl EventApplication {
-    fn new(engine: &Engine, reports: Sender<Report>) -> Self {
+    pub(crate) fn new(engine: &Engine, reports: Sender<Report>) -> Self {
         let source = engine.events().unwrap();
         Self { source, streams: HashMap::new(), reports, stops: false }
     }
 
     /// Runs beside the I/O thread.
-    fn run(mut self) {
+    pub(crate) fn run(mut self) {
         while !self.stops {
             wait(&[(self.source.as_fd(), Readiness::Readable)], Some(DEADLINE)).unwrap();
             self.take();
@@ -149,8 +149,8 @@ impl EventApplication {
     }
 
     fn lose(&mut self, number: u64) {
-        self.report(Report::Disconnected);
         if let Some(HeldStream { exchange, .. }) = self.streams.remove(&number) {
+            self.report(Report::Disconnected);
             exchange.abort(&|_| None);
         }
     }
@@ -204,7 +204,7 @@ impl EventApplication {
     }
 }
 
-fn options() -> Options {
+pub(crate) fn options() -> Options {
     let streams = u16::try_from(TOGETHER).unwrap();
     let application = ApplicationKind::Events { streams, body_buffer: BODY_BUFFER };
     Options { application, connections: 2 * TOGETHER, ..crate::options::options() }
@@ -242,12 +242,12 @@ fn body(client: &mut TcpStream) -> String {
     }
 }
 
-fn report(reports: &Receiver<Report>) -> Report {
+pub(crate) fn report(reports: &Receiver<Report>) -> Report {
     reports.recv_timeout(DEADLINE).unwrap()
 }
 
 /// Waits for this report; the application may report before that it waits.
-fn report_of(reports: &Receiver<Report>, wanted: &Report) {
+pub(crate) fn report_of(reports: &Receiver<Report>, wanted: &Report) {
     while report(reports) != *wanted {}
 }
 
@@ -414,4 +414,27 @@ fn the_application_can_run_the_loop_in_place_of_the_io_thread() {
     engine.master.send(&ToWorker::Drain(Drain::Retire)).unwrap();
     application.join().unwrap();
     assert_eq!(engine.board.state(), ReportedState::Stopping);
+}
+
+#[test]
+fn a_client_that_leaves_with_its_request_is_reported() {
+    let name = "events-leaves";
+    let engine = RunningEngine::prepare(name, options(), Wire::default(), || {});
+    let (reports, reported) = channel();
+    let mut application = EventApplication::new(&engine.worker, reports);
+    let mut until = |wanted: Report| {
+        some("the report", || {
+            application.source.turn_loop().unwrap();
+            application.take();
+            reported.try_iter().any(|it| it == wanted).then_some(())
+        });
+    };
+    let mut client = connect(&engine);
+    client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    until(Report::Taken { length: 0, largest: 0 });
+    assert_eq!(body(&mut client), "0");
+    // One event reports both the request and the end.
+    client.write_all(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    drop(client);
+    until(Report::Disconnected);
 }

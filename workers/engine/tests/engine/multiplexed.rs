@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use monoceros_engine::{
     Arrival, Decision, Exchange, LocalDecision, LocalResponse, Multiplexer, MultiplexerFactory,
@@ -16,6 +17,7 @@ use monoceros_engine::{
 use monoceros_http::{Head, Reject, ResponseHead};
 use monoceros_wire::message::{Drain, ToWorker};
 
+use crate::events::{self, EventApplication, Report};
 use crate::options::{LIMITS, options, threads};
 use crate::running::{DEADLINE, RunningEngine, some};
 
@@ -199,6 +201,12 @@ impl Application {
                 b"waited".to_vec()
             }
             b"/large" => vec![b'x'; 3_000_000],
+            b"/short" => {
+                exchange.begin(b"200 OK").unwrap();
+                exchange.field(b"Content-Length", b"10").unwrap();
+                exchange.write(b"half", None, None).unwrap();
+                return exchange.finish(&|_| None);
+            }
             b"/raising" => {
                 exchange.begin(b"200 OK").unwrap();
                 exchange.write(b"half", None, None).unwrap();
@@ -340,4 +348,110 @@ fn the_protocol_announces_a_drain_and_open_streams_go_on() {
     while !client.has_ended {
         client.read();
     }
+}
+
+/// The same with an application that has an event loop.
+fn start_events(name: &str, options: Options) -> (RunningEngine, Receiver<Report>) {
+    let protocol = MultiplexerFactory::new(|| Box::new(ToyProtocol));
+    let engine = RunningEngine::with_protocol(name, options, protocol);
+    let (reports, reported) = channel();
+    let worker = engine.worker.clone();
+    thread::spawn(move || EventApplication::new(&worker, reports).run());
+    (engine, reported)
+}
+
+#[test]
+fn a_response_that_is_short_is_reset() {
+    let (engine, _release) = start("toy-short", options());
+    let mut client = ToyClient::connect(&engine);
+    client.get(1, "/short");
+    client.read_until(|it| it.got.get(&1).is_some_and(|got| got.is_reset));
+    assert!(!client.got[&1].is_over, "its end would say that it is whole");
+}
+
+#[test]
+fn a_stream_whose_time_is_over_does_not_hold_the_connection() {
+    let (engine, _release) = start("toy-expired", options());
+    let mut client = ToyClient::connect(&engine);
+    let head = b"HEAD /wait HTTP/1.1\r\nHost: a\r\n\r\n";
+    client.send(ending(HEAD, true), 1, head);
+    let request = some("the request", || engine.board.running().first().map(|it| it.number));
+    engine.master.send(&ToWorker::Expire { request }).unwrap();
+    let got = client.response(1);
+    assert!(got.head.starts_with("504 ") && got.body.is_empty(), "{got:?}");
+    // The application still has the request.
+    engine.master.send(&ToWorker::Drain(Drain::Retire)).unwrap();
+    while !client.has_ended {
+        client.read();
+    }
+}
+
+#[test]
+fn a_slow_client_gets_its_responses_though_no_stream_is_open() {
+    let keep_alive = Duration::from_millis(1);
+    let (engine, _release) = start("toy-slow", Options { keep_alive, ..options() });
+    let mut client = ToyClient::connect(&engine);
+    (1..=8).for_each(|stream| client.get(stream, "/large"));
+    some("all responses to be given", || (engine.board.requests() == 8).then_some(()));
+    // The deadline of idle connections is looked at.
+    let mut idle = ToyClient::connect(&engine);
+    idle.get(1, "/");
+    while !idle.has_ended {
+        idle.read();
+    }
+    for stream in 1..=8 {
+        assert_eq!(client.response(stream).body.len(), 3_000_000);
+    }
+}
+
+#[test]
+fn a_connection_that_drains_ends_behind_responses_that_wait() {
+    let long = 2 * DEADLINE;
+    let options = Options { drain_idle: long, graceful_timeout: 2 * long, ..options() };
+    let (engine, _release) = start("toy-ends", options);
+    let mut client = ToyClient::connect(&engine);
+    (1..=8).for_each(|stream| client.get(stream, "/large"));
+    some("all responses to be given", || (engine.board.requests() == 8).then_some(()));
+    engine.master.send(&ToWorker::Drain(Drain::Retire)).unwrap();
+    while !client.has_ended {
+        client.read();
+    }
+    assert!((1..=8).all(|stream| client.got[&stream].body.len() == 3_000_000));
+}
+
+#[test]
+fn a_body_on_a_stream_that_makes_no_progress_is_broken() {
+    let body_timeout = Duration::from_millis(100);
+    let options = Options { body_timeout, ..events::options() };
+    let (engine, reports) = start_events("toy-late", options);
+    let mut client = ToyClient::connect(&engine);
+    client.send(HEAD, 1, b"POST / HTTP/1.1\r\nHost: a\r\n\r\n");
+    events::report_of(&reports, &Report::Broken);
+    assert_eq!(client.response(1).body, b"broken");
+}
+
+#[test]
+fn a_body_on_a_stream_is_broken_when_its_client_has_ended() {
+    let (engine, reports) = start_events("toy-half", events::options());
+    let mut client = ToyClient::connect(&engine);
+    client.send(HEAD, 1, b"POST / HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.send(DATA, 1, b"ab");
+    assert_eq!(events::report(&reports), Report::Waits);
+    client.socket.shutdown(Shutdown::Write).unwrap();
+    events::report_of(&reports, &Report::Broken);
+    while !client.has_ended {
+        client.read();
+    }
+    assert_eq!(client.got[&1].body, b"broken");
+}
+
+#[test]
+fn a_stream_that_is_given_up_with_its_head_is_reported_behind_it() {
+    let (engine, reports) = start_events("toy-given-up", events::options());
+    let mut client = ToyClient::connect(&engine);
+    let mut both = Vec::new();
+    push_frame(b'h', 1, b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n", &mut both);
+    push_frame(RESET, 1, b"", &mut both);
+    client.socket.write_all(&both).unwrap();
+    assert_eq!(events::report(&reports), Report::Disconnected);
 }

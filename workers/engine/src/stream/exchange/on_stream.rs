@@ -58,6 +58,10 @@ impl Exchange {
         self.send_on_stream(true, b"", false)?;
         let mut block = vec![0; FILE_BLOCK];
         while left > 0 {
+            while self.shared.handoff.threads().is_some() && self.is_crowded() {
+                // Unlike with HTTP/1, blocks of the file are kept in memory or on disk.
+                self.wait_for_room()?;
+            }
             let most = usize::try_from(left).unwrap_or(usize::MAX).min(FILE_BLOCK);
             match source.read_at(&mut block[..most], offset) {
                 Ok(0) => return self.give_up_file("its file has become shorter"),
