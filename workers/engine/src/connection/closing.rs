@@ -62,6 +62,7 @@ impl Connections {
             self.lose_streams(streams);
         }
         self.pressure.freed_ms = clock::monotonic_ms();
+        self.unregister(&connection);
         // An application thread that still writes gets an error, and a process that the
         // application has forked cannot hold the connection open.
         if matches!(connection.phase, Phase::Lent) && !connection.stream.end.is_over() {

@@ -249,4 +249,17 @@ impl Connections {
         }
         Ok(())
     }
+    /// Ends the events of a connection that is closed, if its descriptor stays open: the
+    /// application, or a process that it has forked, may hold it. The kernel would report
+    /// them under a token that the next connection gets.
+    pub(super) fn unregister(&self, connection: &Connection) {
+        // The connection itself holds its link twice: its stream does as well.
+        let is_held =
+            Arc::strong_count(&connection.stream) > 1 || Arc::strong_count(&connection.link) > 2;
+        if connection.registered && (is_held || self.shared.has_forked()) {
+            let fd = connection.link.as_fd().as_raw_fd();
+            // Fails only where the descriptor is not registered.
+            self.registry.deregister(&mut SourceFd(&fd)).ok();
+        }
+    }
 }

@@ -438,3 +438,46 @@ fn a_client_that_leaves_with_its_request_is_reported() {
     drop(client);
     until(Report::Disconnected);
 }
+
+#[test]
+fn the_events_of_a_closed_connection_are_not_those_of_the_next() {
+    let name = "events-token";
+    let options = Options { response_disk: 0, ..options() };
+    let engine = RunningEngine::prepare(name, options, Wire::default(), || {});
+    let (reports, reported) = channel();
+    let mut application = EventApplication::new(&engine.worker, reports);
+    let mut slow = connect(&engine);
+    slow.write_all(b"GET /download HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    some("the slow client", || {
+        application.source.turn_loop().unwrap();
+        application.take();
+        reported.try_iter().any(|it| it == Report::AwaitsRoom).then_some(())
+    });
+    let first = engine.board.running()[0].number;
+    engine.master.send(&ToWorker::Expire { request: first }).unwrap();
+    slow.set_nonblocking(true).unwrap();
+    let mut bytes = vec![0; 1 << 20];
+    // The application does not learn of it: it keeps the descriptor open.
+    some("the end of the connection", || {
+        application.source.turn_loop().unwrap();
+        loop {
+            match slow.read(&mut bytes) {
+                Ok(1..) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return None,
+                Ok(0) | Err(_) => return Some(()),
+            }
+        }
+    });
+    let mut client = connect(&engine);
+    client.write_all(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    application.source.turn_loop().unwrap();
+    some("the next request", || {
+        application.source.turn_loop().unwrap();
+        application.take();
+        engine.board.running().iter().any(|it| it.number != first).then_some(())
+    });
+    application.source.turn_loop().unwrap();
+    application.take();
+    let gone = reported.try_iter().filter(|it| *it == Report::Disconnected).count();
+    assert_eq!(gone, 1, "only the client of the first request has gone");
+}
