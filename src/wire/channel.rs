@@ -167,7 +167,7 @@ mod tests {
     use crate::message::{BootFailure, Start};
 
     #[test]
-    fn messages_arrive_whole_and_in_order() {
+    fn messages_arrive_completely_and_in_order() {
         let (master, worker) = pair().unwrap();
         assert_eq!(worker.receive().unwrap(), Incoming::Nothing);
         let start = ToWorker::Start(Start { workers: 2, ..Start::default() });
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn descriptors_come_with_their_message_only() {
+    fn descriptors_arrive_with_their_message_only() {
         let (master, worker) = pair().unwrap();
         let (_, theirs) = pair().unwrap();
         let fork = ToWorker::Fork { worker: 7 };
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_words_of_a_process_that_did_not_listen_arrive() {
+    fn the_last_messages_of_a_process_that_did_not_read_arrive() {
         let (master, worker) = pair().unwrap();
         master.send(&ToWorker::Reopen).unwrap();
         let ready = FromWorker::Ready { app: "a".to_owned() };
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_has_read_everything_has_left_nothing() {
+    fn a_process_that_has_read_everything_leaves_nothing_unread() {
         let (master, worker) = pair().unwrap();
         master.send(&ToWorker::Reopen).unwrap();
         worker.receive().unwrap();

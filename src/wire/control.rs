@@ -175,7 +175,7 @@ mod tests {
     use crate::scoreboard::KINDS;
 
     #[test]
-    fn the_longest_answers_fit_into_a_message() {
+    fn the_longest_replies_fit_into_a_message() {
         let worker = WorkerStatus {
             slot: Some(Slot(u16::MAX)),
             generation: Generation(u32::MAX),

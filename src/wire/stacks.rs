@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_taken_once() {
+    fn written_stacks_are_taken_once() {
         let (master, mut worker) = two_sides();
         assert_eq!(master.take(), "");
         worker.write_all(b"Thread 1\n").unwrap();
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_in_the_file_is_taken_in_bounds() {
+    fn a_file_with_any_content_is_taken_within_bounds() {
         let (master, mut worker) = two_sides();
         worker.write_all(b"\xff\0a").unwrap();
         assert_eq!(master.take(), "\u{fffd}\0a");

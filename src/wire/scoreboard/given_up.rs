@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_has_its_place_and_a_name_of_its_own() {
+    fn every_kind_has_its_index_and_a_name_of_its_own() {
         for (place, kind) in GivenUp::ALL.into_iter().enumerate() {
             assert_eq!(kind.index(), place);
             let same = GivenUp::ALL.iter().filter(|other| other.name() == kind.name()).count();

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_are_near_the_truth() {
+    fn quantiles_are_near_the_exact_values() {
         let histogram = of(1..=1000);
         assert_eq!(histogram.count(), 1000);
         assert_eq!(histogram.sum(), Duration::from_micros(500_500));
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_counted_has_no_quantile() {
+    fn an_empty_histogram_has_no_quantile() {
         let nothing = Histogram::default();
         assert_eq!((nothing.count(), nothing.sum()), (0, Duration::ZERO));
         assert_eq!(nothing.quantile(0.5), None);
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_buckets_have_all_that_was_counted() {
+    fn the_buckets_have_every_counted_length() {
         let histogram = of([0, 5, 5, u64::MAX]);
         let filled: Vec<_> = histogram.buckets().filter(|(_, count)| *count > 0).collect();
         assert_eq!(filled[..2], [(Duration::from_micros(1), 1), (Duration::from_micros(6), 2)]);

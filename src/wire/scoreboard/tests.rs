@@ -43,7 +43,7 @@ fn the_master_reads_the_identity_and_state_of_the_worker() {
 }
 
 #[test]
-fn what_is_given_up_is_counted_by_kind() {
+fn given_up_requests_are_counted_by_kind() {
     let (master, worker) = two_sides(1);
     worker.begin(0, &begun(1, 40, b"/"));
     for kind in GivenUp::ALL {
@@ -111,7 +111,7 @@ fn a_side_shows_as_many_requests_at_once_as_it_has_entries() {
 }
 
 #[test]
-fn the_entries_of_a_side_are_no_other_sides() {
+fn a_side_uses_only_its_own_entries() {
     let (master, worker) = shaped(BoardShape { sides: 3, entries: 2 });
     for side in 0..4 {
         for number in 1..=3 {
@@ -128,7 +128,7 @@ fn the_entries_of_a_side_are_no_other_sides() {
 }
 
 #[test]
-fn the_master_sees_streams_and_whether_their_clients_have_left() {
+fn the_master_sees_streams_and_whether_their_clients_have_gone() {
     let (master, worker) = two_sides(2);
     let events = worker.begin(1, &begun(7, 40, b"/events"));
     let stage = || master.running()[0].stage;
@@ -144,7 +144,7 @@ fn the_master_sees_streams_and_whether_their_clients_have_left() {
 }
 
 #[test]
-fn what_was_shown_of_a_request_is_not_shown_of_the_next_one_there() {
+fn an_entry_shows_nothing_of_its_earlier_request() {
     let (master, worker) = shaped(BoardShape { sides: 1, entries: 1 });
     let first = worker.begin(0, &begun(7, 40, b"/events"));
     worker.show_stream(first, true);
@@ -229,7 +229,7 @@ fn the_master_sees_since_when_requests_are_stuck() {
 }
 
 #[test]
-fn a_long_text_is_cut_and_a_side_without_a_row_is_passed_over() {
+fn a_long_text_is_cut_and_a_side_without_a_row_is_ignored() {
     let (master, worker) = two_sides(1);
     let long = [b'a'; 500];
     worker.begin(0, &Begun { id: Some(&long), ..begun(1, 1, &long) });
@@ -279,7 +279,7 @@ fn a_request_that_runs_has_no_end() {
 }
 
 #[test]
-fn what_is_counted_is_the_sum_of_all_sides() {
+fn the_counters_are_the_sums_of_all_sides() {
     let (master, worker) = two_sides(3);
     for (side, status) in [(0, 200), (1, 302), (1, 404), (2, 500), (2, 0), (2, 999)] {
         let request = worker.begin(side, &begun(1, 1, b"/"));
@@ -341,7 +341,7 @@ fn read_everything(board: &Scoreboard) -> usize {
 }
 
 #[test]
-fn the_master_survives_whatever_is_in_the_memory() {
+fn the_master_survives_any_content_of_the_memory() {
     let shape = BoardShape::of_threads(3);
     let master = Scoreboard::create(Slot(0), Generation(1), shape).unwrap();
     for seed in 1..50 {
@@ -362,7 +362,7 @@ fn the_master_survives_whatever_is_in_the_memory() {
 }
 
 #[test]
-fn what_is_read_while_it_is_written_is_of_one_request() {
+fn an_entry_that_is_read_while_it_is_written_is_of_one_request() {
     let (master, worker) = shaped(BoardShape { sides: 1, entries: 8 });
     let targets: Vec<Vec<u8>> =
         (0..10).map(|digit: u8| vec![b'0' + digit; 20 + usize::from(digit) * 12]).collect();

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn idle_connections_are_closed_without_a_word() {
+    fn idle_connections_are_closed_without_a_response() {
         let mut connection = connection();
         for used in [false, true] {
             connection.enter(Phase::Idle { used });
@@ -180,14 +180,14 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_has_time_for_its_first_request_though_none_are_kept() {
+    fn without_kept_connections_a_new_one_has_time_for_its_first_request() {
         let options = Options { keep_alive: Duration::ZERO, ..options() };
         let idle = Idle::serving(&options);
         assert_eq!((idle.fresh, idle.used), (options.header_timeout, Duration::ZERO));
     }
 
     #[test]
-    fn a_head_has_one_deadline_however_it_drips() {
+    fn a_head_that_arrives_byte_by_byte_has_one_deadline() {
         let mut connection = connection();
         feed(&mut connection, b"GET / HT");
         assert_eq!(at(&connection, 10), Verdict::Keep);
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn lingering_ends_when_the_client_is_silent() {
+    fn lingering_ends_when_the_client_sends_nothing() {
         let mut connection = connection();
         connection.enter(Phase::Lingering { received_ms: 0 });
         connection.phase = Phase::Lingering { received_ms: connection.since_ms };

@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_idle_ones_the_older_goes_and_without_need_of_patience_at_once() {
+    fn of_two_idle_connections_the_one_that_is_idle_for_longer_is_closed_first() {
         let (mut one, mut two) = (connection(b""), connection(b""));
         (one.since_ms, two.since_ms) = (5, 4);
         assert!(rank(&two, 5, 0) < rank(&one, 5, 0));

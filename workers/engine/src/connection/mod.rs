@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_the_same_however_it_is_cut() {
+    fn a_request_is_read_the_same_in_pieces_of_any_size() {
         let bytes = b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\
             3\r\nabc\r\n2\r\nde\r\n0\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n";
         for cut in 0..bytes.len() {
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_a_request_waits() {
+    fn bytes_behind_a_request_wait() {
         let mut connection = connection();
         let one = b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET /2";
         assert!(ready(feed(&mut connection, one)).body.is_empty());
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_asked_for_only_when_it_has_not_come() {
+    fn a_client_is_asked_for_a_body_only_before_it_arrives() {
         let head =
             b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
         let mut waiting = connection();
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_too_large_is_refused_as_soon_as_that_is_known() {
+    fn a_body_that_is_too_large_is_refused_as_early_as_possible() {
         let announced = b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\n\r\n";
         let chunked = b"PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1f4\r\n";
         let half = [b'a'; 500];

@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_begun_is_refused_at_once() {
+    fn a_stuck_worker_refuses_waiting_requests_at_once() {
         let mut life = Life::Serving;
         life.drain(Cause::Stuck, 10, &five_seconds());
         assert!(life.refuses(10) && !life.is_over(5009));
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_begun_is_refused_some_time_before_the_deadline() {
+    fn requests_that_were_not_begun_are_refused_before_the_deadline() {
         for (graceful, last_begin) in [(0, 0), (100, 50), (500, 300), (2000, 1500)] {
             let graceful_timeout = Duration::from_millis(graceful);
             let options = Options { graceful_timeout, ..options() };

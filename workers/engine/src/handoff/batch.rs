@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_thread_writes_does_not_wait() {
+    fn responses_that_another_thread_writes_do_not_wait() {
         let batch = Batch::default();
         batch.open();
         (0..MOST).for_each(|_| batch.add());

@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_ends_after_its_thread_has_gone_on_is_counted_once() {
+    fn a_request_that_ends_after_its_thread_began_another_is_counted_once() {
         let counts =
             |crew: &Crew| (crew.at_work.load(Ordering::SeqCst), crew.aside.load(Ordering::SeqCst));
         for is_long in [false, true] {

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn an_inbox_that_is_not_emptied_gets_old() {
+    fn the_age_of_an_inbox_grows_while_nothing_is_taken() {
         let side = EventSide::new().unwrap();
         let mut age = QueueAge::default();
         assert_eq!(age.look(side.sight(), 10), None);
@@ -144,7 +144,7 @@ mod tests {
     /// In every order of the two threads' steps, an added event is taken, or the
     /// descriptor becomes readable after the application has read the inbox.
     #[test]
-    fn what_is_put_in_is_seen_in_any_order() {
+    fn every_added_event_is_taken_in_any_order_of_steps() {
         use loom::sync::atomic::AtomicU32 as ModelledU32;
         use loom::sync::{Arc, Mutex};
         loom::model(|| {

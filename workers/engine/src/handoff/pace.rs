@@ -221,14 +221,14 @@ mod tests {
     }
 
     #[test]
-    fn waiting_gets_all_threads_at_once() {
+    fn requests_that_only_wait_get_all_threads_at_once() {
         let sleeping = SimulatedApplication { compute: 50.0, wait: 10_000.0, parallel: 0.0 };
         let mut pace = Pace::new(16, 2);
         assert!(sleeping.run(&mut pace, 0, 1000)[1..].iter().all(|&one| one == 16));
     }
 
     #[test]
-    fn waiting_and_computing_get_as_many_as_the_lock_can_serve() {
+    fn requests_that_wait_and_compute_get_as_many_threads_as_the_lock_can_serve() {
         let database = SimulatedApplication { compute: 300.0, wait: 1_000.0, parallel: 0.0 };
         for threads in [4, 16] {
             let mut pace = Pace::new(threads, 2);
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn an_application_may_change() {
+    fn the_number_of_threads_follows_the_application() {
         let sleeping = SimulatedApplication { compute: 50.0, wait: 10_000.0, parallel: 0.0 };
         let computing = SimulatedApplication { compute: 134.0, wait: 0.0, parallel: 0.0 };
         let mut pace = Pace::new(16, 2);
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn computing_without_the_lock_gets_every_processor() {
+    fn requests_that_compute_without_the_lock_get_every_processor() {
         let hashing = SimulatedApplication { compute: 1_000.0, wait: 0.0, parallel: 1.0 };
         let mut pace = Pace::new(8, 4);
         let seen = hashing.run(&mut pace, 0, 400);

@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_does_not_move_gets_old() {
+    fn the_age_of_a_queue_grows_while_nothing_is_taken() {
         let mut age = QueueAge::default();
         assert_eq!(age.look(sight(0, 0, 7), 10), None);
         assert_eq!(age.look(sight(1, 0, 7), 20), Some(20));
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_moves_stays_young() {
+    fn taking_from_a_queue_resets_its_age() {
         let mut age = QueueAge::default();
         assert_eq!(age.look(sight(5, 1, 0), 10), Some(10));
         assert_eq!(age.look(sight(5, 1, 1), 20), Some(20));

@@ -77,7 +77,7 @@ mod tests {
     /// In every order, the work of two threads is found before the sleep, or ends it;
     /// and it is ended once.
     #[test]
-    fn what_is_brought_ends_a_sleep_in_any_order() {
+    fn new_work_ends_a_sleep_in_any_order_of_steps() {
         let mut model = loom::model::Builder::new();
         // Every order with at most so many switches in the middle of a step: all orders
         // take a minute, and two switches show each mistake of a flag.

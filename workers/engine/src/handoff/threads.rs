@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_may_not_begin_what_waits_wakes_the_loop() {
+    fn a_thread_that_may_not_begin_a_waiting_request_wakes_the_loop() {
         let (mut poll, side) = side();
         side.push(&mut vec![job(1), job(2)]);
         assert!(side.next(0).is_some() && side.next(1).is_none());

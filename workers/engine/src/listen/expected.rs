@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_counts_until_its_request_comes_or_its_time_is_over() {
+    fn a_connection_counts_until_its_request_arrives_or_its_time_is_over() {
         let mut expected = Expected::default();
         expected.expect(1, 0);
         expected.expect(2, 10);

@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_is_due_for_each_request_that_is_over() {
+    fn a_connection_is_due_for_each_request_that_has_ended() {
         let mut turns = Turns::default();
         assert_eq!(turns.due(7, 4), 0, "counting begins now");
         assert_eq!(turns.due(9, 4), 2 + 4, "one more for each thread to begin with");
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_shares_takes_only_what_no_other_worker_takes() {
+    fn a_worker_that_shares_listeners_takes_connections_that_no_other_takes() {
         let mut turns = Turns::default();
         assert!(!turns.is_crowded(true, 10));
         assert!(!turns.is_crowded(true, 10 + CROWDED_US - 1));
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worker_whose_own_requests_came_later_takes_the_next() {
+    fn a_worker_whose_own_requests_arrived_later_takes_the_next_connection() {
         let mut turns = Turns::default();
         assert!(turns.may_be_first(None) && turns.may_be_first(Some(70)));
         turns.take(80, 100);

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_used_is_gone_and_the_rest_stays_in_order() {
+    fn used_bytes_are_removed_and_the_rest_stays_in_order() {
         let mut input = Input::default();
         input.append(b"abc");
         input.consume(1);

@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_bytes_can_come_later() {
+    fn a_line_gets_its_number_of_bytes_later() {
         let draft = Draft {
             line: b"a c\n".to_vec(),
             gaps: vec![

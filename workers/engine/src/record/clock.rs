@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn both_texts_are_of_now() {
+    fn both_texts_have_the_current_second() {
         let mut out = Vec::new();
         with_own_fields(|own| out.extend_from_slice(own.get(DATE).unwrap()));
         assert!(out.ends_with(b" GMT"));

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_needed_is_let_go() {
+    fn a_file_that_is_not_needed_is_closed() {
         let spools = Spools::new(std::env::temp_dir());
         used(&spools, 1);
         spools.look(0);

@@ -149,7 +149,7 @@ mod tests {
     use crate::spool::Spools;
 
     #[test]
-    fn what_is_written_is_read_across_the_end_of_the_mapping() {
+    fn written_bytes_are_read_across_the_end_of_the_mapping() {
         let mut mapped = Spools::new(std::env::temp_dir()).take().unwrap();
         let mut plain = Spool { file: mapped.file.try_clone().unwrap(), start: None, share: None };
         let end = MAPPED as u64;
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn room_grows_with_what_has_come_and_not_with_what_is_announced() {
+    fn room_grows_with_received_bytes_and_not_with_the_announced_length() {
         let mut spool = Spools::new(std::env::temp_dir()).take().unwrap();
         let announced = 1 << 40;
         assert_eq!(spool.file.metadata().unwrap().len(), 0);

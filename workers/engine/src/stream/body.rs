@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_behind_a_body_is_kept_apart() {
+    fn bytes_behind_a_body_are_not_part_of_the_body() {
         let (mut one, two) = UnixStream::pair().unwrap();
         let two = Socket::new(two.into());
         let spools = spools();

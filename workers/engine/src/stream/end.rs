@@ -85,7 +85,7 @@ mod tests {
     /// In every order of the two sides' steps, an event finds the stream over, or a
     /// message arrives; and the loop sees what the application side wrote before.
     #[test]
-    fn no_event_is_lost_in_any_order() {
+    fn no_event_is_lost_in_any_order_of_steps() {
         loom::model(|| {
             let end = Arc::new(ModelledEnd::new());
             let written = Arc::new(ModelledU32::new(0));

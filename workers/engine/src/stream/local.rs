@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_is_not_served_now_learns_when_to_try_again() {
+    fn a_503_names_the_time_of_the_next_try() {
         assert!(text(503, false).contains("\r\nRetry-After: 1\r\n"));
         assert!(!text(504, false).contains("Retry-After"));
     }

@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn the_body_is_delimited_by_what_is_known() {
+    fn the_body_is_delimited_by_its_length_if_known() {
         let given = [("Content-Length", "5")];
         assert_eq!(made("200 OK", &given, ASKED, None).framing(), BodyFraming::Length(5));
         assert_eq!(made("200 OK", &[], ASKED, Some(3)).framing(), BodyFraming::Length(3));
@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn the_promised_length_is_kept_to() {
+    fn the_promised_length_is_kept() {
         let mut response = made("200 OK", &[("Content-Length", "5")], ASKED, None);
         assert_eq!(response.take(3), 3);
         assert!(response.is_short());

@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_client_can_have_got_is_known_when_the_response_is_given_up() {
+    fn a_response_that_is_given_up_has_the_number_of_delivered_bytes() {
         let (stream, _client) = test_stream();
         let link = &stream.connection;
         let spools = crate::spool::Spools::new(std::env::temp_dir());

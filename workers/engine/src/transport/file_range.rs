@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_is_gone_is_no_fault_of_the_file() {
+    fn an_error_of_the_socket_is_not_one_of_the_file() {
         let (one, two) = UnixStream::pair().unwrap();
         let one = Socket::new(one.into());
         drop(two);

@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn what_memory_is_not_to_hold_goes_to_a_file_in_order() {
+    fn bytes_beyond_the_limit_of_memory_go_to_a_file_in_order() {
         let (one, mut two) = UnixStream::pair().unwrap();
         one.set_nonblocking(true).unwrap();
         let one = Socket::new(one.into());
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_disk_memory_is_all_there_is() {
+    fn without_a_disk_bytes_stay_in_memory() {
         let place =
             Place { spools: Spools::new(std::path::PathBuf::from("/nowhere")), ..Place::ample() };
         let mut outgoing = Outgoing::default();
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_worker_may_keep_goes_to_disk_before_it_waits_in_memory() {
+    fn waiting_bytes_go_to_disk_before_the_memory_of_a_worker_is_used_up() {
         let place = Place::new(1 << 20, 4 << 20);
         let mut outgoing: Vec<_> = (0..3).map(|_| Outgoing::default()).collect();
         place.push(&mut outgoing[0], vec![0; 800_000], 0);

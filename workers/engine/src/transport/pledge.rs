@@ -67,7 +67,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     #[test]
-    fn only_a_whole_request_that_is_the_last_is_taken_for_one() {
+    fn only_a_complete_last_request_leaves_a_pledge() {
         for whole in [
             "GET / HTTP/1.0\r\n\r\n",
             "GET / HTTP/1.0\r\nHost: a\r\nConnection: close\r\n\r\n",
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn closing_with_a_pledge_fails_the_peer_and_redeemed_it_does_not() {
+    fn closing_fails_for_the_peer_only_while_the_pledge_is_unread() {
         for is_redeemed in [false, true] {
             let (mut client, server) = UnixStream::pair().unwrap();
             let server = Socket::new(server.into());

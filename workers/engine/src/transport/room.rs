@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_taken_comes_back() {
+    fn room_is_returned_when_a_response_ends() {
         let room = Arc::new(Room::new(100, 40));
         let mut one = RoomShare::default();
         assert!(one.try_memory(&room, 60) && !one.try_memory(&room, 41));

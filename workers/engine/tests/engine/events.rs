@@ -300,7 +300,7 @@ fn a_large_body_is_taken_by_pieces() {
 }
 
 #[test]
-fn a_body_is_asked_for_when_the_application_waits_for_it() {
+fn a_client_is_asked_for_a_body_when_the_application_waits_for_it() {
     let (engine, reports) = start("events-continue", options());
     let mut client = connect(&engine);
     client

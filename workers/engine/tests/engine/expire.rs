@@ -246,7 +246,7 @@ fn the_client_of_a_stuck_request_gets_504_and_the_output_of_the_application_is_d
 }
 
 #[test]
-fn the_answer_to_head_has_no_body() {
+fn the_504_for_head_has_no_body() {
     let bench = Bench::start("head", 1);
     let mut client = bench.ask("HEAD /stuck");
     bench.expire(&bench.wait_for("HEAD /stuck"));
@@ -257,7 +257,7 @@ fn the_answer_to_head_has_no_body() {
 }
 
 #[test]
-fn an_answer_that_has_begun_is_broken() {
+fn a_response_that_has_begun_is_broken() {
     for threads in [1, 2] {
         let bench = Bench::start("half", threads);
         let mut client = bench.ask("GET /half");
@@ -276,7 +276,7 @@ fn an_answer_that_has_begun_is_broken() {
 }
 
 #[test]
-fn the_time_of_a_request_begins_anew_with_each_piece_of_its_answer() {
+fn each_piece_of_a_response_begins_the_time_of_its_request_anew() {
     let bench = Bench::start("pieces", 1);
     let _client = bench.ask("GET /pieces");
     let begun = bench.wait_for("GET /pieces").since_ms;
@@ -292,7 +292,7 @@ fn the_time_of_a_request_begins_anew_with_each_piece_of_its_answer() {
 }
 
 #[test]
-fn an_answer_that_was_given_is_kept() {
+fn a_response_that_was_given_is_kept() {
     let bench = Bench::start("given", 1);
     let mut client = bench.ask("GET /given");
     assert!(bench.written.recv_timeout(DEADLINE).unwrap());
@@ -308,7 +308,7 @@ fn an_answer_that_was_given_is_kept() {
 }
 
 #[test]
-fn a_request_that_is_over_or_another_one_is_left_alone() {
+fn requests_that_have_ended_and_other_requests_do_not_expire() {
     let bench = Bench::start("over", 2);
     let mut client = bench.ask("GET /quick");
     one_answer(&mut client);
@@ -430,7 +430,7 @@ fn a_worker_whose_time_is_over_refuses_first() {
 /// Whichever side is faster, the client gets exactly one complete response; or none
 /// when the application had just begun to write.
 #[test]
-fn the_application_and_the_end_of_its_time_can_come_together() {
+fn a_response_at_the_moment_of_its_timeout_is_either_complete_or_a_504() {
     for threads in [1, 2] {
         let bench = Bench::start("race", threads);
         let mut timeouts = 0;

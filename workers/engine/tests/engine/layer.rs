@@ -218,7 +218,7 @@ fn requests_of_every_size_are_served_through_a_layer() {
 }
 
 #[test]
-fn requests_that_come_together_are_served_one_after_the_other() {
+fn requests_that_arrive_together_are_served_one_after_the_other() {
     let engine = start("layer-pipelined");
     let mut client = FramedClient::connect(&engine);
     let requests = (1..=50).map(|length| format!("GET /{length} HTTP/1.1\r\nHost: a\r\n\r\n"));

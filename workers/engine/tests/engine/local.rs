@@ -91,7 +91,7 @@ fn rest(client: &mut TcpStream) -> String {
 
 /// A stack that grew with each request would overflow.
 #[test]
-fn many_requests_that_come_at_once_get_a_response_each_in_order() {
+fn many_requests_that_arrive_at_once_get_responses_in_order() {
     let (engine, _release) = start("local-many", 0);
     let mut client = connect(&engine);
     let mut writer = client.try_clone().unwrap();
@@ -108,7 +108,7 @@ fn many_requests_that_come_at_once_get_a_response_each_in_order() {
 }
 
 #[test]
-fn a_short_body_is_dropped_and_the_connection_goes_on() {
+fn a_short_body_is_dropped_and_the_connection_continues() {
     let (engine, _release) = start("local-body", 0);
     let mut client = connect(&engine);
     for body in

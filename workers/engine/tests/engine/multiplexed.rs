@@ -254,7 +254,7 @@ fn two_streams_are_responded_to_in_reverse_order() {
 }
 
 #[test]
-fn bodies_on_several_streams_arrive_whole() {
+fn bodies_on_several_streams_arrive_completely() {
     let (engine, _release) = start("toy-bodies", options());
     let mut client = ToyClient::connect(&engine);
     let head = b"POST / HTTP/1.1\r\nHost: a\r\n\r\n";
