@@ -169,6 +169,7 @@ impl Connections {
             id,
             shared: Arc::new(SharedStream::on(link, id)),
             is_head: request.head.is_head(),
+            head: Head::default(),
             begun_us: request.begun_us,
             state: StreamState::Arriving(request),
             body_bytes: 0,
@@ -192,6 +193,9 @@ impl Connections {
         let StreamState::Arriving(mut request) = std::mem::replace(&mut stream.state, state) else {
             return;
         };
+        if self.shared.access.is_some() {
+            stream.head.copy_from(&request.head);
+        }
         request.number = self.lent;
         request.ready_us = clock::monotonic_us();
         if ends {
@@ -338,6 +342,7 @@ impl Connections {
             Expiry::Open => {
                 let asked = Asked::on_stream(stream.is_head);
                 let local = LocalResponse::refusal(EXPIRED).conclude(asked);
+                self.log_local(token, Some(&stream.head), stream.begun_us, &local);
                 self.respond_on_stream(token, id, &local);
             }
             Expiry::Begun => {

@@ -57,6 +57,11 @@ impl Idle {
         Self { fresh, used: keep_alive }
     }
 
+    /// How long a multiplexed connection may have no stream.
+    fn of(self, connection: &Connection) -> Duration {
+        if connection.streams.is_used { self.used } else { self.fresh }
+    }
+
     /// While the worker drains: clients get a moment to send the requests that they had
     /// begun.
     pub(crate) fn draining(limit: Duration) -> Self {
@@ -96,7 +101,9 @@ pub(crate) fn judge(
             }
             Some(_) | None => Verdict::Keep,
         },
-        Phase::Carrying if connection.is_at_rest() && over(since, idle.used) => Verdict::Close,
+        Phase::Carrying if connection.is_at_rest() && over(since, idle.of(connection)) => {
+            Verdict::Close
+        }
         Phase::Carrying | Phase::Lent | Phase::Writing(_) => {
             if let Some((window_ms, window_bytes)) = connection.passing_progress()
                 && over(window_ms, options.body_timeout)

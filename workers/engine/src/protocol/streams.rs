@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use monoceros_http::Head;
+
 use crate::protocol::input::Input;
 use crate::stream::request::Request;
 use crate::stream::shared_stream::SharedStream;
@@ -12,6 +14,8 @@ pub(crate) struct Streams {
     /// An incomplete unit of the protocol.
     pub(crate) input: Input,
     open: Vec<OpenStream>,
+    /// There was a stream.
+    pub(crate) is_used: bool,
 }
 
 /// A stream.
@@ -23,6 +27,8 @@ pub(crate) struct OpenStream {
     pub(crate) state: StreamState,
     /// It is a HEAD request: its response has no body.
     pub(crate) is_head: bool,
+    /// Its head, if the access log needs it while the application has the request.
+    pub(crate) head: Head,
     /// When its request's first byte was seen, in microseconds of the monotonic clock.
     pub(crate) begun_us: u64,
     /// Bytes of its request's body that were kept.
@@ -59,6 +65,7 @@ impl OpenStream {
 impl Streams {
     /// Adds a stream.
     pub(crate) fn add(&mut self, stream: OpenStream) {
+        self.is_used = true;
         self.open.push(stream);
     }
 

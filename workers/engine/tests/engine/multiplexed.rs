@@ -380,6 +380,10 @@ fn a_stream_whose_time_is_over_does_not_hold_the_connection() {
     let got = client.response(1);
     assert!(got.head.starts_with("504 ") && got.body.is_empty(), "{got:?}");
     // The application still has the request.
+    let line = "HEAD /wait HTTP/1.1|504|";
+    some("the line of the access log", || {
+        std::fs::read_to_string(&engine.log).unwrap().contains(line).then_some(())
+    });
     engine.master.send(&ToWorker::Drain(Drain::Retire)).unwrap();
     while !client.has_ended {
         client.read();
@@ -454,4 +458,19 @@ fn a_stream_that_is_given_up_with_its_head_is_reported_behind_it() {
     push_frame(RESET, 1, b"", &mut both);
     client.socket.write_all(&both).unwrap();
     assert_eq!(events::report(&reports), Report::Disconnected);
+}
+
+#[test]
+fn a_connection_has_time_for_its_first_stream_though_none_is_kept() {
+    let keep_alive = Duration::ZERO;
+    let (engine, _release) = start("toy-fresh", Options { keep_alive, ..options() });
+    let mut fresh = ToyClient::connect(&engine);
+    // The deadlines of both are checked at the same time.
+    let mut used = ToyClient::connect(&engine);
+    used.get(1, "/");
+    while !used.has_ended {
+        used.read();
+    }
+    fresh.get(1, "/");
+    assert_eq!(fresh.response(1).body, b"0");
 }
