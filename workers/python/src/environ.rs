@@ -14,11 +14,11 @@ use crate::ffi;
 use crate::file_wrapper::FileWrapper;
 use crate::input::{Inputs, Spooled};
 
-/// What is the same for every request of a worker.
+/// The values that are the same for every request of a worker.
 pub(crate) struct Constants<'a> {
     /// Whether application threads run at the same time.
     pub(crate) multithread: bool,
-    /// Whether other workers do.
+    /// Whether other workers run at the same time.
     pub(crate) multiprocess: bool,
     /// The prefix of every path, from the variable `SCRIPT_NAME`: decoded bytes.
     pub(crate) script_name: &'a [u8],
@@ -29,7 +29,8 @@ pub(crate) struct Constants<'a> {
 const MULTIPROCESS: &str = "wsgi.multiprocess";
 const URL_SCHEME: &str = "wsgi.url_scheme";
 
-/// The scheme in the template. Only that of another listener is set for each request.
+/// The scheme in the template. It is set for a request only if its listener has another
+/// one.
 const USUAL_SCHEME: Scheme = Scheme::Http;
 
 /// Makes environments; one for each application thread.
@@ -43,7 +44,7 @@ pub(crate) struct Environ {
     slash: Py<PyString>,
     /// What the template has for `wsgi.multiprocess`.
     multiprocess: bool,
-    /// Where a path is decoded.
+    /// Memory in which a path is decoded.
     decoded: Vec<u8>,
 }
 
@@ -71,7 +72,7 @@ macro_rules! keys {
                 Self { $($field: PyString::intern(py, $name).unbind(),)* }
             }
 
-            /// All of them, in the order in which they stand in the template.
+            /// All keys, in the order of the template.
             fn all(&self) -> Vec<&Py<PyString>> {
                 vec![$(&self.$field,)*]
             }
@@ -111,7 +112,7 @@ impl Environ {
         })
     }
 
-    /// Takes note whether there are other workers.
+    /// Notes whether there are other workers.
     fn set_multiprocess(&mut self, py: Python, multiprocess: bool) -> PyResult<()> {
         if self.multiprocess != multiprocess {
             self.template.bind(py).set_item(MULTIPROCESS, multiprocess)?;
@@ -120,8 +121,8 @@ impl Environ {
         Ok(())
     }
 
-    /// Makes the environment of a request, and takes its body; one in a file is
-    /// to be given back afterwards.
+    /// Makes the environment of a request, and takes its body; a body in a file must be
+    /// given back afterwards.
     pub(crate) fn make<'py>(
         &mut self,
         py: Python<'py>,
@@ -146,8 +147,8 @@ impl Environ {
         }
         self.set_fields(py, &environ, head)?;
         if head.framing() == monoceros_http::Framing::Chunked {
-            // The body is complete, and its length known: applications that
-            // need one (Django among them) get it.
+            // The body is complete, and its length is known: applications that need a
+            // length (Django among them) get it.
             environ.set_item(&self.keys.content_length, length.to_string())?;
         }
         Ok((environ, spooled))
@@ -213,7 +214,8 @@ impl Environ {
         for (name, value) in head.fields() {
             match name.len() {
                 4 if name.eq_ignore_ascii_case(b"host") => {
-                    // That of an absolute target comes first (RFC 9112 3.2.2).
+                    // The host of an absolute target has precedence (RFC 9112 section
+                    // 3.2.2).
                     has_host = true;
                     let host = head.host().unwrap_or(value);
                     environ.set_item(&self.keys.host, self.texts.find(py, host)?)?;
@@ -238,7 +240,7 @@ impl Environ {
         }
         if !has_host {
             match head.host() {
-                // Of an absolute target in HTTP/1.0.
+                // The host of an absolute target in HTTP/1.0.
                 Some(host) => environ.set_item(&self.keys.host, self.texts.find(py, host)?)?,
                 None => environ.del_item(&self.keys.host)?,
             }
@@ -246,9 +248,9 @@ impl Environ {
         Ok(())
     }
 
-    /// Sets the fields that come more than once: all of a name make one value.
+    /// Sets the fields that occur more than once: the values of one name are joined.
     fn set_repeated(&mut self, py: Python, environ: &Bound<PyDict>, head: &Head) -> PyResult<()> {
-        // Host and the fields of the content come once, or the head is refused.
+        // A head with a repeated Host or content field is refused before.
         let fields = head.fields().filter(|(name, _)| !is_left_out(name));
         for (name, value) in join_repeated(fields) {
             environ.set_item(self.variables.find(py, name)?, ffi::latin1(py, &value)?)?;
@@ -257,7 +259,7 @@ impl Environ {
     }
 }
 
-/// Everything that is the same for each request, and a place for what is not:
+/// The values that are the same for each request, and a placeholder for each other key:
 /// a copied dictionary then never has to grow.
 fn template<'py>(
     py: Python<'py>,
@@ -280,7 +282,7 @@ fn template<'py>(
     for key in keys.all() {
         template.set_item(key, &empty)?;
     }
-    // These two are there only if the request has them.
+    // These two are set only if the request has them.
     template.del_item(&keys.content_type)?;
     template.del_item(&keys.content_length)?;
     Ok(template)
@@ -305,9 +307,9 @@ fn decode<'a>(path: &'a [u8], room: &'a mut Vec<u8>) -> &'a [u8] {
     room
 }
 
-/// The name and port of a server on a unix socket, neither of them empty (PEP
-/// 3333): what the client calls it, else the socket's address, and the port that
-/// its scheme has.
+/// The name and port of a server on a unix socket, neither of them empty (PEP 3333):
+/// the host that the client names, otherwise the socket's address, and the default port
+/// of the scheme.
 fn server_of<'a>(
     host: &'a [u8],
     own: &'a UnixAddress,

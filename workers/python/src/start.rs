@@ -109,16 +109,16 @@ fn script_name() -> Vec<u8> {
     }
 }
 
-/// What the application has loaded stays: the collector need not look through
-/// it again and again.
+/// The objects that the application has loaded stay: the garbage collector need not
+/// check them again and again.
 pub(crate) fn spare_collector(py: Python) -> PyResult<()> {
     let gc = py.import("gc")?;
     gc.call_method0("collect")?;
     gc.call_method0("freeze").map(drop)
 }
 
-/// Whether threads share an interpreter lock; only Python 3.13 and later can be
-/// without (PEP 703).
+/// Whether threads share an interpreter lock; only Python 3.13 and later can run
+/// without one (PEP 703).
 fn has_lock(py: Python) -> bool {
     let is_enabled = py.import("sys").and_then(|sys| sys.call_method0("_is_gil_enabled"));
     is_enabled.and_then(|answer| answer.extract()).unwrap_or(true)
@@ -151,8 +151,8 @@ fn options(settings: &WorkerSettings, workers: u16, parallel: bool) -> Options {
     }
 }
 
-/// Where temporary files go. What is wrong with a place, or with all places, is
-/// logged now and not when a client waits.
+/// The directory for temporary files. An error of a directory, or of all, is logged now
+/// and not when a client waits.
 fn find_temporary() -> Option<PathBuf> {
     let temporary = Temporary::find();
     if let Some(text) = temporary.complaint() {
@@ -161,7 +161,7 @@ fn find_temporary() -> Option<PathBuf> {
     temporary.directory
 }
 
-/// A timeout of zero is none.
+/// A timeout of zero means no timeout.
 fn never_if_zero(length: Duration) -> Duration {
     if length.is_zero() { Duration::MAX } else { length }
 }

@@ -11,7 +11,7 @@ pub enum Address {
     Internet {
         /// The address; an IPv4 address also where the connection came over IPv6.
         ip: IpAddr,
-        /// The same as text, without brackets: made once for each connection.
+        /// The address as text, without brackets: made once for each connection.
         host: String,
         /// The port.
         port: u16,

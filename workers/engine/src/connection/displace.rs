@@ -18,13 +18,13 @@ use crate::protocol::http1::ArrivalStage;
 /// milliseconds.
 const IDLE_MS: u64 = 2_000;
 
-/// The same while places get free by themselves.
+/// As above, while connections end by themselves.
 const LONG_IDLE_MS: u64 = 10_000;
 
 /// How long after a place became free another one is expected to; in milliseconds.
 const FREEING_MS: u64 = 100;
 
-/// The same as [`IDLE_MS`] for how long a client has been sending a request.
+/// As [`IDLE_MS`], for how long a client has been sending a request.
 const PART_MS: u64 = 1_000;
 
 /// As above, for a connection whose response has been sent, and which is only read to

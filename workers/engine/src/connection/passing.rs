@@ -136,7 +136,7 @@ impl Connections {
     }
 
     /// Notifies an application with an event loop. It gets the requests of this turn
-    /// before, because the news may be about one of them.
+    /// first, because the event may be about one of them.
     pub(super) fn notify(&mut self, news: StreamNews) {
         if self.shared.handoff.events().is_some() {
             if !self.jobs.is_empty() {

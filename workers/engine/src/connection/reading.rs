@@ -87,9 +87,8 @@ impl Connections {
         self.go_on_passing(token);
     }
 
-    /// Reads and goes on, until nothing has arrived or the application side has the
-    /// connection. A short piece is taken for the last that has arrived, unless
-    /// `to_end`.
+    /// Reads and handles bytes until none are available or the application side has the
+    /// connection. A short piece counts as the last available one, unless `to_end`.
     pub(crate) fn read(&mut self, token: usize, to_end: bool) {
         for _ in 0..SHARE {
             let Some(connection) = self.slab.get_mut(token) else { return };
@@ -205,9 +204,9 @@ impl Connections {
         }
     }
 
-    /// Goes on with what waits in the connection and `bytes` behind it, until more is
-    /// needed or a request is lent. Requests that the server responds to by itself have a
-    /// share of the turn: a client can send thousands at once.
+    /// Handles the bytes that wait in the connection and `bytes` behind them, until
+    /// more are needed or a request is lent. The number of requests in a turn that the
+    /// server responds to by itself is limited: a client can send thousands at once.
     fn advance(&mut self, token: usize, mut bytes: &[u8], more: bool) {
         for _ in 0..LOCAL_SHARE {
             let step = self.step(token, bytes);

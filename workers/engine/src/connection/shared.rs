@@ -122,16 +122,16 @@ impl SharedConnection {
         }
     }
 
-    /// A response begins whose end is the end of the connection: until it has gone
-    /// as a whole, the end is to be a reset, whatever closes the connection, also
-    /// the end of this process (`SO_LINGER`, `socket(7)`). A unix socket has no
-    /// such thing, but may have a pledge.
+    /// A response begins that ends with the connection. Until it has been sent
+    /// completely, every end of the connection must be a reset, also the end of this
+    /// process (`SO_LINGER`, `socket(7)`). A unix socket has no such option, but may
+    /// have a pledge.
     pub(crate) fn guard(&self) {
         let is_set = self.socket.reset_on_close(true);
         self.guarded.store(is_set, Ordering::Release);
     }
 
-    /// The whole response has gone: closing delivers what the kernel still has.
+    /// The whole response has been sent: closing delivers what the kernel still has.
     pub(crate) fn unguard(&self) {
         if self.guarded.swap(false, Ordering::AcqRel) {
             self.socket.reset_on_close(false);
@@ -159,24 +159,24 @@ impl SharedConnection {
         }
     }
 
-    /// Whether the end of the connection is to be a reset.
+    /// Whether the end of the connection must be a reset.
     pub(crate) fn is_guarded(&self) -> bool {
         self.guarded.load(Ordering::Acquire)
     }
 
-    /// Goes on with opening the connection; whether that is over.
+    /// Continues opening the connection. Returns whether that is complete.
     ///
     /// # Errors
-    /// Why the connection cannot go on.
+    /// The reason why the connection cannot continue.
     pub(crate) fn open(&self) -> io::Result<bool> {
         self.outlet().outgoing.transport.open(&self.socket)
     }
 
-    /// Reads what the client has sent. With HTTP/1 that is while no application thread
-    /// has the connection, so that the lock is free.
+    /// Reads what the client has sent. With HTTP/1 no application thread has the
+    /// connection then, so the lock is free.
     ///
     /// # Errors
-    /// `WouldBlock`, or why the connection cannot go on.
+    /// `WouldBlock`, or the reason why the connection cannot continue.
     pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<usize> {
         if self.is_plain {
             return self.socket.receive(into);
@@ -184,7 +184,7 @@ impl SharedConnection {
         self.outlet().outgoing.transport.read(&self.socket, into)
     }
 
-    /// Ends our side: the client sees an end behind what was sent.
+    /// Ends our side: the client gets an end behind what was sent.
     ///
     /// # Errors
     /// Those of `shutdown(2)` and of the layer.
@@ -195,8 +195,8 @@ impl SharedConnection {
         self.outlet().outgoing.transport.end_writing(&self.socket)
     }
 
-    /// Adds bytes to what waits, of which `sent` have gone. The client's time to
-    /// take them begins now, if nothing waited before.
+    /// Adds bytes to the waiting ones; `sent` of them were sent already. The client's
+    /// time to take them begins now, if no byte waited before.
     pub(crate) fn leave(&self, payload: Box<dyn Payload>, sent: usize, stores: Stores) {
         let spill = {
             let mut outlet = self.outlet();
@@ -215,8 +215,9 @@ impl SharedConnection {
         }
     }
 
-    /// Whether an application thread may write to the socket itself while nothing waits: the
-    /// bytes are what the protocol makes of one stream, and nothing has to be made of them.
+    /// Whether an application thread may write to the socket itself while no byte
+    /// waits: the connection has one stream, and the protocol's bytes are sent
+    /// unchanged.
     pub(crate) fn sends_directly(&self) -> bool {
         self.is_plain && !self.is_multiplexed
     }
@@ -247,7 +248,7 @@ impl SharedConnection {
         flushed.ok().map(|_| waits)
     }
 
-    /// The same with a range of a file.
+    /// As above, with a range of a file.
     pub(crate) fn leave_file(&self, range: FileRange) {
         let mut outlet = self.outlet();
         outlet.begin();
@@ -282,7 +283,7 @@ impl SharedConnection {
         flushed
     }
 
-    /// The same, for the I/O thread; `None` while an application thread has the lock.
+    /// As `flush`, for the I/O thread; `None` while an application thread has the lock.
     pub(crate) fn try_flush(&self) -> Option<Result<Flushed, Failure>> {
         let mut outlet = self.try_outlet()?;
         let flushed = self.flush_outlet(&mut outlet);
@@ -309,7 +310,7 @@ impl SharedConnection {
         self.wake(outlet);
     }
 
-    /// Lets go of the outlet, and wakes the threads that wait for room.
+    /// Releases the outlet, and wakes the threads that wait for room.
     pub(crate) fn wake(&self, mut outlet: MutexGuard<Outlet>) {
         let is_awaited = std::mem::take(&mut outlet.awaited);
         drop(outlet);
@@ -319,9 +320,9 @@ impl SharedConnection {
         }
     }
 
-    /// Has [`SharedConnection::take_awaiting`] name a request when there is room for more of
-    /// its response. `false` if there is some, or nothing can be sent any more. With `all`,
-    /// room is where nothing waits.
+    /// Has [`SharedConnection::take_awaiting`] return a request when there is room for
+    /// more of its response. `false` if there is some, or nothing can be sent any more.
+    /// With `all`, there is room only when no byte waits.
     pub(crate) fn await_room(&self, number: u64, room: &Room, all: bool) -> bool {
         let mut outlet = self.outlet();
         let waits = !outlet.failed && !outlet.has_room(room, all);
@@ -342,9 +343,10 @@ impl SharedConnection {
         found
     }
 
-    /// Waits until there is room for more, or the client is gone, or the time is
-    /// over (then ask again: the I/O thread ends a wait that is hopeless by
-    /// [`SharedConnection::fail`]). With `all`, room is where nothing waits.
+    /// Waits until there is room for more, or the client has gone, or the time is over.
+    /// In the last case the caller must call again: the I/O thread ends a wait without
+    /// progress by [`SharedConnection::fail`]. With `all`, there is room only when no
+    /// byte waits.
     pub(crate) fn wait_for_room(&self, room: &Room, all: bool, limit: Duration) -> Waited {
         let begun = Instant::now();
         loop {
@@ -366,24 +368,24 @@ impl SharedConnection {
     }
 }
 
-/// What a wait for room found.
+/// The result of a wait for room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waited {
     /// There is room.
     Room,
-    /// There is none yet.
+    /// There is no room yet.
     None,
-    /// The client is gone.
+    /// The client has gone.
     ClientDisconnected,
 }
 
 impl Outlet {
-    /// Whether there is room for more; with `all`, whether nothing waits.
+    /// Whether there is room for more; with `all`, whether no byte waits.
     fn has_room(&self, room: &Room, all: bool) -> bool {
         if all { self.outgoing.is_empty() } else { self.outgoing.has_room(room) }
     }
 
-    /// Nothing can be written any more: forgets what waits.
+    /// Nothing can be written any more: drops the waiting bytes.
     pub(crate) fn fail(&mut self, socket: &Socket) {
         if !self.failed {
             self.failed = true;
@@ -392,7 +394,7 @@ impl Outlet {
         }
     }
 
-    /// Something is about to wait.
+    /// Bytes are about to wait.
     fn begin(&mut self) {
         if self.outgoing.is_empty() {
             self.progress_ms = monotonic_ms();

@@ -1,5 +1,5 @@
-//! Since when slow clients have taken all the room, and when a response is to be given up
-//! for that. Pure.
+//! Since when slow clients have taken all the room, and when a response must be given
+//! up because of that. Pure.
 
 /// How long waiting responses may take too much room, with no thread left for waiting
 /// requests, until the slowest response is given up; in milliseconds.

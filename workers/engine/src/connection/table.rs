@@ -1,5 +1,5 @@
-//! The connections of a worker. Owns them, and what is to be done with them in this turn of
-//! the loop or the next. Only the thread that runs the loop has it; the loop and the
+//! The connections of a worker. Owns them, and the work on them of this turn of the
+//! loop or the next. Only the thread that runs the loop has it; the loop and the
 //! listeners call it.
 
 use std::io;

@@ -77,7 +77,7 @@ impl Connections {
         }
     }
 
-    /// A response has gone, and its connection goes on or ends.
+    /// A response was sent, and its connection continues or ends.
     fn end_response(&mut self, token: usize, after: After) {
         match after {
             After::KeepAlive => self.await_request(token),

@@ -53,7 +53,7 @@ pub(crate) enum Cause {
     Commanded,
     /// The master has commanded the drain, because the application takes no requests.
     Stuck,
-    /// The master is gone.
+    /// The master has ended.
     Orphaned,
 }
 
