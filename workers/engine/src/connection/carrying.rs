@@ -4,22 +4,22 @@
 use std::io;
 use std::sync::Arc;
 
-use monoceros_http::{Head, Reject};
-use monoceros_sys::{clock, reason};
+use monoceros_http::Reject;
+use monoceros_sys::clock;
 use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::Phase;
 use crate::connection::deadlines::BODY_PROGRESS;
 use crate::connection::expire::EXPIRED;
-use crate::connection::table::{Connections, SHARE, Unfinished};
+use crate::connection::table::{Connections, SHARE};
+use crate::connection::turn_work::Unfinished;
 use crate::handoff::events::StreamNews;
 use crate::protocol::multiplexer::ProtocolEvent;
 use crate::protocol::streams::{OpenStream, StreamState};
-use crate::protocol::upload::TOO_LARGE;
 use crate::stream::claim::Expiry;
 use crate::stream::inbound::BodyEnd;
-use crate::stream::local::{Arrival, ConcludedResponse, Decision, LocalResponse};
-use crate::stream::request::{QueuedRequest, Request};
+use crate::stream::local::LocalResponse;
+use crate::stream::request::Request;
 use crate::stream::response::Asked;
 use crate::stream::shared_stream::{After, SharedStream};
 
@@ -48,11 +48,13 @@ impl Connections {
             if connection.unread {
                 return;
             }
-            let received = match connection.link.read(&mut self.scratch) {
+            let received = match connection.link.read(&mut self.work.scratch) {
                 Ok(0) => StreamInput::End,
                 Ok(count) => StreamInput::Bytes(
                     count,
-                    count == self.scratch.len() || !connection.link.is_plain || connection.hung_up,
+                    count == self.work.scratch.len()
+                        || !connection.link.is_plain
+                        || connection.hung_up,
                 ),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => StreamInput::Nothing,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -62,12 +64,12 @@ impl Connections {
                 StreamInput::Nothing => return,
                 StreamInput::End => {
                     if !std::mem::replace(&mut connection.read_closed, true) {
-                        self.end_bodies(token);
+                        connection.end_bodies(&mut self.work);
                     }
                     return self.settle_streams(token);
                 }
                 StreamInput::Bytes(count, more) => {
-                    connection.streams.input.append(&self.scratch[..count]);
+                    connection.streams.input.append(&self.work.scratch[..count]);
                     self.take_events(token);
                     if !more {
                         return;
@@ -75,7 +77,7 @@ impl Connections {
                 }
             }
         }
-        self.unfinished.push(Unfinished::Reading { token, to_end: false });
+        self.work.unfinished.push(Unfinished::Reading { token, to_end: false });
     }
 
     /// Passes the received bytes to the protocol, and handles the events that it
@@ -98,36 +100,21 @@ impl Connections {
         }
         let has_events = !events.is_empty();
         for event in events {
+            let work = &mut self.work;
             match event {
                 ProtocolEvent::Head { stream, head, ends } => {
-                    self.begin_stream(token, stream, *head, ends);
+                    connection.begin_stream(work, stream, *head, ends);
                 }
                 ProtocolEvent::Data { stream, bytes, ends } => {
-                    self.take_data(token, stream, &bytes, ends);
+                    connection.take_data(work, stream, &bytes, ends);
                 }
-                ProtocolEvent::Reset { stream } => self.lose_stream(token, stream),
+                ProtocolEvent::Reset { stream } => connection.lose_stream(work, stream),
             }
         }
         if has_events {
+            self.write(token);
             self.settle_streams(token);
         }
-    }
-
-    /// The client sends nothing more, so bodies that are not complete are broken.
-    fn end_bodies(&mut self, token: usize) {
-        let Some(connection) = self.slab.get_mut(token) else { return };
-        let mut news = Vec::new();
-        for stream in connection.streams.iter_mut() {
-            let Some(number) = stream.number() else { continue };
-            if matches!(stream.state, StreamState::Passing(_)) {
-                stream.state = StreamState::Running(number);
-                if stream.shared.inbound.end(BodyEnd::Broken) {
-                    news.push(StreamNews::Body(number));
-                }
-            }
-            news.push(StreamNews::Disconnected(number));
-        }
-        news.into_iter().for_each(|it| self.notify(it));
     }
 
     /// Writes responses that wait, and continues reading or closes the connection if it
@@ -141,187 +128,8 @@ impl Connections {
         }
         self.settle_streams(token);
         if self.slab.get(token).is_some_and(|it| it.unread) {
-            self.unfinished.push(Unfinished::Reading { token, to_end: false });
+            self.work.unfinished.push(Unfinished::Reading { token, to_end: false });
         }
-    }
-
-    fn begin_stream(&mut self, token: usize, id: u32, head: Head, ends: bool) {
-        let mut request = self.shared.handoff.spare_request(&mut self.spare);
-        let Some(connection) = self.slab.get_mut(token) else { return };
-        if !matches!(connection.phase, Phase::Carrying) {
-            // A stream before it has ended the connection.
-            return self.shared.handoff.recycle(request);
-        }
-        request.head = head;
-        request.begun_us = clock::monotonic_us();
-        if let Some(decide) = &self.shared.options.local {
-            let (head, link) = (&request.head, &connection.link);
-            let arrival = Arrival { head, peer: &link.peer, scheme: link.scheme };
-            if let Decision::Respond { response, .. } = decide.decide(&arrival) {
-                let local = response.conclude(Asked::on_stream(request.head.is_head()));
-                self.log_local(token, Some(&request.head), request.begun_us, &local);
-                self.shared.handoff.recycle(request);
-                return self.respond_on_stream(token, id, &local);
-            }
-        }
-        let link = Arc::clone(&connection.link);
-        let stream = OpenStream {
-            id,
-            shared: Arc::new(SharedStream::on(link, id)),
-            is_head: request.head.is_head(),
-            head: Head::default(),
-            begun_us: request.begun_us,
-            state: StreamState::Arriving(request),
-            body_bytes: 0,
-            window_ms: clock::monotonic_ms(),
-            window_bytes: 0,
-        };
-        connection.streams.add(stream);
-        if ends || !self.shared.options.application.waits_for_bodies() {
-            self.lend_stream(token, id, ends);
-        }
-    }
-
-    /// Gives the request of a stream to the application; `ends` is set when its body is
-    /// complete.
-    fn lend_stream(&mut self, token: usize, id: u32, ends: bool) {
-        let Some(connection) = self.slab.get_mut(token) else { return };
-        let Some(stream) = connection.streams.get(id) else { return };
-        self.lent += 1;
-        let state =
-            if ends { StreamState::Running(self.lent) } else { StreamState::Passing(self.lent) };
-        let StreamState::Arriving(mut request) = std::mem::replace(&mut stream.state, state) else {
-            return;
-        };
-        if self.shared.access.is_some() {
-            stream.head.copy_from(&request.head);
-        }
-        request.number = self.lent;
-        request.ready_us = clock::monotonic_us();
-        if ends {
-            stream.shared.inbound.close();
-        } else {
-            stream.shared.inbound.open(self.shared.options.application.body_buffer(), false);
-        }
-        stream.shared.run(true);
-        self.jobs.push(QueuedRequest { request, stream: Arc::clone(&stream.shared) });
-    }
-
-    fn take_data(&mut self, token: usize, id: u32, bytes: &[u8], ends: bool) {
-        let Some(connection) = self.slab.get_mut(token) else { return };
-        // The limit of what one client may keep on disk is one of the connection, not
-        // of the stream.
-        let total = connection.streams.body_bytes() + bytes.len() as u64;
-        let Some(stream) = connection.streams.get(id) else { return };
-        stream.window_bytes += bytes.len() as u64;
-        match &mut stream.state {
-            StreamState::Arriving(_) if total > self.shared.options.longest_body => {
-                self.refuse_stream(token, id, GivenUp::Refused, TOO_LARGE);
-            }
-            StreamState::Arriving(request) => {
-                stream.body_bytes += bytes.len() as u64;
-                match request.body.push(bytes, None, &self.shared.spools) {
-                    Ok(()) if ends => self.lend_stream(token, id, true),
-                    Ok(()) => {}
-                    Err(error) => {
-                        let error = reason(&error);
-                        log::error!("cannot keep a request's body: {error}; answered 503");
-                        let reject = Reject { status: 503, reason: "its body cannot be kept" };
-                        self.refuse_stream(token, id, GivenUp::Unkept, reject);
-                    }
-                }
-            }
-            StreamState::Passing(number) => {
-                let number = *number;
-                let mut is_news = stream.shared.inbound.push(bytes);
-                if ends {
-                    is_news |= stream.shared.inbound.end(BodyEnd::Whole);
-                    stream.state = StreamState::Running(number);
-                }
-                if is_news {
-                    self.notify(StreamNews::Body(number));
-                }
-            }
-            // The stream has had its response already.
-            StreamState::Running(_) => {}
-        }
-    }
-
-    /// The client has given up a stream. If the application has the stream, it keeps
-    /// its slot until the application has finished.
-    fn lose_stream(&mut self, token: usize, id: u32) {
-        let Some(connection) = self.slab.get_mut(token) else { return };
-        let Some(stream) = connection.streams.get(id) else { return };
-        match stream.number() {
-            Some(number) => {
-                // A full body holds up the other streams no longer.
-                stream.state = StreamState::Running(number);
-                stream.shared.lose();
-                stream.shared.inbound.end(BodyEnd::Broken);
-                self.notify(StreamNews::Disconnected(number));
-            }
-            None => self.drop_stream(token, id),
-        }
-    }
-
-    /// Forgets a stream that the application does not have.
-    fn drop_stream(&mut self, token: usize, id: u32) {
-        let Some(connection) = self.slab.get_mut(token) else { return };
-        if let Some(OpenStream { state: StreamState::Arriving(request), .. }) =
-            connection.streams.remove(id)
-        {
-            self.shared.handoff.recycle(request);
-        }
-    }
-
-    /// Responds to the request of a stream that is not served, and forgets the stream.
-    pub(super) fn refuse_stream(&mut self, token: usize, id: u32, kind: GivenUp, reject: Reject) {
-        let Some(connection) = self.slab.get_mut(token) else { return };
-        let Reject { status, reason } = reject;
-        let line = format_args!("refused {}: {status} {reason}", connection.link.peer);
-        self.shared.give_up(kind, line);
-        let Some(stream) = connection.streams.get(id) else { return };
-        let begun_us = stream.begun_us;
-        if let StreamState::Arriving(request) = &stream.state {
-            let local = refusal(status, &request.head);
-            self.log_local(token, self.arriving_head(token, id), begun_us, &local);
-            self.respond_on_stream(token, id, &local);
-        }
-        self.drop_stream(token, id);
-    }
-
-    fn arriving_head(&self, token: usize, id: u32) -> Option<&Head> {
-        let stream = self.slab.get(token)?.streams.iter().find(|it| it.id == id)?;
-        match &stream.state {
-            StreamState::Arriving(request) => Some(&request.head),
-            StreamState::Passing(_) | StreamState::Running(_) => None,
-        }
-    }
-
-    /// Sends a response of the server itself on a stream.
-    fn respond_on_stream(&mut self, token: usize, id: u32, local: &ConcludedResponse) {
-        self.shared.board.count_answer(local.response().status());
-        if let Some(connection) = self.slab.get(token) {
-            connection.link.send_on_stream(self.shared.stores(), |multiplexer, out| {
-                let is_bodiless = local.body().is_empty();
-                multiplexer.push_head(id, local.response().head(), is_bodiless, out);
-                if !is_bodiless {
-                    multiplexer.push_data(id, local.body(), true, out);
-                }
-            });
-        }
-        self.write(token);
-    }
-
-    /// Ends the response of a stream with an error of the protocol.
-    fn reset_stream(&mut self, token: usize, id: u32) {
-        if let Some(connection) = self.slab.get(token) {
-            let stores = self.shared.stores();
-            connection.link.send_on_stream(stores, |multiplexer, out| {
-                multiplexer.push_reset(id, out);
-            });
-        }
-        self.write(token);
     }
 
     /// The time of a request on a stream is over.
@@ -335,22 +143,24 @@ impl Connections {
         let expiry = stream.shared.claim.expire();
         stream.shared.end.take();
         if stream.shared.inbound.end(BodyEnd::Broken) {
-            self.notify(StreamNews::Body(number));
+            self.work.notify(StreamNews::Body(number));
         }
-        self.notify(StreamNews::Disconnected(number));
+        self.work.notify(StreamNews::Disconnected(number));
         match expiry {
             Expiry::Open => {
                 let asked = Asked::on_stream(stream.is_head);
                 let local = LocalResponse::refusal(EXPIRED).conclude(asked);
-                self.log_local(token, Some(&stream.head), stream.begun_us, &local);
-                self.respond_on_stream(token, id, &local);
+                let head = Some(&stream.head);
+                connection.log_local(&self.shared, head, stream.begun_us, &local);
+                connection.respond_on_stream(&self.shared, id, &local);
             }
             Expiry::Begun => {
                 stream.shared.lose();
-                self.reset_stream(token, id);
+                connection.reset_stream(&self.shared, id);
             }
             Expiry::Given => {}
         }
+        self.write(token);
         self.settle_streams(token);
         if self.slab.get(token).is_some_and(|it| it.unread) {
             self.read_streams(token);
@@ -374,7 +184,7 @@ impl Connections {
         shared.end.take();
         connection.streams.remove(id);
         if matches!(after, After::Abort | After::Reset) && !shared.is_lost() {
-            self.reset_stream(token, id);
+            connection.reset_stream(&self.shared, id);
         }
         self.write(token);
         self.settle_streams(token);
@@ -444,42 +254,23 @@ impl Connections {
             (stream.window_ms, stream.window_bytes) = (now_ms, 0);
         }
         for id in &late {
-            self.give_up_stream(token, *id);
+            connection.give_up_stream(&mut self.work, *id);
         }
         if !late.is_empty() {
+            self.write(token);
             self.settle_streams(token);
-        }
-    }
-
-    /// Gives up a request body that made too little progress.
-    fn give_up_stream(&mut self, token: usize, id: u32) {
-        let Some(connection) = self.slab.get_mut(token) else { return };
-        let Some(stream) = connection.streams.get(id) else { return };
-        let StreamState::Passing(number) = stream.state else {
-            let reason = "the body made too little progress within --body-timeout";
-            let reject = Reject { status: 408, reason };
-            return self.refuse_stream(token, id, GivenUp::Late, reject);
-        };
-        stream.state = StreamState::Running(number);
-        let is_news = stream.shared.inbound.end(BodyEnd::Broken);
-        let line = format_args!(
-            "broke off the body of a request of {}: too little progress within --body-timeout",
-            connection.link.peer
-        );
-        self.shared.give_up(GivenUp::Late, line);
-        if is_news {
-            self.notify(StreamNews::Body(number));
         }
     }
 
     /// Refuses the streams whose requests are still arriving: the worker ends soon.
     pub(super) fn refuse_arriving(&mut self, token: usize, reject: Reject) {
-        let Some(connection) = self.slab.get(token) else { return };
+        let Some(connection) = self.slab.get_mut(token) else { return };
         let is_arriving = |it: &&OpenStream| matches!(it.state, StreamState::Arriving(_));
         let ids: Vec<_> = connection.streams.iter().filter(is_arriving).map(|it| it.id).collect();
         for id in ids {
-            self.refuse_stream(token, id, GivenUp::Unbegun, reject);
+            connection.refuse_stream(&mut self.work, id, GivenUp::Unbegun, reject);
         }
+        self.write(token);
         self.settle_streams(token);
     }
 
@@ -495,25 +286,8 @@ impl Connections {
         let id = stream.id;
         stream.shared.end.take();
         stream.state = StreamState::Arriving(request);
-        self.refuse_stream(token, id, GivenUp::Unbegun, reject);
+        connection.refuse_stream(&mut self.work, id, GivenUp::Unbegun, reject);
+        self.write(token);
         self.settle_streams(token);
     }
-
-    /// The connection of these streams ends.
-    pub(super) fn lose_streams(&mut self, streams: Vec<OpenStream>) {
-        for OpenStream { shared, state, .. } in streams {
-            match state {
-                StreamState::Arriving(request) => self.shared.handoff.recycle(request),
-                StreamState::Passing(number) | StreamState::Running(number) => {
-                    shared.lose();
-                    shared.inbound.end(BodyEnd::Broken);
-                    self.notify(StreamNews::Disconnected(number));
-                }
-            }
-        }
-    }
-}
-
-fn refusal(status: u16, head: &Head) -> ConcludedResponse {
-    LocalResponse::refusal(status).conclude(Asked::on_stream(head.is_head()))
 }

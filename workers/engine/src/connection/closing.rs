@@ -5,7 +5,8 @@ use std::io;
 use monoceros_sys::clock;
 
 use crate::connection::Phase;
-use crate::connection::table::{Connections, SHARE, Unfinished};
+use crate::connection::table::{Connections, SHARE};
+use crate::connection::turn_work::Unfinished;
 use crate::handoff::events::StreamNews;
 use crate::stream::inbound::BodyEnd;
 
@@ -48,7 +49,7 @@ impl Connections {
                 Ok(0) | Err(_) => return self.close(token),
             }
         }
-        self.unfinished.push(Unfinished::Reading { token, to_end: false });
+        self.work.unfinished.push(Unfinished::Reading { token, to_end: false });
     }
 
     /// Closes a connection.
@@ -59,7 +60,7 @@ impl Connections {
         if !streams.is_empty() {
             // Wakes threads that wait for room.
             connection.link.fail();
-            self.lose_streams(streams);
+            self.work.lose_streams(streams);
         }
         self.pressure.freed_ms = clock::monotonic_ms();
         self.unregister(&connection);
@@ -68,7 +69,7 @@ impl Connections {
         if matches!(connection.phase, Phase::Lent) && !connection.stream.end.is_over() {
             connection.link.fail();
             connection.stream.inbound.end(BodyEnd::Broken);
-            self.notify(StreamNews::Disconnected(connection.lent.number));
+            self.work.notify(StreamNews::Disconnected(connection.lent.number));
         }
         if connection.link.is_guarded() {
             // The response is not complete, which the client notices only by a reset.

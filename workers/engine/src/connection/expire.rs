@@ -44,9 +44,8 @@ impl Connections {
         self.shared.board.count_timeout();
         // The master has written the line in the log.
         self.shared.board.count_given_up(GivenUp::Expired);
-        self.break_body(token, BodyEnd::Broken);
-        self.notify_disconnected(token);
-        let Some(connection) = self.slab.get_mut(token) else { return };
+        connection.end_body(&mut self.work, BodyEnd::Broken);
+        connection.notify_disconnected(&mut self.work);
         match expiry {
             Expiry::Open => {
                 connection.expired = true;
@@ -109,7 +108,7 @@ impl Connections {
         let local = LocalResponse::refusal(EXPIRED).conclude(Asked::last(lent.is_head));
         self.shared.board.count_answer(EXPIRED);
         let head = (!lent.head.bytes().is_empty()).then_some(&lent.head);
-        self.log_local(token, head, lent.begun_us, &local);
+        connection.log_local(&self.shared, head, lent.begun_us, &local);
         self.end_with(token, local);
     }
 }

@@ -4,8 +4,9 @@
 
 use monoceros_wire::scoreboard::GivenUp;
 
-use crate::connection::Phase;
 use crate::connection::table::Connections;
+use crate::connection::{Connection, Phase};
+use crate::shared::Shared;
 use crate::stream::shared_stream::{Account, Lost};
 use crate::transport::file_range::Failure;
 
@@ -42,7 +43,7 @@ impl Connections {
         let line =
             format_args!("gave up the response to {label} for {peer} after {sent} bytes: {why}");
         self.shared.give_up(kind, line);
-        self.account_for(account, Some(sent));
+        account_for(&self.shared, account, Some(sent));
         self.break_off(token);
     }
 
@@ -54,40 +55,14 @@ impl Connections {
         }
     }
 
-    /// The file of a response cannot be sent to its end. The application side, which
-    /// has the connection, gets the error by itself.
-    pub(crate) fn log_unreadable(&self, token: usize, why: &str) {
-        let Some(connection) = self.slab.get(token) else { return };
-        let tail = connection.stream.tail();
-        let label = tail.label.as_deref().unwrap_or("a request");
-        let peer = &connection.link.peer;
-        let line = format_args!("gave up the response to {label} for {peer}: {why}");
-        self.shared.give_up(GivenUp::Unreadable, line);
-    }
-
     /// Breaks a connection in a way that its client takes for a failure, also while
     /// other processes have copies of the descriptor.
     pub(crate) fn break_off(&mut self, token: usize) {
         let Some(connection) = self.slab.get(token) else { return };
         let Lost { sent, account, .. } = connection.stream.give_up();
-        self.account_for(account, Some(sent));
+        account_for(&self.shared, account, Some(sent));
         connection.link.reset();
         self.close(token);
-    }
-
-    /// Writes the access log's line for a response that has been sent completely.
-    pub(crate) fn settle_account(&self, token: usize) {
-        let Some(connection) = self.slab.get(token) else { return };
-        self.account_for(connection.stream.settle_account(), None);
-    }
-
-    /// Writes the access log's line for a response of which the kernel has sent `sent`
-    /// bytes, or all.
-    fn account_for(&self, account: Option<Account>, sent: Option<u64>) {
-        if let (Some(account), Some(access)) = (account, &self.shared.access) {
-            let body = sent.map_or(account.body, |sent| account.body_in(sent));
-            access.add_draft(&account.draft, body);
-        }
     }
 
     /// Gives up what has not been sent: the worker ends.
@@ -106,22 +81,47 @@ impl Connections {
                 }
             };
             if is_unfinished {
-                self.name_unfinished(token);
+                connection.name_unfinished(&self.shared);
                 self.give_up_response(token, GivenUp::Unfinished, "the worker ends");
             }
         }
     }
+}
+
+impl Connection {
+    /// The file of a response cannot be sent to its end. The application side, which
+    /// has the connection, gets the error by itself.
+    pub(super) fn log_unreadable(&self, shared: &Shared, why: &str) {
+        let tail = self.stream.tail();
+        let label = tail.label.as_deref().unwrap_or("a request");
+        let peer = &self.link.peer;
+        let line = format_args!("gave up the response to {label} for {peer}: {why}");
+        shared.give_up(GivenUp::Unreadable, line);
+    }
+
+    /// Writes the access log's line for a response that has been sent completely.
+    pub(super) fn settle_account(&self, shared: &Shared) {
+        account_for(shared, self.stream.settle_account(), None);
+    }
 
     /// A request that the application still runs has the same identifier as on the
     /// scoreboard.
-    fn name_unfinished(&self, token: usize) {
-        let Some(connection) = self.slab.get(token) else { return };
-        let mut tail = connection.stream.tail();
-        if tail.label.is_none() && matches!(connection.phase, Phase::Lent) {
-            let number = connection.lent.number;
-            let mut running = self.shared.board.running().into_iter();
+    fn name_unfinished(&self, shared: &Shared) {
+        let mut tail = self.stream.tail();
+        if tail.label.is_none() && matches!(self.phase, Phase::Lent) {
+            let number = self.lent.number;
+            let mut running = shared.board.running().into_iter();
             let found = running.find(|it| it.number == number);
             tail.label = found.map(|it| it.to_string());
         }
+    }
+}
+
+/// Writes the access log's line for a response of which the kernel has sent `sent`
+/// bytes, or all.
+fn account_for(shared: &Shared, account: Option<Account>, sent: Option<u64>) {
+    if let (Some(account), Some(access)) = (account, &shared.access) {
+        let body = sent.map_or(account.body, |sent| account.body_in(sent));
+        access.add_draft(&account.draft, body);
     }
 }

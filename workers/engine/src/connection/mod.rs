@@ -13,7 +13,9 @@ pub(crate) mod reading;
 pub(crate) mod responding;
 pub(crate) mod shared;
 pub(crate) mod shortage;
+pub(crate) mod streaming;
 pub(crate) mod table;
+pub(crate) mod turn_work;
 pub(crate) mod writing;
 
 use std::sync::Arc;

@@ -6,26 +6,15 @@ use std::io;
 use monoceros_http::{Fields, h1};
 use monoceros_wire::scoreboard::GivenUp;
 
-use crate::connection::Phase;
-use crate::connection::table::{Connections, SHARE, Unfinished};
+use crate::connection::table::{Connections, SHARE};
+use crate::connection::turn_work::{TurnWork, Unfinished};
+use crate::connection::{Connection, Phase};
 use crate::handoff::events::StreamNews;
 use crate::protocol::upload::{PassState, Passed};
+use crate::shared::Shared;
 use crate::stream::inbound::BodyEnd;
 
 impl Connections {
-    /// The application has the request of a connection; a part of its body may have
-    /// arrived.
-    pub(super) fn begin_passing(&mut self, token: usize, asks: bool) {
-        let Some(connection) = self.slab.get_mut(token) else { return };
-        let inbound = &connection.stream.inbound;
-        if connection.http1.passes_body() {
-            let asks = asks && !connection.http1.has_input();
-            inbound.open(self.shared.options.application.body_buffer(), asks);
-        } else {
-            inbound.close();
-        }
-    }
-
     /// Continues a body that the application takes as it arrives: passes on what waits,
     /// and reads more while there is room.
     pub(super) fn go_on_passing(&mut self, token: usize) {
@@ -38,26 +27,24 @@ impl Connections {
             let mut count = 0;
             let mut is_all = false;
             if !connection.http1.has_input() {
-                let room = inbound.room().min(self.scratch.len());
+                let room = inbound.room().min(self.work.scratch.len());
                 if room == 0 {
                     connection.unread = true;
                     return;
                 }
-                match connection.link.read(&mut self.scratch[..room]) {
-                    Ok(0) => return self.end_passing(token),
+                match connection.link.read(&mut self.work.scratch[..room]) {
+                    Ok(0) => return connection.end_passing(&mut self.work),
                     Ok(received) => count = received,
                     Err(error) if is_for_later(&error) => {
                         connection.unread = false;
                         return;
                     }
-                    Err(_) => return self.end_passing(token),
+                    Err(_) => return connection.end_passing(&mut self.work),
                 }
                 is_all = count < room && connection.link.is_plain && !connection.hung_up;
             }
-            let passed = connection.http1.pass(&self.scratch[..count], inbound);
-            let goes_on = self.note_passed(token, passed);
-            let Some(connection) = self.slab.get_mut(token) else { return };
-            if !goes_on {
+            let passed = connection.http1.pass(&self.work.scratch[..count], inbound);
+            if !connection.note_passed(&mut self.work, passed) {
                 connection.unread = true;
                 return;
             }
@@ -66,84 +53,7 @@ impl Connections {
                 return;
             }
         }
-        self.unfinished.push(Unfinished::Passing { token });
-    }
-
-    /// Notifies the application of what became of a part of a body. Returns whether
-    /// more can come.
-    fn note_passed(&mut self, token: usize, passed: Passed) -> bool {
-        let Some(connection) = self.slab.get(token) else { return false };
-        let is_over = matches!(passed.state, PassState::Ended | PassState::Malformed(_));
-        let (number, has_left) = (connection.lent.number, is_over && connection.hung_up);
-        let goes_on = match passed.state {
-            PassState::More => true,
-            PassState::Full | PassState::Ended => false,
-            PassState::Malformed(reject) => {
-                let (peer, reason) = (&connection.link.peer, reject.reason);
-                let line = format_args!("broke off the body of a request of {peer}: {reason}");
-                self.shared.give_up(GivenUp::Refused, line);
-                false
-            }
-        };
-        if passed.is_news {
-            self.notify(StreamNews::Body(number));
-        }
-        if has_left {
-            // The event that reported the end does not come again.
-            self.notify(StreamNews::Disconnected(number));
-        }
-        goes_on
-    }
-
-    /// The client has ended its side while the application takes what it sends.
-    fn end_passing(&mut self, token: usize) {
-        let Some(connection) = self.slab.get_mut(token) else { return };
-        connection.read_closed = true;
-        let end = if connection.http1.is_raw() { BodyEnd::Whole } else { BodyEnd::Broken };
-        self.break_body(token, end);
-        if end == BodyEnd::Broken {
-            self.notify_disconnected(token);
-        }
-    }
-
-    /// A body that the application takes as it arrives made too little progress.
-    pub(super) fn give_up_body(&mut self, token: usize) {
-        let Some(connection) = self.slab.get(token) else { return };
-        let line = format_args!(
-            "broke off the body of a request of {}: too little progress within --body-timeout",
-            connection.link.peer
-        );
-        self.shared.give_up(GivenUp::Late, line);
-        self.break_body(token, BodyEnd::Broken);
-    }
-
-    /// Nothing more of the body goes to the application.
-    pub(super) fn break_body(&mut self, token: usize, end: BodyEnd) {
-        let Some(connection) = self.slab.get_mut(token) else { return };
-        connection.http1.stop_passing();
-        let number = connection.lent.number;
-        if connection.stream.inbound.end(end) {
-            self.notify(StreamNews::Body(number));
-        }
-    }
-
-    /// Notifies the application that the client has ended its side, or has gone.
-    pub(super) fn notify_disconnected(&mut self, token: usize) {
-        if let Some(connection) = self.slab.get(token) {
-            let number = connection.lent.number;
-            self.notify(StreamNews::Disconnected(number));
-        }
-    }
-
-    /// Notifies an application with an event loop. It gets the requests of this turn
-    /// first, because the event may be about one of them.
-    pub(super) fn notify(&mut self, news: StreamNews) {
-        if self.shared.handoff.events().is_some() {
-            if !self.jobs.is_empty() {
-                self.shared.handoff.push(&mut self.jobs);
-            }
-            self.shared.handoff.notify(news);
-        }
+        self.work.unfinished.push(Unfinished::Passing { token });
     }
 
     /// The application has taken some of a body, waits for more, or has changed the
@@ -162,20 +72,88 @@ impl Connections {
         }
         self.go_on_passing(token);
     }
+}
+
+impl Connection {
+    /// The application has the request of the connection; a part of its body may have
+    /// arrived.
+    pub(super) fn begin_passing(&self, shared: &Shared, asks: bool) {
+        let inbound = &self.stream.inbound;
+        if self.http1.passes_body() {
+            let asks = asks && !self.http1.has_input();
+            inbound.open(shared.options.application.body_buffer(), asks);
+        } else {
+            inbound.close();
+        }
+    }
+
+    /// Notifies the application of what became of a part of a body. Returns whether
+    /// more can come.
+    fn note_passed(&self, work: &mut TurnWork, passed: Passed) -> bool {
+        let is_over = matches!(passed.state, PassState::Ended | PassState::Malformed(_));
+        let goes_on = match passed.state {
+            PassState::More => true,
+            PassState::Full | PassState::Ended => false,
+            PassState::Malformed(reject) => {
+                let (peer, reason) = (&self.link.peer, reject.reason);
+                let line = format_args!("broke off the body of a request of {peer}: {reason}");
+                work.shared.give_up(GivenUp::Refused, line);
+                false
+            }
+        };
+        if passed.is_news {
+            work.notify(StreamNews::Body(self.lent.number));
+        }
+        if is_over && self.hung_up {
+            // The event that reported the end does not come again.
+            self.notify_disconnected(work);
+        }
+        goes_on
+    }
+
+    /// The client has ended its side while the application takes what it sends.
+    fn end_passing(&mut self, work: &mut TurnWork) {
+        self.read_closed = true;
+        let end = if self.http1.is_raw() { BodyEnd::Whole } else { BodyEnd::Broken };
+        self.end_body(work, end);
+        if end == BodyEnd::Broken {
+            self.notify_disconnected(work);
+        }
+    }
+
+    /// A body that the application takes as it arrives made too little progress.
+    pub(super) fn give_up_body(&mut self, work: &mut TurnWork) {
+        let line = format_args!(
+            "broke off the body of a request of {}: too little progress within --body-timeout",
+            self.link.peer
+        );
+        work.shared.give_up(GivenUp::Late, line);
+        self.end_body(work, BodyEnd::Broken);
+    }
+
+    /// Nothing more of the body goes to the application.
+    pub(super) fn end_body(&mut self, work: &mut TurnWork, end: BodyEnd) {
+        self.http1.stop_passing();
+        if self.stream.inbound.end(end) {
+            work.notify(StreamNews::Body(self.lent.number));
+        }
+    }
+
+    /// Notifies the application that the client has ended its side, or has gone.
+    pub(super) fn notify_disconnected(&self, work: &mut TurnWork) {
+        work.notify(StreamNews::Disconnected(self.lent.number));
+    }
 
     /// Whether the connection of a request with a response cannot continue, because a
     /// part of the request's body did not arrive.
-    pub(super) fn lacks_body(&self, token: usize) -> bool {
-        self.slab.get(token).is_some_and(|connection| {
-            connection.http1.passes_body() || connection.stream.inbound.is_broken()
-        })
+    pub(super) fn lacks_body(&self) -> bool {
+        self.http1.passes_body() || self.stream.inbound.is_broken()
     }
 
     /// Notifies applications that wait for room, if there is some now.
-    pub(super) fn notify_room(&mut self, token: usize) {
-        let Some(connection) = self.slab.get(token) else { return };
-        for number in connection.link.take_awaiting(&self.shared.room) {
-            self.notify(StreamNews::Room(number));
+    pub(super) fn notify_room(&self, work: &mut TurnWork) {
+        for number in self.link.take_awaiting(&work.shared.room) {
+            work.notify(StreamNews::Room(number));
         }
     }
 }

@@ -8,7 +8,8 @@ use monoceros_http::{Framing, Reject};
 use monoceros_sys::reason;
 use monoceros_wire::scoreboard::GivenUp;
 
-use crate::connection::table::{Connections, SHARE, Unfinished};
+use crate::connection::table::{Connections, SHARE};
+use crate::connection::turn_work::Unfinished;
 use crate::connection::{Connection, Phase};
 use crate::protocol::http1::{ArrivalStage, Reading, Step};
 use crate::stream::body::Received;
@@ -80,9 +81,10 @@ impl Connections {
 
     /// Takes an event of a connection whose request an event loop of the application has.
     fn note_client(&mut self, token: usize, event: &Event) {
-        let passes = self.slab.get(token).is_some_and(|it| it.http1.passes_body());
+        let Some(connection) = self.slab.get(token) else { return };
+        let passes = connection.http1.passes_body();
         if event.is_error() || event.is_read_closed() && !passes {
-            self.notify_disconnected(token);
+            connection.notify_disconnected(&mut self.work);
         }
         self.go_on_passing(token);
     }
@@ -117,7 +119,7 @@ impl Connections {
             }
         }
         self.settle_reading(token);
-        self.unfinished.push(Unfinished::Reading { token, to_end });
+        self.work.unfinished.push(Unfinished::Reading { token, to_end });
     }
 
     /// Continues what precedes the first request.
@@ -158,7 +160,7 @@ impl Connections {
         let Some(connection) = self.slab.get_mut(token) else { return Got::End };
         let (http1, socket) = (&mut connection.http1, &connection.link.socket);
         let received = if connection.link.is_plain {
-            http1.receive_body(socket, &mut self.scratch, &self.shared.spools)
+            http1.receive_body(socket, &mut self.work.scratch, &self.shared.spools)
         } else {
             Ok(None)
         };
@@ -170,22 +172,22 @@ impl Connections {
             Err(error) => return Got::Unkept(error),
         }
         if connection.may_be_last() {
-            return match pledge::receive(&connection.link.socket, &mut self.scratch) {
+            return match pledge::receive(&connection.link.socket, &mut self.work.scratch) {
                 Ok((0, _)) => Got::End,
                 Ok((count, is_pledged)) => {
                     if is_pledged {
                         connection.link.pledge();
                     }
-                    Got::Bytes(count, count == self.scratch.len())
+                    Got::Bytes(count, count == self.work.scratch.len())
                 }
                 Err(error) => no_bytes(&error),
             };
         }
-        match connection.link.read(&mut self.scratch) {
+        match connection.link.read(&mut self.work.scratch) {
             Ok(0) => Got::End,
             // A layer may give less than has arrived.
             Ok(count) => {
-                Got::Bytes(count, count == self.scratch.len() || !connection.link.is_plain)
+                Got::Bytes(count, count == self.work.scratch.len() || !connection.link.is_plain)
             }
             Err(error) => no_bytes(&error),
         }
@@ -193,9 +195,9 @@ impl Connections {
 
     /// Feeds what was received to the connection.
     fn feed(&mut self, token: usize, count: usize, more: bool) {
-        let scratch = std::mem::take(&mut self.scratch);
+        let scratch = std::mem::take(&mut self.work.scratch);
         self.advance(token, &scratch[..count], more);
-        self.scratch = scratch;
+        self.work.scratch = scratch;
         if let Some(connection) = self.slab.get(token)
             && connection.is_reading()
         {
@@ -214,7 +216,9 @@ impl Connections {
             let goes_on = match step {
                 Step::More => false,
                 Step::Continue => {
-                    self.ask_for_body(token);
+                    if let Some(connection) = self.slab.get(token) {
+                        connection.ask_for_body(&self.shared);
+                    }
                     false
                 }
                 Step::Ready(request) => {
@@ -240,13 +244,13 @@ impl Connections {
                 return;
             }
         }
-        self.unfinished.push(Unfinished::Input { token });
+        self.work.unfinished.push(Unfinished::Input { token });
     }
 
     fn step(&mut self, token: usize, bytes: &[u8]) -> Step {
         let Some(connection) = self.slab.get_mut(token) else { return Step::More };
         let shared = &self.shared;
-        let spare = &mut self.spare;
+        let spare = &mut self.work.spare;
         connection.feed(
             bytes,
             &mut Reading {
@@ -271,9 +275,8 @@ impl Connections {
             return self.refuse(token, GivenUp::Displaced, UNWATCHED, Some(request));
         }
         let Some(connection) = self.slab.get_mut(token) else { return };
-        self.lent += 1;
-        request.number = self.lent;
-        connection.lent.number = self.lent;
+        request.number = self.work.next_number();
+        connection.lent.number = request.number;
         connection.lent.begun_us = request.begun_us;
         connection.lent.is_head = request.head.is_head();
         if self.shared.access.is_some() {
@@ -289,9 +292,9 @@ impl Connections {
         let stream = Arc::clone(&connection.stream);
         if has_events {
             request.behind |= request.head.expects_continue();
-            self.begin_passing(token, request.head.expects_continue());
+            connection.begin_passing(&self.shared, request.head.expects_continue());
         }
-        self.jobs.push(QueuedRequest { request, stream });
+        self.work.jobs.push(QueuedRequest { request, stream });
         if !has_events {
             return;
         }
@@ -300,7 +303,7 @@ impl Connections {
             self.go_on_passing(token);
         } else if connection.hung_up {
             // The event that reported the end came with the request.
-            self.notify_disconnected(token);
+            connection.notify_disconnected(&mut self.work);
         }
     }
 

@@ -6,11 +6,12 @@ use monoceros_http::{Fields, Head, Reject, h1};
 use monoceros_sys::{clock, reason};
 use monoceros_wire::scoreboard::GivenUp;
 
-use crate::connection::Phase;
 use crate::connection::table::Connections;
+use crate::connection::{Connection, Phase};
 use crate::protocol::http1::Local;
 use crate::protocol::upload::LocalBody;
 use crate::record::access::Record;
+use crate::shared::Shared;
 use crate::stream::local::{ConcludedResponse, LocalResponse};
 use crate::stream::request::Request;
 use crate::stream::response::Asked;
@@ -26,14 +27,16 @@ impl Connections {
         let response = response.conclude(request.asked(self.shared.keeps_alive()));
         let goes_on = !response.response().closes();
         self.shared.board.count_answer(response.response().status());
-        self.log_local(token, Some(&request.head), request.begun_us, &response);
+        if let Some(connection) = self.slab.get(token) {
+            connection.log_local(&self.shared, Some(&request.head), request.begun_us, &response);
+        }
         self.shared.handoff.recycle(request);
         if !goes_on {
             self.end_with(token, response);
             return false;
         }
-        self.send_now(token, response.bytes());
         let Some(connection) = self.slab.get_mut(token) else { return false };
+        connection.send_now(&self.shared, response.bytes());
         if let LocalBody::Discard(discard) = body {
             connection.discard(discard);
             return true;
@@ -94,7 +97,9 @@ impl Connections {
         let local = LocalResponse::refusal(status).conclude(asked);
         self.shared.board.count_answer(status);
         let begun_us = request.as_deref().map_or(0, |request| request.begun_us);
-        self.log_local(token, head, begun_us, &local);
+        if let Some(connection) = self.slab.get(token) {
+            connection.log_local(&self.shared, head, begun_us, &local);
+        }
         if let Some(request) = request {
             self.shared.handoff.recycle(request);
         }
@@ -103,32 +108,11 @@ impl Connections {
 
     /// Sends a response of the server itself as the last one of a connection.
     pub(crate) fn end_with(&mut self, token: usize, local: ConcludedResponse) {
-        self.send_now(token, local.bytes());
         let Some(connection) = self.slab.get_mut(token) else { return };
+        connection.send_now(&self.shared, local.bytes());
         connection.http1.drop_input();
         connection.enter(Phase::Writing(After::Linger));
         self.write(token);
-    }
-
-    /// Adds a response of the server itself to the access log.
-    pub(crate) fn log_local(
-        &self,
-        token: usize,
-        head: Option<&Head>,
-        begun_us: u64,
-        local: &ConcludedResponse,
-    ) {
-        let (Some(access), Some(connection)) = (&self.shared.access, self.slab.get(token)) else {
-            return;
-        };
-        let took_us = clock::monotonic_us().saturating_sub(begun_us);
-        access.add(&Record {
-            peer: &connection.link.peer,
-            head: head.filter(|head| !head.method().is_empty()),
-            took_us: if begun_us == 0 { 0 } else { took_us },
-            response: local.response(),
-            environ: &|_| None,
-        });
     }
 
     /// Gives up a request that takes too long to arrive.
@@ -137,22 +121,42 @@ impl Connections {
         let request = connection.take_request();
         self.refuse(token, GivenUp::Late, Reject { status: 408, reason }, request);
     }
+}
 
-    /// Asks a client to send the body that it has announced (RFC 9110 section
+impl Connection {
+    /// Adds a response of the server itself to the access log.
+    pub(super) fn log_local(
+        &self,
+        shared: &Shared,
+        head: Option<&Head>,
+        begun_us: u64,
+        local: &ConcludedResponse,
+    ) {
+        let Some(access) = &shared.access else { return };
+        let took_us = clock::monotonic_us().saturating_sub(begun_us);
+        access.add(&Record {
+            peer: &self.link.peer,
+            head: head.filter(|head| !head.method().is_empty()),
+            took_us: if begun_us == 0 { 0 } else { took_us },
+            response: local.response(),
+            environ: &|_| None,
+        });
+    }
+
+    /// Asks the client to send the body that it has announced (RFC 9110 section
     /// 15.2.1).
-    pub(crate) fn ask_for_body(&mut self, token: usize) {
+    pub(super) fn ask_for_body(&self, shared: &Shared) {
         let mut bytes = Vec::new();
         h1::push_interim(&mut bytes, 100, &Fields::default());
-        self.send_now(token, bytes);
+        self.send_now(shared, bytes);
     }
 
     /// Sends bytes of the server's own; bytes for which the socket has no room wait.
-    fn send_now(&mut self, token: usize, bytes: Vec<u8>) {
-        let Some(connection) = self.slab.get_mut(token) else { return };
-        connection.link.leave(Box::new(bytes), 0, self.shared.stores());
+    fn send_now(&self, shared: &Shared, bytes: Vec<u8>) {
+        self.link.leave(Box::new(bytes), 0, shared.stores());
         // Reading notices a client that has gone.
-        connection.link.flush().ok();
+        self.link.flush().ok();
         // Only the application's response is counted.
-        connection.link.outlet().handed = 0;
+        self.link.outlet().handed = 0;
     }
 }

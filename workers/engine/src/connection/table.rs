@@ -19,44 +19,15 @@ use crate::connection::deadlines::{self, Idle, Verdict};
 use crate::connection::pressure::Pressure;
 use crate::connection::shared::{Entrance, SharedConnection};
 use crate::connection::shortage::Shortage;
+use crate::connection::turn_work::{TurnWork, Unfinished};
 use crate::connection::{Connection, Phase};
 use crate::listen::expected::Expected;
 use crate::shared::Shared;
-use crate::stream::request::{QueuedRequest, SpareRequests};
+use crate::stream::request::QueuedRequest;
 use crate::stream::shared_stream::SharedStream;
-
-/// Bytes that are received at once.
-const SCRATCH: usize = 64 * 1024;
 
 /// How often bytes are received from a connection before other connections are handled.
 pub(super) const SHARE: usize = 4;
-
-/// A connection that has used its share of a turn.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Unfinished {
-    /// More can be read.
-    Reading {
-        /// The connection.
-        token: usize,
-        /// The client has ended its side.
-        to_end: bool,
-    },
-    /// Requests have arrived that were not read.
-    Input {
-        /// The connection.
-        token: usize,
-    },
-    /// More of a body has arrived that the application takes as it arrives.
-    Passing {
-        /// The connection.
-        token: usize,
-    },
-    /// More can be written.
-    Writing {
-        /// The connection.
-        token: usize,
-    },
-}
 
 /// The connections.
 pub(crate) struct Connections {
@@ -64,15 +35,8 @@ pub(crate) struct Connections {
     registry: Registry,
     _mark: Mark,
     pub(super) slab: Slab<Connection>,
-    /// Requests that have become complete in this turn.
-    pub(super) jobs: Vec<QueuedRequest>,
-    pub(super) scratch: Vec<u8>,
-    pub(super) spare: SpareRequests,
-    /// Requests that the application side has been given so far.
-    pub(super) lent: u64,
+    pub(super) work: TurnWork,
     returned: Vec<Arc<SharedStream>>,
-    /// Connections with more to read or write than their share of a turn.
-    pub(super) unfinished: Vec<Unfinished>,
     /// Connections whose first request is expected now.
     pub(super) expected: Expected,
     /// The state of having too many connections.
@@ -89,16 +53,12 @@ impl Connections {
     pub(crate) fn new(shared: Arc<Shared>, registry: &Registry) -> io::Result<Self> {
         let registry = registry.try_clone()?;
         Ok(Self {
+            work: TurnWork::new(Arc::clone(&shared)),
             shared,
             _mark: Mark::new(registry.as_fd()),
             registry,
             slab: Slab::new(),
-            jobs: Vec::new(),
-            scratch: vec![0; SCRATCH],
-            spare: Vec::new(),
-            lent: 0,
             returned: Vec::new(),
-            unfinished: Vec::new(),
             expected: Expected::default(),
             pressure: Pressure::default(),
             shortage: Shortage::default(),
@@ -144,7 +104,7 @@ impl Connections {
 
     /// The requests that have become complete in this turn, in the order of arrival.
     pub(crate) fn jobs(&mut self) -> &mut Vec<QueuedRequest> {
-        &mut self.jobs
+        &mut self.work.jobs
     }
 
     /// Connections whose first request is about to arrive.
@@ -163,12 +123,12 @@ impl Connections {
 
     /// Whether connections have work for the next turn.
     pub(crate) fn has_unfinished(&self) -> bool {
-        !self.unfinished.is_empty()
+        !self.work.unfinished.is_empty()
     }
 
     /// Continues with the connections that had used their share of a turn.
     pub(crate) fn go_on(&mut self) {
-        for unfinished in std::mem::take(&mut self.unfinished) {
+        for unfinished in std::mem::take(&mut self.work.unfinished) {
             match unfinished {
                 Unfinished::Reading { token, to_end } => self.read(token, to_end),
                 Unfinished::Input { token } => self.go_on_reading(token),
@@ -221,7 +181,7 @@ impl Connections {
             Verdict::Keep => {}
             Verdict::Measure => connection.http1.measure(now_ms),
             Verdict::Close => self.close(token),
-            Verdict::GiveUpBody => self.give_up_body(token),
+            Verdict::GiveUpBody => connection.give_up_body(&mut self.work),
             Verdict::GiveUp => {
                 let why = "its client has taken nothing for --write-timeout";
                 self.give_up_response(token, GivenUp::Untaken, why);

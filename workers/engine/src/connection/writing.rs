@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::connection::table::{Connections, Unfinished};
+use crate::connection::table::Connections;
+use crate::connection::turn_work::Unfinished;
 use crate::connection::{Connection, Phase};
 use crate::stream::shared_stream::{After, SharedStream};
 use crate::transport::file_range::Failure;
@@ -32,15 +33,17 @@ impl Connections {
                 stream.connection.fail();
             }
             if self.shared.handoff.events().is_some() {
-                if !is_watched {
-                    self.notify_room(token);
+                if !is_watched && let Some(connection) = self.slab.get(token) {
+                    connection.notify_room(&mut self.work);
                 }
                 self.serve_body(token);
             }
             return;
         };
         let after = match after {
-            After::KeepAlive if self.lacks_body(token) => After::Linger,
+            After::KeepAlive if self.slab.get(token).is_some_and(Connection::lacks_body) => {
+                After::Linger
+            }
             other => other,
         };
         stream.inbound.close();
@@ -63,7 +66,7 @@ impl Connections {
         };
         match connection.link.flush() {
             Err(failure) => self.fail_response(token, failure),
-            Ok(Flushed::Paused(_)) => self.unfinished.push(Unfinished::Writing { token }),
+            Ok(Flushed::Paused(_)) => self.work.unfinished.push(Unfinished::Writing { token }),
             Ok(Flushed::Blocked(_)) => {
                 if self.register(token).is_err() {
                     self.close(token);
@@ -71,7 +74,7 @@ impl Connections {
             }
             Ok(Flushed::All) if connection.link.outlet().failed => self.break_off(token),
             Ok(Flushed::All) => {
-                self.settle_account(token);
+                connection.settle_account(&self.shared);
                 self.end_response(token, after);
             }
         }
@@ -100,16 +103,16 @@ impl Connections {
         // The application side notices a client that has gone.
         match connection.link.try_flush() {
             None | Some(Ok(Flushed::Paused(_))) => {
-                self.unfinished.push(Unfinished::Writing { token });
+                self.work.unfinished.push(Unfinished::Writing { token });
             }
-            Some(Err(Failure::File(why))) => self.log_unreadable(token, &why),
+            Some(Err(Failure::File(why))) => connection.log_unreadable(&self.shared, &why),
             Some(Err(Failure::Client(_))) if connection.link.is_multiplexed => {
                 return self.break_off(token);
             }
             Some(Ok(Flushed::All | Flushed::Blocked(_)) | Err(Failure::Client(_))) => {}
         }
         if self.shared.handoff.events().is_some() {
-            self.notify_room(token);
+            connection.notify_room(&mut self.work);
         }
     }
 }

@@ -69,6 +69,11 @@ impl Streams {
         self.open.push(stream);
     }
 
+    /// The stream of this number of the protocol's, to be read.
+    pub(crate) fn find(&self, id: u32) -> Option<&OpenStream> {
+        self.open.iter().find(|it| it.id == id)
+    }
+
     /// The stream of this number of the protocol.
     pub(crate) fn get(&mut self, id: u32) -> Option<&mut OpenStream> {
         self.open.iter_mut().find(|it| it.id == id)

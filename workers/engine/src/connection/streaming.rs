@@ -1,0 +1,239 @@
+//! What happens on one stream of a connection that carries several. What it does to the
+//! connection itself, such as closing it, is for the caller (`carrying.rs`).
+
+use std::sync::Arc;
+
+use monoceros_http::{Head, Reject};
+use monoceros_sys::{clock, reason};
+use monoceros_wire::scoreboard::GivenUp;
+
+use crate::connection::turn_work::TurnWork;
+use crate::connection::{Connection, Phase};
+use crate::handoff::events::StreamNews;
+use crate::protocol::streams::{OpenStream, StreamState};
+use crate::protocol::upload::TOO_LARGE;
+use crate::shared::Shared;
+use crate::stream::inbound::BodyEnd;
+use crate::stream::local::{Arrival, ConcludedResponse, Decision, LocalResponse};
+use crate::stream::request::QueuedRequest;
+use crate::stream::response::Asked;
+use crate::stream::shared_stream::SharedStream;
+
+impl Connection {
+    pub(super) fn begin_stream(&mut self, work: &mut TurnWork, id: u32, head: Head, ends: bool) {
+        let mut request = work.shared.handoff.spare_request(&mut work.spare);
+        if !matches!(self.phase, Phase::Carrying) {
+            // A stream before it has ended the connection.
+            return work.shared.handoff.recycle(request);
+        }
+        request.head = head;
+        request.begun_us = clock::monotonic_us();
+        if let Some(decide) = &work.shared.options.local {
+            let (head, link) = (&request.head, &self.link);
+            let arrival = Arrival { head, peer: &link.peer, scheme: link.scheme };
+            if let Decision::Respond { response, .. } = decide.decide(&arrival) {
+                let local = response.conclude(Asked::on_stream(request.head.is_head()));
+                let head = Some(&request.head);
+                self.log_local(&work.shared, head, request.begun_us, &local);
+                work.shared.handoff.recycle(request);
+                return self.respond_on_stream(&work.shared, id, &local);
+            }
+        }
+        let link = Arc::clone(&self.link);
+        let stream = OpenStream {
+            id,
+            shared: Arc::new(SharedStream::on(link, id)),
+            is_head: request.head.is_head(),
+            head: Head::default(),
+            begun_us: request.begun_us,
+            state: StreamState::Arriving(request),
+            body_bytes: 0,
+            window_ms: clock::monotonic_ms(),
+            window_bytes: 0,
+        };
+        self.streams.add(stream);
+        if ends || !work.shared.options.application.waits_for_bodies() {
+            self.lend_stream(work, id, ends);
+        }
+    }
+
+    /// Gives the request of a stream to the application; `ends` is set when its body is
+    /// complete.
+    fn lend_stream(&mut self, work: &mut TurnWork, id: u32, ends: bool) {
+        let Some(stream) = self.streams.get(id) else { return };
+        let number = work.next_number();
+        let state = if ends { StreamState::Running(number) } else { StreamState::Passing(number) };
+        let StreamState::Arriving(mut request) = std::mem::replace(&mut stream.state, state) else {
+            return;
+        };
+        if work.shared.access.is_some() {
+            stream.head.copy_from(&request.head);
+        }
+        request.number = number;
+        request.ready_us = clock::monotonic_us();
+        if ends {
+            stream.shared.inbound.close();
+        } else {
+            stream.shared.inbound.open(work.shared.options.application.body_buffer(), false);
+        }
+        stream.shared.run(true);
+        work.jobs.push(QueuedRequest { request, stream: Arc::clone(&stream.shared) });
+    }
+
+    pub(super) fn take_data(&mut self, work: &mut TurnWork, id: u32, bytes: &[u8], ends: bool) {
+        // The limit of what one client may keep on disk is one of the connection, not
+        // of the stream.
+        let total = self.streams.body_bytes() + bytes.len() as u64;
+        let Some(stream) = self.streams.get(id) else { return };
+        stream.window_bytes += bytes.len() as u64;
+        match &mut stream.state {
+            StreamState::Arriving(_) if total > work.shared.options.longest_body => {
+                self.refuse_stream(work, id, GivenUp::Refused, TOO_LARGE);
+            }
+            StreamState::Arriving(request) => {
+                stream.body_bytes += bytes.len() as u64;
+                match request.body.push(bytes, None, &work.shared.spools) {
+                    Ok(()) if ends => self.lend_stream(work, id, true),
+                    Ok(()) => {}
+                    Err(error) => {
+                        let error = reason(&error);
+                        log::error!("cannot keep a request's body: {error}; answered 503");
+                        let reject = Reject { status: 503, reason: "its body cannot be kept" };
+                        self.refuse_stream(work, id, GivenUp::Unkept, reject);
+                    }
+                }
+            }
+            StreamState::Passing(number) => {
+                let number = *number;
+                let mut is_news = stream.shared.inbound.push(bytes);
+                if ends {
+                    is_news |= stream.shared.inbound.end(BodyEnd::Whole);
+                    stream.state = StreamState::Running(number);
+                }
+                if is_news {
+                    work.notify(StreamNews::Body(number));
+                }
+            }
+            // The stream has had its response already.
+            StreamState::Running(_) => {}
+        }
+    }
+
+    /// The client has given up a stream. If the application has the stream, it keeps
+    /// its slot until the application has finished.
+    pub(super) fn lose_stream(&mut self, work: &mut TurnWork, id: u32) {
+        let Some(stream) = self.streams.get(id) else { return };
+        match stream.number() {
+            Some(number) => {
+                // A full body holds up the other streams no longer.
+                stream.state = StreamState::Running(number);
+                stream.shared.lose();
+                stream.shared.inbound.end(BodyEnd::Broken);
+                work.notify(StreamNews::Disconnected(number));
+            }
+            None => self.drop_stream(work, id),
+        }
+    }
+
+    /// Forgets a stream that the application does not have.
+    fn drop_stream(&mut self, work: &mut TurnWork, id: u32) {
+        if let Some(OpenStream { state: StreamState::Arriving(request), .. }) =
+            self.streams.remove(id)
+        {
+            work.shared.handoff.recycle(request);
+        }
+    }
+
+    /// Responds to the request of a stream that is not served, and forgets the stream.
+    pub(super) fn refuse_stream(
+        &mut self,
+        work: &mut TurnWork,
+        id: u32,
+        kind: GivenUp,
+        reject: Reject,
+    ) {
+        let Reject { status, reason } = reject;
+        let line = format_args!("refused {}: {status} {reason}", self.link.peer);
+        work.shared.give_up(kind, line);
+        let Some(stream) = self.streams.find(id) else { return };
+        if let StreamState::Arriving(request) = &stream.state {
+            let asked = Asked::on_stream(request.head.is_head());
+            let local = LocalResponse::refusal(status).conclude(asked);
+            let head = Some(&request.head);
+            self.log_local(&work.shared, head, stream.begun_us, &local);
+            self.respond_on_stream(&work.shared, id, &local);
+        }
+        self.drop_stream(work, id);
+    }
+
+    /// The client sends nothing more, so bodies that are not complete are broken.
+    pub(super) fn end_bodies(&mut self, work: &mut TurnWork) {
+        let mut news = Vec::new();
+        for stream in self.streams.iter_mut() {
+            let Some(number) = stream.number() else { continue };
+            if matches!(stream.state, StreamState::Passing(_)) {
+                stream.state = StreamState::Running(number);
+                if stream.shared.inbound.end(BodyEnd::Broken) {
+                    news.push(StreamNews::Body(number));
+                }
+            }
+            news.push(StreamNews::Disconnected(number));
+        }
+        news.into_iter().for_each(|it| work.notify(it));
+    }
+
+    /// Gives up a request body that made too little progress.
+    pub(super) fn give_up_stream(&mut self, work: &mut TurnWork, id: u32) {
+        let Some(stream) = self.streams.get(id) else { return };
+        let StreamState::Passing(number) = stream.state else {
+            let reason = "the body made too little progress within --body-timeout";
+            let reject = Reject { status: 408, reason };
+            return self.refuse_stream(work, id, GivenUp::Late, reject);
+        };
+        stream.state = StreamState::Running(number);
+        let is_news = stream.shared.inbound.end(BodyEnd::Broken);
+        let line = format_args!(
+            "broke off the body of a request of {}: too little progress within --body-timeout",
+            self.link.peer
+        );
+        work.shared.give_up(GivenUp::Late, line);
+        if is_news {
+            work.notify(StreamNews::Body(number));
+        }
+    }
+
+    /// Sends a response of the server itself on a stream.
+    pub(super) fn respond_on_stream(&self, shared: &Shared, id: u32, local: &ConcludedResponse) {
+        shared.board.count_answer(local.response().status());
+        self.link.send_on_stream(shared.stores(), |multiplexer, out| {
+            let is_bodiless = local.body().is_empty();
+            multiplexer.push_head(id, local.response().head(), is_bodiless, out);
+            if !is_bodiless {
+                multiplexer.push_data(id, local.body(), true, out);
+            }
+        });
+    }
+
+    /// Ends the response of a stream with an error of the protocol.
+    pub(super) fn reset_stream(&self, shared: &Shared, id: u32) {
+        self.link.send_on_stream(shared.stores(), |multiplexer, out| {
+            multiplexer.push_reset(id, out);
+        });
+    }
+}
+
+impl TurnWork {
+    /// The connection of these streams ends.
+    pub(super) fn lose_streams(&mut self, streams: Vec<OpenStream>) {
+        for OpenStream { shared, state, .. } in streams {
+            match state {
+                StreamState::Arriving(request) => self.shared.handoff.recycle(request),
+                StreamState::Passing(number) | StreamState::Running(number) => {
+                    shared.lose();
+                    shared.inbound.end(BodyEnd::Broken);
+                    self.notify(StreamNews::Disconnected(number));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What a turn of the loop has under way beside the connections. The table of connections
+//! owns it, and lends it to the connection that is at work.
+
+use std::sync::Arc;
+
+use crate::handoff::events::StreamNews;
+use crate::shared::Shared;
+use crate::stream::request::{QueuedRequest, SpareRequests};
+
+/// Bytes that are received at once.
+const SCRATCH: usize = 64 * 1024;
+
+/// A connection that has used its share of a turn.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unfinished {
+    /// More can be read.
+    Reading {
+        /// The connection.
+        token: usize,
+        /// The client has ended its side.
+        to_end: bool,
+    },
+    /// Requests have arrived that were not read.
+    Input {
+        /// The connection.
+        token: usize,
+    },
+    /// More of a body has arrived that the application takes as it arrives.
+    Passing {
+        /// The connection.
+        token: usize,
+    },
+    /// More can be written.
+    Writing {
+        /// The connection.
+        token: usize,
+    },
+}
+
+/// The work of a turn.
+pub(super) struct TurnWork {
+    pub(super) shared: Arc<Shared>,
+    /// Requests that have become complete in this turn.
+    pub(super) jobs: Vec<QueuedRequest>,
+    /// Where bytes are received.
+    pub(super) scratch: Vec<u8>,
+    pub(super) spare: SpareRequests,
+    /// Requests that the application side has been given so far.
+    lent: u64,
+    /// Connections with more to read or write than their share of a turn.
+    pub(super) unfinished: Vec<Unfinished>,
+}
+
+impl TurnWork {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            jobs: Vec::new(),
+            scratch: vec![0; SCRATCH],
+            spare: Vec::new(),
+            lent: 0,
+            unfinished: Vec::new(),
+        }
+    }
+
+    /// The number of the next request that the application side is given, from 1.
+    pub(super) fn next_number(&mut self) -> u64 {
+        self.lent += 1;
+        self.lent
+    }
+
+    /// Notifies an application with an event loop. It gets the requests of this turn
+    /// first, because the event may be about one of them.
+    pub(super) fn notify(&mut self, news: StreamNews) {
+        if self.shared.handoff.events().is_some() {
+            if !self.jobs.is_empty() {
+                self.shared.handoff.push(&mut self.jobs);
+            }
+            self.shared.handoff.notify(news);
+        }
+    }
+}
