@@ -465,12 +465,17 @@ fn a_connection_has_time_for_its_first_stream_though_none_is_kept() {
     let keep_alive = Duration::ZERO;
     let (engine, _release) = start("toy-fresh", Options { keep_alive, ..options() });
     let mut fresh = ToyClient::connect(&engine);
+    // A part of a frame, without which the kernel holds the connection back.
+    let mut frame = Vec::new();
+    push_frame(b'h', 1, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", &mut frame);
+    let (part, rest) = frame.split_at(4);
+    fresh.socket.write_all(part).unwrap();
     // The deadlines of both are checked at the same time.
     let mut used = ToyClient::connect(&engine);
     used.get(1, "/");
     while !used.has_ended {
         used.read();
     }
-    fresh.get(1, "/");
+    fresh.socket.write_all(rest).unwrap();
     assert_eq!(fresh.response(1).body, b"0");
 }
