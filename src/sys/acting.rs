@@ -6,29 +6,21 @@ use std::io;
 use nix::unistd::{Gid, Uid, getgroups, setfsgid, setfsuid, setgroups};
 
 use crate::check;
-use crate::thread::require_single;
 use crate::user::{Credentials, is_root};
 
 /// Runs an action as this user: paths are looked up, and files are made, with the rights
 /// of that user only (file system user ID, `credentials(7)`; root's capabilities over
 /// files are dropped with it, `capabilities(7)`). A process that is not root runs the
-/// action with its own rights, and so does root for the user root.
+/// action with its own rights, and so does root for the user root. Must be called by a
+/// process with one thread.
 ///
 /// # Errors
-/// `Unsupported` when root's process has other threads, which would lose their groups
-/// meanwhile (`setgroups(2)` of the C library changes all threads); those of `setgroups(2)`;
-/// `PermissionDenied` when the kernel refuses the change of the user. The action was not run
-/// then.
+/// Those of `setgroups(2)`, and `PermissionDenied` when the kernel refuses the change of
+/// the user. The action was not run then.
 pub fn act_as<T>(user: &Credentials, action: impl FnOnce() -> T) -> io::Result<T> {
     if !is_root() || user.uid == 0 {
         return Ok(action());
     }
-    require_single()?;
-    act_as_other(user, action)
-}
-
-/// The same for root and another user, whatever threads there are.
-fn act_as_other<T>(user: &Credentials, action: impl FnOnce() -> T) -> io::Result<T> {
     let back = Back { groups: getgroups()?, dumpable: dumpable()?, death_signal: death_signal()? };
     let groups: Vec<_> = user.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
     setgroups(&groups)?;
@@ -111,24 +103,13 @@ mod tests {
         let user = Credentials { uid: OTHER, gid: OTHER, groups: vec![OTHER] };
         let before = (getgroups().unwrap(), dumpable().unwrap());
         // The kernel has credentials for each thread: other tests stay root.
-        let refused = act_as_other(&user, || fs::read(&secret)).unwrap().unwrap_err();
+        let refused = act_as(&user, || fs::read(&secret)).unwrap().unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
-        act_as_other(&user, || fs::write(&made, "y")).unwrap().unwrap();
+        act_as(&user, || fs::write(&made, "y")).unwrap().unwrap();
         let found = fs::metadata(&made).unwrap();
         assert_eq!((found.uid(), found.gid()), (OTHER, OTHER));
         assert_eq!(fs::read(&secret).unwrap(), b"x", "root again");
         assert_eq!((getgroups().unwrap(), dumpable().unwrap()), before);
         fs::remove_dir_all(directory).unwrap();
-    }
-
-    #[test]
-    fn a_process_with_several_threads_does_not_act_as_another_user() {
-        if !crate::need::root() {
-            return;
-        }
-        let user = Credentials { uid: OTHER, gid: OTHER, groups: vec![OTHER] };
-        // The thread of the test is not the only one.
-        let error = act_as(&user, || ()).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::Unsupported);
     }
 }
