@@ -261,8 +261,27 @@ mod tests {
         listeners[0].sockets().any(refuses_new)
     }
 
-    fn socket_path(name: &str) -> PathBuf {
-        std::env::temp_dir().join(format!("monoceros-generations-{name}-{}", std::process::id()))
+    /// A directory of the test's own, removed at its end: a server locks the directory of its
+    /// sockets while it binds, and another one cannot bind there meanwhile.
+    struct SocketDirectory(PathBuf);
+
+    impl SocketDirectory {
+        fn new(name: &str) -> Self {
+            let name = format!("monoceros-generations-{name}-{}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            std::fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        fn socket(&self) -> PathBuf {
+            self.0.join("socket")
+        }
+    }
+
+    impl Drop for SocketDirectory {
+        fn drop(&mut self) {
+            std::fs::remove_dir_all(&self.0).ok();
+        }
     }
 
     #[test]
@@ -270,7 +289,8 @@ mod tests {
         let mut generations = bound(&["127.0.0.1:0"]);
         generations.refuse_connections(FIRST, &[], false);
         assert!(!refuses(&generations, FIRST), "the newest settings have it");
-        let other = format!("unix:{}", socket_path("newer").display());
+        let directory = SocketDirectory::new("newer");
+        let other = format!("unix:{}", directory.socket().display());
         generations.read(SECOND, &invocation(&[&other])).unwrap();
         generations.refuse_connections(FIRST, &[SECOND, FIRST], false);
         assert!(!refuses(&generations, FIRST), "another worker of the generation goes on");
@@ -295,7 +315,8 @@ mod tests {
 
     #[test]
     fn what_only_a_dropped_generation_has_is_closed() {
-        let path = socket_path("closed");
+        let directory = SocketDirectory::new("closed");
+        let path = directory.socket();
         let address = format!("unix:{}", path.display());
         let mut generations = bound(&[&address]);
         assert!(path.exists());
@@ -309,12 +330,12 @@ mod tests {
 
     #[test]
     fn the_files_of_listeners_that_were_passed_on_stay() {
-        let path = socket_path("stays");
+        let directory = SocketDirectory::new("stays");
+        let path = directory.socket();
         let mut generations = bound(&[&format!("unix:{}", path.display())]);
         generations.pass_on(|_| false);
         generations.close_listeners();
         assert!(path.exists());
-        std::fs::remove_file(path).unwrap();
     }
 
     #[test]
