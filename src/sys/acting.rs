@@ -2,17 +2,24 @@
 //! every link and directory of a path.
 
 use std::io;
+use std::sync::{Mutex, PoisonError};
 
 use nix::unistd::{Gid, Uid, getgroups, setfsgid, setfsuid, setgroups};
 
 use crate::check;
 use crate::user::{Credentials, is_root};
 
+/// Held by the thread that acts as another user.
+static ACTING: Mutex<()> = Mutex::new(());
+
 /// Runs an action as this user: paths are looked up, and files are made, with the rights
 /// of that user only (file system user ID, `credentials(7)`; root's capabilities over
 /// files are dropped with it, `capabilities(7)`). A process that is not root runs the
-/// action with its own rights, and so does root for the user root. Must be called by a
-/// process with one thread.
+/// action with its own rights, and so does root for the user root.
+///
+/// One thread at a time acts: the groups are those of all threads (`setgroups(2)` in the C
+/// library), so other threads of root's process have the user's groups meanwhile. An action
+/// must not act as a user itself.
 ///
 /// # Errors
 /// Those of `setgroups(2)`, and `PermissionDenied` when the kernel refuses the change of
@@ -21,6 +28,7 @@ pub fn act_as<T>(user: &Credentials, action: impl FnOnce() -> T) -> io::Result<T
     if !is_root() || user.uid == 0 {
         return Ok(action());
     }
+    let _turn = ACTING.lock().unwrap_or_else(PoisonError::into_inner);
     let back = Back { groups: getgroups()?, dumpable: dumpable()?, death_signal: death_signal()? };
     let groups: Vec<_> = user.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
     setgroups(&groups)?;

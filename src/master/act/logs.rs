@@ -157,6 +157,8 @@ mod tests {
         let Some((own, theirs)) = directories("links") else { return };
         let (secret, inner) = (own.join("secret"), own.join("inner"));
         fs::create_dir(&inner).unwrap();
+        // The umask is that of the process: another test may be binding a socket.
+        fs::set_permissions(&inner, Permissions::from_mode(0o755)).unwrap();
         fs::write(&secret, "x").unwrap();
         fs::set_permissions(&secret, Permissions::from_mode(0o600)).unwrap();
         symlink(&secret, theirs.join("file.log")).unwrap();
