@@ -1,5 +1,5 @@
-//! Reads values from text, and writes them as text: the trait for every type in the table,
-//! and its implementations for general types. Special types are in `bind.rs`, `worker.rs`,
+//! The trait that reads values from text and writes them as text. Every type in the table
+//! implements it; the general types implement it here. Special types are in `bind.rs`, `worker.rs`,
 //! `process.rs` and `log.rs`.
 
 use std::path::PathBuf;

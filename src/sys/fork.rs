@@ -15,8 +15,8 @@
 //! Logs stay open, since the process may write to them. The files of spooled bodies stay
 //! open too; the worker does not reuse them after a fork ([`count`]).
 //!
-//! A handler of the C library (`pthread_atfork(3)`) does this for every fork, before any
-//! other code runs in the new process. Signals are blocked from before the fork until
+//! A handler that is registered with the C library (`pthread_atfork(3)`) does this after
+//! every fork, before other code runs in the new process. Signals are blocked from before the fork until
 //! then: the worker's handlers must not run in the new process, where they would act on
 //! the worker.
 //!
@@ -397,8 +397,8 @@ fn let_go_of_memory() {
         }
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
-        // SAFETY: the range is a mapping of ours, any content of it is valid, and it stays
-        // mapped.
+        // SAFETY: the range is a mapping of this process and stays mapped, and every byte
+        // value is valid in it.
         unsafe { libc::mmap(start, length, protection, flags, -1, 0) };
     }
 }

@@ -1,4 +1,4 @@
-//! Tests of the rules for every row of the table.
+//! Tests of rules that every row of the table must keep.
 
 use std::collections::HashSet;
 
