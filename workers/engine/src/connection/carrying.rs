@@ -9,27 +9,19 @@ use monoceros_sys::clock;
 use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::Phase;
-use crate::connection::deadlines::BODY_PROGRESS;
 use crate::connection::expire::EXPIRED;
 use crate::connection::table::{Connections, SHARE};
 use crate::connection::turn_work::Unfinished;
 use crate::handoff::events::StreamNews;
 use crate::protocol::multiplexer::ProtocolEvent;
-use crate::protocol::streams::{OpenStream, StreamState};
+use crate::protocol::progress::{BodyProgress, ProgressCheck};
+use crate::protocol::streams::StreamState;
 use crate::stream::claim::Expiry;
 use crate::stream::inbound::BodyEnd;
 use crate::stream::local::LocalResponse;
 use crate::stream::request::Request;
 use crate::stream::response::Asked;
 use crate::stream::shared_stream::{After, SharedStream};
-
-/// The result of receiving on a connection.
-enum StreamInput {
-    /// So many bytes, in the scratch memory; `true` when more may be available at once.
-    Bytes(usize, bool),
-    Nothing,
-    End,
-}
 
 impl Connections {
     /// Reads what the client of a multiplexed connection has sent.
@@ -48,32 +40,24 @@ impl Connections {
             if connection.unread {
                 return;
             }
-            let received = match connection.link.read(&mut self.work.scratch) {
-                Ok(0) => StreamInput::End,
-                Ok(count) => StreamInput::Bytes(
-                    count,
-                    count == self.work.scratch.len()
+            match connection.link.read(&mut self.work.scratch) {
+                Ok(count @ 1..) => {
+                    let more = count == self.work.scratch.len()
                         || !connection.link.is_plain
-                        || connection.hung_up,
-                ),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => StreamInput::Nothing,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => StreamInput::End,
-            };
-            match received {
-                StreamInput::Nothing => return,
-                StreamInput::End => {
-                    if !std::mem::replace(&mut connection.read_closed, true) {
-                        connection.end_bodies(&mut self.work);
-                    }
-                    return self.settle_streams(token);
-                }
-                StreamInput::Bytes(count, more) => {
+                        || connection.hung_up;
                     connection.streams.input.append(&self.work.scratch[..count]);
                     self.take_events(token);
                     if !more {
                         return;
                     }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => {
+                    if !std::mem::replace(&mut connection.read_closed, true) {
+                        connection.end_bodies(&mut self.work);
+                    }
+                    return self.settle_streams(token);
                 }
             }
         }
@@ -112,8 +96,7 @@ impl Connections {
             }
         }
         if has_events {
-            self.write(token);
-            self.settle_streams(token);
+            self.follow_up(token);
         }
     }
 
@@ -160,11 +143,8 @@ impl Connections {
             }
             Expiry::Given => {}
         }
-        self.write(token);
-        self.settle_streams(token);
-        if self.slab.get(token).is_some_and(|it| it.unread) {
-            self.read_streams(token);
-        }
+        self.follow_up(token);
+        self.resume_reading(token);
     }
 
     /// The application returns a stream by message.
@@ -176,18 +156,26 @@ impl Connections {
         let Some(after) = after else {
             // Its response or its body continues.
             self.write(token);
-            if self.slab.get(token).is_some_and(|it| it.unread) {
-                self.read_streams(token);
-            }
-            return;
+            return self.resume_reading(token);
         };
         shared.end.take();
         connection.streams.remove(id);
         if matches!(after, After::Abort | After::Reset) && !shared.is_lost() {
             connection.reset_stream(&self.shared, id);
         }
+        self.follow_up(token);
+        self.resume_reading(token);
+    }
+
+    /// Streams were responded to, or are over: writes what waits, and closes a connection
+    /// that gets no stream any more.
+    fn follow_up(&mut self, token: usize) {
         self.write(token);
         self.settle_streams(token);
+    }
+
+    /// Reads on where reading was paused.
+    fn resume_reading(&mut self, token: usize) {
         if self.slab.get(token).is_some_and(|it| it.unread) {
             self.read_streams(token);
         }
@@ -201,10 +189,7 @@ impl Connections {
         }
         if connection.read_closed {
             // Streams whose request has not arrived are over.
-            let is_arriving = |it: &&OpenStream| matches!(it.state, StreamState::Arriving(_));
-            let arriving: Vec<_> =
-                connection.streams.iter().filter(is_arriving).map(|it| it.id).collect();
-            for id in arriving {
+            for id in connection.streams.arriving() {
                 connection.streams.remove(id);
             }
         }
@@ -228,50 +213,46 @@ impl Connections {
                 connection.link.send_on_stream(stores, |multiplexer, out| {
                     multiplexer.push_drain(out);
                 });
-                self.write(token);
-                self.settle_streams(token);
+                self.follow_up(token);
             }
         }
     }
 
     /// Gives up bodies on streams that make too little progress.
     pub(super) fn judge_streams(&mut self, token: usize, now_ms: u64) {
-        let limit_ms = self.shared.options.body_timeout.as_millis();
+        let limit = self.shared.options.body_timeout;
         let Some(connection) = self.slab.get_mut(token) else { return };
         let mut late = Vec::new();
         for stream in connection.streams.iter_mut() {
             if connection.unread {
                 // The client is not slow while nothing is read.
-                stream.window_ms = now_ms;
+                stream.progress.hold(now_ms);
             }
-            let is_over = u128::from(now_ms.saturating_sub(stream.window_ms)) > limit_ms;
-            if matches!(stream.state, StreamState::Running(_)) || !is_over {
+            let check = stream.progress.check(now_ms, limit);
+            if matches!(stream.state, StreamState::Running(_)) || check == ProgressCheck::Measuring
+            {
                 continue;
             }
-            if stream.window_bytes < BODY_PROGRESS {
+            if check == ProgressCheck::TooLittle {
                 late.push(stream.id);
             }
-            (stream.window_ms, stream.window_bytes) = (now_ms, 0);
+            stream.progress = BodyProgress::new(now_ms);
         }
         for id in &late {
             connection.give_up_stream(&mut self.work, *id);
         }
         if !late.is_empty() {
-            self.write(token);
-            self.settle_streams(token);
+            self.follow_up(token);
         }
     }
 
     /// Refuses the streams whose requests are still arriving: the worker ends soon.
     pub(super) fn refuse_arriving(&mut self, token: usize, reject: Reject) {
         let Some(connection) = self.slab.get_mut(token) else { return };
-        let is_arriving = |it: &&OpenStream| matches!(it.state, StreamState::Arriving(_));
-        let ids: Vec<_> = connection.streams.iter().filter(is_arriving).map(|it| it.id).collect();
-        for id in ids {
+        for id in connection.streams.arriving() {
             connection.refuse_stream(&mut self.work, id, GivenUp::Unbegun, reject);
         }
-        self.write(token);
-        self.settle_streams(token);
+        self.follow_up(token);
     }
 
     /// Refuses a request that no application thread has begun.
@@ -287,7 +268,6 @@ impl Connections {
         stream.shared.end.take();
         stream.state = StreamState::Arriving(request);
         connection.refuse_stream(&mut self.work, id, GivenUp::Unbegun, reject);
-        self.write(token);
-        self.settle_streams(token);
+        self.follow_up(token);
     }
 }

@@ -8,12 +8,13 @@ use std::time::Duration;
 use crate::connection::{Connection, Phase};
 use crate::options::Options;
 use crate::protocol::http1::ArrivalStage;
+use crate::protocol::progress::ProgressCheck;
 
 /// How often the connections are checked, in milliseconds.
 pub(crate) const INTERVAL_MS: u64 = 250;
 
-/// The least progress of a body within the body timeout, in bytes.
-pub(super) const BODY_PROGRESS: u64 = 1024;
+/// Why a request whose body arrives too slowly is refused.
+pub(super) const SLOW_BODY: &str = "the body made too little progress within --body-timeout";
 
 /// How long a client may send nothing while its last bytes are discarded.
 const LINGER_SILENCE: Duration = Duration::from_secs(2);
@@ -90,13 +91,11 @@ pub(crate) fn judge(
                 Verdict::Refuse("the head took longer than --header-timeout")
             }
             Some(ArrivalStage::Discarding) if over(since, options.body_timeout) => Verdict::Close,
-            Some(ArrivalStage::Body { window_ms, window_bytes })
-                if over(window_ms, options.body_timeout) =>
-            {
-                if window_bytes < BODY_PROGRESS {
-                    Verdict::Refuse("the body made too little progress within --body-timeout")
-                } else {
-                    Verdict::Measure
+            Some(ArrivalStage::Body(progress)) => {
+                match progress.check(now_ms, options.body_timeout) {
+                    ProgressCheck::Measuring => Verdict::Keep,
+                    ProgressCheck::Enough => Verdict::Measure,
+                    ProgressCheck::TooLittle => Verdict::Refuse(SLOW_BODY),
                 }
             }
             Some(_) | None => Verdict::Keep,
@@ -105,11 +104,11 @@ pub(crate) fn judge(
             Verdict::Close
         }
         Phase::Carrying | Phase::Lent | Phase::Writing(_) => {
-            if let Some((window_ms, window_bytes)) = connection.passing_progress()
-                && over(window_ms, options.body_timeout)
-            {
-                let is_slow = window_bytes < BODY_PROGRESS;
-                return if is_slow { Verdict::GiveUpBody } else { Verdict::Measure };
+            let passing = connection.http1.passing_progress();
+            match passing.map(|progress| progress.check(now_ms, options.body_timeout)) {
+                Some(ProgressCheck::TooLittle) => return Verdict::GiveUpBody,
+                Some(ProgressCheck::Enough) => return Verdict::Measure,
+                Some(ProgressCheck::Measuring) | None => {}
             }
             let Some(outlet) = connection.link.try_outlet() else { return Verdict::Keep };
             let waits = !outlet.outgoing.is_empty();
@@ -139,7 +138,8 @@ fn millis(length: Duration) -> u64 {
 mod tests {
     use super::*;
     use crate::connection::shared::test_pair;
-    use crate::protocol::http1::{Reading, Step};
+    use crate::connection::test_feed;
+    use crate::protocol::http1::Step;
     use crate::spool::Spools;
     use crate::stream::shared_stream::After;
     use crate::test_options::options;
@@ -155,19 +155,7 @@ mod tests {
     }
 
     fn feed(connection: &mut Connection, bytes: &[u8]) {
-        let options = options();
-        let spools = Spools::new(std::env::temp_dir());
-        let step = connection.feed(
-            bytes,
-            &mut Reading {
-                limits: &options.limits,
-                spools: &spools,
-                decide: None,
-                longest_body: options.longest_body,
-                waits_for_bodies: true,
-                new_request: &mut Box::default,
-            },
-        );
+        let step = test_feed(connection, bytes, options().longest_body);
         assert!(matches!(step, Step::More), "{step:?}");
     }
 
@@ -206,10 +194,8 @@ mod tests {
         let mut connection = connection();
         feed(&mut connection, b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\na");
         // Its clock is read again where the body begins.
-        let Some(ArrivalStage::Body { window_ms, .. }) = connection.arrival() else {
-            panic!("no body")
-        };
-        connection.since_ms = window_ms;
+        let Some(ArrivalStage::Body(progress)) = connection.arrival() else { panic!("no body") };
+        connection.since_ms = progress.since_ms;
         assert_eq!(at(&connection, 30), Verdict::Keep);
         assert!(matches!(at(&connection, 31), Verdict::Refuse(_)));
         feed(&mut connection, &[b'a'; 2000]);

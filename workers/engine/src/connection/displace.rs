@@ -78,8 +78,8 @@ fn rank(connection: &Connection, now_ms: u64, idle_ms: u64) -> Option<(u8, u64)>
             ArrivalStage::Discarding => is_for(since_ms, idle_ms).then_some((0, since_ms)),
             ArrivalStage::Blank => is_for(since_ms, PART_MS).then_some((0, since_ms)),
             ArrivalStage::Head => is_for(since_ms, PART_MS).then_some((1, since_ms)),
-            ArrivalStage::Body { window_bytes, .. } => {
-                is_for(since_ms, PART_MS).then_some((2, window_bytes))
+            ArrivalStage::Body(progress) => {
+                is_for(since_ms, PART_MS).then_some((2, progress.bytes))
             }
         },
         Phase::Carrying if !connection.is_at_rest() => None,
@@ -199,31 +199,21 @@ impl Connections {
 }
 
 fn is_part_of_request(connection: &Connection) -> bool {
-    matches!(connection.arrival(), Some(ArrivalStage::Head | ArrivalStage::Body { .. }))
+    matches!(connection.arrival(), Some(ArrivalStage::Head | ArrivalStage::Body(_)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::connection::shared::test_pair;
-    use crate::protocol::http1::Reading;
-    use crate::spool::Spools;
+    use crate::connection::test_feed;
     use crate::test_options::options;
     use std::sync::Arc;
 
     fn connection(bytes: &[u8]) -> Connection {
         let (link, _) = test_pair();
         let mut connection = Connection::new(Arc::new(link), 0);
-        let (options, spools) = (options(), Spools::new(std::env::temp_dir()));
-        let mut reading = Reading {
-            limits: &options.limits,
-            spools: &spools,
-            decide: None,
-            longest_body: options.longest_body,
-            waits_for_bodies: true,
-            new_request: &mut Box::default,
-        };
-        connection.feed(bytes, &mut reading);
+        test_feed(&mut connection, bytes, options().longest_body);
         connection
     }
 

@@ -220,13 +220,6 @@ impl Connection {
         matches!(self.phase, Phase::Arriving).then(|| self.http1.stage()).flatten()
     }
 
-    /// The progress of a body that the application takes as it arrives: since when it
-    /// is measured, and how many bytes have arrived since. `None` while the application
-    /// has enough to take: the client is not slow then.
-    pub(crate) fn passing_progress(&self) -> Option<(u64, u64)> {
-        self.http1.passing_progress().filter(|_| !self.stream.inbound.is_paused())
-    }
-
     /// Takes the request that is being read, if one is.
     pub(crate) fn take_request(&mut self) -> Option<Box<Request>> {
         let request = self.http1.take_request();
@@ -278,13 +271,26 @@ impl Connection {
     }
 }
 
+/// Feeds a connection in a test, without settings of its own.
+#[cfg(test)]
+pub(crate) fn test_feed(connection: &mut Connection, bytes: &[u8], longest_body: u64) -> Step {
+    let spools = crate::spool::Spools::new(std::env::temp_dir());
+    let mut reading = Reading {
+        limits: &crate::test_options::LIMITS,
+        spools: &spools,
+        decide: None,
+        longest_body,
+        waits_for_bodies: true,
+        new_request: &mut Box::default,
+    };
+    connection.feed(bytes, &mut reading)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::connection::shared::test_pair;
-    use crate::spool::Spools;
     use crate::stream::body::Body;
-    use crate::test_options::LIMITS;
 
     fn connection() -> Connection {
         let (link, _) = test_pair();
@@ -292,18 +298,7 @@ mod tests {
     }
 
     fn feed(connection: &mut Connection, bytes: &[u8]) -> Step {
-        let (limits, spools) = (LIMITS, Spools::new(std::env::temp_dir()));
-        connection.feed(
-            bytes,
-            &mut Reading {
-                limits: &limits,
-                spools: &spools,
-                decide: None,
-                longest_body: 1000,
-                waits_for_bodies: true,
-                new_request: &mut Box::default,
-            },
-        )
+        test_feed(connection, bytes, 1000)
     }
 
     fn ready(step: Step) -> Box<Request> {

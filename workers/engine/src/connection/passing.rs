@@ -1,11 +1,9 @@
 //! Bodies that go to the application as they arrive, and the events of a connection
 //! that an application with its own event loop gets.
 
-use std::io;
-
-use monoceros_http::{Fields, h1};
 use monoceros_wire::scoreboard::GivenUp;
 
+use crate::connection::responding::request_for_body;
 use crate::connection::table::{Connections, SHARE};
 use crate::connection::turn_work::{TurnWork, Unfinished};
 use crate::connection::{Connection, Phase};
@@ -13,6 +11,7 @@ use crate::handoff::events::StreamNews;
 use crate::protocol::upload::{PassState, Passed};
 use crate::shared::Shared;
 use crate::stream::inbound::BodyEnd;
+use crate::transport::file_range::is_for_now;
 
 impl Connections {
     /// Continues a body that the application takes as it arrives: passes on what waits,
@@ -35,7 +34,7 @@ impl Connections {
                 match connection.link.read(&mut self.work.scratch[..room]) {
                     Ok(0) => return connection.end_passing(&mut self.work),
                     Ok(received) => count = received,
-                    Err(error) if is_for_later(&error) => {
+                    Err(error) if is_for_now(&error) => {
                         connection.unread = false;
                         return;
                     }
@@ -65,10 +64,7 @@ impl Connections {
             connection.http1.pass_raw();
         }
         if stream.inbound.is_to_ask() {
-            // RFC 9110 section 15.2.1.
-            let mut bytes = Vec::new();
-            h1::push_interim(&mut bytes, 100, &Fields::default());
-            stream.send_interim(bytes, self.shared.stores());
+            stream.send_interim(request_for_body(), self.shared.stores());
         }
         self.go_on_passing(token);
     }
@@ -123,12 +119,17 @@ impl Connection {
 
     /// A body that the application takes as it arrives made too little progress.
     pub(super) fn give_up_body(&mut self, work: &mut TurnWork) {
+        self.log_slow_body(&work.shared);
+        self.end_body(work, BodyEnd::Broken);
+    }
+
+    /// Logs that the rest of a body which the application takes is not waited for.
+    pub(super) fn log_slow_body(&self, shared: &Shared) {
         let line = format_args!(
             "broke off the body of a request of {}: too little progress within --body-timeout",
             self.link.peer
         );
-        work.shared.give_up(GivenUp::Late, line);
-        self.end_body(work, BodyEnd::Broken);
+        shared.give_up(GivenUp::Late, line);
     }
 
     /// Nothing more of the body goes to the application.
@@ -156,8 +157,4 @@ impl Connection {
             work.notify(StreamNews::Room(number));
         }
     }
-}
-
-fn is_for_later(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

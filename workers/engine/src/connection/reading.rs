@@ -14,6 +14,7 @@ use crate::connection::{Connection, Phase};
 use crate::protocol::http1::{ArrivalStage, Reading, Step};
 use crate::stream::body::Received;
 use crate::stream::request::{QueuedRequest, Request};
+use crate::transport::file_range::is_for_now;
 use crate::transport::pledge;
 
 /// epoll has no room for another descriptor.
@@ -311,7 +312,7 @@ impl Connections {
     fn end_of_input(&mut self, token: usize) {
         let Some(connection) = self.slab.get_mut(token) else { return };
         connection.read_closed = true;
-        let is_body = matches!(connection.arrival(), Some(ArrivalStage::Body { .. }));
+        let is_body = matches!(connection.arrival(), Some(ArrivalStage::Body(_)));
         match connection.phase {
             Phase::Arriving if is_body => {
                 let reject = Reject { status: 400, reason: "the body ended early" };
@@ -358,8 +359,5 @@ impl Connections {
 }
 
 fn no_bytes(error: &io::Error) -> Got {
-    match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Got::Nothing,
-        _ => Got::End,
-    }
+    if is_for_now(error) { Got::Nothing } else { Got::End }
 }

@@ -146,9 +146,7 @@ impl Connection {
     /// Asks the client to send the body that it has announced (RFC 9110 section
     /// 15.2.1).
     pub(super) fn ask_for_body(&self, shared: &Shared) {
-        let mut bytes = Vec::new();
-        h1::push_interim(&mut bytes, 100, &Fields::default());
-        self.send_now(shared, bytes);
+        self.send_now(shared, request_for_body());
     }
 
     /// Sends bytes of the server's own; bytes for which the socket has no room wait.
@@ -159,4 +157,11 @@ impl Connection {
         // Only the application's response is counted.
         self.link.outlet().handed = 0;
     }
+}
+
+/// `100 Continue` (RFC 9110 section 15.2.1).
+pub(super) fn request_for_body() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    h1::push_interim(&mut bytes, 100, &Fields::default());
+    bytes
 }

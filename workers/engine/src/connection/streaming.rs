@@ -7,9 +7,11 @@ use monoceros_http::{Head, Reject};
 use monoceros_sys::{clock, reason};
 use monoceros_wire::scoreboard::GivenUp;
 
+use crate::connection::deadlines::SLOW_BODY;
 use crate::connection::turn_work::TurnWork;
 use crate::connection::{Connection, Phase};
 use crate::handoff::events::StreamNews;
+use crate::protocol::progress::BodyProgress;
 use crate::protocol::streams::{OpenStream, StreamState};
 use crate::protocol::upload::TOO_LARGE;
 use crate::shared::Shared;
@@ -48,8 +50,7 @@ impl Connection {
             begun_us: request.begun_us,
             state: StreamState::Arriving(request),
             body_bytes: 0,
-            window_ms: clock::monotonic_ms(),
-            window_bytes: 0,
+            progress: BodyProgress::new(clock::monotonic_ms()),
         };
         self.streams.add(stream);
         if ends || !work.shared.options.application.waits_for_bodies() {
@@ -85,7 +86,7 @@ impl Connection {
         // of the stream.
         let total = self.streams.body_bytes() + bytes.len() as u64;
         let Some(stream) = self.streams.get(id) else { return };
-        stream.window_bytes += bytes.len() as u64;
+        stream.progress.add(bytes.len());
         match &mut stream.state {
             StreamState::Arriving(_) if total > work.shared.options.longest_body => {
                 self.refuse_stream(work, id, GivenUp::Refused, TOO_LARGE);
@@ -186,17 +187,12 @@ impl Connection {
     pub(super) fn give_up_stream(&mut self, work: &mut TurnWork, id: u32) {
         let Some(stream) = self.streams.get(id) else { return };
         let StreamState::Passing(number) = stream.state else {
-            let reason = "the body made too little progress within --body-timeout";
-            let reject = Reject { status: 408, reason };
+            let reject = Reject { status: 408, reason: SLOW_BODY };
             return self.refuse_stream(work, id, GivenUp::Late, reject);
         };
         stream.state = StreamState::Running(number);
         let is_news = stream.shared.inbound.end(BodyEnd::Broken);
-        let line = format_args!(
-            "broke off the body of a request of {}: too little progress within --body-timeout",
-            self.link.peer
-        );
-        work.shared.give_up(GivenUp::Late, line);
+        self.log_slow_body(&work.shared);
         if is_news {
             work.notify(StreamNews::Body(number));
         }

@@ -209,6 +209,7 @@ impl Connections {
         }
         Ok(())
     }
+
     /// Ends the events of a connection that is closed, if its descriptor stays open: the
     /// application, or a process that it has forked, may hold it. The kernel would report
     /// them under a token that the next connection gets.

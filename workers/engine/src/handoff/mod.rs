@@ -62,8 +62,7 @@ pub(crate) struct Handoff {
     pub(crate) mailbox: Arc<Mailbox>,
     spare: Mutex<SpareRequests>,
     draining: AtomicBool,
-    stopping: AtomicBool,
-    /// Changes when the worker stops.
+    /// 1 when the worker stops.
     stop_bell: AtomicU32,
 }
 
@@ -88,7 +87,6 @@ impl Handoff {
             mailbox,
             spare: Mutex::default(),
             draining: AtomicBool::new(false),
-            stopping: AtomicBool::new(false),
             stop_bell: AtomicU32::new(0),
         })
     }
@@ -245,17 +243,16 @@ impl Handoff {
 
     /// Whether the worker stops.
     pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::SeqCst)
+        self.stop_bell.load(Ordering::SeqCst) == 1
     }
 
     /// Lets the application side end when no request is left.
     pub(crate) fn stop(&self) {
-        self.stopping.store(true, Ordering::SeqCst);
+        self.stop_bell.store(1, Ordering::SeqCst);
         match &self.side {
             ApplicationSide::Threads(threads) => threads.stop(),
             ApplicationSide::Events(events) => events.push([StreamNews::Stop]),
         }
-        self.stop_bell.store(1, Ordering::SeqCst);
         futex::wake(&self.stop_bell, i32::MAX);
     }
 }

@@ -9,6 +9,7 @@ use monoceros_wire::listener::Scheme;
 
 use crate::connection::address::Address;
 use crate::protocol::input::Input;
+use crate::protocol::progress::BodyProgress;
 use crate::protocol::upload::{
     BodyStep, Broken, Discard, Left, LocalBody, PassState, Passed, Passing, TOO_LARGE, Upload,
 };
@@ -48,9 +49,8 @@ pub(crate) enum ArrivalStage {
     Blank,
     /// A part of the head.
     Head,
-    /// A part of the body: since when its progress is measured, in milliseconds of the
-    /// monotonic clock, and how many bytes have arrived since.
-    Body { window_ms: u64, window_bytes: u64 },
+    /// A part of the body, which makes this progress.
+    Body(BodyProgress),
     /// A part of a body that is dropped.
     Discarding,
 }
@@ -122,9 +122,7 @@ impl Http1 {
             Arriving::Nothing => None,
             Arriving::Head(_) if self.is_blank() => Some(ArrivalStage::Blank),
             Arriving::Head(_) => Some(ArrivalStage::Head),
-            Arriving::Body(Upload { window_ms, window_bytes, .. }) => {
-                Some(ArrivalStage::Body { window_ms: *window_ms, window_bytes: *window_bytes })
-            }
+            Arriving::Body(upload) => Some(ArrivalStage::Body(upload.progress)),
             Arriving::Discarding(_) => Some(ArrivalStage::Discarding),
             // The descriptor does not belong to the connection any more.
             Arriving::Passing(_) => None,
@@ -156,13 +154,11 @@ impl Http1 {
         matches!(self.arriving, Arriving::Passing(_))
     }
 
-    /// Since when the progress of that body is measured, in milliseconds of the
-    /// monotonic clock, and how many bytes have arrived since; `None` if no body has to
-    /// make progress.
-    pub(crate) fn passing_progress(&self) -> Option<(u64, u64)> {
+    /// The progress of that body; `None` if there is none that has to make some.
+    pub(crate) fn passing_progress(&self) -> Option<BodyProgress> {
         match &self.arriving {
             Arriving::Passing(Passing { left: Left::Raw, .. }) => None,
-            Arriving::Passing(passing) => Some((passing.window_ms, passing.window_bytes)),
+            Arriving::Passing(passing) => Some(passing.progress),
             _ => None,
         }
     }
@@ -206,10 +202,8 @@ impl Http1 {
     /// Begins the measure of a body's progress anew.
     pub(crate) fn measure(&mut self, now_ms: u64) {
         match &mut self.arriving {
-            Arriving::Body(upload) => (upload.window_ms, upload.window_bytes) = (now_ms, 0),
-            Arriving::Passing(passing) => {
-                (passing.window_ms, passing.window_bytes) = (now_ms, 0);
-            }
+            Arriving::Body(upload) => upload.progress = BodyProgress::new(now_ms),
+            Arriving::Passing(passing) => passing.progress = BodyProgress::new(now_ms),
             Arriving::Nothing | Arriving::Head(_) | Arriving::Discarding(_) => {}
         }
     }
@@ -264,7 +258,7 @@ impl Http1 {
         if !self.input.is_empty() {
             return Ok(None);
         }
-        let Arriving::Body(Upload { request, left: Left::Length(left), window_bytes, .. }) =
+        let Arriving::Body(Upload { request, left: Left::Length(left), progress, .. }) =
             &mut self.arriving
         else {
             return Ok(None);
@@ -273,7 +267,7 @@ impl Http1 {
         Ok(received.map(|received| {
             received.inspect(|received| {
                 *left -= received.body as u64;
-                *window_bytes += received.body as u64;
+                progress.add(received.body);
             })
         }))
     }
@@ -322,13 +316,13 @@ impl Http1 {
             framing => Left::of(framing, reading.limits),
         };
         let Some(left) = left else { return (Step::Ready(request), used) };
-        let window_ms = clock::monotonic_ms();
+        let now_ms = clock::monotonic_ms();
         if !reading.waits_for_bodies {
-            self.arriving = Arriving::Passing(Passing::new(left, window_ms));
+            self.arriving = Arriving::Passing(Passing::new(left, now_ms));
             return (Step::Ready(request), used);
         }
         let asks = request.head.expects_continue() && bytes.len() == used;
-        let upload = Upload { request, left, window_ms, window_bytes: 0 };
+        let upload = Upload { request, left, progress: BodyProgress::new(now_ms) };
         if asks {
             self.arriving = Arriving::Body(upload);
             return (Step::Continue, used);
@@ -343,7 +337,7 @@ impl Http1 {
         bytes: &[u8],
         reading: &mut Reading,
     ) -> (Step, usize) {
-        upload.window_bytes += bytes.len() as u64;
+        upload.progress.add(bytes.len());
         match upload.take(bytes, reading.spools, reading.longest_body) {
             Ok(BodyStep { used, ended: true }) => (Step::Ready(upload.request), used),
             Ok(BodyStep { used, ended: false }) => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use monoceros_http::Head;
 
 use crate::protocol::input::Input;
+use crate::protocol::progress::BodyProgress;
 use crate::stream::request::Request;
 use crate::stream::shared_stream::SharedStream;
 
@@ -33,11 +34,7 @@ pub(crate) struct OpenStream {
     pub(crate) begun_us: u64,
     /// Bytes of its request's body that were kept.
     pub(crate) body_bytes: u64,
-    /// When the current measure of the body's progress began, in milliseconds of the monotonic
-    /// clock.
-    pub(crate) window_ms: u64,
-    /// Bytes of the body that have arrived since.
-    pub(crate) window_bytes: u64,
+    pub(crate) progress: BodyProgress,
 }
 
 /// The state of the stream.
@@ -103,6 +100,12 @@ impl Streams {
     /// All streams.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &OpenStream> {
         self.open.iter()
+    }
+
+    /// The numbers of those whose request is still arriving.
+    pub(crate) fn arriving(&self) -> Vec<u32> {
+        let is_arriving = |it: &&OpenStream| matches!(it.state, StreamState::Arriving(_));
+        self.open.iter().filter(is_arriving).map(|it| it.id).collect()
     }
 
     /// All streams, mutable.

@@ -4,6 +4,7 @@ use std::io;
 
 use monoceros_http::{Chunks, Framing, Head, Limits, Reject};
 
+use crate::protocol::progress::BodyProgress;
 use crate::spool::Spools;
 use crate::stream::inbound::{BodyEnd, Inbound};
 use crate::stream::request::Request;
@@ -17,20 +18,14 @@ pub(crate) const TOO_LARGE: Reject =
 pub(crate) struct Upload {
     pub(crate) request: Box<Request>,
     pub(crate) left: Left,
-    /// When the current measure of progress began.
-    pub(crate) window_ms: u64,
-    /// Bytes that have arrived since.
-    pub(crate) window_bytes: u64,
+    pub(crate) progress: BodyProgress,
 }
 
 /// A body that goes to the application as it arrives.
 #[derive(Debug)]
 pub(crate) struct Passing {
     pub(crate) left: Left,
-    /// When the current measure of progress began.
-    pub(crate) window_ms: u64,
-    /// Bytes that have arrived since.
-    pub(crate) window_bytes: u64,
+    pub(crate) progress: BodyProgress,
 }
 
 /// The result of passing bytes of a body to the application.
@@ -111,20 +106,16 @@ impl LocalBody {
 
 impl Passing {
     pub(crate) fn new(left: Left, now_ms: u64) -> Self {
-        Self { left, window_ms: now_ms, window_bytes: 0 }
+        Self { left, progress: BodyProgress::new(now_ms) }
     }
 
     /// Passes bytes on, as far as there is room for them.
     pub(crate) fn pass(&mut self, bytes: &[u8], to: &Inbound) -> Passed {
         let room = to.room();
         let bytes = &bytes[..bytes.len().min(room)];
-        let (used, ended) = match &mut self.left {
-            Left::Length(left) => {
-                let used = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
-                *left -= used as u64;
-                (used, *left == 0)
-            }
-            Left::Raw => (bytes.len(), false),
+        let BodyStep { used, ended } = match &mut self.left {
+            Left::Length(left) => BodyStep::of_length(left, bytes),
+            Left::Raw => BodyStep { used: bytes.len(), ended: false },
             Left::Chunks(chunks) => {
                 let mut data = Vec::with_capacity(bytes.len());
                 match chunks.read(bytes, &mut |piece| data.extend_from_slice(piece)) {
@@ -145,7 +136,7 @@ impl Passing {
     }
 
     fn passed(&mut self, used: usize, ended: bool, is_news: bool, to: &Inbound) -> Passed {
-        self.window_bytes += used as u64;
+        self.progress.add(used);
         if ended {
             let is_news = to.end(BodyEnd::Whole) || is_news;
             return Passed { used, is_news, state: PassState::Ended };
@@ -160,11 +151,7 @@ impl Discard {
     /// malformed or longer than may be dropped.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Option<BodyStep> {
         let step = match &mut self.left {
-            Left::Length(left) => {
-                let used = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
-                *left -= used as u64;
-                BodyStep { used, ended: *left == 0 }
-            }
+            Left::Length(left) => BodyStep::of_length(left, bytes),
             Left::Raw => BodyStep { used: bytes.len(), ended: false },
             Left::Chunks(chunks) => {
                 let decoded = chunks.read(bytes, &mut |_| ()).ok()?;
@@ -180,6 +167,15 @@ impl Discard {
 pub(crate) struct BodyStep {
     pub(crate) used: usize,
     pub(crate) ended: bool,
+}
+
+impl BodyStep {
+    /// Takes from `bytes` what is left of a body of known length.
+    fn of_length(left: &mut u64, bytes: &[u8]) -> Self {
+        let used = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+        *left -= used as u64;
+        Self { used, ended: *left == 0 }
+    }
 }
 
 /// Why a body cannot be read.
@@ -198,11 +194,10 @@ impl Upload {
         let body = &mut self.request.body;
         match &mut self.left {
             Left::Length(left) => {
-                let used = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
                 let announced = Some(body.len() + *left);
-                body.push(&bytes[..used], announced, spools).map_err(Broken::Disk)?;
-                *left -= used as u64;
-                Ok(BodyStep { used, ended: *left == 0 })
+                let step = BodyStep::of_length(left, bytes);
+                body.push(&bytes[..step.used], announced, spools).map_err(Broken::Disk)?;
+                Ok(step)
             }
             Left::Raw => {
                 body.push(bytes, None, spools).map_err(Broken::Disk)?;

@@ -334,23 +334,23 @@ impl Exchange {
         offset: u64,
         length: u64,
     ) -> Result<(), ClientDisconnected> {
-        if self.link().is_multiplexed {
-            return self.send_file_on_stream(source, offset, length);
-        }
         let with_head = self.commit(Some(length))?;
         if self.is_replaced {
             return self.put_replacement(with_head);
         }
-        if with_head {
-            let response = &mut self.request_mut().response;
-            let length = response.take(length);
-            let mut head = Vec::new();
-            response.push_head(&mut head);
-            // The head waits for the first bytes of the file, if there are any.
-            self.push_bytes(&head, length > 0)?;
-            if length > 0 {
-                self.push_file(source, offset, length)?;
-            }
+        if !with_head {
+            return Ok(());
+        }
+        let length = self.request_mut().response.take(length);
+        if self.link().is_multiplexed {
+            return self.send_file_on_stream(source, offset, length);
+        }
+        let mut head = Vec::new();
+        self.request_mut().response.push_head(&mut head);
+        // The head waits for the first bytes of the file, if there are any.
+        self.push_bytes(&head, length > 0)?;
+        if length > 0 {
+            self.push_file(source, offset, length)?;
         }
         Ok(())
     }

@@ -123,7 +123,7 @@ fn shortened() -> Failure {
     Failure::File("its file has become shorter while it was sent".to_owned())
 }
 
-/// Whether an error of a socket ends when the socket has room.
+/// Whether an error of a socket ends when it has room, or bytes to be read.
 pub(crate) fn is_for_now(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use monoceros_engine::{Exchange, Options, RequestSource, Wait};
+use monoceros_engine::{Exchange, Options};
 use monoceros_sys::clock;
 use monoceros_wire::message::{Drain, ToWorker};
 use monoceros_wire::scoreboard::{ReportedState, Running};
 
 use crate::options::{self, options};
-use crate::running::{DEADLINE, RunningEngine, some};
+use crate::running::{DEADLINE, RunningEngine, serve, some};
 
 /// A worker whose application can be stuck.
 struct Bench {
@@ -56,7 +56,9 @@ impl Bench {
         });
         for number in 0..threads {
             let (worker, application) = (engine.worker.clone(), Arc::clone(&application));
-            thread::spawn(move || application.run(&worker.requests(number.into())));
+            thread::spawn(move || {
+                serve(&worker.requests(number.into()), |it| application.answer(it))
+            });
         }
         Self { engine, release, written }
     }
@@ -110,17 +112,6 @@ impl Deref for Bench {
 }
 
 impl StuckApplication {
-    fn run(&self, requests: &RequestSource) {
-        loop {
-            while let Some(exchange) = requests.next() {
-                self.answer(exchange);
-            }
-            if requests.wait() == Wait::Stop {
-                return;
-            }
-        }
-    }
-
     fn answer(&self, mut exchange: Exchange) {
         let path = exchange.request().head.path().to_vec();
         match &path[..] {

@@ -6,9 +6,9 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::thread;
 
-use monoceros_engine::{Exchange, Layer, LayerFactory, RequestSource, Socket, Wait};
+use monoceros_engine::{Exchange, Layer, LayerFactory, Socket};
 
-use crate::running::{DEADLINE, RunningEngine};
+use crate::running::{DEADLINE, RunningEngine, serve};
 
 const GREETING: &[u8] = b"hello";
 const REPLY: &[u8] = b"welcome";
@@ -122,23 +122,12 @@ fn answer(mut exchange: Exchange) {
     exchange.finish(&|_| None);
 }
 
-fn serve(requests: &RequestSource) {
-    loop {
-        while let Some(exchange) = requests.next() {
-            answer(exchange);
-        }
-        if requests.wait() == Wait::Stop {
-            return;
-        }
-    }
-}
-
 fn start(name: &str) -> RunningEngine {
     let factory = LayerFactory::new(|| Box::<SevenByteFrames>::default());
     let options = crate::options::options();
     let engine = RunningEngine::with_layer(name, options, factory);
     let worker = engine.worker.clone();
-    thread::spawn(move || serve(&worker.requests(0)));
+    thread::spawn(move || serve(&worker.requests(0), answer));
     engine
 }
 

@@ -5,11 +5,9 @@ use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-use monoceros_engine::{
-    Arrival, Decision, LocalDecision, LocalResponse, Options, RequestSource, Wait,
-};
+use monoceros_engine::{Arrival, Decision, Exchange, LocalDecision, LocalResponse, Options};
 
-use crate::running::{DEADLINE, RunningEngine};
+use crate::running::{DEADLINE, RunningEngine, serve};
 
 /// How many bytes of a body are dropped.
 const DISCARD: u64 = 100;
@@ -24,20 +22,13 @@ fn decide(arrival: &Arrival) -> Decision {
 }
 
 /// The application responds with "far"; `/stuck` waits for the test first.
-fn serve(requests: &RequestSource, release: &Receiver<()>) {
-    loop {
-        while let Some(mut exchange) = requests.next() {
-            if exchange.request().head.path() == b"/stuck" {
-                release.recv().ok();
-            }
-            exchange.begin(b"200 OK").unwrap();
-            exchange.write(b"far\n", None, Some(4)).ok();
-            exchange.finish(&|_| None);
-        }
-        if requests.wait() == Wait::Stop {
-            return;
-        }
+fn respond(mut exchange: Exchange, release: &Receiver<()>) {
+    if exchange.request().head.path() == b"/stuck" {
+        release.recv().ok();
     }
+    exchange.begin(b"200 OK").unwrap();
+    exchange.write(b"far\n", None, Some(4)).ok();
+    exchange.finish(&|_| None);
 }
 
 /// A worker, and the sender that releases its application.
@@ -47,7 +38,7 @@ fn start(name: &str, reserve: usize) -> (RunningEngine, std::sync::mpsc::Sender<
     let engine = RunningEngine::start(name, options, || {});
     let (release, released) = channel();
     let worker = engine.worker.clone();
-    thread::spawn(move || serve(&worker.requests(0), &released));
+    thread::spawn(move || serve(&worker.requests(0), |it| respond(it, &released)));
     (engine, release)
 }
 

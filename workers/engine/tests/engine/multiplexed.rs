@@ -12,14 +12,14 @@ use std::time::Duration;
 
 use monoceros_engine::{
     Arrival, Decision, Exchange, LocalDecision, LocalResponse, Multiplexer, MultiplexerFactory,
-    Options, ProtocolEvent, RequestSource, Wait,
+    Options, ProtocolEvent,
 };
 use monoceros_http::{Head, Reject, ResponseHead};
 use monoceros_wire::message::{Drain, ToWorker};
 
 use crate::events::{self, EventApplication, Report};
 use crate::options::{LIMITS, options, threads};
-use crate::running::{DEADLINE, RunningEngine, some};
+use crate::running::{DEADLINE, RunningEngine, serve, some};
 
 const HEADER: usize = 9;
 
@@ -182,17 +182,6 @@ struct Application {
 }
 
 impl Application {
-    fn run(&self, requests: &RequestSource) {
-        loop {
-            while let Some(exchange) = requests.next() {
-                self.answer(exchange);
-            }
-            if requests.wait() == Wait::Stop {
-                return;
-            }
-        }
-    }
-
     fn answer(&self, mut exchange: Exchange) {
         let path = exchange.request().head.path().to_vec();
         let body = match &path[..] {
@@ -231,7 +220,7 @@ fn start(name: &str, options: Options) -> (RunningEngine, Sender<()>) {
     let application = Arc::new(Application { released: Mutex::new(released) });
     for number in 0..count {
         let (worker, application) = (engine.worker.clone(), Arc::clone(&application));
-        thread::spawn(move || application.run(&worker.requests(number.into())));
+        thread::spawn(move || serve(&worker.requests(number.into()), |it| application.answer(it)));
     }
     (engine, release)
 }

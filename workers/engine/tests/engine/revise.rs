@@ -5,12 +5,12 @@ use std::net::TcpStream;
 use std::thread;
 
 use monoceros_engine::{
-    LocalResponse, Options, RequestSource, ResponseDraft, ResponseReviser, Revision, Wait,
+    Exchange, LocalResponse, Options, ResponseDraft, ResponseReviser, Revision,
 };
 use monoceros_http::Head;
 
 use crate::options::options;
-use crate::running::{DEADLINE, RunningEngine};
+use crate::running::{DEADLINE, RunningEngine, serve};
 
 /// Adds a field to each response, and replaces those that ask for it.
 fn revise(asked: &Head, draft: &mut ResponseDraft) -> Revision {
@@ -23,23 +23,16 @@ fn revise(asked: &Head, draft: &mut ResponseDraft) -> Revision {
     Revision::Keep
 }
 
-fn serve(requests: &RequestSource) {
-    loop {
-        while let Some(mut exchange) = requests.next() {
-            let replaces = exchange.request().head.path() == b"/replace";
-            exchange.begin(b"202 Accepted").unwrap();
-            if replaces {
-                exchange.field(b"X-Accel-Redirect", b"/file").unwrap();
-                exchange.field(b"Content-Length", b"999").unwrap();
-            }
-            exchange.write(b"one", None, None).unwrap();
-            exchange.write(b"two", None, None).unwrap();
-            exchange.finish(&|_| None);
-        }
-        if requests.wait() == Wait::Stop {
-            return;
-        }
+fn respond(mut exchange: Exchange) {
+    let replaces = exchange.request().head.path() == b"/replace";
+    exchange.begin(b"202 Accepted").unwrap();
+    if replaces {
+        exchange.field(b"X-Accel-Redirect", b"/file").unwrap();
+        exchange.field(b"Content-Length", b"999").unwrap();
     }
+    exchange.write(b"one", None, None).unwrap();
+    exchange.write(b"two", None, None).unwrap();
+    exchange.finish(&|_| None);
 }
 
 fn ask(client: &mut TcpStream, request: &str, end: &str) -> String {
@@ -58,7 +51,7 @@ fn fields_are_added_and_responses_are_replaced() {
     let revise = Some(ResponseReviser::new(revise));
     let engine = RunningEngine::start("revise", Options { revise, ..options() }, || {});
     let worker = engine.worker.clone();
-    thread::spawn(move || serve(&worker.requests(0)));
+    thread::spawn(move || serve(&worker.requests(0), respond));
     let mut client = TcpStream::connect(engine.address).unwrap();
     client.set_read_timeout(Some(DEADLINE)).unwrap();
     let text = ask(&mut client, "GET /kept", "0\r\n\r\n");

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use monoceros_config::AccessFormat;
 use monoceros_engine::{
-    AccessLog, ApplicationKind, Engine, EngineParts, LayerFactory, ListenerParts,
-    MultiplexerFactory, Options,
+    AccessLog, ApplicationKind, Engine, EngineParts, Exchange, LayerFactory, ListenerParts,
+    MultiplexerFactory, Options, RequestSource, Wait,
 };
 use monoceros_log::{Destination, LogFile};
 use monoceros_sys::fork::Private;
@@ -137,5 +137,17 @@ pub(crate) fn some<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
         }
         assert!(Instant::now() < deadline, "waited in vain for {what}");
         thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// An application thread: responds to each request until the worker stops.
+pub(crate) fn serve(requests: &RequestSource, mut respond: impl FnMut(Exchange)) {
+    loop {
+        while let Some(exchange) = requests.next() {
+            respond(exchange);
+        }
+        if requests.wait() == Wait::Stop {
+            return;
+        }
     }
 }

@@ -40,21 +40,13 @@ impl Exchange {
         }
     }
 
-    /// Sends a range of a file as the whole body.
+    /// Sends the head, and a range of a file as the whole body.
     pub(super) fn send_file_on_stream(
         &mut self,
         source: &File,
         mut offset: u64,
-        length: u64,
+        mut left: u64,
     ) -> Result<(), ClientDisconnected> {
-        let with_head = self.commit(Some(length))?;
-        if self.is_replaced {
-            return self.put_replacement(with_head);
-        }
-        if !with_head {
-            return Ok(());
-        }
-        let mut left = self.request_mut().response.take(length);
         self.send_on_stream(true, b"", false)?;
         let mut block = vec![0; FILE_BLOCK];
         while left > 0 {
