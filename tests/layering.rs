@@ -6,11 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The crates, their directories, and the crates of this workspace that each may use.
-const CRATES: [(&str, &str, &[&str]); 8] = [
+const CRATES: [(&str, &str, &[&str]); 9] = [
     ("monoceros-sys", "src/sys", &[]),
     ("monoceros-config", "src/config", &[]),
     ("monoceros-http", "workers/http", &[]),
     ("monoceros-log", "src/log", &["monoceros-sys"]),
+    ("monoceros-tls", "src/tls", &[]),
     ("monoceros-wire", "src/wire", &["monoceros-sys"]),
     (
         "monoceros-engine",

@@ -114,7 +114,7 @@ fn https(address: ListenerAddress) -> ListenerDescription {
         address,
         scheme: Scheme::Https,
         alpn: Vec::new(),
-        options: ListenerOptions { defer_accept: true },
+        options: ListenerOptions { defer_accept: true, ..ListenerOptions::default() },
     }
 }
 

@@ -35,6 +35,24 @@ pub struct ListenerOptions {
     /// once. The master has set this on the sockets that it has opened, and not on
     /// those that were passed in. Only TCP sockets can do that.
     pub defer_accept: bool,
+    /// Whether its connections begin with a header of the PROXY protocol.
+    #[serde(default)]
+    pub proxy_protocol: ProxyProtocol,
+}
+
+/// Which header of the PROXY protocol a connection begins with: the proxy in front names
+/// its client there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProxyProtocol {
+    /// None is read.
+    #[default]
+    Off,
+    /// One of either version, or none.
+    Auto,
+    /// One of version 1, a line of text.
+    V1,
+    /// One of version 2, which is binary.
+    V2,
 }
 
 /// The scheme of a listener's clients' URLs.
@@ -172,7 +190,7 @@ mod tests {
 
     fn described(address: ListenerAddress) -> ListenerDescription {
         let (name, scheme, alpn) = ("a".to_owned(), Scheme::Https, vec![b"h2".to_vec()]);
-        let options = ListenerOptions { defer_accept: true };
+        let options = ListenerOptions { defer_accept: true, proxy_protocol: ProxyProtocol::V2 };
         ListenerDescription { name, address, scheme, alpn, options }
     }
 

@@ -22,6 +22,10 @@ pub enum ToWorker {
         /// The master's number for the worker.
         worker: u64,
     },
+    /// The certificates, keys and ticket keys for TLS, in a memfd whose descriptor comes with
+    /// this message. The first one follows [`ToWorker::Start`] if [`Start::has_tls`] is set;
+    /// a later one replaces them.
+    Tls,
     /// Stop accepting, finish what is open, exit.
     Drain(Drain),
     /// Open the log files again, by name.
@@ -62,6 +66,9 @@ pub struct Start {
     pub settings: Vec<(String, String)>,
     /// Its listening sockets, in the order of their descriptors.
     pub listeners: Vec<ListenerDescription>,
+    /// [`ToWorker::Tls`] is the next message.
+    #[serde(default)]
+    pub has_tls: bool,
 }
 
 /// What a mold needs before it can load the application.

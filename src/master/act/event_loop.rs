@@ -236,7 +236,8 @@ impl MasterLoop {
         };
         let (app, settings) = (spec.app.clone(), spec.pairs.clone());
         let listeners = spec.descriptions().collect();
-        let start = Start { slot, generation, workers, app, settings, listeners };
+        let has_tls = false;
+        let start = Start { slot, generation, workers, app, settings, listeners, has_tls };
         self.processes.spawn(worker, spec, start, &self.poller)
     }
 

@@ -362,7 +362,7 @@ mod tests {
         let second = open_all(&binds, &options(), &mut open).unwrap();
         assert!(Rc::ptr_eq(&first[0], &second[0]));
         assert_eq!(open.len(), 1);
-        let deferring = ListenerOptions { defer_accept: true };
+        let deferring = ListenerOptions { defer_accept: true, ..ListenerOptions::default() };
         let description = first[0].descriptions(deferring).next().unwrap();
         assert!(description.to_string().starts_with("http://127.0.0.1:"));
         assert_eq!((description.name.as_str(), description.options), ("127.0.0.1-0", deferring));

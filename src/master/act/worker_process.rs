@@ -188,6 +188,7 @@ impl WorkerProcess {
             ToWorker::Start(_)
             | ToWorker::StartMold(_)
             | ToWorker::Fork { .. }
+            | ToWorker::Tls
             | ToWorker::Workers(_)
             | ToWorker::Expire { .. } => {}
         }

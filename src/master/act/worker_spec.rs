@@ -93,7 +93,8 @@ impl WorkerSpec {
     /// The descriptions of the sockets of all listeners, in the order of the descriptors
     /// that the workers get.
     pub(crate) fn descriptions(&self) -> impl Iterator<Item = ListenerDescription> {
-        let options = ListenerOptions { defer_accept: self.kind.clients_send_first() };
+        let defer_accept = self.kind.clients_send_first();
+        let options = ListenerOptions { defer_accept, ..ListenerOptions::default() };
         self.listeners.iter().flat_map(move |listener| listener.descriptions(options))
     }
 

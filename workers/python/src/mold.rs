@@ -157,6 +157,7 @@ impl Mold {
                 Incoming::Message(
                     ToWorker::Start(_)
                     | ToWorker::StartMold(_)
+                    | ToWorker::Tls
                     | ToWorker::Workers(_)
                     | ToWorker::Expire { .. },
                 )

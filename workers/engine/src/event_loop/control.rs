@@ -129,8 +129,10 @@ fn command(message: &ToWorker) -> Option<WorkerCommand> {
         ToWorker::Reopen => WorkerCommand::Reopen,
         ToWorker::Workers(count) => WorkerCommand::Workers(count),
         ToWorker::Expire { request } => WorkerCommand::Expire { request },
-        // The first message, which was taken before the loop began.
-        ToWorker::Start(_) | ToWorker::StartMold(_) | ToWorker::Fork { .. } => return None,
+        // The first messages, which were taken before the loop began.
+        ToWorker::Start(_) | ToWorker::StartMold(_) | ToWorker::Fork { .. } | ToWorker::Tls => {
+            return None;
+        }
     })
 }
 

@@ -309,7 +309,7 @@ mod tests {
             address: ListenerAddress::Internet(bound.local_addr().unwrap()),
             scheme: Scheme::Https,
             alpn: Vec::new(),
-            options: ListenerOptions { defer_accept },
+            options: ListenerOptions { defer_accept, ..ListenerOptions::default() },
         };
         (Private::from(std::os::fd::OwnedFd::from(bound)), description)
     }

@@ -87,7 +87,7 @@ impl RunningEngine {
             address: ListenerAddress::Internet(address),
             scheme: Scheme::Http,
             alpn: Vec::new(),
-            options: ListenerOptions { defer_accept: true },
+            options: ListenerOptions { defer_accept: true, ..ListenerOptions::default() },
         };
         let (master, channel_end) = pair().unwrap();
         let shape = match options.application {
