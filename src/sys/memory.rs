@@ -2,7 +2,7 @@
 //! writes without a copy in this process.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
@@ -110,6 +110,22 @@ pub fn appended_file(name: &str) -> io::Result<File> {
     let fd = memfd_create(name, MFdFlags::MFD_CLOEXEC)?;
     fcntl(&fd, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_APPEND))?;
     Ok(File::from(fd))
+}
+
+/// Makes a file in memory with these bytes, which no process can change afterwards
+/// (`F_ADD_SEALS`, `fcntl(2)`). It is on no disk and has no path; every process with its
+/// descriptor can read it. `/proc/PID/fd` shows `name`.
+///
+/// # Errors
+/// Those of `memfd_create(2)`, `write(2)` and `fcntl(2)`.
+pub fn sealed_file(name: &str, bytes: &[u8]) -> io::Result<File> {
+    let fd = memfd_create(name, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
+    let mut file = File::from(fd);
+    file.write_all(bytes)?;
+    let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW;
+    let seals = seals | SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SEAL;
+    fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
+    Ok(file)
 }
 
 /// Returns freed memory to the system, also from between blocks in use
@@ -234,7 +250,6 @@ mod tests {
 
     #[test]
     fn what_is_received_is_in_the_file() {
-        use std::io::Write;
         use std::os::unix::fs::FileExt;
         let file = crate::unnamed_file::create(&std::env::temp_dir()).unwrap();
         let mut start = FileStart::map(&file, 8192).unwrap();
@@ -263,8 +278,18 @@ mod tests {
     }
 
     #[test]
+    fn a_sealed_file_is_read_and_never_changed() {
+        use std::os::unix::fs::FileExt;
+        let mut file = sealed_file("test", b"secret").unwrap();
+        let mut found = [0; 9];
+        assert_eq!(file.read_at(&mut found, 0).unwrap(), 6);
+        assert_eq!(&found[..6], b"secret");
+        assert!(file.write_all(b"x").is_err() && file.set_len(0).is_err());
+        assert_eq!(fcntl(&file, FcntlArg::F_GETFD).unwrap(), libc::FD_CLOEXEC);
+    }
+
+    #[test]
     fn a_file_that_was_cut_goes_on_at_its_new_end() {
-        use std::io::Write;
         use std::os::unix::fs::FileExt;
         let mut one = appended_file("test").unwrap();
         let two = one.try_clone().unwrap();

@@ -1,7 +1,7 @@
 //! Checks which users can change the file of a path.
 
 use std::collections::VecDeque;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -26,6 +26,47 @@ const STICKY: u32 = 0o1000;
 /// `PermissionDenied`, with the directory and the user that can change it; those of
 /// `lstat(2)` and `readlink(2)`.
 pub fn follow(path: &Path, owners: &[u32]) -> io::Result<PathBuf> {
+    walk(path, |at, name, found| {
+        if found.is_none() && !name.is_last {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        check_name(at, &at.symlink_metadata()?, found, owners)
+    })
+}
+
+/// The names on the way of a path that lead elsewhere when they are replaced: each symbolic
+/// link, and the file at the end. A name that is missing is the last one.
+///
+/// # Errors
+/// Those of `lstat(2)` and `readlink(2)`.
+pub fn turns(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut turns = Vec::new();
+    let walked = walk(path, |at, name, found| {
+        let is_link = found.is_some_and(Metadata::is_symlink);
+        if is_link || found.is_none() || name.is_last {
+            turns.push(at.join(name.text));
+        }
+        if found.is_none() { Err(io::ErrorKind::NotFound.into()) } else { Ok(()) }
+    });
+    match walked {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(_) | Err(_) => Ok(turns),
+    }
+}
+
+/// A name on the way of a path.
+struct PathName<'a> {
+    text: &'a OsStr,
+    /// No name follows, unless this one is a link.
+    is_last: bool,
+}
+
+/// Resolves the links of a path. Before it follows a name, it calls `visit` with the
+/// directory, the name, and what is found there: `None` if nothing is.
+fn walk(
+    path: &Path,
+    mut visit: impl FnMut(&Path, &PathName, Option<&Metadata>) -> io::Result<()>,
+) -> io::Result<PathBuf> {
     let mut ahead: VecDeque<OsString> = names(&std::path::absolute(path)?);
     let (mut at, mut links) = (PathBuf::from("/"), 0);
     while let Some(name) = ahead.pop_front() {
@@ -33,13 +74,13 @@ pub fn follow(path: &Path, owners: &[u32]) -> io::Result<PathBuf> {
             at.pop();
             continue;
         }
-        let directory = at.symlink_metadata()?;
         let next = at.join(&name);
         let found = match next.symlink_metadata() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && ahead.is_empty() => None,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             found => Some(found?),
         };
-        check_name(&at, &directory, found.as_ref(), owners)?;
+        let name = PathName { text: &name, is_last: ahead.is_empty() };
+        visit(&at, &name, found.as_ref())?;
         if !found.is_some_and(|it| it.is_symlink()) {
             at = next;
             continue;
@@ -160,6 +201,24 @@ mod tests {
         symlink("circle", directory.join("circle")).unwrap();
         let error = follow(&directory.join("circle"), &owners()).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::ELOOP));
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn the_turns_of_a_path_are_its_links_and_its_file() {
+        let directory = directory("turns");
+        let (inner, link, file) =
+            (directory.join("inner"), directory.join("link"), directory.join("file"));
+        symlink("inner", &link).unwrap();
+        symlink("link/file", &file).unwrap();
+        let real = fs::canonicalize(&directory).unwrap();
+        let expected = ["file", "link", "inner/file"].map(|name| real.join(name));
+        assert_eq!(turns(&file).unwrap()[..], expected);
+        fs::remove_file(inner.join("file")).unwrap();
+        assert_eq!(turns(&file).unwrap()[..], expected, "it may be made again");
+        fs::remove_dir(&inner).unwrap();
+        let expected = ["file", "link", "inner"].map(|name| real.join(name));
+        assert_eq!(turns(&file).unwrap()[..], expected);
         fs::remove_dir_all(directory).unwrap();
     }
 

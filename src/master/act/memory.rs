@@ -60,15 +60,28 @@ fn count_kills(text: &str) -> Option<u64> {
 /// The memory of a process that is its own, in bytes, if that may be more than
 /// `limit`: its proportional set size, which takes the kernel a while to count
 /// and is not asked for while all of its memory is less.
+///
+/// Only root may ask for the proportional set size of a process with private keys
+/// (`PR_SET_DUMPABLE`, `prctl(2)`), and not every kernel can count it. Instead it is then
+/// the memory without files: of a worker that a mold has forked, that includes what the
+/// two still share.
 pub(crate) fn measure(pid: i32, limit: u64) -> Option<u64> {
     let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-    let resident = statm.split(' ').nth(1)?.parse::<u64>().ok()? * page_size();
+    let (resident, files) = read_statm(&statm)?;
     if resident <= limit {
         return Some(resident);
     }
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"));
-    // Not every kernel has that file.
-    rollup.ok().and_then(|text| proportional(&text)).or(Some(resident))
+    let own = rollup.ok().and_then(|text| proportional(&text));
+    own.or(Some(resident.saturating_sub(files)))
+}
+
+/// The memory of a process, and the part of it that is of files and shared memory, in
+/// bytes (`/proc/PID/statm`, `proc(5)`).
+fn read_statm(statm: &str) -> Option<(u64, u64)> {
+    let mut pages = statm.split_ascii_whitespace().skip(1).map(str::parse::<u64>);
+    let (all, files) = (pages.next()?.ok()?, pages.next()?.ok()?);
+    Some((all * page_size(), files * page_size()))
 }
 
 /// The line `Pss: N kB`, in bytes.
@@ -112,6 +125,8 @@ mod tests {
         let own = measure(pid, 0).unwrap();
         assert!(resident > 0 && own > 0);
         assert_eq!(measure(0, 0), None);
+        assert_eq!(read_statm("9 7 3 1 0 5 0\n"), Some((7 * page_size(), 3 * page_size())));
+        assert_eq!(read_statm("9\n"), None);
         assert_eq!(proportional("Rss: 12 kB\nPss:      7 kB\nPss_Dirty: 1 kB\n"), Some(7168));
     }
 }
