@@ -207,7 +207,7 @@ fn a_worker_without_descriptors_answers_a_client_that_has_sent_a_part_of_a_reque
     until::holds("the last descriptor to be taken", all);
     assert_eq!(server.get("/").status, 200);
     server.wait_for_log(": 503 it had to make room for others");
-    let refused = begun.iter_mut().find(|connection| !connection.is_open());
+    let refused = begun.iter_mut().find_map(|it| (!it.is_open()).then_some(it));
     assert_eq!(refused.unwrap().response().status, 503);
 }
 

@@ -248,7 +248,10 @@ fn a_connection_kept_over_a_reload_gets_connection_close_and_loses_no_request() 
     server.signal(Signal::SIGHUP);
     until::holds("an answer of a new worker", || server.get("/").text() != old[0].to_string());
     let mut answered = 0;
-    for connection in kept.iter_mut().filter(|connection| connection.is_open()) {
+    for mut connection in kept {
+        if !connection.is_open() {
+            continue;
+        }
         until::holds("the last answer on this connection", || connection.get("/").closes());
         answered += 1;
     }

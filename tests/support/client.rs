@@ -8,6 +8,7 @@ use std::path::Path;
 
 use socket2::{Domain, Socket, Type};
 
+use super::tls::TlsStream;
 use super::until::DEADLINE;
 
 /// A response.
@@ -50,10 +51,23 @@ impl Response {
     }
 }
 
-/// A stream socket of any family.
+/// A stream socket of any family, plain or with TLS.
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<TlsStream>),
+}
+
+impl Stream {
+    /// Lets reads and writes fail with `WouldBlock`, or wait again.
+    pub(crate) fn set_nonblocking(&mut self, is_nonblocking: bool) {
+        let done = match self {
+            Self::Tcp(stream) => stream.set_nonblocking(is_nonblocking),
+            Self::Unix(stream) => stream.set_nonblocking(is_nonblocking),
+            Self::Tls(stream) => return stream.socket().set_nonblocking(is_nonblocking),
+        };
+        done.unwrap();
+    }
 }
 
 impl Read for Stream {
@@ -61,6 +75,7 @@ impl Read for Stream {
         match self {
             Self::Tcp(stream) => stream.read(buffer),
             Self::Unix(stream) => stream.read(buffer),
+            Self::Tls(stream) => stream.read(buffer),
         }
     }
 }
@@ -70,11 +85,15 @@ impl Write for Stream {
         match self {
             Self::Tcp(stream) => stream.write(bytes),
             Self::Unix(stream) => stream.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        match self {
+            Self::Tls(stream) => stream.flush(),
+            Self::Tcp(_) | Self::Unix(_) => Ok(()),
+        }
     }
 }
 
@@ -105,7 +124,7 @@ impl Connection {
     pub(crate) fn over(stream: TcpStream) -> io::Result<Self> {
         stream.set_read_timeout(Some(DEADLINE))?;
         stream.set_write_timeout(Some(DEADLINE))?;
-        Ok(Self { stream: Stream::Tcp(stream), buffer: Vec::new() })
+        Ok(Self::of(Stream::Tcp(stream)))
     }
 
     pub(crate) fn unix(path: &Path) -> io::Result<Self> {
@@ -115,7 +134,19 @@ impl Connection {
     pub(crate) fn over_unix(stream: UnixStream) -> io::Result<Self> {
         stream.set_read_timeout(Some(DEADLINE))?;
         stream.set_write_timeout(Some(DEADLINE))?;
-        Ok(Self { stream: Stream::Unix(stream), buffer: Vec::new() })
+        Ok(Self::of(Stream::Unix(stream)))
+    }
+
+    /// A connection over a stream from which nothing was read yet.
+    pub(crate) fn of(stream: Stream) -> Self {
+        Self { stream, buffer: Vec::new() }
+    }
+
+    /// The TLS of the connection.
+    #[allow(dead_code, reason = "the tests of TLS use it")]
+    pub(crate) fn tls(&mut self) -> &mut TlsStream {
+        let Stream::Tls(stream) = &mut self.stream else { panic!("a plain connection") };
+        stream
     }
 
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -128,19 +159,24 @@ impl Connection {
     }
 
     /// Whether the server has not closed the connection, as far as the client can see.
-    pub(crate) fn is_open(&self) -> bool {
-        let Stream::Tcp(stream) = &self.stream else { panic!("only asked of TCP") };
+    pub(crate) fn is_open(&mut self) -> bool {
+        let stream = match &mut self.stream {
+            Stream::Tcp(stream) => stream,
+            Stream::Unix(_) => panic!("only asked of TCP and TLS"),
+            Stream::Tls(stream) => return stream.is_open(),
+        };
         stream.set_nonblocking(true).unwrap();
         let peeked = stream.peek(&mut [0]);
         stream.set_nonblocking(false).unwrap();
         peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     }
 
-    /// Closes the sending side of the connection.
-    pub(crate) fn finish_sending(&self) {
-        let done = match &self.stream {
+    /// Closes the sending side of the connection; with TLS, by close_notify only.
+    pub(crate) fn finish_sending(&mut self) {
+        let done = match &mut self.stream {
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
+            Stream::Tls(stream) => stream.finish_sending(),
         };
         done.expect("the connection is open");
     }

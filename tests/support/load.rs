@@ -1,6 +1,7 @@
 //! Clients that send requests without a pause and without retries, and count failures.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -26,10 +27,19 @@ impl Load {
     /// Starts the clients. Half of them keep their connection; the others make a new one for
     /// each request.
     pub(crate) fn start(address: SocketAddr, clients: usize) -> Self {
+        Self::through(clients, move || Connection::tcp(address))
+    }
+
+    /// The same for clients that connect in this way, such as with TLS.
+    pub(crate) fn through(
+        clients: usize,
+        connect: impl Fn() -> io::Result<Connection> + Send + Sync + 'static,
+    ) -> Self {
         let tally = Arc::new(Tally::default());
+        let connect = Arc::new(connect);
         let start = |number| {
-            let tally = Arc::clone(&tally);
-            thread::spawn(move || ask(address, number % 2 == 0, &tally))
+            let (tally, connect) = (Arc::clone(&tally), Arc::clone(&connect));
+            thread::spawn(move || ask(&*connect, number % 2 == 0, &tally))
         };
         let clients = (0..clients).map(start).collect();
         Self { tally, clients }
@@ -65,12 +75,16 @@ impl Load {
     }
 }
 
-fn ask(address: SocketAddr, keeps: bool, tally: &Tally) -> (BTreeSet<String>, Vec<String>) {
+fn ask(
+    connect: &dyn Fn() -> io::Result<Connection>,
+    keeps: bool,
+    tally: &Tally,
+) -> (BTreeSet<String>, Vec<String>) {
     let mut seen = BTreeSet::new();
     let mut failures = Vec::new();
     let mut kept = None;
     while !tally.stop.load(Ordering::Relaxed) && failures.len() < 5 {
-        let answer = kept.take().map_or_else(|| Connection::tcp(address), Ok).and_then(|mut c| {
+        let answer = kept.take().map_or_else(connect, Ok).and_then(|mut c| {
             c.send_if_taken(get("/"))?;
             let response = c.try_response("GET")?;
             Ok((c, response))

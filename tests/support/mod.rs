@@ -3,6 +3,7 @@
 
 pub(crate) mod aftermath;
 pub(crate) mod cases;
+pub(crate) mod certificate;
 pub(crate) mod client;
 pub(crate) mod crowd;
 pub(crate) mod directory;
@@ -16,5 +17,6 @@ pub(crate) mod process;
 pub(crate) mod server;
 pub(crate) mod setup;
 pub(crate) mod shim;
+pub(crate) mod tls;
 pub(crate) mod until;
 pub(crate) mod user;

@@ -154,15 +154,19 @@ impl Server {
         self.log().lines().find(|line| line.contains(READY)).unwrap_or_default().to_owned()
     }
 
-    /// The address of the server: that of the test's own socket, or the one in the log.
+    /// The address of the server: that of the test's own socket, or the first in the log.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address.unwrap_or_else(|| {
-            let line = self.ready_line();
-            let after = line.split("http://").nth(1).expect("an address in the ready line");
-            let end = after.find(|c: char| !c.is_ascii_hexdigit() && !"[].:".contains(c));
-            let text = after[..end.unwrap_or(after.len())].trim_end_matches(['.', ':']);
-            text.parse().unwrap_or_else(|error| panic!("{error}: {text:?} in {line:?}"))
-        })
+        self.address.unwrap_or_else(|| self.address_of("http"))
+    }
+
+    /// The first address in the log at which the server speaks `http` or `https`.
+    pub(crate) fn address_of(&self, scheme: &str) -> SocketAddr {
+        let line = self.ready_line();
+        let after = line.split(&format!("{scheme}://")).nth(1);
+        let after = after.unwrap_or_else(|| panic!("no {scheme} address in {line:?}"));
+        let end = after.find(|c: char| !c.is_ascii_hexdigit() && !"[].:".contains(c));
+        let text = after[..end.unwrap_or(after.len())].trim_end_matches(['.', ':']);
+        text.parse().unwrap_or_else(|error| panic!("{error}: {text:?} in {line:?}"))
     }
 
     pub(crate) fn connect(&self) -> Connection {

@@ -13,6 +13,7 @@ use std::{env, fs};
 use nix::unistd::geteuid;
 use socket2::SockRef;
 
+use super::certificate::Certificate;
 use super::directory::Directory;
 use super::environment;
 use super::server::{Finished, Server};
@@ -49,6 +50,8 @@ pub(crate) struct Setup {
     address: Option<SocketAddr>,
     script: &'static str,
     output: Option<OwnedFd>,
+    /// The number of certificates.
+    pairs: usize,
 }
 
 impl Setup {
@@ -107,6 +110,7 @@ impl Setup {
             address,
             script: PLAIN,
             output,
+            pairs: 0,
         }
     }
 
@@ -203,6 +207,15 @@ impl Setup {
     pub(crate) fn variable(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.variables.push((name.into(), value.into()));
         self
+    }
+
+    /// Uses this certificate, beside those given before. The files are `certificate-N.pem` and
+    /// `certificate-N.key` in the server's working directory; the first N is 0.
+    #[allow(dead_code, reason = "the tests of TLS use it")]
+    pub(crate) fn certificate(mut self, certificate: &Certificate) -> Self {
+        let files = certificate.write(&self.directory, &format!("certificate-{}", self.pairs));
+        self.pairs += 1;
+        self.flag("--certfile").flag(files.certfile).flag("--keyfile").flag(files.keyfile)
     }
 
     /// A file in the server's working directory.
