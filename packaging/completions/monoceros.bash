@@ -38,7 +38,7 @@ _monoceros() {
 
     case "${cmd}" in
         monoceros)
-            opts="-e -b -w -k -t -n -D -p -u -g -m -c -h -V --chdir --pythonpath --python --env --bind --backlog --workers --worker-class --ready-after --preload --threads --worker-connections --timeout --shutdown-delay --graceful-timeout --drain-idle --boot-timeout --max-surge --max-unavailable --min-ready-seconds --progress-deadline --upgrade-timeout --max-requests --max-requests-jitter --max-lifetime --max-lifetime-jitter --max-rss --keep-alive --header-timeout --body-timeout --write-timeout --response-memory --response-disk --limit-request-line --limit-request-fields --limit-request-field_size --limit-request-field-size --name --daemon --pid --user --group --initgroups --umask --log-level --log-file --error-logfile --access-logfile --access-logformat --capture-output --config --check-config --print-config --help --version reload upgrade stop status help"
+            opts="-e -b -w -k -t -n -D -p -u -g -m -c -h -V --chdir --pythonpath --python --env --bind --backlog --workers --worker-class --ready-after --preload --threads --worker-connections --timeout --shutdown-delay --graceful-timeout --drain-idle --boot-timeout --max-surge --max-unavailable --min-ready-seconds --progress-deadline --upgrade-timeout --max-requests --max-requests-jitter --max-lifetime --max-lifetime-jitter --max-rss --keep-alive --header-timeout --body-timeout --write-timeout --response-memory --response-disk --limit-request-line --limit-request-fields --limit-request-field_size --limit-request-field-size --certfile --keyfile --certificates --ca-certs --cert-reqs --tls-minimum-version --ciphers --tls-strict-sni --tls-handshake-timeout --tls-client-cert-environ --redirect-https --acme-webroot --hsts --do-handshake-on-connect --suppress-ragged-eofs --ssl-version --forwarded-allow-ips --secure-scheme-headers --forwarder-headers --header-map --proxy-protocol --proxy-allow-from --proxy-allow-ips --real-ip --name --daemon --pid --user --group --initgroups --umask --log-level --log-file --error-logfile --access-logfile --access-logformat --capture-output --config --check-config --print-config --help --version reload upgrade stop status help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -323,6 +323,163 @@ _monoceros() {
                     ;;
                 --limit-request-field_size)
                     COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --certfile)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --keyfile)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --certificates)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --ca-certs)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --cert-reqs)
+                    COMPREPLY=($(compgen -W "none optional required" -- "${cur}"))
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --tls-minimum-version)
+                    COMPREPLY=($(compgen -W "1.2 1.3" -- "${cur}"))
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --ciphers)
+                    COMPREPLY=($(compgen -W "TLS_AES_256_GCM_SHA384 TLS_AES_128_GCM_SHA256 TLS_CHACHA20_POLY1305_SHA256 ECDHE-ECDSA-AES256-GCM-SHA384 ECDHE-ECDSA-AES128-GCM-SHA256 ECDHE-ECDSA-CHACHA20-POLY1305 ECDHE-RSA-AES256-GCM-SHA384 ECDHE-RSA-AES128-GCM-SHA256 ECDHE-RSA-CHACHA20-POLY1305" -- "${cur}"))
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --tls-handshake-timeout)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --acme-webroot)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --hsts)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --ssl-version)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --forwarded-allow-ips)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --secure-scheme-headers)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --forwarder-headers)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --header-map)
+                    COMPREPLY=($(compgen -W "drop refuse dangerous" -- "${cur}"))
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --proxy-protocol)
+                    COMPREPLY=($(compgen -W "off auto v1 v2" -- "${cur}"))
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --proxy-allow-ips)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --proxy-allow-from)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --real-ip)
+                    COMPREPLY=($(compgen -W "off x-forwarded-for forwarded" -- "${cur}"))
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
                     fi

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_monoceros_global_optspecs
-    string join \n chdir= pythonpath= python= e/env= b/bind= backlog= w/workers= k/worker-class= ready-after= preload threads= worker-connections= t/timeout= shutdown-delay= graceful-timeout= drain-idle= boot-timeout= max-surge= max-unavailable= min-ready-seconds= progress-deadline= upgrade-timeout= max-requests= max-requests-jitter= max-lifetime= max-lifetime-jitter= max-rss= keep-alive= header-timeout= body-timeout= write-timeout= response-memory= response-disk= limit-request-line= limit-request-fields= limit-request-field-size= n/name= D/daemon p/pid= u/user= g/group= initgroups m/umask= log-level= error-logfile= access-logfile= access-logformat= capture-output c/config= check-config print-config h/help V/version
+    string join \n chdir= pythonpath= python= e/env= b/bind= backlog= w/workers= k/worker-class= ready-after= preload threads= worker-connections= t/timeout= shutdown-delay= graceful-timeout= drain-idle= boot-timeout= max-surge= max-unavailable= min-ready-seconds= progress-deadline= upgrade-timeout= max-requests= max-requests-jitter= max-lifetime= max-lifetime-jitter= max-rss= keep-alive= header-timeout= body-timeout= write-timeout= response-memory= response-disk= limit-request-line= limit-request-fields= limit-request-field-size= certfile= keyfile= certificates= ca-certs= cert-reqs= tls-minimum-version= ciphers= tls-strict-sni tls-handshake-timeout= tls-client-cert-environ redirect-https acme-webroot= hsts= do-handshake-on-connect suppress-ragged-eofs ssl-version= forwarded-allow-ips= secure-scheme-headers= forwarder-headers= header-map= proxy-protocol= proxy-allow-ips= real-ip= n/name= D/daemon p/pid= u/user= g/group= initgroups m/umask= log-level= error-logfile= access-logfile= access-logformat= capture-output c/config= check-config print-config h/help V/version
 end
 
 function __fish_monoceros_needs_command
@@ -59,6 +59,42 @@ complete -c monoceros -n "__fish_monoceros_needs_command" -l response-disk -d 'D
 complete -c monoceros -n "__fish_monoceros_needs_command" -l limit-request-line -d 'Maximum length of the request line in bytes; 0 disables the limit' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -l limit-request-fields -d 'Maximum number of headers in a request' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -l limit-request-field-size -l limit-request-field_size -d 'Maximum length of a header in bytes, from its name to the end of its line' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l certfile -d 'File with a certificate, and the certificates of its issuers behind it, as PEM' -r -F
+complete -c monoceros -n "__fish_monoceros_needs_command" -l keyfile -d 'File with the private key of the certificate, as PEM' -r -F
+complete -c monoceros -n "__fish_monoceros_needs_command" -l certificates -d 'Further certificates: pairs of files, or directories as certbot lays them out' -r -f -a "(__fish_complete_directories)"
+complete -c monoceros -n "__fish_monoceros_needs_command" -l ca-certs -d 'File with the certificates of the authorities that issue clients\' certificates' -r -F
+complete -c monoceros -n "__fish_monoceros_needs_command" -l cert-reqs -d 'Whether a client must have a certificate' -r -f -a "none\t'no client is asked for a certificate'
+optional\t'a client may have none, but not one that cannot be verified'
+required\t'a client without a certificate that can be verified is refused'"
+complete -c monoceros -n "__fish_monoceros_needs_command" -l tls-minimum-version -d 'Lowest version of TLS that is accepted' -r -f -a "1.2\t'TLS 1.2 and 1.3'
+1.3\t'TLS 1.3 only'"
+complete -c monoceros -n "__fish_monoceros_needs_command" -l ciphers -d 'Cipher suites, separated by colons or commas; the default is all of them' -r -f -a "TLS_AES_256_GCM_SHA384\t'TLS_AES_256_GCM_SHA384'
+TLS_AES_128_GCM_SHA256\t'TLS_AES_128_GCM_SHA256'
+TLS_CHACHA20_POLY1305_SHA256\t'TLS_CHACHA20_POLY1305_SHA256'
+ECDHE-ECDSA-AES256-GCM-SHA384\t'TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384'
+ECDHE-ECDSA-AES128-GCM-SHA256\t'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256'
+ECDHE-ECDSA-CHACHA20-POLY1305\t'TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256'
+ECDHE-RSA-AES256-GCM-SHA384\t'TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384'
+ECDHE-RSA-AES128-GCM-SHA256\t'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256'
+ECDHE-RSA-CHACHA20-POLY1305\t'TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256'"
+complete -c monoceros -n "__fish_monoceros_needs_command" -l tls-handshake-timeout -d 'Maximum time for the TLS handshake, and for a header of the PROXY protocol' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l acme-webroot -d 'Directory with /.well-known/acme-challenge/, served on plain listeners' -r -f -a "(__fish_complete_directories)"
+complete -c monoceros -n "__fish_monoceros_needs_command" -l hsts -d 'Time for which browsers use https only (Strict-Transport-Security)' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l ssl-version -d 'Accepted for gunicorn\'s configurations; it has no effect' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l forwarded-allow-ips -d 'Proxies whose headers are trusted, separated by commas' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l secure-scheme-headers -d 'Headers by which a trusted proxy reports that its client uses https' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l forwarder-headers -d 'Headers with an underscore that only trusted proxies may send' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l header-map -d 'What happens to other headers with an underscore in their name' -r -f -a "drop\t'the header is removed'
+refuse\t'the request is answered 400'
+dangerous\t'the header becomes the same variable as one with a dash in its name'"
+complete -c monoceros -n "__fish_monoceros_needs_command" -l proxy-protocol -d 'Whether connections begin with a header of the PROXY protocol' -r -f -a "off\t'no connection begins with a header'
+auto\t'connections with and without a header are served'
+v1\t'each connection begins with a header of version 1 (text)'
+v2\t'each connection begins with a header of version 2 (binary)'"
+complete -c monoceros -n "__fish_monoceros_needs_command" -l proxy-allow-ips -l proxy-allow-from -d 'Proxies that may send a header of the PROXY protocol' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l real-ip -d 'The header that names the client\'s address' -r -f -a "off\t'no header; the address is that of the connection'
+x-forwarded-for\t'X-Forwarded-For'
+forwarded\t'Forwarded (RFC 7239)'"
 complete -c monoceros -n "__fish_monoceros_needs_command" -s n -l name -d 'Name in the titles of the processes' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -s p -l pid -d 'File to write the process ID of the master to' -r -F
 complete -c monoceros -n "__fish_monoceros_needs_command" -s u -l user -d 'User to run the workers as, by name or number' -r -f -a "(__fish_complete_users)"
@@ -74,6 +110,11 @@ complete -c monoceros -n "__fish_monoceros_needs_command" -l access-logfile -d '
 complete -c monoceros -n "__fish_monoceros_needs_command" -l access-logformat -d 'Format of a line in the access log' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -s c -l config -d 'The configuration file, in YAML' -r -F
 complete -c monoceros -n "__fish_monoceros_needs_command" -l preload -d 'Load the application once, in a process that forks the workers'
+complete -c monoceros -n "__fish_monoceros_needs_command" -l tls-strict-sni -d 'Refuse clients that ask for a name which no certificate has'
+complete -c monoceros -n "__fish_monoceros_needs_command" -l tls-client-cert-environ -d 'Give the application the client\'s certificate as PEM, in SSL_CLIENT_CERT'
+complete -c monoceros -n "__fish_monoceros_needs_command" -l redirect-https -d 'Redirect requests on plain listeners to https'
+complete -c monoceros -n "__fish_monoceros_needs_command" -l do-handshake-on-connect -d 'Accepted for gunicorn\'s configurations; it has no effect'
+complete -c monoceros -n "__fish_monoceros_needs_command" -l suppress-ragged-eofs -d 'Accepted for gunicorn\'s configurations; it has no effect'
 complete -c monoceros -n "__fish_monoceros_needs_command" -s D -l daemon -d 'Run in the background, detached from the terminal'
 complete -c monoceros -n "__fish_monoceros_needs_command" -l initgroups -d 'Give the workers all groups that their user is a member of'
 complete -c monoceros -n "__fish_monoceros_needs_command" -l capture-output -d 'Send the application\'s standard output and error to the error log'

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::raw::{bytes_of, text_of};
-use crate::row::Bounds;
-use crate::value::{Value, not_empty};
+use crate::value::not_empty;
 
 /// The default port, as in gunicorn.
 const DEFAULT_PORT: u16 = 8000;
@@ -45,7 +44,7 @@ impl FromStr for Bind {
                 _ => Err(format!("{number:?} is not the number of a descriptor")),
             };
         }
-        tcp(text.strip_prefix("tcp://").unwrap_or(text))
+        Self::tcp(text.strip_prefix("tcp://").unwrap_or(text), DEFAULT_PORT)
     }
 }
 
@@ -62,6 +61,44 @@ impl fmt::Display for Bind {
 }
 
 impl Bind {
+    /// The default address, as in gunicorn.
+    pub(crate) fn local() -> Self {
+        Self::Tcp { host: "127.0.0.1".to_owned(), port: DEFAULT_PORT }
+    }
+
+    /// Reads the address of a TCP port; `default_port` is that of a host without one.
+    pub(crate) fn tcp(text: &str, default_port: u16) -> Result<Self, String> {
+        not_empty(text)?;
+        let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((host, "")) => (host, None),
+            Some((host, rest)) => {
+                (host, Some(rest.strip_prefix(':').ok_or_else(|| refusal(text))?))
+            }
+            None => match text.split_once(':') {
+                Some((_, rest)) if text.contains("://") && !rest.is_empty() => {
+                    return Err(refusal(text));
+                }
+                Some((_, rest)) if rest.contains(':') => {
+                    return Err(format!("{}; an IPv6 address needs brackets", refusal(text)));
+                }
+                Some((host, port)) => (host, Some(port)),
+                None => (text, None),
+            },
+        };
+        if port.is_none() && host.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(format!("{host} is not an address; for the port {host} write :{host}"));
+        }
+        if host.contains(|c: char| c.is_whitespace() || "/[],@".contains(c)) {
+            return Err(refusal(text));
+        }
+        let port = port.map_or(Ok(default_port), |port| {
+            let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+            port.parse().ok().filter(|_| digits).ok_or_else(|| format!("{port:?} is not a port"))
+        })?;
+        let host = if host.is_empty() { "0.0.0.0".to_owned() } else { host.to_lowercase() };
+        Ok(Self::Tcp { host, port })
+    }
+
     /// Writes the address as text, also with any bytes in a path.
     #[must_use]
     pub fn text(&self) -> String {
@@ -69,18 +106,6 @@ impl Bind {
             Self::Unix(path) => format!("unix:{}", text_of(path.as_os_str())),
             Self::Tcp { .. } | Self::Abstract(_) | Self::Fd(_) => self.to_string(),
         }
-    }
-}
-
-impl Value for Bind {
-    const RAW: bool = true;
-
-    fn parse(text: &str, _: Bounds) -> Result<Self, String> {
-        text.parse()
-    }
-
-    fn texts(&self) -> Vec<String> {
-        vec![self.text()]
     }
 }
 
@@ -98,35 +123,11 @@ fn unix(name: &str) -> Result<Bind, String> {
     })
 }
 
-fn tcp(text: &str) -> Result<Bind, String> {
-    not_empty(text)?;
-    let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, "")) => (host, None),
-        Some((host, rest)) => (host, Some(rest.strip_prefix(':').ok_or_else(|| refusal(text))?)),
-        None => match text.split_once(':') {
-            Some((_, rest)) if rest.contains(':') => {
-                return Err(format!("{}; an IPv6 address needs brackets", refusal(text)));
-            }
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        },
-    };
-    if port.is_none() && host.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(format!("{host} is not an address; for the port {host} write :{host}"));
-    }
-    if host.contains(|c: char| c.is_whitespace() || "/[],@".contains(c)) {
-        return Err(refusal(text));
-    }
-    let port = port.map_or(Ok(DEFAULT_PORT), |port| {
-        let digits = port.bytes().all(|byte| byte.is_ascii_digit());
-        port.parse().ok().filter(|_| digits).ok_or_else(|| format!("{port:?} is not a port"))
-    })?;
-    let host = if host.is_empty() { "0.0.0.0".to_owned() } else { host.to_lowercase() };
-    Ok(Bind::Tcp { host, port })
-}
-
 fn refusal(text: &str) -> String {
-    format!("cannot read {text:?} as an address; examples: 127.0.0.1:8000, [::1]:8000, unix:PATH")
+    format!(
+        "cannot read {text:?} as an address; examples: 127.0.0.1:8000, https://:443, [::1]:8000, \
+         unix:PATH"
+    )
 }
 
 #[cfg(test)]
@@ -169,7 +170,7 @@ mod tests {
             ("8000", "write :8000"),
             ("::1", "brackets"),
             ("::1:8000", "brackets"),
-            ("http://x:1", "brackets"),
+            ("ftp://x:1", "https://:443"),
             ("x:port", "not a port"),
             ("x:", "not a port"),
             ("x:+1", "not a port"),

@@ -5,6 +5,7 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::iter::repeat;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -12,6 +13,7 @@ use serde_yaml::{Mapping, Value};
 
 use crate::error::{Errors, ValueOrigin};
 use crate::gunicorn::Foreign;
+use crate::item::ItemPair;
 use crate::raw::text_of;
 use crate::raw_setting::{RawSetting, RawText};
 use crate::row::Arity;
@@ -101,16 +103,18 @@ fn entry(
             return None;
         }
     };
-    match texts(row, value) {
+    let items = page.items(line, item_count(row, value));
+    match texts(row, value, &items) {
         Ok(texts) => {
-            let lines = page.lines_of_items(line, texts.len());
+            // A mapping that is one item has the line of its key.
+            let lines = items.iter().map(|item| item.first().or(line)).chain(repeat(line));
             let words = texts.into_iter().zip(lines);
             let words =
                 words.map(|(text, line)| RawText { text, origin: page.origin(line) }).collect();
             Some(RawSetting { row, subject: key, origin, words })
         }
-        Err(reason) => {
-            errors.add(origin, &key, reason);
+        Err(refusal) => {
+            errors.add(page.origin(refusal.line.or(line)), &key, refusal.reason);
             None
         }
     }
@@ -124,24 +128,82 @@ fn unknown(key: &str) -> String {
     format!("unknown setting{}", suggestion::question(&key.replace('_', "-"), &known))
 }
 
-fn texts(row: &Row, value: &Value) -> Result<Vec<String>, &'static str> {
+/// The reason why a value is refused, and its line if that is not the line of the key.
+struct Refusal {
+    line: Option<usize>,
+    reason: String,
+}
+
+impl From<&str> for Refusal {
+    fn from(reason: &str) -> Self {
+        Self { line: None, reason: reason.to_owned() }
+    }
+}
+
+fn item_count(row: &Row, value: &Value) -> usize {
+    match value {
+        Value::Sequence(items) => items.len(),
+        Value::Mapping(pairs) if row.item.is_none() => pairs.len(),
+        _ => 1,
+    }
+}
+
+fn texts(row: &Row, value: &Value, lines: &[ItemLines<'_>]) -> Result<Vec<String>, Refusal> {
     match value {
         Value::Sequence(items) if row.arity == Arity::List => {
-            let texts: Option<Vec<_>> = items.iter().map(scalar).collect();
-            texts.ok_or("an item of the list is not a word")
+            let texts = items.iter().zip(lines).map(|(item, lines)| item_text(row, item, lines));
+            texts.collect()
         }
         Value::Mapping(pairs) if row.mapping => {
             let pair = |(name, value)| Some(format!("{}={}", scalar(name)?, scalar(value)?));
             let texts: Option<Vec<_>> = pairs.iter().map(pair).collect();
-            texts.ok_or("a name or value is not a word")
+            texts.ok_or_else(|| "a name or value is not a word".into())
         }
-        Value::Sequence(_) => Err("takes one value, not a list"),
-        Value::Null => Err("has no value; leave it out for the default"),
-        Value::Mapping(_) | Value::Tagged(_) => Err("takes a word, not a mapping"),
+        Value::Mapping(_) if row.item.is_some() => {
+            let lines = lines.first().copied().unwrap_or_default();
+            item_text(row, value, &lines).map(|text| vec![text])
+        }
+        Value::Sequence(_) => Err("takes one value, not a list".into()),
+        Value::Null => Err("has no value; leave it out for the default".into()),
+        Value::Mapping(_) | Value::Tagged(_) => Err("takes a word, not a mapping".into()),
         Value::Bool(_) | Value::Number(_) | Value::String(_) => {
             Ok(scalar(value).into_iter().collect())
         }
     }
+}
+
+/// The text of an item of a list.
+fn item_text(row: &Row, item: &Value, lines: &ItemLines<'_>) -> Result<String, Refusal> {
+    let refuse = |line, reason: &str| Refusal { line, reason: reason.to_owned() };
+    let (pairs, form) = match (item, row.item) {
+        (Value::Mapping(pairs), Some(form)) => (pairs, form),
+        _ => {
+            let text = scalar(item);
+            return text.ok_or_else(|| refuse(lines.first(), "an item of the list is not a word"));
+        }
+    };
+    let mut texts: Vec<ItemPair<'_>> = Vec::new();
+    for (name, value) in pairs {
+        let Some(name) = scalar(name) else {
+            return Err(refuse(lines.first(), "the name of an option is not a word"));
+        };
+        let line = lines.line_of(&name);
+        let Some(key) = form.keys.iter().find(|key| name.replace('_', "-") == **key) else {
+            let known: Vec<_> = form.keys.iter().map(|key| (*key).to_owned()).collect();
+            let question = suggestion::question(&name.replace('_', "-"), &known);
+            let known = known.join(", ");
+            let reason = format!("{name}: unknown option; known are {known}{question}");
+            return Err(refuse(line, &reason));
+        };
+        let Some(text) = scalar(value) else {
+            return Err(refuse(line, &format!("{name}: takes a word")));
+        };
+        if texts.iter().any(|(known, _)| known == key) {
+            return Err(refuse(line, &format!("{name}: is set above already")));
+        }
+        texts.push((key, text));
+    }
+    (form.text)(&texts).map_err(|reason| refuse(lines.first(), &reason))
 }
 
 fn scalar(value: &Value) -> Option<String> {
@@ -183,19 +245,65 @@ impl SourceText<'_> {
         below.line_of(key).map(|second| first + second)
     }
 
-    /// The lines of the items below a key, or the key's line for each.
-    fn lines_of_items(&self, key: Option<usize>, count: usize) -> Vec<Option<usize>> {
-        let Some(start) = key else { return vec![None; count] };
-        let below = self.lines.iter().enumerate().skip(start);
-        let block = below
-            .take_while(|(_, line)| line.starts_with([' ', '-', '#']) || line.trim().is_empty());
-        let items = block.filter(|(_, line)| {
-            let line = line.trim_start();
-            !line.is_empty() && !line.starts_with('#')
-        });
-        let lines: Vec<_> = items.map(|(index, _)| Some(index + 1)).collect();
-        // In other forms than one line for each item, the lines are not known.
-        if lines.len() == count { lines } else { vec![Some(start); count] }
+    /// The lines of the items below a key; without any where each item's lines are not known,
+    /// as in a list on one line.
+    fn items(&self, key: Option<usize>, count: usize) -> Vec<ItemLines<'_>> {
+        let unknown = vec![ItemLines { start: key, lines: &[] }; count];
+        let Some(start) = key else { return unknown };
+        let is_below = |line: &&&str| line.starts_with([' ', '-', '#']) || line.trim().is_empty();
+        let end = start + self.lines[start..].iter().take_while(is_below).count();
+        let indentation = |index: &usize| {
+            let line = self.lines[*index];
+            let text = line.trim_start();
+            (!text.is_empty() && !text.starts_with('#')).then(|| line.len() - text.len())
+        };
+        let Some(outermost) = (start..end).find_map(|index| indentation(&index)) else {
+            return unknown;
+        };
+        let starts: Vec<_> =
+            (start..end).filter(|index| indentation(index) == Some(outermost)).collect();
+        if starts.len() != count {
+            return unknown;
+        }
+        let ends = starts.iter().skip(1).copied().chain([end]);
+        starts
+            .iter()
+            .zip(ends)
+            .map(|(&start, end)| ItemLines {
+                start: Some(start + 1),
+                lines: &self.lines[start..end],
+            })
+            .collect()
+    }
+}
+
+/// The lines of one item of a list or mapping.
+#[derive(Clone, Copy, Default)]
+struct ItemLines<'a> {
+    /// The number of its first line, from 1; that of the key if it is not known.
+    start: Option<usize>,
+    /// All its lines; none if they are not known.
+    lines: &'a [&'a str],
+}
+
+impl ItemLines<'_> {
+    fn first(&self) -> Option<usize> {
+        self.start
+    }
+
+    /// The line of an option of the item, else its first line.
+    fn line_of(&self, name: &str) -> Option<usize> {
+        let is_key = |line: &str, start: usize| {
+            let is_part = |letter: char| letter.is_alphanumeric() || "-_".contains(letter);
+            let after = line[start + name.len()..].trim_start_matches(['"', '\'', ' ']);
+            !line[..start].ends_with(is_part) && after.starts_with(':')
+        };
+        let is_option = |line: &&str| {
+            !line.trim_start().starts_with('#')
+                && line.match_indices(name).any(|(start, _)| is_key(line, start))
+        };
+        let index = self.lines.iter().position(is_option);
+        Some(self.start? + index.unwrap_or(0))
     }
 }
 
@@ -261,6 +369,45 @@ mod tests {
         assert_eq!(items, ["shop.yaml line 6", "shop.yaml line 8"]);
         let (said, _) = read_text("{workers: 2}");
         assert_eq!(said[0].origin.to_string(), "shop.yaml");
+    }
+
+    #[test]
+    fn an_item_can_be_a_mapping() {
+        let (said, errors) = read_text(
+            "bind:\n  - ':80'\n  - address: https://:443\n    proxy_protocol: v2\n\
+             certificates: [/etc/live, {certfile: 'a,b', keyfile: c}]\n",
+        );
+        assert_eq!(errors, "");
+        assert_eq!(words(&said[0]), [":80", "https://:443?proxy-protocol=v2"]);
+        assert_eq!(words(&said[1]), ["/etc/live", "certfile=a%2Cb,keyfile=c"]);
+        let items: Vec<_> = said[0].words.iter().map(|word| word.origin.to_string()).collect();
+        assert_eq!(items, ["shop.yaml line 2", "shop.yaml line 3"]);
+        let (said, _) = read_text("bind: {address: ':80', scheme: http}\n");
+        assert_eq!(words(&said[0]), [":80?scheme=http"]);
+    }
+
+    #[test]
+    fn an_error_in_an_item_has_its_line() {
+        for (text, error) in [
+            (
+                "bind:\n- ':1'\n- address: ':2'\n  proxy-protocol: v2\n  access: [a]\n",
+                "5: bind: access: unknown option; known are address, scheme, proxy-protocol",
+            ),
+            (
+                "bind:\n  - {address: ':1', proxy-protokol: v2}\n",
+                "2: bind: proxy-protokol: unknown option; known are address, scheme, \
+                 proxy-protocol; did you mean proxy-protocol?",
+            ),
+            ("bind:\n  - proxy-protocol: v1\n", "2: bind: address is missing"),
+            ("bind:\n  - address:\n      - ':1'\n", "2: bind: address: takes a word"),
+            (
+                "certificates: [{certfile: a, passphrase: b}]\n",
+                "1: certificates: passphrase: unknown option; known are certfile, keyfile",
+            ),
+            ("certfile:\n  - {a: b}\n", "2: certfile: an item of the list is not a word"),
+        ] {
+            assert_eq!(read_text(text).1, format!("shop.yaml line {error}"), "{text}");
+        }
     }
 
     #[test]

@@ -27,7 +27,8 @@ pub(crate) struct Line {
 /// Reads the words of a command line; unknown ones are added to `errors`.
 pub(crate) fn read(words: &[OsString], origin: &ValueOrigin, errors: &mut Errors) -> Line {
     // Names of files may have bytes that are not UTF-8.
-    let mut words: Vec<_> = words.iter().map(|it| OsString::from(text_of(it))).collect();
+    let words: Vec<_> = words.iter().map(|it| text_of(it)).collect();
+    let mut words = with_optional_words(&words);
     let mut unknown = false;
     loop {
         let error = match command().try_get_matches_from(&words) {
@@ -47,6 +48,26 @@ pub(crate) fn read(words: &[OsString], origin: &ValueOrigin, errors: &mut Errors
             None => return Line::default(),
         };
     }
+}
+
+/// Joins a flag with the value that it may have (`--proxy-protocol v2`), so that any other
+/// word behind such a flag stays the application.
+fn with_optional_words(words: &[String]) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = Vec::new();
+    let mut rest = words.iter().peekable();
+    while let Some(word) = rest.next() {
+        if word == "--" {
+            joined.push(word.into());
+            joined.extend(rest.by_ref().map(OsString::from));
+            break;
+        }
+        let row = ROWS.iter().find(|row| row.arity == Arity::Optional && row.flag() == *word);
+        match row.and_then(|row| rest.next_if(|value| row.refuse(value).is_ok())) {
+            Some(value) => joined.push(format!("{word}={value}").into()),
+            None => joined.push(word.into()),
+        }
+    }
+    joined
 }
 
 /// The flags of the table, gunicorn's others (to be refused by name), help and version.
@@ -98,7 +119,9 @@ fn foreign_arg(foreign: &'static Foreign) -> Arg {
 fn with_values(arg: Arg, arity: Arity) -> Arg {
     match arity {
         // `--daemon=false` overrides a file.
-        Arity::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+        Arity::Switch | Arity::Optional => {
+            arg.num_args(0..=1).require_equals(true).default_missing_value("true")
+        }
         Arity::One => arg.action(ArgAction::Set),
         Arity::List => arg.action(ArgAction::Append),
     }
@@ -221,9 +244,9 @@ mod tests {
 
     #[test]
     fn a_flag_of_gunicorn_is_refused_by_name() {
-        let (_, errors) = parse(&["--reload", "--certfile", "a.pem", "-R", "a:b"]);
+        let (_, errors) = parse(&["--reload", "--statsd-host", "a:1", "-R", "a:b"]);
         assert!(errors.contains("--reload: gunicorn's reload is not supported yet"));
-        assert!(errors.contains("--certfile: gunicorn's certfile is not supported yet"));
+        assert!(errors.contains("--statsd-host: gunicorn's statsd_host is not supported yet"));
         assert!(errors.contains("--enable-stdio-inheritance: gunicorn's"), "{errors}");
         assert_eq!(errors.lines().count(), 3);
     }
@@ -259,6 +282,24 @@ mod tests {
         assert_eq!(load("--name").unwrap_err().to_string(), "--name: is not UTF-8");
         let Ok(crate::Command::Run(loaded)) = load("--chdir") else { panic!("refused") };
         assert_eq!(loaded.settings.chdir.unwrap().into_os_string().into_encoded_bytes(), b"/a\xff");
+    }
+
+    #[test]
+    fn a_value_may_be_left_out() {
+        for (words, mode, app) in [
+            (&["--proxy-protocol"][..], "true", ""),
+            (&["--proxy-protocol", "shop:app"], "true", "shop:app"),
+            (&["--proxy-protocol", "v2", "shop:app"], "v2", "shop:app"),
+            (&["--proxy-protocol=v1", "shop:app"], "v1", "shop:app"),
+            (&["--proxy-protocol", "-w", "2"], "true", ""),
+        ] {
+            let (line, errors) = parse(words);
+            assert_eq!((errors.as_str(), texts(&line, "proxy_protocol")), ("", vec![mode.into()]));
+            assert_eq!(texts(&line, "app").concat(), app, "{words:?}");
+        }
+        let (line, _) = parse(&["-k", "exec", "--", "run", "--proxy-protocol", "v2"]);
+        assert_eq!(texts(&line, "program"), ["run", "--proxy-protocol", "v2"]);
+        assert!(texts(&line, "proxy_protocol").is_empty());
     }
 
     #[test]

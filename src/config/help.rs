@@ -70,7 +70,11 @@ fn left(row: &Row) -> String {
         return format!("  {}", row.placeholder);
     }
     let short = row.short.map_or("    ".to_owned(), |short| format!("-{short}, "));
-    let value = if row.arity == Arity::Switch { "" } else { row.placeholder };
+    let value = match row.arity {
+        Arity::Switch => String::new(),
+        Arity::Optional => format!("[{}]", row.placeholder),
+        Arity::One | Arity::List => row.placeholder.to_owned(),
+    };
     format!("  {short}{} {value}", row.flag()).trim_end().to_owned()
 }
 

@@ -3,15 +3,20 @@
 //! user database or log.
 
 mod access_format;
+mod address_set;
 mod bind;
+mod bind_setting;
+mod choice;
 mod constraints;
 mod environment;
 mod error;
 mod file;
 mod flags;
+mod forwarding;
 mod gunicorn;
 mod help;
 mod invocation;
+mod item;
 mod loaded;
 mod print_config;
 
@@ -28,6 +33,8 @@ mod size;
 mod sources;
 mod suggestion;
 mod table;
+mod tls;
+mod transport;
 mod value;
 pub mod variable;
 mod worker;
@@ -35,9 +42,12 @@ mod worker_settings;
 mod wrap;
 
 pub use access_format::{AccessAtom, AccessFormat, AccessPiece};
+pub use address_set::AddressSet;
 pub use bind::Bind;
+pub use bind_setting::{BindScheme, BindSetting};
 pub use control_command::{ControlCommand, ControlTarget, Verb};
 pub use error::{Error, Errors, ValueOrigin};
+pub use forwarding::{HeaderMap, NameList, ProxyMode, RealIp, SchemeHeader, SchemeHeaders};
 pub use invocation::{Command, load};
 pub use loaded::Loaded;
 pub use log::{LogLevel, LogTarget};
@@ -46,4 +56,5 @@ pub use row::{Arity, Effect, EnvDefault, Reader, Section, TableRow};
 pub use signals::{SIGNALS, SignalCommand, SignalRow};
 pub use size::Size;
 pub use table::{ROWS, Row, Settings, WorkerSettings};
+pub use tls::{CIPHERS, CertReqs, CertificateSource, CipherName, Ciphers, TlsVersionSetting};
 pub use worker::{MOST_WORKERS, ReadyAfter, WorkerClass, Workers};

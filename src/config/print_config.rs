@@ -39,7 +39,7 @@ fn value(row: &Row, loaded: &Loaded) -> String {
     match row.arity {
         Arity::List => texts.iter().map(|text| format!("\n  - {}", quote(text))).collect(),
         Arity::Switch => texts.concat(),
-        Arity::One => texts.iter().map(|text| quote(text)).collect(),
+        Arity::One | Arity::Optional => texts.iter().map(|text| quote(text)).collect(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! A row of the settings table: its columns, and the macro that makes the table, `Settings`
 //! and `WorkerSettings` from one list. The list is in `table.rs`.
 
+use crate::item::ItemForm;
 use crate::raw::is_raw;
 use crate::variable::PREFIX;
 
@@ -15,6 +16,10 @@ pub enum Section {
     Workers,
     /// The limits for clients.
     Http,
+    /// HTTPS: certificates, and what it refuses.
+    Tls,
+    /// What is taken from a proxy in front of the server.
+    Proxy,
     /// The attributes of the processes in the operating system.
     Process,
     /// The logs.
@@ -25,11 +30,13 @@ pub enum Section {
 
 impl Section {
     /// All sections, in the order of the printed pages.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Application,
         Self::Socket,
         Self::Workers,
         Self::Http,
+        Self::Tls,
+        Self::Proxy,
         Self::Process,
         Self::Logging,
         Self::Configuration,
@@ -43,6 +50,8 @@ impl Section {
             Self::Socket => "Server socket",
             Self::Workers => "Workers",
             Self::Http => "HTTP",
+            Self::Tls => "TLS",
+            Self::Proxy => "Behind a proxy",
             Self::Process => "Process",
             Self::Logging => "Logging",
             Self::Configuration => "Configuration",
@@ -77,6 +86,9 @@ pub enum Effect {
 pub enum Arity {
     /// None on the command line (`--daemon`), a boolean elsewhere.
     Switch,
+    /// One that may be left out on the command line (`--proxy-protocol`, `--proxy-protocol
+    /// v2`); without it the value is `true`.
+    Optional,
     /// One; the last one wins.
     One,
     /// Any number.
@@ -124,6 +136,8 @@ pub struct TableRow<S: 'static> {
     pub arity: Arity,
     /// Whether it can be a mapping of names to values in the configuration file.
     pub mapping: bool,
+    /// The form of an item that is a mapping in the configuration file.
+    pub(crate) item: Option<&'static ItemForm>,
     /// Whether it is a bare word on the command line, without a flag.
     pub positional: bool,
     /// Whether the configuration file can have it.
@@ -158,6 +172,7 @@ impl<S> TableRow<S> {
         choices: &[],
         arity: Arity::One,
         mapping: false,
+        item: None,
         positional: false,
         in_file: true,
         readers: &[],
@@ -181,6 +196,12 @@ impl<S> TableRow<S> {
     #[must_use]
     pub fn flag(&self) -> String {
         format!("--{}", self.key())
+    }
+
+    /// The long flag, and its further spellings.
+    pub(crate) fn long_flags(&self) -> Vec<String> {
+        let others = self.aliases.iter().map(|alias| format!("--{alias}"));
+        std::iter::once(self.flag()).chain(others).collect()
     }
 
     /// Its name on the command line: the flag, or the placeholder if it has none.

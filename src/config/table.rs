@@ -8,12 +8,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::access_format::{self, AccessFormat};
+use crate::address_set::AddressSet;
 use crate::bind::Bind;
+use crate::bind_setting::{self, BindSetting};
+use crate::forwarding::{HeaderMap, NameList, ProxyMode, RealIp, SchemeHeaders};
 use crate::log::{LEVELS, LogLevel, LogTarget};
 use crate::process::{Argument, Assignment, SearchPath, Umask};
 use crate::row::Effect::{Live, Restart, Rollout};
 use crate::row::{EnvDefault, Reader, Section, TableRow, settings};
 use crate::size::Size;
+use crate::tls::{self, CIPHER_CHOICES, CertReqs, CertificateSource, Ciphers, TlsVersionSetting};
 use crate::value::Value;
 use crate::worker::{MOST_WORKERS, ReadyAfter, WorkerClass, Workers};
 
@@ -89,9 +93,22 @@ settings! {
     /// `HOST:PORT`, `HOST` (port 8000), `:PORT` (all IPv4 addresses),
     /// `[IPV6]:PORT`, `unix:PATH`, `unix:@NAME` (the abstract name space of
     /// Linux), or `fd://NUMBER` (a listening socket that was passed in).
-    bind: Vec<Bind> = vec![Bind::Tcp { host: "127.0.0.1".to_owned(), port: 8000 }], [Listener], {
+    ///
+    /// With `https://` before it (`https://0.0.0.0:443`; port 443 if there is none) a TCP
+    /// address serves HTTPS, and needs a certificate (`--certfile` or `--certificates`); with
+    /// `http://` (port 80 if there is none) it serves plain HTTP. Without a scheme it serves
+    /// HTTPS if there is a certificate. Other addresses have the scheme as an option:
+    /// `unix:PATH?scheme=http`.
+    ///
+    /// Options stand behind a question mark: `:8000?proxy-protocol=v2` sets
+    /// `--proxy-protocol` for this address only. In the configuration file an address with
+    /// options can be a mapping: `{address: ':8000', proxy-protocol: v2}`, with the keys
+    /// `address`, `scheme` and `proxy-protocol`.
+    bind: Vec<BindSetting> = vec![BindSetting::from(Bind::local())], [Listener], {
         section: Section::Socket, short: Some('b'), placeholder: "ADDRESS",
+        item: Some(&bind_setting::ITEM),
         effect: Rollout, gunicorn: Some("bind"),
+        differs: Some("`https://` and `http://` choose the scheme of one address"),
         env_default: Some(EnvDefault { variable: "PORT", template: "0.0.0.0:{}" }),
     };
 
@@ -421,6 +438,228 @@ settings! {
         aliases: &["limit-request-field_size"],
         effect: Rollout, gunicorn: Some("limit_request_field_size"),
         differs: Some("a value out of range is an error"),
+    };
+
+    /// File with a certificate, and the certificates of its issuers behind it, as PEM.
+    ///
+    /// It may contain the key too. It can be repeated, with one `--keyfile` each, in the same
+    /// order: a client gets the certificate that fits the name which it asks for (SNI). The
+    /// first certificate is the default.
+    ///
+    /// The master reads certificates and keys before it gives up any privilege, and passes
+    /// them on in memory. The user of the workers needs no right to read them. A renewed file
+    /// takes effect without a reload, within a minute.
+    certfile: Vec<PathBuf> = Vec::new(), [Master], {
+        section: Section::Tls, placeholder: "FILE",
+        effect: Rollout, gunicorn: Some("certfile"),
+        differs: Some("it can be repeated; a renewed file takes effect without a reload"),
+    };
+
+    /// File with the private key of the certificate, as PEM.
+    ///
+    /// PKCS#8, PKCS#1 or SEC1, without a passphrase. Without it the key is in the file of the
+    /// certificate. With several certificates there is one for each, in the same order.
+    keyfile: Vec<PathBuf> = Vec::new(), [Master], {
+        section: Section::Tls, placeholder: "FILE",
+        effect: Rollout, gunicorn: Some("keyfile"),
+        differs: Some("it can be repeated"),
+    };
+
+    /// Further certificates: pairs of files, or directories as certbot lays them out.
+    ///
+    /// A word is a directory such as `/etc/letsencrypt/live`: each directory in it with a
+    /// `fullchain.pem` and a `privkey.pem` is a certificate. In the configuration file a
+    /// mapping `{certfile: FILE, keyfile: FILE}` is a pair; elsewhere a pair is written
+    /// `certfile=FILE,keyfile=FILE`. They come after those of `--certfile`.
+    certificates: Vec<CertificateSource> = Vec::new(), [Master], {
+        section: Section::Tls, placeholder: "DIRECTORY", item: Some(&tls::ITEM),
+        effect: Rollout,
+    };
+
+    /// File with the certificates of the authorities that issue clients' certificates.
+    ///
+    /// Whether a client needs one is set by `--cert-reqs`. After a change, sessions that were
+    /// opened under the old file are not resumed.
+    ca_certs: Option<PathBuf> = None, [Master], {
+        section: Section::Tls, placeholder: "FILE",
+        effect: Rollout, gunicorn: Some("ca_certs"),
+    };
+
+    /// Whether a client must have a certificate.
+    ///
+    /// The numbers 0, 1 and 2 mean `none`, `optional` and `required`. The application gets
+    /// the verified client in its environ, as `SSL_CLIENT_S_DN` and others.
+    cert_reqs: CertReqs = CertReqs::None, [Master], {
+        section: Section::Tls, placeholder: "WORD", choices: CertReqs::CHOICES,
+        effect: Rollout, gunicorn: Some("cert_reqs"),
+        differs: Some("words are accepted too"),
+    };
+
+    /// Lowest version of TLS that is accepted.
+    tls_minimum_version: TlsVersionSetting = TlsVersionSetting::V12, [Master], {
+        section: Section::Tls, placeholder: "VERSION", choices: TlsVersionSetting::CHOICES,
+        effect: Rollout,
+    };
+
+    /// Cipher suites, separated by colons or commas; the default is all of them.
+    ///
+    /// The names are OpenSSL's or IANA's. They choose the suites of TLS 1.2; those of TLS 1.3
+    /// change only if one of them (`TLS_...`) is named.
+    ciphers: Option<Ciphers> = None, [Master], {
+        section: Section::Tls, placeholder: "LIST", choices: &CIPHER_CHOICES,
+        effect: Rollout, gunicorn: Some("ciphers"),
+        differs: Some("names of suites only; an expression of OpenSSL (`HIGH:!aNULL`) is an error"),
+    };
+
+    /// Refuse clients that ask for a name which no certificate has.
+    ///
+    /// Without it such a client, and one that names no host, gets the default certificate.
+    tls_strict_sni: bool = false, [Master], {
+        section: Section::Tls,
+        effect: Rollout,
+    };
+
+    /// Maximum time for the TLS handshake, and for a header of the PROXY protocol.
+    ///
+    /// At its end the connection is closed, and counted. 0 disables the limit.
+    tls_handshake_timeout: Duration = Duration::from_secs(10), [Worker], {
+        section: Section::Tls, placeholder: "SECONDS", range: Some((0, DAY)),
+        effect: Rollout,
+    };
+
+    /// Give the application the client's certificate as PEM, in `SSL_CLIENT_CERT`.
+    tls_client_cert_environ: bool = false, [Worker], {
+        section: Section::Tls,
+        effect: Rollout,
+    };
+
+    /// Redirect requests on plain listeners to https.
+    ///
+    /// The response is 308 with the same host and path, and the port of the https listener
+    /// unless that is 443. `/.well-known/acme-challenge/` is not redirected, nor is a request
+    /// of which a trusted proxy reports that the client uses https.
+    redirect_https: bool = false, [Worker], {
+        section: Section::Tls,
+        effect: Rollout,
+    };
+
+    /// Directory with `/.well-known/acme-challenge/`, served on plain listeners.
+    ///
+    /// The directory of `certbot certonly --webroot -w DIRECTORY`: certificates are issued
+    /// and renewed without another server.
+    acme_webroot: Option<PathBuf> = None, [Worker], {
+        section: Section::Tls, placeholder: "DIRECTORY",
+        effect: Rollout,
+    };
+
+    /// Time for which browsers use https only (`Strict-Transport-Security`).
+    ///
+    /// Responses over https have the header, unless the application sets it. 0 adds none; a
+    /// usual value is 31536000, a year. Browsers keep it for that time even if https goes
+    /// away.
+    hsts: u32 = 0, [Worker], {
+        section: Section::Tls, placeholder: "SECONDS",
+        effect: Rollout,
+    };
+
+    /// Accepted for gunicorn's configurations; it has no effect.
+    ///
+    /// The handshake never occupies an application thread.
+    do_handshake_on_connect: bool = false, [Master], {
+        section: Section::Tls,
+        effect: Rollout, gunicorn: Some("do_handshake_on_connect"),
+        differs: Some("has no effect"),
+    };
+
+    /// Accepted for gunicorn's configurations; it has no effect.
+    ///
+    /// A connection that ends without the closing message of TLS ends like any other: what
+    /// its client has not sent completely is not served.
+    suppress_ragged_eofs: bool = true, [Master], {
+        section: Section::Tls,
+        effect: Rollout, gunicorn: Some("suppress_ragged_eofs"),
+        differs: Some("has no effect"),
+    };
+
+    /// Accepted for gunicorn's configurations; it has no effect.
+    ///
+    /// The versions are set by `--tls-minimum-version`.
+    ssl_version: Option<String> = None, [Master], {
+        section: Section::Tls, placeholder: "VERSION",
+        effect: Rollout, gunicorn: Some("ssl_version"),
+        differs: Some("has no effect, as in gunicorn"),
+    };
+
+    /// Proxies whose headers are trusted, separated by commas.
+    ///
+    /// Addresses such as `10.0.0.7`, networks such as `10.0.0.0/8`, or `*` for all
+    /// addresses. It governs the headers of `--secure-scheme-headers`,
+    /// `--forwarder-headers` and `--real-ip`. Proxies on unix sockets are trusted too, as
+    /// in gunicorn; `no-unix` in the list excludes them, and `none` alone trusts no proxy.
+    /// An IPv4-mapped IPv6 address counts as IPv4.
+    forwarded_allow_ips: AddressSet = AddressSet::local(), [Worker], {
+        section: Section::Proxy, placeholder: "ADDRESSES",
+        effect: Rollout, gunicorn: Some("forwarded_allow_ips"),
+        differs: Some("`no-unix` and `none` are accepted too; an empty `FORWARDED_ALLOW_IPS` is ignored"),
+        env_default: Some(EnvDefault { variable: "FORWARDED_ALLOW_IPS", template: "{}" }),
+    };
+
+    /// Headers by which a trusted proxy reports that its client uses https.
+    ///
+    /// In the configuration file either a mapping of headers to values or a list of
+    /// `HEADER=VALUE`; on the command line it can be repeated. With one of these headers and
+    /// exactly its value `wsgi.url_scheme` is `https`. Headers that contradict each other are
+    /// answered 400. `none` uses no header.
+    secure_scheme_headers: SchemeHeaders = SchemeHeaders::default(), [Worker], {
+        section: Section::Proxy, placeholder: "HEADER=VALUE", mapping: true,
+        effect: Rollout, gunicorn: Some("secure_scheme_headers"),
+    };
+
+    /// Headers with an underscore that only trusted proxies may send.
+    ///
+    /// Names separated by commas. `SCRIPT_NAME` is the part of the path under which the
+    /// application is mounted; it must end at a segment of the path, otherwise the request is
+    /// answered 400. `none` accepts no such header.
+    forwarder_headers: NameList = NameList::forwarders(), [Worker], {
+        section: Section::Proxy, placeholder: "NAMES",
+        effect: Rollout, gunicorn: Some("forwarder_headers"),
+    };
+
+    /// What happens to other headers with an underscore in their name.
+    ///
+    /// An application cannot distinguish `X_Forwarded_Proto` from `X-Forwarded-Proto`.
+    header_map: HeaderMap = HeaderMap::Drop, [Worker], {
+        section: Section::Proxy, placeholder: "WORD", choices: HeaderMap::CHOICES,
+        effect: Rollout, gunicorn: Some("header_map"),
+    };
+
+    /// Whether connections begin with a header of the PROXY protocol.
+    ///
+    /// The header names the client's address for every request of the connection. With `v1`
+    /// or `v2` a connection without it is closed. A header is accepted from
+    /// `--proxy-allow-ips` only. `--bind` can have its own mode for one address. Without a
+    /// word the flag means `auto`.
+    proxy_protocol: ProxyMode = ProxyMode::Off, [Listener], {
+        section: Section::Proxy, placeholder: "MODE", choices: ProxyMode::CHOICES,
+        effect: Rollout, gunicorn: Some("proxy_protocol"),
+    };
+
+    /// Proxies that may send a header of the PROXY protocol.
+    ///
+    /// The words are those of `--forwarded-allow-ips`.
+    proxy_allow_ips: AddressSet = AddressSet::local(), [Worker], {
+        section: Section::Proxy, placeholder: "ADDRESSES", aliases: &["proxy-allow-from"],
+        effect: Rollout, gunicorn: Some("proxy_allow_ips"),
+    };
+
+    /// The header that names the client's address.
+    ///
+    /// Exactly one header is read, since a client can forge the one that its proxy does not
+    /// set. The rightmost address in it that `--forwarded-allow-ips` does not have becomes
+    /// `REMOTE_ADDR` and the client of the access log.
+    real_ip: RealIp = RealIp::Off, [Worker], {
+        section: Section::Proxy, placeholder: "HEADER", choices: RealIp::CHOICES,
+        effect: Rollout,
     };
 
     /// Name in the titles of the processes.

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::*;
+use crate::Workers;
 use crate::table::{Row, Settings};
-use crate::{Bind, Workers};
 
 /// A directory of its own for a test, removed at its end.
 struct Directory(PathBuf);
@@ -93,7 +93,7 @@ fn each_source_is_stronger_than_the_one_before() {
 fn a_list_is_replaced_not_extended() {
     let directory = Directory::with("monoceros.yaml", "bind: [':1', ':2']\n");
     let loaded = directory.run("-b :3", &[("PORT", "4")]);
-    assert_eq!(loaded.settings.bind, [Bind::Tcp { host: "0.0.0.0".to_owned(), port: 3 }]);
+    assert_eq!(loaded.settings.bind, ["0.0.0.0:3".parse().unwrap()]);
 }
 
 #[test]

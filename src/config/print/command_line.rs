@@ -28,6 +28,7 @@ fn setting(row: &'static Row) -> Arg {
     let arg = Arg::new(row.name).help(plain(&row.summary()));
     let arg = match row.arity {
         Arity::Switch => arg.action(ArgAction::SetTrue),
+        Arity::Optional => arg.num_args(0..=1).value_hint(hint(row.placeholder)),
         Arity::One => arg.action(ArgAction::Set).value_hint(hint(row.placeholder)),
         Arity::List => arg.action(ArgAction::Append).value_hint(hint(row.placeholder)),
     };

@@ -42,7 +42,8 @@ pub(super) fn text() -> String {
     line(&mut out, format_args!("| gunicorn | here | meaning |\n| --- | --- | --- |"));
     for row in ROWS {
         if let Some(name) = row.gunicorn {
-            let name_here = if row.positional { row.key() } else { row.flag() };
+            let name_here = if row.positional { vec![row.key()] } else { row.long_flags() };
+            let name_here = name_here.join("`, `");
             let meaning =
                 row.differs.map_or("same".to_owned(), |differs| format!("different: {differs}"));
             line(&mut out, format_args!("| `{name}` | `{name_here}` | {meaning} |"));

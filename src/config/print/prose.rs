@@ -32,6 +32,7 @@ pub(super) fn flags(row: &Row) -> Vec<String> {
     }
     let value = match row.arity {
         Arity::Switch => String::new(),
+        Arity::Optional => format!(" [{}]", row.placeholder),
         Arity::One | Arity::List => format!(" {}", row.placeholder),
     };
     let short = row.short.map(|short| format!("-{short}{value}"));

@@ -89,7 +89,24 @@ fn every_default_reads_back_and_is_in_range() {
 }
 
 /// Texts of which each row takes one for a value that is not its default.
-const TEXTS: [&str; 9] = ["exec", "true", "7", "critical", "7s", ":7", "A=7", "%(h)s", "auto"];
+const TEXTS: [&str; 16] = [
+    "exec",
+    "true",
+    "false",
+    "7",
+    "critical",
+    "7s",
+    ":7",
+    "A=7",
+    "%(h)s",
+    "auto",
+    "optional",
+    "1.3",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "none",
+    "refuse",
+    "forwarded",
+];
 
 #[test]
 fn a_row_sets_its_own_field_and_no_other() {

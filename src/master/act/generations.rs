@@ -82,7 +82,8 @@ impl Generations {
     fn bind(&mut self, generation: Generation) -> Result<(), BindError> {
         let Some(spec) = self.specs.get_mut(&generation) else { return Ok(()) };
         spec.listeners = if self.activated.is_empty() {
-            open_all(&spec.settings.bind, &spec.options(), &mut self.listeners)?
+            let binds = spec.settings.bind.iter().map(|setting| setting.address.clone());
+            open_all(&binds.collect::<Vec<_>>(), &spec.options(), &mut self.listeners)?
         } else {
             self.activated.clone()
         };

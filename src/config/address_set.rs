@@ -1,0 +1,192 @@
+//! A type of settings: the addresses of proxies that are trusted.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use crate::forwarding::alone_if_none;
+use crate::row::{Arity, Bounds};
+use crate::value::Value;
+
+/// A set of addresses.
+///
+/// As text: addresses, networks (`10.0.0.0/8`), `*` for all addresses, and `no-unix`.
+/// `unix` alone has unix sockets only. `none` is the empty set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressSet {
+    /// Every internet address is in it.
+    pub all: bool,
+    /// The networks in it; a single address is a network of one. IPv4-mapped IPv6 networks
+    /// are stored as IPv4.
+    pub networks: Vec<IpNet>,
+    /// The clients of unix sockets are in it.
+    pub unix: bool,
+}
+
+impl AddressSet {
+    /// This machine: gunicorn's default. gunicorn trusts unix sockets always.
+    pub(crate) fn local() -> Self {
+        let addresses: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        Self { all: false, networks: addresses.map(IpNet::from).to_vec(), unix: true }
+    }
+
+    /// Whether an address is in the set. An IPv4-mapped IPv6 address counts as IPv4.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.all || self.networks.iter().any(|network| network.contains(&address))
+    }
+
+    /// Whether the clients of unix sockets are in the set.
+    #[must_use]
+    pub fn contains_unix(&self) -> bool {
+        self.unix
+    }
+}
+
+impl Value for AddressSet {
+    const TAKES: Arity = Arity::List;
+
+    fn parse(text: &str, range: Bounds) -> Result<Self, String> {
+        Self::read(&[text.to_owned()], range)
+    }
+
+    fn texts(&self) -> Vec<String> {
+        let mut words: Vec<_> = self.networks.iter().map(text_of_network).collect();
+        if self.all {
+            words.insert(0, "*".to_owned());
+        }
+        match (words.is_empty(), self.unix) {
+            (true, true) => words.push("unix".to_owned()),
+            (true, false) => words.push("none".to_owned()),
+            (false, true) => {}
+            (false, false) => words.push("no-unix".to_owned()),
+        }
+        words
+    }
+
+    fn read(texts: &[String], _: Bounds) -> Result<Self, String> {
+        let words = texts.iter().flat_map(|text| text.split(',')).map(str::trim);
+        let words: Vec<_> = words.filter(|word| !word.is_empty()).map(str::to_owned).collect();
+        alone_if_none(&words, &["none"])?;
+        let mut set = Self { all: false, networks: Vec::new(), unix: true };
+        for word in &words {
+            match word.as_str() {
+                "*" => set.all = true,
+                "unix" => {}
+                "none" | "no-unix" => set.unix = false,
+                word => set.networks.push(network(word)?),
+            }
+        }
+        if !set.unix && words.iter().any(|word| word == "unix") {
+            return Err("unix and no-unix contradict each other".to_owned());
+        }
+        Ok(set)
+    }
+}
+
+/// Reads an address or a network. Bits behind the prefix are an error, as in gunicorn.
+fn network(word: &str) -> Result<IpNet, String> {
+    if let Ok(address) = word.parse::<IpAddr>() {
+        return Ok(IpNet::from(address.to_canonical()));
+    }
+    let network: IpNet = word.parse().map_err(|_| {
+        format!("{word:?} is not an address; examples: 10.0.0.7, 10.0.0.0/8, 2001:db8::/32, *")
+    })?;
+    if network.addr() != network.network() {
+        return Err(format!("{word} has bits behind its prefix; write {}", network.trunc()));
+    }
+    Ok(as_ipv4(network).unwrap_or(network))
+}
+
+/// The IPv4 network of an IPv4-mapped one (`::ffff:10.0.0.0/104`).
+fn as_ipv4(network: IpNet) -> Option<IpNet> {
+    /// The length of the prefix that all mapped addresses share.
+    const MAPPED: u8 = 96;
+    let IpNet::V6(network) = network else { return None };
+    let prefix = network.prefix_len().checked_sub(MAPPED)?;
+    let address = Ipv6Net::network(&network).to_ipv4_mapped()?;
+    Ipv4Net::new(address, prefix).ok().map(IpNet::V4)
+}
+
+fn text_of_network(network: &IpNet) -> String {
+    if network.prefix_len() == network.max_prefix_len() {
+        network.addr().to_string()
+    } else {
+        network.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(text: &str) -> AddressSet {
+        AddressSet::parse(text, None).unwrap()
+    }
+
+    fn contains(set: &AddressSet, address: &str) -> bool {
+        set.contains(address.parse().unwrap())
+    }
+
+    #[test]
+    fn addresses_and_networks_are_found() {
+        let set = set("10.0.0.0/8, 192.168.1.7,2001:db8::/32,");
+        for address in ["10.1.2.3", "192.168.1.7", "2001:db8::1", "::ffff:10.1.2.3"] {
+            assert!(contains(&set, address), "{address}");
+        }
+        for address in ["11.0.0.1", "192.168.1.8", "2001:db9::1", "::1", "::ffff:11.0.0.1"] {
+            assert!(!contains(&set, address), "{address}");
+        }
+    }
+
+    #[test]
+    fn the_default_is_this_machine() {
+        let local = AddressSet::local();
+        assert_eq!(local, set("127.0.0.1,::1"));
+        assert!(contains(&local, "127.0.0.1") && contains(&local, "::ffff:127.0.0.1"));
+        assert!(!contains(&local, "127.0.0.2") && local.contains_unix());
+    }
+
+    #[test]
+    fn mapped_networks_count_as_ipv4() {
+        for text in ["::ffff:10.0.0.0/104", "::ffff:10.1.2.3"] {
+            assert!(contains(&set(text), "10.1.2.3"), "{text}");
+        }
+        assert!(!contains(&set("::/0"), "10.1.2.3"));
+        assert!(contains(&set("0.0.0.0/0"), "::ffff:1.2.3.4"));
+    }
+
+    #[test]
+    fn unix_sockets_are_trusted_unless_excluded() {
+        for (text, unix) in [
+            ("*", true),
+            ("", true),
+            ("unix", true),
+            ("10.0.0.1", true),
+            ("10.0.0.1,no-unix", false),
+            ("*,no-unix", false),
+            ("none", false),
+        ] {
+            let set = set(text);
+            assert_eq!(set.contains_unix(), unix, "{text}");
+            assert_eq!(contains(&set, "1.2.3.4"), text.contains('*'), "{text}");
+            assert_eq!(AddressSet::read(&set.texts(), None), Ok(set), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for (text, part) in [
+            ("10.0.0.1/8", "write 10.0.0.0/8"),
+            ("10.0.0.0/33", "is not an address"),
+            ("localhost", "is not an address"),
+            ("10.0.0.0/", "is not an address"),
+            ("none,10.0.0.1", "none cannot stand beside"),
+            ("unix,no-unix", "contradict"),
+        ] {
+            let reason = AddressSet::parse(text, None).unwrap_err();
+            assert!(reason.contains(part), "{text}: {reason}");
+        }
+    }
+}
