@@ -68,15 +68,15 @@ optional\t'a client may have none, but not one that cannot be verified'
 required\t'a client without a certificate that can be verified is refused'"
 complete -c monoceros -n "__fish_monoceros_needs_command" -l tls-minimum-version -d 'Lowest version of TLS that is accepted' -r -f -a "1.2\t'TLS 1.2 and 1.3'
 1.3\t'TLS 1.3 only'"
-complete -c monoceros -n "__fish_monoceros_needs_command" -l ciphers -d 'Cipher suites, separated by colons or commas; the default is all of them' -r -f -a "TLS_AES_256_GCM_SHA384\t'TLS_AES_256_GCM_SHA384'
-TLS_AES_128_GCM_SHA256\t'TLS_AES_128_GCM_SHA256'
-TLS_CHACHA20_POLY1305_SHA256\t'TLS_CHACHA20_POLY1305_SHA256'
-ECDHE-ECDSA-AES256-GCM-SHA384\t'TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384'
-ECDHE-ECDSA-AES128-GCM-SHA256\t'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256'
-ECDHE-ECDSA-CHACHA20-POLY1305\t'TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256'
-ECDHE-RSA-AES256-GCM-SHA384\t'TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384'
-ECDHE-RSA-AES128-GCM-SHA256\t'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256'
-ECDHE-RSA-CHACHA20-POLY1305\t'TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256'"
+complete -c monoceros -n "__fish_monoceros_needs_command" -l ciphers -d 'Cipher suites, separated by colons or commas; the default is all of them' -r -f -a "TLS_AES_256_GCM_SHA384\t'TLS 1.3'
+TLS_AES_128_GCM_SHA256\t'TLS 1.3'
+TLS_CHACHA20_POLY1305_SHA256\t'TLS 1.3'
+ECDHE-ECDSA-AES256-GCM-SHA384\t'TLS 1.2'
+ECDHE-ECDSA-AES128-GCM-SHA256\t'TLS 1.2'
+ECDHE-ECDSA-CHACHA20-POLY1305\t'TLS 1.2'
+ECDHE-RSA-AES256-GCM-SHA384\t'TLS 1.2'
+ECDHE-RSA-AES128-GCM-SHA256\t'TLS 1.2'
+ECDHE-RSA-CHACHA20-POLY1305\t'TLS 1.2'"
 complete -c monoceros -n "__fish_monoceros_needs_command" -l tls-handshake-timeout -d 'Maximum time for the TLS handshake, and for a header of the PROXY protocol' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -l acme-webroot -d 'Directory with /.well-known/acme-challenge/, served on plain listeners' -r -f -a "(__fish_complete_directories)"
 complete -c monoceros -n "__fish_monoceros_needs_command" -l hsts -d 'Time for which browsers use https only (Strict-Transport-Security)' -r -f

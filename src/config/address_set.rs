@@ -37,6 +37,12 @@ impl AddressSet {
         self.all || self.networks.iter().any(|network| network.contains(&address))
     }
 
+    /// Whether nothing is in the set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.all && self.networks.is_empty() && !self.unix
+    }
+
     /// Whether the clients of unix sockets are in the set.
     #[must_use]
     pub fn contains_unix(&self) -> bool {
@@ -62,7 +68,7 @@ impl Value for AddressSet {
             (false, true) => {}
             (false, false) => words.push("no-unix".to_owned()),
         }
-        words
+        vec![words.join(",")]
     }
 
     fn read(texts: &[String], _: Bounds) -> Result<Self, String> {

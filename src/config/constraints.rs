@@ -1,54 +1,50 @@
 //! Checks settings against each other. Each value is valid by itself; an error names the
 //! setting to change, with the origin of its value.
 
-use crate::error::{Errors, ValueOrigin};
+use crate::error::Errors;
+use crate::findings::Findings;
 use crate::loaded::Loaded;
-use crate::table::Row;
+use crate::table::Settings;
+use crate::transport;
 use crate::worker::WorkerClass;
 
-/// Fails with all contradictions.
-pub(crate) fn check(loaded: Loaded) -> Result<Loaded, Errors> {
-    let mut errors = Errors::default();
-    check_program(&loaded, &mut errors);
-    if errors.0.is_empty() { Ok(loaded) } else { Err(errors) }
+/// Fails with all contradictions; adds warnings about values without an effect.
+pub(crate) fn check(mut loaded: Loaded) -> Result<Loaded, Errors> {
+    let mut findings = Findings::new(&loaded);
+    check_program(&loaded.settings, &mut findings);
+    transport::check(&loaded.settings, &mut findings);
+    let Findings { errors, warnings, .. } = findings;
+    if errors.0.is_empty() {
+        loaded.warnings.extend(warnings);
+        Ok(loaded)
+    } else {
+        Err(errors)
+    }
 }
 
 /// The server runs either an application or a program.
-fn check_program(loaded: &Loaded, errors: &mut Errors) {
-    let settings = &loaded.settings;
+fn check_program(settings: &Settings, findings: &mut Findings<'_>) {
     let (has_app, has_program) = (settings.app.is_some(), !settings.program.is_empty());
     match settings.worker_class {
         WorkerClass::Exec => {
             if !has_program {
                 let reason = "exec needs a program: --worker-class exec -- PROGRAM ARGUMENT...";
-                add(loaded, "worker_class", reason, errors);
+                findings.refuse("worker_class", reason);
             }
             if has_app {
                 let reason = "worker class exec serves no application; it runs a program, \
                               said behind --";
-                add(loaded, "app", reason, errors);
+                findings.refuse("app", reason);
             }
         }
         WorkerClass::Wsgi => {
             if has_program {
                 let reason = "only --worker-class exec runs a program; an application is said \
                               without --";
-                add(loaded, "program", reason, errors);
+                findings.refuse("program", reason);
             }
         }
     }
-}
-
-fn add(loaded: &Loaded, name: &str, reason: &str, errors: &mut Errors) {
-    let Some(row) = Row::find(name) else { return };
-    let origin = loaded.source(row);
-    let subject = match origin {
-        ValueOrigin::CommandLine => row.subject(),
-        ValueOrigin::Variable(variable) if *variable == row.variable() => String::new(),
-        ValueOrigin::Variable(_) => row.subject(),
-        ValueOrigin::Default | ValueOrigin::File { .. } | ValueOrigin::Master => row.key(),
-    };
-    errors.add(origin.clone(), &subject, reason);
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::variable::{self, PREFIX};
 /// The settings in the environment, from the weakest to the strongest.
 #[derive(Debug, Default)]
 pub(crate) struct Environment {
-    /// `WEB_CONCURRENCY` and `PORT`: weaker than the configuration file.
+    /// `WEB_CONCURRENCY`, `PORT` and `FORWARDED_ALLOW_IPS`: weaker than the configuration file.
     pub(crate) defaults: Vec<RawSetting>,
     /// `GUNICORN_CMD_ARGS`.
     pub(crate) arguments: Line,
@@ -168,12 +168,16 @@ mod tests {
     }
 
     #[test]
-    fn defaults_come_from_two_variables() {
-        let (environment, errors) =
-            parse(&[("WEB_CONCURRENCY", "3"), ("PORT", "5000"), ("HOME", "/root")]);
+    fn defaults_come_from_three_variables() {
+        let (environment, errors) = parse(&[
+            ("WEB_CONCURRENCY", "3"),
+            ("PORT", "5000"),
+            ("FORWARDED_ALLOW_IPS", "10.0.0.1, 10.0.0.2"),
+            ("HOME", "/root"),
+        ]);
         assert_eq!(errors, "");
         let said: Vec<_> = environment.defaults.iter().flat_map(words).collect();
-        assert_eq!(said, ["3", "0.0.0.0:5000"]);
+        assert_eq!(said, ["3", "0.0.0.0:5000", "10.0.0.1, 10.0.0.2"]);
     }
 
     #[test]

@@ -31,8 +31,9 @@ pub enum Command {
 /// Reads the settings: `args` are the words after the program's name, `env` the
 /// environment, `cwd` the directory that relative names start from.
 ///
-/// The sources, the weakest first: default, `WEB_CONCURRENCY` and `PORT`, configuration
-/// file, `GUNICORN_CMD_ARGS`, `MONOCEROS_*`, command line. The function reads only the
+/// The sources, the weakest first: default, `WEB_CONCURRENCY`, `PORT` and
+/// `FORWARDED_ALLOW_IPS`, configuration file, `GUNICORN_CMD_ARGS`, `MONOCEROS_*`, command
+/// line. The function reads only the
 /// configuration file, so a reload can call it again.
 ///
 /// # Errors

@@ -11,6 +11,7 @@ mod constraints;
 mod environment;
 mod error;
 mod file;
+mod findings;
 mod flags;
 mod forwarding;
 mod gunicorn;

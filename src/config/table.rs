@@ -503,8 +503,8 @@ settings! {
 
     /// Cipher suites, separated by colons or commas; the default is all of them.
     ///
-    /// The names are OpenSSL's or IANA's. They choose the suites of TLS 1.2; those of TLS 1.3
-    /// change only if one of them (`TLS_...`) is named.
+    /// The names are OpenSSL's or IANA's (`TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256`). They choose
+    /// the suites of TLS 1.2; those of TLS 1.3 change only if one of them is named.
     ciphers: Option<Ciphers> = None, [Master], {
         section: Section::Tls, placeholder: "LIST", choices: &CIPHER_CHOICES,
         effect: Rollout, gunicorn: Some("ciphers"),
@@ -546,7 +546,7 @@ settings! {
     /// Directory with `/.well-known/acme-challenge/`, served on plain listeners.
     ///
     /// The directory of `certbot certonly --webroot -w DIRECTORY`: certificates are issued
-    /// and renewed without another server.
+    /// and renewed without another server. The user of the workers must be able to read it.
     acme_webroot: Option<PathBuf> = None, [Worker], {
         section: Section::Tls, placeholder: "DIRECTORY",
         effect: Rollout,
@@ -656,7 +656,8 @@ settings! {
     ///
     /// Exactly one header is read, since a client can forge the one that its proxy does not
     /// set. The rightmost address in it that `--forwarded-allow-ips` does not have becomes
-    /// `REMOTE_ADDR` and the client of the access log.
+    /// `REMOTE_ADDR` and the client of the access log. The walk begins at the address of the
+    /// connection: what an untrusted client sends is not read.
     real_ip: RealIp = RealIp::Off, [Worker], {
         section: Section::Proxy, placeholder: "HEADER", choices: RealIp::CHOICES,
         effect: Rollout,

@@ -134,18 +134,26 @@ const fn cipher(number: u16, openssl: &'static str, iana: &'static str) -> Ciphe
     CipherName { number, openssl, iana }
 }
 
-/// OpenSSL's name of each suite, and IANA's, for the printed pages.
+/// OpenSSL's name of each suite, and the version of TLS that has it, for the printed pages.
 pub(crate) const CIPHER_CHOICES: [(&str, &str); CIPHERS.len()] = {
     let mut choices = [("", ""); CIPHERS.len()];
     let mut index = 0;
     while index < choices.len() {
-        choices[index] = (CIPHERS[index].openssl, CIPHERS[index].iana);
+        let suite = CIPHERS[index];
+        choices[index] = (suite.openssl, if suite.is_tls13() { "TLS 1.3" } else { "TLS 1.2" });
         index += 1;
     }
     choices
 };
 
 impl CipherName {
+    /// Whether TLS 1.3 has the suite; no suite belongs to both versions.
+    #[must_use]
+    pub const fn is_tls13(&self) -> bool {
+        // 0x13 is the first byte of every suite of TLS 1.3 (RFC 8446, appendix B.4).
+        self.number >> 8 == 0x13
+    }
+
     /// Finds a suite by OpenSSL's name, IANA's, or that of rustls, which writes `TLS13_` for
     /// the suites of TLS 1.3.
     fn find(name: &str) -> Option<Self> {

@@ -1,10 +1,13 @@
-//! What several settings together mean for a listener: its scheme, its certificates, and
-//! whether its connections begin with a header of the PROXY protocol.
+//! What several settings together mean for listeners: their schemes and certificates, and
+//! whether connections begin with a header of the PROXY protocol. Checks them against each
+//! other.
 
 use crate::bind_setting::{BindScheme, BindSetting};
-use crate::forwarding::ProxyMode;
+use crate::findings::Findings;
+use crate::forwarding::{ProxyMode, RealIp};
 use crate::table::Settings;
-use crate::tls::CertificateSource;
+use crate::tls::{CertReqs, CertificateSource};
+use crate::worker::WorkerClass;
 
 impl Settings {
     /// Whether there is a certificate.
@@ -42,9 +45,237 @@ impl Settings {
     }
 }
 
+/// Checks the settings of TLS and of the PROXY protocol against each other.
+pub(crate) fn check(settings: &Settings, findings: &mut Findings<'_>) {
+    warn_of_no_effect(findings);
+    check_addresses(settings, findings);
+    if settings.worker_class == WorkerClass::Exec {
+        check_exec(settings, findings);
+        return;
+    }
+    check_keys(settings, findings);
+    check_clients(settings, findings);
+    check_redirection(settings, findings);
+    check_proxies(settings, findings);
+}
+
+/// Settings that are accepted for configurations of gunicorn only.
+fn warn_of_no_effect(findings: &mut Findings<'_>) {
+    for (name, reason) in [
+        ("ssl_version", "has no effect; tls-minimum-version sets the lowest version"),
+        ("do_handshake_on_connect", "has no effect: no application thread does a handshake"),
+        ("suppress_ragged_eofs", "has no effect: the end of a connection is never an exception"),
+    ] {
+        if findings.is_set(name) {
+            findings.warn(name, reason);
+        }
+    }
+}
+
+fn check_addresses(settings: &Settings, findings: &mut Findings<'_>) {
+    for (index, bind) in settings.bind.iter().enumerate() {
+        let is_other = |other: &BindSetting| other.address == bind.address && other != bind;
+        if settings.bind[..index].iter().any(is_other) {
+            let reason = format!("{} is in it twice, with different options", bind.address);
+            findings.refuse("bind", &reason);
+        }
+        if bind.scheme == BindScheme::Https && !settings.has_certificates() {
+            let reason = format!("{bind} needs a certificate: set certfile or certificates");
+            findings.refuse("bind", &reason);
+        }
+    }
+}
+
+/// A program of class exec has the sockets for itself: the server sees no connection.
+fn check_exec(settings: &Settings, findings: &mut Findings<'_>) {
+    let reason = "a worker of class exec has no TLS of the server: its program does that itself";
+    for (name, is_set) in [
+        ("certfile", !settings.certfile.is_empty()),
+        ("certificates", !settings.certificates.is_empty()),
+        ("bind", settings.bind.iter().any(|bind| bind.scheme == BindScheme::Https)),
+    ] {
+        if is_set {
+            findings.refuse(name, reason);
+        }
+    }
+    if settings.bind.iter().any(|bind| settings.proxy_mode(bind) != ProxyMode::Off) {
+        let name =
+            if settings.proxy_protocol == ProxyMode::Off { "bind" } else { "proxy_protocol" };
+        findings.refuse(name, "a worker of class exec reads connections itself, with their header");
+    }
+}
+
+/// Keys belong to certificates by their position.
+fn check_keys(settings: &Settings, findings: &mut Findings<'_>) {
+    let (certificates, keys) = (settings.certfile.len(), settings.keyfile.len());
+    if keys > 0 && certificates == 0 {
+        findings.refuse("keyfile", "needs a certificate: set certfile");
+    } else if keys > 0 && certificates != keys {
+        let reason = format!(
+            "the number of keys is {keys}, and that of certificates (certfile) {certificates}; \
+             set a key for each, or none if each file has its own"
+        );
+        findings.refuse("keyfile", &reason);
+    }
+}
+
+/// Certificates of clients are asked for and verified on https listeners.
+fn check_clients(settings: &Settings, findings: &mut Findings<'_>) {
+    match (settings.cert_reqs, &settings.ca_certs) {
+        (CertReqs::None, None) => {}
+        (CertReqs::None, Some(_)) => {
+            findings.warn("ca_certs", "has no effect while cert-reqs is none");
+        }
+        (CertReqs::Optional | CertReqs::Required, None) => {
+            findings.refuse("cert_reqs", "needs ca-certs, to verify the certificates of clients");
+        }
+        (CertReqs::Optional | CertReqs::Required, Some(_)) => {
+            if !settings.bind.iter().any(|bind| settings.is_tls(bind)) {
+                let reason = "needs an https listener: set certfile, and bind https://";
+                findings.refuse("cert_reqs", reason);
+            }
+        }
+    }
+}
+
+/// Plain listeners redirect to https listeners. The default address is not counted as a
+/// listener without http: sockets that were passed in may take its place.
+fn check_redirection(settings: &Settings, findings: &mut Findings<'_>) {
+    if settings.redirect_https && !settings.bind.iter().any(|bind| settings.is_tls(bind)) {
+        let reason = "needs an https listener: set certfile, and bind https://";
+        findings.refuse("redirect_https", reason);
+    } else if findings.is_set("bind") && settings.bind.iter().all(|bind| settings.is_tls(bind)) {
+        let reason = "has no effect: bind has no http:// listener";
+        for (name, is_set) in [
+            ("redirect_https", settings.redirect_https),
+            ("acme_webroot", settings.acme_webroot.is_some()),
+        ] {
+            if is_set {
+                findings.warn(name, reason);
+            }
+        }
+    }
+}
+
+fn check_proxies(settings: &Settings, findings: &mut Findings<'_>) {
+    let has_header = settings.bind.iter().any(|bind| settings.proxy_mode(bind) != ProxyMode::Off);
+    if has_header && settings.proxy_allow_ips.is_empty() {
+        let reason = "no proxy may send the header of proxy-protocol, which would close every \
+                      connection that has one";
+        findings.refuse("proxy_allow_ips", reason);
+    }
+    if settings.real_ip != RealIp::Off && settings.forwarded_allow_ips.is_empty() {
+        findings.warn("real_ip", "has no effect: forwarded-allow-ips trusts no proxy");
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+    use std::path::Path;
+
     use super::*;
+    use crate::{Command, load};
+
+    /// The errors of a command line, else its warnings.
+    fn findings(args: &str) -> String {
+        let args: Vec<_> = args.split_whitespace().map(OsString::from).collect();
+        match load(&args, &[], Path::new("/nonexistent")) {
+            Ok(Command::Run(loaded)) => loaded.warnings.join("\n"),
+            Ok(other) => panic!("{other:?}"),
+            Err(errors) => errors.to_string(),
+        }
+    }
+
+    #[test]
+    fn settings_that_contradict_each_other_are_refused() {
+        for (args, error) in [
+            ("--keyfile k", "--keyfile: needs a certificate: set certfile"),
+            (
+                "--certfile a --certfile b --keyfile k",
+                "--keyfile: the number of keys is 1, and that of certificates (certfile) 2; set a \
+                 key for each, or none if each file has its own",
+            ),
+            (
+                "-b https://:443",
+                "--bind: https://0.0.0.0:443 needs a certificate: set certfile or certificates",
+            ),
+            (
+                "-b :1 -b :1?proxy-protocol=v1",
+                "--bind: 0.0.0.0:1 is in it twice, with different options",
+            ),
+            (
+                "--redirect-https",
+                "--redirect-https: needs an https listener: set certfile, and bind https://",
+            ),
+            (
+                "--redirect-https --certfile a -b http://:80",
+                "--redirect-https: needs an https listener: set certfile, and bind https://",
+            ),
+            (
+                "--certfile a --cert-reqs 2",
+                "--cert-reqs: needs ca-certs, to verify the certificates of clients",
+            ),
+            (
+                "--cert-reqs optional --ca-certs c",
+                "--cert-reqs: needs an https listener: set certfile, and bind https://",
+            ),
+            (
+                "-k exec --certfile a -- run",
+                "--certfile: a worker of class exec has no TLS of the server: its program does \
+                 that itself",
+            ),
+            (
+                "-k exec --proxy-protocol -- run",
+                "--proxy-protocol: a worker of class exec reads connections itself, with their \
+                 header",
+            ),
+            (
+                "--proxy-protocol v2 --proxy-allow-from none",
+                "--proxy-allow-ips: no proxy may send the header of proxy-protocol, which would \
+                 close every connection that has one",
+            ),
+        ] {
+            assert_eq!(findings(args), error, "{args}");
+        }
+    }
+
+    #[test]
+    fn settings_without_an_effect_are_warned_of() {
+        for (args, warning) in [
+            ("--ssl-version TLS", "--ssl-version: has no effect; tls-minimum-version sets"),
+            ("--do-handshake-on-connect", "--do-handshake-on-connect: has no effect: "),
+            ("--suppress-ragged-eofs", "--suppress-ragged-eofs: has no effect: "),
+            ("--certfile a --ca-certs c", "--ca-certs: has no effect while cert-reqs is none"),
+            (
+                "--certfile a -b :1 --redirect-https",
+                "--redirect-https: has no effect: bind has no http:// listener",
+            ),
+            ("--certfile a -b :1 --acme-webroot w", "--acme-webroot: has no effect: bind has no"),
+            (
+                "--real-ip forwarded --forwarded-allow-ips none",
+                "--real-ip: has no effect: forwarded-allow-ips trusts no proxy",
+            ),
+        ] {
+            let text = findings(args);
+            assert!(text.starts_with(warning) && text.lines().count() == 1, "{args}: {text}");
+        }
+    }
+
+    #[test]
+    fn settings_that_fit_together_are_accepted() {
+        for args in [
+            "--certfile a --keyfile k --cert-reqs required --ca-certs c",
+            "--certfile a -b https://:443 -b http://:80 --redirect-https --acme-webroot w",
+            "--certificates d -b :1 -b :2",
+            "--certfile a --redirect-https",
+            "--proxy-protocol --real-ip x-forwarded-for",
+            "-k exec -b http://:80 -- run",
+            "--acme-webroot w",
+        ] {
+            assert_eq!(findings(args), "", "{args}");
+        }
+    }
 
     #[test]
     fn the_certificate_decides_where_no_scheme_is_set() {

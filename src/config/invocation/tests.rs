@@ -203,6 +203,64 @@ fn everything_wrong_is_reported_at_once() {
 }
 
 #[test]
+fn an_error_about_tls_or_proxies_names_its_line() {
+    for (text, error) in [
+        ("bind: https://:https", "1: bind: \"https\" is not a port"),
+        ("bind:\n- :80\n- ':443?proxy-protocol=v3'", "3: bind: proxy-protocol: \"v3\" is not one"),
+        ("bind:\n- address: ':1'\n  scheme: ftp", "2: bind: scheme: \"ftp\" is not one of auto,"),
+        ("certfile: [a, '']", "1: certfile: must not be empty"),
+        ("certificates:\n- keyfile: k", "2: certificates: certfile is missing"),
+        ("cert_reqs: 3", "1: cert_reqs: \"3\" is not one of none, optional, required"),
+        ("tls-minimum-version: 1.1", "1: tls-minimum-version: \"1.1\" is not one of 1.2, 1.3"),
+        ("ciphers: TLSv1", "1: ciphers: \"TLSv1\" is not one of TLS_AES_256_GCM_SHA384, "),
+        ("tls-strict-sni: x", "1: tls-strict-sni: cannot read \"x\" as true or false"),
+        ("hsts: 1y", "1: hsts: cannot read \"1y\" as a whole number"),
+        ("forwarded-allow-ips:\n  - ::1\n  - x", "3: forwarded-allow-ips: \"x\" is not an address"),
+        ("secure_scheme_headers:\n  A: b\n  C D: e", "3: secure_scheme_headers: cannot read"),
+        ("secure_scheme_headers: {}", "1: secure_scheme_headers: the list is empty"),
+        ("forwarder_headers: a b", "1: forwarder_headers: \"a b\" is not the name of a header"),
+        ("header-map: keep", "1: header-map: \"keep\" is not one of drop, refuse, dangerous"),
+        ("proxy_protocol: v3", "1: proxy_protocol: \"v3\" is not one of off, auto, v1, v2"),
+        ("proxy_allow_ips: 10.0.0.1/8", "1: proxy_allow_ips: 10.0.0.1/8 has bits behind its"),
+        ("real-ip: x-real-ip", "1: real-ip: \"x-real-ip\" is not one of off, x-forwarded-for,"),
+        ("workers: 2\nkeyfile: k", "2: keyfile: needs a certificate: set certfile"),
+        ("workers: 2\nredirect-https: true", "2: redirect-https: needs an https listener"),
+    ] {
+        let errors = Directory::with("monoceros.yaml", text).errors("", &[]);
+        let (found, expected) = (errors.to_string(), format!("monoceros.yaml line {error}"));
+        assert!(found.starts_with(&expected) && found.lines().count() == 1, "{text}: {found}");
+        assert_eq!(errors.exit_code(), 1);
+    }
+}
+
+#[test]
+fn gunicorns_spellings_of_tls_and_proxies_are_read() {
+    let text = "certfile: a.pem\nkeyfile: b.pem\nca_certs: c.pem\ncert_reqs: 2\n\
+                ssl_version: TLSv1_2\ndo_handshake_on_connect: false\n\
+                suppress_ragged_eofs: true\nproxy_protocol: true\nproxy_allow_ips: '*'\n\
+                forwarded_allow_ips: 10.0.0.1,10.0.0.2\nheader_map: drop\n\
+                secure_scheme_headers:\n  X-FORWARDED-PROTO: https\n\
+                forwarder_headers: SCRIPT_NAME,PATH_INFO\n";
+    let loaded = Directory::with("monoceros.yaml", text).run("", &[]);
+    let settings = &loaded.settings;
+    assert_eq!(settings.certfile, [PathBuf::from("a.pem")]);
+    assert_eq!(settings.cert_reqs, crate::CertReqs::Required);
+    assert_eq!(settings.proxy_protocol, crate::ProxyMode::Auto);
+    assert!(settings.proxy_allow_ips.all && settings.forwarded_allow_ips.networks.len() == 2);
+    assert_eq!(settings.secure_scheme_headers.0.len(), 1);
+    let warned: Vec<_> =
+        loaded.warnings.iter().filter_map(|text| text.split(": has no effect").next()).collect();
+    assert_eq!(
+        warned,
+        [
+            "monoceros.yaml line 5: ssl-version",
+            "monoceros.yaml line 6: do-handshake-on-connect",
+            "monoceros.yaml line 7: suppress-ragged-eofs"
+        ]
+    );
+}
+
+#[test]
 fn a_wrong_file_or_environment_is_no_usage_error() {
     let directory = Directory::with("monoceros.yaml", "workers: x\n");
     assert_eq!(directory.errors("", &[]).exit_code(), 1);
@@ -232,8 +290,17 @@ fn what_is_printed_can_be_loaded_again() {
         ("MONOCEROS_ENV", "'A=two words: \"x\"' B=#"),
         ("MONOCEROS_ACCESS_LOGFILE", "-"),
         ("MONOCEROS_PYTHONPATH", "/a,/b"),
+        ("MONOCEROS_BIND", "[::1]:80 unix:@a https://:443?proxy-protocol=v2 unix:/b?scheme=http"),
+        ("MONOCEROS_CERTIFICATES", "certfile=/a%2Cb,keyfile=/c /etc/live"),
+        ("MONOCEROS_CIPHERS", "ECDHE-RSA-AES128-GCM-SHA256:TLS13_AES_128_GCM_SHA256"),
+        ("MONOCEROS_SECURE_SCHEME_HEADERS", "Front-End-Https=on"),
+        ("FORWARDED_ALLOW_IPS", "10.0.0.0/8, ::1, no-unix"),
+        ("MONOCEROS_PROXY_ALLOW_IPS", "none"),
     ];
-    let first = directory.run("-b [::1]:80 -b unix:@a -w auto -t 1500ms -m 022 shop:app", &env);
+    let words = "--certfile a --keyfile b --ca-certs c --cert-reqs 2 --tls-minimum-version 1.3 \
+                 --forwarder-headers none --header-map refuse --real-ip forwarded --hsts 31536000 \
+                 --proxy-protocol --proxy-allow-from * -w auto -t 1500ms -m 022 shop:app";
+    let first = directory.run(words, &env);
     fs::write(directory.0.join("monoceros.yaml"), first.print()).unwrap();
     let second = directory.run("", &[]);
     assert_eq!(second.settings, first.settings);

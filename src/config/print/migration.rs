@@ -6,15 +6,18 @@ use crate::gunicorn::{FOREIGN, Foreign};
 use crate::table::ROWS;
 use crate::wrap::wrap;
 
-const INTRODUCTION: [&str; 6] = [
+const INTRODUCTION: [&str; 7] = [
     "`gunicorn` in a command line can be replaced by `monoceros` as long as all of its flags \
-     are in the first table; `GUNICORN_CMD_ARGS`, `WEB_CONCURRENCY` and `PORT` are read too. A \
-     flag that is not supported yet is an error that names it; it is never ignored.",
-    "One feature that gunicorn has without a flag is not supported yet: for a proxy on the same \
-     machine, or in `FORWARDED_ALLOW_IPS`, that sends `X-Forwarded-Proto: https` it makes \
-     `wsgi.url_scheme` `https`. Here the application itself has to trust its proxy: Django by \
-     `SECURE_PROXY_SSL_HEADER`, Flask by werkzeug's `ProxyFix`. Otherwise it treats each request \
-     as plain HTTP: redirections repeat without end, and forms fail the check of their origin.",
+     are in the first table; `GUNICORN_CMD_ARGS`, `WEB_CONCURRENCY`, `PORT` and \
+     `FORWARDED_ALLOW_IPS` are read too. A flag that is not supported yet is an error that names it; it is never ignored.",
+    "Behind a proxy the defaults are gunicorn's: for a proxy on the same machine, on a unix \
+     socket, or in `FORWARDED_ALLOW_IPS`, that sends `X-Forwarded-Proto: https`, \
+     `wsgi.url_scheme` is `https`. `REMOTE_ADDR` is the proxy's address, as in gunicorn, until \
+     `--real-ip` names the header that the proxy sets.",
+    "With `--certfile` every address serves HTTPS, as in gunicorn; `http://` before an address \
+     makes it a plain one. A certificate is read by the master before it gives up its privileges, \
+     so the key needs no right for the user of the workers. `ciphers` takes names of suites, not \
+     OpenSSL's expressions.",
     "`gunicorn.conf.py` is not read, because the master runs no Python. Its settings go into \
      `monoceros.yaml` under the same names. Computed values go into the environment, such as \
      `MONOCEROS_WORKERS=$((2 * $(nproc) + 1))`; or use `workers: auto`.",

@@ -11,8 +11,9 @@ pub(super) const SOURCES: [&str; 5] = [
      a YAML mapping: the one named with `--config`, else `monoceros.yaml` in the working \
      directory if there is one. A key may also have gunicorn's name (`keepalive`), and `_` for \
      `-`.",
-    "From the weakest to the strongest: the default; the variables `WEB_CONCURRENCY` and \
-     `PORT`, which replace the defaults of `--workers` and `--bind`; the file; \
+    "From the weakest to the strongest: the default; the variables `WEB_CONCURRENCY`, `PORT` \
+     and `FORWARDED_ALLOW_IPS`, which replace the defaults of `--workers`, `--bind` and \
+     `--forwarded-allow-ips`; the file; \
      `GUNICORN_CMD_ARGS`, read like a command line; `MONOCEROS_*`; the command line. A setting \
      that can be repeated is replaced as a whole by the stronger source. An empty variable \
      counts as unset. In a variable, the items of a repeatable setting are separated by spaces \

@@ -1,0 +1,47 @@
+//! What the checks of settings against each other find: errors and warnings, each with the
+//! origin of a value.
+
+use crate::error::{Error, Errors, ValueOrigin};
+use crate::loaded::Loaded;
+use crate::table::Row;
+
+/// Errors and warnings about settings that are valid by themselves.
+#[derive(Debug)]
+pub(crate) struct Findings<'a> {
+    loaded: &'a Loaded,
+    pub(crate) errors: Errors,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl<'a> Findings<'a> {
+    pub(crate) fn new(loaded: &'a Loaded) -> Self {
+        Self { loaded, errors: Errors::default(), warnings: Vec::new() }
+    }
+
+    /// Whether a source has set the setting.
+    pub(crate) fn is_set(&self, name: &str) -> bool {
+        Row::find(name).is_some_and(|row| *self.loaded.source(row) != ValueOrigin::Default)
+    }
+
+    /// Adds an error about the value of a setting.
+    pub(crate) fn refuse(&mut self, name: &str, reason: &str) {
+        self.errors.0.extend(self.about(name, reason));
+    }
+
+    /// Adds a warning about the value of a setting.
+    pub(crate) fn warn(&mut self, name: &str, reason: &str) {
+        self.warnings.extend(self.about(name, reason).map(|text| text.to_string()));
+    }
+
+    fn about(&self, name: &str, reason: &str) -> Option<Error> {
+        let row = Row::find(name)?;
+        let origin = self.loaded.source(row);
+        let subject = match origin {
+            ValueOrigin::CommandLine => row.subject(),
+            ValueOrigin::Variable(variable) if *variable == row.variable() => String::new(),
+            ValueOrigin::Variable(_) => row.subject(),
+            ValueOrigin::Default | ValueOrigin::File { .. } | ValueOrigin::Master => row.key(),
+        };
+        Some(Error::new(origin.clone(), &subject, reason))
+    }
+}
