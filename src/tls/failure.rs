@@ -1,0 +1,35 @@
+//! The errors of rustls for a log: in one line, from the server's point of view.
+
+use rustls::{Error, InvalidMessage, PeerIncompatible};
+
+/// The text of an error of a connection; `name` is the name that the client has asked for.
+pub fn explain(error: &Error, name: Option<&str>) -> String {
+    match error {
+        Error::AlertReceived(alert) => format!("the client has refused: {alert:?}"),
+        Error::InvalidCertificate(why) => format!("the client's certificate is refused: {why}"),
+        Error::NoCertificatesPresented => "the client has sent no certificate".to_owned(),
+        Error::NoApplicationProtocol => {
+            "the client offers no protocol that the server has (ALPN)".to_owned()
+        }
+        Error::PeerIncompatible(
+            PeerIncompatible::Tls12NotOffered
+            | PeerIncompatible::Tls12NotOfferedOrEnabled
+            | PeerIncompatible::SupportedVersionsExtensionRequired,
+        ) => "the client offers no version of TLS that the server accepts".to_owned(),
+        Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon) => {
+            "the client offers no cipher suite that the server accepts".to_owned()
+        }
+        Error::PeerIncompatible(why) => format!("the client is incompatible: {why:?}"),
+        Error::PeerMisbehaved(why) => format!("the client violates TLS: {why:?}"),
+        Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            "the client has sent something else than TLS".to_owned()
+        }
+        Error::InvalidMessage(why) => format!("the client has sent a damaged message: {why:?}"),
+        Error::DecryptError => "the client has sent a record that does not decrypt".to_owned(),
+        // The only error of the library that stands for a refused name.
+        Error::General(why) if why.starts_with("no server certificate") => {
+            format!("no certificate is valid for {}", name.unwrap_or("an unnamed server"))
+        }
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,143 @@
+//! What a worker serves TLS with, and its replacement while connections are open.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ServerConfig, ServerConnection};
+
+use crate::material::{ClientAuthentication, Material, TlsVersion};
+use crate::names::Names;
+use crate::roots;
+use crate::suites;
+use crate::ticketer::Ticketer;
+
+/// Tickets after a full handshake of TLS 1.3. A client uses each once, and browsers open
+/// several connections together.
+const TICKETS: usize = 2;
+
+/// What a worker serves TLS with. All copies are the same server.
+#[derive(Clone, Debug)]
+pub struct TlsServer(Arc<RwLock<Current>>);
+
+/// The configuration of new connections.
+#[derive(Debug)]
+struct Current {
+    /// Without ALPN.
+    base: Arc<ServerConfig>,
+    /// The same for each list of protocols that was asked for (ALPN).
+    by_protocols: Vec<(Vec<Vec<u8>>, Arc<ServerConfig>)>,
+    asks_clients: bool,
+}
+
+impl TlsServer {
+    /// One that serves with this material.
+    ///
+    /// # Errors
+    /// Why the material cannot be used, in one line.
+    pub fn new(material: Material) -> Result<Self, String> {
+        Ok(Self(Arc::new(RwLock::new(Current::new(&material)?))))
+    }
+
+    /// Serves new connections with this material. Open ones keep theirs.
+    ///
+    /// # Errors
+    /// Why the material cannot be used, in one line; then nothing has changed.
+    pub fn replace(&self, material: Material) -> Result<(), String> {
+        let mut new = Current::new(&material)?;
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        for (protocols, _) in &current.by_protocols {
+            new.configure(protocols);
+        }
+        *current = new;
+        Ok(())
+    }
+
+    /// The configuration of a connection that offers these protocols (ALPN).
+    pub fn config(&self, alpn: &[Vec<u8>]) -> Arc<ServerConfig> {
+        self.find(alpn).0
+    }
+
+    /// A connection that offers these protocols (ALPN), and whether its client is asked for a
+    /// certificate.
+    ///
+    /// # Errors
+    /// Those of rustls for a configuration that it does not accept.
+    pub fn connection(&self, alpn: &[Vec<u8>]) -> Result<(ServerConnection, bool), rustls::Error> {
+        let (config, asks_clients) = self.find(alpn);
+        Ok((ServerConnection::new(config)?, asks_clients))
+    }
+
+    fn find(&self, alpn: &[Vec<u8>]) -> (Arc<ServerConfig>, bool) {
+        let current = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let found = current.by_protocols.iter().find(|(protocols, _)| protocols == alpn);
+        if let Some((_, config)) = found {
+            return (Arc::clone(config), current.asks_clients);
+        }
+        drop(current);
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        (current.configure(alpn), current.asks_clients)
+    }
+}
+
+impl Current {
+    fn new(material: &Material) -> Result<Self, String> {
+        let base = Arc::new(configuration(material)?);
+        let asks_clients = material.client_authentication != ClientAuthentication::None;
+        Ok(Self { base, by_protocols: Vec::new(), asks_clients })
+    }
+
+    fn configure(&mut self, alpn: &[Vec<u8>]) -> Arc<ServerConfig> {
+        let mut config = ServerConfig::clone(&self.base);
+        config.alpn_protocols = alpn.to_vec();
+        let config = Arc::new(config);
+        self.by_protocols.push((alpn.to_vec(), Arc::clone(&config)));
+        config
+    }
+}
+
+/// The configuration of rustls.
+fn configuration(material: &Material) -> Result<ServerConfig, String> {
+    let cipher_suites = suites::supported(&material.suites)?;
+    let provider = Arc::new(CryptoProvider { cipher_suites, ..aws_lc_rs::default_provider() });
+    let versions: &[_] = match material.minimum {
+        TlsVersion::V12 => &[&TLS13, &TLS12],
+        TlsVersion::V13 => &[&TLS13],
+    };
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(versions)
+        .map_err(|error| format!("cannot serve TLS with these versions and suites: {error}"))?;
+    let builder = match client_verifier(material, provider)? {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(Names::new(material)?));
+    // The order of the setting counts, otherwise the client's: a telephone without
+    // instructions for AES prefers ChaCha20.
+    config.ignore_client_order = !material.suites.is_empty();
+    // Sessions are in tickets only, which every worker can read.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.ticketer = Arc::new(Ticketer::new(material)?);
+    config.send_tls13_tickets = TICKETS;
+    // A request in early data can be sent again by an attacker (RFC 8446 section 8).
+    config.max_early_data_size = 0;
+    Ok(config)
+}
+
+fn client_verifier(
+    material: &Material,
+    provider: Arc<CryptoProvider>,
+) -> Result<Option<Arc<dyn ClientCertVerifier>>, String> {
+    let is_optional = match material.client_authentication {
+        ClientAuthentication::None => return Ok(None),
+        ClientAuthentication::Optional => true,
+        ClientAuthentication::Required => false,
+    };
+    let roots = Arc::new(roots::store(&material.client_roots)?);
+    let builder = WebPkiClientVerifier::builder_with_provider(roots, provider);
+    let builder = if is_optional { builder.allow_unauthenticated() } else { builder };
+    let verifier = builder.build();
+    Ok(Some(verifier.map_err(|error| format!("cannot verify clients: {error}"))?))
+}
