@@ -119,6 +119,43 @@ fn gunicorns_worker_classes_are_understood() {
 }
 
 #[test]
+fn an_address_with_options_reads_back_as_it_is_printed() {
+    let yaml = "bind:\n- address: 127.0.0.1:0\n  proxy-protocol: v2\n- unix:a?scheme=http\n\
+                secure-scheme-headers: {Front-End-Https: 'on'}\nreal-ip: x-forwarded-for\n";
+    let setup = || Setup::bare().apps().flag("environ");
+    let setup_of = |yaml: &str| setup().file("monoceros.yaml", yaml);
+    let variable = ("FORWARDED_ALLOW_IPS", "10.0.0.0/8, ::ffff:192.0.2.1");
+    let first = print(setup_of(yaml).variable(variable.0, variable.1));
+    for line in [
+        "bind:                                     # monoceros.yaml line 1",
+        "  - \"127.0.0.1:0?proxy-protocol=v2\"",
+        "  - \"unix:a?scheme=http\"",
+        "forwarded-allow-ips:                      # FORWARDED_ALLOW_IPS",
+        "  - \"10.0.0.0/8,192.0.2.1\"",
+        "  - \"Front-End-Https=on\"",
+        "real-ip: x-forwarded-for                  # monoceros.yaml line 6",
+    ] {
+        assert!(first.stdout.lines().any(|it| it == line), "{line:?} in {}", first.stdout);
+    }
+    let values = |end: &Finished| {
+        let lines = end.stdout.lines().map(|line| line.split("  # ").next().unwrap_or(line));
+        lines.map(str::trim_end).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(values(&print(setup_of(&first.stdout))), values(&first));
+}
+
+#[test]
+fn an_error_in_an_item_names_its_line() {
+    let yaml = "bind:\n- ':1'\n- address: ':2'\n  proxy-protocol: v2\n  access: [a]\n";
+    let error = "monoceros.yaml line 5: bind: access: unknown option; known are address, scheme, \
+                 proxy-protocol";
+    refuse(Setup::bare().file("monoceros.yaml", yaml), 1, &[error]);
+    let yaml = "name: x\nkeyfile: key.pem\n";
+    let error = "monoceros.yaml line 2: keyfile: needs a certificate: set certfile";
+    refuse(Setup::bare().file("monoceros.yaml", yaml), 1, &[error]);
+}
+
+#[test]
 fn all_errors_are_reported_together_with_their_sources() {
     let yaml = "bind: 127.0.0.1:0\n\ntimeout: 30x\nworkerz: 3\n";
     let setup = Setup::bare().flags(&["--threads", "many", "environ"]).file("monoceros.yaml", yaml);

@@ -619,7 +619,7 @@ settings! {
     ///
     /// Names separated by commas. `SCRIPT_NAME` is the part of the path under which the
     /// application is mounted; it must end at a segment of the path, otherwise the request is
-    /// answered 400. `none` accepts no such header.
+    /// answered 400. `*` accepts every name, `none` no name.
     forwarder_headers: NameList = NameList::forwarders(), [Worker], {
         section: Section::Proxy, placeholder: "NAMES",
         effect: Rollout, gunicorn: Some("forwarder_headers"),

@@ -167,6 +167,11 @@ fn check_proxies(settings: &Settings, findings: &mut Findings<'_>) {
     if settings.real_ip != RealIp::Off && settings.forwarded_allow_ips.is_empty() {
         findings.warn("real_ip", "has no effect: forwarded-allow-ips trusts no proxy");
     }
+    if settings.real_ip != RealIp::Off && settings.forwarded_allow_ips.all {
+        let reason = "each client can choose its own address, since forwarded-allow-ips has *; \
+                      list the proxies instead";
+        findings.warn("real_ip", reason);
+    }
 }
 
 #[cfg(test)]
@@ -255,6 +260,10 @@ mod tests {
             (
                 "--real-ip forwarded --forwarded-allow-ips none",
                 "--real-ip: has no effect: forwarded-allow-ips trusts no proxy",
+            ),
+            (
+                "--real-ip forwarded --forwarded-allow-ips *",
+                "--real-ip: each client can choose its own address, since forwarded-allow-ips",
             ),
         ] {
             let text = findings(args);
