@@ -93,7 +93,7 @@ impl DirectoryWatch {
     }
 
     fn concerns(&self, event: &InotifyEvent) -> bool {
-        // An event without a name concerns the directory itself, or says that events were
+        // An event without a name concerns the directory itself, or means that events were
         // lost.
         let Some(name) = &event.name else {
             return !event.mask.contains(AddWatchFlags::IN_IGNORED);

@@ -159,7 +159,7 @@ impl Server {
         self.address.unwrap_or_else(|| self.address_of("http"))
     }
 
-    /// The first address in the log at which the server speaks `http` or `https`.
+    /// The first address in the log with this scheme, `http` or `https`.
     pub(crate) fn address_of(&self, scheme: &str) -> SocketAddr {
         let line = self.ready_line();
         let after = line.split(&format!("{scheme}://")).nth(1);
