@@ -30,7 +30,11 @@ const CRATES: [(&str, &str, &[&str]); 9] = [
             "monoceros-wire",
         ],
     ),
-    ("monoceros", "", &["monoceros-config", "monoceros-log", "monoceros-sys", "monoceros-wire"]),
+    (
+        "monoceros",
+        "",
+        &["monoceros-config", "monoceros-log", "monoceros-sys", "monoceros-tls", "monoceros-wire"],
+    ),
 ];
 
 fn root() -> &'static Path {

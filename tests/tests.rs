@@ -9,6 +9,7 @@ mod application;
 mod batches;
 mod binds;
 mod boot;
+mod certificates;
 mod completions;
 mod connections;
 mod control;

@@ -18,16 +18,17 @@ use monoceros_wire::{Generation, Slot};
 
 use crate::master::act::control_socket::Control;
 use crate::master::act::generations::Generations;
-use crate::master::act::handover::{Handover, SuccessorStart};
+use crate::master::act::handover::Handover;
 use crate::master::act::invocation::Invocation;
 use crate::master::act::listener::OwnedListener;
 use crate::master::act::notify_sender::NotifySender;
 use crate::master::act::pid_file_setting::PidFileSetting;
 use crate::master::act::poller::{PollSource, Poller};
 use crate::master::act::processes::Processes;
+use crate::master::act::renewals::Renewals;
 use crate::master::act::signal_reader::{ReceivedSignal, SignalReader};
 use crate::master::act::startup::{CANNOT_START, Startup, announce};
-use crate::master::act::upgrade::{Inherited, PassedOn};
+use crate::master::act::upgrade::{Inherited, PassedOn, SuccessorStart};
 use crate::master::act::worker_spec::WorkerSpec;
 use crate::master::decide::action::Action;
 use crate::master::decide::event::MasterEvent;
@@ -41,6 +42,7 @@ pub(crate) struct MasterLoop {
     poller: Poller,
     signals: SignalReader,
     generations: Generations,
+    renewals: Renewals,
     processes: Processes,
     handover: Handover,
     control: Control,
@@ -87,13 +89,16 @@ impl MasterLoop {
         let poller = Poller::new()?;
         let signals = SignalReader::new(&poller)?;
         let first = inherited.as_ref().map_or(Generation(1), |it| it.generation);
-        let (listeners, predecessor) = inherited.map(|it| (it.listeners, it.predecessor)).unzip();
+        let (ticket_keys, inherited) =
+            inherited.map(|it| (it.ticket_keys, (it.listeners, it.predecessor))).unzip();
+        let (listeners, predecessor) = inherited.unzip();
         let handover = Handover::new(predecessor, &poller)?;
         Ok(Self {
             invocation,
             poller,
             signals,
             generations: Generations::new(first, spec, listeners.unwrap_or_default(), activated),
+            renewals: Renewals::new(ticket_keys.unwrap_or_default()),
             processes: Processes::new(),
             handover,
             control: Control::default(),
@@ -119,6 +124,12 @@ impl MasterLoop {
             return CANNOT_START;
         }
         let mut events = VecDeque::new();
+        if let Err(text) = self.renewals.begin(&mut self.generations, &self.poller) {
+            log::error!("{text}");
+            self.leave(CANNOT_START);
+            return CANNOT_START;
+        }
+        events.push_back(self.report_certificates());
         for action in master.begin() {
             events.extend(self.act(action));
         }
@@ -139,15 +150,32 @@ impl MasterLoop {
     /// Waits for events. The deadline comes last: an earlier event may have removed its
     /// cause.
     fn wait(&mut self, deadline: Option<Instant>, events: &mut VecDeque<MasterEvent>) {
-        let next = deadline.into_iter().chain(self.control.deadline()).min();
+        let others = self.control.deadline().into_iter();
+        let others = others.chain(self.renewals.deadline(&self.generations));
+        let next = others.chain(deadline).min();
         let timeout = next.map(|at| at.saturating_duration_since(Instant::now()));
         for source in self.poller.wait(timeout) {
             self.read(source, events);
         }
         self.control.close_overdue(&self.poller, Instant::now());
+        self.look_at_certificates(events);
         if deadline.is_some_and(|at| at <= Instant::now()) {
             events.push_back(MasterEvent::Elapsed);
         }
+    }
+
+    /// Looks at the files of certificates, if it is time for that.
+    fn look_at_certificates(&mut self, events: &mut VecDeque<MasterEvent>) {
+        let (generations, processes) = (&mut self.generations, &mut self.processes);
+        if self.renewals.look(generations, processes, &self.poller, Instant::now()) {
+            events.push_back(self.report_certificates());
+        }
+    }
+
+    /// Reports what concerns the operator about certificates.
+    fn report_certificates(&self) -> MasterEvent {
+        let concern = self.renewals.concern(&self.generations);
+        MasterEvent::CertificatesChecked { concern }
     }
 
     /// Reads what has arrived at one source.
@@ -167,6 +195,7 @@ impl MasterLoop {
                 }
             }
             PollSource::Worker(worker) => self.processes.read(worker, successor, poller, events),
+            PollSource::Certificates => self.renewals.note_changes(Instant::now()),
             PollSource::ControlSocket => self.control.accept(poller, Instant::now()),
             PollSource::ControlClient(index) => events.extend(self.control.read(index, poller)),
             PollSource::Successor => events.extend(self.handover.read_successor(poller)),
@@ -213,6 +242,8 @@ impl MasterLoop {
             }
             Action::KeepGeneration { generation, last_read } => {
                 self.generations.keep(generation, last_read);
+                self.renewals.warn(&mut self.generations);
+                return Some(self.report_certificates());
             }
             Action::Reopen => self.startup.reopen(&self.generations),
             Action::CloseListeners => self.generations.close_listeners(),
@@ -236,7 +267,7 @@ impl MasterLoop {
         };
         let (app, settings) = (spec.app.clone(), spec.pairs.clone());
         let listeners = spec.descriptions().collect();
-        let has_tls = false;
+        let has_tls = spec.sealed_certificates().is_some();
         let start = Start { slot, generation, workers, app, settings, listeners, has_tls };
         self.processes.spawn(worker, spec, start, &self.poller)
     }
@@ -250,6 +281,10 @@ impl MasterLoop {
 
     fn read_settings(&mut self, generation: Generation) -> Result<MasterSettings, String> {
         let settings = self.generations.read(generation, &self.invocation)?;
+        if let Err(text) = self.renewals.begin(&mut self.generations, &self.poller) {
+            self.generations.forget(generation);
+            return Err(text);
+        }
         self.pid_file.renew(self.generations.owner());
         Ok(settings)
     }
@@ -262,7 +297,8 @@ impl MasterLoop {
     }
 
     fn start_successor(&mut self, newest: Generation, workers: Option<u16>) -> MasterEvent {
-        let start = SuccessorStart { newest, workers, pid_path: self.pid_file.path() };
+        let (pid_path, ticket_keys) = (self.pid_file.path(), self.renewals.ticket_keys());
+        let start = SuccessorStart { newest, workers, pid_path, ticket_keys };
         self.handover.start(&start, &self.generations, &self.invocation, &self.poller)
     }
 

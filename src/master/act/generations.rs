@@ -10,6 +10,7 @@ use monoceros_sys::reason;
 use monoceros_sys::user::Credentials;
 use monoceros_wire::Generation;
 
+use crate::master::act::certificates::Certificates;
 use crate::master::act::invocation::Invocation;
 use crate::master::act::listener::{OwnedListener, open_all};
 use crate::master::act::logs;
@@ -63,6 +64,25 @@ impl Generations {
         self.specs.get(&generation).map_or(0, |spec| spec.settings.max_rss.0)
     }
 
+    /// A generation has certificates.
+    pub(crate) fn have_certificates(&self) -> bool {
+        self.specs.values().any(|spec| spec.certificates.is_some())
+    }
+
+    /// The certificates of each generation that has some.
+    pub(crate) fn certificates_mut(
+        &mut self,
+    ) -> impl Iterator<Item = (Generation, &mut Certificates)> {
+        let specs = self.specs.iter_mut();
+        specs.filter_map(|(generation, spec)| Some((*generation, spec.certificates.as_mut()?)))
+    }
+
+    /// Forgets a generation that was read and cannot be used.
+    pub(crate) fn forget(&mut self, generation: Generation) {
+        self.specs.remove(&generation);
+        self.close_unused();
+    }
+
     /// The output of the workers goes to the error log.
     pub(crate) fn captures_output(&self) -> bool {
         self.specs.values().any(|spec| spec.settings.capture_output)
@@ -114,8 +134,7 @@ impl Generations {
         let settings = spec.master_settings();
         self.specs.insert(generation, spec);
         if let Err(failure) = self.bind(generation) {
-            self.specs.remove(&generation);
-            self.close_unused();
+            self.forget(generation);
             return Err(failure.text);
         }
         Ok(settings)

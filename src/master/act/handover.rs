@@ -3,15 +3,15 @@
 //! on between two masters is in `upgrade.rs`.
 
 use std::os::fd::AsFd;
-use std::path::Path;
 
 use monoceros_sys::reason;
-use monoceros_wire::Generation;
 
 use crate::master::act::generations::Generations;
 use crate::master::act::invocation::Invocation;
 use crate::master::act::poller::{PollSource, Poller};
-use crate::master::act::upgrade::{PassedOn, Predecessor, SuccessorProcess, check_program};
+use crate::master::act::upgrade::{
+    PassedOn, Predecessor, SuccessorProcess, SuccessorStart, check_program,
+};
 use crate::master::act::worker_process::number_of;
 use crate::master::act::worker_spec::WorkerSpec;
 use crate::master::decide::action::WorkerSignal;
@@ -22,16 +22,6 @@ pub(crate) struct Handover {
     successor: Option<SuccessorProcess>,
     /// Until it has passed everything on.
     predecessor: Option<Predecessor>,
-}
-
-/// What a successor is started with.
-pub(crate) struct SuccessorStart<'a> {
-    /// The highest number that was given to a generation.
-    pub(crate) newest: Generation,
-    /// The number of workers, if an operator has changed it.
-    pub(crate) workers: Option<u16>,
-    /// The path of the pid file of this master.
-    pub(crate) pid_path: Option<&'a Path>,
 }
 
 impl Handover {
@@ -68,10 +58,8 @@ impl Handover {
         if let Some(Err(text)) = generations.owner().map(|_| check_program(invocation)) {
             return MasterEvent::SuccessorEnded { text };
         }
-        let SuccessorStart { newest, workers, pid_path } = *start;
         let listeners = generations.for_successor();
-        let started = SuccessorProcess::start(invocation, listeners, pid_path, newest, workers);
-        let successor = match started {
+        let successor = match SuccessorProcess::start(invocation, listeners, start) {
             Ok(successor) => successor,
             Err(text) => return MasterEvent::SuccessorEnded { text },
         };

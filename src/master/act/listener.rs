@@ -23,6 +23,9 @@ use crate::master::decide::event::BindError;
 
 pub(crate) use self::listening_socket::SocketOptions;
 
+/// The protocols that clients of TLS may choose from (ALPN, RFC 7301).
+const ALPN: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
+
 /// One address of the settings, or a socket that was passed in.
 #[derive(Debug)]
 pub(crate) struct OwnedListener {
@@ -214,16 +217,21 @@ impl OwnedListener {
         self.sockets.iter().map(AsFd::as_fd)
     }
 
-    /// The description of each socket, for a worker.
+    /// The description of each socket, for a worker that serves this scheme there.
     pub(crate) fn descriptions(
         &self,
+        scheme: Scheme,
         options: ListenerOptions,
     ) -> impl Iterator<Item = ListenerDescription> {
+        let alpn = match scheme {
+            Scheme::Http => &[][..],
+            Scheme::Https => &ALPN,
+        };
         self.sockets.iter().map(move |socket| ListenerDescription {
             name: self.name(),
             address: socket.address.clone(),
-            scheme: Scheme::Http,
-            alpn: Vec::new(),
+            scheme,
+            alpn: alpn.iter().map(|name| name.to_vec()).collect(),
             options,
         })
     }
@@ -246,11 +254,11 @@ impl OwnedListener {
             return;
         }
         if let ListenerSource::Configured(Bind::Tcp { .. }) = self.source {
-            let described = self.descriptions(ListenerOptions::default());
-            for (fd, description) in self.sockets().zip(described) {
-                if let Err(error) = refuse::refuse_new(fd) {
+            for socket in &self.sockets {
+                if let Err(error) = refuse::refuse_new(socket.as_fd()) {
+                    let address = &socket.address;
                     log::warn!(
-                        "cannot refuse new connections at {description}, clients that connect in \
+                        "cannot refuse new connections at {address}, clients that connect in \
                          the last moment may be reset: {}",
                         reason(&error)
                     );
@@ -363,7 +371,7 @@ mod tests {
         assert!(Rc::ptr_eq(&first[0], &second[0]));
         assert_eq!(open.len(), 1);
         let deferring = ListenerOptions { defer_accept: true, ..ListenerOptions::default() };
-        let description = first[0].descriptions(deferring).next().unwrap();
+        let description = first[0].descriptions(Scheme::Http, deferring).next().unwrap();
         assert!(description.to_string().starts_with("http://127.0.0.1:"));
         assert_eq!((description.name.as_str(), description.options), ("127.0.0.1-0", deferring));
         assert!(socket::is_deferred(first[0].sockets().next().unwrap()));

@@ -4,6 +4,7 @@
 //! `decide` returns.
 
 mod bind_format;
+mod certificates;
 mod control_socket;
 mod environment;
 mod event_loop;
@@ -16,12 +17,14 @@ mod memory;
 mod notify_sender;
 mod owner_rights;
 mod path_format;
+mod pem_file;
 mod pending_fork;
 pub(crate) mod pid_file;
 mod pid_file_setting;
 mod poller;
 pub(crate) mod proc_stat;
 mod processes;
+mod renewals;
 mod signal_reader;
 pub(crate) mod start;
 mod startup;

@@ -1,8 +1,10 @@
 //! A fork that a mold was asked for, until the worker exists. Owned by `processes.rs`.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
 
 use monoceros_sys::process::{self, Ancestry, Process};
 use monoceros_sys::{reason, user};
@@ -46,6 +48,11 @@ impl<T> Forks<T> {
         self.asked.get(&worker).map(|(_, prepared)| prepared)
     }
 
+    /// What is prepared for all workers that do not exist yet.
+    pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.asked.values_mut().map(|(_, prepared)| prepared)
+    }
+
     /// The workers that do not exist yet.
     pub(crate) fn workers(&self) -> Vec<WorkerId> {
         self.asked.keys().copied().collect()
@@ -82,6 +89,8 @@ pub(crate) struct PendingFork {
     uid: u32,
     channel: MasterEnd,
     shared: SharedMemory,
+    /// The certificates and keys that follow its first message.
+    certificates: Option<Rc<File>>,
     /// Messages to send when it exists.
     later: Vec<ToWorker>,
 }
@@ -109,12 +118,20 @@ impl PendingFork {
         mold.ask_fork(worker, &given).map_err(cannot)?;
         let (shared, later) = (SharedMemory { scoreboard: Some(scoreboard), stacks }, Vec::new());
         let uid = spec.owner.as_ref().map_or_else(user::own_uid, |owner| owner.uid);
-        Ok(Self { generation, start, uid, channel, shared, later })
+        let certificates = spec.sealed_certificates().cloned();
+        Ok(Self { generation, start, uid, channel, shared, certificates, later })
     }
 
     /// Keeps a message until the process exists.
     pub(crate) fn send_later(&mut self, message: ToWorker) {
         self.later.push(message);
+    }
+
+    /// Its certificates were renewed, if it is of this generation.
+    pub(crate) fn replace_certificates(&mut self, generation: Generation, file: &Rc<File>) {
+        if generation == self.generation {
+            self.certificates = Some(Rc::clone(file));
+        }
     }
 
     /// The descriptor on which its first message arrives.
@@ -146,9 +163,12 @@ impl PendingFork {
         check_ancestry(pid, process::ancestry(pid), self.uid, known)?;
         let process = Process::adopt(pid)
             .map_err(|error| format!("cannot address pid {pid}: {}", reason(&error)))?;
-        let Self { generation, start, channel, shared, later, .. } = self;
+        let Self { generation, start, channel, shared, certificates, later, .. } = self;
         let slot = start.slot;
-        let sent = channel.send(&ToWorker::Start(start));
+        let sent = channel.send(&ToWorker::Start(start)).and_then(|()| match &certificates {
+            Some(file) => channel.send_with(&ToWorker::Tls, &[file.as_fd()]),
+            None => Ok(()),
+        });
         let worker = WorkerProcess::forked(slot, generation, channel, process, shared);
         if sent.is_ok() {
             later.iter().for_each(|message| worker.send(message));

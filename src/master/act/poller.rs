@@ -16,7 +16,7 @@ use crate::master::decide::id::WorkerId;
 const MAX_EVENTS: usize = 64;
 /// The token of the first connection to the control socket. Smaller ones are those of the
 /// sources that exist once.
-const FIRST_CLIENT: usize = 5;
+const FIRST_CLIENT: usize = 6;
 /// The token of the first worker, after those of all connections.
 const FIRST_WORKER: usize = FIRST_CLIENT + u8::MAX as usize + 1;
 
@@ -33,6 +33,8 @@ pub(crate) enum PollSource {
     Predecessor,
     /// The control socket, where commands connect.
     ControlSocket,
+    /// A file of a certificate has changed.
+    Certificates,
     /// The connection of a command.
     ControlClient(u8),
     /// The channel of a worker or mold, or of a worker that a mold is to fork.
@@ -53,6 +55,7 @@ impl PollSource {
             Self::SuccessorEnd => 2,
             Self::Predecessor => 3,
             Self::ControlSocket => 4,
+            Self::Certificates => 5,
             Self::ControlClient(index) => FIRST_CLIENT + usize::from(index),
             Self::Worker(worker) => {
                 usize::try_from(worker.0).unwrap_or(usize::MAX).saturating_add(FIRST_WORKER)
@@ -67,6 +70,7 @@ impl PollSource {
             2 => Self::SuccessorEnd,
             3 => Self::Predecessor,
             4 => Self::ControlSocket,
+            5 => Self::Certificates,
             number => match u8::try_from(number - FIRST_CLIENT) {
                 Ok(index) => Self::ControlClient(index),
                 Err(_) => Self::Worker(WorkerId((number - FIRST_WORKER) as u64)),
@@ -128,6 +132,7 @@ mod tests {
             PollSource::SuccessorEnd,
             PollSource::Predecessor,
             PollSource::ControlSocket,
+            PollSource::Certificates,
         ];
         sources.extend([0, 1, u8::MAX].map(PollSource::ControlClient));
         sources.extend([0, 1, 1_000_000].map(|id| PollSource::Worker(WorkerId(id))));

@@ -2,6 +2,8 @@
 //! them, reads and sends their messages, reaps them. Called by the event loop only.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::rc::Rc;
 
 use monoceros_log::printable;
 use monoceros_sys::process::{self, ExitStatus};
@@ -116,6 +118,19 @@ impl Processes {
         } else if let Some(pending) = self.forks.get_mut(worker) {
             pending.send_later(message);
         }
+    }
+
+    /// Sends the workers of a generation its certificates and keys if they are new, or if a
+    /// worker did not get them before. A worker that is not forked yet gets them when it is.
+    pub(crate) fn send_certificates(
+        &mut self,
+        generation: Generation,
+        file: &Rc<File>,
+        are_new: bool,
+    ) {
+        let workers = self.running.values().filter(|it| it.generation == generation);
+        workers.for_each(|worker| worker.send_certificates(file, are_new));
+        self.forks.all_mut().for_each(|fork| fork.replace_certificates(generation, file));
     }
 
     /// Sends a signal. A worker that is not forked yet is withdrawn, which results in an

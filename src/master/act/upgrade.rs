@@ -11,6 +11,7 @@ use std::rc::Rc;
 use monoceros_config::{Bind, variable};
 use monoceros_sys::process::{Detached, Ending, Program};
 use monoceros_sys::{descriptor, path, reason};
+use monoceros_tls::TicketKey;
 use monoceros_wire::Generation;
 use monoceros_wire::channel::{Channel, Incoming, ends};
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,21 @@ struct HandoverState {
     pid_path: Option<PathBuf>,
     /// The listeners; their sockets follow each other from descriptor 3 on.
     listeners: Vec<ListenerRecord>,
+    /// The keys of session tickets, the newest first. A message of an older release has none.
+    #[serde(default)]
+    ticket_keys: Vec<TicketKey>,
+}
+
+/// What a successor is started with beside the listeners.
+pub(crate) struct SuccessorStart<'a> {
+    /// The highest number that was given to a generation.
+    pub(crate) newest: Generation,
+    /// The number of workers, if an operator has changed it.
+    pub(crate) workers: Option<u16>,
+    /// The path of the pid file of this master.
+    pub(crate) pid_path: Option<&'a Path>,
+    /// The keys of session tickets, the newest first.
+    pub(crate) ticket_keys: &'a [TicketKey],
 }
 
 /// The successor, seen from this master.
@@ -96,6 +112,8 @@ pub(crate) struct Inherited {
     pub(crate) generation: Generation,
     /// The number of workers, if an operator has changed it.
     pub(crate) workers: Option<u16>,
+    /// The keys of session tickets, the newest first.
+    pub(crate) ticket_keys: Vec<TicketKey>,
 }
 
 impl SuccessorProcess {
@@ -103,9 +121,7 @@ impl SuccessorProcess {
     pub(crate) fn start(
         invocation: &Invocation,
         listeners: &[Rc<OwnedListener>],
-        pid_path: Option<&Path>,
-        newest: Generation,
-        workers: Option<u16>,
+        start: &SuccessorStart,
     ) -> Result<Self, String> {
         if std::process::id() == 1 {
             return Err("the first process of a container cannot be replaced; \
@@ -115,8 +131,14 @@ impl SuccessorProcess {
         let cannot = |error: io::Error| format!("cannot start a new master: {}", reason(&error));
         let (ours, theirs) = ends().map_err(cannot)?;
         let records = listeners.iter().map(|listener| listener.record()).collect();
-        let pid_path = pid_path.map(Path::to_owned);
-        let state = HandoverState { newest, workers, pid_path, listeners: records };
+        let SuccessorStart { newest, workers, pid_path, ticket_keys } = *start;
+        let state = HandoverState {
+            newest,
+            workers,
+            pid_path: pid_path.map(Path::to_owned),
+            listeners: records,
+            ticket_keys: ticket_keys.to_vec(),
+        };
         ours.send(&ToSuccessor::Begin(state)).map_err(cannot)?;
         let mut descriptors: Vec<_> = listeners.iter().flat_map(|it| it.sockets()).collect();
         let program = program(invocation, descriptors.len())?;
@@ -254,6 +276,7 @@ pub(crate) fn inherit(invocation: &Invocation) -> Result<Option<Inherited>, Stri
         listeners,
         generation: Generation(state.newest.0.saturating_add(1)),
         workers: state.workers,
+        ticket_keys: state.ticket_keys,
     }))
 }
 

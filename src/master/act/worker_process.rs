@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -34,6 +35,8 @@ pub(crate) struct WorkerProcess {
     /// Its generation.
     pub(crate) generation: Generation,
     draining: Cell<bool>,
+    /// It did not get the newest certificates: its channel was full.
+    lacks_certificates: Cell<bool>,
     process: Process,
     link: Link,
 }
@@ -42,7 +45,8 @@ pub(crate) struct WorkerProcess {
 pub(crate) fn spawn(spec: &WorkerSpec, start: Start) -> Result<WorkerProcess, SpawnError> {
     let (slot, generation) = (Some(start.slot), start.generation);
     let uid = spec.owner.as_ref().map_or_else(user::own_uid, |owner| owner.uid);
-    let facts = StartFacts { threads: spec.settings.threads, uid };
+    let certificates = spec.sealed_certificates().map(|file| file.as_fd());
+    let facts = StartFacts { threads: spec.settings.threads, uid, certificates };
     let endpoints = spec.kind.connect(start, facts).map_err(spawn_error)?;
     execute(spec, slot, generation, endpoints).map_err(spawn_error)
 }
@@ -122,7 +126,8 @@ pub(crate) fn number_of(signal: WorkerSignal) -> i32 {
 
 impl WorkerProcess {
     fn new(slot: Option<Slot>, generation: Generation, process: Process, link: Link) -> Self {
-        Self { slot, generation, draining: Cell::new(false), process, link }
+        let (draining, lacks_certificates) = Default::default();
+        Self { slot, generation, draining, lacks_certificates, process, link }
     }
 
     /// A worker that a mold has forked.
@@ -191,6 +196,13 @@ impl WorkerProcess {
             | ToWorker::Tls
             | ToWorker::Workers(_)
             | ToWorker::Expire { .. } => {}
+        }
+    }
+
+    /// Sends certificates and keys if they are new, or if an earlier attempt has failed.
+    pub(crate) fn send_certificates(&self, file: &File, are_new: bool) {
+        if (are_new || self.lacks_certificates.get()) && !self.is_mold() {
+            self.lacks_certificates.set(!self.link.send_certificates(file.as_fd()));
         }
     }
 

@@ -2,15 +2,17 @@
 //! listeners. It is read at the start and at each reload; spawning a worker only copies it.
 //! Owned by `generations.rs`.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use monoceros_config::{Effect, Loaded, LogTarget, Row, Settings, Workers};
+use monoceros_config::{Effect, Loaded, LogTarget, ProxyMode, Row, Settings, Workers};
 use monoceros_sys::process::Program;
 use monoceros_sys::reason;
 use monoceros_sys::user::{Credentials, is_root};
-use monoceros_wire::listener::{ListenerDescription, ListenerOptions};
+use monoceros_wire::listener::{ListenerDescription, ListenerOptions, ProxyProtocol, Scheme};
 
+use crate::master::act::certificates::Certificates;
 use crate::master::act::environment::environment;
 use crate::master::act::invocation::Invocation;
 use crate::master::act::listener::{OwnedListener, SocketOptions};
@@ -36,6 +38,8 @@ pub(crate) struct WorkerSpec {
     pub(crate) pairs: Vec<(String, String)>,
     /// The listeners that the workers serve.
     pub(crate) listeners: Vec<Rc<OwnedListener>>,
+    /// The certificates and keys of its listeners, if there are some.
+    pub(crate) certificates: Option<Certificates>,
     /// The user of the workers, which owns the log files and the files of unix sockets.
     pub(crate) owner: Option<Credentials>,
     /// The directory that relative paths start from.
@@ -68,6 +72,10 @@ impl WorkerSpec {
         };
         let pairs = with_own_logs(&settings, &directory).worker_pairs();
         let app = kind.app(loaded);
+        let certificates = settings
+            .has_certificates()
+            .then(|| Certificates::read(&settings, &directory, other_user(owner.as_ref())))
+            .transpose()?;
         let binds_are_set = has("bind");
         let listeners = Vec::new();
         Ok(Self {
@@ -78,6 +86,7 @@ impl WorkerSpec {
             extension,
             pairs,
             listeners,
+            certificates,
             owner,
             directory,
             binds_are_set,
@@ -93,14 +102,38 @@ impl WorkerSpec {
     /// The descriptions of the sockets of all listeners, in the order of the descriptors
     /// that the workers get.
     pub(crate) fn descriptions(&self) -> impl Iterator<Item = ListenerDescription> {
-        let defer_accept = self.kind.clients_send_first();
-        let options = ListenerOptions { defer_accept, ..ListenerOptions::default() };
-        self.listeners.iter().flat_map(move |listener| listener.descriptions(options))
+        self.listeners.iter().flat_map(|listener| {
+            let (scheme, proxy_protocol) = self.protocols_of(listener);
+            let defer_accept = self.kind.clients_send_first();
+            listener.descriptions(scheme, ListenerOptions { defer_accept, proxy_protocol })
+        })
+    }
+
+    /// The protocols of a listener. One that was passed in has those of an address without
+    /// options.
+    fn protocols_of(&self, listener: &OwnedListener) -> (Scheme, ProxyProtocol) {
+        let settings = &self.settings;
+        let address = listener.configured();
+        let bind = settings.bind.iter().find(|bind| Some(&bind.address) == address);
+        let has_tls = bind.map_or_else(|| settings.has_certificates(), |it| settings.is_tls(it));
+        let proxy_mode = bind.map_or(settings.proxy_protocol, |it| settings.proxy_mode(it));
+        let proxy_protocol = match proxy_mode {
+            ProxyMode::Off => ProxyProtocol::Off,
+            ProxyMode::Auto => ProxyProtocol::Auto,
+            ProxyMode::V1 => ProxyProtocol::V1,
+            ProxyMode::V2 => ProxyProtocol::V2,
+        };
+        (if has_tls { Scheme::Https } else { Scheme::Http }, proxy_protocol)
+    }
+
+    /// The file in memory with its certificates and keys, as workers are sent it.
+    pub(crate) fn sealed_certificates(&self) -> Option<&Rc<File>> {
+        self.certificates.as_ref()?.sealed()
     }
 
     /// The user of the workers, if the master is root and they are not.
     pub(crate) fn other_user(&self) -> Option<&Credentials> {
-        self.owner.as_ref().filter(|owner| is_root() && owner.uid != 0)
+        other_user(self.owner.as_ref())
     }
 
     /// Fails if the configuration file that was read is missing now. A deployment without it
@@ -168,6 +201,10 @@ impl WorkerSpec {
         let changes = self.settings.changes(&before.settings).into_iter();
         changes.filter(|row| row.effect == Effect::Restart).map(|row| row.key()).collect()
     }
+}
+
+fn other_user(owner: Option<&Credentials>) -> Option<&Credentials> {
+    owner.filter(|owner| is_root() && owner.uid != 0)
 }
 
 fn is_set(loaded: &Loaded, row: &Row) -> bool {

@@ -90,6 +90,12 @@ pub(crate) enum MasterEvent {
         /// The reason, or how it ended.
         text: String,
     },
+    /// The files of certificates were looked at.
+    CertificatesChecked {
+        /// What concerns the operator: a certificate that expires soon, or files that cannot
+        /// be used.
+        concern: Option<String>,
+    },
     /// The deadline that the master had named has passed.
     Elapsed,
 }

@@ -6,6 +6,7 @@
 
 pub(crate) mod action;
 mod boot_failures;
+pub(crate) mod certificate_watch;
 mod commands;
 pub(crate) mod event;
 mod exit_report;

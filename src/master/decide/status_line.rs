@@ -17,6 +17,8 @@ pub(crate) struct StatusLine {
     losses: Losses,
     /// Requests that run now.
     running: usize,
+    /// What concerns the operator about certificates.
+    concern: Option<String>,
     /// The line that was sent last.
     sent: String,
 }
@@ -52,6 +54,11 @@ impl StatusLine {
     /// Sets the number of requests that run now.
     pub(crate) fn set_running(&mut self, running: usize) {
         self.running = running;
+    }
+
+    /// Sets what concerns the operator about certificates, if anything does.
+    pub(crate) fn set_concern(&mut self, concern: Option<String>) {
+        self.concern = concern;
     }
 
     /// Sends the line to the init system, if it has changed.
@@ -101,6 +108,9 @@ impl StatusLine {
         if let Some(failed) = facts.failed_upgrade {
             line += &format!("; upgrade failed: {failed}");
         }
+        if let Some(concern) = &self.concern {
+            line += &format!("; {concern}");
+        }
         line
     }
 }
@@ -149,6 +159,10 @@ mod tests {
                  upgrade failed: late"
             )
         );
+        status.set_concern(Some("certificate a expires in 2 days".to_owned()));
+        let line = status.compose(&facts(&roster));
+        assert_eq!(line, format!("{plain}; certificate a expires in 2 days"));
+        status.set_concern(None);
         let rolling = StatusFacts { rolling_to: Some(Generation(3)), ..failed };
         assert!(status.compose(&rolling).contains("answered; reloading to gen=3;"));
     }

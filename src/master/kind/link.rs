@@ -84,6 +84,12 @@ impl Link {
         self.native().is_some_and(|native| native.send(message).is_ok())
     }
 
+    /// Sends certificates and keys in this file. Returns false if the process does not get
+    /// them now.
+    pub(crate) fn send_certificates(&self, file: BorrowedFd) -> bool {
+        self.native().is_some_and(|native| native.send_certificates(file).is_ok())
+    }
+
     /// Asks a mold to fork a worker, which gets these descriptors.
     pub(crate) fn ask_fork(&self, worker: WorkerId, given: &[BorrowedFd]) -> io::Result<()> {
         self.native().ok_or(io::ErrorKind::Unsupported)?.ask_fork(worker, given)

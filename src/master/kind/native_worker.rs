@@ -77,6 +77,12 @@ impl NativeWorker {
         self.channel.send(message)
     }
 
+    /// Sends certificates and keys in this file; fails if it does not read its channel.
+    pub(crate) fn send_certificates(&self, file: BorrowedFd) -> io::Result<()> {
+        self.fresh.set(false);
+        self.channel.send_with(&ToWorker::Tls, &[file])
+    }
+
     /// Asks a mold to fork a worker, which gets these descriptors.
     pub(crate) fn ask_fork(&self, worker: WorkerId, given: &[BorrowedFd]) -> io::Result<()> {
         self.fresh.set(false);

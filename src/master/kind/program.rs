@@ -83,7 +83,7 @@ impl WorkerKind for ProgramKind {
         Ok(None)
     }
 
-    fn connect(&self, start: Start, facts: StartFacts) -> io::Result<Endpoints> {
+    fn connect(&self, start: Start, facts: StartFacts<'_>) -> io::Result<Endpoints> {
         let receiver = NotifyReceiver::open(facts.uid)?;
         let address = CString::new(format!("NOTIFY_SOCKET={}", receiver.address()));
         let (variables, app) = (address.into_iter().collect(), start.app.unwrap_or_default());

@@ -93,12 +93,15 @@ impl WorkerKind for PythonKind {
         invocation.extension().map(Some)
     }
 
-    fn connect(&self, start: Start, facts: StartFacts) -> io::Result<Endpoints> {
+    fn connect(&self, start: Start, facts: StartFacts<'_>) -> io::Result<Endpoints> {
         let (channel, theirs) = pair()?;
         let shape = BoardShape::of_threads(facts.threads);
         let scoreboard = Scoreboard::create(start.slot, start.generation, shape)?;
         let shared = SharedMemory { scoreboard: Some(scoreboard), stacks: Stacks::create()? };
         channel.send(&ToWorker::Start(start))?;
+        if let Some(certificates) = facts.certificates {
+            channel.send_with(&ToWorker::Tls, &[certificates])?;
+        }
         let link = Link::Channel(NativeWorker::new(channel, shared));
         Ok(Endpoints { link, theirs: Some(theirs), variables: Vec::new() })
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,11 +17,13 @@ use crate::master::kind::link::Endpoints;
 
 /// What a worker is started with beside its first message.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct StartFacts {
+pub(crate) struct StartFacts<'a> {
     /// The number of its application threads.
     pub(crate) threads: u16,
     /// The user that it runs as.
     pub(crate) uid: u32,
+    /// The file with its certificates and keys.
+    pub(crate) certificates: Option<BorrowedFd<'a>>,
 }
 
 /// A kind of worker. The rest of the master treats all workers alike.
@@ -59,9 +62,9 @@ pub(crate) trait WorkerKind: fmt::Debug {
     /// The extension module that it loads.
     fn extension(&self, invocation: &Invocation) -> Result<Option<Rc<ExtensionFile>>, String>;
 
-    /// Makes both ends of the link between a new worker and the master. The first message
-    /// waits there before the worker runs.
-    fn connect(&self, start: Start, facts: StartFacts) -> io::Result<Endpoints>;
+    /// Makes both ends of the link between a new worker and the master. The first message,
+    /// and the certificates if there are some, wait there before the worker runs.
+    fn connect(&self, start: Start, facts: StartFacts<'_>) -> io::Result<Endpoints>;
 
     /// The same for a mold.
     ///

@@ -24,6 +24,12 @@ impl Master {
         })
     }
 
+    /// The files of certificates were looked at.
+    pub(super) fn note_certificates(&mut self, concern: Option<String>) {
+        self.status.set_concern(concern);
+        self.send_changed_status();
+    }
+
     /// Sends the line again.
     pub(super) fn send_status(&mut self) {
         self.status.send_again(self.status_line(), &mut self.actions);

@@ -30,6 +30,7 @@ impl Master {
             MasterEvent::Signalled(command) => self.adjust(command, now),
             MasterEvent::Requested { client, request } => self.take_command(client, request, now),
             MasterEvent::TookOver { workers } => self.take_over(workers),
+            MasterEvent::CertificatesChecked { concern } => self.status.set_concern(concern),
             MasterEvent::Elapsed => {
                 self.note_watchdog(now);
                 if retry.is_some_and(|retry| retry <= now) {
@@ -70,6 +71,7 @@ impl Master {
             MasterEvent::Inspected(samples) => self.note_samples(&samples, now),
             MasterEvent::Requested { client, request } => self.take_command(client, request, now),
             MasterEvent::TookOver { workers } => self.take_over(workers),
+            MasterEvent::CertificatesChecked { concern } => self.note_certificates(concern),
             MasterEvent::Elapsed => self.note_deadlines(now),
             MasterEvent::Bound(_)
             | MasterEvent::SuccessorStarted { .. }
@@ -110,6 +112,7 @@ impl Master {
             MasterEvent::SuccessorEnded { text } => self.lose_successor(&text),
             MasterEvent::Requested { client, request } => self.take_command(client, request, now),
             MasterEvent::TookOver { workers } => self.take_over(workers),
+            MasterEvent::CertificatesChecked { concern } => self.note_certificates(concern),
             MasterEvent::Elapsed => self.note_deadlines(now),
             MasterEvent::Bound(_) => {}
         }
@@ -146,6 +149,7 @@ impl Master {
             | MasterEvent::SettingsRead { .. }
             | MasterEvent::SuccessorStarted { .. }
             | MasterEvent::Requested { .. }
+            | MasterEvent::CertificatesChecked { .. }
             | MasterEvent::TookOver { .. }) => self.step_serving(event, now),
         }
     }
@@ -169,6 +173,7 @@ impl Master {
             MasterEvent::SuccessorEnded { .. } => drop(self.succession.note_ended()),
             MasterEvent::Requested { client, request } => self.take_command(client, request, now),
             MasterEvent::TookOver { workers } => self.take_over(workers),
+            MasterEvent::CertificatesChecked { concern } => self.note_certificates(concern),
             MasterEvent::Elapsed => self.note_deadlines(now),
             MasterEvent::Ready { worker, .. } => self.note_late_ready(worker, now),
             MasterEvent::Signalled(
@@ -200,6 +205,7 @@ impl Master {
             MasterEvent::SuccessorEnded { .. } => drop(self.succession.note_ended()),
             MasterEvent::Requested { client, request } => self.take_command(client, request, now),
             MasterEvent::TookOver { workers } => self.take_over(workers),
+            MasterEvent::CertificatesChecked { concern } => self.note_certificates(concern),
             MasterEvent::Elapsed => self.note_deadlines(now),
             MasterEvent::Signalled(
                 SignalCommand::Drain

@@ -1,0 +1,594 @@
+//! The certificates, private keys and client authorities of a generation: read from their
+//! files, tested, compared with the files later, and sealed in memory for the workers. Owned
+//! by `worker_spec.rs`; `renewals.rs` looks at the files again.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use monoceros_config::{CertReqs, CertificateSource, Settings, TlsVersionSetting};
+use monoceros_log::printable;
+use monoceros_sys::directory_watch::{NameFilter, WatchedNames, add_path};
+use monoceros_sys::user::Credentials;
+use monoceros_sys::{memory, path, reason, secrets};
+use monoceros_tls::{
+    CertificateFacts, ClientAuthentication, Material, Pair, PairError, TicketKey, TlsServer,
+    TlsVersion, read_roots,
+};
+
+use crate::master::act::pem_file::{self, FileExposure, FileStamp, PemFile};
+use crate::master::decide::certificate_watch::CertificateExpiry;
+
+/// The files of each certificate in a directory that certbot has made.
+const LINEAGE: [&str; 2] = ["fullchain.pem", "privkey.pem"];
+/// The most names of a certificate in a log line.
+const MOST_NAMES: usize = 3;
+
+/// Everything that the workers of a generation need for TLS.
+#[derive(Debug)]
+pub(crate) struct Certificates {
+    sources: Vec<CertificateSource>,
+    roots_path: Option<PathBuf>,
+    /// The user of the workers, if the master is root and they are not.
+    workers: Option<Credentials>,
+    /// The settings; without certificates, authorities and ticket keys.
+    settings: Material,
+    pairs: Vec<LoadedPair>,
+    roots: Option<LoadedRoots>,
+    /// What the workers are sent.
+    sealed: Option<Rc<File>>,
+    /// Warnings that are not in the log yet.
+    warnings: Vec<String>,
+}
+
+/// The files of one certificate.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct PairFiles {
+    certfile: PathBuf,
+    /// `None` if the key is in `certfile` too.
+    keyfile: Option<PathBuf>,
+}
+
+/// A certificate with its key, as they were read.
+#[derive(Debug)]
+struct LoadedPair {
+    files: PairFiles,
+    /// The versions of the files.
+    stamps: Vec<FileStamp>,
+    pair: Pair,
+    facts: CertificateFacts,
+}
+
+/// The authorities of clients' certificates, as they were read.
+#[derive(Debug)]
+struct LoadedRoots {
+    stamp: FileStamp,
+    certificates: Vec<Vec<u8>>,
+}
+
+/// What a look at some files has found.
+#[derive(Debug)]
+pub(crate) struct FilesLook {
+    /// The setting and the path.
+    pub(crate) files: String,
+    /// What is new in them, if anything is; or why they cannot be used.
+    pub(crate) found: Result<Option<String>, String>,
+}
+
+impl Certificates {
+    /// Reads and tests all files. From now on no other process of the user reads the memory
+    /// of this one.
+    pub(crate) fn read(
+        settings: &Settings,
+        directory: &Path,
+        workers: Option<&Credentials>,
+    ) -> Result<Self, String> {
+        secrets::protect()
+            .map_err(|error| format!("cannot protect private keys: {}", reason(&error)))?;
+        let absolute = |path: &Path| directory.join(path);
+        let sources = settings.certificate_sources().into_iter().map(|source| match source {
+            CertificateSource::Pair { certfile, keyfile } => CertificateSource::Pair {
+                certfile: absolute(&certfile),
+                keyfile: keyfile.as_deref().map(absolute),
+            },
+            CertificateSource::Directory(path) => CertificateSource::Directory(absolute(&path)),
+        });
+        let mut certificates = Self {
+            sources: sources.collect(),
+            roots_path: settings.ca_certs.as_deref().map(absolute),
+            workers: workers.cloned(),
+            settings: material_of(settings),
+            pairs: Vec::new(),
+            roots: None,
+            sealed: None,
+            warnings: Vec::new(),
+        };
+        certificates.read_first()?;
+        Ok(certificates)
+    }
+
+    fn read_first(&mut self) -> Result<(), String> {
+        for source in self.sources.clone() {
+            let listed = list(&source)?;
+            if let (CertificateSource::Directory(path), true) = (&source, listed.is_empty()) {
+                return Err(format!(
+                    "cannot use certificates {}: there is no NAME/{} in it",
+                    path.display(),
+                    LINEAGE[0]
+                ));
+            }
+            for files in listed {
+                if !self.has(&files) {
+                    let loaded = self.read_pair(&files)?;
+                    self.pairs.push(loaded);
+                }
+            }
+        }
+        self.roots = self.read_roots()?;
+        TlsServer::new(self.material(&[])).map(drop).map_err(|why| format!("cannot use TLS: {why}"))
+    }
+
+    /// Looks at all files. What cannot be used leaves what was read before in use; so does
+    /// a certificate of a directory whose files are gone.
+    pub(crate) fn look(&mut self) -> Vec<FilesLook> {
+        let mut looks = Vec::new();
+        let mut before = std::mem::take(&mut self.pairs);
+        for source in self.sources.clone() {
+            let mut listed = list(&source).unwrap_or_else(|why| {
+                looks.push(FilesLook { files: name_of(&source), found: Err(why) });
+                Vec::new()
+            });
+            if let CertificateSource::Directory(path) = &source {
+                let known = before.iter().map(|it| &it.files);
+                listed.extend(known.filter(|it| it.certfile.starts_with(path)).cloned());
+                listed.sort();
+                listed.dedup();
+            }
+            for files in listed {
+                if self.has(&files) {
+                    continue;
+                }
+                let known = before.iter().position(|it| it.files == files);
+                let known = known.map(|index| before.swap_remove(index));
+                let (look, kept) = self.look_at(files, known);
+                looks.push(look);
+                self.pairs.extend(kept);
+            }
+        }
+        looks.extend(self.look_at_roots());
+        looks
+    }
+
+    fn has(&self, files: &PairFiles) -> bool {
+        self.pairs.iter().any(|known| known.files == *files)
+    }
+
+    /// Looks at the files of one certificate. `known` is what was read before.
+    fn look_at(
+        &mut self,
+        files: PairFiles,
+        known: Option<LoadedPair>,
+    ) -> (FilesLook, Option<LoadedPair>) {
+        let name = files.name();
+        if known.as_ref().is_some_and(|known| files.stamps().as_ref() == Some(&known.stamps)) {
+            return (FilesLook { files: name, found: Ok(None) }, known);
+        }
+        match self.read_pair(&files) {
+            Ok(loaded) => {
+                let is_new = known.is_none_or(|known| known.pair != loaded.pair);
+                let found = is_new.then(|| describe_names(&loaded.facts));
+                (FilesLook { files: name, found: Ok(found) }, Some(loaded))
+            }
+            Err(why) => (FilesLook { files: name, found: Err(why) }, known),
+        }
+    }
+
+    fn look_at_roots(&mut self) -> Option<FilesLook> {
+        let path = self.roots_path.clone()?;
+        let files = format!("ca-certs {}", path.display());
+        let stamp = FileStamp::of(&path);
+        let before = self.roots.as_ref()?;
+        if stamp.as_ref() == Some(&before.stamp) {
+            return Some(FilesLook { files, found: Ok(None) });
+        }
+        let found = self.read_roots().map(|roots| {
+            let count = roots.as_ref().map_or(0, |roots| roots.certificates.len());
+            let changed = [&self.roots, &roots].map(|it| it.as_ref().map(|it| &it.certificates));
+            let is_new = changed[0] != changed[1];
+            self.roots = roots;
+            is_new.then(|| format!("{count} certificate{}", if count == 1 { "" } else { "s" }))
+        });
+        Some(FilesLook { files, found })
+    }
+
+    fn read_pair(&mut self, files: &PairFiles) -> Result<LoadedPair, String> {
+        let (certfile, keyfile) = (&files.certfile, files.keyfile.as_deref());
+        let read_file = |setting, path: &Path| read_file(setting, path, self.workers.as_ref());
+        let certificate = read_file("certfile", certfile)?;
+        let key = keyfile.map(|path| read_file("keyfile", path)).transpose()?;
+        let cannot = |why: String| format!("cannot use {}: {why}", files.name());
+        let pair = Pair::from_pem(&certificate.bytes, key.as_ref().map(|key| &key.bytes[..]));
+        let pair = pair.map_err(|error| files.describe(&error))?;
+        let alone = Material { pairs: vec![pair.clone()], ..self.settings_for_test() };
+        TlsServer::new(alone).map_err(cannot)?;
+        let with_key = key.as_ref().unwrap_or(&certificate);
+        if let Some(exposure) = with_key.exposure {
+            let setting = if keyfile.is_some() { "keyfile" } else { "certfile" };
+            let path = keyfile.unwrap_or(certfile);
+            self.warnings.push(describe_exposure(setting, path, exposure));
+        }
+        let facts = pair.facts();
+        let stamps = [Some(certificate), key].into_iter().flatten().map(|it| it.stamp).collect();
+        Ok(LoadedPair { files: files.clone(), stamps, pair, facts })
+    }
+
+    fn read_roots(&self) -> Result<Option<LoadedRoots>, String> {
+        let Some(path) = &self.roots_path else { return Ok(None) };
+        let PemFile { bytes, stamp, .. } = read_file("ca-certs", path, self.workers.as_ref())?;
+        let cannot = |why| format!("cannot use ca-certs {}: {why}", path.display());
+        let certificates = read_roots(&bytes).map_err(cannot)?;
+        let pairs: Vec<_> = self.pairs.iter().map(|it| it.pair.clone()).collect();
+        let client_roots = certificates.clone();
+        TlsServer::new(Material { pairs, client_roots, ..self.settings.clone() })
+            .map_err(cannot)?;
+        Ok(Some(LoadedRoots { stamp, certificates }))
+    }
+
+    /// The settings for the test of one certificate, which no authority concerns.
+    fn settings_for_test(&self) -> Material {
+        let client_authentication = ClientAuthentication::None;
+        Material { client_authentication, ..self.settings.clone() }
+    }
+
+    fn material(&self, ticket_keys: &[TicketKey]) -> Material {
+        Material {
+            pairs: self.pairs.iter().map(|it| it.pair.clone()).collect(),
+            client_roots: self.roots.as_ref().map(|it| it.certificates.clone()).unwrap_or_default(),
+            ticket_keys: ticket_keys.to_vec(),
+            ..self.settings.clone()
+        }
+    }
+
+    /// Makes the file in memory that workers are sent.
+    pub(crate) fn seal(&mut self, ticket_keys: &[TicketKey]) -> io::Result<()> {
+        let bytes = self.material(ticket_keys).encode().map_err(io::Error::other)?;
+        self.sealed = Some(Rc::new(memory::sealed_file("monoceros-tls", &bytes)?));
+        Ok(())
+    }
+
+    /// The file in memory that workers are sent; `None` before it was sealed.
+    pub(crate) fn sealed(&self) -> Option<&Rc<File>> {
+        self.sealed.as_ref()
+    }
+
+    /// Takes the warnings about the files that were read since the last call.
+    pub(crate) fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+
+    /// When each certificate expires.
+    pub(crate) fn expiries(&self) -> impl Iterator<Item = CertificateExpiry> {
+        self.pairs.iter().map(|it| {
+            let (path, names) = (it.files.certfile.display(), describe_names(&it.facts));
+            let certificate = format!("{path} ({names})");
+            CertificateExpiry { not_after: it.facts.not_after, certificate }
+        })
+    }
+
+    /// Adds the names whose replacement can change what the files hold.
+    pub(crate) fn add_names(&self, names: &mut WatchedNames) {
+        let mut paths: BTreeSet<PathBuf> = self.roots_path.iter().cloned().collect();
+        for source in &self.sources {
+            match source {
+                CertificateSource::Pair { certfile, keyfile } => {
+                    paths.insert(certfile.clone());
+                    paths.extend(keyfile.clone());
+                }
+                CertificateSource::Directory(directory) => {
+                    paths.insert(directory.clone());
+                    names.insert(directory.clone(), NameFilter::All);
+                    let inside = subdirectories(directory).unwrap_or_default();
+                    paths.extend(inside.iter().flat_map(|it| LINEAGE.map(|name| it.join(name))));
+                }
+            }
+        }
+        for turn in paths.iter().flat_map(|it| path::turns(it).unwrap_or_default()) {
+            add_path(names, &turn);
+        }
+    }
+}
+
+impl PairFiles {
+    fn name(&self) -> String {
+        let certfile = self.certfile.display();
+        match &self.keyfile {
+            Some(keyfile) => format!("certfile {certfile} with keyfile {}", keyfile.display()),
+            None => format!("certfile {certfile}"),
+        }
+    }
+
+    /// The line about files that cannot be used: it names the one that is at fault, if that
+    /// is known.
+    fn describe(&self, error: &PairError) -> String {
+        let Self { certfile, keyfile } = self;
+        let files = match (error, keyfile) {
+            (PairError::NoCertificate | PairError::BadCertificate(..), _) => {
+                format!("certfile {}", certfile.display())
+            }
+            (PairError::NoKey | PairError::EncryptedKey | PairError::BadKey(_), Some(keyfile)) => {
+                format!("keyfile {}", keyfile.display())
+            }
+            (
+                PairError::NoKey
+                | PairError::EncryptedKey
+                | PairError::BadKey(_)
+                | PairError::Mismatch
+                | PairError::Misplaced(_)
+                | PairError::BadPem(_),
+                _,
+            ) => self.name(),
+        };
+        format!("cannot use {files}: {error}")
+    }
+
+    /// The present versions of the files; `None` if one is missing.
+    fn stamps(&self) -> Option<Vec<FileStamp>> {
+        let paths = [Some(&self.certfile), self.keyfile.as_ref()];
+        paths.into_iter().flatten().map(|path| FileStamp::of(path)).collect()
+    }
+}
+
+/// The certificates of a source.
+fn list(source: &CertificateSource) -> Result<Vec<PairFiles>, String> {
+    match source {
+        CertificateSource::Pair { certfile, keyfile } => {
+            Ok(vec![PairFiles { certfile: certfile.clone(), keyfile: keyfile.clone() }])
+        }
+        CertificateSource::Directory(path) => {
+            let cannot = |error: io::Error| {
+                format!("cannot read certificates {}: {}", path.display(), reason(&error))
+            };
+            let inside = subdirectories(path).map_err(cannot)?;
+            let pairs = inside.into_iter().map(|directory| {
+                let [certfile, keyfile] = LINEAGE.map(|name| directory.join(name));
+                PairFiles { certfile, keyfile: Some(keyfile) }
+            });
+            let exists = |path: &Path| path.symlink_metadata().is_ok();
+            // A directory with one of the two is an error, and not left out.
+            let has_any =
+                |it: &PairFiles| exists(&it.certfile) || it.keyfile.as_deref().is_some_and(exists);
+            Ok(pairs.filter(has_any).collect())
+        }
+    }
+}
+
+/// The directories inside a directory, in the order of their names.
+fn subdirectories(directory: &Path) -> io::Result<BTreeSet<PathBuf>> {
+    let entries = fs::read_dir(directory)?.map(|entry| Ok(entry?.path()));
+    let paths = entries.collect::<io::Result<BTreeSet<_>>>()?;
+    Ok(paths.into_iter().filter(|path| path.is_dir()).collect())
+}
+
+fn name_of(source: &CertificateSource) -> String {
+    match source {
+        CertificateSource::Pair { certfile, keyfile } => {
+            PairFiles { certfile: certfile.clone(), keyfile: keyfile.clone() }.name()
+        }
+        CertificateSource::Directory(path) => format!("certificates {}", path.display()),
+    }
+}
+
+fn read_file(setting: &str, path: &Path, workers: Option<&Credentials>) -> Result<PemFile, String> {
+    pem_file::read(path, workers)
+        .map_err(|error| format!("cannot read {setting} {}: {}", path.display(), reason(&error)))
+}
+
+fn material_of(settings: &Settings) -> Material {
+    Material {
+        pairs: Vec::new(),
+        client_authentication: match settings.cert_reqs {
+            CertReqs::None => ClientAuthentication::None,
+            CertReqs::Optional => ClientAuthentication::Optional,
+            CertReqs::Required => ClientAuthentication::Required,
+        },
+        client_roots: Vec::new(),
+        minimum: match settings.tls_minimum_version {
+            TlsVersionSetting::V12 => TlsVersion::V12,
+            TlsVersionSetting::V13 => TlsVersion::V13,
+        },
+        suites: settings.ciphers.as_ref().map(|it| it.numbers()).unwrap_or_default(),
+        has_strict_names: settings.tls_strict_sni,
+        ticket_keys: Vec::new(),
+    }
+}
+
+/// The names that a certificate is for.
+fn describe_names(facts: &CertificateFacts) -> String {
+    let names = if facts.names.is_empty() {
+        facts.subject.clone()
+    } else {
+        let first: Vec<_> = facts.names.iter().take(MOST_NAMES).map(String::as_str).collect();
+        let more = facts.names.len().saturating_sub(MOST_NAMES);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        first.join(", ") + &more
+    };
+    printable::line(&names)
+}
+
+fn describe_exposure(setting: &str, path: &Path, exposure: FileExposure) -> String {
+    let path = path.display();
+    match exposure {
+        FileExposure::AllUsers => format!(
+            "{setting} {path} has a private key and can be read by every user of this machine; \
+             chmod o-r {path} changes that"
+        ),
+        FileExposure::WorkersUser(uid) => format!(
+            "{setting} {path} has a private key and can be read by user {uid}, which runs the \
+             application; the master needs no other reader than root"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use rcgen::{CertificateParams, KeyPair};
+
+    /// A directory of the test's own, removed at its end.
+    struct PemDirectory(PathBuf);
+
+    impl PemDirectory {
+        fn new(name: &str) -> Self {
+            let name = format!("monoceros-certificates-{name}-{}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        /// Makes a certificate for this name, and writes its files.
+        fn write(&self, name: &str, certfile: &str, keyfile: &str) -> (String, String) {
+            let key = KeyPair::generate().unwrap();
+            let parameters = CertificateParams::new(vec![name.to_owned()]).unwrap();
+            let pem = parameters.self_signed(&key).unwrap().pem();
+            for (file, text) in [(certfile, &pem), (keyfile, &key.serialize_pem())] {
+                let path = self.0.join(file);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, text).unwrap();
+            }
+            (pem, key.serialize_pem())
+        }
+
+        fn read(&self, settings: &Settings) -> Result<Certificates, String> {
+            Certificates::read(settings, &self.0, None)
+        }
+    }
+
+    impl Drop for PemDirectory {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).ok();
+        }
+    }
+
+    fn pair_settings() -> Settings {
+        let (certfile, keyfile) = (vec!["a.pem".into()], vec!["a.key".into()]);
+        Settings { certfile, keyfile, ..Settings::default() }
+    }
+
+    /// What is new, and what cannot be used.
+    fn look(certificates: &mut Certificates) -> (Vec<String>, Vec<String>) {
+        let (found, failed): (Vec<_>, Vec<_>) =
+            certificates.look().into_iter().map(|it| it.found).partition(Result::is_ok);
+        let found = found.into_iter().filter_map(|it| it.ok().flatten()).collect();
+        (found, failed.into_iter().filter_map(Result::err).collect())
+    }
+
+    #[test]
+    fn a_pair_is_replaced_when_both_files_fit() {
+        let directory = PemDirectory::new("pair");
+        directory.write("one.example", "a.pem", "a.key");
+        let mut certificates = directory.read(&pair_settings()).unwrap();
+        let first = certificates.material(&[]);
+        assert_eq!(look(&mut certificates), (vec![], vec![]));
+        let (pem, key) = directory.write("two.example", "b.pem", "b.key");
+        fs::write(directory.0.join("a.key"), &key).unwrap();
+        let (found, failed) = look(&mut certificates);
+        assert_eq!((found.len(), failed.len()), (0, 1));
+        assert!(failed[0].ends_with("does not belong to the certificate"), "{failed:?}");
+        assert_eq!(certificates.material(&[]), first);
+        fs::remove_file(directory.0.join("a.pem")).unwrap();
+        let (_, failed) = look(&mut certificates);
+        assert!(failed[0].starts_with("cannot read certfile "), "{failed:?}");
+        fs::write(directory.0.join("a.pem"), &pem).unwrap();
+        assert_eq!(look(&mut certificates), (vec!["two.example".to_owned()], vec![]));
+        assert_ne!(certificates.material(&[]), first);
+        assert!(certificates.expiries().next().unwrap().certificate.ends_with("(two.example)"));
+        // The same content in another file is nothing new.
+        fs::write(directory.0.join("a.pem"), &pem).unwrap();
+        assert_eq!(look(&mut certificates), (vec![], vec![]));
+    }
+
+    #[test]
+    fn a_directory_has_a_certificate_in_each_directory_in_it() {
+        let directory = PemDirectory::new("live");
+        let write = |name: &str| {
+            let [certfile, keyfile] = LINEAGE.map(|file| format!("live/{name}/{file}"));
+            directory.write(name, &certfile, &keyfile)
+        };
+        let certificates = vec![CertificateSource::Directory("live".into())];
+        let settings = Settings { certificates, ..Settings::default() };
+        let failure = directory.read(&settings).unwrap_err();
+        assert!(failure.starts_with("cannot read certificates "), "{failure}");
+        write("b.example");
+        fs::write(directory.0.join("live/README"), "").unwrap();
+        let mut certificates = directory.read(&settings).unwrap();
+        fs::create_dir(directory.0.join("live/a.example")).unwrap();
+        assert_eq!(look(&mut certificates), (vec![], vec![]), "it is not a certificate yet");
+        write("a.example");
+        assert_eq!(look(&mut certificates).0, ["a.example"]);
+        let names: Vec<_> = certificates.pairs.iter().map(|it| it.facts.names.concat()).collect();
+        assert_eq!(names, ["a.example", "b.example"]);
+        // What is gone stays in use until a reload.
+        fs::remove_dir_all(directory.0.join("live/a.example")).unwrap();
+        let (found, failed) = look(&mut certificates);
+        assert_eq!((found.len(), failed.len(), certificates.pairs.len()), (0, 1, 2));
+        assert_eq!(directory.read(&settings).unwrap().pairs.len(), 1);
+        fs::write(directory.0.join("live/b.example/privkey.pem"), "").unwrap();
+        let failure = directory.read(&settings).unwrap_err();
+        assert!(failure.contains("privkey.pem: has no private key"), "{failure}");
+    }
+
+    #[test]
+    fn authorities_of_clients_are_replaced_when_they_can_be_used() {
+        let directory = PemDirectory::new("roots");
+        directory.write("one.example", "a.pem", "a.key");
+        let (root, _) = directory.write("root.example", "ca.pem", "ca.key");
+        let (ca_certs, cert_reqs) = (Some("ca.pem".into()), CertReqs::Required);
+        let settings = Settings { ca_certs, cert_reqs, ..pair_settings() };
+        let mut certificates = directory.read(&settings).unwrap();
+        let path = directory.0.join("ca.pem");
+        fs::write(&path, "nothing").unwrap();
+        let (_, failed) = look(&mut certificates);
+        assert!(failed[0].starts_with("cannot use ca-certs "), "{failed:?}");
+        assert_eq!(certificates.material(&[]).client_roots.len(), 1);
+        fs::write(&path, root.clone() + &root).unwrap();
+        assert_eq!(look(&mut certificates).0, ["2 certificates"]);
+        fs::write(&path, "nothing").unwrap();
+        assert!(directory.read(&settings).unwrap_err().starts_with("cannot use ca-certs "));
+    }
+
+    #[test]
+    fn workers_get_what_was_read_in_a_sealed_file() {
+        use std::os::unix::fs::FileExt;
+        let directory = PemDirectory::new("sealed");
+        directory.write("one.example", "a.pem", "a.key");
+        let mut certificates = directory.read(&pair_settings()).unwrap();
+        assert!(certificates.sealed().is_none());
+        let mut keys = Vec::new();
+        monoceros_tls::rotate(&mut keys, 1000);
+        certificates.seal(&keys).unwrap();
+        let file = certificates.sealed().unwrap();
+        let mut bytes = vec![0; usize::try_from(file.metadata().unwrap().len()).unwrap()];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        let found = Material::decode(&bytes).unwrap();
+        assert_eq!(found, certificates.material(&keys));
+        assert_eq!((found.pairs.len(), found.ticket_keys), (1, keys));
+    }
+
+    #[test]
+    fn every_name_on_the_way_to_a_file_is_watched() {
+        let directory = PemDirectory::new("names");
+        directory.write("one.example", "real/a.pem", "a.key");
+        std::os::unix::fs::symlink("real/a.pem", directory.0.join("a.pem")).unwrap();
+        let certificates = directory.read(&pair_settings()).unwrap();
+        let mut names = WatchedNames::new();
+        certificates.add_names(&mut names);
+        let these = |names: &[&str]| NameFilter::These(names.iter().map(Into::into).collect());
+        let real = fs::canonicalize(&directory.0).unwrap();
+        let expected =
+            [(real.clone(), these(&["a.key", "a.pem"])), (real.join("real"), these(&["a.pem"]))];
+        assert_eq!(names, WatchedNames::from(expected));
+    }
+}
