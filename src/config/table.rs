@@ -503,8 +503,9 @@ settings! {
 
     /// Cipher suites, separated by colons or commas; the default is all of them.
     ///
-    /// The names are OpenSSL's or IANA's (`TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256`). They choose
-    /// the suites of TLS 1.2; those of TLS 1.3 change only if one of them is named.
+    /// The names are OpenSSL's or IANA's (`TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256`). They
+    /// choose the suites of TLS 1.2; those of TLS 1.3 change only if one of them is named. A
+    /// list with suites of TLS 1.3 only turns TLS 1.2 off.
     ciphers: Option<Ciphers> = None, [Master], {
         section: Section::Tls, placeholder: "LIST", choices: &CIPHER_CHOICES,
         effect: Rollout, gunicorn: Some("ciphers"),

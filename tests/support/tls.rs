@@ -221,7 +221,7 @@ impl Read for TlsStream {
             }
             self.session.read_tls(&mut self.socket)?;
             let processed = self.session.process_new_packets();
-            // Sends the server an alert, if it is the client that has found it.
+            // Sends the server an alert if the client has found an error.
             let sent = self.send_records();
             processed.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
             sent?;
