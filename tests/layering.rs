@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The crates, their directories, and the crates of this workspace that each may use.
-const CRATES: [(&str, &str, &[&str]); 9] = [
+const CRATES: [(&str, &str, &[&str]); 10] = [
     ("monoceros-sys", "src/sys", &[]),
     ("monoceros-config", "src/config", &[]),
     ("monoceros-http", "workers/http", &[]),
@@ -19,10 +19,16 @@ const CRATES: [(&str, &str, &[&str]); 9] = [
         &["monoceros-config", "monoceros-http", "monoceros-log", "monoceros-sys", "monoceros-wire"],
     ),
     (
+        "monoceros-edge",
+        "workers/edge",
+        &["monoceros-config", "monoceros-engine", "monoceros-sys", "monoceros-wire"],
+    ),
+    (
         "monoceros-python",
         "workers/python",
         &[
             "monoceros-config",
+            "monoceros-edge",
             "monoceros-engine",
             "monoceros-http",
             "monoceros-log",

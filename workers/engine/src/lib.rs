@@ -10,6 +10,7 @@ mod atomics;
 mod connection;
 mod engine;
 mod event_loop;
+mod forwarding;
 mod handoff;
 mod listen;
 mod options;
@@ -26,6 +27,7 @@ mod trim;
 
 pub use connection::address::Address;
 pub use engine::{Engine, EngineParts};
+pub use forwarding::Forwarding;
 pub use handoff::event_source::{EventSource, InboxEvent};
 pub use handoff::source::RequestSource;
 pub use handoff::wait::Wait;

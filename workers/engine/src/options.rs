@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use monoceros_http::Limits;
 
+use crate::forwarding::Forwarding;
 use crate::stream::local::{LocalDecision, ResponseReviser};
 
 /// The longest body of a request, in bytes: 1 GiB. Even where an application accepts
@@ -85,6 +86,11 @@ pub struct Options {
     pub response_disk: u64,
     /// The longest body of a request, in bytes.
     pub longest_body: u64,
+    /// What is believed of proxies.
+    pub forwarding: Forwarding,
+    /// For how many seconds clients that use https may not use plain HTTP (RFC 6797); 0 for
+    /// responses without this rule.
+    pub hsts: u32,
     /// The requests that the server responds to by itself.
     pub local: Option<LocalDecision>,
     /// The revision of the application's responses.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
 use monoceros_sys::fork;
+use monoceros_wire::listener::Scheme;
 use monoceros_wire::scoreboard::{GivenUp, Scoreboard};
 
 use crate::handoff::Handoff;
@@ -42,6 +43,15 @@ impl Shared {
     /// Whether connections are used again after a response.
     pub(crate) fn keeps_alive(&self) -> bool {
         !self.options.keep_alive.is_zero() && !self.handoff.is_draining()
+    }
+
+    /// For how many seconds the client of a URL with this scheme may not use plain HTTP. A
+    /// rule that arrives over plain HTTP is ignored (RFC 6797 section 7.2).
+    pub(crate) fn hsts(&self, scheme: Scheme) -> u32 {
+        match scheme {
+            Scheme::Http => 0,
+            Scheme::Https => self.options.hsts,
+        }
     }
 
     /// Whether the application has forked: another process may hold copies of

@@ -1,5 +1,8 @@
 //! The fields of a response: one buffer, and the position of each name and value in it.
 
+use std::fmt;
+use std::io::Write;
+
 use crate::response::{InvalidResponse, check_field, push_decimal};
 use crate::span::Span;
 
@@ -57,6 +60,12 @@ impl Fields {
     /// Adds a field of the server itself with a decimal number as the value.
     pub fn push_number(&mut self, name: &[u8], value: u64) {
         self.push_line(name, |lines| push_decimal(lines, value));
+    }
+
+    /// Adds a field of the server itself with formatted text as the value.
+    pub fn push_text(&mut self, name: &[u8], value: fmt::Arguments) {
+        // Writing to a vector cannot fail.
+        self.push_line(name, |lines| _ = lines.write_fmt(value));
     }
 
     /// Adds the fields of another, which are laid out already.
@@ -132,6 +141,8 @@ mod tests {
         assert_eq!(all, [(&b"A"[..], &b"1"[..]), (b"b", b""), (b"a", b"2")]);
         fields.push_number(b"N", 120);
         assert_eq!(fields.get(b"n"), Some(&b"120"[..]));
+        fields.push_text(b"T", format_args!("a={}", 1));
+        assert_eq!(fields.get(b"t"), Some(&b"a=1"[..]));
         fields.clear();
         assert_eq!((fields.lines(), fields.iter().count()), (&b""[..], 0));
     }

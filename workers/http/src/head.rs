@@ -70,6 +70,8 @@ struct Seen {
     host: Option<Span>,
     request_id: Option<Span>,
     content_type: bool,
+    /// The lengths of the names, as bits.
+    name_lengths: u64,
     close: bool,
     keep_alive: bool,
     expects_continue: bool,
@@ -205,6 +207,7 @@ impl Head {
         let field = field::split(line)?;
         let name = Span::new(self.line, field.name.len());
         let value = Span::new(self.line + field.value_at, field.value.len());
+        self.seen.name_lengths |= Self::name_length(field.name.len());
         if let Some(known) = Known::of(field.name) {
             self.take_known(known, field.value, value)?;
         }
@@ -308,7 +311,7 @@ impl Head {
 
     /// The fields in order: names as received, values without white space around them. A value may
     /// have any bytes but control characters other than HTAB.
-    pub fn fields(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
+    pub fn fields(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> + ExactSizeIterator {
         self.fields.iter().map(|field| (field.name.of(&self.bytes), field.value.of(&self.bytes)))
     }
 
@@ -317,6 +320,17 @@ impl Head {
         self.fields()
             .find(|(name, _)| name.eq_ignore_ascii_case(lowercase_name))
             .map(|(_, value)| value)
+    }
+
+    /// The lengths of all names, each as [`name_length`](Head::name_length): with one comparison a
+    /// head that cannot have certain names is known.
+    pub fn name_lengths(&self) -> u64 {
+        self.seen.name_lengths
+    }
+
+    /// The bit of a name's length. Names of 63 bytes and longer ones have the same bit.
+    pub fn name_length(len: usize) -> u64 {
+        1 << len.min(63)
     }
 
     /// The host that the client requests, `example.com:8000`: from an absolute target, else from

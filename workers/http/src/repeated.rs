@@ -11,7 +11,8 @@ struct Joined<'a> {
 
 /// The fields that have several lines, in no order: each name as its first line has it, and its
 /// values, joined by a comma (RFC 9110 section 5.3), those of Cookie by a semicolon (RFC 6265
-/// section 4.2.1). The time is proportional to the number of bytes.
+/// section 4.2.1). Names that differ in dashes and underscores only count as one: they become the
+/// same variable (RFC 3875 section 4.1.18). The time is proportional to the number of bytes.
 ///
 /// ```
 /// let fields = [(&b"A"[..], &b"1"[..]), (b"B", b"2"), (b"a", b"3")];
@@ -23,7 +24,7 @@ pub fn join_repeated<'a>(
 ) -> impl Iterator<Item = (&'a [u8], Vec<u8>)> {
     let mut names: HashMap<Vec<u8>, Joined> = HashMap::new();
     for (name, value) in fields {
-        let key = name.to_ascii_lowercase();
+        let key: Vec<u8> = name.iter().map(letter_of_variable).collect();
         let separator: &[u8] = if key == b"cookie" { b"; " } else { b"," };
         let joined = names.entry(key).or_insert(Joined { name, value: Vec::new(), lines: 0 });
         if joined.lines > 0 {
@@ -33,6 +34,13 @@ pub fn join_repeated<'a>(
         joined.lines += 1;
     }
     names.into_values().filter(|it| it.lines > 1).map(|it| (it.name, it.value))
+}
+
+fn letter_of_variable(byte: &u8) -> u8 {
+    match byte {
+        b'-' => b'_',
+        byte => byte.to_ascii_lowercase(),
+    }
 }
 
 #[cfg(test)]
@@ -60,6 +68,8 @@ mod tests {
             ("COOKIE", "b=2"),
             ("X-a", "3, 4"),
         ];
+        let mapped = [("X-A", "1"), ("x_a", "2"), ("X_A", "3")];
+        assert_eq!(joined(&mapped), [("X-A".to_owned(), "1,2,3".to_owned())]);
         let expected = [("Cookie", "a=1; b=2"), ("X-A", "1,,3, 4")];
         assert_eq!(joined(&fields), expected.map(|(name, value)| (name.into(), value.into())));
     }

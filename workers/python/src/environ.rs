@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt;
 
 use monoceros_engine::{Address, Exchange};
-use monoceros_http::{Head, join_repeated, percent_decode};
+use monoceros_http::{Head, PathPrefix, join_repeated, percent_decode};
 use monoceros_wire::listener::{Scheme, UnixAddress};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -20,8 +20,8 @@ pub(crate) struct Constants<'a> {
     pub(crate) multithread: bool,
     /// Whether other workers run at the same time.
     pub(crate) multiprocess: bool,
-    /// The prefix of every path, from the variable `SCRIPT_NAME`: decoded bytes.
-    pub(crate) script_name: &'a [u8],
+    /// The prefix of every path, from the variable `SCRIPT_NAME`.
+    pub(crate) prefix: &'a PathPrefix,
     /// `wsgi.errors`.
     pub(crate) errors: &'a Bound<'a, PyAny>,
 }
@@ -39,7 +39,7 @@ pub(crate) struct Environ {
     keys: Keys,
     texts: Cache,
     variables: Cache,
-    script_name: Vec<u8>,
+    prefix: PathPrefix,
     inputs: Inputs,
     slash: Py<PyString>,
     /// What the template has for `wsgi.multiprocess`.
@@ -82,6 +82,7 @@ macro_rules! keys {
 
 keys! {
     method = "REQUEST_METHOD",
+    prefix = "SCRIPT_NAME",
     path = "PATH_INFO",
     query = "QUERY_STRING",
     target = "RAW_URI",
@@ -104,7 +105,7 @@ impl Environ {
             keys,
             texts: Cache::of_texts(),
             variables: Cache::of_variables(),
-            script_name: constants.script_name.to_vec(),
+            prefix: constants.prefix.clone(),
             inputs: Inputs::new(py)?,
             slash: PyString::intern(py, "/").unbind(),
             multiprocess: constants.multiprocess,
@@ -138,14 +139,14 @@ impl Environ {
         let head = &request.head;
         environ.set_item(&self.keys.input, input)?;
         environ.set_item(&self.keys.method, self.texts.find(py, head.method())?)?;
-        self.set_target(py, &environ, head)?;
+        self.set_target(py, &environ, head, exchange.prefix())?;
         let protocol = head.version().as_str().as_bytes();
         environ.set_item(&self.keys.protocol, self.texts.find(py, protocol)?)?;
         self.set_addresses(py, &environ, exchange)?;
         if exchange.scheme() != USUAL_SCHEME {
             environ.set_item(URL_SCHEME, exchange.scheme().as_str())?;
         }
-        self.set_fields(py, &environ, head)?;
+        self.set_fields(py, &environ, exchange)?;
         if head.framing() == monoceros_http::Framing::Chunked {
             // The body is complete, and its length is known: applications that need a
             // length (Django among them) get it.
@@ -159,16 +160,15 @@ impl Environ {
         py: Python,
         environ: &Bound<PyDict>,
         head: &Head,
+        reported: Option<&PathPrefix>,
     ) -> Result<(), EnvironError> {
         let target = ffi::latin1(py, head.target())?;
+        if let Some(prefix) = reported {
+            environ.set_item(&self.keys.prefix, self.texts.find(py, prefix.as_bytes())?)?;
+        }
         let path = decode(head.path(), &mut self.decoded);
-        let below = match path {
-            b"*" => path,
-            _ => path
-                .strip_prefix(self.script_name.as_slice())
-                .filter(|below| below.is_empty() || below.starts_with(b"/"))
-                .ok_or(EnvironError::Prefix)?,
-        };
+        let prefix = reported.unwrap_or(&self.prefix);
+        let below = prefix.strip(path).ok_or(EnvironError::Prefix)?;
         if below == b"/" || below == b"*" {
             environ.set_item(&self.keys.path, &self.slash)?;
         } else if below.len() == head.target().len() {
@@ -193,7 +193,11 @@ impl Environ {
         match exchange.peer() {
             Address::Internet { host, port, .. } => {
                 environ.set_item(&keys.peer_host, self.texts.find(py, host.as_bytes())?)?;
-                environ.set_item(&keys.peer_port, port.to_string())?;
+                // A proxy need not report the port of its client.
+                match port {
+                    0 => environ.del_item(&keys.peer_port)?,
+                    _ => environ.set_item(&keys.peer_port, port.to_string())?,
+                }
             }
             Address::Unix(_) => environ.del_item(&keys.peer_port)?,
         }
@@ -208,7 +212,13 @@ impl Environ {
         environ.set_item(&keys.local_port, self.texts.find(py, port.as_bytes())?)
     }
 
-    fn set_fields(&mut self, py: Python, environ: &Bound<PyDict>, head: &Head) -> PyResult<()> {
+    fn set_fields(
+        &mut self,
+        py: Python,
+        environ: &Bound<PyDict>,
+        exchange: &Exchange,
+    ) -> PyResult<()> {
+        let head = &exchange.request().head;
         let mut has_host = false;
         let mut repeats = false;
         for (name, value) in head.fields() {
@@ -226,7 +236,7 @@ impl Environ {
                 14 if name.eq_ignore_ascii_case(b"content-length") => {
                     environ.set_item(&self.keys.content_length, ffi::latin1(py, value)?)?;
                 }
-                _ if is_left_out(name) => {}
+                _ if is_left_out(name, exchange) => {}
                 _ => {
                     let before = environ.len();
                     let key = self.variables.find(py, name)?;
@@ -236,7 +246,7 @@ impl Environ {
             }
         }
         if repeats {
-            self.set_repeated(py, environ, head)?;
+            self.set_repeated(py, environ, exchange)?;
         }
         if !has_host {
             match head.host() {
@@ -249,9 +259,15 @@ impl Environ {
     }
 
     /// Sets the fields that occur more than once: the values of one name are joined.
-    fn set_repeated(&mut self, py: Python, environ: &Bound<PyDict>, head: &Head) -> PyResult<()> {
+    fn set_repeated(
+        &mut self,
+        py: Python,
+        environ: &Bound<PyDict>,
+        exchange: &Exchange,
+    ) -> PyResult<()> {
         // A head with a repeated Host or content field is refused before.
-        let fields = head.fields().filter(|(name, _)| !is_left_out(name));
+        let fields = exchange.request().head.fields();
+        let fields = fields.filter(|(name, _)| !is_left_out(name, exchange));
         for (name, value) in join_repeated(fields) {
             environ.set_item(self.variables.find(py, name)?, ffi::latin1(py, &value)?)?;
         }
@@ -277,22 +293,22 @@ fn template<'py>(
     template.set_item("wsgi.input_terminated", true)?;
     let software = concat!("monoceros/", env!("CARGO_PKG_VERSION"));
     template.set_item("SERVER_SOFTWARE", software)?;
-    template.set_item("SCRIPT_NAME", ffi::latin1(py, constants.script_name)?)?;
     let empty = PyString::intern(py, "");
     for key in keys.all() {
         template.set_item(key, &empty)?;
     }
+    template.set_item(&keys.prefix, ffi::latin1(py, constants.prefix.as_bytes())?)?;
     // These two are set only if the request has them.
     template.del_item(&keys.content_type)?;
     template.del_item(&keys.content_length)?;
     Ok(template)
 }
 
-/// Fields that do not become variables. An underscore would make two different
-/// names the same variable; `Proxy` would become `HTTP_PROXY`, which clients in
-/// the application take for a setting; the coding has been taken off the body.
-fn is_left_out(name: &[u8]) -> bool {
-    name.contains(&b'_')
+/// Fields that do not become variables. An underscore makes two different names the same
+/// variable, so it depends on the settings; `Proxy` would become `HTTP_PROXY`, which
+/// clients in the application take for a setting; the coding has been taken off the body.
+fn is_left_out(name: &[u8], exchange: &Exchange) -> bool {
+    name.contains(&b'_') && !exchange.maps(name)
         || name.eq_ignore_ascii_case(b"proxy")
         || name.eq_ignore_ascii_case(b"transfer-encoding")
 }

@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use monoceros_engine::{Engine, Wait};
+use monoceros_http::PathPrefix;
 use monoceros_log::LogFile;
 use pyo3::prelude::*;
 
@@ -22,7 +23,7 @@ pub(crate) struct Server {
     pub(crate) log: Arc<LogFile>,
     pub(crate) threads: u16,
     pub(crate) multiprocess: bool,
-    pub(crate) script_name: Vec<u8>,
+    pub(crate) prefix: PathPrefix,
     pub(crate) reports: Reports,
 }
 
@@ -90,7 +91,7 @@ impl Server {
         let constants = Constants {
             multithread: self.threads > 1,
             multiprocess: self.multiprocess,
-            script_name: &self.script_name,
+            prefix: &self.prefix,
             errors: &stream,
         };
         Ok(ThreadContext {

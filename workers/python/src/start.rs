@@ -1,16 +1,17 @@
 //! Starting to serve with the application that was loaded.
 
 use std::io;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use monoceros_config::WorkerSettings;
 use monoceros_engine::{
-    ApplicationKind, Engine, EngineParts, LONGEST_BODY, ListenerParts, Options, Temporary,
+    ApplicationKind, Engine, EngineParts, Forwarding, LONGEST_BODY, ListenerParts, Options,
+    Temporary,
 };
-use monoceros_http::Limits;
+use monoceros_http::{Limits, PathPrefix};
 use monoceros_log::LogFile;
 use monoceros_sys::{process, reason, title};
 use monoceros_wire::channel::WorkerEnd;
@@ -52,7 +53,8 @@ pub(crate) fn run(
     });
     signals::take_over(py)?;
     end::watch(py)?;
-    let options = options(settings, start.workers, !has_lock(py));
+    let mut options = options(settings, start.workers, !has_lock(py));
+    options.local = monoceros_edge::local_decision(settings, &start.listeners);
     let announce = Box::new(signals::announce);
     let cannot_serve = |why: String| -> ! {
         give_up(&speaker, BootFailure::Boot, &format!("cannot serve: {why}"))
@@ -72,7 +74,7 @@ pub(crate) fn run(
         log,
         threads: *settings.threads(),
         multiprocess: start.workers > 1,
-        script_name: script_name(),
+        prefix: prefix(),
         reports: Reports::default(),
     };
     let server = Bound::new(py, server)?;
@@ -96,17 +98,9 @@ pub(crate) fn run(
     serve::run(&server, crew)
 }
 
-/// The prefix of every path, decoded (PEP 3333): empty, or with a slash at its
-/// beginning and none at its end.
-fn script_name() -> Vec<u8> {
-    let name = std::env::var_os("SCRIPT_NAME").unwrap_or_default().into_vec();
-    let is_slash = |byte: &u8| *byte == b'/';
-    let start = name.iter().take_while(|byte| is_slash(byte)).count();
-    let end = name.len() - name.iter().rev().take_while(|byte| is_slash(byte)).count();
-    match name.get(start..end) {
-        Some(inner @ [_, ..]) => [b"/", inner].concat(),
-        Some([]) | None => Vec::new(),
-    }
+/// The prefix of every path (PEP 3333), unless a proxy sends another one.
+fn prefix() -> PathPrefix {
+    PathPrefix::new(std::env::var_os("SCRIPT_NAME").unwrap_or_default().as_bytes())
 }
 
 /// The objects that the application has loaded stay: the garbage collector need not
@@ -144,6 +138,14 @@ fn options(settings: &WorkerSettings, workers: u16, parallel: bool) -> Options {
         response_memory: settings.response_memory().0,
         response_disk: settings.response_disk().0,
         longest_body: LONGEST_BODY,
+        forwarding: Forwarding::new(
+            settings.forwarded_allow_ips().clone(),
+            settings.secure_scheme_headers(),
+            settings.forwarder_headers(),
+            *settings.header_map(),
+            *settings.real_ip(),
+        ),
+        hsts: *settings.hsts(),
         local: None,
         revise: None,
         reserve: 0,

@@ -193,8 +193,10 @@ fn end(
     environ: &Bound<PyDict>,
     result: Result<(), ResponseError>,
 ) {
+    let find = |name: &str| environ.get_item(name).ok().flatten();
     let variable = |name: &str| {
-        let value = environ.get_item(name).ok()??;
+        // gunicorn has the names of variables in lower case.
+        let value = find(name).or_else(|| find(&name.to_ascii_uppercase()))?;
         value.str().ok().map(|text| text.to_string_lossy().into_owned())
     };
     match result {

@@ -10,12 +10,13 @@ use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::Phase;
 use crate::connection::expire::EXPIRED;
+use crate::connection::responding::Answered;
 use crate::connection::table::{Connections, SHARE};
 use crate::connection::turn_work::Unfinished;
 use crate::handoff::events::StreamNews;
 use crate::protocol::multiplexer::ProtocolEvent;
 use crate::protocol::progress::{BodyProgress, ProgressCheck};
-use crate::protocol::streams::StreamState;
+use crate::protocol::streams::{OpenStream, StreamState};
 use crate::stream::claim::Expiry;
 use crate::stream::inbound::BodyEnd;
 use crate::stream::local::LocalResponse;
@@ -131,10 +132,12 @@ impl Connections {
         self.work.notify(StreamNews::Disconnected(number));
         match expiry {
             Expiry::Open => {
-                let asked = Asked::on_stream(stream.is_head);
+                let hsts = connection.hsts(&self.shared, &stream.forwarded);
+                let asked = Asked::on_stream(stream.is_head, hsts);
                 let local = LocalResponse::refusal(EXPIRED).conclude(asked);
-                let head = Some(&stream.head);
-                connection.log_local(&self.shared, head, stream.begun_us, &local);
+                let OpenStream { head, forwarded, begun_us, .. } = &stream;
+                let answered = Answered { head, forwarded, begun_us: *begun_us };
+                connection.log_local(&self.shared, Some(answered), &local);
                 connection.respond_on_stream(&self.shared, id, &local);
             }
             Expiry::Begun => {

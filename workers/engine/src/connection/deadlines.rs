@@ -149,7 +149,7 @@ mod tests {
 
     fn connection() -> Connection {
         let (link, _) = test_pair();
-        let mut connection = Connection::new(Arc::new(link), 0);
+        let mut connection = Connection::new(Arc::new(link), false, 0);
         connection.since_ms = 0;
         connection
     }

@@ -212,7 +212,7 @@ mod tests {
 
     fn connection(bytes: &[u8]) -> Connection {
         let (link, _) = test_pair();
-        let mut connection = Connection::new(Arc::new(link), 0);
+        let mut connection = Connection::new(Arc::new(link), false, 0);
         test_feed(&mut connection, bytes, options().longest_body);
         connection
     }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use monoceros_http::Reject;
 use monoceros_wire::scoreboard::GivenUp;
 
+use crate::connection::responding::Answered;
 use crate::connection::table::Connections;
-use crate::connection::{Connection, Phase};
+use crate::connection::{Connection, Lent, Phase};
 use crate::protocol::http1::ArrivalStage;
 use crate::stream::claim::Expiry;
 use crate::stream::inbound::BodyEnd;
@@ -105,10 +106,12 @@ impl Connections {
     fn respond_expired(&mut self, token: usize) {
         let Some(connection) = self.slab.get_mut(token) else { return };
         let lent = std::mem::take(&mut connection.lent);
-        let local = LocalResponse::refusal(EXPIRED).conclude(Asked::last(lent.is_head));
+        let asked = Asked::last(lent.is_head, connection.hsts(&self.shared, &lent.forwarded));
+        let local = LocalResponse::refusal(EXPIRED).conclude(asked);
         self.shared.board.count_answer(EXPIRED);
-        let head = (!lent.head.bytes().is_empty()).then_some(&lent.head);
-        connection.log_local(&self.shared, head, lent.begun_us, &local);
+        let Lent { head, forwarded, begun_us, .. } = &lent;
+        let answered = Answered { head, forwarded, begun_us: *begun_us };
+        connection.log_local(&self.shared, Some(answered), &local);
         self.end_with(token, local);
     }
 }

@@ -25,6 +25,8 @@ use monoceros_sys::clock;
 
 use crate::connection::address::Address;
 use crate::connection::shared::SharedConnection;
+use crate::forwarding::Sender;
+use crate::forwarding::forwarded::Forwarded;
 use crate::options::Options;
 use crate::protocol::http1::{ArrivalStage, Caller, Http1, Reading, Step};
 use crate::protocol::streams::Streams;
@@ -40,6 +42,8 @@ pub(crate) struct Connection {
     /// The stream that the connection carries, or carried last.
     pub(crate) stream: Arc<SharedStream>,
     pub(crate) phase: Phase,
+    /// The peer of the socket is a trusted proxy.
+    is_trusted: bool,
     /// What is being read with HTTP/1.
     pub(crate) http1: Http1,
     /// The streams of another protocol.
@@ -89,6 +93,8 @@ pub(crate) struct Lent {
     pub(crate) begun_us: u64,
     /// Its response has no body.
     pub(crate) is_head: bool,
+    /// What trusted proxies have reported about its client.
+    pub(crate) forwarded: Forwarded,
     /// Its head, if the access log needs it.
     pub(crate) head: Head,
 }
@@ -96,6 +102,7 @@ pub(crate) struct Lent {
 impl Lent {
     /// Releases the head and most of its memory: a connection may be idle for long.
     fn forget_head(&mut self) {
+        self.forwarded = Forwarded::default();
         trim::note(self.head.bytes().len());
         self.head.clear();
     }
@@ -134,12 +141,14 @@ impl Phase {
 }
 
 impl Connection {
-    pub(crate) fn new(link: Arc<SharedConnection>, waited_us: u64) -> Self {
+    /// A connection of a peer that is a trusted proxy, if `is_trusted`.
+    pub(crate) fn new(link: Arc<SharedConnection>, is_trusted: bool, waited_us: u64) -> Self {
         let phase = if link.is_plain { Phase::opened(&link) } else { Phase::Opening };
         Self {
             stream: Arc::new(SharedStream::new(Arc::clone(&link))),
             link,
             phase,
+            is_trusted,
             http1: Http1::default(),
             streams: Streams::default(),
             read_closed: false,
@@ -258,7 +267,7 @@ impl Connection {
             self.enter(Phase::Arriving);
             self.http1.begin(request);
         }
-        let caller = Caller { peer: &self.link.peer, scheme: self.link.scheme };
+        let caller = caller(&self.link, self.is_trusted);
         let mut step = self.http1.feed(bytes, caller, reading);
         if !matches!(step, Step::More | Step::Continue) {
             self.phase = Phase::Lent;
@@ -271,6 +280,12 @@ impl Connection {
     }
 }
 
+/// The client of a connection.
+fn caller(link: &SharedConnection, is_trusted: bool) -> Caller<'_> {
+    let sender = Sender { peer: &link.peer, socket_peer: &link.peer, is_trusted };
+    Caller { sender, local: &link.local, scheme: link.scheme }
+}
+
 /// Feeds a connection in a test, without settings of its own.
 #[cfg(test)]
 pub(crate) fn test_feed(connection: &mut Connection, bytes: &[u8], longest_body: u64) -> Step {
@@ -279,6 +294,7 @@ pub(crate) fn test_feed(connection: &mut Connection, bytes: &[u8], longest_body:
         limits: &crate::test_options::LIMITS,
         spools: &spools,
         decide: None,
+        forwarding: &crate::forwarding::Forwarding::default(),
         longest_body,
         waits_for_bodies: true,
         new_request: &mut Box::default,
@@ -294,7 +310,7 @@ mod tests {
 
     fn connection() -> Connection {
         let (link, _) = test_pair();
-        Connection::new(Arc::new(link), 0)
+        Connection::new(Arc::new(link), false, 0)
     }
 
     fn feed(connection: &mut Connection, bytes: &[u8]) -> Step {

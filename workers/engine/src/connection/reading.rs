@@ -256,6 +256,7 @@ impl Connections {
             bytes,
             &mut Reading {
                 decide: shared.options.local.as_ref(),
+                forwarding: &shared.options.forwarding,
                 limits: &shared.options.limits,
                 spools: &shared.spools,
                 longest_body: shared.options.longest_body,
@@ -271,7 +272,7 @@ impl Connections {
         // The response to a closed connection needs no events, unless the application
         // wants to know when its client ends.
         let has_events = self.shared.handoff.events().is_some();
-        let is_watched = has_events || request.asked(self.shared.keeps_alive()).keep_alive;
+        let is_watched = has_events || request.asked(self.shared.keeps_alive(), 0).keep_alive;
         if is_watched && self.register(token).is_err() {
             return self.refuse(token, GivenUp::Displaced, UNWATCHED, Some(request));
         }
@@ -280,6 +281,7 @@ impl Connections {
         connection.lent.number = request.number;
         connection.lent.begun_us = request.begun_us;
         connection.lent.is_head = request.head.is_head();
+        connection.lent.forwarded = request.forwarded.clone();
         if self.shared.access.is_some() {
             connection.lent.head.copy_from(&request.head);
         }

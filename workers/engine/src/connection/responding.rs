@@ -8,6 +8,7 @@ use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::table::Connections;
 use crate::connection::{Connection, Phase};
+use crate::forwarding::forwarded::Forwarded;
 use crate::protocol::http1::Local;
 use crate::protocol::upload::LocalBody;
 use crate::record::access::Record;
@@ -24,11 +25,12 @@ impl Connections {
         let Local { mut request, response, body } = local;
         request.closes = self.pressure.closes(self.slab.len(), request.begun_us / 1_000)
             || matches!(body, LocalBody::Unread);
-        let response = response.conclude(request.asked(self.shared.keeps_alive()));
+        let hsts = self.slab.get(token).map_or(0, |it| it.hsts(&self.shared, &request.forwarded));
+        let response = response.conclude(request.asked(self.shared.keeps_alive(), hsts));
         let goes_on = !response.response().closes();
         self.shared.board.count_answer(response.response().status());
         if let Some(connection) = self.slab.get(token) {
-            connection.log_local(&self.shared, Some(&request.head), request.begun_us, &response);
+            connection.log_local(&self.shared, Some(Answered::of(&request)), &response);
         }
         self.shared.handoff.recycle(request);
         if !goes_on {
@@ -92,14 +94,14 @@ impl Connections {
 
     /// Responds to a request that is not served, and which the log already names.
     fn respond_with_refusal(&mut self, token: usize, status: u16, request: Option<Box<Request>>) {
-        let head = request.as_deref().map(|request| &request.head);
-        let asked = Asked::last(head.is_some_and(Head::is_head));
+        let Some(connection) = self.slab.get(token) else { return };
+        let asked = Asked::last(
+            request.as_deref().is_some_and(|request| request.head.is_head()),
+            request.as_deref().map_or(0, |it| connection.hsts(&self.shared, &it.forwarded)),
+        );
         let local = LocalResponse::refusal(status).conclude(asked);
         self.shared.board.count_answer(status);
-        let begun_us = request.as_deref().map_or(0, |request| request.begun_us);
-        if let Some(connection) = self.slab.get(token) {
-            connection.log_local(&self.shared, head, begun_us, &local);
-        }
+        connection.log_local(&self.shared, request.as_deref().map(Answered::of), &local);
         if let Some(request) = request {
             self.shared.handoff.recycle(request);
         }
@@ -123,20 +125,43 @@ impl Connections {
     }
 }
 
+/// The request that a response of the server itself is for, as far as the access log needs
+/// it.
+#[derive(Clone, Copy)]
+pub(super) struct Answered<'a> {
+    pub(super) head: &'a Head,
+    pub(super) forwarded: &'a Forwarded,
+    /// When its first byte was seen, in microseconds of the monotonic clock.
+    pub(super) begun_us: u64,
+}
+
+impl<'a> Answered<'a> {
+    pub(super) fn of(request: &'a Request) -> Self {
+        let Request { head, forwarded, begun_us, .. } = request;
+        Self { head, forwarded, begun_us: *begun_us }
+    }
+}
+
 impl Connection {
+    /// For how many seconds the client of a request may not use plain HTTP.
+    pub(super) fn hsts(&self, shared: &Shared, forwarded: &Forwarded) -> u32 {
+        shared.hsts(forwarded.scheme.unwrap_or(self.link.scheme))
+    }
+
     /// Adds a response of the server itself to the access log.
     pub(super) fn log_local(
         &self,
         shared: &Shared,
-        head: Option<&Head>,
-        begun_us: u64,
+        answered: Option<Answered>,
         local: &ConcludedResponse,
     ) {
         let Some(access) = &shared.access else { return };
+        let begun_us = answered.map_or(0, |it| it.begun_us);
         let took_us = clock::monotonic_us().saturating_sub(begun_us);
+        let client = answered.and_then(|it| it.forwarded.client.as_ref());
         access.add(&Record {
-            peer: &self.link.peer,
-            head: head.filter(|head| !head.method().is_empty()),
+            peer: client.unwrap_or(&self.link.peer),
+            head: answered.map(|it| it.head).filter(|head| !head.method().is_empty()),
             took_us: if begun_us == 0 { 0 } else { took_us },
             response: local.response(),
             environ: &|_| None,

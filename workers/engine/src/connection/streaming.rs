@@ -8,16 +8,17 @@ use monoceros_sys::{clock, reason};
 use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::deadlines::SLOW_BODY;
+use crate::connection::responding::Answered;
 use crate::connection::turn_work::TurnWork;
-use crate::connection::{Connection, Phase};
+use crate::connection::{Connection, Phase, caller};
 use crate::handoff::events::StreamNews;
 use crate::protocol::progress::BodyProgress;
 use crate::protocol::streams::{OpenStream, StreamState};
 use crate::protocol::upload::TOO_LARGE;
 use crate::shared::Shared;
 use crate::stream::inbound::BodyEnd;
-use crate::stream::local::{Arrival, ConcludedResponse, Decision, LocalResponse};
-use crate::stream::request::QueuedRequest;
+use crate::stream::local::{ConcludedResponse, Decision, LocalResponse};
+use crate::stream::request::{QueuedRequest, Request};
 use crate::stream::response::Asked;
 use crate::stream::shared_stream::SharedStream;
 
@@ -30,22 +31,19 @@ impl Connection {
         }
         request.head = head;
         request.begun_us = clock::monotonic_us();
-        if let Some(decide) = &work.shared.options.local {
-            let (head, link) = (&request.head, &self.link);
-            let arrival = Arrival { head, peer: &link.peer, scheme: link.scheme };
-            if let Decision::Respond { response, .. } = decide.decide(&arrival) {
-                let local = response.conclude(Asked::on_stream(request.head.is_head()));
-                let head = Some(&request.head);
-                self.log_local(&work.shared, head, request.begun_us, &local);
-                work.shared.handoff.recycle(request);
-                return self.respond_on_stream(&work.shared, id, &local);
-            }
+        if let Some(response) = self.decide(&work.shared, &mut request) {
+            let hsts = self.hsts(&work.shared, &request.forwarded);
+            let local = response.conclude(Asked::on_stream(request.head.is_head(), hsts));
+            self.log_local(&work.shared, Some(Answered::of(&request)), &local);
+            work.shared.handoff.recycle(request);
+            return self.respond_on_stream(&work.shared, id, &local);
         }
         let link = Arc::clone(&self.link);
         let stream = OpenStream {
             id,
             shared: Arc::new(SharedStream::on(link, id)),
             is_head: request.head.is_head(),
+            forwarded: request.forwarded.clone(),
             head: Head::default(),
             begun_us: request.begun_us,
             state: StreamState::Arriving(request),
@@ -55,6 +53,24 @@ impl Connection {
         self.streams.add(stream);
         if ends || !work.shared.options.application.waits_for_bodies() {
             self.lend_stream(work, id, ends);
+        }
+    }
+
+    /// Reads what proxies report about the client of a request, and decides whether the
+    /// server responds by itself: it refuses the request, or has a response for it.
+    fn decide(&self, shared: &Shared, request: &mut Request) -> Option<LocalResponse> {
+        let caller = caller(&self.link, self.is_trusted);
+        match shared.options.forwarding.read(&request.head, caller.sender) {
+            Ok(forwarded) => request.forwarded = forwarded,
+            Err(Reject { status, reason }) => {
+                let line = format_args!("refused {}: {status} {reason}", self.link.peer);
+                shared.give_up(GivenUp::Refused, line);
+                return Some(LocalResponse::refusal(status));
+            }
+        }
+        match shared.options.local.as_ref()?.decide(&caller.arrival(request)) {
+            Decision::Pass => None,
+            Decision::Respond { response, .. } => Some(response),
         }
     }
 
@@ -158,10 +174,10 @@ impl Connection {
         work.shared.give_up(kind, line);
         let Some(stream) = self.streams.find(id) else { return };
         if let StreamState::Arriving(request) = &stream.state {
-            let asked = Asked::on_stream(request.head.is_head());
+            let hsts = self.hsts(&work.shared, &request.forwarded);
+            let asked = Asked::on_stream(request.head.is_head(), hsts);
             let local = LocalResponse::refusal(status).conclude(asked);
-            let head = Some(&request.head);
-            self.log_local(&work.shared, head, stream.begun_us, &local);
+            self.log_local(&work.shared, Some(Answered::of(request)), &local);
             self.respond_on_stream(&work.shared, id, &local);
         }
         self.drop_stream(work, id);

@@ -72,11 +72,12 @@ impl Connections {
             Some(address) => Address::internet(address),
             None => Address::Unix(<_>::default()),
         };
+        let is_trusted = self.shared.options.forwarding.trusts(&peer);
         let entry = self.slab.vacant_entry();
         let token = entry.key();
         let (is_plain, has_request) = (entrance.transport.is_plain(), entrance.has_request);
         let link = Arc::new(SharedConnection::new(accepted.fd, entrance, token, peer));
-        entry.insert(Connection::new(link, waited_us));
+        entry.insert(Connection::new(link, is_trusted, waited_us));
         if self.slab.len() >= self.shared.options.connections {
             self.note_pressure();
         }

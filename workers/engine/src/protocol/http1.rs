@@ -8,6 +8,7 @@ use monoceros_sys::clock;
 use monoceros_wire::listener::Scheme;
 
 use crate::connection::address::Address;
+use crate::forwarding::{Forwarding, Sender};
 use crate::protocol::input::Input;
 use crate::protocol::progress::BodyProgress;
 use crate::protocol::upload::{
@@ -99,6 +100,7 @@ pub(crate) enum Step {
 pub(crate) struct Reading<'a> {
     /// The requests that the server responds to by itself.
     pub(crate) decide: Option<&'a LocalDecision>,
+    pub(crate) forwarding: &'a Forwarding,
     pub(crate) limits: &'a Limits,
     pub(crate) spools: &'a Spools,
     /// The longest body, in bytes.
@@ -111,8 +113,25 @@ pub(crate) struct Reading<'a> {
 /// The client whose request is read.
 #[derive(Clone, Copy)]
 pub(crate) struct Caller<'a> {
-    pub(crate) peer: &'a Address,
+    pub(crate) sender: Sender<'a>,
+    /// Our end of the connection.
+    pub(crate) local: &'a Address,
+    /// The scheme of the listener.
     pub(crate) scheme: Scheme,
+}
+
+impl<'a> Caller<'a> {
+    /// A request of this client, whose head has arrived.
+    pub(crate) fn arrival(&self, request: &'a Request) -> Arrival<'a> {
+        let Request { head, forwarded, .. } = request;
+        Arrival {
+            head,
+            peer: forwarded.client.as_ref().unwrap_or(self.sender.peer),
+            local: self.local,
+            scheme: forwarded.scheme.unwrap_or(self.scheme),
+            connection_scheme: self.scheme,
+        }
+    }
 }
 
 impl Http1 {
@@ -301,13 +320,16 @@ impl Http1 {
             }
             Err(reject) => return (Step::Refused { reject, request }, bytes.len()),
         };
-        if let Some(decide) = reading.decide {
-            let head = &request.head;
-            let arrival = Arrival { head, peer: caller.peer, scheme: caller.scheme };
-            if let Decision::Respond { response, discard } = decide.decide(&arrival) {
-                let body = LocalBody::of(head, discard, reading.limits);
-                return (Step::Respond(Box::new(Local { request, response, body })), used);
-            }
+        match reading.forwarding.read(&request.head, caller.sender) {
+            Ok(forwarded) => request.forwarded = forwarded,
+            Err(reject) => return (Step::Refused { reject, request }, bytes.len()),
+        }
+        if let Some(decide) = reading.decide
+            && let Decision::Respond { response, discard } =
+                decide.decide(&caller.arrival(&request))
+        {
+            let body = LocalBody::of(&request.head, discard, reading.limits);
+            return (Step::Respond(Box::new(Local { request, response, body })), used);
         }
         let left = match request.head.framing() {
             Framing::Length(length) if length > reading.longest_body => {

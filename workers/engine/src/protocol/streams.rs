@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use monoceros_http::Head;
 
+use crate::forwarding::forwarded::Forwarded;
 use crate::protocol::input::Input;
 use crate::protocol::progress::BodyProgress;
 use crate::stream::request::Request;
@@ -28,6 +29,8 @@ pub(crate) struct OpenStream {
     pub(crate) state: StreamState,
     /// It is a HEAD request: its response has no body.
     pub(crate) is_head: bool,
+    /// What trusted proxies have reported about its client.
+    pub(crate) forwarded: Forwarded,
     /// Its head, if the access log needs it while the application has the request.
     pub(crate) head: Head,
     /// When its request's first byte was seen, in microseconds of the monotonic clock.

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use monoceros_http::{Fields, Version, h1};
+use monoceros_http::{Fields, PathPrefix, Version, h1};
 use monoceros_sys::clock;
 use monoceros_wire::listener::Scheme;
 use monoceros_wire::scoreboard::{Begun, ShownRequest};
@@ -143,10 +143,11 @@ impl Exchange {
         piece
     }
 
-    /// The client's address.
+    /// The client's address: that of the connection, unless a trusted proxy has reported
+    /// another one.
     #[must_use]
     pub fn peer(&self) -> &Address {
-        &self.link().peer
+        self.request().forwarded.client.as_ref().unwrap_or(&self.link().peer)
     }
 
     /// Our end of the connection.
@@ -155,10 +156,26 @@ impl Exchange {
         &self.link().local
     }
 
-    /// The scheme of the client's URL.
+    /// The scheme of the client's URL: that of the listener, unless a trusted proxy has
+    /// reported another one.
     #[must_use]
     pub fn scheme(&self) -> Scheme {
-        self.link().scheme
+        self.request().forwarded.scheme.unwrap_or(self.link().scheme)
+    }
+
+    /// The prefix of the application's paths, if a trusted proxy has reported one. The
+    /// request's path begins with it.
+    #[must_use]
+    pub fn prefix(&self) -> Option<&PathPrefix> {
+        self.request().forwarded.prefix.as_ref()
+    }
+
+    /// Whether a field with an underscore in its name becomes a variable of the
+    /// application.
+    #[must_use]
+    pub fn maps(&self, name: &[u8]) -> bool {
+        let is_trusted = self.request().forwarded.is_from_trusted;
+        self.shared.options.forwarding.maps(name, is_trusted)
     }
 
     /// Begins the response, or begins it anew, with a status such as `200 OK`.
@@ -487,10 +504,11 @@ impl Exchange {
             return self.lose().map(|()| false);
         }
         let whole = self.revise().or(whole);
+        let hsts = self.shared.hsts(self.scheme());
         let asked = if self.link().is_multiplexed {
-            Asked::on_stream(self.request().head.is_head())
+            Asked::on_stream(self.request().head.is_head(), hsts)
         } else {
-            self.request().asked(self.shared.keeps_alive())
+            self.request().asked(self.shared.keeps_alive(), hsts)
         };
         self.request_mut().response.conclude(asked, whole);
         if self.response().framing().ends_with_connection() {

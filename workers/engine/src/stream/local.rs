@@ -90,8 +90,13 @@ pub struct Arrival<'a> {
     pub head: &'a Head,
     /// The client's address.
     pub peer: &'a Address,
+    /// Our end of the connection.
+    pub local: &'a Address,
     /// The scheme of the client's URL.
     pub scheme: Scheme,
+    /// The scheme of the connection: that of its listener. Behind a proxy the client's may
+    /// be another one.
+    pub connection_scheme: Scheme,
 }
 
 /// The decision on a request at the end of its head.
@@ -204,7 +209,7 @@ mod tests {
     use super::*;
 
     fn text(status: u16, is_head: bool) -> String {
-        let refusal = LocalResponse::refusal(status).conclude(Asked::last(is_head));
+        let refusal = LocalResponse::refusal(status).conclude(Asked::last(is_head, 0));
         String::from_utf8(refusal.bytes()).unwrap()
     }
 

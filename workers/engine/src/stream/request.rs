@@ -5,6 +5,7 @@ use std::sync::Arc;
 use monoceros_http::Head;
 use monoceros_wire::scoreboard::{ID_LIMIT, made_id};
 
+use crate::forwarding::forwarded::Forwarded;
 use crate::stream::body::Body;
 use crate::stream::response::{Asked, Response};
 use crate::stream::shared_stream::SharedStream;
@@ -20,6 +21,8 @@ pub struct Request {
     pub body: Body,
     /// Its number in the worker, from 1.
     pub(crate) number: u64,
+    /// What trusted proxies have reported about its client.
+    pub(crate) forwarded: Forwarded,
     /// When the first byte was seen, in microseconds of the monotonic clock.
     pub(crate) begun_us: u64,
     /// When the request had arrived, as far as is known: its place in the queue.
@@ -50,13 +53,14 @@ impl Request {
     }
 
     /// What the head of its response depends on; `keeps_alive` is set when this worker
-    /// uses connections again.
-    pub(crate) fn asked(&self, keeps_alive: bool) -> Asked {
+    /// uses connections again. `hsts` is [`Asked::hsts`].
+    pub(crate) fn asked(&self, keeps_alive: bool, hsts: u32) -> Asked {
         Asked {
             version: self.head.version(),
             is_head: self.head.is_head(),
             keep_alive: self.head.keep_alive() && !self.closes && keeps_alive,
             is_framed: false,
+            hsts,
         }
     }
 
@@ -77,6 +81,7 @@ impl Request {
         trim::note(self.head.bytes().len());
         self.head.clear();
         self.body = Body::Empty;
+        self.forwarded = Forwarded::default();
         self.behind = false;
         self.closes = false;
         self.response.clear();

@@ -6,6 +6,9 @@ use monoceros_http::{InvalidResponse, ResponseHead, Version, has_token};
 
 use crate::record::clock;
 
+/// The field by which a client uses no plain HTTP for some time (RFC 6797 section 6.1).
+const HSTS: &[u8] = b"Strict-Transport-Security";
+
 /// How a body is delimited (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum BodyFraming {
@@ -45,18 +48,20 @@ pub(crate) struct Asked {
     pub(crate) keep_alive: bool,
     /// The connection's protocol carries several streams and frames their bodies.
     pub(crate) is_framed: bool,
+    /// For how many seconds the client may not use plain HTTP; 0 without such a rule.
+    pub(crate) hsts: u32,
 }
 
 impl Asked {
     /// For a response that ends the connection, to a request of which nothing else is
     /// known.
-    pub(crate) fn last(is_head: bool) -> Self {
-        Self { version: Version::Http11, is_head, keep_alive: false, is_framed: false }
+    pub(crate) fn last(is_head: bool, hsts: u32) -> Self {
+        Self { version: Version::Http11, is_head, keep_alive: false, is_framed: false, hsts }
     }
 
     /// For a response on one of several streams of a connection.
-    pub(crate) fn on_stream(is_head: bool) -> Self {
-        Self { version: Version::Http11, is_head, keep_alive: true, is_framed: true }
+    pub(crate) fn on_stream(is_head: bool, hsts: u32) -> Self {
+        Self { version: Version::Http11, is_head, keep_alive: true, is_framed: true, hsts }
     }
 }
 
@@ -75,6 +80,7 @@ struct ResponseState {
     length: Option<u64>,
     has_date: bool,
     has_server: bool,
+    has_hsts: bool,
     /// The connection is closed after this response.
     closes: bool,
     /// The header field for the connection.
@@ -149,6 +155,7 @@ impl Response {
             4 if name.eq_ignore_ascii_case(b"date") => self.state.has_date = true,
             6 if name.eq_ignore_ascii_case(b"server") => self.state.has_server = true,
             14 if name.eq_ignore_ascii_case(b"content-length") => return self.set_length(value),
+            25 if name.eq_ignore_ascii_case(HSTS) => self.state.has_hsts = true,
             // nginx reads this field of the response, with the same meaning.
             17 if name.eq_ignore_ascii_case(b"x-accel-buffering") => {
                 self.state.unbuffered = value.trim_ascii().eq_ignore_ascii_case(b"no");
@@ -203,10 +210,10 @@ impl Response {
             Version::Http10 => Persistence::KeepAlive,
             Version::Http11 => Persistence::Implied,
         });
-        self.push_own_fields(length);
+        self.push_own_fields(length, asked.hsts);
     }
 
-    fn push_own_fields(&mut self, length: Option<u64>) {
+    fn push_own_fields(&mut self, length: Option<u64>, hsts: u32) {
         let status = self.head.status();
         let fields = &mut self.head.fields;
         clock::with_own_fields(|own| match (self.state.has_server, self.state.has_date) {
@@ -217,6 +224,9 @@ impl Response {
                 fields.push(name, own.get(name).unwrap_or_default());
             }
         });
+        if hsts > 0 && !self.state.has_hsts {
+            fields.push_text(HSTS, format_args!("max-age={hsts}"));
+        }
         // RFC 9112 section 6.1 and RFC 9110 section 8.6: 204 has no length, and a 304
         // has the length of the body that is not sent only if the application gives it.
         if let Some(length) = length
@@ -369,8 +379,13 @@ impl std::error::Error for Fault {}
 mod tests {
     use super::*;
 
-    const ASKED: Asked =
-        Asked { version: Version::Http11, is_head: false, keep_alive: true, is_framed: false };
+    const ASKED: Asked = Asked {
+        version: Version::Http11,
+        is_head: false,
+        keep_alive: true,
+        is_framed: false,
+        hsts: 0,
+    };
 
     fn made(status: &str, fields: &[(&str, &str)], asked: Asked, whole: Option<u64>) -> Response {
         let mut response = Response::default();
@@ -436,6 +451,17 @@ mod tests {
         let text = text(made("200 OK", &fields, ASKED, Some(0)));
         assert!(text.contains("Date: today\r\n") && text.contains("server: mine\r\n"));
         assert!(!text.contains("monoceros") && text.matches("ate: ").count() == 1);
+    }
+
+    #[test]
+    fn a_response_over_https_forbids_plain_http_unless_the_application_has_a_rule() {
+        let asked = Asked { hsts: 300, ..ASKED };
+        let own = text(made("200 OK", &[], asked, Some(0)));
+        assert!(own.contains("Strict-Transport-Security: max-age=300\r\n"), "{own}");
+        let fields = [("strict-transport-security", "max-age=0")];
+        let text = text(made("200 OK", &fields, asked, Some(0)));
+        assert!(text.contains("strict-transport-security: max-age=0\r\n"), "{text}");
+        assert!(!text.contains("300"), "{text}");
     }
 
     #[test]

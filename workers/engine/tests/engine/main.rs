@@ -6,6 +6,7 @@
 
 mod events;
 mod expire;
+mod forwarding;
 mod layer;
 mod local;
 mod loop_owner;
@@ -14,4 +15,4 @@ mod options;
 mod revise;
 mod running;
 
-use monoceros_engine::{ApplicationKind, Options};
+use monoceros_engine::{ApplicationKind, Forwarding, Options};

@@ -325,6 +325,36 @@ fn the_server_responds_by_itself_on_a_stream() {
 }
 
 #[test]
+fn proxies_are_believed_on_each_stream() {
+    let forwarding = crate::forwarding::trusting_all();
+    let decide = |arrival: &Arrival| match arrival.head.path() {
+        b"/local" => {
+            let text = format!("{} {}", arrival.peer, arrival.scheme.as_str());
+            let response = LocalResponse::new(200).body(text.into_bytes());
+            Decision::Respond { response, discard: 0 }
+        }
+        _ => Decision::Pass,
+    };
+    let local = Some(LocalDecision::new(decide));
+    let options = Options { forwarding, hsts: 300, local, ..options() };
+    let (engine, _release) = start("toy-forwarded", options);
+    let mut client = ToyClient::connect(&engine);
+    let head = "HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: https\r\nX-Forwarded-For: 1.2.3.4:5";
+    client.send(ending(HEAD, true), 1, format!("GET /local {head}\r\n\r\n").as_bytes());
+    client.send(ending(HEAD, true), 3, format!("GET / {head}\r\n\r\n").as_bytes());
+    let contradictory = format!("GET / {head}\r\nX-Forwarded-Ssl: off\r\n\r\n");
+    client.send(ending(HEAD, true), 5, contradictory.as_bytes());
+    client.get(7, "/");
+    let rule = "\nStrict-Transport-Security=max-age=300";
+    let got = client.response(1);
+    assert!(got.body == b"1.2.3.4:5 https" && got.head.contains(rule), "{got:?}");
+    assert!(client.response(3).head.contains(rule));
+    assert!(client.response(5).head.starts_with("400 "));
+    let got = client.response(7);
+    assert!(got.head.starts_with("200 ") && !got.head.contains(rule), "{got:?}");
+}
+
+#[test]
 fn the_protocol_announces_a_drain_and_open_streams_go_on() {
     let (engine, release) = start("toy-drain", options());
     let mut client = ToyClient::connect(&engine);

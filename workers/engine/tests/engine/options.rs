@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use monoceros_http::Limits;
 
-use super::{ApplicationKind, Options};
+use super::{ApplicationKind, Forwarding, Options};
 
 /// Limits that the heads of the tests keep.
 pub(crate) const LIMITS: Limits = Limits { request_line: 4094, fields: 100, field_size: 8190 };
@@ -25,6 +25,8 @@ pub(crate) fn options() -> Options {
         response_memory: 64 << 20,
         response_disk: 1 << 30,
         longest_body: 1 << 30,
+        forwarding: Forwarding::default(),
+        hsts: 0,
         local: None,
         revise: None,
         reserve: 0,

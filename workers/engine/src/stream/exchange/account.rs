@@ -53,7 +53,7 @@ impl Exchange {
         environ: &'a dyn Fn(&str) -> Option<String>,
     ) -> Record<'a> {
         Record {
-            peer: &self.link().peer,
+            peer: self.peer(),
             head: Some(&self.request().head),
             took_us: now_us.saturating_sub(self.request().begun_us),
             response: self.response(),

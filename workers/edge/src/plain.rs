@@ -1,0 +1,16 @@
+//! Responses of the server itself, in plain text.
+
+use monoceros_engine::LocalResponse;
+
+/// A response of plain text, which is its status.
+pub(crate) fn plain(status: u16, text: &str) -> LocalResponse {
+    let response = LocalResponse::new(status).body(format!("{status} {text}\n").into_bytes());
+    with_field(response, b"Content-Type", b"text/plain; charset=utf-8")
+}
+
+/// Adds a field that is well-formed.
+pub(crate) fn with_field(mut response: LocalResponse, name: &[u8], value: &[u8]) -> LocalResponse {
+    let added = response.field(name, value);
+    debug_assert!(added.is_ok(), "{}: {added:?}", name.escape_ascii());
+    response
+}

@@ -1,0 +1,19 @@
+//! What trusted proxies have reported about the client of one request.
+
+use monoceros_http::PathPrefix;
+use monoceros_wire::listener::Scheme;
+
+use crate::connection::address::Address;
+
+/// What trusted proxies have reported about the client of a request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Forwarded {
+    /// The client's address, in place of the connection's peer.
+    pub(crate) client: Option<Address>,
+    /// The scheme of the client's URL, in place of the listener's.
+    pub(crate) scheme: Option<Scheme>,
+    /// The prefix of the application's paths, in place of the worker's variable.
+    pub(crate) prefix: Option<PathPrefix>,
+    /// The connection is that of a trusted proxy.
+    pub(crate) is_from_trusted: bool,
+}
