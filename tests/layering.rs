@@ -16,7 +16,14 @@ const CRATES: [(&str, &str, &[&str]); 10] = [
     (
         "monoceros-engine",
         "workers/engine",
-        &["monoceros-config", "monoceros-http", "monoceros-log", "monoceros-sys", "monoceros-wire"],
+        &[
+            "monoceros-config",
+            "monoceros-http",
+            "monoceros-log",
+            "monoceros-sys",
+            "monoceros-tls",
+            "monoceros-wire",
+        ],
     ),
     (
         "monoceros-edge",

@@ -60,14 +60,15 @@ impl TlsServer {
         self.find(alpn).0
     }
 
-    /// A connection that offers these protocols (ALPN), and whether its client is asked for a
-    /// certificate.
+    /// A new connection that offers these protocols (ALPN), and whether its client is asked
+    /// for a certificate.
     ///
-    /// # Errors
-    /// Those of rustls for a configuration that it does not accept.
-    pub fn connection(&self, alpn: &[Vec<u8>]) -> Result<(ServerConnection, bool), rustls::Error> {
+    /// # Panics
+    /// rustls does not accept a configuration that it accepted before.
+    pub fn connection(&self, alpn: &[Vec<u8>]) -> (ServerConnection, bool) {
         let (config, asks_clients) = self.find(alpn);
-        Ok((ServerConnection::new(config)?, asks_clients))
+        let connection = ServerConnection::new(config);
+        (connection.expect("the configuration was tried when it was made"), asks_clients)
     }
 
     fn find(&self, alpn: &[Vec<u8>]) -> (Arc<ServerConfig>, bool) {
@@ -85,11 +86,16 @@ impl TlsServer {
 impl Current {
     fn new(material: &Material) -> Result<Self, String> {
         let base = Arc::new(configuration(material)?);
+        ServerConnection::new(Arc::clone(&base)).map_err(|error| error.to_string())?;
         let asks_clients = material.client_authentication != ClientAuthentication::None;
         Ok(Self { base, by_protocols: Vec::new(), asks_clients })
     }
 
     fn configure(&mut self, alpn: &[Vec<u8>]) -> Arc<ServerConfig> {
+        // Another thread may have made it meanwhile.
+        if let Some((_, config)) = self.by_protocols.iter().find(|it| it.0 == alpn) {
+            return Arc::clone(config);
+        }
         let mut config = ServerConfig::clone(&self.base);
         config.alpn_protocols = alpn.to_vec();
         let config = Arc::new(config);

@@ -48,3 +48,4 @@ pub use stream::response::Fault;
 pub use transport::layer::{Layer, LayerFactory};
 pub use transport::payload::Payload;
 pub use transport::socket::Socket;
+pub use transport::tls::TlsLayer;

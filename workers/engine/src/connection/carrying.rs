@@ -42,10 +42,8 @@ impl Connections {
                 return;
             }
             match connection.link.read(&mut self.work.scratch) {
-                Ok(count @ 1..) => {
-                    let more = count == self.work.scratch.len()
-                        || !connection.link.is_plain
-                        || connection.hung_up;
+                Ok((count @ 1.., more)) => {
+                    let more = more || connection.hung_up;
                     connection.streams.input.append(&self.work.scratch[..count]);
                     self.take_events(token);
                     if !more {
@@ -54,7 +52,7 @@ impl Connections {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(0) | Err(_) => {
+                Ok((0, _)) | Err(_) => {
                     if !std::mem::replace(&mut connection.read_closed, true) {
                         connection.end_bodies(&mut self.work);
                     }

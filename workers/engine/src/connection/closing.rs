@@ -26,8 +26,11 @@ impl Connections {
             return self.close(token);
         }
         connection.http1.drop_input();
-        if connection.link.end_writing().is_err() {
-            return self.close(token);
+        match connection.link.end_writing() {
+            Ok(()) => {}
+            // The layer announces the end when the socket has room.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return self.close(token),
         }
         connection.enter(Phase::Lingering { received_ms: clock::monotonic_ms() });
         self.linger(token);
@@ -70,6 +73,12 @@ impl Connections {
             connection.link.fail();
             connection.stream.inbound.end(BodyEnd::Broken);
             self.work.notify(StreamNews::Disconnected(connection.lent.number));
+        }
+        if !matches!(connection.phase, Phase::Opening | Phase::Lent)
+            && !connection.link.is_guarded()
+            && !connection.expired
+        {
+            connection.link.announce_end();
         }
         if connection.link.is_guarded() {
             // The response is not complete, which the client notices only by a reset.

@@ -32,15 +32,17 @@ impl Connections {
                     return;
                 }
                 match connection.link.read(&mut self.work.scratch[..room]) {
-                    Ok(0) => return connection.end_passing(&mut self.work),
-                    Ok(received) => count = received,
+                    Ok((0, _)) => return connection.end_passing(&mut self.work),
+                    Ok((received, more)) => {
+                        count = received;
+                        is_all = !more && !connection.hung_up;
+                    }
                     Err(error) if is_for_now(&error) => {
                         connection.unread = false;
                         return;
                     }
                     Err(_) => return connection.end_passing(&mut self.work),
                 }
-                is_all = count < room && connection.link.is_plain && !connection.hung_up;
             }
             let passed = connection.http1.pass(&self.work.scratch[..count], inbound);
             if !connection.note_passed(&mut self.work, passed) {

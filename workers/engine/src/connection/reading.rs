@@ -73,6 +73,11 @@ impl Connections {
                     self.read_streams(token);
                 }
             }
+            Phase::Lingering { .. } if event.is_writable() && !connection.link.is_plain => {
+                // The layer may not have announced the end yet.
+                connection.link.end_writing().ok();
+                self.read(token, event.is_read_closed());
+            }
             // The event of the client's end occurs only once, so the connection is read
             // to its end.
             _ if news => self.read(token, event.is_read_closed()),
@@ -185,11 +190,8 @@ impl Connections {
             };
         }
         match connection.link.read(&mut self.work.scratch) {
-            Ok(0) => Got::End,
-            // A layer may give less than has arrived.
-            Ok(count) => {
-                Got::Bytes(count, count == self.work.scratch.len() || !connection.link.is_plain)
-            }
+            Ok((0, _)) => Got::End,
+            Ok((count, more)) => Got::Bytes(count, more),
             Err(error) => no_bytes(&error),
         }
     }

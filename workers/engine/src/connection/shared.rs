@@ -4,11 +4,12 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use monoceros_sys::clock::monotonic_ms;
 use monoceros_sys::futex;
+use monoceros_tls::Session;
 use monoceros_wire::listener::Scheme;
 
 use crate::connection::address::Address;
@@ -58,6 +59,7 @@ pub(crate) struct SharedConnection {
     guarded: AtomicBool,
     /// The last byte of the request was not read, see `pledge`.
     pledged: AtomicBool,
+    session: OnceLock<Arc<Session>>,
     outlet: Mutex<Outlet>,
     /// Changes when a thread that waits for room must check again.
     room_bell: AtomicU32,
@@ -102,6 +104,7 @@ impl SharedConnection {
             scheme,
             guarded: AtomicBool::new(false),
             pledged: AtomicBool::new(false),
+            session: OnceLock::new(),
             outlet: Mutex::new(Outlet { outgoing, multiplexer, ..Outlet::default() }),
             room_bell: AtomicU32::new(0),
         }
@@ -169,17 +172,29 @@ impl SharedConnection {
     /// # Errors
     /// The reason why the connection cannot continue.
     pub(crate) fn open(&self) -> io::Result<bool> {
-        self.outlet().outgoing.transport.open(&self.socket)
+        let mut outlet = self.outlet();
+        let is_open = outlet.outgoing.transport.open(&self.socket)?;
+        if let Some(session) = outlet.outgoing.transport.session().filter(|_| is_open) {
+            self.session.get_or_init(|| Arc::clone(session));
+        }
+        Ok(is_open)
     }
 
-    /// Reads what the client has sent. With HTTP/1 no application thread has the
-    /// connection then, so the lock is free.
+    /// Facts of the connection's encryption, when it is open and has one.
+    pub(crate) fn session(&self) -> Option<&Arc<Session>> {
+        self.session.get()
+    }
+
+    /// Reads what the client has sent. Returns how many bytes, and whether more may be
+    /// available without an event. With HTTP/1 no application thread has the connection
+    /// then, so the lock is free.
     ///
     /// # Errors
     /// `WouldBlock`, or the reason why the connection cannot continue.
-    pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<(usize, bool)> {
         if self.is_plain {
-            return self.socket.receive(into);
+            let count = self.socket.receive(into)?;
+            return Ok((count, count == into.len()));
         }
         self.outlet().outgoing.transport.read(&self.socket, into)
     }
@@ -187,12 +202,28 @@ impl SharedConnection {
     /// Ends our side: the client gets an end behind what was sent.
     ///
     /// # Errors
-    /// Those of `shutdown(2)` and of the layer.
+    /// Those of `shutdown(2)` and of the layer; `WouldBlock` while the layer has to
+    /// announce the end first.
     pub(crate) fn end_writing(&self) -> io::Result<()> {
         if self.is_plain {
             return self.socket.end_writing();
         }
         self.outlet().outgoing.transport.end_writing(&self.socket)
+    }
+
+    /// Announces the end of our side to a client that has got everything, as far as the
+    /// socket has room.
+    pub(crate) fn announce_end(&self) {
+        if self.is_plain {
+            return;
+        }
+        if let Some(mut outlet) = self.try_outlet()
+            && !outlet.failed
+            && outlet.outgoing.is_empty()
+        {
+            // The connection is closed in any case.
+            outlet.outgoing.transport.announce_end(&self.socket).ok();
+        }
     }
 
     /// Adds bytes to the waiting ones; `sent` of them were sent already. The client's

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use monoceros_http::{Fields, PathPrefix, Version, h1};
 use monoceros_sys::clock;
+use monoceros_tls::Session;
 use monoceros_wire::listener::Scheme;
 use monoceros_wire::scoreboard::{Begun, ShownRequest};
 
@@ -176,6 +177,12 @@ impl Exchange {
     pub fn maps(&self, name: &[u8]) -> bool {
         let is_trusted = self.request().forwarded.is_from_trusted;
         self.shared.options.forwarding.maps(name, is_trusted)
+    }
+
+    /// Facts of the connection's encryption, if it has one.
+    #[must_use]
+    pub fn session(&self) -> Option<&Session> {
+        self.link().session().map(Arc::as_ref)
     }
 
     /// Begins the response, or begins it anew, with a status such as `200 OK`.

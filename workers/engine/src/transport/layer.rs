@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use monoceros_tls::Session;
+
 use crate::transport::socket::Socket;
 
 /// A layer over a socket, such as encryption. Its methods never wait: `WouldBlock`
@@ -25,8 +27,12 @@ pub trait Layer: Send + fmt::Debug {
     /// `WouldBlock`, or the reason why the connection cannot continue.
     fn read(&mut self, socket: &Socket, into: &mut [u8]) -> io::Result<usize>;
 
-    /// Takes bytes of the protocol. Returns how many. Bytes for which the socket has no
-    /// room are held.
+    /// Whether more can be read without an event of the socket: the last call has left
+    /// bytes in the layer or in the socket, or the client has ended its side.
+    fn has_more(&self) -> bool;
+
+    /// Takes bytes of the protocol. Returns how many. They may be held until
+    /// [`Layer::flush`], so that several calls of this method become one system call.
     ///
     /// # Errors
     /// `WouldBlock` when no more can be held, or the reason why the connection cannot
@@ -44,10 +50,17 @@ pub trait Layer: Send + fmt::Debug {
     fn holds(&self) -> bool;
 
     /// Announces that nothing more follows, before our side of the socket is ended.
+    /// Repeated calls announce it once.
     ///
     /// # Errors
-    /// Those of sending the announcement.
+    /// `WouldBlock` while the socket has no room for the announcement, or those of
+    /// sending it.
     fn end_writing(&mut self, socket: &Socket) -> io::Result<()>;
+
+    /// Facts of the encryption, when the connection is open and has one.
+    fn session(&self) -> Option<&Arc<Session>> {
+        None
+    }
 }
 
 /// Makes the layer of a new connection.

@@ -8,8 +8,12 @@ pub(crate) mod payload;
 pub(crate) mod pledge;
 pub(crate) mod room;
 pub(crate) mod socket;
+pub(crate) mod tls;
 
 use std::io;
+use std::sync::Arc;
+
+use monoceros_tls::Session;
 
 use crate::transport::layer::Layer;
 use crate::transport::socket::Socket;
@@ -43,10 +47,18 @@ impl Transport {
         }
     }
 
-    pub(crate) fn read(&mut self, socket: &Socket, into: &mut [u8]) -> io::Result<usize> {
+    /// Reads bytes of the protocol. Returns how many, and whether more may be available
+    /// without an event of the socket.
+    pub(crate) fn read(&mut self, socket: &Socket, into: &mut [u8]) -> io::Result<(usize, bool)> {
         match self {
-            Self::Plain => socket.receive(into),
-            Self::Layered(layer) => layer.read(socket, into),
+            Self::Plain => {
+                let count = socket.receive(into)?;
+                Ok((count, count == into.len()))
+            }
+            Self::Layered(layer) => {
+                let count = layer.read(socket, into)?;
+                Ok((count, layer.has_more()))
+            }
         }
     }
 
@@ -77,14 +89,32 @@ impl Transport {
         }
     }
 
+    /// Announces the end of our side, which the socket does not do by itself.
+    ///
+    /// # Errors
+    /// Those of the layer.
+    pub(crate) fn announce_end(&mut self, socket: &Socket) -> io::Result<()> {
+        match self {
+            Self::Plain => Ok(()),
+            Self::Layered(layer) => layer.end_writing(socket),
+        }
+    }
+
+    /// Facts of the encryption, when the connection is open and has one.
+    pub(crate) fn session(&self) -> Option<&Arc<Session>> {
+        match self {
+            Self::Plain => None,
+            Self::Layered(layer) => layer.session(),
+        }
+    }
+
     /// Ends our side.
     ///
     /// # Errors
-    /// Those of `shutdown(2)` and of the layer.
+    /// Those of `shutdown(2)` and of the layer; `WouldBlock` while the layer has to
+    /// announce the end first.
     pub(crate) fn end_writing(&mut self, socket: &Socket) -> io::Result<()> {
-        if let Self::Layered(layer) = self {
-            layer.end_writing(socket)?;
-        }
+        self.announce_end(socket)?;
         socket.end_writing()
     }
 }

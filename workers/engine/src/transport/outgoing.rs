@@ -267,13 +267,13 @@ impl Outgoing {
                 Err(failure) => return Err(failure),
             }
         }
-        if self.spilled > 0 {
-            return Ok(Flushed::Blocked(total));
-        }
         match self.transport.flush(to) {
             Ok(()) => {}
             Err(error) if is_for_now(&error) => return Ok(Flushed::Blocked(total)),
             Err(error) => return Err(error.into()),
+        }
+        if self.spilled > 0 {
+            return Ok(Flushed::Blocked(total));
         }
         self.overflow = Overflow::None;
         self.taken.give_back_disk();

@@ -84,6 +84,10 @@ impl Layer for SevenByteFrames {
         }
     }
 
+    fn has_more(&self) -> bool {
+        true
+    }
+
     fn write(&mut self, socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
         if self.held.len() >= HELD {
             self.flush(socket)?;
