@@ -13,9 +13,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import certificate
 import document
 import environments
+import idle
 import load
+import nginx
 import places
 import preload
 import report
@@ -93,10 +96,15 @@ def perform(arguments: argparse.Namespace) -> Run:
     cores = tools.cores(arguments.server_core, arguments.load_core)
     bench = Bench(arguments.monoceros.absolute(), *cores, arguments.seconds)
     chosen = scenarios.select(arguments.scenario, arguments.group)
+    if any(scenario.tls for scenario in chosen):
+        tools.require("openssl")
+        certificate.make()
     available, unavailable = prepare(servers.select(arguments.server), bench, arguments.python)
     results = measure_all(bench, chosen, available, arguments.rounds)
     if arguments.strace:
         count_all(bench, available, results)
+    if any(scenario.group is scenarios.Group.EDGE for scenario in chosen):
+        measure_idle(bench, available, results)
     if arguments.preload:
         compare_preload(bench, arguments.python, results)
     places.ACCESS_LOG.unlink(missing_ok=True)
@@ -112,7 +120,9 @@ def prepare(wanted: Sequence[Server], bench: Bench, python: str) -> tuple[list[S
         try:
             if server.environment == "monoceros" and not bench.monoceros.is_file():
                 raise environments.Unavailable(f"not built: {places.shown(str(bench.monoceros))} (make build)")
-            if server.name != "floor":
+            if server.name == "nginx":
+                nginx.prepare()
+            elif server.name != "floor":
                 environments.prepare(server, python)
             available.append(server)
         except environments.Unavailable as error:
@@ -156,6 +166,19 @@ def count_all(bench: Bench, available: Sequence[Server], results: Results) -> No
     progress("")
 
 
+def measure_idle(bench: Bench, available: Sequence[Server], results: Results) -> None:
+    """Memory of idle connections, with TLS and without."""
+    for server in available:
+        if server.name != "monoceros":
+            continue
+        progress("idle connections")
+        try:
+            results.idle = idle.measure(bench, server)
+        except Unfit as error:
+            results.fail("idle", server.name, str(error))
+    progress("")
+
+
 def compare_preload(bench: Bench, python: str, results: Results) -> None:
     """The demonstration shop with and without --preload."""
     progress("the shop, with and without --preload")
@@ -171,6 +194,8 @@ def show(run: Run) -> None:
     for group in scenarios.Group:
         for title, table in report.tables(run.results, run.scenarios, group):
             print(f"\n{title}\n{report.as_text(table)}")
+    if run.results.idle:
+        print(f"\nidle connections\n{report.as_text(report.idle_table(run.results))}")
     if run.results.syscalls:
         print(f"\nsystem calls a request\n{report.as_text(report.syscall_table(run.results))}")
     if run.results.preload:
@@ -183,6 +208,8 @@ def show(run: Run) -> None:
 
 def versions(available: Sequence[Server], bench: Bench) -> dict[str, str]:
     found = {server.packages[0]: environments.version(server) for server in available if server.packages}
+    if any(server.name == "nginx" for server in available):
+        found["nginx"] = nginx.version()
     if any(server.name == "monoceros" for server in available):
         result = subprocess.run([str(bench.monoceros), "-V"], capture_output=True, text=True)
         found = {"monoceros": result.stdout.strip().removeprefix("monoceros "), **found}
@@ -191,7 +218,7 @@ def versions(available: Sequence[Server], bench: Bench) -> dict[str, str]:
 
 def frameworks(available: Sequence[Server], python: str) -> str:
     result = subprocess.run([python, "-V"], capture_output=True, text=True)
-    installed = [server for server in available if server.name != "floor"]
+    installed = [server for server in available if server.name != "floor" and not server.installed]
     beside = [environments.framework_versions(installed[0])] if installed else []
     return ", ".join([result.stdout.strip(), *beside])
 

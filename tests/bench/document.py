@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import idle
 import load
 import machine
 import places
@@ -51,6 +52,10 @@ cores.""",
 One worker, which shares all cores with the client; 64 connections unless another number is said. Context switches are
 those of all threads of the server, of their own will or not. With CPython's global interpreter lock a second thread
 that computes gains nothing.""",
+    Group.EDGE: """## HTTPS, and behind a proxy
+
+The server has one core; keys are P-256. nginx is no application server: it sends a static file of the same content.
+Each handshake is followed by one request over the new connection, and by its end; the figure is that of all three.""",
 }
 
 
@@ -76,7 +81,7 @@ class Run:
 
 def write(path: Path, run: Run) -> None:
     """Replaces the file."""
-    parts = [_opening(run), _targets(run), _groups(run), _syscalls(run), _preload(run), _missing(run), _method(run),
+    parts = [_opening(run), _targets(run), _groups(run), _idle(run), _syscalls(run), _preload(run), _missing(run), _method(run),
              _noise(run), _commands(run)]
     path.write_text("\n\n".join(part for part in parts if part) + "\n")
 
@@ -111,6 +116,18 @@ def _groups(run: Run) -> str:
     return "\n\n".join("\n\n".join([GROUPS[group], *(f"### {title}\n\n{report.as_markdown(table)}"
                                                        for title, table in tables)])
                        for group, tables in found.items() if tables)
+
+
+def _idle(run: Run) -> str:
+    if not run.results.idle:
+        return ""
+    table = report.as_markdown(report.idle_table(run.results))
+    return f"""### Idle connections
+
+Memory that the worker needs more for {idle.CONNECTIONS} connections that have carried one request each and are kept,
+divided by their number; what the kernel needs for a socket is not in it.
+
+{table}"""
 
 
 def _syscalls(run: Run) -> str:

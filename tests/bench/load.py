@@ -20,6 +20,8 @@ RAMP_SECONDS = 1.0
 """In the fairness group all clients start at once, and the first second is a figure of its own."""
 OPEN_SECONDS = 4
 """Random arrivals take at least so long: fewer have no p99."""
+OTHER_HANDSHAKES = 0.01
+"""The share of handshakes of another kind that does not matter."""
 FOLLOW_UP_SECONDS = 20
 """How much longer than its measurement a client may take."""
 
@@ -70,8 +72,10 @@ def command(scenario: Scenario, port: int, seconds: float, seed: int) -> list[st
 def _wrk(scenario: Scenario, port: int, seconds: float) -> list[str]:
     script = "upload.lua" if scenario.upload else "result.lua"
     close = ["-H", "Connection: close"] if scenario.new_connection else []
-    return ["wrk", "-t1", f"-c{scenario.connections}", f"-d{math.ceil(seconds)}s", *close,
-            "-s", str(places.WRK_SCRIPTS / script), f"http://127.0.0.1:{port}{scenario.path}"]
+    header = ["-H", scenario.header] if scenario.header else []
+    scheme = "https" if scenario.tls else "http"
+    return ["wrk", "-t1", f"-c{scenario.connections}", f"-d{math.ceil(seconds)}s", *close, *header,
+            "-s", str(places.WRK_SCRIPTS / script), f"{scheme}://127.0.0.1:{port}{scenario.path}"]
 
 
 def _closed(scenario: Scenario, port: int, seconds: float, seed: int) -> list[str]:
@@ -83,6 +87,8 @@ def _closed(scenario: Scenario, port: int, seconds: float, seed: int) -> list[st
     paths = ["--light", scenario.path]
     if scenario.heavy_every or scenario.heavy_connections:
         paths += ["--heavy", scenario.heavy]
+    if scenario.tls:
+        options += ["--tls", scenario.tls, *(["--resume", "yes"] if scenario.resumed else [])]
     warm_up = RAMP_SECONDS if scenario.group is Group.FAIRNESS else WARM_UP_SECONDS
     return [str(places.CLIENT), "closed", f"127.0.0.1:{port}", "--connections", str(scenario.connections),
             *options, *paths, "--warm-up", str(warm_up), "--seconds", str(max(seconds, scenario.least_seconds)),
@@ -142,7 +148,7 @@ def read(output: str, scenario: Scenario, seconds: float, client_cpu: float = 0.
         case Load.OPEN:
             return _read_open(output, max(seconds, OPEN_SECONDS), client_cpu)
         case Load.CLOSED:
-            return _read_closed(output, client_cpu)
+            return _read_closed(output, scenario, client_cpu)
 
 
 def _read_wrk(output: str, scenario: Scenario, client_cpu: float) -> Result:
@@ -165,11 +171,21 @@ def _read_open(output: str, seconds: float, client_cpu: float) -> Result:
     return Result(answered, answered / seconds, {"all": times}, _say(faults), client_cpu)
 
 
-def _read_closed(output: str, client_cpu: float) -> Result:
+def _read_closed(output: str, scenario: Scenario, client_cpu: float) -> Result:
     seen = json.loads(output)
+    faults = seen["errors"]
+    if scenario.tls:
+        faults = {**faults, **_other_handshakes(seen["handshakes"], scenario)}
     times = {kind: Times(one["count"], one["p50_ms"], one["p99_ms"], one["max_ms"])
              for kind in ("all", "kept", "new", "light", "heavy", "ramp") if (one := seen[kind])["count"]}
-    return Result(seen["answered"], seen["rate"], times, _say(seen["errors"]), client_cpu)
+    return Result(seen["answered"], seen["rate"], times, _say(faults), client_cpu)
+
+
+def _other_handshakes(seen: dict[str, int], scenario: Scenario) -> dict[str, int]:
+    """Handshakes that are not of the kind that is measured. The first of each client has nothing to resume."""
+    other = seen["full"] - scenario.connections if scenario.resumed else seen["resumed"]
+    kind = "full handshakes" if scenario.resumed else "resumed sessions"
+    return {kind: other} if other > OTHER_HANDSHAKES * (seen["full"] + seen["resumed"]) else {}
 
 
 def _say(faults: dict[str, int]) -> str:

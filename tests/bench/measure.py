@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
@@ -132,7 +133,7 @@ def _await_ready(tree: Tree, port: int) -> None:
 
 def _check(tree: Tree, server: Server, scenario: Scenario, port: int) -> None:
     """One request whose answer is read in full; the application may still be loading."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=READY_SECONDS)
+    connection = _connection(scenario, port)
     try:
         if scenario.upload:
             connection.request("POST", scenario.path, body=b"x" * UPLOAD_BYTES)
@@ -147,3 +148,11 @@ def _check(tree: Tree, server: Server, scenario: Scenario, port: int) -> None:
     right = len(body) == scenario.least_bytes if server.name == "floor" else scenario.accepts(body)
     if response.status != 200 or not right:
         raise Unfit(f"wrong answer: {response.status} {body[:60]!r}")
+
+
+def _connection(scenario: Scenario, port: int) -> http.client.HTTPConnection:
+    if not scenario.tls:
+        return http.client.HTTPConnection("127.0.0.1", port, timeout=READY_SECONDS)
+    # The certificate is of this run, and the server is the one that was started.
+    context = ssl._create_unverified_context()
+    return http.client.HTTPSConnection("127.0.0.1", port, timeout=READY_SECONDS, context=context)

@@ -145,11 +145,19 @@ def _switches(pid: int) -> int:
 
 
 def pss(pid: int) -> int:
-    """Proportional set size of a process, in kB."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1])
-    return 0
+    """Proportional set size of a process, in kB; its resident set size if it has keys in memory, and we are not root
+    (PR_SET_DUMPABLE)."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except PermissionError:
+        return status_kb(pid, "VmRSS")
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+
+
+def status_kb(pid: int, name: str) -> int:
+    """A size in /proc/PID/status, in kB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith(f"{name}:")), 0)
 
 
 def _kill(members: list[Process]) -> None:

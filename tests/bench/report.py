@@ -23,7 +23,7 @@ HEADER = ["server", "µs CPU/request", "monoceros / it", "requests/s", "p50 ms",
 def tables(results: Results, chosen: Sequence[Scenario], group: Group) -> list[tuple[str, Table]]:
     """The tables of a group that have any measurement, each with its title."""
     measured = [one for one in chosen if results.servers(one.name)]
-    if group is Group.COST:
+    if group in (Group.COST, Group.EDGE):
         return [(one.title, scenario_table(results, one)) for one in measured if one.group is group]
     return [(family[0].title, family_table(results, family)) for family in families(measured, group)]
 
@@ -124,6 +124,11 @@ def preload_table(results: Results) -> Table:
         ("the same of modules imported with the first request", lambda one: _yes(one.keeps_late)),
     ]
     return [["", "without", "with --preload"], *([label, *map(show, seen)] for label, show in rows)]
+
+
+def idle_table(results: Results) -> Table:
+    """Memory of idle connections, by scheme."""
+    return [["connection", "KiB each"], *([scheme, f"{kib:.1f}"] for scheme, kib in results.idle.items())]
 
 
 def _mb(kb: float) -> str:

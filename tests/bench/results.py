@@ -102,6 +102,8 @@ class Results:
     failures: dict[tuple[str, str], str] = field(default_factory=dict)
     syscalls: dict[str, dict[str, float]] = field(default_factory=dict)
     """By server: calls a request, by name of the call."""
+    idle: dict[str, float] = field(default_factory=dict)
+    """Memory of an idle connection of Monoceros, in KiB, by scheme."""
     preload: dict[bool, Preload] = field(default_factory=dict)
     """The demonstration shop, by whether --preload was given."""
 

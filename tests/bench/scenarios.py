@@ -31,6 +31,8 @@ class Group(Enum):
     """How long requests wait for each other, with more connections than threads."""
     THREADS = "threads"
     """What more threads do to applications that compute and to those that wait."""
+    EDGE = "edge"
+    """What TLS costs, and what a proxy's fields cost, the server on one core."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,12 @@ class Scenario:
     """Further ways of running Monoceros that are measured here."""
     servers: tuple[str, ...] = ()
     """The only servers that take part; all for none."""
+    tls: str = ""
+    """The version of TLS, for CLOSED; `any` for what client and server agree upon; none for plain HTTP."""
+    resumed: bool = False
+    """Whether connections resume the session of the one before them, for CLOSED."""
+    header: str = ""
+    """A header that each request has, for WRK."""
 
     @property
     def needs_threads(self) -> bool:
@@ -236,7 +244,29 @@ THREADS = (
     *with_threads(MIX, (4, 16)), *with_threads(PAGE, (4,)), *with_threads(QUERY, (4, 16)),
 )
 
-SCENARIOS = (*COST, *FAIRNESS, *THREADS)
+# A path that nginx has a file for; applications answer every path.
+HTTPS_HELLO = Scenario(
+    "https-hello", "HTTPS: hello, keep-alive, 64 connections", "hello:application", HELLO,
+    group=Group.EDGE, path="/hello", tls="any", servers=("monoceros", "nginx", "granian"),
+)
+HTTPS_LARGE = replace(
+    HTTPS_HELLO, name="https-large", title="HTTPS: 64 KiB body, 64 connections", application="large:application",
+    answer=b"x" * LARGE_BYTES, path="/large", servers=("monoceros", "nginx"))
+HANDSHAKE = replace(
+    HTTPS_HELLO, name="handshake", title="TLS 1.3: full handshakes (P-256), each with one request",
+    load=Load.CLOSED, reopen=1.0, tls="1.3", servers=("monoceros", "nginx"))
+RESUMED = replace(
+    HANDSHAKE, name="resumed", title="TLS 1.3: resumed sessions, each with one request", resumed=True)
+RESUMED_1_2 = replace(
+    RESUMED, name="resumed-1.2", title="TLS 1.2: resumed sessions, each with one request", tls="1.2")
+FORWARDED = Scenario(
+    "forwarded", "hello, keep-alive, 64 connections, requests with X-Forwarded-For", "hello:application", HELLO,
+    group=Group.EDGE, header="X-Forwarded-For: 203.0.113.7", servers=("monoceros",), variants=("monoceros-real-ip",),
+)
+
+EDGE = (HTTPS_HELLO, HTTPS_LARGE, HANDSHAKE, RESUMED, RESUMED_1_2, FORWARDED)
+
+SCENARIOS = (*COST, *FAIRNESS, *THREADS, *EDGE)
 
 
 def select(names: list[str], groups: list[str]) -> tuple[Scenario, ...]:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import certificate
+import nginx
 import places
 from scenarios import Group, Scenario
 
@@ -61,6 +63,11 @@ class Server:
     hint: str = ""
     """What an installation may lack."""
 
+    installed: bool = False
+    """A program of the system, which has no virtual environment."""
+    named: bool = False
+    """Whether it takes part only where a scenario names it."""
+
     @property
     def environment(self) -> str:
         return self.venv or self.name
@@ -70,17 +77,22 @@ class Server:
             return self.name in scenario.variants
         if self.name == "floor":
             return scenario.floor
-        if scenario.servers and self.name not in scenario.servers:
+        if (scenario.servers or self.named) and self.name not in scenario.servers:
             return False
         return (self.threaded or not scenario.needs_threads) and (self.forking or scenario.workers == 1)
 
 
-def monoceros(launch: Launch, workers: str = "", threads: str = "", access_log: bool = False) -> list[str]:
+def monoceros(
+    launch: Launch, workers: str = "", threads: str = "", access_log: bool = False, real_ip: bool = False,
+) -> list[str]:
+    further = ["--real-ip", "x-forwarded-for"] if real_ip else []
+    if launch.scenario.tls:
+        further += ["--certfile", str(certificate.CERTFILE), "--keyfile", str(certificate.KEYFILE)]
     log = ["--access-logfile", str(places.ACCESS_LOG)] if access_log else []
     return [
         str(launch.monoceros), "--bind", launch.address, "--workers", workers or launch.workers,
         "--threads", threads or launch.threads, "--python", str(launch.bin / "python"),
-        "--log-level", "warning", *log, launch.scenario.application,
+        "--log-level", "warning", *log, *further, launch.scenario.application,
     ]
 
 
@@ -114,9 +126,10 @@ def uwsgi(launch: Launch) -> list[str]:
 
 
 def granian(launch: Launch) -> list[str]:
+    tls = ["--ssl-certificate", str(certificate.CERTFILE), "--ssl-keyfile", str(certificate.KEYFILE)]
     return [str(launch.bin / "granian"), "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(launch.port),
             "--workers", launch.workers, "--blocking-threads", launch.threads, "--http", "1", "--no-ws",
-            "--log-level", "warning", launch.scenario.application]
+            "--log-level", "warning", *(tls if launch.scenario.tls else []), launch.scenario.application]
 
 
 def bjoern(launch: Launch) -> list[str]:
@@ -143,6 +156,10 @@ SERVERS = (
            note="with 4 threads"),
     Server("monoceros-2w", lambda launch: monoceros(launch, workers="2"), venv="monoceros", variant=True,
            note="with 2 workers, both on the one core"),
+    Server("monoceros-real-ip", lambda launch: monoceros(launch, real_ip=True), venv="monoceros", variant=True,
+           note="with real-ip: x-forwarded-for"),
+    Server("nginx", lambda launch: nginx.command(launch.port), installed=True, named=True, hint=nginx.HINT,
+           note="sends static files of the same content, which it keeps open; no access log"),
     Server("floor", floor, note="no HTTP server: answers fixed bytes to whatever arrives"),
     Server("gunicorn-sync", gunicorn_sync, ("gunicorn",), venv="gunicorn", threaded=False, forking=True,
            note="has no keep-alive: every request is a new connection"),

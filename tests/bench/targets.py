@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import edge
 import fairness
 import threads
 from results import Results, cpu, p99
@@ -23,7 +24,8 @@ OTHER_CALLS_LIMIT = 0.1
 
 def judge(results: Results, groups: Collection[Group] = tuple(Group)) -> list[Verdict]:
     """Every target of these groups."""
-    judges = {Group.COST: _cost, Group.FAIRNESS: fairness.judge, Group.THREADS: threads.judge}
+    judges = {Group.COST: _cost, Group.FAIRNESS: fairness.judge, Group.THREADS: threads.judge,
+              Group.EDGE: edge.judge}
     return [verdict for group, judge_group in judges.items() if group in groups for verdict in judge_group(results)]
 
 

@@ -176,6 +176,51 @@ class Threads(unittest.TestCase):
         self.assertIn("p99 of heavy 1.20", verdict(made, "mix-4t").reached)
 
 
+class Edge(unittest.TestCase):
+    def test_an_idle_connection_is_compared_with_a_plain_one(self) -> None:
+        made = Results()
+        self.assertIsNone(verdict(made, "idle HTTPS").met)
+        made.idle = {"http": 1.0, "https": 10.5}
+        self.assertTrue(verdict(made, "idle HTTPS").met)
+        made.idle = {"http": 0.4, "https": 10.5}
+        self.assertFalse(verdict(made, "idle HTTPS").met)
+
+    def test_real_ip_is_compared_with_the_same_load_without_it(self) -> None:
+        made = fair("forwarded", {"monoceros": measurement(100), "monoceros-real-ip": measurement(105)})
+        self.assertTrue(verdict(made, "real-ip").met)
+        made = fair("forwarded", {"monoceros": measurement(100), "monoceros-real-ip": measurement(106)})
+        self.assertFalse(verdict(made, "real-ip").met)
+
+    def test_nginx_takes_part_where_it_is_named(self) -> None:
+        nginx = next(server for server in SERVERS if server.name == "nginx")
+        self.assertEqual({"https-hello", "https-large", "handshake", "resumed", "resumed-1.2"},
+                         {scenario.name for scenario in SCENARIOS if nginx.takes_part(scenario)})
+
+    def test_all_servers_use_the_same_certificate(self) -> None:
+        launch = Launch(one("https-hello"), 8000, Path("bin"), Path("monoceros"))
+        for server in SERVERS:
+            if server.takes_part(launch.scenario) and not server.installed:
+                self.assertIn("certificate.pem", " ".join(server.command(launch)), server.name)
+
+    def test_the_client_is_told_the_version_and_whether_it_resumes(self) -> None:
+        command = " ".join(load.command(one("resumed-1.2"), 80, 0.5, 1))
+        self.assertIn("--tls 1.2 --resume yes", command)
+        self.assertNotIn("--resume", load.command(one("handshake"), 80, 0.5, 1))
+        self.assertIn("https://127.0.0.1:80/hello", load.command(one("https-hello"), 80, 0.5, 1))
+        self.assertIn("X-Forwarded-For: 203.0.113.7", load.command(one("forwarded"), 80, 0.5, 1))
+
+    def test_handshakes_of_another_kind_make_a_row_invalid(self) -> None:
+        some = {"count": 5, "p50_ms": 1, "p99_ms": 2, "p999_ms": 3, "max_ms": 4}
+        seen = {"seconds": 1, "answered": 2000, "rate": 2000.0, "errors": {"broken": 0}, "handshakes": {},
+                **dict.fromkeys(("all", "kept", "new", "light", "heavy", "ramp"), some)}
+        for name, full, resumed, errors in (
+            ("handshake", 2000, 0, ""), ("handshake", 1900, 100, "100 resumed sessions"),
+            ("resumed", 64, 1936, ""), ("resumed", 564, 1436, "500 full handshakes"),
+        ):
+            seen["handshakes"] = {"full": full, "resumed": resumed}
+            self.assertEqual(errors, load.read(json.dumps(seen), one(name), 1.0).errors)
+
+
 class Selection(unittest.TestCase):
     def test_names_are_used_once(self) -> None:
         self.assertEqual(len(SCENARIOS), len({scenario.name for scenario in SCENARIOS}))

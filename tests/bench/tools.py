@@ -9,7 +9,7 @@ import sys
 
 import places
 
-PACKAGES = {"wrk": "wrk", "taskset": "util-linux", "strace": "strace", "cargo": "cargo"}
+PACKAGES = {"wrk": "wrk", "taskset": "util-linux", "strace": "strace", "cargo": "cargo", "openssl": "openssl"}
 
 
 class Missing(Exception):

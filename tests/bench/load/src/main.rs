@@ -7,6 +7,8 @@ mod open;
 mod quantile;
 mod random;
 mod settings;
+mod stream;
+mod tls;
 
 use std::process::ExitCode;
 

@@ -3,13 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rustls::{SupportedProtocolVersion, version};
+
 use crate::arrivals::Weight;
 
 /// Printed when the command line cannot be read.
 pub const USAGE: &str = "\
 usage: bench-load open HOST:PORT [--rate PER_SECOND] [COMMON]
        bench-load closed HOST:PORT [--reopen SHARE] [--new-per-second N] [--heavy-connections N] [--warm-up SECONDS]
-                 [COMMON]
+                 [--tls VERSION] [--resume yes] [COMMON]
 
 open: requests at random moments, whatever became of the earlier ones
   --rate PER_SECOND      arrivals a second, light and heavy together (300)
@@ -18,6 +20,8 @@ closed: each connection sends its next request when it has the answer to the las
   --new-per-second N     beside the others, new connections at random moments, one request each (0)
   --heavy-connections N  this many of the connections ask for the heavy path alone (0)
   --warm-up SECONDS      nothing is measured before; only the first second is, as `ramp` (1)
+  --tls VERSION          TLS of this version, 1.2 or 1.3, with a full handshake for each connection (no TLS)
+  --resume yes           connections resume the session of the one before them
 COMMON
   --seconds N            length of the measurement (5)
   --patience SECONDS     how much longer unanswered requests are waited for (5)
@@ -64,6 +68,10 @@ pub struct Closed {
     pub heavy_connections: usize,
     /// How long nothing is measured.
     pub warm_up: Duration,
+    /// The version of TLS.
+    pub tls: Option<&'static SupportedProtocolVersion>,
+    /// Whether sessions are resumed.
+    pub resumes: bool,
 }
 
 /// How requests follow each other.
@@ -86,6 +94,8 @@ impl Settings {
                 new_per_second: 0.0,
                 heavy_connections: 0,
                 warm_up: Duration::from_secs(1),
+                tls: None,
+                resumes: false,
             }),
             _ => return Err("say open or closed".to_owned()),
         };
@@ -127,6 +137,8 @@ impl Closed {
             "--new-per-second" => self.new_per_second = number(flag, value)?,
             "--heavy-connections" => self.heavy_connections = parse(flag, value)?,
             "--warm-up" => self.warm_up = seconds(flag, value)?,
+            "--tls" => self.tls = Some(tls_version(value)?),
+            "--resume" => self.resumes = value == "yes",
             _ => return Ok(false),
         }
         if self.reopen > 1.0 {
@@ -189,6 +201,14 @@ fn parse<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, String> {
     value.parse().map_err(|_| format!("{name}: cannot read {value:?}"))
 }
 
+fn tls_version(value: &str) -> Result<&'static SupportedProtocolVersion, String> {
+    match value {
+        "1.2" => Ok(&version::TLS12),
+        "1.3" => Ok(&version::TLS13),
+        _ => Err(format!("--tls must be 1.2 or 1.3, not {value:?}")),
+    }
+}
+
 /// Finite and not negative.
 fn number(flag: &str, value: &str) -> Result<f64, String> {
     let number: f64 = parse(flag, value)?;
@@ -222,6 +242,9 @@ mod tests {
         assert!(read("closed 127.0.0.1:1 --reopen 0.5 --seconds 0.5").is_ok());
         assert!(read("closed 127.0.0.1:1 --rate 10").is_err());
         assert!(read("open 127.0.0.1:1 --reopen 0.5").is_err());
+        assert!(read("closed 127.0.0.1:1 --tls 1.2 --resume yes").is_ok());
+        assert!(read("closed 127.0.0.1:1 --tls 1.1").is_err());
+        assert!(read("open 127.0.0.1:1 --tls 1.3").is_err());
         assert!(read("127.0.0.1:1").is_err());
     }
 

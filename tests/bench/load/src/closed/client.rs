@@ -1,23 +1,26 @@
 //! One client with one connection and one request outstanding.
 
-use std::io::{ErrorKind, Read, Result, Write};
+use std::io::{ErrorKind, Read, Result};
 use std::net::SocketAddr;
 
 use mio::event::Event;
-use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
+use rustls::{ClientConnection, HandshakeKind};
 
 use super::record::{Ending, Exchange};
 use crate::answer::{Answer, Outcome, Progress};
+use crate::stream::Stream;
 
 pub struct Client {
-    stream: TcpStream,
+    stream: Stream,
     exchange: Exchange,
     answer: Answer,
     /// Whether the connection has carried a request.
     established: bool,
     /// Whether the request is out.
     sent: bool,
+    /// Whether the exchange is the connection's first.
+    is_first: bool,
 }
 
 /// What an event has led to.
@@ -40,16 +43,29 @@ impl Client {
         registry: &Registry,
         token: Token,
         address: SocketAddr,
+        session: Option<ClientConnection>,
         exchange: Exchange,
     ) -> Result<Self> {
-        let mut stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-        Ok(Self { stream, exchange, answer: Answer::default(), established: false, sent: false })
+        let mut stream = Stream::connect(address, session)?;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        registry.register(&mut stream.socket, token, interest)?;
+        Ok(Self {
+            stream,
+            exchange,
+            answer: Answer::default(),
+            established: false,
+            sent: false,
+            is_first: true,
+        })
     }
 
     pub fn exchange(&self) -> &Exchange {
         &self.exchange
+    }
+
+    /// The kind of the TLS handshake, for the connection's first exchange.
+    pub fn handshake(&self) -> Option<HandshakeKind> {
+        self.stream.handshake().filter(|_| self.is_first)
     }
 
     /// Another exchange begins over the same connection.
@@ -57,11 +73,12 @@ impl Client {
         self.exchange = exchange;
         self.answer.clear();
         self.sent = false;
+        self.is_first = false;
     }
 
     /// Sends the request if the connection is established. A request is short: it goes out whole or not at all.
     pub fn send(&mut self, request: &[u8]) -> Step {
-        match self.stream.write(request) {
+        match self.stream.send(request) {
             Ok(count) if count == request.len() => {
                 self.established = true;
                 self.sent = true;
@@ -81,6 +98,8 @@ impl Client {
             if step != Step::Wait || !self.sent {
                 return step;
             }
+        } else if self.stream.flush().is_err() {
+            return BROKEN;
         }
         if !event.is_readable() && !event.is_error() && !event.is_read_closed() {
             return Step::Wait;
@@ -103,7 +122,7 @@ impl Client {
             if let Progress::Complete { outcome, keep } = self.answer.take(&buffer[..count]) {
                 return Step::Ended { ending: Ending::Exchanged(outcome), keep: keep && !closing };
             }
-            if count < buffer.len() && !closing {
+            if self.stream.reads_all() && count < buffer.len() && !closing {
                 // All is read, and the next bytes are an event of their own.
                 return Step::Wait;
             }

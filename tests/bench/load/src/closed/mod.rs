@@ -17,6 +17,7 @@ use mio::{Events, Poll, Token};
 use crate::arrivals::{Arrivals, Weight};
 use crate::random::Random;
 use crate::settings::{Closed, Requests, Target};
+use crate::tls::Tls;
 use client::{Client, Step};
 use record::{Ending, Exchange, Origin, Record, Schedule};
 
@@ -36,6 +37,7 @@ pub fn run(target: &Target, settings: &Closed) -> Result<Record> {
         target,
         settings,
         requests: target.requests(),
+        tls: settings.tls.map(|version| Tls::new(version, settings.resumes)),
         clients: Vec::new(),
         free: Vec::new(),
         resting: VecDeque::new(),
@@ -53,6 +55,7 @@ struct Load<'a> {
     target: &'a Target,
     settings: &'a Closed,
     requests: Requests,
+    tls: Option<Tls>,
     /// The kept clients first, then those beside them.
     clients: Vec<Option<Client>>,
     /// Places of clients beside the kept ones that have ended.
@@ -158,8 +161,9 @@ impl Load<'_> {
     fn connect(&mut self, place: usize, exchange: Exchange) {
         // The old connection is closed first.
         self.clients[place] = None;
-        let made =
-            Client::connect(self.poll.registry(), Token(place), self.target.address, exchange);
+        let session = self.tls.as_ref().map(|tls| tls.session(place));
+        let (registry, address) = (self.poll.registry(), self.target.address);
+        let made = Client::connect(registry, Token(place), address, session, exchange);
         match made {
             Ok(mut client) => {
                 let step = client.send(self.requests.of(exchange.weight));
@@ -190,6 +194,10 @@ impl Load<'_> {
         }
         let now = Instant::now();
         self.record.add(&exchange, ending, now);
+        let client = self.clients[place].as_ref();
+        if let Some(kind) = client.and_then(Client::handshake) {
+            self.record.add_handshake(kind);
+        }
         if place >= self.target.connections {
             return self.leave(place);
         }

@@ -4,9 +4,12 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use rustls::HandshakeKind;
+
 use crate::answer::Outcome;
 use crate::arrivals::Weight;
 use crate::quantile::Sorted;
+use crate::tls::Handshakes;
 
 /// What a request needs before it can be sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -91,6 +94,8 @@ pub struct Record {
     broken: u64,
     unconnected: u64,
     abandoned: u64,
+    /// Those of connections that have carried an answer.
+    handshakes: Handshakes,
 }
 
 impl Record {
@@ -105,6 +110,7 @@ impl Record {
             broken: 0,
             unconnected: 0,
             abandoned: 0,
+            handshakes: Handshakes::default(),
         }
     }
 
@@ -128,6 +134,10 @@ impl Record {
                 self.sample(exchange, now);
             }
         }
+    }
+
+    pub fn add_handshake(&mut self, kind: HandshakeKind) {
+        self.handshakes.add(kind);
     }
 
     fn sample(&mut self, exchange: &Exchange, now: Instant) {
@@ -180,8 +190,8 @@ impl fmt::Display for Record {
         )?;
         write!(
             out,
-            "\"errors\":{{\"unconnected\":{},\"refused\":{},\"broken\":{},\"abandoned\":{}}}}}",
-            self.unconnected, self.refused, self.broken, self.abandoned,
+            "\"handshakes\":{},\"errors\":{{\"unconnected\":{},\"refused\":{},\"broken\":{},\"abandoned\":{}}}}}",
+            self.handshakes, self.unconnected, self.refused, self.broken, self.abandoned,
         )
     }
 }
