@@ -35,6 +35,7 @@ mod molds;
 mod notify;
 mod processes;
 mod programs;
+mod proxies;
 mod pythons;
 mod recycling;
 mod redirects;

@@ -2,7 +2,7 @@
 //! response is valid HTTP.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -110,6 +110,14 @@ impl Connection {
         // Each send is a segment of its own, as tests with pieces expect.
         stream.set_nodelay(true)?;
         Self::over(stream)
+    }
+
+    /// Connects from this address.
+    pub(crate) fn from(source: IpAddr, address: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+        socket.connect(&address.into())?;
+        Self::over(socket.into())
     }
 
     /// Connects with the smallest receive buffer.

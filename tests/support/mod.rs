@@ -14,6 +14,7 @@ pub(crate) mod load;
 pub(crate) mod need;
 pub(crate) mod pipe;
 pub(crate) mod process;
+pub(crate) mod proxy;
 pub(crate) mod server;
 pub(crate) mod setup;
 pub(crate) mod shim;
