@@ -8,8 +8,8 @@ endif
 # Tests run what development builds: with overflow checks and debug assertions,
 # and compiled in a fraction of a release build's time.
 PROFILE ?= dev
-# Where the demo listens.
-BIND ?= 127.0.0.1:8000
+# Where the demo listens; with TLS=1, over https.
+BIND ?= $(if $(TLS),127.0.0.1:8443,127.0.0.1:8000)
 # Where `make install` puts the program; DESTDIR stands in front, for packages.
 PREFIX ?= /usr/local
 # Where the shells look for completions; zsh not in the same place everywhere.
@@ -28,6 +28,8 @@ target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 apps := $(CURDIR)/tests/apps
 shop := $(apps)/shop
 demo := $(target)/demo
+demo-certfile := $(demo)/localhost.pem
+demo-keyfile := $(demo)/localhost.key
 venv := $(target)/tests/venv
 machines := $(target)/systemd
 # What these systems have, and a stamp that other packages would change.
@@ -70,7 +72,7 @@ result=$$?; cat $(skipped) 2>/dev/null; echo "$$(cat $(skipped) 2>/dev/null | wc
 endef
 
 .DEFAULT_GOAL := build
-.PHONY: help build deb install wheel run systems test test-user test-systemd test-wheel test-container check bench fmt clean tools python python-packages
+.PHONY: help build deb install wheel run systems test test-user test-systemd test-wheel test-container check bench fmt clean tools python python-packages demo-certificate
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -113,10 +115,10 @@ $(package): $(shell find $(filter-out tests,$(shipped)) -type f -not -path '*/ta
 wheel: python build ## Make the packages for pip, in target/wheels
 	@$(MAKE) --no-print-directory python-packages
 
-run: python build $(demo)/$(stamp) ## Serve the demonstration shop at 127.0.0.1:8000
+run: python build $(demo)/$(stamp) $(if $(TLS),demo-certificate) ## Serve the demonstration shop at 127.0.0.1:8000; TLS=1: at https://127.0.0.1:8443
 	@$(demo)/venv/bin/python $(shop)/manage.py demo
 	@echo "The shop serves as soon as the log says at which address; Ctrl-C stops it."
-	@trap : INT; $(target)/release/monoceros --chdir $(shop) --python $(demo)/venv/bin/python --bind $(BIND) --workers 2 || \
+	@trap : INT; $(target)/release/monoceros --chdir $(shop) --python $(demo)/venv/bin/python --bind $(BIND) --workers 2 $(if $(TLS),--certfile $(demo-certfile) --keyfile $(demo-keyfile)) || \
 		{ echo "The shop was to serve at $(BIND); another address is set by make run BIND=127.0.0.1:8001" >&2; exit 1; }
 
 test: tools $(venv)/$(stamp) ## Run every test; PROFILE=release tests what is shipped
@@ -189,6 +191,15 @@ $(venv)/$(stamp): $(shop)/requirements.txt $(apps)/flaskapp/requirements.txt $(a
 	$(PYTHON) -m venv --clear $(venv)
 	$(venv)/bin/pip install --quiet --disable-pip-version-check $(patsubst %,-r %,$^)
 	touch $@
+
+# A certificate of its own key, for the demo; made anew when it is about to expire.
+demo-certificate: $(demo)/$(stamp)
+	@command -v openssl >/dev/null || { echo "the openssl program, which makes a certificate, is missing: apt install openssl" >&2; exit 1; }
+	@openssl x509 -checkend 86400 -noout -in $(demo-certfile) >/dev/null 2>&1 || (umask 077 && \
+		openssl req -batch -x509 -nodes -days 90 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 \
+		-subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1 \
+		-keyout $(demo-keyfile) -out $(demo-certfile)) 2>$(demo)/openssl.log || { cat $(demo)/openssl.log >&2; exit 1; }
+	@echo "No browser trusts $(demo-certfile): it asks before it goes on."
 
 # A source package, and from its content a wheel with what is built, for as old
 # systems as that runs on.
