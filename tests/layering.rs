@@ -40,6 +40,7 @@ const CRATES: [(&str, &str, &[&str]); 10] = [
             "monoceros-http",
             "monoceros-log",
             "monoceros-sys",
+            "monoceros-tls",
             "monoceros-wire",
         ],
     ),

@@ -35,6 +35,7 @@ pub use listen::gate::ListenerParts;
 pub use options::{ApplicationKind, LONGEST_BODY, Options};
 pub use protocol::multiplexer::{Multiplexer, MultiplexerFactory, ProtocolEvent};
 pub use record::access::AccessLog;
+pub use record::session_variables::session_variables;
 pub use spool::spool_file::Spool;
 pub use spool::temporary::Temporary;
 pub use stream::body::{Body, MEMORY_LIMIT};

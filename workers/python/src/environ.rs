@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt;
 
-use monoceros_engine::{Address, Exchange};
+use monoceros_engine::{Address, Exchange, session_variables};
 use monoceros_http::{Head, PathPrefix, join_repeated, percent_decode};
+use monoceros_tls::Session;
 use monoceros_wire::listener::{Scheme, UnixAddress};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -22,6 +23,8 @@ pub(crate) struct Constants<'a> {
     pub(crate) multiprocess: bool,
     /// The prefix of every path, from the variable `SCRIPT_NAME`.
     pub(crate) prefix: &'a PathPrefix,
+    /// The application gets the certificates of clients.
+    pub(crate) has_client_certificates: bool,
     /// `wsgi.errors`.
     pub(crate) errors: &'a Bound<'a, PyAny>,
 }
@@ -29,17 +32,19 @@ pub(crate) struct Constants<'a> {
 const MULTIPROCESS: &str = "wsgi.multiprocess";
 const URL_SCHEME: &str = "wsgi.url_scheme";
 
-/// The scheme in the template. It is set for a request only if its listener has another
-/// one.
-const USUAL_SCHEME: Scheme = Scheme::Http;
+/// The certificate of a client as text, if the settings ask for it.
+const CLIENT_CERTIFICATE: &str = "SSL_CLIENT_CERT";
 
 /// Makes environments; one for each application thread.
 pub(crate) struct Environ {
-    template: Py<PyDict>,
+    template: Template,
+    /// The template for connections with TLS, once there was one.
+    tls_template: Option<Template>,
     keys: Keys,
     texts: Cache,
     variables: Cache,
     prefix: PathPrefix,
+    has_client_certificates: bool,
     inputs: Inputs,
     slash: Py<PyString>,
     /// What the template has for `wsgi.multiprocess`.
@@ -101,11 +106,13 @@ impl Environ {
     pub(crate) fn new(py: Python, constants: &Constants) -> PyResult<Self> {
         let keys = Keys::new(py);
         Ok(Self {
-            template: template(py, constants, &keys)?.unbind(),
+            template: Template::new(py, constants, &keys)?,
+            tls_template: None,
             keys,
             texts: Cache::of_texts(),
             variables: Cache::of_variables(),
             prefix: constants.prefix.clone(),
+            has_client_certificates: constants.has_client_certificates,
             inputs: Inputs::new(py)?,
             slash: PyString::intern(py, "/").unbind(),
             multiprocess: constants.multiprocess,
@@ -116,7 +123,8 @@ impl Environ {
     /// Notes whether there are other workers.
     fn set_multiprocess(&mut self, py: Python, multiprocess: bool) -> PyResult<()> {
         if self.multiprocess != multiprocess {
-            self.template.bind(py).set_item(MULTIPROCESS, multiprocess)?;
+            self.template.dict.bind(py).set_item(MULTIPROCESS, multiprocess)?;
+            self.tls_template = None;
             self.multiprocess = multiprocess;
         }
         Ok(())
@@ -131,7 +139,11 @@ impl Environ {
         is_shared: bool,
     ) -> Result<(Bound<'py, PyDict>, Option<Spooled>), EnvironError> {
         self.set_multiprocess(py, is_shared)?;
-        let environ = self.template.bind(py).copy()?;
+        let template = match exchange.session() {
+            None => &self.template,
+            Some(_) => self.tls_template(py)?,
+        };
+        let (environ, usual_scheme) = (template.dict.bind(py).copy()?, template.scheme);
         let body = exchange.take_body();
         let length = body.len();
         let (input, spooled) = self.inputs.make(py, body)?;
@@ -143,8 +155,11 @@ impl Environ {
         let protocol = head.version().as_str().as_bytes();
         environ.set_item(&self.keys.protocol, self.texts.find(py, protocol)?)?;
         self.set_addresses(py, &environ, exchange)?;
-        if exchange.scheme() != USUAL_SCHEME {
+        if exchange.scheme() != usual_scheme {
             environ.set_item(URL_SCHEME, exchange.scheme().as_str())?;
+        }
+        if let Some(session) = exchange.session() {
+            self.set_session(py, &environ, session)?;
         }
         self.set_fields(py, &environ, exchange)?;
         if head.framing() == monoceros_http::Framing::Chunked {
@@ -153,6 +168,32 @@ impl Environ {
             environ.set_item(&self.keys.content_length, length.to_string())?;
         }
         Ok((environ, spooled))
+    }
+
+    /// The template for connections with TLS.
+    fn tls_template(&mut self, py: Python) -> PyResult<&Template> {
+        let template = match self.tls_template.take() {
+            Some(template) => template,
+            None => self.template.for_tls(py)?,
+        };
+        Ok(self.tls_template.insert(template))
+    }
+
+    /// Sets the variables about the encryption of the connection.
+    fn set_session(
+        &mut self,
+        py: Python,
+        environ: &Bound<PyDict>,
+        session: &Session,
+    ) -> PyResult<()> {
+        for (name, value) in session_variables(session) {
+            let key = self.texts.find(py, name.as_bytes())?;
+            environ.set_item(key, self.texts.find(py, value.as_bytes())?)?;
+        }
+        if let Some(client) = session.client.as_ref().filter(|_| self.has_client_certificates) {
+            environ.set_item(CLIENT_CERTIFICATE, client.pem())?;
+        }
+        Ok(())
     }
 
     fn set_target(
@@ -277,14 +318,39 @@ impl Environ {
 
 /// The values that are the same for each request, and a placeholder for each other key:
 /// a copied dictionary then never has to grow.
-fn template<'py>(
+struct Template {
+    dict: Py<PyDict>,
+    /// The scheme in it. It is set for a request only if that one has another scheme.
+    scheme: Scheme,
+}
+
+impl Template {
+    fn new(py: Python, constants: &Constants, keys: &Keys) -> PyResult<Self> {
+        let scheme = Scheme::Http;
+        Ok(Self { dict: plain_template(py, constants, keys, scheme)?.unbind(), scheme })
+    }
+
+    /// The same for connections with TLS.
+    fn for_tls(&self, py: Python) -> PyResult<Self> {
+        let (dict, scheme) = (self.dict.bind(py).copy()?, Scheme::Https);
+        dict.set_item(URL_SCHEME, scheme.as_str())?;
+        let session = Session { protocol: "", cipher: "", client: None, asks_clients: false };
+        for (name, value) in session_variables(&session) {
+            dict.set_item(PyString::intern(py, name), value)?;
+        }
+        Ok(Self { dict: dict.unbind(), scheme })
+    }
+}
+
+fn plain_template<'py>(
     py: Python<'py>,
     constants: &Constants,
     keys: &Keys,
+    scheme: Scheme,
 ) -> PyResult<Bound<'py, PyDict>> {
     let template = PyDict::new(py);
     template.set_item("wsgi.version", (1, 0))?;
-    template.set_item(URL_SCHEME, USUAL_SCHEME.as_str())?;
+    template.set_item(URL_SCHEME, scheme.as_str())?;
     template.set_item("wsgi.errors", constants.errors)?;
     template.set_item("wsgi.multithread", constants.multithread)?;
     template.set_item(MULTIPROCESS, constants.multiprocess)?;

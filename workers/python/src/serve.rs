@@ -24,6 +24,7 @@ pub(crate) struct Server {
     pub(crate) threads: u16,
     pub(crate) multiprocess: bool,
     pub(crate) prefix: PathPrefix,
+    pub(crate) has_client_certificates: bool,
     pub(crate) reports: Reports,
 }
 
@@ -92,6 +93,7 @@ impl Server {
             multithread: self.threads > 1,
             multiprocess: self.multiprocess,
             prefix: &self.prefix,
+            has_client_certificates: self.has_client_certificates,
             errors: &stream,
         };
         Ok(ThreadContext {

@@ -75,6 +75,7 @@ pub(crate) fn run(
         threads: *settings.threads(),
         multiprocess: start.workers > 1,
         prefix: prefix(),
+        has_client_certificates: *settings.tls_client_cert_environ(),
         reports: Reports::default(),
     };
     let server = Bound::new(py, server)?;

@@ -1,6 +1,7 @@
 //! What the server sends by itself: local responses, refusals, and the request for a body.
 
 use std::io;
+use std::sync::Arc;
 
 use monoceros_http::{Fields, Head, Reject, h1};
 use monoceros_sys::{clock, reason};
@@ -165,6 +166,7 @@ impl Connection {
             took_us: if begun_us == 0 { 0 } else { took_us },
             response: local.response(),
             environ: &|_| None,
+            session: self.link.session().map(Arc::as_ref),
         });
     }
 

@@ -12,9 +12,10 @@ use monoceros_config::{AccessAtom, AccessFormat, AccessPiece};
 use monoceros_http::response::push_decimal;
 use monoceros_http::{Head, percent_decode};
 use monoceros_log::LogFile;
+use monoceros_tls::Session;
 
 use crate::connection::address::Address;
-use crate::record::clock;
+use crate::record::{clock, session_variables};
 use crate::stream::response::Response;
 
 /// Buffered bytes beyond this are written at once.
@@ -51,6 +52,8 @@ pub(crate) struct Record<'a> {
     /// The response, concluded.
     pub(crate) response: &'a Response,
     pub(crate) environ: &'a dyn Fn(&str) -> Option<String>,
+    /// Its connection's encryption, also where the application has made no environment.
+    pub(crate) session: Option<&'a Session>,
 }
 
 impl AccessLog {
@@ -199,7 +202,9 @@ impl Record<'_> {
                 );
             }
             AccessAtom::Variable(name) => {
-                push_or_dash((self.environ)(name).as_deref().map(str::as_bytes), out);
+                let own = (self.environ)(name);
+                let session = || session_variables::find(self.session?, name);
+                push_or_dash(own.as_deref().or_else(session).map(str::as_bytes), out);
             }
         }
     }
@@ -257,6 +262,13 @@ mod tests {
     use super::*;
     use crate::test_options::LIMITS;
 
+    const SESSION: Session = Session {
+        protocol: "TLSv1.3",
+        cipher: "TLS_AES_128_GCM_SHA256",
+        client: None,
+        asks_clients: true,
+    };
+
     fn line(format: &str) -> String {
         let mut head = Head::new();
         let bytes = b"GET /a%20b?c=\"d HTTP/1.1\r\nHost: x\r\nReferer: r\\\x80\r\n\
@@ -271,6 +283,7 @@ mod tests {
             took_us: 1_234_567,
             response: &response,
             environ: &|name| (name == "A_B").then(|| "c".to_owned()),
+            session: Some(&SESSION),
         };
         let mut out = Vec::new();
         for piece in AccessFormat::new(format).unwrap().pieces() {
@@ -295,6 +308,7 @@ mod tests {
         assert_eq!(line("%({Host}i)s %({none}i)s"), "x -");
         assert_eq!(line("%({x-a}o)s %({none}o)s"), "b -");
         assert_eq!(line("%({A_B}e)s %({none}e)s"), "c -");
+        assert_eq!(line("%({SSL_PROTOCOL}e)s %({ssl_client_verify}e)s"), "TLSv1.3 NONE");
         assert!(line("%(t)s").starts_with('['));
     }
 

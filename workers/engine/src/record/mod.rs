@@ -5,3 +5,4 @@ pub(crate) mod access;
 pub(crate) mod clock;
 pub(crate) mod giving_up;
 pub(crate) mod line_window;
+pub(crate) mod session_variables;

@@ -58,6 +58,7 @@ impl Exchange {
             took_us: now_us.saturating_sub(self.request().begun_us),
             response: self.response(),
             environ,
+            session: self.session(),
         }
     }
 }
