@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use mio::{Poll, Waker};
 use monoceros_sys::fork;
 use monoceros_sys::thread;
+use monoceros_tls::TlsServer;
 use monoceros_wire::channel::WorkerEnd;
 use monoceros_wire::scoreboard::{ReportedState, Scoreboard};
 
-use crate::event_loop::control::Hooks;
+use crate::event_loop::control::{ControlParts, Hooks};
 use crate::event_loop::{EventLoop, WAKER};
 use crate::handoff::Handoff;
 use crate::handoff::event_source::EventSource;
@@ -34,6 +35,8 @@ pub struct EngineParts {
     pub scoreboard: Scoreboard,
     /// The listening sockets.
     pub listeners: Vec<ListenerParts>,
+    /// TLS, whose material a message of the master replaces; `None` without TLS.
+    pub tls: Option<TlsServer>,
     /// The access log, if there is one.
     pub access: Option<AccessLog>,
     /// Opens the error log again, by name.
@@ -78,7 +81,8 @@ impl Engine {
             leaves: AtomicBool::new(false),
         });
         let hooks = Hooks { reopen: given.reopen, announce: given.announce };
-        let io = EventLoop::new(Arc::clone(&shared), poll, given.channel, listeners, hooks)?;
+        let control = ControlParts { channel: given.channel, tls: given.tls, hooks };
+        let io = EventLoop::new(Arc::clone(&shared), poll, control, listeners)?;
         let loop_owner = Arc::new(LoopOwner::new(io, Box::new(end)));
         Ok(Self { shared, loop_owner })
     }

@@ -50,3 +50,4 @@ pub use transport::layer::{Layer, LayerFactory};
 pub use transport::payload::Payload;
 pub use transport::socket::Socket;
 pub use transport::tls::TlsLayer;
+pub use transport::tls_material::read_material;

@@ -15,6 +15,7 @@ mod file_wrapper;
 mod fork_audit;
 mod forked;
 mod input;
+mod keys;
 mod loading;
 mod logs;
 mod mold;

@@ -25,7 +25,7 @@ use crate::fork_audit::Inventory;
 use crate::loading::load;
 use crate::logs::open_log;
 use crate::parameters::{BootResources, read_settings};
-use crate::{end, ffi, output, stacks, traceback};
+use crate::{end, ffi, keys, output, stacks, traceback};
 
 /// The signals that the mold reads between two forks.
 const HELD: [i32; 6] =
@@ -315,6 +315,7 @@ impl ForkParts {
             // The master has ended, or has withdrawn the fork.
             Incoming::Message(_) | Incoming::Nothing | Incoming::Closed => exit_now(0),
         };
+        let tls = keys::take(&self.channel, &start);
         let Start { slot, generation, .. } = &start;
         let identity = Identity::Worker { slot: slot.0, generation: generation.0 };
         monoceros_log::identify(&identity);
@@ -329,6 +330,6 @@ impl ForkParts {
             log::warn!("cannot tell multiprocessing that this is another process\n{text}");
         }
         let listeners = if self.sockets.is_empty() { listeners } else { self.sockets };
-        Ok(BootResources { channel: self.channel, scoreboard, listeners, start })
+        Ok(BootResources { channel: self.channel, scoreboard, listeners, start, tls })
     }
 }

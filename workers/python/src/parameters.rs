@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use monoceros_config::{WorkerSettings, variable};
 use monoceros_sys::descriptor;
 use monoceros_sys::fork::Private;
+use monoceros_tls::TlsServer;
 use monoceros_wire::channel::{Incoming, WorkerEnd};
 use monoceros_wire::message::{BootFailure, Start, StartMold, ToWorker};
 use monoceros_wire::scoreboard::Scoreboard;
@@ -14,6 +15,7 @@ use monoceros_wire::stacks::Stacks;
 use pyo3::prelude::*;
 
 use crate::boot_failure::give_up;
+use crate::keys;
 
 /// The resources that a worker starts with.
 pub(crate) struct BootResources {
@@ -21,6 +23,8 @@ pub(crate) struct BootResources {
     pub(crate) scoreboard: Scoreboard,
     pub(crate) listeners: Vec<Private>,
     pub(crate) start: Start,
+    /// TLS, for the listeners that have it.
+    pub(crate) tls: Option<TlsServer>,
 }
 
 /// The role of this process: worker or mold.
@@ -55,7 +59,8 @@ pub(crate) fn receive() -> io::Result<(BootRole, Stacks, InheritedLogs)> {
         Incoming::Message(ToWorker::Start(start)) => {
             let scoreboard =
                 Scoreboard::adopt(descriptor::take_inherited(number(variable::SCOREBOARD)?)?)?;
-            let resources = BootResources { channel, scoreboard, listeners, start };
+            let tls = keys::take(&channel, &start);
+            let resources = BootResources { channel, scoreboard, listeners, start, tls };
             Ok((BootRole::Worker(resources), stacks, logs))
         }
         Incoming::Message(ToWorker::StartMold(start)) => {

@@ -9,12 +9,14 @@ use std::time::Duration;
 use monoceros_config::WorkerSettings;
 use monoceros_engine::{
     ApplicationKind, Engine, EngineParts, Forwarding, LONGEST_BODY, ListenerParts, Options,
-    Temporary,
+    Temporary, TlsLayer,
 };
 use monoceros_http::{Limits, PathPrefix};
 use monoceros_log::LogFile;
 use monoceros_sys::{process, reason, title};
+use monoceros_tls::TlsServer;
 use monoceros_wire::channel::WorkerEnd;
+use monoceros_wire::listener::Scheme;
 use monoceros_wire::message::{BootFailure, FromWorker, Start};
 use pyo3::prelude::*;
 
@@ -38,7 +40,7 @@ pub(crate) fn run(
     application: Py<PyAny>,
     name: &str,
 ) -> PyResult<()> {
-    let BootResources { channel, scoreboard, listeners, mut start } = resources;
+    let BootResources { channel, scoreboard, listeners, mut start, tls } = resources;
     show_title(&start, settings, Some(name));
     let speaker = WorkerEnd::from(std::os::fd::AsFd::as_fd(&channel).try_clone_to_owned()?);
     let access = match open_access_log(settings) {
@@ -59,9 +61,10 @@ pub(crate) fn run(
     let cannot_serve = |why: String| -> ! {
         give_up(&speaker, BootFailure::Boot, &format!("cannot serve: {why}"))
     };
-    let listeners = ListenerParts::pair(listeners, std::mem::take(&mut start.listeners))
+    let mut listeners = ListenerParts::pair(listeners, std::mem::take(&mut start.listeners))
         .unwrap_or_else(|why| cannot_serve(why));
-    let given = EngineParts { channel, scoreboard, listeners, access, reopen, announce };
+    add_layers(&mut listeners, tls.as_ref());
+    let given = EngineParts { channel, scoreboard, listeners, tls, access, reopen, announce };
     let worker = Engine::prepare(options, given, |code| end::at_once(code));
     let worker = worker.unwrap_or_else(|error| cannot_serve(reason(&error)));
     signals::introduce(&worker);
@@ -97,6 +100,15 @@ pub(crate) fn run(
     }
     drop(speaker);
     serve::run(&server, crew)
+}
+
+/// Puts TLS between HTTP and the sockets of the https listeners.
+fn add_layers(listeners: &mut [ListenerParts], tls: Option<&TlsServer>) {
+    let Some(tls) = tls else { return };
+    for listener in listeners.iter_mut().filter(|it| it.description.scheme == Scheme::Https) {
+        let alpn = listener.description.alpn.clone();
+        listener.layer = Some(TlsLayer::factory(tls.clone(), alpn));
+    }
 }
 
 /// The prefix of every path (PEP 3333), unless a proxy sends another one.

@@ -2,15 +2,18 @@
 //! for what has arrived, and acts.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
+use monoceros_sys::reason;
 use monoceros_sys::signal::{self, Signals};
+use monoceros_tls::TlsServer;
 use monoceros_wire::channel::{Incoming, WorkerEnd};
 use monoceros_wire::message::{Drain, ToWorker};
 
 use crate::event_loop::drain::{Cause, Queue};
+use crate::transport::tls_material::read_material;
 
 /// The signals that are read in the loop.
 const READ: [i32; 5] = [signal::TERM, signal::QUIT, signal::INT, signal::USR1, signal::HUP];
@@ -24,7 +27,7 @@ pub(crate) struct Hooks {
 }
 
 /// A command to the worker.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum WorkerCommand {
     /// Drain: the cause, and how the queues are treated.
     Drain(Cause, Queue),
@@ -34,6 +37,8 @@ pub(crate) enum WorkerCommand {
     Workers(u16),
     /// The time of a request is over.
     Expire { request: u64 },
+    /// New certificates and keys are in this file.
+    ReplaceTls(Vec<OwnedFd>),
     /// The master has ended, or has sent something that cannot be decoded: the reason.
     Orphaned(String),
 }
@@ -52,9 +57,18 @@ pub(crate) enum Signal {
     Nothing,
 }
 
+/// What the input is made from.
+pub(crate) struct ControlParts {
+    pub(crate) channel: WorkerEnd,
+    /// TLS, whose material a message replaces.
+    pub(crate) tls: Option<TlsServer>,
+    pub(crate) hooks: Hooks,
+}
+
 /// The channel to the master, and the signals.
 pub(crate) struct ControlInput {
     channel: WorkerEnd,
+    tls: Option<TlsServer>,
     has_master: bool,
     signals: Signals,
     hooks: Hooks,
@@ -68,15 +82,15 @@ impl ControlInput {
     pub(crate) fn new(
         registry: &Registry,
         tokens: [Token; 2],
-        channel: WorkerEnd,
-        hooks: Hooks,
+        parts: ControlParts,
     ) -> io::Result<Self> {
+        let ControlParts { channel, tls, hooks } = parts;
         let signals = Signals::collect(&READ)?;
         let descriptors = [channel.as_fd().as_raw_fd(), signals.as_fd().as_raw_fd()];
         for (fd, token) in descriptors.iter().zip(tokens) {
             registry.register(&mut SourceFd(fd), token, Interest::READABLE)?;
         }
-        Ok(Self { channel, has_master: true, signals, hooks })
+        Ok(Self { channel, tls, has_master: true, signals, hooks })
     }
 
     /// Whether the channel to the master is still open.
@@ -87,13 +101,16 @@ impl ControlInput {
     /// The next command of the received messages.
     pub(crate) fn next(&mut self, registry: &Registry) -> Option<WorkerCommand> {
         while self.has_master {
-            let why = match self.channel.receive() {
-                Ok(Incoming::Message(message)) => match command(&message) {
+            let why = match self.channel.receive_with() {
+                Ok((Incoming::Message(ToWorker::Tls), files)) => {
+                    return Some(WorkerCommand::ReplaceTls(files));
+                }
+                Ok((Incoming::Message(message), _)) => match command(&message) {
                     Some(command) => return Some(command),
                     None => continue,
                 },
-                Ok(Incoming::Nothing) => return None,
-                Ok(Incoming::Closed) => "has gone".to_owned(),
+                Ok((Incoming::Nothing, _)) => return None,
+                Ok((Incoming::Closed, _)) => "has gone".to_owned(),
                 Err(error) => format!("cannot be understood: {error}"),
             };
             self.has_master = false;
@@ -103,6 +120,16 @@ impl ControlInput {
             return Some(WorkerCommand::Orphaned(why));
         }
         None
+    }
+
+    /// Serves new connections with the certificates and keys in a file. Those before it
+    /// stay if it cannot be used.
+    pub(crate) fn replace_tls(&self, files: Vec<OwnedFd>) {
+        let (Some(tls), Some(file)) = (&self.tls, files.into_iter().next()) else { return };
+        let material = read_material(file).map_err(|error| reason(&error));
+        if let Err(why) = material.and_then(|material| tls.replace(material)) {
+            log::error!("cannot use the new certificates, the old ones stay: {why}");
+        }
     }
 
     /// The effects of the signals that have arrived.
@@ -129,7 +156,8 @@ fn command(message: &ToWorker) -> Option<WorkerCommand> {
         ToWorker::Reopen => WorkerCommand::Reopen,
         ToWorker::Workers(count) => WorkerCommand::Workers(count),
         ToWorker::Expire { request } => WorkerCommand::Expire { request },
-        // The first messages, which were taken before the loop began.
+        // The first message, which was taken before the loop began, and the one that comes
+        // with a file.
         ToWorker::Start(_) | ToWorker::StartMold(_) | ToWorker::Fork { .. } | ToWorker::Tls => {
             return None;
         }
@@ -152,10 +180,10 @@ mod tests {
     #[test]
     fn a_worker_that_is_stuck_leaves_the_queue_to_others() {
         let drain = |how| command(&ToWorker::Drain(how));
-        let stuck = WorkerCommand::Drain(Cause::Stuck, Queue::Leave);
-        assert_eq!(drain(Drain::Refuse), Some(stuck));
-        let last = WorkerCommand::Drain(Cause::Commanded, Queue::Serve);
-        assert_eq!(drain(Drain::ServeQueue), Some(last));
+        let stuck = drain(Drain::Refuse);
+        assert!(matches!(stuck, Some(WorkerCommand::Drain(Cause::Stuck, Queue::Leave))));
+        let last = drain(Drain::ServeQueue);
+        assert!(matches!(last, Some(WorkerCommand::Drain(Cause::Commanded, Queue::Serve))));
     }
 
     #[test]

@@ -17,11 +17,10 @@ use mio::event::Event;
 use mio::{Events, Poll, Token};
 use monoceros_sys::clock;
 use monoceros_sys::fork::Mark;
-use monoceros_wire::channel::WorkerEnd;
 
 use crate::connection::deadlines::{self, Idle};
 use crate::connection::table::Connections;
-use crate::event_loop::control::{ControlInput, Hooks, Signal, WorkerCommand};
+use crate::event_loop::control::{ControlInput, ControlParts, Signal, WorkerCommand};
 use crate::event_loop::drain::{Cause, Life, Open, Queue};
 use crate::event_loop::poll_round::PollRound;
 use crate::handoff::queue_age::QueueAge;
@@ -113,12 +112,11 @@ impl EventLoop {
     pub(crate) fn new(
         shared: Arc<Shared>,
         poll: Poll,
-        channel: WorkerEnd,
+        control: ControlParts,
         listeners: Vec<Listener>,
-        hooks: Hooks,
     ) -> io::Result<Self> {
         let registry = poll.registry();
-        let control = ControlInput::new(registry, [CHANNEL, SIGNALS], channel, hooks)?;
+        let control = ControlInput::new(registry, [CHANNEL, SIGNALS], control)?;
         let connections = Connections::new(Arc::clone(&shared), registry)?;
         let listening = Listening::new(Arc::clone(&shared), registry, listeners, FIRST_LISTENER)?;
         Ok(Self {
@@ -330,6 +328,7 @@ impl EventLoop {
                     self.shared.workers.store(count, Ordering::Relaxed)
                 }
                 WorkerCommand::Expire { request } => self.connections.expire(request),
+                WorkerCommand::ReplaceTls(files) => self.control.replace_tls(files),
                 WorkerCommand::Orphaned(why) => {
                     if self.life.is_serving() {
                         log::warn!("the master {why}; finishing what is open");

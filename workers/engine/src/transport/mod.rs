@@ -9,6 +9,7 @@ pub(crate) mod pledge;
 pub(crate) mod room;
 pub(crate) mod socket;
 pub(crate) mod tls;
+pub(crate) mod tls_material;
 
 use std::io;
 use std::sync::Arc;

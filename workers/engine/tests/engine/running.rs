@@ -100,6 +100,7 @@ impl RunningEngine {
         let file = LogFile::open(Destination::File(log.clone())).unwrap();
         let format = AccessFormat::new("%(r)s|%(s)s|%(B)s|%(a)s|%(M)s").unwrap();
         let given = EngineParts {
+            tls: None,
             channel: channel_end,
             scoreboard: theirs,
             listeners: vec![ListenerParts {
