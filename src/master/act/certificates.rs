@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use monoceros_config::{CertReqs, CertificateSource, Settings, TlsVersionSetting};
 use monoceros_log::printable;
+use monoceros_sys::clock::{LocalTime, local_time};
 use monoceros_sys::directory_watch::{NameFilter, WatchedNames, add_path};
 use monoceros_sys::user::Credentials;
 use monoceros_sys::{memory, path, reason, secrets};
@@ -73,8 +74,19 @@ struct LoadedRoots {
 pub(crate) struct FilesLook {
     /// The setting and the path.
     pub(crate) files: String,
-    /// What is new in them, if anything is; or why they cannot be used.
-    pub(crate) found: Result<Option<String>, String>,
+    /// What they hold now, or why they cannot be used.
+    pub(crate) found: Result<FilesContent, String>,
+}
+
+/// What files hold at a look.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum FilesContent {
+    /// The same as before.
+    Same,
+    /// Something new, with its description.
+    New(String),
+    /// Nothing: their directory was removed from a directory of certificates.
+    Removed,
 }
 
 impl Certificates {
@@ -130,8 +142,7 @@ impl Certificates {
         TlsServer::new(self.material(&[])).map(drop).map_err(|why| format!("cannot use TLS: {why}"))
     }
 
-    /// Looks at all files. What cannot be used leaves what was read before in use; so does
-    /// a certificate of a directory whose files are gone.
+    /// Looks at all files. What cannot be used leaves what was read before in use.
     pub(crate) fn look(&mut self) -> Vec<FilesLook> {
         let mut looks = Vec::new();
         let mut before = std::mem::take(&mut self.pairs);
@@ -141,8 +152,16 @@ impl Certificates {
                 Vec::new()
             });
             if let CertificateSource::Directory(path) = &source {
+                // If none is listed, the directory is not there now. Otherwise one that is gone
+                // with its own directory was removed on purpose.
+                let has_none = listed.is_empty();
+                let stays = |it: &&PairFiles| {
+                    let directory = it.certfile.parent();
+                    has_none || directory.is_some_and(|directory| directory.exists())
+                };
                 let known = before.iter().map(|it| &it.files);
-                listed.extend(known.filter(|it| it.certfile.starts_with(path)).cloned());
+                let known = known.filter(|it| it.certfile.starts_with(path));
+                listed.extend(known.filter(stays).cloned());
                 listed.sort();
                 listed.dedup();
             }
@@ -157,6 +176,8 @@ impl Certificates {
                 self.pairs.extend(kept);
             }
         }
+        let removed = before.into_iter().map(|it| it.files.name());
+        looks.extend(removed.map(|files| FilesLook { files, found: Ok(FilesContent::Removed) }));
         looks.extend(self.look_at_roots());
         looks
     }
@@ -173,13 +194,17 @@ impl Certificates {
     ) -> (FilesLook, Option<LoadedPair>) {
         let name = files.name();
         if known.as_ref().is_some_and(|known| files.stamps().as_ref() == Some(&known.stamps)) {
-            return (FilesLook { files: name, found: Ok(None) }, known);
+            return (FilesLook { files: name, found: Ok(FilesContent::Same) }, known);
         }
         match self.read_pair(&files) {
             Ok(loaded) => {
-                let is_new = known.is_none_or(|known| known.pair != loaded.pair);
-                let found = is_new.then(|| describe_names(&loaded.facts));
-                (FilesLook { files: name, found: Ok(found) }, Some(loaded))
+                let is_same = known.is_some_and(|known| known.pair == loaded.pair);
+                let content = if is_same {
+                    FilesContent::Same
+                } else {
+                    FilesContent::New(describe(&loaded.facts))
+                };
+                (FilesLook { files: name, found: Ok(content) }, Some(loaded))
             }
             Err(why) => (FilesLook { files: name, found: Err(why) }, known),
         }
@@ -191,14 +216,18 @@ impl Certificates {
         let stamp = FileStamp::of(&path);
         let before = self.roots.as_ref()?;
         if stamp.as_ref() == Some(&before.stamp) {
-            return Some(FilesLook { files, found: Ok(None) });
+            return Some(FilesLook { files, found: Ok(FilesContent::Same) });
         }
         let found = self.read_roots().map(|roots| {
             let count = roots.as_ref().map_or(0, |roots| roots.certificates.len());
             let changed = [&self.roots, &roots].map(|it| it.as_ref().map(|it| &it.certificates));
-            let is_new = changed[0] != changed[1];
+            let is_same = changed[0] == changed[1];
             self.roots = roots;
-            is_new.then(|| format!("{count} certificate{}", if count == 1 { "" } else { "s" }))
+            if is_same {
+                return FilesContent::Same;
+            }
+            let plural = if count == 1 { "" } else { "s" };
+            FilesContent::New(format!("{count} certificate{plural}"))
         });
         Some(FilesLook { files, found })
     }
@@ -404,6 +433,12 @@ fn material_of(settings: &Settings) -> Material {
     }
 }
 
+/// The names that a certificate is for, and its last day.
+fn describe(facts: &CertificateFacts) -> String {
+    let LocalTime { year, month, day, .. } = local_time(facts.not_after);
+    format!("{}, valid until {year}-{month:02}-{day:02}", describe_names(facts))
+}
+
 /// The names that a certificate is for.
 fn describe_names(facts: &CertificateFacts) -> String {
     let names = if facts.names.is_empty() {
@@ -479,10 +514,16 @@ mod tests {
 
     /// What is new, and what cannot be used.
     fn look(certificates: &mut Certificates) -> (Vec<String>, Vec<String>) {
-        let (found, failed): (Vec<_>, Vec<_>) =
-            certificates.look().into_iter().map(|it| it.found).partition(Result::is_ok);
-        let found = found.into_iter().filter_map(|it| it.ok().flatten()).collect();
-        (found, failed.into_iter().filter_map(Result::err).collect())
+        let (mut new, mut failed) = (Vec::new(), Vec::new());
+        for look in certificates.look() {
+            match look.found {
+                Ok(FilesContent::Same) => {}
+                Ok(FilesContent::New(text)) => new.push(text),
+                Ok(FilesContent::Removed) => new.push("removed".to_owned()),
+                Err(why) => failed.push(why),
+            }
+        }
+        (new, failed)
     }
 
     #[test]
@@ -502,7 +543,9 @@ mod tests {
         let (_, failed) = look(&mut certificates);
         assert!(failed[0].starts_with("cannot read certfile "), "{failed:?}");
         fs::write(directory.0.join("a.pem"), &pem).unwrap();
-        assert_eq!(look(&mut certificates), (vec!["two.example".to_owned()], vec![]));
+        let (found, failed) = look(&mut certificates);
+        assert!(found.concat().starts_with("two.example, valid until "), "{found:?}");
+        assert_eq!(failed, [""; 0]);
         assert_ne!(certificates.material(&[]), first);
         assert!(certificates.expiries().next().unwrap().certificate.ends_with("(two.example)"));
         // The same content in another file is nothing new.
@@ -527,14 +570,21 @@ mod tests {
         fs::create_dir(directory.0.join("live/a.example")).unwrap();
         assert_eq!(look(&mut certificates), (vec![], vec![]), "it is not a certificate yet");
         write("a.example");
-        assert_eq!(look(&mut certificates).0, ["a.example"]);
+        assert!(look(&mut certificates).0.concat().starts_with("a.example, "));
         let names: Vec<_> = certificates.pairs.iter().map(|it| it.facts.names.concat()).collect();
         assert_eq!(names, ["a.example", "b.example"]);
-        // What is gone stays in use until a reload.
-        fs::remove_dir_all(directory.0.join("live/a.example")).unwrap();
+        fs::remove_file(directory.0.join("live/a.example/privkey.pem")).unwrap();
         let (found, failed) = look(&mut certificates);
         assert_eq!((found.len(), failed.len(), certificates.pairs.len()), (0, 1, 2));
-        assert_eq!(directory.read(&settings).unwrap().pairs.len(), 1);
+        fs::remove_dir_all(directory.0.join("live/a.example")).unwrap();
+        assert_eq!(look(&mut certificates), (vec!["removed".to_owned()], vec![]));
+        assert_eq!(certificates.pairs.len(), 1);
+        // As when a file system is not mounted.
+        fs::rename(directory.0.join("live"), directory.0.join("away")).unwrap();
+        let (found, failed) = look(&mut certificates);
+        assert_eq!((found.len(), failed.len(), certificates.pairs.len()), (0, 2, 1));
+        fs::rename(directory.0.join("away"), directory.0.join("live")).unwrap();
+        assert_eq!(look(&mut certificates), (vec![], vec![]));
         fs::write(directory.0.join("live/b.example/privkey.pem"), "").unwrap();
         let failure = directory.read(&settings).unwrap_err();
         assert!(failure.contains("privkey.pem: has no private key"), "{failure}");

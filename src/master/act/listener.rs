@@ -373,6 +373,10 @@ mod tests {
         let deferring = ListenerOptions { defer_accept: true, ..ListenerOptions::default() };
         let description = first[0].descriptions(Scheme::Http, deferring).next().unwrap();
         assert!(description.to_string().starts_with("http://127.0.0.1:"));
+        assert!(description.alpn.is_empty());
+        let encrypted = first[0].descriptions(Scheme::Https, deferring).next().unwrap();
+        assert_eq!(encrypted.to_string(), description.to_string().replacen("http", "https", 1));
+        assert_eq!(encrypted.alpn, [b"http/1.1", b"http/1.0"]);
         assert_eq!((description.name.as_str(), description.options), ("127.0.0.1-0", deferring));
         assert!(socket::is_deferred(first[0].sockets().next().unwrap()));
         let others = SocketOptions { defer: false, ..options() };

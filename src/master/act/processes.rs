@@ -330,9 +330,10 @@ fn log_unheard(error: &std::io::Error) {
 mod tests {
     use std::time::Duration;
 
+    use monoceros_sys::memory;
     use monoceros_sys::process::Process;
     use monoceros_wire::Slot;
-    use monoceros_wire::channel::{WorkerEnd, pair};
+    use monoceros_wire::channel::{Incoming, WorkerEnd, pair};
     use monoceros_wire::message::Drain;
     use monoceros_wire::stacks::Stacks;
 
@@ -435,5 +436,35 @@ mod tests {
         assert!(bench.processes.signal(WorkerId(9), WorkerSignal::Term).is_none());
         bench.processes.send(WorkerId(9), ToWorker::Reopen);
         assert_eq!(bench.processes.generation_of(WorkerId(9)), None);
+    }
+
+    #[test]
+    fn renewed_certificates_reach_a_worker_once_also_when_its_channel_was_full() {
+        use std::os::unix::fs::FileExt;
+        let mut bench = ProcessBench::new();
+        let file = Rc::new(memory::sealed_file("test", b"keys").unwrap());
+        let received = |bench: &ProcessBench| loop {
+            match bench.theirs.receive_with().unwrap() {
+                (Incoming::Message(ToWorker::Tls), descriptors) => {
+                    let mut found = [0; 4];
+                    let file = File::from(descriptors.into_iter().next().unwrap());
+                    file.read_exact_at(&mut found, 0).unwrap();
+                    break Some(found);
+                }
+                (Incoming::Nothing, _) => break None,
+                (other, _) => assert_eq!(other, Incoming::Message(ToWorker::Workers(1))),
+            }
+        };
+        bench.processes.send_certificates(Generation(2), &file, true);
+        assert_eq!(received(&bench), None, "those of another generation");
+        bench.processes.send_certificates(Generation(1), &file, true);
+        assert_eq!(received(&bench).as_ref(), Some(b"keys"));
+        (0..2000).for_each(|_| bench.processes.send(WORKER, ToWorker::Workers(1)));
+        bench.processes.send_certificates(Generation(1), &file, true);
+        assert_eq!(received(&bench), None);
+        for expected in [Some(*b"keys"), None] {
+            bench.processes.send_certificates(Generation(1), &file, false);
+            assert_eq!(received(&bench), expected);
+        }
     }
 }

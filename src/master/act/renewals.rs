@@ -3,12 +3,13 @@
 //! event loop only.
 
 use std::os::fd::AsFd;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use monoceros_sys::directory_watch::{DirectoryWatch, WatchedNames};
-use monoceros_sys::reason;
+use monoceros_sys::{clock, reason};
 use monoceros_tls::TicketKey;
 
+use crate::master::act::certificates::FilesContent;
 use crate::master::act::generations::Generations;
 use crate::master::act::poller::{PollSource, Poller};
 use crate::master::act::processes::Processes;
@@ -100,11 +101,14 @@ impl Renewals {
         for (generation, certificates) in generations.certificates_mut() {
             let mut is_changed = has_new_keys;
             for look in certificates.look() {
+                let files = &look.files;
                 let line = match &look.found {
-                    Ok(renewed) => self.watch.note_success(&look.files, renewed.as_deref()),
-                    Err(why) => self.watch.note_failure(&look.files, why, now),
+                    Ok(FilesContent::Same) => self.watch.note_success(files, None),
+                    Ok(FilesContent::New(what)) => self.watch.note_success(files, Some(what)),
+                    Ok(FilesContent::Removed) => Some(self.watch.note_removal(files)),
+                    Err(why) => self.watch.note_failure(files, why, now),
                 };
-                is_changed |= matches!(look.found, Ok(Some(_)));
+                is_changed |= !matches!(look.found, Ok(FilesContent::Same) | Err(_));
                 // Two generations may have the same files.
                 lines.extend(line.filter(|line| !lines.contains(line)));
                 names.push(look.files);
@@ -125,7 +129,7 @@ impl Renewals {
 
     /// Makes the ticket keys that are due. Returns whether there are new ones.
     fn rotate_ticket_keys(&mut self) -> bool {
-        monoceros_tls::rotate(&mut self.ticket_keys, time().unsigned_abs())
+        monoceros_tls::rotate(&mut self.ticket_keys, clock::wall_seconds().unsigned_abs())
     }
 
     /// Logs the warnings about files, and about certificates that expire soon. Generations may
@@ -139,7 +143,7 @@ impl Renewals {
         }
         warnings.dedup();
         warnings.iter().for_each(|text| log::warn!("{text}"));
-        let lines = self.watch.note_expiries(&expiries, time());
+        let lines = self.watch.note_expiries(&expiries, clock::wall_seconds());
         lines.into_iter().for_each(|(level, text)| log::log!(level, "{text}"));
     }
 
@@ -177,10 +181,4 @@ fn open(poller: &Poller) -> Option<DirectoryWatch> {
             log::warn!("cannot watch certificates: {why}; they are looked at once a minute");
         })
         .ok()
-}
-
-/// The time in seconds since 1970.
-fn time() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -134,6 +134,12 @@ impl CertificateWatch {
         }
     }
 
+    /// A look has found that files were removed on purpose.
+    pub(crate) fn note_removal(&mut self, files: &str) -> CertificateLine {
+        self.failures.remove(files);
+        (Level::Info, format!("{files} was removed and is not used any more"))
+    }
+
     /// Forgets the failures of files that no generation has any more.
     pub(crate) fn keep_failures(&mut self, has: impl Fn(&str) -> bool) {
         self.failures.retain(|files, _| has(files));
@@ -256,6 +262,9 @@ mod tests {
         assert_eq!(line, (Level::Info, "renewed certfile a: a.example".to_owned()));
         // The next failure has its own time.
         assert_eq!(watch.note_failure("certfile a", "x", now + 20 * SECOND), None);
+        let line = watch.note_removal("certfile a");
+        assert_eq!(line.1, "certfile a was removed and is not used any more");
+        assert_eq!(watch.note_failure("certfile a", "x", now + 35 * SECOND), None);
         watch.keep_failures(|files| files != "certfile a");
         assert_eq!(watch.note_failure("certfile a", "x", now + 40 * SECOND), None);
     }
