@@ -1,10 +1,12 @@
 //! Properties of the HTTP crate that hold for any input. The fuzz targets check them with the
 //! fuzzer's input, and a test of the crate with the files of the corpus.
 
+use std::net::IpAddr;
+
 use monoceros_http::h1::{Persistence, Transfer};
 use monoceros_http::{
-    Chunks, Fields, Framing, Head, Limits, Reject, ResponseHead, Version, date, h1, has_token,
-    percent_decode, response,
+    AddressField, Chunks, Fields, Framing, Head, Limits, Reject, ResponseHead, Version, date, h1,
+    has_token, percent_decode, response,
 };
 
 /// The limits of the default settings.
@@ -239,6 +241,7 @@ pub(crate) fn chunks(input: &[u8]) {
 /// Checks single values: dates, percent escapes, lists, statuses, fields.
 pub(crate) fn values(input: &[u8]) {
     percent(input);
+    reported_addresses(input);
     if let Some(bytes) = input.first_chunk() {
         fixdate(u64::from_le_bytes(*bytes));
         fixdate(u64::from_le_bytes(*bytes) % (1 << 38));
@@ -262,6 +265,24 @@ pub(crate) fn values(input: &[u8]) {
         assert_eq!(ends.count(), 2);
         assert_eq!(line.iter().position(|&byte| byte == b':'), Some(one.len()));
         assert_eq!(head.fields.get(one), Some(other));
+    }
+}
+
+/// What a proxy adds is read whatever stands on its left.
+fn reported_addresses(input: &[u8]) {
+    let client = IpAddr::from([192, 0, 2, 1]);
+    let added = [
+        (AddressField::XForwardedFor, &b"192.0.2.1:80"[..]),
+        (AddressField::Forwarded, b"for=\"192.0.2.1:80\";host=\"a\\\", b\""),
+    ];
+    for (field, added) in added {
+        let found = field.client([input].into_iter(), |_| true);
+        assert!(found.is_none_or(|it| it.ip == it.ip.to_canonical()));
+        let joined = [input, b", ", added].concat();
+        for values in [vec![&joined[..]], vec![input, added]] {
+            let found = field.client(values.into_iter(), |ip| ip != client);
+            assert_eq!(found.map(|it| (it.ip, it.port)), Some((client, Some(80))));
+        }
     }
 }
 
