@@ -43,6 +43,7 @@ mod reloads;
 mod requests;
 mod responses;
 mod rollouts;
+mod sessions;
 mod settings;
 mod signals;
 mod stacks;
