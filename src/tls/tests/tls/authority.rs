@@ -1,0 +1,59 @@
+//! An authority for tests, and what it issues.
+
+use monoceros_tls::Pair;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// A certificate with its key.
+pub(crate) struct Issued {
+    pub(crate) pem: String,
+    pub(crate) key_pem: String,
+    pub(crate) der: CertificateDer<'static>,
+    pub(crate) key: PrivateKeyDer<'static>,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut parameters = parameters("authority", &[]);
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    pub(crate) fn der(&self) -> CertificateDer<'static> {
+        self.0.der().clone()
+    }
+
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A certificate with this common name and these other names.
+    pub(crate) fn issue(&self, common: &str, names: &[&str]) -> Issued {
+        let key = KeyPair::generate().unwrap();
+        let certificate = parameters(common, names).signed_by(&key, &self.0).unwrap();
+        Issued {
+            pem: certificate.pem(),
+            key_pem: key.serialize_pem(),
+            der: certificate.der().clone(),
+            key: PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+        }
+    }
+}
+
+impl Issued {
+    pub(crate) fn pair(&self) -> Pair {
+        Pair::from_pem(self.pem.as_bytes(), Some(self.key_pem.as_bytes())).unwrap()
+    }
+}
+
+fn parameters(common: &str, names: &[&str]) -> CertificateParams {
+    let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+    let mut parameters = CertificateParams::new(names).unwrap();
+    parameters.distinguished_name = DistinguishedName::new();
+    parameters.distinguished_name.push(DnType::CommonName, common);
+    parameters
+}

@@ -1,0 +1,101 @@
+//! Clients that are asked for certificates, and what they may use.
+
+use std::sync::Arc;
+
+use monoceros_tls::{ClientAuthentication, Material, SUITES, TlsServer, TlsVersion};
+use rustls::SupportedProtocolVersion;
+use rustls::version::{TLS12, TLS13};
+
+use crate::authority::{Authority, Issued};
+use crate::serving::{VERSIONS, asking, client, material, open};
+
+/// The name of the verified client, if it has sent a certificate.
+fn name(
+    server: &TlsServer,
+    version: &'static SupportedProtocolVersion,
+    identity: Option<&Issued>,
+) -> Result<Option<String>, String> {
+    let opened = open(server, &Arc::new(client(version, identity)), "localhost")?;
+    assert!(opened.session.asks_clients);
+    Ok(opened.session.client.map(|it| it.subject))
+}
+
+#[test]
+fn a_certificate_that_cannot_be_verified_is_refused_also_where_it_is_optional() {
+    let authority = Authority::new();
+    let alice = authority.issue("alice", &[]);
+    // Another authority with the same name.
+    let stranger = Authority::new().issue("alice", &[]);
+    for version in VERSIONS {
+        for how in [ClientAuthentication::Optional, ClientAuthentication::Required] {
+            let server = TlsServer::new(asking(how, &authority)).unwrap();
+            assert_eq!(name(&server, version, Some(&alice)), Ok(Some("CN=alice".to_owned())));
+            let error = name(&server, version, Some(&stranger)).unwrap_err();
+            assert!(error.starts_with("the client's certificate is refused: "), "{error}");
+            let without = name(&server, version, None);
+            if how == ClientAuthentication::Optional {
+                assert_eq!(without, Ok(None));
+            } else {
+                assert_eq!(without, Err("the client has sent no certificate".to_owned()));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_client_is_described_by_its_certificate() {
+    let authority = Authority::new();
+    let alice = authority.issue("alice", &[]);
+    let server = TlsServer::new(asking(ClientAuthentication::Required, &authority)).unwrap();
+    let opened = open(&server, &Arc::new(client(&TLS13, Some(&alice))), "localhost").unwrap();
+    let certificate = opened.session.client.unwrap();
+    assert_eq!(certificate.issuer, "CN=authority");
+    assert_eq!(certificate.pem(), alice.pem.replace("\r\n", "\n"));
+    assert!(certificate.serial.len() > 8);
+    assert!(certificate.serial.bytes().all(|it| b"0123456789ABCDEF".contains(&it)));
+}
+
+#[test]
+fn clients_are_not_asked_unless_it_is_set() {
+    let authority = Authority::new();
+    let alice = authority.issue("alice", &[]);
+    let server = TlsServer::new(material(vec![authority.issue("a", &["a"]).pair()])).unwrap();
+    let opened = open(&server, &Arc::new(client(&TLS13, Some(&alice))), "localhost").unwrap();
+    assert!(opened.session.client.is_none() && !opened.session.asks_clients);
+}
+
+#[test]
+fn an_old_version_is_refused() {
+    let pair = Authority::new().issue("localhost", &["localhost"]).pair();
+    let newest = Material { minimum: TlsVersion::V13, ..material(vec![pair]) };
+    let server = TlsServer::new(newest).unwrap();
+    let error = open(&server, &Arc::new(client(&TLS12, None)), "localhost").err().unwrap();
+    assert_eq!(error, "the client offers no version of TLS that the server accepts");
+    let opened = open(&server, &Arc::new(client(&TLS13, None)), "localhost").unwrap();
+    assert_eq!(opened.session.protocol, "TLSv1.3");
+}
+
+#[test]
+fn the_named_suites_are_used_in_their_order() {
+    let pair = Authority::new().issue("localhost", &["localhost"]).pair();
+    let number = |openssl: &str| SUITES.iter().find(|it| it.openssl == openssl).unwrap().number;
+    let named = ["ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-ECDSA-AES128-GCM-SHA256"];
+    let suites = named.map(number).to_vec();
+    let server = TlsServer::new(Material { suites, ..material(vec![pair.clone()]) }).unwrap();
+    let cipher = |server: &TlsServer, version| {
+        let opened = open(server, &Arc::new(client(version, None)), "localhost");
+        opened.map(|it| it.session.cipher)
+    };
+    assert_eq!(cipher(&server, &TLS12), Ok(named[0]));
+    assert_eq!(cipher(&server, &TLS13), Ok("TLS_AES_256_GCM_SHA384"));
+    // Only suites of TLS 1.3: 1.2 is off.
+    let suites = vec![number("TLS_CHACHA20_POLY1305_SHA256")];
+    let server = TlsServer::new(Material { suites, ..material(vec![pair.clone()]) }).unwrap();
+    assert_eq!(cipher(&server, &TLS13), Ok("TLS_CHACHA20_POLY1305_SHA256"));
+    assert!(cipher(&server, &TLS12).is_err());
+    // Suites of TLS 1.2 with 1.3 as the oldest version: those of 1.3 stay.
+    let suites = vec![number(named[0])];
+    let minimum = TlsVersion::V13;
+    let server = TlsServer::new(Material { suites, minimum, ..material(vec![pair]) }).unwrap();
+    assert_eq!(cipher(&server, &TLS13), Ok("TLS_AES_256_GCM_SHA384"));
+}

@@ -1,0 +1,160 @@
+//! A server and a client that exchange their messages in memory.
+
+use std::io::{Read, Write};
+use std::sync::Arc;
+
+use monoceros_tls::{ClientAuthentication, Material, Session, TicketKey, TlsServer, TlsVersion};
+use monoceros_tls::{Pair, explain};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::version::{TLS12, TLS13};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, Error, HandshakeKind, SignatureScheme,
+    SupportedProtocolVersion,
+};
+
+use crate::authority::{Authority, Issued};
+
+pub(crate) const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
+
+/// A material with these certificates, and no conditions for clients.
+pub(crate) fn material(pairs: Vec<Pair>) -> Material {
+    Material {
+        pairs,
+        client_authentication: ClientAuthentication::None,
+        client_roots: Vec::new(),
+        minimum: TlsVersion::V12,
+        suites: Vec::new(),
+        has_strict_names: false,
+        ticket_keys: vec![TicketKey::generate(1)],
+    }
+}
+
+/// A material that asks clients for certificates of an authority.
+pub(crate) fn asking(how: ClientAuthentication, authority: &Authority) -> Material {
+    let pair = authority.issue("localhost", &["localhost"]).pair();
+    let client_roots = monoceros_tls::read_roots(authority.pem().as_bytes()).unwrap();
+    Material { client_authentication: how, client_roots, ..material(vec![pair]) }
+}
+
+/// What has come of a handshake.
+pub(crate) struct Opened {
+    pub(crate) session: Session,
+    pub(crate) is_resumed: bool,
+    /// The certificate of the server.
+    pub(crate) certificate: CertificateDer<'static>,
+    pub(crate) alpn: Option<Vec<u8>>,
+}
+
+/// The configuration of a client that takes any certificate, and keeps sessions.
+pub(crate) fn client(
+    version: &'static SupportedProtocolVersion,
+    identity: Option<&Issued>,
+) -> ClientConfig {
+    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(TakesAny));
+    match identity {
+        Some(it) => builder.with_client_auth_cert(vec![it.der.clone()], it.key.clone_key()),
+        None => Ok(builder.with_no_client_auth()),
+    }
+    .unwrap()
+}
+
+/// Opens a connection for this name, and sends a byte in each direction. Returns the server's
+/// reason if it refuses.
+pub(crate) fn open(
+    server: &TlsServer,
+    config: &Arc<ClientConfig>,
+    name: &str,
+) -> Result<Opened, String> {
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let mut client = ClientConnection::new(Arc::clone(config), name).unwrap();
+    let (mut server, asks_clients) = server.connection(&[b"http/1.1".to_vec()]);
+    for _ in 0..10 {
+        transfer(|to| client.write_tls(to), |from| server.read_tls(from));
+        if let Err(error) = server.process_new_packets() {
+            return Err(explain(&error, server.server_name()));
+        }
+        transfer(|to| server.write_tls(to), |from| client.read_tls(from));
+        client.process_new_packets().map_err(|error| format!("client: {error}"))?;
+        if !server.is_handshaking() && !client.is_handshaking() && !client.wants_write() {
+            break;
+        }
+    }
+    client.writer().write_all(b"a").unwrap();
+    transfer(|to| client.write_tls(to), |from| server.read_tls(from));
+    server.process_new_packets().unwrap();
+    let mut byte = [0];
+    server.reader().read_exact(&mut byte).unwrap();
+    server.writer().write_all(&byte).unwrap();
+    transfer(|to| server.write_tls(to), |from| client.read_tls(from));
+    client.process_new_packets().unwrap();
+    client.reader().read_exact(&mut byte).unwrap();
+    Ok(Opened {
+        session: Session::new(&server, asks_clients),
+        is_resumed: server.handshake_kind() == Some(HandshakeKind::Resumed),
+        certificate: client.peer_certificates().unwrap()[0].clone().into_owned(),
+        alpn: client.alpn_protocol().map(<[u8]>::to_vec),
+    })
+}
+
+/// Moves what one side has to the other.
+fn transfer(
+    mut write: impl FnMut(&mut dyn Write) -> std::io::Result<usize>,
+    mut read: impl FnMut(&mut dyn Read) -> std::io::Result<usize>,
+) {
+    let mut bytes = Vec::new();
+    while write(&mut bytes).unwrap() > 0 {}
+    let mut rest = bytes.as_slice();
+    while !rest.is_empty() && read(&mut rest).unwrap() > 0 {}
+}
+
+/// Takes any certificate, if its key is used.
+#[derive(Debug)]
+pub(crate) struct TakesAny;
+
+impl ServerCertVerifier for TakesAny {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer,
+        _: &[CertificateDer],
+        _: &ServerName,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let known = default_provider().signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, &known)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        // The library reads no certificate of version 1, so their signatures are not checked.
+        if certificate.as_ref() == crate::pairs::version_1().chain[0].as_slice() {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        let known = default_provider().signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, &known)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}
