@@ -14,5 +14,6 @@ mod multiplexed;
 mod options;
 mod revise;
 mod running;
+mod tls;
 
 use monoceros_engine::{ApplicationKind, Forwarding, Options};
