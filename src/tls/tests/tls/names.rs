@@ -8,13 +8,13 @@ use rustls::version::TLS13;
 use crate::authority::{Authority, Issued};
 use crate::serving::{VERSIONS, client, material, open};
 
-struct Served {
+struct ThreeCertificates {
     first: Issued,
     wildcard: Issued,
     exact: Issued,
 }
 
-impl Served {
+impl ThreeCertificates {
     fn new() -> Self {
         let authority = Authority::new();
         Self {
@@ -31,7 +31,7 @@ impl Served {
 
 #[test]
 fn the_certificate_is_chosen_by_name() {
-    let served = Served::new();
+    let served = ThreeCertificates::new();
     let server = TlsServer::new(served.material()).unwrap();
     for version in VERSIONS {
         let config = Arc::new(client(version, None));
@@ -59,7 +59,7 @@ fn the_certificate_is_chosen_by_name() {
 
 #[test]
 fn an_unknown_name_is_refused_with_strict_names() {
-    let served = Served::new();
+    let served = ThreeCertificates::new();
     let strict = Material { has_strict_names: true, ..served.material() };
     let server = TlsServer::new(strict).unwrap();
     let config = Arc::new(client(&TLS13, None));
@@ -105,7 +105,7 @@ fn a_name_may_have_certificates_with_keys_of_different_kinds() {
 
 #[test]
 fn a_protocol_is_agreed_or_the_client_is_refused() {
-    let server = TlsServer::new(Served::new().material()).unwrap();
+    let server = TlsServer::new(ThreeCertificates::new().material()).unwrap();
     for (offered, expected) in [
         (vec!["h2", "http/1.1"], Ok(Some(b"http/1.1".to_vec()))),
         (vec![], Ok(None)),
@@ -120,12 +120,12 @@ fn a_protocol_is_agreed_or_the_client_is_refused() {
 
 #[test]
 fn new_connections_get_the_replaced_certificate_and_a_bad_one_changes_nothing() {
-    let served = Served::new();
+    let served = ThreeCertificates::new();
     let server = TlsServer::new(served.material()).unwrap();
     let config = Arc::new(client(&TLS13, None));
     let first = |server: &TlsServer| open(server, &config, "first.test").unwrap().certificate;
     assert!(first(&server) == served.first.der);
-    let new = Served::new();
+    let new = ThreeCertificates::new();
     let copy = server.clone();
     server.replace(new.material()).unwrap();
     assert!(first(&server) == new.first.der && first(&copy) == new.first.der);

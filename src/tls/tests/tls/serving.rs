@@ -40,7 +40,7 @@ pub(crate) fn asking(how: ClientAuthentication, authority: &Authority) -> Materi
 }
 
 /// What has come of a handshake.
-pub(crate) struct Opened {
+pub(crate) struct Agreed {
     pub(crate) session: Session,
     pub(crate) is_resumed: bool,
     /// The certificate of the server.
@@ -71,7 +71,7 @@ pub(crate) fn open(
     server: &TlsServer,
     config: &Arc<ClientConfig>,
     name: &str,
-) -> Result<Opened, String> {
+) -> Result<Agreed, String> {
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let mut client = ClientConnection::new(Arc::clone(config), name).unwrap();
     let (mut server, asks_clients) = server.connection(&[b"http/1.1".to_vec()]);
@@ -95,7 +95,7 @@ pub(crate) fn open(
     transfer(|to| server.write_tls(to), |from| client.read_tls(from));
     client.process_new_packets().unwrap();
     client.reader().read_exact(&mut byte).unwrap();
-    Ok(Opened {
+    Ok(Agreed {
         session: Session::new(&server, asks_clients),
         is_resumed: server.handshake_kind() == Some(HandshakeKind::Resumed),
         certificate: client.peer_certificates().unwrap()[0].clone().into_owned(),

@@ -33,12 +33,12 @@ fn answer(mut exchange: Exchange) {
     exchange.finish(&|_| None);
 }
 
-struct Served {
+struct TlsEngine {
     engine: RunningEngine,
     certificate: CertificateDer<'static>,
 }
 
-fn start(name: &str) -> Served {
+fn start(name: &str) -> TlsEngine {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = made.signing_key.serialize_pem();
     let server = TlsServer::new(Material {
@@ -55,10 +55,10 @@ fn start(name: &str) -> Served {
     let engine = RunningEngine::with_layer(name, crate::options::options(), factory);
     let worker = engine.worker.clone();
     thread::spawn(move || serve(&worker.requests(0), answer));
-    Served { engine, certificate: made.cert.der().clone() }
+    TlsEngine { engine, certificate: made.cert.der().clone() }
 }
 
-impl Served {
+impl TlsEngine {
     fn config(&self, version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();

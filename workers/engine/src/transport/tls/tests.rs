@@ -14,7 +14,7 @@ use super::*;
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 
 /// A client and the layer, with the sockets between them.
-struct Ends {
+struct TlsEnds {
     client: ClientConnection,
     wire: UnixStream,
     layer: TlsLayer,
@@ -37,7 +37,7 @@ fn server() -> (TlsServer, CertificateDer<'static>) {
     (TlsServer::new(material).unwrap(), made.cert.der().clone())
 }
 
-impl Ends {
+impl TlsEnds {
     fn new(version: &'static SupportedProtocolVersion) -> Self {
         let (server, certificate) = server();
         let mut roots = RootCertStore::empty();
@@ -129,7 +129,7 @@ fn text(length: usize) -> Vec<u8> {
 #[test]
 fn a_handshake_may_arrive_in_single_bytes() {
     for version in VERSIONS {
-        let mut ends = Ends::new(version);
+        let mut ends = TlsEnds::new(version);
         while ends.client.is_handshaking() || ends.layer.session.is_none() {
             let mut bytes = Vec::new();
             while ends.client.wants_write() {
@@ -153,7 +153,7 @@ fn a_handshake_may_arrive_in_single_bytes() {
 #[test]
 fn a_request_that_follows_the_handshake_at_once_is_read_completely() {
     for version in VERSIONS {
-        let mut ends = Ends::new(version);
+        let mut ends = TlsEnds::new(version);
         // rustls sends it with the last message of the handshake.
         let sent = text(30_000);
         ends.client.writer().write_all(&sent).unwrap();
@@ -171,7 +171,7 @@ fn a_request_that_follows_the_handshake_at_once_is_read_completely() {
 fn plain_text_for_which_there_is_no_room_is_read_later() {
     for version in VERSIONS {
         for size in [1, 100, 5000, SCRATCH] {
-            let mut ends = Ends::open(version);
+            let mut ends = TlsEnds::open(version);
             let sent = text(50_000);
             let mut received = Vec::new();
             for part in sent.chunks(17_000) {
@@ -186,7 +186,7 @@ fn plain_text_for_which_there_is_no_room_is_read_later() {
 
 #[test]
 fn what_is_left_is_announced() {
-    let mut ends = Ends::open(&TLS13);
+    let mut ends = TlsEnds::open(&TLS13);
     ends.client.writer().write_all(b"0123456789").unwrap();
     ends.send();
     let mut into = [0; 4];
@@ -204,7 +204,7 @@ fn what_is_left_is_announced() {
 #[test]
 fn a_large_response_passes_a_small_socket() {
     for version in VERSIONS {
-        let mut ends = Ends::open(version);
+        let mut ends = TlsEnds::open(version);
         SockRef::from(&ends.socket).set_send_buffer_size(4096).unwrap();
         let sent = text(1_000_000);
         let mut received = Vec::new();
@@ -233,7 +233,7 @@ fn a_large_response_passes_a_small_socket() {
 
 #[test]
 fn a_body_with_its_head_is_sent_with_one_call() {
-    let mut ends = Ends::open(&TLS13);
+    let mut ends = TlsEnds::open(&TLS13);
     SockRef::from(&ends.socket).set_send_buffer_size(1 << 20).unwrap();
     for part in [text(200), text(64 * 1024)] {
         assert_eq!(ends.layer.write(&ends.socket, &part).unwrap(), part.len());
@@ -248,7 +248,7 @@ fn a_body_with_its_head_is_sent_with_one_call() {
 #[test]
 fn both_sides_announce_their_end_and_a_request_before_it_is_answered() {
     for version in VERSIONS {
-        let mut ends = Ends::open(version);
+        let mut ends = TlsEnds::open(version);
         ends.client.writer().write_all(b"request").unwrap();
         ends.client.send_close_notify();
         ends.send();
@@ -265,7 +265,7 @@ fn both_sides_announce_their_end_and_a_request_before_it_is_answered() {
 
 #[test]
 fn an_end_that_was_not_announced_is_one_too() {
-    let mut ends = Ends::open(&TLS13);
+    let mut ends = TlsEnds::open(&TLS13);
     ends.client.writer().write_all(b"request").unwrap();
     ends.send();
     ends.wire.shutdown(std::net::Shutdown::Write).unwrap();
@@ -274,7 +274,7 @@ fn an_end_that_was_not_announced_is_one_too() {
 
 #[test]
 fn tickets_are_sent_before_the_server_waits_for_a_request() {
-    let mut ends = Ends::open(&TLS13);
+    let mut ends = TlsEnds::open(&TLS13);
     assert_eq!(ends.wire.read(&mut [0; 1]).unwrap_err().kind(), ErrorKind::WouldBlock);
     assert!(!ends.layer.holds(), "no response waits");
     assert_eq!(ends.read(SCRATCH), (Vec::new(), false));
@@ -283,7 +283,7 @@ fn tickets_are_sent_before_the_server_waits_for_a_request() {
 
 #[test]
 fn a_damaged_record_ends_the_connection_behind_the_valid_ones() {
-    let mut ends = Ends::open(&TLS13);
+    let mut ends = TlsEnds::open(&TLS13);
     ends.client.writer().write_all(b"request").unwrap();
     ends.send();
     ends.wire.write_all(&[23, 3, 3, 0, 17, 0, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap();
@@ -301,7 +301,7 @@ fn a_client_that_sends_no_tls_or_leaves_is_one_line() {
         ("GET / HTTP/1.1\r\n\r\n", "TLS: the client has sent something else than TLS"),
         ("", "TLS: the client has ended the connection during the handshake"),
     ] {
-        let mut ends = Ends::new(&TLS13);
+        let mut ends = TlsEnds::new(&TLS13);
         ends.wire.write_all(sent.as_bytes()).unwrap();
         ends.wire.shutdown(std::net::Shutdown::Write).unwrap();
         let error = ends.layer.open(&ends.socket).unwrap_err();
