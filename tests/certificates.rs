@@ -9,6 +9,7 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 
 use crate::support::certificate::{Authority, Certificate, DAY};
+use crate::support::client::get;
 use crate::support::directory::Directory;
 use crate::support::environment;
 use crate::support::load::Load;
@@ -266,6 +267,41 @@ fn sessions_are_resumed_by_all_workers_and_after_reloads_and_upgrades() {
         server.wait_for_log("renewed certfile ");
         assert!(is_resumed(), "after a renewal");
     }
+}
+
+/// Whether a client with its certificate gets a response.
+fn is_admitted(server: &Server, client: &TlsClient) -> bool {
+    client.connect(server.address()).is_ok_and(|mut connection| {
+        // With TLS 1.3 a refusal comes after the handshake.
+        connection.send_if_taken(get("/")).is_ok() && connection.try_response("GET").is_ok()
+    })
+}
+
+#[test]
+fn other_authorities_of_clients_admit_no_client_of_the_old_ones() {
+    let (before, after) = (Authority::new("Before"), Authority::new("After"));
+    let clients = |authority: &Authority| {
+        let own = authority.client("warehouse").issue();
+        [TlsClient::trusting_all().only_1_2(), TlsClient::trusting_all().only_1_3()]
+            .map(|client| client.certificate(&own))
+    };
+    let setup = setup(&certificate()).workers(2);
+    before.write(&setup.directory, "ca.pem");
+    let server = setup.flags(&["--ca-certs", "ca.pem", "--cert-reqs", "required"]).start();
+    let (old, new) = (clients(&before), clients(&after));
+    assert!(old.iter().all(|client| is_admitted(&server, client)));
+    for client in &old {
+        let mut connection = client.connect(server.address()).unwrap();
+        assert_eq!(connection.get("/").status, 200);
+        assert!(connection.tls().is_resumed());
+    }
+    assert!(new.iter().all(|client| !is_admitted(&server, client)));
+    after.write(&server.directory, "ca.pem");
+    server.wait_for_log("ca.pem: 1 certificate");
+    until::holds("the new authority everywhere", || {
+        (0..10).all(|_| new.iter().all(|client| is_admitted(&server, client)))
+    });
+    assert!(!old.iter().any(|client| is_admitted(&server, client)), "not with a ticket either");
 }
 
 #[test]
