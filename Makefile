@@ -174,7 +174,7 @@ tools:
 	@command -v cargo >/dev/null && command -v rustc >/dev/null || { echo "Rust is missing: $(get-rust)" >&2; exit 1; }
 	@printf '%s\n' $(rust-version) $$(rustc --version | cut -d' ' -f2) | sort --check=quiet --version-sort || \
 		{ echo "Rust $(rust-version) or newer is needed, $$(command -v rustc) is $$(rustc --version): $(get-rust)" >&2; exit 1; }
-	@command -v cc >/dev/null || { echo "a C linker is missing: apt install build-essential" >&2; exit 1; }
+	@command -v cc >/dev/null || { echo "a C compiler is missing: apt install build-essential" >&2; exit 1; }
 
 python:
 	@test -n "$(PYTHON)" || { echo "Python 3.10 or newer is missing: apt install python3 python3-venv, or make PYTHON=/path/to/python3" >&2; exit 1; }

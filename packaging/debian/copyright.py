@@ -13,8 +13,8 @@ from pathlib import Path
 
 SHIPPED = ["monoceros", "monoceros-python"]
 
-# One of each crate's licences has to be among these, which are told in full below.
-KNOWN = ["MIT", "Apache-2.0"]
+# Each crate's licence has to be made of these, which are told in full below.
+KNOWN = ["MIT", "Apache-2.0", "ISC", "BSD-3-Clause"]
 
 MIT = """\
 Permission is hereby granted, free of charge, to any person obtaining a copy of this
@@ -38,21 +38,65 @@ APACHE = """\
 On Debian systems the Apache License, version 2.0, is in
 /usr/share/common-licenses/Apache-2.0."""
 
-# Part of every program in Rust, and not among the crates.
-STANDARD_LIBRARY = ("std", ["The Rust Project contributors"], ["MIT", "Apache-2.0"])
+ISC = """\
+Permission to use, copy, modify, and/or distribute this software for any purpose with or
+without fee is hereby granted, provided that the above copyright notice and this
+permission notice appear in all copies.
 
-# Of what was translated to Rust the authors before.
-TRANSLATED = {"unsafe-libyaml": ["2006-2016 Kirill Simonov", "2017-2020 Ingy döt Net"]}
+THE SOFTWARE IS PROVIDED "AS IS" AND THE AUTHOR DISCLAIMS ALL WARRANTIES WITH REGARD TO
+THIS SOFTWARE INCLUDING ALL IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS. IN NO
+EVENT SHALL THE AUTHOR BE LIABLE FOR ANY SPECIAL, DIRECT, INDIRECT, OR CONSEQUENTIAL
+DAMAGES OR ANY DAMAGES WHATSOEVER RESULTING FROM LOSS OF USE, DATA OR PROFITS, WHETHER
+IN AN ACTION OF CONTRACT, NEGLIGENCE OR OTHER TORTIOUS ACTION, ARISING OUT OF OR IN
+CONNECTION WITH THE USE OR PERFORMANCE OF THIS SOFTWARE."""
+
+BSD = """\
+Redistribution and use in source and binary forms, with or without modification, are
+permitted provided that the following conditions are met:
+
+1. Redistributions of source code must retain the above copyright notice, this list of
+conditions and the following disclaimer.
+
+2. Redistributions in binary form must reproduce the above copyright notice, this list
+of conditions and the following disclaimer in the documentation and/or other materials
+provided with the distribution.
+
+3. Neither the name of the copyright holder nor the names of its contributors may be
+used to endorse or promote products derived from this software without specific prior
+written permission.
+
+THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS IS" AND ANY
+EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED TO, THE IMPLIED WARRANTIES OF
+MERCHANTABILITY AND FITNESS FOR A PARTICULAR PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL
+THE COPYRIGHT HOLDER OR CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL,
+SPECIAL, EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO, PROCUREMENT
+OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR PROFITS; OR BUSINESS
+INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF LIABILITY, WHETHER IN CONTRACT, STRICT
+LIABILITY, OR TORT (INCLUDING NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE
+OF THIS SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE."""
+
+# Part of every program in Rust, and not among the crates.
+STANDARD_LIBRARY = ("std", ["The Rust Project contributors"], "MIT or Apache-2.0")
+
+# Holders that no notice in the usual form names: of what was translated to Rust the
+# authors before, and of notices without a year.
+FURTHER = {
+    "unsafe-libyaml": ["2006-2016 Kirill Simonov", "2017-2020 Ingy döt Net"],
+    "aws-lc-rs": ["Amazon.com, Inc. or its affiliates"],
+    "aws-lc-sys": ["Amazon.com, Inc. or its affiliates", "2016 Brian Smith", "2020 Arm Ltd",
+                   "2022 Robert Nagy", "2002 Sun Microsystems, Inc.", "2005 Nokia",
+                   "2012-2021 Intel Corporation"],
+}
 
 
 def main():
     crates = sorted(map(about, linked())) + [STANDARD_LIBRARY]
     sys.stdout.write(sys.stdin.read())
-    for name, holders, licences in crates:
+    for name, holders, licence in crates:
         print(f"\nFiles: vendor/{name}/*")
         print("Copyright: " + "\n ".join(holders))
-        print("License: " + " or ".join(licences))
-    for licence, text in zip(KNOWN, [MIT, APACHE]):
+        print("License: " + licence)
+    for licence, text in zip(KNOWN, [MIT, APACHE, ISC, BSD]):
         print(f"\nLicense: {licence}")
         print("\n".join(f" {line or '.'}" for line in text.splitlines()))
 
@@ -75,21 +119,30 @@ def linked():
 
 
 def about(package):
-    """Its directory, who has the copyright, and the licences to choose from."""
+    """Its directory, who has the copyright, and its licence."""
     name = package["name"]
-    licences = re.split(r"\s+OR\s+|/", package["license"] or "")
-    licences = [licence for licence in KNOWN if licence in licences]
-    assert licences, f"{name} is licensed as {package['license']}, which is neither of {KNOWN}"
     directory = Path(package["manifest_path"]).parent
     notices = []
     for path in sorted(directory.glob("*")):
         if re.match(r"(?i)(licen[cs]e|copying|copyright|notice)", path.name) and path.is_file():
             notices += holders(path.read_text())
-    notices += TRANSLATED.get(name, [])
+    notices += FURTHER.get(name, [])
     # Without a notice that names somebody, the authors.
     if not any(re.search("[A-Za-z]", notice) for notice in notices):
         notices += package["authors"] or [f"the {name} developers"]
-    return directory.name, list(dict.fromkeys(notices)), licences
+    return directory.name, list(dict.fromkeys(notices)), licence(name, package["license"] or "")
+
+
+def licence(name, expression):
+    """An expression of SPDX as Debian writes it, without the choices that are not known."""
+    parts = []
+    for part in re.split(r"\s+AND\s+", expression):
+        choices = re.split(r"\s+OR\s+|/", part.strip("()"))
+        known = [choice for choice in KNOWN if choice in choices]
+        assert known, f"{name} is licensed as {expression}: {part} is neither of {KNOWN}"
+        parts.append(" or ".join(known))
+    # Each once: files of several origins can have the same licence.
+    return ", and ".join(dict.fromkeys(parts))
 
 
 def holders(text):
