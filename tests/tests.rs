@@ -24,6 +24,7 @@ mod forwarded;
 mod frameworks;
 mod given_up;
 mod hangs;
+mod https_tools;
 mod language;
 mod layering;
 mod limits;

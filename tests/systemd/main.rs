@@ -4,6 +4,7 @@
 // All of this is a test, also what is not marked as one.
 #![allow(clippy::unwrap_used)]
 
+mod https;
 mod isolation;
 mod machine;
 mod package;
