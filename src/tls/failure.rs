@@ -1,6 +1,6 @@
 //! The errors of rustls for a log: in one line, from the server's point of view.
 
-use rustls::{Error, InvalidMessage, PeerIncompatible};
+use rustls::{Error, InvalidMessage, PeerIncompatible, PeerMisbehaved};
 
 /// The text of an error of a connection; `name` is the name that the client has asked for.
 pub fn explain(error: &Error, name: Option<&str>) -> String {
@@ -20,6 +20,10 @@ pub fn explain(error: &Error, name: Option<&str>) -> String {
             "the client offers no cipher suite that the server accepts".to_owned()
         }
         Error::PeerIncompatible(why) => format!("the client is incompatible: {why:?}"),
+        // rustls refuses such a client before a certificate is chosen.
+        Error::PeerMisbehaved(PeerMisbehaved::ServerNameMustContainOneHostName) => {
+            "the client asks for a name that no host can have (SNI)".to_owned()
+        }
         Error::PeerMisbehaved(why) => format!("the client violates TLS: {why:?}"),
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
             "the client has sent something else than TLS".to_owned()

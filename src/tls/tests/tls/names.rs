@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use monoceros_tls::{Material, Pair, TlsServer};
+use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::version::TLS13;
 
 use crate::authority::{Authority, Issued};
-use crate::serving::{VERSIONS, client, material, open};
+use crate::serving::{VERSIONS, client, client_with, material, open};
 
 struct ThreeCertificates {
     first: Issued,
@@ -84,20 +85,11 @@ fn a_name_may_have_certificates_with_keys_of_different_kinds() {
     let server = TlsServer::new(material(vec![rsa, ecdsa.pair()])).unwrap();
     for (suites, expected) in [("ECDSA", ecdsa.der.to_vec()), ("_RSA_", rsa_der)] {
         // With TLS 1.2 the suites name the kind of key.
-        let mut config = client(VERSIONS[0], None);
-        let mut provider = rustls::crypto::CryptoProvider::clone(config.crypto_provider());
+        let mut provider = default_provider();
         provider.cipher_suites.retain(|suite| format!("{:?}", suite.suite()).contains(suites));
-        config = {
-            let verifier = rustls::ClientConfig::builder_with_provider(Arc::new(provider))
-                .with_protocol_versions(&[VERSIONS[0]])
-                .unwrap();
-            let roots = rustls::RootCertStore::empty();
-            let mut config = verifier.with_root_certificates(roots).with_no_client_auth();
-            config.dangerous().set_certificate_verifier(Arc::new(crate::serving::TakesAny));
-            config
-        };
+        let config = Arc::new(client_with(provider, VERSIONS[0], None));
         for name in ["rsa.test", "unknown.test"] {
-            let opened = open(&server, &Arc::new(config.clone()), name).unwrap();
+            let opened = open(&server, &config, name).unwrap();
             assert!(opened.certificate.as_ref() == expected, "{suites} {name}");
         }
     }

@@ -7,7 +7,7 @@ use monoceros_tls::{ClientAuthentication, Material, Session, TicketKey, TlsServe
 use monoceros_tls::{Pair, explain};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::version::{TLS12, TLS13};
 use rustls::{
@@ -53,7 +53,16 @@ pub(crate) fn client(
     version: &'static SupportedProtocolVersion,
     identity: Option<&Issued>,
 ) -> ClientConfig {
-    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+    client_with(default_provider(), version, identity)
+}
+
+/// As above, with other suites.
+pub(crate) fn client_with(
+    provider: CryptoProvider,
+    version: &'static SupportedProtocolVersion,
+    identity: Option<&Issued>,
+) -> ClientConfig {
+    let builder = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[version])
         .unwrap()
         .dangerous()
@@ -116,7 +125,7 @@ fn transfer(
 
 /// Takes any certificate, if its key is used.
 #[derive(Debug)]
-pub(crate) struct TakesAny;
+struct TakesAny;
 
 impl ServerCertVerifier for TakesAny {
     fn verify_server_cert(

@@ -212,6 +212,7 @@ impl Layer for TlsLayer {
             let scratch = self.scratch.clone();
             let mut scratch = scratch.0.lock().unwrap_or_else(PoisonError::into_inner);
             let count = socket.receive(&mut scratch)?;
+            self.is_drained = count < SCRATCH;
             if count == 0 || self.has_ended {
                 let text = "TLS: the client has ended the connection during the handshake";
                 return Err(io::Error::new(ErrorKind::UnexpectedEof, text));

@@ -39,6 +39,11 @@ fn server() -> (TlsServer, CertificateDer<'static>) {
 
 impl TlsEnds {
     fn new(version: &'static SupportedProtocolVersion) -> Self {
+        Self::new_for(version, "localhost")
+    }
+
+    /// A client that asks for this name.
+    fn new_for(version: &'static SupportedProtocolVersion, name: &'static str) -> Self {
         let (server, certificate) = server();
         let mut roots = RootCertStore::empty();
         roots.add(certificate).unwrap();
@@ -47,8 +52,7 @@ impl TlsEnds {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let client =
-            ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
+        let client = ClientConnection::new(Arc::new(config), name.try_into().unwrap()).unwrap();
         let (wire, theirs) = UnixStream::pair().unwrap();
         wire.set_nonblocking(true).unwrap();
         let scratch = Scratch(Arc::new(Mutex::new(vec![0; SCRATCH].into())));
@@ -307,4 +311,20 @@ fn a_client_that_sends_no_tls_or_leaves_is_one_line() {
         let error = ends.layer.open(&ends.socket).unwrap_err();
         assert_eq!(error.to_string(), why);
     }
+}
+
+#[test]
+fn a_name_that_no_host_can_have_is_one_line() {
+    // The name of the extension, not of the certificate: a client of rustls sends no such one,
+    // so a dot of its first message is replaced. The server reads it before anything is signed.
+    let mut ends = TlsEnds::new_for(&TLS13, "a.bcdefgh.test");
+    let mut hello = Vec::new();
+    ends.client.write_tls(&mut hello).unwrap();
+    let at = hello.windows(9).position(|bytes| bytes == b"a.bcdefgh").unwrap();
+    hello[at + 2] = b'.';
+    ends.wire.write_all(&hello).unwrap();
+    let error = ends.layer.open(&ends.socket).unwrap_err();
+    assert_eq!(error.to_string(), "TLS: the client asks for a name that no host can have (SNI)");
+    // The alert.
+    assert_eq!(ends.wire.read(&mut [0; 9]).unwrap(), 7);
 }
