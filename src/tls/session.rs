@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rustls::{ProtocolVersion, ServerConnection};
+use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
 
 use crate::certificate;
 use crate::distinguished_name;
@@ -37,36 +37,51 @@ pub struct ClientCertificate {
 }
 
 impl Session {
-    /// The facts of a connection whose handshake is complete.
-    pub fn new(connection: &ServerConnection, asks_clients: bool) -> Self {
-        let chain = connection.peer_certificates().filter(|_| asks_clients);
+    /// The facts of a connection whose handshake is complete; `now` is in seconds since
+    /// 1970.
+    ///
+    /// # Errors
+    /// Why the client must not use the connection. rustls verifies its certificates in a full
+    /// handshake only; those of a resumed session may have expired since, and each connection
+    /// gets a new ticket.
+    pub fn new(
+        connection: &ServerConnection,
+        asks_clients: bool,
+        now: i64,
+    ) -> Result<Self, String> {
+        let chain = connection.peer_certificates().filter(|_| asks_clients).unwrap_or_default();
+        if connection.handshake_kind() == Some(HandshakeKind::Resumed) {
+            for der in chain {
+                if certificate::parse(der)?.validity().not_after.timestamp() < now {
+                    return Err("the client's certificate has expired".to_owned());
+                }
+            }
+        }
         let suite = connection.negotiated_cipher_suite().map(|suite| u16::from(suite.suite()));
-        Self {
+        Ok(Self {
             protocol: match connection.protocol_version() {
                 Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
                 Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
                 _ => "",
             },
             cipher: suite.map_or("", suites::openssl_name),
-            client: chain.and_then(<[_]>::first).map(|der| ClientCertificate::new(der)),
+            client: chain.first().map(|der| ClientCertificate::new(der)).transpose()?,
             asks_clients,
-        }
+        })
     }
 }
 
 impl ClientCertificate {
     /// One that rustls has verified.
-    fn new(der: &[u8]) -> Self {
-        let parsed = certificate::parse(der).ok();
-        let text = |make: fn(&x509_parser::certificate::X509Certificate) -> String| {
-            parsed.as_ref().map(make).unwrap_or_default()
-        };
-        Self {
-            subject: text(|it| distinguished_name::text(it.subject())),
-            issuer: text(|it| distinguished_name::text(it.issuer())),
-            serial: text(certificate::serial),
+    fn new(der: &[u8]) -> Result<Self, String> {
+        let parsed = certificate::parse(der)
+            .map_err(|why| format!("the client's certificate cannot be read: {why}"))?;
+        Ok(Self {
+            subject: distinguished_name::text(parsed.subject()),
+            issuer: distinguished_name::text(parsed.issuer()),
+            serial: certificate::serial(&parsed),
             der: der.to_vec(),
-        }
+        })
     }
 
     /// The certificate in PEM.

@@ -6,7 +6,7 @@ use monoceros_tls::{ClientAuthentication, Material, TicketKey, TlsServer, rotate
 use rustls::ClientConfig;
 
 use crate::authority::Authority;
-use crate::serving::{VERSIONS, asking, client, material, open};
+use crate::serving::{VERSIONS, asking, client, material, open, open_at};
 
 fn serve(material: &Material) -> TlsServer {
     TlsServer::new(material.clone()).unwrap()
@@ -63,6 +63,26 @@ fn a_resumed_session_has_the_same_client() {
         assert!(!first.is_resumed && second.is_resumed);
         assert_eq!(first.session, second.session);
         assert_eq!(second.session.client.unwrap().subject, "CN=alice");
+    }
+}
+
+#[test]
+fn a_session_is_not_resumed_with_a_certificate_that_has_expired() {
+    let authority = Authority::new();
+    let server = serve(&asking(ClientAuthentication::Optional, &authority));
+    // rcgen lets certificates expire in the year 4096.
+    let (before, after) = (67_090_000_000, 67_100_000_000);
+    for version in VERSIONS {
+        let identity = authority.issue("alice", &[]);
+        let config = Arc::new(client(version, Some(&identity)));
+        open_at(&server, &config, "localhost", after).expect("rustls verifies full handshakes");
+        assert!(open_at(&server, &config, "localhost", before).unwrap().is_resumed);
+        let error = open_at(&server, &config, "localhost", after).err().unwrap();
+        assert_eq!(error, "the client's certificate has expired");
+        // A session without a client does not expire with a certificate.
+        let config = Arc::new(client(version, None));
+        open_at(&server, &config, "localhost", after).unwrap();
+        assert!(open_at(&server, &config, "localhost", after).unwrap().is_resumed);
     }
 }
 

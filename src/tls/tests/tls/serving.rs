@@ -81,6 +81,16 @@ pub(crate) fn open(
     config: &Arc<ClientConfig>,
     name: &str,
 ) -> Result<Agreed, String> {
+    open_at(server, config, name, 0)
+}
+
+/// As above, at this time.
+pub(crate) fn open_at(
+    server: &TlsServer,
+    config: &Arc<ClientConfig>,
+    name: &str,
+    now: i64,
+) -> Result<Agreed, String> {
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let mut client = ClientConnection::new(Arc::clone(config), name).unwrap();
     let (mut server, asks_clients) = server.connection(&[b"http/1.1".to_vec()]);
@@ -105,7 +115,7 @@ pub(crate) fn open(
     client.process_new_packets().unwrap();
     client.reader().read_exact(&mut byte).unwrap();
     Ok(Agreed {
-        session: Session::new(&server, asks_clients),
+        session: Session::new(&server, asks_clients, now)?,
         is_resumed: server.handshake_kind() == Some(HandshakeKind::Resumed),
         certificate: client.peer_certificates().unwrap()[0].clone().into_owned(),
         alpn: client.alpn_protocol().map(<[u8]>::to_vec),

@@ -6,6 +6,7 @@
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use monoceros_tls::{Session, TlsServer, explain};
 use rustls::{ProtocolVersion, ServerConnection};
@@ -224,8 +225,13 @@ impl Layer for TlsLayer {
         if self.connection.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
             self.send(socket)?;
         }
-        let session = || Arc::new(Session::new(&self.connection, self.asks_clients));
-        self.session.get_or_insert_with(session);
+        if self.session.is_none() {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+            let session = Session::new(&self.connection, self.asks_clients, now);
+            let refusal = |why| io::Error::new(ErrorKind::PermissionDenied, format!("TLS: {why}"));
+            self.session = Some(Arc::new(session.map_err(refusal)?));
+        }
         Ok(())
     }
 
