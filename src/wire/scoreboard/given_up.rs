@@ -27,6 +27,11 @@ pub enum GivenUp {
     Unreadable,
     /// The worker ends before the response has been sent.
     Unfinished,
+    /// The TLS handshake has failed, or takes too long.
+    Handshake,
+    /// The header of the PROXY protocol is malformed, missing or late, or its sender is not
+    /// allowed.
+    ProxyHeader,
 }
 
 /// How many kinds there are.
@@ -37,7 +42,7 @@ pub type Losses = [u64; KINDS];
 
 impl GivenUp {
     /// Every kind; each is at the place of its number.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Refused,
         Self::Late,
         Self::Unkept,
@@ -48,6 +53,8 @@ impl GivenUp {
         Self::Slowest,
         Self::Unreadable,
         Self::Unfinished,
+        Self::Handshake,
+        Self::ProxyHeader,
     ];
 
     /// Its index in [`GivenUp::ALL`] and in [`Losses`].
@@ -70,6 +77,8 @@ impl GivenUp {
             Self::Slowest => "slowest",
             Self::Unreadable => "unreadable",
             Self::Unfinished => "unfinished",
+            Self::Handshake => "handshake",
+            Self::ProxyHeader => "proxy-header",
         }
     }
 }

@@ -25,7 +25,7 @@ mod test_options;
 mod transport;
 mod trim;
 
-pub use connection::address::Address;
+pub use connection::address::{Address, ProxiedConnection};
 pub use engine::{Engine, EngineParts};
 pub use forwarding::Forwarding;
 pub use handoff::event_source::{EventSource, InboxEvent};

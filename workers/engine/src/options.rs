@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use monoceros_config::AddressSet;
 use monoceros_http::Limits;
 
 use crate::forwarding::Forwarding;
@@ -67,6 +68,11 @@ pub struct Options {
     pub connections: usize,
     /// Limits of a request head.
     pub limits: Limits,
+    /// How long the opening of a connection may take: a header of the PROXY protocol and the
+    /// TLS handshake together.
+    pub handshake_timeout: Duration,
+    /// The proxies that may send a header of the PROXY protocol.
+    pub proxy_allow: AddressSet,
     /// How long a request head may take, from its first byte.
     pub header_timeout: Duration,
     /// How long a request body may go without progress.
@@ -95,8 +101,10 @@ pub struct Options {
     pub local: Option<LocalDecision>,
     /// The revision of the application's responses.
     pub revise: Option<ResponseReviser>,
-    /// How many connections are accepted beyond the slots of the application, so that
-    /// the server can respond by itself while every application thread is busy.
+    /// How many requests may wait for the application beyond its slots while connections
+    /// are accepted: with every application thread stuck, handshakes and the server's own
+    /// responses continue on new connections. It is used only for connections that no other
+    /// worker accepts.
     pub reserve: usize,
     /// The directory for bodies that are too large for memory; `None` keeps them in
     /// files in memory.

@@ -142,6 +142,8 @@ fn options(settings: &WorkerSettings, workers: u16, parallel: bool) -> Options {
             fields: *settings.limit_request_fields() as usize,
             field_size: *settings.limit_request_field_size() as usize,
         },
+        handshake_timeout: never_if_zero(*settings.tls_handshake_timeout()),
+        proxy_allow: settings.proxy_allow_ips().clone(),
         header_timeout: never_if_zero(*settings.header_timeout()),
         body_timeout: never_if_zero(*settings.body_timeout()),
         write_timeout: never_if_zero(*settings.write_timeout()),

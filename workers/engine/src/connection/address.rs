@@ -20,6 +20,15 @@ pub enum Address {
     Unix(UnixAddress),
 }
 
+/// A client's connection to a proxy, as the proxy reports it (PROXY protocol).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxiedConnection {
+    /// The address of the client.
+    pub client: Address,
+    /// The address that the client has connected to.
+    pub server: Address,
+}
+
 impl Address {
     /// The address of an internet socket.
     pub(crate) fn internet(address: SocketAddr) -> Self {

@@ -76,7 +76,7 @@ impl Connections {
         match read {
             Ok(used) => connection.streams.input.consume(used),
             Err(Reject { reason, .. }) => {
-                let line = format_args!("refused {}: {reason}", connection.link.peer);
+                let line = format_args!("refused {}: {reason}", connection.link.peer());
                 self.shared.give_up(GivenUp::Refused, line);
                 return self.break_off(token);
             }

@@ -168,7 +168,7 @@ impl Connections {
                 }
             }
             Phase::Opening | Phase::Idle { .. } | Phase::Arriving | Phase::Carrying => {
-                let peer = &connection.link.peer;
+                let peer = connection.link.peer();
                 let line = format_args!("closed {peer}, which was idle, to make room for others");
                 self.shared.give_up(GivenUp::Displaced, line);
                 self.close(token);

@@ -39,7 +39,7 @@ impl Connections {
     pub(crate) fn give_up_response(&mut self, token: usize, kind: GivenUp, why: &str) {
         let Some(connection) = self.slab.get(token) else { return };
         let Lost { label, sent, account } = connection.stream.give_up();
-        let (label, peer) = (label.as_deref().unwrap_or("a request"), &connection.link.peer);
+        let (label, peer) = (label.as_deref().unwrap_or("a request"), connection.link.peer());
         let line =
             format_args!("gave up the response to {label} for {peer} after {sent} bytes: {why}");
         self.shared.give_up(kind, line);
@@ -94,7 +94,7 @@ impl Connection {
     pub(super) fn log_unreadable(&self, shared: &Shared, why: &str) {
         let tail = self.stream.tail();
         let label = tail.label.as_deref().unwrap_or("a request");
-        let peer = &self.link.peer;
+        let peer = self.link.peer();
         let line = format_args!("gave up the response to {label} for {peer}: {why}");
         shared.give_up(GivenUp::Unreadable, line);
     }

@@ -209,7 +209,7 @@ impl Connection {
     pub(crate) fn may_be_last(&self) -> bool {
         self.link.is_plain
             && matches!(self.phase, Phase::Idle { used: false })
-            && matches!(self.link.peer, Address::Unix(_))
+            && matches!(self.link.socket_peer(), Address::Unix(_))
             && !self.http1.has_input()
     }
 
@@ -282,7 +282,7 @@ impl Connection {
 
 /// The client of a connection.
 fn caller(link: &SharedConnection, is_trusted: bool) -> Caller<'_> {
-    let sender = Sender { peer: &link.peer, socket_peer: &link.peer, is_trusted };
+    let sender = Sender { peer: link.peer(), socket_peer: link.socket_peer(), is_trusted };
     Caller { sender, local: &link.local, scheme: link.scheme }
 }
 

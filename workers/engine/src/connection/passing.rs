@@ -93,7 +93,7 @@ impl Connection {
             PassState::More => true,
             PassState::Full | PassState::Ended => false,
             PassState::Malformed(reject) => {
-                let (peer, reason) = (&self.link.peer, reject.reason);
+                let (peer, reason) = (self.link.peer(), reject.reason);
                 let line = format_args!("broke off the body of a request of {peer}: {reason}");
                 work.shared.give_up(GivenUp::Refused, line);
                 false
@@ -129,7 +129,7 @@ impl Connection {
     pub(super) fn log_slow_body(&self, shared: &Shared) {
         let line = format_args!(
             "broke off the body of a request of {}: too little progress within --body-timeout",
-            self.link.peer
+            self.link.peer()
         );
         shared.give_up(GivenUp::Late, line);
     }

@@ -138,7 +138,7 @@ impl Connections {
             }
             Ok(false) => self.settle_reading(token),
             Err(error) => {
-                let peer = &connection.link.peer;
+                let peer = connection.link.peer();
                 log::info!("closed {peer}, which could not be opened: {}", reason(&error));
                 self.close(token);
             }

@@ -88,7 +88,7 @@ impl Connections {
     ) {
         let Some(connection) = self.slab.get(token) else { return };
         let Reject { status, reason } = reject;
-        let peer = &connection.link.peer;
+        let peer = connection.link.peer();
         self.shared.give_up(kind, format_args!("refused {peer}: {status} {reason}"));
         self.respond_with_refusal(token, status, request);
     }
@@ -161,7 +161,7 @@ impl Connection {
         let took_us = clock::monotonic_us().saturating_sub(begun_us);
         let client = answered.and_then(|it| it.forwarded.client.as_ref());
         access.add(&Record {
-            peer: client.unwrap_or(&self.link.peer),
+            peer: client.unwrap_or(self.link.peer()),
             head: answered.map(|it| it.head).filter(|head| !head.method().is_empty()),
             took_us: if begun_us == 0 { 0 } else { took_us },
             response: local.response(),

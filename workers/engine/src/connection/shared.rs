@@ -12,7 +12,7 @@ use monoceros_sys::futex;
 use monoceros_tls::Session;
 use monoceros_wire::listener::Scheme;
 
-use crate::connection::address::Address;
+use crate::connection::address::{Address, ProxiedConnection};
 use crate::protocol::multiplexer::Multiplexer;
 use crate::transport::Transport;
 use crate::transport::file_range::{Failure, FileRange};
@@ -49,8 +49,9 @@ pub(crate) struct SharedConnection {
     pub(crate) is_multiplexed: bool,
     /// The connection's index in the I/O thread's table.
     pub(crate) token: usize,
-    /// The address of the client.
-    pub(crate) peer: Address,
+    socket_peer: Address,
+    /// What the proxy in front has reported about its own connection.
+    proxied: OnceLock<Box<ProxiedConnection>>,
     /// Our own end.
     pub(crate) local: Arc<Address>,
     /// The scheme of the client's URLs.
@@ -99,7 +100,8 @@ impl SharedConnection {
             is_plain,
             is_multiplexed: multiplexer.is_some(),
             token,
-            peer,
+            socket_peer: peer,
+            proxied: OnceLock::new(),
             local,
             scheme,
             guarded: AtomicBool::new(false),
@@ -108,6 +110,23 @@ impl SharedConnection {
             outlet: Mutex::new(Outlet { outgoing, multiplexer, ..Outlet::default() }),
             room_bell: AtomicU32::new(0),
         }
+    }
+
+    /// The address of the client: the one that the PROXY protocol names, otherwise that of
+    /// the socket.
+    pub(crate) fn peer(&self) -> &Address {
+        self.proxied.get().map_or(&self.socket_peer, |proxied| &proxied.client)
+    }
+
+    /// The address of the other end of the socket, which may be a proxy's.
+    pub(crate) fn socket_peer(&self) -> &Address {
+        &self.socket_peer
+    }
+
+    /// What a header of the PROXY protocol has reported, if the connection began with one
+    /// that has addresses.
+    pub(crate) fn proxied(&self) -> Option<&ProxiedConnection> {
+        self.proxied.get().map(Box::as_ref)
     }
 
     /// What waits to be written.

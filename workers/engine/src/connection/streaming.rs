@@ -63,7 +63,7 @@ impl Connection {
         match shared.options.forwarding.read(&request.head, caller.sender) {
             Ok(forwarded) => request.forwarded = forwarded,
             Err(Reject { status, reason }) => {
-                let line = format_args!("refused {}: {status} {reason}", self.link.peer);
+                let line = format_args!("refused {}: {status} {reason}", self.link.peer());
                 shared.give_up(GivenUp::Refused, line);
                 return Some(LocalResponse::refusal(status));
             }
@@ -170,7 +170,7 @@ impl Connection {
         reject: Reject,
     ) {
         let Reject { status, reason } = reject;
-        let line = format_args!("refused {}: {status} {reason}", self.link.peer);
+        let line = format_args!("refused {}: {status} {reason}", self.link.peer());
         work.shared.give_up(kind, line);
         let Some(stream) = self.streams.find(id) else { return };
         if let StreamState::Arriving(request) = &stream.state {

@@ -71,7 +71,7 @@ impl LossLog {
 /// The level of a kind: a fault that a client can cause by itself is routine.
 fn level(kind: GivenUp) -> Level {
     match kind {
-        GivenUp::Refused | GivenUp::Late => Level::Info,
+        GivenUp::Refused | GivenUp::Late | GivenUp::Handshake => Level::Info,
         GivenUp::Unkept => Level::Error,
         GivenUp::Unbegun
         | GivenUp::Expired
@@ -79,7 +79,8 @@ fn level(kind: GivenUp) -> Level {
         | GivenUp::Untaken
         | GivenUp::Slowest
         | GivenUp::Unreadable
-        | GivenUp::Unfinished => Level::Warn,
+        | GivenUp::Unfinished
+        | GivenUp::ProxyHeader => Level::Warn,
     }
 }
 

@@ -16,7 +16,7 @@ use monoceros_tls::Session;
 use monoceros_wire::listener::Scheme;
 use monoceros_wire::scoreboard::{Begun, ShownRequest};
 
-use crate::connection::address::Address;
+use crate::connection::address::{Address, ProxiedConnection};
 use crate::connection::shared::{SharedConnection, Waited};
 use crate::shared::Shared;
 use crate::stream::body::Body;
@@ -148,7 +148,13 @@ impl Exchange {
     /// another one.
     #[must_use]
     pub fn peer(&self) -> &Address {
-        self.request().forwarded.client.as_ref().unwrap_or(&self.link().peer)
+        self.request().forwarded.client.as_ref().unwrap_or(self.link().peer())
+    }
+
+    /// The client's connection to the proxy in front, if the PROXY protocol has reported it.
+    #[must_use]
+    pub fn proxied(&self) -> Option<&ProxiedConnection> {
+        self.link().proxied()
     }
 
     /// Our end of the connection.
@@ -431,7 +437,7 @@ impl Exchange {
             return;
         }
         self.held_ms = Some(u64::MAX);
-        let (label, peer) = (self.request().label(), &self.link().peer);
+        let (label, peer) = (self.request().label(), self.link().peer());
         self.shared.losses.log_held(format_args!(
             "{label} for {peer} holds thread {}: its client is slow, and more of its response waits \
              than --response-memory and --response-disk leave room for",

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use monoceros_config::AddressSet;
 use monoceros_http::Limits;
 
 use super::{ApplicationKind, Forwarding, Options};
@@ -16,6 +17,8 @@ pub(crate) fn options() -> Options {
         workers: 1,
         connections: 1000,
         limits: LIMITS,
+        handshake_timeout: Duration::from_secs(10),
+        proxy_allow: AddressSet { all: true, networks: Vec::new(), unix: true },
         header_timeout: Duration::from_secs(10),
         body_timeout: Duration::from_secs(30),
         write_timeout: Duration::from_secs(60),

@@ -153,7 +153,7 @@ impl Exchange {
 
     /// Gives up the response: its file has failed, not the client.
     pub(super) fn give_up_file(&mut self, why: &str) -> Result<(), ClientDisconnected> {
-        let (label, peer) = (self.request().label(), &self.link().peer);
+        let (label, peer) = (self.request().label(), self.link().peer());
         let line = format_args!("gave up the response to {label} for {peer}: {why}");
         self.shared.give_up(GivenUp::Unreadable, line);
         self.lose()
