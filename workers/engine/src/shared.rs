@@ -8,6 +8,7 @@ use monoceros_sys::fork;
 use monoceros_wire::listener::Scheme;
 use monoceros_wire::scoreboard::{GivenUp, Scoreboard};
 
+use crate::connection::address::Address;
 use crate::handoff::Handoff;
 use crate::options::Options;
 use crate::record::access::AccessLog;
@@ -38,6 +39,14 @@ impl Shared {
     /// The stores of responses that wait for slow clients.
     pub(crate) fn stores(&self) -> Stores<'_> {
         Stores { spools: &self.spools, room: &self.room }
+    }
+
+    /// Whether the peer of a socket may send a header of the PROXY protocol.
+    pub(crate) fn allows_proxy(&self, peer: &Address) -> bool {
+        match peer {
+            Address::Internet { ip, .. } => self.options.proxy_allow.contains(*ip),
+            Address::Unix(_) => self.options.proxy_allow.contains_unix(),
+        }
     }
 
     /// Whether connections are used again after a response.

@@ -152,6 +152,8 @@ impl Head {
         match first {
             None => return Ok(false),
             Some(b'\r' | b'\n') => return Err(Reject::bad("empty line before the request line")),
+            // The first byte of a record with a handshake (RFC 8446 section 5.1).
+            Some(0x16) => return Err(Reject::bad("a TLS handshake at a plain http port")),
             Some(&byte) if !METHOD[usize::from(byte)] => return Err(Reject::bad("not HTTP")),
             Some(_) => {}
         }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt;
 
-use monoceros_engine::{Address, Exchange, session_variables};
+use monoceros_engine::{Address, Exchange, ProxiedConnection, session_variables};
 use monoceros_http::{Head, PathPrefix, join_repeated, percent_decode};
 use monoceros_tls::Session;
 use monoceros_wire::listener::{Scheme, UnixAddress};
@@ -161,6 +161,9 @@ impl Environ {
         if let Some(session) = exchange.session() {
             self.set_session(py, &environ, session)?;
         }
+        if let Some(proxied) = exchange.proxied() {
+            self.set_proxied(py, &environ, proxied)?;
+        }
         self.set_fields(py, &environ, exchange)?;
         if head.framing() == monoceros_http::Framing::Chunked {
             // The body is complete, and its length is known: applications that need a
@@ -192,6 +195,26 @@ impl Environ {
         }
         if let Some(client) = session.client.as_ref().filter(|_| self.has_client_certificates) {
             environ.set_item(CLIENT_CERTIFICATE, client.pem())?;
+        }
+        Ok(())
+    }
+
+    /// Sets the variables about the client's connection to a proxy, as gunicorn does.
+    fn set_proxied(
+        &mut self,
+        py: Python,
+        environ: &Bound<PyDict>,
+        proxied: &ProxiedConnection,
+    ) -> PyResult<()> {
+        let Address::Internet { host, port, .. } = &proxied.server else { return Ok(()) };
+        let variables = [
+            ("PROXY_PROTOCOL", proxied.protocol),
+            ("PROXY_ADDR", host),
+            ("PROXY_PORT", &port.to_string()),
+        ];
+        for (name, value) in variables {
+            let key = self.texts.find(py, name.as_bytes())?;
+            environ.set_item(key, self.texts.find(py, value.as_bytes())?)?;
         }
         Ok(())
     }

@@ -26,6 +26,10 @@ use crate::parameters::BootResources;
 use crate::serve::{self, Reports, Server};
 use crate::{end, signals};
 
+/// How many requests a worker accepts beyond its threads while none of them ends. It is for
+/// handshakes and the server's own responses, which need no thread; what else comes waits.
+const RESERVE: usize = 32;
+
 pub(crate) fn show_title(start: &Start, settings: &WorkerSettings, app: Option<&str>) {
     let name = settings.name().as_deref().or(app).or(start.app.as_deref()).unwrap_or("?");
     title::set(&format!("monoceros: worker {} gen={} [{name}]", start.slot, start.generation));
@@ -57,6 +61,9 @@ pub(crate) fn run(
     end::watch(py)?;
     let mut options = options(settings, start.workers, !has_lock(py));
     options.local = monoceros_edge::local_decision(settings, &start.listeners);
+    if tls.is_some() || options.local.is_some() {
+        options.reserve = RESERVE;
+    }
     let announce = Box::new(signals::announce);
     let cannot_serve = |why: String| -> ! {
         give_up(&speaker, BootFailure::Boot, &format!("cannot serve: {why}"))

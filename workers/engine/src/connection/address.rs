@@ -23,10 +23,21 @@ pub enum Address {
 /// A client's connection to a proxy, as the proxy reports it (PROXY protocol).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxiedConnection {
+    /// Its protocol as in a header of version 1: `TCP4` or `TCP6`.
+    pub protocol: &'static str,
     /// The address of the client.
     pub client: Address,
     /// The address that the client has connected to.
     pub server: Address,
+}
+
+impl ProxiedConnection {
+    /// The connection between these addresses.
+    pub(crate) fn new(client: SocketAddr, server: SocketAddr) -> Self {
+        let protocol = if client.is_ipv4() { "TCP4" } else { "TCP6" };
+        let (client, server) = (Address::internet(client), Address::internet(server));
+        Self { protocol, client, server }
+    }
 }
 
 impl Address {

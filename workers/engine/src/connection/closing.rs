@@ -74,7 +74,7 @@ impl Connections {
             connection.stream.inbound.end(BodyEnd::Broken);
             self.work.notify(StreamNews::Disconnected(connection.lent.number));
         }
-        if !matches!(connection.phase, Phase::Opening | Phase::Lent)
+        if !matches!(connection.phase, Phase::Opening(_) | Phase::Lent)
             && !connection.link.is_guarded()
             && !connection.expired
         {

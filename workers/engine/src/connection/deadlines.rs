@@ -31,6 +31,8 @@ pub(crate) enum Verdict {
     Refuse(&'static str),
     /// The connection is closed without a response.
     Close,
+    /// The opening of the connection takes too long.
+    GiveUpOpening,
     /// The server waits no longer for the rest of a body that the application takes as
     /// it arrives.
     GiveUpBody,
@@ -43,6 +45,8 @@ pub(crate) enum Verdict {
 /// How long connections may be idle.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Idle {
+    /// Before the connection is open, beside the time that the opening may take.
+    opening: Duration,
     /// Before the first request.
     pub(crate) fresh: Duration,
     /// Between requests.
@@ -55,7 +59,7 @@ impl Idle {
         let keep_alive = options.keep_alive;
         // Without kept connections, a new one still gets time for its request.
         let fresh = if keep_alive.is_zero() { options.header_timeout } else { keep_alive };
-        Self { fresh, used: keep_alive }
+        Self { opening: Duration::MAX, fresh, used: keep_alive }
     }
 
     /// How long a multiplexed connection may have no stream.
@@ -66,7 +70,7 @@ impl Idle {
     /// While the worker drains: clients get a moment to send the requests that they had
     /// begun.
     pub(crate) fn draining(limit: Duration) -> Self {
-        Self { fresh: limit, used: limit }
+        Self { opening: limit, fresh: limit, used: limit }
     }
 }
 
@@ -80,7 +84,8 @@ pub(crate) fn judge(
     let over = |since_ms: u64, limit: Duration| now_ms.saturating_sub(since_ms) > millis(limit);
     let since = connection.since_ms;
     match &connection.phase {
-        Phase::Opening if over(since, options.header_timeout) => Verdict::Close,
+        Phase::Opening(_) if over(since, options.handshake_timeout) => Verdict::GiveUpOpening,
+        Phase::Opening(_) if over(since, idle.opening) => Verdict::Close,
         Phase::Idle { used: false } if over(since, idle.fresh) => Verdict::Close,
         Phase::Idle { used: true } if over(since, idle.used) => Verdict::Close,
         Phase::Arriving => match connection.arrival() {
@@ -126,7 +131,7 @@ pub(crate) fn judge(
                 Verdict::Keep
             }
         }
-        Phase::Opening | Phase::Idle { .. } => Verdict::Keep,
+        Phase::Opening(_) | Phase::Idle { .. } => Verdict::Keep,
     }
 }
 

@@ -73,7 +73,9 @@ fn rank(connection: &Connection, now_ms: u64, idle_ms: u64) -> Option<(u8, u64)>
         Phase::Lingering { .. } => is_for(since_ms, LINGER_MS).then_some((0, since_ms)),
         // A request has arrived that was not read.
         Phase::Idle { .. } if connection.http1.has_input() => None,
-        Phase::Opening | Phase::Idle { .. } => is_for(since_ms, idle_ms).then_some((0, since_ms)),
+        Phase::Opening(_) | Phase::Idle { .. } => {
+            is_for(since_ms, idle_ms).then_some((0, since_ms))
+        }
         Phase::Arriving => match connection.arrival()? {
             ArrivalStage::Discarding => is_for(since_ms, idle_ms).then_some((0, since_ms)),
             ArrivalStage::Blank => is_for(since_ms, PART_MS).then_some((0, since_ms)),
@@ -167,7 +169,7 @@ impl Connections {
                     self.close(token);
                 }
             }
-            Phase::Opening | Phase::Idle { .. } | Phase::Arriving | Phase::Carrying => {
+            Phase::Opening(_) | Phase::Idle { .. } | Phase::Arriving | Phase::Carrying => {
                 let peer = connection.link.peer();
                 let line = format_args!("closed {peer}, which was idle, to make room for others");
                 self.shared.give_up(GivenUp::Displaced, line);
@@ -188,7 +190,8 @@ impl Connections {
     fn least_missed(&self, choice: Choice) -> Option<usize> {
         let now_ms = clock::monotonic_ms();
         let ranked = self.slab.iter().filter_map(|(token, connection)| {
-            let is_new = matches!(connection.phase, Phase::Idle { used: false });
+            let is_new =
+                matches!(connection.phase, Phase::Idle { used: false } | Phase::Opening(_));
             let rank = rank(connection, now_ms, choice.idle_ms)?;
             let is_chosen = choice.all || rank.0 == 0;
             (is_chosen && !(is_new && self.expected.contains(token, clock::monotonic_us())))

@@ -76,9 +76,10 @@ impl Connections {
                 Phase::Carrying | Phase::Lent | Phase::Writing(_) => {
                     !connection.link.outlet().outgoing.is_empty()
                 }
-                Phase::Opening | Phase::Idle { .. } | Phase::Arriving | Phase::Lingering { .. } => {
-                    false
-                }
+                Phase::Opening(_)
+                | Phase::Idle { .. }
+                | Phase::Arriving
+                | Phase::Lingering { .. } => false,
             };
             if is_unfinished {
                 connection.name_unfinished(&self.shared);

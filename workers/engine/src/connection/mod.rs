@@ -7,6 +7,8 @@ pub(crate) mod deadlines;
 pub(crate) mod displace;
 pub(crate) mod expire;
 pub(crate) mod loss;
+pub(crate) mod opening;
+pub(crate) mod opening_step;
 pub(crate) mod passing;
 pub(crate) mod pressure;
 pub(crate) mod reading;
@@ -24,6 +26,7 @@ use monoceros_http::Head;
 use monoceros_sys::clock;
 
 use crate::connection::address::Address;
+use crate::connection::opening_step::OpeningStep;
 use crate::connection::shared::SharedConnection;
 use crate::forwarding::Sender;
 use crate::forwarding::forwarded::Forwarded;
@@ -112,7 +115,7 @@ impl Lent {
 #[derive(Debug)]
 pub(crate) enum Phase {
     /// What precedes the first request is under way, such as a handshake.
-    Opening,
+    Opening(OpeningStep),
     /// Waiting for a request, of which no byte has arrived.
     Idle {
         /// There were responses on this connection.
@@ -143,7 +146,8 @@ impl Phase {
 impl Connection {
     /// A connection of a peer that is a trusted proxy, if `is_trusted`.
     pub(crate) fn new(link: Arc<SharedConnection>, is_trusted: bool, waited_us: u64) -> Self {
-        let phase = if link.is_plain { Phase::opened(&link) } else { Phase::Opening };
+        let step = OpeningStep::first(link.proxy_protocol, link.is_plain);
+        let phase = step.map_or_else(|| Phase::opened(&link), Phase::Opening);
         Self {
             stream: Arc::new(SharedStream::new(Arc::clone(&link))),
             link,
@@ -252,7 +256,7 @@ impl Connection {
             Phase::Idle { .. } if bytes.is_empty() && !self.http1.has_input() => return Step::More,
             Phase::Idle { .. } => true,
             Phase::Arriving => false,
-            Phase::Opening
+            Phase::Opening(_)
             | Phase::Carrying
             | Phase::Lent
             | Phase::Writing(_)

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use mio::event::Event;
 use monoceros_http::{Framing, Reject};
-use monoceros_sys::reason;
 use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::table::{Connections, SHARE};
@@ -64,7 +63,7 @@ impl Connections {
                 connection.unread |= news;
                 self.write(token);
             }
-            Phase::Opening => self.open(token),
+            Phase::Opening(_) => self.open(token),
             Phase::Carrying => {
                 if event.is_writable() {
                     self.write(token);
@@ -107,7 +106,7 @@ impl Connections {
                     return;
                 }
                 Phase::Idle { .. } | Phase::Arriving => {}
-                Phase::Opening => return self.open(token),
+                Phase::Opening(_) => return self.open(token),
                 Phase::Carrying => return self.read_streams(token),
                 Phase::Lingering { .. } => return self.linger(token),
                 Phase::Lent | Phase::Writing(_) => return,
@@ -128,26 +127,9 @@ impl Connections {
         self.work.unfinished.push(Unfinished::Reading { token, to_end });
     }
 
-    /// Continues what precedes the first request.
-    pub(crate) fn open(&mut self, token: usize) {
-        let Some(connection) = self.slab.get_mut(token) else { return };
-        match connection.link.open() {
-            Ok(true) => {
-                connection.enter(Phase::opened(&connection.link));
-                self.read(token, true);
-            }
-            Ok(false) => self.settle_reading(token),
-            Err(error) => {
-                let peer = connection.link.peer();
-                log::info!("closed {peer}, which could not be opened: {}", reason(&error));
-                self.close(token);
-            }
-        }
-    }
-
     /// A connection that waits for its client must be registered in the loop's epoll
     /// set.
-    fn settle_reading(&mut self, token: usize) {
+    pub(super) fn settle_reading(&mut self, token: usize) {
         let Some(connection) = self.slab.get(token) else { return };
         if connection.registered
             || matches!(connection.phase, Phase::Lent)
@@ -323,7 +305,7 @@ impl Connections {
                 let request = connection.take_request();
                 self.refuse(token, GivenUp::Refused, reject, request);
             }
-            Phase::Opening | Phase::Idle { .. } | Phase::Arriving | Phase::Lingering { .. } => {
+            Phase::Opening(_) | Phase::Idle { .. } | Phase::Arriving | Phase::Lingering { .. } => {
                 self.close(token);
             }
             Phase::Carrying | Phase::Lent | Phase::Writing(_) => {}
@@ -347,7 +329,7 @@ impl Connections {
                 // Some of the earlier bytes wait for the next turn.
                 Phase::Idle { .. } if connection.http1.has_input() => {}
                 Phase::Idle { .. } | Phase::Arriving => self.end_of_input(token),
-                Phase::Opening
+                Phase::Opening(_)
                 | Phase::Carrying
                 | Phase::Lent
                 | Phase::Writing(_)

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use monoceros_sys::clock::monotonic_ms;
 use monoceros_sys::futex;
 use monoceros_tls::Session;
-use monoceros_wire::listener::Scheme;
+use monoceros_wire::listener::{ProxyProtocol, Scheme};
 
 use crate::connection::address::{Address, ProxiedConnection};
 use crate::protocol::multiplexer::Multiplexer;
@@ -37,6 +37,8 @@ pub(crate) struct Entrance {
     pub(crate) local: Arc<Address>,
     /// The kernel has held the connection back until it had a request.
     pub(crate) has_request: bool,
+    /// The header before the first byte of the client.
+    pub(crate) proxy_protocol: ProxyProtocol,
 }
 
 /// The part of a connection that application threads and the I/O thread share.
@@ -56,6 +58,8 @@ pub(crate) struct SharedConnection {
     pub(crate) local: Arc<Address>,
     /// The scheme of the client's URLs.
     pub(crate) scheme: Scheme,
+    /// The header before the first byte of the client.
+    pub(crate) proxy_protocol: ProxyProtocol,
     /// Closing the last copy of the descriptor resets the connection.
     guarded: AtomicBool,
     /// The last byte of the request was not read, see `pledge`.
@@ -92,7 +96,7 @@ pub(crate) struct Outlet {
 
 impl SharedConnection {
     pub(crate) fn new(fd: OwnedFd, entrance: Entrance, token: usize, peer: Address) -> Self {
-        let Entrance { transport, multiplexer, scheme, local, .. } = entrance;
+        let Entrance { transport, multiplexer, scheme, local, proxy_protocol, .. } = entrance;
         let is_plain = transport.is_plain();
         let outgoing = Outgoing::new(transport);
         Self {
@@ -104,6 +108,7 @@ impl SharedConnection {
             proxied: OnceLock::new(),
             local,
             scheme,
+            proxy_protocol,
             guarded: AtomicBool::new(false),
             pledged: AtomicBool::new(false),
             session: OnceLock::new(),
@@ -127,6 +132,12 @@ impl SharedConnection {
     /// that has addresses.
     pub(crate) fn proxied(&self) -> Option<&ProxiedConnection> {
         self.proxied.get().map(Box::as_ref)
+    }
+
+    /// Notes what a header of the PROXY protocol has reported: once, before the first
+    /// request.
+    pub(crate) fn set_proxied(&self, proxied: ProxiedConnection) {
+        self.proxied.set(Box::new(proxied)).ok();
     }
 
     /// What waits to be written.
@@ -199,6 +210,16 @@ impl SharedConnection {
         Ok(is_open)
     }
 
+    /// Whether a client whose first byte is this one uses the layer.
+    pub(crate) fn layer_admits(&self, first: u8) -> bool {
+        self.outlet().outgoing.transport.admits(first)
+    }
+
+    /// Removes the layer, which the client does not use: it gets an error in plain text.
+    pub(crate) fn remove_layer(&self) {
+        self.outlet().outgoing.transport = Transport::Plain;
+    }
+
     /// Facts of the connection's encryption, when it is open and has one.
     pub(crate) fn session(&self) -> Option<&Arc<Session>> {
         self.session.get()
@@ -265,11 +286,38 @@ impl SharedConnection {
         }
     }
 
+    /// Gives bytes to the layer while none waits, and has it send what it holds: the bytes
+    /// are neither copied nor kept, except those for which the socket has no room. Returns
+    /// how many the layer has taken, and whether it has sent them all.
+    ///
+    /// # Errors
+    /// Why the connection cannot continue.
+    pub(crate) fn send_through_layer(&self, parts: &[&[u8]]) -> io::Result<(usize, bool)> {
+        let mut outlet = self.outlet();
+        if outlet.failed {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if !outlet.outgoing.is_empty() {
+            return Ok((0, false));
+        }
+        outlet.begin();
+        let sent = outlet.outgoing.write_through(parts, &self.socket);
+        if sent.is_err() {
+            outlet.fail(&self.socket);
+        }
+        sent
+    }
+
     /// Whether an application thread may write to the socket itself while no byte
     /// waits: the connection has one stream, and the protocol's bytes are sent
     /// unchanged.
     pub(crate) fn sends_directly(&self) -> bool {
         self.is_plain && !self.is_multiplexed
+    }
+
+    /// Whether an application thread gives the bytes of a response to a layer.
+    pub(crate) fn has_layer(&self) -> bool {
+        !self.is_plain && !self.is_multiplexed
     }
 
     /// Has `make` append bytes of the protocol, and sends them as far as the socket has
@@ -476,6 +524,7 @@ pub(crate) fn test_pair() -> (SharedConnection, std::os::unix::net::UnixStream) 
         scheme: Scheme::Http,
         local: Arc::new(nowhere.clone()),
         has_request: true,
+        proxy_protocol: ProxyProtocol::Off,
     };
     (SharedConnection::new(one.into(), entrance, 0, nowhere), two)
 }

@@ -21,7 +21,7 @@ use crate::connection::shared::{Entrance, SharedConnection};
 use crate::connection::shortage::Shortage;
 use crate::connection::turn_work::{TurnWork, Unfinished};
 use crate::connection::{Connection, Phase};
-use crate::listen::expected::Expected;
+use crate::listen::expected::{Expected, ExpectedCount};
 use crate::shared::Shared;
 use crate::stream::request::QueuedRequest;
 use crate::stream::shared_stream::SharedStream;
@@ -75,13 +75,15 @@ impl Connections {
         let is_trusted = self.shared.options.forwarding.trusts(&peer);
         let entry = self.slab.vacant_entry();
         let token = entry.key();
-        let (is_plain, has_request) = (entrance.transport.is_plain(), entrance.has_request);
+        let has_request = entrance.has_request;
         let link = Arc::new(SharedConnection::new(accepted.fd, entrance, token, peer));
-        entry.insert(Connection::new(link, is_trusted, waited_us));
+        let connection = entry.insert(Connection::new(link, is_trusted, waited_us));
+        let opens = matches!(connection.phase, Phase::Opening(_));
         if self.slab.len() >= self.shared.options.connections {
             self.note_pressure();
         }
-        if !is_plain {
+        if opens {
+            self.expected.expect_opening(token, clock::monotonic_us());
             self.open(token);
         } else if has_request {
             // The request may have arrived before the loop gets an event.
@@ -109,17 +111,19 @@ impl Connections {
     }
 
     /// Connections whose first request is about to arrive.
-    pub(crate) fn count_expected(&mut self, now_us: impl FnOnce() -> u64) -> usize {
+    pub(crate) fn count_expected(&mut self, now_us: impl FnOnce() -> u64) -> ExpectedCount {
         let slab = &self.slab;
         self.expected.count(now_us, |token| {
-            slab.get(token).is_some_and(|it| matches!(it.phase, Phase::Idle { used: false }))
+            slab.get(token).is_some_and(|it| {
+                matches!(it.phase, Phase::Idle { used: false } | Phase::Opening(_))
+            })
         })
     }
 
     /// Whether the first request of a connection is about to arrive, or was a moment
     /// ago.
     pub(crate) fn has_expected(&self) -> bool {
-        !self.expected.is_empty()
+        self.expected.has_fresh()
     }
 
     /// Whether connections have work for the next turn.
@@ -182,6 +186,7 @@ impl Connections {
             Verdict::Keep => {}
             Verdict::Measure => connection.http1.measure(now_ms),
             Verdict::Close => self.close(token),
+            Verdict::GiveUpOpening => self.time_out_opening(token),
             Verdict::GiveUpBody => connection.give_up_body(&mut self.work),
             Verdict::GiveUp => {
                 let why = "its client has taken nothing for --write-timeout";

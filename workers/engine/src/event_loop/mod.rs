@@ -217,7 +217,7 @@ impl EventLoop {
         self.listening.note_sleep(false);
         let is_full = self.pace == TurnPace::Beside
             && self.listening.is_open()
-            && self.listening.load(&mut self.connections).is_full();
+            && self.listening.load(&mut self.connections).is_busy();
         if let Some(threads) = self.beside()
             && is_full
         {
@@ -295,6 +295,11 @@ impl EventLoop {
         if self.connections.has_expected() {
             return Duration::from_micros(FRESH_US);
         }
+        let longest = self.longest_beside_queues();
+        self.listening.next_look().map_or(longest, |look| look.min(longest))
+    }
+
+    fn longest_beside_queues(&self) -> Duration {
         let is_quiet = self.connections.is_empty() && !self.listening.is_paused();
         if is_quiet && self.life.is_serving() {
             return BEAT;

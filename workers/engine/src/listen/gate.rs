@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use monoceros_sys::fork::Private;
 use monoceros_sys::{epoll, refuse, socket, wait};
-use monoceros_wire::listener::{ListenerAddress, ListenerDescription, Scheme};
+use monoceros_wire::listener::{ListenerAddress, ListenerDescription, ProxyProtocol, Scheme};
 use socket2::SockRef;
 
 use crate::connection::address::Address;
@@ -67,6 +67,8 @@ pub(crate) struct Listener {
     is_wildcard: bool,
     /// An accepted connection has a request, which can be read at once.
     has_request: bool,
+    /// The header before the first byte of a client.
+    proxy_protocol: ProxyProtocol,
     scheme: Scheme,
     layer: Option<LayerFactory>,
     protocol: Option<MultiplexerFactory>,
@@ -89,10 +91,23 @@ impl Listener {
         }
         // Inherited by the connections; pieces of a response are not held back.
         SockRef::from(&fd).set_tcp_nodelay(true).ok();
-        // A layer exchanges messages before the request.
-        let has_request = layer.is_none() && socket::is_deferred(fd.as_fd());
+        // A layer exchanges messages before the request, and a proxy sends a header.
+        let proxy_protocol = options.proxy_protocol;
+        let has_request = layer.is_none()
+            && proxy_protocol == ProxyProtocol::Off
+            && socket::is_deferred(fd.as_fd());
         let (is_wildcard, local) = (address.is_wildcard(), Arc::new(address.into()));
-        Self { fd, local, is_wildcard, has_request, scheme, layer, protocol, rest: None }
+        Self {
+            fd,
+            local,
+            is_wildcard,
+            has_request,
+            proxy_protocol,
+            scheme,
+            layer,
+            protocol,
+            rest: None,
+        }
     }
 
     /// How a connection of this listener begins.
@@ -107,6 +122,7 @@ impl Listener {
             scheme: self.scheme,
             local: self.local_of(connection),
             has_request: self.has_request,
+            proxy_protocol: self.proxy_protocol,
         }
     }
 
@@ -173,9 +189,14 @@ impl AsFd for Listener {
 pub(crate) struct Load {
     /// Requests that are queued or running, or about to arrive.
     pub(crate) requests: usize,
+    /// Connections that are being opened, whose first request may be about to arrive.
+    pub(crate) openings: usize,
     /// The limit of requests: as many as there are application threads, and what is
     /// read ahead.
     pub(crate) capacity: usize,
+    /// How many requests more may wait for the application, of connections that no other
+    /// worker accepts.
+    pub(crate) reserve: usize,
     /// Connections that are open.
     pub(crate) connections: usize,
     /// The limit of connections.
@@ -187,7 +208,19 @@ pub(crate) struct Load {
 impl Load {
     /// Whether a connection would have to wait in this worker.
     pub(crate) fn is_full(self) -> bool {
+        self.requests + self.openings >= self.capacity
+    }
+
+    /// Whether all threads have a request.
+    pub(crate) fn is_busy(self) -> bool {
         self.requests >= self.capacity
+    }
+
+    /// Whether there is room for a connection that no other worker accepts. `is_stuck`: no
+    /// request ends.
+    pub(crate) fn has_reserve(self, is_stuck: bool) -> bool {
+        let reserve = if is_stuck { self.reserve } else { 0 };
+        self.has_room() && self.requests < self.capacity + reserve
     }
 
     /// Whether there is room for another connection.
@@ -285,14 +318,37 @@ mod tests {
     use super::*;
     use monoceros_wire::listener::ListenerOptions;
 
-    const LOAD: Load =
-        Load { requests: 0, capacity: 1, connections: 0, limit: 10, has_idle: false };
+    const LOAD: Load = Load {
+        requests: 0,
+        openings: 0,
+        capacity: 1,
+        reserve: 0,
+        connections: 0,
+        limit: 10,
+        has_idle: false,
+    };
 
     #[test]
     fn a_full_worker_leaves_connections_to_others() {
         assert!(LOAD.admits());
         assert!(!Load { requests: 1, ..LOAD }.admits());
         assert!(Load { requests: 1, capacity: 2, ..LOAD }.admits());
+    }
+
+    #[test]
+    fn openings_count_only_while_another_worker_accepts_connections() {
+        let opening = Load { openings: 1, ..LOAD };
+        assert!(!opening.admits() && !opening.is_busy() && opening.has_reserve(false));
+        assert!(!Load { connections: 10, ..opening }.has_reserve(false));
+    }
+
+    #[test]
+    fn requests_beyond_the_threads_are_accepted_up_to_the_reserve_while_none_ends() {
+        let busy = Load { requests: 1, reserve: 2, ..LOAD };
+        assert!(!busy.admits() && !busy.has_reserve(false) && busy.has_reserve(true));
+        assert!(Load { requests: 2, ..busy }.has_reserve(true));
+        assert!(!Load { requests: 3, ..busy }.has_reserve(true));
+        assert!(!Load { reserve: 0, ..busy }.has_reserve(true));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mio::Registry;
 use monoceros_sys::fork::Mark;
@@ -23,6 +24,13 @@ const AHEAD: usize = 32;
 
 /// How often a full worker checks for connections while requests end, in microseconds.
 const LOOK_US: u64 = 2_000;
+
+/// How often a worker that waits for no connections checks whether some wait that no other
+/// worker accepts, in microseconds.
+const QUEUE_LOOK_US: u64 = 10_000;
+
+/// As above, after it has seen some.
+const CROWD_LOOK_US: u64 = 1_000;
 
 /// How long a draining worker keeps its listeners at least, in milliseconds:
 /// clients that have just connected are about to send.
@@ -49,6 +57,8 @@ pub(crate) struct Listening {
     pub(super) last_call_ms: u64,
     /// The worker accepts without a limit.
     pub(super) is_serving: bool,
+    /// The gate is shut, but connections that no other worker accepts could be accepted.
+    has_reserve: bool,
 }
 
 impl Listening {
@@ -74,6 +84,7 @@ impl Listening {
             slept: false,
             last_call_ms: 0,
             is_serving: true,
+            has_reserve: false,
         })
     }
 
@@ -105,19 +116,33 @@ impl Listening {
     /// Waits for connections from now on if the worker can serve them, and otherwise
     /// leaves them to other workers.
     pub(crate) fn settle_gate(&mut self, connections: &mut Connections) {
-        let open = self.accepts() && self.load(connections).admits();
+        let accepts = self.accepts();
+        let load = self.load(connections);
+        let open = accepts && load.admits();
+        self.has_reserve = accepts && !open && load.has_reserve(true);
         self.gate.set(self.registry.as_fd(), open);
+    }
+
+    /// How long until the queues of the listeners must be checked; `None` if an event shows
+    /// that a connection waits, or none could be accepted.
+    pub(crate) fn next_look(&self) -> Option<Duration> {
+        let length = if self.turns.has_crowd() { CROWD_LOOK_US } else { QUEUE_LOOK_US };
+        self.has_reserve.then(|| Duration::from_micros(length))
     }
 
     /// The facts for the gate's decision.
     pub(crate) fn load(&self, connections: &mut Connections) -> Load {
         let options = &self.shared.options;
         let limit = options.connections;
+        let expected = connections.count_expected(clock::monotonic_us);
         Load {
             requests: self.shared.handoff.slots.in_flight() as usize
                 + connections.jobs().len()
-                + connections.count_expected(clock::monotonic_us),
-            capacity: options.application.capacity() as usize + self.ahead() + options.reserve,
+                + expected.fresh,
+            // Without another worker there is none to leave a connection to.
+            openings: if self.shared.is_shared() { expected.opening } else { 0 },
+            capacity: options.application.capacity() as usize + self.ahead(),
+            reserve: options.reserve,
             connections: connections.len(),
             limit,
             has_idle: connections.len() >= limit && connections.can_make_room(),
@@ -146,6 +171,7 @@ impl Listening {
             self.turns.settle(finished);
             self.take_waiting(connections, due.min(share));
         }
+        self.use_reserve(connections, finished, now_us);
         self.shared.handoff.slots.watch_ends(Some(now_us + LOOK_US));
     }
 
@@ -155,7 +181,7 @@ impl Listening {
         if !self.shared.is_shared() {
             return u32::MAX;
         }
-        let crowd = self.gate.listeners.iter().map(Listener::crowd).sum::<u32>();
+        let crowd = self.crowd();
         let is_crowded = self.turns.is_crowded(crowd > 0, now_us);
         if is_crowded { crowd.div_ceil(self.shared.workers().into()) } else { 0 }
     }
@@ -175,6 +201,34 @@ impl Listening {
                 }
             }
         }
+    }
+
+    /// Accepts connections that no other worker accepts, although requests of connections
+    /// that are being opened may be about to arrive, and, when no request ends, although all
+    /// threads have one: a handshake, or a response of the server itself, needs no thread.
+    fn use_reserve(&mut self, connections: &mut Connections, finished: u32, now_us: u64) {
+        let is_stuck = self.turns.is_stuck(finished, now_us);
+        if !self.load(connections).has_reserve(is_stuck) {
+            return;
+        }
+        let crowd = self.crowd();
+        if !self.turns.is_crowded(crowd > 0, now_us) {
+            return;
+        }
+        let mut left = crowd.div_ceil(self.shared.workers().into());
+        for index in (0..self.gate.listeners.len()).rev() {
+            while left > 0
+                && self.load(connections).has_reserve(is_stuck)
+                && self.accept_one(connections, index, true)
+            {
+                left -= 1;
+            }
+        }
+    }
+
+    /// How many connections wait at the listeners.
+    fn crowd(&self) -> u32 {
+        self.gate.listeners.iter().map(Listener::crowd).sum()
     }
 
     fn is_turn_of_waiting(&self) -> bool {

@@ -15,6 +15,10 @@ const MOST: u32 = 64;
 /// accepted them.
 const CROWDED_US: u64 = 1_000;
 
+/// How long no request of a worker has ended when it uses its reserve, in microseconds.
+/// Requests that end earlier make room in turn.
+const STUCK_US: u64 = 100_000;
+
 /// The connections that were accepted in turn.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
@@ -26,6 +30,8 @@ pub(crate) struct Turns {
     crowded_us: Option<u64>,
     /// When the connection arrived that was accepted last.
     arrived_us: u64,
+    /// How many requests had ended at the last check, and since when.
+    ended: Option<(u32, u64)>,
 }
 
 impl Turns {
@@ -50,6 +56,20 @@ impl Turns {
             return false;
         }
         now_us.saturating_sub(*self.crowded_us.get_or_insert(now_us)) >= CROWDED_US
+    }
+
+    /// Whether connections were waiting at the last check.
+    pub(crate) fn has_crowd(&self) -> bool {
+        self.crowded_us.is_some()
+    }
+
+    /// Whether no request has ended for a while, when so many have ended now.
+    pub(crate) fn is_stuck(&mut self, finished: u32, now_us: u64) -> bool {
+        let (before, since_us) = *self.ended.get_or_insert((finished, now_us));
+        if before != finished {
+            self.ended = Some((finished, now_us));
+        }
+        before == finished && now_us.saturating_sub(since_us) >= STUCK_US
     }
 
     /// Whether the next waiting connection may precede the worker's own first request,
@@ -110,6 +130,17 @@ mod tests {
         assert!(!turns.is_crowded(true, 12 + CROWDED_US), "this one did not");
         assert!(!turns.is_crowded(false, 100 * CROWDED_US));
         assert!(!turns.is_crowded(true, 101 * CROWDED_US));
+    }
+
+    #[test]
+    fn a_worker_is_stuck_when_no_request_ends() {
+        let mut turns = Turns::default();
+        assert!(!turns.is_stuck(7, 10) && !turns.is_stuck(7, 9 + STUCK_US));
+        assert!(turns.is_stuck(7, 10 + STUCK_US));
+        assert!(!turns.is_stuck(8, 20 + STUCK_US), "one has ended");
+        assert!(!turns.is_stuck(8, 19 + 2 * STUCK_US) && turns.is_stuck(8, 20 + 2 * STUCK_US));
+        turns.rest();
+        assert!(!turns.is_stuck(8, 30 + 2 * STUCK_US));
     }
 
     #[test]

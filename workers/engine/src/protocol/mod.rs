@@ -4,5 +4,6 @@ pub(crate) mod http1;
 pub(crate) mod input;
 pub(crate) mod multiplexer;
 pub(crate) mod progress;
+pub(crate) mod proxy_header;
 pub(crate) mod streams;
 pub(crate) mod upload;

@@ -157,6 +157,13 @@ impl Exchange {
         self.link().proxied()
     }
 
+    /// Whether the bytes of the response are encrypted before they are sent, on the thread
+    /// that gives them.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        !self.link().is_plain
+    }
+
     /// Our end of the connection.
     #[must_use]
     pub fn local(&self) -> &Address {

@@ -51,6 +51,13 @@ impl LocalResponse {
         Self { response, body }
     }
 
+    /// As above, with a sentence behind the status.
+    pub(crate) fn explained_refusal(status: u16, explanation: &str) -> Self {
+        let mut refusal = Self::refusal(status);
+        refusal.body.extend_from_slice(explanation.as_bytes());
+        refusal
+    }
+
     /// Completes the response for the request's method and version.
     pub(crate) fn conclude(mut self, asked: Asked) -> ConcludedResponse {
         let length = self.body.len() as u64;

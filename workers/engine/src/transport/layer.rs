@@ -13,6 +13,12 @@ use crate::transport::socket::Socket;
 /// repeated after an event of the socket. They are called under the connection's lock,
 /// one at a time.
 pub trait Layer: Send + fmt::Debug {
+    /// Whether a client whose first byte is this one uses the layer. A client that does
+    /// not gets an error without it.
+    fn admits(&self, _first: u8) -> bool {
+        true
+    }
+
     /// Continues what precedes the first byte of the protocol, such as a handshake.
     ///
     /// # Errors

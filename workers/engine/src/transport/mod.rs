@@ -35,6 +35,14 @@ impl Transport {
         matches!(self, Self::Plain)
     }
 
+    /// Whether a client whose first byte is this one uses the layer.
+    pub(crate) fn admits(&self, first: u8) -> bool {
+        match self {
+            Self::Plain => true,
+            Self::Layered(layer) => layer.admits(first),
+        }
+    }
+
     /// Continues opening the connection. Returns whether that is complete.
     ///
     /// # Errors

@@ -234,6 +234,38 @@ impl Outgoing {
         }
     }
 
+    /// Writes bytes at once, as far as the transport takes them; no piece waits. Returns how
+    /// many it has taken, and whether all of them are on their way.
+    ///
+    /// # Errors
+    /// Those of the transport, except that the socket has no room.
+    pub(crate) fn write_through(
+        &mut self,
+        parts: &[&[u8]],
+        to: &Socket,
+    ) -> io::Result<(usize, bool)> {
+        let mut taken = 0;
+        for part in parts {
+            let mut left = *part;
+            while !left.is_empty() {
+                match self.transport.write(to, left) {
+                    Ok(count) => {
+                        taken += count;
+                        left = &left[count..];
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) if is_for_now(&error) => return Ok((taken, false)),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        match self.transport.flush(to) {
+            Ok(()) => Ok((taken, true)),
+            Err(error) if is_for_now(&error) => Ok((taken, false)),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Drops all waiting pieces.
     pub(crate) fn clear(&mut self) {
         *self = Self::new(std::mem::take(&mut self.transport));

@@ -207,6 +207,11 @@ impl TlsLayer {
 }
 
 impl Layer for TlsLayer {
+    fn admits(&self, first: u8) -> bool {
+        // A letter is no type of a record (RFC 8446 section 5.1): it begins a method of HTTP.
+        !first.is_ascii_alphabetic()
+    }
+
     fn open(&mut self, socket: &Socket) -> io::Result<()> {
         while self.connection.is_handshaking() {
             self.send(socket)?;

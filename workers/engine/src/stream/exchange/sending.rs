@@ -61,9 +61,14 @@ impl Exchange {
         let mut sent = 0;
         if self.may_send()? {
             sent = self.sent(self.link().socket.send_parts(&parts.map(IoSlice::new)))?;
-        }
-        if sent == parts.iter().map(|part| part.len()).sum::<usize>() {
-            return Ok(());
+            if sent == parts.iter().map(|part| part.len()).sum::<usize>() {
+                return Ok(());
+            }
+        } else if self.link().has_layer() {
+            match self.send_through_layer(&parts)? {
+                None => return Ok(()),
+                Some(count) => sent = count,
+            }
         }
         let stores = self.shared.stores();
         for (index, part) in parts.into_iter().enumerate() {
@@ -89,13 +94,30 @@ impl Exchange {
             if sent == bytes.len() {
                 return Ok(());
             }
+        } else if self.link().has_layer() {
+            match self.send_through_layer(&[bytes])? {
+                None => return Ok(()),
+                Some(count) => sent = count,
+            }
         }
         self.link().leave(Box::new(bytes[sent..].to_vec()), 0, self.shared.stores());
         self.send_left()
     }
 
-    /// Has the loop write the bytes that were left. With a layer, nothing was tried
-    /// yet.
+    /// Sends parts through the layer. `None` if they have been sent, otherwise how many
+    /// bytes the layer has taken: the rest has to wait, and what the layer holds as well.
+    fn send_through_layer(&mut self, parts: &[&[u8]]) -> Result<Option<usize>, ClientDisconnected> {
+        match self.link().send_through_layer(parts) {
+            Ok((count, is_sent)) => {
+                self.handed += count as u64;
+                Ok((!is_sent).then_some(count))
+            }
+            Err(_) => self.lose().map(|()| Some(0)),
+        }
+    }
+
+    /// Has the loop write the bytes that were left. With a layer, those that waited before
+    /// have not been tried.
     fn send_left(&mut self) -> Result<(), ClientDisconnected> {
         if !self.link().is_plain && !self.handed_over {
             match self.link().flush() {
