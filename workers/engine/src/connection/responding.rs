@@ -159,7 +159,7 @@ impl Connection {
         let Some(access) = &shared.access else { return };
         let begun_us = answered.map_or(0, |it| it.begun_us);
         let took_us = clock::monotonic_us().saturating_sub(begun_us);
-        let client = answered.and_then(|it| it.forwarded.client.as_ref());
+        let client = answered.and_then(|it| it.forwarded.client.as_deref());
         access.add(&Record {
             peer: client.unwrap_or(self.link.peer()),
             head: answered.map(|it| it.head).filter(|head| !head.method().is_empty()),

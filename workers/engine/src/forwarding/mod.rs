@@ -157,13 +157,13 @@ impl Forwarding {
             if !prefix.contains(head.path()) {
                 return Err(NO_PREFIX);
             }
-            forwarded.prefix = Some(prefix);
+            forwarded.prefix = Some(Arc::new(prefix));
         }
         let (mut peer, mut ignored) = (sender.socket_peer, scan.ignored);
         if let Some(field) = self.address.filter(|_| scan.has_address) {
             let is_named = !std::ptr::eq(sender.peer, sender.socket_peer);
             if if is_named { self.trusts(sender.peer) } else { sender.is_trusted } {
-                forwarded.client = self.client(head, field);
+                forwarded.client = self.client(head, field).map(Arc::new);
             } else if ignored.is_none() {
                 (peer, ignored) = (sender.peer, Some(field.name().as_bytes()));
             }
@@ -356,7 +356,7 @@ mod tests {
         let settings = Forwarding::new(trusted, &schemes, &names, HeaderMap::Refuse, RealIp::Off);
         let found = read(&settings, "192.0.2.1", "/a/b", &["X_A: b", "SCRIPT_NAME: /a"]).unwrap();
         assert!(settings.maps(b"X_A", found.is_from_trusted));
-        assert_eq!(found.prefix, Some(PathPrefix::new(b"/a")));
+        assert_eq!(found.prefix.as_deref(), Some(&PathPrefix::new(b"/a")));
     }
 
     #[test]
@@ -406,11 +406,12 @@ mod tests {
             let is_trusted = settings.trusts(&socket_peer);
             let sender = Sender { peer: &peer, socket_peer: &socket_peer, is_trusted };
             let found = settings.read(&head, sender).unwrap();
-            let ip = |address: Option<Address>| match address {
-                Some(Address::Internet { ip, .. }) => Some(ip),
+            let ip = |address: Option<&Address>| match address {
+                Some(Address::Internet { ip, .. }) => Some(*ip),
                 _ => None,
             };
-            assert_eq!((ip(found.client), found.scheme), (ip(client), scheme), "{named} {socket}");
+            let facts = (ip(found.client.as_deref()), found.scheme);
+            assert_eq!(facts, (ip(client.as_ref()), scheme), "{named} {socket}");
         }
     }
 

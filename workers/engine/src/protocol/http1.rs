@@ -126,7 +126,7 @@ impl<'a> Caller<'a> {
         let Request { head, forwarded, .. } = request;
         Arrival {
             head,
-            peer: forwarded.client.as_ref().unwrap_or(self.sender.peer),
+            peer: forwarded.client.as_deref().unwrap_or(self.sender.peer),
             local: self.local,
             scheme: forwarded.scheme.unwrap_or(self.scheme),
             connection_scheme: self.scheme,

@@ -148,7 +148,7 @@ impl Exchange {
     /// another one.
     #[must_use]
     pub fn peer(&self) -> &Address {
-        self.request().forwarded.client.as_ref().unwrap_or(self.link().peer())
+        self.request().forwarded.client.as_deref().unwrap_or(self.link().peer())
     }
 
     /// The client's connection to the proxy in front, if the PROXY protocol has reported it.
@@ -181,7 +181,7 @@ impl Exchange {
     /// request's path begins with it.
     #[must_use]
     pub fn prefix(&self) -> Option<&PathPrefix> {
-        self.request().forwarded.prefix.as_ref()
+        self.request().forwarded.prefix.as_deref()
     }
 
     /// Whether a field with an underscore in its name becomes a variable of the
