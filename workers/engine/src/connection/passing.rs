@@ -26,6 +26,11 @@ impl Connections {
             let mut count = 0;
             let mut is_all = false;
             if !connection.http1.has_input() {
+                if self.work.scratch.is_empty() {
+                    // The bytes in it are being handled: they have begun this request. No
+                    // event announces bytes that are in the socket already.
+                    break;
+                }
                 let room = inbound.room().min(self.work.scratch.len());
                 if room == 0 {
                     connection.unread = true;

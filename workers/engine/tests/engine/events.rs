@@ -265,6 +265,21 @@ fn a_thousand_streams_are_open_at_once() {
     assert_eq!(engine.board.counters().requests, TOGETHER as u64);
 }
 
+/// No event announces bytes that have arrived before the loop has read the head.
+#[test]
+fn a_body_that_has_arrived_with_its_head_is_taken_to_its_end() {
+    let (engine, reports) = start("events-together-with-head", options());
+    let mut client = connect(&engine);
+    let length = 100_000;
+    let head = format!("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+    let request = head + &"a".repeat(length);
+    for _ in 0..300 {
+        client.write_all(request.as_bytes()).unwrap();
+        assert_eq!(body(&mut client), length.to_string());
+    }
+    drop(reports);
+}
+
 #[test]
 fn a_large_body_is_taken_by_pieces() {
     let (engine, reports) = start("events-upload", options());
