@@ -287,3 +287,23 @@ fn the_access_log_names_the_client_and_the_error_log_the_proxy() {
     assert_eq!(lines[2], "1.2.3.4 400 - -");
     server.wait_for_log_times("refused 127.0.0.1:", 2);
 }
+
+#[test]
+fn the_walk_begins_with_the_address_of_the_proxy_protocol() {
+    let allowed = ["--forwarded-allow-ips", "127.0.0.1,10.0.0.0/8"];
+    let flags = ["--real-ip", "x-forwarded-for", "--proxy-protocol", "v1"];
+    let server = start(&[allowed, [flags[0], flags[1]], [flags[2], flags[3]]].concat());
+    let headers = [("X-Forwarded-For", "6.6.6.6, 1.2.3.4"), ("X-Forwarded-Proto", "https")];
+    for (named, client) in [("10.0.0.7", "1.2.3.4"), ("203.0.113.9", "203.0.113.9")] {
+        let mut connection = server.connect();
+        connection.send(format!("PROXY TCP4 {named} 10.0.0.1 4711 443\r\n"));
+        for _ in 0..2 {
+            connection.send(request("GET", "/", &headers, ""));
+            let found = connection.response().json();
+            assert_eq!(found["REMOTE_ADDR"], client, "{named}");
+            assert_eq!(found["PROXY_ADDR"], "10.0.0.1");
+            // The trust in headers about the scheme is one in the peer of the socket.
+            assert_eq!(found["wsgi.url_scheme"], "https");
+        }
+    }
+}
