@@ -1,12 +1,14 @@
 //! The errors of rustls for a log: in one line, from the server's point of view.
 
-use rustls::{Error, InvalidMessage, PeerIncompatible, PeerMisbehaved};
+use rustls::{CertificateError, Error, InvalidMessage, PeerIncompatible, PeerMisbehaved};
 
 /// The text of an error of a connection; `name` is the name that the client has asked for.
 pub fn explain(error: &Error, name: Option<&str>) -> String {
     match error {
         Error::AlertReceived(alert) => format!("the client has refused: {alert:?}"),
-        Error::InvalidCertificate(why) => format!("the client's certificate is refused: {why}"),
+        Error::InvalidCertificate(why) => {
+            format!("the client's certificate is refused: {}", refusal(why))
+        }
         Error::NoCertificatesPresented => "the client has sent no certificate".to_owned(),
         Error::NoApplicationProtocol => {
             "the client offers no protocol that the server has (ALPN)".to_owned()
@@ -36,4 +38,28 @@ pub fn explain(error: &Error, name: Option<&str>) -> String {
         }
         other => other.to_string(),
     }
+}
+
+/// Why a client's certificate is refused.
+fn refusal(error: &CertificateError) -> String {
+    let text = match error {
+        CertificateError::UnknownIssuer => "no authority that the server trusts has issued it",
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired",
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "it is not valid yet"
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "it is not one for clients (extendedKeyUsage)"
+        }
+        // Also where an authority has the name of a trusted one, but another key.
+        CertificateError::BadSignature => "no key of an authority that the server trusts fits it",
+        // The library's error is of a crate that it does not export.
+        CertificateError::Other(other) => match format!("{:?}", other.0).as_str() {
+            "UnsupportedCertVersion" => "it is of version 1, and only version 3 can be verified",
+            "CaUsedAsEndEntity" => "it is the certificate of an authority, not of a client",
+            other => return other.to_owned(),
+        },
+        other => return other.to_string(),
+    };
+    text.to_owned()
 }

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use monoceros_tls::{ClientAuthentication, Material, SUITES, TlsServer, TlsVersion};
+use rcgen::{ExtendedKeyUsagePurpose, date_time_ymd};
 use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 
 use crate::authority::{Authority, Issued};
 use crate::serving::{VERSIONS, asking, client, material, open};
+
+const REFUSED: &str = "the client's certificate is refused";
 
 /// The name of the verified client, if it has sent a certificate.
 fn name(
@@ -31,7 +34,10 @@ fn a_certificate_that_cannot_be_verified_is_refused_also_where_it_is_optional() 
             let server = TlsServer::new(asking(how, &authority)).unwrap();
             assert_eq!(name(&server, version, Some(&alice)), Ok(Some("CN=alice".to_owned())));
             let error = name(&server, version, Some(&stranger)).unwrap_err();
-            assert!(error.starts_with("the client's certificate is refused: "), "{error}");
+            assert_eq!(
+                error,
+                format!("{REFUSED}: no key of an authority that the server trusts fits it")
+            );
             let without = name(&server, version, None);
             if how == ClientAuthentication::Optional {
                 assert_eq!(without, Ok(None));
@@ -39,6 +45,37 @@ fn a_certificate_that_cannot_be_verified_is_refused_also_where_it_is_optional() 
                 assert_eq!(without, Err("the client has sent no certificate".to_owned()));
             }
         }
+    }
+}
+
+#[test]
+fn a_certificate_that_is_none_of_a_client_has_a_clear_reason() {
+    let authority = Authority::new();
+    let server = TlsServer::new(asking(ClientAuthentication::Required, &authority)).unwrap();
+    let version_1 = Issued::read(
+        include_str!("fixtures/p256-version1.crt"),
+        include_str!("fixtures/p256-sec1.key"),
+    );
+    for (identity, why) in [
+        (version_1, "it is of version 1, and only version 3 can be verified"),
+        (authority.identity(), "it is the certificate of an authority, not of a client"),
+        (
+            authority.issue_with("a", |it| {
+                it.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+            }),
+            "it is not one for clients (extendedKeyUsage)",
+        ),
+        (
+            authority.issue_with("a", |it| it.not_after = date_time_ymd(2000, 1, 1)),
+            "it has expired",
+        ),
+        (
+            authority.issue_with("a", |it| it.not_before = date_time_ymd(3000, 1, 1)),
+            "it is not valid yet",
+        ),
+    ] {
+        let error = name(&server, &TLS13, Some(&identity)).unwrap_err();
+        assert_eq!(error, format!("{REFUSED}: {why}"));
     }
 }
 

@@ -9,6 +9,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, Error, HandshakeKind, SignatureScheme,
@@ -62,16 +63,17 @@ pub(crate) fn client_with(
     version: &'static SupportedProtocolVersion,
     identity: Option<&Issued>,
 ) -> ClientConfig {
+    let keys = provider.key_provider;
     let builder = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[version])
         .unwrap()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(TakesAny));
-    match identity {
-        Some(it) => builder.with_client_auth_cert(vec![it.der.clone()], it.key.clone_key()),
-        None => Ok(builder.with_no_client_auth()),
-    }
-    .unwrap()
+    let Some(identity) = identity else { return builder.with_no_client_auth() };
+    // Not `with_client_auth_cert`, which refuses certificates of version 1.
+    let key = keys.load_private_key(identity.key.clone_key()).unwrap();
+    let certified = CertifiedKey::new(vec![identity.der.clone()], key);
+    builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
 }
 
 /// Opens a connection for this name, and sends a byte in each direction. Returns the server's
