@@ -51,7 +51,9 @@ impl Connections {
                 Stepped::On(Some(step)) => connection.phase = Phase::Opening(step),
                 Stepped::On(None) => {
                     connection.enter(Phase::opened(&connection.link));
-                    return self.read(token, true);
+                    // The event of the client's end occurs only once.
+                    let to_end = connection.hung_up;
+                    return self.read(token, to_end);
                 }
                 Stepped::Waits => return self.settle_reading(token),
                 Stepped::Over => return,
