@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use aws_lc_rs::rand;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
@@ -39,6 +41,9 @@ impl TlsServer {
     /// # Errors
     /// Why the material cannot be used, in one line.
     pub fn new(material: Material) -> Result<Self, String> {
+        // Before its first random number in a process aws-lc collects entropy from the jitter
+        // of the processor, for 100 ms and more. No handshake has to wait for that.
+        rand::fill(&mut [0]).map_err(|_| "the system has no random numbers".to_owned())?;
         Ok(Self(Arc::new(RwLock::new(Current::new(&material)?))))
     }
 
@@ -108,7 +113,7 @@ impl Current {
 /// The configuration of rustls.
 fn configuration(material: &Material) -> Result<ServerConfig, String> {
     let cipher_suites = suites::supported(&material.suites)?;
-    let provider = Arc::new(CryptoProvider { cipher_suites, ..aws_lc_rs::default_provider() });
+    let provider = Arc::new(CryptoProvider { cipher_suites, ..default_provider() });
     let versions: &[_] = match material.minimum {
         TlsVersion::V12 => &[&TLS13, &TLS12],
         TlsVersion::V13 => &[&TLS13],
