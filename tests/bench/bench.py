@@ -103,7 +103,7 @@ def perform(arguments: argparse.Namespace) -> Run:
     results = measure_all(bench, chosen, available, arguments.rounds)
     if arguments.strace:
         count_all(bench, available, results)
-    if any(scenario.group is scenarios.Group.EDGE for scenario in chosen):
+    if any(scenario.tls for scenario in chosen):
         measure_idle(bench, available, results)
     if arguments.preload:
         compare_preload(bench, arguments.python, results)
