@@ -294,7 +294,7 @@ fn sslscan_finds_no_weakness() {
     assert!(count >= 6 && weak.is_empty(), "{count} suites, weak ones {weak:#?}");
 }
 
-/// For how many seconds wrk makes load: longer if the variable is set.
+/// For how many seconds wrk makes load: `WRK_SECONDS`, or 12.
 fn load_seconds() -> u64 {
     let given = std::env::var("WRK_SECONDS").ok().and_then(|text| text.parse().ok());
     given.unwrap_or(12)

@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use nix::sys::signal::Signal;
 
 use crate::support::certificate::Authority;
-use crate::support::client::{Connection, request};
+use crate::support::client::{Connection, get, request};
 use crate::support::directory::Directory;
 use crate::support::load::Load;
 use crate::support::proxy::{Proxy, example, free_address, replace};
@@ -77,6 +77,7 @@ fn assert_bodies_are_whole(connect: &Connect, length: usize) {
     let response = connection.get(&format!("/large?{length}"));
     assert!(response.text() == body, "{} of {length} bytes, or others", response.body.len());
     // The response is right, so it stands for what the server has received.
+    let mut connection = if response.closes() { connect().unwrap() } else { connection };
     connection.send(request("POST", "/upload", &[], &response.text()));
     assert_eq!(connection.response().text(), digest);
     assert!(digest.starts_with(&format!("{length} ")), "{digest}");
@@ -214,4 +215,45 @@ fn haproxy_with_shared_connections_loses_nothing_and_names_the_client() {
 fn assert_server_was_never_down(proxy: &Proxy) {
     let log = proxy.log();
     assert!(!log.contains("DOWN") && !log.contains("Health check"), "{log}");
+}
+
+#[test]
+fn haproxy_with_the_proxy_protocol_loses_nothing_and_names_the_client() {
+    let heading = "HAProxy that passes TLS through";
+    let directory = Directory::new();
+    let authority = Authority::new("tests");
+    let roots = text(&authority.write(&directory, "roots.pem"));
+    let files = authority.server(&["shop.example"]).issue().write(&directory, "shop");
+    let (inside, outside) = (free_address(), free_address());
+    let server = serve(&replace(
+        &example(heading, "yaml"),
+        &[
+            ("shop.wsgi", "proxied"),
+            ("https://10.0.0.5:8443", &format!("https://{inside}")),
+            ("proxy-allow-ips: 10.0.0.4", "proxy-allow-ips: 127.0.0.1"),
+            ("/etc/letsencrypt/live/shop.example/fullchain.pem", &text(&files.certfile)),
+            ("/etc/letsencrypt/live/shop.example/privkey.pem", &text(&files.keyfile)),
+        ],
+    ));
+    let configuration = replace(
+        &example(heading, "haproxy"),
+        &[
+            ("bind :443\n", &format!("bind {outside}\n")),
+            ("10.0.0.5:8443", &inside.to_string()),
+            ("/etc/ssl/certs/ca-certificates.crt", &roots),
+        ],
+    );
+    let Some(proxy) = Proxy::haproxy(&configuration, outside) else { return };
+    let (source, connect) = encrypted(TlsClient::new(&authority).named("shop.example"), outside);
+    assert_client_is_seen(&connect, source, "https");
+    let environ = environ(&connect);
+    let reached = outside.ip().to_string();
+    assert_eq!(environ["PROXY_ADDR"], reached, "where the client connected to: {environ:#}");
+    assert_nothing_is_lost(&server, &connect);
+    assert_server_was_never_down(&proxy);
+    // Without the header nothing is served, and the log has the reason.
+    let mut connection = Connection::from(source, inside).unwrap();
+    connection.send(get("/"));
+    assert_eq!(connection.until_reset(), b"");
+    server.wait_for_log("PROXY");
 }

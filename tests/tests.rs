@@ -23,6 +23,7 @@ mod forks;
 mod forwarded;
 mod frameworks;
 mod given_up;
+mod handshakes;
 mod hangs;
 mod https;
 mod https_tools;

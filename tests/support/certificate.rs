@@ -1,7 +1,5 @@
 //! Certificates for tests: an authority, and what it issues to servers and clients.
 
-#![allow(dead_code, reason = "the tests of TLS use it")]
-
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;

@@ -151,7 +151,6 @@ impl Connection {
     }
 
     /// The TLS of the connection.
-    #[allow(dead_code, reason = "the tests of TLS use it")]
     pub(crate) fn tls(&mut self) -> &mut TlsStream {
         let Stream::Tls(stream) = &mut self.stream else { panic!("a plain connection") };
         stream

@@ -211,7 +211,6 @@ impl Setup {
 
     /// Uses this certificate, beside those given before. The files are `certificate-N.pem` and
     /// `certificate-N.key` in the server's working directory; the first N is 0.
-    #[allow(dead_code, reason = "the tests of TLS use it")]
     pub(crate) fn certificate(mut self, certificate: &Certificate) -> Self {
         let files = certificate.write(&self.directory, &format!("certificate-{}", self.pairs));
         self.pairs += 1;

@@ -1,7 +1,5 @@
 //! A TLS client for tests: its connections are used like plain ones.
 
-#![allow(dead_code, reason = "the tests of TLS use it")]
-
 use std::fmt::{self, Debug, Formatter};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -143,11 +141,6 @@ pub(crate) struct TlsStream {
 }
 
 impl TlsStream {
-    /// Facts that no method below has.
-    pub(crate) fn session(&self) -> &ClientConnection {
-        &self.session
-    }
-
     /// The socket below: what is written to it is not encrypted.
     pub(crate) fn socket(&mut self) -> &mut Stream {
         &mut self.socket
