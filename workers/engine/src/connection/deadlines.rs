@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::connection::opening_step::OpeningStep;
 use crate::connection::{Connection, Phase};
 use crate::options::Options;
 use crate::protocol::http1::ArrivalStage;
@@ -45,7 +46,8 @@ pub(crate) enum Verdict {
 /// How long connections may be idle.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Idle {
-    /// Before the connection is open, beside the time that the opening may take.
+    /// Before the client has sent something of the opening, beside the time that the opening
+    /// may take.
     opening: Duration,
     /// Before the first request.
     pub(crate) fresh: Duration,
@@ -85,7 +87,12 @@ pub(crate) fn judge(
     let since = connection.since_ms;
     match &connection.phase {
         Phase::Opening(_) if over(since, options.handshake_timeout) => Verdict::GiveUpOpening,
-        Phase::Opening(_) if over(since, idle.opening) => Verdict::Close,
+        // A client that has begun its handshake is about to send a request.
+        Phase::Opening(OpeningStep::ProxyHeader(_) | OpeningStep::FirstByte)
+            if over(since, idle.opening) =>
+        {
+            Verdict::Close
+        }
         Phase::Idle { used: false } if over(since, idle.fresh) => Verdict::Close,
         Phase::Idle { used: true } if over(since, idle.used) => Verdict::Close,
         Phase::Arriving => match connection.arrival() {
@@ -184,6 +191,22 @@ mod tests {
         let options = Options { keep_alive: Duration::ZERO, ..options() };
         let idle = Idle::serving(&options);
         assert_eq!((idle.fresh, idle.used), (options.header_timeout, Duration::ZERO));
+    }
+
+    #[test]
+    fn an_opening_has_one_deadline_and_a_draining_worker_waits_for_no_silent_client() {
+        let mut connection = connection();
+        let options = options();
+        let header = OpeningStep::ProxyHeader(monoceros_wire::listener::ProxyProtocol::V1);
+        for step in [header, OpeningStep::FirstByte, OpeningStep::Layer] {
+            connection.phase = Phase::Opening(step);
+            assert_eq!(at(&connection, 10), Verdict::Keep);
+            assert_eq!(at(&connection, 11), Verdict::GiveUpOpening);
+            let draining = Idle::draining(Duration::from_secs(1));
+            let verdict = judge(&connection, &options, draining, connection.since_ms + 2000);
+            let has_begun = step == OpeningStep::Layer;
+            assert_eq!(verdict, if has_begun { Verdict::Keep } else { Verdict::Close });
+        }
     }
 
     #[test]
