@@ -38,7 +38,7 @@ pub(crate) fn put(
     let slice = bytes.as_bytes();
     let owner =
         (slice.len() > COPY_LIMIT).then(|| Box::new(SentBytes::new(bytes)) as Box<dyn Payload>);
-    if exchange.is_encrypted() && slice.len() > RECORD {
+    if exchange.encrypts_beside_others() && slice.len() > RECORD {
         // Encrypting takes longer than another thread should wait for the lock.
         return bytes.py().detach(|| exchange.write(slice, owner, whole));
     }

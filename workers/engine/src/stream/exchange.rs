@@ -157,11 +157,11 @@ impl Exchange {
         self.link().proxied()
     }
 
-    /// Whether the bytes of the response are encrypted before they are sent, on the thread
-    /// that gives them.
+    /// Whether other application threads may run while this one gives bytes of the response:
+    /// they are encrypted meanwhile.
     #[must_use]
-    pub fn is_encrypted(&self) -> bool {
-        !self.link().is_plain
+    pub fn encrypts_beside_others(&self) -> bool {
+        !self.link().is_plain && self.shared.options.application.capacity() > 1
     }
 
     /// Our end of the connection.
