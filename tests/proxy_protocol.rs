@@ -127,6 +127,17 @@ fn a_sender_that_is_not_allowed_is_closed() {
 }
 
 #[test]
+fn a_sender_without_a_header_is_not_reported_as_one_that_sends_it() {
+    let flags = ["--proxy-protocol", "v2", "--proxy-allow-ips", "10.0.0.1"];
+    let server = Setup::of("environ").flags(&flags).start();
+    let mut connection = server.connect();
+    connection.send(get("/"));
+    assert!(connection.rest().unwrap_or_default().is_empty());
+    server.wait_for_log("it does not begin with a PROXY header of version 2");
+    until::holds("it counted", || given_up(&server, "proxy-header") == 1);
+}
+
+#[test]
 fn without_the_setting_a_header_is_no_request() {
     let server = Setup::of("environ").start();
     let response = server.ask([TEXT, get("/").as_bytes()].concat());

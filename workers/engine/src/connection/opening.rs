@@ -78,7 +78,7 @@ impl Connections {
             }
             // What begins as a header may be something else.
             Ok(ProxyRead::Partial) if !connection.hung_up => return Stepped::Waits,
-            Ok(ProxyRead::Whole(_)) | Err(_) if !is_allowed => {
+            Ok(ProxyRead::Whole(_)) if !is_allowed => {
                 "it sends a PROXY header, and --proxy-allow-ips does not name it"
             }
             Ok(ProxyRead::Whole(ProxyHeader { length, addresses })) => {
