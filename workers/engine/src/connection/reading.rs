@@ -42,11 +42,9 @@ impl Connections {
         let news = event.is_readable() || event.is_read_closed() || event.is_error();
         connection.hung_up |= event.is_read_closed();
         if matches!(connection.phase, Phase::Lent) {
-            let waits =
-                connection.link.try_outlet().is_none_or(|outlet| !outlet.outgoing.is_empty());
             let passes = connection.http1.passes_body();
             let is_ours = news && !passes && connection.stream.end.watch();
-            if event.is_writable() && waits {
+            if event.is_writable() && connection.link.has_waiting() {
                 self.write_for_application(token);
             }
             if news && !is_ours && self.shared.handoff.events().is_some() {

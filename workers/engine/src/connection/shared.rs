@@ -66,6 +66,8 @@ pub(crate) struct SharedConnection {
     pledged: AtomicBool,
     session: OnceLock<Arc<Session>>,
     outlet: Mutex<Outlet>,
+    /// Bytes were left to the I/O thread, which has not sent all of them.
+    has_left: AtomicBool,
     /// Changes when a thread that waits for room must check again.
     room_bell: AtomicU32,
 }
@@ -112,6 +114,7 @@ impl SharedConnection {
             guarded: AtomicBool::new(false),
             pledged: AtomicBool::new(false),
             session: OnceLock::new(),
+            has_left: AtomicBool::new(false),
             outlet: Mutex::new(Outlet { outgoing, multiplexer, ..Outlet::default() }),
             room_bell: AtomicU32::new(0),
         }
@@ -143,6 +146,15 @@ impl SharedConnection {
     /// What waits to be written.
     pub(crate) fn outlet(&self) -> MutexGuard<'_, Outlet> {
         self.outlet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether bytes wait for room in the socket. While an application thread has the lock,
+    /// it may be about to leave some: then a message follows.
+    pub(crate) fn has_waiting(&self) -> bool {
+        match self.try_outlet() {
+            Some(outlet) => !outlet.outgoing.is_empty(),
+            None => self.has_left.load(Ordering::Acquire),
+        }
     }
 
     /// As `outlet`, for the I/O thread while the application may respond: `None` while
@@ -275,6 +287,7 @@ impl SharedConnection {
             if outlet.failed {
                 return;
             }
+            self.has_left.store(true, Ordering::Release);
             outlet.outgoing.push_bytes(payload, sent, stores)
         };
         if let Some(spill) = spill {
@@ -302,8 +315,10 @@ impl SharedConnection {
         }
         outlet.begin();
         let sent = outlet.outgoing.write_through(parts, &self.socket);
-        if sent.is_err() {
-            outlet.fail(&self.socket);
+        match sent {
+            Ok((_, true)) => {}
+            Ok((_, false)) => self.has_left.store(true, Ordering::Release),
+            Err(_) => outlet.fail(&self.socket),
         }
         sent
     }
@@ -351,6 +366,7 @@ impl SharedConnection {
         let mut outlet = self.outlet();
         outlet.begin();
         if !outlet.failed {
+            self.has_left.store(true, Ordering::Release);
             outlet.outgoing.push_file(range);
         }
     }
@@ -393,6 +409,9 @@ impl SharedConnection {
         let before = outlet.outgoing.waiting();
         let flushed = outlet.outgoing.flush(&self.socket);
         outlet.handed += before - outlet.outgoing.waiting();
+        if let Ok(Flushed::All) = flushed {
+            self.has_left.store(false, Ordering::Release);
+        }
         match &flushed {
             Ok(Flushed::Blocked(0)) => {}
             Ok(_) => outlet.progress_ms = monotonic_ms(),

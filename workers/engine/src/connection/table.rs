@@ -128,6 +128,12 @@ impl Connections {
 
     /// Whether connections have work for the next turn.
     pub(crate) fn has_unfinished(&self) -> bool {
+        let is_contended = |it: &Unfinished| matches!(it, Unfinished::Contended { .. });
+        !self.work.unfinished.iter().all(is_contended)
+    }
+
+    /// Whether connections wait for an application thread that writes to them.
+    pub(crate) fn has_contended(&self) -> bool {
         !self.work.unfinished.is_empty()
     }
 
@@ -138,7 +144,9 @@ impl Connections {
                 Unfinished::Reading { token, to_end } => self.read(token, to_end),
                 Unfinished::Input { token } => self.go_on_reading(token),
                 Unfinished::Passing { token } => self.go_on_passing(token),
-                Unfinished::Writing { token } => self.write(token),
+                Unfinished::Writing { token } | Unfinished::Contended { token } => {
+                    self.write(token)
+                }
             }
         }
     }

@@ -35,6 +35,11 @@ pub(super) enum Unfinished {
         /// The connection.
         token: usize,
     },
+    /// As above, when the application thread that writes to the connection has finished.
+    Contended {
+        /// The connection.
+        token: usize,
+    },
 }
 
 /// The work of a turn.

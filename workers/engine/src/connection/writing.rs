@@ -102,7 +102,8 @@ impl Connections {
         let Some(connection) = self.slab.get(token) else { return };
         // The application side notices a client that has gone.
         match connection.link.try_flush() {
-            None | Some(Ok(Flushed::Paused(_))) => {
+            None => self.work.unfinished.push(Unfinished::Contended { token }),
+            Some(Ok(Flushed::Paused(_))) => {
                 self.work.unfinished.push(Unfinished::Writing { token });
             }
             Some(Err(Failure::File(why))) => connection.log_unreadable(&self.shared, &why),

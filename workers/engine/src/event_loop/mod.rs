@@ -54,6 +54,11 @@ const PARK_FULL: Duration = Duration::from_millis(1);
 /// The longest sleep, and so the longest time between two heartbeats.
 const BEAT: Duration = Duration::from_secs(1);
 
+/// How long the loop sleeps while an application thread has the lock of a connection and
+/// sends a share of its response. Trying again at once would take the
+/// processor from it.
+const CONTENDED: Duration = Duration::from_millis(1);
+
 /// How long requests may wait beside a sleeping thread, in microseconds.
 const NEGLECT_US: u64 = 1_000;
 
@@ -288,6 +293,9 @@ impl EventLoop {
     fn longest_sleep(&self) -> Duration {
         if self.connections.has_unfinished() {
             return Duration::ZERO;
+        }
+        if self.connections.has_contended() {
+            return CONTENDED;
         }
         if self.beside().is_some_and(ThreadSide::is_neglected) {
             return Duration::from_micros(NEGLECT_US);

@@ -235,7 +235,8 @@ impl Outgoing {
     }
 
     /// Writes bytes at once, as far as the transport takes them; no piece waits. Returns how
-    /// many it has taken, and whether all of them are on their way.
+    /// many it has taken, and whether all of them are on their way. It takes a share of them
+    /// at most, because the I/O thread may wait for the lock.
     ///
     /// # Errors
     /// Those of the transport, except that the socket has no room.
@@ -248,6 +249,10 @@ impl Outgoing {
         for part in parts {
             let mut left = *part;
             while !left.is_empty() {
+                if taken as u64 >= SHARE {
+                    self.transport.flush(to).or_else(allow_for_now)?;
+                    return Ok((taken, false));
+                }
                 match self.transport.write(to, left) {
                     Ok(count) => {
                         taken += count;
@@ -328,6 +333,11 @@ impl Outgoing {
             Some(Piece::File(_)) | None => {}
         }
     }
+}
+
+/// A socket without room is no error.
+fn allow_for_now(error: io::Error) -> io::Result<()> {
+    if is_for_now(&error) { Ok(()) } else { Err(error) }
 }
 
 impl Piece {
