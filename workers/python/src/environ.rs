@@ -141,7 +141,7 @@ impl Environ {
         self.set_multiprocess(py, is_shared)?;
         let template = match exchange.session() {
             None => &self.template,
-            Some(_) => self.tls_template(py)?,
+            Some(session) => self.tls_template(py, session)?,
         };
         let (environ, usual_scheme) = (template.dict.bind(py).copy()?, template.scheme);
         let body = exchange.take_body();
@@ -158,7 +158,9 @@ impl Environ {
         if exchange.scheme() != usual_scheme {
             environ.set_item(URL_SCHEME, exchange.scheme().as_str())?;
         }
-        if let Some(session) = exchange.session() {
+        if let Some(session) = exchange.session()
+            && !self.tls_template.as_ref().is_some_and(|it| it.has(session))
+        {
             self.set_session(py, &environ, session)?;
         }
         if let Some(proxied) = exchange.proxied() {
@@ -173,11 +175,13 @@ impl Environ {
         Ok((environ, spooled))
     }
 
-    /// The template for connections with TLS.
-    fn tls_template(&mut self, py: Python) -> PyResult<&Template> {
-        let template = match self.tls_template.take() {
+    /// The template for connections with TLS, with the facts of the first of them: most
+    /// clients have agreed on the same.
+    fn tls_template(&mut self, py: Python, session: &Session) -> PyResult<&Template> {
+        let template = self.tls_template.take().filter(|it| !it.exceeds(session));
+        let template = match template {
             Some(template) => template,
-            None => self.template.for_tls(py)?,
+            None => self.template.for_tls(py, session)?,
         };
         Ok(self.tls_template.insert(template))
     }
@@ -345,23 +349,37 @@ struct Template {
     dict: Py<PyDict>,
     /// The scheme in it. It is set for a request only if that one has another scheme.
     scheme: Scheme,
+    /// The session whose variables it has; a session without a client's certificate.
+    session: Option<Session>,
 }
 
 impl Template {
     fn new(py: Python, constants: &Constants, keys: &Keys) -> PyResult<Self> {
         let scheme = Scheme::Http;
-        Ok(Self { dict: plain_template(py, constants, keys, scheme)?.unbind(), scheme })
+        let dict = plain_template(py, constants, keys, scheme)?.unbind();
+        Ok(Self { dict, scheme, session: None })
     }
 
     /// The same for connections with TLS.
-    fn for_tls(&self, py: Python) -> PyResult<Self> {
+    fn for_tls(&self, py: Python, session: &Session) -> PyResult<Self> {
         let (dict, scheme) = (self.dict.bind(py).copy()?, Scheme::Https);
         dict.set_item(URL_SCHEME, scheme.as_str())?;
-        let session = Session { protocol: "", cipher: "", client: None, asks_clients: false };
+        let Session { protocol, cipher, asks_clients, .. } = *session;
+        let session = Session { protocol, cipher, asks_clients, client: None };
         for (name, value) in session_variables(&session) {
             dict.set_item(PyString::intern(py, name), value)?;
         }
-        Ok(Self { dict: dict.unbind(), scheme })
+        Ok(Self { dict: dict.unbind(), scheme, session: Some(session) })
+    }
+
+    /// Whether it has the variables of a session, and no others.
+    fn has(&self, session: &Session) -> bool {
+        self.session.as_ref() == Some(session)
+    }
+
+    /// Whether it may have a variable that a session lacks.
+    fn exceeds(&self, session: &Session) -> bool {
+        self.session.as_ref().is_some_and(|own| own.asks_clients && !session.asks_clients)
     }
 }
 
