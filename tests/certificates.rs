@@ -8,6 +8,7 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
+use crate::recycling::LEAK;
 use crate::support::certificate::{Authority, Certificate, DAY};
 use crate::support::client::get;
 use crate::support::directory::Directory;
@@ -404,17 +405,6 @@ fn a_key_that_the_application_may_read_is_warned_of() {
     let text = "certificate-0.key has a private key and can be read by user 65534";
     assert!(server.log().contains(text), "{}", server.log());
 }
-
-const LEAK: &str = "
-import os
-kept = []
-def application(environ, start_response):
-    if len(kept) < 100 and not os.path.exists('tight'):
-        kept.append(bytearray(1 << 20))
-    body = str(os.getpid()).encode()
-    start_response('200 OK', [('Content-Length', str(len(body)))])
-    return [body]
-";
 
 /// Its master measures it in another way if it is not root.
 #[test]

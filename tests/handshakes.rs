@@ -8,6 +8,17 @@ use crate::support::certificate::{Authority, KeyKind};
 use crate::support::setup::Setup;
 use crate::support::tls::TlsClient;
 
+/// The settings know no rustls, so they have a list of their own.
+#[test]
+fn the_settings_name_the_suites_that_the_server_has() {
+    let named = monoceros_config::CIPHERS.map(|it| (it.number, it.iana, it.openssl));
+    let mut served = monoceros_tls::SUITES.map(|it| (it.number, it.name, it.openssl));
+    let mut named = named.to_vec();
+    named.sort_unstable();
+    served.sort_unstable();
+    assert_eq!(named, served);
+}
+
 #[test]
 fn keys_of_each_kind_serve_both_versions_of_tls() {
     at_once(&[KeyKind::P256, KeyKind::P521, KeyKind::Rsa, KeyKind::Ed25519], |kind| {

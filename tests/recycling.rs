@@ -65,7 +65,7 @@ fn after_max_lifetime_a_worker_is_replaced_also_a_forked_one() {
 }
 
 /// Keeps what it is asked for, until it has enough or is asked to stop that.
-const LEAK: &str = "
+pub(crate) const LEAK: &str = "
 import os
 kept = []
 

@@ -7,7 +7,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// What a worker needs to serve TLS. The master reads the files, because workers have no
 /// right to read keys.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Material {
     /// The certificates with their keys. The first is the default.
     pub pairs: Vec<Pair>,

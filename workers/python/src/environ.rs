@@ -143,7 +143,7 @@ impl Environ {
             None => &self.template,
             Some(session) => self.tls_template(py, session)?,
         };
-        let (environ, usual_scheme) = (template.dict.bind(py).copy()?, template.scheme);
+        let (environ, usual_scheme) = (template.dict.bind(py).copy()?, template.scheme());
         let body = exchange.take_body();
         let length = body.len();
         let (input, spooled) = self.inputs.make(py, body)?;
@@ -347,29 +347,31 @@ impl Environ {
 /// a copied dictionary then never has to grow.
 struct Template {
     dict: Py<PyDict>,
-    /// The scheme in it. It is set for a request only if that one has another scheme.
-    scheme: Scheme,
     /// The session whose variables it has; a session without a client's certificate.
     session: Option<Session>,
 }
 
 impl Template {
     fn new(py: Python, constants: &Constants, keys: &Keys) -> PyResult<Self> {
-        let scheme = Scheme::Http;
-        let dict = plain_template(py, constants, keys, scheme)?.unbind();
-        Ok(Self { dict, scheme, session: None })
+        let dict = plain_template(py, constants, keys)?.unbind();
+        Ok(Self { dict, session: None })
     }
 
     /// The same for connections with TLS.
     fn for_tls(&self, py: Python, session: &Session) -> PyResult<Self> {
-        let (dict, scheme) = (self.dict.bind(py).copy()?, Scheme::Https);
-        dict.set_item(URL_SCHEME, scheme.as_str())?;
+        let dict = self.dict.bind(py).copy()?;
+        dict.set_item(URL_SCHEME, Scheme::Https.as_str())?;
         let Session { protocol, cipher, asks_clients, .. } = *session;
         let session = Session { protocol, cipher, asks_clients, client: None };
         for (name, value) in session_variables(&session) {
             dict.set_item(PyString::intern(py, name), value)?;
         }
-        Ok(Self { dict: dict.unbind(), scheme, session: Some(session) })
+        Ok(Self { dict: dict.unbind(), session: Some(session) })
+    }
+
+    /// The scheme in it. It is set for a request only if that one has another scheme.
+    fn scheme(&self) -> Scheme {
+        if self.session.is_some() { Scheme::Https } else { Scheme::Http }
     }
 
     /// Whether it has the variables of a session, and no others.
@@ -387,11 +389,10 @@ fn plain_template<'py>(
     py: Python<'py>,
     constants: &Constants,
     keys: &Keys,
-    scheme: Scheme,
 ) -> PyResult<Bound<'py, PyDict>> {
     let template = PyDict::new(py);
     template.set_item("wsgi.version", (1, 0))?;
-    template.set_item(URL_SCHEME, scheme.as_str())?;
+    template.set_item(URL_SCHEME, Scheme::Http.as_str())?;
     template.set_item("wsgi.errors", constants.errors)?;
     template.set_item("wsgi.multithread", constants.multithread)?;
     template.set_item(MULTIPROCESS, constants.multiprocess)?;

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use monoceros_tls::{ClientAuthentication, Material, Session, TicketKey, TlsServer, TlsVersion};
+use monoceros_tls::{ClientAuthentication, Material, Session, TicketKey, TlsServer};
 use monoceros_tls::{Pair, explain};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -22,15 +22,7 @@ pub(crate) const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 
 /// A material with these certificates, and no conditions for clients.
 pub(crate) fn material(pairs: Vec<Pair>) -> Material {
-    Material {
-        pairs,
-        client_authentication: ClientAuthentication::None,
-        client_roots: Vec::new(),
-        minimum: TlsVersion::V12,
-        suites: Vec::new(),
-        has_strict_names: false,
-        ticket_keys: vec![TicketKey::generate(1)],
-    }
+    Material { pairs, ticket_keys: vec![TicketKey::generate(1)], ..Material::default() }
 }
 
 /// A material that asks clients for certificates of an authority.

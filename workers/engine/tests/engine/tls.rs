@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 
 use monoceros_engine::{Exchange, TlsLayer};
-use monoceros_tls::{ClientAuthentication, Material, Pair, TicketKey, TlsServer, TlsVersion};
+use monoceros_tls::{Material, Pair, TicketKey, TlsServer};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
@@ -43,12 +43,8 @@ fn start(name: &str) -> TlsEngine {
     let key = made.signing_key.serialize_pem();
     let server = TlsServer::new(Material {
         pairs: vec![Pair::from_pem(made.cert.pem().as_bytes(), Some(key.as_bytes())).unwrap()],
-        client_authentication: ClientAuthentication::None,
-        client_roots: Vec::new(),
-        minimum: TlsVersion::V12,
-        suites: Vec::new(),
-        has_strict_names: false,
         ticket_keys: vec![TicketKey::generate(1)],
+        ..Material::default()
     })
     .unwrap();
     let factory = TlsLayer::factory(server, vec![b"http/1.1".to_vec()]);

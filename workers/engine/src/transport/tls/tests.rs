@@ -2,7 +2,7 @@
 
 use std::os::unix::net::UnixStream;
 
-use monoceros_tls::{ClientAuthentication, Material, Pair, TlsVersion};
+use monoceros_tls::{Material, Pair};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::CertificateDer;
 use rustls::version::{TLS12, TLS13};
@@ -27,12 +27,8 @@ fn server() -> (TlsServer, CertificateDer<'static>) {
     let key = made.signing_key.serialize_pem();
     let material = Material {
         pairs: vec![Pair::from_pem(made.cert.pem().as_bytes(), Some(key.as_bytes())).unwrap()],
-        client_authentication: ClientAuthentication::None,
-        client_roots: Vec::new(),
-        minimum: TlsVersion::V12,
-        suites: Vec::new(),
-        has_strict_names: false,
         ticket_keys: vec![monoceros_tls::TicketKey::generate(1)],
+        ..Material::default()
     };
     (TlsServer::new(material).unwrap(), made.cert.der().clone())
 }
