@@ -13,15 +13,7 @@ pub fn explain(error: &Error, name: Option<&str>) -> String {
         Error::NoApplicationProtocol => {
             "the client offers no protocol that the server has (ALPN)".to_owned()
         }
-        Error::PeerIncompatible(
-            PeerIncompatible::Tls12NotOffered
-            | PeerIncompatible::Tls12NotOfferedOrEnabled
-            | PeerIncompatible::SupportedVersionsExtensionRequired,
-        ) => "the client offers no version of TLS that the server accepts".to_owned(),
-        Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon) => {
-            "the client offers no cipher suite that the server accepts".to_owned()
-        }
-        Error::PeerIncompatible(why) => format!("the client is incompatible: {why:?}"),
+        Error::PeerIncompatible(why) => incompatibility(why),
         // rustls refuses such a client before a certificate is chosen.
         Error::PeerMisbehaved(PeerMisbehaved::ServerNameMustContainOneHostName) => {
             "the client asks for a name that no host can have (SNI)".to_owned()
@@ -38,6 +30,27 @@ pub fn explain(error: &Error, name: Option<&str>) -> String {
         }
         other => other.to_string(),
     }
+}
+
+/// What a client does not offer.
+fn incompatibility(error: &PeerIncompatible) -> String {
+    let missing = match error {
+        PeerIncompatible::Tls12NotOffered
+        | PeerIncompatible::Tls12NotOfferedOrEnabled
+        | PeerIncompatible::SupportedVersionsExtensionRequired => "version of TLS",
+        PeerIncompatible::NoCipherSuitesInCommon => "cipher suite",
+        PeerIncompatible::NoKxGroupsInCommon
+        | PeerIncompatible::NamedGroupsExtensionRequired
+        | PeerIncompatible::KeyShareExtensionRequired => "group for the key exchange",
+        PeerIncompatible::NoSignatureSchemesInCommon
+        | PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon
+        | PeerIncompatible::SignatureAlgorithmsExtensionRequired => "signature algorithm",
+        PeerIncompatible::NoEcPointFormatsInCommon
+        | PeerIncompatible::EcPointsExtensionRequired
+        | PeerIncompatible::UncompressedEcPointsRequired => "format of points on a curve",
+        other => return format!("the client is incompatible: {other:?}"),
+    };
+    format!("the client offers no {missing} that the server accepts")
 }
 
 /// Why a client's certificate is refused.
@@ -62,4 +75,23 @@ fn refusal(error: &CertificateError) -> String {
         other => return other.to_string(),
     };
     text.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_names_what_a_client_does_not_offer() {
+        for (error, expected) in [
+            (PeerIncompatible::Tls12NotOfferedOrEnabled, "version of TLS"),
+            (PeerIncompatible::NoCipherSuitesInCommon, "cipher suite"),
+            (PeerIncompatible::NoKxGroupsInCommon, "group for the key exchange"),
+            (PeerIncompatible::SignatureAlgorithmsExtensionRequired, "signature algorithm"),
+        ] {
+            let text = explain(&Error::PeerIncompatible(error), None);
+            let expected = format!("the client offers no {expected} that the server accepts");
+            assert_eq!(text, expected);
+        }
+    }
 }

@@ -1,9 +1,12 @@
 //! The certificates, private keys and client authorities of a generation: read from their
-//! files, tested, compared with the files later, and sealed in memory for the workers. Owned
-//! by `worker_spec.rs`; `renewals.rs` looks at the files again.
+//! files, tested, and sealed in memory for the workers. Owned by `worker_spec.rs`; `renewals.rs`
+//! looks at the files again (`certificates/look.rs`).
+
+pub(crate) mod look;
+mod pair_files;
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -15,15 +18,14 @@ use monoceros_sys::directory_watch::{NameFilter, WatchedNames, add_path};
 use monoceros_sys::user::Credentials;
 use monoceros_sys::{memory, path, reason, secrets};
 use monoceros_tls::{
-    CertificateFacts, ClientAuthentication, Material, Pair, PairError, TicketKey, TlsServer,
-    TlsVersion, read_roots,
+    CertificateFacts, ClientAuthentication, Material, Pair, TicketKey, TlsServer, TlsVersion,
+    read_roots,
 };
 
+use crate::master::act::certificates::pair_files::{LINEAGE, PairFiles, subdirectories};
 use crate::master::act::pem_file::{self, FileExposure, FileStamp, PemFile};
 use crate::master::decide::certificate_watch::CertificateExpiry;
 
-/// The files of each certificate in a directory that certbot has made.
-const LINEAGE: [&str; 2] = ["fullchain.pem", "privkey.pem"];
 /// The most names of a certificate in a log line.
 const MOST_NAMES: usize = 3;
 
@@ -44,14 +46,6 @@ pub(crate) struct Certificates {
     warnings: Vec<String>,
 }
 
-/// The files of one certificate.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct PairFiles {
-    certfile: PathBuf,
-    /// `None` if the key is in `certfile` too.
-    keyfile: Option<PathBuf>,
-}
-
 /// A certificate with its key, as they were read.
 #[derive(Debug)]
 struct LoadedPair {
@@ -67,26 +61,6 @@ struct LoadedPair {
 struct LoadedRoots {
     stamp: FileStamp,
     certificates: Vec<Vec<u8>>,
-}
-
-/// What a look at some files has found.
-#[derive(Debug)]
-pub(crate) struct FilesLook {
-    /// The setting and the path.
-    pub(crate) files: String,
-    /// What they hold now, or why they cannot be used.
-    pub(crate) found: Result<FilesContent, String>,
-}
-
-/// What files hold at a look.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum FilesContent {
-    /// The same as before.
-    Same,
-    /// Something new, with its description.
-    New(String),
-    /// Nothing: their directory was removed from a directory of certificates.
-    Removed,
 }
 
 impl Certificates {
@@ -123,7 +97,7 @@ impl Certificates {
 
     fn read_first(&mut self) -> Result<(), String> {
         for source in self.sources.clone() {
-            let listed = list(&source)?;
+            let listed = PairFiles::list(&source)?;
             if let (CertificateSource::Directory(path), true) = (&source, listed.is_empty()) {
                 return Err(format!(
                     "cannot use certificates {}: there is no NAME/{} in it",
@@ -139,97 +113,15 @@ impl Certificates {
             }
         }
         self.roots = self.read_roots()?;
-        TlsServer::new(self.material(&[])).map(drop).map_err(|why| format!("cannot use TLS: {why}"))
-    }
-
-    /// Looks at all files. What cannot be used leaves what was read before in use.
-    pub(crate) fn look(&mut self) -> Vec<FilesLook> {
-        let mut looks = Vec::new();
-        let mut before = std::mem::take(&mut self.pairs);
-        for source in self.sources.clone() {
-            let mut listed = list(&source).unwrap_or_else(|why| {
-                looks.push(FilesLook { files: name_of(&source), found: Err(why) });
-                Vec::new()
-            });
-            if let CertificateSource::Directory(path) = &source {
-                // If none is listed, the directory is not there now. Otherwise one that is gone
-                // with its own directory was removed on purpose.
-                let has_none = listed.is_empty();
-                let stays = |it: &&PairFiles| {
-                    let directory = it.certfile.parent();
-                    has_none || directory.is_some_and(|directory| directory.exists())
-                };
-                let known = before.iter().map(|it| &it.files);
-                let known = known.filter(|it| it.certfile.starts_with(path));
-                listed.extend(known.filter(stays).cloned());
-                listed.sort();
-                listed.dedup();
-            }
-            for files in listed {
-                if self.has(&files) {
-                    continue;
-                }
-                let known = before.iter().position(|it| it.files == files);
-                let known = known.map(|index| before.swap_remove(index));
-                let (look, kept) = self.look_at(files, known);
-                looks.push(look);
-                self.pairs.extend(kept);
-            }
+        if self.roots.is_none() {
+            // Otherwise they were tested together with the authorities.
+            TlsServer::new(self.material(&[])).map_err(|why| format!("cannot use TLS: {why}"))?;
         }
-        let removed = before.into_iter().map(|it| it.files.name());
-        looks.extend(removed.map(|files| FilesLook { files, found: Ok(FilesContent::Removed) }));
-        looks.extend(self.look_at_roots());
-        looks
+        Ok(())
     }
 
     fn has(&self, files: &PairFiles) -> bool {
         self.pairs.iter().any(|known| known.files == *files)
-    }
-
-    /// Looks at the files of one certificate. `known` is what was read before.
-    fn look_at(
-        &mut self,
-        files: PairFiles,
-        known: Option<LoadedPair>,
-    ) -> (FilesLook, Option<LoadedPair>) {
-        let name = files.name();
-        if known.as_ref().is_some_and(|known| files.stamps().as_ref() == Some(&known.stamps)) {
-            return (FilesLook { files: name, found: Ok(FilesContent::Same) }, known);
-        }
-        match self.read_pair(&files) {
-            Ok(loaded) => {
-                let is_same = known.is_some_and(|known| known.pair == loaded.pair);
-                let content = if is_same {
-                    FilesContent::Same
-                } else {
-                    FilesContent::New(describe(&loaded.facts))
-                };
-                (FilesLook { files: name, found: Ok(content) }, Some(loaded))
-            }
-            Err(why) => (FilesLook { files: name, found: Err(why) }, known),
-        }
-    }
-
-    fn look_at_roots(&mut self) -> Option<FilesLook> {
-        let path = self.roots_path.clone()?;
-        let files = format!("ca-certs {}", path.display());
-        let stamp = FileStamp::of(&path);
-        let before = self.roots.as_ref()?;
-        if stamp.as_ref() == Some(&before.stamp) {
-            return Some(FilesLook { files, found: Ok(FilesContent::Same) });
-        }
-        let found = self.read_roots().map(|roots| {
-            let count = roots.as_ref().map_or(0, |roots| roots.certificates.len());
-            let changed = [&self.roots, &roots].map(|it| it.as_ref().map(|it| &it.certificates));
-            let is_same = changed[0] == changed[1];
-            self.roots = roots;
-            if is_same {
-                return FilesContent::Same;
-            }
-            let plural = if count == 1 { "" } else { "s" };
-            FilesContent::New(format!("{count} certificate{plural}"))
-        });
-        Some(FilesLook { files, found })
     }
 
     fn read_pair(&mut self, files: &PairFiles) -> Result<LoadedPair, String> {
@@ -329,86 +221,6 @@ impl Certificates {
     }
 }
 
-impl PairFiles {
-    fn name(&self) -> String {
-        let certfile = self.certfile.display();
-        match &self.keyfile {
-            Some(keyfile) => format!("certfile {certfile} with keyfile {}", keyfile.display()),
-            None => format!("certfile {certfile}"),
-        }
-    }
-
-    /// The line about files that cannot be used: it names the one that is at fault, if that
-    /// is known.
-    fn describe(&self, error: &PairError) -> String {
-        let Self { certfile, keyfile } = self;
-        let files = match (error, keyfile) {
-            (PairError::NoCertificate | PairError::BadCertificate(..), _) => {
-                format!("certfile {}", certfile.display())
-            }
-            (PairError::NoKey | PairError::EncryptedKey | PairError::BadKey(_), Some(keyfile)) => {
-                format!("keyfile {}", keyfile.display())
-            }
-            (
-                PairError::NoKey
-                | PairError::EncryptedKey
-                | PairError::BadKey(_)
-                | PairError::Mismatch
-                | PairError::Misplaced(_)
-                | PairError::BadPem(_),
-                _,
-            ) => self.name(),
-        };
-        format!("cannot use {files}: {error}")
-    }
-
-    /// The present versions of the files; `None` if one is missing.
-    fn stamps(&self) -> Option<Vec<FileStamp>> {
-        let paths = [Some(&self.certfile), self.keyfile.as_ref()];
-        paths.into_iter().flatten().map(|path| FileStamp::of(path)).collect()
-    }
-}
-
-/// The certificates of a source.
-fn list(source: &CertificateSource) -> Result<Vec<PairFiles>, String> {
-    match source {
-        CertificateSource::Pair { certfile, keyfile } => {
-            Ok(vec![PairFiles { certfile: certfile.clone(), keyfile: keyfile.clone() }])
-        }
-        CertificateSource::Directory(path) => {
-            let cannot = |error: io::Error| {
-                format!("cannot read certificates {}: {}", path.display(), reason(&error))
-            };
-            let inside = subdirectories(path).map_err(cannot)?;
-            let pairs = inside.into_iter().map(|directory| {
-                let [certfile, keyfile] = LINEAGE.map(|name| directory.join(name));
-                PairFiles { certfile, keyfile: Some(keyfile) }
-            });
-            let exists = |path: &Path| path.symlink_metadata().is_ok();
-            // A directory with one of the two is an error, and not left out.
-            let has_any =
-                |it: &PairFiles| exists(&it.certfile) || it.keyfile.as_deref().is_some_and(exists);
-            Ok(pairs.filter(has_any).collect())
-        }
-    }
-}
-
-/// The directories inside a directory, in the order of their names.
-fn subdirectories(directory: &Path) -> io::Result<BTreeSet<PathBuf>> {
-    let entries = fs::read_dir(directory)?.map(|entry| Ok(entry?.path()));
-    let paths = entries.collect::<io::Result<BTreeSet<_>>>()?;
-    Ok(paths.into_iter().filter(|path| path.is_dir()).collect())
-}
-
-fn name_of(source: &CertificateSource) -> String {
-    match source {
-        CertificateSource::Pair { certfile, keyfile } => {
-            PairFiles { certfile: certfile.clone(), keyfile: keyfile.clone() }.name()
-        }
-        CertificateSource::Directory(path) => format!("certificates {}", path.display()),
-    }
-}
-
 fn read_file(setting: &str, path: &Path, workers: Option<&Credentials>) -> Result<PemFile, String> {
     pem_file::read(path, workers)
         .map_err(|error| format!("cannot read {setting} {}: {}", path.display(), reason(&error)))
@@ -469,6 +281,8 @@ fn describe_exposure(setting: &str, path: &Path, exposure: FileExposure) -> Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::master::act::certificates::look::FilesContent;
+    use std::fs;
 
     use rcgen::{CertificateParams, KeyPair};
 

@@ -9,7 +9,7 @@ use monoceros_sys::directory_watch::{DirectoryWatch, WatchedNames};
 use monoceros_sys::{clock, reason};
 use monoceros_tls::TicketKey;
 
-use crate::master::act::certificates::FilesContent;
+use crate::master::act::certificates::look::FilesContent;
 use crate::master::act::generations::Generations;
 use crate::master::act::poller::{PollSource, Poller};
 use crate::master::act::processes::Processes;

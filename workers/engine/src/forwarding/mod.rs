@@ -61,7 +61,10 @@ pub(crate) struct Sender<'a> {
 #[derive(Default)]
 struct FieldScan<'a> {
     prefix: Option<PathPrefix>,
-    has_address: bool,
+    /// The value of the last field with the client's address.
+    address: Option<&'a [u8]>,
+    /// There are several such fields.
+    has_more_addresses: bool,
     /// A field that is not believed.
     ignored: Option<&'a [u8]>,
 }
@@ -160,10 +163,17 @@ impl Forwarding {
             forwarded.prefix = Some(Arc::new(prefix));
         }
         let (mut peer, mut ignored) = (sender.socket_peer, scan.ignored);
-        if let Some(field) = self.address.filter(|_| scan.has_address) {
+        if let (Some(field), Some(value)) = (self.address, scan.address) {
             let is_named = !std::ptr::eq(sender.peer, sender.socket_peer);
             if if is_named { self.trusts(sender.peer) } else { sender.is_trusted } {
-                forwarded.client = self.client(head, field).map(Arc::new);
+                let client = if scan.has_more_addresses {
+                    let is_it = |name: &[u8]| name.eq_ignore_ascii_case(field.name().as_bytes());
+                    let fields = head.fields().filter(|(name, _)| is_it(name));
+                    self.client(field, fields.map(|(_, value)| value))
+                } else {
+                    self.client(field, std::iter::once(value))
+                };
+                forwarded.client = client.map(Arc::new);
             } else if ignored.is_none() {
                 (peer, ignored) = (sender.peer, Some(field.name().as_bytes()));
             }
@@ -177,7 +187,7 @@ impl Forwarding {
     fn take_field<'a>(
         &self,
         name: &'a [u8],
-        value: &[u8],
+        value: &'a [u8],
         forwarded: &mut Forwarded,
         scan: &mut FieldScan<'a>,
     ) -> Result<(), Reject> {
@@ -191,8 +201,10 @@ impl Forwarding {
                 return Err(CONTRADICTORY_SCHEMES);
             }
         }
-        if let Some(field) = self.address {
-            scan.has_address |= name.eq_ignore_ascii_case(field.name().as_bytes());
+        if let Some(field) = self.address
+            && name.eq_ignore_ascii_case(field.name().as_bytes())
+        {
+            scan.has_more_addresses = scan.address.replace(value).is_some();
         }
         if !name.contains(&b'_') {
             return Ok(());
@@ -217,11 +229,13 @@ impl Forwarding {
         Ok(())
     }
 
-    /// The client's address in a field.
-    fn client(&self, head: &Head, field: AddressField) -> Option<Address> {
-        let is_it = |name: &[u8]| name.eq_ignore_ascii_case(field.name().as_bytes());
-        let fields = head.fields().filter(|(name, _)| is_it(name));
-        let found = field.client(fields.map(|(_, value)| value), |ip| self.trusts_ip(ip))?;
+    /// The client's address in the values of a field.
+    fn client<'a>(
+        &self,
+        field: AddressField,
+        values: impl DoubleEndedIterator<Item = &'a [u8]>,
+    ) -> Option<Address> {
+        let found = field.client(values, |ip| self.trusts_ip(ip))?;
         // A port of 0 is none.
         Some(Address::internet((found.ip, found.port.unwrap_or(0)).into()))
     }
