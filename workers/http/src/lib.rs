@@ -12,6 +12,7 @@
 //!
 //! This crate reads no clock, no socket and no setting, and no input makes it panic.
 
+mod accept_encoding;
 mod chunks;
 mod class;
 pub mod date;
@@ -36,6 +37,7 @@ mod span;
 mod status;
 mod target;
 
+pub use accept_encoding::{AcceptedCodings, Coding};
 pub use chunks::{Chunks, Decoded};
 pub use fields::Fields;
 pub use forwarded::{AddressField, ReportedAddress};
