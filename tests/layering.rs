@@ -28,7 +28,13 @@ const CRATES: [(&str, &str, &[&str]); 10] = [
     (
         "monoceros-edge",
         "workers/edge",
-        &["monoceros-config", "monoceros-engine", "monoceros-sys", "monoceros-wire"],
+        &[
+            "monoceros-config",
+            "monoceros-engine",
+            "monoceros-http",
+            "monoceros-sys",
+            "monoceros-wire",
+        ],
     ),
     (
         "monoceros-python",

@@ -7,14 +7,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use monoceros_engine::{Arrival, LocalResponse};
+use monoceros_engine::{Arrival, Decision, LocalResponse};
 use monoceros_sys::{clock, reason};
 use monoceros_wire::listener::Scheme;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
 
-use crate::plain::{plain, with_field};
+use crate::arrived_request::{ArrivedRequest, DecisionPart};
+use crate::plain::{plain, respond, with_field};
 
 /// The directories below the webroot.
 const DIRECTORIES: [&str; 2] = [".well-known", "acme-challenge"];
@@ -46,7 +47,7 @@ impl Challenges {
 
     /// The response to a request for a challenge, which an authority sends over plain HTTP;
     /// `None` for other requests.
-    pub(crate) fn respond(&self, arrival: &Arrival) -> Option<LocalResponse> {
+    fn respond(&self, arrival: &Arrival) -> Option<LocalResponse> {
         if arrival.connection_scheme != Scheme::Http {
             return None;
         }
@@ -103,6 +104,12 @@ impl Challenges {
             return Err(io::Error::other("it is larger than 64 KiB"));
         }
         Ok(content)
+    }
+}
+
+impl DecisionPart for Challenges {
+    fn decide(&self, request: &ArrivedRequest) -> Decision {
+        respond(self.respond(request.arrival))
     }
 }
 

@@ -1,39 +1,68 @@
-//! Responses of the server itself that the settings ask for: redirects to https, and the files
-//! by which an authority checks the control over a name (ACME, RFC 8555). The engine asks at the
-//! end of each head, on its I/O thread, so applications that are stuck do not matter here.
+//! What the server decides by itself about connections and requests, because the settings ask
+//! for it. The engine asks at accept and at the end of each head, on its I/O thread, so
+//! applications that are stuck do not matter here.
 
+#[allow(dead_code, reason = "the parts about access, which follow, use all of it")]
+mod arrived_request;
 mod challenge;
+mod host_name;
 mod plain;
 mod redirect;
+#[cfg(test)]
+mod test_requests;
 
 use monoceros_config::WorkerSettings;
 use monoceros_engine::{Decision, LocalDecision};
+use monoceros_http::PathPrefix;
 use monoceros_wire::listener::ListenerDescription;
 
+use crate::arrived_request::{ArrivedRequest, DecisionPart};
 use crate::challenge::Challenges;
 use crate::redirect::HttpsRedirect;
 
-/// How many bytes of a request's body are dropped, so that its connection can continue: 64 KiB.
-const DISCARD: u64 = 64 << 10;
+/// What the decisions are made from.
+#[derive(Clone, Copy, Debug)]
+pub struct EdgeInput<'a> {
+    /// The settings of the worker.
+    pub settings: &'a WorkerSettings,
+    /// All listeners of the worker, in the order in which the engine has them.
+    pub listeners: &'a [ListenerDescription],
+    /// The prefix of every path, unless a trusted proxy reports another one.
+    pub prefix: &'a PathPrefix,
+}
 
-/// The decision that the settings ask for, if they ask for one. `listeners` are all of the
-/// worker.
+/// The decision on requests that the settings ask for, if they ask for one.
 #[must_use]
-pub fn local_decision(
-    settings: &WorkerSettings,
-    listeners: &[ListenerDescription],
-) -> Option<LocalDecision> {
-    let challenges = settings.acme_webroot().as_deref().map(Challenges::below);
-    let redirect = settings.redirect_https().then(|| HttpsRedirect::to(listeners));
-    if challenges.is_none() && redirect.is_none() {
+pub fn local_decision(given: &EdgeInput) -> Option<LocalDecision> {
+    let (parts, prefix) = (parts(given), given.prefix.clone());
+    if parts.is_empty() {
         return None;
     }
     Some(LocalDecision::new(move |arrival| {
-        let challenge = challenges.as_ref().and_then(|it| it.respond(arrival));
-        let response = challenge.or_else(|| redirect.as_ref()?.respond(arrival));
-        match response {
-            Some(response) => Decision::Respond { response, discard: DISCARD },
-            None => Decision::Pass,
+        let request = ArrivedRequest::new(arrival, &prefix);
+        for part in &parts {
+            match part.decide(&request) {
+                Decision::Pass => {}
+                decision => return decision,
+            }
         }
+        Decision::Pass
     }))
+}
+
+/// The parts of the decision on a request, in their order: the first one that does not pass a
+/// request decides. Before them the engine refuses the first request of a connection beyond
+/// `limit-connections`; behind them comes the application.
+fn parts(given: &EdgeInput) -> Vec<Box<dyn DecisionPart>> {
+    let settings = given.settings;
+    let parts = [
+        part(settings.acme_webroot().as_deref().map(Challenges::below)),
+        part(settings.redirect_https().then(|| HttpsRedirect::to(given.listeners))),
+    ];
+    parts.into_iter().flatten().collect()
+}
+
+/// A part of the decision, if the settings ask for it.
+fn part<P: DecisionPart + 'static>(part: Option<P>) -> Option<Box<dyn DecisionPart>> {
+    part.map(|part| Box::new(part) as Box<dyn DecisionPart>)
 }

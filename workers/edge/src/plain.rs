@@ -1,6 +1,17 @@
 //! Responses of the server itself, in plain text.
 
-use monoceros_engine::LocalResponse;
+use monoceros_engine::{Decision, LocalResponse};
+
+/// How many bytes of a request's body are dropped, so that its connection can continue: 64 KiB.
+const DISCARD: u64 = 64 << 10;
+
+/// The decision to send this response, if there is one.
+pub(crate) fn respond(response: Option<LocalResponse>) -> Decision {
+    match response {
+        Some(response) => Decision::Respond { response, discard: DISCARD },
+        None => Decision::Pass,
+    }
+}
 
 /// A response of plain text, which is its status.
 pub(crate) fn plain(status: u16, text: &str) -> LocalResponse {

@@ -2,10 +2,12 @@
 
 use std::net::IpAddr;
 
-use monoceros_engine::{Address, Arrival, LocalResponse};
+use monoceros_engine::{Address, Arrival, Decision, LocalResponse};
 use monoceros_wire::listener::{ListenerAddress, ListenerDescription, Scheme};
 
-use crate::plain::{plain, with_field};
+use crate::arrived_request::{ArrivedRequest, DecisionPart};
+use crate::host_name::without_port;
+use crate::plain::{plain, respond, with_field};
 
 /// Redirects requests that arrive over plain HTTP to the same URL with https.
 pub(crate) struct HttpsRedirect {
@@ -30,7 +32,7 @@ impl HttpsRedirect {
 
     /// The response to a request that did not arrive over https; `None` for others. 308 keeps
     /// method and body (RFC 9110 section 15.4.9).
-    pub(crate) fn respond(&self, arrival: &Arrival) -> Option<LocalResponse> {
+    fn respond(&self, arrival: &Arrival) -> Option<LocalResponse> {
         if Scheme::Https == arrival.scheme || Scheme::Https == arrival.connection_scheme {
             return None;
         }
@@ -73,20 +75,16 @@ impl HttpsRedirect {
     }
 }
 
-/// The name in a valid host, without its port.
-fn without_port(host: &[u8]) -> &[u8] {
-    let end = if host.starts_with(b"[") {
-        host.iter().position(|&byte| byte == b']').map(|at| at + 1)
-    } else {
-        host.iter().position(|&byte| byte == b':')
-    };
-    &host[..end.unwrap_or(host.len())]
+impl DecisionPart for HttpsRedirect {
+    fn decide(&self, request: &ArrivedRequest) -> Decision {
+        respond(self.respond(request.arrival))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use monoceros_http::{Head, Limits};
+    use crate::test_requests::{arrival, head, internet};
     use monoceros_wire::listener::{ListenerOptions, UnixAddress};
 
     fn listener(scheme: Scheme, address: &str) -> ListenerDescription {
@@ -98,22 +96,9 @@ mod tests {
         ListenerDescription { name, address, scheme, alpn, options }
     }
 
-    fn head(text: &str) -> Head {
-        let mut head = Head::new();
-        let limits = Limits { request_line: 4094, fields: 100, field_size: 8190 };
-        head.read(text.as_bytes(), &limits).unwrap().unwrap();
-        head
-    }
-
-    fn end(ip: &str) -> Address {
-        let ip: IpAddr = ip.parse().unwrap();
-        Address::Internet { ip, host: ip.to_string(), port: 8000 }
-    }
-
     fn location(port: u16, text: &str, local: &Address) -> Option<String> {
-        let (head, peer) = (head(text), end("127.0.0.1"));
-        let (scheme, connection_scheme) = (Scheme::Http, Scheme::Http);
-        let arrival = Arrival { head: &head, peer: &peer, local, scheme, connection_scheme };
+        let (head, peer) = (head(text), internet("127.0.0.1"));
+        let arrival = Arrival { local, ..arrival(&head, &peer) };
         let location = HttpsRedirect { port }.location(&arrival)?;
         Some(String::from_utf8(location).unwrap())
     }
@@ -133,10 +118,10 @@ mod tests {
             ("GET /a HTTP/1.1\r\nHost:", "https://192.0.2.1/a"),
         ] {
             let request = format!("{request}\r\n\r\n");
-            let found = location(443, &request, &end("192.0.2.1"));
+            let found = location(443, &request, &internet("192.0.2.1"));
             assert_eq!(found.as_deref(), Some(expected), "{request:?}");
         }
-        let found = location(8443, "GET /a HTTP/1.0\r\n\r\n", &end("2001:db8::7"));
+        let found = location(8443, "GET /a HTTP/1.0\r\n\r\n", &internet("2001:db8::7"));
         assert_eq!(found.as_deref(), Some("https://[2001:db8::7]:8443/a"));
         let local = Address::Unix(UnixAddress::Unnamed);
         assert_eq!(location(443, "GET /a HTTP/1.0\r\n\r\n", &local), None);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use monoceros_config::WorkerSettings;
+use monoceros_edge::EdgeInput;
 use monoceros_engine::{
     ApplicationKind, Engine, EngineParts, Forwarding, LONGEST_BODY, ListenerParts, Options,
     Temporary, TlsLayer,
@@ -60,7 +61,9 @@ pub(crate) fn run(
     signals::take_over(py)?;
     end::watch(py)?;
     let mut options = options(settings, start.workers, !has_lock(py));
-    options.local = monoceros_edge::local_decision(settings, &start.listeners);
+    let prefix = prefix();
+    let edge = EdgeInput { settings, listeners: &start.listeners, prefix: &prefix };
+    options.local = monoceros_edge::local_decision(&edge);
     if tls.is_some() || options.local.is_some() {
         options.reserve = RESERVE;
     }
@@ -84,7 +87,7 @@ pub(crate) fn run(
         log,
         threads: *settings.threads(),
         multiprocess: start.workers > 1,
-        prefix: prefix(),
+        prefix,
         has_client_certificates: *settings.tls_client_cert_environ(),
         reports: Reports::default(),
     };

@@ -128,6 +128,7 @@ impl<'a> Caller<'a> {
             head,
             peer: forwarded.client.as_deref().unwrap_or(self.sender.peer),
             local: self.local,
+            prefix: forwarded.prefix.as_deref(),
             scheme: forwarded.scheme.unwrap_or(self.scheme),
             connection_scheme: self.scheme,
         }

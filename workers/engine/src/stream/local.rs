@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use monoceros_http::Head;
+use monoceros_http::{Head, PathPrefix};
 use monoceros_wire::listener::Scheme;
 
 use crate::connection::address::Address;
@@ -99,6 +99,9 @@ pub struct Arrival<'a> {
     pub peer: &'a Address,
     /// Our end of the connection.
     pub local: &'a Address,
+    /// The prefix of the application's paths that a trusted proxy reports, in place of the
+    /// worker's own.
+    pub prefix: Option<&'a PathPrefix>,
     /// The scheme of the client's URL.
     pub scheme: Scheme,
     /// The scheme of the connection: that of its listener. Behind a proxy the client's may
