@@ -5,6 +5,7 @@
 
 pub mod acting;
 pub mod append;
+pub mod beneath;
 pub mod blocked_signals;
 pub mod clock;
 pub mod daemon;
