@@ -61,7 +61,7 @@ fn shown(name: &str, kind: &str, value: &str) -> String {
     let unit = units.iter().find(|(_, shift)| amount >> shift << shift == amount);
     match unit {
         // A number of things, and not an amount of memory.
-        _ if kind == "u16" => amount.to_string(),
+        _ if ["u16", "u32"].contains(&kind) => amount.to_string(),
         Some((unit, shift)) => format!("{} {unit}", amount >> shift),
         None => amount.to_string(),
     }

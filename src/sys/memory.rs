@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 
-use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
+use nix::fcntl::{FallocateFlags, FcntlArg, OFlag, SealFlag, fallocate, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::check;
@@ -82,6 +82,19 @@ impl SharedWords {
         // SAFETY: the mapping is page aligned, `count` words long, and lives as
         // long as `self`; `AtomicU64` has no invalid bit pattern.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.count) }
+    }
+
+    /// Makes words zero. Whole pages return to the system (`FALLOC_FL_PUNCH_HOLE` in
+    /// `fallocate(2)`).
+    ///
+    /// # Errors
+    /// Those of `fallocate(2)`.
+    pub fn clear(&self, first: usize, count: usize) -> io::Result<()> {
+        let bytes = |words: usize| i64::try_from(words * size_of::<AtomicU64>());
+        let (start, length) = (bytes(first), bytes(count));
+        let (start, length) = (start.map_err(io::Error::other)?, length.map_err(io::Error::other)?);
+        let mode = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        Ok(fallocate(&self.fd, mode, start, length)?)
     }
 }
 
@@ -299,6 +312,18 @@ mod tests {
         let mut found = [0; 9];
         assert_eq!(two.read_at(&mut found, 0).unwrap(), 5);
         assert_eq!(&found[..5], b"after");
+    }
+
+    #[test]
+    fn words_that_are_cleared_are_zero_in_every_mapping() {
+        let words = SharedWords::create("test", 4096).unwrap();
+        words.words().iter().for_each(|word| word.store(7, Ordering::Relaxed));
+        let other = SharedWords::adopt(words.as_fd().try_clone_to_owned().unwrap()).unwrap();
+        words.clear(100, 3000).unwrap();
+        for (index, word) in other.words().iter().enumerate() {
+            let expected = if (100..3100).contains(&index) { 0 } else { 7 };
+            assert_eq!(word.load(Ordering::Relaxed), expected, "{index}");
+        }
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //! operator's commands; [`channel`] carries them. A [`listener`] is described beside
 //! its descriptor. The [`scoreboard`] is memory in which a worker shows its state
 //! without a message, and [`stacks`] is memory in which its interpreter writes the
-//! stacks of its threads.
+//! stacks of its threads. The [`client_table`] is memory that all workers share: what each
+//! client has used of its limits.
 
 pub mod channel;
+pub mod client_table;
 pub mod control;
 pub mod listener;
 pub mod message;
