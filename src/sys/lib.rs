@@ -23,6 +23,7 @@ pub mod memory;
 mod need;
 pub mod notify_socket;
 pub mod packet;
+pub mod page_cache;
 pub mod path;
 pub mod pipe;
 pub mod process;

@@ -3,6 +3,10 @@
 use std::fs::File;
 use std::io::{self, Read};
 
+use nix::sys::signal::{SigSet, Signal};
+
+use crate::signal::CRASHES;
+
 /// The number of this thread, as in `/proc/PID/task` (`gettid(2)`).
 #[must_use]
 pub fn id() -> u32 {
@@ -24,6 +28,19 @@ pub(crate) fn require_single() -> io::Result<()> {
             Err(io::Error::new(io::ErrorKind::Unsupported, text))
         }
     }
+}
+
+/// Blocks all signals for the calling thread but those of a crash: other threads of the
+/// process get them.
+///
+/// # Errors
+/// Those of `pthread_sigmask(3)`.
+pub fn block_signals() -> io::Result<()> {
+    let mut blocked = SigSet::all();
+    for signal in CRASHES {
+        blocked.remove(Signal::try_from(signal)?);
+    }
+    Ok(blocked.thread_block()?)
 }
 
 /// The number of processors that this process may use, at least 1
@@ -113,6 +130,16 @@ mod tests {
         assert!(thread.cpu_us().is_some());
         drop(send);
         other.join().unwrap();
+    }
+
+    #[test]
+    fn blocked_signals_are_those_without_a_crash() {
+        let blocked = std::thread::spawn(|| {
+            block_signals().unwrap();
+            SigSet::thread_get_mask().unwrap()
+        });
+        let blocked = blocked.join().unwrap();
+        assert!(blocked.contains(Signal::SIGTERM) && !blocked.contains(Signal::SIGSEGV));
     }
 
     #[test]

@@ -32,6 +32,18 @@ pub enum GivenUp {
     /// The header of the PROXY protocol is malformed, missing or late, or its sender is not
     /// allowed.
     ProxyHeader,
+    /// An access rule refuses the client (403, or the connection is closed when it is accepted).
+    Denied,
+    /// The host of the request is not among those that are served (421).
+    Misdirected,
+    /// The client sends more requests than its rate allows (429).
+    RateLimited,
+    /// The client has more connections than allowed (429).
+    TooManyConnections,
+    /// The request's body is larger than allowed (413).
+    TooLarge,
+    /// The request has waited too long for an application thread (503).
+    Overdue,
 }
 
 /// How many kinds there are.
@@ -42,7 +54,7 @@ pub type Losses = [u64; KINDS];
 
 impl GivenUp {
     /// Every kind; each is at the place of its number.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 18] = [
         Self::Refused,
         Self::Late,
         Self::Unkept,
@@ -55,6 +67,12 @@ impl GivenUp {
         Self::Unfinished,
         Self::Handshake,
         Self::ProxyHeader,
+        Self::Denied,
+        Self::Misdirected,
+        Self::RateLimited,
+        Self::TooManyConnections,
+        Self::TooLarge,
+        Self::Overdue,
     ];
 
     /// Its index in [`GivenUp::ALL`] and in [`Losses`].
@@ -79,6 +97,12 @@ impl GivenUp {
             Self::Unfinished => "unfinished",
             Self::Handshake => "handshake",
             Self::ProxyHeader => "proxy-header",
+            Self::Denied => "denied",
+            Self::Misdirected => "misdirected",
+            Self::RateLimited => "rate-limited",
+            Self::TooManyConnections => "too-many-connections",
+            Self::TooLarge => "too-large",
+            Self::Overdue => "overdue",
         }
     }
 }

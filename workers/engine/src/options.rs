@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use monoceros_config::AddressSet;
-use monoceros_http::Limits;
+use monoceros_http::{Fields, Limits};
 
 use crate::forwarding::Forwarding;
 use crate::stream::local::{LocalDecision, ResponseReviser};
@@ -97,6 +97,11 @@ pub struct Options {
     /// For how many seconds clients that use https may not use plain HTTP (RFC 6797); 0 for
     /// responses without this rule.
     pub hsts: u32,
+    /// Responses name the server.
+    pub server_header: bool,
+    /// Fields that are added to each response that does not have them. None of them is about
+    /// the connection or the length of the body.
+    pub response_fields: Fields,
     /// The requests that the server responds to by itself.
     pub local: Option<LocalDecision>,
     /// The revision of the application's responses.

@@ -14,6 +14,7 @@ use crate::options::Options;
 use crate::record::access::AccessLog;
 use crate::record::giving_up::LossLog;
 use crate::spool::Spools;
+use crate::stream::response::OwnFields;
 use crate::transport::outgoing::Stores;
 use crate::transport::room::Room;
 
@@ -54,13 +55,15 @@ impl Shared {
         !self.options.keep_alive.is_zero() && !self.handoff.is_draining()
     }
 
-    /// For how many seconds the client of a URL with this scheme may not use plain HTTP. A
-    /// rule that arrives over plain HTTP is ignored (RFC 6797 section 7.2).
-    pub(crate) fn hsts(&self, scheme: Scheme) -> u32 {
-        match scheme {
+    /// The server's own fields in a response to the client of a URL with this scheme. A
+    /// rule about https that arrives over plain HTTP is ignored (RFC 6797 section 7.2).
+    pub(crate) fn own_fields(&self, scheme: Scheme) -> OwnFields<'_> {
+        let Options { hsts, server_header, response_fields, .. } = &self.options;
+        let hsts = match scheme {
             Scheme::Http => 0,
-            Scheme::Https => self.options.hsts,
-        }
+            Scheme::Https => *hsts,
+        };
+        OwnFields { hsts, has_server: *server_header, added: response_fields }
     }
 
     /// Whether the application has forked: another process may hold copies of

@@ -18,7 +18,7 @@ const KEPT_FIELDS: usize = 32;
 
 /// Fields, in order. The buffer holds the field lines of HTTP/1, so that HTTP/1 sends them with one
 /// copy. Another protocol takes names and values by their spans.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Fields {
     /// Field lines (RFC 9112 section 5), behind the status line in the head of a response.
     lines: Vec<u8>,
@@ -74,6 +74,37 @@ impl Fields {
         self.lines.extend_from_slice(&other.lines);
         let moved = |(name, value): &(Span, Span)| (name.moved_by(at), value.moved_by(at));
         self.spans.extend(other.spans.iter().map(moved));
+    }
+
+    /// Removes the fields of this name, in any case. Returns whether there were some.
+    pub fn remove(&mut self, name: &[u8]) -> bool {
+        let is_its = |(other, _): &(Span, Span)| other.of(&self.lines).eq_ignore_ascii_case(name);
+        if !self.spans.iter().any(is_its) {
+            return false;
+        }
+        let mut kept = Self { lines: self.status_line().to_vec(), spans: Vec::new() };
+        self.iter()
+            .filter(|it| !it.0.eq_ignore_ascii_case(name))
+            .for_each(|it| kept.push(it.0, it.1));
+        *self = kept;
+        true
+    }
+
+    /// Whether there is no field.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Becomes a copy of another, in the memory that these fields have.
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        self.lines.clone_from(&other.lines);
+        self.spans.clone_from(&other.spans);
+    }
+
+    /// What stands in front of the fields.
+    fn status_line(&self) -> &[u8] {
+        let end = self.spans.first().map_or(self.lines.len(), |(name, _)| name.start());
+        &self.lines[..end]
     }
 
     fn push_line(&mut self, name: &[u8], push_value: impl FnOnce(&mut Vec<u8>)) {
@@ -157,6 +188,21 @@ mod tests {
         assert_eq!(fields.lines(), b"A: 1\r\nB: 2\r\nC: \r\n");
         let all: Vec<_> = fields.iter().collect();
         assert_eq!(all, [(&b"A"[..], &b"1"[..]), (b"B", b"2"), (b"C", b"")]);
+    }
+
+    #[test]
+    fn fields_are_removed_in_any_case_and_the_others_stay() {
+        let mut fields = Fields::default();
+        fields.begin_with_status(b"200 OK");
+        for (name, value) in [("A", "1"), ("b", "2"), ("a", "3"), ("C", "")] {
+            fields.add(name.as_bytes(), value.as_bytes()).unwrap();
+        }
+        assert!(fields.remove(b"a") && !fields.remove(b"a"));
+        assert_eq!(fields.lines(), b"HTTP/1.1 200 OK\r\nb: 2\r\nC: \r\n");
+        let all: Vec<_> = fields.iter().collect();
+        assert_eq!(all, [(&b"b"[..], &b"2"[..]), (b"C", b"")]);
+        assert!(fields.remove(b"B") && fields.remove(b"c") && fields.is_empty());
+        assert_eq!(fields.lines(), b"HTTP/1.1 200 OK\r\n");
     }
 
     #[test]

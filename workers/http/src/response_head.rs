@@ -17,7 +17,7 @@ use crate::span::Span;
 /// ```
 ///
 /// [`clear`]: ResponseHead::clear
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ResponseHead {
     number: u16,
     /// The position of the status: the number, and a reason phrase if there is one.
@@ -57,6 +57,19 @@ impl ResponseHead {
         self.set(status, &text);
     }
 
+    /// Replaces the status by one of the server itself. All fields stay.
+    pub fn change_status(&mut self, status: u16) {
+        let before = std::mem::take(&mut self.fields);
+        self.begin_own(status);
+        before.iter().for_each(|(name, value)| self.fields.push(name, value));
+    }
+
+    /// Becomes a copy of another head, in the memory that this one has.
+    pub fn copy_from(&mut self, other: &Self) {
+        (self.number, self.status) = (other.number, other.status);
+        self.fields.copy_from(&other.fields);
+    }
+
     fn set(&mut self, number: u16, status: &[u8]) {
         (self.number, self.status) = (number, self.fields.begin_with_status(status));
     }
@@ -87,5 +100,22 @@ mod tests {
         assert_eq!((head.status(), head.status_text()), (0, &b""[..]));
         head.begin_own(503);
         assert_eq!(head.status_text(), b"503 Service Unavailable");
+    }
+
+    #[test]
+    fn a_status_is_changed_and_the_fields_stay() {
+        let mut head = ResponseHead::default();
+        head.begin(b"200 Fine").unwrap();
+        head.fields.add(b"A", b"b").unwrap();
+        head.change_status(206);
+        assert_eq!((head.status(), head.status_text()), (206, &b"206 Partial Content"[..]));
+        assert_eq!(head.fields.get(b"a"), Some(&b"b"[..]));
+        let mut copy = ResponseHead::default();
+        copy.begin(b"404").unwrap();
+        copy.copy_from(&head);
+        assert_eq!(
+            (copy.status_text(), copy.fields.lines()),
+            (head.status_text(), head.fields.lines())
+        );
     }
 }

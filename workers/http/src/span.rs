@@ -19,6 +19,11 @@ impl Span {
         Span { start: self.start + at as u32, end: self.end + at as u32 }
     }
 
+    /// Where it begins.
+    pub(crate) fn start(self) -> usize {
+        self.start as usize
+    }
+
     /// The bytes at this position; an empty slice if `bytes` is too short.
     pub(crate) fn of(self, bytes: &[u8]) -> &[u8] {
         bytes.get(self.start as usize..self.end as usize).unwrap_or_default()

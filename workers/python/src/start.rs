@@ -12,7 +12,7 @@ use monoceros_engine::{
     ApplicationKind, Engine, EngineParts, Forwarding, LONGEST_BODY, ListenerParts, Options,
     Temporary, TlsLayer,
 };
-use monoceros_http::{Limits, PathPrefix};
+use monoceros_http::{Fields, Limits, PathPrefix};
 use monoceros_log::LogFile;
 use monoceros_sys::{process, reason, title};
 use monoceros_tls::TlsServer;
@@ -171,6 +171,8 @@ fn options(settings: &WorkerSettings, workers: u16, parallel: bool) -> Options {
             *settings.real_ip(),
         ),
         hsts: *settings.hsts(),
+        server_header: true,
+        response_fields: Fields::new(),
         local: None,
         revise: None,
         reserve: 0,

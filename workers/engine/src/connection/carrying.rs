@@ -105,7 +105,9 @@ impl Connections {
         let Some(connection) = self.slab.get(token) else { return };
         let waited = connection.link.try_outlet().is_none_or(|it| !it.outgoing.is_empty());
         self.write_for_application(token);
-        if !waited {
+        if self.slab.get_mut(token).is_some_and(|it| it.streams.files().next().is_some()) {
+            self.send_files(token);
+        } else if !waited {
             return;
         }
         self.settle_streams(token);
@@ -130,8 +132,8 @@ impl Connections {
         self.work.notify(StreamNews::Disconnected(number));
         match expiry {
             Expiry::Open => {
-                let hsts = connection.hsts(&self.shared, &stream.forwarded);
-                let asked = Asked::on_stream(stream.is_head, hsts);
+                let own = connection.own_fields(&self.shared, &stream.forwarded);
+                let asked = Asked::on_stream(stream.is_head, own);
                 let local = LocalResponse::refusal(EXPIRED).conclude(asked);
                 let OpenStream { head, forwarded, begun_us, .. } = &stream;
                 let answered = Answered { head, forwarded, begun_us: *begun_us };
@@ -170,13 +172,13 @@ impl Connections {
 
     /// Streams were responded to, or are over: writes what waits, and closes a connection
     /// that gets no stream any more.
-    fn follow_up(&mut self, token: usize) {
+    pub(super) fn follow_up(&mut self, token: usize) {
         self.write(token);
         self.settle_streams(token);
     }
 
     /// Reads on where reading was paused.
-    fn resume_reading(&mut self, token: usize) {
+    pub(super) fn resume_reading(&mut self, token: usize) {
         if self.slab.get(token).is_some_and(|it| it.unread) {
             self.read_streams(token);
         }
@@ -222,6 +224,7 @@ impl Connections {
     /// Gives up bodies on streams that make too little progress.
     pub(super) fn judge_streams(&mut self, token: usize, now_ms: u64) {
         let limit = self.shared.options.body_timeout;
+        self.judge_stream_files(token, now_ms);
         let Some(connection) = self.slab.get_mut(token) else { return };
         let mut late = Vec::new();
         for stream in connection.streams.iter_mut() {
@@ -230,8 +233,9 @@ impl Connections {
                 stream.progress.hold(now_ms);
             }
             let check = stream.progress.check(now_ms, limit);
-            if matches!(stream.state, StreamState::Running(_)) || check == ProgressCheck::Measuring
-            {
+            let arrives =
+                matches!(stream.state, StreamState::Arriving(_) | StreamState::Passing(_));
+            if !arrives || check == ProgressCheck::Measuring {
                 continue;
             }
             if check == ProgressCheck::TooLittle {
@@ -250,7 +254,8 @@ impl Connections {
     /// Refuses the streams whose requests are still arriving: the worker ends soon.
     pub(super) fn refuse_arriving(&mut self, token: usize, reject: Reject) {
         let Some(connection) = self.slab.get_mut(token) else { return };
-        for id in connection.streams.arriving() {
+        let undecided = connection.streams.undecided();
+        for id in connection.streams.arriving().into_iter().chain(undecided) {
             connection.refuse_stream(&mut self.work, id, GivenUp::Unbegun, reject);
         }
         self.follow_up(token);

@@ -23,6 +23,9 @@ const LINGER_SILENCE: Duration = Duration::from_secs(2);
 /// How long bytes are discarded at most.
 const LINGER_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long a decision on a background thread may take.
+pub(super) const DECISION_LIMIT: Duration = Duration::from_secs(30);
+
 /// What is done with a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -39,6 +42,10 @@ pub(crate) enum Verdict {
     GiveUpBody,
     /// The client takes nothing of its response, so the response is given up.
     GiveUp,
+    /// The disk does not respond: the response is 503.
+    GiveUpDecision,
+    /// As above, after the response has begun: it is given up.
+    GiveUpFile,
     /// The body made progress: its time begins anew.
     Measure,
 }
@@ -126,7 +133,8 @@ pub(crate) fn judge(
             let waits = !outlet.outgoing.is_empty();
             let since = outlet.progress_ms.max(since);
             if waits && over(since, options.write_timeout) {
-                Verdict::GiveUp
+                let is_cold = connection.read_ahead.is_some();
+                if is_cold { Verdict::GiveUpFile } else { Verdict::GiveUp }
             } else {
                 Verdict::Keep
             }
@@ -138,7 +146,8 @@ pub(crate) fn judge(
                 Verdict::Keep
             }
         }
-        Phase::Opening(_) | Phase::Idle { .. } => Verdict::Keep,
+        Phase::Deciding { .. } if over(since, DECISION_LIMIT) => Verdict::GiveUpDecision,
+        Phase::Opening(_) | Phase::Idle { .. } | Phase::Deciding { .. } => Verdict::Keep,
     }
 }
 
@@ -242,6 +251,14 @@ mod tests {
         connection.since_ms = connection.link.outlet().progress_ms;
         assert_eq!(at(&connection, 60), Verdict::Keep);
         assert_eq!(at(&connection, 61), Verdict::GiveUp);
+    }
+
+    #[test]
+    fn a_decision_that_waits_for_a_disk_has_a_deadline() {
+        let mut connection = connection();
+        connection.enter(Phase::Deciding { number: 1 });
+        assert_eq!(at(&connection, 30), Verdict::Keep);
+        assert_eq!(at(&connection, 31), Verdict::GiveUpDecision);
     }
 
     #[test]

@@ -84,6 +84,8 @@ fn rank(connection: &Connection, now_ms: u64, idle_ms: u64) -> Option<(u8, u64)>
                 is_for(since_ms, PART_MS).then_some((2, progress.bytes))
             }
         },
+        // Its request is complete.
+        Phase::Deciding { .. } => None,
         Phase::Carrying if !connection.is_at_rest() => None,
         Phase::Carrying => is_for(since_ms, idle_ms).then_some((0, since_ms)),
         Phase::Lent if connection.stream.end.is_over() => {
@@ -169,7 +171,11 @@ impl Connections {
                     self.close(token);
                 }
             }
-            Phase::Opening(_) | Phase::Idle { .. } | Phase::Arriving | Phase::Carrying => {
+            Phase::Opening(_)
+            | Phase::Idle { .. }
+            | Phase::Arriving
+            | Phase::Deciding { .. }
+            | Phase::Carrying => {
                 let peer = connection.link.peer();
                 let line = format_args!("closed {peer}, which was idle, to make room for others");
                 self.shared.give_up(GivenUp::Displaced, line);

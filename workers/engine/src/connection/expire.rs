@@ -106,7 +106,7 @@ impl Connections {
     fn respond_expired(&mut self, token: usize) {
         let Some(connection) = self.slab.get_mut(token) else { return };
         let lent = std::mem::take(&mut connection.lent);
-        let asked = Asked::last(lent.is_head, connection.hsts(&self.shared, &lent.forwarded));
+        let asked = Asked::last(lent.is_head, connection.own_fields(&self.shared, &lent.forwarded));
         let local = LocalResponse::refusal(EXPIRED).conclude(asked);
         self.shared.board.count_answer(EXPIRED);
         let Lent { head, forwarded, begun_us, .. } = &lent;

@@ -27,7 +27,7 @@ impl Connections {
             let age_ms = now_ms.saturating_sub(connection.lent.begun_us / 1000);
             let left_ms =
                 u128::from(waiting) * u128::from(age_ms) / u128::from(outlet.handed.max(1));
-            (waiting > 0).then_some((left_ms, token))
+            outlet.outgoing.takes_room().then_some((left_ms, token))
         });
         if let Some((_, token)) = left.max() {
             let why = "too much waits for slow clients, and its client is the slowest";
@@ -79,6 +79,7 @@ impl Connections {
                 Phase::Opening(_)
                 | Phase::Idle { .. }
                 | Phase::Arriving
+                | Phase::Deciding { .. }
                 | Phase::Lingering { .. } => false,
             };
             if is_unfinished {

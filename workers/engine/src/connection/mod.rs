@@ -4,6 +4,7 @@ pub(crate) mod address;
 pub(crate) mod carrying;
 pub(crate) mod closing;
 pub(crate) mod deadlines;
+pub(crate) mod deciding;
 pub(crate) mod displace;
 pub(crate) mod expire;
 pub(crate) mod loss;
@@ -15,6 +16,7 @@ pub(crate) mod reading;
 pub(crate) mod responding;
 pub(crate) mod shared;
 pub(crate) mod shortage;
+pub(crate) mod stream_files;
 pub(crate) mod streaming;
 pub(crate) mod table;
 pub(crate) mod turn_work;
@@ -34,6 +36,7 @@ use crate::options::Options;
 use crate::protocol::http1::{ArrivalStage, Caller, Http1, Reading, Step};
 use crate::protocol::streams::Streams;
 use crate::protocol::upload::Discard;
+use crate::stream::local::Decision;
 use crate::stream::request::Request;
 use crate::stream::shared_stream::{After, SharedStream};
 use crate::trim;
@@ -69,6 +72,8 @@ pub(crate) struct Connection {
     /// The connection was taken from the application side, which still has the
     /// descriptor.
     pub(crate) expired: bool,
+    /// The number of the task by which the next part of a response's file is read.
+    pub(crate) read_ahead: Option<u64>,
     /// Whether the client has received the last response; `None` if this was not
     /// checked.
     delivery: Option<Delivery>,
@@ -123,6 +128,11 @@ pub(crate) enum Phase {
     },
     /// A request arrives, or a body is dropped.
     Arriving,
+    /// The head of a request has arrived, and a background thread decides on it.
+    Deciding {
+        /// The number of its task.
+        number: u64,
+    },
     /// Streams begin and end on it.
     Carrying,
     /// The application side has the request.
@@ -163,6 +173,7 @@ impl Connection {
             since_ms: clock::monotonic_ms(),
             lent: Lent::default(),
             expired: false,
+            read_ahead: None,
             delivery: None,
             waited_us,
         }
@@ -174,6 +185,7 @@ impl Connection {
         self.phase = phase;
         self.lent.forget_head();
         self.http1.stop_passing();
+        self.read_ahead = None;
         self.since_ms = clock::monotonic_ms();
         self.delivery = None;
     }
@@ -257,6 +269,7 @@ impl Connection {
             Phase::Idle { .. } => true,
             Phase::Arriving => false,
             Phase::Opening(_)
+            | Phase::Deciding { .. }
             | Phase::Carrying
             | Phase::Lent
             | Phase::Writing(_)
@@ -279,6 +292,19 @@ impl Connection {
         if let Step::Ready(request) = &mut step {
             let read_us = if is_new { request.begun_us } else { clock::monotonic_us() };
             request.ready_us = read_us.saturating_sub(waited_us);
+        }
+        step
+    }
+
+    /// Follows the decision that a background thread has made on the request.
+    pub(crate) fn follow_late(&mut self, decision: Decision, reading: &mut Reading) -> Step {
+        self.phase = Phase::Arriving;
+        let mut step = self.http1.follow_late(decision, reading);
+        if !matches!(step, Step::More | Step::Continue) {
+            self.phase = Phase::Lent;
+        }
+        if let Step::Ready(request) = &mut step {
+            request.ready_us = clock::monotonic_us();
         }
         step
     }

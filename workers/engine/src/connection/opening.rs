@@ -7,7 +7,7 @@
 //! were read or not (`epoll(7)`), and so is the registration if a piece came before it.
 
 use monoceros_sys::reason;
-use monoceros_wire::listener::ProxyProtocol;
+use monoceros_wire::listener::{ProxyProtocol, Scheme};
 use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::address::ProxiedConnection;
@@ -141,7 +141,7 @@ impl Connections {
         self.shared.give_up(GivenUp::Refused, line);
         connection.link.remove_layer();
         let local = LocalResponse::explained_refusal(400, EXPLANATION);
-        let local = local.conclude(Asked::last(false, 0));
+        let local = local.conclude(Asked::last(false, self.shared.own_fields(Scheme::Http)));
         self.shared.board.count_answer(400);
         connection.log_local(&self.shared, None, &local);
         self.end_with(token, local);

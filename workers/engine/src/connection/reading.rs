@@ -10,7 +10,7 @@ use monoceros_wire::scoreboard::GivenUp;
 use crate::connection::table::{Connections, SHARE};
 use crate::connection::turn_work::Unfinished;
 use crate::connection::{Connection, Phase};
-use crate::protocol::http1::{ArrivalStage, Reading, Step};
+use crate::protocol::http1::{ArrivalStage, LateDecision, Reading, Step};
 use crate::stream::body::Received;
 use crate::stream::request::{QueuedRequest, Request};
 use crate::transport::file_range::is_for_now;
@@ -62,6 +62,7 @@ impl Connections {
                 self.write(token);
             }
             Phase::Opening(_) => self.open(token),
+            Phase::Deciding { .. } => self.note_client_of_decision(token, event),
             Phase::Carrying => {
                 if event.is_writable() {
                     self.write(token);
@@ -107,6 +108,10 @@ impl Connections {
                 Phase::Opening(_) => return self.open(token),
                 Phase::Carrying => return self.read_streams(token),
                 Phase::Lingering { .. } => return self.linger(token),
+                Phase::Deciding { .. } => {
+                    connection.unread = true;
+                    return;
+                }
                 Phase::Lent | Phase::Writing(_) => return,
             }
             match self.receive(token) {
@@ -196,33 +201,7 @@ impl Connections {
         for _ in 0..LOCAL_SHARE {
             let step = self.step(token, bytes);
             bytes = b"";
-            let goes_on = match step {
-                Step::More => false,
-                Step::Continue => {
-                    if let Some(connection) = self.slab.get(token) {
-                        connection.ask_for_body(&self.shared);
-                    }
-                    false
-                }
-                Step::Ready(request) => {
-                    self.lend(token, request, more);
-                    false
-                }
-                Step::Respond(local) => self.respond(token, *local),
-                Step::Discarded => self.go_on_behind_response(token),
-                Step::Undiscarded => {
-                    self.close_politely(token, true);
-                    false
-                }
-                Step::Refused { reject, request } => {
-                    self.refuse(token, GivenUp::Refused, reject, Some(request));
-                    false
-                }
-                Step::Unkept { error, request } => {
-                    self.refuse_unkept(token, &error, Some(request));
-                    false
-                }
-            };
+            let goes_on = self.take_step(token, step, more);
             if !goes_on || !self.slab.get(token).is_some_and(|it| it.http1.has_input()) {
                 return;
             }
@@ -230,12 +209,57 @@ impl Connections {
         self.work.unfinished.push(Unfinished::Input { token });
     }
 
+    /// Takes the next step of a request; `more` is set when more bytes may have arrived.
+    /// Returns whether the next request can be read.
+    pub(super) fn take_step(&mut self, token: usize, step: Step, more: bool) -> bool {
+        match step {
+            Step::More => false,
+            Step::Continue => {
+                if let Some(connection) = self.slab.get(token) {
+                    connection.ask_for_body(&self.shared);
+                }
+                false
+            }
+            Step::Ready(request) => {
+                self.lend(token, request, more);
+                false
+            }
+            Step::Respond(local) => self.respond(token, *local),
+            Step::Later(LateDecision(decide)) => {
+                self.decide_later(token, decide);
+                false
+            }
+            Step::Discarded => self.go_on_behind_response(token),
+            Step::Undiscarded => {
+                self.end_response_politely(token);
+                false
+            }
+            Step::Refused { reject, request } => {
+                self.refuse(token, GivenUp::Refused, reject, Some(request));
+                false
+            }
+            Step::Unkept { error, request } => {
+                self.refuse_unkept(token, &error, Some(request));
+                false
+            }
+        }
+    }
+
     fn step(&mut self, token: usize, bytes: &[u8]) -> Step {
+        self.with_reading(token, |connection, reading| connection.feed(bytes, reading))
+    }
+
+    /// Has a connection read, with the settings for that.
+    pub(super) fn with_reading(
+        &mut self,
+        token: usize,
+        read: impl FnOnce(&mut Connection, &mut Reading) -> Step,
+    ) -> Step {
         let Some(connection) = self.slab.get_mut(token) else { return Step::More };
         let shared = &self.shared;
         let spare = &mut self.work.spare;
-        connection.feed(
-            bytes,
+        read(
+            connection,
             &mut Reading {
                 decide: shared.options.local.as_ref(),
                 forwarding: &shared.options.forwarding,
@@ -254,7 +278,7 @@ impl Connections {
         // The response to a closed connection needs no events, unless the application
         // wants to know when its client ends.
         let has_events = self.shared.handoff.events().is_some();
-        let is_watched = has_events || request.asked(self.shared.keeps_alive(), 0).keep_alive;
+        let is_watched = has_events || request.is_kept_alive(self.shared.keeps_alive());
         if is_watched && self.register(token).is_err() {
             return self.refuse(token, GivenUp::Displaced, UNWATCHED, Some(request));
         }
@@ -306,7 +330,7 @@ impl Connections {
             Phase::Opening(_) | Phase::Idle { .. } | Phase::Arriving | Phase::Lingering { .. } => {
                 self.close(token);
             }
-            Phase::Carrying | Phase::Lent | Phase::Writing(_) => {}
+            Phase::Deciding { .. } | Phase::Carrying | Phase::Lent | Phase::Writing(_) => {}
         }
     }
 
@@ -328,6 +352,7 @@ impl Connections {
                 Phase::Idle { .. } if connection.http1.has_input() => {}
                 Phase::Idle { .. } | Phase::Arriving => self.end_of_input(token),
                 Phase::Opening(_)
+                | Phase::Deciding { .. }
                 | Phase::Carrying
                 | Phase::Lent
                 | Phase::Writing(_)

@@ -1,6 +1,6 @@
 //! What the server sends by itself: local responses, refusals, and the request for a body.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use monoceros_http::{Fields, Head, Reject, h1};
@@ -14,37 +14,76 @@ use crate::protocol::http1::Local;
 use crate::protocol::upload::LocalBody;
 use crate::record::access::Record;
 use crate::shared::Shared;
+use crate::stream::content::LocalContent;
+use crate::stream::exchange::COPY_LIMIT;
 use crate::stream::local::{ConcludedResponse, LocalResponse};
 use crate::stream::request::Request;
-use crate::stream::response::Asked;
-use crate::stream::shared_stream::After;
+use crate::stream::response::{Asked, OwnFields, Response};
+use crate::stream::shared_stream::{Account, After};
+use crate::transport::file_range::{Failure, FileRange, is_for_now};
+use crate::transport::outgoing::Flushed;
 
 impl Connections {
     /// Responds to a request without the application. Returns whether the connection
     /// continues with the bytes behind the request.
     pub(crate) fn respond(&mut self, token: usize, local: Local) -> bool {
-        let Local { mut request, response, body } = local;
-        request.closes = self.pressure.closes(self.slab.len(), request.begun_us / 1_000)
-            || matches!(body, LocalBody::Unread);
-        let hsts = self.slab.get(token).map_or(0, |it| it.hsts(&self.shared, &request.forwarded));
-        let response = response.conclude(request.asked(self.shared.keeps_alive(), hsts));
-        let goes_on = !response.response().closes();
-        self.shared.board.count_answer(response.response().status());
-        if let Some(connection) = self.slab.get(token) {
-            connection.log_local(&self.shared, Some(Answered::of(&request)), &response);
-        }
-        self.shared.handoff.recycle(request);
-        if !goes_on {
-            self.end_with(token, response);
-            return false;
-        }
+        let Local { mut request, response, refusal, body } = local;
         let Some(connection) = self.slab.get_mut(token) else { return false };
-        connection.send_now(&self.shared, response.bytes());
-        if let LocalBody::Discard(discard) = body {
-            connection.discard(discard);
-            return true;
+        if let Some((kind, reason)) = &refusal {
+            connection.log_refusal(&self.shared, *kind, &request, response.status(), reason);
         }
-        self.go_on_behind_response(token)
+        // Nothing is read while a file is sent.
+        let is_unread = match body {
+            LocalBody::None => false,
+            LocalBody::Discard(_) => response.is_file(),
+            LocalBody::Unread => true,
+        };
+        request.closes =
+            self.pressure.closes(self.slab.len(), request.begun_us / 1_000) || is_unread;
+        let Some(connection) = self.slab.get_mut(token) else { return false };
+        let own = connection.own_fields(&self.shared, &request.forwarded);
+        let asked = request.asked(self.shared.keeps_alive(), own);
+        let content = response.conclude_in(&mut request.response, asked);
+        let goes_on = !request.response.closes();
+        self.shared.board.count_answer(request.response.status());
+        let head = &mut self.work.head;
+        head.clear();
+        request.response.push_head(head);
+        let flushed = connection.send_local(&self.shared, head, content);
+        let is_sent = matches!(flushed, Ok(Flushed::All));
+        // A body that is dropped is waited for first, so the line cannot wait for the response.
+        let is_logged_now = is_sent || goes_on && matches!(body, LocalBody::Discard(_));
+        connection.account_local(&self.shared, &request, is_logged_now);
+        self.work.recycle(request);
+        let after = if goes_on { After::KeepAlive } else { After::Linger };
+        match body {
+            LocalBody::Discard(discard) if goes_on && flushed.is_ok() => {
+                connection.discard(discard);
+                true
+            }
+            _ if goes_on && is_sent => {
+                connection.enter(Phase::Idle { used: true });
+                true
+            }
+            _ => {
+                if !goes_on {
+                    connection.http1.drop_input();
+                }
+                connection.enter(Phase::Writing(after));
+                if let Some(after) = self.settle_flush(token, after, flushed) {
+                    self.end_response(token, after);
+                }
+                false
+            }
+        }
+    }
+
+    /// Ends a connection whose client sends more than is read, behind the response that it
+    /// has got, or is getting.
+    pub(super) fn end_response_politely(&mut self, token: usize) {
+        let Some(connection) = self.slab.get_mut(token) else { return };
+        connection.enter(Phase::Writing(After::Linger));
+        self.write(token);
     }
 
     /// The server has given its own response, and no byte of the request is still to
@@ -96,10 +135,12 @@ impl Connections {
     /// Responds to a request that is not served, and which the log already names.
     fn respond_with_refusal(&mut self, token: usize, status: u16, request: Option<Box<Request>>) {
         let Some(connection) = self.slab.get(token) else { return };
-        let asked = Asked::last(
-            request.as_deref().is_some_and(|request| request.head.is_head()),
-            request.as_deref().map_or(0, |it| connection.hsts(&self.shared, &it.forwarded)),
-        );
+        let own = match request.as_deref() {
+            Some(request) => connection.own_fields(&self.shared, &request.forwarded),
+            None => self.shared.own_fields(connection.link.scheme),
+        };
+        let is_head = request.as_deref().is_some_and(|request| request.head.is_head());
+        let asked = Asked::last(is_head, own);
         let local = LocalResponse::refusal(status).conclude(asked);
         self.shared.board.count_answer(status);
         connection.log_local(&self.shared, request.as_deref().map(Answered::of), &local);
@@ -144,9 +185,107 @@ impl<'a> Answered<'a> {
 }
 
 impl Connection {
-    /// For how many seconds the client of a request may not use plain HTTP.
-    pub(super) fn hsts(&self, shared: &Shared, forwarded: &Forwarded) -> u32 {
-        shared.hsts(forwarded.scheme.unwrap_or(self.link.scheme))
+    /// The server's own fields in the response to a request.
+    pub(super) fn own_fields<'a>(
+        &self,
+        shared: &'a Shared,
+        forwarded: &Forwarded,
+    ) -> OwnFields<'a> {
+        shared.own_fields(forwarded.scheme.unwrap_or(self.link.scheme))
+    }
+
+    /// Counts a request that is refused, and logs it.
+    pub(super) fn log_refusal(
+        &self,
+        shared: &Shared,
+        kind: GivenUp,
+        request: &Request,
+        status: u16,
+        reason: &str,
+    ) {
+        let client = request.forwarded.client.as_deref().unwrap_or(self.link.peer());
+        shared.give_up(kind, format_args!("refused {client}: {status} {reason}"));
+    }
+
+    /// Adds a response of the server itself to the access log: now, or when its last byte has
+    /// gone or it is given up.
+    fn account_local(&mut self, shared: &Shared, request: &Request, is_now: bool) {
+        let Request { response, begun_us, .. } = request;
+        if is_now {
+            return self.log_response(shared, Some(Answered::of(request)), response);
+        }
+        self.lent.begun_us = *begun_us;
+        let draft = shared
+            .access
+            .as_ref()
+            .map(|access| access.draft(&self.record(Some(Answered::of(request)), response)));
+        let (head, body) = (response.head_bytes(), response.body_bytes());
+        let mut tail = self.stream.tail();
+        tail.account = draft.map(|draft| Account { draft, head, body });
+        tail.label = Some(request.label());
+    }
+
+    /// Sends a response of the server itself, as far as the socket has room, and lets the
+    /// rest wait. A small body is copied behind `head`.
+    ///
+    /// # Errors
+    /// Those of sending; then nothing waits.
+    fn send_local(
+        &self,
+        shared: &Shared,
+        head: &mut Vec<u8>,
+        mut content: LocalContent,
+    ) -> Result<Flushed, Failure> {
+        let (link, stores) = (&self.link, shared.stores());
+        let is_file = matches!(content, LocalContent::File(_));
+        if !is_file && content.len() <= COPY_LIMIT as u64 {
+            head.extend_from_slice(content.bytes());
+            content = LocalContent::EMPTY;
+        }
+        let has_body = !content.is_empty();
+        let mut sent = 0;
+        if link.sends_directly() && !link.has_left() {
+            let result = if has_body && !is_file {
+                let parts = [IoSlice::new(head), IoSlice::new(content.bytes())];
+                link.socket.send_parts(&parts)
+            } else {
+                link.socket.send(head, has_body)
+            };
+            sent = match result {
+                Ok(count) if !is_file && count == head.len() + content.bytes().len() => {
+                    return Ok(Flushed::All);
+                }
+                Ok(count) => count,
+                Err(error) if is_for_now(&error) => 0,
+                Err(error) => {
+                    link.fail();
+                    return Err(error.into());
+                }
+            };
+            link.outlet().handed = sent as u64;
+        } else if link.has_layer() && !has_body {
+            let (count, is_sent) = link.send_through_layer(&[head])?;
+            link.outlet().handed = count as u64;
+            if is_sent {
+                link.outlet().handed = 0;
+                return Ok(Flushed::All);
+            }
+            sent = count;
+        }
+        if sent < head.len() {
+            link.leave(Box::new(head[sent..].to_vec()), 0, stores);
+        }
+        let gone = sent.saturating_sub(head.len());
+        match content {
+            LocalContent::File(part) => link.leave_file(FileRange::of(part)),
+            LocalContent::Shared(shared) => link.leave(Box::new(shared), gone, stores),
+            LocalContent::Bytes(bytes) => link.leave(Box::new(bytes), gone, stores),
+        }
+        let flushed = link.flush();
+        if let Ok(Flushed::All) = flushed {
+            link.outlet().handed = 0;
+        }
+        flushed
     }
 
     /// Adds a response of the server itself to the access log.
@@ -156,18 +295,32 @@ impl Connection {
         answered: Option<Answered>,
         local: &ConcludedResponse,
     ) {
-        let Some(access) = &shared.access else { return };
+        self.log_response(shared, answered, local.response());
+    }
+
+    fn log_response(&self, shared: &Shared, answered: Option<Answered>, response: &Response) {
+        if let Some(access) = &shared.access {
+            access.add(&self.record(answered, response));
+        }
+    }
+
+    /// What the access log gets of a response of the server itself.
+    pub(super) fn record<'a>(
+        &'a self,
+        answered: Option<Answered<'a>>,
+        response: &'a Response,
+    ) -> Record<'a> {
         let begun_us = answered.map_or(0, |it| it.begun_us);
         let took_us = clock::monotonic_us().saturating_sub(begun_us);
         let client = answered.and_then(|it| it.forwarded.client.as_deref());
-        access.add(&Record {
+        Record {
             peer: client.unwrap_or(self.link.peer()),
             head: answered.map(|it| it.head).filter(|head| !head.method().is_empty()),
             took_us: if begun_us == 0 { 0 } else { took_us },
-            response: local.response(),
+            response,
             environ: &|_| None,
             session: self.link.session().map(Arc::as_ref),
-        });
+        }
     }
 
     /// Asks the client to send the body that it has announced (RFC 9110 section

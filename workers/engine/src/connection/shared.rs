@@ -157,6 +157,11 @@ impl SharedConnection {
         }
     }
 
+    /// Whether bytes were left to the I/O thread that have not been sent.
+    pub(crate) fn has_left(&self) -> bool {
+        self.has_left.load(Ordering::Acquire)
+    }
+
     /// As `outlet`, for the I/O thread while the application may respond: `None` while
     /// an application thread has the lock. The I/O thread tries again in its next turn.
     pub(crate) fn try_outlet(&self) -> Option<MutexGuard<'_, Outlet>> {
@@ -413,7 +418,7 @@ impl SharedConnection {
             self.has_left.store(false, Ordering::Release);
         }
         match &flushed {
-            Ok(Flushed::Blocked(0)) => {}
+            Ok(Flushed::Blocked(0) | Flushed::Cold(0)) => {}
             Ok(_) => outlet.progress_ms = monotonic_ms(),
             Err(_) => outlet.fail(&self.socket),
         }

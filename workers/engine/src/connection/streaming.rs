@@ -11,9 +11,11 @@ use crate::connection::deadlines::SLOW_BODY;
 use crate::connection::responding::Answered;
 use crate::connection::turn_work::TurnWork;
 use crate::connection::{Connection, Phase, caller};
+use crate::forwarding::forwarded::Forwarded;
 use crate::handoff::events::StreamNews;
+use crate::handoff::task::Task;
 use crate::protocol::progress::BodyProgress;
-use crate::protocol::streams::{OpenStream, StreamState};
+use crate::protocol::streams::{OpenStream, StreamState, UndecidedStream};
 use crate::protocol::upload::TOO_LARGE;
 use crate::shared::Shared;
 use crate::stream::inbound::BodyEnd;
@@ -31,46 +33,123 @@ impl Connection {
         }
         request.head = head;
         request.begun_us = clock::monotonic_us();
-        if let Some(response) = self.decide(&work.shared, &mut request) {
-            let hsts = self.hsts(&work.shared, &request.forwarded);
-            let local = response.conclude(Asked::on_stream(request.head.is_head(), hsts));
-            self.log_local(&work.shared, Some(Answered::of(&request)), &local);
-            work.shared.handoff.recycle(request);
-            return self.respond_on_stream(&work.shared, id, &local);
+        let decision = self.decide(&work.shared, &mut request);
+        self.follow_on_stream(work, id, request, ends, decision);
+    }
+
+    /// Follows the decision on the request of a new stream; `ends` is set when the request
+    /// has no body.
+    fn follow_on_stream(
+        &mut self,
+        work: &mut TurnWork,
+        id: u32,
+        request: Box<Request>,
+        ends: bool,
+        decision: Decision,
+    ) {
+        match decision {
+            Decision::Pass => {
+                self.add_stream(id, StreamState::Arriving(request));
+                if ends || !work.shared.options.application.waits_for_bodies() {
+                    self.lend_stream(work, id, ends);
+                }
+            }
+            Decision::Respond { response, .. } => self.respond_locally(work, id, request, response),
+            Decision::Refuse { kind, response, reason } => {
+                self.log_refusal(&work.shared, kind, &request, response.status(), &reason);
+                self.respond_locally(work, id, request, response);
+            }
+            Decision::Later(decide) => {
+                let task = work.submit(self.link.token, Task::Decide(decide));
+                let since_ms = clock::monotonic_ms();
+                let early = Vec::new();
+                let undecided = UndecidedStream { request, task, early, ends, since_ms };
+                self.add_stream(id, StreamState::Deciding(undecided));
+            }
         }
-        let link = Arc::clone(&self.link);
-        let stream = OpenStream {
+    }
+
+    /// Adds a stream, whose request is part of `state`.
+    pub(super) fn add_stream(&mut self, id: u32, state: StreamState) {
+        let (is_head, forwarded, begun_us) = match &state {
+            StreamState::Arriving(request)
+            | StreamState::Deciding(UndecidedStream { request, .. }) => {
+                (request.head.is_head(), request.forwarded.clone(), request.begun_us)
+            }
+            StreamState::Passing(_) | StreamState::Running(_) | StreamState::Sending(_) => {
+                (false, Forwarded::default(), 0)
+            }
+        };
+        self.streams.add(OpenStream {
             id,
-            shared: Arc::new(SharedStream::on(link, id)),
-            is_head: request.head.is_head(),
-            forwarded: request.forwarded.clone(),
+            shared: Arc::new(SharedStream::on(Arc::clone(&self.link), id)),
+            is_head,
+            forwarded,
             head: Head::default(),
-            begun_us: request.begun_us,
-            state: StreamState::Arriving(request),
+            begun_us,
+            state,
             body_bytes: 0,
             progress: BodyProgress::new(clock::monotonic_ms()),
+        });
+    }
+
+    /// Follows the decision that a background thread has made on the request of a stream.
+    pub(super) fn follow_late_on_stream(
+        &mut self,
+        work: &mut TurnWork,
+        id: u32,
+        decision: Decision,
+    ) {
+        let Some(OpenStream { state: StreamState::Deciding(undecided), .. }) =
+            self.streams.remove(id)
+        else {
+            return;
         };
-        self.streams.add(stream);
-        if ends || !work.shared.options.application.waits_for_bodies() {
-            self.lend_stream(work, id, ends);
+        let UndecidedStream { request, early, ends, .. } = undecided;
+        self.follow_on_stream(work, id, request, ends && early.is_empty(), decision);
+        if !early.is_empty() {
+            self.take_data(work, id, &early, ends);
         }
+    }
+
+    /// Responds to the request of a stream without the application.
+    fn respond_locally(
+        &mut self,
+        work: &mut TurnWork,
+        id: u32,
+        request: Box<Request>,
+        response: LocalResponse,
+    ) {
+        let shared = Arc::clone(&work.shared);
+        let own = self.own_fields(&shared, &request.forwarded);
+        let mut local = response.conclude(Asked::on_stream(request.head.is_head(), own));
+        match local.take_file() {
+            Some(part) => self.send_file_on_stream(&shared, id, &request, &local, part),
+            None => {
+                self.log_local(&shared, Some(Answered::of(&request)), &local);
+                self.respond_on_stream(&shared, id, &local);
+            }
+        }
+        work.recycle(request);
     }
 
     /// Reads what proxies report about the client of a request, and decides whether the
     /// server responds by itself: it refuses the request, or has a response for it.
-    fn decide(&self, shared: &Shared, request: &mut Request) -> Option<LocalResponse> {
+    fn decide(&self, shared: &Shared, request: &mut Request) -> Decision {
         let caller = caller(&self.link, self.is_trusted);
         match shared.options.forwarding.read(&request.head, caller.sender) {
             Ok(forwarded) => request.forwarded = forwarded,
             Err(Reject { status, reason }) => {
-                let line = format_args!("refused {}: {status} {reason}", self.link.peer());
-                shared.give_up(GivenUp::Refused, line);
-                return Some(LocalResponse::refusal(status));
+                return Decision::Refuse {
+                    kind: GivenUp::Refused,
+                    response: LocalResponse::refusal(status),
+                    reason: reason.to_owned(),
+                };
             }
         }
-        match shared.options.local.as_ref()?.decide(&caller.arrival(request)) {
-            Decision::Pass => None,
-            Decision::Respond { response, .. } => Some(response),
+        match &shared.options.local {
+            Some(local) => local.decide(&caller.arrival(request)),
+            None => Decision::Pass,
         }
     }
 
@@ -131,8 +210,12 @@ impl Connection {
                     work.notify(StreamNews::Body(number));
                 }
             }
+            StreamState::Deciding(undecided) => {
+                undecided.early.extend_from_slice(bytes);
+                undecided.ends |= ends;
+            }
             // The stream has had its response already.
-            StreamState::Running(_) => {}
+            StreamState::Running(_) | StreamState::Sending(_) => {}
         }
     }
 
@@ -153,11 +236,9 @@ impl Connection {
     }
 
     /// Forgets a stream that the application does not have.
-    fn drop_stream(&mut self, work: &mut TurnWork, id: u32) {
-        if let Some(OpenStream { state: StreamState::Arriving(request), .. }) =
-            self.streams.remove(id)
-        {
-            work.shared.handoff.recycle(request);
+    pub(super) fn drop_stream(&mut self, work: &mut TurnWork, id: u32) {
+        if let Some(stream) = self.streams.remove(id) {
+            work.drop_state(stream.state);
         }
     }
 
@@ -173,9 +254,11 @@ impl Connection {
         let line = format_args!("refused {}: {status} {reason}", self.link.peer());
         work.shared.give_up(kind, line);
         let Some(stream) = self.streams.find(id) else { return };
-        if let StreamState::Arriving(request) = &stream.state {
-            let hsts = self.hsts(&work.shared, &request.forwarded);
-            let asked = Asked::on_stream(request.head.is_head(), hsts);
+        if let StreamState::Arriving(request)
+        | StreamState::Deciding(UndecidedStream { request, .. }) = &stream.state
+        {
+            let own = self.own_fields(&work.shared, &request.forwarded);
+            let asked = Asked::on_stream(request.head.is_head(), own);
             let local = LocalResponse::refusal(status).conclude(asked);
             self.log_local(&work.shared, Some(Answered::of(request)), &local);
             self.respond_on_stream(&work.shared, id, &local);
@@ -239,13 +322,23 @@ impl TurnWork {
     pub(super) fn lose_streams(&mut self, streams: Vec<OpenStream>) {
         for OpenStream { shared, state, .. } in streams {
             match state {
-                StreamState::Arriving(request) => self.shared.handoff.recycle(request),
                 StreamState::Passing(number) | StreamState::Running(number) => {
                     shared.lose();
                     shared.inbound.end(BodyEnd::Broken);
                     self.notify(StreamNews::Disconnected(number));
                 }
+                state => self.drop_state(state),
             }
+        }
+    }
+
+    /// Forgets the state of a stream that the application does not have.
+    pub(super) fn drop_state(&mut self, state: StreamState) {
+        match state {
+            StreamState::Arriving(request)
+            | StreamState::Deciding(UndecidedStream { request, .. }) => self.recycle(request),
+            StreamState::Sending(file) => file.log(&self.shared),
+            StreamState::Passing(_) | StreamState::Running(_) => {}
         }
     }
 }

@@ -21,10 +21,10 @@ use crate::connection::shared::{Entrance, SharedConnection};
 use crate::connection::shortage::Shortage;
 use crate::connection::turn_work::{TurnWork, Unfinished};
 use crate::connection::{Connection, Phase};
+use crate::handoff::mailbox::Messages;
 use crate::listen::expected::{Expected, ExpectedCount};
 use crate::shared::Shared;
 use crate::stream::request::QueuedRequest;
-use crate::stream::shared_stream::SharedStream;
 
 /// How often bytes are received from a connection before other connections are handled.
 pub(super) const SHARE: usize = 4;
@@ -36,7 +36,7 @@ pub(crate) struct Connections {
     _mark: Mark,
     pub(super) slab: Slab<Connection>,
     pub(super) work: TurnWork,
-    returned: Vec<Arc<SharedStream>>,
+    messages: Messages,
     /// Connections whose first request is expected now.
     pub(super) expected: Expected,
     /// The state of having too many connections.
@@ -58,7 +58,7 @@ impl Connections {
             _mark: Mark::new(registry.as_fd()),
             registry,
             slab: Slab::new(),
-            returned: Vec::new(),
+            messages: Messages::default(),
             expected: Expected::default(),
             pressure: Pressure::default(),
             shortage: Shortage::default(),
@@ -151,14 +151,18 @@ impl Connections {
         }
     }
 
-    /// Takes what the application side has returned by message.
+    /// Takes what the application side has returned by message, and what background threads
+    /// have done.
     pub(crate) fn take_returned(&mut self) {
-        let mut returned = std::mem::take(&mut self.returned);
-        self.shared.handoff.mailbox.take(&mut returned);
-        for stream in returned.drain(..) {
+        let mut messages = std::mem::take(&mut self.messages);
+        self.shared.handoff.mailbox.take(&mut messages);
+        for stream in messages.returned.drain(..) {
             self.take_back(&stream);
         }
-        self.returned = returned;
+        for (ticket, result) in messages.finished.drain(..) {
+            self.take_result(ticket, result);
+        }
+        self.messages = messages;
     }
 
     /// Checks the deadlines of all connections, as of `read_ms`.
@@ -201,6 +205,11 @@ impl Connections {
                 self.give_up_response(token, GivenUp::Untaken, why);
             }
             Verdict::Refuse(reason) => self.time_out(token, reason),
+            Verdict::GiveUpDecision => self.give_up_decision(token),
+            Verdict::GiveUpFile => {
+                let why = "its file could not be read within --write-timeout";
+                self.give_up_response(token, GivenUp::Unreadable, why);
+            }
         }
     }
 

@@ -3,12 +3,17 @@
 
 use std::sync::Arc;
 
+use crate::handoff::background::Background;
 use crate::handoff::events::StreamNews;
+use crate::handoff::task::{Task, Ticket};
 use crate::shared::Shared;
-use crate::stream::request::{QueuedRequest, SpareRequests};
+use crate::stream::request::{QueuedRequest, Request, SpareRequests};
 
 /// Bytes that are received at once.
 const SCRATCH: usize = 64 * 1024;
+
+/// Requests whose memory is kept for the next ones of this thread.
+const SPARE_LIMIT: usize = 64;
 
 /// A connection that has used its share of a turn.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +55,14 @@ pub(super) struct TurnWork {
     /// Where bytes are received.
     pub(super) scratch: Vec<u8>,
     pub(super) spare: SpareRequests,
+    /// The head of a response of the server itself, before it is sent.
+    pub(super) head: Vec<u8>,
+    /// A block of a file that is sent on a stream.
+    pub(super) block: Vec<u8>,
+    /// The threads that wait for disks in place of the loop.
+    background: Background,
+    /// Tasks that they have been given so far.
+    tasks: u64,
     /// Requests that the application side has been given so far.
     lent: u64,
     /// Connections with more to read or write than their share of a turn.
@@ -59,7 +72,11 @@ pub(super) struct TurnWork {
 impl TurnWork {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self {
+            head: Vec::new(),
+            block: Vec::new(),
+            background: Background::new(Arc::clone(&shared)),
             shared,
+            tasks: 0,
             jobs: Vec::new(),
             scratch: vec![0; SCRATCH],
             spare: Vec::new(),
@@ -72,6 +89,22 @@ impl TurnWork {
     pub(super) fn next_number(&mut self) -> u64 {
         self.lent += 1;
         self.lent
+    }
+
+    /// Gives a task of this connection to a background thread. Returns its number.
+    pub(super) fn submit(&mut self, token: usize, task: Task) -> u64 {
+        self.tasks += 1;
+        let number = self.tasks;
+        self.background.submit(Ticket { token, number }, task);
+        number
+    }
+
+    /// Keeps a request's memory for the next one, which is likely to begin on this thread.
+    pub(super) fn recycle(&mut self, mut request: Box<Request>) {
+        if self.spare.len() < SPARE_LIMIT {
+            request.clear();
+            self.spare.push(request);
+        }
     }
 
     /// Notifies an application with an event loop. It gets the requests of this turn

@@ -64,7 +64,21 @@ impl Connections {
             Phase::Carrying => return self.write_streams(token),
             _ => return,
         };
-        match connection.link.flush() {
+        let flushed = connection.link.flush();
+        if let Some(after) = self.settle_flush(token, after, flushed) {
+            self.end_response(token, after);
+        }
+    }
+
+    /// Takes the next step of a connection that only writes, after an attempt to send what
+    /// waits. Returns what follows the response, if everything was sent.
+    pub(super) fn settle_flush(
+        &mut self,
+        token: usize,
+        after: After,
+        flushed: Result<Flushed, Failure>,
+    ) -> Option<After> {
+        match flushed {
             Err(failure) => self.fail_response(token, failure),
             Ok(Flushed::Paused(_)) => self.work.unfinished.push(Unfinished::Writing { token }),
             Ok(Flushed::Blocked(_)) => {
@@ -72,16 +86,29 @@ impl Connections {
                     self.close(token);
                 }
             }
-            Ok(Flushed::All) if connection.link.outlet().failed => self.break_off(token),
+            Ok(Flushed::Cold(_)) => {
+                // The events of the client are needed meanwhile.
+                if self.register(token).is_err() {
+                    self.close(token);
+                } else {
+                    self.read_ahead(token);
+                }
+            }
             Ok(Flushed::All) => {
+                let connection = self.slab.get(token)?;
+                if connection.link.outlet().failed {
+                    self.break_off(token);
+                    return None;
+                }
                 connection.settle_account(&self.shared);
-                self.end_response(token, after);
+                return Some(after);
             }
         }
+        None
     }
 
     /// A response was sent, and its connection continues or ends.
-    fn end_response(&mut self, token: usize, after: After) {
+    pub(super) fn end_response(&mut self, token: usize, after: After) {
         match after {
             After::KeepAlive => self.await_request(token),
             After::Close => {
@@ -106,13 +133,16 @@ impl Connections {
             Some(Ok(Flushed::Paused(_))) => {
                 self.work.unfinished.push(Unfinished::Writing { token });
             }
+            Some(Ok(Flushed::Cold(_))) => self.read_ahead(token),
             Some(Err(Failure::File(why))) => connection.log_unreadable(&self.shared, &why),
             Some(Err(Failure::Client(_))) if connection.link.is_multiplexed => {
                 return self.break_off(token);
             }
             Some(Ok(Flushed::All | Flushed::Blocked(_)) | Err(Failure::Client(_))) => {}
         }
-        if self.shared.handoff.events().is_some() {
+        if self.shared.handoff.events().is_some()
+            && let Some(connection) = self.slab.get(token)
+        {
             connection.notify_room(&mut self.work);
         }
     }

@@ -4,6 +4,8 @@
 //!  loop  ── push ──>  ApplicationSide   ThreadSide: a queue, and threads that wait (WSGI)
 //!    ^                                  EventSide: an inbox with a doorbell (ASGI, gevent)
 //!    └── Mailbox <── call_back ──┘      streams that end by message, and what wakes the loop
+//!           ^ results
+//!        Background                     threads that wait for disks in place of the loop
 //!        Slots                          how many requests there are; both sides count
 //! ```
 //!
@@ -11,6 +13,7 @@
 //! nor a wake-up: the application thread writes it and ends the stream by one atomic word
 //! (`stream/end.rs`).
 
+pub(crate) mod background;
 pub(crate) mod batch;
 pub(crate) mod crew;
 pub(crate) mod event_source;
@@ -22,6 +25,7 @@ pub(crate) mod queue_age;
 pub(crate) mod sleep_flag;
 pub(crate) mod slots;
 pub(crate) mod source;
+pub(crate) mod task;
 pub(crate) mod threads;
 pub(crate) mod wait;
 

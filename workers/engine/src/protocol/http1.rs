@@ -1,11 +1,13 @@
 //! HTTP/1 on a connection (RFC 9112): one stream at a time, the next head behind the
 //! last response. Takes bytes and returns steps; no I/O.
 
+use std::fmt;
 use std::io;
 
 use monoceros_http::{Framing, Limits, Reject};
 use monoceros_sys::clock;
 use monoceros_wire::listener::Scheme;
+use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::address::Address;
 use crate::forwarding::{Forwarding, Sender};
@@ -41,6 +43,8 @@ enum Arriving {
     Discarding(Discard),
     /// The application has the request, and takes the body as it arrives.
     Passing(Passing),
+    /// Its head has arrived, and a background thread decides on it.
+    Deciding(Box<Request>),
 }
 
 /// How much of a request has arrived.
@@ -61,6 +65,8 @@ pub(crate) enum ArrivalStage {
 pub(crate) struct Local {
     pub(crate) request: Box<Request>,
     pub(crate) response: LocalResponse,
+    /// What it is counted as, and why, if it is refused.
+    pub(crate) refusal: Option<(GivenUp, String)>,
     /// Its body, as far as the connection waits for it.
     pub(crate) body: LocalBody,
 }
@@ -76,6 +82,8 @@ pub(crate) enum Step {
     Ready(Box<Request>),
     /// The server responds by itself.
     Respond(Box<Local>),
+    /// This call decides on the request, on a background thread.
+    Later(LateDecision),
     /// A body was dropped completely.
     Discarded,
     /// A body that must be dropped is too large or malformed.
@@ -95,6 +103,19 @@ pub(crate) enum Step {
         request: Box<Request>,
     },
 }
+
+/// A decision that is made on a background thread.
+pub(crate) struct LateDecision(pub(crate) Box<dyn FnOnce() -> Decision + Send>);
+
+impl fmt::Debug for LateDecision {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("LateDecision")
+    }
+}
+
+/// How many bytes of the body of a refused request are dropped, so that the connection can
+/// continue.
+const REFUSED_DISCARD: u64 = 64 * 1024;
 
 /// The connection's settings for reading.
 pub(crate) struct Reading<'a> {
@@ -146,6 +167,7 @@ impl Http1 {
             Arriving::Discarding(_) => Some(ArrivalStage::Discarding),
             // The descriptor does not belong to the connection any more.
             Arriving::Passing(_) => None,
+            Arriving::Deciding(_) => None,
         }
     }
 
@@ -224,14 +246,17 @@ impl Http1 {
         match &mut self.arriving {
             Arriving::Body(upload) => upload.progress = BodyProgress::new(now_ms),
             Arriving::Passing(passing) => passing.progress = BodyProgress::new(now_ms),
-            Arriving::Nothing | Arriving::Head(_) | Arriving::Discarding(_) => {}
+            Arriving::Nothing
+            | Arriving::Head(_)
+            | Arriving::Discarding(_)
+            | Arriving::Deciding(_) => {}
         }
     }
 
     /// Takes the arriving request, if there is one.
     pub(crate) fn take_request(&mut self) -> Option<Box<Request>> {
         match std::mem::take(&mut self.arriving) {
-            Arriving::Head(request) => Some(request),
+            Arriving::Head(request) | Arriving::Deciding(request) => Some(request),
             Arriving::Body(upload) => Some(upload.request),
             other => {
                 self.arriving = other;
@@ -299,8 +324,8 @@ impl Http1 {
             Arriving::Head(request) => self.read_head(request, bytes, caller, reading),
             Arriving::Body(upload) => self.read_body(upload, bytes, reading),
             Arriving::Discarding(discard) => self.drop_body(discard, bytes),
-            passing @ Arriving::Passing(_) => {
-                self.arriving = passing;
+            other @ (Arriving::Passing(_) | Arriving::Deciding(_)) => {
+                self.arriving = other;
                 (Step::More, 0)
             }
         }
@@ -325,13 +350,60 @@ impl Http1 {
             Ok(forwarded) => request.forwarded = forwarded,
             Err(reject) => return (Step::Refused { reject, request }, bytes.len()),
         }
-        if let Some(decide) = reading.decide
-            && let Decision::Respond { response, discard } =
-                decide.decide(&caller.arrival(&request))
-        {
-            let body = LocalBody::of(&request.head, discard, reading.limits);
-            return (Step::Respond(Box::new(Local { request, response, body })), used);
+        match reading.decide.map(|decide| decide.decide(&caller.arrival(&request))) {
+            None | Some(Decision::Pass) => self.begin_body(request, bytes, used, reading),
+            Some(decision) => self.follow(decision, request, bytes, used, reading),
         }
+    }
+
+    /// Follows the decision on a request whose head has used so many of `bytes`.
+    fn follow(
+        &mut self,
+        decision: Decision,
+        request: Box<Request>,
+        bytes: &[u8],
+        used: usize,
+        reading: &mut Reading,
+    ) -> (Step, usize) {
+        let (response, discard, refusal) = match decision {
+            Decision::Pass => return self.begin_body(request, bytes, used, reading),
+            Decision::Later(decide) => {
+                self.arriving = Arriving::Deciding(request);
+                return (Step::Later(LateDecision(decide)), used);
+            }
+            Decision::Respond { response, discard } => (response, discard, None),
+            Decision::Refuse { kind, response, reason } => {
+                (response, REFUSED_DISCARD, Some((kind, reason)))
+            }
+        };
+        let body = LocalBody::of(&request.head, discard, reading.limits);
+        (Step::Respond(Box::new(Local { request, response, refusal, body })), used)
+    }
+
+    /// Follows the decision that a background thread has made on the request.
+    pub(crate) fn follow_late(&mut self, decision: Decision, reading: &mut Reading) -> Step {
+        let request = match std::mem::take(&mut self.arriving) {
+            Arriving::Deciding(request) => request,
+            other => {
+                self.arriving = other;
+                return Step::More;
+            }
+        };
+        let input = std::mem::take(&mut self.input);
+        let (step, used) = self.follow(decision, request, input.rest(), 0, reading);
+        self.input = input;
+        self.input.consume(used);
+        step
+    }
+
+    /// Reads what follows the head of a request that the application serves.
+    fn begin_body(
+        &mut self,
+        request: Box<Request>,
+        bytes: &[u8],
+        used: usize,
+        reading: &mut Reading,
+    ) -> (Step, usize) {
         let left = match request.head.framing() {
             Framing::Length(length) if length > reading.longest_body => {
                 return (Step::Refused { reject: TOO_LARGE, request }, bytes.len());

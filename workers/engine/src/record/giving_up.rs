@@ -71,7 +71,14 @@ impl LossLog {
 /// The level of a kind: a fault that a client can cause by itself is routine.
 fn level(kind: GivenUp) -> Level {
     match kind {
-        GivenUp::Refused | GivenUp::Late | GivenUp::Handshake => Level::Info,
+        GivenUp::Refused
+        | GivenUp::Late
+        | GivenUp::Handshake
+        | GivenUp::Denied
+        | GivenUp::Misdirected
+        | GivenUp::RateLimited
+        | GivenUp::TooManyConnections
+        | GivenUp::TooLarge => Level::Info,
         GivenUp::Unkept => Level::Error,
         GivenUp::Unbegun
         | GivenUp::Expired
@@ -80,7 +87,8 @@ fn level(kind: GivenUp) -> Level {
         | GivenUp::Slowest
         | GivenUp::Unreadable
         | GivenUp::Unfinished
-        | GivenUp::ProxyHeader => Level::Warn,
+        | GivenUp::ProxyHeader
+        | GivenUp::Overdue => Level::Warn,
     }
 }
 

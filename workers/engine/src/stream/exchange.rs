@@ -6,6 +6,7 @@ mod sending;
 
 use std::cell::RefCell;
 use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +21,12 @@ use crate::connection::address::{Address, ProxiedConnection};
 use crate::connection::shared::{SharedConnection, Waited};
 use crate::shared::Shared;
 use crate::stream::body::Body;
+use crate::stream::content::{FilePart, LocalContent};
 use crate::stream::inbound::BodyPiece;
 use crate::stream::request::{QueuedRequest, Request};
 use crate::stream::response::{Asked, BodyFraming, Fault, Response};
 use crate::stream::shared_stream::{After, SharedStream};
+use crate::transport::file_range::FileRange;
 use crate::transport::payload::Payload;
 
 pub use sending::COPY_LIMIT;
@@ -69,7 +72,7 @@ pub struct Exchange {
     /// The server's own response is sent in place of the application's.
     is_replaced: bool,
     /// The body of that response, until it is sent.
-    replacement: Vec<u8>,
+    replacement: LocalContent,
     gone: bool,
     completed: bool,
     ended: bool,
@@ -103,7 +106,7 @@ impl Exchange {
             handed: 0,
             held_ms: None,
             is_replaced: false,
-            replacement: Vec::new(),
+            replacement: LocalContent::EMPTY,
             gone: false,
             completed: false,
             ended: false,
@@ -315,8 +318,16 @@ impl Exchange {
         if !with_head {
             return Ok(());
         }
-        let body = std::mem::take(&mut self.replacement);
-        self.put(true, &body, None)
+        match std::mem::replace(&mut self.replacement, LocalContent::EMPTY) {
+            LocalContent::Bytes(bytes) => self.put(true, &bytes, None),
+            LocalContent::Shared(shared) => {
+                let owner = shared.clone();
+                self.put(true, shared.bytes(), Some(Box::new(owner)))
+            }
+            LocalContent::File(FilePart { file, offset, length }) => {
+                self.put_file(offset, length, || Ok(file))
+            }
+        }
     }
 
     /// Sends a piece of the body, with the head if it is due.
@@ -378,18 +389,30 @@ impl Exchange {
         if !with_head {
             return Ok(());
         }
+        self.put_file(offset, length, || source.try_clone().map(Arc::new))
+    }
+
+    /// Sends the head, and a range of a file as the whole body.
+    fn put_file(
+        &mut self,
+        offset: u64,
+        length: u64,
+        open: impl FnOnce() -> io::Result<Arc<File>>,
+    ) -> Result<(), ClientDisconnected> {
         let length = self.request_mut().response.take(length);
+        let range = match (length > 0).then(open) {
+            Some(Ok(file)) => Some(FileRange::new(file, offset, length)),
+            Some(Err(_)) => return self.give_up_file("no descriptor is left for its file"),
+            None => None,
+        };
         if self.link().is_multiplexed {
-            return self.send_file_on_stream(source, offset, length);
+            return self.send_file_on_stream(range);
         }
         let mut head = Vec::new();
         self.request_mut().response.push_head(&mut head);
         // The head waits for the first bytes of the file, if there are any.
-        self.push_bytes(&head, length > 0)?;
-        if length > 0 {
-            self.push_file(source, offset, length)?;
-        }
-        Ok(())
+        self.push_bytes(&head, range.is_some())?;
+        range.map_or(Ok(()), |range| self.push_file(range))
     }
 
     /// Whether so much waits for the client that the application must wait.
@@ -524,13 +547,15 @@ impl Exchange {
             return self.lose().map(|()| false);
         }
         let whole = self.revise().or(whole);
-        let hsts = self.shared.hsts(self.scheme());
-        let asked = if self.link().is_multiplexed {
-            Asked::on_stream(self.request().head.is_head(), hsts)
+        let own = self.shared.own_fields(self.scheme());
+        let is_multiplexed = self.stream.connection.is_multiplexed;
+        let request = self.request.as_deref_mut().expect("present until the end");
+        let asked = if is_multiplexed {
+            Asked::on_stream(request.head.is_head(), own)
         } else {
-            self.request().asked(self.shared.keeps_alive(), hsts)
+            request.asked(self.shared.keeps_alive(), own)
         };
-        self.request_mut().response.conclude(asked, whole);
+        request.response.conclude(asked, whole);
         if self.response().framing().ends_with_connection() {
             self.link().guard();
         }
@@ -547,7 +572,7 @@ impl Exchange {
         let Request { head, response, .. } = self.request.as_deref_mut()?;
         self.replacement = reviser.revise(head, response)?;
         self.is_replaced = true;
-        Some(self.replacement.len() as u64)
+        Some(self.replacement.len())
     }
 
     fn lose(&mut self) -> Result<(), ClientDisconnected> {

@@ -6,86 +6,126 @@ use std::sync::Arc;
 
 use monoceros_http::{Head, PathPrefix};
 use monoceros_wire::listener::Scheme;
+use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::address::Address;
+use crate::stream::content::{FilePart, LocalContent};
 use crate::stream::response::{Asked, Fault, Response};
 
-/// A whole response of the server itself.
-#[derive(Debug)]
+/// A whole response of the server itself. Copies share status and fields, so a response that
+/// is sent again and again is best kept and cloned.
+#[derive(Clone, Debug)]
 pub struct LocalResponse {
-    response: Response,
-    body: Vec<u8>,
+    response: Arc<Response>,
+    content: LocalContent,
 }
 
 impl LocalResponse {
     /// A response with this status, its usual reason phrase, and nothing else.
     #[must_use]
     pub fn new(status: u16) -> Self {
-        Self { response: Response::own(status), body: Vec::new() }
+        Self { response: Arc::new(Response::own(status)), content: LocalContent::EMPTY }
     }
 
-    /// Adds a field.
+    /// Adds a field. `Connection: close` closes the connection after the response.
     ///
     /// # Errors
     /// When it is malformed.
     pub fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
-        self.response.field(name, value)
+        Arc::make_mut(&mut self.response).field(name, value)
     }
 
-    /// Sets the body.
+    /// Sets the body. To HEAD only its length is sent.
     #[must_use]
-    pub fn body(self, body: Vec<u8>) -> Self {
-        Self { body, ..self }
+    pub fn body(self, content: impl Into<LocalContent>) -> Self {
+        Self { content: content.into(), ..self }
+    }
+
+    /// The status code.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.response.status()
+    }
+
+    /// Whether the body is a part of a file.
+    pub(crate) fn is_file(&self) -> bool {
+        matches!(self.content, LocalContent::File(_))
     }
 
     /// The status in plain text, with no detail of the server; with 503, that another
     /// try may be served soon (RFC 9110 section 10.2.3).
     pub(crate) fn refusal(status: u16) -> Self {
+        Self::explained_refusal(status, "")
+    }
+
+    /// As above, with a sentence behind the status.
+    pub(crate) fn explained_refusal(status: u16, explanation: &str) -> Self {
         let mut response = Response::own(status);
         if status == 503 {
             response.own_field(b"Retry-After", b"1");
         }
         response.own_field(b"Content-Type", b"text/plain; charset=utf-8");
-        let mut body = response.status_text().to_vec();
-        body.push(b'\n');
-        Self { response, body }
-    }
-
-    /// As above, with a sentence behind the status.
-    pub(crate) fn explained_refusal(status: u16, explanation: &str) -> Self {
-        let mut refusal = Self::refusal(status);
-        refusal.body.extend_from_slice(explanation.as_bytes());
-        refusal
+        let content = [response.status_text(), b"\n", explanation.as_bytes()].concat().into();
+        Self { response: Arc::new(response), content }
     }
 
     /// Completes the response for the request's method and version.
-    pub(crate) fn conclude(mut self, asked: Asked) -> ConcludedResponse {
-        let length = self.body.len() as u64;
-        self.response.conclude(asked, Some(length));
-        let taken = self.response.take(length);
-        self.body.truncate(usize::try_from(taken).unwrap_or(self.body.len()));
-        ConcludedResponse(self)
+    pub(crate) fn conclude(self, asked: Asked) -> ConcludedResponse {
+        let mut response = Arc::unwrap_or_clone(self.response);
+        let content = conclude(&mut response, self.content, asked);
+        ConcludedResponse { response, content }
     }
+
+    /// As above; the head is made in `into`, in the memory that it has. Returns the content
+    /// that is sent.
+    pub(crate) fn conclude_in(self, into: &mut Response, asked: Asked) -> LocalContent {
+        into.copy_from(&self.response);
+        conclude(into, self.content, asked)
+    }
+}
+
+/// Completes the head of a response. Returns the content that is sent.
+fn conclude(response: &mut Response, mut content: LocalContent, asked: Asked) -> LocalContent {
+    let length = content.len();
+    response.promise(length);
+    response.conclude(asked, None);
+    content.truncate(response.take(length));
+    content
 }
 
 /// As above, ready to be sent.
 #[derive(Debug)]
-pub(crate) struct ConcludedResponse(LocalResponse);
+pub(crate) struct ConcludedResponse {
+    response: Response,
+    content: LocalContent,
+}
 
 impl ConcludedResponse {
     pub(crate) fn response(&self) -> &Response {
-        &self.0.response
+        &self.response
     }
 
+    /// The content, as far as it is in memory.
     pub(crate) fn body(&self) -> &[u8] {
-        &self.0.body
+        self.content.bytes()
+    }
+
+    /// Takes the content, where it is a part of a file.
+    pub(crate) fn take_file(&mut self) -> Option<FilePart> {
+        match std::mem::replace(&mut self.content, LocalContent::EMPTY) {
+            LocalContent::File(part) => Some(part),
+            content => {
+                self.content = content;
+                None
+            }
+        }
     }
 
     /// Head and body in the syntax of HTTP/1.
     pub(crate) fn bytes(mut self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(256 + self.0.body.len());
-        self.0.response.push_head(&mut out);
-        out.extend_from_slice(&self.0.body);
+        let mut out = Vec::with_capacity(256 + self.body().len());
+        self.response.push_head(&mut out);
+        out.extend_from_slice(self.body());
         out
     }
 }
@@ -110,7 +150,6 @@ pub struct Arrival<'a> {
 }
 
 /// The decision on a request at the end of its head.
-#[derive(Debug)]
 pub enum Decision {
     /// The application serves it.
     Pass,
@@ -122,6 +161,30 @@ pub enum Decision {
         /// connection with a longer body is closed.
         discard: u64,
     },
+    /// The server does not serve the request: that is counted by its kind, and a line in the
+    /// log. The connection continues, unless the response has `Connection: close`.
+    Refuse {
+        /// What it is counted as.
+        kind: GivenUp,
+        /// The response.
+        response: LocalResponse,
+        /// The reason, for the log.
+        reason: String,
+    },
+    /// The decision needs something that may wait, such as a look at a disk: it is made on
+    /// another thread, and the request waits for it. The call must end by itself.
+    Later(Box<dyn FnOnce() -> Decision + Send>),
+}
+
+impl fmt::Debug for Decision {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Pass => formatter.write_str("Pass"),
+            Self::Respond { response, .. } => write!(formatter, "Respond({})", response.status()),
+            Self::Refuse { kind, reason, .. } => write!(formatter, "Refuse({kind}: {reason})"),
+            Self::Later(_) => formatter.write_str("Later"),
+        }
+    }
 }
 
 /// Decides which requests the server responds to by itself. It runs on the I/O thread,
@@ -163,12 +226,42 @@ impl ResponseDraft<'_> {
         self.0.field_value(name)
     }
 
+    /// Names and values of the fields, in order, without Content-Length.
+    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.0.head().fields.iter()
+    }
+
+    /// The Content-Length that the application has given.
+    #[must_use]
+    pub fn promised_length(&self) -> Option<u64> {
+        self.0.promised()
+    }
+
     /// Adds a field.
     ///
     /// # Errors
     /// When it is malformed.
     pub fn add(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
         self.0.field(name, value)
+    }
+
+    /// Removes the fields of a name, in any case. Returns whether there were some.
+    pub fn remove(&mut self, name: &[u8]) -> bool {
+        self.0.remove(name)
+    }
+
+    /// Replaces the fields of a name, in any case, by one.
+    ///
+    /// # Errors
+    /// When it is malformed.
+    pub fn set(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
+        self.remove(name);
+        self.add(name, value)
+    }
+
+    /// Replaces the status by one with its usual reason phrase. The fields stay.
+    pub fn change_status(&mut self, status: u16) {
+        self.0.change_status(status);
     }
 }
 
@@ -179,6 +272,9 @@ pub enum Revision {
     Keep,
     /// Sent in place of the application's response, whose body is dropped.
     Replace(LocalResponse),
+    /// Sent in place of the application's body. Status and fields stay, but for
+    /// Content-Length, which is that of the content.
+    ReplaceBody(LocalContent),
 }
 
 /// Revises the responses of the application: the counterpart of [`LocalDecision`]. It
@@ -196,15 +292,22 @@ impl ResponseReviser {
         Self(Arc::new(revise))
     }
 
-    /// Revises a response: the body of the response that replaces it, if one does.
-    pub(crate) fn revise(&self, asked: &Head, response: &mut Response) -> Option<Vec<u8>> {
-        match (self.0)(asked, &mut ResponseDraft(response)) {
-            Revision::Keep => None,
-            Revision::Replace(LocalResponse { response: own, body }) => {
-                *response = own;
-                Some(body)
+    /// Revises a response. Returns the content that replaces the application's body, if
+    /// one does.
+    pub(crate) fn revise(&self, asked: &Head, response: &mut Response) -> Option<LocalContent> {
+        let content = match (self.0)(asked, &mut ResponseDraft(response)) {
+            Revision::Keep => return None,
+            Revision::Replace(LocalResponse { response: own, content }) => {
+                *response = Arc::unwrap_or_clone(own);
+                content
             }
-        }
+            Revision::ReplaceBody(content) => {
+                response.remove(b"content-length");
+                content
+            }
+        };
+        response.promise(content.len());
+        Some(content)
     }
 }
 
@@ -217,9 +320,11 @@ impl fmt::Debug for ResponseReviser {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stream::response::OwnFields;
 
     fn text(status: u16, is_head: bool) -> String {
-        let refusal = LocalResponse::refusal(status).conclude(Asked::last(is_head, 0));
+        let refusal =
+            LocalResponse::refusal(status).conclude(Asked::last(is_head, OwnFields::NONE));
         String::from_utf8(refusal.bytes()).unwrap()
     }
 
@@ -248,6 +353,28 @@ mod tests {
             text.contains("\r\nContent-Length: 16\r\n") && text.ends_with("\r\n\r\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn the_length_is_sent_also_where_it_is_zero() {
+        let text = |status: u16, is_head| {
+            let local = LocalResponse::new(status).conclude(Asked::last(is_head, OwnFields::NONE));
+            String::from_utf8(local.bytes()).unwrap()
+        };
+        for is_head in [false, true] {
+            assert!(text(200, is_head).contains("\r\nContent-Length: 0\r\n"));
+            assert!(!text(304, is_head).contains("Content-Length"));
+            assert!(!text(204, is_head).contains("Content-Length"));
+        }
+    }
+
+    #[test]
+    fn a_copy_of_a_response_changes_apart_from_it() {
+        let one = LocalResponse::new(200);
+        let mut other = one.clone();
+        other.field(b"A", b"b").unwrap();
+        let has = |it: LocalResponse| it.response.field_value(b"a").is_some();
+        assert!(has(other) && !has(one));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use monoceros_wire::scoreboard::{ID_LIMIT, made_id};
 
 use crate::forwarding::forwarded::Forwarded;
 use crate::stream::body::Body;
-use crate::stream::response::{Asked, Response};
+use crate::stream::response::{Asked, OwnFields, Response};
 use crate::stream::shared_stream::SharedStream;
 use crate::trim;
 
@@ -53,21 +53,31 @@ impl Request {
     }
 
     /// What the head of its response depends on; `keeps_alive` is set when this worker
-    /// uses connections again. `hsts` is [`Asked::hsts`].
-    pub(crate) fn asked(&self, keeps_alive: bool, hsts: u32) -> Asked {
+    /// uses connections again.
+    pub(crate) fn asked<'a>(&self, keeps_alive: bool, own: OwnFields<'a>) -> Asked<'a> {
         Asked {
             version: self.head.version(),
             is_head: self.head.is_head(),
-            keep_alive: self.head.keep_alive() && !self.closes && keeps_alive,
+            keep_alive: self.is_kept_alive(keeps_alive),
             is_framed: false,
-            hsts,
+            own,
         }
+    }
+
+    /// Whether its connection can be used again; `keeps_alive` as above.
+    pub(crate) fn is_kept_alive(&self, keeps_alive: bool) -> bool {
+        self.head.keep_alive() && !self.closes && keeps_alive
     }
 
     /// The request's identifier in the error log.
     pub(crate) fn label(&self) -> String {
         let (method, path) = (self.head.method(), self.head.path());
-        format!("{} {} (request {})", method.escape_ascii(), path.escape_ascii(), self.id())
+        let (method, path) = (method.escape_ascii(), path.escape_ascii());
+        if self.number == 0 {
+            // The application does not have it.
+            return format!("{method} {path}");
+        }
+        format!("{method} {path} (request {})", self.id())
     }
 
     /// The client's `X-Request-ID`, if it is plain text.

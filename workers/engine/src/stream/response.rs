@@ -2,7 +2,7 @@
 
 use monoceros_http::h1::{self, Persistence, Transfer};
 use monoceros_http::response::{check_field, has_no_body, is_hop_by_hop};
-use monoceros_http::{InvalidResponse, ResponseHead, Version, has_token};
+use monoceros_http::{Fields, InvalidResponse, ResponseHead, Version, has_token};
 
 use crate::record::clock;
 
@@ -37,9 +37,29 @@ impl BodyFraming {
     }
 }
 
+/// The fields that the server adds to a response by itself, beside Date.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OwnFields<'a> {
+    /// For how many seconds the client may not use plain HTTP; 0 without such a rule.
+    pub(crate) hsts: u32,
+    /// `Server` is one of them.
+    pub(crate) has_server: bool,
+    /// Fields of the settings, which are added unless the response has them.
+    pub(crate) added: &'a Fields,
+}
+
+#[cfg(test)]
+static NO_FIELDS: Fields = Fields::new();
+
+impl OwnFields<'static> {
+    /// Without settings.
+    #[cfg(test)]
+    pub(crate) const NONE: Self = Self { hsts: 0, has_server: true, added: &NO_FIELDS };
+}
+
 /// What the head of a response depends on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct Asked<'a> {
     /// The request's version.
     pub(crate) version: Version,
     /// The request's method is HEAD.
@@ -48,25 +68,24 @@ pub(crate) struct Asked {
     pub(crate) keep_alive: bool,
     /// The connection's protocol carries several streams and frames their bodies.
     pub(crate) is_framed: bool,
-    /// For how many seconds the client may not use plain HTTP; 0 without such a rule.
-    pub(crate) hsts: u32,
+    pub(crate) own: OwnFields<'a>,
 }
 
-impl Asked {
+impl<'a> Asked<'a> {
     /// For a response that ends the connection, to a request of which nothing else is
     /// known.
-    pub(crate) fn last(is_head: bool, hsts: u32) -> Self {
-        Self { version: Version::Http11, is_head, keep_alive: false, is_framed: false, hsts }
+    pub(crate) fn last(is_head: bool, own: OwnFields<'a>) -> Self {
+        Self { version: Version::Http11, is_head, keep_alive: false, is_framed: false, own }
     }
 
     /// For a response on one of several streams of a connection.
-    pub(crate) fn on_stream(is_head: bool, hsts: u32) -> Self {
-        Self { version: Version::Http11, is_head, keep_alive: true, is_framed: true, hsts }
+    pub(crate) fn on_stream(is_head: bool, own: OwnFields<'a>) -> Self {
+        Self { version: Version::Http11, is_head, keep_alive: true, is_framed: true, own }
     }
 }
 
 /// A response in the making: its head, and the facts about its body.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Response {
     /// The status and the fields; empty before a status.
     head: ResponseHead,
@@ -103,6 +122,12 @@ impl Response {
     pub(crate) fn clear(&mut self) {
         self.head.clear();
         self.state = ResponseState::default();
+    }
+
+    /// Becomes a copy of another, in the memory that this one has.
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        self.head.copy_from(&other.head);
+        self.state = other.state;
     }
 
     /// Begins with a status, such as `200 OK`, forgetting what was set before.
@@ -171,6 +196,38 @@ impl Response {
         Ok(())
     }
 
+    /// Removes the fields of a name, in any case. Returns whether there were some.
+    pub(crate) fn remove(&mut self, name: &[u8]) -> bool {
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"date") => self.state.has_date = false,
+            6 if name.eq_ignore_ascii_case(b"server") => self.state.has_server = false,
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
+                return self.state.length.take().is_some();
+            }
+            25 if name.eq_ignore_ascii_case(HSTS) => self.state.has_hsts = false,
+            17 if name.eq_ignore_ascii_case(b"x-accel-buffering") => self.state.unbuffered = false,
+            _ => {}
+        }
+        self.head.fields.remove(name)
+    }
+
+    /// Replaces the status by one of the server itself. The fields stay.
+    pub(crate) fn change_status(&mut self, status: u16) {
+        self.head.change_status(status);
+    }
+
+    /// The server gives a whole body of this length. A status without a body promises none.
+    /// A length of 0 does not replace one that was given: with HEAD there may be no body
+    /// beside it.
+    pub(crate) fn promise(&mut self, length: u64) {
+        let status = self.head.status();
+        if has_no_body(status) || status == 205 {
+            self.state.length = None;
+        } else if length > 0 || self.state.length.is_none() {
+            self.state.length = Some(length);
+        }
+    }
+
     fn set_length(&mut self, value: &[u8]) -> Result<(), Fault> {
         let digits = value.trim_ascii();
         let length = std::str::from_utf8(digits)
@@ -210,18 +267,24 @@ impl Response {
             Version::Http10 => Persistence::KeepAlive,
             Version::Http11 => Persistence::Implied,
         });
-        self.push_own_fields(length, asked.hsts);
+        self.push_own_fields(length, asked.own);
     }
 
-    fn push_own_fields(&mut self, length: Option<u64>, hsts: u32) {
+    fn push_own_fields(&mut self, length: Option<u64>, own: OwnFields) {
+        if !own.added.is_empty() {
+            self.add_missing(own.added);
+        }
+        let OwnFields { hsts, has_server, .. } = own;
         let status = self.head.status();
         let fields = &mut self.head.fields;
-        clock::with_own_fields(|own| match (self.state.has_server, self.state.has_date) {
-            (false, false) => fields.append(own),
-            (true, true) => {}
-            (_, has_date) => {
-                let name = if has_date { clock::SERVER } else { clock::DATE };
-                fields.push(name, own.get(name).unwrap_or_default());
+        clock::with_own_fields(|own| {
+            match (self.state.has_server || !has_server, self.state.has_date) {
+                (false, false) => fields.append(own),
+                (true, true) => {}
+                (_, has_date) => {
+                    let name = if has_date { clock::SERVER } else { clock::DATE };
+                    fields.push(name, own.get(name).unwrap_or_default());
+                }
             }
         });
         if hsts > 0 && !self.state.has_hsts {
@@ -235,6 +298,16 @@ impl Response {
             && (status != 304 || self.state.length.is_some())
         {
             fields.push_number(b"Content-Length", length);
+        }
+    }
+
+    /// Adds fields of the settings that the response does not have.
+    fn add_missing(&mut self, added: &Fields) {
+        for (name, value) in added.iter() {
+            if self.head.fields.get(name).is_none() {
+                let result = self.field(name, value);
+                debug_assert!(result.is_ok(), "{}: {result:?}", name.escape_ascii());
+            }
         }
     }
 
@@ -379,12 +452,12 @@ impl std::error::Error for Fault {}
 mod tests {
     use super::*;
 
-    const ASKED: Asked = Asked {
+    const ASKED: Asked<'static> = Asked {
         version: Version::Http11,
         is_head: false,
         keep_alive: true,
         is_framed: false,
-        hsts: 0,
+        own: OwnFields::NONE,
     };
 
     fn made(status: &str, fields: &[(&str, &str)], asked: Asked, whole: Option<u64>) -> Response {
@@ -455,13 +528,56 @@ mod tests {
 
     #[test]
     fn a_response_over_https_forbids_plain_http_unless_the_application_has_a_rule() {
-        let asked = Asked { hsts: 300, ..ASKED };
+        let asked = Asked { own: OwnFields { hsts: 300, ..OwnFields::NONE }, ..ASKED };
         let own = text(made("200 OK", &[], asked, Some(0)));
         assert!(own.contains("Strict-Transport-Security: max-age=300\r\n"), "{own}");
         let fields = [("strict-transport-security", "max-age=0")];
         let text = text(made("200 OK", &fields, asked, Some(0)));
         assert!(text.contains("strict-transport-security: max-age=0\r\n"), "{text}");
         assert!(!text.contains("300"), "{text}");
+    }
+
+    #[test]
+    fn fields_of_the_settings_are_added_to_a_response_that_lacks_them() {
+        let mut added = Fields::new();
+        for (name, value) in [("X-Frame-Options", "DENY"), ("Server", "ours"), ("X-A", "1")] {
+            added.add(name.as_bytes(), value.as_bytes()).unwrap();
+        }
+        let asked = Asked { own: OwnFields { added: &added, ..OwnFields::NONE }, ..ASKED };
+        let text = text(made("200 OK", &[("x-a", "2")], asked, Some(0)));
+        assert!(
+            text.contains("X-Frame-Options: DENY\r\n") && text.contains("x-a: 2\r\n"),
+            "{text}"
+        );
+        assert!(text.contains("Server: ours\r\n") && text.contains("Date: "), "{text}");
+        assert!(!text.contains("X-A: 1") && !text.contains("monoceros"), "{text}");
+    }
+
+    #[test]
+    fn the_server_need_not_be_named() {
+        let asked = Asked { own: OwnFields { has_server: false, ..OwnFields::NONE }, ..ASKED };
+        let own = text(made("200 OK", &[], asked, Some(0)));
+        assert!(!own.contains("Server") && own.contains("Date: "), "{own}");
+        let given = text(made("200 OK", &[("Server", "mine")], asked, Some(0)));
+        assert!(given.contains("Server: mine\r\n"), "{given}");
+    }
+
+    #[test]
+    fn what_is_removed_is_given_anew_by_the_server() {
+        let mut response = Response::default();
+        response.begin(b"200 OK").unwrap();
+        for (name, value) in [("Date", "today"), ("X", "1"), ("Content-Length", "5")] {
+            response.field(name.as_bytes(), value.as_bytes()).unwrap();
+        }
+        assert!(response.remove(b"date") && response.remove(b"x") && !response.remove(b"x"));
+        assert!(response.remove(b"content-length"));
+        response.change_status(206);
+        response.promise(7);
+        response.conclude(ASKED, None);
+        let text = text(response);
+        assert!(text.starts_with("HTTP/1.1 206 Partial Content\r\n"), "{text}");
+        assert!(text.contains("Content-Length: 7\r\n") && !text.contains("today"), "{text}");
+        assert!(text.contains("Date: ") && !text.contains("X: 1"), "{text}");
     }
 
     #[test]

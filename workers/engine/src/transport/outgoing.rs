@@ -11,6 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use crate::spool::Spools;
+use crate::stream::content::FilePart;
 use crate::transport::Transport;
 use crate::transport::file_range::{Failure, FileRange, is_for_now};
 use crate::transport::payload::Payload;
@@ -49,6 +50,9 @@ pub(crate) enum Flushed {
     Blocked(u64),
     /// The limit for one call was reached: so many bytes were sent.
     Paused(u64),
+    /// The next part of a file is not in memory, and reading it may wait for a disk; so many
+    /// bytes were sent.
+    Cold(u64),
 }
 
 /// The stores for bytes that are not sent at once.
@@ -181,15 +185,14 @@ impl Outgoing {
     /// Lets bytes wait that were written to the file, or could not be.
     pub(crate) fn push_spilled(&mut self, spill: Spill, written: io::Result<()>, stores: Stores) {
         let length = spill.left().len() as u64;
-        let copy = written.and_then(|()| spill.file.try_clone());
-        match (copy, self.pieces.back_mut()) {
-            (Ok(_), Some(Piece::Spilled(range))) if range.offset + range.left == spill.offset => {
+        match (written, self.pieces.back_mut()) {
+            (Ok(()), Some(Piece::Spilled(range))) if range.offset + range.left == spill.offset => {
                 range.left += length;
                 self.waiting += length;
                 self.spilled -= 1;
             }
-            (Ok(file), _) => {
-                let range = FileRange::new(file, spill.offset, length);
+            (Ok(()), _) => {
+                let range = FileRange::new(Arc::clone(&spill.file), spill.offset, length);
                 self.waiting += length;
                 self.pieces.push_back(Piece::Spilled(range));
             }
@@ -232,6 +235,25 @@ impl Outgoing {
             self.waiting += range.left;
             self.pieces.push_back(Piece::File(range));
         }
+    }
+
+    /// The part of a file that has to be read ahead before more can be sent: at most `most`
+    /// bytes.
+    pub(crate) fn cold_part(&self, most: u64) -> Option<FilePart> {
+        let Some(Piece::File(range)) = self.pieces.front() else { return None };
+        Some(range.next_part(most))
+    }
+
+    /// The file of the first piece was read ahead up to this offset.
+    pub(crate) fn note_read_ahead(&mut self, until: u64) {
+        if let Some(Piece::File(range)) = self.pieces.front_mut() {
+            range.note_read_ahead(until);
+        }
+    }
+
+    /// Whether some of the waiting bytes take room in memory or on disk.
+    pub(crate) fn takes_room(&self) -> bool {
+        self.held > 0 || self.spilled > 0
     }
 
     /// Writes bytes at once, as far as the transport takes them; no piece waits. Returns how
@@ -286,7 +308,11 @@ impl Outgoing {
             if total >= SHARE {
                 return Ok(Flushed::Paused(total));
             }
-            match piece.write(to, &mut self.transport) {
+            let most = piece.ready();
+            if most == 0 {
+                return Ok(Flushed::Cold(total));
+            }
+            match piece.write(to, &mut self.transport, most) {
                 Ok(written) => {
                     total += written;
                     self.waiting -= written.min(self.waiting);
@@ -298,6 +324,9 @@ impl Outgoing {
                     }
                 }
                 Err(Failure::Client(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if let Piece::File(range) = piece {
+                        range.forget_memory();
+                    }
                     return Ok(Flushed::Blocked(total));
                 }
                 Err(Failure::Client(error)) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -341,18 +370,26 @@ fn allow_for_now(error: io::Error) -> io::Result<()> {
 }
 
 impl Piece {
-    fn write(&mut self, to: &Socket, transport: &mut Transport) -> Result<u64, Failure> {
+    /// How many bytes can be sent now without waiting for a disk, at most a step. The
+    /// response's own file is in memory: it was written a moment ago.
+    fn ready(&mut self) -> u64 {
+        match self {
+            Self::Bytes { .. } | Self::Spilled(_) => FILE_STEP,
+            Self::File(range) => range.in_memory(FILE_STEP),
+        }
+    }
+
+    /// Writes, and of a file at most `most` bytes.
+    fn write(&mut self, to: &Socket, transport: &mut Transport, most: u64) -> Result<u64, Failure> {
         match (self, transport) {
             (Self::Bytes { payload, sent }, transport) => {
                 let written = transport.write(to, &payload.bytes()[*sent..])?;
                 *sent += written;
                 Ok(written as u64)
             }
-            (Self::File(range) | Self::Spilled(range), Transport::Plain) => {
-                range.send(to, FILE_STEP)
-            }
+            (Self::File(range) | Self::Spilled(range), Transport::Plain) => range.send(to, most),
             (Self::File(range) | Self::Spilled(range), transport) => {
-                range.write(FILE_STEP, |block| transport.write(to, block))
+                range.write(most, |block| transport.write(to, block))
             }
         }
     }
@@ -398,6 +435,16 @@ mod tests {
         }
     }
 
+    /// Writes; what is not in memory counts as read ahead.
+    fn flush_warm(outgoing: &mut Outgoing, to: &Socket) -> Result<Flushed, Failure> {
+        loop {
+            match outgoing.flush(to) {
+                Ok(Flushed::Cold(_)) => outgoing.note_read_ahead(u64::MAX),
+                other => return other,
+            }
+        }
+    }
+
     fn on_disk(outgoing: &Outgoing) -> u64 {
         match outgoing.overflow {
             Overflow::File(_, used) => used,
@@ -429,6 +476,38 @@ mod tests {
         let expected: Vec<_> = (b'a'..=b'j').flat_map(|letter| vec![letter; piece]).collect();
         assert!(received == expected);
         assert!(outgoing.is_empty() && matches!(outgoing.overflow, Overflow::None));
+    }
+
+    #[test]
+    fn a_file_is_sent_in_order_also_where_each_part_is_read_ahead() {
+        let (one, mut two) = UnixStream::pair().unwrap();
+        one.set_nonblocking(true).unwrap();
+        let one = Socket::new(one.into());
+        let content: Vec<_> = (0..3_000_000).map(|at: u32| (at % 251) as u8).collect();
+        let mut file = unnamed_file::create(&std::env::temp_dir()).unwrap();
+        file.write_all(&content).unwrap();
+        let place = Place::ample();
+        let mut outgoing = Outgoing::default();
+        place.push(&mut outgoing, b"head".to_vec(), 0);
+        outgoing.push_file(FileRange::new(Arc::new(file), 5, 2_900_000));
+        assert_eq!(outgoing.waiting(), 2_900_004);
+        let mut received = Vec::new();
+        let mut buffer = vec![0; 1 << 20];
+        while received.len() < 2_900_004 {
+            match outgoing.flush(&one).unwrap() {
+                Flushed::All | Flushed::Blocked(_) | Flushed::Paused(_) => {
+                    let count = two.read(&mut buffer).unwrap();
+                    received.extend_from_slice(&buffer[..count]);
+                }
+                Flushed::Cold(_) => {
+                    let part = outgoing.cold_part(100_000).unwrap();
+                    assert!(part.length > 0 && part.length <= 100_000);
+                    outgoing.note_read_ahead(part.offset + part.length);
+                }
+            }
+        }
+        assert!(received[..4] == *b"head" && received[4..] == content[5..2_900_005]);
+        assert!(outgoing.is_empty() && outgoing.cold_part(1).is_none());
     }
 
     #[test]
@@ -488,10 +567,10 @@ mod tests {
         let place = Place::ample();
         let mut outgoing = Outgoing::default();
         place.push(&mut outgoing, b"xxab".to_vec(), 2);
-        outgoing.push_file(FileRange::new(a_file(b"012345"), 1, 3));
+        outgoing.push_file(FileRange::new(a_file(b"012345").into(), 1, 3));
         place.push(&mut outgoing, b"cd".to_vec(), 0);
         assert_eq!(outgoing.held, 4);
-        assert_eq!(outgoing.flush(&one).unwrap(), Flushed::All);
+        assert_eq!(flush_warm(&mut outgoing, &one).unwrap(), Flushed::All);
         assert!(outgoing.is_empty());
         assert_eq!(outgoing.held, 0);
         drop(one);
@@ -508,7 +587,7 @@ mod tests {
         let mut outgoing = Outgoing::default();
         let length = 4 << 20;
         place.push(&mut outgoing, vec![b'a'; length], 0);
-        let Flushed::Blocked(first) = outgoing.flush(&one).unwrap() else {
+        let Flushed::Blocked(first) = flush_warm(&mut outgoing, &one).unwrap() else {
             panic!("the socket takes 4 MiB at once");
         };
         assert_eq!(outgoing.held as u64 + first, length as u64);
@@ -516,7 +595,7 @@ mod tests {
         let mut buffer = vec![0; 1 << 20];
         while received < length {
             received += two.read(&mut buffer).unwrap();
-            outgoing.flush(&one).unwrap();
+            flush_warm(&mut outgoing, &one).unwrap();
         }
         assert!(outgoing.is_empty());
     }
@@ -526,7 +605,7 @@ mod tests {
         let (one, _two) = UnixStream::pair().unwrap();
         let one = Socket::new(one.into());
         let mut outgoing = Outgoing::default();
-        outgoing.push_file(FileRange::new(a_file(b"012"), 0, 10));
-        assert!(matches!(outgoing.flush(&one), Err(Failure::File(_))));
+        outgoing.push_file(FileRange::new(a_file(b"012").into(), 0, 10));
+        assert!(matches!(flush_warm(&mut outgoing, &one), Err(Failure::File(_))));
     }
 }

@@ -9,6 +9,7 @@ mod expire;
 mod forwarding;
 mod layer;
 mod local;
+mod local_files;
 mod loop_owner;
 mod multiplexed;
 mod options;

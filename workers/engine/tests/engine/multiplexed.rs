@@ -18,6 +18,7 @@ use monoceros_http::{Head, Reject, ResponseHead};
 use monoceros_wire::message::{Drain, ToWorker};
 
 use crate::events::{self, EventApplication, Report};
+use crate::local_files::{LENGTH, Site, content};
 use crate::options::{LIMITS, options, threads};
 use crate::running::{DEADLINE, RunningEngine, serve, some};
 
@@ -322,6 +323,104 @@ fn the_server_responds_by_itself_on_a_stream() {
     client.get(3, "/");
     assert_eq!(client.response(1).body, b"local");
     assert_eq!(client.response(3).body, b"0");
+}
+
+#[test]
+fn files_are_sent_on_streams_beside_each_other() {
+    let site = Site::new();
+    let options = Options { local: Some(site.decision()), ..options() };
+    let (engine, _release) = start("toy-files", options);
+    let mut client = ToyClient::connect(&engine);
+    client.get(1, "/file");
+    client.get(3, "/part");
+    client.get(5, "/shared");
+    client.get(7, "/file");
+    client.get(9, "/empty");
+    client.get(11, "/");
+    client.send(ending(HEAD, true), 13, b"HEAD /file HTTP/1.1\r\nHost: a\r\n\r\n");
+    for (stream, offset, length) in
+        [(3, 1000, 5000), (5, 0, 100_000), (9, 0, 0), (1, 0, LENGTH), (7, 0, LENGTH), (13, 0, 0)]
+    {
+        let got = client.response(stream);
+        assert!(got.head.starts_with("200 "), "{}", got.head);
+        assert!(got.body == content(offset, length), "stream {stream}: {}", got.body.len());
+    }
+    assert_eq!(client.response(11).body, b"0");
+    let place = |stream| client.over.iter().position(|it| *it == stream).unwrap();
+    assert!(place(3) < place(1) && place(11) < place(1), "{:?}", client.over);
+    for line in ["GET /part HTTP/1.1|200|5000|", &format!("GET /file HTTP/1.1|200|{LENGTH}|")] {
+        some(line, || {
+            let log = std::fs::read_to_string(&engine.log).unwrap();
+            log.contains(line).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_stream_waits_for_a_decision_and_the_others_go_on() {
+    let site = Site::new();
+    let options = Options { local: Some(site.decision()), ..options() };
+    let (engine, _release) = start("toy-later", options);
+    let mut client = ToyClient::connect(&engine);
+    client.get(1, "/later/part");
+    client.get(3, "/");
+    assert_eq!(client.response(3).body, b"0");
+    site.release.send(()).unwrap();
+    assert_eq!(client.response(1).body, content(1000, 5000));
+    // A body arrives meanwhile, as a whole or in part.
+    for (stream, is_whole) in [(5, true), (7, false)] {
+        client.send(HEAD, stream, b"POST /later/far HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.send(ending(DATA, is_whole), stream, b"abc");
+        site.release.send(()).unwrap();
+        if !is_whole {
+            client.send(ending(DATA, true), stream, b"de");
+        }
+        let expected: &[u8] = if is_whole { b"3" } else { b"5" };
+        assert_eq!(client.response(stream).body, expected);
+    }
+    // One is given up by its client.
+    let mut both = Vec::new();
+    push_frame(b'h', 9, b"GET /later/part HTTP/1.1\r\nHost: a\r\n\r\n", &mut both);
+    push_frame(RESET, 9, b"", &mut both);
+    client.socket.write_all(&both).unwrap();
+    client.get(11, "/later/denied");
+    site.release.send(()).unwrap();
+    site.release.send(()).unwrap();
+    assert!(client.response(11).head.starts_with("403 "));
+    assert!(!client.got.contains_key(&9));
+}
+
+#[test]
+fn a_file_that_ends_early_resets_its_stream() {
+    let site = Site::new();
+    let options = Options { local: Some(site.decision()), ..options() };
+    let (engine, _release) = start("toy-file-short", options);
+    let mut client = ToyClient::connect(&engine);
+    client.get(1, "/beyond");
+    client.get(3, "/part");
+    client.read_until(|it| it.got.get(&1).is_some_and(|got| got.is_reset));
+    assert_eq!(client.response(3).body, content(1000, 5000));
+    let got = &client.got[&1];
+    assert!(!got.is_over && got.body == content(LENGTH - 1000, 1000), "{}", got.body.len());
+}
+
+#[test]
+fn a_draining_connection_ends_behind_its_files_and_decisions() {
+    let site = Site::new();
+    let options = Options { local: Some(site.decision()), ..options() };
+    let (engine, _release) = start("toy-file-drain", options);
+    let mut client = ToyClient::connect(&engine);
+    client.get(1, "/file");
+    client.get(3, "/later/part");
+    client.read_until(|it| it.got.get(&1).is_some_and(|got| !got.body.is_empty()));
+    engine.master.send(&ToWorker::Drain(Drain::Retire)).unwrap();
+    client.read_until(|it| it.is_drained);
+    site.release.send(()).unwrap();
+    assert_eq!(client.response(3).body, content(1000, 5000));
+    assert!(client.response(1).body == content(0, LENGTH));
+    while !client.has_ended {
+        client.read();
+    }
 }
 
 #[test]

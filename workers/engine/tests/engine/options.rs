@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use monoceros_config::AddressSet;
-use monoceros_http::Limits;
+use monoceros_http::{Fields, Limits};
 
 use super::{ApplicationKind, Forwarding, Options};
 
@@ -30,6 +30,8 @@ pub(crate) fn options() -> Options {
         longest_body: 1 << 30,
         forwarding: Forwarding::default(),
         hsts: 0,
+        server_header: true,
+        response_fields: Fields::new(),
         local: None,
         revise: None,
         reserve: 0,

@@ -6,13 +6,14 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
-use monoceros_engine::{Exchange, TlsLayer};
+use monoceros_engine::{Exchange, Options, TlsLayer};
 use monoceros_tls::{Material, Pair, TicketKey, TlsServer};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
 use rustls::{SupportedProtocolVersion, pki_types::CertificateDer};
 
+use crate::local_files::{LENGTH, Site, content};
 use crate::running::{DEADLINE, RunningEngine, serve};
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
@@ -39,6 +40,10 @@ struct TlsEngine {
 }
 
 fn start(name: &str) -> TlsEngine {
+    start_with(name, crate::options::options())
+}
+
+fn start_with(name: &str, options: Options) -> TlsEngine {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = made.signing_key.serialize_pem();
     let server = TlsServer::new(Material {
@@ -48,7 +53,7 @@ fn start(name: &str) -> TlsEngine {
     })
     .unwrap();
     let factory = TlsLayer::factory(server, vec![b"http/1.1".to_vec()]);
-    let engine = RunningEngine::with_layer(name, crate::options::options(), factory);
+    let engine = RunningEngine::with_layer(name, options, factory);
     let worker = engine.worker.clone();
     thread::spawn(move || serve(&worker.requests(0), answer));
     TlsEngine { engine, certificate: made.cert.der().clone() }
@@ -86,6 +91,10 @@ impl TlsClient {
         self.0.write_all(body).unwrap();
     }
 
+    fn get(&mut self, target: &str) {
+        write!(self.0, "GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    }
+
     /// The next response: its head and its body.
     fn response(&mut self) -> (String, Vec<u8>) {
         let mut head = Vec::new();
@@ -105,6 +114,38 @@ impl TlsClient {
     fn ask(&mut self, target: &str, body: &[u8]) -> Vec<u8> {
         self.send(target, "", body);
         self.response().1
+    }
+}
+
+#[test]
+fn files_and_late_decisions_are_sent_over_tls() {
+    let site = Site::new();
+    let options = Options { local: Some(site.decision()), ..crate::options::options() };
+    let served = start_with("tls-files", options);
+    for version in VERSIONS {
+        let mut client = served.connect(&served.config(version));
+        for (target, offset, length) in [
+            ("/small", 10, 1024),
+            ("/shared", 0, 100_000),
+            ("/part", 1000, 5000),
+            ("/file", 0, LENGTH),
+            ("/empty", 0, 0),
+            ("/later/part", 1000, 5000),
+            ("/later/small", 10, 1024),
+        ] {
+            if target.starts_with("/later") {
+                site.release.send(()).unwrap();
+            }
+            client.get(target);
+            let body = client.response().1;
+            assert!(body == content(offset, length), "{target} has {} bytes", body.len());
+        }
+        // Several that come together.
+        let targets = ["/small", "/part", "/shared", "/small"];
+        targets.iter().for_each(|target| client.get(target));
+        for length in [1024, 5000, 100_000, 1024] {
+            assert_eq!(client.response().1.len(), length);
+        }
     }
 }
 

@@ -1,13 +1,11 @@
 //! What an application sends on one of several streams of a connection. Bytes are made
 //! and sent under the connection's lock.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-
 use super::{ClientDisconnected, Exchange};
+use crate::transport::file_range::{Failure, FileRange};
 
 /// How much of a file is read at once, in bytes.
-const FILE_BLOCK: usize = 64 * 1024;
+const FILE_BLOCK: u64 = 64 * 1024;
 
 impl Exchange {
     /// Sends the head, if it is due, and a part of the body; `ends` is set when nothing
@@ -43,26 +41,23 @@ impl Exchange {
     /// Sends the head, and a range of a file as the whole body.
     pub(super) fn send_file_on_stream(
         &mut self,
-        source: &File,
-        mut offset: u64,
-        mut left: u64,
+        range: Option<FileRange>,
     ) -> Result<(), ClientDisconnected> {
         self.send_on_stream(true, b"", false)?;
-        let mut block = vec![0; FILE_BLOCK];
-        while left > 0 {
+        let Some(mut range) = range else { return Ok(()) };
+        let mut block = Vec::new();
+        while range.left > 0 {
             while self.shared.handoff.threads().is_some() && self.is_crowded() {
                 // Unlike with HTTP/1, blocks of the file are kept in memory or on disk.
                 self.wait_for_room()?;
             }
-            let most = usize::try_from(left).unwrap_or(usize::MAX).min(FILE_BLOCK);
-            match source.read_at(&mut block[..most], offset) {
-                Ok(0) => return self.give_up_file("its file has become shorter"),
+            match range.read(FILE_BLOCK, &mut block) {
                 Ok(count) => {
                     self.send_on_stream(false, &block[..count], false)?;
-                    offset += count as u64;
-                    left -= count as u64;
+                    range.advance(count as u64);
                 }
-                Err(error) => return self.give_up_file(&monoceros_sys::reason(&error)),
+                Err(Failure::File(why)) => return self.give_up_file(&why),
+                Err(Failure::Client(_)) => return self.lose(),
             }
         }
         Ok(())

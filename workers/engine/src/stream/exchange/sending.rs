@@ -1,6 +1,5 @@
 //! What an application thread sends by itself, and what it leaves to the I/O thread.
 
-use std::fs::File;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
@@ -122,7 +121,7 @@ impl Exchange {
         if !self.link().is_plain && !self.handed_over {
             match self.link().flush() {
                 Ok(Flushed::All) => return Ok(()),
-                Ok(Flushed::Paused(_) | Flushed::Blocked(_)) => {}
+                Ok(Flushed::Paused(_) | Flushed::Blocked(_) | Flushed::Cold(_)) => {}
                 Err(Failure::File(text)) => return self.give_up_file(&text),
                 Err(Failure::Client(_)) => return self.lose(),
             }
@@ -141,16 +140,7 @@ impl Exchange {
     }
 
     /// Sends a range of a file, and lets the rest wait.
-    pub(super) fn push_file(
-        &mut self,
-        source: &File,
-        offset: u64,
-        length: u64,
-    ) -> Result<(), ClientDisconnected> {
-        let Ok(copy) = source.try_clone() else {
-            return self.give_up_file("no descriptor is left for its file");
-        };
-        let mut range = FileRange::new(copy, offset, length);
+    pub(super) fn push_file(&mut self, mut range: FileRange) -> Result<(), ClientDisconnected> {
         let mut share = FILE_SHARE;
         while range.left > 0 && share > 0 && self.may_send()? {
             let sent = match range.send(&self.link().socket, share) {
