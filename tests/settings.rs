@@ -146,9 +146,9 @@ fn an_address_with_options_reads_back_as_it_is_printed() {
 
 #[test]
 fn an_error_in_an_item_names_its_line() {
-    let yaml = "bind:\n- ':1'\n- address: ':2'\n  proxy-protocol: v2\n  access: [a]\n";
-    let error = "monoceros.yaml line 5: bind: access: unknown option; known are address, scheme, \
-                 proxy-protocol";
+    let yaml = "bind:\n- ':1'\n- address: ':2'\n  proxy-protocol: v2\n  backlog: 5\n";
+    let error = "monoceros.yaml line 5: bind: backlog: unknown option; known are address, scheme, \
+                 proxy-protocol, access";
     refuse(Setup::bare().file("monoceros.yaml", yaml), 1, &[error]);
     let yaml = "name: x\nkeyfile: key.pem\n";
     let error = "monoceros.yaml line 2: keyfile: needs a certificate: set certfile";

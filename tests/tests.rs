@@ -6,6 +6,7 @@
 
 mod activation;
 mod application;
+mod bad_settings;
 mod batches;
 mod binds;
 mod boot;

@@ -38,7 +38,7 @@ _monoceros() {
 
     case "${cmd}" in
         monoceros)
-            opts="-e -b -w -k -t -n -D -p -u -g -m -c -h -V --chdir --pythonpath --python --env --bind --backlog --workers --worker-class --ready-after --preload --threads --worker-connections --timeout --shutdown-delay --graceful-timeout --drain-idle --boot-timeout --max-surge --max-unavailable --min-ready-seconds --progress-deadline --upgrade-timeout --max-requests --max-requests-jitter --max-lifetime --max-lifetime-jitter --max-rss --keep-alive --header-timeout --body-timeout --write-timeout --response-memory --response-disk --limit-request-line --limit-request-fields --limit-request-field_size --limit-request-field-size --certfile --keyfile --certificates --ca-certs --cert-reqs --tls-minimum-version --ciphers --tls-strict-sni --tls-handshake-timeout --tls-client-cert-environ --redirect-https --acme-webroot --hsts --do-handshake-on-connect --suppress-ragged-eofs --ssl-version --forwarded-allow-ips --secure-scheme-headers --forwarder-headers --header-map --proxy-protocol --proxy-allow-from --proxy-allow-ips --real-ip --name --daemon --pid --user --group --initgroups --umask --log-level --log-file --error-logfile --access-logfile --access-logformat --capture-output --config --check-config --print-config --help --version reload upgrade stop status help"
+            opts="-e -b -w -k -t -n -D -p -u -g -m -c -h -V --chdir --pythonpath --python --env --bind --backlog --unix-mode --unix-group --workers --worker-class --ready-after --preload --threads --worker-connections --timeout --shutdown-delay --graceful-timeout --drain-idle --boot-timeout --max-surge --max-unavailable --min-ready-seconds --progress-deadline --upgrade-timeout --max-requests --max-requests-jitter --max-lifetime --max-lifetime-jitter --max-rss --keep-alive --header-timeout --body-timeout --write-timeout --response-memory --response-disk --limit-request-line --limit-request-fields --limit-request-field_size --limit-request-field-size --response-headers --server-header --compress --compress-types --compress-min-length --compress-level --access --allowed-hosts --allowed-hosts-empty --limit-rate --limit-connections --limit-request-body --limit-request-spool --queue-timeout --debug-guard --static --static-immutable --static-max-age --static-fallthrough --static-follow-links --accel --certfile --keyfile --certificates --ca-certs --cert-reqs --tls-minimum-version --ciphers --tls-strict-sni --tls-handshake-timeout --tls-client-cert-environ --redirect-https --acme-webroot --hsts --do-handshake-on-connect --suppress-ragged-eofs --ssl-version --forwarded-allow-ips --secure-scheme-headers --forwarder-headers --header-map --proxy-protocol --proxy-allow-from --proxy-allow-ips --real-ip --name --daemon --pid --user --group --initgroups --umask --log-level --log-file --error-logfile --access-logfile --access-logformat --capture-output --config --check-config --print-config --help --version reload upgrade stop status help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -91,6 +91,20 @@ _monoceros() {
                     return 0
                     ;;
                 --backlog)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --unix-mode)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --unix-group)
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
@@ -322,6 +336,132 @@ _monoceros() {
                     return 0
                     ;;
                 --limit-request-field_size)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --response-headers)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --compress)
+                    COMPREPLY=($(compgen -W "zstd gzip br" -- "${cur}"))
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --compress-types)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --compress-min-length)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --compress-level)
+                    COMPREPLY=($(compgen -W "fast default best" -- "${cur}"))
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --access)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --allowed-hosts)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --allowed-hosts-empty)
+                    COMPREPLY=($(compgen -W "refuse allow" -- "${cur}"))
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --limit-rate)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --limit-connections)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --limit-request-body)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --limit-request-spool)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --queue-timeout)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --debug-guard)
+                    COMPREPLY=($(compgen -W "warn refuse off" -- "${cur}"))
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --static)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --static-immutable)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --static-max-age)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --accel)
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace

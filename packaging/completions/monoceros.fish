@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_monoceros_global_optspecs
-    string join \n chdir= pythonpath= python= e/env= b/bind= backlog= w/workers= k/worker-class= ready-after= preload threads= worker-connections= t/timeout= shutdown-delay= graceful-timeout= drain-idle= boot-timeout= max-surge= max-unavailable= min-ready-seconds= progress-deadline= upgrade-timeout= max-requests= max-requests-jitter= max-lifetime= max-lifetime-jitter= max-rss= keep-alive= header-timeout= body-timeout= write-timeout= response-memory= response-disk= limit-request-line= limit-request-fields= limit-request-field-size= certfile= keyfile= certificates= ca-certs= cert-reqs= tls-minimum-version= ciphers= tls-strict-sni tls-handshake-timeout= tls-client-cert-environ redirect-https acme-webroot= hsts= do-handshake-on-connect suppress-ragged-eofs ssl-version= forwarded-allow-ips= secure-scheme-headers= forwarder-headers= header-map= proxy-protocol= proxy-allow-ips= real-ip= n/name= D/daemon p/pid= u/user= g/group= initgroups m/umask= log-level= error-logfile= access-logfile= access-logformat= capture-output c/config= check-config print-config h/help V/version
+    string join \n chdir= pythonpath= python= e/env= b/bind= backlog= unix-mode= unix-group= w/workers= k/worker-class= ready-after= preload threads= worker-connections= t/timeout= shutdown-delay= graceful-timeout= drain-idle= boot-timeout= max-surge= max-unavailable= min-ready-seconds= progress-deadline= upgrade-timeout= max-requests= max-requests-jitter= max-lifetime= max-lifetime-jitter= max-rss= keep-alive= header-timeout= body-timeout= write-timeout= response-memory= response-disk= limit-request-line= limit-request-fields= limit-request-field-size= response-headers= server-header compress= compress-types= compress-min-length= compress-level= access= allowed-hosts= allowed-hosts-empty= limit-rate= limit-connections= limit-request-body= limit-request-spool= queue-timeout= debug-guard= static= static-immutable= static-max-age= static-fallthrough static-follow-links accel= certfile= keyfile= certificates= ca-certs= cert-reqs= tls-minimum-version= ciphers= tls-strict-sni tls-handshake-timeout= tls-client-cert-environ redirect-https acme-webroot= hsts= do-handshake-on-connect suppress-ragged-eofs ssl-version= forwarded-allow-ips= secure-scheme-headers= forwarder-headers= header-map= proxy-protocol= proxy-allow-ips= real-ip= n/name= D/daemon p/pid= u/user= g/group= initgroups m/umask= log-level= error-logfile= access-logfile= access-logformat= capture-output c/config= check-config print-config h/help V/version
 end
 
 function __fish_monoceros_needs_command
@@ -30,6 +30,8 @@ complete -c monoceros -n "__fish_monoceros_needs_command" -l python -d 'The Pyth
 complete -c monoceros -n "__fish_monoceros_needs_command" -s e -l env -d 'Environment variable for the application; can be repeated' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -s b -l bind -d 'Address to listen on; can be repeated' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -l backlog -d 'Maximum number of connections that wait to be accepted, for each address' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l unix-mode -d 'Mode of the files of unix sockets, as octal digits with a leading zero' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l unix-group -d 'Group of the files of unix sockets, by name or number' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -s w -l workers -d 'Number of worker processes' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -s k -l worker-class -d 'Kind of worker: wsgi or exec' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -l ready-after -d 'Time after which a worker of class exec counts as ready' -r -f -a "notify\t'when it sends READY=1'"
@@ -59,6 +61,31 @@ complete -c monoceros -n "__fish_monoceros_needs_command" -l response-disk -d 'D
 complete -c monoceros -n "__fish_monoceros_needs_command" -l limit-request-line -d 'Maximum length of the request line in bytes; 0 disables the limit' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -l limit-request-fields -d 'Maximum number of headers in a request' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -l limit-request-field-size -l limit-request-field_size -d 'Maximum length of a header in bytes, from its name to the end of its line' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l response-headers -d 'Headers to add to each response that has none of that name; can be repeated' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l compress -d 'Codings in which the application\'s responses are compressed; none by default' -r -f -a "zstd\t'Zstandard (RFC 8878)'
+gzip\t'gzip (RFC 1952)'
+br\t'Brotli (RFC 7932)'"
+complete -c monoceros -n "__fish_monoceros_needs_command" -l compress-types -d 'Media types of responses that are compressed, separated by commas' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l compress-min-length -d 'Minimum length of a response to be compressed' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l compress-level -d 'How much time compression may take, as a word or a level' -r -f -a "fast\t'little time'
+default\t'a level of each coding that suits responses'
+best\t'few bytes'"
+complete -c monoceros -n "__fish_monoceros_needs_command" -l access -d 'Rules that allow or deny requests; the first one that matches decides' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l allowed-hosts -d 'Hosts for which requests are served, separated by commas; off allows all' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l allowed-hosts-empty -d 'What happens to requests that name no host, as those of HTTP/1.0 may' -r -f -a "refuse\t'it is answered 421'
+allow\t'it is served'"
+complete -c monoceros -n "__fish_monoceros_needs_command" -l limit-rate -d 'Limits for the requests of each client address; can be repeated' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l limit-connections -d 'Maximum number of open connections of a client address; 0 disables it' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l limit-request-body -d 'Maximum length of a request\'s body, such as 10M; 0 disables the limit' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l limit-request-spool -d 'Disk space for the bodies of requests, in all workers together' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l queue-timeout -d 'Maximum time that a request waits for an application thread; 0 disables it' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l debug-guard -d 'What happens when the application shows its debugger to clients' -r -f -a "warn\t'the log has a warning'
+refuse\t'the worker does not become ready'
+off\t'no debugger is looked for'"
+complete -c monoceros -n "__fish_monoceros_needs_command" -l static -d 'Files that the server sends, as PREFIX=PATH, or auto; can be repeated' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l static-immutable -d 'Regular expression for names of files that never change' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l static-max-age -d 'Time for which clients may keep a file without asking for it again' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l accel -d 'Directories of files that the application sends by a header; can be repeated' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -l certfile -d 'File with a certificate, and the certificates of its issuers behind it, as PEM' -r -F
 complete -c monoceros -n "__fish_monoceros_needs_command" -l keyfile -d 'File with the private key of the certificate, as PEM' -r -F
 complete -c monoceros -n "__fish_monoceros_needs_command" -l certificates -d 'Further certificates: pairs of files, or directories as certbot lays them out' -r -f -a "(__fish_complete_directories)"
@@ -110,6 +137,9 @@ complete -c monoceros -n "__fish_monoceros_needs_command" -l access-logfile -d '
 complete -c monoceros -n "__fish_monoceros_needs_command" -l access-logformat -d 'Format of a line in the access log' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -s c -l config -d 'The configuration file, in YAML' -r -F
 complete -c monoceros -n "__fish_monoceros_needs_command" -l preload -d 'Load the application once, in a process that forks the workers'
+complete -c monoceros -n "__fish_monoceros_needs_command" -l server-header -d 'Send a Server header with the name of this server'
+complete -c monoceros -n "__fish_monoceros_needs_command" -l static-fallthrough -d 'Pass requests for files that do not exist to the application'
+complete -c monoceros -n "__fish_monoceros_needs_command" -l static-follow-links -d 'Follow symbolic links that lead out of the directories of files'
 complete -c monoceros -n "__fish_monoceros_needs_command" -l tls-strict-sni -d 'Refuse clients that ask for a name which no certificate has'
 complete -c monoceros -n "__fish_monoceros_needs_command" -l tls-client-cert-environ -d 'Give the application the client\'s certificate as PEM, in SSL_CLIENT_CERT'
 complete -c monoceros -n "__fish_monoceros_needs_command" -l redirect-https -d 'Redirect requests on plain listeners to https'

@@ -1,12 +1,11 @@
-//! A type of settings: the addresses of proxies that are trusted.
+//! A type of settings: a set of addresses, such as those of trusted proxies.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use crate::forwarding::alone_if_none;
 use crate::row::{Arity, Bounds};
-use crate::value::Value;
+use crate::value::{Value, alone_if_none};
 
 /// A set of addresses.
 ///
@@ -81,7 +80,7 @@ impl Value for AddressSet {
                 "*" => set.all = true,
                 "unix" => {}
                 "none" | "no-unix" => set.unix = false,
-                word => set.networks.push(network(word)?),
+                word => set.networks.push(read_network(word, "*")?),
             }
         }
         if !set.unix && words.iter().any(|word| word == "unix") {
@@ -91,13 +90,14 @@ impl Value for AddressSet {
     }
 }
 
-/// Reads an address or a network. Bits behind the prefix are an error, as in gunicorn.
-fn network(word: &str) -> Result<IpNet, String> {
+/// Reads an address or a network. Bits behind the prefix are an error, as in gunicorn. `all` is
+/// the word for every address, which an error names.
+pub(crate) fn read_network(word: &str, all: &str) -> Result<IpNet, String> {
     if let Ok(address) = word.parse::<IpAddr>() {
         return Ok(IpNet::from(address.to_canonical()));
     }
     let network: IpNet = word.parse().map_err(|_| {
-        format!("{word:?} is not an address; examples: 10.0.0.7, 10.0.0.0/8, 2001:db8::/32, *")
+        format!("{word:?} is not an address; examples: 10.0.0.7, 10.0.0.0/8, 2001:db8::/32, {all}")
     })?;
     if network.addr() != network.network() {
         return Err(format!("{word} has bits behind its prefix; write {}", network.trunc()));
@@ -115,7 +115,8 @@ fn as_ipv4(network: IpNet) -> Option<IpNet> {
     Ipv4Net::new(address, prefix).ok().map(IpNet::V4)
 }
 
-fn text_of_network(network: &IpNet) -> String {
+/// Writes a network; one of a single address as that address.
+pub(crate) fn text_of_network(network: &IpNet) -> String {
     if network.prefix_len() == network.max_prefix_len() {
         network.addr().to_string()
     } else {

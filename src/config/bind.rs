@@ -22,6 +22,9 @@ pub enum Bind {
         host: String,
         /// The port; 0 lets the kernel choose.
         port: u16,
+        /// The network interface that connections must come in by, such as `eth0`; `None` for
+        /// every interface. Not the zone of an IPv6 address, which is in `host`.
+        interface: Option<String>,
     },
     /// A Unix socket in the file system.
     Unix(PathBuf),
@@ -51,8 +54,14 @@ impl FromStr for Bind {
 impl fmt::Display for Bind {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp { host, port } if host.contains(':') => write!(out, "[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(out, "{host}:{port}"),
+            Self::Tcp { host, port, interface } => {
+                if host.contains(':') {
+                    write!(out, "[{host}]:{port}")?;
+                } else {
+                    write!(out, "{host}:{port}")?;
+                }
+                interface.iter().try_for_each(|name| write!(out, "%{name}"))
+            }
             Self::Unix(path) => write!(out, "unix:{}", path.display()),
             Self::Abstract(name) => write!(out, "unix:@{name}"),
             Self::Fd(number) => write!(out, "fd://{number}"),
@@ -63,11 +72,12 @@ impl fmt::Display for Bind {
 impl Bind {
     /// The default address, as in gunicorn.
     pub(crate) fn local() -> Self {
-        Self::Tcp { host: "127.0.0.1".to_owned(), port: DEFAULT_PORT }
+        Self::Tcp { host: "127.0.0.1".to_owned(), port: DEFAULT_PORT, interface: None }
     }
 
     /// Reads the address of a TCP port; `default_port` is that of a host without one.
     pub(crate) fn tcp(text: &str, default_port: u16) -> Result<Self, String> {
+        let (text, interface) = split_interface(text)?;
         not_empty(text)?;
         let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             Some((host, "")) => (host, None),
@@ -96,7 +106,7 @@ impl Bind {
             port.parse().ok().filter(|_| digits).ok_or_else(|| format!("{port:?} is not a port"))
         })?;
         let host = if host.is_empty() { "0.0.0.0".to_owned() } else { host.to_lowercase() };
-        Ok(Self::Tcp { host, port })
+        Ok(Self::Tcp { host, port, interface })
     }
 
     /// Writes the address as text, also with any bytes in a path.
@@ -106,6 +116,29 @@ impl Bind {
             Self::Unix(path) => format!("unix:{}", text_of(path.as_os_str())),
             Self::Tcp { .. } | Self::Abstract(_) | Self::Fd(_) => self.to_string(),
         }
+    }
+}
+
+/// The longest name of an interface (`IFNAMSIZ` without its NUL).
+const INTERFACE_NAME_MAX: usize = 15;
+
+/// The address, and the interface behind its last percent sign. In the brackets of an IPv6
+/// address a percent sign begins its zone (RFC 4007).
+fn split_interface(text: &str) -> Result<(&str, Option<String>), String> {
+    let at = text.rfind('%').filter(|at| !text[*at..].contains(']'));
+    let Some((address, name)) = at.map(|at| (&text[..at], &text[at + 1..])) else {
+        return Ok((text, None));
+    };
+    // What the kernel takes for a name (`dev_valid_name`).
+    let is_foreign = |letter: char| letter.is_whitespace() || "/:%".contains(letter);
+    let is_name = !name.is_empty()
+        && name.len() <= INTERFACE_NAME_MAX
+        && !name.contains(is_foreign)
+        && ![".", ".."].contains(&name);
+    if is_name {
+        Ok((address, Some(name.to_owned())))
+    } else {
+        Err(format!("{name:?} is no name of an interface; example: 0.0.0.0:8000%eth0"))
     }
 }
 
@@ -135,7 +168,7 @@ mod tests {
     use super::*;
 
     fn tcp(host: &str, port: u16) -> Bind {
-        Bind::Tcp { host: host.to_owned(), port }
+        Bind::Tcp { host: host.to_owned(), port, interface: None }
     }
 
     #[test]
@@ -158,8 +191,34 @@ mod tests {
     }
 
     #[test]
+    fn an_interface_is_not_the_zone_of_an_address() {
+        let on = |host: &str, port, name: &str| Bind::Tcp {
+            host: host.to_owned(),
+            port,
+            interface: Some(name.to_owned()),
+        };
+        for (text, bind) in [
+            ("0.0.0.0:80%eth0", on("0.0.0.0", 80, "eth0")),
+            (":80%br-1.5", on("0.0.0.0", 80, "br-1.5")),
+            ("tcp://example.org%lo", on("example.org", 8000, "lo")),
+            ("[::]:80%eth0", on("::", 80, "eth0")),
+            ("[fe80::1%2]:80", tcp("fe80::1%2", 80)),
+            ("[fe80::1%2]:80%eth0", on("fe80::1%2", 80, "eth0")),
+            ("[fe80::1%2]%eth0", on("fe80::1%2", 8000, "eth0")),
+        ] {
+            assert_eq!(text.parse(), Ok(bind.clone()), "{text}");
+            assert_eq!(bind.to_string().parse(), Ok(bind), "{text}");
+        }
+        for text in [":80%", ":80%a b", ":80%a/b", ":80%sixteen-letters-", ":80%..", ":80%a%b:1"] {
+            let reason = text.parse::<Bind>().unwrap_err();
+            assert!(reason.contains("no name of an interface"), "{text}: {reason}");
+        }
+        assert!("%eth0".parse::<Bind>().is_err());
+    }
+
+    #[test]
     fn what_is_printed_reads_back() {
-        for text in ["h:1", "[::1]:2", "unix:/a", "unix:@b", "fd://4"] {
+        for text in ["h:1", "[::1]:2", "h:3%eth0", "unix:/a", "unix:@b", "fd://4"] {
             assert_eq!(text.parse::<Bind>().unwrap().to_string(), text);
         }
     }

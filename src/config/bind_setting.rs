@@ -1,9 +1,10 @@
-//! An address to listen on, with the scheme of its listener, and whether connections
-//! begin with a header of the PROXY protocol.
+//! An address to listen on, with the options of its listener: its scheme, whether connections
+//! begin with a header of the PROXY protocol, and its rules of access.
 
 use std::fmt;
 use std::str::FromStr;
 
+use crate::access_rule::{self, AccessRule};
 use crate::bind::Bind;
 use crate::choice::choice;
 use crate::forwarding::ProxyMode;
@@ -38,20 +39,29 @@ pub struct BindSetting {
     pub scheme: BindScheme,
     /// The option `proxy-protocol`, if it differs from the setting of that name.
     pub proxy_protocol: Option<ProxyMode>,
+    /// The option `access`, if it differs from the setting of that name. It may be empty.
+    pub access: Option<Vec<AccessRule>>,
 }
 
 /// The form of an item that is a mapping: `{address: ':8000', proxy-protocol: v2}`.
-pub(crate) const ITEM: ItemForm = ItemForm { keys: &[ADDRESS, SCHEME, PROXY_PROTOCOL], text };
+pub(crate) static ITEM: ItemForm = ItemForm {
+    keys: &[ADDRESS, SCHEME, PROXY_PROTOCOL, ACCESS],
+    lists: &[],
+    nested: &[(ACCESS, &access_rule::ITEM)],
+    check,
+    text,
+};
 const ADDRESS: &str = "address";
 
 /// The names of the options.
-const OPTIONS: [&str; 2] = [SCHEME, PROXY_PROTOCOL];
+const OPTIONS: [&str; 3] = [SCHEME, PROXY_PROTOCOL, ACCESS];
 const SCHEME: &str = "scheme";
 const PROXY_PROTOCOL: &str = "proxy-protocol";
+const ACCESS: &str = "access";
 
 impl From<Bind> for BindSetting {
     fn from(address: Bind) -> Self {
-        Self { address, scheme: BindScheme::Auto, proxy_protocol: None }
+        Self { address, scheme: BindScheme::Auto, proxy_protocol: None, access: None }
     }
 }
 
@@ -86,6 +96,15 @@ impl BindSetting {
                 self.scheme = scheme;
             }
             PROXY_PROTOCOL => self.proxy_protocol = Some(ProxyMode::parse(value, None)?),
+            ACCESS => {
+                let rules = Vec::<AccessRule>::parse(value, None)?;
+                let is_empty = rules.is_empty();
+                let known = self.access.get_or_insert_default();
+                known.extend(rules);
+                if is_empty && !known.is_empty() {
+                    return Err(format!("{value} cannot stand beside rules"));
+                }
+            }
             _ => {
                 let known = OPTIONS.map(str::to_owned);
                 return Err(format!(
@@ -116,6 +135,9 @@ impl BindSetting {
         if let Some(mode) = self.proxy_protocol {
             options.push(format!("{PROXY_PROTOCOL}={}", mode.texts().concat()));
         }
+        for rule in self.access.iter().flat_map(Value::texts) {
+            options.push(format!("{ACCESS}={rule}"));
+        }
         // A path that ends like options is followed by an empty list of them.
         if !options.is_empty() || split_options(&text).0 != text {
             text.push('?');
@@ -137,20 +159,25 @@ impl Value for BindSetting {
     }
 }
 
+/// Checks a word of an item that is a mapping.
+fn check(name: &str, word: &str) -> Result<(), String> {
+    if name == ADDRESS {
+        return word.parse::<BindSetting>().map(drop);
+    }
+    BindSetting::from(Bind::local()).set_option(name, word)
+}
+
 /// The text of an item that is a mapping.
 fn text(pairs: &[ItemPair<'_>]) -> Result<String, String> {
     let is_address = |pair: &&ItemPair<'_>| pair.0 == ADDRESS;
-    let address = pairs.iter().find(is_address).map(|(_, address)| address);
+    let address = pairs.iter().find(is_address).map(|(_, words)| words.concat());
     let address = address.ok_or_else(|| format!("{ADDRESS} is missing"))?;
-    let options: Vec<_> = pairs
-        .iter()
-        .filter(|pair| !is_address(pair))
-        .map(|(name, value)| format!("{name}={}", value.replace('&', "%26")))
-        .collect();
-    if options.is_empty() {
-        return Ok(address.clone());
-    }
-    Ok(format!("{address}?{}", options.join("&")))
+    let options = pairs.iter().filter(|pair| !is_address(pair));
+    let options = options.flat_map(|(name, words)| words.iter().map(move |it| (name, it)));
+    let options: Vec<_> = options.map(|(name, word)| format!("{name}={word}")).collect();
+    let text =
+        if options.is_empty() { address } else { format!("{address}?{}", options.join("&")) };
+    text.parse::<BindSetting>().map(|_| text)
 }
 
 fn without_options(text: &str) -> Result<BindSetting, String> {
@@ -186,11 +213,11 @@ mod tests {
     use super::*;
 
     fn tcp(host: &str, port: u16) -> Bind {
-        Bind::Tcp { host: host.to_owned(), port }
+        Bind::Tcp { host: host.to_owned(), port, interface: None }
     }
 
     fn setting(address: Bind, scheme: BindScheme, mode: Option<ProxyMode>) -> BindSetting {
-        BindSetting { address, scheme, proxy_protocol: mode }
+        BindSetting { address, scheme, proxy_protocol: mode, access: None }
     }
 
     #[test]
@@ -218,6 +245,21 @@ mod tests {
     }
 
     #[test]
+    fn an_address_can_have_its_own_rules_of_access() {
+        let rules = |text: &str| text.parse::<BindSetting>().unwrap().access.unwrap().texts();
+        let two = "https://:443?proxy-protocol=v2&access=allow=::1;path=/a%26b&access=deny=all";
+        assert_eq!(rules(two), ["allow=::1;path=/a%26b", "deny=all"]);
+        assert_eq!(rules("unix:/a?access=none"), ["none"]);
+        for text in [two, "unix:/a?access=none", "h:1%eth0?access=deny=10.0.0.0/8,unix"] {
+            let read: BindSetting = text.parse().unwrap();
+            assert_eq!(read.text().parse(), Ok(read.clone()), "{}", read.text());
+        }
+        let tcp: BindSetting = "http://0.0.0.0:80%eth0".parse().unwrap();
+        assert_eq!(tcp.address.to_string(), "0.0.0.0:80%eth0");
+        assert_eq!(tcp.text(), "http://0.0.0.0:80%eth0");
+    }
+
+    #[test]
     fn refusals_name_the_option() {
         for (text, reason) in [
             ("h:1?proxy-protocol=v3", "proxy-protocol: \"v3\" is not one of off, auto, v1, v2"),
@@ -225,8 +267,19 @@ mod tests {
             ("https://h:1?scheme=http", "scheme: contradicts https://"),
             (
                 "h:1?proxy-protokol=v1",
-                "proxy-protokol: unknown option; known are scheme, proxy-protocol; did you mean \
-                 proxy-protocol?",
+                "proxy-protokol: unknown option; known are scheme, proxy-protocol, access; did \
+                 you mean proxy-protocol?",
+            ),
+            (
+                "h:1?access=deny=x",
+                "access: deny: \"x\" is not an address; examples: 10.0.0.7, \
+                 10.0.0.0/8, 2001:db8::/32, all",
+            ),
+            ("h:1?access=deny=all&access=none", "access: none cannot stand beside rules"),
+            (
+                "h:1?access=",
+                "access: a rule needs allow or deny; example: \
+                 deny=10.0.0.0/8;path=/admin",
             ),
         ] {
             assert_eq!(text.parse::<BindSetting>().unwrap_err(), reason, "{text}");

@@ -1,11 +1,12 @@
 //! Makes the types of settings whose value is one of a few words.
 
 /// Makes an enum of words. Each variant has its word, further spellings of it, and its
-/// meaning, which the printed pages show. `takes` is the arity of the setting.
+/// meaning, which the printed pages show. `takes` is the arity of the setting. With `none` the
+/// words can be items of a list, separated by commas; its words stand for an empty list.
 macro_rules! choice {
     (
         $(#[doc = $doc:literal])+
-        $name:ident, takes $takes:expr;
+        $name:ident, takes $takes:expr $(, none $($none:literal)|+)?;
         $($variant:ident = $word:literal $(| $also:literal)*, $meaning:literal;)+
     ) => {
         $(#[doc = $doc])+
@@ -28,6 +29,14 @@ macro_rules! choice {
 
         impl $crate::value::Value for $name {
             const TAKES: $crate::row::Arity = $takes;
+            $(
+                const NONE: &'static [&'static str] = &[$($none),+];
+                const SPLIT: bool = true;
+
+                fn check_list(items: &[Self]) -> Result<(), String> {
+                    $crate::value::each_once(items)
+                }
+            )?
 
             fn parse(text: &str, _: $crate::row::Bounds) -> Result<Self, String> {
                 match text.to_ascii_lowercase().as_str() {

@@ -1,6 +1,7 @@
 //! Checks settings against each other. Each value is valid by itself; an error names the
 //! setting to change, with the origin of its value.
 
+use crate::access;
 use crate::error::Errors;
 use crate::findings::Findings;
 use crate::loaded::Loaded;
@@ -13,6 +14,7 @@ pub(crate) fn check(mut loaded: Loaded) -> Result<Loaded, Errors> {
     let mut findings = Findings::new(&loaded);
     check_program(&loaded.settings, &mut findings);
     transport::check(&loaded.settings, &mut findings);
+    access::check(&loaded.settings, &mut findings);
     let Findings { errors, warnings, .. } = findings;
     if errors.0.is_empty() {
         loaded.warnings.extend(warnings);

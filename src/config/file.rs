@@ -1,22 +1,18 @@
 //! Reads the configuration file: a flat YAML mapping of settings.
-//!
-//! serde_yaml does not report the line of a value, so the line is searched in the text. If
-//! it is not found, errors name only the file.
 
 use std::ffi::OsStr;
 use std::io;
-use std::iter::repeat;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use serde_yaml::{Mapping, Value};
 
 use crate::error::{Errors, ValueOrigin};
+use crate::file_value::{FileWord, scalar, words};
 use crate::gunicorn::Foreign;
-use crate::item::ItemPair;
 use crate::raw::text_of;
 use crate::raw_setting::{RawSetting, RawText};
-use crate::row::Arity;
+use crate::source_lines::SourceText;
 use crate::suggestion;
 use crate::table::{ROWS, Row};
 
@@ -43,24 +39,25 @@ fn cause(error: &io::Error) -> String {
 }
 
 fn parse(text: &str, name: &str, errors: &mut Errors) -> Vec<RawSetting> {
-    let page = SourceText { name, lines: text.lines().collect() };
+    let page = SourceText::new(text);
+    let origin = |line| ValueOrigin::File { name: name.to_owned(), line };
     let mapping = match serde_yaml::from_str(text) {
         Ok(Value::Mapping(mapping)) => mapping,
         Ok(Value::Null) => Mapping::new(),
         Ok(_) => {
-            errors.add(page.origin(None), "", "must be a mapping of settings, such as workers: 4");
+            errors.add(origin(None), "", "must be a mapping of settings, such as workers: 4");
             return Vec::new();
         }
         Err(error) => {
             let reason = without_location(&error);
             let line = error.location().map(|location| location.line());
-            errors.add(page.origin(page.line_of_second(&reason).or(line)), "", reason);
+            errors.add(origin(page.line_of_second(&reason).or(line)), "", reason);
             return Vec::new();
         }
     };
     let mut said: Vec<RawSetting> = Vec::new();
     for (key, value) in &mapping {
-        if let Some(new) = entry(&page, key, value, errors) {
+        if let Some(new) = entry(&page, &origin, (key, value), errors) {
             match said.iter().find(|old| old.row.name == new.row.name) {
                 Some(old) => {
                     let reason =
@@ -82,39 +79,35 @@ fn without_location(error: &serde_yaml::Error) -> String {
 
 fn entry(
     page: &SourceText<'_>,
-    key: &Value,
-    value: &Value,
+    origin: &dyn Fn(Option<usize>) -> ValueOrigin,
+    (key, value): (&Value, &Value),
     errors: &mut Errors,
 ) -> Option<RawSetting> {
     let Some(key) = scalar(key) else {
-        errors.add(page.origin(None), "", "the name of a setting must be a word");
+        errors.add(origin(None), "", "the name of a setting must be a word");
         return None;
     };
     let line = page.line_of(&key);
-    let origin = page.origin(line);
     let row = match Row::find(&key) {
         Some(row) if row.in_file => row,
         Some(row) => {
-            errors.add(origin, &key, format!("cannot be set in the file; use {}", row.flag()));
+            let reason = format!("cannot be set in the file; use {}", row.flag());
+            errors.add(origin(line), &key, reason);
             return None;
         }
         None => {
-            errors.add(origin, &key, unknown(&key));
+            errors.add(origin(line), &key, unknown(&key));
             return None;
         }
     };
-    let items = page.items(line, item_count(row, value));
-    match texts(row, value, &items) {
-        Ok(texts) => {
-            // A mapping that is one item has the line of its key.
-            let lines = items.iter().map(|item| item.first().or(line)).chain(repeat(line));
-            let words = texts.into_iter().zip(lines);
-            let words =
-                words.map(|(text, line)| RawText { text, origin: page.origin(line) }).collect();
-            Some(RawSetting { row, subject: key, origin, words })
+    match words(row, value, page.value_of(line)) {
+        Ok(words) => {
+            let raw = |(text, line): FileWord| RawText { text, origin: origin(line) };
+            let words = words.into_iter().map(raw).collect();
+            Some(RawSetting { row, subject: key, origin: origin(line), words })
         }
         Err(refusal) => {
-            errors.add(page.origin(refusal.line.or(line)), &key, refusal.reason);
+            errors.add(origin(refusal.line.or(line)), &key, refusal.reason);
             None
         }
     }
@@ -126,185 +119,6 @@ fn unknown(key: &str) -> String {
     }
     let known: Vec<_> = ROWS.iter().filter(|row| row.in_file).map(Row::key).collect();
     format!("unknown setting{}", suggestion::question(&key.replace('_', "-"), &known))
-}
-
-/// The reason why a value is refused, and its line if that is not the line of the key.
-struct Refusal {
-    line: Option<usize>,
-    reason: String,
-}
-
-impl From<&str> for Refusal {
-    fn from(reason: &str) -> Self {
-        Self { line: None, reason: reason.to_owned() }
-    }
-}
-
-fn item_count(row: &Row, value: &Value) -> usize {
-    match value {
-        Value::Sequence(items) => items.len(),
-        Value::Mapping(pairs) if row.item.is_none() => pairs.len(),
-        _ => 1,
-    }
-}
-
-fn texts(row: &Row, value: &Value, lines: &[ItemLines<'_>]) -> Result<Vec<String>, Refusal> {
-    match value {
-        Value::Sequence(items) if row.arity == Arity::List => {
-            let texts = items.iter().zip(lines).map(|(item, lines)| item_text(row, item, lines));
-            texts.collect()
-        }
-        Value::Mapping(pairs) if row.mapping => {
-            let pair = |(name, value)| Some(format!("{}={}", scalar(name)?, scalar(value)?));
-            let texts: Option<Vec<_>> = pairs.iter().map(pair).collect();
-            texts.ok_or_else(|| "a name or value is not a word".into())
-        }
-        Value::Mapping(_) if row.item.is_some() => {
-            let lines = lines.first().copied().unwrap_or_default();
-            item_text(row, value, &lines).map(|text| vec![text])
-        }
-        Value::Sequence(_) => Err("takes one value, not a list".into()),
-        Value::Null => Err("has no value; leave it out for the default".into()),
-        Value::Mapping(_) | Value::Tagged(_) => Err("takes a word, not a mapping".into()),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            Ok(scalar(value).into_iter().collect())
-        }
-    }
-}
-
-/// The text of an item of a list.
-fn item_text(row: &Row, item: &Value, lines: &ItemLines<'_>) -> Result<String, Refusal> {
-    let refuse = |line, reason: &str| Refusal { line, reason: reason.to_owned() };
-    let (pairs, form) = match (item, row.item) {
-        (Value::Mapping(pairs), Some(form)) => (pairs, form),
-        _ => {
-            let text = scalar(item);
-            return text.ok_or_else(|| refuse(lines.first(), "an item of the list is not a word"));
-        }
-    };
-    let mut texts: Vec<ItemPair<'_>> = Vec::new();
-    for (name, value) in pairs {
-        let Some(name) = scalar(name) else {
-            return Err(refuse(lines.first(), "the name of an option is not a word"));
-        };
-        let line = lines.line_of(&name);
-        let Some(key) = form.keys.iter().find(|key| name.replace('_', "-") == **key) else {
-            let known: Vec<_> = form.keys.iter().map(|key| (*key).to_owned()).collect();
-            let question = suggestion::question(&name.replace('_', "-"), &known);
-            let known = known.join(", ");
-            let reason = format!("{name}: unknown option; known are {known}{question}");
-            return Err(refuse(line, &reason));
-        };
-        let Some(text) = scalar(value) else {
-            return Err(refuse(line, &format!("{name}: takes a word")));
-        };
-        if texts.iter().any(|(known, _)| known == key) {
-            return Err(refuse(line, &format!("{name}: is set above already")));
-        }
-        texts.push((key, text));
-    }
-    (form.text)(&texts).map_err(|reason| refuse(lines.first(), &reason))
-}
-
-fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::Bool(value) => Some(value.to_string()),
-        Value::Number(value) => Some(value.to_string()),
-        Value::String(value) => Some(value.clone()),
-        _ => None,
-    }
-}
-
-/// The text of the file, to find lines in.
-struct SourceText<'a> {
-    name: &'a str,
-    lines: Vec<&'a str>,
-}
-
-impl SourceText<'_> {
-    fn origin(&self, line: Option<usize>) -> ValueOrigin {
-        ValueOrigin::File { name: self.name.to_owned(), line }
-    }
-
-    /// The line of a top-level key, from 1.
-    fn line_of(&self, key: &str) -> Option<usize> {
-        let names = [key.to_owned(), format!("\"{key}\""), format!("'{key}'")];
-        let is_key = |line: &&str| {
-            let name = line.split_once(':').map(|(name, _)| name.trim_end());
-            name.is_some_and(|name| names.iter().any(|known| known == name))
-        };
-        self.lines.iter().position(is_key).map(|index| index + 1)
-    }
-
-    /// The line of a repeated key, which the text of serde_yaml's error names; the position
-    /// in the error is that of the whole mapping.
-    fn line_of_second(&self, reason: &str) -> Option<usize> {
-        let key = reason.strip_prefix("duplicate entry with key \"")?.strip_suffix('"')?;
-        let first = self.line_of(key)?;
-        let below = SourceText { name: self.name, lines: self.lines[first..].to_vec() };
-        below.line_of(key).map(|second| first + second)
-    }
-
-    /// The lines of the items below a key; without any where each item's lines are not known,
-    /// as in a list on one line.
-    fn items(&self, key: Option<usize>, count: usize) -> Vec<ItemLines<'_>> {
-        let unknown = vec![ItemLines { start: key, lines: &[] }; count];
-        let Some(start) = key else { return unknown };
-        let is_below = |line: &&&str| line.starts_with([' ', '-', '#']) || line.trim().is_empty();
-        let end = start + self.lines[start..].iter().take_while(is_below).count();
-        let indentation = |index: &usize| {
-            let line = self.lines[*index];
-            let text = line.trim_start();
-            (!text.is_empty() && !text.starts_with('#')).then(|| line.len() - text.len())
-        };
-        let Some(outermost) = (start..end).find_map(|index| indentation(&index)) else {
-            return unknown;
-        };
-        let starts: Vec<_> =
-            (start..end).filter(|index| indentation(index) == Some(outermost)).collect();
-        if starts.len() != count {
-            return unknown;
-        }
-        let ends = starts.iter().skip(1).copied().chain([end]);
-        starts
-            .iter()
-            .zip(ends)
-            .map(|(&start, end)| ItemLines {
-                start: Some(start + 1),
-                lines: &self.lines[start..end],
-            })
-            .collect()
-    }
-}
-
-/// The lines of one item of a list or mapping.
-#[derive(Clone, Copy, Default)]
-struct ItemLines<'a> {
-    /// The number of its first line, from 1; that of the key if it is not known.
-    start: Option<usize>,
-    /// All its lines; none if they are not known.
-    lines: &'a [&'a str],
-}
-
-impl ItemLines<'_> {
-    fn first(&self) -> Option<usize> {
-        self.start
-    }
-
-    /// The line of an option of the item, else its first line.
-    fn line_of(&self, name: &str) -> Option<usize> {
-        let is_key = |line: &str, start: usize| {
-            let is_part = |letter: char| letter.is_alphanumeric() || "-_".contains(letter);
-            let after = line[start + name.len()..].trim_start_matches(['"', '\'', ' ']);
-            !line[..start].ends_with(is_part) && after.starts_with(':')
-        };
-        let is_option = |line: &&str| {
-            !line.trim_start().starts_with('#')
-                && line.match_indices(name).any(|(start, _)| is_key(line, start))
-        };
-        let index = self.lines.iter().position(is_option);
-        Some(self.start? + index.unwrap_or(0))
-    }
 }
 
 #[cfg(test)]
@@ -384,22 +198,70 @@ mod tests {
         assert_eq!(items, ["shop.yaml line 2", "shop.yaml line 3"]);
         let (said, _) = read_text("bind: {address: ':80', scheme: http}\n");
         assert_eq!(words(&said[0]), [":80?scheme=http"]);
+        let (said, errors) = read_text(
+            "access:\n- allow: [10.0.0.0/8, unix]\n  path: /a;b\n- {deny: all, method: [POST, PUT]}\n\
+             - deny=::1\nbind: [{address: ':80', access: [{deny: all}, allow=::1]}, \
+             {address: ':81', access: none}]\n",
+        );
+        assert_eq!(errors, "");
+        let access = ["allow=10.0.0.0/8,unix;path=/a%3Bb", "deny=all;method=POST,PUT", "deny=::1"];
+        assert_eq!(words(&said[0]), access);
+        assert_eq!(words(&said[1]), [":80?access=deny=all&access=allow=::1", ":81?access=none"]);
+    }
+
+    #[test]
+    fn a_list_can_have_mappings_of_names_to_values() {
+        let (said, errors) = read_text(
+            "static:\n- auto\n- /a/: b\n  /c: d\nlimit-rate: [20/s burst 40, {/login: 5/m}]\n\
+             response-headers:\n  X-A: 1\n  X-B: \"a: b\"\n",
+        );
+        assert_eq!(errors, "");
+        assert_eq!(words(&said[0]), ["auto", "/a/=b", "/c=d"]);
+        let lines: Vec<_> = said[0].words.iter().map(|word| word.origin.to_string()).collect();
+        assert_eq!(lines, ["shop.yaml line 2", "shop.yaml line 3", "shop.yaml line 4"]);
+        assert_eq!(words(&said[1]), ["20/s burst 40", "/login=5/m"]);
+        assert_eq!(words(&said[2]), ["X-A=1", "X-B=a: b"]);
     }
 
     #[test]
     fn an_error_in_an_item_has_its_line() {
         for (text, error) in [
             (
-                "bind:\n- ':1'\n- address: ':2'\n  proxy-protocol: v2\n  access: [a]\n",
-                "5: bind: access: unknown option; known are address, scheme, proxy-protocol",
+                "bind:\n- ':1'\n- address: ':2'\n  proxy-protocol: v2\n  acces: [a]\n",
+                "5: bind: acces: unknown option; known are address, scheme, proxy-protocol, \
+                 access; did you mean access?",
             ),
             (
                 "bind:\n  - {address: ':1', proxy-protokol: v2}\n",
                 "2: bind: proxy-protokol: unknown option; known are address, scheme, \
-                 proxy-protocol; did you mean proxy-protocol?",
+                 proxy-protocol, access; did you mean proxy-protocol?",
             ),
             ("bind:\n  - proxy-protocol: v1\n", "2: bind: address is missing"),
             ("bind:\n  - address:\n      - ':1'\n", "2: bind: address: takes a word"),
+            (
+                "bind:\n- address: ':1'\n  scheme: ftp\n",
+                "3: bind: scheme: \"ftp\" is not one of auto, http, https",
+            ),
+            (
+                "bind:\n- address: ':1'\n  access:\n  - allow: ::1\n  - path: /a\n    deny: x\n",
+                "6: bind: access: deny: \"x\" is not an address; examples: 10.0.0.7, 10.0.0.0/8, \
+                 2001:db8::/32, all",
+            ),
+            (
+                "access:\n- deny: all\n- method: [A, B]\n",
+                "3: access: a rule needs allow or deny; example: deny=10.0.0.0/8;path=/admin",
+            ),
+            ("access:\n- deny: all\n  path: [a]\n", "3: access: path: takes a word"),
+            (
+                "access:\n- deny: all\n  method:\n  - A\n  - b c\n",
+                "5: access: method: \"b c\" is not a method",
+            ),
+            ("access: {allow: all, deny: []}\n", "1: access: deny: the list is empty"),
+            ("static:\n- auto\n- /a: [b]\n", "3: static: a name or value is not a word"),
+            (
+                "static:\n  /a: b\n  /c=d: e\n",
+                "3: static: /c=d: a name has no = in it; in a path it is written %3D",
+            ),
             (
                 "certificates: [{certfile: a, passphrase: b}]\n",
                 "1: certificates: passphrase: unknown option; known are certfile, keyfile",

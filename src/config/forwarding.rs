@@ -1,8 +1,9 @@
 //! Types of settings: what is taken from a proxy in front of the server.
 
 use crate::choice::choice;
+use crate::field::{is_field_value, is_token};
 use crate::row::{Arity, Bounds};
-use crate::value::Value;
+use crate::value::{Value, alone_if_none};
 
 choice! {
     /// Whether connections begin with a header of the PROXY protocol.
@@ -138,27 +139,6 @@ impl Value for NameList {
         alone_if_none(texts, &[NONE])?;
         Ok(Self(names))
     }
-}
-
-/// Fails if a word that stands for an empty list is not the only one.
-pub(crate) fn alone_if_none(texts: &[String], words: &[&str]) -> Result<(), String> {
-    match texts.iter().find(|text| words.contains(&text.as_str())) {
-        Some(word) if texts.len() > 1 => Err(format!("{word} cannot stand beside other values")),
-        _ => Ok(()),
-    }
-}
-
-/// Whether a text is a token (RFC 9110, section 5.6.2), such as the name of a header.
-fn is_token(text: &str) -> bool {
-    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !text.is_empty() && text.bytes().all(is_letter)
-}
-
-/// Whether a text can be the value of a header: visible ASCII, with spaces inside.
-fn is_field_value(text: &str) -> bool {
-    !text.is_empty()
-        && text.trim() == text
-        && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Types of settings: arguments, file mode creation mask, environment variables, and
-//! Python's search path.
+//! Types of settings: arguments, file mode creation mask, mode of files, environment variables,
+//! and Python's search path.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -51,6 +51,41 @@ impl Value for Umask {
             Some(mask) if mask <= 0o777 => Ok(Self(mask)),
             Some(_) => Err(format!("{text} is not between 0 and 0o777")),
             None => Err(format!("cannot read {text:?} as a umask; examples: 022, 0o22, 18")),
+        }
+    }
+
+    fn texts(&self) -> Vec<String> {
+        vec![self.to_string()]
+    }
+}
+
+/// The mode of a file (chmod(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileMode(pub u32);
+
+impl fmt::Display for FileMode {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:04o}", self.0)
+    }
+}
+
+impl Value for FileMode {
+    /// The number is octal and begins with a zero. Without the zero `440` could be decimal too:
+    /// YAML makes 288 of `0o440`.
+    fn parse(text: &str, _: Bounds) -> Result<Self, String> {
+        let digits =
+            text.strip_prefix('0').map(|digits| digits.strip_prefix('o').unwrap_or(digits));
+        let mode = digits.and_then(|digits| {
+            let is_octal = digits.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+            u32::from_str_radix(digits, 8).ok().filter(|_| is_octal)
+        });
+        match mode {
+            Some(mode) if mode <= 0o777 => Ok(Self(mode)),
+            Some(_) => Err(format!("{text} is not between 0000 and 0777")),
+            None => Err(format!(
+                "cannot read {text:?} as a mode in octal digits with a leading zero; examples: \
+                 0660, 0600"
+            )),
         }
     }
 
@@ -118,6 +153,20 @@ mod tests {
             assert!(Umask::parse(text, None).is_err(), "{text}");
         }
         assert_eq!(Umask(0o22).to_string(), "0o022");
+    }
+
+    #[test]
+    fn a_mode_is_octal_with_a_leading_zero() {
+        for text in ["0660", "0o660", "00660"] {
+            assert_eq!(FileMode::parse(text, None), Ok(FileMode(0o660)), "{text}");
+        }
+        assert_eq!(FileMode(0o600).texts(), ["0600"]);
+        assert_eq!(FileMode::parse(&FileMode(0).to_string(), None), Ok(FileMode(0)));
+        for text in ["", "0", "660", "432", "0x1b0", "0668", "0+66", "u=rw", "01777"] {
+            assert!(FileMode::parse(text, None).is_err(), "{text}");
+        }
+        let reason = FileMode::parse("660", None).unwrap_err();
+        assert!(reason.starts_with("cannot read \"660\" as a mode in octal"), "{reason}");
     }
 
     #[test]

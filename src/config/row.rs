@@ -16,6 +16,10 @@ pub enum Section {
     Workers,
     /// The limits for clients.
     Http,
+    /// The requests that are refused.
+    Access,
+    /// The files that the server sends by itself.
+    Static,
     /// HTTPS: certificates, and what it refuses.
     Tls,
     /// What is taken from a proxy in front of the server.
@@ -30,11 +34,13 @@ pub enum Section {
 
 impl Section {
     /// All sections, in the order of the printed pages.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Application,
         Self::Socket,
         Self::Workers,
         Self::Http,
+        Self::Access,
+        Self::Static,
         Self::Tls,
         Self::Proxy,
         Self::Process,
@@ -50,6 +56,8 @@ impl Section {
             Self::Socket => "Server socket",
             Self::Workers => "Workers",
             Self::Http => "HTTP",
+            Self::Access => "Access and limits",
+            Self::Static => "Static files",
             Self::Tls => "TLS",
             Self::Proxy => "Behind a proxy",
             Self::Process => "Process",
@@ -116,7 +124,7 @@ pub struct EnvDefault {
 /// [`TableRow::key`] for those with dashes.
 #[derive(Clone, Copy, Debug)]
 pub struct TableRow<S: 'static> {
-    /// The field of `S`.
+    /// Its name: that of the field of `S`, unless that is a keyword of Rust.
     pub name: &'static str,
     /// The whole documentation; its first paragraph is one sentence.
     pub doc: &'static str,
@@ -260,8 +268,11 @@ impl<S> TableRow<S> {
 
 /// Makes `Settings`, `WorkerSettings` and `ROWS` from one list, so that each row has a field
 /// and each field a row. A row has the documentation, which is printed everywhere, and
-/// name, type, default, readers and further columns.
+/// name, type, default, readers and further columns. A row whose name is a keyword of Rust has
+/// it behind the name of its field: `static_files as "static"`.
 macro_rules! settings {
+    (@name $field:ident) => { stringify!($field) };
+    (@name $field:ident $name:literal) => { $name };
     (@reader Worker $name:ident: $type:ty) => {
         impl WorkerSettings {
             #[doc = concat!("The setting `", stringify!($name), "`.")]
@@ -275,7 +286,7 @@ macro_rules! settings {
     (@reader Listener $name:ident: $type:ty) => {};
     ($(
         $(#[doc = $doc:literal])+
-        $name:ident: $type:ty = $default:expr, [$($reader:ident),+],
+        $name:ident $(as $row:literal)?: $type:ty = $default:expr, [$($reader:ident),+],
         { $($column:ident: $value:expr),+ $(,)? };
     )+) => {
         /// The value of every setting.
@@ -311,7 +322,7 @@ macro_rules! settings {
         /// The settings table, in the order of the printed pages.
         pub static ROWS: &[Row] = &[$(
             Row {
-                name: stringify!($name),
+                name: settings!(@name $name $($row)?),
                 doc: concat!($($doc, "\n"),+),
                 readers: &[$(Reader::$reader),+],
                 arity: <$type as Value>::TAKES,

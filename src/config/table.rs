@@ -8,18 +8,24 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::access_format::{self, AccessFormat};
+use crate::access_rule::{self, AccessRule};
 use crate::address_set::AddressSet;
 use crate::bind::Bind;
 use crate::bind_setting::{self, BindSetting};
+use crate::compression::{self, CodingName, CompressLevel, MediaPattern};
+use crate::field::ResponseField;
 use crate::forwarding::{HeaderMap, NameList, ProxyMode, RealIp, SchemeHeaders};
+use crate::hosts::{AllowedHosts, EmptyHost};
 use crate::log::{LEVELS, LogLevel, LogTarget};
-use crate::process::{Argument, Assignment, SearchPath, Umask};
+use crate::process::{Argument, Assignment, FileMode, SearchPath, Umask};
+use crate::rate_limit::RateLimit;
 use crate::row::Effect::{Live, Restart, Rollout};
 use crate::row::{EnvDefault, Reader, Section, TableRow, settings};
 use crate::size::Size;
+use crate::static_files::{PathPattern, StaticMapping, StaticSetting};
 use crate::tls::{self, CIPHER_CHOICES, CertReqs, CertificateSource, Ciphers, TlsVersionSetting};
 use crate::value::Value;
-use crate::worker::{MOST_WORKERS, ReadyAfter, WorkerClass, Workers};
+use crate::worker::{DebugGuard, MOST_WORKERS, ReadyAfter, WorkerClass, Workers};
 
 /// The maximum length of time in a setting, in seconds.
 const DAY: u64 = 86_400;
@@ -100,15 +106,19 @@ settings! {
     /// HTTPS if there is a certificate. Other addresses have the scheme as an option:
     /// `unix:PATH?scheme=http`.
     ///
+    /// The name of a network interface behind a percent sign (`http://0.0.0.0:8000%eth0`)
+    /// admits only connections that come in by it (`SO_BINDTODEVICE`).
+    ///
     /// Options stand behind a question mark: `:8000?proxy-protocol=v2` sets
-    /// `--proxy-protocol` for this address only. In the configuration file an address with
-    /// options can be a mapping: `{address: ':8000', proxy-protocol: v2}`, with the keys
-    /// `address`, `scheme` and `proxy-protocol`.
+    /// `--proxy-protocol` for this address only, and `:8000?access=deny=all;path=/admin`, which
+    /// can be repeated behind `&`, the rules of `--access`. In the configuration file an address
+    /// with options can be a mapping: `{address: ':8000', proxy-protocol: v2}`, with the keys
+    /// `address`, `scheme`, `proxy-protocol` and `access`, a list of rules.
     bind: Vec<BindSetting> = vec![BindSetting::from(Bind::local())], [Listener], {
         section: Section::Socket, short: Some('b'), placeholder: "ADDRESS",
         item: Some(&bind_setting::ITEM),
         effect: Rollout, gunicorn: Some("bind"),
-        differs: Some("`https://` and `http://` choose the scheme of one address"),
+        differs: Some("`https://` and `http://` choose the scheme of one address, `%eth0` its network interface"),
         env_default: Some(EnvDefault { variable: "PORT", template: "0.0.0.0:{}" }),
     };
 
@@ -118,6 +128,24 @@ settings! {
     backlog: u32 = 2048, [Listener], {
         section: Section::Socket, placeholder: "COUNT", range: Some((1, 1_000_000)),
         effect: Rollout, gunicorn: Some("backlog"),
+    };
+
+    /// Mode of the files of unix sockets, as octal digits with a leading zero.
+    ///
+    /// `0660` lets the owner and the group connect. Without it the mode is 0777 without the bits
+    /// of `--umask`.
+    unix_mode: Option<FileMode> = None, [Listener], {
+        section: Section::Socket, placeholder: "MODE",
+        effect: Rollout,
+    };
+
+    /// Group of the files of unix sockets, by name or number.
+    ///
+    /// The default is the group of the workers. Only root can choose a group that the server's
+    /// user is not a member of.
+    unix_group: Option<String> = None, [Listener], {
+        section: Section::Socket, placeholder: "GROUP",
+        effect: Rollout,
     };
 
     /// Number of worker processes.
@@ -438,6 +466,233 @@ settings! {
         aliases: &["limit-request-field_size"],
         effect: Rollout, gunicorn: Some("limit_request_field_size"),
         differs: Some("a value out of range is an error"),
+    };
+
+    /// Headers to add to each response that has none of that name; can be repeated.
+    ///
+    /// In the configuration file a mapping of names to values, or a list of `NAME=VALUE`. A
+    /// header that the application sets stays as it is. The server's own responses, such as
+    /// 404 and 503, have them too. Headers of the connection and of a response's length and
+    /// coding are refused. `none` is the empty list.
+    response_headers: Vec<ResponseField> = Vec::new(), [Worker], {
+        section: Section::Http, placeholder: "NAME=VALUE", mapping: true,
+        effect: Rollout,
+    };
+
+    /// Send a `Server` header with the name of this server.
+    ///
+    /// On the command line `=off` behind the flag leaves it out. One that the application sets is
+    /// sent in any case.
+    server_header: bool = true, [Worker], {
+        section: Section::Http,
+        effect: Rollout,
+    };
+
+    /// Codings in which the application's responses are compressed; none by default.
+    ///
+    /// Of the codings that a client accepts with the same weight the first in the list is used.
+    /// Only responses with a type of `--compress-types` and at least `--compress-min-length`
+    /// bytes are compressed; one that is sent piece by piece is, whatever its length, and
+    /// each piece is sent at once. Responses with a `Content-Encoding`, with
+    /// `Cache-Control: no-transform`, and those of 204, 206 and 304 stay as they are. The `ETag`
+    /// of a compressed response becomes a weak one.
+    ///
+    /// Over https the length of a compressed page can reveal a secret in it to an attacker that
+    /// chooses a part of the page (BREACH). Django changes its tokens with each response for this
+    /// reason.
+    compress: Vec<CodingName> = Vec::new(), [Worker], {
+        section: Section::Http, placeholder: "CODINGS", choices: CodingName::CHOICES,
+        effect: Rollout,
+    };
+
+    /// Media types of responses that are compressed, separated by commas.
+    ///
+    /// `text/*` has every type of text, `*/*` every type.
+    compress_types: Vec<MediaPattern> = MediaPattern::compressible(), [Worker], {
+        section: Section::Http, placeholder: "TYPES",
+        effect: Rollout,
+    };
+
+    /// Minimum length of a response to be compressed.
+    compress_min_length: Size = Size(1024), [Worker], {
+        section: Section::Http, placeholder: "SIZE",
+        effect: Rollout,
+    };
+
+    /// How much time compression may take, as a word or a level.
+    ///
+    /// A level from 1 to 19 is that of the coding; gzip has 9 and br 11, which a higher number
+    /// means there. The application's thread compresses.
+    compress_level: CompressLevel = CompressLevel::Default, [Worker], {
+        section: Section::Http, placeholder: "LEVEL", choices: &compression::LEVELS,
+        effect: Rollout,
+    };
+
+    /// Rules that allow or deny requests; the first one that matches decides.
+    ///
+    /// A rule has clients (addresses, networks, `unix` for unix sockets, or `all`), and may have
+    /// a path, which it covers with everything beneath it, and methods, of which `GET` covers
+    /// HEAD. In the configuration file it is a mapping: `{deny: 10.0.0.0/8, path: /admin, method:
+    /// [POST]}` or `{allow: [192.0.2.7, 10.0.0.0/8]}`; elsewhere it is written
+    /// `deny=10.0.0.0/8;path=/admin;method=POST,PUT`. A request that no rule matches is allowed.
+    /// One that is denied is answered 403 before the application gets it.
+    ///
+    /// `/admin` covers `/admin/x`, not `/administrator`. The path that the application gets may
+    /// have slashes that it merges, and dots that it resolves. A deny rule matches if any of
+    /// these spellings is beneath its path, with or without `SCRIPT_NAME`; an allow rule only if
+    /// all of them are.
+    ///
+    /// If a client is denied whatever it requests, and neither `--real-ip` nor
+    /// `--proxy-protocol` can name another one, its connections are closed when they are
+    /// accepted. `--bind` can have rules for one address, which take the place of these. `none`
+    /// is the empty list.
+    access: Vec<AccessRule> = Vec::new(), [Worker], {
+        section: Section::Access, placeholder: "RULE", item: Some(&access_rule::ITEM),
+        effect: Rollout,
+    };
+
+    /// Hosts for which requests are served, separated by commas; `off` allows all.
+    ///
+    /// `*.example.org` has all names below `example.org`, and not that name itself. Ports do not
+    /// count. `auto` takes Django's `ALLOWED_HOSTS`. A request for another host is answered 421
+    /// before the application gets it. If a request names a host in its target and in `Host`, both
+    /// must be allowed.
+    allowed_hosts: AllowedHosts = AllowedHosts::Off, [Worker], {
+        section: Section::Access, placeholder: "HOSTS",
+        effect: Rollout,
+    };
+
+    /// What happens to requests that name no host, as those of HTTP/1.0 may.
+    ///
+    /// It counts while `--allowed-hosts` is set.
+    allowed_hosts_empty: EmptyHost = EmptyHost::Refuse, [Worker], {
+        section: Section::Access, placeholder: "WORD", choices: EmptyHost::CHOICES,
+        effect: Rollout,
+    };
+
+    /// Limits for the requests of each client address; can be repeated.
+    ///
+    /// `20/s` is 20 requests in a second, `5/m` 5 in a minute, `100/h` 100 in an hour. `20/s
+    /// burst 40` lets 40 come at once, and then 20 in each second; without `burst` it is the
+    /// number itself. A request beyond a limit is answered 429 with `Retry-After`, before the
+    /// application gets it. `/login=5/m` counts requests for `/login` and what is beneath it only;
+    /// in the configuration file that can be a mapping: `{/login: 5/m}`.
+    ///
+    /// The address is that of the access log (`--real-ip`). The addresses of an IPv6 network of
+    /// 64 bits count as one. All workers count in one table, which reloads keep. `none` is the
+    /// empty list; at most 64 limits are possible.
+    limit_rate: Vec<RateLimit> = Vec::new(), [Master, Worker], {
+        section: Section::Access, placeholder: "RATE", mapping: true,
+        effect: Rollout,
+    };
+
+    /// Maximum number of open connections of a client address; 0 disables it.
+    ///
+    /// The first request of a connection beyond it is answered 429, and the connection is closed.
+    /// The address is that of the connection, or the one that the PROXY protocol names. All
+    /// workers count together.
+    limit_connections: u32 = 0, [Master, Worker], {
+        section: Section::Access, placeholder: "COUNT", range: Some((0, 1_000_000)),
+        effect: Rollout,
+    };
+
+    /// Maximum length of a request's body, such as `10M`; 0 disables the limit.
+    ///
+    /// A longer body is answered 413: by its `Content-Length` before any of it is read, else when
+    /// it passes the limit.
+    limit_request_body: Size = Size(1 << 30), [Worker], {
+        section: Section::Access, placeholder: "SIZE",
+        effect: Rollout,
+    };
+
+    /// Disk space for the bodies of requests, in all workers together.
+    ///
+    /// The default is a quarter of what is free in the directory for temporary files at the start.
+    /// A body that has no room is answered 503; requests without a large body go on.
+    limit_request_spool: Option<Size> = None, [Worker], {
+        section: Section::Access, placeholder: "SIZE",
+        effect: Rollout,
+    };
+
+    /// Maximum time that a request waits for an application thread; 0 disables it.
+    ///
+    /// At its end the client is answered 503 with `Retry-After`, and the application does not get
+    /// the request.
+    queue_timeout: Duration = Duration::ZERO, [Worker], {
+        section: Section::Access, placeholder: "SECONDS", range: Some((0, DAY)),
+        effect: Rollout,
+    };
+
+    /// What happens when the application shows its debugger to clients.
+    ///
+    /// Looked for are Django's `DEBUG`, the debug toolbar, and the debuggers of Flask and
+    /// werkzeug, in the application that is loaded. Listeners at addresses of this machine
+    /// only, such as 127.0.0.1, do not count.
+    debug_guard: DebugGuard = DebugGuard::Warn, [Worker], {
+        section: Section::Access, placeholder: "WORD", choices: DebugGuard::CHOICES,
+        effect: Rollout,
+    };
+
+    /// Files that the server sends, as `PREFIX=PATH`, or `auto`; can be repeated.
+    ///
+    /// `/static/=DIRECTORY` sends the files of a directory, `/favicon.ico=FILE` one file. The
+    /// longest prefix of a request's path counts. In the configuration file it is a mapping:
+    /// `{/static/: DIRECTORY, /favicon.ico: FILE}`. There are no index files and no listings. A
+    /// file that does not exist is answered 404.
+    ///
+    /// `auto` asks the loaded Django project: the path of `STATIC_URL` with the files of
+    /// `STATIC_ROOT`, and with `DEBUG` those that the staticfiles finders find. `none` is the
+    /// empty list.
+    static_files as "static": Vec<StaticSetting> = Vec::new(), [Worker], {
+        section: Section::Static, placeholder: "PREFIX=PATH", mapping: true,
+        effect: Rollout,
+    };
+
+    /// Regular expression for names of files that never change.
+    ///
+    /// It is searched in the path below the prefix. Clients keep such a file for a year
+    /// (`immutable`), as they do with the names that Django's `ManifestStaticFilesStorage` makes,
+    /// which need no setting. For the names of vite and webpack:
+    /// `[.-][0-9A-Za-z_-]{8,}\.(js|css)$`.
+    static_immutable: Option<PathPattern> = None, [Worker], {
+        section: Section::Static, placeholder: "REGEX",
+        effect: Rollout,
+    };
+
+    /// Time for which clients may keep a file without asking for it again.
+    ///
+    /// It is the `max-age` of files whose content can change under the same name.
+    static_max_age: u32 = 60, [Worker], {
+        section: Section::Static, placeholder: "SECONDS", range: Some((0, 365 * DAY)),
+        effect: Rollout,
+    };
+
+    /// Pass requests for files that do not exist to the application.
+    ///
+    /// Without it they are answered 404.
+    static_fallthrough: bool = false, [Worker], {
+        section: Section::Static,
+        effect: Rollout,
+    };
+
+    /// Follow symbolic links that lead out of the directories of files.
+    ///
+    /// Links that stay inside are followed in any case.
+    static_follow_links: bool = false, [Worker], {
+        section: Section::Static,
+        effect: Rollout,
+    };
+
+    /// Directories of files that the application sends by a header; can be repeated.
+    ///
+    /// With `/protected/=DIRECTORY` a response with `X-Accel-Redirect: /protected/a%20b.pdf`, or
+    /// with `X-Sendfile` and the path of a file in the directory, is replaced by that file: the
+    /// application decides, and the server sends. In the configuration file it is a mapping:
+    /// `{/protected/: DIRECTORY}`. Without it the headers are passed on, for a proxy that
+    /// understands them. `none` is the empty list.
+    accel: Vec<StaticMapping> = Vec::new(), [Worker], {
+        section: Section::Static, placeholder: "PREFIX=DIRECTORY", mapping: true,
+        effect: Rollout,
     };
 
     /// File with a certificate, and the certificates of its issuers behind it, as PEM.

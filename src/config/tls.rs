@@ -40,7 +40,13 @@ pub enum CertificateSource {
 }
 
 /// The form of an item that is a mapping: `{certfile: FILE, keyfile: FILE}`.
-pub(crate) const ITEM: ItemForm = ItemForm { keys: &[CERTFILE, KEYFILE], text };
+pub(crate) static ITEM: ItemForm = ItemForm {
+    keys: &[CERTFILE, KEYFILE],
+    lists: &[],
+    nested: &[],
+    check: |_, path| not_empty(path),
+    text,
+};
 const CERTFILE: &str = "certfile";
 const KEYFILE: &str = "keyfile";
 
@@ -86,8 +92,9 @@ impl Value for CertificateSource {
 
 /// The text of an item that is a mapping.
 fn text(pairs: &[ItemPair<'_>]) -> Result<String, String> {
-    let words = pairs.iter().map(|(name, path)| format!("{name}={}", encoded(path)));
-    Ok(words.collect::<Vec<_>>().join(","))
+    let words = pairs.iter().map(|(name, path)| format!("{name}={}", encoded(&path.concat())));
+    let text = words.collect::<Vec<_>>().join(",");
+    CertificateSource::parse(&text, None).map(|_| text)
 }
 
 fn option<'a>(word: &'a str, name: &str) -> Option<&'a str> {

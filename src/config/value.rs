@@ -1,6 +1,6 @@
 //! The trait that reads values from text and writes them as text. Every type in the table
-//! implements it; the general types implement it here. Special types are in `bind.rs`, `worker.rs`,
-//! `process.rs` and `log.rs`.
+//! implements it; the general types implement it here. Special types are in files of
+//! their own.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,6 +16,12 @@ pub(crate) trait Value: Sized {
     /// Whether a word may stand for bytes that are not UTF-8 ([`crate::raw`]).
     const RAW: bool = false;
 
+    /// Words of which each stands for the empty list of such items; the first one is written.
+    const NONE: &'static [&'static str] = &[];
+
+    /// Whether a word of a list may have several such items, separated by commas.
+    const SPLIT: bool = false;
+
     /// Reads one word. The error has the reason, and names the word.
     fn parse(text: &str, range: Bounds) -> Result<Self, String>;
 
@@ -25,6 +31,11 @@ pub(crate) trait Value: Sized {
     /// Reads all words of one source; the last one wins.
     fn read(texts: &[String], range: Bounds) -> Result<Self, String> {
         Self::parse(texts.last().map_or("", String::as_str), range)
+    }
+
+    /// Checks the items of a list against each other.
+    fn check_list(_items: &[Self]) -> Result<(), String> {
+        Ok(())
     }
 }
 
@@ -133,15 +144,50 @@ impl<T: Value> Value for Vec<T> {
     const RAW: bool = T::RAW;
 
     fn parse(text: &str, range: Bounds) -> Result<Self, String> {
-        T::parse(text, range).map(|item| vec![item])
+        Self::read(&[text.to_owned()], range)
     }
 
     fn texts(&self) -> Vec<String> {
+        if self.is_empty() {
+            return T::NONE.iter().take(1).map(|word| (*word).to_owned()).collect();
+        }
         self.iter().flat_map(Value::texts).collect()
     }
 
     fn read(texts: &[String], range: Bounds) -> Result<Self, String> {
-        texts.iter().map(|text| T::parse(text, range)).collect()
+        let words = if T::SPLIT { split_list(texts)? } else { texts.to_vec() };
+        alone_if_none(&words, T::NONE)?;
+        if words.iter().any(|word| T::NONE.contains(&word.as_str())) {
+            return Ok(Self::new());
+        }
+        let items: Self =
+            words.iter().map(|word| T::parse(word, range)).collect::<Result<_, _>>()?;
+        T::check_list(&items)?;
+        Ok(items)
+    }
+}
+
+/// The words between commas.
+fn split_list(texts: &[String]) -> Result<Vec<String>, String> {
+    let words = texts.iter().flat_map(|text| text.split(',')).map(str::trim);
+    let words: Vec<_> = words.filter(|word| !word.is_empty()).map(str::to_owned).collect();
+    if words.is_empty() { Err("must not be empty".to_owned()) } else { Ok(words) }
+}
+
+/// Fails if an item is in a list twice.
+pub(crate) fn each_once<T: Value + PartialEq>(items: &[T]) -> Result<(), String> {
+    let mut numbered = items.iter().enumerate();
+    match numbered.find(|(index, item)| items[..*index].contains(item)) {
+        Some((_, item)) => Err(format!("{} is in it twice", item.texts().concat())),
+        None => Ok(()),
+    }
+}
+
+/// Fails if a word that stands for an empty list is not the only one.
+pub(crate) fn alone_if_none(texts: &[String], words: &[&str]) -> Result<(), String> {
+    match texts.iter().find(|text| words.contains(&text.as_str())) {
+        Some(word) if texts.len() > 1 => Err(format!("{word} cannot stand beside other values")),
+        _ => Ok(()),
     }
 }
 

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::row::Bounds;
+use crate::choice::choice;
+use crate::row::{Arity, Bounds};
 use crate::value::Value;
 
 /// The maximum number of workers of a server.
@@ -79,6 +80,14 @@ impl Value for WorkerClass {
     fn texts(&self) -> Vec<String> {
         vec![self.to_string()]
     }
+}
+
+choice! {
+    /// What a worker does when the application that it has loaded shows its debugger to clients.
+    DebugGuard, takes Arity::One;
+    Warn = "warn", "the log has a warning";
+    Refuse = "refuse", "the worker does not become ready";
+    Off = "off" | "none" | "false", "no debugger is looked for";
 }
 
 /// When a worker of class exec is ready.

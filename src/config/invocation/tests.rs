@@ -207,7 +207,7 @@ fn an_error_about_tls_or_proxies_names_its_line() {
     for (text, error) in [
         ("bind: https://:https", "1: bind: \"https\" is not a port"),
         ("bind:\n- :80\n- ':443?proxy-protocol=v3'", "3: bind: proxy-protocol: \"v3\" is not one"),
-        ("bind:\n- address: ':1'\n  scheme: ftp", "2: bind: scheme: \"ftp\" is not one of auto,"),
+        ("bind:\n- address: ':1'\n  scheme: ftp", "3: bind: scheme: \"ftp\" is not one of auto,"),
         ("certfile: [a, '']", "1: certfile: must not be empty"),
         ("certificates:\n- keyfile: k", "2: certificates: certfile is missing"),
         ("cert_reqs: 3", "1: cert_reqs: \"3\" is not one of none, optional, required"),

@@ -89,7 +89,7 @@ fn every_default_reads_back_and_is_in_range() {
 }
 
 /// Texts of which each row takes one for a value that is not its default.
-const TEXTS: [&str; 16] = [
+const TEXTS: [&str; 23] = [
     "exec",
     "true",
     "false",
@@ -106,6 +106,13 @@ const TEXTS: [&str; 16] = [
     "none",
     "refuse",
     "forwarded",
+    "0600",
+    "deny=all",
+    "allow",
+    "7/s",
+    "/7=7",
+    "gzip",
+    "text/7",
 ];
 
 #[test]

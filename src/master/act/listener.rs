@@ -132,7 +132,7 @@ pub(crate) fn adopt_activated(
 impl OwnedListener {
     fn open(bind: &Bind, options: &SocketOptions) -> Result<Self, BindError> {
         let (sockets, file) = match bind {
-            Bind::Tcp { host, port } => (open_tcp(host, *port, options), None),
+            Bind::Tcp { host, port, .. } => (open_tcp(host, *port, options), None),
             Bind::Unix(path) => {
                 let path = options.directory.join(path);
                 let opened = open_unix(&path, options).map(|it| vec![it]);
@@ -360,7 +360,7 @@ mod tests {
     }
 
     fn tcp(port: u16) -> Bind {
-        Bind::Tcp { host: "127.0.0.1".to_owned(), port }
+        Bind::Tcp { host: "127.0.0.1".to_owned(), port, interface: None }
     }
 
     #[test]
@@ -396,7 +396,7 @@ mod tests {
     #[test]
     fn an_address_can_be_opened_anew_while_the_old_socket_refuses() {
         for host in ["127.0.0.1", "::1"] {
-            let bind = Bind::Tcp { host: host.to_owned(), port: 0 };
+            let bind = Bind::Tcp { host: host.to_owned(), port: 0, interface: None };
             let Ok(old) = OwnedListener::open(&bind, &options()) else { continue };
             assert!(old.admit_new(&options()).unwrap().is_none(), "no connection was refused");
             old.refuse_new();
