@@ -44,6 +44,8 @@ pub enum GivenUp {
     TooLarge,
     /// The request has waited too long for an application thread (503).
     Overdue,
+    /// The response cannot be encoded.
+    Unencoded,
 }
 
 /// How many kinds there are.
@@ -54,7 +56,7 @@ pub type Losses = [u64; KINDS];
 
 impl GivenUp {
     /// Every kind; each is at the place of its number.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Refused,
         Self::Late,
         Self::Unkept,
@@ -73,6 +75,7 @@ impl GivenUp {
         Self::TooManyConnections,
         Self::TooLarge,
         Self::Overdue,
+        Self::Unencoded,
     ];
 
     /// Its index in [`GivenUp::ALL`] and in [`Losses`].
@@ -103,6 +106,7 @@ impl GivenUp {
             Self::TooManyConnections => "too-many-connections",
             Self::TooLarge => "too-large",
             Self::Overdue => "overdue",
+            Self::Unencoded => "unencoded",
         }
     }
 }

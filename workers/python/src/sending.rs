@@ -26,9 +26,6 @@ impl From<ClientDisconnected> for ResponseError {
     }
 }
 
-/// The most bytes of a record of TLS (RFC 8446 section 5.1).
-const RECORD: usize = 16 * 1024;
-
 /// Sends bytes, or queues them for the client.
 pub(crate) fn put(
     exchange: &mut Exchange,
@@ -38,8 +35,7 @@ pub(crate) fn put(
     let slice = bytes.as_bytes();
     let owner =
         (slice.len() > COPY_LIMIT).then(|| Box::new(SentBytes::new(bytes)) as Box<dyn Payload>);
-    if exchange.encrypts_beside_others() && slice.len() > RECORD {
-        // Encrypting takes longer than another thread should wait for the lock.
+    if exchange.takes_long(slice.len()) {
         return bytes.py().detach(|| exchange.write(slice, owner, whole));
     }
     exchange.write(slice, owner, whole)

@@ -88,7 +88,8 @@ fn level(kind: GivenUp) -> Level {
         | GivenUp::Unreadable
         | GivenUp::Unfinished
         | GivenUp::ProxyHeader
-        | GivenUp::Overdue => Level::Warn,
+        | GivenUp::Overdue
+        | GivenUp::Unencoded => Level::Warn,
     }
 }
 

@@ -1,6 +1,7 @@
 //! One request and its response, while an application thread has them.
 
 mod account;
+mod encoded;
 mod on_stream;
 mod sending;
 
@@ -22,7 +23,9 @@ use crate::connection::shared::{SharedConnection, Waited};
 use crate::shared::Shared;
 use crate::stream::body::Body;
 use crate::stream::content::{FilePart, LocalContent};
+use crate::stream::encoding::EncodedBody;
 use crate::stream::inbound::BodyPiece;
+use crate::stream::local::Revised;
 use crate::stream::request::{QueuedRequest, Request};
 use crate::stream::response::{Asked, BodyFraming, Fault, Response};
 use crate::stream::shared_stream::{After, SharedStream};
@@ -73,6 +76,8 @@ pub struct Exchange {
     is_replaced: bool,
     /// The body of that response, until it is sent.
     replacement: LocalContent,
+    /// The body, if it is encoded before it is sent.
+    encoded: Option<Box<EncodedBody>>,
     gone: bool,
     completed: bool,
     ended: bool,
@@ -107,6 +112,7 @@ impl Exchange {
             held_ms: None,
             is_replaced: false,
             replacement: LocalContent::EMPTY,
+            encoded: None,
             gone: false,
             completed: false,
             ended: false,
@@ -158,13 +164,6 @@ impl Exchange {
     #[must_use]
     pub fn proxied(&self) -> Option<&ProxiedConnection> {
         self.link().proxied()
-    }
-
-    /// Whether other application threads may run while this one gives bytes of the response:
-    /// they are encrypted meanwhile.
-    #[must_use]
-    pub fn encrypts_beside_others(&self) -> bool {
-        !self.link().is_plain && self.shared.options.application.capacity() > 1
     }
 
     /// Our end of the connection.
@@ -278,13 +277,13 @@ impl Exchange {
     /// Whether the application gave more than its Content-Length.
     #[must_use]
     pub fn was_cut(&self) -> bool {
-        self.response().was_cut()
+        self.response().was_cut() || self.encoded.as_ref().is_some_and(|it| it.was_cut())
     }
 
     /// Whether the application gave less than its Content-Length.
     #[must_use]
     pub fn is_short(&self) -> bool {
-        self.response().is_short()
+        self.response().is_short() || self.encoded.as_ref().is_some_and(|it| it.is_short())
     }
 
     /// The Content-Length that the application gave.
@@ -306,9 +305,12 @@ impl Exchange {
         owner: Option<Box<dyn Payload>>,
         whole: Option<u64>,
     ) -> Result<(), ClientDisconnected> {
-        let with_head = self.commit(whole)?;
+        let with_head = self.commit(whole, bytes)?;
         if self.is_replaced {
             return self.put_replacement(with_head);
+        }
+        if self.encoded.is_some() {
+            return self.write_encoded(with_head, bytes, whole.is_none());
         }
         self.put(with_head, bytes, owner)
     }
@@ -382,12 +384,15 @@ impl Exchange {
         offset: u64,
         length: u64,
     ) -> Result<(), ClientDisconnected> {
-        let with_head = self.commit(Some(length))?;
+        let with_head = self.commit(Some(length), b"")?;
         if self.is_replaced {
             return self.put_replacement(with_head);
         }
         if !with_head {
             return Ok(());
+        }
+        if self.encoded.is_some() {
+            return self.write_encoded_file(source, offset, length);
         }
         self.put_file(offset, length, || source.try_clone().map(Arc::new))
     }
@@ -480,7 +485,7 @@ impl Exchange {
     pub fn finish(mut self, environ: &dyn Fn(&str) -> Option<String>) {
         self.complete();
         let response = self.response();
-        let after = if self.gone || !response.is_concluded() || response.is_short() {
+        let after = if self.gone || !response.is_concluded() || self.is_short() {
             self.broken()
         } else if response.closes() {
             After::Close
@@ -518,35 +523,58 @@ impl Exchange {
             let whole = (!self.request().head.is_head()).then_some(0);
             self.write(b"", None, whole).ok();
         }
-        if self.link().is_multiplexed && !self.gone && !self.is_short() {
-            // `self.gone` is set for a client that has gone.
-            self.send_on_stream(false, b"", true).ok();
+        if self.gone || self.is_short() {
+            return;
         }
-        if self.response().framing() == BodyFraming::Chunked && !self.gone {
-            PIECE.with_borrow_mut(|end| {
-                end.clear();
-                h1::push_last_chunk(end, &Fields::default());
-                self.push_bytes(end, false).ok();
-            });
-        }
-        if !self.gone && !self.is_short() {
+        self.send_end().ok();
+        if !self.gone {
             self.stream.claim.give();
         }
     }
 
+    /// Sends the end of the body: what an encoder has kept, and the protocol's mark.
+    fn send_end(&mut self) -> Result<(), ClientDisconnected> {
+        let rest = self.finish_encoding()?;
+        if !rest.is_empty() {
+            self.request_mut().response.take(rest.len() as u64);
+        }
+        if self.link().is_multiplexed {
+            return self.send_on_stream(false, &rest, true);
+        }
+        let is_chunked = self.response().framing() == BodyFraming::Chunked;
+        if !is_chunked && rest.is_empty() {
+            return Ok(());
+        }
+        PIECE.with_borrow_mut(|end| {
+            end.clear();
+            if is_chunked && !rest.is_empty() {
+                h1::push_chunk_head(end, rest.len());
+            }
+            end.extend_from_slice(&rest);
+            if is_chunked && !rest.is_empty() {
+                end.extend_from_slice(h1::CHUNK_END);
+            }
+            if is_chunked {
+                h1::push_last_chunk(end, &Fields::default());
+            }
+            self.push_bytes(end, false)
+        })
+    }
+
     /// Completes the head. Returns whether it has still to be sent. From then on the
-    /// response belongs to this side.
+    /// response belongs to this side. The body begins with `first`.
     ///
     /// # Errors
-    /// The time of the request is over, and its client has got a response.
-    fn commit(&mut self, whole: Option<u64>) -> Result<bool, ClientDisconnected> {
+    /// The time of the request is over, and its client has got a response; or an encoder
+    /// has failed.
+    fn commit(&mut self, whole: Option<u64>, first: &[u8]) -> Result<bool, ClientDisconnected> {
         if self.is_committed() {
             return Ok(false);
         }
         if !self.stream.claim.begin() {
             return self.lose().map(|()| false);
         }
-        let whole = self.revise().or(whole);
+        let whole = self.revise(whole, first)?;
         let own = self.shared.own_fields(self.scheme());
         let is_multiplexed = self.stream.connection.is_multiplexed;
         let request = self.request.as_deref_mut().expect("present until the end");
@@ -566,13 +594,24 @@ impl Exchange {
     }
 
     /// Has the response revised before its head is sent. Returns the length of the body
-    /// that replaces the application's, if one does.
-    fn revise(&mut self) -> Option<u64> {
-        let reviser = self.shared.options.revise.as_ref()?;
-        let Request { head, response, .. } = self.request.as_deref_mut()?;
-        self.replacement = reviser.revise(head, response)?;
-        self.is_replaced = true;
-        Some(self.replacement.len())
+    /// that is sent, if it is known: of the application's body (`whole`), the one that
+    /// replaces it, or the encoded one.
+    fn revise(
+        &mut self,
+        whole: Option<u64>,
+        first: &[u8],
+    ) -> Result<Option<u64>, ClientDisconnected> {
+        let Some(reviser) = &self.shared.options.revise else { return Ok(whole) };
+        let Some(request) = self.request.as_deref_mut() else { return Ok(whole) };
+        match reviser.revise(&request.head, &mut request.response, whole) {
+            Revised::Kept => Ok(whole),
+            Revised::Replaced(content) => {
+                self.replacement = content;
+                self.is_replaced = true;
+                Ok(Some(self.replacement.len()))
+            }
+            Revised::Encoded(encoder) => self.begin_encoding(encoder, whole, first),
+        }
     }
 
     fn lose(&mut self) -> Result<(), ClientDisconnected> {

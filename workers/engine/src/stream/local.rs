@@ -10,6 +10,7 @@ use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::address::Address;
 use crate::stream::content::{FilePart, LocalContent};
+use crate::stream::encoding::BodyEncoder;
 use crate::stream::response::{Asked, Fault, Response};
 
 /// A whole response of the server itself. Copies share status and fields, so a response that
@@ -211,30 +212,42 @@ impl fmt::Debug for LocalDecision {
 
 /// The head of an application's response, before it is sent.
 #[derive(Debug)]
-pub struct ResponseDraft<'a>(&'a mut Response);
+pub struct ResponseDraft<'a> {
+    response: &'a mut Response,
+    /// The length of the body, if the application gives it at once.
+    whole: Option<u64>,
+}
 
 impl ResponseDraft<'_> {
     /// The status code.
     #[must_use]
     pub fn status(&self) -> u16 {
-        self.0.status()
+        self.response.status()
+    }
+
+    /// The length of the body in bytes: the application's Content-Length, or that of a body that
+    /// the application gives at once. `None` for a body in pieces, and for HEAD where the
+    /// application gives no Content-Length.
+    #[must_use]
+    pub fn length(&self) -> Option<u64> {
+        self.response.promised().or(self.whole)
     }
 
     /// The value of a field, by its name in lower case.
     #[must_use]
     pub fn field(&self, name: &[u8]) -> Option<&[u8]> {
-        self.0.field_value(name)
+        self.response.field_value(name)
     }
 
     /// Names and values of the fields, in order, without Content-Length.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.0.head().fields.iter()
+        self.response.head().fields.iter()
     }
 
     /// The Content-Length that the application has given.
     #[must_use]
     pub fn promised_length(&self) -> Option<u64> {
-        self.0.promised()
+        self.response.promised()
     }
 
     /// Adds a field.
@@ -242,12 +255,12 @@ impl ResponseDraft<'_> {
     /// # Errors
     /// When it is malformed.
     pub fn add(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
-        self.0.field(name, value)
+        self.response.field(name, value)
     }
 
     /// Removes the fields of a name, in any case. Returns whether there were some.
     pub fn remove(&mut self, name: &[u8]) -> bool {
-        self.0.remove(name)
+        self.response.remove(name)
     }
 
     /// Replaces the fields of a name, in any case, by one.
@@ -261,7 +274,7 @@ impl ResponseDraft<'_> {
 
     /// Replaces the status by one with its usual reason phrase. The fields stay.
     pub fn change_status(&mut self, status: u16) {
-        self.0.change_status(status);
+        self.response.change_status(status);
     }
 }
 
@@ -275,12 +288,30 @@ pub enum Revision {
     /// Sent in place of the application's body. Status and fields stay, but for
     /// Content-Length, which is that of the content.
     ReplaceBody(LocalContent),
+    /// The body is sent as this encoder encodes it. Its length is that of the encoded body, if
+    /// the whole body is known when the head is sent; otherwise the response has none, nor has
+    /// the response to HEAD.
+    Encode(Box<dyn BodyEncoder>),
+}
+
+/// The result of a revision.
+#[derive(Debug)]
+pub(crate) enum Revised {
+    /// The response is sent as it is.
+    Kept,
+    /// The response, or its body, has been replaced, and this is its content.
+    Replaced(LocalContent),
+    /// The body is sent as this encoder encodes it.
+    Encoded(Box<dyn BodyEncoder>),
 }
 
 /// Revises the responses of the application: the counterpart of [`LocalDecision`]. It
 /// runs on the application's thread.
 #[derive(Clone)]
-pub struct ResponseReviser(Arc<ReviseFn>);
+pub struct ResponseReviser {
+    revise: Arc<ReviseFn>,
+    encodes: bool,
+}
 
 type ReviseFn = dyn Fn(&Head, &mut ResponseDraft) -> Revision + Send + Sync;
 
@@ -289,14 +320,42 @@ impl ResponseReviser {
     pub fn new(
         revise: impl Fn(&Head, &mut ResponseDraft) -> Revision + Send + Sync + 'static,
     ) -> Self {
-        Self(Arc::new(revise))
+        Self { revise: Arc::new(revise), encodes: false }
     }
 
-    /// Revises a response. Returns the content that replaces the application's body, if
-    /// one does.
-    pub(crate) fn revise(&self, asked: &Head, response: &mut Response) -> Option<LocalContent> {
-        let content = match (self.0)(asked, &mut ResponseDraft(response)) {
-            Revision::Keep => return None,
+    /// As above, for one that may return [`Revision::Encode`].
+    pub fn encoding(
+        revise: impl Fn(&Head, &mut ResponseDraft) -> Revision + Send + Sync + 'static,
+    ) -> Self {
+        Self { revise: Arc::new(revise), encodes: true }
+    }
+
+    /// This one, and then `next` for the responses that this one keeps.
+    #[must_use]
+    pub fn then(self, next: Self) -> Self {
+        let (first, second) = (self.revise, next.revise);
+        let revise = move |asked: &Head, draft: &mut ResponseDraft| match first(asked, draft) {
+            Revision::Keep => second(asked, draft),
+            decided => decided,
+        };
+        Self { revise: Arc::new(revise), encodes: self.encodes || next.encodes }
+    }
+
+    /// Whether it may have a body encoded.
+    pub(crate) fn encodes(&self) -> bool {
+        self.encodes
+    }
+
+    /// Revises a response. `whole` is the length of its body, if that is given at once.
+    pub(crate) fn revise(
+        &self,
+        asked: &Head,
+        response: &mut Response,
+        whole: Option<u64>,
+    ) -> Revised {
+        let content = match (self.revise)(asked, &mut ResponseDraft { response, whole }) {
+            Revision::Keep => return Revised::Kept,
+            Revision::Encode(encoder) => return Revised::Encoded(encoder),
             Revision::Replace(LocalResponse { response: own, content }) => {
                 *response = Arc::unwrap_or_clone(own);
                 content
@@ -307,7 +366,7 @@ impl ResponseReviser {
             }
         };
         response.promise(content.len());
-        Some(content)
+        Revised::Replaced(content)
     }
 }
 

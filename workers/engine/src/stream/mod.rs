@@ -3,6 +3,7 @@
 pub(crate) mod body;
 pub(crate) mod claim;
 pub(crate) mod content;
+pub(crate) mod encoding;
 pub(crate) mod end;
 pub(crate) mod exchange;
 pub(crate) mod inbound;

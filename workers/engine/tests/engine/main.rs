@@ -4,6 +4,7 @@
 // The whole crate is a test, also what is not marked as one.
 #![allow(clippy::unwrap_used)]
 
+mod encoded;
 mod events;
 mod expire;
 mod forwarding;

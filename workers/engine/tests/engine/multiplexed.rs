@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use monoceros_engine::{
     Arrival, Decision, Exchange, LocalDecision, LocalResponse, Multiplexer, MultiplexerFactory,
-    Options, ProtocolEvent,
+    Options, ProtocolEvent, ResponseReviser,
 };
 use monoceros_http::{Head, Reject, ResponseHead};
 use monoceros_wire::message::{Drain, ToWorker};
@@ -421,6 +421,27 @@ fn a_draining_connection_ends_behind_its_files_and_decisions() {
     while !client.has_ended {
         client.read();
     }
+}
+
+#[test]
+fn bodies_are_encoded_on_each_stream() {
+    let revise = Some(ResponseReviser::encoding(crate::encoded::revise));
+    let (engine, _release) = start("toy-encoded", Options { revise, ..options() });
+    let mut client = ToyClient::connect(&engine);
+    for stream in [1, 3] {
+        client.get(stream, "/large");
+    }
+    for stream in [1, 3] {
+        let got = client.response(stream);
+        assert!(got.head.contains("\nContent-Encoding=capitals"), "{}", got.head);
+        let (end, rest) = got.body.split_last().unwrap();
+        assert_eq!((*end, rest.len()), (b'.', 3_000_002));
+        assert!(rest.iter().all(|byte| b"X|".contains(byte)));
+    }
+    // The application gives less than its Content-Length.
+    client.get(5, "/short");
+    client.read_until(|it| it.got.get(&5).is_some_and(|got| got.is_reset));
+    assert_eq!(client.got[&5].body, b"HALF|");
 }
 
 #[test]

@@ -171,6 +171,15 @@ impl Exchange {
         self.lose()
     }
 
+    /// Gives up the response: the encoder of its body has failed.
+    pub(super) fn give_up_encoding(&mut self, error: &io::Error) -> Result<(), ClientDisconnected> {
+        let (label, peer) = (self.request().label(), self.link().peer());
+        let line =
+            format_args!("gave up the response to {label} for {peer}: cannot encode it: {error}");
+        self.shared.give_up(GivenUp::Unencoded, line);
+        self.lose()
+    }
+
     /// Whether this thread may write to the socket: no earlier byte waits.
     fn may_send(&mut self) -> Result<bool, ClientDisconnected> {
         if self.gone {
