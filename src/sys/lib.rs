@@ -11,6 +11,7 @@ pub mod clock;
 pub mod daemon;
 pub mod descriptor;
 pub mod directory_watch;
+pub mod disk;
 pub mod epoll;
 pub mod eventfd;
 pub mod fork;

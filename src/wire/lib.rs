@@ -5,7 +5,8 @@
 //! its descriptor. The [`scoreboard`] is memory in which a worker shows its state
 //! without a message, and [`stacks`] is memory in which its interpreter writes the
 //! stacks of its threads. The [`client_table`] is memory that all workers share: what each
-//! client has used of its limits.
+//! client has used of its limits. So is the [`spool_count`]: what bodies of requests take of
+//! the disk.
 
 pub mod channel;
 pub mod client_table;
@@ -13,6 +14,7 @@ pub mod control;
 pub mod listener;
 pub mod message;
 pub mod scoreboard;
+pub mod spool_count;
 pub mod stacks;
 
 use std::fmt;

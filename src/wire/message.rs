@@ -69,6 +69,11 @@ pub struct Start {
     /// [`ToWorker::Tls`] is the next message.
     #[serde(default)]
     pub has_tls: bool,
+    /// The worker's place in the count of bodies on disk
+    /// ([`SpoolCount`](crate::spool_count::SpoolCount)), whose descriptor comes with this
+    /// message.
+    #[serde(default)]
+    pub spool_place: Option<usize>,
 }
 
 /// What a mold needs before it can load the application.

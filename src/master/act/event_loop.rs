@@ -268,7 +268,16 @@ impl MasterLoop {
         let (app, settings) = (spec.app.clone(), spec.pairs.clone());
         let listeners = spec.descriptions().collect();
         let has_tls = spec.sealed_certificates().is_some();
-        let start = Start { slot, generation, workers, app, settings, listeners, has_tls };
+        let start = Start {
+            slot,
+            generation,
+            workers,
+            app,
+            settings,
+            listeners,
+            has_tls,
+            spool_place: None,
+        };
         self.processes.spawn(worker, spec, start, &self.poller)
     }
 

@@ -26,6 +26,7 @@ pub(crate) mod proc_stat;
 mod processes;
 mod renewals;
 mod signal_reader;
+mod spool_places;
 pub(crate) mod start;
 mod startup;
 mod upgrade;

@@ -12,6 +12,7 @@ use monoceros_wire::Generation;
 use monoceros_wire::channel::{Incoming, MasterEnd, pair};
 use monoceros_wire::message::{FromWorker, Start, ToWorker};
 use monoceros_wire::scoreboard::{BoardShape, Scoreboard};
+use monoceros_wire::spool_count::SpoolCount;
 use monoceros_wire::stacks::Stacks;
 
 use crate::master::act::worker_process::WorkerProcess;
@@ -89,6 +90,8 @@ pub(crate) struct PendingFork {
     uid: u32,
     channel: MasterEnd,
     shared: SharedMemory,
+    /// The count of what bodies take of the disk, which comes with its first message.
+    spool_count: Option<Rc<SpoolCount>>,
     /// The certificates and keys that follow its first message.
     certificates: Option<Rc<File>>,
     /// Messages to send when it exists.
@@ -102,6 +105,7 @@ impl PendingFork {
         spec: &WorkerSpec,
         worker: WorkerId,
         start: Start,
+        spool_count: Option<Rc<SpoolCount>>,
     ) -> Result<Self, String> {
         let cannot = |error: io::Error| format!("cannot ask the mold: {}", reason(&error));
         let (channel, theirs) = pair().map_err(cannot)?;
@@ -119,7 +123,7 @@ impl PendingFork {
         let (shared, later) = (SharedMemory { scoreboard: Some(scoreboard), stacks }, Vec::new());
         let uid = spec.owner.as_ref().map_or_else(user::own_uid, |owner| owner.uid);
         let certificates = spec.sealed_certificates().cloned();
-        Ok(Self { generation, start, uid, channel, shared, certificates, later })
+        Ok(Self { generation, start, uid, channel, shared, spool_count, certificates, later })
     }
 
     /// Keeps a message until the process exists.
@@ -163,9 +167,12 @@ impl PendingFork {
         check_ancestry(pid, process::ancestry(pid), self.uid, known)?;
         let process = Process::adopt(pid)
             .map_err(|error| format!("cannot address pid {pid}: {}", reason(&error)))?;
-        let Self { generation, start, channel, shared, certificates, later, .. } = self;
+        let Self { generation, start, channel, shared, spool_count, certificates, later, .. } =
+            self;
         let slot = start.slot;
-        let sent = channel.send(&ToWorker::Start(start)).and_then(|()| match &certificates {
+        let spool_count: Vec<_> = spool_count.iter().map(|it| it.as_fd()).collect();
+        let sent = channel.send_with(&ToWorker::Start(start), &spool_count);
+        let sent = sent.and_then(|()| match &certificates {
             Some(file) => channel.send_with(&ToWorker::Tls, &[file.as_fd()]),
             None => Ok(()),
         });

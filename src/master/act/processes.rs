@@ -10,12 +10,14 @@ use monoceros_sys::process::{self, ExitStatus};
 use monoceros_sys::reason;
 use monoceros_wire::Generation;
 use monoceros_wire::message::{FromWorker, Start, ToWorker};
+use monoceros_wire::spool_count::SpoolCount;
 
 use crate::master::act::generations::Generations;
 use crate::master::act::logs;
 use crate::master::act::memory::OutOfMemory;
 use crate::master::act::pending_fork::{Forks, PendingFork};
 use crate::master::act::poller::{PollSource, Poller};
+use crate::master::act::spool_places::SpoolPlaces;
 use crate::master::act::worker_process::{self, WorkerProcess};
 use crate::master::act::worker_spec::WorkerSpec;
 use crate::master::decide::action::WorkerSignal;
@@ -32,6 +34,7 @@ pub(crate) struct Processes {
     running: BTreeMap<WorkerId, WorkerProcess>,
     /// The workers that molds were asked to fork.
     forks: Forks<PendingFork>,
+    spool_places: SpoolPlaces,
     out_of_memory: OutOfMemory,
 }
 
@@ -41,6 +44,7 @@ impl Processes {
         Self {
             running: BTreeMap::new(),
             forks: Forks::default(),
+            spool_places: SpoolPlaces::new(),
             out_of_memory: OutOfMemory::watch(),
         }
     }
@@ -51,14 +55,21 @@ impl Processes {
         &mut self,
         worker: WorkerId,
         spec: &WorkerSpec,
-        start: Start,
+        mut start: Start,
         poller: &Poller,
     ) -> Option<MasterEvent> {
         logs::prepare(spec);
+        let spool = self.spool_places.take(worker, |worker| {
+            self.running.contains_key(&worker) || self.forks.get(worker).is_some()
+        });
+        start.spool_place = spool.as_ref().map(|it| it.number);
+        let count = spool.map(|it| it.count);
         let spawned = if spec.settings.preload {
-            self.ask_mold(worker, spec, start, poller).map(|()| None).map_err(SpawnError::from)
+            let asked = self.ask_mold(worker, spec, start, count, poller);
+            asked.map(|()| None).map_err(SpawnError::from)
         } else {
-            worker_process::spawn(spec, start).map(|it| Some(self.keep(worker, it, poller)))
+            let spawned = worker_process::spawn(spec, start, count.as_deref());
+            spawned.map(|it| Some(self.keep(worker, it, poller)))
         };
         spawned.unwrap_or_else(|error| Some(MasterEvent::SpawnFailed { worker, error }))
     }
@@ -89,12 +100,13 @@ impl Processes {
         worker: WorkerId,
         spec: &WorkerSpec,
         start: Start,
+        count: Option<Rc<SpoolCount>>,
         poller: &Poller,
     ) -> Result<(), String> {
         let mut molds = self.running.iter().rev();
         let mold = molds.find(|(_, it)| it.is_mold() && it.generation == start.generation);
         let (mold, process) = mold.ok_or("its mold is gone")?;
-        let pending = PendingFork::ask(process, spec, worker, start)?;
+        let pending = PendingFork::ask(process, spec, worker, start, count)?;
         if let Err(error) = poller.register(pending.descriptor(), PollSource::Worker(worker)) {
             log_unheard(&error);
         }
@@ -302,6 +314,7 @@ impl Processes {
         poller: &Poller,
     ) -> Option<MasterEvent> {
         let process = self.running.remove(&worker)?;
+        self.spool_places.release(worker);
         poller.deregister(process.descriptor());
         let spec = generations.find(process.generation).ok();
         if let Some(text) = spec.and_then(|it| process.start_error(&it.program, end)) {

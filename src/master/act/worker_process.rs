@@ -14,6 +14,7 @@ use monoceros_sys::{reason, user};
 use monoceros_wire::channel::MasterEnd;
 use monoceros_wire::message::{Start, StartMold, ToWorker};
 use monoceros_wire::scoreboard::Losses;
+use monoceros_wire::spool_count::SpoolCount;
 use monoceros_wire::stacks;
 use monoceros_wire::{Generation, Slot};
 
@@ -42,11 +43,16 @@ pub(crate) struct WorkerProcess {
 }
 
 /// Starts a worker. Its first message waits for it before it runs.
-pub(crate) fn spawn(spec: &WorkerSpec, start: Start) -> Result<WorkerProcess, SpawnError> {
+pub(crate) fn spawn(
+    spec: &WorkerSpec,
+    start: Start,
+    spool_count: Option<&SpoolCount>,
+) -> Result<WorkerProcess, SpawnError> {
     let (slot, generation) = (Some(start.slot), start.generation);
     let uid = spec.owner.as_ref().map_or_else(user::own_uid, |owner| owner.uid);
     let certificates = spec.sealed_certificates().map(|file| file.as_fd());
-    let facts = StartFacts { threads: spec.settings.threads, uid, certificates };
+    let spool_count = spool_count.map(AsFd::as_fd);
+    let facts = StartFacts { threads: spec.settings.threads, uid, certificates, spool_count };
     let endpoints = spec.kind.connect(start, facts).map_err(spawn_error)?;
     execute(spec, slot, generation, endpoints).map_err(spawn_error)
 }

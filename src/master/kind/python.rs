@@ -98,7 +98,8 @@ impl WorkerKind for PythonKind {
         let shape = BoardShape::of_threads(facts.threads);
         let scoreboard = Scoreboard::create(start.slot, start.generation, shape)?;
         let shared = SharedMemory { scoreboard: Some(scoreboard), stacks: Stacks::create()? };
-        channel.send(&ToWorker::Start(start))?;
+        let spool_count: Vec<_> = facts.spool_count.into_iter().collect();
+        channel.send_with(&ToWorker::Start(start), &spool_count)?;
         if let Some(certificates) = facts.certificates {
             channel.send_with(&ToWorker::Tls, &[certificates])?;
         }

@@ -24,6 +24,8 @@ pub(crate) struct StartFacts<'a> {
     pub(crate) uid: u32,
     /// The file with its certificates and keys.
     pub(crate) certificates: Option<BorrowedFd<'a>>,
+    /// The count of what bodies take of the disk, in all workers.
+    pub(crate) spool_count: Option<BorrowedFd<'a>>,
 }
 
 /// A kind of worker. The rest of the master treats all workers alike.

@@ -23,5 +23,5 @@ pub(crate) fn internet(ip: &str) -> Address {
 /// A request of this client at the first listener, over plain HTTP.
 pub(crate) fn arrival<'a>(head: &'a Head, peer: &'a Address) -> Arrival<'a> {
     let (scheme, connection_scheme) = (Scheme::Http, Scheme::Http);
-    Arrival { head, peer, local: peer, prefix: None, scheme, connection_scheme }
+    Arrival { head, peer, local: peer, listener: 0, prefix: None, scheme, connection_scheme }
 }

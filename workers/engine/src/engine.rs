@@ -67,10 +67,14 @@ impl Engine {
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
-        let listeners = given.listeners.into_iter().map(Listener::adopt).collect();
+        let listeners = given.listeners.into_iter().enumerate().map(Listener::adopt).collect();
         let shared = Arc::new(Shared {
-            handoff: Handoff::new(options.application, waker)?,
-            spools: Spools::new(options.spool_directory.clone()),
+            handoff: Handoff::new(options.application, options.queue_timeout, waker)?,
+            spools: Spools::new(
+                options.spool_directory.clone(),
+                options.spool_limit,
+                options.spool_count.clone(),
+            ),
             room: Arc::new(Room::new(options.response_memory, options.response_disk)),
             workers: AtomicU16::new(options.workers),
             options,

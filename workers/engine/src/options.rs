@@ -1,12 +1,17 @@
 //! The engine's part of the settings, ready for use.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use monoceros_config::AddressSet;
 use monoceros_http::{Fields, Limits};
+use monoceros_wire::spool_count::WorkerSpoolCount;
 
+use crate::connection::limit::ConnectionLimit;
 use crate::forwarding::Forwarding;
+use crate::listen::admission::AcceptDecision;
+use crate::spool::allowance::SpoolLimit;
 use crate::stream::local::{LocalDecision, ResponseReviser};
 
 /// The longest body of a request, in bytes: 1 GiB. Even where an application accepts
@@ -77,6 +82,8 @@ pub struct Options {
     pub header_timeout: Duration,
     /// How long a request body may go without progress.
     pub body_timeout: Duration,
+    /// How long a request may wait for the application before it is refused.
+    pub queue_timeout: Duration,
     /// How long a response may wait for a client that takes nothing.
     pub write_timeout: Duration,
     /// How long a connection may be idle before a request; zero closes it after
@@ -92,6 +99,10 @@ pub struct Options {
     pub response_disk: u64,
     /// The longest body of a request, in bytes.
     pub longest_body: u64,
+    /// Which connections are closed at accept.
+    pub accept: Option<AcceptDecision>,
+    /// The limit of connections of a client.
+    pub connection_limit: Option<ConnectionLimit>,
     /// What is believed of proxies.
     pub forwarding: Forwarding,
     /// For how many seconds clients that use https may not use plain HTTP (RFC 6797); 0 for
@@ -114,4 +125,8 @@ pub struct Options {
     /// The directory for bodies that are too large for memory; `None` keeps them in
     /// files in memory.
     pub spool_directory: Option<PathBuf>,
+    /// How much of bodies may be in that directory.
+    pub spool_limit: SpoolLimit,
+    /// The bytes that all workers of the server have there; `None` counts those of this worker.
+    pub spool_count: Option<Arc<WorkerSpoolCount>>,
 }

@@ -1,10 +1,10 @@
 //! The data that every part of a worker's engine can reach.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::{fmt, io};
 
-use monoceros_sys::fork;
+use monoceros_sys::{fork, reason};
 use monoceros_wire::listener::Scheme;
 use monoceros_wire::scoreboard::{GivenUp, Scoreboard};
 
@@ -93,5 +93,12 @@ impl Shared {
     /// writes a line to the log, unless there are many of its kind.
     pub(crate) fn give_up(&self, kind: GivenUp, line: fmt::Arguments) {
         self.losses.give_up(&self.board, kind, line);
+    }
+
+    /// As above, about a request whose body cannot be kept.
+    pub(crate) fn give_up_unkept(&self, error: &io::Error) {
+        let why = reason(error);
+        let line = format_args!("cannot keep a request's body: {why}; answered 503");
+        self.give_up(GivenUp::Unkept, line);
     }
 }

@@ -24,7 +24,7 @@ use pyo3::types::PySet;
 use crate::fork_audit::Inventory;
 use crate::loading::load;
 use crate::logs::open_log;
-use crate::parameters::{BootResources, read_settings};
+use crate::parameters::{BootResources, adopt_spool_count, read_settings};
 use crate::{end, ffi, keys, output, stacks, traceback};
 
 /// The signals that the mold reads between two forks.
@@ -310,11 +310,12 @@ impl ForkParts {
     /// Waits until the master has opened its pidfd and sends slot and settings.
     fn become_worker(self, py: Python, listeners: Vec<Private>) -> PyResult<BootResources> {
         wait(&[(self.channel.as_fd(), Readiness::Readable)], None)?;
-        let start = match self.channel.receive()? {
-            Incoming::Message(ToWorker::Start(start)) => start,
+        let (start, files) = match self.channel.receive_with()? {
+            (Incoming::Message(ToWorker::Start(start)), files) => (start, files),
             // The master has ended, or has withdrawn the fork.
-            Incoming::Message(_) | Incoming::Nothing | Incoming::Closed => exit_now(0),
+            (Incoming::Message(_) | Incoming::Nothing | Incoming::Closed, _) => exit_now(0),
         };
+        let spool_count = adopt_spool_count(&start, files)?;
         let tls = keys::take(&self.channel, &start);
         let Start { slot, generation, .. } = &start;
         let identity = Identity::Worker { slot: slot.0, generation: generation.0 };
@@ -330,6 +331,7 @@ impl ForkParts {
             log::warn!("cannot tell multiprocessing that this is another process\n{text}");
         }
         let listeners = if self.sockets.is_empty() { listeners } else { self.sockets };
-        Ok(BootResources { channel: self.channel, scoreboard, listeners, start, tls })
+        let channel = self.channel;
+        Ok(BootResources { channel, scoreboard, listeners, start, tls, spool_count })
     }
 }

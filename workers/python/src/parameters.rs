@@ -11,6 +11,7 @@ use monoceros_tls::TlsServer;
 use monoceros_wire::channel::{Incoming, WorkerEnd};
 use monoceros_wire::message::{BootFailure, Start, StartMold, ToWorker};
 use monoceros_wire::scoreboard::Scoreboard;
+use monoceros_wire::spool_count::WorkerSpoolCount;
 use monoceros_wire::stacks::Stacks;
 use pyo3::prelude::*;
 
@@ -25,6 +26,8 @@ pub(crate) struct BootResources {
     pub(crate) start: Start,
     /// TLS, for the listeners that have it.
     pub(crate) tls: Option<TlsServer>,
+    /// What bodies take of the disk, in all workers; `None` if the master does not count it.
+    pub(crate) spool_count: Option<WorkerSpoolCount>,
 }
 
 /// The role of this process: worker or mold.
@@ -55,19 +58,33 @@ pub(crate) fn receive() -> io::Result<(BootRole, Stacks, InheritedLogs)> {
     let log = |name| number(name).ok().map(descriptor::take_inherited).transpose();
     let logs =
         InheritedLogs { error: log(variable::ERROR_LOG)?, access: log(variable::ACCESS_LOG)? };
-    match channel.receive()? {
-        Incoming::Message(ToWorker::Start(start)) => {
+    match channel.receive_with()? {
+        (Incoming::Message(ToWorker::Start(start)), files) => {
             let scoreboard =
                 Scoreboard::adopt(descriptor::take_inherited(number(variable::SCOREBOARD)?)?)?;
+            let spool_count = adopt_spool_count(&start, files)?;
             let tls = keys::take(&channel, &start);
-            let resources = BootResources { channel, scoreboard, listeners, start, tls };
+            let resources =
+                BootResources { channel, scoreboard, listeners, start, tls, spool_count };
             Ok((BootRole::Worker(resources), stacks, logs))
         }
-        Incoming::Message(ToWorker::StartMold(start)) => {
+        (Incoming::Message(ToWorker::StartMold(start)), _) => {
             Ok((BootRole::Mold { channel, listeners, start }, stacks, logs))
         }
         _ => Err(io::Error::other("the master has sent no first message")),
     }
+}
+
+/// Takes the count of bodies on disk, whose descriptor came with the first message.
+///
+/// # Errors
+/// Those of `mmap(2)`; `InvalidData` for other memory.
+pub(crate) fn adopt_spool_count(
+    start: &Start,
+    files: Vec<OwnedFd>,
+) -> io::Result<Option<WorkerSpoolCount>> {
+    let given = files.into_iter().next().zip(start.spool_place);
+    given.map(|(file, place)| WorkerSpoolCount::adopt(file, place)).transpose()
 }
 
 fn number(name: &str) -> io::Result<i32> {

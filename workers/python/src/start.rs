@@ -10,7 +10,7 @@ use monoceros_config::WorkerSettings;
 use monoceros_edge::EdgeInput;
 use monoceros_engine::{
     ApplicationKind, Engine, EngineParts, Forwarding, LONGEST_BODY, ListenerParts, Options,
-    Temporary, TlsLayer,
+    SpoolLimit, Temporary, TlsLayer,
 };
 use monoceros_http::{Fields, Limits, PathPrefix};
 use monoceros_log::LogFile;
@@ -45,7 +45,7 @@ pub(crate) fn run(
     application: Py<PyAny>,
     name: &str,
 ) -> PyResult<()> {
-    let BootResources { channel, scoreboard, listeners, mut start, tls } = resources;
+    let BootResources { channel, scoreboard, listeners, mut start, tls, spool_count } = resources;
     show_title(&start, settings, Some(name));
     let speaker = WorkerEnd::from(std::os::fd::AsFd::as_fd(&channel).try_clone_to_owned()?);
     let access = match open_access_log(settings) {
@@ -64,6 +64,7 @@ pub(crate) fn run(
     let prefix = prefix();
     let edge = EdgeInput { settings, listeners: &start.listeners, prefix: &prefix };
     options.local = monoceros_edge::local_decision(&edge);
+    options.spool_count = spool_count.map(Arc::new);
     if tls.is_some() || options.local.is_some() {
         options.reserve = RESERVE;
     }
@@ -156,6 +157,7 @@ fn options(settings: &WorkerSettings, workers: u16, parallel: bool) -> Options {
         proxy_allow: settings.proxy_allow_ips().clone(),
         header_timeout: never_if_zero(*settings.header_timeout()),
         body_timeout: never_if_zero(*settings.body_timeout()),
+        queue_timeout: Duration::MAX,
         write_timeout: never_if_zero(*settings.write_timeout()),
         keep_alive: *settings.keep_alive(),
         graceful_timeout: *settings.graceful_timeout(),
@@ -163,6 +165,8 @@ fn options(settings: &WorkerSettings, workers: u16, parallel: bool) -> Options {
         response_memory: settings.response_memory().0,
         response_disk: settings.response_disk().0,
         longest_body: LONGEST_BODY,
+        accept: None,
+        connection_limit: None,
         forwarding: Forwarding::new(
             settings.forwarded_allow_ips().clone(),
             settings.secure_scheme_headers(),
@@ -177,6 +181,8 @@ fn options(settings: &WorkerSettings, workers: u16, parallel: bool) -> Options {
         revise: None,
         reserve: 0,
         spool_directory: find_temporary(),
+        spool_limit: SpoolLimit::Bytes(u64::MAX),
+        spool_count: None,
     }
 }
 

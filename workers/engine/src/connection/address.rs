@@ -41,6 +41,11 @@ impl ProxiedConnection {
 }
 
 impl Address {
+    /// The address of a unix socket without a name.
+    pub(crate) fn unnamed() -> Self {
+        Self::Unix(UnixAddress::default())
+    }
+
     /// The address of an internet socket.
     pub(crate) fn internet(address: SocketAddr) -> Self {
         let ip = address.ip().to_canonical();

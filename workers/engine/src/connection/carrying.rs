@@ -200,7 +200,10 @@ impl Connections {
             return;
         }
         connection.since_ms = clock::monotonic_ms();
-        let is_over = connection.read_closed || self.shared.handoff.is_draining();
+        // A connection of a client that has too many gets the response to its first request.
+        let is_over = connection.read_closed
+            || self.shared.handoff.is_draining()
+            || connection.is_too_many() && connection.streams.is_used;
         if is_over && connection.link.outlet().outgoing.is_empty() {
             self.close_politely(token, false);
         }
@@ -261,11 +264,12 @@ impl Connections {
         self.follow_up(token);
     }
 
-    /// Refuses a request that no application thread has begun.
+    /// Refuses a request that the application has not begun.
     pub(super) fn refuse_queued_stream(
         &mut self,
         token: usize,
         request: Box<Request>,
+        kind: GivenUp,
         reject: Reject,
     ) {
         let Some(connection) = self.slab.get_mut(token) else { return };
@@ -273,7 +277,7 @@ impl Connections {
         let id = stream.id;
         stream.shared.end.take();
         stream.state = StreamState::Arriving(request);
-        connection.refuse_stream(&mut self.work, id, GivenUp::Unbegun, reject);
+        connection.refuse_stream(&mut self.work, id, kind, reject);
         self.follow_up(token);
     }
 }

@@ -58,6 +58,7 @@ impl Connections {
     /// Closes a connection.
     pub(crate) fn close(&mut self, token: usize) {
         let Some(mut connection) = self.slab.try_remove(token) else { return };
+        connection.end_count(&self.shared);
         connection.http1.drop_input();
         let streams = connection.streams.take();
         if !streams.is_empty() {

@@ -161,7 +161,7 @@ mod tests {
     use crate::connection::shared::test_pair;
     use crate::connection::test_feed;
     use crate::protocol::http1::Step;
-    use crate::spool::Spools;
+    use crate::spool::test_spools;
     use crate::stream::shared_stream::After;
     use crate::test_options::options;
     use crate::transport::outgoing::Stores;
@@ -244,7 +244,7 @@ mod tests {
         let mut connection = connection();
         connection.enter(Phase::Writing(After::Close));
         assert_eq!(at(&connection, 99), Verdict::Keep);
-        let spools = Spools::new(std::env::temp_dir());
+        let spools = test_spools(std::env::temp_dir());
         let room = Arc::new(Room::new(1, 0));
         let stores = Stores { spools: &spools, room: &room };
         connection.link.leave(Box::new(vec![1]), 0, stores);

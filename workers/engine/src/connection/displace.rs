@@ -110,7 +110,9 @@ impl Connections {
     /// some.
     pub(crate) fn make_room(&mut self) -> bool {
         let choice = Choice::at(clock::monotonic_ms(), self.pressure.freed_ms);
-        self.displace(choice, false)
+        let is_found = self.displace(choice, false);
+        self.pressure.has_found &= is_found;
+        is_found
     }
 
     /// Makes room where no descriptor is left, and one is needed now. Returns whether

@@ -23,6 +23,10 @@ pub(crate) const EXPIRED: u16 = 504;
 /// Service Unavailable: another worker may serve what this one cannot.
 const UNBEGUN: Reject = Reject { status: 503, reason: "the worker ends before it can be begun" };
 
+/// Service Unavailable: a later try may find the worker less busy.
+const OVERDUE: Reject =
+    Reject { status: 503, reason: "it waited longer than --queue-timeout for the application" };
+
 impl Connections {
     /// Ends the connection of a request that the application is running. What the
     /// application still sends is discarded.
@@ -70,18 +74,8 @@ impl Connections {
     /// still arriving: the process ends soon. Without a response their clients could
     /// not know that the requests were not served.
     pub(crate) fn refuse_unbegun(&mut self) {
-        for QueuedRequest { request, stream } in self.shared.handoff.take_unbegun() {
-            let is_its = |connection: &&Connection| Arc::ptr_eq(&connection.stream, &stream);
-            let token = stream.connection.token;
-            if stream.connection.is_multiplexed {
-                self.refuse_queued_stream(token, request, UNBEGUN);
-            } else if self.slab.get(token).filter(is_its).is_some() {
-                stream.end.take();
-                self.refuse(token, GivenUp::Unbegun, UNBEGUN, Some(request));
-            } else {
-                // Its client has been given up meanwhile.
-                self.shared.handoff.recycle(request);
-            }
+        for job in self.shared.handoff.take_unbegun() {
+            self.refuse_queued(job, GivenUp::Unbegun, UNBEGUN);
         }
         for token in self.tokens() {
             self.refuse_arriving(token, UNBEGUN);
@@ -92,6 +86,29 @@ impl Connections {
             if let Some(request) = connection.take_request() {
                 self.refuse(token, GivenUp::Unbegun, UNBEGUN, Some(request));
             }
+        }
+    }
+
+    /// Refuses the requests that have waited for too long for an application thread.
+    pub(crate) fn refuse_overdue(&mut self) {
+        for job in self.shared.handoff.take_overdue() {
+            self.refuse_queued(job, GivenUp::Overdue, OVERDUE);
+        }
+    }
+
+    /// Refuses a request that the application has not begun, and that was taken back.
+    fn refuse_queued(&mut self, job: QueuedRequest, kind: GivenUp, reject: Reject) {
+        let QueuedRequest { request, stream } = job;
+        let is_its = |connection: &&Connection| Arc::ptr_eq(&connection.stream, &stream);
+        let token = stream.connection.token;
+        if stream.connection.is_multiplexed {
+            self.refuse_queued_stream(token, request, kind, reject);
+        } else if self.slab.get(token).filter(is_its).is_some() {
+            stream.end.take();
+            self.refuse(token, kind, reject, Some(request));
+        } else {
+            // Its client has been given up meanwhile.
+            self.shared.handoff.recycle(request);
         }
     }
 

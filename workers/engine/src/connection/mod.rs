@@ -7,6 +7,7 @@ pub(crate) mod deadlines;
 pub(crate) mod deciding;
 pub(crate) mod displace;
 pub(crate) mod expire;
+pub(crate) mod limit;
 pub(crate) mod loss;
 pub(crate) mod opening;
 pub(crate) mod opening_step;
@@ -28,6 +29,7 @@ use monoceros_http::Head;
 use monoceros_sys::clock;
 
 use crate::connection::address::Address;
+use crate::connection::limit::CountedConnection;
 use crate::connection::opening_step::OpeningStep;
 use crate::connection::shared::SharedConnection;
 use crate::forwarding::Sender;
@@ -50,6 +52,8 @@ pub(crate) struct Connection {
     pub(crate) phase: Phase,
     /// The peer of the socket is a trusted proxy.
     is_trusted: bool,
+    /// The connection among those of its client, if they are counted.
+    counted: Option<CountedConnection>,
     /// What is being read with HTTP/1.
     pub(crate) http1: Http1,
     /// The streams of another protocol.
@@ -163,6 +167,7 @@ impl Connection {
             link,
             phase,
             is_trusted,
+            counted: None,
             http1: Http1::default(),
             streams: Streams::default(),
             read_closed: false,
@@ -188,6 +193,11 @@ impl Connection {
         self.read_ahead = None;
         self.since_ms = clock::monotonic_ms();
         self.delivery = None;
+    }
+
+    /// Whether its client has too many connections.
+    fn is_too_many(&self) -> bool {
+        self.counted.is_some_and(|it| it.is_too_many)
     }
 
     /// Checks whether the application side has ended the stream without a message.
@@ -284,7 +294,7 @@ impl Connection {
             self.enter(Phase::Arriving);
             self.http1.begin(request);
         }
-        let caller = caller(&self.link, self.is_trusted);
+        let caller = caller(&self.link, self.is_trusted, self.is_too_many());
         let mut step = self.http1.feed(bytes, caller, reading);
         if !matches!(step, Step::More | Step::Continue) {
             self.phase = Phase::Lent;
@@ -311,15 +321,15 @@ impl Connection {
 }
 
 /// The client of a connection.
-fn caller(link: &SharedConnection, is_trusted: bool) -> Caller<'_> {
+fn caller(link: &SharedConnection, is_trusted: bool, is_too_many: bool) -> Caller<'_> {
     let sender = Sender { peer: link.peer(), socket_peer: link.socket_peer(), is_trusted };
-    Caller { sender, local: &link.local, scheme: link.scheme }
+    Caller { sender, local: &link.local, listener: link.listener, scheme: link.scheme, is_too_many }
 }
 
 /// Feeds a connection in a test, without settings of its own.
 #[cfg(test)]
 pub(crate) fn test_feed(connection: &mut Connection, bytes: &[u8], longest_body: u64) -> Step {
-    let spools = crate::spool::Spools::new(std::env::temp_dir());
+    let spools = crate::spool::test_spools(std::env::temp_dir());
     let mut reading = Reading {
         limits: &crate::test_options::LIMITS,
         spools: &spools,
@@ -337,6 +347,7 @@ mod tests {
     use super::*;
     use crate::connection::shared::test_pair;
     use crate::stream::body::Body;
+    use monoceros_wire::scoreboard::GivenUp;
 
     fn connection() -> Connection {
         let (link, _) = test_pair();
@@ -421,10 +432,10 @@ mod tests {
         let half = [b'a'; 500];
         let chunked = [&chunked[..], &half, b"\r\n1f5\r\n", &half, b"a"].concat();
         for bytes in [&announced[..], &chunked] {
-            let Step::Refused { reject, .. } = feed(&mut connection(), bytes) else {
+            let Step::Refused { kind, reject, .. } = feed(&mut connection(), bytes) else {
                 panic!("served")
             };
-            assert_eq!(reject.status, 413);
+            assert_eq!((reject.status, kind), (413, GivenUp::TooLarge));
         }
         let enough = b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n";
         assert!(matches!(feed(&mut connection(), enough), Step::More));

@@ -15,6 +15,7 @@ use crate::connection::opening_step::OpeningStep;
 use crate::connection::table::Connections;
 use crate::connection::{Connection, Phase};
 use crate::protocol::proxy_header::{self, LONGEST, ProxyHeader, ProxyRead};
+use crate::shared::Shared;
 use crate::stream::local::LocalResponse;
 use crate::stream::response::Asked;
 use crate::transport::file_range::is_for_now;
@@ -46,6 +47,9 @@ impl Connections {
                 OpeningStep::Layer => self.open_layer(token),
             };
             let Some(connection) = self.slab.get_mut(token) else { return };
+            if matches!((step, &stepped), (OpeningStep::ProxyHeader(_), Stepped::On(_))) {
+                connection.begin_count(&self.shared);
+            }
             match stepped {
                 // The time of the whole opening is limited.
                 Stepped::On(Some(step)) => connection.phase = Phase::Opening(step),
@@ -167,6 +171,27 @@ impl Connections {
 }
 
 impl Connection {
+    /// Whether the client may be another one than the peer of the socket: a proxy may still name
+    /// it.
+    pub(super) fn awaits_proxy_header(&self) -> bool {
+        matches!(self.phase, Phase::Opening(OpeningStep::ProxyHeader(_)))
+    }
+
+    /// The client is known: counts the connection among those of its client.
+    pub(super) fn begin_count(&mut self, shared: &Shared) {
+        let limit = shared.options.connection_limit.as_ref();
+        self.counted = limit.map(|it| it.begin(self.link.peer(), self.link.listener));
+    }
+
+    /// The connection ends, and does not count any more.
+    pub(super) fn end_count(&mut self, shared: &Shared) {
+        if let (Some(limit), Some(counted)) =
+            (&shared.options.connection_limit, self.counted.take())
+        {
+            limit.end(self.link.peer(), counted);
+        }
+    }
+
     /// Whether the client has sent something of the opening.
     fn has_begun_to_open(&self) -> bool {
         matches!(self.phase, Phase::Opening(OpeningStep::Layer)) || self.link.socket.has_arrived()

@@ -93,14 +93,12 @@ impl Connection {
     /// Notifies the application of what became of a part of a body. Returns whether
     /// more can come.
     fn note_passed(&self, work: &mut TurnWork, passed: Passed) -> bool {
-        let is_over = matches!(passed.state, PassState::Ended | PassState::Malformed(_));
+        let is_over = matches!(passed.state, PassState::Ended | PassState::Refused(..));
         let goes_on = match passed.state {
             PassState::More => true,
             PassState::Full | PassState::Ended => false,
-            PassState::Malformed(reject) => {
-                let (peer, reason) = (self.link.peer(), reject.reason);
-                let line = format_args!("broke off the body of a request of {peer}: {reason}");
-                work.shared.give_up(GivenUp::Refused, line);
+            PassState::Refused(kind, reject) => {
+                self.log_broken_body(&work.shared, kind, reject.reason);
                 false
             }
         };
@@ -132,11 +130,13 @@ impl Connection {
 
     /// Logs that the rest of a body which the application takes is not waited for.
     pub(super) fn log_slow_body(&self, shared: &Shared) {
-        let line = format_args!(
-            "broke off the body of a request of {}: too little progress within --body-timeout",
-            self.link.peer()
-        );
-        shared.give_up(GivenUp::Late, line);
+        self.log_broken_body(shared, GivenUp::Late, "too little progress within --body-timeout");
+    }
+
+    /// Logs and counts why the rest of a body does not go to the application.
+    pub(super) fn log_broken_body(&self, shared: &Shared, kind: GivenUp, why: &str) {
+        let peer = self.link.peer();
+        shared.give_up(kind, format_args!("broke off the body of a request of {peer}: {why}"));
     }
 
     /// Nothing more of the body goes to the application.

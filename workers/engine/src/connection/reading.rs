@@ -234,8 +234,8 @@ impl Connections {
                 self.end_response_politely(token);
                 false
             }
-            Step::Refused { reject, request } => {
-                self.refuse(token, GivenUp::Refused, reject, Some(request));
+            Step::Refused { kind, reject, request } => {
+                self.refuse(token, kind, reject, Some(request));
                 false
             }
             Step::Unkept { error, request } => {

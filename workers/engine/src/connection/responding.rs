@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use monoceros_http::{Fields, Head, Reject, h1};
-use monoceros_sys::{clock, reason};
+use monoceros_sys::clock;
 use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::table::Connections;
@@ -108,9 +108,7 @@ impl Connections {
         error: &io::Error,
         request: Option<Box<Request>>,
     ) {
-        let error = reason(error);
-        let line = format_args!("cannot keep a request's body: {error}; answered 503");
-        self.shared.give_up(GivenUp::Unkept, line);
+        self.shared.give_up_unkept(error);
         let Some(connection) = self.slab.get_mut(token) else { return };
         let request = request.or_else(|| connection.take_request());
         self.respond_with_refusal(token, 503, request);

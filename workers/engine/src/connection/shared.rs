@@ -33,6 +33,8 @@ pub(crate) struct Entrance {
     /// Carries several streams; `None` with HTTP/1.
     pub(crate) multiplexer: Option<Box<dyn Multiplexer>>,
     pub(crate) scheme: Scheme,
+    /// The position of the listener.
+    pub(crate) listener: usize,
     /// The address of our end.
     pub(crate) local: Arc<Address>,
     /// The kernel has held the connection back until it had a request.
@@ -56,6 +58,8 @@ pub(crate) struct SharedConnection {
     proxied: OnceLock<Box<ProxiedConnection>>,
     /// Our own end.
     pub(crate) local: Arc<Address>,
+    /// The position of the listener.
+    pub(crate) listener: usize,
     /// The scheme of the client's URLs.
     pub(crate) scheme: Scheme,
     /// The header before the first byte of the client.
@@ -98,7 +102,8 @@ pub(crate) struct Outlet {
 
 impl SharedConnection {
     pub(crate) fn new(fd: OwnedFd, entrance: Entrance, token: usize, peer: Address) -> Self {
-        let Entrance { transport, multiplexer, scheme, local, proxy_protocol, .. } = entrance;
+        let Entrance { transport, multiplexer, scheme, listener, local, proxy_protocol, .. } =
+            entrance;
         let is_plain = transport.is_plain();
         let outgoing = Outgoing::new(transport);
         Self {
@@ -109,6 +114,7 @@ impl SharedConnection {
             socket_peer: peer,
             proxied: OnceLock::new(),
             local,
+            listener,
             scheme,
             proxy_protocol,
             guarded: AtomicBool::new(false),
@@ -546,6 +552,7 @@ pub(crate) fn test_pair() -> (SharedConnection, std::os::unix::net::UnixStream) 
         transport: Transport::Plain,
         multiplexer: None,
         scheme: Scheme::Http,
+        listener: 0,
         local: Arc::new(nowhere.clone()),
         has_request: true,
         proxy_protocol: ProxyProtocol::Off,
@@ -560,7 +567,7 @@ mod tests {
     #[test]
     fn a_thread_that_waits_for_room_wakes_when_the_client_has_gone() {
         let (link, client) = test_pair();
-        let spools = crate::spool::Spools::new(std::env::temp_dir());
+        let spools = crate::spool::test_spools(std::env::temp_dir());
         let room = Arc::new(Room::new(64 << 20, 0));
         let stores = Stores { spools: &spools, room: &room };
         link.leave(Box::new(vec![0; 8 << 20]), 0, stores);

@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use monoceros_http::{Head, Reject};
-use monoceros_sys::{clock, reason};
+use monoceros_http::{Framing, Head, Reject};
+use monoceros_sys::clock;
 use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::deadlines::SLOW_BODY;
+use crate::connection::limit::TOO_MANY_CONNECTIONS;
 use crate::connection::responding::Answered;
 use crate::connection::turn_work::TurnWork;
 use crate::connection::{Connection, Phase, caller};
@@ -47,6 +48,13 @@ impl Connection {
         ends: bool,
         decision: Decision,
     ) {
+        self.streams.is_used = true;
+        let longest = work.shared.options.longest_body;
+        let is_too_large = matches!(request.head.framing(), Framing::Length(it) if it > longest);
+        let decision = match decision {
+            Decision::Pass if is_too_large => refusal(GivenUp::TooLarge, TOO_LARGE),
+            other => other,
+        };
         match decision {
             Decision::Pass => {
                 self.add_stream(id, StreamState::Arriving(request));
@@ -136,16 +144,13 @@ impl Connection {
     /// Reads what proxies report about the client of a request, and decides whether the
     /// server responds by itself: it refuses the request, or has a response for it.
     fn decide(&self, shared: &Shared, request: &mut Request) -> Decision {
-        let caller = caller(&self.link, self.is_trusted);
+        let caller = caller(&self.link, self.is_trusted, self.is_too_many());
         match shared.options.forwarding.read(&request.head, caller.sender) {
             Ok(forwarded) => request.forwarded = forwarded,
-            Err(Reject { status, reason }) => {
-                return Decision::Refuse {
-                    kind: GivenUp::Refused,
-                    response: LocalResponse::refusal(status),
-                    reason: reason.to_owned(),
-                };
-            }
+            Err(reject) => return refusal(GivenUp::Refused, reject),
+        }
+        if caller.is_too_many {
+            return refusal(GivenUp::TooManyConnections, TOO_MANY_CONNECTIONS);
         }
         match &shared.options.local {
             Some(local) => local.decide(&caller.arrival(request)),
@@ -177,25 +182,30 @@ impl Connection {
     }
 
     pub(super) fn take_data(&mut self, work: &mut TurnWork, id: u32, bytes: &[u8], ends: bool) {
-        // The limit of what one client may keep on disk is one of the connection, not
-        // of the stream.
-        let total = self.streams.body_bytes() + bytes.len() as u64;
         let Some(stream) = self.streams.get(id) else { return };
         stream.progress.add(bytes.len());
+        stream.body_bytes += bytes.len() as u64;
+        let is_too_large = stream.body_bytes > work.shared.options.longest_body;
         match &mut stream.state {
-            StreamState::Arriving(_) if total > work.shared.options.longest_body => {
-                self.refuse_stream(work, id, GivenUp::Refused, TOO_LARGE);
+            StreamState::Arriving(_) if is_too_large => {
+                self.refuse_stream(work, id, GivenUp::TooLarge, TOO_LARGE);
+            }
+            StreamState::Passing(number) if is_too_large => {
+                let number = *number;
+                stream.state = StreamState::Running(number);
+                let is_news = stream.shared.inbound.end(BodyEnd::Broken);
+                self.log_broken_body(&work.shared, GivenUp::TooLarge, TOO_LARGE.reason);
+                if is_news {
+                    work.notify(StreamNews::Body(number));
+                }
             }
             StreamState::Arriving(request) => {
-                stream.body_bytes += bytes.len() as u64;
                 match request.body.push(bytes, None, &work.shared.spools) {
                     Ok(()) if ends => self.lend_stream(work, id, true),
                     Ok(()) => {}
                     Err(error) => {
-                        let error = reason(&error);
-                        log::error!("cannot keep a request's body: {error}; answered 503");
-                        let reject = Reject { status: 503, reason: "its body cannot be kept" };
-                        self.refuse_stream(work, id, GivenUp::Unkept, reject);
+                        work.shared.give_up_unkept(&error);
+                        self.end_stream_with(work, id, 503);
                     }
                 }
             }
@@ -253,6 +263,12 @@ impl Connection {
         let Reject { status, reason } = reject;
         let line = format_args!("refused {}: {status} {reason}", self.link.peer());
         work.shared.give_up(kind, line);
+        self.end_stream_with(work, id, status);
+    }
+
+    /// Responds with this status to the request of a stream that is not served, and which the
+    /// log already names, and forgets the stream.
+    fn end_stream_with(&mut self, work: &mut TurnWork, id: u32, status: u16) {
         let Some(stream) = self.streams.find(id) else { return };
         if let StreamState::Arriving(request)
         | StreamState::Deciding(UndecidedStream { request, .. }) = &stream.state
@@ -315,6 +331,12 @@ impl Connection {
             multiplexer.push_reset(id, out);
         });
     }
+}
+
+/// The decision to refuse a request with this status.
+fn refusal(kind: GivenUp, reject: Reject) -> Decision {
+    let Reject { status, reason } = reject;
+    Decision::Refuse { kind, response: LocalResponse::refusal(status), reason: reason.to_owned() }
 }
 
 impl TurnWork {

@@ -68,16 +68,16 @@ impl Connections {
     /// Makes a connection part of the loop. Its client has been waiting for a response for
     /// `waited_us`.
     pub(crate) fn adopt(&mut self, accepted: Accepted, entrance: Entrance, waited_us: u64) {
-        let peer = match accepted.peer {
-            Some(address) => Address::internet(address),
-            None => Address::Unix(<_>::default()),
-        };
+        let peer = accepted.peer.map_or_else(Address::unnamed, Address::internet);
         let is_trusted = self.shared.options.forwarding.trusts(&peer);
         let entry = self.slab.vacant_entry();
         let token = entry.key();
         let has_request = entrance.has_request;
         let link = Arc::new(SharedConnection::new(accepted.fd, entrance, token, peer));
         let connection = entry.insert(Connection::new(link, is_trusted, waited_us));
+        if !connection.awaits_proxy_header() {
+            connection.begin_count(&self.shared);
+        }
         let opens = matches!(connection.phase, Phase::Opening(_));
         if self.slab.len() >= self.shared.options.connections {
             self.note_pressure();

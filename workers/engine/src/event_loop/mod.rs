@@ -172,6 +172,7 @@ impl EventLoop {
         self.sweep();
         self.listening.admit_in_turn(&mut self.connections);
         self.push_jobs();
+        self.connections.refuse_overdue();
         if let Some(threads) = self.shared.handoff.threads()
             && pace == TurnPace::Beside
             && !threads.crew.is_sole()
@@ -303,8 +304,10 @@ impl EventLoop {
         if self.connections.has_expected() {
             return Duration::from_micros(FRESH_US);
         }
-        let longest = self.longest_beside_queues();
-        self.listening.next_look().map_or(longest, |look| look.min(longest))
+        let looks = self.listening.next_look();
+        let overdue = self.shared.handoff.overdue_in_us().map(Duration::from_micros);
+        let earlier = looks.into_iter().chain(overdue);
+        earlier.fold(self.longest_beside_queues(), Duration::min)
     }
 
     fn longest_beside_queues(&self) -> Duration {

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use monoceros_sys::eventfd::EventDescriptor;
 
 use crate::handoff::queue_age::QueueSnapshot;
+use crate::handoff::queue_limit::QueueLimit;
 use crate::handoff::sleep_flag::SleepFlag;
 use crate::handoff::wait::lock;
 use crate::stream::request::QueuedRequest;
@@ -30,6 +31,17 @@ pub(crate) enum StreamNews {
     Drain,
     /// The worker stops: no further event occurs.
     Stop,
+}
+
+impl StreamNews {
+    /// The number of its request; `None` for an event of the worker.
+    fn number(&self) -> Option<u64> {
+        match self {
+            Self::Request(job) => Some(job.request.number),
+            Self::Body(number) | Self::Room(number) | Self::Disconnected(number) => Some(*number),
+            Self::Drain | Self::Stop => None,
+        }
+    }
 }
 
 /// The inbox of one application side.
@@ -87,9 +99,36 @@ impl EventSide {
         requests
     }
 
+    /// Takes back the requests that have waited for too long at `now_us`, and what has happened
+    /// to their streams.
+    pub(crate) fn take_overdue(&self, limit: QueueLimit, now_us: u64) -> VecDeque<QueuedRequest> {
+        let mut overdue = VecDeque::new();
+        let mut news = lock(&self.news);
+        let is_over = |job: &QueuedRequest| limit.is_over(job.request.ready_us, now_us);
+        if !first_request(&news).is_some_and(is_over) {
+            return overdue;
+        }
+        for item in std::mem::take(&mut *news) {
+            match item {
+                StreamNews::Request(job) if is_over(&job) => overdue.push_back(job),
+                other => news.push_back(other),
+            }
+        }
+        news.retain(|item| {
+            let number = item.number();
+            number.is_none() || !overdue.iter().any(|job| Some(job.request.number) == number)
+        });
+        overdue
+    }
+
+    /// When the first waiting request arrived, in microseconds of the monotonic clock.
+    pub(crate) fn first_us(&self) -> Option<u64> {
+        first_request(&lock(&self.news)).map(|job| job.request.ready_us)
+    }
+
     /// Whether requests wait to be taken.
     pub(crate) fn has_requests(&self) -> bool {
-        lock(&self.news).iter().any(|item| matches!(item, StreamNews::Request(_)))
+        first_request(&lock(&self.news)).is_some()
     }
 
     /// The age of the inbox: an application that does not take its events is stuck.
@@ -97,6 +136,13 @@ impl EventSide {
         let queued = u32::try_from(lock(&self.news).len()).unwrap_or(u32::MAX);
         QueueSnapshot { queued, taken: self.taken.load(Ordering::Relaxed), has_free: true }
     }
+}
+
+fn first_request(news: &VecDeque<StreamNews>) -> Option<&QueuedRequest> {
+    news.iter().find_map(|item| match item {
+        StreamNews::Request(job) => Some(job),
+        _ => None,
+    })
 }
 
 impl AsFd for EventSide {
@@ -109,6 +155,8 @@ impl AsFd for EventSide {
 mod tests {
     use super::*;
     use crate::handoff::queue_age::QueueAge;
+    use crate::stream::request::Request;
+    use crate::stream::shared_stream::test_stream;
     use monoceros_sys::wait;
 
     fn is_ringing(side: &EventSide) -> bool {
@@ -126,6 +174,24 @@ mod tests {
             assert_eq!(side.take().len(), 3);
             assert!(!is_ringing(&side));
         }
+    }
+
+    #[test]
+    fn a_request_that_has_waited_for_too_long_is_taken_back_with_its_events() {
+        let side = EventSide::new().unwrap();
+        let request = |number, ready_us| {
+            let (stream, _) = test_stream();
+            let request = Box::new(Request { number, ready_us, ..Request::default() });
+            StreamNews::Request(QueuedRequest { request, stream })
+        };
+        side.push([request(1, 10), StreamNews::Body(1), request(2, 20), StreamNews::Body(2)]);
+        side.push([StreamNews::Drain]);
+        let limit = QueueLimit::new(std::time::Duration::from_micros(100));
+        assert!(side.take_overdue(limit, 109).is_empty());
+        let overdue = side.take_overdue(limit, 110);
+        assert!(overdue.len() == 1 && overdue[0].request.number == 1);
+        let numbers: Vec<_> = side.take().iter().map(StreamNews::number).collect();
+        assert_eq!(numbers, [Some(2), Some(2), None]);
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub(crate) mod loop_owner;
 pub(crate) mod mailbox;
 pub(crate) mod pace;
 pub(crate) mod queue_age;
+pub(crate) mod queue_limit;
 pub(crate) mod sleep_flag;
 pub(crate) mod slots;
 pub(crate) mod source;
@@ -33,12 +34,14 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use monoceros_sys::futex;
+use monoceros_sys::{clock, futex};
 
 use crate::handoff::events::{EventSide, StreamNews};
 use crate::handoff::mailbox::Mailbox;
 use crate::handoff::queue_age::QueueSnapshot;
+use crate::handoff::queue_limit::QueueLimit;
 use crate::handoff::slots::Slots;
 use crate::handoff::threads::ThreadSide;
 use crate::handoff::wait::{SIGNALS, Wait, awoken, lock};
@@ -62,6 +65,8 @@ pub(crate) enum ApplicationSide {
 #[derive(Debug)]
 pub(crate) struct Handoff {
     side: ApplicationSide,
+    /// How long requests may wait for the application.
+    limit: QueueLimit,
     pub(crate) slots: Arc<Slots>,
     pub(crate) mailbox: Arc<Mailbox>,
     spare: Mutex<SpareRequests>,
@@ -71,22 +76,28 @@ pub(crate) struct Handoff {
 }
 
 impl Handoff {
-    /// `waker` wakes the loop.
+    /// Requests may wait for `queue_timeout`; `waker` wakes the loop.
     ///
     /// # Errors
     /// Those of `eventfd(2)`.
-    pub(crate) fn new(kind: ApplicationKind, waker: mio::Waker) -> io::Result<Self> {
+    pub(crate) fn new(
+        kind: ApplicationKind,
+        queue_timeout: Duration,
+        waker: mio::Waker,
+    ) -> io::Result<Self> {
+        let limit = QueueLimit::new(queue_timeout);
         let slots = Arc::new(Slots::new(kind.capacity()));
         let mailbox = Arc::new(Mailbox::new(waker));
         let shared = (Arc::clone(&slots), Arc::clone(&mailbox));
         let side = match kind {
             ApplicationKind::Threads { count, parallel } => {
-                ApplicationSide::Threads(ThreadSide::new(count, parallel, shared))
+                ApplicationSide::Threads(ThreadSide::new(count, parallel, limit, shared))
             }
             ApplicationKind::Events { .. } => ApplicationSide::Events(EventSide::new()?),
         };
         Ok(Self {
             side,
+            limit,
             slots,
             mailbox,
             spare: Mutex::default(),
@@ -198,7 +209,40 @@ impl Handoff {
         jobs
     }
 
-    /// When the first waiting request arrived, in microseconds of the monotonic clock.
+    /// Whether requests that have waited for too long are refused.
+    pub(crate) fn limits_waits(&self) -> bool {
+        self.limit.is_set()
+    }
+
+    /// Takes back the requests that have waited for too long.
+    pub(crate) fn take_overdue(&self) -> VecDeque<QueuedRequest> {
+        if !self.limit.is_set() {
+            return VecDeque::new();
+        }
+        let jobs = match &self.side {
+            ApplicationSide::Threads(threads) => threads.take_overdue(),
+            ApplicationSide::Events(events) => {
+                events.take_overdue(self.limit, clock::monotonic_us())
+            }
+        };
+        self.slots.withdraw(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
+        jobs
+    }
+
+    /// How long until a waiting request has waited for too long, in microseconds.
+    pub(crate) fn overdue_in_us(&self) -> Option<u64> {
+        if !self.limit.is_set() {
+            return None;
+        }
+        let first_us = match &self.side {
+            ApplicationSide::Threads(threads) => threads.first_us(),
+            ApplicationSide::Events(events) => events.first_us(),
+        };
+        self.limit.left_us(first_us?, clock::monotonic_us())
+    }
+
+    /// When the first request that waits for a thread arrived, in microseconds of the monotonic
+    /// clock.
     pub(crate) fn first_us(&self) -> Option<u64> {
         self.threads().and_then(ThreadSide::first_us)
     }
@@ -225,9 +269,13 @@ impl Handoff {
     }
 
     /// Announces that the loop is going to sleep; `false` when a stream was returned in
-    /// between, or a slot has become free that the loop has asked for.
+    /// between, a slot has become free that the loop has asked for, or a request must be refused
+    /// that has waited for too long.
     pub(crate) fn fall_asleep(&self, slot_wanted: bool) -> bool {
-        self.mailbox.fall_asleep(|| !(slot_wanted && self.slots.is_one_free()))
+        self.mailbox.fall_asleep(|| {
+            let is_free = slot_wanted && self.slots.is_one_free();
+            !is_free && !self.threads().is_some_and(ThreadSide::has_overdue)
+        })
     }
 
     /// Takes memory for a request.

@@ -14,6 +14,7 @@ use crate::handoff::batch::Batch;
 use crate::handoff::crew::Crew;
 use crate::handoff::mailbox::Mailbox;
 use crate::handoff::queue_age::QueueSnapshot;
+use crate::handoff::queue_limit::QueueLimit;
 use crate::handoff::sleep_flag::SleepFlag;
 use crate::handoff::slots::Slots;
 use crate::handoff::wait::{SIGNALS, Wait, awoken, lock};
@@ -46,7 +47,12 @@ pub(crate) struct ThreadSide {
     pub(crate) crew: Crew,
     slots: Arc<Slots>,
     mailbox: Arc<Mailbox>,
+    /// In the order of arrival.
     queue: Mutex<VecDeque<QueuedRequest>>,
+    /// How long requests may wait there.
+    limit: QueueLimit,
+    /// Requests that have waited longer, which the loop refuses.
+    overdue: Mutex<VecDeque<QueuedRequest>>,
     /// Changes when sleeping application threads must check the queue.
     bell: AtomicU32,
     /// Application threads that sleep or are about to.
@@ -67,13 +73,20 @@ pub(crate) struct ThreadSide {
 
 impl ThreadSide {
     /// So many threads, which share an interpreter lock unless `parallel`.
-    pub(crate) fn new(count: u16, parallel: bool, shared: (Arc<Slots>, Arc<Mailbox>)) -> Self {
+    pub(crate) fn new(
+        count: u16,
+        parallel: bool,
+        limit: QueueLimit,
+        shared: (Arc<Slots>, Arc<Mailbox>),
+    ) -> Self {
         let (slots, mailbox) = shared;
         Self {
             crew: Crew::new(count, parallel),
             slots,
             mailbox,
             queue: Mutex::default(),
+            limit,
+            overdue: Mutex::default(),
             bell: AtomicU32::new(0),
             idle: AtomicU32::new(0),
             seen_waiting: AtomicU32::new(0),
@@ -93,6 +106,10 @@ impl ThreadSide {
         let mut queue = lock(&self.queue);
         if queue.is_empty() || self.crew.room() == 0 {
             return None;
+        }
+        if self.limit.is_set() && self.set_overdue_aside(&mut queue) {
+            self.unpark();
+            self.mailbox.wake_loop();
         }
         let job = queue.pop_front();
         if let Some(job) = &job {
@@ -219,7 +236,31 @@ impl ThreadSide {
 
     /// Takes back the requests that no thread has begun.
     pub(crate) fn take_unbegun(&self) -> VecDeque<QueuedRequest> {
-        std::mem::take(&mut *lock(&self.queue))
+        let mut unbegun = std::mem::take(&mut *lock(&self.overdue));
+        unbegun.append(&mut lock(&self.queue));
+        unbegun
+    }
+
+    /// Takes back the requests that have waited for too long.
+    pub(crate) fn take_overdue(&self) -> VecDeque<QueuedRequest> {
+        self.set_overdue_aside(&mut lock(&self.queue));
+        std::mem::take(&mut *lock(&self.overdue))
+    }
+
+    /// Whether the loop has to refuse requests that a thread has found overdue.
+    pub(crate) fn has_overdue(&self) -> bool {
+        self.limit.is_set() && !lock(&self.overdue).is_empty()
+    }
+
+    /// Removes from the queue what has waited for too long. Returns whether there was some.
+    fn set_overdue_aside(&self, queue: &mut VecDeque<QueuedRequest>) -> bool {
+        let now_us = clock::monotonic_us();
+        let is_over = |job: &QueuedRequest| self.limit.is_over(job.request.ready_us, now_us);
+        let count = queue.iter().take_while(|job| is_over(job)).count();
+        if count > 0 {
+            lock(&self.overdue).extend(queue.drain(..count));
+        }
+        count > 0
     }
 
     /// Whether the application usually responds faster than threads are woken.
@@ -340,16 +381,17 @@ mod tests {
         QueuedRequest { request: Box::new(Request { number, ..Request::default() }), stream }
     }
 
-    fn side() -> (mio::Poll, ThreadSide) {
+    fn side(limit: Duration) -> (mio::Poll, ThreadSide) {
+        let limit = QueueLimit::new(limit);
         let poll = mio::Poll::new().unwrap();
         let waker = mio::Waker::new(poll.registry(), mio::Token(0)).unwrap();
         let shared = (Arc::new(Slots::new(2)), Arc::new(Mailbox::new(waker)));
-        (poll, ThreadSide::new(2, false, shared))
+        (poll, ThreadSide::new(2, false, limit, shared))
     }
 
     #[test]
     fn a_thread_that_may_not_begin_a_waiting_request_wakes_the_loop() {
-        let (mut poll, side) = side();
+        let (mut poll, side) = side(Duration::MAX);
         side.push(&mut vec![job(1), job(2)]);
         assert!(side.next(0).is_some() && side.next(1).is_none());
         assert!(side.mailbox.fall_asleep(|| true));
@@ -364,8 +406,22 @@ mod tests {
     }
 
     #[test]
+    fn a_request_that_has_waited_for_too_long_goes_to_the_loop_and_not_to_a_thread() {
+        let (_poll, side) = side(Duration::from_micros(1));
+        let mut recent = job(2);
+        recent.request.ready_us = u64::MAX;
+        side.push(&mut vec![recent, job(1)]);
+        assert!(!side.has_overdue());
+        assert_eq!(side.next(0).map(|job| job.request.number), Some(2));
+        assert!(side.has_overdue() && !side.has_requests());
+        let numbers: Vec<_> = side.take_overdue().iter().map(|job| job.request.number).collect();
+        assert_eq!(numbers, [1]);
+        assert!(!side.has_overdue());
+    }
+
+    #[test]
     fn a_bell_that_rang_before_the_sleep_ends_the_sleep() {
-        let (_poll, side) = side();
+        let (_poll, side) = side(Duration::MAX);
         let rings = side.rings();
         side.ring_one();
         assert_eq!(side.wait(rings), Wait::Look);

@@ -3,14 +3,22 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use monoceros_sys::{clock, limit, socket};
+use monoceros_sys::socket::Accepted;
+use monoceros_sys::{clock, limit, socket, wait};
+use monoceros_wire::scoreboard::GivenUp;
 
+use crate::connection::address::Address;
 use crate::connection::table::Connections;
+use crate::listen::admission::AcceptedPeer;
 use crate::listen::listening::{LAST_CALL_MS, Listening};
 
 /// Connections that a single worker accepts at a time, so that its other connections
 /// are served in between.
 const BATCH: usize = 32;
+
+/// How many connections are closed at accept before one that is served, or none, ends the
+/// attempt: clients that are denied take no turns of other clients.
+const DENIED_BATCH: usize = 32;
 
 impl Listening {
     /// Accepts connections from a listener that has some. A worker that was woken
@@ -42,19 +50,57 @@ impl Listening {
         is_late: bool,
     ) -> bool {
         let is_crowded = connections.len() >= self.shared.options.connections;
-        if is_crowded && !connections.make_room() {
+        if is_crowded && !self.can_have_room(connections) {
             return false;
         }
-        let Some(listener) = self.gate.listeners.get(index) else { return false };
-        match socket::accept(listener.as_fd()) {
-            Ok(accepted) => {
-                let entrance = listener.entrance(accepted.fd.as_fd());
-                let waited_us = if is_late { self.take_in_turn(accepted.fd.as_fd()) } else { 0 };
-                connections.adopt(accepted, entrance, waited_us);
-                self.count_down(index)
+        for _ in 0..DENIED_BATCH {
+            let Some(listener) = self.gate.listeners.get(index) else { return false };
+            let accepted = match socket::accept(listener.as_fd()) {
+                Ok(accepted) => accepted,
+                Err(error) => return self.cannot_accept(connections, index, &error),
+            };
+            if self.denies(listener.position(), &accepted) {
+                drop(accepted);
+                if !self.count_down(index) {
+                    return false;
+                }
+                continue;
             }
-            Err(error) => self.cannot_accept(connections, index, &error),
+            let entrance = listener.entrance(accepted.fd.as_fd());
+            let waited_us = self.note_wait(accepted.fd.as_fd(), is_late, entrance.has_request);
+            if is_crowded && self.shared.options.accept.is_some() {
+                connections.make_room();
+            }
+            connections.adopt(accepted, entrance, waited_us);
+            return self.count_down(index);
         }
+        true
+    }
+
+    /// Makes room for a connection where there are too many. Where connections are closed at
+    /// accept, only checks whether there can be some: a client that is denied must not displace
+    /// another one.
+    fn can_have_room(&self, connections: &mut Connections) -> bool {
+        match self.shared.options.accept {
+            None => connections.make_room(),
+            Some(_) => connections.can_make_room(),
+        }
+    }
+
+    /// Whether a connection of the listener at this position is closed at accept, which is
+    /// counted and logged.
+    fn denies(&self, listener: usize, accepted: &Accepted) -> bool {
+        let Some(decision) = &self.shared.options.accept else { return false };
+        let ip = accepted.peer.map(|address| address.ip().to_canonical());
+        if decision.admits(&AcceptedPeer { ip, listener }) {
+            return false;
+        }
+        let peer = accepted.peer.map_or_else(Address::unnamed, Address::internet);
+        self.shared.give_up(
+            GivenUp::Denied,
+            format_args!("closed {peer}: the access rules deny its address"),
+        );
+        true
     }
 
     fn cannot_accept(
@@ -94,13 +140,22 @@ impl Listening {
         }
     }
 
-    /// Notes that a connection is taken in turn. Returns how long its client has been
-    /// waiting for a response, in microseconds, as far as the kernel reports it.
-    fn take_in_turn(&mut self, connection: BorrowedFd) -> u64 {
-        let waited_us = u64::from(socket::silence_ms(connection).unwrap_or(0)) * 1_000;
-        let now_us = clock::monotonic_us();
-        self.turns.take(now_us.saturating_sub(waited_us), now_us);
-        waited_us
+    /// Notes that a connection is taken in turn, if it `is_late`. Returns how long its client has
+    /// been waiting for a response, in microseconds, as far as the kernel reports it and it
+    /// matters.
+    fn note_wait(&mut self, connection: BorrowedFd, is_late: bool, has_request: bool) -> u64 {
+        let is_limited = self.shared.handoff.limits_waits();
+        if !is_late && !is_limited {
+            return 0;
+        }
+        let silent_us = u64::from(socket::silence_ms(connection).unwrap_or(0)) * 1_000;
+        if is_late {
+            let now_us = clock::monotonic_us();
+            self.turns.take(now_us.saturating_sub(silent_us), now_us);
+        }
+        // A client that has sent nothing does not wait.
+        let waits = !is_limited || has_request || wait::is_readable(connection);
+        if waits { silent_us } else { 0 }
     }
 
     /// Counts a connection that was accepted while draining. Returns whether there may

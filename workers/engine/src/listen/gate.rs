@@ -60,6 +60,8 @@ impl ListenerParts {
 #[derive(Debug)]
 pub(crate) struct Listener {
     fd: Private,
+    /// Its position among the listeners that the worker was given.
+    position: usize,
     /// The listener's address, used for its connections.
     local: Arc<Address>,
     /// It listens on every address of the machine: the address of our end differs
@@ -82,7 +84,7 @@ impl Listener {
     /// (`TCP_DEFER_ACCEPT`, `tcp(7)`): an accepted connection then has a request, so
     /// that the gate counts exactly, and a connection without one costs a worker
     /// nothing.
-    pub(crate) fn adopt(parts: ListenerParts) -> Self {
+    pub(crate) fn adopt((position, parts): (usize, ListenerParts)) -> Self {
         let ListenerParts { fd, description, layer, protocol } = parts;
         let ListenerDescription { address, scheme, options, .. } = description;
         if options.defer_accept {
@@ -99,6 +101,7 @@ impl Listener {
         let (is_wildcard, local) = (address.is_wildcard(), Arc::new(address.into()));
         Self {
             fd,
+            position,
             local,
             is_wildcard,
             has_request,
@@ -108,6 +111,11 @@ impl Listener {
             protocol,
             rest: None,
         }
+    }
+
+    /// Its position among the listeners that the worker was given.
+    pub(crate) fn position(&self) -> usize {
+        self.position
     }
 
     /// How a connection of this listener begins.
@@ -120,6 +128,7 @@ impl Listener {
             transport,
             multiplexer: self.protocol.as_ref().map(MultiplexerFactory::make),
             scheme: self.scheme,
+            listener: self.position,
             local: self.local_of(connection),
             has_request: self.has_request,
             proxy_protocol: self.proxy_protocol,
@@ -376,9 +385,10 @@ mod tests {
             let (fd, description) = bound(defers);
             let address = description.address.clone();
             let parts = ListenerParts::pair(vec![fd], vec![description]).unwrap();
-            let listener = Listener::adopt(parts.into_iter().next().unwrap());
+            let listener = Listener::adopt((3, parts.into_iter().next().unwrap()));
             assert_eq!(*listener.local, address.into());
-            assert_eq!(listener.entrance(listener.as_fd()).scheme, Scheme::Https);
+            let entrance = listener.entrance(listener.as_fd());
+            assert_eq!((entrance.scheme, entrance.listener), (Scheme::Https, 3));
             assert_eq!((listener.has_request, listener.is_wildcard), (defers, false));
         }
     }
@@ -387,8 +397,8 @@ mod tests {
     fn a_connection_to_every_address_knows_its_own() {
         let (fd, mut description) = bound(true);
         description.address = ListenerAddress::Internet(([0, 0, 0, 0], 1).into());
-        let listener =
-            Listener::adopt(ListenerParts { fd, description, layer: None, protocol: None });
+        let parts = ListenerParts { fd, description, layer: None, protocol: None };
+        let listener = Listener::adopt((0, parts));
         assert!(listener.is_wildcard);
         let own = ListenerAddress::of_socket(listener.as_fd()).unwrap();
         assert_eq!(*listener.local_of(listener.as_fd()), own.into());

@@ -1,6 +1,7 @@
 //! Listening sockets, and when the worker accepts from them.
 
 pub(crate) mod accept;
+pub(crate) mod admission;
 pub(crate) mod expected;
 pub(crate) mod gate;
 pub(crate) mod listening;

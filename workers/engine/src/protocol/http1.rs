@@ -10,6 +10,7 @@ use monoceros_wire::listener::Scheme;
 use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::address::Address;
+use crate::connection::limit::TOO_MANY_CONNECTIONS;
 use crate::forwarding::{Forwarding, Sender};
 use crate::protocol::input::Input;
 use crate::protocol::progress::BodyProgress;
@@ -17,7 +18,7 @@ use crate::protocol::upload::{
     BodyStep, Broken, Discard, Left, LocalBody, PassState, Passed, Passing, TOO_LARGE, Upload,
 };
 use crate::spool::Spools;
-use crate::stream::body::Received;
+use crate::stream::body::{MEMORY_LIMIT, Received};
 use crate::stream::inbound::Inbound;
 use crate::stream::local::{Arrival, Decision, LocalDecision, LocalResponse};
 use crate::stream::request::Request;
@@ -90,6 +91,8 @@ pub(crate) enum Step {
     Undiscarded,
     /// The request is refused.
     Refused {
+        /// What it counts as.
+        kind: GivenUp,
         /// The status of the response, and the reason.
         reject: Reject,
         /// The part of the request that could be read.
@@ -137,8 +140,12 @@ pub(crate) struct Caller<'a> {
     pub(crate) sender: Sender<'a>,
     /// Our end of the connection.
     pub(crate) local: &'a Address,
+    /// The position of the listener.
+    pub(crate) listener: usize,
     /// The scheme of the listener.
     pub(crate) scheme: Scheme,
+    /// The client has too many connections.
+    pub(crate) is_too_many: bool,
 }
 
 impl<'a> Caller<'a> {
@@ -150,10 +157,21 @@ impl<'a> Caller<'a> {
             peer: forwarded.client.as_deref().unwrap_or(self.sender.peer),
             local: self.local,
             prefix: forwarded.prefix.as_deref(),
+            listener: self.listener,
             scheme: forwarded.scheme.unwrap_or(self.scheme),
             connection_scheme: self.scheme,
         }
     }
+}
+
+/// A request that is malformed, or whose head is too large.
+fn refused(reject: Reject, request: Box<Request>) -> Step {
+    Step::Refused { kind: GivenUp::Refused, reject, request }
+}
+
+/// A request whose body is too large.
+fn too_large(request: Box<Request>) -> Step {
+    Step::Refused { kind: GivenUp::TooLarge, reject: TOO_LARGE, request }
 }
 
 impl Http1 {
@@ -207,7 +225,7 @@ impl Http1 {
 
     /// Later bytes are not HTTP/1, and go to the application unchanged.
     pub(crate) fn pass_raw(&mut self) {
-        self.arriving = Arriving::Passing(Passing::new(Left::Raw, clock::monotonic_ms()));
+        self.arriving = Arriving::Passing(Passing::new(Left::Raw, u64::MAX, clock::monotonic_ms()));
     }
 
     /// Whether everything to the end of the connection goes to the application.
@@ -223,7 +241,7 @@ impl Http1 {
         };
         let passed = passing.pass(self.input.rest(), to);
         self.input.consume(passed.used);
-        if matches!(passed.state, PassState::Ended | PassState::Malformed(_)) {
+        if matches!(passed.state, PassState::Ended | PassState::Refused(..)) {
             self.arriving = Arriving::Nothing;
         }
         passed
@@ -344,11 +362,15 @@ impl Http1 {
                 self.arriving = Arriving::Head(request);
                 return (Step::More, 0);
             }
-            Err(reject) => return (Step::Refused { reject, request }, bytes.len()),
+            Err(reject) => return (refused(reject, request), bytes.len()),
         };
         match reading.forwarding.read(&request.head, caller.sender) {
             Ok(forwarded) => request.forwarded = forwarded,
-            Err(reject) => return (Step::Refused { reject, request }, bytes.len()),
+            Err(reject) => return (refused(reject, request), bytes.len()),
+        }
+        if caller.is_too_many {
+            let (kind, reject) = (GivenUp::TooManyConnections, TOO_MANY_CONNECTIONS);
+            return (Step::Refused { kind, reject, request }, bytes.len());
         }
         match reading.decide.map(|decide| decide.decide(&caller.arrival(&request))) {
             None | Some(Decision::Pass) => self.begin_body(request, bytes, used, reading),
@@ -406,14 +428,20 @@ impl Http1 {
     ) -> (Step, usize) {
         let left = match request.head.framing() {
             Framing::Length(length) if length > reading.longest_body => {
-                return (Step::Refused { reject: TOO_LARGE, request }, bytes.len());
+                return (too_large(request), bytes.len());
+            }
+            Framing::Length(length) if length > MEMORY_LIMIT as u64 && reading.waits_for_bodies => {
+                if let Err(error) = reading.spools.check_room(length) {
+                    return (Step::Unkept { error, request }, bytes.len());
+                }
+                Some(Left::Length(length))
             }
             framing => Left::of(framing, reading.limits),
         };
         let Some(left) = left else { return (Step::Ready(request), used) };
         let now_ms = clock::monotonic_ms();
         if !reading.waits_for_bodies {
-            self.arriving = Arriving::Passing(Passing::new(left, now_ms));
+            self.arriving = Arriving::Passing(Passing::new(left, reading.longest_body, now_ms));
             return (Step::Ready(request), used);
         }
         let asks = request.head.expects_continue() && bytes.len() == used;
@@ -439,9 +467,8 @@ impl Http1 {
                 self.arriving = Arriving::Body(upload);
                 (Step::More, used)
             }
-            Err(Broken::Reject(reject)) => {
-                (Step::Refused { reject, request: upload.request }, bytes.len())
-            }
+            Err(Broken::Malformed(reject)) => (refused(reject, upload.request), bytes.len()),
+            Err(Broken::TooLarge) => (too_large(upload.request), bytes.len()),
             Err(Broken::Disk(error)) => {
                 (Step::Unkept { error, request: upload.request }, bytes.len())
             }

@@ -37,7 +37,7 @@ pub(crate) struct OpenStream {
     pub(crate) head: Head,
     /// When its request's first byte was seen, in microseconds of the monotonic clock.
     pub(crate) begun_us: u64,
-    /// Bytes of its request's body that were kept.
+    /// Bytes of its request's body that have arrived.
     pub(crate) body_bytes: u64,
     pub(crate) progress: BodyProgress,
 }
@@ -189,11 +189,6 @@ impl Streams {
     /// Whether no stream is open.
     pub(crate) fn is_empty(&self) -> bool {
         self.open.is_empty()
-    }
-
-    /// The bytes of bodies that are kept for all streams.
-    pub(crate) fn body_bytes(&self) -> u64 {
-        self.open.iter().map(|it| it.body_bytes).sum()
     }
 
     /// Whether the application must take some of a body before more is read, or a decision

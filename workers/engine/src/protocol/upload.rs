@@ -3,6 +3,7 @@
 use std::io;
 
 use monoceros_http::{Chunks, Framing, Head, Limits, Reject};
+use monoceros_wire::scoreboard::GivenUp;
 
 use crate::protocol::progress::BodyProgress;
 use crate::spool::Spools;
@@ -11,7 +12,7 @@ use crate::stream::request::Request;
 
 /// Content Too Large.
 pub(crate) const TOO_LARGE: Reject =
-    Reject { status: 413, reason: "the body is larger than 1 GiB" };
+    Reject { status: 413, reason: "the body is larger than --limit-request-body" };
 
 /// A request whose body is being read.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(crate) struct Upload {
 pub(crate) struct Passing {
     pub(crate) left: Left,
     pub(crate) progress: BodyProgress,
+    /// The most bytes that may still come, where the length is not announced.
+    most: u64,
 }
 
 /// The result of passing bytes of a body to the application.
@@ -46,8 +49,8 @@ pub(crate) enum PassState {
     Full,
     /// The body is complete.
     Ended,
-    /// The body is malformed.
-    Malformed(Reject),
+    /// The body is malformed, or too large.
+    Refused(GivenUp, Reject),
 }
 
 /// A body that is dropped.
@@ -105,8 +108,9 @@ impl LocalBody {
 }
 
 impl Passing {
-    pub(crate) fn new(left: Left, now_ms: u64) -> Self {
-        Self { left, progress: BodyProgress::new(now_ms) }
+    /// A body of at most so many bytes.
+    pub(crate) fn new(left: Left, most: u64, now_ms: u64) -> Self {
+        Self { left, progress: BodyProgress::new(now_ms), most }
     }
 
     /// Passes bytes on, as far as there is room for them.
@@ -120,14 +124,14 @@ impl Passing {
                 let mut data = Vec::with_capacity(bytes.len());
                 match chunks.read(bytes, &mut |piece| data.extend_from_slice(piece)) {
                     Ok(decoded) => {
+                        let Some(most) = self.most.checked_sub(data.len() as u64) else {
+                            return Passed::refused(bytes, to, GivenUp::TooLarge, TOO_LARGE);
+                        };
+                        self.most = most;
                         let is_news = to.push(&data);
                         return self.passed(decoded.consumed, decoded.ended, is_news, to);
                     }
-                    Err(reject) => {
-                        let is_news = to.end(BodyEnd::Broken);
-                        let state = PassState::Malformed(reject);
-                        return Passed { used: bytes.len(), is_news, state };
-                    }
+                    Err(reject) => return Passed::refused(bytes, to, GivenUp::Refused, reject),
                 }
             }
         };
@@ -143,6 +147,14 @@ impl Passing {
         }
         let state = if to.room() == 0 { PassState::Full } else { PassState::More };
         Passed { used, is_news, state }
+    }
+}
+
+impl Passed {
+    /// The rest of the body is not passed on.
+    fn refused(bytes: &[u8], to: &Inbound, kind: GivenUp, reject: Reject) -> Self {
+        let is_news = to.end(BodyEnd::Broken);
+        Self { used: bytes.len(), is_news, state: PassState::Refused(kind, reject) }
     }
 }
 
@@ -180,7 +192,8 @@ impl BodyStep {
 
 /// Why a body cannot be read.
 pub(crate) enum Broken {
-    Reject(Reject),
+    Malformed(Reject),
+    TooLarge,
     Disk(io::Error),
 }
 
@@ -207,9 +220,9 @@ impl Upload {
                 // Copied together first: a chunk may be one byte, and the body a file.
                 let mut data = Vec::with_capacity(bytes.len());
                 let decoded = chunks.read(bytes, &mut |piece| data.extend_from_slice(piece));
-                let decoded = decoded.map_err(Broken::Reject)?;
+                let decoded = decoded.map_err(Broken::Malformed)?;
                 if body.len() + data.len() as u64 > longest_body {
-                    return Err(Broken::Reject(TOO_LARGE));
+                    return Err(Broken::TooLarge);
                 }
                 body.push(&data, None, spools).map_err(Broken::Disk)?;
                 Ok(BodyStep { used: decoded.consumed, ended: decoded.ended })

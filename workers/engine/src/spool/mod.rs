@@ -12,11 +12,12 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use monoceros_sys::{fork, limit, memory, unnamed_file};
+use monoceros_wire::spool_count::WorkerSpoolCount;
 
-use crate::spool::allowance::Allowance;
+use crate::spool::allowance::{Allowance, SpoolLimit};
 use crate::spool::spool_file::{MAPPED, Spool, is_full};
 
 /// Files that are kept.
@@ -30,7 +31,9 @@ const UNUSED_MS: u64 = 2_000;
 pub(crate) struct Spools {
     /// `None` where there is no directory: files are in memory then.
     directory: Option<PathBuf>,
-    allowance: Allowance,
+    /// What files in the directory may take.
+    on_disk: Option<Allowance>,
+    in_memory: Allowance,
     spare: Mutex<SpareFiles>,
     /// The log has the line that the directory cannot be used any more.
     is_lost: AtomicBool,
@@ -47,13 +50,30 @@ struct SpareFiles {
 }
 
 impl Spools {
-    pub(crate) fn new(directory: impl Into<Option<PathBuf>>) -> Self {
+    /// Files in this directory, or in memory. `count` has the bytes of all workers on disk.
+    pub(crate) fn new(
+        directory: Option<PathBuf>,
+        limit: SpoolLimit,
+        count: Option<Arc<WorkerSpoolCount>>,
+    ) -> Self {
+        let on_disk = directory.clone().map(|it| Allowance::of_disk(it, limit, count));
         Self {
-            directory: directory.into(),
-            allowance: Allowance::default(),
+            directory,
+            on_disk,
+            in_memory: Allowance::of_memory(),
             spare: Mutex::default(),
             is_lost: AtomicBool::new(false),
         }
+    }
+
+    /// Checks whether there is room for a body of this length now. Nothing is reserved for it.
+    ///
+    /// # Errors
+    /// `StorageFull` when the files of bodies would take more than allowed.
+    pub(crate) fn check_room(&self, length: u64) -> io::Result<()> {
+        let on_disk = self.on_disk.as_ref().filter(|_| !self.is_lost.load(Ordering::Relaxed));
+        let allowance = on_disk.unwrap_or(&self.in_memory);
+        self.with_room(|| allowance.check(length))
     }
 
     /// Takes a file.
@@ -86,11 +106,9 @@ impl Spools {
     }
 
     fn make_at_once(&self) -> io::Result<Spool> {
-        if self.directory.is_none() {
-            return self.make_in_memory();
-        }
+        let Some(allowance) = &self.on_disk else { return self.make_in_memory() };
         match self.unnamed() {
-            Ok(file) => Ok(Spool::new(file, None)),
+            Ok(file) => Ok(Spool::on_disk(file, allowance.share())),
             Err(error) if is_lost(&error) => {
                 if !self.is_lost.swap(true, Ordering::Relaxed) {
                     log::warn!("bodies above 64 KiB are kept in memory: {error}");
@@ -103,7 +121,7 @@ impl Spools {
 
     fn make_in_memory(&self) -> io::Result<Spool> {
         let file = memory::anonymous_file("monoceros-body")?;
-        Ok(Spool::new(file, Some(self.allowance.share())))
+        Ok(Spool::in_memory(file, self.in_memory.share()))
     }
 
     /// Makes a file for another purpose.
@@ -157,7 +175,7 @@ impl Spools {
     }
 
     /// Gives back a file that no other holder can reach.
-    pub(crate) fn give_back(&self, spool: Spool, length: u64) {
+    pub(crate) fn give_back(&self, mut spool: Spool, length: u64) {
         if spool.is_in_memory() || length > MAPPED as u64 && spool.cut().is_err() {
             return;
         }
@@ -184,6 +202,12 @@ fn is_lost(error: &io::Error) -> bool {
     matches!(error.kind(), NotADirectory | NotFound | PermissionDenied | ReadOnlyFilesystem)
 }
 
+/// Files of a test, without a limit on disk.
+#[cfg(test)]
+pub(crate) fn test_spools(directory: impl Into<Option<PathBuf>>) -> Spools {
+    Spools::new(directory.into(), SpoolLimit::Bytes(u64::MAX), None)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_file_is_used_again_and_a_large_one_is_cut() {
-        let spools = Spools::new(std::env::temp_dir());
+        let spools = test_spools(std::env::temp_dir());
         let number = used(&spools, MAPPED + 3);
         let spool = spools.take().unwrap();
         assert_eq!((spool.as_raw_fd(), spool.start().len()), (number, MAPPED));
@@ -209,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_needed_is_closed() {
-        let spools = Spools::new(std::env::temp_dir());
+        let spools = test_spools(std::env::temp_dir());
         used(&spools, 1);
         spools.look(0);
         used(&spools, 1);
@@ -220,8 +244,24 @@ mod tests {
     }
 
     #[test]
+    fn kept_files_count_until_their_room_is_needed() {
+        let limit = SpoolLimit::Bytes(3 * MAPPED as u64);
+        let spools = Spools::new(Some(std::env::temp_dir()), limit, None);
+        let (mut one, mut two) = (spools.take().unwrap(), spools.take().unwrap());
+        one.write_at(&vec![b'a'; 2 * MAPPED], 0).unwrap();
+        two.write_at(&vec![b'a'; MAPPED], 0).unwrap();
+        assert!(two.write_at(b"a", MAPPED as u64).is_err());
+        spools.give_back(one, 2 * MAPPED as u64);
+        two.write_at(b"a", MAPPED as u64).unwrap();
+        assert_eq!(spools.spare().spools.len(), 1, "a mebibyte of it is kept");
+        spools.check_room(1).unwrap();
+        assert_eq!(spools.spare().spools.len(), 0);
+        assert!(spools.check_room(MAPPED as u64 + 1).is_err());
+    }
+
+    #[test]
     fn unused_files_make_room() {
-        let spools = Spools::new(std::env::temp_dir());
+        let spools = test_spools(std::env::temp_dir());
         used(&spools, 1);
         let mut tries = 0;
         let full = || -> io::Result<()> {
@@ -235,7 +275,7 @@ mod tests {
     #[test]
     fn without_a_directory_files_are_in_memory_and_not_kept() {
         let nowhere = PathBuf::from("/proc/nowhere");
-        for spools in [Spools::new(None), Spools::new(nowhere)] {
+        for spools in [test_spools(None), test_spools(nowhere)] {
             let spool = spools.take().unwrap();
             assert!(spool.is_in_memory());
             spools.give_back(spool, 1);
@@ -245,7 +285,7 @@ mod tests {
 
     #[test]
     fn an_error_names_the_directory() {
-        let error = Spools::new(PathBuf::from("/nowhere")).unnamed().unwrap_err();
+        let error = test_spools(PathBuf::from("/nowhere")).unnamed().unwrap_err();
         assert!(error.to_string().starts_with("no file in /nowhere: "));
     }
 }

@@ -19,6 +19,10 @@ pub(crate) const MAPPED: usize = 1 << 20;
 /// The least room that is reserved at a time, in bytes.
 const LEAST_STEP: usize = 16 * 1024;
 
+/// The bytes that are counted at a time behind the mapped ones: each count reads what other
+/// workers have.
+const COUNTED: u64 = 1 << 20;
+
 /// A file for a body. It may have bytes of an earlier request: only what has been
 /// written since may be read.
 #[derive(Debug)]
@@ -26,27 +30,37 @@ pub struct Spool {
     file: File,
     /// `None` where the file system cannot reserve room.
     start: Option<FileStart>,
-    /// Its share of the memory for such files, if it is in memory.
-    share: Option<Share>,
+    is_in_memory: bool,
+    /// Its share of what such files may take.
+    share: Share,
 }
 
 impl Spool {
-    /// Makes a spool of a new file, which is in memory if it has a share.
-    pub(crate) fn new(file: File, share: Option<Share>) -> Self {
+    /// Makes a spool of a new file on a disk.
+    pub(crate) fn on_disk(file: File, share: Share) -> Self {
+        Self::new(file, false, share)
+    }
+
+    /// Makes a spool of a new file in memory.
+    pub(crate) fn in_memory(file: File, share: Share) -> Self {
+        Self::new(file, true, share)
+    }
+
+    fn new(file: File, is_in_memory: bool, share: Share) -> Self {
         let start = FileStart::map(&file, MAPPED).ok();
-        Self { file, start, share }
+        Self { file, start, is_in_memory, share }
     }
 
     /// Whether the file is in memory.
     pub(crate) fn is_in_memory(&self) -> bool {
-        self.share.is_some()
+        self.is_in_memory
     }
 
     /// Reserves room for the next bytes, at most `limit`, at `offset`: as much again as
     /// precedes them.
     ///
     /// # Errors
-    /// A full disk, or too much in memory.
+    /// A full disk, or more than such files may take.
     pub(crate) fn prepare(&mut self, offset: u64, limit: u64) -> io::Result<()> {
         let Some(start) = &mut self.start else { return Ok(()) };
         let Some(offset) = usize::try_from(offset).ok().filter(|offset| *offset < MAPPED) else {
@@ -57,9 +71,7 @@ impl Spool {
         }
         let step = offset.max(LEAST_STEP).min(usize::try_from(limit).unwrap_or(usize::MAX));
         let end = offset.saturating_add(step).min(MAPPED);
-        if let Some(share) = &mut self.share {
-            share.grow(end as u64)?;
-        }
+        self.share.grow(end as u64)?;
         match start.reserve(&self.file, end) {
             Err(error) if is_full(&error) => Err(error),
             // A file system that cannot reserve: bytes pass through memory.
@@ -84,12 +96,11 @@ impl Spool {
     /// Writes bytes at `offset`, where the last ones ended.
     ///
     /// # Errors
-    /// Those of `pwrite(2)`; too much in memory.
+    /// Those of `pwrite(2)`; more than such files may take.
     pub(crate) fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let end = offset + bytes.len() as u64;
-        if let Some(share) = &mut self.share {
-            share.grow(end)?;
-        }
+        let counted = if end > MAPPED as u64 { end.next_multiple_of(COUNTED) } else { end };
+        self.share.grow(counted)?;
         self.file.write_all_at(bytes, offset)?;
         if let Some(start) = &mut self.start {
             start.note_written(end);
@@ -101,8 +112,10 @@ impl Spool {
     ///
     /// # Errors
     /// Those of `ftruncate(2)`.
-    pub(crate) fn cut(&self) -> io::Result<()> {
-        self.file.set_len(MAPPED as u64)
+    pub(crate) fn cut(&mut self) -> io::Result<()> {
+        self.file.set_len(MAPPED as u64)?;
+        self.share.shrink(MAPPED as u64);
+        Ok(())
     }
 
     /// The beginning of the file, as far as it is in memory. The bytes behind the body
@@ -146,12 +159,15 @@ impl AsRawFd for Spool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spool::Spools;
+    use crate::spool::allowance::Allowance;
+    use crate::spool::test_spools;
 
     #[test]
     fn written_bytes_are_read_across_the_end_of_the_mapping() {
-        let mut mapped = Spools::new(std::env::temp_dir()).take().unwrap();
-        let mut plain = Spool { file: mapped.file.try_clone().unwrap(), start: None, share: None };
+        let mut mapped = test_spools(std::env::temp_dir()).take().unwrap();
+        let file = mapped.file.try_clone().unwrap();
+        let share = Allowance::of_memory().share();
+        let mut plain = Spool { file, start: None, is_in_memory: false, share };
         let end = MAPPED as u64;
         mapped.write_at(&vec![b'a'; MAPPED], 0).unwrap();
         assert_eq!(mapped.room(end - 3, 9).unwrap().len(), 3);
@@ -170,7 +186,7 @@ mod tests {
 
     #[test]
     fn room_grows_with_received_bytes_and_not_with_the_announced_length() {
-        let mut spool = Spools::new(std::env::temp_dir()).take().unwrap();
+        let mut spool = test_spools(std::env::temp_dir()).take().unwrap();
         let announced = 1 << 40;
         assert_eq!(spool.file.metadata().unwrap().len(), 0);
         for (offset, room) in [(0, LEAST_STEP), (LEAST_STEP, LEAST_STEP), (32 << 10, 32 << 10)] {

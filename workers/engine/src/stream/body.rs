@@ -145,13 +145,14 @@ impl Body {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spool::test_spools;
     use std::io::Write;
     use std::os::fd::AsFd;
     use std::os::unix::fs::FileExt;
     use std::os::unix::net::UnixStream;
 
     fn spools() -> Spools {
-        Spools::new(std::env::temp_dir())
+        test_spools(std::env::temp_dir())
     }
 
     #[test]

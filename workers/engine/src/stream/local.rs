@@ -143,6 +143,8 @@ pub struct Arrival<'a> {
     /// The prefix of the application's paths that a trusted proxy reports, in place of the
     /// worker's own.
     pub prefix: Option<&'a PathPrefix>,
+    /// The listener: its position in [`EngineParts::listeners`](crate::EngineParts::listeners).
+    pub listener: usize,
     /// The scheme of the client's URL.
     pub scheme: Scheme,
     /// The scheme of the connection: that of its listener. Behind a proxy the client's may

@@ -238,7 +238,7 @@ mod tests {
     fn an_interim_response_does_not_follow_a_whole_response() {
         use std::io::Read;
         let (stream, mut client) = test_stream();
-        let spools = crate::spool::Spools::new(std::env::temp_dir());
+        let spools = crate::spool::test_spools(std::env::temp_dir());
         let room = Arc::new(Room::new(1 << 20, 0));
         let stores = || Stores { spools: &spools, room: &room };
         client.set_nonblocking(true).unwrap();
@@ -255,7 +255,7 @@ mod tests {
     fn a_response_that_is_given_up_has_the_number_of_delivered_bytes() {
         let (stream, _client) = test_stream();
         let link = &stream.connection;
-        let spools = crate::spool::Spools::new(std::env::temp_dir());
+        let spools = crate::spool::test_spools(std::env::temp_dir());
         let room = Arc::new(Room::new(64 << 20, 0));
         let length = 8 << 20;
         link.leave(Box::new(vec![0; length]), 0, Stores { spools: &spools, room: &room });

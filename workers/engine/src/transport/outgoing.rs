@@ -410,6 +410,8 @@ mod tests {
 
     use monoceros_sys::unnamed_file;
 
+    use crate::spool::test_spools;
+
     /// The stores of an outgoing under test.
     struct Place {
         spools: Spools,
@@ -418,7 +420,7 @@ mod tests {
 
     impl Place {
         fn new(memory: usize, disk: u64) -> Self {
-            let spools = Spools::new(std::env::temp_dir());
+            let spools = test_spools(std::env::temp_dir());
             Self { spools, room: Arc::new(Room::new(memory as u64, disk)) }
         }
 
@@ -513,7 +515,7 @@ mod tests {
     #[test]
     fn without_a_disk_bytes_stay_in_memory() {
         let place =
-            Place { spools: Spools::new(std::path::PathBuf::from("/nowhere")), ..Place::ample() };
+            Place { spools: test_spools(std::path::PathBuf::from("/nowhere")), ..Place::ample() };
         let mut outgoing = Outgoing::default();
         for _ in 0..3 {
             place.push(&mut outgoing, vec![0; MEMORY_LIMIT], 0);

@@ -4,6 +4,7 @@
 // The whole crate is a test, also what is not marked as one.
 #![allow(clippy::unwrap_used)]
 
+mod admission;
 mod encoded;
 mod events;
 mod expire;
@@ -18,4 +19,4 @@ mod revise;
 mod running;
 mod tls;
 
-use monoceros_engine::{ApplicationKind, Forwarding, Options};
+use monoceros_engine::{ApplicationKind, Forwarding, Options, SpoolLimit};

@@ -5,14 +5,16 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use monoceros_engine::{
-    Arrival, Decision, Exchange, LocalDecision, LocalResponse, Multiplexer, MultiplexerFactory,
-    Options, ProtocolEvent, ResponseReviser,
+    Address, Arrival, ConnectionCounter, ConnectionLimit, CountedConnection, Decision, Exchange,
+    LocalDecision, LocalResponse, Multiplexer, MultiplexerFactory, Options, ProtocolEvent,
+    ResponseReviser,
 };
 use monoceros_http::{Head, Reject, ResponseHead};
 use monoceros_wire::message::{Drain, ToWorker};
@@ -617,4 +619,35 @@ fn a_connection_has_time_for_its_first_stream_though_none_is_kept() {
     }
     fresh.socket.write_all(rest).unwrap();
     assert_eq!(fresh.response(1).body, b"0");
+}
+
+/// A client that has too many connections from the second one on.
+#[derive(Default)]
+struct OneConnection(AtomicU64);
+
+impl ConnectionCounter for OneConnection {
+    fn begin(&self, _: &Address, _: usize) -> CountedConnection {
+        let ticket = self.0.fetch_add(1, Ordering::SeqCst);
+        CountedConnection { ticket, is_too_many: ticket > 0 }
+    }
+
+    fn end(&self, _: &Address, _: CountedConnection) {}
+}
+
+#[test]
+fn a_connection_beyond_the_limit_gets_429_on_its_first_stream_and_ends() {
+    let limit = ConnectionLimit::new(OneConnection::default());
+    let options = Options { connection_limit: Some(limit), ..options() };
+    let (engine, _release) = start("toy-too-many", options);
+    let mut one = ToyClient::connect(&engine);
+    one.get(1, "/");
+    assert_eq!(one.response(1).body, b"0");
+    let mut other = ToyClient::connect(&engine);
+    other.get(1, "/");
+    assert!(other.response(1).head.starts_with("429 Too Many Requests\n"));
+    while !other.has_ended {
+        other.read();
+    }
+    one.get(3, "/");
+    assert_eq!(one.response(3).body, b"0");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use monoceros_config::AddressSet;
 use monoceros_http::{Fields, Limits};
 
-use super::{ApplicationKind, Forwarding, Options};
+use super::{ApplicationKind, Forwarding, Options, SpoolLimit};
 
 /// Limits that the heads of the tests keep.
 pub(crate) const LIMITS: Limits = Limits { request_line: 4094, fields: 100, field_size: 8190 };
@@ -21,6 +21,7 @@ pub(crate) fn options() -> Options {
         proxy_allow: AddressSet { all: true, networks: Vec::new(), unix: true },
         header_timeout: Duration::from_secs(10),
         body_timeout: Duration::from_secs(30),
+        queue_timeout: Duration::MAX,
         write_timeout: Duration::from_secs(60),
         keep_alive: Duration::from_secs(75),
         graceful_timeout: Duration::from_secs(30),
@@ -28,6 +29,8 @@ pub(crate) fn options() -> Options {
         response_memory: 64 << 20,
         response_disk: 1 << 30,
         longest_body: 1 << 30,
+        accept: None,
+        connection_limit: None,
         forwarding: Forwarding::default(),
         hsts: 0,
         server_header: true,
@@ -36,6 +39,8 @@ pub(crate) fn options() -> Options {
         revise: None,
         reserve: 0,
         spool_directory: Some(std::env::temp_dir()),
+        spool_limit: SpoolLimit::Bytes(u64::MAX),
+        spool_count: None,
     }
 }
 

@@ -14,7 +14,9 @@ use monoceros_engine::{
 use monoceros_log::{Destination, LogFile};
 use monoceros_sys::fork::Private;
 use monoceros_wire::channel::{MasterEnd, pair};
-use monoceros_wire::listener::{ListenerAddress, ListenerDescription, ListenerOptions, Scheme};
+use monoceros_wire::listener::{
+    ListenerAddress, ListenerDescription, ListenerOptions, ProxyProtocol, Scheme,
+};
 use monoceros_wire::scoreboard::{BoardShape, Scoreboard};
 use monoceros_wire::{Generation, Slot};
 
@@ -36,6 +38,7 @@ pub(crate) struct RunningEngine {
 pub(crate) struct Wire {
     pub(crate) layer: Option<LayerFactory>,
     pub(crate) protocol: Option<MultiplexerFactory>,
+    pub(crate) proxy_protocol: ProxyProtocol,
 }
 
 impl RunningEngine {
@@ -78,7 +81,7 @@ impl RunningEngine {
         wire: Wire,
         reopen: impl FnMut() + Send + 'static,
     ) -> Self {
-        let Wire { layer, protocol } = wire;
+        let Wire { layer, protocol, proxy_protocol } = wire;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -87,7 +90,7 @@ impl RunningEngine {
             address: ListenerAddress::Internet(address),
             scheme: Scheme::Http,
             alpn: Vec::new(),
-            options: ListenerOptions { defer_accept: true, ..ListenerOptions::default() },
+            options: ListenerOptions { defer_accept: true, proxy_protocol },
         };
         let (master, channel_end) = pair().unwrap();
         let shape = match options.application {

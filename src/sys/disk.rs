@@ -1,0 +1,28 @@
+//! The room of file systems.
+
+use std::io;
+use std::path::Path;
+
+use nix::sys::statvfs::statvfs;
+
+/// The bytes that an ordinary user can still write to the file system of this directory
+/// (`statvfs(3)`).
+///
+/// # Errors
+/// Those of `statvfs(3)`.
+pub fn free(directory: &Path) -> io::Result<u64> {
+    let found = statvfs(directory)?;
+    Ok(found.blocks_available().saturating_mul(found.fragment_size()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_has_free_room_and_a_missing_one_is_an_error() {
+        assert!(free(&std::env::temp_dir()).is_ok());
+        let error = free(Path::new("/nowhere/at/all")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+}
