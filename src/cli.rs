@@ -46,9 +46,10 @@ pub(crate) fn command() -> Result<Command, ExitCode> {
 /// The configuration file that a command was read from.
 fn file_of(command: &Command) -> Option<&Path> {
     match command {
-        Command::Run(loaded) | Command::CheckConfig(loaded) | Command::PrintConfig(loaded) => {
-            loaded.config_file.as_deref()
-        }
+        Command::Run(loaded)
+        | Command::CheckConfig(loaded)
+        | Command::PrintConfig(loaded)
+        | Command::Check { loaded, .. } => loaded.config_file.as_deref(),
         Command::Control(order) => order.config_file.as_deref(),
         Command::Help(_) | Command::Version(_) => None,
     }

@@ -18,6 +18,7 @@ fn main() -> ExitCode {
     match cli::command() {
         Ok(Command::Run(loaded)) => master::run(&loaded, Purpose::Serve).into(),
         Ok(Command::CheckConfig(loaded)) => master::run(&loaded, Purpose::Check).into(),
+        Ok(Command::Check { loaded, deploy }) => master::check(&loaded, deploy).into(),
         Ok(Command::Control(command)) => ctl::run(&command).into(),
         Ok(Command::PrintConfig(loaded)) => match cli::print_settings(&loaded) {
             ExitCode::SUCCESS => master::run(&loaded, Purpose::Check).into(),

@@ -156,6 +156,7 @@ complete -c monoceros -n "__fish_monoceros_needs_command" -a "reload" -d 'Reload
 complete -c monoceros -n "__fish_monoceros_needs_command" -a "upgrade" -d 'Replace the running master by a new one, as SIGUSR2 does, and wait: 0 when the new master has taken over, 1 with the reason when the old one stays'
 complete -c monoceros -n "__fish_monoceros_needs_command" -a "stop" -d 'Drain and stop the server as SIGTERM does, and wait: 0 when its master has ended'
 complete -c monoceros -n "__fish_monoceros_needs_command" -a "status" -d 'Show the state of the server and of each worker'
+complete -c monoceros -n "__fish_monoceros_needs_command" -a "check" -d 'Check the settings and the application without serving: one line for each thing to correct; 0 when there is none, 1 when there are some'
 complete -c monoceros -n "__fish_monoceros_needs_command" -a "help" -d 'Print the flags and commands'
 complete -c monoceros -n "__fish_monoceros_using_subcommand reload" -s p -l pid -d 'The pid file of the server' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand reload" -s c -l config -d 'The configuration file that names its pid file' -r -F
@@ -174,3 +175,130 @@ complete -c monoceros -n "__fish_monoceros_using_subcommand status" -s c -l conf
 complete -c monoceros -n "__fish_monoceros_using_subcommand status" -l timeout -d 'Maximum time to wait for the reply or the end; after it exit with 1, while the server carries the command out' -r
 complete -c monoceros -n "__fish_monoceros_using_subcommand status" -s h -l help -d 'Print the commands and their flags'
 complete -c monoceros -n "__fish_monoceros_using_subcommand status" -l json -d 'With status: print JSON'
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l chdir -d 'Working directory of the server, to which it changes first' -r -f -a "(__fish_complete_directories)"
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l pythonpath -d 'Directories to add to Python\'s module search path, separated by commas' -r -f -a "(__fish_complete_directories)"
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l python -d 'The Python interpreter that runs the application' -r -F
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -s e -l env -d 'Environment variable for the application; can be repeated' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -s b -l bind -d 'Address to listen on; can be repeated' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l backlog -d 'Maximum number of connections that wait to be accepted, for each address' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l unix-mode -d 'Mode of the files of unix sockets, as octal digits with a leading zero' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l unix-group -d 'Group of the files of unix sockets, by name or number' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -s w -l workers -d 'Number of worker processes' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -s k -l worker-class -d 'Kind of worker: wsgi or exec' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l ready-after -d 'Time after which a worker of class exec counts as ready' -r -f -a "notify\t'when it sends READY=1'"
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l threads -d 'Number of application threads in each worker' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l worker-connections -d 'Maximum number of open connections in each worker' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -s t -l timeout -d 'Maximum time that the application may take to begin a response' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l shutdown-delay -d 'Time between SIGTERM and the drain, in which the server serves as before' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l graceful-timeout -d 'Maximum time for a draining worker to finish its requests' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l drain-idle -d 'Maximum time that a connection may be idle while its worker drains' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l boot-timeout -d 'Maximum time for a new worker to become ready' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l max-surge -d 'Maximum number of workers beyond --workers during a rollout' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l max-unavailable -d 'Maximum number of workers that may be unavailable during a rollout' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l min-ready-seconds -d 'Time that a new worker must stay ready before a rollout counts it' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l progress-deadline -d 'Maximum time of a reload without another new worker that serves' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l upgrade-timeout -d 'Maximum time for a new master to begin serving in an upgrade' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l max-requests -d 'Number of requests after which a worker is replaced; 0 disables this' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l max-requests-jitter -d 'Random addition to --max-requests, chosen for each worker' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l max-lifetime -d 'Time after which a worker is replaced; 0 disables this' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l max-lifetime-jitter -d 'Random addition to --max-lifetime, chosen for each worker' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l max-rss -d 'Memory above which a worker is replaced, such as 512M; 0 disables this' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l keep-alive -d 'Maximum time that a connection may be idle before a request' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l header-timeout -d 'Maximum time for a client to send the head of a request' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l body-timeout -d 'Maximum time without progress while a request\'s body is received' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l write-timeout -d 'Maximum time without progress while a response is sent' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l response-memory -d 'Memory for responses that wait for slow clients, in each worker' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l response-disk -d 'Disk space for responses that wait for slow clients, in each worker' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l limit-request-line -d 'Maximum length of the request line in bytes; 0 disables the limit' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l limit-request-fields -d 'Maximum number of headers in a request' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l limit-request-field-size -l limit-request-field_size -d 'Maximum length of a header in bytes, from its name to the end of its line' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l response-headers -d 'Headers to add to each response that has none of that name; can be repeated' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l compress -d 'Codings in which the application\'s responses are compressed; none by default' -r -f -a "zstd\t'Zstandard (RFC 8878)'
+gzip\t'gzip (RFC 1952)'
+br\t'Brotli (RFC 7932)'"
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l compress-types -d 'Media types of responses that are compressed, separated by commas' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l compress-min-length -d 'Minimum length of a response to be compressed' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l compress-level -d 'How much time compression may take, as a word or a level' -r -f -a "fast\t'little time'
+default\t'a level of each coding that suits responses'
+best\t'few bytes'"
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l access -d 'Rules that allow or deny requests; the first one that matches decides' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l allowed-hosts -d 'Hosts for which requests are served, separated by commas; off allows all' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l allowed-hosts-empty -d 'What happens to requests that name no host, as those of HTTP/1.0 may' -r -f -a "refuse\t'it is answered 421'
+allow\t'it is served'"
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l limit-rate -d 'Limits for the requests of each client address; can be repeated' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l limit-connections -d 'Maximum number of open connections of a client address; 0 disables it' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l limit-request-body -d 'Maximum length of a request\'s body, such as 10M; 0 disables the limit' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l limit-request-spool -d 'Disk space for the bodies of requests, in all workers together' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l queue-timeout -d 'Maximum time that a request waits for an application thread; 0 disables it' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l debug-guard -d 'What happens when the application shows its debugger to clients' -r -f -a "warn\t'the log has a warning'
+refuse\t'the worker does not become ready'
+off\t'no debugger is looked for'"
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l static -d 'Files that the server sends, as PREFIX=PATH, or auto; can be repeated' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l static-immutable -d 'Regular expression for names of files that never change' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l static-max-age -d 'Time for which clients may keep a file without asking for it again' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l accel -d 'Directories of files that the application sends by a header; can be repeated' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l certfile -d 'File with a certificate, and the certificates of its issuers behind it, as PEM' -r -F
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l keyfile -d 'File with the private key of the certificate, as PEM' -r -F
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l certificates -d 'Further certificates: pairs of files, or directories as certbot lays them out' -r -f -a "(__fish_complete_directories)"
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l ca-certs -d 'File with the certificates of the authorities that issue clients\' certificates' -r -F
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l cert-reqs -d 'Whether a client must have a certificate' -r -f -a "none\t'no client is asked for a certificate'
+optional\t'a client may have none, but not one that cannot be verified'
+required\t'a client without a certificate that can be verified is refused'"
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l tls-minimum-version -d 'Lowest version of TLS that is accepted' -r -f -a "1.2\t'TLS 1.2 and 1.3'
+1.3\t'TLS 1.3 only'"
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l ciphers -d 'Cipher suites, separated by colons or commas; the default is all of them' -r -f -a "TLS_AES_256_GCM_SHA384\t'TLS 1.3'
+TLS_AES_128_GCM_SHA256\t'TLS 1.3'
+TLS_CHACHA20_POLY1305_SHA256\t'TLS 1.3'
+ECDHE-ECDSA-AES256-GCM-SHA384\t'TLS 1.2'
+ECDHE-ECDSA-AES128-GCM-SHA256\t'TLS 1.2'
+ECDHE-ECDSA-CHACHA20-POLY1305\t'TLS 1.2'
+ECDHE-RSA-AES256-GCM-SHA384\t'TLS 1.2'
+ECDHE-RSA-AES128-GCM-SHA256\t'TLS 1.2'
+ECDHE-RSA-CHACHA20-POLY1305\t'TLS 1.2'"
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l tls-handshake-timeout -d 'Maximum time for the TLS handshake, and for a header of the PROXY protocol' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l acme-webroot -d 'Directory with /.well-known/acme-challenge/, served on plain listeners' -r -f -a "(__fish_complete_directories)"
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l hsts -d 'Time for which browsers use https only (Strict-Transport-Security)' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l ssl-version -d 'Accepted for gunicorn\'s configurations; it has no effect' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l forwarded-allow-ips -d 'Proxies whose headers are trusted, separated by commas' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l secure-scheme-headers -d 'Headers by which a trusted proxy reports that its client uses https' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l forwarder-headers -d 'Headers with an underscore that only trusted proxies may send' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l header-map -d 'What happens to other headers with an underscore in their name' -r -f -a "drop\t'the header is removed'
+refuse\t'the request is answered 400'
+dangerous\t'the header becomes the same variable as one with a dash in its name'"
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l proxy-protocol -d 'Whether connections begin with a header of the PROXY protocol' -r -f -a "off\t'no connection begins with a header'
+auto\t'connections with and without a header are served'
+v1\t'each connection begins with a header of version 1 (text)'
+v2\t'each connection begins with a header of version 2 (binary)'"
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l proxy-allow-ips -l proxy-allow-from -d 'Proxies that may send a header of the PROXY protocol' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l real-ip -d 'The header that names the client\'s address' -r -f -a "off\t'no header; the address is that of the connection'
+x-forwarded-for\t'X-Forwarded-For'
+forwarded\t'Forwarded (RFC 7239)'"
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -s n -l name -d 'Name in the titles of the processes' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -s p -l pid -d 'File to write the process ID of the master to' -r -F
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -s u -l user -d 'User to run the workers as, by name or number' -r -f -a "(__fish_complete_users)"
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -s g -l group -d 'Group to run the workers as, by name or number' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -s m -l umask -d 'File mode creation mask of the server and the application' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l log-level -d 'Lowest level of messages in the error log' -r -f -a "debug\t'everything'
+info\t'what happens'
+warning\t'what may need attention'
+error\t'what failed'
+critical\t'what ends the server'"
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l error-logfile -l log-file -d 'File for the error log; - is standard error' -r -F
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l access-logfile -d 'File for the access log, a line per request; - is standard output' -r -F
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l access-logformat -d 'Format of a line in the access log' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -s c -l config -d 'The configuration file, in YAML' -r -F
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l deploy -d 'With check: also list what a deployment must not have, such as debugging, with the messages of Django\'s own check --deploy'
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l preload -d 'Load the application once, in a process that forks the workers'
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l server-header -d 'Send a Server header with the name of this server'
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l static-fallthrough -d 'Pass requests for files that do not exist to the application'
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l static-follow-links -d 'Follow symbolic links that lead out of the directories of files'
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l tls-strict-sni -d 'Refuse clients that ask for a name which no certificate has'
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l tls-client-cert-environ -d 'Give the application the client\'s certificate as PEM, in SSL_CLIENT_CERT'
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l redirect-https -d 'Redirect requests on plain listeners to https'
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l do-handshake-on-connect -d 'Accepted for gunicorn\'s configurations; it has no effect'
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l suppress-ragged-eofs -d 'Accepted for gunicorn\'s configurations; it has no effect'
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -s D -l daemon -d 'Run in the background, detached from the terminal'
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l initgroups -d 'Give the workers all groups that their user is a member of'
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l capture-output -d 'Send the application\'s standard output and error to the error log'
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l check-config -d 'Check the settings and the application, report errors, and exit'
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l print-config -d 'Check as with --check-config, and print every setting with its source'

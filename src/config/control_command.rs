@@ -15,8 +15,8 @@ use crate::sources::{DEFAULT_FILE, merge_all};
 use crate::suggestion;
 use crate::value::Value;
 
-/// The description of each command, for help and the manual page.
-pub(crate) const COMMANDS: [(&str, &str); 5] = [
+/// The description of each command, of which `check` needs no running server, for help and the manual page.
+pub(crate) const COMMANDS: [(&str, &str); 6] = [
     (
         "reload",
         "Reload the server as SIGHUP does, and wait: 0 when the new workers serve, 1 with the \
@@ -33,11 +33,16 @@ pub(crate) const COMMANDS: [(&str, &str); 5] = [
          server drains already, only wait.",
     ),
     ("status", "Show the state of the server and of each worker."),
+    (
+        "check",
+        "Check the settings and the application without serving: one line for each thing to \
+         correct; 0 when there is none, 1 when there are some.",
+    ),
     ("help", "Print the flags and commands."),
 ];
 
 /// The flags of commands.
-pub(crate) const FLAGS: [(&str, &str); 4] = [
+pub(crate) const FLAGS: [(&str, &str); 5] = [
     ("-p, --pid FILE", "The pid file of the server."),
     ("-c, --config FILE", "The configuration file that names its pid file."),
     (
@@ -46,14 +51,21 @@ pub(crate) const FLAGS: [(&str, &str); 4] = [
          carries the command out. [0: no limit]",
     ),
     ("--json", "With `status`: print JSON."),
+    (
+        "--deploy",
+        "With `check`: also list what a deployment must not have, such as debugging, with the \
+         messages of Django's own `check --deploy`.",
+    ),
 ];
 
 /// The description of all commands together.
-pub(crate) const NOTES: [&str; 2] = [
+pub(crate) const NOTES: [&str; 3] = [
     "A command is the first word of the command line. An application with the same name needs \
      its callable (`reload:application`). The server is named by the `PID` of its master or by \
      its pid file; without both, the pid file is that of the settings in the environment and \
      the configuration file.",
+    "`check` takes the flags and the application that the server is started with \
+     (`monoceros check --deploy shop.wsgi`), and opens no address.",
     "The server accepts commands from the user of its master and from root. The exit code is 0 \
      when the command is done, 1 with the reason when it has failed, and 2 when the command \
      line is wrong.",

@@ -20,7 +20,8 @@ pub(crate) fn text() -> String {
          processes.\n\n\
          Usage: monoceros [FLAGS] [APP]\n       \
          monoceros [FLAGS] --worker-class exec -- PROGRAM [ARGUMENT]...\n       \
-         monoceros COMMAND [FLAGS] [PID]\n",
+         monoceros COMMAND [FLAGS] [PID]\n       \
+         monoceros check [--deploy] [FLAGS] [APP]\n",
     );
     push_commands(&mut out);
     for section in Section::ALL {
@@ -46,7 +47,10 @@ pub(crate) fn text() -> String {
 
 /// The output of `--help` after a command.
 pub(crate) fn commands() -> String {
-    let mut out = String::from("Usage: monoceros COMMAND [FLAGS] [PID]\n");
+    let mut out = String::from(
+        "Usage: monoceros COMMAND [FLAGS] [PID]\n       \
+         monoceros check [--deploy] [FLAGS] [APP]\n",
+    );
     push_commands(&mut out);
     out.push_str("\nFlags of commands:\n");
     for (flag, text) in FLAGS {

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use crate::check_command;
 use crate::constraints;
 use crate::control_command::{self, ControlCommand, ControlRead};
 use crate::error::{Errors, ValueOrigin};
@@ -20,6 +21,13 @@ pub enum Command {
     CheckConfig(Loaded),
     /// Check, print the settings ([`Loaded::print`]), and exit.
     PrintConfig(Loaded),
+    /// Check settings and application, list what the operator should correct, and exit.
+    Check {
+        /// The settings.
+        loaded: Loaded,
+        /// Also list what a deployment must not have.
+        deploy: bool,
+    },
     /// Send a command to a running server.
     Control(ControlCommand),
     /// Print this text and exit.
@@ -50,6 +58,15 @@ pub fn load(
             ControlRead::Help => Command::Help(help::text()),
             ControlRead::CommandHelp => Command::Help(help::commands()),
         });
+    }
+    if let Some(words) = check_command::read(args) {
+        let mut errors = Errors::default();
+        let line = flags::read(&words.settings, &ValueOrigin::CommandLine, &mut errors);
+        if line.help {
+            return Ok(Command::Help(help::commands()));
+        }
+        let loaded = merge_all(line, env, cwd, errors).and_then(constraints::check)?;
+        return Ok(Command::Check { loaded, deploy: words.deploy });
     }
     let mut errors = Errors::default();
     let line = flags::read(args, &ValueOrigin::CommandLine, &mut errors);

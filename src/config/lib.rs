@@ -8,6 +8,7 @@ mod access_rule;
 mod address_set;
 mod bind;
 mod bind_setting;
+mod check_command;
 mod choice;
 mod compression;
 mod constraints;

@@ -11,5 +11,5 @@ mod decide;
 mod kind;
 
 pub(crate) use self::act::pid_file::find_master;
-pub(crate) use self::act::start::run;
+pub(crate) use self::act::start::{check, run};
 pub(crate) use self::decide::state::Purpose;

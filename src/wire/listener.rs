@@ -137,6 +137,16 @@ impl ListenerAddress {
         }))
     }
 
+    /// Whether other machines can reach it, as far as the address shows: it is neither a
+    /// loopback address nor that of a unix socket.
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        match self {
+            Self::Internet(address) => !address.ip().to_canonical().is_loopback(),
+            Self::Unix(_) => false,
+        }
+    }
+
     /// Whether it means every address of the machine: then the address of our end
     /// differs between connections.
     #[must_use]
@@ -220,6 +230,17 @@ mod tests {
         assert_eq!(address, ListenerAddress::Internet(bound.local_addr().unwrap()));
         assert!(!address.is_wildcard());
         assert!(ListenerAddress::Internet(([0, 0, 0, 0], 1).into()).is_wildcard());
+        for (text, is_public) in [
+            ("127.9.0.1:80", false),
+            ("[::1]:80", false),
+            ("[::ffff:127.0.0.1]:80", false),
+            ("0.0.0.0:80", true),
+            ("[::]:80", true),
+            ("192.168.0.1:80", true),
+        ] {
+            let address = ListenerAddress::Internet(text.parse().unwrap());
+            assert_eq!(address.is_public(), is_public, "{text}");
+        }
         let name = format!("monoceros-wire-{}", std::process::id());
         let own = UnixSocketAddr::from_abstract_name(&name).unwrap();
         let bound = UnixListener::bind_addr(&own).unwrap();

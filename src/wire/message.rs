@@ -74,6 +74,18 @@ pub struct Start {
     /// message.
     #[serde(default)]
     pub spool_place: Option<usize>,
+    /// It is started for a check of the settings, and serves no client.
+    #[serde(default)]
+    pub check: Option<ApplicationCheck>,
+}
+
+/// What a check of the settings asks of the worker that loads the application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct ApplicationCheck {
+    /// Look for what a deployment must not have.
+    pub deploy: bool,
+    /// The configured addresses that other machines can reach, as URLs: a check opens none.
+    pub public: Vec<String>,
 }
 
 /// What a mold needs before it can load the application.
@@ -95,6 +107,13 @@ pub enum FromWorker {
     Ready {
         /// The application that was found, such as `config.wsgi:application`.
         app: String,
+    },
+    /// Something in the application that the operator should correct; the worker goes on.
+    Concern {
+        /// The text for people.
+        text: String,
+        /// It is logged at every log level.
+        is_grave: bool,
     },
     /// The worker cannot serve and exits.
     Failed {

@@ -4,6 +4,7 @@
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Arg, ArgAction, Command, ValueHint};
 
+use crate::check_command;
 use crate::control_command::{self, COMMANDS, FLAGS, Verb};
 use crate::row::Arity;
 use crate::table::{ROWS, Row};
@@ -62,6 +63,17 @@ fn hint(placeholder: &str) -> ValueHint {
 }
 
 fn command(name: &'static str, text: &str) -> Command {
+    if name == check_command::NAME {
+        let deploy = Arg::new("deploy").long("deploy").action(ArgAction::SetTrue);
+        let settings = ROWS.iter().map(setting);
+        let texts = FLAGS.iter().filter(|(flag, _)| *flag == "--deploy");
+        let deploy = texts.fold(deploy, |arg, (_, text)| arg.help(plain(text)));
+        return Command::new(name)
+            .about(plain(text))
+            .disable_help_flag(true)
+            .arg(deploy)
+            .args(settings);
+    }
     let verb = Verb::ALL.into_iter().find(|verb| verb.to_string() == name);
     let command =
         verb.map_or_else(|| Command::new(name), |verb| control_command::words(verb).name(name));

@@ -16,6 +16,7 @@ use monoceros_sys::reason;
 use monoceros_wire::message::Start;
 use monoceros_wire::{Generation, Slot};
 
+use crate::master::act::concern_report::ConcernReport;
 use crate::master::act::control_socket::Control;
 use crate::master::act::generations::Generations;
 use crate::master::act::handover::Handover;
@@ -48,6 +49,7 @@ pub(crate) struct MasterLoop {
     control: Control,
     pid_file: PidFileSetting,
     notify_sender: NotifySender,
+    concerns: ConcernReport,
     startup: Startup,
     /// The exit code, when the master is to end.
     code: Option<u8>,
@@ -67,6 +69,8 @@ pub(crate) struct LoopParts {
     pub(crate) starter: Option<Starter>,
     /// The sender of notifications to the init system.
     pub(crate) notify_sender: NotifySender,
+    /// Where concerns go.
+    pub(crate) concerns: ConcernReport,
     /// The path of the pid file.
     pub(crate) pid_path: Option<PathBuf>,
     /// What a predecessor passes on.
@@ -83,6 +87,7 @@ impl MasterLoop {
             log,
             starter,
             notify_sender,
+            concerns,
             pid_path,
             inherited,
         } = parts;
@@ -104,6 +109,7 @@ impl MasterLoop {
             control: Control::default(),
             pid_file: PidFileSetting::new(pid_path),
             notify_sender,
+            concerns,
             startup: Startup::new(log, starter),
             code: None,
         })
@@ -141,7 +147,7 @@ impl MasterLoop {
             }
             if let Some(code) = self.code {
                 self.leave(code);
-                return code;
+                return self.concerns.exit_code(code);
             }
             self.wait(master.next_deadline(), &mut events);
         }
@@ -249,6 +255,7 @@ impl MasterLoop {
             Action::CloseListeners => self.generations.close_listeners(),
             Action::Announce { app, workers } => self.announce(&app, workers),
             Action::Log(level, text) => log::log!(level, "{text}"),
+            Action::Report { text, is_grave } => self.concerns.write(&text, is_grave),
             Action::Exit(code) => self.code = Some(code),
         }
         None
@@ -268,6 +275,7 @@ impl MasterLoop {
         let (app, settings) = (spec.app.clone(), spec.pairs.clone());
         let listeners = spec.descriptions().collect();
         let has_tls = spec.sealed_certificates().is_some();
+        let check = spec.check.clone();
         let start = Start {
             slot,
             generation,
@@ -277,6 +285,7 @@ impl MasterLoop {
             listeners,
             has_tls,
             spool_place: None,
+            check,
         };
         self.processes.spawn(worker, spec, start, &self.poller)
     }

@@ -59,7 +59,10 @@ impl Invocation {
     pub(crate) fn load(&self) -> Result<Loaded, String> {
         match monoceros_config::load(&self.args, &self.env, &self.directory) {
             Ok(
-                Command::Run(loaded) | Command::CheckConfig(loaded) | Command::PrintConfig(loaded),
+                Command::Run(loaded)
+                | Command::CheckConfig(loaded)
+                | Command::PrintConfig(loaded)
+                | Command::Check { loaded, .. },
             ) => check_file(loaded.config_file.as_deref()).map(|()| loaded),
             Ok(Command::Help(_) | Command::Version(_) | Command::Control(_)) => {
                 Err("this command line has no settings to read".to_owned())

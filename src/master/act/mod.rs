@@ -5,7 +5,9 @@
 
 mod bind_format;
 mod certificates;
+mod concern_report;
 mod control_socket;
+mod deployment;
 mod environment;
 mod event_loop;
 mod generations;

@@ -201,6 +201,10 @@ impl Processes {
                 Ok(WorkerReport::Message(FromWorker::Ready { app })) => {
                     events.push_back(MasterEvent::Ready { worker, app: printable::line(&app) });
                 }
+                Ok(WorkerReport::Message(FromWorker::Concern { text, is_grave })) => {
+                    let text = printable::text(&text);
+                    events.push_back(MasterEvent::Concerned { worker, text, is_grave });
+                }
                 Ok(WorkerReport::Message(FromWorker::Failed { failure, text })) => {
                     let text = printable::text(&text);
                     events.push_back(MasterEvent::Failed { worker, failure, text });

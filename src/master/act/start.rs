@@ -9,9 +9,12 @@ use monoceros_log::{Destination, Identity, LogFile, install};
 use monoceros_sys::daemon::{self, DaemonSide, Starter};
 use monoceros_sys::{clock, limit, process, reason, signal, title};
 use monoceros_wire::Generation;
+use monoceros_wire::message::ApplicationCheck;
 
 use crate::cli::complain;
 
+use crate::master::act::concern_report::ConcernReport;
+use crate::master::act::deployment;
 use crate::master::act::event_loop::{LoopParts, MasterLoop};
 use crate::master::act::invocation::Invocation;
 use crate::master::act::listener::{OwnedListener, adopt_activated};
@@ -25,14 +28,34 @@ use crate::master::decide::state::Purpose;
 
 /// Serves, or checks, until the end; returns the exit code.
 pub(crate) fn run(loaded: &Loaded, purpose: Purpose) -> u8 {
+    run_with(loaded, purpose, CheckTask::default())
+}
+
+/// Checks the settings and the application, and writes what the operator should correct to
+/// standard output; with `deploy` also what a deployment must not have. Returns the exit code:
+/// 1 if there is such a thing.
+pub(crate) fn check(loaded: &Loaded, deploy: bool) -> u8 {
+    run_with(loaded, Purpose::Check, CheckTask { is_listed: true, deploy })
+}
+
+/// What a check does beside loading the application.
+#[derive(Clone, Copy, Debug, Default)]
+struct CheckTask {
+    /// The concerns are written to standard output.
+    is_listed: bool,
+    /// It looks for what a deployment must not have.
+    deploy: bool,
+}
+
+fn run_with(loaded: &Loaded, purpose: Purpose, task: CheckTask) -> u8 {
     // The Python of workers sets its own actions for these signals.
     signal::ignore_meaningless();
     // A limit that cannot be raised stays as it is.
     limit::raise().ok();
-    match open(loaded, purpose) {
+    match open(loaded, purpose, task) {
         Ok(Opened::Starter(code)) => code,
-        Ok(Opened::Server(parts)) => {
-            loaded.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+        Ok(Opened::Server(mut parts)) => {
+            loaded.warnings.iter().for_each(|warning| parts.concerns.write(warning, false));
             serve(*parts, purpose).unwrap_or_else(|text| {
                 log::error!("{text}");
                 CANNOT_START
@@ -55,13 +78,23 @@ enum Opened {
 }
 
 /// Does everything up to the error log; before, errors can only be printed.
-fn open(loaded: &Loaded, purpose: Purpose) -> Result<Opened, String> {
+fn open(loaded: &Loaded, purpose: Purpose, task: CheckTask) -> Result<Opened, String> {
     process::check_kernel().map_err(|error| format!("cannot start: {}", reason(&error)))?;
     let invocation = Invocation::own()?;
     let inherited = inherit(&invocation)?;
     let mut spec = WorkerSpec::new(loaded, &invocation)?;
     let mut starter = None;
+    let mut concerns = ConcernReport::default();
     if purpose == Purpose::Check {
+        if task.is_listed {
+            concerns = ConcernReport::to_output();
+        }
+        if task.deploy {
+            let found = deployment::find_concerns(loaded, &spec);
+            found.iter().for_each(|text| concerns.write(text, false));
+        }
+        let public = deployment::public_addresses(&spec.settings);
+        spec.check = Some(ApplicationCheck { deploy: task.deploy, public });
         spec.settings.bind.clear();
         spec.settings.preload = false;
         // A check logs warnings and errors only.
@@ -82,8 +115,17 @@ fn open(loaded: &Loaded, purpose: Purpose) -> Result<Opened, String> {
     let notify_sender = NotifySender::open(socket.as_deref())
         .map_err(|error| format!("cannot use NOTIFY_SOCKET: {}", reason(&error)))?;
     let (activated, pid_path) = (Vec::new(), None);
-    let parts =
-        LoopParts { invocation, spec, activated, log, starter, notify_sender, pid_path, inherited };
+    let parts = LoopParts {
+        invocation,
+        spec,
+        activated,
+        log,
+        starter,
+        notify_sender,
+        concerns,
+        pid_path,
+        inherited,
+    };
     Ok(Opened::Server(Box::new(parts)))
 }
 
@@ -123,7 +165,7 @@ fn open_logs(spec: &WorkerSpec, starter: Option<&Starter>) -> Result<Arc<LogFile
 fn serve(mut parts: LoopParts, purpose: Purpose) -> Result<u8, String> {
     let spec = &parts.spec;
     if purpose == Purpose::Check && !spec.kind.can_check() {
-        return Ok(0);
+        return Ok(parts.concerns.exit_code(0));
     }
     let mut settings = spec.master_settings();
     title::set(&format!("monoceros: master [{}]", spec.name(None)));

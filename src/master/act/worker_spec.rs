@@ -11,6 +11,7 @@ use monoceros_sys::process::Program;
 use monoceros_sys::reason;
 use monoceros_sys::user::{Credentials, is_root};
 use monoceros_wire::listener::{ListenerDescription, ListenerOptions, ProxyProtocol, Scheme};
+use monoceros_wire::message::ApplicationCheck;
 
 use crate::master::act::certificates::Certificates;
 use crate::master::act::environment::environment;
@@ -48,6 +49,8 @@ pub(crate) struct WorkerSpec {
     pub(crate) binds_are_set: bool,
     /// The configuration file that was read.
     pub(crate) config_file: Option<PathBuf>,
+    /// What a check asks of its worker; `None` to serve.
+    pub(crate) check: Option<ApplicationCheck>,
 }
 
 impl WorkerSpec {
@@ -91,6 +94,7 @@ impl WorkerSpec {
             directory,
             binds_are_set,
             config_file: loaded.config_file.clone(),
+            check: None,
         })
     }
 

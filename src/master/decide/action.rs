@@ -119,6 +119,14 @@ pub(crate) enum Action {
     },
     /// Write a line to the error log.
     Log(Level, String),
+    /// Report something that the operator should correct: in the error log, or in the output
+    /// of a check.
+    Report {
+        /// The text for people.
+        text: String,
+        /// Every log level shows it.
+        is_grave: bool,
+    },
     /// End the master with this exit code.
     Exit(u8),
 }

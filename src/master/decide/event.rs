@@ -38,6 +38,16 @@ pub(crate) enum MasterEvent {
         /// The application that it serves.
         app: String,
     },
+    /// A worker, or a mold, has found something in the application that the operator should
+    /// correct.
+    Concerned {
+        /// The worker.
+        worker: WorkerId,
+        /// The text for people.
+        text: String,
+        /// Every log level shows it.
+        is_grave: bool,
+    },
     /// A worker cannot serve. Its exit follows.
     Failed {
         /// The worker.

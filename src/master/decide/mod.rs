@@ -8,6 +8,7 @@ pub(crate) mod action;
 mod boot_failures;
 pub(crate) mod certificate_watch;
 mod commands;
+mod concerns;
 pub(crate) mod event;
 mod exit_report;
 pub(crate) mod id;

@@ -11,6 +11,7 @@ use monoceros_wire::message::{BootFailure, ToWorker};
 
 use crate::master::decide::action::Actions;
 use crate::master::decide::boot_failures::{self, BootFailures, Surroundings, last_line};
+use crate::master::decide::concerns::Concerns;
 use crate::master::decide::event::{SpawnError, WorkerExit};
 use crate::master::decide::exit_report;
 use crate::master::decide::id::WorkerId;
@@ -38,6 +39,7 @@ pub(crate) struct WorkerPool {
     reconciler: Reconciler,
     recycler: Recycler,
     boot_failures: BootFailures,
+    concerns: Concerns,
     monitor: Monitor,
 }
 
@@ -96,6 +98,7 @@ impl WorkerPool {
             // Other numbers than those of the roster.
             recycler: Recycler::new(!seed),
             boot_failures: BootFailures::default(),
+            concerns: Concerns::default(),
             monitor: Monitor::default(),
         }
     }
@@ -249,6 +252,21 @@ impl WorkerPool {
         if let Role::Worker(_) = worker.role {
             self.recycler.allot(worker, context.settings().recycling, context.now);
             self.roster.set_app(app);
+        }
+    }
+
+    /// A worker that boots has found something in the application that the operator should
+    /// correct.
+    pub(crate) fn note_concern(
+        &mut self,
+        id: WorkerId,
+        text: &str,
+        is_grave: bool,
+        actions: &mut Actions,
+    ) {
+        let Some(worker) = self.roster.get(id) else { return };
+        if matches!(worker.state, WorkerState::Booting { .. }) {
+            self.concerns.report(worker.generation, text, is_grave, actions);
         }
     }
 

@@ -45,8 +45,8 @@ fn work(py: Python, resources: BootResources) -> PyResult<()> {
     let identity = Identity::Worker { slot: start.slot.0, generation: start.generation.0 };
     let log = open_log(channel, &settings, &identity);
     show_title(start, &settings, None);
-    let (application, name) = load(py, channel, start.app.as_deref(), &settings, &log);
-    run(py, resources, &settings, log, application, &name)
+    let application = load(py, channel, start.app.as_deref(), &settings, &log);
+    run(py, resources, &settings, log, application)
 }
 
 /// Ignores the signals that only a master acts on. By default most of them would

@@ -11,24 +11,36 @@ use pyo3::prelude::*;
 
 use crate::boot_failure::give_up;
 use crate::own_code::own_module;
+use crate::project::{self, ProjectFacts};
 use crate::{errors, forked, output, traceback};
 
-/// Loads the application, and returns it with the name by which it was found. Ends
-/// this process if that fails.
+/// The application that was loaded.
+pub(crate) struct LoadedApplication {
+    /// What is called for each request.
+    pub(crate) callable: Py<PyAny>,
+    /// The name by which it was found.
+    pub(crate) name: String,
+    /// What it has shown of itself.
+    pub(crate) facts: ProjectFacts,
+}
+
+/// Loads the application. Ends this process if that fails.
 pub(crate) fn load(
     py: Python,
     channel: &WorkerEnd,
     app: Option<&str>,
     settings: &WorkerSettings,
     log: &Arc<LogFile>,
-) -> (Py<PyAny>, String) {
+) -> LoadedApplication {
     let loaded = try_to_load(py, app, settings, log);
     forked::leave(py, &loaded);
-    loaded.unwrap_or_else(|error| {
+    let (callable, name) = loaded.unwrap_or_else(|error| {
         let (failure, text) = explain(py, &error);
         output::flush(py);
         give_up(channel, failure, &text)
-    })
+    });
+    let facts = project::ask(py, callable.bind(py), settings);
+    LoadedApplication { callable, name, facts }
 }
 
 fn try_to_load(

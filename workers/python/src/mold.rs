@@ -46,19 +46,19 @@ pub(crate) fn run(
     let log = open_log(&channel, &settings, &identity);
     show_title(start, &settings, None);
     let before = Inventory::take(py);
-    let (application, name) = load(py, &channel, start.app.as_deref(), &settings, &log);
-    show_title(start, &settings, Some(&name));
+    let application = load(py, &channel, start.app.as_deref(), &settings, &log);
+    show_title(start, &settings, Some(&application.name));
     settle(py, &before)?;
     // From here on signals wait until they are read between two forks.
     let held = BlockedSignals::new(&HELD)?;
     let mold = Mold { channel, held, log };
     // The end of the channel reports the master's end.
     process::outlive_parent()?;
-    mold.channel.send(&FromWorker::Ready { app: name.clone() })?;
+    mold.channel.send(&FromWorker::Ready { app: application.name.clone() })?;
     let (given, log) = mold.serve(py)?;
     let resources = given.become_worker(py, listeners)?;
     let settings = read_settings(&resources.channel, &resources.start.settings);
-    crate::start::run(py, resources, &settings, log, application, &name)
+    crate::start::run(py, resources, &settings, log, application)
 }
 
 fn show_title(start: &StartMold, settings: &WorkerSettings, app: Option<&str>) {

@@ -22,10 +22,12 @@ use monoceros_wire::message::{BootFailure, FromWorker, Start};
 use pyo3::prelude::*;
 
 use crate::boot_failure::give_up;
+use crate::loading::LoadedApplication;
 use crate::logs::open_access_log;
 use crate::parameters::BootResources;
+use crate::project::{self, ProjectFacts};
 use crate::serve::{self, Reports, Server};
-use crate::{end, signals};
+use crate::{concern, debug_guard, end, signals};
 
 /// How many requests a worker accepts beyond its threads while none of them ends. It is for
 /// handshakes and the server's own responses, which need no thread; what else comes waits.
@@ -42,11 +44,11 @@ pub(crate) fn run(
     resources: BootResources,
     settings: &WorkerSettings,
     log: Arc<LogFile>,
-    application: Py<PyAny>,
-    name: &str,
+    application: LoadedApplication,
 ) -> PyResult<()> {
     let BootResources { channel, scoreboard, listeners, mut start, tls, spool_count } = resources;
-    show_title(&start, settings, Some(name));
+    let LoadedApplication { callable, name, facts } = application;
+    show_title(&start, settings, Some(&name));
     let speaker = WorkerEnd::from(std::os::fd::AsFd::as_fd(&channel).try_clone_to_owned()?);
     let access = match open_access_log(settings) {
         Ok(access) => access,
@@ -58,6 +60,8 @@ pub(crate) fn run(
             log::error!("{error}");
         }
     });
+    debug_guard::apply(&speaker, &start, *settings.debug_guard(), &facts.debuggers);
+    report_findings(py, &speaker, &start, &facts);
     signals::take_over(py)?;
     end::watch(py)?;
     let mut options = options(settings, start.workers, !has_lock(py));
@@ -84,7 +88,7 @@ pub(crate) fn run(
     process::outlive_parent()?;
     let server = Server {
         worker: worker.clone(),
-        application,
+        application: callable,
         log,
         threads: *settings.threads(),
         multiprocess: start.workers > 1,
@@ -104,13 +108,24 @@ pub(crate) fn run(
     if let Err(error) = worker.start() {
         cannot_serve(reason(&error));
     }
-    match speaker.send(&FromWorker::Ready { app: name.to_owned() }) {
+    match speaker.send(&FromWorker::Ready { app: name }) {
         // The engine finds that the master has ended, and drains.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         sent => sent?,
     }
     drop(speaker);
     serve::run(&server, crew)
+}
+
+/// Reports what the operator should correct in the application.
+fn report_findings(py: Python, speaker: &WorkerEnd, start: &Start, facts: &ProjectFacts) {
+    let mut findings = facts.findings.clone();
+    if start.check.as_ref().is_some_and(|check| check.deploy) {
+        findings.extend(project::deployment_messages(py));
+    }
+    for text in findings {
+        concern::report(speaker, text, false);
+    }
 }
 
 /// Puts TLS between HTTP and the sockets of the https listeners.

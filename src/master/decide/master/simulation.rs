@@ -382,7 +382,7 @@ impl World {
             Action::KeepGeneration { generation, last_read } => {
                 self.specs.retain(|known| *known == generation || *known > last_read);
             }
-            Action::Send { .. } | Action::Reopen | Action::Log(..) => {}
+            Action::Send { .. } | Action::Reopen | Action::Log(..) | Action::Report { .. } => {}
         }
     }
 

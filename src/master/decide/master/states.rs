@@ -41,6 +41,7 @@ impl Master {
             MasterEvent::Spawned { .. }
             | MasterEvent::SpawnFailed { .. }
             | MasterEvent::Ready { .. }
+            | MasterEvent::Concerned { .. }
             | MasterEvent::Failed { .. }
             | MasterEvent::Exited { .. }
             | MasterEvent::Inspected(_)
@@ -64,6 +65,9 @@ impl Master {
                 self.note_spawn_failure(worker, &error, now);
             }
             MasterEvent::Ready { worker, app } => self.note_ready(worker, app, now),
+            MasterEvent::Concerned { worker, text, is_grave } => {
+                self.pool.note_concern(worker, &text, is_grave, &mut self.actions);
+            }
             MasterEvent::Failed { worker, failure, text } => {
                 self.note_failure(worker, failure, &text, now);
             }
@@ -100,6 +104,9 @@ impl Master {
                 self.note_spawn_failure(worker, &error, now);
             }
             MasterEvent::Ready { worker, app } => self.note_ready(worker, app, now),
+            MasterEvent::Concerned { worker, text, is_grave } => {
+                self.pool.note_concern(worker, &text, is_grave, &mut self.actions);
+            }
             MasterEvent::Failed { worker, failure, text } => {
                 self.note_failure(worker, failure, &text, now);
             }
@@ -143,6 +150,7 @@ impl Master {
             | MasterEvent::Spawned { .. }
             | MasterEvent::SpawnFailed { .. }
             | MasterEvent::Ready { .. }
+            | MasterEvent::Concerned { .. }
             | MasterEvent::Failed { .. }
             | MasterEvent::Exited { .. }
             | MasterEvent::Inspected(_)
@@ -184,6 +192,7 @@ impl Master {
                 | SignalCommand::Withdraw,
             )
             | MasterEvent::Bound(_)
+            | MasterEvent::Concerned { .. }
             | MasterEvent::Failed { .. }
             | MasterEvent::SuccessorReady
             | MasterEvent::SettingsRead { .. } => {}
@@ -218,6 +227,7 @@ impl Master {
             )
             | MasterEvent::Bound(_)
             | MasterEvent::Ready { .. }
+            | MasterEvent::Concerned { .. }
             | MasterEvent::Failed { .. }
             | MasterEvent::Inspected(_)
             | MasterEvent::SuccessorReady

@@ -85,6 +85,10 @@ impl World {
             self.tell(MasterEvent::Failed { worker, failure, text: "traceback".to_owned() }, boot);
             return self.plan_exit(worker, ExitStatus::Code(4), boot + 10);
         }
+        if self.random.chance(20) {
+            let text = "debug".to_owned();
+            self.tell(MasterEvent::Concerned { worker, text, is_grave: true }, boot);
+        }
         self.tell(MasterEvent::Ready { worker, app: "app".to_owned() }, boot);
     }
 
