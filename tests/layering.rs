@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The crates, their directories, and the crates of this workspace that each may use.
-const CRATES: [(&str, &str, &[&str]); 10] = [
+const CRATES: [(&str, &str, &[&str]); 11] = [
     ("monoceros-sys", "src/sys", &[]),
     ("monoceros-config", "src/config", &[]),
     ("monoceros-http", "workers/http", &[]),
@@ -25,12 +25,14 @@ const CRATES: [(&str, &str, &[&str]); 10] = [
             "monoceros-wire",
         ],
     ),
+    ("monoceros-files", "workers/files", &["monoceros-engine", "monoceros-http", "monoceros-sys"]),
     (
         "monoceros-edge",
         "workers/edge",
         &[
             "monoceros-config",
             "monoceros-engine",
+            "monoceros-files",
             "monoceros-http",
             "monoceros-sys",
             "monoceros-wire",

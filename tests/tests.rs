@@ -4,6 +4,7 @@
 // All of this is a test, also what is not marked as one.
 #![allow(clippy::unwrap_used)]
 
+mod accelerated_files;
 mod activation;
 mod application;
 mod bad_settings;
@@ -54,6 +55,7 @@ mod sessions;
 mod settings;
 mod signals;
 mod stacks;
+mod static_files;
 mod stops;
 mod storms;
 mod support;

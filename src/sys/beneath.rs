@@ -33,7 +33,7 @@ impl Resolution {
 
 /// What is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub enum OpenPurpose {
     /// The name only (`O_PATH`): a device or a FIFO does not notice it.
     Look,
     /// As above; fails with `ENOTDIR` for anything but a directory.
@@ -43,7 +43,7 @@ pub enum Purpose {
     Read,
 }
 
-impl Purpose {
+impl OpenPurpose {
     fn flags(self) -> OFlag {
         let flags = match self {
             Self::Look => OFlag::O_PATH,
@@ -62,7 +62,7 @@ impl Purpose {
 pub fn open(
     directory: BorrowedFd,
     name: &[u8],
-    purpose: Purpose,
+    purpose: OpenPurpose,
     resolution: Resolution,
 ) -> io::Result<OwnedFd> {
     let how = OpenHow::new().flags(purpose.flags()).resolve(resolution.flags());
@@ -84,9 +84,9 @@ mod tests {
     use std::path::PathBuf;
 
     /// A directory that is removed with its content.
-    struct Scratch(PathBuf);
+    struct LookupTree(PathBuf);
 
-    impl Scratch {
+    impl LookupTree {
         fn new(name: &str) -> Self {
             let path = std::env::temp_dir().join(format!("beneath-{name}-{}", std::process::id()));
             fs::create_dir_all(&path).unwrap();
@@ -94,7 +94,7 @@ mod tests {
         }
     }
 
-    impl Drop for Scratch {
+    impl Drop for LookupTree {
         fn drop(&mut self) {
             fs::remove_dir_all(&self.0).ok();
         }
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn no_name_leads_out() {
-        let scratch = Scratch::new("out");
+        let scratch = LookupTree::new("out");
         let inside = scratch.0.join("inside");
         fs::create_dir_all(inside.join("a")).unwrap();
         fs::write(inside.join("a/file"), "content").unwrap();
@@ -115,13 +115,13 @@ mod tests {
         let directory = open(
             at_cwd(),
             inside.as_os_str().as_bytes(),
-            Purpose::LookAtDirectory,
+            OpenPurpose::LookAtDirectory,
             Resolution { stays_beneath: false, only_cached: false },
         )
         .unwrap();
         let read = |name: &str, stays_beneath| -> io::Result<String> {
             let resolution = Resolution { stays_beneath, only_cached: false };
-            let fd = open(directory.as_fd(), name.as_bytes(), Purpose::Read, resolution)?;
+            let fd = open(directory.as_fd(), name.as_bytes(), OpenPurpose::Read, resolution)?;
             let mut text = String::new();
             File::from(fd).read_to_string(&mut text)?;
             Ok(text)
@@ -140,12 +140,12 @@ mod tests {
 
     #[test]
     fn a_fifo_is_looked_at_and_not_opened() {
-        let scratch = Scratch::new("fifo");
+        let scratch = LookupTree::new("fifo");
         let fifo = scratch.0.join("fifo");
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
         let name = fifo.as_os_str().as_bytes();
         let resolution = Resolution { stays_beneath: false, ..WAITING };
-        open(at_cwd(), name, Purpose::Look, resolution).unwrap();
+        open(at_cwd(), name, OpenPurpose::Look, resolution).unwrap();
         let mut writer = fs::OpenOptions::new();
         writer.write(true).custom_flags(libc::O_NONBLOCK);
         let error = writer.open(&fifo).unwrap_err();
@@ -154,11 +154,11 @@ mod tests {
 
     #[test]
     fn a_name_that_is_in_memory_is_found_there() {
-        let scratch = Scratch::new("cached");
+        let scratch = LookupTree::new("cached");
         let file = scratch.0.join("file");
         fs::write(&file, "").unwrap();
         let resolution = Resolution { stays_beneath: false, only_cached: true };
-        let found = open(at_cwd(), file.as_os_str().as_bytes(), Purpose::Look, resolution);
+        let found = open(at_cwd(), file.as_os_str().as_bytes(), OpenPurpose::Look, resolution);
         assert!(found.is_ok(), "{found:?}");
     }
 }

@@ -2,23 +2,26 @@
 //! for it. The engine asks at accept and at the end of each head, on its I/O thread, so
 //! applications that are stuck do not matter here.
 
+mod accelerate;
 #[allow(dead_code, reason = "the parts about access, which follow, use all of it")]
 mod arrived_request;
 mod challenge;
 mod host_name;
 mod plain;
 mod redirect;
+mod static_files;
 #[cfg(test)]
 mod test_requests;
 
 use monoceros_config::WorkerSettings;
-use monoceros_engine::{Decision, LocalDecision};
+use monoceros_engine::{Decision, LocalDecision, ResponseReviser};
 use monoceros_http::PathPrefix;
 use monoceros_wire::listener::ListenerDescription;
 
 use crate::arrived_request::{ArrivedRequest, DecisionPart};
 use crate::challenge::Challenges;
 use crate::redirect::HttpsRedirect;
+use crate::static_files::StaticFiles;
 
 /// What the decisions are made from.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +53,19 @@ pub fn local_decision(given: &EdgeInput) -> Option<LocalDecision> {
     }))
 }
 
+/// The revision of the application's responses that the settings ask for, if they ask for one.
+#[must_use]
+pub fn revision(settings: &WorkerSettings) -> Option<ResponseReviser> {
+    accelerate::reviser(settings)
+}
+
+/// What the operator has to know of the settings that the decisions are made from, one text for
+/// each.
+#[must_use]
+pub fn findings(settings: &WorkerSettings) -> Vec<String> {
+    static_files::findings(settings)
+}
+
 /// The parts of the decision on a request, in their order: the first one that does not pass a
 /// request decides. Before them the engine refuses the first request of a connection beyond
 /// `limit-connections`; behind them comes the application.
@@ -58,6 +74,7 @@ fn parts(given: &EdgeInput) -> Vec<Box<dyn DecisionPart>> {
     let parts = [
         part(settings.acme_webroot().as_deref().map(Challenges::below)),
         part(settings.redirect_https().then(|| HttpsRedirect::to(given.listeners))),
+        part(StaticFiles::of(settings)),
     ];
     parts.into_iter().flatten().collect()
 }

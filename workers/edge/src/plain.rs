@@ -13,6 +13,18 @@ pub(crate) fn respond(response: Option<LocalResponse>) -> Decision {
     }
 }
 
+/// The response to a request whose preconditions are not met.
+pub(crate) fn precondition_failed() -> LocalResponse {
+    plain(412, "Precondition Failed")
+}
+
+/// The response to a request for a range behind the end, with the length (RFC 9110 section
+/// 15.5.17).
+pub(crate) fn unsatisfiable(length: u64) -> LocalResponse {
+    let range = format!("bytes */{length}");
+    with_field(plain(416, "Range Not Satisfiable"), b"Content-Range", range.as_bytes())
+}
+
 /// A response of plain text, which is its status.
 pub(crate) fn plain(status: u16, text: &str) -> LocalResponse {
     let response = LocalResponse::new(status).body(format!("{status} {text}\n").into_bytes());

@@ -69,6 +69,11 @@ pub(crate) fn run(
     let edge = EdgeInput { settings, listeners: &start.listeners, prefix: &prefix };
     options.local = monoceros_edge::local_decision(&edge);
     options.spool_count = spool_count.map(Arc::new);
+    options.revise = monoceros_edge::revision(settings);
+    if start.slot.0 == 0 {
+        // The same for all workers.
+        monoceros_edge::findings(settings).iter().for_each(|text| log::warn!("{text}"));
+    }
     if tls.is_some() || options.local.is_some() {
         options.reserve = RESERVE;
     }
