@@ -45,6 +45,7 @@ mod programs;
 mod proxies;
 mod proxy_protocol;
 mod pythons;
+mod queue_timeout;
 mod recycling;
 mod redirects;
 mod reloads;

@@ -5,12 +5,17 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use nix::sys::signal::Signal;
+
+use crate::given_up::given_up;
+use crate::support::cases::at_once;
 use crate::support::client::Connection;
 use crate::support::directory::Directory;
 use crate::support::need;
 use crate::support::process;
+use crate::support::proxy::{Proxy, example, free_address, replace};
 use crate::support::server::Server;
-use crate::support::setup::Setup;
+use crate::support::setup::{Setup, own_ip};
 use crate::support::until;
 
 /// Answers with the length of the body.
@@ -128,7 +133,8 @@ fn a_small_disk_has_room_for_many_uploads() {
         need::met(false, "root, to mount a small file system");
         return;
     };
-    let server = setup().variable("TMPDIR", small.0.path()).threads(4).start();
+    let setup = setup().variable("TMPDIR", small.0.path()).flags(&["--limit-request-spool", "16M"]);
+    let server = setup.threads(4).start();
     for _ in 0..3 {
         let mut held = begin(&server, 40, 100_000, 99_999);
         for connection in &mut held {
@@ -198,14 +204,143 @@ fn a_full_disk_is_a_503_and_a_line_in_the_log() {
     );
 }
 
+/// The head of a request whose body comes in chunks.
+const CHUNKED: &str = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+/// A chunk of 64 KiB.
+fn chunk() -> Vec<u8> {
+    [&b"10000\r\n"[..], &[b'x'; 1 << 16], b"\r\n"].concat()
+}
+
+/// The head of a request whose client waits for 100 before it sends the body.
+fn expecting(length: u64) -> String {
+    format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\nExpect: 100-continue\r\n\r\n"
+    )
+}
+
 #[test]
-fn a_body_beyond_the_bound_is_refused_before_it_is_sent() {
+fn a_body_beyond_the_limit_is_refused_before_it_is_sent() {
     let server = setup().start();
     let response = server.ask(head((1 << 30) + 1));
     assert_eq!(response.status, 413);
     assert!(response.closes());
-    let expecting = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n", 1u64 << 40);
-    assert_eq!(server.ask(expecting + "Expect: 100-continue\r\n\r\n").status, 413);
+    assert_eq!(server.ask(expecting(1 << 40)).status, 413);
+    until::holds("both counted", || given_up(&server, "too-large") == 2);
+    server.wait_for_log(": 413 the body is larger than --limit-request-body");
+    let limited = setup().flags(&["--limit-request-body", "100K"]).start();
+    let whole = |length| limited.ask([head(length).into_bytes(), vec![b'x'; length]].concat());
+    assert_eq!(whole(100 << 10).text(), "102400");
+    assert_eq!(limited.ask(expecting((100 << 10) + 1)).status, 413);
+    let unlimited = setup().flags(&["--limit-request-body", "0"]);
+    let unlimited = unlimited.flags(&["--limit-request-spool", "1024G"]).start();
+    let mut connection = unlimited.connect();
+    connection.send(expecting((1 << 30) + 1));
+    assert_eq!(connection.head().status, 100);
+}
+
+#[test]
+fn a_chunked_body_is_refused_as_soon_as_it_is_larger_than_the_limit() {
+    let server = setup().flags(&["--limit-request-body", "200K"]).start();
+    let mut connection = server.connect();
+    connection.send(CHUNKED);
+    (0..3).for_each(|_| connection.send(chunk()));
+    let worker = server.workers()[0];
+    until::holds("what is allowed to be kept", || on_disk(worker) >= 3 << 16);
+    connection.send(chunk());
+    assert_eq!(connection.response().status, 413);
+    until::holds("nothing to be kept", || unnamed(worker).is_empty());
+    connection.send(b"0\r\n\r\n");
+    connection.finish_sending();
+    connection.assert_closed();
+    until::holds("it to be counted", || given_up(&server, "too-large") == 1);
+}
+
+/// A request with a body of 60 MB, much more than sockets hold, in pieces: with an announced
+/// length, and without.
+fn too_much() -> [Vec<Vec<u8>>; 2] {
+    let announced = [vec![head(60_000_000).into_bytes()], vec![vec![b'x'; 1_000_000]; 60]];
+    let chunked = [vec![CHUNKED.into()], vec![chunk(); 900], vec![b"0\r\n\r\n".to_vec()]];
+    [announced.concat(), chunked.concat()]
+}
+
+#[test]
+fn a_client_that_keeps_sending_can_read_that_its_body_is_too_large() {
+    let server = setup().flags(&["--limit-request-body", "1M"]).start();
+    for pieces in too_much() {
+        let mut connection = server.connect();
+        // Before it reads the response; the server resets nothing.
+        pieces.iter().for_each(|piece| connection.send(piece));
+        assert_eq!(connection.response().status, 413);
+        connection.finish_sending();
+        connection.assert_closed();
+    }
+    until::holds("both counted", || given_up(&server, "too-large") == 2);
+    until::holds("nothing to be kept", || unnamed(server.workers()[0]).is_empty());
+}
+
+#[test]
+fn a_client_of_an_nginx_that_does_not_buffer_can_read_that_its_body_is_too_large() {
+    let server = setup().flags(&["--limit-request-body", "1M"]).start();
+    let http = free_address();
+    let configuration = replace(
+        &example("nginx on another machine", "nginx"),
+        &[
+            ("listen 80;", &format!("listen {http};")),
+            ("10.0.0.5:8000", &server.address().to_string()),
+        ],
+    );
+    let Some(proxy) = Proxy::nginx(&configuration, http) else { return };
+    let connect = || Connection::from(own_ip().into(), http).unwrap();
+    for pieces in [too_much(), too_much()].concat() {
+        let mut connection = connect();
+        // nginx may close its side as soon as it has passed the response on.
+        let _all = pieces.iter().all(|piece| connection.send_if_taken(piece).is_ok());
+        assert_eq!(connection.response().status, 413);
+    }
+    assert_eq!(connect().get("/").text(), "0");
+    let log = proxy.log();
+    assert!(!log.contains("reset by peer") && !log.contains("prematurely"), "{log}");
+    until::holds("each counted once", || given_up(&server, "too-large") == 4);
+}
+
+#[test]
+fn uploads_beyond_the_total_get_503_and_everything_else_continues() {
+    let setup = setup().workers(2).flags(&["--limit-request-spool", "10M"]);
+    let server = setup.start();
+    server.allow("cannot keep a request's body");
+    let size = 3_000_000;
+    // With what is counted ahead, three mebibytes each.
+    let mut held = begin(&server, 3, size, size - 1);
+    let workers = server.workers();
+    let stored = || workers.iter().map(|pid| on_disk(*pid)).sum::<u64>();
+    until::holds("all of them on disk", || stored() >= 3 * (size as u64 - 1));
+    let mut refused = server.connect();
+    refused.send(expecting(size as u64));
+    let response = refused.response();
+    assert_eq!((response.status, response.header("retry-after")), (503, Some("1")));
+    server.wait_for_log("would take more than the 10485760 bytes of --limit-request-spool");
+    // Without an announced length it is refused when it does not fit any more.
+    let mut chunked = server.connect();
+    chunked.send(CHUNKED);
+    (0..40).for_each(|_| chunked.send(chunk()));
+    assert_eq!(chunked.response().status, 503);
+    until::holds("both counted", || given_up(&server, "unkept") == 2);
+    for _ in 0..10 {
+        assert_eq!(server.ask(head(60_000) + &"x".repeat(60_000)).text(), "60000");
+    }
+    for connection in &mut held {
+        connection.send("x");
+        assert_eq!(connection.response().text(), size.to_string());
+    }
+    // Files that were used are kept for a while, and make room at once.
+    let length = 9 << 20;
+    let body = [head(length).into_bytes(), vec![b'x'; length]].concat();
+    until::holds("room again", || {
+        let mut connection = server.connect();
+        let _refused = connection.send_if_taken(&body);
+        connection.response().text() == length.to_string()
+    });
 }
 
 #[test]
@@ -225,5 +360,25 @@ fn an_idle_connection_holds_little_after_a_large_head() {
     // A few large ones may be kept for the next, whatever the number of clients.
     until::holds("memory to be given back", || {
         memory(worker).saturating_sub(before) < kept.len() * 8_000 + (4 << 20)
+    });
+}
+
+#[test]
+fn the_uploads_of_a_killed_worker_do_not_count_any_more() {
+    let cases: [&[&str]; 2] = [&[], &["--preload"]];
+    at_once(&cases, |flags| {
+        let server = setup().flags(&["--limit-request-spool", "10M"]).flags(flags).start();
+        server.allow("SIGKILL");
+        server.allow("cannot keep a request's body");
+        let is_worker = |pid: &i32| process::title(*pid).starts_with("monoceros: worker ");
+        let worker = server.workers().into_iter().find(is_worker).unwrap();
+        let size = 3_000_000;
+        let held = begin(&server, 3, size, size - 1);
+        until::holds("all of them on disk", || on_disk(worker) >= 3 * (size as u64 - 1));
+        assert_eq!(server.ask(expecting(size as u64)).status, 503);
+        process::signal(worker, Signal::SIGKILL);
+        let body = [head(3 * size).into_bytes(), vec![b'x'; 3 * size]].concat();
+        assert_eq!(server.ask(&body).text(), (3 * size).to_string());
+        drop(held);
     });
 }

@@ -34,7 +34,7 @@ pub use handoff::source::RequestSource;
 pub use handoff::wait::Wait;
 pub use listen::admission::{AcceptDecision, AcceptedPeer};
 pub use listen::gate::ListenerParts;
-pub use options::{ApplicationKind, LONGEST_BODY, Options};
+pub use options::{ApplicationKind, Options};
 pub use protocol::multiplexer::{Multiplexer, MultiplexerFactory, ProtocolEvent};
 pub use record::access::AccessLog;
 pub use record::session_variables::session_variables;

@@ -14,10 +14,6 @@ use crate::listen::admission::AcceptDecision;
 use crate::spool::allowance::SpoolLimit;
 use crate::stream::local::{LocalDecision, ResponseReviser};
 
-/// The longest body of a request, in bytes: 1 GiB. Even where an application accepts
-/// more, one client must not fill the disk.
-pub const LONGEST_BODY: u64 = 1 << 30;
-
 /// How requests reach the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApplicationKind {

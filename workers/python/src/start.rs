@@ -9,8 +9,8 @@ use std::time::Duration;
 use monoceros_config::WorkerSettings;
 use monoceros_edge::EdgeInput;
 use monoceros_engine::{
-    ApplicationKind, Engine, EngineParts, Forwarding, LONGEST_BODY, ListenerParts, Options,
-    SpoolLimit, Temporary, TlsLayer,
+    ApplicationKind, Engine, EngineParts, Forwarding, ListenerParts, Options, SpoolLimit,
+    Temporary, TlsLayer,
 };
 use monoceros_http::{Fields, Limits, PathPrefix};
 use monoceros_log::LogFile;
@@ -30,8 +30,12 @@ use crate::serve::{self, Reports, Server};
 use crate::{concern, debug_guard, end, signals};
 
 /// How many requests a worker accepts beyond its threads while none of them ends. It is for
-/// handshakes and the server's own responses, which need no thread; what else comes waits.
+/// handshakes and the server's own responses, which need no thread, and for requests that are
+/// refused when they have waited for too long; what else comes waits.
 const RESERVE: usize = 32;
+
+/// Without `limit-request-spool`, bodies may take one in so many of the bytes that are free.
+const FREE_PART: u64 = 4;
 
 pub(crate) fn show_title(start: &Start, settings: &WorkerSettings, app: Option<&str>) {
     let name = settings.name().as_deref().or(app).or(start.app.as_deref()).unwrap_or("?");
@@ -74,9 +78,7 @@ pub(crate) fn run(
         // The same for all workers.
         monoceros_edge::findings(settings).iter().for_each(|text| log::warn!("{text}"));
     }
-    if tls.is_some() || options.local.is_some() {
-        options.reserve = RESERVE;
-    }
+    options.reserve = reserve(settings, tls.is_some() || options.local.is_some());
     let announce = Box::new(signals::announce);
     let cannot_serve = |why: String| -> ! {
         give_up(&speaker, BootFailure::Boot, &format!("cannot serve: {why}"))
@@ -177,14 +179,14 @@ fn options(settings: &WorkerSettings, workers: u16, parallel: bool) -> Options {
         proxy_allow: settings.proxy_allow_ips().clone(),
         header_timeout: never_if_zero(*settings.header_timeout()),
         body_timeout: never_if_zero(*settings.body_timeout()),
-        queue_timeout: Duration::MAX,
+        queue_timeout: never_if_zero(*settings.queue_timeout()),
         write_timeout: never_if_zero(*settings.write_timeout()),
         keep_alive: *settings.keep_alive(),
         graceful_timeout: *settings.graceful_timeout(),
         drain_idle: *settings.drain_idle(),
         response_memory: settings.response_memory().0,
         response_disk: settings.response_disk().0,
-        longest_body: LONGEST_BODY,
+        longest_body: unlimited_if_zero(settings.limit_request_body().0),
         accept: None,
         connection_limit: None,
         forwarding: Forwarding::new(
@@ -201,7 +203,9 @@ fn options(settings: &WorkerSettings, workers: u16, parallel: bool) -> Options {
         revise: None,
         reserve: 0,
         spool_directory: find_temporary(),
-        spool_limit: SpoolLimit::Bytes(u64::MAX),
+        spool_limit: settings
+            .limit_request_spool()
+            .map_or(SpoolLimit::PartOfFree(FREE_PART), |size| SpoolLimit::Bytes(size.0)),
         spool_count: None,
     }
 }
@@ -214,6 +218,18 @@ fn find_temporary() -> Option<PathBuf> {
         log::warn!("{text}");
     }
     temporary.directory
+}
+
+/// How many requests may wait for the application while new connections are accepted: some of
+/// them may need no thread, or have waited for too long.
+fn reserve(settings: &WorkerSettings, may_need_no_thread: bool) -> usize {
+    let refuses_overdue = !settings.queue_timeout().is_zero();
+    if may_need_no_thread || refuses_overdue { RESERVE } else { 0 }
+}
+
+/// A length of zero means no limit.
+fn unlimited_if_zero(length: u64) -> u64 {
+    if length == 0 { u64::MAX } else { length }
 }
 
 /// A timeout of zero means no timeout.
