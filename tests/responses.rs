@@ -36,6 +36,24 @@ fn the_server_names_itself_and_the_date() {
 }
 
 #[test]
+fn headers_of_the_settings_are_added_unless_the_application_sets_them() {
+    let own = "def application(environ, start_response):\n    \
+        start_response('200 OK', [('x-frame-options', 'SAMEORIGIN')])\n    return [b'']";
+    let settings = "server-header: off\nresponse-headers:\n  X-Frame-Options: DENY\n  \
+        Referrer-Policy: same-origin\n";
+    let setup = Setup::of("own").file("own.py", own).file("monoceros.yaml", settings);
+    let server = setup.flags(&["--config", "monoceros.yaml"]).start();
+    let response = server.get("/");
+    assert_eq!(response.all("x-frame-options"), ["SAMEORIGIN"]);
+    assert_eq!(response.all("referrer-policy"), ["same-origin"]);
+    assert_eq!((response.header("server"), response.all("date").len()), (None, 1));
+    // The server's own response.
+    let refused = server.ask("GET / HTTP/1.1\r\n\r\n");
+    assert_eq!((refused.status, refused.all("x-frame-options")), (400, vec!["DENY"]));
+    assert_eq!((refused.header("server"), refused.all("referrer-policy").len()), (None, 1));
+}
+
+#[test]
 fn more_than_the_content_length_is_cut() {
     let server = Setup::of("responses").start();
     server.allow("Content-Length");

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use monoceros_config::WorkerSettings;
+use monoceros_config::{ResponseField, WorkerSettings};
 use monoceros_edge::EdgeInput;
 use monoceros_engine::{
     ApplicationKind, Engine, EngineParts, Forwarding, ListenerParts, Options, SpoolLimit,
@@ -197,8 +197,8 @@ fn options(settings: &WorkerSettings, workers: u16, parallel: bool) -> Options {
             *settings.real_ip(),
         ),
         hsts: *settings.hsts(),
-        server_header: true,
-        response_fields: Fields::new(),
+        server_header: *settings.server_header(),
+        response_fields: response_fields(settings),
         local: None,
         revise: None,
         reserve: 0,
@@ -208,6 +208,18 @@ fn options(settings: &WorkerSettings, workers: u16, parallel: bool) -> Options {
             .map_or(SpoolLimit::PartOfFree(FREE_PART), |size| SpoolLimit::Bytes(size.0)),
         spool_count: None,
     }
+}
+
+/// The fields that the settings add to each response.
+fn response_fields(settings: &WorkerSettings) -> Fields {
+    let mut fields = Fields::new();
+    for ResponseField { name, value } in settings.response_headers() {
+        // The settings were checked when they were read.
+        if let Err(invalid) = fields.add(name.as_bytes(), value.as_bytes()) {
+            log::error!("cannot add the header {name} of --response-headers: {invalid}");
+        }
+    }
+    fields
 }
 
 /// The directory for temporary files. An error of a directory, or of all, is logged now

@@ -301,10 +301,12 @@ impl Response {
         }
     }
 
-    /// Adds fields of the settings that the response does not have.
+    /// Adds fields of the settings, unless the response has one of the same name already.
     fn add_missing(&mut self, added: &Fields) {
+        let count = self.head.fields.iter().count();
         for (name, value) in added.iter() {
-            if self.head.fields.get(name).is_none() {
+            let is_its = |(other, _): (&[u8], &[u8])| other.eq_ignore_ascii_case(name);
+            if !self.head.fields.iter().take(count).any(is_its) {
                 let result = self.field(name, value);
                 debug_assert!(result.is_ok(), "{}: {result:?}", name.escape_ascii());
             }
@@ -540,7 +542,9 @@ mod tests {
     #[test]
     fn fields_of_the_settings_are_added_to_a_response_that_lacks_them() {
         let mut added = Fields::new();
-        for (name, value) in [("X-Frame-Options", "DENY"), ("Server", "ours"), ("X-A", "1")] {
+        for (name, value) in
+            [("X-Frame-Options", "DENY"), ("Server", "ours"), ("X-A", "1"), ("B", "1"), ("B", "2")]
+        {
             added.add(name.as_bytes(), value.as_bytes()).unwrap();
         }
         let asked = Asked { own: OwnFields { added: &added, ..OwnFields::NONE }, ..ASKED };
@@ -549,6 +553,7 @@ mod tests {
             text.contains("X-Frame-Options: DENY\r\n") && text.contains("x-a: 2\r\n"),
             "{text}"
         );
+        assert!(text.contains("B: 1\r\nB: 2\r\n"), "{text}");
         assert!(text.contains("Server: ours\r\n") && text.contains("Date: "), "{text}");
         assert!(!text.contains("X-A: 1") && !text.contains("monoceros"), "{text}");
     }

@@ -4,6 +4,8 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::os::fd::AsRawFd;
+use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -54,6 +56,16 @@ impl Site {
 
     fn part(&self, offset: u64, length: u64) -> FilePart {
         FilePart { file: Arc::clone(&self.file), offset, length }
+    }
+
+    /// Has the kernel write the file to its disk, and release it from memory; a file system
+    /// in memory keeps it.
+    fn release_memory(&self) {
+        self.file.sync_all().unwrap();
+        let path = format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd());
+        let mut dd = Command::new("dd");
+        dd.args([format!("if={path}").as_str(), "iflag=nocache", "count=0", "status=none"]);
+        assert!(dd.status().unwrap().success());
     }
 
     pub(crate) fn decision(&self) -> LocalDecision {
@@ -190,6 +202,17 @@ fn shared_bytes_and_parts_of_files_are_sent() {
         let (head, _) = response(&mut client, true);
         assert!(head.contains(&format!("Content-Length: {length}\r\n")), "{head}");
         served.logged(&format!("HEAD {path} HTTP/1.1|200|0|"));
+    }
+}
+
+#[test]
+fn a_file_that_is_not_in_memory_is_sent() {
+    let served = start("files-cold", options());
+    let mut client = served.connect();
+    for _ in 0..3 {
+        served.site.release_memory();
+        assert_eq!(ask(&mut client, "/part").1, content(1000, 5000));
+        assert!(ask(&mut client, "/file").1 == content(0, LENGTH));
     }
 }
 
