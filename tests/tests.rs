@@ -46,6 +46,7 @@ mod proxies;
 mod proxy_protocol;
 mod pythons;
 mod queue_timeout;
+mod rate_limits;
 mod recycling;
 mod redirects;
 mod reloads;

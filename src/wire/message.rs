@@ -26,6 +26,11 @@ pub enum ToWorker {
     /// this message. The first one follows [`ToWorker::Start`] if [`Start::has_tls`] is set;
     /// a later one replaces them.
     Tls,
+    /// The table of clients that all workers share, in a memfd whose descriptor comes with this
+    /// message; behind it that of the worker's own journal of connections, if connections are
+    /// limited. Follows [`ToWorker::Start`] and what [`Start::has_tls`] announces, if
+    /// [`Start::has_limits`] is set.
+    Limits,
     /// Stop accepting, finish what is open, exit.
     Drain(Drain),
     /// Open the log files again, by name.
@@ -69,6 +74,9 @@ pub struct Start {
     /// [`ToWorker::Tls`] is the next message.
     #[serde(default)]
     pub has_tls: bool,
+    /// [`ToWorker::Limits`] comes next, behind [`ToWorker::Tls`] if there is one.
+    #[serde(default)]
+    pub has_limits: bool,
     /// The worker's place in the count of bodies on disk
     /// ([`SpoolCount`](crate::spool_count::SpoolCount)), whose descriptor comes with this
     /// message.

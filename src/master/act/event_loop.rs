@@ -16,6 +16,7 @@ use monoceros_sys::reason;
 use monoceros_wire::message::Start;
 use monoceros_wire::{Generation, Slot};
 
+use crate::master::act::client_limits::ClientLimits;
 use crate::master::act::concern_report::ConcernReport;
 use crate::master::act::control_socket::Control;
 use crate::master::act::generations::Generations;
@@ -44,6 +45,7 @@ pub(crate) struct MasterLoop {
     signals: SignalReader,
     generations: Generations,
     renewals: Renewals,
+    clients: ClientLimits,
     processes: Processes,
     handover: Handover,
     control: Control,
@@ -94,6 +96,8 @@ impl MasterLoop {
         let poller = Poller::new()?;
         let signals = SignalReader::new(&poller)?;
         let first = inherited.as_ref().map_or(Generation(1), |it| it.generation);
+        let mut inherited = inherited;
+        let clients = inherited.as_mut().and_then(|it| it.clients.take());
         let (ticket_keys, inherited) =
             inherited.map(|it| (it.ticket_keys, (it.listeners, it.predecessor))).unzip();
         let (listeners, predecessor) = inherited.unzip();
@@ -104,6 +108,7 @@ impl MasterLoop {
             signals,
             generations: Generations::new(first, spec, listeners.unwrap_or_default(), activated),
             renewals: Renewals::new(ticket_keys.unwrap_or_default()),
+            clients: ClientLimits::new(clients),
             processes: Processes::new(),
             handover,
             control: Control::default(),
@@ -130,7 +135,7 @@ impl MasterLoop {
             return CANNOT_START;
         }
         let mut events = VecDeque::new();
-        if let Err(text) = self.renewals.begin(&mut self.generations, &self.poller) {
+        if let Err(text) = self.note_generation() {
             log::error!("{text}");
             self.leave(CANNOT_START);
             return CANNOT_START;
@@ -276,6 +281,7 @@ impl MasterLoop {
         let listeners = spec.descriptions().collect();
         let has_tls = spec.sealed_certificates().is_some();
         let check = spec.check.clone();
+        let clients = self.clients.table_for(spec);
         let start = Start {
             slot,
             generation,
@@ -284,10 +290,11 @@ impl MasterLoop {
             settings,
             listeners,
             has_tls,
+            has_limits: clients.is_some(),
             spool_place: None,
             check,
         };
-        self.processes.spawn(worker, spec, start, &self.poller)
+        self.processes.spawn(worker, spec, start, clients, &self.poller)
     }
 
     fn spawn_mold(&mut self, worker: WorkerId, generation: Generation) -> MasterEvent {
@@ -299,12 +306,18 @@ impl MasterLoop {
 
     fn read_settings(&mut self, generation: Generation) -> Result<MasterSettings, String> {
         let settings = self.generations.read(generation, &self.invocation)?;
-        if let Err(text) = self.renewals.begin(&mut self.generations, &self.poller) {
+        if let Err(text) = self.note_generation() {
             self.generations.forget(generation);
             return Err(text);
         }
         self.pid_file.renew(self.generations.owner());
         Ok(settings)
+    }
+
+    /// A generation was read: makes what its workers share with those of other generations.
+    fn note_generation(&mut self) -> Result<(), String> {
+        self.renewals.begin(&mut self.generations, &self.poller)?;
+        self.clients.begin(&self.generations)
     }
 
     fn announce(&mut self, app: &str, workers: u16) {
@@ -316,7 +329,8 @@ impl MasterLoop {
 
     fn start_successor(&mut self, newest: Generation, workers: Option<u16>) -> MasterEvent {
         let (pid_path, ticket_keys) = (self.pid_file.path(), self.renewals.ticket_keys());
-        let start = SuccessorStart { newest, workers, pid_path, ticket_keys };
+        let clients = self.clients.for_successor();
+        let start = SuccessorStart { newest, workers, pid_path, ticket_keys, clients };
         self.handover.start(&start, &self.generations, &self.invocation, &self.poller)
     }
 

@@ -54,6 +54,11 @@ impl Generations {
         self.specs.values().next()
     }
 
+    /// What the workers of each generation are made of.
+    pub(crate) fn specs(&self) -> impl Iterator<Item = &WorkerSpec> {
+        self.specs.values()
+    }
+
     /// The user of the workers, if it is not that of the master.
     pub(crate) fn owner(&self) -> Option<&Credentials> {
         self.current()?.other_user()

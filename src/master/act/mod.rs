@@ -5,6 +5,7 @@
 
 mod bind_format;
 mod certificates;
+mod client_limits;
 mod concern_report;
 mod control_socket;
 mod deployment;

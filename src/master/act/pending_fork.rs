@@ -10,6 +10,7 @@ use monoceros_sys::process::{self, Ancestry, Process};
 use monoceros_sys::{reason, user};
 use monoceros_wire::Generation;
 use monoceros_wire::channel::{Incoming, MasterEnd, pair};
+use monoceros_wire::client_table::ClientTable;
 use monoceros_wire::message::{FromWorker, Start, ToWorker};
 use monoceros_wire::scoreboard::{BoardShape, Scoreboard};
 use monoceros_wire::spool_count::SpoolCount;
@@ -18,6 +19,7 @@ use monoceros_wire::stacks::Stacks;
 use crate::master::act::worker_process::WorkerProcess;
 use crate::master::act::worker_spec::WorkerSpec;
 use crate::master::decide::id::WorkerId;
+use crate::master::kind::client_memory::ClientMemory;
 use crate::master::kind::native_worker::SharedMemory;
 
 /// Forks that were asked for and are not answered yet. Each is answered once: by the mold,
@@ -106,6 +108,7 @@ impl PendingFork {
         worker: WorkerId,
         start: Start,
         spool_count: Option<Rc<SpoolCount>>,
+        clients: Option<&Rc<ClientTable>>,
     ) -> Result<Self, String> {
         let cannot = |error: io::Error| format!("cannot ask the mold: {}", reason(&error));
         let (channel, theirs) = pair().map_err(cannot)?;
@@ -114,13 +117,16 @@ impl PendingFork {
         let shape = BoardShape::of_threads(spec.settings.threads);
         let scoreboard = Scoreboard::create(slot, generation, shape).map_err(cannot)?;
         let stacks = Stacks::create().map_err(cannot)?;
+        let clients = clients.map(|table| ClientMemory::create(table, spec.counted_connections()));
+        let clients = clients.transpose().map_err(cannot)?;
         let mut given = vec![theirs.as_fd(), scoreboard.as_fd(), stacks.as_fd()];
         if spec.listeners.iter().any(|it| it.is_anew()) {
             // The mold may have older sockets.
             given.extend(spec.listeners.iter().flat_map(|it| it.sockets()));
         }
         mold.ask_fork(worker, &given).map_err(cannot)?;
-        let (shared, later) = (SharedMemory { scoreboard: Some(scoreboard), stacks }, Vec::new());
+        let shared = SharedMemory { scoreboard: Some(scoreboard), stacks, clients };
+        let later = Vec::new();
         let uid = spec.owner.as_ref().map_or_else(user::own_uid, |owner| owner.uid);
         let certificates = spec.sealed_certificates().cloned();
         Ok(Self { generation, start, uid, channel, shared, spool_count, certificates, later })
@@ -174,6 +180,10 @@ impl PendingFork {
         let sent = channel.send_with(&ToWorker::Start(start), &spool_count);
         let sent = sent.and_then(|()| match &certificates {
             Some(file) => channel.send_with(&ToWorker::Tls, &[file.as_fd()]),
+            None => Ok(()),
+        });
+        let sent = sent.and_then(|()| match &shared.clients {
+            Some(clients) => clients.send(&channel),
             None => Ok(()),
         });
         let worker = WorkerProcess::forked(slot, generation, channel, process, shared);

@@ -9,6 +9,7 @@ use monoceros_log::printable;
 use monoceros_sys::process::{self, ExitStatus};
 use monoceros_sys::reason;
 use monoceros_wire::Generation;
+use monoceros_wire::client_table::ClientTable;
 use monoceros_wire::message::{FromWorker, Start, ToWorker};
 use monoceros_wire::spool_count::SpoolCount;
 
@@ -56,6 +57,7 @@ impl Processes {
         worker: WorkerId,
         spec: &WorkerSpec,
         mut start: Start,
+        clients: Option<&Rc<ClientTable>>,
         poller: &Poller,
     ) -> Option<MasterEvent> {
         logs::prepare(spec);
@@ -65,10 +67,10 @@ impl Processes {
         start.spool_place = spool.as_ref().map(|it| it.number);
         let count = spool.map(|it| it.count);
         let spawned = if spec.settings.preload {
-            let asked = self.ask_mold(worker, spec, start, count, poller);
+            let asked = self.ask_mold(worker, spec, start, count, clients, poller);
             asked.map(|()| None).map_err(SpawnError::from)
         } else {
-            let spawned = worker_process::spawn(spec, start, count.as_deref());
+            let spawned = worker_process::spawn(spec, start, count.as_deref(), clients);
             spawned.map(|it| Some(self.keep(worker, it, poller)))
         };
         spawned.unwrap_or_else(|error| Some(MasterEvent::SpawnFailed { worker, error }))
@@ -101,12 +103,13 @@ impl Processes {
         spec: &WorkerSpec,
         start: Start,
         count: Option<Rc<SpoolCount>>,
+        clients: Option<&Rc<ClientTable>>,
         poller: &Poller,
     ) -> Result<(), String> {
         let mut molds = self.running.iter().rev();
         let mold = molds.find(|(_, it)| it.is_mold() && it.generation == start.generation);
         let (mold, process) = mold.ok_or("its mold is gone")?;
-        let pending = PendingFork::ask(process, spec, worker, start, count)?;
+        let pending = PendingFork::ask(process, spec, worker, start, count, clients)?;
         if let Err(error) = poller.register(pending.descriptor(), PollSource::Worker(worker)) {
             log_unheard(&error);
         }
@@ -320,6 +323,7 @@ impl Processes {
         let process = self.running.remove(&worker)?;
         self.spool_places.release(worker);
         poller.deregister(process.descriptor());
+        process.disconnect_clients();
         let spec = generations.find(process.generation).ok();
         if let Some(text) = spec.and_then(|it| process.start_error(&it.program, end)) {
             return Some(MasterEvent::SpawnFailed { worker, error: text.into() });
@@ -375,7 +379,8 @@ mod tests {
     impl ProcessBench {
         fn new() -> Self {
             let (ours, theirs) = pair().unwrap();
-            let shared = SharedMemory { scoreboard: None, stacks: Stacks::create().unwrap() };
+            let (stacks, clients) = (Stacks::create().unwrap(), None);
+            let shared = SharedMemory { scoreboard: None, stacks, clients };
             let process = Process::adopt(own_pid()).unwrap();
             let worker = WorkerProcess::forked(Slot(0), Generation(1), ours, process, shared);
             let (mut processes, poller) = (Processes::new(), Poller::new().unwrap());

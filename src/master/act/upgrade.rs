@@ -3,7 +3,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -30,7 +30,8 @@ const ATTENDANT: &str = "monoceros: upgrade";
 /// The messages of the predecessor.
 #[derive(Debug, Serialize, Deserialize)]
 enum ToSuccessor {
-    /// The first message: it waits in the channel before the program runs.
+    /// The first message: it waits in the channel before the program runs. The descriptor of
+    /// the table of clients comes with it, if there is one.
     Begin(HandoverState),
     /// Everything belongs to the successor now.
     PassedOn(PassedOn),
@@ -81,6 +82,8 @@ pub(crate) struct SuccessorStart<'a> {
     pub(crate) pid_path: Option<&'a Path>,
     /// The keys of session tickets, the newest first.
     pub(crate) ticket_keys: &'a [TicketKey],
+    /// The table of clients, if there is one.
+    pub(crate) clients: Option<BorrowedFd<'a>>,
 }
 
 /// The successor, seen from this master.
@@ -114,6 +117,8 @@ pub(crate) struct Inherited {
     pub(crate) workers: Option<u16>,
     /// The keys of session tickets, the newest first.
     pub(crate) ticket_keys: Vec<TicketKey>,
+    /// The table of clients, if there is one.
+    pub(crate) clients: Option<OwnedFd>,
 }
 
 impl SuccessorProcess {
@@ -131,7 +136,7 @@ impl SuccessorProcess {
         let cannot = |error: io::Error| format!("cannot start a new master: {}", reason(&error));
         let (ours, theirs) = ends().map_err(cannot)?;
         let records = listeners.iter().map(|listener| listener.record()).collect();
-        let SuccessorStart { newest, workers, pid_path, ticket_keys } = *start;
+        let SuccessorStart { newest, workers, pid_path, ticket_keys, clients } = *start;
         let state = HandoverState {
             newest,
             workers,
@@ -139,7 +144,8 @@ impl SuccessorProcess {
             listeners: records,
             ticket_keys: ticket_keys.to_vec(),
         };
-        ours.send(&ToSuccessor::Begin(state)).map_err(cannot)?;
+        let clients: Vec<_> = clients.into_iter().collect();
+        ours.send_with(&ToSuccessor::Begin(state), &clients).map_err(cannot)?;
         let mut descriptors: Vec<_> = listeners.iter().flat_map(|it| it.sockets()).collect();
         let program = program(invocation, descriptors.len())?;
         descriptors.push(theirs.as_fd());
@@ -260,8 +266,8 @@ pub(crate) fn inherit(invocation: &Invocation) -> Result<Option<Inherited>, Stri
         number.ok_or_else(|| cannot(format!("{} is no descriptor", variable::PREDECESSOR)))?;
     let fd = descriptor::take_inherited(number).map_err(|error| cannot(reason(&error)))?;
     let channel = Channel::<FromSuccessor, ToSuccessor>::from(fd);
-    let state = match channel.receive() {
-        Ok(Incoming::Message(ToSuccessor::Begin(state))) => state,
+    let (state, descriptors) = match channel.receive_with() {
+        Ok((Incoming::Message(ToSuccessor::Begin(state)), descriptors)) => (state, descriptors),
         Ok(_) => return Err(cannot("its first message is not the expected one".to_owned())),
         Err(error) => return Err(cannot(reason(&error))),
     };
@@ -277,6 +283,7 @@ pub(crate) fn inherit(invocation: &Invocation) -> Result<Option<Inherited>, Stri
         generation: Generation(state.newest.0.saturating_add(1)),
         workers: state.workers,
         ticket_keys: state.ticket_keys,
+        clients: descriptors.into_iter().next(),
     }))
 }
 

@@ -6,12 +6,14 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
 
 use monoceros_config::variable;
 use monoceros_sys::descriptor;
 use monoceros_sys::process::{ExitStatus, Process, Program, lacks_room};
 use monoceros_sys::{reason, user};
 use monoceros_wire::channel::MasterEnd;
+use monoceros_wire::client_table::ClientTable;
 use monoceros_wire::message::{Start, StartMold, ToWorker};
 use monoceros_wire::scoreboard::Losses;
 use monoceros_wire::spool_count::SpoolCount;
@@ -24,6 +26,7 @@ use crate::master::decide::action::WorkerSignal;
 use crate::master::decide::event::SpawnError;
 use crate::master::decide::id::WorkerId;
 use crate::master::decide::sample::WorkerSample;
+use crate::master::kind::client_memory::ClientMemory;
 use crate::master::kind::link::{Endpoints, Link, WorkerReport};
 use crate::master::kind::native_worker::{NativeWorker, SharedMemory};
 use crate::master::kind::worker_kind::StartFacts;
@@ -47,12 +50,16 @@ pub(crate) fn spawn(
     spec: &WorkerSpec,
     start: Start,
     spool_count: Option<&SpoolCount>,
+    clients: Option<&Rc<ClientTable>>,
 ) -> Result<WorkerProcess, SpawnError> {
     let (slot, generation) = (Some(start.slot), start.generation);
     let uid = spec.owner.as_ref().map_or_else(user::own_uid, |owner| owner.uid);
     let certificates = spec.sealed_certificates().map(|file| file.as_fd());
     let spool_count = spool_count.map(AsFd::as_fd);
-    let facts = StartFacts { threads: spec.settings.threads, uid, certificates, spool_count };
+    let clients = clients.map(|table| ClientMemory::create(table, spec.counted_connections()));
+    let clients = clients.transpose().map_err(spawn_error)?;
+    let threads = spec.settings.threads;
+    let facts = StartFacts { threads, uid, certificates, spool_count, clients };
     let endpoints = spec.kind.connect(start, facts).map_err(spawn_error)?;
     execute(spec, slot, generation, endpoints).map_err(spawn_error)
 }
@@ -200,6 +207,7 @@ impl WorkerProcess {
             | ToWorker::StartMold(_)
             | ToWorker::Fork { .. }
             | ToWorker::Tls
+            | ToWorker::Limits
             | ToWorker::Workers(_)
             | ToWorker::Expire { .. } => {}
         }
@@ -253,6 +261,11 @@ impl WorkerProcess {
     /// What it has given up by its own decision, as far as it shows that.
     pub(crate) fn losses(&self) -> Losses {
         self.link.losses()
+    }
+
+    /// It has ended: its connections do not count for its clients any more.
+    pub(crate) fn disconnect_clients(&self) {
+        self.link.disconnect_clients();
     }
 
     /// The stacks of its threads when it crashed or was last asked, if it shows them.

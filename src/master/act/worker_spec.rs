@@ -10,6 +10,7 @@ use monoceros_config::{Effect, Loaded, LogTarget, ProxyMode, Row, Settings, Work
 use monoceros_sys::process::Program;
 use monoceros_sys::reason;
 use monoceros_sys::user::{Credentials, is_root};
+use monoceros_wire::client_table::RuleTag;
 use monoceros_wire::listener::{ListenerDescription, ListenerOptions, ProxyProtocol, Scheme};
 use monoceros_wire::message::ApplicationCheck;
 
@@ -133,6 +134,23 @@ impl WorkerSpec {
     /// The file in memory with its certificates and keys, as workers are sent it.
     pub(crate) fn sealed_certificates(&self) -> Option<&Rc<File>> {
         self.certificates.as_ref()?.sealed()
+    }
+
+    /// Its workers limit the requests or the connections of their clients.
+    pub(crate) fn limits_clients(&self) -> bool {
+        !self.settings.limit_rate.is_empty() || self.settings.limit_connections > 0
+    }
+
+    /// How many connections a worker counts at a time: all that it has, and those that it
+    /// closes to make room.
+    pub(crate) fn counted_connections(&self) -> usize {
+        let most = usize::try_from(self.settings.worker_connections).unwrap_or(usize::MAX);
+        if self.settings.limit_connections > 0 { most.saturating_mul(2) } else { 0 }
+    }
+
+    /// Its limits of requests.
+    pub(crate) fn rule_tags(&self) -> impl Iterator<Item = RuleTag> {
+        self.settings.limit_rate.iter().map(|rate| RuleTag::of(&rate.to_string()))
     }
 
     /// The user of the workers, if the master is root and they are not.

@@ -116,6 +116,11 @@ impl Link {
         self.native().map(NativeWorker::losses).unwrap_or_default()
     }
 
+    /// The process has ended: its connections do not count for its clients any more.
+    pub(crate) fn disconnect_clients(&self) {
+        self.native().into_iter().for_each(NativeWorker::disconnect_clients);
+    }
+
     /// The stacks of its threads when it crashed or was last asked, if it shows them.
     pub(crate) fn stacks(&self) -> String {
         self.native().map(NativeWorker::stacks).unwrap_or_default()

@@ -1,6 +1,7 @@
 //! The kinds of worker, one file for each: which program it executes, how it is started and
 //! stopped, and how it communicates with the master. A new kind is a file here and a row in `of`.
 
+pub(crate) mod client_memory;
 pub(crate) mod executable;
 pub(crate) mod extension;
 mod interpreter;

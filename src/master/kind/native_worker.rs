@@ -16,6 +16,7 @@ use monoceros_wire::stacks::Stacks;
 use crate::master::act::proc_stat;
 use crate::master::decide::id::WorkerId;
 use crate::master::decide::sample::{ResponseProgress, RunningRequest, WorkerSample};
+use crate::master::kind::client_memory::ClientMemory;
 
 /// A worker without a heartbeat for this long may have been stopped by a signal.
 const SILENCE_OF_STOPPED: Duration = Duration::from_secs(2);
@@ -40,6 +41,8 @@ pub(crate) struct SharedMemory {
     /// A mold has none.
     pub(crate) scoreboard: Option<Scoreboard>,
     pub(crate) stacks: Stacks,
+    /// What it shares with other workers about clients, if it limits them.
+    pub(crate) clients: Option<ClientMemory>,
 }
 
 impl NativeWorker {
@@ -57,7 +60,7 @@ impl NativeWorker {
     /// The descriptors that the process inherits beside its channel, by the variables that
     /// name them.
     pub(crate) fn given(&self) -> Vec<(&'static str, BorrowedFd<'_>)> {
-        let SharedMemory { scoreboard, stacks } = &self.shared;
+        let SharedMemory { scoreboard, stacks, .. } = &self.shared;
         let scoreboard = scoreboard.as_ref().map(|it| (variable::SCOREBOARD, it.as_fd()));
         scoreboard.into_iter().chain([(variable::STACKS, stacks.as_fd())]).collect()
     }
@@ -120,6 +123,11 @@ impl NativeWorker {
     /// What it has given up by its own decision.
     pub(crate) fn losses(&self) -> Losses {
         self.shared.scoreboard.as_ref().map(Scoreboard::losses).unwrap_or_default()
+    }
+
+    /// It has ended: its connections do not count for its clients any more.
+    pub(crate) fn disconnect_clients(&self) {
+        self.shared.clients.iter().for_each(ClientMemory::disconnect);
     }
 
     /// The stacks of its threads when it crashed or was last asked.

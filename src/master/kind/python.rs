@@ -97,12 +97,16 @@ impl WorkerKind for PythonKind {
         let (channel, theirs) = pair()?;
         let shape = BoardShape::of_threads(facts.threads);
         let scoreboard = Scoreboard::create(start.slot, start.generation, shape)?;
-        let shared = SharedMemory { scoreboard: Some(scoreboard), stacks: Stacks::create()? };
+        let (stacks, clients) = (Stacks::create()?, facts.clients);
         let spool_count: Vec<_> = facts.spool_count.into_iter().collect();
         channel.send_with(&ToWorker::Start(start), &spool_count)?;
         if let Some(certificates) = facts.certificates {
             channel.send_with(&ToWorker::Tls, &[certificates])?;
         }
+        if let Some(clients) = &clients {
+            clients.send(&channel)?;
+        }
+        let shared = SharedMemory { scoreboard: Some(scoreboard), stacks, clients };
         let link = Link::Channel(NativeWorker::new(channel, shared));
         Ok(Endpoints { link, theirs: Some(theirs), variables: Vec::new() })
     }
@@ -110,7 +114,8 @@ impl WorkerKind for PythonKind {
     fn connect_mold(&self, start: StartMold) -> io::Result<Endpoints> {
         let (channel, theirs) = pair()?;
         channel.send(&ToWorker::StartMold(start))?;
-        let shared = SharedMemory { scoreboard: None, stacks: Stacks::create()? };
+        let (stacks, clients) = (Stacks::create()?, None);
+        let shared = SharedMemory { scoreboard: None, stacks, clients };
         let link = Link::Channel(NativeWorker::new(channel, shared));
         Ok(Endpoints { link, theirs: Some(theirs), variables: Vec::new() })
     }

@@ -12,11 +12,12 @@ use monoceros_sys::process::Program;
 use monoceros_wire::message::{Start, StartMold};
 
 use crate::master::act::invocation::Invocation;
+use crate::master::kind::client_memory::ClientMemory;
 use crate::master::kind::extension::ExtensionFile;
 use crate::master::kind::link::Endpoints;
 
 /// What a worker is started with beside its first message.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct StartFacts<'a> {
     /// The number of its application threads.
     pub(crate) threads: u16,
@@ -26,6 +27,8 @@ pub(crate) struct StartFacts<'a> {
     pub(crate) certificates: Option<BorrowedFd<'a>>,
     /// The count of what bodies take of the disk, in all workers.
     pub(crate) spool_count: Option<BorrowedFd<'a>>,
+    /// What it shares with other workers about clients, if it limits them.
+    pub(crate) clients: Option<ClientMemory>,
 }
 
 /// A kind of worker. The rest of the master treats all workers alike.
@@ -65,7 +68,7 @@ pub(crate) trait WorkerKind: fmt::Debug {
     fn extension(&self, invocation: &Invocation) -> Result<Option<Rc<ExtensionFile>>, String>;
 
     /// Makes both ends of the link between a new worker and the master. The first message,
-    /// and the certificates if there are some, wait there before the worker runs.
+    /// and what follows it, wait there before the worker runs.
     fn connect(&self, start: Start, facts: StartFacts<'_>) -> io::Result<Endpoints>;
 
     /// The same for a mold.

@@ -39,7 +39,7 @@ impl CellChoice {
 
     /// The number of a client is changed into another one, and every step can be reversed. The
     /// first bits of the new number are the first block, the others are the tag. They and the
-    /// tag's last bit, which tells the two blocks apart, are the whole number again.
+    /// tag's last bit, which is the position of the block, they are the whole number again.
     pub(super) fn of(&self, client: ClientKey) -> Candidates {
         let [mask, first, second, distance] = self.0;
         let mut number = client.number() ^ mask;

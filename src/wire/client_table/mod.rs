@@ -22,6 +22,7 @@ mod words;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -32,7 +33,7 @@ use cells::{CellChange, Cells, FoundCell};
 use choice::{BLOCKS, CellChoice, SEEDS};
 use rules::RuleRows;
 use table_word::TableWord;
-use words::{CellUse, ClientBucket, MOST_CONNECTIONS};
+use words::{CellUse, ClientBucket, LATEST_S, MOST_CONNECTIONS};
 
 pub use client_key::ClientKey;
 pub use journal::{ConnectionJournal, JournalWriter};
@@ -64,6 +65,30 @@ const WORDS: usize = BUCKETS + ROWS * CELLS;
 pub struct ClientTable {
     memory: SharedWords,
     choice: CellChoice,
+}
+
+/// What a worker is given.
+#[derive(Debug)]
+pub struct WorkerClients {
+    /// The table of all workers.
+    pub table: Arc<ClientTable>,
+    /// Its own journal, if it limits connections.
+    pub journal: Option<JournalWriter>,
+}
+
+impl WorkerClients {
+    /// Maps the memory that came with [`ToWorker::Limits`](crate::message::ToWorker::Limits).
+    ///
+    /// # Errors
+    /// Those of [`ClientTable::adopt`] and [`ConnectionJournal::adopt`]; `InvalidData` if a
+    /// descriptor is missing.
+    pub fn adopt(descriptors: Vec<OwnedFd>) -> io::Result<Self> {
+        let mut descriptors = descriptors.into_iter();
+        let table = descriptors.next().ok_or(io::ErrorKind::InvalidData)?;
+        let journal = descriptors.next().map(ConnectionJournal::adopt).transpose()?;
+        let journal = journal.map(JournalWriter::new);
+        Ok(Self { table: Arc::new(ClientTable::adopt(table)?), journal })
+    }
 }
 
 /// A request is beyond a limit.
@@ -195,7 +220,7 @@ impl ClientTable {
             return Err(TooManyRequests { rule, wait: Duration::from_micros(wait_us) });
         }
         let Some(latest_us) = latest_us else { return Ok(()) };
-        let until_s = seconds(latest_us).saturating_add(1);
+        let until_s = (seconds(latest_us) + 1).min(LATEST_S);
         let cell = match found {
             Some(cell) if cell.usage.until_s >= until_s => cell,
             _ => {
@@ -313,5 +338,5 @@ fn own_bucket(word: u64, cell: FoundCell) -> u64 {
 }
 
 fn seconds(us: u64) -> u32 {
-    u32::try_from(us / 1_000_000).unwrap_or(u32::MAX)
+    u32::try_from(us / 1_000_000).unwrap_or(LATEST_S).min(LATEST_S)
 }

@@ -6,11 +6,16 @@
 pub(super) const TENANCY_BITS: u32 = 13;
 const TENANCY: u64 = (1 << TENANCY_BITS) - 1;
 /// The bits of a number of connections.
-const COUNT_BITS: u32 = 19;
+const COUNT_BITS: u32 = 20;
 const COUNT: u64 = (1 << COUNT_BITS) - 1;
+/// The first bit of a time in seconds.
+const SECONDS_AT: u32 = TENANCY_BITS + COUNT_BITS;
 
 /// The highest number of connections of one client that can be counted.
 pub(super) const MOST_CONNECTIONS: u32 = COUNT as u32;
+
+/// The latest time until which a client can be remembered: 68 years.
+pub(super) const LATEST_S: u32 = u32::MAX >> 1;
 
 /// Counts the clients that a cell has had, and begins anew after 8191 of them; 0 before the
 /// first one.
@@ -62,7 +67,8 @@ pub(super) struct CellUse {
     pub(super) tenancy: Tenancy,
     /// How many connections the client has.
     pub(super) connections: u32,
-    /// Until when the client's requests are remembered, in seconds of the monotonic clock.
+    /// Until when the client's requests are remembered, in seconds of the monotonic clock; at
+    /// most [`LATEST_S`].
     pub(super) until_s: u32,
 }
 
@@ -71,13 +77,13 @@ impl CellUse {
         Self {
             tenancy: Tenancy::of(word),
             connections: (word >> TENANCY_BITS & COUNT) as u32,
-            until_s: (word >> 32) as u32,
+            until_s: (word >> SECONDS_AT) as u32,
         }
     }
 
     pub(super) fn word(self) -> u64 {
         let connections = u64::from(self.connections) << TENANCY_BITS;
-        u64::from(self.until_s) << 32 | connections | self.tenancy.word()
+        u64::from(self.until_s) << SECONDS_AT | connections | self.tenancy.word()
     }
 
     /// Vacant, for the next tenancy.
@@ -125,7 +131,7 @@ mod tests {
         let tenancy = Tenancy(TENANCY as u16);
         let owner = CellOwner { tag: (1 << 51) - 1, tenancy };
         assert_eq!(CellOwner::of(owner.word()), owner);
-        let most = CellUse { tenancy, connections: MOST_CONNECTIONS, until_s: u32::MAX };
+        let most = CellUse { tenancy, connections: MOST_CONNECTIONS, until_s: LATEST_S };
         assert_eq!((CellUse::of(most.word()), most.word()), (most, u64::MAX));
         let bucket = ClientBucket { tenancy, full_at_us: (1 << 51) - 1 };
         assert_eq!(ClientBucket::of(bucket.word()), bucket);

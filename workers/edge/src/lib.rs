@@ -6,20 +6,27 @@ mod accelerate;
 #[allow(dead_code, reason = "the parts about access, which follow, use all of it")]
 mod arrived_request;
 mod challenge;
+mod connection_limit;
 mod host_name;
 mod plain;
+mod rate_limits;
 mod redirect;
 mod static_files;
 #[cfg(test)]
 mod test_requests;
 
+use std::sync::Arc;
+
 use monoceros_config::WorkerSettings;
-use monoceros_engine::{Decision, LocalDecision, ResponseReviser};
+use monoceros_engine::{ConnectionLimit, Decision, LocalDecision, ResponseReviser};
 use monoceros_http::PathPrefix;
+use monoceros_wire::client_table::{ClientTable, JournalWriter};
 use monoceros_wire::listener::ListenerDescription;
 
 use crate::arrived_request::{ArrivedRequest, DecisionPart};
 use crate::challenge::Challenges;
+use crate::connection_limit::TableCounter;
+use crate::rate_limits::RateLimits;
 use crate::redirect::HttpsRedirect;
 use crate::static_files::StaticFiles;
 
@@ -32,6 +39,8 @@ pub struct EdgeInput<'a> {
     pub listeners: &'a [ListenerDescription],
     /// The prefix of every path, unless a trusted proxy reports another one.
     pub prefix: &'a PathPrefix,
+    /// The table of all workers in which clients are counted, if the settings limit them.
+    pub clients: Option<&'a Arc<ClientTable>>,
 }
 
 /// The decision on requests that the settings ask for, if they ask for one.
@@ -66,12 +75,24 @@ pub fn findings(settings: &WorkerSettings) -> Vec<String> {
     static_files::findings(settings)
 }
 
+/// The limit of connections that the settings ask for, counted in the table of all workers.
+#[must_use]
+pub fn connection_limit(
+    settings: &WorkerSettings,
+    table: &Arc<ClientTable>,
+    journal: JournalWriter,
+) -> ConnectionLimit {
+    let (table, limit) = (Arc::clone(table), *settings.limit_connections());
+    ConnectionLimit::new(TableCounter { table, journal, limit })
+}
+
 /// The parts of the decision on a request, in their order: the first one that does not pass a
 /// request decides. Before them the engine refuses the first request of a connection beyond
 /// `limit-connections`; behind them comes the application.
 fn parts(given: &EdgeInput) -> Vec<Box<dyn DecisionPart>> {
     let settings = given.settings;
     let parts = [
+        part(given.clients.and_then(|table| RateLimits::new(settings.limit_rate(), table))),
         part(settings.acme_webroot().as_deref().map(Challenges::below)),
         part(settings.redirect_https().then(|| HttpsRedirect::to(given.listeners))),
         part(StaticFiles::of(settings)),

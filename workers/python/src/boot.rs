@@ -32,7 +32,7 @@ pub(crate) fn run_worker(py: Python) -> PyResult<()> {
     match role {
         BootRole::Worker(resources) => {
             resources.scoreboard.show_stacks();
-            work(py, resources)
+            work(py, *resources)
         }
         BootRole::Mold { channel, listeners, start } => mold::run(py, channel, listeners, &start),
     }

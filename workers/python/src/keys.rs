@@ -1,16 +1,15 @@
 //! The certificates and keys that a worker is sent behind its first message.
 
 use std::io;
-use std::os::fd::AsFd;
 
 use monoceros_engine::read_material;
-use monoceros_sys::wait::{Readiness, wait};
 use monoceros_sys::{reason, secrets};
 use monoceros_tls::TlsServer;
-use monoceros_wire::channel::{Incoming, WorkerEnd};
+use monoceros_wire::channel::WorkerEnd;
 use monoceros_wire::message::{BootFailure, Start, ToWorker};
 
 use crate::boot_failure::give_up;
+use crate::following::receive_following;
 
 /// Takes them, if the first message announces them. Ends this process if that fails.
 pub(crate) fn take(channel: &WorkerEnd, start: &Start) -> Option<TlsServer> {
@@ -28,15 +27,8 @@ fn receive(channel: &WorkerEnd, start: &Start) -> Result<Option<TlsServer>, Stri
     let cannot =
         |error: io::Error| format!("its certificates have not arrived: {}", reason(&error));
     secrets::protect().map_err(cannot)?;
-    let file = loop {
-        match channel.receive_with().map_err(cannot)? {
-            (Incoming::Message(ToWorker::Tls), files) => break files.into_iter().next(),
-            (Incoming::Nothing, _) => {
-                wait(&[(channel.as_fd(), Readiness::Readable)], None).map_err(cannot)?;
-            }
-            (Incoming::Message(_) | Incoming::Closed, _) => break None,
-        }
-    };
+    let files = receive_following(channel, &ToWorker::Tls).map_err(cannot)?;
+    let file = files.into_iter().next();
     let file = file.ok_or("the master has sent no certificates")?;
     TlsServer::new(read_material(file).map_err(cannot)?).map(Some)
 }

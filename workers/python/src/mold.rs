@@ -25,7 +25,7 @@ use crate::fork_audit::Inventory;
 use crate::loading::load;
 use crate::logs::open_log;
 use crate::parameters::{BootResources, adopt_spool_count, read_settings};
-use crate::{end, ffi, keys, output, stacks, traceback};
+use crate::{clients, end, ffi, keys, output, stacks, traceback};
 
 /// The signals that the mold reads between two forks.
 const HELD: [i32; 6] =
@@ -158,6 +158,7 @@ impl Mold {
                     ToWorker::Start(_)
                     | ToWorker::StartMold(_)
                     | ToWorker::Tls
+                    | ToWorker::Limits
                     | ToWorker::Workers(_)
                     | ToWorker::Expire { .. },
                 )
@@ -317,6 +318,7 @@ impl ForkParts {
         };
         let spool_count = adopt_spool_count(&start, files)?;
         let tls = keys::take(&self.channel, &start);
+        let clients = clients::take(&self.channel, &start);
         let Start { slot, generation, .. } = &start;
         let identity = Identity::Worker { slot: slot.0, generation: generation.0 };
         monoceros_log::identify(&identity);
@@ -332,6 +334,6 @@ impl ForkParts {
         }
         let listeners = if self.sockets.is_empty() { listeners } else { self.sockets };
         let channel = self.channel;
-        Ok(BootResources { channel, scoreboard, listeners, start, tls, spool_count })
+        Ok(BootResources { channel, scoreboard, listeners, start, tls, clients, spool_count })
     }
 }

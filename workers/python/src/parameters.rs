@@ -9,6 +9,7 @@ use monoceros_sys::descriptor;
 use monoceros_sys::fork::Private;
 use monoceros_tls::TlsServer;
 use monoceros_wire::channel::{Incoming, WorkerEnd};
+use monoceros_wire::client_table::WorkerClients;
 use monoceros_wire::message::{BootFailure, Start, StartMold, ToWorker};
 use monoceros_wire::scoreboard::Scoreboard;
 use monoceros_wire::spool_count::WorkerSpoolCount;
@@ -16,7 +17,7 @@ use monoceros_wire::stacks::Stacks;
 use pyo3::prelude::*;
 
 use crate::boot_failure::give_up;
-use crate::keys;
+use crate::{clients, keys};
 
 /// The resources that a worker starts with.
 pub(crate) struct BootResources {
@@ -26,13 +27,15 @@ pub(crate) struct BootResources {
     pub(crate) start: Start,
     /// TLS, for the listeners that have it.
     pub(crate) tls: Option<TlsServer>,
+    /// What it shares with other workers about clients, if it limits them.
+    pub(crate) clients: Option<WorkerClients>,
     /// What bodies take of the disk, in all workers; `None` if the master does not count it.
     pub(crate) spool_count: Option<WorkerSpoolCount>,
 }
 
 /// The role of this process: worker or mold.
 pub(crate) enum BootRole {
-    Worker(BootResources),
+    Worker(Box<BootResources>),
     Mold { channel: WorkerEnd, listeners: Vec<Private>, start: StartMold },
 }
 
@@ -64,9 +67,10 @@ pub(crate) fn receive() -> io::Result<(BootRole, Stacks, InheritedLogs)> {
                 Scoreboard::adopt(descriptor::take_inherited(number(variable::SCOREBOARD)?)?)?;
             let spool_count = adopt_spool_count(&start, files)?;
             let tls = keys::take(&channel, &start);
+            let clients = clients::take(&channel, &start);
             let resources =
-                BootResources { channel, scoreboard, listeners, start, tls, spool_count };
-            Ok((BootRole::Worker(resources), stacks, logs))
+                BootResources { channel, scoreboard, listeners, start, tls, clients, spool_count };
+            Ok((BootRole::Worker(Box::new(resources)), stacks, logs))
         }
         (Incoming::Message(ToWorker::StartMold(start)), _) => {
             Ok((BootRole::Mold { channel, listeners, start }, stacks, logs))

@@ -17,6 +17,7 @@ use monoceros_log::LogFile;
 use monoceros_sys::{process, reason, title};
 use monoceros_tls::TlsServer;
 use monoceros_wire::channel::WorkerEnd;
+use monoceros_wire::client_table::WorkerClients;
 use monoceros_wire::listener::Scheme;
 use monoceros_wire::message::{BootFailure, FromWorker, Start};
 use pyo3::prelude::*;
@@ -50,7 +51,8 @@ pub(crate) fn run(
     log: Arc<LogFile>,
     application: LoadedApplication,
 ) -> PyResult<()> {
-    let BootResources { channel, scoreboard, listeners, mut start, tls, spool_count } = resources;
+    let BootResources { channel, scoreboard, listeners, mut start, tls, clients, spool_count } =
+        resources;
     let LoadedApplication { callable, name, facts } = application;
     show_title(&start, settings, Some(&name));
     let speaker = WorkerEnd::from(std::os::fd::AsFd::as_fd(&channel).try_clone_to_owned()?);
@@ -70,15 +72,10 @@ pub(crate) fn run(
     end::watch(py)?;
     let mut options = options(settings, start.workers, !has_lock(py));
     let prefix = prefix();
-    let edge = EdgeInput { settings, listeners: &start.listeners, prefix: &prefix };
-    options.local = monoceros_edge::local_decision(&edge);
+    decide_at_edge(&mut options, settings, &start, &prefix, clients);
     options.spool_count = spool_count.map(Arc::new);
-    options.revise = monoceros_edge::revision(settings);
-    if start.slot.0 == 0 {
-        // The same for all workers.
-        monoceros_edge::findings(settings).iter().for_each(|text| log::warn!("{text}"));
-    }
-    options.reserve = reserve(settings, tls.is_some() || options.local.is_some());
+    let responds = options.local.is_some() || options.connection_limit.is_some();
+    options.reserve = reserve(settings, tls.is_some() || responds);
     let announce = Box::new(signals::announce);
     let cannot_serve = |why: String| -> ! {
         give_up(&speaker, BootFailure::Boot, &format!("cannot serve: {why}"))
@@ -132,6 +129,27 @@ fn report_findings(py: Python, speaker: &WorkerEnd, start: &Start, facts: &Proje
     }
     for text in findings {
         concern::report(speaker, text, false);
+    }
+}
+
+/// Sets what the server decides by itself about connections, requests and responses.
+fn decide_at_edge(
+    options: &mut Options,
+    settings: &WorkerSettings,
+    start: &Start,
+    prefix: &PathPrefix,
+    clients: Option<WorkerClients>,
+) {
+    let table = clients.as_ref().map(|it| &it.table);
+    let edge = EdgeInput { settings, listeners: &start.listeners, prefix, clients: table };
+    options.local = monoceros_edge::local_decision(&edge);
+    options.revise = monoceros_edge::revision(settings);
+    options.connection_limit = clients.and_then(|WorkerClients { table, journal }| {
+        journal.map(|journal| monoceros_edge::connection_limit(settings, &table, journal))
+    });
+    if start.slot.0 == 0 {
+        // The same for all workers.
+        monoceros_edge::findings(settings).iter().for_each(|text| log::warn!("{text}"));
     }
 }
 

@@ -156,11 +156,13 @@ fn command(message: &ToWorker) -> Option<WorkerCommand> {
         ToWorker::Reopen => WorkerCommand::Reopen,
         ToWorker::Workers(count) => WorkerCommand::Workers(count),
         ToWorker::Expire { request } => WorkerCommand::Expire { request },
-        // The first message, which was taken before the loop began, and the one that comes
+        // The first messages, which were taken before the loop began, and the one that comes
         // with a file.
-        ToWorker::Start(_) | ToWorker::StartMold(_) | ToWorker::Fork { .. } | ToWorker::Tls => {
-            return None;
-        }
+        ToWorker::Start(_)
+        | ToWorker::StartMold(_)
+        | ToWorker::Fork { .. }
+        | ToWorker::Tls
+        | ToWorker::Limits => return None,
     })
 }
 
