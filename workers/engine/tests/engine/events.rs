@@ -7,6 +7,7 @@ use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
+use std::time::Duration;
 
 use monoceros_engine::{
     ApplicationKind, BodyPiece, Engine, EventSource, Exchange, InboxEvent, Options,
@@ -14,7 +15,7 @@ use monoceros_engine::{
 use monoceros_sys::limit;
 use monoceros_sys::wait::{Readiness, wait};
 use monoceros_wire::message::{Drain, ToWorker};
-use monoceros_wire::scoreboard::ReportedState;
+use monoceros_wire::scoreboard::{GivenUp, ReportedState};
 
 use crate::running::{DEADLINE, RunningEngine, Wire, some};
 
@@ -495,4 +496,30 @@ fn the_events_of_a_closed_connection_are_not_those_of_the_next() {
     application.take();
     let gone = reported.try_iter().filter(|it| *it == Report::Disconnected).count();
     assert_eq!(gone, 1, "only the client of the first request has gone");
+}
+
+#[test]
+fn a_chunked_body_that_is_too_large_is_broken() {
+    let (engine, reports) = start("events-limit", Options { longest_body: 10, ..options() });
+    let mut client = connect(&engine);
+    let head = "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    write!(client, "{head}a\r\n0123456789\r\n0\r\n\r\n").unwrap();
+    assert_eq!(body(&mut client), "10");
+    write!(client, "{head}a\r\n0123456789\r\n1\r\n0\r\n").unwrap();
+    report_of(&reports, &Report::Broken);
+    assert_eq!(body(&mut client), "broken");
+    assert_eq!(engine.board.losses()[GivenUp::TooLarge.index()], 1);
+}
+
+/// The application never looks into its inbox.
+#[test]
+fn a_request_that_waits_too_long_in_the_inbox_gets_503() {
+    let options = Options { queue_timeout: Duration::from_millis(50), ..options() };
+    let engine = RunningEngine::start("events-overdue", options, || {});
+    let source = engine.worker.events().unwrap();
+    let mut client = connect(&engine);
+    client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert_eq!(body(&mut client), "503 Service Unavailable\n");
+    assert!(source.take().is_empty(), "its events are taken back as well");
+    assert_eq!(engine.board.losses()[GivenUp::Overdue.index()], 1);
 }

@@ -18,6 +18,7 @@ use monoceros_engine::{
 };
 use monoceros_http::{Head, Reject, ResponseHead};
 use monoceros_wire::message::{Drain, ToWorker};
+use monoceros_wire::scoreboard::GivenUp;
 
 use crate::events::{self, EventApplication, Report};
 use crate::local_files::{LENGTH, Site, content};
@@ -650,4 +651,54 @@ fn a_connection_beyond_the_limit_gets_429_on_its_first_stream_and_ends() {
     }
     one.get(3, "/");
     assert_eq!(one.response(3).body, b"0");
+}
+
+#[test]
+fn the_length_of_a_body_is_limited_on_each_stream_by_itself() {
+    let (engine, _release) = start("toy-limit", Options { longest_body: 10, ..options() });
+    let mut client = ToyClient::connect(&engine);
+    let head = "POST / HTTP/1.1\r\nHost: a\r\n";
+    client.send(HEAD, 1, format!("{head}Content-Length: 11\r\n\r\n").as_bytes());
+    assert!(client.response(1).head.starts_with("413 "));
+    for stream in [3, 5, 7] {
+        client.send(HEAD, stream, format!("{head}\r\n").as_bytes());
+        client.send(DATA, stream, b"0123456789");
+    }
+    client.send(DATA, 3, b"0");
+    assert!(client.response(3).head.starts_with("413 "));
+    for stream in [5, 7] {
+        client.send(ending(DATA, true), stream, b"");
+        assert_eq!(client.response(stream).body, b"10");
+    }
+    assert_eq!(engine.board.losses()[GivenUp::TooLarge.index()], 2);
+}
+
+#[test]
+fn a_body_on_a_stream_that_the_application_takes_as_it_arrives_is_limited_too() {
+    let options = Options { longest_body: 10, ..events::options() };
+    let (engine, reports) = start_events("toy-event-limit", options);
+    let mut client = ToyClient::connect(&engine);
+    client.send(HEAD, 1, b"POST /upload HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.send(DATA, 1, b"01234567890");
+    events::report_of(&reports, &Report::Broken);
+    assert_eq!(client.response(1).body, b"broken");
+    assert_eq!(engine.board.losses()[GivenUp::TooLarge.index()], 1);
+}
+
+#[test]
+fn a_stream_that_waits_too_long_for_a_thread_gets_503() {
+    let options = Options { queue_timeout: Duration::from_millis(50), ..options() };
+    let (engine, release) = start("toy-overdue", options);
+    let mut client = ToyClient::connect(&engine);
+    client.get(1, "/wait");
+    client.get(3, "/wait");
+    some("both requests", || (engine.board.running().len() == 2).then_some(()));
+    client.get(5, "/");
+    let got = client.response(5);
+    assert!(got.head.starts_with("503 ") && got.head.contains("\nRetry-After=1"), "{got:?}");
+    (0..2).for_each(|_| release.send(()).unwrap());
+    for stream in [1, 3] {
+        assert_eq!(client.response(stream).body, b"waited");
+    }
+    assert_eq!(engine.board.losses()[GivenUp::Overdue.index()], 1);
 }
