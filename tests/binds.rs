@@ -2,17 +2,23 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::net::TcpListener;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::path::Path;
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+use nix::unistd::{Gid, getegid, geteuid, getgroups};
 
 use crate::support::client::Connection;
 use crate::support::directory::Directory;
 use crate::support::server::Server;
 use crate::support::setup::{Setup, own_ip, own_name};
-use crate::support::until;
+use crate::support::{need, until, user};
 
 fn bound(address: &str) -> Setup {
     Setup::bare().apps().flags(&["--bind", address, "environ"])
@@ -240,4 +246,166 @@ fn an_address_of_another_machine_is_refused_at_once() {
     let end = bound("192.0.2.1:80").run();
     assert_eq!(end.code, Some(1), "{}", end.stderr);
     assert!(end.stderr.contains("cannot bind 192.0.2.1:80"), "{}", end.stderr);
+}
+
+/// The mode of a file, and its group.
+fn rights(path: &Path) -> (u32, u32) {
+    let metadata = fs::metadata(path).unwrap();
+    (metadata.permissions().mode() & 0o7777, metadata.gid())
+}
+
+/// A group that this process can give its files to: root any, other users one of their own.
+fn other_group() -> Option<u32> {
+    let own = getegid().as_raw();
+    if geteuid().is_root() {
+        return Some(54_321);
+    }
+    let found = getgroups().unwrap().into_iter().map(Gid::as_raw).find(|gid| *gid != own);
+    need::met(found.is_some(), "a second group of the user");
+    found
+}
+
+#[test]
+fn the_mode_of_a_socket_file_is_a_setting() {
+    for mode in [0o600, 0o660, 0o666, 0o777] {
+        let flags = ["--unix-mode", &format!("0{mode:o}"), "--umask", "0o77"];
+        let server = bound("unix:here.sock").flags(&flags).start();
+        assert_eq!(rights(&server.directory.join("here.sock")).0, mode);
+    }
+}
+
+#[test]
+fn the_group_of_a_socket_file_is_a_setting() {
+    let Some(group) = other_group() else { return };
+    let flags = ["--unix-mode", "0660", "--unix-group", &group.to_string()];
+    let server = bound("unix:here.sock").flags(&flags).start();
+    let path = server.directory.join("here.sock");
+    assert_eq!(rights(&path), (0o660, group));
+    // Without a mode that of the umask stays.
+    let flags = ["--umask", "0o27", "--unix-group", &group.to_string()];
+    let server = bound("unix:here.sock").flags(&flags).start();
+    assert_eq!(rights(&server.directory.join("here.sock")), (0o750, group));
+    assert_eq!(Connection::unix(&path).unwrap().get("/").status, 200);
+}
+
+#[test]
+fn a_reload_and_an_upgrade_keep_and_change_the_rights_of_a_socket_file() {
+    let text = |mode: &str| format!("bind: unix:here.sock\nunix-mode: '{mode}'\n");
+    let setup = Setup::bare().apps().flag("environ").file("monoceros.yaml", &text("0600"));
+    let server = setup.start();
+    let path = server.directory.join("here.sock");
+    let inode = fs::metadata(&path).unwrap().ino();
+    server.directory.write("monoceros.yaml", &text("0660"));
+    let workers = server.workers();
+    server.signal(Signal::SIGHUP);
+    server.wait_for_replacement(&workers);
+    assert_eq!(rights(&path).0, 0o660);
+    server.upgrade();
+    assert_eq!(rights(&path).0, 0o660);
+    assert_eq!(fs::metadata(&path).unwrap().ino(), inode, "the file is not made again");
+    assert_eq!(Connection::unix(&path).unwrap().get("/").status, 200);
+}
+
+#[test]
+fn a_group_that_does_not_exist_is_an_error() {
+    let end = bound("unix:here.sock").flags(&["--unix-group", "no-such-group"]).run();
+    assert_eq!(end.code, Some(1), "{}", end.stderr);
+    assert!(end.stderr.contains("there is no group \"no-such-group\""), "{}", end.stderr);
+    assert!(!end.directory.join("here.sock").exists());
+}
+
+#[test]
+fn the_socket_file_of_another_user_gets_the_group() {
+    let Some(python) = user::python() else { return };
+    let directory = Directory::new();
+    std::os::unix::fs::chown(directory.path(), Some(user::NOBODY), Some(user::NOBODY)).unwrap();
+    let path = directory.join("here.sock");
+    let address = format!("unix:{}", path.display());
+    let setup = Setup::bare().flags(&["--python", python, "--bind", &address]);
+    let pythonpath = crate::support::setup::apps("wsgi").display().to_string();
+    let flags = ["--user", "65534", "--unix-group", "54321", "--unix-mode", "0660"];
+    let server = setup.flags(&["--pythonpath", &pythonpath, "environ"]).flags(&flags).start();
+    let metadata = fs::metadata(&path).unwrap();
+    assert_eq!((metadata.uid(), rights(&path)), (user::NOBODY, (0o660, 54_321)));
+    server.stop();
+    assert!(!path.exists());
+}
+
+/// The interface of each socket of a server that listens at a TCP port, and the port.
+fn listening_interfaces(port: u16) -> Vec<String> {
+    let output = Command::new("ss").args(["-Hltn", &format!("sport = :{port}")]).output();
+    let text = String::from_utf8(output.unwrap().stdout).unwrap();
+    let local = |line: &str| line.split_whitespace().nth(3).map(str::to_owned);
+    let interface = |local: String| {
+        let (address, _) = local.rsplit_once(':')?;
+        Some(address.split_once('%').map_or("", |(_, name)| name).to_owned())
+    };
+    text.lines().filter_map(local).filter_map(interface).collect()
+}
+
+/// An interface that works and is not the loopback.
+fn other_interface() -> Option<String> {
+    let names = fs::read_dir("/sys/class/net").unwrap().map(|it| it.unwrap().file_name());
+    let is_up = |name: &String| {
+        let path = format!("/sys/class/net/{name}/operstate");
+        fs::read_to_string(path).is_ok_and(|state| state.trim() == "up")
+    };
+    let found = names.filter_map(|name| name.into_string().ok()).find(is_up);
+    need::met(found.is_some(), "a network interface beside the loopback");
+    found
+}
+
+#[test]
+fn a_listener_serves_one_interface_only() {
+    let Some(name) = other_interface() else { return };
+    let server = bound(&format!("http://0.0.0.0:0%{name}")).flags(&["--bind", "unix:here.sock"]);
+    let server = server.start();
+    let port = server.address().port();
+    let refused = TcpStream::connect(("127.0.0.1", port)).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused, "the loopback is another interface");
+    let path = server.directory.join("here.sock");
+    assert_eq!(Connection::unix(&path).unwrap().get("/").status, 200);
+}
+
+#[test]
+fn a_listener_stays_bound_to_its_interface() {
+    let server = bound("http://127.0.0.1:0%lo").start();
+    let address = server.address();
+    let served = || Connection::tcp(address).unwrap().get("/").status == 200;
+    assert!(served());
+    let has_ss = Command::new("ss").arg("-V").output().is_ok();
+    let check = || {
+        assert!(served());
+        if need::met(has_ss, "ss: apt install iproute2") {
+            assert_eq!(listening_interfaces(address.port()), ["lo"]);
+        }
+    };
+    check();
+    let workers = server.workers();
+    server.signal(Signal::SIGHUP);
+    server.wait_for_replacement(&workers);
+    check();
+    server.upgrade();
+    check();
+}
+
+#[test]
+fn one_port_can_have_a_listener_on_each_interface() {
+    let Some(name) = other_interface() else { return };
+    let server = bound("http://0.0.0.0:0%lo").start();
+    let port = server.address().port();
+    let other = bound(&format!("http://0.0.0.0:{port}%{name}")).start();
+    let mut connection = Connection::tcp((Ipv4Addr::LOCALHOST, port).into()).unwrap();
+    assert_eq!(connection.get("/").status, 200);
+    assert_eq!(other.address().port(), port);
+}
+
+#[test]
+fn an_interface_that_is_missing_is_an_error() {
+    let end = bound("127.0.0.1:0%no-such0").run();
+    assert_eq!(end.code, Some(1), "{}", end.stderr);
+    assert!(end.stderr.contains("there is no network interface no-such0"), "{}", end.stderr);
+    let end = bound("127.0.0.1:0%a-name-too-long0").run();
+    assert_eq!(end.code, Some(2), "{}", end.stderr);
+    assert!(end.stderr.contains("\"a-name-too-long0\" is no name"), "{}", end.stderr);
 }

@@ -115,6 +115,7 @@ fn https(address: ListenerAddress) -> ListenerDescription {
         scheme: Scheme::Https,
         alpn: Vec::new(),
         options: ListenerOptions { defer_accept: true, ..ListenerOptions::default() },
+        access: None,
     }
 }
 

@@ -39,7 +39,8 @@ pub struct BindSetting {
     pub scheme: BindScheme,
     /// The option `proxy-protocol`, if it differs from the setting of that name.
     pub proxy_protocol: Option<ProxyMode>,
-    /// The option `access`, if it differs from the setting of that name. It may be empty.
+    /// The option `access`: rules that come before those of the setting of that name. An empty
+    /// list stands for no rules at all.
     pub access: Option<Vec<AccessRule>>,
 }
 

@@ -111,9 +111,10 @@ settings! {
     ///
     /// Options stand behind a question mark: `:8000?proxy-protocol=v2` sets
     /// `--proxy-protocol` for this address only, and `:8000?access=deny=all;path=/admin`, which
-    /// can be repeated behind `&`, the rules of `--access`. In the configuration file an address
-    /// with options can be a mapping: `{address: ':8000', proxy-protocol: v2}`, with the keys
-    /// `address`, `scheme`, `proxy-protocol` and `access`, a list of rules.
+    /// can be repeated behind `&`, rules that come before those of `--access`. In the
+    /// configuration file an address with options can be a mapping: `{address: ':8000',
+    /// proxy-protocol: v2}`, with the keys `address`, `scheme`, `proxy-protocol` and `access`, a
+    /// list of rules.
     bind: Vec<BindSetting> = vec![BindSetting::from(Bind::local())], [Listener], {
         section: Section::Socket, short: Some('b'), placeholder: "ADDRESS",
         item: Some(&bind_setting::ITEM),
@@ -544,8 +545,8 @@ settings! {
     ///
     /// If a client is denied whatever it requests, and neither `--real-ip` nor
     /// `--proxy-protocol` can name another one, its connections are closed when they are
-    /// accepted. `--bind` can have rules for one address, which take the place of these. `none`
-    /// is the empty list.
+    /// accepted. `--bind` can have rules for one address, which come before these; with `none`
+    /// an address has no rules, not these either. `none` is the empty list.
     access: Vec<AccessRule> = Vec::new(), [Worker], {
         section: Section::Access, placeholder: "RULE", item: Some(&access_rule::ITEM),
         effect: Rollout,

@@ -34,6 +34,7 @@ pub mod sendfile;
 pub mod seqpacket;
 pub mod signal;
 pub mod socket;
+pub mod socket_rights;
 pub mod thread;
 pub mod title;
 pub mod umask;

@@ -109,7 +109,11 @@ impl UserAccount {
     }
 }
 
-fn find_group(text: &str) -> io::Result<u32> {
+/// Looks up a group by name or number.
+///
+/// # Errors
+/// Those of the user database, and `NotFound` for a name that it lacks.
+pub fn find_group(text: &str) -> io::Result<u32> {
     if let Ok(gid) = text.parse() {
         return Ok(gid);
     }

@@ -25,6 +25,10 @@ pub struct ListenerDescription {
     pub alpn: Vec<Vec<u8>>,
     /// Further facts that its connections depend on.
     pub options: ListenerOptions,
+    /// Its own access rules, as the settings write them; `None` if it has those of the server
+    /// alone.
+    #[serde(default)]
+    pub access: Option<Vec<String>>,
 }
 
 /// The facts that the connections of a listener depend on.
@@ -201,7 +205,8 @@ mod tests {
     fn described(address: ListenerAddress) -> ListenerDescription {
         let (name, scheme, alpn) = ("a".to_owned(), Scheme::Https, vec![b"h2".to_vec()]);
         let options = ListenerOptions { defer_accept: true, proxy_protocol: ProxyProtocol::V2 };
-        ListenerDescription { name, address, scheme, alpn, options }
+        let access = Some(vec!["deny=all".to_owned()]);
+        ListenerDescription { name, address, scheme, alpn, options, access }
     }
 
     #[test]

@@ -132,7 +132,9 @@ pub(crate) fn adopt_activated(
 impl OwnedListener {
     fn open(bind: &Bind, options: &SocketOptions) -> Result<Self, BindError> {
         let (sockets, file) = match bind {
-            Bind::Tcp { host, port, .. } => (open_tcp(host, *port, options), None),
+            Bind::Tcp { host, port, interface } => {
+                (open_tcp(host, *port, interface.as_deref(), options), None)
+            }
             Bind::Unix(path) => {
                 let path = options.directory.join(path);
                 let opened = open_unix(&path, options).map(|it| vec![it]);
@@ -142,6 +144,12 @@ impl OwnedListener {
             Bind::Fd(number) => (ListeningSocket::take_inherited(*number).map(|it| vec![it]), None),
         };
         let sockets = sockets.map_err(|error| failure(bind, &error))?;
+        if let Some(file) = &file
+            && let Err(error) = file.set_rights(options.group, options.new_file_mode())
+        {
+            file.remove();
+            return Err(failure(bind, &error));
+        }
         let source = ListenerSource::Configured(bind.clone());
         let borrowed = Cell::new(false);
         Ok(Self { source, backlog: options.backlog, sockets, file, borrowed, is_anew: false })
@@ -212,16 +220,26 @@ impl OwnedListener {
         }
     }
 
+    /// The interface that its sockets are bound to.
+    fn interface(&self) -> Option<&str> {
+        match self.configured()? {
+            Bind::Tcp { interface, .. } => interface.as_deref(),
+            Bind::Unix(_) | Bind::Abstract(_) | Bind::Fd(_) => None,
+        }
+    }
+
     /// The sockets, for a worker.
     pub(crate) fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.sockets.iter().map(AsFd::as_fd)
     }
 
-    /// The description of each socket, for a worker that serves this scheme there.
+    /// The description of each socket, for a worker that serves this scheme there, with the
+    /// listener's own access rules.
     pub(crate) fn descriptions(
         &self,
         scheme: Scheme,
         options: ListenerOptions,
+        access: Option<Vec<String>>,
     ) -> impl Iterator<Item = ListenerDescription> {
         let alpn = match scheme {
             Scheme::Http => &[][..],
@@ -233,6 +251,7 @@ impl OwnedListener {
             scheme,
             alpn: alpn.iter().map(|name| name.to_vec()).collect(),
             options,
+            access: access.clone(),
         })
     }
 
@@ -289,7 +308,8 @@ impl OwnedListener {
             };
             // Both sockets need `SO_REUSEPORT` to listen on one address (`socket(7)`).
             socket::share_address(old.as_fd(), true)?;
-            let socket = open_address(address, options, true)?;
+            let interface = self.interface();
+            let socket = open_address(address, interface, options, true)?;
             // Taken back, so that no other socket can be bound to the address.
             socket::share_address(socket.as_fd(), false)?;
             Ok(socket)
@@ -325,6 +345,9 @@ impl OwnedListener {
             let defer = |fd: BorrowedFd| socket::defer_accept(fd, options.defer_seconds());
             self.sockets().try_for_each(defer)?;
         }
+        if let Some(file) = &self.file {
+            file.set_rights(options.group, options.mode)?;
+        }
         self.set_backlog(options)
     }
 
@@ -352,7 +375,15 @@ mod tests {
 
     fn options() -> SocketOptions {
         let directory = std::env::temp_dir();
-        SocketOptions { backlog: 16, umask: 0o77, owner: None, defer: true, directory }
+        SocketOptions {
+            backlog: 16,
+            umask: 0o77,
+            owner: None,
+            mode: None,
+            group: None,
+            defer: true,
+            directory,
+        }
     }
 
     fn addresses(listener: &OwnedListener) -> Vec<&ListenerAddress> {
@@ -371,10 +402,10 @@ mod tests {
         assert!(Rc::ptr_eq(&first[0], &second[0]));
         assert_eq!(open.len(), 1);
         let deferring = ListenerOptions { defer_accept: true, ..ListenerOptions::default() };
-        let description = first[0].descriptions(Scheme::Http, deferring).next().unwrap();
+        let description = first[0].descriptions(Scheme::Http, deferring, None).next().unwrap();
         assert!(description.to_string().starts_with("http://127.0.0.1:"));
         assert!(description.alpn.is_empty());
-        let encrypted = first[0].descriptions(Scheme::Https, deferring).next().unwrap();
+        let encrypted = first[0].descriptions(Scheme::Https, deferring, None).next().unwrap();
         assert_eq!(encrypted.to_string(), description.to_string().replacen("http", "https", 1));
         assert_eq!(encrypted.alpn, [b"http/1.1", b"http/1.0"]);
         assert_eq!((description.name.as_str(), description.options), ("127.0.0.1-0", deferring));

@@ -6,10 +6,12 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use monoceros_config::{Effect, Loaded, LogTarget, ProxyMode, Row, Settings, Workers};
+use monoceros_config::{
+    AccessRule, BindSetting, Effect, Loaded, LogTarget, ProxyMode, Row, Settings, Workers,
+};
 use monoceros_sys::process::Program;
 use monoceros_sys::reason;
-use monoceros_sys::user::{Credentials, is_root};
+use monoceros_sys::user::{Credentials, find_group, is_root};
 use monoceros_wire::client_table::RuleTag;
 use monoceros_wire::listener::{ListenerDescription, ListenerOptions, ProxyProtocol, Scheme};
 use monoceros_wire::message::ApplicationCheck;
@@ -44,6 +46,8 @@ pub(crate) struct WorkerSpec {
     pub(crate) certificates: Option<Certificates>,
     /// The user of the workers, which owns the log files and the files of unix sockets.
     pub(crate) owner: Option<Credentials>,
+    /// The group that the files of unix sockets are given to, if the settings name one.
+    socket_group: Option<u32>,
     /// The directory that relative paths start from.
     pub(crate) directory: PathBuf,
     /// The addresses are set, and not the default.
@@ -66,6 +70,7 @@ impl WorkerSpec {
         };
         check_directory(&directory)?;
         let owner = find_owner(&settings)?;
+        let socket_group = find_socket_group(&settings)?;
         let extension = kind.extension(invocation)?;
         let has = |name| Row::find(name).is_some_and(|row| is_set(loaded, row));
         let program = Program {
@@ -92,6 +97,7 @@ impl WorkerSpec {
             listeners,
             certificates,
             owner,
+            socket_group,
             directory,
             binds_are_set,
             config_file: loaded.config_file.clone(),
@@ -110,7 +116,11 @@ impl WorkerSpec {
         self.listeners.iter().flat_map(|listener| {
             let (scheme, proxy_protocol) = self.protocols_of(listener);
             let defer_accept = self.kind.clients_send_first();
-            listener.descriptions(scheme, ListenerOptions { defer_accept, proxy_protocol })
+            let options = ListenerOptions { defer_accept, proxy_protocol };
+            let bind = self.bind_setting_of(listener);
+            let access = bind.and_then(|bind| bind.access.as_ref());
+            let access = access.map(|rules| rules.iter().map(AccessRule::to_string).collect());
+            listener.descriptions(scheme, options, access)
         })
     }
 
@@ -118,8 +128,7 @@ impl WorkerSpec {
     /// options.
     fn protocols_of(&self, listener: &OwnedListener) -> (Scheme, ProxyProtocol) {
         let settings = &self.settings;
-        let address = listener.configured();
-        let bind = settings.bind.iter().find(|bind| Some(&bind.address) == address);
+        let bind = self.bind_setting_of(listener);
         let has_tls = bind.map_or_else(|| settings.has_certificates(), |it| settings.is_tls(it));
         let proxy_mode = bind.map_or(settings.proxy_protocol, |it| settings.proxy_mode(it));
         let proxy_protocol = match proxy_mode {
@@ -129,6 +138,12 @@ impl WorkerSpec {
             ProxyMode::V2 => ProxyProtocol::V2,
         };
         (if has_tls { Scheme::Https } else { Scheme::Http }, proxy_protocol)
+    }
+
+    /// The setting that a listener was opened for; `None` for one that was passed in.
+    fn bind_setting_of(&self, listener: &OwnedListener) -> Option<&BindSetting> {
+        let address = listener.configured();
+        self.settings.bind.iter().find(|bind| Some(&bind.address) == address)
     }
 
     /// The file in memory with its certificates and keys, as workers are sent it.
@@ -202,6 +217,7 @@ impl WorkerSpec {
             &self.settings,
             self.kind.clients_send_first(),
             self.owner.clone(),
+            self.socket_group,
             &self.directory,
         )
     }
@@ -272,6 +288,12 @@ fn find_owner(settings: &Settings) -> Result<Option<Credentials>, String> {
     }
     let (uid, gid) = (found.uid, found.gid);
     Err(format!("cannot run workers as user {uid} and group {gid}: only root can do that"))
+}
+
+/// The number of the group in `unix-group`.
+fn find_socket_group(settings: &Settings) -> Result<Option<u32>, String> {
+    let group = settings.unix_group.as_deref().map(find_group).transpose();
+    group.map_err(|error| format!("cannot use --unix-group: {}", reason(&error)))
 }
 
 fn count_workers(workers: Workers) -> u16 {

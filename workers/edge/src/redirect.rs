@@ -93,7 +93,7 @@ mod tests {
             Err(_) => ListenerAddress::Unix(UnixAddress::Path(address.into())),
         };
         let (name, alpn, options) = (String::new(), Vec::new(), ListenerOptions::default());
-        ListenerDescription { name, address, scheme, alpn, options }
+        ListenerDescription { name, address, scheme, alpn, options, access: None }
     }
 
     fn location(port: u16, text: &str, local: &Address) -> Option<String> {

@@ -42,6 +42,16 @@ impl AsFd for ListeningSocket {
     }
 }
 
+/// The rights to a file of all users.
+const ALL_RIGHTS: u32 = 0o777;
+
+/// The rights to a file of its owner.
+const OWNERS_RIGHTS: u32 = 0o700;
+
+/// The length of the name of an interface, at most: `IFNAMSIZ` without its NUL
+/// (`netdevice(7)`). The kernel cuts a longer one, and could find another interface.
+const INTERFACE_NAME_MAX: usize = 15;
+
 /// The options of sockets.
 #[derive(Clone, Debug)]
 pub(crate) struct SocketOptions {
@@ -51,6 +61,10 @@ pub(crate) struct SocketOptions {
     pub(super) umask: u32,
     /// The user that the file of a unix socket is given to.
     pub(super) owner: Option<Credentials>,
+    /// The mode of the file of a unix socket, in place of that of the mask.
+    pub(super) mode: Option<u32>,
+    /// The group that the file of a unix socket is given to.
+    pub(super) group: Option<u32>,
     /// The kernel holds back TCP connections on which nothing has arrived. Not for
     /// protocols in which the server sends first.
     pub(super) defer: bool,
@@ -64,10 +78,34 @@ impl SocketOptions {
         settings: &Settings,
         defer: bool,
         owner: Option<Credentials>,
+        group: Option<u32>,
         directory: &Path,
     ) -> Self {
-        let (backlog, umask) = (settings.backlog, settings.umask.0);
-        Self { backlog, umask, owner, defer, directory: directory.to_owned() }
+        Self {
+            backlog: settings.backlog,
+            umask: settings.umask.0,
+            owner,
+            mode: settings.unix_mode.map(|mode| mode.0),
+            group,
+            defer,
+            directory: directory.to_owned(),
+        }
+    }
+
+    /// The mode that the file of a unix socket gets in the end.
+    fn file_mode(&self) -> u32 {
+        self.mode.unwrap_or(ALL_RIGHTS & !self.umask)
+    }
+
+    /// The mode that is set when the file is made; `None` if the mask has set it.
+    pub(super) fn new_file_mode(&self) -> Option<u32> {
+        (self.mode.is_some() || self.group.is_some()).then(|| self.file_mode())
+    }
+
+    /// The mask with which it is made: while it has not got its group, it is its owner's alone.
+    fn first_mask(&self) -> u32 {
+        let first = if self.group.is_some() { OWNERS_RIGHTS } else { ALL_RIGHTS };
+        ALL_RIGHTS & !(self.file_mode() & first)
     }
 
     /// How long the kernel holds them back; 0 disables that (`tcp(7)`).
@@ -86,6 +124,7 @@ impl SocketOptions {
 pub(super) fn open_tcp(
     host: &str,
     port: u16,
+    interface: Option<&str>,
     options: &SocketOptions,
 ) -> io::Result<Vec<ListeningSocket>> {
     let mut addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
@@ -95,7 +134,7 @@ pub(super) fn open_tcp(
     }
     let (mut sockets, mut missing) = (Vec::new(), None);
     for address in addresses {
-        match open_address(address, options, false) {
+        match open_address(address, interface, options, false) {
             Ok(socket) => sockets.push(socket),
             Err(error) if lacks_family(&error) => missing = Some(error),
             Err(error) => return Err(error),
@@ -112,10 +151,11 @@ fn lacks_family(error: &io::Error) -> bool {
     unsupported || error.kind() == io::ErrorKind::AddrNotAvailable
 }
 
-/// Listens on one address; `shared` lets another socket listen there too
-/// (`SO_REUSEPORT` in `socket(7)`).
+/// Listens on one address, for what arrives through this interface only; `shared` lets another
+/// socket listen there too (`SO_REUSEPORT` in `socket(7)`).
 pub(super) fn open_address(
     address: SocketAddr,
+    interface: Option<&str>,
     options: &SocketOptions,
     shared: bool,
 ) -> io::Result<ListeningSocket> {
@@ -126,10 +166,33 @@ pub(super) fn open_address(
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
+    if let Some(interface) = interface {
+        bind_to_interface(&socket, interface)?;
+    }
     socket.bind(&address.into())?;
     let socket = listen(socket, options)?;
     socket::defer_accept(socket.as_fd(), options.defer_seconds())?;
     Ok(socket)
+}
+
+/// What arrives through another interface does not reach the socket (`SO_BINDTODEVICE` in
+/// `socket(7)`).
+fn bind_to_interface(socket: &Socket, name: &str) -> io::Result<()> {
+    let missing = || {
+        let text = format!("there is no network interface {name}");
+        io::Error::new(io::ErrorKind::NotFound, text)
+    };
+    if name.is_empty() || name.len() > INTERFACE_NAME_MAX {
+        return Err(missing());
+    }
+    socket.bind_device(Some(name.as_bytes())).map_err(|error| match error.raw_os_error() {
+        Some(libc::ENODEV) => missing(),
+        Some(libc::EPERM) => {
+            let text = format!("only root can bind to the interface {name} before Linux 5.7");
+            io::Error::new(io::ErrorKind::PermissionDenied, text)
+        }
+        _ => error,
+    })
 }
 
 /// The file is made as the workers' user, or by root and then given to that user.
@@ -148,7 +211,7 @@ fn bind_unix(
     let _alone = lock_directory(path)?;
     remove_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
-    let bound = with_umask(options.umask, || socket.bind(&SockAddr::unix(path)?));
+    let bound = with_umask(options.first_mask(), || socket.bind(&SockAddr::unix(path)?));
     bound?;
     if let Some(Credentials { uid, gid, .. }) = owner {
         std::os::unix::fs::lchown(path, Some(*uid), Some(*gid))?;
@@ -183,12 +246,42 @@ mod tests {
 
     fn options() -> SocketOptions {
         let directory = std::env::temp_dir();
-        SocketOptions { backlog: 16, umask: 0o77, owner: None, defer: true, directory }
+        SocketOptions {
+            backlog: 16,
+            umask: 0o77,
+            owner: None,
+            mode: None,
+            group: None,
+            defer: true,
+            directory,
+        }
+    }
+
+    #[test]
+    fn a_file_without_its_group_is_its_owners_alone() {
+        for (umask, mode, group, first, last) in [
+            (0o27, None, None, 0o27, 0o750),
+            (0o27, None, Some(1), 0o77, 0o750),
+            (0, Some(0o660), None, 0o117, 0o660),
+            (0o77, Some(0o660), Some(1), 0o177, 0o660),
+            (0o77, Some(0o777), None, 0, 0o777),
+        ] {
+            let options = SocketOptions { umask, mode, group, ..options() };
+            assert_eq!((options.first_mask(), options.file_mode()), (first, last), "{options:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_the_kernel_would_cut_is_no_interface() {
+        for name in ["", "no-such0", "lo-and-much-more"] {
+            let error = open_tcp("127.0.0.1", 0, Some(name), &options()).unwrap_err();
+            assert_eq!(error.to_string(), format!("there is no network interface {name}"));
+        }
     }
 
     #[test]
     fn a_host_without_a_port_has_one_address() {
-        let sockets = open_tcp("localhost", 0, &options()).unwrap();
+        let sockets = open_tcp("localhost", 0, None, &options()).unwrap();
         assert_eq!(sockets.len(), 1);
         assert!(socket::is_deferred(sockets[0].as_fd()));
     }

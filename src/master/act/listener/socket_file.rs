@@ -1,13 +1,14 @@
 //! The file of a unix socket: how a server recognises its own, removes it, and replaces
 //! one that another server has left. Called by `listener.rs` and `listening_socket.rs`.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, Metadata, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use monoceros_sys::lock;
-use monoceros_sys::user::Credentials;
+use monoceros_sys::socket_rights::set_socket_rights;
+use monoceros_sys::user::{Credentials, own_uid};
+use monoceros_sys::{lock, reason};
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -33,6 +34,25 @@ impl SocketFile {
         Some(Self { path: path.to_owned(), identity, owner })
     }
 
+    /// Gives it to this group, and sets its mode, as far as they are given.
+    pub(super) fn set_rights(&self, group: Option<u32>, mode: Option<u32>) -> io::Result<()> {
+        if group.is_none() && mode.is_none() {
+            return Ok(());
+        }
+        let owner = self.owner.map_or_else(own_uid, |(uid, _)| uid);
+        // The directory may belong to another user, and have a link to another socket
+        // meanwhile.
+        let is_own = |found: &Metadata| identity(found) == self.identity && found.uid() == owner;
+        set_socket_rights(&self.path, is_own, group, mode).map_err(|error| {
+            let group = group.map(|group| format!("group {group}"));
+            let mode = mode.map(|mode| format!("mode {mode:o}"));
+            let rights: Vec<_> = group.into_iter().chain(mode).collect();
+            let text =
+                format!("cannot set {} of its file: {}", rights.join(" and "), reason(&error));
+            io::Error::new(error.kind(), text)
+        })
+    }
+
     /// Removes the file, unless another server has put its own there.
     pub(super) fn remove(&self) {
         let owner = self.owner.map(|(uid, gid)| Credentials { uid, gid, groups: vec![gid] });
@@ -53,8 +73,11 @@ impl SocketFile {
 }
 
 fn identify(path: &Path) -> io::Result<(u64, u64)> {
-    let metadata = fs::symlink_metadata(path)?;
-    Ok((metadata.dev(), metadata.ino()))
+    fs::symlink_metadata(path).map(|metadata| identity(&metadata))
+}
+
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
 }
 
 /// Keeps other servers from looking at the sockets in this directory meanwhile

@@ -375,6 +375,7 @@ mod tests {
             scheme: Scheme::Https,
             alpn: Vec::new(),
             options: ListenerOptions { defer_accept, ..ListenerOptions::default() },
+            access: None,
         };
         (Private::from(std::os::fd::OwnedFd::from(bound)), description)
     }

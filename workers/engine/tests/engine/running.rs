@@ -91,6 +91,7 @@ impl RunningEngine {
             scheme: Scheme::Http,
             alpn: Vec::new(),
             options: ListenerOptions { defer_accept: true, proxy_protocol },
+            access: None,
         };
         let (master, channel_end) = pair().unwrap();
         let shape = match options.application {
