@@ -5,7 +5,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod accelerated_files;
+mod access;
 mod activation;
+mod allowed_hosts;
 mod application;
 mod bad_settings;
 mod batches;

@@ -3,7 +3,9 @@
 //! applications that are stuck do not matter here.
 
 mod accelerate;
-#[allow(dead_code, reason = "the parts about access, which follow, use all of it")]
+mod accept;
+mod access;
+mod allowed_hosts;
 mod arrived_request;
 mod challenge;
 mod connection_limit;
@@ -18,11 +20,16 @@ mod test_requests;
 use std::sync::Arc;
 
 use monoceros_config::WorkerSettings;
-use monoceros_engine::{ConnectionLimit, Decision, LocalDecision, ResponseReviser};
+use monoceros_engine::{
+    AcceptDecision, Arrival, ConnectionLimit, Decision, LocalDecision, ResponseReviser,
+};
 use monoceros_http::PathPrefix;
 use monoceros_wire::client_table::{ClientTable, JournalWriter};
 use monoceros_wire::listener::ListenerDescription;
 
+use crate::accept::AcceptRules;
+use crate::access::{AccessControl, AccessRules};
+use crate::allowed_hosts::HostCheck;
 use crate::arrived_request::{ArrivedRequest, DecisionPart};
 use crate::challenge::Challenges;
 use crate::connection_limit::TableCounter;
@@ -41,25 +48,34 @@ pub struct EdgeInput<'a> {
     pub prefix: &'a PathPrefix,
     /// The table of all workers in which clients are counted, if the settings limit them.
     pub clients: Option<&'a Arc<ClientTable>>,
+    /// The hosts that the loaded application allows, as `allowed-hosts` writes them; `None` if it
+    /// allows each one.
+    pub project_hosts: Option<&'a [String]>,
 }
 
-/// The decision on requests that the settings ask for, if they ask for one.
-#[must_use]
-pub fn local_decision(given: &EdgeInput) -> Option<LocalDecision> {
-    let (parts, prefix) = (parts(given), given.prefix.clone());
-    if parts.is_empty() {
-        return None;
+/// The decisions of the server itself.
+#[derive(Debug)]
+pub struct Edge {
+    /// Which connections are closed at accept.
+    pub accept: Option<AcceptDecision>,
+    /// The requests that the server responds to by itself.
+    pub local: Option<LocalDecision>,
+}
+
+impl Edge {
+    /// The decisions that the settings ask for.
+    ///
+    /// # Errors
+    /// When the master's description of a listener has a rule that cannot be read.
+    pub fn new(given: &EdgeInput) -> Result<Self, String> {
+        let prefix = given.prefix.clone();
+        let rules = AccessRules::of_listeners(given.settings.access(), given.listeners)?;
+        let accept = AcceptRules::decision(given.settings, given.listeners, &rules);
+        let parts = parts(given, rules);
+        let local = (!parts.is_empty())
+            .then(|| LocalDecision::new(move |arrival| decide(&parts, arrival, &prefix)));
+        Ok(Self { accept, local })
     }
-    Some(LocalDecision::new(move |arrival| {
-        let request = ArrivedRequest::new(arrival, &prefix);
-        for part in &parts {
-            match part.decide(&request) {
-                Decision::Pass => {}
-                decision => return decision,
-            }
-        }
-        Decision::Pass
-    }))
 }
 
 /// The revision of the application's responses that the settings ask for, if they ask for one.
@@ -89,9 +105,11 @@ pub fn connection_limit(
 /// The parts of the decision on a request, in their order: the first one that does not pass a
 /// request decides. Before them the engine refuses the first request of a connection beyond
 /// `limit-connections`; behind them comes the application.
-fn parts(given: &EdgeInput) -> Vec<Box<dyn DecisionPart>> {
+fn parts(given: &EdgeInput, rules: Vec<AccessRules>) -> Vec<Box<dyn DecisionPart>> {
     let settings = given.settings;
     let parts = [
+        part(AccessControl::of(rules)),
+        part(HostCheck::of(settings, given.project_hosts)),
         part(given.clients.and_then(|table| RateLimits::new(settings.limit_rate(), table))),
         part(settings.acme_webroot().as_deref().map(Challenges::below)),
         part(settings.redirect_https().then(|| HttpsRedirect::to(given.listeners))),
@@ -103,4 +121,15 @@ fn parts(given: &EdgeInput) -> Vec<Box<dyn DecisionPart>> {
 /// A part of the decision, if the settings ask for it.
 fn part<P: DecisionPart + 'static>(part: Option<P>) -> Option<Box<dyn DecisionPart>> {
     part.map(|part| Box::new(part) as Box<dyn DecisionPart>)
+}
+
+fn decide(parts: &[Box<dyn DecisionPart>], arrival: &Arrival, prefix: &PathPrefix) -> Decision {
+    let request = ArrivedRequest::new(arrival, prefix);
+    for part in parts {
+        match part.decide(&request) {
+            Decision::Pass => {}
+            decision => return decision,
+        }
+    }
+    Decision::Pass
 }

@@ -248,6 +248,9 @@ def allowed_hosts():
             "the type %s" % type(value).__name__
         )
         return None, [text]
+    if project.get("USE_X_FORWARDED_HOST"):
+        text = "allowed-hosts: auto leaves the check to Django: USE_X_FORWARDED_HOST is set"
+        return None, [text]
     hosts = list(value)
     if not hosts and project.debug:
         hosts = LOCAL_HOSTS

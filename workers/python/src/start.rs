@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use monoceros_config::{ResponseField, WorkerSettings};
-use monoceros_edge::EdgeInput;
+use monoceros_edge::{Edge, EdgeInput};
 use monoceros_engine::{
     ApplicationKind, Engine, EngineParts, Forwarding, ListenerParts, Options, SpoolLimit,
     Temporary, TlsLayer,
@@ -70,16 +70,17 @@ pub(crate) fn run(
     report_findings(py, &speaker, &start, &facts);
     signals::take_over(py)?;
     end::watch(py)?;
+    let cannot_serve = |why: String| -> ! {
+        give_up(&speaker, BootFailure::Boot, &format!("cannot serve: {why}"))
+    };
     let mut options = options(settings, start.workers, !has_lock(py));
     let prefix = prefix();
-    decide_at_edge(&mut options, settings, &start, &prefix, clients);
+    decide_at_edge(&mut options, settings, &start, &facts, &prefix, clients)
+        .unwrap_or_else(|why| cannot_serve(why));
     options.spool_count = spool_count.map(Arc::new);
     let responds = options.local.is_some() || options.connection_limit.is_some();
     options.reserve = reserve(settings, tls.is_some() || responds);
     let announce = Box::new(signals::announce);
-    let cannot_serve = |why: String| -> ! {
-        give_up(&speaker, BootFailure::Boot, &format!("cannot serve: {why}"))
-    };
     let mut listeners = ListenerParts::pair(listeners, std::mem::take(&mut start.listeners))
         .unwrap_or_else(|why| cannot_serve(why));
     add_layers(&mut listeners, tls.as_ref());
@@ -137,12 +138,19 @@ fn decide_at_edge(
     options: &mut Options,
     settings: &WorkerSettings,
     start: &Start,
+    facts: &ProjectFacts,
     prefix: &PathPrefix,
     clients: Option<WorkerClients>,
-) {
-    let table = clients.as_ref().map(|it| &it.table);
-    let edge = EdgeInput { settings, listeners: &start.listeners, prefix, clients: table };
-    options.local = monoceros_edge::local_decision(&edge);
+) -> Result<(), String> {
+    let edge = Edge::new(&EdgeInput {
+        settings,
+        listeners: &start.listeners,
+        prefix,
+        clients: clients.as_ref().map(|it| &it.table),
+        project_hosts: facts.allowed_hosts.as_deref(),
+    })?;
+    options.local = edge.local;
+    options.accept = edge.accept;
     options.revise = monoceros_edge::revision(settings);
     options.connection_limit = clients.and_then(|WorkerClients { table, journal }| {
         journal.map(|journal| monoceros_edge::connection_limit(settings, &table, journal))
@@ -151,6 +159,7 @@ fn decide_at_edge(
         // The same for all workers.
         monoceros_edge::findings(settings).iter().for_each(|text| log::warn!("{text}"));
     }
+    Ok(())
 }
 
 /// Puts TLS between HTTP and the sockets of the https listeners.
