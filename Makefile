@@ -118,7 +118,7 @@ wheel: python build ## Make the packages for pip, in target/wheels
 run: python build $(demo)/$(stamp) $(if $(TLS),demo-certificate) ## Serve the demonstration shop at 127.0.0.1:8000; TLS=1: at https://127.0.0.1:8443
 	@$(demo)/venv/bin/python $(shop)/manage.py demo
 	@echo "The shop serves as soon as the log says at which address; Ctrl-C stops it."
-	@trap : INT; $(target)/release/monoceros --chdir $(shop) --python $(demo)/venv/bin/python --bind $(BIND) --workers 2 $(if $(TLS),--certfile $(demo-certfile) --keyfile $(demo-keyfile)) || \
+	@trap : INT; $(target)/release/monoceros --chdir $(shop) --python $(demo)/venv/bin/python --bind $(BIND) --workers 2 --static auto $(if $(TLS),--certfile $(demo-certfile) --keyfile $(demo-keyfile)) || \
 		{ echo "The shop was to serve at $(BIND); another address is set by make run BIND=127.0.0.1:8001" >&2; exit 1; }
 
 test: tools $(venv)/$(stamp) ## Run every test; PROFILE=release tests what is shipped
@@ -185,6 +185,7 @@ $(demo)/$(stamp): $(shop)/requirements.txt $(wildcard $(shop)/store/migrations/*
 	$(PYTHON) -m venv --clear $(demo)/venv
 	$(demo)/venv/bin/pip install --quiet --disable-pip-version-check -r $(shop)/requirements.txt
 	$(demo)/venv/bin/python $(shop)/manage.py migrate --verbosity 0
+	$(demo)/venv/bin/python $(shop)/manage.py collectstatic --no-input --verbosity 0
 	touch $@
 
 $(venv)/$(stamp): $(shop)/requirements.txt $(apps)/flaskapp/requirements.txt $(apps)/programs/requirements.txt | python

@@ -132,6 +132,11 @@ fn a_check_before_a_deployment_finds_what_the_settings_lack() {
     let words = ["--deploy", "--bind=:80", "--forwarded-allow-ips=10.0.0.0/8"];
     let end = Setup::bare().flag("check").apps().flags(&words).flag("environ").run();
     assert!(lines(&end).is_empty(), "{}", end.stdout);
+    let end = django(&["--static", "auto", "--static", "/a/=missing"], "STATIC_URL = 'static/'");
+    let texts = ["static: auto serves nothing: STATIC_ROOT", "static: cannot find "];
+    assert_eq!(end.code, Some(1), "{}", end.stderr);
+    assert!(texts.iter().all(|text| end.stdout.contains(text)), "{}", end.stdout);
+    assert_eq!(end.stdout.lines().count(), 2, "{}", end.stdout);
     // A warning about a setting is a concern as well.
     let words = ["--suppress-ragged-eofs=false", "environ"];
     let end = Setup::bare().flag("check").apps().flags(&words).run();

@@ -83,7 +83,8 @@ impl Visitor {
 fn open(setup: Setup) -> (Server, String) {
     let setup = setup.flag("--chdir").flag(apps("shop")).flag("config.wsgi:application");
     let data = setup.directory.join("data");
-    for command in [&["migrate", "--verbosity=0"][..], &["demo"]] {
+    let collect = &["collectstatic", "--no-input", "--verbosity=0"][..];
+    for command in [&["migrate", "--verbosity=0"][..], &["demo"], collect] {
         let manage = apps("shop").join("manage.py");
         let mut command_line = Command::new(python());
         environment::clear(&mut command_line).env("SHOP_DATA", &data);
@@ -97,7 +98,8 @@ fn open(setup: Setup) -> (Server, String) {
 
 fn shop() -> (Server, String) {
     let python = Setup::bare().flag("--python").flag(python());
-    open(python.flags(&["--bind", "127.0.0.1:0", "--workers", "2"]).patient())
+    let flags = ["--bind", "127.0.0.1:0", "--workers", "2", "--static", "auto"];
+    open(python.flags(&flags).patient())
 }
 
 fn login(visitor: &mut Visitor, password: &str) {
@@ -116,8 +118,26 @@ fn the_shop_shows_its_shelf_as_a_page_and_as_json() {
     let products = visitor.get("/products.json").json();
     assert_eq!(products["products"].as_array().unwrap().len(), 7);
     assert_eq!(visitor.get("/nothing/here/").status, 404);
-    let style = visitor.get("/static/admin/css/base.css");
-    assert!(style.status == 200 && style.header("content-type").unwrap().starts_with("text/css"));
+}
+
+#[test]
+fn the_admin_of_the_shop_has_its_style_sheets_and_scripts() {
+    let (server, password) = shop();
+    let mut visitor = Visitor::new(&server);
+    login(&mut visitor, &password);
+    let page = visitor.get("/admin/store/product/add/").text();
+    let links = page.split('"').filter(|link| link.starts_with("/static/"));
+    let mut links: Vec<_> = links.map(str::to_owned).collect();
+    assert!(links.contains(&"/static/admin/css/base.css".to_owned()), "{page}");
+    links.sort();
+    links.dedup();
+    for link in links {
+        let file = visitor.get(&link);
+        let kind = file.header("content-type").unwrap_or_default().to_owned();
+        let expected = if link.ends_with(".css") { "text/css" } else { "" };
+        assert!(file.status == 200 && kind.starts_with(expected), "{link}: {kind}");
+    }
+    assert_eq!(visitor.get("/static/admin/css/missing.css").status, 404);
 }
 
 #[test]

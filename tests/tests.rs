@@ -59,6 +59,7 @@ mod sessions;
 mod settings;
 mod signals;
 mod stacks;
+mod static_auto;
 mod static_files;
 mod stops;
 mod storms;

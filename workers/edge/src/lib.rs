@@ -35,6 +35,7 @@ use crate::challenge::Challenges;
 use crate::connection_limit::TableCounter;
 use crate::rate_limits::RateLimits;
 use crate::redirect::HttpsRedirect;
+pub use crate::static_files::ProjectFiles;
 use crate::static_files::StaticFiles;
 
 /// What the decisions are made from.
@@ -51,6 +52,8 @@ pub struct EdgeInput<'a> {
     /// The hosts that the loaded application allows, as `allowed-hosts` writes them; `None` if it
     /// allows each one.
     pub project_hosts: Option<&'a [String]>,
+    /// The static files of the loaded project, for `static: auto`.
+    pub project_files: &'a [ProjectFiles],
 }
 
 /// The decisions of the server itself.
@@ -113,7 +116,7 @@ fn parts(given: &EdgeInput, rules: Vec<AccessRules>) -> Vec<Box<dyn DecisionPart
         part(given.clients.and_then(|table| RateLimits::new(settings.limit_rate(), table))),
         part(settings.acme_webroot().as_deref().map(Challenges::below)),
         part(settings.redirect_https().then(|| HttpsRedirect::to(given.listeners))),
-        part(StaticFiles::of(settings)),
+        part(StaticFiles::of(settings, given.project_files)),
     ];
     parts.into_iter().flatten().collect()
 }

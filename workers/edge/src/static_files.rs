@@ -1,6 +1,7 @@
 //! Files that the server sends by itself (`static`).
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use monoceros_config::{StaticMapping, StaticSetting, WorkerSettings};
@@ -12,12 +13,22 @@ use monoceros_sys::reason;
 use crate::arrived_request::{ArrivedRequest, DecisionPart};
 use crate::plain::{plain, precondition_failed, respond, unsatisfiable, with_field};
 
+/// Where the static files of the application's project are, for one prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProjectFiles {
+    /// The decoded path of requests, with a slash at its end.
+    pub prefix: String,
+    /// The directories, in the order in which they are searched.
+    pub directories: Vec<PathBuf>,
+}
+
 /// The files of the settings.
 pub(crate) struct StaticFiles(Arc<FileServer>);
 
 impl StaticFiles {
-    /// The files that the settings ask for, if they ask for some.
-    pub(crate) fn of(settings: &WorkerSettings) -> Option<Self> {
+    /// The files that the settings ask for, if they ask for some: of `project` with
+    /// `static: auto`.
+    pub(crate) fn of(settings: &WorkerSettings, project: &[ProjectFiles]) -> Option<Self> {
         if settings.static_files().is_empty() {
             return None;
         }
@@ -29,7 +40,18 @@ impl StaticFiles {
             follows_links: *settings.static_follow_links(),
             falls_through: *settings.static_fallthrough(),
         };
-        Some(Self(Arc::new(FileServer::new(&mappings, rules))))
+        let server = FileServer::new(&mappings, rules);
+        if settings.static_files().contains(&StaticSetting::Auto) {
+            let project: Vec<_> = project.iter().map(ProjectFiles::mapping).collect();
+            server.extend(&project);
+        }
+        Some(Self(Arc::new(server)))
+    }
+}
+
+impl ProjectFiles {
+    fn mapping(&self) -> FileMapping {
+        FileMapping { prefix: self.prefix.clone().into_bytes(), paths: self.directories.clone() }
     }
 }
 

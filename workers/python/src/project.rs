@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use monoceros_config::{AllowedHosts, StaticSetting, WorkerSettings};
+use monoceros_edge::ProjectFiles;
 use pyo3::prelude::*;
 
 use crate::own_code::own_module;
@@ -15,7 +16,7 @@ use crate::traceback;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ProjectFacts {
     /// The static files of a Django project, if `static: auto` is set.
-    pub(crate) static_files: Vec<StaticPlace>,
+    pub(crate) static_files: Vec<ProjectFiles>,
     /// The names that a Django project allows, in the syntax of `allowed-hosts`, if `auto` is
     /// set there; `None` if every name is allowed.
     pub(crate) allowed_hosts: Option<Vec<String>>,
@@ -24,15 +25,6 @@ pub(crate) struct ProjectFacts {
     /// What the operator should correct, one text for each.
     pub(crate) findings: Vec<String>,
 }
-
-/// Where the static files below a prefix are.
-#[derive(Clone, Debug, PartialEq, Eq, FromPyObject)]
-pub(crate) struct StaticPlace(
-    /// The prefix of decoded paths, with slashes at both ends.
-    pub(crate) String,
-    /// The directories, in the order in which they are searched.
-    pub(crate) Vec<PathBuf>,
-);
 
 /// Asks the application for what the settings need.
 pub(crate) fn ask(
@@ -60,8 +52,9 @@ fn fill(
     if settings.static_files().contains(&StaticSetting::Auto) {
         let prefix = std::env::var("SCRIPT_NAME").unwrap_or_default();
         let found = module.getattr("static_files")?.call1((prefix,))?;
-        let (places, findings): (_, Vec<_>) = found.extract()?;
-        facts.static_files = places;
+        let (places, findings): (Vec<(String, Vec<PathBuf>)>, Vec<_>) = found.extract()?;
+        let files = |(prefix, directories)| ProjectFiles { prefix, directories };
+        facts.static_files = places.into_iter().map(files).collect();
         facts.findings.extend(findings);
     }
     if *settings.allowed_hosts() == AllowedHosts::Auto {

@@ -67,7 +67,7 @@ pub(crate) fn run(
         }
     });
     debug_guard::apply(&speaker, &start, *settings.debug_guard(), &facts.debuggers);
-    report_findings(py, &speaker, &start, &facts);
+    report_findings(py, &speaker, &start, settings, &facts);
     signals::take_over(py)?;
     end::watch(py)?;
     let cannot_serve = |why: String| -> ! {
@@ -122,9 +122,17 @@ pub(crate) fn run(
     serve::run(&server, crew)
 }
 
-/// Reports what the operator should correct in the application.
-fn report_findings(py: Python, speaker: &WorkerEnd, start: &Start, facts: &ProjectFacts) {
+/// Reports what the operator should correct in the application, and in the files of the
+/// settings.
+fn report_findings(
+    py: Python,
+    speaker: &WorkerEnd,
+    start: &Start,
+    settings: &WorkerSettings,
+    facts: &ProjectFacts,
+) {
     let mut findings = facts.findings.clone();
+    findings.extend(monoceros_edge::findings(settings));
     if start.check.as_ref().is_some_and(|check| check.deploy) {
         findings.extend(project::deployment_messages(py));
     }
@@ -148,6 +156,7 @@ fn decide_at_edge(
         prefix,
         clients: clients.as_ref().map(|it| &it.table),
         project_hosts: facts.allowed_hosts.as_deref(),
+        project_files: &facts.static_files,
     })?;
     options.local = edge.local;
     options.accept = edge.accept;
@@ -155,10 +164,6 @@ fn decide_at_edge(
     options.connection_limit = clients.and_then(|WorkerClients { table, journal }| {
         journal.map(|journal| monoceros_edge::connection_limit(settings, &table, journal))
     });
-    if start.slot.0 == 0 {
-        // The same for all workers.
-        monoceros_edge::findings(settings).iter().for_each(|text| log::warn!("{text}"));
-    }
     Ok(())
 }
 

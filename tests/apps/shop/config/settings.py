@@ -1,10 +1,10 @@
 """Settings of the shop, as a site in production would have them.
 
 The environment decides what differs between installations:
-``SHOP_DATA`` (directory of the database, the uploads and the secret key),
-``SHOP_SECRET_KEY``, ``SHOP_HOSTS`` (host names, separated by commas). With
-``PGDATABASE`` the database is PostgreSQL, which is reached as ``PGHOST``, ``PGUSER``
-and ``PGPASSWORD`` say (libpq reads them).
+``SHOP_DATA`` (directory of the database, the uploads, the collected static files and
+the secret key), ``SHOP_SECRET_KEY``, ``SHOP_HOSTS`` (host names, separated by commas).
+With ``PGDATABASE`` the database is PostgreSQL, which is reached as ``PGHOST``,
+``PGUSER`` and ``PGPASSWORD`` say (libpq reads them).
 """
 
 import os
@@ -36,7 +36,6 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -83,9 +82,10 @@ if "PGDATABASE" in os.environ:
         "CONN_HEALTH_CHECKS": True,
     }
 
+# `manage.py collectstatic` copies there what the installed apps bring along, and the server
+# takes it from there (`static: auto`).
 STATIC_URL = "static/"
-# Serves what the installed apps bring along, without a collected copy.
-WHITENOISE_USE_FINDERS = True
+STATIC_ROOT = DATA_DIR / "static"
 
 MEDIA_ROOT = DATA_DIR / "uploads"
 FILE_UPLOAD_PERMISSIONS = 0o600
