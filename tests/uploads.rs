@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 
 use crate::given_up::given_up;
 use crate::support::cases::at_once;
+use crate::support::certificate::Authority;
 use crate::support::client::Connection;
 use crate::support::directory::Directory;
 use crate::support::need;
@@ -16,6 +17,7 @@ use crate::support::process;
 use crate::support::proxy::{Proxy, example, free_address, replace};
 use crate::support::server::Server;
 use crate::support::setup::{Setup, own_ip};
+use crate::support::tls::TlsClient;
 use crate::support::until;
 
 /// Answers with the length of the body.
@@ -277,6 +279,21 @@ fn a_client_that_keeps_sending_can_read_that_its_body_is_too_large() {
     }
     until::holds("both counted", || given_up(&server, "too-large") == 2);
     until::holds("nothing to be kept", || unnamed(server.workers()[0]).is_empty());
+}
+
+#[test]
+fn over_tls_too_a_client_that_keeps_sending_can_read_that_its_body_is_too_large() {
+    let authority = Authority::new("tests");
+    let setup = setup().certificate(&authority.server(&["localhost"]).issue());
+    let server = setup.flags(&["--limit-request-body", "1M"]).start();
+    let client = TlsClient::new(&authority);
+    for pieces in too_much() {
+        let mut connection = client.connect(server.address()).unwrap();
+        pieces.iter().for_each(|piece| connection.send(piece));
+        assert_eq!(connection.response().status, 413);
+        connection.finish_sending();
+        connection.assert_closed();
+    }
 }
 
 #[test]
