@@ -81,6 +81,26 @@ fn a_peer_that_is_denied_is_closed_at_accept_and_others_are_served() {
     is_served(&mut send(&engine, REQUEST));
 }
 
+/// With two connections at most, a client that is served displaces one of them.
+#[test]
+fn a_peer_that_is_denied_displaces_no_connection() {
+    let denies = Arc::new(AtomicBool::new(false));
+    let rule = Arc::clone(&denies);
+    let accept = AcceptDecision::new(move |_| !rule.load(Ordering::SeqCst));
+    let options = Options { accept: Some(accept), connections: 2, ..options() };
+    let engine = start("denied-crowd", options, ProxyProtocol::Off);
+    let mut idle = send(&engine, REQUEST);
+    is_served(&mut idle);
+    let _part = send(&engine, b"GET");
+    some("both connections", || (engine.board.connections() == 2).then_some(()));
+    denies.store(true, Ordering::SeqCst);
+    assert!(matches!(send(&engine, REQUEST).read(&mut [0]), Ok(0) | Err(_)), "a response");
+    assert_eq!(given_up(&engine, GivenUp::Displaced), 0);
+    denies.store(false, Ordering::SeqCst);
+    is_served(&mut send(&engine, REQUEST));
+    assert_eq!(given_up(&engine, GivenUp::Displaced), 1);
+}
+
 /// Allows one connection of each address; the ticket is the port of the client.
 #[derive(Default)]
 struct OneEach {
