@@ -388,7 +388,7 @@ _monoceros() {
                     return 0
                     ;;
                 --allowed-hosts)
-                    COMPREPLY=("${cur}")
+                    COMPREPLY=($(compgen -W "off auto" -- "${cur}"))
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
                     fi
@@ -444,7 +444,7 @@ _monoceros() {
                     return 0
                     ;;
                 --static)
-                    COMPREPLY=("${cur}")
+                    COMPREPLY=($(compgen -W "none auto" -- "${cur}"))
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
                     fi
@@ -1152,7 +1152,7 @@ _monoceros() {
                     return 0
                     ;;
                 --allowed-hosts)
-                    COMPREPLY=("${cur}")
+                    COMPREPLY=($(compgen -W "off auto" -- "${cur}"))
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
                     fi
@@ -1208,7 +1208,7 @@ _monoceros() {
                     return 0
                     ;;
                 --static)
-                    COMPREPLY=("${cur}")
+                    COMPREPLY=($(compgen -W "none auto" -- "${cur}"))
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
                     fi

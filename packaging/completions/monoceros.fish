@@ -71,7 +71,8 @@ complete -c monoceros -n "__fish_monoceros_needs_command" -l compress-level -d '
 default\t'a level of each coding that suits responses'
 best\t'few bytes'"
 complete -c monoceros -n "__fish_monoceros_needs_command" -l access -d 'Rules that allow or deny requests; the first one that matches decides' -r -f
-complete -c monoceros -n "__fish_monoceros_needs_command" -l allowed-hosts -d 'Hosts for which requests are served, separated by commas; off allows all' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l allowed-hosts -d 'Hosts for which requests are served, separated by commas; off allows all' -r -f -a "off\t'every host'
+auto\t'those of ALLOWED_HOSTS in the loaded Django project'"
 complete -c monoceros -n "__fish_monoceros_needs_command" -l allowed-hosts-empty -d 'What happens to requests that name no host, as those of HTTP/1.0 may' -r -f -a "refuse\t'it is answered 421'
 allow\t'it is served'"
 complete -c monoceros -n "__fish_monoceros_needs_command" -l limit-rate -d 'Limits for the requests of each client address; can be repeated' -r -f
@@ -82,7 +83,8 @@ complete -c monoceros -n "__fish_monoceros_needs_command" -l queue-timeout -d 'M
 complete -c monoceros -n "__fish_monoceros_needs_command" -l debug-guard -d 'What happens when the application shows its debugger to clients' -r -f -a "warn\t'the log has a warning'
 refuse\t'the worker does not become ready'
 off\t'no debugger is looked for'"
-complete -c monoceros -n "__fish_monoceros_needs_command" -l static -d 'Files that the server sends, as PREFIX=PATH, or auto; can be repeated' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l static -d 'Files that the server sends, as PREFIX=PATH, or auto; can be repeated' -r -f -a "none\t'no files'
+auto\t'those of the loaded Django project'"
 complete -c monoceros -n "__fish_monoceros_needs_command" -l static-immutable -d 'Regular expression for names of files that never change' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -l static-max-age -d 'Time for which clients may keep a file without asking for it again' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -l accel -d 'Directories of files that the application sends by a header; can be repeated' -r -f
@@ -222,7 +224,8 @@ complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l compress-l
 default\t'a level of each coding that suits responses'
 best\t'few bytes'"
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l access -d 'Rules that allow or deny requests; the first one that matches decides' -r -f
-complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l allowed-hosts -d 'Hosts for which requests are served, separated by commas; off allows all' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l allowed-hosts -d 'Hosts for which requests are served, separated by commas; off allows all' -r -f -a "off\t'every host'
+auto\t'those of ALLOWED_HOSTS in the loaded Django project'"
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l allowed-hosts-empty -d 'What happens to requests that name no host, as those of HTTP/1.0 may' -r -f -a "refuse\t'it is answered 421'
 allow\t'it is served'"
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l limit-rate -d 'Limits for the requests of each client address; can be repeated' -r -f
@@ -233,7 +236,8 @@ complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l queue-time
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l debug-guard -d 'What happens when the application shows its debugger to clients' -r -f -a "warn\t'the log has a warning'
 refuse\t'the worker does not become ready'
 off\t'no debugger is looked for'"
-complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l static -d 'Files that the server sends, as PREFIX=PATH, or auto; can be repeated' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l static -d 'Files that the server sends, as PREFIX=PATH, or auto; can be repeated' -r -f -a "none\t'no files'
+auto\t'those of the loaded Django project'"
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l static-immutable -d 'Regular expression for names of files that never change' -r -f
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l static-max-age -d 'Time for which clients may keep a file without asking for it again' -r -f
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l accel -d 'Directories of files that the application sends by a header; can be repeated' -r -f

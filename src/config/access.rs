@@ -11,14 +11,6 @@ use crate::static_files::StaticSetting;
 use crate::table::Settings;
 use crate::worker::{DebugGuard, WorkerClass};
 
-impl Settings {
-    /// The rules for the requests of a listener.
-    #[must_use]
-    pub fn access_rules<'a>(&'a self, bind: &'a BindSetting) -> &'a [AccessRule] {
-        bind.access.as_deref().unwrap_or(&self.access)
-    }
-}
-
 /// Checks the settings of access, limits and files against each other.
 pub(crate) fn check(settings: &Settings, findings: &mut Findings<'_>) {
     check_unix(settings, findings);
@@ -26,11 +18,12 @@ pub(crate) fn check(settings: &Settings, findings: &mut Findings<'_>) {
         check_exec(settings, findings);
         return;
     }
-    check_rules("access", &settings.access, findings);
+    check_rules("access", &settings.access, &[], findings);
     for rules in settings.bind.iter().filter_map(|bind| bind.access.as_deref()) {
-        check_rules("bind", rules, findings);
+        check_rules("bind", rules, &settings.access, findings);
     }
     check_clients(settings, findings);
+    check_bodies(settings, findings);
     check_fields(settings, findings);
     check_files(settings, findings);
     warn_of_no_effect(settings, findings);
@@ -61,9 +54,28 @@ fn check_exec(settings: &Settings, findings: &mut Findings<'_>) {
     }
 }
 
-/// A list of rules that cannot do what its author expects.
-fn check_rules(name: &str, rules: &[AccessRule], findings: &mut Findings<'_>) {
-    if !rules.is_empty() && rules.iter().all(|rule| rule.verdict == AccessVerdict::Allow) {
+/// Bodies that are allowed need room.
+fn check_bodies(settings: &Settings, findings: &mut Findings<'_>) {
+    let longest = settings.limit_request_body;
+    let Some(spool) = settings.limit_request_spool else { return };
+    if longest.0 == 0 || longest.0 > spool.0 {
+        let reason = format!(
+            "is less than limit-request-body ({longest}; 0 is no limit): a body that is longer than \
+             {spool} has no room, and is answered 503"
+        );
+        findings.warn("limit_request_spool", &reason);
+    }
+}
+
+/// A list of rules that cannot do what its author expects. `others` come behind it.
+fn check_rules(
+    name: &str,
+    rules: &[AccessRule],
+    others: &[AccessRule],
+    findings: &mut Findings<'_>,
+) {
+    let mut all = rules.iter().chain(others);
+    if !rules.is_empty() && all.all(|rule| rule.verdict == AccessVerdict::Allow) {
         let reason = "denies no request, since requests that no rule matches are allowed; end the \
                       list with deny: all";
         findings.warn(name, reason);
@@ -172,7 +184,6 @@ mod tests {
     use std::ffi::OsString;
     use std::path::Path;
 
-    use super::*;
     use crate::{Command, load};
 
     /// The errors of a command line, else its warnings.
@@ -240,6 +251,11 @@ mod tests {
                 &["--access", "deny=all", "--access", "allow=::1"],
                 "--access: allow=::1 has no effect: deny=all before it matches every request",
             ),
+            (
+                &["--limit-request-spool", "512M"],
+                "--limit-request-spool: is less than limit-request-body (1G; 0 is no limit): a body \
+                 that is longer than 512M has no room",
+            ),
             (&["-b", "unix:a", "--limit-rate", "1/s"], "--limit-rate: has no effect: clients of"),
             (&["-b", "unix:a", "--limit-connections", "1"], "--limit-connections: has no effect"),
             (&["--unix-mode", "0600"], "--unix-mode: has no effect: bind has no unix socket"),
@@ -263,26 +279,19 @@ mod tests {
         for args in [
             &["--access", "allow=::1", "--access", "deny=all"][..],
             &["--access", "deny=::1;path=/admin", "-b", ":1?access=none"],
+            &["--access", "deny=all", "-b", ":1?access=allow=::1"],
             &["-b", "unix:a", "-b", ":1", "--limit-rate", "1/s", "--limit-connections", "9"],
             &["-b", "unix:a", "--limit-rate", "1/s", "--real-ip", "forwarded"],
             &["-b", "unix:a?proxy-protocol=v2", "--limit-connections", "9", "--unix-mode", "0600"],
             &["--response-headers", "Server=shop", "--server-header=off"],
+            &["--limit-request-spool", "2G"],
+            &["--limit-request-spool", "512M", "--limit-request-body", "100M"],
             &["--allowed-hosts", "auto", "--allowed-hosts-empty", "allow"],
             &["--static", "auto", "--static-max-age", "5", "--accel", "/p=/srv/p"],
             &["--compress", "gzip", "--compress-level", "9", "--compress-types", "text/*"],
             &["--accel", "/p=/srv", "--static-follow-links"],
         ] {
             assert_eq!(findings(args), "", "{args:?}");
-        }
-    }
-
-    #[test]
-    fn an_option_of_an_address_is_stronger_than_the_setting() {
-        let access = vec!["deny=all".parse().unwrap()];
-        let settings = Settings { access, ..Settings::default() };
-        for (text, count) in [(":1", 1), (":1?access=none", 0), (":1?access=allow=::1", 1)] {
-            let bind = text.parse().unwrap();
-            assert_eq!(settings.access_rules(&bind).len(), count, "{text}");
         }
     }
 }

@@ -91,7 +91,7 @@ fn read_variable(
     };
     // Split as by a shell, so that a value can have spaces: 'A=1 B="two words"'.
     let texts = if row.arity == Arity::List {
-        shell_words::split(value)
+        shell_words::split(value).map(row.join)
     } else {
         Ok(vec![value.to_owned()])
     };
@@ -138,6 +138,17 @@ mod tests {
         let (environment, errors) = parse(&[("MONOCEROS_ENV", "A=1 B='two words'")]);
         assert_eq!(errors, "");
         assert_eq!(words(&environment.variables[0]), ["A=1", "B=two words"]);
+    }
+
+    #[test]
+    fn a_rate_with_a_burst_needs_no_quotes() {
+        let (environment, errors) =
+            parse(&[("MONOCEROS_LIMIT_RATE", "20/s burst 40 /a=5/m '/b=1/h burst 2' burst")]);
+        assert_eq!(errors, "");
+        assert_eq!(
+            words(&environment.variables[0]),
+            ["20/s burst 40", "/a=5/m", "/b=1/h burst 2", "burst"]
+        );
     }
 
     #[test]

@@ -38,6 +38,10 @@ pub enum HostPattern {
 const OFF: [&str; 3] = ["off", "none", "false"];
 const AUTO: &str = "auto";
 
+/// The words, with their meanings.
+pub(crate) const CHOICES: [(&str, &str); 2] =
+    [(OFF[0], "every host"), (AUTO, "those of `ALLOWED_HOSTS` in the loaded Django project")];
+
 impl HostPattern {
     /// Whether a host is meant: in lower case, without a port and without a dot at its end.
     #[must_use]

@@ -71,6 +71,21 @@ impl Value for RateLimit {
         vec![self.to_string()]
     }
 
+    fn join(words: Vec<String>) -> Vec<String> {
+        let mut joined: Vec<String> = Vec::new();
+        let mut words = words.into_iter().peekable();
+        while let Some(word) = words.next() {
+            match (joined.last_mut(), words.peek()) {
+                (Some(rate), Some(burst)) if word == "burst" => {
+                    rate.push_str(&format!(" burst {burst}"));
+                    words.next();
+                }
+                _ => joined.push(word),
+            }
+        }
+        joined
+    }
+
     fn check_list(rates: &[Self]) -> Result<(), String> {
         if rates.len() > MOST_RATES {
             return Err(format!("has {} rates; at most {MOST_RATES} are possible", rates.len()));

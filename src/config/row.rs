@@ -163,6 +163,8 @@ pub struct TableRow<S: 'static> {
     /// Whether its words may stand for bytes that are not UTF-8.
     pub(crate) raw: bool,
     pub(crate) parse: fn(&str, Bounds) -> Checked,
+    /// Joins the words of each item in a variable.
+    pub(crate) join: fn(Vec<String>) -> Vec<String>,
     pub(crate) set: fn(&mut S, &[String], Bounds) -> Checked,
     pub(crate) get: fn(&S) -> Vec<String>,
 }
@@ -190,6 +192,7 @@ impl<S> TableRow<S> {
         env_default: None,
         raw: false,
         parse: |_, _| Ok(()),
+        join: |words| words,
         set: |_, _, _| Ok(()),
         get: |_| Vec::new(),
     };
@@ -327,6 +330,7 @@ macro_rules! settings {
                 readers: &[$(Reader::$reader),+],
                 arity: <$type as Value>::TAKES,
                 raw: <$type as Value>::RAW,
+                join: <$type as Value>::join,
                 parse: |text, range| <$type as Value>::parse(text, range).map(drop),
                 set: |settings, texts, range| {
                     settings.$name = <$type as Value>::read(texts, range)?;

@@ -31,6 +31,10 @@ const AUTO: &str = "auto";
 /// The words for an empty list.
 const NONE: &[&str] = &["none", "off", "false"];
 
+/// The words, with their meanings.
+pub(crate) const CHOICES: [(&str, &str); 2] =
+    [(NONE[0], "no files"), (AUTO, "those of the loaded Django project")];
+
 impl StaticSetting {
     /// The mapping; `None` for `auto`.
     #[must_use]

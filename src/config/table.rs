@@ -15,14 +15,14 @@ use crate::bind_setting::{self, BindSetting};
 use crate::compression::{self, CodingName, CompressLevel, MediaPattern};
 use crate::field::ResponseField;
 use crate::forwarding::{HeaderMap, NameList, ProxyMode, RealIp, SchemeHeaders};
-use crate::hosts::{AllowedHosts, EmptyHost};
+use crate::hosts::{self, AllowedHosts, EmptyHost};
 use crate::log::{LEVELS, LogLevel, LogTarget};
 use crate::process::{Argument, Assignment, FileMode, SearchPath, Umask};
 use crate::rate_limit::RateLimit;
 use crate::row::Effect::{Live, Restart, Rollout};
 use crate::row::{EnvDefault, Reader, Section, TableRow, settings};
 use crate::size::Size;
-use crate::static_files::{PathPattern, StaticMapping, StaticSetting};
+use crate::static_files::{self, PathPattern, StaticMapping, StaticSetting};
 use crate::tls::{self, CIPHER_CHOICES, CertReqs, CertificateSource, Ciphers, TlsVersionSetting};
 use crate::value::Value;
 use crate::worker::{DebugGuard, MOST_WORKERS, ReadyAfter, WorkerClass, Workers};
@@ -531,9 +531,9 @@ settings! {
 
     /// Rules that allow or deny requests; the first one that matches decides.
     ///
-    /// A rule has clients (addresses, networks, `unix` for unix sockets, or `all`), and may have
-    /// a path, which it covers with everything beneath it, and methods, of which `GET` covers
-    /// HEAD. In the configuration file it is a mapping: `{deny: 10.0.0.0/8, path: /admin, method:
+    /// A rule names clients: addresses, networks, `unix` for unix sockets, or `all`. It may name a
+    /// path, which stands for everything beneath it too, and methods; `GET` stands for HEAD too.
+    /// In the configuration file it is a mapping: `{deny: 10.0.0.0/8, path: /admin, method:
     /// [POST]}` or `{allow: [192.0.2.7, 10.0.0.0/8]}`; elsewhere it is written
     /// `deny=10.0.0.0/8;path=/admin;method=POST,PUT`. A request that no rule matches is allowed.
     /// One that is denied is answered 403 before the application gets it.
@@ -555,11 +555,11 @@ settings! {
     /// Hosts for which requests are served, separated by commas; `off` allows all.
     ///
     /// `*.example.org` has all names below `example.org`, and not that name itself. Ports do not
-    /// count. `auto` takes Django's `ALLOWED_HOSTS`. A request for another host is answered 421
+    /// count. A request for another host is answered 421
     /// before the application gets it. If a request names a host in its target and in `Host`, both
     /// must be allowed.
     allowed_hosts: AllowedHosts = AllowedHosts::Off, [Worker], {
-        section: Section::Access, placeholder: "HOSTS",
+        section: Section::Access, placeholder: "HOSTS", choices: &hosts::CHOICES,
         effect: Rollout,
     };
 
@@ -574,8 +574,8 @@ settings! {
     /// Limits for the requests of each client address; can be repeated.
     ///
     /// `20/s` is 20 requests in a second, `5/m` 5 in a minute, `100/h` 100 in an hour. `20/s
-    /// burst 40` lets 40 come at once, and then 20 in each second; without `burst` it is the
-    /// number itself. A request beyond a limit is answered 429 with `Retry-After`, before the
+    /// burst 40` lets 40 come at once, and then 20 in each second; without `burst` as many come
+    /// at once as the first number. A request beyond a limit is answered 429 with `Retry-After`, before the
     /// application gets it. `/login=5/m` counts requests for `/login` and what is beneath it only;
     /// in the configuration file that can be a mapping: `{/login: 5/m}`.
     ///
@@ -626,9 +626,9 @@ settings! {
 
     /// What happens when the application shows its debugger to clients.
     ///
-    /// Looked for are Django's `DEBUG`, the debug toolbar, and the debuggers of Flask and
-    /// werkzeug, in the application that is loaded. Listeners at addresses of this machine
-    /// only, such as 127.0.0.1, do not count.
+    /// The worker looks for Django's `DEBUG`, the debug toolbar, and the debuggers of Flask and
+    /// werkzeug in the application that it has loaded. Listeners at a loopback address, such as
+    /// 127.0.0.1, do not count.
     debug_guard: DebugGuard = DebugGuard::Warn, [Worker], {
         section: Section::Access, placeholder: "WORD", choices: DebugGuard::CHOICES,
         effect: Rollout,
@@ -641,11 +641,11 @@ settings! {
     /// `{/static/: DIRECTORY, /favicon.ico: FILE}`. There are no index files and no listings. A
     /// file that does not exist is answered 404.
     ///
-    /// `auto` asks the loaded Django project: the path of `STATIC_URL` with the files of
-    /// `STATIC_ROOT`, and with `DEBUG` those that the staticfiles finders find. `none` is the
-    /// empty list.
+    /// With `auto` the path is that of Django's `STATIC_URL`, and the files are those of
+    /// `STATIC_ROOT`; with `DEBUG` they are those that the staticfiles finders find.
     static_files as "static": Vec<StaticSetting> = Vec::new(), [Worker], {
         section: Section::Static, placeholder: "PREFIX=PATH", mapping: true,
+        choices: &static_files::CHOICES,
         effect: Rollout,
     };
 
@@ -653,8 +653,8 @@ settings! {
     ///
     /// It is searched in the path below the prefix. Clients keep such a file for a year
     /// (`immutable`), as they do with the names that Django's `ManifestStaticFilesStorage` makes,
-    /// which need no setting. For the names of vite and webpack:
-    /// `[.-][0-9A-Za-z_-]{8,}\.(js|css)$`.
+    /// which need no setting. `^assets/` fits what vite builds, `\.[0-9a-f]{16,}\.` the names of
+    /// webpack with a hash.
     static_immutable: Option<PathPattern> = None, [Worker], {
         section: Section::Static, placeholder: "REGEX",
         effect: Rollout,

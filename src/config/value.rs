@@ -33,6 +33,11 @@ pub(crate) trait Value: Sized {
         Self::parse(texts.last().map_or("", String::as_str), range)
     }
 
+    /// Joins the words of an item that has spaces, between which a variable's text was split.
+    fn join(words: Vec<String>) -> Vec<String> {
+        words
+    }
+
     /// Checks the items of a list against each other.
     fn check_list(_items: &[Self]) -> Result<(), String> {
         Ok(())
@@ -145,6 +150,10 @@ impl<T: Value> Value for Vec<T> {
 
     fn parse(text: &str, range: Bounds) -> Result<Self, String> {
         Self::read(&[text.to_owned()], range)
+    }
+
+    fn join(words: Vec<String>) -> Vec<String> {
+        T::join(words)
     }
 
     fn texts(&self) -> Vec<String> {
