@@ -6,7 +6,7 @@ use crate::gunicorn::{FOREIGN, Foreign};
 use crate::table::ROWS;
 use crate::wrap::wrap;
 
-const INTRODUCTION: [&str; 7] = [
+const INTRODUCTION: [&str; 9] = [
     "`gunicorn` in a command line can be replaced by `monoceros` as long as all of its flags \
      are in the first table; `GUNICORN_CMD_ARGS`, `WEB_CONCURRENCY`, `PORT` and \
      `FORWARDED_ALLOW_IPS` are read too. A flag that is not supported yet is an error that names it; it is never ignored.",
@@ -18,6 +18,13 @@ const INTRODUCTION: [&str; 7] = [
      makes it a plain one. A certificate is read by the master before it gives up its privileges, \
      so the key needs no right for the user of the workers. `ciphers` takes names of suites, not \
      OpenSSL's expressions.",
+    "The body of a request has at most 1 GiB, where gunicorn has no limit: a longer one is \
+     answered 413, until `--limit-request-body` allows it. Access rules, limits for each client \
+     and allowed hosts need no proxy in front of the server.",
+    "Static files need neither nginx nor WhiteNoise: with `static: auto` the server sends those \
+     of a Django project, also while each thread of the application is busy. WhiteNoise can stay. \
+     `X-Accel-Redirect` and `X-Sendfile` pass to a proxy as before, unless `--accel` names the \
+     directories.",
     "`gunicorn.conf.py` is not read, because the master runs no Python. Its settings go into \
      `monoceros.yaml` under the same names. Computed values go into the environment, such as \
      `MONOCEROS_WORKERS=$((2 * $(nproc) + 1))`; or use `workers: auto`.",
