@@ -8,6 +8,7 @@ use std::thread;
 
 use nix::sys::signal::Signal;
 
+use crate::given_up::given_up;
 use crate::support::client::{Connection, Response, request};
 use crate::support::process;
 use crate::support::server::Server;
@@ -76,6 +77,7 @@ fn several_workers_do_not_multiply_a_limit() {
     server.wait_for_log("refused 127.0.0.1:");
     let line = ": 429 its client has sent more than limit-rate 1/h burst 40";
     assert!(server.log().lines().any(|it| it.ends_with(line)), "{}", server.log());
+    until::holds("a count of those", || given_up(&server, "rate-limited") == 41);
 }
 
 #[test]
@@ -252,6 +254,7 @@ fn a_client_has_so_many_connections_in_all_workers() {
         assert!(is_served(&connection.get("/")), "those within the limit go on");
     }
     server.wait_for_log("refused 127.1.0.1:");
+    until::holds("a count of it", || given_up(&server, "too-many-connections") == 1);
     drop(open.pop());
     until::holds("room for a connection", || {
         let mut connection = connect_from(&server, source(1));
@@ -289,6 +292,48 @@ fn the_connections_of_workers_that_end_or_are_killed_do_not_count() {
     fill_all();
     drop(open);
     fill_all();
+}
+
+/// The first request of a connection from this client.
+fn behind_proxy(server: &Server, client: &str, headers: &[(&str, &str)]) -> (Connection, bool) {
+    let mut connection = server.connect();
+    connection.send(format!("PROXY TCP4 {client} 127.0.0.1 1024 80\r\n"));
+    connection.send(request("GET", "/", headers, ""));
+    let response = connection.response();
+    (connection, is_served(&response))
+}
+
+#[test]
+fn the_client_of_a_connection_is_named_by_the_proxy_protocol_and_not_by_header_fields() {
+    let flags = ["--limit-connections", "2", "--proxy-protocol", "v1"];
+    let flags = [&flags[..], &["--real-ip", "x-forwarded-for"]].concat();
+    let server = setup(&flags).start();
+    let mut open = Vec::new();
+    for (client, forwarded, is_within) in [
+        ("192.0.2.1", "198.51.100.1", true),
+        ("192.0.2.1", "198.51.100.2", true),
+        ("192.0.2.1", "198.51.100.3", false),
+        ("192.0.2.2", "198.51.100.1", true),
+        ("192.0.2.2", "198.51.100.1", true),
+        ("192.0.2.2", "198.51.100.9", false),
+    ] {
+        let (connection, is_served) =
+            behind_proxy(&server, client, &[("X-Forwarded-For", forwarded)]);
+        assert_eq!(is_served, is_within, "{client} {forwarded}");
+        open.push(connection);
+    }
+}
+
+#[test]
+fn a_connection_beyond_the_limit_is_refused_while_every_thread_is_stuck() {
+    let server = setup(&["--limit-connections", "1"]).start();
+    let (mut busy, writer) = server.occupy("stuck");
+    let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    assert!(fill(&server, localhost).is_empty());
+    writer.finish();
+    assert_eq!(busy.response().status, 200);
+    drop(busy);
+    until::holds("room", || fill(&server, localhost).len() == 1);
 }
 
 #[test]
