@@ -45,7 +45,11 @@ impl ClientLimits {
                  them in one reload"
                     .to_owned()
             } else {
-                reason(&error)
+                let size = ClientTable::SIZE >> 20;
+                let why = reason(&error);
+                format!(
+                    "no table of clients ({size} MiB of addresses): {why}; see ulimit -f and -v"
+                )
             };
             format!("cannot limit clients: {why}")
         };

@@ -113,6 +113,9 @@ pub enum ConnectionCount {
 }
 
 impl ClientTable {
+    /// The addresses that a table takes in a process, in bytes.
+    pub const SIZE: usize = WORDS * size_of::<AtomicU64>();
+
     /// Makes an empty table. Only the pages that are used take memory.
     ///
     /// # Errors
