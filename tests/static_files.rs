@@ -8,11 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 
+use crate::support::certificate::Authority;
 use crate::support::client::{Connection, Response, get, request};
+use crate::support::process;
 use crate::support::server::Server;
 use crate::support::setup::Setup;
+use crate::support::tls::TlsClient;
 use crate::support::until;
 
 /// A server with `static/` at `/static/`, and the directory.
@@ -526,7 +530,7 @@ fn an_entity_tag_changes_with_the_content_and_not_with_the_worker() {
     let before = ["small", "large"].map(|name| tag(&format!("/static/{name}")));
     // The workers of another generation make the same tags.
     let workers = server.workers();
-    server.signal(nix::sys::signal::Signal::SIGHUP);
+    server.signal(Signal::SIGHUP);
     server.wait_for_new_workers(&workers, 2);
     for _ in 0..8 {
         assert_eq!(before, ["small", "large"].map(|name| tag(&format!("/static/{name}"))));
@@ -619,4 +623,54 @@ fn a_missing_directory_is_named_once_and_a_file_that_cannot_be_read_too() {
     // It is served as soon as it is there.
     write(&gone.join("a"), "late");
     wait_for_text(&server, "/m/a", 200, "late");
+}
+
+#[test]
+fn files_are_sent_over_https() {
+    let authority = Authority::new("Test");
+    let (setup, root) = setup();
+    write(&root.join("small"), "small");
+    write(&root.join("large"), "l".repeat(3_000_000));
+    let server = setup.certificate(&authority.server(&["localhost"]).issue()).start();
+    let mut connection = TlsClient::new(&authority).connect(server.address()).unwrap();
+    assert_eq!(connection.get("/static/small").text(), "small");
+    assert_eq!(connection.get("/static/large").body, "l".repeat(3_000_000).into_bytes());
+    let range = [("Range", "bytes=-3")];
+    assert_eq!(ask(&mut connection, "GET", "/static/large", &range).text(), "lll");
+    // Several requests at once.
+    connection.send(format!("{}{}", get("/static/small"), get("/static/missing")));
+    assert_eq!(connection.response().text(), "small");
+    assert_eq!(connection.response().status, 404);
+}
+
+/// Forks in each request, and writes the pid of the new process to a file.
+const FORKING: &str = "
+import os, signal
+
+def application(environ, start_response):
+    if os.fork() == 0:
+        with open('draft', 'w') as file:
+            file.write(str(os.getpid()))
+        os.rename('draft', 'forked')
+        while True:
+            signal.pause()
+    start_response('200 OK', [('Content-Length', '0')])
+    return []
+";
+
+#[test]
+fn a_process_that_the_application_forks_has_no_open_file_of_these() {
+    let setup = Setup::of("forking").file("forking.py", FORKING).flag("--pythonpath=.");
+    let setup = setup.flags(&["--static", "/static/=static"]);
+    write(&setup.directory.join("static/large"), "l".repeat(100_000));
+    let server = setup.start();
+    assert_eq!(server.get("/static/large").body.len(), 100_000);
+    let has_static =
+        |pid: i32| process::descriptors(pid).unwrap().iter().any(|held| held.contains("/static"));
+    assert!(has_static(server.workers()[0]));
+    assert_eq!(server.get("/").status, 200);
+    let forked = until::some("the pid", || server.directory.read("forked").parse().ok());
+    assert!(!has_static(forked), "{:?}", process::descriptors(forked));
+    process::signal(forked, Signal::SIGKILL);
+    until::holds("its end", || !process::is_alive(forked));
 }
