@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -673,4 +673,78 @@ fn a_process_that_the_application_forks_has_no_open_file_of_these() {
     assert!(!has_static(forked), "{:?}", process::descriptors(forked));
     process::signal(forked, Signal::SIGKILL);
     until::holds("its end", || !process::is_alive(forked));
+}
+
+/// Opening a named pipe for writing fails while no process reads it.
+const O_NONBLOCK: i32 = nix::fcntl::OFlag::O_NONBLOCK.bits();
+
+/// Is loaded when the test closes the named pipe `gate`; raises what was written.
+const SLOW: &str = "
+with open('gate') as gate:
+    line = gate.read()
+if line:
+    raise RuntimeError(line)
+
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Length', '11')])
+    return [b'application']
+";
+
+/// A server whose application is being loaded, with the writing end of its pipe.
+fn loading() -> (Server, fs::File) {
+    let setup = Setup::of("slow").file("slow.py", SLOW).flag("--pythonpath=.");
+    let setup = setup.flags(&["--static", "/static/=static"]);
+    write(&setup.directory.join("static/a"), "early");
+    let gate = setup.directory.join("gate");
+    nix::unistd::mkfifo(&gate, Mode::S_IRWXU).unwrap();
+    let server = setup.spawn();
+    // The end for writing can be opened when a worker reads: its import has begun.
+    let open = || fs::File::options().write(true).custom_flags(O_NONBLOCK).open(&gate).ok();
+    let writer = until::some("the import", open);
+    (server, writer)
+}
+
+#[test]
+fn files_are_sent_before_the_application_is_loaded() {
+    let (server, writer) = loading();
+    let mut waiting = server.connect();
+    waiting.send(get("/"));
+    for _ in 0..3 {
+        assert_eq!(server.get("/static/a").text(), "early");
+        assert_eq!(server.get("/static/b").status, 404);
+    }
+    drop(writer);
+    assert_eq!(waiting.response().text(), "application");
+    server.wait_until_ready();
+    assert_eq!(server.get("/static/a").text(), "early");
+    // Signals act as ever. The next import does not wait.
+    let gate = server.directory.join("gate");
+    fs::remove_file(&gate).unwrap();
+    write(&gate, "");
+    let workers = server.workers();
+    process::signal(workers[0], Signal::SIGTERM);
+    server.wait_for_replacement(&workers);
+}
+
+#[test]
+fn an_application_that_cannot_be_loaded_ends_the_server_although_files_were_sent() {
+    let (server, mut writer) = loading();
+    server.allow("RuntimeError");
+    server.allow("Traceback");
+    server.allow("[ERROR]");
+    assert_eq!(server.get("/static/a").text(), "early");
+    writer.write_all(b"broken on purpose").unwrap();
+    drop(writer);
+    let finished = server.wait_for_end();
+    assert_eq!(finished.code, Some(3), "{}", finished.stderr);
+    assert!(finished.stderr.contains("broken on purpose"));
+}
+
+#[test]
+fn a_server_can_be_stopped_while_its_application_is_loaded() {
+    let (server, writer) = loading();
+    assert_eq!(server.get("/static/a").text(), "early");
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait_for_exit(), 0);
+    drop(writer);
 }

@@ -82,6 +82,10 @@ pub struct Start {
     /// message.
     #[serde(default)]
     pub spool_place: Option<usize>,
+    /// No worker serves yet, and this is the first one: it may respond by itself before its
+    /// application is loaded.
+    #[serde(default)]
+    pub is_first: bool,
     /// It is started for a check of the settings, and serves no client.
     #[serde(default)]
     pub check: Option<ApplicationCheck>,

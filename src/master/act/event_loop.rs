@@ -53,6 +53,8 @@ pub(crate) struct MasterLoop {
     notify_sender: NotifySender,
     concerns: ConcernReport,
     startup: Startup,
+    /// Workers have begun to serve.
+    has_announced: bool,
     /// The exit code, when the master is to end.
     code: Option<u8>,
 }
@@ -116,6 +118,7 @@ impl MasterLoop {
             notify_sender,
             concerns,
             startup: Startup::new(log, starter),
+            has_announced: false,
             code: None,
         })
     }
@@ -282,6 +285,8 @@ impl MasterLoop {
         let has_tls = spec.sealed_certificates().is_some();
         let check = spec.check.clone();
         let clients = self.clients.table_for(spec);
+        // In an upgrade the workers of the predecessor serve, and the generation is a later one.
+        let is_first = !self.has_announced && slot == Slot(0) && generation == Generation(1);
         let start = Start {
             slot,
             generation,
@@ -292,6 +297,7 @@ impl MasterLoop {
             has_tls,
             has_limits: clients.is_some(),
             spool_place: None,
+            is_first,
             check,
         };
         self.processes.spawn(worker, spec, start, clients, &self.poller)
@@ -323,6 +329,7 @@ impl MasterLoop {
     fn announce(&mut self, app: &str, workers: u16) {
         let Some(spec) = self.generations.current() else { return };
         announce(spec, app, workers);
+        self.has_announced = true;
         self.handover.notify_predecessor(&self.generations);
         self.startup.release(&self.generations);
     }

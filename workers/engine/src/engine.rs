@@ -12,7 +12,7 @@ use monoceros_tls::TlsServer;
 use monoceros_wire::channel::WorkerEnd;
 use monoceros_wire::scoreboard::{ReportedState, Scoreboard};
 
-use crate::event_loop::control::{ControlParts, Hooks};
+use crate::event_loop::control::{ControlParts, Hooks, SignalInput};
 use crate::event_loop::{EventLoop, WAKER};
 use crate::handoff::Handoff;
 use crate::handoff::event_source::EventSource;
@@ -51,6 +51,9 @@ pub struct EngineParts {
 pub struct Engine {
     shared: Arc<Shared>,
     loop_owner: Arc<LoopOwner>,
+    signals: Arc<SignalInput>,
+    /// The I/O thread runs.
+    has_started: Arc<AtomicBool>,
 }
 
 impl Engine {
@@ -59,7 +62,7 @@ impl Engine {
     /// code, on any thread, and must not return.
     ///
     /// # Errors
-    /// Those of `epoll_create(2)`, `eventfd(2)` and `sigaction(2)`.
+    /// Those of `epoll_create(2)` and `eventfd(2)`.
     pub fn prepare(
         options: Options,
         given: EngineParts,
@@ -85,10 +88,38 @@ impl Engine {
             leaves: AtomicBool::new(false),
         });
         let hooks = Hooks { reopen: given.reopen, announce: given.announce };
-        let control = ControlParts { channel: given.channel, tls: given.tls, hooks };
+        let signals = Arc::new(SignalInput::default());
+        let (channel, tls) = (given.channel, given.tls);
+        let control = ControlParts { channel, tls, signals: Arc::clone(&signals), hooks };
         let io = EventLoop::new(Arc::clone(&shared), poll, control, listeners)?;
         let loop_owner = Arc::new(LoopOwner::new(io, Box::new(end)));
-        Ok(Self { shared, loop_owner })
+        Ok(Self { shared, loop_owner, signals, has_started: Arc::default() })
+    }
+
+    /// From now on the worker acts on signals. Must be called once, when the application is
+    /// loaded, on the thread that has its handlers: these are called too.
+    ///
+    /// # Errors
+    /// Those of `sigaction(2)`.
+    pub fn watch_signals(&self) -> io::Result<()> {
+        self.signals.collect()?;
+        self.shared.handoff.wake_loop();
+        Ok(())
+    }
+
+    /// Starts the I/O thread before the application is loaded. Until [`Engine::start`] the server
+    /// responds by itself, and other requests wait.
+    ///
+    /// # Errors
+    /// Those of starting a thread.
+    pub fn start_early(&self) -> io::Result<()> {
+        self.has_started.store(true, Ordering::Relaxed);
+        let (runs, looks) = (Arc::clone(&self.loop_owner), Arc::clone(&self.shared));
+        let run = move || {
+            looks.board.show_io_thread(thread::id());
+            runs.run(&looks.handoff);
+        };
+        std::thread::Builder::new().name("monoceros-io".to_owned()).spawn(run).map(drop)
     }
 
     /// Starts the I/O thread, which accepts connections from now on. Must be called
@@ -98,13 +129,10 @@ impl Engine {
     /// # Errors
     /// Those of starting a thread.
     pub fn start(&self) -> io::Result<()> {
-        let (runs, looks) = (Arc::clone(&self.loop_owner), Arc::clone(&self.shared));
-        let run = move || {
-            looks.board.show_io_thread(thread::id());
-            runs.run(&looks.handoff);
-        };
-        self.shared.board.show_state(ReportedState::Serving);
-        std::thread::Builder::new().name("monoceros-io".to_owned()).spawn(run).map(drop)
+        if !self.shared.handoff.is_draining() {
+            self.shared.board.show_state(ReportedState::Serving);
+        }
+        if self.has_started.load(Ordering::Relaxed) { Ok(()) } else { self.start_early() }
     }
 
     /// The requests of the application thread of this number; must be called on that

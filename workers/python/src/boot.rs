@@ -9,7 +9,8 @@ use pyo3::prelude::*;
 use crate::loading::load;
 use crate::logs::{self, open_log};
 use crate::parameters::{BootResources, BootRole, hide_variables, read_settings, receive};
-use crate::start::{run, show_title};
+use crate::project::ProjectFacts;
+use crate::start::{PreparedWorker, begins_early, run, serve, show_title};
 use crate::{after_fork, mold, programs, stacks, threads};
 
 /// Serves until the master or a signal ends the worker. The worker's program calls
@@ -45,8 +46,16 @@ fn work(py: Python, resources: BootResources) -> PyResult<()> {
     let identity = Identity::Worker { slot: start.slot.0, generation: start.generation.0 };
     let log = open_log(channel, &settings, &identity);
     show_title(start, &settings, None);
+    if begins_early(start, &settings) {
+        let app = start.app.clone();
+        let prepared =
+            PreparedWorker::new(py, resources, &settings, &log, &ProjectFacts::default())?;
+        prepared.begin();
+        let application = load(py, &prepared.speaker, app.as_deref(), &settings, &log);
+        return run(py, prepared, &settings, log, application);
+    }
     let application = load(py, channel, start.app.as_deref(), &settings, &log);
-    run(py, resources, &settings, log, application)
+    serve(py, resources, &settings, log, application)
 }
 
 /// Ignores the signals that only a master acts on. By default most of them would

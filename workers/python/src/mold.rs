@@ -58,7 +58,7 @@ pub(crate) fn run(
     let (given, log) = mold.serve(py)?;
     let resources = given.become_worker(py, listeners)?;
     let settings = read_settings(&resources.channel, &resources.start.settings);
-    crate::start::run(py, resources, &settings, log, application)
+    crate::start::serve(py, resources, &settings, log, application)
 }
 
 fn show_title(start: &StartMold, settings: &WorkerSettings, app: Option<&str>) {

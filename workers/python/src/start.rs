@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use monoceros_config::{ResponseField, WorkerSettings};
+use monoceros_config::{AllowedHosts, ResponseField, StaticSetting, WorkerSettings};
 use monoceros_edge::{Edge, EdgeInput};
 use monoceros_engine::{
     ApplicationKind, Engine, EngineParts, Forwarding, ListenerParts, Options, SpoolLimit,
@@ -43,56 +43,111 @@ pub(crate) fn show_title(start: &Start, settings: &WorkerSettings, app: Option<&
     title::set(&format!("monoceros: worker {} gen={} [{name}]", start.slot, start.generation));
 }
 
-/// Serves with the application that was loaded.
-pub(crate) fn run(
+/// A worker whose engine is made.
+pub(crate) struct PreparedWorker {
+    engine: Engine,
+    /// For what the worker sends to the master by itself.
+    pub(crate) speaker: WorkerEnd,
+    start: Start,
+    prefix: PathPrefix,
+}
+
+impl PreparedWorker {
+    /// Makes the engine, with what the application has shown of itself.
+    pub(crate) fn new(
+        py: Python,
+        resources: BootResources,
+        settings: &WorkerSettings,
+        log: &Arc<LogFile>,
+        facts: &ProjectFacts,
+    ) -> PyResult<Self> {
+        let BootResources { channel, scoreboard, listeners, mut start, tls, clients, spool_count } =
+            resources;
+        let speaker = WorkerEnd::from(std::os::fd::AsFd::as_fd(&channel).try_clone_to_owned()?);
+        let access = match open_access_log(settings) {
+            Ok(access) => access,
+            Err(error) => give_up(&speaker, BootFailure::Boot, &error.to_string()),
+        };
+        let reopened = Arc::clone(log);
+        let reopen = Box::new(move || {
+            if let Err(error) = reopened.reopen() {
+                log::error!("{error}");
+            }
+        });
+        let cannot_serve = |why: String| -> ! { cannot_serve(&speaker, &why) };
+        let mut options = options(settings, start.workers, !has_lock(py));
+        let prefix = prefix();
+        decide_at_edge(&mut options, settings, &start, facts, &prefix, clients)
+            .unwrap_or_else(|why| cannot_serve(why));
+        options.spool_count = spool_count.map(Arc::new);
+        let responds = options.local.is_some() || options.connection_limit.is_some();
+        options.reserve = reserve(settings, tls.is_some() || responds);
+        let announce = Box::new(signals::announce);
+        let mut listeners = ListenerParts::pair(listeners, std::mem::take(&mut start.listeners))
+            .unwrap_or_else(|why| cannot_serve(why));
+        add_layers(&mut listeners, tls.as_ref());
+        let given = EngineParts { channel, scoreboard, listeners, tls, access, reopen, announce };
+        let engine = Engine::prepare(options, given, |code| end::at_once(code));
+        let engine = engine.unwrap_or_else(|error| cannot_serve(reason(&error)));
+        Ok(Self { engine, speaker, start, prefix })
+    }
+
+    /// Lets the server respond by itself while the application is loaded.
+    pub(crate) fn begin(&self) {
+        if let Err(error) = self.engine.start_early() {
+            cannot_serve(&self.speaker, &reason(&error));
+        }
+    }
+}
+
+/// Whether the server responds by itself before the application is loaded: with static files,
+/// while no worker serves. Later another worker may serve the requests that would wait here, and
+/// what depends on the application must not be decided without it.
+pub(crate) fn begins_early(start: &Start, settings: &WorkerSettings) -> bool {
+    let is_auto = |setting: &StaticSetting| setting.mapping().is_none();
+    start.is_first
+        && start.check.is_none()
+        && !settings.static_files().is_empty()
+        && !settings.static_files().iter().any(is_auto)
+        && *settings.allowed_hosts() != AllowedHosts::Auto
+}
+
+/// Makes the engine, and serves with the application that was loaded before.
+pub(crate) fn serve(
     py: Python,
     resources: BootResources,
     settings: &WorkerSettings,
     log: Arc<LogFile>,
     application: LoadedApplication,
 ) -> PyResult<()> {
-    let BootResources { channel, scoreboard, listeners, mut start, tls, clients, spool_count } =
-        resources;
+    let prepared = PreparedWorker::new(py, resources, settings, &log, &application.facts)?;
+    run(py, prepared, settings, log, application)
+}
+
+/// Serves with the application that was loaded, on an engine that may run already.
+pub(crate) fn run(
+    py: Python,
+    prepared: PreparedWorker,
+    settings: &WorkerSettings,
+    log: Arc<LogFile>,
+    application: LoadedApplication,
+) -> PyResult<()> {
+    let PreparedWorker { engine, speaker, start, prefix } = prepared;
     let LoadedApplication { callable, name, facts } = application;
     show_title(&start, settings, Some(&name));
-    let speaker = WorkerEnd::from(std::os::fd::AsFd::as_fd(&channel).try_clone_to_owned()?);
-    let access = match open_access_log(settings) {
-        Ok(access) => access,
-        Err(error) => give_up(&speaker, BootFailure::Boot, &error.to_string()),
-    };
-    let reopened = Arc::clone(&log);
-    let reopen = Box::new(move || {
-        if let Err(error) = reopened.reopen() {
-            log::error!("{error}");
-        }
-    });
     debug_guard::apply(&speaker, &start, *settings.debug_guard(), &facts.debuggers);
     report_findings(py, &speaker, &start, settings, &facts);
     signals::take_over(py)?;
     end::watch(py)?;
-    let cannot_serve = |why: String| -> ! {
-        give_up(&speaker, BootFailure::Boot, &format!("cannot serve: {why}"))
-    };
-    let mut options = options(settings, start.workers, !has_lock(py));
-    let prefix = prefix();
-    decide_at_edge(&mut options, settings, &start, &facts, &prefix, clients)
-        .unwrap_or_else(|why| cannot_serve(why));
-    options.spool_count = spool_count.map(Arc::new);
-    let responds = options.local.is_some() || options.connection_limit.is_some();
-    options.reserve = reserve(settings, tls.is_some() || responds);
-    let announce = Box::new(signals::announce);
-    let mut listeners = ListenerParts::pair(listeners, std::mem::take(&mut start.listeners))
-        .unwrap_or_else(|why| cannot_serve(why));
-    add_layers(&mut listeners, tls.as_ref());
-    let given = EngineParts { channel, scoreboard, listeners, tls, access, reopen, announce };
-    let worker = Engine::prepare(options, given, |code| end::at_once(code));
-    let worker = worker.unwrap_or_else(|error| cannot_serve(reason(&error)));
-    signals::introduce(&worker);
+    if let Err(error) = engine.watch_signals() {
+        cannot_serve(&speaker, &reason(&error));
+    }
+    signals::introduce(&engine);
     // The engine finds the channel closed when the master ends, and finishes what is
     // open.
     process::outlive_parent()?;
     let server = Server {
-        worker: worker.clone(),
+        worker: engine.clone(),
         application: callable,
         log,
         threads: *settings.threads(),
@@ -104,14 +159,15 @@ pub(crate) fn run(
     let server = Bound::new(py, server)?;
     spare_collector(py)?;
     let crew = serve::gather(&server).unwrap_or_else(|error| {
-        cannot_serve(format!(
+        let why = format!(
             "its {} application threads cannot be started ({error}): lower threads, or raise what \
              limits processes or memory (ulimit -u, ulimit -v, TasksMax=, a container)",
             *settings.threads(),
-        ))
+        );
+        cannot_serve(&speaker, &why)
     });
-    if let Err(error) = worker.start() {
-        cannot_serve(reason(&error));
+    if let Err(error) = engine.start() {
+        cannot_serve(&speaker, &reason(&error));
     }
     match speaker.send(&FromWorker::Ready { app: name }) {
         // The engine finds that the master has ended, and drains.
@@ -120,6 +176,11 @@ pub(crate) fn run(
     }
     drop(speaker);
     serve::run(&server, crew)
+}
+
+/// Ends this worker, which cannot serve.
+fn cannot_serve(speaker: &WorkerEnd, why: &str) -> ! {
+    give_up(speaker, BootFailure::Boot, &format!("cannot serve: {why}"))
 }
 
 /// Reports what the operator should correct in the application, and in the files of the

@@ -3,6 +3,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
@@ -62,6 +64,7 @@ pub(crate) struct ControlParts {
     pub(crate) channel: WorkerEnd,
     /// TLS, whose material a message replaces.
     pub(crate) tls: Option<TlsServer>,
+    pub(crate) signals: Arc<SignalInput>,
     pub(crate) hooks: Hooks,
 }
 
@@ -70,27 +73,63 @@ pub(crate) struct ControlInput {
     channel: WorkerEnd,
     tls: Option<TlsServer>,
     has_master: bool,
-    signals: Signals,
+    given: Arc<SignalInput>,
+    /// The signals, once they are collected and registered.
+    signals: Option<Signals>,
     hooks: Hooks,
 }
 
-impl ControlInput {
-    /// Registers both in the loop's epoll set, under these tokens.
+/// The signals, on their way to the loop: a thread of the application collects them when the
+/// application is loaded, whose handlers are called too.
+#[derive(Debug, Default)]
+pub(crate) struct SignalInput {
+    collected: Mutex<Option<Signals>>,
+    is_there: AtomicBool,
+}
+
+impl SignalInput {
+    /// Collects the signals from now on.
     ///
     /// # Errors
-    /// Those of `epoll_ctl(2)` and `sigaction(2)`.
-    pub(crate) fn new(
-        registry: &Registry,
-        tokens: [Token; 2],
-        parts: ControlParts,
-    ) -> io::Result<Self> {
-        let ControlParts { channel, tls, hooks } = parts;
+    /// Those of [`Signals::collect`].
+    pub(crate) fn collect(&self) -> io::Result<()> {
         let signals = Signals::collect(&READ)?;
-        let descriptors = [channel.as_fd().as_raw_fd(), signals.as_fd().as_raw_fd()];
-        for (fd, token) in descriptors.iter().zip(tokens) {
-            registry.register(&mut SourceFd(fd), token, Interest::READABLE)?;
+        *self.collected.lock().unwrap_or_else(PoisonError::into_inner) = Some(signals);
+        self.is_there.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn take(&self) -> Option<Signals> {
+        let is_there = self.is_there.load(Ordering::Acquire);
+        is_there.then(|| self.collected.lock().unwrap_or_else(PoisonError::into_inner).take())?
+    }
+}
+
+impl ControlInput {
+    /// Registers the channel in the loop's epoll set, under this token.
+    ///
+    /// # Errors
+    /// Those of `epoll_ctl(2)`.
+    pub(crate) fn new(registry: &Registry, token: Token, parts: ControlParts) -> io::Result<Self> {
+        let ControlParts { channel, tls, signals, hooks } = parts;
+        let fd = channel.as_fd().as_raw_fd();
+        registry.register(&mut SourceFd(&fd), token, Interest::READABLE)?;
+        Ok(Self { channel, tls, has_master: true, given: signals, signals: None, hooks })
+    }
+
+    /// Registers the signals under this token, as soon as they are collected.
+    ///
+    /// # Errors
+    /// Those of `epoll_ctl(2)`.
+    pub(crate) fn watch_signals(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        if self.signals.is_none()
+            && let Some(signals) = self.given.take()
+        {
+            let fd = signals.as_fd().as_raw_fd();
+            registry.register(&mut SourceFd(&fd), token, Interest::READABLE)?;
+            self.signals = Some(signals);
         }
-        Ok(Self { channel, tls, has_master: true, signals, hooks })
+        Ok(())
     }
 
     /// Whether the channel to the master is still open.
@@ -134,7 +173,8 @@ impl ControlInput {
 
     /// The effects of the signals that have arrived.
     pub(crate) fn signals(&mut self) -> Vec<Signal> {
-        self.signals.take().into_iter().map(meaning).collect()
+        let arrived = self.signals.as_mut().map(Signals::take).unwrap_or_default();
+        arrived.into_iter().map(meaning).collect()
     }
 
     /// Opens the error log again.

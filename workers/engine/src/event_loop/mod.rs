@@ -113,7 +113,7 @@ impl EventLoop {
     /// Makes the loop. `poll` is the one that the handoff's waker wakes.
     ///
     /// # Errors
-    /// Those of `epoll_ctl(2)` and `sigaction(2)`.
+    /// Those of `epoll_ctl(2)`.
     pub(crate) fn new(
         shared: Arc<Shared>,
         poll: Poll,
@@ -121,7 +121,7 @@ impl EventLoop {
         listeners: Vec<Listener>,
     ) -> io::Result<Self> {
         let registry = poll.registry();
-        let control = ControlInput::new(registry, [CHANNEL, SIGNALS], control)?;
+        let control = ControlInput::new(registry, CHANNEL, control)?;
         let connections = Connections::new(Arc::clone(&shared), registry)?;
         let listening = Listening::new(Arc::clone(&shared), registry, listeners, FIRST_LISTENER)?;
         Ok(Self {
@@ -155,6 +155,9 @@ impl EventLoop {
         self.pace = pace;
         let begun_ms = clock::monotonic_ms();
         self.shared.board.beat(begun_ms);
+        if let Err(error) = self.control.watch_signals(self.poll.registry(), SIGNALS) {
+            log::error!("cannot watch signals: {error}");
+        }
         // Connections that this turn closes were reported before others.
         let sources = self.connections.len() + self.listening.len() + OWN_SOURCES;
         let mut events = self.events.take().unwrap_or_else(|| Events::with_capacity(EVENTS));

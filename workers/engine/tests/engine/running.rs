@@ -123,6 +123,7 @@ impl RunningEngine {
             }
         };
         let worker = Engine::prepare(options, given, end).unwrap();
+        worker.watch_signals().unwrap();
         Self { worker, master, board, address, log }
     }
 }
