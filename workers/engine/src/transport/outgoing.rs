@@ -389,7 +389,11 @@ impl Piece {
             }
             (Self::File(range) | Self::Spilled(range), Transport::Plain) => range.send(to, most),
             (Self::File(range) | Self::Spilled(range), transport) => {
-                range.write(most, |block| transport.write(to, block))
+                let written = range.write(most, |block| transport.write(to, block))?;
+                // A layer that holds a block would take a part of the next one only, which
+                // had to be read again.
+                transport.flush(to).or_else(allow_for_now)?;
+                Ok(written)
             }
         }
     }
