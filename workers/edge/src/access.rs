@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use monoceros_config::{AccessRule, AccessVerdict};
 use monoceros_engine::{Decision, LocalResponse};
-use monoceros_http::Subtree;
+use monoceros_http::{PathPrefix, Subtree};
 use monoceros_wire::listener::ListenerDescription;
 use monoceros_wire::scoreboard::GivenUp;
 
@@ -124,6 +124,24 @@ impl ReadyRule {
     }
 }
 
+/// The rules of the server without an effect for an application below this prefix, one text for
+/// each: no path is beneath the path of a rule both with the prefix and without it.
+pub(crate) fn findings(rules: &[AccessRule], prefix: &PathPrefix) -> Vec<String> {
+    if prefix.as_bytes().is_empty() {
+        return Vec::new();
+    }
+    let rules = rules.iter().map(ReadyRule::new);
+    let idle = rules.filter(|it| it.rule.verdict == AccessVerdict::Allow && it.subtree.is_some());
+    idle.map(|ReadyRule { rule, .. }| {
+        let prefix = prefix.as_bytes().escape_ascii();
+        format!(
+            "access: {rule} allows nothing: SCRIPT_NAME is {prefix}, and no path is beneath that \
+             of the rule with and without it; allow addresses, and deny paths"
+        )
+    })
+    .collect()
+}
+
 /// Refuses the requests that the access rules deny.
 pub(crate) struct AccessControl {
     /// In the order of the listeners.
@@ -153,7 +171,6 @@ impl DecisionPart for AccessControl {
 #[cfg(test)]
 mod tests {
     use monoceros_engine::{Address, Arrival};
-    use monoceros_http::PathPrefix;
     use monoceros_wire::listener::{ListenerAddress, ListenerOptions, Scheme, UnixAddress};
 
     use super::*;
@@ -254,6 +271,16 @@ mod tests {
         assert!(rules.refusal(&ArrivedRequest::new(&arrived, &none)).is_none());
         let arrived = Arrival { prefix: Some(&shop), ..arrived };
         assert!(rules.refusal(&ArrivedRequest::new(&arrived, &none)).is_some());
+    }
+
+    #[test]
+    fn rules_that_allow_a_path_are_reported_below_a_prefix() {
+        let texts = ["allow=all;path=/a", "allow=all;path=/", "deny=all;path=/a", "allow=::1"];
+        let rules: Vec<AccessRule> = texts.iter().map(|text| text.parse().unwrap()).collect();
+        assert!(findings(&rules, &PathPrefix::default()).is_empty());
+        let found = findings(&rules, &PathPrefix::new(b"/shop"));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("access: allow=all;path=/a allows nothing: SCRIPT_NAME is "));
     }
 
     #[test]

@@ -90,8 +90,10 @@ pub fn revision(settings: &WorkerSettings) -> Option<ResponseReviser> {
 /// What the operator has to know of the settings that the decisions are made from, one text for
 /// each.
 #[must_use]
-pub fn findings(settings: &WorkerSettings) -> Vec<String> {
-    static_files::findings(settings)
+pub fn findings(settings: &WorkerSettings, prefix: &PathPrefix) -> Vec<String> {
+    let mut findings = access::findings(settings.access(), prefix);
+    findings.extend(static_files::findings(settings));
+    findings
 }
 
 /// The limit of connections that the settings ask for, counted in the table of all workers.

@@ -193,7 +193,7 @@ fn report_findings(
     facts: &ProjectFacts,
 ) {
     let mut findings = facts.findings.clone();
-    findings.extend(monoceros_edge::findings(settings));
+    findings.extend(monoceros_edge::findings(settings, &prefix()));
     if start.check.as_ref().is_some_and(|check| check.deploy) {
         findings.extend(project::deployment_messages(py));
     }
