@@ -526,3 +526,32 @@ fn a_malformed_rule_is_one_line_that_names_its_place() {
         assert!(lines[0].contains("monoceros.yaml line 2"), "{rule}: {}", end.stderr);
     }
 }
+
+#[test]
+fn rules_below_a_script_name_see_paths_with_and_without_it() {
+    let setup = setup(&[
+        "access:",
+        "- {allow: all, path: /open}",
+        "- {deny: all, path: /admin}",
+        "- {deny: all, path: /shop/secret}",
+        "- {deny: all, path: /open}",
+    ]);
+    let server = setup.flags(&["--env", "SCRIPT_NAME=/shop"]).start();
+    for (target, status) in [
+        ("/shop/", 200),
+        ("/shop/x", 200),
+        ("/shop/admin", 403),
+        ("/shop//admin", 403),
+        ("/shop/../admin", 403),
+        ("/shop/secret/x", 403),
+        ("/%73hop/secret", 403),
+        // No path is beneath /open both with the prefix and without it.
+        ("/shop/open", 403),
+        ("/other", 404),
+        ("/admin", 403),
+    ] {
+        assert_eq!(server.get(target).status, status, "{target}");
+    }
+    let line = "access: allow=all;path=/open allows nothing: SCRIPT_NAME is /shop";
+    assert!(server.log().contains(line), "{}", server.log());
+}
