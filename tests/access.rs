@@ -555,3 +555,26 @@ fn rules_below_a_script_name_see_paths_with_and_without_it() {
     let line = "access: allow=all;path=/open allows nothing: SCRIPT_NAME is /shop";
     assert!(server.log().contains(line), "{}", server.log());
 }
+
+#[test]
+fn static_files_are_behind_the_rules() {
+    let setup =
+        setup(&["static: {/static/: files}", "access:", "- {deny: all, path: /static/own}"]);
+    let files = setup.directory.join("files");
+    std::fs::create_dir_all(files.join("own")).unwrap();
+    std::fs::write(files.join("a"), "a").unwrap();
+    std::fs::write(files.join("own/a"), "own").unwrap();
+    let server = setup.start();
+    for (target, status) in [
+        ("/static/a", 200),
+        ("/static/own/a", 403),
+        ("/static//own/a", 403),
+        ("//static/own/a", 403),
+        ("/static/%6fwn/a", 403),
+        ("/static/own%2fa", 403),
+        ("/static/x/../own/a", 403),
+        ("/static/own/../a", 403),
+    ] {
+        assert_eq!(server.get(target).status, status, "{target}");
+    }
+}
