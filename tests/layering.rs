@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The crates, their directories, and the crates of this workspace that each may use.
-const CRATES: [(&str, &str, &[&str]); 11] = [
+const CRATES: [(&str, &str, &[&str]); 12] = [
     ("monoceros-sys", "src/sys", &[]),
     ("monoceros-config", "src/config", &[]),
     ("monoceros-http", "workers/http", &[]),
@@ -27,6 +27,11 @@ const CRATES: [(&str, &str, &[&str]); 11] = [
     ),
     ("monoceros-files", "workers/files", &["monoceros-engine", "monoceros-http", "monoceros-sys"]),
     (
+        "monoceros-compress",
+        "workers/compress",
+        &["monoceros-config", "monoceros-engine", "monoceros-http"],
+    ),
+    (
         "monoceros-edge",
         "workers/edge",
         &[
@@ -42,6 +47,7 @@ const CRATES: [(&str, &str, &[&str]); 11] = [
         "monoceros-python",
         "workers/python",
         &[
+            "monoceros-compress",
             "monoceros-config",
             "monoceros-edge",
             "monoceros-engine",

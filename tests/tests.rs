@@ -16,6 +16,7 @@ mod boot;
 mod certificates;
 mod check;
 mod completions;
+mod compress;
 mod connections;
 mod control;
 mod daemon;

@@ -14,7 +14,7 @@ from pathlib import Path
 SHIPPED = ["monoceros", "monoceros-python"]
 
 # Each crate's licence has to be made of these, which are told in full below.
-KNOWN = ["MIT", "Apache-2.0", "ISC", "BSD-3-Clause"]
+KNOWN = ["MIT", "Apache-2.0", "ISC", "BSD-3-Clause", "Zlib"]
 
 MIT = """\
 Permission is hereby granted, free of charge, to any person obtaining a copy of this
@@ -75,6 +75,23 @@ INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF LIABILITY, WHETHER IN CONTRACT
 LIABILITY, OR TORT (INCLUDING NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE
 OF THIS SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE."""
 
+ZLIB = """\
+This software is provided 'as-is', without any express or implied warranty. In no event
+will the authors be held liable for any damages arising from the use of this software.
+
+Permission is granted to anyone to use this software for any purpose, including
+commercial applications, and to alter it and redistribute it freely, subject to the
+following restrictions:
+
+1. The origin of this software must not be misrepresented; you must not claim that you
+wrote the original software. If you use this software in a product, an acknowledgment in
+the product documentation would be appreciated but is not required.
+
+2. Altered source versions must be plainly marked as such, and must not be
+misrepresented as being the original software.
+
+3. This notice may not be removed or altered from any source distribution."""
+
 # Part of every program in Rust, and not among the crates.
 STANDARD_LIBRARY = ("std", ["The Rust Project contributors"], "MIT or Apache-2.0")
 
@@ -86,7 +103,11 @@ FURTHER = {
     "aws-lc-sys": ["Amazon.com, Inc. or its affiliates", "2016 Brian Smith", "2020 Arm Ltd",
                    "2022 Robert Nagy", "2002 Sun Microsystems, Inc.", "2005 Nokia",
                    "2012-2021 Intel Corporation"],
+    "zstd-sys": ["Meta Platforms, Inc. and affiliates"],
 }
+
+# Licences of sources in another language that a crate has in it.
+INCLUDED = {"zstd-sys": "BSD-3-Clause"}
 
 
 def main():
@@ -96,7 +117,7 @@ def main():
         print(f"\nFiles: vendor/{name}/*")
         print("Copyright: " + "\n ".join(holders))
         print("License: " + licence)
-    for licence, text in zip(KNOWN, [MIT, APACHE, ISC, BSD]):
+    for licence, text in zip(KNOWN, [MIT, APACHE, ISC, BSD, ZLIB]):
         print(f"\nLicense: {licence}")
         print("\n".join(f" {line or '.'}" for line in text.splitlines()))
 
@@ -141,6 +162,7 @@ def licence(name, expression):
         known = [choice for choice in KNOWN if choice in choices]
         assert known, f"{name} is licensed as {expression}: {part} is neither of {KNOWN}"
         parts.append(" or ".join(known))
+    parts += [INCLUDED[name]] if name in INCLUDED else []
     # Each once: files of several origins can have the same licence.
     return ", and ".join(dict.fromkeys(parts))
 

@@ -221,7 +221,13 @@ fn decide_at_edge(
     })?;
     options.local = edge.local;
     options.accept = edge.accept;
-    options.revise = monoceros_edge::revision(settings);
+    let files = monoceros_edge::revision(settings);
+    let codings = monoceros_compress::response_reviser(settings);
+    // A file in place of the application's body is sent as it is.
+    options.revise = match (files, codings) {
+        (Some(files), Some(codings)) => Some(files.then(codings)),
+        (files, codings) => files.or(codings),
+    };
     options.connection_limit = clients.and_then(|WorkerClients { table, journal }| {
         journal.map(|journal| monoceros_edge::connection_limit(settings, &table, journal))
     });
