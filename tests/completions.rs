@@ -50,12 +50,13 @@ fn zsh_can_read_its_completions() {
 }
 
 /// Words that are typed, the last one in part, and something that has to be offered.
-const CASES: [(&[&str], &str); 5] = [
+const CASES: [(&[&str], &str); 6] = [
     (&["monoceros", "rel"], "reload"),
     (&["monoceros", "--max-r"], "--max-rss"),
     (&["monoceros", "--log-level", "crit"], "critical"),
     (&["monoceros", "status", "--"], "--json"),
     (&["monoceros", "upgrade", "--t"], "--timeout"),
+    (&["monoceros", "check", "--dep"], "--deploy"),
 ];
 
 fn offers(name: &str, completions: &str, code: &str, words: &[&str]) -> Option<Vec<String>> {

@@ -61,7 +61,7 @@ impl PreparedWorker {
         log: &Arc<LogFile>,
         facts: &ProjectFacts,
     ) -> PyResult<Self> {
-        let BootResources { channel, scoreboard, listeners, mut start, tls, clients, spool_count } =
+        let BootResources { channel, scoreboard, listeners, start, tls, clients, spool_count } =
             resources;
         let speaker = WorkerEnd::from(std::os::fd::AsFd::as_fd(&channel).try_clone_to_owned()?);
         let access = match open_access_log(settings) {
@@ -83,7 +83,8 @@ impl PreparedWorker {
         let responds = options.local.is_some() || options.connection_limit.is_some();
         options.reserve = reserve(settings, tls.is_some() || responds);
         let announce = Box::new(signals::announce);
-        let mut listeners = ListenerParts::pair(listeners, std::mem::take(&mut start.listeners))
+        // The guard against debuggers looks at the descriptions when the application is loaded.
+        let mut listeners = ListenerParts::pair(listeners, start.listeners.clone())
             .unwrap_or_else(|why| cannot_serve(why));
         add_layers(&mut listeners, tls.as_ref());
         let given = EngineParts { channel, scoreboard, listeners, tls, access, reopen, announce };
