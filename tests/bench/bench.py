@@ -99,11 +99,12 @@ def perform(arguments: argparse.Namespace) -> Run:
     if any(scenario.tls for scenario in chosen):
         tools.require("openssl")
         certificate.make()
+    nginx.write_files()
     available, unavailable = prepare(servers.select(arguments.server), bench, arguments.python)
     results = measure_all(bench, chosen, available, arguments.rounds)
     if arguments.strace:
         count_all(bench, available, results)
-    if any(scenario.tls for scenario in chosen):
+    if any(scenario.tls and scenario.group is scenarios.Group.EDGE for scenario in chosen):
         measure_idle(bench, available, results)
     if arguments.preload:
         compare_preload(bench, arguments.python, results)
@@ -121,7 +122,7 @@ def prepare(wanted: Sequence[Server], bench: Bench, python: str) -> tuple[list[S
             if server.environment == "monoceros" and not bench.monoceros.is_file():
                 raise environments.Unavailable(f"not built: {places.shown(str(bench.monoceros))} (make build)")
             if server.name == "nginx":
-                nginx.prepare()
+                nginx.require()
             elif server.name != "floor":
                 environments.prepare(server, python)
             available.append(server)

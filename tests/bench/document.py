@@ -56,6 +56,10 @@ that computes gains nothing.""",
 
 The server has one core; keys are P-256. nginx is no application server: it sends a static file of the same content.
 Each handshake is followed by one request over the new connection, and by its end; the figure is that of all three.""",
+    Group.FILES: """## Static files, rules and limits
+
+The server has one core. nginx looks at a file again after 60 s (`open_file_cache_valid`, its default), Monoceros after
+2 s. The rules and limits are configured in such a way that they refuse none of the requests.""",
 }
 
 

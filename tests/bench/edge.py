@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from results import Results, cpu
+from results import Results
 from scenarios import FORWARDED, HANDSHAKE, HTTPS_HELLO, HTTPS_LARGE, RESUMED, RESUMED_1_2, Scenario
-from verdicts import OURS, Verdict, invalid, unknown
+from verdicts import Verdict, cpu_beside, cpu_with, unknown
 
 CPU_LIMITS: tuple[tuple[Scenario, str, str, float], ...] = (
     (HTTPS_HELLO, "HTTPS hello", "nginx", 0.9),
@@ -21,21 +21,8 @@ IDLE_LIMIT_KIB = 10.0
 
 def judge(results: Results) -> list[Verdict]:
     """Every target of the group."""
-    return [*(_cpu(results, *limit) for limit in CPU_LIMITS), _real_ip(results), _idle(results)]
-
-
-def _cpu(results: Results, scenario: Scenario, words: str, peer: str, limit: float) -> Verdict:
-    target = f"{words}: CPU <= {limit} x {peer}"
-    if failed := invalid(results, scenario.name, target):
-        return failed
-    ratio = results.ratio(scenario.name, OURS, peer, cpu)
-    return Verdict(target, str(ratio), ratio.median <= limit) if ratio else unknown(target)
-
-
-def _real_ip(results: Results) -> Verdict:
-    target = f"real-ip: CPU a request <= {REAL_IP_LIMIT} x without"
-    ratio = results.ratio(FORWARDED.name, "monoceros-real-ip", OURS, cpu)
-    return Verdict(target, str(ratio), ratio.median <= REAL_IP_LIMIT) if ratio else unknown(target)
+    return [*(cpu_beside(results, *limit) for limit in CPU_LIMITS),
+            cpu_with(results, FORWARDED, "real-ip", "monoceros-real-ip", REAL_IP_LIMIT), _idle(results)]
 
 
 def _idle(results: Results) -> Verdict:

@@ -1,4 +1,4 @@
-"""nginx as a peer of HTTPS: static files of the same content as the applications' responses."""
+"""nginx as a peer: static files, which in some scenarios have the content of applications' responses."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import subprocess
 import certificate
 import environments
 import places
-from scenarios import EDGE
+from scenarios import EDGE, FILES
 
 HINT = "on Debian: sudo apt-get install nginx-light"
 DIRECTORY = places.SCRATCH / "nginx"
+FILES_DIRECTORY = places.SCRATCH / "files"
 
 CONFIGURATION = """\
 {user}
@@ -35,17 +36,20 @@ http {{
     sendfile on;
     tcp_nodelay on;
     keepalive_requests 100000000;
-    # Files are not opened for each request.
+    # Files are not opened for each request. By default they are looked at again after 60 s.
     open_file_cache max=16;
-    open_file_cache_valid 1h;
-    ssl_protocols TLSv1.2 TLSv1.3;
     server {{
-        listen 127.0.0.1:{port} ssl backlog=2048;
-        ssl_certificate {certfile};
-        ssl_certificate_key {keyfile};
-        root {directory}/files;
+        listen 127.0.0.1:{port} {ssl} backlog=2048;
+        {tls}
+        root {files};
     }}
 }}
+"""
+
+TLS = """\
+ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_certificate {certfile};
+        ssl_certificate_key {keyfile};
 """
 
 
@@ -54,25 +58,30 @@ def program() -> str | None:
     return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
-def prepare() -> None:
-    """Writes the files that it sends; raises Unavailable if there is no nginx."""
+def require() -> None:
+    """Raises Unavailable if there is no nginx."""
     if program() is None:
         raise environments.Unavailable(f"nginx is not installed: {HINT}")
-    files = DIRECTORY / "files"
-    files.mkdir(parents=True, exist_ok=True)
-    for scenario in EDGE:
+
+
+def write_files() -> None:
+    """Writes the files that nginx and Monoceros send."""
+    for scenario in (*EDGE, *FILES):
         if "nginx" in scenario.servers and isinstance(scenario.answer, bytes):
-            (files / scenario.path.strip("/")).write_bytes(scenario.answer)
+            path = FILES_DIRECTORY / scenario.path.strip("/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(scenario.answer)
 
 
-def command(port: int) -> list[str]:
+def command(port: int, has_tls: bool) -> list[str]:
     """Writes the configuration for this port, and says how to start nginx with it."""
     path = DIRECTORY / f"{port}.conf"
     DIRECTORY.mkdir(parents=True, exist_ok=True)
     # Its workers must be able to read the files.
     user = "user root;" if os.geteuid() == 0 else ""
+    encryption = TLS.format(certfile=certificate.CERTFILE, keyfile=certificate.KEYFILE) if has_tls else ""
     path.write_text(CONFIGURATION.format(
-        user=user, directory=DIRECTORY, port=port, certfile=certificate.CERTFILE, keyfile=certificate.KEYFILE))
+        user=user, directory=DIRECTORY, files=FILES_DIRECTORY, port=port, ssl="ssl" if has_tls else "", tls=encryption))
     return [program() or "nginx", "-c", str(path), "-e", str(DIRECTORY / "error.log")]
 
 

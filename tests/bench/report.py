@@ -23,7 +23,7 @@ HEADER = ["server", "µs CPU/request", "monoceros / it", "requests/s", "p50 ms",
 def tables(results: Results, chosen: Sequence[Scenario], group: Group) -> list[tuple[str, Table]]:
     """The tables of a group that have any measurement, each with its title."""
     measured = [one for one in chosen if results.servers(one.name)]
-    if group in (Group.COST, Group.EDGE):
+    if group in (Group.COST, Group.EDGE, Group.FILES):
         return [(one.title, scenario_table(results, one)) for one in measured if one.group is group]
     return [(family[0].title, family_table(results, family)) for family in families(measured, group)]
 

@@ -9,6 +9,8 @@ from enum import Enum
 
 UPLOAD_BYTES = 1024 * 1024
 LARGE_BYTES = 64 * 1024
+SMALL_FILE_BYTES = 1024
+LARGE_FILE_BYTES = 1_000_000
 
 
 class Load(Enum):
@@ -33,6 +35,8 @@ class Group(Enum):
     """What more threads do to applications that compute and to those that wait."""
     EDGE = "edge"
     """What TLS costs, and what a proxy's fields cost, the server on one core."""
+    FILES = "files"
+    """What static files cost, and rules and limits for clients, the server on one core."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,8 @@ class Scenario:
     """Whether connections resume the session of the one before them, for CLOSED."""
     header: str = ""
     """A header that each request has, for WRK."""
+    static: bool = False
+    """Whether the server sends a file of its own, below /static/."""
 
     @property
     def needs_threads(self) -> bool:
@@ -266,7 +272,25 @@ FORWARDED = Scenario(
 
 EDGE = (HTTPS_HELLO, HTTPS_LARGE, HANDSHAKE, RESUMED, RESUMED_1_2, FORWARDED)
 
-SCENARIOS = (*COST, *FAIRNESS, *THREADS, *EDGE)
+SMALL_FILE = Scenario(
+    "file", "static file of 1 KiB, keep-alive, 64 connections", "hello:application", b"x" * SMALL_FILE_BYTES,
+    group=Group.FILES, path="/static/small.css", static=True, servers=("monoceros", "nginx"),
+)
+LARGE_FILE = replace(
+    SMALL_FILE, name="large-file", title="static file of 1 MB, keep-alive, 64 connections", path="/static/large.css",
+    answer=b"x" * LARGE_FILE_BYTES)
+HTTPS_SMALL_FILE = replace(
+    SMALL_FILE, name="https-file", title="HTTPS: static file of 1 KiB, keep-alive, 64 connections", tls="any")
+HTTPS_LARGE_FILE = replace(
+    LARGE_FILE, name="https-large-file", title="HTTPS: static file of 1 MB, keep-alive, 64 connections", tls="any")
+LIMITED = Scenario(
+    "limited", "hello, keep-alive, 64 connections, with rules and limits for clients", "hello:application", HELLO,
+    group=Group.FILES, servers=("monoceros",), variants=("monoceros-limits",),
+)
+
+FILES = (SMALL_FILE, LARGE_FILE, HTTPS_SMALL_FILE, HTTPS_LARGE_FILE, LIMITED)
+
+SCENARIOS = (*COST, *FAIRNESS, *THREADS, *EDGE, *FILES)
 
 
 def select(names: list[str], groups: list[str]) -> tuple[Scenario, ...]:

@@ -83,9 +83,11 @@ class Server:
 
 
 def monoceros(
-    launch: Launch, workers: str = "", threads: str = "", access_log: bool = False, real_ip: bool = False,
+    launch: Launch, workers: str = "", threads: str = "", access_log: bool = False, further: tuple[str, ...] = (),
 ) -> list[str]:
-    further = ["--real-ip", "x-forwarded-for"] if real_ip else []
+    further = list(further)
+    if launch.scenario.static:
+        further += ["--static", f"/static/={nginx.FILES_DIRECTORY / 'static'}"]
     if launch.scenario.tls:
         further += ["--certfile", str(certificate.CERTFILE), "--keyfile", str(certificate.KEYFILE)]
     log = ["--access-logfile", str(places.ACCESS_LOG)] if access_log else []
@@ -148,6 +150,12 @@ def waitress(launch: Launch) -> list[str]:
             f"--threads={launch.threads_at_least(4)}", "--connection-limit=1000", launch.scenario.application]
 
 
+REAL_IP = ("--real-ip", "x-forwarded-for")
+LIMITS = (
+    "--access", "deny=192.0.2.0/24", "--access", "deny=all;path=/admin", "--allowed-hosts", "127.0.0.1",
+    "--limit-rate", "1000000/s", "--limit-rate", "/login=5/m", "--limit-connections", "1000",
+)
+
 SERVERS = (
     Server("monoceros", monoceros, forking=True),
     Server("monoceros-log", lambda launch: monoceros(launch, access_log=True), venv="monoceros", variant=True,
@@ -156,10 +164,13 @@ SERVERS = (
            note="with 4 threads"),
     Server("monoceros-2w", lambda launch: monoceros(launch, workers="2"), venv="monoceros", variant=True,
            note="with 2 workers, both on the one core"),
-    Server("monoceros-real-ip", lambda launch: monoceros(launch, real_ip=True), venv="monoceros", variant=True,
+    Server("monoceros-real-ip", lambda launch: monoceros(launch, further=REAL_IP), venv="monoceros", variant=True,
            note="with real-ip: x-forwarded-for"),
-    Server("nginx", lambda launch: nginx.command(launch.port), installed=True, named=True, hint=nginx.HINT,
-           note="sends static files of the same content, which it keeps open; no access log"),
+    Server("monoceros-limits", lambda launch: monoceros(launch, further=LIMITS), venv="monoceros", variant=True,
+           note="with access rules, allowed-hosts, limit-rate and limit-connections, none of which refuses a request"),
+    Server("nginx", lambda launch: nginx.command(launch.port, bool(launch.scenario.tls)), installed=True, named=True, hint=nginx.HINT,
+           note="sends static files, in some scenarios of the same content as the applications' responses; it keeps "
+                "them open and looks at them again after 60 s (open_file_cache), Monoceros after 2 s; no access log"),
     Server("floor", floor, note="no HTTP server: answers fixed bytes to whatever arrives"),
     Server("gunicorn-sync", gunicorn_sync, ("gunicorn",), venv="gunicorn", threaded=False, forking=True,
            note="has no keep-alive: every request is a new connection"),

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 import edge
 import fairness
+import files
 import threads
 from results import Results, cpu, p99
 from scenarios import COST, Group, Load, Scenario
@@ -25,7 +26,7 @@ OTHER_CALLS_LIMIT = 0.1
 def judge(results: Results, groups: Collection[Group] = tuple(Group)) -> list[Verdict]:
     """Every target of these groups."""
     judges = {Group.COST: _cost, Group.FAIRNESS: fairness.judge, Group.THREADS: threads.judge,
-              Group.EDGE: edge.judge}
+              Group.EDGE: edge.judge, Group.FILES: files.judge}
     return [verdict for group, judge_group in judges.items() if group in groups for verdict in judge_group(results)]
 
 

@@ -191,9 +191,24 @@ class Edge(unittest.TestCase):
         made = fair("forwarded", {"monoceros": measurement(100), "monoceros-real-ip": measurement(106)})
         self.assertFalse(verdict(made, "real-ip").met)
 
+    def test_files_are_compared_with_those_of_nginx(self) -> None:
+        for name, limit in (("file", 0.95), ("large-file", 1.05), ("https-file", 1.0), ("https-large-file", 1.0)):
+            for ours, met in ((limit, True), (limit + 0.02, False)):
+                made = fair(name, {"monoceros": measurement(ours * 100), "nginx": measurement(100)})
+                target = [seen for seen in judge(made, {Group.FILES}) if seen.met is not None]
+                self.assertEqual([met], [seen.met for seen in target], name)
+        made = fair("limited", {"monoceros": measurement(100), "monoceros-limits": measurement(106)})
+        self.assertFalse(verdict(made, "rules and limits").met)
+
+    def test_a_server_that_sends_files_is_given_their_directory(self) -> None:
+        for scenario in SCENARIOS:
+            command = " ".join(SERVERS[0].command(Launch(scenario, 80, Path("bin"), Path("monoceros"))))
+            self.assertEqual(scenario.group is Group.FILES and scenario.static, "--static /static/=" in command)
+
     def test_nginx_takes_part_where_it_is_named(self) -> None:
         nginx = next(server for server in SERVERS if server.name == "nginx")
-        self.assertEqual({"https-hello", "https-large", "handshake", "resumed", "resumed-1.2"},
+        self.assertEqual({"https-hello", "https-large", "handshake", "resumed", "resumed-1.2",
+                          "file", "large-file", "https-file", "https-large-file"},
                          {scenario.name for scenario in SCENARIOS if nginx.takes_part(scenario)})
 
     def test_all_servers_use_the_same_certificate(self) -> None:

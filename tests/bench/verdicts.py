@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from results import Figure, Ratio, Results
+from results import Figure, Ratio, Results, cpu
+from scenarios import Scenario
 from servers import SERVERS
 
 NOISE = 0.07
@@ -37,3 +38,19 @@ def beside_peers(results: Results, scenario: str, figure: Figure, peers: Sequenc
     """Our figure divided by each peer's, by peer."""
     found = {peer: results.ratio(scenario, OURS, peer, figure) for peer in peers}
     return {peer: ratio for peer, ratio in found.items() if ratio is not None}
+
+
+def cpu_beside(results: Results, scenario: Scenario, words: str, peer: str, limit: float) -> Verdict:
+    """Whether a request costs at most so many times the processor time that it costs with a peer."""
+    target = f"{words}: CPU <= {limit} x {peer}"
+    if failed := invalid(results, scenario.name, target):
+        return failed
+    ratio = results.ratio(scenario.name, OURS, peer, cpu)
+    return Verdict(target, str(ratio), ratio.median <= limit) if ratio else unknown(target)
+
+
+def cpu_with(results: Results, scenario: Scenario, words: str, variant: str, limit: float) -> Verdict:
+    """Whether a request with some settings costs at most so many times the processor time that it costs without."""
+    target = f"{words}: CPU a request <= {limit} x without"
+    ratio = results.ratio(scenario.name, variant, OURS, cpu)
+    return Verdict(target, str(ratio), ratio.median <= limit) if ratio else unknown(target)
