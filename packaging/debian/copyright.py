@@ -14,7 +14,7 @@ from pathlib import Path
 SHIPPED = ["monoceros", "monoceros-python"]
 
 # Each crate's licence has to be made of these, which are told in full below.
-KNOWN = ["MIT", "Apache-2.0", "ISC", "BSD-3-Clause", "Zlib"]
+KNOWN = ["MIT", "Apache-2.0", "ISC", "BSD-3-Clause", "BSD-2-Clause", "Zlib"]
 
 MIT = """\
 Permission is hereby granted, free of charge, to any person obtaining a copy of this
@@ -75,6 +75,9 @@ INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF LIABILITY, WHETHER IN CONTRACT
 LIABILITY, OR TORT (INCLUDING NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE
 OF THIS SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE."""
 
+# The same without its third clause.
+BSD_2 = "\n\n".join(part for part in BSD.split("\n\n") if not part.startswith("3."))
+
 ZLIB = """\
 This software is provided 'as-is', without any express or implied warranty. In no event
 will the authors be held liable for any damages arising from the use of this software.
@@ -103,11 +106,8 @@ FURTHER = {
     "aws-lc-sys": ["Amazon.com, Inc. or its affiliates", "2016 Brian Smith", "2020 Arm Ltd",
                    "2022 Robert Nagy", "2002 Sun Microsystems, Inc.", "2005 Nokia",
                    "2012-2021 Intel Corporation"],
-    "zstd-sys": ["Meta Platforms, Inc. and affiliates"],
+    "zlib-rs": ["2024 Trifecta Tech Foundation", "Jean-loup Gailly and Mark Adler"],
 }
-
-# Licences of sources in another language that a crate has in it.
-INCLUDED = {"zstd-sys": "BSD-3-Clause"}
 
 
 def main():
@@ -117,7 +117,7 @@ def main():
         print(f"\nFiles: vendor/{name}/*")
         print("Copyright: " + "\n ".join(holders))
         print("License: " + licence)
-    for licence, text in zip(KNOWN, [MIT, APACHE, ISC, BSD, ZLIB]):
+    for licence, text in zip(KNOWN, [MIT, APACHE, ISC, BSD, BSD_2, ZLIB]):
         print(f"\nLicense: {licence}")
         print("\n".join(f" {line or '.'}" for line in text.splitlines()))
 
@@ -162,7 +162,6 @@ def licence(name, expression):
         known = [choice for choice in KNOWN if choice in choices]
         assert known, f"{name} is licensed as {expression}: {part} is neither of {KNOWN}"
         parts.append(" or ".join(known))
-    parts += [INCLUDED[name]] if name in INCLUDED else []
     # Each once: files of several origins can have the same licence.
     return ", and ".join(dict.fromkeys(parts))
 
