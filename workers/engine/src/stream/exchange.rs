@@ -72,10 +72,9 @@ pub struct Exchange {
     /// Since when the client holds this thread, in milliseconds of the monotonic clock;
     /// logged once.
     held_ms: Option<u64>,
-    /// The server's own response is sent in place of the application's.
-    is_replaced: bool,
-    /// The body of that response, until it is sent.
-    replacement: LocalContent,
+    /// The body that is sent in place of the application's; empty when it has been sent. Boxed,
+    /// as is the next one: few responses have one, and exchanges are moved often.
+    replacement: Option<Box<LocalContent>>,
     /// The body, if it is encoded before it is sent.
     encoded: Option<Box<EncodedBody>>,
     gone: bool,
@@ -110,8 +109,7 @@ impl Exchange {
             is_slow: false,
             handed: 0,
             held_ms: None,
-            is_replaced: false,
-            replacement: LocalContent::EMPTY,
+            replacement: None,
             encoded: None,
             gone: false,
             completed: false,
@@ -306,7 +304,7 @@ impl Exchange {
         whole: Option<u64>,
     ) -> Result<(), ClientDisconnected> {
         let with_head = self.commit(whole, bytes)?;
-        if self.is_replaced {
+        if self.replacement.is_some() {
             return self.put_replacement(with_head);
         }
         if self.encoded.is_some() {
@@ -320,7 +318,8 @@ impl Exchange {
         if !with_head {
             return Ok(());
         }
-        match std::mem::replace(&mut self.replacement, LocalContent::EMPTY) {
+        let Some(content) = &mut self.replacement else { return Ok(()) };
+        match std::mem::replace(&mut **content, LocalContent::EMPTY) {
             LocalContent::Bytes(bytes) => self.put(true, &bytes, None),
             LocalContent::Shared(shared) => {
                 let owner = shared.clone();
@@ -385,7 +384,7 @@ impl Exchange {
         length: u64,
     ) -> Result<(), ClientDisconnected> {
         let with_head = self.commit(Some(length), b"")?;
-        if self.is_replaced {
+        if self.replacement.is_some() {
             return self.put_replacement(with_head);
         }
         if !with_head {
@@ -606,9 +605,9 @@ impl Exchange {
         match reviser.revise(&request.head, &mut request.response, whole) {
             Revised::Kept => Ok(whole),
             Revised::Replaced(content) => {
-                self.replacement = content;
-                self.is_replaced = true;
-                Ok(Some(self.replacement.len()))
+                let length = content.len();
+                self.replacement = Some(Box::new(content));
+                Ok(Some(length))
             }
             Revised::Encoded(encoder) => self.begin_encoding(encoder, whole, first),
         }
