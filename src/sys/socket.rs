@@ -199,7 +199,19 @@ fn queued(socket: BorrowedFd, request: libc::Ioctl) -> usize {
 /// broken (`poll(2)`).
 #[must_use]
 pub fn has_ended(socket: BorrowedFd) -> bool {
-    let mut asked = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
+    has_news(socket, libc::POLLRDHUP)
+}
+
+/// Whether the connection is broken, or the peer has closed all of it (`poll(2)`). A peer that
+/// has only closed its sending side still receives.
+#[must_use]
+pub fn is_broken(socket: BorrowedFd) -> bool {
+    has_news(socket, 0)
+}
+
+/// Whether one of these events has occurred, or one that `poll(2)` always reports.
+fn has_news(socket: BorrowedFd, events: libc::c_short) -> bool {
+    let mut asked = libc::pollfd { fd: socket.as_raw_fd(), events, revents: 0 };
     // SAFETY: `asked` is one valid record, writable, for the time of the call.
     check(unsafe { libc::poll(&raw mut asked, 1, 0) }).is_ok_and(|count| count > 0)
 }

@@ -32,6 +32,11 @@ impl Connections {
         let Some(connection) = self.slab.get_mut(token) else { return };
         let number = self.work.submit(token, Task::Decide(decide));
         connection.enter(Phase::Deciding { number });
+        let (hung_up, socket) = (connection.hung_up, &connection.link.socket);
+        if hung_up && socket.is_broken() {
+            // The event that reported this came with the request, and comes only once.
+            return self.close(token);
+        }
         // Without events only the end of the client is not noticed now.
         self.register(token).ok();
     }

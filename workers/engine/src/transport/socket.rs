@@ -64,6 +64,11 @@ impl Socket {
         socket::has_ended(self.0.as_fd())
     }
 
+    /// Whether the connection is broken, or the client has closed all of it.
+    pub(crate) fn is_broken(&self) -> bool {
+        socket::is_broken(self.0.as_fd())
+    }
+
     /// Bytes that the client's system has not acknowledged.
     pub(crate) fn undelivered(&self) -> usize {
         socket::undelivered(self.0.as_fd())

@@ -101,6 +101,10 @@ fn decide_on(site: &Site, path: &[u8]) -> Decision {
         b"/shared" => new().body(site.shared.clone()),
         b"/file" => new().body(site.part(0, LENGTH as u64)),
         b"/part" => new().body(site.part(1000, 5000)),
+        b"/wait" => {
+            site.released.lock().unwrap().recv().ok();
+            new().body(site.shared.part(10..1034))
+        }
         b"/empty" => new().body(site.part(1000, 0)),
         b"/beyond" => new().body(site.part(LENGTH as u64 - 1000, 2_000_000)),
         b"/panic" => panic!("the test has asked for it"),
@@ -381,6 +385,25 @@ fn the_client_of_a_late_decision_may_end_its_side_or_leave() {
     assert_eq!(ask(&mut other, "/small").1, content(10, 1024));
     served.site.release.send(()).unwrap();
     assert_eq!(ask(&mut other, "/part").1, content(1000, 5000));
+}
+
+/// The request of a client and its end are reported by one event if the loop was busy.
+#[test]
+fn the_end_of_a_client_may_arrive_with_the_request_on_which_is_decided_later() {
+    let served = start("files-later-left", options());
+    let mut client = served.connect();
+    client.write_all(b"GET /later/part HTTP/1.1\r\n").unwrap();
+    some("the connection", || (served.engine.board.connections() == 1).then_some(()));
+    let mut other = served.connect();
+    assert_eq!(ask(&mut other, "/small").1, content(10, 1024));
+    some("both connections", || (served.engine.board.connections() == 2).then_some(()));
+    send(&mut other, "GET /wait");
+    some("the loop to wait", || served.site.released.try_lock().is_err().then_some(()));
+    client.write_all(b"Host: x\r\n\r\n").unwrap();
+    monoceros_sys::socket::reset(std::os::fd::AsFd::as_fd(&client)).unwrap();
+    served.site.release.send(()).unwrap();
+    assert_eq!(response(&mut other, false).1, content(10, 1024));
+    some("its end", || (served.engine.board.connections() == 1).then_some(()));
 }
 
 #[test]
