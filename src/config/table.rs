@@ -608,7 +608,8 @@ settings! {
 
     /// Disk space for the bodies of requests, in all workers together.
     ///
-    /// The default is a quarter of what is free in the directory for temporary files at the start.
+    /// The default is a quarter of what is free in the directory for temporary files, counted
+    /// without the bodies themselves.
     /// A body that has no room is answered 503; requests without a large body go on.
     limit_request_spool: Option<Size> = None, [Worker], {
         section: Section::Access, placeholder: "SIZE",
