@@ -33,7 +33,9 @@ http {{
     uwsgi_temp_path {directory}/uwsgi;
     scgi_temp_path {directory}/scgi;
     default_type text/plain;
+    # As in the configuration of Debian's package.
     sendfile on;
+    tcp_nopush on;
     tcp_nodelay on;
     keepalive_requests 100000000;
     # Files are not opened for each request. By default they are looked at again after 60 s.
