@@ -369,22 +369,10 @@ fn failure(bind: &Bind, error: &io::Error) -> BindError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::master::act::listener::listening_socket::test_options as options;
     use std::net::TcpListener;
     use std::os::unix::net::{UnixListener, UnixStream};
     use std::path::PathBuf;
-
-    fn options() -> SocketOptions {
-        let directory = std::env::temp_dir();
-        SocketOptions {
-            backlog: 16,
-            umask: 0o77,
-            owner: None,
-            mode: None,
-            group: None,
-            defer: true,
-            directory,
-        }
-    }
 
     fn addresses(listener: &OwnedListener) -> Vec<&ListenerAddress> {
         listener.sockets.iter().map(|it| &it.address).collect()

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use monoceros_config::{StaticMapping, StaticSetting, WorkerSettings};
 use monoceros_engine::Decision;
 use monoceros_files::{CacheRules, Effort, FileAnswer, FileMapping, FileRules, FileServer};
-use monoceros_http::{Head, percent_decode};
+use monoceros_http::{Head, percent_decoded};
 use monoceros_sys::reason;
 
 use crate::arrived_request::{ArrivedRequest, DecisionPart};
@@ -93,8 +93,7 @@ fn unavailable() -> Decision {
 
 /// A mapping of the settings, whose prefix is written as in a URL.
 pub(crate) fn file_mapping(mapping: &StaticMapping) -> FileMapping {
-    let mut prefix = Vec::new();
-    percent_decode(mapping.prefix.as_bytes(), &mut prefix);
+    let prefix = percent_decoded(mapping.prefix.as_bytes()).into_owned();
     FileMapping { prefix, paths: vec![mapping.path.clone()] }
 }
 

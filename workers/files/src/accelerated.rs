@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use monoceros_engine::LocalContent;
 use monoceros_http::date::imf_fixdate;
-use monoceros_http::{ByteRange, Head, Validators};
+use monoceros_http::{ByteRange, Head, Validators, percent_decoded};
 use monoceros_sys::{clock, reason};
 
 use crate::complaints::Complaints;
@@ -16,7 +16,7 @@ use crate::effort::Effort;
 use crate::mapping::FileMapping;
 use crate::media_type::content_type;
 use crate::representation::{modified, now};
-use crate::requested_path::{decode, has_plain_escapes, is_served_name};
+use crate::requested_path::{has_plain_escapes, is_served_name};
 use crate::response::{ConditionalOutcome, outcome};
 
 /// The field by which a response names a file.
@@ -83,7 +83,7 @@ impl AcceleratedFiles {
 
     fn below_prefix(&self, value: &[u8]) -> Result<AcceleratedFile, String> {
         let path = value.split(|&byte| byte == b'?').next().unwrap_or_default();
-        let decoded = decode(path);
+        let decoded = percent_decoded(path);
         if decoded.len() < path.len() && !has_plain_escapes(path, &decoded) {
             return Err("its escapes do not stand for a name".to_owned());
         }

@@ -1,24 +1,10 @@
-//! The paths of requests: decoded, and refused where they are not the names of files.
-
-use std::borrow::Cow;
-
-use monoceros_http::percent_decode;
+//! The paths of requests: refused where they are not the names of files.
 
 /// The only name with a dot at its beginning that is served (RFC 8615).
 const WELL_KNOWN: &[u8] = b".well-known";
 
 /// The longest path that the kernel takes, in bytes (`PATH_MAX` without its NUL).
 const LONGEST: usize = 4095;
-
-/// A path with its escapes decoded; without a copy where it has none.
-pub(crate) fn decode(path: &[u8]) -> Cow<'_, [u8]> {
-    if !path.contains(&b'%') {
-        return Cow::Borrowed(path);
-    }
-    let mut decoded = Vec::with_capacity(path.len());
-    percent_decode(path, &mut decoded);
-    Cow::Owned(decoded)
-}
 
 /// Whether each escape of a path stands for a byte that the name of a file may have here. A slash
 /// or backslash that is written as an escape is a part of a name for one program and a separator
@@ -53,9 +39,10 @@ pub(crate) fn is_served_name(relative: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use monoceros_http::percent_decoded;
 
     fn is_accepted(path: &str) -> bool {
-        let decoded = decode(path.as_bytes());
+        let decoded = percent_decoded(path.as_bytes());
         has_plain_escapes(path.as_bytes(), &decoded) && is_served_name(&decoded)
     }
 
@@ -150,11 +137,5 @@ mod tests {
             assert!(!is_accepted(path), "{path}");
         }
         assert!(!is_served_name(&b"a/".repeat(2048)) && !is_served_name(&[b'a'; 4096]));
-    }
-
-    #[test]
-    fn a_path_is_decoded_once() {
-        assert_eq!(decode(b"/a%252fb").as_ref(), b"/a%2fb");
-        assert!(matches!(decode(b"/a"), Cow::Borrowed(b"/a")));
     }
 }

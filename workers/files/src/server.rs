@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use monoceros_http::{Coding, Head};
+use monoceros_http::{Coding, Head, percent_decoded};
 use monoceros_sys::clock;
 
 use crate::caching::CacheRules;
@@ -16,7 +16,7 @@ use crate::manifest::Manifest;
 use crate::mapping::{FileMapping, MappingOrigin, ServedMapping};
 use crate::media_type::content_type;
 use crate::representation::{Description, Representation};
-use crate::requested_path::{decode, has_plain_escapes, is_served_name};
+use crate::requested_path::{has_plain_escapes, is_served_name};
 use crate::resource::Resource;
 use crate::response::{FileAnswer, respond};
 use crate::survey::{Survey, SurveyedName};
@@ -77,7 +77,7 @@ impl FileServer {
     /// Otherwise the file system does not work; the request cannot be served.
     pub fn answer(&self, head: &Head, effort: Effort) -> io::Result<FileAnswer> {
         let raw = head.path();
-        let path = decode(raw);
+        let path = percent_decoded(raw);
         let mapping = self.mappings().iter().find_map(|it| Some((it, it.strip(&path)?)));
         let Some((mapping, relative)) = mapping else { return Ok(FileAnswer::NotServed) };
         let is_read = matches!(head.method(), b"GET" | b"HEAD");

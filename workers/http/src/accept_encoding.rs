@@ -151,18 +151,14 @@ fn weight(parameter: &[u8]) -> Option<u16> {
 mod tests {
     use super::Coding::{Brotli, Gzip, Zstd};
     use super::*;
-    use crate::limits::Limits;
+    use crate::test_heads::head_with_lines;
 
     fn accepted(value: &str) -> AcceptedCodings {
         AcceptedCodings::of_values([value.as_bytes()])
     }
 
-    fn of_head(fields: &str) -> AcceptedCodings {
-        let limits = Limits { request_line: 4094, fields: 100, field_size: 8190 };
-        let mut head = Head::new();
-        let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
-        head.read(text.as_bytes(), &limits).unwrap().unwrap();
-        AcceptedCodings::of(&head)
+    fn of_head(lines: &str) -> AcceptedCodings {
+        AcceptedCodings::of(&head_with_lines("GET", lines))
     }
 
     #[test]

@@ -98,7 +98,7 @@ pub(crate) fn single<'a>(head: &'a Head, name: &[u8]) -> Option<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::Limits;
+    use crate::test_heads::head_with_fields;
     use Precondition::{Failed, Met, NotModified};
 
     const BEFORE: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
@@ -107,14 +107,7 @@ mod tests {
     const MODIFIED: u64 = 784_111_777;
 
     fn evaluated(method: &str, fields: &[(&str, &str)]) -> Precondition {
-        let mut text = format!("{method} / HTTP/1.1\r\nHost: a\r\n");
-        for (name, value) in fields {
-            text.push_str(&format!("{name}: {value}\r\n"));
-        }
-        text.push_str("\r\n");
-        let mut head = Head::new();
-        let limits = Limits { request_line: 4094, fields: 100, field_size: 8190 };
-        head.read(text.as_bytes(), &limits).unwrap().unwrap();
+        let head = head_with_fields(method, fields);
         let current = Validators { entity_tag: b"\"a\"", modified: MODIFIED };
         evaluate_preconditions(&head, current, 1_700_000_000)
     }

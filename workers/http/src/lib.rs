@@ -42,6 +42,8 @@ mod spelling;
 mod status;
 mod subtree;
 mod target;
+#[cfg(test)]
+mod test_heads;
 
 pub use accept_encoding::{AcceptedCodings, Coding};
 pub use chunks::{Chunks, Decoded};
@@ -54,7 +56,7 @@ pub use limits::Limits;
 pub use list::has_token;
 pub use path_prefix::PathPrefix;
 pub use path_spellings::PathSpellings;
-pub use percent::percent_decode;
+pub use percent::{percent_decode, percent_decoded};
 pub use range::{ByteRange, WantedRange, wanted_range};
 pub use reject::Reject;
 pub use repeated::join_repeated;

@@ -1,7 +1,7 @@
 //! The prefix of the paths below which an application is mounted: `SCRIPT_NAME` of CGI and WSGI
 //! (RFC 3875 section 4.1.13).
 
-use crate::percent::percent_decode;
+use crate::percent::percent_decoded;
 
 /// A prefix of decoded paths: empty, or with a slash at its beginning and none at its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,9 +43,7 @@ impl PathPrefix {
 
     /// Whether a path with percent escapes begins with the prefix.
     pub fn contains(&self, path: &[u8]) -> bool {
-        let mut decoded = Vec::new();
-        percent_decode(path, &mut decoded);
-        self.strip(&decoded).is_some()
+        self.strip(&percent_decoded(path)).is_some()
     }
 }
 

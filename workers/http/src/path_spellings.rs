@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use crate::path_prefix::PathPrefix;
-use crate::percent::percent_decode;
+use crate::percent::percent_decoded;
 use crate::spelling::{Spelling, respell};
 use crate::subtree::Subtree;
 
@@ -41,12 +41,7 @@ impl<'a> PathSpellings<'a> {
             // The application gets `/` for the `*` of OPTIONS.
             b"*" if prefix.as_bytes().is_empty() => Cow::Borrowed(&b"/"[..]),
             b"*" => Cow::Owned([prefix.as_bytes(), b"/"].concat()),
-            path if path.contains(&b'%') => {
-                let mut decoded = Vec::with_capacity(path.len());
-                percent_decode(path, &mut decoded);
-                Cow::Owned(decoded)
-            }
-            path => Cow::Borrowed(path),
+            path => percent_decoded(path),
         };
         let below = prefix.strip(&whole).unwrap_or(&whole);
         let below_at = whole.len() - below.len();
@@ -193,8 +188,7 @@ mod tests {
             paths = more;
             for path in &paths {
                 let spelled = PathSpellings::new(&PathPrefix::default(), path.as_bytes());
-                let mut decoded = Vec::new();
-                percent_decode(path.as_bytes(), &mut decoded);
+                let decoded = percent_decoded(path.as_bytes());
                 let canonical = respell(&decoded, Spelling::CANONICAL);
                 let (raw, resolved) = (admin.contains(&decoded), admin.contains(&canonical));
                 assert!(spelled.any_in(&admin) || !raw && !resolved, "{path}");

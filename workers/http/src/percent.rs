@@ -1,5 +1,18 @@
 //! Percent-decoding (RFC 3986 section 2.1) of paths.
 
+use std::borrow::Cow;
+
+/// A path with its percent escapes decoded, as [`percent_decode`] does; without a copy where it
+/// has none.
+pub fn percent_decoded(path: &[u8]) -> Cow<'_, [u8]> {
+    if !path.contains(&b'%') {
+        return Cow::Borrowed(path);
+    }
+    let mut decoded = Vec::with_capacity(path.len());
+    percent_decode(path, &mut decoded);
+    Cow::Owned(decoded)
+}
+
 /// Appends `path` to `out` with its percent escapes decoded, for PATH_INFO. A `%` without two
 /// hexadecimal digits after it is kept as it is.
 ///
@@ -71,5 +84,11 @@ mod tests {
             assert_eq!(decoded(&format!("%{byte:02x}")), [byte]);
             assert_eq!(decoded(&format!("%{byte:02X}")), [byte]);
         }
+    }
+
+    #[test]
+    fn a_path_is_decoded_once_and_copied_only_if_it_has_escapes() {
+        assert_eq!(percent_decoded(b"/a%252fb").as_ref(), b"/a%2fb");
+        assert!(matches!(percent_decoded(b"/a"), Cow::Borrowed(b"/a")));
     }
 }

@@ -127,20 +127,13 @@ fn number(digits: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::Limits;
+    use crate::test_heads::head_with_fields;
     use WantedRange::{Unsatisfiable, Whole};
 
     const MODIFIED: u64 = 784_111_777;
 
     fn wanted(method: &str, length: u64, now: u64, fields: &[(&str, &str)]) -> WantedRange {
-        let mut text = format!("{method} / HTTP/1.1\r\nHost: a\r\n");
-        for (name, value) in fields {
-            text.push_str(&format!("{name}: {value}\r\n"));
-        }
-        text.push_str("\r\n");
-        let mut head = Head::new();
-        let limits = Limits { request_line: 4094, fields: 100, field_size: 8190 };
-        head.read(text.as_bytes(), &limits).unwrap().unwrap();
+        let head = head_with_fields(method, fields);
         let current = Validators { entity_tag: b"\"a\"", modified: MODIFIED };
         wanted_range(&head, length, current, now)
     }

@@ -1,7 +1,7 @@
 //! A path with everything beneath it, for rules about paths.
 
 use crate::path_prefix::PathPrefix;
-use crate::percent::percent_decode;
+use crate::percent::percent_decoded;
 use crate::spelling::{Spelling, respell};
 
 /// A path and all paths beneath it, by whole segments: `/admin` has `/admin/x`, and not
@@ -19,9 +19,7 @@ impl Subtree {
     /// assert!(!admin.contains(b"/administrator"));
     /// ```
     pub fn at(path: &[u8]) -> Self {
-        let mut decoded = Vec::new();
-        percent_decode(path, &mut decoded);
-        Self(PathPrefix::new(&respell(&decoded, Spelling::CANONICAL)))
+        Self(PathPrefix::new(&respell(&percent_decoded(path), Spelling::CANONICAL)))
     }
 
     /// Whether every path is in it.

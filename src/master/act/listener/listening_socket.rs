@@ -240,22 +240,24 @@ fn with_umask<T>(umask: u32, make: impl FnOnce() -> T) -> T {
     made
 }
 
+/// For the tests of listeners.
+#[cfg(test)]
+pub(super) fn test_options() -> SocketOptions {
+    let directory = std::env::temp_dir();
+    SocketOptions {
+        backlog: 16,
+        umask: 0o77,
+        owner: None,
+        mode: None,
+        group: None,
+        defer: true,
+        directory,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn options() -> SocketOptions {
-        let directory = std::env::temp_dir();
-        SocketOptions {
-            backlog: 16,
-            umask: 0o77,
-            owner: None,
-            mode: None,
-            group: None,
-            defer: true,
-            directory,
-        }
-    }
 
     #[test]
     fn a_file_without_its_group_is_its_owners_alone() {
@@ -266,7 +268,7 @@ mod tests {
             (0o77, Some(0o660), Some(1), 0o177, 0o660),
             (0o77, Some(0o777), None, 0, 0o777),
         ] {
-            let options = SocketOptions { umask, mode, group, ..options() };
+            let options = SocketOptions { umask, mode, group, ..test_options() };
             assert_eq!((options.first_mask(), options.file_mode()), (first, last), "{options:?}");
         }
     }
@@ -274,14 +276,14 @@ mod tests {
     #[test]
     fn a_name_that_the_kernel_would_cut_is_no_interface() {
         for name in ["", "no-such0", "lo-and-much-more"] {
-            let error = open_tcp("127.0.0.1", 0, Some(name), &options()).unwrap_err();
+            let error = open_tcp("127.0.0.1", 0, Some(name), &test_options()).unwrap_err();
             assert_eq!(error.to_string(), format!("there is no network interface {name}"));
         }
     }
 
     #[test]
     fn a_host_without_a_port_has_one_address() {
-        let sockets = open_tcp("localhost", 0, None, &options()).unwrap();
+        let sockets = open_tcp("localhost", 0, None, &test_options()).unwrap();
         assert_eq!(sockets.len(), 1);
         assert!(socket::is_deferred(sockets[0].as_fd()));
     }
@@ -296,10 +298,10 @@ mod tests {
     #[test]
     fn an_abstract_name_is_free_again_when_its_socket_is_closed() {
         let name = format!("monoceros-abstract-{}", std::process::id());
-        let first = open_abstract(&name, &options()).unwrap();
-        let error = open_abstract(&name, &options()).unwrap_err();
+        let first = open_abstract(&name, &test_options()).unwrap();
+        let error = open_abstract(&name, &test_options()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         drop(first);
-        open_abstract(&name, &options()).unwrap();
+        open_abstract(&name, &test_options()).unwrap();
     }
 }
