@@ -6,13 +6,14 @@
 //! without a message, and [`stacks`] is memory in which its interpreter writes the
 //! stacks of its threads. The [`client_table`] is memory that all workers share: what each
 //! client has used of its limits. So is the [`spool_count`]: what bodies of requests take of
-//! the disk.
+//! the disk. A [`report`] is what a server reports about itself.
 
 pub mod channel;
 pub mod client_table;
 pub mod control;
 pub mod listener;
 pub mod message;
+pub mod report;
 pub mod scoreboard;
 pub mod spool_count;
 pub mod stacks;

@@ -114,7 +114,8 @@ impl PendingFork {
         let (channel, theirs) = pair().map_err(cannot)?;
         channel.ask_for_senders().map_err(cannot)?;
         let Start { slot, generation, .. } = start;
-        let shape = BoardShape::of_threads(spec.settings.threads);
+        let listeners = start.listeners.len();
+        let shape = BoardShape::of_threads(spec.settings.threads).with_listeners(listeners);
         let scoreboard = Scoreboard::create(slot, generation, shape).map_err(cannot)?;
         let stacks = Stacks::create().map_err(cannot)?;
         let clients = clients.map(|table| ClientMemory::create(table, spec.counted_connections()));

@@ -25,7 +25,7 @@ use crate::master::decide::action::WorkerSignal;
 use crate::master::decide::event::{MasterEvent, SpawnError, WorkerExit};
 use crate::master::decide::id::WorkerId;
 use crate::master::decide::sample::WorkerSample;
-use crate::master::kind::link::WorkerReport;
+use crate::master::kind::link::LinkInput;
 
 /// The most messages of one worker that are read before others have their turn.
 const MAX_MESSAGES: usize = 100;
@@ -201,32 +201,30 @@ impl Processes {
                 continue;
             };
             match process.read() {
-                Ok(WorkerReport::Message(FromWorker::Ready { app })) => {
+                Ok(LinkInput::Message(FromWorker::Ready { app })) => {
                     events.push_back(MasterEvent::Ready { worker, app: printable::line(&app) });
                 }
-                Ok(WorkerReport::Message(FromWorker::Concern { text, is_grave })) => {
+                Ok(LinkInput::Message(FromWorker::Concern { text, is_grave })) => {
                     let text = printable::text(&text);
                     events.push_back(MasterEvent::Concerned { worker, text, is_grave });
                 }
-                Ok(WorkerReport::Message(FromWorker::Failed { failure, text })) => {
+                Ok(LinkInput::Message(FromWorker::Failed { failure, text })) => {
                     let text = printable::text(&text);
                     events.push_back(MasterEvent::Failed { worker, failure, text });
                 }
-                Ok(WorkerReport::Message(FromWorker::NotForked {
-                    worker: forked,
-                    text,
-                    passes,
-                })) if process.is_mold() => {
+                Ok(LinkInput::Message(FromWorker::NotForked { worker: forked, text, passes }))
+                    if process.is_mold() =>
+                {
                     let error = SpawnError { text: printable::line(&text), is_temporary: passes };
                     events.extend(self.note_not_forked(worker, WorkerId(forked), error));
                 }
-                Ok(WorkerReport::Message(FromWorker::Forked | FromWorker::NotForked { .. })) => {
+                Ok(LinkInput::Message(FromWorker::Forked | FromWorker::NotForked { .. })) => {
                     log::error!("pid {} sends a message that only a mold may send", process.pid());
                     return poller.deregister(process.descriptor());
                 }
-                Ok(WorkerReport::Noise) => {}
-                Ok(WorkerReport::Nothing) => return,
-                Ok(WorkerReport::Closed) => return poller.deregister(process.descriptor()),
+                Ok(LinkInput::Noise) => {}
+                Ok(LinkInput::Nothing) => return,
+                Ok(LinkInput::Closed) => return poller.deregister(process.descriptor()),
                 Err(error) => {
                     log::error!("cannot understand pid {}: {error}", process.pid());
                     return poller.deregister(process.descriptor());

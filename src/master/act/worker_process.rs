@@ -27,7 +27,7 @@ use crate::master::decide::event::SpawnError;
 use crate::master::decide::id::WorkerId;
 use crate::master::decide::sample::WorkerSample;
 use crate::master::kind::client_memory::ClientMemory;
-use crate::master::kind::link::{Endpoints, Link, WorkerReport};
+use crate::master::kind::link::{Endpoints, Link, LinkInput};
 use crate::master::kind::native_worker::{NativeWorker, SharedMemory};
 use crate::master::kind::worker_kind::StartFacts;
 
@@ -175,7 +175,7 @@ impl WorkerProcess {
     }
 
     /// Reads its next message.
-    pub(crate) fn read(&self) -> io::Result<WorkerReport> {
+    pub(crate) fn read(&self) -> io::Result<LinkInput> {
         self.link.read(self.pid())
     }
 

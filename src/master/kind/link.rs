@@ -42,7 +42,7 @@ pub(crate) struct Endpoints {
 
 /// What was read from a process.
 #[derive(Debug)]
-pub(crate) enum WorkerReport {
+pub(crate) enum LinkInput {
     /// A message that the master acts on.
     Message(FromWorker),
     /// A message without a meaning for the master.
@@ -67,12 +67,12 @@ impl Endpoints {
 
 impl Link {
     /// Reads the next message of the process with this pid.
-    pub(crate) fn read(&self, pid: i32) -> io::Result<WorkerReport> {
+    pub(crate) fn read(&self, pid: i32) -> io::Result<LinkInput> {
         match self {
             Self::Channel(native) => Ok(match native.read()? {
-                Incoming::Message(message) => WorkerReport::Message(message),
-                Incoming::Nothing => WorkerReport::Nothing,
-                Incoming::Closed => WorkerReport::Closed,
+                Incoming::Message(message) => LinkInput::Message(message),
+                Incoming::Nothing => LinkInput::Nothing,
+                Incoming::Closed => LinkInput::Closed,
             }),
             Self::Notify { receiver, app } => read_notification(receiver, app, pid),
         }
@@ -151,11 +151,11 @@ impl AsFd for Link {
     }
 }
 
-fn read_notification(receiver: &NotifyReceiver, app: &str, pid: i32) -> io::Result<WorkerReport> {
+fn read_notification(receiver: &NotifyReceiver, app: &str, pid: i32) -> io::Result<LinkInput> {
     let notification = match receiver.read() {
         Ok(notification) => notification,
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            return Ok(WorkerReport::Nothing);
+            return Ok(LinkInput::Nothing);
         }
         Err(error) => return Err(error),
     };
@@ -166,5 +166,5 @@ fn read_notification(receiver: &NotifyReceiver, app: &str, pid: i32) -> io::Resu
         log::debug!("pid {pid} says that it stops");
     }
     let ready = FromWorker::Ready { app: app.to_owned() };
-    Ok(if notification.ready { WorkerReport::Message(ready) } else { WorkerReport::Noise })
+    Ok(if notification.ready { LinkInput::Message(ready) } else { LinkInput::Noise })
 }

@@ -95,7 +95,8 @@ impl WorkerKind for PythonKind {
 
     fn connect(&self, start: Start, facts: StartFacts<'_>) -> io::Result<Endpoints> {
         let (channel, theirs) = pair()?;
-        let shape = BoardShape::of_threads(facts.threads);
+        let listeners = start.listeners.len();
+        let shape = BoardShape::of_threads(facts.threads).with_listeners(listeners);
         let scoreboard = Scoreboard::create(start.slot, start.generation, shape)?;
         let (stacks, clients) = (Stacks::create()?, facts.clients);
         let spool_count: Vec<_> = facts.spool_count.into_iter().collect();

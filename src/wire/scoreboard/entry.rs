@@ -139,16 +139,18 @@ impl RequestEntry<'_> {
                 return None;
             }
             let (id, label) = (self.id(pid, number), self.label());
-            Some(Running { tid, number, id, since_ms, label, stage: self.stage(number) })
+            let (begun_us, stage) = (self.0[BEGUN].load(Relaxed), self.stage(number));
+            Some(Running { tid, number, id, begun_us, since_ms, label, stage })
         })
     }
 
     /// Reads the request; `None` if there is none, or it is being written.
-    pub(super) fn recent(&self, pid: u64) -> Option<Recent> {
+    pub(super) fn recent(&self, tid: u32, pid: u64) -> Option<Recent> {
         self.read(|number| {
             let begun_us = self.0[BEGUN].load(Relaxed);
             let end = read_end(self.0[END].load(Relaxed));
-            Some(Recent { number, id: self.id(pid, number), label: self.label(), begun_us, end })
+            let (id, label) = (self.id(pid, number), self.label());
+            Some(Recent { tid, number, id, label, begun_us, end })
         })
     }
 

@@ -5,15 +5,17 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::{Generation, Slot};
 
-use super::counters::{Counters, add, class_of};
+use super::counters::{Counters, add};
 use super::given_up::{GivenUp, KINDS, Losses};
 use super::shape::BoardShape;
+use super::static_result::{RESULTS, StaticResult};
+use super::statuses;
 
 /// How many words these are: whole cache lines.
 pub(super) const WORDS: usize = (GIVEN_UP + KINDS).next_multiple_of(8);
 
 /// The layout's version, in the first word; raised when a word moves.
-const VERSION_NOW: u64 = 7;
+const VERSION_NOW: u64 = 8;
 
 // Written once, by the master and then by the worker as it starts.
 const VERSION: usize = 0;
@@ -33,9 +35,18 @@ const CONNECTIONS: usize = 10;
 /// side that runs many requests at a time mostly waits in each of them.
 const STUCK_SINCE: usize = 11;
 const TIMEOUTS: usize = 12;
-const ANSWERS: usize = 16;
+const QUEUED: usize = 13;
+const RECEIVED: usize = 14;
+const SENT: usize = 15;
+const FULL_HANDSHAKES: usize = 16;
+const RESUMED_HANDSHAKES: usize = 17;
+const STATIC_FILES: usize = 18;
+// Written once, by the master.
+const LISTENERS: usize = STATIC_FILES + RESULTS;
+// Written by the worker's loop.
+const STATUSES: usize = (LISTENERS + 1).next_multiple_of(8);
 // Written by the loop and by application threads, seldom.
-const GIVEN_UP: usize = 24;
+const GIVEN_UP: usize = (STATUSES + statuses::WORDS).next_multiple_of(8);
 
 /// The state of a worker, as the worker reports it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,6 +79,7 @@ impl BoardHead<'_> {
         self.set(GENERATION, generation.0.into());
         self.set(SIDES, shape.sides.into());
         self.set(ENTRIES, shape.entries.into());
+        self.set(LISTENERS, shape.listeners.into());
         self.set(VERSION, VERSION_NOW);
     }
 
@@ -77,8 +89,9 @@ impl BoardHead<'_> {
 
     /// The shape that the master has made; `None` if it cannot be one of the master's.
     pub(super) fn shape(&self) -> Option<BoardShape> {
-        let (sides, entries) = (self.get(SIDES).try_into(), self.get(ENTRIES).try_into());
-        Some(BoardShape { sides: sides.ok()?, entries: entries.ok()? })
+        let number = |word| u16::try_from(self.get(word)).ok();
+        let (sides, entries) = (number(SIDES)?, number(ENTRIES)?);
+        Some(BoardShape { sides, entries, listeners: number(LISTENERS)? })
     }
 
     pub(super) fn show_pid(&self, pid: u32) {
@@ -113,6 +126,23 @@ impl BoardHead<'_> {
         self.set(STUCK_SINCE, since_ms.map_or(0, |since_ms| since_ms.max(1)));
     }
 
+    pub(super) fn show_queued(&self, count: u32) {
+        self.set(QUEUED, count.into());
+    }
+
+    pub(super) fn count_traffic(&self, received: u64, sent: u64) {
+        add(&self.0[RECEIVED], received);
+        add(&self.0[SENT], sent);
+    }
+
+    pub(super) fn count_handshake(&self, is_resumed: bool) {
+        add(&self.0[if is_resumed { RESUMED_HANDSHAKES } else { FULL_HANDSHAKES }], 1);
+    }
+
+    pub(super) fn count_static(&self, result: StaticResult) {
+        add(&self.0[STATIC_FILES + result.index()], 1);
+    }
+
     pub(super) fn count_timeout(&self) {
         add(&self.0[TIMEOUTS], 1);
     }
@@ -122,9 +152,7 @@ impl BoardHead<'_> {
     }
 
     pub(super) fn count_answer(&self, status: u16) {
-        if let Some(class) = class_of(status) {
-            add(&self.0[ANSWERS + class], 1);
-        }
+        statuses::count(self.part(STATUSES), status);
     }
 
     // A value that is too large for its type was not written by a worker of this
@@ -160,6 +188,10 @@ impl BoardHead<'_> {
         self.get(CONNECTIONS)
     }
 
+    pub(super) fn queued(&self) -> u32 {
+        u32::try_from(self.get(QUEUED)).unwrap_or(u32::MAX)
+    }
+
     pub(super) fn stuck_since_ms(&self) -> Option<u64> {
         Some(self.get(STUCK_SINCE)).filter(|since_ms| *since_ms > 0)
     }
@@ -170,7 +202,20 @@ impl BoardHead<'_> {
 
     /// The counts of the worker as a whole.
     pub(super) fn counters(&self) -> Counters {
-        let answers = std::array::from_fn(|class| self.get(ANSWERS + class));
-        Counters { answers, timeouts: self.get(TIMEOUTS), ..Counters::default() }
+        let mut counters = Counters {
+            timeouts: self.get(TIMEOUTS),
+            received: self.get(RECEIVED),
+            sent: self.get(SENT),
+            full_handshakes: self.get(FULL_HANDSHAKES),
+            resumed_handshakes: self.get(RESUMED_HANDSHAKES),
+            static_files: std::array::from_fn(|result| self.get(STATIC_FILES + result)),
+            ..Counters::default()
+        };
+        counters.statuses.add_words(self.part(STATUSES));
+        counters
+    }
+
+    fn part<const LENGTH: usize>(&self, start: usize) -> &[AtomicU64; LENGTH] {
+        self.0[start..].first_chunk().expect("every part is inside the head")
     }
 }

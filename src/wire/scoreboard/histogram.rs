@@ -5,6 +5,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::counters::add;
 
 /// How many buckets there are; the last one has all longer times.
@@ -13,11 +15,41 @@ pub(super) const BUCKETS: usize = 128;
 /// How many words a histogram takes: the sum, and the buckets.
 pub(super) const WORDS: usize = 1 + BUCKETS;
 
-/// How often lengths of time occurred.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How often lengths of time occurred. In JSON it has the sum, and the buckets that are not
+/// empty: the end of each in microseconds, and its count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "HistogramForm", into = "HistogramForm")]
 pub struct Histogram {
     counts: Vec<u64>,
     sum_us: u64,
+}
+
+/// A histogram in JSON. The ends of buckets are part of it, so that another release may have
+/// others.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct HistogramForm {
+    sum_us: u64,
+    buckets: Vec<(u64, u64)>,
+}
+
+impl From<Histogram> for HistogramForm {
+    fn from(histogram: Histogram) -> Self {
+        let counts = histogram.counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        let buckets = counts.map(|(bucket, count)| (start_of(bucket + 1), *count)).collect();
+        Self { sum_us: histogram.sum_us, buckets }
+    }
+}
+
+impl From<HistogramForm> for Histogram {
+    fn from(form: HistogramForm) -> Self {
+        let mut histogram = Self { sum_us: form.sum_us, ..Self::default() };
+        for (end_us, count) in form.buckets {
+            let sum = &mut histogram.counts[bucket_of(end_us.saturating_sub(1))];
+            *sum = sum.saturating_add(count);
+        }
+        histogram
+    }
 }
 
 /// The bucket of a length in microseconds. Up to 7 each has its own; above, the two
@@ -166,6 +198,16 @@ mod tests {
         for share in [f64::NAN, f64::NEG_INFINITY, -1.0, 0.5, 2.0, f64::INFINITY] {
             assert!(sum.quantile(share).is_some());
         }
+    }
+
+    #[test]
+    fn json_has_the_whole_histogram() {
+        let histogram = of([0, 3, 5, 5, 1000, 7_300_000_000, u64::MAX >> 1]);
+        let json = serde_json::to_string(&histogram).unwrap();
+        assert!(json.starts_with(r#"{"sum_us":"#) && json.contains("[6,2]"), "{json}");
+        assert_eq!(serde_json::from_str::<Histogram>(&json).unwrap(), histogram);
+        let empty = serde_json::from_str::<Histogram>("{}").unwrap();
+        assert_eq!(empty, Histogram::default());
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What a worker shows the master without a message: shared words.
 //!
 //! Each word has one writer: the master where it makes the memory, the worker's loop in
-//! the `head`, each application side in its row (`side`), and in an `entry` the thread
-//! that has the request. What is given up is counted by all of them, by atomic
+//! the `head` and the row of each listener (`listener_row`), each application side in its row
+//! (`side`), and in an `entry` the thread that has the request. What is given up is counted by all of them, by atomic
 //! addition. The master only reads, and survives whatever the worker writes; and it can
 //! still read when the worker has died.
 //!
@@ -15,9 +15,12 @@ mod given_up;
 mod head;
 mod histogram;
 mod layout;
+mod listener_row;
 mod request;
 mod shape;
 mod side;
+mod static_result;
+mod statuses;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +32,7 @@ use monoceros_sys::memory::SharedWords;
 use crate::{Generation, Slot};
 use entry::RequestEntry;
 use head::BoardHead;
+use listener_row::ListenerRow;
 use side::SideRow;
 
 pub use counters::Counters;
@@ -36,8 +40,11 @@ pub use entry::ID_LIMIT;
 pub use given_up::{GivenUp, KINDS, Losses};
 pub use head::ReportedState;
 pub use histogram::Histogram;
+pub use listener_row::{ConnectionCounts, ListenerCounts};
 pub use request::{Begun, Ended, Finished, Recent, ResponseStage, Running, ShownRequest, made_id};
 pub use shape::BoardShape;
+pub use static_result::StaticResult;
+pub use statuses::StatusCounts;
 
 /// How many of a worker's last requests are shown.
 pub const RECENT: usize = 64;
@@ -68,6 +75,16 @@ impl Scoreboard {
     /// Those of `mmap(2)`; `InvalidData` when it has another version, or another length
     /// than its head requires.
     pub fn adopt(fd: OwnedFd) -> io::Result<Self> {
+        let board = Self::map(fd)?;
+        board.head().show_pid(std::process::id());
+        Ok(board)
+    }
+
+    /// Maps the memory of a worker that another master has started, to read it.
+    ///
+    /// # Errors
+    /// As [`Scoreboard::adopt`].
+    pub fn map(fd: OwnedFd) -> io::Result<Self> {
         let refuse = |text| Err(io::Error::new(io::ErrorKind::InvalidData, text));
         let memory = SharedWords::adopt(fd)?;
         let Some(head) = memory.words().first_chunk().map(BoardHead) else {
@@ -80,7 +97,6 @@ impl Scoreboard {
         let Some(shape) = shape.filter(|shape| layout::words(*shape) == length) else {
             return refuse(format!("scoreboard of {length} words, which do not fit its head"));
         };
-        head.show_pid(std::process::id());
         Ok(Self { memory, shape })
     }
 
@@ -122,6 +138,41 @@ impl Scoreboard {
         if let Some(entry) = self.entries().find(|entry| entry.is_of(number)) {
             entry.leave(number, now_ms);
         }
+    }
+
+    /// Writes how many requests wait for an application side.
+    pub fn show_queued(&self, count: u32) {
+        self.head().show_queued(count);
+    }
+
+    /// Writes how many connections of a listener are open, by its position among the worker's
+    /// listeners.
+    pub fn show_open(&self, listener: usize, open: ConnectionCounts) {
+        if let Some(row) = self.listener(listener) {
+            row.show_open(open);
+        }
+    }
+
+    /// Counts a connection that was accepted from a listener.
+    pub fn count_accepted(&self, listener: usize) {
+        if let Some(row) = self.listener(listener) {
+            row.count_accepted();
+        }
+    }
+
+    /// Counts bytes that connections have received and sent.
+    pub fn count_traffic(&self, received: u64, sent: u64) {
+        self.head().count_traffic(received, sent);
+    }
+
+    /// Counts a TLS handshake that has succeeded.
+    pub fn count_handshake(&self, is_resumed: bool) {
+        self.head().count_handshake(is_resumed);
+    }
+
+    /// Counts a response from a static file.
+    pub fn count_static(&self, result: StaticResult) {
+        self.head().count_static(result);
     }
 
     /// Counts a response of the server itself.
@@ -254,6 +305,26 @@ impl Scoreboard {
         self.head().connections()
     }
 
+    /// How many requests wait for an application side, as of a moment ago.
+    #[must_use]
+    pub fn queued(&self) -> u32 {
+        self.head().queued()
+    }
+
+    /// The connections of each listener that the worker was given.
+    #[must_use]
+    pub fn listeners(&self) -> Vec<ListenerCounts> {
+        let listeners = 0..usize::from(self.shape.listeners);
+        listeners.filter_map(|listener| Some(self.listener(listener)?.read())).collect()
+    }
+
+    /// How many requests the application has, also those whose response waits for the client.
+    #[must_use]
+    pub fn in_progress(&self) -> u32 {
+        let count = self.entries().filter(RequestEntry::is_taken).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
     /// Since when requests wait although an application side could take one, in
     /// milliseconds of the monotonic clock; `None` if they do not.
     #[must_use]
@@ -288,7 +359,13 @@ impl Scoreboard {
     #[must_use]
     pub fn recent(&self) -> Vec<Recent> {
         let pid = self.pid();
-        let mut found: Vec<_> = self.entries().filter_map(|entry| entry.recent(pid)).collect();
+        let rows = self.rows().enumerate();
+        let mut found: Vec<_> = rows
+            .flat_map(|(side, row)| {
+                let tid = row.thread_id();
+                self.entries_of(side).filter_map(move |entry| entry.recent(tid, pid))
+            })
+            .collect();
         found.sort_by_key(|recent| std::cmp::Reverse(recent.number));
         found.truncate(RECENT);
         found
@@ -344,6 +421,11 @@ impl Scoreboard {
     fn row(&self, side: usize) -> Option<SideRow<'_>> {
         let start = layout::row_start(self.shape, side)?;
         self.memory.words().get(start..)?.first_chunk().map(SideRow)
+    }
+
+    fn listener(&self, listener: usize) -> Option<ListenerRow<'_>> {
+        let start = layout::listener_start(self.shape, listener)?;
+        self.memory.words().get(start..)?.first_chunk().map(ListenerRow)
     }
 
     /// The entries of all sides.

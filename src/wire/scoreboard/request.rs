@@ -53,6 +53,8 @@ pub struct Running {
     pub number: u64,
     /// The request's identifier: the client's own, or the one that was made.
     pub id: String,
+    /// When the application got it, in microseconds of the monotonic clock.
+    pub begun_us: u64,
     /// Since when, or since the last piece of its response, in milliseconds of
     /// the monotonic clock.
     pub since_ms: u64,
@@ -88,6 +90,8 @@ impl fmt::Display for Running {
 /// A request that has ended, or one that still runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recent {
+    /// The number in the kernel (`gettid(2)`) of its side's thread; 0 if it is not known.
+    pub tid: u32,
     /// Its number in the worker.
     pub number: u64,
     /// Its identifier: the client's own, or the one that was made.

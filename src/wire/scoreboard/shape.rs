@@ -4,7 +4,8 @@
 /// those before it.
 const ENTRIES_OF_THREAD: u16 = 64;
 
-/// How many application sides a worker has, and how many requests each of them can show.
+/// How many application sides and listeners a worker has, and how many requests each side can
+/// show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BoardShape {
     /// Application sides: application threads, or event loops.
@@ -12,6 +13,8 @@ pub struct BoardShape {
     /// Requests of a side that are shown, also those that it has finished. A side that
     /// never runs more at one time shows all that it runs.
     pub entries: u16,
+    /// Listeners that the worker is given.
+    pub listeners: u16,
 }
 
 impl BoardShape {
@@ -19,6 +22,12 @@ impl BoardShape {
     /// time.
     #[must_use]
     pub fn of_threads(threads: u16) -> Self {
-        Self { sides: threads, entries: ENTRIES_OF_THREAD }
+        Self { sides: threads, entries: ENTRIES_OF_THREAD, listeners: 0 }
+    }
+
+    /// The same with rows for so many listeners.
+    #[must_use]
+    pub fn with_listeners(self, count: usize) -> Self {
+        Self { listeners: u16::try_from(count).unwrap_or(u16::MAX), ..self }
     }
 }

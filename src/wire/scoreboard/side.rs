@@ -3,9 +3,10 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::counters::{Counters, add, class_of};
+use super::counters::{Counters, add};
 use super::histogram::{self, Histogram};
 use super::request::Finished;
+use super::statuses;
 
 const THREAD_ID: usize = 0;
 /// The entry of the side, counted from 0, to try first for the next request.
@@ -14,9 +15,9 @@ const NEXT: usize = 1;
 const NONE: u64 = u64::MAX;
 const REQUESTS: usize = 2;
 const BYTES: usize = 3;
-const ANSWERS: usize = 4;
 // Each begins with a cache line.
-const QUEUE_TIME: usize = 8;
+const STATUSES: usize = 8;
+const QUEUE_TIME: usize = (STATUSES + statuses::WORDS).next_multiple_of(8);
 const LATENCY: usize = (QUEUE_TIME + histogram::WORDS).next_multiple_of(8);
 
 /// How many words these are: whole cache lines.
@@ -43,8 +44,8 @@ impl SideRow<'_> {
     pub(super) fn count_finished(&self, finished: &Finished) {
         add(&self.0[REQUESTS], 1);
         add(&self.0[BYTES], finished.bytes);
-        if let Some(class) = class_of(finished.status).filter(|_| finished.counts) {
-            add(&self.0[ANSWERS + class], 1);
+        if finished.counts {
+            statuses::count(self.part(STATUSES), finished.status);
         }
         histogram::count(self.part(LATENCY), finished.took_us);
     }
@@ -66,9 +67,7 @@ impl SideRow<'_> {
         let add = |sum: &mut u64, word: usize| *sum = sum.wrapping_add(self.0[word].load(Relaxed));
         add(&mut counters.requests, REQUESTS);
         add(&mut counters.bytes, BYTES);
-        for (class, sum) in counters.answers.iter_mut().enumerate() {
-            add(sum, ANSWERS + class);
-        }
+        counters.statuses.add_words(self.part(STATUSES));
     }
 
     pub(super) fn latency(&self) -> Histogram {

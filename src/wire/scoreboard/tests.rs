@@ -66,6 +66,7 @@ fn the_master_sees_what_is_running() {
         tid: 77,
         number: 1,
         id: "abc-1".to_owned(),
+        begun_us: 40_000,
         since_ms: 40,
         label: "POST /slow?a".to_owned(),
         stage: ResponseStage::Whole,
@@ -83,7 +84,7 @@ fn the_master_sees_what_is_running() {
 
 #[test]
 fn a_side_shows_as_many_requests_at_once_as_it_has_entries() {
-    let (master, worker) = shaped(BoardShape { sides: 1, entries: 1000 });
+    let (master, worker) = shaped(BoardShape { sides: 1, entries: 1000, listeners: 0 });
     let requests: Vec<_> =
         (1..=1000).map(|number| worker.begin(0, &begun(number, number, b"/"))).collect();
     assert!(requests.iter().all(Option::is_some));
@@ -112,7 +113,7 @@ fn a_side_shows_as_many_requests_at_once_as_it_has_entries() {
 
 #[test]
 fn a_side_uses_only_its_own_entries() {
-    let (master, worker) = shaped(BoardShape { sides: 3, entries: 2 });
+    let (master, worker) = shaped(BoardShape { sides: 3, entries: 2, listeners: 0 });
     for side in 0..4 {
         for number in 1..=3 {
             worker.begin(side, &begun(10 * side as u64 + number, number, b"/"));
@@ -121,7 +122,7 @@ fn a_side_uses_only_its_own_entries() {
     let mut numbers: Vec<_> = master.running().iter().map(|it| it.number).collect();
     numbers.sort_unstable();
     assert_eq!(numbers, [1, 2, 11, 12, 21, 22]);
-    let (master, worker) = shaped(BoardShape { sides: 1, entries: 0 });
+    let (master, worker) = shaped(BoardShape { sides: 1, entries: 0, listeners: 0 });
     assert_eq!(worker.begin(0, &begun(1, 1, b"/")), None);
     worker.finish(0, None, &finished(200));
     assert_eq!((master.running(), master.requests()), (vec![], 1));
@@ -145,7 +146,7 @@ fn the_master_sees_streams_and_whether_their_clients_have_gone() {
 
 #[test]
 fn an_entry_shows_nothing_of_its_earlier_request() {
-    let (master, worker) = shaped(BoardShape { sides: 1, entries: 1 });
+    let (master, worker) = shaped(BoardShape { sides: 1, entries: 1, listeners: 0 });
     let first = worker.begin(0, &begun(7, 40, b"/events"));
     worker.show_stream(first, true);
     worker.show_left(7, 90);
@@ -183,7 +184,7 @@ fn a_request_that_waits_for_its_client_does_not_run() {
 
 #[test]
 fn a_request_that_waits_for_its_client_keeps_its_entry() {
-    let (master, worker) = shaped(BoardShape { sides: 1, entries: 3 });
+    let (master, worker) = shaped(BoardShape { sides: 1, entries: 3, listeners: 0 });
     let kept = worker.begin(0, &begun(1, 40, b"/kept"));
     worker.pause(kept);
     for number in 2..9 {
@@ -254,6 +255,7 @@ fn the_last_requests_are_shown_newest_first() {
     let recent = master.recent();
     assert_eq!(recent.len(), RECENT);
     let newest = Recent {
+        tid: 0,
         number: 199,
         id: format!("{:x}-c7", std::process::id()),
         label: "GET /199".to_owned(),
@@ -290,18 +292,73 @@ fn the_counters_are_the_sums_of_all_sides() {
     worker.count_answer(504);
     worker.count_answer(431);
     worker.count_timeout();
-    let expected = Counters { requests: 7, answers: [1, 1, 2, 2], bytes: 70, timeouts: 1 };
-    assert_eq!(master.counters(), expected);
+    let counters = master.counters();
+    assert_eq!((counters.requests, counters.bytes, counters.timeouts), (7, 70, 1));
+    let named: Vec<_> = counters.statuses.named().collect();
+    let expected = [("200", 1), ("302", 1), ("404", 1), ("431", 1), ("500", 1), ("504", 1)];
+    let rest = [("none", 1), ("other", 1)];
+    let expected: Vec<_> = expected.into_iter().chain(rest).collect();
+    let named: Vec<_> = named.iter().map(|(name, count)| (name.as_str(), *count)).collect();
+    assert_eq!(named, expected);
+    assert_eq!(counters.statuses.by_class(), [1, 1, 2, 2]);
     let latency = master.latency();
     assert_eq!((latency.count(), latency.sum()), (7, Duration::from_micros(4900)));
     assert_eq!(master.queue_time().quantile(1.0), Some(Duration::from_micros(5)));
 }
 
 #[test]
+fn the_master_sees_the_connections_of_each_listener() {
+    let (master, worker) = shaped(BoardShape::of_threads(2).with_listeners(2));
+    worker.count_accepted(1);
+    worker.count_accepted(1);
+    let open = ConnectionCounts { idle: 3, active: 2, opening: 1 };
+    worker.show_open(1, open);
+    worker.show_open(2, open);
+    worker.count_accepted(2);
+    let none = ListenerCounts::default();
+    assert_eq!(master.listeners(), [none, ListenerCounts { accepted: 2, open }]);
+    assert_eq!(open.all(), 6);
+    let request = worker.begin(1, &begun(1, 40, b"/"));
+    worker.pause(request);
+    assert_eq!((master.in_progress(), master.running().len()), (1, 0));
+    worker.show_queued(7);
+    worker.finish(1, request, &finished(200));
+    assert_eq!((master.in_progress(), master.queued()), (0, 7));
+    assert_eq!(master.listeners()[0], none, "the rows of sides are elsewhere");
+}
+
+#[test]
+fn the_worker_as_a_whole_counts_bytes_handshakes_and_static_files() {
+    let (master, worker) = two_sides(1);
+    worker.count_traffic(100, 2000);
+    worker.count_traffic(1, 2);
+    worker.count_handshake(false);
+    worker.count_handshake(true);
+    worker.count_handshake(true);
+    for status in [200, 206, 304, 404, 416] {
+        worker.count_static(StaticResult::of_status(status));
+    }
+    let counters = master.counters();
+    assert_eq!((counters.received, counters.sent), (101, 2002));
+    assert_eq!((counters.full_handshakes, counters.resumed_handshakes), (1, 2));
+    assert_eq!(counters.static_results().map(|(_, count)| count).collect::<Vec<_>>(), [2, 1, 1, 1]);
+    assert_eq!((counters.requests, counters.statuses), Default::default());
+}
+
+#[test]
+fn a_second_master_reads_the_memory_and_leaves_it_as_it_is() {
+    let (master, worker) = two_sides(1);
+    worker.beat(17);
+    master.memory.words()[3].store(7, Relaxed);
+    let other = Scoreboard::map(worker.as_fd().try_clone_to_owned().unwrap()).unwrap();
+    assert_eq!((other.last_beat_ms(), other.pid(), master.pid()), (17, 7, 7));
+}
+
+#[test]
 fn memory_of_another_version_or_shape_is_refused() {
     let adopt = |fd: BorrowedFd| Scoreboard::adopt(fd.try_clone_to_owned().unwrap());
     let refused = |fd: BorrowedFd| adopt(fd).unwrap_err().to_string();
-    let shape = BoardShape { sides: 2, entries: 3 };
+    let shape = BoardShape { sides: 2, entries: 3, listeners: 0 };
     for (word, value) in [(6, 3), (6, u64::MAX), (7, 4), (7, 1 << 40)] {
         let master = Scoreboard::create(Slot(0), Generation(1), shape).unwrap();
         assert_eq!(adopt(master.as_fd()).unwrap().shape, shape);
@@ -363,7 +420,7 @@ fn the_master_survives_any_content_of_the_memory() {
 
 #[test]
 fn an_entry_that_is_read_while_it_is_written_is_of_one_request() {
-    let (master, worker) = shaped(BoardShape { sides: 1, entries: 8 });
+    let (master, worker) = shaped(BoardShape { sides: 1, entries: 8, listeners: 0 });
     let targets: Vec<Vec<u8>> =
         (0..10).map(|digit: u8| vec![b'0' + digit; 20 + usize::from(digit) * 12]).collect();
     let target = |number: u64| &targets[(number % 10) as usize];

@@ -27,7 +27,7 @@ const TOGETHER: usize = 1_000;
 
 /// What the application reports to the test.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Report {
+pub(crate) enum TestReport {
     /// It has found no piece of the body of a request.
     Waits,
     /// The length of a body that it has taken, and of its largest piece.
@@ -65,12 +65,12 @@ enum StreamKind {
 pub(crate) struct EventApplication {
     source: EventSource,
     streams: HashMap<u64, HeldStream>,
-    reports: Sender<Report>,
+    reports: Sender<TestReport>,
     stops: bool,
 }
 
 impl EventApplication {
-    pub(crate) fn new(engine: &Engine, reports: Sender<Report>) -> Self {
+    pub(crate) fn new(engine: &Engine, reports: Sender<TestReport>) -> Self {
         let source = engine.events().unwrap();
         Self { source, streams: HashMap::new(), reports, stops: false }
     }
@@ -97,7 +97,7 @@ impl EventApplication {
         }
     }
 
-    fn report(&self, report: Report) {
+    fn report(&self, report: TestReport) {
         // A test that is over receives nothing.
         self.reports.send(report).ok();
     }
@@ -108,7 +108,7 @@ impl EventApplication {
                 InboxEvent::Request(exchange) => self.begin(*exchange),
                 InboxEvent::Body(number) => self.go_on(number),
                 InboxEvent::Room(number) => {
-                    self.report(Report::HadRoom);
+                    self.report(TestReport::HadRoom);
                     self.go_on(number);
                 }
                 InboxEvent::Disconnected(number) => self.lose(number),
@@ -151,7 +151,7 @@ impl EventApplication {
 
     fn lose(&mut self, number: u64) {
         if let Some(HeldStream { exchange, .. }) = self.streams.remove(&number) {
-            self.report(Report::Disconnected);
+            self.report(TestReport::Disconnected);
             exchange.abort(&|_| None);
         }
     }
@@ -166,14 +166,14 @@ impl EventApplication {
                         *length += bytes.len();
                         *largest = bytes.len().max(*largest);
                     }
-                    BodyPiece::Nothing => return self.report(Report::Waits),
+                    BodyPiece::Nothing => return self.report(TestReport::Waits),
                     BodyPiece::End => {
                         let (length, largest) = (*length, *largest);
-                        self.report(Report::Taken { length, largest });
+                        self.report(TestReport::Taken { length, largest });
                         return self.respond(number, length.to_string().as_bytes());
                     }
                     BodyPiece::Broken => {
-                        self.report(Report::Broken);
+                        self.report(TestReport::Broken);
                         return self.respond(number, b"broken");
                     }
                 },
@@ -194,7 +194,7 @@ impl EventApplication {
                         exchange.begin(b"200 OK").unwrap();
                         exchange.field(b"Content-Length", left.to_string().as_bytes()).unwrap();
                     } else if exchange.is_crowded() && exchange.await_room() {
-                        return self.report(Report::AwaitsRoom);
+                        return self.report(TestReport::AwaitsRoom);
                     }
                     let length = (*left).min(1 << 20);
                     exchange.write(&vec![b'x'; length], None, None).unwrap();
@@ -211,7 +211,7 @@ pub(crate) fn options() -> Options {
     Options { application, connections: 2 * TOGETHER, ..crate::options::options() }
 }
 
-fn start(name: &str, options: Options) -> (RunningEngine, Receiver<Report>) {
+fn start(name: &str, options: Options) -> (RunningEngine, Receiver<TestReport>) {
     let engine = RunningEngine::start(name, options, || {});
     let (reports, reported) = channel();
     let worker = engine.worker.clone();
@@ -243,12 +243,12 @@ fn body(client: &mut TcpStream) -> String {
     }
 }
 
-pub(crate) fn report(reports: &Receiver<Report>) -> Report {
+pub(crate) fn report(reports: &Receiver<TestReport>) -> TestReport {
     reports.recv_timeout(DEADLINE).unwrap()
 }
 
 /// Waits for this report; the application may report before that it waits.
-pub(crate) fn report_of(reports: &Receiver<Report>, wanted: &Report) {
+pub(crate) fn report_of(reports: &Receiver<TestReport>, wanted: &TestReport) {
     while report(reports) != *wanted {}
 }
 
@@ -303,8 +303,8 @@ fn a_large_body_is_taken_by_pieces() {
         });
         let taken = loop {
             match report(&reports) {
-                Report::Waits => {}
-                Report::Taken { length, largest } => break (length, largest),
+                TestReport::Waits => {}
+                TestReport::Taken { length, largest } => break (length, largest),
                 other => panic!("{other:?}"),
             }
         };
@@ -324,14 +324,14 @@ fn a_client_is_asked_for_a_body_when_the_application_waits_for_it() {
             b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n",
         )
         .unwrap();
-    assert_eq!(report(&reports), Report::Waits);
+    assert_eq!(report(&reports), TestReport::Waits);
     let mut interim = [0; 25];
     client.read_exact(&mut interim).unwrap();
     assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
     // The next request has arrived as well.
     client.write_all(b"bodyGET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    report_of(&reports, &Report::Taken { length: 4, largest: 4 });
-    report_of(&reports, &Report::Taken { length: 0, largest: 0 });
+    report_of(&reports, &TestReport::Taken { length: 4, largest: 4 });
+    report_of(&reports, &TestReport::Taken { length: 0, largest: 0 });
 }
 
 #[test]
@@ -344,7 +344,7 @@ fn a_body_that_ends_early_is_broken_and_ends_the_connection() {
         if end.is_empty() {
             client.shutdown(Shutdown::Write).unwrap();
         }
-        report_of(&reports, &Report::Broken);
+        report_of(&reports, &TestReport::Broken);
         let mut rest = String::new();
         client.read_to_string(&mut rest).unwrap();
         assert!(rest.is_empty() || rest.ends_with("broken"), "{rest}");
@@ -387,7 +387,7 @@ fn an_application_gets_an_event_when_its_client_has_gone() {
     client.write_all(b"GET /held HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
     some("the request", || (!engine.board.running().is_empty()).then_some(()));
     drop(client);
-    assert_eq!(report(&reports), Report::Disconnected);
+    assert_eq!(report(&reports), TestReport::Disconnected);
 }
 
 #[test]
@@ -396,7 +396,7 @@ fn an_application_waits_for_a_slow_client_without_a_thread() {
     let (engine, reports) = start("events-room", options);
     let mut slow = connect(&engine);
     slow.write_all(b"GET /download HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    assert_eq!(report(&reports), Report::AwaitsRoom);
+    assert_eq!(report(&reports), TestReport::AwaitsRoom);
     // Another client is served meanwhile.
     let mut client = connect(&engine);
     client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
@@ -406,7 +406,7 @@ fn an_application_waits_for_a_slow_client_without_a_thread() {
     while length < 64 << 20 {
         length += slow.read(&mut bytes).unwrap();
     }
-    report_of(&reports, &Report::HadRoom);
+    report_of(&reports, &TestReport::HadRoom);
 }
 
 #[test]
@@ -438,7 +438,7 @@ fn a_client_that_leaves_with_its_request_is_reported() {
     let engine = RunningEngine::prepare(name, options(), Wire::default(), || {});
     let (reports, reported) = channel();
     let mut application = EventApplication::new(&engine.worker, reports);
-    let mut until = |wanted: Report| {
+    let mut until = |wanted: TestReport| {
         some("the report", || {
             application.source.turn_loop().unwrap();
             application.take();
@@ -447,12 +447,12 @@ fn a_client_that_leaves_with_its_request_is_reported() {
     };
     let mut client = connect(&engine);
     client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    until(Report::Taken { length: 0, largest: 0 });
+    until(TestReport::Taken { length: 0, largest: 0 });
     assert_eq!(body(&mut client), "0");
     // One event reports both the request and the end.
     client.write_all(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     drop(client);
-    until(Report::Disconnected);
+    until(TestReport::Disconnected);
 }
 
 #[test]
@@ -467,7 +467,7 @@ fn the_events_of_a_closed_connection_are_not_those_of_the_next() {
     some("the slow client", || {
         application.source.turn_loop().unwrap();
         application.take();
-        reported.try_iter().any(|it| it == Report::AwaitsRoom).then_some(())
+        reported.try_iter().any(|it| it == TestReport::AwaitsRoom).then_some(())
     });
     let first = engine.board.running()[0].number;
     engine.master.send(&ToWorker::Expire { request: first }).unwrap();
@@ -494,7 +494,7 @@ fn the_events_of_a_closed_connection_are_not_those_of_the_next() {
     });
     application.source.turn_loop().unwrap();
     application.take();
-    let gone = reported.try_iter().filter(|it| *it == Report::Disconnected).count();
+    let gone = reported.try_iter().filter(|it| *it == TestReport::Disconnected).count();
     assert_eq!(gone, 1, "only the client of the first request has gone");
 }
 
@@ -506,7 +506,7 @@ fn a_chunked_body_that_is_too_large_is_broken() {
     write!(client, "{head}a\r\n0123456789\r\n0\r\n\r\n").unwrap();
     assert_eq!(body(&mut client), "10");
     write!(client, "{head}a\r\n0123456789\r\n1\r\n0\r\n").unwrap();
-    report_of(&reports, &Report::Broken);
+    report_of(&reports, &TestReport::Broken);
     assert_eq!(body(&mut client), "broken");
     assert_eq!(engine.board.losses()[GivenUp::TooLarge.index()], 1);
 }

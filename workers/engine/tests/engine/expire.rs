@@ -227,7 +227,7 @@ fn the_client_of_a_stuck_request_gets_504_and_the_output_of_the_application_is_d
         let log = bench.drain();
         let counters = bench.board.counters();
         assert_eq!((counters.requests, counters.timeouts), (5, 2));
-        assert_eq!(counters.answers, [3, 0, 0, 2]);
+        assert_eq!(counters.statuses.by_class(), [3, 0, 0, 2]);
         for target in ["/stuck", "/raising"] {
             let lines: Vec<_> = log.lines().filter(|line| line.contains(target)).collect();
             let line = format!("GET {target} HTTP/1.1|504|20|test|");
@@ -361,7 +361,9 @@ fn a_draining_worker_refuses_in_time_what_it_cannot_begin() {
         let served = 4 + u64::from(threads);
         let counters = || bench.board.counters();
         some("the end of all requests", || (counters().requests == served).then_some(()));
-        some("all responses", || (counters().answers == [served, 0, 0, 4]).then_some(()));
+        some("all responses", || {
+            (counters().statuses.by_class() == [served, 0, 0, 4]).then_some(())
+        });
         let lines = || bench.logged().matches("|503|").count();
         some("the access log", || (lines() == 4).then_some(()));
         assert!(bench.logged().contains("HEAD /waiting HTTP/1.1|503|0|"), "{}", bench.logged());

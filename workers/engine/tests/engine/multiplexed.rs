@@ -20,7 +20,7 @@ use monoceros_http::{Head, Reject, ResponseHead};
 use monoceros_wire::message::{Drain, ToWorker};
 use monoceros_wire::scoreboard::GivenUp;
 
-use crate::events::{self, EventApplication, Report};
+use crate::events::{self, EventApplication, TestReport};
 use crate::local_files::{LENGTH, Site, content};
 use crate::options::{LIMITS, options, threads};
 use crate::running::{DEADLINE, RunningEngine, serve, some};
@@ -493,7 +493,7 @@ fn the_protocol_announces_a_drain_and_open_streams_go_on() {
 }
 
 /// The same with an application that has an event loop.
-fn start_events(name: &str, options: Options) -> (RunningEngine, Receiver<Report>) {
+fn start_events(name: &str, options: Options) -> (RunningEngine, Receiver<TestReport>) {
     let protocol = MultiplexerFactory::new(|| Box::new(ToyProtocol));
     let engine = RunningEngine::with_protocol(name, options, protocol);
     let (reports, reported) = channel();
@@ -572,7 +572,7 @@ fn a_body_on_a_stream_that_makes_no_progress_is_broken() {
     let (engine, reports) = start_events("toy-late", options);
     let mut client = ToyClient::connect(&engine);
     client.send(HEAD, 1, b"POST / HTTP/1.1\r\nHost: a\r\n\r\n");
-    events::report_of(&reports, &Report::Broken);
+    events::report_of(&reports, &TestReport::Broken);
     assert_eq!(client.response(1).body, b"broken");
 }
 
@@ -582,9 +582,9 @@ fn a_body_on_a_stream_is_broken_when_its_client_has_ended() {
     let mut client = ToyClient::connect(&engine);
     client.send(HEAD, 1, b"POST / HTTP/1.1\r\nHost: a\r\n\r\n");
     client.send(DATA, 1, b"ab");
-    assert_eq!(events::report(&reports), Report::Waits);
+    assert_eq!(events::report(&reports), TestReport::Waits);
     client.socket.shutdown(Shutdown::Write).unwrap();
-    events::report_of(&reports, &Report::Broken);
+    events::report_of(&reports, &TestReport::Broken);
     while !client.has_ended {
         client.read();
     }
@@ -599,7 +599,7 @@ fn a_stream_that_is_given_up_with_its_head_is_reported_behind_it() {
     push_frame(b'h', 1, b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n", &mut both);
     push_frame(RESET, 1, b"", &mut both);
     client.socket.write_all(&both).unwrap();
-    assert_eq!(events::report(&reports), Report::Disconnected);
+    assert_eq!(events::report(&reports), TestReport::Disconnected);
 }
 
 #[test]
@@ -680,7 +680,7 @@ fn a_body_on_a_stream_that_the_application_takes_as_it_arrives_is_limited_too() 
     let mut client = ToyClient::connect(&engine);
     client.send(HEAD, 1, b"POST /upload HTTP/1.1\r\nHost: a\r\n\r\n");
     client.send(DATA, 1, b"01234567890");
-    events::report_of(&reports, &Report::Broken);
+    events::report_of(&reports, &TestReport::Broken);
     assert_eq!(client.response(1).body, b"broken");
     assert_eq!(engine.board.losses()[GivenUp::TooLarge.index()], 1);
 }

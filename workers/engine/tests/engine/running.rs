@@ -96,8 +96,11 @@ impl RunningEngine {
         let (master, channel_end) = pair().unwrap();
         let shape = match options.application {
             ApplicationKind::Threads { count, .. } => BoardShape::of_threads(count),
-            ApplicationKind::Events { streams, .. } => BoardShape { sides: 1, entries: streams },
+            ApplicationKind::Events { streams, .. } => {
+                BoardShape { sides: 1, entries: streams, listeners: 0 }
+            }
         };
+        let shape = shape.with_listeners(1);
         let board = Scoreboard::create(Slot(0), Generation(1), shape).unwrap();
         let theirs = Scoreboard::adopt(board.as_fd().try_clone_to_owned().unwrap()).unwrap();
         let log = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
