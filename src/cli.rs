@@ -7,10 +7,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use log::Level;
 use monoceros_config::raw::bytes_of;
 use monoceros_config::{Command, Loaded, load};
-use monoceros_log::{Destination, journal};
+use monoceros_log::{Destination, Severity, journal};
 use monoceros_sys::user::is_root;
 use monoceros_sys::{path, reason};
 
@@ -91,10 +90,9 @@ pub(crate) fn print_settings(loaded: &Loaded) -> ExitCode {
 /// process reads, the exit code still reports the error.
 pub(crate) fn complain(text: &str) {
     let text = format!("monoceros: {text}");
-    let (level, text) = (Level::Error, text.as_str());
     let mut stderr = std::io::stderr();
     drop(match journal::reads_stderr() {
-        true => writeln!(stderr, "{}", journal::JournalEntry { level, text }),
+        true => writeln!(stderr, "{}", journal::prioritized(Severity::Error, &text)),
         false => writeln!(stderr, "{text}"),
     });
 }

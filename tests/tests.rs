@@ -38,6 +38,7 @@ mod language;
 mod layering;
 mod limits;
 mod listeners;
+mod log_records;
 mod logs;
 mod manifests;
 mod memory;

@@ -372,7 +372,7 @@ fn texts_of_a_worker_are_cleaned_before_they_are_logged() {
     let setup = Setup::of("broken_by:application").file("broken_by.py", broken);
     let end = setup.flags(&["--pythonpath", "."]).run();
     assert_eq!(end.code, Some(3), "{}", end.stderr);
-    assert!(end.stderr.contains("\u{fffd}[2Jred\u{fffd}"), "{}", end.stderr);
+    assert!(end.stderr.contains("\\x1b[2Jred\\x07"), "{}", end.stderr);
     assert!(!end.stderr.contains(['\u{1b}', '\u{7}']), "{}", end.stderr);
 }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use monoceros_sys::{append, descriptor, pipe};
 
+use crate::form::RecordForm;
 use crate::journal;
 use crate::loss::Loss;
 
@@ -85,6 +86,8 @@ pub struct LogFile {
     is_regular: AtomicBool,
     /// Whether systemd's journal reads it.
     is_journal: AtomicBool,
+    /// Whether its records are JSON.
+    is_json: AtomicBool,
     loss: Loss,
 }
 
@@ -137,8 +140,8 @@ impl LogFile {
     }
 
     fn of(file: File, destination: Destination) -> io::Result<Self> {
-        let (is_regular, is_journal, loss) = <_>::default();
-        let log = Self { file, destination, is_regular, is_journal, loss };
+        let (is_regular, is_journal, is_json, loss) = <_>::default();
+        let log = Self { file, destination, is_regular, is_journal, is_json, loss };
         log.look()?;
         Ok(log)
     }
@@ -156,6 +159,20 @@ impl LogFile {
         self.is_journal.load(Ordering::Relaxed)
     }
 
+    /// Sets whether its records are JSON.
+    pub fn set_json(&self, is_json: bool) {
+        self.is_json.store(is_json, Ordering::Relaxed);
+    }
+
+    /// The form of its records.
+    pub(crate) fn form(&self) -> RecordForm {
+        match (self.is_json.load(Ordering::Relaxed), self.is_journal()) {
+            (true, _) => RecordForm::Json,
+            (false, true) => RecordForm::Prefixed,
+            (false, false) => RecordForm::Text,
+        }
+    }
+
     /// Writes bytes that end in a newline. Never waits for a reader: lines that do not fit
     /// are lost as a whole.
     pub fn write(&self, bytes: &[u8]) {
@@ -170,7 +187,7 @@ impl LogFile {
     /// be written about a loss.
     fn tell_loss(&self) -> bool {
         let Some(lost) = self.loss.take() else { return true };
-        let line = self.loss.tell(lost, self.is_journal());
+        let line = self.loss.tell(lost, self.form());
         let told = self.put(line.as_bytes()) == line.len();
         if !told {
             self.loss.put_back(lost);
@@ -223,6 +240,16 @@ impl LogFile {
             Destination::Given(_) => Ok(()),
             Destination::File(path) => self.replace_with(open(path, by)?.as_fd()),
         }?;
+        self.look()
+    }
+
+    /// Continues in a file that another process has opened for this one, under the same
+    /// descriptor.
+    ///
+    /// # Errors
+    /// Those of `dup3(2)` and `fstat(2)`; after the first ones the old file stays in use.
+    pub fn replace(&self, by: BorrowedFd) -> io::Result<()> {
+        self.replace_with(by)?;
         self.look()
     }
 
@@ -394,7 +421,7 @@ mod tests {
         for (number, line) in lines[..written - 1].iter().enumerate() {
             assert_eq!(*line, format!("line {number:06} {:0200}", 0));
         }
-        assert!(lines[written - 1].contains("] log: 3 lines (238 bytes) were lost here"), "{seen}");
+        assert!(lines[written - 1].contains("] master: log: 3 lines (238 bytes) were lost here"), "{seen}");
         assert_eq!(lines[written], "again");
     }
 
@@ -435,6 +462,6 @@ mod tests {
         log.write(b"one\n");
         log.write(b"two\nthree\n");
         let lost = log.loss.take().unwrap();
-        assert!(log.loss.tell(lost, false).contains("3 lines (14 bytes)"));
+        assert!(log.loss.tell(lost, RecordForm::Text).contains("3 lines (14 bytes)"));
     }
 }

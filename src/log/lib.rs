@@ -1,13 +1,30 @@
-//! Log files: their destinations, the format of the error log's lines, and reopening.
+//! Logs: their files and streams, the forms of the error log's records, systemd's journal and
+//! syslog.
 //!
 //! The master and its workers use this crate. The engine formats the access log's lines;
-//! this crate has only their file.
+//! this crate has only where they go.
 
 mod destination;
+mod form;
+mod identity;
 pub mod journal;
-mod line;
+pub mod json;
 mod loss;
+mod message_id;
 pub mod printable;
+mod record;
+mod severity;
+mod syslog;
+mod syslog_link;
+mod text;
+mod writer;
 
 pub use destination::{Destination, LogFile};
-pub use line::{Identity, identify, install, own_line};
+pub use form::RecordForm;
+pub use identity::{Identity, identify};
+pub use message_id::MessageId;
+pub use record::LogRecord;
+pub use severity::Severity;
+pub use syslog::Syslog;
+pub use syslog_link::{SyslogLink, SyslogTarget};
+pub use writer::{RecordWriter, flush, install, set_level};

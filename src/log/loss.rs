@@ -3,9 +3,9 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use log::Level;
-
-use crate::line::line;
+use crate::form::RecordForm;
+use crate::record::LogRecord;
+use crate::severity::Severity;
 
 /// The count of lost lines. It has no lock, so that a process that the application forks
 /// at any time can continue to write.
@@ -60,14 +60,13 @@ impl Loss {
     }
 
     /// The line that reports the loss.
-    pub(crate) fn tell(&self, lost: LostLines, is_journal: bool) -> String {
+    pub(crate) fn tell(&self, lost: LostLines, form: RecordForm) -> String {
         let before = if self.open_line.load(Ordering::Relaxed) { "\n" } else { "" };
         let LostLines { lines, bytes } = lost;
         let text = format!(
             "log: {lines} lines ({bytes} bytes) were lost here: the log could not be written"
         );
-        let pid = std::process::id();
-        format!("{before}{}\n", line(is_journal, Level::Warn, pid, &text))
+        format!("{before}{}\n", form.render(&LogRecord::own(Severity::Warning, &text)))
     }
 }
 
@@ -84,19 +83,23 @@ mod tests {
         assert_eq!((lost, loss.take()), (LostLines { lines: 2, bytes: 8 }, None));
         loss.put_back(lost);
         loss.add(b"three\n");
-        let text = loss.tell(loss.take().unwrap(), false);
-        assert!(text.contains("] [WARNING] log: 3 lines (14 bytes) were lost here"), "{text}");
-        let text = loss.tell(lost, true);
-        assert!(text.starts_with("<4>[WARNING] log: 2 lines (8 bytes) were lost"), "{text}");
+        let text = loss.tell(loss.take().unwrap(), RecordForm::Text);
+        let line = "] [WARNING] master: log: 3 lines (14 bytes) were lost here";
+        assert!(text.contains(line), "{text}");
+        let text = loss.tell(lost, RecordForm::Prefixed);
+        let line = "<4>[WARNING] master: log: 2 lines (8 bytes) were lost";
+        assert!(text.starts_with(line), "{text}");
+        let text = loss.tell(lost, RecordForm::Json);
+        assert!(text.starts_with('{') && text.ends_with("}\n"), "{text}");
     }
 
     #[test]
     fn a_line_that_was_cut_is_ended_first() {
         let loss = Loss::default();
         loss.keep(b"one\n");
-        assert!(loss.tell(LostLines { lines: 1, bytes: 4 }, false).starts_with('['));
+        assert!(loss.tell(LostLines { lines: 1, bytes: 4 }, RecordForm::Text).starts_with('['));
         loss.keep(b"tw");
         loss.keep(b"");
-        assert!(loss.tell(LostLines { lines: 1, bytes: 2 }, false).starts_with("\n["));
+        assert!(loss.tell(LostLines { lines: 1, bytes: 2 }, RecordForm::Text).starts_with("\n["));
     }
 }

@@ -1,5 +1,6 @@
 //! Every message between the master and its own workers.
 
+use log::LevelFilter;
 use serde::{Deserialize, Serialize};
 
 use crate::listener::ListenerDescription;
@@ -37,6 +38,10 @@ pub enum ToWorker {
     Reopen,
     /// The number of workers has changed to this one.
     Workers(u16),
+    /// From now on records from this level up are written to the error log, until the process
+    /// ends or another such message comes. A mold passes the level on to the workers that it
+    /// forks.
+    LogLevel(LevelFilter),
     /// A request has run for longer than `timeout`: the worker responds to its client
     /// without the application. Does nothing if the request has ended.
     Expire {

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use monoceros_log::LogFile;
+use monoceros_log::RecordWriter;
 use monoceros_sys::daemon::Starter;
 use monoceros_sys::reason;
 use monoceros_wire::message::Start;
@@ -68,7 +68,7 @@ pub(crate) struct LoopParts {
     /// Sockets that were passed in by `LISTEN_FDS`.
     pub(crate) activated: Vec<Rc<OwnedListener>>,
     /// The error log.
-    pub(crate) log: Arc<LogFile>,
+    pub(crate) log: Arc<RecordWriter>,
     /// The process that waits for this server to serve.
     pub(crate) starter: Option<Starter>,
     /// The sender of notifications to the init system.
@@ -262,7 +262,7 @@ impl MasterLoop {
             Action::Reopen => self.startup.reopen(&self.generations),
             Action::CloseListeners => self.generations.close_listeners(),
             Action::Announce { app, workers } => self.announce(&app, workers),
-            Action::Log(level, text) => log::log!(level, "{text}"),
+            Action::Log(line) => line.write(),
             Action::Report { text, is_grave } => self.concerns.write(&text, is_grave),
             Action::Exit(code) => self.code = Some(code),
         }

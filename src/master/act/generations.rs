@@ -154,7 +154,7 @@ impl Generations {
         // Listeners of a generation that goes on after a reload has failed.
         self.admit_new(generation);
         if let Some(spec) = self.specs.get(&generation) {
-            log::set_max_level(spec.level());
+            monoceros_log::set_level(spec.level());
         }
     }
 

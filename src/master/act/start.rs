@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use monoceros_config::{Loaded, LogLevel, LogTarget};
-use monoceros_log::{Destination, Identity, LogFile, install};
+use monoceros_log::{Destination, Identity, LogFile, RecordWriter, install};
 use monoceros_sys::daemon::{self, DaemonSide, Starter};
 use monoceros_sys::{clock, limit, process, reason, signal, title};
 use monoceros_wire::Generation;
@@ -139,7 +139,7 @@ fn report_failure(code: u8, spec: &WorkerSpec) {
 
 /// Opens the logs before there is any worker, so that a path that cannot be
 /// written is known at once, also for the user that the workers run as.
-fn open_logs(spec: &WorkerSpec, starter: Option<&Starter>) -> Result<Arc<LogFile>, String> {
+fn open_logs(spec: &WorkerSpec, starter: Option<&Starter>) -> Result<Arc<RecordWriter>, String> {
     let open = |setting, stream| {
         let destination = logs::destination(setting, stream, &spec.directory);
         let opened = LogFile::open_by(destination, |path| logs::open(path, spec.owner.as_ref()));
@@ -149,7 +149,8 @@ fn open_logs(spec: &WorkerSpec, starter: Option<&Starter>) -> Result<Arc<LogFile
         open(setting, Destination::Stdout)?;
     }
     let log = Arc::new(open(&spec.settings.error_logfile, Destination::Stderr)?);
-    install(&Identity::Master, spec.level(), Arc::clone(&log));
+    let writer = Arc::new(RecordWriter::new(Arc::clone(&log)));
+    install(&Identity::Master, spec.level(), Arc::clone(&writer));
     let mut redirected = Ok(());
     if starter.is_some() {
         // The log keeps its own way to the terminal until the server serves.
@@ -159,7 +160,7 @@ fn open_logs(spec: &WorkerSpec, starter: Option<&Starter>) -> Result<Arc<LogFile
         redirected = redirected.and_then(|()| log.capture_output());
     }
     redirected.map_err(|error| format!("cannot redirect the output: {}", reason(&error)))?;
-    Ok(log)
+    Ok(writer)
 }
 
 fn serve(mut parts: LoopParts, purpose: Purpose) -> Result<u8, String> {

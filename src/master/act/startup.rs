@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use monoceros_log::LogFile;
+use monoceros_log::RecordWriter;
 use monoceros_sys::daemon::Starter;
 use monoceros_sys::{reason, title};
 
@@ -16,14 +16,14 @@ pub(crate) const CANNOT_START: u8 = 1;
 
 /// The error log, and the process that waits for this server to serve.
 pub(crate) struct Startup {
-    log: Arc<LogFile>,
+    log: Arc<RecordWriter>,
     /// Only of a server that goes to the background, and until it serves.
     starter: Option<Starter>,
 }
 
 impl Startup {
     /// A server that does not serve yet.
-    pub(crate) fn new(log: Arc<LogFile>, starter: Option<Starter>) -> Self {
+    pub(crate) fn new(log: Arc<RecordWriter>, starter: Option<Starter>) -> Self {
         Self { log, starter }
     }
 
@@ -31,10 +31,10 @@ impl Startup {
     pub(crate) fn reopen(&self, generations: &Generations) {
         let owner = generations.owner();
         let captures = generations.captures_output();
-        let reopened = self
-            .log
+        let file = self.log.file();
+        let reopened = file
             .reopen_by(|path| logs::open(path, owner))
-            .and_then(|()| if captures { self.log.capture_output() } else { Ok(()) });
+            .and_then(|()| if captures { file.capture_output() } else { Ok(()) });
         match reopened {
             Ok(()) => log::info!("log files opened again"),
             Err(error) => log::error!("{}; still writing to the old file", reason(&error)),

@@ -209,6 +209,7 @@ impl WorkerProcess {
             | ToWorker::Tls
             | ToWorker::Limits
             | ToWorker::Workers(_)
+            | ToWorker::LogLevel(_)
             | ToWorker::Expire { .. } => {}
         }
     }

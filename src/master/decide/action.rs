@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use log::Level;
+use monoceros_log::MessageId;
 use monoceros_wire::control::ControlReply;
 use monoceros_wire::message::ToWorker;
 use monoceros_wire::{Generation, Slot};
@@ -117,8 +118,8 @@ pub(crate) enum Action {
         /// The number of workers that serve.
         workers: u16,
     },
-    /// Write a line to the error log.
-    Log(Level, String),
+    /// Write a record to the error log.
+    Log(LogLine),
     /// Report something that the operator should correct: in the error log, or in the output
     /// of a check.
     Report {
@@ -129,6 +130,28 @@ pub(crate) enum Action {
     },
     /// End the master with this exit code.
     Exit(u8),
+}
+
+/// A record for the error log.
+#[derive(Clone, Debug)]
+pub(crate) struct LogLine {
+    /// Its level.
+    pub(crate) level: Level,
+    /// The text for people. Lines below the first one are a traceback, or stacks.
+    pub(crate) text: String,
+    /// The identifier of the event, if it has one.
+    pub(crate) id: Option<MessageId>,
+}
+
+impl LogLine {
+    /// Writes it to the error log.
+    pub(crate) fn write(&self) {
+        let Self { level, text, id } = self;
+        match id {
+            Some(id) => log::log!(*level, message_id = id.text(); "{text}"),
+            None => log::log!(*level, "{text}"),
+        }
+    }
 }
 
 /// The signals that the master sends. They mean the same to every program.
@@ -185,7 +208,12 @@ impl Actions {
 
     /// Adds a line for the error log.
     pub(crate) fn log(&mut self, level: Level, text: impl Into<String>) {
-        self.push(Action::Log(level, text.into()));
+        self.push(Action::Log(LogLine { level, text: text.into(), id: None }));
+    }
+
+    /// Adds a line about an event that programs look for in the error log.
+    pub(crate) fn log_event(&mut self, level: Level, id: MessageId, text: impl Into<String>) {
+        self.push(Action::Log(LogLine { level, text: text.into(), id: Some(id) }));
     }
 
     /// Adds a notification for the init system.

@@ -79,7 +79,7 @@ mod tests {
     use monoceros_wire::{Generation, Slot};
 
     use super::*;
-    use crate::master::decide::action::Action;
+    use crate::master::decide::action::{Action, LogLine};
     use crate::master::decide::roster::{Role, Roster, WorkerState};
     use crate::master::decide::state::Purpose;
 
@@ -93,7 +93,7 @@ mod tests {
         let mut text = |failures: &mut BootFailures| {
             failures.report(worker, "no module", &mut actions);
             match &actions.take()[..] {
-                [Action::Log(Level::Error, text)] => text.clone(),
+                [Action::Log(LogLine { level: Level::Error, text, .. })] => text.clone(),
                 other => panic!("{other:?}"),
             }
         };

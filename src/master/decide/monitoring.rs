@@ -6,6 +6,7 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use log::Level;
+use monoceros_log::MessageId;
 use monoceros_wire::message::ToWorker;
 
 use crate::master::decide::action::{Action, Actions};
@@ -179,7 +180,7 @@ impl Judgement<'_> {
         }
         worker.observed.expired.extend(requests.iter().map(|request| request.number));
         let text = format!("{worker} {}{}", list(requests, &verdict), stacks(self.sample));
-        self.actions.log(Level::Error, text);
+        self.actions.log_event(Level::Error, MessageId::WorkerTimedOut, text);
         for request in requests {
             self.actions.send(id, ToWorker::Expire { request: request.number });
         }
@@ -193,7 +194,7 @@ impl Judgement<'_> {
         let verdict =
             if refuses { "its clients are answered 503 and it is replaced" } else { "killing it" };
         let text = format!("{worker} {hang}; {verdict}{}", stacks(self.sample));
-        self.actions.log(Level::Error, text);
+        self.actions.log_event(Level::Error, MessageId::WorkerTimedOut, text);
         let (reason, limit) = (LeaveReason::Hung, settings.graceful_timeout);
         if refuses {
             lifecycle::drain(self.roster, id, reason, limit, now, self.actions);

@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use log::Level;
+use monoceros_log::MessageId;
 use monoceros_sys::process::ExitStatus;
 use monoceros_wire::message::{BootFailure, ToWorker};
 
@@ -365,7 +366,12 @@ impl WorkerPool {
             (Level::Error, format!("; the next one in {:.1} s", wait.as_secs_f64()))
         };
         let (cause, rest) = (exit_report::cause(exit), exit_report::unfinished(exit));
-        actions.log(level, format!("{worker} died: {cause}{wait}{rest}"));
+        let line = format!("{worker} died: {cause}{wait}{rest}");
+        if intended {
+            actions.log(level, line);
+        } else {
+            actions.log_event(level, MessageId::WorkerCrashed, line);
+        }
         let is_new_code = context.reload.is_unproven(worker) && worker.slot().is_some();
         is_new_code.then(|| Setback::ReloadFails("does not last".to_owned()))
     }

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use log::Level;
+use monoceros_log::MessageId;
 use monoceros_wire::Generation;
 
 use crate::master::decide::action::{Action, Actions, Notification};
@@ -150,7 +151,8 @@ impl Reload {
 
     /// New settings cannot be used: the server goes on with the old ones.
     pub(crate) fn refuse(&mut self, text: &str, actions: &mut Actions) {
-        actions.log(Level::Error, format!("reload failed, nothing is changed: {text}"));
+        let line = format!("reload failed, nothing is changed: {text}");
+        actions.log_event(Level::Error, MessageId::ReloadFailed, line);
         self.failure = Some(text.lines().next().unwrap_or_default().to_owned());
     }
 
@@ -200,7 +202,8 @@ impl Reload {
         }
         let (generation, current) = (rollout.generation, self.current);
         let text = format!("gen={generation} {reason}; gen={current} goes on");
-        actions.log(Level::Error, format!("reload failed: {text}"));
+        let line = format!("reload failed: {text}");
+        actions.log_event(Level::Error, MessageId::ReloadFailed, line);
         self.failure = Some(format!("gen={generation} {reason}"));
         Some(Abandoned { generation, text })
     }
@@ -240,7 +243,8 @@ impl Reload {
         self.current = rollout.generation;
         self.settings = rollout.settings;
         self.failure = None;
-        actions.log(Level::Info, format!("reloaded: gen={} serves", self.current));
+        let line = format!("reloaded: gen={} serves", self.current);
+        actions.log_event(Level::Info, MessageId::Reloaded, line);
         true
     }
 

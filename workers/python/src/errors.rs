@@ -5,8 +5,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use log::Level;
-use monoceros_log::LogFile;
+use monoceros_log::{LogRecord, RecordWriter, Severity};
 use pyo3::prelude::*;
 
 use crate::own_code;
@@ -14,11 +13,14 @@ use crate::own_code;
 /// The maximum length of a line, in bytes; a longer one is written in pieces.
 const LINE_LIMIT: usize = 8 * 1024;
 
-/// Writes to the error log in whole lines, so that lines of several threads and
-/// processes do not mix.
+/// Writes what the application writes to the error log: whole lines, as records of their own.
+/// So lines of several threads and processes do not mix, and no text can look like a record of
+/// the server.
 #[pyclass(frozen, module = "monoceros")]
 pub(crate) struct ErrorLog {
-    log: Arc<LogFile>,
+    log: Arc<RecordWriter>,
+    /// The name of the stream, as a record has it.
+    name: &'static str,
     /// The line that has no end yet.
     begun: Mutex<Vec<u8>>,
     /// Whether there is such a line.
@@ -27,8 +29,12 @@ pub(crate) struct ErrorLog {
 
 impl ErrorLog {
     /// Makes the byte stream and the text stream above it.
-    pub(crate) fn open(py: Python, log: Arc<LogFile>) -> PyResult<(Py<Self>, Bound<PyAny>)> {
-        let bytes = Self { log, begun: Mutex::default(), has_begun: AtomicBool::new(false) };
+    pub(crate) fn open<'py>(
+        py: Python<'py>,
+        log: Arc<RecordWriter>,
+        name: &'static str,
+    ) -> PyResult<(Py<Self>, Bound<'py, PyAny>)> {
+        let bytes = Self { log, name, begun: Mutex::default(), has_begun: AtomicBool::new(false) };
         let bytes = Bound::new(py, bytes)?;
         let module = own_code::own_module(py, include_str!("errors.py"), "monoceros.errors")?;
         let stream = module.getattr("ErrorStream")?.call1((&bytes,))?;
@@ -40,6 +46,13 @@ impl ErrorLog {
         if self.has_begun.load(Ordering::Relaxed) {
             self.flush();
         }
+    }
+
+    /// Writes whole lines as one record.
+    fn write_lines(&self, lines: &[u8]) {
+        let text = String::from_utf8_lossy(lines);
+        let text = text.strip_suffix('\n').unwrap_or(&text);
+        self.log.write(&LogRecord::of_application(Severity::Info, self.name, text));
     }
 
     fn begun(&self) -> MutexGuard<'_, Vec<u8>> {
@@ -55,15 +68,15 @@ impl ErrorLog {
         let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let (whole, rest) = bytes.split_at(end);
         if begun.is_empty() && !whole.is_empty() {
-            self.log.write(whole);
+            self.write_lines(whole);
         } else if !whole.is_empty() {
             begun.extend_from_slice(whole);
-            self.log.write(&begun);
+            self.write_lines(&begun);
             begun.clear();
         }
         begun.extend_from_slice(rest);
         if begun.len() > LINE_LIMIT {
-            self.log.write(&begun);
+            self.write_lines(&begun);
             begun.clear();
         }
         self.has_begun.store(!begun.is_empty(), Ordering::Relaxed);
@@ -74,35 +87,42 @@ impl ErrorLog {
     fn flush(&self) {
         let mut begun = self.begun();
         if !begun.is_empty() {
-            self.log.write(&begun);
+            self.write_lines(&begun);
             begun.clear();
         }
         self.has_begun.store(false, Ordering::Relaxed);
     }
 
-    /// Makes a line of the error log from a message of the application; `level` is a
-    /// number of `logging`.
-    fn line(&self, level: i64, text: &str) -> String {
-        let level = match level {
-            40.. => Level::Error,
-            30.. => Level::Warn,
-            20.. => Level::Info,
-            _ => Level::Debug,
-        };
-        monoceros_log::own_line(&self.log, level, text)
+    /// Writes a record of the application's loggers; `level` is a number of `logging`.
+    fn record(&self, level: i64, logger: &str, message: &str, traceback: Option<&str>) {
+        let severity = Severity::of_python(level);
+        let mut record = LogRecord::of_application(severity, logger, message);
+        record.traceback = traceback.map(Into::into);
+        self.log.write(&record);
     }
 
     /// The descriptor. It stays the same when the log is reopened.
     fn fileno(&self) -> i32 {
-        self.log.as_fd().as_raw_fd()
+        self.log.file().as_fd().as_raw_fd()
     }
 }
 
 /// Makes the loggers `gunicorn.error` and `gunicorn.access`, for applications that log
 /// through them; `level` is the name of the lowest level that is logged.
-pub(crate) fn make_loggers(py: Python, log: Arc<LogFile>, level: &str) -> PyResult<()> {
-    let (bytes, stream) = ErrorLog::open(py, log)?;
+pub(crate) fn make_loggers(py: Python, log: Arc<RecordWriter>, level: &str) -> PyResult<()> {
+    let (bytes, stream) = ErrorLog::open(py, log, "gunicorn.error")?;
     let module = own_code::own_module(py, include_str!("loggers.py"), "monoceros.loggers")?;
-    let arguments = (stream, bytes.getattr(py, "line")?, level);
+    let arguments = (stream, bytes.getattr(py, "record")?, level);
     module.getattr("prepare")?.call1(arguments).map(drop)
+}
+
+/// Has Python's standard output and standard error written to the error log, each line as a
+/// record.
+pub(crate) fn capture_streams(py: Python, log: &Arc<RecordWriter>) -> PyResult<()> {
+    let sys = py.import("sys")?;
+    for name in ["stdout", "stderr"] {
+        let (_, stream) = ErrorLog::open(py, Arc::clone(log), name)?;
+        sys.setattr(name, stream)?;
+    }
+    Ok(())
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use monoceros_config::WorkerSettings;
-use monoceros_log::LogFile;
+use monoceros_log::RecordWriter;
 use monoceros_wire::channel::WorkerEnd;
 use monoceros_wire::message::BootFailure;
 use pyo3::prelude::*;
@@ -30,7 +30,7 @@ pub(crate) fn load(
     channel: &WorkerEnd,
     app: Option<&str>,
     settings: &WorkerSettings,
-    log: &Arc<LogFile>,
+    log: &Arc<RecordWriter>,
 ) -> LoadedApplication {
     let loaded = try_to_load(py, app, settings, log);
     forked::leave(py, &loaded);
@@ -47,9 +47,12 @@ fn try_to_load(
     py: Python,
     app: Option<&str>,
     settings: &WorkerSettings,
-    log: &Arc<LogFile>,
+    log: &Arc<RecordWriter>,
 ) -> PyResult<(Py<PyAny>, String)> {
     let level = settings.log_level().to_string().to_ascii_uppercase();
+    if *settings.capture_output() {
+        errors::capture_streams(py, log)?;
+    }
     errors::make_loggers(py, Arc::clone(log), &level)?;
     let mut paths = vec![std::env::current_dir()?];
     paths.extend(settings.pythonpath().0.iter().cloned());

@@ -47,22 +47,36 @@ class Loader:
         self.then(module)
 
 
-def prepare(stream, line, level):
+def prepare(stream, write, level):
     """Makes the loggers, now or when `logging` is imported.
 
-    `stream` is the error log. `line` makes a line of the error log from the number of a
-    level and a text. `level` is the name of the lowest level that is logged.
+    `stream` is the error log. `write` writes a record to it: the number of a level, the name of
+    a logger, a message, and a traceback or None. `level` is the name of the lowest level that
+    is logged.
     """
 
+    def printable(text):
+        # A str may have surrogates, which UTF-8 does not have.
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
     def make(logging):
-        class Line(logging.Formatter):
-            """Formats a record as a line of the error log."""
+        class Handler(logging.StreamHandler):
+            """Writes records to the error log, unless the application sets another stream."""
 
-            def format(self, record):
-                return line(record.levelno, super().format(record))
+            def emit(self, record):
+                if self.stream is not stream:
+                    return super().emit(record)
+                try:
+                    message, traceback = self.format(record), None
+                    if record.exc_text or record.stack_info:
+                        own = record.getMessage()
+                        if message.startswith(own + "\n"):
+                            message, traceback = own, printable(message[len(own) + 1 :])
+                    write(record.levelno, printable(record.name), printable(message), traceback)
+                except Exception:
+                    self.handleError(record)
 
-        handler = logging.StreamHandler(stream)
-        handler.setFormatter(Line())
+        handler = Handler(stream)
         for name in NAMES:
             logger = logging.getLogger(name)
             logger.addHandler(handler)

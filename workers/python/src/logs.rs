@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use monoceros_config::{LogTarget, WorkerSettings};
 use monoceros_engine::AccessLog;
-use monoceros_log::{Destination, Identity, LogFile};
+use monoceros_log::{Destination, Identity, LogFile, RecordWriter};
 use monoceros_sys::reason;
 use monoceros_wire::channel::WorkerEnd;
 use monoceros_wire::message::BootFailure;
@@ -34,20 +34,21 @@ pub(crate) fn open_log(
     channel: &WorkerEnd,
     settings: &WorkerSettings,
     identity: &Identity,
-) -> Arc<LogFile> {
+) -> Arc<RecordWriter> {
     match try_to_open_log(settings, identity) {
         Ok(log) => log,
         Err(error) => give_up(channel, BootFailure::Boot, &error.to_string()),
     }
 }
 
-fn try_to_open_log(settings: &WorkerSettings, identity: &Identity) -> io::Result<Arc<LogFile>> {
+fn try_to_open_log(settings: &WorkerSettings, identity: &Identity) -> io::Result<Arc<RecordWriter>> {
     let setting = settings.error_logfile();
     let (log, error) = open_or(setting, &ERROR_LOG, Destination::Stderr)?;
     let log = Arc::new(log);
     if *settings.capture_output() {
         log.capture_output()?;
     }
+    let log = Arc::new(RecordWriter::new(log));
     monoceros_log::install(identity, settings.log_level().filter(), Arc::clone(&log));
     if let Some(error) = error {
         log::error!("{}; standard error is written instead", reason(&error));

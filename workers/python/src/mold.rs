@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use monoceros_config::WorkerSettings;
 use monoceros_config::variable;
-use monoceros_log::{Identity, LogFile};
+use monoceros_log::{Identity, RecordWriter};
 use monoceros_sys::blocked_signals::BlockedSignals;
 use monoceros_sys::fork::Private;
 use monoceros_sys::process::{self, ExitStatus, ForkSide, Process, exit_now};
@@ -118,7 +118,7 @@ fn close_databases(py: Python) -> PyResult<()> {
 struct Mold {
     channel: WorkerEnd,
     held: BlockedSignals,
-    log: Arc<LogFile>,
+    log: Arc<RecordWriter>,
 }
 
 /// What a new worker has when it is forked.
@@ -134,7 +134,7 @@ impl Mold {
     /// Forks workers on the master's request, and returns in each of them. The mold
     /// keeps the interpreter's lock meanwhile: the application's threads in it do not
     /// run.
-    fn serve(self, py: Python) -> PyResult<(ForkParts, Arc<LogFile>)> {
+    fn serve(self, py: Python) -> PyResult<(ForkParts, Arc<RecordWriter>)> {
         loop {
             let asked = [&self.channel.as_fd(), &self.held.as_fd()];
             let happened = wait(&asked.map(|fd| (*fd, Readiness::Readable)), None)?;
@@ -153,6 +153,7 @@ impl Mold {
                     }
                 }
                 Incoming::Message(ToWorker::Reopen) => self.reopen(),
+                Incoming::Message(ToWorker::LogLevel(level)) => monoceros_log::set_level(level),
                 Incoming::Message(ToWorker::Drain { .. }) | Incoming::Closed => end::at_once(0),
                 Incoming::Message(
                     ToWorker::Start(_)
@@ -178,7 +179,7 @@ impl Mold {
     }
 
     fn reopen(&self) {
-        if let Err(error) = self.log.reopen() {
+        if let Err(error) = self.log.file().reopen() {
             log::error!("{}", reason(&error));
         }
     }

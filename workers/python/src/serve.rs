@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use monoceros_engine::{Engine, Wait};
 use monoceros_http::PathPrefix;
-use monoceros_log::LogFile;
+use monoceros_log::RecordWriter;
 use pyo3::prelude::*;
 
 use crate::conversation::Callables;
@@ -20,7 +20,7 @@ use crate::{signals, threads};
 pub(crate) struct Server {
     pub(crate) worker: Engine,
     pub(crate) application: Py<PyAny>,
-    pub(crate) log: Arc<LogFile>,
+    pub(crate) log: Arc<RecordWriter>,
     pub(crate) threads: u16,
     pub(crate) multiprocess: bool,
     pub(crate) prefix: PathPrefix,
@@ -88,7 +88,7 @@ impl Server {
 impl Server {
     fn context(&self, py: Python, thread: u16) -> PyResult<ThreadContext> {
         // Each thread has one of its own, so that lines of two threads do not mix.
-        let (errors, stream) = ErrorLog::open(py, Arc::clone(&self.log))?;
+        let (errors, stream) = ErrorLog::open(py, Arc::clone(&self.log), "wsgi.errors")?;
         let constants = Constants {
             multithread: self.threads > 1,
             multiprocess: self.multiprocess,

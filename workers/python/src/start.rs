@@ -13,7 +13,7 @@ use monoceros_engine::{
     Temporary, TlsLayer,
 };
 use monoceros_http::{Fields, Limits, PathPrefix};
-use monoceros_log::LogFile;
+use monoceros_log::RecordWriter;
 use monoceros_sys::{process, reason, title};
 use monoceros_tls::TlsServer;
 use monoceros_wire::channel::WorkerEnd;
@@ -58,7 +58,7 @@ impl PreparedWorker {
         py: Python,
         resources: BootResources,
         settings: &WorkerSettings,
-        log: &Arc<LogFile>,
+        log: &Arc<RecordWriter>,
         facts: &ProjectFacts,
     ) -> PyResult<Self> {
         let BootResources { channel, scoreboard, listeners, start, tls, clients, spool_count } =
@@ -70,7 +70,7 @@ impl PreparedWorker {
         };
         let reopened = Arc::clone(log);
         let reopen = Box::new(move || {
-            if let Err(error) = reopened.reopen() {
+            if let Err(error) = reopened.file().reopen() {
                 log::error!("{error}");
             }
         });
@@ -118,7 +118,7 @@ pub(crate) fn serve(
     py: Python,
     resources: BootResources,
     settings: &WorkerSettings,
-    log: Arc<LogFile>,
+    log: Arc<RecordWriter>,
     application: LoadedApplication,
 ) -> PyResult<()> {
     let prepared = PreparedWorker::new(py, resources, settings, &log, &application.facts)?;
@@ -130,7 +130,7 @@ pub(crate) fn run(
     py: Python,
     prepared: PreparedWorker,
     settings: &WorkerSettings,
-    log: Arc<LogFile>,
+    log: Arc<RecordWriter>,
     application: LoadedApplication,
 ) -> PyResult<()> {
     let PreparedWorker { engine, speaker, start, prefix } = prepared;

@@ -58,8 +58,8 @@ impl MasterBench {
     fn hear(&mut self, event: MasterEvent) -> Vec<Action> {
         let mut actions = self.master.step(event, self.now);
         actions.retain(|action| match action {
-            Action::Log(level, text) => {
-                self.log.push(format!("{level} {text}"));
+            Action::Log(line) => {
+                self.log.push(format!("{} {}", line.level, line.text));
                 false
             }
             Action::Notify(notification) => {

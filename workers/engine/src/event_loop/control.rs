@@ -144,6 +144,10 @@ impl ControlInput {
                 Ok((Incoming::Message(ToWorker::Tls), files)) => {
                     return Some(WorkerCommand::ReplaceTls(files));
                 }
+                Ok((Incoming::Message(ToWorker::LogLevel(level)), _)) => {
+                    monoceros_log::set_level(level);
+                    continue;
+                }
                 Ok((Incoming::Message(message), _)) => match command(&message) {
                     Some(command) => return Some(command),
                     None => continue,
@@ -196,12 +200,13 @@ fn command(message: &ToWorker) -> Option<WorkerCommand> {
         ToWorker::Reopen => WorkerCommand::Reopen,
         ToWorker::Workers(count) => WorkerCommand::Workers(count),
         ToWorker::Expire { request } => WorkerCommand::Expire { request },
-        // The first messages, which were taken before the loop began, and the one that comes
-        // with a file.
+        // The first messages, which were taken before the loop began, the one that comes with a
+        // file, and the one that was obeyed at once.
         ToWorker::Start(_)
         | ToWorker::StartMold(_)
         | ToWorker::Fork { .. }
         | ToWorker::Tls
+        | ToWorker::LogLevel(_)
         | ToWorker::Limits => return None,
     })
 }
