@@ -8,7 +8,8 @@ use crate::support::setup::Setup;
 /// What a client would send to forge a line, and to control a terminal.
 const FORGED: &str = "[2026-01-01 00:00:00 +0000] [1] [ERROR] master: forged";
 /// Ends of lines as some reader or other has them, and what controls a terminal.
-const ENDS: &str = "\\n \\r \\r\\n \\v \\f \\x1c \\x85 \\u2028 \\u2029 \\x1b[2J \\x00 \\x9b \\u202e";
+const ENDS: &str =
+    "\\n \\r \\r\\n \\v \\f \\x1c \\x85 \\u2028 \\u2029 \\x1b[2J \\x00 \\x9b \\u202e";
 
 /// An application that writes a text in every way that leads to the error log.
 const WRITING: &str = r#"

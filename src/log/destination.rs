@@ -421,7 +421,10 @@ mod tests {
         for (number, line) in lines[..written - 1].iter().enumerate() {
             assert_eq!(*line, format!("line {number:06} {:0200}", 0));
         }
-        assert!(lines[written - 1].contains("] master: log: 3 lines (238 bytes) were lost here"), "{seen}");
+        assert!(
+            lines[written - 1].contains("] master: log: 3 lines (238 bytes) were lost here"),
+            "{seen}"
+        );
         assert_eq!(lines[written], "again");
     }
 

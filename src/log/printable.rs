@@ -46,8 +46,7 @@ fn push(out: &mut String, letter: char) {
 /// bidirectional text (UAX 9).
 #[must_use]
 pub fn is_unsafe(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    letter.is_control() || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ impl<'a> LogRecord<'a> {
     /// The same with the facts of these keys and values.
     #[must_use]
     pub(crate) fn with(mut self, source: &dyn kv::Source) -> Self {
-        let mut collected = Fields(Vec::new());
+        let mut collected = CollectedFields(Vec::new());
         // A value that cannot be shown is left out; the rest of the record stays.
         source.visit(&mut collected).ok();
         self.fields = collected.0;
@@ -59,9 +59,9 @@ impl<'a> LogRecord<'a> {
     }
 }
 
-struct Fields<'a>(Vec<(Cow<'a, str>, String)>);
+struct CollectedFields<'a>(Vec<(Cow<'a, str>, String)>);
 
-impl<'kvs> VisitSource<'kvs> for Fields<'_> {
+impl<'kvs> VisitSource<'kvs> for CollectedFields<'_> {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
         self.0.push((Cow::Owned(key.as_str().to_owned()), value.to_string()));
         Ok(())

@@ -218,7 +218,12 @@ impl SyslogLink {
 }
 
 impl OpenSocket {
-    fn open(domain: Domain, kind: Type, framing: MessageFraming, to: &SockAddr) -> io::Result<Self> {
+    fn open(
+        domain: Domain,
+        kind: Type,
+        framing: MessageFraming,
+        to: &SockAddr,
+    ) -> io::Result<Self> {
         let socket = Socket::new(domain, kind, None)?;
         socket.set_nonblocking(true)?;
         let is_opening = match socket.connect(to) {
@@ -419,7 +424,8 @@ mod tests {
         let mut bytes = [0; 64];
         let mut first = Vec::new();
         send_until(&link, || {
-            first = unix.recv(&mut bytes).map(|length| bytes[..length].to_vec()).unwrap_or_default();
+            first =
+                unix.recv(&mut bytes).map(|length| bytes[..length].to_vec()).unwrap_or_default();
             !first.is_empty()
         });
         let text = String::from_utf8(first).unwrap();

@@ -41,7 +41,10 @@ pub(crate) fn open_log(
     }
 }
 
-fn try_to_open_log(settings: &WorkerSettings, identity: &Identity) -> io::Result<Arc<RecordWriter>> {
+fn try_to_open_log(
+    settings: &WorkerSettings,
+    identity: &Identity,
+) -> io::Result<Arc<RecordWriter>> {
     let setting = settings.error_logfile();
     let (log, error) = open_or(setting, &ERROR_LOG, Destination::Stderr)?;
     let log = Arc::new(log);
