@@ -6,11 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The crates, their directories, and the crates of this workspace that each may use.
-const CRATES: [(&str, &str, &[&str]); 12] = [
+const CRATES: [(&str, &str, &[&str]); 13] = [
     ("monoceros-sys", "src/sys", &[]),
     ("monoceros-config", "src/config", &[]),
     ("monoceros-http", "workers/http", &[]),
     ("monoceros-log", "src/log", &["monoceros-sys"]),
+    ("monoceros-metrics", "src/metrics", &["monoceros-http", "monoceros-wire"]),
     ("monoceros-tls", "src/tls", &[]),
     ("monoceros-wire", "src/wire", &["monoceros-sys"]),
     (
@@ -61,7 +62,15 @@ const CRATES: [(&str, &str, &[&str]); 12] = [
     (
         "monoceros",
         "",
-        &["monoceros-config", "monoceros-log", "monoceros-sys", "monoceros-tls", "monoceros-wire"],
+        &[
+            "monoceros-config",
+            "monoceros-http",
+            "monoceros-log",
+            "monoceros-metrics",
+            "monoceros-sys",
+            "monoceros-tls",
+            "monoceros-wire",
+        ],
     ),
 ];
 

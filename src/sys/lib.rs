@@ -38,6 +38,7 @@ pub mod socket_rights;
 pub mod thread;
 pub mod title;
 pub mod umask;
+pub mod unix_queue;
 pub mod unnamed_file;
 pub mod user;
 pub mod wait;

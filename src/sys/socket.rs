@@ -266,6 +266,15 @@ pub fn queue_length(listener: BorrowedFd) -> Option<u32> {
     Some(tcp_info(listener)?.tcpi_unacked)
 }
 
+/// The number of connections in a TCP listener's queue, and how many it can have; `None` for
+/// other sockets. `TCP_INFO` of a listening socket has the limit in `tcpi_sacked`. The kernel
+/// accepts one connection more than the limit.
+#[must_use]
+pub fn accept_queue(listener: BorrowedFd) -> Option<(u32, u32)> {
+    let info = tcp_info(listener)?;
+    Some((info.tcpi_unacked, info.tcpi_sacked))
+}
+
 fn tcp_info(socket: BorrowedFd) -> Option<libc::tcp_info> {
     let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
     let mut size = size_of::<libc::tcp_info>() as libc::socklen_t;
@@ -347,6 +356,8 @@ mod tests {
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         wait_for_arrival(listener.as_fd());
         assert_eq!(queue_length(listener.as_fd()), Some(1));
+        let (length, limit) = accept_queue(listener.as_fd()).unwrap();
+        assert!(length == 1 && limit > 1, "{length} of {limit}");
         let accepted = accept(listener.as_fd()).unwrap();
         assert_eq!(accepted.peer, Some(client.local_addr().unwrap()));
         let mut buffer = [0; 8];

@@ -8,7 +8,7 @@ use crate::list::elements;
 const NAME: &[u8] = b"accept-encoding";
 
 /// The weight of an element that names none, in thousandths (RFC 9110 section 12.4.2).
-const FULL: u16 = 1000;
+pub(crate) const FULL: u16 = 1000;
 
 /// A content coding that the server can send (RFC 9110 section 8.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +129,7 @@ impl AcceptedCodings {
 }
 
 /// A weight in thousandths, `q=0.5` (RFC 9110 section 12.4.2); `None` if it is malformed.
-fn weight(parameter: &[u8]) -> Option<u16> {
+pub(crate) fn weight(parameter: &[u8]) -> Option<u16> {
     let [b'q' | b'Q', b'=', whole @ (b'0' | b'1'), fraction @ ..] = parameter else { return None };
     let digits = match fraction {
         [] => &[][..],
