@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 
+use monoceros_config::print::completions;
 use monoceros_config::raw::bytes_of;
 use monoceros_config::{Command, Loaded, load};
 use monoceros_log::{Destination, Severity, journal};
@@ -26,6 +27,7 @@ pub(crate) fn command() -> Result<Command, ExitCode> {
     })?;
     match load(&args, &env, &cwd) {
         Ok(Command::Help(text) | Command::Version(text)) => Err(print(text.as_ref())),
+        Ok(Command::Completions(shell)) => Err(print(completions(shell).as_ref())),
         Ok(command) => match check_file(file_of(&command)) {
             Ok(()) => Ok(command),
             Err(text) => {
@@ -50,7 +52,7 @@ fn file_of(command: &Command) -> Option<&Path> {
         | Command::PrintConfig(loaded)
         | Command::Check { loaded, .. } => loaded.config_file.as_deref(),
         Command::Control(order) => order.config_file.as_deref(),
-        Command::Help(_) | Command::Version(_) => None,
+        Command::Completions(_) | Command::Help(_) | Command::Version(_) => None,
     }
 }
 

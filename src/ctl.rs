@@ -48,10 +48,12 @@ fn carry_out(command: &ControlCommand) -> Result<String, String> {
         ControlTarget::PidFile(path) => find_master(path)?,
     };
     let deadline = command.timeout.map(|timeout| Instant::now() + timeout);
+    let request = request(verb)
+        .ok_or_else(|| format!("{verb} failed: the server does not know this command"))?;
     // Opened before the request: later the pid may be that of another process.
     let process = (verb == Verb::Stop).then(|| Process::adopt(pid)).transpose();
     let process = process.map_err(|error| format!("cannot find pid {pid}: {}", reason(&error)))?;
-    let reply = match ask(pid, request(verb), deadline) {
+    let reply = match ask(pid, request, deadline) {
         // The server was stopped in another way, and ended before it could reply.
         Err(_) if process.as_ref().is_some_and(has_ended) => ControlReply::Stopping,
         reply => reply?,
@@ -77,12 +79,20 @@ fn carry_out(command: &ControlCommand) -> Result<String, String> {
     }
 }
 
-fn request(verb: Verb) -> ControlRequest {
+/// The request of a command; `None` if a master of this version has none.
+fn request(verb: Verb) -> Option<ControlRequest> {
     match verb {
-        Verb::Reload => ControlRequest::Reload,
-        Verb::Upgrade => ControlRequest::Upgrade,
-        Verb::Stop => ControlRequest::Stop,
-        Verb::Status => ControlRequest::Status,
+        Verb::Reload => Some(ControlRequest::Reload),
+        Verb::Upgrade => Some(ControlRequest::Upgrade),
+        Verb::Stop => Some(ControlRequest::Stop),
+        Verb::Status => Some(ControlRequest::Status),
+        Verb::Requests
+        | Verb::Stacks { .. }
+        | Verb::Workers(_)
+        | Verb::LogLevel(_)
+        | Verb::Reopen
+        | Verb::Recycle { .. }
+        | Verb::Top => None,
     }
 }
 

@@ -24,7 +24,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS => master::run(&loaded, Purpose::Check).into(),
             failed => failed,
         },
-        Ok(Command::Help(_) | Command::Version(_)) => ExitCode::SUCCESS,
+        Ok(Command::Completions(_) | Command::Help(_) | Command::Version(_)) => ExitCode::SUCCESS,
         Err(code) => code,
     }
 }

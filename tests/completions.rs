@@ -1,10 +1,12 @@
 //! Completions of shells after `monoceros`, by the files that the packages install.
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
 use crate::support::directory::Directory;
 use crate::support::need;
+use crate::support::setup::Setup;
 
 /// Offers for the last of the words, as bash asks for them when a user types.
 const BASH: &str = r#"
@@ -31,7 +33,10 @@ fn bash_offers_flags_commands_and_words() {
 #[test]
 fn fish_offers_flags_and_commands() {
     let offers = |words: &[&str]| offers("fish", "monoceros.fish", FISH, words);
-    for (words, expected) in CASES.into_iter().filter(|(words, _)| !words.contains(&"--log-level"))
+    // Its completions have no words behind flags and commands.
+    let without = ["--log-level", "completions"];
+    for (words, expected) in
+        CASES.into_iter().filter(|(words, _)| !words.iter().any(|word| without.contains(word)))
     {
         if let Some(offers) = offers(words) {
             let starts = |it: &String| it.split('\t').next() == Some(expected);
@@ -49,8 +54,25 @@ fn zsh_can_read_its_completions() {
     }
 }
 
+#[test]
+fn the_program_prints_the_completions_that_packages_install() {
+    for (shell, name) in
+        [("bash", "monoceros.bash"), ("zsh", "_monoceros"), ("fish", "monoceros.fish")]
+    {
+        let end = Setup::bare().flags(&["completions", shell]).run();
+        assert_eq!((end.code, end.stderr.as_str()), (Some(0), ""), "{shell}");
+        assert_eq!(end.stdout, fs::read_to_string(file(name)).unwrap(), "{shell}");
+    }
+    let end = Setup::bare().flags(&["completions", "tcsh"]).run();
+    assert_eq!((end.code, end.stdout.as_str()), (Some(2), ""));
+    assert!(end.stderr.contains("completions: \"tcsh\" is not one of bash, zsh, fish"));
+}
+
 /// Words that are typed, the last one in part, and something that has to be offered.
-const CASES: [(&[&str], &str); 6] = [
+const CASES: [(&[&str], &str); 9] = [
+    (&["monoceros", "req"], "requests"),
+    (&["monoceros", "stacks", "--"], "--json"),
+    (&["monoceros", "completions", "f"], "fish"),
     (&["monoceros", "rel"], "reload"),
     (&["monoceros", "--max-r"], "--max-rss"),
     (&["monoceros", "--log-level", "crit"], "critical"),

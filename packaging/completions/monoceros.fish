@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_monoceros_global_optspecs
-    string join \n chdir= pythonpath= python= e/env= b/bind= backlog= unix-mode= unix-group= w/workers= k/worker-class= ready-after= preload threads= worker-connections= t/timeout= shutdown-delay= graceful-timeout= drain-idle= boot-timeout= max-surge= max-unavailable= min-ready-seconds= progress-deadline= upgrade-timeout= max-requests= max-requests-jitter= max-lifetime= max-lifetime-jitter= max-rss= keep-alive= header-timeout= body-timeout= write-timeout= response-memory= response-disk= limit-request-line= limit-request-fields= limit-request-field-size= response-headers= server-header compress= compress-types= compress-min-length= compress-level= access= allowed-hosts= allowed-hosts-empty= limit-rate= limit-connections= limit-request-body= limit-request-spool= queue-timeout= debug-guard= static= static-immutable= static-max-age= static-fallthrough static-follow-links accel= certfile= keyfile= certificates= ca-certs= cert-reqs= tls-minimum-version= ciphers= tls-strict-sni tls-handshake-timeout= tls-client-cert-environ redirect-https acme-webroot= hsts= do-handshake-on-connect suppress-ragged-eofs ssl-version= forwarded-allow-ips= secure-scheme-headers= forwarder-headers= header-map= proxy-protocol= proxy-allow-ips= real-ip= n/name= D/daemon p/pid= u/user= g/group= initgroups m/umask= log-level= error-logfile= access-logfile= access-logformat= capture-output c/config= check-config print-config h/help V/version
+    string join \n chdir= pythonpath= python= e/env= b/bind= backlog= unix-mode= unix-group= w/workers= k/worker-class= ready-after= preload threads= worker-connections= t/timeout= shutdown-delay= graceful-timeout= drain-idle= boot-timeout= max-surge= max-unavailable= min-ready-seconds= progress-deadline= upgrade-timeout= max-requests= max-requests-jitter= max-lifetime= max-lifetime-jitter= max-rss= keep-alive= header-timeout= body-timeout= write-timeout= response-memory= response-disk= limit-request-line= limit-request-fields= limit-request-field-size= response-headers= server-header request-id-header= compress= compress-types= compress-min-length= compress-level= access= allowed-hosts= allowed-hosts-empty= limit-rate= limit-connections= limit-request-body= limit-request-spool= queue-timeout= debug-guard= static= static-immutable= static-max-age= static-fallthrough static-follow-links accel= certfile= keyfile= certificates= ca-certs= cert-reqs= tls-minimum-version= ciphers= tls-strict-sni tls-handshake-timeout= tls-client-cert-environ redirect-https acme-webroot= hsts= do-handshake-on-connect suppress-ragged-eofs ssl-version= forwarded-allow-ips= secure-scheme-headers= forwarder-headers= header-map= proxy-protocol= proxy-allow-ips= real-ip= n/name= D/daemon p/pid= u/user= g/group= initgroups m/umask= metrics= metrics-allow= metrics-path= health-path= metrics-application statsd-host= statsd-prefix= dogstatsd-tags= enable-backlog-metric log-level= error-logfile= access-logfile= access-logformat= access-log-exclude= access-log-sample= log-format= log-syslog log-syslog-to= log-syslog-prefix= log-syslog-facility= disable-redirect-access-to-syslog slow-request= slow-logfile= capture-output c/config= check-config print-config h/help V/version
 end
 
 function __fish_monoceros_needs_command
@@ -62,6 +62,7 @@ complete -c monoceros -n "__fish_monoceros_needs_command" -l limit-request-line 
 complete -c monoceros -n "__fish_monoceros_needs_command" -l limit-request-fields -d 'Maximum number of headers in a request' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -l limit-request-field-size -l limit-request-field_size -d 'Maximum length of a header in bytes, from its name to the end of its line' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -l response-headers -d 'Headers to add to each response that has none of that name; can be repeated' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l request-id-header -d 'The header that identifies a request; none uses no header' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -l compress -d 'Codings in which the application\'s responses are compressed; none by default' -r -f -a "zstd\t'Zstandard (RFC 8878)'
 gzip\t'gzip (RFC 1952)'
 br\t'Brotli (RFC 7932)'"
@@ -129,6 +130,13 @@ complete -c monoceros -n "__fish_monoceros_needs_command" -s p -l pid -d 'File t
 complete -c monoceros -n "__fish_monoceros_needs_command" -s u -l user -d 'User to run the workers as, by name or number' -r -f -a "(__fish_complete_users)"
 complete -c monoceros -n "__fish_monoceros_needs_command" -s g -l group -d 'Group to run the workers as, by name or number' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -s m -l umask -d 'File mode creation mask of the server and the application' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l metrics -d 'Address for metrics, health checks and a status page; can be repeated' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l metrics-allow -d 'Clients that may read metrics, separated by commas' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l metrics-path -d 'Path of the metrics on the addresses of --bind' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l health-path -d 'Path of a health check on the addresses of --bind' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l statsd-host -d 'Address to send figures for StatsD to: HOST:PORT or unix://PATH' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l statsd-prefix -d 'What the names of figures for StatsD begin with; a dot is added' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l dogstatsd-tags -d 'Tags of DogStatsD for each figure, such as tag1:value1,tag2:value2' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -l log-level -d 'Lowest level of messages in the error log' -r -f -a "debug\t'everything'
 info\t'what happens'
 warning\t'what may need attention'
@@ -137,6 +145,34 @@ critical\t'what ends the server'"
 complete -c monoceros -n "__fish_monoceros_needs_command" -l error-logfile -l log-file -d 'File for the error log; - is standard error' -r -F
 complete -c monoceros -n "__fish_monoceros_needs_command" -l access-logfile -d 'File for the access log, a line per request; - is standard output' -r -F
 complete -c monoceros -n "__fish_monoceros_needs_command" -l access-logformat -d 'Format of a line in the access log' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l access-log-exclude -d 'Requests that the access log leaves out; can be repeated' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l access-log-sample -d 'The part of all requests that the access log has, from 0 to 1' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l log-format -d 'Format of the lines in the error log and the access log' -r -f -a "text\t'lines for people'
+json\t'one JSON object in each line'"
+complete -c monoceros -n "__fish_monoceros_needs_command" -l log-syslog-to -d 'Address to send messages for syslog to' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l log-syslog-prefix -d 'The name of the program in messages for syslog' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l log-syslog-facility -d 'The facility of messages for syslog' -r -f -a "kern\t'the kernel'
+user\t'programs of users'
+mail\t'mail'
+daemon\t'services'
+auth\t'authorization'
+syslog\t'syslog itself'
+lpr\t'printers'
+news\t'network news'
+uucp\t'UUCP'
+cron\t'clocks'
+authpriv\t'authorization, private'
+ftp\t'FTP'
+local0\t'chosen by the operator'
+local1\t'chosen by the operator'
+local2\t'chosen by the operator'
+local3\t'chosen by the operator'
+local4\t'chosen by the operator'
+local5\t'chosen by the operator'
+local6\t'chosen by the operator'
+local7\t'chosen by the operator'"
+complete -c monoceros -n "__fish_monoceros_needs_command" -l slow-request -d 'Time after which a request is slow; 0 disables this' -r -f
+complete -c monoceros -n "__fish_monoceros_needs_command" -l slow-logfile -d 'File for slow requests (--slow-request), instead of the error log' -r -F
 complete -c monoceros -n "__fish_monoceros_needs_command" -s c -l config -d 'The configuration file, in YAML' -r -F
 complete -c monoceros -n "__fish_monoceros_needs_command" -l preload -d 'Load the application once, in a process that forks the workers'
 complete -c monoceros -n "__fish_monoceros_needs_command" -l server-header -d 'Send a Server header with the name of this server'
@@ -149,6 +185,10 @@ complete -c monoceros -n "__fish_monoceros_needs_command" -l do-handshake-on-con
 complete -c monoceros -n "__fish_monoceros_needs_command" -l suppress-ragged-eofs -d 'Accepted for gunicorn\'s configurations; it has no effect'
 complete -c monoceros -n "__fish_monoceros_needs_command" -s D -l daemon -d 'Run in the background, detached from the terminal'
 complete -c monoceros -n "__fish_monoceros_needs_command" -l initgroups -d 'Give the workers all groups that their user is a member of'
+complete -c monoceros -n "__fish_monoceros_needs_command" -l metrics-application -d 'Add the metrics that the application counts with prometheus_client'
+complete -c monoceros -n "__fish_monoceros_needs_command" -l enable-backlog-metric -d 'Send the number of connections that wait to be accepted to StatsD'
+complete -c monoceros -n "__fish_monoceros_needs_command" -l log-syslog -d 'Send the error log and the access log to syslog too'
+complete -c monoceros -n "__fish_monoceros_needs_command" -l disable-redirect-access-to-syslog -d 'Leave the access log out of what is sent to syslog'
 complete -c monoceros -n "__fish_monoceros_needs_command" -l capture-output -d 'Send the application\'s standard output and error to the error log'
 complete -c monoceros -n "__fish_monoceros_needs_command" -l check-config -d 'Check the settings and the application, report errors, and exit'
 complete -c monoceros -n "__fish_monoceros_needs_command" -l print-config -d 'Check as with --check-config, and print every setting with its source'
@@ -158,7 +198,15 @@ complete -c monoceros -n "__fish_monoceros_needs_command" -a "reload" -d 'Reload
 complete -c monoceros -n "__fish_monoceros_needs_command" -a "upgrade" -d 'Replace the running master by a new one, as SIGUSR2 does, and wait: 0 when the new master has taken over, 1 with the reason when the old one stays'
 complete -c monoceros -n "__fish_monoceros_needs_command" -a "stop" -d 'Drain and stop the server as SIGTERM does, and wait: 0 when its master has ended'
 complete -c monoceros -n "__fish_monoceros_needs_command" -a "status" -d 'Show the state of the server and of each worker'
+complete -c monoceros -n "__fish_monoceros_needs_command" -a "requests" -d 'Show the requests that run, the oldest first, and the last ones of each worker'
+complete -c monoceros -n "__fish_monoceros_needs_command" -a "stacks" -d 'Show where in its code each thread of a worker is now, or of all workers'
+complete -c monoceros -n "__fish_monoceros_needs_command" -a "workers" -d 'Change the number of workers, and wait until they serve or have ended'
+complete -c monoceros -n "__fish_monoceros_needs_command" -a "log-level" -d 'Change the lowest level of messages in the error log, in all processes at once'
+complete -c monoceros -n "__fish_monoceros_needs_command" -a "reopen" -d 'Open the logs again as SIGUSR1 does, and wait until all processes have'
+complete -c monoceros -n "__fish_monoceros_needs_command" -a "recycle" -d 'Replace a worker, or all workers one after the other, each when its replacement serves'
+complete -c monoceros -n "__fish_monoceros_needs_command" -a "top" -d 'Show the server on the terminal, and renew it each second'
 complete -c monoceros -n "__fish_monoceros_needs_command" -a "check" -d 'Check the settings and the application without serving: one line for each thing to correct; 0 when there is none, 1 when there are some'
+complete -c monoceros -n "__fish_monoceros_needs_command" -a "completions" -d 'Print the completions of a shell for this program: bash, zsh or fish'
 complete -c monoceros -n "__fish_monoceros_needs_command" -a "help" -d 'Print the flags and commands'
 complete -c monoceros -n "__fish_monoceros_using_subcommand reload" -s p -l pid -d 'The pid file of the server' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand reload" -s c -l config -d 'The configuration file that names its pid file' -r -F
@@ -176,7 +224,37 @@ complete -c monoceros -n "__fish_monoceros_using_subcommand status" -s p -l pid 
 complete -c monoceros -n "__fish_monoceros_using_subcommand status" -s c -l config -d 'The configuration file that names its pid file' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand status" -l timeout -d 'Maximum time to wait for the reply or the end; after it exit with 1, while the server carries the command out' -r
 complete -c monoceros -n "__fish_monoceros_using_subcommand status" -s h -l help -d 'Print the commands and their flags'
-complete -c monoceros -n "__fish_monoceros_using_subcommand status" -l json -d 'With status: print JSON'
+complete -c monoceros -n "__fish_monoceros_using_subcommand status" -l json -d 'With status, requests and stacks: print JSON'
+complete -c monoceros -n "__fish_monoceros_using_subcommand requests" -s p -l pid -d 'The pid file of the server' -r -F
+complete -c monoceros -n "__fish_monoceros_using_subcommand requests" -s c -l config -d 'The configuration file that names its pid file' -r -F
+complete -c monoceros -n "__fish_monoceros_using_subcommand requests" -l timeout -d 'Maximum time to wait for the reply or the end; after it exit with 1, while the server carries the command out' -r
+complete -c monoceros -n "__fish_monoceros_using_subcommand requests" -s h -l help -d 'Print the commands and their flags'
+complete -c monoceros -n "__fish_monoceros_using_subcommand requests" -l json -d 'With status, requests and stacks: print JSON'
+complete -c monoceros -n "__fish_monoceros_using_subcommand stacks" -s p -l pid -d 'The pid file of the server' -r -F
+complete -c monoceros -n "__fish_monoceros_using_subcommand stacks" -s c -l config -d 'The configuration file that names its pid file' -r -F
+complete -c monoceros -n "__fish_monoceros_using_subcommand stacks" -l timeout -d 'Maximum time to wait for the reply or the end; after it exit with 1, while the server carries the command out' -r
+complete -c monoceros -n "__fish_monoceros_using_subcommand stacks" -s h -l help -d 'Print the commands and their flags'
+complete -c monoceros -n "__fish_monoceros_using_subcommand stacks" -l json -d 'With status, requests and stacks: print JSON'
+complete -c monoceros -n "__fish_monoceros_using_subcommand workers" -s p -l pid -d 'The pid file of the server' -r -F
+complete -c monoceros -n "__fish_monoceros_using_subcommand workers" -s c -l config -d 'The configuration file that names its pid file' -r -F
+complete -c monoceros -n "__fish_monoceros_using_subcommand workers" -l timeout -d 'Maximum time to wait for the reply or the end; after it exit with 1, while the server carries the command out' -r
+complete -c monoceros -n "__fish_monoceros_using_subcommand workers" -s h -l help -d 'Print the commands and their flags'
+complete -c monoceros -n "__fish_monoceros_using_subcommand log-level" -s p -l pid -d 'The pid file of the server' -r -F
+complete -c monoceros -n "__fish_monoceros_using_subcommand log-level" -s c -l config -d 'The configuration file that names its pid file' -r -F
+complete -c monoceros -n "__fish_monoceros_using_subcommand log-level" -l timeout -d 'Maximum time to wait for the reply or the end; after it exit with 1, while the server carries the command out' -r
+complete -c monoceros -n "__fish_monoceros_using_subcommand log-level" -s h -l help -d 'Print the commands and their flags'
+complete -c monoceros -n "__fish_monoceros_using_subcommand reopen" -s p -l pid -d 'The pid file of the server' -r -F
+complete -c monoceros -n "__fish_monoceros_using_subcommand reopen" -s c -l config -d 'The configuration file that names its pid file' -r -F
+complete -c monoceros -n "__fish_monoceros_using_subcommand reopen" -l timeout -d 'Maximum time to wait for the reply or the end; after it exit with 1, while the server carries the command out' -r
+complete -c monoceros -n "__fish_monoceros_using_subcommand reopen" -s h -l help -d 'Print the commands and their flags'
+complete -c monoceros -n "__fish_monoceros_using_subcommand recycle" -s p -l pid -d 'The pid file of the server' -r -F
+complete -c monoceros -n "__fish_monoceros_using_subcommand recycle" -s c -l config -d 'The configuration file that names its pid file' -r -F
+complete -c monoceros -n "__fish_monoceros_using_subcommand recycle" -l timeout -d 'Maximum time to wait for the reply or the end; after it exit with 1, while the server carries the command out' -r
+complete -c monoceros -n "__fish_monoceros_using_subcommand recycle" -s h -l help -d 'Print the commands and their flags'
+complete -c monoceros -n "__fish_monoceros_using_subcommand top" -s p -l pid -d 'The pid file of the server' -r -F
+complete -c monoceros -n "__fish_monoceros_using_subcommand top" -s c -l config -d 'The configuration file that names its pid file' -r -F
+complete -c monoceros -n "__fish_monoceros_using_subcommand top" -l timeout -d 'Maximum time to wait for the reply or the end; after it exit with 1, while the server carries the command out' -r
+complete -c monoceros -n "__fish_monoceros_using_subcommand top" -s h -l help -d 'Print the commands and their flags'
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l chdir -d 'Working directory of the server, to which it changes first' -r -f -a "(__fish_complete_directories)"
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l pythonpath -d 'Directories to add to Python\'s module search path, separated by commas' -r -f -a "(__fish_complete_directories)"
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l python -d 'The Python interpreter that runs the application' -r -F
@@ -215,6 +293,7 @@ complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l limit-requ
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l limit-request-fields -d 'Maximum number of headers in a request' -r -f
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l limit-request-field-size -l limit-request-field_size -d 'Maximum length of a header in bytes, from its name to the end of its line' -r -f
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l response-headers -d 'Headers to add to each response that has none of that name; can be repeated' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l request-id-header -d 'The header that identifies a request; none uses no header' -r -f
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l compress -d 'Codings in which the application\'s responses are compressed; none by default' -r -f -a "zstd\t'Zstandard (RFC 8878)'
 gzip\t'gzip (RFC 1952)'
 br\t'Brotli (RFC 7932)'"
@@ -282,6 +361,13 @@ complete -c monoceros -n "__fish_monoceros_using_subcommand check" -s p -l pid -
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -s u -l user -d 'User to run the workers as, by name or number' -r -f -a "(__fish_complete_users)"
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -s g -l group -d 'Group to run the workers as, by name or number' -r -f
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -s m -l umask -d 'File mode creation mask of the server and the application' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l metrics -d 'Address for metrics, health checks and a status page; can be repeated' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l metrics-allow -d 'Clients that may read metrics, separated by commas' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l metrics-path -d 'Path of the metrics on the addresses of --bind' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l health-path -d 'Path of a health check on the addresses of --bind' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l statsd-host -d 'Address to send figures for StatsD to: HOST:PORT or unix://PATH' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l statsd-prefix -d 'What the names of figures for StatsD begin with; a dot is added' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l dogstatsd-tags -d 'Tags of DogStatsD for each figure, such as tag1:value1,tag2:value2' -r -f
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l log-level -d 'Lowest level of messages in the error log' -r -f -a "debug\t'everything'
 info\t'what happens'
 warning\t'what may need attention'
@@ -290,6 +376,34 @@ critical\t'what ends the server'"
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l error-logfile -l log-file -d 'File for the error log; - is standard error' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l access-logfile -d 'File for the access log, a line per request; - is standard output' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l access-logformat -d 'Format of a line in the access log' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l access-log-exclude -d 'Requests that the access log leaves out; can be repeated' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l access-log-sample -d 'The part of all requests that the access log has, from 0 to 1' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l log-format -d 'Format of the lines in the error log and the access log' -r -f -a "text\t'lines for people'
+json\t'one JSON object in each line'"
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l log-syslog-to -d 'Address to send messages for syslog to' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l log-syslog-prefix -d 'The name of the program in messages for syslog' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l log-syslog-facility -d 'The facility of messages for syslog' -r -f -a "kern\t'the kernel'
+user\t'programs of users'
+mail\t'mail'
+daemon\t'services'
+auth\t'authorization'
+syslog\t'syslog itself'
+lpr\t'printers'
+news\t'network news'
+uucp\t'UUCP'
+cron\t'clocks'
+authpriv\t'authorization, private'
+ftp\t'FTP'
+local0\t'chosen by the operator'
+local1\t'chosen by the operator'
+local2\t'chosen by the operator'
+local3\t'chosen by the operator'
+local4\t'chosen by the operator'
+local5\t'chosen by the operator'
+local6\t'chosen by the operator'
+local7\t'chosen by the operator'"
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l slow-request -d 'Time after which a request is slow; 0 disables this' -r -f
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l slow-logfile -d 'File for slow requests (--slow-request), instead of the error log' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -s c -l config -d 'The configuration file, in YAML' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l deploy -d 'With check: also list what a deployment must not have, such as debugging, with the messages of Django\'s own check --deploy'
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l preload -d 'Load the application once, in a process that forks the workers'
@@ -303,6 +417,10 @@ complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l do-handsha
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l suppress-ragged-eofs -d 'Accepted for gunicorn\'s configurations; it has no effect'
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -s D -l daemon -d 'Run in the background, detached from the terminal'
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l initgroups -d 'Give the workers all groups that their user is a member of'
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l metrics-application -d 'Add the metrics that the application counts with prometheus_client'
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l enable-backlog-metric -d 'Send the number of connections that wait to be accepted to StatsD'
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l log-syslog -d 'Send the error log and the access log to syslog too'
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l disable-redirect-access-to-syslog -d 'Leave the access log out of what is sent to syslog'
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l capture-output -d 'Send the application\'s standard output and error to the error log'
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l check-config -d 'Check the settings and the application, report errors, and exit'
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l print-config -d 'Check as with --check-config, and print every setting with its source'

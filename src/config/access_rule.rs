@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::address_set::{AddressSet, read_network, text_of_network};
+use crate::address_set::{AddressSet, read_clients, text_of_clients};
 use crate::field::is_token;
 use crate::item::{ItemForm, ItemPair};
 use crate::row::Bounds;
@@ -113,8 +113,8 @@ struct RuleParts {
 impl RuleParts {
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         let is_second = match name {
-            ALLOW => self.verdict.replace((AccessVerdict::Allow, clients(value)?)).is_some(),
-            DENY => self.verdict.replace((AccessVerdict::Deny, clients(value)?)).is_some(),
+            ALLOW => self.verdict.replace((AccessVerdict::Allow, read_clients(value)?)).is_some(),
+            DENY => self.verdict.replace((AccessVerdict::Deny, read_clients(value)?)).is_some(),
             PATH => {
                 check_path(value)?;
                 self.path.replace(value.to_owned()).is_some()
@@ -141,28 +141,6 @@ impl RuleParts {
         };
         Ok(AccessRule { verdict, networks, path: self.path, methods: self.methods })
     }
-}
-
-/// Reads the clients of a rule.
-fn clients(text: &str) -> Result<AddressSet, String> {
-    let mut set = AddressSet { all: false, networks: Vec::new(), unix: false };
-    for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
-        match word {
-            "all" | "*" => (set.all, set.unix) = (true, true),
-            "unix" => set.unix = true,
-            word => set.networks.push(read_network(word, "all")?),
-        }
-    }
-    if set.is_empty() { Err("names no client; all means every client".to_owned()) } else { Ok(set) }
-}
-
-fn text_of_clients(set: &AddressSet) -> String {
-    let word = match (set.all, set.unix) {
-        (true, _) => Some("all".to_owned()),
-        (false, true) => Some("unix".to_owned()),
-        (false, false) => None,
-    };
-    word.into_iter().chain(set.networks.iter().map(text_of_network)).collect::<Vec<_>>().join(",")
 }
 
 /// Reads the methods of a rule.

@@ -124,6 +124,50 @@ pub(crate) fn text_of_network(network: &IpNet) -> String {
     }
 }
 
+/// Clients that may use something. As text: addresses, networks, `unix` for the clients of unix
+/// sockets, and `all`. Those of unix sockets are in it by `all` and `unix` only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientSet(pub AddressSet);
+
+impl Value for ClientSet {
+    const TAKES: Arity = Arity::List;
+
+    fn parse(text: &str, _: Bounds) -> Result<Self, String> {
+        read_clients(text).map(Self)
+    }
+
+    fn texts(&self) -> Vec<String> {
+        vec![text_of_clients(&self.0)]
+    }
+
+    fn read(texts: &[String], range: Bounds) -> Result<Self, String> {
+        Self::parse(&texts.join(","), range)
+    }
+}
+
+/// Reads clients; see [`ClientSet`].
+pub(crate) fn read_clients(text: &str) -> Result<AddressSet, String> {
+    let mut set = AddressSet { all: false, networks: Vec::new(), unix: false };
+    for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+        match word {
+            "all" | "*" => (set.all, set.unix) = (true, true),
+            "unix" => set.unix = true,
+            word => set.networks.push(read_network(word, "all")?),
+        }
+    }
+    if set.is_empty() { Err("names no client; all means every client".to_owned()) } else { Ok(set) }
+}
+
+/// Writes clients; see [`ClientSet`].
+pub(crate) fn text_of_clients(set: &AddressSet) -> String {
+    let word = match (set.all, set.unix) {
+        (true, _) => Some("all".to_owned()),
+        (false, true) => Some("unix".to_owned()),
+        (false, false) => None,
+    };
+    word.into_iter().chain(set.networks.iter().map(text_of_network)).collect::<Vec<_>>().join(",")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,6 +224,25 @@ mod tests {
             assert_eq!(contains(&set, "1.2.3.4"), text.contains('*'), "{text}");
             assert_eq!(AddressSet::read(&set.texts(), None), Ok(set), "{text}");
         }
+    }
+
+    #[test]
+    fn clients_of_unix_sockets_are_named() {
+        let clients = |texts: &[&str]| {
+            let texts: Vec<_> = texts.iter().map(|text| (*text).to_owned()).collect();
+            ClientSet::read(&texts, None)
+        };
+        for (texts, written, unix) in [
+            (&["10.0.0.0/8", "::1"][..], "10.0.0.0/8,::1", false),
+            (&["10.0.0.1,unix"], "unix,10.0.0.1", true),
+            (&["*"], "all", true),
+        ] {
+            let set = clients(texts).unwrap();
+            assert_eq!((set.texts(), set.0.contains_unix()), (vec![written.to_owned()], unix));
+            assert_eq!(clients(&[written]), Ok(set));
+        }
+        assert_eq!(clients(&[","]).unwrap_err(), "names no client; all means every client");
+        assert!(clients(&["none"]).unwrap_err().starts_with("\"none\" is not an address"));
     }
 
     #[test]

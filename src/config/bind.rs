@@ -4,8 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::host_port::{read_host_port, text_of_host_port};
 use crate::raw::{bytes_of, text_of};
-use crate::value::not_empty;
 
 /// The default port, as in gunicorn.
 const DEFAULT_PORT: u16 = 8000;
@@ -55,11 +55,7 @@ impl fmt::Display for Bind {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp { host, port, interface } => {
-                if host.contains(':') {
-                    write!(out, "[{host}]:{port}")?;
-                } else {
-                    write!(out, "{host}:{port}")?;
-                }
+                out.write_str(&text_of_host_port(host, *port))?;
                 interface.iter().try_for_each(|name| write!(out, "%{name}"))
             }
             Self::Unix(path) => write!(out, "unix:{}", path.display()),
@@ -78,34 +74,7 @@ impl Bind {
     /// Reads the address of a TCP port; `default_port` is that of a host without one.
     pub(crate) fn tcp(text: &str, default_port: u16) -> Result<Self, String> {
         let (text, interface) = split_interface(text)?;
-        not_empty(text)?;
-        let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            Some((host, "")) => (host, None),
-            Some((host, rest)) => {
-                (host, Some(rest.strip_prefix(':').ok_or_else(|| refusal(text))?))
-            }
-            None => match text.split_once(':') {
-                Some((_, rest)) if text.contains("://") && !rest.is_empty() => {
-                    return Err(refusal(text));
-                }
-                Some((_, rest)) if rest.contains(':') => {
-                    return Err(format!("{}; an IPv6 address needs brackets", refusal(text)));
-                }
-                Some((host, port)) => (host, Some(port)),
-                None => (text, None),
-            },
-        };
-        if port.is_none() && host.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(format!("{host} is not an address; for the port {host} write :{host}"));
-        }
-        if host.contains(|c: char| c.is_whitespace() || "/[],@".contains(c)) {
-            return Err(refusal(text));
-        }
-        let port = port.map_or(Ok(default_port), |port| {
-            let digits = port.bytes().all(|byte| byte.is_ascii_digit());
-            port.parse().ok().filter(|_| digits).ok_or_else(|| format!("{port:?} is not a port"))
-        })?;
-        let host = if host.is_empty() { "0.0.0.0".to_owned() } else { host.to_lowercase() };
+        let (host, port) = read_host_port(text, "0.0.0.0", default_port, refusal)?;
         Ok(Self::Tcp { host, port, interface })
     }
 

@@ -1,8 +1,7 @@
-//! The commands to a running server: `monoceros reload`, `upgrade`, `stop`, `status`. This
-//! module reads their words; `src/ctl.rs` carries them out.
+//! Reads the words of the commands to a running server, such as `monoceros reload`.
+//! `src/ctl.rs` carries them out.
 
 use std::ffi::OsString;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,62 +13,7 @@ use crate::raw::{bytes_of, text_of};
 use crate::sources::{DEFAULT_FILE, merge_all};
 use crate::suggestion;
 use crate::value::Value;
-
-/// The description of each command, of which `check` needs no running server, for help and the manual page.
-pub(crate) const COMMANDS: [(&str, &str); 6] = [
-    (
-        "reload",
-        "Reload the server as SIGHUP does, and wait: 0 when the new workers serve, 1 with the \
-         reason when they cannot and the old ones stay.",
-    ),
-    (
-        "upgrade",
-        "Replace the running master by a new one, as SIGUSR2 does, and wait: 0 when the new \
-         master has taken over, 1 with the reason when the old one stays.",
-    ),
-    (
-        "stop",
-        "Drain and stop the server as SIGTERM does, and wait: 0 when its master has ended. If the \
-         server drains already, only wait.",
-    ),
-    ("status", "Show the state of the server and of each worker."),
-    (
-        "check",
-        "Check the settings and the application without serving: one line for each thing to \
-         correct; 0 when there is none, 1 when there are some.",
-    ),
-    ("help", "Print the flags and commands."),
-];
-
-/// The flags of commands.
-pub(crate) const FLAGS: [(&str, &str); 5] = [
-    ("-p, --pid FILE", "The pid file of the server."),
-    ("-c, --config FILE", "The configuration file that names its pid file."),
-    (
-        "--timeout SECONDS",
-        "Maximum time to wait for the reply or the end; after it exit with 1, while the server \
-         carries the command out. [0: no limit]",
-    ),
-    ("--json", "With `status`: print JSON."),
-    (
-        "--deploy",
-        "With `check`: also list what a deployment must not have, such as debugging, with the \
-         messages of Django's own `check --deploy`.",
-    ),
-];
-
-/// The description of all commands together.
-pub(crate) const NOTES: [&str; 3] = [
-    "A command is the first word of the command line. An application with the same name needs \
-     its callable (`reload:application`). The server is named by the `PID` of its master or by \
-     its pid file; without both, the pid file is that of the settings in the environment and \
-     the configuration file.",
-    "`check` takes the flags and the application that the server is started with \
-     (`monoceros check --deploy shop.wsgi`), and opens no address.",
-    "The server accepts commands from the user of its master and from root. The exit code is 0 \
-     when the command is done, 1 with the reason when it has failed, and 2 when the command \
-     line is wrong.",
-];
+use crate::verb::{FORMS, Verb, VerbForm};
 
 /// A command to a running server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,19 +30,6 @@ pub struct ControlCommand {
     pub config_file: Option<PathBuf>,
 }
 
-/// The kind of a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
-    /// Read the settings and the code again.
-    Reload,
-    /// Replace the master.
-    Upgrade,
-    /// End when every client is served.
-    Stop,
-    /// Show the state of the server.
-    Status,
-}
-
 /// How a server is named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ControlTarget {
@@ -106,21 +37,6 @@ pub enum ControlTarget {
     Pid(i32),
     /// By the pid file that its master holds.
     PidFile(PathBuf),
-}
-
-impl Verb {
-    pub(crate) const ALL: [Self; 4] = [Self::Reload, Self::Upgrade, Self::Stop, Self::Status];
-}
-
-impl fmt::Display for Verb {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::Reload => "reload",
-            Self::Upgrade => "upgrade",
-            Self::Stop => "stop",
-            Self::Status => "status",
-        })
-    }
 }
 
 /// The content of a command line that starts with a command.
@@ -143,45 +59,52 @@ pub(crate) fn read(
     if first == "help" && rest.is_empty() {
         return Some(Ok(ControlRead::Help));
     }
-    let verb = Verb::ALL.into_iter().find(|verb| first == verb.to_string().as_str())?;
-    let matches = match words(verb).try_get_matches_from(rest.iter().map(|it| text_of(it))) {
+    let form = FORMS.iter().find(|form| first == form.name)?;
+    let matches = match words(form).try_get_matches_from(rest.iter().map(|it| text_of(it))) {
         Ok(matches) => matches,
-        Err(error) => return Some(Err(usage(&refusal(verb, &error)))),
+        Err(error) => return Some(Err(usage(&refusal(form, &error)))),
     };
     if matches.get_flag("help") {
         return Some(Ok(ControlRead::CommandHelp));
     }
-    Some(order(verb, &matches, env, cwd).map(ControlRead::Command))
+    Some(order(form, &matches, env, cwd).map(ControlRead::Command))
 }
 
-pub(crate) fn words(verb: Verb) -> clap::Command {
+/// The name of the word before the PID.
+pub(crate) const ARGUMENT: &str = "ARGUMENT";
+
+pub(crate) fn words(form: &VerbForm) -> clap::Command {
     let words = clap::Command::new("monoceros")
         .no_binary_name(true)
         .args_override_self(true)
         .disable_help_flag(true)
         .disable_version_flag(true)
+        // `-1` is a number of workers.
+        .args(form.argument.map(|_| Arg::new(ARGUMENT).allow_negative_numbers(true)))
         .arg(Arg::new("PID"))
         .arg(Arg::new("pid").short('p').long("pid"))
         .arg(Arg::new("config").short('c').long("config"))
         .arg(Arg::new("timeout").long("timeout"))
         .arg(Arg::new("help").short('h').long("help").action(ArgAction::SetTrue));
-    match verb {
-        Verb::Status => words.arg(Arg::new("json").long("json").action(ArgAction::SetTrue)),
-        Verb::Reload | Verb::Upgrade | Verb::Stop => words,
-    }
+    let json = Arg::new("json").long("json").action(ArgAction::SetTrue);
+    if form.has_json { words.arg(json) } else { words }
 }
 
-fn refusal(verb: Verb, error: &clap::Error) -> String {
+fn refusal(form: &VerbForm, error: &clap::Error) -> String {
     use clap::error::{ContextKind, ErrorKind};
     let subject = subject_of(&context(error, ContextKind::InvalidArg));
     let reason = match error.kind() {
         ErrorKind::UnknownArgument if subject.starts_with('-') => {
-            let words = words(verb);
+            let words = words(form);
             let known = words.get_arguments().filter_map(Arg::get_long);
             let known: Vec<_> = known.map(|name| format!("--{name}")).collect();
-            format!("{verb} has no such flag{}", suggestion::question(&subject, &known))
+            format!("{} has no such flag{}", form.name, suggestion::question(&subject, &known))
         }
-        ErrorKind::UnknownArgument => format!("one word too many; {verb} takes one PID"),
+        ErrorKind::UnknownArgument => {
+            let argument =
+                form.argument.map_or(String::new(), |it| format!("{} and ", it.placeholder));
+            format!("one word too many; {} takes {argument}one PID", form.name)
+        }
         ErrorKind::InvalidValue => "a value is missing".to_owned(),
         ErrorKind::TooManyValues => "takes no value".to_owned(),
         ErrorKind::InvalidUtf8 => "a word is not UTF-8".to_owned(),
@@ -197,12 +120,15 @@ fn usage(reason: &str) -> Errors {
 }
 
 fn order(
-    verb: Verb,
+    form: &VerbForm,
     matches: &ArgMatches,
     env: &[(OsString, OsString)],
     cwd: &Path,
 ) -> Result<ControlCommand, Errors> {
     let said = |name: &str| matches.get_one::<String>(name);
+    let argument = form.argument.and_then(|_| said(ARGUMENT));
+    let verb = (form.make)(argument.map(String::as_str))
+        .map_err(|reason| usage(&format!("{}: {reason}", form.name)))?;
     let timeout = said("timeout").map(|text| Duration::parse(text, None)).transpose();
     let timeout = timeout.map_err(|reason| usage(&format!("--timeout: {reason}")))?;
     let timeout = timeout.filter(|timeout| !timeout.is_zero());
@@ -213,12 +139,22 @@ fn order(
         }
         (None, Some(file)) => (ControlTarget::PidFile(cwd.join(bytes_of(file))), None),
         (None, None) => {
-            let (file, config_file) = pid_file(verb, said("config"), env, cwd)?;
+            let (file, config_file) = pid_file(form, said("config"), env, cwd)?;
             (ControlTarget::PidFile(file), config_file)
         }
     };
-    let json = verb == Verb::Status && matches.get_flag("json");
+    let json = form.has_json && matches.get_flag("json");
     Ok(ControlCommand { verb, target, timeout, json, config_file })
+}
+
+/// The words of a command before the PID.
+fn usage_of(form: &VerbForm) -> String {
+    match form.argument {
+        // In brackets is what may be left out, and a PID needs it before itself.
+        Some(argument) if argument.placeholder.starts_with('[') => format!("{} all", form.name),
+        Some(argument) => format!("{} {}", form.name, argument.placeholder),
+        None => form.name.to_owned(),
+    }
 }
 
 fn pid(text: &str) -> Result<i32, String> {
@@ -229,7 +165,7 @@ fn pid(text: &str) -> Result<i32, String> {
 /// The pid file in the settings of a server that is started here, and the configuration
 /// file that was read.
 fn pid_file(
-    verb: Verb,
+    form: &VerbForm,
     config: Option<&String>,
     env: &[(OsString, OsString)],
     cwd: &Path,
@@ -243,8 +179,9 @@ fn pid_file(
     let directory = settings.chdir.map_or(cwd.to_owned(), |directory| cwd.join(directory));
     let file = settings.pid.map(|file| directory.join(file)).ok_or_else(|| {
         usage(&format!(
-            "which server? name its PID (monoceros {verb} PID), its pid file (--pid FILE), or \
-             set pid in {DEFAULT_FILE}"
+            "which server? name its PID (monoceros {} PID), its pid file (--pid FILE), or set \
+             pid in {DEFAULT_FILE}",
+            usage_of(form)
         ))
     })?;
     Ok((file, loaded.config_file))
@@ -254,6 +191,8 @@ fn pid_file(
 mod tests {
     use super::*;
     use crate::Command;
+    use crate::log::LogLevel;
+    use crate::verb::WorkersChange;
 
     fn load(words: &str, variables: &[(&str, &str)]) -> Result<Command, Errors> {
         let args: Vec<_> = words.split_whitespace().map(OsString::from).collect();
@@ -277,7 +216,7 @@ mod tests {
 
     #[test]
     fn clap_finds_no_contradiction_in_the_words() {
-        Verb::ALL.into_iter().for_each(|verb| words(verb).debug_assert());
+        FORMS.iter().for_each(|form| words(form).debug_assert());
     }
 
     #[test]
@@ -286,9 +225,15 @@ mod tests {
         for (words, verb, target) in [
             ("reload 12", Verb::Reload, ControlTarget::Pid(12)),
             ("reload --pid a.pid", Verb::Reload, file.clone()),
-            ("upgrade -p a.pid", Verb::Upgrade, file),
+            ("upgrade -p a.pid", Verb::Upgrade, file.clone()),
             ("stop 12", Verb::Stop, ControlTarget::Pid(12)),
             ("status --pid=/b", Verb::Status, ControlTarget::PidFile(PathBuf::from("/b"))),
+            ("workers -2 12", Verb::Workers(WorkersChange::Remove(2)), ControlTarget::Pid(12)),
+            ("log-level DEBUG 12", Verb::LogLevel(LogLevel::Debug), ControlTarget::Pid(12)),
+            ("stacks all 12", Verb::Stacks { worker: None }, ControlTarget::Pid(12)),
+            ("stacks -p a.pid", Verb::Stacks { worker: None }, file.clone()),
+            ("recycle 3 -p a.pid", Verb::Recycle { worker: Some(3) }, file.clone()),
+            ("top 12", Verb::Top, ControlTarget::Pid(12)),
         ] {
             let order = order(words);
             assert_eq!((order.verb, order.target), (verb, target), "{words}");
@@ -311,6 +256,8 @@ mod tests {
         let Ok(Command::Control(order)) = load("status", &variables) else { panic!("no order") };
         assert_eq!(order.target, ControlTarget::PidFile(PathBuf::from("/nowhere/shop/run/a.pid")));
         assert!(refused("reload").starts_with("which server? name its PID (monoceros reload PID)"));
+        assert!(refused("stacks").contains("(monoceros stacks all PID)"));
+        assert!(refused("workers =2").contains("(monoceros workers +N|-N|=N PID)"));
         let wrong = load("reload", &[("MONOCEROS_TIMEOUT", "soon")]).unwrap_err();
         assert_eq!(wrong.exit_code(), 1);
         let missing = load("reload --config missing.yaml", &[]).unwrap_err();
@@ -321,6 +268,14 @@ mod tests {
     fn each_error_of_a_command_has_its_text() {
         for (words, text) in [
             ("reload 1 2", "2: one word too many; reload takes one PID"),
+            ("stacks 1 2 3", "3: one word too many; stacks takes [WORKER] and one PID"),
+            (
+                "stacks 12345",
+                "stacks: \"12345\" is no worker: 0 to 1023, or all; a PID stands behind it, as in \
+                 monoceros stacks all PID",
+            ),
+            ("workers 3 1", "workers: \"3\" is neither +N, -N nor =N; for 3 workers write =3"),
+            ("workers", "workers: names no number; examples: workers +2, workers -1, workers =8"),
             ("reload 1 --pid a", "either PID or --pid FILE names the server"),
             ("reload 1 --timout 3", "--timout: reload has no such flag; did you mean --timeout?"),
             ("reload 1 --json", "--json: reload has no such flag"),

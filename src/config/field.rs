@@ -78,6 +78,32 @@ impl Value for ResponseField {
     }
 }
 
+/// The name of a header field that requests have and the server sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldName(pub String);
+
+/// Fields of requests whose value has a meaning for the server.
+const REQUEST_FIELDS: [&str; 5] = ["authorization", "cookie", "expect", "host", "traceparent"];
+
+impl Value for FieldName {
+    const NONE: &'static [&'static str] = &["none", "off", "false"];
+
+    fn parse(text: &str, _: Bounds) -> Result<Self, String> {
+        if !is_token(text) {
+            return Err(format!("{text:?} is not the name of a header"));
+        }
+        let refused = REFUSED.iter().map(|(name, _)| name).chain(&REQUEST_FIELDS);
+        match refused.into_iter().find(|name| text.eq_ignore_ascii_case(name)) {
+            Some(_) => Err(format!("{text} has a meaning of its own; example: X-Request-ID")),
+            None => Ok(Self(text.to_owned())),
+        }
+    }
+
+    fn texts(&self) -> Vec<String> {
+        vec![self.0.clone()]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,5 +144,24 @@ mod tests {
         }
         assert_eq!(read(&["A=b", "a=c"]).unwrap_err(), "the header a is in it twice");
         assert_eq!(read(&["A=b", "none"]).unwrap_err(), "none cannot stand beside other values");
+    }
+
+    #[test]
+    fn a_name_has_no_meaning_for_the_server() {
+        let name = |text: &str| Option::<FieldName>::parse(text, None);
+        let known = Some(FieldName("X-Request-ID".to_owned()));
+        assert_eq!(name("X-Request-ID"), Ok(known));
+        for word in ["none", "off", "false"] {
+            assert_eq!(name(word), Ok(None), "{word}");
+        }
+        assert_eq!(Option::<FieldName>::None.texts(), ["none"]);
+        for (text, reason) in [
+            ("", "\"\" is not the name of a header"),
+            ("X Y", "\"X Y\" is not the name of a header"),
+            ("Host", "Host has a meaning of its own; example: X-Request-ID"),
+            ("content-LENGTH", "content-LENGTH has a meaning of its own; example: X-Request-ID"),
+        ] {
+            assert_eq!(name(text).unwrap_err(), reason);
+        }
     }
 }

@@ -244,9 +244,9 @@ mod tests {
 
     #[test]
     fn a_flag_of_gunicorn_is_refused_by_name() {
-        let (_, errors) = parse(&["--reload", "--statsd-host", "a:1", "-R", "a:b"]);
+        let (_, errors) = parse(&["--reload", "--root-path", "a", "-R", "a:b"]);
         assert!(errors.contains("--reload: gunicorn's reload is not supported yet"));
-        assert!(errors.contains("--statsd-host: gunicorn's statsd_host is not supported yet"));
+        assert!(errors.contains("--root-path: gunicorn's root_path is not supported yet"));
         assert!(errors.contains("--enable-stdio-inheritance: gunicorn's"), "{errors}");
         assert_eq!(errors.lines().count(), 3);
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::control_command::{COMMANDS, FLAGS, NOTES};
+use crate::command_texts::{COMMANDS, FLAGS, NOTES};
 use crate::row::{Arity, Section};
 use crate::table::{ROWS, Row};
 use crate::wrap::wrap;
@@ -64,8 +64,8 @@ pub(crate) fn commands() -> String {
 
 fn push_commands(out: &mut String) {
     out.push_str("\nCommands:\n");
-    for (name, text) in COMMANDS {
-        entry(out, &format!("  {name}"), text);
+    for command in COMMANDS {
+        entry(out, &format!("  {}", command.usage()), command.text);
     }
 }
 

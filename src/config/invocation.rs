@@ -4,12 +4,14 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use crate::check_command;
+use crate::completions_command::{self, CompletionsRead};
 use crate::constraints;
 use crate::control_command::{self, ControlCommand, ControlRead};
 use crate::error::{Errors, ValueOrigin};
 use crate::flags;
 use crate::help;
 use crate::loaded::Loaded;
+use crate::shell_name::ShellName;
 use crate::sources::merge_all;
 
 /// The command of an invocation.
@@ -30,6 +32,8 @@ pub enum Command {
     },
     /// Send a command to a running server.
     Control(ControlCommand),
+    /// Print the completions of this shell ([`crate::print::completions`]), and exit.
+    Completions(ShellName),
     /// Print this text and exit.
     Help(String),
     /// Print this text and exit.
@@ -57,6 +61,12 @@ pub fn load(
             ControlRead::Command(command) => Command::Control(command),
             ControlRead::Help => Command::Help(help::text()),
             ControlRead::CommandHelp => Command::Help(help::commands()),
+        });
+    }
+    if let Some(read) = completions_command::read(args) {
+        return read.map(|read| match read {
+            CompletionsRead::Shell(shell) => Command::Completions(shell),
+            CompletionsRead::CommandHelp => Command::Help(help::commands()),
         });
     }
     if let Some(words) = check_command::read(args) {

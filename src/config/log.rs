@@ -1,10 +1,11 @@
-//! Types of settings: the level and the file of a log.
+//! Types of settings: the level, the file and the format of a log.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::choice::choice;
 use crate::raw::{bytes_of, text_of};
-use crate::row::Bounds;
+use crate::row::{Arity, Bounds};
 use crate::value::{Value, not_empty};
 
 /// The lowest level of messages that are logged.
@@ -65,6 +66,13 @@ impl Value for LogLevel {
     fn texts(&self) -> Vec<String> {
         vec![self.to_string()]
     }
+}
+
+choice! {
+    /// The format of the logs.
+    LogFormat, takes Arity::One;
+    Text = "text", "lines for people";
+    Json = "json", "one JSON object in each line";
 }
 
 /// The target of a log.

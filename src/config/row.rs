@@ -26,6 +26,8 @@ pub enum Section {
     Proxy,
     /// The attributes of the processes in the operating system.
     Process,
+    /// What the server shows of itself: metrics and health checks.
+    Metrics,
     /// The logs.
     Logging,
     /// The sources of settings.
@@ -34,7 +36,7 @@ pub enum Section {
 
 impl Section {
     /// All sections, in the order of the printed pages.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Application,
         Self::Socket,
         Self::Workers,
@@ -44,6 +46,7 @@ impl Section {
         Self::Tls,
         Self::Proxy,
         Self::Process,
+        Self::Metrics,
         Self::Logging,
         Self::Configuration,
     ];
@@ -61,6 +64,7 @@ impl Section {
             Self::Tls => "TLS",
             Self::Proxy => "Behind a proxy",
             Self::Process => "Process",
+            Self::Metrics => "Metrics and health",
             Self::Logging => "Logging",
             Self::Configuration => "Configuration",
         }

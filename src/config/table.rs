@@ -8,22 +8,27 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::access_format::{self, AccessFormat};
+use crate::access_log::{AccessExclusion, Fraction};
 use crate::access_rule::{self, AccessRule};
-use crate::address_set::AddressSet;
+use crate::address_set::{AddressSet, ClientSet};
 use crate::bind::Bind;
 use crate::bind_setting::{self, BindSetting};
 use crate::compression::{self, CodingName, CompressLevel, MediaPattern};
-use crate::field::ResponseField;
+use crate::field::{FieldName, ResponseField};
 use crate::forwarding::{HeaderMap, NameList, ProxyMode, RealIp, SchemeHeaders};
 use crate::hosts::{self, AllowedHosts, EmptyHost};
-use crate::log::{LEVELS, LogLevel, LogTarget};
+use crate::log::{LEVELS, LogFormat, LogLevel, LogTarget};
+use crate::metrics::MetricsAddress;
 use crate::process::{Argument, Assignment, FileMode, SearchPath, Umask};
 use crate::rate_limit::RateLimit;
 use crate::row::Effect::{Live, Restart, Rollout};
 use crate::row::{EnvDefault, Reader, Section, TableRow, settings};
 use crate::size::Size;
 use crate::static_files::{self, PathPattern, StaticMapping, StaticSetting};
+use crate::statsd::{StatsdAddress, StatsdPrefix, StatsdTags};
+use crate::syslog::{SyslogAddress, SyslogFacility};
 use crate::tls::{self, CIPHER_CHOICES, CertReqs, CertificateSource, Ciphers, TlsVersionSetting};
+use crate::url_path::UrlPath;
 use crate::value::Value;
 use crate::worker::{DebugGuard, MOST_WORKERS, ReadyAfter, WorkerClass, Workers};
 
@@ -486,6 +491,17 @@ settings! {
     /// sent in any case.
     server_header: bool = true, [Worker], {
         section: Section::Http,
+        effect: Rollout,
+    };
+
+    /// The header that identifies a request; `none` uses no header.
+    ///
+    /// A request that has the header keeps its identifier, if that is at most 128 letters of ASCII,
+    /// digits, dots, underscores and dashes; any other request gets a new one. The application
+    /// finds it in its environ (`HTTP_X_REQUEST_ID`), log lines about the request have it, and
+    /// every response has the header.
+    request_id_header: Option<FieldName> = Some(FieldName("X-Request-ID".to_owned())), [Worker], {
+        section: Section::Http, placeholder: "HEADER",
         effect: Rollout,
     };
 
@@ -975,6 +991,83 @@ settings! {
         effect: Rollout, gunicorn: Some("umask"),
     };
 
+    /// Address for metrics, health checks and a status page; can be repeated.
+    ///
+    /// `HOST:PORT`, `HOST` (port 9180), `:PORT` (all IPv4 addresses), `[IPV6]:PORT` or
+    /// `unix:PATH`. The master responds there, over plain HTTP: `/metrics` for Prometheus,
+    /// `/livez` and `/readyz` for health checks, `/` with a page about the state of the
+    /// server, and `/status.json`. The page shows paths of requests with their queries, so the
+    /// address should be one that only operators reach. `none` is the empty list.
+    metrics: Vec<MetricsAddress> = Vec::new(), [Master], {
+        section: Section::Metrics, placeholder: "ADDRESS",
+        effect: Live,
+    };
+
+    /// Clients that may read metrics, separated by commas.
+    ///
+    /// Addresses, networks, `unix` for unix sockets, or `all`. Connections of others to an address
+    /// of `--metrics` are closed, and their requests for `--metrics-path` are answered 404. Without
+    /// it every client that reaches an address of `--metrics` may read them, and
+    /// `--metrics-path` is for clients at a loopback address only.
+    metrics_allow: Option<ClientSet> = None, [Master, Worker], {
+        section: Section::Metrics, placeholder: "CLIENTS",
+        effect: Rollout,
+    };
+
+    /// Path of the metrics on the addresses of `--bind`.
+    ///
+    /// Requests for it do not reach the application. The client's address is that of the access
+    /// log (`--real-ip`).
+    metrics_path: Option<UrlPath> = None, [Worker], {
+        section: Section::Metrics, placeholder: "URL-PATH",
+        effect: Rollout,
+    };
+
+    /// Path of a health check on the addresses of `--bind`.
+    ///
+    /// It is answered 200 while the server serves, and 503 from the moment at which it is asked to
+    /// stop, without the application and without a free thread.
+    health_path: Option<UrlPath> = None, [Worker], {
+        section: Section::Metrics, placeholder: "URL-PATH",
+        effect: Rollout,
+    };
+
+    /// Add the metrics that the application counts with `prometheus_client`.
+    ///
+    /// The workers' environment has `PROMETHEUS_MULTIPROC_DIR` in any case, so that the metrics of
+    /// all workers add up.
+    metrics_application: bool = false, [Master], {
+        section: Section::Metrics,
+        effect: Live,
+    };
+
+    /// Address to send figures for StatsD to: `HOST:PORT` or `unix://PATH`.
+    ///
+    /// They are gunicorn's, with the same names, as UDP or unix datagrams. The default port is
+    /// 8125. A datagram that cannot be sent at once is lost.
+    statsd_host: Option<StatsdAddress> = None, [Master, Worker], {
+        section: Section::Metrics, placeholder: "ADDRESS",
+        effect: Rollout, gunicorn: Some("statsd_host"),
+    };
+
+    /// What the names of figures for StatsD begin with; a dot is added.
+    statsd_prefix: StatsdPrefix = StatsdPrefix::default(), [Master, Worker], {
+        section: Section::Metrics, placeholder: "PREFIX",
+        effect: Rollout, gunicorn: Some("statsd_prefix"),
+    };
+
+    /// Tags of DogStatsD for each figure, such as `tag1:value1,tag2:value2`.
+    dogstatsd_tags: StatsdTags = StatsdTags::default(), [Master, Worker], {
+        section: Section::Metrics, placeholder: "TAGS",
+        effect: Rollout, gunicorn: Some("dogstatsd_tags"),
+    };
+
+    /// Send the number of connections that wait to be accepted to StatsD.
+    enable_backlog_metric: bool = false, [Master], {
+        section: Section::Metrics,
+        effect: Live, gunicorn: Some("enable_backlog_metric"),
+    };
+
     /// Lowest level of messages in the error log.
     log_level: LogLevel = LogLevel::Info, [Master, Worker], {
         section: Section::Logging, placeholder: "LEVEL", choices: &LEVELS,
@@ -1002,6 +1095,83 @@ settings! {
         choices: &access_format::ATOMS,
         effect: Rollout, gunicorn: Some("access_log_format"),
         differs: Some("an unknown atom is an error instead of `-`"),
+    };
+
+    /// Requests that the access log leaves out; can be repeated.
+    ///
+    /// A path stands for everything beneath it too; a number is the status of the response. `none`
+    /// is the empty list.
+    access_log_exclude: Vec<AccessExclusion> = Vec::new(), [Worker], {
+        section: Section::Logging, placeholder: "PATH|STATUS",
+        effect: Rollout,
+    };
+
+    /// The part of all requests that the access log has, from 0 to 1.
+    ///
+    /// Which requests it has is random: with `0.1` one in ten.
+    access_log_sample: Fraction = Fraction::ONE, [Worker], {
+        section: Section::Logging, placeholder: "FRACTION",
+        effect: Rollout,
+    };
+
+    /// Format of the lines in the error log and the access log.
+    ///
+    /// With `json` each line is one object; `--access-logformat` has no effect then.
+    log_format: LogFormat = LogFormat::Text, [Master, Worker], {
+        section: Section::Logging, placeholder: "WORD", choices: LogFormat::CHOICES,
+        effect: Rollout,
+    };
+
+    /// Send the error log and the access log to syslog too.
+    log_syslog: bool = false, [Master, Worker], {
+        section: Section::Logging,
+        effect: Rollout, gunicorn: Some("syslog"),
+    };
+
+    /// Address to send messages for syslog to.
+    ///
+    /// `unix://PATH`, `unix://PATH#dgram` or `unix://PATH#stream`, `udp://HOST:PORT` or
+    /// `tcp://HOST:PORT`; the default port is 514.
+    log_syslog_to: SyslogAddress = SyslogAddress::usual(), [Master, Worker], {
+        section: Section::Logging, placeholder: "ADDRESS",
+        effect: Rollout, gunicorn: Some("syslog_addr"),
+    };
+
+    /// The name of the program in messages for syslog.
+    ///
+    /// The default is that of `--name`.
+    log_syslog_prefix: Option<String> = None, [Master, Worker], {
+        section: Section::Logging, placeholder: "PREFIX",
+        effect: Rollout, gunicorn: Some("syslog_prefix"),
+    };
+
+    /// The facility of messages for syslog.
+    log_syslog_facility: SyslogFacility = SyslogFacility::User, [Master, Worker], {
+        section: Section::Logging, placeholder: "WORD", choices: SyslogFacility::CHOICES,
+        effect: Rollout, gunicorn: Some("syslog_facility"),
+        differs: Some("an unknown facility is an error at the start"),
+    };
+
+    /// Leave the access log out of what is sent to syslog.
+    disable_redirect_access_to_syslog: bool = false, [Master, Worker], {
+        section: Section::Logging,
+        effect: Rollout, gunicorn: Some("disable_redirect_access_to_syslog"),
+    };
+
+    /// Time after which a request is slow; 0 disables this.
+    ///
+    /// The stacks of the worker that has it are logged, once and while it still runs, with the
+    /// request, its age, the processor time that it has used, and the number of requests that
+    /// wait behind it.
+    slow_request: Duration = Duration::ZERO, [Master, Worker], {
+        section: Section::Logging, placeholder: "SECONDS", range: Some((0, DAY)),
+        effect: Rollout,
+    };
+
+    /// File for slow requests (`--slow-request`), instead of the error log.
+    slow_logfile: Option<LogTarget> = None, [Master, Worker], {
+        section: Section::Logging, placeholder: "FILE",
+        effect: Rollout,
     };
 
     /// Send the application's standard output and error to the error log.

@@ -2,6 +2,25 @@
 //! stands for a byte.
 
 use crate::raw::is_raw;
+use crate::row::Bounds;
+use crate::value::Value;
+
+/// The path of a request, written as in a URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UrlPath(pub String);
+
+impl Value for UrlPath {
+    const NONE: &'static [&'static str] = &["none", "off", "false"];
+
+    fn parse(text: &str, _: Bounds) -> Result<Self, String> {
+        check_path(text)?;
+        Ok(Self(text.to_owned()))
+    }
+
+    fn texts(&self) -> Vec<String> {
+        vec![self.0.clone()]
+    }
+}
 
 /// Fails if a text is not a path as requests may have it.
 pub(crate) fn check_path(text: &str) -> Result<(), String> {
@@ -79,6 +98,15 @@ mod tests {
             let reason = check_path(text).unwrap_err();
             assert!(reason.contains(part), "{text}: {reason}");
         }
+    }
+
+    #[test]
+    fn a_path_can_be_taken_back() {
+        let path = |text: &str| Option::<UrlPath>::parse(text, None);
+        assert_eq!(path("/healthz"), Ok(Some(UrlPath("/healthz".to_owned()))));
+        assert_eq!(path("none"), Ok(None));
+        assert_eq!(Option::<UrlPath>::None.texts(), ["none"]);
+        assert_eq!(path("healthz").unwrap_err(), "\"healthz\" does not begin with /");
     }
 
     #[test]

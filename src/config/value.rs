@@ -16,7 +16,8 @@ pub(crate) trait Value: Sized {
     /// Whether a word may stand for bytes that are not UTF-8 ([`crate::raw`]).
     const RAW: bool = false;
 
-    /// Words of which each stands for the empty list of such items; the first one is written.
+    /// Words of which each stands for no value, or for the empty list of such items; the first
+    /// one is written.
     const NONE: &'static [&'static str] = &[];
 
     /// Whether a word of a list may have several such items, separated by commas.
@@ -131,16 +132,28 @@ impl Value for PathBuf {
     }
 }
 
+/// If the type has words that stand for no value, the first one is written for it: a master
+/// sends its workers that word, which differs from their default.
 impl<T: Value> Value for Option<T> {
     const TAKES: Arity = T::TAKES;
     const RAW: bool = T::RAW;
 
     fn parse(text: &str, range: Bounds) -> Result<Self, String> {
-        T::parse(text, range).map(Some)
+        if T::NONE.contains(&text) { Ok(None) } else { T::parse(text, range).map(Some) }
     }
 
     fn texts(&self) -> Vec<String> {
-        self.iter().flat_map(Value::texts).collect()
+        match self {
+            Some(value) => value.texts(),
+            None => T::NONE.iter().take(1).map(|word| (*word).to_owned()).collect(),
+        }
+    }
+
+    fn read(texts: &[String], range: Bounds) -> Result<Self, String> {
+        match texts.last() {
+            Some(word) if T::NONE.contains(&word.as_str()) => Ok(None),
+            Some(_) | None => T::read(texts, range).map(Some),
+        }
     }
 }
 

@@ -4,36 +4,18 @@
 use std::io;
 use std::path::PathBuf;
 
-use clap_complete::{Shell, generate};
-use monoceros_config::print::{command_line, pages};
-
-/// The completions, with the names by which the shells find them.
-const COMPLETIONS: [(Shell, &str); 3] = [
-    (Shell::Bash, "packaging/completions/monoceros.bash"),
-    (Shell::Fish, "packaging/completions/monoceros.fish"),
-    (Shell::Zsh, "packaging/completions/_monoceros"),
-];
+use monoceros_config::print::pages;
 
 fn main() -> io::Result<()> {
-    for (path, text) in files() {
-        let place = root().join(path);
+    for page in pages() {
+        let place = root().join(page.path);
         if let Some(directory) = place.parent() {
             std::fs::create_dir_all(directory)?;
         }
-        std::fs::write(&place, text)?;
-        println!("{path}");
+        std::fs::write(&place, page.text)?;
+        println!("{}", page.path);
     }
     Ok(())
-}
-
-/// Every printed file, with its path in the repository.
-fn files() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
-    let completions = COMPLETIONS.map(|(shell, path)| {
-        let mut text = Vec::new();
-        generate(shell, &mut command_line(), "monoceros", &mut text);
-        (path, text)
-    });
-    pages().map(|page| (page.path, page.text.into_bytes())).into_iter().chain(completions)
 }
 
 fn root() -> PathBuf {
@@ -42,8 +24,10 @@ fn root() -> PathBuf {
 
 #[test]
 fn printed_files_are_fresh() {
-    for (path, text) in files() {
+    for page in pages() {
+        let path = page.path;
         let there = std::fs::read(root().join(path)).unwrap_or_default();
-        assert!(there == text, "{path} is stale: cargo run -p monoceros-config --example print");
+        let is_fresh = there == page.text.into_bytes();
+        assert!(is_fresh, "{path} is stale: cargo run -p monoceros-config --example print");
     }
 }

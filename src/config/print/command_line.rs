@@ -5,13 +5,16 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Arg, ArgAction, Command, ValueHint};
 
 use crate::check_command;
-use crate::control_command::{self, COMMANDS, FLAGS, Verb};
+use crate::command_texts::{COMMANDS, CommandText, FLAGS};
+use crate::completions_command;
+use crate::control_command::{self, ARGUMENT};
 use crate::row::Arity;
+use crate::shell_name::ShellName;
 use crate::table::{ROWS, Row};
+use crate::verb::{FORMS, VerbForm};
 
 /// The whole command line: the settings, and the commands to a running server.
-#[must_use]
-pub fn command_line() -> Command {
+pub(super) fn command_line() -> Command {
     let switch = |name: &'static str, short, text: &'static str| {
         Arg::new(name).short(short).long(name).action(ArgAction::SetTrue).help(text)
     };
@@ -22,7 +25,7 @@ pub fn command_line() -> Command {
         .args(ROWS.iter().map(setting))
         .arg(switch("help", 'h', "Print a summary of the flags"))
         .arg(switch("version", 'V', "Print the version"))
-        .subcommands(COMMANDS.iter().map(|(name, text)| command(name, text)))
+        .subcommands(COMMANDS.iter().map(command))
 }
 
 fn setting(row: &'static Row) -> Arg {
@@ -44,11 +47,7 @@ fn setting(row: &'static Row) -> Arg {
     let arg = arg.long(row.key()).visible_aliases(row.aliases);
     let arg = row.short.into_iter().fold(arg, Arg::short);
     // In a format string the words are only parts.
-    if row.choices.is_empty() || row.placeholder == "FORMAT" {
-        return arg;
-    }
-    let words = row.choices.iter().map(|(word, text)| PossibleValue::new(word).help(plain(text)));
-    arg.value_parser(PossibleValuesParser::new(words))
+    if row.placeholder == "FORMAT" { arg } else { one_of(arg, row.choices) }
 }
 
 /// The kind of word that a placeholder stands for.
@@ -62,22 +61,27 @@ fn hint(placeholder: &str) -> ValueHint {
     }
 }
 
-fn command(name: &'static str, text: &str) -> Command {
-    if name == check_command::NAME {
-        let deploy = Arg::new("deploy").long("deploy").action(ArgAction::SetTrue);
-        let settings = ROWS.iter().map(setting);
-        let texts = FLAGS.iter().filter(|(flag, _)| *flag == "--deploy");
-        let deploy = texts.fold(deploy, |arg, (_, text)| arg.help(plain(text)));
-        return Command::new(name)
-            .about(plain(text))
-            .disable_help_flag(true)
-            .arg(deploy)
-            .args(settings);
-    }
-    let verb = Verb::ALL.into_iter().find(|verb| verb.to_string() == name);
-    let command =
-        verb.map_or_else(|| Command::new(name), |verb| control_command::words(verb).name(name));
-    command.about(plain(text)).disable_help_flag(true).mut_args(|arg| {
+fn command(command: &CommandText) -> Command {
+    let form = FORMS.iter().find(|form| form.name == command.name);
+    let words = match (command.name, form) {
+        (name, Some(form)) => control(form).name(name),
+        (check_command::NAME, None) => check(),
+        (completions_command::NAME, None) => Command::new(completions_command::NAME)
+            .arg(one_of(Arg::new("SHELL"), ShellName::CHOICES)),
+        (name, None) => Command::new(name),
+    };
+    words.about(plain(command.text)).disable_help_flag(true)
+}
+
+fn check() -> Command {
+    let deploy = Arg::new("deploy").long("deploy").action(ArgAction::SetTrue);
+    let texts = FLAGS.iter().filter(|(flag, _)| *flag == "--deploy");
+    let deploy = texts.fold(deploy, |arg, (_, text)| arg.help(plain(text)));
+    Command::new(check_command::NAME).arg(deploy).args(ROWS.iter().map(setting))
+}
+
+fn control(form: &VerbForm) -> Command {
+    control_command::words(form).mut_args(|arg| {
         let long = arg.get_long().map(|long| format!("--{long}")).unwrap_or_default();
         let explained = FLAGS.iter().find(|(flag, _)| flag.split(' ').any(|word| word == long));
         match explained {
@@ -86,9 +90,21 @@ fn command(name: &'static str, text: &str) -> Command {
             }
             Some((_, text)) => arg.help(plain(text)),
             None if long == "--help" => arg.help("Print the commands and their flags"),
-            None => arg.help("The pid of the server's master"),
+            None => match form.argument.filter(|_| arg.get_id() == ARGUMENT) {
+                Some(argument) => one_of(arg.help(argument.text), argument.choices),
+                None => arg.help("The pid of the server's master"),
+            },
         }
     })
+}
+
+/// Offers words, with their meanings.
+fn one_of(arg: Arg, choices: &'static [(&str, &str)]) -> Arg {
+    if choices.is_empty() {
+        return arg;
+    }
+    let words = choices.iter().map(|(word, text)| PossibleValue::new(word).help(plain(text)));
+    arg.value_parser(PossibleValuesParser::new(words))
 }
 
 /// The first sentence for shells: without backquotes and without its period.

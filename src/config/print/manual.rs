@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::prose;
-use crate::control_command::{COMMANDS, FLAGS, NOTES};
+use crate::command_texts::{COMMANDS, FLAGS, NOTES};
 use crate::row::Section;
 use crate::signals::SIGNALS;
 use crate::table::{ROWS, Row};
@@ -48,7 +48,9 @@ pub(super) fn text() -> String {
         paragraph(&mut out, text);
     }
     out.push_str(".SH COMMANDS\n");
-    list(&mut out, &COMMANDS);
+    for command in &COMMANDS {
+        list(&mut out, &[(&command.usage(), command.text)]);
+    }
     for text in NOTES {
         out.push_str(".PP\n");
         paragraph(&mut out, text);

@@ -89,7 +89,7 @@ fn every_default_reads_back_and_is_in_range() {
 }
 
 /// Texts of which each row takes one for a value that is not its default.
-const TEXTS: [&str; 23] = [
+const TEXTS: [&str; 28] = [
     "exec",
     "true",
     "false",
@@ -113,6 +113,11 @@ const TEXTS: [&str; 23] = [
     "/7=7",
     "gzip",
     "text/7",
+    "unix",
+    "json",
+    "udp://h:7",
+    "local7",
+    "0.7",
 ];
 
 #[test]

@@ -64,9 +64,12 @@ impl Invocation {
                 | Command::PrintConfig(loaded)
                 | Command::Check { loaded, .. },
             ) => check_file(loaded.config_file.as_deref()).map(|()| loaded),
-            Ok(Command::Help(_) | Command::Version(_) | Command::Control(_)) => {
-                Err("this command line has no settings to read".to_owned())
-            }
+            Ok(
+                Command::Completions(_)
+                | Command::Help(_)
+                | Command::Version(_)
+                | Command::Control(_),
+            ) => Err("this command line has no settings to read".to_owned()),
             Err(errors) => Err(errors.to_string()),
         }
     }
