@@ -181,12 +181,13 @@ fn change(word: Option<&str>) -> Result<WorkersChange, String> {
     if is_plain {
         return Err(format!("{word:?} is neither +N, -N nor =N; for {word} workers write ={word}"));
     }
-    let makes: [(char, fn(u16) -> WorkersChange); 3] =
-        [('+', WorkersChange::Add), ('-', WorkersChange::Remove), ('=', WorkersChange::Set)];
-    let read = makes.iter().find_map(|(sign, make)| Some((word.strip_prefix(*sign)?, make)));
-    let (digits, make) =
-        read.ok_or_else(|| format!("{word:?} is neither +N, -N nor =N; examples: +2, -1, =8"))?;
-    u16::parse(digits, Some((1, MOST_WORKERS.into()))).map(make)
+    let count = |digits| u16::parse(digits, Some((1, MOST_WORKERS.into())));
+    match word.split_at_checked(1) {
+        Some(("+", digits)) => count(digits).map(WorkersChange::Add),
+        Some(("-", digits)) => count(digits).map(WorkersChange::Remove),
+        Some(("=", digits)) => count(digits).map(WorkersChange::Set),
+        Some(_) | None => Err(format!("{word:?} is neither +N, -N nor =N; examples: +2, -1, =8")),
+    }
 }
 
 fn level(word: Option<&str>) -> Result<LogLevel, String> {
