@@ -54,6 +54,7 @@ mod rate_limits;
 mod recycling;
 mod redirects;
 mod reloads;
+mod request_ids;
 mod requests;
 mod responses;
 mod rollouts;

@@ -13,6 +13,14 @@ pub fn id() -> u32 {
     nix::unistd::gettid().as_raw().unsigned_abs()
 }
 
+/// The number of this thread in its process (`pthread_self(3)`), which Python's stacks have.
+#[must_use]
+#[allow(clippy::unnecessary_cast, reason = "the type is a pointer in another C library")]
+pub fn pthread() -> u64 {
+    // SAFETY: the call has no condition and cannot fail.
+    unsafe { libc::pthread_self() as u64 }
+}
+
 /// Fails unless the calling thread is the only one of this process. For forks, which copy
 /// the calling thread only, and for changes that another thread must not see half done.
 /// Afterwards only this thread can start another one.

@@ -6,7 +6,8 @@
 //! without a message, and [`stacks`] is memory in which its interpreter writes the
 //! stacks of its threads. The [`client_table`] is memory that all workers share: what each
 //! client has used of its limits. So is the [`spool_count`]: what bodies of requests take of
-//! the disk. A [`report`] is what a server reports about itself.
+//! the disk. A request is named by its [`request_id`]. A [`report`] is what a server reports about
+//! itself.
 
 pub mod channel;
 pub mod client_table;
@@ -14,6 +15,7 @@ pub mod control;
 pub mod listener;
 pub mod message;
 pub mod report;
+pub mod request_id;
 pub mod scoreboard;
 pub mod spool_count;
 pub mod stacks;

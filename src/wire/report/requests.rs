@@ -1,5 +1,7 @@
 //! Requests that run, and the last ones that have ended.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::scoreboard::{Recent, ResponseStage, Running};
@@ -14,7 +16,7 @@ pub struct RequestReport {
     pub method: String,
     /// The target with its query, cut to what the scoreboard keeps.
     pub target: String,
-    /// The address of its client; empty if it is not known.
+    /// The IP address of its client; empty behind a unix socket.
     pub client: String,
     /// The status of its response, when it has ended with one.
     pub status: Option<u16>,
@@ -63,6 +65,7 @@ impl RequestReport {
         };
         Self {
             id: running.id.clone(),
+            client: text_of(running.client),
             thread: running.tid,
             is_running: true,
             stage: stage.to_owned(),
@@ -75,6 +78,7 @@ impl RequestReport {
     pub fn recent(recent: &Recent, place: RequestPlace) -> Self {
         let report = Self {
             id: recent.id.clone(),
+            client: text_of(recent.client),
             thread: recent.tid,
             is_running: true,
             stage: "running".to_owned(),
@@ -105,6 +109,10 @@ impl RequestReport {
             ..Self::default()
         }
     }
+}
+
+fn text_of(client: Option<IpAddr>) -> String {
+    client.map_or_else(String::new, |ip| ip.to_string())
 }
 
 fn seconds(length_us: u64) -> f64 {

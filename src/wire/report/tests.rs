@@ -15,6 +15,7 @@ fn serve(board: &Scoreboard, number: u64, status: u16) {
         method: b"GET",
         target: b"/a?b=c d",
         id: None,
+        client: None,
     };
     let request = board.begin(0, &begun);
     board.finish(0, request, &Finished { took_us: 700, status, bytes: 10, counts: true });
@@ -105,10 +106,12 @@ fn requests_are_reported_while_they_run_and_afterwards() {
         method: b"POST",
         target: b"/x",
         id: Some(b"abc"),
+        client: Some([192, 0, 2, 1].into()),
     };
     let request = board.begin(0, &begun);
     board.show_stream(request, true);
     let report = RequestReport::running(&board.running()[0], place);
     assert_eq!((report.id.as_str(), report.stage.as_str()), ("abc", "streaming"));
+    assert_eq!(report.client, "192.0.2.1");
     assert_eq!((report.began, report.age_seconds, report.worker), (99.0, 1.0, Some(3)));
 }

@@ -8,13 +8,15 @@
 //! its number afterwards. A reader that has read a word of the next request then finds
 //! another number than before.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU64, fence};
 
-use super::request::{Begun, Ended, Finished, Recent, ResponseStage, Running, made_id};
+use super::request::{Begun, Ended, Finished, Recent, ResponseStage, Running};
+use crate::request_id::{ID_LIMIT, IdPrefix, RequestId};
 
-/// Words of an entry: five cache lines, of which a usual request fills two.
-pub(super) const WORDS: usize = 40;
+/// Words of an entry: six cache lines, of which a usual request fills two.
+pub(super) const WORDS: usize = ID + ID_LIMIT / 8;
 
 /// Written first and last: 0 while the rest is being written.
 const NUMBER: usize = 0;
@@ -25,19 +27,24 @@ const STREAMS: usize = 2;
 const END: usize = 3;
 const BEGUN: usize = 4;
 const LENGTHS: usize = 5;
-const LABEL: usize = 6;
+/// The client's address: its family, and behind it an IPv4 address.
+const CLIENT: usize = 6;
+const LABEL: usize = 7;
 // Written by the I/O thread.
 /// The request whose client has gone while its response went on, and since when.
 const LEFT: usize = 26;
 const LEFT_SINCE: usize = 27;
+/// Both halves of the client's address, if it is one of IPv6.
+const CLIENT_V6: usize = 28;
 // Begins with a cache line, which is touched only if a client has given an identifier.
 const ID: usize = 32;
 
 /// The most bytes of a request's method and target that are kept.
 pub(super) const LABEL_LIMIT: usize = (LEFT - LABEL) * 8;
 
-/// The most bytes of a client's identifier that are kept.
-pub const ID_LIMIT: usize = (WORDS - ID) * 8;
+/// The families in front of an address in `CLIENT`. Without one the peer has no IP address.
+const V4: u64 = 4 << 32;
+const V6: u64 = 6 << 32;
 
 /// The end of a request in one word, so that its parts are always of the same request:
 /// this bit, the status, and the time that it took.
@@ -70,6 +77,7 @@ impl RequestEntry<'_> {
         let id = &id[..id.len().min(ID_LIMIT)];
         put(&self.0[ID..], id);
         self.0[LENGTHS].store((length | id.len() << 8) as u64, Relaxed);
+        self.put_client(begun.client);
         self.0[BEGUN].store(begun.now_us, Relaxed);
         self.0[END].store(0, Relaxed);
         self.0[STREAMS].store(0, Relaxed);
@@ -132,25 +140,28 @@ impl RequestEntry<'_> {
     }
 
     /// Reads the request, if it runs; `None` also while it is being written.
-    pub(super) fn running(&self, tid: u32, pid: u64) -> Option<Running> {
+    /// `thread` has the numbers of its side's thread.
+    pub(super) fn running(&self, thread: (u32, u64), prefix: &IdPrefix) -> Option<Running> {
+        let (tid, pthread) = thread;
         self.read(|number| {
             let since_ms = self.0[SINCE].load(Relaxed);
             if since_ms == 0 {
                 return None;
             }
-            let (id, label) = (self.id(pid, number), self.label());
+            let (id, label) = (self.id(prefix, number), self.label());
             let (begun_us, stage) = (self.0[BEGUN].load(Relaxed), self.stage(number));
-            Some(Running { tid, number, id, begun_us, since_ms, label, stage })
+            let client = self.client();
+            Some(Running { tid, pthread, number, id, client, begun_us, since_ms, label, stage })
         })
     }
 
     /// Reads the request; `None` if there is none, or it is being written.
-    pub(super) fn recent(&self, tid: u32, pid: u64) -> Option<Recent> {
+    pub(super) fn recent(&self, tid: u32, prefix: &IdPrefix) -> Option<Recent> {
         self.read(|number| {
             let begun_us = self.0[BEGUN].load(Relaxed);
             let end = read_end(self.0[END].load(Relaxed));
-            let (id, label) = (self.id(pid, number), self.label());
-            Some(Recent { tid, number, id, label, begun_us, end })
+            let (id, label) = (self.id(prefix, number), self.label());
+            Some(Recent { tid, number, id, client: self.client(), label, begun_us, end })
         })
     }
 
@@ -179,9 +190,35 @@ impl RequestEntry<'_> {
         take(&self.0[LABEL..LEFT], self.0[LENGTHS].load(Relaxed) as usize & 0xff)
     }
 
-    fn id(&self, pid: u64, number: u64) -> String {
+    fn id(&self, prefix: &IdPrefix, number: u64) -> String {
         let id = take(&self.0[ID..], self.0[LENGTHS].load(Relaxed) as usize >> 8 & 0xff);
-        if id.is_empty() { made_id(pid, number) } else { id }
+        if id.is_empty() { RequestId::made(prefix, number).to_string() } else { id }
+    }
+
+    fn put_client(&self, client: Option<IpAddr>) {
+        let word = match client {
+            None => 0,
+            Some(IpAddr::V4(ip)) => V4 | u64::from(u32::from(ip)),
+            Some(IpAddr::V6(ip)) => {
+                let ip = u128::from(ip);
+                self.0[CLIENT_V6].store((ip >> 64) as u64, Relaxed);
+                self.0[CLIENT_V6 + 1].store(ip as u64, Relaxed);
+                V6
+            }
+        };
+        self.0[CLIENT].store(word, Relaxed);
+    }
+
+    fn client(&self) -> Option<IpAddr> {
+        let word = self.0[CLIENT].load(Relaxed);
+        match word & !u64::from(u32::MAX) {
+            V4 => Some(Ipv4Addr::from(word as u32).into()),
+            V6 => {
+                let [high, low] = [0, 1].map(|half| self.0[CLIENT_V6 + half].load(Relaxed));
+                Some(Ipv6Addr::from(u128::from(high) << 64 | u128::from(low)).into())
+            }
+            _ => None,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::request_id::IdPrefix;
 use crate::{Generation, Slot};
 
 use super::counters::{Counters, add};
@@ -15,7 +16,7 @@ use super::statuses;
 pub(super) const WORDS: usize = (GIVEN_UP + KINDS).next_multiple_of(8);
 
 /// The layout's version, in the first word; raised when a word moves.
-const VERSION_NOW: u64 = 8;
+const VERSION_NOW: u64 = 9;
 
 // Written once, by the master and then by the worker as it starts.
 const VERSION: usize = 0;
@@ -43,8 +44,10 @@ const RESUMED_HANDSHAKES: usize = 17;
 const STATIC_FILES: usize = 18;
 // Written once, by the master.
 const LISTENERS: usize = STATIC_FILES + RESULTS;
+/// A random number: the beginning of the identifiers that the worker makes for requests.
+const ID_TAG: usize = LISTENERS + 1;
 // Written by the worker's loop.
-const STATUSES: usize = (LISTENERS + 1).next_multiple_of(8);
+const STATUSES: usize = (ID_TAG + 1).next_multiple_of(8);
 // Written by the loop and by application threads, seldom.
 const GIVEN_UP: usize = (STATUSES + statuses::WORDS).next_multiple_of(8);
 
@@ -74,7 +77,8 @@ impl BoardHead<'_> {
         self.0[word].store(value, Relaxed);
     }
 
-    pub(super) fn sign(&self, slot: Slot, generation: Generation, shape: BoardShape) {
+    pub(super) fn sign(&self, slot: Slot, generation: Generation, shape: BoardShape, tag: u64) {
+        self.set(ID_TAG, tag);
         self.set(SLOT, slot.0.into());
         self.set(GENERATION, generation.0.into());
         self.set(SIDES, shape.sides.into());
@@ -164,6 +168,10 @@ impl BoardHead<'_> {
 
     pub(super) fn generation(&self) -> Generation {
         Generation(u32::try_from(self.get(GENERATION)).unwrap_or(u32::MAX))
+    }
+
+    pub(super) fn id_prefix(&self) -> IdPrefix {
+        IdPrefix::of(self.get(ID_TAG))
     }
 
     pub(super) fn pid(&self) -> u64 {

@@ -24,11 +24,13 @@ mod statuses;
 #[cfg(test)]
 mod tests;
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use monoceros_sys::memory::SharedWords;
 
+use crate::request_id::IdPrefix;
 use crate::{Generation, Slot};
 use entry::RequestEntry;
 use head::BoardHead;
@@ -36,12 +38,11 @@ use listener_row::ListenerRow;
 use side::SideRow;
 
 pub use counters::Counters;
-pub use entry::ID_LIMIT;
 pub use given_up::{GivenUp, KINDS, Losses};
 pub use head::ReportedState;
 pub use histogram::Histogram;
 pub use listener_row::{ConnectionCounts, ListenerCounts};
-pub use request::{Begun, Ended, Finished, Recent, ResponseStage, Running, ShownRequest, made_id};
+pub use request::{Begun, Ended, Finished, Recent, ResponseStage, Running, ShownRequest};
 pub use shape::BoardShape;
 pub use static_result::StaticResult;
 pub use statuses::StatusCounts;
@@ -65,7 +66,9 @@ impl Scoreboard {
     pub fn create(slot: Slot, generation: Generation, shape: BoardShape) -> io::Result<Self> {
         let memory = SharedWords::create("monoceros-scoreboard", layout::words(shape))?;
         let board = Self { memory, shape };
-        board.head().sign(slot, generation, shape);
+        // Keys of the operating system's generator of random numbers.
+        let tag = RandomState::new().build_hasher().finish();
+        board.head().sign(slot, generation, shape, tag);
         Ok(board)
     }
 
@@ -194,10 +197,11 @@ impl Scoreboard {
 
     // An application side; calls for one without a row do nothing.
 
-    /// Writes the kernel's number of the thread that runs this application side.
-    pub fn show_thread(&self, side: usize, id: u32) {
+    /// Writes the numbers of the thread that runs this application side: the kernel's, and
+    /// the one that stacks have (`pthread_self(3)`).
+    pub fn show_thread(&self, side: usize, id: u32, pthread: u64) {
         if let Some(row) = self.row(side) {
-            row.show_thread(id);
+            row.show_thread(id, pthread);
         }
     }
 
@@ -278,6 +282,12 @@ impl Scoreboard {
         self.head().pid()
     }
 
+    /// The beginning of the identifiers that the worker makes for requests.
+    #[must_use]
+    pub fn id_prefix(&self) -> IdPrefix {
+        self.head().id_prefix()
+    }
+
     /// The worker's state.
     #[must_use]
     pub fn state(&self) -> ReportedState {
@@ -341,13 +351,13 @@ impl Scoreboard {
     /// What the application is running now, longest first.
     #[must_use]
     pub fn running(&self) -> Vec<Running> {
-        let pid = self.pid();
+        let prefix = self.id_prefix();
         let mut found: Vec<_> = self
             .rows()
             .enumerate()
             .flat_map(|(side, row)| {
-                let tid = row.thread_id();
-                self.entries_of(side).filter_map(move |entry| entry.running(tid, pid))
+                let thread = (row.thread_id(), row.pthread());
+                self.entries_of(side).filter_map(move |entry| entry.running(thread, &prefix))
             })
             .collect();
         found.sort_by_key(|running| running.since_ms);
@@ -358,12 +368,12 @@ impl Scoreboard {
     /// run are among them.
     #[must_use]
     pub fn recent(&self) -> Vec<Recent> {
-        let pid = self.pid();
+        let prefix = self.id_prefix();
         let rows = self.rows().enumerate();
         let mut found: Vec<_> = rows
             .flat_map(|(side, row)| {
                 let tid = row.thread_id();
-                self.entries_of(side).filter_map(move |entry| entry.recent(tid, pid))
+                self.entries_of(side).filter_map(move |entry| entry.recent(tid, &prefix))
             })
             .collect();
         found.sort_by_key(|recent| std::cmp::Reverse(recent.number));

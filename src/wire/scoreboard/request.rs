@@ -2,6 +2,7 @@
 //! processes read.
 
 use std::fmt;
+use std::net::IpAddr;
 
 /// A request at its begin on an application side.
 #[derive(Clone, Copy, Debug)]
@@ -16,8 +17,10 @@ pub struct Begun<'a> {
     pub method: &'a [u8],
     /// The target.
     pub target: &'a [u8],
-    /// The client's identifier, if it is plain text.
+    /// The client's identifier, if it is a valid one; otherwise it is made of the number.
     pub id: Option<&'a [u8]>,
+    /// The client's address; `None` behind a unix socket.
+    pub client: Option<IpAddr>,
 }
 
 /// A request that is shown: which entry shows it, and the request's number. The side that
@@ -49,10 +52,15 @@ pub struct Finished {
 pub struct Running {
     /// The number in the kernel (`gettid(2)`) of its side's thread; 0 if it is not known.
     pub tid: u32,
+    /// The number of that thread in its process (`pthread_self(3)`), as stacks have it; 0 if
+    /// it is not known.
+    pub pthread: u64,
     /// The request's number in the worker.
     pub number: u64,
     /// The request's identifier: the client's own, or the one that was made.
     pub id: String,
+    /// The client's address, if it has one.
+    pub client: Option<IpAddr>,
     /// When the application got it, in microseconds of the monotonic clock.
     pub begun_us: u64,
     /// Since when, or since the last piece of its response, in milliseconds of
@@ -96,6 +104,8 @@ pub struct Recent {
     pub number: u64,
     /// Its identifier: the client's own, or the one that was made.
     pub id: String,
+    /// The client's address, if it has one.
+    pub client: Option<IpAddr>,
     /// The method and target, cut to what fits.
     pub label: String,
     /// When the application got it, in microseconds of the monotonic clock.
@@ -111,11 +121,4 @@ pub struct Ended {
     pub status: u16,
     /// How long the application had it, in microseconds.
     pub took_us: u64,
-}
-
-/// The identifier of a request without one of the client's: the worker's pid and the
-/// request's number, both hexadecimal.
-#[must_use]
-pub fn made_id(pid: u64, number: u64) -> String {
-    format!("{pid:x}-{number:x}")
 }

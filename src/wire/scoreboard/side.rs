@@ -20,20 +20,29 @@ const STATUSES: usize = 8;
 const QUEUE_TIME: usize = (STATUSES + statuses::WORDS).next_multiple_of(8);
 const LATENCY: usize = (QUEUE_TIME + histogram::WORDS).next_multiple_of(8);
 
+/// The thread's number in its process (`pthread_self(3)`).
+const PTHREAD: usize = LATENCY + histogram::WORDS;
+
 /// How many words these are: whole cache lines.
-pub(super) const WORDS: usize = (LATENCY + histogram::WORDS).next_multiple_of(8);
+pub(super) const WORDS: usize = (PTHREAD + 1).next_multiple_of(8);
 
 /// A view of the words.
 pub(super) struct SideRow<'a>(pub(super) &'a [AtomicU64; WORDS]);
 
 impl SideRow<'_> {
-    pub(super) fn show_thread(&self, id: u32) {
+    pub(super) fn show_thread(&self, id: u32, pthread: u64) {
         self.0[THREAD_ID].store(id.into(), Relaxed);
+        self.0[PTHREAD].store(pthread, Relaxed);
     }
 
     /// The thread's number in the kernel; 0 if it is not known.
     pub(super) fn thread_id(&self) -> u32 {
         u32::try_from(self.0[THREAD_ID].load(Relaxed)).unwrap_or(0)
+    }
+
+    /// The thread's number in its process; 0 if it is not known.
+    pub(super) fn pthread(&self) -> u64 {
+        self.0[PTHREAD].load(Relaxed)
     }
 
     /// Counts how long a request has waited that begins now.

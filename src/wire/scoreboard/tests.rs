@@ -2,6 +2,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::*;
+use crate::request_id::{ID_LIMIT, RequestId};
 
 fn shaped(shape: BoardShape) -> (Scoreboard, Scoreboard) {
     let master = Scoreboard::create(Slot(3), Generation(2), shape).unwrap();
@@ -14,7 +15,8 @@ fn two_sides(threads: u16) -> (Scoreboard, Scoreboard) {
 }
 
 fn begun(number: u64, now_ms: u64, target: &[u8]) -> Begun<'_> {
-    Begun { number, now_us: now_ms * 1000, queued_us: 5, method: b"GET", target, id: None }
+    let now_us = now_ms * 1000;
+    Begun { number, now_us, queued_us: 5, method: b"GET", target, id: None, client: None }
 }
 
 fn finished(status: u16) -> Finished {
@@ -56,16 +58,19 @@ fn given_up_requests_are_counted_by_kind() {
 #[test]
 fn the_master_sees_what_is_running() {
     let (master, worker) = two_sides(2);
-    worker.show_thread(1, 77);
-    let slow = Begun { id: Some(b"abc-1"), method: b"POST", ..begun(1, 40, b"/slow?a") };
+    worker.show_thread(1, 77, 1 << 40);
+    let client = Some([192, 0, 2, 1].into());
+    let slow = Begun { id: Some(b"abc-1"), method: b"POST", client, ..begun(1, 40, b"/slow?a") };
     let slow = worker.begin(1, &slow);
     let quick = worker.begin(0, &begun(2, 50, b"/"));
     let running = master.running();
     assert_eq!(running.len(), 2);
     let expected = Running {
         tid: 77,
+        pthread: 1 << 40,
         number: 1,
         id: "abc-1".to_owned(),
+        client,
         begun_us: 40_000,
         since_ms: 40,
         label: "POST /slow?a".to_owned(),
@@ -73,7 +78,7 @@ fn the_master_sees_what_is_running() {
     };
     assert_eq!(running[0], expected);
     assert_eq!(expected.to_string(), "POST /slow?a (request abc-1)");
-    assert_eq!(running[1].id, format!("{:x}-2", std::process::id()));
+    assert_eq!(running[1].id, RequestId::made(&worker.id_prefix(), 2).as_str());
     assert!(master.is_running(1) && master.is_running(2) && !master.is_running(3));
     worker.finish(1, slow, &finished(200));
     worker.finish(0, quick, &finished(200));
@@ -235,13 +240,13 @@ fn a_long_text_is_cut_and_a_side_without_a_row_is_ignored() {
     let long = [b'a'; 500];
     worker.begin(0, &Begun { id: Some(&long), ..begun(1, 1, &long) });
     for side in [1, 7, usize::MAX] {
-        worker.show_thread(side, 9);
+        worker.show_thread(side, 9, 9);
         assert_eq!(worker.begin(side, &begun(2, 1, b"/")), None);
         worker.finish(side, None, &finished(200));
     }
     assert_eq!((master.running().len(), master.requests()), (1, 0));
     assert_eq!(master.running()[0].label.len(), entry::LABEL_LIMIT);
-    assert_eq!(master.running()[0].id.len(), entry::ID_LIMIT);
+    assert_eq!(master.running()[0].id.len(), ID_LIMIT);
 }
 
 #[test]
@@ -257,7 +262,8 @@ fn the_last_requests_are_shown_newest_first() {
     let newest = Recent {
         tid: 0,
         number: 199,
-        id: format!("{:x}-c7", std::process::id()),
+        id: RequestId::made(&master.id_prefix(), 199).to_string(),
+        client: None,
         label: "GET /199".to_owned(),
         begun_us: 199_000,
         end: Some(Ended { status: 404, took_us: 700 }),
@@ -265,6 +271,26 @@ fn the_last_requests_are_shown_newest_first() {
     assert_eq!(recent[0], newest);
     assert_eq!(recent[RECENT - 1].number, 200 - RECENT as u64);
     assert_eq!(master.running()[0].label, "GET /1", "however many came after it");
+}
+
+#[test]
+fn the_client_of_a_request_is_shown() {
+    let (master, worker) = two_sides(1);
+    for (number, ip) in (1..).zip(["0.0.0.0", "255.1.2.3", "::", "2001:db8::7", "ff02::1"]) {
+        let client = Some(ip.parse().unwrap());
+        let request = worker.begin(0, &Begun { client, ..begun(number, 1, b"/") });
+        assert_eq!((master.running()[0].client, master.recent()[0].client), (client, client));
+        worker.finish(0, request, &finished(200));
+    }
+    worker.begin(0, &begun(9, 1, b"/"));
+    assert_eq!(master.running()[0].client, None, "it has a unix socket");
+}
+
+#[test]
+fn each_worker_makes_other_identifiers() {
+    let ((first, worker), (other, _)) = (two_sides(1), two_sides(1));
+    assert_eq!(first.id_prefix(), worker.id_prefix());
+    assert_ne!(first.id_prefix(), other.id_prefix());
 }
 
 #[test]

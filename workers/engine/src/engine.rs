@@ -25,6 +25,7 @@ use crate::record::access::AccessLog;
 use crate::record::giving_up::LossLog;
 use crate::shared::Shared;
 use crate::spool::Spools;
+use crate::stream::request_ids::RequestIds;
 use crate::transport::room::Room;
 
 /// What the master has given to a worker.
@@ -80,6 +81,7 @@ impl Engine {
             ),
             room: Arc::new(Room::new(options.response_memory, options.response_disk)),
             workers: AtomicU16::new(options.workers),
+            ids: RequestIds::new(options.id_field.clone(), given.scoreboard.id_prefix()),
             options,
             board: given.scoreboard,
             access: given.access,

@@ -109,6 +109,9 @@ pub struct Options {
     /// Fields that are added to each response that does not have them. None of them is about
     /// the connection or the length of the body.
     pub response_fields: Fields,
+    /// The name of the field with a request's identifier, in requests and responses; `None`
+    /// neither reads nor sends one.
+    pub id_field: Option<Box<[u8]>>,
     /// The requests that the server responds to by itself.
     pub local: Option<LocalDecision>,
     /// The revision of the application's responses.

@@ -6,6 +6,7 @@ use std::{fmt, io};
 
 use monoceros_sys::{fork, reason};
 use monoceros_wire::listener::Scheme;
+use monoceros_wire::request_id::RequestId;
 use monoceros_wire::scoreboard::{GivenUp, Scoreboard};
 
 use crate::connection::address::Address;
@@ -14,6 +15,7 @@ use crate::options::Options;
 use crate::record::access::AccessLog;
 use crate::record::giving_up::LossLog;
 use crate::spool::Spools;
+use crate::stream::request_ids::RequestIds;
 use crate::stream::response::OwnFields;
 use crate::transport::outgoing::Stores;
 use crate::transport::room::Room;
@@ -29,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) room: Arc<Room>,
     pub(crate) access: Option<AccessLog>,
     pub(crate) losses: LossLog,
+    /// Which identifier a request has.
+    pub(crate) ids: RequestIds,
     /// How often the process had forked before it was a worker.
     pub(crate) forks: u32,
     pub(crate) workers: AtomicU16,
@@ -58,12 +62,18 @@ impl Shared {
     /// The server's own fields in a response to the client of a URL with this scheme. A
     /// rule about https that arrives over plain HTTP is ignored (RFC 6797 section 7.2).
     pub(crate) fn own_fields(&self, scheme: Scheme) -> OwnFields<'_> {
-        let Options { hsts, server_header, response_fields, .. } = &self.options;
+        let Options { hsts, server_header, response_fields, id_field, .. } = &self.options;
         let hsts = match scheme {
             Scheme::Http => 0,
             Scheme::Https => *hsts,
         };
-        OwnFields { hsts, has_server: *server_header, added: response_fields }
+        OwnFields {
+            hsts,
+            has_server: *server_header,
+            added: response_fields,
+            id_field: id_field.as_deref(),
+            id: None,
+        }
     }
 
     /// Whether the application has forked: another process may hold copies of
@@ -96,9 +106,9 @@ impl Shared {
     }
 
     /// As above, about a request whose body cannot be kept.
-    pub(crate) fn give_up_unkept(&self, error: &io::Error) {
+    pub(crate) fn give_up_unkept(&self, error: &io::Error, id: &RequestId) {
         let why = reason(error);
-        let line = format_args!("cannot keep a request's body: {why}; answered 503");
+        let line = format_args!("cannot keep a request's body: {why}; answered 503 (request {id})");
         self.give_up(GivenUp::Unkept, line);
     }
 }

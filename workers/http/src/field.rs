@@ -41,7 +41,6 @@ pub(crate) enum Known {
     ContentType,
     ContentLength,
     TransferEncoding,
-    RequestId,
 }
 
 impl Known {
@@ -51,9 +50,6 @@ impl Known {
             4 => (b"host", Known::Host),
             6 => (b"expect", Known::Expect),
             10 => (b"connection", Known::Connection),
-            12 if name.starts_with(b"x") || name.starts_with(b"X") => {
-                (b"x-request-id", Known::RequestId)
-            }
             12 => (b"content-type", Known::ContentType),
             14 => (b"content-length", Known::ContentLength),
             17 => (b"transfer-encoding", Known::TransferEncoding),
@@ -129,8 +125,7 @@ mod tests {
         assert_eq!(Known::of(b"HOST"), Some(Known::Host));
         assert_eq!(Known::of(b"Transfer-Encoding"), Some(Known::TransferEncoding));
         assert_eq!(Known::of(b"content_length"), None);
-        assert_eq!(Known::of(b"X-Request-ID"), Some(Known::RequestId));
-        assert_eq!(Known::of(b"x-request-no"), None);
+        assert_eq!(Known::of(b"X-Request-ID"), None);
         assert_eq!(Known::of(b"Content-Type"), Some(Known::ContentType));
         assert_eq!(Known::of(b"hosts"), None);
         assert_eq!(Known::of(b"post"), None);

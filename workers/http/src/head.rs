@@ -68,7 +68,6 @@ enum Stage {
 #[derive(Clone, Debug, Default)]
 struct Seen {
     host: Option<Span>,
-    request_id: Option<Span>,
     content_type: bool,
     /// The lengths of the names, as bits.
     name_lengths: u64,
@@ -230,10 +229,6 @@ impl Head {
                 self.seen.keep_alive |= has_token(value, b"keep-alive");
                 Ok(())
             }
-            Known::RequestId => {
-                self.seen.request_id.get_or_insert(span);
-                Ok(())
-            }
             // The field is not a list, so a second one is an attack or a defect (RFC 9110 section
             // 5.3).
             Known::ContentType if self.seen.content_type => {
@@ -340,12 +335,6 @@ impl Head {
     pub fn host(&self) -> Option<&[u8]> {
         let target = self.request.target.authority;
         target.or(self.seen.host).map(|host| host.of(&self.bytes))
-    }
-
-    /// The value of the first X-Request-ID, as received. Clients and proxies set it to find a
-    /// request again.
-    pub fn request_id(&self) -> Option<&[u8]> {
-        self.seen.request_id.map(|id| id.of(&self.bytes))
     }
 
     /// The whole head as received, with the empty line at its end. It can be read again.

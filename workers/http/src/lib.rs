@@ -45,6 +45,7 @@ mod subtree;
 mod target;
 #[cfg(test)]
 mod test_heads;
+mod trace_context;
 
 pub use accept_encoding::{AcceptedCodings, Coding};
 pub use chunks::{Chunks, Decoded};
@@ -66,3 +67,4 @@ pub use request_line::Version;
 pub use response::InvalidResponse;
 pub use response_head::ResponseHead;
 pub use subtree::Subtree;
+pub use trace_context::TraceParent;

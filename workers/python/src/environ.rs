@@ -25,6 +25,8 @@ pub(crate) struct Constants<'a> {
     pub(crate) prefix: &'a PathPrefix,
     /// The application gets the certificates of clients.
     pub(crate) has_client_certificates: bool,
+    /// The name of the field with a request's identifier, if there is one.
+    pub(crate) id_field: Option<&'a str>,
     /// `wsgi.errors`.
     pub(crate) errors: &'a Bound<'a, PyAny>,
 }
@@ -41,6 +43,8 @@ pub(crate) struct Environ {
     /// The template for connections with TLS, once there was one.
     tls_template: Option<Template>,
     keys: Keys,
+    /// The field with the request's identifier, and its variable.
+    id: Option<(Box<[u8]>, Py<PyString>)>,
     texts: Cache,
     variables: Cache,
     prefix: PathPrefix,
@@ -105,12 +109,24 @@ keys! {
 impl Environ {
     pub(crate) fn new(py: Python, constants: &Constants) -> PyResult<Self> {
         let keys = Keys::new(py);
+        let template = Template::new(py, constants, &keys)?;
+        let mut variables = Cache::of_variables();
+        let id = match constants.id_field.map(str::as_bytes) {
+            Some(name) => {
+                let key = variables.find(py, name)?;
+                // It is set for each request.
+                template.dict.bind(py).set_item(&key, "")?;
+                Some((name.into(), key.unbind()))
+            }
+            None => None,
+        };
         Ok(Self {
-            template: Template::new(py, constants, &keys)?,
+            template,
             tls_template: None,
             keys,
+            id,
             texts: Cache::of_texts(),
-            variables: Cache::of_variables(),
+            variables,
             prefix: constants.prefix.clone(),
             has_client_certificates: constants.has_client_certificates,
             inputs: Inputs::new(py)?,
@@ -167,6 +183,9 @@ impl Environ {
             self.set_proxied(py, &environ, proxied)?;
         }
         self.set_fields(py, &environ, exchange)?;
+        if let Some((_, key)) = &self.id {
+            environ.set_item(key, ffi::latin1(py, exchange.request().id().as_bytes())?)?;
+        }
         if head.framing() == monoceros_http::Framing::Chunked {
             // The body is complete, and its length is known: applications that need a
             // length (Django among them) get it.
@@ -304,7 +323,7 @@ impl Environ {
                 14 if name.eq_ignore_ascii_case(b"content-length") => {
                     environ.set_item(&self.keys.content_length, ffi::latin1(py, value)?)?;
                 }
-                _ if is_left_out(name, exchange) => {}
+                _ if is_left_out(name, exchange) || self.is_id(name) => {}
                 _ => {
                     let before = environ.len();
                     let key = self.variables.find(py, name)?;
@@ -326,6 +345,11 @@ impl Environ {
         Ok(())
     }
 
+    /// Whether a field has the request's identifier: it is set at last, as the logs have it.
+    fn is_id(&self, name: &[u8]) -> bool {
+        self.id.as_ref().is_some_and(|(field, _)| name.eq_ignore_ascii_case(field))
+    }
+
     /// Sets the fields that occur more than once: the values of one name are joined.
     fn set_repeated(
         &mut self,
@@ -335,8 +359,9 @@ impl Environ {
     ) -> PyResult<()> {
         // A head with a repeated Host or content field is refused before.
         let fields = exchange.request().head.fields();
-        let fields = fields.filter(|(name, _)| !is_left_out(name, exchange));
-        for (name, value) in join_repeated(fields) {
+        let is_kept = |name: &[u8]| !is_left_out(name, exchange) && !self.is_id(name);
+        let fields: Vec<_> = fields.filter(|(name, _)| is_kept(name)).collect();
+        for (name, value) in join_repeated(fields.into_iter()) {
             environ.set_item(self.variables.find(py, name)?, ffi::latin1(py, &value)?)?;
         }
         Ok(())

@@ -25,6 +25,8 @@ pub(crate) struct Server {
     pub(crate) multiprocess: bool,
     pub(crate) prefix: PathPrefix,
     pub(crate) has_client_certificates: bool,
+    /// The name of the field with a request's identifier, if there is one.
+    pub(crate) id_field: Option<String>,
     pub(crate) reports: Reports,
 }
 
@@ -94,6 +96,7 @@ impl Server {
             multiprocess: self.multiprocess,
             prefix: &self.prefix,
             has_client_certificates: self.has_client_certificates,
+            id_field: self.id_field.as_deref(),
             errors: &stream,
         };
         Ok(ThreadContext {

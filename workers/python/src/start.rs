@@ -155,6 +155,7 @@ pub(crate) fn run(
         multiprocess: start.workers > 1,
         prefix,
         has_client_certificates: *settings.tls_client_cert_environ(),
+        id_field: Some("X-Request-ID".to_owned()),
         reports: Reports::default(),
     };
     let server = Bound::new(py, server)?;
@@ -299,6 +300,7 @@ fn options(settings: &WorkerSettings, workers: u16, parallel: bool) -> Options {
         hsts: *settings.hsts(),
         server_header: *settings.server_header(),
         response_fields: response_fields(settings),
+        id_field: Some(b"X-Request-ID".as_slice().into()),
         local: None,
         revise: None,
         reserve: 0,

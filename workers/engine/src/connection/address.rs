@@ -46,6 +46,14 @@ impl Address {
         Self::Unix(UnixAddress::default())
     }
 
+    /// The IP address; `None` of a unix socket.
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Internet { ip, .. } => Some(*ip),
+            Self::Unix(_) => None,
+        }
+    }
+
     /// The address of an internet socket.
     pub(crate) fn internet(address: SocketAddr) -> Self {
         let ip = address.ip().to_canonical();

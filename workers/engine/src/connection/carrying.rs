@@ -132,12 +132,14 @@ impl Connections {
         self.work.notify(StreamNews::Disconnected(number));
         match expiry {
             Expiry::Open => {
+                let request_id = self.shared.ids.id_of(&stream.head, number);
                 let own = connection.own_fields(&self.shared, &stream.forwarded);
+                let own = own.with_id(&request_id);
                 let asked = Asked::on_stream(stream.is_head, own);
                 let local = LocalResponse::refusal(EXPIRED).conclude(asked);
                 let OpenStream { head, forwarded, begun_us, .. } = &stream;
                 let answered = Answered { head, forwarded, begun_us: *begun_us };
-                connection.log_local(&self.shared, Some(answered), &local);
+                connection.log_local(&self.shared, Some(answered), &request_id, &local);
                 connection.respond_on_stream(&self.shared, id, &local);
             }
             Expiry::Begun => {

@@ -123,12 +123,14 @@ impl Connections {
     fn respond_expired(&mut self, token: usize) {
         let Some(connection) = self.slab.get_mut(token) else { return };
         let lent = std::mem::take(&mut connection.lent);
-        let asked = Asked::last(lent.is_head, connection.own_fields(&self.shared, &lent.forwarded));
+        let id = self.shared.ids.id_of(&lent.head, lent.number);
+        let own = connection.own_fields(&self.shared, &lent.forwarded).with_id(&id);
+        let asked = Asked::last(lent.is_head, own);
         let local = LocalResponse::refusal(EXPIRED).conclude(asked);
         self.shared.board.count_answer(EXPIRED);
         let Lent { head, forwarded, begun_us, .. } = &lent;
         let answered = Answered { head, forwarded, begun_us: *begun_us };
-        connection.log_local(&self.shared, Some(answered), &local);
+        connection.log_local(&self.shared, Some(answered), &id, &local);
         self.end_with(token, local);
     }
 }

@@ -107,7 +107,7 @@ pub(crate) struct Lent {
     pub(crate) is_head: bool,
     /// What trusted proxies have reported about its client.
     pub(crate) forwarded: Forwarded,
-    /// Its head, if the access log needs it.
+    /// Its head, if the access log needs it, or if it has the request's identifier.
     pub(crate) head: Head,
 }
 

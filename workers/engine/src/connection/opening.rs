@@ -140,14 +140,15 @@ impl Connections {
     /// Responds without the layer to a client that does not use it.
     fn refuse_plain_http(&mut self, token: usize) -> Stepped {
         let Some(connection) = self.slab.get(token) else { return Stepped::Over };
-        let peer = connection.link.peer();
-        let line = format_args!("refused {peer}: 400 plain HTTP at an https port");
+        let (peer, id) = (connection.link.peer(), self.work.id_of(None));
+        let line = format_args!("refused {peer}: 400 plain HTTP at an https port (request {id})");
         self.shared.give_up(GivenUp::Refused, line);
         connection.link.remove_layer();
         let local = LocalResponse::explained_refusal(400, EXPLANATION);
-        let local = local.conclude(Asked::last(false, self.shared.own_fields(Scheme::Http)));
+        let own = self.shared.own_fields(Scheme::Http).with_id(&id);
+        let local = local.conclude(Asked::last(false, own));
         self.shared.board.count_answer(400);
-        connection.log_local(&self.shared, None, &local);
+        connection.log_local(&self.shared, None, &id, &local);
         self.end_with(token, local);
         Stepped::Over
     }

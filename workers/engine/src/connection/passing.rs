@@ -1,6 +1,7 @@
 //! Bodies that go to the application as they arrive, and the events of a connection
 //! that an application with its own event loop gets.
 
+use monoceros_wire::request_id::RequestId;
 use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::responding::request_for_body;
@@ -98,7 +99,8 @@ impl Connection {
             PassState::More => true,
             PassState::Full | PassState::Ended => false,
             PassState::Refused(kind, reject) => {
-                self.log_broken_body(&work.shared, kind, reject.reason);
+                let id = self.lent_id(&work.shared);
+                self.log_broken_body(&work.shared, kind, reject.reason, &id);
                 false
             }
         };
@@ -124,19 +126,32 @@ impl Connection {
 
     /// A body that the application takes as it arrives made too little progress.
     pub(super) fn give_up_body(&mut self, work: &mut TurnWork) {
-        self.log_slow_body(&work.shared);
+        self.log_slow_body(&work.shared, &self.lent_id(&work.shared));
         self.end_body(work, BodyEnd::Broken);
     }
 
     /// Logs that the rest of a body which the application takes is not waited for.
-    pub(super) fn log_slow_body(&self, shared: &Shared) {
-        self.log_broken_body(shared, GivenUp::Late, "too little progress within --body-timeout");
+    pub(super) fn log_slow_body(&self, shared: &Shared, id: &RequestId) {
+        let why = "too little progress within --body-timeout";
+        self.log_broken_body(shared, GivenUp::Late, why, id);
     }
 
     /// Logs and counts why the rest of a body does not go to the application.
-    pub(super) fn log_broken_body(&self, shared: &Shared, kind: GivenUp, why: &str) {
+    pub(super) fn log_broken_body(
+        &self,
+        shared: &Shared,
+        kind: GivenUp,
+        why: &str,
+        id: &RequestId,
+    ) {
         let peer = self.link.peer();
-        shared.give_up(kind, format_args!("broke off the body of a request of {peer}: {why}"));
+        let line = format_args!("broke off the body of a request of {peer}: {why} (request {id})");
+        shared.give_up(kind, line);
+    }
+
+    /// The identifier of the request that the application has.
+    pub(super) fn lent_id(&self, shared: &Shared) -> RequestId {
+        shared.ids.id_of(&self.lent.head, self.lent.number)
     }
 
     /// Nothing more of the body goes to the application.

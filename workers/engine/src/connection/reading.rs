@@ -283,12 +283,12 @@ impl Connections {
             return self.refuse(token, GivenUp::Displaced, UNWATCHED, Some(request));
         }
         let Some(connection) = self.slab.get_mut(token) else { return };
-        request.number = self.work.next_number();
+        self.work.identify(&mut request);
         connection.lent.number = request.number;
         connection.lent.begun_us = request.begun_us;
         connection.lent.is_head = request.head.is_head();
         connection.lent.forwarded = request.forwarded.clone();
-        if self.shared.access.is_some() {
+        if self.shared.access.is_some() || request.id().given().is_some() {
             connection.lent.head.copy_from(&request.head);
         }
         connection.unread = more;

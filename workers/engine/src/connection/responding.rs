@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use monoceros_http::{Fields, Head, Reject, h1};
 use monoceros_sys::clock;
+use monoceros_wire::request_id::RequestId;
 use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::table::Connections;
@@ -28,6 +29,7 @@ impl Connections {
     /// continues with the bytes behind the request.
     pub(crate) fn respond(&mut self, token: usize, local: Local) -> bool {
         let Local { mut request, response, refusal, body } = local;
+        self.work.identify(&mut request);
         let Some(connection) = self.slab.get_mut(token) else { return false };
         if let Some((kind, reason)) = &refusal {
             connection.log_refusal(&self.shared, *kind, &request, response.status(), reason);
@@ -42,8 +44,8 @@ impl Connections {
             self.pressure.closes(self.slab.len(), request.begun_us / 1_000) || is_unread;
         let Some(connection) = self.slab.get_mut(token) else { return false };
         let own = connection.own_fields(&self.shared, &request.forwarded);
-        let asked = request.asked(self.shared.keeps_alive(), own);
-        let content = response.conclude_in(&mut request.response, asked);
+        let (asked, concluded) = request.asked(self.shared.keeps_alive(), own);
+        let content = response.conclude_in(concluded, asked);
         let goes_on = !request.response.closes();
         self.shared.board.count_answer(request.response.status());
         let head = &mut self.work.head;
@@ -108,10 +110,11 @@ impl Connections {
         error: &io::Error,
         request: Option<Box<Request>>,
     ) {
-        self.shared.give_up_unkept(error);
         let Some(connection) = self.slab.get_mut(token) else { return };
-        let request = request.or_else(|| connection.take_request());
-        self.respond_with_refusal(token, 503, request);
+        let mut request = request.or_else(|| connection.take_request());
+        let id = self.work.id_of(request.as_deref_mut());
+        self.shared.give_up_unkept(error, &id);
+        self.respond_with_refusal(token, 503, request, &id);
     }
 
     /// Responds to a request that is not served, and closes the connection in a way
@@ -121,27 +124,35 @@ impl Connections {
         token: usize,
         kind: GivenUp,
         reject: Reject,
-        request: Option<Box<Request>>,
+        mut request: Option<Box<Request>>,
     ) {
         let Some(connection) = self.slab.get(token) else { return };
         let Reject { status, reason } = reject;
+        let id = self.work.id_of(request.as_deref_mut());
         let peer = connection.link.peer();
-        self.shared.give_up(kind, format_args!("refused {peer}: {status} {reason}"));
-        self.respond_with_refusal(token, status, request);
+        let line = format_args!("refused {peer}: {status} {reason} (request {id})");
+        self.shared.give_up(kind, line);
+        self.respond_with_refusal(token, status, request, &id);
     }
 
     /// Responds to a request that is not served, and which the log already names.
-    fn respond_with_refusal(&mut self, token: usize, status: u16, request: Option<Box<Request>>) {
+    fn respond_with_refusal(
+        &mut self,
+        token: usize,
+        status: u16,
+        request: Option<Box<Request>>,
+        id: &RequestId,
+    ) {
         let Some(connection) = self.slab.get(token) else { return };
         let own = match request.as_deref() {
             Some(request) => connection.own_fields(&self.shared, &request.forwarded),
             None => self.shared.own_fields(connection.link.scheme),
         };
         let is_head = request.as_deref().is_some_and(|request| request.head.is_head());
-        let asked = Asked::last(is_head, own);
+        let asked = Asked::last(is_head, own.with_id(id));
         let local = LocalResponse::refusal(status).conclude(asked);
         self.shared.board.count_answer(status);
-        connection.log_local(&self.shared, request.as_deref().map(Answered::of), &local);
+        connection.log_local(&self.shared, request.as_deref().map(Answered::of), id, &local);
         if let Some(request) = request {
             self.shared.handoff.recycle(request);
         }
@@ -202,7 +213,9 @@ impl Connection {
         reason: &str,
     ) {
         let client = request.forwarded.client.as_deref().unwrap_or(self.link.peer());
-        shared.give_up(kind, format_args!("refused {client}: {status} {reason}"));
+        let id = request.id();
+        let line = format_args!("refused {client}: {status} {reason} (request {id})");
+        shared.give_up(kind, line);
     }
 
     /// Adds a response of the server itself to the access log: now, or when its last byte has
@@ -210,13 +223,12 @@ impl Connection {
     fn account_local(&mut self, shared: &Shared, request: &Request, is_now: bool) {
         let Request { response, begun_us, .. } = request;
         if is_now {
-            return self.log_response(shared, Some(Answered::of(request)), response);
+            let answered = Some(Answered::of(request));
+            return self.log_response(shared, answered, request.id(), response);
         }
         self.lent.begun_us = *begun_us;
-        let draft = shared
-            .access
-            .as_ref()
-            .map(|access| access.draft(&self.record(Some(Answered::of(request)), response)));
+        let draft =
+            shared.access.as_ref().map(|access| access.draft(&self.record_of(request, response)));
         let (head, body) = (response.head_bytes(), response.body_bytes());
         let mut tail = self.stream.tail();
         tail.account = draft.map(|draft| Account { draft, head, body });
@@ -291,21 +303,38 @@ impl Connection {
         &self,
         shared: &Shared,
         answered: Option<Answered>,
+        id: &RequestId,
         local: &ConcludedResponse,
     ) {
-        self.log_response(shared, answered, local.response());
+        self.log_response(shared, answered, id, local.response());
     }
 
-    fn log_response(&self, shared: &Shared, answered: Option<Answered>, response: &Response) {
+    fn log_response(
+        &self,
+        shared: &Shared,
+        answered: Option<Answered>,
+        id: &RequestId,
+        response: &Response,
+    ) {
         if let Some(access) = &shared.access {
-            access.add(&self.record(answered, response));
+            access.add(&self.record(answered, id, response));
         }
     }
 
     /// What the access log gets of a response of the server itself.
-    pub(super) fn record<'a>(
+    pub(super) fn record_of<'a>(
+        &'a self,
+        request: &'a Request,
+        response: &'a Response,
+    ) -> Record<'a> {
+        self.record(Some(Answered::of(request)), request.id(), response)
+    }
+
+    /// As above, for a request that could not be read, or is not there any more.
+    fn record<'a>(
         &'a self,
         answered: Option<Answered<'a>>,
+        request_id: &'a RequestId,
         response: &'a Response,
     ) -> Record<'a> {
         let begun_us = answered.map_or(0, |it| it.begun_us);
@@ -318,6 +347,7 @@ impl Connection {
             response,
             environ: &|_| None,
             session: self.link.session().map(Arc::as_ref),
+            request_id,
         }
     }
 

@@ -7,7 +7,6 @@ use monoceros_wire::scoreboard::GivenUp;
 use crate::connection::Connection;
 use crate::connection::deadlines::DECISION_LIMIT;
 use crate::connection::deciding::{READ_AHEAD, UNDECIDED};
-use crate::connection::responding::Answered;
 use crate::connection::table::Connections;
 use crate::connection::turn_work::{TurnWork, Unfinished};
 use crate::handoff::task::Task;
@@ -119,10 +118,8 @@ impl Connection {
         self.link.send_on_stream(shared.stores(), |multiplexer, out| {
             multiplexer.push_head(id, response.head(), false, out);
         });
-        let draft = shared
-            .access
-            .as_ref()
-            .map(|access| access.draft(&self.record(Some(Answered::of(request)), response)));
+        let draft =
+            shared.access.as_ref().map(|access| access.draft(&self.record_of(request, response)));
         let file = StreamFile {
             range: FileRange::of(part),
             task: None,

@@ -33,6 +33,7 @@ impl Connection {
             return work.shared.handoff.recycle(request);
         }
         request.head = head;
+        work.identify(&mut request);
         request.begun_us = clock::monotonic_us();
         let decision = self.decide(&work.shared, &mut request);
         self.follow_on_stream(work, id, request, ends, decision);
@@ -129,12 +130,13 @@ impl Connection {
         response: LocalResponse,
     ) {
         let shared = Arc::clone(&work.shared);
-        let own = self.own_fields(&shared, &request.forwarded);
+        let own = self.own_fields(&shared, &request.forwarded).with_id(request.id());
         let mut local = response.conclude(Asked::on_stream(request.head.is_head(), own));
         match local.take_file() {
             Some(part) => self.send_file_on_stream(&shared, id, &request, &local, part),
             None => {
-                self.log_local(&shared, Some(Answered::of(&request)), &local);
+                let answered = Some(Answered::of(&request));
+                self.log_local(&shared, answered, request.id(), &local);
                 self.respond_on_stream(&shared, id, &local);
             }
         }
@@ -162,15 +164,15 @@ impl Connection {
     /// complete.
     fn lend_stream(&mut self, work: &mut TurnWork, id: u32, ends: bool) {
         let Some(stream) = self.streams.get(id) else { return };
-        let number = work.next_number();
+        let StreamState::Arriving(request) = &stream.state else { return };
+        let number = request.number;
         let state = if ends { StreamState::Running(number) } else { StreamState::Passing(number) };
         let StreamState::Arriving(mut request) = std::mem::replace(&mut stream.state, state) else {
             return;
         };
-        if work.shared.access.is_some() {
+        if work.shared.access.is_some() || request.id().given().is_some() {
             stream.head.copy_from(&request.head);
         }
-        request.number = number;
         request.ready_us = clock::monotonic_us();
         if ends {
             stream.shared.inbound.close();
@@ -194,7 +196,9 @@ impl Connection {
                 let number = *number;
                 stream.state = StreamState::Running(number);
                 let is_news = stream.shared.inbound.end(BodyEnd::Broken);
-                self.log_broken_body(&work.shared, GivenUp::TooLarge, TOO_LARGE.reason);
+                let request_id = work.shared.ids.id_of(&stream.head, number);
+                let (kind, why) = (GivenUp::TooLarge, TOO_LARGE.reason);
+                self.log_broken_body(&work.shared, kind, why, &request_id);
                 if is_news {
                     work.notify(StreamNews::Body(number));
                 }
@@ -204,7 +208,7 @@ impl Connection {
                     Ok(()) if ends => self.lend_stream(work, id, true),
                     Ok(()) => {}
                     Err(error) => {
-                        work.shared.give_up_unkept(&error);
+                        work.shared.give_up_unkept(&error, request.id());
                         self.end_stream_with(work, id, 503);
                     }
                 }
@@ -261,7 +265,10 @@ impl Connection {
         reject: Reject,
     ) {
         let Reject { status, reason } = reject;
-        let line = format_args!("refused {}: {status} {reason}", self.link.peer());
+        let peer = self.link.peer();
+        let id_of = |stream: &OpenStream| stream.request().map(|it| it.id().clone());
+        let request_id = self.streams.find(id).and_then(id_of).unwrap_or_default();
+        let line = format_args!("refused {peer}: {status} {reason} (request {request_id})");
         work.shared.give_up(kind, line);
         self.end_stream_with(work, id, status);
     }
@@ -270,13 +277,11 @@ impl Connection {
     /// log already names, and forgets the stream.
     fn end_stream_with(&mut self, work: &mut TurnWork, id: u32, status: u16) {
         let Some(stream) = self.streams.find(id) else { return };
-        if let StreamState::Arriving(request)
-        | StreamState::Deciding(UndecidedStream { request, .. }) = &stream.state
-        {
-            let own = self.own_fields(&work.shared, &request.forwarded);
+        if let Some(request) = stream.request() {
+            let own = self.own_fields(&work.shared, &request.forwarded).with_id(request.id());
             let asked = Asked::on_stream(request.head.is_head(), own);
             let local = LocalResponse::refusal(status).conclude(asked);
-            self.log_local(&work.shared, Some(Answered::of(request)), &local);
+            self.log_local(&work.shared, Some(Answered::of(request)), request.id(), &local);
             self.respond_on_stream(&work.shared, id, &local);
         }
         self.drop_stream(work, id);
@@ -307,7 +312,8 @@ impl Connection {
         };
         stream.state = StreamState::Running(number);
         let is_news = stream.shared.inbound.end(BodyEnd::Broken);
-        self.log_slow_body(&work.shared);
+        let request_id = work.shared.ids.id_of(&stream.head, number);
+        self.log_slow_body(&work.shared, &request_id);
         if is_news {
             work.notify(StreamNews::Body(number));
         }

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use monoceros_wire::request_id::RequestId;
+
 use crate::handoff::background::Background;
 use crate::handoff::events::StreamNews;
 use crate::handoff::task::{Task, Ticket};
@@ -63,8 +65,8 @@ pub(super) struct TurnWork {
     background: Background,
     /// Tasks that they have been given so far.
     tasks: u64,
-    /// Requests that the application side has been given so far.
-    lent: u64,
+    /// Requests that have got a number so far.
+    numbered: u64,
     /// Connections with more to read or write than their share of a turn.
     pub(super) unfinished: Vec<Unfinished>,
 }
@@ -80,15 +82,38 @@ impl TurnWork {
             jobs: Vec::new(),
             scratch: vec![0; SCRATCH],
             spare: Vec::new(),
-            lent: 0,
+            numbered: 0,
             unfinished: Vec::new(),
         }
     }
 
-    /// The number of the next request that the application side is given, from 1.
+    /// The number of the next request, from 1.
     pub(super) fn next_number(&mut self) -> u64 {
-        self.lent += 1;
-        self.lent
+        self.numbered += 1;
+        self.numbered
+    }
+
+    /// Gives a request its number and its identifier, unless it has them.
+    pub(super) fn identify(&mut self, request: &mut Request) {
+        if request.id().is_none() {
+            let number = self.next_number();
+            request.identify(&self.shared.ids, number);
+        }
+    }
+
+    /// The identifier of a request that the server responds to by itself. One is made also where
+    /// no request could be read.
+    pub(super) fn id_of(&mut self, request: Option<&mut Request>) -> RequestId {
+        match request {
+            Some(request) => {
+                self.identify(request);
+                request.id().clone()
+            }
+            None => {
+                let number = self.next_number();
+                self.shared.ids.made(number)
+            }
+        }
     }
 
     /// Gives a task of this connection to a background thread. Returns its number.

@@ -4,6 +4,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use monoceros_sys::thread as sys_thread;
+
 use crate::handoff::events::{EventSide, StreamNews};
 use crate::handoff::loop_owner::LoopOwner;
 use crate::shared::Shared;
@@ -41,7 +43,7 @@ impl EventSource {
     /// `None` where requests go to threads.
     pub(crate) fn new(shared: Arc<Shared>, loop_owner: Arc<LoopOwner>) -> Option<Self> {
         shared.handoff.events()?;
-        shared.board.show_thread(0, monoceros_sys::thread::id());
+        shared.board.show_thread(0, sys_thread::id(), sys_thread::pthread());
         Some(Self { shared, loop_owner })
     }
 

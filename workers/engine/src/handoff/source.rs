@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use monoceros_sys::thread as sys_thread;
+
 use crate::handoff::loop_owner::LoopOwner;
 use crate::handoff::threads::ThreadSide;
 use crate::handoff::wait::Wait;
@@ -19,7 +21,7 @@ pub struct RequestSource {
 
 impl RequestSource {
     pub(crate) fn new(shared: Arc<Shared>, loop_owner: Arc<LoopOwner>, thread: usize) -> Self {
-        shared.board.show_thread(thread, monoceros_sys::thread::id());
+        shared.board.show_thread(thread, sys_thread::id(), sys_thread::pthread());
         if let Some(threads) = shared.handoff.threads() {
             threads.crew.sit(thread);
         }

@@ -33,7 +33,8 @@ pub(crate) struct OpenStream {
     pub(crate) is_head: bool,
     /// What trusted proxies have reported about its client.
     pub(crate) forwarded: Forwarded,
-    /// Its head, if the access log needs it while the application has the request.
+    /// Its head while the application has the request, if the access log needs it, or if it has
+    /// the request's identifier.
     pub(crate) head: Head,
     /// When its request's first byte was seen, in microseconds of the monotonic clock.
     pub(crate) begun_us: u64,
@@ -89,6 +90,15 @@ pub(crate) struct StreamFile {
 }
 
 impl OpenStream {
+    /// Its request, before the application has it.
+    pub(crate) fn request(&self) -> Option<&Request> {
+        match &self.state {
+            StreamState::Arriving(request)
+            | StreamState::Deciding(UndecidedStream { request, .. }) => Some(request),
+            StreamState::Passing(_) | StreamState::Running(_) | StreamState::Sending(_) => None,
+        }
+    }
+
     /// The number of its request, once the application has it.
     pub(crate) fn number(&self) -> Option<u64> {
         match self.state {

@@ -13,6 +13,7 @@ use monoceros_http::response::push_decimal;
 use monoceros_http::{Head, percent_decode};
 use monoceros_log::LogFile;
 use monoceros_tls::Session;
+use monoceros_wire::request_id::RequestId;
 
 use crate::connection::address::Address;
 use crate::record::{clock, session_variables};
@@ -54,6 +55,9 @@ pub(crate) struct Record<'a> {
     pub(crate) environ: &'a dyn Fn(&str) -> Option<String>,
     /// Its connection's encryption, also where the application has made no environment.
     pub(crate) session: Option<&'a Session>,
+    /// The request's identifier.
+    #[expect(dead_code, reason = "the access log in JSON reads it")]
+    pub(crate) request_id: &'a RequestId,
 }
 
 impl AccessLog {
@@ -284,6 +288,7 @@ mod tests {
             response: &response,
             environ: &|name| (name == "A_B").then(|| "c".to_owned()),
             session: Some(&SESSION),
+            request_id: &RequestId::NONE,
         };
         let mut out = Vec::new();
         for piece in AccessFormat::new(format).unwrap().pieces() {

@@ -8,6 +8,7 @@ mod sending;
 use std::cell::RefCell;
 use std::fs::File;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +28,7 @@ use crate::stream::encoding::EncodedBody;
 use crate::stream::inbound::BodyPiece;
 use crate::stream::local::Revised;
 use crate::stream::request::{QueuedRequest, Request};
-use crate::stream::response::{Asked, BodyFraming, Fault, Response};
+use crate::stream::response::{BodyFraming, Fault, Response};
 use crate::stream::shared_stream::{After, SharedStream};
 use crate::transport::file_range::FileRange;
 use crate::transport::payload::Payload;
@@ -93,7 +94,8 @@ impl Exchange {
             queued_us: taken_us.saturating_sub(request.ready_us),
             method: request.head.method(),
             target: request.head.target(),
-            id: request.own_id(),
+            id: request.id.given(),
+            client: client_of(&request, &stream),
         };
         let shown = shared.board.begin(thread, &begun);
         shared.handoff.note_begin(thread, taken_us);
@@ -577,12 +579,12 @@ impl Exchange {
         let own = self.shared.own_fields(self.scheme());
         let is_multiplexed = self.stream.connection.is_multiplexed;
         let request = self.request.as_deref_mut().expect("present until the end");
-        let asked = if is_multiplexed {
-            Asked::on_stream(request.head.is_head(), own)
+        let (asked, response) = if is_multiplexed {
+            request.asked_on_stream(own)
         } else {
             request.asked(self.shared.keeps_alive(), own)
         };
-        request.response.conclude(asked, whole);
+        response.conclude(asked, whole);
         if self.response().framing().ends_with_connection() {
             self.link().guard();
         }
@@ -646,6 +648,12 @@ impl Exchange {
             self.shared.handoff.call_back(Arc::clone(&self.stream));
         }
     }
+}
+
+/// The address of a request's client, if it has one.
+fn client_of(request: &Request, stream: &SharedStream) -> Option<IpAddr> {
+    let reported = request.forwarded.client.as_deref();
+    reported.unwrap_or(stream.connection.peer()).ip()
 }
 
 impl Drop for Exchange {

@@ -9,5 +9,6 @@ pub(crate) mod exchange;
 pub(crate) mod inbound;
 pub(crate) mod local;
 pub(crate) mod request;
+pub(crate) mod request_ids;
 pub(crate) mod response;
 pub(crate) mod shared_stream;

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use monoceros_http::Head;
-use monoceros_wire::scoreboard::{ID_LIMIT, made_id};
+use monoceros_wire::request_id::RequestId;
 
 use crate::forwarding::forwarded::Forwarded;
 use crate::stream::body::Body;
+use crate::stream::request_ids::RequestIds;
 use crate::stream::response::{Asked, OwnFields, Response};
 use crate::stream::shared_stream::SharedStream;
 use crate::trim;
@@ -21,6 +22,8 @@ pub struct Request {
     pub body: Body,
     /// Its number in the worker, from 1.
     pub(crate) number: u64,
+    /// Its identifier; none before it has a number.
+    pub(crate) id: RequestId,
     /// What trusted proxies have reported about its client.
     pub(crate) forwarded: Forwarded,
     /// When the first byte was seen, in microseconds of the monotonic clock.
@@ -42,26 +45,42 @@ impl Request {
         self.number
     }
 
-    /// The identifier of the request: the client's own, or one of the worker's pid and
-    /// the request's number.
+    /// Its identifier: the client's own, or the one that was made.
     #[must_use]
-    pub fn id(&self) -> String {
-        match self.own_id() {
-            Some(id) => String::from_utf8_lossy(id).into_owned(),
-            None => made_id(std::process::id().into(), self.number),
-        }
+    pub fn id(&self) -> &RequestId {
+        &self.id
     }
 
-    /// What the head of its response depends on; `keeps_alive` is set when this worker
-    /// uses connections again.
-    pub(crate) fn asked<'a>(&self, keeps_alive: bool, own: OwnFields<'a>) -> Asked<'a> {
-        Asked {
+    /// Gives it this number, and the identifier that follows from it.
+    pub(crate) fn identify(&mut self, ids: &RequestIds, number: u64) {
+        self.number = number;
+        ids.identify(&mut self.id, &self.head, number);
+    }
+
+    /// What the head of its response depends on, and the response; `keeps_alive` is set when
+    /// this worker uses connections again.
+    pub(crate) fn asked<'a>(
+        &'a mut self,
+        keeps_alive: bool,
+        own: OwnFields<'a>,
+    ) -> (Asked<'a>, &'a mut Response) {
+        let asked = Asked {
             version: self.head.version(),
             is_head: self.head.is_head(),
             keep_alive: self.is_kept_alive(keeps_alive),
             is_framed: false,
-            own,
-        }
+            own: own.with_id(&self.id),
+        };
+        (asked, &mut self.response)
+    }
+
+    /// As above, for a response on one of several streams of a connection.
+    pub(crate) fn asked_on_stream<'a>(
+        &'a mut self,
+        own: OwnFields<'a>,
+    ) -> (Asked<'a>, &'a mut Response) {
+        let asked = Asked::on_stream(self.head.is_head(), own.with_id(&self.id));
+        (asked, &mut self.response)
     }
 
     /// Whether its connection can be used again; `keeps_alive` as above.
@@ -73,23 +92,14 @@ impl Request {
     pub(crate) fn label(&self) -> String {
         let (method, path) = (self.head.method(), self.head.path());
         let (method, path) = (method.escape_ascii(), path.escape_ascii());
-        if self.number == 0 {
-            // The application does not have it.
-            return format!("{method} {path}");
-        }
-        format!("{method} {path} (request {})", self.id())
-    }
-
-    /// The client's `X-Request-ID`, if it is plain text.
-    pub(crate) fn own_id(&self) -> Option<&[u8]> {
-        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte);
-        let is_short = |id: &&[u8]| (1..=ID_LIMIT).contains(&id.len());
-        self.head.request_id().filter(is_short).filter(|id| id.iter().all(is_plain))
+        format!("{method} {path} (request {})", self.id)
     }
 
     pub(crate) fn clear(&mut self) {
         trim::note(self.head.bytes().len());
         self.head.clear();
+        self.number = 0;
+        self.id.clear();
         self.body = Body::Empty;
         self.forwarded = Forwarded::default();
         self.behind = false;
@@ -108,26 +118,3 @@ pub(crate) struct QueuedRequest {
 /// Requests whose memory is used again, in the boxes in which they pass between
 /// threads.
 pub(crate) type SpareRequests = Vec<Box<Request>>;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::test_options::LIMITS;
-
-    fn id(given: &str) -> String {
-        let mut request = Request { number: 255, ..Request::default() };
-        let head = format!("GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: {given}\r\n\r\n");
-        request.head.read(head.as_bytes(), &LIMITS).unwrap().unwrap();
-        request.id()
-    }
-
-    #[test]
-    fn a_plain_identifier_of_the_client_is_kept_and_another_replaced() {
-        let own = format!("{:x}-ff", std::process::id());
-        assert_eq!(id("4bf9:2f.3_5-7"), "4bf9:2f.3_5-7");
-        assert_eq!(id(&"a".repeat(64)), "a".repeat(64));
-        for odd in ["", "a b", "a\u{e9}", "<a>", &"a".repeat(65)] {
-            assert_eq!(id(odd), own, "{odd}");
-        }
-    }
-}

@@ -3,6 +3,7 @@
 use monoceros_http::h1::{self, Persistence, Transfer};
 use monoceros_http::response::{check_field, has_no_body, is_hop_by_hop};
 use monoceros_http::{Fields, InvalidResponse, ResponseHead, Version, has_token};
+use monoceros_wire::request_id::RequestId;
 
 use crate::record::clock;
 
@@ -46,15 +47,25 @@ pub(crate) struct OwnFields<'a> {
     pub(crate) has_server: bool,
     /// Fields of the settings, which are added unless the response has them.
     pub(crate) added: &'a Fields,
+    /// The name of the field for the request's identifier; `None` adds none.
+    pub(crate) id_field: Option<&'a [u8]>,
+    /// The identifier.
+    pub(crate) id: Option<&'a RequestId>,
 }
 
 #[cfg(test)]
 static NO_FIELDS: Fields = Fields::new();
 
-impl OwnFields<'static> {
+impl<'a> OwnFields<'a> {
     /// Without settings.
     #[cfg(test)]
-    pub(crate) const NONE: Self = Self { hsts: 0, has_server: true, added: &NO_FIELDS };
+    pub(crate) const NONE: Self =
+        Self { hsts: 0, has_server: true, added: &NO_FIELDS, id_field: None, id: None };
+
+    /// For the response to the request with this identifier.
+    pub(crate) fn with_id(self, id: &'a RequestId) -> Self {
+        Self { id: Some(id), ..self }
+    }
 }
 
 /// What the head of a response depends on.
@@ -274,9 +285,14 @@ impl Response {
         if !own.added.is_empty() {
             self.add_missing(own.added);
         }
-        let OwnFields { hsts, has_server, .. } = own;
+        let OwnFields { hsts, has_server, id_field, id, .. } = own;
         let status = self.head.status();
         let fields = &mut self.head.fields;
+        if let (Some(name), Some(id)) = (id_field, id)
+            && fields.get(name).is_none()
+        {
+            fields.push(name, id.as_bytes());
+        }
         clock::with_own_fields(|own| {
             match (self.state.has_server || !has_server, self.state.has_date) {
                 (false, false) => fields.append(own),

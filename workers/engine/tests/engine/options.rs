@@ -35,6 +35,7 @@ pub(crate) fn options() -> Options {
         hsts: 0,
         server_header: true,
         response_fields: Fields::new(),
+        id_field: Some(b"X-Request-ID".as_slice().into()),
         local: None,
         revise: None,
         reserve: 0,

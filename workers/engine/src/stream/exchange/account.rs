@@ -59,6 +59,7 @@ impl Exchange {
             response: self.response(),
             environ,
             session: self.session(),
+            request_id: self.request().id(),
         }
     }
 }
