@@ -188,7 +188,7 @@ $(demo)/$(stamp): $(shop)/requirements.txt $(wildcard $(shop)/store/migrations/*
 	$(demo)/venv/bin/python $(shop)/manage.py collectstatic --no-input --verbosity 0
 	touch $@
 
-$(venv)/$(stamp): $(shop)/requirements.txt $(apps)/flaskapp/requirements.txt $(apps)/programs/requirements.txt | python
+$(venv)/$(stamp): $(shop)/requirements.txt $(apps)/flaskapp/requirements.txt $(apps)/programs/requirements.txt $(apps)/metrics/requirements.txt | python
 	$(PYTHON) -m venv --clear $(venv)
 	$(venv)/bin/pip install --quiet --disable-pip-version-check $(patsubst %,-r %,$^)
 	touch $@

@@ -9,6 +9,7 @@ mod access;
 mod activation;
 mod allowed_hosts;
 mod application;
+mod application_metrics;
 mod bad_settings;
 mod batches;
 mod binds;

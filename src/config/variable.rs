@@ -19,6 +19,8 @@ pub const ACCESS_LOG: &str = "MONOCEROS_ACCESS_LOG_FD";
 /// The descriptor of the extension module that the master has opened at its start: the file
 /// on the disk may have another version meanwhile.
 pub const EXTENSION: &str = "MONOCEROS_EXTENSION";
+/// The directory for the files of `prometheus_client` that the master has made, if it could.
+pub const APPLICATION_METRICS: &str = "MONOCEROS_APPLICATION_METRICS";
 /// The number of the slot. The application has it in its environment.
 pub const SLOT: &str = "MONOCEROS_SLOT";
 /// The number of the generation. The application has it in its environment.
@@ -30,11 +32,21 @@ pub const CALLER: &str = "MONOCEROS_CALLER";
 
 /// The variables for the start of a worker. It removes them from the environment, so that
 /// programs of the application do not use them.
-pub const BOOT: [&str; 5] = [CHANNEL, SCOREBOARD, STACKS, ERROR_LOG, ACCESS_LOG];
+pub const BOOT: [&str; 6] =
+    [CHANNEL, SCOREBOARD, STACKS, ERROR_LOG, ACCESS_LOG, APPLICATION_METRICS];
 
 /// All variables of a worker.
-pub const WORKER: [&str; 8] =
-    [EXTENSION, SLOT, GENERATION, CHANNEL, SCOREBOARD, STACKS, ERROR_LOG, ACCESS_LOG];
+pub const WORKER: [&str; 9] = [
+    EXTENSION,
+    SLOT,
+    GENERATION,
+    CHANNEL,
+    SCOREBOARD,
+    STACKS,
+    ERROR_LOG,
+    ACCESS_LOG,
+    APPLICATION_METRICS,
+];
 
 /// The variables of the master, which workers do not get.
 pub const MASTER: [&str; 2] = [PREDECESSOR, CALLER];

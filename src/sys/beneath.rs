@@ -2,6 +2,7 @@
 //! (`openat2(2)`).
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -69,6 +70,25 @@ pub fn open(
     Ok(openat2(directory.as_fd(), OsStr::from_bytes(name), how)?)
 }
 
+/// Opens a plain file below `directory` for reading. Neither a link nor another file system is
+/// followed on the way, and what is not a plain file is not opened.
+///
+/// # Errors
+/// Those of `openat2(2)`, such as `ELOOP` for a link; `InvalidInput` for anything but a plain
+/// file.
+pub fn open_file(directory: BorrowedFd, name: &[u8]) -> io::Result<File> {
+    let flags = OpenPurpose::Read.flags() | OFlag::O_NOFOLLOW;
+    let resolve = ResolveFlag::RESOLVE_BENEATH
+        | ResolveFlag::RESOLVE_NO_SYMLINKS
+        | ResolveFlag::RESOLVE_NO_XDEV;
+    let how = OpenHow::new().flags(flags).resolve(resolve);
+    let file = File::from(openat2(directory.as_fd(), OsStr::from_bytes(name), how)?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a plain file"));
+    }
+    Ok(file)
+}
+
 /// The directory from which relative names count that no descriptor is given for.
 #[must_use]
 pub fn at_cwd() -> BorrowedFd<'static> {
@@ -78,7 +98,7 @@ pub fn at_cwd() -> BorrowedFd<'static> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs::{self, File};
+    use std::fs;
     use std::io::Read;
     use std::os::unix::fs::{OpenOptionsExt, symlink};
     use std::path::PathBuf;
@@ -136,6 +156,25 @@ mod tests {
         assert_eq!(read("relative", false).unwrap(), "secret");
         let error = read("missing", true).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn only_a_plain_file_is_opened_as_one() {
+        let scratch = LookupTree::new("plain");
+        fs::write(scratch.0.join("file"), "content").unwrap();
+        symlink("file", scratch.0.join("link")).unwrap();
+        nix::unistd::mkfifo(&scratch.0.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        fs::create_dir(scratch.0.join("directory")).unwrap();
+        let directory = File::open(&scratch.0).unwrap();
+        let open = |name: &str| open_file(directory.as_fd(), name.as_bytes());
+        let mut text = String::new();
+        open("file").unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "content");
+        assert_eq!(open("link").unwrap_err().raw_os_error(), Some(libc::ELOOP));
+        assert_eq!(open("../file").unwrap_err().raw_os_error(), Some(libc::EXDEV));
+        for name in ["fifo", "directory"] {
+            assert_eq!(open(name).unwrap_err().kind(), io::ErrorKind::InvalidInput, "{name}");
+        }
     }
 
     #[test]

@@ -1,8 +1,12 @@
-//! Finds the processes that hold the lock of a file (`flock(2)`). The right to read a file
-//! is enough to lock it.
+//! Finds the processes that hold the lock of a file (`flock(2)`): the right to read a file
+//! is enough to lock it. Locks single bytes of files.
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::MetadataExt;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
 
 use crate::process::ancestry;
 use crate::user::own_uid;
@@ -17,6 +21,31 @@ pub fn is_of_another_user(file: &File) -> bool {
     let holders: Vec<_> = holders(&table, metadata.ino()).collect();
     let is_ours = |pid: &i32| ancestry(*pid).is_ok_and(|it| [0, own_uid()].contains(&it.users[1]));
     !holders.is_empty() && !holders.iter().any(is_ours)
+}
+
+/// Locks one byte of a file beside other readers. Returns whether that worked: it does not if a
+/// process has the byte for itself. The lock is given back when the file is closed
+/// (`F_OFD_SETLK`, `fcntl(2)`).
+///
+/// # Errors
+/// Those of `fcntl(2)`.
+pub fn share_byte(file: &File, at: u64) -> io::Result<bool> {
+    let lock = libc::flock {
+        l_type: number(libc::F_RDLCK)?,
+        l_whence: number(libc::SEEK_SET)?,
+        l_start: number(at)?,
+        l_len: 1,
+        l_pid: 0,
+    };
+    match fcntl(file, FcntlArg::F_OFD_SETLK(&lock)) {
+        Ok(_) => Ok(true),
+        Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn number<T: TryFrom<U>, U>(value: U) -> io::Result<T> {
+    T::try_from(value).map_err(|_| io::ErrorKind::InvalidInput.into())
 }
 
 /// The pids of the processes with a lock on a file with this inode, from lines such as
@@ -44,6 +73,26 @@ mod tests {
             4: FLOCK  ADVISORY  READ 16 fd:00:4567 0 EOF\nnonsense\n";
         assert_eq!(holders(table, 456).collect::<Vec<_>>(), [12, 15]);
         assert_eq!(holders("", 456).count(), 0);
+    }
+
+    #[test]
+    fn a_byte_that_another_descriptor_has_for_itself_is_not_shared() {
+        let name = format!("monoceros-bytes-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let (first, second) = (File::create(&path).unwrap(), File::open(&path).unwrap());
+        let lock = libc::flock {
+            l_type: number(libc::F_WRLCK).unwrap(),
+            l_whence: number(libc::SEEK_SET).unwrap(),
+            l_start: 7,
+            l_len: 1,
+            l_pid: 0,
+        };
+        fcntl(&first, FcntlArg::F_OFD_SETLK(&lock)).unwrap();
+        assert!(!share_byte(&second, 7).unwrap());
+        assert!(share_byte(&second, 6).unwrap());
+        drop(first);
+        assert!(share_byte(&second, 7).unwrap());
+        std::fs::remove_file(path).unwrap();
     }
 
     #[test]

@@ -16,6 +16,7 @@ use monoceros_sys::reason;
 use monoceros_wire::message::Start;
 use monoceros_wire::{Generation, Slot};
 
+use crate::master::act::application_metrics::ApplicationMetrics;
 use crate::master::act::client_limits::ClientLimits;
 use crate::master::act::concern_report::ConcernReport;
 use crate::master::act::control_socket::Control;
@@ -46,6 +47,7 @@ pub(crate) struct MasterLoop {
     generations: Generations,
     renewals: Renewals,
     clients: ClientLimits,
+    application_metrics: ApplicationMetrics,
     processes: Processes,
     handover: Handover,
     control: Control,
@@ -100,6 +102,7 @@ impl MasterLoop {
         let first = inherited.as_ref().map_or(Generation(1), |it| it.generation);
         let mut inherited = inherited;
         let clients = inherited.as_mut().and_then(|it| it.clients.take());
+        let metrics = inherited.as_mut().map(|it| std::mem::take(&mut it.metrics_directories));
         let (ticket_keys, inherited) =
             inherited.map(|it| (it.ticket_keys, (it.listeners, it.predecessor))).unzip();
         let (listeners, predecessor) = inherited.unzip();
@@ -111,6 +114,7 @@ impl MasterLoop {
             generations: Generations::new(first, spec, listeners.unwrap_or_default(), activated),
             renewals: Renewals::new(ticket_keys.unwrap_or_default()),
             clients: ClientLimits::new(clients),
+            application_metrics: ApplicationMetrics::new(metrics),
             processes: Processes::new(),
             handover,
             control: Control::default(),
@@ -204,6 +208,7 @@ impl MasterLoop {
                         }
                         ReceivedSignal::ChildEnded => {
                             self.processes.reap(successor, &self.generations, poller, events);
+                            self.application_metrics.mark_dead(&self.generations);
                         }
                     }
                 }
@@ -323,6 +328,7 @@ impl MasterLoop {
     /// A generation was read: makes what its workers share with those of other generations.
     fn note_generation(&mut self) -> Result<(), String> {
         self.renewals.begin(&mut self.generations, &self.poller)?;
+        self.application_metrics.begin(&mut self.generations, &self.invocation);
         self.clients.begin(&self.generations)
     }
 
@@ -337,7 +343,9 @@ impl MasterLoop {
     fn start_successor(&mut self, newest: Generation, workers: Option<u16>) -> MasterEvent {
         let (pid_path, ticket_keys) = (self.pid_file.path(), self.renewals.ticket_keys());
         let clients = self.clients.for_successor();
-        let start = SuccessorStart { newest, workers, pid_path, ticket_keys, clients };
+        let metrics_directories = &self.application_metrics.for_successor();
+        let start =
+            SuccessorStart { newest, workers, pid_path, ticket_keys, clients, metrics_directories };
         self.handover.start(&start, &self.generations, &self.invocation, &self.poller)
     }
 
@@ -349,6 +357,7 @@ impl MasterLoop {
         let Some(successor) = self.handover.release_successor(&self.poller) else { return };
         self.generations.pass_on(|listener| successor.has_given_up(listener));
         self.pid_file.leave();
+        self.application_metrics.leave();
         std::mem::take(&mut self.notify_sender).pass_on(successor.pid());
         successor.pass_on(workers);
     }
@@ -365,6 +374,7 @@ impl MasterLoop {
             Err(error) => log::error!("cannot use NOTIFY_SOCKET: {}", reason(&error)),
         }
         self.generations.take_over();
+        self.application_metrics.take_over();
         let PassedOn { workers } = passed_on;
         Some(MasterEvent::TookOver { workers })
     }
@@ -376,6 +386,7 @@ impl MasterLoop {
             log::info!("stopped");
         }
         self.pid_file.remove();
+        self.application_metrics.remove();
         self.startup.fail(code);
     }
 }

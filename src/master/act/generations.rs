@@ -59,6 +59,11 @@ impl Generations {
         self.specs.values()
     }
 
+    /// The same, to add what the workers share with those of other generations.
+    pub(crate) fn specs_mut(&mut self) -> impl Iterator<Item = &mut WorkerSpec> {
+        self.specs.values_mut()
+    }
+
     /// The user of the workers, if it is not that of the master.
     pub(crate) fn owner(&self) -> Option<&Credentials> {
         self.current()?.other_user()

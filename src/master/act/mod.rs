@@ -3,6 +3,7 @@
 //! turns what happens into events for `decide`, and carries out the actions that
 //! `decide` returns.
 
+mod application_metrics;
 mod bind_format;
 mod certificates;
 mod client_limits;
@@ -17,6 +18,7 @@ pub(crate) mod invocation;
 mod listener;
 mod logs;
 mod memory;
+mod metrics_directory;
 mod notify_sender;
 mod owner_rights;
 mod path_format;

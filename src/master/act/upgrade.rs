@@ -70,6 +70,10 @@ struct HandoverState {
     /// The keys of session tickets, the newest first. A message of an older release has none.
     #[serde(default)]
     ticket_keys: Vec<TicketKey>,
+    /// The directories in which the workers count with `prometheus_client`. A message of an
+    /// older release has none.
+    #[serde(default)]
+    metrics_directories: Vec<String>,
 }
 
 /// What a successor is started with beside the listeners.
@@ -84,6 +88,8 @@ pub(crate) struct SuccessorStart<'a> {
     pub(crate) ticket_keys: &'a [TicketKey],
     /// The table of clients, if there is one.
     pub(crate) clients: Option<BorrowedFd<'a>>,
+    /// The directories in which the workers count with `prometheus_client`.
+    pub(crate) metrics_directories: &'a [String],
 }
 
 /// The successor, seen from this master.
@@ -119,6 +125,8 @@ pub(crate) struct Inherited {
     pub(crate) ticket_keys: Vec<TicketKey>,
     /// The table of clients, if there is one.
     pub(crate) clients: Option<OwnedFd>,
+    /// The directories in which the workers count with `prometheus_client`.
+    pub(crate) metrics_directories: Vec<String>,
 }
 
 impl SuccessorProcess {
@@ -136,13 +144,15 @@ impl SuccessorProcess {
         let cannot = |error: io::Error| format!("cannot start a new master: {}", reason(&error));
         let (ours, theirs) = ends().map_err(cannot)?;
         let records = listeners.iter().map(|listener| listener.record()).collect();
-        let SuccessorStart { newest, workers, pid_path, ticket_keys, clients } = *start;
+        let SuccessorStart { newest, workers, pid_path, ticket_keys, clients, metrics_directories } =
+            *start;
         let state = HandoverState {
             newest,
             workers,
             pid_path: pid_path.map(Path::to_owned),
             listeners: records,
             ticket_keys: ticket_keys.to_vec(),
+            metrics_directories: metrics_directories.to_vec(),
         };
         let clients: Vec<_> = clients.into_iter().collect();
         ours.send_with(&ToSuccessor::Begin(state), &clients).map_err(cannot)?;
@@ -283,6 +293,7 @@ pub(crate) fn inherit(invocation: &Invocation) -> Result<Option<Inherited>, Stri
         generation: Generation(state.newest.0.saturating_add(1)),
         workers: state.workers,
         ticket_keys: state.ticket_keys,
+        metrics_directories: state.metrics_directories,
         clients: descriptors.into_iter().next(),
     }))
 }

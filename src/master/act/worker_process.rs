@@ -122,6 +122,10 @@ fn variables<'a>(
         format!("{}={generation}", variable::GENERATION),
     ];
     texts.extend(slot.map(|slot| format!("{}={slot}", variable::SLOT)));
+    let metrics = spec.metrics_directory.as_ref().filter(|directory| directory.is_own());
+    texts.extend(
+        metrics.map(|it| format!("{}={}", variable::APPLICATION_METRICS, it.path().display())),
+    );
     texts.extend(given.zip(after..).map(|(name, number)| format!("{name}={number}")));
     texts.into_iter().filter_map(|text| CString::new(text).ok())
 }

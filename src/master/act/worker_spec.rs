@@ -20,6 +20,7 @@ use crate::master::act::certificates::Certificates;
 use crate::master::act::environment::environment;
 use crate::master::act::invocation::Invocation;
 use crate::master::act::listener::{OwnedListener, SocketOptions};
+use crate::master::act::metrics_directory::MetricsDirectory;
 use crate::master::decide::settings::{MasterSettings, RecyclingLimits, RolloutLimits};
 use crate::master::kind;
 use crate::master::kind::extension::ExtensionFile;
@@ -54,6 +55,8 @@ pub(crate) struct WorkerSpec {
     pub(crate) binds_are_set: bool,
     /// The configuration file that was read.
     pub(crate) config_file: Option<PathBuf>,
+    /// Where the application counts with `prometheus_client`, if there is a directory for it.
+    pub(crate) metrics_directory: Option<Rc<MetricsDirectory>>,
     /// What a check asks of its worker; `None` to serve.
     pub(crate) check: Option<ApplicationCheck>,
 }
@@ -101,6 +104,7 @@ impl WorkerSpec {
             directory,
             binds_are_set,
             config_file: loaded.config_file.clone(),
+            metrics_directory: None,
             check: None,
         })
     }

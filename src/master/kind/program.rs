@@ -38,6 +38,10 @@ impl WorkerKind for ProgramKind {
         false
     }
 
+    fn runs_python(&self) -> bool {
+        false
+    }
+
     fn opens_logs(&self) -> bool {
         false
     }

@@ -45,6 +45,10 @@ impl WorkerKind for PythonKind {
         true
     }
 
+    fn runs_python(&self) -> bool {
+        true
+    }
+
     fn opens_logs(&self) -> bool {
         true
     }

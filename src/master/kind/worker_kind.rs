@@ -43,6 +43,9 @@ pub(crate) trait WorkerKind: fmt::Debug {
     /// nothing has arrived (`TCP_DEFER_ACCEPT` in `tcp(7)`).
     fn clients_send_first(&self) -> bool;
 
+    /// Its application is Python, which may count with `prometheus_client`.
+    fn runs_python(&self) -> bool;
+
     /// It writes to the log files of the server.
     fn opens_logs(&self) -> bool;
 

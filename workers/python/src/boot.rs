@@ -11,7 +11,7 @@ use crate::logs::{self, open_log};
 use crate::parameters::{BootResources, BootRole, hide_variables, read_settings, receive};
 use crate::project::ProjectFacts;
 use crate::start::{PreparedWorker, begins_early, run, serve, show_title};
-use crate::{after_fork, mold, programs, stacks, threads};
+use crate::{after_fork, application_metrics, mold, programs, stacks, threads};
 
 /// Serves until the master or a signal ends the worker. The worker's program calls
 /// it once. A worker that cannot serve ends the process here.
@@ -23,6 +23,7 @@ pub(crate) fn run_worker(py: Python) -> PyResult<()> {
         PyRuntimeError::new_err(text)
     })?;
     logs::keep(inherited);
+    application_metrics::keep_directory();
     stacks::show(py, for_stacks)?;
     hide_variables(py)?;
     after_fork::watch(py)?;

@@ -3,6 +3,7 @@
 
 mod after_fork;
 mod application_error;
+mod application_metrics;
 mod boot;
 mod boot_failure;
 mod cache;

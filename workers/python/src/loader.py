@@ -13,18 +13,23 @@ class ApplicationError(Exception):
     """The application is not in its module, or cannot be called."""
 
 
-def load(name, paths):
-    """Returns the application of this name, and its complete name.
-
-    `name` is `MODULE`, `MODULE:ATTRIBUTE` or `MODULE:FACTORY(LITERALS)`, or None for a
-    Django project in the current directory. `paths` are put in front of Python's search
-    path, as absolute names, since the application may change the current directory.
-    Raises ApplicationError, and the exceptions of importing the module.
+def search(paths):
+    """Puts these paths in front of Python's search path, as absolute names, since the
+    application may change the current directory.
     """
     for path in map(os.path.abspath, reversed(paths)):
         if path in sys.path:
             sys.path.remove(path)
         sys.path.insert(0, path)
+
+
+def load(name):
+    """Returns the application of this name, and its complete name.
+
+    `name` is `MODULE`, `MODULE:ATTRIBUTE` or `MODULE:FACTORY(LITERALS)`, or None for a
+    Django project in the current directory.
+    Raises ApplicationError, and the exceptions of importing the module.
+    """
     if name is None:
         name = find_django()
     module_name, _, expression = name.partition(":")

@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use crate::boot_failure::give_up;
 use crate::own_code::own_module;
 use crate::project::{self, ProjectFacts};
-use crate::{errors, forked, output, traceback};
+use crate::{application_metrics, errors, forked, output, traceback};
 
 /// The application that was loaded.
 pub(crate) struct LoadedApplication {
@@ -58,10 +58,10 @@ fn try_to_load(
     paths.extend(settings.pythonpath().0.iter().cloned());
     // Names that are not UTF-8 keep their bytes (PEP 383).
     let paths: Vec<_> = paths.into_iter().map(PathBuf::into_os_string).collect();
-    own_module(py, include_str!("loader.py"), "monoceros.loader")?
-        .getattr("load")?
-        .call1((app, paths))?
-        .extract()
+    let loader = own_module(py, include_str!("loader.py"), "monoceros.loader")?;
+    loader.getattr("search")?.call1((paths,))?;
+    application_metrics::prepare(py)?;
+    loader.getattr("load")?.call1((app,))?.extract()
 }
 
 /// The reason why the application was not loaded, as a kind and as a text.

@@ -1,0 +1,307 @@
+//! A directory in which the application counts with `prometheus_client`: made, read, and
+//! removed. The user of the workers can put anything there, so nothing in it is trusted: links
+//! are not followed, and only plain files of limited size are read. Used by
+//! `application_metrics.rs` only.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use monoceros_sys::acting::act_as;
+use monoceros_sys::user::{Credentials, own_uid};
+use monoceros_sys::{beneath, disk, lock, reason};
+
+/// How the directories of the server are named.
+const PREFIX: &str = "monoceros-metrics-";
+/// The file whose bytes the workers lock, one for each place. It is written by
+/// `workers/python/src/application_metrics.py`.
+const PLACES: &str = "monoceros.places";
+/// The file that each master locks which uses the directory.
+const MASTERS: &str = "monoceros.masters";
+/// The most places, as there.
+const MOST_PLACES: u64 = 4096;
+/// The kinds of gauges that count only while their process lives.
+const LIVE: [&str; 5] = ["liveall", "livesum", "livemin", "livemax", "livemostrecent"];
+/// The end of the names of its files.
+const ENDING: &str = ".db";
+
+/// A directory for the files of `prometheus_client`.
+#[derive(Debug)]
+pub(crate) struct MetricsDirectory {
+    path: PathBuf,
+    /// The user of the workers, if it is not that of the master.
+    owner: Option<Credentials>,
+    /// The directory itself, whatever is at its path by now. `None` for one that the operator
+    /// has set: the application may make it later.
+    opened: Option<File>,
+    /// Locked as long as this master uses the directory, so that no other one removes it.
+    _lock: Option<File>,
+}
+
+impl MetricsDirectory {
+    /// Makes a directory on a file system in memory, for workers of this user.
+    pub(crate) fn make(owner: Option<Credentials>, places: &[PathBuf]) -> Result<Self, String> {
+        let mut failures = Vec::new();
+        for base in places {
+            match Self::make_in(base, owner.as_ref()) {
+                Ok((path, opened)) => {
+                    Self::remove_left(base, owner.as_ref());
+                    return Ok(Self::with(path, owner, opened));
+                }
+                Err(error) => failures.push(format!("{}: {}", base.display(), reason(&error))),
+            }
+        }
+        Err(failures.join("; "))
+    }
+
+    fn with(path: PathBuf, owner: Option<Credentials>, opened: File) -> Self {
+        let directory = Self { path, owner, opened: Some(opened), _lock: None };
+        let lock = directory.act(|directory| {
+            let file = OpenOptions::new()
+                .create(true)
+                .append(true)
+                .mode(0o600)
+                .custom_flags(libc::O_NOFOLLOW)
+                .open(below(directory, MASTERS))?;
+            file.try_lock_shared().map(|()| file).map_err(io::Error::from)
+        });
+        Self { _lock: lock.ok(), ..directory }
+    }
+
+    /// Removes the directories of masters that were killed, as far as no process uses them.
+    fn remove_left(base: &Path, owner: Option<&Credentials>) {
+        let uid = owner.map_or_else(own_uid, |owner| owner.uid);
+        for entry in fs::read_dir(base).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            if !name.to_str().is_some_and(|name| name.starts_with(PREFIX)) {
+                continue;
+            }
+            let Ok(opened) = open_directory(&entry.path()) else { continue };
+            if opened.metadata().is_ok_and(|found| found.uid() == uid) {
+                let (path, opened) = (entry.path(), Some(opened));
+                let left = Self { path, owner: owner.cloned(), opened, _lock: None };
+                if left.act(is_unused).unwrap_or(false) {
+                    left.remove();
+                }
+            }
+        }
+    }
+
+    fn make_in(base: &Path, owner: Option<&Credentials>) -> io::Result<(PathBuf, File)> {
+        if !disk::is_in_memory(&File::open(base)?)? {
+            return Err(io::Error::other("not a tmpfs"));
+        }
+        let number = RandomState::new().build_hasher().finish();
+        let path = base.join(format!("{PREFIX}{number:016x}"));
+        DirBuilder::new().mode(0o700).create(&path)?;
+        let prepared = open_directory(&path).and_then(|opened| {
+            if let Some(owner) = owner {
+                fchown(&opened, Some(owner.uid), Some(owner.gid))?;
+                // The workers have to get there.
+                act_as(owner, || open_directory(&path))??;
+            }
+            // As far as the umask has removed these.
+            opened.set_permissions(Permissions::from_mode(0o700))?;
+            Ok(opened)
+        });
+        prepared.map(|opened| (path.clone(), opened)).inspect_err(|_| {
+            drop(fs::remove_dir(&path));
+        })
+    }
+
+    /// Takes over the directory of the predecessor.
+    pub(crate) fn take_over(path: PathBuf, owner: Option<Credentials>) -> io::Result<Self> {
+        let opened = open_directory(&path)?;
+        let uid = owner.as_ref().map_or_else(own_uid, |owner| owner.uid);
+        if opened.metadata()?.uid() != uid {
+            return Err(io::Error::other(format!("not a directory of user {uid}")));
+        }
+        Ok(Self::with(path, owner, opened))
+    }
+
+    /// The directory that the operator has set.
+    pub(crate) fn set(path: PathBuf, owner: Option<Credentials>) -> Self {
+        Self { path, owner, opened: None, _lock: None }
+    }
+
+    /// Its path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The server has made it.
+    pub(crate) fn is_own(&self) -> bool {
+        self.opened.is_some()
+    }
+
+    /// It is for workers of this user.
+    pub(crate) fn is_for(&self, owner: Option<&Credentials>) -> bool {
+        self.owner.as_ref().map(|it| it.uid) == owner.map(|it| it.uid)
+    }
+
+    /// Removes the live gauges of the processes that have ended, as `mark_process_dead` of
+    /// `prometheus_client` does: those of each place that no process locks.
+    pub(crate) fn mark_dead(&self) {
+        let marked = self.act(|directory| {
+            let places = beneath::open_file(directory.as_fd(), PLACES.as_bytes())?;
+            let count = places.metadata()?.len().min(MOST_PLACES);
+            for place in 0..count {
+                // Held to the end, so that no process takes the place meanwhile.
+                if lock::share_byte(&places, place)? {
+                    for kind in LIVE {
+                        let name = format!("gauge_{kind}_p{place}{ENDING}");
+                        remove_if_there(&below(directory, &name))?;
+                    }
+                }
+            }
+            Ok(())
+        });
+        match marked {
+            // No process has counted yet.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                let (path, why) = (self.path.display(), reason(&error));
+                log::debug!("cannot remove the live gauges of ended workers in {path}: {why}");
+            }
+            Ok(()) => {}
+        }
+    }
+
+    /// Removes it with its content.
+    pub(crate) fn remove(&self) {
+        let emptied = self.act(|directory| {
+            for entry in list(directory)? {
+                let entry = entry?;
+                // Neither of the two follows a link.
+                if entry.file_type()?.is_dir() {
+                    fs::remove_dir_all(entry.path())?;
+                } else {
+                    fs::remove_file(entry.path())?;
+                }
+            }
+            Ok(())
+        });
+        if let Err(error) = emptied.and_then(|()| fs::remove_dir(&self.path)) {
+            let (path, why) = (self.path.display(), reason(&error));
+            log::debug!("cannot remove {path} of the application's metrics: {why}");
+        }
+    }
+
+    /// Acts on the opened directory, with the rights of the workers' user.
+    fn act<T>(&self, action: impl FnOnce(&File) -> io::Result<T>) -> io::Result<T> {
+        let act = || match &self.opened {
+            Some(directory) => action(directory),
+            None => action(&File::open(&self.path)?),
+        };
+        match &self.owner {
+            Some(owner) => act_as(owner, act)?,
+            None => act(),
+        }
+    }
+}
+
+/// Neither a master nor a process that counts uses the directory. One that a master has just
+/// made has no file yet, and is used.
+fn is_unused(directory: &File) -> io::Result<bool> {
+    let masters = beneath::open_file(directory.as_fd(), MASTERS.as_bytes())?;
+    if masters.try_lock().is_err() {
+        return Ok(false);
+    }
+    let places = match beneath::open_file(directory.as_fd(), PLACES.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        places => places?,
+    };
+    for place in 0..places.metadata()?.len().min(MOST_PLACES) {
+        if !lock::share_byte(&places, place)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn open_directory(path: &Path) -> io::Result<File> {
+    let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
+/// A name below an open directory, wherever its path leads by now.
+fn below(directory: &File, name: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()))
+}
+
+fn list(directory: &File) -> io::Result<fs::ReadDir> {
+    fs::read_dir(below(directory, ""))
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn shm() -> Vec<PathBuf> {
+        vec![PathBuf::from("/dev/shm")]
+    }
+
+    #[test]
+    fn a_directory_is_removed_with_its_content_and_no_link_is_followed() {
+        let outside = std::env::temp_dir().join(format!("monoceros-kept-{}", std::process::id()));
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("file"), "content").unwrap();
+        let directory = MetricsDirectory::make(None, &shm()).unwrap();
+        let path = directory.path().to_owned();
+        fs::create_dir_all(path.join("a/b")).unwrap();
+        fs::write(path.join("a/b/counter_p0.db"), "").unwrap();
+        symlink(&outside, path.join("link")).unwrap();
+        symlink(&outside, path.join("a/link")).unwrap();
+        directory.remove();
+        assert!(!path.exists());
+        assert_eq!(fs::read_to_string(outside.join("file")).unwrap(), "content");
+        fs::remove_dir_all(outside).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_no_process_uses_is_removed_by_the_next_master() {
+        let left = MetricsDirectory::make(None, &shm()).unwrap();
+        let path = left.path().to_owned();
+        let next = MetricsDirectory::make(None, &shm()).unwrap();
+        assert!(path.exists(), "a master has it");
+        let places = File::create(path.join(PLACES)).unwrap();
+        places.set_len(2).unwrap();
+        drop(left);
+        let last = MetricsDirectory::make(None, &shm()).unwrap();
+        assert!(!path.exists(), "no process counts there any more");
+        next.remove();
+        last.remove();
+        assert!(!next.path().exists() && !last.path().exists());
+    }
+
+    #[test]
+    fn a_successor_takes_over_the_directory_of_this_user_only() {
+        let directory = MetricsDirectory::make(None, &shm()).unwrap();
+        let path = directory.path().to_owned();
+        assert!(MetricsDirectory::take_over(path.clone(), None).is_ok());
+        let other = Credentials { uid: own_uid() + 1, gid: 1, groups: Vec::new() };
+        assert!(MetricsDirectory::take_over(path.clone(), Some(other)).is_err());
+        directory.remove();
+        symlink("/dev/shm", &path).unwrap();
+        assert!(MetricsDirectory::take_over(path.clone(), None).is_err(), "a link");
+        fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn what_is_not_in_memory_is_no_place() {
+        let text = MetricsDirectory::make(None, &[PathBuf::from("/proc")]).unwrap_err();
+        assert_eq!(text, "/proc: not a tmpfs");
+        assert!(MetricsDirectory::make(None, &[PathBuf::from("/nowhere")]).is_err());
+    }
+}
