@@ -2,8 +2,9 @@
 //! What a command does is decided by the master.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
-use std::os::fd::{AsFd, AsRawFd};
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
@@ -48,17 +49,19 @@ fn carry_out(command: &ControlCommand) -> Result<String, String> {
         ControlTarget::PidFile(path) => find_master(path)?,
     };
     let deadline = command.timeout.map(|timeout| Instant::now() + timeout);
-    let request = request(verb)
+    let request = request(verb, command.json)
         .ok_or_else(|| format!("{verb} failed: the server does not know this command"))?;
     // Opened before the request: later the pid may be that of another process.
     let process = (verb == Verb::Stop).then(|| Process::adopt(pid)).transpose();
     let process = process.map_err(|error| format!("cannot find pid {pid}: {}", reason(&error)))?;
     let reply = match ask(pid, request, deadline) {
         // The server was stopped in another way, and ended before it could reply.
-        Err(_) if process.as_ref().is_some_and(has_ended) => ControlReply::Stopping,
+        Err(_) if process.as_ref().is_some_and(has_ended) => {
+            Answer { reply: ControlReply::Stopping, document: None }
+        }
         reply => reply?,
     };
-    match reply {
+    match reply.reply {
         ControlReply::Reloaded { generation, workers } => {
             let plural = if workers == 1 { "" } else { "s" };
             Ok(format!("reloaded: gen={generation} serves with {workers} worker{plural}\n"))
@@ -71,21 +74,24 @@ fn carry_out(command: &ControlCommand) -> Result<String, String> {
             process.map_or(Ok(()), |process| wait_for_end(&process, deadline))?;
             Ok("stopped\n".to_owned())
         }
-        ControlReply::Status(status) if command.json => {
-            status.to_json().map(|text| text + "\n").map_err(|error| error.to_string())
-        }
         ControlReply::Status(status) => Ok(table(&status)),
+        ControlReply::Document => reply
+            .document
+            .map(|text| text + "\n")
+            .ok_or_else(|| format!("{verb} failed: the reply has come without its text")),
         ControlReply::Failed(reason) => Err(format!("{verb} failed: {reason}")),
     }
 }
 
 /// The request of a command; `None` if a master of this version has none.
-fn request(verb: Verb) -> Option<ControlRequest> {
+fn request(verb: Verb, json: bool) -> Option<ControlRequest> {
     match verb {
         Verb::Reload => Some(ControlRequest::Reload),
         Verb::Upgrade => Some(ControlRequest::Upgrade),
         Verb::Stop => Some(ControlRequest::Stop),
+        Verb::Status if json => Some(ControlRequest::Report { recent: false }),
         Verb::Status => Some(ControlRequest::Status),
+        Verb::Requests if json => Some(ControlRequest::Report { recent: true }),
         Verb::Requests
         | Verb::Stacks { .. }
         | Verb::Workers(_)
@@ -124,11 +130,13 @@ fn settle(pid: i32, deadline: Option<Instant>) {
     drop(ask(pid, ControlRequest::Status, deadline));
 }
 
-fn ask(
-    pid: i32,
-    request: ControlRequest,
-    deadline: Option<Instant>,
-) -> Result<ControlReply, String> {
+/// A reply, and the text that has come with it.
+struct Answer {
+    reply: ControlReply,
+    document: Option<String>,
+}
+
+fn ask(pid: i32, request: ControlRequest, deadline: Option<Instant>) -> Result<Answer, String> {
     let channel = connect(pid, deadline)?;
     let cannot = |error: &io::Error| format!("cannot ask pid {pid}: {}", reason(error));
     match channel.send(&request) {
@@ -211,24 +219,36 @@ fn try_to_connect(
 fn receive(
     channel: &Channel<ControlRequest, ControlReply>,
     deadline: Option<Instant>,
-) -> io::Result<ControlReply> {
+) -> io::Result<Answer> {
     let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(1));
     let fd = channel.as_fd().as_raw_fd();
     poll.registry().register(&mut SourceFd(&fd), Token(0), Interest::READABLE)?;
     loop {
-        match channel.receive()? {
-            Incoming::Message(reply) => return Ok(reply),
-            Incoming::Closed => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Incoming::Nothing if left(deadline) == Some(Duration::ZERO) => {
+        match channel.receive_with()? {
+            (Incoming::Message(reply), descriptors) => {
+                let document = descriptors.into_iter().next().map(read_document).transpose()?;
+                return Ok(Answer { reply, document });
+            }
+            (Incoming::Closed, _) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            (Incoming::Nothing, _) if left(deadline) == Some(Duration::ZERO) => {
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            Incoming::Nothing => {}
+            (Incoming::Nothing, _) => {}
         }
         match poll.poll(&mut events, left(deadline)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             Ok(()) | Err(_) => {}
         }
     }
+}
+
+/// The content of a file that the master has written.
+fn read_document(file: OwnedFd) -> io::Result<String> {
+    let mut file = File::from(file);
+    file.rewind()?;
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 fn left(deadline: Option<Instant>) -> Option<Duration> {

@@ -18,7 +18,7 @@ pub(crate) fn given_up(server: &Server, kind: &str) -> u64 {
     command.current_dir("/").args(["status", "--json", &server.pid().to_string()]);
     let said = command.output().unwrap().stdout;
     let status: serde_json::Value = serde_json::from_slice(&said).unwrap();
-    status["given_up"][kind].as_u64().unwrap_or(0)
+    status["totals"]["refused"][kind].as_u64().unwrap_or(0)
 }
 
 #[test]

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::scoreboard::{GivenUp, Losses};
 use crate::{Generation, Slot};
 
 /// The longest text in a reply, in bytes; the log has the rest.
@@ -28,6 +27,13 @@ pub enum ControlRequest {
     Stop,
     /// Report the status; the reply follows at once.
     Status,
+    /// Send the report about the server ([`Report`](crate::report::Report)) as JSON; the reply
+    /// follows at once.
+    Report {
+        /// Instead of it, send the requests that run and the last ones
+        /// ([`RequestReport`](crate::report::RequestReport)).
+        recent: bool,
+    },
 }
 
 /// The reply of the master.
@@ -49,6 +55,9 @@ pub enum ControlReply {
     Stopping,
     /// The status.
     Status(Status),
+    /// The reply is in a file in memory, whose descriptor comes with this message: it may be
+    /// longer than a message.
+    Document,
     /// The command cannot be executed, or has failed: the server continues as before.
     Failed(String),
 }
@@ -63,7 +72,8 @@ pub struct Status {
     /// How many workers are left out.
     pub omitted: usize,
     /// What its workers, also those that have ended, have given up by their own
-    /// decision: how often, by kind ([`GivenUp::name`]). Kinds that have not occurred
+    /// decision: how often, by kind
+    /// ([`GivenUp::name`](crate::scoreboard::GivenUp::name)). Kinds that have not occurred
     /// are left out.
     #[serde(default)]
     pub given_up: BTreeMap<String, u64>,
@@ -102,22 +112,6 @@ impl Status {
         let omitted = workers.len().saturating_sub(LISTED_WORKERS);
         workers.truncate(LISTED_WORKERS);
         Self { summary, workers, omitted, given_up: BTreeMap::new() }
-    }
-
-    /// As above, with what was given up.
-    #[must_use]
-    pub fn with_losses(mut self, losses: &Losses) -> Self {
-        let counted = GivenUp::ALL.iter().zip(losses).filter(|(_, count)| **count > 0);
-        self.given_up = counted.map(|(kind, count)| (kind.name().to_owned(), *count)).collect();
-        self
-    }
-
-    /// The status for programs, as JSON.
-    ///
-    /// # Errors
-    /// None that a status can have.
-    pub fn to_json(&self) -> std::io::Result<String> {
-        Ok(serde_json::to_string(self)?)
     }
 }
 
@@ -172,7 +166,7 @@ fn find_secret<'a>(table: &'a str, name: &'a str) -> impl Iterator<Item = &'a st
 mod tests {
     use super::*;
     use crate::channel::{Channel, Incoming, ends};
-    use crate::scoreboard::KINDS;
+    use crate::scoreboard::GivenUp;
 
     #[test]
     fn the_longest_replies_fit_into_a_message() {
@@ -185,7 +179,8 @@ mod tests {
             requests: u64::MAX,
         };
         let status = Status::new("x".repeat(1000), vec![worker; 2000]);
-        let status = status.with_losses(&[u64::MAX; KINDS]);
+        let given_up = GivenUp::ALL.map(|kind| (kind.name().to_owned(), u64::MAX)).into();
+        let status = Status { given_up, ..status };
         assert_eq!((status.workers.len(), status.omitted), (500, 1500));
         let failed = ControlReply::failed(&"\u{1}é".repeat(TEXT_LIMIT));
         let (here, there): (

@@ -96,6 +96,14 @@ pub struct Start {
     pub check: Option<ApplicationCheck>,
 }
 
+impl Start {
+    /// The addresses of its listening sockets, in the order of their descriptors.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<String> {
+        self.listeners.iter().map(|listener| listener.address.to_string()).collect()
+    }
+}
+
 /// What a check of the settings asks of the worker that loads the application.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct ApplicationCheck {

@@ -21,6 +21,7 @@ use monoceros_tls::{
     CertificateFacts, ClientAuthentication, Material, Pair, TicketKey, TlsServer, TlsVersion,
     read_roots,
 };
+use monoceros_wire::report::CertificateReport;
 
 use crate::master::act::certificates::pair_files::{LINEAGE, PairFiles, subdirectories};
 use crate::master::act::pem_file::{self, FileExposure, FileStamp, PemFile};
@@ -196,6 +197,15 @@ impl Certificates {
             let certificate = format!("{path} ({names})");
             CertificateExpiry { not_after: it.facts.not_after, certificate }
         })
+    }
+
+    /// The certificates, for a report.
+    pub(crate) fn reports(&self) -> Vec<CertificateReport> {
+        let reports = self.pairs.iter().map(|it| CertificateReport {
+            names: it.facts.names.iter().map(|name| printable::line(name)).collect(),
+            not_after: it.facts.not_after as f64,
+        });
+        reports.collect()
     }
 
     /// Adds the names whose replacement can change what the files hold.

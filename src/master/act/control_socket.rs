@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
-use monoceros_sys::{reason, seqpacket, socket, user};
+use monoceros_sys::{memory, reason, seqpacket, socket, user};
 use monoceros_wire::channel::{Channel, Incoming};
 use monoceros_wire::control::{ControlReply, ControlRequest, PATIENCE, name, secret_name};
 
@@ -82,9 +82,27 @@ impl Control {
     /// Replies and closes the connection. The client may be gone.
     pub(crate) fn reply(&mut self, client: ClientId, reply: &ControlReply, poller: &Poller) {
         let Some(open) = &mut self.open else { return };
-        let is_meant = |index: &u8| open.client(*index).is_some_and(|it| it.id == client);
-        if let Some(index) = (0..MAX_CLIENTS).find(is_meant) {
+        if let Some(index) = open.find(client) {
             open.leave(index, reply, poller);
+        }
+    }
+
+    /// As above, with a reply that may be longer than a message.
+    pub(crate) fn reply_with(&mut self, client: ClientId, document: &str, poller: &Poller) {
+        let Some(open) = &mut self.open else { return };
+        let Some(index) = open.find(client) else { return };
+        match memory::sealed_file("monoceros-reply", document.as_bytes()) {
+            Ok(file) => {
+                if let Some(client) = open.client(index) {
+                    let sent = client.channel.send_with(&ControlReply::Document, &[file.as_fd()]);
+                    log_unsent(sent);
+                }
+                open.vacate(index, poller);
+            }
+            Err(error) => {
+                let text = format!("no memory for the reply: {}", reason(&error));
+                open.leave(index, &ControlReply::failed(&text), poller);
+            }
         }
     }
 }
@@ -101,6 +119,12 @@ impl CommandListener {
         };
         poller.register(listener.as_fd(), PollSource::ControlSocket)?;
         Ok(Self { listener, clients: [const { None }; MAX_CLIENTS as usize], next: 0 })
+    }
+
+    /// The connection of a client.
+    fn find(&self, client: ClientId) -> Option<u8> {
+        let is_meant = |index: &u8| self.client(*index).is_some_and(|it| it.id == client);
+        (0..MAX_CLIENTS).find(is_meant)
     }
 
     fn client(&self, index: u8) -> Option<&CommandClient> {
@@ -199,7 +223,11 @@ fn check(channel: &Channel<ControlReply, ControlRequest>) -> Result<(), String> 
 /// Sends the reply if the socket has room for it. The master does not wait for a client
 /// that does not read.
 fn send(channel: &Channel<ControlReply, ControlRequest>, reply: &ControlReply) {
-    if let Err(error) = channel.send(reply) {
+    log_unsent(channel.send(reply));
+}
+
+fn log_unsent(sent: io::Result<()>) {
+    if let Err(error) = sent {
         log::debug!("cannot answer a command: {}", reason(&error));
     }
 }

@@ -13,18 +13,22 @@ use std::time::Instant;
 use monoceros_log::RecordWriter;
 use monoceros_sys::daemon::Starter;
 use monoceros_sys::reason;
+use monoceros_wire::control::ControlReply;
 use monoceros_wire::message::Start;
+use monoceros_wire::report::RequestReport;
 use monoceros_wire::{Generation, Slot};
 
 use crate::master::act::application_metrics::ApplicationMetrics;
 use crate::master::act::client_limits::ClientLimits;
 use crate::master::act::concern_report::ConcernReport;
 use crate::master::act::control_socket::Control;
+use crate::master::act::former_workers::FormerWorkers;
 use crate::master::act::generations::Generations;
 use crate::master::act::handover::Handover;
 use crate::master::act::invocation::Invocation;
 use crate::master::act::listener::OwnedListener;
 use crate::master::act::notify_sender::NotifySender;
+use crate::master::act::observer::{Observer, Sources, changes};
 use crate::master::act::pid_file_setting::PidFileSetting;
 use crate::master::act::poller::{PollSource, Poller};
 use crate::master::act::processes::Processes;
@@ -37,7 +41,9 @@ use crate::master::decide::action::Action;
 use crate::master::decide::event::MasterEvent;
 use crate::master::decide::id::WorkerId;
 use crate::master::decide::master::Master;
+use crate::master::decide::server_facts::{ReportReader, ServerFacts};
 use crate::master::decide::settings::MasterSettings;
+use crate::master::decide::tally::TallySnapshot;
 
 /// The event loop, and everything of the system that the master owns.
 pub(crate) struct MasterLoop {
@@ -49,6 +55,8 @@ pub(crate) struct MasterLoop {
     clients: ClientLimits,
     application_metrics: ApplicationMetrics,
     processes: Processes,
+    former: FormerWorkers,
+    observer: Observer,
     handover: Handover,
     control: Control,
     pid_file: PidFileSetting,
@@ -116,6 +124,8 @@ impl MasterLoop {
             clients: ClientLimits::new(clients),
             application_metrics: ApplicationMetrics::new(metrics),
             processes: Processes::new(),
+            former: FormerWorkers::default(),
+            observer: Observer::new(),
             handover,
             control: Control::default(),
             pid_file: PidFileSetting::new(pid_path),
@@ -172,7 +182,11 @@ impl MasterLoop {
         let others = others.chain(self.renewals.deadline(&self.generations));
         let next = others.chain(deadline).min();
         let timeout = next.map(|at| at.saturating_duration_since(Instant::now()));
-        for source in self.poller.wait(timeout) {
+        let mut sources = self.poller.wait(timeout);
+        // Processes that have ended come first: what they have counted is known before a report
+        // is asked for, or before the successor takes the counts over.
+        sources.sort_by_key(|source| *source != PollSource::Signals);
+        for source in sources {
             self.read(source, events);
         }
         self.control.close_overdue(&self.poller, Instant::now());
@@ -222,6 +236,9 @@ impl MasterLoop {
                 events.extend(self.handover.note_end_of_successor(poller));
             }
             PollSource::Predecessor => events.extend(self.take_over()),
+            PollSource::FormerWorker(number) => {
+                events.extend(self.former.note_end(number, &self.poller));
+            }
         }
     }
 
@@ -241,7 +258,8 @@ impl MasterLoop {
                 return Some(self.start_successor(newest, workers));
             }
             Action::SignalSuccessor(signal) => self.handover.signal(signal),
-            Action::PassOn { workers } => self.pass_on(workers),
+            Action::PassOn { workers, tally } => self.pass_on(workers, *tally),
+            Action::Report { reader, facts } => self.report(reader, &facts),
             Action::Send { worker, message } => self.processes.send(worker, message),
             Action::RefuseConnections { worker, at_all } => {
                 let generation = self.processes.generation_of(worker)?;
@@ -268,7 +286,7 @@ impl MasterLoop {
             Action::CloseListeners => self.generations.close_listeners(),
             Action::Announce { app, workers } => self.announce(&app, workers),
             Action::Log(line) => line.write(),
-            Action::Report { text, is_grave } => self.concerns.write(&text, is_grave),
+            Action::Concern { text, is_grave } => self.concerns.write(&text, is_grave),
             Action::Exit(code) => self.code = Some(code),
         }
         None
@@ -332,6 +350,28 @@ impl MasterLoop {
         self.clients.begin(&self.generations)
     }
 
+    /// Sends a report about the server, or about its requests.
+    fn report(&mut self, reader: ReportReader, facts: &ServerFacts) {
+        let sources = Sources {
+            generations: &self.generations,
+            processes: &self.processes,
+            former: &self.former,
+        };
+        let ReportReader::Command { client, recent } = reader;
+        let document = if recent {
+            RequestReport::list_to_json(&self.observer.requests(facts, &sources))
+        } else {
+            self.observer.report(facts, &sources).to_json()
+        };
+        match document {
+            Ok(document) => self.control.reply_with(client, &document, &self.poller),
+            Err(error) => {
+                let reply = ControlReply::failed(&error.to_string());
+                self.control.reply(client, &reply, &self.poller);
+            }
+        }
+    }
+
     fn announce(&mut self, app: &str, workers: u16) {
         let Some(spec) = self.generations.current() else { return };
         announce(spec, app, workers);
@@ -353,18 +393,21 @@ impl MasterLoop {
     /// The init system is notified when the successor is its own child: it would not wait
     /// for the child of another process (`systemd.kill(5)`). The message to the successor
     /// comes last, when this master holds nothing any more.
-    fn pass_on(&mut self, workers: Option<u16>) {
+    fn pass_on(&mut self, workers: Option<u16>, tally: TallySnapshot) {
         let Some(successor) = self.handover.release_successor(&self.poller) else { return };
         self.generations.pass_on(|listener| successor.has_given_up(listener));
         self.pid_file.leave();
         self.application_metrics.leave();
         std::mem::take(&mut self.notify_sender).pass_on(successor.pid());
-        successor.pass_on(workers);
+        successor.pass_workers(self.processes.passed().chain(self.former.passed()));
+        let changes = changes(&tally);
+        successor.pass_on(PassedOn { workers, totals: Box::new(tally.totals), changes });
     }
 
     /// Takes over from the predecessor, once it has passed everything on.
     fn take_over(&mut self) -> Option<MasterEvent> {
-        let (predecessor, passed_on) = self.handover.take_predecessor(&self.poller)?;
+        let (mut predecessor, passed_on) = self.handover.take_predecessor(&self.poller)?;
+        self.former.take_over(predecessor.take_workers(), &self.poller);
         let owner = self.generations.owner();
         if let Err(text) = self.pid_file.take_over(predecessor.pid_path(), owner) {
             log::error!("{text}");
@@ -375,8 +418,8 @@ impl MasterLoop {
         }
         self.generations.take_over();
         self.application_metrics.take_over();
-        let PassedOn { workers } = passed_on;
-        Some(MasterEvent::TookOver { workers })
+        let PassedOn { workers, totals, changes } = passed_on;
+        Some(MasterEvent::TookOver { workers, totals, changes })
     }
 
     fn leave(&mut self, code: u8) {

@@ -121,7 +121,7 @@ impl Handover {
 
     /// Lets go of the predecessor, if it has passed everything on.
     pub(crate) fn take_predecessor(&mut self, poller: &Poller) -> Option<(Predecessor, PassedOn)> {
-        let passed_on = self.predecessor.as_ref()?.passed_on()?;
+        let passed_on = self.predecessor.as_mut()?.passed_on()?;
         let predecessor = self.predecessor.take()?;
         poller.deregister(predecessor.as_fd());
         Some((predecessor, passed_on))

@@ -114,8 +114,8 @@ impl PendingFork {
         let (channel, theirs) = pair().map_err(cannot)?;
         channel.ask_for_senders().map_err(cannot)?;
         let Start { slot, generation, .. } = start;
-        let listeners = start.listeners.len();
-        let shape = BoardShape::of_threads(spec.settings.threads).with_listeners(listeners);
+        let listeners = start.addresses();
+        let shape = BoardShape::of_threads(spec.settings.threads).with_listeners(listeners.len());
         let scoreboard = Scoreboard::create(slot, generation, shape).map_err(cannot)?;
         let stacks = Stacks::create().map_err(cannot)?;
         let clients = clients.map(|table| ClientMemory::create(table, spec.counted_connections()));
@@ -126,7 +126,7 @@ impl PendingFork {
             given.extend(spec.listeners.iter().flat_map(|it| it.sockets()));
         }
         mold.ask_fork(worker, &given).map_err(cannot)?;
-        let shared = SharedMemory { scoreboard: Some(scoreboard), stacks, clients };
+        let shared = SharedMemory { scoreboard: Some(scoreboard), listeners, stacks, clients };
         let later = Vec::new();
         let uid = spec.owner.as_ref().map_or_else(user::own_uid, |owner| owner.uid);
         let certificates = spec.sealed_certificates().cloned();

@@ -17,8 +17,10 @@ const MAX_EVENTS: usize = 64;
 /// The token of the first connection to the control socket. Smaller ones are those of the
 /// sources that exist once.
 const FIRST_CLIENT: usize = 6;
-/// The token of the first worker, after those of all connections.
-const FIRST_WORKER: usize = FIRST_CLIENT + u8::MAX as usize + 1;
+/// The token of the first worker of a predecessor, after those of all connections.
+const FIRST_FORMER: usize = FIRST_CLIENT + u8::MAX as usize + 1;
+/// The token of the first worker, after those of all workers of predecessors.
+const FIRST_WORKER: usize = FIRST_FORMER + u16::MAX as usize + 1;
 
 /// What a descriptor belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub(crate) enum PollSource {
     Certificates,
     /// The connection of a command.
     ControlClient(u8),
+    /// The end of a worker that a predecessor has started.
+    FormerWorker(u16),
     /// The channel of a worker or mold, or of a worker that a mold is to fork.
     Worker(WorkerId),
 }
@@ -57,6 +61,7 @@ impl PollSource {
             Self::ControlSocket => 4,
             Self::Certificates => 5,
             Self::ControlClient(index) => FIRST_CLIENT + usize::from(index),
+            Self::FormerWorker(number) => FIRST_FORMER + usize::from(number),
             Self::Worker(worker) => {
                 usize::try_from(worker.0).unwrap_or(usize::MAX).saturating_add(FIRST_WORKER)
             }
@@ -71,10 +76,13 @@ impl PollSource {
             3 => Self::Predecessor,
             4 => Self::ControlSocket,
             5 => Self::Certificates,
-            number => match u8::try_from(number - FIRST_CLIENT) {
-                Ok(index) => Self::ControlClient(index),
-                Err(_) => Self::Worker(WorkerId((number - FIRST_WORKER) as u64)),
-            },
+            number => {
+                let client = u8::try_from(number - FIRST_CLIENT).map(Self::ControlClient);
+                let former = || u16::try_from(number - FIRST_FORMER).map(Self::FormerWorker);
+                client
+                    .or_else(|_| former())
+                    .unwrap_or_else(|_| Self::Worker(WorkerId((number - FIRST_WORKER) as u64)))
+            }
         }
     }
 }
@@ -135,6 +143,7 @@ mod tests {
             PollSource::Certificates,
         ];
         sources.extend([0, 1, u8::MAX].map(PollSource::ControlClient));
+        sources.extend([0, 1, u16::MAX].map(PollSource::FormerWorker));
         sources.extend([0, 1, 1_000_000].map(|id| PollSource::Worker(WorkerId(id))));
         for source in &sources {
             assert_eq!(PollSource::of(source.token()), *source);

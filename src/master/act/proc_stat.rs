@@ -4,6 +4,8 @@
 use std::fs;
 use std::time::Duration;
 
+use monoceros_sys::memory::page_size;
+
 /// The kernel counts processor time in this many ticks a second, on every
 /// architecture that Linux shows it to programs of (`times(2)`).
 const TICKS: u64 = 100;
@@ -18,6 +20,27 @@ pub(crate) fn is_stopped(pid: i32) -> bool {
 pub(crate) fn processor_time(pid: i32, tid: i32) -> Option<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/task/{tid}/stat")).ok()?;
     used(&stat)
+}
+
+/// The processor time and the memory of a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ProcessFigures {
+    /// The processor time that it has used.
+    pub(crate) used: Duration,
+    /// Its resident memory in bytes.
+    pub(crate) resident: Option<u64>,
+}
+
+/// The processor time and the memory of a process; `None` if there is no such process.
+pub(crate) fn figures(pid: i32) -> Option<ProcessFigures> {
+    figures_of(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+fn figures_of(stat: &str) -> Option<ProcessFigures> {
+    // Field 24 of the whole line, in pages.
+    let pages = fields(stat).nth(21).and_then(|field| field.parse::<u64>().ok());
+    let resident = pages.map(|pages| pages.saturating_mul(page_size()));
+    Some(ProcessFigures { used: used(stat)?, resident })
 }
 
 fn used(stat: &str) -> Option<Duration> {
@@ -43,6 +66,9 @@ mod tests {
     fn fields_are_found_behind_any_name() {
         assert_eq!(fields(STAT).next(), Some("T"));
         assert_eq!(used(STAT), Some(Duration::from_secs(3)));
+        let figures =
+            ProcessFigures { used: Duration::from_secs(3), resident: Some(9 * page_size()) };
+        assert_eq!(figures_of(STAT), Some(figures));
         assert_eq!(used("garbage"), None);
         assert_eq!(used("7 (a) R 1"), None);
     }
@@ -52,5 +78,7 @@ mod tests {
         let pid = std::process::id().cast_signed();
         assert!(!is_stopped(pid) && processor_time(pid, pid).is_some());
         assert_eq!(processor_time(pid, 0), None);
+        assert!(figures(pid).unwrap().resident.unwrap() > 0);
+        assert_eq!(figures(0), None);
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
+use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 
 use monoceros_log::printable;
@@ -11,8 +12,10 @@ use monoceros_sys::reason;
 use monoceros_wire::Generation;
 use monoceros_wire::client_table::ClientTable;
 use monoceros_wire::message::{FromWorker, Start, ToWorker};
+use monoceros_wire::scoreboard::Scoreboard;
 use monoceros_wire::spool_count::SpoolCount;
 
+use crate::master::act::former_workers::PassedWorker;
 use crate::master::act::generations::Generations;
 use crate::master::act::logs;
 use crate::master::act::memory::OutOfMemory;
@@ -177,6 +180,26 @@ impl Processes {
         others.map(|(_, process)| process.generation).collect()
     }
 
+    /// The scoreboard of a worker.
+    pub(crate) fn find_board(&self, worker: WorkerId) -> Option<&Scoreboard> {
+        self.running.get(&worker)?.board().map(|(board, _)| board)
+    }
+
+    /// The scoreboards of all workers, with the addresses of the listeners in them.
+    pub(crate) fn boards(&self) -> impl Iterator<Item = (&Scoreboard, &[String])> {
+        self.running.values().filter_map(WorkerProcess::board)
+    }
+
+    /// The worker is any program, of which only its end is known.
+    pub(crate) fn is_program(&self, worker: WorkerId) -> bool {
+        self.running.get(&worker).is_some_and(WorkerProcess::is_program)
+    }
+
+    /// What a successor is sent about the workers.
+    pub(crate) fn passed(&self) -> impl Iterator<Item = PassedWorker<BorrowedFd<'_>>> {
+        self.running.values().filter_map(WorkerProcess::passed)
+    }
+
     /// A sample of each process.
     pub(crate) fn inspect(&mut self, generations: &Generations) -> Vec<WorkerSample> {
         let processes = self.running.iter_mut();
@@ -327,8 +350,9 @@ impl Processes {
             return Some(MasterEvent::SpawnFailed { worker, error: text.into() });
         }
         let out_of_memory = self.out_of_memory.has_struck();
-        let (running, stacks, losses) = (process.running(), process.stacks(), process.losses());
-        let exit = WorkerExit { status: end, out_of_memory, running, stacks, losses };
+        let (running, stacks) = (process.running(), process.stacks());
+        let counts = Box::new(process.counts());
+        let exit = WorkerExit { status: end, out_of_memory, running, stacks, counts };
         Some(MasterEvent::Exited { worker, exit })
     }
 
@@ -378,7 +402,8 @@ mod tests {
         fn new() -> Self {
             let (ours, theirs) = pair().unwrap();
             let (stacks, clients) = (Stacks::create().unwrap(), None);
-            let shared = SharedMemory { scoreboard: None, stacks, clients };
+            let listeners = Vec::new();
+            let shared = SharedMemory { scoreboard: None, listeners, stacks, clients };
             let process = Process::adopt(own_pid()).unwrap();
             let worker = WorkerProcess::forked(Slot(0), Generation(1), ours, process, shared);
             let (mut processes, poller) = (Processes::new(), Poller::new().unwrap());

@@ -14,15 +14,20 @@ use monoceros_sys::{descriptor, path, reason};
 use monoceros_tls::TicketKey;
 use monoceros_wire::Generation;
 use monoceros_wire::channel::{Channel, Incoming, ends};
+use monoceros_wire::report::{ChangeReport, Totals};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::roots;
 
 use crate::master::act::bind_format::binds;
+use crate::master::act::former_workers::{FormerRecord, PassedWorker};
 use crate::master::act::invocation::Invocation;
 use crate::master::act::listener::{ListenerRecord, OwnedListener};
 use crate::master::act::path_format::optional_path;
 use crate::master::kind::executable::find_program;
+
+/// How many workers are passed on in one message, with their counts and two descriptors each.
+const WORKERS_OF_MESSAGE: usize = 8;
 
 /// The title of the attendant, which exists until the new master serves.
 const ATTENDANT: &str = "monoceros: upgrade";
@@ -33,6 +38,9 @@ enum ToSuccessor {
     /// The first message: it waits in the channel before the program runs. The descriptor of
     /// the table of clients comes with it, if there is one.
     Begin(HandoverState),
+    /// Workers that still drain. The descriptors of the scoreboard and the process of each come
+    /// with it. Further ones may follow; `PassedOn` is the last message.
+    Workers(Vec<FormerRecord>),
     /// Everything belongs to the successor now.
     PassedOn(PassedOn),
 }
@@ -42,6 +50,12 @@ enum ToSuccessor {
 pub(crate) struct PassedOn {
     /// The number of workers, if an operator has changed it since [`ToSuccessor::Begin`].
     pub(crate) workers: Option<u16>,
+    /// What the server has counted, without the workers that live.
+    #[serde(default)]
+    pub(crate) totals: Box<Totals>,
+    /// The last reloads and upgrades, the newest first.
+    #[serde(default)]
+    pub(crate) changes: Vec<ChangeReport>,
 }
 
 /// The messages of the successor.
@@ -108,6 +122,8 @@ pub(crate) struct SuccessorProcess {
 pub(crate) struct Predecessor {
     channel: Channel<FromSuccessor, ToSuccessor>,
     pid_path: Option<PathBuf>,
+    /// Its workers that still drain.
+    workers: Vec<PassedWorker<OwnedFd>>,
 }
 
 /// What this master was given.
@@ -191,9 +207,27 @@ impl SuccessorProcess {
         listener.configured().is_some_and(|address| self.given_up.contains(address))
     }
 
+    /// Sends the scoreboards of workers that still drain.
+    pub(crate) fn pass_workers<'a>(
+        &self,
+        workers: impl Iterator<Item = PassedWorker<BorrowedFd<'a>>>,
+    ) {
+        let workers: Vec<_> = workers.collect();
+        for some in workers.chunks(WORKERS_OF_MESSAGE) {
+            let records = some.iter().map(|worker| worker.record.clone()).collect();
+            let descriptors: Vec<_> =
+                some.iter().flat_map(|worker| [worker.board, worker.process]).collect();
+            let sent = self.channel.send_with(&ToSuccessor::Workers(records), &descriptors);
+            if let Err(error) = sent {
+                let why = reason(&error);
+                log::error!("the new master does not know what the old workers count: {why}");
+            }
+        }
+    }
+
     /// Sends the last message: everything belongs to the successor now.
-    pub(crate) fn pass_on(&self, workers: Option<u16>) {
-        if let Err(error) = self.channel.send(&ToSuccessor::PassedOn(PassedOn { workers })) {
+    pub(crate) fn pass_on(&self, rest: PassedOn) {
+        if let Err(error) = self.channel.send(&ToSuccessor::PassedOn(rest)) {
             // The end of the channel means the same.
             log::debug!("cannot tell the new master: {}", reason(&error));
         }
@@ -246,18 +280,38 @@ impl Predecessor {
 
     /// The last message, when everything has been passed on. The end of the channel means
     /// the same.
-    pub(crate) fn passed_on(&self) -> Option<PassedOn> {
-        match self.channel.receive() {
-            Ok(Incoming::Nothing) => None,
-            Ok(Incoming::Message(ToSuccessor::PassedOn(rest))) => Some(rest),
-            Ok(Incoming::Message(ToSuccessor::Begin(_)) | Incoming::Closed) => {
-                Some(PassedOn::default())
-            }
-            Err(error) => {
-                log::error!("cannot understand the old master: {error}");
-                Some(PassedOn::default())
+    pub(crate) fn passed_on(&mut self) -> Option<PassedOn> {
+        loop {
+            match self.channel.receive_with() {
+                Ok((Incoming::Nothing, _)) => return None,
+                Ok((Incoming::Message(ToSuccessor::Workers(records)), descriptors)) => {
+                    self.add_workers(records, descriptors);
+                }
+                Ok((Incoming::Message(ToSuccessor::PassedOn(rest)), _)) => return Some(rest),
+                Ok((Incoming::Message(ToSuccessor::Begin(_)) | Incoming::Closed, _)) => {
+                    return Some(PassedOn::default());
+                }
+                Err(error) => {
+                    log::error!("cannot understand the old master: {error}");
+                    return Some(PassedOn::default());
+                }
             }
         }
+    }
+
+    fn add_workers(&mut self, records: Vec<FormerRecord>, descriptors: Vec<OwnedFd>) {
+        let mut descriptors = descriptors.into_iter();
+        for record in records {
+            let (Some(board), Some(process)) = (descriptors.next(), descriptors.next()) else {
+                return log::error!("the old master has sent too few descriptors");
+            };
+            self.workers.push(PassedWorker { record, board, process });
+        }
+    }
+
+    /// Its workers that still drain, as far as it has passed them on.
+    pub(crate) fn take_workers(&mut self) -> Vec<PassedWorker<OwnedFd>> {
+        std::mem::take(&mut self.workers)
     }
 }
 
@@ -288,7 +342,7 @@ pub(crate) fn inherit(invocation: &Invocation) -> Result<Option<Inherited>, Stri
         listeners.push(Rc::new(listener));
     }
     Ok(Some(Inherited {
-        predecessor: Predecessor { channel, pid_path: state.pid_path },
+        predecessor: Predecessor { channel, pid_path: state.pid_path, workers: Vec::new() },
         listeners,
         generation: Generation(state.newest.0.saturating_add(1)),
         workers: state.workers,

@@ -15,11 +15,13 @@ use monoceros_sys::{reason, user};
 use monoceros_wire::channel::MasterEnd;
 use monoceros_wire::client_table::ClientTable;
 use monoceros_wire::message::{Start, StartMold, ToWorker};
-use monoceros_wire::scoreboard::Losses;
+use monoceros_wire::report::Totals;
+use monoceros_wire::scoreboard::Scoreboard;
 use monoceros_wire::spool_count::SpoolCount;
 use monoceros_wire::stacks;
 use monoceros_wire::{Generation, Slot};
 
+use crate::master::act::former_workers::{FormerRecord, PassedWorker};
 use crate::master::act::worker_spec::WorkerSpec;
 use crate::master::act::{logs, memory};
 use crate::master::decide::action::WorkerSignal;
@@ -263,9 +265,32 @@ impl WorkerProcess {
         self.link.running()
     }
 
-    /// What it has given up by its own decision, as far as it shows that.
-    pub(crate) fn losses(&self) -> Losses {
-        self.link.losses()
+    /// Its scoreboard, and the addresses of the listeners in it.
+    pub(crate) fn board(&self) -> Option<(&Scoreboard, &[String])> {
+        self.link.board()
+    }
+
+    /// What it has counted, as far as it shows that.
+    pub(crate) fn counts(&self) -> Totals {
+        self.link.counts()
+    }
+
+    /// It is any program, of which only its end is known.
+    pub(crate) fn is_program(&self) -> bool {
+        self.link.is_program()
+    }
+
+    /// What a successor is sent about it, if it has a scoreboard.
+    pub(crate) fn passed(&self) -> Option<PassedWorker<BorrowedFd<'_>>> {
+        let ((board, listeners), slot) = (self.board()?, self.slot?);
+        let record = FormerRecord {
+            slot,
+            generation: self.generation,
+            pid: self.pid(),
+            listeners: listeners.to_vec(),
+            counts: self.counts(),
+        };
+        Some(PassedWorker { record, board: board.as_fd(), process: self.process.as_fd() })
     }
 
     /// It has ended: its connections do not count for its clients any more.

@@ -9,7 +9,9 @@ use monoceros_wire::message::ToWorker;
 use monoceros_wire::{Generation, Slot};
 
 use crate::master::decide::id::{ClientId, WorkerId};
+use crate::master::decide::server_facts::{ReportReader, ServerFacts};
 use crate::master::decide::state::Purpose;
+use crate::master::decide::tally::TallySnapshot;
 
 /// One thing to do. An action that can fail results in an event.
 #[derive(Clone, Debug)]
@@ -82,6 +84,8 @@ pub(crate) enum Action {
         /// The number of workers, if an operator has changed it since the successor was
         /// started.
         workers: Option<u16>,
+        /// What the server has counted so far, without the workers that live.
+        tally: Box<TallySnapshot>,
     },
     /// Reply to a command. Each command gets one reply.
     Reply {
@@ -89,6 +93,13 @@ pub(crate) enum Action {
         client: ClientId,
         /// The reply.
         reply: ControlReply,
+    },
+    /// Make a report about the server, and send it.
+    Report {
+        /// The receiver.
+        reader: ReportReader,
+        /// What the decisions know.
+        facts: Box<ServerFacts>,
     },
     /// Notify the init system.
     Notify(Notification),
@@ -122,7 +133,7 @@ pub(crate) enum Action {
     Log(LogLine),
     /// Report something that the operator should correct: in the error log, or in the output
     /// of a check.
-    Report {
+    Concern {
         /// The text for people.
         text: String,
         /// Every log level shows it.

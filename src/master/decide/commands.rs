@@ -125,7 +125,8 @@ fn describe(worker: &WorkerEntry, now: Instant) -> WorkerStatus {
     }
 }
 
-fn state_word(worker: &WorkerEntry) -> &'static str {
+/// The state of a worker or a mold, as reports have it.
+pub(crate) fn state_word(worker: &WorkerEntry) -> &'static str {
     match worker.state {
         WorkerState::Booting { .. } => "booting",
         WorkerState::Ready { .. } if worker.is_doomed() => "hung",

@@ -35,7 +35,7 @@ impl Concerns {
         let text: String = text.chars().take(MAX_LENGTH).collect();
         let is_new = generation == self.generation && self.reported.insert(text.clone());
         if is_new && self.reported.len() <= MAX_CONCERNS {
-            actions.push(Action::Report { text, is_grave });
+            actions.push(Action::Concern { text, is_grave });
         } else if is_new {
             self.reported.remove(&text);
         }
@@ -51,7 +51,7 @@ mod tests {
         let mut actions = Actions::new(Purpose::Serve);
         concerns.report(Generation(generation), text, false, &mut actions);
         let texts = actions.take().into_iter().map(|action| match action {
-            Action::Report { text, is_grave: false } => text,
+            Action::Concern { text, is_grave: false } => text,
             other => panic!("{other:?}"),
         });
         texts.collect()

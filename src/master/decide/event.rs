@@ -5,7 +5,7 @@ use monoceros_sys::process::ExitStatus;
 use monoceros_wire::Generation;
 use monoceros_wire::control::ControlRequest;
 use monoceros_wire::message::BootFailure;
-use monoceros_wire::scoreboard::Losses;
+use monoceros_wire::report::{ChangeReport, Totals};
 
 use crate::master::decide::id::{ClientId, WorkerId};
 use crate::master::decide::sample::WorkerSample;
@@ -94,6 +94,15 @@ pub(crate) enum MasterEvent {
         /// The number of workers, if an operator has asked the predecessor for another
         /// number while this master got ready.
         workers: Option<u16>,
+        /// What the server has counted so far, without the workers that live.
+        totals: Box<Totals>,
+        /// The last reloads and upgrades, the newest first.
+        changes: Vec<ChangeReport>,
+    },
+    /// A worker that a predecessor has started has ended.
+    FormerWorkerEnded {
+        /// What it has counted.
+        counts: Box<Totals>,
     },
     /// The successor could not be started, or has ended.
     SuccessorEnded {
@@ -142,7 +151,7 @@ impl From<&str> for SpawnError {
 }
 
 /// How the process of a worker ended, and what is known of the cause.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct WorkerExit {
     /// The exit code or signal.
     pub(crate) status: ExitStatus,
@@ -152,6 +161,15 @@ pub(crate) struct WorkerExit {
     pub(crate) running: Vec<String>,
     /// The stacks of its threads, if it could still write them.
     pub(crate) stacks: String,
-    /// What it has given up by its own decision.
-    pub(crate) losses: Losses,
+    /// What it has counted.
+    pub(crate) counts: Box<Totals>,
+}
+
+#[cfg(test)]
+impl WorkerExit {
+    /// The end of a worker that has counted nothing.
+    pub(crate) fn of(status: ExitStatus) -> Self {
+        let (running, stacks, counts) = Default::default();
+        Self { status, out_of_memory: false, running, stacks, counts }
+    }
 }

@@ -68,30 +68,23 @@ pub(crate) fn unfinished(exit: &WorkerExit) -> String {
 
 #[cfg(test)]
 mod tests {
-    use monoceros_wire::scoreboard::Losses;
-
     use super::*;
-
-    fn exit(status: ExitStatus) -> WorkerExit {
-        let (running, stacks) = (Vec::new(), String::new());
-        WorkerExit { status, out_of_memory: false, running, stacks, losses: Losses::default() }
-    }
 
     #[test]
     fn the_sender_of_a_kill_is_named() {
-        let killed = exit(ExitStatus::Signal(libc::SIGKILL));
+        let killed = WorkerExit::of(ExitStatus::Signal(libc::SIGKILL));
         assert!(cause(&killed).ends_with("not by the master"));
         let starved = WorkerExit { out_of_memory: true, ..killed };
         assert!(cause(&starved).ends_with("by the kernel: out of memory"));
-        assert_eq!(cause(&exit(ExitStatus::Code(3))), "exit code 3");
+        assert_eq!(cause(&WorkerExit::of(ExitStatus::Code(3))), "exit code 3");
     }
 
     #[test]
     fn what_was_not_finished_follows_the_cause() {
         let running = vec!["GET /a".to_owned(), "GET /b".to_owned()];
         let stacks = "File a.py\n".to_owned();
-        let died = WorkerExit { running, stacks, ..exit(ExitStatus::Code(0)) };
+        let died = WorkerExit { running, stacks, ..WorkerExit::of(ExitStatus::Code(0)) };
         assert_eq!(unfinished(&died), "; it was running GET /a, GET /b\nFile a.py");
-        assert_eq!(unfinished(&exit(ExitStatus::Code(0))), "");
+        assert_eq!(unfinished(&WorkerExit::of(ExitStatus::Code(0))), "");
     }
 }

@@ -8,6 +8,7 @@
 mod init_system;
 mod operator;
 mod reloads;
+mod reports;
 mod shutdown;
 #[cfg(test)]
 mod simulation;
@@ -25,6 +26,7 @@ use monoceros_wire::message::BootFailure;
 use crate::master::decide::action::{Action, Actions, Notification};
 use crate::master::decide::commands::{LEAVING, WaitingClients};
 use crate::master::decide::event::{BindError, MasterEvent, SpawnError, WorkerExit};
+use crate::master::decide::exit_reason::ExitReason;
 use crate::master::decide::id::WorkerId;
 use crate::master::decide::planner::PlanTarget;
 use crate::master::decide::pool::{PoolContext, Setback, WorkerPool};
@@ -35,6 +37,7 @@ use crate::master::decide::state::{MasterState, Purpose};
 use crate::master::decide::status_line::StatusLine;
 use crate::master::decide::succession::Succession;
 use crate::master::decide::suspends::Suspends;
+use crate::master::decide::tally::Tally;
 use crate::master::decide::watchdog::Watchdog;
 
 /// How long an address may be in use before the master gives up.
@@ -74,6 +77,7 @@ pub(crate) struct Master {
     succession: Succession,
     clients: WaitingClients,
     status: StatusLine,
+    tally: Tally,
     watchdog: Watchdog,
     actions: Actions,
 }
@@ -92,6 +96,7 @@ impl Master {
             succession: Succession::new(follows),
             clients: WaitingClients::default(),
             status: StatusLine::default(),
+            tally: Tally::default(),
             watchdog: Watchdog::new(watchdog, now),
             actions: Actions::new(purpose),
         }
@@ -118,6 +123,7 @@ impl Master {
             MasterState::Stopped => {}
         }
         self.proceed(now);
+        self.pool.take_booted().into_iter().for_each(|took| self.tally.note_boot(took));
         self.suspends.expect(self.next_deadline(), now);
         self.actions.take()
     }
@@ -191,7 +197,8 @@ impl Master {
         self.note_watchdog(now);
         self.note_successor_deadline(now);
         if self.reload.is_overdue(now) {
-            self.abandon_reload("made no progress within progress-deadline");
+            let reason = "made no progress within progress-deadline";
+            self.abandon_reload(reason, reason, now);
         }
         if self.pool.take_inspection(self.reload.settings().timeout, now) {
             self.actions.push(Action::Inspect);
@@ -225,6 +232,27 @@ impl Master {
 /// Workers and molds: what happens to them goes to the pool, which returns what it means
 /// for the server.
 impl Master {
+    fn note_spawned(&mut self, worker: WorkerId, pid: i32, now: Instant) {
+        if self.pool.note_pid(worker, pid, now, &mut self.actions) {
+            self.tally.note_spawn();
+        }
+    }
+
+    /// A worker that was asked to leave has no process, or its process never became the program
+    /// that was meant.
+    fn forget(&mut self, worker: WorkerId) {
+        self.count_exec_failure(worker);
+        self.pool.forget(worker);
+    }
+
+    /// Counts the end of a process that did not become the program that was meant.
+    fn count_exec_failure(&mut self, worker: WorkerId) {
+        let entry = self.pool.roster().get(worker);
+        if entry.is_some_and(|entry| entry.spawned.is_some() && entry.slot().is_some()) {
+            self.tally.note_exit(ExitReason::BootFailure);
+        }
+    }
+
     fn note_ready(&mut self, worker: WorkerId, app: String, now: Instant) {
         self.with_pool(now, |pool, context, actions| {
             pool.note_ready(worker, app, context, actions)
@@ -246,6 +274,7 @@ impl Master {
     }
 
     fn note_spawn_failure(&mut self, worker: WorkerId, error: &SpawnError, now: Instant) {
+        self.count_exec_failure(worker);
         let setback = self.with_pool(now, |pool, context, actions| {
             pool.note_spawn_failure(worker, error, context, actions)
         });
@@ -253,8 +282,9 @@ impl Master {
     }
 
     fn note_exit(&mut self, worker: WorkerId, exit: &WorkerExit, now: Instant) {
-        if let Some(ended) = self.pool.roster().get(worker) {
-            self.status.add_ended(ended.observed.requests, &exit.losses);
+        if let Some(ended) = self.pool.roster().get(worker).filter(|it| it.slot().is_some()) {
+            self.tally.note_exit(ExitReason::of(ended, exit));
+            self.tally.add(&exit.counts);
         }
         let setback = self.with_pool(now, |pool, context, actions| {
             pool.note_exit(worker, exit, context, actions)
@@ -271,7 +301,9 @@ impl Master {
     fn note_setback(&mut self, setback: Option<Setback>, now: Instant) {
         match setback {
             Some(Setback::CannotStart { code, reason }) => self.fail(code, &reason, now),
-            Some(Setback::ReloadFails(reason)) => self.abandon_reload(&reason),
+            Some(Setback::ReloadFails { reason, cause }) => {
+                self.abandon_reload(&reason, &cause, now);
+            }
             None => {}
         }
     }

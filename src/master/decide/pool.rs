@@ -42,6 +42,8 @@ pub(crate) struct WorkerPool {
     boot_failures: BootFailures,
     concerns: Concerns,
     monitor: Monitor,
+    /// How long the workers took that have become ready and are not counted yet.
+    booted: Vec<Duration>,
 }
 
 /// What the server is doing while something happens to a worker.
@@ -73,8 +75,13 @@ pub(crate) enum Setback {
         /// The reason.
         reason: String,
     },
-    /// The new generation cannot serve, for this reason: the reload fails.
-    ReloadFails(String),
+    /// The new generation cannot serve: the reload fails.
+    ReloadFails {
+        /// The reason, in a line.
+        reason: String,
+        /// All that is known of the cause.
+        cause: String,
+    },
 }
 
 impl PoolContext<'_> {
@@ -101,6 +108,7 @@ impl WorkerPool {
             boot_failures: BootFailures::default(),
             concerns: Concerns::default(),
             monitor: Monitor::default(),
+            booted: Vec::new(),
         }
     }
 
@@ -225,12 +233,23 @@ impl WorkerPool {
         }
     }
 
-    /// A process exists.
-    pub(crate) fn note_pid(&mut self, id: WorkerId, pid: i32, actions: &mut Actions) {
-        if let Some(worker) = self.roster.get_mut(id) {
-            worker.pid = pid;
-            actions.log(Level::Debug, format!("{worker} spawned"));
-        }
+    /// A process exists. Returns whether it is a worker.
+    pub(crate) fn note_pid(
+        &mut self,
+        id: WorkerId,
+        pid: i32,
+        now: Instant,
+        actions: &mut Actions,
+    ) -> bool {
+        let Some(worker) = self.roster.get_mut(id) else { return false };
+        (worker.pid, worker.spawned) = (pid, Some(now));
+        actions.log(Level::Debug, format!("{worker} spawned"));
+        worker.slot().is_some()
+    }
+
+    /// How long the workers took to become ready that have done so since the last call.
+    pub(crate) fn take_booted(&mut self) -> Vec<Duration> {
+        std::mem::take(&mut self.booted)
     }
 
     /// A worker can serve, or a mold can fork.
@@ -249,8 +268,11 @@ impl WorkerPool {
             return;
         }
         worker.state = WorkerState::Ready { since: context.now };
+        worker.ready_since = Some(context.now);
         actions.log(Level::Info, format!("{worker} ready"));
         if let Role::Worker(_) = worker.role {
+            let spawned = worker.spawned.unwrap_or(context.now);
+            self.booted.push(context.now.saturating_duration_since(spawned));
             self.recycler.allot(worker, context.settings().recycling, context.now);
             self.roster.set_app(app);
         }
@@ -366,14 +388,15 @@ impl WorkerPool {
             (Level::Error, format!("; the next one in {:.1} s", wait.as_secs_f64()))
         };
         let (cause, rest) = (exit_report::cause(exit), exit_report::unfinished(exit));
-        let line = format!("{worker} died: {cause}{wait}{rest}");
+        let text = format!("{worker} died: {cause}{wait}{rest}");
         if intended {
-            actions.log(level, line);
+            actions.log(level, text.as_str());
         } else {
-            actions.log_event(level, MessageId::WorkerCrashed, line);
+            actions.log_event(level, MessageId::WorkerCrashed, text.as_str());
         }
         let is_new_code = context.reload.is_unproven(worker) && worker.slot().is_some();
-        is_new_code.then(|| Setback::ReloadFails("does not last".to_owned()))
+        is_new_code
+            .then(|| Setback::ReloadFails { reason: "does not last".to_owned(), cause: text })
     }
 
     /// Does what the deadline of a process asks for, if it has passed.
@@ -438,7 +461,8 @@ impl WorkerPool {
             Some(Setback::CannotStart { code, reason: text.to_owned() })
         } else if context.reload.is_unproven(worker) {
             let hint = hint.map_or(String::new(), |hint| format!(" ({hint})"));
-            Some(Setback::ReloadFails(format!("cannot serve: {}{hint}", last_line(text))))
+            let reason = format!("cannot serve: {}{hint}", last_line(text));
+            Some(Setback::ReloadFails { reason, cause: text.to_owned() })
         } else {
             self.roster.fail(worker.role, Duration::ZERO, context.now);
             None

@@ -9,7 +9,9 @@ use crate::master::decide::action::{Action, Actions};
 use crate::master::decide::id::WorkerId;
 use crate::master::decide::lifecycle::{self, STOP_LIMIT};
 use crate::master::decide::planner::{PlanTarget, plan};
-use crate::master::decide::roster::{LeaveReason, Role, Roster, WorkerEntry, WorkerState};
+use crate::master::decide::roster::{
+    Disposition, LeaveReason, Retirement, Role, Roster, WorkerEntry, WorkerState,
+};
 use crate::master::decide::settings::{MasterSettings, deadline_after};
 
 /// When the plan must be made again without an event.
@@ -58,6 +60,9 @@ impl Reconciler {
         self.wake = plan.wake;
         for id in plan.retire {
             let (reason, limit) = (LeaveReason::Retired, settings.graceful_timeout);
+            if let Some(worker) = roster.get_mut(id) {
+                worker.retirement = Some(retirement_of(worker, wanted.target));
+            }
             lifecycle::drain(roster, id, reason, limit, now, actions);
         }
         self.reconcile_molds(roster, wanted, now, actions);
@@ -91,6 +96,16 @@ impl Reconciler {
             let worker = roster.add(Role::Mold, generation, state);
             actions.push(Action::SpawnMold { worker, generation });
         }
+    }
+}
+
+/// Why the plan retires a worker.
+fn retirement_of(worker: &WorkerEntry, target: PlanTarget) -> Retirement {
+    match (worker.disposition, worker.observed.due) {
+        (Disposition::Doomed, _) => Retirement::TimedOut,
+        (Disposition::Going, Some(cause)) => Retirement::Recycled(cause),
+        _ if worker.generation == target.generation => Retirement::FewerWorkers,
+        _ => Retirement::Reload,
     }
 }
 

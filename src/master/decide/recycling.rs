@@ -7,24 +7,13 @@ use std::time::Instant;
 use log::Level;
 
 use crate::master::decide::action::Actions;
-use crate::master::decide::roster::{Disposition, Observations, Roster, WorkerEntry};
+use crate::master::decide::roster::{Disposition, Observations, RecycleCause, Roster, WorkerEntry};
 use crate::master::decide::rules::random::Random;
 use crate::master::decide::sample::WorkerSample;
 use crate::master::decide::settings::RecyclingLimits;
 
 /// A worker has too much memory when this many samples in a row show it.
 const SAMPLES_OVER_LIMIT: u8 = 3;
-
-/// Why a worker is due to be replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Due {
-    /// It has responded to as many requests as it was allotted.
-    Requests,
-    /// It has lived for as long as it was allotted.
-    Lifetime,
-    /// It has had more memory than allowed, in bytes, for some time.
-    Memory(u64),
-}
 
 /// Draws the random part of allotments, so that workers that have started together are not
 /// replaced together.
@@ -87,11 +76,13 @@ pub(crate) fn note_sample(
         return;
     }
     if let Some(due) = find_due(observed, sample, now) {
+        observed.due = Some(due);
         worker.disposition = Disposition::Due;
+        let memory = sample.memory.unwrap_or_default() >> 20;
         let text = match due {
-            Due::Requests => format!("{worker} is due: {} requests", sample.requests),
-            Due::Lifetime => format!("{worker} is due: max-lifetime"),
-            Due::Memory(bytes) => format!("{worker} is due: {} MiB of memory", bytes >> 20),
+            RecycleCause::Requests => format!("{worker} is due: {} requests", sample.requests),
+            RecycleCause::Lifetime => format!("{worker} is due: max-lifetime"),
+            RecycleCause::Memory => format!("{worker} is due: {memory} MiB of memory"),
         };
         actions.log(Level::Info, text);
     }
@@ -103,13 +94,13 @@ fn count_over_limit(before: u8, memory: Option<u64>, limit: u64) -> u8 {
     if is_over { before.saturating_add(1) } else { 0 }
 }
 
-fn find_due(observed: &Observations, sample: &WorkerSample, now: Instant) -> Option<Due> {
+fn find_due(observed: &Observations, sample: &WorkerSample, now: Instant) -> Option<RecycleCause> {
     if observed.most_requests.is_some_and(|most| sample.requests >= most) {
-        Some(Due::Requests)
+        Some(RecycleCause::Requests)
     } else if observed.due_at.is_some_and(|at| at <= now) {
-        Some(Due::Lifetime)
+        Some(RecycleCause::Lifetime)
     } else if observed.heavy >= SAMPLES_OVER_LIMIT {
-        sample.memory.map(Due::Memory)
+        Some(RecycleCause::Memory)
     } else {
         None
     }
@@ -127,15 +118,15 @@ mod tests {
         assert_eq!(due(&Observations::default()), None);
         assert_eq!(due(&Observations { most_requests: Some(11), ..Observations::default() }), None);
         let requests = Observations { most_requests: Some(10), ..Observations::default() };
-        assert_eq!(due(&requests), Some(Due::Requests));
+        assert_eq!(due(&requests), Some(RecycleCause::Requests));
         assert_eq!(
             due(&Observations { due_at: Some(now), ..Observations::default() }),
-            Some(Due::Lifetime)
+            Some(RecycleCause::Lifetime)
         );
         assert_eq!(due(&Observations { heavy: 2, ..Observations::default() }), None);
         assert_eq!(
             due(&Observations { heavy: 3, ..Observations::default() }),
-            Some(Due::Memory(7))
+            Some(RecycleCause::Memory)
         );
     }
 

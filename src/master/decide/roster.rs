@@ -45,10 +45,16 @@ pub(crate) struct WorkerEntry {
     pub(crate) generation: Generation,
     /// Its pid, for log lines; 0 until it is spawned.
     pub(crate) pid: i32,
+    /// When its process was started.
+    pub(crate) spawned: Option<Instant>,
+    /// When it became ready.
+    pub(crate) ready_since: Option<Instant>,
     /// Its state.
     pub(crate) state: WorkerState,
     /// Whether it stays, while it serves.
     pub(crate) disposition: Disposition,
+    /// Why it was retired, if the plan has retired it.
+    pub(crate) retirement: Option<Retirement>,
     /// What samples have shown while it served.
     pub(crate) observed: Observations,
 }
@@ -97,6 +103,30 @@ pub(crate) enum LeaveReason {
     Hung,
 }
 
+/// Why the plan has retired a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Retirement {
+    /// It was recycled.
+    Recycled(RecycleCause),
+    /// A request has run for longer than `timeout`.
+    TimedOut,
+    /// A generation replaces another one.
+    Reload,
+    /// The server is to have fewer workers.
+    FewerWorkers,
+}
+
+/// Why a worker is recycled although nothing is wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RecycleCause {
+    /// It has responded to as many requests as it was allotted.
+    Requests,
+    /// It has lived for as long as it was allotted.
+    Lifetime,
+    /// It has had more memory than allowed for some time.
+    Memory,
+}
+
 /// Whether a worker that serves stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Disposition {
@@ -117,6 +147,8 @@ pub(crate) struct Observations {
     pub(crate) most_requests: Option<u64>,
     /// When it is due.
     pub(crate) due_at: Option<Instant>,
+    /// Why it is to be recycled, if it is.
+    pub(crate) due: Option<RecycleCause>,
     /// How many samples in a row have shown too much memory.
     pub(crate) heavy: u8,
     /// Requests that it had responded to at the last sample.
@@ -230,7 +262,18 @@ impl Roster {
         let id = WorkerId(self.next);
         self.next += 1;
         let (disposition, observed) = (Disposition::Stays, Observations::default());
-        let worker = WorkerEntry { id, role, generation, pid: 0, state, disposition, observed };
+        let worker = WorkerEntry {
+            id,
+            role,
+            generation,
+            pid: 0,
+            spawned: None,
+            ready_since: None,
+            state,
+            disposition,
+            retirement: None,
+            observed,
+        };
         self.workers.insert(id, worker);
         id
     }

@@ -1,20 +1,15 @@
 //! The state of the server in one line for people, which `systemctl status` shows. Owns
-//! the totals of workers that have ended, and the line that was sent last. Called by the
+//! the number of requests that run, and the line that was sent last. Called by the
 //! master only.
 
 use monoceros_wire::Generation;
-use monoceros_wire::scoreboard::Losses;
 
 use crate::master::decide::action::{Actions, Notification};
 use crate::master::decide::roster::Roster;
 
-/// The totals, and the line that the init system was sent last.
+/// What only the line shows, and the line that the init system was sent last.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StatusLine {
-    /// Requests that ended workers have responded to.
-    answered: u64,
-    /// What ended workers have given up by their own decision.
-    losses: Losses,
     /// Requests that run now.
     running: usize,
     /// What concerns the operator about certificates.
@@ -23,13 +18,15 @@ pub(crate) struct StatusLine {
     sent: String,
 }
 
-/// What the line shows beside the totals.
+/// What the line shows beside these.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StatusFacts<'a> {
     /// The generation that serves.
     pub(crate) generation: Generation,
     /// The wanted number of workers.
     pub(crate) workers: u16,
+    /// Requests that ended workers have responded to.
+    pub(crate) answered: u64,
     /// The workers that exist.
     pub(crate) roster: &'a Roster,
     /// The generation that replaces it.
@@ -45,12 +42,6 @@ pub(crate) struct StatusFacts<'a> {
 }
 
 impl StatusLine {
-    /// Adds the figures of a worker that has ended.
-    pub(crate) fn add_ended(&mut self, requests: u64, losses: &Losses) {
-        self.answered = self.answered.saturating_add(requests);
-        add(&mut self.losses, losses);
-    }
-
     /// Sets the number of requests that run now.
     pub(crate) fn set_running(&mut self, running: usize) {
         self.running = running;
@@ -59,6 +50,11 @@ impl StatusLine {
     /// Sets what concerns the operator about certificates, if anything does.
     pub(crate) fn set_concern(&mut self, concern: Option<String>) {
         self.concern = concern;
+    }
+
+    /// What concerns the operator about certificates, if anything does.
+    pub(crate) fn concern(&self) -> Option<&str> {
+        self.concern.as_deref()
     }
 
     /// Sends the line to the init system, if it has changed.
@@ -75,19 +71,12 @@ impl StatusLine {
         self.send(line, actions);
     }
 
-    /// What all workers, ended and living, have given up by their own decision.
-    pub(crate) fn losses(&self, roster: &Roster) -> Losses {
-        let mut sum = self.losses;
-        roster.workers().for_each(|worker| add(&mut sum, &worker.observed.losses));
-        sum
-    }
-
     /// Such as `gen=2: 4 of 4 workers ready, 1 requests running, 1234 answered`.
     pub(crate) fn compose(&self, facts: &StatusFacts) -> String {
         let ready = facts.roster.ready().count();
         let living = facts.roster.workers().map(|worker| worker.observed.requests);
         // The sum saturates: a worker may have written any number to its scoreboard.
-        let answered = living.fold(self.answered, u64::saturating_add);
+        let answered = living.fold(facts.answered, u64::saturating_add);
         let StatusFacts { generation, workers, .. } = facts;
         let running = self.running;
         let mut line = format!(
@@ -115,10 +104,6 @@ impl StatusLine {
     }
 }
 
-fn add(sum: &mut Losses, more: &Losses) {
-    sum.iter_mut().zip(more).for_each(|(sum, more)| *sum = sum.saturating_add(*more));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +113,7 @@ mod tests {
         StatusFacts {
             generation: Generation(2),
             workers: 4,
+            answered: 12,
             roster,
             rolling_to: None,
             failed_reload: None,
@@ -140,7 +126,6 @@ mod tests {
     #[test]
     fn the_line_has_what_is_under_way_and_what_has_failed() {
         let (roster, mut status) = (Roster::default(), StatusLine::default());
-        status.add_ended(12, &Losses::default());
         status.set_running(3);
         let plain = "gen=2: 0 of 4 workers ready, 3 requests running, 12 answered";
         assert_eq!(status.compose(&facts(&roster)), plain);
@@ -179,9 +164,13 @@ mod tests {
 
     #[test]
     fn totals_do_not_overflow() {
-        let (roster, mut status) = (Roster::default(), StatusLine::default());
-        status.add_ended(u64::MAX, &Losses::default());
-        status.add_ended(1, &Losses::default());
+        use crate::master::decide::roster::{Role, WorkerState};
+        use monoceros_wire::Slot;
+        use std::time::Instant;
+        let (mut roster, status) = (Roster::default(), StatusLine::default());
+        let ready = WorkerState::Ready { since: Instant::now() };
+        let id = roster.add(Role::Worker(Slot(0)), Generation(1), ready);
+        roster.get_mut(id).unwrap().observed.requests = u64::MAX;
         assert!(status.compose(&facts(&roster)).contains(&u64::MAX.to_string()));
     }
 }

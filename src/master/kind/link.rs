@@ -8,7 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use monoceros_config::variable;
 use monoceros_wire::channel::{Incoming, WorkerEnd};
 use monoceros_wire::message::{FromWorker, ToWorker};
-use monoceros_wire::scoreboard::Losses;
+use monoceros_wire::report::Totals;
+use monoceros_wire::scoreboard::Scoreboard;
 
 use crate::master::decide::id::WorkerId;
 use crate::master::decide::sample::WorkerSample;
@@ -111,9 +112,19 @@ impl Link {
         self.native().map(NativeWorker::running).unwrap_or_default()
     }
 
-    /// What it has given up by its own decision, as far as it shows that.
-    pub(crate) fn losses(&self) -> Losses {
-        self.native().map(NativeWorker::losses).unwrap_or_default()
+    /// Its scoreboard, and the addresses of the listeners in it.
+    pub(crate) fn board(&self) -> Option<(&Scoreboard, &[String])> {
+        self.native()?.board()
+    }
+
+    /// What it has counted, as far as it shows that.
+    pub(crate) fn counts(&self) -> Totals {
+        self.native().map(NativeWorker::counts).unwrap_or_default()
+    }
+
+    /// The process is any program, of which only its end is known.
+    pub(crate) fn is_program(&self) -> bool {
+        self.native().is_none()
     }
 
     /// The process has ended: its connections do not count for its clients any more.

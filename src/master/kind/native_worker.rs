@@ -10,7 +10,8 @@ use monoceros_config::variable;
 use monoceros_sys::clock::monotonic_ms;
 use monoceros_wire::channel::{Incoming, MasterEnd};
 use monoceros_wire::message::{FromWorker, ToWorker};
-use monoceros_wire::scoreboard::{Losses, ResponseStage, Scoreboard};
+use monoceros_wire::report::Totals;
+use monoceros_wire::scoreboard::{ResponseStage, Scoreboard};
 use monoceros_wire::stacks::Stacks;
 
 use crate::master::act::proc_stat;
@@ -40,6 +41,8 @@ pub(crate) struct NativeWorker {
 pub(crate) struct SharedMemory {
     /// A mold has none.
     pub(crate) scoreboard: Option<Scoreboard>,
+    /// The addresses of the listeners that the scoreboard has rows for, in their order.
+    pub(crate) listeners: Vec<String>,
     pub(crate) stacks: Stacks,
     /// What it shares with other workers about clients, if it limits them.
     pub(crate) clients: Option<ClientMemory>,
@@ -120,9 +123,15 @@ impl NativeWorker {
         running.iter().map(ToString::to_string).collect()
     }
 
-    /// What it has given up by its own decision.
-    pub(crate) fn losses(&self) -> Losses {
-        self.shared.scoreboard.as_ref().map(Scoreboard::losses).unwrap_or_default()
+    /// Its scoreboard, and the addresses of the listeners in it.
+    pub(crate) fn board(&self) -> Option<(&Scoreboard, &[String])> {
+        Some((self.shared.scoreboard.as_ref()?, &self.shared.listeners))
+    }
+
+    /// What it has counted.
+    pub(crate) fn counts(&self) -> Totals {
+        let board = self.board();
+        board.map(|(board, listeners)| Totals::of_board(board, listeners)).unwrap_or_default()
     }
 
     /// It has ended: its connections do not count for its clients any more.

@@ -99,8 +99,8 @@ impl WorkerKind for PythonKind {
 
     fn connect(&self, start: Start, facts: StartFacts<'_>) -> io::Result<Endpoints> {
         let (channel, theirs) = pair()?;
-        let listeners = start.listeners.len();
-        let shape = BoardShape::of_threads(facts.threads).with_listeners(listeners);
+        let listeners = start.addresses();
+        let shape = BoardShape::of_threads(facts.threads).with_listeners(listeners.len());
         let scoreboard = Scoreboard::create(start.slot, start.generation, shape)?;
         let (stacks, clients) = (Stacks::create()?, facts.clients);
         let spool_count: Vec<_> = facts.spool_count.into_iter().collect();
@@ -111,7 +111,7 @@ impl WorkerKind for PythonKind {
         if let Some(clients) = &clients {
             clients.send(&channel)?;
         }
-        let shared = SharedMemory { scoreboard: Some(scoreboard), stacks, clients };
+        let shared = SharedMemory { scoreboard: Some(scoreboard), listeners, stacks, clients };
         let link = Link::Channel(NativeWorker::new(channel, shared));
         Ok(Endpoints { link, theirs: Some(theirs), variables: Vec::new() })
     }
@@ -120,7 +120,8 @@ impl WorkerKind for PythonKind {
         let (channel, theirs) = pair()?;
         channel.send(&ToWorker::StartMold(start))?;
         let (stacks, clients) = (Stacks::create()?, None);
-        let shared = SharedMemory { scoreboard: None, stacks, clients };
+        let listeners = Vec::new();
+        let shared = SharedMemory { scoreboard: None, listeners, stacks, clients };
         let link = Link::Channel(NativeWorker::new(channel, shared));
         Ok(Endpoints { link, theirs: Some(theirs), variables: Vec::new() })
     }

@@ -119,6 +119,12 @@ impl Process {
         Ok(Self { pid, pidfd: open_pidfd(pid)?, exec_error: None })
     }
 
+    /// The process of this pid that another one has opened a handle on (`pidfd_open(2)`).
+    #[must_use]
+    pub fn of_pidfd(pid: i32, pidfd: OwnedFd) -> Self {
+        Self { pid, pidfd, exec_error: None }
+    }
+
     /// The pid, for logs and for [`reap`]; signals use the pidfd.
     #[must_use]
     pub fn pid(&self) -> i32 {

@@ -25,8 +25,8 @@ pub struct Report {
     pub name: Option<String>,
     /// What is served: the application as its workers found it, or the program.
     pub application: Option<String>,
-    /// The state of the master: `binding`, `starting`, `serving`, `withdrawn`, `delaying`,
-    /// `draining`, `stopping` or `stopped`.
+    /// The state of the master: `starting`, `serving`, `withdrawn`, `delaying`, `draining` or
+    /// `stopping`.
     pub state: String,
     /// At least one worker serves, and the server is not about to end.
     pub is_ready: bool,

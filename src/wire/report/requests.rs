@@ -94,6 +94,14 @@ impl RequestReport {
         }
     }
 
+    /// Several of them as JSON.
+    ///
+    /// # Errors
+    /// None that these can have.
+    pub fn list_to_json(list: &[Self]) -> std::io::Result<String> {
+        Ok(serde_json::to_string(list)?)
+    }
+
     fn begun(label: &str, begun_us: u64, place: RequestPlace) -> Self {
         let RequestPlace { slot, generation, pid, now_us, now } = place;
         let (method, target) = label.split_once(' ').unwrap_or((label, ""));

@@ -1,8 +1,5 @@
 //! The counters of a worker, in words that have one writer each.
 
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
-
 use super::static_result::{RESULTS, StaticResult};
 use super::statuses::StatusCounts;
 
@@ -34,9 +31,4 @@ impl Counters {
     pub fn static_results(&self) -> impl Iterator<Item = (StaticResult, u64)> {
         StaticResult::ALL.into_iter().zip(self.static_files)
     }
-}
-
-/// Adds to a word that has no other writer.
-pub(super) fn add(word: &AtomicU64, count: u64) {
-    word.store(word.load(Relaxed).wrapping_add(count), Relaxed);
 }

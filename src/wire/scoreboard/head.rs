@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::request_id::IdPrefix;
 use crate::{Generation, Slot};
 
-use super::counters::{Counters, add};
+use super::counters::Counters;
 use super::given_up::{GivenUp, KINDS, Losses};
 use super::shape::BoardShape;
+use super::sole_writer::add;
 use super::static_result::{RESULTS, StaticResult};
 use super::statuses;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::counters::add;
+use super::sole_writer::add;
 
 /// How many buckets there are; the last one has all longer times.
 pub(super) const BUCKETS: usize = 128;

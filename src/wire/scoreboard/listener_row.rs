@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use serde::{Deserialize, Serialize};
 
-use super::counters::add;
+use super::sole_writer::add;
 
 const ACCEPTED: usize = 0;
 const IDLE: usize = 1;

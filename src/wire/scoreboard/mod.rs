@@ -19,6 +19,7 @@ mod listener_row;
 mod request;
 mod shape;
 mod side;
+mod sole_writer;
 mod static_result;
 mod statuses;
 #[cfg(test)]

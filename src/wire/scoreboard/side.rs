@@ -3,9 +3,10 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::counters::{Counters, add};
+use super::counters::Counters;
 use super::histogram::{self, Histogram};
 use super::request::Finished;
+use super::sole_writer::add;
 use super::statuses;
 
 const THREAD_ID: usize = 0;

@@ -5,7 +5,7 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::counters::add;
+use super::sole_writer::add;
 
 /// The statuses that have a word of their own: those that are registered for final responses
 /// (RFC 9110 section 16.2.1), with 101, after which the connection has another protocol.

@@ -15,6 +15,7 @@ impl Master {
         self.status.compose(&StatusFacts {
             generation: self.reload.current(),
             workers: self.pool.size().workers(),
+            answered: self.tally.totals().duration.count(),
             roster: self.pool.roster(),
             rolling_to: self.reload.rolling_to(),
             failed_reload: self.reload.failure(),

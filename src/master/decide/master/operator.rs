@@ -6,11 +6,13 @@ use std::time::Instant;
 use log::Level;
 use monoceros_config::SignalCommand;
 use monoceros_wire::control::{ControlReply, ControlRequest, Status};
+use monoceros_wire::scoreboard::GivenUp;
 
 use super::Master;
 use crate::master::decide::action::Action;
 use crate::master::decide::commands::{LEAVING, REPLACED, list_workers};
 use crate::master::decide::id::ClientId;
+use crate::master::decide::server_facts::ReportReader;
 use crate::master::decide::state::MasterState;
 
 impl Master {
@@ -18,7 +20,7 @@ impl Master {
     pub(super) fn adjust(&mut self, command: SignalCommand, now: Instant) {
         let (size, roster) = self.pool.size_and_roster();
         match command {
-            SignalCommand::Reload => self.ask_reload(),
+            SignalCommand::Reload => self.ask_reload(now),
             SignalCommand::Add => size.add(roster, &mut self.actions),
             SignalCommand::Remove => size.remove(roster, &mut self.actions),
             SignalCommand::Reopen => self.reopen(),
@@ -52,6 +54,10 @@ impl Master {
         let failed = |reason| Some(ControlReply::failed(reason));
         let reply = match request {
             ControlRequest::Status => Some(ControlReply::Status(self.compose_status(now))),
+            ControlRequest::Report { recent } => {
+                self.send_report(ReportReader::Command { client, recent });
+                None
+            }
             ControlRequest::Reload | ControlRequest::Upgrade if leaves => failed(LEAVING),
             ControlRequest::Stop if self.succession.has_passed_on() => failed(REPLACED),
             ControlRequest::Stop => {
@@ -59,7 +65,7 @@ impl Master {
                 Some(ControlReply::Stopping)
             }
             ControlRequest::Reload => {
-                self.ask_reload();
+                self.ask_reload(now);
                 self.clients.await_reload(client, self.reload.last_asked());
                 None
             }
@@ -90,7 +96,14 @@ impl Master {
 
     fn compose_status(&self, now: Instant) -> Status {
         let roster = self.pool.roster();
-        let losses = self.status.losses(roster);
-        Status::new(self.status_line(), list_workers(roster, now)).with_losses(&losses)
+        let mut given_up = self.tally.totals().refused.clone();
+        for worker in roster.workers() {
+            for (kind, count) in GivenUp::ALL.iter().zip(worker.observed.losses) {
+                let sum = given_up.entry(kind.name().to_owned()).or_default();
+                *sum = sum.saturating_add(count);
+            }
+        }
+        given_up.retain(|_, count| *count > 0);
+        Status { given_up, ..Status::new(self.status_line(), list_workers(roster, now)) }
     }
 }

@@ -10,10 +10,11 @@ use super::Master;
 use crate::master::decide::action::{Action, Notification};
 use crate::master::decide::settings::MasterSettings;
 use crate::master::decide::state::{MasterState, Purpose};
+use crate::master::decide::tally::ChangeOutcome;
 
 impl Master {
     /// An operator asks for a reload.
-    pub(super) fn ask_reload(&mut self) {
+    pub(super) fn ask_reload(&mut self, now: Instant) {
         if self.succession.is_upgrading() {
             // The successor may have read its settings too early. The init system must be
             // notified at once that the reload it asked for is under way.
@@ -22,14 +23,21 @@ impl Master {
             self.reload.put_off();
             self.actions.notify(Notification::Reloading);
         } else if self.state == MasterState::Serving {
-            self.reload.read_settings(&mut self.actions);
+            self.read_settings(now);
         } else {
             self.reload.put_off();
         }
     }
 
+    /// Reads the settings for a new generation: a reload begins.
+    pub(super) fn read_settings(&mut self, now: Instant) {
+        self.reload.read_settings(&mut self.actions);
+        self.tally.begin_reload(self.reload.newest(), now);
+    }
+
     /// The new settings cannot be used.
-    pub(super) fn refuse_reload(&mut self, generation: Generation, text: &str) {
+    pub(super) fn refuse_reload(&mut self, generation: Generation, text: &str, now: Instant) {
+        self.tally.end_reload(generation, ChangeOutcome::Failed, Some(text), now);
         self.reload.refuse(text, &mut self.actions);
         self.clients.reload_unread(generation, text, &mut self.actions);
         self.end_reload();
@@ -42,15 +50,17 @@ impl Master {
         settings: MasterSettings,
         now: Instant,
     ) {
+        self.tally.supersede_reloads(generation, now);
         self.pool.forget_failures();
         let ((size, roster), actions) = (self.pool.size_and_roster(), &mut self.actions);
         self.reload.begin(generation, settings, size, roster, now, actions);
     }
 
-    /// The new generation cannot serve: the old one goes on.
-    pub(super) fn abandon_reload(&mut self, reason: &str) {
+    /// The new generation cannot serve, for a reason with this cause: the old one goes on.
+    pub(super) fn abandon_reload(&mut self, reason: &str, cause: &str, now: Instant) {
         let ((size, roster), actions) = (self.pool.size_and_roster(), &mut self.actions);
         let Some(abandoned) = self.reload.abandon(reason, size, roster, actions) else { return };
+        self.tally.end_reload(abandoned.generation, ChangeOutcome::Failed, Some(cause), now);
         self.pool.forget_backoffs();
         let actions = &mut self.actions;
         self.clients.reload_abandoned(abandoned.generation, &abandoned.text, actions);
@@ -88,11 +98,12 @@ impl Master {
             self.actions.push(Action::Announce { app, workers });
             self.end_reload();
             if self.reload.take_put_off() {
-                self.reload.read_settings(&mut self.actions);
+                self.read_settings(now);
             }
         }
         if self.reload.finish(&mut self.actions) {
             let (current, workers) = (self.reload.current(), self.pool.size().workers());
+            self.tally.end_reload(current, ChangeOutcome::Done, None, now);
             self.clients.reload_done(current, workers, &mut self.actions);
             self.reload.drop_others(&mut self.actions);
             self.with_pool(now, |pool, context, actions| pool.reconcile_molds(context, actions));

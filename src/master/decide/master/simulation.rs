@@ -13,7 +13,7 @@ use monoceros_wire::Generation;
 use monoceros_wire::control::ControlRequest;
 use monoceros_wire::message::{Drain, ToWorker};
 
-use self::processes::{SimulatedProcess, SimulatedSuccessor};
+use self::processes::{SimulatedProcess, SimulatedSuccessor, counts};
 use self::rules::Notified;
 use crate::master::decide::action::Action;
 use crate::master::decide::event::{BindError, MasterEvent};
@@ -70,6 +70,10 @@ struct World {
     /// A predecessor has not passed everything on yet.
     follows: bool,
     reaped: Vec<WorkerId>,
+    /// The requests of all workers that have ended, and of the predecessor.
+    counted: u64,
+    /// The workers of the predecessor that have ended.
+    former_ended: u64,
     master: Master,
     /// The commands that wait, and for a reload the first generation that it
     /// can be replied to with.
@@ -131,6 +135,8 @@ impl World {
             successor: None,
             follows,
             reaped: Vec::new(),
+            counted: 0,
+            former_ended: 0,
             master,
             clients: BTreeMap::new(),
             asked: 0,
@@ -153,7 +159,13 @@ impl World {
         if self.follows {
             let workers = self.random.chance(30).then_some(3);
             let after = self.random.below(10_000);
-            self.plan(MasterEvent::TookOver { workers }, after);
+            let totals = Box::new(counts(1_000));
+            self.plan(MasterEvent::TookOver { workers, totals, changes: Vec::new() }, after);
+            for _ in 0..self.random.below(4) {
+                let counts = Box::new(counts(self.random.below(100)));
+                let later = after + self.random.below(20_000);
+                self.plan(MasterEvent::FormerWorkerEnded { counts }, later);
+            }
         }
         for action in self.master.begin() {
             self.act(action);
@@ -241,8 +253,9 @@ impl World {
 
     /// A client sends a command, and waits for the reply.
     fn request(&mut self) {
-        let request = match self.random.below(4) {
+        let request = match self.random.below(5) {
             0 => ControlRequest::Status,
+            4 => ControlRequest::Report { recent: false },
             1 => ControlRequest::Upgrade,
             2 if self.random.chance(5) => ControlRequest::Stop,
             _ => ControlRequest::Reload,
@@ -297,6 +310,7 @@ impl World {
             self.successor = None;
         }
         let before = self.master.pool.roster().clone();
+        self.note_counts(&event);
         let serving = self.serves();
         self.note_end(&event);
         if let MasterEvent::TookOver { .. } = &event {
@@ -321,6 +335,7 @@ impl World {
         }
         self.check_deadlines();
         self.check_successor();
+        self.check_counts();
         assert!(broken.is_none() || self.master.reload.rolling_to() != broken, "broken code stays");
         if took_over && self.serves() {
             self.notified.check_known();
@@ -382,7 +397,8 @@ impl World {
             Action::KeepGeneration { generation, last_read } => {
                 self.specs.retain(|known| *known == generation || *known > last_read);
             }
-            Action::Send { .. } | Action::Reopen | Action::Log(..) | Action::Report { .. } => {}
+            Action::Report { reader, facts } => self.take_report(reader, &facts),
+            Action::Send { .. } | Action::Reopen | Action::Log(..) | Action::Concern { .. } => {}
         }
     }
 

@@ -29,7 +29,10 @@ impl Master {
             }
             MasterEvent::Signalled(command) => self.adjust(command, now),
             MasterEvent::Requested { client, request } => self.take_command(client, request, now),
-            MasterEvent::TookOver { workers } => self.take_over(workers),
+            MasterEvent::TookOver { workers, totals, changes } => {
+                self.take_over(workers, &totals, changes);
+            }
+            MasterEvent::FormerWorkerEnded { counts } => self.note_former_end(&counts),
             MasterEvent::CertificatesChecked { concern } => self.status.set_concern(concern),
             MasterEvent::Elapsed => {
                 self.note_watchdog(now);
@@ -58,9 +61,7 @@ impl Master {
             MasterEvent::Signalled(SignalCommand::Drain) => self.begin_shutdown(now),
             MasterEvent::Signalled(SignalCommand::Stop) => self.stop(0, now),
             MasterEvent::Signalled(command) => self.adjust(command, now),
-            MasterEvent::Spawned { worker, pid } => {
-                self.pool.note_pid(worker, pid, &mut self.actions)
-            }
+            MasterEvent::Spawned { worker, pid } => self.note_spawned(worker, pid, now),
             MasterEvent::SpawnFailed { worker, error } => {
                 self.note_spawn_failure(worker, &error, now);
             }
@@ -74,7 +75,10 @@ impl Master {
             MasterEvent::Exited { worker, exit } => self.note_exit(worker, &exit, now),
             MasterEvent::Inspected(samples) => self.note_samples(&samples, now),
             MasterEvent::Requested { client, request } => self.take_command(client, request, now),
-            MasterEvent::TookOver { workers } => self.take_over(workers),
+            MasterEvent::TookOver { workers, totals, changes } => {
+                self.take_over(workers, &totals, changes);
+            }
+            MasterEvent::FormerWorkerEnded { counts } => self.note_former_end(&counts),
             MasterEvent::CertificatesChecked { concern } => self.note_certificates(concern),
             MasterEvent::Elapsed => self.note_deadlines(now),
             MasterEvent::Bound(_)
@@ -95,11 +99,9 @@ impl Master {
                 self.begin_rollout(generation, settings, now)
             }
             MasterEvent::SettingsRead { generation, settings: Err(text) } => {
-                self.refuse_reload(generation, &text)
+                self.refuse_reload(generation, &text, now)
             }
-            MasterEvent::Spawned { worker, pid } => {
-                self.pool.note_pid(worker, pid, &mut self.actions)
-            }
+            MasterEvent::Spawned { worker, pid } => self.note_spawned(worker, pid, now),
             MasterEvent::SpawnFailed { worker, error } => {
                 self.note_spawn_failure(worker, &error, now);
             }
@@ -116,9 +118,12 @@ impl Master {
                 self.succession.note_started(pid, &mut self.actions)
             }
             MasterEvent::SuccessorReady => self.hand_over(now),
-            MasterEvent::SuccessorEnded { text } => self.lose_successor(&text),
+            MasterEvent::SuccessorEnded { text } => self.lose_successor(&text, now),
             MasterEvent::Requested { client, request } => self.take_command(client, request, now),
-            MasterEvent::TookOver { workers } => self.take_over(workers),
+            MasterEvent::TookOver { workers, totals, changes } => {
+                self.take_over(workers, &totals, changes);
+            }
+            MasterEvent::FormerWorkerEnded { counts } => self.note_former_end(&counts),
             MasterEvent::CertificatesChecked { concern } => self.note_certificates(concern),
             MasterEvent::Elapsed => self.note_deadlines(now),
             MasterEvent::Bound(_) => {}
@@ -158,7 +163,8 @@ impl Master {
             | MasterEvent::SuccessorStarted { .. }
             | MasterEvent::Requested { .. }
             | MasterEvent::CertificatesChecked { .. }
-            | MasterEvent::TookOver { .. }) => self.step_serving(event, now),
+            | MasterEvent::TookOver { .. }
+            | MasterEvent::FormerWorkerEnded { .. }) => self.step_serving(event, now),
         }
     }
 
@@ -169,10 +175,8 @@ impl Master {
             MasterEvent::Signalled(SignalCommand::Drain) if self.succession.take_first_drain() => {}
             MasterEvent::Signalled(SignalCommand::Drain | SignalCommand::Stop) => self.stop(0, now),
             MasterEvent::Signalled(SignalCommand::Reopen) => self.reopen(),
-            MasterEvent::Spawned { worker, pid } => {
-                self.pool.note_pid(worker, pid, &mut self.actions)
-            }
-            MasterEvent::SpawnFailed { worker, .. } => self.pool.forget(worker),
+            MasterEvent::Spawned { worker, pid } => self.note_spawned(worker, pid, now),
+            MasterEvent::SpawnFailed { worker, .. } => self.forget(worker),
             MasterEvent::Exited { worker, exit } => self.note_exit(worker, &exit, now),
             MasterEvent::Inspected(samples) => self.note_samples(&samples, now),
             MasterEvent::SuccessorStarted { pid } => {
@@ -180,7 +184,10 @@ impl Master {
             }
             MasterEvent::SuccessorEnded { .. } => drop(self.succession.note_ended()),
             MasterEvent::Requested { client, request } => self.take_command(client, request, now),
-            MasterEvent::TookOver { workers } => self.take_over(workers),
+            MasterEvent::TookOver { workers, totals, changes } => {
+                self.take_over(workers, &totals, changes);
+            }
+            MasterEvent::FormerWorkerEnded { counts } => self.note_former_end(&counts),
             MasterEvent::CertificatesChecked { concern } => self.note_certificates(concern),
             MasterEvent::Elapsed => self.note_deadlines(now),
             MasterEvent::Ready { worker, .. } => self.note_late_ready(worker, now),
@@ -203,17 +210,18 @@ impl Master {
     pub(super) fn step_stopping(&mut self, event: MasterEvent, now: Instant) {
         match event {
             MasterEvent::Signalled(SignalCommand::Reopen) => self.reopen(),
-            MasterEvent::Spawned { worker, pid } => {
-                self.pool.note_pid(worker, pid, &mut self.actions)
-            }
-            MasterEvent::SpawnFailed { worker, .. } => self.pool.forget(worker),
+            MasterEvent::Spawned { worker, pid } => self.note_spawned(worker, pid, now),
+            MasterEvent::SpawnFailed { worker, .. } => self.forget(worker),
             MasterEvent::Exited { worker, exit } => self.note_exit(worker, &exit, now),
             MasterEvent::SuccessorStarted { pid } => {
                 self.succession.note_started(pid, &mut self.actions)
             }
             MasterEvent::SuccessorEnded { .. } => drop(self.succession.note_ended()),
             MasterEvent::Requested { client, request } => self.take_command(client, request, now),
-            MasterEvent::TookOver { workers } => self.take_over(workers),
+            MasterEvent::TookOver { workers, totals, changes } => {
+                self.take_over(workers, &totals, changes);
+            }
+            MasterEvent::FormerWorkerEnded { counts } => self.note_former_end(&counts),
             MasterEvent::CertificatesChecked { concern } => self.note_certificates(concern),
             MasterEvent::Elapsed => self.note_deadlines(now),
             MasterEvent::Signalled(

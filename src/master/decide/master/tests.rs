@@ -12,7 +12,7 @@ use log::Level;
 use monoceros_config::SignalCommand;
 use monoceros_wire::Generation;
 use monoceros_wire::message::{BootFailure, Drain, ToWorker};
-use monoceros_wire::scoreboard::Losses;
+use monoceros_wire::report::Totals;
 
 use crate::master::decide::action::{Action, Notification, WorkerSignal};
 use crate::master::decide::event::{MasterEvent, SpawnError, WorkerExit};
@@ -86,12 +86,11 @@ impl MasterBench {
     }
 
     fn exit(&mut self, worker: u64, exit: ExitStatus) -> Vec<Action> {
-        self.die(worker, exit, Losses::default())
+        self.die(worker, exit, Totals::default())
     }
 
-    fn die(&mut self, worker: u64, exit: ExitStatus, losses: Losses) -> Vec<Action> {
-        let (running, stacks) = (Vec::new(), String::new());
-        let exit = WorkerExit { status: exit, out_of_memory: false, running, stacks, losses };
+    fn die(&mut self, worker: u64, exit: ExitStatus, counts: Totals) -> Vec<Action> {
+        let exit = WorkerExit { counts: Box::new(counts), ..WorkerExit::of(exit) };
         self.hear(MasterEvent::Exited { worker: WorkerId(worker), exit })
     }
 

@@ -4,13 +4,17 @@
 use std::time::Instant;
 
 use log::Level;
+use monoceros_wire::Generation;
 use monoceros_wire::control::ControlReply;
+use monoceros_wire::report::{ChangeReport, Totals};
 
 use super::Master;
 use crate::master::decide::action::{Action, Notification, WorkerSignal};
 use crate::master::decide::commands::REPLACED;
+use crate::master::decide::exit_reason::ExitReason;
 use crate::master::decide::roster::LeaveReason;
 use crate::master::decide::state::MasterState;
+use crate::master::decide::tally::ChangeOutcome;
 
 impl Master {
     /// Starts a successor, or returns why it cannot.
@@ -21,7 +25,9 @@ impl Master {
         let settings = self.reload.settings();
         let (known, until) = (settings.workers, now + settings.upgrade_timeout);
         let newest = self.reload.newest();
-        self.succession.start(self.pool.size(), known, newest, until, &mut self.actions)
+        self.succession.start(self.pool.size(), known, newest, until, &mut self.actions)?;
+        self.tally.begin_upgrade(now);
+        Ok(())
     }
 
     /// The successor serves: everything is passed on to it.
@@ -32,7 +38,11 @@ impl Master {
             self.actions.push(Action::SignalSuccessor(WorkerSignal::Hup));
         }
         let workers = self.pool.size().unless(successor.workers);
-        self.actions.push(Action::PassOn { workers });
+        let newest = self.reload.newest();
+        self.tally.supersede_reloads(Generation(newest.0.saturating_add(1)), now);
+        self.tally.end_upgrade(ChangeOutcome::Done, newest, None, now);
+        let tally = Box::new(self.tally.snapshot());
+        self.actions.push(Action::PassOn { workers, tally });
         // Comes after `PassOn`: when the client reads this, the successor has everything.
         let reply = ControlReply::Upgraded { pid: successor.pid };
         self.clients.upgrade_ended(&reply, &mut self.actions);
@@ -43,17 +53,18 @@ impl Master {
     }
 
     /// The successor is gone before it has taken over.
-    pub(super) fn lose_successor(&mut self, text: &str) {
+    pub(super) fn lose_successor(&mut self, text: &str, now: Instant) {
         if !self.succession.note_ended() {
             return;
         }
+        self.tally.end_upgrade(ChangeOutcome::Failed, self.reload.newest(), Some(text), now);
         let line = format!("upgrade failed, all goes on as before: {text}");
         self.actions.log(Level::Error, line);
         self.clients.upgrade_ended(&ControlReply::failed(text), &mut self.actions);
         self.succession.fail(text);
         self.send_status();
         if self.reload.take_put_off() {
-            self.reload.read_settings(&mut self.actions);
+            self.read_settings(now);
         }
     }
 
@@ -64,6 +75,7 @@ impl Master {
         }
         let limit = self.settings().upgrade_timeout.as_secs();
         let text = format!("the new master does not serve within {limit} s");
+        self.tally.end_upgrade(ChangeOutcome::Failed, self.reload.newest(), Some(&text), now);
         self.clients.upgrade_ended(&ControlReply::failed(&text), &mut self.actions);
         self.actions.log(Level::Error, format!("{text}; ending it"));
         self.succession.fail(&text);
@@ -71,8 +83,20 @@ impl Master {
         self.succession.dismiss(now, &mut self.actions);
     }
 
+    /// A worker that a predecessor has started has ended: the upgrade has replaced it.
+    pub(super) fn note_former_end(&mut self, counts: &Totals) {
+        self.tally.note_exit(ExitReason::Upgrade);
+        self.tally.add(counts);
+    }
+
     /// The predecessor has passed everything on, or is gone.
-    pub(super) fn take_over(&mut self, workers: Option<u16>) {
+    pub(super) fn take_over(
+        &mut self,
+        workers: Option<u16>,
+        totals: &Totals,
+        changes: Vec<ChangeReport>,
+    ) {
+        self.tally.take_over(totals, changes);
         self.succession.take_over(&mut self.actions);
         if let Some(workers) = workers {
             let (size, roster) = self.pool.size_and_roster();

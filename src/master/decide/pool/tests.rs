@@ -1,7 +1,6 @@
 //! What the end of a worker means for the server.
 
 use monoceros_wire::Generation;
-use monoceros_wire::scoreboard::Losses;
 
 use super::*;
 use crate::master::decide::action::{Action, WorkerSignal};
@@ -78,13 +77,7 @@ impl PoolBench {
     }
 
     fn exit(&mut self, worker: u64, status: ExitStatus) -> Option<Setback> {
-        let exit = WorkerExit {
-            status,
-            out_of_memory: false,
-            running: Vec::new(),
-            stacks: String::new(),
-            losses: Losses::default(),
-        };
+        let exit = WorkerExit::of(status);
         self.with(|pool, context, actions| {
             pool.note_exit(WorkerId(worker), &exit, context, actions)
         })
@@ -147,8 +140,10 @@ fn new_code_that_dies_before_it_is_proven_fails_the_reload() {
     bench.is_booting = false;
     bench.roll_out();
     bench.ready(2);
-    let failed = Some(Setback::ReloadFails("does not last".to_owned()));
-    assert_eq!(bench.exit(2, ExitStatus::Signal(9)), failed);
+    let failed = bench.exit(2, ExitStatus::Signal(9));
+    let Some(Setback::ReloadFails { reason, cause }) = failed else { panic!("{failed:?}") };
+    assert_eq!(reason, "does not last");
+    assert!(cause.contains("died: SIGKILL"), "{cause}");
     // The old code has served.
     assert_eq!(bench.exit(0, ExitStatus::Signal(9)), None);
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use monoceros_wire::Generation;
 use monoceros_wire::message::BootFailure;
+use monoceros_wire::report::Totals;
 use monoceros_wire::scoreboard::Losses;
 
 use super::World;
@@ -203,12 +204,15 @@ impl World {
             );
         }
         let exit = WorkerExit {
-            status: exit,
             out_of_memory: self.random.chance(5),
-            running: Vec::new(),
-            stacks: String::new(),
-            losses: Losses::default(),
+            counts: Box::new(counts(self.random.below(100))),
+            ..WorkerExit::of(exit)
         };
         self.plan(MasterEvent::Exited { worker, exit }, after);
     }
+}
+
+/// The counts of a process that has responded to so many requests.
+pub(super) fn counts(requests: u64) -> Totals {
+    Totals { requests: [("200".to_owned(), requests)].into(), ..Totals::default() }
 }

@@ -12,6 +12,7 @@ use crate::master::decide::action::{Action, Notification, WorkerSignal};
 use crate::master::decide::event::MasterEvent;
 use crate::master::decide::id::ClientId;
 use crate::master::decide::roster::{Roster, WorkerEntry, WorkerState};
+use crate::master::decide::server_facts::{ReportReader, ServerFacts};
 use crate::master::decide::state::MasterState;
 
 /// What the init system was notified of.
@@ -84,12 +85,52 @@ impl World {
                 ControlRequest::Reload
                 | ControlRequest::Upgrade
                 | ControlRequest::Stop
-                | ControlRequest::Status,
+                | ControlRequest::Status
+                | ControlRequest::Report { .. },
                 _,
             ) => {
                 panic!("{answer:?} to {request:?}")
             }
         }
+    }
+
+    /// A report has every worker, and is made at once.
+    pub(super) fn take_report(&mut self, reader: ReportReader, facts: &ServerFacts) {
+        let ReportReader::Command { client, .. } = reader;
+        let asked = self.clients.remove(&client);
+        assert!(asked.is_some_and(|(it, _)| it == ControlRequest::Report { recent: false }));
+        assert!(!facts.is_ready || self.master.pool.roster().ready().next().is_some());
+        assert_eq!(facts.tally.totals, *self.master.tally.totals());
+    }
+
+    /// Notes what the processes have counted that this event is about.
+    pub(super) fn note_counts(&mut self, event: &MasterEvent) {
+        let counts = match event {
+            MasterEvent::Exited { worker, exit } => {
+                let entry = self.master.pool.roster().get(*worker);
+                entry.filter(|it| it.slot().is_some()).map(|_| &exit.counts)
+            }
+            MasterEvent::TookOver { totals, .. } => Some(totals),
+            MasterEvent::FormerWorkerEnded { counts } => {
+                self.former_ended += 1;
+                Some(counts)
+            }
+            _ => None,
+        };
+        self.counted += counts.map_or(0, |counts| counts.requests.values().sum());
+    }
+
+    /// Each worker counts once: while it lives, or as an exit. What it has counted is added once,
+    /// when it ends.
+    pub(super) fn check_counts(&self) {
+        if self.master.state == MasterState::Stopped {
+            return;
+        }
+        let (totals, roster) = (self.master.tally.totals(), self.master.pool.roster());
+        assert_eq!(totals.requests.values().sum::<u64>(), self.counted, "counts are lost");
+        let living = roster.workers().filter(|worker| worker.spawned.is_some()).count() as u64;
+        let exits = totals.exits.values().sum::<u64>() - self.former_ended;
+        assert_eq!(totals.spawns, living + exits, "{totals:?} with {roster:?}");
     }
 
     /// A master that ends leaves nothing behind.

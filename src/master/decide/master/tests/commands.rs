@@ -1,7 +1,7 @@
 //! When operators' commands are answered, and with what.
 
 use monoceros_wire::control::{ControlReply, ControlRequest, Status};
-use monoceros_wire::scoreboard::GivenUp;
+use monoceros_wire::scoreboard::{GivenUp, Losses};
 
 use super::*;
 use crate::master::decide::id::ClientId;
@@ -181,7 +181,8 @@ fn what_was_given_up_includes_workers_that_are_gone() {
         other => panic!("{other:?}"),
     };
     assert!(given_up(&mut bench).is_empty());
-    bench.die(0, ExitStatus::Signal(9), losses(2));
+    let refused = [("refused".to_owned(), 2)].into();
+    bench.die(0, ExitStatus::Signal(9), Totals { refused, ..Totals::default() });
     let sample = WorkerSample { worker: WorkerId(1), losses: losses(3), ..WorkerSample::default() };
     bench.hear(MasterEvent::Inspected(vec![sample]));
     assert_eq!(given_up(&mut bench), [("refused".to_owned(), 5)].into());

@@ -13,7 +13,7 @@ fn an_upgrade_hands_over_when_the_new_master_serves() {
     bench.hear(MasterEvent::SuccessorStarted { pid: 7 });
     assert!(bench.ask(SignalCommand::Upgrade).is_empty());
     let actions = bench.hear(MasterEvent::SuccessorReady);
-    assert!(matches!(actions[0], Action::PassOn { workers: None }), "{actions:?}");
+    assert!(matches!(actions[0], Action::PassOn { workers: None, .. }), "{actions:?}");
     assert_eq!(drained(&actions), [(0, Drain::Retire)]);
     assert_eq!(exit_code(&bench.exit(0, ExitStatus::Code(0))), Some(0));
 }
@@ -24,9 +24,9 @@ fn workers_that_are_asked_for_during_an_upgrade_are_asked_of_the_new_master() {
     bench.ask(SignalCommand::Upgrade);
     bench.ask(SignalCommand::Add);
     let actions = bench.hear(MasterEvent::SuccessorReady);
-    assert!(matches!(actions[0], Action::PassOn { workers: Some(2) }), "{actions:?}");
+    assert!(matches!(actions[0], Action::PassOn { workers: Some(2), .. }), "{actions:?}");
     let mut next = MasterBench::serving(1);
-    assert_eq!(spawned(&next.hear(MasterEvent::TookOver { workers: Some(2) })), [(1, 1)]);
+    assert_eq!(spawned(&next.hear(took_over(Some(2)))), [(1, 1)]);
 }
 
 /// The init system counts from the last `WATCHDOG=1` of the old master, which may have
@@ -34,10 +34,10 @@ fn workers_that_are_asked_for_during_an_upgrade_are_asked_of_the_new_master() {
 #[test]
 fn the_watchdog_is_notified_of_the_new_master_at_once() {
     let mut next = MasterBench::serving(1);
-    next.hear(MasterEvent::TookOver { workers: None });
+    next.hear(took_over(None));
     assert!(!next.notifications.contains(&Notification::Alive), "there is no watchdog");
     next.master.watchdog = Watchdog::new(Some(60 * SECOND), next.now);
-    next.hear(MasterEvent::TookOver { workers: None });
+    next.hear(took_over(None));
     assert!(next.notifications.contains(&Notification::Alive), "{:?}", next.notifications);
 }
 
@@ -70,4 +70,8 @@ fn a_master_that_stops_waits_for_its_successors_end() {
     assert_eq!(exit_code(&bench.exit(0, ExitStatus::Code(0))), None);
     let text = "SIGQUIT".to_owned();
     assert_eq!(exit_code(&bench.hear(MasterEvent::SuccessorEnded { text })), Some(0));
+}
+
+fn took_over(workers: Option<u16>) -> MasterEvent {
+    MasterEvent::TookOver { workers, totals: Box::default(), changes: Vec::new() }
 }
