@@ -92,6 +92,9 @@ install: ## Copy what `make build` has built to PREFIX
 	install -D -m 644 packaging/completions/monoceros.bash $(DESTDIR)$(bash-completions)/monoceros
 	install -D -m 644 packaging/completions/monoceros.fish $(DESTDIR)$(fish-completions)/monoceros.fish
 	install -D -m 644 packaging/completions/_monoceros $(DESTDIR)$(zsh-completions)/_monoceros
+	install -d $(DESTDIR)$(PREFIX)/share/monoceros
+	cp -R packaging/prometheus packaging/grafana $(DESTDIR)$(PREFIX)/share/monoceros/
+	chmod -R u=rwX,go=rX $(DESTDIR)$(PREFIX)/share/monoceros
 
 deb: $(package) ## Build the Debian package: debian/*.deb in the target directory
 

@@ -47,6 +47,7 @@ mod molds;
 mod notify;
 mod processes;
 mod programs;
+mod prometheus;
 mod proxies;
 mod proxy_protocol;
 mod pythons;

@@ -6,6 +6,7 @@
 //!
 //! This crate reads no clock, no socket and no setting.
 
+mod application;
 mod exposition;
 mod families;
 mod format;
@@ -13,6 +14,7 @@ mod readings;
 
 use monoceros_wire::report::Report;
 
+pub use crate::application::{BrokenFile, MergedMetrics, used_length};
 pub use crate::exposition::{Exposition, FamilyWriter, MetricKind, SampleValue};
 pub use crate::families::{FAMILIES, MetricFamily, is_own};
 pub use crate::format::MetricsFormat;

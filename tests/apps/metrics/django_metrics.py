@@ -1,6 +1,7 @@
 """A Django project in one file, which counts with django_prometheus."""
 
 import os
+import time
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
@@ -30,6 +31,20 @@ def place(request):
     return JsonResponse({"directory": directory, "files": files, "pid": os.getpid()})
 
 
+def error(request):
+    raise ValueError("an error of the application")
+
+
+def stuck(request):
+    time.sleep(600)
+
+
 application = get_wsgi_application()
 
-urlpatterns = [path("", hello), path("place", place), path("", include("django_prometheus.urls"))]
+urlpatterns = [
+    path("", hello),
+    path("place", place),
+    path("error", error),
+    path("stuck", stuck),
+    path("", include("django_prometheus.urls")),
+]

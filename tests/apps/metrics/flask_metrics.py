@@ -47,3 +47,8 @@ def fork():
         served.labels("forked").inc()
         os._exit(0)
     return str(os.waitpid(pid, 0)[1])
+
+
+@app.get("/error")
+def error():
+    raise ValueError("an error of the application")
