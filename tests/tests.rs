@@ -43,6 +43,7 @@ mod log_records;
 mod logs;
 mod manifests;
 mod memory;
+mod metrics;
 mod molds;
 mod notify;
 mod processes;

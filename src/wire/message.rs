@@ -42,6 +42,16 @@ pub enum ToWorker {
     /// ends or another such message comes. A mold passes the level on to the workers that it
     /// forks.
     LogLevel(LevelFilter),
+    /// The server is about to end (`shutdown-delay`): the worker serves as before, and its
+    /// health path responds with 503.
+    Leave,
+    /// The metrics of the server, in a memfd whose descriptor comes with this message.
+    Metrics {
+        /// The number of [`FromWorker::AskMetrics`].
+        number: u64,
+        /// Their media type.
+        content_type: String,
+    },
     /// A request has run for longer than `timeout`: the worker responds to its client
     /// without the application. Does nothing if the request has ended.
     Expire {
@@ -139,6 +149,13 @@ pub enum FromWorker {
         text: String,
         /// It is logged at every log level.
         is_grave: bool,
+    },
+    /// A client of the worker asks for the metrics of the server.
+    AskMetrics {
+        /// The worker's number for this message.
+        number: u64,
+        /// The Accept fields of the client.
+        accept: String,
     },
     /// The worker cannot serve and exits.
     Failed {

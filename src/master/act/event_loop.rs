@@ -27,11 +27,14 @@ use crate::master::act::generations::Generations;
 use crate::master::act::handover::Handover;
 use crate::master::act::invocation::Invocation;
 use crate::master::act::listener::OwnedListener;
+use crate::master::act::live_reports::LiveReports;
+use crate::master::act::metrics_server::MetricsServer;
 use crate::master::act::notify_sender::NotifySender;
 use crate::master::act::observer::{Observer, Sources, changes};
 use crate::master::act::pid_file_setting::PidFileSetting;
 use crate::master::act::poller::{PollSource, Poller};
 use crate::master::act::processes::Processes;
+use crate::master::act::proportional_sizes::ProportionalSizes;
 use crate::master::act::renewals::Renewals;
 use crate::master::act::signal_reader::{ReceivedSignal, SignalReader};
 use crate::master::act::startup::{CANNOT_START, Startup, announce};
@@ -57,6 +60,8 @@ pub(crate) struct MasterLoop {
     processes: Processes,
     former: FormerWorkers,
     observer: Observer,
+    sizes: ProportionalSizes,
+    metrics: MetricsServer,
     handover: Handover,
     control: Control,
     pid_file: PidFileSetting,
@@ -110,7 +115,9 @@ impl MasterLoop {
         let first = inherited.as_ref().map_or(Generation(1), |it| it.generation);
         let mut inherited = inherited;
         let clients = inherited.as_mut().and_then(|it| it.clients.take());
-        let metrics = inherited.as_mut().map(|it| std::mem::take(&mut it.metrics_directories));
+        let metrics_directories =
+            inherited.as_mut().map(|it| std::mem::take(&mut it.metrics_directories));
+        let metrics = inherited.as_mut().map(|it| std::mem::take(&mut it.metrics));
         let (ticket_keys, inherited) =
             inherited.map(|it| (it.ticket_keys, (it.listeners, it.predecessor))).unzip();
         let (listeners, predecessor) = inherited.unzip();
@@ -122,10 +129,12 @@ impl MasterLoop {
             generations: Generations::new(first, spec, listeners.unwrap_or_default(), activated),
             renewals: Renewals::new(ticket_keys.unwrap_or_default()),
             clients: ClientLimits::new(clients),
-            application_metrics: ApplicationMetrics::new(metrics),
+            application_metrics: ApplicationMetrics::new(metrics_directories),
             processes: Processes::new(),
             former: FormerWorkers::default(),
             observer: Observer::new(),
+            sizes: ProportionalSizes::default(),
+            metrics: MetricsServer::new(metrics.unwrap_or_default()),
             handover,
             control: Control::default(),
             pid_file: PidFileSetting::new(pid_path),
@@ -171,6 +180,7 @@ impl MasterLoop {
                 self.leave(code);
                 return self.concerns.exit_code(code);
             }
+            self.serve_metrics(&master);
             self.wait(master.next_deadline(), &mut events);
         }
     }
@@ -180,6 +190,7 @@ impl MasterLoop {
     fn wait(&mut self, deadline: Option<Instant>, events: &mut VecDeque<MasterEvent>) {
         let others = self.control.deadline().into_iter();
         let others = others.chain(self.renewals.deadline(&self.generations));
+        let others = others.chain(self.metrics.deadline(Instant::now()));
         let next = others.chain(deadline).min();
         let timeout = next.map(|at| at.saturating_duration_since(Instant::now()));
         let mut sources = self.poller.wait(timeout);
@@ -229,6 +240,8 @@ impl MasterLoop {
             }
             PollSource::Worker(worker) => self.processes.read(worker, successor, poller, events),
             PollSource::Certificates => self.renewals.note_changes(Instant::now()),
+            PollSource::MetricsListeners => self.metrics.accept(poller, Instant::now()),
+            PollSource::MetricsClient(index) => self.metrics.stir(index),
             PollSource::ControlSocket => self.control.accept(poller, Instant::now()),
             PollSource::ControlClient(index) => events.extend(self.control.read(index, poller)),
             PollSource::Successor => events.extend(self.handover.read_successor(poller)),
@@ -279,6 +292,7 @@ impl MasterLoop {
             }
             Action::KeepGeneration { generation, last_read } => {
                 self.generations.keep(generation, last_read);
+                self.metrics.keep(&self.generations, poller);
                 self.renewals.warn(&mut self.generations);
                 return Some(self.report_certificates());
             }
@@ -347,7 +361,24 @@ impl MasterLoop {
     fn note_generation(&mut self) -> Result<(), String> {
         self.renewals.begin(&mut self.generations, &self.poller)?;
         self.application_metrics.begin(&mut self.generations, &self.invocation);
-        self.clients.begin(&self.generations)
+        self.clients.begin(&self.generations)?;
+        self.metrics.open(&self.generations, &self.poller).map_err(|error| error.text)
+    }
+
+    /// Does what clients of the metrics addresses, and workers whose clients ask for metrics, wait
+    /// for. The events have been handled: a report has their effects.
+    fn serve_metrics(&mut self, master: &Master) {
+        self.processes.take_metrics_asks().into_iter().for_each(|ask| self.metrics.ask(ask));
+        let sources = Sources {
+            generations: &self.generations,
+            processes: &self.processes,
+            former: &self.former,
+        };
+        let (observer, sizes) = (&self.observer, &mut self.sizes);
+        let mut reports = LiveReports { master, observer, sizes, sources };
+        for metrics in self.metrics.serve(&mut reports, &self.poller) {
+            self.processes.send_metrics(&metrics);
+        }
     }
 
     /// Sends a report about the server, or about its requests.
@@ -361,7 +392,9 @@ impl MasterLoop {
         let document = if recent {
             RequestReport::list_to_json(&self.observer.requests(facts, &sources))
         } else {
-            self.observer.report(facts, &sources).to_json()
+            let mut report = self.observer.report(facts, &sources);
+            self.sizes.add_to(&mut report, Instant::now());
+            report.to_json()
         };
         match document {
             Ok(document) => self.control.reply_with(client, &document, &self.poller),
@@ -384,8 +417,16 @@ impl MasterLoop {
         let (pid_path, ticket_keys) = (self.pid_file.path(), self.renewals.ticket_keys());
         let clients = self.clients.for_successor();
         let metrics_directories = &self.application_metrics.for_successor();
-        let start =
-            SuccessorStart { newest, workers, pid_path, ticket_keys, clients, metrics_directories };
+        let metrics = self.metrics.for_successor();
+        let start = SuccessorStart {
+            newest,
+            workers,
+            pid_path,
+            ticket_keys,
+            clients,
+            metrics,
+            metrics_directories,
+        };
         self.handover.start(&start, &self.generations, &self.invocation, &self.poller)
     }
 
@@ -396,6 +437,7 @@ impl MasterLoop {
     fn pass_on(&mut self, workers: Option<u16>, tally: TallySnapshot) {
         let Some(successor) = self.handover.release_successor(&self.poller) else { return };
         self.generations.pass_on(|listener| successor.has_given_up(listener));
+        self.metrics.pass_on(&self.poller);
         self.pid_file.leave();
         self.application_metrics.leave();
         std::mem::take(&mut self.notify_sender).pass_on(successor.pid());
@@ -418,12 +460,14 @@ impl MasterLoop {
         }
         self.generations.take_over();
         self.application_metrics.take_over();
+        self.metrics.take_over(&self.poller);
         let PassedOn { workers, totals, changes } = passed_on;
         Some(MasterEvent::TookOver { workers, totals, changes })
     }
 
     fn leave(&mut self, code: u8) {
         self.generations.close_listeners();
+        self.metrics.close(&self.poller);
         // The cause of any other code is in the log already.
         if code == 0 {
             log::info!("stopped");

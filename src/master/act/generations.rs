@@ -54,6 +54,11 @@ impl Generations {
         self.specs.values().next()
     }
 
+    /// Each generation, and what its workers are made of.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (Generation, &WorkerSpec)> {
+        self.specs.iter().map(|(generation, spec)| (*generation, spec))
+    }
+
     /// What the workers of each generation are made of.
     pub(crate) fn specs(&self) -> impl Iterator<Item = &WorkerSpec> {
         self.specs.values()

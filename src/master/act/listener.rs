@@ -233,6 +233,11 @@ impl OwnedListener {
         self.sockets.iter().map(AsFd::as_fd)
     }
 
+    /// The address of each socket.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = &ListenerAddress> {
+        self.sockets.iter().map(|socket| &socket.address)
+    }
+
     /// The description of each socket, for a worker that serves this scheme there, with the
     /// listener's own access rules.
     pub(crate) fn descriptions(

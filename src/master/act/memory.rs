@@ -1,5 +1,6 @@
 //! What the kernel reports about memory: the memory of a process, and whether it had to
-//! kill a process because memory ran out. Called by `processes.rs` and `worker_process.rs`.
+//! kill a process because memory ran out. Called by `processes.rs`,
+//! `worker_process.rs` and `proportional_sizes.rs`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -71,9 +72,13 @@ pub(crate) fn measure(pid: i32, limit: u64) -> Option<u64> {
     if resident <= limit {
         return Some(resident);
     }
+    proportional_size(pid).or(Some(resident.saturating_sub(files)))
+}
+
+/// The proportional set size of a process, in bytes, if the kernel reports it to this process.
+pub(crate) fn proportional_size(pid: i32) -> Option<u64> {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"));
-    let own = rollup.ok().and_then(|text| proportional(&text));
-    own.or(Some(resident.saturating_sub(files)))
+    rollup.ok().and_then(|text| proportional(&text))
 }
 
 /// The memory of a process, and the part of it that is of files and shared memory, in

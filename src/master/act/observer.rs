@@ -5,6 +5,9 @@
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use monoceros_sys::clock::{monotonic_ms, monotonic_us};
+use monoceros_sys::socket;
+use monoceros_sys::unix_queue::unix_accept_queue;
+use monoceros_wire::listener::ListenerAddress;
 use monoceros_wire::report::{
     CHANGES, CertificateReport, ChangeReport, ConnectionCounts, ListenerReport, ProcessReport,
     Report, RequestPlace, RequestReport, Totals, WorkerReport,
@@ -16,6 +19,7 @@ use crate::master::act::former_workers::{FormerWorker, FormerWorkers};
 use crate::master::act::generations::Generations;
 use crate::master::act::proc_stat::{self, ProcessFigures};
 use crate::master::act::processes::Processes;
+use crate::master::act::worker_spec::WorkerSpec;
 use crate::master::decide::server_facts::{ServerFacts, WorkerFacts};
 use crate::master::decide::tally::{Change, TallySnapshot};
 
@@ -246,15 +250,28 @@ fn listeners(totals: &Totals, sources: &Sources) -> Vec<ListenerReport> {
                 add_open(&mut connections, board, &worker.record.listeners, &address);
             }
         }
+        let queue = accept_queue(spec, &address);
         found.push(ListenerReport {
+            queue: queue.map(|(length, _)| length),
+            queue_limit: queue.map(|(_, limit)| limit),
             scheme: description.scheme.as_str().to_owned(),
             connections,
             accepted: totals.accepted.get(&address).copied().unwrap_or_default(),
             address,
-            ..ListenerReport::default()
         });
     }
     found
+}
+
+/// The connections that wait at an address, and how many can; those of all its sockets.
+fn accept_queue(spec: &WorkerSpec, address: &str) -> Option<(u32, u32)> {
+    let sockets = spec.listeners.iter().flat_map(|it| it.sockets().zip(it.addresses()));
+    let sockets = sockets.filter(|(_, bound)| bound.to_string() == address);
+    let queues = sockets.filter_map(|(socket, bound)| match bound {
+        ListenerAddress::Internet(_) => socket::accept_queue(socket),
+        ListenerAddress::Unix(_) => unix_accept_queue(socket).ok(),
+    });
+    queues.reduce(|sum, more| (sum.0.saturating_add(more.0), sum.1.saturating_add(more.1)))
 }
 
 fn add_open(sum: &mut ConnectionCounts, board: &Scoreboard, addresses: &[String], wanted: &str) {

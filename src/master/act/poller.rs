@@ -16,9 +16,11 @@ use crate::master::decide::id::WorkerId;
 const MAX_EVENTS: usize = 64;
 /// The token of the first connection to the control socket. Smaller ones are those of the
 /// sources that exist once.
-const FIRST_CLIENT: usize = 6;
+const FIRST_CLIENT: usize = 7;
+/// The token of the first connection to a metrics address, after those of all commands.
+const FIRST_METRICS_CLIENT: usize = FIRST_CLIENT + u8::MAX as usize + 1;
 /// The token of the first worker of a predecessor, after those of all connections.
-const FIRST_FORMER: usize = FIRST_CLIENT + u8::MAX as usize + 1;
+const FIRST_FORMER: usize = FIRST_METRICS_CLIENT + u8::MAX as usize + 1;
 /// The token of the first worker, after those of all workers of predecessors.
 const FIRST_WORKER: usize = FIRST_FORMER + u16::MAX as usize + 1;
 
@@ -37,8 +39,12 @@ pub(crate) enum PollSource {
     ControlSocket,
     /// A file of a certificate has changed.
     Certificates,
+    /// The listening sockets of the metrics addresses.
+    MetricsListeners,
     /// The connection of a command.
     ControlClient(u8),
+    /// A connection to a metrics address.
+    MetricsClient(u8),
     /// The end of a worker that a predecessor has started.
     FormerWorker(u16),
     /// The channel of a worker or mold, or of a worker that a mold is to fork.
@@ -60,7 +66,9 @@ impl PollSource {
             Self::Predecessor => 3,
             Self::ControlSocket => 4,
             Self::Certificates => 5,
+            Self::MetricsListeners => 6,
             Self::ControlClient(index) => FIRST_CLIENT + usize::from(index),
+            Self::MetricsClient(index) => FIRST_METRICS_CLIENT + usize::from(index),
             Self::FormerWorker(number) => FIRST_FORMER + usize::from(number),
             Self::Worker(worker) => {
                 usize::try_from(worker.0).unwrap_or(usize::MAX).saturating_add(FIRST_WORKER)
@@ -76,13 +84,15 @@ impl PollSource {
             3 => Self::Predecessor,
             4 => Self::ControlSocket,
             5 => Self::Certificates,
-            number => {
-                let client = u8::try_from(number - FIRST_CLIENT).map(Self::ControlClient);
-                let former = || u16::try_from(number - FIRST_FORMER).map(Self::FormerWorker);
-                client
-                    .or_else(|_| former())
-                    .unwrap_or_else(|_| Self::Worker(WorkerId((number - FIRST_WORKER) as u64)))
+            6 => Self::MetricsListeners,
+            FIRST_CLIENT..FIRST_METRICS_CLIENT => {
+                Self::ControlClient((token.0 - FIRST_CLIENT) as u8)
             }
+            FIRST_METRICS_CLIENT..FIRST_FORMER => {
+                Self::MetricsClient((token.0 - FIRST_METRICS_CLIENT) as u8)
+            }
+            FIRST_FORMER..FIRST_WORKER => Self::FormerWorker((token.0 - FIRST_FORMER) as u16),
+            number => Self::Worker(WorkerId((number - FIRST_WORKER) as u64)),
         }
     }
 }
@@ -97,6 +107,12 @@ impl Poller {
     pub(crate) fn register(&self, fd: BorrowedFd, source: PollSource) -> io::Result<()> {
         let fd = fd.as_raw_fd();
         self.poll.registry().register(&mut SourceFd(&fd), source.token(), Interest::READABLE)
+    }
+
+    /// As above, also for having room for what is to be written.
+    pub(crate) fn register_both(&self, fd: BorrowedFd, source: PollSource) -> io::Result<()> {
+        let (fd, both) = (fd.as_raw_fd(), Interest::READABLE | Interest::WRITABLE);
+        self.poll.registry().register(&mut SourceFd(&fd), source.token(), both)
     }
 
     /// Reports a descriptor once more if it is readable. mio reports what arrives, and not
@@ -141,8 +157,10 @@ mod tests {
             PollSource::Predecessor,
             PollSource::ControlSocket,
             PollSource::Certificates,
+            PollSource::MetricsListeners,
         ];
         sources.extend([0, 1, u8::MAX].map(PollSource::ControlClient));
+        sources.extend([0, 1, u8::MAX].map(PollSource::MetricsClient));
         sources.extend([0, 1, u16::MAX].map(PollSource::FormerWorker));
         sources.extend([0, 1, 1_000_000].map(|id| PollSource::Worker(WorkerId(id))));
         for source in &sources {

@@ -7,6 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 
 use monoceros_log::printable;
+use monoceros_metrics::MetricsFormat;
 use monoceros_sys::process::{self, ExitStatus};
 use monoceros_sys::reason;
 use monoceros_wire::Generation;
@@ -19,6 +20,7 @@ use crate::master::act::former_workers::PassedWorker;
 use crate::master::act::generations::Generations;
 use crate::master::act::logs;
 use crate::master::act::memory::OutOfMemory;
+use crate::master::act::metrics_server::{WorkerAsk, WorkerMetrics};
 use crate::master::act::pending_fork::{Forks, PendingFork};
 use crate::master::act::poller::{PollSource, Poller};
 use crate::master::act::spool_places::SpoolPlaces;
@@ -40,6 +42,8 @@ pub(crate) struct Processes {
     forks: Forks<PendingFork>,
     spool_places: SpoolPlaces,
     out_of_memory: OutOfMemory,
+    /// The workers whose clients ask for metrics.
+    metrics_asks: Vec<WorkerAsk>,
 }
 
 impl Processes {
@@ -50,6 +54,7 @@ impl Processes {
             forks: Forks::default(),
             spool_places: SpoolPlaces::new(),
             out_of_memory: OutOfMemory::watch(),
+            metrics_asks: Vec::new(),
         }
     }
 
@@ -135,6 +140,18 @@ impl Processes {
             process.send(&message);
         } else if let Some(pending) = self.forks.get_mut(worker) {
             pending.send_later(message);
+        }
+    }
+
+    /// The requests of workers for metrics since the last call.
+    pub(crate) fn take_metrics_asks(&mut self) -> Vec<WorkerAsk> {
+        std::mem::take(&mut self.metrics_asks)
+    }
+
+    /// Sends metrics to a worker, which may be gone.
+    pub(crate) fn send_metrics(&self, metrics: &WorkerMetrics) {
+        if let Some(process) = self.running.get(&metrics.ask.worker) {
+            process.send_metrics(metrics);
         }
     }
 
@@ -230,6 +247,10 @@ impl Processes {
                 Ok(LinkInput::Message(FromWorker::Concern { text, is_grave })) => {
                     let text = printable::text(&text);
                     events.push_back(MasterEvent::Concerned { worker, text, is_grave });
+                }
+                Ok(LinkInput::Message(FromWorker::AskMetrics { number, accept })) => {
+                    let format = MetricsFormat::accepted([accept.as_bytes()]);
+                    self.metrics_asks.push(WorkerAsk { worker, number, format });
                 }
                 Ok(LinkInput::Message(FromWorker::Failed { failure, text })) => {
                     let text = printable::text(&text);
@@ -481,6 +502,23 @@ mod tests {
         assert!(bench.processes.signal(WorkerId(9), WorkerSignal::Term).is_none());
         bench.processes.send(WorkerId(9), ToWorker::Reopen);
         assert_eq!(bench.processes.generation_of(WorkerId(9)), None);
+    }
+
+    #[test]
+    fn a_worker_that_asks_for_metrics_gets_them_in_a_file() {
+        let mut bench = ProcessBench::new();
+        let accept = "application/openmetrics-text".to_owned();
+        bench.report(&FromWorker::AskMetrics { number: 5, accept });
+        assert!(bench.turn() && bench.events.is_empty());
+        let ask = WorkerAsk { worker: WORKER, number: 5, format: MetricsFormat::OpenMetrics };
+        assert_eq!(bench.processes.take_metrics_asks(), [ask]);
+        assert_eq!(bench.processes.take_metrics_asks(), []);
+        let file = memory::sealed_file("test", b"# EOF\n").unwrap();
+        bench.processes.send_metrics(&WorkerMetrics { ask, file });
+        let (message, files) = bench.theirs.receive_with().unwrap();
+        let content_type = MetricsFormat::OpenMetrics.content_type().to_owned();
+        assert_eq!(message, Incoming::Message(ToWorker::Metrics { number: 5, content_type }));
+        assert_eq!(files.len(), 1);
     }
 
     #[test]

@@ -96,6 +96,7 @@ fn open(loaded: &Loaded, purpose: Purpose, task: CheckTask) -> Result<Opened, St
         let public = deployment::public_addresses(&spec.settings);
         spec.check = Some(ApplicationCheck { deploy: task.deploy, public });
         spec.settings.bind.clear();
+        spec.settings.metrics.clear();
         spec.settings.preload = false;
         // A check logs warnings and errors only.
         spec.settings.log_level = spec.settings.log_level.max(LogLevel::Warning);

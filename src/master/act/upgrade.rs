@@ -88,6 +88,9 @@ struct HandoverState {
     /// older release has none.
     #[serde(default)]
     metrics_directories: Vec<String>,
+    /// The listeners of the metrics addresses; their sockets follow the others.
+    #[serde(default)]
+    metrics: Vec<ListenerRecord>,
 }
 
 /// What a successor is started with beside the listeners.
@@ -104,6 +107,8 @@ pub(crate) struct SuccessorStart<'a> {
     pub(crate) clients: Option<BorrowedFd<'a>>,
     /// The directories in which the workers count with `prometheus_client`.
     pub(crate) metrics_directories: &'a [String],
+    /// The listeners of the metrics addresses.
+    pub(crate) metrics: &'a [Rc<OwnedListener>],
 }
 
 /// The successor, seen from this master.
@@ -143,6 +148,8 @@ pub(crate) struct Inherited {
     pub(crate) clients: Option<OwnedFd>,
     /// The directories in which the workers count with `prometheus_client`.
     pub(crate) metrics_directories: Vec<String>,
+    /// The listeners of the metrics addresses.
+    pub(crate) metrics: Vec<Rc<OwnedListener>>,
 }
 
 impl SuccessorProcess {
@@ -159,20 +166,22 @@ impl SuccessorProcess {
         }
         let cannot = |error: io::Error| format!("cannot start a new master: {}", reason(&error));
         let (ours, theirs) = ends().map_err(cannot)?;
-        let records = listeners.iter().map(|listener| listener.record()).collect();
-        let SuccessorStart { newest, workers, pid_path, ticket_keys, clients, metrics_directories } =
-            *start;
+        let records = |of: &[Rc<OwnedListener>]| of.iter().map(|it| it.record()).collect();
+        let SuccessorStart { newest, workers, pid_path, ticket_keys, .. } = *start;
+        let SuccessorStart { clients, metrics, metrics_directories, .. } = *start;
         let state = HandoverState {
             newest,
             workers,
             pid_path: pid_path.map(Path::to_owned),
-            listeners: records,
+            listeners: records(listeners),
             ticket_keys: ticket_keys.to_vec(),
             metrics_directories: metrics_directories.to_vec(),
+            metrics: records(metrics),
         };
         let clients: Vec<_> = clients.into_iter().collect();
         ours.send_with(&ToSuccessor::Begin(state), &clients).map_err(cannot)?;
-        let mut descriptors: Vec<_> = listeners.iter().flat_map(|it| it.sockets()).collect();
+        let sockets = listeners.iter().chain(metrics).flat_map(|it| it.sockets());
+        let mut descriptors: Vec<_> = sockets.collect();
         let program = program(invocation, descriptors.len())?;
         descriptors.push(theirs.as_fd());
         let process = Detached::start(&program, &descriptors, ATTENDANT).map_err(cannot)?;
@@ -336,11 +345,12 @@ pub(crate) fn inherit(invocation: &Invocation) -> Result<Option<Inherited>, Stri
         Err(error) => return Err(cannot(reason(&error))),
     };
     let mut next = descriptor::FIRST;
-    let mut listeners = Vec::new();
-    for record in state.listeners {
-        let listener = OwnedListener::inherit(record, &mut next).map_err(|it| cannot(it.text))?;
-        listeners.push(Rc::new(listener));
-    }
+    let mut take = |records: Vec<ListenerRecord>| {
+        let taken =
+            records.into_iter().map(|it| OwnedListener::inherit(it, &mut next).map(Rc::new));
+        taken.collect::<Result<Vec<_>, _>>().map_err(|it| cannot(it.text))
+    };
+    let (listeners, metrics) = (take(state.listeners)?, take(state.metrics)?);
     Ok(Some(Inherited {
         predecessor: Predecessor { channel, pid_path: state.pid_path, workers: Vec::new() },
         listeners,
@@ -349,6 +359,7 @@ pub(crate) fn inherit(invocation: &Invocation) -> Result<Option<Inherited>, Stri
         ticket_keys: state.ticket_keys,
         metrics_directories: state.metrics_directories,
         clients: descriptors.into_iter().next(),
+        metrics,
     }))
 }
 

@@ -22,6 +22,7 @@ use monoceros_wire::stacks;
 use monoceros_wire::{Generation, Slot};
 
 use crate::master::act::former_workers::{FormerRecord, PassedWorker};
+use crate::master::act::metrics_server::WorkerMetrics;
 use crate::master::act::worker_spec::WorkerSpec;
 use crate::master::act::{logs, memory};
 use crate::master::decide::action::WorkerSignal;
@@ -216,6 +217,8 @@ impl WorkerProcess {
             | ToWorker::Limits
             | ToWorker::Workers(_)
             | ToWorker::LogLevel(_)
+            | ToWorker::Leave
+            | ToWorker::Metrics { .. }
             | ToWorker::Expire { .. } => {}
         }
     }
@@ -223,8 +226,16 @@ impl WorkerProcess {
     /// Sends certificates and keys if they are new, or if an earlier attempt has failed.
     pub(crate) fn send_certificates(&self, file: &File, are_new: bool) {
         if (are_new || self.lacks_certificates.get()) && !self.is_mold() {
-            self.lacks_certificates.set(!self.link.send_certificates(file.as_fd()));
+            self.lacks_certificates.set(!self.link.send_with(&ToWorker::Tls, file.as_fd()));
         }
+    }
+
+    /// Sends the metrics that it has asked for. One that does not read its channel gets none.
+    pub(crate) fn send_metrics(&self, metrics: &WorkerMetrics) {
+        let WorkerMetrics { ask, file } = metrics;
+        let content_type = ask.format.content_type().to_owned();
+        let message = ToWorker::Metrics { number: ask.number, content_type };
+        self.link.send_with(&message, file.as_fd());
     }
 
     /// It was asked to drain or to end.

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 use monoceros_wire::Generation;
-use monoceros_wire::message::BootFailure;
+use monoceros_wire::message::{BootFailure, ToWorker};
 
 use crate::master::decide::action::{Action, Actions, Notification};
 use crate::master::decide::commands::{LEAVING, WaitingClients};
@@ -257,6 +257,9 @@ impl Master {
         self.with_pool(now, |pool, context, actions| {
             pool.note_ready(worker, app, context, actions)
         });
+        if matches!(self.state, MasterState::Delaying { .. }) {
+            self.actions.send(worker, ToWorker::Leave);
+        }
     }
 
     fn note_late_ready(&mut self, worker: WorkerId, now: Instant) {

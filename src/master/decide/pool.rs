@@ -233,6 +233,13 @@ impl WorkerPool {
         }
     }
 
+    /// Reports to workers that the server is about to end.
+    pub(crate) fn announce_end(&self, actions: &mut Actions) {
+        for worker in self.roster.workers() {
+            actions.send(worker.id, ToWorker::Leave);
+        }
+    }
+
     /// A process exists. Returns whether it is a worker.
     pub(crate) fn note_pid(
         &mut self,

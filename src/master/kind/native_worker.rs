@@ -83,10 +83,10 @@ impl NativeWorker {
         self.channel.send(message)
     }
 
-    /// Sends certificates and keys in this file; fails if it does not read its channel.
-    pub(crate) fn send_certificates(&self, file: BorrowedFd) -> io::Result<()> {
+    /// Sends a message with this file; fails if it does not read its channel.
+    pub(crate) fn send_with(&self, message: &ToWorker, file: BorrowedFd) -> io::Result<()> {
         self.fresh.set(false);
-        self.channel.send_with(&ToWorker::Tls, &[file])
+        self.channel.send_with(message, &[file])
     }
 
     /// Asks a mold to fork a worker, which gets these descriptors.

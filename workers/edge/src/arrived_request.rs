@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::net::IpAddr;
 
 use monoceros_engine::{Address, Arrival, Decision};
-use monoceros_http::{PathPrefix, PathSpellings};
+use monoceros_http::{PathPrefix, PathSpellings, percent_decoded};
 
 /// A part of the decision on a request. The parts and their order are in `lib.rs`.
 pub(crate) trait DecisionPart: Send + Sync {
@@ -33,6 +33,11 @@ impl<'a> ArrivedRequest<'a> {
     pub(crate) fn paths(&self) -> &PathSpellings<'a> {
         let path = self.arrival.head.path();
         self.paths.get_or_init(|| PathSpellings::new(self.prefix, path))
+    }
+
+    /// Whether its path is this one, decoded.
+    pub(crate) fn is_at(&self, path: &[u8]) -> bool {
+        *percent_decoded(self.arrival.head.path()) == *path
     }
 
     /// The address of its client; `None` for the client of a unix socket.

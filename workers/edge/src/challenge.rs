@@ -15,7 +15,7 @@ use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
 
 use crate::arrived_request::{ArrivedRequest, DecisionPart};
-use crate::plain::{plain, respond, with_field};
+use crate::plain::{is_read, only_read, plain, respond, with_field};
 
 /// The directories below the webroot.
 const DIRECTORIES: [&str; 2] = [".well-known", "acme-challenge"];
@@ -53,8 +53,8 @@ impl Challenges {
         }
         let head = arrival.head;
         let token = head.path().strip_prefix(PREFIX)?;
-        if ![&b"GET"[..], b"HEAD"].contains(&head.method()) {
-            return Some(with_field(plain(405, "Method Not Allowed"), b"Allow", b"GET, HEAD"));
+        if !is_read(head) {
+            return Some(only_read());
         }
         let found = if is_token(token) { self.read(token) } else { None };
         let Some(content) = found else { return Some(plain(404, "Not Found")) };

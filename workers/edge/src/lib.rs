@@ -9,7 +9,9 @@ mod allowed_hosts;
 mod arrived_request;
 mod challenge;
 mod connection_limit;
+mod health_path;
 mod host_name;
+mod metrics_path;
 mod plain;
 mod rate_limits;
 mod redirect;
@@ -21,7 +23,8 @@ use std::sync::Arc;
 
 use monoceros_config::WorkerSettings;
 use monoceros_engine::{
-    AcceptDecision, Arrival, ConnectionLimit, Decision, LocalDecision, ResponseReviser,
+    AcceptDecision, Arrival, ConnectionLimit, Decision, LocalDecision, MasterLine, ResponseReviser,
+    WorkerHealth,
 };
 use monoceros_http::PathPrefix;
 use monoceros_wire::client_table::{ClientTable, JournalWriter};
@@ -33,6 +36,8 @@ use crate::allowed_hosts::HostCheck;
 use crate::arrived_request::{ArrivedRequest, DecisionPart};
 use crate::challenge::Challenges;
 use crate::connection_limit::TableCounter;
+use crate::health_path::HealthPath;
+use crate::metrics_path::MetricsPath;
 use crate::rate_limits::RateLimits;
 use crate::redirect::HttpsRedirect;
 pub use crate::static_files::ProjectFiles;
@@ -54,6 +59,10 @@ pub struct EdgeInput<'a> {
     pub project_hosts: Option<&'a [String]>,
     /// The static files of the loaded project, for `static: auto`.
     pub project_files: &'a [ProjectFiles],
+    /// Whether the worker serves, for `health-path`.
+    pub health: &'a WorkerHealth,
+    /// The way to the master, for `metrics-path`.
+    pub line: Option<&'a MasterLine>,
 }
 
 /// The decisions of the server itself.
@@ -113,7 +122,10 @@ pub fn connection_limit(
 fn parts(given: &EdgeInput, rules: Vec<AccessRules>) -> Vec<Box<dyn DecisionPart>> {
     let settings = given.settings;
     let parts = [
+        // Probes come from addresses, and with names, that no rule has foreseen.
+        part(HealthPath::of(settings, given.health)),
         part(AccessControl::of(rules)),
+        part(MetricsPath::of(settings, given.line)),
         part(HostCheck::of(settings, given.project_hosts)),
         part(given.clients.and_then(|table| RateLimits::new(settings.limit_rate(), table))),
         part(settings.acme_webroot().as_deref().map(Challenges::below)),

@@ -1,6 +1,7 @@
 //! Responses of the server itself, in plain text.
 
 use monoceros_engine::{Decision, LocalResponse};
+use monoceros_http::Head;
 
 /// How many bytes of a request's body are dropped, so that its connection can continue: 64 KiB.
 const DISCARD: u64 = 64 << 10;
@@ -11,6 +12,16 @@ pub(crate) fn respond(response: Option<LocalResponse>) -> Decision {
         Some(response) => Decision::Respond { response, discard: DISCARD },
         None => Decision::Pass,
     }
+}
+
+/// Whether a request only reads.
+pub(crate) fn is_read(head: &Head) -> bool {
+    matches!(head.method(), b"GET" | b"HEAD")
+}
+
+/// The response to a request that does not only read.
+pub(crate) fn only_read() -> LocalResponse {
+    with_field(plain(405, "Method Not Allowed"), b"Allow", b"GET, HEAD")
 }
 
 /// The response to a request whose preconditions are not met.

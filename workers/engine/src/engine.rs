@@ -20,6 +20,7 @@ use crate::handoff::loop_owner::LoopOwner;
 use crate::handoff::source::RequestSource;
 use crate::handoff::wait::Wait;
 use crate::listen::gate::{Listener, ListenerParts};
+use crate::master_line::MasterLine;
 use crate::options::Options;
 use crate::record::access::AccessLog;
 use crate::record::giving_up::LossLog;
@@ -38,6 +39,9 @@ pub struct EngineParts {
     pub listeners: Vec<ListenerParts>,
     /// TLS, whose material a message of the master replaces; `None` without TLS.
     pub tls: Option<TlsServer>,
+    /// The way to the master for requests with a reply, which has a copy of `channel`; `None`
+    /// if no request needs it.
+    pub line: Option<MasterLine>,
     /// The access log, if there is one.
     pub access: Option<AccessLog>,
     /// Opens the error log again, by name.
@@ -91,8 +95,8 @@ impl Engine {
         });
         let hooks = Hooks { reopen: given.reopen, announce: given.announce };
         let signals = Arc::new(SignalInput::default());
-        let (channel, tls) = (given.channel, given.tls);
-        let control = ControlParts { channel, tls, signals: Arc::clone(&signals), hooks };
+        let (channel, line, tls) = (given.channel, given.line, given.tls);
+        let control = ControlParts { channel, line, tls, signals: Arc::clone(&signals), hooks };
         let io = EventLoop::new(Arc::clone(&shared), poll, control, listeners)?;
         let loop_owner = Arc::new(LoopOwner::new(io, Box::new(end)));
         Ok(Self { shared, loop_owner, signals, has_started: Arc::default() })
@@ -131,6 +135,7 @@ impl Engine {
     /// # Errors
     /// Those of starting a thread.
     pub fn start(&self) -> io::Result<()> {
+        self.shared.options.health.begin();
         if !self.shared.handoff.is_draining() {
             self.shared.board.show_state(ReportedState::Serving);
         }

@@ -10,6 +10,7 @@ use monoceros_wire::spool_count::WorkerSpoolCount;
 
 use crate::connection::limit::ConnectionLimit;
 use crate::forwarding::Forwarding;
+use crate::health::WorkerHealth;
 use crate::listen::admission::AcceptDecision;
 use crate::spool::allowance::SpoolLimit;
 use crate::stream::local::{LocalDecision, ResponseReviser};
@@ -112,6 +113,8 @@ pub struct Options {
     /// The name of the field with a request's identifier, in requests and responses; `None`
     /// neither reads nor sends one.
     pub id_field: Option<Box<[u8]>>,
+    /// Whether the worker serves.
+    pub health: WorkerHealth,
     /// The requests that the server responds to by itself.
     pub local: Option<LocalDecision>,
     /// The revision of the application's responses.

@@ -161,6 +161,8 @@ impl Mold {
                     | ToWorker::Tls
                     | ToWorker::Limits
                     | ToWorker::Workers(_)
+                    | ToWorker::Leave
+                    | ToWorker::Metrics { .. }
                     | ToWorker::Expire { .. },
                 )
                 | Incoming::Nothing => {}

@@ -9,8 +9,8 @@ use std::time::Duration;
 use monoceros_config::{AllowedHosts, ResponseField, StaticSetting, WorkerSettings};
 use monoceros_edge::{Edge, EdgeInput};
 use monoceros_engine::{
-    ApplicationKind, Engine, EngineParts, Forwarding, ListenerParts, Options, SpoolLimit,
-    Temporary, TlsLayer,
+    ApplicationKind, Engine, EngineParts, Forwarding, ListenerParts, MasterLine, Options,
+    SpoolLimit, Temporary, TlsLayer, WorkerHealth,
 };
 use monoceros_http::{Fields, Limits, PathPrefix};
 use monoceros_log::RecordWriter;
@@ -77,7 +77,8 @@ impl PreparedWorker {
         let cannot_serve = |why: String| -> ! { cannot_serve(&speaker, &why) };
         let mut options = options(settings, start.workers, !has_lock(py));
         let prefix = prefix();
-        decide_at_edge(&mut options, settings, &start, facts, &prefix, clients)
+        let line = line_to_master(&speaker, settings)?;
+        decide_at_edge(&mut options, settings, &start, facts, &prefix, clients, line.as_ref())
             .unwrap_or_else(|why| cannot_serve(why));
         options.spool_count = spool_count.map(Arc::new);
         let responds = options.local.is_some() || options.connection_limit.is_some();
@@ -87,7 +88,8 @@ impl PreparedWorker {
         let mut listeners = ListenerParts::pair(listeners, start.listeners.clone())
             .unwrap_or_else(|why| cannot_serve(why));
         add_layers(&mut listeners, tls.as_ref());
-        let given = EngineParts { channel, scoreboard, listeners, tls, access, reopen, announce };
+        let given =
+            EngineParts { channel, line, scoreboard, listeners, tls, access, reopen, announce };
         let engine = Engine::prepare(options, given, |code| end::at_once(code));
         let engine = engine.unwrap_or_else(|error| cannot_serve(reason(&error)));
         Ok(Self { engine, speaker, start, prefix })
@@ -204,6 +206,18 @@ fn report_findings(
     }
 }
 
+/// The way to the master for clients that ask for metrics, if there is a path for them.
+fn line_to_master(
+    speaker: &WorkerEnd,
+    settings: &WorkerSettings,
+) -> io::Result<Option<MasterLine>> {
+    if settings.metrics_path().is_none() {
+        return Ok(None);
+    }
+    let copy = std::os::fd::AsFd::as_fd(speaker).try_clone_to_owned()?;
+    Ok(Some(MasterLine::new(WorkerEnd::from(copy))))
+}
+
 /// Sets what the server decides by itself about connections, requests and responses.
 fn decide_at_edge(
     options: &mut Options,
@@ -212,6 +226,7 @@ fn decide_at_edge(
     facts: &ProjectFacts,
     prefix: &PathPrefix,
     clients: Option<WorkerClients>,
+    line: Option<&MasterLine>,
 ) -> Result<(), String> {
     let edge = Edge::new(&EdgeInput {
         settings,
@@ -220,6 +235,8 @@ fn decide_at_edge(
         clients: clients.as_ref().map(|it| &it.table),
         project_hosts: facts.allowed_hosts.as_deref(),
         project_files: &facts.static_files,
+        health: &options.health,
+        line,
     })?;
     options.local = edge.local;
     options.accept = edge.accept;
@@ -301,6 +318,7 @@ fn options(settings: &WorkerSettings, workers: u16, parallel: bool) -> Options {
         server_header: *settings.server_header(),
         response_fields: response_fields(settings),
         id_field: Some(b"X-Request-ID".as_slice().into()),
+        health: WorkerHealth::default(),
         local: None,
         revise: None,
         reserve: 0,

@@ -14,7 +14,8 @@ impl Master {
         self.actions.push(Action::Report { reader, facts });
     }
 
-    fn facts(&self) -> ServerFacts {
+    /// The facts of this moment.
+    pub(crate) fn facts(&self) -> ServerFacts {
         let roster = self.pool.roster();
         let serves = matches!(self.state, MasterState::Booting | MasterState::Serving);
         ServerFacts {

@@ -44,6 +44,7 @@ impl Master {
         self.reload.take_put_off();
         self.clients.dismiss_put_off(self.reload.newest(), &mut self.actions);
         self.notify_delay();
+        self.pool.announce_end(&mut self.actions);
     }
 
     /// A signal asks for what may not begin any more.

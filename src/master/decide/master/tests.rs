@@ -32,6 +32,8 @@ struct MasterBench {
     now: Instant,
     log: Vec<String>,
     notifications: Vec<Notification>,
+    /// The workers that were sent that the server is about to end.
+    end_announced: Vec<u64>,
 }
 
 impl MasterBench {
@@ -39,7 +41,8 @@ impl MasterBench {
     fn booting(purpose: Purpose, workers: u16) -> Self {
         let now = Instant::now();
         let master = Master::new(beginning(purpose), settings(workers), now);
-        let mut bench = Self { master, now, log: Vec::new(), notifications: Vec::new() };
+        let (log, notifications, end_announced) = Default::default();
+        let mut bench = Self { master, now, log, notifications, end_announced };
         assert!(matches!(bench.master.begin()[..], [Action::Bind]));
         let actions = bench.hear(MasterEvent::Bound(Ok(())));
         assert_eq!(spawned(&actions).len(), usize::from(workers));
@@ -64,6 +67,10 @@ impl MasterBench {
             }
             Action::Notify(notification) => {
                 self.notifications.push(notification.clone());
+                false
+            }
+            Action::Send { worker, message: ToWorker::Leave } => {
+                self.end_announced.push(worker.0);
                 false
             }
             Action::Inspect | Action::RefuseConnections { .. } => false,

@@ -15,6 +15,7 @@ use monoceros_wire::channel::{Incoming, WorkerEnd};
 use monoceros_wire::message::{Drain, ToWorker};
 
 use crate::event_loop::drain::{Cause, Queue};
+use crate::master_line::MasterLine;
 use crate::transport::tls_material::read_material;
 
 /// The signals that are read in the loop.
@@ -37,6 +38,8 @@ pub(crate) enum WorkerCommand {
     Reopen,
     /// So many workers accept from the same listeners.
     Workers(u16),
+    /// The server is about to end.
+    Leave,
     /// The time of a request is over.
     Expire { request: u64 },
     /// New certificates and keys are in this file.
@@ -62,6 +65,8 @@ pub(crate) enum Signal {
 /// What the input is made from.
 pub(crate) struct ControlParts {
     pub(crate) channel: WorkerEnd,
+    /// The requests that wait for a reply.
+    pub(crate) line: Option<MasterLine>,
     /// TLS, whose material a message replaces.
     pub(crate) tls: Option<TlsServer>,
     pub(crate) signals: Arc<SignalInput>,
@@ -71,6 +76,7 @@ pub(crate) struct ControlParts {
 /// The channel to the master, and the signals.
 pub(crate) struct ControlInput {
     channel: WorkerEnd,
+    line: Option<MasterLine>,
     tls: Option<TlsServer>,
     has_master: bool,
     given: Arc<SignalInput>,
@@ -111,10 +117,11 @@ impl ControlInput {
     /// # Errors
     /// Those of `epoll_ctl(2)`.
     pub(crate) fn new(registry: &Registry, token: Token, parts: ControlParts) -> io::Result<Self> {
-        let ControlParts { channel, tls, signals, hooks } = parts;
+        let ControlParts { channel, line, tls, signals, hooks } = parts;
         let fd = channel.as_fd().as_raw_fd();
         registry.register(&mut SourceFd(&fd), token, Interest::READABLE)?;
-        Ok(Self { channel, tls, has_master: true, given: signals, signals: None, hooks })
+        let (given, signals, has_master) = (signals, None, true);
+        Ok(Self { channel, line, tls, has_master, given, signals, hooks })
     }
 
     /// Registers the signals under this token, as soon as they are collected.
@@ -146,6 +153,12 @@ impl ControlInput {
                 }
                 Ok((Incoming::Message(ToWorker::LogLevel(level)), _)) => {
                     monoceros_log::set_level(level);
+                    continue;
+                }
+                Ok((Incoming::Message(ToWorker::Metrics { number, content_type }), files)) => {
+                    if let Some(line) = &self.line {
+                        line.deliver(number, content_type, files);
+                    }
                     continue;
                 }
                 Ok((Incoming::Message(message), _)) => match command(&message) {
@@ -199,15 +212,17 @@ fn command(message: &ToWorker) -> Option<WorkerCommand> {
         ToWorker::Drain(Drain::Retire) => WorkerCommand::Drain(Cause::Commanded, Queue::Leave),
         ToWorker::Reopen => WorkerCommand::Reopen,
         ToWorker::Workers(count) => WorkerCommand::Workers(count),
+        ToWorker::Leave => WorkerCommand::Leave,
         ToWorker::Expire { request } => WorkerCommand::Expire { request },
-        // The first messages, which were taken before the loop began, the one that comes with a
-        // file, and the one that was obeyed at once.
+        // The first messages, which were taken before the loop began, those that come with a
+        // file, and those that were obeyed at once.
         ToWorker::Start(_)
         | ToWorker::StartMold(_)
         | ToWorker::Fork { .. }
         | ToWorker::Tls
         | ToWorker::LogLevel(_)
-        | ToWorker::Limits => return None,
+        | ToWorker::Limits
+        | ToWorker::Metrics { .. } => return None,
     })
 }
 

@@ -346,6 +346,7 @@ impl EventLoop {
                 WorkerCommand::Workers(count) => {
                     self.shared.workers.store(count, Ordering::Relaxed)
                 }
+                WorkerCommand::Leave => self.shared.options.health.leave(),
                 WorkerCommand::Expire { request } => self.connections.expire(request),
                 WorkerCommand::ReplaceTls(files) => self.control.replace_tls(files),
                 WorkerCommand::Orphaned(why) => {
@@ -392,6 +393,7 @@ impl EventLoop {
 
     fn drain(&mut self, cause: Cause, queue: Queue) {
         let now_ms = clock::monotonic_ms();
+        self.shared.options.health.leave();
         self.life.drain(cause, now_ms, &self.shared.options);
         self.shared.board.show_state(self.life.state());
         self.shared.handoff.drain();

@@ -19,4 +19,4 @@ mod revise;
 mod running;
 mod tls;
 
-use monoceros_engine::{ApplicationKind, Forwarding, Options, SpoolLimit};
+use monoceros_engine::{ApplicationKind, Forwarding, Options, SpoolLimit, WorkerHealth};

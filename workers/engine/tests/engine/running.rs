@@ -108,6 +108,7 @@ impl RunningEngine {
         let format = AccessFormat::new("%(r)s|%(s)s|%(B)s|%(a)s|%(M)s").unwrap();
         let given = EngineParts {
             tls: None,
+            line: None,
             channel: channel_end,
             scoreboard: theirs,
             listeners: vec![ListenerParts {

@@ -33,6 +33,7 @@ fn count(bench: &MasterBench, notification: &Notification) -> usize {
 fn it_serves_until_the_delay_is_over_and_then_drains() {
     let mut bench = serving(2);
     assert!(bench.ask(SignalCommand::Drain).is_empty());
+    assert_eq!(bench.end_announced, [0, 1]);
     assert!(bench.pass(DELAY - SECOND / 10).is_empty());
     let actions = bench.pass(SECOND / 10);
     assert_eq!(drained(&actions), [(0, Drain::ServeQueue), (1, Drain::ServeQueue)]);
@@ -88,6 +89,7 @@ fn a_worker_that_dies_meanwhile_is_replaced() {
     bench.exit(0, ExitStatus::Signal(libc::SIGSEGV));
     assert_eq!(spawned(&bench.pass(SECOND)), [(0, 1)]);
     bench.ready(1);
+    assert_eq!(bench.end_announced, [0, 1], "its health path must not respond with 200");
     assert_eq!(drained(&bench.pass(DELAY)), [(1, Drain::ServeQueue)]);
 }
 

@@ -1,0 +1,39 @@
+//! The reports that the metrics server sends: what the decisions know, with what processes, sockets
+//! and the kernel show at that moment. Made by the event loop for one call.
+
+use std::time::Instant;
+
+use monoceros_wire::report::{Report, RequestReport};
+
+use crate::master::act::metrics_server::ReportSource;
+use crate::master::act::observer::{Observer, Sources};
+use crate::master::act::proportional_sizes::ProportionalSizes;
+use crate::master::decide::master::Master;
+
+/// What reports are made from.
+pub(crate) struct LiveReports<'a> {
+    /// The decisions.
+    pub(crate) master: &'a Master,
+    /// The maker of reports.
+    pub(crate) observer: &'a Observer,
+    /// The memory of processes.
+    pub(crate) sizes: &'a mut ProportionalSizes,
+    /// The parts of the event loop that reports read.
+    pub(crate) sources: Sources<'a>,
+}
+
+impl ReportSource for LiveReports<'_> {
+    fn is_ready(&self) -> bool {
+        self.master.facts().is_ready
+    }
+
+    fn report(&mut self) -> Report {
+        let mut report = self.observer.report(&self.master.facts(), &self.sources);
+        self.sizes.add_to(&mut report, Instant::now());
+        report
+    }
+
+    fn requests(&mut self) -> Vec<RequestReport> {
+        self.observer.requests(&self.master.facts(), &self.sources)
+    }
+}
