@@ -198,7 +198,7 @@ fn every_atom_of_gunicorns_format_is_known() {
     let line = access(&server, 1).remove(0);
     let worker = server.workers()[0];
     let expected = format!(
-        "h=127.0.0.1 l=- u=- r=GET /a%20b?q=1 HTTP/1.1 m=GET U=/a b q=q=1 H=HTTP/1.1 s=200 B=0 b=- \
+        "h=127.0.0.1 l=- u=- r=GET /a%20b?q=1 HTTP/1.1 m=GET U=/a b q=q=1 H=HTTP/1.1 s=200 B=0 b=0 \
          f=- a=- p=<{worker}> own=mine type=application/octet-stream raw=/a%20b?q=1 none=- T=0 M="
     );
     // gunicorn's U is the path as PATH_INFO has it.

@@ -6,6 +6,7 @@
 
 mod accelerated_files;
 mod access;
+mod access_log;
 mod activation;
 mod allowed_hosts;
 mod application;

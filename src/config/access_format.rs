@@ -29,8 +29,10 @@ pub enum AccessAtom {
     Status,
     /// The length of the body sent.
     Bytes,
-    /// The length of the body sent, `-` for 0.
-    BytesOrDash,
+    /// The header Referer; of several all, separated by commas.
+    Referer,
+    /// The header User-Agent; of several all, separated by commas.
+    UserAgent,
     /// The time taken in whole seconds.
     Seconds,
     /// The time taken in milliseconds.
@@ -41,11 +43,11 @@ pub enum AccessAtom {
     DecimalSeconds,
     /// The worker's pid.
     Pid,
-    /// A header of the request, in lower case.
+    /// A header of the request, in lower case; of several the last.
     RequestField(String),
-    /// A header of the response, in lower case.
+    /// A header of the response, in lower case; of several the last.
     ResponseField(String),
-    /// A variable of the WSGI environment.
+    /// A variable of the WSGI environment, in any case.
     Variable(String),
 }
 
@@ -65,9 +67,9 @@ const PLAIN: [Named; 19] = [
     ("H", "protocol", || AccessAtom::Protocol),
     ("s", "status", || AccessAtom::Status),
     ("B", "length of the body sent, bytes", || AccessAtom::Bytes),
-    ("b", "the same, `-` when nothing was sent", || AccessAtom::BytesOrDash),
-    ("f", "Referer", || AccessAtom::RequestField("referer".to_owned())),
-    ("a", "User-Agent", || AccessAtom::RequestField("user-agent".to_owned())),
+    ("b", "the same", || AccessAtom::Bytes),
+    ("f", "Referer", || AccessAtom::Referer),
+    ("a", "User-Agent", || AccessAtom::UserAgent),
     ("T", "time taken, whole seconds", || AccessAtom::Seconds),
     ("M", "time taken, milliseconds", || AccessAtom::Milliseconds),
     ("D", "time taken, microseconds", || AccessAtom::Microseconds),
@@ -185,7 +187,7 @@ fn atom(name: &str) -> Option<AccessAtom> {
     let Some((named, kind)) = name.strip_prefix('{').and_then(|rest| rest.split_once('}')) else {
         return PLAIN.iter().find(|(letters, ..)| *letters == name).map(|(.., make)| make());
     };
-    match kind {
+    match kind.to_ascii_lowercase().as_str() {
         _ if named.is_empty() => None,
         "i" => Some(AccessAtom::RequestField(named.to_ascii_lowercase())),
         "o" => Some(AccessAtom::ResponseField(named.to_ascii_lowercase())),
@@ -219,6 +221,7 @@ mod tests {
         }
         assert_eq!(check("%(T)s %(M)d %(D)s %(L)s %(p)s 100%% \"%({x-id}i)s\""), Ok(()));
         assert_eq!(check("%({content-type}o)s %({wsgi.url_scheme}e)s"), Ok(()));
+        assert_eq!(check("%({A}I)s%({A}O)s%({A}E)s"), Ok(()), "gunicorn ignores the case");
         assert_eq!(check("no atom"), Ok(()));
     }
 

@@ -5,12 +5,13 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use monoceros_config::{LogTarget, WorkerSettings};
+use monoceros_config::{LogFormat, LogTarget, WorkerSettings};
 use monoceros_engine::AccessLog;
 use monoceros_log::{Destination, Identity, LogFile, RecordWriter};
 use monoceros_sys::reason;
 use monoceros_wire::channel::WorkerEnd;
 use monoceros_wire::message::BootFailure;
+use monoceros_wire::{Generation, Slot};
 
 use crate::boot_failure::give_up;
 use crate::parameters::InheritedLogs;
@@ -60,13 +61,22 @@ fn try_to_open_log(
 }
 
 /// Opens the access log of these settings, if there is one.
-pub(crate) fn open_access_log(settings: &WorkerSettings) -> io::Result<Option<AccessLog>> {
+pub(crate) fn open_access_log(
+    settings: &WorkerSettings,
+    slot: Slot,
+    generation: Generation,
+) -> io::Result<Option<AccessLog>> {
     let Some(setting) = settings.access_logfile() else { return Ok(None) };
     let (file, error) = open_or(setting, &ACCESS_LOG, Destination::Stdout)?;
     if let Some(error) = error {
         log::error!("{}; standard output is written instead", reason(&error));
     }
-    Ok(Some(AccessLog::new(file, settings.access_logformat().clone())))
+    let log = AccessLog::new(file, settings.access_logformat().clone())
+        .leaving_out(settings.access_log_exclude(), *settings.access_log_sample());
+    Ok(Some(match settings.log_format() {
+        LogFormat::Text => log,
+        LogFormat::Json => log.as_json(slot.0, generation.0),
+    }))
 }
 
 /// Opens a log. If that fails, the worker serves nevertheless, and writes to a

@@ -64,7 +64,7 @@ impl PreparedWorker {
         let BootResources { channel, scoreboard, listeners, start, tls, clients, spool_count } =
             resources;
         let speaker = WorkerEnd::from(std::os::fd::AsFd::as_fd(&channel).try_clone_to_owned()?);
-        let access = match open_access_log(settings) {
+        let access = match open_access_log(settings, start.slot, start.generation) {
             Ok(access) => access,
             Err(error) => give_up(&speaker, BootFailure::Boot, &error.to_string()),
         };

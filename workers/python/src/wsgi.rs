@@ -1,15 +1,17 @@
 //! Serves one request with a WSGI application (PEP 3333).
 
+use std::borrow::Cow;
+
 use monoceros_engine::{Exchange, RequestSource};
 use pyo3::exceptions::PyAssertionError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::conversation::{Callables, Conversation, not_bytes};
 use crate::environ::{Environ, EnvironError};
 use crate::errors::ErrorLog;
 use crate::sending::{ResponseError, await_room, put};
-use crate::{application_error, file_wrapper, forked};
+use crate::{application_error, ffi, file_wrapper, forked};
 
 /// The error for an application that uses a request while one of its threads writes to
 /// it.
@@ -193,12 +195,7 @@ fn end(
     environ: &Bound<PyDict>,
     result: Result<(), ResponseError>,
 ) {
-    let find = |name: &str| environ.get_item(name).ok().flatten();
-    let variable = |name: &str| {
-        // gunicorn has the names of variables in lower case.
-        let value = find(name).or_else(|| find(&name.to_ascii_uppercase()))?;
-        value.str().ok().map(|text| text.to_string_lossy().into_owned())
-    };
+    let variable = |name: &str| variable(environ, name);
     match result {
         Ok(()) => {
             if exchange.was_cut() {
@@ -226,6 +223,22 @@ fn end(
         }
     }
     exchange.finish(&variable);
+}
+
+/// The value of a variable, by its name in any case, for the access log. A text has the bytes of
+/// its characters (PEP 3333, "Unicode Issues"), or is encoded in UTF-8 if it has others.
+fn variable(environ: &Bound<PyDict>, name: &str) -> Option<Vec<u8>> {
+    let find = |name: &str| environ.get_item(name).ok().flatten();
+    let is_its = |key: &Bound<PyAny>| {
+        key.cast::<PyString>().is_ok_and(|key| key.to_string_lossy().eq_ignore_ascii_case(name))
+    };
+    let value = find(name).or_else(|| find(&name.to_ascii_uppercase())).or_else(|| {
+        let mut items = environ.iter();
+        items.find(|(key, _)| is_its(key)).map(|(_, value)| value)
+    })?;
+    let text = value.str().ok()?;
+    let bytes = ffi::latin1_bytes(&text).map(Cow::into_owned);
+    Some(bytes.unwrap_or_else(|_| text.to_string_lossy().into_owned().into_bytes()))
 }
 
 fn cannot_begin(py: Python, mut exchange: Exchange, error: EnvironError) {

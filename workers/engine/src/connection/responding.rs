@@ -13,7 +13,7 @@ use crate::connection::{Connection, Phase};
 use crate::forwarding::forwarded::Forwarded;
 use crate::protocol::http1::Local;
 use crate::protocol::upload::LocalBody;
-use crate::record::access::Record;
+use crate::record::access_record::Record;
 use crate::shared::Shared;
 use crate::stream::content::LocalContent;
 use crate::stream::exchange::COPY_LIMIT;
@@ -227,8 +227,10 @@ impl Connection {
             return self.log_response(shared, answered, request.id(), response);
         }
         self.lent.begun_us = *begun_us;
-        let draft =
-            shared.access.as_ref().map(|access| access.draft(&self.record_of(request, response)));
+        let draft = shared
+            .access
+            .as_ref()
+            .and_then(|access| access.draft(&self.record_of(request, response)));
         let (head, body) = (response.head_bytes(), response.body_bytes());
         let mut tail = self.stream.tail();
         tail.account = draft.map(|draft| Account { draft, head, body });
@@ -344,6 +346,8 @@ impl Connection {
             peer: client.unwrap_or(self.link.peer()),
             head: answered.map(|it| it.head).filter(|head| !head.method().is_empty()),
             took_us: if begun_us == 0 { 0 } else { took_us },
+            queued_us: None,
+            scheme: answered.and_then(|it| it.forwarded.scheme).unwrap_or(self.link.scheme),
             response,
             environ: &|_| None,
             session: self.link.session().map(Arc::as_ref),

@@ -118,8 +118,10 @@ impl Connection {
         self.link.send_on_stream(shared.stores(), |multiplexer, out| {
             multiplexer.push_head(id, response.head(), false, out);
         });
-        let draft =
-            shared.access.as_ref().map(|access| access.draft(&self.record_of(request, response)));
+        let draft = shared
+            .access
+            .as_ref()
+            .and_then(|access| access.draft(&self.record_of(request, response)));
         let file = StreamFile {
             range: FileRange::of(part),
             task: None,

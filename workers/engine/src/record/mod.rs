@@ -2,6 +2,9 @@
 //! second.
 
 pub(crate) mod access;
+mod access_json;
+pub(crate) mod access_record;
+mod access_selection;
 pub(crate) mod clock;
 pub(crate) mod giving_up;
 pub(crate) mod line_window;

@@ -483,7 +483,7 @@ impl Exchange {
 
     /// Ends the response. The access log reads the variables of the application's
     /// environment by `environ`.
-    pub fn finish(mut self, environ: &dyn Fn(&str) -> Option<String>) {
+    pub fn finish(mut self, environ: &dyn Fn(&str) -> Option<Vec<u8>>) {
         self.complete();
         let response = self.response();
         let after = if self.gone || !response.is_concluded() || self.is_short() {
@@ -497,7 +497,7 @@ impl Exchange {
     }
 
     /// Ends the response by breaking the connection: the response cannot be completed.
-    pub fn abort(mut self, environ: &dyn Fn(&str) -> Option<String>) {
+    pub fn abort(mut self, environ: &dyn Fn(&str) -> Option<Vec<u8>>) {
         self.end(self.broken(), environ);
     }
 
@@ -620,7 +620,7 @@ impl Exchange {
         Err(ClientDisconnected)
     }
 
-    fn end(&mut self, after: After, environ: &dyn Fn(&str) -> Option<String>) {
+    fn end(&mut self, after: After, environ: &dyn Fn(&str) -> Option<Vec<u8>>) {
         self.ended = true;
         let now_us = clock::monotonic_us();
         let took_us = now_us.saturating_sub(self.taken_us);

@@ -352,10 +352,20 @@ impl Response {
     /// The value of a field, by its name in lower case; also of fields that the server
     /// adds.
     pub(crate) fn field_value(&self, name: &[u8]) -> Option<&[u8]> {
-        self.head.fields.get(name).or_else(|| {
-            let is_sent = self.state.persistence.is_some();
-            is_sent.then(|| self.transfer().field(name)).flatten()
-        })
+        self.head.fields.get(name).or_else(|| self.transfer_value(name))
+    }
+
+    /// The value of the last field with this name; otherwise as above.
+    pub(crate) fn last_value(&self, name: &[u8]) -> Option<&[u8]> {
+        let is_its = |(other, _): &(&[u8], &[u8])| other.eq_ignore_ascii_case(name);
+        let last = self.head.fields.iter().filter(is_its).last();
+        last.map(|(_, value)| value).or_else(|| self.transfer_value(name))
+    }
+
+    /// The value of a field that HTTP/1 adds to the complete head.
+    fn transfer_value(&self, name: &[u8]) -> Option<&[u8]> {
+        let is_sent = self.state.persistence.is_some();
+        is_sent.then(|| self.transfer().field(name)).flatten()
     }
 
     /// Takes `count` bytes of the body. Returns how many to send.

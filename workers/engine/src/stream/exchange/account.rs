@@ -6,7 +6,7 @@ use monoceros_wire::scoreboard::Finished;
 
 use super::Exchange;
 use crate::connection::expire::EXPIRED;
-use crate::record::access::Record;
+use crate::record::access_record::Record;
 use crate::stream::shared_stream::Account;
 
 impl Exchange {
@@ -22,7 +22,7 @@ impl Exchange {
     }
 
     /// Writes the access log's line of the request: now, or when its response has gone.
-    pub(super) fn log(&mut self, now_us: u64, environ: &dyn Fn(&str) -> Option<String>) {
+    pub(super) fn log(&mut self, now_us: u64, environ: &dyn Fn(&str) -> Option<Vec<u8>>) {
         // The bytes of one of several streams are not distinguished once they wait, and
         // the end of a stream is not the end of the connection.
         if !self.is_slow && !self.gone || self.link().is_multiplexed {
@@ -36,7 +36,7 @@ impl Exchange {
         }
         let shared = Arc::clone(&self.shared);
         let record = self.record(now_us, environ);
-        let draft = shared.access.as_ref().map(|access| access.draft(&record));
+        let draft = shared.access.as_ref().and_then(|access| access.draft(&record));
         let (head, body) = (self.response().head_bytes(), self.response().body_bytes());
         let mut account = draft.map(|draft| Account { draft, head, body });
         let handed = std::mem::take(&mut self.handed);
@@ -50,12 +50,14 @@ impl Exchange {
     fn record<'a>(
         &'a self,
         now_us: u64,
-        environ: &'a dyn Fn(&str) -> Option<String>,
+        environ: &'a dyn Fn(&str) -> Option<Vec<u8>>,
     ) -> Record<'a> {
         Record {
             peer: self.peer(),
             head: Some(&self.request().head),
             took_us: now_us.saturating_sub(self.request().begun_us),
+            queued_us: Some(self.taken_us.saturating_sub(self.request().ready_us)),
+            scheme: self.scheme(),
             response: self.response(),
             environ,
             session: self.session(),
