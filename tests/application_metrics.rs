@@ -1,10 +1,10 @@
 //! What applications count with `prometheus_client`, over several workers: the figures that the
 //! application itself shows, while workers are killed, recycled and reloaded.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -12,11 +12,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 
 use crate::support::client::{Connection, get};
 use crate::support::process;
 use crate::support::server::Server;
-use crate::support::setup::{Setup, apps, python};
+use crate::support::setup::{Setup, apps, own_ip, python};
 use crate::support::until;
 
 /// A counter of one application, and what counts in it.
@@ -378,4 +380,101 @@ fn an_application_that_does_not_count_is_left_alone() {
     assert!(made.unwrap().success());
     let server = setup.start();
     assert_eq!(server.get("/").text(), "not set not imported");
+}
+
+/// A server that adds the application's metrics to its own, and the address of these.
+fn with_endpoint(counted: &Counted, workers: usize) -> (Setup, SocketAddr) {
+    let address = SocketAddr::from((own_ip(), 9180));
+    let flags = ["--metrics", &address.to_string(), "--metrics-application"];
+    (counted.setup(workers).flags(&flags), address)
+}
+
+/// The samples of a text, with their values.
+fn samples(text: &str) -> BTreeMap<String, f64> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let split = |line: &str| {
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        (name.to_owned(), value.parse().unwrap())
+    };
+    lines.map(split).collect()
+}
+
+/// What prometheus_client itself makes of a directory.
+fn of_collector(directory: &Path) -> BTreeMap<String, f64> {
+    let script = "import sys\n\
+        from prometheus_client import CollectorRegistry, generate_latest\n\
+        from prometheus_client.multiprocess import MultiProcessCollector\n\
+        registry = CollectorRegistry()\n\
+        MultiProcessCollector(registry, sys.argv[1])\n\
+        sys.stdout.buffer.write(generate_latest(registry))\n";
+    let output = Command::new(python()).args(["-c", script]).arg(directory).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    samples(&String::from_utf8(output.stdout).unwrap())
+}
+
+fn of_endpoint(address: SocketAddr) -> BTreeMap<String, f64> {
+    let (status, text) = ask(address, "/metrics").expect("a response");
+    assert_eq!(status, 200);
+    let all = samples(&text);
+    assert!(all.contains_key("monoceros_ready"), "{text}");
+    all.into_iter().filter(|(name, _)| !name.starts_with("monoceros_")).collect()
+}
+
+/// Whether both have the same samples. Sums in another order differ in the last digit.
+fn are_equal(one: &BTreeMap<String, f64>, other: &BTreeMap<String, f64>) -> bool {
+    let is_equal = |(one, other): (&f64, &f64)| (one - other).abs() <= 1e-9 * one.abs().max(1.0);
+    one.keys().eq(other.keys()) && one.values().zip(other.values()).all(is_equal)
+}
+
+#[test]
+fn the_endpoint_shows_what_prometheus_client_shows() {
+    let (setup, address) = with_endpoint(&FLASK, 3);
+    let server = setup.start();
+    reach_all(&server, 3);
+    server.get("/fork");
+    server.get("/none");
+    let place = directory(&server);
+    let expected = of_collector(&place);
+    for mode in ["all", "liveall", "min", "max", "sum", "mostrecent", "livemostrecent"] {
+        assert!(expected.keys().any(|name| name.starts_with(&format!("app_{mode}"))), "{mode}");
+    }
+    assert!(expected.len() > 40, "{expected:?}");
+    // What was added up is up to a second old.
+    until::holds("the same figures", || are_equal(&of_endpoint(address), &expected));
+}
+
+#[test]
+fn what_the_workers_user_puts_into_the_directory_harms_no_scrape() {
+    let (setup, address) = with_endpoint(&PLAIN, 1);
+    let server = setup.start();
+    for _ in 0..3 {
+        assert_eq!(server.get("/").status, 200);
+    }
+    until::holds("the figures", || of_endpoint(address).get("plain_served_total") == Some(&3.0));
+    let place = directory(&server);
+    fs::write(place.join("counter_broken.db"), [0xff; 5000]).unwrap();
+    fs::write(place.join("counter_short.db"), 5000_i32.to_ne_bytes()).unwrap();
+    symlink("/etc/passwd", place.join("counter_link.db")).unwrap();
+    symlink("counter_p0.db", place.join("counter_again.db")).unwrap();
+    fs::create_dir(place.join("counter_directory.db")).unwrap();
+    mkfifo(&place.join("counter_fifo.db"), Mode::S_IRWXU).unwrap();
+    // A file that is a hole of many gigabytes.
+    let hole = fs::File::create(place.join("counter_hole.db")).unwrap();
+    hole.set_len(1 << 40).unwrap();
+    fs::File::create(place.join("counter_new.db")).unwrap();
+    // A reading without these files may be a second old.
+    assert_eq!(server.get("/").status, 200);
+    until::holds("the new figures", || {
+        of_endpoint(address).get("plain_served_total") == Some(&4.0)
+    });
+    let found = of_endpoint(address);
+    assert!(found.keys().all(|name| name.starts_with("plain_")), "{found:?}");
+}
+
+#[test]
+fn the_endpoint_has_no_figures_of_the_application_unless_it_is_asked_to() {
+    let address = SocketAddr::from((own_ip(), 9180));
+    let server = PLAIN.setup(1).flags(&["--metrics", &address.to_string()]).start();
+    assert_eq!(server.get("/").status, 200);
+    assert_eq!(of_endpoint(address), BTreeMap::new());
 }

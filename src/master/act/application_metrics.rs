@@ -8,7 +8,9 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
+use monoceros_metrics::{Exposition, MergedMetrics};
 use monoceros_sys::reason;
 use monoceros_sys::user::is_root;
 
@@ -31,14 +33,22 @@ pub(crate) struct ApplicationMetrics {
     follows: bool,
     /// No directory could be made, which is in the log.
     has_failed: bool,
+    /// What was added up last, and when.
+    merged: Option<(Instant, MergedMetrics)>,
+    /// Why that did not work, which is in the log.
+    trouble: Option<String>,
 }
+
+/// As long as this, what was added up is what clients get: their number costs nothing.
+const FRESH: Duration = Duration::from_secs(1);
 
 impl ApplicationMetrics {
     /// With the directories of the predecessor, if there is one.
     pub(crate) fn new(inherited: Option<Vec<String>>) -> Self {
         let follows = inherited.is_some();
         let inherited = inherited.into_iter().flatten().map(PathBuf::from).collect();
-        Self { own: Vec::new(), inherited, follows, has_failed: false }
+        let (has_failed, merged, trouble) = Default::default();
+        Self { own: Vec::new(), inherited, follows, has_failed, merged, trouble }
     }
 
     /// A generation was read: gives its workers a directory, unless the operator has set one.
@@ -95,6 +105,40 @@ impl ApplicationMetrics {
                 );
                 None
             }
+        }
+    }
+
+    /// Writes the figures of the application, if the settings ask for them.
+    pub(crate) fn write(
+        &mut self,
+        spec: Option<&WorkerSpec>,
+        now: Instant,
+        exposition: &mut Exposition,
+    ) {
+        let Some(spec) = spec.filter(|spec| spec.settings.metrics_application) else { return };
+        let Some(directory) = &spec.metrics_directory else { return };
+        if self.merged.as_ref().is_none_or(|(at, _)| now.duration_since(*at) >= FRESH) {
+            self.merged = match directory.read() {
+                Ok(metrics) => {
+                    self.trouble = None;
+                    Some((now, metrics))
+                }
+                Err(error) => {
+                    self.complain(directory, &reason(&error));
+                    None
+                }
+            };
+        }
+        if let Some((_, metrics)) = &self.merged {
+            metrics.write(exposition);
+        }
+    }
+
+    fn complain(&mut self, directory: &MetricsDirectory, why: &str) {
+        if self.trouble.as_deref() != Some(why) {
+            let path = directory.path().display();
+            log::warn!("cannot read the application's metrics in {path}: {why}");
+            self.trouble = Some(why.to_owned());
         }
     }
 

@@ -375,7 +375,8 @@ impl MasterLoop {
             former: &self.former,
         };
         let (observer, sizes) = (&self.observer, &mut self.sizes);
-        let mut reports = LiveReports { master, observer, sizes, sources };
+        let application = &mut self.application_metrics;
+        let mut reports = LiveReports { master, observer, sizes, application, sources };
         for metrics in self.metrics.serve(&mut reports, &self.poller) {
             self.processes.send_metrics(&metrics);
         }

@@ -3,8 +3,10 @@
 
 use std::time::Instant;
 
+use monoceros_metrics::Exposition;
 use monoceros_wire::report::{Report, RequestReport};
 
+use crate::master::act::application_metrics::ApplicationMetrics;
 use crate::master::act::metrics_server::ReportSource;
 use crate::master::act::observer::{Observer, Sources};
 use crate::master::act::proportional_sizes::ProportionalSizes;
@@ -18,6 +20,8 @@ pub(crate) struct LiveReports<'a> {
     pub(crate) observer: &'a Observer,
     /// The memory of processes.
     pub(crate) sizes: &'a mut ProportionalSizes,
+    /// What the application counts.
+    pub(crate) application: &'a mut ApplicationMetrics,
     /// The parts of the event loop that reports read.
     pub(crate) sources: Sources<'a>,
 }
@@ -35,5 +39,10 @@ impl ReportSource for LiveReports<'_> {
 
     fn requests(&mut self) -> Vec<RequestReport> {
         self.observer.requests(&self.master.facts(), &self.sources)
+    }
+
+    fn add_metrics(&mut self, exposition: &mut Exposition) {
+        let spec = self.sources.generations.current();
+        self.application.write(spec, Instant::now(), exposition);
     }
 }

@@ -3,13 +3,15 @@
 //! are not followed, and only plain files of limited size are read. Used by
 //! `application_metrics.rs` only.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use monoceros_metrics::{MergedMetrics, used_length};
 use monoceros_sys::acting::act_as;
 use monoceros_sys::user::{Credentials, own_uid};
 use monoceros_sys::{beneath, disk, lock, reason};
@@ -27,6 +29,13 @@ const MOST_PLACES: u64 = 4096;
 const LIVE: [&str; 5] = ["liveall", "livesum", "livemin", "livemax", "livemostrecent"];
 /// The end of the names of its files.
 const ENDING: &str = ".db";
+/// The most names that are looked at.
+const MOST_NAMES: usize = 16 << 10;
+/// The most bytes of one file that are read, and of all files.
+const LARGEST_FILE: u64 = 4 << 20;
+const LARGEST_SUM: u64 = 16 << 20;
+/// What of a file is read first. That names the length of the rest.
+const FIRST_READ: u64 = 4 << 10;
 
 /// A directory for the files of `prometheus_client`.
 #[derive(Debug)]
@@ -170,6 +179,37 @@ impl MetricsDirectory {
         }
     }
 
+    /// Adds up what is in its files.
+    ///
+    /// # Errors
+    /// Those of `open(2)` and `getdents(2)`; `Other` for a directory on a disk, which the
+    /// master would have to wait for.
+    pub(crate) fn read(&self) -> io::Result<MergedMetrics> {
+        self.act(|directory| {
+            if !disk::is_in_memory(directory)? {
+                return Err(io::Error::other("not on a tmpfs"));
+            }
+            let names = list(directory)?.take(MOST_NAMES).flatten();
+            let names: BTreeSet<_> =
+                names.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+            let mut metrics = MergedMetrics::default();
+            let mut room = LARGEST_SUM;
+            for name in names.iter().filter(|name| name.ends_with(ENDING)) {
+                match read_used(directory, name, room.min(LARGEST_FILE)) {
+                    Ok(content) => {
+                        room = room.saturating_sub(content.len() as u64);
+                        if let Err(broken) = metrics.add(name, &content) {
+                            log::debug!("{name:?} has no metrics: {}", broken.reason());
+                        }
+                    }
+                    // Files of live gauges come and go.
+                    Err(error) => log::debug!("{name:?} is left out: {}", reason(&error)),
+                }
+            }
+            Ok(metrics.finish())
+        })
+    }
+
     /// Removes it with its content.
     pub(crate) fn remove(&self) {
         let emptied = self.act(|directory| {
@@ -236,6 +276,19 @@ fn list(directory: &File) -> io::Result<fs::ReadDir> {
     fs::read_dir(below(directory, ""))
 }
 
+/// Reads what of a file is in use.
+fn read_used(directory: &File, name: &str, most: u64) -> io::Result<Vec<u8>> {
+    let mut file = beneath::open_file(directory.as_fd(), name.as_bytes())?;
+    let mut content = Vec::new();
+    file.by_ref().take(FIRST_READ).read_to_end(&mut content)?;
+    let used = used_length(&content).unwrap_or_default() as u64;
+    if used > most {
+        return Err(io::Error::other(format!("it has {used} bytes, and {most} are read")));
+    }
+    file.take(used.saturating_sub(content.len() as u64)).read_to_end(&mut content)?;
+    Ok(content)
+}
+
 fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -245,8 +298,11 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::os::unix::fs::symlink;
+
+    use monoceros_metrics::{Exposition, MetricsFormat};
+
+    use super::*;
 
     fn shm() -> Vec<PathBuf> {
         vec![PathBuf::from("/dev/shm")]
@@ -296,6 +352,45 @@ mod tests {
         symlink("/dev/shm", &path).unwrap();
         assert!(MetricsDirectory::take_over(path.clone(), None).is_err(), "a link");
         fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn only_plain_files_of_limited_size_are_read() {
+        let directory = MetricsDirectory::make(None, &shm()).unwrap();
+        let path = directory.path().to_owned();
+        let file = |key: &str| {
+            let length = u8::try_from(key.len()).unwrap();
+            let mut bytes = vec![0, 0, 0, 0, 0, 0, 0, 0, length, 0, 0, 0];
+            bytes.extend(key.as_bytes());
+            bytes.resize(bytes.len() + 8 - (key.len() + 4) % 8, b' ');
+            bytes.extend(2.5_f64.to_ne_bytes().iter().chain(&[0; 8]));
+            bytes[0] = u8::try_from(bytes.len()).unwrap();
+            bytes
+        };
+        let write = |name: &str, key| fs::write(path.join(name), file(key)).unwrap();
+        write("counter_p0.db", r#"["a","a_total",{},"Help."]"#);
+        write("counter_p1.db", r#"["a","a_total",{},"Help."]"#);
+        write("counter_p2.db.broken", r#"["b","b_total",{},"Help."]"#);
+        fs::write(path.join("counter_p3.db"), "text").unwrap();
+        fs::write(path.join("counter_p4.db"), i32::MAX.to_ne_bytes()).unwrap();
+        fs::write(path.join("outside"), file(r#"["c","c_total",{},"Help."]"#)).unwrap();
+        symlink("outside", path.join("counter_p5.db")).unwrap();
+        symlink("/dev/zero", path.join("counter_p6.db")).unwrap();
+        symlink("nowhere", path.join("counter_p7.db")).unwrap();
+        fs::create_dir(path.join("counter_p8.db")).unwrap();
+        let fifo = std::process::Command::new("mkfifo").arg(path.join("counter_p9.db")).status();
+        assert!(fifo.unwrap().success());
+        let mut exposition = Exposition::new(MetricsFormat::Text);
+        directory.read().unwrap().write(&mut exposition);
+        directory.remove();
+        let text = exposition.finish();
+        assert_eq!(text, "# HELP a_total Help.\n# TYPE a_total counter\na_total 5.0\n");
+    }
+
+    #[test]
+    fn a_directory_on_a_disk_is_not_read() {
+        let directory = MetricsDirectory::set(PathBuf::from("/proc"), None);
+        assert_eq!(directory.read().unwrap_err().to_string(), "not on a tmpfs");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use monoceros_config::AddressSet;
-use monoceros_metrics::MetricsFormat;
+use monoceros_metrics::{Exposition, MetricsFormat};
 use monoceros_sys::{memory, reason, socket};
 use monoceros_wire::report::{Report, RequestReport};
 
@@ -52,6 +52,8 @@ pub(crate) trait ReportSource {
     fn report(&mut self) -> Report;
     /// The requests that run, and the last ones, of all workers.
     fn requests(&mut self) -> Vec<RequestReport>;
+    /// Adds the metrics of the application to those of the server.
+    fn add_metrics(&mut self, exposition: &mut Exposition);
 }
 
 /// The server of the metrics addresses.
@@ -356,7 +358,8 @@ impl MetricsServer {
             });
             self.respond(index, &response, poller, now);
         }
-        let metrics = self.asks.drain(..).filter_map(|ask| make_file(ask, &report)).collect();
+        let asks = self.asks.drain(..);
+        let metrics = asks.filter_map(|ask| make_file(ask, &report, source)).collect();
         self.pace.note(now, Instant::now());
         metrics
     }
@@ -366,7 +369,7 @@ impl MetricsServer {
 fn make_part(part: ReportPart, report: &Report, source: &mut impl ReportSource) -> MetricsResponse {
     let json = match part {
         ReportPart::Metrics(format) => {
-            let text = monoceros_metrics::render(report, format).finish();
+            let text = metrics_text(report, format, source);
             return MetricsResponse::new(200, format.content_type(), text);
         }
         ReportPart::Status => report.to_json(),
@@ -381,9 +384,20 @@ fn make_part(part: ReportPart, report: &Report, source: &mut impl ReportSource) 
     }
 }
 
+/// The metrics of the server, and those of the application behind them.
+fn metrics_text(report: &Report, format: MetricsFormat, source: &mut impl ReportSource) -> String {
+    let mut exposition = monoceros_metrics::render(report, format);
+    source.add_metrics(&mut exposition);
+    exposition.finish()
+}
+
 /// Writes metrics for a worker.
-fn make_file(ask: WorkerAsk, report: &Report) -> Option<WorkerMetrics> {
-    let text = monoceros_metrics::render(report, ask.format).finish();
+fn make_file(
+    ask: WorkerAsk,
+    report: &Report,
+    source: &mut impl ReportSource,
+) -> Option<WorkerMetrics> {
+    let text = metrics_text(report, ask.format, source);
     match memory::sealed_file("monoceros-metrics", text.as_bytes()) {
         Ok(file) => Some(WorkerMetrics { ask, file }),
         Err(error) => {
