@@ -1,4 +1,4 @@
-//! Bad values of the settings of access, limits and files: each is one line that names its
+//! Bad values of the settings of access, limits, files, metrics and logs: each is one line that names its
 //! source, and the server does not start.
 
 use monoceros_config::{ROWS, Section};
@@ -6,7 +6,7 @@ use monoceros_config::{ROWS, Section};
 use crate::support::setup::Setup;
 
 /// A setting, a value that it does not have, and the reason in the error.
-const VALUES: [(&str, &str, &str); 26] = [
+const VALUES: [(&str, &str, &str); 45] = [
     ("bind", ":80%eth0/1", "\"eth0/1\" is no name of an interface; example: 0.0.0.0:8000%eth0"),
     (
         "unix-mode",
@@ -37,6 +37,33 @@ const VALUES: [(&str, &str, &str); 26] = [
     ("accel", "protected=c", "\"protected\" does not begin with /"),
     ("accel", "/protected/=", "the path behind /protected/= must not be empty"),
     ("accel", "auto", "cannot read \"auto\" as PREFIX=PATH; example: /static/=/srv/shop/static"),
+    ("request-id-header", "X Y", "\"X Y\" is not the name of a header"),
+    ("metrics", "localhost:x", "\"x\" is not a port"),
+    ("metrics", "fd://3", "cannot read \"fd://3\" as an address; examples: 127.0.0.1:9180"),
+    ("metrics-allow", "10.0.0.1/8", "10.0.0.1/8 has bits behind its prefix; write 10.0.0.0/8"),
+    ("metrics-path", "metrics", "\"metrics\" does not begin with /"),
+    ("health-path", "/a/../b", "\"/a/../b\" has the segment ..; write the path without it"),
+    ("metrics-application", "x", "cannot read \"x\" as true or false"),
+    (
+        "statsd-host",
+        "tcp://h:1",
+        "cannot read \"tcp://h:1\" as an address; examples: 127.0.0.1:8125, unix:///run/statsd.sock",
+    ),
+    ("statsd-prefix", "a:b", "\"a:b\" has ':' in it, which the protocol does not allow"),
+    ("dogstatsd-tags", "#a", "\"#a\" has '#' in it, which the protocol does not allow"),
+    ("enable-backlog-metric", "x", "cannot read \"x\" as true or false"),
+    ("access-log-exclude", "404x", "\"404x\" is neither a path nor a status; examples: /healthz"),
+    ("access-log-sample", "1.5", "1.5 is not between 0 and 1"),
+    ("log-format", "xml", "\"xml\" is not one of text, json"),
+    ("log-syslog", "x", "cannot read \"x\" as true or false"),
+    (
+        "log-syslog-to",
+        "/dev/log",
+        "cannot read \"/dev/log\" as an address; examples: unix:///dev/log",
+    ),
+    ("log-syslog-facility", "local8", "\"local8\" is not one of kern, user, mail, daemon"),
+    ("disable-redirect-access-to-syslog", "x", "cannot read \"x\" as true or false"),
+    ("slow-request", "2d", "cannot read \"2d\" as seconds; examples: 30, 30s, 500ms, 2m"),
 ];
 
 /// What is written on standard error by a server that does not start.
@@ -68,9 +95,9 @@ fn a_bad_value_is_one_line_with_its_source() {
 }
 
 #[test]
-fn each_setting_of_access_and_files_has_a_bad_value() {
-    let is_of_edge = |section: Section| [Section::Access, Section::Static].contains(&section);
-    for row in ROWS.iter().filter(|row| is_of_edge(row.section)) {
+fn each_setting_of_access_files_and_metrics_has_a_bad_value() {
+    let sections = [Section::Access, Section::Static, Section::Metrics];
+    for row in ROWS.iter().filter(|row| sections.contains(&row.section)) {
         assert!(VALUES.iter().any(|(key, _, _)| *key == row.key()), "{}", row.key());
     }
 }
@@ -102,6 +129,12 @@ fn a_bad_part_of_a_mapping_or_list_has_its_own_line() {
         ("compress: [gzip, gzip]\n", "1: compress: gzip is in it twice"),
         ("compress: []\n", "1: compress: the list is empty"),
         ("unix-group: ''\n", "1: unix-group: must not be empty"),
+        ("metrics: [':1', '0.0.0.0:1']\n", "1: metrics: 0.0.0.0:1 is in it twice"),
+        ("metrics-allow:\n- ::1\n- x\n", "3: metrics-allow: \"x\" is not an address"),
+        ("access-log-exclude:\n- /a\n- b\n", "3: access-log-exclude: \"b\" is neither a path"),
+        ("access-log-exclude: [404, 404]\n", "1: access-log-exclude: 404 is in it twice"),
+        ("slow-logfile: ''\n", "1: slow-logfile: must not be empty"),
+        ("syslog_prefix: ''\n", "1: syslog_prefix: must not be empty"),
         ("unix-mode: 0o660\n", "1: unix-mode: cannot read \"432\" as a mode in octal digits"),
     ] {
         let error = error(Setup::bare().file("monoceros.yaml", yaml), 1);
@@ -129,6 +162,15 @@ fn settings_that_exclude_each_other_name_the_one_to_change() {
             "worker-class: exec\nprogram: ['true']\nstatic: {/a: b}\n",
             "3: static: a worker of class exec reads requests itself",
         ),
+        (
+            "worker-class: exec\nprogram: ['true']\nhealth-path: /healthz\n",
+            "3: health-path: a worker of class exec reads requests itself",
+        ),
+        (
+            "bind: ':80'\nmetrics: ':80'\nmetrics-allow: all\n",
+            "2: metrics: 0.0.0.0:80 is in bind too",
+        ),
+        ("metrics-path: /a\nhealth-path: /a\n", "2: health-path: is the path of metrics-path too"),
     ] {
         let error = error(Setup::bare().file("monoceros.yaml", yaml), 1);
         let expected = format!("monoceros.yaml line {reason}");
@@ -148,7 +190,13 @@ fn what_is_printed_reads_back() {
                 static: [auto, {/static/: assets, /favicon.ico: f.ico}]\n\
                 static-immutable: '[.-]\\w{8}\\.js$'\nstatic-max-age: 5\n\
                 accel: {/protected/: /srv/p}\ncompress: [br, zstd]\ncompress-types: text/*,*/*\n\
-                compress-min-length: 0\ncompress-level: 9\nunix-mode: 0660\nunix-group: '0'\n";
+                compress-min-length: 0\ncompress-level: 9\nunix-mode: 0660\nunix-group: '0'\n\
+                metrics: [localhost, 'unix:m']\nmetrics-allow: [10.0.0.0/8, unix]\n\
+                metrics-path: /metrics\nhealth-path: none\nstatsd_host: unix:///run/s\n\
+                statsd_prefix: shop\nsyslog: true\nsyslog_addr: unix:///dev/log#dgram\n\
+                syslog_facility: local7\naccess-log-exclude: [/healthz, 404]\n\
+                access-log-sample: 0.10\nlog-format: json\nslow-request: 1500ms\n\
+                request-id-header: none\n";
     let print = |yaml: &str| {
         let setup = Setup::bare().flags(&["--print-config", "absent"]);
         setup.file("monoceros.yaml", yaml).run().stdout
@@ -173,6 +221,14 @@ fn what_is_printed_reads_back() {
         "  - \"/static/=assets\"",
         "unix-mode: \"0660\"",
         "compress-level: 9",
+        "  - localhost:9180",
+        "  - \"unix,10.0.0.0/8\"",
+        "health-path: none",
+        "statsd-host: unix:///run/s",
+        "log-syslog-to: \"unix:///dev/log#dgram\"",
+        "access-log-sample: \"0.1\"",
+        "slow-request: 1500ms",
+        "request-id-header: none",
     ] {
         assert!(lines.iter().any(|it| it == line), "{line:?} in {first}");
     }

@@ -139,14 +139,19 @@ fn check_files(settings: &Settings, findings: &mut Findings<'_>) {
 
 /// The file of a unix socket has a mode and a group.
 fn check_unix(settings: &Settings, findings: &mut Findings<'_>) {
-    if settings.bind.iter().any(|bind| matches!(bind.address, Bind::Unix(_))) {
+    let addresses = settings.bind.iter().map(|bind| &bind.address);
+    let mut addresses = addresses.chain(settings.metrics.iter().map(|metrics| &metrics.0));
+    if addresses.any(|address| matches!(address, Bind::Unix(_))) {
         return;
     }
     for (name, is_set) in
         [("unix_mode", settings.unix_mode.is_some()), ("unix_group", settings.unix_group.is_some())]
     {
         if is_set {
-            findings.warn(name, "has no effect: bind has no unix socket with a file");
+            findings.warn(
+                name,
+                "has no effect: neither bind nor metrics has a unix socket with a file",
+            );
         }
     }
 }
@@ -258,7 +263,7 @@ mod tests {
             ),
             (&["-b", "unix:a", "--limit-rate", "1/s"], "--limit-rate: has no effect: clients of"),
             (&["-b", "unix:a", "--limit-connections", "1"], "--limit-connections: has no effect"),
-            (&["--unix-mode", "0600"], "--unix-mode: has no effect: bind has no unix socket"),
+            (&["--unix-mode", "0600"], "--unix-mode: has no effect: neither bind nor"),
             (&["--unix-group", "a", "-b", "unix:@a"], "--unix-group: has no effect"),
             (&["--allowed-hosts-empty", "allow"], "--allowed-hosts-empty: has no effect while"),
             (&["--static-max-age", "5"], "--static-max-age: has no effect: static names no files"),
@@ -284,6 +289,7 @@ mod tests {
             &["-b", "unix:a", "--limit-rate", "1/s", "--real-ip", "forwarded"],
             &["-b", "unix:a?proxy-protocol=v2", "--limit-connections", "9", "--unix-mode", "0600"],
             &["--response-headers", "Server=shop", "--server-header=off"],
+            &["--metrics", "unix:a", "--unix-mode", "0600"],
             &["--limit-request-spool", "2G"],
             &["--limit-request-spool", "512M", "--limit-request-body", "100M"],
             &["--allowed-hosts", "auto", "--allowed-hosts-empty", "allow"],

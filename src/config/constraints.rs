@@ -5,6 +5,7 @@ use crate::access;
 use crate::error::Errors;
 use crate::findings::Findings;
 use crate::loaded::Loaded;
+use crate::observation;
 use crate::table::Settings;
 use crate::transport;
 use crate::worker::WorkerClass;
@@ -15,6 +16,7 @@ pub(crate) fn check(mut loaded: Loaded) -> Result<Loaded, Errors> {
     check_program(&loaded.settings, &mut findings);
     transport::check(&loaded.settings, &mut findings);
     access::check(&loaded.settings, &mut findings);
+    observation::check(&loaded.settings, &mut findings);
     let Findings { errors, warnings, .. } = findings;
     if errors.0.is_empty() {
         loaded.warnings.extend(warnings);

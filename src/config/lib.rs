@@ -35,6 +35,7 @@ mod print_config;
 mod control_command;
 mod log;
 mod metrics;
+mod observation;
 pub mod print;
 mod process;
 mod rate_limit;
