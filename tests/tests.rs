@@ -17,6 +17,7 @@ mod binds;
 mod boot;
 mod certificates;
 mod check;
+mod commands;
 mod completions;
 mod compress;
 mod connections;

@@ -1861,7 +1861,7 @@ _monoceros() {
             return 0
             ;;
         monoceros__subcmd__log__subcmd__level)
-            opts="-p -c -h --pid --config --timeout --help debug info warning error critical"
+            opts="-p -c -h --pid --config --timeout --help --json debug info warning error critical"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1939,7 +1939,7 @@ _monoceros() {
             return 0
             ;;
         monoceros__subcmd__recycle)
-            opts="-p -c -h --pid --config --timeout --help"
+            opts="-p -c -h --pid --config --timeout --help --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2017,7 +2017,7 @@ _monoceros() {
             return 0
             ;;
         monoceros__subcmd__reload)
-            opts="-p -c -h --pid --config --timeout --help"
+            opts="-p -c -h --pid --config --timeout --help --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2095,7 +2095,7 @@ _monoceros() {
             return 0
             ;;
         monoceros__subcmd__reopen)
-            opts="-p -c -h --pid --config --timeout --help"
+            opts="-p -c -h --pid --config --timeout --help --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2407,7 +2407,7 @@ _monoceros() {
             return 0
             ;;
         monoceros__subcmd__stop)
-            opts="-p -c -h --pid --config --timeout --help"
+            opts="-p -c -h --pid --config --timeout --help --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2563,7 +2563,7 @@ _monoceros() {
             return 0
             ;;
         monoceros__subcmd__upgrade)
-            opts="-p -c -h --pid --config --timeout --help"
+            opts="-p -c -h --pid --config --timeout --help --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2641,7 +2641,7 @@ _monoceros() {
             return 0
             ;;
         monoceros__subcmd__workers)
-            opts="-p -c -h --pid --config --timeout --help"
+            opts="-p -c -h --pid --config --timeout --help --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

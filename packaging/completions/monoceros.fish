@@ -212,45 +212,52 @@ complete -c monoceros -n "__fish_monoceros_using_subcommand reload" -s p -l pid 
 complete -c monoceros -n "__fish_monoceros_using_subcommand reload" -s c -l config -d 'The configuration file that names its pid file' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand reload" -l timeout -d 'Maximum time to wait for the reply or the end; after it exit with 1, while the server carries the command out' -r
 complete -c monoceros -n "__fish_monoceros_using_subcommand reload" -s h -l help -d 'Print the commands and their flags'
+complete -c monoceros -n "__fish_monoceros_using_subcommand reload" -l json -d 'With each command but top: print the outcome as JSON'
 complete -c monoceros -n "__fish_monoceros_using_subcommand upgrade" -s p -l pid -d 'The pid file of the server' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand upgrade" -s c -l config -d 'The configuration file that names its pid file' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand upgrade" -l timeout -d 'Maximum time to wait for the reply or the end; after it exit with 1, while the server carries the command out' -r
 complete -c monoceros -n "__fish_monoceros_using_subcommand upgrade" -s h -l help -d 'Print the commands and their flags'
+complete -c monoceros -n "__fish_monoceros_using_subcommand upgrade" -l json -d 'With each command but top: print the outcome as JSON'
 complete -c monoceros -n "__fish_monoceros_using_subcommand stop" -s p -l pid -d 'The pid file of the server' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand stop" -s c -l config -d 'The configuration file that names its pid file' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand stop" -l timeout -d 'Maximum time to wait for the reply or the end; after it exit with 1, while the server carries the command out' -r
 complete -c monoceros -n "__fish_monoceros_using_subcommand stop" -s h -l help -d 'Print the commands and their flags'
+complete -c monoceros -n "__fish_monoceros_using_subcommand stop" -l json -d 'With each command but top: print the outcome as JSON'
 complete -c monoceros -n "__fish_monoceros_using_subcommand status" -s p -l pid -d 'The pid file of the server' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand status" -s c -l config -d 'The configuration file that names its pid file' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand status" -l timeout -d 'Maximum time to wait for the reply or the end; after it exit with 1, while the server carries the command out' -r
 complete -c monoceros -n "__fish_monoceros_using_subcommand status" -s h -l help -d 'Print the commands and their flags'
-complete -c monoceros -n "__fish_monoceros_using_subcommand status" -l json -d 'With status, requests and stacks: print JSON'
+complete -c monoceros -n "__fish_monoceros_using_subcommand status" -l json -d 'With each command but top: print the outcome as JSON'
 complete -c monoceros -n "__fish_monoceros_using_subcommand requests" -s p -l pid -d 'The pid file of the server' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand requests" -s c -l config -d 'The configuration file that names its pid file' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand requests" -l timeout -d 'Maximum time to wait for the reply or the end; after it exit with 1, while the server carries the command out' -r
 complete -c monoceros -n "__fish_monoceros_using_subcommand requests" -s h -l help -d 'Print the commands and their flags'
-complete -c monoceros -n "__fish_monoceros_using_subcommand requests" -l json -d 'With status, requests and stacks: print JSON'
+complete -c monoceros -n "__fish_monoceros_using_subcommand requests" -l json -d 'With each command but top: print the outcome as JSON'
 complete -c monoceros -n "__fish_monoceros_using_subcommand stacks" -s p -l pid -d 'The pid file of the server' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand stacks" -s c -l config -d 'The configuration file that names its pid file' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand stacks" -l timeout -d 'Maximum time to wait for the reply or the end; after it exit with 1, while the server carries the command out' -r
 complete -c monoceros -n "__fish_monoceros_using_subcommand stacks" -s h -l help -d 'Print the commands and their flags'
-complete -c monoceros -n "__fish_monoceros_using_subcommand stacks" -l json -d 'With status, requests and stacks: print JSON'
+complete -c monoceros -n "__fish_monoceros_using_subcommand stacks" -l json -d 'With each command but top: print the outcome as JSON'
 complete -c monoceros -n "__fish_monoceros_using_subcommand workers" -s p -l pid -d 'The pid file of the server' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand workers" -s c -l config -d 'The configuration file that names its pid file' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand workers" -l timeout -d 'Maximum time to wait for the reply or the end; after it exit with 1, while the server carries the command out' -r
 complete -c monoceros -n "__fish_monoceros_using_subcommand workers" -s h -l help -d 'Print the commands and their flags'
+complete -c monoceros -n "__fish_monoceros_using_subcommand workers" -l json -d 'With each command but top: print the outcome as JSON'
 complete -c monoceros -n "__fish_monoceros_using_subcommand log-level" -s p -l pid -d 'The pid file of the server' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand log-level" -s c -l config -d 'The configuration file that names its pid file' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand log-level" -l timeout -d 'Maximum time to wait for the reply or the end; after it exit with 1, while the server carries the command out' -r
 complete -c monoceros -n "__fish_monoceros_using_subcommand log-level" -s h -l help -d 'Print the commands and their flags'
+complete -c monoceros -n "__fish_monoceros_using_subcommand log-level" -l json -d 'With each command but top: print the outcome as JSON'
 complete -c monoceros -n "__fish_monoceros_using_subcommand reopen" -s p -l pid -d 'The pid file of the server' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand reopen" -s c -l config -d 'The configuration file that names its pid file' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand reopen" -l timeout -d 'Maximum time to wait for the reply or the end; after it exit with 1, while the server carries the command out' -r
 complete -c monoceros -n "__fish_monoceros_using_subcommand reopen" -s h -l help -d 'Print the commands and their flags'
+complete -c monoceros -n "__fish_monoceros_using_subcommand reopen" -l json -d 'With each command but top: print the outcome as JSON'
 complete -c monoceros -n "__fish_monoceros_using_subcommand recycle" -s p -l pid -d 'The pid file of the server' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand recycle" -s c -l config -d 'The configuration file that names its pid file' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand recycle" -l timeout -d 'Maximum time to wait for the reply or the end; after it exit with 1, while the server carries the command out' -r
 complete -c monoceros -n "__fish_monoceros_using_subcommand recycle" -s h -l help -d 'Print the commands and their flags'
+complete -c monoceros -n "__fish_monoceros_using_subcommand recycle" -l json -d 'With each command but top: print the outcome as JSON'
 complete -c monoceros -n "__fish_monoceros_using_subcommand top" -s p -l pid -d 'The pid file of the server' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand top" -s c -l config -d 'The configuration file that names its pid file' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand top" -l timeout -d 'Maximum time to wait for the reply or the end; after it exit with 1, while the server carries the command out' -r

@@ -98,7 +98,10 @@ pub(crate) const FLAGS: [(&str, &str); 5] = [
         "Maximum time to wait for the reply or the end; after it exit with 1, while the server \
          carries the command out. [0: no limit]",
     ),
-    ("--json", "With `status`, `requests` and `stacks`: print JSON."),
+    (
+        "--json",
+        "With each command but `top`: print the outcome as JSON. A failure is text on standard error.",
+    ),
     (
         "--deploy",
         "With `check`: also list what a deployment must not have, such as debugging, with the \

@@ -278,7 +278,7 @@ mod tests {
             ("workers", "workers: names no number; examples: workers +2, workers -1, workers =8"),
             ("reload 1 --pid a", "either PID or --pid FILE names the server"),
             ("reload 1 --timout 3", "--timout: reload has no such flag; did you mean --timeout?"),
-            ("reload 1 --json", "--json: reload has no such flag"),
+            ("top 1 --json", "--json: top has no such flag"),
             ("status 1 --timeout", "--timeout: a value is missing"),
             ("status 1 --json=yes", "--json: takes no value"),
         ] {

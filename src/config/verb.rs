@@ -85,22 +85,22 @@ const CHANGE: ArgumentForm = ArgumentForm {
 const LEVEL: ArgumentForm =
     ArgumentForm { placeholder: "LEVEL", text: "The lowest level", choices: &LEVELS };
 
-/// A command without a word before the PID, and without JSON.
+/// A command without a word before the PID.
 const PLAIN: VerbForm =
-    VerbForm { name: "", argument: None, has_json: false, make: |_| Ok(Verb::Status) };
+    VerbForm { name: "", argument: None, has_json: true, make: |_| Ok(Verb::Status) };
 
 /// The commands, in the order of help.
 pub(crate) static FORMS: [VerbForm; 11] = [
     VerbForm { name: "reload", make: |_| Ok(Verb::Reload), ..PLAIN },
     VerbForm { name: "upgrade", make: |_| Ok(Verb::Upgrade), ..PLAIN },
     VerbForm { name: "stop", make: |_| Ok(Verb::Stop), ..PLAIN },
-    VerbForm { name: "status", has_json: true, make: |_| Ok(Verb::Status), ..PLAIN },
-    VerbForm { name: "requests", has_json: true, make: |_| Ok(Verb::Requests), ..PLAIN },
+    VerbForm { name: "status", make: |_| Ok(Verb::Status), ..PLAIN },
+    VerbForm { name: "requests", make: |_| Ok(Verb::Requests), ..PLAIN },
     VerbForm {
         name: "stacks",
         argument: Some(&WORKER),
-        has_json: true,
         make: |word| Ok(Verb::Stacks { worker: worker("stacks", word)? }),
+        ..PLAIN
     },
     VerbForm {
         name: "workers",
@@ -121,7 +121,7 @@ pub(crate) static FORMS: [VerbForm; 11] = [
         make: |word| Ok(Verb::Recycle { worker: worker("recycle", word)? }),
         ..PLAIN
     },
-    VerbForm { name: "top", make: |_| Ok(Verb::Top), ..PLAIN },
+    VerbForm { name: "top", has_json: false, make: |_| Ok(Verb::Top), ..PLAIN },
 ];
 
 impl Verb {

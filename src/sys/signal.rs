@@ -27,6 +27,8 @@ pub const TERM: i32 = libc::SIGTERM;
 pub const USR1: i32 = libc::SIGUSR1;
 /// User-defined signal 2.
 pub const USR2: i32 = libc::SIGUSR2;
+/// The size of the terminal has changed.
+pub const WINCH: i32 = libc::SIGWINCH;
 
 /// The signals of a crash, for which Python's `faulthandler` writes the stacks.
 pub const CRASHES: [i32; 5] =

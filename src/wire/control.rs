@@ -2,10 +2,14 @@
 //! their socket. Each connection has one request and one reply.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
+use log::LevelFilter;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::{Generation, Slot};
@@ -34,6 +38,51 @@ pub enum ControlRequest {
         /// ([`RequestReport`](crate::report::RequestReport)).
         recent: bool,
     },
+    /// Show the stacks of the threads of all processes, or of the workers in one slot; the
+    /// reply follows when they are written.
+    Stacks {
+        /// The slot of the workers.
+        slot: Option<Slot>,
+    },
+    /// Change the number of workers; the reply follows when that number serves.
+    Workers(PoolChange),
+    /// Write records from this level up to the error log, in all processes and those that are
+    /// started later, until a reload; the reply follows when every process does so.
+    LogLevel(LevelFilter),
+    /// Open the log files again, as SIGUSR1; the reply follows when every process has done so.
+    Reopen,
+    /// Replace all workers, or those in one slot, one by one; the reply follows when they are
+    /// replaced.
+    Recycle {
+        /// The slot of the workers.
+        slot: Option<Slot>,
+    },
+}
+
+/// A change of the number of workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PoolChange {
+    /// So many more than now.
+    More(u16),
+    /// So many fewer than now.
+    Fewer(u16),
+    /// To this number.
+    To(u16),
+}
+
+/// The stacks of one process, in the reply to [`ControlRequest::Stacks`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessStacks {
+    /// The slot of a worker; a mold has none.
+    pub slot: Option<Slot>,
+    /// The generation of its settings and code.
+    pub generation: Generation,
+    /// Its pid.
+    pub pid: i32,
+    /// The stacks as its interpreter has written them; `None` if it has not.
+    pub stacks: Option<String>,
+    /// Why there are none.
+    pub error: Option<String>,
 }
 
 /// The reply of the master.
@@ -58,6 +107,24 @@ pub enum ControlReply {
     /// The reply is in a file in memory, whose descriptor comes with this message: it may be
     /// longer than a message.
     Document,
+    /// So many workers serve.
+    Resized {
+        /// Their number.
+        workers: u16,
+    },
+    /// The workers that were to be replaced are.
+    Recycled {
+        /// How many there were.
+        workers: u16,
+    },
+    /// Every process has carried the command out.
+    Confirmed {
+        /// How many processes there are, the master among them.
+        processes: u32,
+    },
+    /// Many newer connections have come before a request arrived on this one. The client
+    /// connects again.
+    Displaced,
     /// The command cannot be executed, or has failed: the server continues as before.
     Failed(String),
 }
@@ -96,6 +163,23 @@ pub struct WorkerStatus {
     pub requests: u64,
 }
 
+impl ControlRequest {
+    /// The reply follows when something has come out, and not at once.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        match self {
+            Self::Reload
+            | Self::Upgrade
+            | Self::Stacks { .. }
+            | Self::Workers(_)
+            | Self::LogLevel(_)
+            | Self::Reopen
+            | Self::Recycle { .. } => true,
+            Self::Stop | Self::Status | Self::Report { .. } => false,
+        }
+    }
+}
+
 impl ControlReply {
     /// A failure, with the reason cut to the limit of a message.
     #[must_use]
@@ -113,6 +197,41 @@ impl Status {
         workers.truncate(LISTED_WORKERS);
         Self { summary, workers, omitted, given_up: BTreeMap::new() }
     }
+}
+
+/// The most bytes of a file that a client reads.
+const FILE_LIMIT: u64 = 256 << 20;
+
+/// Reads the JSON in the file of a [`ControlReply::Document`].
+///
+/// # Errors
+/// Those of `read(2)`, and `InvalidData` when it is too long or is not UTF-8.
+pub fn read_text(file: &File) -> io::Result<String> {
+    let invalid = |text: &str| io::Error::new(io::ErrorKind::InvalidData, text);
+    let length = file.metadata()?.len();
+    if length > FILE_LIMIT {
+        return Err(invalid("the reply is too long"));
+    }
+    // The descriptor shares its position with that of the master.
+    let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+    file.read_exact_at(&mut bytes, 0)?;
+    String::from_utf8(bytes).map_err(|_| invalid("the reply is not UTF-8"))
+}
+
+/// Reads the value in the file of a [`ControlReply::Document`].
+///
+/// # Errors
+/// As [`read_text`], and `InvalidData` when it is a value of another version of the program.
+pub fn read_document<T: DeserializeOwned>(file: &File) -> io::Result<T> {
+    Ok(serde_json::from_str(&read_text(file)?)?)
+}
+
+/// A value for programs, as JSON.
+///
+/// # Errors
+/// None that a value of this crate can have.
+pub fn to_json<T: Serialize>(value: &T) -> io::Result<String> {
+    Ok(serde_json::to_string(value)?)
 }
 
 /// How long a client may take to send its request; the master accepts few at a time.
@@ -149,16 +268,41 @@ pub fn names(pid: i32) -> Vec<String> {
     names
 }
 
+/// The pids of the masters in this pid namespace, by the names of their control sockets: any
+/// process can have taken such a name.
+#[must_use]
+pub fn masters() -> Vec<i32> {
+    let table = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    find_masters(&table, &name(0))
+}
+
+/// The pids in names that are like the name of the master with pid 0.
+fn find_masters(table: &str, name: &str) -> Vec<i32> {
+    let prefix = name.trim_end_matches('0');
+    let names = find_listening(table).filter_map(|name| name.strip_prefix(prefix));
+    let pids = names.filter_map(|rest| rest.split('/').next()?.parse().ok());
+    let mut pids: Vec<i32> = pids.filter(|pid| *pid > 0).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    pids
+}
+
 /// The longer names of listening sockets in the kernel's table (`proc_net(5)`):
 /// number, references, protocol, flags, type, state, inode, name. A name may have
 /// any characters, blanks too.
 fn find_secret<'a>(table: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
+    let is_longer =
+        move |path: &&str| path.strip_prefix(name).is_some_and(|it| it.starts_with('/'));
+    find_listening(table).filter(is_longer)
+}
+
+/// The abstract names of listening sockets in the kernel's table.
+fn find_listening(table: &str) -> impl Iterator<Item = &str> {
     const LISTENS: &str = "00010000";
-    table.lines().filter_map(move |line| {
+    table.lines().filter_map(|line| {
         let (_, path) = line.split_once(" @")?;
-        let is_longer = path.strip_prefix(name)?.starts_with('/');
         let listens = line.split_ascii_whitespace().nth(3) == Some(LISTENS);
-        (is_longer && listens).then_some(path)
+        listens.then_some(path)
     })
 }
 
@@ -194,6 +338,17 @@ mod tests {
     }
 
     #[test]
+    fn a_document_is_read_from_its_beginning() {
+        let text = "\u{1}".repeat(1 << 20);
+        let stacks = vec![ProcessStacks { stacks: Some(text), ..ProcessStacks::default() }; 3];
+        let json = to_json(&stacks).unwrap();
+        let file = monoceros_sys::memory::sealed_file("test", json.as_bytes()).unwrap();
+        assert_eq!(read_document::<Vec<ProcessStacks>>(&file).unwrap(), stacks);
+        let error = read_document::<u8>(&file).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
     fn longer_names_are_found_in_the_kernels_table() {
         let table = "Num       RefCount Protocol Flags    Type St Inode Path\n\
             0: 00000002 00000000 00010000 0005 01 11 @monoceros/pid:[1]/12\n\
@@ -204,6 +359,8 @@ mod tests {
             0: 00000002 00000000 00010000 0005 01 16 @monoceros/pid:[1]/12/a b\n";
         let found: Vec<_> = find_secret(table, "monoceros/pid:[1]/12").collect();
         assert_eq!(found, ["monoceros/pid:[1]/12/abc", "monoceros/pid:[1]/12/a b"]);
+        assert_eq!(find_masters(table, "monoceros/pid:[1]/0"), [12, 123]);
+        assert!(find_masters(table, "monoceros/pid:[2]/0").is_empty());
         assert_ne!(secret_name(1), secret_name(1));
         assert!(secret_name(i32::MAX).len() < 107, "unix(7)");
     }

@@ -52,6 +52,12 @@ pub enum ToWorker {
         /// Their media type.
         content_type: String,
     },
+    /// Reply with [`FromWorker::Confirmed`]: then all messages before this one have been
+    /// carried out.
+    Confirm {
+        /// The number of the request, which the reply repeats.
+        number: u64,
+    },
     /// A request has run for longer than `timeout`: the worker responds to its client
     /// without the application. Does nothing if the request has ended.
     Expire {
@@ -163,6 +169,11 @@ pub enum FromWorker {
         failure: BootFailure,
         /// The text for the log: a traceback, or one line.
         text: String,
+    },
+    /// All messages before the [`ToWorker::Confirm`] of this number have been carried out.
+    Confirmed {
+        /// The number of the request.
+        number: u64,
     },
     /// The first message of a worker that a mold has forked, through its own channel:
     /// it exists, is the master's child, and waits for its first message. Its pid is

@@ -33,6 +33,12 @@ impl Stacks {
         Ok(Self { file: memory::appended_file("monoceros-stacks")? })
     }
 
+    /// How many bytes are written and not taken.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.file.metadata().map_or(0, |found| found.len())
+    }
+
     /// Takes what was written, in order; empty if nothing was. Text that is being
     /// written at this moment may be cut in two, or in the worst case lost: must be
     /// called when the writer has had time.
@@ -95,6 +101,7 @@ mod tests {
         assert_eq!(master.take(), "");
         worker.write_all(b"Thread 1\n").unwrap();
         worker.write_all(b"  in f\n").unwrap();
+        assert_eq!(master.length(), 16);
         assert_eq!(master.take(), "Thread 1\n  in f\n");
         assert_eq!(master.take(), "");
         worker.write_all(b"again").unwrap();

@@ -2,9 +2,13 @@
 //! name, and reads one request from each. The number of connections is limited, and the
 //! master never waits for a client. A request becomes an event. Called by the event loop
 //! only.
+//!
+//! A connection without a request disturbs no other one: when there are many of them, the
+//! oldest is displaced by the newest.
 
+use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use monoceros_sys::{memory, reason, seqpacket, socket, user};
@@ -15,10 +19,15 @@ use crate::master::act::poller::{PollSource, Poller};
 use crate::master::decide::event::MasterEvent;
 use crate::master::decide::id::ClientId;
 
-/// The most commands that are connected at a time.
-const MAX_CLIENTS: u8 = 16;
+/// The most connections on which no request has arrived.
+const MOST_SILENT: u8 = 32;
+/// The most commands that wait until something has come out.
+const MOST_WAITING: u8 = 16;
 /// The most connections that are accepted in one turn of the event loop.
-const TURN: usize = 64;
+const TURN: u8 = 64;
+/// The seats of connections. In one turn each silent connection and each new one may turn
+/// out to have a request that is replied to at the end of the turn.
+const SEATS: u8 = MOST_SILENT + MOST_WAITING + TURN;
 
 /// The control socket, if it could be opened.
 #[derive(Default)]
@@ -28,7 +37,7 @@ pub(crate) struct Control {
 
 struct CommandListener {
     listener: OwnedFd,
-    clients: [Option<CommandClient>; MAX_CLIENTS as usize],
+    clients: [Option<CommandClient>; SEATS as usize],
     next: u64,
 }
 
@@ -38,6 +47,8 @@ struct CommandClient {
     channel: Channel<ControlReply, ControlRequest>,
     /// When its request must have arrived; `None` after that.
     until: Option<Instant>,
+    /// Its command waits until something has come out.
+    waits: bool,
 }
 
 impl Control {
@@ -57,21 +68,28 @@ impl Control {
     }
 
     /// Accepts the connections that wait.
-    pub(crate) fn accept(&mut self, poller: &Poller, now: Instant) {
+    pub(crate) fn accept(
+        &mut self,
+        poller: &Poller,
+        now: Instant,
+        events: &mut VecDeque<MasterEvent>,
+    ) {
         if let Some(open) = &mut self.open {
-            open.accept(poller, now);
+            open.accept(poller, now, events);
         }
     }
 
     /// Reads the request of a connection.
-    pub(crate) fn read(&mut self, index: u8, poller: &Poller) -> Option<MasterEvent> {
-        self.open.as_mut()?.read(index, poller)
+    pub(crate) fn read(&mut self, index: u8, poller: &Poller, events: &mut VecDeque<MasterEvent>) {
+        if let Some(open) = &mut self.open {
+            open.read(index, poller, events);
+        }
     }
 
     /// Closes the connections whose request has not arrived in time.
     pub(crate) fn close_overdue(&mut self, poller: &Poller, now: Instant) {
         let Some(open) = &mut self.open else { return };
-        for index in 0..MAX_CLIENTS {
+        for index in 0..SEATS {
             let until = open.client(index).and_then(|client| client.until);
             if until.is_some_and(|at| at <= now) {
                 open.leave(index, &ControlReply::failed("nothing was asked"), poller);
@@ -82,7 +100,7 @@ impl Control {
     /// Replies and closes the connection. The client may be gone.
     pub(crate) fn reply(&mut self, client: ClientId, reply: &ControlReply, poller: &Poller) {
         let Some(open) = &mut self.open else { return };
-        if let Some(index) = open.find(client) {
+        if let Some(index) = open.seat_of(client) {
             open.leave(index, reply, poller);
         }
     }
@@ -90,12 +108,11 @@ impl Control {
     /// As above, with a reply that may be longer than a message.
     pub(crate) fn reply_with(&mut self, client: ClientId, document: &str, poller: &Poller) {
         let Some(open) = &mut self.open else { return };
-        let Some(index) = open.find(client) else { return };
+        let Some(index) = open.seat_of(client) else { return };
         match memory::sealed_file("monoceros-reply", document.as_bytes()) {
             Ok(file) => {
                 if let Some(client) = open.client(index) {
-                    let sent = client.channel.send_with(&ControlReply::Document, &[file.as_fd()]);
-                    log_unsent(sent);
+                    send(&client.channel, &ControlReply::Document, &[file.as_fd()]);
                 }
                 open.vacate(index, poller);
             }
@@ -118,23 +135,25 @@ impl CommandListener {
             listening => listening?,
         };
         poller.register(listener.as_fd(), PollSource::ControlSocket)?;
-        Ok(Self { listener, clients: [const { None }; MAX_CLIENTS as usize], next: 0 })
-    }
-
-    /// The connection of a client.
-    fn find(&self, client: ClientId) -> Option<u8> {
-        let is_meant = |index: &u8| self.client(*index).is_some_and(|it| it.id == client);
-        (0..MAX_CLIENTS).find(is_meant)
+        Ok(Self { listener, clients: [const { None }; SEATS as usize], next: 0 })
     }
 
     fn client(&self, index: u8) -> Option<&CommandClient> {
         self.clients.get(usize::from(index))?.as_ref()
     }
 
-    fn accept(&mut self, poller: &Poller, now: Instant) {
+    fn seat_of(&self, client: ClientId) -> Option<u8> {
+        (0..SEATS).find(|index| self.client(*index).is_some_and(|it| it.id == client))
+    }
+
+    fn count(&self, is_counted: impl Fn(&CommandClient) -> bool) -> usize {
+        self.clients.iter().flatten().filter(|client| is_counted(client)).count()
+    }
+
+    fn accept(&mut self, poller: &Poller, now: Instant, events: &mut VecDeque<MasterEvent>) {
         for _ in 0..TURN {
             match socket::accept(self.listener.as_fd()) {
-                Ok(accepted) => self.admit(accepted.fd, poller, now),
+                Ok(accepted) => self.admit(accepted.fd, poller, now, events),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => return log::warn!("cannot hear a command: {}", reason(&error)),
             }
@@ -147,15 +166,20 @@ impl CommandListener {
     }
 
     /// Admits a connection, or replies why not.
-    fn admit(&mut self, fd: OwnedFd, poller: &Poller, now: Instant) {
+    fn admit(
+        &mut self,
+        fd: OwnedFd,
+        poller: &Poller,
+        now: Instant,
+        events: &mut VecDeque<MasterEvent>,
+    ) {
         let channel = Channel::from(fd);
-        let index = check(&channel).and_then(|()| {
-            let free = (0..MAX_CLIENTS).find(|index| self.client(*index).is_none());
-            free.ok_or_else(|| "too many commands wait for the server; try again".to_owned())
-        });
-        let index = match index {
-            Ok(index) => index,
-            Err(text) => return send(&channel, &ControlReply::failed(&text)),
+        if let Err(text) = check(&channel) {
+            return send(&channel, &ControlReply::failed(&text), &[]);
+        }
+        self.make_room(poller, events);
+        let Some(index) = (0..SEATS).find(|index| self.client(*index).is_none()) else {
+            return send(&channel, &ControlReply::Displaced, &[]);
         };
         let source = PollSource::ControlClient(index);
         if let Err(error) = poller.register(channel.as_fd(), source) {
@@ -163,39 +187,54 @@ impl CommandListener {
         }
         let id = ClientId(self.next);
         self.next += 1;
-        let client = CommandClient { id, channel, until: Some(now + PATIENCE) };
+        let client = CommandClient { id, channel, until: Some(now + PATIENCE), waits: false };
         self.clients[usize::from(index)] = Some(client);
     }
 
-    /// Reads the one request of a client.
-    fn read(&mut self, index: u8, poller: &Poller) -> Option<MasterEvent> {
-        let client = self.clients.get_mut(usize::from(index))?.as_mut()?;
-        match client.channel.receive() {
-            Ok(Incoming::Nothing) => {}
-            Ok(Incoming::Message(request)) if client.until.take().is_some() => {
-                let pid = seqpacket::peer(client.channel.as_fd()).map_or(0, |peer| peer.pid);
-                log::debug!("pid {pid} asks: {request:?}");
-                return Some(MasterEvent::Requested { client: client.id, request });
-            }
-            Ok(Incoming::Message(_)) => {
-                self.leave(
-                    index,
-                    &ControlReply::failed("a connection carries one command only"),
-                    poller,
-                );
-            }
-            Ok(Incoming::Closed) => self.vacate(index, poller),
-            Err(error) => {
-                let text = format!("the server does not know this command: {}", reason(&error));
-                self.leave(index, &ControlReply::failed(&text), poller);
+    /// Displaces the oldest connection on which no request has arrived, if there are many of
+    /// them. A request that has arrived, but was not read yet, is read first.
+    fn make_room(&mut self, poller: &Poller, events: &mut VecDeque<MasterEvent>) {
+        while self.count(|client| client.until.is_some()) >= usize::from(MOST_SILENT) {
+            let is_silent = |index: &u8| is_still_silent(self.client(*index));
+            let silent = (0..SEATS).filter(is_silent);
+            let oldest = silent.min_by_key(|index| self.client(*index).map(|it| it.id));
+            let Some(index) = oldest else { return };
+            self.read(index, poller, events);
+            if is_still_silent(self.client(index)) {
+                self.leave(index, &ControlReply::Displaced, poller);
             }
         }
-        None
+    }
+
+    /// Reads the one request of a client.
+    fn read(&mut self, index: u8, poller: &Poller, events: &mut VecDeque<MasterEvent>) {
+        let waiting = self.count(|client| client.waits);
+        let Some(Some(client)) = self.clients.get_mut(usize::from(index)) else { return };
+        let refusal = match client.channel.receive() {
+            Ok(Incoming::Nothing) => return,
+            Ok(Incoming::Message(_)) if client.until.is_none() => {
+                "a connection carries one command only".to_owned()
+            }
+            Ok(Incoming::Message(request))
+                if request.waits() && waiting >= usize::from(MOST_WAITING) =>
+            {
+                "too many commands wait for the server; try again".to_owned()
+            }
+            Ok(Incoming::Message(request)) => {
+                (client.until, client.waits) = (None, request.waits());
+                let pid = seqpacket::peer(client.channel.as_fd()).map_or(0, |peer| peer.pid);
+                log::debug!("pid {pid} asks: {request:?}");
+                return events.push_back(MasterEvent::Requested { client: client.id, request });
+            }
+            Ok(Incoming::Closed) => return self.vacate(index, poller),
+            Err(error) => format!("the server does not know this command: {}", reason(&error)),
+        };
+        self.leave(index, &ControlReply::failed(&refusal), poller);
     }
 
     fn leave(&mut self, index: u8, reply: &ControlReply, poller: &Poller) {
         if let Some(client) = self.client(index) {
-            send(&client.channel, reply);
+            send(&client.channel, reply, &[]);
         }
         self.vacate(index, poller);
     }
@@ -206,6 +245,11 @@ impl CommandListener {
             poller.deregister(client.channel.as_fd());
         }
     }
+}
+
+/// No request has arrived on a connection.
+fn is_still_silent(client: Option<&CommandClient>) -> bool {
+    client.is_some_and(|client| client.until.is_some())
 }
 
 /// Whether this client may send commands: abstract names have no permissions.
@@ -222,12 +266,12 @@ fn check(channel: &Channel<ControlReply, ControlRequest>) -> Result<(), String> 
 
 /// Sends the reply if the socket has room for it. The master does not wait for a client
 /// that does not read.
-fn send(channel: &Channel<ControlReply, ControlRequest>, reply: &ControlReply) {
-    log_unsent(channel.send(reply));
-}
-
-fn log_unsent(sent: io::Result<()>) {
-    if let Err(error) = sent {
+fn send(
+    channel: &Channel<ControlReply, ControlRequest>,
+    reply: &ControlReply,
+    descriptors: &[BorrowedFd],
+) {
+    if let Err(error) = channel.send_with(reply, descriptors) {
         log::debug!("cannot answer a command: {}", reason(&error));
     }
 }
@@ -236,6 +280,8 @@ fn log_unsent(sent: io::Result<()>) {
 mod tests {
     use std::sync::{Mutex, MutexGuard, PoisonError};
     use std::time::Duration;
+
+    use monoceros_wire::control::read_document;
 
     use super::*;
 
@@ -266,17 +312,16 @@ mod tests {
 
         /// Handles what has arrived; returns the events.
         fn turn(&mut self) -> Vec<MasterEvent> {
-            let mut events = Vec::new();
-            for source in self.poller.wait(Some(Duration::ZERO)) {
+            let mut events = VecDeque::new();
+            let (control, poller) = (&mut self.control, &mut self.poller);
+            for source in poller.wait(Some(Duration::ZERO)) {
                 match source {
-                    PollSource::ControlSocket => self.control.accept(&self.poller, self.now),
-                    PollSource::ControlClient(index) => {
-                        events.extend(self.control.read(index, &self.poller));
-                    }
+                    PollSource::ControlSocket => control.accept(poller, self.now, &mut events),
+                    PollSource::ControlClient(index) => control.read(index, poller, &mut events),
                     other => panic!("{other:?}"),
                 }
             }
-            events
+            events.into()
         }
     }
 
@@ -312,7 +357,9 @@ mod tests {
         bench.turn();
         assert_eq!(bench.turn().len(), 1);
         // Its token is reported once for both messages.
-        assert!(bench.control.read(0, &bench.poller).is_none());
+        let mut events = VecDeque::new();
+        bench.control.read(0, &bench.poller, &mut events);
+        assert!(events.is_empty());
         assert!(failure(&second).contains("one command only"));
     }
 
@@ -330,20 +377,68 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_connections_is_limited() {
+    fn the_oldest_silent_connection_makes_room_for_the_newest() {
         let mut bench = ControlBench::open();
-        let mut clients = Vec::new();
-        for _ in 0..MAX_CLIENTS {
-            clients.push(bench.connect());
+        let mut clients = VecDeque::new();
+        for _ in 0..MOST_SILENT {
+            clients.push_back(bench.connect());
             bench.turn();
         }
-        let refused = bench.connect();
+        let newest = bench.connect();
         bench.turn();
-        assert!(failure(&refused).contains("too many commands"));
-        drop(clients.pop());
+        let first = clients.pop_front().unwrap().receive().unwrap();
+        assert!(matches!(first, Incoming::Message(ControlReply::Displaced)));
+        newest.send(&ControlRequest::Status).unwrap();
+        assert_eq!(bench.turn().len(), 1);
+        assert!(clients.iter().all(|it| matches!(it.receive().unwrap(), Incoming::Nothing)));
+    }
+
+    #[test]
+    fn a_connection_whose_request_has_arrived_is_not_displaced() {
+        let mut bench = ControlBench::open();
+        let clients: Vec<_> = (0..MOST_SILENT).map(|_| (bench.connect(), bench.turn())).collect();
+        for (client, _) in &clients {
+            client.send(&ControlRequest::Status).unwrap();
+        }
+        let _newest = bench.connect();
+        let mut events = VecDeque::new();
+        bench.control.accept(&bench.poller, bench.now, &mut events);
+        assert_eq!(events.len(), 1, "one seat is enough");
+        assert_eq!(bench.turn().len(), clients.len() - 1);
+    }
+
+    #[test]
+    fn the_number_of_commands_that_wait_is_limited() {
+        let mut bench = ControlBench::open();
+        let ask = |bench: &mut ControlBench, request| {
+            let client = bench.connect();
+            client.send(&request).unwrap();
+            bench.turn();
+            (bench.turn(), client)
+        };
+        let waiting: Vec<_> =
+            (0..MOST_WAITING).map(|_| ask(&mut bench, ControlRequest::Reload)).collect();
+        assert!(waiting.iter().all(|(events, _)| events.len() == 1));
+        let (events, refused) = ask(&mut bench, ControlRequest::Upgrade);
+        assert!(events.is_empty() && failure(&refused).contains("too many commands wait"));
+        let (events, _client) = ask(&mut bench, ControlRequest::Status);
+        assert_eq!(events.len(), 1, "it does not wait");
+    }
+
+    #[test]
+    fn a_reply_may_be_longer_than_a_message() {
+        let mut bench = ControlBench::open();
+        let client = bench.connect();
+        client.send(&ControlRequest::Stacks { slot: None }).unwrap();
         bench.turn();
-        let admitted = bench.connect();
-        bench.turn();
-        assert!(matches!(admitted.receive().unwrap(), Incoming::Nothing));
+        let events = bench.turn();
+        let [MasterEvent::Requested { client: id, .. }] = events[..] else { panic!("{events:?}") };
+        let value = "x".repeat(1 << 20);
+        bench.control.reply_with(id, &format!("\"{value}\""), &bench.poller);
+        let (received, files) = client.receive_with().unwrap();
+        assert!(matches!(received, Incoming::Message(ControlReply::Document)));
+        let file = files.into_iter().next().unwrap().into();
+        assert_eq!(read_document::<String>(&file).unwrap(), value);
+        assert!(matches!(client.receive().unwrap(), Incoming::Closed));
     }
 }

@@ -13,7 +13,7 @@ use std::time::Instant;
 use monoceros_log::RecordWriter;
 use monoceros_sys::daemon::Starter;
 use monoceros_sys::reason;
-use monoceros_wire::control::ControlReply;
+use monoceros_wire::control::{ControlReply, to_json};
 use monoceros_wire::message::Start;
 use monoceros_wire::report::RequestReport;
 use monoceros_wire::{Generation, Slot};
@@ -42,7 +42,7 @@ use crate::master::act::upgrade::{Inherited, PassedOn, SuccessorStart};
 use crate::master::act::worker_spec::WorkerSpec;
 use crate::master::decide::action::Action;
 use crate::master::decide::event::MasterEvent;
-use crate::master::decide::id::WorkerId;
+use crate::master::decide::id::{ClientId, WorkerId};
 use crate::master::decide::master::Master;
 use crate::master::decide::server_facts::{ReportReader, ServerFacts};
 use crate::master::decide::settings::MasterSettings;
@@ -242,8 +242,8 @@ impl MasterLoop {
             PollSource::Certificates => self.renewals.note_changes(Instant::now()),
             PollSource::MetricsListeners => self.metrics.accept(poller, Instant::now()),
             PollSource::MetricsClient(index) => self.metrics.stir(index),
-            PollSource::ControlSocket => self.control.accept(poller, Instant::now()),
-            PollSource::ControlClient(index) => events.extend(self.control.read(index, poller)),
+            PollSource::ControlSocket => self.control.accept(poller, Instant::now(), events),
+            PollSource::ControlClient(index) => self.control.read(index, poller, events),
             PollSource::Successor => events.extend(self.handover.read_successor(poller)),
             PollSource::SuccessorEnd => {
                 events.extend(self.handover.note_end_of_successor(poller));
@@ -267,13 +267,20 @@ impl MasterLoop {
                 return Some(self.spawn_mold(worker, generation));
             }
             Action::RequestStacks { worker } => self.processes.ask_for_stacks(worker),
+            Action::DumpStacks { worker } => self.processes.begin_dump(worker),
+            Action::ReadStacks { workers } => {
+                return Some(MasterEvent::StacksRead(self.processes.read_dumps(&workers)));
+            }
+            Action::ShowStacks { client, stacks } => {
+                self.reply_with(client, to_json(&stacks));
+            }
             Action::StartSuccessor { newest, workers } => {
                 return Some(self.start_successor(newest, workers));
             }
             Action::SignalSuccessor(signal) => self.handover.signal(signal),
             Action::PassOn { workers, tally } => self.pass_on(workers, *tally),
             Action::Report { reader, facts } => self.report(reader, &facts),
-            Action::Send { worker, message } => self.processes.send(worker, message),
+            Action::Send { worker, message } => return self.processes.send(worker, message),
             Action::RefuseConnections { worker, at_all } => {
                 let generation = self.processes.generation_of(worker)?;
                 let others = self.processes.generations_beside(worker);
@@ -296,6 +303,7 @@ impl MasterLoop {
                 self.renewals.warn(&mut self.generations);
                 return Some(self.report_certificates());
             }
+            Action::SetLogLevel(level) => self.generations.set_level(level),
             Action::Reopen => self.startup.reopen(&self.generations),
             Action::CloseListeners => self.generations.close_listeners(),
             Action::Announce { app, workers } => self.announce(&app, workers),
@@ -397,6 +405,11 @@ impl MasterLoop {
             self.sizes.add_to(&mut report, Instant::now());
             report.to_json()
         };
+        self.reply_with(client, document);
+    }
+
+    /// Replies to a command with a text that may be long.
+    fn reply_with(&mut self, client: ClientId, document: io::Result<String>) {
         match document {
             Ok(document) => self.control.reply_with(client, &document, &self.poller),
             Err(error) => {

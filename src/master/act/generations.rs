@@ -168,6 +168,12 @@ impl Generations {
         }
     }
 
+    /// Changes the log level of all generations that are known, and of the master.
+    pub(crate) fn set_level(&mut self, level: log::LevelFilter) {
+        self.specs.values_mut().for_each(|spec| spec.set_level(level));
+        monoceros_log::set_level(level);
+    }
+
     /// Lets clients connect again to the listeners of a generation. A listener that has to
     /// be opened anew for that replaces the old one in every generation.
     fn admit_new(&mut self, generation: Generation) {

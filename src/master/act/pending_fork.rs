@@ -126,6 +126,7 @@ impl PendingFork {
             given.extend(spec.listeners.iter().flat_map(|it| it.sockets()));
         }
         mold.ask_fork(worker, &given).map_err(cannot)?;
+        let stacks = stacks.into();
         let shared = SharedMemory { scoreboard: Some(scoreboard), listeners, stacks, clients };
         let later = Vec::new();
         let uid = spec.owner.as_ref().map_or_else(user::own_uid, |owner| owner.uid);

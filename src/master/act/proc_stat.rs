@@ -1,5 +1,5 @@
-//! What the kernel reports about a process or a thread in its file `stat`
-//! (`proc_pid_stat(5)`).
+//! What the kernel reports about a process or a thread in its files `stat` and `status`
+//! (`proc_pid_stat(5)`, `proc_pid_status(5)`).
 
 use std::fs;
 use std::time::Duration;
@@ -14,6 +14,18 @@ const TICKS: u64 = 100;
 pub(crate) fn is_stopped(pid: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
     stat.is_ok_and(|stat| fields(&stat).next().is_some_and(|state| matches!(state, "T" | "t")))
+}
+
+/// Whether a process has a handler for a signal.
+pub(crate) fn catches(pid: i32, signal: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"));
+    status.is_ok_and(|status| has_handler(&status, signal))
+}
+
+fn has_handler(status: &str, signal: i32) -> bool {
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let mask = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 /// The processor time that a thread of a process has used.
@@ -71,6 +83,15 @@ mod tests {
         assert_eq!(figures_of(STAT), Some(figures));
         assert_eq!(used("garbage"), None);
         assert_eq!(used("7 (a) R 1"), None);
+    }
+
+    #[test]
+    fn a_handler_is_a_bit_of_the_mask() {
+        let status = "Name:\ta\nSigIgn:\t0000000000000003\nSigCgt:\t0002000000004002\n";
+        for (signal, is_caught) in [(1, false), (2, true), (15, true), (50, true), (64, false)] {
+            assert_eq!(has_handler(status, signal), is_caught, "{signal}");
+        }
+        assert!(!has_handler("Name:\ta\n", 2) && !catches(0, 2));
     }
 
     #[test]

@@ -29,7 +29,7 @@ use crate::master::act::worker_spec::WorkerSpec;
 use crate::master::decide::action::WorkerSignal;
 use crate::master::decide::event::{MasterEvent, SpawnError, WorkerExit};
 use crate::master::decide::id::WorkerId;
-use crate::master::decide::sample::WorkerSample;
+use crate::master::decide::sample::{StacksRead, WorkerSample};
 use crate::master::kind::link::LinkInput;
 
 /// The most messages of one worker that are read before others have their turn.
@@ -134,13 +134,20 @@ impl Processes {
         MasterEvent::Spawned { worker, pid }
     }
 
-    /// Sends a message. A worker that is not forked yet gets it when it is.
-    pub(crate) fn send(&mut self, worker: WorkerId, message: ToWorker) {
+    /// Sends a message. A worker that is not forked yet gets it when it is. A program without a
+    /// channel has got signals in place of earlier messages, so these count as confirmed.
+    pub(crate) fn send(&mut self, worker: WorkerId, message: ToWorker) -> Option<MasterEvent> {
         if let Some(process) = self.running.get(&worker) {
+            if let ToWorker::Confirm { number } = message
+                && !process.has_channel()
+            {
+                return Some(MasterEvent::Confirmed { worker, number });
+            }
             process.send(&message);
         } else if let Some(pending) = self.forks.get_mut(worker) {
             pending.send_later(message);
         }
+        None
     }
 
     /// The requests of workers for metrics since the last call.
@@ -184,6 +191,23 @@ impl Processes {
         if let Some(process) = self.running.get(&worker) {
             process.ask_for_stacks();
         }
+    }
+
+    /// A command asks for the stacks of a process.
+    pub(crate) fn begin_dump(&self, worker: WorkerId) {
+        if let Some(process) = self.running.get(&worker) {
+            process.begin_dump();
+        }
+    }
+
+    /// Reads the stacks that commands have asked these processes for.
+    pub(crate) fn read_dumps(&self, workers: &[WorkerId]) -> Vec<(WorkerId, StacksRead)> {
+        let no_process = || StacksRead::Unable("it has no process yet".to_owned());
+        let read = |worker: &WorkerId| {
+            let process = self.running.get(worker);
+            (*worker, process.map_or_else(no_process, WorkerProcess::read_dump))
+        };
+        workers.iter().map(read).collect()
     }
 
     /// The generation of a process.
@@ -255,6 +279,9 @@ impl Processes {
                 Ok(LinkInput::Message(FromWorker::Failed { failure, text })) => {
                     let text = printable::text(&text);
                     events.push_back(MasterEvent::Failed { worker, failure, text });
+                }
+                Ok(LinkInput::Message(FromWorker::Confirmed { number })) => {
+                    events.push_back(MasterEvent::Confirmed { worker, number });
                 }
                 Ok(LinkInput::Message(FromWorker::NotForked { worker: forked, text, passes }))
                     if process.is_mold() =>
@@ -422,7 +449,7 @@ mod tests {
     impl ProcessBench {
         fn new() -> Self {
             let (ours, theirs) = pair().unwrap();
-            let (stacks, clients) = (Stacks::create().unwrap(), None);
+            let (stacks, clients) = (Stacks::create().unwrap().into(), None);
             let listeners = Vec::new();
             let shared = SharedMemory { scoreboard: None, listeners, stacks, clients };
             let process = Process::adopt(own_pid()).unwrap();
@@ -492,7 +519,7 @@ mod tests {
         assert_eq!(bench.processes.generation_of(WORKER), Some(Generation(1)));
         assert_eq!(bench.processes.generations_beside(WorkerId(0)), [Generation(1)]);
         assert_eq!(bench.processes.generations_beside(WORKER), []);
-        bench.processes.send(WORKER, ToWorker::Drain(Drain::Retire));
+        assert!(bench.processes.send(WORKER, ToWorker::Drain(Drain::Retire)).is_none());
         assert_eq!(bench.processes.generations_beside(WorkerId(0)), []);
     }
 
@@ -500,7 +527,7 @@ mod tests {
     fn a_worker_that_does_not_exist_gets_no_signal_and_no_event() {
         let mut bench = ProcessBench::new();
         assert!(bench.processes.signal(WorkerId(9), WorkerSignal::Term).is_none());
-        bench.processes.send(WorkerId(9), ToWorker::Reopen);
+        assert!(bench.processes.send(WorkerId(9), ToWorker::Reopen).is_none());
         assert_eq!(bench.processes.generation_of(WorkerId(9)), None);
     }
 
@@ -519,6 +546,27 @@ mod tests {
         let content_type = MetricsFormat::OpenMetrics.content_type().to_owned();
         assert_eq!(message, Incoming::Message(ToWorker::Metrics { number: 5, content_type }));
         assert_eq!(files.len(), 1);
+    }
+
+    #[test]
+    fn a_confirmation_becomes_an_event() {
+        let mut bench = ProcessBench::new();
+        assert!(bench.processes.send(WORKER, ToWorker::Confirm { number: 7 }).is_none());
+        let message = bench.theirs.receive().unwrap();
+        assert_eq!(message, Incoming::Message(ToWorker::Confirm { number: 7 }));
+        bench.report(&FromWorker::Confirmed { number: 7 });
+        assert!(bench.turn());
+        let event = bench.events.pop_front();
+        let is_meant = matches!(event, Some(MasterEvent::Confirmed { worker: WORKER, number: 7 }));
+        assert!(is_meant, "{event:?}");
+    }
+
+    #[test]
+    fn a_process_without_a_handler_is_not_asked_for_stacks() {
+        let bench = ProcessBench::new();
+        bench.processes.begin_dump(WORKER);
+        let read = bench.processes.read_dumps(&[WORKER, WorkerId(9)]);
+        assert!(read.iter().all(|it| matches!(it.1, StacksRead::Unable(_))), "{read:?}");
     }
 
     #[test]
@@ -542,7 +590,7 @@ mod tests {
         assert_eq!(received(&bench), None, "those of another generation");
         bench.processes.send_certificates(Generation(1), &file, true);
         assert_eq!(received(&bench).as_ref(), Some(b"keys"));
-        (0..2000).for_each(|_| bench.processes.send(WORKER, ToWorker::Workers(1)));
+        (0..2000).for_each(|_| drop(bench.processes.send(WORKER, ToWorker::Workers(1))));
         bench.processes.send_certificates(Generation(1), &file, true);
         assert_eq!(received(&bench), None);
         for expected in [Some(*b"keys"), None] {

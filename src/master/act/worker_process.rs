@@ -24,11 +24,11 @@ use monoceros_wire::{Generation, Slot};
 use crate::master::act::former_workers::{FormerRecord, PassedWorker};
 use crate::master::act::metrics_server::WorkerMetrics;
 use crate::master::act::worker_spec::WorkerSpec;
-use crate::master::act::{logs, memory};
+use crate::master::act::{logs, memory, proc_stat};
 use crate::master::decide::action::WorkerSignal;
 use crate::master::decide::event::SpawnError;
 use crate::master::decide::id::WorkerId;
-use crate::master::decide::sample::WorkerSample;
+use crate::master::decide::sample::{StacksRead, WorkerSample};
 use crate::master::kind::client_memory::ClientMemory;
 use crate::master::kind::link::{Endpoints, Link, LinkInput};
 use crate::master::kind::native_worker::{NativeWorker, SharedMemory};
@@ -162,7 +162,7 @@ impl WorkerProcess {
             Some(slot),
             generation,
             process,
-            Link::Channel(NativeWorker::known(channel, shared)),
+            Link::Channel(NativeWorker::known(channel, shared).into()),
         )
     }
 
@@ -219,6 +219,7 @@ impl WorkerProcess {
             | ToWorker::LogLevel(_)
             | ToWorker::Leave
             | ToWorker::Metrics { .. }
+            | ToWorker::Confirm { .. }
             | ToWorker::Expire { .. } => {}
         }
     }
@@ -269,6 +270,34 @@ impl WorkerProcess {
         if let Err(error) = self.process.signal_thread(thread, stacks::SIGNAL) {
             log::error!("cannot ask pid {} for its stacks: {}", self.pid(), reason(&error));
         }
+    }
+
+    /// A command asks for the stacks of its threads. A process that has no handler for the
+    /// signal is not asked: the signal would end it.
+    pub(crate) fn begin_dump(&self) {
+        let pid = self.pid();
+        if !proc_stat::catches(pid, stacks::SIGNAL) {
+            return;
+        }
+        let sent = match self.link.begin_dump() {
+            Some(Some(thread)) => self.process.signal_thread(thread, stacks::SIGNAL),
+            // It loads its application, or is a mold.
+            Some(None) => self.process.signal(stacks::SIGNAL),
+            None => return,
+        };
+        if let Err(error) = sent {
+            log::error!("cannot ask pid {pid} for its stacks: {}", reason(&error));
+        }
+    }
+
+    /// The stacks that a command has asked for, as far as they are written.
+    pub(crate) fn read_dump(&self) -> StacksRead {
+        self.link.read_dump()
+    }
+
+    /// It has a channel, and so confirms messages.
+    pub(crate) fn has_channel(&self) -> bool {
+        self.link.has_channel()
     }
 
     /// The requests that it is running, as far as it shows them.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use monoceros_config::{
-    AccessRule, BindSetting, Effect, Loaded, LogTarget, ProxyMode, Row, Settings, Workers,
+    AccessRule, BindSetting, Effect, Loaded, LogLevel, LogTarget, ProxyMode, Row, Settings, Workers,
 };
 use monoceros_sys::process::Program;
 use monoceros_sys::reason;
@@ -25,6 +25,9 @@ use crate::master::decide::settings::{MasterSettings, RecyclingLimits, RolloutLi
 use crate::master::kind;
 use crate::master::kind::extension::ExtensionFile;
 use crate::master::kind::worker_kind::WorkerKind;
+
+/// The setting with the level of the error log.
+const LEVEL_KEY: &str = "log-level";
 
 /// Everything that the workers of a generation share.
 #[derive(Debug)]
@@ -236,6 +239,20 @@ impl WorkerSpec {
     /// The least severe message that is logged.
     pub(crate) fn level(&self) -> log::LevelFilter {
         self.settings.log_level.filter()
+    }
+
+    /// Changes the level of its workers, and of the master while it serves.
+    pub(crate) fn set_level(&mut self, level: log::LevelFilter) {
+        self.settings.log_level = match level {
+            log::LevelFilter::Trace | log::LevelFilter::Debug => LogLevel::Debug,
+            log::LevelFilter::Info => LogLevel::Info,
+            log::LevelFilter::Warn => LogLevel::Warning,
+            log::LevelFilter::Error | log::LevelFilter::Off => LogLevel::Error,
+        };
+        let is_level = |pair: &&mut (String, String)| pair.0 == LEVEL_KEY;
+        for pair in self.pairs.iter_mut().filter(is_level) {
+            pair.1 = self.settings.log_level.to_string();
+        }
     }
 
     /// Settings that differ from `before`, but take a restart to change.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use log::Level;
+use log::{Level, LevelFilter};
 use monoceros_log::MessageId;
-use monoceros_wire::control::ControlReply;
+use monoceros_wire::control::{ControlReply, ProcessStacks};
 use monoceros_wire::message::ToWorker;
 use monoceros_wire::{Generation, Slot};
 
@@ -68,6 +68,17 @@ pub(crate) enum Action {
         /// The worker.
         worker: WorkerId,
     },
+    /// Ask a process for the stacks of its threads, for a command.
+    DumpStacks {
+        /// The worker or mold.
+        worker: WorkerId,
+    },
+    /// Read the stacks that processes were asked for by `Action::DumpStacks`. Results in
+    /// `MasterEvent::StacksRead`.
+    ReadStacks {
+        /// The workers and molds.
+        workers: Vec<WorkerId>,
+    },
     /// Execute this program again as the successor. Results in
     /// `MasterEvent::SuccessorStarted` or `MasterEvent::SuccessorEnded`.
     StartSuccessor {
@@ -101,6 +112,13 @@ pub(crate) enum Action {
         /// What the decisions know.
         facts: Box<ServerFacts>,
     },
+    /// Reply to a command with the stacks of processes.
+    ShowStacks {
+        /// The client that sent the command.
+        client: ClientId,
+        /// The stacks.
+        stacks: Vec<ProcessStacks>,
+    },
     /// Notify the init system.
     Notify(Notification),
     /// Read the settings again. Results in `MasterEvent::SettingsRead`.
@@ -119,6 +137,9 @@ pub(crate) enum Action {
     },
     /// Open the log files of the master again.
     Reopen,
+    /// Write records from this level up, in the master and in the workers of the present
+    /// generations that are started from now on.
+    SetLogLevel(LevelFilter),
     /// Close the listeners of the master. The workers serve what waits in the queues.
     CloseListeners,
     /// Log that the server serves, and let the process that started it in the background

@@ -8,7 +8,7 @@ use monoceros_wire::message::BootFailure;
 use monoceros_wire::report::{ChangeReport, Totals};
 
 use crate::master::decide::id::{ClientId, WorkerId};
-use crate::master::decide::sample::WorkerSample;
+use crate::master::decide::sample::{StacksRead, WorkerSample};
 use crate::master::decide::settings::MasterSettings;
 
 /// One thing that has happened.
@@ -66,6 +66,16 @@ pub(crate) enum MasterEvent {
     },
     /// The result of `Action::Inspect`: one sample for each worker and mold.
     Inspected(Vec<WorkerSample>),
+    /// A worker or mold has carried out all messages before the `ToWorker::Confirm` of this
+    /// number.
+    Confirmed {
+        /// The worker.
+        worker: WorkerId,
+        /// The number.
+        number: u64,
+    },
+    /// The result of `Action::ReadStacks`.
+    StacksRead(Vec<(WorkerId, StacksRead)>),
     /// A signal arrived that is a command.
     Signalled(SignalCommand),
     /// A command arrived on the control socket. It waits for `Action::Reply`.

@@ -95,6 +95,7 @@ impl ExitReason {
             Self::Recycled(RecycleCause::Requests) => "max-requests",
             Self::Recycled(RecycleCause::Lifetime) => "max-lifetime",
             Self::Recycled(RecycleCause::Memory) => "max-rss",
+            Self::Recycled(RecycleCause::Operator) => "recycle",
             Self::Reload => "reload",
             Self::Upgrade => "upgrade",
             Self::FewerWorkers => "fewer-workers",

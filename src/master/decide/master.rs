@@ -5,6 +5,7 @@
 //! `master/states.rs` has what each state does about each event. The other files in
 //! `master/` have the sequences that concern several parts, one subject each.
 
+mod commands;
 mod init_system;
 mod operator;
 mod reloads;
@@ -25,6 +26,7 @@ use monoceros_wire::message::{BootFailure, ToWorker};
 
 use crate::master::decide::action::{Action, Actions, Notification};
 use crate::master::decide::commands::{LEAVING, WaitingClients};
+use crate::master::decide::confirmations::Confirmations;
 use crate::master::decide::event::{BindError, MasterEvent, SpawnError, WorkerExit};
 use crate::master::decide::exit_reason::ExitReason;
 use crate::master::decide::id::WorkerId;
@@ -33,6 +35,7 @@ use crate::master::decide::pool::{PoolContext, Setback, WorkerPool};
 use crate::master::decide::reload::Reload;
 use crate::master::decide::sample::WorkerSample;
 use crate::master::decide::settings::MasterSettings;
+use crate::master::decide::stack_requests::StackRequests;
 use crate::master::decide::state::{MasterState, Purpose};
 use crate::master::decide::status_line::StatusLine;
 use crate::master::decide::succession::Succession;
@@ -76,6 +79,8 @@ pub(crate) struct Master {
     suspends: Suspends,
     succession: Succession,
     clients: WaitingClients,
+    confirmations: Confirmations,
+    stacks: StackRequests,
     status: StatusLine,
     tally: Tally,
     watchdog: Watchdog,
@@ -95,6 +100,8 @@ impl Master {
             suspends: Suspends::since(now),
             succession: Succession::new(follows),
             clients: WaitingClients::default(),
+            confirmations: Confirmations::default(),
+            stacks: StackRequests::default(),
             status: StatusLine::default(),
             tally: Tally::default(),
             watchdog: Watchdog::new(watchdog, now),
@@ -124,6 +131,7 @@ impl Master {
         }
         self.proceed(now);
         self.pool.take_booted().into_iter().for_each(|took| self.tally.note_boot(took));
+        self.settle_commands(now);
         self.suspends.expect(self.next_deadline(), now);
         self.actions.take()
     }
@@ -144,6 +152,8 @@ impl Master {
             self.pool.deadline(),
             self.reload.deadline(),
             self.succession.deadline(),
+            self.confirmations.deadline(),
+            self.stacks.deadline(),
             self.watchdog.deadline(),
         ];
         parts.into_iter().flatten().min()
@@ -183,6 +193,8 @@ impl Master {
         self.pool.shift(length);
         self.reload.shift(length);
         self.succession.shift(length);
+        self.confirmations.shift(length);
+        self.stacks.shift(length);
         let text = format!("the master was not running for {:.1} s", length.as_secs_f64());
         self.actions.log(Suspends::level(length), text);
     }
@@ -195,6 +207,7 @@ impl Master {
             self.note_setback(setback, now);
         }
         self.note_watchdog(now);
+        self.stacks.note_deadline(now, &mut self.actions);
         self.note_successor_deadline(now);
         if self.reload.is_overdue(now) {
             let reason = "made no progress within progress-deadline";
@@ -306,6 +319,9 @@ impl Master {
             Some(Setback::CannotStart { code, reason }) => self.fail(code, &reason, now),
             Some(Setback::ReloadFails { reason, cause }) => {
                 self.abandon_reload(&reason, &cause, now);
+            }
+            Some(Setback::WorkerFails(reason)) => {
+                self.clients.note_lost_worker(&reason, &mut self.actions);
             }
             None => {}
         }

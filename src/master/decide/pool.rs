@@ -3,11 +3,13 @@
 //! master only, which passes what the server is doing, and gets a `Setback` if a failure
 //! concerns the whole server.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use log::Level;
+use log::{Level, LevelFilter};
 use monoceros_log::MessageId;
 use monoceros_sys::process::ExitStatus;
+use monoceros_wire::Slot;
 use monoceros_wire::message::{BootFailure, ToWorker};
 
 use crate::master::decide::action::Actions;
@@ -82,6 +84,8 @@ pub(crate) enum Setback {
         /// All that is known of the cause.
         cause: String,
     },
+    /// A worker cannot be started, for this reason. The others go on, and it is tried again.
+    WorkerFails(String),
 }
 
 impl PoolContext<'_> {
@@ -226,6 +230,13 @@ impl WorkerPool {
         }
     }
 
+    /// Has all processes write records from this level up to the error log.
+    pub(crate) fn set_log_level(&self, level: LevelFilter, actions: &mut Actions) {
+        for id in self.ids() {
+            actions.send(id, ToWorker::LogLevel(level));
+        }
+    }
+
     /// Has all processes open their log files again.
     pub(crate) fn reopen_logs(&self, actions: &mut Actions) {
         for id in self.ids() {
@@ -238,6 +249,15 @@ impl WorkerPool {
         for worker in self.roster.workers() {
             actions.send(worker.id, ToWorker::Leave);
         }
+    }
+
+    /// An operator asks for the replacement of workers: see [`recycling::mark_due`].
+    pub(crate) fn recycle(
+        &mut self,
+        slot: Option<Slot>,
+        actions: &mut Actions,
+    ) -> BTreeSet<WorkerId> {
+        recycling::mark_due(&mut self.roster, slot, actions)
     }
 
     /// A process exists. Returns whether it is a worker.
@@ -472,7 +492,7 @@ impl WorkerPool {
             Some(Setback::ReloadFails { reason, cause: text.to_owned() })
         } else {
             self.roster.fail(worker.role, Duration::ZERO, context.now);
-            None
+            Some(Setback::WorkerFails(format!("{worker} cannot serve: {}", last_line(text))))
         }
     }
 

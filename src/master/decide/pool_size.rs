@@ -3,6 +3,7 @@
 
 use log::Level;
 use monoceros_config::MOST_WORKERS;
+use monoceros_wire::control::PoolChange;
 use monoceros_wire::message::ToWorker;
 
 use crate::master::decide::action::Actions;
@@ -53,6 +54,18 @@ impl PoolSize {
     /// Removes one worker (TTOU).
     pub(crate) fn remove(&mut self, roster: &Roster, actions: &mut Actions) {
         self.resize(self.workers.saturating_sub(1), roster, actions);
+    }
+
+    /// The number after a change that an operator asks for, or why it cannot be.
+    pub(crate) fn after(&self, change: PoolChange) -> Result<u16, String> {
+        let after = match change {
+            PoolChange::More(count) => self.workers.checked_add(count),
+            PoolChange::Fewer(count) => self.workers.checked_sub(count),
+            PoolChange::To(count) => Some(count),
+        };
+        after.filter(|after| (1..=MOST_WORKERS).contains(after)).ok_or_else(|| {
+            format!("a server has 1 to {MOST_WORKERS} workers; this one has {}", self.workers)
+        })
     }
 
     /// Sets the number as an operator has asked for it: 1 at least.
@@ -113,6 +126,24 @@ mod tests {
         pool.withdraw(&roster, &mut actions);
         pool.restore(&roster, &mut actions);
         assert_eq!(pool.workers(), 3);
+    }
+
+    #[test]
+    fn a_change_leads_to_a_number_that_a_server_can_have() {
+        let pool = PoolSize::new(3);
+        assert_eq!(pool.after(PoolChange::More(2)), Ok(5));
+        assert_eq!(pool.after(PoolChange::Fewer(2)), Ok(1));
+        assert_eq!(pool.after(PoolChange::To(8)), Ok(8));
+        for change in [
+            PoolChange::Fewer(3),
+            PoolChange::Fewer(4),
+            PoolChange::To(0),
+            PoolChange::To(MOST_WORKERS + 1),
+            PoolChange::More(u16::MAX),
+        ] {
+            let refused = pool.after(change).unwrap_err();
+            assert!(refused.ends_with("this one has 3"), "{refused}");
+        }
     }
 
     #[test]

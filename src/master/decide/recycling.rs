@@ -2,11 +2,14 @@
 //! `max-lifetime`, `max-rss`. Owns the random part of each allotment. Called by `pool.rs`
 //! and `monitoring.rs`.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use log::Level;
+use monoceros_wire::Slot;
 
 use crate::master::decide::action::Actions;
+use crate::master::decide::id::WorkerId;
 use crate::master::decide::roster::{Disposition, Observations, RecycleCause, Roster, WorkerEntry};
 use crate::master::decide::rules::random::Random;
 use crate::master::decide::sample::WorkerSample;
@@ -61,6 +64,27 @@ pub(crate) fn choose_next(roster: &mut Roster, is_reloading: bool) {
     }
 }
 
+/// An operator asks for the replacement of the workers that serve, of all of them or of those
+/// in one slot: they are due. Returns which these are.
+pub(crate) fn mark_due(
+    roster: &mut Roster,
+    slot: Option<Slot>,
+    actions: &mut Actions,
+) -> BTreeSet<WorkerId> {
+    let is_meant = |worker: &&WorkerEntry| slot.is_none() || worker.slot() == slot;
+    let meant: BTreeSet<_> = roster.ready().filter(is_meant).map(|worker| worker.id).collect();
+    for id in &meant {
+        if let Some(worker) = roster.get_mut(*id)
+            && worker.disposition == Disposition::Stays
+        {
+            worker.observed.due = Some(RecycleCause::Operator);
+            worker.disposition = Disposition::Due;
+            actions.log(Level::Info, format!("{worker} is due: an operator asks for it"));
+        }
+    }
+    meant
+}
+
 /// Notes a sample of a worker that serves, and whether it is due now.
 pub(crate) fn note_sample(
     worker: &mut WorkerEntry,
@@ -83,6 +107,7 @@ pub(crate) fn note_sample(
             RecycleCause::Requests => format!("{worker} is due: {} requests", sample.requests),
             RecycleCause::Lifetime => format!("{worker} is due: max-lifetime"),
             RecycleCause::Memory => format!("{worker} is due: {memory} MiB of memory"),
+            RecycleCause::Operator => format!("{worker} is due: an operator asks for it"),
         };
         actions.log(Level::Info, text);
     }
@@ -157,6 +182,23 @@ mod tests {
         choose_next(&mut roster, false);
         choose_next(&mut roster, false);
         assert_eq!(going(&roster), 1);
+    }
+
+    #[test]
+    fn the_workers_that_an_operator_means_are_due() {
+        use crate::master::decide::roster::{Role, WorkerState};
+        use crate::master::decide::state::Purpose;
+        use monoceros_wire::Generation;
+        let (mut roster, now) = (Roster::default(), Instant::now());
+        let mut actions = Actions::new(Purpose::Serve);
+        let ready = WorkerState::Ready { since: now };
+        let boots = WorkerState::Booting { until: None, ready_at: None };
+        let mut add = |slot, state| roster.add(Role::Worker(Slot(slot)), Generation(1), state);
+        let (one, two, _) = (add(0, ready), add(1, ready), add(2, boots));
+        assert_eq!(mark_due(&mut roster, Some(Slot(1)), &mut actions), [two].into());
+        assert_eq!(mark_due(&mut roster, None, &mut actions), [one, two].into());
+        assert_eq!(mark_due(&mut roster, Some(Slot(2)), &mut actions), BTreeSet::new());
+        assert_eq!(actions.take().len(), 2, "each is logged once");
     }
 
     #[test]

@@ -125,6 +125,8 @@ pub(crate) enum RecycleCause {
     Lifetime,
     /// It has had more memory than allowed for some time.
     Memory,
+    /// An operator has asked for it.
+    Operator,
 }
 
 /// Whether a worker that serves stays.

@@ -60,3 +60,14 @@ pub(crate) enum ResponseProgress {
     /// The same, and its client has been disconnected for this long.
     Left(Duration),
 }
+
+/// What was read of the stacks that a process was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum StacksRead {
+    /// They are not written yet.
+    Pending,
+    /// They are written.
+    Written(String),
+    /// The process cannot write any: the reason.
+    Unable(String),
+}

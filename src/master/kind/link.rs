@@ -12,7 +12,7 @@ use monoceros_wire::report::Totals;
 use monoceros_wire::scoreboard::Scoreboard;
 
 use crate::master::decide::id::WorkerId;
-use crate::master::decide::sample::WorkerSample;
+use crate::master::decide::sample::{StacksRead, WorkerSample};
 use crate::master::kind::native_worker::NativeWorker;
 use crate::master::kind::notify_receiver::NotifyReceiver;
 
@@ -20,7 +20,7 @@ use crate::master::kind::notify_receiver::NotifyReceiver;
 #[derive(Debug)]
 pub(crate) enum Link {
     /// The process runs our extension.
-    Channel(NativeWorker),
+    Channel(Box<NativeWorker>),
     /// The process is any program.
     Notify {
         /// Where it announces itself.
@@ -104,6 +104,24 @@ impl Link {
     /// The thread that writes the stacks of all threads when it gets a signal.
     pub(crate) fn trace(&self) -> Option<i32> {
         self.native().and_then(NativeWorker::trace)
+    }
+
+    /// A command asks for its stacks. Returns the thread that writes them when it gets a signal,
+    /// or `None` in its place if any thread of the process may be the one. A program writes
+    /// none.
+    pub(crate) fn begin_dump(&self) -> Option<Option<i32>> {
+        self.native().map(NativeWorker::begin_dump)
+    }
+
+    /// The stacks that a command has asked for, as far as they are written.
+    pub(crate) fn read_dump(&self) -> StacksRead {
+        let no_program = || StacksRead::Unable("it is a program that shows no stacks".to_owned());
+        self.native().map_or_else(no_program, NativeWorker::read_dump)
+    }
+
+    /// It has a channel.
+    pub(crate) fn has_channel(&self) -> bool {
+        self.native().is_some()
     }
 
     /// The requests that it is running, as far as it shows them.

@@ -10,6 +10,7 @@ pub(crate) mod native_worker;
 mod notify_receiver;
 mod program;
 mod python;
+mod stacks_reader;
 pub(crate) mod worker_kind;
 
 use monoceros_config::WorkerClass;

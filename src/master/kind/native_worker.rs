@@ -12,15 +12,17 @@ use monoceros_wire::channel::{Incoming, MasterEnd};
 use monoceros_wire::message::{FromWorker, ToWorker};
 use monoceros_wire::report::Totals;
 use monoceros_wire::scoreboard::{ResponseStage, Scoreboard};
-use monoceros_wire::stacks::Stacks;
 
 use crate::master::act::proc_stat;
 use crate::master::decide::id::WorkerId;
-use crate::master::decide::sample::{ResponseProgress, RunningRequest, WorkerSample};
+use crate::master::decide::sample::{ResponseProgress, RunningRequest, StacksRead, WorkerSample};
 use crate::master::kind::client_memory::ClientMemory;
+use crate::master::kind::stacks_reader::StacksReader;
 
 /// A worker without a heartbeat for this long may have been stopped by a signal.
 const SILENCE_OF_STOPPED: Duration = Duration::from_secs(2);
+/// Why a process shows no stacks that its extension could show later.
+const NO_HANDLER: &str = "its interpreter has not started yet";
 
 /// The master's ends.
 #[derive(Debug)]
@@ -29,8 +31,6 @@ pub(crate) struct NativeWorker {
     /// No message was sent after the first one, by either side.
     fresh: Cell<bool>,
     shared: SharedMemory,
-    /// The process was asked for the stacks of its threads.
-    traced: Cell<bool>,
     /// The requests of the last sample, and the processor time that their threads had used
     /// in the first sample with them.
     seen: Vec<(u64, Duration)>,
@@ -43,7 +43,7 @@ pub(crate) struct SharedMemory {
     pub(crate) scoreboard: Option<Scoreboard>,
     /// The addresses of the listeners that the scoreboard has rows for, in their order.
     pub(crate) listeners: Vec<String>,
-    pub(crate) stacks: Stacks,
+    pub(crate) stacks: StacksReader,
     /// What it shares with other workers about clients, if it limits them.
     pub(crate) clients: Option<ClientMemory>,
 }
@@ -51,8 +51,7 @@ pub(crate) struct SharedMemory {
 impl NativeWorker {
     /// Of a process that has been sent its first message only.
     pub(crate) fn new(channel: MasterEnd, shared: SharedMemory) -> Self {
-        let (fresh, traced) = (Cell::new(true), Cell::new(false));
-        Self { channel, fresh, shared, traced, seen: Vec::new() }
+        Self { channel, fresh: Cell::new(true), shared, seen: Vec::new() }
     }
 
     /// Of a process that has sent a message already.
@@ -65,7 +64,8 @@ impl NativeWorker {
     pub(crate) fn given(&self) -> Vec<(&'static str, BorrowedFd<'_>)> {
         let SharedMemory { scoreboard, stacks, .. } = &self.shared;
         let scoreboard = scoreboard.as_ref().map(|it| (variable::SCOREBOARD, it.as_fd()));
-        scoreboard.into_iter().chain([(variable::STACKS, stacks.as_fd())]).collect()
+        let stacks = stacks.file().as_fd();
+        scoreboard.into_iter().chain([(variable::STACKS, stacks)]).collect()
     }
 
     /// Reads its next message.
@@ -104,17 +104,25 @@ impl NativeWorker {
     /// The thread that writes the stacks of all threads when it gets a signal.
     pub(crate) fn trace(&self) -> Option<i32> {
         let thread = self.shared.scoreboard.as_ref()?.stacks_thread();
-        self.traced.set(thread.is_some());
+        self.shared.stacks.await_for_sample(thread.is_some());
         thread
     }
 
-    /// The stacks that it was asked for, once they are written. Those of a crash are read
-    /// after its end: it may still be writing them.
-    fn traced(&self) -> Option<String> {
-        let stacks = self.traced.get().then(|| self.shared.stacks.take());
-        let stacks = stacks.filter(|stacks| !stacks.is_empty())?;
-        self.traced.set(false);
-        Some(stacks)
+    /// A command asks for the stacks of all threads. Returns the thread that writes them when it
+    /// gets a signal; `None` if any thread of the process may be the one.
+    pub(crate) fn begin_dump(&self) -> Option<i32> {
+        self.shared.stacks.await_for_command(monotonic_ms());
+        self.shared.scoreboard.as_ref().and_then(Scoreboard::stacks_thread)
+    }
+
+    /// The stacks that a command has asked for, as far as they are written.
+    pub(crate) fn read_dump(&self) -> StacksRead {
+        if !self.shared.stacks.awaits_for_command() {
+            return StacksRead::Unable(NO_HANDLER.to_owned());
+        }
+        let beat_ms = self.shared.scoreboard.as_ref().map_or(0, Scoreboard::last_beat_ms);
+        let written = self.shared.stacks.take_for_command(beat_ms, monotonic_ms());
+        written.map_or(StacksRead::Pending, StacksRead::Written)
     }
 
     /// The requests that it is running.
@@ -141,7 +149,7 @@ impl NativeWorker {
 
     /// The stacks of its threads when it crashed or was last asked.
     pub(crate) fn stacks(&self) -> String {
-        self.shared.stacks.take()
+        self.shared.stacks.rest()
     }
 
     /// A sample without its memory; that of a mold is empty.
@@ -152,7 +160,8 @@ impl NativeWorker {
             return WorkerSample { worker, ..WorkerSample::default() };
         };
         let since = |then: u64| Duration::from_millis(now.saturating_sub(then));
-        let stacks = self.traced();
+        // Those of a crash are read after its end: it may still be writing them.
+        let stacks = self.shared.stacks.take_for_sample();
         let beat = scoreboard.last_beat_ms();
         let silent = if beat > 0 { since(beat) } else { Duration::MAX };
         WorkerSample {
@@ -166,7 +175,7 @@ impl NativeWorker {
             losses: scoreboard.losses(),
             memory: None,
             stacks,
-            asked: self.traced.get(),
+            asked: self.shared.stacks.awaits_for_sample(),
         }
     }
 

@@ -102,7 +102,7 @@ impl WorkerKind for PythonKind {
         let listeners = start.addresses();
         let shape = BoardShape::of_threads(facts.threads).with_listeners(listeners.len());
         let scoreboard = Scoreboard::create(start.slot, start.generation, shape)?;
-        let (stacks, clients) = (Stacks::create()?, facts.clients);
+        let (stacks, clients) = (Stacks::create()?.into(), facts.clients);
         let spool_count: Vec<_> = facts.spool_count.into_iter().collect();
         channel.send_with(&ToWorker::Start(start), &spool_count)?;
         if let Some(certificates) = facts.certificates {
@@ -112,17 +112,17 @@ impl WorkerKind for PythonKind {
             clients.send(&channel)?;
         }
         let shared = SharedMemory { scoreboard: Some(scoreboard), listeners, stacks, clients };
-        let link = Link::Channel(NativeWorker::new(channel, shared));
+        let link = Link::Channel(NativeWorker::new(channel, shared).into());
         Ok(Endpoints { link, theirs: Some(theirs), variables: Vec::new() })
     }
 
     fn connect_mold(&self, start: StartMold) -> io::Result<Endpoints> {
         let (channel, theirs) = pair()?;
         channel.send(&ToWorker::StartMold(start))?;
-        let (stacks, clients) = (Stacks::create()?, None);
+        let (stacks, clients) = (Stacks::create()?.into(), None);
         let listeners = Vec::new();
         let shared = SharedMemory { scoreboard: None, listeners, stacks, clients };
-        let link = Link::Channel(NativeWorker::new(channel, shared));
+        let link = Link::Channel(NativeWorker::new(channel, shared).into());
         Ok(Endpoints { link, theirs: Some(theirs), variables: Vec::new() })
     }
 }

@@ -99,6 +99,16 @@ impl Histogram {
         self.sum_us = self.sum_us.saturating_add(other.sum_us);
     }
 
+    /// What was counted since an earlier state of this histogram.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let counts = self.counts.iter().zip(&earlier.counts);
+        Self {
+            counts: counts.map(|(now, before)| now.saturating_sub(*before)).collect(),
+            sum_us: self.sum_us.saturating_sub(earlier.sum_us),
+        }
+    }
+
     /// How many lengths were counted.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -187,6 +197,13 @@ mod tests {
         let nothing = Histogram::default();
         assert_eq!((nothing.count(), nothing.sum()), (0, Duration::ZERO));
         assert_eq!(nothing.quantile(0.5), None);
+    }
+
+    #[test]
+    fn what_was_counted_since_is_the_difference() {
+        let (earlier, later) = (of([1, 5]), of([1, 5, 5, 9000]));
+        assert_eq!(later.since(&earlier), of([5, 9000]));
+        assert_eq!(earlier.since(&later), Histogram::default());
     }
 
     #[test]

@@ -154,6 +154,9 @@ impl Mold {
                 }
                 Incoming::Message(ToWorker::Reopen) => self.reopen(),
                 Incoming::Message(ToWorker::LogLevel(level)) => monoceros_log::set_level(level),
+                Incoming::Message(ToWorker::Confirm { number }) => {
+                    self.channel.send(&FromWorker::Confirmed { number })?;
+                }
                 Incoming::Message(ToWorker::Drain { .. }) | Incoming::Closed => end::at_once(0),
                 Incoming::Message(
                     ToWorker::Start(_)

@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use monoceros_config::SignalCommand;
-use monoceros_wire::Generation;
-use monoceros_wire::control::ControlRequest;
+use monoceros_wire::control::{ControlRequest, PoolChange};
 use monoceros_wire::message::{Drain, ToWorker};
+use monoceros_wire::{Generation, Slot};
 
 use self::processes::{SimulatedProcess, SimulatedSuccessor, counts};
 use self::rules::Notified;
@@ -253,11 +253,21 @@ impl World {
 
     /// A client sends a command, and waits for the reply.
     fn request(&mut self) {
-        let request = match self.random.below(5) {
+        let slot = self.random.chance(50).then_some(Slot(1));
+        let request = match self.random.below(10) {
             0 => ControlRequest::Status,
-            4 => ControlRequest::Report { recent: false },
+            7 => ControlRequest::Report { recent: false },
             1 => ControlRequest::Upgrade,
             2 if self.random.chance(5) => ControlRequest::Stop,
+            3 => ControlRequest::Stacks { slot },
+            4 if self.random.chance(50) => ControlRequest::LogLevel(log::LevelFilter::Debug),
+            4 => ControlRequest::Reopen,
+            5 => ControlRequest::Recycle { slot },
+            6 => ControlRequest::Workers(match self.random.below(3) {
+                0 => PoolChange::More(1),
+                1 => PoolChange::Fewer(1),
+                _ => PoolChange::To(u16::try_from(self.random.below(5)).unwrap()),
+            }),
             _ => ControlRequest::Reload,
         };
         self.asked += 1;
@@ -265,7 +275,14 @@ impl World {
         self.clients.insert(client, (request, Generation(self.master.reload.newest().0 + 1)));
         self.hear(MasterEvent::Requested { client, request });
         let waits = self.clients.contains_key(&client);
-        assert!(!waits || !self.notified.stopping, "{request:?} waits for a server that is to end");
+        let may_wait = matches!(
+            request,
+            ControlRequest::Stacks { .. } | ControlRequest::Reopen | ControlRequest::LogLevel(_)
+        );
+        assert!(
+            !waits || may_wait || !self.notified.stopping,
+            "{request:?} waits for a server that is to end"
+        );
     }
 
     /// The master does not run for a while; the others do.
@@ -370,6 +387,12 @@ impl World {
                     process.traced = true;
                 }
             }
+            Action::DumpStacks { worker } => self.begin_dump(worker),
+            Action::ReadStacks { workers } => self.read_stacks(&workers),
+            Action::ShowStacks { client, stacks } => self.show_stacks(client, &stacks),
+            Action::Send { worker, message: ToWorker::Confirm { number } } => {
+                self.confirm(worker, number);
+            }
             Action::Inspect => self.inspect(),
             Action::ReadSettings { generation } => {
                 assert!(!self.notified.stopping, "a reload begins at the end");
@@ -398,7 +421,11 @@ impl World {
                 self.specs.retain(|known| *known == generation || *known > last_read);
             }
             Action::Report { reader, facts } => self.take_report(reader, &facts),
-            Action::Send { .. } | Action::Reopen | Action::Log(..) | Action::Concern { .. } => {}
+            Action::Send { .. }
+            | Action::Reopen
+            | Action::SetLogLevel(_)
+            | Action::Log(..)
+            | Action::Concern { .. } => {}
         }
     }
 

@@ -48,6 +48,8 @@ impl Master {
             | MasterEvent::Failed { .. }
             | MasterEvent::Exited { .. }
             | MasterEvent::Inspected(_)
+            | MasterEvent::Confirmed { .. }
+            | MasterEvent::StacksRead(_)
             | MasterEvent::SuccessorStarted { .. }
             | MasterEvent::SuccessorReady
             | MasterEvent::SuccessorEnded { .. }
@@ -75,6 +77,8 @@ impl Master {
             MasterEvent::Exited { worker, exit } => self.note_exit(worker, &exit, now),
             MasterEvent::Inspected(samples) => self.note_samples(&samples, now),
             MasterEvent::Requested { client, request } => self.take_command(client, request, now),
+            MasterEvent::Confirmed { worker, number } => self.confirmations.note(worker, number),
+            MasterEvent::StacksRead(read) => self.stacks.note(self.pool.roster(), &read),
             MasterEvent::TookOver { workers, totals, changes } => {
                 self.take_over(workers, &totals, changes);
             }
@@ -120,6 +124,8 @@ impl Master {
             MasterEvent::SuccessorReady => self.hand_over(now),
             MasterEvent::SuccessorEnded { text } => self.lose_successor(&text, now),
             MasterEvent::Requested { client, request } => self.take_command(client, request, now),
+            MasterEvent::Confirmed { worker, number } => self.confirmations.note(worker, number),
+            MasterEvent::StacksRead(read) => self.stacks.note(self.pool.roster(), &read),
             MasterEvent::TookOver { workers, totals, changes } => {
                 self.take_over(workers, &totals, changes);
             }
@@ -162,6 +168,8 @@ impl Master {
             | MasterEvent::SettingsRead { .. }
             | MasterEvent::SuccessorStarted { .. }
             | MasterEvent::Requested { .. }
+            | MasterEvent::Confirmed { .. }
+            | MasterEvent::StacksRead(_)
             | MasterEvent::CertificatesChecked { .. }
             | MasterEvent::TookOver { .. }
             | MasterEvent::FormerWorkerEnded { .. }) => self.step_serving(event, now),
@@ -184,6 +192,8 @@ impl Master {
             }
             MasterEvent::SuccessorEnded { .. } => drop(self.succession.note_ended()),
             MasterEvent::Requested { client, request } => self.take_command(client, request, now),
+            MasterEvent::Confirmed { worker, number } => self.confirmations.note(worker, number),
+            MasterEvent::StacksRead(read) => self.stacks.note(self.pool.roster(), &read),
             MasterEvent::TookOver { workers, totals, changes } => {
                 self.take_over(workers, &totals, changes);
             }
@@ -218,6 +228,8 @@ impl Master {
             }
             MasterEvent::SuccessorEnded { .. } => drop(self.succession.note_ended()),
             MasterEvent::Requested { client, request } => self.take_command(client, request, now),
+            MasterEvent::Confirmed { worker, number } => self.confirmations.note(worker, number),
+            MasterEvent::StacksRead(read) => self.stacks.note(self.pool.roster(), &read),
             MasterEvent::TookOver { workers, totals, changes } => {
                 self.take_over(workers, &totals, changes);
             }

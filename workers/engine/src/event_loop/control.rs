@@ -12,7 +12,7 @@ use monoceros_sys::reason;
 use monoceros_sys::signal::{self, Signals};
 use monoceros_tls::TlsServer;
 use monoceros_wire::channel::{Incoming, WorkerEnd};
-use monoceros_wire::message::{Drain, ToWorker};
+use monoceros_wire::message::{Drain, FromWorker, ToWorker};
 
 use crate::event_loop::drain::{Cause, Queue};
 use crate::master_line::MasterLine;
@@ -42,6 +42,8 @@ pub(crate) enum WorkerCommand {
     Leave,
     /// The time of a request is over.
     Expire { request: u64 },
+    /// Confirm that all commands before this one have been carried out.
+    Confirm { number: u64 },
     /// New certificates and keys are in this file.
     ReplaceTls(Vec<OwnedFd>),
     /// The master has ended, or has sent something that cannot be decoded: the reason.
@@ -199,6 +201,13 @@ impl ControlInput {
         (self.hooks.reopen)();
     }
 
+    /// Sends the master the confirmation of this number.
+    pub(crate) fn confirm(&self, number: u64) {
+        if let Err(error) = self.channel.send(&FromWorker::Confirmed { number }) {
+            log::error!("cannot confirm a message to the master: {}", reason(&error));
+        }
+    }
+
     /// Notifies the application that the worker begins to drain.
     pub(crate) fn announce_drain(&mut self) {
         (self.hooks.announce)();
@@ -214,6 +223,7 @@ fn command(message: &ToWorker) -> Option<WorkerCommand> {
         ToWorker::Workers(count) => WorkerCommand::Workers(count),
         ToWorker::Leave => WorkerCommand::Leave,
         ToWorker::Expire { request } => WorkerCommand::Expire { request },
+        ToWorker::Confirm { number } => WorkerCommand::Confirm { number },
         // The first messages, which were taken before the loop began, those that come with a
         // file, and those that were obeyed at once.
         ToWorker::Start(_)

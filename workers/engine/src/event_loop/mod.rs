@@ -348,6 +348,7 @@ impl EventLoop {
                 }
                 WorkerCommand::Leave => self.shared.options.health.leave(),
                 WorkerCommand::Expire { request } => self.connections.expire(request),
+                WorkerCommand::Confirm { number } => self.control.confirm(number),
                 WorkerCommand::ReplaceTls(files) => self.control.replace_tls(files),
                 WorkerCommand::Orphaned(why) => {
                     if self.life.is_serving() {

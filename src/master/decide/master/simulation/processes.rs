@@ -11,7 +11,7 @@ use super::World;
 use crate::master::decide::action::WorkerSignal;
 use crate::master::decide::event::{MasterEvent, SpawnError, WorkerExit};
 use crate::master::decide::id::WorkerId;
-use crate::master::decide::sample::{ResponseProgress, RunningRequest, WorkerSample};
+use crate::master::decide::sample::{ResponseProgress, RunningRequest, StacksRead, WorkerSample};
 use monoceros_sys::process::ExitStatus;
 
 /// A simulated process.
@@ -29,6 +29,8 @@ pub(super) struct SimulatedProcess {
     pub(super) stopped: bool,
     /// Was asked for its stacks.
     pub(super) traced: bool,
+    /// Was asked for its stacks by a command.
+    pub(super) dumped: bool,
     /// Was sent SIGKILL.
     pub(super) killed: bool,
     /// When it was first asked to end.
@@ -190,6 +192,37 @@ impl World {
             });
         }
         self.plan(MasterEvent::Inspected(samples), 0);
+    }
+
+    /// A process is asked for its stacks by a command.
+    pub(super) fn begin_dump(&mut self, worker: WorkerId) {
+        if let Some(process) = self.processes.get_mut(&worker) {
+            process.dumped = true;
+        }
+    }
+
+    /// A process has written the stacks that a command has asked for, or not yet.
+    pub(super) fn read_stacks(&mut self, workers: &[WorkerId]) {
+        let mut read = Vec::new();
+        for worker in workers {
+            let shown = match self.processes.get(worker) {
+                None => StacksRead::Unable("no process".to_owned()),
+                Some(process) if !process.dumped => StacksRead::Unable("not asked".to_owned()),
+                Some(process) if process.stopped => StacksRead::Pending,
+                Some(_) if self.random.chance(50) => StacksRead::Pending,
+                Some(_) => StacksRead::Written("File a.py".to_owned()),
+            };
+            read.push((*worker, shown));
+        }
+        self.plan(MasterEvent::StacksRead(read), 0);
+    }
+
+    /// A process confirms its messages, unless it is stopped.
+    pub(super) fn confirm(&mut self, worker: WorkerId, number: u64) {
+        let after = self.random.below(3_000);
+        if self.processes.get(&worker).is_none_or(|process| !process.stopped) {
+            self.plan(MasterEvent::Confirmed { worker, number }, after);
+        }
     }
 
     /// A process ends once. SIGKILL comes before any other end that was planned.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use monoceros_config::SignalCommand;
 use monoceros_wire::Generation;
-use monoceros_wire::control::{ControlReply, ControlRequest};
+use monoceros_wire::control::{ControlReply, ControlRequest, ProcessStacks};
 
 use super::World;
 use crate::master::decide::action::{Action, Notification, WorkerSignal};
@@ -80,13 +80,42 @@ impl World {
             (ControlRequest::Stop, ControlReply::Failed(_)) => {
                 assert!(self.passed_on, "it can always stop")
             }
-            (ControlRequest::Reload | ControlRequest::Upgrade, ControlReply::Failed(_)) => {}
+            (ControlRequest::Workers(_), ControlReply::Resized { workers }) => {
+                assert_eq!(*workers, self.master.pool.size().workers());
+                assert_eq!(self.count_serving(self.master.pool.roster()), usize::from(*workers));
+            }
+            (ControlRequest::Recycle { .. }, ControlReply::Recycled { .. }) => {
+                let now = self.start + self.now;
+                let target = self.master.target();
+                assert!(target.is_reached(self.master.pool.roster(), now), "none is replaced");
+            }
+            (
+                ControlRequest::Reopen | ControlRequest::LogLevel(_),
+                ControlReply::Confirmed { processes },
+            ) => {
+                assert!(*processes > 0, "the master is one");
+            }
+            (
+                ControlRequest::Reload
+                | ControlRequest::Upgrade
+                | ControlRequest::Workers(_)
+                | ControlRequest::Recycle { .. }
+                | ControlRequest::Stacks { .. }
+                | ControlRequest::LogLevel(_)
+                | ControlRequest::Reopen,
+                ControlReply::Failed(_),
+            ) => {}
             (
                 ControlRequest::Reload
                 | ControlRequest::Upgrade
                 | ControlRequest::Stop
                 | ControlRequest::Status
-                | ControlRequest::Report { .. },
+                | ControlRequest::Report { .. }
+                | ControlRequest::Workers(_)
+                | ControlRequest::Recycle { .. }
+                | ControlRequest::Stacks { .. }
+                | ControlRequest::LogLevel(_)
+                | ControlRequest::Reopen,
                 _,
             ) => {
                 panic!("{answer:?} to {request:?}")
@@ -131,6 +160,14 @@ impl World {
         let living = roster.workers().filter(|worker| worker.spawned.is_some()).count() as u64;
         let exits = totals.exits.values().sum::<u64>() - self.former_ended;
         assert_eq!(totals.spawns, living + exits, "{totals:?} with {roster:?}");
+    }
+
+    /// A command for stacks gets those of each process that it meant and that lives.
+    pub(super) fn show_stacks(&mut self, client: ClientId, stacks: &[ProcessStacks]) {
+        let asked = self.clients.remove(&client);
+        let (request, _) = asked.expect("no client waits for these stacks");
+        assert!(matches!(request, ControlRequest::Stacks { .. }), "stacks for {request:?}");
+        assert!(stacks.iter().all(|it| it.stacks.is_some() != it.error.is_some()), "{stacks:?}");
     }
 
     /// A master that ends leaves nothing behind.

@@ -1,6 +1,7 @@
 //! When operators' commands are answered, and with what.
 
-use monoceros_wire::control::{ControlReply, ControlRequest, Status};
+use monoceros_wire::Slot;
+use monoceros_wire::control::{ControlReply, ControlRequest, PoolChange, Status};
 use monoceros_wire::scoreboard::{GivenUp, Losses};
 
 use super::*;
@@ -107,6 +108,7 @@ fn a_stop_replies_to_all_clients() {
     let text = "the server is stopping";
     assert_eq!(answers(&bench.ask(SignalCommand::Drain)), [failed(1, text), failed(2, text)]);
     assert_eq!(bench.request(3, ControlRequest::Reload), [failed(3, text)]);
+    assert_eq!(bench.request(5, ControlRequest::Recycle { slot: None }), [failed(5, text)]);
     assert!(matches!(bench.request(4, ControlRequest::Status)[..], [(4, ControlReply::Status(_))]));
     let mut bench = MasterBench::booting(Purpose::Serve, 1);
     bench.request(1, ControlRequest::Reload);
@@ -186,4 +188,86 @@ fn what_was_given_up_includes_workers_that_are_gone() {
     let sample = WorkerSample { worker: WorkerId(1), losses: losses(3), ..WorkerSample::default() };
     bench.hear(MasterEvent::Inspected(vec![sample]));
     assert_eq!(given_up(&mut bench), [("refused".to_owned(), 5)].into());
+}
+
+#[test]
+fn a_change_of_the_number_is_answered_when_that_number_serves() {
+    let mut bench = MasterBench::serving(1);
+    assert_eq!(bench.request(1, ControlRequest::Workers(PoolChange::More(1))), []);
+    let resized = |client, workers| (client, ControlReply::Resized { workers });
+    assert_eq!(answers(&bench.ready(1)), [resized(1, 2)]);
+    let answers = bench.request(2, ControlRequest::Workers(PoolChange::Fewer(1)));
+    assert_eq!(answers, [resized(2, 1)], "the other one drains");
+    assert!(bench.roster_leaves(1));
+    let refused = bench.request(3, ControlRequest::Workers(PoolChange::Fewer(1)));
+    let [(3, ControlReply::Failed(text))] = &refused[..] else { panic!("{refused:?}") };
+    assert!(text.ends_with("this one has 1"), "{text}");
+}
+
+#[test]
+fn a_change_of_the_number_fails_when_a_worker_cannot_start_or_the_number_changes_again() {
+    let mut bench = MasterBench::serving(1);
+    bench.request(1, ControlRequest::Workers(PoolChange::To(2)));
+    let text = "worker=1 gen=1 cannot serve: Traceback; the server tries again";
+    assert_eq!(answers(&bench.fail(1)), [failed(1, text)]);
+    bench.request(2, ControlRequest::Workers(PoolChange::To(3)));
+    let text = "the number of workers was changed to 1 meanwhile";
+    let changed = bench.request(3, ControlRequest::Workers(PoolChange::To(1)));
+    assert_eq!(changed[0], failed(2, text));
+    assert_eq!(changed[1], (3, ControlReply::Resized { workers: 1 }));
+}
+
+#[test]
+fn workers_are_recycled_one_by_one() {
+    let mut bench = MasterBench::serving(2);
+    assert_eq!(bench.request(1, ControlRequest::Recycle { slot: Some(Slot(7)) }).len(), 1);
+    let actions = bench.hear(MasterEvent::Requested {
+        client: ClientId(2),
+        request: ControlRequest::Recycle { slot: None },
+    });
+    assert_eq!(spawned(&actions), [(0, 1)], "one at a time");
+    let actions = bench.ready(2);
+    assert_eq!((drained(&actions), answers(&actions)), (vec![(0, Drain::Retire)], vec![]));
+    assert_eq!(spawned(&bench.exit(0, ExitStatus::Code(0))), [(1, 1)]);
+    let recycled = (2, ControlReply::Recycled { workers: 2 });
+    assert_eq!(answers(&bench.ready(3)), [recycled], "the old one still drains");
+    assert_eq!(bench.logged("is due: an operator asks for it"), 2);
+}
+
+#[test]
+fn a_reopening_is_answered_when_every_process_has_confirmed_it() {
+    let mut bench = MasterBench::serving(2);
+    let actions =
+        bench.hear(MasterEvent::Requested { client: ClientId(1), request: ControlRequest::Reopen });
+    let sent = actions.iter().filter_map(|action| match action {
+        Action::Send { worker, message: ToWorker::Confirm { number } } => Some((*worker, *number)),
+        _ => None,
+    });
+    let sent: Vec<_> = sent.collect();
+    assert_eq!(sent.len(), 2);
+    let is_first = |action: &Action| matches!(action, Action::Reopen);
+    assert!(actions.first().is_some_and(is_first), "{actions:?}");
+    let (worker, number) = sent[0];
+    assert_eq!(answers(&bench.hear(MasterEvent::Confirmed { worker, number })), []);
+    let confirmed = (1, ControlReply::Confirmed { processes: 2 });
+    assert_eq!(answers(&bench.exit(sent[1].0.0, ExitStatus::Signal(9))), [confirmed]);
+}
+
+#[test]
+fn stacks_are_read_until_they_are_written() {
+    let mut bench = MasterBench::serving(2);
+    let text = "there is no worker 7";
+    let none = ControlRequest::Stacks { slot: Some(Slot(7)) };
+    assert_eq!(bench.request(1, none), [failed(1, text)]);
+    bench.request(2, ControlRequest::Stacks { slot: Some(Slot(1)) });
+    let reads = |actions: &[Action]| {
+        let read = actions.iter().filter(|it| matches!(it, Action::ReadStacks { .. }));
+        read.count()
+    };
+    assert_eq!(reads(&bench.pass(SECOND / 100)), 1);
+    let written = vec![(WorkerId(1), StacksRead::Written("a.py".to_owned()))];
+    let actions = bench.hear(MasterEvent::StacksRead(written));
+    let shown = |it: &Action| matches!(it, Action::ShowStacks { stacks, .. } if stacks.len() == 1);
+    assert!(actions.iter().any(shown), "{actions:?}");
+    assert_eq!(reads(&bench.pass(SECOND)), 0);
 }
