@@ -22,6 +22,7 @@ mod completions;
 mod compress;
 mod connections;
 mod control;
+mod counts;
 mod daemon;
 mod deaths;
 mod debug_guard;

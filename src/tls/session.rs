@@ -22,6 +22,8 @@ pub struct Session {
     pub client: Option<ClientCertificate>,
     /// Clients are asked for a certificate.
     pub asks_clients: bool,
+    /// It has resumed an earlier session.
+    pub is_resumed: bool,
 }
 
 /// The certificate of a client, which was verified.
@@ -50,7 +52,8 @@ impl Session {
         now: i64,
     ) -> Result<Self, String> {
         let chain = connection.peer_certificates().filter(|_| asks_clients).unwrap_or_default();
-        if connection.handshake_kind() == Some(HandshakeKind::Resumed) {
+        let is_resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
+        if is_resumed {
             for der in chain {
                 if certificate::parse(der)?.validity().not_after.timestamp() < now {
                     return Err("the client's certificate has expired".to_owned());
@@ -67,6 +70,7 @@ impl Session {
             cipher: suite.map_or("", suites::openssl_name),
             client: chain.first().map(|der| ClientCertificate::new(der)).transpose()?,
             asks_clients,
+            is_resumed,
         })
     }
 }

@@ -61,6 +61,15 @@ impl Load {
     /// Ends the clients, and checks that no request has failed. Returns the different bodies
     /// of the responses.
     pub(crate) fn finish(self) -> BTreeSet<String> {
+        self.end().0
+    }
+
+    /// As above. Returns how many requests have been answered.
+    pub(crate) fn count(self) -> u64 {
+        self.end().1 as u64
+    }
+
+    fn end(self) -> (BTreeSet<String>, usize) {
         self.tally.stop.store(true, Ordering::Relaxed);
         let mut seen = BTreeSet::new();
         let mut failures = Vec::new();
@@ -71,7 +80,7 @@ impl Load {
         }
         let answers = self.tally.answers.load(Ordering::Relaxed);
         assert!(failures.is_empty(), "{} failed beside {answers}: {failures:?}", failures.len());
-        seen
+        (seen, answers)
     }
 }
 

@@ -83,12 +83,13 @@ fn decision(answer: FileAnswer) -> Decision {
         FileAnswer::PreconditionFailed => precondition_failed(),
         FileAnswer::Unsatisfiable(length) => unsatisfiable(length),
     };
-    respond(Some(response))
+    respond(Some(response.about_static_file()))
 }
 
 /// The response while the file system does not work. The log has the reason.
 fn unavailable() -> Decision {
-    respond(Some(with_field(plain(503, "Service Unavailable"), b"Retry-After", b"1")))
+    let response = with_field(plain(503, "Service Unavailable"), b"Retry-After", b"1");
+    respond(Some(response.about_static_file()))
 }
 
 /// A mapping of the settings, whose prefix is written as in a URL.

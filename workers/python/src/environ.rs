@@ -386,8 +386,8 @@ impl Template {
     fn for_tls(&self, py: Python, session: &Session) -> PyResult<Self> {
         let dict = self.dict.bind(py).copy()?;
         dict.set_item(URL_SCHEME, Scheme::Https.as_str())?;
-        let Session { protocol, cipher, asks_clients, .. } = *session;
-        let session = Session { protocol, cipher, asks_clients, client: None };
+        let Session { protocol, cipher, asks_clients, is_resumed, .. } = *session;
+        let session = Session { protocol, cipher, asks_clients, is_resumed, client: None };
         for (name, value) in session_variables(&session) {
             dict.set_item(PyString::intern(py, name), value)?;
         }

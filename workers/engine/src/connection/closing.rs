@@ -88,6 +88,7 @@ impl Connections {
         } else if self.shared.has_forked() || connection.expired {
             connection.link.socket.end();
         }
+        connection.count_last_bytes(&self.shared.board);
         if let Some(request) = connection.take_request() {
             self.shared.handoff.recycle(request);
         }

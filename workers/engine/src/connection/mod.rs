@@ -2,6 +2,7 @@
 
 pub(crate) mod address;
 pub(crate) mod carrying;
+pub(crate) mod census;
 pub(crate) mod closing;
 pub(crate) mod deadlines;
 pub(crate) mod deciding;
@@ -41,6 +42,7 @@ use crate::protocol::upload::Discard;
 use crate::stream::local::Decision;
 use crate::stream::request::Request;
 use crate::stream::shared_stream::{After, SharedStream};
+use crate::transport::socket::Traffic;
 use crate::trim;
 
 /// A connection, as the I/O thread has it.
@@ -84,6 +86,8 @@ pub(crate) struct Connection {
     /// How long the first bytes waited for the connection to be accepted, in
     /// microseconds.
     waited_us: u64,
+    /// The bytes that are counted already.
+    traffic: Traffic,
 }
 
 /// Delivery of the last response, which the kernel has completely.
@@ -181,6 +185,7 @@ impl Connection {
             read_ahead: None,
             delivery: None,
             waited_us,
+            traffic: Traffic::default(),
         }
     }
 

@@ -117,7 +117,12 @@ impl Connections {
     fn open_layer(&mut self, token: usize) -> Stepped {
         let Some(connection) = self.slab.get(token) else { return Stepped::Over };
         match connection.link.open() {
-            Ok(true) => Stepped::On(None),
+            Ok(true) => {
+                if let Some(session) = connection.link.session() {
+                    self.shared.board.count_handshake(session.is_resumed);
+                }
+                Stepped::On(None)
+            }
             Ok(false) => Stepped::Waits,
             Err(error) => self.refuse_opening(token, GivenUp::Handshake, &reason(&error)),
         }

@@ -114,7 +114,7 @@ impl Connection {
         part: FilePart,
     ) {
         let response = local.response();
-        shared.board.count_answer(response.status());
+        local.count(&shared.board);
         self.link.send_on_stream(shared.stores(), |multiplexer, out| {
             multiplexer.push_head(id, response.head(), false, out);
         });

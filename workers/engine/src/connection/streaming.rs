@@ -321,7 +321,7 @@ impl Connection {
 
     /// Sends a response of the server itself on a stream.
     pub(super) fn respond_on_stream(&self, shared: &Shared, id: u32, local: &ConcludedResponse) {
-        shared.board.count_answer(local.response().status());
+        local.count(&shared.board);
         self.link.send_on_stream(shared.stores(), |multiplexer, out| {
             let is_bodiless = local.body().is_empty();
             multiplexer.push_head(id, local.response().head(), is_bodiless, out);

@@ -15,6 +15,7 @@ use monoceros_wire::scoreboard::GivenUp;
 use slab::Slab;
 
 use crate::connection::address::Address;
+use crate::connection::census::Census;
 use crate::connection::deadlines::{self, Idle, Verdict};
 use crate::connection::pressure::Pressure;
 use crate::connection::shared::{Entrance, SharedConnection};
@@ -43,6 +44,7 @@ pub(crate) struct Connections {
     pub(super) pressure: Pressure,
     /// Whether slow clients take all the room.
     pub(super) shortage: Shortage,
+    census: Census,
 }
 
 impl Connections {
@@ -62,6 +64,7 @@ impl Connections {
             expected: Expected::default(),
             pressure: Pressure::default(),
             shortage: Shortage::default(),
+            census: Census::default(),
         })
     }
 
@@ -211,6 +214,13 @@ impl Connections {
                 self.give_up_response(token, GivenUp::Unreadable, why);
             }
         }
+    }
+
+    /// Writes how many connections are open, and counts the bytes that have passed.
+    pub(crate) fn show_census(&mut self) {
+        let board = &self.shared.board;
+        board.show_connections(self.slab.len() as u64);
+        self.census.show(self.slab.iter_mut().map(|(_, connection)| connection), board);
     }
 
     /// The tokens of all connections, while some may be closed.

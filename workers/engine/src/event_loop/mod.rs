@@ -197,6 +197,7 @@ impl EventLoop {
     pub(crate) fn flush(&mut self) {
         self.connections.take_returned();
         self.connections.give_up_unfinished();
+        self.connections.show_census();
         self.shared.losses.log_omitted(true);
         self.shared.flush_access();
     }
@@ -430,13 +431,15 @@ impl EventLoop {
         self.shared.losses.log_omitted(false);
         self.shared.spools.look(now_ms);
         trim::look(now_ms);
-        self.shared.board.show_connections(self.connections.len() as u64);
-        self.shared.board.show_stuck(self.queue_age.look(self.shared.handoff.sight(), now_ms));
+        let sight = self.shared.handoff.sight();
+        self.shared.board.show_queued(sight.queued);
+        self.shared.board.show_stuck(self.queue_age.look(sight, now_ms));
         let idle = match self.life {
             Life::Draining { idle, .. } => Idle::draining(idle),
             Life::Serving | Life::Stopping { .. } => Idle::serving(&self.shared.options),
         };
         self.connections.judge(idle, self.poll_round.until_ms());
+        self.connections.show_census();
     }
 
     /// Enters the next state of the worker's end when nothing is open any more.
@@ -454,6 +457,7 @@ impl EventLoop {
             // A process that reads the state finds every response in the logs.
             self.shared.flush_access();
             self.shared.losses.log_omitted(true);
+            self.connections.show_census();
             self.shared.board.show_state(self.life.state());
             self.shared.handoff.stop();
         }

@@ -16,6 +16,9 @@ use crate::listen::listening::{LAST_CALL_MS, Listening};
 /// are served in between.
 const BATCH: usize = 32;
 
+/// The longest tick of common kernels (`CONFIG_HZ`), in microseconds.
+const TICK_US: u64 = 4_000;
+
 /// How many connections are closed at accept before one that is served, or none, ends the
 /// attempt: clients that are denied take no turns of other clients.
 const DENIED_BATCH: usize = 32;
@@ -59,6 +62,7 @@ impl Listening {
                 Ok(accepted) => accepted,
                 Err(error) => return self.cannot_accept(connections, index, &error),
             };
+            self.shared.board.count_accepted(listener.position());
             if self.denies(listener.position(), &accepted) {
                 drop(accepted);
                 if !self.count_down(index) {
@@ -141,20 +145,21 @@ impl Listening {
     }
 
     /// Notes that a connection is taken in turn, if it `is_late`. Returns how long its client has
-    /// been waiting for a response, in microseconds, as far as the kernel reports it and it
-    /// matters.
+    /// been waiting for a response, in microseconds, as far as the kernel reports it: it counts in
+    /// ticks, so that a wait of one tick may be none.
     fn note_wait(&mut self, connection: BorrowedFd, is_late: bool, has_request: bool) -> u64 {
         let is_limited = self.shared.handoff.limits_waits();
-        if !is_late && !is_limited {
-            return 0;
-        }
         let silent_us = u64::from(socket::silence_ms(connection).unwrap_or(0)) * 1_000;
         if is_late {
             let now_us = clock::monotonic_us();
             self.turns.take(now_us.saturating_sub(silent_us), now_us);
         }
+        if !is_late && !is_limited && silent_us <= TICK_US {
+            return 0;
+        }
         // A client that has sent nothing does not wait.
-        let waits = !is_limited || has_request || wait::is_readable(connection);
+        let is_taken_in_turn = is_late && !is_limited;
+        let waits = is_taken_in_turn || has_request || wait::is_readable(connection);
         if waits { silent_us } else { 0 }
     }
 

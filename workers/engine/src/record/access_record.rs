@@ -202,6 +202,7 @@ pub(super) mod tests {
         cipher: "TLS_AES_128_GCM_SHA256",
         client: None,
         asks_clients: true,
+        is_resumed: false,
     };
 
     /// Shows the record of a request for this target.

@@ -35,7 +35,8 @@ mod tests {
     fn a_session_without_a_certificate_of_the_client_names_none() {
         for asks_clients in [false, true] {
             let (protocol, cipher) = ("TLSv1.3", "TLS_AES_256_GCM_SHA384");
-            let session = Session { protocol, cipher, client: None, asks_clients };
+            let session =
+                Session { protocol, cipher, client: None, asks_clients, is_resumed: false };
             assert_eq!(find(&session, "https"), Some("on"));
             assert_eq!(find(&session, "SSL_PROTOCOL"), Some("TLSv1.3"));
             assert_eq!(find(&session, "ssl_cipher"), Some("TLS_AES_256_GCM_SHA384"));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use monoceros_http::{Head, PathPrefix};
 use monoceros_wire::listener::Scheme;
-use monoceros_wire::scoreboard::GivenUp;
+use monoceros_wire::scoreboard::{GivenUp, Scoreboard, StaticResult};
 
 use crate::connection::address::Address;
 use crate::stream::content::{FilePart, LocalContent};
@@ -19,13 +19,16 @@ use crate::stream::response::{Asked, Fault, Response};
 pub struct LocalResponse {
     response: Arc<Response>,
     content: LocalContent,
+    /// It is about a static file.
+    is_static: bool,
 }
 
 impl LocalResponse {
     /// A response with this status, its usual reason phrase, and nothing else.
     #[must_use]
     pub fn new(status: u16) -> Self {
-        Self { response: Arc::new(Response::own(status)), content: LocalContent::EMPTY }
+        let response = Arc::new(Response::own(status));
+        Self { response, content: LocalContent::EMPTY, is_static: false }
     }
 
     /// Adds a field. `Connection: close` closes the connection after the response.
@@ -42,10 +45,21 @@ impl LocalResponse {
         Self { content: content.into(), ..self }
     }
 
+    /// Has the response counted among those about static files.
+    #[must_use]
+    pub fn about_static_file(self) -> Self {
+        Self { is_static: true, ..self }
+    }
+
     /// The status code.
     #[must_use]
     pub fn status(&self) -> u16 {
         self.response.status()
+    }
+
+    /// Whether it is about a static file.
+    pub(crate) fn is_static(&self) -> bool {
+        self.is_static
     }
 
     /// Whether the body is a part of a file.
@@ -67,14 +81,14 @@ impl LocalResponse {
         }
         response.own_field(b"Content-Type", b"text/plain; charset=utf-8");
         let content = [response.status_text(), b"\n", explanation.as_bytes()].concat().into();
-        Self { response: Arc::new(response), content }
+        Self { response: Arc::new(response), content, is_static: false }
     }
 
     /// Completes the response for the request's method and version.
     pub(crate) fn conclude(self, asked: Asked) -> ConcludedResponse {
         let mut response = Arc::unwrap_or_clone(self.response);
         let content = conclude(&mut response, self.content, asked);
-        ConcludedResponse { response, content }
+        ConcludedResponse { response, content, is_static: self.is_static }
     }
 
     /// As above; the head is made in `into`, in the memory that it has. Returns the content
@@ -82,6 +96,14 @@ impl LocalResponse {
     pub(crate) fn conclude_in(self, into: &mut Response, asked: Asked) -> LocalContent {
         into.copy_from(&self.response);
         conclude(into, self.content, asked)
+    }
+}
+
+/// Counts a response of the server itself.
+pub(crate) fn count_local(board: &Scoreboard, status: u16, is_static: bool) {
+    board.count_answer(status);
+    if is_static {
+        board.count_static(StaticResult::of_status(status));
     }
 }
 
@@ -99,11 +121,17 @@ fn conclude(response: &mut Response, mut content: LocalContent, asked: Asked) ->
 pub(crate) struct ConcludedResponse {
     response: Response,
     content: LocalContent,
+    is_static: bool,
 }
 
 impl ConcludedResponse {
     pub(crate) fn response(&self) -> &Response {
         &self.response
+    }
+
+    /// Counts it on the scoreboard.
+    pub(crate) fn count(&self, board: &Scoreboard) {
+        count_local(board, self.response.status(), self.is_static);
     }
 
     /// The content, as far as it is in memory.
@@ -358,7 +386,7 @@ impl ResponseReviser {
         let content = match (self.revise)(asked, &mut ResponseDraft { response, whole }) {
             Revision::Keep => return Revised::Kept,
             Revision::Encode(encoder) => return Revised::Encoded(encoder),
-            Revision::Replace(LocalResponse { response: own, content }) => {
+            Revision::Replace(LocalResponse { response: own, content, .. }) => {
                 *response = Arc::unwrap_or_clone(own);
                 content
             }

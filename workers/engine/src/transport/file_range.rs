@@ -151,6 +151,7 @@ impl FileRange {
         match sendfile::send(to.as_fd(), self.file.as_fd(), self.offset, length) {
             Ok(0) => Err(shortened()),
             Ok(sent) => {
+                to.note_sent(sent);
                 self.advance(sent as u64);
                 Ok(sent as u64)
             }
