@@ -81,6 +81,13 @@ fn sample(server: &Server, name: &str) -> Option<f64> {
     samples(&fetch(server, "/metrics").text()).get(name).copied()
 }
 
+/// Waits until this many requests are counted. A request is counted when its response is sent, and
+/// the client may have it before.
+fn wait_for_count(server: &Server, count: f64) {
+    let name = "monoceros_request_duration_seconds_count";
+    until::holds("the count of requests", || sample(server, name) == Some(count));
+}
+
 /// Gives a program this input. Returns what it prints.
 fn print_of(program: &mut Command, input: &str) -> Result<String, String> {
     let program = program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -105,6 +112,7 @@ fn both_formats_are_what_their_readers_expect() {
         server.get("/");
     }
     server.get("/missing?secret=1");
+    wait_for_count(&server, 11.0);
     let text = scrape(&server, "*/*");
     assert_eq!(text.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     let open = scrape(&server, OPEN_METRICS);
@@ -146,6 +154,12 @@ fn the_report_has_the_same_figures_as_the_metrics() {
     for _ in 0..5 {
         server.get("/");
     }
+    wait_for_count(&server, 5.0);
+    let ended = || fetch(&server, "/requests.json").json();
+    until::holds("the requests to have ended", || {
+        let ended = ended();
+        ended.as_array().unwrap().iter().filter(|it| it["status"] == 200).count() == 5
+    });
     let report = fetch(&server, "/status.json");
     assert_eq!(report.header("content-type"), Some("application/json"));
     let report = report.json();
@@ -154,10 +168,7 @@ fn the_report_has_the_same_figures_as_the_metrics() {
     let requests = report["workers"].as_array().unwrap().iter();
     let requests: u64 = requests.map(|worker| worker["requests"].as_u64().unwrap()).sum();
     assert_eq!(requests, 5);
-    assert_eq!(sample(&server, "monoceros_request_duration_seconds_count"), Some(5.0));
-    let ended = fetch(&server, "/requests.json").json();
-    assert_eq!(ended.as_array().unwrap().len(), 5);
-    assert_eq!(ended[0]["status"], 200);
+    assert_eq!(ended().as_array().unwrap().len(), 5);
     let (_waits, writer) = server.occupy("pipe");
     let running = fetch(&server, "/requests.json").json();
     assert_eq!((&running[0]["is_running"], &running[0]["method"]), (&true.into(), &"GET".into()));
@@ -360,20 +371,33 @@ fn an_upgrade_passes_the_addresses_on_without_losing_a_scrape() {
         "127.0.0.1:0",
         "--metrics",
         "unix:metrics.sock",
+        "--metrics-path",
+        "/metrics",
     ]);
     let server = setup.start();
     let socket = server.directory.join("metrics.sock");
     let log = server.log();
     let (_, after) = log.split_once(SERVING).unwrap();
     let address: SocketAddr = after.lines().next().unwrap().parse().unwrap();
-    server.get("/");
+    server.allow("metrics-path");
     for _ in 0..2 {
         let (stop, stopped) = channel::<()>();
+        let application = server.address();
         let scraper = thread::spawn(move || {
-            let mut count = 0;
+            let (mut count, mut last) = (0, 0.0);
             while stopped.try_recv() == Err(TryRecvError::Empty) {
+                assert_eq!(Connection::tcp(application).unwrap().get("/").status, 200);
                 let response = Connection::tcp(address).unwrap().get("/metrics");
                 assert_eq!(response.status, 200);
+                let other = Connection::tcp(application).unwrap().get("/metrics");
+                // The old master does not reply any more, or the new one not yet.
+                let other = Some(other).filter(|it| it.status != 503);
+                for response in [Some(response), other].into_iter().flatten() {
+                    let text = response.text();
+                    let now = samples(&text)["monoceros_request_duration_seconds_count"];
+                    assert!(now >= last, "{last} goes back to {now}");
+                    last = now;
+                }
                 count += 1;
             }
             count

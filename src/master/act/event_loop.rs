@@ -134,7 +134,7 @@ impl MasterLoop {
             former: FormerWorkers::default(),
             observer: Observer::new(),
             sizes: ProportionalSizes::default(),
-            metrics: MetricsServer::new(metrics.unwrap_or_default()),
+            metrics: MetricsServer::new(metrics),
             handover,
             control: Control::default(),
             pid_file: PidFileSetting::new(pid_path),

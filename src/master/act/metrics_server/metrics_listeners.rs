@@ -49,7 +49,6 @@ impl MetricsListeners {
             }
             self.by_generation.insert(generation, listeners?);
         }
-        self.accept_on_own(poller);
         Ok(())
     }
 
@@ -78,7 +77,7 @@ impl MetricsListeners {
     }
 
     /// Accepts on every listener that is this master's own.
-    fn accept_on_own(&mut self, poller: &Poller) {
+    pub(super) fn accept_on_own(&mut self, poller: &Poller) {
         for listener in self.open.iter().filter(|it| !it.is_borrowed()) {
             if self.accepting.iter().any(|it| Rc::ptr_eq(it, listener)) {
                 continue;

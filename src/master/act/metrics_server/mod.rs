@@ -73,6 +73,9 @@ pub(crate) struct MetricsServer {
     refusals: RefusalLines,
     /// When connections are accepted again.
     paused: Option<Instant>,
+    /// A predecessor serves the addresses, and has not passed on what it has counted: the
+    /// figures of this master would be too small.
+    follows: bool,
     /// Another master serves the addresses: each response is the last one of its connection.
     is_leaving: bool,
 }
@@ -105,10 +108,11 @@ struct RefusalLines {
 }
 
 impl MetricsServer {
-    /// With the listeners of the predecessor.
-    pub(crate) fn new(inherited: Vec<Rc<OwnedListener>>) -> Self {
+    /// With the listeners of the predecessor, if there is one.
+    pub(crate) fn new(inherited: Option<Vec<Rc<OwnedListener>>>) -> Self {
         Self {
-            listeners: MetricsListeners::new(inherited),
+            follows: inherited.is_some(),
+            listeners: MetricsListeners::new(inherited.unwrap_or_default()),
             allowed: None,
             clients: [const { None }; MAX_CLIENTS as usize],
             stirred: BTreeSet::new(),
@@ -129,6 +133,9 @@ impl MetricsServer {
     ) -> Result<(), BindError> {
         self.listeners.open(generations, poller)?;
         self.take_settings(generations);
+        if !self.follows {
+            self.listeners.accept_on_own(poller);
+        }
         Ok(())
     }
 
@@ -151,12 +158,14 @@ impl MetricsServer {
     /// The listeners of the predecessor belong to this master from now on.
     pub(crate) fn take_over(&mut self, poller: &Poller) {
         self.listeners.take_over(poller);
+        self.follows = false;
     }
 
     /// The listeners belong to the successor from now on.
     pub(crate) fn pass_on(&mut self, poller: &Poller) {
         self.listeners.pass_on(poller);
         self.is_leaving = true;
+        self.asks.clear();
         for index in 0..MAX_CLIENTS {
             if self.client(index).is_some_and(MetricsClient::is_idle) {
                 self.vacate(index, poller);
@@ -173,7 +182,7 @@ impl MetricsServer {
     /// When there is something to do, though no event has occurred.
     pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
         let next_turn = (!self.stirred.is_empty()).then_some(now);
-        let needs_report = !self.asking.is_empty() || !self.asks.is_empty();
+        let needs_report = self.needs_report();
         let report = needs_report.then(|| self.pace.next().unwrap_or(now));
         let steps = self.clients.iter().flatten().map(MetricsClient::until);
         steps.chain(next_turn).chain(report).chain(self.paused).min()
@@ -263,12 +272,17 @@ impl MetricsServer {
         }
     }
 
-    /// A client of a worker asks for metrics. A request too many gets no response, and the worker
-    /// gives it up.
+    /// A client of a worker asks for metrics. What gets no response the worker gives up: a request
+    /// too many, and one to a master that does not count any more.
     pub(crate) fn ask(&mut self, ask: WorkerAsk) {
-        if self.asks.len() < MAX_ASKS {
+        if self.asks.len() < MAX_ASKS && !self.is_leaving {
             self.asks.push(ask);
         }
+    }
+
+    /// Whether a request waits for a report that can be made.
+    fn needs_report(&self) -> bool {
+        !self.asking.is_empty() || !self.asks.is_empty() && !self.follows
     }
 
     /// Does what can be done now: reads requests, writes responses, closes connections whose time
@@ -286,8 +300,7 @@ impl MetricsServer {
         for index in std::mem::take(&mut self.stirred) {
             self.advance(index, source, poller, now);
         }
-        let is_asked = !self.asking.is_empty() || !self.asks.is_empty();
-        if is_asked && self.pace.allows(now) {
+        if self.needs_report() && self.pace.allows(now) {
             return self.make_report(source, poller, now);
         }
         Vec::new()
