@@ -1094,13 +1094,14 @@ settings! {
         section: Section::Logging, placeholder: "FORMAT",
         choices: &access_format::ATOMS,
         effect: Rollout, gunicorn: Some("access_log_format"),
-        differs: Some("an unknown atom is an error instead of `-`"),
+        differs: Some("an unknown atom is an error instead of `-`; `%(h)s` is the client that `--real-ip` names, and `-` at a unix socket; other bytes than printable ASCII are escaped"),
     };
 
     /// Requests that the access log leaves out; can be repeated.
     ///
     /// A path stands for everything beneath it too; a number is the status of the response. `none`
-    /// is the empty list.
+    /// is the empty list. A path is left out only if it is beneath the prefix however the
+    /// application reads it.
     access_log_exclude: Vec<AccessExclusion> = Vec::new(), [Worker], {
         section: Section::Logging, placeholder: "PATH|STATUS",
         effect: Rollout,
@@ -1126,6 +1127,7 @@ settings! {
     log_syslog: bool = false, [Master, Worker], {
         section: Section::Logging,
         effect: Rollout, gunicorn: Some("syslog"),
+        differs: Some("messages have the form of RFC 5424; over TCP they are framed by their length"),
     };
 
     /// Address to send messages for syslog to.
@@ -1139,10 +1141,12 @@ settings! {
 
     /// The name of the program in messages for syslog.
     ///
-    /// The default is that of `--name`.
+    /// With the prefix `shop` it is `monoceros.shop.error` or `monoceros.shop.access`. The default
+    /// is that of `--name`.
     log_syslog_prefix: Option<String> = None, [Master, Worker], {
         section: Section::Logging, placeholder: "PREFIX",
         effect: Rollout, gunicorn: Some("syslog_prefix"),
+        differs: Some("the name begins with `monoceros` instead of `gunicorn`"),
     };
 
     /// The facility of messages for syslog.

@@ -6,7 +6,7 @@ use crate::gunicorn::{FOREIGN, Foreign};
 use crate::table::ROWS;
 use crate::wrap::wrap;
 
-const INTRODUCTION: [&str; 9] = [
+const INTRODUCTION: [&str; 10] = [
     "`gunicorn` in a command line can be replaced by `monoceros` as long as all of its flags \
      are in the first table; `GUNICORN_CMD_ARGS`, `WEB_CONCURRENCY`, `PORT` and \
      `FORWARDED_ALLOW_IPS` are read too. A flag that is not supported yet is an error that names it; it is never ignored.",
@@ -33,6 +33,9 @@ const INTRODUCTION: [&str; 9] = [
      the names of both servers. The environ has no `gunicorn.socket`: an application that takes \
      over a connection, as flask-sock does for WebSockets, needs `worker-class: exec` and a \
      server that supports it.",
+    "Lines of the access log equal gunicorn's ([access-log.md](access-log.md)), or are JSON. Figures \
+     for StatsD have gunicorn's names. Prometheus needs no exporter: `metrics: 127.0.0.1:9180`. \
+     Responses have an `X-Request-ID`, until `request-id-header: none` leaves it out.",
     "Flags cannot be abbreviated (`--work 4`): a flag that is added later must not change the \
      meaning of a command line.",
     "Numbers out of range, unknown names and invalid values are errors at the start. At a \

@@ -1,4 +1,4 @@
-//! The lines of the access log in JSON: one object each. docs/logging.md lists the names of the
+//! The lines of the access log in JSON: one object each. docs/access-log.md lists the names of the
 //! fields. What is not known of a request is left out.
 
 use std::time::SystemTime;

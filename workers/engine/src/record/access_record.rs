@@ -111,7 +111,11 @@ impl Record<'_> {
 
     /// The values of a field of the request, joined as the application gets them.
     pub(super) fn joined(&self, name: &'static [u8]) -> Option<Cow<'_, [u8]>> {
-        let mut values = fields(self.head?, name);
+        let head = self.head?;
+        if head.name_lengths() & Head::name_length(name.len()) == 0 {
+            return None;
+        }
+        let mut values = fields(head, name);
         let first = values.next()?;
         let mut joined = Cow::Borrowed(first);
         for value in values {
@@ -172,7 +176,7 @@ fn push_or_dash(bytes: Option<&[u8]>, out: &mut Vec<u8>) {
 ///
 /// A backslash is doubled only where the next byte would make it an escape: before a quote, and
 /// at the end of a value, where the format may have its closing quote. gunicorn does not double
-/// it, so that its clients can close a quote or keep it open.
+/// it, so that its clients can close a quote or keep it open (decision 54).
 fn push_escaped(bytes: &[u8], is_end: bool, out: &mut Vec<u8>) {
     let mut rest = bytes;
     while let [byte, after @ ..] = rest {
