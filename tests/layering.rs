@@ -10,7 +10,7 @@ const CRATES: [(&str, &str, &[&str]); 13] = [
     ("monoceros-sys", "src/sys", &[]),
     ("monoceros-config", "src/config", &[]),
     ("monoceros-http", "workers/http", &[]),
-    ("monoceros-log", "src/log", &["monoceros-sys"]),
+    ("monoceros-log", "src/log", &["monoceros-config", "monoceros-sys"]),
     ("monoceros-metrics", "src/metrics", &["monoceros-http", "monoceros-wire"]),
     ("monoceros-tls", "src/tls", &[]),
     ("monoceros-wire", "src/wire", &["monoceros-sys"]),

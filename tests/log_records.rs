@@ -6,7 +6,7 @@ use crate::support::server::Server;
 use crate::support::setup::Setup;
 
 /// What a client would send to forge a line, and to control a terminal.
-const FORGED: &str = "[2026-01-01 00:00:00 +0000] [1] [ERROR] master: forged";
+pub(crate) const FORGED: &str = "[2026-01-01 00:00:00 +0000] [1] [ERROR] master: forged";
 /// Ends of lines as some reader or other has them, and what controls a terminal.
 const ENDS: &str =
     "\\n \\r \\r\\n \\v \\f \\x1c \\x85 \\u2028 \\u2029 \\x1b[2J \\x00 \\x9b \\u202e";
@@ -55,7 +55,7 @@ def application(environ, start_response):
     return []
 "#;
 
-fn writing() -> Setup {
+pub(crate) fn writing() -> Setup {
     let text = WRITING.replace("@FORGED", FORGED).replace("@ENDS", ENDS);
     Setup::of("writing:application").file("writing.py", &text).flag("--pythonpath=.")
 }
@@ -74,7 +74,7 @@ const WAYS: [&str; 10] = [
     "/warning",
 ];
 
-fn ask_all(server: &Server) {
+pub(crate) fn ask_all(server: &Server) {
     for text in ["[ERROR]", "Traceback", "Failure"] {
         server.allow(text);
     }
@@ -85,7 +85,7 @@ fn ask_all(server: &Server) {
 }
 
 /// Every character that ends a line for some reader, or controls a terminal.
-fn is_unsafe(letter: char) -> bool {
+pub(crate) fn is_unsafe(letter: char) -> bool {
     letter.is_control() || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

@@ -82,7 +82,7 @@ fn logs_are_rotated_as_root_and_workers_of_another_user_go_on() {
         directory(&setup, "logs", owner);
         let server = setup.start();
         let path = server.directory.join("logs/access.log");
-        assert_eq!(fs::metadata(&path).unwrap().uid(), NOBODY);
+        assert_eq!(fs::metadata(&path).unwrap().uid(), owner);
         assert_logged(&server, "logs/access.log");
         fs::rename(&path, server.directory.join("logs/access.log.1")).unwrap();
         if is_made {
@@ -118,7 +118,12 @@ fn a_log_that_cannot_be_opened_stops_no_boot() {
     fs::remove_dir_all(&logs).unwrap();
     server.allow("cannot open log file");
     replace_worker(&server);
+    server.wait_for_log("; workers still write to the old file");
+    assert_eq!(server.get("/").status, 200);
+    // A new generation has no old file.
+    server.signal(Signal::SIGHUP);
     server.wait_for_log("; standard output is written instead");
+    server.wait_for_log("gen=2 serves");
     assert_logged(&server, "stdout");
     fs::create_dir(&logs).unwrap();
     server.signal(Signal::SIGUSR1);

@@ -11,11 +11,6 @@ pub const CHANNEL: &str = "MONOCEROS_CHANNEL";
 pub const SCOREBOARD: &str = "MONOCEROS_SCOREBOARD";
 /// The descriptor of the file for stacks, for workers that are not of class exec.
 pub const STACKS: &str = "MONOCEROS_STACKS";
-/// The descriptor of the error log, if the settings name one of the master's
-/// descriptors (`/dev/fd/5`).
-pub const ERROR_LOG: &str = "MONOCEROS_ERROR_LOG_FD";
-/// The descriptor of the access log, in the same case.
-pub const ACCESS_LOG: &str = "MONOCEROS_ACCESS_LOG_FD";
 /// The descriptor of the extension module that the master has opened at its start: the file
 /// on the disk may have another version meanwhile.
 pub const EXTENSION: &str = "MONOCEROS_EXTENSION";
@@ -32,21 +27,11 @@ pub const CALLER: &str = "MONOCEROS_CALLER";
 
 /// The variables for the start of a worker. It removes them from the environment, so that
 /// programs of the application do not use them.
-pub const BOOT: [&str; 6] =
-    [CHANNEL, SCOREBOARD, STACKS, ERROR_LOG, ACCESS_LOG, APPLICATION_METRICS];
+pub const BOOT: [&str; 4] = [CHANNEL, SCOREBOARD, STACKS, APPLICATION_METRICS];
 
 /// All variables of a worker.
-pub const WORKER: [&str; 9] = [
-    EXTENSION,
-    SLOT,
-    GENERATION,
-    CHANNEL,
-    SCOREBOARD,
-    STACKS,
-    ERROR_LOG,
-    ACCESS_LOG,
-    APPLICATION_METRICS,
-];
+pub const WORKER: [&str; 7] =
+    [EXTENSION, SLOT, GENERATION, CHANNEL, SCOREBOARD, STACKS, APPLICATION_METRICS];
 
 /// The variables of the master, which workers do not get.
 pub const MASTER: [&str; 2] = [PREDECESSOR, CALLER];

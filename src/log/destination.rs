@@ -1,11 +1,12 @@
 //! A log file. Its descriptor stays the same when the file is reopened.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use monoceros_sys::{append, descriptor, pipe};
 
@@ -81,7 +82,7 @@ fn descriptor(path: &Path) -> Option<i32> {
 #[derive(Debug)]
 pub struct LogFile {
     file: File,
-    destination: Destination,
+    destination: Mutex<Destination>,
     /// Whether it is a regular file, whose writers never wait for a reader.
     is_regular: AtomicBool,
     /// Whether systemd's journal reads it.
@@ -112,19 +113,20 @@ impl LogFile {
         Self::of(file, destination)
     }
 
-    /// As [`LogFile::open`]. When that fails, the lines go to the standard stream
-    /// `instead` until a [`LogFile::reopen`] succeeds, and the error is returned too.
+    /// As [`LogFile::open_by`]. When that fails, the lines go to the standard stream
+    /// `instead` until a [`LogFile::reopen_by`] succeeds, and the error is returned too.
     ///
     /// # Errors
     /// Those of `dup(2)`.
-    pub fn open_or(
+    pub fn open_or_by(
         destination: Destination,
         instead: Destination,
+        by: impl Fn(&Path) -> io::Result<File>,
     ) -> io::Result<(Self, Option<io::Error>)> {
-        match find(&destination, append::open) {
+        match find(&destination, &by) {
             Ok(file) => Ok((Self::of(file, destination)?, None)),
             Err(error) => {
-                let stream = find(&instead, append::open)?;
+                let stream = find(&instead, &by)?;
                 Ok((Self::of(stream, destination)?, Some(error)))
             }
         }
@@ -141,6 +143,7 @@ impl LogFile {
 
     fn of(file: File, destination: Destination) -> io::Result<Self> {
         let (is_regular, is_journal, is_json, loss) = <_>::default();
+        let destination = Mutex::new(destination);
         let log = Self { file, destination, is_regular, is_journal, is_json, loss };
         log.look()?;
         Ok(log)
@@ -233,7 +236,7 @@ impl LogFile {
     /// # Errors
     /// As [`LogFile::reopen`].
     pub fn reopen_by(&self, by: impl FnOnce(&Path) -> io::Result<File>) -> io::Result<()> {
-        match &self.destination {
+        match &self.destination() {
             Destination::Stdout => self.replace_with(io::stdout().as_fd()),
             Destination::Stderr => self.replace_with(io::stderr().as_fd()),
             // A descriptor has no name by which it could be opened.
@@ -241,6 +244,34 @@ impl LogFile {
             Destination::File(path) => self.replace_with(open(path, by)?.as_fd()),
         }?;
         self.look()
+    }
+
+    /// Continues at another destination; a file is opened by `by`.
+    ///
+    /// # Errors
+    /// As [`LogFile::reopen`].
+    pub fn continue_at(
+        &self,
+        destination: Destination,
+        by: impl FnOnce(&Path) -> io::Result<File>,
+    ) -> io::Result<()> {
+        self.replace(find(&destination, by)?.as_fd())?;
+        *self.destination.lock().unwrap_or_else(PoisonError::into_inner) = destination;
+        Ok(())
+    }
+
+    /// Whether another file has its name now, or none.
+    #[must_use]
+    pub fn was_replaced(&self) -> bool {
+        let Destination::File(path) = self.destination() else { return false };
+        let identity = |found: io::Result<Metadata>| found.ok().map(|it| (it.dev(), it.ino()));
+        identity(path.metadata()) != identity(self.file.metadata())
+    }
+
+    /// Where the lines go, or would go if the file could be opened.
+    #[must_use]
+    pub fn destination(&self) -> Destination {
+        self.destination.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Continues in a file that another process has opened for this one, under the same
@@ -263,11 +294,11 @@ impl LogFile {
     /// # Errors
     /// Those of `dup3(2)`, and for a named pipe those of `open(2)`.
     pub fn capture_output(&self) -> io::Result<()> {
-        // Programs do not expect `EAGAIN` for their output.
+        // Programs do not expect `EAGAIN` for their output. A named pipe is opened anew for them;
+        // one that this user may not open has to do as it is.
         let is_pipe = self.file.metadata()?.file_type().is_fifo();
-        let opened = matches!(self.destination, Destination::File(_));
-        let waiting = match is_pipe && opened {
-            true => Some(append::open_again(self.file.as_fd())?),
+        let waiting = match is_pipe && append::fails_when_full(self.file.as_fd()) {
+            true => append::open_again(self.file.as_fd()).ok(),
             false => None,
         };
         let file = waiting.as_ref().unwrap_or(&self.file);
@@ -363,7 +394,8 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("monoceros-late-{}", std::process::id()));
         let path = directory.join("a.log");
         let destination = Destination::File(path.clone());
-        let (log, error) = LogFile::open_or(destination, Destination::Stderr).unwrap();
+        let (log, error) =
+            LogFile::open_or_by(destination, Destination::Stderr, append::open).unwrap();
         assert!(error.unwrap().to_string().starts_with("cannot open log file"));
         assert!(log.reopen().is_err());
         std::fs::create_dir(&directory).unwrap();

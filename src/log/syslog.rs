@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use monoceros_config::SyslogFacility;
+
 use crate::json::push_timestamp;
 use crate::syslog_link::SyslogLink;
 
@@ -25,13 +27,13 @@ pub struct Syslog {
 impl Syslog {
     /// A sender by `link`. Messages carry the name `monoceros.PREFIX.KIND`.
     #[must_use]
-    pub fn new(link: Arc<SyslogLink>, facility: u8, prefix: &str, kind: &str) -> Self {
+    pub fn new(link: Arc<SyslogLink>, facility: SyslogFacility, prefix: &str, kind: &str) -> Self {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let host = word(&host, LONGEST_HOST);
         // A long prefix is cut, so that the kind stays.
         let room = LONGEST_NAME.saturating_sub("monoceros..".len() + kind.len());
         let name = format!("monoceros.{}.{kind}", word(prefix, room));
-        Self { link, facility, host, name }
+        Self { link, facility: facility.code(), host, name }
     }
 
     /// Sends a message without waiting. `priority` is the number of its severity, `id` the
@@ -77,11 +79,11 @@ fn word(text: &str, longest: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::syslog_link::SyslogTarget;
+    use monoceros_config::SyslogAddress;
 
     fn sender(prefix: &str) -> Syslog {
-        let nowhere = SyslogTarget::UnixDatagram("/nowhere".into());
-        Syslog::new(Arc::new(SyslogLink::new(nowhere)), 16, prefix, "error")
+        let nowhere = SyslogAddress::Unix { path: "/nowhere".into(), kind: None };
+        Syslog::new(Arc::new(SyslogLink::new(nowhere)), SyslogFacility::Local0, prefix, "error")
     }
 
     #[test]

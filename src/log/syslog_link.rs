@@ -6,10 +6,11 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
+use monoceros_config::{SyslogAddress, SyslogSocket};
 use monoceros_sys::clock::monotonic_ms;
 use monoceros_sys::wait::{Readiness, wait};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -25,46 +26,21 @@ const SHORT_DATAGRAM: usize = 2048;
 /// was forked while another thread held it, it is never released.
 const MOST_TRIES: u32 = 200;
 
-/// Where syslog listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SyslogTarget {
-    /// A unix socket: for datagrams, or if it is no such socket, for a stream.
-    Unix(PathBuf),
-    /// A unix socket for datagrams.
-    UnixDatagram(PathBuf),
-    /// A unix socket for a stream. NUL ends each message, as of `syslog(3)`.
-    UnixStream(PathBuf),
-    /// UDP.
-    Udp {
-        /// The machine's name or address.
-        host: String,
-        /// The port.
-        port: u16,
-    },
-    /// TCP. Its length precedes each message (octet counting, RFC 6587).
-    Tcp {
-        /// The machine's name or address.
-        host: String,
-        /// The port.
-        port: u16,
-    },
-}
-
 /// How messages are separated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum MessageFraming {
     /// Each is a datagram.
     Datagram,
-    /// NUL follows each one.
+    /// NUL follows each one, as of `syslog(3)`.
     Terminated,
-    /// Its length precedes each one.
+    /// Its length precedes each one (octet counting, RFC 6587).
     Counted,
 }
 
 /// A connection that is made when it is needed, and again when it is lost.
 #[derive(Debug)]
 pub struct SyslogLink {
-    target: SyslogTarget,
+    target: SyslogAddress,
     /// The addresses of a machine's name, looked up once: a lookup may wait.
     addresses: Vec<SocketAddr>,
     state: Mutex<LinkState>,
@@ -99,15 +75,13 @@ struct OpenSocket {
 impl SyslogLink {
     /// Looks up the address. The connection is made when the first message is sent.
     #[must_use]
-    pub fn new(target: SyslogTarget) -> Self {
+    pub fn new(target: SyslogAddress) -> Self {
         let addresses = match &target {
-            SyslogTarget::Udp { host, port } | SyslogTarget::Tcp { host, port } => {
+            SyslogAddress::Udp { host, port } | SyslogAddress::Tcp { host, port } => {
                 let found = (host.as_str(), *port).to_socket_addrs();
                 found.map(Iterator::collect).unwrap_or_default()
             }
-            SyslogTarget::Unix(_) | SyslogTarget::UnixDatagram(_) | SyslogTarget::UnixStream(_) => {
-                Vec::new()
-            }
+            SyslogAddress::Unix { .. } => Vec::new(),
         };
         Self { target, addresses, state: Mutex::default(), lost: AtomicU64::new(0) }
     }
@@ -116,7 +90,7 @@ impl SyslogLink {
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         match &self.target {
-            SyslogTarget::Udp { host, .. } | SyslogTarget::Tcp { host, .. }
+            SyslogAddress::Udp { host, .. } | SyslogAddress::Tcp { host, .. }
                 if self.addresses.is_empty() =>
             {
                 Some(format!("syslog: {host} has no address"))
@@ -198,21 +172,24 @@ impl SyslogLink {
     }
 
     fn open(&self, number: usize) -> io::Result<OpenSocket> {
-        let unix = |path: &PathBuf, kind, framing| {
+        let unix = |path: &Path, kind, framing| {
             OpenSocket::open(Domain::UNIX, kind, framing, &SockAddr::unix(path)?)
         };
+        let datagram = |path| unix(path, Type::DGRAM, MessageFraming::Datagram);
+        let stream = |path| unix(path, Type::STREAM, MessageFraming::Terminated);
         let internet = |kind, framing| {
             let count = self.addresses.len().max(1);
             let address = self.addresses.get(number % count).ok_or(io::ErrorKind::NotFound)?;
             OpenSocket::open(Domain::for_address(*address), kind, framing, &(*address).into())
         };
         match &self.target {
-            SyslogTarget::Unix(path) => unix(path, Type::DGRAM, MessageFraming::Datagram)
-                .or_else(|_| unix(path, Type::STREAM, MessageFraming::Terminated)),
-            SyslogTarget::UnixDatagram(path) => unix(path, Type::DGRAM, MessageFraming::Datagram),
-            SyslogTarget::UnixStream(path) => unix(path, Type::STREAM, MessageFraming::Terminated),
-            SyslogTarget::Udp { .. } => internet(Type::DGRAM, MessageFraming::Datagram),
-            SyslogTarget::Tcp { .. } => internet(Type::STREAM, MessageFraming::Counted),
+            SyslogAddress::Unix { path, kind } => match kind {
+                Some(SyslogSocket::Datagram) => datagram(path),
+                Some(SyslogSocket::Stream) => stream(path),
+                None => datagram(path).or_else(|_| stream(path)),
+            },
+            SyslogAddress::Udp { .. } => internet(Type::DGRAM, MessageFraming::Datagram),
+            SyslogAddress::Tcp { .. } => internet(Type::STREAM, MessageFraming::Counted),
         }
     }
 }
@@ -338,10 +315,15 @@ mod tests {
     use std::io::{BufRead, BufReader, Read};
     use std::net::{TcpListener, UdpSocket};
     use std::os::unix::net::{UnixDatagram, UnixListener};
+    use std::path::PathBuf;
     use std::time::{Duration, Instant};
 
     fn report(lost: u64) -> Vec<u8> {
         format!("{lost} lost").into_bytes()
+    }
+
+    fn unix_address(path: &Path, kind: Option<SyslogSocket>) -> SyslogAddress {
+        SyslogAddress::Unix { path: path.to_owned(), kind }
     }
 
     fn path(name: &str) -> PathBuf {
@@ -368,9 +350,9 @@ mod tests {
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
         let port = udp.local_addr().unwrap().port();
         let targets = [
-            SyslogTarget::Unix(path.clone()),
-            SyslogTarget::UnixDatagram(path.clone()),
-            SyslogTarget::Udp { host: "127.0.0.1".to_owned(), port },
+            unix_address(&path, None),
+            unix_address(&path, Some(SyslogSocket::Datagram)),
+            SyslogAddress::Udp { host: "127.0.0.1".to_owned(), port },
         ];
         let mut bytes = [0; 4096];
         for target in targets {
@@ -378,13 +360,13 @@ mod tests {
             for text in [b"one", b"two"] {
                 link.send(text, report);
                 let length = match target {
-                    SyslogTarget::Udp { .. } => udp.recv(&mut bytes),
+                    SyslogAddress::Udp { .. } => udp.recv(&mut bytes),
                     _ => unix.recv(&mut bytes),
                 };
                 assert_eq!(&bytes[..length.unwrap()], text, "{target:?}");
             }
         }
-        let link = SyslogLink::new(SyslogTarget::Udp { host: "127.0.0.1".to_owned(), port });
+        let link = SyslogLink::new(SyslogAddress::Udp { host: "127.0.0.1".to_owned(), port });
         link.send(&vec![b'x'; 100_000], report);
         assert_eq!(udp.recv(&mut bytes).unwrap(), SHORT_DATAGRAM);
         std::fs::remove_file(path).unwrap();
@@ -394,7 +376,7 @@ mod tests {
     fn a_stream_has_frames() {
         let path = path("stream");
         let listener = UnixListener::bind(&path).unwrap();
-        for target in [SyslogTarget::Unix(path.clone()), SyslogTarget::UnixStream(path.clone())] {
+        for target in [unix_address(&path, None), unix_address(&path, Some(SyslogSocket::Stream))] {
             let link = SyslogLink::new(target);
             link.send(b"one\n  more", report);
             let mut reader = BufReader::new(listener.accept().unwrap().0);
@@ -405,7 +387,7 @@ mod tests {
         std::fs::remove_file(path).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let link = SyslogLink::new(SyslogTarget::Tcp { host: "127.0.0.1".to_owned(), port });
+        let link = SyslogLink::new(SyslogAddress::Tcp { host: "127.0.0.1".to_owned(), port });
         link.send(b"one\n  more", report);
         let (mut stream, _) = listener.accept().unwrap();
         link.flush();
@@ -417,7 +399,7 @@ mod tests {
     #[test]
     fn what_is_lost_without_a_connection_is_counted_and_reported_with_the_next_one() {
         let path = path("lost");
-        let link = SyslogLink::new(SyslogTarget::Unix(path.clone()));
+        let link = SyslogLink::new(unix_address(&path, None));
         (0..3).for_each(|_| link.send(b"lost", report));
         let unix = UnixDatagram::bind(&path).unwrap();
         unix.set_nonblocking(true).unwrap();
@@ -440,7 +422,7 @@ mod tests {
     fn a_stream_that_was_closed_is_opened_again() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let link = SyslogLink::new(SyslogTarget::Tcp { host: "127.0.0.1".to_owned(), port });
+        let link = SyslogLink::new(SyslogAddress::Tcp { host: "127.0.0.1".to_owned(), port });
         link.send(b"one", report);
         drop(listener.accept().unwrap());
         listener.set_nonblocking(true).unwrap();
@@ -461,7 +443,7 @@ mod tests {
     fn a_receiver_that_does_not_read_holds_up_nothing() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let link = SyslogLink::new(SyslogTarget::Tcp { host: "127.0.0.1".to_owned(), port });
+        let link = SyslogLink::new(SyslogAddress::Tcp { host: "127.0.0.1".to_owned(), port });
         let long = vec![b'x'; 60_000];
         while link.lost.load(Ordering::Relaxed) == 0 {
             link.send(&long, report);

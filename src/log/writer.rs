@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock, RwLock};
 use log::{LevelFilter, Log, Metadata, Record};
 
 use crate::destination::LogFile;
+use crate::form::RecordForm;
 use crate::identity::{Identity, identify};
 use crate::journal::{self, JournalSocket};
 use crate::record::{LogRecord, MESSAGE_ID};
@@ -68,7 +69,11 @@ impl RecordWriter {
             JournalSocket::for_stream(&File::from(stream))
         };
         let Some(socket) = self.journal.get_or_init(connect) else { return false };
-        let message = self.file.form().message(record);
+        let message = match self.file.form() {
+            RecordForm::Json => RecordForm::Json.message(record),
+            // As in the stream: `journalctl` shows no level.
+            form => format!("[{}] {}", record.severity.name(), form.message(record)),
+        };
         socket.send(&journal::entry(record, &message, Identity::own()))
     }
 

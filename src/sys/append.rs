@@ -1,10 +1,13 @@
 //! Opens files, pipes and terminals to append to them.
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 
 use crate::check;
 
@@ -53,6 +56,43 @@ fn open_both_ends(pipe: &File) -> io::Result<File> {
 /// Those of `open(2)`.
 pub fn open_again(file: BorrowedFd) -> io::Result<File> {
     OpenOptions::new().append(true).open(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+/// Opens an existing file, and nothing else, in a directory that one of `owners` may change: no
+/// link leads to another file, neither a symbolic one nor a second name. `directory` has no
+/// symbolic links itself. So root can append to a file of another user there, such as one that a
+/// rotation has made, without trusting the owner of the directory.
+///
+/// # Errors
+/// `PermissionDenied` for another kind of file, a file with several names, and a directory of
+/// another user or that every user can change; those of `openat2(2)`.
+pub fn open_found(directory: &Path, name: &OsStr, owners: &[u32]) -> io::Result<File> {
+    let refused = || io::Error::from(io::ErrorKind::PermissionDenied);
+    let resolve = ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+    let how = OpenHow::new().resolve(resolve);
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let directory = File::from(openat2(AT_FDCWD, directory, how.flags(flags))?);
+    let found = directory.metadata()?;
+    if !owners.contains(&found.uid()) || found.mode() & 0o002 != 0 {
+        return Err(refused());
+    }
+    let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let how = how.flags(flags | OFlag::O_CLOEXEC);
+    let file = File::from(openat2(&directory, name, how)?);
+    let found = file.metadata()?;
+    if !found.is_file() || found.nlink() != 1 {
+        return Err(refused());
+    }
+    wait_when_full(&file)?;
+    Ok(file)
+}
+
+/// Whether a write fails instead of waiting for room (`O_NONBLOCK`).
+#[must_use]
+pub fn fails_when_full(file: BorrowedFd) -> bool {
+    // SAFETY: takes numbers only.
+    let flags = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFL) };
+    flags >= 0 && flags & libc::O_NONBLOCK != 0
 }
 
 /// Clears `O_NONBLOCK`.

@@ -34,7 +34,8 @@ pub enum ToWorker {
     Limits,
     /// Stop accepting, finish what is open, exit.
     Drain(Drain),
-    /// Open the log files again, by name.
+    /// The logs were opened again: use the descriptors that come with this message, in the order
+    /// of [`Start::logs`].
     Reopen,
     /// The number of workers has changed to this one.
     Workers(u16),
@@ -110,6 +111,19 @@ pub struct Start {
     /// It is started for a check of the settings, and serves no client.
     #[serde(default)]
     pub check: Option<ApplicationCheck>,
+    /// Its logs. Their descriptors come with this message, behind that of
+    /// [`Start::spool_place`], in this order.
+    #[serde(default)]
+    pub logs: Vec<LogRole>,
+}
+
+/// What a log is for. The master opens the logs, and passes their descriptors on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LogRole {
+    /// The error log.
+    Error,
+    /// The access log.
+    Access,
 }
 
 impl Start {
@@ -138,6 +152,9 @@ pub struct StartMold {
     pub app: Option<String>,
     /// The settings that workers read, as (name, text).
     pub settings: Vec<(String, String)>,
+    /// Its logs, whose descriptors come with this message in this order.
+    #[serde(default)]
+    pub logs: Vec<LogRole>,
 }
 
 /// A message of a worker, or of a mold, to the master.

@@ -289,6 +289,7 @@ impl MasterLoop {
             Action::Signal { worker, signal } => return self.processes.signal(worker, signal),
             Action::Inspect => {
                 self.notify_sender.try_again();
+                monoceros_log::flush();
                 return Some(MasterEvent::Inspected(self.processes.inspect(&self.generations)));
             }
             Action::Reply { client, reply } => self.control.reply(client, &reply, poller),
@@ -300,11 +301,17 @@ impl MasterLoop {
             Action::KeepGeneration { generation, last_read } => {
                 self.generations.keep(generation, last_read);
                 self.metrics.keep(&self.generations, poller);
+                if let Ok(spec) = self.generations.find(generation) {
+                    self.startup.follow(spec);
+                }
                 self.renewals.warn(&mut self.generations);
                 return Some(self.report_certificates());
             }
             Action::SetLogLevel(level) => self.generations.set_level(level),
-            Action::Reopen => self.startup.reopen(&self.generations),
+            Action::Reopen => match self.reopen_logs() {
+                Ok(()) => log::info!("log files opened again"),
+                Err(error) => log::error!("{error}; still writing to the old file"),
+            },
             Action::CloseListeners => self.generations.close_listeners(),
             Action::Announce { app, workers } => self.announce(&app, workers),
             Action::Log(line) => line.write(),
@@ -344,6 +351,7 @@ impl MasterLoop {
             spool_place: None,
             is_first,
             check,
+            logs: Vec::new(),
         };
         self.processes.spawn(worker, spec, start, clients, &self.poller)
     }
@@ -355,7 +363,20 @@ impl MasterLoop {
         }
     }
 
+    /// Opens the log files again: the master's own, and those that it has opened for workers.
+    fn reopen_logs(&self) -> Result<(), String> {
+        let reopened = self.startup.reopen(&self.generations);
+        self.processes.reopen_logs(&self.generations);
+        reopened
+    }
+
+    /// Reads the settings. A reload opens the logs again, as gunicorn's does, so that all
+    /// processes go on in the same files, also those of the old generation.
     fn read_settings(&mut self, generation: Generation) -> Result<MasterSettings, String> {
+        if let Err(error) = self.reopen_logs() {
+            log::error!("{error}; still writing to the old file");
+        }
+        self.processes.pass_logs();
         let settings = self.generations.read(generation, &self.invocation)?;
         if let Err(text) = self.note_generation() {
             self.generations.forget(generation);

@@ -13,7 +13,6 @@ use monoceros_wire::Generation;
 use crate::master::act::certificates::Certificates;
 use crate::master::act::invocation::Invocation;
 use crate::master::act::listener::{OwnedListener, open_all};
-use crate::master::act::logs;
 use crate::master::act::worker_spec::WorkerSpec;
 use crate::master::decide::event::BindError;
 use crate::master::decide::settings::MasterSettings;
@@ -36,10 +35,11 @@ impl Generations {
     /// that were passed in by `LISTEN_FDS`.
     pub(crate) fn new(
         first: Generation,
-        spec: WorkerSpec,
+        mut spec: WorkerSpec,
         listeners: Vec<Rc<OwnedListener>>,
         activated: Vec<Rc<OwnedListener>>,
     ) -> Self {
+        spec.open_logs();
         Self { specs: BTreeMap::from([(first, spec)]), listeners, activated, passed_on: false }
     }
 
@@ -98,16 +98,6 @@ impl Generations {
         self.close_unused();
     }
 
-    /// The output of the workers goes to the error log.
-    pub(crate) fn captures_output(&self) -> bool {
-        self.specs.values().any(|spec| spec.settings.capture_output)
-    }
-
-    /// Makes the log files for the workers of all generations.
-    pub(crate) fn prepare_logs(&self) {
-        self.specs.values().for_each(logs::prepare);
-    }
-
     /// Opens the listeners of the first generation.
     pub(crate) fn bind_first(&mut self) -> Result<(), BindError> {
         let first = self.specs.keys().next().copied();
@@ -140,13 +130,14 @@ impl Generations {
         }
         let current = self.current();
         current.map_or(Ok(()), WorkerSpec::check_file)?;
-        let spec = WorkerSpec::new(&loaded, invocation)?;
+        let mut spec = WorkerSpec::new(&loaded, invocation)?;
         if let Some(current) = current {
             for key in spec.needs_restart(current) {
                 log::warn!("{key} has changed: that takes effect with a restart only");
             }
         }
         let settings = spec.master_settings();
+        spec.open_logs();
         self.specs.insert(generation, spec);
         if let Err(failure) = self.bind(generation) {
             self.forget(generation);

@@ -1,21 +1,20 @@
-//! The log files of a generation, opened for the user of its workers. A root master opens
-//! them as that user: links and directories that the user can change lead to nothing that
-//! the user could not reach without the master.
+//! The log files of a generation. The master opens them, also for its workers, so that files and
+//! directories of root work although the workers have another user.
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, fchown};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
+use std::sync::Arc;
 
-use monoceros_config::LogTarget;
-use monoceros_config::variable;
-use monoceros_log::Destination;
+use monoceros_config::{LogFormat, LogTarget, Settings};
+use monoceros_log::{Destination, LogFile, RecordWriter, Syslog, SyslogLink};
+use monoceros_sys::acting::act_as;
 use monoceros_sys::user::{Credentials, is_root};
-use monoceros_sys::{append, descriptor, reason};
+use monoceros_sys::{append, reason};
+use monoceros_wire::message::LogRole;
 
 use crate::master::act::owner_rights::reach;
-use crate::master::act::worker_spec::WorkerSpec;
 
 /// The destination that a setting names; relative paths start from `directory`.
 pub(crate) fn destination(
@@ -26,60 +25,118 @@ pub(crate) fn destination(
     Destination::of(setting.path().map(|path| directory.join(path)), stream)
 }
 
-/// Copies of the descriptors that the settings name as logs, for a worker, which
-/// uses their numbers for other files; each with the variable that names it.
-pub(crate) fn given(spec: &WorkerSpec) -> Vec<(&'static str, OwnedFd)> {
-    let settings = &spec.settings;
-    let logs = [
-        (variable::ERROR_LOG, Some(&settings.error_logfile)),
-        (variable::ACCESS_LOG, settings.access_logfile.as_ref()),
-    ];
-    let given = logs.into_iter().filter_map(|(name, setting)| {
-        match destination(setting?, Destination::Stderr, &spec.directory) {
-            // A worker without it writes to its standard streams.
-            Destination::Given(number) => Some((name, descriptor::duplicate(number).ok()?)),
-            Destination::Stdout | Destination::Stderr | Destination::File(_) => None,
-        }
-    });
-    given.collect()
+/// The logs of a generation, open for its workers, which get copies of the descriptors. The
+/// numbers of the descriptors stay the same when the logs are opened again.
+#[derive(Debug, Default)]
+pub(crate) struct OpenLogs {
+    logs: Vec<(LogRole, LogFile)>,
+    owner: Option<Credentials>,
 }
 
-/// Creates the log files that workers will open by their names. A worker serves although
-/// one cannot be opened: it writes to its standard streams.
-pub(crate) fn prepare(spec: &WorkerSpec) {
-    let Some(owner) = spec.owner.as_ref().filter(|_| is_root()) else { return };
-    let settings = &spec.settings;
-    let logs = [Some(&settings.error_logfile), settings.access_logfile.as_ref()];
-    for setting in logs.into_iter().flatten() {
-        match destination(setting, Destination::Stderr, &spec.directory) {
-            Destination::File(path) => {
-                if let Err(error) = open(&path, Some(owner)) {
-                    let (path, why) = (path.display(), reason(&error));
-                    log::error!("cannot open log file {path}: {why}");
+impl OpenLogs {
+    /// Opens the logs that the workers of a generation write. A worker serves although one cannot
+    /// be opened: it writes to a standard stream until that log can be opened again.
+    pub(crate) fn open(settings: &Settings, directory: &Path, owner: Option<&Credentials>) -> Self {
+        let (mut logs, owner) = (Vec::new(), owner.cloned());
+        let targets = [
+            (LogRole::Error, Some(&settings.error_logfile), Destination::Stderr),
+            (LogRole::Access, settings.access_logfile.as_ref(), Destination::Stdout),
+        ];
+        for (role, target, stream) in targets {
+            let Some(target) = target else { continue };
+            let destination = destination(target, stream.clone(), directory);
+            let by = |path: &Path| open(path, owner.as_ref());
+            match LogFile::open_or_by(destination, stream.clone(), by) {
+                Ok((log, None)) => logs.push((role, log)),
+                Ok((log, Some(error))) => {
+                    log::error!("{}; {} is written instead", reason(&error), name_of(&stream));
+                    logs.push((role, log));
                 }
+                // A worker without it writes to its own stream.
+                Err(error) => log::error!("cannot copy {}: {}", name_of(&stream), reason(&error)),
             }
-            Destination::Stdout | Destination::Stderr | Destination::Given(_) => {}
         }
+        Self { logs, owner }
+    }
+
+    /// Opens the files again, by their names. One that cannot be opened stays as it is.
+    pub(crate) fn reopen(&self) {
+        self.reopen_those(|_| true);
+    }
+
+    /// Opens those files again that another one has replaced, so that a new worker does not begin
+    /// with a file that was rotated without a signal.
+    pub(crate) fn follow_names(&self) {
+        self.reopen_those(LogFile::was_replaced);
+    }
+
+    fn reopen_those(&self, which: impl Fn(&LogFile) -> bool) {
+        for (_, log) in self.logs.iter().filter(|(_, log)| which(log)) {
+            if let Err(error) = log.reopen_by(|path| open(path, self.owner.as_ref())) {
+                log::error!("{}; workers still write to the old file", reason(&error));
+            }
+        }
+    }
+
+    /// What the logs are for, in the order of the descriptors.
+    pub(crate) fn roles(&self) -> Vec<LogRole> {
+        self.logs.iter().map(|(role, _)| *role).collect()
+    }
+
+    /// The descriptors.
+    pub(crate) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        self.logs.iter().map(|(_, log)| log.as_fd()).collect()
     }
 }
 
-/// Opens a log file that its owner, the workers' user, can write too. A missing file
-/// is created and given to the owner.
-///
-/// # Errors
-/// Those of `open(2)` for the owner. Where the owner has no access, and no user but root
-/// can change the path, root opens the file and gives it to the owner: then those of root.
-pub(crate) fn open(path: &Path, owner: Option<&Credentials>) -> io::Result<File> {
-    let own = |path: &Path| append::open(path).or_else(|error| renew(path, error));
-    reach(path, owner, own, |path| {
-        let file = append::open(path)?;
-        owner.map_or(Ok(()), |owner| give(&file, owner))?;
-        Ok(file)
-    })
+/// Sets the form of the records of the master, and whether they go to syslog. `name` is the
+/// server's.
+pub(crate) fn configure(writer: &RecordWriter, settings: &Settings, name: &str) {
+    writer.file().set_json(settings.log_format == LogFormat::Json);
+    let syslog = settings.log_syslog.then(|| {
+        let link = Arc::new(SyslogLink::new(settings.log_syslog_to.clone()));
+        if let Some(trouble) = link.trouble() {
+            log::error!("{trouble}: no message is sent there; a reload looks for one again");
+        }
+        let prefix = settings.log_syslog_prefix.as_deref().unwrap_or(name);
+        Syslog::new(link, settings.log_syslog_facility, prefix, "error")
+    });
+    writer.set_syslog(syslog);
 }
 
-/// Replaces an empty file that a log rotation as root has made in a directory of the owner.
-/// The owner may not write that file, but may replace it.
+fn name_of(stream: &Destination) -> &'static str {
+    if *stream == Destination::Stdout { "standard output" } else { "standard error" }
+}
+
+/// Opens a log file for the workers' user, its owner, with the rights of the owner: links and
+/// directories that the owner can change lead to nothing that it could not reach itself. Where
+/// the owner may not open it, root does, if no user but root can change the path, or if it is a
+/// file of any user in a directory of the owner, as rotations make them.
+///
+/// # Errors
+/// Those of `open(2)`.
+pub(crate) fn open(path: &Path, owner: Option<&Credentials>) -> io::Result<File> {
+    let Some(owner) = owner.filter(|owner| is_root() && owner.uid != 0) else {
+        return append::open(path).or_else(|error| renew(path, error));
+    };
+    match reach(path, Some(owner), append::open, append::open) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            open_found(path, owner).map_err(|_| error)
+        }
+        opened => opened,
+    }
+}
+
+/// Opens a file that the owner may not open, in a directory of the owner.
+fn open_found(path: &Path, owner: &Credentials) -> io::Result<File> {
+    let (directory, name) =
+        path.parent().zip(path.file_name()).ok_or(io::ErrorKind::InvalidInput)?;
+    let directory = act_as(owner, || fs::canonicalize(directory))??;
+    append::open_found(&directory, name, &[0, owner.uid])
+}
+
+/// Replaces an empty file that a log rotation as root has made in a directory of this user. The
+/// user may not write that file, but may replace it.
 fn renew(path: &Path, error: io::Error) -> io::Result<File> {
     let found = path.symlink_metadata();
     let is_empty = found.is_ok_and(|it| it.is_file() && it.len() == 0);
@@ -90,26 +147,12 @@ fn renew(path: &Path, error: io::Error) -> io::Result<File> {
     append::open(path)
 }
 
-/// Gives a file to the owner by its descriptor, if another user owns it. Anything but
-/// a file or a FIFO keeps its owner.
-fn give(file: &File, owner: &Credentials) -> io::Result<()> {
-    let found = file.metadata()?;
-    let is_file = found.is_file() || found.file_type().is_fifo();
-    if !is_file || found.uid() == owner.uid {
-        return Ok(());
-    }
-    fchown(file, Some(owner.uid), Some(owner.gid)).map_err(|error| {
-        let text = format!("cannot give it to user {}: {}", owner.uid, reason(&error));
-        io::Error::new(error.kind(), text)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs::Permissions;
     use std::io::Write;
-    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
     use std::path::PathBuf;
 
     const USER: u32 = 65_534;
@@ -137,17 +180,17 @@ mod tests {
     }
 
     #[test]
-    fn a_file_in_a_directory_of_roots_is_made_and_given() {
-        let Some((own, _)) = directories("given") else { return };
+    fn a_file_in_a_directory_of_roots_stays_that_of_root() {
+        let Some((own, _)) = directories("roots") else { return };
         let path = own.join("error.log");
         open(&path, Some(&user())).unwrap();
-        assert_eq!(owner_of(&path), USER);
+        assert_eq!(owner_of(&path), 0);
         // As a rotation makes it.
         fs::remove_file(&path).unwrap();
         fs::write(&path, "old\n").unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
         open(&path, Some(&user())).unwrap().write_all(b"new\n").unwrap();
-        assert_eq!(owner_of(&path), USER);
+        assert_eq!(owner_of(&path), 0);
         assert_eq!(fs::read_to_string(&path).unwrap(), "old\nnew\n");
         fs::remove_dir_all(own).unwrap();
     }
@@ -175,23 +218,40 @@ mod tests {
     }
 
     #[test]
-    fn the_user_makes_its_own_files_and_renews_an_empty_one_of_roots() {
+    fn a_file_of_another_user_in_a_directory_of_the_user_is_opened_by_root() {
         let Some((own, theirs)) = directories("theirs") else { return };
         let path = theirs.join("error.log");
         for _ in 0..2 {
             open(&path, Some(&user())).unwrap().write_all(b"x\n").unwrap();
             assert_eq!(owner_of(&path), USER);
         }
-        fs::remove_file(&path).unwrap();
-        fs::write(&path, "").unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
-        open(&path, Some(&user())).unwrap();
-        assert_eq!(owner_of(&path), USER);
-        fs::remove_file(&path).unwrap();
-        fs::write(&path, "precious\n").unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
-        assert!(open(&path, Some(&user())).is_err());
-        assert_eq!(fs::read_to_string(&path).unwrap(), "precious\n");
+        for (owner, content) in [(0, ""), (0, "old\n"), (1, "old\n")] {
+            fs::remove_file(&path).unwrap();
+            fs::write(&path, content).unwrap();
+            chown(&path, Some(owner), Some(owner)).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+            open(&path, Some(&user())).unwrap().write_all(b"new\n").unwrap();
+            assert_eq!(owner_of(&path), owner);
+            assert_eq!(fs::read_to_string(&path).unwrap(), format!("{content}new\n"));
+        }
+        fs::remove_dir_all(own).unwrap();
+    }
+
+    #[test]
+    fn a_second_name_of_a_file_of_root_is_not_opened() {
+        let Some((own, theirs)) = directories("names") else { return };
+        let secret = own.join("secret");
+        fs::write(&secret, "x").unwrap();
+        fs::set_permissions(&secret, Permissions::from_mode(0o600)).unwrap();
+        fs::hard_link(&secret, theirs.join("error.log")).unwrap();
+        assert!(open(&theirs.join("error.log"), Some(&user())).is_err());
+        // In a directory that every user can change, any user can have made the file.
+        let file = theirs.join("other.log");
+        fs::write(&file, "").unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+        fs::set_permissions(&theirs, Permissions::from_mode(0o777)).unwrap();
+        assert!(open(&file, Some(&user())).is_err());
+        assert_eq!(fs::read(&secret).unwrap(), b"x");
         fs::remove_dir_all(own).unwrap();
     }
 }

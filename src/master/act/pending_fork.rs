@@ -16,6 +16,7 @@ use monoceros_wire::scoreboard::{BoardShape, Scoreboard};
 use monoceros_wire::spool_count::SpoolCount;
 use monoceros_wire::stacks::Stacks;
 
+use crate::master::act::logs::OpenLogs;
 use crate::master::act::worker_process::WorkerProcess;
 use crate::master::act::worker_spec::WorkerSpec;
 use crate::master::decide::id::WorkerId;
@@ -96,6 +97,8 @@ pub(crate) struct PendingFork {
     spool_count: Option<Rc<SpoolCount>>,
     /// The certificates and keys that follow its first message.
     certificates: Option<Rc<File>>,
+    /// The logs of its generation, which come with its first message.
+    logs: Rc<OpenLogs>,
     /// Messages to send when it exists.
     later: Vec<ToWorker>,
 }
@@ -106,10 +109,12 @@ impl PendingFork {
         mold: &WorkerProcess,
         spec: &WorkerSpec,
         worker: WorkerId,
-        start: Start,
+        mut start: Start,
         spool_count: Option<Rc<SpoolCount>>,
         clients: Option<&Rc<ClientTable>>,
     ) -> Result<Self, String> {
+        start.logs = spec.logs.roles();
+        let logs = Rc::clone(&spec.logs);
         let cannot = |error: io::Error| format!("cannot ask the mold: {}", reason(&error));
         let (channel, theirs) = pair().map_err(cannot)?;
         channel.ask_for_senders().map_err(cannot)?;
@@ -131,7 +136,7 @@ impl PendingFork {
         let later = Vec::new();
         let uid = spec.owner.as_ref().map_or_else(user::own_uid, |owner| owner.uid);
         let certificates = spec.sealed_certificates().cloned();
-        Ok(Self { generation, start, uid, channel, shared, spool_count, certificates, later })
+        Ok(Self { generation, start, uid, channel, shared, spool_count, certificates, logs, later })
     }
 
     /// Keeps a message until the process exists.
@@ -175,11 +180,13 @@ impl PendingFork {
         check_ancestry(pid, process::ancestry(pid), self.uid, known)?;
         let process = Process::adopt(pid)
             .map_err(|error| format!("cannot address pid {pid}: {}", reason(&error)))?;
-        let Self { generation, start, channel, shared, spool_count, certificates, later, .. } =
-            self;
+        let Self {
+            generation, start, channel, shared, spool_count, certificates, logs, later, ..
+        } = self;
         let slot = start.slot;
-        let spool_count: Vec<_> = spool_count.iter().map(|it| it.as_fd()).collect();
-        let sent = channel.send_with(&ToWorker::Start(start), &spool_count);
+        let spool_count = spool_count.iter().map(|it| it.as_fd());
+        let files: Vec<_> = spool_count.chain(logs.descriptors()).collect();
+        let sent = channel.send_with(&ToWorker::Start(start), &files);
         let sent = sent.and_then(|()| match &certificates {
             Some(file) => channel.send_with(&ToWorker::Tls, &[file.as_fd()]),
             None => Ok(()),
@@ -188,7 +195,8 @@ impl PendingFork {
             Some(clients) => clients.send(&channel),
             None => Ok(()),
         });
-        let worker = WorkerProcess::forked(slot, generation, channel, process, shared);
+        drop(files);
+        let worker = WorkerProcess::forked(slot, generation, channel, process, shared, logs);
         if sent.is_ok() {
             later.iter().for_each(|message| worker.send(message));
         }

@@ -18,7 +18,7 @@ use monoceros_wire::spool_count::SpoolCount;
 
 use crate::master::act::former_workers::PassedWorker;
 use crate::master::act::generations::Generations;
-use crate::master::act::logs;
+use crate::master::act::logs::OpenLogs;
 use crate::master::act::memory::OutOfMemory;
 use crate::master::act::metrics_server::{WorkerAsk, WorkerMetrics};
 use crate::master::act::pending_fork::{Forks, PendingFork};
@@ -68,7 +68,7 @@ impl Processes {
         clients: Option<&Rc<ClientTable>>,
         poller: &Poller,
     ) -> Option<MasterEvent> {
-        logs::prepare(spec);
+        spec.logs.follow_names();
         let spool = self.spool_places.take(worker, |worker| {
             self.running.contains_key(&worker) || self.forks.get(worker).is_some()
         });
@@ -92,7 +92,7 @@ impl Processes {
         spec: &WorkerSpec,
         poller: &Poller,
     ) -> MasterEvent {
-        logs::prepare(spec);
+        spec.logs.follow_names();
         let adopts = process::adopt_orphans()
             .map_err(|error| format!("cannot take over orphans: {}", reason(&error)));
         let spawned = adopts
@@ -160,6 +160,24 @@ impl Processes {
         if let Some(process) = self.running.get(&metrics.ask.worker) {
             process.send_metrics(metrics);
         }
+    }
+
+    /// Opens the logs of all generations again, also of those of which only processes are left.
+    pub(crate) fn reopen_logs(&self, generations: &Generations) {
+        let mut logs: Vec<&Rc<OpenLogs>> = Vec::new();
+        let of_processes = self.running.values().map(|it| &it.logs);
+        for known in generations.specs().map(|spec| &spec.logs).chain(of_processes) {
+            if !logs.iter().any(|other| Rc::ptr_eq(other, known)) {
+                logs.push(known);
+            }
+        }
+        logs.into_iter().for_each(|it| it.reopen());
+    }
+
+    /// Passes the logs to all processes. A worker that is not forked yet gets them with its first
+    /// message.
+    pub(crate) fn pass_logs(&self) {
+        self.running.values().for_each(|process| process.send(&ToWorker::Reopen));
     }
 
     /// Sends the workers of a generation its certificates and keys if they are new, or if a
@@ -243,6 +261,7 @@ impl Processes {
 
     /// A sample of each process.
     pub(crate) fn inspect(&mut self, generations: &Generations) -> Vec<WorkerSample> {
+        self.running.values().for_each(WorkerProcess::send_missing_logs);
         let processes = self.running.iter_mut();
         processes
             .map(|(worker, it)| it.sample(*worker, generations.memory_limit(it.generation)))
@@ -453,7 +472,8 @@ mod tests {
             let listeners = Vec::new();
             let shared = SharedMemory { scoreboard: None, listeners, stacks, clients };
             let process = Process::adopt(own_pid()).unwrap();
-            let worker = WorkerProcess::forked(Slot(0), Generation(1), ours, process, shared);
+            let worker =
+                WorkerProcess::forked(Slot(0), Generation(1), ours, process, shared, Rc::default());
             let (mut processes, poller) = (Processes::new(), Poller::new().unwrap());
             let kept = processes.keep(WORKER, worker, &poller);
             assert!(

@@ -152,6 +152,7 @@ fn open_logs(spec: &WorkerSpec, starter: Option<&Starter>) -> Result<Arc<RecordW
     let log = Arc::new(open(&spec.settings.error_logfile, Destination::Stderr)?);
     let writer = Arc::new(RecordWriter::new(Arc::clone(&log)));
     install(&Identity::Master, spec.level(), Arc::clone(&writer));
+    logs::configure(&writer, &spec.settings, spec.name(None));
     let mut redirected = Ok(());
     if starter.is_some() {
         // The log keeps its own way to the terminal until the server serves.

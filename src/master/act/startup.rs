@@ -1,9 +1,10 @@
 //! Owns what ties this process to the terminal that it was started at: the error log, and
 //! the process that waits there until the server serves. Called by the event loop only.
 
+use std::io;
 use std::sync::Arc;
 
-use monoceros_log::RecordWriter;
+use monoceros_log::{Destination, RecordWriter};
 use monoceros_sys::daemon::Starter;
 use monoceros_sys::{reason, title};
 
@@ -27,19 +28,34 @@ impl Startup {
         Self { log, starter }
     }
 
-    /// Opens the log files again, before the workers do so by their names.
-    pub(crate) fn reopen(&self, generations: &Generations) {
-        let owner = generations.owner();
-        let captures = generations.captures_output();
+    /// Opens the master's log file again.
+    pub(crate) fn reopen(&self, generations: &Generations) -> Result<(), String> {
+        let Some(spec) = generations.current() else { return Ok(()) };
+        let reopened = self.log.file().reopen_by(|path| logs::open(path, spec.other_user()));
+        self.capture_output(spec, reopened)
+    }
+
+    /// Goes on with the error log of these settings.
+    pub(crate) fn follow(&self, spec: &WorkerSpec) {
+        let settings = &spec.settings;
+        logs::configure(&self.log, settings, spec.name(None));
+        let destination =
+            logs::destination(&settings.error_logfile, Destination::Stderr, &spec.directory);
         let file = self.log.file();
-        let reopened = file
-            .reopen_by(|path| logs::open(path, owner))
-            .and_then(|()| if captures { file.capture_output() } else { Ok(()) });
-        match reopened {
-            Ok(()) => log::info!("log files opened again"),
-            Err(error) => log::error!("{}; still writing to the old file", reason(&error)),
+        if file.destination() == destination {
+            return;
         }
-        generations.prepare_logs();
+        let moved = file.continue_at(destination, |path| logs::open(path, spec.other_user()));
+        if let Err(error) = self.capture_output(spec, moved) {
+            log::error!("{error}; still writing to the old file");
+        }
+    }
+
+    fn capture_output(&self, spec: &WorkerSpec, opened: io::Result<()>) -> Result<(), String> {
+        let file = self.log.file();
+        let captures = spec.settings.capture_output;
+        let done = opened.and_then(|()| if captures { file.capture_output() } else { Ok(()) });
+        done.map_err(|error| reason(&error))
     }
 
     /// The server serves: the starting process may return.
@@ -47,7 +63,9 @@ impl Startup {
         if let Some(starter) = self.starter.take() {
             starter.answer(0);
             // The log had kept the terminal open until now.
-            self.reopen(generations);
+            if let Err(error) = self.reopen(generations) {
+                log::error!("{error}; still writing to the old file");
+            }
         }
     }
 

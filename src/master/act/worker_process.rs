@@ -22,9 +22,10 @@ use monoceros_wire::stacks;
 use monoceros_wire::{Generation, Slot};
 
 use crate::master::act::former_workers::{FormerRecord, PassedWorker};
+use crate::master::act::logs::OpenLogs;
 use crate::master::act::metrics_server::WorkerMetrics;
 use crate::master::act::worker_spec::WorkerSpec;
-use crate::master::act::{logs, memory, proc_stat};
+use crate::master::act::{memory, proc_stat};
 use crate::master::decide::action::WorkerSignal;
 use crate::master::decide::event::SpawnError;
 use crate::master::decide::id::WorkerId;
@@ -44,6 +45,10 @@ pub(crate) struct WorkerProcess {
     draining: Cell<bool>,
     /// It did not get the newest certificates: its channel was full.
     lacks_certificates: Cell<bool>,
+    /// It did not get the logs that were opened last, for the same reason.
+    lacks_logs: Cell<bool>,
+    /// The logs of its generation.
+    pub(crate) logs: Rc<OpenLogs>,
     process: Process,
     link: Link,
 }
@@ -51,7 +56,7 @@ pub(crate) struct WorkerProcess {
 /// Starts a worker. Its first message waits for it before it runs.
 pub(crate) fn spawn(
     spec: &WorkerSpec,
-    start: Start,
+    mut start: Start,
     spool_count: Option<&SpoolCount>,
     clients: Option<&Rc<ClientTable>>,
 ) -> Result<WorkerProcess, SpawnError> {
@@ -62,7 +67,9 @@ pub(crate) fn spawn(
     let clients = clients.map(|table| ClientMemory::create(table, spec.counted_connections()));
     let clients = clients.transpose().map_err(spawn_error)?;
     let threads = spec.settings.threads;
-    let facts = StartFacts { threads, uid, certificates, spool_count, clients };
+    start.logs = spec.logs.roles();
+    let logs = spec.logs.descriptors();
+    let facts = StartFacts { threads, uid, certificates, spool_count, clients, logs };
     let endpoints = spec.kind.connect(start, facts).map_err(spawn_error)?;
     execute(spec, slot, generation, endpoints).map_err(spawn_error)
 }
@@ -73,8 +80,9 @@ pub(crate) fn spawn_mold(
     generation: Generation,
 ) -> Result<WorkerProcess, SpawnError> {
     let (app, settings) = (spec.app.clone(), spec.pairs.clone());
-    let start = StartMold { generation, app, settings };
-    let endpoints = spec.kind.connect_mold(start).map_err(spawn_error)?;
+    let (roles, logs) = (spec.logs.roles(), spec.logs.descriptors());
+    let start = StartMold { generation, app, settings, logs: roles };
+    let endpoints = spec.kind.connect_mold(start, &logs).map_err(spawn_error)?;
     execute(spec, None, generation, endpoints).map_err(spawn_error)
 }
 
@@ -85,8 +93,7 @@ fn spawn_error(error: io::Error) -> SpawnError {
     SpawnError { text, is_temporary: lacks_room(&error) }
 }
 
-/// Executes the program with the listeners, its end of the link, and the log files that are
-/// descriptors.
+/// Executes the program with the listeners and its end of the link.
 fn execute(
     spec: &WorkerSpec,
     slot: Option<Slot>,
@@ -94,9 +101,7 @@ fn execute(
     endpoints: Endpoints,
 ) -> io::Result<WorkerProcess> {
     let extension = spec.extension.as_ref().map(|it| (variable::EXTENSION, it.as_fd()));
-    let logs = if spec.kind.opens_logs() { logs::given(spec) } else { Vec::new() };
-    let logs = logs.iter().map(|(name, fd)| (*name, fd.as_fd()));
-    let given: Vec<_> = endpoints.given().into_iter().chain(extension).chain(logs).collect();
+    let given: Vec<_> = endpoints.given().into_iter().chain(extension).collect();
     let mut descriptors: Vec<_> = spec.listeners.iter().flat_map(|it| it.sockets()).collect();
     let names = given.iter().map(|(name, _)| *name);
     let mut program = spec.program.clone();
@@ -104,7 +109,7 @@ fn execute(
     program.environment.extend(variables(spec, slot, generation, descriptors.len(), names));
     descriptors.extend(given.iter().map(|(_, descriptor)| *descriptor));
     let process = Process::start(&program, &descriptors)?;
-    Ok(WorkerProcess::new(slot, generation, process, endpoints.link))
+    Ok(WorkerProcess::new(slot, generation, process, endpoints.link, Rc::clone(&spec.logs)))
 }
 
 /// The variables with a process's slot and generation, and with the numbers of its
@@ -145,9 +150,15 @@ pub(crate) fn number_of(signal: WorkerSignal) -> i32 {
 }
 
 impl WorkerProcess {
-    fn new(slot: Option<Slot>, generation: Generation, process: Process, link: Link) -> Self {
-        let (draining, lacks_certificates) = Default::default();
-        Self { slot, generation, draining, lacks_certificates, process, link }
+    fn new(
+        slot: Option<Slot>,
+        generation: Generation,
+        process: Process,
+        link: Link,
+        logs: Rc<OpenLogs>,
+    ) -> Self {
+        let (draining, lacks_certificates, lacks_logs) = Default::default();
+        Self { slot, generation, draining, lacks_certificates, lacks_logs, logs, process, link }
     }
 
     /// A worker that a mold has forked.
@@ -157,13 +168,10 @@ impl WorkerProcess {
         channel: MasterEnd,
         process: Process,
         shared: SharedMemory,
+        logs: Rc<OpenLogs>,
     ) -> Self {
-        Self::new(
-            Some(slot),
-            generation,
-            process,
-            Link::Channel(NativeWorker::known(channel, shared).into()),
-        )
+        let link = Link::Channel(NativeWorker::known(channel, shared).into());
+        Self::new(Some(slot), generation, process, link, logs)
     }
 
     /// It is a mold.
@@ -198,8 +206,12 @@ impl WorkerProcess {
     }
 
     /// Sends a message; a worker that does not read its channel gets the signal
-    /// that means the same.
+    /// that means the same. Logs are sent with their descriptors, and again later if there was no
+    /// room.
     pub(crate) fn send(&self, message: &ToWorker) {
+        if *message == ToWorker::Reopen && self.link.has_channel() {
+            return self.lacks_logs.set(!self.link.send_with(message, &self.logs.descriptors()));
+        }
         if matches!(message, ToWorker::Drain(_)) {
             self.draining.set(true);
         }
@@ -227,7 +239,7 @@ impl WorkerProcess {
     /// Sends certificates and keys if they are new, or if an earlier attempt has failed.
     pub(crate) fn send_certificates(&self, file: &File, are_new: bool) {
         if (are_new || self.lacks_certificates.get()) && !self.is_mold() {
-            self.lacks_certificates.set(!self.link.send_with(&ToWorker::Tls, file.as_fd()));
+            self.lacks_certificates.set(!self.link.send_with(&ToWorker::Tls, &[file.as_fd()]));
         }
     }
 
@@ -236,7 +248,14 @@ impl WorkerProcess {
         let WorkerMetrics { ask, file } = metrics;
         let content_type = ask.format.content_type().to_owned();
         let message = ToWorker::Metrics { number: ask.number, content_type };
-        self.link.send_with(&message, file.as_fd());
+        self.link.send_with(&message, &[file.as_fd()]);
+    }
+
+    /// Sends the logs if an earlier attempt has failed.
+    pub(crate) fn send_missing_logs(&self) {
+        if self.lacks_logs.get() {
+            self.send(&ToWorker::Reopen);
+        }
     }
 
     /// It was asked to drain or to end.

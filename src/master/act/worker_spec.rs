@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use monoceros_config::{
-    AccessRule, BindSetting, Effect, Loaded, LogLevel, LogTarget, ProxyMode, Row, Settings, Workers,
+    AccessRule, BindSetting, Effect, Loaded, LogLevel, ProxyMode, Row, Settings, Workers,
 };
 use monoceros_sys::process::Program;
 use monoceros_sys::reason;
@@ -20,6 +20,7 @@ use crate::master::act::certificates::Certificates;
 use crate::master::act::environment::environment;
 use crate::master::act::invocation::Invocation;
 use crate::master::act::listener::{OwnedListener, SocketOptions};
+use crate::master::act::logs::OpenLogs;
 use crate::master::act::metrics_directory::MetricsDirectory;
 use crate::master::decide::settings::{MasterSettings, RecyclingLimits, RolloutLimits};
 use crate::master::kind;
@@ -48,7 +49,7 @@ pub(crate) struct WorkerSpec {
     pub(crate) listeners: Vec<Rc<OwnedListener>>,
     /// The certificates and keys of its listeners, if there are some.
     pub(crate) certificates: Option<Certificates>,
-    /// The user of the workers, which owns the log files and the files of unix sockets.
+    /// The user of the workers, which owns the files of unix sockets.
     pub(crate) owner: Option<Credentials>,
     /// The group that the files of unix sockets are given to, if the settings name one.
     socket_group: Option<u32>,
@@ -62,6 +63,8 @@ pub(crate) struct WorkerSpec {
     pub(crate) metrics_directory: Option<Rc<MetricsDirectory>>,
     /// What a check asks of its worker; `None` to serve.
     pub(crate) check: Option<ApplicationCheck>,
+    /// The logs of its workers, once `generations.rs` has opened them.
+    pub(crate) logs: Rc<OpenLogs>,
 }
 
 impl WorkerSpec {
@@ -85,7 +88,7 @@ impl WorkerSpec {
             environment: environment(kind, &settings, invocation, owner.as_ref())?,
             ..kind.program(loaded, invocation, &directory)?
         };
-        let pairs = with_own_logs(&settings, &directory).worker_pairs();
+        let pairs = settings.worker_pairs();
         let app = kind.app(loaded);
         let certificates = settings
             .has_certificates()
@@ -109,7 +112,15 @@ impl WorkerSpec {
             config_file: loaded.config_file.clone(),
             metrics_directory: None,
             check: None,
+            logs: Rc::default(),
         })
+    }
+
+    /// Opens the logs of its workers.
+    pub(crate) fn open_logs(&mut self) {
+        if self.kind.opens_logs() {
+            self.logs = Rc::new(OpenLogs::open(&self.settings, &self.directory, self.other_user()));
+        }
     }
 
     /// Whether its workers are given this listener.
@@ -268,20 +279,6 @@ fn other_user(owner: Option<&Credentials>) -> Option<&Credentials> {
 
 fn is_set(loaded: &Loaded, row: &Row) -> bool {
     *loaded.source(row) != monoceros_config::ValueOrigin::Default
-}
-
-/// The settings with absolute paths of log files. A worker opens them when it has started,
-/// and again on USR1. Its directory may have been removed by then, with the release that it
-/// was started from.
-fn with_own_logs(settings: &Settings, directory: &Path) -> Settings {
-    let mut settings = settings.clone();
-    let logs = [Some(&mut settings.error_logfile), settings.access_logfile.as_mut()];
-    for log in logs.into_iter().flatten() {
-        if let LogTarget::Path(path) = log {
-            *path = directory.join(&*path);
-        }
-    }
-    settings
 }
 
 fn check_directory(directory: &Path) -> Result<(), String> {

@@ -85,9 +85,10 @@ impl Link {
         self.native().is_some_and(|native| native.send(message).is_ok())
     }
 
-    /// Sends a message with this file. Returns false if the process does not get it now.
-    pub(crate) fn send_with(&self, message: &ToWorker, file: BorrowedFd) -> bool {
-        self.native().is_some_and(|native| native.send_with(message, file).is_ok())
+    /// Sends a message with copies of descriptors. Returns false if the process does not get it
+    /// now.
+    pub(crate) fn send_with(&self, message: &ToWorker, files: &[BorrowedFd]) -> bool {
+        self.native().is_some_and(|native| native.send_with(message, files).is_ok())
     }
 
     /// Asks a mold to fork a worker, which gets these descriptors.

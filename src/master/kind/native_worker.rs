@@ -83,10 +83,10 @@ impl NativeWorker {
         self.channel.send(message)
     }
 
-    /// Sends a message with this file; fails if it does not read its channel.
-    pub(crate) fn send_with(&self, message: &ToWorker, file: BorrowedFd) -> io::Result<()> {
+    /// Sends a message with copies of descriptors; fails if it does not read its channel.
+    pub(crate) fn send_with(&self, message: &ToWorker, files: &[BorrowedFd]) -> io::Result<()> {
         self.fresh.set(false);
-        self.channel.send_with(message, &[file])
+        self.channel.send_with(message, files)
     }
 
     /// Asks a mold to fork a worker, which gets these descriptors.

@@ -3,6 +3,7 @@
 
 use std::ffi::{CString, OsString};
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -94,7 +95,7 @@ impl WorkerKind for ProgramKind {
         Ok(Endpoints { link: Link::Notify { receiver, app }, theirs: None, variables })
     }
 
-    fn connect_mold(&self, _: StartMold) -> io::Result<Endpoints> {
+    fn connect_mold(&self, _: StartMold, _: &[BorrowedFd]) -> io::Result<Endpoints> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }

@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -103,8 +104,8 @@ impl WorkerKind for PythonKind {
         let shape = BoardShape::of_threads(facts.threads).with_listeners(listeners.len());
         let scoreboard = Scoreboard::create(start.slot, start.generation, shape)?;
         let (stacks, clients) = (Stacks::create()?.into(), facts.clients);
-        let spool_count: Vec<_> = facts.spool_count.into_iter().collect();
-        channel.send_with(&ToWorker::Start(start), &spool_count)?;
+        let files: Vec<_> = facts.spool_count.into_iter().chain(facts.logs).collect();
+        channel.send_with(&ToWorker::Start(start), &files)?;
         if let Some(certificates) = facts.certificates {
             channel.send_with(&ToWorker::Tls, &[certificates])?;
         }
@@ -116,9 +117,9 @@ impl WorkerKind for PythonKind {
         Ok(Endpoints { link, theirs: Some(theirs), variables: Vec::new() })
     }
 
-    fn connect_mold(&self, start: StartMold) -> io::Result<Endpoints> {
+    fn connect_mold(&self, start: StartMold, logs: &[BorrowedFd]) -> io::Result<Endpoints> {
         let (channel, theirs) = pair()?;
-        channel.send(&ToWorker::StartMold(start))?;
+        channel.send_with(&ToWorker::StartMold(start), logs)?;
         let (stacks, clients) = (Stacks::create()?.into(), None);
         let listeners = Vec::new();
         let shared = SharedMemory { scoreboard: None, listeners, stacks, clients };

@@ -29,6 +29,8 @@ pub(crate) struct StartFacts<'a> {
     pub(crate) spool_count: Option<BorrowedFd<'a>>,
     /// What it shares with other workers about clients, if it limits them.
     pub(crate) clients: Option<ClientMemory>,
+    /// Its logs, in the order of `Start::logs`.
+    pub(crate) logs: Vec<BorrowedFd<'a>>,
 }
 
 /// A kind of worker. The rest of the master treats all workers alike.
@@ -78,5 +80,5 @@ pub(crate) trait WorkerKind: fmt::Debug {
     ///
     /// # Errors
     /// `Unsupported` for a kind that cannot preload.
-    fn connect_mold(&self, start: StartMold) -> io::Result<Endpoints>;
+    fn connect_mold(&self, start: StartMold, logs: &[BorrowedFd]) -> io::Result<Endpoints>;
 }

@@ -2,6 +2,7 @@
 //! its end.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
@@ -45,7 +46,7 @@ pub struct EngineParts {
     /// The access log, if there is one.
     pub access: Option<AccessLog>,
     /// Opens the error log again, by name.
-    pub reopen: Box<dyn FnMut() + Send>,
+    pub reopen: Box<dyn FnMut(Vec<OwnedFd>) + Send>,
     /// Notifies the application that the worker begins to drain, unless a signal has
     /// notified both.
     pub announce: Box<dyn FnMut() + Send>,

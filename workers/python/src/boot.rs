@@ -1,5 +1,7 @@
 //! The start of a worker: from a bare interpreter to serving.
 
+use std::sync::Arc;
+
 use monoceros_config::{SIGNALS, SignalCommand};
 use monoceros_log::Identity;
 use monoceros_sys::{limit, signal};
@@ -7,7 +9,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::loading::load;
-use crate::logs::{self, open_log};
+use crate::logs::{GivenLogs, WorkerLogs};
 use crate::parameters::{BootResources, BootRole, hide_variables, read_settings, receive};
 use crate::project::ProjectFacts;
 use crate::start::{PreparedWorker, begins_early, run, serve, show_title};
@@ -18,11 +20,10 @@ use crate::{after_fork, application_metrics, mold, programs, stacks, threads};
 #[pyfunction]
 pub(crate) fn run_worker(py: Python) -> PyResult<()> {
     disregard_masters();
-    let (role, for_stacks, inherited) = receive().map_err(|error| {
+    let (role, for_stacks, given) = receive().map_err(|error| {
         let text = format!("cannot start as a worker: {error}; is this run by monoceros?");
         PyRuntimeError::new_err(text)
     })?;
-    logs::keep(inherited);
     application_metrics::keep_directory();
     stacks::show(py, for_stacks)?;
     hide_variables(py)?;
@@ -34,29 +35,32 @@ pub(crate) fn run_worker(py: Python) -> PyResult<()> {
     match role {
         BootRole::Worker(resources) => {
             resources.scoreboard.show_stacks();
-            work(py, *resources)
+            work(py, *resources, given)
         }
-        BootRole::Mold { channel, listeners, start } => mold::run(py, channel, listeners, &start),
+        BootRole::Mold { channel, listeners, start } => {
+            mold::run(py, channel, listeners, &start, given)
+        }
     }
 }
 
 /// Loads the application in this process, and serves.
-fn work(py: Python, resources: BootResources) -> PyResult<()> {
+fn work(py: Python, resources: BootResources, given: GivenLogs) -> PyResult<()> {
     let BootResources { channel, start, .. } = &resources;
     let settings = read_settings(channel, &start.settings);
     let identity = Identity::Worker { slot: start.slot.0, generation: start.generation.0 };
-    let log = open_log(channel, &settings, &identity);
+    let logs = WorkerLogs::open(channel, given, &settings, start.app.as_deref(), &identity);
+    let log = Arc::clone(&logs.errors);
     show_title(start, &settings, None);
     if begins_early(start, &settings) {
         let app = start.app.clone();
         let prepared =
-            PreparedWorker::new(py, resources, &settings, &log, &ProjectFacts::default())?;
+            PreparedWorker::new(py, resources, &settings, &logs, &ProjectFacts::default())?;
         prepared.begin();
         let application = load(py, &prepared.speaker, app.as_deref(), &settings, &log);
         return run(py, prepared, &settings, log, application);
     }
     let application = load(py, channel, start.app.as_deref(), &settings, &log);
-    serve(py, resources, &settings, log, application)
+    serve(py, resources, &settings, &logs, application)
 }
 
 /// Ignores the signals that only a master acts on. By default most of them would

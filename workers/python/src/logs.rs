@@ -1,100 +1,128 @@
-//! Opens the error log and the access log of this process.
+//! The error log and the access log of this process, on descriptors that the master passes.
 
 use std::io;
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
-use monoceros_config::{LogFormat, LogTarget, WorkerSettings};
+use monoceros_config::{LogFormat, WorkerSettings};
 use monoceros_engine::AccessLog;
-use monoceros_log::{Destination, Identity, LogFile, RecordWriter};
+use monoceros_log::{Destination, Identity, LineLog, LogFile, RecordWriter, Syslog, SyslogLink};
 use monoceros_sys::reason;
 use monoceros_wire::channel::WorkerEnd;
-use monoceros_wire::message::BootFailure;
+use monoceros_wire::message::{BootFailure, LogRole};
 use monoceros_wire::{Generation, Slot};
 
 use crate::boot_failure::give_up;
-use crate::parameters::InheritedLogs;
 
-/// The logs, if the settings name descriptors of the master's.
-static ERROR_LOG: OnceLock<OwnedFd> = OnceLock::new();
-static ACCESS_LOG: OnceLock<OwnedFd> = OnceLock::new();
+/// The descriptors that came with the first message.
+pub(crate) struct GivenLogs {
+    pub(crate) roles: Vec<LogRole>,
+    pub(crate) files: Vec<OwnedFd>,
+}
 
-/// Keeps the logs that the master has passed as descriptors. Must be called once,
-/// before a log is opened.
-pub(crate) fn keep(logs: InheritedLogs) {
-    for (fd, log) in [(logs.error, &ERROR_LOG), (logs.access, &ACCESS_LOG)] {
-        if let Some(fd) = fd {
-            log.set(fd).ok();
+/// The logs of this process. Their descriptors stay the same when the master opens them again,
+/// and passes the new files.
+#[derive(Clone)]
+pub(crate) struct WorkerLogs {
+    /// The error log.
+    pub(crate) errors: Arc<RecordWriter>,
+    access: Option<Arc<LogFile>>,
+    /// What the access log is sent to, beside its file.
+    syslog: Option<Syslog>,
+    roles: Vec<LogRole>,
+    captures_output: bool,
+}
+
+impl WorkerLogs {
+    /// Takes the logs over, or ends this process.
+    pub(crate) fn open(
+        channel: &WorkerEnd,
+        given: GivenLogs,
+        settings: &WorkerSettings,
+        app: Option<&str>,
+        identity: &Identity,
+    ) -> Self {
+        match Self::adopt(given, settings, app) {
+            Ok(logs) => {
+                let level = settings.log_level().filter();
+                monoceros_log::install(identity, level, Arc::clone(&logs.errors));
+                logs
+            }
+            Err(error) => {
+                give_up(channel, BootFailure::Boot, &format!("no logs: {}", reason(&error)))
+            }
         }
     }
-}
 
-/// Opens the error log, or ends this process.
-pub(crate) fn open_log(
-    channel: &WorkerEnd,
-    settings: &WorkerSettings,
-    identity: &Identity,
-) -> Arc<RecordWriter> {
-    match try_to_open_log(settings, identity) {
-        Ok(log) => log,
-        Err(error) => give_up(channel, BootFailure::Boot, &error.to_string()),
-    }
-}
-
-fn try_to_open_log(
-    settings: &WorkerSettings,
-    identity: &Identity,
-) -> io::Result<Arc<RecordWriter>> {
-    let setting = settings.error_logfile();
-    let (log, error) = open_or(setting, &ERROR_LOG, Destination::Stderr)?;
-    let log = Arc::new(log);
-    if *settings.capture_output() {
-        log.capture_output()?;
-    }
-    let log = Arc::new(RecordWriter::new(log));
-    monoceros_log::install(identity, settings.log_level().filter(), Arc::clone(&log));
-    if let Some(error) = error {
-        log::error!("{}; standard error is written instead", reason(&error));
-    }
-    Ok(log)
-}
-
-/// Opens the access log of these settings, if there is one.
-pub(crate) fn open_access_log(
-    settings: &WorkerSettings,
-    slot: Slot,
-    generation: Generation,
-) -> io::Result<Option<AccessLog>> {
-    let Some(setting) = settings.access_logfile() else { return Ok(None) };
-    let (file, error) = open_or(setting, &ACCESS_LOG, Destination::Stdout)?;
-    if let Some(error) = error {
-        log::error!("{}; standard output is written instead", reason(&error));
-    }
-    let log = AccessLog::new(file, settings.access_logformat().clone())
-        .leaving_out(settings.access_log_exclude(), *settings.access_log_sample());
-    Ok(Some(match settings.log_format() {
-        LogFormat::Text => log,
-        LogFormat::Json => log.as_json(slot.0, generation.0),
-    }))
-}
-
-/// Opens a log. If that fails, the worker serves nevertheless, and writes to a
-/// standard stream until a reopening succeeds. `given` is the log if the settings name
-/// a descriptor of the master's.
-fn open_or(
-    setting: &LogTarget,
-    given: &OnceLock<OwnedFd>,
-    stream: Destination,
-) -> io::Result<(LogFile, Option<io::Error>)> {
-    let destination = Destination::of(setting.path().map(PathBuf::from), stream.clone());
-    match (destination, given.get()) {
-        (Destination::Given(_), Some(fd)) => Ok((LogFile::adopt(fd.try_clone()?)?, None)),
-        // In this process the number belongs to another descriptor.
-        (Destination::Given(number), None) => {
-            let error = io::Error::other(format!("descriptor {number} is no log"));
-            Ok((LogFile::open(stream)?, Some(error)))
+    fn adopt(given: GivenLogs, settings: &WorkerSettings, app: Option<&str>) -> io::Result<Self> {
+        let (mut errors, mut access) = (None, None);
+        let is_json = *settings.log_format() == LogFormat::Json;
+        for (role, file) in given.roles.iter().zip(given.files) {
+            let log = Arc::new(LogFile::adopt(file)?);
+            log.set_json(is_json);
+            match role {
+                LogRole::Error => errors = Some(log),
+                LogRole::Access => access = Some(log),
+            }
         }
-        (destination, _) => LogFile::open_or(destination, stream),
+        // The master had no descriptor for it.
+        let errors = match errors {
+            Some(log) => log,
+            None => Arc::new(LogFile::open(Destination::Stderr)?),
+        };
+        let captures_output = *settings.capture_output();
+        if captures_output {
+            errors.capture_output()?;
+        }
+        let errors = Arc::new(RecordWriter::new(errors));
+        let name = settings.log_syslog_prefix().as_deref().or(settings.name().as_deref()).or(app);
+        let syslog = settings.log_syslog().then(|| {
+            let link = Arc::new(SyslogLink::new(settings.log_syslog_to().clone()));
+            let facility = *settings.log_syslog_facility();
+            ["error", "access"].map(|kind| {
+                Syslog::new(Arc::clone(&link), facility, name.unwrap_or_default(), kind)
+            })
+        });
+        let (for_errors, for_access) = syslog.map(<(_, _)>::from).unzip();
+        errors.set_syslog(for_errors);
+        let syslog = for_access.filter(|_| !*settings.disable_redirect_access_to_syslog());
+        Ok(Self { errors, access, syslog, roles: given.roles, captures_output })
+    }
+
+    /// Goes on with files that the master has opened.
+    pub(crate) fn replace(&self, files: Vec<OwnedFd>) {
+        for (role, file) in self.roles.iter().zip(files) {
+            let log = match role {
+                LogRole::Error => Some(self.errors.file()),
+                LogRole::Access => self.access.as_ref(),
+            };
+            let Some(log) = log else { continue };
+            let replaced = log.replace(file.as_fd()).and_then(|()| {
+                let captures = *role == LogRole::Error && self.captures_output;
+                if captures { log.capture_output() } else { Ok(()) }
+            });
+            if let Err(error) = replaced {
+                log::error!("cannot use a log that was opened again: {}", reason(&error));
+            }
+        }
+    }
+
+    /// The access log of these settings, if there is one.
+    pub(crate) fn access_log(
+        &self,
+        settings: &WorkerSettings,
+        slot: Slot,
+        generation: Generation,
+    ) -> Option<AccessLog> {
+        if settings.access_logfile().is_none() && self.syslog.is_none() {
+            return None;
+        }
+        let lines = LineLog::new(self.access.clone(), self.syslog.clone());
+        let log = AccessLog::new(lines, settings.access_logformat().clone())
+            .leaving_out(settings.access_log_exclude(), *settings.access_log_sample());
+        Some(match settings.log_format() {
+            LogFormat::Text => log,
+            LogFormat::Json => log.as_json(slot.0, generation.0),
+        })
     }
 }

@@ -4,12 +4,11 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use monoceros_config::WorkerSettings;
 use monoceros_config::variable;
-use monoceros_log::{Identity, RecordWriter};
+use monoceros_log::Identity;
 use monoceros_sys::blocked_signals::BlockedSignals;
 use monoceros_sys::fork::Private;
 use monoceros_sys::process::{self, ExitStatus, ForkSide, Process, exit_now};
@@ -23,8 +22,8 @@ use pyo3::types::PySet;
 
 use crate::fork_audit::Inventory;
 use crate::loading::load;
-use crate::logs::open_log;
-use crate::parameters::{BootResources, adopt_spool_count, read_settings};
+use crate::logs::{GivenLogs, WorkerLogs};
+use crate::parameters::{BootResources, adopt_files, read_settings};
 use crate::{clients, end, ffi, keys, output, stacks, traceback};
 
 /// The signals that the mold reads between two forks.
@@ -40,25 +39,26 @@ pub(crate) fn run(
     channel: WorkerEnd,
     listeners: Vec<Private>,
     start: &StartMold,
+    given: GivenLogs,
 ) -> PyResult<()> {
     let settings = read_settings(&channel, &start.settings);
     let identity = Identity::Mold { generation: start.generation.0 };
-    let log = open_log(&channel, &settings, &identity);
+    let logs = WorkerLogs::open(&channel, given, &settings, start.app.as_deref(), &identity);
     show_title(start, &settings, None);
     let before = Inventory::take(py);
-    let application = load(py, &channel, start.app.as_deref(), &settings, &log);
+    let application = load(py, &channel, start.app.as_deref(), &settings, &logs.errors);
     show_title(start, &settings, Some(&application.name));
     settle(py, &before)?;
     // From here on signals wait until they are read between two forks.
     let held = BlockedSignals::new(&HELD)?;
-    let mold = Mold { channel, held, log };
+    let mold = Mold { channel, held, logs };
     // The end of the channel reports the master's end.
     process::outlive_parent()?;
     mold.channel.send(&FromWorker::Ready { app: application.name.clone() })?;
-    let (given, log) = mold.serve(py)?;
-    let resources = given.become_worker(py, listeners)?;
+    let (given, logs) = mold.serve(py)?;
+    let resources = given.become_worker(py, listeners, &logs)?;
     let settings = read_settings(&resources.channel, &resources.start.settings);
-    crate::start::serve(py, resources, &settings, log, application)
+    crate::start::serve(py, resources, &settings, &logs, application)
 }
 
 fn show_title(start: &StartMold, settings: &WorkerSettings, app: Option<&str>) {
@@ -118,7 +118,7 @@ fn close_databases(py: Python) -> PyResult<()> {
 struct Mold {
     channel: WorkerEnd,
     held: BlockedSignals,
-    log: Arc<RecordWriter>,
+    logs: WorkerLogs,
 }
 
 /// What a new worker has when it is forked.
@@ -134,7 +134,7 @@ impl Mold {
     /// Forks workers on the master's request, and returns in each of them. The mold
     /// keeps the interpreter's lock meanwhile: the application's threads in it do not
     /// run.
-    fn serve(self, py: Python) -> PyResult<(ForkParts, Arc<RecordWriter>)> {
+    fn serve(self, py: Python) -> PyResult<(ForkParts, WorkerLogs)> {
         loop {
             let asked = [&self.channel.as_fd(), &self.held.as_fd()];
             let happened = wait(&asked.map(|fd| (*fd, Readiness::Readable)), None)?;
@@ -149,10 +149,10 @@ impl Mold {
                 Incoming::Message(ToWorker::Fork { worker }) => {
                     if let Some(given) = self.fork(py, worker, descriptors) {
                         self.held.release()?;
-                        return Ok((given, self.log));
+                        return Ok((given, self.logs));
                     }
                 }
-                Incoming::Message(ToWorker::Reopen) => self.reopen(),
+                Incoming::Message(ToWorker::Reopen) => self.logs.replace(descriptors),
                 Incoming::Message(ToWorker::LogLevel(level)) => monoceros_log::set_level(level),
                 Incoming::Message(ToWorker::Confirm { number }) => {
                     self.channel.send(&FromWorker::Confirmed { number })?;
@@ -174,19 +174,11 @@ impl Mold {
     }
 
     fn heed_signal(&self) -> io::Result<()> {
-        match self.held.take()? {
-            // A mold has no requests to finish.
-            Some(signal::TERM | signal::INT | signal::QUIT) => end::at_once(0),
-            Some(signal::USR1) => self.reopen(),
-            Some(_) | None => {}
+        // A mold has no requests to finish.
+        if let Some(signal::TERM | signal::INT | signal::QUIT) = self.held.take()? {
+            end::at_once(0);
         }
         Ok(())
-    }
-
-    fn reopen(&self) {
-        if let Err(error) = self.log.file().reopen() {
-            log::error!("{}", reason(&error));
-        }
     }
 
     /// Forks a worker, and reports it to the master. Returns its parts in the worker,
@@ -315,14 +307,20 @@ impl ForkParts {
     }
 
     /// Waits until the master has opened its pidfd and sends slot and settings.
-    fn become_worker(self, py: Python, listeners: Vec<Private>) -> PyResult<BootResources> {
+    fn become_worker(
+        self,
+        py: Python,
+        listeners: Vec<Private>,
+        logs: &WorkerLogs,
+    ) -> PyResult<BootResources> {
         wait(&[(self.channel.as_fd(), Readiness::Readable)], None)?;
         let (start, files) = match self.channel.receive_with()? {
             (Incoming::Message(ToWorker::Start(start)), files) => (start, files),
             // The master has ended, or has withdrawn the fork.
             (Incoming::Message(_) | Incoming::Nothing | Incoming::Closed, _) => exit_now(0),
         };
-        let spool_count = adopt_spool_count(&start, files)?;
+        let (spool_count, files) = adopt_files(&start, files)?;
+        logs.replace(files);
         let tls = keys::take(&self.channel, &start);
         let clients = clients::take(&self.channel, &start);
         let Start { slot, generation, .. } = &start;

@@ -17,6 +17,7 @@ use monoceros_wire::stacks::Stacks;
 use pyo3::prelude::*;
 
 use crate::boot_failure::give_up;
+use crate::logs::GivenLogs;
 use crate::{clients, keys};
 
 /// The resources that a worker starts with.
@@ -39,18 +40,11 @@ pub(crate) enum BootRole {
     Mold { channel: WorkerEnd, listeners: Vec<Private>, start: StartMold },
 }
 
-/// The logs that the master passes as descriptors.
-#[derive(Default)]
-pub(crate) struct InheritedLogs {
-    pub(crate) error: Option<OwnedFd>,
-    pub(crate) access: Option<OwnedFd>,
-}
-
 /// Takes the descriptors, and waits for the first message.
 ///
 /// # Errors
 /// For a descriptor that is missing, and for a message that cannot be read.
-pub(crate) fn receive() -> io::Result<(BootRole, Stacks, InheritedLogs)> {
+pub(crate) fn receive() -> io::Result<(BootRole, Stacks, GivenLogs)> {
     let channel = WorkerEnd::from(descriptor::take_inherited(number(variable::CHANNEL)?)?);
     let stacks = Stacks::from(descriptor::take_inherited(number(variable::STACKS)?)?);
     let count = number("LISTEN_FDS").unwrap_or(0);
@@ -58,37 +52,39 @@ pub(crate) fn receive() -> io::Result<(BootRole, Stacks, InheritedLogs)> {
         .map(|it| descriptor::take_inherited(it).map(Private::from))
         .collect();
     let listeners = listeners?;
-    let log = |name| number(name).ok().map(descriptor::take_inherited).transpose();
-    let logs =
-        InheritedLogs { error: log(variable::ERROR_LOG)?, access: log(variable::ACCESS_LOG)? };
     match channel.receive_with()? {
         (Incoming::Message(ToWorker::Start(start)), files) => {
             let scoreboard =
                 Scoreboard::adopt(descriptor::take_inherited(number(variable::SCOREBOARD)?)?)?;
-            let spool_count = adopt_spool_count(&start, files)?;
+            let (spool_count, files) = adopt_files(&start, files)?;
+            let logs = GivenLogs { roles: start.logs.clone(), files };
             let tls = keys::take(&channel, &start);
             let clients = clients::take(&channel, &start);
             let resources =
                 BootResources { channel, scoreboard, listeners, start, tls, clients, spool_count };
             Ok((BootRole::Worker(Box::new(resources)), stacks, logs))
         }
-        (Incoming::Message(ToWorker::StartMold(start)), _) => {
+        (Incoming::Message(ToWorker::StartMold(start)), files) => {
+            let logs = GivenLogs { roles: start.logs.clone(), files };
             Ok((BootRole::Mold { channel, listeners, start }, stacks, logs))
         }
         _ => Err(io::Error::other("the master has sent no first message")),
     }
 }
 
-/// Takes the count of bodies on disk, whose descriptor came with the first message.
+/// Takes the count of bodies on disk, whose descriptor came with the first message, and returns
+/// the other ones, which are those of the logs.
 ///
 /// # Errors
 /// Those of `mmap(2)`; `InvalidData` for other memory.
-pub(crate) fn adopt_spool_count(
+pub(crate) fn adopt_files(
     start: &Start,
     files: Vec<OwnedFd>,
-) -> io::Result<Option<WorkerSpoolCount>> {
-    let given = files.into_iter().next().zip(start.spool_place);
-    given.map(|(file, place)| WorkerSpoolCount::adopt(file, place)).transpose()
+) -> io::Result<(Option<WorkerSpoolCount>, Vec<OwnedFd>)> {
+    let mut files = files.into_iter();
+    let given = start.spool_place.and_then(|place| Some((files.next()?, place)));
+    let count = given.map(|(file, place)| WorkerSpoolCount::adopt(file, place)).transpose()?;
+    Ok((count, files.collect()))
 }
 
 fn number(name: &str) -> io::Result<i32> {

@@ -24,7 +24,7 @@ use pyo3::prelude::*;
 
 use crate::boot_failure::give_up;
 use crate::loading::LoadedApplication;
-use crate::logs::open_access_log;
+use crate::logs::WorkerLogs;
 use crate::parameters::BootResources;
 use crate::project::{self, ProjectFacts};
 use crate::serve::{self, Reports, Server};
@@ -58,22 +58,15 @@ impl PreparedWorker {
         py: Python,
         resources: BootResources,
         settings: &WorkerSettings,
-        log: &Arc<RecordWriter>,
+        logs: &WorkerLogs,
         facts: &ProjectFacts,
     ) -> PyResult<Self> {
         let BootResources { channel, scoreboard, listeners, start, tls, clients, spool_count } =
             resources;
         let speaker = WorkerEnd::from(std::os::fd::AsFd::as_fd(&channel).try_clone_to_owned()?);
-        let access = match open_access_log(settings, start.slot, start.generation) {
-            Ok(access) => access,
-            Err(error) => give_up(&speaker, BootFailure::Boot, &error.to_string()),
-        };
-        let reopened = Arc::clone(log);
-        let reopen = Box::new(move || {
-            if let Err(error) = reopened.file().reopen() {
-                log::error!("{error}");
-            }
-        });
+        let access = logs.access_log(settings, start.slot, start.generation);
+        let reopened = logs.clone();
+        let reopen = Box::new(move |files| reopened.replace(files));
         let cannot_serve = |why: String| -> ! { cannot_serve(&speaker, &why) };
         let mut options = options(settings, start.workers, !has_lock(py));
         let prefix = prefix();
@@ -120,11 +113,11 @@ pub(crate) fn serve(
     py: Python,
     resources: BootResources,
     settings: &WorkerSettings,
-    log: Arc<RecordWriter>,
+    logs: &WorkerLogs,
     application: LoadedApplication,
 ) -> PyResult<()> {
-    let prepared = PreparedWorker::new(py, resources, settings, &log, &application.facts)?;
-    run(py, prepared, settings, log, application)
+    let prepared = PreparedWorker::new(py, resources, settings, logs, &application.facts)?;
+    run(py, prepared, settings, Arc::clone(&logs.errors), application)
 }
 
 /// Serves with the application that was loaded, on an engine that may run already.

@@ -23,8 +23,8 @@ const READ: [i32; 5] = [signal::TERM, signal::QUIT, signal::INT, signal::USR1, s
 
 /// What the loop calls outside the engine.
 pub(crate) struct Hooks {
-    /// Opens the error log again.
-    pub(crate) reopen: Box<dyn FnMut() + Send>,
+    /// Goes on with the logs that the master has opened, in the order of `Start::logs`.
+    pub(crate) reopen: Box<dyn FnMut(Vec<OwnedFd>) + Send>,
     /// Notifies the application that the worker begins to drain.
     pub(crate) announce: Box<dyn FnMut() + Send>,
 }
@@ -34,8 +34,8 @@ pub(crate) struct Hooks {
 pub(crate) enum WorkerCommand {
     /// Drain: the cause, and how the queues are treated.
     Drain(Cause, Queue),
-    /// Open the logs again.
-    Reopen,
+    /// Go on with these logs.
+    Reopen(Vec<OwnedFd>),
     /// So many workers accept from the same listeners.
     Workers(u16),
     /// The server is about to end.
@@ -57,10 +57,8 @@ pub(crate) enum Signal {
     End,
     /// Drain (SIGTERM).
     Drain,
-    /// Open the logs again (SIGUSR1).
-    Reopen,
-    /// None: SIGHUP is for the master. A SIGHUP that is sent to every process with the
-    /// server's name must not end a worker.
+    /// None: SIGHUP and SIGUSR1 are for the master, which opens the logs. A signal that is sent
+    /// to every process with the server's name must not end a worker.
     Nothing,
 }
 
@@ -153,6 +151,9 @@ impl ControlInput {
                 Ok((Incoming::Message(ToWorker::Tls), files)) => {
                     return Some(WorkerCommand::ReplaceTls(files));
                 }
+                Ok((Incoming::Message(ToWorker::Reopen), files)) => {
+                    return Some(WorkerCommand::Reopen(files));
+                }
                 Ok((Incoming::Message(ToWorker::LogLevel(level)), _)) => {
                     monoceros_log::set_level(level);
                     continue;
@@ -196,9 +197,9 @@ impl ControlInput {
         arrived.into_iter().map(meaning).collect()
     }
 
-    /// Opens the error log again.
-    pub(crate) fn reopen_log(&mut self) {
-        (self.hooks.reopen)();
+    /// Goes on with these logs.
+    pub(crate) fn reopen_logs(&mut self, files: Vec<OwnedFd>) {
+        (self.hooks.reopen)(files);
     }
 
     /// Sends the master the confirmation of this number.
@@ -219,17 +220,17 @@ fn command(message: &ToWorker) -> Option<WorkerCommand> {
         ToWorker::Drain(Drain::Refuse) => WorkerCommand::Drain(Cause::Stuck, Queue::Leave),
         ToWorker::Drain(Drain::ServeQueue) => WorkerCommand::Drain(Cause::Commanded, Queue::Serve),
         ToWorker::Drain(Drain::Retire) => WorkerCommand::Drain(Cause::Commanded, Queue::Leave),
-        ToWorker::Reopen => WorkerCommand::Reopen,
         ToWorker::Workers(count) => WorkerCommand::Workers(count),
         ToWorker::Leave => WorkerCommand::Leave,
         ToWorker::Expire { request } => WorkerCommand::Expire { request },
         ToWorker::Confirm { number } => WorkerCommand::Confirm { number },
-        // The first messages, which were taken before the loop began, those that come with a
-        // file, and those that were obeyed at once.
+        // The first messages, which were taken before the loop began, those that come with
+        // files, and those that were obeyed at once.
         ToWorker::Start(_)
         | ToWorker::StartMold(_)
         | ToWorker::Fork { .. }
         | ToWorker::Tls
+        | ToWorker::Reopen
         | ToWorker::LogLevel(_)
         | ToWorker::Limits
         | ToWorker::Metrics { .. } => return None,
@@ -240,7 +241,6 @@ fn meaning(signal: i32) -> Signal {
     match signal {
         signal::INT | signal::QUIT => Signal::End,
         signal::TERM => Signal::Drain,
-        signal::USR1 => Signal::Reopen,
         _ => Signal::Nothing,
     }
 }
@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn every_signal_that_is_read_has_a_meaning() {
         let meanings = READ.map(meaning);
-        use Signal::{Drain, End, Nothing, Reopen};
-        assert_eq!(meanings, [Drain, End, End, Reopen, Nothing]);
+        use Signal::{Drain, End, Nothing};
+        assert_eq!(meanings, [Drain, End, End, Nothing, Nothing]);
     }
 }

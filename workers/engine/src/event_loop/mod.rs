@@ -343,7 +343,10 @@ impl EventLoop {
         while let Some(command) = self.control.next(self.poll.registry()) {
             match command {
                 WorkerCommand::Drain(cause, queue) => self.drain_and_announce(cause, queue),
-                WorkerCommand::Reopen => self.reopen_logs(),
+                WorkerCommand::Reopen(files) => {
+                    self.shared.flush_access();
+                    self.control.reopen_logs(files);
+                }
                 WorkerCommand::Workers(count) => {
                     self.shared.workers.store(count, Ordering::Relaxed)
                 }
@@ -379,18 +382,10 @@ impl EventLoop {
                 Signal::Drain if self.life.is_serving() => {
                     self.drain(Cause::Commanded, Queue::Keep)
                 }
-                Signal::Reopen => self.reopen_logs(),
                 Signal::Drain | Signal::Nothing => {}
             }
         }
         ControlFlow::Continue(())
-    }
-
-    fn reopen_logs(&mut self) {
-        self.control.reopen_log();
-        if let Some(Err(error)) = self.shared.access.as_ref().map(|access| access.reopen()) {
-            log::error!("{error}");
-        }
     }
 
     fn drain(&mut self, cause: Cause, queue: Queue) {
@@ -429,6 +424,7 @@ impl EventLoop {
         }
         self.connections.relieve(now_ms, || self.listening.has_waiting());
         self.shared.losses.log_omitted(false);
+        monoceros_log::flush();
         self.shared.spools.look(now_ms);
         trim::look(now_ms);
         let sight = self.shared.handoff.sight();

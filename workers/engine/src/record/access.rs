@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use monoceros_config::{AccessExclusion, AccessFormat, Fraction};
 use monoceros_http::response::push_decimal;
-use monoceros_log::LogFile;
+use monoceros_log::LineLog;
 
 use crate::record::access_json::JsonForm;
 use crate::record::access_record::Record;
@@ -25,7 +25,7 @@ thread_local! {
 /// The log's file, what it leaves out, and the form of its lines.
 #[derive(Debug)]
 pub struct AccessLog {
-    file: LogFile,
+    lines: LineLog,
     form: LineForm,
     selection: AccessSelection,
     gathered: Mutex<Vec<u8>>,
@@ -49,9 +49,9 @@ pub(crate) struct Draft {
 impl AccessLog {
     /// A log of lines of this format.
     #[must_use]
-    pub fn new(file: LogFile, format: AccessFormat) -> Self {
+    pub fn new(lines: LineLog, format: AccessFormat) -> Self {
         let (form, selection) = (LineForm::Text(format), AccessSelection::default());
-        Self { file, form, selection, gathered: Mutex::default() }
+        Self { lines, form, selection, gathered: Mutex::default() }
     }
 
     /// The same with lines in JSON, for the worker of this slot and generation.
@@ -126,19 +126,10 @@ impl AccessLog {
 
     fn write_out(&self, gathered: &mut Vec<u8>) {
         if !gathered.is_empty() {
-            self.file.write(gathered);
+            self.lines.write(gathered);
             gathered.clear();
             gathered.shrink_to(2 * GATHER_LIMIT);
         }
-    }
-
-    /// Opens the file again by name.
-    ///
-    /// # Errors
-    /// Those of `open(2)`, with the path; the old file stays in use.
-    pub fn reopen(&self) -> std::io::Result<()> {
-        self.flush();
-        self.file.reopen()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use monoceros_engine::{
     AccessLog, ApplicationKind, Engine, EngineParts, Exchange, LayerFactory, ListenerParts,
     MultiplexerFactory, Options, RequestSource, Wait,
 };
-use monoceros_log::{Destination, LogFile};
+use monoceros_log::{Destination, LineLog, LogFile};
 use monoceros_sys::fork::Private;
 use monoceros_wire::channel::{MasterEnd, pair};
 use monoceros_wire::listener::{
@@ -79,7 +80,7 @@ impl RunningEngine {
         name: &str,
         options: Options,
         wire: Wire,
-        reopen: impl FnMut() + Send + 'static,
+        mut reopen: impl FnMut() + Send + 'static,
     ) -> Self {
         let Wire { layer, protocol, proxy_protocol } = wire;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -117,8 +118,8 @@ impl RunningEngine {
                 layer,
                 protocol,
             }],
-            access: Some(AccessLog::new(file, format)),
-            reopen: Box::new(reopen),
+            access: Some(AccessLog::new(LineLog::new(Some(Arc::new(file)), None), format)),
+            reopen: Box::new(move |_| reopen()),
             announce: Box::new(|| ()),
         };
         let end = |_| {
