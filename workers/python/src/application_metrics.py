@@ -112,6 +112,9 @@ def use_places(values):
     The documentation of prometheus_client names this attribute for servers with an identity
     of their own.
     """
+    if not values.ValueClass._multiprocess:
+        # A version before 0.10, which reads only FORMER_VARIABLE.
+        return
     by_place = values.MultiProcessValue(identity)
     values.MmapedDict = made_whole(values.MmapedDict)
     values.ValueClass = by_place
