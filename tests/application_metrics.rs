@@ -273,8 +273,9 @@ fn live_gauges_count_living_workers_only() {
         assert!(shown <= 3.0, "{shown}");
         wait_for_sample(&server, "app_living", 3.0);
     }
+    let old = server.workers();
     server.signal(Signal::SIGHUP);
-    server.wait_for_log("reloaded: gen=");
+    server.wait_for_new_workers(&old, 3);
     wait_for_sample(&server, "app_living", 3.0);
     let text = server.get("/metrics").text();
     let living = text.lines().filter(|line| line.starts_with("app_liveall{")).count();
