@@ -43,7 +43,18 @@ struct SampleKey {
     /// What the name of the sample has behind that of the family.
     suffix: String,
     labels: Labels,
+    /// What it means in a histogram, if it has a bound.
+    bucket: Option<BucketKey>,
     help: String,
+}
+
+/// The key of a bucket.
+#[derive(Debug)]
+struct BucketKey {
+    /// The labels without the bound.
+    labels: Labels,
+    /// `None` for a text that is no number.
+    bound: Option<f64>,
 }
 
 /// A metric, added up over the processes.
@@ -115,11 +126,12 @@ impl MergedMetrics {
 
     fn add_entry(&mut self, file: &ValueFile, entry: &FileEntry) {
         let Some(key) = self.key(entry.key) else { return };
-        let family = self.families.entry(key.family.clone()).or_insert_with(|| MergedFamily {
-            kind: file.kind,
-            help: key.help.clone(),
-            groups: BTreeMap::new(),
-        });
+        // As with labels, a name is copied once.
+        if !self.families.contains_key(&key.family) {
+            let (kind, help, groups) = (file.kind, key.help.clone(), BTreeMap::new());
+            self.families.insert(key.family.clone(), MergedFamily { kind, help, groups });
+        }
+        let Some(family) = self.families.get_mut(&key.family) else { return };
         // Two metrics of an application with one name and several types.
         if family.kind == file.kind {
             family.add(file, &key, entry);
@@ -172,7 +184,18 @@ impl SampleKey {
             return None;
         }
         let suffix = allowed_letters(suffix, true);
-        Some(Self { family: readable(&family, true)?, suffix, labels: read, help })
+        let family = readable(&family, true)?;
+        let bucket = BucketKey::of(&read);
+        Some(Self { family, suffix, labels: read, bucket, help })
+    }
+}
+
+impl BucketKey {
+    fn of(labels: &Labels) -> Option<Self> {
+        let at = labels.iter().position(|(name, _)| name == BOUND)?;
+        let mut labels = labels.clone();
+        let (_, bound) = labels.remove(at);
+        Some(Self { labels, bound: bound.parse().ok() })
     }
 }
 
@@ -220,22 +243,30 @@ impl MergeRule {
 
 impl MergedFamily {
     fn add(&mut self, file: &ValueFile, key: &SampleKey, entry: &FileEntry) {
-        let mut labels = key.labels.clone();
-        if self.kind == MetricKind::Histogram
-            && let Some(at) = labels.iter().position(|(name, _)| name == BOUND)
-        {
-            let (_, bound) = labels.remove(at);
-            if let Ok(bound) = bound.parse() {
-                self.groups.entry(labels).or_default().count(bound, entry.value);
+        if let (MetricKind::Histogram, Some(bucket)) = (self.kind, &key.bucket) {
+            if let Some(bound) = bucket.bound {
+                self.change(&bucket.labels, |group| group.count(bound, entry.value));
             }
-            return;
-        }
-        if file.rule == MergeRule::Apart {
+        } else if file.rule == MergeRule::Apart {
+            let mut labels = key.labels.clone();
             labels.retain(|(name, _)| name != PROCESS);
             labels.push((PROCESS.to_owned(), file.process.to_owned()));
             labels.sort();
+            self.change(&labels, |group| group.add(file.rule, &key.suffix, entry));
+        } else {
+            self.change(&key.labels, |group| group.add(file.rule, &key.suffix, entry));
         }
-        self.groups.entry(labels).or_default().add(file.rule, &key.suffix, entry);
+    }
+
+    /// Changes the samples with these labels. There are many entries of few labels, which are
+    /// copied once.
+    fn change(&mut self, labels: &Labels, change: impl FnOnce(&mut SampleGroup)) {
+        if let Some(group) = self.groups.get_mut(labels) {
+            return change(group);
+        }
+        let mut group = SampleGroup::default();
+        change(&mut group);
+        self.groups.insert(labels.clone(), group);
     }
 
     fn write(&self, mut writer: FamilyWriter) {
