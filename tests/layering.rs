@@ -6,12 +6,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The crates, their directories, and the crates of this workspace that each may use.
-const CRATES: [(&str, &str, &[&str]); 13] = [
+const CRATES: [(&str, &str, &[&str]); 14] = [
     ("monoceros-sys", "src/sys", &[]),
     ("monoceros-config", "src/config", &[]),
     ("monoceros-http", "workers/http", &[]),
     ("monoceros-log", "src/log", &["monoceros-config", "monoceros-sys"]),
     ("monoceros-metrics", "src/metrics", &["monoceros-http", "monoceros-wire"]),
+    ("monoceros-statsd", "src/statsd", &["monoceros-config", "monoceros-sys"]),
     ("monoceros-tls", "src/tls", &[]),
     ("monoceros-wire", "src/wire", &["monoceros-sys"]),
     (
@@ -21,6 +22,7 @@ const CRATES: [(&str, &str, &[&str]); 13] = [
             "monoceros-config",
             "monoceros-http",
             "monoceros-log",
+            "monoceros-statsd",
             "monoceros-sys",
             "monoceros-tls",
             "monoceros-wire",
@@ -54,6 +56,7 @@ const CRATES: [(&str, &str, &[&str]); 13] = [
             "monoceros-engine",
             "monoceros-http",
             "monoceros-log",
+            "monoceros-statsd",
             "monoceros-sys",
             "monoceros-tls",
             "monoceros-wire",
@@ -67,6 +70,7 @@ const CRATES: [(&str, &str, &[&str]); 13] = [
             "monoceros-http",
             "monoceros-log",
             "monoceros-metrics",
+            "monoceros-statsd",
             "monoceros-sys",
             "monoceros-tls",
             "monoceros-wire",

@@ -4,6 +4,7 @@
 //! The master and its workers use this crate. The engine formats the access log's lines;
 //! this crate has only where they go.
 
+mod counts;
 mod destination;
 mod form;
 mod identity;
@@ -20,6 +21,7 @@ mod syslog_link;
 mod text;
 mod writer;
 
+pub use counts::LogCounts;
 pub use destination::{Destination, LogFile};
 pub use form::RecordForm;
 pub use identity::{Identity, identify};
@@ -29,4 +31,4 @@ pub use record::LogRecord;
 pub use severity::Severity;
 pub use syslog::Syslog;
 pub use syslog_link::SyslogLink;
-pub use writer::{RecordWriter, flush, install, set_level};
+pub use writer::{RecordWriter, flush, install, set_level, write_with};

@@ -6,8 +6,9 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::sync::{Arc, OnceLock, RwLock};
 
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 
+use crate::counts;
 use crate::destination::LogFile;
 use crate::form::RecordForm;
 use crate::identity::{Identity, identify};
@@ -45,6 +46,7 @@ impl RecordWriter {
 
     /// Writes a record.
     pub fn write(&self, record: &LogRecord) {
+        counts::count(record);
         if !self.send_to_journal(record) {
             self.file.write((self.file.form().render(record) + "\n").as_bytes());
         }
@@ -121,6 +123,16 @@ pub fn install(identity: &Identity, level: LevelFilter, writer: Arc<RecordWriter
     if log::set_boxed_logger(Box::new(Installed(writer))).is_ok() {
         identify(identity);
         set_level(level);
+    }
+}
+
+/// Writes a record of this process with facts, by the names that JSON has for them, if its
+/// level is written. Like the macros of the crate `log`, for facts that are not known when it is
+/// compiled.
+pub fn write_with(level: Level, facts: &[(&str, &str)], text: fmt::Arguments) {
+    if level <= log::max_level() {
+        let record = Record::builder().level(level).args(text).key_values(&facts).build();
+        log::logger().log(&record);
     }
 }
 

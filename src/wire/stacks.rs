@@ -84,6 +84,41 @@ impl AsFd for Stacks {
     }
 }
 
+/// The beginnings of the line in front of a thread's stack, as Python's `faulthandler` writes it.
+const HEADINGS: [&str; 2] = ["Thread 0x", "Current thread 0x"];
+
+/// The stacks with that of one thread in front, by its number in its process
+/// (`pthread_self(3)`). Unchanged if they do not have the thread.
+#[must_use]
+pub fn with_first(stacks: &str, pthread: u64) -> String {
+    let begins = |line: &str| number_of(line).is_some();
+    let mut sections: Vec<Vec<&str>> = Vec::new();
+    for line in stacks.lines() {
+        if sections.is_empty() || begins(line) {
+            sections.push(Vec::new());
+        }
+        if let Some(section) = sections.last_mut() {
+            section.push(line);
+        }
+    }
+    let is_its =
+        |section: &Vec<&str>| section.first().and_then(|it| number_of(it)) == Some(pthread);
+    if let Some(place) = sections.iter().position(is_its) {
+        let section = sections.remove(place);
+        let front = usize::from(sections.first().is_some_and(|it| !begins(it[0])));
+        sections.insert(front.min(place), section);
+    }
+    let text = |section: &Vec<&str>| section.join("\n").trim_end().to_owned();
+    sections.iter().map(text).filter(|it| !it.is_empty()).collect::<Vec<_>>().join("\n\n")
+}
+
+/// The number of the thread whose stack follows this line.
+fn number_of(line: &str) -> Option<u64> {
+    let digits = HEADINGS.iter().find_map(|heading| line.strip_prefix(heading))?;
+    let end = digits.find(|letter: char| !letter.is_ascii_hexdigit()).unwrap_or(digits.len());
+    u64::from_str_radix(&digits[..end], 16).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +128,25 @@ mod tests {
         let master = Stacks::create().unwrap();
         let worker = Stacks::from(master.as_fd().try_clone_to_owned().unwrap());
         (master, OwnedFd::from(worker).into())
+    }
+
+    #[test]
+    fn the_stack_of_a_thread_comes_first() {
+        let one =
+            "Thread 0x00007f0000000001 (most recent call first):\n  File \"a.py\", line 1 in f";
+        let two = "Thread 0x00007f0000000002 [io] (most recent call first):\n  <no Python frame>";
+        let last = "Current thread 0x000000000000000a (most recent call first):\n  File \"b.py\"";
+        let all = format!("{one}\n\n{two}\n\n{last}\n");
+        let first = |pthread| with_first(&all, pthread);
+        assert_eq!(first(0x7f00_0000_0002), format!("{two}\n\n{one}\n\n{last}"));
+        assert_eq!(first(10), format!("{last}\n\n{one}\n\n{two}"));
+        assert_eq!(first(0x7f00_0000_0001), all.trim_end());
+        assert_eq!(first(3), all.trim_end());
+        let led = format!("Stacks\n{all}");
+        assert!(with_first(&led, 10).starts_with(&format!("Stacks\n\n{last}\n\n{one}")));
+        for odd in ["", "\n", "Thread 0x\n", "Thread 0xzz\nThread 0x1"] {
+            assert_eq!(with_first(odd, 1).replace('\n', "").len(), odd.replace('\n', "").len());
+        }
     }
 
     #[test]

@@ -36,7 +36,9 @@ use crate::master::act::poller::{PollSource, Poller};
 use crate::master::act::processes::Processes;
 use crate::master::act::proportional_sizes::ProportionalSizes;
 use crate::master::act::renewals::Renewals;
+use crate::master::act::server_figures::ServerFigures;
 use crate::master::act::signal_reader::{ReceivedSignal, SignalReader};
+use crate::master::act::slow_log::SlowLog;
 use crate::master::act::startup::{CANNOT_START, Startup, announce};
 use crate::master::act::upgrade::{Inherited, PassedOn, SuccessorStart};
 use crate::master::act::worker_spec::WorkerSpec;
@@ -68,6 +70,8 @@ pub(crate) struct MasterLoop {
     notify_sender: NotifySender,
     concerns: ConcernReport,
     startup: Startup,
+    slow_log: SlowLog,
+    figures: ServerFigures,
     /// Workers have begun to serve.
     has_announced: bool,
     /// The exit code, when the master is to end.
@@ -141,6 +145,8 @@ impl MasterLoop {
             notify_sender,
             concerns,
             startup: Startup::new(log, starter),
+            slow_log: SlowLog::default(),
+            figures: ServerFigures::default(),
             has_announced: false,
             code: None,
         })
@@ -166,6 +172,7 @@ impl MasterLoop {
             self.leave(CANNOT_START);
             return CANNOT_START;
         }
+        self.follow_settings();
         events.push_back(self.report_certificates());
         for action in master.begin() {
             events.extend(self.act(action));
@@ -191,6 +198,7 @@ impl MasterLoop {
         let others = self.control.deadline().into_iter();
         let others = others.chain(self.renewals.deadline(&self.generations));
         let others = others.chain(self.metrics.deadline(Instant::now()));
+        let others = others.chain(self.figures.deadline());
         let next = others.chain(deadline).min();
         let timeout = next.map(|at| at.saturating_duration_since(Instant::now()));
         let mut sources = self.poller.wait(timeout);
@@ -202,8 +210,18 @@ impl MasterLoop {
         }
         self.control.close_overdue(&self.poller, Instant::now());
         self.look_at_certificates(events);
+        let spec = self.generations.current();
+        self.figures.look(self.processes.workers(), spec, Instant::now());
         if deadline.is_some_and(|at| at <= Instant::now()) {
             events.push_back(MasterEvent::Elapsed);
+        }
+    }
+
+    /// The settings that serve are known, or others now.
+    fn follow_settings(&mut self) {
+        if let Some(spec) = self.generations.current() {
+            self.slow_log.follow(spec);
+            self.figures.follow(&spec.settings);
         }
     }
 
@@ -304,6 +322,7 @@ impl MasterLoop {
                 if let Ok(spec) = self.generations.find(generation) {
                     self.startup.follow(spec);
                 }
+                self.follow_settings();
                 self.renewals.warn(&mut self.generations);
                 return Some(self.report_certificates());
             }
@@ -315,6 +334,7 @@ impl MasterLoop {
             Action::CloseListeners => self.generations.close_listeners(),
             Action::Announce { app, workers } => self.announce(&app, workers),
             Action::Log(line) => line.write(),
+            Action::LogSlow { id, text } => self.slow_log.write(&id, &text),
             Action::Concern { text, is_grave } => self.concerns.write(&text, is_grave),
             Action::Exit(code) => self.code = Some(code),
         }
@@ -367,6 +387,7 @@ impl MasterLoop {
     fn reopen_logs(&self) -> Result<(), String> {
         let reopened = self.startup.reopen(&self.generations);
         self.processes.reopen_logs(&self.generations);
+        self.slow_log.reopen(self.generations.owner());
         reopened
     }
 

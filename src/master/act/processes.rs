@@ -228,6 +228,11 @@ impl Processes {
         workers.iter().map(read).collect()
     }
 
+    /// How many workers exist.
+    pub(crate) fn workers(&self) -> usize {
+        self.running.values().filter(|process| !process.is_mold()).count()
+    }
+
     /// The generation of a process.
     pub(crate) fn generation_of(&self, worker: WorkerId) -> Option<Generation> {
         self.running.get(&worker).map(|process| process.generation)

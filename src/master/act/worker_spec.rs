@@ -213,6 +213,7 @@ impl WorkerSpec {
             min_ready: settings.min_ready_seconds,
             progress_deadline: settings.progress_deadline,
             timeout: settings.timeout,
+            slow_request: settings.slow_request,
             graceful_timeout: settings.graceful_timeout,
             shutdown_delay: settings.shutdown_delay,
             boot_timeout: settings.boot_timeout,

@@ -152,6 +152,13 @@ pub(crate) enum Action {
     },
     /// Write a record to the error log.
     Log(LogLine),
+    /// Report a slow request, where such reports go.
+    LogSlow {
+        /// Its identifier.
+        id: String,
+        /// What it is, and the stacks of its worker.
+        text: String,
+    },
     /// Report something that the operator should correct: in the error log, or in the output
     /// of a check.
     Concern {

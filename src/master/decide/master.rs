@@ -165,7 +165,7 @@ impl Master {
             MasterState::Booting | MasterState::Serving | MasterState::Delaying { .. } => {
                 self.with_pool(now, |pool, context, actions| pool.reconcile(context, actions));
                 self.note_progress(now);
-                self.pool.start_monitor(self.reload.settings().timeout, now);
+                self.pool.start_monitor(self.reload.settings().time_limits(), now);
             }
             MasterState::Draining | MasterState::Stopping => {
                 self.reload.cancel();
@@ -173,7 +173,7 @@ impl Master {
                 self.pool.wind_down(now, &mut self.actions);
                 // A request may still take too long while the rest is finished.
                 if self.state == MasterState::Draining {
-                    self.pool.start_monitor(self.reload.settings().timeout, now);
+                    self.pool.start_monitor(self.reload.settings().time_limits(), now);
                 } else {
                     self.pool.stop_monitor();
                 }
@@ -213,7 +213,7 @@ impl Master {
             let reason = "made no progress within progress-deadline";
             self.abandon_reload(reason, reason, now);
         }
-        if self.pool.take_inspection(self.reload.settings().timeout, now) {
+        if self.pool.take_inspection(self.reload.settings().time_limits(), now) {
             self.actions.push(Action::Inspect);
             let boots = self.state == MasterState::Booting;
             if boots || self.reload.rolling_to().is_some() || self.reload.is_put_off() {

@@ -28,6 +28,7 @@ mod rules;
 pub(crate) mod sample;
 pub(crate) mod server_facts;
 pub(crate) mod settings;
+mod slow_requests;
 mod stack_requests;
 pub(crate) mod state;
 mod status_line;

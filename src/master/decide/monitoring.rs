@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 use log::Level;
 use monoceros_log::MessageId;
 use monoceros_wire::message::ToWorker;
+use monoceros_wire::stacks;
 
 use crate::master::decide::action::{Action, Actions};
 use crate::master::decide::id::WorkerId;
 use crate::master::decide::roster::{Disposition, LeaveReason, Observations, Roster, WorkerState};
 use crate::master::decide::rules::health::{self, Finding, Hang};
 use crate::master::decide::sample::{RunningRequest, WorkerSample};
-use crate::master::decide::settings::MasterSettings;
+use crate::master::decide::settings::{MasterSettings, TimeLimits};
+use crate::master::decide::slow_requests::SlowReports;
 use crate::master::decide::suspends::Suspends;
 use crate::master::decide::{lifecycle, recycling};
 
@@ -27,6 +29,7 @@ const STACKS_LIMIT: Duration = Duration::from_secs(3);
 #[derive(Debug, Default)]
 pub(crate) struct Monitor {
     next: Option<Instant>,
+    slow_reports: SlowReports,
 }
 
 /// What the judgement of samples depends on.
@@ -49,11 +52,12 @@ impl Monitor {
     /// Moves that time by a suspend of the master.
     pub(crate) fn shift(&mut self, by: Duration) {
         self.next = self.next.map(|at| at + by);
+        self.slow_reports.shift(by);
     }
 
     /// Reads the scoreboards from now on.
-    pub(crate) fn start(&mut self, timeout: Duration, now: Instant) {
-        self.next.get_or_insert_with(|| now + health::interval(timeout));
+    pub(crate) fn start(&mut self, limits: TimeLimits, now: Instant) {
+        self.next.get_or_insert_with(|| now + health::interval(limits));
     }
 
     /// Reads no scoreboard any more.
@@ -62,20 +66,38 @@ impl Monitor {
     }
 
     /// Whether the scoreboards are to be read now; sets the next time if so.
-    pub(crate) fn take_due(&mut self, timeout: Duration, now: Instant) -> bool {
+    pub(crate) fn take_due(&mut self, limits: TimeLimits, now: Instant) -> bool {
         let due = self.next.is_some_and(|at| at <= now);
         if due {
-            self.next = Some(now + health::interval(timeout));
+            self.next = Some(now + health::interval(limits));
         }
         due
+    }
+
+    /// Judges all samples of one moment.
+    pub(crate) fn judge(
+        &mut self,
+        roster: &mut Roster,
+        samples: &[WorkerSample],
+        conditions: Conditions,
+        actions: &mut Actions,
+    ) {
+        self.slow_reports.look(conditions.now, actions);
+        judge_samples(roster, samples, conditions, &mut self.slow_reports, actions);
+        if roster.everyone().any(|worker| worker.observed.traced == Some(conditions.now)) {
+            // The stacks should be of a request that still runs.
+            let soon = conditions.now + health::SHORTEST_INTERVAL;
+            self.next = self.next.map(|at| at.min(soon));
+        }
     }
 }
 
 /// Judges all samples of one moment.
-pub(crate) fn judge_samples(
+fn judge_samples(
     roster: &mut Roster,
     samples: &[WorkerSample],
     conditions: Conditions,
+    slow_reports: &mut SlowReports,
     actions: &mut Actions,
 ) {
     for sample in samples {
@@ -86,13 +108,13 @@ pub(crate) fn judge_samples(
             WorkerState::Ready { .. } => {
                 let limits = conditions.settings.recycling;
                 recycling::note_sample(worker, sample, limits, conditions.now, actions);
-                Judgement { roster, sample, conditions, actions }.judge();
+                Judgement { roster, sample, conditions, slow_reports, actions }.judge();
             }
             // Its end has a deadline, but a request may be over before that.
             WorkerState::Leaving {
                 reason: LeaveReason::Retired | LeaveReason::Stopped, ..
             } => {
-                Judgement { roster, sample, conditions, actions }.judge();
+                Judgement { roster, sample, conditions, slow_reports, actions }.judge();
             }
             WorkerState::Booting { .. }
             | WorkerState::Leaving { .. }
@@ -106,6 +128,7 @@ struct Judgement<'a> {
     roster: &'a mut Roster,
     sample: &'a WorkerSample,
     conditions: Conditions<'a>,
+    slow_reports: &'a mut SlowReports,
     actions: &'a mut Actions,
 }
 
@@ -120,12 +143,19 @@ impl Judgement<'_> {
         observed.forget_finished(&sample.running);
         // A worker that is to leave anyway keeps the time for that: what holds the
         // interpreter's lock may release it, and then the rest is served.
-        let finding = health::judge(sample, observed, settings.timeout, lived, &awake)
+        let limits = settings.time_limits();
+        let finding = health::judge(sample, observed, limits, lived, &awake)
             .filter(|it| is_staying || !matches!(it, Finding::Hangs(Hang::Stuck(_))));
         let Some(finding) = finding else {
             observed.traced = None;
             return;
         };
+        if let Finding::Lasting(requests) = &finding
+            && !self.slow_reports.admits()
+        {
+            observed.lasting.extend(requests.iter().map(|request| request.number));
+            return self.slow_reports.note_omitted(requests.len());
+        }
         match observed.traced {
             // A stopped process cannot write its stacks.
             _ if sample.stopped => {}
@@ -146,6 +176,7 @@ impl Judgement<'_> {
     fn act_on(&mut self, finding: Finding) {
         match finding {
             Finding::Slow(requests) => self.report_slow(&requests, "half of timeout"),
+            Finding::Lasting(requests) => self.report_lasting(&requests),
             Finding::Expired(requests) => {
                 self.expire(&requests, "timeout; the client is answered 504");
             }
@@ -164,8 +195,41 @@ impl Judgement<'_> {
     fn report_slow(&mut self, requests: &[RunningRequest], limit: &str) {
         let Some(worker) = self.roster.get_mut(self.sample.worker) else { return };
         worker.observed.slow.extend(requests.iter().map(|request| request.number));
-        let text = format!("{worker} {}{}", list(requests, limit), stacks(self.sample));
+        let text = format!("{worker} {}{}", list(requests, limit), stacks_of(self.sample));
         self.actions.log(Level::Warn, text);
+    }
+
+    /// Reports requests that run for longer than `slow-request`: one by one, each with the stack of
+    /// its thread in front of the others.
+    fn report_lasting(&mut self, requests: &[RunningRequest]) {
+        let now = self.conditions.now;
+        let Some(worker) = self.roster.get_mut(self.sample.worker) else { return };
+        worker.observed.lasting.extend(requests.iter().map(|request| request.number));
+        let queued = match self.sample.queued {
+            0 => "no request waits behind it".to_owned(),
+            1 => "1 request waits behind it".to_owned(),
+            count => format!("{count} requests wait behind it"),
+        };
+        let shown = self.sample.stacks.as_deref().unwrap_or_default();
+        for request in requests {
+            if !self.slow_reports.admits() {
+                self.slow_reports.note_omitted(1);
+                continue;
+            }
+            self.slow_reports.note_written(now);
+            let limit = "longer than slow-request";
+            let client = match request.client.as_str() {
+                "" => String::new(),
+                client => format!("; client {client}"),
+            };
+            let stacks = stacks::with_first(shown, request.pthread);
+            let text = format!(
+                "{worker} {}{client}; {queued}\n{stacks}",
+                list(std::slice::from_ref(request), limit)
+            );
+            let id = request.id.clone();
+            self.actions.push(Action::LogSlow { id, text: text.trim_end().to_owned() });
+        }
     }
 
     /// Requests have taken all of their time, which `limit` names: the worker responds
@@ -179,7 +243,7 @@ impl Judgement<'_> {
             verdict += " and the worker is replaced";
         }
         worker.observed.expired.extend(requests.iter().map(|request| request.number));
-        let text = format!("{worker} {}{}", list(requests, &verdict), stacks(self.sample));
+        let text = format!("{worker} {}{}", list(requests, &verdict), stacks_of(self.sample));
         self.actions.log_event(Level::Error, MessageId::WorkerTimedOut, text);
         for request in requests {
             self.actions.send(id, ToWorker::Expire { request: request.number });
@@ -193,7 +257,7 @@ impl Judgement<'_> {
         let (id, role, refuses) = (worker.id, worker.role, matches!(hang, Hang::Stuck(_)));
         let verdict =
             if refuses { "its clients are answered 503 and it is replaced" } else { "killing it" };
-        let text = format!("{worker} {hang}; {verdict}{}", stacks(self.sample));
+        let text = format!("{worker} {hang}; {verdict}{}", stacks_of(self.sample));
         self.actions.log_event(Level::Error, MessageId::WorkerTimedOut, text);
         let (reason, limit) = (LeaveReason::Hung, settings.graceful_timeout);
         if refuses {
@@ -210,6 +274,7 @@ impl Observations {
     fn forget_finished(&mut self, running: &[RunningRequest]) {
         let runs = |number: &u64| running.iter().any(|request| request.number == *number);
         self.slow.retain(runs);
+        self.lasting.retain(runs);
         self.expired.retain(runs);
     }
 }
@@ -233,7 +298,7 @@ fn list(requests: &[RunningRequest], limit: &str) -> String {
 }
 
 /// The stacks of the worker's threads, on lines of their own.
-fn stacks(sample: &WorkerSample) -> String {
+fn stacks_of(sample: &WorkerSample) -> String {
     let shown = sample.stacks.as_deref().map(str::trim_end).filter(|it| !it.is_empty());
     shown.map_or_else(String::new, |shown| format!("\n{shown}"))
 }

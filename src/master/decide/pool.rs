@@ -19,7 +19,7 @@ use crate::master::decide::event::{SpawnError, WorkerExit};
 use crate::master::decide::exit_report;
 use crate::master::decide::id::WorkerId;
 use crate::master::decide::lifecycle;
-use crate::master::decide::monitoring::{Conditions, Monitor, judge_samples};
+use crate::master::decide::monitoring::{Conditions, Monitor};
 use crate::master::decide::planner::PlanTarget;
 use crate::master::decide::pool_size::PoolSize;
 use crate::master::decide::reconcile::{Reconciler, Wanted, retire_molds};
@@ -27,7 +27,7 @@ use crate::master::decide::recycling::{self, Recycler};
 use crate::master::decide::reload::Reload;
 use crate::master::decide::roster::{LeaveReason, Role, Roster, WorkerEntry, WorkerState};
 use crate::master::decide::sample::WorkerSample;
-use crate::master::decide::settings::MasterSettings;
+use crate::master::decide::settings::{MasterSettings, TimeLimits};
 use crate::master::decide::suspends::Suspends;
 
 /// A worker that ends with exit code 0 after this time was stopped by an operator
@@ -198,8 +198,8 @@ impl WorkerPool {
     }
 
     /// Reads the scoreboards from now on.
-    pub(crate) fn start_monitor(&mut self, timeout: Duration, now: Instant) {
-        self.monitor.start(timeout, now);
+    pub(crate) fn start_monitor(&mut self, limits: TimeLimits, now: Instant) {
+        self.monitor.start(limits, now);
     }
 
     /// Reads no scoreboard any more.
@@ -208,8 +208,8 @@ impl WorkerPool {
     }
 
     /// Whether the scoreboards are to be read now; sets the next time if so.
-    pub(crate) fn take_inspection(&mut self, timeout: Duration, now: Instant) -> bool {
-        self.monitor.take_due(timeout, now)
+    pub(crate) fn take_inspection(&mut self, limits: TimeLimits, now: Instant) -> bool {
+        self.monitor.take_due(limits, now)
     }
 
     /// Lets all workers drain. Their molds end after them.
@@ -505,7 +505,7 @@ impl WorkerPool {
     ) {
         let PoolContext { suspends, now, .. } = context;
         let conditions = Conditions { settings: context.settings(), suspends, now };
-        judge_samples(&mut self.roster, samples, conditions, actions);
+        self.monitor.judge(&mut self.roster, samples, conditions, actions);
     }
 }
 

@@ -159,6 +159,8 @@ pub(crate) struct Observations {
     pub(crate) losses: Losses,
     /// Requests that were logged as slow.
     pub(crate) slow: BTreeSet<u64>,
+    /// Requests that have run for longer than `slow-request`, and were reported or left out.
+    pub(crate) lasting: BTreeSet<u64>,
     /// Requests that have taken all of `timeout`.
     pub(crate) expired: BTreeSet<u64>,
     /// When it was asked for its stacks, until the finding they belong to is acted on.

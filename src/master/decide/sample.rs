@@ -19,6 +19,8 @@ pub(crate) struct WorkerSample {
     pub(crate) running: Vec<RunningRequest>,
     /// Number of its application sides. Each is a thread, which runs one request at a time.
     pub(crate) sides: usize,
+    /// Number of requests that wait for an application side.
+    pub(crate) queued: u32,
     /// Time for which requests have waited although an application side could take one.
     pub(crate) stuck: Option<Duration>,
     /// Number of requests that it has responded to.
@@ -34,12 +36,18 @@ pub(crate) struct WorkerSample {
 }
 
 /// A request that a worker runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RunningRequest {
     /// The number of the request in its worker.
     pub(crate) number: u64,
     /// Its method, its target and its identifier.
     pub(crate) label: String,
+    /// Its identifier.
+    pub(crate) id: String,
+    /// The IP address of its client; empty behind a unix socket.
+    pub(crate) client: String,
+    /// The number of its thread in stacks; 0 if it is not known.
+    pub(crate) pthread: u64,
     /// Time since it began.
     pub(crate) lasted: Duration,
     /// Processor time that its thread has used since the first sample with this

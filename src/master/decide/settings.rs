@@ -15,6 +15,8 @@ pub(crate) struct MasterSettings {
     pub(crate) progress_deadline: Duration,
     /// Maximum time of a request, and of silence of a worker.
     pub(crate) timeout: Duration,
+    /// Time of a request after which its stacks are logged.
+    pub(crate) slow_request: Duration,
     /// Maximum time that a worker drains.
     pub(crate) graceful_timeout: Duration,
     /// Time that the server goes on to serve after SIGTERM.
@@ -30,6 +32,23 @@ pub(crate) struct MasterSettings {
     pub(crate) preload: bool,
     /// When workers are replaced although nothing is wrong.
     pub(crate) recycling: RecyclingLimits,
+}
+
+/// For how long a request may run. Zero is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TimeLimits {
+    /// Until its client is answered without the application.
+    pub(crate) timeout: Duration,
+    /// Until its stacks are logged.
+    pub(crate) slow_request: Duration,
+}
+
+impl MasterSettings {
+    /// For how long a request may run.
+    pub(crate) fn time_limits(&self) -> TimeLimits {
+        let Self { timeout, slow_request, .. } = *self;
+        TimeLimits { timeout, slow_request }
+    }
 }
 
 /// When workers are replaced although nothing is wrong. Zero disables a limit.

@@ -170,6 +170,7 @@ impl NativeWorker {
             stopped: silent > SILENCE_OF_STOPPED && proc_stat::is_stopped(pid),
             running,
             sides: scoreboard.sides(),
+            queued: scoreboard.queued(),
             stuck: scoreboard.stuck_since_ms().map(since),
             requests: scoreboard.requests(),
             losses: scoreboard.losses(),
@@ -192,6 +193,9 @@ impl NativeWorker {
             RunningRequest {
                 number: it.number,
                 label: it.to_string(),
+                id: it.id.clone(),
+                client: it.client.map_or_else(String::new, |ip| ip.to_string()),
+                pthread: it.pthread,
                 lasted: Duration::from_millis(now.saturating_sub(it.since_ms)),
                 used: time.zip(first).map(|(time, first)| time.saturating_sub(first)),
                 response: match it.stage {

@@ -24,6 +24,7 @@ use crate::listen::gate::{Listener, ListenerParts};
 use crate::master_line::MasterLine;
 use crate::options::Options;
 use crate::record::access::AccessLog;
+use crate::record::figures::RequestFigures;
 use crate::record::giving_up::LossLog;
 use crate::shared::Shared;
 use crate::spool::Spools;
@@ -45,6 +46,8 @@ pub struct EngineParts {
     pub line: Option<MasterLine>,
     /// The access log, if there is one.
     pub access: Option<AccessLog>,
+    /// Figures for a statsd server, if there is one.
+    pub figures: Option<RequestFigures>,
     /// Opens the error log again, by name.
     pub reopen: Box<dyn FnMut(Vec<OwnedFd>) + Send>,
     /// Notifies the application that the worker begins to drain, unless a signal has
@@ -90,6 +93,7 @@ impl Engine {
             options,
             board: given.scoreboard,
             access: given.access,
+            figures: given.figures,
             losses: LossLog::default(),
             forks: fork::count(),
             leaves: AtomicBool::new(false),

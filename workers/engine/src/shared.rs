@@ -13,6 +13,7 @@ use crate::connection::address::Address;
 use crate::handoff::Handoff;
 use crate::options::Options;
 use crate::record::access::AccessLog;
+use crate::record::figures::RequestFigures;
 use crate::record::giving_up::LossLog;
 use crate::spool::Spools;
 use crate::stream::request_ids::RequestIds;
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     /// The room for responses to slow clients.
     pub(crate) room: Arc<Room>,
     pub(crate) access: Option<AccessLog>,
+    /// Figures for a statsd server, if there is one.
+    pub(crate) figures: Option<RequestFigures>,
     pub(crate) losses: LossLog,
     /// Which identifier a request has.
     pub(crate) ids: RequestIds,
@@ -97,6 +100,29 @@ impl Shared {
         if let Some(access) = &self.access {
             access.flush();
         }
+    }
+
+    /// Adds a request to the figures for statsd. A request that could not be read has taken no
+    /// time.
+    pub(crate) fn add_to_figures(&self, status: u16, begun_us: u64, now_us: u64) {
+        if let Some(figures) = &self.figures {
+            let took_us = if begun_us == 0 { 0 } else { now_us.saturating_sub(begun_us) };
+            figures.add(status, took_us);
+        }
+    }
+
+    /// Sends the figures for statsd that have waited for long enough.
+    pub(crate) fn send_figures(&self, now_ms: u64) {
+        if let Some(figures) = &self.figures {
+            figures.flush_due(now_ms);
+        }
+    }
+
+    /// Whether the loop must not sleep for longer than figures may wait: some wait, or a request
+    /// that ends meanwhile will have some.
+    pub(crate) fn has_figures(&self) -> bool {
+        let ends_one = || self.handoff.slots.in_flight() > 0;
+        self.figures.as_ref().is_some_and(|figures| figures.is_pending() || ends_one())
     }
 
     /// Counts something that the server gives up by its own decision, and

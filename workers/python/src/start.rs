@@ -10,10 +10,11 @@ use monoceros_config::{AllowedHosts, ResponseField, StaticSetting, WorkerSetting
 use monoceros_edge::{Edge, EdgeInput};
 use monoceros_engine::{
     ApplicationKind, Engine, EngineParts, Forwarding, ListenerParts, MasterLine, Options,
-    SpoolLimit, Temporary, TlsLayer, WorkerHealth,
+    RequestFigures, SpoolLimit, Temporary, TlsLayer, WorkerHealth,
 };
 use monoceros_http::{Fields, Limits, PathPrefix};
 use monoceros_log::RecordWriter;
+use monoceros_statsd::StatsdSender;
 use monoceros_sys::{process, reason, title};
 use monoceros_tls::TlsServer;
 use monoceros_wire::channel::WorkerEnd;
@@ -81,8 +82,18 @@ impl PreparedWorker {
         let mut listeners = ListenerParts::pair(listeners, start.listeners.clone())
             .unwrap_or_else(|why| cannot_serve(why));
         add_layers(&mut listeners, tls.as_ref());
-        let given =
-            EngineParts { channel, line, scoreboard, listeners, tls, access, reopen, announce };
+        let figures = request_figures(settings);
+        let given = EngineParts {
+            channel,
+            line,
+            scoreboard,
+            listeners,
+            tls,
+            access,
+            figures,
+            reopen,
+            announce,
+        };
         let engine = Engine::prepare(options, given, |code| end::at_once(code));
         let engine = engine.unwrap_or_else(|error| cannot_serve(reason(&error)));
         Ok(Self { engine, speaker, start, prefix })
@@ -150,7 +161,7 @@ pub(crate) fn run(
         multiprocess: start.workers > 1,
         prefix,
         has_client_certificates: *settings.tls_client_cert_environ(),
-        id_field: Some("X-Request-ID".to_owned()),
+        id_field: settings.request_id_header().as_ref().map(|it| it.0.clone()),
         reports: Reports::default(),
     };
     let server = Bound::new(py, server)?;
@@ -310,7 +321,7 @@ fn options(settings: &WorkerSettings, workers: u16, parallel: bool) -> Options {
         hsts: *settings.hsts(),
         server_header: *settings.server_header(),
         response_fields: response_fields(settings),
-        id_field: Some(b"X-Request-ID".as_slice().into()),
+        id_field: settings.request_id_header().as_ref().map(|it| it.0.as_bytes().into()),
         health: WorkerHealth::default(),
         local: None,
         revise: None,
@@ -333,6 +344,18 @@ fn response_fields(settings: &WorkerSettings) -> Fields {
         }
     }
     fields
+}
+
+/// The figures for a statsd server. A worker serves although it cannot send any.
+fn request_figures(settings: &WorkerSettings) -> Option<RequestFigures> {
+    let address = settings.statsd_host().as_ref()?;
+    match StatsdSender::open(address, settings.statsd_prefix(), settings.dogstatsd_tags()) {
+        Ok(sender) => Some(RequestFigures::new(sender)),
+        Err(error) => {
+            log::warn!("cannot send figures to statsd at {address}: {}", reason(&error));
+            None
+        }
+    }
 }
 
 /// The directory for temporary files. An error of a directory, or of all, is logged now

@@ -18,7 +18,7 @@ use crate::master::decide::action::{Action, Notification, WorkerSignal};
 use crate::master::decide::event::{MasterEvent, SpawnError, WorkerExit};
 use crate::master::decide::id::WorkerId;
 use crate::master::decide::master::{Master, StartContext};
-use crate::master::decide::sample::{ResponseProgress, RunningRequest, StacksRead, WorkerSample};
+use crate::master::decide::sample::{RunningRequest, StacksRead, WorkerSample};
 use crate::master::decide::settings::{MasterSettings, RecyclingLimits, RolloutLimits};
 use crate::master::decide::state::Purpose;
 use crate::master::decide::succession::Succession;
@@ -137,6 +137,7 @@ fn settings(workers: u16) -> MasterSettings {
         workers,
         limits: RolloutLimits::default(),
         timeout: 10 * SECOND,
+        slow_request: Duration::ZERO,
         graceful_timeout: 5 * SECOND,
         shutdown_delay: Duration::ZERO,
         boot_timeout: 20 * SECOND,

@@ -16,6 +16,7 @@ fn settings() -> MasterSettings {
         min_ready: Duration::ZERO,
         progress_deadline: 600 * SECOND,
         timeout: 30 * SECOND,
+        slow_request: Duration::ZERO,
         graceful_timeout: 5 * SECOND,
         shutdown_delay: Duration::ZERO,
         boot_timeout: 20 * SECOND,

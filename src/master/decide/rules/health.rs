@@ -5,22 +5,22 @@ use std::time::Duration;
 
 use crate::master::decide::roster::Observations;
 use crate::master::decide::sample::{ResponseProgress, RunningRequest, WorkerSample};
+use crate::master::decide::settings::TimeLimits;
 
 /// The shortest time between two samples.
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+pub(crate) const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 /// The longest time between two samples: a worker's heartbeat comes once a second.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(1);
 /// A worker may go without a heartbeat for this long even if `timeout` is shorter: a
 /// heartbeat comes once a second, and may be late on a loaded machine.
 const LEAST_SILENCE: Duration = Duration::from_secs(5);
 
-/// The time between two samples: an eighth of `timeout`, within its limits.
-pub(crate) fn interval(timeout: Duration) -> Duration {
-    if timeout.is_zero() {
-        LONGEST_INTERVAL
-    } else {
-        (timeout / 8).clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL)
-    }
+/// The time between two samples: an eighth of the shortest limit, within its own limits.
+pub(crate) fn interval(limits: TimeLimits) -> Duration {
+    let part = |limit: Duration| (limit / 8).clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
+    let limits = [limits.timeout, limits.slow_request];
+    let parts = limits.into_iter().filter(|limit| !limit.is_zero()).map(part);
+    parts.min().unwrap_or(LONGEST_INTERVAL)
 }
 
 /// What is wrong with a worker.
@@ -32,6 +32,8 @@ pub(crate) enum Finding {
     Expired(Vec<RunningRequest>),
     /// Requests have run for half of `timeout`.
     Slow(Vec<RunningRequest>),
+    /// Requests have run for longer than `slow-request`.
+    Lasting(Vec<RunningRequest>),
     /// Streams have run for all of `timeout` after their clients had disconnected, and
     /// occupy every application side.
     Deserted(Vec<RunningRequest>),
@@ -70,30 +72,27 @@ impl fmt::Display for Hang {
     }
 }
 
-/// Judges a worker that has been ready for `ready`. A `timeout` of zero is no limit. Of
+/// Judges a worker that has been ready for `ready`. Of
 /// each length only the part counts during which the master has run, which `awake` returns:
 /// what stopped the master may have stopped the workers too. A request that `observed` has
 /// as reported is not reported again.
 pub(crate) fn judge(
     sample: &WorkerSample,
     observed: &Observations,
-    timeout: Duration,
+    limits: TimeLimits,
     ready: Duration,
     awake: &dyn Fn(Duration) -> Duration,
 ) -> Option<Finding> {
+    let TimeLimits { timeout, slow_request } = limits;
     if timeout.is_zero() {
-        return None;
+        return judge_lasting(sample, observed, slow_request, awake);
     }
     let silent = sample.silent.map(|silent| awake(silent.min(ready)));
     if let Some(silent) = silent.filter(|silent| *silent > timeout.max(LEAST_SILENCE)) {
         let hang = if sample.stopped { Hang::Stopped(silent) } else { Hang::Silent(silent) };
         return Some(Finding::Hangs(hang));
     }
-    let longer = |limit: Duration| {
-        let requests =
-            sample.running.iter().filter(|request| request.response == ResponseProgress::Whole);
-        requests.filter(move |request| awake(request.lasted) > limit).cloned()
-    };
+    let longer = |limit| run_longer(sample, limit, awake);
     let expired: Vec<_> =
         longer(timeout).filter(|request| !observed.expired.contains(&request.number)).collect();
     if !expired.is_empty() {
@@ -106,6 +105,9 @@ pub(crate) fn judge(
     if !slow.is_empty() {
         return Some(Finding::Slow(slow));
     }
+    if let Some(finding) = judge_lasting(sample, observed, slow_request, awake) {
+        return Some(finding);
+    }
     if let Some(finding) = judge_streams(sample, observed, timeout, awake) {
         return Some(finding);
     }
@@ -113,6 +115,33 @@ pub(crate) fn judge(
     // replacing the worker may be enough.
     let stuck = sample.stuck.map(awake).filter(|stuck| *stuck > timeout);
     stuck.map(|stuck| Finding::Hangs(Hang::Stuck(stuck)))
+}
+
+/// The requests that have run for longer than a limit. A stream is none of them: it may go on for
+/// as long as its client stays.
+fn run_longer(
+    sample: &WorkerSample,
+    limit: Duration,
+    awake: &dyn Fn(Duration) -> Duration,
+) -> impl Iterator<Item = RunningRequest> {
+    let requests =
+        sample.running.iter().filter(|request| request.response == ResponseProgress::Whole);
+    requests.filter(move |request| awake(request.lasted) > limit).cloned()
+}
+
+/// Judges which requests run for longer than `slow-request`.
+fn judge_lasting(
+    sample: &WorkerSample,
+    observed: &Observations,
+    limit: Duration,
+    awake: &dyn Fn(Duration) -> Duration,
+) -> Option<Finding> {
+    if limit.is_zero() {
+        return None;
+    }
+    let is_new = |request: &RunningRequest| !observed.lasting.contains(&request.number);
+    let lasting: Vec<_> = run_longer(sample, limit, awake).filter(is_new).collect();
+    (!lasting.is_empty()).then_some(Finding::Lasting(lasting))
 }
 
 /// Judges streams. A response that has begun may pause for as long as its client stays
@@ -148,6 +177,11 @@ mod tests {
         Duration::from_secs(count)
     }
 
+    /// With a `timeout` of so many seconds.
+    fn within(timeout: u64) -> TimeLimits {
+        TimeLimits { timeout: seconds(timeout), ..TimeLimits::default() }
+    }
+
     /// Of a master that has always run.
     fn all(length: Duration) -> Duration {
         length
@@ -156,7 +190,8 @@ mod tests {
     fn requests(lasted: u64) -> RunningRequest {
         let label = "GET /".to_owned();
         let response = ResponseProgress::Whole;
-        RunningRequest { number: 7, label, lasted: seconds(lasted), used: None, response }
+        let lasted = seconds(lasted);
+        RunningRequest { number: 7, label, lasted, response, ..RunningRequest::default() }
     }
 
     fn sample(silent: Option<u64>, running: &[u64]) -> WorkerSample {
@@ -165,7 +200,7 @@ mod tests {
     }
 
     fn concern(sample: &WorkerSample, timeout: u64, ready: u64) -> Option<Finding> {
-        judge(sample, &Observations::default(), seconds(timeout), seconds(ready), &all)
+        judge(sample, &Observations::default(), within(timeout), seconds(ready), &all)
     }
 
     #[test]
@@ -183,7 +218,7 @@ mod tests {
         let mut observed = Observations::default();
         observed.slow.insert(7);
         let judge = |observed: &Observations, lasted| {
-            judge(&sample(Some(0), &[lasted]), observed, seconds(10), LONG, &all)
+            judge(&sample(Some(0), &[lasted]), observed, within(10), LONG, &all)
         };
         assert_eq!(judge(&observed, 6), None);
         assert_eq!(judge(&observed, 11), Some(Finding::Expired(vec![requests(11)])));
@@ -195,7 +230,7 @@ mod tests {
     fn requests_may_be_stuck_for_the_timeout() {
         let stuck = |lasted, awake: &dyn Fn(Duration) -> Duration| {
             let sample = WorkerSample { stuck: Some(lasted), ..sample(Some(0), &[]) };
-            judge(&sample, &Observations::default(), seconds(2), LONG, awake)
+            judge(&sample, &Observations::default(), within(2), LONG, awake)
         };
         assert_eq!(stuck(seconds(2), &all), None);
         assert_eq!(stuck(LONG, &|_| seconds(2)), None);
@@ -209,7 +244,7 @@ mod tests {
         let sample = WorkerSample { stuck: Some(seconds(11)), ..sample(Some(0), &[11]) };
         assert_eq!(concern(&sample, 10, 100), Some(Finding::Expired(vec![requests(11)])));
         let observed = Observations { expired: [7].into(), ..Observations::default() };
-        let hang = judge(&sample, &observed, seconds(10), LONG, &all);
+        let hang = judge(&sample, &observed, within(10), LONG, &all);
         assert_eq!(hang, Some(Finding::Hangs(Hang::Stuck(seconds(11)))));
     }
 
@@ -234,12 +269,34 @@ mod tests {
         assert_eq!(concern(&of(vec![talks.clone(), talks]), 10, 1000), None, "it will notice");
         let observed = Observations { slow: [3].into(), ..Observations::default() };
         assert_eq!(
-            judge(&some, &observed, seconds(10), LONG, &super::tests::all),
+            judge(&some, &observed, within(10), LONG, &super::tests::all),
             None,
             "told once"
         );
         let observed = Observations { expired: [3].into(), ..Observations::default() };
-        assert_eq!(judge(&all, &observed, seconds(10), LONG, &super::tests::all), None);
+        assert_eq!(judge(&all, &observed, within(10), LONG, &super::tests::all), None);
+    }
+
+    #[test]
+    fn a_slow_request_is_reported_once_whatever_the_timeout_is() {
+        for timeout in [0, 10, 100] {
+            let limits = TimeLimits { timeout: seconds(timeout), slow_request: seconds(2) };
+            let judge = |observed: &Observations, lasted| {
+                judge(&sample(Some(0), &[lasted]), observed, limits, LONG, &all)
+            };
+            assert_eq!(judge(&Observations::default(), 2), None);
+            let found = Some(Finding::Lasting(vec![requests(3)]));
+            assert_eq!(judge(&Observations::default(), 3), found);
+            let observed = Observations { lasting: [7].into(), ..Observations::default() };
+            assert_eq!(judge(&observed, 4), None);
+        }
+        let limits = TimeLimits { slow_request: seconds(8), ..within(10) };
+        let half = Observations { slow: [7].into(), ..Observations::default() };
+        let found = judge(&sample(Some(0), &[9]), &half, limits, LONG, &all);
+        assert_eq!(found, Some(Finding::Lasting(vec![requests(9)])), "behind half of timeout");
+        let stream = RunningRequest { response: ResponseProgress::Streams, ..requests(9) };
+        let sample = WorkerSample { running: vec![stream], sides: 2, ..sample(Some(0), &[]) };
+        assert_eq!(judge(&sample, &half, limits, LONG, &all), None);
     }
 
     #[test]
@@ -258,14 +315,16 @@ mod tests {
     fn only_the_time_for_which_the_master_has_run_counts() {
         let sample = sample(Some(900), &[900]);
         let second = |_| seconds(1);
-        assert_eq!(judge(&sample, &Observations::default(), seconds(5), LONG, &second), None);
+        assert_eq!(judge(&sample, &Observations::default(), within(5), LONG, &second), None);
     }
 
     #[test]
     fn a_short_timeout_is_looked_at_more_often() {
-        assert_eq!(interval(Duration::ZERO), LONGEST_INTERVAL);
-        assert_eq!(interval(seconds(30)), LONGEST_INTERVAL);
-        assert_eq!(interval(seconds(2)), Duration::from_millis(250));
-        assert_eq!(interval(Duration::from_millis(1)), SHORTEST_INTERVAL);
+        assert_eq!(interval(within(0)), LONGEST_INTERVAL);
+        assert_eq!(interval(within(30)), LONGEST_INTERVAL);
+        assert_eq!(interval(within(2)), Duration::from_millis(250));
+        let slow = |slow_request| interval(TimeLimits { slow_request, ..within(30) });
+        assert_eq!(slow(seconds(2)), Duration::from_millis(250));
+        assert_eq!(slow(Duration::from_millis(1)), SHORTEST_INTERVAL);
     }
 }

@@ -223,6 +223,7 @@ impl Connection {
     /// gone or it is given up.
     fn account_local(&mut self, shared: &Shared, request: &Request, is_now: bool) {
         let Request { response, begun_us, .. } = request;
+        add_to_figures(shared, *begun_us, response);
         if is_now {
             let answered = Some(Answered::of(request));
             return self.log_response(shared, answered, request.id(), response);
@@ -309,6 +310,7 @@ impl Connection {
         id: &RequestId,
         local: &ConcludedResponse,
     ) {
+        add_to_figures(shared, answered.map_or(0, |it| it.begun_us), local.response());
         self.log_response(shared, answered, id, local.response());
     }
 
@@ -369,6 +371,13 @@ impl Connection {
         self.link.flush().ok();
         // Only the application's response is counted.
         self.link.outlet().handed = 0;
+    }
+}
+
+/// Adds a response of the server itself to the figures for statsd.
+pub(super) fn add_to_figures(shared: &Shared, begun_us: u64, response: &Response) {
+    if shared.figures.is_some() {
+        shared.add_to_figures(response.status(), begun_us, clock::monotonic_us());
     }
 }
 

@@ -7,6 +7,7 @@ use monoceros_wire::scoreboard::GivenUp;
 use crate::connection::Connection;
 use crate::connection::deadlines::DECISION_LIMIT;
 use crate::connection::deciding::{READ_AHEAD, UNDECIDED};
+use crate::connection::responding::add_to_figures;
 use crate::connection::table::Connections;
 use crate::connection::turn_work::{TurnWork, Unfinished};
 use crate::handoff::task::Task;
@@ -114,6 +115,7 @@ impl Connection {
         part: FilePart,
     ) {
         let response = local.response();
+        add_to_figures(shared, request.begun_us, response);
         local.count(&shared.board);
         self.link.send_on_stream(shared.stores(), |multiplexer, out| {
             multiplexer.push_head(id, response.head(), false, out);

@@ -28,6 +28,7 @@ use crate::handoff::threads::ThreadSide;
 use crate::listen::expected::FRESH_US;
 use crate::listen::gate::Listener;
 use crate::listen::listening::Listening;
+use crate::record::figures::LONGEST_WAIT_MS;
 use crate::shared::Shared;
 use crate::trim;
 
@@ -183,6 +184,7 @@ impl EventLoop {
             threads.judge_pace(clock::monotonic_us());
         }
         self.settle();
+        self.shared.send_figures(begun_ms);
         if !self.life.is_serving() && self.life.is_over(clock::monotonic_ms()) {
             // More time may have passed since the last check of the requests than
             // expected.
@@ -200,6 +202,9 @@ impl EventLoop {
         self.connections.show_census();
         self.shared.losses.log_omitted(true);
         self.shared.flush_access();
+        if let Some(figures) = &self.shared.figures {
+            figures.flush();
+        }
     }
 
     /// Listeners first: the request of a connection may take the slot for which the
@@ -310,7 +315,8 @@ impl EventLoop {
         }
         let looks = self.listening.next_look();
         let overdue = self.shared.handoff.overdue_in_us().map(Duration::from_micros);
-        let earlier = looks.into_iter().chain(overdue);
+        let figures = self.shared.has_figures().then(|| Duration::from_millis(LONGEST_WAIT_MS));
+        let earlier = looks.into_iter().chain(overdue).chain(figures);
         earlier.fold(self.longest_beside_queues(), Duration::min)
     }
 

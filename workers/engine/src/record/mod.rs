@@ -6,6 +6,7 @@ mod access_json;
 pub(crate) mod access_record;
 mod access_selection;
 pub(crate) mod clock;
+pub(crate) mod figures;
 pub(crate) mod giving_up;
 pub(crate) mod line_window;
 pub(crate) mod session_variables;

@@ -119,6 +119,7 @@ impl RunningEngine {
                 protocol,
             }],
             access: Some(AccessLog::new(LineLog::new(Some(Arc::new(file)), None), format)),
+            figures: None,
             reopen: Box::new(move |_| reopen()),
             announce: Box::new(|| ()),
         };

@@ -171,7 +171,13 @@ impl World {
         let is_whole = self.random.below(2) == 0;
         let response =
             if is_whole { ResponseProgress::Whole } else { ResponseProgress::Left(lasted) };
-        let run = || RunningRequest { number: 1, label: label(), lasted, used: None, response };
+        let run = || RunningRequest {
+            number: 1,
+            label: label(),
+            lasted,
+            response,
+            ..RunningRequest::default()
+        };
         let mut samples = Vec::new();
         for (worker, process) in &mut self.processes {
             let asked = process.traced;
@@ -179,6 +185,7 @@ impl World {
             process.traced = asked && !shows;
             samples.push(WorkerSample {
                 worker: *worker,
+                queued: 0,
                 silent: Some(if process.stopped { lasted } else { Duration::ZERO }),
                 stopped: process.stopped,
                 running: process.stuck.then(run).into_iter().collect(),

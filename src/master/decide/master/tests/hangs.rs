@@ -5,13 +5,7 @@ use super::*;
 /// What a worker shows that runs one request.
 pub(super) fn busy(worker: u64, lasted: Duration) -> WorkerSample {
     let label = "GET /slow".to_owned();
-    let running = vec![RunningRequest {
-        number: 7,
-        label,
-        lasted,
-        used: None,
-        response: ResponseProgress::Whole,
-    }];
+    let running = vec![RunningRequest { number: 7, label, lasted, ..RunningRequest::default() }];
     WorkerSample {
         worker: WorkerId(worker),
         silent: Some(SECOND),
@@ -178,4 +172,42 @@ fn a_stopped_worker_is_killed_without_being_asked_anything() {
     let actions = bench.hear(MasterEvent::Inspected(vec![sample]));
     assert_eq!((traced(&actions), signalled(&actions, WorkerSignal::Abort)), (0, vec![0]));
     assert_eq!(bench.logged("was stopped by a signal"), 1);
+}
+
+#[test]
+fn a_slow_request_is_reported_once_with_the_stack_of_its_thread_in_front() {
+    let mut bench = MasterBench::serving(1);
+    let slow = MasterSettings { slow_request: 2 * SECOND, ..settings(1) };
+    bench.ask(SignalCommand::Reload);
+    bench.read(2, slow);
+    bench.ready(1);
+    bench.exit(0, ExitStatus::Code(0));
+    bench.pass(20 * SECOND);
+    let stacks = "Thread 0x1 (most recent call first):\n  io\n\nThread 0x2 (most recent):\n  app";
+    let sample = |lasted, stacks: Option<&str>| {
+        let mut sample = busy(1, lasted);
+        let (pthread, id, client) = (2, "abc".to_owned(), "192.0.2.1".to_owned());
+        let request = sample.running.remove(0);
+        sample.running.push(RunningRequest { client, pthread, id, ..request });
+        WorkerSample { queued: 3, stacks: stacks.map(str::to_owned), ..sample }
+    };
+    let hear = |bench: &mut MasterBench, sample| bench.hear(MasterEvent::Inspected(vec![sample]));
+    assert_eq!(traced(&hear(&mut bench, sample(SECOND, None))), 0);
+    assert_eq!(traced(&hear(&mut bench, sample(3 * SECOND, None))), 1);
+    let actions = hear(&mut bench, sample(4 * SECOND, Some(stacks)));
+    let [Action::LogSlow { id, text }] = &actions[..] else { panic!("{actions:?}") };
+    assert_eq!(id, "abc");
+    let (first, rest) = text.split_once('\n').unwrap();
+    assert!(
+        first.ends_with(
+            "has been running GET /slow for 4.0 s, which is longer than slow-request; client \
+             192.0.2.1; 3 requests wait behind it"
+        ),
+        "{first}"
+    );
+    assert_eq!(
+        rest,
+        "Thread 0x2 (most recent):\n  app\n\nThread 0x1 (most recent call first):\n  io"
+    );
+    assert!(hear(&mut bench, sample(4 * SECOND, None)).is_empty());
 }

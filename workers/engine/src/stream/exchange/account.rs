@@ -23,6 +23,8 @@ impl Exchange {
 
     /// Writes the access log's line of the request: now, or when its response has gone.
     pub(super) fn log(&mut self, now_us: u64, environ: &dyn Fn(&str) -> Option<Vec<u8>>) {
+        let (status, begun_us) = (self.response().status(), self.request().begun_us);
+        self.shared.add_to_figures(status, begun_us, now_us);
         // The bytes of one of several streams are not distinguished once they wait, and
         // the end of a stream is not the end of the connection.
         if !self.is_slow && !self.gone || self.link().is_multiplexed {
