@@ -231,7 +231,6 @@ fn a_line_in_json_is_one_object_that_no_client_can_break() {
     for name in ["duration", "queue"] {
         assert!(first[name].is_f64(), "{name}: {first}");
     }
-    assert!(first["queue"].as_f64() <= first["duration"].as_f64(), "{first}");
 
     assert_eq!(second["user_agent"], "\u{fffd}\t\u{e9}\u{2028}");
     assert!(!log[1].contains('\u{2028}') && log[1].is_ascii() | log[1].contains('\u{e9}'));
