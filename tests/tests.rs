@@ -38,6 +38,7 @@ mod handshakes;
 mod hangs;
 mod https;
 mod https_tools;
+mod journal;
 mod language;
 mod layering;
 mod limits;
