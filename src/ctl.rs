@@ -24,6 +24,7 @@ use crate::ctl::connection::{Replied, ask, left};
 use crate::ctl::outcome::CommandOutcome;
 use crate::ctl::tables::{report_table, requests_table, stacks_text, status_table};
 use crate::master::find_master;
+use crate::top;
 
 /// The exit code when the command succeeded.
 const DONE: u8 = 0;
@@ -41,6 +42,12 @@ struct CommandOutput {
 
 /// Sends a command to a running server; returns the exit code.
 pub(crate) fn run(command: &ControlCommand) -> u8 {
+    if command.verb == Verb::Top {
+        return top::run(&command.target, command.timeout).unwrap_or_else(|text| {
+            complain(&printable::text(&text));
+            FAILED
+        });
+    }
     match carry_out(command) {
         Ok(CommandOutput { text, failures }) => {
             // The command was carried out, even if its output cannot be written.

@@ -7,6 +7,7 @@ mod master;
 #[cfg(test)]
 #[path = "../tests/support/need.rs"]
 mod need;
+mod top;
 
 use std::process::ExitCode;
 

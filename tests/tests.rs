@@ -81,6 +81,7 @@ mod support;
 mod surroundings;
 mod syslog;
 mod threads;
+mod top;
 mod trust;
 mod turns;
 mod upgrades;

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::time::Instant;
 
 use monoceros_log::RecordWriter;
 use monoceros_sys::daemon::Starter;
-use monoceros_sys::reason;
+use monoceros_sys::{reason, seqpacket};
 use monoceros_wire::control::{ControlReply, to_json};
 use monoceros_wire::message::Start;
 use monoceros_wire::report::RequestReport;
@@ -125,6 +126,8 @@ impl MasterLoop {
         let (ticket_keys, inherited) =
             inherited.map(|it| (it.ticket_keys, (it.listeners, it.predecessor))).unzip();
         let (listeners, predecessor) = inherited.unzip();
+        // The process that has made the channel.
+        let earlier = predecessor.as_ref().and_then(|it| seqpacket::peer(it.as_fd()).ok());
         let handover = Handover::new(predecessor, &poller)?;
         Ok(Self {
             invocation,
@@ -136,7 +139,7 @@ impl MasterLoop {
             application_metrics: ApplicationMetrics::new(metrics_directories),
             processes: Processes::new(),
             former: FormerWorkers::default(),
-            observer: Observer::new(),
+            observer: Observer::new(earlier.map(|peer| peer.pid)),
             sizes: ProportionalSizes::default(),
             metrics: MetricsServer::new(metrics),
             handover,

@@ -37,6 +37,8 @@ pub(crate) struct Sources<'a> {
 pub(crate) struct Observer {
     /// When this master was started, in seconds since 1970.
     started: f64,
+    /// The pid of the predecessor.
+    predecessor: Option<i32>,
 }
 
 /// One moment, in all clocks.
@@ -61,9 +63,9 @@ impl Moment {
 }
 
 impl Observer {
-    /// Of a master that starts now.
-    pub(crate) fn new() -> Self {
-        Self { started: Moment::now().wall }
+    /// Of a master that starts now, with the pid of its predecessor.
+    pub(crate) fn new(predecessor: Option<i32>) -> Self {
+        Self { started: Moment::now().wall, predecessor }
     }
 
     /// The report.
@@ -87,6 +89,7 @@ impl Observer {
             is_upgrading: facts.is_upgrading,
             master: process(pid),
             started: self.started,
+            predecessor: self.predecessor,
             workers: workers(facts, sources, now),
             listeners: listeners(&totals, sources),
             certificates: certificates(sources),

@@ -44,6 +44,8 @@ pub struct Report {
     pub master: ProcessReport,
     /// When this master was started.
     pub started: f64,
+    /// The pid of the master from which this one has taken over, or is about to.
+    pub predecessor: Option<i32>,
     /// Every worker and mold, also those that drain.
     pub workers: Vec<WorkerReport>,
     /// The listeners of the generation that serves.
