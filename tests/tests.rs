@@ -51,6 +51,7 @@ mod memory;
 mod metrics;
 mod molds;
 mod notify;
+mod page;
 mod processes;
 mod programs;
 mod prometheus;

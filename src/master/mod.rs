@@ -9,6 +9,7 @@
 mod act;
 mod decide;
 mod kind;
+mod page;
 
 pub(crate) use self::act::pid_file::find_master;
 pub(crate) use self::act::start::{check, run};

@@ -2,6 +2,7 @@
 //! bytes unchanged, conditions with a deadline, and the checks after each test.
 
 pub(crate) mod aftermath;
+pub(crate) mod browser;
 pub(crate) mod cases;
 pub(crate) mod certificate;
 pub(crate) mod client;

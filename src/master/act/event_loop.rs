@@ -50,6 +50,7 @@ use crate::master::decide::master::Master;
 use crate::master::decide::server_facts::{ReportReader, ServerFacts};
 use crate::master::decide::settings::MasterSettings;
 use crate::master::decide::tally::TallySnapshot;
+use crate::master::page::history::History;
 
 /// The event loop, and everything of the system that the master owns.
 pub(crate) struct MasterLoop {
@@ -65,6 +66,7 @@ pub(crate) struct MasterLoop {
     observer: Observer,
     sizes: ProportionalSizes,
     metrics: MetricsServer,
+    history: History,
     handover: Handover,
     control: Control,
     pid_file: PidFileSetting,
@@ -142,6 +144,7 @@ impl MasterLoop {
             observer: Observer::new(earlier.map(|peer| peer.pid)),
             sizes: ProportionalSizes::default(),
             metrics: MetricsServer::new(metrics),
+            history: History::default(),
             handover,
             control: Control::default(),
             pid_file: PidFileSetting::new(pid_path),
@@ -202,6 +205,7 @@ impl MasterLoop {
         let others = others.chain(self.renewals.deadline(&self.generations));
         let others = others.chain(self.metrics.deadline(Instant::now()));
         let others = others.chain(self.figures.deadline());
+        let others = others.chain(self.history.deadline());
         let next = others.chain(deadline).min();
         let timeout = next.map(|at| at.saturating_duration_since(Instant::now()));
         let mut sources = self.poller.wait(timeout);
@@ -427,9 +431,10 @@ impl MasterLoop {
             processes: &self.processes,
             former: &self.former,
         };
-        let (observer, sizes) = (&self.observer, &mut self.sizes);
+        let (observer, sizes, history) = (&self.observer, &mut self.sizes, &mut self.history);
         let application = &mut self.application_metrics;
-        let mut reports = LiveReports { master, observer, sizes, application, sources };
+        let mut reports = LiveReports { master, observer, sizes, application, history, sources };
+        reports.keep_history(self.metrics.is_open());
         for metrics in self.metrics.serve(&mut reports, &self.poller) {
             self.processes.send_metrics(&metrics);
         }
@@ -520,6 +525,7 @@ impl MasterLoop {
         self.generations.take_over();
         self.application_metrics.take_over();
         self.metrics.take_over(&self.poller);
+        self.history.begin_again();
         let PassedOn { workers, totals, changes } = passed_on;
         Some(MasterEvent::TookOver { workers, totals, changes })
     }

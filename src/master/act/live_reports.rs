@@ -11,6 +11,7 @@ use crate::master::act::metrics_server::ReportSource;
 use crate::master::act::observer::{Observer, Sources};
 use crate::master::act::proportional_sizes::ProportionalSizes;
 use crate::master::decide::master::Master;
+use crate::master::page::history::{History, HistoryReport};
 
 /// What reports are made from.
 pub(crate) struct LiveReports<'a> {
@@ -22,8 +23,22 @@ pub(crate) struct LiveReports<'a> {
     pub(crate) sizes: &'a mut ProportionalSizes,
     /// What the application counts.
     pub(crate) application: &'a mut ApplicationMetrics,
+    /// The figures of the last minutes.
+    pub(crate) history: &'a mut History,
     /// The parts of the event loop that reports read.
     pub(crate) sources: Sources<'a>,
+}
+
+impl LiveReports<'_> {
+    /// Adds a point to the history, if one is due. `is_kept`: a client can ask for it.
+    pub(crate) fn keep_history(&mut self, is_kept: bool) {
+        let now = Instant::now();
+        self.history.set_kept(is_kept, now);
+        if self.history.take_due(now) {
+            let report = self.observer.report(&self.master.facts(), &self.sources);
+            self.history.add(&report, now);
+        }
+    }
 }
 
 impl ReportSource for LiveReports<'_> {
@@ -44,5 +59,9 @@ impl ReportSource for LiveReports<'_> {
     fn add_metrics(&mut self, exposition: &mut Exposition) {
         let spec = self.sources.generations.current();
         self.application.write(spec, Instant::now(), exposition);
+    }
+
+    fn history(&self) -> HistoryReport<'_> {
+        self.history.report()
     }
 }

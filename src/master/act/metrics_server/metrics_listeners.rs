@@ -102,6 +102,11 @@ impl MetricsListeners {
         self.open.iter().filter_map(|it| it.configured().cloned()).collect()
     }
 
+    /// Whether connections are accepted on one at least.
+    pub(super) fn is_open(&self) -> bool {
+        !self.accepting.is_empty()
+    }
+
     /// What a successor is given.
     pub(super) fn for_successor(&self) -> &[Rc<OwnedListener>] {
         &self.open

@@ -7,15 +7,13 @@ use monoceros_http::h1::{self, Persistence, Transfer};
 use monoceros_http::{Head, ResponseHead, Version, date, response};
 use monoceros_sys::clock;
 
+use crate::master::page;
+
 /// Fields of every response. The page loads nothing from elsewhere, runs no script but its own,
 /// and is shown in no frame. No other site can read a response, whatever type the browser takes
 /// it for. Nothing is kept: paths and addresses of clients are in it.
 const FIELDS: [(&[u8], &[u8]); 6] = [
-    (
-        b"Content-Security-Policy",
-        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-          connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    ),
+    (b"Content-Security-Policy", page::POLICY.as_bytes()),
     (b"X-Content-Type-Options", b"nosniff"),
     (b"X-Frame-Options", b"DENY"),
     (b"Cross-Origin-Resource-Policy", b"same-origin"),

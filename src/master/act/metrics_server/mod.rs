@@ -32,6 +32,7 @@ use crate::master::act::listener::OwnedListener;
 use crate::master::act::poller::{PollSource, Poller};
 use crate::master::decide::event::BindError;
 use crate::master::decide::id::WorkerId;
+use crate::master::page::history::HistoryReport;
 
 /// The most connections at a time.
 const MAX_CLIENTS: u8 = 64;
@@ -54,6 +55,8 @@ pub(crate) trait ReportSource {
     fn requests(&mut self) -> Vec<RequestReport>;
     /// Adds the metrics of the application to those of the server.
     fn add_metrics(&mut self, exposition: &mut Exposition);
+    /// The figures of the last minutes.
+    fn history(&self) -> HistoryReport<'_>;
 }
 
 /// The server of the metrics addresses.
@@ -148,6 +151,11 @@ impl MetricsServer {
     fn take_settings(&mut self, generations: &Generations) {
         let Some(spec) = generations.current() else { return };
         self.allowed = spec.settings.metrics_allow.as_ref().map(|set| set.0.clone());
+    }
+
+    /// Whether a client can connect, or has connected.
+    pub(crate) fn is_open(&self) -> bool {
+        self.listeners.is_open()
     }
 
     /// The listeners that a successor is given.
@@ -386,6 +394,7 @@ fn make_part(part: ReportPart, report: &Report, source: &mut impl ReportSource) 
             return MetricsResponse::new(200, format.content_type(), text);
         }
         ReportPart::Status => report.to_json(),
+        ReportPart::History => source.history().to_json(),
         ReportPart::Requests => serde_json::to_string(&source.requests()).map_err(io::Error::from),
     };
     match json {

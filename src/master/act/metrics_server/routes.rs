@@ -6,6 +6,7 @@ use monoceros_metrics::MetricsFormat;
 
 use super::host_names;
 use super::metrics_response::MetricsResponse;
+use crate::master::page::PageFile;
 
 /// What a request asks for.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub(crate) enum ReportPart {
     Status,
     /// The requests that run, and the last ones, as JSON.
     Requests,
+    /// The figures of the last minutes as JSON.
+    History,
 }
 
 /// What a request asks for. `is_local`: it has come by a unix socket, which no site can have a
@@ -44,7 +47,16 @@ pub(super) fn route(head: &Head, addresses: &[Bind], is_local: bool) -> Route {
         _ if !is_local && !host_names::allows(head, addresses) => Route::Fixed(misdirected()),
         b"/status.json" => Route::Report(ReportPart::Status),
         b"/requests.json" => Route::Report(ReportPart::Requests),
-        _ => Route::Fixed(MetricsResponse::plain(404)),
+        b"/history.json" => Route::Report(ReportPart::History),
+        path => Route::Fixed(page_file(path)),
+    }
+}
+
+/// A file of the page.
+fn page_file(path: &[u8]) -> MetricsResponse {
+    match PageFile::at(path) {
+        Some(file) => MetricsResponse::new(200, file.content_type, file.content.as_bytes()),
+        None => MetricsResponse::plain(404),
     }
 }
 
