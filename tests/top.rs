@@ -35,7 +35,7 @@ impl<'a> Terminal<'a> {
         // The shell that becomes the command leaves its pid.
         let script = format!(
             "stty -g >{directory}/before; \
-             sh -c 'echo $$ >{directory}/top.pid; exec {program} top {words}'; \
+             sh -c 'echo $$ >{directory}/top-process; exec {program} top {words}'; \
              echo code=$?; stty -g >{directory}/after; exec cat"
         );
         let size = ["-x", "80", "-y", "24"];
@@ -67,7 +67,7 @@ impl<'a> Terminal<'a> {
     }
 
     fn pid(&self) -> i32 {
-        until::some("the pid", || self.server.directory.read("top.pid").trim().parse().ok())
+        until::some("the pid", || self.server.directory.read("top-process").trim().parse().ok())
     }
 
     /// The command has ended with this code, and the terminal is as it was before.
@@ -98,7 +98,7 @@ fn the_server_and_its_workers_are_on_the_screen_and_keys_change_it() {
     }
     assert!(screen.lines().nth(23).unwrap().starts_with("q quit"), "{screen}");
     let (mut busy, writer) = server.occupy("pipe");
-    terminal.wait_for("GET /wait");
+    terminal.wait_for("s GET /");
     writer.finish();
     assert_eq!(busy.response().status, 200);
     terminal.press("?");

@@ -7,7 +7,7 @@ const LEAST_INTERVAL: f64 = 0.05;
 
 /// The figures of a server.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct ServerFigures {
+pub(crate) struct TopFigures {
     /// What has happened between the reports; `None` if there is only one.
     pub(crate) recent: Option<RecentFigures>,
     /// Requests that applications have.
@@ -89,7 +89,7 @@ pub(crate) struct RunningFigures {
 }
 
 /// Compares a report with an earlier one of the same server.
-pub(crate) fn compare(before: Option<&Report>, now: &Report) -> ServerFigures {
+pub(crate) fn compare(before: Option<&Report>, now: &Report) -> TopFigures {
     let before = before.filter(|before| is_earlier(before, now));
     let interval = before.map_or(0.0, |before| now.at - before.at);
     let memory = |it: &WorkerReport| it.process.rss.unwrap_or_default();
@@ -101,7 +101,7 @@ pub(crate) fn compare(before: Option<&Report>, now: &Report) -> ServerFigures {
     let sum =
         |of: fn(&WorkerReport) -> u64| now.workers.iter().map(of).fold(0, u64::saturating_add);
     let own = now.master.rss.unwrap_or_default();
-    ServerFigures {
+    TopFigures {
         recent: before.map(|before| compare_totals(before, now, interval)),
         in_progress: sum(|it| it.in_progress.into()),
         waiting: sum(|it| it.waiting.into()),

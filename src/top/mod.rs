@@ -21,7 +21,7 @@ use monoceros_sys::reason;
 use monoceros_sys::signal::{self, Signals};
 use monoceros_sys::wait::{Readiness, wait};
 
-use crate::top::source::ReportSource;
+use crate::top::source::TopSource;
 use crate::top::terminal::Screen;
 use crate::top::view::{TopView, ViewCommand};
 
@@ -44,7 +44,7 @@ pub(crate) fn run(target: &ControlTarget, limit: Option<Duration>) -> Result<u8,
     // Before there is another thread: each has a mask of its own.
     let watched = [&ENDING[..], &[signal::WINCH]].concat();
     let mut signals = Signals::collect(&watched).map_err(cannot)?;
-    let (mut source, first) = ReportSource::start(target, limit)?;
+    let (mut source, first) = TopSource::start(target, limit)?;
     let mut view = TopView::new(Instant::now());
     view.take(first, Instant::now());
     let mut screen = Screen::open().map_err(cannot)?;
@@ -57,7 +57,7 @@ pub(crate) fn run(target: &ControlTarget, limit: Option<Duration>) -> Result<u8,
 fn watch(
     screen: &mut Screen,
     view: &mut TopView,
-    source: &mut ReportSource,
+    source: &mut TopSource,
     signals: &mut Signals,
 ) -> io::Result<u8> {
     let mut next = Instant::now() + INTERVAL;

@@ -23,7 +23,7 @@ use crate::top::view::TopAnswer;
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The source of reports.
-pub(crate) struct ReportSource {
+pub(crate) struct TopSource {
     requests: Sender<()>,
     answers: Receiver<TopAnswer>,
     /// Readable when there is an answer.
@@ -31,7 +31,7 @@ pub(crate) struct ReportSource {
     is_asked: bool,
 }
 
-impl ReportSource {
+impl TopSource {
     /// Asks for the first report, and starts the thread for the others.
     ///
     /// # Errors
@@ -71,7 +71,7 @@ impl ReportSource {
     }
 }
 
-impl AsFd for ReportSource {
+impl AsFd for TopSource {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.arrived.as_fd()
     }

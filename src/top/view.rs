@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use monoceros_wire::report::Report;
 
-use crate::top::comparison::{ServerFigures, WorkerFigures, compare};
+use crate::top::comparison::{TopFigures, WorkerFigures, compare};
 
 /// An answer of the server, or why there is none.
 #[derive(Clone, Debug)]
@@ -107,7 +107,7 @@ impl SortKey {
 pub(crate) struct TopView {
     master: i32,
     report: Report,
-    figures: ServerFigures,
+    figures: TopFigures,
     /// When the last report arrived.
     arrived: Instant,
     /// What is wrong with the server.
@@ -134,7 +134,7 @@ impl TopView {
         Self {
             master: 0,
             report: Report::default(),
-            figures: ServerFigures::default(),
+            figures: TopFigures::default(),
             arrived: now,
             trouble: None,
             sort: SortKey::default(),
@@ -218,7 +218,7 @@ impl TopView {
     }
 
     /// What has happened between the last two reports.
-    pub(crate) fn figures(&self) -> &ServerFigures {
+    pub(crate) fn figures(&self) -> &TopFigures {
         &self.figures
     }
 
