@@ -108,7 +108,10 @@ fn the_report_counts_the_requests_behind_and_the_processor_time() {
 
 #[test]
 fn slow_requests_have_a_file_of_their_own_which_is_opened_again() {
-    let server = setup().flags(&["--slow-logfile", "slow.log", "--log-format", "json"]).start();
+    let flags = ["--slow-logfile", "slow.log", "--log-format", "json"];
+    let server = setup().flags(&flags).spawn();
+    // The line is an object here.
+    server.wait_for_log("\"message\":\"serving ");
     let path = server.directory.join("slow.log");
     let lines = |path: &std::path::Path| fs::read_to_string(path).unwrap_or_default();
     for (name, moved) in [("one", Some("slow.log.1")), ("two", None)] {
