@@ -470,7 +470,7 @@ fn settings(random: &mut Random) -> MasterSettings {
         min_ready: seconds(random, 2) * 3,
         progress_deadline: seconds(random, 3) * 30,
         timeout: seconds(random, 2) * 30,
-        slow_request: seconds(random, 2) * 2,
+        slow_request: seconds(random, 2) * 8,
         graceful_timeout: seconds(random, 10),
         shutdown_delay: seconds(random, 2) * 7,
         boot_timeout: Duration::from_secs(20),
