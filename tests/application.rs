@@ -204,7 +204,7 @@ fn the_loggers_of_gunicorn_write_the_error_log() {
 const USING: &str = "
 import importlib.machinery, logging, sys
 from multiprocessing import util
-assert all('monoceros' not in type(finder).__module__ for finder in sys.meta_path)
+assert all('monoceros.loggers' != type(finder).__module__ for finder in sys.meta_path)
 assert type(logging.__loader__) is importlib.machinery.SourceFileLoader
 assert logging.__spec__.loader is logging.__loader__
 for name in 'gunicorn.error', 'gunicorn.access':

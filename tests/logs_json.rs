@@ -147,3 +147,23 @@ fn a_reload_changes_the_form_of_the_log() {
     let reopened = "\"message\":\"log files opened again\"";
     until::holds("a line of the master", || log().contains(reopened));
 }
+
+#[test]
+fn a_line_about_a_request_has_its_identifier_as_a_field() {
+    let rules = ["--access", "deny=all;path=/admin", "--limit-request-body", "1"];
+    let server = start(writing(), &rules);
+    for (request, status) in [
+        ("GET /admin HTTP/1.1\r\nHost: a\r\nX-Request-ID: no-way\r\n\r\n", 403),
+        ("POST / HTTP/1.1\r\nHost: a\r\nX-Request-ID: too-long\r\nContent-Length: 2\r\n\r\n", 413),
+    ] {
+        assert_eq!(server.ask(request).status, status);
+    }
+    let log = || server.directory.read("log");
+    until::holds("both lines", || log().contains("(request too-long)"));
+    let objects = objects(&log());
+    for id in ["no-way", "too-long"] {
+        let end = format!("(request {id})");
+        let line = objects.iter().find(|it| text(it, "message").ends_with(&end));
+        assert_eq!(text(line.unwrap(), "request_id"), id);
+    }
+}

@@ -126,15 +126,16 @@ impl Shared {
     }
 
     /// Counts something that the server gives up by its own decision, and
-    /// writes a line to the log, unless there are many of its kind.
-    pub(crate) fn give_up(&self, kind: GivenUp, line: fmt::Arguments) {
-        self.losses.give_up(&self.board, kind, line);
+    /// writes a line to the log, unless there are many of its kind. `id` is the identifier of
+    /// the request, if it is about one.
+    pub(crate) fn give_up(&self, kind: GivenUp, id: Option<&str>, line: fmt::Arguments) {
+        self.losses.give_up(&self.board, kind, id, line);
     }
 
     /// As above, about a request whose body cannot be kept.
     pub(crate) fn give_up_unkept(&self, error: &io::Error, id: &RequestId) {
         let why = reason(error);
         let line = format_args!("cannot keep a request's body: {why}; answered 503 (request {id})");
-        self.give_up(GivenUp::Unkept, line);
+        self.give_up(GivenUp::Unkept, Some(id.as_str()), line);
     }
 }

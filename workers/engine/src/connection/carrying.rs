@@ -77,7 +77,7 @@ impl Connections {
             Ok(used) => connection.streams.input.consume(used),
             Err(Reject { reason, .. }) => {
                 let line = format_args!("refused {}: {reason}", connection.link.peer());
-                self.shared.give_up(GivenUp::Refused, line);
+                self.shared.give_up(GivenUp::Refused, None, line);
                 return self.break_off(token);
             }
         }

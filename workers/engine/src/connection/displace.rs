@@ -180,7 +180,7 @@ impl Connections {
             | Phase::Carrying => {
                 let peer = connection.link.peer();
                 let line = format_args!("closed {peer}, which was idle, to make room for others");
-                self.shared.give_up(GivenUp::Displaced, line);
+                self.shared.give_up(GivenUp::Displaced, None, line);
                 self.close(token);
             }
         }

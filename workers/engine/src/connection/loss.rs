@@ -2,11 +2,14 @@
 //! the client has gone. The client of a response that has begun gets a reset, whatever
 //! delimits the response; the access log has the bytes that the client can have got.
 
+use std::fmt;
+
 use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::table::Connections;
 use crate::connection::{Connection, Phase};
 use crate::shared::Shared;
+use crate::stream::label::RequestLabel;
 use crate::stream::shared_stream::{Account, Lost};
 use crate::transport::file_range::Failure;
 
@@ -39,10 +42,10 @@ impl Connections {
     pub(crate) fn give_up_response(&mut self, token: usize, kind: GivenUp, why: &str) {
         let Some(connection) = self.slab.get(token) else { return };
         let Lost { label, sent, account } = connection.stream.give_up();
-        let (label, peer) = (label.as_deref().unwrap_or("a request"), connection.link.peer());
+        let ((name, id), peer) = (name_and_id(label.as_ref()), connection.link.peer());
         let line =
-            format_args!("gave up the response to {label} for {peer} after {sent} bytes: {why}");
-        self.shared.give_up(kind, line);
+            format_args!("gave up the response to {name} for {peer} after {sent} bytes: {why}");
+        self.shared.give_up(kind, id, line);
         account_for(&self.shared, account, Some(sent));
         self.break_off(token);
     }
@@ -95,10 +98,10 @@ impl Connection {
     /// has the connection, gets the error by itself.
     pub(super) fn log_unreadable(&self, shared: &Shared, why: &str) {
         let tail = self.stream.tail();
-        let label = tail.label.as_deref().unwrap_or("a request");
+        let (name, id) = name_and_id(tail.label.as_ref());
         let peer = self.link.peer();
-        let line = format_args!("gave up the response to {label} for {peer}: {why}");
-        shared.give_up(GivenUp::Unreadable, line);
+        let line = format_args!("gave up the response to {name} for {peer}: {why}");
+        shared.give_up(GivenUp::Unreadable, id, line);
     }
 
     /// Writes the access log's line for a response that has been sent completely.
@@ -114,8 +117,16 @@ impl Connection {
             let number = self.lent.number;
             let mut running = shared.board.running().into_iter();
             let found = running.find(|it| it.number == number);
-            tail.label = found.map(|it| it.to_string());
+            tail.label = found.as_ref().map(RequestLabel::of_running);
         }
+    }
+}
+
+/// The name of a request in a log line, and its identifier, as far as they are known.
+fn name_and_id(label: Option<&RequestLabel>) -> (&dyn fmt::Display, Option<&str>) {
+    match label {
+        Some(label) => (label, Some(label.id())),
+        None => (&"a request", None),
     }
 }
 

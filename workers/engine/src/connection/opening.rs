@@ -137,7 +137,7 @@ impl Connections {
     fn refuse_opening(&mut self, token: usize, kind: GivenUp, why: &str) -> Stepped {
         if let Some(connection) = self.slab.get(token) {
             let peer = connection.link.peer();
-            self.shared.give_up(kind, format_args!("closed {peer}: {why}"));
+            self.shared.give_up(kind, None, format_args!("closed {peer}: {why}"));
         }
         self.leave(token)
     }
@@ -147,7 +147,7 @@ impl Connections {
         let Some(connection) = self.slab.get(token) else { return Stepped::Over };
         let (peer, id) = (connection.link.peer(), self.work.id_of(None));
         let line = format_args!("refused {peer}: 400 plain HTTP at an https port (request {id})");
-        self.shared.give_up(GivenUp::Refused, line);
+        self.shared.give_up(GivenUp::Refused, Some(id.as_str()), line);
         connection.link.remove_layer();
         let local = LocalResponse::explained_refusal(400, EXPLANATION);
         let own = self.shared.own_fields(Scheme::Http).with_id(&id);

@@ -146,7 +146,7 @@ impl Connection {
     ) {
         let peer = self.link.peer();
         let line = format_args!("broke off the body of a request of {peer}: {why} (request {id})");
-        shared.give_up(kind, line);
+        shared.give_up(kind, Some(id.as_str()), line);
     }
 
     /// The identifier of the request that the application has.

@@ -132,7 +132,7 @@ impl Connections {
         let id = self.work.id_of(request.as_deref_mut());
         let peer = connection.link.peer();
         let line = format_args!("refused {peer}: {status} {reason} (request {id})");
-        self.shared.give_up(kind, line);
+        self.shared.give_up(kind, Some(id.as_str()), line);
         self.respond_with_refusal(token, status, request, &id);
     }
 
@@ -216,7 +216,7 @@ impl Connection {
         let client = request.forwarded.client.as_deref().unwrap_or(self.link.peer());
         let id = request.id();
         let line = format_args!("refused {client}: {status} {reason} (request {id})");
-        shared.give_up(kind, line);
+        shared.give_up(kind, Some(id.as_str()), line);
     }
 
     /// Adds a response of the server itself to the access log: now, or when its last byte has

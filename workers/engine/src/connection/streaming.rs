@@ -269,7 +269,7 @@ impl Connection {
         let id_of = |stream: &OpenStream| stream.request().map(|it| it.id().clone());
         let request_id = self.streams.find(id).and_then(id_of).unwrap_or_default();
         let line = format_args!("refused {peer}: {status} {reason} (request {request_id})");
-        work.shared.give_up(kind, line);
+        work.shared.give_up(kind, Some(request_id.as_str()), line);
         self.end_stream_with(work, id, status);
     }
 

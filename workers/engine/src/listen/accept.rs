@@ -102,6 +102,7 @@ impl Listening {
         let peer = accepted.peer.map_or_else(Address::unnamed, Address::internet);
         self.shared.give_up(
             GivenUp::Denied,
+            None,
             format_args!("closed {peer}: the access rules deny its address"),
         );
         true

@@ -8,6 +8,7 @@ use crate::forwarding::forwarded::Forwarded;
 use crate::protocol::input::Input;
 use crate::protocol::progress::BodyProgress;
 use crate::record::access::Draft;
+use crate::stream::label::RequestLabel;
 use crate::stream::request::Request;
 use crate::stream::shared_stream::SharedStream;
 use crate::transport::file_range::FileRange;
@@ -84,7 +85,7 @@ pub(crate) struct StreamFile {
     /// What was sent of the body.
     pub(crate) sent: u64,
     /// The request, in the log.
-    pub(crate) label: String,
+    pub(crate) label: RequestLabel,
     /// The access log's line, if there is a log.
     pub(crate) draft: Option<Draft>,
 }

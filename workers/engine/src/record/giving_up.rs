@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use log::Level;
+use monoceros_log::write_with;
 use monoceros_sys::clock;
 use monoceros_wire::scoreboard::{GivenUp, KINDS, Scoreboard};
 
@@ -25,18 +26,25 @@ pub(crate) struct LossLog {
 
 impl LossLog {
     /// Counts something that the server gives up by its own decision, and writes a line
-    /// to the log, unless there are many of its kind.
-    pub(crate) fn give_up(&self, board: &Scoreboard, kind: GivenUp, line: fmt::Arguments) {
+    /// to the log, unless there are many of its kind. `id` is the identifier of the request.
+    pub(crate) fn give_up(
+        &self,
+        board: &Scoreboard,
+        kind: GivenUp,
+        id: Option<&str>,
+        line: fmt::Arguments,
+    ) {
         board.count_given_up(kind);
         if self.admit(&self.windows[kind.index()]) {
-            log::log!(level(kind), "{line}");
+            write(level(kind), id, line);
         }
     }
 
-    /// Logs, with the same limit, that a slow client holds an application thread.
-    pub(crate) fn log_held(&self, line: fmt::Arguments) {
+    /// Logs, with the same limit, that a slow client holds an application thread. `id` is the
+    /// identifier of its request.
+    pub(crate) fn log_held(&self, id: &str, line: fmt::Arguments) {
         if self.admit(&self.held) {
-            log::warn!("{line}");
+            write(Level::Warn, Some(id), line);
         }
     }
 
@@ -65,6 +73,14 @@ impl LossLog {
     fn admit(&self, window: &Mutex<LineWindow>) -> bool {
         self.is_open.store(true, Ordering::Relaxed);
         lock(window).admit(clock::monotonic_ms())
+    }
+}
+
+/// Writes a line about a request, or about none.
+fn write(level: Level, id: Option<&str>, line: fmt::Arguments) {
+    match id {
+        Some(id) => write_with(level, &[("request_id", id)], line),
+        None => log::log!(level, "{line}"),
     }
 }
 

@@ -474,11 +474,12 @@ impl Exchange {
         }
         self.held_ms = Some(u64::MAX);
         let (label, peer) = (self.request().label(), self.link().peer());
-        self.shared.losses.log_held(format_args!(
+        let line = format_args!(
             "{label} for {peer} holds thread {}: its client is slow, and more of its response waits \
              than --response-memory and --response-disk leave room for",
             self.thread
-        ));
+        );
+        self.shared.losses.log_held(label.id(), line);
     }
 
     /// Ends the response. The access log reads the variables of the application's

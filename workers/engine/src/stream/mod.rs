@@ -7,6 +7,7 @@ pub(crate) mod encoding;
 pub(crate) mod end;
 pub(crate) mod exchange;
 pub(crate) mod inbound;
+pub(crate) mod label;
 pub(crate) mod local;
 pub(crate) mod request;
 pub(crate) mod request_ids;

@@ -7,6 +7,7 @@ use monoceros_wire::request_id::RequestId;
 
 use crate::forwarding::forwarded::Forwarded;
 use crate::stream::body::Body;
+use crate::stream::label::RequestLabel;
 use crate::stream::request_ids::RequestIds;
 use crate::stream::response::{Asked, OwnFields, Response};
 use crate::stream::shared_stream::SharedStream;
@@ -88,11 +89,9 @@ impl Request {
         self.head.keep_alive() && !self.closes && keeps_alive
     }
 
-    /// The request's identifier in the error log.
-    pub(crate) fn label(&self) -> String {
-        let (method, path) = (self.head.method(), self.head.path());
-        let (method, path) = (method.escape_ascii(), path.escape_ascii());
-        format!("{method} {path} (request {})", self.id)
+    /// Its name in the error log.
+    pub(crate) fn label(&self) -> RequestLabel {
+        RequestLabel::new(self.head.method(), self.head.path(), &self.id)
     }
 
     pub(crate) fn clear(&mut self) {

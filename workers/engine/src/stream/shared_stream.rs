@@ -10,6 +10,7 @@ use crate::record::access::Draft;
 use crate::stream::claim::ResponseClaim;
 use crate::stream::end::StreamEnd;
 use crate::stream::inbound::Inbound;
+use crate::stream::label::RequestLabel;
 use crate::transport::outgoing::Stores;
 
 /// What is done with a connection after a response.
@@ -57,8 +58,8 @@ pub(crate) struct ResponseTail {
     pub(crate) after: Option<After>,
     /// The bytes behind the head are not of the protocol, in both directions.
     pub(crate) is_raw: bool,
-    /// The identifier of the request whose response waits.
-    pub(crate) label: Option<String>,
+    /// The request whose response waits.
+    pub(crate) label: Option<RequestLabel>,
     /// The access log's line for when the response has gone, once the application side
     /// has finished.
     pub(crate) account: Option<Account>,
@@ -77,8 +78,8 @@ pub(crate) struct Account {
 /// A response that was given up.
 #[derive(Debug)]
 pub(crate) struct Lost {
-    /// The identifier of its request in the log.
-    pub(crate) label: Option<String>,
+    /// Its request, in the log.
+    pub(crate) label: Option<RequestLabel>,
     /// Bytes that the client can have got.
     pub(crate) sent: u64,
     pub(crate) account: Option<Account>,
