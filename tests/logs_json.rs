@@ -114,6 +114,7 @@ fn events_have_identifiers() {
     };
     server.signal(Signal::SIGHUP);
     until::holds("a reload", || log().contains("reloaded: gen=2 serves"));
+    until::holds("the end of the old worker", || log().contains(" left: exit code 0"));
     let old = server.workers();
     process::signal(old[0], Signal::SIGKILL);
     until::holds("a crash", || log().contains(" died: SIGKILL"));

@@ -237,13 +237,25 @@ impl LogFile {
     /// As [`LogFile::reopen`].
     pub fn reopen_by(&self, by: impl FnOnce(&Path) -> io::Result<File>) -> io::Result<()> {
         match &self.destination() {
-            Destination::Stdout => self.replace_with(io::stdout().as_fd()),
-            Destination::Stderr => self.replace_with(io::stderr().as_fd()),
+            Destination::Stdout => self.follow(io::stdout().as_fd(), "standard output"),
+            Destination::Stderr => self.follow(io::stderr().as_fd(), "standard error"),
             // A descriptor has no name by which it could be opened.
             Destination::Given(_) => Ok(()),
             Destination::File(path) => self.replace_with(open(path, by)?.as_fd()),
         }?;
         self.look()
+    }
+
+    /// Makes this descriptor a copy of a stream, unless it is of the same file already: a process
+    /// without a free descriptor cannot copy one.
+    fn follow(&self, stream: BorrowedFd, name: &str) -> io::Result<()> {
+        if descriptor::are_of_one_file(stream, self.file.as_fd()) {
+            return Ok(());
+        }
+        self.replace_with(stream).map_err(|error| {
+            let text = format!("cannot copy {name}: {}", monoceros_sys::reason(&error));
+            io::Error::new(error.kind(), text)
+        })
     }
 
     /// Continues at another destination; a file is opened by `by`.

@@ -52,6 +52,14 @@ pub fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
+/// Whether two descriptors are of the same file, by device and inode (`fstat(2)`).
+#[must_use]
+pub fn are_of_one_file(one: BorrowedFd, other: BorrowedFd) -> bool {
+    let identity = |fd| nix::sys::stat::fstat(fd).ok().map(|it| (it.st_dev, it.st_ino));
+    let (one, other) = (identity(one), identity(other));
+    one.is_some() && one == other
+}
+
 /// Makes `target` a copy of `source`, close-on-exec, and closes the former file of
 /// `target` in the same step (`dup3(2)`).
 ///

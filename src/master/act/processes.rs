@@ -174,10 +174,12 @@ impl Processes {
         logs.into_iter().for_each(|it| it.reopen());
     }
 
-    /// Passes the logs to all processes. A worker that is not forked yet gets them with its first
-    /// message.
+    /// Passes the logs to all processes with a channel. A worker that is not forked yet gets them
+    /// with its first message. A program has no channel; the signal that means the same may end
+    /// it, and is for USR1 only.
     pub(crate) fn pass_logs(&self) {
-        self.running.values().for_each(|process| process.send(&ToWorker::Reopen));
+        let with_channel = self.running.values().filter(|process| process.has_channel());
+        with_channel.for_each(|process| process.send(&ToWorker::Reopen));
     }
 
     /// Sends the workers of a generation its certificates and keys if they are new, or if a
