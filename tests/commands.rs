@@ -195,6 +195,8 @@ fn the_log_level_changes_in_all_processes_until_a_reload() {
     assert_eq!((answer.stdout.as_str(), answer.code), (text, 0), "{answer:?}");
     ask(&server, &["status"]);
     server.wait_for_log("[DEBUG] master: ");
+    server.get("/now");
+    server.wait_for_log("path=/now");
     let old = server.workers();
     assert_eq!(ask(&server, &["recycle", "all"]).code, 0, "a worker that is started later");
     server.wait_for_new_workers(&old, 1);

@@ -168,3 +168,36 @@ fn a_line_about_a_request_has_its_identifier_as_a_field() {
         assert_eq!(text(line.unwrap(), "request_id"), id);
     }
 }
+
+/// Writes to the log in each way that an application has, and from a process of its own.
+const WRITING_IN_A_REQUEST: &str = "
+import logging, os
+
+def application(environ, start_response):
+    print('by wsgi.errors', file=environ['wsgi.errors'], flush=True)
+    logging.getLogger('gunicorn.error').warning('by a logger')
+    child = os.fork()
+    if child == 0:
+        print('by a child', file=environ['wsgi.errors'], flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+    start_response('200 OK', [('Content-Length', '0')])
+    return []
+";
+
+#[test]
+fn what_an_application_writes_in_a_request_has_its_identifier() {
+    for flags in [&["--threads=1"][..], &["--threads=3"], &["--preload"]] {
+        let setup = Setup::of("own:application").file("own.py", WRITING_IN_A_REQUEST);
+        let server = start(setup.flag("--pythonpath=."), flags);
+        let request = "GET / HTTP/1.1\r\nHost: a\r\nX-Request-ID: its-own\r\n\r\n";
+        assert_eq!(server.ask(request).status, 200);
+        let objects = objects(&server.directory.read("log"));
+        for (message, id) in
+            [("by wsgi.errors", "its-own"), ("by a logger", "its-own"), ("by a child", "")]
+        {
+            let line = objects.iter().find(|it| text(it, "message").contains(message));
+            assert_eq!(text(line.unwrap(), "request_id"), id, "{flags:?}: {message}");
+        }
+    }
+}

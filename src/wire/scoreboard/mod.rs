@@ -365,6 +365,17 @@ impl Scoreboard {
         found
     }
 
+    /// What the application side of this thread (`gettid(2)`) is running; `None` if nothing.
+    #[must_use]
+    pub fn running_on(&self, thread: u32) -> Option<Running> {
+        let prefix = self.id_prefix();
+        let mut rows = self.rows().enumerate().filter(|(_, row)| row.thread_id() == thread);
+        rows.find_map(|(side, row)| {
+            let thread = (row.thread_id(), row.pthread());
+            self.entries_of(side).find_map(|entry| entry.running(thread, &prefix))
+        })
+    }
+
     /// The worker's last requests, at most [`RECENT`], newest first; those that
     /// run are among them.
     #[must_use]

@@ -168,6 +168,13 @@ impl Engine {
         self.shared.handoff.wait_for_stop()
     }
 
+    /// The identifier of the request that this thread runs; `None` if it runs none, and in a
+    /// process that the application has forked.
+    #[must_use]
+    pub fn request_id_of_this_thread(&self) -> Option<String> {
+        self.shared.board.running_on(thread::id()).map(|running| running.id)
+    }
+
     /// Drains this worker: the application has asked for its end.
     pub fn leave(&self) {
         self.shared.leaves.store(true, Ordering::SeqCst);

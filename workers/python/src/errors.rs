@@ -2,13 +2,16 @@
 //! the names of gunicorn's.
 
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use log::LevelFilter;
+use monoceros_engine::Engine;
 use monoceros_log::{LogRecord, RecordWriter, Severity};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 
-use crate::own_code;
+use crate::{own_code, signals};
 
 /// The maximum length of a line, in bytes; a longer one is written in pieces.
 const LINE_LIMIT: usize = 8 * 1024;
@@ -52,7 +55,15 @@ impl ErrorLog {
     fn write_lines(&self, lines: &[u8]) {
         let text = String::from_utf8_lossy(lines);
         let text = text.strip_suffix('\n').unwrap_or(&text);
-        self.log.write(&LogRecord::of_application(Severity::Info, self.name, text));
+        self.write_record(LogRecord::of_application(Severity::Info, self.name, text));
+    }
+
+    /// Writes a record, with the identifier of the request in which it was made.
+    fn write_record(&self, mut record: LogRecord) {
+        if let Some(id) = signals::worker().and_then(Engine::request_id_of_this_thread) {
+            record.fields.push(("request_id".into(), id));
+        }
+        self.log.write(&record);
     }
 
     fn begun(&self) -> MutexGuard<'_, Vec<u8>> {
@@ -98,7 +109,7 @@ impl ErrorLog {
         let severity = Severity::of_python(level);
         let mut record = LogRecord::of_application(severity, logger, message);
         record.traceback = traceback.map(Into::into);
-        self.log.write(&record);
+        self.write_record(record);
     }
 
     /// The descriptor. It stays the same when the log is reopened.
@@ -107,13 +118,44 @@ impl ErrorLog {
     }
 }
 
+/// The level of this process's records that the loggers have.
+static LEVEL: AtomicUsize = AtomicUsize::new(0);
+
+/// Sets the level of the loggers.
+static SET_LEVEL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
 /// Makes the loggers `gunicorn.error` and `gunicorn.access`, for applications that log
 /// through them; `level` is the name of the lowest level that is logged.
 pub(crate) fn make_loggers(py: Python, log: Arc<RecordWriter>, level: &str) -> PyResult<()> {
     let (bytes, stream) = ErrorLog::open(py, log, "gunicorn.error")?;
     let module = own_code::own_module(py, include_str!("loggers.py"), "monoceros.loggers")?;
     let arguments = (stream, bytes.getattr(py, "record")?, level);
-    module.getattr("prepare")?.call1(arguments).map(drop)
+    let set_level = module.getattr("prepare")?.call1(arguments)?;
+    // This function is called once, so the cell is empty.
+    SET_LEVEL.set(py, set_level.unbind()).ok();
+    LEVEL.store(log::max_level() as usize, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Gives the loggers the level that an operator has set while the worker serves. To be called
+/// before a request: what changes the level, the I/O thread, cannot call Python.
+pub(crate) fn follow_level(py: Python) {
+    let level = log::max_level();
+    if LEVEL.load(Ordering::Relaxed) == level as usize {
+        return;
+    }
+    LEVEL.store(level as usize, Ordering::Relaxed);
+    let name = match level {
+        LevelFilter::Off | LevelFilter::Error => "ERROR",
+        LevelFilter::Warn => "WARNING",
+        LevelFilter::Info => "INFO",
+        LevelFilter::Debug | LevelFilter::Trace => "DEBUG",
+    };
+    if let Some(set_level) = SET_LEVEL.get(py)
+        && let Err(error) = set_level.call1(py, (name,))
+    {
+        log::warn!("cannot set the level of the loggers of gunicorn: {error}");
+    }
 }
 
 /// Has Python's standard output and standard error written to the error log, each line as a

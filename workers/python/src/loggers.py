@@ -52,8 +52,9 @@ def prepare(stream, write, level):
 
     `stream` is the error log. `write` writes a record to it: the number of a level, the name of
     a logger, a message, and a traceback or None. `level` is the name of the lowest level that
-    is logged.
+    is logged. Returns a function that sets another one.
     """
+    loggers = []
 
     def printable(text):
         # A str may have surrogates, which UTF-8 does not have.
@@ -82,8 +83,16 @@ def prepare(stream, write, level):
             logger.addHandler(handler)
             logger.setLevel(level)
             logger.propagate = False
+            loggers.append(logger)
+
+    def set_level(name):
+        nonlocal level
+        level = name
+        for logger in loggers:
+            logger.setLevel(name)
 
     if "logging" in sys.modules:
         make(sys.modules["logging"])
     else:
         sys.meta_path.insert(0, Watch(make))
+    return set_level

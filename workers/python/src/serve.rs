@@ -13,7 +13,7 @@ use crate::conversation::Callables;
 use crate::environ::{Constants, Environ};
 use crate::errors::ErrorLog;
 use crate::wsgi::ThreadContext;
-use crate::{signals, threads};
+use crate::{errors, signals, threads};
 
 /// The data that the application threads of a worker share.
 #[pyclass(frozen, module = "monoceros")]
@@ -157,6 +157,7 @@ fn wait_for_stop(py: Python, worker: &Engine) {
 /// worker continues.
 fn take_requests(py: Python, context: &mut ThreadContext) -> bool {
     while let Some(exchange) = context.requests.next() {
+        errors::follow_level(py);
         // A defect of the server costs this client its response, and no other client.
         if catch_unwind(AssertUnwindSafe(|| context.answer(py, exchange))).is_err() {
             drop(context.callables.conversation.get().end());

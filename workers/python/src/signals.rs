@@ -72,6 +72,11 @@ pub(crate) fn introduce(worker: &Engine) {
     OURS.store(signal::handler(signal::TERM).unwrap_or(0), Ordering::Relaxed);
 }
 
+/// The worker's engine; `None` before it has begun to listen to signals.
+pub(crate) fn worker() -> Option<&'static Engine> {
+    WORKER.get()
+}
+
 /// Sends this process SIGTERM when the worker drains, if the application has a handler
 /// for it, also one that was set after the worker was ready.
 pub(crate) fn announce() {
