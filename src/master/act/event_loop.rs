@@ -209,9 +209,11 @@ impl MasterLoop {
         let next = others.chain(deadline).min();
         let timeout = next.map(|at| at.saturating_duration_since(Instant::now()));
         let mut sources = self.poller.wait(timeout);
-        // Processes that have ended come first: what they have counted is known before a report
-        // is asked for, or before the successor takes the counts over.
-        sources.sort_by_key(|source| *source != PollSource::Signals);
+        // Processes that have ended come first, workers of a predecessor too: what they have
+        // counted is known before a report is asked for, or before the successor takes the counts
+        // over.
+        let is_end = |it: &_| matches!(it, PollSource::Signals | PollSource::FormerWorker(_));
+        sources.sort_by_key(|source| !is_end(source));
         for source in sources {
             self.read(source, events);
         }
