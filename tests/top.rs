@@ -48,6 +48,8 @@ impl<'a> Terminal<'a> {
     fn run(&self, words: &[&str]) -> Output {
         let mut command = Command::new("tmux");
         environment::clear(&mut command).args(["-u", "-L", &self.name, "-f", "/dev/null"]);
+        // A user without a login has a shell that runs nothing.
+        command.env("SHELL", "/bin/sh");
         command.args(words).current_dir("/").output().unwrap()
     }
 
