@@ -33,7 +33,7 @@ pub(crate) fn check(settings: &Settings, findings: &mut Findings<'_>) {
 fn check_exec(settings: &Settings, findings: &mut Findings<'_>) {
     let reason = "a worker of class exec reads requests itself: the server can neither refuse nor \
                   respond to them";
-    for (name, is_asked) in [
+    let settings = [
         ("access", !settings.access.is_empty()),
         ("bind", settings.bind.iter().any(|bind| bind.access.is_some())),
         ("allowed_hosts", settings.allowed_hosts != AllowedHosts::Off),
@@ -47,11 +47,8 @@ fn check_exec(settings: &Settings, findings: &mut Findings<'_>) {
         ("static", !settings.static_files.is_empty()),
         ("accel", !settings.accel.is_empty()),
         ("compress", !settings.compress.is_empty()),
-    ] {
-        if is_asked {
-            findings.refuse(name, reason);
-        }
-    }
+    ];
+    findings.refuse_each(settings, reason);
 }
 
 /// Bodies that are allowed need room.
@@ -144,16 +141,12 @@ fn check_unix(settings: &Settings, findings: &mut Findings<'_>) {
     if addresses.any(|address| matches!(address, Bind::Unix(_))) {
         return;
     }
-    for (name, is_set) in
-        [("unix_mode", settings.unix_mode.is_some()), ("unix_group", settings.unix_group.is_some())]
-    {
-        if is_set {
-            findings.warn(
-                name,
-                "has no effect: neither bind nor metrics has a unix socket with a file",
-            );
-        }
-    }
+    let settings = [
+        ("unix_mode", settings.unix_mode.is_some()),
+        ("unix_group", settings.unix_group.is_some()),
+    ];
+    let reason = "has no effect: neither bind nor metrics has a unix socket with a file";
+    findings.warn_each(settings, reason);
 }
 
 fn warn_of_no_effect(settings: &Settings, findings: &mut Findings<'_>) {
@@ -186,20 +179,7 @@ fn warn_of_no_effect(settings: &Settings, findings: &mut Findings<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsString;
-    use std::path::Path;
-
-    use crate::{Command, load};
-
-    /// The errors of a command line, else its warnings.
-    fn findings(args: &[&str]) -> String {
-        let args: Vec<_> = args.iter().map(OsString::from).collect();
-        match load(&args, &[], Path::new("/nonexistent")) {
-            Ok(Command::Run(loaded)) => loaded.warnings.join("\n"),
-            Ok(other) => panic!("{other:?}"),
-            Err(errors) => errors.to_string(),
-        }
-    }
+    use crate::findings::of_command_line::findings;
 
     #[test]
     fn a_program_of_class_exec_reads_requests_itself() {

@@ -33,6 +33,26 @@ impl<'a> Findings<'a> {
         self.warnings.extend(self.about(name, reason).map(|text| text.to_string()));
     }
 
+    /// Adds an error about each of these settings that `is_set`.
+    pub(crate) fn refuse_each<const COUNT: usize>(
+        &mut self,
+        settings: [(&str, bool); COUNT],
+        reason: &str,
+    ) {
+        let set = settings.into_iter().filter(|(_, is_set)| *is_set);
+        set.for_each(|(name, _)| self.refuse(name, reason));
+    }
+
+    /// Adds a warning about each of these settings that `is_set`.
+    pub(crate) fn warn_each<const COUNT: usize>(
+        &mut self,
+        settings: [(&str, bool); COUNT],
+        reason: &str,
+    ) {
+        let set = settings.into_iter().filter(|(_, is_set)| *is_set);
+        set.for_each(|(name, _)| self.warn(name, reason));
+    }
+
     fn about(&self, name: &str, reason: &str) -> Option<Error> {
         let row = Row::find(name)?;
         let origin = self.loaded.source(row);
@@ -43,5 +63,24 @@ impl<'a> Findings<'a> {
             ValueOrigin::Default | ValueOrigin::File { .. } | ValueOrigin::Master => row.key(),
         };
         Some(Error::new(origin.clone(), &subject, reason))
+    }
+}
+
+/// What the checks find about a command line, in tests.
+#[cfg(test)]
+pub(crate) mod of_command_line {
+    use std::ffi::OsString;
+    use std::path::Path;
+
+    use crate::{Command, load};
+
+    /// The errors of a command line, else its warnings.
+    pub(crate) fn findings(args: &[&str]) -> String {
+        let args: Vec<_> = args.iter().map(OsString::from).collect();
+        match load(&args, &[], Path::new("/nonexistent")) {
+            Ok(Command::Run(loaded)) => loaded.warnings.join("\n"),
+            Ok(other) => panic!("{other:?}"),
+            Err(errors) => errors.to_string(),
+        }
     }
 }

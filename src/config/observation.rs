@@ -40,7 +40,7 @@ fn check_exec(settings: &Settings, findings: &mut Findings<'_>) {
     let reason = "a worker of class exec reads requests itself: the server neither sees nor \
                   counts them";
     let has_id_field = settings.request_id_header.is_some();
-    for (name, is_asked) in [
+    let settings = [
         ("metrics_path", settings.metrics_path.is_some()),
         ("health_path", settings.health_path.is_some()),
         ("metrics_application", settings.metrics_application),
@@ -48,11 +48,8 @@ fn check_exec(settings: &Settings, findings: &mut Findings<'_>) {
         ("access_log_exclude", !settings.access_log_exclude.is_empty()),
         ("access_log_sample", settings.access_log_sample != Fraction::ONE),
         ("slow_request", !settings.slow_request.is_zero()),
-    ] {
-        if is_asked {
-            findings.refuse(name, reason);
-        }
-    }
+    ];
+    findings.refuse_each(settings, reason);
 }
 
 /// The addresses of metrics, and which clients reach them.
@@ -72,15 +69,12 @@ fn check_addresses(settings: &Settings, findings: &mut Findings<'_>) {
         );
         findings.warn("metrics", &reason);
     }
-    let is_served = !settings.metrics.is_empty() || settings.metrics_path.is_some();
-    let reason = "has no effect: neither metrics nor metrics-path is set";
-    for (name, is_set) in [
-        ("metrics_allow", settings.metrics_allow.is_some()),
-        ("metrics_application", settings.metrics_application),
-    ] {
-        if is_set && !is_served {
-            findings.warn(name, reason);
-        }
+    if settings.metrics.is_empty() && settings.metrics_path.is_none() {
+        let settings = [
+            ("metrics_allow", settings.metrics_allow.is_some()),
+            ("metrics_application", settings.metrics_application),
+        ];
+        findings.warn_each(settings, "has no effect: neither metrics nor metrics-path is set");
     }
 }
 
@@ -116,29 +110,26 @@ fn check_statsd(settings: &Settings, findings: &mut Findings<'_>) {
     if settings.statsd_host.is_some() {
         return;
     }
-    for (name, is_set) in [
+    let settings = [
         ("statsd_prefix", !settings.statsd_prefix.0.is_empty()),
         ("dogstatsd_tags", settings.dogstatsd_tags != StatsdTags::default()),
         ("enable_backlog_metric", settings.enable_backlog_metric),
-    ] {
-        if is_set {
-            findings.warn(name, "has no effect: statsd-host is not set");
-        }
-    }
+    ];
+    findings.warn_each(settings, "has no effect: statsd-host is not set");
 }
 
 fn check_syslog(findings: &mut Findings<'_>, is_used: bool) {
-    let names = [
+    if is_used {
+        return;
+    }
+    let settings = [
         "log_syslog_to",
         "log_syslog_prefix",
         "log_syslog_facility",
         "disable_redirect_access_to_syslog",
     ];
-    for name in names.into_iter().filter(|_| !is_used) {
-        if findings.is_set(name) {
-            findings.warn(name, "has no effect: log-syslog is off");
-        }
-    }
+    let settings = settings.map(|name| (name, findings.is_set(name)));
+    findings.warn_each(settings, "has no effect: log-syslog is off");
 }
 
 fn check_access_log(settings: &Settings, findings: &mut Findings<'_>) {
@@ -148,14 +139,11 @@ fn check_access_log(settings: &Settings, findings: &mut Findings<'_>) {
         }
         return;
     }
-    for (name, is_set) in [
+    let settings = [
         ("access_log_exclude", !settings.access_log_exclude.is_empty()),
         ("access_log_sample", settings.access_log_sample != Fraction::ONE),
-    ] {
-        if is_set {
-            findings.warn(name, "has no effect: there is no access log; set access-logfile");
-        }
-    }
+    ];
+    findings.warn_each(settings, "has no effect: there is no access log; set access-logfile");
 }
 
 fn check_slow_requests(settings: &Settings, findings: &mut Findings<'_>) {
@@ -174,20 +162,7 @@ fn check_slow_requests(settings: &Settings, findings: &mut Findings<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsString;
-    use std::path::Path;
-
-    use crate::{Command, load};
-
-    /// The errors of a command line, else its warnings.
-    fn findings(args: &[&str]) -> String {
-        let args: Vec<_> = args.iter().map(OsString::from).collect();
-        match load(&args, &[], Path::new("/nonexistent")) {
-            Ok(Command::Run(loaded)) => loaded.warnings.join("\n"),
-            Ok(other) => panic!("{other:?}"),
-            Err(errors) => errors.to_string(),
-        }
-    }
+    use crate::findings::of_command_line::findings;
 
     #[test]
     fn the_server_sees_no_request_of_a_program() {

@@ -1099,7 +1099,7 @@ settings! {
 
     /// Requests that the access log leaves out; can be repeated.
     ///
-    /// A path stands for everything beneath it too; a number is the status of the response. `none`
+    /// A path excludes the paths below it too; a number excludes responses with that status. `none`
     /// is the empty list. A path is left out only if it is beneath the prefix however the
     /// application reads it.
     access_log_exclude: Vec<AccessExclusion> = Vec::new(), [Worker], {

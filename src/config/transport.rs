@@ -89,15 +89,12 @@ fn check_addresses(settings: &Settings, findings: &mut Findings<'_>) {
 /// A program of class exec has the sockets for itself: the server sees no connection.
 fn check_exec(settings: &Settings, findings: &mut Findings<'_>) {
     let reason = "a worker of class exec has no TLS of the server: its program does that itself";
-    for (name, is_set) in [
+    let transport = [
         ("certfile", !settings.certfile.is_empty()),
         ("certificates", !settings.certificates.is_empty()),
         ("bind", settings.bind.iter().any(|bind| bind.scheme == BindScheme::Https)),
-    ] {
-        if is_set {
-            findings.refuse(name, reason);
-        }
-    }
+    ];
+    findings.refuse_each(transport, reason);
     if settings.bind.iter().any(|bind| settings.proxy_mode(bind) != ProxyMode::Off) {
         let name =
             if settings.proxy_protocol == ProxyMode::Off { "bind" } else { "proxy_protocol" };
@@ -176,20 +173,12 @@ fn check_proxies(settings: &Settings, findings: &mut Findings<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsString;
-    use std::path::Path;
-
     use super::*;
-    use crate::{Command, load};
+    use crate::findings::of_command_line;
 
     /// The errors of a command line, else its warnings.
     fn findings(args: &str) -> String {
-        let args: Vec<_> = args.split_whitespace().map(OsString::from).collect();
-        match load(&args, &[], Path::new("/nonexistent")) {
-            Ok(Command::Run(loaded)) => loaded.warnings.join("\n"),
-            Ok(other) => panic!("{other:?}"),
-            Err(errors) => errors.to_string(),
-        }
+        of_command_line::findings(&args.split_whitespace().collect::<Vec<_>>())
     }
 
     #[test]

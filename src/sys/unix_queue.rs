@@ -2,8 +2,9 @@
 //! it; the kernel reports it over netlink (`sock_diag(7)`), by the inode of the socket.
 
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use nix::sys::stat::fstat;
 
 use crate::{check, check_len};
 
@@ -51,11 +52,7 @@ fn netlink() -> io::Result<OwnedFd> {
 
 /// The inode of a socket. The kernel compares its lower 32 bits.
 fn inode(socket: BorrowedFd) -> io::Result<u32> {
-    let mut stat = MaybeUninit::<libc::stat>::zeroed();
-    // SAFETY: the buffer is valid for one `stat`.
-    check(unsafe { libc::fstat(socket.as_raw_fd(), stat.as_mut_ptr()) })?;
-    // SAFETY: the call has filled it, and all-zero bytes are valid too.
-    Ok(unsafe { stat.assume_init() }.st_ino as u32)
+    Ok(fstat(socket)?.st_ino as u32)
 }
 
 /// `struct nlmsghdr` and `struct unix_diag_req`, for one socket.

@@ -28,15 +28,15 @@ pub(crate) struct FormerRecord {
     pub(crate) pid: i32,
     /// The addresses of its listeners, in its order.
     pub(crate) listeners: Vec<String>,
-    /// What it has counted so far: all that is known of it, if the successor is of a release
-    /// with another scoreboard.
+    /// What it has counted so far. A successor of a release with another scoreboard cannot read
+    /// what it counts later.
     pub(crate) counts: Totals,
 }
 
-/// A worker that is passed on: what is known of it, its scoreboard and its process.
+/// A worker that is passed on: its record, its scoreboard and its process.
 #[derive(Debug)]
 pub(crate) struct PassedWorker<Fd> {
-    /// What is known of it.
+    /// Its slot, generation and counts.
     pub(crate) record: FormerRecord,
     /// Its scoreboard.
     pub(crate) board: Fd,
@@ -54,7 +54,7 @@ pub(crate) struct FormerWorkers {
 /// One of them.
 #[derive(Debug)]
 pub(crate) struct FormerWorker {
-    /// What is known of it.
+    /// Its slot, generation and counts.
     pub(crate) record: FormerRecord,
     /// Its scoreboard; `None` if its layout is another one.
     pub(crate) board: Option<Scoreboard>,

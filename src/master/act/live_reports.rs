@@ -43,7 +43,7 @@ impl LiveReports<'_> {
 
 impl ReportSource for LiveReports<'_> {
     fn is_ready(&self) -> bool {
-        self.master.facts().is_ready
+        self.master.is_ready()
     }
 
     fn report(&mut self) -> Report {

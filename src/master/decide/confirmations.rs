@@ -96,11 +96,8 @@ impl Confirmations {
 
 #[cfg(test)]
 mod tests {
-    use monoceros_wire::{Generation, Slot};
-
     use super::*;
     use crate::master::decide::action::Action;
-    use crate::master::decide::roster::{Role, WorkerState};
     use crate::master::decide::state::Purpose;
 
     struct ConfirmationBench {
@@ -113,11 +110,7 @@ mod tests {
     impl ConfirmationBench {
         fn of(workers: u16) -> Self {
             let now = Instant::now();
-            let mut roster = Roster::default();
-            for slot in 0..workers {
-                let ready = WorkerState::Ready { since: now };
-                roster.add(Role::Worker(Slot(slot)), Generation(1), ready);
-            }
+            let roster = Roster::of_ready(workers, now);
             let actions = Actions::new(Purpose::Serve);
             Self { confirmations: Confirmations::default(), roster, actions, now }
         }

@@ -246,6 +246,16 @@ impl Roster {
         Self { random: Random(seed), ..Self::default() }
     }
 
+    /// With so many workers of the first generation, which are ready since this moment.
+    #[cfg(test)]
+    pub(crate) fn of_ready(workers: u16, since: Instant) -> Self {
+        let mut roster = Self::default();
+        for slot in 0..workers {
+            roster.add(Role::Worker(Slot(slot)), Generation(1), WorkerState::Ready { since });
+        }
+        roster
+    }
+
     /// The application, as the last worker that became ready named it.
     pub(crate) fn app(&self) -> &str {
         &self.app

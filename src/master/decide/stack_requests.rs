@@ -133,10 +133,9 @@ impl StackRequest {
 
 #[cfg(test)]
 mod tests {
-    use monoceros_wire::{Generation, Slot};
+    use monoceros_wire::Slot;
 
     use super::*;
-    use crate::master::decide::roster::{Role, WorkerState};
     use crate::master::decide::state::Purpose;
 
     struct StackBench {
@@ -149,11 +148,7 @@ mod tests {
     impl StackBench {
         fn of(workers: u16) -> Self {
             let now = Instant::now();
-            let mut roster = Roster::default();
-            for slot in 0..workers {
-                let ready = WorkerState::Ready { since: now };
-                roster.add(Role::Worker(Slot(slot)), Generation(1), ready);
-            }
+            let roster = Roster::of_ready(workers, now);
             let actions = Actions::new(Purpose::Serve);
             Self { requests: StackRequests::default(), roster, actions, now }
         }

@@ -17,10 +17,9 @@ impl Master {
     /// The facts of this moment.
     pub(crate) fn facts(&self) -> ServerFacts {
         let roster = self.pool.roster();
-        let serves = matches!(self.state, MasterState::Booting | MasterState::Serving);
         ServerFacts {
             state: self.state_word(),
-            is_ready: serves && roster.ready().any(|worker| !worker.is_doomed()),
+            is_ready: self.is_ready(),
             summary: self.status_line(),
             app: roster.app().to_owned(),
             generation: self.reload.current(),
@@ -31,6 +30,12 @@ impl Master {
             tally: self.tally.snapshot(),
             concerns: self.status.concern().map(str::to_owned).into_iter().collect(),
         }
+    }
+
+    /// Whether the server serves, and will for a while.
+    pub(crate) fn is_ready(&self) -> bool {
+        let serves = matches!(self.state, MasterState::Booting | MasterState::Serving);
+        serves && self.pool.roster().ready().any(|worker| !worker.is_doomed())
     }
 
     /// The state of the server as reports have it.

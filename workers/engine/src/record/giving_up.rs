@@ -36,7 +36,7 @@ impl LossLog {
     ) {
         board.count_given_up(kind);
         if self.admit(&self.windows[kind.index()]) {
-            write(level(kind), id, line);
+            write_with(level(kind), id.map(|id| ("request_id", id)).as_slice(), line);
         }
     }
 
@@ -44,7 +44,7 @@ impl LossLog {
     /// identifier of its request.
     pub(crate) fn log_held(&self, id: &str, line: fmt::Arguments) {
         if self.admit(&self.held) {
-            write(Level::Warn, Some(id), line);
+            write_with(Level::Warn, &[("request_id", id)], line);
         }
     }
 
@@ -73,14 +73,6 @@ impl LossLog {
     fn admit(&self, window: &Mutex<LineWindow>) -> bool {
         self.is_open.store(true, Ordering::Relaxed);
         lock(window).admit(clock::monotonic_ms())
-    }
-}
-
-/// Writes a line about a request, or about none.
-fn write(level: Level, id: Option<&str>, line: fmt::Arguments) {
-    match id {
-        Some(id) => write_with(level, &[("request_id", id)], line),
-        None => log::log!(level, "{line}"),
     }
 }
 
