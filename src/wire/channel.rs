@@ -164,6 +164,7 @@ impl<Out, In> AsFd for Channel<Out, In> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Generation;
     use crate::message::{BootFailure, Start};
 
     #[test]
@@ -183,7 +184,7 @@ mod tests {
     fn descriptors_arrive_with_their_message_only() {
         let (master, worker) = pair().unwrap();
         let (_, theirs) = pair().unwrap();
-        let fork = ToWorker::Fork { worker: 7 };
+        let fork = ToWorker::Fork { worker: 7, generation: Generation(1) };
         master.send_with(&fork, &[theirs.as_fd()]).unwrap();
         master.send(&ToWorker::Reopen).unwrap();
         master.send_with(&fork, &[theirs.as_fd()]).unwrap();

@@ -1,8 +1,8 @@
 //! The formats in which the processes of Monoceros exchange data.
 //!
 //! [`message`] holds every message to and from workers, [`control`] those of an
-//! operator's commands; [`channel`] carries them. A [`listener`] is described beside
-//! its descriptor. The [`scoreboard`] is memory in which a worker shows its state
+//! operator's commands; [`channel`] carries them. [`gunicorn`] has those about a configuration
+//! file in Python. A [`listener`] is described beside its descriptor. The [`scoreboard`] is memory in which a worker shows its state
 //! without a message, and [`stacks`] is memory in which its interpreter writes the
 //! stacks of its threads. The [`client_table`] is memory that all workers share: what each
 //! client has used of its limits. So is the [`spool_count`]: what bodies of requests take of
@@ -12,7 +12,9 @@
 pub mod channel;
 pub mod client_table;
 pub mod control;
+pub mod gunicorn;
 pub mod listener;
+pub mod log_role;
 pub mod message;
 pub mod report;
 pub mod request_id;

@@ -3,7 +3,9 @@
 use log::LevelFilter;
 use serde::{Deserialize, Serialize};
 
+use crate::gunicorn::{GunicornValues, MoldSettings, ReadConfig, ServerHook, WorkerOwner};
 use crate::listener::ListenerDescription;
+use crate::log_role::LogRole;
 use crate::{Generation, Slot};
 
 /// A message of the master to a worker.
@@ -22,6 +24,25 @@ pub enum ToWorker {
     Fork {
         /// The master's number for the worker.
         worker: u64,
+        /// The generation that it belongs to: a mold may fork workers of several ones.
+        generation: Generation,
+    },
+    /// To a mold: run the configuration file again. It replies with [`FromWorker::ConfigRead`] or
+    /// [`FromWorker::ConfigFailed`]; nothing else changes before [`ToWorker::Configure`].
+    ReadConfig(ReadConfig),
+    /// To a mold that has run the configuration file: the settings that take effect. The first
+    /// time the mold loads the application, if it is to, and replies with [`FromWorker::Ready`].
+    Configure(MoldSettings),
+    /// To a mold with a configuration file: the listening sockets of the server from now on,
+    /// whose descriptors come with this message in this order.
+    Listeners(Vec<ListenerDescription>),
+    /// To a mold with a configuration file: run this hook, and reply with
+    /// [`FromWorker::HookEnded`], also if there is no such hook.
+    Hook {
+        /// The number of the request, which the reply repeats.
+        number: u64,
+        /// The hook.
+        hook: ServerHook,
     },
     /// The certificates, keys and ticket keys for TLS, in a memfd whose descriptor comes with
     /// this message. The first one follows [`ToWorker::Start`] if [`Start::has_tls`] is set;
@@ -115,15 +136,12 @@ pub struct Start {
     /// [`Start::spool_place`], in this order.
     #[serde(default)]
     pub logs: Vec<LogRole>,
-}
-
-/// What a log is for. The master opens the logs, and passes their descriptors on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum LogRole {
-    /// The error log.
-    Error,
-    /// The access log.
-    Access,
+    /// The user that it becomes: its mold runs as the master's user.
+    #[serde(default)]
+    pub owner: Option<WorkerOwner>,
+    /// Its umask, if it takes that by itself.
+    #[serde(default)]
+    pub umask: Option<u32>,
 }
 
 impl Start {
@@ -155,6 +173,10 @@ pub struct StartMold {
     /// Its logs, whose descriptors come with this message in this order.
     #[serde(default)]
     pub logs: Vec<LogRole>,
+    /// Run the configuration file before anything else, report what it sets, and wait for
+    /// [`ToWorker::Configure`]: it has the settings, and the fields above are empty.
+    #[serde(default)]
+    pub config: Option<ReadConfig>,
 }
 
 /// A message of a worker, or of a mold, to the master.
@@ -191,6 +213,35 @@ pub enum FromWorker {
     Confirmed {
         /// The number of the request.
         number: u64,
+    },
+    /// What the configuration file sets.
+    ConfigRead {
+        /// Its values.
+        values: GunicornValues,
+    },
+    /// The configuration file cannot be used. A mold that has run it for the first time exits.
+    ConfigFailed {
+        /// The text for the log: a traceback, or one line with the setting.
+        text: String,
+        /// The exit code of a server that begins with it.
+        code: u8,
+    },
+    /// The [`ToWorker::Hook`] of this number has ended.
+    HookEnded {
+        /// The number of the request.
+        number: u64,
+        /// The traceback, if it has raised.
+        failure: Option<String>,
+    },
+    /// The application, or a hook, asks for the replacement of this worker.
+    Retire {
+        /// What has asked for it.
+        reason: String,
+    },
+    /// The worker is to be replaced after so many requests in all; 0 is no limit.
+    Allotment {
+        /// The number of requests.
+        requests: u32,
     },
     /// The first message of a worker that a mold has forked, through its own channel:
     /// it exists, is the master's child, and waits for its first message. Its pid is

@@ -381,6 +381,8 @@ impl MasterLoop {
             is_first,
             check,
             logs: Vec::new(),
+            owner: None,
+            umask: None,
         };
         self.processes.spawn(worker, spec, start, clients, &self.poller)
     }

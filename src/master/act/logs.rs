@@ -12,7 +12,7 @@ use monoceros_log::{Destination, LogFile, RecordWriter, Syslog, SyslogLink};
 use monoceros_sys::acting::act_as;
 use monoceros_sys::user::{Credentials, is_root};
 use monoceros_sys::{append, reason};
-use monoceros_wire::message::LogRole;
+use monoceros_wire::log_role::LogRole;
 
 use crate::master::act::owner_rights::reach;
 

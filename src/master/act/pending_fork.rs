@@ -130,7 +130,7 @@ impl PendingFork {
             // The mold may have older sockets.
             given.extend(spec.listeners.iter().flat_map(|it| it.sockets()));
         }
-        mold.ask_fork(worker, &given).map_err(cannot)?;
+        mold.ask_fork(worker, generation, &given).map_err(cannot)?;
         let stacks = stacks.into();
         let shared = SharedMemory { scoreboard: Some(scoreboard), listeners, stacks, clients };
         let later = Vec::new();

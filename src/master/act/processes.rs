@@ -246,34 +246,11 @@ impl Processes {
                 continue;
             };
             match process.read() {
-                Ok(LinkInput::Message(FromWorker::Ready { app })) => {
-                    events.push_back(MasterEvent::Ready { worker, app: printable::line(&app) });
-                }
-                Ok(LinkInput::Message(FromWorker::Concern { text, is_grave })) => {
-                    let text = printable::text(&text);
-                    events.push_back(MasterEvent::Concerned { worker, text, is_grave });
-                }
-                Ok(LinkInput::Message(FromWorker::AskMetrics { number, accept })) => {
-                    let format = MetricsFormat::accepted([accept.as_bytes()]);
-                    self.metrics_asks.push(WorkerAsk { worker, number, format });
-                }
-                Ok(LinkInput::Message(FromWorker::Failed { failure, text })) => {
-                    let text = printable::text(&text);
-                    events.push_back(MasterEvent::Failed { worker, failure, text });
-                }
-                Ok(LinkInput::Message(FromWorker::Confirmed { number })) => {
-                    events.push_back(MasterEvent::Confirmed { worker, number });
-                }
-                Ok(LinkInput::Message(FromWorker::NotForked { worker: forked, text, passes }))
-                    if process.is_mold() =>
-                {
-                    let error = SpawnError { text: printable::line(&text), is_temporary: passes };
-                    events.extend(self.note_not_forked(worker, WorkerId(forked), error));
-                }
-                Ok(LinkInput::Message(FromWorker::Forked | FromWorker::NotForked { .. })) => {
+                Ok(LinkInput::Message(message)) if is_from_mold(&message) && !process.is_mold() => {
                     log::error!("pid {} sends a message that only a mold may send", process.pid());
                     return poller.deregister(process.descriptor());
                 }
+                Ok(LinkInput::Message(message)) => events.extend(self.note(worker, message)),
                 Ok(LinkInput::Noise) => {}
                 Ok(LinkInput::Nothing) => return,
                 Ok(LinkInput::Closed) => return poller.deregister(process.descriptor()),
@@ -287,6 +264,38 @@ impl Processes {
         if let Err(error) = poller.report_again(process.descriptor(), PollSource::Worker(worker)) {
             log_unheard(&error);
         }
+    }
+
+    /// Takes a message of a process. Returns the event that it is.
+    fn note(&mut self, worker: WorkerId, message: FromWorker) -> Option<MasterEvent> {
+        Some(match message {
+            FromWorker::Ready { app } => MasterEvent::Ready { worker, app: printable::line(&app) },
+            FromWorker::Concern { text, is_grave } => {
+                MasterEvent::Concerned { worker, text: printable::text(&text), is_grave }
+            }
+            FromWorker::AskMetrics { number, accept } => {
+                let format = MetricsFormat::accepted([accept.as_bytes()]);
+                self.metrics_asks.push(WorkerAsk { worker, number, format });
+                return None;
+            }
+            FromWorker::Failed { failure, text } => {
+                MasterEvent::Failed { worker, failure, text: printable::text(&text) }
+            }
+            FromWorker::Confirmed { number } => MasterEvent::Confirmed { worker, number },
+            FromWorker::Retire { reason } => {
+                MasterEvent::RetirementAsked { worker, reason: printable::line(&reason) }
+            }
+            FromWorker::Allotment { requests } => MasterEvent::Allotted { worker, requests },
+            FromWorker::NotForked { worker: forked, text, passes } => {
+                let error = SpawnError { text: printable::line(&text), is_temporary: passes };
+                return self.note_not_forked(worker, WorkerId(forked), error);
+            }
+            // No mold was asked for the first three; the last one comes by the channel of a fork.
+            FromWorker::ConfigRead { .. }
+            | FromWorker::ConfigFailed { .. }
+            | FromWorker::HookEnded { .. }
+            | FromWorker::Forked => return None,
+        })
     }
 
     fn read_pending_fork(
@@ -390,6 +399,24 @@ impl Processes {
         let failed =
             |worker| MasterEvent::SpawnFailed { worker, error: "its mold has ended".into() };
         events.extend(self.forks.orphan(mold).into_iter().map(failed));
+    }
+}
+
+/// Only a mold sends it, or a worker before it has a first message.
+fn is_from_mold(message: &FromWorker) -> bool {
+    match message {
+        FromWorker::ConfigRead { .. }
+        | FromWorker::ConfigFailed { .. }
+        | FromWorker::HookEnded { .. }
+        | FromWorker::Forked
+        | FromWorker::NotForked { .. } => true,
+        FromWorker::Ready { .. }
+        | FromWorker::Concern { .. }
+        | FromWorker::AskMetrics { .. }
+        | FromWorker::Failed { .. }
+        | FromWorker::Confirmed { .. }
+        | FromWorker::Retire { .. }
+        | FromWorker::Allotment { .. } => false,
     }
 }
 

@@ -81,7 +81,7 @@ pub(crate) fn spawn_mold(
 ) -> Result<WorkerProcess, SpawnError> {
     let (app, settings) = (spec.app.clone(), spec.pairs.clone());
     let (roles, logs) = (spec.logs.roles(), spec.logs.descriptors());
-    let start = StartMold { generation, app, settings, logs: roles };
+    let start = StartMold { generation, app, settings, logs: roles, config: None };
     let endpoints = spec.kind.connect_mold(start, &logs).map_err(spawn_error)?;
     execute(spec, None, generation, endpoints).map_err(spawn_error)
 }
@@ -179,9 +179,14 @@ impl WorkerProcess {
         self.slot.is_none()
     }
 
-    /// Asks a mold to fork a worker, which gets these descriptors.
-    pub(crate) fn ask_fork(&self, worker: WorkerId, given: &[BorrowedFd]) -> io::Result<()> {
-        self.link.ask_fork(worker, given)
+    /// Asks a mold to fork a worker of this generation, which gets these descriptors.
+    pub(crate) fn ask_fork(
+        &self,
+        worker: WorkerId,
+        generation: Generation,
+        given: &[BorrowedFd],
+    ) -> io::Result<()> {
+        self.link.ask_fork(worker, generation, given)
     }
 
     /// Its pid, which no other process has until it is reaped.
@@ -225,6 +230,10 @@ impl WorkerProcess {
             ToWorker::Start(_)
             | ToWorker::StartMold(_)
             | ToWorker::Fork { .. }
+            | ToWorker::ReadConfig(_)
+            | ToWorker::Configure(_)
+            | ToWorker::Listeners(_)
+            | ToWorker::Hook { .. }
             | ToWorker::Tls
             | ToWorker::Limits
             | ToWorker::Workers(_)

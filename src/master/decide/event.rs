@@ -74,6 +74,20 @@ pub(crate) enum MasterEvent {
         /// The number.
         number: u64,
     },
+    /// A worker asks for its own replacement.
+    RetirementAsked {
+        /// The worker.
+        worker: WorkerId,
+        /// What has asked for it.
+        reason: String,
+    },
+    /// A worker sets after how many requests it is replaced.
+    Allotted {
+        /// The worker.
+        worker: WorkerId,
+        /// The number of requests in all; 0 is no limit.
+        requests: u32,
+    },
     /// The result of `Action::ReadStacks`.
     StacksRead(Vec<(WorkerId, StacksRead)>),
     /// A signal arrived that is a command.

@@ -96,6 +96,7 @@ impl ExitReason {
             Self::Recycled(RecycleCause::Lifetime) => "max-lifetime",
             Self::Recycled(RecycleCause::Memory) => "max-rss",
             Self::Recycled(RecycleCause::Operator) => "recycle",
+            Self::Recycled(RecycleCause::Application) => "application",
             Self::Reload => "reload",
             Self::Upgrade => "upgrade",
             Self::FewerWorkers => "fewer-workers",

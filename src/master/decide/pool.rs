@@ -320,6 +320,20 @@ impl WorkerPool {
         }
     }
 
+    /// A worker asks for its own replacement.
+    pub(crate) fn note_retirement(&mut self, id: WorkerId, reason: &str, actions: &mut Actions) {
+        if let Some(worker) = self.roster.get_mut(id) {
+            recycling::note_retirement(worker, reason, actions);
+        }
+    }
+
+    /// A worker sets after how many requests it is replaced.
+    pub(crate) fn note_allotment(&mut self, id: WorkerId, requests: u32) {
+        if let Some(worker) = self.roster.get_mut(id) {
+            recycling::note_allotment(worker, requests);
+        }
+    }
+
     /// A worker became ready after it was asked to leave.
     pub(crate) fn note_late_ready(
         &mut self,

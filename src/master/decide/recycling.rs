@@ -85,6 +85,20 @@ pub(crate) fn mark_due(
     meant
 }
 
+/// A worker that serves asks for its own replacement, for this reason: it is due.
+pub(crate) fn note_retirement(worker: &mut WorkerEntry, reason: &str, actions: &mut Actions) {
+    if worker.is_ready() && worker.disposition == Disposition::Stays {
+        worker.observed.due = Some(RecycleCause::Application);
+        worker.disposition = Disposition::Due;
+        actions.log(Level::Info, format!("{worker} is due: {reason}"));
+    }
+}
+
+/// A worker sets after how many requests it is due; 0 is no limit.
+pub(crate) fn note_allotment(worker: &mut WorkerEntry, requests: u32) {
+    worker.observed.most_requests = (requests > 0).then(|| requests.into());
+}
+
 /// Notes a sample of a worker that serves, and whether it is due now.
 pub(crate) fn note_sample(
     worker: &mut WorkerEntry,
@@ -108,6 +122,7 @@ pub(crate) fn note_sample(
             RecycleCause::Lifetime => format!("{worker} is due: max-lifetime"),
             RecycleCause::Memory => format!("{worker} is due: {memory} MiB of memory"),
             RecycleCause::Operator => format!("{worker} is due: an operator asks for it"),
+            RecycleCause::Application => format!("{worker} is due: it asks for it"),
         };
         actions.log(Level::Info, text);
     }
@@ -134,6 +149,23 @@ fn find_due(observed: &Observations, sample: &WorkerSample, now: Instant) -> Opt
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::master::decide::state::Purpose;
+
+    #[test]
+    fn a_worker_can_ask_for_its_replacement_and_set_its_requests() {
+        let (now, mut actions) = (Instant::now(), Actions::new(Purpose::Serve));
+        let mut roster = Roster::of_ready(1, now);
+        let worker = roster.get_mut(WorkerId(0)).unwrap();
+        note_allotment(worker, 7);
+        assert_eq!(worker.observed.most_requests, Some(7));
+        note_allotment(worker, 0);
+        assert_eq!(worker.observed.most_requests, None);
+        note_retirement(worker, "alive = False", &mut actions);
+        let due = (worker.disposition, worker.observed.due);
+        assert_eq!(due, (Disposition::Due, Some(RecycleCause::Application)));
+        note_retirement(worker, "alive = False", &mut actions);
+        assert_eq!(actions.take().len(), 1, "it is due once");
+    }
 
     #[test]
     fn a_worker_is_due_for_one_of_three_reasons() {

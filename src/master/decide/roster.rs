@@ -127,6 +127,8 @@ pub(crate) enum RecycleCause {
     Memory,
     /// An operator has asked for it.
     Operator,
+    /// The application, or a hook, has asked for it.
+    Application,
 }
 
 /// Whether a worker that serves stays.

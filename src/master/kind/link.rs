@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use monoceros_config::variable;
+use monoceros_wire::Generation;
 use monoceros_wire::channel::{Incoming, WorkerEnd};
 use monoceros_wire::message::{FromWorker, ToWorker};
 use monoceros_wire::report::Totals;
@@ -91,9 +92,15 @@ impl Link {
         self.native().is_some_and(|native| native.send_with(message, files).is_ok())
     }
 
-    /// Asks a mold to fork a worker, which gets these descriptors.
-    pub(crate) fn ask_fork(&self, worker: WorkerId, given: &[BorrowedFd]) -> io::Result<()> {
-        self.native().ok_or(io::ErrorKind::Unsupported)?.ask_fork(worker, given)
+    /// Asks a mold to fork a worker of this generation, which gets these descriptors.
+    pub(crate) fn ask_fork(
+        &self,
+        worker: WorkerId,
+        generation: Generation,
+        given: &[BorrowedFd],
+    ) -> io::Result<()> {
+        let native = self.native().ok_or(io::ErrorKind::Unsupported)?;
+        native.ask_fork(worker, generation, given)
     }
 
     /// The process has ended without having read its first message, so the program was

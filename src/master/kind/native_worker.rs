@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use monoceros_config::variable;
 use monoceros_sys::clock::monotonic_ms;
+use monoceros_wire::Generation;
 use monoceros_wire::channel::{Incoming, MasterEnd};
 use monoceros_wire::message::{FromWorker, ToWorker};
 use monoceros_wire::report::Totals;
@@ -89,10 +90,15 @@ impl NativeWorker {
         self.channel.send_with(message, files)
     }
 
-    /// Asks a mold to fork a worker, which gets these descriptors.
-    pub(crate) fn ask_fork(&self, worker: WorkerId, given: &[BorrowedFd]) -> io::Result<()> {
+    /// Asks a mold to fork a worker of this generation, which gets these descriptors.
+    pub(crate) fn ask_fork(
+        &self,
+        worker: WorkerId,
+        generation: Generation,
+        given: &[BorrowedFd],
+    ) -> io::Result<()> {
         self.fresh.set(false);
-        self.channel.send_with(&ToWorker::Fork { worker: worker.0 }, given)
+        self.channel.send_with(&ToWorker::Fork { worker: worker.0, generation }, given)
     }
 
     /// The process has ended without having read its first message, which a worker does

@@ -9,7 +9,8 @@ use monoceros_engine::AccessLog;
 use monoceros_log::{Destination, Identity, LineLog, LogFile, RecordWriter, Syslog, SyslogLink};
 use monoceros_sys::reason;
 use monoceros_wire::channel::WorkerEnd;
-use monoceros_wire::message::{BootFailure, LogRole};
+use monoceros_wire::log_role::LogRole;
+use monoceros_wire::message::BootFailure;
 use monoceros_wire::{Generation, Slot};
 
 use crate::boot_failure::give_up;

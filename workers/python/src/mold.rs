@@ -146,7 +146,7 @@ impl Mold {
             }
             let (received, descriptors) = self.channel.receive_with()?;
             match received {
-                Incoming::Message(ToWorker::Fork { worker }) => {
+                Incoming::Message(ToWorker::Fork { worker, .. }) => {
                     if let Some(given) = self.fork(py, worker, descriptors) {
                         self.held.release()?;
                         return Ok((given, self.logs));
@@ -161,6 +161,10 @@ impl Mold {
                 Incoming::Message(
                     ToWorker::Start(_)
                     | ToWorker::StartMold(_)
+                    | ToWorker::ReadConfig(_)
+                    | ToWorker::Configure(_)
+                    | ToWorker::Listeners(_)
+                    | ToWorker::Hook { .. }
                     | ToWorker::Tls
                     | ToWorker::Limits
                     | ToWorker::Workers(_)

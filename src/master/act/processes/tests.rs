@@ -40,9 +40,7 @@ impl ProcessBench {
             WorkerProcess::forked(Slot(0), Generation(1), ours, process, shared, Rc::default());
         let (mut processes, poller) = (Processes::new(), Poller::new().unwrap());
         let kept = processes.keep(WORKER, worker, &poller);
-        assert!(
-            matches!(kept, MasterEvent::Spawned { worker: WORKER, pid } if pid == own_pid())
-        );
+        assert!(matches!(kept, MasterEvent::Spawned { worker: WORKER, pid } if pid == own_pid()));
         Self { processes, poller, events: VecDeque::new(), theirs }
     }
 

@@ -45,6 +45,8 @@ impl Master {
             | MasterEvent::SpawnFailed { .. }
             | MasterEvent::Ready { .. }
             | MasterEvent::Concerned { .. }
+            | MasterEvent::RetirementAsked { .. }
+            | MasterEvent::Allotted { .. }
             | MasterEvent::Failed { .. }
             | MasterEvent::Exited { .. }
             | MasterEvent::Inspected(_)
@@ -75,6 +77,12 @@ impl Master {
                 self.note_failure(worker, failure, &text, now);
             }
             MasterEvent::Exited { worker, exit } => self.note_exit(worker, &exit, now),
+            MasterEvent::RetirementAsked { worker, reason } => {
+                self.pool.note_retirement(worker, &reason, &mut self.actions);
+            }
+            MasterEvent::Allotted { worker, requests } => {
+                self.pool.note_allotment(worker, requests);
+            }
             MasterEvent::Inspected(samples) => self.note_samples(&samples, now),
             MasterEvent::Requested { client, request } => self.take_command(client, request, now),
             MasterEvent::Confirmed { worker, number } => self.confirmations.note(worker, number),
@@ -117,6 +125,12 @@ impl Master {
                 self.note_failure(worker, failure, &text, now);
             }
             MasterEvent::Exited { worker, exit } => self.note_exit(worker, &exit, now),
+            MasterEvent::RetirementAsked { worker, reason } => {
+                self.pool.note_retirement(worker, &reason, &mut self.actions);
+            }
+            MasterEvent::Allotted { worker, requests } => {
+                self.pool.note_allotment(worker, requests);
+            }
             MasterEvent::Inspected(samples) => self.note_samples(&samples, now),
             MasterEvent::SuccessorStarted { pid } => {
                 self.succession.note_started(pid, &mut self.actions)
@@ -162,6 +176,8 @@ impl Master {
             | MasterEvent::SpawnFailed { .. }
             | MasterEvent::Ready { .. }
             | MasterEvent::Concerned { .. }
+            | MasterEvent::RetirementAsked { .. }
+            | MasterEvent::Allotted { .. }
             | MasterEvent::Failed { .. }
             | MasterEvent::Exited { .. }
             | MasterEvent::Inspected(_)
@@ -210,6 +226,8 @@ impl Master {
             )
             | MasterEvent::Bound(_)
             | MasterEvent::Concerned { .. }
+            | MasterEvent::RetirementAsked { .. }
+            | MasterEvent::Allotted { .. }
             | MasterEvent::Failed { .. }
             | MasterEvent::SuccessorReady
             | MasterEvent::SettingsRead { .. } => {}
@@ -248,6 +266,8 @@ impl Master {
             | MasterEvent::Bound(_)
             | MasterEvent::Ready { .. }
             | MasterEvent::Concerned { .. }
+            | MasterEvent::RetirementAsked { .. }
+            | MasterEvent::Allotted { .. }
             | MasterEvent::Failed { .. }
             | MasterEvent::Inspected(_)
             | MasterEvent::SuccessorReady

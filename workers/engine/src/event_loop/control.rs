@@ -229,6 +229,10 @@ fn command(message: &ToWorker) -> Option<WorkerCommand> {
         ToWorker::Start(_)
         | ToWorker::StartMold(_)
         | ToWorker::Fork { .. }
+        | ToWorker::ReadConfig(_)
+        | ToWorker::Configure(_)
+        | ToWorker::Listeners(_)
+        | ToWorker::Hook { .. }
         | ToWorker::Tls
         | ToWorker::Reopen
         | ToWorker::LogLevel(_)
