@@ -8,6 +8,8 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{TryRecvError, channel};
 use std::thread;
 
@@ -382,6 +384,16 @@ fn an_upgrade_passes_the_addresses_on_without_losing_a_scrape() {
     server.allow("metrics-path");
     for _ in 0..2 {
         let (stop, stopped) = channel::<()>();
+        // Connections are accepted all the time, also just before they are passed on.
+        let over = Arc::new(AtomicBool::new(false));
+        let probes = [(); 3].map(|()| {
+            let over = Arc::clone(&over);
+            thread::spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    assert_eq!(Connection::tcp(address).unwrap().get("/livez").status, 200);
+                }
+            })
+        });
         let application = server.address();
         let scraper = thread::spawn(move || {
             let (mut count, mut last) = (0, 0.0);
@@ -404,7 +416,9 @@ fn an_upgrade_passes_the_addresses_on_without_losing_a_scrape() {
         });
         server.upgrade();
         drop(stop);
+        over.store(true, Ordering::Relaxed);
         assert!(scraper.join().unwrap() > 0);
+        probes.into_iter().for_each(|probe| probe.join().unwrap());
         assert_eq!(Connection::unix(&socket).unwrap().get("/readyz").status, 200);
     }
     server.signal(Signal::SIGTERM);

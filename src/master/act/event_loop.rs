@@ -189,11 +189,13 @@ impl MasterLoop {
                     events.extend(self.act(action));
                 }
             }
-            if let Some(code) = self.code {
+            self.serve_metrics(&master);
+            if let Some(code) = self.code
+                && !self.metrics.is_finishing()
+            {
                 self.leave(code);
                 return self.concerns.exit_code(code);
             }
-            self.serve_metrics(&master);
             self.wait(master.next_deadline(), &mut events);
         }
     }
@@ -505,7 +507,7 @@ impl MasterLoop {
     fn pass_on(&mut self, workers: Option<u16>, tally: TallySnapshot) {
         let Some(successor) = self.handover.release_successor(&self.poller) else { return };
         self.generations.pass_on(|listener| successor.has_given_up(listener));
-        self.metrics.pass_on(&self.poller);
+        self.metrics.pass_on(&self.poller, Instant::now());
         self.pid_file.leave();
         self.application_metrics.leave();
         std::mem::take(&mut self.notify_sender).pass_on(successor.pid());

@@ -22,6 +22,8 @@ const HEAD_TIME: Duration = Duration::from_secs(5);
 /// How long a connection may be idle between two requests: longer than the usual interval of
 /// scrapes.
 const IDLE_TIME: Duration = Duration::from_secs(90);
+/// How long the first request of a connection may take when the master is about to end.
+const LEAVE_TIME: Duration = Duration::from_secs(1);
 /// How long the whole response may take.
 const WRITE_TIME: Duration = Duration::from_secs(10);
 /// How long a closed connection is read to its end.
@@ -39,6 +41,8 @@ pub(crate) struct MetricsClient {
     input: Vec<u8>,
     head: Head,
     step: ClientStep,
+    /// It has got a response.
+    is_served: bool,
     /// When the current step must have ended.
     until: Instant,
     /// When the current step began.
@@ -81,6 +85,7 @@ impl MetricsClient {
             input: Vec::new(),
             head: Head::new(),
             step: ClientStep::Reading,
+            is_served: false,
             until: now + HEAD_TIME,
             since: now,
         }
@@ -100,9 +105,26 @@ impl MetricsClient {
         }
     }
 
-    /// Whether its client has sent no byte of a request.
+    /// Whether its client has got a response, and has sent no byte of another request since.
     pub(crate) fn is_idle(&self) -> bool {
-        matches!(self.step, ClientStep::Reading) && self.input.is_empty()
+        matches!(self.step, ClientStep::Reading) && self.is_served && self.input.is_empty()
+    }
+
+    /// Whether its client is owed a response: to a request, or to the first one, which is on its
+    /// way.
+    pub(crate) fn is_open(&self) -> bool {
+        match self.step {
+            ClientStep::Reading => !self.is_idle(),
+            ClientStep::Asking { .. } | ClientStep::Writing(_) => true,
+            ClientStep::Lingering { .. } => false,
+        }
+    }
+
+    /// The master is about to end: a request that has not arrived has less time for that.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        if matches!(self.step, ClientStep::Reading) {
+            self.until = self.until.min(now + LEAVE_TIME);
+        }
     }
 
     /// The request that waits for its response.
@@ -127,6 +149,7 @@ impl MetricsClient {
         let outgoing = response.outgoing(&self.head, keeps);
         self.input.drain(..length);
         self.head.clear();
+        self.is_served = true;
         self.enter(ClientStep::Writing(outgoing), WRITE_TIME, now);
     }
 
@@ -268,6 +291,25 @@ mod tests {
         assert!(last.contains("\r\nConnection: close\r\n") && last.ends_with("\r\n\r\n"), "{last}");
         drop(client);
         assert_eq!(connection.advance(now), Advance::Ended);
+    }
+
+    #[test]
+    fn a_master_that_ends_owes_a_response_to_each_connection_that_had_none() {
+        let (mut client, mut connection, now) = connected();
+        assert!(connection.is_open() && !connection.is_idle(), "its request may be on its way");
+        connection.hurry(now);
+        assert_eq!(connection.until(), now + LEAVE_TIME);
+        client.write_all(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        assert_eq!(connection.advance(now), Advance::Asks);
+        connection.hurry(now);
+        assert_eq!(connection.until(), now + WRITE_TIME);
+        assert!(connection.is_open());
+        connection.respond(&MetricsResponse::plain(404), false, now);
+        assert_eq!(connection.advance(now), Advance::Answered);
+        assert!(connection.is_idle() && !connection.is_open());
+        client.write_all(b"G").unwrap();
+        assert_eq!(connection.advance(now), Advance::Waits);
+        assert!(connection.is_open());
     }
 
     #[test]

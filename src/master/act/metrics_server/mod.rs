@@ -169,11 +169,24 @@ impl MetricsServer {
         self.follows = false;
     }
 
-    /// The listeners belong to the successor from now on.
-    pub(crate) fn pass_on(&mut self, poller: &Poller) {
+    /// The listeners belong to the successor from now on. Connections that were accepted before
+    /// get their response here.
+    pub(crate) fn pass_on(&mut self, poller: &Poller, now: Instant) {
         self.listeners.pass_on(poller);
         self.is_leaving = true;
         self.asks.clear();
+        self.clients.iter_mut().flatten().for_each(|client| client.hurry(now));
+        // What has arrived is read before connections are taken for idle ones.
+        self.stirred.extend(0..MAX_CLIENTS);
+    }
+
+    /// Another master serves the addresses, and a client of this one is owed a response. Each of
+    /// them has limits of time.
+    pub(crate) fn is_finishing(&self) -> bool {
+        self.is_leaving && self.clients.iter().flatten().any(MetricsClient::is_open)
+    }
+
+    fn close_idle(&mut self, poller: &Poller) {
         for index in 0..MAX_CLIENTS {
             if self.client(index).is_some_and(MetricsClient::is_idle) {
                 self.vacate(index, poller);
@@ -307,6 +320,9 @@ impl MetricsServer {
         self.close_overdue(poller, now);
         for index in std::mem::take(&mut self.stirred) {
             self.advance(index, source, poller, now);
+        }
+        if self.is_leaving {
+            self.close_idle(poller);
         }
         if self.needs_report() && self.pace.allows(now) {
             return self.make_report(source, poller, now);
