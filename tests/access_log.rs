@@ -24,7 +24,8 @@ def application(environ, start_response):
 const ATOMS: &str = "%(h)s|%(l)s|%(u)s|%(r)s|%(m)s|%(U)s|%(q)s|%(H)s|%(s)s|%(B)s|%(b)s|%(f)s|%(a)s\
     |%({X-Own}i)s|%({x-none}i)s|%({User-Agent}I)s|%({Content-Type}o)s|%({x-twice}o)s|%({x-no}o)s\
     |%({path_info}e)s|%({Query_String}E)s|%({SHOP.user}e)s|%({shop.count}e)s|%({wsgi.version}e)s\
-    |%({none}e)s|%({script_name}e)s|%({http_x_own}e)s|%({RAW_URI}e)s|%({remote_addr}e)s|100%%";
+    |%({none}e)s|%({script_name}e)s|%({http_x_own}e)s|%({RAW_URI}e)s|%({remote_addr}e)s|100%%\
+    |%(h)-12s|%(s)6s|%(B)05d|%(a).3s|%(b)7s|%(asctime)s|%()-4s";
 
 /// The atoms that depend on them.
 const TIMES: &str = "%(t)s|%(T)s|%(M)d|%(D)s|%(L)s|%(p)s";

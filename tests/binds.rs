@@ -42,6 +42,17 @@ fn ipv6_in_brackets() {
 }
 
 #[test]
+fn every_ipv6_address_takes_ipv4_too() {
+    let server = bound("[::]:0").start();
+    let mut address = server.address();
+    for (ip, client) in [("127.0.0.1", "127.0.0.1"), ("::1", "::1")] {
+        address.set_ip(ip.parse().unwrap());
+        let environ = Connection::tcp(address).unwrap().get("/").json();
+        assert_eq!(environ["REMOTE_ADDR"], client);
+    }
+}
+
+#[test]
 fn a_port_alone_is_every_address() {
     let server = bound(":0").start();
     let mut address = server.address();

@@ -119,6 +119,73 @@ fn gunicorns_worker_classes_are_understood() {
 }
 
 #[test]
+fn other_worker_classes_are_one_line_with_what_to_do() {
+    for (class, part) in [
+        ("uvicorn.workers.UvicornWorker", "--worker-class exec -- uvicorn --fd 3 APP"),
+        ("gevent", "--threads 64"),
+        ("shop.workers.ShopWorker", "gthread"),
+    ] {
+        let end = Setup::bare().flags(&["--worker-class", class, "environ"]).run();
+        assert_eq!((end.code, end.stderr.lines().count()), (Some(2), 1), "{}", end.stderr);
+        assert!(end.stderr.contains(class) && end.stderr.contains(part), "{}", end.stderr);
+    }
+}
+
+#[test]
+fn what_has_nothing_to_do_here_does_not_stop_a_start() {
+    let flags = ["--worker-tmp-dir", "/dev/shm", "--no-sendfile", "-R", "--log-level", "debug"];
+    let setup = Setup::of("environ").flags(&flags);
+    let server = setup.variable("GUNICORN_CMD_ARGS", "--reuse-port --http-parser=fast").start();
+    assert_eq!(server.get("/").status, 200);
+    for note in [
+        "--worker-tmp-dir: has no effect: heartbeats are kept in memory",
+        "--no-sendfile: has no effect",
+        "--enable-stdio-inheritance: has no effect",
+        "GUNICORN_CMD_ARGS: --reuse-port: has no effect",
+        "GUNICORN_CMD_ARGS: --http-parser: has no effect",
+    ] {
+        assert_eq!(server.log().matches(note).count(), 1, "{note} in {}", server.log());
+    }
+}
+
+#[test]
+fn what_would_weaken_the_parser_is_refused() {
+    let setup = Setup::bare().flags(&["--casefold-http-method", "environ"]);
+    refuse(setup, 2, &["--casefold-http-method: gunicorn's casefold_http_method does not exist"]);
+    let setup = Setup::bare().flag("environ");
+    let setup = setup.variable("GUNICORN_CMD_ARGS", "--strip-header-spaces");
+    refuse(setup, 1, &["GUNICORN_CMD_ARGS: --strip-header-spaces: gunicorn's"]);
+}
+
+#[test]
+fn values_of_gunicorn_are_clipped_with_a_warning() {
+    let arguments = "--backlog 0 --log-level LOUD --limit-request-fields 99999 --thr 0";
+    let server = Setup::of("environ").variable("GUNICORN_CMD_ARGS", arguments).start();
+    assert_eq!(server.get("/").status, 200);
+    for warning in [
+        "GUNICORN_CMD_ARGS: --backlog: 0 is not between 1 and 1000000; 1 is used",
+        "GUNICORN_CMD_ARGS: --log-level: \"LOUD\" is not one of",
+        "GUNICORN_CMD_ARGS: --limit-request-fields: 99999 is not between 1 and 32768; 32768 is",
+        "GUNICORN_CMD_ARGS: --threads: 0 is not between 1 and 1024; 1 is used",
+    ] {
+        assert!(server.log().contains(warning), "{warning} in {}", server.log());
+    }
+}
+
+#[test]
+fn zero_is_no_limit_but_that_of_the_head() {
+    let flags = ["--limit-request-line", "0", "--limit-request-field_size", "0"];
+    let server = Setup::of("environ").flags(&flags).start();
+    let request = |line: usize, field: usize| {
+        let (line, field) = ("a".repeat(line), "b".repeat(field));
+        server.ask(format!("GET /{line} HTTP/1.1\r\nHost: a\r\nX-A: {field}\r\n\r\n"))
+    };
+    assert_eq!(request(200_000, 200_000).status, 200);
+    assert_eq!(request(1, 1 << 20).status, 431);
+    assert_eq!(request(1 << 20, 1).status, 414);
+}
+
+#[test]
 fn an_address_with_options_reads_back_as_it_is_printed() {
     let yaml = "bind:\n- address: 127.0.0.1:0\n  proxy-protocol: v2\n- unix:a?scheme=http\n\
                 secure-scheme-headers: {Front-End-Https: 'on'}\nreal-ip: x-forwarded-for\n";

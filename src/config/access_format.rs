@@ -1,6 +1,7 @@
 //! The format of the access log: its atoms, its grammar, and the compiled form that the
 //! engine uses to write lines.
 
+use crate::access_directive::{AccessDirective, AtomLayout};
 use crate::row::Bounds;
 use crate::value::{Value, not_empty};
 
@@ -102,7 +103,7 @@ pub enum AccessPiece {
     /// Text that is the same in each line.
     Text(String),
     /// A value of the request.
-    Atom(AccessAtom),
+    Atom(AccessAtom, AtomLayout),
 }
 
 /// A compiled format.
@@ -128,11 +129,11 @@ impl AccessFormat {
                 text.push('%');
                 after
             } else {
-                let (atom, after) = read_atom(directive)?;
+                let (atom, layout, after) = read_atom(directive)?;
                 if !text.is_empty() {
                     pieces.push(AccessPiece::Text(std::mem::take(&mut text)));
                 }
-                pieces.push(AccessPiece::Atom(atom));
+                pieces.push(AccessPiece::Atom(atom, layout));
                 after
             };
         }
@@ -168,19 +169,54 @@ impl Value for AccessFormat {
 }
 
 /// Reads `(NAME)s`, and returns what follows it.
-fn read_atom(directive: &str) -> Result<(AccessAtom, &str), String> {
-    let shown = || format!("%{}", directive.chars().take(12).collect::<String>());
-    let (name, rest) = directive
-        .strip_prefix('(')
-        .and_then(|rest| rest.split_once(')'))
-        .ok_or_else(|| format!("{:?} is not an atom; write %(h)s, or %% for a percent", shown()))?;
+fn read_atom(text: &str) -> Result<(AccessAtom, AtomLayout, &str), String> {
+    let (directive, rest) = AccessDirective::read(text)?;
+    let name = directive.name;
     let known = || ATOMS.map(|(letters, _)| letters).join(" ");
     let atom =
         atom(name).ok_or_else(|| format!("unknown atom %({name})s; known are {}", known()))?;
-    let rest = rest
-        .strip_prefix(['s', 'd'])
-        .ok_or_else(|| format!("{:?}: an atom ends in s: %({name})s", shown()))?;
-    Ok((atom, rest))
+    if directive.has_usual_letter() {
+        Ok((atom, directive.layout, rest))
+    } else {
+        Err(format!("%({name}){}: an atom ends in s: %({name})s", directive.letter))
+    }
+}
+
+/// Writes a format so that it is valid and has gunicorn's meaning: an unknown atom becomes a
+/// dash. Also returns the parts that have changed.
+pub(crate) fn adapted(format: &str) -> (String, Vec<String>) {
+    let (mut out, mut changed) = (String::new(), Vec::new());
+    let mut rest = format;
+    while let Some(at) = rest.find('%') {
+        out.push_str(&rest[..at]);
+        let text = &rest[at + 1..];
+        rest = if let Some(after) = text.strip_prefix('%') {
+            out.push_str("%%");
+            after
+        } else {
+            let (valid, after) = adapted_directive(text);
+            let written = &rest[at..rest.len() - after.len()];
+            if valid != written {
+                changed.push(written.to_owned());
+            }
+            out.push_str(&valid);
+            after
+        };
+    }
+    out.push_str(rest);
+    (out, changed)
+}
+
+/// Writes the directive at the beginning of `text`, and returns what follows it.
+fn adapted_directive(text: &str) -> (String, &str) {
+    match AccessDirective::read(text) {
+        Ok((directive, after)) => {
+            let name = if atom(directive.name).is_some() { directive.name } else { "l" };
+            let letter = if directive.has_usual_letter() { directive.letter } else { 's' };
+            (format!("%({name}){}{letter}", directive.flags), after)
+        }
+        Err(_) => ("%%".to_owned(), text),
+    }
 }
 
 fn atom(name: &str) -> Option<AccessAtom> {
@@ -204,12 +240,17 @@ mod tests {
         AccessFormat::new(format).map(drop)
     }
 
+    fn texts(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
     #[test]
     fn a_format_is_text_and_atoms() {
         let format = AccessFormat::new("a%% %(r)s%({X-A}o)s").unwrap();
         let text = AccessPiece::Text("a% ".to_owned());
         let field = AccessAtom::ResponseField("x-a".to_owned());
-        let atoms = [AccessAtom::RequestLine, field].map(AccessPiece::Atom);
+        let atoms = [AccessAtom::RequestLine, field];
+        let atoms = atoms.map(|atom| AccessPiece::Atom(atom, AtomLayout::default()));
         assert_eq!(format.pieces(), [&[text][..], &atoms].concat());
         assert_eq!(format.texts(), ["a%% %(r)s%({X-A}o)s"]);
     }
@@ -237,8 +278,25 @@ mod tests {
 
     #[test]
     fn broken_directives_are_refused() {
-        for format in ["%", "100% sure", "%h", "%(h", "%(h)", "%(h)x", "%%%", "%é"] {
+        for format in ["%", "100% sure", "%h", "%(h", "%(h)", "%(h)x", "%%%", "%é", "%(h)9999s"] {
             assert!(check(format).is_err(), "{format}");
+        }
+        assert_eq!(check("%(h)-15s %(D)06d %(a).40s"), Ok(()));
+    }
+
+    #[test]
+    fn what_gunicorn_accepts_becomes_valid() {
+        for (format, expected, parts) in [
+            ("%(h)s 100%% %(D)06d", "%(h)s 100%% %(D)06d", &[][..]),
+            ("%(asctime)s|%()-5s", "%(l)s|%(l)-5s", &["%(asctime)s", "%()-5s"]),
+            ("%(h)r", "%(h)s", &["%(h)r"]),
+            ("100% sure", "100%% sure", &["%"]),
+            ("%(h", "%%(h", &["%"]),
+            ("é%", "é%%", &["%"]),
+        ] {
+            let (text, changed) = adapted(format);
+            assert_eq!((text.as_str(), changed.as_slice()), (expected, &*texts(parts)));
+            assert_eq!(check(&text), Ok(()));
         }
     }
 }

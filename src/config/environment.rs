@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-use crate::error::{Errors, ValueOrigin};
+use crate::error::{Errors, GUNICORN_ARGUMENTS, ValueOrigin};
 use crate::flags::{self, Line};
 use crate::gunicorn::Foreign;
 use crate::raw::{bytes_of, text_of};
@@ -21,6 +21,8 @@ pub(crate) struct Environment {
     pub(crate) defaults: Vec<RawSetting>,
     /// `GUNICORN_CMD_ARGS`.
     pub(crate) arguments: Line,
+    /// Whether that variable is there.
+    pub(crate) has_arguments: bool,
     /// `MONOCEROS_*`.
     pub(crate) variables: Vec<RawSetting>,
 }
@@ -35,8 +37,9 @@ pub(crate) fn read(variables: &[(OsString, OsString)], errors: &mut Errors) -> E
         };
         let origin = ValueOrigin::Variable(name.to_owned());
         let value = &text_of(value);
-        if name == "GUNICORN_CMD_ARGS" {
+        if name == GUNICORN_ARGUMENTS {
             environment.arguments = arguments(value, &origin, errors);
+            environment.has_arguments = true;
         } else if let Some(key) = name.strip_prefix(PREFIX) {
             environment.variables.extend(read_variable(key, value, origin, errors));
         } else {
@@ -59,7 +62,7 @@ fn is_of_a_service(key: &str, value: &OsStr) -> bool {
 
 fn is_ours(name: &str, value: &OsStr) -> bool {
     let is_setting = |key| !variable::is_internal(name) && !is_of_a_service(key, value);
-    name == "GUNICORN_CMD_ARGS"
+    name == GUNICORN_ARGUMENTS
         || name.strip_prefix(PREFIX).is_some_and(is_setting)
         || ROWS
             .iter()
@@ -205,7 +208,8 @@ mod tests {
         assert_eq!(
             errors,
             "MONOCEROS_TIMOUT: unknown setting; did you mean MONOCEROS_TIMEOUT?\n\
-             MONOCEROS_RELOAD: gunicorn's reload is not supported yet"
+             MONOCEROS_RELOAD: gunicorn's reload does not exist here: reload after a change with \
+             monoceros reload"
         );
     }
 

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::raw::bytes_of;
+use crate::variable::PREFIX;
 
 /// The origin of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,11 @@ pub enum ValueOrigin {
         /// The line, from 1, if it could be found.
         line: Option<usize>,
     },
+    /// The configuration file in Python.
+    PythonFile {
+        /// The file or module as the user named it.
+        name: String,
+    },
     /// An environment variable.
     Variable(String),
     /// The command line.
@@ -25,13 +31,33 @@ pub enum ValueOrigin {
     Master,
 }
 
+/// The variable with gunicorn's arguments.
+pub(crate) const GUNICORN_ARGUMENTS: &str = "GUNICORN_CMD_ARGS";
+
+impl ValueOrigin {
+    /// Whether it is the configuration file in Python.
+    pub(crate) fn is_python(&self) -> bool {
+        matches!(self, Self::PythonFile { .. })
+    }
+
+    /// Whether values of gunicorn's settings are read here as gunicorn reads them.
+    pub(crate) fn is_gunicorns(&self) -> bool {
+        match self {
+            Self::PythonFile { .. } | Self::CommandLine => true,
+            Self::Variable(name) => !name.starts_with(PREFIX),
+            Self::Default | Self::File { .. } | Self::Master => false,
+        }
+    }
+}
+
 impl fmt::Display for ValueOrigin {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => out.write_str("default"),
             Self::File { name, line: Some(line) } => write!(out, "{name} line {line}"),
-            Self::File { name, line: None } => out.write_str(name),
-            Self::Variable(name) => out.write_str(name),
+            Self::File { name, line: None } | Self::PythonFile { name } | Self::Variable(name) => {
+                out.write_str(name)
+            }
             Self::CommandLine => out.write_str("command line"),
             Self::Master => out.write_str("settings from the master"),
         }

@@ -279,7 +279,8 @@ mod tests {
             errors,
             "shop.yaml line 1: wrokers: unknown setting; did you mean workers?\n\
              shop.yaml line 2: config: cannot be set in the file; use --config\n\
-             shop.yaml line 3: reload: gunicorn's reload is not supported yet\n\
+             shop.yaml line 3: reload: gunicorn's reload does not exist here: reload after a \
+             change with monoceros reload\n\
              shop.yaml line 4: zzz: unknown setting\n\
              shop.yaml line 5: 1: unknown setting"
         );

@@ -9,6 +9,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::error::{Errors, ValueOrigin};
+use crate::flag_words::{arrange, full_flag};
+use crate::foreign_value::ForeignValue;
 use crate::gunicorn::{FOREIGN, Foreign};
 use crate::raw::text_of;
 use crate::raw_setting::RawSetting;
@@ -22,17 +24,19 @@ pub(crate) struct Line {
     pub(crate) help: bool,
     pub(crate) version: bool,
     pub(crate) said: Vec<RawSetting>,
+    /// The values of gunicorn's settings that have no row.
+    pub(crate) foreign: Vec<ForeignValue>,
 }
 
 /// Reads the words of a command line; unknown ones are added to `errors`.
 pub(crate) fn read(words: &[OsString], origin: &ValueOrigin, errors: &mut Errors) -> Line {
     // Names of files may have bytes that are not UTF-8.
     let words: Vec<_> = words.iter().map(|it| text_of(it)).collect();
-    let mut words = with_optional_words(&words);
+    let mut words = arrange(&words, matches!(origin, ValueOrigin::Variable(_)));
     let mut unknown = false;
     loop {
         let error = match command().try_get_matches_from(&words) {
-            Ok(matches) => return line(&matches, origin, errors),
+            Ok(matches) => return line(&matches, origin),
             Err(error) => error,
         };
         let subject = context(&error, ContextKind::InvalidArg);
@@ -50,27 +54,7 @@ pub(crate) fn read(words: &[OsString], origin: &ValueOrigin, errors: &mut Errors
     }
 }
 
-/// Joins a flag with the value that it may have (`--proxy-protocol v2`), so that any other
-/// word behind such a flag stays the application.
-fn with_optional_words(words: &[String]) -> Vec<OsString> {
-    let mut joined: Vec<OsString> = Vec::new();
-    let mut rest = words.iter().peekable();
-    while let Some(word) = rest.next() {
-        if word == "--" {
-            joined.push(word.into());
-            joined.extend(rest.by_ref().map(OsString::from));
-            break;
-        }
-        let row = ROWS.iter().find(|row| row.arity == Arity::Optional && row.flag() == *word);
-        match row.and_then(|row| rest.next_if(|value| row.refuse(value).is_ok())) {
-            Some(value) => joined.push(format!("{word}={value}").into()),
-            None => joined.push(word.into()),
-        }
-    }
-    joined
-}
-
-/// The flags of the table, gunicorn's others (to be refused by name), help and version.
+/// The flags of the table, gunicorn's others, help and version.
 fn command() -> Command {
     Command::new("monoceros")
         .no_binary_name(true)
@@ -127,21 +111,20 @@ fn with_values(arg: Arg, arity: Arity) -> Arg {
     }
 }
 
-fn line(matches: &ArgMatches, origin: &ValueOrigin, errors: &mut Errors) -> Line {
-    for foreign in FOREIGN.iter().filter(|foreign| !foreign.flags.is_empty()) {
-        if matches.contains_id(foreign.name) {
-            let flag = foreign.flags.iter().find(|flag| flag.starts_with("--")).unwrap_or(&"");
-            errors.add(origin.clone(), flag, foreign.refusal());
-        }
-    }
+fn line(matches: &ArgMatches, origin: &ValueOrigin) -> Line {
+    let texts = |name: &str| matches.get_many(name).map(|words| words.cloned().collect());
     let said = ROWS.iter().filter_map(|row| {
-        let texts: Vec<String> = matches.get_many(row.name)?.cloned().collect();
-        Some(RawSetting::new(row, origin.clone(), row.subject(), texts))
+        Some(RawSetting::new(row, origin.clone(), row.subject(), texts(row.name)?))
+    });
+    let with_flags = FOREIGN.iter().filter(|foreign| !foreign.flags.is_empty());
+    let foreign = with_flags.filter_map(|foreign| {
+        Some(ForeignValue { foreign, origin: origin.clone(), words: texts(foreign.name)? })
     });
     Line {
         help: matches.get_flag("help"),
         version: matches.get_flag("version"),
         said: said.collect(),
+        foreign: foreign.collect(),
     }
 }
 
@@ -162,8 +145,15 @@ pub(crate) fn subject_of(subject: &str) -> String {
 fn refusal(error: &clap::Error, subject: &str) -> String {
     match error.kind() {
         ErrorKind::UnknownArgument if subject.starts_with('-') => {
-            let known: Vec<_> = ROWS.iter().filter(|row| !row.positional).map(Row::flag).collect();
-            format!("unknown flag{}", suggestion::question(&subject_of(subject), &known))
+            let subject = subject_of(subject);
+            if let Some(full) = full_flag(&subject) {
+                return format!("is not written in full; write {full}");
+            }
+            let known = ROWS.iter().filter(|row| !row.positional).map(Row::flag);
+            let foreign = FOREIGN.iter().flat_map(|foreign| foreign.flags);
+            let foreign = foreign.filter(|it| it.starts_with("--")).map(|it| (*it).to_owned());
+            let known: Vec<_> = known.chain(foreign).collect();
+            format!("unknown flag{}", suggestion::question(&subject, &known))
         }
         ErrorKind::UnknownArgument => "one word too many; only APP has no flag".to_owned(),
         ErrorKind::InvalidValue => "a value is missing".to_owned(),
@@ -240,15 +230,65 @@ mod tests {
              --nonsense: unknown flag\n\
              -Z: unknown flag"
         );
+        assert_eq!(
+            parse(&["--worker-tmpdir=x"]).1,
+            "--worker-tmpdir: unknown flag; did you mean --worker-tmp-dir?"
+        );
     }
 
     #[test]
-    fn a_flag_of_gunicorn_is_refused_by_name() {
-        let (_, errors) = parse(&["--reload", "--root-path", "a", "-R", "a:b"]);
-        assert!(errors.contains("--reload: gunicorn's reload is not supported yet"));
-        assert!(errors.contains("--root-path: gunicorn's root_path is not supported yet"));
-        assert!(errors.contains("--enable-stdio-inheritance: gunicorn's"), "{errors}");
-        assert_eq!(errors.lines().count(), 3);
+    fn flags_without_a_row_keep_their_values() {
+        let (line, errors) =
+            parse(&["--worker-tmp-dir", "/dev/shm", "-R", "--no-sendfile", "a:b", "--reload"]);
+        assert_eq!(errors, "");
+        let found: Vec<_> =
+            line.foreign.iter().map(|it| (it.foreign.name, it.words.concat())).collect();
+        let expected = [
+            ("reload", "true"),
+            ("sendfile", "true"),
+            ("worker_tmp_dir", "/dev/shm"),
+            ("enable_stdio_inheritance", "true"),
+        ];
+        assert_eq!(found, expected.map(|(name, word)| (name, word.to_owned())));
+        assert_eq!(texts(&line, "app"), ["a:b"]);
+    }
+
+    #[test]
+    fn abbreviations_are_for_gunicorns_variable() {
+        let (_, errors) = parse(&["--log-l", "debug", "--worker-con=3"]);
+        assert_eq!(
+            errors,
+            "--log-l: is not written in full; write --log-level\n\
+             --worker-con: is not written in full; write --worker-connections"
+        );
+        let words = ["--log-l", "debug", "--worker-con=3", "--no-send"].map(OsString::from);
+        let origin = ValueOrigin::Variable("GUNICORN_CMD_ARGS".to_owned());
+        let mut errors = Errors::default();
+        let line = read(&words, &origin, &mut errors);
+        assert_eq!(errors.to_string(), "");
+        assert_eq!(texts(&line, "log_level"), ["debug"]);
+        assert_eq!(texts(&line, "worker_connections"), ["3"]);
+        assert_eq!(line.foreign.len(), 1);
+    }
+
+    /// The command lines of images that many people use.
+    #[test]
+    fn command_lines_of_images_are_read() {
+        for words in [
+            "-b [::]:5000 --name redash -w4 redash.wsgi:app --max-requests 1000 \
+             --max-requests-jitter 100 --timeout 60 --limit-request-line 0",
+            "--bind 0.0.0.0:8088 --access-logfile - --error-logfile - --workers 1 \
+             --worker-class gthread --threads 20 --log-level info --timeout 60 --keep-alive 2 \
+             --max-requests 0 --limit-request-line 0 --limit-request-field_size 0 \
+             --statsd-host=h:8125 --statsd-prefix=superset superset:app",
+            "-u www-data -g www-data --access-logfile - --error-logfile - --log-file - \
+             --forwarded-allow-ips=10.0.0.1,10.0.0.2 -w 4 -b :1 shop:create_app()",
+            "--worker-tmp-dir /dev/shm --bind 0.0.0.0:8000 --threads 2 app.wsgi",
+        ] {
+            let words: Vec<_> = words.split_whitespace().map(OsString::from).collect();
+            let read = crate::invocation::load(&words, &[], std::path::Path::new("/nowhere"));
+            assert!(matches!(read, Ok(crate::Command::Run(_))), "{words:?}: {read:?}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! gunicorn's settings that have no row in the table, with the error for each.
+//! gunicorn's settings that have no row in the table, with what becomes of each.
 
 use crate::row::Arity::{self, List, One, Switch};
 
@@ -10,8 +10,26 @@ pub(crate) struct Foreign {
     /// Flags, short ones too; none if it has no flag.
     pub(crate) flags: &'static [&'static str],
     pub(crate) arity: Arity,
-    /// The reason why it is missing; `None` if it is planned.
-    pub(crate) instead: Option<&'static str>,
+    /// What becomes of it.
+    pub(crate) verdict: ForeignVerdict,
+    /// The words, in lower case, that mean what is done here anyway; such a value is accepted.
+    pub(crate) usual: &'static [&'static str],
+}
+
+/// What becomes of a setting of gunicorn that has no row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ForeignVerdict {
+    /// Accepted without effect, for this reason.
+    Accepted(&'static str),
+    /// It sets the default of this row.
+    DefaultOf(&'static str),
+    /// A help for development that is missing, and what to do instead. A file in Python may ask
+    /// for it, with a warning.
+    Aid(&'static str),
+    /// Refused, for this reason.
+    Refused(&'static str),
+    /// Not supported yet.
+    Missing,
 }
 
 impl Foreign {
@@ -24,100 +42,146 @@ impl Foreign {
         })
     }
 
+    /// Its name in messages about a command line: the first long flag.
+    pub(crate) fn flag(&self) -> &'static str {
+        self.flags.iter().find(|flag| flag.starts_with("--")).unwrap_or(&self.name)
+    }
+
+    /// Whether a value means what is done here anyway.
+    pub(crate) fn is_usual(&self, words: &[String]) -> bool {
+        words.iter().all(|word| self.usual.contains(&word.trim().to_lowercase().as_str()))
+    }
+
     /// The text of the error.
     pub(crate) fn refusal(&self) -> String {
-        match self.instead {
-            None => format!("gunicorn's {} is not supported yet", self.name),
-            Some(instead) => format!("gunicorn's {} does not exist here: {instead}", self.name),
+        let name = self.name;
+        match self.verdict {
+            ForeignVerdict::Missing => format!("gunicorn's {name} is not supported yet"),
+            ForeignVerdict::Accepted(reason) => {
+                format!("gunicorn's {name} has no effect here: {reason}; leave it out")
+            }
+            ForeignVerdict::DefaultOf(row) => {
+                format!("gunicorn's {name} is the default of {row} here; use that")
+            }
+            ForeignVerdict::Aid(reason) | ForeignVerdict::Refused(reason) => {
+                format!("gunicorn's {name} does not exist here: {reason}")
+            }
         }
     }
 }
 
-const fn later(name: &'static str, flags: &'static [&'static str], arity: Arity) -> Foreign {
-    Foreign { name, flags, arity, instead: None }
-}
-
-const fn never(
+const fn accepted(
     name: &'static str,
     flags: &'static [&'static str],
     arity: Arity,
-    instead: &'static str,
+    reason: &'static str,
 ) -> Foreign {
-    Foreign { name, flags, arity, instead: Some(instead) }
+    Foreign { name, flags, arity, verdict: ForeignVerdict::Accepted(reason), usual: &[] }
+}
+
+const fn refused(
+    name: &'static str,
+    flags: &'static [&'static str],
+    arity: Arity,
+    reason: &'static str,
+) -> Foreign {
+    Foreign { name, flags, arity, verdict: ForeignVerdict::Refused(reason), usual: &["false"] }
+}
+
+const fn missing(name: &'static str, flags: &'static [&'static str], arity: Arity) -> Foreign {
+    Foreign { name, flags, arity, verdict: ForeignVerdict::Missing, usual: &["false"] }
+}
+
+const fn aid(name: &'static str, flags: &'static [&'static str], instead: &'static str) -> Foreign {
+    let verdict = ForeignVerdict::Aid(instead);
+    Foreign { name, flags, arity: Switch, verdict, usual: &["false"] }
+}
+
+impl Foreign {
+    /// The same with these words for what is done here anyway.
+    const fn usually(self, usual: &'static [&'static str]) -> Self {
+        Self { usual, ..self }
+    }
 }
 
 const MASTER_HOOK: &str = "the master runs no Python";
+const RELOADER: &str = "no files are watched for changes";
+const FOR_ASGI: &str = "it is for ASGI applications";
 const DIRTY: &str = "run a task queue beside the server";
+const NO_DIRTY: &str = "there are no dirty workers";
+const NO_HTTP2: &str = "there is no HTTP/2";
 const STDLIB_LOGGING: &str = "the server does not log through Python's logging";
-const ONE_PARSER: &str = "there is one parser, and it is strict";
-const TITLES: &str = "use name";
+const ONE_PARSER: &str = "there is one parser";
+const STRICT_PARSER: &str = "the parser is strict, and what it refuses has served attacks";
+const PASTE: &str = "name a module that loads the PasteDeploy file";
+const COMMANDS: &str = "commands such as monoceros status need no socket file";
 
 /// In the order of gunicorn's own reference.
 #[rustfmt::skip]
 pub(crate) const FOREIGN: &[Foreign] = &[
-    later("reload", &["--reload"], Switch),
-    never("reload_engine", &["--reload-engine"], One, "changes will be seen by the operating system's own notice"),
-    later("reload_extra_files", &["--reload-extra-file"], List),
-    never("spew", &["--spew"], Switch, "use python -m trace"),
-    later("asgi_loop", &["--asgi-loop"], One),
-    later("asgi_lifespan", &["--asgi-lifespan"], One),
-    later("asgi_disconnect_grace_period", &["--asgi-disconnect-grace-period"], One),
-    later("websocket_max_message_size", &["--websocket-max-message-size"], One),
-    never("http_parser", &["--http-parser"], One, ONE_PARSER),
-    never("sendfile", &["--no-sendfile"], Switch, "sendfile is used where it can be"),
-    never("reuse_port", &["--reuse-port"], Switch, "workers share the master's sockets, and connections spread evenly"),
-    never("worker_tmp_dir", &["--worker-tmp-dir"], One, "heartbeats are kept in memory; leave it out"),
-    never("tmp_upload_dir", &[], One, "it does nothing in gunicorn either; set TMPDIR with env"),
-    later("root_path", &["--root-path"], One),
-    later("protocol", &["--protocol"], One),
-    later("uwsgi_allow_ips", &["--uwsgi-allow-from"], One),
-    never("permit_obsolete_folding", &["--permit-obsolete-folding"], Switch, ONE_PARSER),
-    never("strip_header_spaces", &["--strip-header-spaces"], Switch, ONE_PARSER),
-    never("permit_unconventional_http_method", &["--permit-unconventional-http-method"], Switch, ONE_PARSER),
-    never("permit_unconventional_http_version", &["--permit-unconventional-http-version"], Switch, ONE_PARSER),
-    never("casefold_http_method", &["--casefold-http-method"], Switch, ONE_PARSER),
-    never("paste", &["--paste", "--paster"], One, "name a module that loads the PasteDeploy file"),
-    never("raw_paste_global_conf", &["--paste-global"], List, "name a module that loads the PasteDeploy file"),
-    never("logger_class", &["--logger-class"], One, STDLIB_LOGGING),
-    never("logconfig", &["--log-config"], One, STDLIB_LOGGING),
-    never("logconfig_dict", &[], One, STDLIB_LOGGING),
-    never("logconfig_json", &["--log-config-json"], One, STDLIB_LOGGING),
-    never("enable_stdio_inheritance", &["-R", "--enable-stdio-inheritance"], Switch, "workers inherit standard output and error unless capture-output is on"),
-    never("default_proc_name", &[], One, TITLES),
-    later("http_protocols", &["--http-protocols"], One),
-    later("http2_cleartext", &["--http2-cleartext"], One),
-    later("http2_max_concurrent_streams", &["--http2-max-concurrent-streams"], One),
-    later("http2_initial_window_size", &["--http2-initial-window-size"], One),
-    later("http2_max_frame_size", &["--http2-max-frame-size"], One),
-    later("http2_max_header_list_size", &["--http2-max-header-list-size"], One),
-    later("control_socket", &["--control-socket"], One),
-    later("control_socket_mode", &["--control-socket-mode"], One),
-    later("control_socket_disable", &["--no-control-socket"], Switch),
-    never("dirty_apps", &["--dirty-app"], List, DIRTY),
-    never("dirty_workers", &["--dirty-workers"], One, DIRTY),
-    never("dirty_timeout", &["--dirty-timeout"], One, DIRTY),
-    never("dirty_threads", &["--dirty-threads"], One, DIRTY),
-    never("dirty_graceful_timeout", &["--dirty-graceful-timeout"], One, DIRTY),
-    never("on_dirty_starting", &[], One, DIRTY),
-    never("dirty_post_fork", &[], One, DIRTY),
-    never("dirty_worker_init", &[], One, DIRTY),
-    never("dirty_worker_exit", &[], One, DIRTY),
-    never("on_starting", &[], One, MASTER_HOOK),
-    never("when_ready", &[], One, MASTER_HOOK),
-    never("on_reload", &[], One, MASTER_HOOK),
-    never("pre_fork", &[], One, MASTER_HOOK),
-    never("pre_exec", &[], One, MASTER_HOOK),
-    never("child_exit", &[], One, MASTER_HOOK),
-    never("nworkers_changed", &[], One, MASTER_HOOK),
-    never("on_exit", &[], One, MASTER_HOOK),
-    later("post_fork", &[], One),
-    later("post_worker_init", &[], One),
-    later("worker_int", &[], One),
-    later("worker_abort", &[], One),
-    later("worker_exit", &[], One),
-    later("pre_request", &[], One),
-    later("post_request", &[], One),
-    later("ssl_context", &[], One),
+    aid("reload", &["--reload"], "reload after a change with monoceros reload"),
+    accepted("reload_engine", &["--reload-engine"], One, RELOADER),
+    accepted("reload_extra_files", &["--reload-extra-file"], List, RELOADER),
+    aid("spew", &["--spew"], "use python -m trace"),
+    accepted("asgi_loop", &["--asgi-loop"], One, FOR_ASGI),
+    accepted("asgi_lifespan", &["--asgi-lifespan"], One, FOR_ASGI),
+    accepted("asgi_disconnect_grace_period", &["--asgi-disconnect-grace-period"], One, FOR_ASGI),
+    accepted("websocket_max_message_size", &["--websocket-max-message-size"], One, FOR_ASGI),
+    accepted("root_path", &["--root-path"], One, FOR_ASGI),
+    accepted("http_parser", &["--http-parser"], One, ONE_PARSER),
+    accepted("sendfile", &["--no-sendfile"], Switch, "sendfile is used where it can be"),
+    accepted("reuse_port", &["--reuse-port"], Switch, "workers share the master's sockets, and connections spread evenly"),
+    accepted("worker_tmp_dir", &["--worker-tmp-dir"], One, "heartbeats are kept in memory"),
+    accepted("tmp_upload_dir", &[], One, "it has none in gunicorn either; TMPDIR, which env can set, is where large bodies wait"),
+    missing("protocol", &["--protocol"], One).usually(&["http"]),
+    accepted("uwsgi_allow_ips", &["--uwsgi-allow-from"], One, "it is for the protocol uwsgi"),
+    refused("permit_obsolete_folding", &["--permit-obsolete-folding"], Switch, STRICT_PARSER),
+    refused("strip_header_spaces", &["--strip-header-spaces"], Switch, STRICT_PARSER),
+    refused("permit_unconventional_http_method", &["--permit-unconventional-http-method"], Switch, STRICT_PARSER),
+    refused("permit_unconventional_http_version", &["--permit-unconventional-http-version"], Switch, STRICT_PARSER),
+    refused("casefold_http_method", &["--casefold-http-method"], Switch, STRICT_PARSER),
+    refused("paste", &["--paste", "--paster"], One, PASTE),
+    refused("raw_paste_global_conf", &["--paste-global"], List, PASTE),
+    refused("logger_class", &["--logger-class"], One, STDLIB_LOGGING).usually(&["gunicorn.glogging.logger", "simple"]),
+    refused("logconfig", &["--log-config"], One, STDLIB_LOGGING),
+    refused("logconfig_dict", &[], One, STDLIB_LOGGING),
+    refused("logconfig_json", &["--log-config-json"], One, STDLIB_LOGGING),
+    accepted("enable_stdio_inheritance", &["-R", "--enable-stdio-inheritance"], Switch, "workers inherit standard output and error unless capture-output is on"),
+    Foreign { name: "default_proc_name", flags: &[], arity: One, verdict: ForeignVerdict::DefaultOf("name"), usual: &[] },
+    missing("http_protocols", &["--http-protocols"], One).usually(&["h1", ""]),
+    missing("http2_cleartext", &["--http2-cleartext"], One).usually(&["off", "false"]),
+    accepted("http2_max_concurrent_streams", &["--http2-max-concurrent-streams"], One, NO_HTTP2),
+    accepted("http2_initial_window_size", &["--http2-initial-window-size"], One, NO_HTTP2),
+    accepted("http2_max_frame_size", &["--http2-max-frame-size"], One, NO_HTTP2),
+    accepted("http2_max_header_list_size", &["--http2-max-header-list-size"], One, NO_HTTP2),
+    accepted("control_socket", &["--control-socket"], One, COMMANDS),
+    accepted("control_socket_mode", &["--control-socket-mode"], One, COMMANDS),
+    accepted("control_socket_disable", &["--no-control-socket"], Switch, COMMANDS),
+    refused("dirty_apps", &["--dirty-app"], List, DIRTY),
+    accepted("dirty_workers", &["--dirty-workers"], One, NO_DIRTY),
+    accepted("dirty_timeout", &["--dirty-timeout"], One, NO_DIRTY),
+    accepted("dirty_threads", &["--dirty-threads"], One, NO_DIRTY),
+    accepted("dirty_graceful_timeout", &["--dirty-graceful-timeout"], One, NO_DIRTY),
+    accepted("on_dirty_starting", &[], One, NO_DIRTY),
+    accepted("dirty_post_fork", &[], One, NO_DIRTY),
+    accepted("dirty_worker_init", &[], One, NO_DIRTY),
+    accepted("dirty_worker_exit", &[], One, NO_DIRTY),
+    refused("on_starting", &[], One, MASTER_HOOK),
+    refused("when_ready", &[], One, MASTER_HOOK),
+    refused("on_reload", &[], One, MASTER_HOOK),
+    refused("pre_fork", &[], One, MASTER_HOOK),
+    refused("pre_exec", &[], One, MASTER_HOOK),
+    refused("child_exit", &[], One, MASTER_HOOK),
+    refused("nworkers_changed", &[], One, MASTER_HOOK),
+    refused("on_exit", &[], One, MASTER_HOOK),
+    missing("post_fork", &[], One),
+    missing("post_worker_init", &[], One),
+    missing("worker_int", &[], One),
+    missing("worker_abort", &[], One),
+    missing("worker_exit", &[], One),
+    missing("pre_request", &[], One),
+    missing("post_request", &[], One),
+    missing("ssl_context", &[], One),
 ];
 
 #[cfg(test)]

@@ -11,8 +11,9 @@ use crate::error::{Errors, ValueOrigin};
 use crate::flags;
 use crate::help;
 use crate::loaded::Loaded;
+use crate::python_file::PythonValues;
 use crate::shell_name::ShellName;
-use crate::sources::merge_all;
+use crate::sources::{PythonUse, merge_all};
 
 /// The command of an invocation.
 #[derive(Clone, Debug)]
@@ -40,6 +41,19 @@ pub enum Command {
     Version(String),
 }
 
+/// Like [`load_with`], with an error if the configuration file is in Python.
+///
+/// # Errors
+///
+/// With all errors in all sources.
+pub fn load(
+    args: &[OsString],
+    env: &[(OsString, OsString)],
+    cwd: &Path,
+) -> Result<Command, Errors> {
+    read(args, env, cwd, PythonUse::Refused)
+}
+
 /// Reads the settings: `args` are the words after the program's name, `env` the
 /// environment, `cwd` the directory that relative names start from.
 ///
@@ -48,13 +62,27 @@ pub enum Command {
 /// line. The function reads only the
 /// configuration file, so a reload can call it again.
 ///
+/// A configuration file in Python is not run here. Without `python`, the values that it sets,
+/// what is returned names the file ([`Loaded::python_source`]) and is not complete
+/// ([`Loaded::is_partial`]): settings are not checked against each other.
+///
 /// # Errors
 ///
 /// With all errors in all sources, also in values that a stronger source replaces.
-pub fn load(
+pub fn load_with(
     args: &[OsString],
     env: &[(OsString, OsString)],
     cwd: &Path,
+    python: Option<&PythonValues>,
+) -> Result<Command, Errors> {
+    read(args, env, cwd, python.map_or(PythonUse::Found, PythonUse::Read))
+}
+
+fn read(
+    args: &[OsString],
+    env: &[(OsString, OsString)],
+    cwd: &Path,
+    python: PythonUse<'_>,
 ) -> Result<Command, Errors> {
     if let Some(read) = control_command::read(args, env, cwd) {
         return read.map(|read| match read {
@@ -75,8 +103,8 @@ pub fn load(
         if line.help {
             return Ok(Command::Help(help::commands()));
         }
-        let loaded = merge_all(line, env, cwd, errors).and_then(constraints::check)?;
-        return Ok(Command::Check { loaded, deploy: words.deploy });
+        let loaded = merge_all(line, env, cwd, python, errors).and_then(check)?;
+        return Ok(Command::Check { loaded: loaded.for_check(), deploy: words.deploy });
     }
     let mut errors = Errors::default();
     let line = flags::read(args, &ValueOrigin::CommandLine, &mut errors);
@@ -86,14 +114,19 @@ pub fn load(
     if line.version {
         return Ok(Command::Version(format!("monoceros {}\n", env!("CARGO_PKG_VERSION"))));
     }
-    merge_all(line, env, cwd, errors).and_then(constraints::check).map(command)
+    merge_all(line, env, cwd, python, errors).and_then(check).map(command)
+}
+
+/// Checks settings against each other, if all are known.
+fn check(loaded: Loaded) -> Result<Loaded, Errors> {
+    if loaded.is_partial { Ok(loaded) } else { constraints::check(loaded) }
 }
 
 fn command(loaded: Loaded) -> Command {
     if loaded.settings.print_config {
-        Command::PrintConfig(loaded)
+        Command::PrintConfig(loaded.for_check())
     } else if loaded.settings.check_config {
-        Command::CheckConfig(loaded)
+        Command::CheckConfig(loaded.for_check())
     } else {
         Command::Run(loaded)
     }

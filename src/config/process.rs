@@ -42,12 +42,7 @@ impl fmt::Display for Umask {
 impl Value for Umask {
     /// A leading zero means octal, as in the shell and on gunicorn's command line.
     fn parse(text: &str, _: Bounds) -> Result<Self, String> {
-        let octal = text.len() > 1 && text.bytes().all(|byte| byte.is_ascii_digit());
-        let mask = match text.strip_prefix('0') {
-            Some(digits) if octal => u64::from_str_radix(digits, 8).ok(),
-            _ => integer(text),
-        };
-        match mask.and_then(|mask| u32::try_from(mask).ok()) {
+        match read_mask(text).and_then(|mask| u32::try_from(mask).ok()) {
             Some(mask) if mask <= 0o777 => Ok(Self(mask)),
             Some(_) => Err(format!("{text} is not between 0 and 0o777")),
             None => Err(format!("cannot read {text:?} as a umask; examples: 022, 0o22, 18")),
@@ -56,6 +51,15 @@ impl Value for Umask {
 
     fn texts(&self) -> Vec<String> {
         vec![self.to_string()]
+    }
+}
+
+/// Reads a mask of any size.
+pub(crate) fn read_mask(text: &str) -> Option<u64> {
+    let octal = text.len() > 1 && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.strip_prefix('0') {
+        Some(digits) if octal => u64::from_str_radix(digits, 8).ok(),
+        _ => integer(text),
     }
 }
 

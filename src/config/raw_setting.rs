@@ -34,6 +34,19 @@ impl RawSetting {
         Self { row, subject: subject.into(), origin, words }
     }
 
+    /// The words as text.
+    pub(crate) fn texts(&self) -> Vec<String> {
+        self.words.iter().map(|word| word.text.clone()).collect()
+    }
+
+    /// The same with these words. Words that stay keep their lines in a file.
+    pub(crate) fn with_texts(&self, texts: &[String]) -> Self {
+        if self.texts() == texts {
+            return self.clone();
+        }
+        Self::new(self.row, self.origin.clone(), self.subject.clone(), texts.to_vec())
+    }
+
     /// Sets the value in `settings`, or adds all errors to `errors`.
     pub(crate) fn apply(&self, settings: &mut Settings, errors: &mut Errors) {
         let before = errors.0.len();
@@ -48,8 +61,7 @@ impl RawSetting {
         if errors.0.len() > before {
             return;
         }
-        let texts: Vec<_> = self.words.iter().map(|word| word.text.clone()).collect();
-        if let Err(reason) = (self.row.set)(settings, &texts, self.row.range) {
+        if let Err(reason) = (self.row.set)(settings, &self.texts(), self.row.range) {
             errors.add(self.origin.clone(), &self.subject, reason);
         }
     }

@@ -3,95 +3,171 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::adapted_value::{AdaptedValue, adapt};
+use crate::config_file::{ChosenFile, ConfigFile};
 use crate::environment;
 use crate::error::{Error, Errors, ValueOrigin};
 use crate::file;
 use crate::flags::Line;
+use crate::foreign_value::{ForeignFinding, ForeignValue, last_ones};
 use crate::loaded::Loaded;
-use crate::raw::bytes_of;
+use crate::python_file::{PythonSettings, PythonValues, questions};
 use crate::raw_setting::RawSetting;
 use crate::table::{ROWS, Settings};
 
-/// The configuration file that is read by default, if it exists.
-pub(crate) const DEFAULT_FILE: &str = "monoceros.yaml";
+/// What is done with a configuration file in Python.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum PythonUse<'a> {
+    /// It is an error.
+    Refused,
+    /// It is found; what it sets is not known yet.
+    Found,
+    /// It has set these values.
+    Read(&'a PythonValues),
+}
 
 /// Merges the values of all sources, or returns all their errors.
 pub(crate) fn merge_all(
     line: Line,
     env: &[(OsString, OsString)],
     cwd: &Path,
+    python: PythonUse<'_>,
     mut errors: Errors,
 ) -> Result<Loaded, Errors> {
     let environment = environment::read(env, &mut errors);
+    let mut merge = Merge::default();
+    merge.foreign.extend(environment.arguments.foreign);
+    merge.foreign.extend(line.foreign);
     let mut said = environment.arguments.said;
+    let has_arguments = environment.has_arguments;
     said.extend(environment.variables);
     said.extend(line.said);
 
-    let file = File::choose(&said, cwd).unwrap_or_else(|error| {
-        errors.0.push(error);
-        None
-    });
-    let mut levels = match &file {
-        Some(file) => file::read(&file.path, &file.name, &mut errors),
-        None => Vec::new(),
-    };
+    let chosen = choose(&said, cwd, python, &mut errors);
+    merge.warnings.extend(chosen.warning);
+    let (mut path, mut source, mut levels) = (None, None, Vec::new());
+    let mut defaults = environment.defaults;
+    match chosen.file {
+        Some(ConfigFile::Yaml { path: yaml, name }) => {
+            levels = file::read(&yaml, &name, &mut errors);
+            path = Some(yaml);
+        }
+        Some(ConfigFile::Python(python_source)) => {
+            if let PythonUse::Read(values) = python {
+                let origin = python_source.origin();
+                let settings = PythonSettings::new(values, &origin);
+                merge.slips = questions(values, &origin);
+                merge.foreign.splice(0..0, settings.foreign);
+                defaults.extend(settings.defaults);
+                levels = settings.said;
+            }
+            source = Some(python_source);
+        }
+        None => {}
+    }
     levels.extend(said);
     // The default of an environment variable is not checked if a stronger source replaces
     // it.
     let unsaid = |default: &RawSetting| levels.iter().all(|said| said.row.name != default.row.name);
-    let mut all: Vec<_> = environment.defaults.into_iter().filter(unsaid).collect();
+    let mut all: Vec<_> = defaults.into_iter().filter(unsaid).collect();
     all.extend(levels);
 
-    let loaded = merge(&all, file, cwd, &mut errors);
+    merge.set_all(all, &mut errors);
+    merge.judge_foreign(&mut errors);
+    let mut loaded = merge.into_loaded(path);
+    loaded.is_partial = source.is_some() && matches!(python, PythonUse::Found);
+    loaded.has_gunicorn_source = has_arguments || source.is_some();
+    loaded.python_source = source;
     if errors.0.is_empty() { Ok(loaded) } else { Err(errors) }
 }
 
-fn merge(said: &[RawSetting], file: Option<File>, cwd: &Path, errors: &mut Errors) -> Loaded {
-    let mut settings = Settings::default();
-    let mut sources = vec![ValueOrigin::Default; ROWS.len()];
-    for said in said {
-        said.apply(&mut settings, errors);
-        if let Some(index) = ROWS.iter().position(|row| row.name == said.row.name) {
-            sources[index] = said.origin.clone();
-        }
-    }
-    let mut warnings = Vec::new();
-    if file.is_none() && cwd.join("gunicorn.conf.py").exists() {
-        warnings.push(format!("gunicorn.conf.py is not read; settings belong into {DEFAULT_FILE}"));
-    }
-    let app = settings.app.clone();
-    Loaded { settings, app, config_file: file.map(|file| file.path), warnings, sources }
+fn choose(
+    said: &[RawSetting],
+    cwd: &Path,
+    python: PythonUse<'_>,
+    errors: &mut Errors,
+) -> ChosenFile {
+    let chosen = ChosenFile::new(said, cwd);
+    let checked = match python {
+        PythonUse::Refused => chosen.without_python(),
+        PythonUse::Found | PythonUse::Read(_) => Ok(chosen),
+    };
+    checked.unwrap_or_else(|error| {
+        errors.0.push(error);
+        ChosenFile::default()
+    })
 }
 
-/// The configuration file.
-struct File {
-    path: PathBuf,
-    /// The name as written.
-    name: String,
+/// The values of all sources, while they are merged.
+#[derive(Debug, Default)]
+struct Merge {
+    /// Of each row the value that counts.
+    last: Vec<(RawSetting, AdaptedValue)>,
+    foreign: Vec<ForeignValue>,
+    warnings: Vec<String>,
+    notes: Vec<String>,
+    slips: Vec<String>,
 }
 
-impl File {
-    /// Chooses the file that was named last, else the one in `cwd` if it exists.
-    fn choose(said: &[RawSetting], cwd: &Path) -> Result<Option<Self>, Error> {
-        // An empty name is refused later, with all other values.
-        let named = |said: &&RawSetting| {
-            said.row.name == "config" && said.words.iter().all(|word| !word.text.is_empty())
-        };
-        let last = said.iter().rev().find(named);
-        let Some((said, word)) = last.and_then(|said| said.words.last().map(|word| (said, word)))
-        else {
-            let path = cwd.join(DEFAULT_FILE);
-            // A broken link counts as a file that cannot be read.
-            let is_there = path.symlink_metadata().is_ok();
-            return Ok(is_there.then(|| Self { path, name: DEFAULT_FILE.to_owned() }));
-        };
-        let name = word.text.clone();
-        if name.starts_with("python:") || name.ends_with(".py") {
-            let reason = "configuration in Python is not read; write the settings in YAML";
-            return Err(Error::new(said.origin.clone(), &said.subject, reason));
+impl Merge {
+    /// Takes all values, from the weakest to the strongest. Each is checked.
+    fn set_all(&mut self, all: Vec<RawSetting>, errors: &mut Errors) {
+        let mut checked = Settings::default();
+        for said in all {
+            let adapted = if said.row.gunicorn.is_some() && said.origin.is_gunicorns() {
+                adapt(said.row, &said.texts())
+            } else {
+                AdaptedValue { words: Some(said.texts()), warnings: Vec::new() }
+            };
+            if let Some(words) = &adapted.words {
+                said.with_texts(words).apply(&mut checked, errors);
+            }
+            self.last.retain(|(known, _)| known.row.name != said.row.name);
+            self.last.push((said, adapted));
         }
-        let name = name.strip_prefix("file:").map_or(name.clone(), str::to_owned);
-        let path = cwd.join(bytes_of(&name));
-        Ok(Some(Self { path, name: bytes_of(&name).to_string_lossy().into_owned() }))
+    }
+
+    /// Looks at the settings of gunicorn that have no row.
+    fn judge_foreign(&mut self, errors: &mut Errors) {
+        self.foreign = last_ones(std::mem::take(&mut self.foreign));
+        for value in &self.foreign {
+            match value.judge() {
+                ForeignFinding::Silent => {}
+                ForeignFinding::Note(text) => self.notes.push(text),
+                ForeignFinding::Warning(text) => self.warnings.push(text),
+                ForeignFinding::Error(error) => errors.0.push(error),
+            }
+        }
+    }
+
+    fn into_loaded(self, config_file: Option<PathBuf>) -> Loaded {
+        let mut settings = Settings::default();
+        let mut sources = vec![ValueOrigin::Default; ROWS.len()];
+        let mut typed = vec![None; ROWS.len()];
+        let mut warnings = self.warnings;
+        for (said, adapted) in self.last {
+            let index = ROWS.iter().position(|row| row.name == said.row.name);
+            let (Some(index), Some(words)) = (index, adapted.words) else { continue };
+            said.with_texts(&words).apply(&mut settings, &mut Errors::default());
+            let about = |text| Error::new(said.origin.clone(), &said.subject, text).to_string();
+            warnings.extend(adapted.warnings.into_iter().map(about));
+            typed[index] = said.origin.is_gunicorns().then(|| said.texts());
+            sources[index] = said.origin;
+        }
+        let app = settings.app.clone();
+        Loaded {
+            settings,
+            app,
+            config_file,
+            python_source: None,
+            warnings,
+            notes: self.notes,
+            slips: self.slips,
+            has_gunicorn_source: false,
+            is_partial: false,
+            sources,
+            typed,
+            foreign: self.foreign,
+        }
     }
 }

@@ -451,7 +451,6 @@ settings! {
     limit_request_line: u32 = 4094, [Worker], {
         section: Section::Http, placeholder: "BYTES", range: Some((0, 8190)),
         effect: Rollout, gunicorn: Some("limit_request_line"),
-        differs: Some("more than 8190 is an error instead of being cut to it"),
     };
 
     /// Maximum number of headers in a request.
@@ -460,18 +459,17 @@ settings! {
     limit_request_fields: u32 = 100, [Worker], {
         section: Section::Http, placeholder: "COUNT", range: Some((1, 32_768)),
         effect: Rollout, gunicorn: Some("limit_request_fields"),
-        differs: Some("a value out of range is an error"),
     };
 
     /// Maximum length of a header in bytes, from its name to the end of its line.
     ///
-    /// A longer header is answered 431. gunicorn's spelling of the flag,
-    /// `--limit-request-field_size`, is accepted too.
+    /// A longer header is answered 431. 0 disables the limit; the whole head has at most 1 MiB.
+    /// gunicorn's spelling of the flag, `--limit-request-field_size`, is accepted too.
     limit_request_field_size: u32 = 8190, [Worker], {
-        section: Section::Http, placeholder: "BYTES", range: Some((1, 1_048_576)),
+        section: Section::Http, placeholder: "BYTES", range: Some((0, 1_048_576)),
         aliases: &["limit-request-field_size"],
         effect: Rollout, gunicorn: Some("limit_request_field_size"),
-        differs: Some("a value out of range is an error"),
+        differs: Some("0 disables the limit, where gunicorn 27 takes 8190"),
     };
 
     /// Headers to add to each response that has none of that name; can be repeated.
@@ -778,11 +776,12 @@ settings! {
     ///
     /// The names are OpenSSL's or IANA's (`TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256`). They
     /// choose the suites of TLS 1.2; those of TLS 1.3 change only if one of them is named. A
-    /// list with suites of TLS 1.3 only turns TLS 1.2 off.
+    /// list with suites of TLS 1.3 only turns TLS 1.2 off. On the command line, and in gunicorn's
+    /// sources, it can be an expression of OpenSSL, such as `ECDHE+AESGCM:!aNULL`.
     ciphers: Option<Ciphers> = None, [Master], {
         section: Section::Tls, placeholder: "LIST", choices: &CIPHER_CHOICES,
         effect: Rollout, gunicorn: Some("ciphers"),
-        differs: Some("names of suites only; an expression of OpenSSL (`HIGH:!aNULL`) is an error"),
+        differs: Some("an expression of OpenSSL (`HIGH:!aNULL`) chooses among the suites that there are here"),
     };
 
     /// Refuse clients that ask for a name which no certificate has.
@@ -1072,7 +1071,6 @@ settings! {
     log_level: LogLevel = LogLevel::Info, [Master, Worker], {
         section: Section::Logging, placeholder: "LEVEL", choices: &LEVELS,
         effect: Rollout, gunicorn: Some("loglevel"),
-        differs: Some("an unknown level is an error instead of `info`"),
     };
 
     /// File for the error log; `-` is standard error.
@@ -1089,12 +1087,13 @@ settings! {
 
     /// Format of a line in the access log.
     ///
-    /// gunicorn's atoms, each written as `%(ATOM)s`; `%%` is a percent sign.
+    /// gunicorn's atoms, each written as `%(ATOM)s`; `%(ATOM)-15s` fills 15 columns, and `%%` is a
+    /// percent sign.
     access_logformat: AccessFormat = AccessFormat::usual(), [Worker], {
         section: Section::Logging, placeholder: "FORMAT",
         choices: &access_format::ATOMS,
         effect: Rollout, gunicorn: Some("access_log_format"),
-        differs: Some("an unknown atom is an error instead of `-`; `%(h)s` is the client that `--real-ip` names, and `-` at a unix socket; other bytes than printable ASCII are escaped"),
+        differs: Some("`%(h)s` is the client that `--real-ip` names, and `-` at a unix socket; other bytes than printable ASCII are escaped"),
     };
 
     /// Requests that the access log leaves out; can be repeated.

@@ -59,20 +59,69 @@ impl fmt::Display for WorkerClass {
     }
 }
 
+const GREEN_THREADS: &str = "there are no green threads here; use gthread with more threads, such \
+     as --threads 64: connections that are idle or slow occupy none";
+
+/// Parts of the names of other classes, and what to use in place of such a class.
+const FOREIGN_CLASSES: [(&str, &str); 7] = [
+    (
+        "uvicorn",
+        "uvicorn's workers do not run here, but uvicorn does: --worker-class exec -- uvicorn --fd 3 \
+         APP",
+    ),
+    ("gevent", GREEN_THREADS),
+    ("eventlet", GREEN_THREADS),
+    (
+        "tornado",
+        "Tornado's loop does not run here; use gthread for a WSGI application, or \
+         --worker-class exec -- PROGRAM",
+    ),
+    (
+        "aiohttp",
+        "aiohttp's workers do not run here; a program that serves from descriptor 3 does: \
+         --worker-class exec -- PROGRAM",
+    ),
+    (
+        "hypercorn",
+        "hypercorn's workers do not run here, but hypercorn does: --worker-class exec -- hypercorn \
+         --bind fd://3 APP",
+    ),
+    (
+        "asgi",
+        "ASGI is not supported yet; uvicorn runs here: --worker-class exec -- uvicorn --fd 3 APP",
+    ),
+];
+
+/// Whether a class of gunicorn serves WSGI applications with threads, by its name or its path.
+fn is_class_of_threads(text: &str) -> bool {
+    let name = text.strip_prefix("egg:gunicorn#").unwrap_or(text);
+    [
+        "sync",
+        "gthread",
+        "gunicorn.workers.sync.SyncWorker",
+        "gunicorn.workers.gthread.ThreadWorker",
+        "gunicorn.workers.SyncWorker",
+        "gunicorn.workers.ThreadWorker",
+    ]
+    .contains(&name)
+}
+
 impl Value for WorkerClass {
     fn parse(text: &str, _: Bounds) -> Result<Self, String> {
-        let reason = match text {
-            "wsgi" | "sync" | "gthread" => return Ok(Self::Wsgi),
-            "exec" => return Ok(Self::Exec),
-            "asgi" => "ASGI is not supported yet; exec runs any server of it",
-            "gevent" | "gevent_wsgi" | "gevent_pywsgi" | "eventlet" => {
-                "there are no green threads here; use wsgi with --threads"
+        if text == "exec" {
+            return Ok(Self::Exec);
+        }
+        if text == "wsgi" || is_class_of_threads(text) {
+            return Ok(Self::Wsgi);
+        }
+        let package = text.strip_prefix("egg:gunicorn#").unwrap_or(text).to_ascii_lowercase();
+        let reason = match FOREIGN_CLASSES.iter().find(|(part, _)| package.contains(part)) {
+            Some((_, reason)) => reason,
+            None if text.contains(['.', ':']) => {
+                "worker classes written in Python do not run here, since the server is no Python; use \
+                 gthread for a WSGI application, or --worker-class exec -- PROGRAM"
             }
-            "tornado" => "Tornado is not supported; use wsgi for its WSGI applications",
-            _ if text.contains(['.', ':']) => {
-                "worker classes written in Python are not supported; exec runs any server"
-            }
-            _ => "unknown; use wsgi or exec",
+            None => "unknown; use wsgi or exec",
         };
         Err(format!("{text:?}: {reason}"))
     }
@@ -153,15 +202,24 @@ mod tests {
 
     #[test]
     fn gunicorns_classes_are_mapped_or_refused() {
-        for text in ["wsgi", "sync", "gthread"] {
+        for text in
+            ["wsgi", "sync", "gthread", "egg:gunicorn#sync", "gunicorn.workers.sync.SyncWorker"]
+        {
             assert_eq!(WorkerClass::parse(text, None), Ok(WorkerClass::Wsgi));
         }
         assert_eq!(WorkerClass::parse("exec", None), Ok(WorkerClass::Exec));
         for (text, part) in [
-            ("gevent", "--threads"),
-            ("tornado", "wsgi"),
+            ("gevent", "--threads 64"),
+            ("gunicorn.workers.ggevent.GeventWorker", "--threads 64"),
+            ("egg:gunicorn#gevent", "--threads 64"),
+            ("geventwebsocket.gunicorn.workers.GeventWebSocketWorker", "--threads 64"),
+            ("eventlet", "--threads 64"),
+            ("tornado", "use gthread for a WSGI application"),
             ("asgi", "not supported yet"),
-            ("uvicorn.workers.UvicornWorker", "written in Python"),
+            ("uvicorn.workers.UvicornWorker", "exec -- uvicorn --fd 3 APP"),
+            ("uvicorn_worker.UvicornH11Worker", "exec -- uvicorn --fd 3 APP"),
+            ("aiohttp.GunicornUVLoopWebWorker", "-- PROGRAM"),
+            ("shop.worker.ShopWorker", "written in Python"),
             ("", "unknown"),
         ] {
             let reason = WorkerClass::parse(text, None).unwrap_err();

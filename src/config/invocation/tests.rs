@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::*;
-use crate::Workers;
 use crate::table::{Row, Settings};
+use crate::{PythonSource, Workers};
 
 /// A directory of its own for a test, removed at its end.
 struct Directory(PathBuf);
@@ -144,12 +144,13 @@ fn a_file_that_cannot_be_read_is_an_error() {
     let errors = directory.errors("-c shop.yaml", &[]);
     assert_eq!(errors.to_string(), "shop.yaml: cannot read it: no such file");
     assert_eq!(errors.exit_code(), 1);
-    let errors = directory.errors("-c .", &[]);
-    assert_eq!(errors.to_string(), ".: cannot read it: it is a directory");
+    fs::create_dir(directory.0.join("a.yaml")).unwrap();
+    let errors = directory.errors("-c a.yaml", &[]);
+    assert_eq!(errors.to_string(), "a.yaml: cannot read it: it is a directory");
     std::os::unix::fs::symlink("nowhere", directory.0.join("monoceros.yaml")).unwrap();
     let errors = directory.errors("", &[]);
     assert_eq!(errors.to_string(), "monoceros.yaml: cannot read it: no such file");
-    for name in ["gunicorn.conf.py", "python:shop.conf"] {
+    for name in ["gunicorn.conf.py", "python:shop.conf", "."] {
         let errors = directory.errors(&format!("-c {name}"), &[]);
         assert!(errors.to_string().starts_with("--config: configuration in Python"), "{errors}");
     }
@@ -170,7 +171,8 @@ fn a_configuration_of_gunicorn_left_lying_is_warned_of() {
     let directory = Directory::with("gunicorn.conf.py", "workers = 2\n");
     assert_eq!(directory.run("", &[]).warnings.len(), 1);
     fs::write(directory.0.join("monoceros.yaml"), "").unwrap();
-    assert!(directory.run("", &[]).warnings.is_empty());
+    let warnings = directory.run("", &[]).warnings;
+    assert_eq!(warnings, ["gunicorn.conf.py is not read, because there is monoceros.yaml"]);
 }
 
 #[test]
@@ -178,10 +180,9 @@ fn everything_wrong_is_reported_at_once() {
     let text = "# shop\nworkers: 0\ntimout: 3\nbind:\n  - :80\n  - x:y\ntimeout: 30x\n";
     let directory = Directory::with("monoceros.yaml", text);
     let errors = directory.errors(
-        "--threads no --bogus --access-logformat %(z)s --timeout 3",
-        &[("MONOCEROS_TIMEOUT", "soon"), ("GUNICORN_CMD_ARGS", "--backlog 0 --log-level=loud")],
+        "--threads no --bogus --response-memory x --timeout 3",
+        &[("MONOCEROS_TIMEOUT", "soon"), ("GUNICORN_CMD_ARGS", "--backlog x --spew -k gevent")],
     );
-    let known = "h l u t r m U q H s B b f a T M D L p {name}i {name}o {name}e";
     assert_eq!(
         errors.to_string().lines().collect::<Vec<_>>(),
         [
@@ -191,12 +192,15 @@ fn everything_wrong_is_reported_at_once() {
             "monoceros.yaml line 6: bind: \"y\" is not a port",
             "monoceros.yaml line 7: timeout: cannot read \"30x\" as seconds; \
              examples: 30, 30s, 500ms, 2m",
-            "GUNICORN_CMD_ARGS: --backlog: 0 is not between 1 and 1000000",
-            "GUNICORN_CMD_ARGS: --log-level: \"loud\" is not one of \
-             debug, info, warning, error, critical",
+            "GUNICORN_CMD_ARGS: --backlog: cannot read \"x\" as a whole number",
+            "GUNICORN_CMD_ARGS: --worker-class: \"gevent\": there are no green threads here; use \
+             gthread with more threads, such as --threads 64: connections that are idle or slow \
+             occupy none",
             "MONOCEROS_TIMEOUT: cannot read \"soon\" as seconds; examples: 30, 30s, 500ms, 2m",
             "--threads: cannot read \"no\" as a whole number",
-            &format!("--access-logformat: unknown atom %(z)s; known are {known}"),
+            "--response-memory: cannot read \"x\" as an amount of memory; examples: 512M, \
+             2G, 1048576",
+            "GUNICORN_CMD_ARGS: --spew: gunicorn's spew does not exist here: use python -m trace",
         ]
     );
     assert_eq!(errors.exit_code(), 2);
@@ -307,4 +311,168 @@ fn what_is_printed_can_be_loaded_again() {
     let line = first.print().lines().position(|line| line.starts_with("name:")).unwrap() + 1;
     assert_eq!(source(&second, "name"), format!("monoceros.yaml line {line}"));
     assert!(first.print().contains("# MONOCEROS_NAME\n"), "{}", first.print());
+}
+
+/// The values of a Python file.
+fn python(values: &[(&str, &[&str])], unknown: &[&str]) -> PythonValues {
+    let texts = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    let values = values.iter().map(|(name, words)| ((*name).to_owned(), texts(words)));
+    PythonValues { values: values.collect(), unknown: texts(unknown) }
+}
+
+impl Directory {
+    fn load_with(
+        &self,
+        args: &str,
+        env: &[(&str, &str)],
+        python: Option<&PythonValues>,
+    ) -> Result<Loaded, Errors> {
+        let args: Vec<_> = args.split_whitespace().map(OsString::from).collect();
+        let env: Vec<_> = env.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        match load_with(&args, &env, &self.0, python)? {
+            Command::Run(loaded) | Command::CheckConfig(loaded) => Ok(loaded),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_file_in_python_is_named_until_its_values_are_known() {
+    let directory = Directory::with("gunicorn.conf.py", "");
+    let loaded = directory.load_with("--keyfile k -w 2", &[], None).unwrap();
+    let path = directory.0.join("gunicorn.conf.py");
+    let source = PythonSource::File { path, name: "gunicorn.conf.py".to_owned() };
+    assert_eq!(loaded.python_source, Some(source));
+    assert!(loaded.is_partial() && loaded.has_gunicorn_source() && loaded.warnings.is_empty());
+    let values = python(&[("certfile", &["c"])], &[]);
+    let loaded = directory.load_with("--keyfile k -w 2", &[], Some(&values)).unwrap();
+    assert!(!loaded.is_partial() && loaded.python_source.is_some());
+    let errors = directory.load_with("--keyfile k", &[], Some(&python(&[], &[]))).unwrap_err();
+    assert_eq!(errors.to_string(), "--keyfile: needs a certificate: set certfile");
+
+    fs::write(directory.0.join("monoceros.yaml"), "workers: 3\n").unwrap();
+    let loaded = directory.load_with("", &[], None).unwrap();
+    assert!(loaded.python_source.is_none() && !loaded.has_gunicorn_source());
+    assert_eq!(loaded.warnings, ["gunicorn.conf.py is not read, because there is monoceros.yaml"]);
+    let loaded = directory.load_with("-c python:shop.conf", &[], None).unwrap();
+    assert_eq!(loaded.python_source, Some(PythonSource::Module("shop.conf".to_owned())));
+}
+
+#[test]
+fn a_file_in_python_is_stronger_than_variables_that_replace_defaults() {
+    let directory = Directory::with("gunicorn.conf.py", "");
+    let values = python(&[("workers", &["3"]), ("bind", &[":1", ":2"])], &[]);
+    let mut env = vec![("WEB_CONCURRENCY", "2"), ("PORT", "x")];
+    let mut seen = vec![directory.load_with("", &env, Some(&values)).unwrap()];
+    env.push(("GUNICORN_CMD_ARGS", "--workers 4"));
+    seen.push(directory.load_with("", &env, Some(&values)).unwrap());
+    env.push(("MONOCEROS_WORKERS", "5"));
+    seen.push(directory.load_with("", &env, Some(&values)).unwrap());
+    seen.push(directory.load_with("-w 6", &env, Some(&values)).unwrap());
+    let seen: Vec<_> = seen.iter().map(|l| (l.settings.workers, source(l, "workers"))).collect();
+    let expected = [
+        (3, "gunicorn.conf.py"),
+        (4, "GUNICORN_CMD_ARGS"),
+        (5, "MONOCEROS_WORKERS"),
+        (6, "command line"),
+    ];
+    assert_eq!(seen, expected.map(|(count, at)| (Workers::Count(count), at.to_owned())));
+}
+
+#[test]
+fn what_a_file_in_python_sets_is_read_as_gunicorn_reads_it() {
+    let directory = Directory::with("gunicorn.conf.py", "");
+    let values = python(
+        &[
+            ("wsgi_app", &["shop:app\n"]),
+            ("workers", &["0"]),
+            ("timeout", &["0"]),
+            ("loglevel", &["LOUD"]),
+            ("umask", &["7"]),
+            ("raw_env", &["A=1"]),
+            ("reload", &["true"]),
+            ("spew", &["false"]),
+            ("worker_tmp_dir", &["/dev/shm"]),
+            ("default_proc_name", &["shop"]),
+            ("config", &["x"]),
+            ("secure_scheme_headers", &["X-A=on"]),
+        ],
+        &["access_logfile", "cores"],
+    );
+    let loaded = directory.load_with("", &[], Some(&values)).unwrap();
+    let settings = &loaded.settings;
+    assert_eq!(loaded.app.as_deref(), Some("shop:app"));
+    assert_eq!((settings.workers, settings.umask.0), (Workers::Count(1), 7));
+    assert_eq!((settings.timeout, settings.log_level), (Duration::ZERO, crate::LogLevel::Info));
+    assert_eq!(settings.name.as_deref(), Some("shop"));
+    assert_eq!(settings.config, None);
+    assert_eq!(
+        loaded.warnings,
+        [
+            "gunicorn.conf.py: reload: is not supported: reload after a change with monoceros \
+             reload",
+            "gunicorn.conf.py: workers: 0 is not between 1 and 1024; 1 is used",
+            "gunicorn.conf.py: loglevel: \"LOUD\" is not one of debug, info, warning, error, \
+             critical; info is used",
+        ]
+    );
+    assert_eq!(
+        loaded.notes,
+        ["gunicorn.conf.py: worker_tmp_dir: has no effect: heartbeats are kept in memory"]
+    );
+    let own = loaded.gunicorn_overrides();
+    assert!(own.is_empty(), "{own:?}");
+    let checked = directory.load_with("--check-config -n a", &[], Some(&values)).unwrap();
+    let slip = "gunicorn.conf.py: access_logfile: is not a setting; did you mean accesslog?";
+    assert!(checked.warnings.iter().any(|it| it == slip), "{:?}", checked.warnings);
+    assert_eq!(checked.settings.name.as_deref(), Some("a"));
+}
+
+#[test]
+fn an_error_in_a_file_in_python_names_file_and_setting() {
+    let directory = Directory::with("gunicorn.conf.py", "");
+    for (name, word, error) in [
+        ("bind", ":None", "\"None\" is not a port"),
+        ("worker_class", "gevent", "\"gevent\": there are no green threads here"),
+        ("keyfile", "k", "needs a certificate: set certfile"),
+        ("casefold_http_method", "true", "gunicorn's casefold_http_method does not exist"),
+    ] {
+        let values = python(&[(name, &[word])], &[]);
+        let errors = directory.load_with("", &[], Some(&values)).unwrap_err();
+        let expected = format!("gunicorn.conf.py: {name}: {error}");
+        assert!(errors.to_string().starts_with(&expected), "{errors}");
+        assert_eq!(errors.exit_code(), 1);
+    }
+}
+
+#[test]
+fn values_from_gunicorns_sources_are_clipped() {
+    let directory = Directory::new();
+    let env = [("GUNICORN_CMD_ARGS", "--backlog 0 --log-level=loud"), ("WEB_CONCURRENCY", "0")];
+    let loaded = directory.run("--access-logformat %(h)-15s%(z)s --limit-request-line 9000", &env);
+    assert_eq!(loaded.settings.backlog, 1);
+    assert_eq!(loaded.settings.limit_request_line, 8190);
+    assert_eq!(
+        loaded.warnings,
+        [
+            "WEB_CONCURRENCY: 0 is not between 1 and 1024; 1 is used",
+            "GUNICORN_CMD_ARGS: --backlog: 0 is not between 1 and 1000000; 1 is used",
+            "GUNICORN_CMD_ARGS: --log-level: \"loud\" is not one of debug, info, warning, error, \
+             critical; info is used",
+            "--limit-request-line: 9000 is not between 0 and 8190; 8190 is used",
+            "--access-logformat: has no value for %(z)s; \"%(h)-15s%(l)s\" is used",
+        ]
+    );
+    // Other sources have no need for that.
+    assert_eq!(directory.errors("", &[("MONOCEROS_BACKLOG", "0")]).exit_code(), 1);
+    let yaml = Directory::with("monoceros.yaml", "limit_request_line: 9000\n");
+    assert_eq!(yaml.errors("", &[]).exit_code(), 1);
+}
+
+#[test]
+fn an_empty_text_of_a_script_leaves_a_setting_unset() {
+    let directory = Directory::with("monoceros.yaml", "name: a\npid: b\n");
+    let words = ["--name", "", "--config=", "--pid="].map(OsString::from);
+    let Ok(Command::Run(loaded)) = load(&words, &[], &directory.0) else { panic!("refused") };
+    assert_eq!((loaded.settings.name, loaded.settings.pid), (None, None));
 }

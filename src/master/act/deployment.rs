@@ -92,6 +92,11 @@ fn missing_limits(settings: &Settings) -> Vec<String> {
         (settings.body_timeout.is_zero(), "body-timeout", "a client may send its body slowly"),
         (settings.write_timeout.is_zero(), "write-timeout", "a client may read slowly"),
         (settings.limit_request_line == 0, "limit-request-line", "a line may have any length"),
+        (
+            settings.limit_request_field_size == 0,
+            "limit-request-field-size",
+            "a header may fill 1 MiB",
+        ),
         (settings.limit_request_body.0 == 0, "limit-request-body", "a body may fill the disk"),
     ]
     .into_iter()

@@ -16,7 +16,9 @@ use monoceros_wire::listener::{ListenerAddress, ListenerDescription, ListenerOpt
 use serde::{Deserialize, Serialize};
 use socket2::SockRef;
 
-use self::listening_socket::{ListeningSocket, open_abstract, open_address, open_tcp, open_unix};
+use self::listening_socket::{
+    IpFamilies, ListeningSocket, open_abstract, open_address, open_tcp, open_unix,
+};
 use self::socket_file::SocketFile;
 use crate::master::act::bind_format::optional_bind;
 use crate::master::decide::event::BindError;
@@ -88,7 +90,7 @@ pub(crate) fn open_all(
                 Rc::clone(known)
             }
             None => {
-                let listener = Rc::new(OwnedListener::open(bind, options)?);
+                let listener = Rc::new(OwnedListener::open(bind, binds, options)?);
                 open.push(Rc::clone(&listener));
                 listener
             }
@@ -130,10 +132,12 @@ pub(crate) fn adopt_activated(
 }
 
 impl OwnedListener {
-    fn open(bind: &Bind, options: &SocketOptions) -> Result<Self, BindError> {
+    /// Opens one of these addresses.
+    fn open(bind: &Bind, binds: &[Bind], options: &SocketOptions) -> Result<Self, BindError> {
         let (sockets, file) = match bind {
             Bind::Tcp { host, port, interface } => {
-                (open_tcp(host, *port, interface.as_deref(), options), None)
+                let families = IpFamilies::of(host, *port, binds);
+                (open_tcp(host, *port, interface.as_deref(), families, options), None)
             }
             Bind::Unix(path) => {
                 let path = options.directory.join(path);
@@ -314,7 +318,9 @@ impl OwnedListener {
             // Both sockets need `SO_REUSEPORT` to listen on one address (`socket(7)`).
             socket::share_address(old.as_fd(), true)?;
             let interface = self.interface();
-            let socket = open_address(address, interface, options, true)?;
+            let is_v6 = address.is_ipv4() || SockRef::from(&old.as_fd()).only_v6()?;
+            let families = if is_v6 { IpFamilies::V6 } else { IpFamilies::Both };
+            let socket = open_address(address, interface, families, options, true)?;
             // Taken back, so that no other socket can be bound to the address.
             socket::share_address(socket.as_fd(), false)?;
             Ok(socket)
@@ -421,7 +427,10 @@ mod tests {
     fn an_address_can_be_opened_anew_while_the_old_socket_refuses() {
         for host in ["127.0.0.1", "::1"] {
             let bind = Bind::Tcp { host: host.to_owned(), port: 0, interface: None };
-            let Ok(old) = OwnedListener::open(&bind, &options()) else { continue };
+            let Ok(old) = OwnedListener::open(&bind, std::slice::from_ref(&bind), &options())
+            else {
+                continue;
+            };
             assert!(old.admit_new(&options()).unwrap().is_none(), "no connection was refused");
             old.refuse_new();
             // A privileged process takes the refusal back: nothing is opened anew.

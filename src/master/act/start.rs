@@ -56,6 +56,7 @@ fn run_with(loaded: &Loaded, purpose: Purpose, task: CheckTask) -> u8 {
         Ok(Opened::Starter(code)) => code,
         Ok(Opened::Server(mut parts)) => {
             loaded.warnings.iter().for_each(|warning| parts.concerns.write(warning, false));
+            loaded.notes.iter().for_each(|note| log::debug!("{note}"));
             serve(*parts, purpose).unwrap_or_else(|text| {
                 log::error!("{text}");
                 CANNOT_START

@@ -11,6 +11,7 @@ pub struct Limits {
     pub request_line: usize,
     /// The maximum number of field lines.
     pub fields: usize,
-    /// The maximum length of a field line, with its CRLF.
+    /// The maximum length of a field line, with its CRLF. With `usize::MAX` only the limit of the
+    /// whole head, or of the trailer section, applies.
     pub field_size: usize,
 }

@@ -295,7 +295,7 @@ fn options(settings: &WorkerSettings, workers: u16, parallel: bool) -> Options {
         limits: Limits {
             request_line: unlimited(*settings.limit_request_line() as usize),
             fields: *settings.limit_request_fields() as usize,
-            field_size: *settings.limit_request_field_size() as usize,
+            field_size: unlimited(*settings.limit_request_field_size() as usize),
         },
         handshake_timeout: never_if_zero(*settings.tls_handshake_timeout()),
         proxy_allow: settings.proxy_allow_ips().clone(),

@@ -2,12 +2,12 @@
 //! an abstract name. A socket knows its address. Called by `listener.rs`.
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::path::{Path, PathBuf};
 
-use monoceros_config::Settings;
+use monoceros_config::{Bind, Settings};
 use monoceros_sys::socket;
 use monoceros_sys::user::Credentials;
 use monoceros_wire::listener::ListenerAddress;
@@ -119,12 +119,37 @@ impl SocketOptions {
     }
 }
 
+/// The clients of an IPv6 socket (`IPV6_V6ONLY` in `ipv6(7)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IpFamilies {
+    /// Those of IPv6.
+    V6,
+    /// Those of IPv4 too.
+    Both,
+}
+
+impl IpFamilies {
+    /// The clients of a host among these addresses. `[::]` stands for the addresses of both
+    /// families, as in gunicorn, unless another address has its port for IPv4.
+    pub(super) fn of(host: &str, port: u16, binds: &[Bind]) -> Self {
+        let has_port_for_ipv4 = |bind: &Bind| match bind {
+            Bind::Tcp { host, port: other, .. } => {
+                *other == port && port != 0 && host.parse::<Ipv6Addr>().is_err()
+            }
+            Bind::Unix(_) | Bind::Abstract(_) | Bind::Fd(_) => false,
+        };
+        let is_any = host.parse() == Ok(Ipv6Addr::UNSPECIFIED);
+        if is_any && !binds.iter().any(has_port_for_ipv4) { Self::Both } else { Self::V6 }
+    }
+}
+
 /// Listens on every address of the host. An address of a family that this machine does not
 /// have is left out if there is another one.
 pub(super) fn open_tcp(
     host: &str,
     port: u16,
     interface: Option<&str>,
+    families: IpFamilies,
     options: &SocketOptions,
 ) -> io::Result<Vec<ListeningSocket>> {
     let mut addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
@@ -134,7 +159,7 @@ pub(super) fn open_tcp(
     }
     let (mut sockets, mut missing) = (Vec::new(), None);
     for address in addresses {
-        match open_address(address, interface, options, false) {
+        match open_address(address, interface, families, options, false) {
             Ok(socket) => sockets.push(socket),
             Err(error) if lacks_family(&error) => missing = Some(error),
             Err(error) => return Err(error),
@@ -156,6 +181,7 @@ fn lacks_family(error: &io::Error) -> bool {
 pub(super) fn open_address(
     address: SocketAddr,
     interface: Option<&str>,
+    families: IpFamilies,
     options: &SocketOptions,
     shared: bool,
 ) -> io::Result<ListeningSocket> {
@@ -164,7 +190,7 @@ pub(super) fn open_address(
     socket::share_address(socket.as_fd(), shared)?;
     socket.set_tcp_nodelay(true)?;
     if address.is_ipv6() {
-        socket.set_only_v6(true)?;
+        socket.set_only_v6(families == IpFamilies::V6)?;
     }
     if let Some(interface) = interface {
         bind_to_interface(&socket, interface)?;
@@ -276,14 +302,34 @@ mod tests {
     #[test]
     fn a_name_that_the_kernel_would_cut_is_no_interface() {
         for name in ["", "no-such0", "lo-and-much-more"] {
-            let error = open_tcp("127.0.0.1", 0, Some(name), &test_options()).unwrap_err();
+            let error =
+                open_tcp("127.0.0.1", 0, Some(name), IpFamilies::V6, &test_options()).unwrap_err();
             assert_eq!(error.to_string(), format!("there is no network interface {name}"));
         }
     }
 
     #[test]
+    fn every_address_has_both_families_unless_another_one_has_ipv4() {
+        let binds = |texts: &[&str]| -> Vec<Bind> {
+            texts.iter().map(|text| text.parse().unwrap()).collect()
+        };
+        for (others, families) in [
+            (&["[::]:80"][..], IpFamilies::Both),
+            (&["[::]:80", "0.0.0.0:81", "unix:/a"], IpFamilies::Both),
+            (&["[::]:80", "[::1]:80"], IpFamilies::Both),
+            (&["[::]:80", "0.0.0.0:80"], IpFamilies::V6),
+            (&["example.org:80", "[::]:80"], IpFamilies::V6),
+        ] {
+            assert_eq!(IpFamilies::of("::", 80, &binds(others)), families, "{others:?}");
+        }
+        assert_eq!(IpFamilies::of("::", 0, &binds(&["[::]:0", ":0"])), IpFamilies::Both);
+        assert_eq!(IpFamilies::of("::1", 80, &binds(&["[::1]:80"])), IpFamilies::V6);
+        assert_eq!(IpFamilies::of("localhost", 80, &binds(&["localhost:80"])), IpFamilies::V6);
+    }
+
+    #[test]
     fn a_host_without_a_port_has_one_address() {
-        let sockets = open_tcp("localhost", 0, None, &test_options()).unwrap();
+        let sockets = open_tcp("localhost", 0, None, IpFamilies::V6, &test_options()).unwrap();
         assert_eq!(sockets.len(), 1);
         assert!(socket::is_deferred(sockets[0].as_fd()));
     }

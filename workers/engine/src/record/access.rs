@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
 
-use monoceros_config::{AccessExclusion, AccessFormat, Fraction};
+use monoceros_config::{AccessExclusion, AccessFormat, AtomLayout, Fraction};
 use monoceros_http::response::push_decimal;
 use monoceros_log::LineLog;
 
@@ -42,8 +42,8 @@ enum LineForm {
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
     line: Vec<u8>,
-    /// The positions of the number in the line.
-    gaps: Vec<usize>,
+    /// The positions of the number in the line, with its layout.
+    gaps: Vec<(usize, AtomLayout)>,
 }
 
 impl AccessLog {
@@ -88,7 +88,9 @@ impl AccessLog {
             return None;
         }
         let mut draft = Draft::default();
-        self.push(record, &mut draft.line, |line| draft.gaps.push(line.len()));
+        self.push(record, &mut draft.line, |line, layout| {
+            draft.gaps.push((line.len(), layout));
+        });
         Some(draft)
     }
 
@@ -98,14 +100,23 @@ impl AccessLog {
     }
 
     fn make(&self, record: &Record, line: &mut Vec<u8>) {
-        self.push(record, line, |line| push_decimal(line, record.response.body_bytes()));
+        self.push(record, line, |line, layout| {
+            push_number(line, record.response.body_bytes(), layout);
+        });
     }
 
     /// Appends the line of a record. `bytes` is called where the number of bytes belongs.
-    fn push(&self, record: &Record, line: &mut Vec<u8>, bytes: impl FnMut(&mut Vec<u8>)) {
+    fn push(
+        &self,
+        record: &Record,
+        line: &mut Vec<u8>,
+        mut bytes: impl FnMut(&mut Vec<u8>, AtomLayout),
+    ) {
         match &self.form {
             LineForm::Text(format) => record.push_text(format, line, bytes),
-            LineForm::Json(form) => form.push(record, line, bytes),
+            LineForm::Json(form) => {
+                form.push(record, line, |line| bytes(line, AtomLayout::default()));
+            }
         }
         line.push(b'\n');
     }
@@ -137,14 +148,20 @@ impl Draft {
     fn complete(&self, body_bytes: u64) -> Vec<u8> {
         let mut line = Vec::with_capacity(self.line.len() + 20 * self.gaps.len());
         let mut start = 0;
-        for at in &self.gaps {
+        for (at, layout) in &self.gaps {
             line.extend_from_slice(&self.line[start..*at]);
-            push_decimal(&mut line, body_bytes);
+            push_number(&mut line, body_bytes, *layout);
             start = *at;
         }
         line.extend_from_slice(&self.line[start..]);
         line
     }
+}
+
+fn push_number(line: &mut Vec<u8>, number: u64, layout: AtomLayout) {
+    let start = line.len();
+    push_decimal(line, number);
+    layout.apply(line, start);
 }
 
 #[cfg(test)]
@@ -153,7 +170,10 @@ mod tests {
 
     #[test]
     fn a_line_gets_its_number_of_bytes_later() {
-        let draft = Draft { line: b"a c\n".to_vec(), gaps: vec![0, 2, 2] };
+        let draft = Draft {
+            line: b"a c\n".to_vec(),
+            gaps: [0, 2, 2].map(|at| (at, AtomLayout::default())).to_vec(),
+        };
         assert_eq!(draft.complete(17), b"17a 1717c\n");
         assert_eq!(draft.complete(0), b"0a 00c\n");
     }

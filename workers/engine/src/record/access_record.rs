@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use monoceros_config::{AccessAtom, AccessFormat, AccessPiece};
+use monoceros_config::{AccessAtom, AccessFormat, AccessPiece, AtomLayout};
 use monoceros_http::response::push_decimal;
 use monoceros_http::{Head, percent_decode};
 use monoceros_tls::Session;
@@ -41,18 +41,23 @@ pub(crate) struct Record<'a> {
 }
 
 impl Record<'_> {
-    /// Appends a line of this format. `bytes` is called where the number of bytes belongs.
+    /// Appends a line of this format. `bytes` is called where the number of bytes belongs, with
+    /// its layout.
     pub(super) fn push_text(
         &self,
         format: &AccessFormat,
         line: &mut Vec<u8>,
-        mut bytes: impl FnMut(&mut Vec<u8>),
+        mut bytes: impl FnMut(&mut Vec<u8>, AtomLayout),
     ) {
         for piece in format.pieces() {
             match piece {
                 AccessPiece::Text(text) => line.extend_from_slice(text.as_bytes()),
-                AccessPiece::Atom(AccessAtom::Bytes) => bytes(line),
-                AccessPiece::Atom(atom) => self.push(atom, line),
+                AccessPiece::Atom(AccessAtom::Bytes, layout) => bytes(line, *layout),
+                AccessPiece::Atom(atom, layout) => {
+                    let start = line.len();
+                    self.push(atom, line);
+                    layout.apply(line, start);
+                }
             }
         }
     }
@@ -240,7 +245,11 @@ pub(super) mod tests {
         let format = AccessFormat::new(format).unwrap();
         let mut out = Vec::new();
         with_record("/a%20b?c=\"d", |record| {
-            record.push_text(&format, &mut out, |line| line.push(b'0'));
+            record.push_text(&format, &mut out, |line, layout| {
+                let start = line.len();
+                line.push(b'0');
+                layout.apply(line, start);
+            });
         });
         String::from_utf8(out).unwrap()
     }
@@ -252,6 +261,10 @@ pub(super) mod tests {
         assert_eq!(line("%(r)s"), "GET /a%20b?c=\\\"d HTTP/1.1");
         assert_eq!(line("%(m)s|%(U)s|%(q)s|%(H)s"), "GET|/a b|c=\\\"d|HTTP/1.1");
         assert_eq!(line("%(s)s %(B)s %(b)s"), "200 0 0");
+        assert_eq!(
+            line("%(h)-9s|%(s)5s|%(B)3d|%(D)09d|%(a).2s"),
+            "1.2.3.4  |  200|  0|001234567|wr"
+        );
         assert_eq!(line("%(f)s %(a)s"), "r\\\\x80 wrk,x\\xc3\\xa9");
         assert_eq!(line("%(T)s %(M)s %(D)s %(L)s"), "1 1234 1234567 1.234567");
         assert_eq!(line("%(p)s 100%%"), format!("<{pid}> 100%"));
