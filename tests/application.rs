@@ -246,3 +246,37 @@ fn logging_is_unchanged_except_for_gunicorns_loggers() {
         assert_eq!(setup.start().get("/").status, 200);
     }
 }
+
+/// In place of PasteDeploy: shows what it is called with.
+const DEPLOY: &str = "
+import json, logging
+def loadapp(uri, relative_to, global_conf):
+    logging.getLogger('shop').info('loaded')
+    def application(environ, start_response):
+        start_response('200 OK', [('Content-Type', 'application/json')])
+        return [json.dumps([uri, relative_to, global_conf]).encode()]
+    return application
+";
+
+#[test]
+fn a_file_of_pastedeploy_describes_the_application() {
+    let ini = "[loggers]\nkeys = root\n[handlers]\nkeys = own\n[formatters]\nkeys =\n\
+               [logger_root]\nlevel = INFO\nhandlers = own\n\
+               [handler_own]\nclass = FileHandler\nargs = ('%(here)s/own.log',)\n";
+    let setup = Setup::bare().apps().flags(&["--bind", "127.0.0.1:0", "--paste", "shop.ini#admin"]);
+    let setup = setup.flags(&["--paste-global", r"a\=b=c"]).file("shop.ini", ini);
+    let server = setup.file("paste/__init__.py", "").file("paste/deploy.py", DEPLOY).start();
+    let called = server.get("/").json();
+    let directory = server.directory.path().to_str().unwrap();
+    assert_eq!(called[0], format!("config:{directory}/shop.ini#admin"));
+    assert_eq!((&called[1], &called[2]["a=b"]), (&directory.into(), &"c".into()));
+    assert_eq!(server.directory.read("own.log"), "loaded\n");
+}
+
+#[test]
+fn without_pastedeploy_its_file_is_one_clear_line() {
+    let setup = Setup::bare().apps().flags(&["--bind", "127.0.0.1:0", "--paste"]);
+    let end = setup.flag("shop.ini").file("shop.ini", "").run();
+    assert_eq!(end.code, Some(4), "{}", end.stderr);
+    assert!(end.stderr.contains("shop.ini needs the Python package PasteDeploy"), "{}", end.stderr);
+}

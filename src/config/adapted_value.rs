@@ -27,9 +27,10 @@ type AdaptedWord = (String, Option<String>);
 const MOST_FIELDS: &str = "32768";
 
 /// Rows for which an empty text means no value.
-const UNSET_IF_EMPTY: [&str; 14] = [
+const UNSET_IF_EMPTY: [&str; 15] = [
     "config",
     "app",
+    "paste",
     "chdir",
     "pythonpath",
     "certfile",
@@ -48,7 +49,8 @@ const UNSET_IF_EMPTY: [&str; 14] = [
 pub(crate) fn adapt(row: &Row, words: &[String]) -> AdaptedValue {
     let words: Vec<_> = words.iter().map(|word| word.trim()).collect();
     let is_empty = words.iter().all(|word| word.is_empty());
-    if is_empty && (UNSET_IF_EMPTY.contains(&row.name) || row.name == "env" && words.is_empty()) {
+    let is_list = matches!(row.name, "env" | "paste_global");
+    if is_empty && (UNSET_IF_EMPTY.contains(&row.name) || is_list && words.is_empty()) {
         return AdaptedValue::default();
     }
     match row.name {

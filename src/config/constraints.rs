@@ -28,7 +28,8 @@ pub(crate) fn check(mut loaded: Loaded) -> Result<Loaded, Errors> {
 
 /// The server runs either an application or a program.
 fn check_program(settings: &Settings, findings: &mut Findings<'_>) {
-    let (has_app, has_program) = (settings.app.is_some(), !settings.program.is_empty());
+    let has_app = settings.app.is_some() || settings.paste.is_some();
+    let has_program = !settings.program.is_empty();
     match settings.worker_class {
         WorkerClass::Exec => {
             if !has_program {
@@ -38,7 +39,8 @@ fn check_program(settings: &Settings, findings: &mut Findings<'_>) {
             if has_app {
                 let reason = "worker class exec serves no application; it runs a program, \
                               said behind --";
-                findings.refuse("app", reason);
+                let name = if settings.app.is_some() { "app" } else { "paste" };
+                findings.refuse(name, reason);
             }
         }
         WorkerClass::Wsgi => {

@@ -113,7 +113,6 @@ const NO_HTTP2: &str = "there is no HTTP/2";
 const STDLIB_LOGGING: &str = "the server does not log through Python's logging";
 const ONE_PARSER: &str = "there is one parser";
 const STRICT_PARSER: &str = "the parser is strict, and what it refuses has served attacks";
-const PASTE: &str = "name a module that loads the PasteDeploy file";
 const COMMANDS: &str = "commands such as monoceros status need no socket file";
 
 /// In the order of gunicorn's own reference.
@@ -140,8 +139,6 @@ pub(crate) const FOREIGN: &[Foreign] = &[
     refused("permit_unconventional_http_method", &["--permit-unconventional-http-method"], Switch, STRICT_PARSER),
     refused("permit_unconventional_http_version", &["--permit-unconventional-http-version"], Switch, STRICT_PARSER),
     refused("casefold_http_method", &["--casefold-http-method"], Switch, STRICT_PARSER),
-    refused("paste", &["--paste", "--paster"], One, PASTE),
-    refused("raw_paste_global_conf", &["--paste-global"], List, PASTE),
     refused("logger_class", &["--logger-class"], One, STDLIB_LOGGING).usually(&["gunicorn.glogging.logger", "simple"]),
     refused("logconfig", &["--log-config"], One, STDLIB_LOGGING),
     refused("logconfig_dict", &[], One, STDLIB_LOGGING),

@@ -12,7 +12,7 @@ use crate::table::{ROWS, Row, Settings};
 pub struct Loaded {
     /// Every value.
     pub settings: Settings,
-    /// The application as written in `settings.app`.
+    /// The application as written in `settings.app`, or `config:` and the file of PasteDeploy.
     pub app: Option<String>,
     /// The file in YAML that was read.
     pub config_file: Option<PathBuf>,

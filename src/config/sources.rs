@@ -12,6 +12,7 @@ use crate::flags::Line;
 use crate::foreign_value::{ForeignFinding, ForeignValue, last_ones};
 use crate::loaded::Loaded;
 use crate::python_file::{PythonSettings, PythonValues, questions};
+use crate::raw::{bytes_of, text_of};
 use crate::raw_setting::RawSetting;
 use crate::table::{ROWS, Settings};
 
@@ -74,7 +75,7 @@ pub(crate) fn merge_all(
 
     merge.set_all(all, &mut errors);
     merge.judge_foreign(&mut errors);
-    let mut loaded = merge.into_loaded(path);
+    let mut loaded = merge.into_loaded(path, cwd);
     loaded.is_partial = source.is_some() && matches!(python, PythonUse::Found);
     loaded.has_gunicorn_source = has_arguments || source.is_some();
     loaded.python_source = source;
@@ -140,7 +141,7 @@ impl Merge {
         }
     }
 
-    fn into_loaded(self, config_file: Option<PathBuf>) -> Loaded {
+    fn into_loaded(self, config_file: Option<PathBuf>, cwd: &Path) -> Loaded {
         let mut settings = Settings::default();
         let mut sources = vec![ValueOrigin::Default; ROWS.len()];
         let mut typed = vec![None; ROWS.len()];
@@ -154,7 +155,10 @@ impl Merge {
             typed[index] = said.origin.is_gunicorns().then(|| said.texts());
             sources[index] = said.origin;
         }
-        let app = settings.app.clone();
+        // gunicorn finds this file before it changes its directory.
+        let paste = settings.paste.as_ref().map(|file| cwd.join(bytes_of(file)));
+        let paste = paste.map(|path| format!("config:{}", text_of(path.as_os_str())));
+        let app = paste.or_else(|| settings.app.clone());
         Loaded {
             settings,
             app,

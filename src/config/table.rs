@@ -53,6 +53,22 @@ settings! {
         effect: Rollout, gunicorn: Some("wsgi_app"),
     };
 
+    /// File of PasteDeploy that describes the application, in place of APP.
+    ///
+    /// `FILE#NAME` means the section `app:NAME`, and `FILE` the section `app:main`. If the file
+    /// has a section `loggers`, it configures Python's logging. The Python package PasteDeploy has
+    /// to be installed beside the application.
+    paste: Option<String> = None, [Master], {
+        section: Section::Application, placeholder: "FILE", aliases: &["paster"],
+        effect: Rollout, gunicorn: Some("paste"),
+    };
+
+    /// Value for every section of the file of `--paste`; can be repeated.
+    paste_global: Vec<Assignment> = Vec::new(), [Worker], {
+        section: Section::Application, placeholder: "NAME=VALUE", mapping: true,
+        effect: Rollout, gunicorn: Some("raw_paste_global_conf"),
+    };
+
     /// The program that workers of class exec run, with its arguments.
     ///
     /// On the command line everything after two dashes is the program; in the configuration

@@ -476,3 +476,15 @@ fn an_empty_text_of_a_script_leaves_a_setting_unset() {
     let Ok(Command::Run(loaded)) = load(&words, &[], &directory.0) else { panic!("refused") };
     assert_eq!((loaded.settings.name, loaded.settings.pid), (None, None));
 }
+
+#[test]
+fn a_file_of_pastedeploy_is_the_application() {
+    let directory = Directory::new();
+    for flag in ["--paste", "--paster"] {
+        let loaded = directory.run(&format!("{flag} shop.ini#admin --chdir a ignored:app"), &[]);
+        let file = directory.0.join("shop.ini#admin");
+        assert_eq!(loaded.app, Some(format!("config:{}", file.display())));
+    }
+    let errors = directory.errors("-k exec --paste a.ini -- run", &[]);
+    assert!(errors.to_string().starts_with("--paste: worker class exec serves no"), "{errors}");
+}

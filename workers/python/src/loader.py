@@ -23,15 +23,18 @@ def search(paths):
         sys.path.insert(0, path)
 
 
-def load(name):
+def load(name, pairs=()):
     """Returns the application of this name, and its complete name.
 
-    `name` is `MODULE`, `MODULE:ATTRIBUTE` or `MODULE:FACTORY(LITERALS)`, or None for a
-    Django project in the current directory.
+    `name` is `MODULE`, `MODULE:ATTRIBUTE` or `MODULE:FACTORY(LITERALS)`, `config:FILE#NAME`
+    for a file of PasteDeploy, or None for a Django project in the current directory. `pairs`
+    are `NAME=VALUE` for every section of such a file.
     Raises ApplicationError, and the exceptions of importing the module.
     """
     if name is None:
         name = find_django()
+    elif name.startswith("config:"):
+        return load_paste(name, pairs)
     module_name, _, expression = name.partition(":")
     expression = expression or "application"
     module = import_named(module_name)
@@ -111,6 +114,40 @@ def call(factory, tree, expression):
         if len(traceback.extract_tb(error.__traceback__)) > 1:
             raise
         raise ApplicationError("cannot call %s: %s" % (expression, error)) from None
+
+
+def load_paste(uri, pairs):
+    """The application that a file of PasteDeploy describes, and the file."""
+    file = uri[len("config:") :].partition("#")[0]
+    if not os.path.exists(file):
+        raise ApplicationError("%s does not exist" % file)
+    try:
+        from paste.deploy import loadapp
+    except ModuleNotFoundError as error:
+        if error.name not in ("paste", "paste.deploy"):
+            raise
+        raise ApplicationError("%s needs the Python package PasteDeploy" % file) from None
+    configure_logging(file)
+    import re
+
+    options = {}
+    for pair in pairs:
+        key, value = re.split(r"(?<!\\)=", pair, maxsplit=1)
+        options[key.replace("\\=", "=")] = value.replace("\\=", "=")
+    return loadapp(uri, relative_to=os.getcwd(), global_conf=options), file
+
+
+def configure_logging(file):
+    """Configures Python's logging by a file that has a section for that."""
+    import configparser
+
+    parser = configparser.RawConfigParser()
+    parser.read([file], encoding="utf-8")
+    if parser.has_section("loggers"):
+        from logging.config import fileConfig
+
+        defaults = {"__file__": file, "here": os.path.dirname(file)}
+        fileConfig(file, defaults=defaults, disable_existing_loggers=False)
 
 
 def find_django():

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use monoceros_config::WorkerSettings;
+use monoceros_config::raw::bytes_of;
 use monoceros_log::RecordWriter;
 use monoceros_wire::channel::WorkerEnd;
 use monoceros_wire::message::BootFailure;
@@ -61,7 +62,9 @@ fn try_to_load(
     let loader = own_module(py, include_str!("loader.py"), "monoceros.loader")?;
     loader.getattr("search")?.call1((paths,))?;
     application_metrics::prepare(py)?;
-    loader.getattr("load")?.call1((app,))?.extract()
+    let pairs = settings.paste_global().iter();
+    let pairs: Vec<_> = pairs.map(|it| bytes_of(&format!("{}={}", it.name, it.value))).collect();
+    loader.getattr("load")?.call1((app.map(bytes_of), pairs))?.extract()
 }
 
 /// The reason why the application was not loaded, as a kind and as a text.
