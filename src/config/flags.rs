@@ -18,6 +18,9 @@ use crate::row::Arity;
 use crate::suggestion;
 use crate::table::{ROWS, Row};
 
+/// Lists that a flag has as one word. Of several such flags the last one counts, as in gunicorn.
+const REPLACED: [&str; 3] = ["forwarded_allow_ips", "proxy_allow_ips", "forwarder_headers"];
+
 /// The content of a command line.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
@@ -112,9 +115,15 @@ fn with_values(arg: Arg, arity: Arity) -> Arg {
 }
 
 fn line(matches: &ArgMatches, origin: &ValueOrigin) -> Line {
-    let texts = |name: &str| matches.get_many(name).map(|words| words.cloned().collect());
+    let texts = |name: &str| -> Option<Vec<String>> {
+        matches.get_many(name).map(|words| words.cloned().collect())
+    };
     let said = ROWS.iter().filter_map(|row| {
-        Some(RawSetting::new(row, origin.clone(), row.subject(), texts(row.name)?))
+        let mut words = texts(row.name)?;
+        if REPLACED.contains(&row.name) {
+            words.drain(..words.len().saturating_sub(1));
+        }
+        Some(RawSetting::new(row, origin.clone(), row.subject(), words))
     });
     let with_flags = FOREIGN.iter().filter(|foreign| !foreign.flags.is_empty());
     let foreign = with_flags.filter_map(|foreign| {
@@ -219,6 +228,10 @@ mod tests {
         assert_eq!(texts(&line, "timeout"), ["2"]);
         assert_eq!(texts(&line, "daemon"), ["false"]);
         assert_eq!(texts(&line, "error_logfile"), ["-"]);
+        let words = ["--forwarded-allow-ips=*", "-e", "A=1", "-e", "B=2"];
+        let (line, _) = parse(&[&words[..], &["--forwarded-allow-ips", "10.0.0.1"]].concat());
+        assert_eq!(texts(&line, "forwarded_allow_ips"), ["10.0.0.1"]);
+        assert_eq!(texts(&line, "env"), ["A=1", "B=2"]);
     }
 
     #[test]
