@@ -14,4 +14,5 @@ pub use self::end::{
 };
 pub use self::exec_error::ExecError;
 pub use self::fork::{ForkSide, await_new_parent, fork_orphan, lacks_room};
+pub use self::privileges::become_user;
 pub use self::program::{Process, Program, check_kernel, exit_now, has_terminal};

@@ -1,5 +1,8 @@
-//! Gives up privileges between fork and exec, where no memory may be allocated. The result
-//! is read back: the privileges are gone, and cannot be regained.
+//! Gives up privileges: between fork and exec, where no memory may be allocated, or in a
+//! process that goes on. The result is read back: the privileges are gone, and cannot be
+//! regained.
+
+use std::io;
 
 use super::exec_error::{ExecStep, plain};
 use crate::user::Credentials;
@@ -38,6 +41,17 @@ pub(super) fn give_up(
     plain(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, yes, unused, unused, unused) })
         .map_err(|errno| (ExecStep::Privileges, errno))?;
     Ok(())
+}
+
+/// Gives this process another user and groups for good. Must be called by a process with
+/// one thread.
+///
+/// # Errors
+/// Those of `setgroups(2)`, `setresgid(2)`, `setresuid(2)` and `prctl(2)`.
+pub fn become_user(credentials: &Credentials) -> io::Result<()> {
+    // One more than there should be: further groups are noticed.
+    let mut room = vec![0; credentials.groups.len() + 1];
+    give_up(credentials, &mut room).map_err(|(_, errno)| io::Error::from_raw_os_error(errno))
 }
 
 fn has_groups(wanted: &[libc::gid_t], room: &mut [libc::gid_t]) -> bool {

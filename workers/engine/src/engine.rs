@@ -97,6 +97,7 @@ impl Engine {
             losses: LossLog::default(),
             forks: fork::count(),
             leaves: AtomicBool::new(false),
+            is_interrupted: AtomicBool::new(false),
         });
         let hooks = Hooks { reopen: given.reopen, announce: given.announce };
         let signals = Arc::new(SignalInput::default());
@@ -179,5 +180,11 @@ impl Engine {
     pub fn leave(&self) {
         self.shared.leaves.store(true, Ordering::SeqCst);
         self.shared.handoff.wake_loop();
+    }
+
+    /// Whether a signal ends this worker at once (SIGINT, SIGQUIT).
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        self.shared.is_interrupted.load(Ordering::SeqCst)
     }
 }

@@ -41,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) workers: AtomicU16,
     /// The application has asked for the end of this worker.
     pub(crate) leaves: AtomicBool,
+    /// A signal ends this worker at once.
+    pub(crate) is_interrupted: AtomicBool,
 }
 
 impl Shared {

@@ -13,14 +13,19 @@ const TEXT_LIMIT: usize = MESSAGE_LIMIT / 4;
 
 /// Sends the master the reason why this worker cannot serve, and ends the process.
 pub(crate) fn give_up(channel: &WorkerEnd, failure: BootFailure, text: &str) -> ! {
-    let mut start = text.len().saturating_sub(TEXT_LIMIT);
-    while !text.is_char_boundary(start) {
-        start += 1;
-    }
-    let failed = FromWorker::Failed { failure, text: text[start..].to_owned() };
+    let failed = FromWorker::Failed { failure, text: cut(text).to_owned() };
     if channel.send(&failed).is_err() {
         // The master has ended: it cannot log the text.
         drop(writeln!(io::stderr(), "monoceros: {text}"));
     }
     end::at_once(failure.exit_code().into())
+}
+
+/// The end of a text, if it is too long for a message.
+pub(crate) fn cut(text: &str) -> &str {
+    let mut start = text.len().saturating_sub(TEXT_LIMIT);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    &text[start..]
 }

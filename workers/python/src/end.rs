@@ -8,10 +8,11 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use monoceros_engine::Engine;
 use monoceros_sys::process::exit_now;
 use pyo3::prelude::*;
 
-use crate::{output, traceback};
+use crate::{hooks, output, signals, traceback};
 
 /// The maximum time of the whole end. A master that stops at once sends SIGKILL after 2 s.
 const LIMIT: Duration = Duration::from_millis(1_500);
@@ -68,6 +69,7 @@ pub(crate) fn has_begun() -> bool {
 }
 
 fn run_exit_functions(py: Python) {
+    hooks::leave(py, signals::worker().is_some_and(Engine::is_interrupted));
     if let Err(error) = end_executors(py) {
         log::debug!("cannot end executors: {}", traceback::describe(py, &error));
     }

@@ -126,12 +126,19 @@ static SET_LEVEL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 /// Makes the loggers `gunicorn.error` and `gunicorn.access`, for applications that log
 /// through them; `level` is the name of the lowest level that is logged.
+///
+/// In a worker whose mold has made them only the level is set.
 pub(crate) fn make_loggers(py: Python, log: Arc<RecordWriter>, level: &str) -> PyResult<()> {
+    if let Some(set_level) = SET_LEVEL.get(py) {
+        set_level.call1(py, (level,))?;
+        LEVEL.store(log::max_level() as usize, Ordering::Relaxed);
+        return Ok(());
+    }
     let (bytes, stream) = ErrorLog::open(py, log, "gunicorn.error")?;
     let module = own_code::own_module(py, include_str!("loggers.py"), "monoceros.loggers")?;
     let arguments = (stream, bytes.getattr(py, "record")?, level);
     let set_level = module.getattr("prepare")?.call1(arguments)?;
-    // This function is called once, so the cell is empty.
+    // The cell is empty, as found above.
     SET_LEVEL.set(py, set_level.unbind()).ok();
     LEVEL.store(log::max_level() as usize, Ordering::Relaxed);
     Ok(())

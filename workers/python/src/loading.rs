@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use crate::boot_failure::give_up;
 use crate::own_code::own_module;
 use crate::project::{self, ProjectFacts};
-use crate::{application_metrics, errors, forked, output, traceback};
+use crate::{application_metrics, errors, forked, hooks, output, traceback};
 
 /// The application that was loaded.
 pub(crate) struct LoadedApplication {
@@ -50,11 +50,7 @@ fn try_to_load(
     settings: &WorkerSettings,
     log: &Arc<RecordWriter>,
 ) -> PyResult<(Py<PyAny>, String)> {
-    let level = settings.log_level().to_string().to_ascii_uppercase();
-    if *settings.capture_output() {
-        errors::capture_streams(py, log)?;
-    }
-    errors::make_loggers(py, Arc::clone(log), &level)?;
+    prepare_logging(py, settings, log)?;
     let mut paths = vec![std::env::current_dir()?];
     paths.extend(settings.pythonpath().0.iter().cloned());
     // Names that are not UTF-8 keep their bytes (PEP 383).
@@ -62,9 +58,28 @@ fn try_to_load(
     let loader = own_module(py, include_str!("loader.py"), "monoceros.loader")?;
     loader.getattr("search")?.call1((paths,))?;
     application_metrics::prepare(py)?;
-    let pairs = settings.paste_global().iter();
-    let pairs: Vec<_> = pairs.map(|it| bytes_of(&format!("{}={}", it.name, it.value))).collect();
-    loader.getattr("load")?.call1((app.map(bytes_of), pairs))?.extract()
+    match hooks::load_application(py)? {
+        Some(loaded) => Ok(loaded),
+        None => {
+            let pairs = settings.paste_global().iter();
+            let pairs: Vec<_> =
+                pairs.map(|it| bytes_of(&format!("{}={}", it.name, it.value))).collect();
+            loader.getattr("load")?.call1((app.map(bytes_of), pairs))?.extract()
+        }
+    }
+}
+
+/// Makes the loggers that Python code may use, and captures its output.
+pub(crate) fn prepare_logging(
+    py: Python,
+    settings: &WorkerSettings,
+    log: &Arc<RecordWriter>,
+) -> PyResult<()> {
+    if *settings.capture_output() {
+        errors::capture_streams(py, log)?;
+    }
+    let level = settings.log_level().to_string().to_ascii_uppercase();
+    errors::make_loggers(py, Arc::clone(log), &level)
 }
 
 /// The reason why the application was not loaded, as a kind and as a text.

@@ -56,16 +56,7 @@ impl WorkerLogs {
     }
 
     fn adopt(given: GivenLogs, settings: &WorkerSettings, app: Option<&str>) -> io::Result<Self> {
-        let (mut errors, mut access) = (None, None);
-        let is_json = *settings.log_format() == LogFormat::Json;
-        for (role, file) in given.roles.iter().zip(given.files) {
-            let log = Arc::new(LogFile::adopt(file)?);
-            log.set_json(is_json);
-            match role {
-                LogRole::Error => errors = Some(log),
-                LogRole::Access => access = Some(log),
-            }
-        }
+        let (errors, access) = adopt_logs(&given.roles, given.files, settings)?;
         // The master had no descriptor for it.
         let errors = match errors {
             Some(log) => log,
@@ -76,18 +67,37 @@ impl WorkerLogs {
             errors.capture_output()?;
         }
         let errors = Arc::new(RecordWriter::new(errors));
-        let name = settings.log_syslog_prefix().as_deref().or(settings.name().as_deref()).or(app);
-        let syslog = settings.log_syslog().then(|| {
-            let link = Arc::new(SyslogLink::new(settings.log_syslog_to().clone()));
-            let facility = *settings.log_syslog_facility();
-            ["error", "access"].map(|kind| {
-                Syslog::new(Arc::clone(&link), facility, name.unwrap_or_default(), kind)
-            })
-        });
-        let (for_errors, for_access) = syslog.map(<(_, _)>::from).unzip();
+        let (for_errors, syslog) = syslogs(settings, app);
         errors.set_syslog(for_errors);
-        let syslog = for_access.filter(|_| !*settings.disable_redirect_access_to_syslog());
         Ok(Self { errors, access, syslog, roles: given.roles, captures_output })
+    }
+
+    /// Goes on with the logs and the settings that the master has sent behind the first message.
+    /// The descriptor of the error log stays the same.
+    ///
+    /// # Errors
+    /// Those of `dup3(2)` and `fstat(2)`.
+    pub(crate) fn configure(
+        &mut self,
+        given: GivenLogs,
+        settings: &WorkerSettings,
+        app: Option<&str>,
+    ) -> io::Result<()> {
+        let (errors, access) = adopt_logs(&given.roles, given.files, settings)?;
+        let log = self.errors.file();
+        if let Some(errors) = errors {
+            log.replace(errors.as_fd())?;
+        }
+        log.set_json(*settings.log_format() == LogFormat::Json);
+        self.captures_output = *settings.capture_output();
+        if self.captures_output {
+            log.capture_output()?;
+        }
+        let (for_errors, syslog) = syslogs(settings, app);
+        self.errors.set_syslog(for_errors);
+        (self.access, self.syslog, self.roles) = (access, syslog, given.roles);
+        monoceros_log::set_level(settings.log_level().filter());
+        Ok(())
     }
 
     /// Goes on with files that the master has opened.
@@ -126,4 +136,38 @@ impl WorkerLogs {
             LogFormat::Json => log.as_json(slot.0, generation.0),
         })
     }
+}
+
+/// A log, if there is one among the descriptors of the master.
+type AdoptedLog = Option<Arc<LogFile>>;
+
+/// The error log and the access log among the descriptors of the master.
+fn adopt_logs(
+    roles: &[LogRole],
+    files: Vec<OwnedFd>,
+    settings: &WorkerSettings,
+) -> io::Result<(AdoptedLog, AdoptedLog)> {
+    let (mut errors, mut access) = (None, None);
+    for (role, file) in roles.iter().zip(files) {
+        let log = Arc::new(LogFile::adopt(file)?);
+        log.set_json(*settings.log_format() == LogFormat::Json);
+        match role {
+            LogRole::Error => errors = Some(log),
+            LogRole::Access => access = Some(log),
+        }
+    }
+    Ok((errors, access))
+}
+
+/// What the error log and the access log are sent to, beside their files.
+fn syslogs(settings: &WorkerSettings, app: Option<&str>) -> (Option<Syslog>, Option<Syslog>) {
+    let name = settings.log_syslog_prefix().as_deref().or(settings.name().as_deref()).or(app);
+    let syslog = settings.log_syslog().then(|| {
+        let link = Arc::new(SyslogLink::new(settings.log_syslog_to().clone()));
+        let facility = *settings.log_syslog_facility();
+        ["error", "access"]
+            .map(|kind| Syslog::new(Arc::clone(&link), facility, name.unwrap_or_default(), kind))
+    });
+    let (for_errors, for_access) = syslog.map(<(_, _)>::from).unzip();
+    (for_errors, for_access.filter(|_| !*settings.disable_redirect_access_to_syslog()))
 }

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use monoceros_config::{SIGNALS, SignalCommand};
 use monoceros_engine::Engine;
 use monoceros_sys::signal;
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
@@ -45,6 +46,15 @@ impl Farewell {
             complain(py, &error);
         }
     }
+}
+
+/// Ignores the signals that only a master acts on. By default most of them would
+/// end or stop the worker, if they are sent to all processes with the same name.
+pub(crate) fn disregard_masters() {
+    let masters = SIGNALS
+        .iter()
+        .filter(|it| !matches!(it.command, SignalCommand::Drain | SignalCommand::Stop));
+    signal::disregard(masters.map(|it| it.name));
 }
 
 /// Removes Python's default handler of SIGINT, which would raise `KeyboardInterrupt` in

@@ -24,12 +24,12 @@ use monoceros_wire::message::{BootFailure, FromWorker, Start};
 use pyo3::prelude::*;
 
 use crate::boot_failure::give_up;
-use crate::loading::LoadedApplication;
+use crate::loading::{LoadedApplication, load};
 use crate::logs::WorkerLogs;
 use crate::parameters::BootResources;
 use crate::project::{self, ProjectFacts};
 use crate::serve::{self, Reports, Server};
-use crate::{concern, debug_guard, end, signals};
+use crate::{concern, debug_guard, end, hooks, signals, traceback, worker_abort};
 
 /// How many requests a worker accepts beyond its threads while none of them ends. It is for
 /// handshakes and the server's own responses, which need no thread, and for requests that are
@@ -39,23 +39,23 @@ const RESERVE: usize = 32;
 /// Without `limit-request-spool`, bodies may take one in so many of the bytes that are free.
 const FREE_PART: u64 = 4;
 
-pub(crate) fn show_title(start: &Start, settings: &WorkerSettings, app: Option<&str>) {
+fn show_title(start: &Start, settings: &WorkerSettings, app: Option<&str>) {
     let name = settings.name().as_deref().or(app).or(start.app.as_deref()).unwrap_or("?");
     title::set(&format!("monoceros: worker {} gen={} [{name}]", start.slot, start.generation));
 }
 
 /// A worker whose engine is made.
-pub(crate) struct PreparedWorker {
+struct PreparedWorker {
     engine: Engine,
     /// For what the worker sends to the master by itself.
-    pub(crate) speaker: WorkerEnd,
+    speaker: WorkerEnd,
     start: Start,
     prefix: PathPrefix,
 }
 
 impl PreparedWorker {
     /// Makes the engine, with what the application has shown of itself.
-    pub(crate) fn new(
+    fn new(
         py: Python,
         resources: BootResources,
         settings: &WorkerSettings,
@@ -100,7 +100,7 @@ impl PreparedWorker {
     }
 
     /// Lets the server respond by itself while the application is loaded.
-    pub(crate) fn begin(&self) {
+    fn begin(&self) {
         if let Err(error) = self.engine.start_early() {
             cannot_serve(&self.speaker, &reason(&error));
         }
@@ -110,13 +110,34 @@ impl PreparedWorker {
 /// Whether the server responds by itself before the application is loaded: with static files,
 /// while no worker serves. Later another worker may serve the requests that would wait here, and
 /// what depends on the application must not be decided without it.
-pub(crate) fn begins_early(start: &Start, settings: &WorkerSettings) -> bool {
+fn begins_early(start: &Start, settings: &WorkerSettings) -> bool {
     let is_auto = |setting: &StaticSetting| setting.mapping().is_none();
     start.is_first
         && start.check.is_none()
         && !settings.static_files().is_empty()
         && !settings.static_files().iter().any(is_auto)
         && *settings.allowed_hosts() != AllowedHosts::Auto
+}
+
+/// Loads the application in this process, and serves.
+pub(crate) fn load_and_serve(
+    py: Python,
+    resources: BootResources,
+    settings: &WorkerSettings,
+    logs: &WorkerLogs,
+) -> PyResult<()> {
+    let BootResources { channel, start, .. } = &resources;
+    show_title(start, settings, None);
+    if begins_early(start, settings) {
+        let app = start.app.clone();
+        let facts = ProjectFacts::default();
+        let prepared = PreparedWorker::new(py, resources, settings, logs, &facts)?;
+        prepared.begin();
+        let application = load(py, &prepared.speaker, app.as_deref(), settings, &logs.errors);
+        return run(py, prepared, settings, Arc::clone(&logs.errors), application);
+    }
+    let application = load(py, channel, start.app.as_deref(), settings, &logs.errors);
+    serve(py, resources, settings, logs, application)
 }
 
 /// Makes the engine, and serves with the application that was loaded before.
@@ -132,7 +153,7 @@ pub(crate) fn serve(
 }
 
 /// Serves with the application that was loaded, on an engine that may run already.
-pub(crate) fn run(
+fn run(
     py: Python,
     prepared: PreparedWorker,
     settings: &WorkerSettings,
@@ -144,7 +165,12 @@ pub(crate) fn run(
     show_title(&start, settings, Some(&name));
     debug_guard::apply(&speaker, &start, *settings.debug_guard(), &facts.debuggers);
     report_findings(py, &speaker, &start, settings, &facts);
+    if let Err(error) = hooks::post_worker_init(py, &callable) {
+        let text = format!("post_worker_init has failed\n{}", traceback::describe(py, &error));
+        give_up(&speaker, BootFailure::Boot, &text)
+    }
     signals::take_over(py)?;
+    worker_abort::watch(py)?;
     end::watch(py)?;
     if let Err(error) = engine.watch_signals() {
         cannot_serve(&speaker, &reason(&error));
@@ -183,7 +209,9 @@ pub(crate) fn run(
         sent => sent?,
     }
     drop(speaker);
-    serve::run(&server, crew)
+    let served = serve::run(&server, crew);
+    hooks::leave(py, false);
+    served
 }
 
 /// Ends this worker, which cannot serve.

@@ -384,7 +384,10 @@ impl EventLoop {
     fn take_signals(&mut self) -> ControlFlow<()> {
         for signal in self.control.signals() {
             match signal {
-                Signal::End => return ControlFlow::Break(()),
+                Signal::End => {
+                    self.shared.is_interrupted.store(true, Ordering::SeqCst);
+                    return ControlFlow::Break(());
+                }
                 Signal::Drain if self.life.is_serving() => {
                     self.drain(Cause::Commanded, Queue::Keep)
                 }
