@@ -1,11 +1,14 @@
-//! A worker that the kernel kills for lack of memory, in a control group with a small
-//! limit.
+//! The memory of the master; a worker that the kernel kills for lack of memory, in a control
+//! group with a small limit.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use nix::sys::signal::Signal;
+
 use crate::support::client::get;
 use crate::support::need;
+use crate::support::pipe::Pipe;
 use crate::support::process;
 use crate::support::setup::Setup;
 use crate::support::until;
@@ -72,4 +75,50 @@ fn a_worker_that_the_kernel_kills_for_memory_is_named_and_replaced() {
     server.wait_for_replacement(&old);
     assert_eq!(server.get("/?1000000").text(), "1000000");
     assert!(process::is_alive(server.pid()));
+}
+
+/// Reads a pipe to its end before it is loaded.
+const WAITING: &str = "
+with open('gate') as gate:
+    gate.read()
+
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return []
+";
+
+/// The part of the mapped program that is in the memory of this process, in KB.
+fn mapped_program(pid: i32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap();
+    let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap();
+    let mut is_program = false;
+    let mut sum = 0;
+    for line in text.lines() {
+        if let Some(size) = line.strip_prefix("Rss:").filter(|_| is_program) {
+            sum += size.trim().trim_end_matches(" kB").parse::<u64>().unwrap();
+        } else if !line.split_whitespace().next().unwrap().ends_with(':') {
+            is_program = line.ends_with(program.to_str().unwrap());
+        }
+    }
+    sum
+}
+
+#[test]
+fn the_master_keeps_less_of_its_program_mapped_once_it_serves() {
+    let setup = Setup::of("waiting:application").file("waiting.py", WAITING);
+    let gate = Pipe::new(&setup.directory, "gate");
+    let server = setup.flag("--pythonpath=.").spawn();
+    let writer = gate.open();
+    let mapped = || mapped_program(server.pid());
+    until::holds("a master that waits", || process::is_asleep(server.pid()));
+    let before = mapped();
+    writer.finish();
+    server.wait_until_ready();
+    until::holds("less memory after the start", || mapped() + 512 < before);
+    server.signal(Signal::SIGHUP);
+    let writer = gate.open();
+    until::holds("a master that waits", || process::is_asleep(server.pid()));
+    let before = mapped();
+    writer.finish();
+    until::holds("less memory after a reload", || mapped() + 512 < before);
 }

@@ -28,6 +28,7 @@ pub mod page_cache;
 pub mod path;
 pub mod pipe;
 pub mod process;
+pub mod program_pages;
 pub mod refuse;
 pub mod secrets;
 pub mod sendfile;

@@ -40,6 +40,7 @@ use crate::master::act::renewals::Renewals;
 use crate::master::act::server_figures::ServerFigures;
 use crate::master::act::signal_reader::{ReceivedSignal, SignalReader};
 use crate::master::act::slow_log::SlowLog;
+use crate::master::act::spare_memory::SpareMemory;
 use crate::master::act::startup::{CANNOT_START, Startup, announce};
 use crate::master::act::upgrade::{Inherited, PassedOn, SuccessorStart};
 use crate::master::act::worker_spec::WorkerSpec;
@@ -75,6 +76,7 @@ pub(crate) struct MasterLoop {
     startup: Startup,
     slow_log: SlowLog,
     figures: ServerFigures,
+    memory: SpareMemory,
     /// Workers have begun to serve.
     has_announced: bool,
     /// The exit code, when the master is to end.
@@ -153,6 +155,7 @@ impl MasterLoop {
             startup: Startup::new(log, starter),
             slow_log: SlowLog::default(),
             figures: ServerFigures::default(),
+            memory: SpareMemory::default(),
             has_announced: false,
             code: None,
         })
@@ -210,6 +213,7 @@ impl MasterLoop {
         let others = others.chain(self.history.deadline());
         let next = others.chain(deadline).min();
         let timeout = next.map(|at| at.saturating_duration_since(Instant::now()));
+        self.memory.release(Instant::now());
         let mut sources = self.poller.wait(timeout);
         // Processes that have ended come first, workers of a predecessor too: what they have
         // counted is known before a report is asked for, or before the successor takes the counts
@@ -263,6 +267,7 @@ impl MasterLoop {
                         ReceivedSignal::ChildEnded => {
                             self.processes.reap(successor, &self.generations, poller, events);
                             self.application_metrics.mark_dead(&self.generations);
+                            self.memory.note_work();
                         }
                     }
                 }
@@ -334,6 +339,7 @@ impl MasterLoop {
                     self.startup.follow(spec);
                 }
                 self.follow_settings();
+                self.memory.note_work();
                 self.renewals.warn(&mut self.generations);
                 return Some(self.report_certificates());
             }
@@ -439,7 +445,9 @@ impl MasterLoop {
         };
         let (observer, sizes, history) = (&self.observer, &mut self.sizes, &mut self.history);
         let application = &mut self.application_metrics;
-        let mut reports = LiveReports { master, observer, sizes, application, history, sources };
+        let memory = &mut self.memory;
+        let mut reports =
+            LiveReports { master, observer, sizes, application, history, memory, sources };
         reports.keep_history(self.metrics.is_open());
         for metrics in self.metrics.serve(&mut reports, &self.poller) {
             self.processes.send_metrics(&metrics);
@@ -448,6 +456,7 @@ impl MasterLoop {
 
     /// Sends a report about the server, or about its requests.
     fn report(&mut self, reader: ReportReader, facts: &ServerFacts) {
+        self.memory.note_work();
         let sources = Sources {
             generations: &self.generations,
             processes: &self.processes,
@@ -479,6 +488,7 @@ impl MasterLoop {
         let Some(spec) = self.generations.current() else { return };
         announce(spec, app, workers);
         self.has_announced = true;
+        self.memory.note_work();
         self.handover.notify_predecessor(&self.generations);
         self.startup.release(&self.generations);
     }

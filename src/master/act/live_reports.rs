@@ -10,6 +10,7 @@ use crate::master::act::application_metrics::ApplicationMetrics;
 use crate::master::act::metrics_server::ReportSource;
 use crate::master::act::observer::{Observer, Sources};
 use crate::master::act::proportional_sizes::ProportionalSizes;
+use crate::master::act::spare_memory::SpareMemory;
 use crate::master::decide::master::Master;
 use crate::master::page::history::{History, HistoryReport};
 
@@ -25,6 +26,8 @@ pub(crate) struct LiveReports<'a> {
     pub(crate) application: &'a mut ApplicationMetrics,
     /// The figures of the last minutes.
     pub(crate) history: &'a mut History,
+    /// Has more to release after a report.
+    pub(crate) memory: &'a mut SpareMemory,
     /// The parts of the event loop that reports read.
     pub(crate) sources: Sources<'a>,
 }
@@ -35,6 +38,7 @@ impl LiveReports<'_> {
         let now = Instant::now();
         self.history.set_kept(is_kept, now);
         if self.history.take_due(now) {
+            self.memory.note_work();
             let report = self.observer.report(&self.master.facts(), &self.sources);
             self.history.add(&report, now);
         }
@@ -47,6 +51,7 @@ impl ReportSource for LiveReports<'_> {
     }
 
     fn report(&mut self) -> Report {
+        self.memory.note_work();
         let mut report = self.observer.report(&self.master.facts(), &self.sources);
         self.sizes.add_to(&mut report, Instant::now());
         report

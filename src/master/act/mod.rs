@@ -38,6 +38,7 @@ mod renewals;
 mod server_figures;
 mod signal_reader;
 mod slow_log;
+mod spare_memory;
 mod spool_places;
 pub(crate) mod start;
 mod startup;
