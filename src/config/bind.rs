@@ -1,6 +1,7 @@
 //! The addresses to listen on, as text. This module resolves and opens nothing.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -76,6 +77,22 @@ impl Bind {
         let (text, interface) = split_interface(text)?;
         let (host, port) = read_host_port(text, "0.0.0.0", default_port, refusal)?;
         Ok(Self::Tcp { host, port, interface })
+    }
+
+    /// Whether other machines may reach the address. No name is looked up: one other than
+    /// `localhost` counts as that of an address that they reach. An inherited socket does not.
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        match self {
+            Self::Tcp { host, .. } => {
+                let (address, _zone) = host.split_once('%').unwrap_or((host, ""));
+                match address.parse::<IpAddr>() {
+                    Ok(address) => !address.to_canonical().is_loopback(),
+                    Err(_) => !host.eq_ignore_ascii_case("localhost"),
+                }
+            }
+            Self::Unix(_) | Self::Abstract(_) | Self::Fd(_) => false,
+        }
     }
 
     /// Writes the address as text, also with any bytes in a path.
@@ -183,6 +200,29 @@ mod tests {
             assert!(reason.contains("no name of an interface"), "{text}: {reason}");
         }
         assert!("%eth0".parse::<Bind>().is_err());
+    }
+
+    #[test]
+    fn addresses_of_this_machine_are_not_public() {
+        let is_public = |text: &str| text.parse::<Bind>().unwrap().is_public();
+        for text in [
+            "127.0.0.1",
+            "127.3.0.1:1",
+            "[::1]:80",
+            "[::ffff:127.0.0.1]:80",
+            "[::1%lo]:80",
+            "localhost:80",
+            "LOCALHOST",
+            "unix:/a",
+            "unix:@a",
+            "fd://3",
+        ] {
+            assert!(!is_public(text), "{text}");
+        }
+        let public = ["10.0.0.1", "[::]", "[::ffff:10.0.0.1]:80", "[fe80::1%eth0]:80", "h:1"];
+        for text in public.into_iter().chain([":80", ":80%lo"]) {
+            assert!(is_public(text), "{text}");
+        }
     }
 
     #[test]

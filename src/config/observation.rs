@@ -1,7 +1,5 @@
 //! What several settings together mean for metrics and logs. Checks them against each other.
 
-use std::net::IpAddr;
-
 use crate::access_log::Fraction;
 use crate::bind::Bind;
 use crate::findings::Findings;
@@ -61,7 +59,7 @@ fn check_addresses(settings: &Settings, findings: &mut Findings<'_>) {
             findings.refuse("metrics", &reason);
         }
     }
-    let open = settings.metrics.iter().find(|it| is_reachable(&it.0));
+    let open = settings.metrics.iter().find(|it| it.0.is_public());
     if let (Some(MetricsAddress(address)), None) = (open, &settings.metrics_allow) {
         let reason = format!(
             "every client that reaches {address} can read what the server does, also the paths \
@@ -75,17 +73,6 @@ fn check_addresses(settings: &Settings, findings: &mut Findings<'_>) {
             ("metrics_application", settings.metrics_application),
         ];
         findings.warn_each(settings, "has no effect: neither metrics nor metrics-path is set");
-    }
-}
-
-/// Whether other machines may reach an address.
-fn is_reachable(address: &Bind) -> bool {
-    match address {
-        Bind::Tcp { host, .. } => {
-            let is_loopback = host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-            !is_loopback && host != "localhost"
-        }
-        Bind::Unix(_) | Bind::Abstract(_) | Bind::Fd(_) => false,
     }
 }
 

@@ -2,13 +2,12 @@
 //! --deploy`. What the application shows is found by the worker that loads it.
 
 use std::fs;
-use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use monoceros_config::{
-    AddressSet, Bind, BindSetting, CertificateSource, Loaded, ProxyMode, Row, Settings,
-    ValueOrigin, WorkerClass,
+    AddressSet, BindSetting, CertificateSource, Loaded, ProxyMode, Row, Settings, ValueOrigin,
+    WorkerClass,
 };
 use monoceros_sys::user::is_root;
 
@@ -26,21 +25,13 @@ const SECRET_NAMES: [&str; 6] = ["SECRET", "PASSWORD", "PASSWD", "TOKEN", "CREDE
 /// The configured addresses that other machines can reach, as URLs. No name is looked up: a
 /// name other than `localhost` counts as one that other machines can reach.
 pub(crate) fn public_addresses(settings: &Settings) -> Vec<String> {
-    let public = settings.bind.iter().filter(|bind| is_public(bind));
+    let public = settings.bind.iter().filter(|bind| bind.address.is_public());
     public.map(|bind| url(settings, bind)).collect()
 }
 
 fn url(settings: &Settings, bind: &BindSetting) -> String {
     let scheme = if settings.is_tls(bind) { "https" } else { "http" };
     format!("{scheme}://{}", bind.address)
-}
-
-fn is_public(bind: &BindSetting) -> bool {
-    let Bind::Tcp { host, .. } = &bind.address else { return false };
-    match host.split('%').next().unwrap_or_default().parse::<IpAddr>() {
-        Ok(address) => !address.to_canonical().is_loopback(),
-        Err(_) => host != "localhost",
-    }
 }
 
 /// One text for each thing that a deployment must not have.
@@ -67,7 +58,7 @@ fn open_listeners(settings: &Settings) -> Vec<String> {
         let is_plain = !settings.is_tls(bind) && !redirects;
         let has_proxy = settings.proxy_mode(bind) != ProxyMode::Off
             || has_other_machine(&settings.forwarded_allow_ips);
-        is_public(bind) && is_plain && !has_proxy
+        bind.address.is_public() && is_plain && !has_proxy
     };
     let open = settings.bind.iter().filter(is_open);
     open.map(|bind| {
