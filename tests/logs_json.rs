@@ -27,6 +27,10 @@ const FIELDS: [&str; 12] = [
     "message_id",
 ];
 
+/// A trace that requests belong to, and a span in it.
+const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const SPAN_ID: &str = "00f067aa0ba902b7";
+
 /// The lines of the error log.
 fn objects(log: &str) -> Vec<Value> {
     assert!(!log.contains(|letter| letter != '\n' && is_unsafe(letter)), "{log:?}");
@@ -150,13 +154,15 @@ fn a_reload_changes_the_form_of_the_log() {
 }
 
 #[test]
-fn a_line_about_a_request_has_its_identifier_as_a_field() {
+fn a_line_about_a_request_has_its_identifiers_as_fields() {
     let rules = ["--access", "deny=all;path=/admin", "--limit-request-body", "1"];
     let server = start(writing(), &rules);
-    for (request, status) in [
-        ("GET /admin HTTP/1.1\r\nHost: a\r\nX-Request-ID: no-way\r\n\r\n", 403),
-        ("POST / HTTP/1.1\r\nHost: a\r\nX-Request-ID: too-long\r\nContent-Length: 2\r\n\r\n", 413),
+    for (line, fields, status) in [
+        ("GET /admin", "X-Request-ID: no-way\r\n", 403),
+        ("POST /", "X-Request-ID: too-long\r\nContent-Length: 2\r\n", 413),
     ] {
+        let trace = format!("traceparent: 00-{TRACE_ID}-{SPAN_ID}-01\r\n");
+        let request = format!("{line} HTTP/1.1\r\nHost: a\r\n{trace}{fields}\r\n");
         assert_eq!(server.ask(request).status, status);
     }
     let log = || server.directory.read("log");
@@ -164,8 +170,9 @@ fn a_line_about_a_request_has_its_identifier_as_a_field() {
     let objects = objects(&log());
     for id in ["no-way", "too-long"] {
         let end = format!("(request {id})");
-        let line = objects.iter().find(|it| text(it, "message").ends_with(&end));
-        assert_eq!(text(line.unwrap(), "request_id"), id);
+        let line = objects.iter().find(|it| text(it, "message").ends_with(&end)).unwrap();
+        let found = ["request_id", "trace_id", "span_id"].map(|name| text(line, name));
+        assert_eq!(found, [id, TRACE_ID, SPAN_ID]);
     }
 }
 
@@ -186,18 +193,22 @@ def application(environ, start_response):
 ";
 
 #[test]
-fn what_an_application_writes_in_a_request_has_its_identifier() {
+fn what_an_application_writes_in_a_request_has_its_identifiers() {
     for flags in [&["--threads=1"][..], &["--threads=3"], &["--preload"]] {
         let setup = Setup::of("own:application").file("own.py", WRITING_IN_A_REQUEST);
         let server = start(setup.flag("--pythonpath=."), flags);
-        let request = "GET / HTTP/1.1\r\nHost: a\r\nX-Request-ID: its-own\r\n\r\n";
+        let trace = format!("traceparent: 00-{TRACE_ID}-{SPAN_ID}-01\r\n");
+        let fields = format!("X-Request-ID: its-own\r\n{trace}");
+        let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
         assert_eq!(server.ask(request).status, 200);
         let objects = objects(&server.directory.read("log"));
-        for (message, id) in
-            [("by wsgi.errors", "its-own"), ("by a logger", "its-own"), ("by a child", "")]
+        let all = ["its-own", TRACE_ID, SPAN_ID];
+        for (message, ids) in
+            [("by wsgi.errors", all), ("by a logger", all), ("by a child", ["", "", ""])]
         {
-            let line = objects.iter().find(|it| text(it, "message").contains(message));
-            assert_eq!(text(line.unwrap(), "request_id"), id, "{flags:?}: {message}");
+            let line = objects.iter().find(|it| text(it, "message").contains(message)).unwrap();
+            let found = ["request_id", "trace_id", "span_id"].map(|name| text(line, name));
+            assert_eq!(found, ids, "{flags:?}: {message}");
         }
     }
 }

@@ -6,15 +6,17 @@ use nix::sys::signal::Signal;
 
 use crate::support::cases::at_once;
 use crate::support::client::Connection;
-use crate::support::pipe::{Pipe, Writer};
+use crate::support::pipe::{Pipe, Writer, calling};
 use crate::support::server::Server;
 use crate::support::setup::Setup;
 use crate::support::until;
 
-/// Waits in a function of a name that only this request has, or computes.
-const APPLICATION: &str = "
-import os
+/// The trace that each request belongs to, and a span in it.
+const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const SPAN_ID: &str = "00f067aa0ba902b7";
 
+/// Wait in a function of a name that only this request has, or compute.
+const FUNCTIONS: &str = "
 def waits_here(pipe):
     return len(os.read(pipe, 1))
 
@@ -25,20 +27,10 @@ def computes_here(pipe):
             return len(os.read(pipe, 1))
         except BlockingIOError:
             sum(range(1000))
-
-def application(environ, start_response):
-    said = 'idle'
-    name = environ['PATH_INFO'][1:]
-    if name:
-        pipe = os.open(environ['QUERY_STRING'].partition('=')[2], os.O_RDONLY)
-        said = str(globals()[name](pipe))
-        os.close(pipe)
-    start_response('200 OK', [('Content-Length', str(len(said)))])
-    return [said.encode()]
 ";
 
 fn setup() -> Setup {
-    let setup = Setup::of("slow:application").file("slow.py", APPLICATION);
+    let setup = Setup::of("slow:application").file("slow.py", &calling(FUNCTIONS));
     setup.flags(&["--pythonpath=.", "--slow-request", "0.5"])
 }
 
@@ -47,7 +39,9 @@ fn occupy(server: &Server, name: &str, function: &str) -> (Connection, Writer) {
     let pipe = Pipe::new(&server.directory, name);
     let mut connection = server.connect();
     let target = format!("/{function}?{}", pipe.query());
-    connection.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\nX-Request-ID: {name}\r\n\r\n"));
+    let trace = format!("traceparent: 00-{TRACE_ID}-{SPAN_ID}-01\r\n");
+    let fields = format!("Host: a\r\nX-Request-ID: {name}\r\n{trace}");
+    connection.send(format!("GET {target} HTTP/1.1\r\n{fields}\r\n"));
     (connection, pipe.open())
 }
 
@@ -124,6 +118,7 @@ fn slow_requests_have_a_file_of_their_own_which_is_opened_again() {
         connection.response();
         let object: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!((&object["request_id"], &object["level"]), (&name.into(), &"warning".into()));
+        assert_eq!((&object["trace_id"], &object["span_id"]), (&TRACE_ID.into(), &SPAN_ID.into()));
         assert!(object["traceback"].as_str().unwrap().contains("in waits_here"), "{line}");
         if let Some(moved) = moved {
             fs::rename(&path, server.directory.join(moved)).unwrap();

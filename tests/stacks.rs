@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::cases::{LIMIT, at_once};
 use crate::support::client::get;
-use crate::support::pipe::Pipe;
+use crate::support::pipe::{Pipe, calling};
 use crate::support::process;
 use crate::support::server::Server;
 use crate::support::setup::{Setup, python};
@@ -18,9 +18,9 @@ use crate::support::until;
 /// The signal that the master would send.
 const SIGNAL: u32 = 50;
 
-/// Is stuck until the pipe's writer is gone, in the way that the path names.
+/// Are stuck until the pipe's writer is gone.
 const STUCK: &str = "
-import ctypes, os, select
+import ctypes, select
 
 C = ctypes.PyDLL(None)
 
@@ -35,20 +35,10 @@ def turns_round(pipe):
     while not select.select([pipe], [], [], 0)[0]:
         pass
     return len(os.read(pipe, 1))
-
-def application(environ, start_response):
-    name = environ['PATH_INFO'][1:]
-    said = 'idle'
-    if name:
-        pipe = os.open(environ['QUERY_STRING'].partition('=')[2], os.O_RDONLY)
-        said = str(globals()[name](pipe))
-        os.close(pipe)
-    start_response('200 OK', [('Content-Length', str(len(said)))])
-    return [said.encode()]
 ";
 
 fn start(threads: usize) -> (Server, i32) {
-    let setup = Setup::of("stuck:application").file("stuck.py", STUCK).threads(threads);
+    let setup = Setup::of("stuck:application").file("stuck.py", &calling(STUCK)).threads(threads);
     let server = setup.flags(&["--pythonpath=."]).start();
     let worker = server.workers()[0];
     (server, worker)
@@ -119,7 +109,8 @@ fn a_stuck_thread_shows_where_it_is_and_goes_on() {
 fn a_request_that_does_not_end_is_answered_and_the_log_shows_where_it_is() {
     for function in ["waits", "holds_the_lock", "turns_round"] {
         at_once(&[1, 4], |threads| {
-            let setup = Setup::of("stuck:application").file("stuck.py", STUCK).threads(threads);
+            let setup =
+                Setup::of("stuck:application").file("stuck.py", &calling(STUCK)).threads(threads);
             let server = setup.flags(&LIMIT).flag("--pythonpath=.").start();
             server.allow("(request stuck-1)");
             let pipe = Pipe::new(&server.directory, "pipe");

@@ -6,8 +6,8 @@
 //! without a message, and [`stacks`] is memory in which its interpreter writes the
 //! stacks of its threads. The [`client_table`] is memory that all workers share: what each
 //! client has used of its limits. So is the [`spool_count`]: what bodies of requests take of
-//! the disk. A request is named by its [`request_id`]. A [`report`] is what a server reports about
-//! itself.
+//! the disk. A request is named by its [`request_id`], and may belong to a trace ([`trace_ids`]).
+//! A [`report`] is what a server reports about itself.
 
 pub mod channel;
 pub mod client_table;
@@ -21,6 +21,7 @@ pub mod request_id;
 pub mod scoreboard;
 pub mod spool_count;
 pub mod stacks;
+pub mod trace_ids;
 
 use std::fmt;
 

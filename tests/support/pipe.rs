@@ -42,6 +42,25 @@ impl Pipe {
     }
 }
 
+/// Calls the function that the path names with the reading end of the pipe that the query names.
+const CALLS: &str = "
+def application(environ, start_response):
+    said = 'idle'
+    name = environ['PATH_INFO'][1:]
+    if name:
+        pipe = os.open(environ['QUERY_STRING'].partition('=')[2], os.O_RDONLY)
+        said = str(globals()[name](pipe))
+        os.close(pipe)
+    start_response('200 OK', [('Content-Length', str(len(said)))])
+    return [said.encode()]
+";
+
+/// The source of an application that calls one of these functions for each request, and responds
+/// with its result.
+pub(crate) fn calling(functions: &str) -> String {
+    format!("import os\n{functions}{CALLS}")
+}
+
 /// The writing end. When it is dropped, the application reads the end of the file.
 pub(crate) struct Writer(File);
 

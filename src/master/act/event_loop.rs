@@ -351,7 +351,7 @@ impl MasterLoop {
             Action::CloseListeners => self.generations.close_listeners(),
             Action::Announce { app, workers } => self.announce(&app, workers),
             Action::Log(line) => line.write(),
-            Action::LogSlow { id, text } => self.slow_log.write(&id, &text),
+            Action::LogSlow { id, trace, text } => self.slow_log.write(id, trace, &text),
             Action::Concern { text, is_grave } => self.concerns.write(&text, is_grave),
             Action::Exit(code) => self.code = Some(code),
         }

@@ -8,6 +8,7 @@ use monoceros_config::LogFormat;
 use monoceros_log::{Destination, LogFile, LogRecord, RecordWriter, Severity, write_with};
 use monoceros_sys::reason;
 use monoceros_sys::user::Credentials;
+use monoceros_wire::trace_ids::TraceIds;
 
 use crate::master::act::logs;
 use crate::master::act::worker_spec::WorkerSpec;
@@ -47,13 +48,19 @@ impl SlowLog {
         }
     }
 
-    /// Writes a report about the request with this identifier.
-    pub(crate) fn write(&self, id: &str, text: &str) {
+    /// Writes a report about the request with these identifiers.
+    pub(crate) fn write(&self, id: String, trace: Option<TraceIds>, text: &str) {
+        let trace = trace.map(TraceIds::facts).into_iter().flatten();
+        let facts: Vec<_> = [("request_id", id)].into_iter().chain(trace).collect();
         match &self.file {
-            None => write_with(Level::Warn, &[("request_id", id)], format_args!("{text}")),
+            None => {
+                let facts: Vec<_> = facts.iter().map(|(name, it)| (*name, it.as_str())).collect();
+                write_with(Level::Warn, &facts, format_args!("{text}"));
+            }
             Some(file) => {
                 let mut record = LogRecord::own(Severity::Warning, text);
-                record.fields.push(("request_id".into(), id.to_owned()));
+                let facts = facts.into_iter().map(|(name, value)| (name.into(), value));
+                record.fields.extend(facts);
                 file.writer.write(&record);
             }
         }

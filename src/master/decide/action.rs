@@ -6,6 +6,7 @@ use log::{Level, LevelFilter};
 use monoceros_log::MessageId;
 use monoceros_wire::control::{ControlReply, ProcessStacks};
 use monoceros_wire::message::ToWorker;
+use monoceros_wire::trace_ids::TraceIds;
 use monoceros_wire::{Generation, Slot};
 
 use crate::master::decide::id::{ClientId, WorkerId};
@@ -156,6 +157,8 @@ pub(crate) enum Action {
     LogSlow {
         /// Its identifier.
         id: String,
+        /// The trace that it belongs to, if it has one.
+        trace: Option<TraceIds>,
         /// What it is, and the stacks of its worker.
         text: String,
     },

@@ -227,8 +227,8 @@ impl Judgement<'_> {
                 "{worker} {}{client}; {queued}\n{stacks}",
                 list(std::slice::from_ref(request), limit)
             );
-            let id = request.id.clone();
-            self.actions.push(Action::LogSlow { id, text: text.trim_end().to_owned() });
+            let (id, trace) = (request.id.clone(), request.trace);
+            self.actions.push(Action::LogSlow { id, trace, text: text.trim_end().to_owned() });
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use monoceros_wire::scoreboard::Losses;
+use monoceros_wire::trace_ids::TraceIds;
 
 use crate::master::decide::id::WorkerId;
 
@@ -44,6 +45,8 @@ pub(crate) struct RunningRequest {
     pub(crate) label: String,
     /// Its identifier.
     pub(crate) id: String,
+    /// The trace that it belongs to, if it has one.
+    pub(crate) trace: Option<TraceIds>,
     /// The IP address of its client; empty behind a unix socket.
     pub(crate) client: String,
     /// The number of its thread in stacks; 0 if it is not known.

@@ -200,6 +200,7 @@ impl NativeWorker {
                 number: it.number,
                 label: it.to_string(),
                 id: it.id.clone(),
+                trace: it.trace,
                 client: it.client.map_or_else(String::new, |ip| ip.to_string()),
                 pthread: it.pthread,
                 lasted: Duration::from_millis(now.saturating_sub(it.since_ms)),

@@ -15,6 +15,7 @@ fn serve(board: &Scoreboard, number: u64, status: u16) {
         method: b"GET",
         target: b"/a?b=c d",
         id: None,
+        trace: None,
         client: None,
     };
     let request = board.begin(0, &begun);
@@ -106,6 +107,7 @@ fn requests_are_reported_while_they_run_and_afterwards() {
         method: b"POST",
         target: b"/x",
         id: Some(b"abc"),
+        trace: None,
         client: Some([192, 0, 2, 1].into()),
     };
     let request = board.begin(0, &begun);

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, fence};
 
 use super::request::{Begun, Ended, Finished, Recent, ResponseStage, Running};
 use crate::request_id::{ID_LIMIT, IdPrefix, RequestId};
+use crate::trace_ids::TraceIds;
 
 /// Words of an entry: six cache lines, of which a usual request fills two.
 pub(super) const WORDS: usize = ID + ID_LIMIT / 8;
@@ -30,17 +31,24 @@ const LENGTHS: usize = 5;
 /// The client's address: its family, and behind it an IPv4 address.
 const CLIENT: usize = 6;
 const LABEL: usize = 7;
+// Written if the caller has sent a trace.
+const SPAN: usize = 25;
 // Written by the I/O thread.
 /// The request whose client has gone while its response went on, and since when.
 const LEFT: usize = 26;
 const LEFT_SINCE: usize = 27;
 /// Both halves of the client's address, if it is one of IPv6.
 const CLIENT_V6: usize = 28;
+/// Both halves of the trace's identifier.
+const TRACE: usize = 30;
 // Begins with a cache line, which is touched only if a client has given an identifier.
 const ID: usize = 32;
 
 /// The most bytes of a request's method and target that are kept.
-pub(super) const LABEL_LIMIT: usize = (LEFT - LABEL) * 8;
+pub(super) const LABEL_LIMIT: usize = (SPAN - LABEL) * 8;
+
+/// In `LENGTHS`, above the lengths of label and identifier: there is a trace.
+const HAS_TRACE: u64 = 1 << 16;
 
 /// The families in front of an address in `CLIENT`. Without one the peer has no IP address.
 const V4: u64 = 4 << 32;
@@ -72,11 +80,12 @@ impl RequestEntry<'_> {
         fence(Release);
         let mut text = [0; LABEL_LIMIT];
         let length = write_label(&mut text, begun.method, begun.target);
-        put(&self.0[LABEL..LEFT], &text[..length]);
+        put(&self.0[LABEL..SPAN], &text[..length]);
         let id = begun.id.unwrap_or_default();
         let id = &id[..id.len().min(ID_LIMIT)];
         put(&self.0[ID..], id);
-        self.0[LENGTHS].store((length | id.len() << 8) as u64, Relaxed);
+        let lengths = (length | id.len() << 8) as u64 | self.put_trace(begun.trace);
+        self.0[LENGTHS].store(lengths, Relaxed);
         self.put_client(begun.client);
         self.0[BEGUN].store(begun.now_us, Relaxed);
         self.0[END].store(0, Relaxed);
@@ -150,8 +159,19 @@ impl RequestEntry<'_> {
             }
             let (id, label) = (self.id(prefix, number), self.label());
             let (begun_us, stage) = (self.0[BEGUN].load(Relaxed), self.stage(number));
-            let client = self.client();
-            Some(Running { tid, pthread, number, id, client, begun_us, since_ms, label, stage })
+            let (client, trace) = (self.client(), self.trace());
+            Some(Running {
+                tid,
+                pthread,
+                number,
+                id,
+                trace,
+                client,
+                begun_us,
+                since_ms,
+                label,
+                stage,
+            })
         })
     }
 
@@ -187,7 +207,7 @@ impl RequestEntry<'_> {
     }
 
     fn label(&self) -> String {
-        take(&self.0[LABEL..LEFT], self.0[LENGTHS].load(Relaxed) as usize & 0xff)
+        take(&self.0[LABEL..SPAN], self.0[LENGTHS].load(Relaxed) as usize & 0xff)
     }
 
     fn id(&self, prefix: &IdPrefix, number: u64) -> String {
@@ -195,14 +215,26 @@ impl RequestEntry<'_> {
         if id.is_empty() { RequestId::made(prefix, number).to_string() } else { id }
     }
 
+    /// Writes the trace, and returns what `LENGTHS` has of it.
+    fn put_trace(&self, trace: Option<TraceIds>) -> u64 {
+        let Some(TraceIds { trace, span }) = trace else { return 0 };
+        put_u128(&self.0[TRACE..], trace);
+        self.0[SPAN].store(span, Relaxed);
+        HAS_TRACE
+    }
+
+    fn trace(&self) -> Option<TraceIds> {
+        let has_trace = self.0[LENGTHS].load(Relaxed) & HAS_TRACE != 0;
+        let (trace, span) = (take_u128(&self.0[TRACE..]), self.0[SPAN].load(Relaxed));
+        has_trace.then_some(TraceIds { trace, span })
+    }
+
     fn put_client(&self, client: Option<IpAddr>) {
         let word = match client {
             None => 0,
             Some(IpAddr::V4(ip)) => V4 | u64::from(u32::from(ip)),
             Some(IpAddr::V6(ip)) => {
-                let ip = u128::from(ip);
-                self.0[CLIENT_V6].store((ip >> 64) as u64, Relaxed);
-                self.0[CLIENT_V6 + 1].store(ip as u64, Relaxed);
+                put_u128(&self.0[CLIENT_V6..], ip.into());
                 V6
             }
         };
@@ -213,10 +245,7 @@ impl RequestEntry<'_> {
         let word = self.0[CLIENT].load(Relaxed);
         match word & !u64::from(u32::MAX) {
             V4 => Some(Ipv4Addr::from(word as u32).into()),
-            V6 => {
-                let [high, low] = [0, 1].map(|half| self.0[CLIENT_V6 + half].load(Relaxed));
-                Some(Ipv6Addr::from(u128::from(high) << 64 | u128::from(low)).into())
-            }
+            V6 => Some(Ipv6Addr::from(take_u128(&self.0[CLIENT_V6..])).into()),
             _ => None,
         }
     }
@@ -236,6 +265,18 @@ fn write_label(text: &mut [u8; LABEL_LIMIT], method: &[u8], target: &[u8]) -> us
         length += fits;
     }
     length
+}
+
+/// Stores a number in the first two words.
+fn put_u128(words: &[AtomicU64], number: u128) {
+    words[0].store((number >> 64) as u64, Relaxed);
+    words[1].store(number as u64, Relaxed);
+}
+
+/// The number in the first two words.
+fn take_u128(words: &[AtomicU64]) -> u128 {
+    let [high, low] = [0, 1].map(|half| u128::from(words[half].load(Relaxed)));
+    high << 64 | low
 }
 
 /// Stores as many words as the bytes fill.

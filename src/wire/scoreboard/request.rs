@@ -4,6 +4,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::trace_ids::TraceIds;
+
 /// A request at its begin on an application side.
 #[derive(Clone, Copy, Debug)]
 pub struct Begun<'a> {
@@ -19,6 +21,8 @@ pub struct Begun<'a> {
     pub target: &'a [u8],
     /// The client's identifier, if it is a valid one; otherwise it is made of the number.
     pub id: Option<&'a [u8]>,
+    /// The trace that it belongs to, if its caller has sent a valid one.
+    pub trace: Option<TraceIds>,
     /// The client's address; `None` behind a unix socket.
     pub client: Option<IpAddr>,
 }
@@ -59,6 +63,8 @@ pub struct Running {
     pub number: u64,
     /// The request's identifier: the client's own, or the one that was made.
     pub id: String,
+    /// The trace that it belongs to, if it has one.
+    pub trace: Option<TraceIds>,
     /// The client's address, if it has one.
     pub client: Option<IpAddr>,
     /// When the application got it, in microseconds of the monotonic clock.

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::request_id::{ID_LIMIT, RequestId};
+use crate::trace_ids::TraceIds;
 
 fn shaped(shape: BoardShape) -> (Scoreboard, Scoreboard) {
     let master = Scoreboard::create(Slot(3), Generation(2), shape).unwrap();
@@ -16,7 +17,8 @@ fn two_sides(threads: u16) -> (Scoreboard, Scoreboard) {
 
 fn begun(number: u64, now_ms: u64, target: &[u8]) -> Begun<'_> {
     let now_us = now_ms * 1000;
-    Begun { number, now_us, queued_us: 5, method: b"GET", target, id: None, client: None }
+    let (id, trace, client) = (None, None, None);
+    Begun { number, now_us, queued_us: 5, method: b"GET", target, id, trace, client }
 }
 
 fn finished(status: u16) -> Finished {
@@ -60,7 +62,9 @@ fn the_master_sees_what_is_running() {
     let (master, worker) = two_sides(2);
     worker.show_thread(1, 77, 1 << 40);
     let client = Some([192, 0, 2, 1].into());
-    let slow = Begun { id: Some(b"abc-1"), method: b"POST", client, ..begun(1, 40, b"/slow?a") };
+    let trace = TraceIds::parse("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+    let id: Option<&[u8]> = Some(b"abc-1");
+    let slow = Begun { id, trace, method: b"POST", client, ..begun(1, 40, b"/slow?a") };
     let slow = worker.begin(1, &slow);
     let quick = worker.begin(0, &begun(2, 50, b"/"));
     let running = master.running();
@@ -70,6 +74,7 @@ fn the_master_sees_what_is_running() {
         pthread: 1 << 40,
         number: 1,
         id: "abc-1".to_owned(),
+        trace,
         client,
         begun_us: 40_000,
         since_ms: 40,
@@ -79,6 +84,7 @@ fn the_master_sees_what_is_running() {
     assert_eq!(running[0], expected);
     assert_eq!(expected.to_string(), "POST /slow?a (request abc-1)");
     assert_eq!(running[1].id, RequestId::made(&worker.id_prefix(), 2).as_str());
+    assert_eq!(running[1].trace, None);
     assert!(master.is_running(1) && master.is_running(2) && !master.is_running(3));
     worker.finish(1, slow, &finished(200));
     worker.finish(0, quick, &finished(200));
@@ -238,7 +244,8 @@ fn the_master_sees_since_when_requests_are_stuck() {
 fn a_long_text_is_cut_and_a_side_without_a_row_is_ignored() {
     let (master, worker) = two_sides(1);
     let long = [b'a'; 500];
-    worker.begin(0, &Begun { id: Some(&long), ..begun(1, 1, &long) });
+    let trace = Some(TraceIds { trace: u128::MAX, span: u64::MAX });
+    worker.begin(0, &Begun { id: Some(&long), trace, ..begun(1, 1, &long) });
     for side in [1, 7, usize::MAX] {
         worker.show_thread(side, 9, 9);
         assert_eq!(worker.begin(side, &begun(2, 1, b"/")), None);
@@ -247,6 +254,7 @@ fn a_long_text_is_cut_and_a_side_without_a_row_is_ignored() {
     assert_eq!((master.running().len(), master.requests()), (1, 0));
     assert_eq!(master.running()[0].label.len(), entry::LABEL_LIMIT);
     assert_eq!(master.running()[0].id.len(), ID_LIMIT);
+    assert_eq!(master.running()[0].trace, trace);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use monoceros_sys::fork;
 use monoceros_sys::thread;
 use monoceros_tls::TlsServer;
 use monoceros_wire::channel::WorkerEnd;
-use monoceros_wire::scoreboard::{ReportedState, Scoreboard};
+use monoceros_wire::scoreboard::{ReportedState, Running, Scoreboard};
 
 use crate::event_loop::control::{ControlParts, Hooks, SignalInput};
 use crate::event_loop::{EventLoop, WAKER};
@@ -169,11 +169,11 @@ impl Engine {
         self.shared.handoff.wait_for_stop()
     }
 
-    /// The identifier of the request that this thread runs; `None` if it runs none, and in a
-    /// process that the application has forked.
+    /// The request that this thread runs; `None` if it runs none, and in a process that the
+    /// application has forked.
     #[must_use]
-    pub fn request_id_of_this_thread(&self) -> Option<String> {
-        self.shared.board.running_on(thread::id()).map(|running| running.id)
+    pub fn request_of_this_thread(&self) -> Option<Running> {
+        self.shared.board.running_on(thread::id())
     }
 
     /// Drains this worker: the application has asked for its end.

@@ -6,7 +6,6 @@ use std::{fmt, io};
 
 use monoceros_sys::{fork, reason};
 use monoceros_wire::listener::Scheme;
-use monoceros_wire::request_id::RequestId;
 use monoceros_wire::scoreboard::{GivenUp, Scoreboard};
 
 use crate::connection::address::Address;
@@ -15,6 +14,7 @@ use crate::options::Options;
 use crate::record::access::AccessLog;
 use crate::record::figures::RequestFigures;
 use crate::record::giving_up::LossLog;
+use crate::record::request_facts::RequestFacts;
 use crate::spool::Spools;
 use crate::stream::request_ids::RequestIds;
 use crate::stream::response::OwnFields;
@@ -128,16 +128,35 @@ impl Shared {
     }
 
     /// Counts something that the server gives up by its own decision, and
-    /// writes a line to the log, unless there are many of its kind. `id` is the identifier of
+    /// writes a line to the log, unless there are many of its kind. `facts` are those of
     /// the request, if it is about one.
-    pub(crate) fn give_up(&self, kind: GivenUp, id: Option<&str>, line: fmt::Arguments) {
-        self.losses.give_up(&self.board, kind, id, line);
+    pub(crate) fn give_up(&self, kind: GivenUp, facts: Option<RequestFacts>, line: fmt::Arguments) {
+        self.losses.give_up(&self.board, kind, facts, line);
     }
 
     /// As above, about a request whose body cannot be kept.
-    pub(crate) fn give_up_unkept(&self, error: &io::Error, id: &RequestId) {
-        let why = reason(error);
+    pub(crate) fn give_up_unkept(&self, error: &io::Error, facts: RequestFacts) {
+        let (why, id) = (reason(error), facts.id());
         let line = format_args!("cannot keep a request's body: {why}; answered 503 (request {id})");
-        self.give_up(GivenUp::Unkept, Some(id.as_str()), line);
+        self.give_up(GivenUp::Unkept, Some(facts), line);
+    }
+
+    /// As above, about a request whose application does not get the rest of its body.
+    pub(crate) fn give_up_body(
+        &self,
+        kind: GivenUp,
+        peer: &Address,
+        why: &str,
+        facts: RequestFacts,
+    ) {
+        let id = facts.id();
+        let line = format_args!("broke off the body of a request of {peer}: {why} (request {id})");
+        self.give_up(kind, Some(facts), line);
+    }
+
+    /// As above: the rest of the body is not waited for.
+    pub(crate) fn give_up_slow_body(&self, peer: &Address, facts: RequestFacts) {
+        let why = "too little progress within --body-timeout";
+        self.give_up_body(GivenUp::Late, peer, why, facts);
     }
 }

@@ -4,7 +4,6 @@ use std::fmt;
 
 use log::Level;
 use monoceros_engine::Request;
-use monoceros_http::TraceParent;
 use monoceros_log::write_with;
 use pyo3::prelude::*;
 
@@ -27,10 +26,7 @@ pub(crate) fn complain(request: &Request, what: &str) {
 /// Writes an error with the identifiers of the request, and of its trace if it has one.
 fn write(request: &Request, what: fmt::Arguments) {
     let (head, id) = (&request.head, request.id());
-    let mut facts = vec![("request_id", id.as_str())];
-    if let Some(trace) = TraceParent::of(head) {
-        facts.extend([("trace_id", trace.trace_id), ("span_id", trace.span_id)]);
-    }
+    let facts = request.facts().pairs();
     let (method, path) = (head.method().escape_ascii(), head.path().escape_ascii());
     write_with(Level::Error, &facts, format_args!("{method} {path} (request {id}): {what}"));
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use log::LevelFilter;
 use monoceros_engine::Engine;
 use monoceros_log::{LogRecord, RecordWriter, Severity};
+use monoceros_wire::trace_ids::TraceIds;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
@@ -58,10 +59,12 @@ impl ErrorLog {
         self.write_record(LogRecord::of_application(Severity::Info, self.name, text));
     }
 
-    /// Writes a record, with the identifier of the request in which it was made.
+    /// Writes a record, with the identifiers of the request in which it was made.
     fn write_record(&self, mut record: LogRecord) {
-        if let Some(id) = signals::worker().and_then(Engine::request_id_of_this_thread) {
-            record.fields.push(("request_id".into(), id));
+        if let Some(request) = signals::worker().and_then(Engine::request_of_this_thread) {
+            let trace = request.trace.map(TraceIds::facts).into_iter().flatten();
+            let facts = [("request_id", request.id)].into_iter().chain(trace);
+            record.fields.extend(facts.map(|(name, value)| (name.into(), value)));
         }
         self.log.write(&record);
     }

@@ -8,6 +8,7 @@ use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::table::Connections;
 use crate::connection::{Connection, Phase};
+use crate::record::request_facts::RequestFacts;
 use crate::shared::Shared;
 use crate::stream::label::RequestLabel;
 use crate::stream::shared_stream::{Account, Lost};
@@ -42,10 +43,10 @@ impl Connections {
     pub(crate) fn give_up_response(&mut self, token: usize, kind: GivenUp, why: &str) {
         let Some(connection) = self.slab.get(token) else { return };
         let Lost { label, sent, account } = connection.stream.give_up();
-        let ((name, id), peer) = (name_and_id(label.as_ref()), connection.link.peer());
+        let ((name, facts), peer) = (name_and_facts(label.as_ref()), connection.link.peer());
         let line =
             format_args!("gave up the response to {name} for {peer} after {sent} bytes: {why}");
-        self.shared.give_up(kind, id, line);
+        self.shared.give_up(kind, facts, line);
         account_for(&self.shared, account, Some(sent));
         self.break_off(token);
     }
@@ -98,10 +99,10 @@ impl Connection {
     /// has the connection, gets the error by itself.
     pub(super) fn log_unreadable(&self, shared: &Shared, why: &str) {
         let tail = self.stream.tail();
-        let (name, id) = name_and_id(tail.label.as_ref());
+        let (name, facts) = name_and_facts(tail.label.as_ref());
         let peer = self.link.peer();
         let line = format_args!("gave up the response to {name} for {peer}: {why}");
-        shared.give_up(GivenUp::Unreadable, id, line);
+        shared.give_up(GivenUp::Unreadable, facts, line);
     }
 
     /// Writes the access log's line for a response that has been sent completely.
@@ -117,15 +118,15 @@ impl Connection {
             let number = self.lent.number;
             let mut running = shared.board.running().into_iter();
             let found = running.find(|it| it.number == number);
-            tail.label = found.as_ref().map(RequestLabel::of_running);
+            tail.label = found.map(|it| RequestLabel::of_running(&it, &self.lent.head));
         }
     }
 }
 
-/// The name of a request in a log line, and its identifier, as far as they are known.
-fn name_and_id(label: Option<&RequestLabel>) -> (&dyn fmt::Display, Option<&str>) {
+/// The name of a request in a log line, and what else its record has, as far as they are known.
+fn name_and_facts(label: Option<&RequestLabel>) -> (&dyn fmt::Display, Option<RequestFacts<'_>>) {
     match label {
-        Some(label) => (label, Some(label.id())),
+        Some(label) => (label, Some(label.facts())),
         None => (&"a request", None),
     }
 }

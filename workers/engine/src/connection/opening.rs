@@ -15,6 +15,7 @@ use crate::connection::opening_step::OpeningStep;
 use crate::connection::table::Connections;
 use crate::connection::{Connection, Phase};
 use crate::protocol::proxy_header::{self, LONGEST, ProxyHeader, ProxyRead};
+use crate::record::request_facts::RequestFacts;
 use crate::shared::Shared;
 use crate::stream::local::LocalResponse;
 use crate::stream::response::Asked;
@@ -147,7 +148,7 @@ impl Connections {
         let Some(connection) = self.slab.get(token) else { return Stepped::Over };
         let (peer, id) = (connection.link.peer(), self.work.id_of(None));
         let line = format_args!("refused {peer}: 400 plain HTTP at an https port (request {id})");
-        self.shared.give_up(GivenUp::Refused, Some(id.as_str()), line);
+        self.shared.give_up(GivenUp::Refused, Some(RequestFacts::new(&id, None)), line);
         connection.link.remove_layer();
         let local = LocalResponse::explained_refusal(400, EXPLANATION);
         let own = self.shared.own_fields(Scheme::Http).with_id(&id);

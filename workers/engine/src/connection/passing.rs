@@ -2,7 +2,6 @@
 //! that an application with its own event loop gets.
 
 use monoceros_wire::request_id::RequestId;
-use monoceros_wire::scoreboard::GivenUp;
 
 use crate::connection::responding::request_for_body;
 use crate::connection::table::{Connections, SHARE};
@@ -10,6 +9,7 @@ use crate::connection::turn_work::{TurnWork, Unfinished};
 use crate::connection::{Connection, Phase};
 use crate::handoff::events::StreamNews;
 use crate::protocol::upload::{PassState, Passed};
+use crate::record::request_facts::RequestFacts;
 use crate::shared::Shared;
 use crate::stream::inbound::BodyEnd;
 use crate::transport::file_range::is_for_now;
@@ -100,7 +100,8 @@ impl Connection {
             PassState::Full | PassState::Ended => false,
             PassState::Refused(kind, reject) => {
                 let id = self.lent_id(&work.shared);
-                self.log_broken_body(&work.shared, kind, reject.reason, &id);
+                let facts = RequestFacts::new(&id, Some(&self.lent.head));
+                work.shared.give_up_body(kind, self.link.peer(), reject.reason, facts);
                 false
             }
         };
@@ -126,27 +127,10 @@ impl Connection {
 
     /// A body that the application takes as it arrives made too little progress.
     pub(super) fn give_up_body(&mut self, work: &mut TurnWork) {
-        self.log_slow_body(&work.shared, &self.lent_id(&work.shared));
+        let id = self.lent_id(&work.shared);
+        let facts = RequestFacts::new(&id, Some(&self.lent.head));
+        work.shared.give_up_slow_body(self.link.peer(), facts);
         self.end_body(work, BodyEnd::Broken);
-    }
-
-    /// Logs that the rest of a body which the application takes is not waited for.
-    pub(super) fn log_slow_body(&self, shared: &Shared, id: &RequestId) {
-        let why = "too little progress within --body-timeout";
-        self.log_broken_body(shared, GivenUp::Late, why, id);
-    }
-
-    /// Logs and counts why the rest of a body does not go to the application.
-    pub(super) fn log_broken_body(
-        &self,
-        shared: &Shared,
-        kind: GivenUp,
-        why: &str,
-        id: &RequestId,
-    ) {
-        let peer = self.link.peer();
-        let line = format_args!("broke off the body of a request of {peer}: {why} (request {id})");
-        shared.give_up(kind, Some(id.as_str()), line);
     }
 
     /// The identifier of the request that the application has.

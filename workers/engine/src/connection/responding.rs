@@ -14,6 +14,7 @@ use crate::forwarding::forwarded::Forwarded;
 use crate::protocol::http1::Local;
 use crate::protocol::upload::LocalBody;
 use crate::record::access_record::Record;
+use crate::record::request_facts::RequestFacts;
 use crate::shared::Shared;
 use crate::stream::content::LocalContent;
 use crate::stream::exchange::COPY_LIMIT;
@@ -114,7 +115,8 @@ impl Connections {
         let Some(connection) = self.slab.get_mut(token) else { return };
         let mut request = request.or_else(|| connection.take_request());
         let id = self.work.id_of(request.as_deref_mut());
-        self.shared.give_up_unkept(error, &id);
+        let head = request.as_deref().map(|it| &it.head);
+        self.shared.give_up_unkept(error, RequestFacts::new(&id, head));
         self.respond_with_refusal(token, 503, request, &id);
     }
 
@@ -132,7 +134,8 @@ impl Connections {
         let id = self.work.id_of(request.as_deref_mut());
         let peer = connection.link.peer();
         let line = format_args!("refused {peer}: {status} {reason} (request {id})");
-        self.shared.give_up(kind, Some(id.as_str()), line);
+        let head = request.as_deref().map(|it| &it.head);
+        self.shared.give_up(kind, Some(RequestFacts::new(&id, head)), line);
         self.respond_with_refusal(token, status, request, &id);
     }
 
@@ -214,9 +217,10 @@ impl Connection {
         reason: &str,
     ) {
         let client = request.forwarded.client.as_deref().unwrap_or(self.link.peer());
-        let id = request.id();
+        let facts = request.facts();
+        let id = facts.id();
         let line = format_args!("refused {client}: {status} {reason} (request {id})");
-        shared.give_up(kind, Some(id.as_str()), line);
+        shared.give_up(kind, Some(facts), line);
     }
 
     /// Adds a response of the server itself to the access log: now, or when its last byte has

@@ -179,7 +179,7 @@ impl Connection {
             let line = format_args!(
                 "gave up the response to {label} for {peer} after {sent} bytes: {why}"
             );
-            work.shared.give_up(GivenUp::Unreadable, Some(label.id()), line);
+            work.shared.give_up(GivenUp::Unreadable, Some(label.facts()), line);
         }
         self.reset_stream(&work.shared, id);
         self.drop_stream(work, id);

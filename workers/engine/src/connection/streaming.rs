@@ -18,6 +18,7 @@ use crate::handoff::task::Task;
 use crate::protocol::progress::BodyProgress;
 use crate::protocol::streams::{OpenStream, StreamState, UndecidedStream};
 use crate::protocol::upload::TOO_LARGE;
+use crate::record::request_facts::RequestFacts;
 use crate::shared::Shared;
 use crate::stream::inbound::BodyEnd;
 use crate::stream::local::{ConcludedResponse, Decision, LocalResponse};
@@ -197,8 +198,9 @@ impl Connection {
                 stream.state = StreamState::Running(number);
                 let is_news = stream.shared.inbound.end(BodyEnd::Broken);
                 let request_id = work.shared.ids.id_of(&stream.head, number);
+                let facts = RequestFacts::new(&request_id, Some(&stream.head));
                 let (kind, why) = (GivenUp::TooLarge, TOO_LARGE.reason);
-                self.log_broken_body(&work.shared, kind, why, &request_id);
+                work.shared.give_up_body(kind, self.link.peer(), why, facts);
                 if is_news {
                     work.notify(StreamNews::Body(number));
                 }
@@ -208,7 +210,7 @@ impl Connection {
                     Ok(()) if ends => self.lend_stream(work, id, true),
                     Ok(()) => {}
                     Err(error) => {
-                        work.shared.give_up_unkept(&error, request.id());
+                        work.shared.give_up_unkept(&error, request.facts());
                         self.end_stream_with(work, id, 503);
                     }
                 }
@@ -266,10 +268,11 @@ impl Connection {
     ) {
         let Reject { status, reason } = reject;
         let peer = self.link.peer();
-        let id_of = |stream: &OpenStream| stream.request().map(|it| it.id().clone());
-        let request_id = self.streams.find(id).and_then(id_of).unwrap_or_default();
+        let request = self.streams.find(id).and_then(OpenStream::request);
+        let facts = request.map(Request::facts);
+        let request_id = facts.map_or("", RequestFacts::id);
         let line = format_args!("refused {peer}: {status} {reason} (request {request_id})");
-        work.shared.give_up(kind, Some(request_id.as_str()), line);
+        work.shared.give_up(kind, facts, line);
         self.end_stream_with(work, id, status);
     }
 
@@ -313,7 +316,8 @@ impl Connection {
         stream.state = StreamState::Running(number);
         let is_news = stream.shared.inbound.end(BodyEnd::Broken);
         let request_id = work.shared.ids.id_of(&stream.head, number);
-        self.log_slow_body(&work.shared, &request_id);
+        let facts = RequestFacts::new(&request_id, Some(&stream.head));
+        work.shared.give_up_slow_body(self.link.peer(), facts);
         if is_news {
             work.notify(StreamNews::Body(number));
         }

@@ -13,6 +13,7 @@ use monoceros_sys::clock;
 use monoceros_wire::scoreboard::{GivenUp, KINDS, Scoreboard};
 
 use crate::record::line_window::LineWindow;
+use crate::record::request_facts::RequestFacts;
 
 /// The lines of each kind.
 #[derive(Debug, Default)]
@@ -26,25 +27,26 @@ pub(crate) struct LossLog {
 
 impl LossLog {
     /// Counts something that the server gives up by its own decision, and writes a line
-    /// to the log, unless there are many of its kind. `id` is the identifier of the request.
+    /// to the log, unless there are many of its kind. `facts` are those of the request, if it is
+    /// about one.
     pub(crate) fn give_up(
         &self,
         board: &Scoreboard,
         kind: GivenUp,
-        id: Option<&str>,
+        facts: Option<RequestFacts>,
         line: fmt::Arguments,
     ) {
         board.count_given_up(kind);
         if self.admit(&self.windows[kind.index()]) {
-            write_with(level(kind), id.map(|id| ("request_id", id)).as_slice(), line);
+            write_with(level(kind), &facts.map(RequestFacts::pairs).unwrap_or_default(), line);
         }
     }
 
-    /// Logs, with the same limit, that a slow client holds an application thread. `id` is the
-    /// identifier of its request.
-    pub(crate) fn log_held(&self, id: &str, line: fmt::Arguments) {
+    /// Logs, with the same limit, that a slow client holds an application thread. `facts` are
+    /// those of its request.
+    pub(crate) fn log_held(&self, facts: RequestFacts, line: fmt::Arguments) {
         if self.admit(&self.held) {
-            write_with(Level::Warn, &[("request_id", id)], line);
+            write_with(Level::Warn, &facts.pairs(), line);
         }
     }
 

@@ -9,4 +9,5 @@ pub(crate) mod clock;
 pub(crate) mod figures;
 pub(crate) mod giving_up;
 pub(crate) mod line_window;
+pub(crate) mod request_facts;
 pub(crate) mod session_variables;

@@ -13,11 +13,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use monoceros_http::{Fields, PathPrefix, Version, h1};
+use monoceros_http::{Fields, Head, PathPrefix, TraceParent, Version, h1};
 use monoceros_sys::clock;
 use monoceros_tls::Session;
 use monoceros_wire::listener::Scheme;
 use monoceros_wire::scoreboard::{Begun, ShownRequest};
+use monoceros_wire::trace_ids::TraceIds;
 
 use crate::connection::address::{Address, ProxiedConnection};
 use crate::connection::shared::{SharedConnection, Waited};
@@ -95,6 +96,7 @@ impl Exchange {
             method: request.head.method(),
             target: request.head.target(),
             id: request.id.given(),
+            trace: trace_of(&request.head),
             client: client_of(&request, &stream),
         };
         let shown = shared.board.begin(thread, &begun);
@@ -479,7 +481,7 @@ impl Exchange {
              than --response-memory and --response-disk leave room for",
             self.thread
         );
-        self.shared.losses.log_held(label.id(), line);
+        self.shared.losses.log_held(label.facts(), line);
     }
 
     /// Ends the response. The access log reads the variables of the application's
@@ -649,6 +651,12 @@ impl Exchange {
             self.shared.handoff.call_back(Arc::clone(&self.stream));
         }
     }
+}
+
+/// The trace that a request belongs to, as its caller has sent it.
+fn trace_of(head: &Head) -> Option<TraceIds> {
+    let TraceParent { trace_id, span_id } = TraceParent::of(head)?;
+    TraceIds::parse(trace_id, span_id)
 }
 
 /// The address of a request's client, if it has one.

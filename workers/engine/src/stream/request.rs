@@ -6,6 +6,7 @@ use monoceros_http::Head;
 use monoceros_wire::request_id::RequestId;
 
 use crate::forwarding::forwarded::Forwarded;
+use crate::record::request_facts::RequestFacts;
 use crate::stream::body::Body;
 use crate::stream::label::RequestLabel;
 use crate::stream::request_ids::RequestIds;
@@ -91,7 +92,13 @@ impl Request {
 
     /// Its name in the error log.
     pub(crate) fn label(&self) -> RequestLabel {
-        RequestLabel::new(self.head.method(), self.head.path(), &self.id)
+        RequestLabel::new(&self.head, &self.id)
+    }
+
+    /// What a record of the error log has of it beside the text.
+    #[must_use]
+    pub fn facts(&self) -> RequestFacts<'_> {
+        RequestFacts::new(&self.id, Some(&self.head))
     }
 
     pub(crate) fn clear(&mut self) {

@@ -1,5 +1,7 @@
 //! What is decided about requests that take too long, and workers that hang.
 
+use monoceros_wire::trace_ids::TraceIds;
+
 use super::*;
 
 /// What a worker shows that runs one request.
@@ -184,19 +186,20 @@ fn a_slow_request_is_reported_once_with_the_stack_of_its_thread_in_front() {
     bench.exit(0, ExitStatus::Code(0));
     bench.pass(20 * SECOND);
     let stacks = "Thread 0x1 (most recent call first):\n  io\n\nThread 0x2 (most recent):\n  app";
+    let trace = TraceIds::parse("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
     let sample = |lasted, stacks: Option<&str>| {
         let mut sample = busy(1, lasted);
         let (pthread, id, client) = (2, "abc".to_owned(), "192.0.2.1".to_owned());
         let request = sample.running.remove(0);
-        sample.running.push(RunningRequest { client, pthread, id, ..request });
+        sample.running.push(RunningRequest { client, pthread, id, trace, ..request });
         WorkerSample { queued: 3, stacks: stacks.map(str::to_owned), ..sample }
     };
     let hear = |bench: &mut MasterBench, sample| bench.hear(MasterEvent::Inspected(vec![sample]));
     assert_eq!(traced(&hear(&mut bench, sample(SECOND, None))), 0);
     assert_eq!(traced(&hear(&mut bench, sample(3 * SECOND, None))), 1);
     let actions = hear(&mut bench, sample(4 * SECOND, Some(stacks)));
-    let [Action::LogSlow { id, text }] = &actions[..] else { panic!("{actions:?}") };
-    assert_eq!(id, "abc");
+    let [Action::LogSlow { id, trace: found, text }] = &actions[..] else { panic!("{actions:?}") };
+    assert_eq!((id.as_str(), *found), ("abc", trace));
     let (first, rest) = text.split_once('\n').unwrap();
     assert!(
         first.ends_with(

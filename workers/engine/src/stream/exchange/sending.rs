@@ -167,7 +167,7 @@ impl Exchange {
     pub(super) fn give_up_file(&mut self, why: &str) -> Result<(), ClientDisconnected> {
         let (label, peer) = (self.request().label(), self.link().peer());
         let line = format_args!("gave up the response to {label} for {peer}: {why}");
-        self.shared.give_up(GivenUp::Unreadable, Some(label.id()), line);
+        self.shared.give_up(GivenUp::Unreadable, Some(label.facts()), line);
         self.lose()
     }
 
@@ -176,7 +176,7 @@ impl Exchange {
         let (label, peer) = (self.request().label(), self.link().peer());
         let line =
             format_args!("gave up the response to {label} for {peer}: cannot encode it: {error}");
-        self.shared.give_up(GivenUp::Unencoded, Some(label.id()), line);
+        self.shared.give_up(GivenUp::Unencoded, Some(label.facts()), line);
         self.lose()
     }
 
