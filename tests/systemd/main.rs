@@ -6,6 +6,7 @@
 
 mod https;
 mod isolation;
+mod journal;
 mod machine;
 mod package;
 mod shop;

@@ -201,4 +201,13 @@ impl<'a> Shop<'a> {
         let unit = format!("_SYSTEMD_UNIT={}", self.unit);
         self.machine.said(&[&words[..], &[&*unit]].concat())
     }
+
+    /// The entries of the unit in the journal that match, in their order.
+    pub(crate) fn entries(&self, matches: &[&str]) -> Vec<serde_json::Value> {
+        let words = ["journalctl", "--no-pager", "--all", "--output=json"];
+        self.machine.said(&["journalctl", "--sync"]);
+        let unit = format!("_SYSTEMD_UNIT={}", self.unit);
+        let said = self.machine.said(&[&words[..], &[&*unit], matches].concat());
+        said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
 }
