@@ -20,6 +20,7 @@ use crate::support::process;
 use crate::support::server::Server;
 use crate::support::setup::{Setup, apps, own_ip, python};
 use crate::support::until;
+use crate::support::user::{self, NOBODY};
 
 /// A counter of one application, and what counts in it.
 struct Counted {
@@ -478,4 +479,53 @@ fn the_endpoint_has_no_figures_of_the_application_unless_it_is_asked_to() {
     let server = PLAIN.setup(1).flags(&["--metrics", &address.to_string()]).start();
     assert_eq!(server.get("/").status, 200);
     assert_eq!(of_endpoint(address), BTreeMap::new());
+}
+
+/// Copies the application and `prometheus_client` to a directory where any user can read them.
+fn copy_packages(to: &Path) {
+    fs::create_dir(to).unwrap();
+    let script = "import prometheus_client as it; print(it.__path__[0])";
+    let found = Command::new(python()).args(["-c", script]).output().unwrap();
+    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+    let package = String::from_utf8(found.stdout).unwrap();
+    let application = apps("metrics").join("plain_metrics.py");
+    let mut command = Command::new("cp");
+    let copied = command.arg("-r").arg(package.trim_end()).arg(application).arg(to).status();
+    assert!(copied.unwrap().success());
+}
+
+#[test]
+fn root_adds_what_workers_of_another_user_count() {
+    let Some(python) = user::python() else { return };
+    for flags in [&[][..], &["--preload"]] {
+        let address = SocketAddr::from((own_ip(), 9180));
+        let setup = Setup::listening().flag("--python").flag(python).workers(3).flags(flags);
+        let packages = setup.directory.join("packages");
+        copy_packages(&packages);
+        let setup = setup.flags(&["--user", "nobody", "--group", "nogroup"]);
+        let setup = setup.flags(&["--metrics", &address.to_string(), "--metrics-application"]);
+        let setup = setup.flag("--pythonpath").flag(packages).flag(PLAIN.application);
+        let server = setup.start();
+        server.allow("SIGKILL");
+        let clients = Clients::start(server.address(), &PLAIN, 2);
+        clients.proceed(20);
+        let (place, workers) = (directory(&server), server.workers());
+        let found = fs::symlink_metadata(&place).unwrap();
+        assert_eq!((found.uid(), found.mode() & 0o777), (NOBODY, 0o700), "{flags:?}");
+        let (answered, failed) = clients.finish();
+        assert_eq!(failed, 0);
+        let counted = |of: f64| {
+            until::holds("the figures", || {
+                of_endpoint(address).get("plain_served_total") == Some(&of)
+            });
+        };
+        counted(answered as f64);
+        process::signal(serving(&server)[0], Signal::SIGKILL);
+        server.wait_for_replacement(&workers);
+        server.upgrade();
+        assert_eq!(server.get("/").status, 200);
+        counted(answered as f64 + 1.0);
+        server.stop();
+        assert!(!place.exists());
+    }
 }

@@ -50,6 +50,28 @@ fn clients_that_come_after_the_signal_are_served_as_before() {
 }
 
 #[test]
+fn a_health_check_fails_during_the_delay_also_at_a_worker_that_is_started_in_it() {
+    for more in [&[][..], &["--preload"]] {
+        let flags = ["--health-path", "/healthz"];
+        let server = Setup::of("stream:route").flags(&HOUR).flags(&flags).flags(more).start();
+        server.allow("died:");
+        let mut kept = server.connect();
+        assert_eq!(kept.get("/healthz").status, 200);
+        announce_stop(&server);
+        until::holds("a health check that fails", || server.get("/healthz").status == 503);
+        assert_eq!(kept.get("/healthz").status, 503, "also on a connection from before");
+        assert_eq!((kept.get("/").status, server.get("/").status), (200, 200));
+        let old = server.workers();
+        let worker = *old.last().unwrap();
+        process::signal(worker, Signal::SIGKILL);
+        server.wait_for_replacement(&old);
+        assert_eq!(server.get("/").status, 200);
+        until::holds("a health check that fails", || server.get("/healthz").status == 503);
+        end_delay(&server);
+    }
+}
+
+#[test]
 fn no_connected_client_is_reset_when_the_delay_ends() {
     for with in [|setup| setup, Setup::unprivileged] {
         let setup = Setup::bare().apps().workers(2).flags(&["--bind", "127.0.0.1:0"]);

@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
+use crate::support::cases::at_once;
 use crate::support::client::{get, request};
 use crate::support::directory::Directory;
 use crate::support::process;
@@ -276,28 +277,56 @@ fn the_access_log_loses_no_line_when_it_is_rotated() {
 }
 
 const PRINTING: &str = "
-import os, sys
+import ctypes, os, subprocess, sys
+
+C = ctypes.CDLL(None)
 
 def application(environ, start_response):
     print('said by print')
     print('said on stderr', file=sys.stderr)
     os.write(1, b'said by write\\n')
+    os.write(2, b'said by write on stderr\\n')
+    C.puts(b'said by C')
+    C.fflush(None)
+    C.perror(b'said by C on stderr')
+    program = 'echo said by a program; echo said by a program on stderr >&2'
+    subprocess.run(['sh', '-c', program], check=True)
     start_response('200 OK', [('Content-Length', '0')])
     return []
 ";
 
+/// What the application writes to standard output, and to standard error.
+const ON_STDOUT: [&str; 4] =
+    ["said by print", "said by write\n", "said by C\n", "said by a program\n"];
+const ON_STDERR: [&str; 4] = [
+    "said on stderr",
+    "said by write on stderr\n",
+    "said by C on stderr: ",
+    "said by a program on stderr\n",
+];
+
 #[test]
 fn output_of_the_application_can_be_captured() {
-    let setup = Setup::of("printing:application").file("printing.py", PRINTING);
-    let flags = ["--pythonpath", ".", "--capture-output", "--error-logfile", "error.log"];
-    let server = setup.flags(&flags).spawn();
-    let read = || server.directory.read("error.log");
-    until::holds("a ready line", || read().contains("master: serving"));
-    assert_eq!(server.get("/").status, 200);
-    for text in ["said by print", "said on stderr", "said by write"] {
-        until::holds(text, || read().contains(text));
-    }
-    assert_eq!(server.directory.read("stdout"), "");
+    at_once(&[&[][..], &["--preload"], &["--threads", "2"]], |more| {
+        let setup = Setup::of("printing:application").file("printing.py", PRINTING);
+        let flags = ["--pythonpath", ".", "--capture-output", "--error-logfile", "error.log"];
+        let server = setup.flags(&flags).flags(more).spawn();
+        let read = || server.directory.read("error.log");
+        until::holds("a ready line", || read().contains("master: serving"));
+        assert_eq!(server.get("/").status, 200);
+        for text in ON_STDOUT.into_iter().chain(ON_STDERR) {
+            until::holds(text, || read().contains(text));
+        }
+        // The descriptors lead to the log that was opened again.
+        fs::rename(server.directory.join("error.log"), server.directory.join("old")).unwrap();
+        server.signal(Signal::SIGUSR1);
+        until::holds("a new file", || read().contains("log files opened again"));
+        until::holds("all lines in the new file", || {
+            assert_eq!(server.get("/").status, 200);
+            ON_STDOUT.into_iter().chain(ON_STDERR).all(|text| read().contains(text))
+        });
+        assert_eq!(server.directory.read("stdout") + &server.log(), "", "{more:?}");
+    });
 }
 
 #[test]
@@ -305,11 +334,13 @@ fn output_of_the_application_goes_to_the_standard_streams() {
     let setup = Setup::of("printing:application").file("printing.py", PRINTING);
     let server = setup.flags(&["--pythonpath", "."]).start();
     assert_eq!(server.get("/").status, 200);
-    until::holds("stdout", || {
-        let stdout = server.directory.read("stdout");
-        stdout.contains("said by print") && stdout.contains("said by write")
-    });
-    server.wait_for_log("said on stderr");
+    let has = |name: &str, text| server.directory.read(name).contains(text);
+    for text in ON_STDOUT {
+        until::holds(text, || has("stdout", text));
+    }
+    for text in ON_STDERR {
+        until::holds(text, || has("stderr", text));
+    }
 }
 
 const CALLING: &str = "

@@ -152,3 +152,36 @@ fn a_request_whose_time_is_over_keeps_its_identifier() {
         assert!(is_made(&made.unwrap()));
     });
 }
+
+#[test]
+fn the_settings_name_another_header_or_none() {
+    let fields = "X-Request-ID: usual\r\nX-Trace: named\r\n";
+    let refused = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}Content-Length: 20\r\n\r\n");
+    let limit = ["--limit-request-body", "10"];
+    let server = setup().flags(&["--request-id-header", "X-Trace"]).flags(&limit).start();
+    let response = ask(&server, "/", fields);
+    assert_eq!(
+        (response.header("x-trace"), response.header("x-request-id")),
+        (Some("named"), None)
+    );
+    // The other one is a header like any.
+    assert_eq!(response.text(), "usual\nnamed\nNone");
+    let response = ask(&server, "/", "X-Request-ID: usual\r\n");
+    let id = response.header("x-trace").unwrap().to_owned();
+    assert!(is_made(&id), "{id}");
+    assert_eq!(response.text(), format!("usual\n{id}\nNone"));
+    let response = server.ask(&refused);
+    assert_eq!((response.status, response.header("x-trace")), (413, Some("named")));
+    server.wait_for_log("(request named)");
+
+    let server = setup().flags(&["--request-id-header", "none"]).flags(&limit).start();
+    for response in [ask(&server, "/", fields), server.ask(&refused)] {
+        assert_eq!((response.header("x-trace"), response.header("x-request-id")), (None, None));
+    }
+    assert_eq!(ask(&server, "/", fields).text(), "usual\nnamed\nNone");
+    assert_eq!(ask(&server, "/", "").text(), "None\nNone\nNone");
+    // Log lines have one that is made.
+    let log = server.log();
+    let (_, id) = log.split_once("(request ").unwrap();
+    assert!(is_made(id.split(')').next().unwrap()), "{log}");
+}
