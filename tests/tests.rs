@@ -11,6 +11,7 @@ mod activation;
 mod allowed_hosts;
 mod application;
 mod application_metrics;
+mod application_module;
 mod bad_settings;
 mod batches;
 mod binds;

@@ -34,7 +34,8 @@ pub fn identify(identity: &Identity) {
 
 impl Identity {
     /// That of this process.
-    pub(crate) fn own() -> Self {
+    #[must_use]
+    pub fn own() -> Self {
         *OWN.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -48,7 +49,8 @@ impl Identity {
     }
 
     /// The number of a worker's slot.
-    pub(crate) fn slot(self) -> Option<u16> {
+    #[must_use]
+    pub fn slot(self) -> Option<u16> {
         match self {
             Self::Worker { slot, .. } => Some(slot),
             Self::Master | Self::Mold { .. } => None,
@@ -56,7 +58,8 @@ impl Identity {
     }
 
     /// The number of the generation of a worker or a mold.
-    pub(crate) fn generation(self) -> Option<u32> {
+    #[must_use]
+    pub fn generation(self) -> Option<u32> {
         match self {
             Self::Worker { generation, .. } | Self::Mold { generation } => Some(generation),
             Self::Master => None,

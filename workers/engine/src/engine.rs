@@ -14,6 +14,7 @@ use monoceros_wire::channel::WorkerEnd;
 use monoceros_wire::scoreboard::{ReportedState, Running, Scoreboard};
 
 use crate::event_loop::control::{ControlParts, Hooks, SignalInput};
+use crate::event_loop::drain::DrainOrigin;
 use crate::event_loop::{EventLoop, WAKER};
 use crate::handoff::Handoff;
 use crate::handoff::event_source::EventSource;
@@ -50,9 +51,8 @@ pub struct EngineParts {
     pub figures: Option<RequestFigures>,
     /// Opens the error log again, by name.
     pub reopen: Box<dyn FnMut(Vec<OwnedFd>) + Send>,
-    /// Notifies the application that the worker begins to drain, unless a signal has
-    /// notified both.
-    pub announce: Box<dyn FnMut() + Send>,
+    /// Notifies the application that the worker begins to drain.
+    pub announce: Box<dyn FnMut(DrainOrigin) + Send>,
 }
 
 /// The engine.

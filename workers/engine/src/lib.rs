@@ -30,6 +30,7 @@ mod trim;
 pub use connection::address::{Address, ProxiedConnection};
 pub use connection::limit::{ConnectionCounter, ConnectionLimit, CountedConnection};
 pub use engine::{Engine, EngineParts};
+pub use event_loop::drain::DrainOrigin;
 pub use forwarding::Forwarding;
 pub use handoff::event_source::{EventSource, InboxEvent};
 pub use handoff::source::RequestSource;

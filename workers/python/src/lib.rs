@@ -4,6 +4,7 @@
 mod after_fork;
 mod application_error;
 mod application_metrics;
+mod application_module;
 mod boot;
 mod boot_failure;
 mod cache;
@@ -12,6 +13,7 @@ mod concern;
 mod config_file;
 mod conversation;
 mod debug_guard;
+mod drain_callbacks;
 mod end;
 mod environ;
 mod errors;
@@ -48,9 +50,11 @@ mod wsgi;
 
 use pyo3::prelude::*;
 
-/// The functions that the worker's program calls, and the types that applications use.
+/// The server, as a worker and its application see it.
 #[pymodule]
 mod monoceros {
+    #[pymodule_export]
+    use super::application_module::{draining, generation, on_drain, request_id, slot};
     #[pymodule_export]
     use super::boot::run_worker;
     #[pymodule_export]

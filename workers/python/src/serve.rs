@@ -13,7 +13,7 @@ use crate::conversation::Callables;
 use crate::environ::{Constants, Environ};
 use crate::errors::ErrorLog;
 use crate::wsgi::ThreadContext;
-use crate::{errors, signals, threads};
+use crate::{drain_callbacks, errors, signals, threads};
 
 /// The data that the application threads of a worker share.
 #[pyclass(frozen, module = "monoceros")]
@@ -69,7 +69,7 @@ impl Server {
     /// Serves as the application thread with this number, beside the main thread,
     /// until the worker stops.
     fn serve(&self, py: Python, thread: u16) {
-        if let Err(error) = threads::introduce(py, thread) {
+        if let Err(error) = threads::introduce(py, &format!("monoceros-{thread}")) {
             log::debug!("thread {thread} has no name: {error}");
         }
         let context = self.context(py, thread);
@@ -140,6 +140,7 @@ pub(crate) fn run(server: &Bound<Server>, crew: ApplicationThreads) -> PyResult<
     }
     // For a signal that arrived with the end.
     signals::run_handlers(py);
+    drain_callbacks::wait(py);
     Ok(())
 }
 

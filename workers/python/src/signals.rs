@@ -3,8 +3,8 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use monoceros_config::{SIGNALS, SignalCommand};
-use monoceros_engine::Engine;
+use monoceros_config::{SignalCommand, SIGNALS};
+use monoceros_engine::{DrainOrigin, Engine};
 use monoceros_sys::signal;
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::prelude::*;
@@ -87,13 +87,19 @@ pub(crate) fn worker() -> Option<&'static Engine> {
     WORKER.get()
 }
 
-/// Sends this process SIGTERM when the worker drains, if the application has a handler
-/// for it, also one that was set after the worker was ready.
-pub(crate) fn announce() {
-    let heard = signal::handler(signal::TERM).is_some_and(|handler| {
-        IS_HEARD.load(Ordering::Relaxed) || handler != OURS.load(Ordering::Relaxed)
-    });
-    if heard {
+/// Sends this process SIGTERM when the worker begins to drain, if the application has a
+/// handler for it that has not been called, also one that was set after the worker was ready.
+pub(crate) fn announce(origin: DrainOrigin) {
+    let handler = signal::handler(signal::TERM);
+    let is_ours = handler.is_some_and(|it| it == OURS.load(Ordering::Relaxed));
+    let has_wrapped = is_ours && IS_HEARD.load(Ordering::Relaxed);
+    let is_due = match origin {
+        DrainOrigin::Signal => false,
+        // A handler that is not wrapped may be the one that ends the program.
+        DrainOrigin::Application => has_wrapped,
+        DrainOrigin::Master => has_wrapped || handler.is_some() && !is_ours,
+    };
+    if is_due {
         signal::raise(signal::TERM);
     }
 }

@@ -29,7 +29,7 @@ use crate::logs::WorkerLogs;
 use crate::parameters::BootResources;
 use crate::project::{self, ProjectFacts};
 use crate::serve::{self, Reports, Server};
-use crate::{concern, debug_guard, end, hooks, signals, traceback, worker_abort};
+use crate::{concern, debug_guard, drain_callbacks, end, hooks, signals, traceback, worker_abort};
 
 /// How many requests a worker accepts beyond its threads while none of them ends. It is for
 /// handshakes and the server's own responses, which need no thread, and for requests that are
@@ -77,7 +77,7 @@ impl PreparedWorker {
         options.spool_count = spool_count.map(Arc::new);
         let responds = options.local.is_some() || options.connection_limit.is_some();
         options.reserve = reserve(settings, tls.is_some() || responds);
-        let announce = Box::new(signals::announce);
+        let announce = Box::new(drain_callbacks::begin);
         // The guard against debuggers looks at the descriptions when the application is loaded.
         let mut listeners = ListenerParts::pair(listeners, start.listeners.clone())
             .unwrap_or_else(|why| cannot_serve(why));

@@ -30,10 +30,10 @@ pub(crate) fn start(function: &Bound<PyAny>, number: u16) -> PyResult<()> {
 /// Registers this thread with `threading`, which has not started it: the thread has a
 /// name, threads that it starts are not daemons by default, and the functions that trace
 /// and profile all threads are set for it too.
-pub(crate) fn introduce(py: Python, number: u16) -> PyResult<()> {
+pub(crate) fn introduce(py: Python, name: &str) -> PyResult<()> {
     let threading = py.import("threading")?;
     let current = threading.call_method0("current_thread")?;
-    current.setattr("name", format!("monoceros-{number}"))?;
+    current.setattr("name", name)?;
     // The property `daemon` cannot be set for a running thread.
     current.setattr("_daemonic", false)?;
     let sys = py.import("sys")?;

@@ -14,7 +14,7 @@ use monoceros_tls::TlsServer;
 use monoceros_wire::channel::{Incoming, WorkerEnd};
 use monoceros_wire::message::{Drain, FromWorker, ToWorker};
 
-use crate::event_loop::drain::{Cause, Queue};
+use crate::event_loop::drain::{Cause, DrainOrigin, Queue};
 use crate::master_line::MasterLine;
 use crate::transport::tls_material::read_material;
 
@@ -26,7 +26,7 @@ pub(crate) struct Hooks {
     /// Goes on with the logs that the master has opened, in the order of `Start::logs`.
     pub(crate) reopen: Box<dyn FnMut(Vec<OwnedFd>) + Send>,
     /// Notifies the application that the worker begins to drain.
-    pub(crate) announce: Box<dyn FnMut() + Send>,
+    pub(crate) announce: Box<dyn FnMut(DrainOrigin) + Send>,
 }
 
 /// A command to the worker.
@@ -210,8 +210,8 @@ impl ControlInput {
     }
 
     /// Notifies the application that the worker begins to drain.
-    pub(crate) fn announce_drain(&mut self) {
-        (self.hooks.announce)();
+    pub(crate) fn announce_drain(&mut self, origin: DrainOrigin) {
+        (self.hooks.announce)(origin);
     }
 }
 

@@ -57,6 +57,17 @@ pub(crate) enum Cause {
     Orphaned,
 }
 
+/// What has begun a drain, as far as the application has to be notified of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DrainOrigin {
+    /// The master, by a message or by its end.
+    Master,
+    /// SIGTERM, which the application's handler has got as well.
+    Signal,
+    /// The application itself: one of its signal handlers ends the program.
+    Application,
+}
+
 /// How a draining worker treats the queues of its listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Queue {

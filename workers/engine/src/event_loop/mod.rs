@@ -21,7 +21,7 @@ use monoceros_sys::fork::Mark;
 use crate::connection::deadlines::{self, Idle};
 use crate::connection::table::Connections;
 use crate::event_loop::control::{ControlInput, ControlParts, Signal, WorkerCommand};
-use crate::event_loop::drain::{Cause, Life, Open, Queue};
+use crate::event_loop::drain::{Cause, DrainOrigin, Life, Open, Queue};
 use crate::event_loop::poll_round::PollRound;
 use crate::handoff::queue_age::QueueAge;
 use crate::handoff::threads::ThreadSide;
@@ -169,7 +169,7 @@ impl EventLoop {
             return Turn::Over;
         }
         if self.shared.leaves.load(Ordering::Relaxed) && self.life.is_serving() {
-            self.drain(Cause::Commanded, Queue::Leave);
+            self.drain(Cause::Commanded, Queue::Leave, DrainOrigin::Application);
         }
         self.connections.go_on();
         self.connections.take_returned();
@@ -348,7 +348,7 @@ impl EventLoop {
     fn obey_master(&mut self) {
         while let Some(command) = self.control.next(self.poll.registry()) {
             match command {
-                WorkerCommand::Drain(cause, queue) => self.drain_and_announce(cause, queue),
+                WorkerCommand::Drain(cause, queue) => self.drain(cause, queue, DrainOrigin::Master),
                 WorkerCommand::Reopen(files) => {
                     self.shared.flush_access();
                     self.control.reopen_logs(files);
@@ -364,20 +364,9 @@ impl EventLoop {
                     if self.life.is_serving() {
                         log::warn!("the master {why}; finishing what is open");
                     }
-                    self.drain_and_announce(Cause::Orphaned, Queue::Leave);
+                    self.drain(Cause::Orphaned, Queue::Leave, DrainOrigin::Master);
                 }
             }
-        }
-    }
-
-    /// Drains for a cause that the application has not been notified of.
-    fn drain_and_announce(&mut self, cause: Cause, queue: Queue) {
-        let begins = self.life.is_serving();
-        self.drain(cause, queue);
-        if begins {
-            self.control.announce_drain();
-            // If this thread has handled the signal, no call is interrupted.
-            self.interrupted = true;
         }
     }
 
@@ -389,7 +378,7 @@ impl EventLoop {
                     return ControlFlow::Break(());
                 }
                 Signal::Drain if self.life.is_serving() => {
-                    self.drain(Cause::Commanded, Queue::Keep)
+                    self.drain(Cause::Commanded, Queue::Keep, DrainOrigin::Signal)
                 }
                 Signal::Drain | Signal::Nothing => {}
             }
@@ -397,7 +386,8 @@ impl EventLoop {
         ControlFlow::Continue(())
     }
 
-    fn drain(&mut self, cause: Cause, queue: Queue) {
+    fn drain(&mut self, cause: Cause, queue: Queue, origin: DrainOrigin) {
+        let begins = self.life.is_serving();
         let now_ms = clock::monotonic_ms();
         self.shared.options.health.leave();
         self.life.drain(cause, now_ms, &self.shared.options);
@@ -406,6 +396,11 @@ impl EventLoop {
         self.connections.drain();
         self.next_sweep_ms = 0;
         self.listening.drain(queue, now_ms);
+        if begins {
+            self.control.announce_drain(origin);
+            // If this thread has handled the signal, no call is interrupted.
+            self.interrupted = true;
+        }
     }
 
     fn push_jobs(&mut self) {

@@ -121,7 +121,7 @@ impl RunningEngine {
             access: Some(AccessLog::new(LineLog::new(Some(Arc::new(file)), None), format)),
             figures: None,
             reopen: Box::new(move |_| reopen()),
-            announce: Box::new(|| ()),
+            announce: Box::new(|_| ()),
         };
         let end = |_| {
             loop {
