@@ -89,3 +89,4 @@ mod turns;
 mod upgrades;
 mod uploads;
 mod vectors;
+mod websockets;

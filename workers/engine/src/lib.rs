@@ -51,7 +51,7 @@ pub use spool::temporary::Temporary;
 pub use stream::body::{Body, MEMORY_LIMIT};
 pub use stream::content::{FilePart, LocalContent, SharedBytes};
 pub use stream::encoding::{BodyEncoder, EncodingStep};
-pub use stream::exchange::{COPY_LIMIT, ClientDisconnected, Exchange};
+pub use stream::exchange::{COPY_LIMIT, ClientDisconnected, Exchange, SwitchedSocket};
 pub use stream::inbound::BodyPiece;
 pub use stream::local::{
     Arrival, Decision, LocalDecision, LocalResponse, ResponseDraft, ResponseReviser, Revision,

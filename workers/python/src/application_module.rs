@@ -1,6 +1,5 @@
 //! The functions of the module `monoceros` that are for applications.
 
-use monoceros_engine::Engine;
 use monoceros_log::Identity;
 use monoceros_sys::fork;
 use pyo3::exceptions::PyTypeError;
@@ -45,7 +44,7 @@ pub(crate) fn generation() -> Option<u32> {
 /// none.
 #[pyfunction]
 pub(crate) fn request_id() -> Option<String> {
-    signals::worker().and_then(Engine::request_id_of_this_thread)
+    Some(signals::worker()?.request_of_this_thread()?.id)
 }
 
 /// The identity of this process, unless the application has forked it.

@@ -111,7 +111,8 @@ impl Conversation {
 
 #[pymethods]
 impl Conversation {
-    /// Begins the response; returns the callable `write(body)`.
+    /// Begins the response; returns the callable `write(body)`. Nothing is sent on a connection
+    /// that the application has taken over.
     #[pyo3(signature = (status, headers, exc_info = None))]
     fn start_response(
         &self,
@@ -121,6 +122,9 @@ impl Conversation {
         exc_info: Option<&Bound<PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         self.with_exchange(IN_USE, |exchange| {
+            if exchange.is_switched() {
+                return Ok(());
+            }
             match exc_info.filter(|info| !info.is_none()) {
                 Some(info) if exchange.is_committed() => return Err(exception_of(info)),
                 None if exchange.has_begun() => {

@@ -11,7 +11,7 @@ use crate::conversation::{Callables, Conversation, not_bytes};
 use crate::environ::{Environ, EnvironError};
 use crate::errors::ErrorLog;
 use crate::sending::{ResponseError, await_room, put};
-use crate::{application_error, ffi, file_wrapper, forked};
+use crate::{application_error, ffi, file_wrapper, forked, handed_socket};
 
 /// The error for an application that uses a request while one of its threads writes to
 /// it.
@@ -38,11 +38,17 @@ impl ThreadContext {
                 Err(error) => return cannot_begin(py, exchange, error),
             };
         let conversation = self.callables.conversation.clone_ref(py);
+        let socket = handed_socket::offer(py, &exchange, &environ, &conversation);
         let conversation = conversation.get();
         conversation.begin(exchange);
         let result = self.respond(py, &environ, conversation);
-        if let Some(exchange) = conversation.end() {
-            end(py, exchange, &environ, result);
+        match conversation.end() {
+            Some(exchange) if exchange.is_switched() => {
+                handed_socket::end(py, &exchange, socket, result);
+                exchange.finish(&|name| variable(&environ, name));
+            }
+            Some(exchange) => end(py, exchange, &environ, result),
+            None => {}
         }
         drop(environ);
         self.errors.get().end_line();

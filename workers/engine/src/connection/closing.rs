@@ -85,7 +85,7 @@ impl Connections {
             // The response is not complete, which the client notices only by a reset.
             // An application thread may have the descriptor, too.
             connection.link.reset();
-        } else if self.shared.has_forked() || connection.expired {
+        } else if self.shared.has_forked() || connection.expired || connection.link.is_switched() {
             connection.link.socket.end();
         }
         connection.count_last_bytes(&self.shared.board);

@@ -93,6 +93,8 @@ pub(crate) fn judge(
     let over = |since_ms: u64, limit: Duration| now_ms.saturating_sub(since_ms) > millis(limit);
     let since = connection.since_ms;
     match &connection.phase {
+        // When its client takes too little is for the application to decide.
+        Phase::Lent if connection.is_taken_over() => Verdict::Keep,
         Phase::Opening(_) if over(since, options.handshake_timeout) => Verdict::GiveUpOpening,
         // A client that has begun its handshake is about to send a request.
         Phase::Opening(OpeningStep::ProxyHeader(_) | OpeningStep::FirstByte)

@@ -74,6 +74,11 @@ impl Connections {
         for token in self.tokens() {
             let Some(connection) = self.slab.get_mut(token) else { continue };
             connection.notice_return();
+            if connection.is_taken_over() {
+                // The application reads the end, and can still send one.
+                connection.link.socket.end_reading();
+                continue;
+            }
             let is_unfinished = match connection.phase {
                 Phase::Lent if connection.stream.claim.has_begun() => true,
                 Phase::Carrying if !connection.streams.is_empty() => true,

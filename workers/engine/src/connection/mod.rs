@@ -15,6 +15,7 @@ pub(crate) mod opening_step;
 pub(crate) mod passing;
 pub(crate) mod pressure;
 pub(crate) mod reading;
+pub(crate) mod relay;
 pub(crate) mod responding;
 pub(crate) mod shared;
 pub(crate) mod shortage;
@@ -248,6 +249,13 @@ impl Connection {
     pub(crate) fn is_at_rest(&self) -> bool {
         let is_sent = || self.link.try_outlet().is_some_and(|it| it.outgoing.is_empty());
         self.streams.is_empty() && is_sent()
+    }
+
+    /// Whether the application has taken over the connection, and its request is not over.
+    pub(crate) fn is_taken_over(&self) -> bool {
+        self.link.is_switched()
+            && matches!(self.phase, Phase::Lent)
+            && self.stream.claim.has_begun()
     }
 
     /// Whether the connection waits for a request or reads one.

@@ -293,6 +293,7 @@ impl Connections {
         }
         connection.unread = more;
         connection.had_body = request.head.framing() != Framing::None;
+        request.has_more = connection.http1.has_input();
         // A part of `100 Continue` may wait: the response follows it.
         request.behind =
             request.head.expects_continue() && !connection.link.outlet().outgoing.is_empty();

@@ -68,6 +68,8 @@ pub(crate) struct SharedConnection {
     guarded: AtomicBool,
     /// The last byte of the request was not read, see `pledge`.
     pledged: AtomicBool,
+    /// The application has taken over the connection.
+    switched: AtomicBool,
     session: OnceLock<Arc<Session>>,
     outlet: Mutex<Outlet>,
     /// Bytes were left to the I/O thread, which has not sent all of them.
@@ -119,6 +121,7 @@ impl SharedConnection {
             proxy_protocol,
             guarded: AtomicBool::new(false),
             pledged: AtomicBool::new(false),
+            switched: AtomicBool::new(false),
             session: OnceLock::new(),
             has_left: AtomicBool::new(false),
             outlet: Mutex::new(Outlet { outgoing, multiplexer, ..Outlet::default() }),
@@ -205,6 +208,16 @@ impl SharedConnection {
         if self.pledged.swap(false, Ordering::AcqRel) {
             pledge::redeem(&self.socket);
         }
+    }
+
+    /// The application takes over the connection, which carries no other request.
+    pub(crate) fn switch(&self) {
+        self.switched.store(true, Ordering::Release);
+    }
+
+    /// Whether the application has taken over the connection.
+    pub(crate) fn is_switched(&self) -> bool {
+        self.switched.load(Ordering::Acquire)
     }
 
     /// Breaks the connection for every holder. Where the client notices only a close

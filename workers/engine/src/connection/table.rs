@@ -243,6 +243,16 @@ impl Connections {
         Ok(())
     }
 
+    /// Ends the events of a connection that the application has taken over.
+    pub(super) fn unwatch(&mut self, token: usize) {
+        let Some(connection) = self.slab.get_mut(token) else { return };
+        if std::mem::take(&mut connection.registered) {
+            let fd = connection.link.as_fd().as_raw_fd();
+            // It is registered, so this does not fail.
+            self.registry.deregister(&mut SourceFd(&fd)).ok();
+        }
+    }
+
     /// Ends the events of a connection that is closed, if its descriptor stays open: the
     /// application, or a process that it has forked, may hold it. The kernel would report
     /// them under a token that the next connection gets.

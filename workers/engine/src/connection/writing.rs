@@ -25,6 +25,9 @@ impl Connections {
         }
         let after = stream.tail().after.take();
         let Some(after) = after else {
+            if stream.connection.is_switched() {
+                return self.unwatch(token);
+            }
             // The response continues; the socket may have got room since the
             // application found it full.
             self.write_for_application(token);

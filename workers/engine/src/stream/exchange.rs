@@ -4,6 +4,7 @@ mod account;
 mod encoded;
 mod on_stream;
 mod sending;
+mod switching;
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -13,7 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use monoceros_http::{Fields, Head, PathPrefix, TraceParent, Version, h1};
+use monoceros_http::{Fields, Head, PathPrefix, TraceParent, h1};
 use monoceros_sys::clock;
 use monoceros_tls::Session;
 use monoceros_wire::listener::Scheme;
@@ -35,6 +36,8 @@ use crate::transport::file_range::FileRange;
 use crate::transport::payload::Payload;
 
 pub use sending::COPY_LIMIT;
+use switching::SwitchedConnection;
+pub use switching::SwitchedSocket;
 
 thread_local! {
     /// The memory for a piece of a response.
@@ -79,6 +82,8 @@ pub struct Exchange {
     replacement: Option<Box<LocalContent>>,
     /// The body, if it is encoded before it is sent.
     encoded: Option<Box<EncodedBody>>,
+    /// The application has taken over the connection.
+    switched: Option<Box<SwitchedConnection>>,
     gone: bool,
     completed: bool,
     ended: bool,
@@ -115,6 +120,7 @@ impl Exchange {
             held_ms: None,
             replacement: None,
             encoded: None,
+            switched: None,
             gone: false,
             completed: false,
             ended: false,
@@ -210,27 +216,6 @@ impl Exchange {
         self.request_mut().response.begin(status)
     }
 
-    /// Begins a response behind which another protocol follows, such as `websocket`.
-    /// Its head is sent with the first [`Exchange::write`], which may be empty. Later
-    /// bytes of the application are sent unchanged, and bytes of the client arrive as
-    /// pieces, to the end of the connection.
-    ///
-    /// # Errors
-    /// The protocol's name is malformed; [`Fault::Upgrade`] when the client has not
-    /// asked for another protocol (RFC 9110 section 7.8) or the request's body was not
-    /// taken, or where requests go to threads.
-    pub fn upgrade(&mut self, protocol: &[u8]) -> Result<(), Fault> {
-        let head = &self.request().head;
-        let is_asked = head.version() == Version::Http11 && head.field(b"upgrade").is_some();
-        let has_events = self.shared.handoff.events().is_some();
-        // Raw bytes last to the end of a connection, which other streams share.
-        let may_follow = has_events && !self.link().is_multiplexed;
-        if !is_asked || !may_follow || !self.stream.inbound.is_through() {
-            return Err(Fault::Upgrade);
-        }
-        self.request_mut().response.upgrade(protocol)
-    }
-
     /// Forgets the status and the fields of the response.
     pub fn reset(&mut self) {
         if !self.is_committed() {
@@ -294,8 +279,8 @@ impl Exchange {
         self.response().promised()
     }
 
-    /// Sends a piece of the body, with the head if it has not been sent yet. `whole` is
-    /// the length of the body where it is known, and `owner` owns the same bytes, so
+    /// Sends a piece of the body, with the head if it has not been sent yet; drops it if the
+    /// application has taken over the connection. `whole` is the length of the body where it is known, and `owner` owns the same bytes, so
     /// that they need not be copied if they have to wait. This never waits: bytes for
     /// which the socket has no room are sent later, see [`Exchange::is_crowded`].
     ///
@@ -307,6 +292,9 @@ impl Exchange {
         owner: Option<Box<dyn Payload>>,
         whole: Option<u64>,
     ) -> Result<(), ClientDisconnected> {
+        if self.is_switched() {
+            return Ok(());
+        }
         let with_head = self.commit(whole, bytes)?;
         if self.replacement.is_some() {
             return self.put_replacement(with_head);
@@ -387,6 +375,9 @@ impl Exchange {
         offset: u64,
         length: u64,
     ) -> Result<(), ClientDisconnected> {
+        if self.is_switched() {
+            return Ok(());
+        }
         let with_head = self.commit(Some(length), b"")?;
         if self.replacement.is_some() {
             return self.put_replacement(with_head);
@@ -635,8 +626,10 @@ impl Exchange {
             self.log(now_us, environ);
         }
         self.show_end(took_us, is_ours);
-        if is_ours {
-            self.give_back(after, now_us / 1000);
+        match self.switched.take() {
+            Some(switched) => self.return_switched(*switched),
+            None if is_ours => self.give_back(after, now_us / 1000),
+            None => {}
         }
         let number = self.request().number;
         if let Some(request) = self.request.take() {

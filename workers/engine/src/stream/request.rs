@@ -34,6 +34,8 @@ pub struct Request {
     pub(crate) ready_us: u64,
     /// Bytes of the server's own still wait to be sent before the response.
     pub(crate) behind: bool,
+    /// Bytes behind it have arrived.
+    pub(crate) has_more: bool,
     /// The response has `Connection: close`.
     pub(crate) closes: bool,
     /// The response, as far as it is made.
@@ -109,6 +111,7 @@ impl Request {
         self.body = Body::Empty;
         self.forwarded = Forwarded::default();
         self.behind = false;
+        self.has_more = false;
         self.closes = false;
         self.response.clear();
     }

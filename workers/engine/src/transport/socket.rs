@@ -1,6 +1,7 @@
 //! The socket of a connection. Every system call on a connection is made here.
 
 use std::io::{self, IoSlice};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -114,6 +115,13 @@ impl Socket {
     /// Ends our side (`shutdown(2)`): the client gets an end after what was sent.
     pub(crate) fn end_writing(&self) -> io::Result<()> {
         socket::shutdown_write(self.fd.as_fd())
+    }
+
+    /// Ends the client's side: every holder of the descriptor reads an end behind what has
+    /// arrived.
+    pub(crate) fn end_reading(&self) {
+        // A connection that has ended reads as one.
+        SockRef::from(&self.fd).shutdown(Shutdown::Read).ok();
     }
 
     /// Ends both sides, for every process that holds the descriptor.
