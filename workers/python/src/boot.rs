@@ -26,6 +26,8 @@ pub(crate) fn run_worker(py: Python) -> PyResult<()> {
     hide_variables(py)?;
     after_fork::watch(py)?;
     threads::prepare(py)?;
+    // Before a directory of the project can be searched.
+    crate::gunicorn_finder::install(py)?;
     // Without a higher limit the worker serves with the present one.
     limit::raise().ok();
     programs::give_limit_back(py)?;

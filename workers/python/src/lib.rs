@@ -22,6 +22,7 @@ mod file_wrapper;
 mod following;
 mod fork_audit;
 mod forked;
+mod gunicorn_finder;
 mod handed_socket;
 mod hooked_mold;
 mod hooks;

@@ -1,0 +1,1 @@
+"""Applications as gunicorn sees them: settings, and something to call."""

@@ -1,0 +1,1 @@
+"""Loggers that send figures too."""
