@@ -52,7 +52,10 @@ fn file_of(command: &Command) -> Option<&Path> {
         | Command::PrintConfig(loaded)
         | Command::Check { loaded, .. } => loaded.config_file.as_deref(),
         Command::Control(order) => order.config_file.as_deref(),
-        Command::Completions(_) | Command::Help(_) | Command::Version(_) => None,
+        Command::Completions(_)
+        | Command::InstallShim(_)
+        | Command::Help(_)
+        | Command::Version(_) => None,
     }
 }
 

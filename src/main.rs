@@ -7,6 +7,7 @@ mod master;
 #[cfg(test)]
 #[path = "../tests/support/need.rs"]
 mod need;
+mod shim;
 mod top;
 
 use std::process::ExitCode;
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         Ok(Command::CheckConfig(loaded)) => master::run(&loaded, Purpose::Check).into(),
         Ok(Command::Check { loaded, deploy }) => master::check(&loaded, deploy).into(),
         Ok(Command::Control(command)) => ctl::run(&command).into(),
+        Ok(Command::InstallShim(command)) => shim::install(&command),
         Ok(Command::PrintConfig(loaded)) => match cli::print_settings(&loaded) {
             ExitCode::SUCCESS => master::run(&loaded, Purpose::Check).into(),
             failed => failed,

@@ -36,6 +36,7 @@ mod forwarded;
 mod frameworks;
 mod given_up;
 mod gunicorn_package;
+mod gunicorn_shim;
 mod handshakes;
 mod hangs;
 mod https;

@@ -209,6 +209,7 @@ complete -c monoceros -n "__fish_monoceros_needs_command" -a "recycle" -d 'Repla
 complete -c monoceros -n "__fish_monoceros_needs_command" -a "top" -d 'Show the server on the terminal, and renew it each second'
 complete -c monoceros -n "__fish_monoceros_needs_command" -a "check" -d 'Check the settings and the application without serving: one line for each thing to correct; 0 when there is none, 1 when there are some'
 complete -c monoceros -n "__fish_monoceros_needs_command" -a "completions" -d 'Print the completions of a shell for this program: bash, zsh or fish'
+complete -c monoceros -n "__fish_monoceros_needs_command" -a "install-gunicorn-shim" -d 'Put a program gunicorn into a virtual environment, and the package of this name: both run this server'
 complete -c monoceros -n "__fish_monoceros_needs_command" -a "help" -d 'Print the flags and commands'
 complete -c monoceros -n "__fish_monoceros_using_subcommand reload" -s p -l pid -d 'The pid file of the server' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand reload" -s c -l config -d 'The configuration file that names its pid file' -r -F
@@ -435,3 +436,4 @@ complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l disable-re
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l capture-output -d 'Send the application\'s standard output and error to the error log'
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l check-config -d 'Check the settings and the application, report errors, and exit'
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l print-config -d 'Check as with --check-config, and print every setting with its source'
+complete -c monoceros -n "__fish_monoceros_using_subcommand install-gunicorn-shim" -l replace -d 'With install-gunicorn-shim: also if another gunicorn is installed there'

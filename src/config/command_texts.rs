@@ -21,8 +21,8 @@ const fn command(name: &'static str, words: &'static str, text: &'static str) ->
     CommandText { name, words, text }
 }
 
-/// All commands. `check`, `completions` and `help` need no running server.
-pub(crate) const COMMANDS: [CommandText; 14] = [
+/// All commands. Those from `check` on need no running server.
+pub(crate) const COMMANDS: [CommandText; 15] = [
     command(
         "reload",
         "",
@@ -86,11 +86,17 @@ pub(crate) const COMMANDS: [CommandText; 14] = [
         "SHELL",
         "Print the completions of a shell for this program: bash, zsh or fish.",
     ),
+    command(
+        "install-gunicorn-shim",
+        "ENVIRONMENT",
+        "Put a program gunicorn into a virtual environment, and the package of this name: both \
+         run this server.",
+    ),
     command("help", "", "Print the flags and commands."),
 ];
 
 /// The flags of commands.
-pub(crate) const FLAGS: [(&str, &str); 5] = [
+pub(crate) const FLAGS: [(&str, &str); 6] = [
     ("-p, --pid FILE", "The pid file of the server."),
     ("-c, --config FILE", "The configuration file that names its pid file."),
     (
@@ -107,6 +113,7 @@ pub(crate) const FLAGS: [(&str, &str); 5] = [
         "With `check`: also list what a deployment must not have, such as debugging, with the \
          messages of Django's own `check --deploy`.",
     ),
+    ("--replace", "With `install-gunicorn-shim`: also if another gunicorn is installed there."),
 ];
 
 /// The description of all commands together.

@@ -13,6 +13,7 @@ use crate::help;
 use crate::loaded::Loaded;
 use crate::python_file::PythonValues;
 use crate::shell_name::ShellName;
+use crate::shim_command::{self, ShimCommand, ShimRead};
 use crate::sources::{PythonUse, merge_all};
 
 /// The command of an invocation.
@@ -35,6 +36,8 @@ pub enum Command {
     Control(ControlCommand),
     /// Print the completions of this shell ([`crate::print::completions`]), and exit.
     Completions(ShellName),
+    /// Install the program `gunicorn` into an environment, and exit.
+    InstallShim(ShimCommand),
     /// Print this text and exit.
     Help(String),
     /// Print this text and exit.
@@ -95,6 +98,12 @@ fn read(
         return read.map(|read| match read {
             CompletionsRead::Shell(shell) => Command::Completions(shell),
             CompletionsRead::CommandHelp => Command::Help(help::commands()),
+        });
+    }
+    if let Some(read) = shim_command::read(args, cwd) {
+        return read.map(|read| match read {
+            ShimRead::Command(command) => Command::InstallShim(command),
+            ShimRead::CommandHelp => Command::Help(help::commands()),
         });
     }
     if let Some(words) = check_command::read(args) {

@@ -10,6 +10,7 @@ use crate::completions_command;
 use crate::control_command::{self, ARGUMENT};
 use crate::row::Arity;
 use crate::shell_name::ShellName;
+use crate::shim_command;
 use crate::table::{ROWS, Row};
 use crate::verb::{FORMS, VerbForm};
 
@@ -68,16 +69,26 @@ fn command(command: &CommandText) -> Command {
         (check_command::NAME, None) => check(),
         (completions_command::NAME, None) => Command::new(completions_command::NAME)
             .arg(one_of(Arg::new("SHELL"), ShellName::CHOICES)),
+        (shim_command::NAME, None) => shim(),
         (name, None) => Command::new(name),
     };
     words.about(plain(command.text)).disable_help_flag(true)
 }
 
 fn check() -> Command {
-    let deploy = Arg::new("deploy").long("deploy").action(ArgAction::SetTrue);
-    let texts = FLAGS.iter().filter(|(flag, _)| *flag == "--deploy");
-    let deploy = texts.fold(deploy, |arg, (_, text)| arg.help(plain(text)));
-    Command::new(check_command::NAME).arg(deploy).args(ROWS.iter().map(setting))
+    Command::new(check_command::NAME).arg(own_switch("deploy")).args(ROWS.iter().map(setting))
+}
+
+fn shim() -> Command {
+    let environment = Arg::new("ENVIRONMENT").value_hint(ValueHint::DirPath);
+    Command::new(shim_command::NAME).arg(own_switch("replace")).arg(environment)
+}
+
+/// A flag without a value that one command has, with its description.
+fn own_switch(name: &'static str) -> Arg {
+    let switch = Arg::new(name).long(name).action(ArgAction::SetTrue);
+    let texts = FLAGS.iter().filter(|(flag, _)| flag.strip_prefix("--") == Some(name));
+    texts.fold(switch, |arg, (_, text)| arg.help(plain(text)))
 }
 
 fn control(form: &VerbForm) -> Command {

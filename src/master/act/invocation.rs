@@ -66,6 +66,7 @@ impl Invocation {
             ) => check_file(loaded.config_file.as_deref()).map(|()| loaded),
             Ok(
                 Command::Completions(_)
+                | Command::InstallShim(_)
                 | Command::Help(_)
                 | Command::Version(_)
                 | Command::Control(_),

@@ -6,11 +6,13 @@ use pyo3::prelude::*;
 use crate::own_code::own_module;
 
 /// The modules of the server's package: the name, whether it is a package, the source.
-const MODULES: [(&str, bool, &str); 23] = [
+pub(crate) const MODULES: [(&str, bool, &str); 25] = [
     ("gunicorn", true, include_str!("gunicorn/__init__.py")),
+    ("gunicorn.__main__", false, include_str!("gunicorn/__main__.py")),
     ("gunicorn._checks", false, include_str!("gunicorn/_checks.py")),
     ("gunicorn._hooks", false, include_str!("gunicorn/_hooks.py")),
     ("gunicorn._rows", false, include_str!("gunicorn/_rows.py")),
+    ("gunicorn._server", false, include_str!("gunicorn/_server.py")),
     ("gunicorn.app", true, include_str!("gunicorn/app/__init__.py")),
     ("gunicorn.app.base", false, include_str!("gunicorn/app/base.py")),
     ("gunicorn.app.wsgiapp", false, include_str!("gunicorn/app/wsgiapp.py")),

@@ -23,6 +23,7 @@ mod following;
 mod fork_audit;
 mod forked;
 mod gunicorn_finder;
+mod gunicorn_shim;
 mod handed_socket;
 mod hooked_mold;
 mod hooks;
@@ -65,6 +66,8 @@ mod monoceros {
     use super::errors::ErrorLog;
     #[pymodule_export]
     use super::file_wrapper::FileWrapper;
+    #[pymodule_export]
+    use super::gunicorn_shim::install_gunicorn_shim;
     #[pymodule_export]
     use super::serve::Server;
 

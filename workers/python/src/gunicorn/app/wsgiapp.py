@@ -1,9 +1,10 @@
 """The application that a command line names."""
 
 import os
+import sys
 
-from gunicorn import util
-from gunicorn.app.base import Application
+from gunicorn import _server, util
+from gunicorn.app.base import Application, give_up
 from gunicorn.errors import ConfigError
 
 
@@ -46,4 +47,7 @@ class WSGIApplication(Application):
 
 def run(prog=None):
     """Serves the application that the command line names."""
-    WSGIApplication("%(prog)s [OPTIONS] [APP_MODULE]", prog=prog).run()
+    try:
+        _server.become(sys.argv[1:])
+    except RuntimeError as error:
+        give_up("\nError: %s\n" % error)

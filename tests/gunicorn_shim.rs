@@ -1,0 +1,114 @@
+//! The program `gunicorn` in an environment: `monoceros install-gunicorn-shim`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::support::directory::Directory;
+use crate::support::environment;
+use crate::support::server::Server;
+use crate::support::setup::{Setup, program, python};
+
+const APPLICATION: &str = "
+import os
+import sys
+
+def make(greeting='hello'):
+    def application(environ, start_response):
+        body = ('%s %s' % (greeting, sys.prefix)).encode()
+        start_response('200 OK', [('Content-Length', str(len(body)))])
+        return [body]
+    return application
+
+application = make()
+";
+
+/// A program that starts gunicorn in itself, as several launchers do.
+const LAUNCHER: &str = "
+import sys
+from gunicorn.app.wsgiapp import run
+
+sys.argv = ['gunicorn', '-b', '127.0.0.1:0', \"shop:make('launched')\", '--timeout=5']
+run()
+";
+
+/// An environment with nothing installed in it. Its name has a blank, which the first line of
+/// a script cannot have.
+fn new_environment(directory: &Directory) -> PathBuf {
+    let path = directory.join("an environment");
+    let mut command = Command::new(python());
+    command.args(["-m", "venv", "--without-pip"]).arg(&path);
+    assert!(environment::clear(&mut command).status().unwrap().success());
+    path
+}
+
+fn install(words: &[&str], environment: &Path) -> Output {
+    let mut command = Command::new(program());
+    command.arg("install-gunicorn-shim").args(words).arg(environment);
+    environment::clear(&mut command).output().unwrap()
+}
+
+/// Serves the shop with this program and these words behind it.
+fn serve(binary: &Path, setup: Setup, words: &[&str]) -> Server {
+    setup.binary(binary).flags(words).file("shop.py", APPLICATION).start()
+}
+
+#[test]
+fn what_starts_gunicorn_starts_the_server() {
+    let kept = Directory::new();
+    let environment = new_environment(&kept);
+    let installed = install(&[], &environment);
+    assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
+    let (script, interpreter) = (environment.join("bin/gunicorn"), environment.join("bin/python"));
+    let prefix = environment.display();
+    let words = ["-b", "127.0.0.1:0", "shop", "-w2", "--name", "shop"];
+    let server = serve(&script, Setup::bare(), &words);
+    assert_eq!(server.get("/").text(), format!("hello {prefix}"));
+    server.stop();
+    let as_module = [&["-m", "gunicorn"], &words[..]].concat();
+    let server = serve(&interpreter, Setup::bare(), &as_module);
+    assert_eq!(server.get("/").text(), format!("hello {prefix}"));
+    server.stop();
+    let setup = Setup::bare().file("launcher.py", LAUNCHER);
+    let server = serve(&interpreter, setup, &["launcher.py"]);
+    assert_eq!(server.get("/").text(), format!("launched {prefix}"));
+    server.stop();
+    // `status` is an application here, and no command of the server's program.
+    let failed = Setup::bare().binary(&script).flags(&["status", "-b", "127.0.0.1:0"]).run();
+    assert_ne!(failed.code, Some(0));
+    assert!(failed.stderr.contains("No module named 'status'"), "{}", failed.stderr);
+    let version = Command::new(&script).arg("--version").output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&version.stdout), "gunicorn (version 27.0.1)\n");
+}
+
+#[test]
+fn another_gunicorn_is_replaced_only_on_request() {
+    let kept = Directory::new();
+    let environment = new_environment(&kept);
+    let script = environment.join("bin/gunicorn");
+    fs::write(&script, "another").unwrap();
+    let refused = install(&[], &environment);
+    assert_eq!(refused.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    let expected = format!(
+        "monoceros: cannot install the program gunicorn in {}: {} is there; --replace removes it\n",
+        environment.display(),
+        script.display()
+    );
+    assert_eq!(text, expected);
+    assert_eq!(fs::read_to_string(&script).unwrap(), "another");
+    let replaced = install(&["--replace"], &environment);
+    assert!(replaced.status.success(), "{}", String::from_utf8_lossy(&replaced.stderr));
+    assert!(fs::read_to_string(&script).unwrap().contains("gunicorn.app.wsgiapp"));
+    // Its own is replaced without more words, by a later version of itself.
+    assert!(install(&[], &environment).status.success());
+}
+
+#[test]
+fn what_is_no_environment_is_an_error() {
+    let directory = Directory::new();
+    let failed = install(&[], directory.path());
+    assert_eq!(failed.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert!(text.contains("there is no bin/python"), "{text}");
+}
