@@ -50,12 +50,20 @@ class Place:
     def clear(self):
         """Removes what is there."""
         for it in self.distributions():
-            shutil.rmtree(str(it._path))
+            # Other programs are among them, such as gunicorn's `gunicornc`.
+            for file in it.files or ():
+                remove(str(it.locate_file(file)))
+            shutil.rmtree(str(it._path), ignore_errors=True)
         if os.path.isdir(self.package) and not os.path.islink(self.package):
             shutil.rmtree(self.package)
         for path in (self.package, self.script):
-            if os.path.lexists(path):
-                os.unlink(path)
+            remove(path)
+
+
+def remove(path):
+    """Removes a file, if there is one."""
+    if os.path.lexists(path):
+        os.unlink(path)
 
 
 def install(modules, program, replaces):
