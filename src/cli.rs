@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use monoceros_config::print::completions;
 use monoceros_config::raw::bytes_of;
-use monoceros_config::{Command, Loaded, load};
+use monoceros_config::{Command, Loaded, load_with};
 use monoceros_log::{Destination, Severity, journal};
 use monoceros_sys::user::is_root;
 use monoceros_sys::{path, reason};
@@ -25,7 +25,7 @@ pub(crate) fn command() -> Result<Command, ExitCode> {
         complain(&format!("cannot find the working directory: {error}"));
         ExitCode::FAILURE
     })?;
-    match load(&args, &env, &cwd) {
+    match load_with(&args, &env, &cwd, None) {
         Ok(Command::Help(text) | Command::Version(text)) => Err(print(text.as_ref())),
         Ok(Command::Completions(shell)) => Err(print(completions(shell).as_ref())),
         Ok(command) => match check_file(file_of(&command)) {
@@ -94,10 +94,14 @@ pub(crate) fn print_settings(loaded: &Loaded) -> ExitCode {
 /// Prints an error to standard error. If that cannot be written to, such as a pipe that no
 /// process reads, the exit code still reports the error.
 pub(crate) fn complain(text: &str) {
-    let text = format!("monoceros: {text}");
+    write_error(&format!("monoceros: {text}"));
+}
+
+/// Prints a text to standard error as it is.
+pub(crate) fn write_error(text: &str) {
     let mut stderr = std::io::stderr();
     drop(match journal::reads_stderr() {
-        true => writeln!(stderr, "{}", journal::prioritized(Severity::Error, &text)),
+        true => writeln!(stderr, "{}", journal::prioritized(Severity::Error, text)),
         false => writeln!(stderr, "{text}"),
     });
 }

@@ -12,7 +12,7 @@ mod top;
 
 use std::process::ExitCode;
 
-use monoceros_config::Command;
+use monoceros_config::{Command, Loaded, WorkerClass};
 
 use crate::master::Purpose;
 
@@ -23,6 +23,9 @@ fn main() -> ExitCode {
         Ok(Command::Check { loaded, deploy }) => master::check(&loaded, deploy).into(),
         Ok(Command::Control(command)) => ctl::run(&command).into(),
         Ok(Command::InstallShim(command)) => shim::install(&command),
+        Ok(Command::PrintConfig(loaded)) if prints_as_gunicorn(&loaded) => {
+            master::print(&loaded).into()
+        }
         Ok(Command::PrintConfig(loaded)) => match cli::print_settings(&loaded) {
             ExitCode::SUCCESS => master::run(&loaded, Purpose::Check).into(),
             failed => failed,
@@ -30,4 +33,10 @@ fn main() -> ExitCode {
         Ok(Command::Completions(_) | Command::Help(_) | Command::Version(_)) => ExitCode::SUCCESS,
         Err(code) => code,
     }
+}
+
+/// Settings of gunicorn's sources are printed in its form. A mold does that, and programs have
+/// none.
+fn prints_as_gunicorn(loaded: &Loaded) -> bool {
+    loaded.has_gunicorn_source() && loaded.settings.worker_class == WorkerClass::Wsgi
 }

@@ -35,6 +35,7 @@ mod forks;
 mod forwarded;
 mod frameworks;
 mod given_up;
+mod gunicorn_conf;
 mod gunicorn_package;
 mod gunicorn_shim;
 mod handshakes;

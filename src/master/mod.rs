@@ -13,5 +13,5 @@ mod page;
 
 pub(crate) use self::act::invocation::Invocation;
 pub(crate) use self::act::pid_file::find_master;
-pub(crate) use self::act::start::{check, run};
+pub(crate) use self::act::start::{check, print, run};
 pub(crate) use self::decide::state::Purpose;

@@ -60,6 +60,9 @@ pub struct MoldSettings {
     pub workers: u16,
     /// The mold's logs, whose descriptors come with the message in this order.
     pub logs: Vec<LogRole>,
+    /// The directory for the application's own metrics, if the server has made one.
+    #[serde(default)]
+    pub metrics_directory: Option<String>,
     /// Print all settings in gunicorn's form before anything else.
     pub print: bool,
     /// The server only checks its settings and its application: no hook runs.

@@ -3,6 +3,8 @@
 //! thing that the master has, and passes each event source and each action to its part;
 //! what concerns several parts is a sequence here.
 
+mod molds;
+
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
@@ -43,13 +45,13 @@ use crate::master::act::slow_log::SlowLog;
 use crate::master::act::spare_memory::SpareMemory;
 use crate::master::act::startup::{CANNOT_START, Startup, announce};
 use crate::master::act::upgrade::{Inherited, PassedOn, SuccessorStart};
+use crate::master::act::worker_process::WorkerProcess;
 use crate::master::act::worker_spec::WorkerSpec;
 use crate::master::decide::action::Action;
 use crate::master::decide::event::MasterEvent;
 use crate::master::decide::id::{ClientId, WorkerId};
 use crate::master::decide::master::Master;
 use crate::master::decide::server_facts::{ReportReader, ServerFacts};
-use crate::master::decide::settings::MasterSettings;
 use crate::master::decide::tally::TallySnapshot;
 use crate::master::page::history::History;
 
@@ -63,6 +65,8 @@ pub(crate) struct MasterLoop {
     clients: ClientLimits,
     application_metrics: ApplicationMetrics,
     processes: Processes,
+    /// The mold that has run the configuration file in Python, until the decisions take it over.
+    first_mold: Option<WorkerProcess>,
     former: FormerWorkers,
     observer: Observer,
     sizes: ProportionalSizes,
@@ -103,6 +107,8 @@ pub(crate) struct LoopParts {
     pub(crate) pid_path: Option<PathBuf>,
     /// What a predecessor passes on.
     pub(crate) inherited: Option<Inherited>,
+    /// The mold that has run the configuration file in Python.
+    pub(crate) mold: Option<WorkerProcess>,
 }
 
 impl MasterLoop {
@@ -118,6 +124,7 @@ impl MasterLoop {
             concerns,
             pid_path,
             inherited,
+            mold,
         } = parts;
         let poller = Poller::new()?;
         let signals = SignalReader::new(&poller)?;
@@ -142,6 +149,7 @@ impl MasterLoop {
             clients: ClientLimits::new(clients),
             application_metrics: ApplicationMetrics::new(metrics_directories),
             processes: Processes::new(),
+            first_mold: mold,
             former: FormerWorkers::default(),
             observer: Observer::new(earlier.map(|peer| peer.pid)),
             sizes: ProportionalSizes::default(),
@@ -294,8 +302,17 @@ impl MasterLoop {
         let poller = &self.poller;
         match action {
             Action::Bind => return Some(MasterEvent::Bound(self.generations.bind_first())),
-            Action::Spawn { worker, slot, generation, workers } => {
-                return self.spawn(worker, slot, generation, workers);
+            Action::Spawn { worker, slot, generation, workers, mold } => {
+                return self.spawn(worker, (slot, generation), workers, mold);
+            }
+            Action::AdoptMold { worker } => return Some(self.adopt_mold(worker)),
+            Action::SpawnReader { worker, generation } => {
+                return Some(self.spawn_reader(worker, generation));
+            }
+            Action::RunFile { worker } => return self.run_file(worker),
+            Action::Configure { worker, generation } => self.configure(worker, generation),
+            Action::PassListeners { worker, generation } => {
+                self.pass_listeners(worker, generation);
             }
             Action::SpawnMold { worker, generation } => {
                 return Some(self.spawn_mold(worker, generation));
@@ -328,27 +345,22 @@ impl MasterLoop {
             }
             Action::Reply { client, reply } => self.control.reply(client, &reply, poller),
             Action::Notify(notification) => self.notify_sender.send_notification(&notification),
-            Action::ReadSettings { generation } => {
-                let settings = self.read_settings(generation);
-                return Some(MasterEvent::SettingsRead { generation, settings });
+            Action::ReadSettings { generation } => return Some(self.read_settings(generation)),
+            Action::LoadSettings { generation, values } => {
+                return Some(self.load_settings(generation, *values));
             }
             Action::KeepGeneration { generation, last_read } => {
-                self.generations.keep(generation, last_read);
-                self.metrics.keep(&self.generations, poller);
-                if let Ok(spec) = self.generations.find(generation) {
-                    self.startup.follow(spec);
-                }
-                self.follow_settings();
-                self.memory.note_work();
-                self.renewals.warn(&mut self.generations);
-                return Some(self.report_certificates());
+                return Some(self.keep_generation(generation, last_read));
             }
             Action::SetLogLevel(level) => self.generations.set_level(level),
             Action::Reopen => match self.reopen_logs() {
                 Ok(()) => log::info!("log files opened again"),
                 Err(error) => log::error!("{error}; still writing to the old file"),
             },
-            Action::CloseListeners => self.generations.close_listeners(),
+            Action::CloseListeners => {
+                self.generations.close_listeners();
+                self.processes.close_listeners();
+            }
             Action::Announce { app, workers } => self.announce(&app, workers),
             Action::Log(line) => line.write(),
             Action::LogSlow { id, trace, text } => self.slow_log.write(id, trace, &text),
@@ -361,9 +373,9 @@ impl MasterLoop {
     fn spawn(
         &mut self,
         worker: WorkerId,
-        slot: Slot,
-        generation: Generation,
+        (slot, generation): (Slot, Generation),
         workers: u16,
+        mold: Option<WorkerId>,
     ) -> Option<MasterEvent> {
         let spec = match self.generations.find(generation) {
             Ok(spec) => spec,
@@ -392,7 +404,8 @@ impl MasterLoop {
             owner: None,
             umask: None,
         };
-        self.processes.spawn(worker, spec, start, clients, &self.poller)
+        let start = Self::with_own_steps(start, spec);
+        self.processes.spawn(worker, spec, start, clients, mold, &self.poller)
     }
 
     fn spawn_mold(&mut self, worker: WorkerId, generation: Generation) -> MasterEvent {
@@ -402,28 +415,25 @@ impl MasterLoop {
         }
     }
 
+    /// Goes on with one generation, and forgets the others.
+    fn keep_generation(&mut self, generation: Generation, last_read: Generation) -> MasterEvent {
+        self.generations.keep(generation, last_read);
+        self.metrics.keep(&self.generations, &self.poller);
+        if let Ok(spec) = self.generations.find(generation) {
+            self.startup.follow(spec);
+        }
+        self.follow_settings();
+        self.memory.note_work();
+        self.renewals.warn(&mut self.generations);
+        self.report_certificates()
+    }
+
     /// Opens the log files again: the master's own, and those that it has opened for workers.
     fn reopen_logs(&self) -> Result<(), String> {
         let reopened = self.startup.reopen(&self.generations);
         self.processes.reopen_logs(&self.generations);
         self.slow_log.reopen(self.generations.owner());
         reopened
-    }
-
-    /// Reads the settings. A reload opens the logs again, as gunicorn's does, so that all
-    /// processes go on in the same files, also those of the old generation.
-    fn read_settings(&mut self, generation: Generation) -> Result<MasterSettings, String> {
-        if let Err(error) = self.reopen_logs() {
-            log::error!("{error}; still writing to the old file");
-        }
-        self.processes.pass_logs();
-        let settings = self.generations.read(generation, &self.invocation)?;
-        if let Err(text) = self.note_generation() {
-            self.generations.forget(generation);
-            return Err(text);
-        }
-        self.pid_file.renew(self.generations.owner());
-        Ok(settings)
     }
 
     /// A generation was read: makes what its workers share with those of other generations.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use monoceros_config::Loaded;
 use monoceros_sys::reason;
 use monoceros_sys::user::Credentials;
 use monoceros_wire::Generation;
@@ -117,20 +118,20 @@ impl Generations {
         Ok(())
     }
 
-    /// Reads the settings for a new generation, and opens its listeners. After a failure
+    /// Makes a generation of settings that were read, and opens its listeners. After a failure
     /// nothing has changed.
     pub(crate) fn read(
         &mut self,
         generation: Generation,
+        loaded: &Loaded,
         invocation: &Invocation,
     ) -> Result<MasterSettings, String> {
-        let loaded = invocation.load()?;
         for warning in &loaded.warnings {
             log::warn!("{warning}");
         }
         let current = self.current();
         current.map_or(Ok(()), WorkerSpec::check_file)?;
-        let mut spec = WorkerSpec::new(&loaded, invocation)?;
+        let mut spec = WorkerSpec::new(loaded, invocation)?;
         if let Some(current) = current {
             for key in spec.needs_restart(current) {
                 log::warn!("{key} has changed: that takes effect with a restart only");
@@ -287,6 +288,12 @@ mod tests {
         generations
     }
 
+    /// Reads settings for the second generation.
+    fn read(generations: &mut Generations, binds: &[&str]) -> Result<MasterSettings, String> {
+        let invocation = invocation(binds);
+        generations.read(SECOND, &invocation.load().unwrap(), &invocation)
+    }
+
     fn refuses(generations: &Generations, generation: Generation) -> bool {
         let listeners = &generations.find(generation).unwrap().listeners;
         assert_eq!(listeners.len(), 1);
@@ -323,7 +330,7 @@ mod tests {
         assert!(!refuses(&generations, FIRST), "the newest settings have it");
         let directory = SocketDirectory::new("newer");
         let other = format!("unix:{}", directory.socket().display());
-        generations.read(SECOND, &invocation(&[&other])).unwrap();
+        read(&mut generations, &[&other]).unwrap();
         generations.refuse_connections(FIRST, &[SECOND, FIRST], false);
         assert!(!refuses(&generations, FIRST), "another worker of the generation goes on");
         generations.refuse_connections(FIRST, &[SECOND], false);
@@ -352,7 +359,7 @@ mod tests {
         let address = format!("unix:{}", path.display());
         let mut generations = bound(&[&address]);
         assert!(path.exists());
-        generations.read(SECOND, &invocation(&["127.0.0.1:0"])).unwrap();
+        read(&mut generations, &["127.0.0.1:0"]).unwrap();
         generations.keep(FIRST, FIRST);
         assert!(generations.find(SECOND).is_ok(), "the event about it is on its way");
         generations.keep(SECOND, SECOND);
@@ -375,7 +382,7 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap().to_string();
         let mut generations = bound(&["127.0.0.1:0"]);
-        let failure = generations.read(SECOND, &invocation(&[&address])).unwrap_err();
+        let failure = read(&mut generations, &[&address]).unwrap_err();
         assert!(failure.contains("address already in use"), "{failure}");
         assert!(generations.find(SECOND).is_err());
         assert_eq!(generations.for_successor().len(), 1);

@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use monoceros_config::{Command, Loaded};
+use monoceros_config::{Command, Loaded, PythonValues};
 use monoceros_sys::reason;
 
 use crate::cli::check_file;
@@ -55,9 +55,18 @@ impl Invocation {
         }
     }
 
-    /// Reads the settings again.
+    /// Reads the settings again. Those of a configuration file in Python are not among them.
     pub(crate) fn load(&self) -> Result<Loaded, String> {
-        match monoceros_config::load(&self.args, &self.env, &self.directory) {
+        self.load_from(None)
+    }
+
+    /// Reads the settings again, with what the configuration file in Python sets.
+    pub(crate) fn load_with(&self, python: &PythonValues) -> Result<Loaded, String> {
+        self.load_from(Some(python))
+    }
+
+    fn load_from(&self, python: Option<&PythonValues>) -> Result<Loaded, String> {
+        match monoceros_config::load_with(&self.args, &self.env, &self.directory, python) {
             Ok(
                 Command::Run(loaded)
                 | Command::CheckConfig(loaded)

@@ -89,7 +89,7 @@ impl<T> Forks<T> {
 pub(crate) struct PendingFork {
     generation: Generation,
     start: Start,
-    /// The user that it runs as.
+    /// The user that it runs as when it announces itself.
     uid: u32,
     channel: MasterEnd,
     shared: SharedMemory,
@@ -126,15 +126,17 @@ impl PendingFork {
         let clients = clients.map(|table| ClientMemory::create(table, spec.counted_connections()));
         let clients = clients.transpose().map_err(cannot)?;
         let mut given = vec![theirs.as_fd(), scoreboard.as_fd(), stacks.as_fd()];
-        if spec.listeners.iter().any(|it| it.is_anew()) {
-            // The mold may have older sockets.
+        if spec.mold_file.is_some() || spec.listeners.iter().any(|it| it.is_anew()) {
+            // The mold may have other sockets.
             given.extend(spec.listeners.iter().flat_map(|it| it.sockets()));
         }
         mold.ask_fork(worker, generation, &given).map_err(cannot)?;
         let stacks = stacks.into();
         let shared = SharedMemory { scoreboard: Some(scoreboard), listeners, stacks, clients };
         let later = Vec::new();
-        let uid = spec.owner.as_ref().map_or_else(user::own_uid, |owner| owner.uid);
+        // One that a configuration file's mold forks becomes the workers' user later, by itself.
+        let owner = spec.owner.as_ref().filter(|_| spec.mold_file.is_none());
+        let uid = owner.map_or_else(user::own_uid, |owner| owner.uid);
         let certificates = spec.sealed_certificates().cloned();
         Ok(Self { generation, start, uid, channel, shared, spool_count, certificates, logs, later })
     }

@@ -1,6 +1,7 @@
 //! Owns the processes of workers and molds, and the forks that molds were asked for: starts
 //! them, reads and sends their messages, reaps them. Called by the event loop only.
 
+mod molds;
 mod supplies;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -58,14 +59,14 @@ impl Processes {
         }
     }
 
-    /// Starts a worker, or asks the mold of its generation to fork one; then the event
-    /// comes later.
+    /// Starts a worker, or asks this mold to fork one; then the event comes later.
     pub(crate) fn spawn(
         &mut self,
         worker: WorkerId,
         spec: &WorkerSpec,
         mut start: Start,
         clients: Option<&Rc<ClientTable>>,
+        mold: Option<WorkerId>,
         poller: &Poller,
     ) -> Option<MasterEvent> {
         spec.logs.follow_names();
@@ -74,12 +75,15 @@ impl Processes {
         });
         start.spool_place = spool.as_ref().map(|it| it.number);
         let count = spool.map(|it| it.count);
-        let spawned = if spec.settings.preload {
-            let asked = self.ask_mold(worker, spec, start, count, clients, poller);
-            asked.map(|()| None).map_err(SpawnError::from)
-        } else {
-            let spawned = worker_process::spawn(spec, start, count.as_deref(), clients);
-            spawned.map(|it| Some(self.keep(worker, it, poller)))
+        let spawned = match mold {
+            Some(mold) => {
+                let asked = self.ask_mold((mold, worker), spec, (start, count), clients, poller);
+                asked.map(|()| None).map_err(SpawnError::from)
+            }
+            None => {
+                let spawned = worker_process::spawn(spec, start, count.as_deref(), clients);
+                spawned.map(|it| Some(self.keep(worker, it, poller)))
+            }
         };
         spawned.unwrap_or_else(|error| Some(MasterEvent::SpawnFailed { worker, error }))
     }
@@ -93,6 +97,9 @@ impl Processes {
         poller: &Poller,
     ) -> MasterEvent {
         spec.logs.follow_names();
+        if let (Some(file), Some(extension)) = (&spec.mold_file, &spec.extension) {
+            return self.spawn_reader(worker, generation, (file, extension.as_ref()), poller);
+        }
         let adopts = process::adopt_orphans()
             .map_err(|error| format!("cannot take over orphans: {}", reason(&error)));
         let spawned = adopts
@@ -104,24 +111,21 @@ impl Processes {
         }
     }
 
-    /// Asks the mold of the generation to fork a worker. The event comes later.
+    /// Asks a mold to fork a worker. The event comes later.
     fn ask_mold(
         &mut self,
-        worker: WorkerId,
+        (mold, worker): (WorkerId, WorkerId),
         spec: &WorkerSpec,
-        start: Start,
-        count: Option<Rc<SpoolCount>>,
+        (start, count): (Start, Option<Rc<SpoolCount>>),
         clients: Option<&Rc<ClientTable>>,
         poller: &Poller,
     ) -> Result<(), String> {
-        let mut molds = self.running.iter().rev();
-        let mold = molds.find(|(_, it)| it.is_mold() && it.generation == start.generation);
-        let (mold, process) = mold.ok_or("its mold is gone")?;
+        let process = self.running.get(&mold).ok_or("its mold is gone")?;
         let pending = PendingFork::ask(process, spec, worker, start, count, clients)?;
         if let Err(error) = poller.register(pending.descriptor(), PollSource::Worker(worker)) {
             log_unheard(&error);
         }
-        self.forks.ask(*mold, worker, pending);
+        self.forks.ask(mold, worker, pending);
         Ok(())
     }
 
@@ -290,11 +294,18 @@ impl Processes {
                 let error = SpawnError { text: printable::line(&text), is_temporary: passes };
                 return self.note_not_forked(worker, WorkerId(forked), error);
             }
-            // No mold was asked for the first three; the last one comes by the channel of a fork.
-            FromWorker::ConfigRead { .. }
-            | FromWorker::ConfigFailed { .. }
-            | FromWorker::HookEnded { .. }
-            | FromWorker::Forked => return None,
+            FromWorker::ConfigRead { values } => {
+                MasterEvent::ConfigRead { worker, values: Box::new(values) }
+            }
+            FromWorker::ConfigFailed { text, code } => {
+                MasterEvent::ConfigFailed { worker, text: printable::text(&text), code }
+            }
+            FromWorker::HookEnded { number, failure } => {
+                let failure = failure.map(|text| printable::text(&text));
+                MasterEvent::HookEnded { worker, number, failure }
+            }
+            // It comes by the channel of a fork.
+            FromWorker::Forked => return None,
         })
     }
 

@@ -11,17 +11,20 @@ use monoceros_sys::{clock, limit, process, reason, signal, title};
 use monoceros_wire::Generation;
 use monoceros_wire::message::ApplicationCheck;
 
-use crate::cli::complain;
+use crate::cli::{complain, write_error};
 
 use crate::master::act::concern_report::ConcernReport;
+use crate::master::act::config_reader::{self, ReadFailure};
 use crate::master::act::deployment;
 use crate::master::act::event_loop::{LoopParts, MasterLoop};
 use crate::master::act::invocation::Invocation;
 use crate::master::act::listener::{OwnedListener, adopt_activated};
 use crate::master::act::logs;
 use crate::master::act::notify_sender::NotifySender;
+use crate::master::act::python_file::{MoldFile, values_of};
 use crate::master::act::startup::CANNOT_START;
 use crate::master::act::upgrade::{check_program, inherit};
+use crate::master::act::worker_process::WorkerProcess;
 use crate::master::act::worker_spec::WorkerSpec;
 use crate::master::decide::master::{Master, StartContext};
 use crate::master::decide::state::Purpose;
@@ -35,7 +38,13 @@ pub(crate) fn run(loaded: &Loaded, purpose: Purpose) -> u8 {
 /// standard output; with `deploy` also what a deployment must not have. Returns the exit code:
 /// 1 if there is such a thing.
 pub(crate) fn check(loaded: &Loaded, deploy: bool) -> u8 {
-    run_with(loaded, Purpose::Check, CheckTask { is_listed: true, deploy })
+    run_with(loaded, Purpose::Check, CheckTask { is_listed: true, deploy, prints: false })
+}
+
+/// Checks the settings and the application, and writes all settings to standard output in
+/// gunicorn's form. Returns the exit code.
+pub(crate) fn print(loaded: &Loaded) -> u8 {
+    run_with(loaded, Purpose::Check, CheckTask { prints: true, ..CheckTask::default() })
 }
 
 /// What a check does beside loading the application.
@@ -45,6 +54,8 @@ struct CheckTask {
     is_listed: bool,
     /// It looks for what a deployment must not have.
     deploy: bool,
+    /// A mold prints the settings.
+    prints: bool,
 }
 
 fn run_with(loaded: &Loaded, purpose: Purpose, task: CheckTask) -> u8 {
@@ -54,7 +65,7 @@ fn run_with(loaded: &Loaded, purpose: Purpose, task: CheckTask) -> u8 {
     limit::raise().ok();
     match open(loaded, purpose, task) {
         Ok(Opened::Starter(code)) => code,
-        Ok(Opened::Server(mut parts)) => {
+        Ok(Opened::Server(mut parts, loaded)) => {
             loaded.warnings.iter().for_each(|warning| parts.concerns.write(warning, false));
             loaded.notes.iter().for_each(|note| log::debug!("{note}"));
             serve(*parts, purpose).unwrap_or_else(|text| {
@@ -62,10 +73,30 @@ fn run_with(loaded: &Loaded, purpose: Purpose, task: CheckTask) -> u8 {
                 CANNOT_START
             })
         }
-        Err(text) => {
+        Err(StartFailure::Text(text)) => {
             complain(&text);
             CANNOT_START
         }
+        Err(StartFailure::File(text, code)) => {
+            write_error(&text);
+            code.max(CANNOT_START)
+        }
+    }
+}
+
+/// Why no process serves.
+#[derive(Debug)]
+enum StartFailure {
+    /// The error.
+    Text(String),
+    /// The configuration file in Python cannot be used: the text as gunicorn writes it, and the
+    /// exit code.
+    File(String, u8),
+}
+
+impl From<String> for StartFailure {
+    fn from(text: String) -> Self {
+        Self::Text(text)
     }
 }
 
@@ -74,16 +105,17 @@ enum Opened {
     /// The starting process of a server that has gone to the background. It exits with this
     /// code.
     Starter(u8),
-    /// The process that serves.
-    Server(Box<LoopParts>),
+    /// The process that serves, and the settings that it serves with.
+    Server(Box<LoopParts>, Box<Loaded>),
 }
 
 /// Does everything up to the error log; before, errors can only be printed.
-fn open(loaded: &Loaded, purpose: Purpose, task: CheckTask) -> Result<Opened, String> {
+fn open(found: &Loaded, purpose: Purpose, task: CheckTask) -> Result<Opened, StartFailure> {
     process::check_kernel().map_err(|error| format!("cannot start: {}", reason(&error)))?;
     let invocation = Invocation::own()?;
     let inherited = inherit(&invocation)?;
-    let mut spec = WorkerSpec::new(loaded, &invocation)?;
+    let (mut loaded, mut mold) = read_file(found, &invocation, task)?;
+    let mut spec = WorkerSpec::new(&loaded, &invocation)?;
     let mut starter = None;
     let mut concerns = ConcernReport::default();
     if purpose == Purpose::Check {
@@ -91,7 +123,7 @@ fn open(loaded: &Loaded, purpose: Purpose, task: CheckTask) -> Result<Opened, St
             concerns = ConcernReport::to_output();
         }
         if task.deploy {
-            let found = deployment::find_concerns(loaded, &spec);
+            let found = deployment::find_concerns(&loaded, &spec);
             found.iter().for_each(|text| concerns.write(text, false));
         }
         let public = deployment::public_addresses(&spec.settings);
@@ -99,17 +131,37 @@ fn open(loaded: &Loaded, purpose: Purpose, task: CheckTask) -> Result<Opened, St
         spec.settings.bind.clear();
         spec.settings.metrics.clear();
         spec.settings.preload = false;
+        if mold.is_some() && spec.mold_file.is_none() && spec.kind.can_check() {
+            spec.mold_file = Some(MoldFile::new(&loaded, &invocation)?);
+        }
+        spec.mold_file.iter_mut().for_each(|file| file.prints = task.prints);
         // A check logs warnings and errors only.
         spec.settings.log_level = spec.settings.log_level.max(LogLevel::Warning);
     } else if spec.settings.daemon && inherited.is_none() {
+        // Threads and terminals that the file has would stay with this process: the one in the
+        // background runs the file again.
+        if let Some(mold) = mold.take() {
+            config_reader::end_now(&mold);
+        }
         match daemon::detach() {
-            Ok(DaemonSide::Server(server)) => starter = Some(server),
+            Ok(DaemonSide::Server(server)) => {
+                (loaded, mold) = read_file(found, &invocation, task)?;
+                spec = WorkerSpec::new(&loaded, &invocation)?;
+                starter = Some(server);
+            }
             Ok(DaemonSide::Starter(code)) => {
                 report_failure(code, &spec);
                 return Ok(Opened::Starter(code));
             }
-            Err(error) => return Err(format!("cannot go to the background: {}", reason(&error))),
+            Err(error) => {
+                return Err(format!("cannot go to the background: {}", reason(&error)).into());
+            }
         }
+    }
+    if spec.mold_file.is_none()
+        && let Some(mold) = mold.take()
+    {
+        config_reader::end_now(&mold);
     }
     let log = open_logs(&spec, starter.as_ref())?;
     // Until everything is passed on, the predecessor notifies the init system.
@@ -127,8 +179,31 @@ fn open(loaded: &Loaded, purpose: Purpose, task: CheckTask) -> Result<Opened, St
         concerns,
         pid_path,
         inherited,
+        mold,
     };
-    Ok(Opened::Server(Box::new(parts)))
+    Ok(Opened::Server(Box::new(parts), Box::new(loaded)))
+}
+
+/// Runs the configuration file in Python, if there is one, in a mold that stays for the server.
+/// Returns the settings with what the file sets. A mold also prints settings in gunicorn's form.
+fn read_file(
+    found: &Loaded,
+    invocation: &Invocation,
+    task: CheckTask,
+) -> Result<(Loaded, Option<WorkerProcess>), StartFailure> {
+    if !found.is_partial() && !task.prints {
+        return Ok((found.clone(), None));
+    }
+    let (file, extension) = (MoldFile::new(found, invocation)?, invocation.extension()?);
+    let limit = found.settings.boot_timeout;
+    match config_reader::read(&file, &extension, limit) {
+        Ok((mold, values)) if found.is_partial() => {
+            Ok((invocation.load_with(&values_of(values))?, Some(mold)))
+        }
+        Ok((mold, _)) => Ok((found.clone(), Some(mold))),
+        Err(ReadFailure::Lost(text)) => Err(text.into()),
+        Err(ReadFailure::Refused(text, code)) => Err(StartFailure::File(text, code)),
+    }
 }
 
 /// Names the log of the server, which has the cause. The terminal may not have shown it.

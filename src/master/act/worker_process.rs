@@ -24,6 +24,7 @@ use monoceros_wire::{Generation, Slot};
 use crate::master::act::former_workers::{FormerRecord, PassedWorker};
 use crate::master::act::logs::OpenLogs;
 use crate::master::act::metrics_server::WorkerMetrics;
+use crate::master::act::python_file::MoldFile;
 use crate::master::act::worker_spec::WorkerSpec;
 use crate::master::act::{memory, proc_stat};
 use crate::master::decide::action::WorkerSignal;
@@ -31,8 +32,10 @@ use crate::master::decide::event::SpawnError;
 use crate::master::decide::id::WorkerId;
 use crate::master::decide::sample::{StacksRead, WorkerSample};
 use crate::master::kind::client_memory::ClientMemory;
+use crate::master::kind::extension::ExtensionFile;
 use crate::master::kind::link::{Endpoints, Link, LinkInput};
 use crate::master::kind::native_worker::{NativeWorker, SharedMemory};
+use crate::master::kind::python_kind;
 use crate::master::kind::worker_kind::StartFacts;
 
 /// The process of a worker or a mold, and the master's end of the link to it.
@@ -49,6 +52,8 @@ pub(crate) struct WorkerProcess {
     lacks_logs: Cell<bool>,
     /// The logs of its generation.
     pub(crate) logs: Rc<OpenLogs>,
+    /// It is a mold that runs a configuration file in Python.
+    has_file: bool,
     process: Process,
     link: Link,
 }
@@ -84,6 +89,28 @@ pub(crate) fn spawn_mold(
     let start = StartMold { generation, app, settings, logs: roles, config: None };
     let endpoints = spec.kind.connect_mold(start, &logs).map_err(spawn_error)?;
     execute(spec, None, generation, endpoints).map_err(spawn_error)
+}
+
+/// Starts a mold that runs a configuration file in Python before anything else. Its first message
+/// waits for it before it runs.
+pub(crate) fn spawn_reader(
+    file: &MoldFile,
+    extension: &ExtensionFile,
+    generation: Generation,
+) -> Result<WorkerProcess, SpawnError> {
+    let connected = python_kind().connect_mold(file.first_message(generation), &[]);
+    let endpoints = connected.map_err(spawn_error)?;
+    let given: Vec<_> =
+        endpoints.given().into_iter().chain([(variable::EXTENSION, extension.as_fd())]).collect();
+    let numbers = given.iter().map(|(name, _)| *name).zip(descriptor::FIRST..);
+    let texts = numbers.map(|(name, number)| format!("{name}={number}"));
+    let mut program = file.program.clone();
+    program.environment.extend(endpoints.variables.iter().cloned());
+    program.environment.extend(texts.filter_map(|text| CString::new(text).ok()));
+    let descriptors: Vec<_> = given.iter().map(|(_, descriptor)| *descriptor).collect();
+    let process = Process::start(&program, &descriptors).map_err(spawn_error)?;
+    let mold = WorkerProcess::new(None, generation, process, endpoints.link, Rc::default());
+    Ok(WorkerProcess { has_file: true, ..mold })
 }
 
 /// The error of a system call that a new process needs.
@@ -158,7 +185,17 @@ impl WorkerProcess {
         logs: Rc<OpenLogs>,
     ) -> Self {
         let (draining, lacks_certificates, lacks_logs) = Default::default();
-        Self { slot, generation, draining, lacks_certificates, lacks_logs, logs, process, link }
+        Self {
+            slot,
+            generation,
+            draining,
+            lacks_certificates,
+            lacks_logs,
+            logs,
+            has_file: false,
+            process,
+            link,
+        }
     }
 
     /// A worker that a mold has forked.
@@ -187,6 +224,24 @@ impl WorkerProcess {
         given: &[BorrowedFd],
     ) -> io::Result<()> {
         self.link.ask_fork(worker, generation, given)
+    }
+
+    /// It is a mold that runs a configuration file in Python.
+    pub(crate) fn has_file(&self) -> bool {
+        self.has_file
+    }
+
+    /// Sends a message with copies of descriptors. A mold that does not read its channel gets
+    /// none, and is ended for what it does in place of that.
+    pub(crate) fn send_with(&self, message: &ToWorker, files: &[BorrowedFd]) {
+        if !self.link.send_with(message, files) {
+            log::error!("pid {} does not read its messages", self.pid());
+        }
+    }
+
+    /// The descriptor that refers to the process.
+    pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
+        self.process.as_fd()
     }
 
     /// Its pid, which no other process has until it is reaped.

@@ -22,6 +22,7 @@ use crate::master::act::invocation::Invocation;
 use crate::master::act::listener::{OwnedListener, SocketOptions};
 use crate::master::act::logs::OpenLogs;
 use crate::master::act::metrics_directory::MetricsDirectory;
+use crate::master::act::python_file::MoldFile;
 use crate::master::decide::settings::{MasterSettings, RecyclingLimits, RolloutLimits};
 use crate::master::kind;
 use crate::master::kind::extension::ExtensionFile;
@@ -61,6 +62,8 @@ pub(crate) struct WorkerSpec {
     pub(crate) config_file: Option<PathBuf>,
     /// Where the application counts with `prometheus_client`, if there is a directory for it.
     pub(crate) metrics_directory: Option<Rc<MetricsDirectory>>,
+    /// The configuration file in Python, if there is one: its molds run it, and fork the workers.
+    pub(crate) mold_file: Option<MoldFile>,
     /// What a check asks of its worker; `None` to serve.
     pub(crate) check: Option<ApplicationCheck>,
     /// The logs of its workers, once `generations.rs` has opened them.
@@ -94,6 +97,8 @@ impl WorkerSpec {
             .has_certificates()
             .then(|| Certificates::read(&settings, &directory, other_user(owner.as_ref())))
             .transpose()?;
+        let has_file = loaded.python_source.is_some() && kind.can_preload();
+        let mold_file = has_file.then(|| MoldFile::new(loaded, invocation)).transpose()?;
         let binds_are_set = has("bind");
         let listeners = Vec::new();
         Ok(Self {
@@ -111,6 +116,7 @@ impl WorkerSpec {
             binds_are_set,
             config_file: loaded.config_file.clone(),
             metrics_directory: None,
+            mold_file,
             check: None,
             logs: Rc::default(),
         })
@@ -194,7 +200,8 @@ impl WorkerSpec {
     /// Fails if the configuration file that was read is missing now. A deployment without it
     /// would put the server back to its defaults, addresses included, which no operator means to do.
     pub(crate) fn check_file(&self) -> Result<(), String> {
-        match &self.config_file {
+        let of_mold = self.mold_file.as_ref().and_then(|file| file.path.as_ref());
+        match self.config_file.as_ref().or(of_mold) {
             Some(path) if path.symlink_metadata().is_err() => Err(format!(
                 "{} is not there any more; put it back, or restart without it",
                 path.display()
@@ -220,6 +227,7 @@ impl WorkerSpec {
             upgrade_timeout: settings.upgrade_timeout,
             ready_after: self.kind.ready_after(settings),
             preload: settings.preload,
+            has_file: self.mold_file.is_some(),
             recycling: RecyclingLimits {
                 requests: settings.max_requests,
                 requests_jitter: settings.max_requests_jitter,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use log::{Level, LevelFilter};
 use monoceros_log::MessageId;
 use monoceros_wire::control::{ControlReply, ProcessStacks};
+use monoceros_wire::gunicorn::GunicornValues;
 use monoceros_wire::message::ToWorker;
 use monoceros_wire::trace_ids::TraceIds;
 use monoceros_wire::{Generation, Slot};
@@ -29,6 +30,42 @@ pub(crate) enum Action {
         generation: Generation,
         /// The number of workers that the server is to have.
         workers: u16,
+        /// The mold that forks it; `None` to execute it.
+        mold: Option<WorkerId>,
+    },
+    /// Take over the mold that has run the configuration file before this master began. Results
+    /// in `MasterEvent::Spawned`.
+    AdoptMold {
+        /// The identifier of the mold.
+        worker: WorkerId,
+    },
+    /// Start a mold that runs the configuration file for a generation whose settings are not
+    /// known yet. Results as `Action::Spawn` does.
+    SpawnReader {
+        /// The identifier of the new mold.
+        worker: WorkerId,
+        /// The generation.
+        generation: Generation,
+    },
+    /// Have a mold run the configuration file again. Results in `MasterEvent::ConfigRead` or
+    /// `MasterEvent::ConfigFailed`.
+    RunFile {
+        /// The mold.
+        worker: WorkerId,
+    },
+    /// Send a mold that has run the configuration file the settings of a generation.
+    Configure {
+        /// The mold.
+        worker: WorkerId,
+        /// The generation.
+        generation: Generation,
+    },
+    /// Send a mold the listening sockets of a generation.
+    PassListeners {
+        /// The mold.
+        worker: WorkerId,
+        /// The generation.
+        generation: Generation,
     },
     /// Start the mold of a generation. Results as `Action::Spawn` does.
     SpawnMold {
@@ -122,10 +159,19 @@ pub(crate) enum Action {
     },
     /// Notify the init system.
     Notify(Notification),
-    /// Read the settings again. Results in `MasterEvent::SettingsRead`.
+    /// Read the settings again. Results in `MasterEvent::SettingsRead`, or in
+    /// `MasterEvent::FileFound`.
     ReadSettings {
         /// The number that the new generation will have.
         generation: Generation,
+    },
+    /// Read the settings again, with what the configuration file in Python sets. Results in
+    /// `MasterEvent::SettingsRead`.
+    LoadSettings {
+        /// The number that the new generation will have.
+        generation: Generation,
+        /// What the file sets.
+        values: Box<GunicornValues>,
     },
     /// Drop the settings and listeners of all generations but two kinds: the one that
     /// serves, and those whose settings were read after `last_read`, since the event

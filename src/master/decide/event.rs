@@ -4,6 +4,7 @@ use monoceros_config::SignalCommand;
 use monoceros_sys::process::ExitStatus;
 use monoceros_wire::Generation;
 use monoceros_wire::control::ControlRequest;
+use monoceros_wire::gunicorn::GunicornValues;
 use monoceros_wire::message::BootFailure;
 use monoceros_wire::report::{ChangeReport, Totals};
 
@@ -105,6 +106,39 @@ pub(crate) enum MasterEvent {
         generation: Generation,
         /// The settings, or why they cannot be used.
         settings: Result<MasterSettings, String>,
+    },
+    /// A result of `Action::ReadSettings`: there is a configuration file in Python, which a mold
+    /// has to run.
+    FileFound {
+        /// The generation that the settings are for.
+        generation: Generation,
+        /// The file, as the user named it.
+        name: String,
+    },
+    /// A mold has run the configuration file.
+    ConfigRead {
+        /// The mold.
+        worker: WorkerId,
+        /// What the file sets.
+        values: Box<GunicornValues>,
+    },
+    /// The configuration file that a mold has run cannot be used.
+    ConfigFailed {
+        /// The mold.
+        worker: WorkerId,
+        /// The reason, for people.
+        text: String,
+        /// The exit code of a server that begins with it.
+        code: u8,
+    },
+    /// A hook has ended.
+    HookEnded {
+        /// The mold.
+        worker: WorkerId,
+        /// The number of the request.
+        number: u64,
+        /// The traceback, if it has raised.
+        failure: Option<String>,
     },
     /// The result of `Action::StartSuccessor`: its process exists.
     SuccessorStarted {

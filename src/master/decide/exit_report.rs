@@ -31,8 +31,9 @@ pub(crate) fn left(
         LeaveReason::Hung if killed => (true, ", killed by the master: it hung"),
         LeaveReason::Hung => (true, ": it hung"),
     };
-    // The stacks of a worker that was late are new, also after a failed first boot.
-    let shows = reason == LeaveReason::Late && !exit.stacks.is_empty();
+    // The stacks of a process that was late or hung are new, also after a failed first boot.
+    let is_slow = matches!(reason, LeaveReason::Late | LeaveReason::Hung);
+    let shows = is_slow && !exit.stacks.is_empty();
     let level = match (fails, fault) {
         (true, _) if !shows => Level::Debug,
         (_, true) => Level::Warn,

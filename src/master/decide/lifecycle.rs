@@ -32,9 +32,15 @@ pub(crate) fn drain(
     match worker.state {
         WorkerState::Booting { .. } | WorkerState::Ready { .. } if !serves => {
             // A mold that is ready ends what the application has started at import.
-            let limit = if worker.is_ready() { STOP_LIMIT } else { BOOT_STOP_LIMIT };
+            let (is_ready, has_file) = (worker.is_ready(), worker.has_file);
+            let limit = if is_ready { STOP_LIMIT } else { BOOT_STOP_LIMIT };
             worker.state = WorkerState::Leaving { until: now + limit, reason };
-            actions.signal(id, WorkerSignal::Term);
+            // A mold with hooks ignores the signals that an init system or a terminal sends to
+            // all processes: it has hooks to run after its workers.
+            match is_ready && has_file {
+                true => actions.send(id, ToWorker::Drain(Drain::Retire)),
+                false => actions.signal(id, WorkerSignal::Term),
+            }
         }
         WorkerState::Booting { .. } | WorkerState::Ready { .. } => {
             worker.state = WorkerState::Leaving { until: now + limit, reason };

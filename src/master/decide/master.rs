@@ -6,6 +6,8 @@
 //! `master/` have the sequences that concern several parts, one subject each.
 
 mod commands;
+mod config_file;
+mod hooks;
 mod init_system;
 mod operator;
 mod reloads;
@@ -26,15 +28,20 @@ use monoceros_wire::message::{BootFailure, ToWorker};
 
 use crate::master::decide::action::{Action, Actions, Notification};
 use crate::master::decide::commands::{LEAVING, WaitingClients};
+use crate::master::decide::config_run::ConfigRuns;
 use crate::master::decide::confirmations::Confirmations;
 use crate::master::decide::event::{BindError, MasterEvent, SpawnError, WorkerExit};
 use crate::master::decide::exit_reason::ExitReason;
+use crate::master::decide::exit_report;
+use crate::master::decide::hooks::{Introduction, ServerHooks};
 use crate::master::decide::id::WorkerId;
 use crate::master::decide::planner::PlanTarget;
 use crate::master::decide::pool::{PoolContext, Setback, WorkerPool};
+use crate::master::decide::reconcile::MoldTasks;
 use crate::master::decide::reload::Reload;
+use crate::master::decide::roster::{Role, WorkerState};
 use crate::master::decide::sample::WorkerSample;
-use crate::master::decide::settings::MasterSettings;
+use crate::master::decide::settings::{ForkSource, MasterSettings, deadline_after};
 use crate::master::decide::stack_requests::StackRequests;
 use crate::master::decide::state::{MasterState, Purpose};
 use crate::master::decide::status_line::StatusLine;
@@ -76,6 +83,9 @@ pub(crate) struct Master {
     code: u8,
     pool: WorkerPool,
     reload: Reload,
+    /// The run of the configuration file that a reload waits for.
+    runs: ConfigRuns,
+    hooks: ServerHooks,
     suspends: Suspends,
     succession: Succession,
     clients: WaitingClients,
@@ -91,12 +101,28 @@ impl Master {
     /// A master of which nothing exists yet, whose settings are read.
     pub(crate) fn new(context: StartContext, settings: MasterSettings, now: Instant) -> Self {
         let StartContext { purpose, generation, follows, workers, watchdog, seed } = context;
+        let mut pool = WorkerPool::new(workers.unwrap_or(settings.workers), seed);
+        let mut hooks = ServerHooks::default();
+        let mut state = MasterState::Binding { retry: None, until: None };
+        let reload = Reload::new(generation, settings);
+        if let Some(forked) = reload.forked().into_iter().find(|it| it.has_file) {
+            let role = match forked.source {
+                ForkSource::Executed | ForkSource::ServerMold => Role::ServerMold,
+                ForkSource::GenerationMold => Role::Mold,
+            };
+            let until = deadline_after(reload.settings().boot_timeout, now);
+            pool.add_mold(role, forked, until);
+            hooks.plan_introduction(generation, Introduction::Start);
+            state = MasterState::Starting;
+        }
         Self {
             purpose,
-            state: MasterState::Binding { retry: None, until: None },
+            state,
             code: 0,
-            pool: WorkerPool::new(workers.unwrap_or(settings.workers), seed),
-            reload: Reload::new(generation, settings),
+            pool,
+            reload,
+            runs: ConfigRuns::default(),
+            hooks,
             suspends: Suspends::since(now),
             succession: Succession::new(follows),
             clients: WaitingClients::default(),
@@ -109,9 +135,16 @@ impl Master {
         }
     }
 
-    /// The first thing to do.
-    pub(crate) fn begin(&mut self) -> Vec<Action> {
-        vec![Action::Bind]
+    /// The first thing to do: to bind the addresses, or before that to send the mold that has
+    /// run the configuration file its settings.
+    pub(crate) fn begin(&self) -> Vec<Action> {
+        let generation = self.reload.current();
+        match self.pool.roster().molds().next().map(|mold| mold.id) {
+            Some(worker) => {
+                vec![Action::AdoptMold { worker }, Action::Configure { worker, generation }]
+            }
+            None => vec![Action::Bind],
+        }
     }
 
     /// Decides what to do about an event.
@@ -121,6 +154,7 @@ impl Master {
             self.reload.note_read(generation);
         }
         match self.state {
+            MasterState::Starting => self.step_starting(event, now),
             MasterState::Binding { retry, until } => self.step_binding(event, retry, until, now),
             MasterState::Booting => self.step_booting(event, now),
             MasterState::Serving => self.step_serving(event, now),
@@ -141,7 +175,8 @@ impl Master {
         let step = match self.state {
             MasterState::Binding { retry, .. } => retry,
             MasterState::Delaying { until } => Some(until),
-            MasterState::Booting
+            MasterState::Starting
+            | MasterState::Booting
             | MasterState::Serving
             | MasterState::Draining
             | MasterState::Stopping => None,
@@ -151,6 +186,8 @@ impl Master {
             step,
             self.pool.deadline(),
             self.reload.deadline(),
+            self.runs.deadline(),
+            self.hooks.deadline(),
             self.succession.deadline(),
             self.confirmations.deadline(),
             self.stacks.deadline(),
@@ -162,15 +199,23 @@ impl Master {
     /// What follows from the state, whatever the event was.
     fn proceed(&mut self, now: Instant) {
         match self.state {
+            MasterState::Starting => {
+                self.pool.start_monitor(self.reload.settings().time_limits(), now);
+                self.note_start();
+            }
             MasterState::Booting | MasterState::Serving | MasterState::Delaying { .. } => {
+                self.ask_due_hooks(now);
                 self.with_pool(now, |pool, context, actions| pool.reconcile(context, actions));
                 self.note_progress(now);
                 self.pool.start_monitor(self.reload.settings().time_limits(), now);
             }
             MasterState::Draining | MasterState::Stopping => {
                 self.reload.cancel();
+                self.runs.cancel();
                 self.clients.dismiss_all(LEAVING, &mut self.actions);
-                self.pool.wind_down(now, &mut self.actions);
+                self.hooks.shorten(self.exit_limit(), now);
+                self.ask_exit_hook(now);
+                self.with_pool(now, |pool, context, actions| pool.wind_down(context, actions));
                 // A request may still take too long while the rest is finished.
                 if self.state == MasterState::Draining {
                     self.pool.start_monitor(self.reload.settings().time_limits(), now);
@@ -192,6 +237,8 @@ impl Master {
         let Some(length) = self.suspends.detect(self.settings().timeout, now) else { return };
         self.pool.shift(length);
         self.reload.shift(length);
+        self.runs.shift(length);
+        self.hooks.shift(length);
         self.succession.shift(length);
         self.confirmations.shift(length);
         self.stacks.shift(length);
@@ -206,6 +253,8 @@ impl Master {
                 .with_pool(now, |pool, context, actions| pool.note_deadline(id, context, actions));
             self.note_setback(setback, now);
         }
+        self.note_overdue_hooks(now);
+        self.note_run_deadline(now);
         self.note_watchdog(now);
         self.stacks.note_deadline(now, &mut self.actions);
         self.note_successor_deadline(now);
@@ -215,8 +264,8 @@ impl Master {
         }
         if self.pool.take_inspection(self.reload.settings().time_limits(), now) {
             self.actions.push(Action::Inspect);
-            let boots = self.state == MasterState::Booting;
-            if boots || self.reload.rolling_to().is_some() || self.reload.is_put_off() {
+            if self.is_starting() || self.reload.rolling_to().is_some() || self.reload.is_put_off()
+            {
                 self.actions.notify(Notification::Extend(BOOT_EXTENSION));
             }
         }
@@ -267,9 +316,14 @@ impl Master {
     }
 
     fn note_ready(&mut self, worker: WorkerId, app: String, now: Instant) {
+        let entry = self.pool.roster().get(worker);
+        let boots = entry.is_some_and(|it| matches!(it.state, WorkerState::Booting { .. }));
         self.with_pool(now, |pool, context, actions| {
             pool.note_ready(worker, app, context, actions)
         });
+        if boots {
+            self.introduce_mold(worker, now);
+        }
         if matches!(self.state, MasterState::Delaying { .. }) {
             self.actions.send(worker, ToWorker::Leave);
         }
@@ -282,7 +336,14 @@ impl Master {
     }
 
     fn note_failure(&mut self, worker: WorkerId, failure: BootFailure, text: &str, now: Instant) {
-        let code = failure.exit_code();
+        if self.runs.of(worker).is_some_and(|run| run.is_new) {
+            self.pool.leave_failed(worker, now);
+            return self.lose_run(worker, text, now);
+        }
+        self.fail_boot(worker, failure.exit_code(), text, now);
+    }
+
+    fn fail_boot(&mut self, worker: WorkerId, code: u8, text: &str, now: Instant) {
         let setback = self.with_pool(now, |pool, context, actions| {
             pool.note_failure(worker, code, text, context, actions)
         });
@@ -290,6 +351,9 @@ impl Master {
     }
 
     fn note_spawn_failure(&mut self, worker: WorkerId, error: &SpawnError, now: Instant) {
+        if self.forget_reader(worker, &error.text, now) {
+            return;
+        }
         self.count_exec_failure(worker);
         let setback = self.with_pool(now, |pool, context, actions| {
             pool.note_spawn_failure(worker, error, context, actions)
@@ -298,7 +362,12 @@ impl Master {
     }
 
     fn note_exit(&mut self, worker: WorkerId, exit: &WorkerExit, now: Instant) {
-        if let Some(ended) = self.pool.roster().get(worker).filter(|it| it.slot().is_some()) {
+        let reason = format!("the mold has ended with {}", exit_report::cause(exit));
+        if self.forget_reader(worker, &reason, now) {
+            return;
+        }
+        let ended = self.pool.roster().get(worker).cloned();
+        if let Some(ended) = ended.as_ref().filter(|it| it.slot().is_some()) {
             self.tally.note_exit(ExitReason::of(ended, exit));
             self.tally.add(&exit.counts);
         }
@@ -306,6 +375,16 @@ impl Master {
             pool.note_exit(worker, exit, context, actions)
         });
         self.note_setback(setback, now);
+        match ended {
+            Some(ended) if ended.slot().is_some() => {
+                self.note_child_exit(&ended, exit.status, now);
+            }
+            Some(_) => {
+                self.lose_run(worker, &reason, now);
+                self.note_mold_end(worker, now);
+            }
+            None => {}
+        }
     }
 
     fn note_samples(&mut self, samples: &[WorkerSample], now: Instant) {
@@ -336,7 +415,8 @@ impl Master {
         let context = PoolContext {
             reload: &self.reload,
             suspends: &self.suspends,
-            is_booting: self.state == MasterState::Booting,
+            tasks: MoldTasks { hooks: &self.hooks, runs: &self.runs },
+            is_booting: self.is_starting(),
             is_check: self.purpose == Purpose::Check,
             follows: self.succession.follows(),
             has_failed: self.code > 0,

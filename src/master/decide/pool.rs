@@ -3,6 +3,8 @@
 //! master only, which passes what the server is doing, and gets a `Setback` if a failure
 //! concerns the whole server.
 
+mod molds;
+
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -22,7 +24,7 @@ use crate::master::decide::lifecycle;
 use crate::master::decide::monitoring::{Conditions, Monitor};
 use crate::master::decide::planner::PlanTarget;
 use crate::master::decide::pool_size::PoolSize;
-use crate::master::decide::reconcile::{Reconciler, Wanted, retire_molds};
+use crate::master::decide::reconcile::{MoldTasks, Reconciler, Wanted};
 use crate::master::decide::recycling::{self, Recycler};
 use crate::master::decide::reload::Reload;
 use crate::master::decide::roster::{LeaveReason, Role, Roster, WorkerEntry, WorkerState};
@@ -55,6 +57,8 @@ pub(crate) struct PoolContext<'a> {
     pub(crate) reload: &'a Reload,
     /// When the master did not run.
     pub(crate) suspends: &'a Suspends,
+    /// What molds are doing beside forking workers.
+    pub(crate) tasks: MoldTasks<'a>,
     /// The first generation starts.
     pub(crate) is_booting: bool,
     /// The master only checks whether the application loads.
@@ -174,27 +178,20 @@ impl WorkerPool {
     /// Replaces a worker that is due, if it is its turn, and carries out the plan.
     pub(crate) fn reconcile(&mut self, context: PoolContext, actions: &mut Actions) {
         recycling::choose_next(&mut self.roster, context.reload.rolling_to().is_some());
-        let preloading = context.reload.preloading();
+        let (forked, tasks) = (context.reload.forked(), context.tasks);
         let target = self.target(context.reload, context.is_booting);
         let settings = context.settings();
-        let wanted = Wanted { target, settings, preloading: &preloading };
+        let wanted = Wanted { target, settings, forked: &forked, tasks };
         self.reconciler.reconcile(&mut self.roster, wanted, context.now, actions);
     }
 
     /// Retires the molds of generations that no longer serve.
     pub(crate) fn reconcile_molds(&mut self, context: PoolContext, actions: &mut Actions) {
-        let preloading = context.reload.preloading();
+        let (forked, tasks) = (context.reload.forked(), context.tasks);
         let target = self.target(context.reload, context.is_booting);
         let settings = context.settings();
-        let wanted = Wanted { target, settings, preloading: &preloading };
+        let wanted = Wanted { target, settings, forked: &forked, tasks };
         self.reconciler.reconcile_molds(&mut self.roster, wanted, context.now, actions);
-    }
-
-    /// The server ends: no worker is spawned any more, and each mold ends after its
-    /// workers.
-    pub(crate) fn wind_down(&mut self, now: Instant, actions: &mut Actions) {
-        self.reconciler.stop();
-        retire_molds(&mut self.roster, &[], LeaveReason::Stopped, now, actions);
     }
 
     /// Reads the scoreboards from now on.
@@ -223,9 +220,12 @@ impl WorkerPool {
         lifecycle::drain_workers(&mut self.roster, reason, limit, now, actions);
     }
 
-    /// Stops all processes at once.
+    /// Stops all processes at once, but for molds with a configuration file, which end after their
+    /// workers and their hooks.
     pub(crate) fn stop(&mut self, now: Instant, actions: &mut Actions) {
-        for id in self.ids() {
+        let waits = |it: &WorkerEntry| it.has_file && it.is_ready();
+        let stopped = self.roster.everyone().filter(|it| !waits(it)).map(|it| it.id);
+        for id in stopped.collect::<Vec<_>>() {
             lifecycle::stop(&mut self.roster, id, now, actions);
         }
     }
@@ -491,7 +491,7 @@ impl WorkerPool {
         let beside = Surroundings {
             predecessor: context.follows,
             other_worker: self.roster.ready().next().is_some(),
-            mold: settings.preload,
+            mold: settings.preload || settings.has_file,
             surge: settings.limits.surge() > 0,
         };
         let hint = boot_failures::hint(last_line(text), beside);

@@ -6,13 +6,16 @@ use std::time::{Duration, Instant};
 use monoceros_wire::{Generation, Slot};
 
 use crate::master::decide::action::{Action, Actions};
+use crate::master::decide::config_run::ConfigRuns;
+use crate::master::decide::hooks::ServerHooks;
 use crate::master::decide::id::WorkerId;
 use crate::master::decide::lifecycle::{self, STOP_LIMIT};
 use crate::master::decide::planner::{PlanTarget, plan};
+use crate::master::decide::reload::ForkedGeneration;
 use crate::master::decide::roster::{
     Disposition, LeaveReason, Retirement, Role, Roster, WorkerEntry, WorkerState,
 };
-use crate::master::decide::settings::{MasterSettings, deadline_after};
+use crate::master::decide::settings::{ForkSource, MasterSettings, deadline_after};
 
 /// When the plan must be made again without an event.
 #[derive(Debug, Default)]
@@ -28,7 +31,45 @@ pub(crate) struct Wanted<'a> {
     /// The newest settings.
     pub(crate) settings: &'a MasterSettings,
     /// The generations whose workers are forked from a mold.
-    pub(crate) preloading: &'a [Generation],
+    pub(crate) forked: &'a [ForkedGeneration],
+    /// What molds are doing beside.
+    pub(crate) tasks: MoldTasks<'a>,
+}
+
+/// What molds are doing beside forking workers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MoldTasks<'a> {
+    /// The hooks that they run.
+    pub(crate) hooks: &'a ServerHooks,
+    /// The run of the configuration file.
+    pub(crate) runs: &'a ConfigRuns,
+}
+
+impl MoldTasks<'_> {
+    /// The mold runs hooks, or the configuration file, and forks no worker meanwhile.
+    fn is_busy(&self, mold: WorkerId) -> bool {
+        self.hooks.is_running(mold) || self.runs.mold() == Some(mold)
+    }
+}
+
+impl Wanted<'_> {
+    /// The mold belongs to a generation that serves or is on its way.
+    fn wants(&self, mold: &WorkerEntry, roster: &Roster) -> bool {
+        let is_newer = |it: &WorkerEntry| it.role == mold.role && it.id > mold.id && it.is_ready();
+        let is_replaced = mold.role == Role::ServerMold && roster.molds().any(is_newer);
+        !is_replaced && self.forked.iter().any(|it| forks_for(mold, *it))
+    }
+}
+
+/// The mold forks the workers of this generation.
+pub(crate) fn forks_for(mold: &WorkerEntry, forked: ForkedGeneration) -> bool {
+    match forked.source {
+        ForkSource::Executed => false,
+        ForkSource::GenerationMold => {
+            mold.role == Role::Mold && mold.generation == forked.generation
+        }
+        ForkSource::ServerMold => mold.role == Role::ServerMold,
+    }
 }
 
 impl Reconciler {
@@ -67,8 +108,14 @@ impl Reconciler {
         }
         self.reconcile_molds(roster, wanted, now, actions);
         for (slot, generation) in plan.spawn {
-            if has_mold(roster, wanted.preloading, generation) {
-                spawn(roster, slot, generation, wanted, now, actions);
+            match find_origin(roster, wanted, generation) {
+                WorkerOrigin::Executed => {
+                    spawn(roster, (slot, generation), None, wanted, now, actions);
+                }
+                WorkerOrigin::Forked(mold) => {
+                    spawn(roster, (slot, generation), Some(mold), wanted, now, actions);
+                }
+                WorkerOrigin::NotYet => {}
             }
         }
     }
@@ -82,19 +129,26 @@ impl Reconciler {
         now: Instant,
         actions: &mut Actions,
     ) {
-        retire_molds(roster, wanted.preloading, LeaveReason::Retired, now, actions);
-        for &generation in wanted.preloading {
-            if roster.molds().any(|it| it.is_live() && it.generation == generation) {
+        let is_kept = |it: &WorkerEntry| wanted.wants(it, roster) || wanted.tasks.is_busy(it.id);
+        let kept = roster.molds().filter(|it| is_kept(it)).map(|it| it.id).collect::<Vec<_>>();
+        retire_molds(roster, &kept, LeaveReason::Retired, now, actions);
+        // The newest generation first: a mold of the server has the newest settings.
+        for forked in wanted.forked.iter().rev() {
+            if roster.molds().any(|it| it.is_live() && forks_for(it, *forked)) {
                 continue;
             }
-            if let Some(at) = roster.wait(Role::Mold, now) {
+            let role = match forked.source {
+                ForkSource::Executed => continue,
+                ForkSource::GenerationMold => Role::Mold,
+                ForkSource::ServerMold => Role::ServerMold,
+            };
+            if let Some(at) = roster.wait(role, now) {
                 self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
                 continue;
             }
             let until = deadline_after(wanted.settings.boot_timeout, now);
-            let state = WorkerState::Booting { until, ready_at: None };
-            let worker = roster.add(Role::Mold, generation, state);
-            actions.push(Action::SpawnMold { worker, generation });
+            let worker = add_mold(roster, role, *forked, until);
+            actions.push(Action::SpawnMold { worker, generation: forked.generation });
         }
     }
 }
@@ -109,19 +163,33 @@ fn retirement_of(worker: &WorkerEntry, target: PlanTarget) -> Retirement {
     }
 }
 
-/// Retires the molds of generations that are not kept, each when the last worker of its
-/// generation has ended: what the application has started at import (a manager, an
-/// executor) ends with the mold, and a worker that drains may still use it.
+/// Adds a mold that is to be spawned.
+pub(crate) fn add_mold(
+    roster: &mut Roster,
+    role: Role,
+    forked: ForkedGeneration,
+    until: Option<Instant>,
+) -> WorkerId {
+    let state = WorkerState::Booting { until, ready_at: None };
+    let mold = roster.add(role, forked.generation, state);
+    if let Some(entry) = roster.get_mut(mold) {
+        entry.has_file = forked.has_file;
+    }
+    mold
+}
+
+/// Retires the molds that are not kept, each when the last worker that it has forked has ended:
+/// what the application has started at import (a manager, an executor) ends with the mold, and a
+/// worker that drains may still use it.
 pub(crate) fn retire_molds(
     roster: &mut Roster,
-    kept: &[Generation],
+    kept: &[WorkerId],
     reason: LeaveReason,
     now: Instant,
     actions: &mut Actions,
 ) {
     let is_used = |mold: &WorkerEntry| {
-        kept.contains(&mold.generation)
-            || roster.workers().any(|it| it.generation == mold.generation)
+        kept.contains(&mold.id) || roster.workers().any(|it| it.mold == Some(mold.id))
     };
     let molds = roster.molds().filter(|mold| mold.is_live() && !is_used(mold));
     let unused: Vec<WorkerId> = molds.map(|mold| mold.id).collect();
@@ -132,8 +200,8 @@ pub(crate) fn retire_molds(
 
 fn spawn(
     roster: &mut Roster,
-    slot: Slot,
-    generation: Generation,
+    (slot, generation): (Slot, Generation),
+    mold: Option<WorkerId>,
     wanted: Wanted,
     now: Instant,
     actions: &mut Actions,
@@ -143,12 +211,28 @@ fn spawn(
     let ready_at = settings.ready_after.map(|length| now + length);
     let state = WorkerState::Booting { until, ready_at };
     let worker = roster.add(Role::Worker(slot), generation, state);
+    if let Some(entry) = roster.get_mut(worker) {
+        entry.mold = mold;
+    }
     let workers = wanted.target.workers;
-    actions.push(Action::Spawn { worker, slot, generation, workers });
+    actions.push(Action::Spawn { worker, slot, generation, workers, mold });
 }
 
-/// Workers of this generation can be started: it has a mold that is ready, or needs none.
-fn has_mold(roster: &Roster, preloading: &[Generation], generation: Generation) -> bool {
-    !preloading.contains(&generation)
-        || roster.molds().any(|it| it.is_ready() && it.generation == generation)
+/// How a worker can be started at this moment.
+enum WorkerOrigin {
+    Executed,
+    Forked(WorkerId),
+    /// Its mold is not ready, or does something else.
+    NotYet,
+}
+
+fn find_origin(roster: &Roster, wanted: Wanted, generation: Generation) -> WorkerOrigin {
+    let Some(forked) = wanted.forked.iter().find(|it| it.generation == generation) else {
+        return WorkerOrigin::Executed;
+    };
+    let molds = roster.molds().filter(|it| it.is_ready() && forks_for(it, *forked));
+    match molds.last() {
+        Some(mold) if !wanted.tasks.is_busy(mold.id) => WorkerOrigin::Forked(mold.id),
+        Some(_) | None => WorkerOrigin::NotYet,
+    }
 }

@@ -11,7 +11,7 @@ use crate::master::decide::action::{Action, Actions, Notification};
 use crate::master::decide::planner::{Fallback, PlanTarget};
 use crate::master::decide::pool_size::PoolSize;
 use crate::master::decide::roster::{Roster, WorkerEntry};
-use crate::master::decide::settings::{MasterSettings, deadline_after};
+use crate::master::decide::settings::{ForkSource, MasterSettings, deadline_after};
 
 /// The generations, and the reload that is under way.
 #[derive(Debug)]
@@ -47,6 +47,17 @@ struct Rollout {
     best: usize,
     /// When one more must be available.
     deadline: Option<Instant>,
+}
+
+/// A generation whose workers are forked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ForkedGeneration {
+    /// Its number.
+    pub(crate) generation: Generation,
+    /// Which mold forks them.
+    pub(crate) source: ForkSource,
+    /// The mold runs a configuration file in Python.
+    pub(crate) has_file: bool,
 }
 
 /// A generation that was given up.
@@ -110,10 +121,20 @@ impl Reload {
     }
 
     /// The generations whose workers are forked from a mold.
-    pub(crate) fn preloading(&self) -> Vec<Generation> {
-        let rollout = self.rollout.as_ref().map(|it| (it.generation, it.settings.preload));
-        let known = [Some((self.current, self.settings.preload)), rollout];
-        known.into_iter().flatten().filter(|(_, preload)| *preload).map(|(it, _)| it).collect()
+    pub(crate) fn forked(&self) -> Vec<ForkedGeneration> {
+        let forked = |generation, settings: &MasterSettings| {
+            let (source, has_file) = (settings.fork_source(), settings.has_file);
+            ForkedGeneration { generation, source, has_file }
+        };
+        let rollout = self.rollout.as_ref().map(|it| forked(it.generation, &it.settings));
+        let known = [Some(forked(self.current, &self.settings)), rollout];
+        let known = known.into_iter().flatten();
+        known.filter(|it| it.source != ForkSource::Executed).collect()
+    }
+
+    /// Settings are being read: their result is not known.
+    pub(crate) fn is_reading(&self) -> bool {
+        self.newest > self.last_read
     }
 
     /// Delays a reload until one is possible again.

@@ -32,6 +32,8 @@ pub(crate) enum Role {
     Worker(Slot),
     /// It forks the workers of its generation, and serves no client.
     Mold,
+    /// It forks the workers of all generations that have no mold of their own.
+    ServerMold,
 }
 
 /// One worker or mold.
@@ -49,6 +51,10 @@ pub(crate) struct WorkerEntry {
     pub(crate) spawned: Option<Instant>,
     /// When it became ready.
     pub(crate) ready_since: Option<Instant>,
+    /// The mold that forks it; `None` for a process that the master executes.
+    pub(crate) mold: Option<WorkerId>,
+    /// It is a mold that runs the configuration file in Python, and its hooks.
+    pub(crate) has_file: bool,
     /// Its state.
     pub(crate) state: WorkerState,
     /// Whether it stays, while it serves.
@@ -174,7 +180,7 @@ impl WorkerEntry {
     pub(crate) fn slot(&self) -> Option<Slot> {
         match self.role {
             Role::Worker(slot) => Some(slot),
-            Role::Mold => None,
+            Role::Mold | Role::ServerMold => None,
         }
     }
 
@@ -237,6 +243,7 @@ impl fmt::Display for WorkerEntry {
         match role {
             Role::Worker(slot) => write!(formatter, "worker={slot} gen={generation}")?,
             Role::Mold => write!(formatter, "mold gen={generation}")?,
+            Role::ServerMold => write!(formatter, "mold")?,
         }
         if *pid > 0 { write!(formatter, " pid={pid}") } else { Ok(()) }
     }
@@ -285,6 +292,8 @@ impl Roster {
             pid: 0,
             spawned: None,
             ready_since: None,
+            mold: None,
+            has_file: false,
             state,
             disposition,
             retirement: None,
@@ -331,7 +340,7 @@ impl Roster {
 
     /// All molds, the oldest first.
     pub(crate) fn molds(&self) -> impl Iterator<Item = &WorkerEntry> {
-        self.everyone().filter(|worker| worker.role == Role::Mold)
+        self.everyone().filter(|worker| worker.slot().is_none())
     }
 
     /// No process is left.

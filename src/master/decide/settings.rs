@@ -28,8 +28,11 @@ pub(crate) struct MasterSettings {
     /// Time after which a program that does not notify counts as ready; `None` for workers
     /// that notify.
     pub(crate) ready_after: Option<Duration>,
-    /// Workers are forked from a mold.
+    /// Workers are forked from a mold that has loaded the application.
     pub(crate) preload: bool,
+    /// Molds run a configuration file in Python and its hooks, so workers are forked from a mold
+    /// also without `preload`.
+    pub(crate) has_file: bool,
     /// When workers are replaced although nothing is wrong.
     pub(crate) recycling: RecyclingLimits,
 }
@@ -44,11 +47,31 @@ pub(crate) struct TimeLimits {
 }
 
 impl MasterSettings {
+    /// How the workers come into being.
+    pub(crate) fn fork_source(&self) -> ForkSource {
+        match (self.preload, self.has_file) {
+            (true, _) => ForkSource::GenerationMold,
+            (false, true) => ForkSource::ServerMold,
+            (false, false) => ForkSource::Executed,
+        }
+    }
+
     /// For how long a request may run.
     pub(crate) fn time_limits(&self) -> TimeLimits {
         let Self { timeout, slow_request, .. } = *self;
         TimeLimits { timeout, slow_request }
     }
+}
+
+/// How the workers of a generation come into being.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ForkSource {
+    /// Each is executed.
+    Executed,
+    /// A mold of their generation, which has loaded the application, forks them.
+    GenerationMold,
+    /// The server's mold forks them. It has no application, and outlives generations.
+    ServerMold,
 }
 
 /// When workers are replaced although nothing is wrong. Zero disables a limit.

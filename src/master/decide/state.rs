@@ -5,6 +5,9 @@ use std::time::Instant;
 /// The state of the master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MasterState {
+    /// The mold with the configuration file gets ready, and runs the hooks that come before
+    /// the addresses are bound.
+    Starting,
     /// Binds its addresses. No worker exists.
     Binding {
         /// When to try again, after an address was in use.

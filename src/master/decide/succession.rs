@@ -27,6 +27,8 @@ pub(crate) struct Succession {
 /// The state of the successor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Successor {
+    /// The hook that comes before its start runs.
+    Announced,
     /// It gets ready.
     Starting {
         /// Its pid; 0 until it is known.
@@ -84,7 +86,7 @@ impl Succession {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.successor? {
             Successor::Starting { until, .. } | Successor::Leaving { until } => Some(until),
-            Successor::Killed => None,
+            Successor::Announced | Successor::Killed => None,
         }
     }
 
@@ -92,8 +94,26 @@ impl Succession {
     pub(crate) fn shift(&mut self, by: Duration) {
         match &mut self.successor {
             Some(Successor::Starting { until, .. } | Successor::Leaving { until }) => *until += by,
-            Some(Successor::Killed) | None => {}
+            Some(Successor::Announced | Successor::Killed) | None => {}
         }
+    }
+
+    /// Returns why no successor can be started now.
+    fn check(&self) -> Result<(), &'static str> {
+        let is_free = self.successor.is_none() && !self.follows;
+        if is_free { Ok(()) } else { Err("an upgrade is under way already") }
+    }
+
+    /// A successor is started when a hook has ended, or the reason why it cannot be.
+    pub(crate) fn announce(&mut self) -> Result<(), &'static str> {
+        self.check()?;
+        self.successor = Some(Successor::Announced);
+        Ok(())
+    }
+
+    /// Whether a successor was to be started after a hook; forgets that.
+    pub(crate) fn take_announced(&mut self) -> bool {
+        self.successor.take_if(|it| *it == Successor::Announced).is_some()
     }
 
     /// Starts a successor, which must serve by `until`, or returns why it cannot. `known` is
@@ -106,9 +126,7 @@ impl Succession {
         until: Instant,
         actions: &mut Actions,
     ) -> Result<(), &'static str> {
-        if self.successor.is_some() || self.follows {
-            return Err("an upgrade is under way already");
-        }
+        self.check()?;
         self.failure = None;
         actions.log(Level::Info, "upgrading: starting a new master");
         self.successor = Some(Successor::Starting { pid: 0, until, workers: pool.workers() });
@@ -143,9 +161,13 @@ impl Succession {
 
     /// Asks a successor that does not serve yet to end.
     pub(crate) fn dismiss(&mut self, now: Instant, actions: &mut Actions) {
-        if let Some(Successor::Starting { .. }) = self.successor {
-            self.successor = Some(Successor::Leaving { until: now + STOP_LIMIT });
-            actions.push(Action::SignalSuccessor(WorkerSignal::Quit));
+        match self.successor {
+            Some(Successor::Announced) => self.successor = None,
+            Some(Successor::Starting { .. }) => {
+                self.successor = Some(Successor::Leaving { until: now + STOP_LIMIT });
+                actions.push(Action::SignalSuccessor(WorkerSignal::Quit));
+            }
+            Some(Successor::Leaving { .. } | Successor::Killed) | None => {}
         }
     }
 
@@ -159,7 +181,12 @@ impl Succession {
                 actions.push(Action::SignalSuccessor(WorkerSignal::Kill));
                 false
             }
-            Some(Successor::Starting { .. } | Successor::Leaving { .. } | Successor::Killed)
+            Some(
+                Successor::Announced
+                | Successor::Starting { .. }
+                | Successor::Leaving { .. }
+                | Successor::Killed,
+            )
             | None => false,
         }
     }

@@ -17,7 +17,13 @@ use monoceros_config::WorkerClass;
 
 use self::program::ProgramKind;
 use self::python::PythonKind;
+pub(crate) use self::python::mold_program;
 use self::worker_kind::WorkerKind;
+
+/// The kind of worker that molds and their workers are.
+pub(crate) fn python_kind() -> &'static dyn WorkerKind {
+    &PythonKind
+}
 
 /// The kind of worker that a worker class runs.
 pub(crate) fn of(class: WorkerClass) -> &'static dyn WorkerKind {

@@ -73,25 +73,7 @@ impl WorkerKind for PythonKind {
         directory: &Path,
     ) -> Result<Program, String> {
         check_application(loaded.app.as_deref(), directory)?;
-        let extension = invocation.extension()?;
-        let variable = |name: &str| invocation.variable(name);
-        let set = loaded.settings.python.as_deref();
-        let python = find_python(set, variable, &invocation.programs(), directory)?;
-        let path = c_string(python.as_os_str())?;
-        let words = [OsStr::new("-c"), OsStr::new(BOOT), extension.path().as_os_str()];
-        let words = words.into_iter().map(c_string).collect::<Result<Vec<_>, _>>()?;
-        Ok(Program {
-            arguments: [vec![path.clone()], words].concat(),
-            path,
-            environment: Vec::new(),
-            directory: Some(c_string(directory.as_os_str())?),
-            umask: None,
-            credentials: None,
-            // While it loads the application, for an unlimited time, it does not notice
-            // that the master is gone, and would keep the listeners open. It takes this
-            // back when it reads its channel.
-            orphan_signal: Some(libc::SIGKILL),
-        })
+        boot_program(&loaded.settings, invocation, directory)
     }
 
     fn extension(&self, invocation: &Invocation) -> Result<Option<Rc<ExtensionFile>>, String> {
@@ -126,6 +108,48 @@ impl WorkerKind for PythonKind {
         let link = Link::Channel(NativeWorker::new(channel, shared).into());
         Ok(Endpoints { link, theirs: Some(theirs), variables: Vec::new() })
     }
+}
+
+/// The program of a mold that runs a configuration file in Python: it starts in this
+/// directory, that of the master.
+pub(crate) fn mold_program(
+    settings: &Settings,
+    invocation: &Invocation,
+    directory: &Path,
+) -> Result<Program, String> {
+    let served = match &settings.chdir {
+        Some(served) => directory.join(served),
+        None => directory.to_owned(),
+    };
+    let directory = Some(c_string(directory.as_os_str())?);
+    Ok(Program { directory, ..boot_program(settings, invocation, &served)? })
+}
+
+/// The interpreter of an application in this directory, with the extension module.
+fn boot_program(
+    settings: &Settings,
+    invocation: &Invocation,
+    directory: &Path,
+) -> Result<Program, String> {
+    let extension = invocation.extension()?;
+    let variable = |name: &str| invocation.variable(name);
+    let set = settings.python.as_deref();
+    let python = find_python(set, variable, &invocation.programs(), directory)?;
+    let path = c_string(python.as_os_str())?;
+    let words = [OsStr::new("-c"), OsStr::new(BOOT), extension.path().as_os_str()];
+    let words = words.into_iter().map(c_string).collect::<Result<Vec<_>, _>>()?;
+    Ok(Program {
+        arguments: [vec![path.clone()], words].concat(),
+        path,
+        environment: Vec::new(),
+        directory: Some(c_string(directory.as_os_str())?),
+        umask: None,
+        credentials: None,
+        // While it loads the application, for an unlimited time, it does not notice that the
+        // master is gone, and would keep the listeners open. It takes this back when it reads
+        // its channel.
+        orphan_signal: Some(libc::SIGKILL),
+    })
 }
 
 fn check_application(app: Option<&str>, directory: &Path) -> Result<(), String> {

@@ -21,6 +21,11 @@ pub(crate) fn keep_directory() {
     }
 }
 
+/// Uses this directory, which the master has made after the start of this process.
+pub(crate) fn use_directory(directory: OsString) {
+    DIRECTORY.set(directory).ok();
+}
+
 /// Sets the variable for `prometheus_client` if the application can import that, and prepares
 /// for the import. Must be called when Python's search path is complete, and before the
 /// application is loaded.

@@ -97,6 +97,12 @@ class ConfigFile:
                 sys.path.insert(0, os.path.abspath(path))
         return refused
 
+    def leave_hooks_out(self):
+        """Replaces each hook with the one that gunicorn has by default."""
+        for setting in self.cfg.settings.values():
+            if setting.section == HOOKS:
+                setting.value = type(setting).default
+
     def show(self):
         """Prints each setting with its value, as gunicorn does."""
         print(self.cfg, flush=True)

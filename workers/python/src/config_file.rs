@@ -79,6 +79,11 @@ impl ConfigFile {
         self.0.call_method0(py, "show").map(drop)
     }
 
+    /// Takes the hooks out: the server only checks its settings.
+    pub(crate) fn leave_hooks_out(&self, py: Python) -> PyResult<()> {
+        self.0.call_method0(py, "leave_hooks_out").map(drop)
+    }
+
     /// The object of `config_file.py`.
     pub(crate) fn object<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
         self.0.bind(py)

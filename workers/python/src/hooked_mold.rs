@@ -5,7 +5,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use monoceros_config::WorkerSettings;
+use monoceros_config::{WorkerSettings, raw};
 use monoceros_log::Identity;
 use monoceros_sys::fork::Private;
 use monoceros_sys::process;
@@ -27,7 +27,7 @@ use crate::mold_fork::{ForkParts, Forked, fork_worker, send};
 use crate::parameters::read_settings;
 use crate::settling::settle;
 use crate::start::{load_and_serve, serve, spare_collector};
-use crate::{end, hooks, output, signals, traceback};
+use crate::{application_metrics, end, hooks, output, signals, traceback};
 
 /// A mold that has run the configuration file.
 struct HookedMold {
@@ -170,6 +170,12 @@ impl HookedMold {
         show_title(settings, &ours);
         if settings.print {
             self.file.show(py).map_err(describe)?;
+        }
+        if settings.check {
+            self.file.leave_hooks_out(py).map_err(describe)?;
+        }
+        if let Some(directory) = &settings.metrics_directory {
+            application_metrics::use_directory(raw::bytes_of(directory));
         }
         prepare_logging(py, &ours, &self.logs.errors).map_err(describe)?;
         hooks::prepare(py, self.file.object(py), app).map_err(describe)?;

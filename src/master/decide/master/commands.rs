@@ -77,7 +77,10 @@ impl Master {
     /// The server is about to end, or this master is: nothing begins any more.
     fn leaves(&self) -> bool {
         match self.state {
-            MasterState::Binding { .. } | MasterState::Booting | MasterState::Serving => false,
+            MasterState::Starting
+            | MasterState::Binding { .. }
+            | MasterState::Booting
+            | MasterState::Serving => false,
             MasterState::Delaying { .. }
             | MasterState::Draining
             | MasterState::Stopping
@@ -92,7 +95,7 @@ impl Master {
     /// As SIGTERM, but a second one changes nothing.
     fn take_stop(&mut self, now: Instant) {
         match self.state {
-            MasterState::Binding { .. } => self.state = MasterState::Stopping,
+            MasterState::Starting | MasterState::Binding { .. } => self.give_up_start(now),
             MasterState::Booting | MasterState::Serving => self.begin_shutdown(now),
             MasterState::Delaying { .. }
             | MasterState::Draining
@@ -173,7 +176,8 @@ impl Master {
     fn keeps_workers(&self) -> bool {
         match self.state {
             MasterState::Booting | MasterState::Serving | MasterState::Delaying { .. } => true,
-            MasterState::Binding { .. }
+            MasterState::Starting
+            | MasterState::Binding { .. }
             | MasterState::Draining
             | MasterState::Stopping
             | MasterState::Stopped => false,

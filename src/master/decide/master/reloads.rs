@@ -22,7 +22,7 @@ impl Master {
             self.actions.log(Level::Info, text);
             self.reload.put_off();
             self.actions.notify(Notification::Reloading);
-        } else if self.state == MasterState::Serving {
+        } else if self.state == MasterState::Serving && !self.reload.is_reading() {
             self.read_settings(now);
         } else {
             self.reload.put_off();
@@ -41,6 +41,16 @@ impl Master {
         self.reload.refuse(text, &mut self.actions);
         self.clients.reload_unread(generation, text, &mut self.actions);
         self.end_reload();
+        self.take_up_reload(now);
+    }
+
+    /// Begins the reload that was asked for while another one was being read.
+    pub(super) fn take_up_reload(&mut self, now: Instant) {
+        let is_busy = self.succession.is_upgrading() || self.reload.is_reading();
+        let is_possible = self.state == MasterState::Serving && !is_busy;
+        if is_possible && self.reload.take_put_off() {
+            self.read_settings(now);
+        }
     }
 
     /// The new settings can be used: their generation is rolled out.
@@ -54,6 +64,10 @@ impl Master {
         self.pool.forget_failures();
         let ((size, roster), actions) = (self.pool.size_and_roster(), &mut self.actions);
         self.reload.begin(generation, settings, size, roster, now, actions);
+        if let Some(run) = self.runs.take(generation) {
+            self.adopt_reader(&run, now);
+        }
+        self.take_up_reload(now);
     }
 
     /// The new generation cannot serve, for a reason with this cause: the old one goes on.
@@ -62,6 +76,7 @@ impl Master {
         let Some(abandoned) = self.reload.abandon(reason, size, roster, actions) else { return };
         self.tally.end_reload(abandoned.generation, ChangeOutcome::Failed, Some(cause), now);
         self.pool.forget_backoffs();
+        self.restore_config();
         let actions = &mut self.actions;
         self.clients.reload_abandoned(abandoned.generation, &abandoned.text, actions);
         self.reload.drop_others(actions);

@@ -41,7 +41,9 @@ impl Master {
     /// The state of the server as reports have it.
     fn state_word(&self) -> &'static str {
         match self.state {
-            MasterState::Binding { .. } | MasterState::Booting => "starting",
+            MasterState::Starting | MasterState::Binding { .. } | MasterState::Booting => {
+                "starting"
+            }
             MasterState::Serving if self.pool.size().workers() == 0 => "withdrawn",
             MasterState::Serving => "serving",
             MasterState::Delaying { .. } => "delaying",

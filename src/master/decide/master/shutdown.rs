@@ -26,7 +26,8 @@ impl Master {
                 let is_alone = self.purpose == Purpose::Serve && !self.succession.follows();
                 is_alone && self.pool.roster().ready().next().is_some()
             }
-            MasterState::Binding { .. }
+            MasterState::Starting
+            | MasterState::Binding { .. }
             | MasterState::Delaying { .. }
             | MasterState::Draining
             | MasterState::Stopping
@@ -69,6 +70,15 @@ impl Master {
         self.pool.drain(reason, limit, now, &mut self.actions);
     }
 
+    /// Ends before any worker exists. A mold may exist already.
+    pub(super) fn give_up_start(&mut self, now: Instant) {
+        if self.pool.roster().is_empty() {
+            self.state = MasterState::Stopping;
+        } else {
+            self.stop(0, now);
+        }
+    }
+
     /// Stops all processes because of an error, then exits with this code.
     pub(super) fn fail(&mut self, code: u8, reason: &str, now: Instant) {
         let status = format!("cannot serve: {}", last_line(reason));
@@ -92,7 +102,10 @@ impl Master {
             MasterState::Delaying { .. } => {
                 self.actions.notify(Notification::Status(status.to_owned()));
             }
-            MasterState::Binding { .. } | MasterState::Booting | MasterState::Serving => {
+            MasterState::Starting
+            | MasterState::Binding { .. }
+            | MasterState::Booting
+            | MasterState::Serving => {
                 self.actions.notify(Notification::Stopping);
                 self.actions.notify(Notification::Status(status.to_owned()));
             }
@@ -100,8 +113,10 @@ impl Master {
         self.state = state;
     }
 
-    /// The longest time that a drain takes: for the workers, their molds, and the master.
+    /// The longest time that a drain takes: for the workers, the last hooks, the molds, and the
+    /// master.
     pub(super) fn longest_drain(&self) -> Duration {
-        self.settings().graceful_timeout + 2 * STOP_LIMIT
+        let (limit, has_hooks) = (self.settings().graceful_timeout, self.settings().has_file);
+        limit * if has_hooks { 2 } else { 1 } + 2 * STOP_LIMIT
     }
 }

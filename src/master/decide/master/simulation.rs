@@ -1,6 +1,7 @@
 //! The decisions of the master under thousands of random schedules: simulated processes, a
 //! virtual clock, faults of every kind, and the rules that must hold in each.
 
+mod molds;
 mod processes;
 mod rules;
 
@@ -105,6 +106,8 @@ struct World {
     boot_fails: u64,
     stubborn: u64,
     lost: u64,
+    /// There is a configuration file in Python.
+    has_file: bool,
     /// Generations whose code cannot be loaded.
     broken: Vec<Generation>,
     calm: bool,
@@ -114,7 +117,8 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed);
         let start = Instant::now();
-        let settings = settings(&mut random);
+        let has_file = random.chance(40);
+        let settings = MasterSettings { has_file, ..settings(&mut random) };
         let watchdog = random.chance(50).then_some(Duration::from_secs(4));
         let workers = random.chance(10).then_some(2);
         let (purpose, generation, follows) = (Purpose::Serve, Generation(1), random.chance(20));
@@ -150,6 +154,7 @@ impl World {
             notified: Notified::default(),
             drained_again: false,
             paused: Duration::ZERO,
+            has_file,
             broken: Vec::new(),
             calm: false,
         }
@@ -187,6 +192,7 @@ impl World {
         (self.spawn_fails, self.boot_fails, self.stubborn, self.lost) = (0, 0, 0, 0);
         self.broken.clear();
         self.calm = true;
+        self.go_on();
         self.pass(Duration::from_secs(400));
         if self.master.state == MasterState::Serving {
             assert!(self.announced);
@@ -202,7 +208,8 @@ impl World {
             assert!(recycles || target.is_reached(roster, now), "{roster:?}");
             self.check_hangs();
             let molds = roster.molds().filter(|mold| mold.is_ready()).count();
-            assert_eq!(molds, usize::from(self.master.settings().preload));
+            let settings = self.master.settings();
+            assert_eq!(molds, usize::from(settings.preload || settings.has_file));
             assert_eq!(self.processes.len(), roster.everyone().count());
         }
     }
@@ -218,6 +225,11 @@ impl World {
             }
             _ => (SignalCommand::Stop, Duration::from_secs(2)),
         };
+        // Hooks run after the workers: the last `child_exit`, then `on_exit`.
+        if self.processes.values().any(|process| process.has_file) {
+            let most = self.master.settings().graceful_timeout.max(Duration::from_secs(2));
+            limit += 2 * most + Duration::from_secs(8);
+        }
         // A successor may have to be killed.
         limit = limit.max(Duration::from_secs(2)) + Duration::from_secs(1);
         self.hear(MasterEvent::Signalled(command));
@@ -326,6 +338,7 @@ impl World {
         if let MasterEvent::SuccessorEnded { .. } = &event {
             self.successor = None;
         }
+        self.note_hook(&event);
         let before = self.master.pool.roster().clone();
         self.note_counts(&event);
         let serving = self.serves();
@@ -362,31 +375,30 @@ impl World {
     fn act(&mut self, action: Action) {
         match action {
             Action::Bind => self.bind(),
-            Action::Spawn { worker, generation, .. } | Action::SpawnMold { worker, generation } => {
-                assert!(self.specs.contains(&generation), "the settings of {generation} are gone");
-                self.spawn(worker, generation);
+            Action::Spawn { worker, generation, mold, .. } => {
+                self.check_origin(mold);
+                self.spawn_known(worker, generation);
             }
+            Action::SpawnMold { worker, generation } => self.spawn_known(worker, generation),
             Action::RefuseConnections { worker, at_all } => {
                 self.check_refusal(at_all);
                 self.refusing.insert(worker, at_all);
             }
-            Action::Send { worker, message: ToWorker::Drain(drain) } => {
-                let refuse = self.refusing.remove(&worker);
-                let refuse = refuse.expect("a queue that a worker drains still fills");
-                assert_eq!(
-                    refuse,
-                    drain == Drain::ServeQueue,
-                    "which listeners refuse before {drain:?}"
-                );
+            Action::AdoptMold { worker } => self.adopt_mold(worker),
+            Action::SpawnReader { worker, generation } => self.spawn(worker, generation),
+            Action::RunFile { worker } => self.run_file(worker),
+            Action::Configure { worker, .. } => self.configure(worker),
+            Action::LoadSettings { generation, .. } => self.load_settings(generation, true),
+            Action::Send { worker, message: ToWorker::Hook { number, hook } } => {
+                self.run_hook(worker, number, hook);
+            }
+            Action::Send { worker, message: ToWorker::Drain(_) } if self.has_file_in(worker) => {
                 self.ask(worker);
-                self.end(worker, 8_000);
+                self.end(worker, 100);
             }
+            Action::Send { worker, message: ToWorker::Drain(drain) } => self.drain(worker, drain),
             Action::Signal { worker, signal } => self.signal(worker, signal),
-            Action::RequestStacks { worker } => {
-                if let Some(process) = self.processes.get_mut(&worker) {
-                    process.traced = true;
-                }
-            }
+            Action::RequestStacks { worker } => self.trace(worker),
             Action::DumpStacks { worker } => self.begin_dump(worker),
             Action::ReadStacks { workers } => self.read_stacks(&workers),
             Action::ShowStacks { client, stacks } => self.show_stacks(client, &stacks),
@@ -422,11 +434,32 @@ impl World {
             }
             Action::Report { reader, facts } => self.take_report(reader, &facts),
             Action::Send { .. }
+            | Action::PassListeners { .. }
             | Action::Reopen
             | Action::SetLogLevel(_)
             | Action::Log(..)
             | Action::LogSlow { .. }
             | Action::Concern { .. } => {}
+        }
+    }
+
+    fn spawn_known(&mut self, worker: WorkerId, generation: Generation) {
+        assert!(self.specs.contains(&generation), "the settings of {generation} are gone");
+        self.spawn(worker, generation);
+    }
+
+    fn drain(&mut self, worker: WorkerId, drain: Drain) {
+        let refuse = self.refusing.remove(&worker);
+        let refuse = refuse.expect("a queue that a worker drains still fills");
+        let all = drain == Drain::ServeQueue;
+        assert_eq!(refuse, all, "which listeners refuse before {drain:?}");
+        self.ask(worker);
+        self.end(worker, 8_000);
+    }
+
+    fn trace(&mut self, worker: WorkerId) {
+        if let Some(process) = self.processes.get_mut(&worker) {
+            process.traced = true;
         }
     }
 
@@ -440,10 +473,20 @@ impl World {
     }
 
     fn read_settings(&mut self, generation: Generation) {
+        // The file has come or gone.
+        self.has_file ^= self.random.chance(10);
+        if self.has_file {
+            let name = "gunicorn.conf.py".to_owned();
+            return self.plan(MasterEvent::FileFound { generation, name }, self.reading);
+        }
+        self.load_settings(generation, false);
+    }
+
+    fn load_settings(&mut self, generation: Generation, has_file: bool) {
         let settings = match self.random.below(8) {
             0 => Err("broken file".to_owned()),
-            1 => Ok(settings(&mut self.random)),
-            _ => Ok(self.master.settings().clone()),
+            1 => Ok(MasterSettings { has_file, ..settings(&mut self.random) }),
+            _ => Ok(MasterSettings { has_file, ..self.master.settings().clone() }),
         };
         if self.random.chance(self.boot_fails) {
             self.broken.push(generation);
@@ -455,8 +498,11 @@ impl World {
     }
 
     fn plan(&mut self, event: MasterEvent, after: u64) {
+        self.plan_at(event, self.now + Duration::from_millis(after));
+    }
+
+    fn plan_at(&mut self, event: MasterEvent, at: Duration) {
         self.planned += 1;
-        let at = self.now + Duration::from_millis(after);
         self.queue.insert((at, self.planned), event);
     }
 }
@@ -477,6 +523,7 @@ fn settings(random: &mut Random) -> MasterSettings {
         upgrade_timeout: Duration::from_secs(5),
         ready_after: random.chance(20).then_some(Duration::from_secs(1)),
         preload: random.chance(30),
+        has_file: false,
         recycling: RecyclingLimits {
             requests: u32::try_from(random.below(2) * 190).unwrap(),
             requests_jitter: 10,

@@ -13,7 +13,55 @@ use crate::master::decide::event::MasterEvent;
 use crate::master::decide::state::MasterState;
 
 impl Master {
-    /// No worker exists yet, so no event about a worker or a successor is expected.
+    /// The first mold gets ready and runs hooks. No other process exists.
+    pub(super) fn step_starting(&mut self, event: MasterEvent, now: Instant) {
+        match event {
+            MasterEvent::Signalled(SignalCommand::Drain | SignalCommand::Stop) => {
+                self.give_up_start(now)
+            }
+            MasterEvent::Signalled(command) => self.adjust(command, now),
+            MasterEvent::Spawned { worker, pid } => self.note_spawned(worker, pid, now),
+            MasterEvent::SpawnFailed { worker, error } => {
+                self.note_spawn_failure(worker, &error, now);
+            }
+            MasterEvent::Ready { worker, app } => self.note_ready(worker, app, now),
+            MasterEvent::Concerned { worker, text, is_grave } => {
+                self.pool.note_concern(worker, &text, is_grave, &mut self.actions);
+            }
+            MasterEvent::Failed { worker, failure, text } => {
+                self.note_failure(worker, failure, &text, now);
+            }
+            MasterEvent::ConfigFailed { worker, text, code } => {
+                self.fail_config(worker, &text, code, now);
+            }
+            MasterEvent::HookEnded { worker, number, failure } => {
+                self.note_hook_end(worker, number, failure.as_deref(), now);
+            }
+            MasterEvent::Exited { worker, exit } => self.note_exit(worker, &exit, now),
+            MasterEvent::Inspected(samples) => self.note_samples(&samples, now),
+            MasterEvent::Requested { client, request } => self.take_command(client, request, now),
+            MasterEvent::Confirmed { worker, number } => self.confirmations.note(worker, number),
+            MasterEvent::StacksRead(read) => self.stacks.note(self.pool.roster(), &read),
+            MasterEvent::TookOver { workers, totals, changes } => {
+                self.take_over(workers, &totals, changes);
+            }
+            MasterEvent::FormerWorkerEnded { counts } => self.note_former_end(&counts),
+            MasterEvent::CertificatesChecked { concern } => self.status.set_concern(concern),
+            MasterEvent::Elapsed => self.note_deadlines(now),
+            MasterEvent::RetirementAsked { .. }
+            | MasterEvent::Allotted { .. }
+            | MasterEvent::Bound(_)
+            | MasterEvent::SuccessorStarted { .. }
+            | MasterEvent::SuccessorReady
+            | MasterEvent::SuccessorEnded { .. }
+            | MasterEvent::FileFound { .. }
+            | MasterEvent::ConfigRead { .. }
+            | MasterEvent::SettingsRead { .. } => {}
+        }
+    }
+
+    /// No worker exists yet, so no event about a worker or a successor is expected. A mold may
+    /// exist.
     pub(super) fn step_binding(
         &mut self,
         event: MasterEvent,
@@ -22,11 +70,18 @@ impl Master {
         now: Instant,
     ) {
         match event {
-            MasterEvent::Bound(Ok(())) => self.state = MasterState::Booting,
+            MasterEvent::Bound(Ok(())) => self.note_bound(now),
             MasterEvent::Bound(Err(failure)) => self.retry_binding(failure, until, now),
             MasterEvent::Signalled(SignalCommand::Drain | SignalCommand::Stop) => {
-                self.state = MasterState::Stopping
+                self.give_up_start(now)
             }
+            MasterEvent::Exited { worker, exit } => self.note_exit(worker, &exit, now),
+            MasterEvent::HookEnded { worker, number, failure } => {
+                self.note_hook_end(worker, number, failure.as_deref(), now);
+            }
+            MasterEvent::Inspected(samples) => self.note_samples(&samples, now),
+            MasterEvent::Confirmed { worker, number } => self.confirmations.note(worker, number),
+            MasterEvent::StacksRead(read) => self.stacks.note(self.pool.roster(), &read),
             MasterEvent::Signalled(command) => self.adjust(command, now),
             MasterEvent::Requested { client, request } => self.take_command(client, request, now),
             MasterEvent::TookOver { workers, totals, changes } => {
@@ -35,7 +90,7 @@ impl Master {
             MasterEvent::FormerWorkerEnded { counts } => self.note_former_end(&counts),
             MasterEvent::CertificatesChecked { concern } => self.status.set_concern(concern),
             MasterEvent::Elapsed => {
-                self.note_watchdog(now);
+                self.note_deadlines(now);
                 if retry.is_some_and(|retry| retry <= now) {
                     self.state = MasterState::Binding { retry: None, until };
                     self.actions.push(Action::Bind);
@@ -48,10 +103,9 @@ impl Master {
             | MasterEvent::RetirementAsked { .. }
             | MasterEvent::Allotted { .. }
             | MasterEvent::Failed { .. }
-            | MasterEvent::Exited { .. }
-            | MasterEvent::Inspected(_)
-            | MasterEvent::Confirmed { .. }
-            | MasterEvent::StacksRead(_)
+            | MasterEvent::FileFound { .. }
+            | MasterEvent::ConfigRead { .. }
+            | MasterEvent::ConfigFailed { .. }
             | MasterEvent::SuccessorStarted { .. }
             | MasterEvent::SuccessorReady
             | MasterEvent::SuccessorEnded { .. }
@@ -76,6 +130,13 @@ impl Master {
             MasterEvent::Failed { worker, failure, text } => {
                 self.note_failure(worker, failure, &text, now);
             }
+            MasterEvent::ConfigRead { worker, values } => self.note_config(worker, values),
+            MasterEvent::ConfigFailed { worker, text, code } => {
+                self.fail_config(worker, &text, code, now);
+            }
+            MasterEvent::HookEnded { worker, number, failure } => {
+                self.note_hook_end(worker, number, failure.as_deref(), now);
+            }
             MasterEvent::Exited { worker, exit } => self.note_exit(worker, &exit, now),
             MasterEvent::RetirementAsked { worker, reason } => {
                 self.pool.note_retirement(worker, &reason, &mut self.actions);
@@ -97,6 +158,7 @@ impl Master {
             | MasterEvent::SuccessorStarted { .. }
             | MasterEvent::SuccessorReady
             | MasterEvent::SuccessorEnded { .. }
+            | MasterEvent::FileFound { .. }
             | MasterEvent::SettingsRead { .. } => {}
         }
     }
@@ -111,7 +173,8 @@ impl Master {
                 self.begin_rollout(generation, settings, now)
             }
             MasterEvent::SettingsRead { generation, settings: Err(text) } => {
-                self.refuse_reload(generation, &text, now)
+                self.dismiss_reader(generation, now);
+                self.refuse_reload(generation, &text, now);
             }
             MasterEvent::Spawned { worker, pid } => self.note_spawned(worker, pid, now),
             MasterEvent::SpawnFailed { worker, error } => {
@@ -123,6 +186,14 @@ impl Master {
             }
             MasterEvent::Failed { worker, failure, text } => {
                 self.note_failure(worker, failure, &text, now);
+            }
+            MasterEvent::FileFound { generation, name } => self.run_file(generation, name, now),
+            MasterEvent::ConfigRead { worker, values } => self.note_config(worker, values),
+            MasterEvent::ConfigFailed { worker, text, code } => {
+                self.fail_config(worker, &text, code, now);
+            }
+            MasterEvent::HookEnded { worker, number, failure } => {
+                self.note_hook_end(worker, number, failure.as_deref(), now);
             }
             MasterEvent::Exited { worker, exit } => self.note_exit(worker, &exit, now),
             MasterEvent::RetirementAsked { worker, reason } => {
@@ -181,6 +252,10 @@ impl Master {
             | MasterEvent::Failed { .. }
             | MasterEvent::Exited { .. }
             | MasterEvent::Inspected(_)
+            | MasterEvent::FileFound { .. }
+            | MasterEvent::ConfigRead { .. }
+            | MasterEvent::ConfigFailed { .. }
+            | MasterEvent::HookEnded { .. }
             | MasterEvent::SettingsRead { .. }
             | MasterEvent::SuccessorStarted { .. }
             | MasterEvent::Requested { .. }
@@ -201,6 +276,9 @@ impl Master {
             MasterEvent::Signalled(SignalCommand::Reopen) => self.reopen(),
             MasterEvent::Spawned { worker, pid } => self.note_spawned(worker, pid, now),
             MasterEvent::SpawnFailed { worker, .. } => self.forget(worker),
+            MasterEvent::HookEnded { worker, number, failure } => {
+                self.note_hook_end(worker, number, failure.as_deref(), now);
+            }
             MasterEvent::Exited { worker, exit } => self.note_exit(worker, &exit, now),
             MasterEvent::Inspected(samples) => self.note_samples(&samples, now),
             MasterEvent::SuccessorStarted { pid } => {
@@ -230,6 +308,9 @@ impl Master {
             | MasterEvent::Allotted { .. }
             | MasterEvent::Failed { .. }
             | MasterEvent::SuccessorReady
+            | MasterEvent::FileFound { .. }
+            | MasterEvent::ConfigRead { .. }
+            | MasterEvent::ConfigFailed { .. }
             | MasterEvent::SettingsRead { .. } => {}
         }
     }
@@ -240,6 +321,9 @@ impl Master {
             MasterEvent::Signalled(SignalCommand::Reopen) => self.reopen(),
             MasterEvent::Spawned { worker, pid } => self.note_spawned(worker, pid, now),
             MasterEvent::SpawnFailed { worker, .. } => self.forget(worker),
+            MasterEvent::HookEnded { worker, number, failure } => {
+                self.note_hook_end(worker, number, failure.as_deref(), now);
+            }
             MasterEvent::Exited { worker, exit } => self.note_exit(worker, &exit, now),
             MasterEvent::SuccessorStarted { pid } => {
                 self.succession.note_started(pid, &mut self.actions)
@@ -271,6 +355,9 @@ impl Master {
             | MasterEvent::Failed { .. }
             | MasterEvent::Inspected(_)
             | MasterEvent::SuccessorReady
+            | MasterEvent::FileFound { .. }
+            | MasterEvent::ConfigRead { .. }
+            | MasterEvent::ConfigFailed { .. }
             | MasterEvent::SettingsRead { .. } => {}
         }
     }

@@ -3,6 +3,7 @@
 mod commands;
 mod delays;
 mod hangs;
+mod hooks;
 mod molds;
 mod upgrades;
 
@@ -146,6 +147,7 @@ fn settings(workers: u16) -> MasterSettings {
         upgrade_timeout: 60 * SECOND,
         ready_after: None,
         preload: false,
+        has_file: false,
         recycling: RecyclingLimits::default(),
     }
 }

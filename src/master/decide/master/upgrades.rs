@@ -6,6 +6,7 @@ use std::time::Instant;
 use log::Level;
 use monoceros_wire::Generation;
 use monoceros_wire::control::ControlReply;
+use monoceros_wire::gunicorn::ServerHook;
 use monoceros_wire::report::{ChangeReport, Totals};
 
 use super::Master;
@@ -22,12 +23,31 @@ impl Master {
         if self.state != MasterState::Serving {
             return Err("cannot upgrade: the server does not serve yet");
         }
+        match self.find_hook_mold() {
+            Some(mold) => {
+                self.succession.announce()?;
+                self.ask_hook(mold, ServerHook::PreExec, now);
+            }
+            None => self.start_successor(now)?,
+        }
+        self.tally.begin_upgrade(now);
+        Ok(())
+    }
+
+    /// The hook that comes before a successor has ended, or is lost: the successor is started.
+    pub(super) fn start_announced(&mut self, now: Instant) {
+        if self.succession.take_announced()
+            && let Err(reason) = self.start_successor(now)
+        {
+            self.actions.log(Level::Warn, reason);
+        }
+    }
+
+    fn start_successor(&mut self, now: Instant) -> Result<(), &'static str> {
         let settings = self.reload.settings();
         let (known, until) = (settings.workers, now + settings.upgrade_timeout);
         let newest = self.reload.newest();
-        self.succession.start(self.pool.size(), known, newest, until, &mut self.actions)?;
-        self.tally.begin_upgrade(now);
-        Ok(())
+        self.succession.start(self.pool.size(), known, newest, until, &mut self.actions)
     }
 
     /// The successor serves: everything is passed on to it.
@@ -63,9 +83,7 @@ impl Master {
         self.clients.upgrade_ended(&ControlReply::failed(text), &mut self.actions);
         self.succession.fail(text);
         self.send_status();
-        if self.reload.take_put_off() {
-            self.read_settings(now);
-        }
+        self.take_up_reload(now);
     }
 
     /// Ends a successor that does not serve in time, or does not end in time.

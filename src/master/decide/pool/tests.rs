@@ -4,6 +4,8 @@ use monoceros_wire::Generation;
 
 use super::*;
 use crate::master::decide::action::{Action, WorkerSignal};
+use crate::master::decide::config_run::ConfigRuns;
+use crate::master::decide::hooks::ServerHooks;
 use crate::master::decide::settings::{MasterSettings, RecyclingLimits, RolloutLimits};
 use crate::master::decide::state::Purpose;
 
@@ -23,6 +25,7 @@ fn settings() -> MasterSettings {
         upgrade_timeout: 60 * SECOND,
         ready_after: None,
         preload: false,
+        has_file: false,
         recycling: RecyclingLimits::default(),
     }
 }
@@ -32,6 +35,8 @@ struct PoolBench {
     pool: WorkerPool,
     reload: Reload,
     suspends: Suspends,
+    hooks: ServerHooks,
+    runs: ConfigRuns,
     actions: Actions,
     is_booting: bool,
     is_check: bool,
@@ -47,6 +52,8 @@ impl PoolBench {
             pool: WorkerPool::new(2, 1),
             reload: Reload::new(Generation(1), settings()),
             suspends: Suspends::since(now),
+            hooks: ServerHooks::default(),
+            runs: ConfigRuns::default(),
             actions: Actions::new(Purpose::Serve),
             is_booting: true,
             is_check: false,
@@ -62,6 +69,7 @@ impl PoolBench {
         let context = PoolContext {
             reload: &self.reload,
             suspends: &self.suspends,
+            tasks: MoldTasks { hooks: &self.hooks, runs: &self.runs },
             is_booting: self.is_booting,
             is_check: self.is_check,
             follows: self.follows,

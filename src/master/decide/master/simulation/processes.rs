@@ -15,7 +15,7 @@ use crate::master::decide::sample::{ResponseProgress, RunningRequest, StacksRead
 use monoceros_sys::process::ExitStatus;
 
 /// A simulated process.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct SimulatedProcess {
     /// It ends at the time of this event.
     pub(super) ending: bool,
@@ -31,6 +31,16 @@ pub(super) struct SimulatedProcess {
     pub(super) traced: bool,
     /// Was asked for its stacks by a command.
     pub(super) dumped: bool,
+    /// It is a mold that runs the configuration file and its hooks.
+    pub(super) has_file: bool,
+    /// It was sent its settings.
+    pub(super) configured: bool,
+    /// How many hooks it has not ended.
+    pub(super) hooks: usize,
+    /// When it has ended what it was asked for; `None` if it hangs in that.
+    pub(super) busy: Option<Duration>,
+    /// What it would have reported, if it did not hang.
+    pub(super) owed: Vec<MasterEvent>,
     /// Was sent SIGKILL.
     pub(super) killed: bool,
     /// When it was first asked to end.
@@ -73,7 +83,10 @@ impl World {
             return self.plan(MasterEvent::SpawnFailed { worker, error }, 0);
         }
         let stubborn = self.random.chance(self.stubborn);
-        self.processes.insert(worker, SimulatedProcess { stubborn, ..SimulatedProcess::default() });
+        let has_file = self.master.pool.roster().get(worker).is_some_and(|it| it.has_file);
+        let busy = Some(self.now);
+        let process = SimulatedProcess { stubborn, has_file, busy, ..SimulatedProcess::default() };
+        self.processes.insert(worker, process);
         // Pids are used again.
         let pid = 1 + i32::try_from(self.random.below(4)).unwrap();
         self.plan(MasterEvent::Spawned { worker, pid }, 0);
@@ -91,6 +104,9 @@ impl World {
         if self.random.chance(20) {
             let text = "debug".to_owned();
             self.tell(MasterEvent::Concerned { worker, text, is_grave: true }, boot);
+        }
+        if has_file {
+            return self.run_file(worker);
         }
         self.tell(MasterEvent::Ready { worker, app: "app".to_owned() }, boot);
     }

@@ -6,11 +6,12 @@ use std::time::Duration;
 use monoceros_config::SignalCommand;
 use monoceros_wire::Generation;
 use monoceros_wire::control::{ControlReply, ControlRequest, ProcessStacks};
+use monoceros_wire::gunicorn::ServerHook;
 
 use super::World;
 use crate::master::decide::action::{Action, Notification, WorkerSignal};
 use crate::master::decide::event::MasterEvent;
-use crate::master::decide::id::ClientId;
+use crate::master::decide::id::{ClientId, WorkerId};
 use crate::master::decide::roster::{Roster, WorkerEntry, WorkerState};
 use crate::master::decide::server_facts::{ReportReader, ServerFacts};
 use crate::master::decide::state::MasterState;
@@ -168,6 +169,33 @@ impl World {
         let (request, _) = asked.expect("no client waits for these stacks");
         assert!(matches!(request, ControlRequest::Stacks { .. }), "stacks for {request:?}");
         assert!(stacks.iter().all(|it| it.stacks.is_some() != it.error.is_some()), "{stacks:?}");
+    }
+
+    /// A mold forks no worker while it runs a hook: hooks come before the forks that follow.
+    pub(super) fn check_origin(&self, mold: Option<WorkerId>) {
+        let Some(mold) = mold else { return };
+        let entry = self.master.pool.roster().get(mold);
+        assert!(entry.is_some_and(WorkerEntry::is_ready), "{mold:?} is asked for a worker");
+        let busy = self.processes.get(&mold).is_some_and(|process| process.hooks > 0);
+        assert!(!busy, "a worker is forked while a hook runs");
+    }
+
+    /// `on_exit` runs when no worker is left.
+    pub(super) fn check_hook(&self, hook: ServerHook) {
+        let workers = self.master.pool.roster().workers().count();
+        assert!(
+            hook != ServerHook::OnExit || workers == 0,
+            "on_exit runs beside {workers} workers"
+        );
+    }
+
+    /// A hook has ended.
+    pub(super) fn note_hook(&mut self, event: &MasterEvent) {
+        if let MasterEvent::HookEnded { worker, .. } = event
+            && let Some(process) = self.processes.get_mut(worker)
+        {
+            process.hooks -= 1;
+        }
     }
 
     /// A master that ends leaves nothing behind.

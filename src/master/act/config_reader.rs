@@ -1,0 +1,118 @@
+//! Runs the configuration file in Python before the settings are known, at the start: there is
+//! no event loop yet, so this waits for the mold.
+
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use monoceros_sys::process::{self, ExitStatus};
+use monoceros_sys::reason;
+use monoceros_sys::wait::{Readiness, wait};
+use monoceros_wire::Generation;
+use monoceros_wire::gunicorn::GunicornValues;
+use monoceros_wire::message::FromWorker;
+
+use crate::master::act::python_file::MoldFile;
+use crate::master::act::worker_process::{WorkerProcess, spawn_reader};
+use crate::master::decide::action::WorkerSignal;
+use crate::master::kind::extension::ExtensionFile;
+use crate::master::kind::link::LinkInput;
+
+/// The time in which a mold that hangs may write its stacks.
+const STACKS_LIMIT: Duration = Duration::from_secs(1);
+
+/// Why the file has set nothing.
+#[derive(Debug)]
+pub(crate) enum ReadFailure {
+    /// The mold has reported that the file cannot be used: the text as gunicorn writes it, and
+    /// the exit code.
+    Refused(String, u8),
+    /// The mold could not be started, has ended or hangs.
+    Lost(String),
+}
+
+/// Starts a mold that runs the file, and waits for what the file sets, for at most `limit`; zero
+/// is no limit.
+pub(crate) fn read(
+    file: &MoldFile,
+    extension: &ExtensionFile,
+    limit: Duration,
+) -> Result<(WorkerProcess, GunicornValues), ReadFailure> {
+    let cannot = |why: &str| ReadFailure::Lost(format!("cannot run {}: {why}", file.name));
+    let mold = spawn_reader(file, extension, Generation(1)).map_err(|error| cannot(&error.text))?;
+    let until = (!limit.is_zero()).then(|| Instant::now() + limit);
+    loop {
+        match mold.read() {
+            Ok(LinkInput::Message(FromWorker::ConfigRead { values })) => return Ok((mold, values)),
+            Ok(LinkInput::Message(FromWorker::ConfigFailed { text, code })) => {
+                end(&mold);
+                return Err(ReadFailure::Refused(text, code));
+            }
+            Ok(LinkInput::Message(FromWorker::Failed { text, .. })) => {
+                end(&mold);
+                return Err(cannot(&text));
+            }
+            Ok(LinkInput::Message(_) | LinkInput::Noise) => {}
+            Ok(LinkInput::Closed) => {
+                let end = end(&mold);
+                return Err(cannot(&format!("its process has ended with {end}")));
+            }
+            Ok(LinkInput::Nothing) if until.is_some_and(|until| until <= Instant::now()) => {
+                let seconds = limit.as_secs();
+                let text = format!("it has not ended within boot-timeout ({seconds} s)");
+                return Err(cannot(&format!("{text}{}", abort(&mold))));
+            }
+            Ok(LinkInput::Nothing) => await_news(&mold, until).map_err(|why| cannot(&why))?,
+            Err(error) => {
+                end(&mold);
+                return Err(cannot(&error.to_string()));
+            }
+        }
+    }
+}
+
+/// Waits until the mold has sent something or has ended, or until this moment.
+fn await_news(mold: &WorkerProcess, until: Option<Instant>) -> Result<(), String> {
+    let asked = [(mold.descriptor(), Readiness::Readable)];
+    let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+    wait(&asked, left).map(drop).map_err(|error| reason(&error))
+}
+
+/// Ends the mold, which has nothing to finish, and returns how it has ended.
+fn end(mold: &WorkerProcess) -> String {
+    // One that has reported a failure ends by itself, with its own exit code.
+    if !has_ended_within(mold, STACKS_LIMIT) {
+        mold.signal(WorkerSignal::Kill);
+    }
+    match process::reap(mold.pid()) {
+        Ok(ExitStatus::Code(code)) => format!("exit code {code}"),
+        Ok(end @ ExitStatus::Signal(_)) => end.to_string(),
+        Err(error) => reason(&error),
+    }
+}
+
+/// Ends a mold that hangs. Returns its stacks, if it has written some.
+fn abort(mold: &WorkerProcess) -> String {
+    mold.signal(WorkerSignal::Abort);
+    end(mold);
+    let stacks = mold.stacks();
+    let stacks = stacks.trim_end();
+    if stacks.is_empty() { String::new() } else { format!("\n{stacks}") }
+}
+
+/// Ends a mold that has run the file and is not needed, without waiting for it.
+pub(crate) fn end_now(mold: &WorkerProcess) {
+    mold.signal(WorkerSignal::Kill);
+    end(mold);
+}
+
+fn has_ended_within(mold: &WorkerProcess, limit: Duration) -> bool {
+    let until = Instant::now() + limit;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        match wait(&[(mold.pidfd().as_fd(), Readiness::Readable)], Some(left)) {
+            Ok(ended) if ended[0] => return true,
+            Ok(_) if !left.is_zero() => {}
+            Ok(_) | Err(_) => return false,
+        }
+    }
+}
