@@ -169,6 +169,19 @@ impl Engine {
         self.shared.handoff.wait_for_stop()
     }
 
+    /// How many requests the application has got.
+    #[must_use]
+    pub fn application_requests(&self) -> u64 {
+        let board = &self.shared.board;
+        board.requests() + u64::from(board.in_progress())
+    }
+
+    /// Whether the worker drains.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.shared.handoff.is_draining()
+    }
+
     /// The request that this thread runs; `None` if it runs none, and in a process that the
     /// application has forked.
     #[must_use]

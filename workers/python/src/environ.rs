@@ -441,9 +441,14 @@ fn plain_template<'py>(
 /// variable, so it depends on the settings; `Proxy` would become `HTTP_PROXY`, which
 /// clients in the application take for a setting; the coding has been taken off the body.
 fn is_left_out(name: &[u8], exchange: &Exchange) -> bool {
-    name.contains(&b'_') && !exchange.maps(name)
+    !is_mapped(name, exchange)
         || name.eq_ignore_ascii_case(b"proxy")
         || name.eq_ignore_ascii_case(b"transfer-encoding")
+}
+
+/// Whether a field can be a variable: one with an underscore might be taken for another one.
+pub(crate) fn is_mapped(name: &[u8], exchange: &Exchange) -> bool {
+    !name.contains(&b'_') || exchange.maps(name)
 }
 
 /// The path without its percent escapes.

@@ -39,6 +39,7 @@ mod parameters;
 mod plain_file;
 mod programs;
 mod project;
+mod request_hooks;
 mod sending;
 mod serve;
 mod settling;
@@ -46,6 +47,7 @@ mod signals;
 mod spooled;
 mod stacks;
 mod start;
+mod steering;
 mod threads;
 mod traceback;
 mod worker_abort;
@@ -70,6 +72,8 @@ mod monoceros {
     use super::gunicorn_shim::install_gunicorn_shim;
     #[pymodule_export]
     use super::serve::Server;
+    #[pymodule_export]
+    use super::steering::Steering;
 
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
 

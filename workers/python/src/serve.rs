@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use crate::conversation::Callables;
 use crate::environ::{Constants, Environ};
 use crate::errors::ErrorLog;
+use crate::request_hooks::RequestHooks;
 use crate::wsgi::ThreadContext;
 use crate::{drain_callbacks, errors, signals, threads};
 
@@ -27,6 +28,8 @@ pub(crate) struct Server {
     pub(crate) has_client_certificates: bool,
     /// The name of the field with a request's identifier, if there is one.
     pub(crate) id_field: Option<String>,
+    /// The hooks for requests, if there are some.
+    pub(crate) hooks: Option<RequestHooks>,
     pub(crate) reports: Reports,
 }
 
@@ -105,6 +108,7 @@ impl Server {
             callables: Callables::new(py)?,
             errors,
             requests: self.worker.requests(usize::from(thread)),
+            hooks: self.hooks.as_ref().map(|hooks| hooks.share(py)),
         })
     }
 }

@@ -30,6 +30,7 @@ use crate::parameters::BootResources;
 use crate::project::{self, ProjectFacts};
 use crate::serve::{self, Reports, Server};
 use crate::{concern, debug_guard, drain_callbacks, end, hooks, signals, traceback, worker_abort};
+use crate::steering::ServingHooks;
 
 /// How many requests a worker accepts beyond its threads while none of them ends. It is for
 /// handshakes and the server's own responses, which need no thread, and for requests that are
@@ -179,6 +180,7 @@ fn run(
     // The engine finds the channel closed when the master ends, and finishes what is
     // open.
     process::outlive_parent()?;
+    let mut serving_hooks = ServingHooks::find(py, &engine)?;
     let server = Server {
         worker: engine.clone(),
         application: callable,
@@ -188,6 +190,7 @@ fn run(
         prefix,
         has_client_certificates: *settings.tls_client_cert_environ(),
         id_field: settings.request_id_header().as_ref().map(|it| it.0.clone()),
+        hooks: serving_hooks.requests.take(),
         reports: Reports::default(),
     };
     let server = Bound::new(py, server)?;
@@ -208,7 +211,7 @@ fn run(
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         sent => sent?,
     }
-    drop(speaker);
+    serving_hooks.open(speaker);
     let served = serve::run(&server, crew);
     hooks::leave(py, false);
     served

@@ -10,6 +10,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use crate::conversation::{Callables, Conversation, not_bytes};
 use crate::environ::{Environ, EnvironError};
 use crate::errors::ErrorLog;
+use crate::request_hooks::{HookedRequest, RequestHooks, SentPart};
 use crate::sending::{ResponseError, await_room, put};
 use crate::{application_error, ffi, file_wrapper, forked, handed_socket};
 
@@ -27,6 +28,7 @@ pub(crate) struct ThreadContext {
     pub(crate) callables: Callables,
     pub(crate) errors: Py<ErrorLog>,
     pub(crate) requests: RequestSource,
+    pub(crate) hooks: Option<RequestHooks>,
 }
 
 impl ThreadContext {
@@ -37,18 +39,10 @@ impl ThreadContext {
                 Ok(made) => made,
                 Err(error) => return cannot_begin(py, exchange, error),
             };
-        let conversation = self.callables.conversation.clone_ref(py);
-        let socket = handed_socket::offer(py, &exchange, &environ, &conversation);
-        let conversation = conversation.get();
-        conversation.begin(exchange);
-        let result = self.respond(py, &environ, conversation);
-        match conversation.end() {
-            Some(exchange) if exchange.is_switched() => {
-                handed_socket::end(py, &exchange, socket, result);
-                exchange.finish(&|name| variable(&environ, name));
-            }
-            Some(exchange) => end(py, exchange, &environ, result),
-            None => {}
+        let start_response = self.callables.start_response.bind(py);
+        match &self.hooks {
+            None => self.serve(exchange, &environ, start_response, None),
+            Some(hooks) => self.serve_hooked(hooks, exchange, &environ, start_response),
         }
         drop(environ);
         self.errors.get().end_line();
@@ -63,14 +57,69 @@ impl ThreadContext {
         }
     }
 
+    /// Serves a request between its two hooks. If the first one raises, the application does not
+    /// get the request, and the second one gets an empty environment and no response.
+    fn serve_hooked(
+        &self,
+        hooks: &RequestHooks,
+        mut exchange: Exchange,
+        environ: &Bound<PyDict>,
+        start_response: &Bound<PyAny>,
+    ) {
+        let py = environ.py();
+        let hooked = match hooks.open(&exchange, environ) {
+            Ok(hooked) => hooked,
+            Err(error) => return cannot_begin(py, exchange, error.into()),
+        };
+        match hooks.begin(&hooked, environ, start_response) {
+            Ok(start_response) => self.serve(exchange, environ, &start_response, Some(&hooked)),
+            Err(error) => {
+                application_error::report(py, exchange.request(), "pre_request failed", &error);
+                hooked.end(Some(exchange.request()), SentPart::default());
+                fail(&mut exchange, FAILED);
+                exchange.finish(&|name| variable(environ, name));
+            }
+        }
+    }
+
+    fn serve(
+        &self,
+        exchange: Exchange,
+        environ: &Bound<PyDict>,
+        start_response: &Bound<PyAny>,
+        hooked: Option<&HookedRequest>,
+    ) {
+        let py = environ.py();
+        let conversation = self.callables.conversation.clone_ref(py);
+        let socket = handed_socket::offer(py, &exchange, environ, &conversation);
+        let conversation = conversation.get();
+        conversation.begin(exchange);
+        let result = self.respond(environ, start_response, conversation);
+        match conversation.end() {
+            Some(exchange) if exchange.is_switched() => {
+                handed_socket::end(py, &exchange, socket, result);
+                if let Some(hooked) = hooked {
+                    hooked.end(Some(exchange.request()), SentPart::default());
+                }
+                exchange.finish(&|name| variable(environ, name));
+            }
+            Some(exchange) => end(exchange, environ, result, hooked),
+            None => {
+                if let Some(hooked) = hooked {
+                    hooked.end(None, SentPart::default());
+                }
+            }
+        }
+    }
+
     fn respond(
         &self,
-        py: Python,
         environ: &Bound<PyDict>,
+        start_response: &Bound<PyAny>,
         conversation: &Conversation,
     ) -> Result<(), ResponseError> {
-        let arguments = (environ, self.callables.start_response.bind(py));
-        let body = self.application.bind(py).call1(arguments);
+        let py = environ.py();
+        let body = self.application.bind(py).call1((environ, start_response));
         forked::leave(py, &body);
         let body = body?;
         let sent = send_body(py, &body, conversation);
@@ -196,12 +245,33 @@ fn close(body: &Bound<PyAny>) -> PyResult<()> {
 
 /// Ends the exchange, by the result of the response.
 fn end(
-    py: Python,
     mut exchange: Exchange,
     environ: &Bound<PyDict>,
     result: Result<(), ResponseError>,
+    hooked: Option<&HookedRequest>,
 ) {
     let variable = |name: &str| variable(environ, name);
+    // What is sent for an application that fails is not its response.
+    let by_failed = (hooked.is_some() && result.is_err()).then(|| SentPart::of(&exchange));
+    let is_broken = judge(environ.py(), &mut exchange, result);
+    if let Some(hooked) = hooked {
+        // The response and its line in the access log do not wait for the hook.
+        if !is_broken {
+            exchange.conclude(&variable);
+        }
+        let sent = by_failed.unwrap_or_else(|| SentPart::of(&exchange));
+        hooked.end(Some(exchange.request()), sent);
+    }
+    if is_broken {
+        exchange.abort(&variable);
+    } else {
+        exchange.finish(&variable);
+    }
+}
+
+/// Reports what was wrong with a response, and makes one for an application that has failed
+/// before its own was sent. Returns whether the response is broken: its rest is missing.
+fn judge(py: Python, exchange: &mut Exchange, result: Result<(), ResponseError>) -> bool {
     match result {
         Ok(()) => {
             if exchange.was_cut() {
@@ -219,16 +289,13 @@ fn end(
         Err(ResponseError::Application(_)) if exchange.is_gone() => {}
         Err(ResponseError::Application(error)) => {
             application_error::report(py, exchange.request(), "the application failed", &error);
-            if exchange.is_complete() {
-                return exchange.finish(&variable);
+            if exchange.is_complete() || exchange.is_committed() {
+                return !exchange.is_complete();
             }
-            if exchange.is_committed() {
-                return exchange.abort(&variable);
-            }
-            fail(&mut exchange, FAILED);
+            fail(exchange, FAILED);
         }
     }
-    exchange.finish(&variable);
+    false
 }
 
 /// The value of a variable, by its name in any case, for the access log. A text has the bytes of

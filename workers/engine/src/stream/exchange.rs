@@ -86,6 +86,8 @@ pub struct Exchange {
     switched: Option<Box<SwitchedConnection>>,
     gone: bool,
     completed: bool,
+    /// Its line is in the access log.
+    logged: bool,
     ended: bool,
 }
 
@@ -123,6 +125,7 @@ impl Exchange {
             switched: None,
             gone: false,
             completed: false,
+            logged: false,
             ended: false,
         }
     }

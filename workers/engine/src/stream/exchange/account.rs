@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use monoceros_sys::clock;
 use monoceros_wire::scoreboard::Finished;
 
 use super::Exchange;
@@ -10,6 +11,21 @@ use crate::record::access_record::Record;
 use crate::stream::shared_stream::Account;
 
 impl Exchange {
+    /// How many bytes of the body have been taken for sending.
+    #[must_use]
+    pub fn body_bytes(&self) -> u64 {
+        self.response().body_bytes()
+    }
+
+    /// Sends what is missing of the response, and logs it, while the application thread keeps
+    /// the request: what it still does is neither waited for nor part of the logged duration.
+    pub fn conclude(&mut self, environ: &dyn Fn(&str) -> Option<Vec<u8>>) {
+        self.complete();
+        if self.completed && self.is_committed() {
+            self.log(clock::monotonic_us(), environ);
+        }
+    }
+
     pub(super) fn show_end(&self, took_us: u64, is_ours: bool) {
         let response = self.response();
         let finished = Finished {
@@ -21,8 +37,11 @@ impl Exchange {
         self.shared.board.finish(self.thread, self.shown, &finished);
     }
 
-    /// Writes the access log's line of the request: now, or when its response has gone.
+    /// Writes the access log's line of the request, once: now, or when its response has gone.
     pub(super) fn log(&mut self, now_us: u64, environ: &dyn Fn(&str) -> Option<Vec<u8>>) {
+        if std::mem::replace(&mut self.logged, true) {
+            return;
+        }
         let (status, begun_us) = (self.response().status(), self.request().begun_us);
         self.shared.add_to_figures(status, begun_us, now_us);
         // The bytes of one of several streams are not distinguished once they wait, and
