@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use monoceros_config::{SignalCommand, SIGNALS};
+use monoceros_config::{SIGNALS, SignalCommand};
 use monoceros_engine::{DrainOrigin, Engine};
 use monoceros_sys::signal;
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};

@@ -29,8 +29,8 @@ use crate::logs::WorkerLogs;
 use crate::parameters::BootResources;
 use crate::project::{self, ProjectFacts};
 use crate::serve::{self, Reports, Server};
-use crate::{concern, debug_guard, drain_callbacks, end, hooks, signals, traceback, worker_abort};
 use crate::steering::ServingHooks;
+use crate::{concern, debug_guard, drain_callbacks, end, hooks, signals, traceback, worker_abort};
 
 /// How many requests a worker accepts beyond its threads while none of them ends. It is for
 /// handshakes and the server's own responses, which need no thread, and for requests that are
