@@ -33,5 +33,5 @@ class Arbiter:
 
     def run(self):
         raise RuntimeError(
-            "run() starts no server in a process of a server that runs: it is started as monoceros"
+            "run() of an application object cannot start a server: start it as monoceros APP"
         )
