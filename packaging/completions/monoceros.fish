@@ -175,7 +175,7 @@ local6\t'chosen by the operator'
 local7\t'chosen by the operator'"
 complete -c monoceros -n "__fish_monoceros_needs_command" -l slow-request -d 'Time after which a request is slow; 0 disables this' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -l slow-logfile -d 'File for slow requests (--slow-request), instead of the error log' -r -F
-complete -c monoceros -n "__fish_monoceros_needs_command" -s c -l config -d 'The configuration file, in YAML' -r -F
+complete -c monoceros -n "__fish_monoceros_needs_command" -s c -l config -d 'The configuration file: in YAML, or as gunicorn\'s in Python' -r -F
 complete -c monoceros -n "__fish_monoceros_needs_command" -l preload -d 'Load the application once, in a process that forks the workers'
 complete -c monoceros -n "__fish_monoceros_needs_command" -l server-header -d 'Send a Server header with the name of this server'
 complete -c monoceros -n "__fish_monoceros_needs_command" -l static-fallthrough -d 'Pass requests for files that do not exist to the application'
@@ -416,7 +416,7 @@ local6\t'chosen by the operator'
 local7\t'chosen by the operator'"
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l slow-request -d 'Time after which a request is slow; 0 disables this' -r -f
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l slow-logfile -d 'File for slow requests (--slow-request), instead of the error log' -r -F
-complete -c monoceros -n "__fish_monoceros_using_subcommand check" -s c -l config -d 'The configuration file, in YAML' -r -F
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -s c -l config -d 'The configuration file: in YAML, or as gunicorn\'s in Python' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l deploy -d 'With check: also list what a deployment must not have, such as debugging, with the messages of Django\'s own check --deploy'
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l preload -d 'Load the application once, in a process that forks the workers'
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l server-header -d 'Send a Server header with the name of this server'

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, ValueOrigin};
 use crate::python_file::PythonSource;
 use crate::raw::bytes_of;
 use crate::raw_setting::RawSetting;
@@ -25,12 +24,10 @@ pub(crate) enum ConfigFile {
     Python(PythonSource),
 }
 
-/// The configuration file, and what led to it.
+/// The configuration file, with a warning about another one.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct ChosenFile {
     pub(crate) file: Option<ConfigFile>,
-    /// Where the file is named; `None` for one that was found.
-    pub(crate) named: Option<(ValueOrigin, String)>,
     pub(crate) warning: Option<String>,
 }
 
@@ -42,11 +39,8 @@ impl ChosenFile {
             said.row.name == "config" && said.words.iter().all(|word| !word.text.trim().is_empty())
         };
         let last = said.iter().rev().find(named);
-        match last.and_then(|said| said.words.last().map(|word| (said, word))) {
-            Some((said, word)) => {
-                let named = Some((said.origin.clone(), said.subject.clone()));
-                Self { file: Some(ConfigFile::named(&word.text, cwd)), named, warning: None }
-            }
+        match last.and_then(|said| said.words.last()) {
+            Some(word) => Self { file: Some(ConfigFile::named(&word.text, cwd)), warning: None },
             None => Self::found(cwd),
         }
     }
@@ -61,24 +55,7 @@ impl ChosenFile {
             (false, false) => None,
         };
         let both = format!("{PYTHON_FILE} is not read, because there is {DEFAULT_FILE}");
-        Self { file, named: None, warning: (yaml && python).then_some(both) }
-    }
-
-    /// The error about a file in Python for a reader that needs YAML; a warning if it was only
-    /// found.
-    pub(crate) fn without_python(self) -> Result<Self, Error> {
-        match (&self.file, &self.named) {
-            (Some(ConfigFile::Python(_)), Some((origin, subject))) => {
-                let reason = "configuration in Python is not read; write the settings in YAML";
-                Err(Error::new(origin.clone(), subject, reason))
-            }
-            (Some(ConfigFile::Python(_)), None) => {
-                let warning =
-                    format!("{PYTHON_FILE} is not read; settings belong into {DEFAULT_FILE}");
-                Ok(Self { file: None, named: None, warning: Some(warning) })
-            }
-            (Some(ConfigFile::Yaml { .. }) | None, _) => Ok(self),
-        }
+        Self { file, warning: (yaml && python).then_some(both) }
     }
 }
 
@@ -103,6 +80,7 @@ impl ConfigFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ValueOrigin;
     use crate::table::Row;
 
     fn chosen(name: &str) -> ChosenFile {
@@ -126,12 +104,9 @@ mod tests {
             ("python:shop.conf", PythonSource::Module("shop.conf".to_owned())),
         ] {
             assert_eq!(chosen(name).file, Some(ConfigFile::Python(source)), "{name}");
-            let error = chosen(name).without_python().unwrap_err().to_string();
-            assert!(error.starts_with("--config: configuration in Python is not read"), "{error}");
         }
         for name in ["shop.yaml", "file:shop.yml"] {
             assert!(matches!(chosen(name).file, Some(ConfigFile::Yaml { .. })), "{name}");
-            assert!(chosen(name).without_python().is_ok());
         }
         assert_eq!(chosen(" ").file, None);
     }

@@ -30,6 +30,8 @@ pub(crate) enum ForeignVerdict {
     Refused(&'static str),
     /// Not supported yet.
     Missing,
+    /// A function that a file in Python defines.
+    Hook,
 }
 
 impl Foreign {
@@ -57,6 +59,9 @@ impl Foreign {
         let name = self.name;
         match self.verdict {
             ForeignVerdict::Missing => format!("gunicorn's {name} is not supported yet"),
+            ForeignVerdict::Hook => {
+                format!("gunicorn's {name} is a function in a configuration file in Python")
+            }
             ForeignVerdict::Accepted(reason) => {
                 format!("gunicorn's {name} has no effect here: {reason}; leave it out")
             }
@@ -97,6 +102,10 @@ const fn aid(name: &'static str, flags: &'static [&'static str], instead: &'stat
     Foreign { name, flags, arity: Switch, verdict, usual: &["false"] }
 }
 
+const fn hook(name: &'static str) -> Foreign {
+    Foreign { name, flags: &[], arity: One, verdict: ForeignVerdict::Hook, usual: &[] }
+}
+
 impl Foreign {
     /// The same with these words for what is done here anyway.
     const fn usually(self, usual: &'static [&'static str]) -> Self {
@@ -104,7 +113,7 @@ impl Foreign {
     }
 }
 
-const MASTER_HOOK: &str = "the master runs no Python";
+const NO_SSL_CONTEXT: &str = "no TLS runs in Python here; use tls-minimum-version and ciphers";
 const RELOADER: &str = "no files are watched for changes";
 const FOR_ASGI: &str = "it is for ASGI applications";
 const DIRTY: &str = "run a task queue beside the server";
@@ -163,22 +172,22 @@ pub(crate) const FOREIGN: &[Foreign] = &[
     accepted("dirty_post_fork", &[], One, NO_DIRTY),
     accepted("dirty_worker_init", &[], One, NO_DIRTY),
     accepted("dirty_worker_exit", &[], One, NO_DIRTY),
-    refused("on_starting", &[], One, MASTER_HOOK),
-    refused("when_ready", &[], One, MASTER_HOOK),
-    refused("on_reload", &[], One, MASTER_HOOK),
-    refused("pre_fork", &[], One, MASTER_HOOK),
-    refused("pre_exec", &[], One, MASTER_HOOK),
-    refused("child_exit", &[], One, MASTER_HOOK),
-    refused("nworkers_changed", &[], One, MASTER_HOOK),
-    refused("on_exit", &[], One, MASTER_HOOK),
-    missing("post_fork", &[], One),
-    missing("post_worker_init", &[], One),
-    missing("worker_int", &[], One),
-    missing("worker_abort", &[], One),
-    missing("worker_exit", &[], One),
-    missing("pre_request", &[], One),
-    missing("post_request", &[], One),
-    missing("ssl_context", &[], One),
+    hook("on_starting"),
+    hook("when_ready"),
+    hook("on_reload"),
+    hook("pre_fork"),
+    hook("pre_exec"),
+    hook("child_exit"),
+    hook("nworkers_changed"),
+    hook("on_exit"),
+    hook("post_fork"),
+    hook("post_worker_init"),
+    hook("worker_int"),
+    hook("worker_abort"),
+    hook("worker_exit"),
+    hook("pre_request"),
+    hook("post_request"),
+    refused("ssl_context", &[], One, NO_SSL_CONTEXT),
 ];
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::loaded::Loaded;
 use crate::python_file::PythonValues;
 use crate::shell_name::ShellName;
 use crate::shim_command::{self, ShimCommand, ShimRead};
-use crate::sources::{PythonUse, merge_all};
+use crate::sources::merge_all;
 
 /// The command of an invocation.
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ pub enum Command {
     Version(String),
 }
 
-/// Like [`load_with`], with an error if the configuration file is in Python.
+/// Like [`load_with`], without the values of a configuration file in Python.
 ///
 /// # Errors
 ///
@@ -54,7 +54,7 @@ pub fn load(
     env: &[(OsString, OsString)],
     cwd: &Path,
 ) -> Result<Command, Errors> {
-    read(args, env, cwd, PythonUse::Refused)
+    load_with(args, env, cwd, None)
 }
 
 /// Reads the settings: `args` are the words after the program's name, `env` the
@@ -77,15 +77,6 @@ pub fn load_with(
     env: &[(OsString, OsString)],
     cwd: &Path,
     python: Option<&PythonValues>,
-) -> Result<Command, Errors> {
-    read(args, env, cwd, python.map_or(PythonUse::Found, PythonUse::Read))
-}
-
-fn read(
-    args: &[OsString],
-    env: &[(OsString, OsString)],
-    cwd: &Path,
-    python: PythonUse<'_>,
 ) -> Result<Command, Errors> {
     if let Some(read) = control_command::read(args, env, cwd) {
         return read.map(|read| match read {

@@ -16,23 +16,13 @@ use crate::raw::{bytes_of, text_of};
 use crate::raw_setting::RawSetting;
 use crate::table::{ROWS, Settings};
 
-/// What is done with a configuration file in Python.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum PythonUse<'a> {
-    /// It is an error.
-    Refused,
-    /// It is found; what it sets is not known yet.
-    Found,
-    /// It has set these values.
-    Read(&'a PythonValues),
-}
-
-/// Merges the values of all sources, or returns all their errors.
+/// Merges the values of all sources, or returns all their errors. `python` is what a configuration
+/// file in Python has set, if that is known.
 pub(crate) fn merge_all(
     line: Line,
     env: &[(OsString, OsString)],
     cwd: &Path,
-    python: PythonUse<'_>,
+    python: Option<&PythonValues>,
     mut errors: Errors,
 ) -> Result<Loaded, Errors> {
     let environment = environment::read(env, &mut errors);
@@ -44,7 +34,7 @@ pub(crate) fn merge_all(
     said.extend(environment.variables);
     said.extend(line.said);
 
-    let chosen = choose(&said, cwd, python, &mut errors);
+    let chosen = ChosenFile::new(&said, cwd);
     merge.warnings.extend(chosen.warning);
     let (mut path, mut source, mut levels) = (None, None, Vec::new());
     let mut defaults = environment.defaults;
@@ -54,7 +44,7 @@ pub(crate) fn merge_all(
             path = Some(yaml);
         }
         Some(ConfigFile::Python(python_source)) => {
-            if let PythonUse::Read(values) = python {
+            if let Some(values) = python {
                 let origin = python_source.origin();
                 let settings = PythonSettings::new(values, &origin);
                 merge.slips = questions(values, &origin);
@@ -76,27 +66,10 @@ pub(crate) fn merge_all(
     merge.set_all(all, &mut errors);
     merge.judge_foreign(&mut errors);
     let mut loaded = merge.into_loaded(path, cwd);
-    loaded.is_partial = source.is_some() && matches!(python, PythonUse::Found);
+    loaded.is_partial = source.is_some() && python.is_none();
     loaded.has_gunicorn_source = has_arguments || source.is_some();
     loaded.python_source = source;
     if errors.0.is_empty() { Ok(loaded) } else { Err(errors) }
-}
-
-fn choose(
-    said: &[RawSetting],
-    cwd: &Path,
-    python: PythonUse<'_>,
-    errors: &mut Errors,
-) -> ChosenFile {
-    let chosen = ChosenFile::new(said, cwd);
-    let checked = match python {
-        PythonUse::Refused => chosen.without_python(),
-        PythonUse::Found | PythonUse::Read(_) => Ok(chosen),
-    };
-    checked.unwrap_or_else(|error| {
-        errors.0.push(error);
-        ChosenFile::default()
-    })
 }
 
 /// The values of all sources, while they are merged.

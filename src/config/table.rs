@@ -1199,15 +1199,17 @@ settings! {
         effect: Rollout, gunicorn: Some("capture_output"),
     };
 
-    /// The configuration file, in YAML.
+    /// The configuration file: in YAML, or as gunicorn's in Python.
     ///
-    /// Without it `./monoceros.yaml` is read if it exists. Root reads only a file
+    /// A file that ends in `.yaml` or `.yml` is YAML. Any other one is Python, and so is
+    /// `python:MODULE`. Without it `./monoceros.yaml` is read if it exists, else
+    /// `./gunicorn.conf.py`. Root reads YAML only from a file
     /// that no other user can change, in directories that no other user can change. A
     /// user that has become root by `sudo` counts as root.
     config: Option<PathBuf> = None, [Master], {
         section: Section::Configuration, short: Some('c'), placeholder: "FILE", in_file: false,
         effect: Restart, gunicorn: Some("config"),
-        differs: Some("YAML instead of Python; `./monoceros.yaml` instead of `./gunicorn.conf.py`"),
+        differs: Some("a file that ends in `.yaml` or `.yml` is YAML; beside `./monoceros.yaml` there is no need for `./gunicorn.conf.py`, which is not read then"),
     };
 
     /// Check the settings and the application, report errors, and exit.

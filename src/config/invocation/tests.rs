@@ -150,10 +150,6 @@ fn a_file_that_cannot_be_read_is_an_error() {
     std::os::unix::fs::symlink("nowhere", directory.0.join("monoceros.yaml")).unwrap();
     let errors = directory.errors("", &[]);
     assert_eq!(errors.to_string(), "monoceros.yaml: cannot read it: no such file");
-    for name in ["gunicorn.conf.py", "python:shop.conf", "."] {
-        let errors = directory.errors(&format!("-c {name}"), &[]);
-        assert!(errors.to_string().starts_with("--config: configuration in Python"), "{errors}");
-    }
 }
 
 #[test]
@@ -164,15 +160,6 @@ fn a_byte_order_mark_is_no_fault() {
         errors.to_string(),
         "monoceros.yaml line 2: threads: cannot read \"x\" as a whole number"
     );
-}
-
-#[test]
-fn a_configuration_of_gunicorn_left_lying_is_warned_of() {
-    let directory = Directory::with("gunicorn.conf.py", "workers = 2\n");
-    assert_eq!(directory.run("", &[]).warnings.len(), 1);
-    fs::write(directory.0.join("monoceros.yaml"), "").unwrap();
-    let warnings = directory.run("", &[]).warnings;
-    assert_eq!(warnings, ["gunicorn.conf.py is not read, because there is monoceros.yaml"]);
 }
 
 #[test]

@@ -32,8 +32,8 @@ const GUIDE: [Part; 6] = [
     (
         "Values",
         &[
-            "Values on the command line, in `GUNICORN_CMD_ARGS` and in the three other variables are \
-         read as gunicorn reads them, and never more strictly. A number out of range is clipped, an \
+            "Values on the command line, in a file in Python, in `GUNICORN_CMD_ARGS` and in the three \
+         other variables are read as gunicorn reads them, and never more strictly. A number out of range is clipped, an \
          unknown log level is `info`, an unknown atom of the access log is a dash, each with a \
          warning. `--limit-request-line 0` and `--limit-request-field_size 0` mean no limit but that \
          of the whole head, 1 MiB. `[::]:8000` takes IPv4 too. Empty texts, as a script makes them \
@@ -49,8 +49,20 @@ const GUIDE: [Part; 6] = [
     (
         "The configuration file",
         &[
-            "`gunicorn.conf.py` is not read, because the master runs no Python. Its settings go into \
-         `monoceros.yaml` under the same names. Computed values go into the environment, such as \
+            "`gunicorn.conf.py` is read: the file that `-c` names, `python:MODULE`, else \
+         `./gunicorn.conf.py`. It is run as a program by the application's interpreter, in the \
+         working directory, and what its names stand for at the end counts. Its hooks are called. \
+         The master runs no Python: the process that runs the file also forks the workers, so what \
+         the file has imported, opened and started is there.",
+            "From the weakest to the strongest: default, `WEB_CONCURRENCY`, `PORT` and \
+         `FORWARDED_ALLOW_IPS`, file, `GUNICORN_CMD_ARGS`, `MONOCEROS_*`, command line. Where there \
+         is a `./monoceros.yaml` too, that is read instead, with a warning.",
+            "`--check-config` exits with 0, or with 1 and the names of the file and of the setting. It \
+         also asks about names that are nearly settings, which gunicorn ignores: `access_logfile: is \
+         not a setting; did you mean accesslog?` `--print-config` prints each of gunicorn's settings \
+         in gunicorn's form, if there is such a file or `GUNICORN_CMD_ARGS`.",
+            "A file without hooks can become `monoceros.yaml`, where settings have the same names. Then \
+         there is no process for it. Computed values go into the environment, such as \
          `MONOCEROS_WORKERS=$((2 * $(nproc) + 1))`; or use `workers: auto`.",
         ],
     ),
@@ -154,6 +166,10 @@ fn push_rows(out: &mut String) {
             let name = foreign.name;
             line(out, format_args!("| `{name}` | `--{row}` | the default of that |"));
         }
+        if foreign.verdict == ForeignVerdict::Hook {
+            let name = foreign.name;
+            line(out, format_args!("| `{name}` | `{name}`, in a file in Python | same |"));
+        }
     }
 }
 
@@ -175,7 +191,8 @@ fn push_foreign(out: &mut String) {
             ForeignVerdict::DefaultOf(_)
             | ForeignVerdict::Aid(_)
             | ForeignVerdict::Refused(_)
-            | ForeignVerdict::Missing => None,
+            | ForeignVerdict::Missing
+            | ForeignVerdict::Hook => None,
         }),
     );
     table(
@@ -185,7 +202,9 @@ fn push_foreign(out: &mut String) {
         of(|verdict| match verdict {
             ForeignVerdict::Aid(reason) | ForeignVerdict::Refused(reason) => Some(reason),
             ForeignVerdict::Missing => Some("not yet"),
-            ForeignVerdict::Accepted(_) | ForeignVerdict::DefaultOf(_) => None,
+            ForeignVerdict::Accepted(_) | ForeignVerdict::DefaultOf(_) | ForeignVerdict::Hook => {
+                None
+            }
         }),
     );
 }

@@ -10,7 +10,8 @@ pub(super) const SOURCES: [&str; 5] = [
      (`MONOCEROS_KEEP_ALIVE=75`) and in the configuration file (`keep-alive: 75`). The file is \
      a YAML mapping: the one named with `--config`, else `monoceros.yaml` in the working \
      directory if there is one. A key may also have gunicorn's name (`keepalive`), and `_` for \
-     `-`.",
+     `-`. A file that does not end in `.yaml` or `.yml` is gunicorn's, in Python; \
+     `gunicorn.conf.py` is read where there is no `monoceros.yaml`.",
     "From the weakest to the strongest: the default; the variables `WEB_CONCURRENCY`, `PORT` \
      and `FORWARDED_ALLOW_IPS`, which replace the defaults of `--workers`, `--bind` and \
      `--forwarded-allow-ips`; the file; \
