@@ -26,6 +26,8 @@ pub struct Loaded {
     pub(crate) slips: Vec<String>,
     pub(crate) has_gunicorn_source: bool,
     pub(crate) is_partial: bool,
+    /// The file in Python sets a default for `name`.
+    pub(crate) has_default_name: bool,
     /// The origin of each value, in the order of [`ROWS`].
     pub(crate) sources: Vec<ValueOrigin>,
     /// The words as they were typed in gunicorn's sources, in the order of [`ROWS`].

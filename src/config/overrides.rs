@@ -10,6 +10,9 @@ use crate::table::{ROWS, Row, Settings};
 use crate::tls::CertReqs;
 use crate::worker::{WorkerClass, Workers};
 
+/// gunicorn's default for the name of processes.
+const DEFAULT_NAME: &str = "default_proc_name";
+
 impl Loaded {
     /// gunicorn's names of the settings that are neither a default nor the Python file's, with the
     /// words of their values. `workers` is missing while it is `auto`: only the master knows that
@@ -22,6 +25,8 @@ impl Loaded {
             let words = words(row, typed.as_deref(), &self.settings)?;
             Some((name(row, self.source(row))?.to_owned(), words))
         });
+        // The file's own default is stronger.
+        let rows = rows.filter(|(name, _)| !(self.has_default_name && name == DEFAULT_NAME));
         let foreign = self.foreign.iter().filter(|value| own(&value.origin));
         let foreign = foreign.map(|value| match value.foreign.name {
             // The flag turns it off.
@@ -35,7 +40,7 @@ impl Loaded {
 /// gunicorn's name. The application on a command line is its default for the name of processes.
 fn name(row: &Row, origin: &ValueOrigin) -> Option<&'static str> {
     let is_word = row.name == "app" && origin.is_gunicorns();
-    if is_word { Some("default_proc_name") } else { row.gunicorn }
+    if is_word { Some(DEFAULT_NAME) } else { row.gunicorn }
 }
 
 fn words(row: &Row, typed: Option<&[String]>, settings: &Settings) -> Option<Vec<String>> {

@@ -49,6 +49,7 @@ pub(crate) fn merge_all(
                 let settings = PythonSettings::new(values, &origin);
                 merge.slips = questions(values, &origin);
                 merge.foreign.splice(0..0, settings.foreign);
+                merge.has_default_name = !settings.defaults.is_empty();
                 defaults.extend(settings.defaults);
                 levels = settings.said;
             }
@@ -81,6 +82,7 @@ struct Merge {
     warnings: Vec<String>,
     notes: Vec<String>,
     slips: Vec<String>,
+    has_default_name: bool,
 }
 
 impl Merge {
@@ -142,6 +144,7 @@ impl Merge {
             slips: self.slips,
             has_gunicorn_source: false,
             is_partial: false,
+            has_default_name: self.has_default_name,
             sources,
             typed,
             foreign: self.foreign,

@@ -407,8 +407,9 @@ fn what_a_file_in_python_sets_is_read_as_gunicorn_reads_it() {
         loaded.notes,
         ["gunicorn.conf.py: worker_tmp_dir: has no effect: heartbeats are kept in memory"]
     );
-    let own = loaded.gunicorn_overrides();
-    assert!(own.is_empty(), "{own:?}");
+    assert!(loaded.gunicorn_overrides().is_empty());
+    let named = directory.load_with("shop:other", &[], Some(&values)).unwrap();
+    assert!(named.gunicorn_overrides().is_empty(), "the file's default is stronger");
     let checked = directory.load_with("--check-config -n a", &[], Some(&values)).unwrap();
     let slip = "gunicorn.conf.py: access_logfile: is not a setting; did you mean accesslog?";
     assert!(checked.warnings.iter().any(|it| it == slip), "{:?}", checked.warnings);
