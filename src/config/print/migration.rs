@@ -104,9 +104,9 @@ const GUIDE: [Part; 6] = [
          directories.",
             "The loggers `gunicorn.error` and `gunicorn.access` exist, and write the error log: an \
          application that logs through them needs no change. `SERVER_SOFTWARE` in `os.environ` has \
-         the names of both servers. The environ has no `gunicorn.socket`: an application that takes \
-         over a connection, as flask-sock does for WebSockets, needs `worker-class: exec` and a \
-         server that supports it.",
+         the names of both servers. WebSockets of flask-sock and simple-websocket work with \
+         `threads` as with gunicorn's; the environ has `gunicorn.socket` in requests that ask for \
+         another protocol ([application.md](application.md#websockets-and-other-protocols)).",
             "Lines of the access log equal gunicorn's ([access-log.md](access-log.md)), or are JSON. \
          Figures for StatsD have gunicorn's names. Prometheus needs no exporter: `metrics: \
          127.0.0.1:9180`. Responses have an `X-Request-ID`, until `request-id-header: none` leaves \
