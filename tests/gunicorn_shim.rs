@@ -112,3 +112,46 @@ fn what_is_no_environment_is_an_error() {
     let text = String::from_utf8_lossy(&failed.stderr).into_owned();
     assert!(text.contains("there is no bin/python"), "{text}");
 }
+
+/// A program that is a server by itself: its settings and its application are made in it.
+const OWN: &str = "
+import sys
+from gunicorn.app.base import BaseApplication
+
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return [('%s %s' % (__name__, sys.argv[1:])).encode()]
+
+def post_worker_init(worker):
+    worker.log.info('prepared by %s', __name__)
+
+class Own(BaseApplication):
+    def __init__(self, app, options):
+        self.app, self.options = app, options
+        super().__init__()
+
+    def load_config(self):
+        for name, value in self.options.items():
+            self.cfg.set(name, value)
+
+    def load(self):
+        return self.app
+
+if __name__ == '__main__':
+    sys.argv.append('changed')
+    Own(application, {'bind': '127.0.0.1:0', 'workers': 2, 'loglevel': 'info',
+                      'post_worker_init': post_worker_init, 'limit_request_line': 0}).run()
+";
+
+#[test]
+fn a_program_that_is_a_server_by_itself_becomes_this_server() {
+    let kept = Directory::new();
+    let environment = new_environment(&kept);
+    let installed = install(&[], &environment);
+    assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
+    let setup = Setup::bare().file("own.py", OWN);
+    let server = serve(&environment.join("bin/python"), setup, &["own.py", "--flag"]);
+    assert_eq!(server.get("/").text(), "__main__ ['--flag', 'changed']");
+    server.wait_for_log_times("prepared by __main__", 2);
+    server.stop();
+}

@@ -6,10 +6,11 @@ use pyo3::prelude::*;
 use crate::own_code::own_module;
 
 /// The modules of the server's package: the name, whether it is a package, the source.
-pub(crate) const MODULES: [(&str, bool, &str); 25] = [
+pub(crate) const MODULES: [(&str, bool, &str); 26] = [
     ("gunicorn", true, include_str!("gunicorn/__init__.py")),
     ("gunicorn.__main__", false, include_str!("gunicorn/__main__.py")),
     ("gunicorn._checks", false, include_str!("gunicorn/_checks.py")),
+    ("gunicorn._embedded", false, include_str!("gunicorn/_embedded.py")),
     ("gunicorn._hooks", false, include_str!("gunicorn/_hooks.py")),
     ("gunicorn._rows", false, include_str!("gunicorn/_rows.py")),
     ("gunicorn._server", false, include_str!("gunicorn/_server.py")),

@@ -2,10 +2,14 @@
 installed this package as gunicorn.
 """
 
+import json
 import os
 import sys
 
 from gunicorn import __version__
+
+# The variable with the words of the program that is run again.
+VARIABLE = "GUNICORN_PROGRAM"
 
 
 def program():
@@ -33,3 +37,33 @@ def become(words):
         os.execv(path, [path, "--python", sys.executable, *words])
     except OSError as error:
         raise RuntimeError("cannot execute %s: %s" % (path, error.strerror)) from error
+
+
+def serve(app):
+    """Executes the server for a program that calls `run()` of its application: the server
+    runs the program again, up to here.
+    """
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    if not hasattr(main, "__file__"):
+        raise RuntimeError("cannot start a server from a program that is no file")
+    words = {
+        "module": spec.name if spec else None,
+        "file": os.path.abspath(main.__file__),
+        "path": sys.path[0],
+        "argv": [sys.argv[0], *original_words()],
+    }
+    os.environ[VARIABLE] = json.dumps(words)
+    become(["--config", "python:gunicorn._embedded"])
+
+
+def original_words():
+    """The words of the command line behind the program, whatever it has changed in sys.argv."""
+    words = sys.orig_argv[1:]
+    while words and words[0].startswith("-"):
+        option = words.pop(0)
+        if option[-1] in "WX":
+            words.pop(0)
+        if option[-1] == "m":
+            break
+    return words[1:]

@@ -4,7 +4,7 @@ server's own here.
 
 import signal
 
-from gunicorn import SERVER_SOFTWARE  # noqa: F401: found here too
+from gunicorn import SERVER_SOFTWARE, _server  # noqa: F401: the first is found here too
 
 
 class Arbiter:
@@ -32,6 +32,5 @@ class Arbiter:
         self.cfg = app.cfg
 
     def run(self):
-        raise RuntimeError(
-            "run() of an application object cannot start a server: start it as monoceros APP"
-        )
+        """Becomes the server; a RuntimeError if that cannot be."""
+        _server.serve(self.app)
