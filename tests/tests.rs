@@ -40,6 +40,7 @@ mod gunicorn_package;
 mod gunicorn_shim;
 mod handshakes;
 mod hangs;
+mod hooks;
 mod https;
 mod https_tools;
 mod journal;
