@@ -62,6 +62,7 @@ mod programs;
 mod prometheus;
 mod proxies;
 mod proxy_protocol;
+mod python_logging;
 mod pythons;
 mod queue_timeout;
 mod rate_limits;

@@ -123,7 +123,6 @@ mod tests {
             ("protocol", &["http"][..]),
             ("http_protocols", &["h1"]),
             ("http2_cleartext", &["Off"]),
-            ("logger_class", &["gunicorn.glogging.Logger"]),
             ("dirty_apps", &[]),
             ("logconfig_dict", &[]),
         ] {

@@ -119,7 +119,6 @@ const FOR_ASGI: &str = "it is for ASGI applications";
 const DIRTY: &str = "run a task queue beside the server";
 const NO_DIRTY: &str = "there are no dirty workers";
 const NO_HTTP2: &str = "there is no HTTP/2";
-const STDLIB_LOGGING: &str = "the server does not log through Python's logging";
 const ONE_PARSER: &str = "there is one parser";
 const STRICT_PARSER: &str = "the parser is strict, and what it refuses has served attacks";
 const COMMANDS: &str = "commands such as monoceros status need no socket file";
@@ -148,10 +147,7 @@ pub(crate) const FOREIGN: &[Foreign] = &[
     refused("permit_unconventional_http_method", &["--permit-unconventional-http-method"], Switch, STRICT_PARSER),
     refused("permit_unconventional_http_version", &["--permit-unconventional-http-version"], Switch, STRICT_PARSER),
     refused("casefold_http_method", &["--casefold-http-method"], Switch, STRICT_PARSER),
-    refused("logger_class", &["--logger-class"], One, STDLIB_LOGGING).usually(&["gunicorn.glogging.logger", "simple"]),
-    refused("logconfig", &["--log-config"], One, STDLIB_LOGGING),
-    refused("logconfig_dict", &[], One, STDLIB_LOGGING),
-    refused("logconfig_json", &["--log-config-json"], One, STDLIB_LOGGING),
+    refused("logconfig_dict", &[], One, "write it to a file and use log-config-json"),
     accepted("enable_stdio_inheritance", &["-R", "--enable-stdio-inheritance"], Switch, "workers inherit standard output and error unless capture-output is on"),
     Foreign { name: "default_proc_name", flags: &[], arity: One, verdict: ForeignVerdict::DefaultOf("name"), usual: &[] },
     missing("http_protocols", &["--http-protocols"], One).usually(&["h1", ""]),

@@ -6,16 +6,34 @@ use crate::findings::Findings;
 use crate::log::LogFormat;
 use crate::metrics::MetricsAddress;
 use crate::statsd::StatsdTags;
-use crate::table::Settings;
+use crate::table::{Settings, WorkerSettings};
 use crate::url_path::is_same_path;
 use crate::worker::WorkerClass;
 
+/// The names of gunicorn's own class of loggers: what it does is done here anyway.
+const GUNICORNS_LOGGER: [&str; 2] = ["gunicorn.glogging.Logger", "simple"];
+
 impl Settings {
-    /// Whether there is an access log: in a file, or sent to syslog.
+    /// Whether there is an access log: in a file, sent to syslog, or Python's.
     #[must_use]
     pub fn has_access_log(&self) -> bool {
         let is_sent = self.log_syslog && !self.disable_redirect_access_to_syslog;
-        self.access_logfile.is_some() || is_sent
+        self.access_logfile.is_some() || is_sent || self.logs_through_python()
+    }
+
+    /// Whether workers log through Python's logging.
+    fn logs_through_python(&self) -> bool {
+        let class = self.logger_class.as_deref();
+        let is_own = class.is_some_and(|it| !GUNICORNS_LOGGER.contains(&it));
+        is_own || self.log_config.is_some() || self.log_config_json.is_some()
+    }
+}
+
+impl WorkerSettings {
+    /// Whether workers log through Python's logging.
+    #[must_use]
+    pub fn logs_through_python(&self) -> bool {
+        self.0.logs_through_python()
     }
 }
 

@@ -1177,6 +1177,30 @@ settings! {
         effect: Rollout, gunicorn: Some("disable_redirect_access_to_syslog"),
     };
 
+    /// Configuration of Python's logging for both logs, as `logging.config.fileConfig` reads it.
+    ///
+    /// With this, with `--log-config-json` or with `--logger-class` workers write both logs through
+    /// Python's loggers `gunicorn.error` and `gunicorn.access`, and requests are logged also without
+    /// `--access-logfile`. A relative path starts from the working directory of the workers.
+    log_config: Option<PathBuf> = None, [Worker], {
+        section: Section::Logging, placeholder: "FILE",
+        effect: Rollout, gunicorn: Some("logconfig"),
+    };
+
+    /// Configuration of Python's logging in JSON, as `logging.config.dictConfig` takes it.
+    log_config_json: Option<PathBuf> = None, [Worker], {
+        section: Section::Logging, placeholder: "FILE",
+        effect: Rollout, gunicorn: Some("logconfig_json"),
+    };
+
+    /// The class of the logger in Python, with its module: `shop.logs.Logger`.
+    ///
+    /// A class such as gunicorn's `gunicorn.glogging.Logger`, most often derived from it.
+    logger_class: Option<String> = None, [Worker], {
+        section: Section::Logging, placeholder: "CLASS",
+        effect: Rollout, gunicorn: Some("logger_class"),
+    };
+
     /// Time after which a request is slow; 0 disables this.
     ///
     /// The stacks of the worker that has it are logged, once and while it still runs, with the

@@ -1,6 +1,9 @@
 //! Settings in the form in which the master sends them to a worker: names and texts.
 
+use std::ffi::OsString;
+
 use crate::error::{Errors, ValueOrigin};
+use crate::raw::bytes_of;
 use crate::raw_setting::RawSetting;
 use crate::row::Reader;
 use crate::table::{ROWS, Row, Settings, WorkerSettings};
@@ -19,6 +22,18 @@ impl Settings {
 }
 
 impl WorkerSettings {
+    /// The settings that gunicorn has too, as (gunicorn's name, words). A setting without a value
+    /// is left out.
+    #[must_use]
+    pub fn gunicorn_values(&self) -> Vec<(&'static str, Vec<OsString>)> {
+        let named = rows().filter_map(|row| Some((row, row.gunicorn?)));
+        let values = named.map(|(row, name)| {
+            let texts = row.texts(&self.0);
+            (name, texts.iter().map(|text| bytes_of(text)).collect())
+        });
+        values.filter(|(_, words): &(_, Vec<_>)| !words.is_empty()).collect()
+    }
+
     /// Reads the pairs of [`Settings::worker_pairs`]. A setting without a pair has no value
     /// in the master either, and gets its default.
     ///
@@ -68,6 +83,25 @@ mod tests {
         assert!(pairs.iter().all(|(key, _)| key != "max-requests" && key != "timeout"));
         let received = WorkerSettings::from_pairs(&pairs).unwrap();
         assert_eq!(*received.threads(), 9);
+    }
+
+    #[test]
+    fn a_setting_has_the_name_and_the_words_of_gunicorn() {
+        let sent = Settings {
+            logger_class: Some("shop.logs.Logger".to_owned()),
+            capture_output: true,
+            ..Settings::default()
+        };
+        let values = WorkerSettings(sent).gunicorn_values();
+        let words = |name: &str| {
+            let found = values.iter().find(|(known, _)| *known == name);
+            found.map(|(_, words)| words.iter().map(|it| it.to_str().unwrap()).collect::<Vec<_>>())
+        };
+        assert_eq!(words("logger_class"), Some(vec!["shop.logs.Logger"]));
+        assert_eq!(words("capture_output"), Some(vec!["true"]));
+        assert_eq!(words("errorlog"), Some(vec!["-"]));
+        assert_eq!(words("syslog_addr"), Some(vec!["udp://localhost:514"]));
+        assert_eq!(words("logconfig"), None);
     }
 
     #[test]

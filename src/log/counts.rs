@@ -49,8 +49,8 @@ impl LogCounts {
     }
 }
 
-/// Counts a record.
-pub(crate) fn count(record: &LogRecord) {
+/// Counts a record that another logger writes.
+pub fn count(record: &LogRecord) {
     if record.logger.is_some() {
         return;
     }

@@ -30,6 +30,18 @@ impl Severity {
         }
     }
 
+    /// The number of the level in Python's `logging`.
+    #[must_use]
+    pub fn python_level(self) -> i64 {
+        match self {
+            Self::Debug => 10,
+            Self::Info => 20,
+            Self::Warning => 30,
+            Self::Error => 40,
+            Self::Critical => 50,
+        }
+    }
+
     /// gunicorn's name in the error log, which log parsers know.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -86,6 +98,9 @@ mod tests {
         use Severity::{Critical, Debug, Error, Info, Warning};
         let expected = [Debug, Debug, Debug, Info, Warning, Warning, Error, Critical, Critical];
         assert_eq!(found, expected);
+        for severity in expected {
+            assert_eq!(Severity::of_python(severity.python_level()), severity);
+        }
     }
 
     #[test]

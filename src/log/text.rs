@@ -37,6 +37,18 @@ pub(crate) fn message(record: &LogRecord, identity: Identity) -> String {
     out
 }
 
+/// As [`message`], without the traceback.
+pub(crate) fn headline(record: &LogRecord, identity: Identity) -> String {
+    let lines: Vec<_> = record.message.split('\n').map(printable::text).collect();
+    format!("{identity}: {}", lines.join(&format!("\n{INDENT}")))
+}
+
+/// Lines of a traceback, printable.
+pub(crate) fn lines(text: &str) -> String {
+    let lines: Vec<_> = text.lines().map(printable::text).collect();
+    lines.join("\n")
+}
+
 /// Appends the message and the traceback. `prefix` begins each line but the first one.
 fn push_message(out: &mut String, record: &LogRecord, identity: Identity, prefix: &str) {
     // Writing to a String cannot fail.

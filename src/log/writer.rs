@@ -14,6 +14,7 @@ use crate::form::RecordForm;
 use crate::identity::{Identity, identify};
 use crate::journal::{self, JournalSocket};
 use crate::record::{LogRecord, MESSAGE_ID};
+use crate::sink::RecordSink;
 use crate::syslog::Syslog;
 
 /// Writes records. Writing never waits.
@@ -22,13 +23,16 @@ pub struct RecordWriter {
     /// The journal's own protocol, looked for when the file is the stream to the journal.
     journal: OnceLock<Option<JournalSocket>>,
     syslog: RwLock<Option<Syslog>>,
+    /// What takes the records instead.
+    sink: OnceLock<Arc<dyn RecordSink>>,
 }
 
 impl RecordWriter {
     /// Writes to a file or stream in the form of that file.
     #[must_use]
     pub fn new(file: Arc<LogFile>) -> Self {
-        Self { file, journal: OnceLock::new(), syslog: RwLock::new(None) }
+        let (journal, syslog, sink) = (OnceLock::new(), RwLock::new(None), OnceLock::new());
+        Self { file, journal, syslog, sink }
     }
 
     /// The file or stream.
@@ -44,9 +48,21 @@ impl RecordWriter {
         }
     }
 
+    /// Gives records to a sink from now on, as long as it takes them. The first sink stays.
+    pub fn divert(&self, sink: Arc<dyn RecordSink>) {
+        self.sink.set(sink).ok();
+    }
+
     /// Writes a record.
     pub fn write(&self, record: &LogRecord) {
         counts::count(record);
+        if !self.sink.get().is_some_and(|sink| sink.take(record)) {
+            self.write_here(record);
+        }
+    }
+
+    /// Writes a record to the file or stream, past a sink.
+    pub fn write_here(&self, record: &LogRecord) {
         if !self.send_to_journal(record) {
             self.file.write((self.file.form().render(record) + "\n").as_bytes());
         }

@@ -42,6 +42,7 @@ pub use master_line::{MasterLine, MetricsReply};
 pub use options::{ApplicationKind, Options};
 pub use protocol::multiplexer::{Multiplexer, MultiplexerFactory, ProtocolEvent};
 pub use record::access::AccessLog;
+pub use record::access_facts::{AccessFacts, AccessSink};
 pub use record::figures::RequestFigures;
 pub use record::request_facts::RequestFacts;
 pub use record::session_variables::session_variables;

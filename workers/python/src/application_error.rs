@@ -4,18 +4,34 @@ use std::fmt;
 
 use log::Level;
 use monoceros_engine::Request;
-use monoceros_log::write_with;
+use monoceros_log::{LogRecord, Severity, write_with};
 use pyo3::prelude::*;
 
-use crate::end;
 use crate::traceback::describe;
+use crate::{end, python_logging};
 
 /// Writes an exception of the application to the error log, with the request. A
 /// process that ends at once writes none: it has ended what the application uses.
 pub(crate) fn report(py: Python, request: &Request, what: &str, error: &PyErr) {
-    if !end::has_begun() {
-        write(request, format_args!("{what}\n{}", describe(py, error)));
+    if end::has_begun() || is_logged_by_python(py, request, what, error) {
+        return;
     }
+    write(request, format_args!("{what}\n{}", describe(py, error)));
+}
+
+/// Logs an exception through Python's logging, if that is configured: on this thread, with the
+/// exception itself. Returns whether it was logged.
+fn is_logged_by_python(py: Python, request: &Request, what: &str, error: &PyErr) -> bool {
+    let Some(logging) = python_logging::current() else { return false };
+    let text = format!("{}: {what}", subject(request));
+    let mut record = LogRecord::own(Severity::Error, &text);
+    record.traceback = Some("".into());
+    let (facts, mut fields) = (request.facts(), Vec::new());
+    for (name, value) in facts.pairs() {
+        fields.push((name.into(), value.to_owned()));
+    }
+    record.fields = fields;
+    logging.write_exception(py, &record, error)
 }
 
 /// Writes an error in a response to the error log, with the request.
@@ -25,8 +41,13 @@ pub(crate) fn complain(request: &Request, what: &str) {
 
 /// Writes an error with the identifiers of the request, and of its trace if it has one.
 fn write(request: &Request, what: fmt::Arguments) {
-    let (head, id) = (&request.head, request.id());
     let facts = request.facts().pairs();
+    write_with(Level::Error, &facts, format_args!("{}: {what}", subject(request)));
+}
+
+/// The request in the text of a record.
+fn subject(request: &Request) -> String {
+    let (head, id) = (&request.head, request.id());
     let (method, path) = (head.method().escape_ascii(), head.path().escape_ascii());
-    write_with(Level::Error, &facts, format_args!("{method} {path} (request {id}): {what}"));
+    format!("{method} {path} (request {id})")
 }

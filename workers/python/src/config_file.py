@@ -103,6 +103,10 @@ class ConfigFile:
             if setting.section == HOOKS:
                 setting.value = type(setting).default
 
+    def logs_in_python(self):
+        """Whether logging of Python is configured for the server."""
+        return logs_in_python(self.cfg)
+
     def show(self):
         """Prints each setting with its value, as gunicorn does."""
         print(self.cfg, flush=True)

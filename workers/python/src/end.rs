@@ -12,7 +12,7 @@ use monoceros_engine::Engine;
 use monoceros_sys::process::exit_now;
 use pyo3::prelude::*;
 
-use crate::{hooks, output, signals, traceback};
+use crate::{hooks, output, python_logging, signals, traceback};
 
 /// The maximum time of the whole end. A master that stops at once sends SIGKILL after 2 s.
 const LIMIT: Duration = Duration::from_millis(1_500);
@@ -70,6 +70,7 @@ pub(crate) fn has_begun() -> bool {
 
 fn run_exit_functions(py: Python) {
     hooks::leave(py, signals::worker().is_some_and(Engine::is_interrupted));
+    python_logging::end_at_once(py);
     if let Err(error) = end_executors(py) {
         log::debug!("cannot end executors: {}", traceback::describe(py, &error));
     }

@@ -140,11 +140,15 @@ pub(crate) fn make_loggers(py: Python, log: Arc<RecordWriter>, level: &str) -> P
     let (bytes, stream) = ErrorLog::open(py, log, "gunicorn.error")?;
     let module = own_code::own_module(py, include_str!("loggers.py"), "monoceros.loggers")?;
     let arguments = (stream, bytes.getattr(py, "record")?, level);
-    let set_level = module.getattr("prepare")?.call1(arguments)?;
-    // The cell is empty, as found above.
-    SET_LEVEL.set(py, set_level.unbind()).ok();
-    LEVEL.store(log::max_level() as usize, Ordering::Relaxed);
+    follow_by(&module.getattr("prepare")?.call1(arguments)?);
     Ok(())
+}
+
+/// Has the level that an operator sets given to loggers by this function. A function that was set
+/// before stays: both have the same loggers.
+pub(crate) fn follow_by(set_level: &Bound<PyAny>) {
+    SET_LEVEL.set(set_level.py(), set_level.clone().unbind()).ok();
+    LEVEL.store(log::max_level() as usize, Ordering::Relaxed);
 }
 
 /// Gives the loggers the level that an operator has set while the worker serves. To be called

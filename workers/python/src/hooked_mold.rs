@@ -25,6 +25,7 @@ use crate::loading::{LoadedApplication, load, prepare_logging};
 use crate::logs::{GivenLogs, WorkerLogs};
 use crate::mold_fork::{ForkParts, Forked, fork_worker, send};
 use crate::parameters::read_settings;
+use crate::python_logging::{self, LoggingSource};
 use crate::settling::settle;
 use crate::start::{load_and_serve, serve, spare_collector};
 use crate::{application_metrics, end, hooks, output, signals, traceback};
@@ -84,6 +85,7 @@ impl HookedMold {
     /// hooks have started run meanwhile.
     fn serve(mut self, py: Python) -> PyResult<(ForkParts, Self)> {
         loop {
+            python_logging::write_queued(py);
             self.wait(py)?;
             signals::run_handlers(py);
             let (received, descriptors) = self.channel.receive_with()?;
@@ -106,7 +108,10 @@ impl HookedMold {
                 Incoming::Message(ToWorker::Hook { number, hook }) => {
                     self.run_hook(py, number, hook);
                 }
-                Incoming::Message(ToWorker::Reopen) => self.logs.replace(descriptors),
+                Incoming::Message(ToWorker::Reopen) => {
+                    self.logs.replace(descriptors);
+                    python_logging::reopen();
+                }
                 Incoming::Message(ToWorker::LogLevel(level)) => monoceros_log::set_level(level),
                 Incoming::Message(ToWorker::Confirm { number }) => {
                     send(&self.channel, &FromWorker::Confirmed { number });
@@ -177,7 +182,9 @@ impl HookedMold {
         if let Some(directory) = &settings.metrics_directory {
             application_metrics::use_directory(raw::bytes_of(directory));
         }
-        prepare_logging(py, &ours, &self.logs.errors).map_err(describe)?;
+        let file = self.file.object(py);
+        prepare_logging(py, &ours, &self.logs.errors, LoggingSource::File(file))
+            .map_err(describe)?;
         hooks::prepare(py, self.file.object(py), app).map_err(describe)?;
         if self.is_configured {
             return Ok(());

@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use crate::own_code::own_module;
-use crate::traceback;
+use crate::{python_logging, traceback};
 
 /// The hooks of this process, if it has a configuration file in Python.
 static HOOKS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -34,7 +34,11 @@ pub(crate) fn prepare(py: Python, config: &Bound<PyAny>, app: Option<&str>) -> P
     }
     let loader = own_module(py, include_str!("loader.py"), "monoceros.loader")?;
     let module = own_module(py, include_str!("hooks.py"), "monoceros.hooks")?;
-    let hooks = module.getattr("Hooks")?.call1((config, app, loader.getattr("load")?))?;
+    let (class, load) = (module.getattr("Hooks")?, loader.getattr("load")?);
+    let hooks = match python_logging::current() {
+        Some(logging) => class.call1((config, app, load, logging.make_log(py)?))?,
+        None => class.call1((config, app, load))?,
+    };
     // The cell is empty, as found above; only the main thread fills it.
     HOOKS.set(py, hooks.unbind()).ok();
     Ok(())

@@ -39,6 +39,8 @@ mod parameters;
 mod plain_file;
 mod programs;
 mod project;
+mod python_logging;
+mod record_queue;
 mod request_hooks;
 mod sending;
 mod serve;

@@ -13,7 +13,8 @@ use pyo3::prelude::*;
 use crate::boot_failure::give_up;
 use crate::own_code::own_module;
 use crate::project::{self, ProjectFacts};
-use crate::{application_metrics, errors, forked, hooks, output, traceback};
+use crate::python_logging::LoggingSource;
+use crate::{application_metrics, errors, forked, hooks, output, python_logging, traceback};
 
 /// The application that was loaded.
 pub(crate) struct LoadedApplication {
@@ -50,13 +51,13 @@ fn try_to_load(
     settings: &WorkerSettings,
     log: &Arc<RecordWriter>,
 ) -> PyResult<(Py<PyAny>, String)> {
-    prepare_logging(py, settings, log)?;
     let mut paths = vec![std::env::current_dir()?];
     paths.extend(settings.pythonpath().0.iter().cloned());
     // Names that are not UTF-8 keep their bytes (PEP 383).
     let paths: Vec<_> = paths.into_iter().map(PathBuf::into_os_string).collect();
     let loader = own_module(py, include_str!("loader.py"), "monoceros.loader")?;
     loader.getattr("search")?.call1((paths,))?;
+    prepare_logging(py, settings, log, LoggingSource::Own(app))?;
     application_metrics::prepare(py)?;
     match hooks::load_application(py)? {
         Some(loaded) => Ok(loaded),
@@ -69,12 +70,17 @@ fn try_to_load(
     }
 }
 
-/// Makes the loggers that Python code may use, and captures its output.
+/// Makes the loggers that Python code may use, and captures its output. Where Python's logging is
+/// configured, its configuration does so.
 pub(crate) fn prepare_logging(
     py: Python,
     settings: &WorkerSettings,
     log: &Arc<RecordWriter>,
+    source: LoggingSource,
 ) -> PyResult<()> {
+    if python_logging::set_up(py, log, settings, source)? {
+        return Ok(());
+    }
     if *settings.capture_output() {
         errors::capture_streams(py, log)?;
     }

@@ -22,6 +22,7 @@ use crate::loading::load;
 use crate::logs::{GivenLogs, WorkerLogs};
 use crate::mold_fork::{ForkParts, Forked, fork_worker};
 use crate::parameters::read_settings;
+use crate::python_logging;
 use crate::settling::settle;
 
 /// The signals that the mold reads between two forks.
@@ -75,6 +76,7 @@ impl Mold {
     /// run.
     fn serve(self, py: Python) -> PyResult<(ForkParts, WorkerLogs)> {
         loop {
+            python_logging::write_queued(py);
             let asked = [&self.channel.as_fd(), &self.held.as_fd()];
             let happened = wait(&asked.map(|fd| (*fd, Readiness::Readable)), None)?;
             if happened[1] {
@@ -94,7 +96,10 @@ impl Mold {
                         Forked::Mold(_) => {}
                     }
                 }
-                Incoming::Message(ToWorker::Reopen) => self.logs.replace(descriptors),
+                Incoming::Message(ToWorker::Reopen) => {
+                    self.logs.replace(descriptors);
+                    python_logging::reopen();
+                }
                 Incoming::Message(ToWorker::LogLevel(level)) => monoceros_log::set_level(level),
                 Incoming::Message(ToWorker::Confirm { number }) => {
                     self.channel.send(&FromWorker::Confirmed { number })?;

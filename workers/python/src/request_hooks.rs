@@ -99,7 +99,12 @@ impl RequestHooks {
     }
 }
 
-impl HookedRequest<'_> {
+impl<'py> HookedRequest<'py> {
+    /// The request's object, which both hooks get.
+    pub(crate) fn request(&self) -> PyResult<Bound<'py, PyAny>> {
+        self.object.getattr("request")
+    }
+
     /// Runs `post_request`. What it raises is logged; the response has been made. The request is
     /// unknown if a thread of the application still uses it.
     pub(crate) fn end(&self, request: Option<&Request>, sent: SentPart) {

@@ -30,7 +30,10 @@ use crate::parameters::BootResources;
 use crate::project::{self, ProjectFacts};
 use crate::serve::{self, Reports, Server};
 use crate::steering::ServingHooks;
-use crate::{concern, debug_guard, drain_callbacks, end, hooks, signals, traceback, worker_abort};
+use crate::{
+    concern, debug_guard, drain_callbacks, end, hooks, python_logging, signals, traceback,
+    worker_abort,
+};
 
 /// How many requests a worker accepts beyond its threads while none of them ends. It is for
 /// handshakes and the server's own responses, which need no thread, and for requests that are
@@ -66,9 +69,15 @@ impl PreparedWorker {
         let BootResources { channel, scoreboard, listeners, start, tls, clients, spool_count } =
             resources;
         let speaker = WorkerEnd::from(std::os::fd::AsFd::as_fd(&channel).try_clone_to_owned()?);
-        let access = logs.access_log(settings, start.slot, start.generation);
+        let access = match python_logging::current() {
+            Some(logging) => logging.access_log(py, settings),
+            None => logs.access_log(settings, start.slot, start.generation),
+        };
         let reopened = logs.clone();
-        let reopen = Box::new(move |files| reopened.replace(files));
+        let reopen = Box::new(move |files| {
+            reopened.replace(files);
+            python_logging::reopen();
+        });
         let cannot_serve = |why: String| -> ! { cannot_serve(&speaker, &why) };
         let mut options = options(settings, start.workers, !has_lock(py));
         let prefix = prefix();
@@ -110,7 +119,7 @@ impl PreparedWorker {
 
 /// Whether the server responds by itself before the application is loaded: with static files,
 /// while no worker serves. Later another worker may serve the requests that would wait here, and
-/// what depends on the application must not be decided without it.
+/// what depends on the application must not be decided without it, nor logged by its modules.
 fn begins_early(start: &Start, settings: &WorkerSettings) -> bool {
     let is_auto = |setting: &StaticSetting| setting.mapping().is_none();
     start.is_first
@@ -118,6 +127,7 @@ fn begins_early(start: &Start, settings: &WorkerSettings) -> bool {
         && !settings.static_files().is_empty()
         && !settings.static_files().iter().any(is_auto)
         && *settings.allowed_hosts() != AllowedHosts::Auto
+        && !settings.logs_through_python()
 }
 
 /// Loads the application in this process, and serves.
@@ -195,6 +205,7 @@ fn run(
     };
     let server = Bound::new(py, server)?;
     spare_collector(py)?;
+    python_logging::begin(py)?;
     let crew = serve::gather(&server).unwrap_or_else(|error| {
         let why = format!(
             "its {} application threads cannot be started ({error}): lower threads, or raise what \
@@ -214,6 +225,7 @@ fn run(
     serving_hooks.open(speaker);
     let served = serve::run(&server, crew);
     hooks::leave(py, false);
+    python_logging::end(py);
     served
 }
 

@@ -12,7 +12,7 @@ use crate::environ::{Environ, EnvironError};
 use crate::errors::ErrorLog;
 use crate::request_hooks::{HookedRequest, RequestHooks, SentPart};
 use crate::sending::{ResponseError, await_room, put};
-use crate::{application_error, ffi, file_wrapper, forked, handed_socket};
+use crate::{application_error, ffi, file_wrapper, forked, handed_socket, python_logging};
 
 /// The error for an application that uses a request while one of its threads writes to
 /// it.
@@ -254,6 +254,12 @@ fn end(
     // What is sent for an application that fails is not its response.
     let by_failed = (hooked.is_some() && result.is_err()).then(|| SentPart::of(&exchange));
     let is_broken = judge(environ.py(), &mut exchange, result);
+    if let Some(logging) = python_logging::current() {
+        if !is_broken {
+            exchange.complete();
+        }
+        logging.write_exchange(&mut exchange, environ, hooked);
+    }
     if let Some(hooked) = hooked {
         // The response and its line in the access log do not wait for the hook.
         if !is_broken {

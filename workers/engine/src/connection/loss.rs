@@ -141,6 +141,6 @@ fn name_and_facts(label: Option<&RequestLabel>) -> (&dyn fmt::Display, Option<Re
 fn account_for(shared: &Shared, account: Option<Account>, sent: Option<u64>) {
     if let (Some(account), Some(access)) = (account, &shared.access) {
         let body = sent.map_or(account.body, |sent| account.body_in(sent));
-        access.add_draft(&account.draft, body);
+        access.add_draft(account.draft, body);
     }
 }

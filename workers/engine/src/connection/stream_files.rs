@@ -189,7 +189,7 @@ impl Connection {
 impl StreamFile {
     /// Writes the access log's line, with what was sent.
     pub(super) fn log(self, shared: &Shared) {
-        if let (Some(draft), Some(access)) = (&self.draft, &shared.access) {
+        if let (Some(draft), Some(access)) = (self.draft, &shared.access) {
             access.add_draft(draft, self.sent);
         }
     }

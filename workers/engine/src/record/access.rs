@@ -10,6 +10,7 @@ use monoceros_config::{AccessExclusion, AccessFormat, AtomLayout, Fraction};
 use monoceros_http::response::push_decimal;
 use monoceros_log::LineLog;
 
+use crate::record::access_facts::{AccessFacts, AccessSink};
 use crate::record::access_json::JsonForm;
 use crate::record::access_record::Record;
 use crate::record::access_selection::AccessSelection;
@@ -36,11 +37,20 @@ pub struct AccessLog {
 enum LineForm {
     Text(AccessFormat),
     Json(JsonForm),
+    /// There are no lines: another log gets the facts.
+    Facts(Box<dyn AccessSink>),
+}
+
+/// What the log gets of a request whose number of bytes is not known yet.
+#[derive(Debug)]
+pub(crate) enum Draft {
+    Line(LineDraft),
+    Facts(Box<AccessFacts>),
 }
 
 /// A line in which the number of bytes is missing.
 #[derive(Debug, Default)]
-pub(crate) struct Draft {
+pub(crate) struct LineDraft {
     line: Vec<u8>,
     /// The positions of the number in the line, with its layout.
     gaps: Vec<(usize, AtomLayout)>,
@@ -52,6 +62,13 @@ impl AccessLog {
     pub fn new(lines: LineLog, format: AccessFormat) -> Self {
         let (form, selection) = (LineForm::Text(format), AccessSelection::default());
         Self { lines, form, selection, gathered: Mutex::default() }
+    }
+
+    /// A log whose requests another log gets.
+    #[must_use]
+    pub fn for_sink(sink: Box<dyn AccessSink>) -> Self {
+        let (lines, selection) = (LineLog::default(), AccessSelection::default());
+        Self { lines, form: LineForm::Facts(sink), selection, gathered: Mutex::default() }
     }
 
     /// The same with lines in JSON, for the worker of this slot and generation.
@@ -71,6 +88,9 @@ impl AccessLog {
         if !self.selection.has(record) {
             return;
         }
+        if let LineForm::Facts(sink) = &self.form {
+            return sink.take(AccessFacts::of(record));
+        }
         // Neither the memory nor the lock is held while Python is asked for a variable,
         // because Python may run any code, also another request.
         let mut line = LINE.take();
@@ -87,16 +107,37 @@ impl AccessLog {
         if !self.selection.has(record) {
             return None;
         }
-        let mut draft = Draft::default();
+        if let LineForm::Facts(_) = &self.form {
+            return Some(Draft::Facts(Box::new(AccessFacts::of(record))));
+        }
+        let mut draft = LineDraft::default();
         self.push(record, &mut draft.line, |line, layout| {
             draft.gaps.push((line.len(), layout));
         });
-        Some(draft)
+        Some(Draft::Line(draft))
     }
 
     /// Adds such a line when the number of bytes is known.
-    pub(crate) fn add_draft(&self, draft: &Draft, body_bytes: u64) {
-        self.gather(&draft.complete(body_bytes));
+    pub(crate) fn add_draft(&self, draft: Draft, body_bytes: u64) {
+        match (draft, &self.form) {
+            (Draft::Line(line), _) => self.gather(&line.complete(body_bytes)),
+            (Draft::Facts(facts), LineForm::Facts(sink)) => {
+                sink.take(AccessFacts { body_bytes, ..*facts });
+            }
+            (Draft::Facts(_), LineForm::Text(_) | LineForm::Json(_)) => {}
+        }
+    }
+
+    /// The facts of a request for the side that has called the application, if the requests go to
+    /// another log and this one is not left out.
+    pub(crate) fn facts(&self, record: &Record) -> Option<AccessFacts> {
+        let is_due = matches!(self.form, LineForm::Facts(_)) && self.selection.has(record);
+        is_due.then(|| AccessFacts::of(record))
+    }
+
+    /// Whether the requests go to another log.
+    pub(crate) fn has_sink(&self) -> bool {
+        matches!(self.form, LineForm::Facts(_))
     }
 
     fn make(&self, record: &Record, line: &mut Vec<u8>) {
@@ -117,6 +158,7 @@ impl AccessLog {
             LineForm::Json(form) => {
                 form.push(record, line, |line| bytes(line, AtomLayout::default()));
             }
+            LineForm::Facts(_) => return,
         }
         line.push(b'\n');
     }
@@ -144,7 +186,7 @@ impl AccessLog {
     }
 }
 
-impl Draft {
+impl LineDraft {
     fn complete(&self, body_bytes: u64) -> Vec<u8> {
         let mut line = Vec::with_capacity(self.line.len() + 20 * self.gaps.len());
         let mut start = 0;
@@ -170,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_line_gets_its_number_of_bytes_later() {
-        let draft = Draft {
+        let draft = LineDraft {
             line: b"a c\n".to_vec(),
             gaps: [0, 2, 2].map(|at| (at, AtomLayout::default())).to_vec(),
         };

@@ -2,6 +2,7 @@
 //! second.
 
 pub(crate) mod access;
+pub(crate) mod access_facts;
 mod access_json;
 pub(crate) mod access_record;
 mod access_selection;

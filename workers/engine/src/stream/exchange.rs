@@ -88,6 +88,8 @@ pub struct Exchange {
     completed: bool,
     /// Its line is in the access log.
     logged: bool,
+    /// The application side has the facts for the access log.
+    is_recorded: bool,
     ended: bool,
 }
 
@@ -126,6 +128,7 @@ impl Exchange {
             gone: false,
             completed: false,
             logged: false,
+            is_recorded: false,
             ended: false,
         }
     }

@@ -261,7 +261,8 @@ mod tests {
         let length = 8 << 20;
         link.leave(Box::new(vec![0; length]), 0, Stores { spools: &spools, room: &room });
         let Flushed::Blocked(gone) = link.flush().unwrap() else { panic!("all has gone") };
-        let mut account = Some(Account { draft: Draft::default(), head: 100, body: 1 << 30 });
+        let mut account =
+            Some(Account { draft: Draft::Line(<_>::default()), head: 100, body: 1 << 30 });
         assert_eq!(stream.settle(7, false, &mut account), None, "some waits");
         let lost = stream.give_up();
         assert_eq!(lost.sent, gone + 7);

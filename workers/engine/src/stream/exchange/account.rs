@@ -7,6 +7,8 @@ use monoceros_wire::scoreboard::Finished;
 
 use super::Exchange;
 use crate::connection::expire::EXPIRED;
+use crate::record::access::AccessLog;
+use crate::record::access_facts::AccessFacts;
 use crate::record::access_record::Record;
 use crate::stream::shared_stream::Account;
 
@@ -50,22 +52,40 @@ impl Exchange {
             if !self.link().sends_directly() {
                 self.link().outlet().handed = 0;
             }
-            if let Some(access) = &self.shared.access {
+            if let Some(access) = self.access_log() {
                 access.add(&self.record(now_us, environ));
             }
             return;
         }
         let shared = Arc::clone(&self.shared);
         let record = self.record(now_us, environ);
-        let draft = shared.access.as_ref().and_then(|access| access.draft(&record));
+        let draft = self.access_log().and_then(|access| access.draft(&record));
         let (head, body) = (self.response().head_bytes(), self.response().body_bytes());
         let mut account = draft.map(|draft| Account { draft, head, body });
         let handed = std::mem::take(&mut self.handed);
         let sent = self.stream.settle(handed, self.gone, &mut account);
         if let (Some(sent), Some(account), Some(access)) = (sent, account, &shared.access) {
             let body = if self.gone { account.body_in(sent) } else { account.body };
-            access.add_draft(&account.draft, body);
+            access.add_draft(account.draft, body);
         }
+    }
+
+    /// Takes the facts of the request out of the access log, if that is a log of the application
+    /// side. To be called when the response is complete or given up, before the end of the exchange.
+    pub fn take_access_facts(&mut self) -> Option<AccessFacts> {
+        let is_due = self.shared.access.as_ref().is_some_and(AccessLog::has_sink);
+        // Without a head, the I/O thread may have responded: it has the record.
+        if !is_due || self.is_recorded || !self.is_committed() {
+            return None;
+        }
+        self.is_recorded = true;
+        let record = self.record(clock::monotonic_us(), &|_| None);
+        self.shared.access.as_ref()?.facts(&record)
+    }
+
+    /// The access log, unless the application side has the facts already.
+    fn access_log(&self) -> Option<&AccessLog> {
+        self.shared.access.as_ref().filter(|_| !self.is_recorded)
     }
 
     fn record<'a>(
