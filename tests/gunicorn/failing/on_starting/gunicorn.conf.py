@@ -1,0 +1,2 @@
+def on_starting(server):
+    raise RuntimeError("the hook on_starting fails")

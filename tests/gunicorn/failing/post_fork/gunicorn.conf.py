@@ -1,0 +1,2 @@
+def post_fork(server, worker):
+    raise RuntimeError("the hook post_fork fails")

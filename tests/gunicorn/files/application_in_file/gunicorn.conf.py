@@ -1,0 +1,2 @@
+wsgi_app = "application:create_app('shop')"
+workers = 2

@@ -1,0 +1,2 @@
+bind = "unix://run/shop.sock"
+umask = 0o007

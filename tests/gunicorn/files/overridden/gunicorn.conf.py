@@ -1,0 +1,4 @@
+workers = 2
+timeout = 10
+keepalive = 10
+loglevel = "error"

@@ -1,0 +1,5 @@
+import gunicorn
+
+gunicorn.SERVER = "Shop"
+gunicorn.SERVER_SOFTWARE = "Shop"
+workers = 1

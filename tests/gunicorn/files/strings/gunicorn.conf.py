@@ -1,0 +1,13 @@
+bind = "127.0.0.1:8000\n"
+workers = "3"
+threads = "0x2"
+timeout = "45"
+keepalive = "3"
+max_requests = "100"
+preload_app = "true"
+daemon = "False"
+loglevel = "DEBUG"
+umask = 0o27
+raw_env = "SHOP=1"
+forwarded_allow_ips = "10.0.0.0/8, 127.0.0.1"
+pythonpath = "., ./modules"

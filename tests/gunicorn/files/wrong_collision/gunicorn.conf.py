@@ -1,0 +1,2 @@
+config = {"workers": 3}
+workers = config["workers"]

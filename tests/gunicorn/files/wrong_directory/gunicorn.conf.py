@@ -1,0 +1,1 @@
+chdir = "/no/such/directory"

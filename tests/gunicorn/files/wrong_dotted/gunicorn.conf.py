@@ -1,0 +1,1 @@
+when_ready = "no_such_module.ready"

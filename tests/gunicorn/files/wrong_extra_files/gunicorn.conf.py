@@ -1,0 +1,1 @@
+reload_extra_files = ["/no/such/file"]

@@ -1,0 +1,2 @@
+threads = 2
+keepalive = -1

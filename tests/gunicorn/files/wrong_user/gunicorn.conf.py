@@ -1,0 +1,1 @@
+user = "no-such-user"
