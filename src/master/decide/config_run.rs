@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use monoceros_wire::Generation;
 
+use crate::master::decide::hooks::HookLimit;
 use crate::master::decide::id::WorkerId;
 
 /// The run that is under way, if there is one.
@@ -24,6 +25,8 @@ pub(crate) struct ConfigRun {
     pub(crate) is_new: bool,
     /// The file, as the user named it.
     pub(crate) name: String,
+    /// The longest time that it may take.
+    pub(crate) limit: HookLimit,
     /// When it must have ended.
     pub(crate) until: Option<Instant>,
 }

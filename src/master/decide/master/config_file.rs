@@ -10,7 +10,7 @@ use monoceros_wire::gunicorn::GunicornValues;
 use super::Master;
 use crate::master::decide::action::Action;
 use crate::master::decide::config_run::ConfigRun;
-use crate::master::decide::hooks::Introduction;
+use crate::master::decide::hooks::{HookLimit, Introduction};
 use crate::master::decide::id::WorkerId;
 use crate::master::decide::reload::ForkedGeneration;
 use crate::master::decide::roster::{Role, WorkerState};
@@ -20,7 +20,13 @@ impl Master {
     /// The mold of the server runs the file again, or else a new mold.
     pub(super) fn run_file(&mut self, generation: Generation, name: String, now: Instant) {
         let settings = self.reload.settings();
-        let until = deadline_after(settings.progress_deadline, now);
+        // Without a limit a mold that hangs at its start would be waited for without end.
+        let limit = if settings.progress_deadline.is_zero() {
+            HookLimit { setting: "boot-timeout", length: settings.boot_timeout }
+        } else {
+            HookLimit { setting: "progress-deadline", length: settings.progress_deadline }
+        };
+        let until = deadline_after(limit.length, now);
         let known = self.find_server_mold();
         let is_new = known.is_none();
         let mold = known.unwrap_or_else(|| {
@@ -33,7 +39,7 @@ impl Master {
             true => Action::SpawnReader { worker: mold, generation },
             false => Action::RunFile { worker: mold },
         });
-        self.runs.begin(ConfigRun { generation, mold, is_new, name, until });
+        self.runs.begin(ConfigRun { generation, mold, is_new, name, limit, until });
     }
 
     /// The mold of the server, if the newest settings have one and it is ready.
@@ -89,9 +95,9 @@ impl Master {
     /// Ends a mold that hangs in the file.
     pub(super) fn note_run_deadline(&mut self, now: Instant) {
         let Some(run) = self.runs.take_overdue(now) else { return };
-        let limit = self.settings().progress_deadline.as_secs();
-        let name = &run.name;
-        let text = format!("{name} has not ended within progress-deadline ({limit} s)");
+        let (name, HookLimit { setting, length }) = (&run.name, run.limit);
+        let seconds = length.as_secs();
+        let text = format!("{name} has not ended within {setting} ({seconds} s)");
         self.pool.abort_mold(run.mold, now, &mut self.actions);
         self.refuse_run(&run, &text, now);
     }

@@ -207,9 +207,9 @@ impl World {
             let recycles = !self.master.settings().recycling.lifetime.is_zero();
             assert!(recycles || target.is_reached(roster, now), "{roster:?}");
             self.check_hangs();
-            let molds = roster.molds().filter(|mold| mold.is_ready()).count();
             let settings = self.master.settings();
-            assert_eq!(molds, usize::from(settings.preload || settings.has_file));
+            let wanted = usize::from(settings.preload || settings.has_file);
+            assert_eq!(self.count_molds(), wanted, "{roster:?}");
             assert_eq!(self.processes.len(), roster.everyone().count());
         }
     }

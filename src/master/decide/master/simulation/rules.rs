@@ -180,6 +180,17 @@ impl World {
         assert!(!busy, "a worker is forked while a hook runs");
     }
 
+    /// How many molds are ready, without those that a newer one has replaced, and that stay for
+    /// the workers that they have forked.
+    pub(super) fn count_molds(&self) -> usize {
+        let roster = self.master.pool.roster();
+        let stays = |mold: &WorkerEntry| {
+            let has_workers = roster.workers().any(|it| it.mold == Some(mold.id));
+            has_workers && roster.molds().any(|it| it.is_ready() && it.id > mold.id)
+        };
+        roster.molds().filter(|it| it.is_ready() && !stays(it)).count()
+    }
+
     /// `on_exit` runs when no worker is left.
     pub(super) fn check_hook(&self, hook: ServerHook) {
         let workers = self.master.pool.roster().workers().count();
