@@ -163,6 +163,7 @@ fn a_hook_that_raises_later_is_logged_and_the_server_goes_on() {
     let server = with_file("stream:route", file).start();
     server.signal(Signal::SIGHUP);
     server.allow("the hook child_exit has raised");
+    server.allow("Traceback");
     until::holds("the traceback", || server.log().contains("ValueError: late"));
     assert_eq!(server.get("/").status, 200);
 }

@@ -1,28 +1,40 @@
 //! Reports errors of the application in a request to the error log.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use log::Level;
 use monoceros_engine::Request;
 use monoceros_log::{LogRecord, Severity, write_with};
 use pyo3::prelude::*;
 
+use crate::ending;
 use crate::traceback::describe;
-use crate::{end, python_logging};
+
+/// Logs an exception in another way than to the error log. Returns whether that worked.
+pub(crate) type ExceptionLogger = fn(Python, &LogRecord, &PyErr) -> bool;
+
+/// What logs exceptions first, if there is such a thing.
+static LOGGER: OnceLock<ExceptionLogger> = OnceLock::new();
+
+/// From now on exceptions of the application go to this function first.
+pub(crate) fn log_by(logger: ExceptionLogger) {
+    LOGGER.set(logger).ok();
+}
 
 /// Writes an exception of the application to the error log, with the request. A
 /// process that ends at once writes none: it has ended what the application uses.
 pub(crate) fn report(py: Python, request: &Request, what: &str, error: &PyErr) {
-    if end::has_begun() || is_logged_by_python(py, request, what, error) {
+    if ending::has_begun() || is_logged(py, request, what, error) {
         return;
     }
     write(request, format_args!("{what}\n{}", describe(py, error)));
 }
 
-/// Logs an exception through Python's logging, if that is configured: on this thread, with the
-/// exception itself. Returns whether it was logged.
-fn is_logged_by_python(py: Python, request: &Request, what: &str, error: &PyErr) -> bool {
-    let Some(logging) = python_logging::current() else { return false };
+/// Logs an exception in the other way, if there is one: on this thread, with the exception itself.
+/// Returns whether it was logged.
+fn is_logged(py: Python, request: &Request, what: &str, error: &PyErr) -> bool {
+    let Some(logger) = LOGGER.get() else { return false };
     let text = format!("{}: {what}", subject(request));
     let mut record = LogRecord::own(Severity::Error, &text);
     record.traceback = Some("".into());
@@ -31,7 +43,7 @@ fn is_logged_by_python(py: Python, request: &Request, what: &str, error: &PyErr)
         fields.push((name.into(), value.to_owned()));
     }
     record.fields = fields;
-    logging.write_exception(py, &record, error)
+    logger(py, &record, error)
 }
 
 /// Writes an error in a response to the error log, with the request.

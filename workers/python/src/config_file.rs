@@ -16,7 +16,7 @@ use crate::{output, traceback};
 type ReadParts = (Vec<(String, Vec<Vec<u8>>)>, Vec<String>, Vec<(String, String)>, bool);
 
 /// The configuration file of this process.
-pub(crate) struct ConfigFile(Py<PyAny>);
+pub(crate) struct PythonConfig(Py<PyAny>);
 
 /// Why the configuration file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(crate) struct ConfigFailure {
     pub(crate) code: u8,
 }
 
-impl ConfigFile {
+impl PythonConfig {
     /// Of a process that has run none yet. Must be called before a directory of the project can
     /// be searched for modules: a `gunicorn.py` there is not gunicorn.
     pub(crate) fn new(py: Python) -> PyResult<Self> {

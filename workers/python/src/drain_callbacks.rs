@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use monoceros_engine::DrainOrigin;
 use pyo3::prelude::*;
 
-use crate::{end, forked, signals, threads, traceback};
+use crate::{ending, forked, signals, threads, traceback};
 
 /// The name of the thread, also in Python.
 const THREAD: &str = "monoceros-drain";
@@ -97,7 +97,7 @@ fn run() {
             let result = callback.call0(py);
             forked::leave(py, &result);
             if let Err(error) = result
-                && !end::has_begun()
+                && !ending::has_begun()
             {
                 let text = traceback::describe(py, &error);
                 log::error!("a callable that the application has given to on_drain failed\n{text}");

@@ -12,7 +12,7 @@ use monoceros_engine::Engine;
 use monoceros_sys::process::exit_now;
 use pyo3::prelude::*;
 
-use crate::{hooks, output, python_logging, signals, traceback};
+use crate::{ending, hooks, output, python_logging, signals, traceback};
 
 /// The maximum time of the whole end. A master that stops at once sends SIGKILL after 2 s.
 const LIMIT: Duration = Duration::from_millis(1_500);
@@ -20,9 +20,6 @@ const LIMIT: Duration = Duration::from_millis(1_500);
 /// The part of that time for executors (`concurrent.futures`), which wait for the
 /// calls that were submitted to them.
 const EXECUTORS: Duration = Duration::from_millis(700);
-
-/// Set when a thread ends the process.
-static BEGUN: AtomicBool = AtomicBool::new(false);
 
 /// Set when the interpreter itself calls the functions of `atexit`.
 static BY_ITSELF: AtomicBool = AtomicBool::new(false);
@@ -42,7 +39,7 @@ fn note_end() {
 /// Ends this process with this code, from any thread, within [`LIMIT`]: also while
 /// another thread holds the interpreter's lock, or an exit function does not return.
 pub(crate) fn at_once(code: i32) -> ! {
-    if BEGUN.swap(true, Ordering::SeqCst) {
+    if !ending::begin() {
         loop {
             thread::park();
         }
@@ -61,11 +58,6 @@ pub(crate) fn at_once(code: i32) -> ! {
         Python::try_attach(run_exit_functions);
     }
     exit_now(code)
-}
-
-/// Whether this process ends at once.
-pub(crate) fn has_begun() -> bool {
-    BEGUN.load(Ordering::Relaxed)
 }
 
 fn run_exit_functions(py: Python) {

@@ -19,7 +19,7 @@ use monoceros_wire::message::{BootFailure, FromWorker, Start, ToWorker};
 use pyo3::prelude::*;
 
 use crate::boot_failure::{cut, give_up};
-use crate::config_file::{ConfigFailure, ConfigFile};
+use crate::config_file::{ConfigFailure, PythonConfig};
 use crate::fork_audit::Inventory;
 use crate::loading::{LoadedApplication, load, prepare_logging};
 use crate::logs::{GivenLogs, WorkerLogs};
@@ -35,7 +35,7 @@ struct HookedMold {
     channel: WorkerEnd,
     logs: WorkerLogs,
     listeners: Vec<Private>,
-    file: ConfigFile,
+    file: PythonConfig,
     /// The application, if the mold loads it.
     application: Option<LoadedApplication>,
     /// The master has sent the settings that take effect.
@@ -54,7 +54,7 @@ pub(crate) fn run(
     let settings = read_settings(&channel, &[]);
     let logs =
         WorkerLogs::open(&channel, given, &settings, None, &Identity::Mold { generation: 0 });
-    let file = ConfigFile::new(py).unwrap_or_else(|error| {
+    let file = PythonConfig::new(py).unwrap_or_else(|error| {
         give_up(&channel, BootFailure::Boot, &traceback::describe(py, &error))
     });
     let (listeners, application) = (Vec::new(), None);
@@ -167,15 +167,17 @@ impl HookedMold {
     ) -> Result<(), String> {
         let describe = |error: PyErr| traceback::describe(py, &error);
         self.file.apply(py, settings).map_err(|failure| failure.text)?;
+        if settings.print {
+            // Before the output is captured.
+            self.file.show(py).map_err(describe)?;
+            output::flush(py);
+        }
         let app = settings.app.as_deref();
         let ours = read_settings(&self.channel, &settings.settings);
         let given = GivenLogs { roles: settings.logs.clone(), files };
         self.logs.configure(given, &ours, app).map_err(|error| reason(&error))?;
         monoceros_log::identify(&Identity::Mold { generation: settings.generation.0 });
         show_title(settings, &ours);
-        if settings.print {
-            self.file.show(py).map_err(describe)?;
-        }
         if settings.check {
             self.file.leave_hooks_out(py).map_err(describe)?;
         }

@@ -15,6 +15,7 @@ mod conversation;
 mod debug_guard;
 mod drain_callbacks;
 mod end;
+mod ending;
 mod environ;
 mod errors;
 mod ffi;

@@ -90,6 +90,7 @@ pub(crate) fn set_up(
         None => make(py, errors, settings, source)?,
     };
     logging.is_on.store(true, Ordering::Relaxed);
+    application_error::log_by(write_exception);
     queue().open();
     let level = logging.object.call_method0(py, "level")?.extract(py)?;
     monoceros_log::set_level(filter(level));
@@ -114,6 +115,11 @@ fn make(
     errors.divert(Arc::clone(queue()) as Arc<dyn RecordSink>);
     let (is_on, errors) = (AtomicBool::new(false), Arc::clone(errors));
     Ok(OURS.get_or_init(|| PythonLogging { object, is_on, errors }))
+}
+
+/// Logs an exception of the application. Returns whether that worked.
+fn write_exception(py: Python, record: &LogRecord, error: &PyErr) -> bool {
+    current().is_some_and(|logging| logging.write_exception(py, record, error))
 }
 
 /// Starts the thread that logs what waits.
@@ -220,7 +226,7 @@ impl PythonLogging {
 
     /// Logs an exception of the application, with its traceback as Python has it. Returns whether
     /// that worked.
-    pub(crate) fn write_exception(&self, py: Python, record: &LogRecord, error: &PyErr) -> bool {
+    fn write_exception(&self, py: Python, record: &LogRecord, error: &PyErr) -> bool {
         monoceros_log::count(record);
         let record = DetachedRecord::of(record);
         let write = || {

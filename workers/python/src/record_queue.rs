@@ -10,7 +10,7 @@ use monoceros_log::{DetachedRecord, LogRecord, RecordSink};
 use monoceros_sys::fork;
 
 /// The most records and requests that wait. What comes beyond that is lost and counted.
-const MOST_QUEUED: usize = 8192;
+const MOST_QUEUED: usize = 10_000;
 
 thread_local! {
     /// This thread is in a call of Python's logging.
