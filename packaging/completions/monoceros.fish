@@ -173,8 +173,8 @@ local4\t'chosen by the operator'
 local5\t'chosen by the operator'
 local6\t'chosen by the operator'
 local7\t'chosen by the operator'"
-complete -c monoceros -n "__fish_monoceros_needs_command" -l log-config -d 'Configuration of Python\'s logging for both logs, as logging.config.fileConfig reads it' -r -F
-complete -c monoceros -n "__fish_monoceros_needs_command" -l log-config-json -d 'Configuration of Python\'s logging in JSON, as logging.config.dictConfig takes it' -r -F
+complete -c monoceros -n "__fish_monoceros_needs_command" -l log-config -d 'File that configures Python\'s logging for both logs' -r -F
+complete -c monoceros -n "__fish_monoceros_needs_command" -l log-config-json -d 'JSON file that configures Python\'s logging for both logs' -r -F
 complete -c monoceros -n "__fish_monoceros_needs_command" -l logger-class -d 'The class of the logger in Python, with its module: shop.logs.Logger' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -l slow-request -d 'Time after which a request is slow; 0 disables this' -r -f
 complete -c monoceros -n "__fish_monoceros_needs_command" -l slow-logfile -d 'File for slow requests (--slow-request), instead of the error log' -r -F
@@ -417,8 +417,8 @@ local4\t'chosen by the operator'
 local5\t'chosen by the operator'
 local6\t'chosen by the operator'
 local7\t'chosen by the operator'"
-complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l log-config -d 'Configuration of Python\'s logging for both logs, as logging.config.fileConfig reads it' -r -F
-complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l log-config-json -d 'Configuration of Python\'s logging in JSON, as logging.config.dictConfig takes it' -r -F
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l log-config -d 'File that configures Python\'s logging for both logs' -r -F
+complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l log-config-json -d 'JSON file that configures Python\'s logging for both logs' -r -F
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l logger-class -d 'The class of the logger in Python, with its module: shop.logs.Logger' -r -f
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l slow-request -d 'Time after which a request is slow; 0 disables this' -r -f
 complete -c monoceros -n "__fish_monoceros_using_subcommand check" -l slow-logfile -d 'File for slow requests (--slow-request), instead of the error log' -r -F

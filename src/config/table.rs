@@ -1177,7 +1177,9 @@ settings! {
         effect: Rollout, gunicorn: Some("disable_redirect_access_to_syslog"),
     };
 
-    /// Configuration of Python's logging for both logs, as `logging.config.fileConfig` reads it.
+    /// File that configures Python's logging for both logs.
+    ///
+    /// `logging.config.fileConfig` reads it.
     ///
     /// With this, with `--log-config-json` or with `--logger-class` workers write both logs through
     /// Python's loggers `gunicorn.error` and `gunicorn.access`, and requests are logged also without
@@ -1187,7 +1189,9 @@ settings! {
         effect: Rollout, gunicorn: Some("logconfig"),
     };
 
-    /// Configuration of Python's logging in JSON, as `logging.config.dictConfig` takes it.
+    /// JSON file that configures Python's logging for both logs.
+    ///
+    /// `logging.config.dictConfig` takes its content.
     log_config_json: Option<PathBuf> = None, [Worker], {
         section: Section::Logging, placeholder: "FILE",
         effect: Rollout, gunicorn: Some("logconfig_json"),
