@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use crate::error::{Errors, ValueOrigin};
+use crate::error::Errors;
 use crate::shell_name::ShellName;
 use crate::value::Value;
 
@@ -29,11 +29,8 @@ pub(crate) fn read(args: &[OsString]) -> Option<Result<CompletionsRead, Errors>>
         [shell] => ShellName::parse(&shell.to_string_lossy(), None),
         [_, second, ..] => Err(format!("{}: one word too many", second.to_string_lossy())),
     };
-    Some(shell.map(CompletionsRead::Shell).map_err(|reason| {
-        let mut errors = Errors::default();
-        errors.add(ValueOrigin::CommandLine, NAME, reason);
-        errors
-    }))
+    let read = shell.map(CompletionsRead::Shell);
+    Some(read.map_err(|reason| Errors::of_command_line(NAME, reason)))
 }
 
 #[cfg(test)]

@@ -115,9 +115,7 @@ fn refusal(form: &VerbForm, error: &clap::Error) -> String {
 }
 
 fn usage(reason: &str) -> Errors {
-    let mut errors = Errors::default();
-    errors.add(ValueOrigin::CommandLine, "", reason);
-    errors
+    Errors::of_command_line("", reason)
 }
 
 fn order(

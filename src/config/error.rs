@@ -107,6 +107,11 @@ impl Errors {
         if self.0.iter().any(|error| error.origin == ValueOrigin::CommandLine) { 2 } else { 1 }
     }
 
+    /// The only error of a command line: what is wrong with `subject`.
+    pub(crate) fn of_command_line(subject: &str, reason: impl Into<String>) -> Self {
+        Self(vec![Error::new(ValueOrigin::CommandLine, subject, reason)])
+    }
+
     pub(crate) fn add(&mut self, origin: ValueOrigin, subject: &str, reason: impl Into<String>) {
         self.0.push(Error::new(origin, subject, reason));
     }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Errors, ValueOrigin};
+use crate::error::Errors;
 
 /// The word that a command line with it starts with.
 pub(crate) const NAME: &str = "install-gunicorn-shim";
@@ -45,15 +45,9 @@ pub(crate) fn read(args: &[OsString], cwd: &Path) -> Option<Result<ShimRead, Err
         (None, [_, second, ..]) => Err(format!("{}: one word too many", second.to_string_lossy())),
     };
     let replaces = !flags.is_empty();
-    Some(
-        environment
-            .map(|environment| ShimRead::Command(ShimCommand { environment, replaces }))
-            .map_err(|reason| {
-                let mut errors = Errors::default();
-                errors.add(ValueOrigin::CommandLine, NAME, reason);
-                errors
-            }),
-    )
+    let read =
+        environment.map(|environment| ShimRead::Command(ShimCommand { environment, replaces }));
+    Some(read.map_err(|reason| Errors::of_command_line(NAME, reason)))
 }
 
 #[cfg(test)]

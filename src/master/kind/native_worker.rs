@@ -97,8 +97,7 @@ impl NativeWorker {
         generation: Generation,
         given: &[BorrowedFd],
     ) -> io::Result<()> {
-        self.fresh.set(false);
-        self.channel.send_with(&ToWorker::Fork { worker: worker.0, generation }, given)
+        self.send_with(&ToWorker::Fork { worker: worker.0, generation }, given)
     }
 
     /// The process has ended without having read its first message, which a worker does

@@ -286,9 +286,10 @@ impl Exchange {
     }
 
     /// Sends a piece of the body, with the head if it has not been sent yet; drops it if the
-    /// application has taken over the connection. `whole` is the length of the body where it is known, and `owner` owns the same bytes, so
-    /// that they need not be copied if they have to wait. This never waits: bytes for
-    /// which the socket has no room are sent later, see [`Exchange::is_crowded`].
+    /// application has taken over the connection. `whole` is the length of the body where it
+    /// is known, and `owner` owns the same bytes, so that they need not be copied if they have
+    /// to wait. This never waits: bytes for which the socket has no room are sent later, see
+    /// [`Exchange::is_crowded`].
     ///
     /// # Errors
     /// The client has gone; the application may stop.
