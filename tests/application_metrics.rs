@@ -89,7 +89,9 @@ struct Clients {
     /// Requests that a killed worker may have counted.
     failed: Arc<AtomicU64>,
     threads: Vec<JoinHandle<()>>,
-    reader: JoinHandle<usize>,
+    /// How often the metrics were read.
+    read: Arc<AtomicU64>,
+    reader: JoinHandle<()>,
 }
 
 impl Clients {
@@ -109,15 +111,20 @@ impl Clients {
         };
         let threads = (0..clients).map(client).collect();
         let (ends, counts) = (Arc::clone(&stop), [Arc::clone(&answered), Arc::clone(&failed)]);
-        let reader = thread::spawn(move || read_on(address, counted, &ends, &counts));
-        Self { stop, answered, failed, threads, reader }
+        let read = Arc::<AtomicU64>::default();
+        let times = Arc::clone(&read);
+        let reader = thread::spawn(move || read_on(address, counted, &ends, &counts, &times));
+        Self { stop, answered, failed, threads, read, reader }
     }
 
-    /// Waits until this number of further requests has been answered.
+    /// Waits until this number of further requests has been answered, and the metrics were read
+    /// three more times.
     fn proceed(&self, count: u64) {
-        let goal = self.answered.load(Ordering::Relaxed) + count;
+        let goals = [(&self.answered, count), (&self.read, 3)]
+            .map(|(tally, more)| (tally, tally.load(Ordering::Relaxed) + more));
         until::holds("answers to the clients", || {
-            self.answered.load(Ordering::Relaxed) >= goal || self.reader.is_finished()
+            goals.iter().all(|(tally, goal)| tally.load(Ordering::Relaxed) >= *goal)
+                || self.reader.is_finished()
         });
         assert!(!self.reader.is_finished(), "the reader has failed");
     }
@@ -126,8 +133,7 @@ impl Clients {
     fn finish(self) -> (u64, u64) {
         self.stop.store(true, Ordering::Relaxed);
         self.threads.into_iter().for_each(|client| client.join().unwrap());
-        let read = self.reader.join().unwrap();
-        assert!(read >= 3, "the metrics were read {read} times");
+        self.reader.join().unwrap();
         (self.answered.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed))
     }
 }
@@ -148,8 +154,9 @@ fn read_on(
     counted: &Counted,
     stop: &AtomicBool,
     counts: &[Arc<AtomicU64>],
-) -> usize {
-    let (mut last, mut read) = (0.0, 0);
+    times: &AtomicU64,
+) {
+    let mut last = 0.0;
     while !stop.load(Ordering::Relaxed) {
         let Some((status, text)) = ask(address, "/metrics") else { continue };
         assert_eq!(status, 200, "{text}");
@@ -158,9 +165,9 @@ fn read_on(
         let now = sample(&text, counted.sample).unwrap_or(0.0);
         assert!(now >= last, "from {last} to {now}");
         assert!(now <= sent as f64, "{now} of {sent}");
-        (last, read) = (now, read + 1);
+        last = now;
+        times.fetch_add(1, Ordering::Relaxed);
     }
-    read
 }
 
 /// Kills a worker, waits until there is another one, and reloads: several times, under load.
