@@ -183,6 +183,28 @@ fn a_quick_stop_runs_the_last_hooks() {
 }
 
 #[test]
+fn a_worker_that_has_to_leave_while_it_starts_runs_its_last_hooks() {
+    let loads = "import time\nimport note\nnote.note('loads')\ntime.sleep(600)\n";
+    for file in [
+        // Until the application is loaded, and behind that.
+        ORDER.to_owned(),
+        format!(
+            "{ORDER}\ndef post_worker_init(worker):\n import time\n note('loads')\n time.sleep(600)"
+        ),
+    ] {
+        let in_hook = file.contains("time.sleep");
+        let setup = configured(&file).file("note.py", NOTE);
+        let setup = if in_hook { setup } else { setup.file("hooked.py", loads) };
+        let server = setup.spawn();
+        wait_for(&server, "loads");
+        server.signal(Signal::SIGTERM);
+        assert_eq!(server.wait_for_exit(), 0, "{}", server.log());
+        let end = ["loads", "worker_exit 1", "child_exit 1", "on_exit 0"];
+        assert!(notes(&server).ends_with(&end.map(str::to_owned)), "{:?}", notes(&server));
+    }
+}
+
+#[test]
 fn a_worker_that_is_aborted_runs_its_last_hooks() {
     let file = "def worker_abort(worker): note('worker_abort')\n\
                 def worker_exit(server, worker): note('worker_exit')\n\
@@ -197,6 +219,25 @@ fn a_worker_that_is_aborted_runs_its_last_hooks() {
     }
     wait_for(&server, "child_exit");
     assert_eq!(notes(&server), ["worker_abort", "worker_exit", "child_exit"]);
+}
+
+#[test]
+fn a_request_that_runs_for_too_long_runs_the_hook_and_the_worker_ends_in_order() {
+    let file = "def worker_abort(worker):\n    note('worker_abort', worker.aborted)\n    raise KeyError('of the hook')\n\
+                def worker_exit(server, worker): note('worker_exit')\n\
+                def child_exit(server, worker): note('child_exit')";
+    for threads in ["1", "2"] {
+        let flags = ["--timeout", "1", "--threads", threads, "--graceful-timeout", "3"];
+        let server = configured(file).flags(&flags).start();
+        server.allow("[ERROR]");
+        server.allow("Traceback");
+        let answered = server.get("/hang");
+        assert_eq!(answered.status, 504);
+        wait_for(&server, "child_exit");
+        assert_eq!(notes(&server)[0], "worker_abort True");
+        server.wait_for_log("KeyError: 'of the hook'");
+        assert_eq!(server.get("/").status, 200);
+    }
 }
 
 #[test]

@@ -341,7 +341,8 @@ fn a_reload_configures_the_new_workers() {
 
 #[test]
 fn workers_of_a_mold_log_by_themselves() {
-    let server = ours(&["--log-config-json", "logs.json", "--preload"]).workers(2).start();
+    let server = ours(&["--log-config-json", "logs.json", "--preload"]).workers(2).spawn();
+    wait_for_line(&server, "error.json", "serving");
     ask_all(&server);
     let found = objects(&server, "access.json", requests().len());
     assert!(found.iter().any(|it| it["s"] == "404"), "{found:?}");
@@ -351,6 +352,28 @@ fn workers_of_a_mold_log_by_themselves() {
     let pid = i32::try_from(record["pid"].as_i64().unwrap()).unwrap();
     assert!(process::is_alive(pid) && pid != server.pid(), "{record:?}");
     assert!(record["worker"].is_u64(), "{record:?}");
+}
+
+#[test]
+fn the_mold_logs_the_records_of_the_master() {
+    let file = "logconfig_json = 'logs.json'";
+    for flags in [&["--log-config-json", "logs.json", "--preload"][..], &[]] {
+        let setup = ours(flags);
+        let setup = if flags.is_empty() { setup.file("gunicorn.conf.py", file) } else { setup };
+        let server = setup.spawn();
+        let line = wait_for_line(&server, "error.json", "master: serving");
+        let record: Map<String, Value> = serde_json::from_str(&line).unwrap();
+        assert_eq!((&record["level"], &record["worker"]), (&"INFO".into(), &Value::Null));
+        assert_eq!(record["pid"].as_i64(), Some(server.pid().into()), "{flags:?}");
+        server.signal(Signal::SIGHUP);
+        wait_for_line(&server, "error.json", "reloaded: gen=2 serves");
+        assert!(!server.log().contains("gen=2 serves"), "{}", server.log());
+        // Without a mold the master has its own error log.
+        server.signal(Signal::SIGTERM);
+        assert_eq!(server.wait_for_exit(), 0);
+        wait_for_line(&server, "error.json", "master: draining");
+        assert!(server.log().contains("master: stopped"), "{}", server.log());
+    }
 }
 
 #[test]

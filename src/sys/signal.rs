@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
@@ -133,6 +133,32 @@ pub fn disregard<'a>(names: impl IntoIterator<Item = &'a str>) {
     SignalActions::enter(&numbers, || signals.iter().for_each(replace));
 }
 
+/// A signal that the calling thread does not get until this is dropped; then it gets one that
+/// has arrived meanwhile.
+#[derive(Debug)]
+pub struct Held {
+    before: SigSet,
+}
+
+impl Held {
+    /// Holds a signal back.
+    ///
+    /// # Errors
+    /// `EINVAL` for a number that is no signal; those of `pthread_sigmask(3)`.
+    pub fn hold(signal: i32) -> io::Result<Self> {
+        let mut held = SigSet::empty();
+        held.add(Signal::try_from(signal)?);
+        Ok(Self { before: held.thread_swap_mask(SigmaskHow::SIG_BLOCK)? })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let restored = self.before.thread_set_mask();
+        debug_assert!(restored.is_ok(), "a mask that was in use is valid");
+    }
+}
+
 /// Sends a signal to this process as a whole, as another process would. The main thread
 /// gets it, unless it has blocked it.
 pub fn raise(signal: i32) {
@@ -185,6 +211,16 @@ mod tests {
         signal_hook::low_level::raise(libc::SIGIO).unwrap();
         let mut signals = Signals::collect(&[libc::SIGIO]).unwrap();
         assert_eq!(signals.take(), [libc::SIGIO]);
+    }
+
+    #[test]
+    fn a_signal_is_held_back() {
+        let is_blocked = || SigSet::thread_get_mask().unwrap().contains(Signal::SIGTTIN);
+        let held = Held::hold(libc::SIGTTIN).unwrap();
+        assert!(is_blocked());
+        drop(held);
+        assert!(!is_blocked());
+        assert!(Held::hold(4_000).is_err());
     }
 
     #[test]

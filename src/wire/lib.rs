@@ -2,7 +2,8 @@
 //!
 //! [`message`] holds every message to and from workers, [`control`] those of an
 //! operator's commands; [`channel`] carries them. [`gunicorn`] has those about a configuration
-//! file in Python. A [`listener`] is described beside its descriptor. The [`scoreboard`] is memory in which a worker shows its state
+//! file in Python, and a [`record`] is one of the master's for such a process. [`source_files`]
+//! are what the code of a worker was read from. A [`listener`] is described beside its descriptor. The [`scoreboard`] is memory in which a worker shows its state
 //! without a message, and [`stacks`] is memory in which its interpreter writes the
 //! stacks of its threads. The [`client_table`] is memory that all workers share: what each
 //! client has used of its limits. So is the [`spool_count`]: what bodies of requests take of
@@ -16,9 +17,11 @@ pub mod gunicorn;
 pub mod listener;
 pub mod log_role;
 pub mod message;
+pub mod record;
 pub mod report;
 pub mod request_id;
 pub mod scoreboard;
+pub mod source_files;
 pub mod spool_count;
 pub mod stacks;
 pub mod trace_ids;

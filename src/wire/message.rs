@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::gunicorn::{GunicornValues, MoldSettings, ReadConfig, ServerHook, WorkerOwner};
 use crate::listener::ListenerDescription;
 use crate::log_role::LogRole;
+use crate::record::MasterRecord;
 use crate::{Generation, Slot};
 
 /// A message of the master to a worker.
@@ -80,6 +81,8 @@ pub enum ToWorker {
         /// The number of the request, which the reply repeats.
         number: u64,
     },
+    /// To a mold that has sent [`FromWorker::TakesRecords`]: a record of the master.
+    Record(Box<MasterRecord>),
     /// A request has run for longer than `timeout`: the worker responds to its client
     /// without the application. Does nothing if the request has ended.
     Expire {
@@ -243,6 +246,8 @@ pub enum FromWorker {
         /// The number of requests.
         requests: u32,
     },
+    /// Of a mold: from now on Python's logging takes the records of the master, or not any more.
+    TakesRecords(bool),
     /// The first message of a worker that a mold has forked, through its own channel:
     /// it exists, is the master's child, and waits for its first message. Its pid is
     /// the one that the kernel reports for the sender (`SCM_CREDENTIALS`, `unix(7)`).

@@ -148,7 +148,7 @@ impl MasterLoop {
             renewals: Renewals::new(ticket_keys.unwrap_or_default()),
             clients: ClientLimits::new(clients),
             application_metrics: ApplicationMetrics::new(metrics_directories),
-            processes: Processes::new(),
+            processes: Processes::new(&log),
             first_mold: mold,
             former: FormerWorkers::default(),
             observer: Observer::new(earlier.map(|peer| peer.pid)),

@@ -36,6 +36,7 @@ pub(crate) mod proc_stat;
 mod processes;
 mod proportional_sizes;
 mod python_file;
+mod record_relay;
 mod renewals;
 mod server_figures;
 mod signal_reader;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 
-use monoceros_log::printable;
+use monoceros_log::{RecordWriter, printable};
 use monoceros_metrics::MetricsFormat;
 use monoceros_sys::process::{self, ExitStatus};
 use monoceros_sys::reason;
@@ -24,6 +24,7 @@ use crate::master::act::memory::OutOfMemory;
 use crate::master::act::metrics_server::WorkerAsk;
 use crate::master::act::pending_fork::{Forks, PendingFork};
 use crate::master::act::poller::{PollSource, Poller};
+use crate::master::act::record_relay::RecordRelay;
 use crate::master::act::spool_places::SpoolPlaces;
 use crate::master::act::worker_process::{self, WorkerProcess};
 use crate::master::act::worker_spec::WorkerSpec;
@@ -45,12 +46,16 @@ pub(crate) struct Processes {
     out_of_memory: OutOfMemory,
     /// The workers whose clients ask for metrics.
     metrics_asks: Vec<WorkerAsk>,
+    records: RecordRelay,
 }
 
 impl Processes {
-    /// Without any process.
-    pub(crate) fn new() -> Self {
+    /// Without any process. Molds may take the records of this error log.
+    pub(crate) fn new(log: &RecordWriter) -> Self {
+        let records = RecordRelay::default();
+        records.offer(log);
         Self {
+            records,
             running: BTreeMap::new(),
             forks: Forks::default(),
             spool_places: SpoolPlaces::new(),
@@ -147,6 +152,9 @@ impl Processes {
             {
                 return Some(MasterEvent::Confirmed { worker, number });
             }
+            if matches!(message, ToWorker::Drain(_)) {
+                self.records.end(worker);
+            }
             process.send(&message);
         } else if let Some(pending) = self.forks.get_mut(worker) {
             pending.send_later(message);
@@ -158,6 +166,7 @@ impl Processes {
     /// event.
     pub(crate) fn signal(&mut self, worker: WorkerId, signal: WorkerSignal) -> Option<MasterEvent> {
         if let Some(process) = self.running.get(&worker) {
+            self.records.end(worker);
             process.signal(signal);
             return None;
         }
@@ -304,6 +313,13 @@ impl Processes {
                 let failure = failure.map(|text| printable::text(&text));
                 MasterEvent::HookEnded { worker, number, failure }
             }
+            FromWorker::TakesRecords(takes) => {
+                match self.running.get(&worker).filter(|_| takes) {
+                    Some(mold) => self.records.begin(worker, mold.descriptor()),
+                    None => self.records.end(worker),
+                }
+                return None;
+            }
             // It comes by the channel of a fork.
             FromWorker::Forked => return None,
         })
@@ -391,6 +407,7 @@ impl Processes {
         poller: &Poller,
     ) -> Option<MasterEvent> {
         let process = self.running.remove(&worker)?;
+        self.records.end(worker);
         self.spool_places.release(worker);
         poller.deregister(process.descriptor());
         process.disconnect_clients();
@@ -419,6 +436,7 @@ fn is_from_mold(message: &FromWorker) -> bool {
         FromWorker::ConfigRead { .. }
         | FromWorker::ConfigFailed { .. }
         | FromWorker::HookEnded { .. }
+        | FromWorker::TakesRecords(_)
         | FromWorker::Forked
         | FromWorker::NotForked { .. } => true,
         FromWorker::Ready { .. }

@@ -296,6 +296,7 @@ impl WorkerProcess {
             | ToWorker::Leave
             | ToWorker::Metrics { .. }
             | ToWorker::Confirm { .. }
+            | ToWorker::Record(_)
             | ToWorker::Expire { .. } => {}
         }
     }

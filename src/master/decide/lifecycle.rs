@@ -12,8 +12,6 @@ use crate::master::decide::roster::{LeaveReason, Roster, WorkerState};
 
 /// The time that a worker has to stop at once.
 pub(crate) const STOP_LIMIT: Duration = Duration::from_secs(2);
-/// The time that a worker that is not ready has to stop: it has no request to finish.
-const BOOT_STOP_LIMIT: Duration = Duration::from_millis(500);
 /// The time that a hung worker has to write its stacks after SIGABRT.
 const ABORT_LIMIT: Duration = Duration::from_secs(1);
 
@@ -31,10 +29,10 @@ pub(crate) fn drain(
     let serves = worker.is_ready() && worker.slot().is_some();
     match worker.state {
         WorkerState::Booting { .. } | WorkerState::Ready { .. } if !serves => {
-            // A mold that is ready ends what the application has started at import.
+            // A mold that is ready ends what the application has started at import. A worker that
+            // starts runs its last hooks.
             let (is_ready, has_file) = (worker.is_ready(), worker.has_file);
-            let limit = if is_ready { STOP_LIMIT } else { BOOT_STOP_LIMIT };
-            worker.state = WorkerState::Leaving { until: now + limit, reason };
+            worker.state = WorkerState::Leaving { until: now + STOP_LIMIT, reason };
             // A mold with hooks ignores the signals that an init system or a terminal sends to
             // all processes: it has hooks to run after its workers.
             match is_ready && has_file {
@@ -106,9 +104,7 @@ fn send_drain(worker: WorkerId, drain: Drain, actions: &mut Actions) {
 pub(crate) fn stop(roster: &mut Roster, id: WorkerId, now: Instant, actions: &mut Actions) {
     let Some(worker) = roster.get_mut(id) else { return };
     let (signal, until, reason) = match worker.state {
-        WorkerState::Booting { .. } => {
-            (WorkerSignal::Term, now + BOOT_STOP_LIMIT, LeaveReason::Stopped)
-        }
+        WorkerState::Booting { .. } => (WorkerSignal::Term, now + STOP_LIMIT, LeaveReason::Stopped),
         WorkerState::Ready { .. } => (WorkerSignal::Quit, now + STOP_LIMIT, LeaveReason::Stopped),
         WorkerState::Leaving { until, reason } => {
             (WorkerSignal::Quit, until.min(now + STOP_LIMIT), reason)
@@ -204,13 +200,11 @@ mod tests {
 
     #[test]
     fn what_serves_no_client_is_stopped_by_a_signal() {
-        for (role, ready, least) in [
-            (Role::Worker(Slot(0)), false, BOOT_STOP_LIMIT),
-            (Role::Mold, false, BOOT_STOP_LIMIT),
-            (Role::Mold, true, STOP_LIMIT),
-        ] {
+        for (role, ready) in
+            [(Role::Worker(Slot(0)), false), (Role::Mold, false), (Role::Mold, true)]
+        {
             let (actions, limit) = drained(role, ready, LeaveReason::Retired);
-            assert_eq!(limit, least);
+            assert_eq!(limit, STOP_LIMIT);
             assert!(matches!(actions[..], [Action::Signal { signal: WorkerSignal::Term, .. }]));
         }
     }

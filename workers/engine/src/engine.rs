@@ -53,6 +53,8 @@ pub struct EngineParts {
     pub reopen: Box<dyn FnMut(Vec<OwnedFd>) + Send>,
     /// Notifies the application that the worker begins to drain.
     pub announce: Box<dyn FnMut(DrainOrigin) + Send>,
+    /// Notifies the application that a request has run for longer than `timeout`.
+    pub expire: Box<dyn FnMut() + Send>,
 }
 
 /// The engine.
@@ -99,7 +101,7 @@ impl Engine {
             leaves: AtomicBool::new(false),
             is_interrupted: AtomicBool::new(false),
         });
-        let hooks = Hooks { reopen: given.reopen, announce: given.announce };
+        let hooks = Hooks { reopen: given.reopen, announce: given.announce, expire: given.expire };
         let signals = Arc::new(SignalInput::default());
         let (channel, line, tls) = (given.channel, given.line, given.tls);
         let control = ControlParts { channel, line, tls, signals: Arc::clone(&signals), hooks };

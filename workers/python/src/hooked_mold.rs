@@ -113,6 +113,9 @@ impl HookedMold {
                     python_logging::reopen();
                 }
                 Incoming::Message(ToWorker::LogLevel(level)) => monoceros_log::set_level(level),
+                Incoming::Message(ToWorker::Record(record)) => {
+                    python_logging::write_of_master(py, *record);
+                }
                 Incoming::Message(ToWorker::Confirm { number }) => {
                     send(&self.channel, &FromWorker::Confirmed { number });
                 }
@@ -187,6 +190,10 @@ impl HookedMold {
         let file = self.file.object(py);
         prepare_logging(py, &ours, &self.logs.errors, LoggingSource::File(file))
             .map_err(describe)?;
+        if !settings.check {
+            let takes = python_logging::current().is_some();
+            send(&self.channel, &FromWorker::TakesRecords(takes));
+        }
         hooks::prepare(py, self.file.object(py), app).map_err(describe)?;
         if self.is_configured {
             return Ok(());
@@ -245,10 +252,12 @@ impl HookedMold {
         let Self { logs, listeners, application, .. } = self;
         let resources = given.become_worker(py, listeners, &logs)?;
         let failed = |text: &str| -> ! { give_up(&resources.channel, BootFailure::Boot, text) };
+        signals::end_boot_with_hooks(py)?;
         if let Err(error) = hooks::post_fork(py) {
             failed(&format!("post_fork has failed\n{}", traceback::describe(py, &error)));
         }
         hooks::give_handlers_back(py)?;
+        signals::end_boot_with_hooks(py)?;
         signals::disregard_masters();
         if let Err(text) = become_owner(&resources.start) {
             failed(&text);

@@ -280,6 +280,21 @@ class Hooks:
 
         signal.signal(signal.SIGABRT, abort)
 
+    def watch_expiry(self, number):
+        """The signal of this number is sent when a request has run for too long."""
+
+        def expire(_number, _frame):
+            self.worker.aborted = True
+            # What the hook raises must not end what the main thread runs: another request, maybe.
+            try:
+                self.worker.cfg.worker_abort(self.worker)
+            except SystemExit:
+                pass
+            except BaseException:
+                self.worker.log.exception("the hook worker_abort has failed")
+
+        signal.signal(number, expire)
+
     def worker_exit(self):
         self.server.cfg.worker_exit(self.server, self.worker)
 

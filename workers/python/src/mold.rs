@@ -51,6 +51,9 @@ pub(crate) fn run(
     let mold = Mold { channel, held, logs };
     // The end of the channel reports the master's end.
     process::outlive_parent()?;
+    if python_logging::current().is_some() {
+        mold.channel.send(&FromWorker::TakesRecords(true))?;
+    }
     mold.channel.send(&FromWorker::Ready { app: application.name.clone() })?;
     let (given, logs) = mold.serve(py)?;
     let resources = given.become_worker(py, listeners, &logs)?;
@@ -80,7 +83,7 @@ impl Mold {
             let asked = [&self.channel.as_fd(), &self.held.as_fd()];
             let happened = wait(&asked.map(|fd| (*fd, Readiness::Readable)), None)?;
             if happened[1] {
-                self.heed_signal()?;
+                self.heed_signal(py)?;
             }
             if !happened[0] {
                 continue;
@@ -101,6 +104,9 @@ impl Mold {
                     python_logging::reopen();
                 }
                 Incoming::Message(ToWorker::LogLevel(level)) => monoceros_log::set_level(level),
+                Incoming::Message(ToWorker::Record(record)) => {
+                    python_logging::write_of_master(py, *record);
+                }
                 Incoming::Message(ToWorker::Confirm { number }) => {
                     self.channel.send(&FromWorker::Confirmed { number })?;
                 }
@@ -124,9 +130,14 @@ impl Mold {
         }
     }
 
-    fn heed_signal(&self) -> io::Result<()> {
-        // A mold has no requests to finish.
+    fn heed_signal(&self, py: Python) -> io::Result<()> {
+        // A mold has no requests to finish, but maybe records of the master to log.
         if let Some(signal::TERM | signal::INT | signal::QUIT) = self.held.take()? {
+            while let Incoming::Message(message) = self.channel.receive()? {
+                if let ToWorker::Record(record) = message {
+                    python_logging::write_of_master(py, *record);
+                }
+            }
             end::at_once(0);
         }
         Ok(())

@@ -152,8 +152,10 @@ class PythonLog:
         """Writes records from this level up."""
         self.error_log.setLevel(name)
 
-    def write(self, level, text, traceback, time, facts):
-        """Logs a record of the server. `time` is in seconds; `facts` are attributes of the record."""
+    def write(self, level, text, traceback, time, facts, pid):
+        """Logs a record of the server. `time` is in seconds; `facts` are attributes of the record;
+        `pid` is that of its process, None for this one.
+        """
         method = self.methods.get(level)
         if method is not None:
             method(text if traceback is None else text + "\n" + traceback)
@@ -165,6 +167,8 @@ class PythonLog:
         record.relativeCreated += (time - record.created) * 1000
         record.created, record.msecs = time, time % 1 * 1000
         record.exc_text = traceback
+        if pid is not None:
+            record.process = pid
         log.handle(record)
 
     def write_exception(self, text, error, facts):

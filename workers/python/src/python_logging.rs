@@ -15,6 +15,7 @@ use monoceros_config::WorkerSettings;
 use monoceros_engine::{AccessFacts, AccessLog, Exchange};
 use monoceros_http::{Fields, Head, percent_decode};
 use monoceros_log::{DetachedRecord, LogRecord, RecordSink, RecordWriter, Severity};
+use monoceros_wire::record::MasterRecord;
 use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
@@ -168,6 +169,19 @@ pub(crate) fn write_queued(py: Python) {
     }
 }
 
+/// Logs a record of the master, in a mold.
+pub(crate) fn write_of_master(py: Python, record: MasterRecord) {
+    let Some(logging) = current() else { return };
+    let MasterRecord { level, message, traceback, fields, time_us, pid } = record;
+    let severity = Severity::of_python(level);
+    let (worker, generation) = (None, None);
+    let record =
+        DetachedRecord { severity, message, traceback, worker, generation, fields, time_us };
+    if let Err(error) = logging.write_record(py, &record, Some(pid)) {
+        logging.complain(py, &error);
+    }
+}
+
 /// Has the files of handlers opened again.
 pub(crate) fn reopen() {
     if current().is_some() {
@@ -252,7 +266,7 @@ impl PythonLogging {
     fn write_batch(&self, py: Python, batch: QueuedBatch) {
         let QueuedBatch { waited, lost } = batch;
         let results = waited.into_iter().map(|queued| match queued {
-            Queued::Record(record) => self.write_record(py, &record),
+            Queued::Record(record) => self.write_record(py, &record, None),
             Queued::Request(facts) => self.write_request(py, &facts, None, None),
             Queued::Reopen => self.call(py, "reopen", ()),
         });
@@ -262,13 +276,14 @@ impl PythonLogging {
         if lost > 0 {
             let text = format!("log: {lost} records and requests were lost: Python is too slow");
             let record = DetachedRecord::of(&LogRecord::own(Severity::Warning, &text));
-            if let Err(error) = self.write_record(py, &record) {
+            if let Err(error) = self.write_record(py, &record, None) {
                 self.complain(py, &error);
             }
         }
     }
 
-    fn write_record(&self, py: Python, record: &DetachedRecord) -> PyResult<()> {
+    /// Logs a record of this process, or of the process `pid`.
+    fn write_record(&self, py: Python, record: &DetachedRecord, pid: Option<u32>) -> PyResult<()> {
         let seconds = record.time_us as f64 / 1e6;
         let arguments = (
             record.severity.python_level(),
@@ -276,6 +291,7 @@ impl PythonLogging {
             record.traceback.as_deref(),
             seconds,
             facts(py, record)?,
+            pid,
         );
         self.call(py, "write", arguments)
     }

@@ -8,8 +8,9 @@ use monoceros_engine::{DrainOrigin, Engine};
 use monoceros_sys::signal;
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 
-use crate::{forked, traceback};
+use crate::{end, forked, traceback};
 
 /// Set when the worker has removed Python's default handler of SIGINT.
 static IS_QUIET: AtomicBool = AtomicBool::new(false);
@@ -20,6 +21,9 @@ static IS_HEARD: AtomicBool = AtomicBool::new(false);
 /// The address of the C handler of SIGTERM when the worker began to listen to signals;
 /// 0 before.
 static OURS: AtomicUsize = AtomicUsize::new(0);
+
+/// The handler of SIGTERM of a worker with hooks that does not serve yet.
+static BOOT_HANDLER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 /// The worker's engine, for handlers that end the worker.
 static WORKER: OnceLock<Engine> = OnceLock::new();
@@ -57,6 +61,30 @@ pub(crate) fn disregard_masters() {
     signal::disregard(masters.map(|it| it.name));
 }
 
+/// From now on SIGTERM ends the worker with its last hooks, until [`take_over`]. By default it
+/// ends a process without them.
+pub(crate) fn end_boot_with_hooks(py: Python) -> PyResult<()> {
+    let handler = BOOT_HANDLER.get_or_try_init(py, || {
+        wrap_pyfunction!(end_boot, py).map(|function| function.into_any().unbind())
+    })?;
+    py.import("_signal")?.call_method1("signal", (signal::TERM, handler)).map(drop)
+}
+
+#[pyfunction]
+fn end_boot(_number: i32, _frame: Py<PyAny>) {
+    end::at_once(0)
+}
+
+/// Removes the handler of [`end_boot_with_hooks`], if it is still there.
+fn remove_boot_handler(py: Python) -> PyResult<()> {
+    let Some(ours) = BOOT_HANDLER.get(py) else { return Ok(()) };
+    let module = py.import("_signal")?;
+    if module.call_method1("getsignal", (signal::TERM,))?.is(ours) {
+        module.call_method1("signal", (signal::TERM, module.getattr("SIG_DFL")?))?;
+    }
+    Ok(())
+}
+
 /// Removes Python's default handler of SIGINT, which would raise `KeyboardInterrupt` in
 /// a request of a worker that stops, and wraps the application's handler of SIGTERM. Must
 /// be called before the worker listens to signals.
@@ -67,6 +95,7 @@ pub(crate) fn take_over(py: Python) -> PyResult<()> {
         module.call_method1("signal", (signal::INT, module.getattr("SIG_DFL")?))?;
         IS_QUIET.store(true, Ordering::Relaxed);
     }
+    remove_boot_handler(py)?;
     let handler = module.call_method1("getsignal", (signal::TERM,))?;
     if handler.is_callable() {
         let farewell = Farewell { handler: handler.unbind(), is_over: AtomicBool::new(false) };
@@ -131,6 +160,7 @@ fn is_farewell(py: Python, error: &PyErr) -> bool {
 /// Restores Python's handlers in a process that the application has forked, unless the
 /// application has set its own meanwhile.
 pub(crate) fn give_back(py: Python) -> PyResult<()> {
+    remove_boot_handler(py)?;
     let module = py.import("_signal")?;
     let handler = module.call_method1("getsignal", (signal::TERM,))?;
     if let Ok(farewell) = handler.cast_exact::<Farewell>() {

@@ -15,7 +15,7 @@ use monoceros_engine::{
 use monoceros_http::{Fields, Limits, PathPrefix};
 use monoceros_log::RecordWriter;
 use monoceros_statsd::StatsdSender;
-use monoceros_sys::{process, reason, title};
+use monoceros_sys::{process, reason, signal, title};
 use monoceros_tls::TlsServer;
 use monoceros_wire::channel::WorkerEnd;
 use monoceros_wire::client_table::WorkerClients;
@@ -88,6 +88,7 @@ impl PreparedWorker {
         let responds = options.local.is_some() || options.connection_limit.is_some();
         options.reserve = reserve(settings, tls.is_some() || responds);
         let announce = Box::new(drain_callbacks::begin);
+        let expire = Box::new(worker_abort::note_expiry);
         // The guard against debuggers looks at the descriptions when the application is loaded.
         let mut listeners = ListenerParts::pair(listeners, start.listeners.clone())
             .unwrap_or_else(|why| cannot_serve(why));
@@ -103,6 +104,7 @@ impl PreparedWorker {
             figures,
             reopen,
             announce,
+            expire,
         };
         let engine = Engine::prepare(options, given, |code| end::at_once(code));
         let engine = engine.unwrap_or_else(|error| cannot_serve(reason(&error)));
@@ -180,6 +182,8 @@ fn run(
         let text = format!("post_worker_init has failed\n{}", traceback::describe(py, &error));
         give_up(&speaker, BootFailure::Boot, &text)
     }
+    // SIGTERM must not end the process between two handlers.
+    let held = signal::Held::hold(signal::TERM)?;
     signals::take_over(py)?;
     worker_abort::watch(py)?;
     end::watch(py)?;
@@ -187,6 +191,7 @@ fn run(
         cannot_serve(&speaker, &reason(&error));
     }
     signals::introduce(&engine);
+    drop(held);
     // The engine finds the channel closed when the master ends, and finishes what is
     // open.
     process::outlive_parent()?;

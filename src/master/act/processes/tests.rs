@@ -1,8 +1,10 @@
 //! What the messages of processes become, and what processes are sent.
 
 use std::fs::File;
+use std::sync::Arc;
 use std::time::Duration;
 
+use monoceros_log::{Destination, LogFile};
 use monoceros_sys::memory;
 use monoceros_sys::process::Process;
 use monoceros_wire::Slot;
@@ -19,6 +21,10 @@ const WORKER: WorkerId = WorkerId(3);
 /// The process of this test stands for a worker.
 fn own_pid() -> i32 {
     std::process::id().cast_signed()
+}
+
+fn log() -> RecordWriter {
+    RecordWriter::new(Arc::new(LogFile::open(Destination::Stderr).unwrap()))
 }
 
 struct ProcessBench {
@@ -38,7 +44,7 @@ impl ProcessBench {
         let process = Process::adopt(own_pid()).unwrap();
         let worker =
             WorkerProcess::forked(Slot(0), Generation(1), ours, process, shared, Rc::default());
-        let (mut processes, poller) = (Processes::new(), Poller::new().unwrap());
+        let (mut processes, poller) = (Processes::new(&log()), Poller::new().unwrap());
         let kept = processes.keep(WORKER, worker, &poller);
         assert!(matches!(kept, MasterEvent::Spawned { worker: WORKER, pid } if pid == own_pid()));
         Self { processes, poller, events: VecDeque::new(), theirs }

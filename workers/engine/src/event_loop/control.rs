@@ -27,6 +27,8 @@ pub(crate) struct Hooks {
     pub(crate) reopen: Box<dyn FnMut(Vec<OwnedFd>) + Send>,
     /// Notifies the application that the worker begins to drain.
     pub(crate) announce: Box<dyn FnMut(DrainOrigin) + Send>,
+    /// Notifies the application that a request has run for longer than `timeout`.
+    pub(crate) expire: Box<dyn FnMut() + Send>,
 }
 
 /// A command to the worker.
@@ -209,6 +211,11 @@ impl ControlInput {
         }
     }
 
+    /// Notifies the application that a request has run for longer than `timeout`.
+    pub(crate) fn announce_expiry(&mut self) {
+        (self.hooks.expire)();
+    }
+
     /// Notifies the application that the worker begins to drain.
     pub(crate) fn announce_drain(&mut self, origin: DrainOrigin) {
         (self.hooks.announce)(origin);
@@ -236,6 +243,7 @@ fn command(message: &ToWorker) -> Option<WorkerCommand> {
         | ToWorker::Tls
         | ToWorker::Reopen
         | ToWorker::LogLevel(_)
+        | ToWorker::Record(_)
         | ToWorker::Limits
         | ToWorker::Metrics { .. } => return None,
     })

@@ -357,7 +357,10 @@ impl EventLoop {
                     self.shared.workers.store(count, Ordering::Relaxed)
                 }
                 WorkerCommand::Leave => self.shared.options.health.leave(),
-                WorkerCommand::Expire { request } => self.connections.expire(request),
+                WorkerCommand::Expire { request } => {
+                    self.connections.expire(request);
+                    self.control.announce_expiry();
+                }
                 WorkerCommand::Confirm { number } => self.control.confirm(number),
                 WorkerCommand::ReplaceTls(files) => self.control.replace_tls(files),
                 WorkerCommand::Orphaned(why) => {

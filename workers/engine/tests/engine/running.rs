@@ -122,6 +122,7 @@ impl RunningEngine {
             figures: None,
             reopen: Box::new(move |_| reopen()),
             announce: Box::new(|_| ()),
+            expire: Box::new(|| ()),
         };
         let end = |_| {
             loop {

@@ -1,0 +1,18 @@
+//! The files that a worker, or a mold, has read its code from: with `--reload` the master watches
+//! them.
+
+use serde::{Deserialize, Serialize};
+
+/// A part of the files of one process. Paths are absolute, in the form that keeps their bytes
+/// (`monoceros_config::raw`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct SourceFiles {
+    /// Files that it has read, or tried to: any change of one counts.
+    pub files: Vec<String>,
+    /// Directories of templates: any change of a file in one, or below it, counts.
+    pub trees: Vec<String>,
+    /// Directories of the project: a module of Python that is added to one, or below it, counts.
+    pub roots: Vec<String>,
+    /// More parts follow: there are too many paths for one message.
+    pub continues: bool,
+}
