@@ -215,10 +215,14 @@ fn the_log_level_changes_in_all_processes_until_a_reload() {
 
 #[test]
 fn a_program_is_commanded_as_far_as_it_can_be() {
-    let script = "import os, signal, time\nsignal.signal(signal.SIGUSR1, lambda *_: None)\n\
+    // It is ready when it has a handler for the signal that `reopen` sends.
+    let script = "import os, signal, socket, time\n\
+                  signal.signal(signal.SIGUSR1, lambda *_: None)\n\
+                  address = os.environ['NOTIFY_SOCKET'].replace('@', '\\0', 1)\n\
+                  socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b'READY=1', address)\n\
                   while True:\n    time.sleep(1)\n";
     let setup = Setup::program(&[python().to_str().unwrap(), "program.py"]);
-    let server = setup.flags(&["--ready-after", "0.1"]).file("program.py", script).start();
+    let server = setup.flags(&["--ready-after", "notify"]).file("program.py", script).start();
     let answer = ask(&server, &["stacks", "all"]);
     let text = "it is a program that shows no stacks";
     assert!(answer.code == 1 && answer.stderr.contains(text), "{answer:?}");

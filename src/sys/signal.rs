@@ -136,11 +136,11 @@ pub fn disregard<'a>(names: impl IntoIterator<Item = &'a str>) {
 /// A signal that the calling thread does not get until this is dropped; then it gets one that
 /// has arrived meanwhile.
 #[derive(Debug)]
-pub struct Held {
+pub struct HeldSignal {
     before: SigSet,
 }
 
-impl Held {
+impl HeldSignal {
     /// Holds a signal back.
     ///
     /// # Errors
@@ -152,7 +152,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldSignal {
     fn drop(&mut self) {
         let restored = self.before.thread_set_mask();
         debug_assert!(restored.is_ok(), "a mask that was in use is valid");
@@ -216,11 +216,11 @@ mod tests {
     #[test]
     fn a_signal_is_held_back() {
         let is_blocked = || SigSet::thread_get_mask().unwrap().contains(Signal::SIGTTIN);
-        let held = Held::hold(libc::SIGTTIN).unwrap();
+        let held = HeldSignal::hold(libc::SIGTTIN).unwrap();
         assert!(is_blocked());
         drop(held);
         assert!(!is_blocked());
-        assert!(Held::hold(4_000).is_err());
+        assert!(HeldSignal::hold(4_000).is_err());
     }
 
     #[test]

@@ -252,12 +252,14 @@ impl HookedMold {
         let Self { logs, listeners, application, .. } = self;
         let resources = given.become_worker(py, listeners, &logs)?;
         let failed = |text: &str| -> ! { give_up(&resources.channel, BootFailure::Boot, text) };
-        signals::end_boot_with_hooks(py)?;
+        // By default SIGTERM ends a worker that starts without its last hooks.
+        let handler = wrap_pyfunction!(end_boot, py)?;
+        signals::end_boot_by(py, &handler)?;
         if let Err(error) = hooks::post_fork(py) {
             failed(&format!("post_fork has failed\n{}", traceback::describe(py, &error)));
         }
         hooks::give_handlers_back(py)?;
-        signals::end_boot_with_hooks(py)?;
+        signals::end_boot_by(py, &handler)?;
         signals::disregard_masters();
         if let Err(text) = become_owner(&resources.start) {
             failed(&text);
@@ -268,6 +270,12 @@ impl HookedMold {
             None => load_and_serve(py, resources, &settings, &logs),
         }
     }
+}
+
+/// The handler of SIGTERM of a worker that does not serve yet.
+#[pyfunction]
+fn end_boot(_number: i32, _frame: Py<PyAny>) {
+    end::at_once(0)
 }
 
 /// Takes the user and the umask of this worker. Its mold has those of the master.

@@ -10,7 +10,7 @@ use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-use crate::{end, forked, traceback};
+use crate::{forked, traceback};
 
 /// Set when the worker has removed Python's default handler of SIGINT.
 static IS_QUIET: AtomicBool = AtomicBool::new(false);
@@ -61,21 +61,14 @@ pub(crate) fn disregard_masters() {
     signal::disregard(masters.map(|it| it.name));
 }
 
-/// From now on SIGTERM ends the worker with its last hooks, until [`take_over`]. By default it
-/// ends a process without them.
-pub(crate) fn end_boot_with_hooks(py: Python) -> PyResult<()> {
-    let handler = BOOT_HANDLER.get_or_try_init(py, || {
-        wrap_pyfunction!(end_boot, py).map(|function| function.into_any().unbind())
-    })?;
+/// Has SIGTERM call this function, always the same one, until [`take_over`]. By default the signal
+/// ends a process.
+pub(crate) fn end_boot_by(py: Python, handler: &Bound<PyAny>) -> PyResult<()> {
+    BOOT_HANDLER.get_or_init(py, || handler.clone().unbind());
     py.import("_signal")?.call_method1("signal", (signal::TERM, handler)).map(drop)
 }
 
-#[pyfunction]
-fn end_boot(_number: i32, _frame: Py<PyAny>) {
-    end::at_once(0)
-}
-
-/// Removes the handler of [`end_boot_with_hooks`], if it is still there.
+/// Removes the handler of [`end_boot_by`], if it is still there.
 fn remove_boot_handler(py: Python) -> PyResult<()> {
     let Some(ours) = BOOT_HANDLER.get(py) else { return Ok(()) };
     let module = py.import("_signal")?;

@@ -183,7 +183,7 @@ fn run(
         give_up(&speaker, BootFailure::Boot, &text)
     }
     // SIGTERM must not end the process between two handlers.
-    let held = signal::Held::hold(signal::TERM)?;
+    let held = signal::HeldSignal::hold(signal::TERM)?;
     signals::take_over(py)?;
     worker_abort::watch(py)?;
     end::watch(py)?;
