@@ -8,6 +8,11 @@ endif
 # Tests run what development builds: with overflow checks and debug assertions,
 # and compiled in a fraction of a release build's time.
 PROFILE ?= dev
+# Tests wait for processes and for time: one more of them than there are processors.
+test-threads := $(shell expr $$(nproc) + 1)
+# These tests do not depend on the user: where root runs all tests, they run once.
+as-root-only := application_metrics::a_thousand completions:: compress::every_form drop_in::each_file \
+	gunicorn_package:: language:: layering:: manifests:: prometheus::
 # Where the demo listens; with TLS=1, over https.
 BIND ?= $(if $(TLS),127.0.0.1:8443,127.0.0.1:8000)
 # Where `make install` puts the program; DESTDIR stands in front, for packages.
@@ -127,12 +132,12 @@ run: python build $(demo)/$(stamp) $(if $(TLS),demo-certificate) ## Serve the de
 test: tools $(venv)/$(stamp) ## Run every test; PROFILE=release tests what is shipped
 	cargo build --workspace --profile $(PROFILE)
 	@rm -f $(skipped)
-	SKIPPED_TESTS=$(skipped) cargo test --workspace --profile $(PROFILE) --no-fail-fast; $(summary)
+	RUST_TEST_THREADS=$(test-threads) SKIPPED_TESTS=$(skipped) cargo test --workspace --profile $(PROFILE) --no-fail-fast; $(summary)
 	cd tests/bench && $(PYTHON) -m unittest --quiet
 
 test-user: tools $(venv)/$(stamp) ## As root: run the tests as an ordinary user
 	cargo build --workspace --profile $(PROFILE)
-	cargo test --workspace --profile $(PROFILE) --no-run --message-format=json | $(PYTHON) tests/as_user.py
+	cargo test --workspace --profile $(PROFILE) --no-run --message-format=json | RUST_TEST_THREADS=$(test-threads) $(PYTHON) tests/as_user.py $(as-root-only:%=--skip=%)
 
 systems: $(SYSTEMS:%=$(machines)/%/$(furnished)) $(container)/base/ready ## As root: make the systems that tests boot
 
