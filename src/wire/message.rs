@@ -7,6 +7,7 @@ use crate::gunicorn::{GunicornValues, MoldSettings, ReadConfig, ServerHook, Work
 use crate::listener::ListenerDescription;
 use crate::log_role::LogRole;
 use crate::record::MasterRecord;
+use crate::source_files::SourceFiles;
 use crate::{Generation, Slot};
 
 /// A message of the master to a worker.
@@ -89,6 +90,8 @@ pub enum ToWorker {
         /// The request's number in the worker, as the scoreboard shows it.
         request: u64,
     },
+    /// With `reload`: why the newest code cannot be loaded, as a traceback; `None` once it can.
+    ShowFailure(Option<String>),
 }
 
 /// How a draining worker treats requests that it has not begun.
@@ -246,6 +249,10 @@ pub enum FromWorker {
         /// The number of requests.
         requests: u32,
     },
+    /// With `reload`: files that the code was read from, in addition to those of messages before.
+    /// They come when the application is loaded, before [`FromWorker::Failed`] when it cannot be,
+    /// and again when modules are imported later.
+    Sources(SourceFiles),
     /// Of a mold: from now on Python's logging takes the records of the master, or not any more.
     TakesRecords(bool),
     /// The first message of a worker that a mold has forked, through its own channel:

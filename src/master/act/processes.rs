@@ -320,6 +320,7 @@ impl Processes {
                 }
                 return None;
             }
+            FromWorker::Sources(_) => return None,
             // It comes by the channel of a fork.
             FromWorker::Forked => return None,
         })
@@ -445,6 +446,7 @@ fn is_from_mold(message: &FromWorker) -> bool {
         | FromWorker::Failed { .. }
         | FromWorker::Confirmed { .. }
         | FromWorker::Retire { .. }
+        | FromWorker::Sources(_)
         | FromWorker::Allotment { .. } => false,
     }
 }

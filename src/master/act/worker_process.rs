@@ -297,7 +297,8 @@ impl WorkerProcess {
             | ToWorker::Metrics { .. }
             | ToWorker::Confirm { .. }
             | ToWorker::Record(_)
-            | ToWorker::Expire { .. } => {}
+            | ToWorker::Expire { .. }
+            | ToWorker::ShowFailure(_) => {}
         }
     }
 

@@ -128,7 +128,8 @@ impl HookedMold {
                     | ToWorker::Workers(_)
                     | ToWorker::Leave
                     | ToWorker::Metrics { .. }
-                    | ToWorker::Expire { .. },
+                    | ToWorker::Expire { .. }
+                    | ToWorker::ShowFailure(_),
                 )
                 | Incoming::Nothing => {}
             }

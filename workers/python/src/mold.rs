@@ -123,7 +123,8 @@ impl Mold {
                     | ToWorker::Workers(_)
                     | ToWorker::Leave
                     | ToWorker::Metrics { .. }
-                    | ToWorker::Expire { .. },
+                    | ToWorker::Expire { .. }
+                    | ToWorker::ShowFailure(_),
                 )
                 | Incoming::Nothing => {}
             }

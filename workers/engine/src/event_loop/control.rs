@@ -245,6 +245,7 @@ fn command(message: &ToWorker) -> Option<WorkerCommand> {
         | ToWorker::LogLevel(_)
         | ToWorker::Record(_)
         | ToWorker::Limits
+        | ToWorker::ShowFailure(_)
         | ToWorker::Metrics { .. } => return None,
     })
 }
