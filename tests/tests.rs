@@ -12,6 +12,7 @@ mod allowed_hosts;
 mod application;
 mod application_metrics;
 mod application_module;
+mod autoreload;
 mod bad_settings;
 mod batches;
 mod binds;

@@ -68,7 +68,7 @@ _monoceros() {
 
     case "${cmd}" in
         monoceros)
-            opts="-e -b -w -k -t -n -D -p -u -g -m -c -h -V --paster --paste --paste-global --chdir --pythonpath --python --env --bind --backlog --unix-mode --unix-group --workers --worker-class --ready-after --preload --threads --worker-connections --timeout --shutdown-delay --graceful-timeout --drain-idle --boot-timeout --max-surge --max-unavailable --min-ready-seconds --progress-deadline --upgrade-timeout --max-requests --max-requests-jitter --max-lifetime --max-lifetime-jitter --max-rss --keep-alive --header-timeout --body-timeout --write-timeout --response-memory --response-disk --limit-request-line --limit-request-fields --limit-request-field_size --limit-request-field-size --response-headers --server-header --request-id-header --compress --compress-types --compress-min-length --compress-level --access --allowed-hosts --allowed-hosts-empty --limit-rate --limit-connections --limit-request-body --limit-request-spool --queue-timeout --debug-guard --static --static-immutable --static-max-age --static-fallthrough --static-follow-links --accel --certfile --keyfile --certificates --ca-certs --cert-reqs --tls-minimum-version --ciphers --tls-strict-sni --tls-handshake-timeout --tls-client-cert-environ --redirect-https --acme-webroot --hsts --do-handshake-on-connect --suppress-ragged-eofs --ssl-version --forwarded-allow-ips --secure-scheme-headers --forwarder-headers --header-map --proxy-protocol --proxy-allow-from --proxy-allow-ips --real-ip --name --daemon --pid --user --group --initgroups --umask --metrics --metrics-allow --metrics-path --health-path --metrics-application --statsd-host --statsd-prefix --dogstatsd-tags --enable-backlog-metric --log-level --log-file --error-logfile --access-logfile --access-logformat --access-log-exclude --access-log-sample --log-format --log-syslog --log-syslog-to --log-syslog-prefix --log-syslog-facility --disable-redirect-access-to-syslog --log-config --log-config-json --logger-class --slow-request --slow-logfile --capture-output --config --check-config --print-config --help --version reload upgrade stop status requests stacks workers log-level reopen recycle top check completions install-gunicorn-shim help"
+            opts="-e -b -w -k -t -n -D -p -u -g -m -c -h -V --paster --paste --paste-global --chdir --pythonpath --python --env --bind --backlog --unix-mode --unix-group --workers --worker-class --ready-after --preload --threads --worker-connections --timeout --shutdown-delay --graceful-timeout --drain-idle --boot-timeout --max-surge --max-unavailable --min-ready-seconds --progress-deadline --upgrade-timeout --max-requests --max-requests-jitter --max-lifetime --max-lifetime-jitter --max-rss --keep-alive --header-timeout --body-timeout --write-timeout --response-memory --response-disk --limit-request-line --limit-request-fields --limit-request-field_size --limit-request-field-size --response-headers --server-header --request-id-header --compress --compress-types --compress-min-length --compress-level --access --allowed-hosts --allowed-hosts-empty --limit-rate --limit-connections --limit-request-body --limit-request-spool --queue-timeout --debug-guard --static --static-immutable --static-max-age --static-fallthrough --static-follow-links --accel --certfile --keyfile --certificates --ca-certs --cert-reqs --tls-minimum-version --ciphers --tls-strict-sni --tls-handshake-timeout --tls-client-cert-environ --redirect-https --acme-webroot --hsts --do-handshake-on-connect --suppress-ragged-eofs --ssl-version --forwarded-allow-ips --secure-scheme-headers --forwarder-headers --header-map --proxy-protocol --proxy-allow-from --proxy-allow-ips --real-ip --name --daemon --pid --user --group --initgroups --umask --metrics --metrics-allow --metrics-path --health-path --metrics-application --statsd-host --statsd-prefix --dogstatsd-tags --enable-backlog-metric --log-level --log-file --error-logfile --access-logfile --access-logformat --access-log-exclude --access-log-sample --log-format --log-syslog --log-syslog-to --log-syslog-prefix --log-syslog-facility --disable-redirect-access-to-syslog --log-config --log-config-json --logger-class --slow-request --slow-logfile --capture-output --reload --reload-extra-file --reload-engine --config --check-config --print-config --help --version reload upgrade stop status requests stacks workers log-level reopen recycle top check completions install-gunicorn-shim help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -988,6 +988,28 @@ _monoceros() {
                     fi
                     return 0
                     ;;
+                --reload-extra-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --reload-engine)
+                    COMPREPLY=($(compgen -W "auto inotify poll" -- "${cur}"))
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
                 --config)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then
@@ -1026,7 +1048,7 @@ _monoceros() {
             return 0
             ;;
         monoceros__subcmd__check)
-            opts="-e -b -w -k -t -n -D -p -u -g -m -c --deploy --paster --paste --paste-global --chdir --pythonpath --python --env --bind --backlog --unix-mode --unix-group --workers --worker-class --ready-after --preload --threads --worker-connections --timeout --shutdown-delay --graceful-timeout --drain-idle --boot-timeout --max-surge --max-unavailable --min-ready-seconds --progress-deadline --upgrade-timeout --max-requests --max-requests-jitter --max-lifetime --max-lifetime-jitter --max-rss --keep-alive --header-timeout --body-timeout --write-timeout --response-memory --response-disk --limit-request-line --limit-request-fields --limit-request-field_size --limit-request-field-size --response-headers --server-header --request-id-header --compress --compress-types --compress-min-length --compress-level --access --allowed-hosts --allowed-hosts-empty --limit-rate --limit-connections --limit-request-body --limit-request-spool --queue-timeout --debug-guard --static --static-immutable --static-max-age --static-fallthrough --static-follow-links --accel --certfile --keyfile --certificates --ca-certs --cert-reqs --tls-minimum-version --ciphers --tls-strict-sni --tls-handshake-timeout --tls-client-cert-environ --redirect-https --acme-webroot --hsts --do-handshake-on-connect --suppress-ragged-eofs --ssl-version --forwarded-allow-ips --secure-scheme-headers --forwarder-headers --header-map --proxy-protocol --proxy-allow-from --proxy-allow-ips --real-ip --name --daemon --pid --user --group --initgroups --umask --metrics --metrics-allow --metrics-path --health-path --metrics-application --statsd-host --statsd-prefix --dogstatsd-tags --enable-backlog-metric --log-level --log-file --error-logfile --access-logfile --access-logformat --access-log-exclude --access-log-sample --log-format --log-syslog --log-syslog-to --log-syslog-prefix --log-syslog-facility --disable-redirect-access-to-syslog --log-config --log-config-json --logger-class --slow-request --slow-logfile --capture-output --config --check-config --print-config"
+            opts="-e -b -w -k -t -n -D -p -u -g -m -c --deploy --paster --paste --paste-global --chdir --pythonpath --python --env --bind --backlog --unix-mode --unix-group --workers --worker-class --ready-after --preload --threads --worker-connections --timeout --shutdown-delay --graceful-timeout --drain-idle --boot-timeout --max-surge --max-unavailable --min-ready-seconds --progress-deadline --upgrade-timeout --max-requests --max-requests-jitter --max-lifetime --max-lifetime-jitter --max-rss --keep-alive --header-timeout --body-timeout --write-timeout --response-memory --response-disk --limit-request-line --limit-request-fields --limit-request-field_size --limit-request-field-size --response-headers --server-header --request-id-header --compress --compress-types --compress-min-length --compress-level --access --allowed-hosts --allowed-hosts-empty --limit-rate --limit-connections --limit-request-body --limit-request-spool --queue-timeout --debug-guard --static --static-immutable --static-max-age --static-fallthrough --static-follow-links --accel --certfile --keyfile --certificates --ca-certs --cert-reqs --tls-minimum-version --ciphers --tls-strict-sni --tls-handshake-timeout --tls-client-cert-environ --redirect-https --acme-webroot --hsts --do-handshake-on-connect --suppress-ragged-eofs --ssl-version --forwarded-allow-ips --secure-scheme-headers --forwarder-headers --header-map --proxy-protocol --proxy-allow-from --proxy-allow-ips --real-ip --name --daemon --pid --user --group --initgroups --umask --metrics --metrics-allow --metrics-path --health-path --metrics-application --statsd-host --statsd-prefix --dogstatsd-tags --enable-backlog-metric --log-level --log-file --error-logfile --access-logfile --access-logformat --access-log-exclude --access-log-sample --log-format --log-syslog --log-syslog-to --log-syslog-prefix --log-syslog-facility --disable-redirect-access-to-syslog --log-config --log-config-json --logger-class --slow-request --slow-logfile --capture-output --reload --reload-extra-file --reload-engine --config --check-config --print-config"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1943,6 +1965,28 @@ _monoceros() {
                     fi
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --reload-extra-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --reload-engine)
+                    COMPREPLY=($(compgen -W "auto inotify poll" -- "${cur}"))
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
                     fi
                     return 0
                     ;;

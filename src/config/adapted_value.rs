@@ -49,7 +49,7 @@ const UNSET_IF_EMPTY: [&str; 15] = [
 pub(crate) fn adapt(row: &Row, words: &[String]) -> AdaptedValue {
     let words: Vec<_> = words.iter().map(|word| word.trim()).collect();
     let is_empty = words.iter().all(|word| word.is_empty());
-    let is_list = matches!(row.name, "env" | "paste_global");
+    let is_list = matches!(row.name, "env" | "paste_global" | "reload_extra_file");
     if is_empty && (UNSET_IF_EMPTY.contains(&row.name) || is_list && words.is_empty()) {
         return AdaptedValue::default();
     }

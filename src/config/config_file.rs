@@ -12,6 +12,9 @@ pub(crate) const DEFAULT_FILE: &str = "monoceros.yaml";
 /// gunicorn's, which is read if the other one does not exist.
 const PYTHON_FILE: &str = "gunicorn.conf.py";
 
+/// The files of which one is read by default, if it exists.
+pub const DEFAULT_FILES: [&str; 2] = [DEFAULT_FILE, PYTHON_FILE];
+
 /// The configuration file.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ConfigFile {

@@ -204,12 +204,11 @@ mod tests {
 
     #[test]
     fn an_unknown_variable_is_an_error() {
-        let (_, errors) = parse(&[("MONOCEROS_TIMOUT", "1"), ("MONOCEROS_RELOAD", "1")]);
+        let (_, errors) = parse(&[("MONOCEROS_TIMOUT", "1"), ("MONOCEROS_SPEW", "1")]);
         assert_eq!(
             errors,
             "MONOCEROS_TIMOUT: unknown setting; did you mean MONOCEROS_TIMEOUT?\n\
-             MONOCEROS_RELOAD: gunicorn's reload does not exist here: reload after a change with \
-             monoceros reload"
+             MONOCEROS_SPEW: gunicorn's spew does not exist here: use python -m trace"
         );
     }
 

@@ -274,13 +274,12 @@ mod tests {
 
     #[test]
     fn unknown_and_misplaced_keys_are_errors() {
-        let (_, errors) = read_text("wrokers: 2\nconfig: a\nreload: true\nzzz: 1\n1: 2\n");
+        let (_, errors) = read_text("wrokers: 2\nconfig: a\nspew: true\nzzz: 1\n1: 2\n");
         assert_eq!(
             errors,
             "shop.yaml line 1: wrokers: unknown setting; did you mean workers?\n\
              shop.yaml line 2: config: cannot be set in the file; use --config\n\
-             shop.yaml line 3: reload: gunicorn's reload does not exist here: reload after a \
-             change with monoceros reload\n\
+             shop.yaml line 3: spew: gunicorn's spew does not exist here: use python -m trace\n\
              shop.yaml line 4: zzz: unknown setting\n\
              shop.yaml line 5: 1: unknown setting"
         );

@@ -252,12 +252,12 @@ mod tests {
     #[test]
     fn flags_without_a_row_keep_their_values() {
         let (line, errors) =
-            parse(&["--worker-tmp-dir", "/dev/shm", "-R", "--no-sendfile", "a:b", "--reload"]);
+            parse(&["--worker-tmp-dir", "/dev/shm", "-R", "--no-sendfile", "a:b", "--spew"]);
         assert_eq!(errors, "");
         let found: Vec<_> =
             line.foreign.iter().map(|it| (it.foreign.name, it.words.concat())).collect();
         let expected = [
-            ("reload", "true"),
+            ("spew", "true"),
             ("sendfile", "true"),
             ("worker_tmp_dir", "/dev/shm"),
             ("enable_stdio_inheritance", "true"),

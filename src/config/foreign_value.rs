@@ -108,12 +108,11 @@ mod tests {
     #[test]
     fn a_help_for_development_is_refused_on_a_command_line_only() {
         assert_eq!(
-            finding("reload", &["true"], file()),
-            "warning: gunicorn.conf.py: reload: is not supported: reload after a change with \
-             monoceros reload"
+            finding("spew", &["true"], file()),
+            "warning: gunicorn.conf.py: spew: is not supported: use python -m trace"
         );
-        let refused = finding("reload", &["true"], ValueOrigin::CommandLine);
-        assert!(refused.starts_with("error: --reload: gunicorn's reload does"), "{refused}");
+        let refused = finding("spew", &["true"], ValueOrigin::CommandLine);
+        assert!(refused.starts_with("error: --spew: gunicorn's spew does"), "{refused}");
         assert_eq!(finding("spew", &["false"], file()), "");
     }
 

@@ -114,7 +114,6 @@ impl Foreign {
 }
 
 const NO_SSL_CONTEXT: &str = "no TLS runs in Python here; use tls-minimum-version and ciphers";
-const RELOADER: &str = "no files are watched for changes";
 const FOR_ASGI: &str = "it is for ASGI applications";
 const DIRTY: &str = "run a task queue beside the server";
 const NO_DIRTY: &str = "there are no dirty workers";
@@ -126,9 +125,6 @@ const COMMANDS: &str = "commands such as monoceros status need no socket file";
 /// In the order of gunicorn's own reference.
 #[rustfmt::skip]
 pub(crate) const FOREIGN: &[Foreign] = &[
-    aid("reload", &["--reload"], "reload after a change with monoceros reload"),
-    accepted("reload_engine", &["--reload-engine"], One, RELOADER),
-    accepted("reload_extra_files", &["--reload-extra-file"], List, RELOADER),
     aid("spew", &["--spew"], "use python -m trace"),
     accepted("asgi_loop", &["--asgi-loop"], One, FOR_ASGI),
     accepted("asgi_lifespan", &["--asgi-lifespan"], One, FOR_ASGI),

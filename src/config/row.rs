@@ -30,13 +30,15 @@ pub enum Section {
     Metrics,
     /// The logs.
     Logging,
+    /// What helps while the application is being written.
+    Development,
     /// The sources of settings.
     Configuration,
 }
 
 impl Section {
     /// All sections, in the order of the printed pages.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Application,
         Self::Socket,
         Self::Workers,
@@ -48,6 +50,7 @@ impl Section {
         Self::Process,
         Self::Metrics,
         Self::Logging,
+        Self::Development,
         Self::Configuration,
     ];
 
@@ -66,6 +69,7 @@ impl Section {
             Self::Process => "Process",
             Self::Metrics => "Metrics and health",
             Self::Logging => "Logging",
+            Self::Development => "Development",
             Self::Configuration => "Configuration",
         }
     }

@@ -21,6 +21,7 @@ use crate::log::{LEVELS, LogFormat, LogLevel, LogTarget};
 use crate::metrics::MetricsAddress;
 use crate::process::{Argument, Assignment, FileMode, SearchPath, Umask};
 use crate::rate_limit::RateLimit;
+use crate::reload_engine::ReloadEngine;
 use crate::row::Effect::{Live, Restart, Rollout};
 use crate::row::{EnvDefault, Reader, Section, TableRow, settings};
 use crate::size::Size;
@@ -1225,6 +1226,36 @@ settings! {
     capture_output: bool = false, [Master, Worker], {
         section: Section::Logging,
         effect: Rollout, gunicorn: Some("capture_output"),
+    };
+
+    /// Reload when a file that the server reads has changed.
+    ///
+    /// Watched are the files of the configuration, those of `--reload-extra-file`, and what the
+    /// workers report of the application. The reload is the same as by a command: the old code
+    /// serves until the new one is ready, and goes on if the new one cannot serve. It is for
+    /// development: without it no file is watched.
+    reload: bool = false, [Master, Worker], {
+        section: Section::Development,
+        effect: Rollout, gunicorn: Some("reload"),
+        differs: Some("the old code serves until the new one is ready"),
+    };
+
+    /// Further file whose change reloads, with `--reload`; can be repeated.
+    ///
+    /// A directory stands for the files in it, and below it. A file that does not exist yet is
+    /// waited for.
+    reload_extra_file: Vec<PathBuf> = Vec::new(), [Master], {
+        section: Section::Development, placeholder: "FILE",
+        effect: Rollout, gunicorn: Some("reload_extra_files"),
+    };
+
+    /// How changes are noticed with `--reload`.
+    ///
+    /// Polling takes up to 1 % of a processor, and notices a change after a second, or
+    /// later if there are very many files.
+    reload_engine: ReloadEngine = ReloadEngine::Auto, [Master], {
+        section: Section::Development, placeholder: "ENGINE", choices: ReloadEngine::CHOICES,
+        effect: Rollout, gunicorn: Some("reload_engine"),
     };
 
     /// The configuration file: in YAML, or as gunicorn's in Python.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -19,13 +20,20 @@ pub enum NameFilter {
     All,
     /// These names.
     These(BTreeSet<OsString>),
+    /// Directories, names with this ending, and these names.
+    Ending(&'static str, BTreeSet<OsString>),
 }
+
+/// Directories that cannot be watched, each with the cause.
+pub type UnwatchedDirectories = Vec<(PathBuf, io::Error)>;
 
 /// A set of directories whose changes make a descriptor readable.
 #[derive(Debug)]
 pub struct DirectoryWatch {
     inotify: Inotify,
     watched: BTreeMap<PathBuf, (WatchDescriptor, NameFilter)>,
+    /// The paths of each directory, by its number.
+    paths: BTreeMap<WatchDescriptor, Vec<PathBuf>>,
 }
 
 impl NameFilter {
@@ -33,16 +41,27 @@ impl NameFilter {
     pub fn add(&mut self, name: OsString) {
         match self {
             Self::All => {}
-            Self::These(names) => {
+            Self::These(names) | Self::Ending(_, names) => {
                 names.insert(name);
             }
         }
     }
 
-    fn has(&self, name: &OsString) -> bool {
+    /// Adds directories, and names with this ending.
+    pub fn add_ending(&mut self, ending: &'static str) {
+        if let Self::These(names) | Self::Ending(_, names) = self {
+            *self = Self::Ending(ending, std::mem::take(names));
+        }
+    }
+
+    fn has(&self, name: &OsString, is_directory: bool) -> bool {
         match self {
             Self::All => true,
             Self::These(names) => names.contains(name),
+            Self::Ending(ending, names) => {
+                let has_ending = name.as_bytes().ends_with(ending.as_bytes());
+                is_directory || has_ending || names.contains(name)
+            }
         }
     }
 }
@@ -54,29 +73,34 @@ impl DirectoryWatch {
     /// Those of `inotify_init1(2)`.
     pub fn new() -> io::Result<Self> {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-        Ok(Self { inotify, watched: BTreeMap::new() })
+        Ok(Self { inotify, watched: BTreeMap::new(), paths: BTreeMap::new() })
     }
 
     /// Watches these directories and no others.
     ///
-    /// # Errors
-    /// The first directory that cannot be watched, and the cause; the others are watched.
-    pub fn watch(&mut self, names: WatchedNames) -> Result<(), (PathBuf, io::Error)> {
+    /// Returns the directories that cannot be watched; the others are.
+    pub fn watch(&mut self, names: WatchedNames) -> UnwatchedDirectories {
         let before = std::mem::take(&mut self.watched);
-        let mut failed = None;
+        let mut failed = Vec::new();
+        self.paths.clear();
         for (path, filter) in names {
             // A directory that is watched already keeps its number.
             match self.inotify.add_watch(&path, changes()) {
-                Ok(number) => drop(self.watched.insert(path, (number, filter))),
-                Err(errno) => drop(failed.get_or_insert((path, errno.into()))),
+                Ok(number) => {
+                    self.paths.entry(number).or_default().push(path.clone());
+                    self.watched.insert(path, (number, filter));
+                }
+                Err(errno) => failed.push((path, errno.into())),
             }
         }
-        let kept: BTreeSet<_> = self.watched.values().map(|(number, _)| *number).collect();
-        for (number, _) in before.into_values().filter(|(number, _)| !kept.contains(number)) {
+        for (number, _) in before.into_values() {
+            if self.paths.contains_key(&number) {
+                continue;
+            }
             // Fails when the directory is gone, and the watch with it.
             self.inotify.rm_watch(number).ok();
         }
-        failed.map_or(Ok(()), Err)
+        failed
     }
 
     /// Reads everything that has been noticed. Returns whether any of it matters.
@@ -98,7 +122,10 @@ impl DirectoryWatch {
         let Some(name) = &event.name else {
             return !event.mask.contains(AddWatchFlags::IN_IGNORED);
         };
-        self.watched.values().any(|(number, filter)| *number == event.wd && filter.has(name))
+        let is_directory = event.mask.contains(AddWatchFlags::IN_ISDIR);
+        let paths = self.paths.get(&event.wd).into_iter().flatten();
+        let mut filters = paths.filter_map(|path| self.watched.get(path));
+        filters.any(|(_, filter)| filter.has(name, is_directory))
     }
 }
 
@@ -148,7 +175,7 @@ mod tests {
         let mut names = WatchedNames::new();
         add_path(&mut names, &directory.join("key"));
         let mut watch = DirectoryWatch::new().unwrap();
-        watch.watch(names).unwrap();
+        assert!(watch.watch(names).is_empty());
         assert!(!watch.take());
         fs::write(directory.join("other"), "x").unwrap();
         assert!(!watch.take());
@@ -163,20 +190,39 @@ mod tests {
     }
 
     #[test]
+    fn names_with_an_ending_are_noticed_beside_those_that_matter() {
+        let directory = directory("ending");
+        let mut names = WatchedNames::new();
+        add_path(&mut names, &directory.join("key"));
+        names.values_mut().for_each(|filter| filter.add_ending(".py"));
+        let mut watch = DirectoryWatch::new().unwrap();
+        assert!(watch.watch(names).is_empty());
+        fs::write(directory.join("db"), "x").unwrap();
+        assert!(!watch.take());
+        for name in ["key", "views.py"] {
+            fs::write(directory.join(name), "x").unwrap();
+            assert!(watch.take(), "{name}");
+        }
+        fs::create_dir(directory.join("shop")).unwrap();
+        assert!(watch.take());
+        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
     fn a_directory_that_was_replaced_is_watched_again() {
         let directory = directory("replaced");
         let names = WatchedNames::from([(directory.clone(), NameFilter::All)]);
         let mut watch = DirectoryWatch::new().unwrap();
-        watch.watch(names.clone()).unwrap();
+        assert!(watch.watch(names.clone()).is_empty());
         let old = directory.with_extension("old");
         fs::rename(&directory, &old).unwrap();
         assert!(watch.take());
-        assert_eq!(watch.watch(names.clone()).unwrap_err().0, directory);
+        assert_eq!(watch.watch(names.clone())[0].0, directory);
         fs::create_dir(&directory).unwrap();
-        watch.watch(names).unwrap();
+        assert!(watch.watch(names).is_empty());
         fs::write(directory.join("a"), "").unwrap();
         assert!(watch.take());
-        watch.watch(WatchedNames::new()).unwrap();
+        assert!(watch.watch(WatchedNames::new()).is_empty());
         watch.take();
         fs::write(directory.join("b"), "").unwrap();
         assert!(!watch.take());

@@ -378,7 +378,8 @@ fn what_a_file_in_python_sets_is_read_as_gunicorn_reads_it() {
             ("umask", &["7"]),
             ("raw_env", &["A=1"]),
             ("reload", &["true"]),
-            ("spew", &["false"]),
+            ("reload_extra_files", &[]),
+            ("spew", &["true"]),
             ("worker_tmp_dir", &["/dev/shm"]),
             ("default_proc_name", &["shop"]),
             ("config", &["x"]),
@@ -393,11 +394,11 @@ fn what_a_file_in_python_sets_is_read_as_gunicorn_reads_it() {
     assert_eq!((settings.timeout, settings.log_level), (Duration::ZERO, crate::LogLevel::Info));
     assert_eq!(settings.name.as_deref(), Some("shop"));
     assert_eq!(settings.config, None);
+    assert!(settings.reload && settings.reload_extra_file.is_empty());
     assert_eq!(
         loaded.warnings,
         [
-            "gunicorn.conf.py: reload: is not supported: reload after a change with monoceros \
-             reload",
+            "gunicorn.conf.py: spew: is not supported: use python -m trace",
             "gunicorn.conf.py: workers: 0 is not between 1 and 1024; 1 is used",
             "gunicorn.conf.py: loglevel: \"LOUD\" is not one of debug, info, warning, error, \
              critical; info is used",

@@ -89,7 +89,7 @@ fn every_default_reads_back_and_is_in_range() {
 }
 
 /// Texts of which each row takes one for a value that is not its default.
-const TEXTS: [&str; 28] = [
+const TEXTS: [&str; 29] = [
     "exec",
     "true",
     "false",
@@ -118,6 +118,7 @@ const TEXTS: [&str; 28] = [
     "udp://h:7",
     "local7",
     "0.7",
+    "poll",
 ];
 
 #[test]

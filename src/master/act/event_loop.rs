@@ -42,6 +42,7 @@ use crate::master::act::renewals::Renewals;
 use crate::master::act::server_figures::ServerFigures;
 use crate::master::act::signal_reader::{ReceivedSignal, SignalReader};
 use crate::master::act::slow_log::SlowLog;
+use crate::master::act::source_watch::SourceFilesWatch;
 use crate::master::act::spare_memory::SpareMemory;
 use crate::master::act::startup::{CANNOT_START, Startup, announce};
 use crate::master::act::upgrade::{Inherited, PassedOn, SuccessorStart};
@@ -62,6 +63,7 @@ pub(crate) struct MasterLoop {
     signals: SignalReader,
     generations: Generations,
     renewals: Renewals,
+    sources: SourceFilesWatch,
     clients: ClientLimits,
     application_metrics: ApplicationMetrics,
     processes: Processes,
@@ -141,6 +143,7 @@ impl MasterLoop {
         let earlier = predecessor.as_ref().and_then(|it| seqpacket::peer(it.as_fd()).ok());
         let handover = Handover::new(predecessor, &poller)?;
         Ok(Self {
+            sources: SourceFilesWatch::new(invocation.directory.clone()),
             invocation,
             poller,
             signals,
@@ -219,6 +222,7 @@ impl MasterLoop {
         let others = others.chain(self.metrics.deadline(Instant::now()));
         let others = others.chain(self.figures.deadline());
         let others = others.chain(self.history.deadline());
+        let others = others.chain(self.sources.deadline());
         let next = others.chain(deadline).min();
         let timeout = next.map(|at| at.saturating_duration_since(Instant::now()));
         self.memory.release(Instant::now());
@@ -233,6 +237,9 @@ impl MasterLoop {
         }
         self.control.close_overdue(&self.poller, Instant::now());
         self.look_at_certificates(events);
+        let reports = self.processes.take_sources();
+        self.sources.note_reports(reports, &self.generations, &self.poller);
+        events.extend(self.sources.look(&self.poller));
         let spec = self.generations.current();
         self.figures.look(self.processes.workers(), spec, Instant::now());
         if deadline.is_some_and(|at| at <= Instant::now()) {
@@ -282,6 +289,7 @@ impl MasterLoop {
             }
             PollSource::Worker(worker) => self.processes.read(worker, successor, poller, events),
             PollSource::Certificates => self.renewals.note_changes(Instant::now()),
+            PollSource::SourceFiles => self.sources.note_changes(Instant::now()),
             PollSource::MetricsListeners => self.metrics.accept(poller, Instant::now()),
             PollSource::MetricsClient(index) => self.metrics.stir(index),
             PollSource::ControlSocket => self.control.accept(poller, Instant::now(), events),
@@ -419,6 +427,7 @@ impl MasterLoop {
     fn keep_generation(&mut self, generation: Generation, last_read: Generation) -> MasterEvent {
         self.generations.keep(generation, last_read);
         self.metrics.keep(&self.generations, &self.poller);
+        self.sources.follow(&self.generations, &self.processes, &self.poller);
         if let Ok(spec) = self.generations.find(generation) {
             self.startup.follow(spec);
         }
@@ -441,6 +450,7 @@ impl MasterLoop {
         self.renewals.begin(&mut self.generations, &self.poller)?;
         self.application_metrics.begin(&mut self.generations, &self.invocation);
         self.clients.begin(&self.generations)?;
+        self.sources.follow(&self.generations, &self.processes, &self.poller);
         self.metrics.open(&self.generations, &self.poller).map_err(|error| error.text)
     }
 

@@ -16,7 +16,7 @@ use crate::master::decide::id::WorkerId;
 const MAX_EVENTS: usize = 64;
 /// The token of the first connection to the control socket. Smaller ones are those of the
 /// sources that exist once.
-const FIRST_CLIENT: usize = 7;
+const FIRST_CLIENT: usize = 8;
 /// The token of the first connection to a metrics address, after those of all commands.
 const FIRST_METRICS_CLIENT: usize = FIRST_CLIENT + u8::MAX as usize + 1;
 /// The token of the first worker of a predecessor, after those of all connections.
@@ -41,6 +41,8 @@ pub(crate) enum PollSource {
     Certificates,
     /// The listening sockets of the metrics addresses.
     MetricsListeners,
+    /// A file that `reload` watches has changed.
+    SourceFiles,
     /// The connection of a command.
     ControlClient(u8),
     /// A connection to a metrics address.
@@ -67,6 +69,7 @@ impl PollSource {
             Self::ControlSocket => 4,
             Self::Certificates => 5,
             Self::MetricsListeners => 6,
+            Self::SourceFiles => 7,
             Self::ControlClient(index) => FIRST_CLIENT + usize::from(index),
             Self::MetricsClient(index) => FIRST_METRICS_CLIENT + usize::from(index),
             Self::FormerWorker(number) => FIRST_FORMER + usize::from(number),
@@ -85,6 +88,7 @@ impl PollSource {
             4 => Self::ControlSocket,
             5 => Self::Certificates,
             6 => Self::MetricsListeners,
+            7 => Self::SourceFiles,
             FIRST_CLIENT..FIRST_METRICS_CLIENT => {
                 Self::ControlClient((token.0 - FIRST_CLIENT) as u8)
             }
@@ -158,6 +162,7 @@ mod tests {
             PollSource::ControlSocket,
             PollSource::Certificates,
             PollSource::MetricsListeners,
+            PollSource::SourceFiles,
         ];
         sources.extend([0, 1, u8::MAX].map(PollSource::ControlClient));
         sources.extend([0, 1, u8::MAX].map(PollSource::MetricsClient));

@@ -25,6 +25,7 @@ use crate::master::act::metrics_server::WorkerAsk;
 use crate::master::act::pending_fork::{Forks, PendingFork};
 use crate::master::act::poller::{PollSource, Poller};
 use crate::master::act::record_relay::RecordRelay;
+use crate::master::act::reported_sources::SourceReport;
 use crate::master::act::spool_places::SpoolPlaces;
 use crate::master::act::worker_process::{self, WorkerProcess};
 use crate::master::act::worker_spec::WorkerSpec;
@@ -47,6 +48,8 @@ pub(crate) struct Processes {
     /// The workers whose clients ask for metrics.
     metrics_asks: Vec<WorkerAsk>,
     records: RecordRelay,
+    /// What was reported of files that were read, and was not taken yet.
+    sources: Vec<SourceReport>,
 }
 
 impl Processes {
@@ -61,6 +64,7 @@ impl Processes {
             spool_places: SpoolPlaces::new(),
             out_of_memory: OutOfMemory::watch(),
             metrics_asks: Vec::new(),
+            sources: Vec::new(),
         }
     }
 
@@ -203,6 +207,16 @@ impl Processes {
         self.running.values().filter(|process| !process.is_mold()).count()
     }
 
+    /// The process exists.
+    pub(crate) fn is_running(&self, worker: WorkerId) -> bool {
+        self.running.contains_key(&worker)
+    }
+
+    /// Takes what processes have reported of the files that they have read.
+    pub(crate) fn take_sources(&mut self) -> Vec<SourceReport> {
+        std::mem::take(&mut self.sources)
+    }
+
     /// The generation of a process.
     pub(crate) fn generation_of(&self, worker: WorkerId) -> Option<Generation> {
         self.running.get(&worker).map(|process| process.generation)
@@ -320,7 +334,11 @@ impl Processes {
                 }
                 return None;
             }
-            FromWorker::Sources(_) => return None,
+            FromWorker::Sources(files) => {
+                let generation = self.generation_of(worker)?;
+                self.sources.push(SourceReport { worker, generation, files });
+                return None;
+            }
             // It comes by the channel of a fork.
             FromWorker::Forked => return None,
         })

@@ -158,8 +158,8 @@ impl Renewals {
             self.directories = open(poller);
         }
         let Some(directories) = &mut self.directories else { return };
-        if let Err((path, error)) = directories.watch(names.clone()) {
-            let (path, why) = (path.display(), reason(&error));
+        if let Some((path, error)) = directories.watch(names.clone()).first() {
+            let (path, why) = (path.display(), reason(error));
             log::debug!("cannot watch {path}: {why}; certificates are looked at once a minute");
         }
         if names != self.names {

@@ -197,6 +197,11 @@ impl WorkerSpec {
         other_user(self.owner.as_ref())
     }
 
+    /// Changes of its files reload the server.
+    pub(crate) fn reloads(&self) -> bool {
+        self.settings.reload && self.check.is_none()
+    }
+
     /// Fails if the configuration file that was read is missing now. A deployment without it
     /// would put the server back to its defaults, addresses included, which no operator means to do.
     pub(crate) fn check_file(&self) -> Result<(), String> {

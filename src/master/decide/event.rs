@@ -173,6 +173,11 @@ pub(crate) enum MasterEvent {
         /// be used.
         concern: Option<String>,
     },
+    /// Files that `reload` watches have changed.
+    SourcesChanged {
+        /// Which ones, for people.
+        text: String,
+    },
     /// The deadline that the master had named has passed.
     Elapsed,
 }

@@ -31,6 +31,8 @@ pub(crate) mod sample;
 pub(crate) mod server_facts;
 pub(crate) mod settings;
 mod slow_requests;
+pub(crate) mod source_rules;
+pub(crate) mod source_watch;
 mod stack_requests;
 pub(crate) mod state;
 mod status_line;

@@ -29,6 +29,12 @@ impl Master {
         }
     }
 
+    /// Files that `reload` watches have changed.
+    pub(super) fn note_sources(&mut self, text: &str, now: Instant) {
+        self.actions.log(Level::Info, format!("reloading: {text}"));
+        self.ask_reload(now);
+    }
+
     /// Reads the settings for a new generation: a reload begins.
     pub(super) fn read_settings(&mut self, now: Instant) {
         self.reload.read_settings(&mut self.actions);

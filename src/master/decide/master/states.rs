@@ -47,6 +47,7 @@ impl Master {
             }
             MasterEvent::FormerWorkerEnded { counts } => self.note_former_end(&counts),
             MasterEvent::CertificatesChecked { concern } => self.status.set_concern(concern),
+            MasterEvent::SourcesChanged { text } => self.note_sources(&text, now),
             MasterEvent::Elapsed => self.note_deadlines(now),
             MasterEvent::RetirementAsked { .. }
             | MasterEvent::Allotted { .. }
@@ -89,6 +90,7 @@ impl Master {
             }
             MasterEvent::FormerWorkerEnded { counts } => self.note_former_end(&counts),
             MasterEvent::CertificatesChecked { concern } => self.status.set_concern(concern),
+            MasterEvent::SourcesChanged { text } => self.note_sources(&text, now),
             MasterEvent::Elapsed => {
                 self.note_deadlines(now);
                 if retry.is_some_and(|retry| retry <= now) {
@@ -153,6 +155,7 @@ impl Master {
             }
             MasterEvent::FormerWorkerEnded { counts } => self.note_former_end(&counts),
             MasterEvent::CertificatesChecked { concern } => self.note_certificates(concern),
+            MasterEvent::SourcesChanged { text } => self.note_sources(&text, now),
             MasterEvent::Elapsed => self.note_deadlines(now),
             MasterEvent::Bound(_)
             | MasterEvent::SuccessorStarted { .. }
@@ -216,6 +219,7 @@ impl Master {
             }
             MasterEvent::FormerWorkerEnded { counts } => self.note_former_end(&counts),
             MasterEvent::CertificatesChecked { concern } => self.note_certificates(concern),
+            MasterEvent::SourcesChanged { text } => self.note_sources(&text, now),
             MasterEvent::Elapsed => self.note_deadlines(now),
             MasterEvent::Bound(_) => {}
         }
@@ -229,7 +233,7 @@ impl Master {
                 SignalCommand::Reload | SignalCommand::Upgrade | SignalCommand::Withdraw,
             ) => self.refuse_signal(),
             MasterEvent::SuccessorEnded { .. } => drop(self.succession.note_ended()),
-            MasterEvent::SuccessorReady => {}
+            MasterEvent::SuccessorReady | MasterEvent::SourcesChanged { .. } => {}
             MasterEvent::Elapsed => {
                 self.note_deadlines(now);
                 if until <= now {
@@ -308,6 +312,7 @@ impl Master {
             | MasterEvent::Allotted { .. }
             | MasterEvent::Failed { .. }
             | MasterEvent::SuccessorReady
+            | MasterEvent::SourcesChanged { .. }
             | MasterEvent::FileFound { .. }
             | MasterEvent::ConfigRead { .. }
             | MasterEvent::ConfigFailed { .. }
@@ -355,6 +360,7 @@ impl Master {
             | MasterEvent::Failed { .. }
             | MasterEvent::Inspected(_)
             | MasterEvent::SuccessorReady
+            | MasterEvent::SourcesChanged { .. }
             | MasterEvent::FileFound { .. }
             | MasterEvent::ConfigRead { .. }
             | MasterEvent::ConfigFailed { .. }

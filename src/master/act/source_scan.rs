@@ -1,0 +1,191 @@
+//! Looks at the files that `reload` watches: their states, and the names whose changes matter.
+//! Owns nothing. Called by `source_watch.rs` only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, DirEntry, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use monoceros_sys::directory_watch::{NameFilter, WatchedNames, add_path};
+use monoceros_sys::path::turns;
+
+use crate::master::decide::source_rules::{MODULE_ENDING, TreeContent};
+use crate::master::decide::source_watch::{FileStates, SourceStamp};
+
+/// The file that a virtual environment of Python has.
+const ENVIRONMENT_FILE: &str = "pyvenv.cfg";
+
+/// What is watched. Paths are absolute.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct WatchList {
+    /// Files. A directory stands for everything below it.
+    pub(crate) files: BTreeSet<PathBuf>,
+    /// Directories, and what matters in each and below it.
+    pub(crate) trees: BTreeSet<(PathBuf, TreeContent)>,
+}
+
+/// What a look has found.
+#[derive(Debug, Default)]
+pub(crate) struct SourceScan {
+    /// The state of each file.
+    pub(crate) states: FileStates,
+    /// The names whose changes matter.
+    pub(crate) names: WatchedNames,
+    /// A directory on each device.
+    pub(crate) devices: BTreeMap<u64, PathBuf>,
+    /// The directories the links to which are known.
+    followed: BTreeSet<PathBuf>,
+    /// The directories of trees: a link may lead to one a second time.
+    seen: BTreeSet<(u64, u64, TreeContent)>,
+}
+
+impl SourceScan {
+    /// Looks at everything in a list.
+    pub(crate) fn of(list: &WatchList) -> Self {
+        let mut scan = Self::default();
+        list.files.iter().for_each(|path| scan.add_file(path));
+        list.trees.iter().for_each(|(path, content)| scan.add_tree(path, *content));
+        scan
+    }
+
+    fn add_file(&mut self, path: &Path) {
+        let found = fs::metadata(path).ok();
+        if found.as_ref().is_some_and(Metadata::is_dir) {
+            return self.add_tree(path, TreeContent::Everything);
+        }
+        self.add_state(path, found.as_ref());
+        add_path(&mut self.names, path);
+        if let Some(directory) = path.parent() {
+            self.follow(directory);
+        }
+        if path.is_symlink() {
+            self.follow(path);
+        }
+    }
+
+    /// Watches the links on the way to a path, its last name, and the first one that is missing.
+    fn follow(&mut self, path: &Path) {
+        if self.followed.insert(path.to_owned()) {
+            let turns = turns(path).unwrap_or_default();
+            turns.iter().for_each(|turn| add_path(&mut self.names, turn));
+        }
+    }
+
+    fn add_state(&mut self, path: &Path, found: Option<&Metadata>) {
+        if let (Some(found), Some(directory)) = (found, path.parent()) {
+            self.devices.entry(found.dev()).or_insert_with(|| directory.to_owned());
+        }
+        self.states.insert(path.to_owned(), found.map(stamp));
+    }
+
+    fn add_tree(&mut self, path: &Path, content: TreeContent) {
+        self.follow(path);
+        self.add_directory(path, content);
+    }
+
+    fn add_directory(&mut self, path: &Path, content: TreeContent) {
+        let Ok(found) = fs::metadata(path) else { return };
+        if !self.seen.insert((found.dev(), found.ino(), content)) {
+            return;
+        }
+        let none = || NameFilter::These(BTreeSet::new());
+        let filter = self.names.entry(path.to_owned()).or_insert_with(none);
+        match content {
+            TreeContent::Everything => *filter = NameFilter::All,
+            TreeContent::Modules => filter.add_ending(MODULE_ENDING),
+        }
+        let entries = fs::read_dir(path).into_iter().flatten().flatten();
+        entries.for_each(|entry| self.add_entry(&entry, content));
+    }
+
+    fn add_entry(&mut self, entry: &DirEntry, content: TreeContent) {
+        let (path, name) = (entry.path(), entry.file_name());
+        if !content.has_file(&name) && !content.has_directory(&name) {
+            return;
+        }
+        // A link that leads nowhere is no file.
+        let Ok(found) = fs::metadata(&path) else { return };
+        if found.is_dir() {
+            let is_environment = || path.join(ENVIRONMENT_FILE).exists();
+            if content.has_directory(&name) && !is_environment() {
+                self.add_directory(&path, content);
+            }
+        } else if content.has_file(&name) {
+            self.add_state(&path, Some(&found));
+            if path.is_symlink() {
+                self.follow(&path);
+            }
+        }
+    }
+}
+
+fn stamp(found: &Metadata) -> SourceStamp {
+    SourceStamp {
+        file: (found.dev(), found.ino()),
+        size: found.size(),
+        modified: (found.mtime(), found.mtime_nsec()),
+        changed: (found.ctime(), found.ctime_nsec()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn project(name: &str) -> PathBuf {
+        let name = format!("monoceros-scan-{name}-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        for below in ["shop/__pycache__", "shop/templates", "env/lib"] {
+            fs::create_dir_all(directory.join(below)).unwrap();
+        }
+        for file in [
+            "manage.py",
+            "db.sqlite3",
+            "shop/views.py",
+            "shop/__pycache__/views.pyc",
+            "shop/templates/a.html",
+            "shop/templates/a.html~",
+            "env/pyvenv.cfg",
+            "env/lib/x.py",
+        ] {
+            fs::write(directory.join(file), "").unwrap();
+        }
+        directory
+    }
+
+    fn found(scan: &SourceScan, directory: &Path) -> Vec<String> {
+        let names = scan.states.keys().map(|path| path.strip_prefix(directory).unwrap());
+        names.map(|path| path.display().to_string()).collect()
+    }
+
+    #[test]
+    fn a_tree_has_what_people_write_also_behind_a_link_to_itself() {
+        let directory = project("tree");
+        symlink(&directory, directory.join("shop/again")).unwrap();
+        let modules = (directory.clone(), TreeContent::Modules);
+        let list = WatchList { trees: BTreeSet::from([modules]), ..WatchList::default() };
+        assert_eq!(found(&SourceScan::of(&list), &directory), ["manage.py", "shop/views.py"]);
+        let templates = directory.join("shop/templates");
+        let list = WatchList { files: BTreeSet::from([templates]), ..WatchList::default() };
+        assert_eq!(found(&SourceScan::of(&list), &directory), ["shop/templates/a.html"]);
+        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn a_file_has_the_names_on_its_way_and_a_missing_one_the_first_that_is_missing() {
+        let directory = project("file");
+        symlink("shop", directory.join("current")).unwrap();
+        let views = directory.join("current/views.py");
+        let missing = directory.join("later/on/more.py");
+        let files = BTreeSet::from([views.clone(), missing.clone()]);
+        let scan = SourceScan::of(&WatchList { files, ..WatchList::default() });
+        assert!(scan.states[&views].is_some() && scan.states[&missing].is_none());
+        let NameFilter::These(names) = &scan.names[&directory] else { panic!("all names") };
+        for name in ["current", "shop", "later"] {
+            assert!(names.contains(std::ffi::OsStr::new(name)), "{name}: {names:?}");
+        }
+        fs::remove_dir_all(&directory).unwrap();
+    }
+}
