@@ -158,6 +158,17 @@ fn a_change_during_a_reload_is_followed_by_another_one() {
 }
 
 #[test]
+fn a_program_reloads_after_changes_of_the_files_that_are_named() {
+    let server = Setup::program(&["sleep", "1000"]).file("word", "");
+    let flags = ["--ready-after", "0", "--reload", "--reload-extra-file", "word"];
+    let server = server.flags(&flags).start();
+    server.wait_for_log("reload watches the configuration and reload-extra-file only");
+    let old = server.workers();
+    server.directory.write("word", "new");
+    server.wait_for_new_workers(&old, 1);
+}
+
+#[test]
 fn without_reload_no_file_is_watched() {
     let server =
         Setup::of("environ").flags(&["--reload-extra-file", "word"]).file("word", "").start();

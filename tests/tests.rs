@@ -13,6 +13,7 @@ mod application;
 mod application_metrics;
 mod application_module;
 mod autoreload;
+mod autoreload_polling;
 mod bad_settings;
 mod batches;
 mod binds;

@@ -238,14 +238,14 @@ fn explain(unwatched: &UnwatchedDirectories) -> Option<String> {
     let mut failed = unwatched.iter().filter(|(_, error)| !is_gone(error));
     let (path, error) = failed.next()?;
     let path = path.display();
-    Some(match error.kind() {
-        io::ErrorKind::StorageFull => format!(
-            "cannot watch {} directories, such as {path}: fs.inotify.max_user_watches is used up; \
-             raise it with sysctl",
-            1 + failed.count(),
-        ),
-        _ => format!("cannot watch {path}: {}", reason(error)),
-    })
+    if error.kind() != io::ErrorKind::StorageFull {
+        return Some(format!("cannot watch {path}: {}", reason(error)));
+    }
+    Some(format!(
+        "cannot watch {} directories, such as {path}: fs.inotify.max_user_watches is used up; \
+         raise it with sysctl",
+        1 + failed.count(),
+    ))
 }
 
 fn now_in_unix_time() -> UnixTime {

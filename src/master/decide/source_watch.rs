@@ -67,14 +67,12 @@ impl SourceWatch {
     /// read. `began` is in seconds and nanoseconds since 1970.
     pub(crate) fn follow(&mut self, mut states: FileStates, began: (i64, i64), now: Instant) {
         for (path, state) in &mut states {
-            match self.known.get(path) {
-                Some(known) => *state = *known,
-                None if state.is_some_and(|it| it.changed >= began) => {
-                    if self.were_late.insert(path.clone()) {
-                        self.late.insert(path.clone());
-                    }
-                }
-                None => {}
+            if let Some(known) = self.known.get(path) {
+                *state = *known;
+            } else if state.is_some_and(|it| it.changed >= began)
+                && self.were_late.insert(path.clone())
+            {
+                self.late.insert(path.clone());
             }
         }
         self.known = states;
