@@ -233,6 +233,7 @@ impl WorkerSpec {
             ready_after: self.kind.ready_after(settings),
             preload: settings.preload,
             has_file: self.mold_file.is_some(),
+            reload: self.reloads(),
             recycling: RecyclingLimits {
                 requests: settings.max_requests,
                 requests_jitter: settings.max_requests_jitter,

@@ -323,6 +323,7 @@ impl Master {
         });
         if boots {
             self.introduce_mold(worker, now);
+            self.inform_of_failure(worker);
         }
         if matches!(self.state, MasterState::Delaying { .. }) {
             self.actions.send(worker, ToWorker::Leave);

@@ -30,6 +30,8 @@ pub(crate) struct Reload {
     is_put_off: bool,
     /// Why the last reload failed, if it did.
     failure: Option<String>,
+    /// All that is known of its cause, until newer code serves.
+    cause: Option<String>,
 }
 
 /// A generation that replaces another one.
@@ -80,6 +82,7 @@ impl Reload {
             last_read: generation,
             is_put_off: false,
             failure: None,
+            cause: None,
         }
     }
 
@@ -106,6 +109,17 @@ impl Reload {
     /// Why the last reload failed, if it did.
     pub(crate) fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
+    }
+
+    /// All that is known of why the last reload failed, until newer code serves.
+    pub(crate) fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
+    }
+
+    /// Returns whether newer code serves than that of a reload which failed, and forgets that one.
+    pub(crate) fn take_overcome_cause(&mut self) -> bool {
+        let is_proven = self.rollout.as_ref().is_some_and(|rollout| rollout.proven);
+        is_proven && self.cause.take().is_some()
     }
 
     /// When the rollout must have made progress.
@@ -175,6 +189,7 @@ impl Reload {
         let line = format!("reload failed, nothing is changed: {text}");
         actions.log_event(Level::Error, MessageId::ReloadFailed, line);
         self.failure = Some(text.lines().next().unwrap_or_default().to_owned());
+        self.cause = Some(text.to_owned());
     }
 
     /// Makes a generation the target, in place of one that was on its way.
@@ -213,6 +228,7 @@ impl Reload {
     pub(crate) fn abandon(
         &mut self,
         reason: &str,
+        cause: &str,
         pool: &mut PoolSize,
         roster: &Roster,
         actions: &mut Actions,
@@ -226,6 +242,7 @@ impl Reload {
         let line = format!("reload failed: {text}");
         actions.log_event(Level::Error, MessageId::ReloadFailed, line);
         self.failure = Some(format!("gen={generation} {reason}"));
+        self.cause = Some(cause.to_owned());
         Some(Abandoned { generation, text })
     }
 

@@ -33,6 +33,8 @@ pub(crate) struct MasterSettings {
     /// Molds run a configuration file in Python and its hooks, so workers are forked from a mold
     /// also without `preload`.
     pub(crate) has_file: bool,
+    /// A change of a file is a reload, and workers show why one has failed.
+    pub(crate) reload: bool,
     /// When workers are replaced although nothing is wrong.
     pub(crate) recycling: RecyclingLimits,
 }

@@ -5,12 +5,17 @@ use std::time::Instant;
 
 use log::Level;
 use monoceros_wire::Generation;
+use monoceros_wire::message::ToWorker;
 
 use super::Master;
 use crate::master::decide::action::{Action, Notification};
+use crate::master::decide::id::WorkerId;
 use crate::master::decide::settings::MasterSettings;
 use crate::master::decide::state::{MasterState, Purpose};
 use crate::master::decide::tally::ChangeOutcome;
+
+/// The most bytes of a cause that workers are sent.
+const MAX_CAUSE: usize = 16 * 1024;
 
 impl Master {
     /// An operator asks for a reload.
@@ -45,6 +50,7 @@ impl Master {
     pub(super) fn refuse_reload(&mut self, generation: Generation, text: &str, now: Instant) {
         self.tally.end_reload(generation, ChangeOutcome::Failed, Some(text), now);
         self.reload.refuse(text, &mut self.actions);
+        self.show_failure();
         self.clients.reload_unread(generation, text, &mut self.actions);
         self.end_reload();
         self.take_up_reload(now);
@@ -79,14 +85,49 @@ impl Master {
     /// The new generation cannot serve, for a reason with this cause: the old one goes on.
     pub(super) fn abandon_reload(&mut self, reason: &str, cause: &str, now: Instant) {
         let ((size, roster), actions) = (self.pool.size_and_roster(), &mut self.actions);
-        let Some(abandoned) = self.reload.abandon(reason, size, roster, actions) else { return };
+        let Some(abandoned) = self.reload.abandon(reason, cause, size, roster, actions) else {
+            return;
+        };
         self.tally.end_reload(abandoned.generation, ChangeOutcome::Failed, Some(cause), now);
+        self.show_failure();
         self.pool.forget_backoffs();
         self.restore_config();
         let actions = &mut self.actions;
         self.clients.reload_abandoned(abandoned.generation, &abandoned.text, actions);
         self.reload.drop_others(actions);
         self.end_reload();
+    }
+
+    /// With `reload` the workers show why the last reload failed.
+    fn show_failure(&mut self) {
+        let cause = self.reload.cause().filter(|_| self.reload.settings().reload);
+        let Some(cause) = cause.map(last_part) else { return };
+        for worker in self.pool.roster().ready() {
+            self.actions.send(worker.id, ToWorker::ShowFailure(Some(cause.clone())));
+        }
+    }
+
+    /// Newer code serves: the workers with the old code, which may have requests, show nothing.
+    fn hide_failure(&mut self) {
+        let newest = self.reload.rolling_to();
+        for worker in self.pool.roster().workers().filter(|it| Some(it.generation) != newest) {
+            self.actions.send(worker.id, ToWorker::ShowFailure(None));
+        }
+    }
+
+    /// A worker serves: it shows what the others do.
+    pub(super) fn inform_of_failure(&mut self, worker: WorkerId) {
+        let entry = self.pool.roster().get(worker);
+        let is_current = entry.is_some_and(|it| {
+            it.slot().is_some() && it.is_ready() && it.generation == self.reload.current()
+        });
+        if is_current
+            && self.reload.settings().reload
+            && let Some(cause) = self.reload.cause()
+        {
+            let message = ToWorker::ShowFailure(Some(last_part(cause)));
+            self.actions.send(worker, message);
+        }
     }
 
     /// Notifies the init system that a reload is over, whether it has succeeded or failed.
@@ -106,6 +147,9 @@ impl Master {
             (target.count(roster, now), target.is_reached(roster, now))
         };
         self.reload.note_available(available, now);
+        if self.reload.take_overcome_cause() {
+            self.hide_failure();
+        }
         if !is_reached {
             return;
         }
@@ -131,4 +175,11 @@ impl Master {
             self.end_reload();
         }
     }
+}
+
+/// The last part of a cause that a message has room for: it has the error itself.
+fn last_part(cause: &str) -> String {
+    let begin = cause.len().saturating_sub(MAX_CAUSE);
+    let begin = (begin..cause.len()).find(|at| cause.is_char_boundary(*at));
+    begin.map_or_else(String::new, |begin| cause[begin..].to_owned())
 }

@@ -259,6 +259,7 @@ impl World {
                 self.hear(MasterEvent::Signalled(SignalCommand::Withdraw))
             }
             16 | 17 => self.request(),
+            18 => self.hear(MasterEvent::SourcesChanged { text: "a.py has changed".to_owned() }),
             _ => {}
         }
     }
@@ -524,6 +525,7 @@ fn settings(random: &mut Random) -> MasterSettings {
         ready_after: random.chance(20).then_some(Duration::from_secs(1)),
         preload: random.chance(30),
         has_file: false,
+        reload: random.chance(30),
         recycling: RecyclingLimits {
             requests: u32::try_from(random.below(2) * 190).unwrap(),
             requests_jitter: 10,

@@ -5,6 +5,7 @@ mod delays;
 mod hangs;
 mod hooks;
 mod molds;
+mod sources;
 mod upgrades;
 
 use std::time::{Duration, Instant};
@@ -148,6 +149,7 @@ fn settings(workers: u16) -> MasterSettings {
         ready_after: None,
         preload: false,
         has_file: false,
+        reload: false,
         recycling: RecyclingLimits::default(),
     }
 }

@@ -26,6 +26,7 @@ fn settings() -> MasterSettings {
         ready_after: None,
         preload: false,
         has_file: false,
+        reload: false,
         recycling: RecyclingLimits::default(),
     }
 }
