@@ -218,7 +218,7 @@ impl SourceFilesWatch {
         let scan = self.scan(poller);
         let now = Instant::now();
         let changed = self.watch.note_look(scan.states, now);
-        self.watch.set_poll(self.is_polling.then(|| now - begin), now);
+        self.watch.set_poll(self.is_polling.then(|| begin.elapsed()), Instant::now());
         let text = describe(&changed, &self.directory);
         (!changed.is_empty()).then_some(MasterEvent::SourcesChanged { text })
     }

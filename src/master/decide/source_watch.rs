@@ -12,9 +12,9 @@ const QUIET_TIME: Duration = Duration::from_millis(50);
 const MAX_DELAY: Duration = Duration::from_secs(1);
 /// The minimum time from one poll to the next.
 const MIN_POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// How many times longer than a poll the pause after it is: polling takes 1 % of a processor at
-/// most.
-const POLL_PAUSE: u32 = 100;
+/// How many times longer than a poll the pause after it is: polling takes less than 1 % of a
+/// processor.
+const POLL_PAUSE: u32 = 150;
 /// The most files that a line of the log names.
 const MAX_NAMES: usize = 3;
 
@@ -190,7 +190,7 @@ mod tests {
         let now = Instant::now();
         let mut watch = watching(&[("/a", stamp(1, 1))], now);
         watch.set_poll(Some(Duration::from_millis(25)), now);
-        let next = now + Duration::from_millis(2500);
+        let next = now + Duration::from_millis(3750);
         assert_eq!(watch.deadline(), Some(next));
         let after = states(&[("/a", stamp(1, 2))]);
         assert_eq!(watch.note_look(after.clone(), next), paths(&[]));
