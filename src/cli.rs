@@ -9,12 +9,13 @@ use std::process::ExitCode;
 
 use monoceros_config::print::completions;
 use monoceros_config::raw::bytes_of;
-use monoceros_config::{Command, Loaded, load_with};
+use monoceros_config::{Command, Loaded, WorkerClass, load_with};
 use monoceros_log::{Destination, Severity, journal};
 use monoceros_sys::user::is_root;
 use monoceros_sys::{path, reason};
 
 use crate::directory::working_directory;
+use crate::project_files::{ProjectKind, find_project};
 
 /// What to do: serve, or only check. Help and version are printed here and end
 /// the program with 0, wrong settings with 1, a wrong command line with 2.
@@ -28,8 +29,8 @@ pub(crate) fn command() -> Result<Command, ExitCode> {
     match load_with(&args, &env, &cwd, None) {
         Ok(Command::Help(text) | Command::Version(text)) => Err(print(text.as_ref())),
         Ok(Command::Completions(shell)) => Err(print(completions(shell).as_ref())),
-        Ok(command) => match check_file(file_of(&command)) {
-            Ok(()) => Ok(command),
+        Ok(command) => match accept(command, &cwd) {
+            Ok(command) => Ok(command),
             Err(text) => {
                 complain(&text);
                 Err(ExitCode::FAILURE)
@@ -44,6 +45,48 @@ pub(crate) fn command() -> Result<Command, ExitCode> {
     }
 }
 
+/// The command with the application that `dev` finds, if its configuration file is believed.
+fn accept(command: Command, cwd: &Path) -> Result<Command, String> {
+    check_file(file_of(&command))?;
+    match command {
+        Command::Run(loaded) => with_found_application(loaded, cwd).map(Command::Run),
+        Command::CheckConfig(loaded) => {
+            with_found_application(loaded, cwd).map(Command::CheckConfig)
+        }
+        Command::PrintConfig(loaded) => {
+            with_found_application(loaded, cwd).map(Command::PrintConfig)
+        }
+        Command::Check { .. }
+        | Command::Control(_)
+        | Command::Completions(_)
+        | Command::InstallShim(_)
+        | Command::Init(_)
+        | Command::Convert(_)
+        | Command::Help(_)
+        | Command::Version(_) => Ok(command),
+    }
+}
+
+/// The settings with the application of the project, if they are those of `dev` and name none.
+///
+/// # Errors
+/// With the reason, if there is no application.
+pub(crate) fn with_found_application(mut loaded: Loaded, cwd: &Path) -> Result<Loaded, String> {
+    let settings = &loaded.settings;
+    let is_named = loaded.app.is_some() || settings.worker_class == WorkerClass::Exec;
+    // A file in Python that was not run yet may name it.
+    if !settings.development || is_named || loaded.is_partial() {
+        return Ok(loaded);
+    }
+    let directory = settings.chdir.as_ref().map_or(cwd.to_owned(), |chdir| cwd.join(chdir));
+    match find_project(&directory)? {
+        // A worker finds the application by the settings of Django.
+        ProjectKind::Django { .. } => {}
+        ProjectKind::Other { app } => loaded.app = Some(app),
+    }
+    Ok(loaded)
+}
+
 /// The configuration file that a command was read from.
 fn file_of(command: &Command) -> Option<&Path> {
     match command {
@@ -54,6 +97,8 @@ fn file_of(command: &Command) -> Option<&Path> {
         Command::Control(order) => order.config_file.as_deref(),
         Command::Completions(_)
         | Command::InstallShim(_)
+        | Command::Init(_)
+        | Command::Convert(_)
         | Command::Help(_)
         | Command::Version(_) => None,
     }

@@ -145,7 +145,8 @@ impl AccessFormat {
     }
 
     /// gunicorn's default format.
-    pub(crate) fn usual() -> Self {
+    #[must_use]
+    pub fn usual() -> Self {
         Self::new(r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s""#)
             .expect("a test reads the default of each row")
     }

@@ -21,8 +21,8 @@ const fn command(name: &'static str, words: &'static str, text: &'static str) ->
     CommandText { name, words, text }
 }
 
-/// All commands. Those from `check` on need no running server.
-pub(crate) const COMMANDS: [CommandText; 15] = [
+/// All commands. Those from `dev` on need no running server.
+pub(crate) const COMMANDS: [CommandText; 18] = [
     command(
         "reload",
         "",
@@ -76,6 +76,24 @@ pub(crate) const COMMANDS: [CommandText; 15] = [
     ),
     command("top", "", "Show the server on the terminal, and renew it each second."),
     command(
+        "dev",
+        "",
+        "Serve the application of this directory to its developer: at 127.0.0.1:8000, with one \
+         worker and four threads, without `timeout`, with a line for each request.",
+    ),
+    command(
+        "init",
+        "[APP]",
+        "Write a `monoceros.yaml` with explanations for the project of this directory. An existing \
+         one stays.",
+    ),
+    command(
+        "convert",
+        "FILE",
+        "Print a configuration file of gunicorn as YAML: 0 when it has only values, 1 when \
+         something in it has to stay in Python.",
+    ),
+    command(
         "check",
         "",
         "Check the settings and the application without serving: one line for each thing to \
@@ -117,7 +135,7 @@ pub(crate) const FLAGS: [(&str, &str); 6] = [
 ];
 
 /// The description of all commands together.
-pub(crate) const NOTES: [&str; 5] = [
+pub(crate) const NOTES: [&str; 7] = [
     "A command is the first word of the command line. An application with the same name needs \
      its callable (`reload:application`). The server is named by the `PID` of its master or by \
      its pid file; without both, the pid file is that of the settings in the environment and \
@@ -125,6 +143,10 @@ pub(crate) const NOTES: [&str; 5] = [
     "Words of a command stand before the `PID`: `monoceros workers +2 1234`. `WORKER` is the \
      number of a worker, as `status` shows it, or `all`, which a `PID` needs before itself: \
      `monoceros stacks all 1234`.",
+    "`dev` takes the flags of the server. Without APP it finds `manage.py`, else `app.py`, `wsgi.py` \
+     or `main.py` with an application.",
+    "`convert` runs the file, as a server would. What has to stay in Python is listed on standard \
+     error.",
     "`check` takes the flags and the application that the server is started with \
      (`monoceros check --deploy shop.wsgi`), and opens no address.",
     "`completions` prints what the shell has to read, such as in \

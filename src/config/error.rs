@@ -11,6 +11,8 @@ use crate::variable::PREFIX;
 pub enum ValueOrigin {
     /// The default in the table.
     Default,
+    /// The command `dev`.
+    Development,
     /// The configuration file.
     File {
         /// The file as the user named it.
@@ -45,7 +47,7 @@ impl ValueOrigin {
         match self {
             Self::PythonFile { .. } | Self::CommandLine => true,
             Self::Variable(name) => !name.starts_with(PREFIX),
-            Self::Default | Self::File { .. } | Self::Master => false,
+            Self::Default | Self::Development | Self::File { .. } | Self::Master => false,
         }
     }
 }
@@ -54,6 +56,7 @@ impl fmt::Display for ValueOrigin {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => out.write_str("default"),
+            Self::Development => out.write_str("monoceros dev"),
             Self::File { name, line: Some(line) } => write!(out, "{name} line {line}"),
             Self::File { name, line: None } | Self::PythonFile { name } | Self::Variable(name) => {
                 out.write_str(name)

@@ -61,7 +61,10 @@ impl<'a> Findings<'a> {
             ValueOrigin::Variable(variable) if *variable == row.variable() => String::new(),
             ValueOrigin::Variable(_) => row.subject(),
             ValueOrigin::PythonFile { .. } => row.gunicorn.unwrap_or(row.name).to_owned(),
-            ValueOrigin::Default | ValueOrigin::File { .. } | ValueOrigin::Master => row.key(),
+            ValueOrigin::Default
+            | ValueOrigin::Development
+            | ValueOrigin::File { .. }
+            | ValueOrigin::Master => row.key(),
         };
         Some(Error::new(origin.clone(), &subject, reason))
     }

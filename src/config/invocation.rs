@@ -7,14 +7,17 @@ use crate::check_command;
 use crate::completions_command::{self, CompletionsRead};
 use crate::constraints;
 use crate::control_command::{self, ControlCommand, ControlRead};
+use crate::convert_command::{self, ConvertRead};
+use crate::dev_command;
 use crate::error::{Errors, ValueOrigin};
 use crate::flags;
 use crate::help;
+use crate::init_command::{self, InitRead};
 use crate::loaded::Loaded;
 use crate::python_file::PythonValues;
 use crate::shell_name::ShellName;
 use crate::shim_command::{self, ShimCommand, ShimRead};
-use crate::sources::merge_all;
+use crate::sources::{Surroundings, merge_all};
 
 /// The command of an invocation.
 #[derive(Clone, Debug)]
@@ -38,6 +41,11 @@ pub enum Command {
     Completions(ShellName),
     /// Install the program `gunicorn` into an environment, and exit.
     InstallShim(ShimCommand),
+    /// Write a configuration file for the project of the directory, or for this application, and
+    /// exit.
+    Init(Option<String>),
+    /// Print this file in Python as YAML ([`crate::convert`]), and exit.
+    Convert(OsString),
     /// Print this text and exit.
     Help(String),
     /// Print this text and exit.
@@ -97,14 +105,36 @@ pub fn load_with(
             ShimRead::CommandHelp => Command::Help(help::commands()),
         });
     }
+    if let Some(read) = init_command::read(args) {
+        return read.map(|read| match read {
+            InitRead::App(app) => Command::Init(app),
+            InitRead::CommandHelp => Command::Help(help::commands()),
+        });
+    }
+    if let Some(read) = convert_command::read(args) {
+        return read.map(|read| match read {
+            ConvertRead::File(file) => Command::Convert(file),
+            ConvertRead::CommandHelp => Command::Help(help::commands()),
+        });
+    }
+    let surroundings = Surroundings { env, cwd, python, is_dev: false };
     if let Some(words) = check_command::read(args) {
         let mut errors = Errors::default();
         let line = flags::read(&words.settings, &ValueOrigin::CommandLine, &mut errors);
         if line.help {
             return Ok(Command::Help(help::commands()));
         }
-        let loaded = merge_all(line, env, cwd, python, errors).and_then(check)?;
+        let loaded = merge_all(line, surroundings, errors).and_then(check)?;
         return Ok(Command::Check { loaded: loaded.for_check(), deploy: words.deploy });
+    }
+    if let Some(words) = dev_command::read(args) {
+        let mut errors = Errors::default();
+        let line = flags::read(words, &ValueOrigin::CommandLine, &mut errors);
+        if line.help {
+            return Ok(Command::Help(help::commands()));
+        }
+        let surroundings = Surroundings { is_dev: true, ..surroundings };
+        return merge_all(line, surroundings, errors).and_then(check).map(command);
     }
     let mut errors = Errors::default();
     let line = flags::read(args, &ValueOrigin::CommandLine, &mut errors);
@@ -114,7 +144,7 @@ pub fn load_with(
     if line.version {
         return Ok(Command::Version(format!("monoceros {}\n", env!("CARGO_PKG_VERSION"))));
     }
-    merge_all(line, env, cwd, python, errors).and_then(check).map(command)
+    merge_all(line, surroundings, errors).and_then(check).map(command)
 }
 
 /// Checks settings against each other, if all are known.

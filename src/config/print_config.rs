@@ -19,12 +19,11 @@ impl Loaded {
 fn text(loaded: &Loaded) -> String {
     let mut out = String::new();
     for row in ROWS {
-        let value = value(row, loaded);
-        let comment = if value.is_empty() || !row.in_file { "# " } else { "" };
-        let separator = if value.starts_with('\n') || value.is_empty() { "" } else { " " };
-        let line = format!("{comment}{}:{separator}{value}", row.key());
+        let line = entry(row, loaded);
+        let is_comment = row.texts(&loaded.settings).is_empty() || !row.in_file;
+        let comment = if is_comment { "# " } else { "" };
         let (first, rest) = line.split_once('\n').unwrap_or((&line, ""));
-        writeln!(out, "{first:<40}  # {}", loaded.source(row))
+        writeln!(out, "{:<40}  # {}", format!("{comment}{first}"), loaded.source(row))
             .expect("writing to a String does not fail");
         if !rest.is_empty() {
             out.push_str(rest);
@@ -32,6 +31,13 @@ fn text(loaded: &Loaded) -> String {
         }
     }
     out
+}
+
+/// A setting with its value, in one line or several.
+pub(crate) fn entry(row: &Row, loaded: &Loaded) -> String {
+    let value = value(row, loaded);
+    let separator = if value.starts_with('\n') || value.is_empty() { "" } else { " " };
+    format!("{}:{separator}{value}", row.key())
 }
 
 fn value(row: &Row, loaded: &Loaded) -> String {

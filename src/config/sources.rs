@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::adapted_value::{AdaptedValue, adapt};
 use crate::config_file::{ChosenFile, ConfigFile};
+use crate::dev_command;
 use crate::environment;
 use crate::error::{Error, Errors, ValueOrigin};
 use crate::file;
@@ -14,27 +15,38 @@ use crate::loaded::Loaded;
 use crate::python_file::{PythonSettings, PythonValues, questions};
 use crate::raw::{bytes_of, text_of};
 use crate::raw_setting::RawSetting;
-use crate::table::{ROWS, Settings};
+use crate::table::{ROWS, Row, Settings};
 
-/// Merges the values of all sources, or returns all their errors. `python` is what a configuration
-/// file in Python has set, if that is known.
+/// What the values beside the command line come from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Surroundings<'a> {
+    /// The environment.
+    pub(crate) env: &'a [(OsString, OsString)],
+    /// The directory that relative names start from.
+    pub(crate) cwd: &'a Path,
+    /// What a configuration file in Python has set, if that is known.
+    pub(crate) python: Option<&'a PythonValues>,
+    /// The command is `dev`, which has other values than production.
+    pub(crate) is_dev: bool,
+}
+
+/// Merges the values of all sources, or returns all their errors.
 pub(crate) fn merge_all(
     line: Line,
-    env: &[(OsString, OsString)],
-    cwd: &Path,
-    python: Option<&PythonValues>,
+    surroundings: Surroundings,
     mut errors: Errors,
 ) -> Result<Loaded, Errors> {
+    let Surroundings { env, cwd, python, is_dev } = surroundings;
     let environment = environment::read(env, &mut errors);
     let mut merge = Merge::default();
     merge.foreign.extend(environment.arguments.foreign);
     merge.foreign.extend(line.foreign);
-    let mut said = environment.arguments.said;
+    let mut arguments = environment.arguments.said;
     let has_arguments = environment.has_arguments;
-    said.extend(environment.variables);
-    said.extend(line.said);
-
-    let chosen = ChosenFile::new(&said, cwd);
+    let said: Vec<_> = environment.variables.into_iter().chain(line.said).collect();
+    let sources: Vec<_> = arguments.iter().chain(&said).cloned().collect();
+    let chosen = ChosenFile::new(&sources, cwd);
+    let is_meant = said.iter().any(|said| said.row.name == "config");
     merge.warnings.extend(chosen.warning);
     let (mut path, mut source, mut levels) = (None, None, Vec::new());
     let mut defaults = environment.defaults;
@@ -57,6 +69,14 @@ pub(crate) fn merge_all(
         }
         None => {}
     }
+    if is_dev {
+        let stays = |said: &RawSetting| !dev_command::leaves_out(said.row);
+        levels.retain(|said| is_meant || stays(said));
+        arguments.retain(stays);
+        defaults = defaults.iter().filter_map(dev_command::local_default).collect();
+        levels.splice(0..0, dev_values(&defaults));
+    }
+    levels.extend(arguments);
     levels.extend(said);
     // The default of an environment variable is not checked if a stronger source replaces
     // it.
@@ -71,6 +91,12 @@ pub(crate) fn merge_all(
     loaded.has_gunicorn_source = has_arguments || source.is_some();
     loaded.python_source = source;
     if errors.0.is_empty() { Ok(loaded) } else { Err(errors) }
+}
+
+/// The values of `dev` that no default from the environment replaces.
+fn dev_values(defaults: &[RawSetting]) -> Vec<RawSetting> {
+    let is_replaced = |row: &Row| defaults.iter().any(|default| default.row.name == row.name);
+    dev_command::values().filter(|value| !is_replaced(value.row)).collect()
 }
 
 /// The values of all sources, while they are merged.

@@ -1271,6 +1271,16 @@ settings! {
         differs: Some("a file that ends in `.yaml` or `.yml` is YAML; beside `./monoceros.yaml` there is no need for `./gunicorn.conf.py`, which is not read then"),
     };
 
+    /// Serve as on a developer's machine; the command `dev` sets it.
+    ///
+    /// The access log has one short line for each request, with its method, target, status and
+    /// time, in colours on a terminal; another `--access-logformat` counts. When the server serves,
+    /// its address is written on the terminal. It is not for production.
+    development: bool = false, [Master, Worker], {
+        section: Section::Configuration, in_file: false,
+        effect: Restart,
+    };
+
     /// Check the settings and the application, report errors, and exit.
     check_config: bool = false, [Master], {
         section: Section::Configuration, in_file: false,

@@ -1,7 +1,7 @@
 //! A log file. Its descriptor stays the same when the file is reopened.
 
 use std::fs::{File, Metadata};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -130,6 +130,12 @@ impl LogFile {
                 Ok((Self::of(stream, destination)?, Some(error)))
             }
         }
+    }
+
+    /// Whether a person reads it on a terminal.
+    #[must_use]
+    pub fn is_terminal(&self) -> bool {
+        self.file.is_terminal()
     }
 
     /// Makes a log file from a descriptor that another process has opened for this one.

@@ -19,6 +19,12 @@ impl LineLog {
         Self { file, syslog }
     }
 
+    /// Whether its only reader is a person at a terminal.
+    #[must_use]
+    pub fn is_terminal(&self) -> bool {
+        self.syslog.is_none() && self.file.as_ref().is_some_and(|file| file.is_terminal())
+    }
+
     /// Writes bytes that end in a newline, without waiting.
     pub fn write(&self, lines: &[u8]) {
         if let Some(file) = &self.file {

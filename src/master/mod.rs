@@ -11,6 +11,7 @@ mod decide;
 mod kind;
 mod page;
 
+pub(crate) use self::act::file_values::read_values;
 pub(crate) use self::act::invocation::Invocation;
 pub(crate) use self::act::pid_file::find_master;
 pub(crate) use self::act::start::{check, print, run};

@@ -36,6 +36,7 @@ pub mod seqpacket;
 pub mod signal;
 pub mod socket;
 pub mod socket_rights;
+pub mod terminal;
 pub mod thread;
 pub mod title;
 pub mod umask;

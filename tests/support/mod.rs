@@ -7,6 +7,7 @@ pub(crate) mod cases;
 pub(crate) mod certificate;
 pub(crate) mod client;
 pub(crate) mod command;
+pub(crate) mod console;
 pub(crate) mod crowd;
 pub(crate) mod directory;
 pub(crate) mod environment;

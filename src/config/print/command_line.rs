@@ -8,6 +8,9 @@ use crate::check_command;
 use crate::command_texts::{COMMANDS, CommandText, FLAGS};
 use crate::completions_command;
 use crate::control_command::{self, ARGUMENT};
+use crate::convert_command;
+use crate::dev_command;
+use crate::init_command;
 use crate::row::Arity;
 use crate::shell_name::ShellName;
 use crate::shim_command;
@@ -67,6 +70,14 @@ fn command(command: &CommandText) -> Command {
     let words = match (command.name, form) {
         (name, Some(form)) => control(form).name(name),
         (check_command::NAME, None) => check(),
+        (dev_command::NAME, None) => Command::new(dev_command::NAME).args(ROWS.iter().map(setting)),
+        (init_command::NAME, None) => {
+            Command::new(init_command::NAME).arg(Arg::new("APP").value_hint(ValueHint::Other))
+        }
+        (convert_command::NAME, None) => {
+            let file = Arg::new("FILE").value_hint(ValueHint::FilePath);
+            Command::new(convert_command::NAME).arg(file)
+        }
         (completions_command::NAME, None) => Command::new(completions_command::NAME)
             .arg(one_of(Arg::new("SHELL"), ShellName::CHOICES)),
         (shim_command::NAME, None) => shim(),

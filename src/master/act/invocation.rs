@@ -9,7 +9,7 @@ use std::rc::Rc;
 use monoceros_config::{Command, Loaded, PythonValues};
 use monoceros_sys::reason;
 
-use crate::cli::check_file;
+use crate::cli::{check_file, with_found_application};
 use crate::directory::working_directory;
 
 use crate::master::kind::executable::{find_program, links, own_program};
@@ -72,10 +72,15 @@ impl Invocation {
                 | Command::CheckConfig(loaded)
                 | Command::PrintConfig(loaded)
                 | Command::Check { loaded, .. },
-            ) => check_file(loaded.config_file.as_deref()).map(|()| loaded),
+            ) => {
+                check_file(loaded.config_file.as_deref())?;
+                with_found_application(loaded, &self.directory)
+            }
             Ok(
                 Command::Completions(_)
                 | Command::InstallShim(_)
+                | Command::Init(_)
+                | Command::Convert(_)
                 | Command::Help(_)
                 | Command::Version(_)
                 | Command::Control(_),

@@ -13,6 +13,7 @@ mod control_socket;
 mod deployment;
 mod environment;
 mod event_loop;
+pub(crate) mod file_values;
 mod former_workers;
 mod generations;
 mod handover;

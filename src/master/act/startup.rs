@@ -2,11 +2,13 @@
 //! the process that waits there until the server serves. Called by the event loop only.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use monoceros_log::{Destination, RecordWriter};
 use monoceros_sys::daemon::Starter;
 use monoceros_sys::{reason, title};
+use monoceros_wire::listener::{ListenerAddress, ListenerDescription};
 
 use crate::master::act::generations::Generations;
 use crate::master::act::logs;
@@ -90,4 +92,23 @@ pub(crate) fn announce(spec: &WorkerSpec, app: &str, workers: u16) {
     log::info!(
         "serving {app} at {addresses} with {workers} worker{plural} (pid {pid}, monoceros {version})"
     );
+    if spec.settings.development
+        && let Some(url) = spec.descriptions().find_map(|it| url(&it))
+    {
+        log::info!("open {url} in a browser; Ctrl-C ends the server");
+    }
+}
+
+/// The URL by which a browser on this machine finds a listener.
+fn url(listener: &ListenerDescription) -> Option<String> {
+    let mut address = match &listener.address {
+        ListenerAddress::Internet(address) => *address,
+        ListenerAddress::Unix(_) => return None,
+    };
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        IpAddr::V4(_) | IpAddr::V6(_) => {}
+    }
+    Some(format!("{}://{address}/", listener.scheme.as_str()))
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use monoceros_config::{LogFormat, WorkerSettings};
+use monoceros_config::{AccessFormat, LogFormat, WorkerSettings};
 use monoceros_engine::AccessLog;
 use monoceros_log::{Destination, Identity, LineLog, LogFile, RecordWriter, Syslog, SyslogLink};
 use monoceros_sys::reason;
@@ -132,10 +132,22 @@ impl WorkerLogs {
         let log = AccessLog::new(lines, settings.access_logformat().clone())
             .leaving_out(settings.access_log_exclude(), *settings.access_log_sample());
         Some(match settings.log_format() {
+            LogFormat::Text if is_short(settings) => log.as_short(colours_are_wanted()),
             LogFormat::Text => log,
             LogFormat::Json => log.as_json(slot.0, generation.0),
         })
     }
+}
+
+/// Whether the access log is for a developer, who has set no other form of its lines.
+fn is_short(settings: &WorkerSettings) -> bool {
+    *settings.development() && *settings.access_logformat() == AccessFormat::usual()
+}
+
+/// Whether the user has not turned colours off: <https://no-color.org/>, `terminfo(5)`.
+fn colours_are_wanted() -> bool {
+    let is_empty = |name| std::env::var_os(name).is_none_or(|value| value.is_empty());
+    is_empty("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// A log, if there is one among the descriptors of the master.

@@ -14,6 +14,7 @@ use crate::record::access_facts::{AccessFacts, AccessSink};
 use crate::record::access_json::JsonForm;
 use crate::record::access_record::Record;
 use crate::record::access_selection::AccessSelection;
+use crate::record::request_line;
 
 /// Buffered bytes beyond this are written at once.
 const GATHER_LIMIT: usize = 32 * 1024;
@@ -37,6 +38,11 @@ pub struct AccessLog {
 enum LineForm {
     Text(AccessFormat),
     Json(JsonForm),
+    /// Short lines for a developer.
+    Short {
+        /// With the colours of a terminal.
+        is_coloured: bool,
+    },
     /// There are no lines: another log gets the facts.
     Facts(Box<dyn AccessSink>),
 }
@@ -75,6 +81,13 @@ impl AccessLog {
     #[must_use]
     pub fn as_json(self, slot: u16, generation: u32) -> Self {
         Self { form: LineForm::Json(JsonForm::new(slot, generation)), ..self }
+    }
+
+    /// The same with short lines for a developer, coloured on a terminal if colours are wanted.
+    #[must_use]
+    pub fn as_short(self, colours: bool) -> Self {
+        let is_coloured = colours && self.lines.is_terminal();
+        Self { form: LineForm::Short { is_coloured }, ..self }
     }
 
     /// The same without these requests, and with this part of the others.
@@ -124,7 +137,7 @@ impl AccessLog {
             (Draft::Facts(facts), LineForm::Facts(sink)) => {
                 sink.take(AccessFacts { body_bytes, ..*facts });
             }
-            (Draft::Facts(_), LineForm::Text(_) | LineForm::Json(_)) => {}
+            (Draft::Facts(_), LineForm::Text(_) | LineForm::Json(_) | LineForm::Short { .. }) => {}
         }
     }
 
@@ -158,6 +171,7 @@ impl AccessLog {
             LineForm::Json(form) => {
                 form.push(record, line, |line| bytes(line, AtomLayout::default()));
             }
+            LineForm::Short { is_coloured } => request_line::push(record, *is_coloured, line),
             LineForm::Facts(_) => return,
         }
         line.push(b'\n');

@@ -182,7 +182,7 @@ fn push_or_dash(bytes: Option<&[u8]>, out: &mut Vec<u8>) {
 /// A backslash is doubled only where the next byte would make it an escape: before a quote, and
 /// at the end of a value, where the format may have its closing quote. gunicorn does not double
 /// it, so that its clients can close a quote or keep it open (decision 54).
-fn push_escaped(bytes: &[u8], is_end: bool, out: &mut Vec<u8>) {
+pub(super) fn push_escaped(bytes: &[u8], is_end: bool, out: &mut Vec<u8>) {
     let mut rest = bytes;
     while let [byte, after @ ..] = rest {
         rest = after;

@@ -11,4 +11,5 @@ pub(crate) mod figures;
 pub(crate) mod giving_up;
 pub(crate) mod line_window;
 pub(crate) mod request_facts;
+mod request_line;
 pub(crate) mod session_variables;

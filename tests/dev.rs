@@ -1,0 +1,116 @@
+//! `monoceros dev`: the application that it finds, and the terminal of a developer.
+
+use crate::support::console::Console;
+use crate::support::directory::Directory;
+use crate::support::setup::{Setup, program, python};
+use crate::support::until;
+
+const ADDRESS: &str = "--bind 127.0.0.1:0";
+
+/// An application that waits for a debugger at `/debug`, and never responds at `/slow`.
+const APPLICATION: &str = r#"
+import os, threading
+
+def application(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/slow":
+        open("slow", "w").close()
+        threading.Event().wait()
+    secret = "one"
+    if path == "/debug":
+        breakpoint()
+    status = "404 Not Found" if path == "/missing" else "200 OK"
+    start_response(status, [("Content-Type", "text/plain")])
+    return [secret.encode()]
+"#;
+
+fn project() -> Directory {
+    let directory = Directory::new();
+    directory.write("app.py", APPLICATION);
+    directory
+}
+
+#[test]
+fn dev_finds_the_application_and_shows_requests_in_colours() {
+    let project = project();
+    let mut console = Console::run(project.path(), &format!("dev {ADDRESS}"), &[]);
+    let mut client = console.connect();
+    assert_eq!(client.get("/?page=2").text(), "one");
+    assert_eq!(client.get("/missing").status, 404);
+    let screen = console.wait_for("GET /missing 404 ");
+    for part in ["serving app:application at ", "\x1b[32mGET /?page=2 200 ", " ms\x1b[0m\r\n"] {
+        assert!(screen.contains(part), "{part:?} in {screen}");
+    }
+    assert!(screen.contains("\x1b[33mGET /missing 404 "), "{screen}");
+    console.press("\x03");
+    assert_eq!(console.wait_for_exit(), 0);
+}
+
+#[test]
+fn ctrl_c_ends_a_server_with_requests_at_once() {
+    let project = project();
+    // No drain: it would last as long as the request does.
+    let words = format!("dev {ADDRESS} --graceful-timeout 1h");
+    let mut console = Console::run(project.path(), &words, &[]);
+    let mut client = console.connect();
+    client.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
+    until::holds("the request", || project.join("slow").exists());
+    console.press("\x03");
+    assert_eq!(console.wait_for_exit(), 0);
+    let screen = console.screen();
+    assert!(!screen.contains("Traceback") && !screen.contains("ERROR"), "{screen}");
+}
+
+#[test]
+fn a_debugger_reads_the_terminal() {
+    let project = project();
+    for threads in ["1", "4"] {
+        let words = format!("dev {ADDRESS} --threads {threads}");
+        let mut console = Console::run(project.path(), &words, &[]);
+        let mut client = console.connect();
+        client.send("GET /debug HTTP/1.1\r\nHost: x\r\n\r\n");
+        console.wait_for("(Pdb)");
+        console.press("secret = 'two'\n");
+        console.press("continue\n");
+        assert_eq!(client.response().text(), "two");
+        console.wait_for("GET /debug 200 ");
+    }
+}
+
+#[test]
+fn ctrl_c_in_a_debugger_ends_the_server_and_restores_the_terminal() {
+    let project = project();
+    let stty = r"stty -a | tr -s ' ;' '\n' | grep -x -e '-\?echo' -e '-\?icanon' | tr '\n' ' '";
+    // The shell does not end at Ctrl-C.
+    let line = format!(
+        "trap : INT; {} dev {ADDRESS} --threads 1; echo code=$?; {stty}",
+        program().display()
+    );
+    let mut console = Console::shell(project.path(), &line, &[]);
+    let mut client = console.connect();
+    client.send("GET /debug HTTP/1.1\r\nHost: x\r\n\r\n");
+    console.wait_for("(Pdb)");
+    console.press("\x03");
+    let screen = console.wait_for("echo ");
+    assert!(screen.contains("code=0\r\nicanon echo "), "{screen}");
+}
+
+#[test]
+fn there_are_no_colours_when_they_are_not_wanted() {
+    let project = project();
+    for variables in [&[("NO_COLOR", "1")][..], &[("TERM", "dumb")]] {
+        let console = Console::run(project.path(), &format!("dev {ADDRESS}"), variables);
+        console.connect().get("/");
+        let screen = console.wait_for("GET / 200 ");
+        assert!(!screen.contains('\x1b'), "{screen}");
+    }
+}
+
+#[test]
+fn without_a_terminal_lines_go_to_standard_output_without_colours() {
+    let setup = Setup::bare().file("wsgi.py", APPLICATION).flags(&["dev", "--bind", "127.0.0.1:0"]);
+    let server = setup.flag("--python").flag(python()).start();
+    server.get("/a");
+    until::holds("the line", || server.directory.read("stdout").starts_with("GET /a 200 "));
+    assert!(server.log().contains(&format!("open http://{}/ in a browser", server.address())));
+}
