@@ -85,6 +85,7 @@ mod sessions;
 mod settings;
 mod signals;
 mod slow_requests;
+mod sources;
 mod stacks;
 mod static_auto;
 mod static_files;

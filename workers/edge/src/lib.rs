@@ -9,6 +9,9 @@ mod allowed_hosts;
 mod arrived_request;
 mod challenge;
 mod connection_limit;
+mod failure_page;
+mod failure_part;
+mod forwarding_fields;
 mod health_path;
 mod host_name;
 mod metrics_path;
@@ -23,8 +26,8 @@ use std::sync::Arc;
 
 use monoceros_config::WorkerSettings;
 use monoceros_engine::{
-    AcceptDecision, Arrival, ConnectionLimit, Decision, LocalDecision, MasterLine, ResponseReviser,
-    WorkerHealth,
+    AcceptDecision, Arrival, CodeFailure, ConnectionLimit, Decision, LocalDecision, MasterLine,
+    ResponseReviser, WorkerHealth,
 };
 use monoceros_http::PathPrefix;
 use monoceros_wire::client_table::{ClientTable, JournalWriter};
@@ -36,6 +39,7 @@ use crate::allowed_hosts::HostCheck;
 use crate::arrived_request::{ArrivedRequest, DecisionPart};
 use crate::challenge::Challenges;
 use crate::connection_limit::TableCounter;
+use crate::failure_part::FailurePart;
 use crate::health_path::HealthPath;
 use crate::metrics_path::MetricsPath;
 use crate::rate_limits::RateLimits;
@@ -61,6 +65,8 @@ pub struct EdgeInput<'a> {
     pub project_files: &'a [ProjectFiles],
     /// Whether the worker serves, for `health-path`.
     pub health: &'a WorkerHealth,
+    /// Why code of the application cannot be loaded, if it cannot be: for `reload`.
+    pub failure: &'a CodeFailure,
     /// The way to the master, for `metrics-path`.
     pub line: Option<&'a MasterLine>,
 }
@@ -131,6 +137,8 @@ fn parts(given: &EdgeInput, rules: Vec<AccessRules>) -> Vec<Box<dyn DecisionPart
         part(settings.acme_webroot().as_deref().map(Challenges::below)),
         part(settings.redirect_https().then(|| HttpsRedirect::to(given.listeners))),
         part(StaticFiles::of(settings, given.project_files)),
+        // Stands for the application.
+        part(settings.reload().then(|| FailurePart::new(given.listeners, given.failure))),
     ];
     parts.into_iter().flatten().collect()
 }

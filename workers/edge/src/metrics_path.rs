@@ -9,20 +9,11 @@ use monoceros_sys::reason;
 use monoceros_wire::scoreboard::GivenUp;
 
 use crate::arrived_request::{ArrivedRequest, DecisionPart};
+use crate::forwarding_fields::is_forwarded;
 use crate::plain::{is_read, only_read, plain, respond, with_field};
 
 /// The most of Accept that the master is sent, in bytes.
 const ACCEPT_LIMIT: usize = 1024;
-
-/// Fields that proxies add to requests.
-const FORWARDING: [&[u8]; 6] = [
-    b"forwarded",
-    b"via",
-    b"x-forwarded-for",
-    b"x-forwarded-host",
-    b"x-forwarded-proto",
-    b"x-real-ip",
-];
 
 /// Responds with the metrics.
 pub(crate) struct MetricsPath {
@@ -98,11 +89,6 @@ fn ask(line: &MasterLine, accept: String) -> io::Result<LocalResponse> {
     let response = with_field(response, b"Content-Type", content_type.as_bytes());
     let response = with_field(response, b"X-Content-Type-Options", b"nosniff");
     Ok(with_field(response, b"Cache-Control", b"no-store"))
-}
-
-/// Whether a request has a field that only proxies add.
-fn is_forwarded(head: &Head) -> bool {
-    head.fields().any(|(name, _)| FORWARDING.iter().any(|it| name.eq_ignore_ascii_case(it)))
 }
 
 /// The Accept fields of a request as one.

@@ -7,6 +7,7 @@
 //! have given the response, however slow the client is.
 
 mod atomics;
+mod code_failure;
 mod connection;
 mod engine;
 mod event_loop;
@@ -27,6 +28,7 @@ mod test_options;
 mod transport;
 mod trim;
 
+pub use code_failure::{CodeFailure, CurrentFailure};
 pub use connection::address::{Address, ProxiedConnection};
 pub use connection::limit::{ConnectionCounter, ConnectionLimit, CountedConnection};
 pub use engine::{Engine, EngineParts};

@@ -8,6 +8,7 @@ use monoceros_config::AddressSet;
 use monoceros_http::{Fields, Limits};
 use monoceros_wire::spool_count::WorkerSpoolCount;
 
+use crate::code_failure::CodeFailure;
 use crate::connection::limit::ConnectionLimit;
 use crate::forwarding::Forwarding;
 use crate::health::WorkerHealth;
@@ -115,6 +116,8 @@ pub struct Options {
     pub id_field: Option<Box<[u8]>>,
     /// Whether the worker serves.
     pub health: WorkerHealth,
+    /// Why code of the application cannot be loaded, if it cannot be.
+    pub failure: CodeFailure,
     /// The requests that the server responds to by itself.
     pub local: Option<LocalDecision>,
     /// The revision of the application's responses.

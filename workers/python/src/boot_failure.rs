@@ -23,7 +23,12 @@ pub(crate) fn give_up(channel: &WorkerEnd, failure: BootFailure, text: &str) -> 
 
 /// The end of a text, if it is too long for a message.
 pub(crate) fn cut(text: &str) -> &str {
-    let mut start = text.len().saturating_sub(TEXT_LIMIT);
+    end_of(text, TEXT_LIMIT)
+}
+
+/// The last so many bytes of a text, or a few less.
+pub(crate) fn end_of(text: &str, limit: usize) -> &str {
+    let mut start = text.len().saturating_sub(limit);
     while !text.is_char_boundary(start) {
         start += 1;
     }

@@ -21,12 +21,13 @@ use pyo3::prelude::*;
 use crate::boot_failure::{cut, give_up};
 use crate::config_file::{ConfigFailure, PythonConfig};
 use crate::fork_audit::Inventory;
-use crate::loading::{LoadedApplication, load, prepare_logging};
+use crate::loading::{LoadTask, LoadedApplication, load, prepare_logging};
 use crate::logs::{GivenLogs, WorkerLogs};
 use crate::mold_fork::{ForkParts, Forked, fork_worker, send};
 use crate::parameters::read_settings;
 use crate::python_logging::{self, LoggingSource};
 use crate::settling::settle;
+use crate::sources::CodeSources;
 use crate::start::{load_and_serve, serve, spare_collector};
 use crate::{application_metrics, end, hooks, output, signals, traceback};
 
@@ -196,12 +197,19 @@ impl HookedMold {
             send(&self.channel, &FromWorker::TakesRecords(takes));
         }
         hooks::prepare(py, self.file.object(py), app).map_err(describe)?;
+        if *ours.reload()
+            && let Some(sources) = CodeSources::watch(py)
+        {
+            sources.report_modules(py, &self.channel);
+        }
         if self.is_configured {
             return Ok(());
         }
         if settings.preload {
             let before = Inventory::take(py);
-            self.application = Some(load(py, &self.channel, app, &ours, &self.logs.errors));
+            let place = (settings.generation, settings.check);
+            let task = LoadTask::new(&self.channel, app, &ours, &self.logs.errors, place);
+            self.application = Some(load(py, &task));
             settle(py, &before).map_err(describe)?;
         } else {
             spare_collector(py).map_err(describe)?;

@@ -47,6 +47,7 @@ mod sending;
 mod serve;
 mod settling;
 mod signals;
+mod sources;
 mod spooled;
 mod stacks;
 mod start;

@@ -6,15 +6,25 @@ use std::sync::Arc;
 use monoceros_config::WorkerSettings;
 use monoceros_config::raw::bytes_of;
 use monoceros_log::RecordWriter;
+use monoceros_wire::Generation;
 use monoceros_wire::channel::WorkerEnd;
 use monoceros_wire::message::BootFailure;
+use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 
-use crate::boot_failure::give_up;
+use crate::boot_failure::{end_of, give_up};
 use crate::own_code::own_module;
 use crate::project::{self, ProjectFacts};
 use crate::python_logging::LoggingSource;
-use crate::{application_metrics, errors, forked, hooks, output, python_logging, traceback};
+use crate::sources::CodeSources;
+use crate::{
+    application_metrics, concern, errors, forked, hooks, output, python_logging, traceback,
+};
+
+/// The generation of a new server. In an upgrade the new master begins with a later one.
+const FIRST: Generation = Generation(1);
+/// How much of a failure that is served is logged, in bytes.
+const LOGGED_FAILURE: usize = 3500;
 
 /// The application that was loaded.
 pub(crate) struct LoadedApplication {
@@ -24,33 +34,94 @@ pub(crate) struct LoadedApplication {
     pub(crate) name: String,
     /// What it has shown of itself.
     pub(crate) facts: ProjectFacts,
+    /// Why there is none: the callable responds with an error, until a reload has succeeded.
+    pub(crate) failure: Option<String>,
 }
 
-/// Loads the application. Ends this process if that fails.
-pub(crate) fn load(
-    py: Python,
-    channel: &WorkerEnd,
-    app: Option<&str>,
-    settings: &WorkerSettings,
-    log: &Arc<RecordWriter>,
-) -> LoadedApplication {
-    let loaded = try_to_load(py, app, settings, log);
+/// What is to be loaded.
+#[derive(Clone, Copy)]
+pub(crate) struct LoadTask<'a> {
+    pub(crate) channel: &'a WorkerEnd,
+    /// The application, as the user named it; `None` to look for one.
+    pub(crate) app: Option<&'a str>,
+    pub(crate) settings: &'a WorkerSettings,
+    pub(crate) log: &'a Arc<RecordWriter>,
+    /// It is for a server that has not served yet.
+    pub(crate) is_first: bool,
+}
+
+impl<'a> LoadTask<'a> {
+    /// For the workers of this generation; a check serves no client.
+    pub(crate) fn new(
+        channel: &'a WorkerEnd,
+        app: Option<&'a str>,
+        settings: &'a WorkerSettings,
+        log: &'a Arc<RecordWriter>,
+        (generation, is_check): (Generation, bool),
+    ) -> Self {
+        let is_first = generation == FIRST && !is_check;
+        Self { channel, app, settings, log, is_first }
+    }
+}
+
+/// Loads the application. If that fails, ends this process, unless `reload` is set and no code
+/// has served before: then the failure is served.
+pub(crate) fn load(py: Python, task: &LoadTask) -> LoadedApplication {
+    let LoadTask { channel, settings, .. } = *task;
+    let sources = settings.reload().then(|| CodeSources::watch(py)).flatten();
+    let loaded = try_to_load(py, task, sources.as_ref());
     forked::leave(py, &loaded);
-    let (callable, name) = loaded.unwrap_or_else(|error| {
-        let (failure, text) = explain(py, &error);
-        output::flush(py);
-        give_up(channel, failure, &text)
+    let (callable, name) = match loaded {
+        Ok(loaded) => loaded,
+        Err(error) => return take_failure(py, task, &error, sources.as_ref()),
+    };
+    let mut facts = project::ask(py, callable.bind(py), settings);
+    if let Some(sources) = &sources {
+        facts.is_debugged = sources.is_debugged(Some(&callable));
+        sources.report(py, channel, &callable);
+    }
+    LoadedApplication { callable, name, facts, failure: None }
+}
+
+/// Ends this process, whose application cannot be loaded. If no code has served yet, and the files
+/// are watched, returns an application that shows the failure until a reload has succeeded.
+fn take_failure(
+    py: Python,
+    task: &LoadTask,
+    error: &PyErr,
+    sources: Option<&CodeSources>,
+) -> LoadedApplication {
+    let (failure, text) = explain(py, error);
+    output::flush(py);
+    let stand_in = sources.and_then(|sources| {
+        sources.report_failure(py, task.channel, error);
+        let is_shown = task.is_first && !error.is_instance_of::<PyKeyboardInterrupt>(py);
+        is_shown.then(|| sources.stand_in())?
     });
-    let facts = project::ask(py, callable.bind(py), settings);
-    LoadedApplication { callable, name, facts }
+    let Some(callable) = stand_in else { give_up(task.channel, failure, &text) };
+    let is_debugged = sources.is_some_and(|it| it.is_debugged(None));
+    let facts = ProjectFacts { is_debugged, ..ProjectFacts::default() };
+    let shown = end_of(&text, LOGGED_FAILURE);
+    let shown = format!("cannot load the application; waiting for a change of its files\n{shown}");
+    concern::report(task.channel, shown, true);
+    let name = task.app.unwrap_or("?").to_owned();
+    LoadedApplication { callable, name, facts, failure: Some(text) }
 }
 
 fn try_to_load(
     py: Python,
-    app: Option<&str>,
-    settings: &WorkerSettings,
-    log: &Arc<RecordWriter>,
+    task: &LoadTask,
+    sources: Option<&CodeSources>,
 ) -> PyResult<(Py<PyAny>, String)> {
+    let loaded = load_by_name(py, task)?;
+    if let Some(sources) = sources {
+        sources.load_urls()?;
+    }
+    Ok(loaded)
+}
+
+fn load_by_name(py: Python, task: &LoadTask) -> PyResult<(Py<PyAny>, String)> {
+    let LoadTask { app, settings, log, .. } = *task;
     let mut paths = vec![std::env::current_dir()?];
     paths.extend(settings.pythonpath().0.iter().cloned());
     // Names that are not UTF-8 keep their bytes (PEP 383).

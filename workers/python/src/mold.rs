@@ -18,7 +18,7 @@ use pyo3::prelude::*;
 
 use crate::end;
 use crate::fork_audit::Inventory;
-use crate::loading::load;
+use crate::loading::{LoadTask, load};
 use crate::logs::{GivenLogs, WorkerLogs};
 use crate::mold_fork::{ForkParts, Forked, fork_worker};
 use crate::parameters::read_settings;
@@ -43,7 +43,9 @@ pub(crate) fn run(
     let logs = WorkerLogs::open(&channel, given, &settings, start.app.as_deref(), &identity);
     show_title(start, &settings, None);
     let before = Inventory::take(py);
-    let application = load(py, &channel, start.app.as_deref(), &settings, &logs.errors);
+    let app = start.app.as_deref();
+    let task = LoadTask::new(&channel, app, &settings, &logs.errors, (start.generation, false));
+    let application = load(py, &task);
     show_title(start, &settings, Some(&application.name));
     settle(py, &before)?;
     // From here on signals wait until they are read between two forks.

@@ -24,6 +24,8 @@ pub(crate) struct ProjectFacts {
     pub(crate) debuggers: Vec<String>,
     /// What the operator should correct, one text for each.
     pub(crate) findings: Vec<String>,
+    /// The application is in debug mode, as far as it could be loaded; only for `reload`.
+    pub(crate) is_debugged: bool,
 }
 
 /// Asks the application for what the settings need.
@@ -33,13 +35,17 @@ pub(crate) fn ask(
     settings: &WorkerSettings,
 ) -> ProjectFacts {
     let mut facts = ProjectFacts::default();
-    let asked = own_module(py, include_str!("project.py"), "monoceros.project")
-        .and_then(|module| fill(&mut facts, &module, application, settings));
+    let asked = module(py).and_then(|module| fill(&mut facts, &module, application, settings));
     if let Err(error) = asked {
         let text = traceback::describe(py, &error);
         log::warn!("cannot ask the application for its static files, hosts and debuggers\n{text}");
     }
     facts
+}
+
+/// The functions of `project.py`.
+pub(crate) fn module(py: Python) -> PyResult<Bound<PyModule>> {
+    own_module(py, include_str!("project.py"), "monoceros.project")
 }
 
 fn fill(
@@ -68,8 +74,8 @@ fn fill(
 
 /// The messages of Django's own `check --deploy`, each as one line; a failure is one too.
 pub(crate) fn deployment_messages(py: Python) -> Vec<String> {
-    let messages = own_module(py, include_str!("project.py"), "monoceros.project")
-        .and_then(|module| module.getattr("deployment_messages")?.call0()?.extract());
+    let messages =
+        module(py).and_then(|module| module.getattr("deployment_messages")?.call0()?.extract());
     messages.unwrap_or_else(|error: PyErr| {
         let text = traceback::describe(py, &error);
         let last = text.lines().last().unwrap_or_default();

@@ -9,8 +9,8 @@ use std::time::Duration;
 use monoceros_config::{AllowedHosts, ResponseField, StaticSetting, WorkerSettings};
 use monoceros_edge::{Edge, EdgeInput};
 use monoceros_engine::{
-    ApplicationKind, Engine, EngineParts, Forwarding, ListenerParts, MasterLine, Options,
-    RequestFigures, SpoolLimit, Temporary, TlsLayer, WorkerHealth,
+    ApplicationKind, CodeFailure, Engine, EngineParts, Forwarding, ListenerParts, MasterLine,
+    Options, RequestFigures, SpoolLimit, Temporary, TlsLayer, WorkerHealth,
 };
 use monoceros_http::{Fields, Limits, PathPrefix};
 use monoceros_log::RecordWriter;
@@ -24,14 +24,14 @@ use monoceros_wire::message::{BootFailure, FromWorker, Start};
 use pyo3::prelude::*;
 
 use crate::boot_failure::give_up;
-use crate::loading::{LoadedApplication, load};
+use crate::loading::{LoadTask, LoadedApplication, load};
 use crate::logs::WorkerLogs;
 use crate::parameters::BootResources;
 use crate::project::{self, ProjectFacts};
 use crate::serve::{self, Reports, Server};
 use crate::steering::ServingHooks;
 use crate::{
-    concern, debug_guard, drain_callbacks, end, hooks, python_logging, signals, traceback,
+    concern, debug_guard, drain_callbacks, end, hooks, python_logging, signals, sources, traceback,
     worker_abort,
 };
 
@@ -55,6 +55,7 @@ struct PreparedWorker {
     speaker: WorkerEnd,
     start: Start,
     prefix: PathPrefix,
+    failure: CodeFailure,
 }
 
 impl PreparedWorker {
@@ -106,9 +107,10 @@ impl PreparedWorker {
             announce,
             expire,
         };
+        let failure = options.failure.clone();
         let engine = Engine::prepare(options, given, |code| end::at_once(code));
         let engine = engine.unwrap_or_else(|error| cannot_serve(reason(&error)));
-        Ok(Self { engine, speaker, start, prefix })
+        Ok(Self { engine, speaker, start, prefix, failure })
     }
 
     /// Lets the server respond by itself while the application is loaded.
@@ -141,15 +143,18 @@ pub(crate) fn load_and_serve(
 ) -> PyResult<()> {
     let BootResources { channel, start, .. } = &resources;
     show_title(start, settings, None);
+    let place = (start.generation, start.check.is_some());
     if begins_early(start, settings) {
         let app = start.app.clone();
         let facts = ProjectFacts::default();
         let prepared = PreparedWorker::new(py, resources, settings, logs, &facts)?;
         prepared.begin();
-        let application = load(py, &prepared.speaker, app.as_deref(), settings, &logs.errors);
+        let (speaker, app) = (&prepared.speaker, app.as_deref());
+        let application = load(py, &LoadTask::new(speaker, app, settings, &logs.errors, place));
         return run(py, prepared, settings, Arc::clone(&logs.errors), application);
     }
-    let application = load(py, channel, start.app.as_deref(), settings, &logs.errors);
+    let app = start.app.as_deref();
+    let application = load(py, &LoadTask::new(channel, app, settings, &logs.errors, place));
     serve(py, resources, settings, logs, application)
 }
 
@@ -173,8 +178,9 @@ fn run(
     log: Arc<RecordWriter>,
     application: LoadedApplication,
 ) -> PyResult<()> {
-    let PreparedWorker { engine, speaker, start, prefix } = prepared;
-    let LoadedApplication { callable, name, facts } = application;
+    let PreparedWorker { engine, speaker, start, prefix, failure: shown } = prepared;
+    let LoadedApplication { callable, name, facts, failure } = application;
+    shown.note_loaded(failure, facts.is_debugged);
     show_title(&start, settings, Some(&name));
     debug_guard::apply(&speaker, &start, *settings.debug_guard(), &facts.debuggers);
     report_findings(py, &speaker, &start, settings, &facts);
@@ -226,6 +232,9 @@ fn run(
         // The engine finds that the master has ended, and drains.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         sent => sent?,
+    }
+    if *settings.reload() {
+        sources::follow(&speaker)?;
     }
     serving_hooks.open(speaker);
     let served = serve::run(&server, crew);
@@ -288,6 +297,7 @@ fn decide_at_edge(
         project_hosts: facts.allowed_hosts.as_deref(),
         project_files: &facts.static_files,
         health: &options.health,
+        failure: &options.failure,
         line,
     })?;
     options.local = edge.local;
@@ -371,6 +381,7 @@ fn options(settings: &WorkerSettings, workers: u16, parallel: bool) -> Options {
         response_fields: response_fields(settings),
         id_field: settings.request_id_header().as_ref().map(|it| it.0.as_bytes().into()),
         health: WorkerHealth::default(),
+        failure: CodeFailure::default(),
         local: None,
         revise: None,
         reserve: 0,

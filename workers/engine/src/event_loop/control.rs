@@ -44,6 +44,8 @@ pub(crate) enum WorkerCommand {
     Leave,
     /// The time of a request is over.
     Expire { request: u64 },
+    /// Newer code cannot be loaded for this reason, or it can be.
+    ShowFailure(Option<String>),
     /// Confirm that all commands before this one have been carried out.
     Confirm { number: u64 },
     /// New certificates and keys are in this file.
@@ -231,6 +233,7 @@ fn command(message: &ToWorker) -> Option<WorkerCommand> {
         ToWorker::Leave => WorkerCommand::Leave,
         ToWorker::Expire { request } => WorkerCommand::Expire { request },
         ToWorker::Confirm { number } => WorkerCommand::Confirm { number },
+        ToWorker::ShowFailure(ref failure) => WorkerCommand::ShowFailure(failure.clone()),
         // The first messages, which were taken before the loop began, those that come with
         // files, and those that were obeyed at once.
         ToWorker::Start(_)
@@ -245,7 +248,6 @@ fn command(message: &ToWorker) -> Option<WorkerCommand> {
         | ToWorker::LogLevel(_)
         | ToWorker::Record(_)
         | ToWorker::Limits
-        | ToWorker::ShowFailure(_)
         | ToWorker::Metrics { .. } => return None,
     })
 }

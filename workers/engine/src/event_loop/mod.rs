@@ -361,6 +361,9 @@ impl EventLoop {
                     self.connections.expire(request);
                     self.control.announce_expiry();
                 }
+                WorkerCommand::ShowFailure(failure) => {
+                    self.shared.options.failure.note_newer(failure);
+                }
                 WorkerCommand::Confirm { number } => self.control.confirm(number),
                 WorkerCommand::ReplaceTls(files) => self.control.replace_tls(files),
                 WorkerCommand::Orphaned(why) => {

@@ -19,4 +19,6 @@ mod revise;
 mod running;
 mod tls;
 
-use monoceros_engine::{ApplicationKind, Forwarding, Options, SpoolLimit, WorkerHealth};
+use monoceros_engine::{
+    ApplicationKind, CodeFailure, Forwarding, Options, SpoolLimit, WorkerHealth,
+};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use monoceros_config::AddressSet;
 use monoceros_http::{Fields, Limits};
 
-use super::{ApplicationKind, Forwarding, Options, SpoolLimit, WorkerHealth};
+use super::{ApplicationKind, CodeFailure, Forwarding, Options, SpoolLimit, WorkerHealth};
 
 /// Limits that the heads of the tests keep.
 pub(crate) const LIMITS: Limits = Limits { request_line: 4094, fields: 100, field_size: 8190 };
@@ -37,6 +37,7 @@ pub(crate) fn options() -> Options {
         response_fields: Fields::new(),
         id_field: Some(b"X-Request-ID".as_slice().into()),
         health: WorkerHealth::default(),
+        failure: CodeFailure::default(),
         local: None,
         revise: None,
         reserve: 0,
