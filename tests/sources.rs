@@ -193,3 +193,19 @@ fn bytecode_of_an_earlier_version_is_not_used() {
         until::holds(expected, || server.get("/").text() == expected);
     }
 }
+
+#[test]
+fn static_files_of_apps_are_served_in_development_without_collectstatic() {
+    const APPS: &str = "INSTALLED_APPS = ['django.contrib.staticfiles', 'store']
+STATIC_URL = 'static/'";
+    for (debug, expected) in [("True", (200, "a {}")), ("False", (404, ""))] {
+        let project = format!("{}{APPS}", PROJECT.replace("True", debug));
+        let setup = django(&views("one")).file("project.py", &project).flag("--development");
+        let setup = setup.file("store/__init__.py", "").file("store/static/store/a.css", "a {}");
+        let server = setup.start();
+        let found = server.get("/static/store/a.css");
+        assert_eq!(found.status, expected.0);
+        assert!(found.text().contains(expected.1), "{}", found.text());
+        assert_eq!(server.get("/").text(), "one");
+    }
+}

@@ -76,9 +76,13 @@ pub(crate) fn load(py: Python, task: &LoadTask) -> LoadedApplication {
         Err(error) => return take_failure(py, task, &error, sources.as_ref()),
     };
     let mut facts = project::ask(py, callable.bind(py), settings);
+    let mut callable = callable;
     if let Some(sources) = &sources {
         facts.is_debugged = sources.is_debugged(Some(&callable));
         sources.report(py, channel, &callable);
+    }
+    if *settings.development() {
+        callable = static_files_of_apps(py, callable);
     }
     LoadedApplication { callable, name, facts, failure: None }
 }
@@ -99,13 +103,28 @@ fn take_failure(
         is_shown.then(|| sources.stand_in())?
     });
     let Some(callable) = stand_in else { give_up(task.channel, failure, &text) };
-    let is_debugged = sources.is_some_and(|it| it.is_debugged(None));
-    let facts = ProjectFacts { is_debugged, ..ProjectFacts::default() };
+    let facts = ProjectFacts {
+        is_debugged: sources.is_some_and(|it| it.is_debugged(None)) || *task.settings.development(),
+        ..ProjectFacts::default()
+    };
     let shown = end_of(&text, LOGGED_FAILURE);
     let shown = format!("cannot load the application; waiting for a change of its files\n{shown}");
     concern::report(task.channel, shown, true);
     let name = task.app.unwrap_or("?").to_owned();
     LoadedApplication { callable, name, facts, failure: Some(text) }
+}
+
+/// The application, with the static files of the apps of a Django project in debug mode.
+fn static_files_of_apps(py: Python, callable: Py<PyAny>) -> Py<PyAny> {
+    let wrapped = project::module(py).and_then(|project| {
+        let module = own_module(py, include_str!("development.py"), "monoceros.development")?;
+        module.getattr("with_static_files")?.call1((project, &callable)).map(Bound::unbind)
+    });
+    wrapped.unwrap_or_else(|error| {
+        let text = traceback::describe(py, &error);
+        log::warn!("cannot serve the static files of the project's apps\n{text}");
+        callable
+    })
 }
 
 fn try_to_load(
