@@ -23,7 +23,7 @@ fn a_file_of_values_is_converted_and_means_the_same() {
     assert!(end.stdout.contains(expected), "{}", end.stdout);
     let print = Setup::bare().file("monoceros.yaml", &end.stdout);
     let print = print.apps().flags(&["--print-config", "environ"]).run();
-    for line in ["  - 127.0.0.1:8001", "workers: 3 ", "timeout: 90s", "log-level: debug"] {
+    for line in ["  - \"127.0.0.1:8001\"", "workers: 3 ", "timeout: 90s", "log-level: debug"] {
         assert!(print.stdout.contains(line), "{line} in {}{}", print.stdout, print.stderr);
     }
 }

@@ -1,5 +1,6 @@
 //! `monoceros dev`: the application that it finds, and the terminal of a developer.
 
+use crate::support::client::Connection;
 use crate::support::console::Console;
 use crate::support::directory::Directory;
 use crate::support::setup::{Setup, program, python};
@@ -44,6 +45,34 @@ fn dev_finds_the_application_and_shows_requests_in_colours() {
     assert!(screen.contains("\x1b[33mGET /missing 404 "), "{screen}");
     console.press("\x03");
     assert_eq!(console.wait_for_exit(), 0);
+}
+
+#[test]
+fn dev_finds_a_project_of_django_below_the_directory() {
+    let project = Directory::new();
+    let manage = "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings')\n";
+    let settings = "SECRET_KEY = 'only for tests'\nDEBUG = True\n\
+        ROOT_URLCONF = 'shop.urls'\nWSGI_APPLICATION = 'shop.wsgi.application'\n";
+    let wsgi = "import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings')\n\
+        from django.core.wsgi import get_wsgi_application\n\
+        application = get_wsgi_application()\n";
+    let urls = "from django.http import HttpResponse\nfrom django.urls import path\n\
+        urlpatterns = [path('', lambda request: HttpResponse('of django'))]\n";
+    for (name, text) in [
+        ("web/manage.py", manage),
+        ("web/shop/settings.py", settings),
+        ("web/shop/wsgi.py", wsgi),
+        ("web/shop/urls.py", urls),
+    ] {
+        project.write(name, text);
+    }
+    let words = format!("dev {ADDRESS} --chdir web");
+    let console = Console::run(project.path(), &words, &[]);
+    console.wait_for("serving shop.wsgi:application at ");
+    assert_eq!(console.connect().get("/").text(), "of django");
+    let mut lost = Console::run(project.path(), "dev", &[]);
+    assert_eq!(lost.wait_for_exit(), 1);
+    lost.wait_for("there is web/manage.py: add --chdir web");
 }
 
 #[test]
@@ -104,6 +133,16 @@ fn there_are_no_colours_when_they_are_not_wanted() {
         let screen = console.wait_for("GET / 200 ");
         assert!(!screen.contains('\x1b'), "{screen}");
     }
+}
+
+#[test]
+fn the_server_ends_with_its_terminal() {
+    let project = project();
+    let console = Console::run(project.path(), &format!("dev {ADDRESS}"), &[]);
+    let address = console.address();
+    // Waits until no process of it is left.
+    drop(console);
+    assert!(Connection::tcp(address).is_err());
 }
 
 #[test]

@@ -78,8 +78,8 @@ pub(crate) const COMMANDS: [CommandText; 18] = [
     command(
         "dev",
         "",
-        "Serve the application of this directory to its developer: at 127.0.0.1:8000, with one \
-         worker and four threads, without `timeout`, with a line for each request.",
+        "Serve the application of this directory to its developer: with `--reload`, at \
+         127.0.0.1:8000, one worker, four threads, no `timeout`, a line for each request.",
     ),
     command(
         "init",

@@ -11,7 +11,7 @@ use crate::config_file::DEFAULT_FILE;
 use crate::error::{Errors, ValueOrigin};
 use crate::flags::{self, context, subject_of};
 use crate::raw::{bytes_of, text_of};
-use crate::sources::{Surroundings, merge_all};
+use crate::sources::{SettingSources, merge_all};
 use crate::suggestion;
 use crate::value::Value;
 use crate::verb::{FORMS, Verb, VerbForm};
@@ -173,7 +173,7 @@ fn pid_file(
     let args: Vec<_> = config.into_iter().flatten().collect();
     let mut errors = Errors::default();
     let line = flags::read(&args, &ValueOrigin::CommandLine, &mut errors);
-    let loaded = merge_all(line, Surroundings { env, cwd, python: None, is_dev: false }, errors)?;
+    let loaded = merge_all(line, SettingSources { env, cwd, python: None, is_dev: false }, errors)?;
     let settings = loaded.settings;
     let directory = settings.chdir.map_or(cwd.to_owned(), |directory| cwd.join(directory));
     let file = settings.pid.map(|file| directory.join(file)).ok_or_else(|| {

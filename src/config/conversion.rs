@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(
             found.yaml,
             "# The settings of gunicorn.conf.py.\n\
-             env:\n  - \"A=b c\"\nbind:\n  - 0.0.0.0:80\n  - \"[::1]:81\"\nworkers: 3\n"
+             env:\n  - \"A=b c\"\nbind:\n  - \"0.0.0.0:80\"\n  - \"[::1]:81\"\nworkers: 3\n"
         );
     }
 

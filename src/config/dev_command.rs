@@ -11,8 +11,9 @@ pub(crate) const NAME: &str = "dev";
 
 /// The settings of `dev`. The command line, `MONOCEROS_*` and a file that is named there are
 /// stronger.
-const VALUES: [(&str, &str); 17] = [
+const VALUES: [(&str, &str); 18] = [
     ("development", "true"),
+    ("reload", "true"),
     ("bind", "127.0.0.1:8000"),
     ("workers", "1"),
     ("threads", "4"),
@@ -121,7 +122,7 @@ mod tests {
     #[test]
     fn the_command_line_and_variables_are_stronger() {
         let nowhere = Path::new("/nonexistent");
-        let names = ["bind", "workers", "threads", "timeout", "access_logfile", "development"];
+        let names = ["bind", "workers", "threads", "timeout", "access_logfile", "reload"];
         for (words, env, expected) in [
             ("dev", &[][..], ["127.0.0.1:8000", "1", "4", "0s", "-", "true"]),
             ("dev -w 2 -b :9 shop:app", &[], ["0.0.0.0:9", "2", "4", "0s", "-", "true"]),

@@ -17,7 +17,7 @@ use crate::loaded::Loaded;
 use crate::python_file::PythonValues;
 use crate::shell_name::ShellName;
 use crate::shim_command::{self, ShimCommand, ShimRead};
-use crate::sources::{Surroundings, merge_all};
+use crate::sources::{SettingSources, merge_all};
 
 /// The command of an invocation.
 #[derive(Clone, Debug)]
@@ -117,14 +117,14 @@ pub fn load_with(
             ConvertRead::CommandHelp => Command::Help(help::commands()),
         });
     }
-    let surroundings = Surroundings { env, cwd, python, is_dev: false };
+    let sources = SettingSources { env, cwd, python, is_dev: false };
     if let Some(words) = check_command::read(args) {
         let mut errors = Errors::default();
         let line = flags::read(&words.settings, &ValueOrigin::CommandLine, &mut errors);
         if line.help {
             return Ok(Command::Help(help::commands()));
         }
-        let loaded = merge_all(line, surroundings, errors).and_then(check)?;
+        let loaded = merge_all(line, sources, errors).and_then(check)?;
         return Ok(Command::Check { loaded: loaded.for_check(), deploy: words.deploy });
     }
     if let Some(words) = dev_command::read(args) {
@@ -133,8 +133,8 @@ pub fn load_with(
         if line.help {
             return Ok(Command::Help(help::commands()));
         }
-        let surroundings = Surroundings { is_dev: true, ..surroundings };
-        return merge_all(line, surroundings, errors).and_then(check).map(command);
+        let sources = SettingSources { is_dev: true, ..sources };
+        return merge_all(line, sources, errors).and_then(check).map(command);
     }
     let mut errors = Errors::default();
     let line = flags::read(args, &ValueOrigin::CommandLine, &mut errors);
@@ -144,7 +144,7 @@ pub fn load_with(
     if line.version {
         return Ok(Command::Version(format!("monoceros {}\n", env!("CARGO_PKG_VERSION"))));
     }
-    merge_all(line, surroundings, errors).and_then(check).map(command)
+    merge_all(line, sources, errors).and_then(check).map(command)
 }
 
 /// Checks settings against each other, if all are known.

@@ -1,4 +1,4 @@
-//! Tells in the text of a file in Python which values are literals, and which are computed.
+//! Finds in the text of a file in Python which values are literals, and which are computed.
 
 /// Names in literals.
 const CONSTANTS: [&str; 3] = ["True", "False", "None"];

@@ -19,7 +19,7 @@ use crate::table::{ROWS, Row, Settings};
 
 /// What the values beside the command line come from.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Surroundings<'a> {
+pub(crate) struct SettingSources<'a> {
     /// The environment.
     pub(crate) env: &'a [(OsString, OsString)],
     /// The directory that relative names start from.
@@ -33,10 +33,10 @@ pub(crate) struct Surroundings<'a> {
 /// Merges the values of all sources, or returns all their errors.
 pub(crate) fn merge_all(
     line: Line,
-    surroundings: Surroundings,
+    given: SettingSources,
     mut errors: Errors,
 ) -> Result<Loaded, Errors> {
-    let Surroundings { env, cwd, python, is_dev } = surroundings;
+    let SettingSources { env, cwd, python, is_dev } = given;
     let environment = environment::read(env, &mut errors);
     let mut merge = Merge::default();
     merge.foreign.extend(environment.arguments.foreign);

@@ -1258,6 +1258,16 @@ settings! {
         effect: Rollout, gunicorn: Some("reload_engine"),
     };
 
+    /// Serve as on a developer's machine; the command `dev` sets it.
+    ///
+    /// The access log has one short line for each request, with its method, target, status and
+    /// time, in colours on a terminal; another `--access-logformat` counts. When the server serves,
+    /// its address is written on the terminal. It is not for production.
+    development: bool = false, [Master, Worker], {
+        section: Section::Development, in_file: false,
+        effect: Restart,
+    };
+
     /// The configuration file: in YAML, or as gunicorn's in Python.
     ///
     /// A file that ends in `.yaml` or `.yml` is YAML. Any other one is Python, and so is
@@ -1269,16 +1279,6 @@ settings! {
         section: Section::Configuration, short: Some('c'), placeholder: "FILE", in_file: false,
         effect: Restart, gunicorn: Some("config"),
         differs: Some("a file that ends in `.yaml` or `.yml` is YAML; beside `./monoceros.yaml` there is no need for `./gunicorn.conf.py`, which is not read then"),
-    };
-
-    /// Serve as on a developer's machine; the command `dev` sets it.
-    ///
-    /// The access log has one short line for each request, with its method, target, status and
-    /// time, in colours on a terminal; another `--access-logformat` counts. When the server serves,
-    /// its address is written on the terminal. It is not for production.
-    development: bool = false, [Master, Worker], {
-        section: Section::Configuration, in_file: false,
-        effect: Restart,
     };
 
     /// Check the settings and the application, report errors, and exit.

@@ -3,18 +3,19 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::client::Connection;
-use super::environment;
 use super::setup::{program, python};
 use super::until;
+use super::{environment, process};
 
 /// A terminal in which the program runs.
 pub(crate) struct Console {
+    directory: PathBuf,
     child: Child,
     keys: ChildStdin,
     screen: Arc<Mutex<Vec<u8>>>,
@@ -31,7 +32,7 @@ impl Console {
         let mut command = Command::new("script");
         environment::clear(&mut command).args(["-qefc", line, "/dev/null"]);
         command.env("SHELL", "/bin/sh").env("MONOCEROS_PYTHON", python());
-        command.envs(variables.iter().copied()).current_dir(directory);
+        command.env("UNDER_TEST", directory).envs(variables.iter().copied()).current_dir(directory);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (keys, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
@@ -43,7 +44,7 @@ impl Console {
                 written.lock().unwrap().extend_from_slice(&bytes[..count]);
             }
         });
-        Self { child, keys, screen }
+        Self { directory: directory.to_owned(), child, keys, screen }
     }
 
     /// All that was written to the screen.
@@ -85,8 +86,14 @@ impl Console {
 
 impl Drop for Console {
     fn drop(&mut self) {
-        // The program gets SIGHUP from its terminal, and then the end of its input.
         self.child.kill().ok();
         self.child.wait().ok();
+        if !thread::panicking() {
+            // The terminal is closed, and its server ends.
+            let mark = format!("UNDER_TEST={}", self.directory.display());
+            until::holds("the end of the server", || {
+                process::marked(&mark, &self.directory).is_empty()
+            });
+        }
     }
 }

@@ -57,6 +57,9 @@ const GUIDE: [Part; 6] = [
             "From the weakest to the strongest: default, `WEB_CONCURRENCY`, `PORT` and \
          `FORWARDED_ALLOW_IPS`, file, `GUNICORN_CMD_ARGS`, `MONOCEROS_*`, command line. Where there \
          is a `./monoceros.yaml` too, that is read instead, with a warning.",
+            "`monoceros convert gunicorn.conf.py` prints the file as a `monoceros.yaml`. Values that it \
+         computes are marked, and what has to stay in Python, such as a hook, is listed on standard \
+         error ([development.md](development.md#from-gunicornconfpy-to-yaml)).",
             "`--check-config` exits with 0, or with 1 and the names of the file and of the setting. It \
          also asks about names that are nearly settings, which gunicorn ignores: `access_logfile: is \
          not a setting; did you mean accesslog?` `--print-config` prints each of gunicorn's settings \

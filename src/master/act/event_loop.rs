@@ -129,7 +129,7 @@ impl MasterLoop {
             mold,
         } = parts;
         let poller = Poller::new()?;
-        let signals = SignalReader::new(&poller)?;
+        let signals = SignalReader::new(&poller, spec.settings.development)?;
         let first = inherited.as_ref().map_or(Generation(1), |it| it.generation);
         let mut inherited = inherited;
         let clients = inherited.as_mut().and_then(|it| it.clients.take());

@@ -139,7 +139,7 @@ impl WorkerLogs {
     }
 }
 
-/// Whether the access log is for a developer, who has set no other form of its lines.
+/// Whether the access log is for a developer, and no other form of its lines is set.
 fn is_short(settings: &WorkerSettings) -> bool {
     *settings.development() && *settings.access_logformat() == AccessFormat::usual()
 }
