@@ -70,6 +70,7 @@ fn dev_finds_a_project_of_django_below_the_directory() {
     let console = Console::run(project.path(), &words, &[]);
     console.wait_for("serving shop.wsgi:application at ");
     assert_eq!(console.connect().get("/").text(), "of django");
+    drop(console);
     let mut lost = Console::run(project.path(), "dev", &[]);
     assert_eq!(lost.wait_for_exit(), 1);
     lost.wait_for("there is web/manage.py: add --chdir web");
