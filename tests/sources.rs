@@ -115,13 +115,20 @@ fn without_debug_mode_no_client_gets_the_traceback() {
 }
 
 #[test]
-fn a_mistake_in_the_views_of_django_is_found_by_the_reload() {
+fn a_mistake_in_the_views_of_django_is_found_by_the_reload_and_shown() {
     let server = django(&views("one")).start();
     allow_mistakes(&server);
     server.directory.write("views.py", MISTAKE);
     server.wait_for_log("reload failed: gen=2 cannot serve: SyntaxError");
-    assert_eq!(server.get("/").text(), "one");
+    until::holds("the page", || ask(&server, "GET", &BROWSER).status == 500);
+    assert!(ask(&server, "GET", &BROWSER).text().contains("views.py, line 2</h1>"));
+    for fields in [&[][..], &[("Accept", "application/json")]] {
+        assert_eq!(ask(&server, "GET", fields).text(), "one");
+    }
+    let foreign = "GET / HTTP/1.1\r\nHost: shop.example.com\r\nAccept: text/html\r\n\r\n";
+    assert_eq!(server.ask(foreign).text(), "one");
     serve(&server, "two");
+    until::holds("no page", || ask(&server, "GET", &BROWSER).text() == "two");
 }
 
 const PARTS: &str = "
