@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -20,8 +19,6 @@ pub enum NameFilter {
     All,
     /// These names.
     These(BTreeSet<OsString>),
-    /// Directories, names with this ending, and these names.
-    Ending(&'static str, BTreeSet<OsString>),
 }
 
 /// Directories that cannot be watched, each with the cause.
@@ -39,29 +36,15 @@ pub struct DirectoryWatch {
 impl NameFilter {
     /// Adds a name.
     pub fn add(&mut self, name: OsString) {
-        match self {
-            Self::All => {}
-            Self::These(names) | Self::Ending(_, names) => {
-                names.insert(name);
-            }
+        if let Self::These(names) = self {
+            names.insert(name);
         }
     }
 
-    /// Adds directories, and names with this ending.
-    pub fn add_ending(&mut self, ending: &'static str) {
-        if let Self::These(names) | Self::Ending(_, names) = self {
-            *self = Self::Ending(ending, std::mem::take(names));
-        }
-    }
-
-    fn has(&self, name: &OsString, is_directory: bool) -> bool {
+    fn has(&self, name: &OsString) -> bool {
         match self {
             Self::All => true,
             Self::These(names) => names.contains(name),
-            Self::Ending(ending, names) => {
-                let has_ending = name.as_bytes().ends_with(ending.as_bytes());
-                is_directory || has_ending || names.contains(name)
-            }
         }
     }
 }
@@ -122,10 +105,9 @@ impl DirectoryWatch {
         let Some(name) = &event.name else {
             return !event.mask.contains(AddWatchFlags::IN_IGNORED);
         };
-        let is_directory = event.mask.contains(AddWatchFlags::IN_ISDIR);
         let paths = self.paths.get(&event.wd).into_iter().flatten();
         let mut filters = paths.filter_map(|path| self.watched.get(path));
-        filters.any(|(_, filter)| filter.has(name, is_directory))
+        filters.any(|(_, filter)| filter.has(name))
     }
 }
 
@@ -187,25 +169,6 @@ mod tests {
         assert!(watch.take());
         fs::remove_dir_all(&directory).unwrap();
         assert!(watch.take());
-    }
-
-    #[test]
-    fn names_with_an_ending_are_noticed_beside_those_that_matter() {
-        let directory = directory("ending");
-        let mut names = WatchedNames::new();
-        add_path(&mut names, &directory.join("key"));
-        names.values_mut().for_each(|filter| filter.add_ending(".py"));
-        let mut watch = DirectoryWatch::new().unwrap();
-        assert!(watch.watch(names).is_empty());
-        fs::write(directory.join("db"), "x").unwrap();
-        assert!(!watch.take());
-        for name in ["key", "views.py"] {
-            fs::write(directory.join(name), "x").unwrap();
-            assert!(watch.take(), "{name}");
-        }
-        fs::create_dir(directory.join("shop")).unwrap();
-        assert!(watch.take());
-        fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]

@@ -11,8 +11,6 @@ pub struct SourceFiles {
     pub files: Vec<String>,
     /// Directories of templates: any change of a file in one, or below it, counts.
     pub trees: Vec<String>,
-    /// Directories of the project: a module of Python that is added to one, or below it, counts.
-    pub roots: Vec<String>,
     /// More parts follow: there are too many paths for one message.
     pub continues: bool,
 }

@@ -9,7 +9,6 @@ use monoceros_wire::source_files::SourceFiles;
 
 use crate::master::act::source_scan::WatchList;
 use crate::master::decide::id::WorkerId;
-use crate::master::decide::source_rules::TreeContent;
 
 /// The most paths that are taken from one process.
 const MAX_PATHS: usize = 100_000;
@@ -45,10 +44,8 @@ impl ReportedSources {
             let paths = texts.into_iter().map(|text| PathBuf::from(bytes_of(&text)));
             paths.filter(|path| path.is_absolute())
         };
-        let trees = paths(files.trees).map(|path| (path, TreeContent::Everything));
-        let roots = paths(files.roots).map(|path| (path, TreeContent::Modules));
         if list.files.len() + list.trees.len() < MAX_PATHS {
-            list.trees.extend(trees.chain(roots));
+            list.trees.extend(paths(files.trees));
             list.files.extend(paths(files.files));
         }
         !files.continues

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use monoceros_sys::directory_watch::{NameFilter, WatchedNames, add_path};
 use monoceros_sys::path::turns;
 
-use crate::master::decide::source_rules::{MODULE_ENDING, TreeContent};
+use crate::master::decide::source_rules::{is_source, may_have_sources};
 use crate::master::decide::source_watch::{FileStates, SourceStamp};
 
 /// The file that a virtual environment of Python has.
@@ -20,8 +20,8 @@ const ENVIRONMENT_FILE: &str = "pyvenv.cfg";
 pub(crate) struct WatchList {
     /// Files. A directory stands for everything below it.
     pub(crate) files: BTreeSet<PathBuf>,
-    /// Directories, and what matters in each and below it.
-    pub(crate) trees: BTreeSet<(PathBuf, TreeContent)>,
+    /// Directories: everything in each and below it.
+    pub(crate) trees: BTreeSet<PathBuf>,
 }
 
 /// What a look has found.
@@ -36,7 +36,7 @@ pub(crate) struct SourceScan {
     /// The directories the links to which are known.
     followed: BTreeSet<PathBuf>,
     /// The directories of trees: a link may lead to one a second time.
-    seen: BTreeSet<(u64, u64, TreeContent)>,
+    seen: BTreeSet<(u64, u64)>,
 }
 
 impl SourceScan {
@@ -44,14 +44,14 @@ impl SourceScan {
     pub(crate) fn of(list: &WatchList) -> Self {
         let mut scan = Self::default();
         list.files.iter().for_each(|path| scan.add_file(path));
-        list.trees.iter().for_each(|(path, content)| scan.add_tree(path, *content));
+        list.trees.iter().for_each(|path| scan.add_tree(path));
         scan
     }
 
     fn add_file(&mut self, path: &Path) {
         let found = fs::metadata(path).ok();
         if found.as_ref().is_some_and(Metadata::is_dir) {
-            return self.add_tree(path, TreeContent::Everything);
+            return self.add_tree(path);
         }
         self.add_state(path, found.as_ref());
         add_path(&mut self.names, path);
@@ -78,39 +78,34 @@ impl SourceScan {
         self.states.insert(path.to_owned(), found.map(stamp));
     }
 
-    fn add_tree(&mut self, path: &Path, content: TreeContent) {
+    fn add_tree(&mut self, path: &Path) {
         self.follow(path);
-        self.add_directory(path, content);
+        self.add_directory(path);
     }
 
-    fn add_directory(&mut self, path: &Path, content: TreeContent) {
+    fn add_directory(&mut self, path: &Path) {
         let Ok(found) = fs::metadata(path) else { return };
-        if !self.seen.insert((found.dev(), found.ino(), content)) {
+        if !self.seen.insert((found.dev(), found.ino())) {
             return;
         }
-        let none = || NameFilter::These(BTreeSet::new());
-        let filter = self.names.entry(path.to_owned()).or_insert_with(none);
-        match content {
-            TreeContent::Everything => *filter = NameFilter::All,
-            TreeContent::Modules => filter.add_ending(MODULE_ENDING),
-        }
+        self.names.insert(path.to_owned(), NameFilter::All);
         let entries = fs::read_dir(path).into_iter().flatten().flatten();
-        entries.for_each(|entry| self.add_entry(&entry, content));
+        entries.for_each(|entry| self.add_entry(&entry));
     }
 
-    fn add_entry(&mut self, entry: &DirEntry, content: TreeContent) {
+    fn add_entry(&mut self, entry: &DirEntry) {
         let (path, name) = (entry.path(), entry.file_name());
-        if !content.has_file(&name) && !content.has_directory(&name) {
+        if !is_source(&name) && !may_have_sources(&name) {
             return;
         }
         // A link that leads nowhere is no file.
         let Ok(found) = fs::metadata(&path) else { return };
         if found.is_dir() {
             let is_environment = || path.join(ENVIRONMENT_FILE).exists();
-            if content.has_directory(&name) && !is_environment() {
-                self.add_directory(&path, content);
+            if may_have_sources(&name) && !is_environment() {
+                self.add_directory(&path);
             }
-        } else if content.has_file(&name) {
+        } else if is_source(&name) {
             self.add_state(&path, Some(&found));
             if path.is_symlink() {
                 self.follow(&path);
@@ -164,9 +159,9 @@ mod tests {
     fn a_tree_has_what_people_write_also_behind_a_link_to_itself() {
         let directory = project("tree");
         symlink(&directory, directory.join("shop/again")).unwrap();
-        let modules = (directory.clone(), TreeContent::Modules);
-        let list = WatchList { trees: BTreeSet::from([modules]), ..WatchList::default() };
-        assert_eq!(found(&SourceScan::of(&list), &directory), ["manage.py", "shop/views.py"]);
+        let list = WatchList { trees: BTreeSet::from([directory.clone()]), ..WatchList::default() };
+        let expected = ["manage.py", "shop/templates/a.html", "shop/views.py"];
+        assert_eq!(found(&SourceScan::of(&list), &directory), expected);
         let templates = directory.join("shop/templates");
         let list = WatchList { files: BTreeSet::from([templates]), ..WatchList::default() };
         assert_eq!(found(&SourceScan::of(&list), &directory), ["shop/templates/a.html"]);

@@ -49,8 +49,10 @@ pub(crate) struct SourceFilesWatch {
     names: WatchedNames,
     /// Files are polled too.
     is_polling: bool,
-    /// The lines that the log has already.
-    logged: BTreeSet<String>,
+    /// The log has why.
+    is_explained: bool,
+    /// The log has what is not watched of workers of class exec.
+    has_warned: bool,
 }
 
 impl SourceFilesWatch {
@@ -66,7 +68,8 @@ impl SourceFilesWatch {
             inotify: None,
             names: WatchedNames::new(),
             is_polling: false,
-            logged: BTreeSet::new(),
+            is_explained: false,
+            has_warned: false,
         }
     }
 
@@ -112,7 +115,7 @@ impl SourceFilesWatch {
     fn watch_files(&mut self, generations: &Generations, began: UnixTime, poller: &Poller) {
         let mut list = WatchList::default();
         for spec in generations.specs().filter(|spec| spec.reloads()) {
-            if !spec.kind.can_preload() && self.logged.insert(PROGRAM.to_owned()) {
+            if !spec.kind.can_preload() && !std::mem::replace(&mut self.has_warned, true) {
                 log::info!("{PROGRAM}");
             }
             self.engine = spec.settings.reload_engine;
@@ -197,7 +200,7 @@ impl SourceFilesWatch {
 
     fn poll_because(&mut self, why: &str) {
         self.is_polling = true;
-        if self.logged.insert(why.to_owned()) {
+        if !std::mem::replace(&mut self.is_explained, true) {
             log::warn!("{why}; files are polled for changes, which are noticed after a second");
         }
     }

@@ -18,6 +18,8 @@ SETTLED = 2_000_000_000
 # Directories of Python, and names of directories with installed packages.
 STANDARD = [os.path.realpath(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")]
 INSTALLED = ("site-packages", "dist-packages")
+# What has no directory that could be watched: the server's own module is a descriptor.
+OF_THE_KERNEL = ("/proc/", "/dev/")
 
 
 class SourceNotes:
@@ -29,7 +31,9 @@ class SourceNotes:
     def path(self, path):
         # Python's own parts have names such as `<frozen os>`.
         if isinstance(path, str) and path and not path.startswith("<"):
-            self._note(os.path.abspath(path))
+            path = os.path.abspath(path)
+            if not path.startswith(OF_THE_KERNEL):
+                self._note(path)
 
     def modules(self):
         """Notes the files of all modules that are loaded."""
