@@ -77,6 +77,27 @@ fn dev_finds_a_project_of_django_below_the_directory() {
 }
 
 #[test]
+fn an_edit_is_served_and_a_mistake_is_shown_to_a_browser_only() {
+    let project = project();
+    let console = Console::run(project.path(), &format!("dev {ADDRESS}"), &[]);
+    let address = console.address();
+    let ask = |accept: &str| {
+        let mut client = Connection::tcp(address).unwrap();
+        client.send(format!("GET / HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n"));
+        client.response()
+    };
+    assert_eq!(ask("text/html").text(), "one");
+    project.write("app.py", &APPLICATION.replace("one", "two"));
+    until::holds("the edit", || ask("*/*").text() == "two");
+    project.write("app.py", "def application(:\n");
+    until::holds("the page", || ask("text/html").status == 500);
+    assert!(ask("text/html").text().contains("SyntaxError"));
+    assert_eq!(ask("*/*").text(), "two");
+    project.write("app.py", APPLICATION);
+    until::holds("the correction", || ask("text/html").text() == "one");
+}
+
+#[test]
 fn ctrl_c_ends_a_server_with_requests_at_once() {
     let project = project();
     // No drain: it would last as long as the request does.

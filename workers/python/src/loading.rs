@@ -78,7 +78,7 @@ pub(crate) fn load(py: Python, task: &LoadTask) -> LoadedApplication {
     let mut facts = project::ask(py, callable.bind(py), settings);
     let mut callable = callable;
     if let Some(sources) = &sources {
-        facts.is_debugged = sources.is_debugged(Some(&callable));
+        facts.is_debugged = sources.is_debugged(Some(&callable)) || *settings.development();
         sources.report(py, channel, &callable);
     }
     if *settings.development() {
