@@ -10,9 +10,15 @@ endif
 PROFILE ?= dev
 # Tests wait for processes and for time: one more of them than there are processors.
 test-threads := $(shell expr $$(nproc) + 1)
-# These tests do not depend on the user: where root runs all tests, they run once.
-as-root-only := application_metrics::a_thousand completions:: compress::every_form drop_in::each_file \
-	gunicorn_package:: language:: layering:: manifests:: prometheus::
+# Tests of protocols, applications and texts do not depend on the user: where root runs all tests,
+# they run once. `make test` as an ordinary user runs all.
+as-root-only := accelerated_files:: access:: allowed_hosts:: application:: application_metrics:: \
+	application_module:: bad_settings:: batches:: check:: completions:: compress:: connections:: convert:: \
+	debug_guard:: delays:: drop_in:: faults:: forwarded:: frameworks:: gunicorn_package:: handshakes:: hangs:: \
+	https:: https_tools:: language:: layering:: listeners:: logs_json:: manifests:: page:: prometheus:: \
+	proxies:: proxy_protocol:: queue_timeout:: rate_limits:: recycling:: redirects:: request_hooks:: \
+	request_ids:: requests:: responses:: sessions:: slow_requests:: statsd:: storms:: threads:: top:: trust:: \
+	turns:: uploads:: vectors:: websockets::
 # Where the demo listens; with TLS=1, over https.
 BIND ?= $(if $(TLS),127.0.0.1:8443,127.0.0.1:8000)
 # Where `make install` puts the program; DESTDIR stands in front, for packages.
@@ -148,20 +154,20 @@ test-systemd: tools $(if $(shell command -v dh),$(package)) $(venv)/$(stamp) $(S
 	$(MAKE) --no-print-directory install built=$(target)/$(profile-directory) DESTDIR=$(machines)/installed PREFIX=/usr/local
 	rm -rf $(machines)/package
 	$(if $(shell command -v dh),install -D -m 644 -t $(machines)/package $(package))
-	SKIPPED_TESTS=$(skipped) cargo test --profile $(PROFILE) --test systemd; $(summary)
+	SKIPPED_TESTS=$(skipped) cargo test --workspace --profile $(PROFILE) --test systemd; $(summary)
 
 test-wheel: tools $(installers)/$(stamp) ## Run the tests of the packages for pip
 	cargo build --workspace --profile $(PROFILE)
 	@$(MAKE) --no-print-directory python-packages built=$(target)/$(profile-directory) wheels=$(target)/tests/wheels
 	@rm -f $(skipped)
-	SKIPPED_TESTS=$(skipped) cargo test --profile $(PROFILE) --test wheel; $(summary)
+	SKIPPED_TESTS=$(skipped) cargo test --workspace --profile $(PROFILE) --test wheel; $(summary)
 
 test-container: tools $(container)/base/ready ## As root: run the tests of the container image
 	cargo build --workspace --profile $(PROFILE)
 	@rm -f $(skipped)
 	rm -rf $(container)/installed
 	$(MAKE) --no-print-directory install built=$(target)/$(profile-directory) DESTDIR=$(container)/installed PREFIX=/usr/local
-	SKIPPED_TESTS=$(skipped) cargo test --profile $(PROFILE) --test container; $(summary)
+	SKIPPED_TESTS=$(skipped) cargo test --workspace --profile $(PROFILE) --test container; $(summary)
 
 check: tools ## Check the format, the lints and the documentation
 	cargo fmt --all --check
