@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use crate::command_words::{CommandRead, read_words, superfluous};
 use crate::error::Errors;
 use crate::shell_name::ShellName;
 use crate::value::Value;
@@ -9,28 +10,13 @@ use crate::value::Value;
 /// The word that a command line with it starts with.
 pub(crate) const NAME: &str = "completions";
 
-/// The content of a command line that starts with `completions`.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum CompletionsRead {
-    /// The completions of this shell.
-    Shell(ShellName),
-    /// The help of the commands.
-    CommandHelp,
-}
-
 /// Reads a command line that starts with `completions`, if this one does.
-pub(crate) fn read(args: &[OsString]) -> Option<Result<CompletionsRead, Errors>> {
-    let (_, rest) = args.split_first().filter(|(first, _)| *first == NAME)?;
-    if rest.iter().any(|word| word == "--help" || word == "-h") {
-        return Some(Ok(CompletionsRead::CommandHelp));
-    }
-    let shell = match rest {
+pub(crate) fn read(args: &[OsString]) -> Option<Result<CommandRead<ShellName>, Errors>> {
+    read_words(NAME, args, |rest| match rest {
         [] => Err("names no shell; examples: completions bash, completions zsh".to_owned()),
         [shell] => ShellName::parse(&shell.to_string_lossy(), None),
-        [_, second, ..] => Err(format!("{}: one word too many", second.to_string_lossy())),
-    };
-    let read = shell.map(CompletionsRead::Shell);
-    Some(read.map_err(|reason| Errors::of_command_line(NAME, reason)))
+        [_, second, ..] => Err(superfluous(second)),
+    })
 }
 
 #[cfg(test)]

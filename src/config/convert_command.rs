@@ -2,32 +2,19 @@
 
 use std::ffi::OsString;
 
+use crate::command_words::{CommandRead, read_words, superfluous};
 use crate::error::Errors;
 
 /// The word that a command line with it starts with.
 pub(crate) const NAME: &str = "convert";
 
-/// The content of a command line that starts with `convert`.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum ConvertRead {
-    /// The file.
-    File(OsString),
-    /// The help of the commands.
-    CommandHelp,
-}
-
 /// Reads a command line that starts with `convert`, if this one does.
-pub(crate) fn read(args: &[OsString]) -> Option<Result<ConvertRead, Errors>> {
-    let (_, rest) = args.split_first().filter(|(first, _)| *first == NAME)?;
-    if rest.iter().any(|word| word == "--help" || word == "-h") {
-        return Some(Ok(ConvertRead::CommandHelp));
-    }
-    let file = match rest {
+pub(crate) fn read(args: &[OsString]) -> Option<Result<CommandRead<OsString>, Errors>> {
+    read_words(NAME, args, |rest| match rest {
         [] => Err("names no file; example: convert gunicorn.conf.py".to_owned()),
-        [file] => Ok(ConvertRead::File(file.clone())),
-        [_, second, ..] => Err(format!("{}: one word too many", second.to_string_lossy())),
-    };
-    Some(file.map_err(|reason| Errors::of_command_line(NAME, reason)))
+        [file] => Ok(file.clone()),
+        [_, second, ..] => Err(superfluous(second)),
+    })
 }
 
 #[cfg(test)]

@@ -2,35 +2,22 @@
 
 use std::ffi::OsString;
 
+use crate::command_words::{CommandRead, read_words, superfluous, unknown_flag};
 use crate::error::Errors;
 use crate::raw::text_of;
 
 /// The word that a command line with it starts with.
 pub(crate) const NAME: &str = "init";
 
-/// The content of a command line that starts with `init`.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum InitRead {
-    /// The application that is named, if one is.
-    App(Option<String>),
-    /// The help of the commands.
-    CommandHelp,
-}
-
-/// Reads a command line that starts with `init`, if this one does.
-pub(crate) fn read(args: &[OsString]) -> Option<Result<InitRead, Errors>> {
-    let (_, rest) = args.split_first().filter(|(first, _)| *first == NAME)?;
-    if rest.iter().any(|word| word == "--help" || word == "-h") {
-        return Some(Ok(InitRead::CommandHelp));
-    }
-    let app = match rest {
+/// Reads a command line that starts with `init`, if this one does: the application that it names,
+/// if it names one.
+pub(crate) fn read(args: &[OsString]) -> Option<Result<CommandRead<Option<String>>, Errors>> {
+    read_words(NAME, args, |rest| match rest {
         [] => Ok(None),
         [app] if !app.as_encoded_bytes().starts_with(b"-") => Ok(Some(text_of(app))),
-        [flag] => Err(format!("{} is no flag of it", flag.to_string_lossy())),
-        [_, second, ..] => Err(format!("{}: one word too many", second.to_string_lossy())),
-    };
-    let read = app.map(InitRead::App);
-    Some(read.map_err(|reason| Errors::of_command_line(NAME, reason)))
+        [flag] => Err(unknown_flag(flag)),
+        [_, second, ..] => Err(superfluous(second)),
+    })
 }
 
 #[cfg(test)]

@@ -4,19 +4,20 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use crate::check_command;
-use crate::completions_command::{self, CompletionsRead};
+use crate::command_words::CommandRead;
+use crate::completions_command;
 use crate::constraints;
 use crate::control_command::{self, ControlCommand, ControlRead};
-use crate::convert_command::{self, ConvertRead};
+use crate::convert_command;
 use crate::dev_command;
 use crate::error::{Errors, ValueOrigin};
 use crate::flags;
 use crate::help;
-use crate::init_command::{self, InitRead};
+use crate::init_command;
 use crate::loaded::Loaded;
 use crate::python_file::PythonValues;
 use crate::shell_name::ShellName;
-use crate::shim_command::{self, ShimCommand, ShimRead};
+use crate::shim_command::{self, ShimCommand};
 use crate::sources::{SettingSources, merge_all};
 
 /// The command of an invocation.
@@ -93,29 +94,13 @@ pub fn load_with(
             ControlRead::CommandHelp => Command::Help(help::commands()),
         });
     }
-    if let Some(read) = completions_command::read(args) {
-        return read.map(|read| match read {
-            CompletionsRead::Shell(shell) => Command::Completions(shell),
-            CompletionsRead::CommandHelp => Command::Help(help::commands()),
-        });
-    }
-    if let Some(read) = shim_command::read(args, cwd) {
-        return read.map(|read| match read {
-            ShimRead::Command(command) => Command::InstallShim(command),
-            ShimRead::CommandHelp => Command::Help(help::commands()),
-        });
-    }
-    if let Some(read) = init_command::read(args) {
-        return read.map(|read| match read {
-            InitRead::App(app) => Command::Init(app),
-            InitRead::CommandHelp => Command::Help(help::commands()),
-        });
-    }
-    if let Some(read) = convert_command::read(args) {
-        return read.map(|read| match read {
-            ConvertRead::File(file) => Command::Convert(file),
-            ConvertRead::CommandHelp => Command::Help(help::commands()),
-        });
+    let read = completions_command::read(args)
+        .map(|read| command_or_help(read, Command::Completions))
+        .or_else(|| Some(command_or_help(shim_command::read(args, cwd)?, Command::InstallShim)))
+        .or_else(|| Some(command_or_help(init_command::read(args)?, Command::Init)))
+        .or_else(|| Some(command_or_help(convert_command::read(args)?, Command::Convert)));
+    if let Some(read) = read {
+        return read;
     }
     let sources = SettingSources { env, cwd, python, is_dev: false };
     if let Some(words) = check_command::read(args) {
@@ -145,6 +130,17 @@ pub fn load_with(
         return Ok(Command::Version(format!("monoceros {}\n", env!("CARGO_PKG_VERSION"))));
     }
     merge_all(line, sources, errors).and_then(check).map(command)
+}
+
+/// What was read of a command that needs no server.
+fn command_or_help<T>(
+    read: Result<CommandRead<T>, Errors>,
+    command: impl FnOnce(T) -> Command,
+) -> Result<Command, Errors> {
+    read.map(|read| match read {
+        CommandRead::Command(found) => command(found),
+        CommandRead::CommandHelp => Command::Help(help::commands()),
+    })
 }
 
 /// Checks settings against each other, if all are known.

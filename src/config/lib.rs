@@ -15,6 +15,7 @@ mod check_command;
 mod choice;
 mod cipher_expression;
 mod command_texts;
+mod command_words;
 mod completions_command;
 mod compression;
 mod config_file;

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::command_words::{CommandRead, read_words, superfluous, unknown_flag};
 use crate::error::Errors;
 
 /// The word that a command line with it starts with.
@@ -20,34 +21,27 @@ pub struct ShimCommand {
     pub replaces: bool,
 }
 
-/// The content of a command line that starts with `install-gunicorn-shim`.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum ShimRead {
-    /// The command.
-    Command(ShimCommand),
-    /// The help of the commands.
-    CommandHelp,
+/// Reads a command line that starts with `install-gunicorn-shim`, if this one does.
+pub(crate) fn read(
+    args: &[OsString],
+    cwd: &Path,
+) -> Option<Result<CommandRead<ShimCommand>, Errors>> {
+    read_words(NAME, args, |rest| parse(rest, cwd))
 }
 
-/// Reads a command line that starts with `install-gunicorn-shim`, if this one does.
-pub(crate) fn read(args: &[OsString], cwd: &Path) -> Option<Result<ShimRead, Errors>> {
-    let (_, rest) = args.split_first().filter(|(first, _)| *first == NAME)?;
-    if rest.iter().any(|word| word == "--help" || word == "-h") {
-        return Some(Ok(ShimRead::CommandHelp));
-    }
+fn parse(rest: &[OsString], cwd: &Path) -> Result<ShimCommand, String> {
     let is_flag = |word: &&OsString| word.as_encoded_bytes().starts_with(b"-");
     let (flags, words): (Vec<_>, Vec<_>) = rest.iter().partition(is_flag);
-    let unknown = flags.iter().find(|flag| **flag != REPLACE);
-    let environment = match (unknown, words.as_slice()) {
-        (Some(flag), _) => Err(format!("{} is no flag of it", flag.to_string_lossy())),
-        (None, []) => Err("names no environment; example: install-gunicorn-shim .venv".to_owned()),
-        (None, [environment]) => Ok(cwd.join(environment)),
-        (None, [_, second, ..]) => Err(format!("{}: one word too many", second.to_string_lossy())),
-    };
-    let replaces = !flags.is_empty();
-    let read =
-        environment.map(|environment| ShimRead::Command(ShimCommand { environment, replaces }));
-    Some(read.map_err(|reason| Errors::of_command_line(NAME, reason)))
+    if let Some(flag) = flags.iter().find(|flag| **flag != REPLACE) {
+        return Err(unknown_flag(flag));
+    }
+    match words.as_slice() {
+        [] => Err("names no environment; example: install-gunicorn-shim .venv".to_owned()),
+        [environment] => {
+            Ok(ShimCommand { environment: cwd.join(environment), replaces: !flags.is_empty() })
+        }
+        [_, second, ..] => Err(superfluous(second)),
+    }
 }
 
 #[cfg(test)]
