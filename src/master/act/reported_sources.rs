@@ -7,7 +7,7 @@ use monoceros_config::raw::bytes_of;
 use monoceros_wire::Generation;
 use monoceros_wire::source_files::SourceFiles;
 
-use crate::master::act::source_scan::WatchList;
+use crate::master::act::source_scan::WatchedPaths;
 use crate::master::decide::id::WorkerId;
 
 /// The most paths that are taken from one process.
@@ -31,22 +31,22 @@ pub(crate) struct ReportedSources(BTreeMap<WorkerId, ProcessSources>);
 #[derive(Debug)]
 struct ProcessSources {
     generation: Generation,
-    list: WatchList,
+    list: WatchedPaths,
 }
 
 impl ReportedSources {
     /// Adds a report. Returns whether it is complete.
     pub(crate) fn add(&mut self, report: SourceReport) -> bool {
         let SourceReport { worker, generation, files } = report;
-        let known = ProcessSources { generation, list: WatchList::default() };
+        let known = ProcessSources { generation, list: WatchedPaths::default() };
         let list = &mut self.0.entry(worker).or_insert(known).list;
         let paths = |texts: Vec<String>| {
             let paths = texts.into_iter().map(|text| PathBuf::from(bytes_of(&text)));
             paths.filter(|path| path.is_absolute())
         };
-        if list.files.len() + list.trees.len() < MAX_PATHS {
-            list.trees.extend(paths(files.trees));
-            list.files.extend(paths(files.files));
+        if list.len() < MAX_PATHS {
+            list.extend(paths(files.trees));
+            list.extend(paths(files.files));
         }
         !files.continues
     }
@@ -66,10 +66,9 @@ impl ReportedSources {
     }
 
     /// Adds everything to a list.
-    pub(crate) fn add_to(&self, list: &mut WatchList) {
+    pub(crate) fn add_to(&self, list: &mut WatchedPaths) {
         for process in self.0.values() {
-            list.files.extend(process.list.files.iter().cloned());
-            list.trees.extend(process.list.trees.iter().cloned());
+            list.extend(process.list.iter().cloned());
         }
     }
 }
@@ -87,9 +86,9 @@ mod tests {
     }
 
     fn files(reported: &ReportedSources) -> Vec<String> {
-        let mut list = WatchList::default();
+        let mut list = WatchedPaths::default();
         reported.add_to(&mut list);
-        list.files.iter().map(|path| path.display().to_string()).collect()
+        list.iter().map(|path| path.display().to_string()).collect()
     }
 
     #[test]

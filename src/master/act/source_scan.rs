@@ -15,14 +15,8 @@ use crate::master::decide::source_watch::{FileStates, SourceStamp};
 /// The file that a virtual environment of Python has.
 const ENVIRONMENT_FILE: &str = "pyvenv.cfg";
 
-/// What is watched. Paths are absolute.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct WatchList {
-    /// Files. A directory stands for everything below it.
-    pub(crate) files: BTreeSet<PathBuf>,
-    /// Directories: everything in each and below it.
-    pub(crate) trees: BTreeSet<PathBuf>,
-}
+/// What is watched: absolute paths. A directory stands for everything below it.
+pub(crate) type WatchedPaths = BTreeSet<PathBuf>;
 
 /// What a look has found.
 #[derive(Debug, Default)]
@@ -41,17 +35,17 @@ pub(crate) struct SourceScan {
 
 impl SourceScan {
     /// Looks at everything in a list.
-    pub(crate) fn of(list: &WatchList) -> Self {
+    pub(crate) fn of(list: &WatchedPaths) -> Self {
         let mut scan = Self::default();
-        list.files.iter().for_each(|path| scan.add_file(path));
-        list.trees.iter().for_each(|path| scan.add_tree(path));
+        list.iter().for_each(|path| scan.add_path(path));
         scan
     }
 
-    fn add_file(&mut self, path: &Path) {
+    fn add_path(&mut self, path: &Path) {
         let found = fs::metadata(path).ok();
         if found.as_ref().is_some_and(Metadata::is_dir) {
-            return self.add_tree(path);
+            self.follow(path);
+            return self.add_directory(path);
         }
         self.add_state(path, found.as_ref());
         add_path(&mut self.names, path);
@@ -76,11 +70,6 @@ impl SourceScan {
             self.devices.entry(found.dev()).or_insert_with(|| directory.to_owned());
         }
         self.states.insert(path.to_owned(), found.map(stamp));
-    }
-
-    fn add_tree(&mut self, path: &Path) {
-        self.follow(path);
-        self.add_directory(path);
     }
 
     fn add_directory(&mut self, path: &Path) {
@@ -159,11 +148,11 @@ mod tests {
     fn a_tree_has_what_people_write_also_behind_a_link_to_itself() {
         let directory = project("tree");
         symlink(&directory, directory.join("shop/again")).unwrap();
-        let list = WatchList { trees: BTreeSet::from([directory.clone()]), ..WatchList::default() };
+        let list = BTreeSet::from([directory.clone()]);
         let expected = ["manage.py", "shop/templates/a.html", "shop/views.py"];
         assert_eq!(found(&SourceScan::of(&list), &directory), expected);
         let templates = directory.join("shop/templates");
-        let list = WatchList { files: BTreeSet::from([templates]), ..WatchList::default() };
+        let list = BTreeSet::from([templates]);
         assert_eq!(found(&SourceScan::of(&list), &directory), ["shop/templates/a.html"]);
         fs::remove_dir_all(&directory).unwrap();
     }
@@ -175,7 +164,7 @@ mod tests {
         let views = directory.join("current/views.py");
         let missing = directory.join("later/on/more.py");
         let files = BTreeSet::from([views.clone(), missing.clone()]);
-        let scan = SourceScan::of(&WatchList { files, ..WatchList::default() });
+        let scan = SourceScan::of(&files);
         assert!(scan.states[&views].is_some() && scan.states[&missing].is_none());
         let NameFilter::These(names) = &scan.names[&directory] else { panic!("all names") };
         for name in ["current", "shop", "later"] {

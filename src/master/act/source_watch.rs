@@ -18,7 +18,7 @@ use crate::master::act::generations::Generations;
 use crate::master::act::poller::{PollSource, Poller};
 use crate::master::act::processes::Processes;
 use crate::master::act::reported_sources::{ReportedSources, SourceReport};
-use crate::master::act::source_scan::{SourceScan, WatchList};
+use crate::master::act::source_scan::{SourceScan, WatchedPaths};
 use crate::master::act::worker_spec::WorkerSpec;
 use crate::master::decide::event::MasterEvent;
 use crate::master::decide::source_watch::{SourceWatch, describe};
@@ -37,7 +37,7 @@ type UnixTime = (i64, i64);
 pub(crate) struct SourceFilesWatch {
     /// The directory that the server was started in.
     directory: PathBuf,
-    list: WatchList,
+    list: WatchedPaths,
     reported: ReportedSources,
     /// When each generation has begun to read its files.
     began: BTreeMap<Generation, UnixTime>,
@@ -60,7 +60,7 @@ impl SourceFilesWatch {
     pub(crate) fn new(directory: PathBuf) -> Self {
         Self {
             directory,
-            list: WatchList::default(),
+            list: WatchedPaths::default(),
             reported: ReportedSources::default(),
             began: BTreeMap::new(),
             watch: SourceWatch::default(),
@@ -113,15 +113,15 @@ impl SourceFilesWatch {
     /// Watches everything that the generations with `reload` have. `began` is when an older state
     /// of a file that was not watched before may have been read.
     fn watch_files(&mut self, generations: &Generations, began: UnixTime, poller: &Poller) {
-        let mut list = WatchList::default();
+        let mut list = WatchedPaths::default();
         for spec in generations.specs().filter(|spec| spec.reloads()) {
             if !spec.kind.can_preload() && !std::mem::replace(&mut self.has_warned, true) {
                 log::info!("{PROGRAM}");
             }
             self.engine = spec.settings.reload_engine;
-            list.files.extend(self.files_of(spec));
+            list.extend(self.files_of(spec));
         }
-        if list != WatchList::default() {
+        if !list.is_empty() {
             self.reported.add_to(&mut list);
         }
         if list != self.list {
@@ -143,7 +143,7 @@ impl SourceFilesWatch {
     }
 
     fn watch_list(&mut self, began: UnixTime, poller: &Poller) {
-        if self.list == WatchList::default() {
+        if self.list.is_empty() {
             if let Some(inotify) = self.inotify.take() {
                 poller.deregister(inotify.as_fd());
             }
