@@ -263,7 +263,9 @@ fn a_thousand_streams_are_open_at_once() {
     for client in &mut clients {
         assert_eq!(body(client), "together");
     }
-    assert_eq!(engine.board.counters().requests, TOGETHER as u64);
+    // A request is counted behind the write of its response, which its client may read before.
+    let all = || (engine.board.counters().requests == TOGETHER as u64).then_some(());
+    some("the count of all requests", all);
 }
 
 /// No event announces bytes that have arrived before the loop has read the head.
