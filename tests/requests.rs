@@ -7,9 +7,11 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
+use crate::support::certificate::Authority;
 use crate::support::client::{Connection, get, request};
 use crate::support::process;
 use crate::support::setup::Setup;
+use crate::support::tls::TlsClient;
 use crate::support::until;
 
 #[test]
@@ -64,6 +66,57 @@ fn the_environ_of_a_get_has_no_content() {
     assert!(matches!(environ.get("CONTENT_LENGTH"), None | Some(Value::String(_))));
     assert_eq!(environ.get("CONTENT_LENGTH").map_or("", |value| value.as_str().unwrap()), "");
     assert_eq!(environ["body"], "");
+}
+
+/// The worker keeps values that most requests have. Each variable is that of the request
+/// nevertheless, whichever kind of client came first.
+#[test]
+fn no_variable_is_that_of_another_request() {
+    let authority = Authority::new("root");
+    let binds = [
+        "--bind",
+        "http://127.0.0.2:0",
+        "--bind",
+        "https://127.0.0.1:0",
+        "--bind",
+        "unix:socket?scheme=http",
+    ];
+    let setup = Setup::bare().apps().flag("environ").flags(&binds);
+    let server = setup.certificate(&authority.server(&["localhost"]).issue()).start();
+    let (plain, tls) = (server.address_of("http"), server.address_of("https"));
+    let unix = server.directory.join("socket");
+    let path = unix.to_str().unwrap();
+    let client = TlsClient::new(&authority);
+    let (http, https) = (plain.port().to_string(), tls.port().to_string());
+    let longest = "a".repeat(200);
+    let ask = |mut connection: Connection, expected: [&str; 6], host: Option<&str>| {
+        let [method, protocol, ..] = expected;
+        let field = host.map_or(String::new(), |host| format!("Host: {host}\r\n"));
+        connection.send(format!("{method} / {protocol}\r\n{field}\r\n"));
+        let environ = connection.response().json();
+        let names =
+            ["REQUEST_METHOD", "SERVER_PROTOCOL", "REMOTE_ADDR", "SERVER_NAME", "SERVER_PORT"];
+        for (name, value) in names.into_iter().zip(expected) {
+            assert_eq!(environ[name], value, "{name} of {expected:?}");
+        }
+        assert_eq!(environ["wsgi.url_scheme"], expected[5], "{expected:?}");
+        assert_eq!(environ.get("HTTP_HOST"), host.map(Value::from).as_ref(), "{expected:?}");
+    };
+    let (new, old, own) = ("HTTP/1.1", "HTTP/1.0", "127.0.0.1");
+    let near = "127.0.0.2";
+    let over_tcp = || Connection::tcp(plain).unwrap();
+    let over_unix = || Connection::unix(&unix).unwrap();
+    let over_tls = || client.connect(tls).unwrap();
+    let from_other = || Connection::from([127, 0, 0, 3].into(), plain).unwrap();
+    for _ in 0..2 {
+        ask(over_tcp(), ["GET", old, own, near, &http, "http"], None);
+        ask(over_tls(), ["GET", new, own, own, &https, "https"], Some("b.example"));
+        ask(over_unix(), ["POST", old, "", path, "80", "http"], None);
+        ask(over_unix(), ["GET", new, "", "a.example", "8080", "http"], Some("a.example:8080"));
+        ask(from_other(), ["PUT", new, "127.0.0.3", near, &http, "http"], Some(&longest));
+        ask(over_tls(), ["DELETE", old, own, own, &https, "https"], None);
+        ask(over_tcp(), ["GET", new, own, near, &http, "http"], Some("a.example"));
+    }
 }
 
 #[test]

@@ -42,7 +42,9 @@ fn is_ip_literal(name: &[u8]) -> bool {
 
 /// Whether a name is a `reg-name` (RFC 3986 section 3.2.2). An IPv4 address is one too.
 fn is_reg_name(name: &[u8]) -> bool {
-    let mut rest = name;
+    let is_plain = |byte: &u8| REG_NAME[usize::from(*byte)];
+    let plain = name.iter().position(|byte| !is_plain(byte)).unwrap_or(name.len());
+    let mut rest = &name[plain..];
     while let [byte, after @ ..] = rest {
         rest = match (byte, after) {
             (b'%', [high, low, after @ ..])
@@ -50,7 +52,7 @@ fn is_reg_name(name: &[u8]) -> bool {
             {
                 after
             }
-            _ if REG_NAME[usize::from(*byte)] => after,
+            _ if is_plain(byte) => after,
             _ => return false,
         };
     }

@@ -37,6 +37,9 @@ const URL_SCHEME: &str = "wsgi.url_scheme";
 /// The certificate of a client as text, if the settings ask for it.
 const CLIENT_CERTIFICATE: &str = "SSL_CLIENT_CERT";
 
+/// The maximum length of a usual value, in bytes.
+const LONGEST_USUAL: usize = 64;
+
 /// Makes environments; one for each application thread.
 pub(crate) struct Environ {
     template: Template,
@@ -87,6 +90,21 @@ macro_rules! keys {
             }
         }
     };
+}
+
+/// The variables that have the same value in most requests of a worker.
+#[derive(Clone, Copy, Debug)]
+enum Usual {
+    Method,
+    Protocol,
+    PeerHost,
+    LocalHost,
+    LocalPort,
+    Host,
+}
+
+impl Usual {
+    const COUNT: usize = Self::Host as usize + 1;
 }
 
 keys! {
@@ -166,10 +184,10 @@ impl Environ {
         let request = exchange.request();
         let head = &request.head;
         environ.set_item(&self.keys.input, input)?;
-        environ.set_item(&self.keys.method, self.texts.find(py, head.method())?)?;
+        self.set_usual(&environ, exchange, Usual::Method, head.method())?;
         self.set_target(py, &environ, head, exchange.prefix())?;
         let protocol = head.version().as_str().as_bytes();
-        environ.set_item(&self.keys.protocol, self.texts.find(py, protocol)?)?;
+        self.set_usual(&environ, exchange, Usual::Protocol, protocol)?;
         self.set_addresses(py, &environ, exchange)?;
         if exchange.scheme() != usual_scheme {
             environ.set_item(URL_SCHEME, exchange.scheme().as_str())?;
@@ -203,6 +221,42 @@ impl Environ {
             None => self.template.for_tls(py, session)?,
         };
         Ok(self.tls_template.insert(template))
+    }
+
+    /// Sets a variable, unless the template has this value: one comparison costs less than a
+    /// place in a dictionary. The first value that is seen becomes the template's.
+    fn set_usual(
+        &mut self,
+        environ: &Bound<PyDict>,
+        exchange: &Exchange,
+        variable: Usual,
+        text: &[u8],
+    ) -> PyResult<()> {
+        let py = environ.py();
+        let template = match exchange.session() {
+            None => &mut self.template,
+            // The environment was copied from it.
+            Some(_) => self.tls_template.as_mut().unwrap_or(&mut self.template),
+        };
+        let usual = &mut template.usual[variable as usize];
+        if usual.as_deref() == Some(text) {
+            return Ok(());
+        }
+        let keys = &self.keys;
+        let key = match variable {
+            Usual::Method => &keys.method,
+            Usual::Protocol => &keys.protocol,
+            Usual::PeerHost => &keys.peer_host,
+            Usual::LocalHost => &keys.local_host,
+            Usual::LocalPort => &keys.local_port,
+            Usual::Host => &keys.host,
+        };
+        let value = self.texts.find(py, text)?;
+        if usual.is_none() && text.len() <= LONGEST_USUAL {
+            template.dict.bind(py).set_item(key, &value)?;
+            *usual = Some(text.into());
+        }
+        environ.set_item(key, value)
     }
 
     /// Sets the variables about the encryption of the connection.
@@ -276,27 +330,36 @@ impl Environ {
         environ: &Bound<PyDict>,
         exchange: &Exchange,
     ) -> PyResult<()> {
-        let keys = &self.keys;
         match exchange.peer() {
             Address::Internet { host, port, .. } => {
-                environ.set_item(&keys.peer_host, self.texts.find(py, host.as_bytes())?)?;
+                self.set_usual(environ, exchange, Usual::PeerHost, host.as_bytes())?;
                 // A proxy need not report the port of its client.
                 match port {
-                    0 => environ.del_item(&keys.peer_port)?,
-                    _ => environ.set_item(&keys.peer_port, port.to_string())?,
+                    0 => environ.del_item(&self.keys.peer_port)?,
+                    _ => {
+                        let port = ffi::latin1(py, decimal(*port, &mut [0; 5]))?;
+                        environ.set_item(&self.keys.peer_port, port)?;
+                    }
                 }
             }
-            Address::Unix(_) => environ.del_item(&keys.peer_port)?,
+            Address::Unix(_) => {
+                self.set_usual(environ, exchange, Usual::PeerHost, b"")?;
+                environ.del_item(&self.keys.peer_port)?;
+            }
         }
         let head = &exchange.request().head;
+        let mut room = [0; 5];
         let (name, port) = match exchange.local() {
-            Address::Internet { host, port, .. } => (Cow::from(host.as_bytes()), decimal(*port)),
+            Address::Internet { host, port, .. } => {
+                (Cow::from(host.as_bytes()), decimal(*port, &mut room))
+            }
             Address::Unix(own) => {
-                server_of(head.host().unwrap_or(b""), own, exchange.scheme().default_port())
+                let default = decimal(exchange.scheme().default_port(), &mut room);
+                server_of(head.host().unwrap_or(b""), own, default)
             }
         };
-        environ.set_item(&keys.local_host, self.texts.find(py, &name)?)?;
-        environ.set_item(&keys.local_port, self.texts.find(py, port.as_bytes())?)
+        self.set_usual(environ, exchange, Usual::LocalHost, &name)?;
+        self.set_usual(environ, exchange, Usual::LocalPort, port)
     }
 
     fn set_fields(
@@ -315,7 +378,7 @@ impl Environ {
                     // 3.2.2).
                     has_host = true;
                     let host = head.host().unwrap_or(value);
-                    environ.set_item(&self.keys.host, self.texts.find(py, host)?)?;
+                    self.set_usual(environ, exchange, Usual::Host, host)?;
                 }
                 12 if name.eq_ignore_ascii_case(b"content-type") => {
                     environ.set_item(&self.keys.content_type, ffi::latin1(py, value)?)?;
@@ -338,7 +401,7 @@ impl Environ {
         if !has_host {
             match head.host() {
                 // The host of an absolute target in HTTP/1.0.
-                Some(host) => environ.set_item(&self.keys.host, self.texts.find(py, host)?)?,
+                Some(host) => self.set_usual(environ, exchange, Usual::Host, host)?,
                 None => environ.del_item(&self.keys.host)?,
             }
         }
@@ -368,10 +431,12 @@ impl Environ {
     }
 }
 
-/// The values that are the same for each request, and a placeholder for each other key:
-/// a copied dictionary then never has to grow.
+/// The values that are the same for each request, those that are for most, and a placeholder for
+/// each other key: a copied dictionary then never has to grow.
 struct Template {
     dict: Py<PyDict>,
+    /// The usual values, each from the first request that had one.
+    usual: [Option<Box<[u8]>>; Usual::COUNT],
     /// The session whose variables it has; a session without a client's certificate.
     session: Option<Session>,
 }
@@ -379,7 +444,7 @@ struct Template {
 impl Template {
     fn new(py: Python, constants: &Constants, keys: &Keys) -> PyResult<Self> {
         let dict = plain_template(py, constants, keys)?.unbind();
-        Ok(Self { dict, session: None })
+        Ok(Self { dict, usual: Default::default(), session: None })
     }
 
     /// The same for connections with TLS.
@@ -391,7 +456,7 @@ impl Template {
         for (name, value) in session_variables(&session) {
             dict.set_item(PyString::intern(py, name), value)?;
         }
-        Ok(Self { dict: dict.unbind(), session: Some(session) })
+        Ok(Self { dict: dict.unbind(), usual: self.usual.clone(), session: Some(session) })
     }
 
     /// The scheme in it. It is set for a request only if that one has another scheme.
@@ -467,8 +532,8 @@ fn decode<'a>(path: &'a [u8], room: &'a mut Vec<u8>) -> &'a [u8] {
 fn server_of<'a>(
     host: &'a [u8],
     own: &'a UnixAddress,
-    default_port: u16,
-) -> (Cow<'a, [u8]>, String) {
+    default_port: &'a [u8],
+) -> (Cow<'a, [u8]>, &'a [u8]) {
     let is_port = |at: &usize| host[at + 1..].iter().all(u8::is_ascii_digit);
     let colon = host.iter().rposition(|byte| *byte == b':').filter(is_port);
     let (name, port) = colon.map_or((host, &b""[..]), |at| (&host[..at], &host[at + 1..]));
@@ -478,11 +543,19 @@ fn server_of<'a>(
         UnixAddress::Abstract(name) => Cow::from([b"@", name.as_slice()].concat()),
         UnixAddress::Unnamed => Cow::from(&b"localhost"[..]),
     };
-    let port =
-        if port.is_empty() { decimal(default_port) } else { String::from_utf8_lossy(port).into() };
-    (name, port)
+    (name, if port.is_empty() { default_port } else { port })
 }
 
-fn decimal(port: u16) -> String {
-    port.to_string()
+/// The digits of a port.
+fn decimal(port: u16, room: &mut [u8; 5]) -> &[u8] {
+    let (mut at, mut rest) = (room.len(), port);
+    loop {
+        at -= 1;
+        // Less than 10.
+        room[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            return &room[at..];
+        }
+    }
 }
