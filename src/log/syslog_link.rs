@@ -57,11 +57,19 @@ struct LinkState {
     pause_until_ms: u64,
     /// The address that is tried next.
     next_address: usize,
-    /// Framed messages that wait for the connection.
-    waiting: VecDeque<Vec<u8>>,
+    /// What waits for the connection.
+    waiting: VecDeque<WaitingMessage>,
     waiting_bytes: usize,
     /// How much of the first one was sent.
     sent: usize,
+}
+
+/// A message as it is sent.
+#[derive(Debug)]
+struct WaitingMessage {
+    framed: Vec<u8>,
+    /// How many messages are lost with it: one, or as many as a report about lost ones has.
+    stands_for: u64,
 }
 
 #[derive(Debug)]
@@ -113,10 +121,10 @@ impl SyslogLink {
             return;
         };
         let before = self.lost.swap(0, Ordering::Relaxed);
-        if before > 0 && !state.add(framing, &report(before)) {
+        if before > 0 && !state.add(framing, &report(before), before) {
             self.lost.fetch_add(before, Ordering::Relaxed);
         }
-        if !state.add(framing, message) {
+        if !state.add(framing, message, 1) {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
         let (lost, _) = state.write_out();
@@ -258,7 +266,7 @@ impl OpenSocket {
 
 impl LinkState {
     /// Adds a message to those that wait. Returns false if there is no room.
-    fn add(&mut self, framing: MessageFraming, message: &[u8]) -> bool {
+    fn add(&mut self, framing: MessageFraming, message: &[u8], stands_for: u64) -> bool {
         let framed = match framing {
             MessageFraming::Datagram => message.to_vec(),
             MessageFraming::Terminated => [message, b"\0"].concat(),
@@ -267,7 +275,7 @@ impl LinkState {
         let has_room = self.waiting_bytes + framed.len() <= WAITING_LIMIT;
         if has_room {
             self.waiting_bytes += framed.len();
-            self.waiting.push_back(framed);
+            self.waiting.push_back(WaitingMessage { framed, stands_for });
         }
         has_room
     }
@@ -282,10 +290,10 @@ impl LinkState {
             Err(_) => return (self.close(), false),
         }
         while let Some(first) = self.waiting.front() {
-            match socket.send(&first[self.sent..]) {
-                Ok(count) if self.sent + count < first.len() => self.sent += count,
+            match socket.send(&first.framed[self.sent..]) {
+                Ok(count) if self.sent + count < first.framed.len() => self.sent += count,
                 Ok(_) => {
-                    self.waiting_bytes -= first.len();
+                    self.waiting_bytes -= first.framed.len();
                     self.sent = 0;
                     self.waiting.pop_front();
                 }
@@ -299,7 +307,7 @@ impl LinkState {
 
     /// Gives the connection up, with what waits for it. Returns the number of messages.
     fn close(&mut self) -> u64 {
-        let lost = self.waiting.len() as u64;
+        let lost = self.waiting.iter().map(|message| message.stands_for).sum();
         self.socket = None;
         self.waiting.clear();
         (self.waiting_bytes, self.sent) = (0, 0);
@@ -416,6 +424,20 @@ mod tests {
         let length = unix.recv(&mut bytes).unwrap();
         assert_eq!(&bytes[..length], b"again");
         std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_report_about_lost_messages_that_is_lost_itself_counts_them_again() {
+        // Connections to this port are refused.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let link = SyslogLink::new(SyslogAddress::Tcp { host: "127.0.0.1".to_owned(), port });
+        for _ in 0..5 {
+            link.lock().unwrap().pause_until_ms = 0;
+            link.send(b"lost", report);
+            link.flush();
+        }
+        let waiting: u64 = link.lock().unwrap().waiting.iter().map(|it| it.stands_for).sum();
+        assert_eq!(link.lost.load(Ordering::Relaxed) + waiting, 5);
     }
 
     #[test]
