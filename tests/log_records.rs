@@ -123,3 +123,40 @@ fn the_paths_of_clients_are_escaped_in_the_masters_lines() {
     let log = server.log();
     assert!(log.lines().all(|line| line.starts_with('[') && !line.contains(is_unsafe)), "{log}");
 }
+
+/// Writes lines in parts, and one without text.
+const PARTS: &str = r#"
+import sys
+
+def application(environ, start_response):
+    errors = environ["wsgi.errors"]
+    for part in ["work", " begins", "\n", "\n", "ends\n"]:
+        errors.write(part)
+        errors.flush()
+    print("first\nsecond")
+    sys.stderr.write("third\nfou")
+    sys.stderr.write("rth\n")
+    start_response("200 OK", [("Content-Length", "0")])
+    return []
+"#;
+
+#[test]
+fn the_end_of_a_line_that_is_written_already_is_no_record() {
+    let flags = ["--capture-output", "--log-format", "json", "--error-logfile", "error.log"];
+    let setup = Setup::of("parts:application").file("parts.py", PARTS).flag("--pythonpath=.");
+    let server = setup.flags(&flags).spawn();
+    let read = || server.directory.read("error.log");
+    crate::support::until::holds("a server", || read().contains("serving parts"));
+    assert_eq!(server.get("/").status, 200);
+    crate::support::until::holds("the last text", || read().contains("fourth"));
+    let log = read();
+    let records = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let of_application =
+        |record: &serde_json::Value| !record["logger"].as_str().unwrap().contains("monoceros");
+    let messages: Vec<_> = records
+        .filter(of_application)
+        .map(|record| record["message"].as_str().unwrap().to_owned())
+        .collect();
+    let expected = ["work", " begins", "", "ends", "first", "second", "third", "fourth"];
+    assert_eq!(messages, expected);
+}

@@ -46,7 +46,6 @@ class ErrorStream(io.TextIOWrapper):
             ErrorBytes(log),
             encoding="utf-8",
             errors="backslashreplace",
-            line_buffering=True,
             write_through=True,
         )
 

@@ -1,6 +1,7 @@
 //! The error log for Python code: the file below `wsgi.errors`, and the loggers with
 //! the names of gunicorn's.
 
+use std::mem;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,10 +26,45 @@ pub(crate) struct ErrorLog {
     log: Arc<RecordWriter>,
     /// The name of the stream, as a record has it.
     name: &'static str,
-    /// The line that has no end yet.
-    begun: Mutex<Vec<u8>>,
+    begun: Mutex<BegunLine>,
     /// Whether there is such a line.
     has_begun: AtomicBool,
+}
+
+/// The line that has no end yet.
+#[derive(Default)]
+struct BegunLine {
+    /// What of it is not in the log.
+    bytes: Vec<u8>,
+    /// Whether its beginning is a record already. Its end alone makes no other one.
+    is_written: bool,
+}
+
+impl BegunLine {
+    fn add(&mut self, bytes: &[u8]) {
+        let is_end = self.is_written && bytes.starts_with(b"\n");
+        self.is_written &= bytes.is_empty();
+        self.bytes.extend_from_slice(&bytes[usize::from(is_end)..]);
+    }
+
+    /// Takes the lines that have their ends, or else one that is too long to wait for it.
+    fn take_lines(&mut self) -> Option<Vec<u8>> {
+        match self.bytes.iter().rposition(|byte| *byte == b'\n') {
+            Some(at) => {
+                let rest = self.bytes.split_off(at + 1);
+                Some(mem::replace(&mut self.bytes, rest))
+            }
+            None if self.bytes.len() > LINE_LIMIT => self.take(),
+            None => None,
+        }
+    }
+
+    /// Takes what of it is not in the log.
+    fn take(&mut self) -> Option<Vec<u8>> {
+        let bytes = mem::take(&mut self.bytes);
+        self.is_written |= !bytes.is_empty();
+        (!bytes.is_empty()).then_some(bytes)
+    }
 }
 
 impl ErrorLog {
@@ -69,7 +105,7 @@ impl ErrorLog {
         self.log.write(&record);
     }
 
-    fn begun(&self) -> MutexGuard<'_, Vec<u8>> {
+    fn begun(&self) -> MutexGuard<'_, BegunLine> {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -79,30 +115,18 @@ impl ErrorLog {
     /// Takes all bytes, and writes the whole lines among them.
     fn write(&self, bytes: &[u8]) -> usize {
         let mut begun = self.begun();
-        let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let (whole, rest) = bytes.split_at(end);
-        if begun.is_empty() && !whole.is_empty() {
-            self.write_lines(whole);
-        } else if !whole.is_empty() {
-            begun.extend_from_slice(whole);
-            self.write_lines(&begun);
-            begun.clear();
+        begun.add(bytes);
+        while let Some(lines) = begun.take_lines() {
+            self.write_lines(&lines);
         }
-        begun.extend_from_slice(rest);
-        if begun.len() > LINE_LIMIT {
-            self.write_lines(&begun);
-            begun.clear();
-        }
-        self.has_begun.store(!begun.is_empty(), Ordering::Relaxed);
+        self.has_begun.store(!begun.bytes.is_empty(), Ordering::Relaxed);
         bytes.len()
     }
 
     /// Writes the line that has no end yet.
     fn flush(&self) {
-        let mut begun = self.begun();
-        if !begun.is_empty() {
-            self.write_lines(&begun);
-            begun.clear();
+        if let Some(line) = self.begun().take() {
+            self.write_lines(&line);
         }
         self.has_begun.store(false, Ordering::Relaxed);
     }
