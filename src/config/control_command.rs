@@ -275,6 +275,7 @@ mod tests {
             ),
             ("workers 3 1", "workers: \"3\" is neither +N, -N nor =N; for 3 workers write =3"),
             ("workers", "workers: names no number; examples: workers +2, workers -1, workers =8"),
+            ("log-level", "log-level: names no level; examples: log-level debug, log-level info"),
             ("reload 1 --pid a", "either PID or --pid FILE names the server"),
             ("reload 1 --timout 3", "--timout: reload has no such flag; did you mean --timeout?"),
             ("top 1 --json", "--json: top has no such flag"),

@@ -177,11 +177,13 @@ fn worker(command: &str, word: Option<&str>) -> Result<Option<u16>, String> {
 fn change(word: Option<&str>) -> Result<WorkersChange, String> {
     let missing = "names no number; examples: workers +2, workers -1, workers =8";
     let word = word.ok_or(missing)?;
-    let is_plain = word.starts_with(|letter: char| letter.is_ascii_digit());
-    if is_plain {
-        return Err(format!("{word:?} is neither +N, -N nor =N; for {word} workers write ={word}"));
-    }
     let count = |digits| u16::parse(digits, Some((1, MOST_WORKERS.into())));
+    if word.starts_with(|letter: char| letter.is_ascii_digit()) {
+        let number = count(word)?;
+        return Err(format!(
+            "{word:?} is neither +N, -N nor =N; for {number} workers write ={number}"
+        ));
+    }
     match word.split_at_checked(1) {
         Some(("+", digits)) => count(digits).map(WorkersChange::Add),
         Some(("-", digits)) => count(digits).map(WorkersChange::Remove),
@@ -191,7 +193,8 @@ fn change(word: Option<&str>) -> Result<WorkersChange, String> {
 }
 
 fn level(word: Option<&str>) -> Result<LogLevel, String> {
-    LogLevel::parse(word.unwrap_or_default(), None)
+    let word = word.ok_or("names no level; examples: log-level debug, log-level info")?;
+    LogLevel::parse(word, None)
 }
 
 #[cfg(test)]
@@ -228,6 +231,7 @@ mod tests {
         for (word, reason) in [
             ("8", "\"8\" is neither +N, -N nor =N; for 8 workers write =8"),
             ("two", "\"two\" is neither +N, -N nor =N; examples: +2, -1, =8"),
+            ("0", "0 is not between 1 and 1024"),
             ("+0", "0 is not between 1 and 1024"),
             ("=9999", "9999 is not between 1 and 1024"),
             ("-x", "cannot read \"x\" as a whole number"),
