@@ -24,7 +24,9 @@ HERE = Path(__file__).resolve().parent
 SHOP = HERE.parent.parent / "tests/apps/shop"
 LENGTH = 290
 CLIENTS = 6
-PATHS = ["/", "/basket/", "/products.json", "/thanks/", "/static/store/none.css", "/", "/orders.csv", "/?page=2"]
+PAGES = ["/", "/basket/", "/products.json", "/products/fountain-pen/", "/?page=2", "/orders.csv", "/products/logbook/"]
+# A few requests find nothing, as on any site.
+PATHS = [*PAGES * 6, "/favicon.ico"]
 
 
 def start(program, data, log):
