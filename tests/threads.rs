@@ -339,3 +339,30 @@ fn a_reload_that_asks_for_more_threads_than_can_be_started_fails() {
     until::holds("the old worker alone", || server.workers() == old);
     assert_eq!(server.get("/").status, 200);
 }
+
+/// Starts a thread that ends when no other thread counts as running, as that of a debugger does.
+const WATCHED: &str = "
+import threading, time
+
+def is_running(it):
+    return it is not threading.current_thread() and it.is_alive() and not it.daemon
+
+def watch():
+    while any(map(is_running, threading.enumerate())):
+        time.sleep(0.02)
+
+threading.Thread(target=watch).start()
+
+def application(environ, start_response):
+    start_response('204 No Content', [])
+    return []
+";
+
+#[test]
+fn an_application_thread_that_has_ended_does_not_count_as_running() {
+    let setup = Setup::of("watched:application").threads(2).flag("--pythonpath=.");
+    let server = setup.file("watched.py", WATCHED).flags(&["--graceful-timeout", "1h"]).start();
+    assert_eq!(server.get("/").status, 204);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait_for_exit(), 0);
+}

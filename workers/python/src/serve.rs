@@ -86,6 +86,9 @@ impl Server {
             while take_requests(py, context) {}
         }
         drop(context);
+        if let Err(error) = threads::leave(py) {
+            log::debug!("thread {thread} counts as running: {error}");
+        }
         self.reports.said.send(Ok(())).ok();
     }
 }

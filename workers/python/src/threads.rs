@@ -45,3 +45,10 @@ pub(crate) fn introduce(py: Python, name: &str) -> PyResult<()> {
     }
     Ok(())
 }
+
+/// Ends what [`introduce`] began. `threading` has no end for a thread that it has not started, so
+/// before Python 3.13 it would count as running until the process ends, and a debugger would wait
+/// for it.
+pub(crate) fn leave(py: Python) -> PyResult<()> {
+    py.import("threading")?.call_method0("current_thread")?.setattr("_daemonic", true)
+}
