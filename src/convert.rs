@@ -3,11 +3,14 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::ExitCode;
 
 use monoceros_config::{Command, Conversion, Loaded, PythonRun, PythonSource, PythonValues, load};
+use monoceros_sys::descriptor::duplicate_for_programs;
 use monoceros_sys::reason;
+use monoceros_wire::gunicorn::GunicornValues;
 
 use crate::cli::complain;
 use crate::directory::working_directory;
@@ -48,12 +51,23 @@ fn try_to_convert(file: &OsStr) -> Result<Conversion, String> {
         .map_err(|error| format!("cannot find the working directory: {}", reason(&error)))?;
     let loaded = settings_with(file, env, &directory)?;
     let text = source_text(&loaded, file)?;
-    let found = read_values(&loaded)?;
+    let found = run_aside(&loaded)?;
     let values = PythonValues { values: found.values, unknown: found.unknown };
     let (hooks, python_logging) = (found.hooks.as_slice(), found.python_logging);
     let run = PythonRun { values: &values, hooks, python_logging, text: &text };
     monoceros_config::convert(&file.to_owned(), &directory, &run)
         .map_err(|errors| errors.to_string())
+}
+
+/// Runs the file. What it prints goes to standard error: standard output is for the settings.
+fn run_aside(loaded: &Loaded) -> Result<GunicornValues, String> {
+    let (out, err) = (io::stdout(), io::stderr());
+    let cannot = |error: io::Error| format!("cannot redirect standard output: {}", reason(&error));
+    let kept = out.as_fd().try_clone_to_owned().map_err(cannot)?;
+    duplicate_for_programs(err.as_fd(), out.as_fd()).map_err(cannot)?;
+    let found = read_values(loaded);
+    duplicate_for_programs(kept.as_fd(), out.as_fd()).map_err(cannot)?;
+    found
 }
 
 /// The settings of the file alone, before it was run.

@@ -4,12 +4,12 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::error::Errors;
+use crate::error::{Error, Errors};
 use crate::foreign_value::ForeignFinding;
 use crate::invocation::{Command, load_with};
 use crate::loaded::Loaded;
 use crate::print_config::entry;
-use crate::python_expression::computed;
+use crate::python_expression::{computed, line_of};
 use crate::python_file::PythonValues;
 use crate::table::{ROWS, Row};
 
@@ -43,14 +43,12 @@ pub struct PythonRun<'a> {
 /// Converts a file in Python, which is named as on a command line.
 ///
 /// # Errors
-/// With the values that this server refuses.
+/// With what is wrong beside the values of the file.
 pub fn convert(file: &OsString, cwd: &Path, run: &PythonRun) -> Result<Conversion, Errors> {
     let args = [OsString::from("--config"), file.clone()];
-    let Command::Run(loaded) = load_with(&args, &[], cwd, Some(run.values))? else {
-        return Err(Errors::default());
-    };
+    let (loaded, refused) = load_accepted(&args, cwd, run.values)?;
     let name = file.to_string_lossy();
-    let remains = remains(&loaded, run);
+    let remains = remains(&loaded, run, &refused);
     let mut yaml = format!("# The settings of {name}.\n");
     for row in ROWS.iter().filter(|row| loaded.source(row).is_python() && row.in_file) {
         if is_own(row, &loaded) {
@@ -74,20 +72,52 @@ pub fn convert(file: &OsString, cwd: &Path, run: &PythonRun) -> Result<Conversio
     Ok(Conversion { yaml, remains, warnings: loaded.warnings })
 }
 
-fn remains(loaded: &Loaded, run: &PythonRun) -> Vec<String> {
-    let hooks = run.hooks.iter().map(|hook| format!("{hook}: a hook is a function in Python"));
+/// The settings without the values that this server refuses, and why it refuses them.
+fn load_accepted(
+    args: &[OsString],
+    cwd: &Path,
+    values: &PythonValues,
+) -> Result<(Loaded, Vec<Error>), Errors> {
+    let (mut values, mut refused) = (values.clone(), Vec::new());
+    loop {
+        let errors = match load_with(args, &[], cwd, Some(&values)) {
+            Ok(Command::Run(loaded)) => return Ok((loaded, refused)),
+            Ok(_) => return Err(Errors::default()),
+            Err(errors) => errors,
+        };
+        let is_about =
+            |error: &Error, name: &str| error.origin.is_python() && error.subject == name;
+        let count = values.values.len();
+        values.values.retain(|(name, _)| !errors.0.iter().any(|error| is_about(error, name)));
+        if values.values.len() == count {
+            return Err(errors);
+        }
+        refused.extend(errors.0.into_iter().filter(|error| error.origin.is_python()));
+    }
+}
+
+/// What is not converted, with the lines of the file.
+fn remains(loaded: &Loaded, run: &PythonRun, refused: &[Error]) -> Vec<String> {
+    let place = |name: &str| match line_of(run.text, name) {
+        Some(line) => format!("{name} (line {line})"),
+        None => name.to_owned(),
+    };
+    let hooks = run.hooks.iter();
+    let hooks = hooks.map(|hook| format!("{}: a hook is a function in Python", place(hook)));
+    let refused = refused.iter().map(|it| format!("{}: {}", place(&it.subject), it.reason));
     let own = ROWS.iter().filter(|row| is_own(row, loaded));
     let own = own.map(|row| {
-        let name = row.gunicorn.unwrap_or(row.name);
+        let name = place(row.gunicorn.unwrap_or(row.name));
         format!("{name}: its class is defined in the file; move it to a module to name it in YAML")
     });
     let logs = ["logger_class", "log_config", "log_config_json"];
     let logs = ROWS.iter().filter(|row| logs.contains(&row.name));
     let has_row = logs.into_iter().any(|row| loaded.source(row).is_python());
     let dictionary = (run.python_logging && !has_row).then(|| {
-        "logconfig_dict: write it to a file as JSON and name that as log-config-json".to_owned()
+        let name = place("logconfig_dict");
+        format!("{name}: write it to a file as JSON and name that as log-config-json")
     });
-    hooks.chain(own).chain(dictionary).collect()
+    refused.chain(hooks).chain(own).chain(dictionary).collect()
 }
 
 /// Whether the value of a setting is defined in the file itself.
@@ -145,12 +175,23 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_is_refused_is_named_and_the_others_are_converted() {
+        let text = "workers = 3\nworker_class = 'gevent'\n";
+        let found = converted(&[("workers", "3"), ("worker_class", "gevent")], &[], text);
+        assert!(found.yaml.contains("\nworkers: 3\n"), "{}", found.yaml);
+        let [refused] = &found.remains[..] else { panic!("{:?}", found.remains) };
+        assert!(refused.starts_with("worker_class (line 2): \"gevent\": "), "{refused}");
+    }
+
+    #[test]
     fn what_is_code_remains() {
         let text = "class Own: pass\nlogger_class = Own\ndef post_fork(s, w): pass\n";
         let values = [("logger_class", "__config__.Own"), ("worker_tmp_dir", "/dev/shm")];
         let found = converted(&values, &["post_fork"], text);
         assert_eq!(found.remains.len(), 2, "{:?}", found.remains);
-        for part in ["# Not converted: post_fork: ", "# Not converted: logger_class: "] {
+        for part in
+            ["# Not converted: post_fork (line 3): ", "# Not converted: logger_class (line 2): "]
+        {
             assert!(found.yaml.contains(part), "{}", found.yaml);
         }
         assert!(found.yaml.contains("# gunicorn.conf.py: worker_tmp_dir: has no effect: "));

@@ -20,6 +20,24 @@ pub(crate) fn computed(text: &str, name: &str) -> Option<String> {
     Some(line.trim().to_owned())
 }
 
+/// The last line, from 1, that gives something this name: an assignment, a function, a class or
+/// an import.
+pub(crate) fn line_of(text: &str, name: &str) -> Option<usize> {
+    let is_word = |rest: &str| !rest.starts_with(|it: char| it.is_alphanumeric() || it == '_');
+    let defines = |line: &str| {
+        let words = ["def ", "async def ", "class "];
+        let named = words.iter().find_map(|word| line.strip_prefix(word)?.strip_prefix(name));
+        named.is_some_and(is_word)
+    };
+    let imports = |line: &str| {
+        let names = line.strip_prefix("from ").and_then(|it| it.split_once(" import "));
+        names.is_some_and(|(_, names)| names.split([',', ' ', '(', ')']).any(|it| it == name))
+    };
+    let binds = |line: &str| value_of(line, name).is_some() || defines(line) || imports(line);
+    let lines: Vec<_> = text.lines().map(str::trim_start).collect();
+    lines.iter().rposition(|line| binds(line)).map(|index| index + 1)
+}
+
 /// The text behind the equals sign, if a line assigns to this name.
 fn value_of<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     let rest = line.strip_prefix(name)?;
@@ -104,6 +122,21 @@ fn after_string(text: &str, quote: char) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_line_of_a_name_is_found() {
+        let text = "import os\nfrom hooks import on_exit, post_fork as pf\nbind = ':80'\n\n\
+                    def pre_fork(server, worker):\n    bind = 1\n\nif x:\n    post_fork = pf\n";
+        for (name, line) in [
+            ("on_exit", Some(2)),
+            ("bind", Some(6)),
+            ("pre_fork", Some(5)),
+            ("post_fork", Some(9)),
+            ("fork", None),
+        ] {
+            assert_eq!(line_of(text, name), line, "{name}");
+        }
+    }
 
     #[test]
     fn literals_are_not_computed() {
