@@ -8,6 +8,12 @@ use std::path::Path;
 /// The modules that may have the application, in this order.
 const MODULES: [&str; 4] = ["app", "wsgi", "application", "main"];
 
+/// The directory of a project whose modules are not beside its other files.
+const SOURCES: &str = "src";
+
+/// Directories that are no package of the application.
+const NO_PACKAGES: [&str; 3] = [SOURCES, "tests", "test"];
+
 /// The names of an application, and those of a function that makes one.
 const NAMES: [&str; 2] = ["app", "application"];
 const FACTORIES: [&str; 2] = ["create_app", "make_app"];
@@ -35,49 +41,94 @@ pub(crate) fn find_project(directory: &Path) -> Result<ProjectKind, String> {
     if directory.join("manage.py").is_file() {
         return Ok(ProjectKind::Django { app: django_module(directory) });
     }
-    let text = |module: &str| {
-        let files = [format!("{module}.py"), format!("{module}/__init__.py")];
-        files.iter().find_map(|file| fs::read_to_string(directory.join(file)).ok())
-    };
-    let there: Vec<_> = MODULES.iter().filter_map(|name| Some((*name, text(name)?))).collect();
-    let mut found = there.iter().filter_map(|(name, text)| Some((name, callable(text)?)));
-    match found.next() {
-        Some((module, callable)) => Ok(ProjectKind::Other { app: format!("{module}:{callable}") }),
-        None => Err(refusal(directory, &there.iter().map(|(name, _)| *name).collect::<Vec<_>>())),
+    if let Some(app) = application_of(directory, MODULES.map(str::to_owned)) {
+        return Ok(ProjectKind::Other { app });
+    }
+    match &applications_below(directory)[..] {
+        [app] => Ok(ProjectKind::Other { app: app.clone() }),
+        several => Err(refusal(directory, several)),
     }
 }
 
-fn refusal(directory: &Path, modules: &[&str]) -> String {
+/// The application of the first of these modules that has one.
+fn application_of<const N: usize>(directory: &Path, modules: [String; N]) -> Option<String> {
+    modules.into_iter().find_map(|module| {
+        let callable = callable(&read_module(directory, &module)?)?;
+        Some(format!("{module}:{callable}"))
+    })
+}
+
+/// The applications of the packages in a directory, one for each.
+fn applications_below(directory: &Path) -> Vec<String> {
+    let names = names_below(directory, |path| path.is_dir());
+    let names =
+        names.into_iter().filter(|name| is_identifier(name) && !NO_PACKAGES.contains(&&**name));
+    let modules = |name: String| [format!("{name}.wsgi"), format!("{name}.app"), name];
+    names.filter_map(|name| application_of(directory, modules(name))).collect()
+}
+
+/// The text of a module.
+fn read_module(directory: &Path, module: &str) -> Option<String> {
+    let path = module.replace('.', "/");
+    let files = [format!("{path}.py"), format!("{path}/__init__.py")];
+    files.iter().find_map(|file| fs::read_to_string(directory.join(file)).ok())
+}
+
+/// The names in a directory whose paths are such, sorted.
+fn names_below(directory: &Path, is_such: impl Fn(&Path) -> bool) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let found = entries.filter(|entry| is_such(&entry.path()));
+    let mut names: Vec<_> =
+        found.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}
+
+fn is_identifier(name: &str) -> bool {
+    name.chars().all(|it| it.is_alphanumeric() || it == '_')
+}
+
+/// Why there is no application, or not one alone, and what to do.
+fn refusal(directory: &Path, several: &[String]) -> String {
     let place = directory.display();
-    if let [first, ..] = modules {
+    if let [first, ..] = several {
         return format!(
-            "cannot find the application: the module {first} in {place} has no app, application or \
-             create_app at its top level; name it as MODULE:CALLABLE"
+            "cannot choose the application: {place} has {}; name one, such as {first}",
+            several.join(", ")
         );
     }
-    let below = fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut projects: Vec<_> = below
-        .filter(|entry| entry.path().join("manage.py").is_file())
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    projects.sort();
-    let aid = match projects.first() {
-        Some(name) => format!("there is {name}/manage.py: add --chdir {name}"),
-        None => "name it as MODULE:CALLABLE".to_owned(),
-    };
+    if let Some(module) = MODULES.iter().find(|name| read_module(directory, name).is_some()) {
+        return format!(
+            "cannot find the application: the module {module} in {place} has no app, application \
+             or create_app at its top level; name it as MODULE:CALLABLE"
+        );
+    }
     format!(
         "cannot find the application: there is no manage.py, app.py, wsgi.py or main.py in \
-         {place}; {aid}"
+         {place}, nor a package with one; {}",
+        aid(directory)
     )
+}
+
+/// What may help: a project in a directory below.
+fn aid(directory: &Path) -> String {
+    if let Some(name) = names_below(directory, |path| path.join("manage.py").is_file()).first() {
+        return format!("there is {name}/manage.py: add --chdir {name}");
+    }
+    let sources = directory.join(SOURCES);
+    let inside = application_of(&sources, MODULES.map(str::to_owned));
+    match inside.or_else(|| applications_below(&sources).into_iter().next()) {
+        Some(app) => format!("there is {app} in {SOURCES}: add --pythonpath {SOURCES} {app}"),
+        None => "name it as MODULE:CALLABLE".to_owned(),
+    }
 }
 
 /// The module `wsgi` of the one package that has it.
 fn django_module(directory: &Path) -> Option<String> {
-    let below = fs::read_dir(directory).ok()?.flatten();
-    let mut packages = below.filter(|entry| entry.path().join("wsgi.py").is_file());
-    let name = packages.next()?.file_name().into_string().ok()?;
-    let is_module = name.chars().all(|it| it.is_alphanumeric() || it == '_');
-    (packages.next().is_none() && is_module).then(|| format!("{name}.wsgi"))
+    match &names_below(directory, |path| path.join("wsgi.py").is_file())[..] {
+        [name] if is_identifier(name) => Some(format!("{name}.wsgi")),
+        _ => None,
+    }
 }
 
 /// The application in the text of a module: a name at the top level, or a call of a function
@@ -115,6 +166,33 @@ fn binds(line: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_package_with_an_application_is_found_if_it_is_the_only_one() {
+        let name = format!("monoceros-project-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        let write = |name: &str, text: &str| {
+            let path = directory.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let found = || find_project(&directory);
+        let other = |app: &str| Ok(ProjectKind::Other { app: app.to_owned() });
+        write("src/shop/__init__.py", "def create_app():\n    pass\n");
+        let error = found().unwrap_err();
+        assert!(error.ends_with("add --pythonpath src shop:create_app()"), "{error}");
+        write("tests/app.py", "app = 1\n");
+        write("shop/__init__.py", "def create_app():\n    pass\n");
+        assert_eq!(found(), other("shop:create_app()"));
+        write("shop/wsgi.py", "from shop import create_app\napplication = create_app()\n");
+        assert_eq!(found(), other("shop.wsgi:application"));
+        write("store/app.py", "app = Flask(__name__)\n");
+        let error = found().unwrap_err();
+        assert!(error.contains("shop.wsgi:application, store.app:app; name one"), "{error}");
+        write("app.py", "app = Flask(__name__)\n");
+        assert_eq!(found(), other("app:app"));
+        fs::remove_dir_all(&directory).unwrap();
+    }
 
     #[test]
     fn an_application_is_bound_at_the_top_level() {

@@ -24,6 +24,7 @@ fn the_file_names_the_application_and_passes_the_check() {
         ),
         (&[("main.py", &WSGI.replace("application", "app"))], "app: \"main:app\"\n"),
         (&[("manage.py", MANAGE), ("shop/wsgi.py", WSGI)], "app: \"shop.wsgi\"\n"),
+        (&[("shop/wsgi.py", WSGI)], "app: \"shop.wsgi:application\"\n"),
     ] {
         let setup = |directory: Setup| {
             files.iter().fold(directory, |setup, (name, text)| setup.file(name, text))

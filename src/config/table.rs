@@ -99,8 +99,9 @@ settings! {
     ///
     /// Without it: the one that has executed `python -m monoceros`, else that of the
     /// virtual environment in which the `monoceros` program lies, else
-    /// `$VIRTUAL_ENV/bin/python`, else the one that pip has installed the program for
-    /// outside of an environment, else `python3` on the `PATH`. CPython 3.10 or later.
+    /// `$VIRTUAL_ENV/bin/python`, for `monoceros dev` else that of an environment `.venv` or
+    /// `venv` in the application's directory, else the one that pip has installed the program
+    /// for outside of an environment, else `python3` on the `PATH`. CPython 3.10 or later.
     python: Option<PathBuf> = None, [Master], {
         section: Section::Application, placeholder: "PATH",
         effect: Rollout,

@@ -26,9 +26,13 @@ const PACKAGES: [&str; 2] = ["site-packages", "dist-packages"];
 /// What the wheel puts there.
 const PACKAGE: &str = "monoceros/__main__.py";
 
+/// Virtual environments in the directory of a project that developers do not have to activate.
+const OWN_ENVIRONMENTS: [&str; 2] = [".venv", "venv"];
+
 /// Finds the interpreter: the one that is set, the one that has called this
 /// program, that of the virtual environment that this program lies in, that of the
-/// active one, the one that the program was installed for, the first on the path. A
+/// active one, for development one in `directory`, the one that the program was
+/// installed for, the first on the path. A
 /// program in an environment was installed for it, whatever the shell that calls
 /// it has activated; beside any other program lies no Python that belongs to it.
 /// `programs` are this program's paths: the one it was called by, which may be a
@@ -40,6 +44,7 @@ pub(crate) fn find_python(
     variable: impl Fn(&str) -> Option<OsString>,
     programs: &[PathBuf],
     directory: &Path,
+    is_development: bool,
 ) -> Result<PathBuf, String> {
     if let Some(set) = set {
         let by_name = set.components().count() == 1 && !directory.join(set).exists();
@@ -49,7 +54,10 @@ pub(crate) fn find_python(
     let around = programs.iter().filter_map(|it| it.ancestors().nth(2));
     let around = around.filter(|it| it.join(ENVIRONMENT).is_file()).map(Path::to_owned);
     let path_in = |name| variable(name).filter(|it| !it.is_empty()).map(PathBuf::from);
-    let environments = around.chain(path_in("VIRTUAL_ENV")).map(|it| it.join("bin/python"));
+    let own = OWN_ENVIRONMENTS.iter().map(|it| directory.join(it));
+    let own = own.filter(|it| is_development && it.join(ENVIRONMENT).is_file());
+    let environments = around.chain(path_in("VIRTUAL_ENV")).chain(own);
+    let environments = environments.map(|it| it.join("bin/python"));
     let mut pythons =
         path_in(variable::CALLER).into_iter().chain(environments).map(|it| directory.join(it));
     let python = pythons.find(|it| is_executable(it));
@@ -135,7 +143,13 @@ mod tests {
         };
         let link = root.join("linked/bin/monoceros");
         let programs = [link, program];
-        let find = |set: Option<&str>| find_python(set.map(Path::new), variable, &programs, &root);
+        let find =
+            |set: Option<&str>| find_python(set.map(Path::new), variable, &programs, &root, false);
+        let find_own = || find_python(None, |_| None, &[], &root.join("project"), true);
+        make_test_file(&root.join("project/venv/bin/python"), 0o755);
+        assert_ne!(find_own(), Ok(root.join("project/venv/bin/python")), "it is no environment");
+        make_test_file(&root.join("project/venv").join(ENVIRONMENT), 0o644);
+        assert_eq!(find_own(), Ok(root.join("project/venv/bin/python")));
         assert!(find(None).unwrap_err().contains("--python"));
         make_test_file(&root.join("path/python3"), 0o755);
         assert_eq!(find(None), Ok(root.join("path/python3")));

@@ -134,7 +134,8 @@ fn boot_program(
     let extension = invocation.extension()?;
     let variable = |name: &str| invocation.variable(name);
     let set = settings.python.as_deref();
-    let python = find_python(set, variable, &invocation.programs(), directory)?;
+    let python =
+        find_python(set, variable, &invocation.programs(), directory, settings.development)?;
     let path = c_string(python.as_os_str())?;
     let words = [OsStr::new("-c"), OsStr::new(BOOT), extension.path().as_os_str()];
     let words = words.into_iter().map(c_string).collect::<Result<Vec<_>, _>>()?;
