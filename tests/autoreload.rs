@@ -157,6 +157,65 @@ fn a_change_during_a_reload_is_followed_by_another_one() {
     shows(&server, "19");
 }
 
+/// Writes a module whenever it is imported.
+const GENERATING: &str = "
+import pathlib, time
+pathlib.Path('generated.py').write_text('TIME = %d' % time.time_ns())
+import generated
+WORD = pathlib.Path('word').read_text()
+
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Length', str(len(WORD)))])
+    return [WORD.encode()]
+";
+
+#[test]
+fn what_the_application_writes_whenever_it_is_loaded_does_not_reload_without_end() {
+    let server = setup().file("shown.py", GENERATING).start();
+    server.allow("[WARNING]");
+    server.wait_for_log("generated.py is written whenever the application is loaded");
+    server.wait_for_log(RELOADED);
+    let count = || server.log().matches("generated.py has changed").count();
+    assert_eq!(count(), 4, "{}", server.log());
+    server.directory.write("word", "new");
+    shows(&server, "new");
+    assert_eq!(count(), 4, "{}", server.log());
+}
+
+/// Takes a name that one process can have at a time.
+const EXCLUSIVE: &str = "
+import pathlib, socket
+taken = socket.socket(socket.AF_UNIX)
+taken.bind('\\0' + str(pathlib.Path.cwd()))
+WORD = pathlib.Path('word').read_text()
+if WORD == 'mistake':
+    raise ValueError('a mistake')
+
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Length', str(len(WORD)))])
+    return [WORD.encode()]
+";
+
+#[test]
+fn an_application_that_needs_something_alone_gets_it_when_the_old_worker_has_ended() {
+    let server = setup().file("shown.py", EXCLUSIVE).start();
+    for word in ["one", "two"] {
+        server.directory.write("word", word);
+        shows(&server, word);
+    }
+    let text = "Address already in use: the old worker may have what is in use, so it ends";
+    assert_eq!(server.log().matches(text).count(), 1, "{}", server.log());
+    for text in ["[ERROR]", "Traceback", "Error: ", "  "] {
+        server.allow(text);
+    }
+    server.directory.write("word", "mistake");
+    // There is no old code that could serve.
+    until::holds("the failure", || server.get("/").status == 500);
+    server.wait_for_log("ValueError: a mistake");
+    server.directory.write("word", "three");
+    shows(&server, "three");
+}
+
 #[test]
 fn a_program_reloads_after_changes_of_the_files_that_are_named() {
     let server = Setup::program(&["sleep", "1000"]).file("word", "");

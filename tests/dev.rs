@@ -52,7 +52,9 @@ fn dev_finds_a_project_of_django_below_the_directory() {
     let project = Directory::new();
     let manage = "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings')\n";
     let settings = "SECRET_KEY = 'only for tests'\nDEBUG = True\n\
-        ROOT_URLCONF = 'shop.urls'\nWSGI_APPLICATION = 'shop.wsgi.application'\n";
+        INSTALLED_APPS = ['django.contrib.contenttypes', 'django.contrib.sessions']\n\
+        DATABASES = {'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': 'db'}}\n\
+        SESSION_COOKIE_AGE, LANGUAGE_CODE = 1, '?'\nROOT_URLCONF = 'shop.urls'\nWSGI_APPLICATION = 'shop.wsgi.application'\n";
     let wsgi = "import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings')\n\
         from django.core.wsgi import get_wsgi_application\n\
         application = get_wsgi_application()\n";
@@ -70,6 +72,8 @@ fn dev_finds_a_project_of_django_below_the_directory() {
     let console = Console::run(project.path(), &words, &[]);
     console.wait_for("serving shop.wsgi:application at ");
     assert_eq!(console.connect().get("/").text(), "of django");
+    console.wait_for("of contenttypes, sessions; run manage.py migrate");
+    assert!(console.screen().contains("django: (translation.E004)"), "{}", console.screen());
     drop(console);
     let mut lost = Console::run(project.path(), "dev", &[]);
     assert_eq!(lost.wait_for_exit(), 1);

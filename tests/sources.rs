@@ -166,6 +166,27 @@ fn files_that_were_missing_or_are_read_later_and_templates_are_watched() {
     }
 }
 
+#[test]
+fn translations_tags_and_variables_are_watched_also_if_there_are_none_yet() {
+    const APPS: &str = "INSTALLED_APPS = ['store']\nLOCALE_PATHS = ['translations']";
+    let setup = django(&views("one")).file("project.py", &format!("{PROJECT}{APPS}"));
+    let server = setup.file("store/__init__.py", "").start();
+    assert_eq!(server.get("/").text(), "one");
+    for (number, name) in [
+        ".env",
+        "store/templatetags/prices.py",
+        "store/locale/de/LC_MESSAGES/django.mo",
+        "translations/de/LC_MESSAGES/django.mo",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        server.directory.write(name, "");
+        server.wait_for_log(&format!("reloading: {name} has changed"));
+        server.wait_for_log(&format!("reloaded: gen={} serves", number + 2));
+    }
+}
+
 const APPLICATION: &str = "
 def application(environ, start_response):
     start_response('200 OK', [('Content-Length', '3')])

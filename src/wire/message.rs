@@ -135,6 +135,9 @@ pub struct Start {
     /// application is loaded.
     #[serde(default)]
     pub is_first: bool,
+    /// With `reload`: it responds with the failure if its application cannot be loaded.
+    #[serde(default)]
+    pub shows_failure: bool,
     /// It is started for a check of the settings, and serves no client.
     #[serde(default)]
     pub check: Option<ApplicationCheck>,

@@ -7,10 +7,8 @@ use serde::{Deserialize, Serialize};
 /// (`monoceros_config::raw`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct SourceFiles {
-    /// Files that it has read, or tried to: any change of one counts.
-    pub files: Vec<String>,
-    /// Directories of templates: any change of a file in one, or below it, counts.
-    pub trees: Vec<String>,
+    /// Files that it has read, or tried to, and directories of which every file counts.
+    pub paths: Vec<String>,
     /// More parts follow: there are too many paths for one message.
     pub continues: bool,
 }

@@ -310,8 +310,9 @@ impl MasterLoop {
         let poller = &self.poller;
         match action {
             Action::Bind => return Some(MasterEvent::Bound(self.generations.bind_first())),
-            Action::Spawn { worker, slot, generation, workers, mold } => {
-                return self.spawn(worker, (slot, generation), workers, mold);
+            Action::Spawn { worker, slot, generation, workers, mold, shows_failure } => {
+                let start = Start { slot, generation, workers, shows_failure, ..Start::default() };
+                return self.spawn(worker, start, mold);
             }
             Action::AdoptMold { worker } => return Some(self.adopt_mold(worker)),
             Action::SpawnReader { worker, generation } => {
@@ -381,10 +382,10 @@ impl MasterLoop {
     fn spawn(
         &mut self,
         worker: WorkerId,
-        (slot, generation): (Slot, Generation),
-        workers: u16,
+        asked: Start,
         mold: Option<WorkerId>,
     ) -> Option<MasterEvent> {
+        let Start { slot, generation, shows_failure, .. } = asked;
         let spec = match self.generations.find(generation) {
             Ok(spec) => spec,
             Err(text) => return Some(MasterEvent::SpawnFailed { worker, error: text.into() }),
@@ -397,20 +398,16 @@ impl MasterLoop {
         // In an upgrade the workers of the predecessor serve, and the generation is a later one.
         let is_first = !self.has_announced && slot == Slot(0) && generation == Generation(1);
         let start = Start {
-            slot,
-            generation,
-            workers,
             app,
             settings,
             listeners,
             has_tls,
             has_limits: clients.is_some(),
-            spool_place: None,
             is_first,
+            // In an upgrade a failure is that of the successor, whose generation is a later one.
+            shows_failure: shows_failure || generation == Generation(1),
             check,
-            logs: Vec::new(),
-            owner: None,
-            umask: None,
+            ..asked
         };
         let start = Self::with_own_steps(start, spec);
         self.processes.spawn(worker, spec, start, clients, mold, &self.poller)

@@ -40,13 +40,9 @@ impl ReportedSources {
         let SourceReport { worker, generation, files } = report;
         let known = ProcessSources { generation, list: WatchedPaths::default() };
         let list = &mut self.0.entry(worker).or_insert(known).list;
-        let paths = |texts: Vec<String>| {
-            let paths = texts.into_iter().map(|text| PathBuf::from(bytes_of(&text)));
-            paths.filter(|path| path.is_absolute())
-        };
         if list.len() < MAX_PATHS {
-            list.extend(paths(files.trees));
-            list.extend(paths(files.files));
+            let paths = files.paths.into_iter().map(|text| PathBuf::from(bytes_of(&text)));
+            list.extend(paths.filter(|path| path.is_absolute()));
         }
         !files.continues
     }
@@ -81,7 +77,7 @@ mod tests {
         SourceReport {
             worker: WorkerId(number),
             generation: Generation(generation),
-            files: SourceFiles { files: vec![file.to_owned()], ..SourceFiles::default() },
+            files: SourceFiles { paths: vec![file.to_owned()], ..SourceFiles::default() },
         }
     }
 

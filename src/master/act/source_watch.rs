@@ -21,7 +21,7 @@ use crate::master::act::reported_sources::{ReportedSources, SourceReport};
 use crate::master::act::source_scan::{SourceScan, WatchedPaths};
 use crate::master::act::worker_spec::WorkerSpec;
 use crate::master::decide::event::MasterEvent;
-use crate::master::decide::source_watch::{SourceWatch, describe};
+use crate::master::decide::source_watch::{SourceWatch, UnixTime, describe, describe_own};
 
 /// How often files are looked at again because the directories have changed meanwhile.
 const MAX_SCANS: usize = 3;
@@ -30,8 +30,9 @@ const MAX_SCANS: usize = 3;
 const PROGRAM: &str = "reload watches the configuration and reload-extra-file only: a program does \
                        not report its files";
 
-/// Seconds and nanoseconds since 1970, as the kernel has the times of files.
-type UnixTime = (i64, i64);
+/// Files with variables that many projects read at their start. A program reads them by code that
+/// is not an import, so they are in no report.
+const VARIABLES: [&str; 2] = [".env", ".flaskenv"];
 
 /// The watch of the files that `reload` is about.
 pub(crate) struct SourceFilesWatch {
@@ -88,7 +89,12 @@ impl SourceFilesWatch {
         let now = now_in_unix_time();
         let known: BTreeSet<_> = generations.all().map(|(generation, _)| generation).collect();
         self.began.retain(|generation, _| known.contains(generation));
-        known.iter().for_each(|it| _ = self.began.entry(*it).or_insert(now));
+        for generation in &known {
+            self.began.entry(*generation).or_insert_with(|| {
+                self.watch.begin_load(now);
+                now
+            });
+        }
         if let (Some(current), Some(newest)) = (known.first(), known.last()) {
             self.reported.keep(*current, *newest, |worker| processes.is_running(worker));
         }
@@ -104,7 +110,11 @@ impl SourceFilesWatch {
     ) {
         for report in reports {
             let began = self.began.get(&report.generation).copied();
+            let is_newest = self.began.keys().next_back() == Some(&report.generation);
             if self.reported.add(report) {
+                if is_newest {
+                    self.watch.end_load(now_in_unix_time());
+                }
                 self.watch_files(generations, began.unwrap_or_else(now_in_unix_time), poller);
             }
         }
@@ -130,7 +140,7 @@ impl SourceFilesWatch {
         }
     }
 
-    /// The files of the configuration, and those that it names.
+    /// The files of the configuration, those that it names, and those with variables.
     fn files_of(&self, spec: &WorkerSpec) -> Vec<PathBuf> {
         let python = spec.mold_file.as_ref().and_then(|file| file.path.clone());
         let mut files: Vec<_> = spec.config_file.iter().cloned().chain(python).collect();
@@ -138,7 +148,7 @@ impl SourceFilesWatch {
             files.extend(DEFAULT_FILES.map(|name| self.directory.join(name)));
         }
         let more = spec.settings.reload_extra_file.iter().map(|it| spec.directory.join(it));
-        files.extend(more);
+        files.extend(more.chain(VARIABLES.map(|it| spec.directory.join(it))));
         files
     }
 
@@ -220,10 +230,13 @@ impl SourceFilesWatch {
         }
         let scan = self.scan(poller);
         let now = Instant::now();
-        let changed = self.watch.note_look(scan.states, now);
+        let found = self.watch.note_look(scan.states, now);
         self.watch.set_poll(self.is_polling.then(|| begin.elapsed()), Instant::now());
-        let text = describe(&changed, &self.directory);
-        (!changed.is_empty()).then_some(MasterEvent::SourcesChanged { text })
+        if !found.own.is_empty() {
+            log::warn!("{}", describe_own(&found.own, &self.directory));
+        }
+        let text = describe(&found.changed, &self.directory);
+        (!found.changed.is_empty()).then_some(MasterEvent::SourcesChanged { text })
     }
 }
 

@@ -32,6 +32,8 @@ pub(crate) enum Action {
         workers: u16,
         /// The mold that forks it; `None` to execute it.
         mold: Option<WorkerId>,
+        /// It responds with the failure if its application cannot be loaded.
+        shows_failure: bool,
     },
     /// Take over the mold that has run the configuration file before this master began. Results
     /// in `MasterEvent::Spawned`.

@@ -69,6 +69,30 @@ pub(crate) fn hint(last_line: &str, beside: Surroundings) -> Option<&'static str
     }
 }
 
+/// How new code that cannot be loaded may still be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// It needs what the old worker has, such as a port: the old worker ends first.
+    OldEndsFirst,
+    /// What the old worker had may be free a moment later: it is tried again.
+    Retry,
+    /// No worker serves: the new one responds with its failure until the next reload.
+    ShowFailure,
+}
+
+/// What helps a worker with new code that has failed to boot, where changes of files reload and
+/// one worker serves. `is_exclusive`: the old worker has ended before.
+pub(crate) fn remedy(last_line: &str, beside: Surroundings, is_exclusive: bool) -> Option<Remedy> {
+    let is_held = contention::is_likely(last_line);
+    match (is_exclusive, is_held, beside.other_worker) {
+        _ if beside.predecessor || beside.mold => None,
+        (false, true, true) => Some(Remedy::OldEndsFirst),
+        (true, true, false) => Some(Remedy::Retry),
+        (true, false, false) => Some(Remedy::ShowFailure),
+        (false, false, _) | (false, true, false) | (true, _, true) => None,
+    }
+}
+
 /// The most informative line of a text: the last one of a traceback.
 pub(crate) fn last_line(text: &str) -> &str {
     text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default()
@@ -116,6 +140,18 @@ mod tests {
         assert!(hint(locked, surge).unwrap().contains("--max-surge 0"));
         assert_eq!(hint(locked, Surroundings { surge: false, ..surge }), None);
         assert_eq!(hint("ImportError: no module", all), None);
+    }
+
+    #[test]
+    fn new_code_that_needs_what_the_old_worker_has_gets_it() {
+        let (held, mistake) = ("[Errno 98] Address already in use", "SyntaxError: invalid syntax");
+        let alone = Surroundings { surge: true, ..Surroundings::default() };
+        let beside = Surroundings { other_worker: true, ..alone };
+        assert_eq!(remedy(held, beside, false), Some(Remedy::OldEndsFirst));
+        assert_eq!(remedy(mistake, beside, false), None, "the old code goes on");
+        assert_eq!(remedy(held, alone, true), Some(Remedy::Retry));
+        assert_eq!(remedy(mistake, alone, true), Some(Remedy::ShowFailure));
+        assert_eq!(remedy(held, Surroundings { mold: true, ..beside }, false), None);
     }
 
     #[test]

@@ -400,6 +400,15 @@ impl Master {
             Some(Setback::ReloadFails { reason, cause }) => {
                 self.abandon_reload(&reason, &cause, now);
             }
+            Some(Setback::OldEndsFirst(reason)) => {
+                let text = format!(
+                    "{reason}: the old worker may have what is in use, so it ends before the new \
+                     one starts, from now on at each reload"
+                );
+                self.actions.log(Level::Info, text);
+                self.reload.end_old_first();
+            }
+            Some(Setback::ShowsFailure) => self.reload.show_failure(),
             Some(Setback::WorkerFails(reason)) => {
                 self.clients.note_lost_worker(&reason, &mut self.actions);
             }

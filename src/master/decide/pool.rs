@@ -15,7 +15,7 @@ use monoceros_wire::Slot;
 use monoceros_wire::message::{BootFailure, ToWorker};
 
 use crate::master::decide::action::Actions;
-use crate::master::decide::boot_failures::{self, BootFailures, Surroundings, last_line};
+use crate::master::decide::boot_failures::{self, BootFailures, Remedy, Surroundings, last_line};
 use crate::master::decide::concerns::Concerns;
 use crate::master::decide::event::{SpawnError, WorkerExit};
 use crate::master::decide::exit_report;
@@ -88,6 +88,10 @@ pub(crate) enum Setback {
         /// All that is known of the cause.
         cause: String,
     },
+    /// New code needs what the old worker has, for this reason: the old worker ends first.
+    OldEndsFirst(String),
+    /// New code cannot be loaded and no worker serves: the next one responds with the failure.
+    ShowsFailure,
     /// A worker cannot be started, for this reason. The others go on, and it is tried again.
     WorkerFails(String),
 }
@@ -181,7 +185,8 @@ impl WorkerPool {
         let (forked, tasks) = (context.reload.forked(), context.tasks);
         let target = self.target(context.reload, context.is_booting);
         let settings = context.settings();
-        let wanted = Wanted { target, settings, forked: &forked, tasks };
+        let shows_failure = context.reload.shows_failure();
+        let wanted = Wanted { target, settings, forked: &forked, tasks, shows_failure };
         self.reconciler.reconcile(&mut self.roster, wanted, context.now, actions);
     }
 
@@ -190,7 +195,8 @@ impl WorkerPool {
         let (forked, tasks) = (context.reload.forked(), context.tasks);
         let target = self.target(context.reload, context.is_booting);
         let settings = context.settings();
-        let wanted = Wanted { target, settings, forked: &forked, tasks };
+        let shows_failure = context.reload.shows_failure();
+        let wanted = Wanted { target, settings, forked: &forked, tasks, shows_failure };
         self.reconciler.reconcile_molds(&mut self.roster, wanted, context.now, actions);
     }
 
@@ -305,8 +311,7 @@ impl WorkerPool {
         }
     }
 
-    /// A worker that boots has found something in the application that the operator should
-    /// correct.
+    /// A worker has found something in the application that the operator should correct.
     pub(crate) fn note_concern(
         &mut self,
         id: WorkerId,
@@ -315,7 +320,7 @@ impl WorkerPool {
         actions: &mut Actions,
     ) {
         let Some(worker) = self.roster.get(id) else { return };
-        if matches!(worker.state, WorkerState::Booting { .. }) {
+        if worker.is_live() {
             self.concerns.report(worker.generation, text, is_grave, actions);
         }
     }
@@ -494,6 +499,9 @@ impl WorkerPool {
             mold: settings.preload || settings.has_file,
             surge: settings.limits.surge() > 0,
         };
+        if let Some(remedy) = find_remedy(worker, text, beside, context) {
+            return self.remedy_boot(remedy, worker, text, context, actions);
+        }
         let hint = boot_failures::hint(last_line(text), beside);
         let line = hint.map_or(String::new(), |hint| format!("\n{hint}"));
         self.boot_failures.report(worker, &format!("{text}{line}"), actions);
@@ -510,6 +518,29 @@ impl WorkerPool {
         }
     }
 
+    /// A worker with new code did not become ready, and there is a remedy.
+    fn remedy_boot(
+        &mut self,
+        remedy: Remedy,
+        worker: &WorkerEntry,
+        text: &str,
+        context: PoolContext,
+        actions: &mut Actions,
+    ) -> Option<Setback> {
+        match remedy {
+            Remedy::OldEndsFirst => {
+                let text = format!("{worker} cannot boot: {}", last_line(text));
+                Some(Setback::OldEndsFirst(text))
+            }
+            Remedy::Retry => {
+                self.boot_failures.report(worker, text, actions);
+                self.roster.fail(worker.role, Duration::ZERO, context.now);
+                None
+            }
+            Remedy::ShowFailure => Some(Setback::ShowsFailure),
+        }
+    }
+
     /// Judges the samples of the scoreboards.
     pub(crate) fn note_samples(
         &mut self,
@@ -521,6 +552,21 @@ impl WorkerPool {
         let conditions = Conditions { settings: context.settings(), suspends, now };
         self.monitor.judge(&mut self.roster, samples, conditions, actions);
     }
+}
+
+/// The remedy for a worker that did not become ready, if it has new code.
+fn find_remedy(
+    worker: &WorkerEntry,
+    text: &str,
+    beside: Surroundings,
+    context: PoolContext,
+) -> Option<Remedy> {
+    let reload = context.reload;
+    let may_help = reload.is_unproven(worker)
+        && worker.slot().is_some()
+        && reload.settings().can_end_old_first()
+        && !reload.shows_failure();
+    may_help.then(|| boot_failures::remedy(last_line(text), beside, reload.is_exclusive()))?
 }
 
 #[cfg(test)]

@@ -32,6 +32,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) settings: &'a MasterSettings,
     /// The generations whose workers are forked from a mold.
     pub(crate) forked: &'a [ForkedGeneration],
+    /// Workers respond with the failure if their application cannot be loaded.
+    pub(crate) shows_failure: bool,
     /// What molds are doing beside.
     pub(crate) tasks: MoldTasks<'a>,
 }
@@ -215,7 +217,8 @@ fn spawn(
         entry.mold = mold;
     }
     let workers = wanted.target.workers;
-    actions.push(Action::Spawn { worker, slot, generation, workers, mold });
+    let shows_failure = wanted.shows_failure;
+    actions.push(Action::Spawn { worker, slot, generation, workers, mold, shows_failure });
 }
 
 /// How a worker can be started at this moment.

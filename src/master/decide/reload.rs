@@ -11,7 +11,7 @@ use crate::master::decide::action::{Action, Actions, Notification};
 use crate::master::decide::planner::{Fallback, PlanTarget};
 use crate::master::decide::pool_size::PoolSize;
 use crate::master::decide::roster::{Roster, WorkerEntry};
-use crate::master::decide::settings::{ForkSource, MasterSettings, deadline_after};
+use crate::master::decide::settings::{ForkSource, MasterSettings, RolloutLimits, deadline_after};
 
 /// The generations, and the reload that is under way.
 #[derive(Debug)]
@@ -32,6 +32,9 @@ pub(crate) struct Reload {
     failure: Option<String>,
     /// All that is known of its cause, until newer code serves.
     cause: Option<String>,
+    /// The application needs alone what its worker has, such as a port: at each reload the old
+    /// worker ends before the new one starts.
+    is_exclusive: bool,
 }
 
 /// A generation that replaces another one.
@@ -45,6 +48,8 @@ struct Rollout {
     lived_before: u16,
     /// One of its workers has been available, so its code can serve.
     proven: bool,
+    /// Its workers respond with the failure if their application cannot be loaded.
+    shows_failure: bool,
     /// The most of its workers that were available at a time.
     best: usize,
     /// When one more must be available.
@@ -83,6 +88,7 @@ impl Reload {
             is_put_off: false,
             failure: None,
             cause: None,
+            is_exclusive: false,
         }
     }
 
@@ -120,6 +126,31 @@ impl Reload {
     pub(crate) fn take_overcome_cause(&mut self) -> bool {
         let is_proven = self.rollout.as_ref().is_some_and(|rollout| rollout.proven);
         is_proven && self.cause.take().is_some()
+    }
+
+    /// At each reload the old worker ends before the new one starts.
+    pub(crate) fn is_exclusive(&self) -> bool {
+        self.is_exclusive
+    }
+
+    /// From now on the old worker ends before the new one starts.
+    pub(crate) fn end_old_first(&mut self) {
+        self.is_exclusive = true;
+        if let Some(rollout) = &mut self.rollout {
+            rollout.settings.limits = RolloutLimits::OLD_END_FIRST;
+        }
+    }
+
+    /// The workers that replace others respond with their failure.
+    pub(crate) fn show_failure(&mut self) {
+        if let Some(rollout) = &mut self.rollout {
+            rollout.shows_failure = true;
+        }
+    }
+
+    /// Workers that start now respond with their failure: no other code serves.
+    pub(crate) fn shows_failure(&self) -> bool {
+        self.rollout.as_ref().map_or(self.is_exclusive, |rollout| rollout.shows_failure)
     }
 
     /// When the rollout must have made progress.
@@ -196,7 +227,7 @@ impl Reload {
     pub(crate) fn begin(
         &mut self,
         generation: Generation,
-        settings: MasterSettings,
+        mut settings: MasterSettings,
         pool: &mut PoolSize,
         roster: &Roster,
         now: Instant,
@@ -205,6 +236,10 @@ impl Reload {
         pool.restore(roster, actions);
         let workers_before =
             self.rollout.as_ref().map_or(pool.workers(), |rollout| rollout.workers_before);
+        self.is_exclusive &= settings.can_end_old_first();
+        if self.is_exclusive {
+            settings.limits = RolloutLimits::OLD_END_FIRST;
+        }
         if settings.workers != self.settings().workers {
             pool.set(settings.workers, roster, actions);
         }
@@ -212,13 +247,14 @@ impl Reload {
         actions.log(Level::Info, format!("reloading: gen={generation} replaces gen={current}"));
         let deadline = deadline_after(settings.progress_deadline, now);
         let lived_before = u16::try_from(roster.live().count()).unwrap_or(u16::MAX);
-        let (proven, best) = (false, 0);
+        let (proven, shows_failure, best) = (false, false, 0);
         self.rollout = Some(Rollout {
             generation,
             settings,
             workers_before,
             lived_before,
             proven,
+            shows_failure,
             best,
             deadline,
         });

@@ -58,6 +58,12 @@ impl MasterSettings {
         }
     }
 
+    /// Whether an old worker may end before a new one starts although no setting asks for that:
+    /// where changes of files reload, and one worker serves.
+    pub(crate) fn can_end_old_first(&self) -> bool {
+        self.reload && self.workers == 1
+    }
+
     /// For how long a request may run.
     pub(crate) fn time_limits(&self) -> TimeLimits {
         let Self { timeout, slow_request, .. } = *self;
@@ -102,6 +108,9 @@ pub(crate) struct RolloutLimits {
 }
 
 impl RolloutLimits {
+    /// All old workers end before a new one starts.
+    pub(crate) const OLD_END_FIRST: Self = Self { max_surge: 0, max_unavailable: u16::MAX };
+
     /// The surge that is used: without any room in either direction no rollout could
     /// begin.
     pub(crate) fn surge(self) -> u16 {

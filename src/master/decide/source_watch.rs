@@ -15,8 +15,16 @@ const MIN_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How many times longer than a poll the pause after it is: polling takes less than 1 % of a
 /// processor.
 const POLL_PAUSE: u32 = 150;
+/// How often in a row a file may be written while the application is being loaded.
+const MAX_OWN_WRITES: u32 = 4;
+/// Seconds after loading in which what is written still counts as written by it: by a thread that
+/// it has started.
+const AFTERMATH: i64 = 1;
 /// The most files that a line of the log names.
 const MAX_NAMES: usize = 3;
+
+/// Seconds and nanoseconds since 1970, as the kernel has the times of files.
+pub(crate) type UnixTime = (i64, i64);
 
 /// The state of every file that is watched: `None` if there is no such file.
 pub(crate) type FileStates = BTreeMap<PathBuf, Option<SourceStamp>>;
@@ -29,9 +37,9 @@ pub(crate) struct SourceStamp {
     /// The size in bytes.
     pub(crate) size: u64,
     /// When it was modified, in seconds and nanoseconds.
-    pub(crate) modified: (i64, i64),
+    pub(crate) modified: UnixTime,
     /// When it was modified, moved or linked, which no program can set.
-    pub(crate) changed: (i64, i64),
+    pub(crate) changed: UnixTime,
 }
 
 /// What has changed since the last reload, and when to look.
@@ -47,6 +55,20 @@ pub(crate) struct SourceWatch {
     /// All files that were among them. A file that the application writes when it is loaded would
     /// reload without end.
     were_late: BTreeSet<PathBuf>,
+    /// When the newest code began to be loaded, and when it was.
+    load: Option<(UnixTime, Option<UnixTime>)>,
+    /// How often in a row files were written while code was being loaded.
+    own_writes: BTreeMap<PathBuf, u32>,
+}
+
+/// What a look has found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct FoundChanges {
+    /// Files that have changed: a reason to reload.
+    pub(crate) changed: BTreeSet<PathBuf>,
+    /// Files that the application writes whenever it is loaded, as has shown now. Such a write is
+    /// no reason any more.
+    pub(crate) own: BTreeSet<PathBuf>,
 }
 
 impl SourceWatch {
@@ -64,8 +86,8 @@ impl SourceWatch {
 
     /// The files that are watched are others now; this is their state. A file that was not watched
     /// before, and has changed since `began`, counts as changed: an older state of it may have been
-    /// read. `began` is in seconds and nanoseconds since 1970.
-    pub(crate) fn follow(&mut self, mut states: FileStates, began: (i64, i64), now: Instant) {
+    /// read.
+    pub(crate) fn follow(&mut self, mut states: FileStates, began: UnixTime, now: Instant) {
         for (path, state) in &mut states {
             if let Some(known) = self.known.get(path) {
                 *state = *known;
@@ -86,19 +108,61 @@ impl SourceWatch {
         self.deadline().is_some_and(|at| at <= now)
     }
 
+    /// New code begins to be loaded.
+    pub(crate) fn begin_load(&mut self, at: UnixTime) {
+        self.load = Some((at, None));
+    }
+
+    /// The newest code is loaded, or cannot be.
+    pub(crate) fn end_load(&mut self, (seconds, rest): UnixTime) {
+        if let Some((_, end @ None)) = &mut self.load {
+            *end = Some((seconds.saturating_add(AFTERMATH), rest));
+        }
+    }
+
     /// Files were looked at. Returns those that have changed, unless they may still be changing.
-    pub(crate) fn note_look(&mut self, states: FileStates, now: Instant) -> BTreeSet<PathBuf> {
+    pub(crate) fn note_look(&mut self, states: FileStates, now: Instant) -> FoundChanges {
         let is_settled = self.stirred.take().is_some();
         let changed = changed_paths(&self.known, &states);
         if !is_settled {
             if !changed.is_empty() {
                 self.note_stir(now);
             }
-            return BTreeSet::new();
+            return FoundChanges::default();
         }
         self.known = states;
         let late = std::mem::take(&mut self.late);
-        changed.into_iter().chain(late).collect()
+        self.without_own(changed.into_iter().chain(late).collect())
+    }
+
+    /// Leaves out what the application writes whenever it is loaded: it would reload without end.
+    fn without_own(&mut self, changed: BTreeSet<PathBuf>) -> FoundChanges {
+        let mut found = FoundChanges::default();
+        for path in changed {
+            let is_own = self.is_own(&path);
+            let count = self.own_writes.entry(path.clone()).or_default();
+            *count = match (is_own, *count) {
+                (true, count) => count.saturating_add(1),
+                // The reload that follows may write it once more.
+                (false, count) if count > MAX_OWN_WRITES => MAX_OWN_WRITES,
+                (false, _) => 0,
+            };
+            if *count <= MAX_OWN_WRITES {
+                found.changed.insert(path);
+            } else if *count == MAX_OWN_WRITES + 1 {
+                found.own.insert(path);
+            }
+        }
+        self.own_writes.retain(|_, count| *count > 0);
+        found
+    }
+
+    /// The last change of a file was made while code was being loaded.
+    fn is_own(&self, path: &Path) -> bool {
+        let stamp = self.known.get(path).copied().flatten();
+        stamp.zip(self.load).is_some_and(|(stamp, (begin, end))| {
+            stamp.changed >= begin && end.is_none_or(|end| stamp.changed <= end)
+        })
     }
 
     /// Files are polled, and a look at them takes this long; `None` if they are not polled.
@@ -114,14 +178,29 @@ fn changed_paths(before: &FileStates, after: &FileStates) -> BTreeSet<PathBuf> {
     paths.filter(|path| state(before, *path) != state(after, *path)).cloned().collect()
 }
 
-/// What has changed, for people: names relative to the directory of the server.
+/// What has changed, for people.
 pub(crate) fn describe(changed: &BTreeSet<PathBuf>, directory: &Path) -> String {
-    let name = |path: &PathBuf| path.strip_prefix(directory).unwrap_or(path).display().to_string();
-    let names: Vec<_> = changed.iter().take(MAX_NAMES).map(name).collect();
     let verb = if changed.len() == 1 { "has" } else { "have" };
-    match changed.len().saturating_sub(names.len()) {
-        0 => format!("{} {verb} changed", names.join(", ")),
-        more => format!("{} and {more} more {verb} changed", names.join(", ")),
+    format!("{} {verb} changed", names(changed, directory))
+}
+
+/// What the application writes by itself, for people.
+pub(crate) fn describe_own(own: &BTreeSet<PathBuf>, directory: &Path) -> String {
+    let verb = if own.len() == 1 { "is" } else { "are" };
+    format!(
+        "{} {verb} written whenever the application is loaded: such a change reloads nothing any \
+         more; any other change still does",
+        names(own, directory)
+    )
+}
+
+/// A few names, relative to the directory of the server.
+fn names(paths: &BTreeSet<PathBuf>, directory: &Path) -> String {
+    let name = |path: &PathBuf| path.strip_prefix(directory).unwrap_or(path).display().to_string();
+    let names: Vec<_> = paths.iter().take(MAX_NAMES).map(name).collect();
+    match paths.len().saturating_sub(names.len()) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
     }
 }
 
@@ -147,8 +226,12 @@ mod tests {
     fn watching(files: &[(&str, Option<SourceStamp>)], now: Instant) -> SourceWatch {
         let mut watch = SourceWatch::default();
         watch.follow(states(files), BEGAN, now);
-        assert_eq!(watch.note_look(states(files), now), paths(&[]));
+        assert_eq!(look(&mut watch, states(files), now), paths(&[]));
         watch
+    }
+
+    fn look(watch: &mut SourceWatch, states: FileStates, now: Instant) -> BTreeSet<PathBuf> {
+        watch.note_look(states, now).changed
     }
 
     #[test]
@@ -174,15 +257,15 @@ mod tests {
         let after = [("/a", stamp(9, 1)), ("/b", stamp(2, 2)), ("/c", stamp(3, 1)), ("/d", None)];
         let mut watch = watching(&before, now);
         watch.note_stir(now);
-        let changed = watch.note_look(states(&after), now);
+        let changed = look(&mut watch, states(&after), now);
         assert_eq!(changed, paths(&["/a", "/b", "/c", "/d"]));
         watch.note_stir(now);
-        assert_eq!(watch.note_look(states(&after), now), paths(&[]), "once");
+        assert_eq!(look(&mut watch, states(&after), now), paths(&[]), "once");
         // In a directory that is watched as a whole.
         watch.note_stir(now);
-        assert_eq!(watch.note_look(states(&after[..3]), now), paths(&[]), "it was none before");
+        assert_eq!(look(&mut watch, states(&after[..3]), now), paths(&[]), "it was none before");
         watch.note_stir(now);
-        assert_eq!(watch.note_look(states(&after[1..3]), now), paths(&["/a"]));
+        assert_eq!(look(&mut watch, states(&after[1..3]), now), paths(&["/a"]));
     }
 
     #[test]
@@ -193,10 +276,10 @@ mod tests {
         let next = now + Duration::from_millis(3750);
         assert_eq!(watch.deadline(), Some(next));
         let after = states(&[("/a", stamp(1, 2))]);
-        assert_eq!(watch.note_look(after.clone(), next), paths(&[]));
+        assert_eq!(look(&mut watch, after.clone(), next), paths(&[]));
         watch.set_poll(Some(Duration::ZERO), next);
         assert_eq!(watch.deadline(), Some(next + QUIET_TIME));
-        assert_eq!(watch.note_look(after, next + QUIET_TIME), paths(&["/a"]));
+        assert_eq!(look(&mut watch, after, next + QUIET_TIME), paths(&["/a"]));
         assert_eq!(watch.deadline(), Some(next + MIN_POLL_INTERVAL));
     }
 
@@ -206,10 +289,10 @@ mod tests {
         let mut watch = watching(&[("/a", stamp(1, 1))], now);
         let both = states(&[("/a", stamp(1, 1)), ("/b", stamp(2, 1000))]);
         watch.follow(both.clone(), BEGAN, now);
-        assert_eq!(watch.note_look(both.clone(), now), paths(&["/b"]));
+        assert_eq!(look(&mut watch, both.clone(), now), paths(&["/b"]));
         watch.follow(states(&[]), BEGAN, now);
         watch.follow(both.clone(), BEGAN, now);
-        assert_eq!(watch.note_look(both, now), paths(&[]));
+        assert_eq!(look(&mut watch, both, now), paths(&[]));
     }
 
     #[test]
@@ -219,7 +302,35 @@ mod tests {
         let both = states(&[("/a", stamp(1, 2)), ("/b", stamp(2, 1))]);
         watch.follow(both.clone(), BEGAN, now);
         assert!(watch.is_due(now + QUIET_TIME));
-        assert_eq!(watch.note_look(both, now), paths(&["/a"]));
+        assert_eq!(look(&mut watch, both, now), paths(&["/a"]));
+    }
+
+    #[test]
+    fn what_the_application_writes_whenever_it_is_loaded_reloads_a_few_times() {
+        let now = Instant::now();
+        let mut watch = watching(&[("/a", stamp(1, 1))], now);
+        let mut time = 1000;
+        let mut write = |watch: &mut SourceWatch, is_loading: bool| {
+            time += 10;
+            watch.begin_load((time, 0));
+            if !is_loading {
+                watch.end_load((time, 0));
+                time += 5;
+            }
+            watch.note_stir(now);
+            let found = watch.note_look(states(&[("/a", stamp(1, time))]), now);
+            (found.changed.len(), found.own.len())
+        };
+        for _ in 0..MAX_OWN_WRITES {
+            assert_eq!(write(&mut watch, true), (1, 0));
+        }
+        assert_eq!(write(&mut watch, true), (0, 1), "it is named once");
+        assert_eq!(write(&mut watch, true), (0, 0));
+        assert_eq!(write(&mut watch, false), (1, 0), "any other change counts");
+        assert_eq!(write(&mut watch, true), (0, 1));
+        assert_eq!(write(&mut watch, false), (1, 0));
+        assert_eq!(write(&mut watch, false), (1, 0), "it is written by no load now");
+        assert_eq!(write(&mut watch, true), (1, 0));
     }
 
     #[test]

@@ -1,6 +1,11 @@
 """What a developer's machine has, and a production server has not: the setting `development`."""
 
 import sys
+import time
+
+# The time for which an application has served before it is examined: the requests that come right
+# after a reload are not delayed.
+PAUSE = 1
 
 
 def with_static_files(project, application):
@@ -14,3 +19,41 @@ def with_static_files(project, application):
     from django.contrib.staticfiles.handlers import StaticFilesHandler
 
     return StaticFilesHandler(application)
+
+
+def examine(project, report):
+    """Reports what `manage.py runserver` does about a Django project: its system checks, and
+    migrations that are not applied. Each text is one line."""
+    if project.find_project() is None or not sys.modules["django.apps"].apps.ready:
+        return
+    import threading
+
+    def report_all():
+        time.sleep(PAUSE)
+        for text in [*project.check_messages(False), *migration_messages(project)]:
+            report(text)
+
+    threading.Thread(target=report_all, name="monoceros-checks", daemon=True).start()
+
+
+def migration_messages(project):
+    from django.db import DEFAULT_DB_ALIAS, connections
+    from django.db.migrations.executor import MigrationExecutor
+
+    if DEFAULT_DB_ALIAS not in project.find_project().get("DATABASES", ()):
+        return []
+    try:
+        executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
+        plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except Exception as error:
+        return [project.one_line("django: cannot look for migrations: %s" % error)]
+    finally:
+        # Those of this thread.
+        connections.close_all()
+    apps = ", ".join(sorted({migration.app_label for migration, _ in plan}))
+    if not plan:
+        return []
+    return [
+        "django: migrations that are not applied: %d, of %s; run manage.py migrate"
+        % (len(plan), apps)
+    ]

@@ -208,7 +208,7 @@ impl HookedMold {
         if settings.preload {
             let before = Inventory::take(py);
             let place = (settings.generation, settings.check);
-            let task = LoadTask::new(&self.channel, app, &ours, &self.logs.errors, place);
+            let task = LoadTask::of_mold(&self.channel, app, &ours, &self.logs.errors, place);
             self.application = Some(load(py, &task));
             settle(py, &before).map_err(describe)?;
         } else {

@@ -13,6 +13,7 @@ mod concern;
 mod config_file;
 mod conversation;
 mod debug_guard;
+mod development;
 mod drain_callbacks;
 mod end;
 mod ending;

@@ -8,7 +8,7 @@ use monoceros_config::raw::bytes_of;
 use monoceros_log::RecordWriter;
 use monoceros_wire::Generation;
 use monoceros_wire::channel::WorkerEnd;
-use monoceros_wire::message::BootFailure;
+use monoceros_wire::message::{BootFailure, Start};
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 
@@ -18,7 +18,8 @@ use crate::project::{self, ProjectFacts};
 use crate::python_logging::LoggingSource;
 use crate::sources::CodeSources;
 use crate::{
-    application_metrics, concern, errors, forked, hooks, output, python_logging, traceback,
+    application_metrics, concern, development, errors, forked, hooks, output, python_logging,
+    traceback,
 };
 
 /// The generation of a new server. In an upgrade the new master begins with a later one.
@@ -46,26 +47,37 @@ pub(crate) struct LoadTask<'a> {
     pub(crate) app: Option<&'a str>,
     pub(crate) settings: &'a WorkerSettings,
     pub(crate) log: &'a Arc<RecordWriter>,
-    /// It is for a server that has not served yet.
-    pub(crate) is_first: bool,
+    /// With `reload`: the failure is served if there is no application.
+    pub(crate) shows_failure: bool,
 }
 
 impl<'a> LoadTask<'a> {
-    /// For the workers of this generation; a check serves no client.
-    pub(crate) fn new(
+    /// For a worker.
+    pub(crate) fn of_worker(
+        channel: &'a WorkerEnd,
+        start: &'a Start,
+        settings: &'a WorkerSettings,
+        log: &'a Arc<RecordWriter>,
+    ) -> Self {
+        // A check serves no client.
+        let shows_failure = start.shows_failure && start.check.is_none();
+        Self { channel, app: start.app.as_deref(), settings, log, shows_failure }
+    }
+
+    /// For a mold, whose workers are those of this generation.
+    pub(crate) fn of_mold(
         channel: &'a WorkerEnd,
         app: Option<&'a str>,
         settings: &'a WorkerSettings,
         log: &'a Arc<RecordWriter>,
         (generation, is_check): (Generation, bool),
     ) -> Self {
-        let is_first = generation == FIRST && !is_check;
-        Self { channel, app, settings, log, is_first }
+        let shows_failure = generation == FIRST && !is_check;
+        Self { channel, app, settings, log, shows_failure }
     }
 }
 
-/// Loads the application. If that fails, ends this process, unless `reload` is set and no code
-/// has served before: then the failure is served.
+/// Loads the application. If that fails, ends this process, unless the failure is to be served.
 pub(crate) fn load(py: Python, task: &LoadTask) -> LoadedApplication {
     let LoadTask { channel, settings, .. } = *task;
     let sources = settings.reload().then(|| CodeSources::watch(py)).flatten();
@@ -82,13 +94,13 @@ pub(crate) fn load(py: Python, task: &LoadTask) -> LoadedApplication {
         sources.report(py, channel, &callable);
     }
     if *settings.development() {
-        callable = static_files_of_apps(py, callable);
+        callable = development::with_static_files(py, callable);
     }
     LoadedApplication { callable, name, facts, failure: None }
 }
 
-/// Ends this process, whose application cannot be loaded. If no code has served yet, and the files
-/// are watched, returns an application that shows the failure until a reload has succeeded.
+/// Ends this process, whose application cannot be loaded. If the failure is to be served, and the
+/// files are watched, returns an application that shows it until a reload has succeeded.
 fn take_failure(
     py: Python,
     task: &LoadTask,
@@ -99,7 +111,7 @@ fn take_failure(
     output::flush(py);
     let stand_in = sources.and_then(|sources| {
         sources.report_failure(py, task.channel, error);
-        let is_shown = task.is_first && !error.is_instance_of::<PyKeyboardInterrupt>(py);
+        let is_shown = task.shows_failure && !error.is_instance_of::<PyKeyboardInterrupt>(py);
         is_shown.then(|| sources.stand_in())?
     });
     let Some(callable) = stand_in else { give_up(task.channel, failure, &text) };
@@ -112,19 +124,6 @@ fn take_failure(
     concern::report(task.channel, shown, true);
     let name = task.app.unwrap_or("?").to_owned();
     LoadedApplication { callable, name, facts, failure: Some(text) }
-}
-
-/// The application, with the static files of the apps of a Django project in debug mode.
-fn static_files_of_apps(py: Python, callable: Py<PyAny>) -> Py<PyAny> {
-    let wrapped = project::module(py).and_then(|project| {
-        let module = own_module(py, include_str!("development.py"), "monoceros.development")?;
-        module.getattr("with_static_files")?.call1((project, &callable)).map(Bound::unbind)
-    });
-    wrapped.unwrap_or_else(|error| {
-        let text = traceback::describe(py, &error);
-        log::warn!("cannot serve the static files of the project's apps\n{text}");
-        callable
-    })
 }
 
 fn try_to_load(

@@ -44,7 +44,7 @@ pub(crate) fn run(
     show_title(start, &settings, None);
     let before = Inventory::take(py);
     let app = start.app.as_deref();
-    let task = LoadTask::new(&channel, app, &settings, &logs.errors, (start.generation, false));
+    let task = LoadTask::of_mold(&channel, app, &settings, &logs.errors, (start.generation, false));
     let application = load(py, &task);
     show_title(start, &settings, Some(&application.name));
     settle(py, &before)?;

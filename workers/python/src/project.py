@@ -396,8 +396,13 @@ def deployment_messages():
     """The messages of `manage.py check --deploy`, each as one line."""
     if find_project() is None or not sys.modules["django.apps"].apps.ready:
         return []
+    return check_messages(True)
+
+
+def check_messages(with_deployment):
+    """The messages of Django's system checks, each as one line."""
     from django.core import checks
 
-    messages = checks.run_checks(include_deployment_checks=True)
+    messages = checks.run_checks(include_deployment_checks=with_deployment)
     texts = [one_line(message) for message in messages if not message.is_silenced()]
     return ["django: " + (text[3:] if text.startswith("?: ") else text) for text in texts]

@@ -151,19 +151,21 @@ def load_urls(project):
         ahead.extend(it for it in ahead.pop().url_patterns if hasattr(it, "url_patterns"))
 
 
-# Templates
+# Templates, tags and translations
 
 
-def template_trees(project, application):
-    """The directories of the project's templates, for Django and Jinja."""
+def note_trees(notes, project, application):
+    """Notes the directories of the project of which every file counts: templates of Django and
+    Jinja, and what Django finds by looking into directories."""
     found = []
     if project.find_project() is not None:
-        found += django_directories()
+        found += django_directories() + app_directories()
     for part in project.parts_of(application):
         if project.is_kind(part, "flask.app", "Flask"):
             found += flask_directories(part)
-    paths = (os.path.abspath(os.fspath(it)) for it in found)
-    return list(dict.fromkeys(it for it in paths if is_own(it) or not os.path.exists(it)))
+    for path in map(os.fspath, found):
+        if is_own(path) or not os.path.exists(path):
+            notes.path(path)
 
 
 def django_directories():
@@ -182,6 +184,16 @@ def django_directories():
             found += loader_directories(loader)
         found += jinja_directories(getattr(getattr(backend, "env", None), "loader", None))
     return found
+
+
+def app_directories():
+    """Where Django looks for template tags and translations. A later one may be missing yet."""
+    from django.apps import apps
+    from django.conf import settings
+
+    paths = [app.path for app in apps.get_app_configs() if is_own(app.path)]
+    found = [os.path.join(path, name) for path in paths for name in ("templatetags", "locale")]
+    return found + list(settings.LOCALE_PATHS)
 
 
 def loader_directories(loader):

@@ -83,22 +83,24 @@ impl<'py> CodeSources<'py> {
         self.module.getattr("load_urls")?.call1((&self.project,)).map(drop)
     }
 
-    /// Sends the master the files and templates of an application that is loaded.
+    /// Sends the master the files of an application that is loaded, and the directories of which
+    /// every file counts.
     pub(crate) fn report(&self, py: Python, channel: &WorkerEnd, application: &Py<PyAny>) {
-        let find = || -> PyResult<Vec<PathBuf>> {
-            let find = self.module.getattr("template_trees")?;
-            find.call1((&self.project, application))?.extract()
-        };
-        let trees = find().unwrap_or_else(|error| {
+        let note =
+            || self.module.getattr("note_trees")?.call1((&self.notes, &self.project, application));
+        if let Err(error) = note() {
             complain(py, &error);
-            Vec::new()
-        });
-        self.send_all(py, channel, trees);
+        }
+        self.report_modules(py, channel);
     }
 
     /// Sends the master the files of all modules.
     pub(crate) fn report_modules(&self, py: Python, channel: &WorkerEnd) {
-        self.send_all(py, channel, Vec::new());
+        if let Err(error) = self.notes.call_method0("modules") {
+            complain(py, &error);
+        }
+        let fresh = std::mem::take(&mut lock().fresh);
+        send(channel, fresh);
     }
 
     /// As above, with the files of an exception, and those that would have prevented it.
@@ -106,16 +108,7 @@ impl<'py> CodeSources<'py> {
         if let Err(error) = self.notes.call_method1("failure", (error.value(py),)) {
             complain(py, &error);
         }
-        self.send_all(py, channel, Vec::new());
-    }
-
-    fn send_all(&self, py: Python, channel: &WorkerEnd, trees: Vec<PathBuf>) {
-        if let Err(error) = self.notes.call_method0("modules") {
-            complain(py, &error);
-        }
-        let trees = trees.iter().map(|it| text_of(it.as_os_str())).collect();
-        let fresh = std::mem::take(&mut lock().fresh);
-        send(channel, fresh, trees);
+        self.report_modules(py, channel);
     }
 
     /// Whether the application is in debug mode; `None` for one that could not be loaded.
@@ -145,7 +138,7 @@ pub(crate) fn follow(channel: &WorkerEnd) -> io::Result<()> {
     let channel = WorkerEnd::from(channel.as_fd().try_clone_to_owned()?);
     let report = move || {
         own_thread::block_signals().ok();
-        while send(&channel, wait_for_fresh(), Vec::new()) {}
+        while send(&channel, wait_for_fresh()) {}
     };
     let name = "monoceros-sources".to_owned();
     thread::Builder::new().name(name).stack_size(STACK).spawn(report).map(drop)
@@ -168,24 +161,24 @@ fn wait_for_fresh() -> Vec<String> {
 }
 
 /// Sends paths to the master. Returns whether it still receives messages.
-fn send(channel: &WorkerEnd, files: Vec<String>, trees: Vec<String>) -> bool {
-    let parts = parts(files, trees);
+fn send(channel: &WorkerEnd, paths: Vec<String>) -> bool {
+    let parts = parts(paths);
     parts.into_iter().all(|part| concern::send(channel, &FromWorker::Sources(part)))
 }
 
 /// Paths as parts that messages have room for.
-fn parts(files: Vec<String>, trees: Vec<String>) -> Vec<SourceFiles> {
-    let mut parts = vec![SourceFiles { trees, ..SourceFiles::default() }];
+fn parts(paths: Vec<String>) -> Vec<SourceFiles> {
+    let mut parts = vec![SourceFiles::default()];
     let mut bytes = 0;
-    for file in files {
-        let is_full = parts.last().is_none_or(|it| it.files.len() == MOST_PATHS);
-        bytes += file.len();
+    for path in paths {
+        let is_full = parts.last().is_none_or(|it| it.paths.len() == MOST_PATHS);
+        bytes += path.len();
         if is_full || bytes > MOST_BYTES {
-            bytes = file.len();
+            bytes = path.len();
             parts.push(SourceFiles::default());
         }
         if let Some(part) = parts.last_mut() {
-            part.files.push(file);
+            part.paths.push(path);
         }
     }
     let last = parts.len() - 1;
@@ -200,18 +193,17 @@ mod tests {
     #[test]
     fn many_paths_become_several_messages() {
         let files: Vec<_> = (0..2500).map(|number| format!("/a/{number}")).collect();
-        let parts = parts(files.clone(), vec!["/t".to_owned()]);
-        assert_eq!(parts.iter().map(|it| it.files.len()).collect::<Vec<_>>(), [1000, 1000, 500]);
+        let parts = parts(files.clone());
+        assert_eq!(parts.iter().map(|it| it.paths.len()).collect::<Vec<_>>(), [1000, 1000, 500]);
         assert_eq!(parts.iter().map(|it| it.continues).collect::<Vec<_>>(), [true, true, false]);
-        assert_eq!(parts.iter().map(|it| it.trees.len()).collect::<Vec<_>>(), [1, 0, 0]);
-        let sent: Vec<_> = parts.into_iter().flat_map(|it| it.files).collect();
+        let sent: Vec<_> = parts.into_iter().flat_map(|it| it.paths).collect();
         assert_eq!(sent, files);
     }
 
     #[test]
     fn long_paths_need_more_messages() {
         let files = vec!["x".repeat(MOST_BYTES - 1); 3];
-        let parts = parts(files, Vec::new());
-        assert_eq!(parts.iter().map(|it| it.files.len()).collect::<Vec<_>>(), [1, 1, 1]);
+        let parts = parts(files);
+        assert_eq!(parts.iter().map(|it| it.paths.len()).collect::<Vec<_>>(), [1, 1, 1]);
     }
 }

@@ -31,8 +31,8 @@ use crate::project::{self, ProjectFacts};
 use crate::serve::{self, Reports, Server};
 use crate::steering::ServingHooks;
 use crate::{
-    concern, debug_guard, drain_callbacks, end, hooks, python_logging, signals, sources, traceback,
-    worker_abort,
+    concern, debug_guard, development, drain_callbacks, end, hooks, python_logging, signals,
+    sources, traceback, worker_abort,
 };
 
 /// How many requests a worker accepts beyond its threads while none of them ends. It is for
@@ -143,18 +143,15 @@ pub(crate) fn load_and_serve(
 ) -> PyResult<()> {
     let BootResources { channel, start, .. } = &resources;
     show_title(start, settings, None);
-    let place = (start.generation, start.check.is_some());
     if begins_early(start, settings) {
-        let app = start.app.clone();
         let facts = ProjectFacts::default();
         let prepared = PreparedWorker::new(py, resources, settings, logs, &facts)?;
         prepared.begin();
-        let (speaker, app) = (&prepared.speaker, app.as_deref());
-        let application = load(py, &LoadTask::new(speaker, app, settings, &logs.errors, place));
+        let PreparedWorker { speaker, start, .. } = &prepared;
+        let application = load(py, &LoadTask::of_worker(speaker, start, settings, &logs.errors));
         return run(py, prepared, settings, Arc::clone(&logs.errors), application);
     }
-    let app = start.app.as_deref();
-    let application = load(py, &LoadTask::new(channel, app, settings, &logs.errors, place));
+    let application = load(py, &LoadTask::of_worker(channel, start, settings, &logs.errors));
     serve(py, resources, settings, logs, application)
 }
 
@@ -235,6 +232,9 @@ fn run(
     }
     if *settings.reload() {
         sources::follow(&speaker)?;
+    }
+    if *settings.development() {
+        development::examine(py, &speaker)?;
     }
     serving_hooks.open(speaker);
     let served = serve::run(&server, crew);
