@@ -1,8 +1,14 @@
 //! `monoceros top` on a real terminal, that of tmux.
 
-use std::process::{Command, Output};
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use nix::fcntl::OFlag;
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::Signal;
 
 use crate::support::command::ask;
@@ -93,7 +99,7 @@ impl Drop for Terminal<'_> {
 fn the_server_and_its_workers_are_on_the_screen_and_keys_change_it() {
     let server = Setup::of("stream:route").workers(2).start();
     let Some(terminal) = Terminal::open(&server, &server.pid().to_string()) else { return };
-    let screen = terminal.wait_for("2 of 2 ready");
+    let screen = terminal.wait_for("workers   2 of 2 ");
     assert!(screen.contains("stream:route"), "{screen}");
     for pid in server.workers() {
         assert!(screen.contains(&format!(" {pid} ")), "{pid} in {screen}");
@@ -127,6 +133,46 @@ fn a_signal_restores_the_terminal() {
         process::signal(terminal.pid(), signal);
         terminal.assert_restored(code);
     }
+}
+
+/// A terminal that is no process's controlling terminal, so no signal reports its end: the side of
+/// the screen and keys, and the side of a program.
+fn pseudo_terminal() -> (File, File) {
+    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let screen = posix_openpt(flags).unwrap();
+    grantpt(&screen).unwrap();
+    unlockpt(&screen).unwrap();
+    let path = ptsname_r(&screen).unwrap();
+    let options = ["-F", &path, "rows", "24", "cols", "80"];
+    assert!(Command::new("stty").args(options).status().unwrap().success());
+    let flags = OFlag::O_NOCTTY.bits();
+    let program = File::options().read(true).write(true).custom_flags(flags).open(path).unwrap();
+    (File::from(OwnedFd::from(screen)), program)
+}
+
+#[test]
+fn a_terminal_that_is_gone_ends_the_view() {
+    let server = Setup::of("environ").start();
+    let (mut screen, terminal) = pseudo_terminal();
+    let mut command = Command::new(program());
+    environment::clear(&mut command).args(["top", &server.pid().to_string()]);
+    command.stdin(terminal.try_clone().unwrap()).stdout(terminal).stderr(Stdio::piped());
+    let mut view = command.spawn().unwrap();
+    // The command has the terminal open too.
+    drop(command);
+    let mut seen = Vec::new();
+    while !String::from_utf8_lossy(&seen).contains("q quit") {
+        let mut bytes = [0; 4096];
+        let count = screen.read(&mut bytes).unwrap();
+        seen.extend_from_slice(&bytes[..count]);
+    }
+    drop(screen);
+    let ended = until::within(until::DEADLINE, || view.try_wait().unwrap());
+    view.kill().ok();
+    let output = view.wait_with_output().unwrap();
+    assert_eq!(ended.and_then(|status| status.code()), Some(1), "{output:?}");
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("monoceros: cannot use the terminal: "), "{text}");
 }
 
 #[test]

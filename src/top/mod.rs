@@ -1,11 +1,12 @@
 //! `monoceros top`: a live view of a server on the terminal. It asks the master for reports, as
 //! `monoceros status` does, and shows what has happened between two of them.
 //!
-//! `comparison.rs` makes figures of two reports, `view.rs` decides what keys change, `text.rs`
-//! and `screen.rs` make lines; these are pure. `source.rs` asks the master, `terminal.rs` owns
+//! `comparison.rs` makes figures of two reports, `keys.rs` reads keys, `view.rs` decides what they
+//! change, `text.rs` and `screen.rs` make lines; these are pure. `source.rs` asks the master, `terminal.rs` owns
 //! the terminal, and this file waits for all of them.
 
 mod comparison;
+mod keys;
 mod screen;
 mod source;
 mod terminal;
@@ -72,7 +73,7 @@ fn watch(
         if let Some(number) = ending.and_then(|arrived| u8::try_from(arrived).ok()) {
             return Ok(SIGNAL_BASE.saturating_add(number));
         }
-        while let Some(key) = screen.read_key()? {
+        for key in screen.read_keys()? {
             if view.press(key) == ViewCommand::Quit {
                 return Ok(0);
             }

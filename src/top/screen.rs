@@ -19,7 +19,7 @@ const COLUMNS: &str = "SLOT GEN STATE        PID     AGE  REQ/S REQUESTS  CPU%  
 const LEAST: usize = 8;
 
 /// What the keys do, and what the columns have.
-const HELP: [&str; 17] = [
+const HELP: [&str; 16] = [
     "q, Esc, Ctrl-C   end",
     "?, h             this page, and back",
     "s                sort by the next column",
@@ -34,7 +34,6 @@ const HELP: [&str; 17] = [
     "AGE              since the process was started",
     "MEM              resident memory; what is shared counts in each process",
     "RUNNING          for how long the oldest request runs, +others, which it is",
-    "",
     "Of programs (worker-class exec) only the process is known. More is shown by",
     "monoceros requests and monoceros stacks.",
 ];
@@ -84,7 +83,7 @@ fn head(view: &TopView, now: Instant, width: usize) -> Vec<Line<'static>> {
         figures.waiting,
     );
     let workers = format!(
-        "workers   {} of {} ready   cpu {} %   memory {}   in {} out {}",
+        "workers   {} of {}  cpu {}%  memory {}  in {}  out {}",
         figures.ready,
         report.wanted_workers,
         percent(recent.map(|it| it.processors)),
@@ -297,7 +296,7 @@ mod tests {
             "requests  -/s          errors -/s         given up -/s         running 2     waiting 0",
             "duration  p50 -         p90 -         p99 -           connections 0",
             "queue     p50 -         p90 -         p99 -           accept queue -",
-            "workers   2 of 2 ready   cpu - %   memory 104 MiB   in -/s out -/s",
+            "workers   2 of 2  cpu -%  memory 104 MiB  in -/s  out -/s",
             "",
             "SLOT GEN STATE        PID     AGE  REQ/S REQUESTS  CPU%      MEM RUNNING",
             "   0   3 ready      12345   2h05m      -   123456     - 52.1 MiB 3.25s +1 GET /~",
@@ -312,6 +311,20 @@ mod tests {
         assert_eq!(lines[23], "q quit  ? help  s sort: slot  p pause");
         let wide = shown(&mut view(now), 200, 24, now);
         assert!(wide[8].contains("GET /?[31m??q=??xxxx"), "{wide:?}");
+    }
+
+    #[test]
+    fn large_figures_fit_on_80_columns() {
+        let now = Instant::now();
+        let mut view = view(now);
+        let mut later = report();
+        later.at += 1.0;
+        later.wanted_workers = 1000;
+        (later.totals.received, later.totals.sent) = (123 << 20, 123 << 20);
+        view.take(TopAnswer::Reported(777, Box::new(later)), now);
+        let narrow = shown(&mut view, 80, 24, now);
+        assert_eq!(narrow[2..6], shown(&mut view, 200, 24, now)[2..6]);
+        assert!(narrow[5].ends_with("out 123 MiB/s"), "{narrow:?}");
     }
 
     #[test]
@@ -333,6 +346,7 @@ mod tests {
         let lines = shown(&mut view, 80, 24, now);
         assert!(lines[7].starts_with("q, Esc, Ctrl-C"), "{lines:?}");
         assert!(HELP.iter().all(|line| line.len() <= 80), "they fit");
+        assert_eq!(lines[22], HELP[15], "all of them");
         view.press(TopKey::Help);
         view.press(TopKey::Pause);
         assert!(shown(&mut view, 80, 24, now)[23].ends_with("PAUSED"));
