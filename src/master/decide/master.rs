@@ -220,9 +220,10 @@ impl Master {
                 if self.state == MasterState::Draining {
                     self.pool.start_monitor(self.reload.settings().time_limits(), now);
                 } else {
-                    self.pool.stop_monitor();
+                    self.pool.stop_monitor(&mut self.actions);
                 }
                 if self.pool.roster().is_empty() && !self.succession.is_upgrading() {
+                    self.pool.stop_monitor(&mut self.actions);
                     self.state = MasterState::Stopped;
                     self.actions.push(Action::Exit(self.code));
                 }

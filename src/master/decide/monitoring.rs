@@ -61,8 +61,9 @@ impl Monitor {
     }
 
     /// Reads no scoreboard any more.
-    pub(crate) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self, actions: &mut Actions) {
         self.next = None;
+        self.slow_reports.end(actions);
     }
 
     /// Whether the scoreboards are to be read now; sets the next time if so.

@@ -206,8 +206,8 @@ impl WorkerPool {
     }
 
     /// Reads no scoreboard any more.
-    pub(crate) fn stop_monitor(&mut self) {
-        self.monitor.stop();
+    pub(crate) fn stop_monitor(&mut self, actions: &mut Actions) {
+        self.monitor.stop(actions);
     }
 
     /// Whether the scoreboards are to be read now; sets the next time if so.

@@ -41,11 +41,14 @@ impl SlowReports {
 
     /// Ends the window if its time is over, and logs what was not reported in it.
     pub(crate) fn look(&mut self, now: Instant, actions: &mut Actions) {
-        if self.begun.is_none_or(|begun| now < begun + WINDOW) {
-            return;
+        if self.begun.is_some_and(|begun| now >= begun + WINDOW) {
+            self.end(actions);
         }
-        let omitted = self.omitted;
-        *self = Self::default();
+    }
+
+    /// Ends the window, and logs what was not reported in it.
+    pub(crate) fn end(&mut self, actions: &mut Actions) {
+        let Self { omitted, .. } = std::mem::take(self);
         if omitted > 0 {
             let text = format!("slow-request: {omitted} more within a minute");
             actions.log(Level::Warn, text);
@@ -86,6 +89,11 @@ mod tests {
             "{logged:?}"
         );
         reports.look(now + 3 * WINDOW, &mut actions);
+        assert!(actions.take().is_empty());
+        reports.note_omitted(1);
+        reports.end(&mut actions);
+        assert_eq!(actions.take().len(), 1, "the server ends within the minute");
+        reports.end(&mut actions);
         assert!(actions.take().is_empty());
     }
 }
