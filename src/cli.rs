@@ -2,7 +2,7 @@
 //! to an exit code. The flags are in `monoceros-config`.
 
 use std::ffi::OsStr;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -151,10 +151,28 @@ pub(crate) fn write_error(text: &str) {
     });
 }
 
-/// A reader that went away (`monoceros --help | head`) is no reason to panic.
+/// Prints a text to standard output, and returns the exit code.
 fn print(text: &OsStr) -> ExitCode {
-    match std::io::stdout().write_all(text.as_bytes()) {
+    match write_output(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+        Err(text) => {
+            complain(&text);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes to standard output. A reader that goes away (`monoceros --help | head`) has what it
+/// needs.
+///
+/// # Errors
+/// Why not all of it was written, such as that a disk is full.
+pub(crate) fn write_output(bytes: &[u8]) -> Result<(), String> {
+    let mut output = std::io::stdout();
+    match output.write_all(bytes).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(format!("cannot write to standard output: {}", reason(&error)))
+        }
+        Ok(()) | Err(_) => Ok(()),
     }
 }

@@ -6,7 +6,7 @@ mod outcome;
 mod tables;
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use monoceros_wire::control::{
     ControlReply, ControlRequest, PoolChange, Status, read_document, read_text, to_json,
 };
 
-use crate::cli::complain;
+use crate::cli::{complain, write_output};
 use crate::ctl::connection::{Replied, ask, left};
 use crate::ctl::outcome::CommandOutcome;
 use crate::ctl::tables::{report_table, requests_table, stacks_text, status_table};
@@ -49,9 +49,9 @@ pub(crate) fn run(command: &ControlCommand) -> u8 {
         });
     }
     match carry_out(command) {
-        Ok(CommandOutput { text, failures }) => {
-            // The command was carried out, even if its output cannot be written.
-            drop(io::stdout().write_all(text.as_bytes()));
+        Ok(CommandOutput { text, mut failures }) => {
+            let written = write_output(text.as_bytes());
+            failures.extend(written.err().filter(|_| only_shows(command.verb)));
             failures.iter().for_each(|text| complain(&printable::text(text)));
             if failures.is_empty() { DONE } else { FAILED }
         }
@@ -59,6 +59,21 @@ pub(crate) fn run(command: &ControlCommand) -> u8 {
             complain(&printable::text(&text));
             FAILED
         }
+    }
+}
+
+/// Whether a command does nothing but show something. Another one was carried out, even if its
+/// output cannot be written.
+fn only_shows(verb: Verb) -> bool {
+    match verb {
+        Verb::Status | Verb::Requests | Verb::Stacks { .. } | Verb::Top => true,
+        Verb::Reload
+        | Verb::Upgrade
+        | Verb::Stop
+        | Verb::Workers(_)
+        | Verb::LogLevel(_)
+        | Verb::Reopen
+        | Verb::Recycle { .. } => false,
     }
 }
 

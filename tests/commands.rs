@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::support::client::get;
-use crate::support::command::{Answer, ask, begin, end};
+use crate::support::command::{Answer, ask, begin, command, end};
 use crate::support::pipe::Pipe;
 use crate::support::process;
 use crate::support::server::Server;
@@ -261,3 +261,26 @@ def application(environ, start_response):
     start_response('200 OK', [('Content-Length', '2')])
     return [b'ok']
 ";
+
+#[test]
+fn a_command_whose_output_cannot_be_written_fails_if_it_does_nothing_else() {
+    let server = Setup::of("environ").workers(1).start();
+    let (directory, pid) = (server.directory.path(), server.pid().to_string());
+    for (words, code) in [
+        (&["status", &pid][..], 1),
+        (&["requests", "--json", &pid], 1),
+        (&["completions", "bash"], 1),
+        // It was carried out.
+        (&["reopen", &pid], 0),
+    ] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let answer: Answer = command(directory, words).stdout(full).output().unwrap().into();
+        assert_eq!(answer.code, code, "{words:?}: {answer:?}");
+        let text = "monoceros: cannot write to standard output: no space left on device\n";
+        assert_eq!(answer.stderr, if code == 1 { text } else { "" }, "{words:?}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let answer: Answer = command(directory, words).stdout(writer).output().unwrap().into();
+        assert_eq!((answer.code, answer.stderr.as_str()), (0, ""), "{words:?}: no reader");
+    }
+}
