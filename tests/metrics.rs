@@ -176,6 +176,9 @@ fn the_report_has_the_same_figures_as_the_metrics() {
     assert_eq!((&running[0]["is_running"], &running[0]["method"]), (&true.into(), &"GET".into()));
     assert!(running[0]["target"].as_str().unwrap().contains("pipe"));
     assert_eq!(sample(&server, "monoceros_requests_in_progress"), Some(1.0));
+    let summary = fetch(&server, "/status.json").json()["summary"].clone();
+    let summary = summary.as_str().unwrap();
+    assert!(summary.ends_with(" workers ready, 1 requests running, 5 answered"), "{summary}");
     writer.finish();
 }
 

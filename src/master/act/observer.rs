@@ -75,6 +75,8 @@ impl Observer {
         let found = Some(facts.app.clone()).filter(|app| !app.is_empty());
         let pid = std::process::id().cast_signed();
         let totals = sum(&facts.tally, sources);
+        let workers = workers(facts, sources, now);
+        let running = workers.iter().map(|worker| u64::from(worker.in_progress)).sum();
         Report {
             at: now.wall,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -82,7 +84,7 @@ impl Observer {
             application: found.or_else(|| spec.and_then(|spec| spec.app.clone())),
             state: facts.state.to_owned(),
             is_ready: facts.is_ready,
-            summary: facts.summary.clone(),
+            summary: facts.summary.with_figures(running, totals.duration.count()),
             generation: facts.generation.0,
             wanted_workers: facts.wanted,
             rolling_to: facts.rolling_to.map(|generation| generation.0),
@@ -90,7 +92,7 @@ impl Observer {
             master: process(pid),
             started: self.started,
             predecessor: self.predecessor,
-            workers: workers(facts, sources, now),
+            workers,
             listeners: listeners(&totals, sources),
             certificates: certificates(sources),
             totals,

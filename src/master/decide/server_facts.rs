@@ -15,7 +15,7 @@ pub(crate) struct ServerFacts {
     /// At least one worker serves, and the server is not about to end.
     pub(crate) is_ready: bool,
     /// The state in one line for people.
-    pub(crate) summary: String,
+    pub(crate) summary: StatusWords,
     /// The application, as the last worker that became ready named it; empty before.
     pub(crate) app: String,
     /// The generation that serves.
@@ -32,6 +32,23 @@ pub(crate) struct ServerFacts {
     pub(crate) tally: TallySnapshot,
     /// What the operator should correct.
     pub(crate) concerns: Vec<String>,
+}
+
+/// The state in one line for people, without what is read from scoreboards.
+#[derive(Clone, Debug)]
+pub(crate) struct StatusWords {
+    /// Such as `gen=2: 4 of 4 workers ready`.
+    pub(crate) head: String,
+    /// What is under way, and what has failed.
+    pub(crate) notes: String,
+}
+
+impl StatusWords {
+    /// The line with these figures: requests that run, and those that were answered.
+    pub(crate) fn with_figures(&self, running: u64, answered: u64) -> String {
+        let Self { head, notes } = self;
+        format!("{head}, {running} requests running, {answered} answered{notes}")
+    }
 }
 
 /// The facts of a worker or a mold.

@@ -6,6 +6,7 @@ use monoceros_wire::Generation;
 
 use crate::master::decide::action::{Actions, Notification};
 use crate::master::decide::roster::Roster;
+use crate::master::decide::server_facts::StatusWords;
 
 /// What only the line shows, and the line that the init system was sent last.
 #[derive(Clone, Debug, Default)]
@@ -71,36 +72,38 @@ impl StatusLine {
         self.send(line, actions);
     }
 
-    /// Such as `gen=2: 4 of 4 workers ready, 1 requests running, 1234 answered`.
+    /// Such as `gen=2: 4 of 4 workers ready, 1 requests running, 1234 answered`, with the figures
+    /// of the last samples.
     pub(crate) fn compose(&self, facts: &StatusFacts) -> String {
-        let ready = facts.roster.ready().count();
         let living = facts.roster.workers().map(|worker| worker.observed.requests);
         // The sum saturates: a worker may have written any number to its scoreboard.
         let answered = living.fold(facts.answered, u64::saturating_add);
+        self.words(facts).with_figures(self.running as u64, answered)
+    }
+
+    /// The line without the figures of workers.
+    pub(crate) fn words(&self, facts: &StatusFacts) -> StatusWords {
+        let ready = facts.roster.ready().count();
         let StatusFacts { generation, workers, .. } = facts;
-        let running = self.running;
-        let mut line = format!(
-            "gen={generation}: {ready} of {workers} workers ready, {running} requests running, \
-             {answered} answered"
-        );
+        let mut notes = String::new();
         if let Some(generation) = facts.rolling_to {
-            line += &format!("; reloading to gen={generation}");
+            notes += &format!("; reloading to gen={generation}");
         } else if let Some(failed) = facts.failed_reload {
-            line += &format!("; reload failed: {failed}");
+            notes += &format!("; reload failed: {failed}");
         }
         if facts.is_delaying {
-            line += "; stopping after shutdown-delay";
+            notes += "; stopping after shutdown-delay";
         }
         if facts.is_upgrading {
-            line += "; upgrading";
+            notes += "; upgrading";
         }
         if let Some(failed) = facts.failed_upgrade {
-            line += &format!("; upgrade failed: {failed}");
+            notes += &format!("; upgrade failed: {failed}");
         }
         if let Some(concern) = &self.concern {
-            line += &format!("; {concern}");
+            notes += &format!("; {concern}");
         }
-        line
+        StatusWords { head: format!("gen={generation}: {ready} of {workers} workers ready"), notes }
     }
 }
 

@@ -6,13 +6,23 @@ use std::time::Instant;
 
 use super::Master;
 use crate::master::decide::action::Notification;
+use crate::master::decide::server_facts::StatusWords;
 use crate::master::decide::state::MasterState;
 use crate::master::decide::status_line::StatusFacts;
 
 impl Master {
     /// The state of the server in one line.
     pub(super) fn status_line(&self) -> String {
-        self.status.compose(&StatusFacts {
+        self.status.compose(&self.status_facts())
+    }
+
+    /// The line without the figures of workers.
+    pub(super) fn status_words(&self) -> StatusWords {
+        self.status.words(&self.status_facts())
+    }
+
+    fn status_facts(&self) -> StatusFacts<'_> {
+        StatusFacts {
             generation: self.reload.current(),
             workers: self.pool.size().workers(),
             answered: self.tally.totals().duration.count(),
@@ -22,7 +32,7 @@ impl Master {
             is_delaying: matches!(self.state, MasterState::Delaying { .. }),
             is_upgrading: self.succession.is_upgrading() && self.state == MasterState::Serving,
             failed_upgrade: self.succession.failure(),
-        })
+        }
     }
 
     /// The files of certificates were looked at.

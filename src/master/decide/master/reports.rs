@@ -20,7 +20,7 @@ impl Master {
         ServerFacts {
             state: self.state_word(),
             is_ready: self.is_ready(),
-            summary: self.status_line(),
+            summary: self.status_words(),
             app: roster.app().to_owned(),
             generation: self.reload.current(),
             wanted: self.pool.size().workers(),
