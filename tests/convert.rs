@@ -30,6 +30,15 @@ fn a_file_of_values_is_converted_and_means_the_same() {
 }
 
 #[test]
+fn what_the_machine_of_the_server_has_need_not_be_here() {
+    let end = convert("user = 'no-such-user'\ngroup = 'no-such-group'\nchdir = '/no/such/place'\n");
+    assert_eq!((end.code, end.stderr.as_str()), (Some(0), ""));
+    for line in ["user: no-such-user", "group: no-such-group", "chdir: /no/such/place"] {
+        assert!(end.stdout.contains(line), "{line} in {}", end.stdout);
+    }
+}
+
+#[test]
 fn what_has_to_stay_in_python_is_named() {
     let end = convert(
         "workers = 2\ndef post_fork(server, worker):\n    pass\n\nworker_class = 'gevent'\n\

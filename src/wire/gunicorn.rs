@@ -14,6 +14,10 @@ pub struct ReadConfig {
     pub source: Option<PythonFile>,
     /// The words of the server's command line, the first one included: `sys.argv`.
     pub arguments: Vec<String>,
+    /// Report users, groups and paths as the file has them, whether this machine has them or not:
+    /// the values are for another one.
+    #[serde(default)]
+    pub as_written: bool,
 }
 
 /// A configuration file in Python.

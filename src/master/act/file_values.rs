@@ -19,6 +19,7 @@ pub(crate) fn read_values(loaded: &Loaded) -> Result<GunicornValues, String> {
     // The file finds the words of a server in `sys.argv`.
     let words = [text_of(&invocation.name), "--config".to_owned(), file.name.clone()];
     file.request.arguments = words.to_vec();
+    file.request.as_written = true;
     let limit = loaded.settings.boot_timeout;
     match config_reader::read(&file, &*invocation.extension()?, limit) {
         Ok((mold, values)) => {

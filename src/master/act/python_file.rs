@@ -58,7 +58,7 @@ impl MoldFile {
             name,
             path,
             program,
-            request: ReadConfig { source: file, arguments },
+            request: ReadConfig { source: file, arguments, as_written: false },
             overrides: loaded.gunicorn_overrides(),
             prints: false,
         })

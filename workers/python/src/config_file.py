@@ -12,6 +12,8 @@ import traceback
 
 MODULE = "__config__"
 HOOKS = "Server Hooks"
+# Settings whose values are looked up on the machine.
+OF_THE_MACHINE = ("chdir", "group", "reload_extra_files", "user")
 # Values of these types may be meant for a setting.
 PLAIN = (str, int, float, list, tuple, dict, type(None))
 # Names that are often written in place of a setting, beside those that differ in a letter.
@@ -51,8 +53,9 @@ class ConfigFile:
         self._next = None
         self._known = []
 
-    def read(self, path, module, arguments):
-        """Runs the file. The settings that are in use stay until `apply`.
+    def read(self, path, module, arguments, as_written):
+        """Runs the file. The settings that are in use stay until `apply`. `as_written`: users,
+        groups and paths are reported as the file has them, also if they do not exist.
 
         Returns what the file sets: settings with their values as words, the hooks, the
         names that are no settings with those that are probably meant, and whether Python
@@ -68,7 +71,8 @@ class ConfigFile:
         try:
             cfg = Config("%(prog)s [OPTIONS] [APP_MODULE]", prog=os.path.basename(sys.argv[0]))
             _enter(cfg.chdir)
-            names = _fill(cfg, _run(path, module))
+            written = {} if as_written else None
+            names = _fill(cfg, _run(path, module), written)
             _refuse(names[0], path or module)
             _environment(cfg)
         finally:
@@ -76,7 +80,7 @@ class ConfigFile:
                 os.environ.update(self.cfg.env)
             os.chdir(directory)
         self._next, self._known = cfg, names[0]
-        return _report(cfg, names)
+        return _report(cfg, names, written or {})
 
     def apply(self, overrides, app, directory):
         """Uses the settings that were read, with these values in place of the file's.
@@ -205,8 +209,9 @@ def _is_machinery(file):
     return own or file.startswith("<frozen importlib") or file.endswith("/importlib/__init__.py")
 
 
-def _fill(cfg, namespace):
-    """Sets what is a setting, and returns the names of those and of the others."""
+def _fill(cfg, namespace, written):
+    """Sets what is a setting, and returns the names of those and of the others. `written` gets
+    what is looked up on the machine, as it is written, if it is not None."""
     known, others = [], []
     for name, value in list(namespace.items()):
         if name not in cfg.settings:
@@ -216,6 +221,10 @@ def _fill(cfg, namespace):
         if name == "umask" and isinstance(value, str) and value.isdigit():
             # As on the command line: "022" is octal.
             value = int(value, 8 if value.startswith("0") else 10)
+        is_kept = name in OF_THE_MACHINE and isinstance(value, (str, list))
+        if written is not None and is_kept:
+            written[name] = value
+            continue
         try:
             cfg.set(name, value)
         except Exception as error:
@@ -240,12 +249,12 @@ def _shown(value):
         return object.__repr__(value)
 
 
-def _report(cfg, names):
+def _report(cfg, names, written):
     known, others = names
     hooks = [name for name in known if cfg.settings[name].section == HOOKS]
     values = []
     for name in known:
-        value = cfg.settings[name].get()
+        value = written.get(name, cfg.settings[name].get())
         is_reported = name not in hooks and name != "config" and value is not None
         if is_reported and (not isinstance(value, dict) or name == "secure_scheme_headers"):
             values.append((name, [_encode(word) for word in words(name, value)]))

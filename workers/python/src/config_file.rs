@@ -48,7 +48,7 @@ impl PythonConfig {
             None => (None, None),
         };
         let arguments: Vec<_> = config.arguments.iter().map(|it| raw::bytes_of(it)).collect();
-        let read = self.0.call_method1(py, "read", (path, module, arguments));
+        let read = self.0.call_method1(py, "read", (path, module, arguments, config.as_written));
         output::flush(py);
         let read: PyResult<ReadParts> = read.and_then(|read| read.extract(py));
         let (values, hooks, unknown, python_logging) = read.map_err(|error| failure(py, &error))?;
