@@ -182,9 +182,9 @@ fn what_the_application_writes_whenever_it_is_loaded_does_not_reload_without_end
     assert_eq!(count(), 4, "{}", server.log());
 }
 
-/// Takes a name that one process can have at a time.
+/// Takes a name that one process can have at a time. A request for `/wait` has no end.
 const EXCLUSIVE: &str = "
-import pathlib, socket
+import pathlib, socket, threading
 taken = socket.socket(socket.AF_UNIX)
 taken.bind('\\0' + str(pathlib.Path.cwd()))
 WORD = pathlib.Path('word').read_text()
@@ -192,22 +192,29 @@ if WORD == 'mistake':
     raise ValueError('a mistake')
 
 def application(environ, start_response):
+    if environ['PATH_INFO'] == '/wait':
+        pathlib.Path('waits').touch()
+        threading.Event().wait()
     start_response('200 OK', [('Content-Length', str(len(WORD)))])
     return [WORD.encode()]
 ";
 
 #[test]
 fn an_application_that_needs_something_alone_gets_it_when_the_old_worker_has_ended() {
-    let server = setup().file("shown.py", EXCLUSIVE).start();
-    for word in ["one", "two"] {
-        server.directory.write("word", word);
-        shows(&server, word);
-    }
-    let text = "Address already in use: the old worker may have what is in use, so it ends";
-    assert_eq!(server.log().matches(text).count(), 1, "{}", server.log());
-    for text in ["[ERROR]", "Traceback", "Error: ", "  "] {
+    let flags = ["--threads", "2", "--graceful-timeout", "1h"];
+    let server = setup().file("shown.py", EXCLUSIVE).flags(&flags).start();
+    for text in ["[ERROR]", "[WARNING]", "Traceback", "Error: ", "  "] {
         server.allow(text);
     }
+    server.directory.write("word", "one");
+    shows(&server, "one");
+    let mut waiting = server.connect();
+    waiting.send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n");
+    until::holds("the request", || server.directory.join("waits").exists());
+    server.directory.write("word", "two");
+    shows(&server, "two");
+    let text = "Address already in use: the old worker may have what is in use, so it ends";
+    assert_eq!(server.log().matches(text).count(), 1, "{}", server.log());
     server.directory.write("word", "mistake");
     // There is no old code that could serve.
     until::holds("the failure", || server.get("/").status == 500);

@@ -11,7 +11,7 @@ use crate::master::decide::action::{Action, Actions, Notification};
 use crate::master::decide::planner::{Fallback, PlanTarget};
 use crate::master::decide::pool_size::PoolSize;
 use crate::master::decide::roster::{Roster, WorkerEntry};
-use crate::master::decide::settings::{ForkSource, MasterSettings, RolloutLimits, deadline_after};
+use crate::master::decide::settings::{ForkSource, MasterSettings, deadline_after};
 
 /// The generations, and the reload that is under way.
 #[derive(Debug)]
@@ -137,7 +137,7 @@ impl Reload {
     pub(crate) fn end_old_first(&mut self) {
         self.is_exclusive = true;
         if let Some(rollout) = &mut self.rollout {
-            rollout.settings.limits = RolloutLimits::OLD_END_FIRST;
+            rollout.settings.end_old_first();
         }
     }
 
@@ -238,7 +238,7 @@ impl Reload {
             self.rollout.as_ref().map_or(pool.workers(), |rollout| rollout.workers_before);
         self.is_exclusive &= settings.can_end_old_first();
         if self.is_exclusive {
-            settings.limits = RolloutLimits::OLD_END_FIRST;
+            settings.end_old_first();
         }
         if settings.workers != self.settings().workers {
             pool.set(settings.workers, roster, actions);

@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+/// The maximum time that a worker drains while its successor waits for its end.
+const OLD_END_TIME: Duration = Duration::from_secs(3);
+
 /// The settings of the table that the master itself uses. A limit of zero is no limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MasterSettings {
@@ -64,6 +67,15 @@ impl MasterSettings {
         self.reload && self.workers == 1
     }
 
+    /// Has the old worker end before a new one starts, and soon: new requests wait, and what is
+    /// open may never end by itself, such as a request in a debugger.
+    pub(crate) fn end_old_first(&mut self) {
+        self.limits = RolloutLimits::OLD_END_FIRST;
+        if self.graceful_timeout.is_zero() || self.graceful_timeout > OLD_END_TIME {
+            self.graceful_timeout = OLD_END_TIME;
+        }
+    }
+
     /// For how long a request may run.
     pub(crate) fn time_limits(&self) -> TimeLimits {
         let Self { timeout, slow_request, .. } = *self;
@@ -109,7 +121,7 @@ pub(crate) struct RolloutLimits {
 
 impl RolloutLimits {
     /// All old workers end before a new one starts.
-    pub(crate) const OLD_END_FIRST: Self = Self { max_surge: 0, max_unavailable: u16::MAX };
+    const OLD_END_FIRST: Self = Self { max_surge: 0, max_unavailable: u16::MAX };
 
     /// The surge that is used: without any room in either direction no rollout could
     /// begin.
