@@ -67,6 +67,15 @@ fn two_sockets_with_names_are_served_and_passed_on_to_the_workers() {
 }
 
 #[test]
+fn hooks_see_that_the_sockets_were_passed_in() {
+    let file = "def on_starting(server):\n    server.first = server.systemd\n\
+        def when_ready(server):\n    open('seen', 'w').write(f'{server.first} {server.systemd}')\n";
+    let setup = Setup::of("stream:route").flags(&["-c", "conf.py"]).file("conf.py", file);
+    let server = setup.announced().start();
+    assert_eq!(server.directory.read("seen"), "False True");
+}
+
+#[test]
 fn sockets_announced_to_another_process_are_not_taken() {
     let server = Setup::of("environ:variables").announced_to_another().start();
     assert!(!server.log().contains("bind is ignored"), "{}", server.log());

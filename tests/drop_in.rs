@@ -170,6 +170,25 @@ fn each_file_has_the_settings_that_gunicorn_finds_in_it() {
     });
 }
 
+/// What this server refuses by its documentation: the settings are printed all the same.
+#[test]
+fn a_file_with_a_setting_that_is_refused_is_printed_as_gunicorn_prints_it() {
+    compare("refused", 4, |project| {
+        let print = |program| project.set_up(program, Setup::bare()).flag("--print-config").run();
+        let theirs = print(Program::Gunicorn);
+        [Program::Beside, Program::Without].into_iter().find_map(|program| {
+            let ours = print(program);
+            if (theirs.code, ours.code) != (Some(0), Some(1)) {
+                return Some(format!("{:?} and {:?}: {}", theirs.code, ours.code, ours.stderr));
+            }
+            if !ours.stderr.contains("monoceros: gunicorn.conf.py: ") {
+                return Some(format!("{program:?} writes {}", ours.stderr));
+            }
+            differing(&anonymous(&theirs, &theirs.stdout), &anonymous(&ours, &ours.stdout))
+        })
+    });
+}
+
 fn differing_settings(theirs: &Finished, ours: &Finished) -> Option<String> {
     if theirs.code != ours.code {
         return Some(format!("{:?} and {:?}: {}", theirs.code, ours.code, ours.stderr));

@@ -129,13 +129,13 @@ fn a_file_that_cannot_be_used_ends_the_start_with_one() {
 #[test]
 fn a_file_and_a_hook_that_hang_are_named_and_bounded() {
     for (file, text) in [
-        ("while True: pass\n", "cannot run conf.py: it has not ended within boot-timeout (1 s)"),
+        ("while True: pass\n", "cannot run conf.py: it has not ended within boot-timeout (4 s)"),
         (
             "def when_ready(server):\n    while True: pass\n",
-            "the hook when_ready has not ended within boot-timeout (1 s)",
+            "the hook when_ready has not ended within boot-timeout (4 s)",
         ),
     ] {
-        let setup = with_file("stream:route", file).flags(&["--boot-timeout", "1"]);
+        let setup = with_file("stream:route", file).flags(&["--boot-timeout", "4"]);
         let finished = setup.run();
         assert_eq!(finished.code, Some(1), "{}", finished.stderr);
         assert!(finished.stderr.contains(text), "{}", finished.stderr);
@@ -155,6 +155,51 @@ fn a_reload_that_cannot_use_the_file_leaves_workers_and_hooks() {
     process::signal(workers[0], Signal::SIGKILL);
     server.allow("SIGKILL");
     until::holds("another worker, with the old hooks", || count(&server, "post_fork") == 2);
+}
+
+#[test]
+fn after_a_reload_that_fails_hooks_have_the_old_settings() {
+    let first = "timeout = 77\ndef pre_fork(server, worker):\n    worker.token = 1\n    \
+        note('old', server.cfg.timeout, worker.cfg.timeout, server.timeout)\n";
+    let second = "timeout = 88\ndef post_fork(server, worker):\n    raise ValueError('no')\n";
+    let server = with_file("stream:route", &format!("{HOOKS}{first}")).start();
+    server.directory.write("conf.py", &format!("{HOOKS}{second}"));
+    server.signal(Signal::SIGHUP);
+    for text in ["reload failed", "post_fork has failed", "Traceback"] {
+        server.allow(text);
+    }
+    until::holds("the failure", || server.log().contains("reload failed"));
+    server.signal(Signal::SIGTTIN);
+    until::holds("a hook of the old file", || count(&server, "old 77 77 77") == 2);
+    let failures = server.log().matches("reload failed").count();
+    server.directory.write("conf.py", &format!("{HOOKS}{first}"));
+    server.signal(Signal::SIGHUP);
+    until::holds("a later reload", || count(&server, "old 77 77 77") == 4);
+    assert_eq!(server.log().matches("reload failed").count(), failures);
+}
+
+#[test]
+fn a_check_has_warnings_where_only_a_start_would_fail() {
+    let file = "accesslog = '/nonexistent/a.log'\ncertfile = '/nonexistent/a.crt'\n\
+        logconfig_dict = {'version': 3}\n";
+    let finished = with_file("stream:route", file).flags(&["--check-config"]).run();
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    for text in ["/nonexistent/a.log: ", "/nonexistent/a.crt: ", "Python's logging fails"] {
+        assert!(finished.stderr.contains(text), "{text}: {}", finished.stderr);
+    }
+    let finished = with_file("stream:route", file).run();
+    assert_eq!(finished.code, Some(1), "{}", finished.stderr);
+}
+
+#[test]
+fn a_process_that_a_hook_forks_and_that_returns_ends() {
+    let file = "import os\ndef pre_fork(server, worker):\n    os.fork()\n\
+        def when_ready(server):\n    os.fork()\n";
+    let server = with_file("stream:route", file).start();
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("reloaded: gen=2 serves");
+    until::holds("one mold and one worker", || server.workers().len() == 2);
+    assert_eq!(server.get("/").status, 200);
 }
 
 #[test]

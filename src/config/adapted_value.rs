@@ -10,6 +10,7 @@ use crate::field::{is_field_value, is_token};
 use crate::log::LEVELS;
 use crate::process::read_mask;
 use crate::table::Row;
+use crate::tls::{CIPHERS, CipherName, Ciphers};
 use crate::value::Value as _;
 
 /// A value as the row reads it.
@@ -130,15 +131,22 @@ fn mask(word: &str) -> AdaptedWord {
     }
 }
 
-/// An expression of OpenSSL becomes the suites that it chooses.
+/// An expression of OpenSSL becomes the suites that it chooses. One for suites that are not here,
+/// such as those of old versions of TLS, leaves TLS 1.3, which no expression concerns.
 fn ciphers(word: &str) -> AdaptedWord {
-    let is_list = crate::tls::Ciphers::parse(word, None).is_ok();
-    let suites = if is_list { Vec::new() } else { cipher_expression::suites(word) };
-    if suites.is_empty() {
+    if Ciphers::parse(word, None).is_ok() {
         return unchanged(word);
     }
-    let names: Vec<_> = suites.iter().map(|suite| suite.openssl).collect();
-    (names.join(":"), None)
+    let names = |suites: Vec<CipherName>| {
+        let names: Vec<_> = suites.iter().map(|suite| suite.openssl).collect();
+        names.join(":")
+    };
+    let suites = cipher_expression::suites(word);
+    if suites.is_empty() {
+        let warning = format!("{word:?} chooses no suite of TLS 1.2 that is here; TLS 1.3 is used");
+        return (names(CIPHERS.into_iter().filter(CipherName::is_tls13).collect()), Some(warning));
+    }
+    (names(suites), None)
 }
 
 /// Networks may have a mask in place of the length of their prefix.
@@ -317,5 +325,8 @@ mod tests {
         assert_eq!(used, "ECDHE-RSA-AES256-GCM-SHA384");
         let suites = "TLS_AES_256_GCM_SHA384:ECDHE-RSA-AES256-GCM-SHA384";
         assert_eq!(adapted("ciphers", &[suites]).0, suites);
+        let (used, warning) = adapted("ciphers", &["TLSv1"]);
+        assert!(used.split(':').all(|name| name.starts_with("TLS_")), "{used}");
+        assert_eq!(warning, "\"TLSv1\" chooses no suite of TLS 1.2 that is here; TLS 1.3 is used");
     }
 }

@@ -18,7 +18,7 @@ use crate::loaded::Loaded;
 use crate::python_file::PythonValues;
 use crate::shell_name::ShellName;
 use crate::shim_command::{self, ShimCommand};
-use crate::sources::{SettingSources, merge_all};
+use crate::sources::{SettingSources, merge, merge_all};
 
 /// The command of an invocation.
 #[derive(Clone, Debug)]
@@ -130,6 +130,22 @@ pub fn load_with(
         return Ok(Command::Version(format!("monoceros {}\n", env!("CARGO_PKG_VERSION"))));
     }
     merge_all(line, sources, errors).and_then(check).map(command)
+}
+
+/// Like [`load_with`] for a command that serves, without the values that have an error: what
+/// gunicorn's own form of the settings is printed from, although this server refuses some.
+#[must_use]
+pub fn load_leniently(
+    args: &[OsString],
+    env: &[(OsString, OsString)],
+    cwd: &Path,
+    python: &PythonValues,
+) -> Loaded {
+    let words = dev_command::read(args);
+    let sources = SettingSources { env, cwd, python: Some(python), is_dev: words.is_some() };
+    let mut errors = Errors::default();
+    let line = flags::read(words.unwrap_or(args), &ValueOrigin::CommandLine, &mut errors);
+    merge(line, sources, &mut errors)
 }
 
 /// What was read of a command that needs no server.

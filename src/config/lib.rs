@@ -94,7 +94,7 @@ pub use error::{Error, Errors, ValueOrigin};
 pub use field::{FieldName, ResponseField};
 pub use forwarding::{HeaderMap, NameList, ProxyMode, RealIp, SchemeHeader, SchemeHeaders};
 pub use hosts::{AllowedHosts, EmptyHost, HostPattern};
-pub use invocation::{Command, load, load_with};
+pub use invocation::{Command, load, load_leniently, load_with};
 pub use loaded::Loaded;
 pub use log::{LogFormat, LogLevel, LogTarget};
 pub use metrics::MetricsAddress;

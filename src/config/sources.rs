@@ -36,8 +36,14 @@ pub(crate) fn merge_all(
     given: SettingSources,
     mut errors: Errors,
 ) -> Result<Loaded, Errors> {
+    let loaded = merge(line, given, &mut errors);
+    if errors.0.is_empty() { Ok(loaded) } else { Err(errors) }
+}
+
+/// Merges the values of all sources. Those with an error are left out.
+pub(crate) fn merge(line: Line, given: SettingSources, errors: &mut Errors) -> Loaded {
     let SettingSources { env, cwd, python, is_dev } = given;
-    let environment = environment::read(env, &mut errors);
+    let environment = environment::read(env, errors);
     let mut merge = Merge::default();
     merge.foreign.extend(environment.arguments.foreign);
     merge.foreign.extend(line.foreign);
@@ -52,7 +58,7 @@ pub(crate) fn merge_all(
     let mut defaults = environment.defaults;
     match chosen.file {
         Some(ConfigFile::Yaml { path: yaml, name }) => {
-            levels = file::read(&yaml, &name, &mut errors);
+            levels = file::read(&yaml, &name, errors);
             path = Some(yaml);
         }
         Some(ConfigFile::Python(python_source)) => {
@@ -84,13 +90,13 @@ pub(crate) fn merge_all(
     let mut all: Vec<_> = defaults.into_iter().filter(unsaid).collect();
     all.extend(levels);
 
-    merge.set_all(all, &mut errors);
-    merge.judge_foreign(&mut errors);
+    merge.set_all(all, errors);
+    merge.judge_foreign(errors);
     let mut loaded = merge.into_loaded(path, cwd);
     loaded.is_partial = source.is_some() && python.is_none();
     loaded.has_gunicorn_source = has_arguments || source.is_some();
     loaded.python_source = source;
-    if errors.0.is_empty() { Ok(loaded) } else { Err(errors) }
+    loaded
 }
 
 /// The values of `dev` that no default from the environment replaces.

@@ -71,6 +71,14 @@ pub struct MoldSettings {
     pub print: bool,
     /// The server only checks its settings and its application: no hook runs.
     pub check: bool,
+    /// In such a check a configuration of Python's logging that fails is a warning: gunicorn uses
+    /// it at a start only.
+    #[serde(default)]
+    pub is_lenient: bool,
+    /// The generation that serves. A mold of the server may get its settings again; those of
+    /// earlier generations are not needed any more.
+    #[serde(default)]
+    pub serving: Generation,
 }
 
 /// A hook of the server, which runs in the mold's main thread.
@@ -117,6 +125,15 @@ impl ServerHook {
             Self::ChildExit { .. } => "child_exit",
         }
     }
+}
+
+/// What a hook of the server has raised.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookFailure {
+    /// The traceback.
+    pub text: String,
+    /// The exit code of a server that begins with it: that of `sys.exit`, else 1.
+    pub code: u8,
 }
 
 /// The user that a worker becomes, if its mold runs as another one.

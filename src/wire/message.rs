@@ -3,7 +3,9 @@
 use log::LevelFilter;
 use serde::{Deserialize, Serialize};
 
-use crate::gunicorn::{GunicornValues, MoldSettings, ReadConfig, ServerHook, WorkerOwner};
+use crate::gunicorn::{
+    GunicornValues, HookFailure, MoldSettings, ReadConfig, ServerHook, WorkerOwner,
+};
 use crate::listener::ListenerDescription;
 use crate::log_role::LogRole;
 use crate::record::MasterRecord;
@@ -37,7 +39,12 @@ pub enum ToWorker {
     Configure(MoldSettings),
     /// To a mold with a configuration file: the listening sockets of the server from now on,
     /// whose descriptors come with this message in this order.
-    Listeners(Vec<ListenerDescription>),
+    Listeners {
+        /// In the order of the descriptors.
+        described: Vec<ListenerDescription>,
+        /// They were passed in by the init system (`sd_listen_fds(3)`).
+        are_activated: bool,
+    },
     /// To a mold with a configuration file: run this hook, and reply with
     /// [`FromWorker::HookEnded`], also if there is no such hook.
     Hook {
@@ -239,8 +246,8 @@ pub enum FromWorker {
     HookEnded {
         /// The number of the request.
         number: u64,
-        /// The traceback, if it has raised.
-        failure: Option<String>,
+        /// What it has raised, if it has.
+        failure: Option<HookFailure>,
     },
     /// The application, or a hook, asks for the replacement of this worker.
     Retire {
@@ -270,13 +277,16 @@ pub enum FromWorker {
         text: String,
         /// The machine has no room for a process now, and may have later.
         passes: bool,
+        /// The exit code of a server that begins with this, if it has one of its own.
+        code: Option<u8>,
     },
 }
 
 /// Why a worker could not become ready. The numbers are gunicorn's exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BootFailure {
-    /// The interpreter cannot run the worker: not CPython, or too old.
+    /// The process cannot begin: the interpreter is not CPython, or too old, or a mold cannot
+    /// configure Python's logging.
     Interpreter = 1,
     /// The worker failed, for example because importing the application raised.
     Boot = 3,

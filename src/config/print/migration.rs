@@ -63,7 +63,10 @@ const GUIDE: [Part; 6] = [
             "`--check-config` exits with 0, or with 1 and the names of the file and of the setting. It \
          also asks about names that are nearly settings, which gunicorn ignores: `access_logfile: is \
          not a setting; did you mean accesslog?` `--print-config` prints each of gunicorn's settings \
-         in gunicorn's form, if there is such a file or `GUNICORN_CMD_ARGS`.",
+         in gunicorn's form, if there is such a file or `GUNICORN_CMD_ARGS`, also those that this \
+         server refuses. As in gunicorn, both leave to a start what only a start needs: a log file \
+         that cannot be opened, a certificate that cannot be read, and a configuration of Python's \
+         logging that fails are warnings.",
             "A file without hooks can become `monoceros.yaml`, where settings have the same names. Then \
          there is no process for it. Computed values go into the environment, such as \
          `MONOCEROS_WORKERS=$((2 * $(nproc) + 1))`; or use `workers: auto`.",

@@ -8,8 +8,8 @@ use monoceros_sys::process::{self, ExitStatus};
 use monoceros_sys::reason;
 use monoceros_sys::wait::{Readiness, wait};
 use monoceros_wire::Generation;
-use monoceros_wire::gunicorn::GunicornValues;
-use monoceros_wire::message::FromWorker;
+use monoceros_wire::gunicorn::{GunicornValues, MoldSettings};
+use monoceros_wire::message::{FromWorker, ToWorker};
 
 use crate::master::act::python_file::MoldFile;
 use crate::master::act::worker_process::{WorkerProcess, spawn_reader};
@@ -65,6 +65,27 @@ pub(crate) fn read(
             Err(error) => {
                 end(&mold);
                 return Err(cannot(&error.to_string()));
+            }
+        }
+    }
+}
+
+/// Asks a mold that has run the file to print all settings with these, and waits until it has, or
+/// cannot, for at most `limit`; zero is no limit.
+pub(crate) fn print(mold: &WorkerProcess, settings: MoldSettings, limit: Duration) {
+    mold.send_with(&ToWorker::Configure(settings), &[]);
+    let until = (!limit.is_zero()).then(|| Instant::now() + limit);
+    loop {
+        match mold.read() {
+            Ok(LinkInput::Message(FromWorker::Ready { .. } | FromWorker::Failed { .. }))
+            | Ok(LinkInput::Closed)
+            | Err(_) => return,
+            Ok(LinkInput::Message(_) | LinkInput::Noise) => {}
+            Ok(LinkInput::Nothing) if until.is_some_and(|until| until <= Instant::now()) => return,
+            Ok(LinkInput::Nothing) => {
+                if await_news(mold, until).is_err() {
+                    return;
+                }
             }
         }
     }

@@ -55,6 +55,11 @@ impl Generations {
         self.specs.values().next()
     }
 
+    /// The number of the oldest generation: the one that serves.
+    pub(crate) fn oldest(&self) -> Option<Generation> {
+        self.specs.keys().next().copied()
+    }
+
     /// Each generation, and what its workers are made of.
     pub(crate) fn all(&self) -> impl Iterator<Item = (Generation, &WorkerSpec)> {
         self.specs.iter().map(|(generation, spec)| (*generation, spec))

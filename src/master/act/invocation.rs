@@ -65,6 +65,12 @@ impl Invocation {
         self.load_from(Some(python))
     }
 
+    /// Reads the settings again for gunicorn's form of them: those that this server refuses are
+    /// left out.
+    pub(crate) fn load_leniently(&self, python: &PythonValues) -> Loaded {
+        monoceros_config::load_leniently(&self.args, &self.env, &self.directory, python)
+    }
+
     fn load_from(&self, python: Option<&PythonValues>) -> Result<Loaded, String> {
         match monoceros_config::load_with(&self.args, &self.env, &self.directory, python) {
             Ok(

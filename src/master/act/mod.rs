@@ -18,6 +18,7 @@ mod former_workers;
 mod generations;
 mod handover;
 pub(crate) mod invocation;
+mod lenient_check;
 mod listener;
 mod live_reports;
 mod logs;

@@ -14,6 +14,7 @@ use monoceros_sys::process::{self, ExitStatus};
 use monoceros_sys::reason;
 use monoceros_wire::Generation;
 use monoceros_wire::client_table::ClientTable;
+use monoceros_wire::gunicorn::HookFailure;
 use monoceros_wire::message::{FromWorker, Start, ToWorker};
 use monoceros_wire::scoreboard::Scoreboard;
 use monoceros_wire::spool_count::SpoolCount;
@@ -313,8 +314,9 @@ impl Processes {
                 MasterEvent::RetirementAsked { worker, reason: printable::line(&reason) }
             }
             FromWorker::Allotment { requests } => MasterEvent::Allotted { worker, requests },
-            FromWorker::NotForked { worker: forked, text, passes } => {
-                let error = SpawnError { text: printable::line(&text), is_temporary: passes };
+            FromWorker::NotForked { worker: forked, text, passes, code } => {
+                let text = printable::text(&text);
+                let error = SpawnError { text, is_temporary: passes, code };
                 return self.note_not_forked(worker, WorkerId(forked), error);
             }
             FromWorker::ConfigRead { values } => {
@@ -324,7 +326,10 @@ impl Processes {
                 MasterEvent::ConfigFailed { worker, text: printable::text(&text), code }
             }
             FromWorker::HookEnded { number, failure } => {
-                let failure = failure.map(|text| printable::text(&text));
+                let failure = failure.map(|HookFailure { text, code }| HookFailure {
+                    text: printable::text(&text),
+                    code,
+                });
                 MasterEvent::HookEnded { worker, number, failure }
             }
             FromWorker::TakesRecords(takes) => {

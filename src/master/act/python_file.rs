@@ -2,13 +2,13 @@
 //! what it is sent. Owned by `worker_spec.rs`.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use monoceros_config::raw::text_of;
 use monoceros_config::{Loaded, PythonSource, PythonValues, Settings};
 use monoceros_sys::process::Program;
 use monoceros_wire::Generation;
-use monoceros_wire::gunicorn::{GunicornValues, PythonFile, ReadConfig};
+use monoceros_wire::gunicorn::{GunicornValues, MoldSettings, PythonFile, ReadConfig};
 use monoceros_wire::message::StartMold;
 
 use crate::master::act::environment::environment;
@@ -31,6 +31,8 @@ pub(crate) struct MoldFile {
     pub(crate) overrides: Vec<(String, Vec<String>)>,
     /// The mold prints all settings, in gunicorn's form.
     pub(crate) prints: bool,
+    /// The server only checks its settings, as gunicorn does.
+    pub(crate) is_lenient: bool,
 }
 
 impl MoldFile {
@@ -61,7 +63,24 @@ impl MoldFile {
             request: ReadConfig { source: file, arguments, as_written: false },
             overrides: loaded.gunicorn_overrides(),
             prints: false,
+            is_lenient: false,
         })
+    }
+
+    /// The message after which a mold that has run the file prints all settings, also those that
+    /// the server refuses.
+    pub(crate) fn settings_to_print(&self, loaded: &Loaded, directory: &Path) -> MoldSettings {
+        let chdir = loaded.settings.chdir.as_ref();
+        let directory = chdir.map_or(directory.to_owned(), |chdir| directory.join(chdir));
+        MoldSettings {
+            app: loaded.app.clone(),
+            overrides: self.overrides.clone(),
+            directory: text_of(directory.as_os_str()),
+            print: true,
+            check: true,
+            is_lenient: true,
+            ..MoldSettings::default()
+        }
     }
 
     /// The first message to a mold that runs the file.

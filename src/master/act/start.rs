@@ -18,6 +18,7 @@ use crate::master::act::config_reader::{self, ReadFailure};
 use crate::master::act::deployment;
 use crate::master::act::event_loop::{LoopParts, MasterLoop};
 use crate::master::act::invocation::Invocation;
+use crate::master::act::lenient_check;
 use crate::master::act::listener::{OwnedListener, adopt_activated};
 use crate::master::act::logs;
 use crate::master::act::notify_sender::NotifySender;
@@ -115,28 +116,22 @@ fn open(found: &Loaded, purpose: Purpose, task: CheckTask) -> Result<Opened, Sta
     let invocation = Invocation::own()?;
     let inherited = inherit(&invocation)?;
     let (mut loaded, mut mold) = read_file(found, &invocation, task)?;
+    let is_lenient = purpose == Purpose::Check && !task.is_listed && loaded.has_gunicorn_source();
+    if is_lenient {
+        let left_out = lenient_check::leave_out(&mut loaded.settings, &invocation.directory);
+        loaded.warnings.extend(left_out);
+    }
     let mut spec = WorkerSpec::new(&loaded, &invocation)?;
     let mut starter = None;
     let mut concerns = ConcernReport::default();
     if purpose == Purpose::Check {
-        if task.is_listed {
-            concerns = ConcernReport::to_output();
-        }
-        if task.deploy {
-            let found = deployment::find_concerns(&loaded, &spec);
-            found.iter().for_each(|text| concerns.write(text, false));
-        }
-        let public = deployment::public_addresses(&spec.settings);
-        spec.check = Some(ApplicationCheck { deploy: task.deploy, public });
-        spec.settings.bind.clear();
-        spec.settings.metrics.clear();
-        spec.settings.preload = false;
         if mold.is_some() && spec.mold_file.is_none() && spec.kind.can_check() {
             spec.mold_file = Some(MoldFile::new(&loaded, &invocation)?);
         }
-        spec.mold_file.iter_mut().for_each(|file| file.prints = task.prints);
-        // A check logs warnings and errors only.
-        spec.settings.log_level = spec.settings.log_level.max(LogLevel::Warning);
+        if let Some(file) = &mut spec.mold_file {
+            (file.prints, file.is_lenient) = (task.prints, is_lenient);
+        }
+        concerns = prepare_check(&loaded, &mut spec, task);
     } else if spec.settings.daemon && inherited.is_none() {
         // Threads and terminals that the file has would stay with this process: the one in the
         // background runs the file again.
@@ -184,6 +179,25 @@ fn open(found: &Loaded, purpose: Purpose, task: CheckTask) -> Result<Opened, Sta
     Ok(Opened::Server(Box::new(parts), Box::new(loaded)))
 }
 
+/// Makes the settings those of a check. Returns where its concerns go, with those about the
+/// settings.
+fn prepare_check(loaded: &Loaded, spec: &mut WorkerSpec, task: CheckTask) -> ConcernReport {
+    let mut concerns =
+        if task.is_listed { ConcernReport::to_output() } else { ConcernReport::default() };
+    if task.deploy {
+        let found = deployment::find_concerns(loaded, spec);
+        found.iter().for_each(|text| concerns.write(text, false));
+    }
+    let public = deployment::public_addresses(&spec.settings);
+    spec.check = Some(ApplicationCheck { deploy: task.deploy, public });
+    spec.settings.bind.clear();
+    spec.settings.metrics.clear();
+    spec.settings.preload = false;
+    // A check logs warnings and errors only.
+    spec.settings.log_level = spec.settings.log_level.max(LogLevel::Warning);
+    concerns
+}
+
 /// Runs the configuration file in Python, if there is one, in a mold that stays for the server.
 /// Returns the settings with what the file sets. A mold also prints settings in gunicorn's form.
 fn read_file(
@@ -198,7 +212,16 @@ fn read_file(
     let limit = found.settings.boot_timeout;
     match config_reader::read(&file, &extension, limit) {
         Ok((mold, values)) if found.is_partial() => {
-            Ok((invocation.load_with(&values_of(values))?, Some(mold)))
+            let values = values_of(values);
+            let loaded = invocation.load_with(&values);
+            if loaded.is_err() && task.prints {
+                let lenient = invocation.load_leniently(&values);
+                let file = MoldFile::new(&lenient, invocation)?;
+                let settings = file.settings_to_print(&lenient, &invocation.directory);
+                config_reader::print(&mold, settings, limit);
+                config_reader::end_now(&mold);
+            }
+            Ok((loaded?, Some(mold)))
         }
         Ok((mold, _)) => Ok((found.clone(), Some(mold))),
         Err(ReadFailure::Lost(text)) => Err(text.into()),
@@ -222,10 +245,10 @@ fn open_logs(spec: &WorkerSpec, starter: Option<&Starter>) -> Result<Arc<RecordW
         let opened = LogFile::open_by(destination, |path| logs::open(path, spec.owner.as_ref()));
         opened.map_err(|error| reason(&error))
     };
+    let log = Arc::new(open(&spec.settings.error_logfile, Destination::Stderr)?);
     if let Some(setting) = &spec.settings.access_logfile {
         open(setting, Destination::Stdout)?;
     }
-    let log = Arc::new(open(&spec.settings.error_logfile, Destination::Stderr)?);
     let writer = Arc::new(RecordWriter::new(Arc::clone(&log)));
     install(&Identity::Master, spec.level(), Arc::clone(&writer));
     logs::configure(&writer, &spec.settings, spec.name(None));

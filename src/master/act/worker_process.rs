@@ -117,7 +117,7 @@ pub(crate) fn spawn_reader(
 #[expect(clippy::needless_pass_by_value, reason = "it is for map_err")]
 fn spawn_error(error: io::Error) -> SpawnError {
     let text = format!("cannot start a process: {}", reason(&error));
-    SpawnError { text, is_temporary: lacks_room(&error) }
+    SpawnError { text, is_temporary: lacks_room(&error), code: None }
 }
 
 /// Executes the program with the listeners and its end of the link.
@@ -234,8 +234,11 @@ impl WorkerProcess {
     /// Sends a message with copies of descriptors. A mold that does not read its channel gets
     /// none, and is ended for what it does in place of that.
     pub(crate) fn send_with(&self, message: &ToWorker, files: &[BorrowedFd]) {
-        if !self.link.send_with(message, files) {
-            log::error!("pid {} does not read its messages", self.pid());
+        match self.link.send_with(message, files) {
+            Ok(()) => {}
+            // It has ended, which is reported otherwise.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            Err(_) => log::error!("pid {} does not read its messages", self.pid()),
         }
     }
 
@@ -270,7 +273,9 @@ impl WorkerProcess {
     /// room.
     pub(crate) fn send(&self, message: &ToWorker) {
         if *message == ToWorker::Reopen && self.link.has_channel() {
-            return self.lacks_logs.set(!self.link.send_with(message, &self.logs.descriptors()));
+            return self
+                .lacks_logs
+                .set(self.link.send_with(message, &self.logs.descriptors()).is_err());
         }
         if matches!(message, ToWorker::Drain(_)) {
             self.draining.set(true);
@@ -287,7 +292,7 @@ impl WorkerProcess {
             | ToWorker::Fork { .. }
             | ToWorker::ReadConfig(_)
             | ToWorker::Configure(_)
-            | ToWorker::Listeners(_)
+            | ToWorker::Listeners { .. }
             | ToWorker::Hook { .. }
             | ToWorker::Tls
             | ToWorker::Limits
@@ -305,7 +310,8 @@ impl WorkerProcess {
     /// Sends certificates and keys if they are new, or if an earlier attempt has failed.
     pub(crate) fn send_certificates(&self, file: &File, are_new: bool) {
         if (are_new || self.lacks_certificates.get()) && !self.is_mold() {
-            self.lacks_certificates.set(!self.link.send_with(&ToWorker::Tls, &[file.as_fd()]));
+            self.lacks_certificates
+                .set(self.link.send_with(&ToWorker::Tls, &[file.as_fd()]).is_err());
         }
     }
 
@@ -314,7 +320,7 @@ impl WorkerProcess {
         let WorkerMetrics { ask, file } = metrics;
         let content_type = ask.format.content_type().to_owned();
         let message = ToWorker::Metrics { number: ask.number, content_type };
-        self.link.send_with(&message, &[file.as_fd()]);
+        self.link.send_with(&message, &[file.as_fd()]).ok();
     }
 
     /// Sends the logs if an earlier attempt has failed.

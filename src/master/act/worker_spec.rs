@@ -306,7 +306,7 @@ fn check_directory(directory: &Path) -> Result<(), String> {
 }
 
 /// The user of the workers, if it is not that of the master.
-fn find_owner(settings: &Settings) -> Result<Option<Credentials>, String> {
+pub(super) fn find_owner(settings: &Settings) -> Result<Option<Credentials>, String> {
     let (user, group) = (settings.user.as_deref(), settings.group.as_deref());
     if user.is_none() && group.is_none() && !settings.initgroups {
         return Ok(None);

@@ -4,7 +4,7 @@ use monoceros_config::SignalCommand;
 use monoceros_sys::process::ExitStatus;
 use monoceros_wire::Generation;
 use monoceros_wire::control::ControlRequest;
-use monoceros_wire::gunicorn::GunicornValues;
+use monoceros_wire::gunicorn::{GunicornValues, HookFailure};
 use monoceros_wire::message::BootFailure;
 use monoceros_wire::report::{ChangeReport, Totals};
 
@@ -137,8 +137,8 @@ pub(crate) enum MasterEvent {
         worker: WorkerId,
         /// The number of the request.
         number: u64,
-        /// The traceback, if it has raised.
-        failure: Option<String>,
+        /// What it has raised, if it has.
+        failure: Option<HookFailure>,
     },
     /// The result of `Action::StartSuccessor`: its process exists.
     SuccessorStarted {
@@ -198,12 +198,14 @@ pub(crate) struct SpawnError {
     pub(crate) text: String,
     /// The machine has no room for a process now, and may have later.
     pub(crate) is_temporary: bool,
+    /// The exit code of a server that begins with this error, if it has one of its own.
+    pub(crate) code: Option<u8>,
 }
 
 /// An error that stays until the cause is removed.
 impl From<String> for SpawnError {
     fn from(text: String) -> Self {
-        Self { text, is_temporary: false }
+        Self { text, is_temporary: false, code: None }
     }
 }
 

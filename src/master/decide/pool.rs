@@ -375,14 +375,15 @@ impl WorkerPool {
         actions: &mut Actions,
     ) -> Option<Setback> {
         let worker = self.roster.remove(id).filter(WorkerEntry::is_live)?;
-        let SpawnError { text, is_temporary } = error;
+        let SpawnError { text, is_temporary, code } = error;
         if *is_temporary && context.is_first_start() {
             let text = format!("{text}; trying again");
             self.boot_failures.report(&worker, &text, actions);
             self.roster.fail(worker.role, Duration::ZERO, context.now);
             return None;
         }
-        self.fail_boot(&worker, BootFailure::Interpreter.exit_code(), text, context, actions)
+        let code = code.unwrap_or(BootFailure::Interpreter.exit_code());
+        self.fail_boot(&worker, code, text, context, actions)
     }
 
     /// A process that was asked to leave does not exist.

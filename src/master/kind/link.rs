@@ -86,10 +86,9 @@ impl Link {
         self.native().is_some_and(|native| native.send(message).is_ok())
     }
 
-    /// Sends a message with copies of descriptors. Returns false if the process does not get it
-    /// now.
-    pub(crate) fn send_with(&self, message: &ToWorker, files: &[BorrowedFd]) -> bool {
-        self.native().is_some_and(|native| native.send_with(message, files).is_ok())
+    /// Sends a message with copies of descriptors; fails if the process does not get it now.
+    pub(crate) fn send_with(&self, message: &ToWorker, files: &[BorrowedFd]) -> io::Result<()> {
+        self.native().ok_or(io::ErrorKind::Unsupported)?.send_with(message, files)
     }
 
     /// Asks a mold to fork a worker of this generation, which gets these descriptors.

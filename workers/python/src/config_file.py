@@ -50,8 +50,10 @@ class ConfigFile:
 
     def __init__(self):
         self.cfg = None
+        # What was read last and is not in use yet: settings, and the names that the file sets.
         self._next = None
-        self._known = []
+        # The same by generation, since a reload may fail after its settings were used.
+        self._used = {}
 
     def read(self, path, module, arguments, as_written):
         """Runs the file. The settings that are in use stay until `apply`. `as_written`: users,
@@ -79,16 +81,22 @@ class ConfigFile:
             if self.cfg is not None:
                 os.environ.update(self.cfg.env)
             os.chdir(directory)
-        self._next, self._known = cfg, names[0]
+        self._next = cfg, names[0]
         return _report(cfg, names, written or {})
 
-    def apply(self, overrides, app, directory):
-        """Uses the settings that were read, with these values in place of the file's.
+    def apply(self, overrides, app, directory, generations):
+        """Uses the settings of a generation, with these values in place of the file's: those that
+        were read last, or those that it has used before. `generations` are its number and that of
+        the generation that serves.
 
         Returns the names of the values that the class of the settings refuses.
         """
-        cfg = self._next or self.cfg
-        if app not in (None, cfg.wsgi_app) and "default_proc_name" not in self._known:
+        generation, serving = generations
+        used = self._used.get(generation) or self._next
+        self._used = {known: it for known, it in self._used.items() if known >= serving}
+        self._used[generation] = used
+        cfg, known = used
+        if app not in (None, cfg.wsgi_app) and "default_proc_name" not in known:
             cfg.set("default_proc_name", app)
         refused = [name for name, words in overrides if not _override(cfg, name, words)]
         if self.cfg is not None:

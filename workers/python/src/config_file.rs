@@ -65,7 +65,8 @@ impl PythonConfig {
         let overrides: Vec<(&String, Vec<OsString>)> =
             settings.overrides.iter().map(|(name, words)| (name, bytes(words))).collect();
         let directory = raw::bytes_of(&settings.directory);
-        let arguments = (overrides, settings.app.as_deref(), directory);
+        let generations = (settings.generation.0, settings.serving.0);
+        let arguments = (overrides, settings.app.as_deref(), directory, generations);
         let refused = self.0.call_method1(py, "apply", arguments);
         let refused: PyResult<Vec<String>> = refused.and_then(|refused| refused.extract(py));
         for name in refused.map_err(|error| failure(py, &error))? {

@@ -7,13 +7,13 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use monoceros_config::{WorkerSettings, raw};
 use monoceros_log::Identity;
-use monoceros_sys::fork::Private;
+use monoceros_sys::fork::{self, Private};
 use monoceros_sys::process;
 use monoceros_sys::user::Credentials;
 use monoceros_sys::wait::{Readiness, wait};
 use monoceros_sys::{reason, title, umask};
 use monoceros_wire::channel::{Incoming, WorkerEnd};
-use monoceros_wire::gunicorn::{MoldSettings, ReadConfig, ServerHook};
+use monoceros_wire::gunicorn::{HookFailure, MoldSettings, ReadConfig, ServerHook};
 use monoceros_wire::listener::ListenerDescription;
 use monoceros_wire::message::{BootFailure, FromWorker, Start, ToWorker};
 use pyo3::prelude::*;
@@ -72,6 +72,7 @@ impl HookedMold {
     /// used.
     fn read(&self, py: Python, config: &ReadConfig) -> Result<(), ConfigFailure> {
         let read = self.file.read(py, config);
+        end_if_forked();
         let message = match &read {
             Ok(values) => FromWorker::ConfigRead { values: values.clone() },
             Err(ConfigFailure { text, code }) => {
@@ -103,8 +104,8 @@ impl HookedMold {
                 Incoming::Message(ToWorker::Configure(settings)) => {
                     self.configure(py, &settings, descriptors);
                 }
-                Incoming::Message(ToWorker::Listeners(described)) => {
-                    self.listen(py, &described, descriptors);
+                Incoming::Message(ToWorker::Listeners { described, are_activated }) => {
+                    self.listen(py, &described, descriptors, are_activated);
                 }
                 Incoming::Message(ToWorker::Hook { number, hook }) => {
                     self.run_hook(py, number, hook);
@@ -150,9 +151,9 @@ impl HookedMold {
     /// to, and reports that it is ready.
     fn configure(&mut self, py: Python, settings: &MoldSettings, files: Vec<OwnedFd>) {
         let is_first = !self.is_configured;
-        if let Err(text) = self.use_settings(py, settings, files) {
+        if let Err((failure, text)) = self.use_settings(py, settings, files) {
             if is_first {
-                give_up(&self.channel, BootFailure::Boot, &text);
+                give_up(&self.channel, failure, &text);
             }
             log::error!("the mold cannot use the new settings: {text}");
         }
@@ -169,9 +170,9 @@ impl HookedMold {
         py: Python,
         settings: &MoldSettings,
         files: Vec<OwnedFd>,
-    ) -> Result<(), String> {
-        let describe = |error: PyErr| traceback::describe(py, &error);
-        self.file.apply(py, settings).map_err(|failure| failure.text)?;
+    ) -> Result<(), (BootFailure, String)> {
+        let describe = |error: PyErr| (BootFailure::Boot, traceback::describe(py, &error));
+        self.file.apply(py, settings).map_err(|failure| (BootFailure::Boot, failure.text))?;
         if settings.print {
             // Before the output is captured.
             self.file.show(py).map_err(describe)?;
@@ -180,7 +181,9 @@ impl HookedMold {
         let app = settings.app.as_deref();
         let ours = read_settings(&self.channel, &settings.settings);
         let given = GivenLogs { roles: settings.logs.clone(), files };
-        self.logs.configure(given, &ours, app).map_err(|error| reason(&error))?;
+        self.logs
+            .configure(given, &ours, app)
+            .map_err(|error| (BootFailure::Boot, reason(&error)))?;
         monoceros_log::identify(&Identity::Mold { generation: settings.generation.0 });
         show_title(settings, &ours);
         if settings.check {
@@ -190,8 +193,16 @@ impl HookedMold {
             application_metrics::use_directory(raw::bytes_of(directory));
         }
         let file = self.file.object(py);
-        prepare_logging(py, &ours, &self.logs.errors, LoggingSource::File(file))
-            .map_err(describe)?;
+        match prepare_logging(py, &ours, &self.logs.errors, LoggingSource::File(file)) {
+            Ok(()) => {}
+            Err(error) if settings.is_lenient => {
+                let text = "the configuration of Python's logging fails, and a start with it";
+                log::warn!("{text}\n{}", traceback::describe(py, &error));
+            }
+            Err(error) => {
+                return Err((BootFailure::Interpreter, traceback::describe(py, &error)));
+            }
+        }
         if !settings.check {
             let takes = python_logging::current().is_some();
             send(&self.channel, &FromWorker::TakesRecords(takes));
@@ -218,10 +229,16 @@ impl HookedMold {
     }
 
     /// Goes on with these listening sockets.
-    fn listen(&mut self, py: Python, described: &[ListenerDescription], sockets: Vec<OwnedFd>) {
+    fn listen(
+        &mut self,
+        py: Python,
+        described: &[ListenerDescription],
+        sockets: Vec<OwnedFd>,
+        are_activated: bool,
+    ) {
         self.listeners = sockets.into_iter().map(Private::from).collect();
         let sockets: Vec<_> = self.listeners.iter().map(AsFd::as_fd).collect();
-        if let Err(error) = hooks::listen(py, &sockets, described) {
+        if let Err(error) = hooks::listen(py, &sockets, described, are_activated) {
             let text = traceback::describe(py, &error);
             log::error!("hooks do not see the listening sockets\n{text}");
         }
@@ -230,16 +247,22 @@ impl HookedMold {
     fn run_hook(&self, py: Python, number: u64, hook: ServerHook) {
         let ended = hooks::run(py, hook);
         output::flush(py);
-        let failure = ended.err().map(|error| cut(&traceback::describe(py, &error)).to_owned());
+        end_if_forked();
+        let failure = ended.err().map(|error| HookFailure {
+            text: cut(&traceback::describe(py, &error)).to_owned(),
+            code: hooks::exit_code(py, &error, false),
+        });
         send(&self.channel, &FromWorker::HookEnded { number, failure });
     }
 
     /// Forks a worker, and returns its parts in it.
     fn fork(&self, py: Python, worker: u64, descriptors: Vec<OwnedFd>) -> Option<ForkParts> {
-        if let Err(error) = hooks::pre_fork(py) {
+        let ended = hooks::pre_fork(py);
+        end_if_forked();
+        if let Err(error) = ended {
             let text = format!("pre_fork has failed\n{}", traceback::describe(py, &error));
-            let failed =
-                FromWorker::NotForked { worker, text: cut(&text).to_owned(), passes: false };
+            let (text, code) = (cut(&text).to_owned(), hooks::exit_code(py, &error, true));
+            let failed = FromWorker::NotForked { worker, text, passes: false, code: Some(code) };
             send(&self.channel, &failed);
             return None;
         }
@@ -278,6 +301,14 @@ impl HookedMold {
             Some(application) => serve(py, resources, &settings, &logs, application),
             None => load_and_serve(py, resources, &settings, &logs),
         }
+    }
+}
+
+/// Ends a process that the file or a hook has forked and that has returned from there: only the
+/// mold itself serves the master.
+fn end_if_forked() {
+    if fork::is_forked() {
+        end::at_once(0);
     }
 }
 

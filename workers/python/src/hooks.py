@@ -125,7 +125,7 @@ class Server:
         self.master_name = "Master"
         self.master_pid = self.reexec_pid = 0
         self.pidfile = None
-        self.systemd = "LISTEN_PID" in os.environ
+        self.systemd = False
         self.START_CTX = {"args": [sys.executable, *sys.argv], "cwd": os.getcwd(), 0: sys.executable}
 
     def use(self, cfg):
@@ -189,8 +189,9 @@ class Hooks:
         self.server.app.app_uri = uri
         self.server.use(self.config.cfg)
 
-    def listen(self, sockets):
+    def listen(self, sockets, are_activated):
         """`sockets` are numbers of descriptors with the addresses of the sockets."""
+        self.server.systemd = self.server.systemd or are_activated
         self.server.LISTENERS = [Listener(*it) for it in sockets]
 
     # In the mold.

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use monoceros_sys::fork::{self, Mark};
 use monoceros_wire::gunicorn::ServerHook;
 use monoceros_wire::listener::ListenerDescription;
+use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
@@ -69,6 +70,28 @@ pub(crate) fn run(py: Python, hook: ServerHook) -> PyResult<()> {
     }
 }
 
+/// The exit code of a server that begins with what a hook has raised. gunicorn's differs while it
+/// forks workers, as in `pre_fork`.
+pub(crate) fn exit_code(py: Python, error: &PyErr, is_forking: bool) -> u8 {
+    let raised = error.value(py);
+    if error.is_instance_of::<PySystemExit>(py) {
+        let code = raised.getattr("code").ok();
+        return match code {
+            Some(code) if code.is_none() => 0,
+            // As exit(3): the lowest byte counts.
+            Some(code) => code.extract::<i64>().map_or(1, |code| (code & 0xff) as u8),
+            None => 1,
+        };
+    }
+    let status = raised.getattr("exit_status").and_then(|status| status.extract::<i64>());
+    match (is_forking, status) {
+        // `HaltServer` of gunicorn has it.
+        (true, Ok(status)) => (status & 0xff) as u8,
+        (true, Err(_)) => 255,
+        (false, _) => 1,
+    }
+}
+
 /// Lets signals pass that end a process, until the master ends the mold.
 pub(crate) fn outlive_signals(py: Python) -> PyResult<()> {
     call(py, "outlive_signals", ())
@@ -79,6 +102,7 @@ pub(crate) fn listen(
     py: Python,
     sockets: &[BorrowedFd],
     described: &[ListenerDescription],
+    are_activated: bool,
 ) -> PyResult<()> {
     SOCKETS.lock().unwrap_or_else(PoisonError::into_inner).clear();
     let mut marks = Vec::new();
@@ -89,7 +113,7 @@ pub(crate) fn listen(
         // Python's socket closes it.
         listeners.push((copy.into_raw_fd(), description.to_string()));
     }
-    let listened = call(py, "listen", (listeners,));
+    let listened = call(py, "listen", (listeners, are_activated));
     *SOCKETS.lock().unwrap_or_else(PoisonError::into_inner) = marks;
     listened
 }

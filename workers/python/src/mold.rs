@@ -118,7 +118,7 @@ impl Mold {
                     | ToWorker::StartMold(_)
                     | ToWorker::ReadConfig(_)
                     | ToWorker::Configure(_)
-                    | ToWorker::Listeners(_)
+                    | ToWorker::Listeners { .. }
                     | ToWorker::Hook { .. }
                     | ToWorker::Tls
                     | ToWorker::Limits

@@ -119,7 +119,7 @@ pub(crate) fn send(channel: &WorkerEnd, message: &FromWorker) -> bool {
 
 fn not_forked(worker: u64, error: &io::Error) -> FromWorker {
     let text = format!("the mold cannot fork: {}", reason(error));
-    FromWorker::NotForked { worker, text, passes: process::lacks_room(error) }
+    FromWorker::NotForked { worker, text, passes: process::lacks_room(error), code: None }
 }
 
 /// Waits for the end of the process between the mold and a worker. The error is what

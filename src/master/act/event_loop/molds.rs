@@ -61,6 +61,8 @@ impl MasterLoop {
             metrics_directory: metrics.map(|it| text_of(it.path().as_os_str())),
             print: file.prints,
             check: spec.check.is_some(),
+            is_lenient: file.is_lenient,
+            serving: self.generations.oldest().unwrap_or(generation),
         };
         self.processes.configure(worker, settings, &spec.logs);
     }

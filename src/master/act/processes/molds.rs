@@ -73,7 +73,10 @@ impl Processes {
         if let Some(mold) = self.running.get(&worker) {
             let sockets: Vec<BorrowedFd> =
                 spec.listeners.iter().flat_map(|it| it.sockets()).collect();
-            let message = ToWorker::Listeners(spec.descriptions().collect());
+            let message = ToWorker::Listeners {
+                described: spec.descriptions().collect(),
+                are_activated: spec.listeners.iter().any(|it| it.is_activated()),
+            };
             mold.send_with(&message, &sockets);
         }
     }
@@ -81,6 +84,7 @@ impl Processes {
     /// The server has closed its listening sockets: so do the molds that have them.
     pub(crate) fn close_listeners(&self) {
         let molds = self.running.values().filter(|process| process.has_file());
-        molds.for_each(|mold| mold.send_with(&ToWorker::Listeners(Vec::new()), &[]));
+        let message = ToWorker::Listeners { described: Vec::new(), are_activated: false };
+        molds.for_each(|mold| mold.send_with(&message, &[]));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use log::Level;
 use monoceros_sys::process::ExitStatus;
 use monoceros_wire::Generation;
-use monoceros_wire::gunicorn::ServerHook;
+use monoceros_wire::gunicorn::{HookFailure, ServerHook};
 
 use super::Master;
 use crate::master::decide::action::Action;
@@ -18,7 +18,7 @@ use crate::master::decide::lifecycle::STOP_LIMIT;
 use crate::master::decide::roster::{Role, WorkerEntry};
 use crate::master::decide::state::{MasterState, Purpose};
 
-/// The exit code of a server whose hooks do not let it begin.
+/// The exit code of a server with a hook that does not end.
 const HOOK_FAILURE: u8 = 1;
 
 impl Master {
@@ -144,16 +144,17 @@ impl Master {
         &mut self,
         mold: WorkerId,
         number: u64,
-        failure: Option<&str>,
+        failure: Option<&HookFailure>,
         now: Instant,
     ) {
         let ended = self.hooks.note_end(mold, number, failure.is_some(), now);
         let Some(hook) = ended else { return };
         let name = hook.name();
-        if let Some(text) = failure {
+        if let Some(HookFailure { text, code }) = failure {
             if self.is_starting() {
                 self.actions.log(Level::Error, format!("the hook {name} has raised\n{text}"));
-                return self.fail_start(&format!("hook {name}: {}", last_line(text)), now);
+                let reason = format!("hook {name}: {}", last_line(text));
+                return self.fail_start(*code, &reason, now);
             }
             let text = format!("the hook {name} has raised, and the server goes on\n{text}");
             self.actions.log(Level::Error, text);
@@ -173,7 +174,7 @@ impl Master {
             let lost = self.hooks.forget(mold);
             self.pool.abort_mold(mold, now, &mut self.actions);
             if self.is_starting() {
-                self.fail_start(&text, now);
+                self.fail_start(HOOK_FAILURE, &text, now);
             }
             self.note_lost_hooks(&lost, now);
         }
@@ -187,7 +188,7 @@ impl Master {
         {
             let text = format!("the mold has ended while it ran the hook {}", hook.name());
             self.actions.log(Level::Error, text.as_str());
-            self.fail_start(&text, now);
+            self.fail_start(HOOK_FAILURE, &text, now);
         }
         self.note_lost_hooks(&lost, now);
     }
@@ -200,9 +201,9 @@ impl Master {
     }
 
     /// A hook does not let the server begin. As in gunicorn, `on_exit` does not run then.
-    fn fail_start(&mut self, reason: &str, now: Instant) {
+    fn fail_start(&mut self, code: u8, reason: &str, now: Instant) {
         self.hooks.skip_exit();
-        self.fail(HOOK_FAILURE, reason, now);
+        self.fail(code, reason, now);
     }
 
     /// Asks for a hook, which has the time that the state of the server allows.

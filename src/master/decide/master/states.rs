@@ -35,7 +35,7 @@ impl Master {
                 self.fail_config(worker, &text, code, now);
             }
             MasterEvent::HookEnded { worker, number, failure } => {
-                self.note_hook_end(worker, number, failure.as_deref(), now);
+                self.note_hook_end(worker, number, failure.as_ref(), now);
             }
             MasterEvent::Exited { worker, exit } => self.note_exit(worker, &exit, now),
             MasterEvent::Inspected(samples) => self.note_samples(&samples, now),
@@ -78,7 +78,7 @@ impl Master {
             }
             MasterEvent::Exited { worker, exit } => self.note_exit(worker, &exit, now),
             MasterEvent::HookEnded { worker, number, failure } => {
-                self.note_hook_end(worker, number, failure.as_deref(), now);
+                self.note_hook_end(worker, number, failure.as_ref(), now);
             }
             MasterEvent::Inspected(samples) => self.note_samples(&samples, now),
             MasterEvent::Confirmed { worker, number } => self.confirmations.note(worker, number),
@@ -137,7 +137,7 @@ impl Master {
                 self.fail_config(worker, &text, code, now);
             }
             MasterEvent::HookEnded { worker, number, failure } => {
-                self.note_hook_end(worker, number, failure.as_deref(), now);
+                self.note_hook_end(worker, number, failure.as_ref(), now);
             }
             MasterEvent::Exited { worker, exit } => self.note_exit(worker, &exit, now),
             MasterEvent::RetirementAsked { worker, reason } => {
@@ -196,7 +196,7 @@ impl Master {
                 self.fail_config(worker, &text, code, now);
             }
             MasterEvent::HookEnded { worker, number, failure } => {
-                self.note_hook_end(worker, number, failure.as_deref(), now);
+                self.note_hook_end(worker, number, failure.as_ref(), now);
             }
             MasterEvent::Exited { worker, exit } => self.note_exit(worker, &exit, now),
             MasterEvent::RetirementAsked { worker, reason } => {
@@ -281,7 +281,7 @@ impl Master {
             MasterEvent::Spawned { worker, pid } => self.note_spawned(worker, pid, now),
             MasterEvent::SpawnFailed { worker, .. } => self.forget(worker),
             MasterEvent::HookEnded { worker, number, failure } => {
-                self.note_hook_end(worker, number, failure.as_deref(), now);
+                self.note_hook_end(worker, number, failure.as_ref(), now);
             }
             MasterEvent::Exited { worker, exit } => self.note_exit(worker, &exit, now),
             MasterEvent::Inspected(samples) => self.note_samples(&samples, now),
@@ -327,7 +327,7 @@ impl Master {
             MasterEvent::Spawned { worker, pid } => self.note_spawned(worker, pid, now),
             MasterEvent::SpawnFailed { worker, .. } => self.forget(worker),
             MasterEvent::HookEnded { worker, number, failure } => {
-                self.note_hook_end(worker, number, failure.as_deref(), now);
+                self.note_hook_end(worker, number, failure.as_ref(), now);
             }
             MasterEvent::Exited { worker, exit } => self.note_exit(worker, &exit, now),
             MasterEvent::SuccessorStarted { pid } => {

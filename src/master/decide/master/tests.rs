@@ -161,7 +161,7 @@ fn beginning(purpose: Purpose) -> StartContext {
 
 /// There is no process, and there may be one later.
 fn no_room(worker: u64) -> MasterEvent {
-    let error = SpawnError { text: "no room".to_owned(), is_temporary: true };
+    let error = SpawnError { text: "no room".to_owned(), is_temporary: true, code: None };
     MasterEvent::SpawnFailed { worker: WorkerId(worker), error }
 }
 

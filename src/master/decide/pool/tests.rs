@@ -94,7 +94,7 @@ impl PoolBench {
     }
 
     fn spawn_failure(&mut self, worker: u64, is_temporary: bool) -> Option<Setback> {
-        let error = SpawnError { text: "no room".to_owned(), is_temporary };
+        let error = SpawnError { text: "no room".to_owned(), is_temporary, code: None };
         self.with(|pool, context, actions| {
             pool.note_spawn_failure(WorkerId(worker), &error, context, actions)
         })

@@ -241,7 +241,7 @@ fn command(message: &ToWorker) -> Option<WorkerCommand> {
         | ToWorker::Fork { .. }
         | ToWorker::ReadConfig(_)
         | ToWorker::Configure(_)
-        | ToWorker::Listeners(_)
+        | ToWorker::Listeners { .. }
         | ToWorker::Hook { .. }
         | ToWorker::Tls
         | ToWorker::Reopen

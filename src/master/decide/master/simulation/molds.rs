@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use monoceros_wire::gunicorn::{GunicornValues, ServerHook};
+use monoceros_wire::gunicorn::{GunicornValues, HookFailure, ServerHook};
 
 use super::World;
 use super::processes::SimulatedProcess;
@@ -44,7 +44,10 @@ impl World {
     /// A mold runs a hook, which may raise or hang.
     pub(super) fn run_hook(&mut self, worker: WorkerId, number: u64, hook: ServerHook) {
         self.check_hook(hook);
-        let failure = self.random.chance(self.boot_fails).then(|| "ValueError".to_owned());
+        let failure = self
+            .random
+            .chance(self.boot_fails)
+            .then(|| HookFailure { text: "ValueError".to_owned(), code: 1 });
         if let Some(process) = self.processes.get_mut(&worker) {
             process.hooks += 1;
         }

@@ -78,8 +78,11 @@ impl World {
 
     pub(super) fn spawn(&mut self, worker: WorkerId, generation: Generation) {
         if self.random.chance(self.spawn_fails) {
-            let error =
-                SpawnError { text: "no process".to_owned(), is_temporary: self.random.chance(50) };
+            let error = SpawnError {
+                text: "no process".to_owned(),
+                is_temporary: self.random.chance(50),
+                code: None,
+            };
             return self.plan(MasterEvent::SpawnFailed { worker, error }, 0);
         }
         let stubborn = self.random.chance(self.stubborn);

@@ -1,6 +1,6 @@
 //! Molds that run a configuration file in Python: its hooks, and reloads.
 
-use monoceros_wire::gunicorn::{GunicornValues, ServerHook};
+use monoceros_wire::gunicorn::{GunicornValues, HookFailure, ServerHook};
 
 use super::*;
 
@@ -47,7 +47,8 @@ impl MasterBench {
     }
 
     fn end_with(&mut self, number: u64, failure: Option<&str>) -> Vec<Action> {
-        let (worker, failure) = (WorkerId(MOLD), failure.map(str::to_owned));
+        let failure = failure.map(|text| HookFailure { text: text.to_owned(), code: 9 });
+        let worker = WorkerId(MOLD);
         self.hear(MasterEvent::HookEnded { worker, number, failure })
     }
 
@@ -120,7 +121,8 @@ fn a_hook_that_raises_or_hangs_fails_a_start_and_on_exit_does_not_run() {
             bench.end_with(1, Some("Traceback\nValueError: x"));
             assert_eq!(bench.logged("hook on_starting has raised\nTraceback"), 1);
         }
-        assert_eq!(exit_code(&bench.exit(MOLD, ExitStatus::Code(0))), Some(1));
+        let code = if hangs { 1 } else { 9 };
+        assert_eq!(exit_code(&bench.exit(MOLD, ExitStatus::Code(0))), Some(code));
     }
 }
 

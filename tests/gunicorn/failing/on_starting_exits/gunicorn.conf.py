@@ -1,0 +1,5 @@
+import sys
+
+
+def on_starting(server):
+    sys.exit(9)

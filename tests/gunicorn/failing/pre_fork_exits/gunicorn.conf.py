@@ -1,0 +1,5 @@
+import sys
+
+
+def pre_fork(server, worker):
+    sys.exit()

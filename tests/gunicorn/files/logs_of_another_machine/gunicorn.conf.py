@@ -1,0 +1,6 @@
+accesslog = "/nonexistent/shop/access.log"
+errorlog = "/nonexistent/shop/error.log"
+certfile = "/nonexistent/shop.crt"
+keyfile = "/nonexistent/shop.key"
+pidfile = "/nonexistent/shop.pid"
+loglevel = "warning"

@@ -1,0 +1,3 @@
+strip_header_spaces = True
+casefold_http_method = True
+loglevel = "DEBUG"
