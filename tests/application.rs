@@ -120,7 +120,8 @@ fn the_error_stream_of_a_request_is_a_text_stream() {
         server.wait_for_log_times("no end", count);
     }
     let log = server.log();
-    let messages: Vec<_> = log.lines().filter_map(|line| line.split_once("gen=1: ")).collect();
+    let messages: Vec<_> =
+        log.lines().filter_map(|line| line.split_once("gen=1 wsgi.errors: ")).collect();
     let messages: Vec<_> = messages.into_iter().map(|(_, message)| message).collect();
     // `flush` writes the line that has no end yet.
     let text = "one\n line in pieces\nprint: \u{2603} caf\\udce9\nbytes\na record\n";
@@ -136,7 +137,7 @@ fn lines_of_several_threads_and_workers_do_not_mix() {
     connections.iter_mut().for_each(|it| assert_eq!(it.response().status, 200));
     server.wait_for_log_times("left-middle-right-end\n", 8 * 200);
     let log = server.log();
-    let whole = "[INFO] worker=N gen=1: left-middle-right-end";
+    let whole = "[INFO] worker=N gen=1 wsgi.errors: left-middle-right-end";
     let is_whole = |line: &str| {
         let line = line.replace("worker=0", "worker=N").replace("worker=1", "worker=N");
         line.ends_with(whole)
@@ -179,14 +180,14 @@ fn the_loggers_of_gunicorn_write_the_error_log() {
         until::holds("an answer", || server.get("/").status == 200);
         server.wait_for_log("ZeroDivisionError: division by zero");
         let log = server.log();
-        let who = if preload { "mold gen=1: " } else { "worker=0 gen=1: " };
+        let who = if preload { "mold gen=1" } else { "worker=0 gen=1" };
         for (severity, text) in [
-            ("DEBUG", "worker=0 gen=1: shop says debug".to_owned()),
-            ("INFO", format!("{who}while it is loaded")),
-            ("INFO", "worker=0 gen=1: shop says info".to_owned()),
-            ("INFO", "worker=0 gen=1: access says info".to_owned()),
-            ("WARNING", "worker=0 gen=1: the server says warning".to_owned()),
-            ("ERROR", "worker=0 gen=1: shop says exception".to_owned()),
+            ("DEBUG", "worker=0 gen=1 shop: shop says debug".to_owned()),
+            ("INFO", format!("{who} shop: while it is loaded")),
+            ("INFO", "worker=0 gen=1 shop: shop says info".to_owned()),
+            ("INFO", "worker=0 gen=1 gunicorn.access: access says info".to_owned()),
+            ("WARNING", "worker=0 gen=1 gunicorn.error: the server says warning".to_owned()),
+            ("ERROR", "worker=0 gen=1 shop: shop says exception".to_owned()),
         ] {
             let expected = match (level, severity) {
                 ("info", "DEBUG") | ("error", "DEBUG" | "INFO" | "WARNING") => 0,

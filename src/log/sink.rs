@@ -69,6 +69,6 @@ mod tests {
         assert_eq!(detached.traceback.as_deref(), Some("Traceback\n\ta\\rb"));
         assert_eq!(detached.fields, [("request_id".to_owned(), "a-1".to_owned())]);
         let several = LogRecord::of_application(Severity::Info, "wsgi.errors", "one\ntwo");
-        assert_eq!(DetachedRecord::of(&several).message, "master: one\n  two");
+        assert_eq!(DetachedRecord::of(&several).message, "master wsgi.errors: one\n  two");
     }
 }

@@ -2,7 +2,7 @@
 //! client or the application has put into a message, it is one record: control characters are
 //! escaped, and every line but the first is indented, which no first line is.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use monoceros_sys::clock::{LocalTime, local_time, wall_seconds};
 
@@ -40,7 +40,18 @@ pub(crate) fn message(record: &LogRecord, identity: Identity) -> String {
 /// As [`message`], without the traceback.
 pub(crate) fn headline(record: &LogRecord, identity: Identity) -> String {
     let lines: Vec<_> = record.message.split('\n').map(printable::text).collect();
-    format!("{identity}: {}", lines.join(&format!("\n{INDENT}")))
+    let mut out = part(record, identity);
+    out.push_str(&lines.join(&format!("\n{INDENT}")));
+    out
+}
+
+/// The part of the server that a record is from. A record of the application has the name of its
+/// logger too: no text of it looks like a record of the server.
+fn part(record: &LogRecord, identity: Identity) -> String {
+    match record.logger {
+        Some(logger) => format!("{identity} {}: ", printable::line(logger)),
+        None => format!("{identity}: "),
+    }
 }
 
 /// Lines of a traceback, printable.
@@ -51,9 +62,7 @@ pub(crate) fn lines(text: &str) -> String {
 
 /// Appends the message and the traceback. `prefix` begins each line but the first one.
 fn push_message(out: &mut String, record: &LogRecord, identity: Identity, prefix: &str) {
-    // Writing to a String cannot fail.
-    let written = write!(out, "{identity}: ");
-    debug_assert!(written.is_ok());
+    out.push_str(&part(record, identity));
     let traceback = record.traceback.iter().flat_map(|text| text.lines());
     for (number, line) in record.message.split('\n').chain(traceback).enumerate() {
         if number > 0 {
@@ -110,7 +119,9 @@ mod tests {
         assert_eq!(second, escaped);
         // The message of an application may have several lines too.
         let application = LogRecord::of_application(Severity::Error, "shop", FORGED);
-        assert!(text(&application, 7, WORKER).ends_with(&format!("failed\n{escaped}")));
+        let lines = text(&application, 7, WORKER);
+        let expected = format!("[ERROR] worker=1 gen=2 shop: GET /: failed\n{escaped}");
+        assert!(lines.ends_with(&expected), "{lines}");
     }
 
     #[test]
