@@ -15,11 +15,9 @@ const MIN_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How many times longer than a poll the pause after it is: polling takes less than 1 % of a
 /// processor.
 const POLL_PAUSE: u32 = 150;
-/// How often in a row a file may be written while the application is being loaded.
-const MAX_OWN_WRITES: u32 = 4;
-/// Seconds after loading in which what is written still counts as written by it: by a thread that
-/// it has started.
-const AFTERMATH: i64 = 1;
+/// How often in a row a file may be written while the application is being loaded. A person or a
+/// tool that saves a file again and again may do so a few times.
+const MAX_OWN_WRITES: u32 = 10;
 /// The most files that a line of the log names.
 const MAX_NAMES: usize = 3;
 
@@ -114,9 +112,9 @@ impl SourceWatch {
     }
 
     /// The newest code is loaded, or cannot be.
-    pub(crate) fn end_load(&mut self, (seconds, rest): UnixTime) {
+    pub(crate) fn end_load(&mut self, at: UnixTime) {
         if let Some((_, end @ None)) = &mut self.load {
-            *end = Some((seconds.saturating_add(AFTERMATH), rest));
+            *end = Some(at);
         }
     }
 
