@@ -113,7 +113,7 @@ impl SourceFilesWatch {
             let is_newest = self.began.keys().next_back() == Some(&report.generation);
             if self.reported.add(report) {
                 if is_newest {
-                    self.watch.end_load(now_in_unix_time());
+                    self.watch.end_load(now_in_unix_time(), Instant::now());
                 }
                 self.watch_files(generations, began.unwrap_or_else(now_in_unix_time), poller);
             }

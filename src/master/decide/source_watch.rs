@@ -57,6 +57,9 @@ pub(crate) struct SourceWatch {
     load: Option<(UnixTime, Option<UnixTime>)>,
     /// How often in a row files were written while code was being loaded.
     own_writes: BTreeMap<PathBuf, u32>,
+    /// Files that were left out for the first time: a person may have written them after they
+    /// were read. They count as changed once more when the code is loaded.
+    doubtful: BTreeSet<PathBuf>,
 }
 
 /// What a look has found.
@@ -112,9 +115,12 @@ impl SourceWatch {
     }
 
     /// The newest code is loaded, or cannot be.
-    pub(crate) fn end_load(&mut self, at: UnixTime) {
+    pub(crate) fn end_load(&mut self, at: UnixTime, now: Instant) {
         if let Some((_, end @ None)) = &mut self.load {
             *end = Some(at);
+            if !self.doubtful.is_empty() {
+                self.note_stir(now);
+            }
         }
     }
 
@@ -130,7 +136,14 @@ impl SourceWatch {
         }
         self.known = states;
         let late = std::mem::take(&mut self.late);
-        self.without_own(changed.into_iter().chain(late).collect())
+        let mut found = self.without_own(changed.into_iter().chain(late).collect());
+        if !found.own.is_empty() {
+            self.doubtful.extend(found.own.iter().cloned());
+            self.note_stir(now);
+        } else if self.load.is_some_and(|(_, end)| end.is_some()) {
+            found.changed.append(&mut self.doubtful);
+        }
+        found
     }
 
     /// Leaves out what the application writes whenever it is loaded: it would reload without end.
@@ -312,7 +325,7 @@ mod tests {
             time += 10;
             watch.begin_load((time, 0));
             if !is_loading {
-                watch.end_load((time, 0));
+                watch.end_load((time, 0), now);
                 time += 5;
             }
             watch.note_stir(now);
@@ -329,6 +342,24 @@ mod tests {
         assert_eq!(write(&mut watch, false), (1, 0));
         assert_eq!(write(&mut watch, false), (1, 0), "it is written by no load now");
         assert_eq!(write(&mut watch, true), (1, 0));
+    }
+
+    #[test]
+    fn what_was_left_out_reloads_once_more_when_the_code_is_loaded() {
+        let now = Instant::now();
+        let mut watch = watching(&[("/a", stamp(1, 1))], now);
+        watch.begin_load((1000, 0));
+        for time in 1001..=1001 + i64::from(MAX_OWN_WRITES) {
+            watch.note_stir(now);
+            look(&mut watch, states(&[("/a", stamp(1, time))]), now);
+        }
+        let last = states(&[("/a", stamp(1, 1001 + i64::from(MAX_OWN_WRITES)))]);
+        assert_eq!(look(&mut watch, last.clone(), now), paths(&[]), "it is being loaded");
+        watch.end_load((2000, 0), now);
+        assert!(watch.is_due(now + QUIET_TIME));
+        assert_eq!(look(&mut watch, last.clone(), now), paths(&["/a"]));
+        watch.note_stir(now);
+        assert_eq!(look(&mut watch, last, now), paths(&[]));
     }
 
     #[test]
