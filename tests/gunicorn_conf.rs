@@ -234,6 +234,7 @@ fn with_preload_a_reload_has_a_mold_of_its_own() {
     let calls = calls_in_mold(&server);
     let reload = ["file __config__", "nworkers_changed 1 1", "on_starting 0 0", "on_reload True"];
     assert!(calls.windows(4).any(|it| it == reload), "{calls:?}");
+    until::holds("the second worker, by its age", || count(&server, "post_fork 20") == 1);
 }
 
 #[test]

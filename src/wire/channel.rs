@@ -184,7 +184,7 @@ mod tests {
     fn descriptors_arrive_with_their_message_only() {
         let (master, worker) = pair().unwrap();
         let (_, theirs) = pair().unwrap();
-        let fork = ToWorker::Fork { worker: 7, generation: Generation(1) };
+        let fork = ToWorker::Fork { worker: 7, generation: Generation(1), age: 1 };
         master.send_with(&fork, &[theirs.as_fd()]).unwrap();
         master.send(&ToWorker::Reopen).unwrap();
         master.send_with(&fork, &[theirs.as_fd()]).unwrap();

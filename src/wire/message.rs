@@ -30,6 +30,8 @@ pub enum ToWorker {
         worker: u64,
         /// The generation that it belongs to: a mold may fork workers of several ones.
         generation: Generation,
+        /// How many workers molds were asked for, with this one: gunicorn's age of a worker.
+        age: u64,
     },
     /// To a mold: run the configuration file again. It replies with [`FromWorker::ConfigRead`] or
     /// [`FromWorker::ConfigFailed`]; nothing else changes before [`ToWorker::Configure`].

@@ -28,11 +28,13 @@ use crate::master::kind::native_worker::SharedMemory;
 #[derive(Debug)]
 pub(crate) struct Forks<T> {
     asked: BTreeMap<WorkerId, (WorkerId, T)>,
+    /// How many were asked for.
+    count: u64,
 }
 
 impl<T> Default for Forks<T> {
     fn default() -> Self {
-        Self { asked: BTreeMap::new() }
+        Self { asked: BTreeMap::new(), count: 0 }
     }
 }
 
@@ -40,6 +42,12 @@ impl<T> Forks<T> {
     /// Notes that a mold was asked for a worker.
     pub(crate) fn ask(&mut self, mold: WorkerId, worker: WorkerId, prepared: T) {
         self.asked.insert(worker, (mold, prepared));
+        self.count += 1;
+    }
+
+    /// How many workers molds were asked for.
+    pub(crate) fn count(&self) -> u64 {
+        self.count
     }
 
     /// What is prepared for a worker that does not exist yet.
@@ -104,11 +112,11 @@ pub(crate) struct PendingFork {
 }
 
 impl PendingFork {
-    /// Asks a mold to fork a worker.
+    /// Asks a mold to fork a worker of this age.
     pub(crate) fn ask(
         mold: &WorkerProcess,
         spec: &WorkerSpec,
-        worker: WorkerId,
+        (worker, age): (WorkerId, u64),
         mut start: Start,
         spool_count: Option<Rc<SpoolCount>>,
         clients: Option<&Rc<ClientTable>>,
@@ -130,7 +138,7 @@ impl PendingFork {
             // The mold may have other sockets.
             given.extend(spec.listeners.iter().flat_map(|it| it.sockets()));
         }
-        mold.ask_fork(worker, generation, &given).map_err(cannot)?;
+        mold.ask_fork((worker, age), generation, &given).map_err(cannot)?;
         let stacks = stacks.into();
         let shared = SharedMemory { scoreboard: Some(scoreboard), listeners, stacks, clients };
         let later = Vec::new();

@@ -131,7 +131,8 @@ impl Processes {
         poller: &Poller,
     ) -> Result<(), String> {
         let process = self.running.get(&mold).ok_or("its mold is gone")?;
-        let pending = PendingFork::ask(process, spec, worker, start, count, clients)?;
+        let age = self.forks.count() + 1;
+        let pending = PendingFork::ask(process, spec, (worker, age), start, count, clients)?;
         if let Err(error) = poller.register(pending.descriptor(), PollSource::Worker(worker)) {
             log_unheard(&error);
         }

@@ -219,11 +219,11 @@ impl WorkerProcess {
     /// Asks a mold to fork a worker of this generation, which gets these descriptors.
     pub(crate) fn ask_fork(
         &self,
-        worker: WorkerId,
+        (worker, age): (WorkerId, u64),
         generation: Generation,
         given: &[BorrowedFd],
     ) -> io::Result<()> {
-        self.link.ask_fork(worker, generation, given)
+        self.link.ask_fork((worker, age), generation, given)
     }
 
     /// It is a mold that runs a configuration file in Python.

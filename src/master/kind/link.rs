@@ -94,12 +94,12 @@ impl Link {
     /// Asks a mold to fork a worker of this generation, which gets these descriptors.
     pub(crate) fn ask_fork(
         &self,
-        worker: WorkerId,
+        (worker, age): (WorkerId, u64),
         generation: Generation,
         given: &[BorrowedFd],
     ) -> io::Result<()> {
         let native = self.native().ok_or(io::ErrorKind::Unsupported)?;
-        native.ask_fork(worker, generation, given)
+        native.ask_fork((worker, age), generation, given)
     }
 
     /// The process has ended without having read its first message, so the program was

@@ -93,11 +93,11 @@ impl NativeWorker {
     /// Asks a mold to fork a worker of this generation, which gets these descriptors.
     pub(crate) fn ask_fork(
         &self,
-        worker: WorkerId,
+        (worker, age): (WorkerId, u64),
         generation: Generation,
         given: &[BorrowedFd],
     ) -> io::Result<()> {
-        self.send_with(&ToWorker::Fork { worker: worker.0, generation }, given)
+        self.send_with(&ToWorker::Fork { worker: worker.0, generation, age }, given)
     }
 
     /// The process has ended without having read its first message, which a worker does

@@ -92,8 +92,8 @@ impl HookedMold {
             signals::run_handlers(py);
             let (received, descriptors) = self.channel.receive_with()?;
             match received {
-                Incoming::Message(ToWorker::Fork { worker, generation: _ }) => {
-                    if let Some(given) = self.fork(py, worker, descriptors) {
+                Incoming::Message(ToWorker::Fork { worker, generation: _, age }) => {
+                    if let Some(given) = self.fork(py, (worker, age), descriptors) {
                         return Ok((given, self));
                     }
                 }
@@ -256,8 +256,13 @@ impl HookedMold {
     }
 
     /// Forks a worker, and returns its parts in it.
-    fn fork(&self, py: Python, worker: u64, descriptors: Vec<OwnedFd>) -> Option<ForkParts> {
-        let ended = hooks::pre_fork(py);
+    fn fork(
+        &self,
+        py: Python,
+        (worker, age): (u64, u64),
+        descriptors: Vec<OwnedFd>,
+    ) -> Option<ForkParts> {
+        let ended = hooks::pre_fork(py, age);
         end_if_forked();
         if let Err(error) = ended {
             let text = format!("pre_fork has failed\n{}", traceback::describe(py, &error));

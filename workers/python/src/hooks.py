@@ -215,9 +215,9 @@ class Hooks:
         self.server.num_workers = new
         self.server.cfg.nworkers_changed(self.server, new, old)
 
-    def pre_fork(self):
-        """A worker is about to be forked."""
-        self.server.worker_age += 1
+    def pre_fork(self, age):
+        """A worker is about to be forked; `age` is the number of workers so far, with it."""
+        self.server.worker_age = age
         self.worker = Worker(self.server)
         self.server.cfg.pre_fork(self.server, self.worker)
 

@@ -118,9 +118,9 @@ pub(crate) fn listen(
     listened
 }
 
-/// Runs `pre_fork` for a worker that is about to be forked.
-pub(crate) fn pre_fork(py: Python) -> PyResult<()> {
-    call(py, "pre_fork", ())
+/// Runs `pre_fork` for a worker of this age that is about to be forked.
+pub(crate) fn pre_fork(py: Python, age: u64) -> PyResult<()> {
+    call(py, "pre_fork", (age,))
 }
 
 /// The worker was forked; `number` is the master's for it.
