@@ -40,6 +40,8 @@ class ErrorStream(io.TextIOWrapper):
     """The text stream. The byte stream below writes whole lines."""
 
     mode = "w"
+    # Each line is written when it has its end. To flush with it would end the one behind it.
+    line_buffering = True
 
     def __init__(self, log):
         super().__init__(
