@@ -2,8 +2,8 @@
 //! `monoceros status` does, and shows what has happened between two of them.
 //!
 //! `comparison.rs` makes figures of two reports, `keys.rs` reads keys, `view.rs` decides what they
-//! change, `text.rs` and `screen.rs` make lines; these are pure. `source.rs` asks the master, `terminal.rs` owns
-//! the terminal, and this file waits for all of them.
+//! change, `text.rs` and `screen.rs` make lines; these are pure. `source.rs` asks the master,
+//! `terminal.rs` owns the terminal, and this file waits for all of them.
 
 mod comparison;
 mod keys;
