@@ -30,19 +30,42 @@ pub(crate) enum ReadFailure {
     Lost(String),
 }
 
+/// The mold that has run the file, until the event loop has it. It ends with a start that fails
+/// before.
+pub(crate) struct FirstMold(Option<WorkerProcess>);
+
+impl FirstMold {
+    /// Gives the process to the event loop.
+    pub(crate) fn into_process(mut self) -> Option<WorkerProcess> {
+        self.0.take()
+    }
+}
+
+impl Drop for FirstMold {
+    fn drop(&mut self) {
+        if let Some(mold) = self.0.take() {
+            // It has nothing to finish.
+            mold.signal(WorkerSignal::Kill);
+            end(&mold);
+        }
+    }
+}
+
 /// Starts a mold that runs the file, and waits for what the file sets, for at most `limit`; zero
 /// is no limit.
 pub(crate) fn read(
     file: &MoldFile,
     extension: &ExtensionFile,
     limit: Duration,
-) -> Result<(WorkerProcess, GunicornValues), ReadFailure> {
+) -> Result<(FirstMold, GunicornValues), ReadFailure> {
     let cannot = |why: &str| ReadFailure::Lost(format!("cannot run {}: {why}", file.name));
     let mold = spawn_reader(file, extension, Generation(1)).map_err(|error| cannot(&error.text))?;
     let until = (!limit.is_zero()).then(|| Instant::now() + limit);
     loop {
         match mold.read() {
-            Ok(LinkInput::Message(FromWorker::ConfigRead { values })) => return Ok((mold, values)),
+            Ok(LinkInput::Message(FromWorker::ConfigRead { values })) => {
+                return Ok((FirstMold(Some(mold)), values));
+            }
             Ok(LinkInput::Message(FromWorker::ConfigFailed { text, code })) => {
                 end(&mold);
                 return Err(ReadFailure::Refused(text, code));
@@ -61,7 +84,12 @@ pub(crate) fn read(
                 let text = format!("it has not ended within boot-timeout ({seconds} s)");
                 return Err(cannot(&format!("{text}{}", abort(&mold))));
             }
-            Ok(LinkInput::Nothing) => await_news(&mold, until).map_err(|why| cannot(&why))?,
+            Ok(LinkInput::Nothing) => {
+                if let Err(why) = await_news(&mold, until) {
+                    end(&mold);
+                    return Err(cannot(&why));
+                }
+            }
             Err(error) => {
                 end(&mold);
                 return Err(cannot(&error.to_string()));
@@ -72,7 +100,8 @@ pub(crate) fn read(
 
 /// Asks a mold that has run the file to print all settings with these, and waits until it has, or
 /// cannot, for at most `limit`; zero is no limit.
-pub(crate) fn print(mold: &WorkerProcess, settings: MoldSettings, limit: Duration) {
+pub(crate) fn print(mold: &FirstMold, settings: MoldSettings, limit: Duration) {
+    let Some(mold) = &mold.0 else { return };
     mold.send_with(&ToWorker::Configure(settings), &[]);
     let until = (!limit.is_zero()).then(|| Instant::now() + limit);
     loop {
@@ -118,12 +147,6 @@ fn abort(mold: &WorkerProcess) -> String {
     let stacks = mold.stacks();
     let stacks = stacks.trim_end();
     if stacks.is_empty() { String::new() } else { format!("\n{stacks}") }
-}
-
-/// Ends a mold that has run the file and is not needed, without waiting for it.
-pub(crate) fn end_now(mold: &WorkerProcess) {
-    mold.signal(WorkerSignal::Kill);
-    end(mold);
 }
 
 fn has_ended_within(mold: &WorkerProcess, limit: Duration) -> bool {

@@ -24,6 +24,7 @@ use monoceros_wire::{Generation, Slot};
 use crate::master::act::application_metrics::ApplicationMetrics;
 use crate::master::act::client_limits::ClientLimits;
 use crate::master::act::concern_report::ConcernReport;
+use crate::master::act::config_reader::FirstMold;
 use crate::master::act::control_socket::Control;
 use crate::master::act::former_workers::FormerWorkers;
 use crate::master::act::generations::Generations;
@@ -46,7 +47,6 @@ use crate::master::act::source_watch::SourceFilesWatch;
 use crate::master::act::spare_memory::SpareMemory;
 use crate::master::act::startup::{CANNOT_START, Startup, announce};
 use crate::master::act::upgrade::{Inherited, PassedOn, SuccessorStart};
-use crate::master::act::worker_process::WorkerProcess;
 use crate::master::act::worker_spec::WorkerSpec;
 use crate::master::decide::action::Action;
 use crate::master::decide::event::MasterEvent;
@@ -68,7 +68,7 @@ pub(crate) struct MasterLoop {
     application_metrics: ApplicationMetrics,
     processes: Processes,
     /// The mold that has run the configuration file in Python, until the decisions take it over.
-    first_mold: Option<WorkerProcess>,
+    first_mold: Option<FirstMold>,
     former: FormerWorkers,
     observer: Observer,
     sizes: ProportionalSizes,
@@ -110,7 +110,7 @@ pub(crate) struct LoopParts {
     /// What a predecessor passes on.
     pub(crate) inherited: Option<Inherited>,
     /// The mold that has run the configuration file in Python.
-    pub(crate) mold: Option<WorkerProcess>,
+    pub(crate) mold: Option<FirstMold>,
 }
 
 impl MasterLoop {

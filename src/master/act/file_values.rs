@@ -5,7 +5,7 @@ use monoceros_config::Loaded;
 use monoceros_config::raw::text_of;
 use monoceros_wire::gunicorn::GunicornValues;
 
-use crate::master::act::config_reader::{self, ReadFailure, end_now};
+use crate::master::act::config_reader::{self, ReadFailure};
 use crate::master::act::invocation::Invocation;
 use crate::master::act::python_file::MoldFile;
 
@@ -22,10 +22,7 @@ pub(crate) fn read_values(loaded: &Loaded) -> Result<GunicornValues, String> {
     file.request.as_written = true;
     let limit = loaded.settings.boot_timeout;
     match config_reader::read(&file, &*invocation.extension()?, limit) {
-        Ok((mold, values)) => {
-            end_now(&mold);
-            Ok(values)
-        }
+        Ok((_, values)) => Ok(values),
         Err(ReadFailure::Lost(text) | ReadFailure::Refused(text, _)) => Err(text),
     }
 }

@@ -14,7 +14,7 @@ use monoceros_wire::message::ApplicationCheck;
 use crate::cli::{complain, write_error};
 
 use crate::master::act::concern_report::ConcernReport;
-use crate::master::act::config_reader::{self, ReadFailure};
+use crate::master::act::config_reader::{self, FirstMold, ReadFailure};
 use crate::master::act::deployment;
 use crate::master::act::event_loop::{LoopParts, MasterLoop};
 use crate::master::act::invocation::Invocation;
@@ -25,7 +25,6 @@ use crate::master::act::notify_sender::NotifySender;
 use crate::master::act::python_file::{MoldFile, values_of};
 use crate::master::act::startup::CANNOT_START;
 use crate::master::act::upgrade::{check_program, inherit};
-use crate::master::act::worker_process::WorkerProcess;
 use crate::master::act::worker_spec::WorkerSpec;
 use crate::master::decide::master::{Master, StartContext};
 use crate::master::decide::state::Purpose;
@@ -135,9 +134,7 @@ fn open(found: &Loaded, purpose: Purpose, task: CheckTask) -> Result<Opened, Sta
     } else if spec.settings.daemon && inherited.is_none() {
         // Threads and terminals that the file has would stay with this process: the one in the
         // background runs the file again.
-        if let Some(mold) = mold.take() {
-            config_reader::end_now(&mold);
-        }
+        drop(mold.take());
         match daemon::detach() {
             Ok(DaemonSide::Server(server)) => {
                 (loaded, mold) = read_file(found, &invocation, task)?;
@@ -153,10 +150,8 @@ fn open(found: &Loaded, purpose: Purpose, task: CheckTask) -> Result<Opened, Sta
             }
         }
     }
-    if spec.mold_file.is_none()
-        && let Some(mold) = mold.take()
-    {
-        config_reader::end_now(&mold);
+    if spec.mold_file.is_none() {
+        mold = None;
     }
     let log = open_logs(&spec, starter.as_ref())?;
     // Until everything is passed on, the predecessor notifies the init system.
@@ -204,7 +199,7 @@ fn read_file(
     found: &Loaded,
     invocation: &Invocation,
     task: CheckTask,
-) -> Result<(Loaded, Option<WorkerProcess>), StartFailure> {
+) -> Result<(Loaded, Option<FirstMold>), StartFailure> {
     if !found.is_partial() && !task.prints {
         return Ok((found.clone(), None));
     }
@@ -219,7 +214,6 @@ fn read_file(
                 let file = MoldFile::new(&lenient, invocation)?;
                 let settings = file.settings_to_print(&lenient, &invocation.directory);
                 config_reader::print(&mold, settings, limit);
-                config_reader::end_now(&mold);
             }
             Ok((loaded?, Some(mold)))
         }

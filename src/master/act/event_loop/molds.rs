@@ -8,6 +8,7 @@ use monoceros_wire::gunicorn::{GunicornValues, MoldSettings, WorkerOwner};
 use monoceros_wire::message::{Start, ToWorker};
 
 use super::MasterLoop;
+use crate::master::act::config_reader::FirstMold;
 use crate::master::act::python_file::{MoldFile, values_of};
 use crate::master::act::worker_spec::WorkerSpec;
 use crate::master::decide::event::MasterEvent;
@@ -17,7 +18,7 @@ use crate::master::decide::settings::MasterSettings;
 impl MasterLoop {
     /// The mold that has run the file before this loop began becomes one of the processes.
     pub(super) fn adopt_mold(&mut self, worker: WorkerId) -> MasterEvent {
-        match self.first_mold.take() {
+        match self.first_mold.take().and_then(FirstMold::into_process) {
             Some(mold) => self.processes.adopt_mold(worker, mold, &self.poller),
             None => MasterEvent::SpawnFailed { worker, error: "there is no mold".into() },
         }
