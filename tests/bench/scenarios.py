@@ -267,7 +267,8 @@ RESUMED_1_2 = replace(
     RESUMED, name="resumed-1.2", title="TLS 1.2: resumed sessions, each with one request", tls="1.2")
 FORWARDED = Scenario(
     "forwarded", "hello, keep-alive, 64 connections, requests with X-Forwarded-For", "hello:application", HELLO,
-    group=Group.EDGE, header="X-Forwarded-For: 203.0.113.7", servers=("monoceros", "floor"), variants=("monoceros-real-ip",),
+    group=Group.EDGE, header="X-Forwarded-For: 203.0.113.7", floor=True, servers=("monoceros", "floor"),
+    variants=("monoceros-real-ip",),
 )
 
 EDGE = (HTTPS_HELLO, HTTPS_LARGE, HANDSHAKE, RESUMED, RESUMED_1_2, FORWARDED)
