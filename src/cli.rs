@@ -166,7 +166,7 @@ fn print(text: &OsStr) -> ExitCode {
 /// needs.
 ///
 /// # Errors
-/// Why not all of it was written, such as that a disk is full.
+/// With the reason, for people, if a part could not be written: a full disk, for example.
 pub(crate) fn write_output(bytes: &[u8]) -> Result<(), String> {
     let mut output = std::io::stdout();
     match output.write_all(bytes).and_then(|()| output.flush()) {

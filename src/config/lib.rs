@@ -77,6 +77,7 @@ pub mod variable;
 mod verb;
 mod worker;
 mod worker_settings;
+mod working_directory;
 mod wrap;
 
 pub use access_directive::AtomLayout;

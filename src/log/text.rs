@@ -45,8 +45,8 @@ pub(crate) fn headline(record: &LogRecord, identity: Identity) -> String {
     out
 }
 
-/// The part of the server that a record is from. A record of the application has the name of its
-/// logger too: no text of it looks like a record of the server.
+/// The part of the server that a record is from. A record of the application also has the name of
+/// its logger, so that it cannot be taken for a record of the server.
 fn part(record: &LogRecord, identity: Identity) -> String {
     match record.logger {
         Some(logger) => format!("{identity} {}: ", printable::line(logger)),

@@ -5,8 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use monoceros_config::{LogTarget, Settings};
-use monoceros_log::{Destination, LogFile};
-use monoceros_sys::reason;
+use monoceros_log::Destination;
 use monoceros_sys::user::Credentials;
 
 use crate::master::act::certificates::Certificates;
@@ -21,7 +20,7 @@ pub(super) fn leave_out(settings: &mut Settings, start: &Path) -> Vec<String> {
         (settings.user, settings.group, settings.initgroups) = (None, None, false);
         None
     });
-    let directory = settings.chdir.as_ref().map_or(start.to_owned(), |it| start.join(it));
+    let directory = settings.directory(start);
     found.extend(leave_logs_out(settings, &directory, owner.as_ref()));
     if settings.has_certificates()
         && let Err(text) = Certificates::read(settings, &directory, owner.as_ref())
@@ -42,11 +41,8 @@ fn leave_logs_out(
     directory: &Path,
     owner: Option<&Credentials>,
 ) -> Vec<String> {
-    let failure = |target: &LogTarget, stream| {
-        let destination = logs::destination(target, stream, directory);
-        let opened = LogFile::open_by(destination, |path| logs::open(path, owner));
-        opened.err().map(|error| reason(&error))
-    };
+    let failure =
+        |target: &LogTarget, stream| logs::open_setting(target, stream, directory, owner).err();
     let access = settings.access_logfile.as_ref();
     let access = access.and_then(|target| failure(target, Destination::Stdout));
     if access.is_some() {

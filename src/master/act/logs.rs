@@ -25,6 +25,17 @@ pub(crate) fn destination(
     Destination::of(setting.path().map(|path| directory.join(path)), stream)
 }
 
+/// Opens the log that a setting names, as its owner; the error is for people.
+pub(crate) fn open_setting(
+    setting: &LogTarget,
+    stream: Destination,
+    directory: &Path,
+    owner: Option<&Credentials>,
+) -> Result<LogFile, String> {
+    let destination = destination(setting, stream, directory);
+    LogFile::open_by(destination, |path| open(path, owner)).map_err(|error| reason(&error))
+}
+
 /// The logs of a generation, open for its workers, which get copies of the descriptors. The
 /// numbers of the descriptors stay the same when the logs are opened again.
 #[derive(Debug, Default)]

@@ -70,8 +70,7 @@ impl MoldFile {
     /// The message after which a mold that has run the file prints all settings, also those that
     /// the server refuses.
     pub(crate) fn settings_to_print(&self, loaded: &Loaded, directory: &Path) -> MoldSettings {
-        let chdir = loaded.settings.chdir.as_ref();
-        let directory = chdir.map_or(directory.to_owned(), |chdir| directory.join(chdir));
+        let directory = loaded.settings.directory(directory);
         MoldSettings {
             app: loaded.app.clone(),
             overrides: self.overrides.clone(),

@@ -15,7 +15,7 @@ use crate::master::decide::source_watch::{FileStates, SourceStamp};
 /// The file that a virtual environment of Python has.
 const ENVIRONMENT_FILE: &str = "pyvenv.cfg";
 
-/// What is watched: absolute paths. A directory stands for everything below it.
+/// The absolute paths that are watched. A directory includes all files below it.
 pub(crate) type WatchedPaths = BTreeSet<PathBuf>;
 
 /// What a look has found.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use monoceros_config::{Loaded, LogLevel, LogTarget};
-use monoceros_log::{Destination, Identity, LogFile, RecordWriter, install};
+use monoceros_log::{Destination, Identity, RecordWriter, install};
 use monoceros_sys::daemon::{self, DaemonSide, Starter};
 use monoceros_sys::{clock, limit, process, reason, signal, title};
 use monoceros_wire::Generation;
@@ -234,11 +234,8 @@ fn report_failure(code: u8, spec: &WorkerSpec) {
 /// Opens the logs before there is any worker, so that a path that cannot be
 /// written is known at once, also for the user that the workers run as.
 fn open_logs(spec: &WorkerSpec, starter: Option<&Starter>) -> Result<Arc<RecordWriter>, String> {
-    let open = |setting, stream| {
-        let destination = logs::destination(setting, stream, &spec.directory);
-        let opened = LogFile::open_by(destination, |path| logs::open(path, spec.owner.as_ref()));
-        opened.map_err(|error| reason(&error))
-    };
+    let open =
+        |setting, stream| logs::open_setting(setting, stream, &spec.directory, spec.owner.as_ref());
     let log = Arc::new(open(&spec.settings.error_logfile, Destination::Stderr)?);
     if let Some(setting) = &spec.settings.access_logfile {
         open(setting, Destination::Stdout)?;

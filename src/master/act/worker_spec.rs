@@ -76,10 +76,7 @@ impl WorkerSpec {
         let mut settings = loaded.settings.clone();
         let kind = kind::of(settings.worker_class);
         settings.preload &= kind.can_preload();
-        let directory = match &settings.chdir {
-            Some(directory) => invocation.directory.join(directory),
-            None => invocation.directory.clone(),
-        };
+        let directory = settings.directory(&invocation.directory);
         check_directory(&directory)?;
         let owner = find_owner(&settings)?;
         let socket_group = find_socket_group(&settings)?;

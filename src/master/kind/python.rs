@@ -117,10 +117,7 @@ pub(crate) fn mold_program(
     invocation: &Invocation,
     directory: &Path,
 ) -> Result<Program, String> {
-    let served = match &settings.chdir {
-        Some(served) => directory.join(served),
-        None => directory.to_owned(),
-    };
+    let served = settings.directory(directory);
     let directory = Some(c_string(directory.as_os_str())?);
     Ok(Program { directory, ..boot_program(settings, invocation, &served)? })
 }

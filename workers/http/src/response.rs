@@ -81,20 +81,25 @@ pub fn has_no_body(status: u16) -> bool {
     matches!(status, 100..=199 | 204 | 304)
 }
 
+/// The most digits of a number in decimal.
+pub const DECIMAL_DIGITS: usize = 20;
+
 /// Appends a number in decimal, for Content-Length.
 pub fn push_decimal(out: &mut Vec<u8>, number: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    let mut rest = number;
+    out.extend_from_slice(decimal(number, &mut [0; DECIMAL_DIGITS]));
+}
+
+/// The digits of a number in decimal, written into memory of the caller.
+pub fn decimal(number: u64, room: &mut [u8; DECIMAL_DIGITS]) -> &[u8] {
+    let (mut at, mut rest) = (room.len(), number);
     loop {
         at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
+        room[at] = b'0' + (rest % 10) as u8;
         rest /= 10;
         if rest == 0 {
-            break;
+            return &room[at..];
         }
     }
-    out.extend_from_slice(&digits[at..]);
 }
 
 #[cfg(test)]

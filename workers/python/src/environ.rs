@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt;
 
 use monoceros_engine::{Address, Exchange, ProxiedConnection, session_variables};
+use monoceros_http::response::{DECIMAL_DIGITS, decimal};
 use monoceros_http::{Head, PathPrefix, join_repeated, percent_decode};
 use monoceros_tls::Session;
 use monoceros_wire::listener::{Scheme, UnixAddress};
@@ -337,7 +338,8 @@ impl Environ {
                 match port {
                     0 => environ.del_item(&self.keys.peer_port)?,
                     _ => {
-                        let port = ffi::latin1(py, decimal(*port, &mut [0; 5]))?;
+                        let port =
+                            ffi::latin1(py, decimal((*port).into(), &mut [0; DECIMAL_DIGITS]))?;
                         environ.set_item(&self.keys.peer_port, port)?;
                     }
                 }
@@ -348,13 +350,13 @@ impl Environ {
             }
         }
         let head = &exchange.request().head;
-        let mut room = [0; 5];
+        let mut room = [0; DECIMAL_DIGITS];
         let (name, port) = match exchange.local() {
             Address::Internet { host, port, .. } => {
-                (Cow::from(host.as_bytes()), decimal(*port, &mut room))
+                (Cow::from(host.as_bytes()), decimal((*port).into(), &mut room))
             }
             Address::Unix(own) => {
-                let default = decimal(exchange.scheme().default_port(), &mut room);
+                let default = decimal(exchange.scheme().default_port().into(), &mut room);
                 server_of(head.host().unwrap_or(b""), own, default)
             }
         };
@@ -544,18 +546,4 @@ fn server_of<'a>(
         UnixAddress::Unnamed => Cow::from(&b"localhost"[..]),
     };
     (name, if port.is_empty() { default_port } else { port })
-}
-
-/// The digits of a port.
-fn decimal(port: u16, room: &mut [u8; 5]) -> &[u8] {
-    let (mut at, mut rest) = (room.len(), port);
-    loop {
-        at -= 1;
-        // Less than 10.
-        room[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            return &room[at..];
-        }
-    }
 }

@@ -34,7 +34,7 @@ pub(crate) struct ErrorLog {
 /// The line that has no end yet.
 #[derive(Default)]
 struct BegunLine {
-    /// What of it is not in the log.
+    /// The bytes that are not in the log yet.
     bytes: Vec<u8>,
     /// Whether its beginning is a record already. Its end alone makes no other one.
     is_written: bool,
@@ -59,7 +59,7 @@ impl BegunLine {
         }
     }
 
-    /// Takes what of it is not in the log.
+    /// Takes the bytes that are not in the log yet.
     fn take(&mut self) -> Option<Vec<u8>> {
         let bytes = mem::take(&mut self.bytes);
         self.is_written |= !bytes.is_empty();
