@@ -23,6 +23,8 @@ const PREFIX: &str = "monoceros-metrics-";
 const PLACES: &str = "monoceros.places";
 /// The file that each master locks which uses the directory.
 const MASTERS: &str = "monoceros.masters";
+/// What it is called until it is locked.
+const NEW_MASTERS: &str = "monoceros.masters.new";
 /// The most places, as there.
 const MOST_PLACES: u64 = 4096;
 /// The kinds of gauges that count only while their process lives.
@@ -68,15 +70,11 @@ impl MetricsDirectory {
 
     fn with(path: PathBuf, owner: Option<Credentials>, opened: File) -> Self {
         let directory = Self { path, owner, opened: Some(opened), _lock: None };
-        let lock = directory.act(|directory| {
-            let file = OpenOptions::new()
-                .create(true)
-                .append(true)
-                .mode(0o600)
-                .custom_flags(libc::O_NOFOLLOW)
-                .open(below(directory, MASTERS))?;
-            file.try_lock_shared().map(|()| file).map_err(io::Error::from)
-        });
+        let lock = directory.act(lock_as_master);
+        if let Err(error) = &lock {
+            let (path, why) = (directory.path.display(), reason(error));
+            log::debug!("cannot lock {path} of the application's metrics: {why}");
+        }
         Self { _lock: lock.ok(), ..directory }
     }
 
@@ -210,7 +208,8 @@ impl MetricsDirectory {
         })
     }
 
-    /// Removes it with its content.
+    /// Removes it with its content. The file of the masters is the last: a directory without
+    /// it would never be removed if this is interrupted.
     pub(crate) fn remove(&self) {
         let emptied = self.act(|directory| {
             for entry in list(directory)? {
@@ -218,11 +217,11 @@ impl MetricsDirectory {
                 // Neither of the two follows a link.
                 if entry.file_type()?.is_dir() {
                     fs::remove_dir_all(entry.path())?;
-                } else {
+                } else if entry.file_name() != MASTERS {
                     fs::remove_file(entry.path())?;
                 }
             }
-            Ok(())
+            remove_if_there(&below(directory, MASTERS))
         });
         if let Err(error) = emptied.and_then(|()| fs::remove_dir(&self.path)) {
             let (path, why) = (self.path.display(), reason(&error));
@@ -241,6 +240,26 @@ impl MetricsDirectory {
             None => act(),
         }
     }
+}
+
+/// Locks the file of the masters for this one. A new file is locked before it has its name, so
+/// that another master never finds it without a lock.
+fn lock_as_master(directory: &File) -> io::Result<File> {
+    let open = |name, options: &mut OpenOptions| {
+        options.append(true).custom_flags(libc::O_NOFOLLOW).open(below(directory, name))
+    };
+    match open(MASTERS, &mut OpenOptions::new()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        found => {
+            let file = found?;
+            file.try_lock_shared()?;
+            return Ok(file);
+        }
+    }
+    let file = open(NEW_MASTERS, OpenOptions::new().create_new(true).mode(0o600))?;
+    file.try_lock_shared()?;
+    fs::rename(below(directory, NEW_MASTERS), below(directory, MASTERS))?;
+    Ok(file)
 }
 
 /// Neither a master nor a process that counts uses the directory. One that a master has just
@@ -299,6 +318,7 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
+    use std::time::{Duration, Instant};
 
     use monoceros_metrics::{Exposition, MetricsFormat};
 
@@ -335,10 +355,33 @@ mod tests {
         places.set_len(2).unwrap();
         drop(left);
         let last = MetricsDirectory::make(None, &shm()).unwrap();
-        assert!(!path.exists(), "no process counts there any more");
+        // That of another test, which runs at the same time, may be about to remove it.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while path.exists() {
+            assert!(Instant::now() < deadline, "no process counts there any more");
+            std::thread::yield_now();
+        }
         next.remove();
         last.remove();
         assert!(!next.path().exists() && !last.path().exists());
+    }
+
+    #[test]
+    fn masters_that_start_at_the_same_time_leave_each_other_their_directories() {
+        let start = || {
+            let mut held = MetricsDirectory::make(None, &shm()).unwrap();
+            for _ in 0..1000 {
+                let next = MetricsDirectory::make(None, &shm()).unwrap();
+                assert!(held.path().join(MASTERS).exists(), "another master removed it");
+                held.remove();
+                held = next;
+            }
+            held.remove();
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(start);
+            scope.spawn(start);
+        });
     }
 
     #[test]
